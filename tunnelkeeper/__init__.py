@@ -1,0 +1,3 @@
+"""tunnelkeeper keeps SSH tunnels up."""
+
+__version__ = "0.1.0"

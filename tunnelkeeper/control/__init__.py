@@ -1,0 +1,1 @@
+"""The control protocol: messages, and the server and client of the Unix socket."""

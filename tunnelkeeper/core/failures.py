@@ -1,0 +1,93 @@
+"""Why a tunnel is not up: causes, and the failure that carries one to the person who must know.
+
+Every exception of the edges becomes one of these values exactly once; nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MESSAGE_LIMIT = 300
+"""Characters of another side's words that are kept; banners and reasons are untrusted."""
+
+
+class Cause(StrEnum):
+    """What kind of trouble a failure is; the words of status, logs and scripts."""
+
+    DNS = "dns"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    PEER_DEAD = "peer_dead"
+    PROXY = "proxy"
+    JUMP = "jump"
+    KEY_EXCHANGE = "key_exchange"
+    HOST_KEY_UNKNOWN = "host_key_unknown"
+    HOST_KEY_CHANGED = "host_key_changed"
+    AUTH = "auth"
+    SECRET_NEEDED = "secret_needed"  # noqa: S105  a word of the status, not a secret
+    PROTOCOL = "protocol"
+    SSH_CONFIG = "ssh_config"
+    FORWARD_DENIED = "forward_denied"
+    REMOTE_PORT_BUSY = "remote_port_busy"
+    LOCAL_PORT_BUSY = "local_port_busy"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+
+
+NEEDS_A_PERSON = frozenset(
+    {
+        Cause.KEY_EXCHANGE,
+        Cause.HOST_KEY_UNKNOWN,
+        Cause.HOST_KEY_CHANGED,
+        Cause.AUTH,
+        Cause.SECRET_NEEDED,
+        Cause.SSH_CONFIG,
+    }
+)
+"""Trying again soon cannot help and would hammer the server: the tunnel is blocked."""
+
+ASKED_NOTHING_OF_THE_SERVER = frozenset({Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED})
+"""No handshake was spent, so trying often is no burden and a server that returns is used soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that went wrong.
+
+    hop: the host of the chain it happened at, as `user@host:port`; empty where none took part.
+    message: what was said, made safe by `printable`. hint: what to do about it, or empty.
+    files: the key and known_hosts files that were read and did not do; when one of them changes,
+    trying again is worth it at once.
+    """
+
+    cause: Cause
+    message: str
+    hop: str = ""
+    hint: str = ""
+    files: tuple[str, ...] = ()
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether only a person's act can mend this."""
+        return self.cause in NEEDS_A_PERSON
+
+    def __str__(self) -> str:
+        where = f"{self.hop}: " if self.hop else ""
+        return f"{self.cause}: {where}{self.message}"
+
+
+def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Another side's text made safe for a log or a screen: escaped, on one line, and cut.
+
+    Whatever str.isprintable() does not accept (controls, escapes, newlines, bidirectional marks,
+    lone surrogates) is shown as a backslash escape.
+    """
+    cut = text[: limit + 1]
+    safe = "".join(c if c.isprintable() else _escaped(c) for c in cut)
+    return safe if len(safe) <= limit else safe[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -1,0 +1,113 @@
+"""What front ends may know: the answer of `status`, as values that cross the control socket.
+
+The fields and their order are those of `status --json`; fields are only ever added. Times are
+ISO 8601 in UTC. `bytes_out` was sent into SSH, `bytes_in` came out of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+StateName = Literal["stopped", "connecting", "up", "degraded", "backoff", "blocked", "stopping"]
+ForwardState = Literal["listening", "pending", "failed"]
+Step = Literal["ssh_config", "resolve", "connect", "key_exchange", "host_key", "login", "forwards"]
+
+
+class FailureSnapshot(msgspec.Struct, frozen=True):
+    """A failure and when it happened."""
+
+    cause: str
+    hop: str
+    message: str
+    hint: str
+    at: str
+
+
+class ForwardSnapshot(msgspec.Struct, frozen=True):
+    """One forward. connect is None for SOCKS, where each client names its target.
+
+    listen names the port that is really bound: for a remote port 0 the one the server chose.
+    """
+
+    kind: Literal["local", "remote", "socks"]
+    listen: str
+    connect: str | None
+    state: ForwardState
+    failure: FailureSnapshot | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    connections: int = 0
+    connections_total: int = 0
+
+
+class HopSnapshot(msgspec.Struct, frozen=True):
+    """One host of the chain, in the order it is passed; rtt_ms is its last keepalive's."""
+
+    host: str
+    connected: bool
+    rtt_ms: float | None = None
+
+
+class ProgressSnapshot(msgspec.Struct, frozen=True):
+    """How far a connecting tunnel has come."""
+
+    hop: str
+    step: Step
+
+
+class TunnelSnapshot(msgspec.Struct, frozen=True):
+    """One tunnel. failure is the last one while the tunnel is not up.
+
+    wanted: whether somebody wants it up. attempt: failed attempts in a row; 0 once trusted.
+    """
+
+    name: str
+    state: StateName
+    wanted: bool
+    since: str
+    host: str
+    jump: list[str]
+    groups: list[str]
+    attempt: int
+    retry_at: str | None
+    restarts: int
+    rtt_ms: float | None
+    cipher: str | None
+    bytes_in: int
+    bytes_out: int
+    connections: int
+    connections_total: int
+    failure: FailureSnapshot | None
+    forwards: list[ForwardSnapshot]
+    progress: ProgressSnapshot | None = None
+    hops: list[HopSnapshot] = []
+
+
+class SupervisorSnapshot(msgspec.Struct, frozen=True):
+    """The process that holds the tunnels."""
+
+    version: str
+    pid: int
+    config: str
+    started_at: str
+    memory_bytes: int
+    cpu_seconds: float
+    open_files: int
+
+
+class StatusSnapshot(msgspec.Struct, frozen=True):
+    """The whole answer of `status`."""
+
+    supervisor: SupervisorSnapshot
+    tunnels: list[TunnelSnapshot]
+
+
+class LogRecord(msgspec.Struct, frozen=True):
+    """One line of the log. tunnel is empty for the supervisor's own."""
+
+    at: str
+    level: Literal["debug", "info", "warning", "error"]
+    tunnel: str
+    message: str

@@ -1,0 +1,1 @@
+"""Listeners, the pump between a socket and a channel, and SOCKS."""

@@ -1,0 +1,1 @@
+"""The client side of asyncssh: hosts, logins, connections and channels."""
