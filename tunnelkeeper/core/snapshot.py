@@ -60,7 +60,8 @@ class ProgressSnapshot(msgspec.Struct, frozen=True):
 class TunnelSnapshot(msgspec.Struct, frozen=True):
     """One tunnel. failure is the last one while the tunnel is not up.
 
-    wanted: whether somebody wants it up. attempt: failed attempts in a row; 0 once trusted.
+    wanted: whether somebody wants it up. attempt: the number of the attempt under way, or of those
+    that failed in a row; 0 once the connection is trusted.
     """
 
     name: str
