@@ -1,1 +1,13 @@
 """The config file: TOML to configuration, with every problem named by file, line and key."""
+
+from tunnelkeeper.config.load import load, load_with_warnings, parse, parse_with_warnings
+from tunnelkeeper.config.problems import ConfigError, Problem
+
+__all__ = [
+    "ConfigError",
+    "Problem",
+    "load",
+    "load_with_warnings",
+    "parse",
+    "parse_with_warnings",
+]

@@ -1,0 +1,108 @@
+"""Forwards as strings, as tables and as bare ports."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunnelkeeper.config.forwards import local, remote, socks
+from tunnelkeeper.config.problems import ValueRefusedError
+from tunnelkeeper.core.forwards import (
+    LocalForward,
+    RemoteForward,
+    RemoteSocksForward,
+    SocksForward,
+    TcpAddress,
+    UnixAddress,
+)
+
+HERE = TcpAddress("localhost", 8080)
+WEB = TcpAddress("web", 80)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "8080:web:80",
+        ["8080:web:80"],
+        {"listen": "8080", "connect": "web:80"},
+        {"listen": 8080, "connect": "web:80"},
+        [{"listen": "localhost:8080", "connect": "web:80"}],
+    ],
+)
+def test_a_local_forward_has_many_forms(value: object) -> None:
+    assert local(value) == (LocalForward(HERE, WEB),)
+
+
+def test_either_end_of_a_table_can_be_a_unix_socket() -> None:
+    value = {"listen": "/run/a.sock", "connect": "/run/b.sock"}
+    ends = UnixAddress("/run/a.sock"), UnixAddress("/run/b.sock")
+
+    assert local(value) == (LocalForward(*ends),)
+    assert remote(value) == (RemoteForward(*ends),)
+
+
+def test_a_remote_forward_without_a_target_is_a_socks_proxy() -> None:
+    expected = (RemoteSocksForward(HERE),)
+
+    assert remote("8080") == remote({"listen": "8080"}) == remote({"listen": 8080}) == expected
+
+
+def test_a_remote_forward_may_leave_the_port_to_the_server() -> None:
+    expected = (RemoteForward(TcpAddress("localhost", 0), WEB),)
+
+    assert remote("0:web:80") == expected
+    assert remote({"listen": 0, "connect": "web:80"}) == expected
+
+
+@pytest.mark.parametrize("value", [8080, [8080], "8080", ["8080"], {"listen": 8080}])
+def test_a_socks_forward_may_be_a_bare_port(value: object) -> None:
+    assert socks(value) == (SocksForward(HERE),)
+
+
+def test_a_remote_port_alone_stands_in_quotes_like_every_remote_spec() -> None:
+    with pytest.raises(ValueRefusedError, match=r'for SOCKS, "\[bind_address:\]port" in quotes'):
+        remote([8080])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("8080", r"expected \[bind_address:\]port:host:hostport, got '8080'"),
+        ("80a:web:80", "expected a port from 1 to 65535, got '80a' in '80a:web:80'"),
+        (8080, r'expected "\[bind_address:\]port:host:hostport" in quotes, got 8080'),
+        ({"connect": "web:80"}, r"'listen' is missing"),
+        ({"listen": 8080}, "'connect' is missing: where do the clients"),
+        ({"listen": 0, "connect": "web:80"}, "expected a port from 1 to 65535, got 0"),
+        ({"listen": "0", "connect": "web:80"}, "expected a port from 1 to 65535, got 0"),
+        ({"listen": True, "connect": "web:80"}, "expected a port from 1 to 65535, got true"),
+        ({"listen": "1:b:2", "connect": "web:80"}, r"expected \[bind_address:\]port or a path"),
+        ({"listen": 1, "connect": 80}, 'expected "host:port" or a path, in quotes, got 80'),
+        ({"listen": 1, "connect": "web"}, "expected host:port or a path, got 'web'"),
+        ({"listen": 1, "conect": "web:80"}, "unknown key; did you mean 'connect'"),
+    ],
+)
+def test_a_bad_local_forward_says_what_was_expected(value: object, message: str) -> None:
+    with pytest.raises(ValueRefusedError, match=message):
+        local(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("8080:web:80", r"expected \[bind_address:\]port, got '8080:web:80'"),
+        (0, "expected a port from 1 to 65535, got 0"),
+        (True, "expected a port from 1 to 65535, got true"),
+        ({"listen": 0}, "expected a port from 1 to 65535, got 0"),
+        ({"listen": 1, "connect": "web:80"}, "leave it out: each client of a SOCKS proxy"),
+    ],
+)
+def test_a_bad_socks_forward_says_what_was_expected(value: object, message: str) -> None:
+    with pytest.raises(ValueRefusedError, match=message):
+        socks(value)
+
+
+def test_a_bad_end_is_named_by_its_place() -> None:
+    with pytest.raises(ValueRefusedError) as caught:
+        local(["8080:web:80", {"listen": 70000, "connect": "web:x"}])
+
+    assert [fault.at for fault in caught.value.faults] == [(1, "listen"), (1, "connect")]

@@ -1,0 +1,308 @@
+"""Whole files: the configuration they make, or all that is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.config import (
+    ConfigError,
+    Problem,
+    load,
+    load_with_warnings,
+    parse,
+    parse_with_warnings,
+)
+from tunnelkeeper.config.keys import TUNNEL_KEYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIVE_MISTAKES = """\
+[supervisor]
+log_level = "loud"
+
+[hosts.relay]
+hostname = "relay.example.com"
+port = [
+  22,
+  "443",
+]
+
+[tunnels.db]
+host = "relay"
+lcoal = ["5432:db.internal:5432"]
+
+[tunnels.web]
+local = [
+  "8080:intranet:80",
+  "8081:intranet",   # no port
+]
+"""
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "tunnels.toml")
+
+    return [str(problem) for problem in caught.value.problems]
+
+
+def warnings_of(text: str) -> list[str]:
+    return [str(warning) for warning in parse_with_warnings(text, "tunnels.toml")[1]]
+
+
+def test_five_mistakes_are_five_lines_in_the_order_of_the_file() -> None:
+    assert problems_of(FIVE_MISTAKES) == [
+        (
+            "tunnels.toml:2: supervisor.log_level: "
+            "expected 'debug', 'info', 'warning' or 'error', got 'loud'"
+        ),
+        (
+            "tunnels.toml:8: hosts.relay.port[1]: "
+            "expected a port from 1 to 65535, got '443'; write it without quotes: 443"
+        ),
+        "tunnels.toml:13: tunnels.db.lcoal: unknown key; did you mean 'local'?",
+        (
+            "tunnels.toml:15: tunnels.web: "
+            "'host' is missing: a [hosts] name, an ssh_config alias or [user@]host[:port]"
+        ),
+        (
+            "tunnels.toml:18: tunnels.web.local[1]: "
+            "expected a port from 1 to 65535, got 'intranet' in '8081:intranet'"
+        ),
+    ]
+
+
+def test_the_error_reads_as_its_problems() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(FIVE_MISTAKES, "tunnels.toml")
+
+    assert str(caught.value).splitlines() == problems_of(FIVE_MISTAKES)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a = 1\na = 2\n", "t:2: Cannot overwrite a value; the key is there twice"),
+        ("[hosts]\n\n[hosts]\n", "t:3: Cannot declare ('hosts',) twice; the table is there twice"),
+        ("\nhost = relay\n", "t:2: Invalid value; a string stands in quotes; true and false"),
+        ("[hosts\n", "t:1: Expected ']' at the end of a table declaration"),
+        ("a = 1\nb = [1,\n\n", "t:2: Invalid value"),
+        ("a = " + "[" * 5000, "t: brackets are nested too deeply"),
+        ("a = " + "9" * 5000, "t: a number has thousands of digits"),
+    ],
+)
+def test_a_text_that_is_not_toml_is_one_problem(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "t")
+
+    assert len(caught.value.problems) == 1
+    assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "[hosts.a]\njump = ['b']\n[hosts.b]\njump = 'u@c'\n[hosts.c]\njump = 'a,x'\n",
+            "tunnels.toml:2: hosts.a.jump: the jump hosts go round in a loop: a -> b -> c -> a",
+        ),
+        (
+            "[hosts.a]\njump = 'x,a'\n",
+            "tunnels.toml:2: hosts.a.jump: the jump hosts go round in a loop: a -> a",
+        ),
+        (
+            "[tunnels.t]\nhost = 'u@h'\njump = 'h'\n",
+            "tunnels.toml:3: tunnels.t.jump: the tunnel's own host 'u@h' is a jump host",
+        ),
+        (
+            "[tunnels.t]\nhost = 'u@h'\nuser = 'v'\n",
+            "tunnels.toml:3: tunnels.t.user: the host 'u@h' names a user already; remove one",
+        ),
+        (
+            "[tunnels.t]\nhost = 'h:22'\nport = 22\n",
+            "tunnels.toml:3: tunnels.t.port: the host 'h:22' names a port already; remove one",
+        ),
+        (
+            "[hosts.h]\njump = 'a'\nproxy_command = 'nc'\n",
+            "tunnels.toml:3: hosts.h.proxy_command: jump is there as well",
+        ),
+        (
+            "[defaults]\nbackoff.initial = 9\n[tunnels.t]\nhost = 'h'\nbackoff = { max = 5 }\n",
+            "tunnels.toml:5: tunnels.t.backoff: initial (9 s) is more than max (5 s)",
+        ),
+    ],
+)
+def test_what_contradicts_itself_is_a_problem(text: str, problem: str) -> None:
+    (only,) = problems_of(text)
+
+    assert problem in only
+
+
+def test_each_loop_of_jump_hosts_is_named() -> None:
+    text = "[hosts]\na.jump = 'b'\nb.jump = 'a'\nc.jump = 'd'\nd.jump = 'c'\ne.jump = 'a'\n"
+
+    assert len(problems_of(text)) == 2
+
+
+@pytest.mark.parametrize("unreadable", ["hosts.h.jump = 5", "tunnels.t.host = 5"])
+def test_what_cannot_be_read_causes_no_second_problem(unreadable: str) -> None:
+    assert len(problems_of(unreadable)) == 1
+
+
+def test_a_file_without_tunnels_is_a_warning() -> None:
+    assert warnings_of("") == [
+        "tunnels.toml: no tunnels; add a table [tunnels.NAME] with a host and a forward"
+    ]
+
+
+def test_a_tunnel_that_only_holds_its_connection_is_a_warning() -> None:
+    assert warnings_of("[tunnels.t]\nhost = 'h'\n") == [
+        (
+            "tunnels.toml:1: tunnels.t: "
+            "forwards nothing and only holds its connection; add local, remote or socks"
+        )
+    ]
+
+
+def test_a_policy_that_trusts_any_key_is_a_warning_wherever_it_stands() -> None:
+    text = """\
+defaults.host_key_policy = "no"
+hosts.h.host_key_policy = "off"
+tunnels.t = { host = "h", socks = 1080, host_key_policy = "no" }
+"""
+    message = "would trust changed keys too; treated as 'accept-new'"
+
+    assert warnings_of(text) == [
+        f"tunnels.toml:1: defaults.host_key_policy: 'no' {message}",
+        f"tunnels.toml:2: hosts.h.host_key_policy: 'off' {message}",
+        f"tunnels.toml:3: tunnels.t.host_key_policy: 'no' {message}",
+    ]
+
+
+def test_the_path_in_a_problem_is_the_callers_and_cannot_reach_the_terminal() -> None:
+    assert str(Problem("a/\x1b.toml", 1, "", "bad")) == "a/\\x1b.toml:1: bad"
+
+
+def test_a_file_is_loaded_with_its_warnings(tmp_path: Path) -> None:
+    file = tmp_path / "tunnels.toml"
+    file.write_text("[tunnels.t]\nhost = 'h'\n")
+
+    configuration, (warning,) = load_with_warnings(file)
+
+    assert configuration == load(str(file))
+    assert configuration.path == warning.path == str(file)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "tunnels.toml"
+    file.write_bytes(b"\xef\xbb\xbf[tunnels.t]\r\nhost = 'h'\r\n")
+
+    assert list(load(file).tunnels) == ["t"]
+
+
+def only_problem(path: Path | str) -> Problem:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_a_missing_file_says_how_to_name_another(tmp_path: Path) -> None:
+    problem = only_problem(tmp_path / "none.toml")
+
+    assert problem.line is None
+    assert problem.message.startswith("no such file; write one, or name another with --config")
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    assert only_problem(tmp_path).message == "this is a folder; name the file in it"
+
+
+def test_a_file_below_a_file_is_named_with_the_systems_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert only_problem(tmp_path / "file" / "x").message.startswith("Not a directory; ")
+
+
+def test_a_file_that_is_not_utf8_says_where(tmp_path: Path) -> None:
+    file = tmp_path / "tunnels.toml"
+    file.write_bytes(b"# Gr\xfc\xdfe\n")
+
+    assert only_problem(file).message == "not UTF-8 at byte 4; save the file as UTF-8"
+
+
+def test_a_path_with_a_nul_is_no_path() -> None:
+    assert only_problem("a\0b").message.startswith("not a path: ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_of_another_user_says_who_must_read_it(tmp_path: Path) -> None:
+    file = tmp_path / "tunnels.toml"
+    file.touch(mode=0)
+
+    assert only_problem(file).message.startswith("permission denied; ")
+
+
+def accepts_or_names_problems(text: str) -> None:
+    """Parse, and hold what is promised about errors: problems, each on one printable line."""
+    try:
+        parse_with_warnings(text, "t.toml")
+    except ConfigError as error:
+        problems = error.problems
+    else:
+        return
+    assert problems
+    assert all(str(problem).isprintable() for problem in problems)
+    assert all(problem.line for problem in problems if problem.key)
+    assert [p.line or 0 for p in problems] == sorted(p.line or 0 for p in problems)
+
+
+@given(st.text() | st.text("[]{}=.,\"'\\#\n ab1") | st.text("[tunels.db]\n='\"host1:{},"))
+def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
+    accepts_or_names_problems(text)
+
+
+SCALARS = (
+    st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.dates()
+    | st.datetimes()
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+    | st.sampled_from(["none", "no", "relay", "1:a:1", "*:1080", "u@h:22", "15s", "8080"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["listen", "connect", "max", "initial"]), inner, max_size=3
+        )
+    ),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["relay", "db", "a.b", "", "none"])
+TABLES = st.dictionaries(st.sampled_from([*TUNNEL_KEYS, "lcoal", "x"]), VALUES, max_size=6)
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "supervisor": st.dictionaries(st.sampled_from(["ssh_config", "log_level"]), VALUES),
+        "defaults": TABLES,
+        "hosts": st.dictionaries(NAMES, TABLES | VALUES, max_size=3),
+        "tunnels": st.dictionaries(NAMES, TABLES | VALUES, max_size=3),
+        "tunnel": VALUES,
+    },
+)
+
+
+@given(DOCUMENTS)
+def test_any_document_is_a_configuration_or_a_config_error(document: dict[str, Any]) -> None:
+    accepts_or_names_problems(tomli_w.dumps(document))

@@ -1,0 +1,99 @@
+"""Where things live, for every way in which a person or a system can say so."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from tunnelkeeper.paths import config_path, expanded, home, lock_path, log_path, socket_path
+
+HOME = {"HOME": "/home/ann"}
+
+
+def test_the_option_names_the_config_file_before_everything_else() -> None:
+    env = HOME | {"TUNNELKEEPER_CONFIG": "/env.toml", "XDG_CONFIG_HOME": "/xdg"}
+
+    assert config_path("my.toml", env) == Path("my.toml")
+
+
+def test_the_variable_names_the_config_file_before_xdg() -> None:
+    env = HOME | {"TUNNELKEEPER_CONFIG": "/env.toml", "XDG_CONFIG_HOME": "/xdg"}
+
+    assert config_path(None, env) == Path("/env.toml")
+
+
+def test_an_empty_variable_names_nothing() -> None:
+    env = HOME | {"TUNNELKEEPER_CONFIG": "", "XDG_CONFIG_HOME": ""}
+
+    assert config_path(None, env) == Path("/home/ann/.config/tunnelkeeper/tunnels.toml")
+
+
+def test_the_config_file_is_in_the_xdg_folder() -> None:
+    env = HOME | {"XDG_CONFIG_HOME": "/xdg"}
+
+    assert config_path(None, env) == Path("/xdg/tunnelkeeper/tunnels.toml")
+
+
+def test_a_relative_xdg_folder_is_ignored_as_the_specification_says() -> None:
+    env = HOME | {"XDG_CONFIG_HOME": "xdg", "XDG_STATE_HOME": "state", "XDG_RUNTIME_DIR": "run"}
+
+    assert config_path(None, env) == Path("/home/ann/.config/tunnelkeeper/tunnels.toml")
+    assert socket_path(None, env) == Path("/home/ann/.local/state/tunnelkeeper/control.sock")
+
+
+def test_an_empty_option_is_not_taken_for_the_default() -> None:
+    assert config_path("", HOME) == Path()
+
+
+def test_the_socket_is_named_by_option_then_variable_then_runtime_folder() -> None:
+    env = HOME | {"XDG_RUNTIME_DIR": "/run/user/7", "TUNNELKEEPER_SOCKET": "~/tk.sock"}
+
+    assert socket_path("/tmp/s", env) == Path("/tmp/s")
+    assert socket_path(None, env) == Path("/home/ann/tk.sock")
+    del env["TUNNELKEEPER_SOCKET"]
+    assert socket_path(None, env) == Path("/run/user/7/tunnelkeeper/control.sock")
+
+
+def test_without_a_runtime_folder_the_socket_is_in_the_state_folder() -> None:
+    env = HOME | {"XDG_STATE_HOME": "/var/state"}
+
+    assert socket_path(None, env) == Path("/var/state/tunnelkeeper/control.sock")
+
+
+def test_the_lock_is_next_to_the_socket_and_one_for_each() -> None:
+    assert lock_path(Path("/run/a.sock")) == Path("/run/a.sock.lock")
+    assert lock_path(Path("/run/a.other")) != lock_path(Path("/run/a.sock"))
+
+
+def test_the_log_is_in_the_state_folder() -> None:
+    assert log_path(HOME) == Path("/home/ann/.local/state/tunnelkeeper/tunnelkeeper.log")
+    assert log_path(HOME | {"XDG_STATE_HOME": "/s"}) == Path("/s/tunnelkeeper/tunnelkeeper.log")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("~", "/home/ann"),
+        ("~/a/b", "/home/ann/a/b"),
+        ("~//etc", "/home/ann/etc"),
+        ("a/~", "a/~"),
+        ("/a", "/a"),
+        ("~no-such-user-here/a", "~no-such-user-here/a"),
+    ],
+)
+def test_a_tilde_at_the_beginning_is_the_home(written: str, meant: str) -> None:
+    assert expanded(written, HOME) == Path(meant)
+
+
+def test_a_tilde_with_a_user_is_that_users_home() -> None:
+    root = pwd.getpwuid(0)
+
+    assert expanded(f"~{root.pw_name}/a", HOME) == Path(root.pw_dir) / "a"
+
+
+@pytest.mark.parametrize("env", [{}, {"HOME": ""}, {"HOME": "relative"}])
+def test_without_a_usable_home_variable_the_system_is_asked(env: dict[str, str]) -> None:
+    assert home(env) == Path(pwd.getpwuid(os.getuid()).pw_dir)
