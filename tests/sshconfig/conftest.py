@@ -1,0 +1,19 @@
+import pytest
+
+from tunnelkeeper.sshconfig import Facts
+
+HOMES = {"ann": "/home/ann", "root": "/root"}
+
+
+@pytest.fixture
+def facts() -> Facts:
+    """A machine and a user that do not exist."""
+    return Facts(
+        user="ann",
+        uid=1000,
+        home="/home/ann",
+        hostname="desk.example.org",
+        folder="/work/here",
+        environment={"SSH_AUTH_SOCK": "/run/agent", "KEYS": "/keys"},
+        home_of=HOMES.get,
+    )

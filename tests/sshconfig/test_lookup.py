@@ -1,0 +1,288 @@
+"""The rules of chains, with a fake in place of ssh."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tunnelkeeper.core.tunnels import Configuration, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.sshconfig import Answer, Facts, HostLookup, Request, SshConfigError
+from tunnelkeeper.sshconfig.output import read_output
+
+Make = Callable[..., HostLookup]
+
+
+class FakeSsh:
+    """An ssh_config by host; a ProxyJump that was not asked for is not told, as by ssh -G."""
+
+    def __init__(self, **stanzas: str) -> None:
+        self.stanzas = {name.replace("_", "-"): text for name, text in stanzas.items()}
+        self.asked: list[Request] = []
+
+    async def __call__(self, request: Request) -> Answer:
+        self.asked.append(request)
+        answer = dict(read_output(self.stanzas.get(request.host, "")))
+        if not request.jumps:
+            answer.pop("proxyjump", None)
+        answer.setdefault("user", [request.user or "ann"])
+        for keyword, value in request.options:
+            answer[keyword.lower()] = [value]
+        return answer
+
+    def requests(self, host: str) -> list[Request]:
+        return [request for request in self.asked if request.host == host]
+
+
+def configuration(
+    hosts: dict[str, HostOptions] | None = None,
+    defaults: HostOptions | None = None,
+    supervisor: SupervisorOptions | None = None,
+) -> Configuration:
+    return Configuration(
+        "t.toml", supervisor or SupervisorOptions(), defaults or HostOptions(), hosts or {}
+    )
+
+
+@pytest.fixture
+def lookup(facts: Facts) -> Make:
+    def make(ssh: FakeSsh, configured: Configuration | None = None) -> HostLookup:
+        return HostLookup(configured or configuration(), ssh, facts, lambda: 0.0)
+
+    return make
+
+
+async def names(lookup: HostLookup, reference: str) -> list[str]:
+    return [host.name for host in await lookup.chain_to(reference)]
+
+
+async def test_a_host_without_jump_hosts_is_a_chain_of_one(lookup: Make) -> None:
+    (host,) = await lookup(FakeSsh(relay="hostname r.example.com")).chain_to("relay")
+
+    assert (host.name, host.hostname) == ("relay", "r.example.com")
+
+
+async def test_jump_hosts_come_first_in_the_order_of_ssh(lookup: Make) -> None:
+    ssh = FakeSsh(deep="proxyjump a,u@b:2200,c")
+    chain = await lookup(ssh).chain_to("deep")
+
+    assert [host.name for host in chain] == ["a", "u@b:2200", "c", "deep"]
+    assert ssh.requests("b") == [Request("b", "u", 2200, jumps=False)]
+
+
+async def test_only_the_first_jump_host_may_have_jump_hosts_of_its_own(lookup: Make) -> None:
+    ssh = FakeSsh(deep="proxyjump a,b", a="proxyjump x", b="proxyjump y", x="proxyjump w")
+
+    assert await names(lookup(ssh), "deep") == ["w", "x", "a", "b", "deep"]
+    assert not ssh.requests("y")
+
+
+async def test_jump_hosts_of_the_file_overrule_those_of_ssh_config(lookup: Make) -> None:
+    ssh = FakeSsh(deep="proxyjump a")
+    tunnel = Tunnel("t", "deep", options=HostOptions(jump=("b",)))
+
+    assert [host.name for host in await lookup(ssh).chain(tunnel)] == ["b", "deep"]
+
+
+async def test_no_jump_hosts_in_the_file_means_none(lookup: Make) -> None:
+    ssh = FakeSsh(deep="proxyjump a")
+    tunnel = Tunnel("t", "deep", options=HostOptions(jump=()))
+
+    assert [host.name for host in await lookup(ssh).chain(tunnel)] == ["deep"]
+
+
+async def test_a_proxy_command_of_the_file_overrules_jump_hosts_of_ssh_config(
+    lookup: Make,
+) -> None:
+    ssh = FakeSsh(deep="proxyjump a")
+    tunnel = Tunnel("t", "deep", options=HostOptions(proxy_command="nc %h"))
+    (host,) = await lookup(ssh).chain(tunnel)
+
+    assert host.proxy_command == "nc deep"
+
+
+async def test_a_proxy_command_is_for_the_first_hop_only(lookup: Make) -> None:
+    ssh = FakeSsh(deep="proxycommand c", a="proxycommand x %n", b="proxycommand y")
+    tunnel = Tunnel("t", "deep", options=HostOptions(jump=("a", "b")))
+    chain = await lookup(ssh).chain(tunnel)
+
+    assert [host.proxy_command for host in chain] == ["x a", None, None]
+
+
+async def test_a_host_of_the_file_is_looked_up_by_its_hostname(lookup: Make) -> None:
+    ssh = FakeSsh()
+    ssh.stanzas["relay.example.com"] = "identityfile /keys/relay"
+    hosts = {"relay": HostOptions(hostname="relay.example.com", port=(22, 443), user="tunnel")}
+    (host,) = await lookup(ssh, configuration(hosts)).chain_to("relay")
+
+    assert (host.name, host.hostname, host.user) == ("relay", "relay.example.com", "tunnel")
+    assert host.ports == (22, 443)
+    assert host.identity_files == ("/keys/relay",)
+    assert ssh.requests("relay.example.com") == [Request("relay.example.com", "tunnel", 22)]
+
+
+async def test_a_host_of_the_file_may_be_a_jump_host_with_jump_hosts_of_its_own(
+    lookup: Make,
+) -> None:
+    hosts = {"a": HostOptions(jump=("gate",)), "b": HostOptions(jump=("nowhere",))}
+    tunnel = Tunnel("t", "deep", options=HostOptions(jump=("a", "b")))
+    chain = await lookup(FakeSsh(), configuration(hosts)).chain(tunnel)
+
+    assert [host.name for host in chain] == ["gate", "a", "b", "deep"]
+
+
+async def test_user_and_port_of_a_reference_go_over_the_hosts_options(lookup: Make) -> None:
+    hosts = {"relay": HostOptions(user="tunnel", port=(22, 443), compression=True)}
+    (host,) = await lookup(FakeSsh(), configuration(hosts)).chain_to("bob@relay:24")
+
+    assert (host.user, host.ports, host.compression) == ("bob", (24,), True)
+
+
+async def test_user_and_port_of_a_reference_go_under_the_tunnels_options(lookup: Make) -> None:
+    own = Tunnel("t", "bob@relay:24", options=HostOptions(user="tunnel"))
+    (host,) = await lookup(FakeSsh()).chain(own)
+
+    assert (host.user, host.ports) == ("tunnel", (24,))
+
+
+async def test_a_host_that_the_file_does_not_name_has_the_defaults_without_their_jump(
+    lookup: Make,
+) -> None:
+    defaults = HostOptions(connect_timeout=3, jump=("gate",))
+    (host,) = await lookup(FakeSsh(), configuration(defaults=defaults)).chain_to("other")
+
+    assert host.connect_timeout == 3
+
+
+@pytest.mark.parametrize(
+    ("jump", "expected"),
+    [(("relay",), ["relay"]), (("a", "relay"), ["a", "relay"]), (("relay", "b"), ["relay"])],
+)
+async def test_a_host_that_is_its_own_jump_host_is_reached_by_those_before_it(
+    jump: tuple[str, ...], expected: list[str], lookup: Make
+) -> None:
+    tunnel = Tunnel("t", "relay", options=HostOptions(jump=jump))
+
+    assert [host.name for host in await lookup(FakeSsh()).chain(tunnel)] == expected
+
+
+async def test_another_port_of_a_jump_host_is_reached_through_it(lookup: Make) -> None:
+    tunnel = Tunnel("t", "box", options=HostOptions(port=(2222,), jump=("box",)))
+    chain = await lookup(FakeSsh()).chain(tunnel)
+
+    assert [str(host) for host in chain] == ["ann@box:22", "ann@box:2222"]
+
+
+@pytest.mark.parametrize(
+    ("ssh", "circle"),
+    [
+        (FakeSsh(a="proxyjump b", b="proxyjump a"), "a -> b -> a"),
+        (FakeSsh(a="proxyjump a"), "a -> a"),
+        (FakeSsh(a="proxyjump b,x", b="proxyjump c", c="proxyjump b,y"), "a -> b -> c -> b"),
+    ],
+)
+async def test_a_circle_of_jump_hosts_is_named(ssh: FakeSsh, circle: str, lookup: Make) -> None:
+    with pytest.raises(SshConfigError, match="circle") as caught:
+        await lookup(ssh).chain_to("a")
+
+    assert caught.value.message.endswith(f": {circle}")
+    assert "ProxyJump none" in caught.value.hint
+
+
+async def test_jump_hosts_without_end_come_to_an_end(lookup: Make) -> None:
+    class Endless(FakeSsh):
+        async def __call__(self, request: Request) -> Answer:
+            return {"hostname": [request.host], "proxyjump": ["x%h"]}
+
+    with pytest.raises(SshConfigError, match="circle"):
+        await lookup(Endless()).chain_to("a")
+
+
+async def test_what_ssh_must_know_of_the_file_is_told_to_it(lookup: Make) -> None:
+    ssh = FakeSsh()
+    options = HostOptions(
+        ciphers="+aes", macs="^m", kex_algorithms="-k", host_key_algorithms="h", host_key_alias="x"
+    )
+    await lookup(ssh).chain(Tunnel("t", "relay", options=options))
+
+    assert ssh.requests("relay") == [
+        Request(
+            "relay",
+            options=(
+                ("HostKeyAlias", "x"),
+                ("Ciphers", "+aes"),
+                ("MACs", "^m"),
+                ("KexAlgorithms", "-k"),
+                ("HostKeyAlgorithms", "h"),
+            ),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "source"),
+    [
+        (None, None),
+        (False, False),
+        ("/etc/ssh/x", "/etc/ssh/x"),
+        ("~/.ssh/x", "/home/ann/.ssh/x"),
+        ("x", "/work/here/x"),
+    ],
+)
+async def test_hosts_are_looked_up_where_the_file_says(
+    said: str | None, source: str | None, lookup: Make
+) -> None:
+    ssh = FakeSsh()
+    configured = configuration(supervisor=SupervisorOptions(ssh_config=said))
+    await lookup(ssh, configured).chain_to("relay")
+
+    assert ssh.requests("relay") == [Request("relay", source=source)]
+
+
+async def test_an_ssh_config_of_nobody_is_named(lookup: Make) -> None:
+    configured = configuration(supervisor=SupervisorOptions(ssh_config="~nobody/x"))
+
+    with pytest.raises(SshConfigError, match=r"supervisor\.ssh_config '~nobody/x': no such user"):
+        await lookup(FakeSsh(), configured).chain_to("relay")
+
+
+@pytest.mark.parametrize("reference", ["", "-oProxyCommand=x", "a b", "relay:0", "::1", "u@"])
+async def test_what_is_no_reference_is_refused(reference: str, lookup: Make) -> None:
+    with pytest.raises(SshConfigError):
+        await lookup(FakeSsh()).chain_to(reference)
+
+
+async def test_a_jump_host_of_ssh_config_that_is_no_reference_is_refused(lookup: Make) -> None:
+    with pytest.raises(SshConfigError):
+        await lookup(FakeSsh(a="proxyjump -x")).chain_to("a")
+
+
+async def test_an_address_in_brackets_is_asked_for_without_them(lookup: Make) -> None:
+    ssh = FakeSsh()
+    (host,) = await lookup(ssh).chain_to("[::1]:2222")
+
+    assert str(host) == "ann@[::1]:2222"
+    assert ssh.requests("::1") == [Request("::1", port=2222)]
+
+
+async def test_a_thousand_tunnels_through_one_jump_host_ask_once_for_it(lookup: Make) -> None:
+    ssh = FakeSsh()
+    hosts = lookup(ssh)
+    tunnel = Tunnel("t", "a", options=HostOptions(jump=("relay",)))
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(1000):
+            tasks.create_task(hosts.chain(replace(tunnel, host=f"h{number}")))
+
+    assert len(ssh.requests("relay")) == 1
+    assert len(ssh.requests("somehost")) == 1
+    assert len(ssh.asked) == 1002
+
+
+async def test_remarks_are_made_on_each_host_of_a_chain(lookup: Make) -> None:
+    ssh = FakeSsh(a="bindinterface eth0", deep="proxyjump a\nstricthostkeychecking false")
+    remarks = await lookup(ssh).remarks(Tunnel("t", "deep"))
+
+    assert [remark.split(" ", 2)[:2] for remark in remarks] == [
+        ["a:", "BindInterface"],
+        ["deep:", "StrictHostKeyChecking"],
+    ]

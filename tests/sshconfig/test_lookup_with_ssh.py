@@ -1,0 +1,237 @@
+"""Whole chains, looked up by the real ssh in real files."""
+
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tunnelkeeper.core.tunnels import Configuration, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.sshconfig import HostLookup, SshConfigError, SshQuery, local_facts
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh")
+
+Look = Callable[[str], HostLookup]
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Look:
+    """A lookup with a text as the ssh_config."""
+
+    def look(text: str) -> HostLookup:
+        path = tmp_path / "ssh_config"
+        path.write_text(text)
+        configuration = Configuration("t.toml", SupervisorOptions(ssh_config=str(path)))
+        return HostLookup(configuration, SshQuery(), local_facts(), monotonic)
+
+    return look
+
+
+async def test_a_chain_of_several_hops_is_found_as_ssh_would_go(look: Look) -> None:
+    text = """\
+Host deep
+  HostName deep.internal
+  ProxyJump user1@bastion1,bastion2:2200
+Host bastion1
+  ProxyJump gate
+Host bastion2
+  ProxyJump elsewhere
+  ProxyCommand false
+  User user2
+Host gate
+  ProxyCommand nc -x proxy:1080 "%h" %p
+"""
+    chain = await look(text).chain_to("user3@deep")
+
+    assert [host.name for host in chain] == [
+        "gate",
+        "user1@bastion1",
+        "bastion2:2200",
+        "user3@deep",
+    ]
+    assert [str(host).removeprefix(f"{local_facts().user}@") for host in chain] == [
+        "gate:22",
+        "user1@bastion1:22",
+        "user2@bastion2:2200",
+        "user3@deep.internal:22",
+    ]
+    assert [host.proxy_command for host in chain] == [
+        'nc -x proxy:1080 "gate" 22',
+        None,
+        None,
+        None,
+    ]
+
+
+async def test_a_proxy_command_of_none_keeps_the_general_one_away(look: Look) -> None:
+    text = "Host near\n  ProxyCommand none\nHost *\n  ProxyCommand nc %h %p\n"
+    lookup = look(text)
+    near, far = await lookup.chain_to("near"), await lookup.chain_to("far")
+
+    assert near[0].proxy_command is None
+    assert far[0].proxy_command == "nc far 22"
+
+
+async def test_nobody_chose_algorithms_where_no_file_says_anything(look: Look) -> None:
+    (host,) = await look("Host *\n  Compression yes\n").chain_to("relay")
+
+    assert host.ciphers is host.macs is host.kex_algorithms is None
+    assert host.host_key_algorithms is host.pubkey_accepted_algorithms is None
+    assert host.compression
+
+
+async def test_lists_with_plus_minus_and_caret_mean_what_they_mean_to_ssh(look: Look) -> None:
+    text = """\
+Host relay
+  Ciphers ^aes256-gcm@openssh.com
+  MACs -hmac-sha1*
+  HostKeyAlgorithms ssh-ed25519
+"""
+    options = HostOptions(kex_algorithms="+diffie-hellman-group1-sha1")
+    (host,) = await look(text).chain(Tunnel("t", "relay", options=options))
+
+    assert host.ciphers is not None
+    assert host.ciphers.startswith("aes256-gcm@openssh.com,")
+    assert host.ciphers.count("aes256-gcm@openssh.com") == 1
+    assert host.macs is not None
+    assert "hmac-sha1" not in host.macs
+    assert host.kex_algorithms is not None
+    assert host.kex_algorithms.endswith(",diffie-hellman-group1-sha1")
+    assert host.host_key_algorithms == "ssh-ed25519"
+    assert host.pubkey_accepted_algorithms is None
+
+
+async def test_a_list_of_the_file_that_ssh_refuses_is_told_in_its_words(look: Look) -> None:
+    tunnel = Tunnel("t", "relay", options=HostOptions(macs="rot13"))
+
+    with pytest.raises(SshConfigError, match="Bad SSH2 MAC spec 'rot13'"):
+        await look("").chain(tunnel)
+
+
+async def test_tokens_are_expanded_as_ssh_expands_them(look: Look) -> None:
+    # ssh prints what it makes of UserKnownHostsFile, and leaves IdentityFile to us.
+    tokens = "%C-%d-%h-%i-%k-%L-%l-%n-%p-%r-%u-%%"
+    text = f"""\
+Host relay
+  HostName %h.example.com
+  Port 2222
+  User tunnel
+  HostKeyAlias home
+  UserKnownHostsFile /{tokens}
+  IdentityFile /{tokens}
+"""
+    (host,) = await look(text).chain_to("relay")
+
+    assert host.identity_files == host.user_known_hosts
+    assert host.identity_files[0].endswith(
+        f"-relay.example.com-{local_facts().uid}-home-{socket.gethostname().partition('.')[0]}"
+        f"-{socket.gethostname()}-relay-2222-tunnel-{local_facts().user}-%"
+    )
+
+
+async def test_a_scope_in_an_address_is_no_token(look: Look) -> None:
+    (host,) = await look("UserKnownHostsFile /k/%h\n").chain_to("[fe80::1%lo]")
+
+    assert host.hostname == "fe80::1%lo"
+    assert host.user_known_hosts == ("/k/fe80::1%lo",)
+
+
+async def test_paths_are_absolute_and_those_of_ssh_itself_are_among_them(look: Look) -> None:
+    text = """\
+UserKnownHostsFile ~/k1 "/a b/k2"
+GlobalKnownHostsFile none
+IdentityFile rel/key
+IdentityFile ~/key
+IdentityFile rel/key
+IdentityAgent none
+"""
+    home = local_facts().home
+    lookup = look(text)
+    (host,) = await lookup.chain_to("relay")
+    (bare,) = await look("").chain_to("relay")
+
+    assert host.user_known_hosts == (f"{home}/k1", "/a b/k2")
+    assert host.system_known_hosts == ()
+    assert host.identity_files == (f"{local_facts().folder}/rel/key", f"{home}/key")
+    assert host.identity_agent is None
+    assert f"{home}/.ssh/id_ed25519" in bare.identity_files
+    assert f"{home}/.ssh/known_hosts" in bare.user_known_hosts
+    assert "/etc/ssh/ssh_known_hosts" in bare.system_known_hosts
+
+
+@pytest.mark.parametrize(
+    ("said", "policy"),
+    [("ask", "strict"), ("yes", "strict"), ("accept-new", "accept-new"), ("off", "accept-new")],
+)
+async def test_strict_host_key_checking_is_read_from_what_ssh_makes_of_it(
+    said: str, policy: str, look: Look
+) -> None:
+    lookup = look(f"StrictHostKeyChecking {said}\n")
+    (host,) = await lookup.chain_to("relay")
+
+    assert host.host_key_policy == policy
+    assert bool(await lookup.remarks(Tunnel("t", "relay"))) == (said == "off")
+
+
+async def test_times_and_switches_are_read_in_the_units_of_ssh(look: Look) -> None:
+    text = """\
+ServerAliveInterval 2m
+ServerAliveCountMax 4
+ConnectTimeout 1m
+TCPKeepAlive no
+AddressFamily inet
+BindAddress 127.0.0.1
+HashKnownHosts yes
+IdentitiesOnly yes
+"""
+    (host,) = await look(text).chain_to("relay")
+
+    assert (host.keepalive.interval, host.keepalive.count_max) == (120, 4)
+    assert (host.connect_timeout, host.tcp_keepalive) == (60, False)
+    assert (host.address_family, host.bind_address) == ("inet", "127.0.0.1")
+    assert host.hash_known_hosts
+    assert host.identities_only
+
+
+async def test_what_distributions_ship_leaves_nothing_to_remark(look: Look) -> None:
+    text = """\
+Host *
+  SendEnv LANG LC_*
+  HashKnownHosts yes
+  GSSAPIAuthentication yes
+  ForwardX11Trusted yes
+  RequiredRSASize 2048
+"""
+
+    assert await look(text).remarks(Tunnel("t", "relay")) == ()
+
+
+async def test_what_is_not_honoured_is_remarked_for_each_host_of_the_chain(look: Look) -> None:
+    text = """\
+Host relay
+  ProxyJump gate
+  LocalForward 8080 localhost:80
+Host gate
+  VerifyHostKeyDNS yes
+"""
+
+    assert await look(text).remarks(Tunnel("t", "relay")) == (
+        "gate: VerifyHostKeyDNS of ssh_config is not supported",
+        "relay: LocalForward of ssh_config is not supported",
+    )
+
+
+async def test_a_changed_user_is_seen_by_match(look: Look) -> None:
+    text = "Match user bob\n  Port 2222\n"
+    lookup = look(text)
+
+    assert str((await lookup.chain_to("bob@relay"))[0]) == "bob@relay:2222"
+    assert (await lookup.chain_to("eve@relay"))[0].ports == (22,)
+
+
+async def test_an_alias_of_odd_characters_is_a_host(look: Look) -> None:
+    text = "Host bücher#1\n  HostName 127.0.0.1\n"
+
+    assert (await look(text).chain_to("bücher#1"))[0].hostname == "127.0.0.1"

@@ -1,0 +1,316 @@
+from dataclasses import replace
+
+import pytest
+
+from tunnelkeeper.core.tunnels import Host, HostKeyPolicy, HostOptions, Keepalive
+from tunnelkeeper.sshconfig import Facts, SshConfigError
+from tunnelkeeper.sshconfig.output import read_output
+from tunnelkeeper.sshconfig.resolve import Asked, jumps_of, remarks_on, resolve
+
+UNCHOSEN = """\
+ciphers chacha,aes
+macs umac
+kexalgorithms curve
+hostkeyalgorithms ed25519
+pubkeyacceptedalgorithms ed25519
+"""
+
+
+def asked(
+    facts: Facts, said: str = "", options: HostOptions | None = None, jump: str = ""
+) -> Asked:
+    """The host `relay`, of which ssh_config says this."""
+    return Asked(
+        name="relay",
+        asked="relay",
+        options=options or HostOptions(),
+        answer=read_output(said),
+        unchosen=read_output(UNCHOSEN),
+        facts=facts,
+        jump=jump,
+    )
+
+
+def test_a_host_of_which_nobody_says_anything_gets_the_built_in_defaults(facts: Facts) -> None:
+    host = resolve(asked(facts, UNCHOSEN))
+
+    assert host == Host(name="relay", hostname="relay", user="ann", identity_agent="/run/agent")
+
+
+def test_ssh_config_lies_over_the_built_in_defaults(facts: Facts) -> None:
+    said = """\
+hostname relay.example.com
+user tunnel
+port 2222
+identityfile ~/.ssh/%r
+identityfile none
+identityfile ${KEYS}/a
+identityfile /keys/a
+certificatefile /keys/a-cert.pub
+identitiesonly yes
+identityagent none
+userknownhostsfile /home/ann/k1 /home/ann/k 2
+globalknownhostsfile /etc/k
+hostkeyalias home
+stricthostkeychecking accept-new
+hashknownhosts yes
+addressfamily inet6
+bindaddress ::1
+compression yes
+ciphers aes
+macs hmac
+kexalgorithms ecdh
+hostkeyalgorithms rsa
+pubkeyacceptedalgorithms rsa
+proxycommand nc %h %p
+connecttimeout 3
+serveraliveinterval 20
+serveralivecountmax 5
+tcpkeepalive no
+"""
+
+    assert resolve(asked(facts, said)) == Host(
+        name="relay",
+        hostname="relay.example.com",
+        user="tunnel",
+        ports=(2222,),
+        identity_files=("/home/ann/.ssh/tunnel", "/keys/a"),
+        certificate_files=("/keys/a-cert.pub",),
+        identities_only=True,
+        identity_agent=None,
+        user_known_hosts=("/home/ann/k1", "/home/ann/k 2"),
+        system_known_hosts=("/etc/k",),
+        host_key_alias="home",
+        host_key_policy="accept-new",
+        hash_known_hosts=True,
+        address_family="inet6",
+        bind_address="::1",
+        compression=True,
+        ciphers="aes",
+        macs="hmac",
+        kex_algorithms="ecdh",
+        host_key_algorithms="rsa",
+        pubkey_accepted_algorithms="rsa",
+        proxy_command="nc relay.example.com 2222",
+        connect_timeout=3,
+        keepalive=Keepalive(20, 5),
+        tcp_keepalive=False,
+    )
+
+
+def test_the_file_lies_over_ssh_config(facts: Facts) -> None:
+    said = """\
+user tunnel
+port 2222
+identityfile /keys/a
+certificatefile /keys/c
+identitiesonly yes
+identityagent none
+userknownhostsfile /home/ann/k1
+globalknownhostsfile /etc/k
+hostkeyalias home
+stricthostkeychecking accept-new
+addressfamily inet6
+bindaddress ::1
+compression yes
+proxycommand nc %h %p
+connecttimeout 3
+serveraliveinterval 20
+serveralivecountmax 5
+tcpkeepalive no
+"""
+    options = HostOptions(
+        port=(22, 443),
+        user="me",
+        identity_files=("~/mine-%p",),
+        certificate_files=(),
+        identities_only=False,
+        identity_agent="$KEYS",
+        known_hosts=("~/known/%k", "none"),
+        host_key_alias="other",
+        host_key_policy="strict",
+        address_family="inet",
+        bind_address="127.0.0.1",
+        compression=False,
+        proxy_command="mine %r",
+        connect_timeout=1.5,
+        keepalive_interval=0,
+        keepalive_count_max=1,
+        tcp_keepalive=True,
+    )
+
+    assert resolve(asked(facts, said, options)) == Host(
+        name="relay",
+        hostname="relay",
+        user="me",
+        ports=(22, 443),
+        identity_files=("/home/ann/mine-22",),
+        certificate_files=(),
+        identities_only=False,
+        identity_agent="/keys",
+        user_known_hosts=("/home/ann/known/other",),
+        system_known_hosts=("/etc/k",),
+        host_key_alias="other",
+        host_key_policy="strict",
+        address_family="inet",
+        bind_address="127.0.0.1",
+        compression=False,
+        proxy_command="mine me",
+        connect_timeout=1.5,
+        keepalive=Keepalive(0, 1),
+        tcp_keepalive=True,
+    )
+
+
+def test_a_list_of_algorithms_that_the_file_asked_for_is_chosen_even_if_it_is_the_default(
+    facts: Facts,
+) -> None:
+    host = resolve(asked(facts, UNCHOSEN, HostOptions(ciphers="+aes")))
+
+    assert (host.ciphers, host.macs) == ("chacha,aes", None)
+
+
+def test_the_old_name_of_the_accepted_keys_is_known(facts: Facts) -> None:
+    said = "pubkeyacceptedkeytypes rsa"
+
+    assert resolve(asked(facts, said)).pubkey_accepted_algorithms == "rsa"
+
+
+@pytest.mark.parametrize(
+    ("said", "policy"),
+    [
+        ("ask", "strict"),
+        ("true", "strict"),
+        ("yes", "strict"),
+        ("accept-new", "accept-new"),
+        ("false", "accept-new"),
+        ("off", "accept-new"),
+        ("no", "accept-new"),
+    ],
+)
+def test_strict_host_key_checking_becomes_a_policy(
+    said: str, policy: HostKeyPolicy, facts: Facts
+) -> None:
+    host = asked(facts, f"stricthostkeychecking {said}")
+
+    assert resolve(host).host_key_policy == policy
+    assert bool(remarks_on(host)) == (said in {"false", "off", "no"})
+
+
+def test_a_policy_of_the_file_leaves_nothing_to_remark(facts: Facts) -> None:
+    said = "stricthostkeychecking false"
+
+    assert remarks_on(asked(facts, said, HostOptions(host_key_policy="accept-new"))) == ()
+
+
+def test_a_directive_that_is_not_honoured_is_remarked_with_the_name_of_the_host(
+    facts: Facts,
+) -> None:
+    assert remarks_on(asked(facts, "bindinterface eth0")) == (
+        "relay: BindInterface of ssh_config is not supported",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "keepalive"),
+    [
+        ("serveraliveinterval 0\nserveralivecountmax 9", HostOptions(), Keepalive(15, 3)),
+        ("serveraliveinterval 30\nserveralivecountmax 9", HostOptions(), Keepalive(30, 9)),
+        ("serveraliveinterval 30", HostOptions(keepalive_interval=5), Keepalive(5, 3)),
+        ("", HostOptions(keepalive_count_max=7), Keepalive(15, 7)),
+        ("serveraliveinterval 30", HostOptions(keepalive_interval=0), Keepalive(0, 3)),
+    ],
+)
+def test_keepalives_of_ssh_config_count_where_it_asks_for_some(
+    said: str, options: HostOptions, keepalive: Keepalive, facts: Facts
+) -> None:
+    assert resolve(asked(facts, said, options)).keepalive == keepalive
+
+
+@pytest.mark.parametrize("said", ["none", "0"])
+def test_no_timeout_in_ssh_config_is_the_built_in_one(said: str, facts: Facts) -> None:
+    assert resolve(asked(facts, f"connecttimeout {said}")).connect_timeout == 10
+
+
+@pytest.mark.parametrize(
+    ("said", "agent"),
+    [
+        ("none", None),
+        ("SSH_AUTH_SOCK", "/run/agent"),
+        ("$SSH_AUTH_SOCK", "/run/agent"),
+        ("$KEYS", "/keys"),
+        ("$NOPE", None),
+        ("${KEYS}/agent", "/keys/agent"),
+        ("~/agent-%r", "/home/ann/agent-ann"),
+        ("/run/an agent", "/run/an agent"),
+    ],
+)
+def test_an_identity_agent_is_a_path_or_a_variable_or_none(
+    said: str, agent: str | None, facts: Facts
+) -> None:
+    assert resolve(asked(facts, f"identityagent {said}")).identity_agent == agent
+    assert resolve(asked(facts, "", HostOptions(identity_agent=said))).identity_agent == agent
+
+
+@pytest.mark.parametrize("environment", [{}, {"SSH_AUTH_SOCK": ""}])
+def test_without_an_agent_in_the_environment_there_is_none(
+    environment: dict[str, str], facts: Facts
+) -> None:
+    assert resolve(asked(replace(facts, environment=environment))).identity_agent is None
+
+
+def test_a_host_behind_a_jump_host_needs_no_proxy_command(facts: Facts) -> None:
+    options = HostOptions(proxy_command="mine")
+
+    assert resolve(asked(facts, "proxycommand nc", jump="b")).proxy_command is None
+    assert resolve(asked(facts, "proxycommand nc", options, jump="b")).proxy_command is None
+
+
+@pytest.mark.parametrize("written", ["none", "NONE"])
+def test_a_proxy_command_of_none_is_none(written: str, facts: Facts) -> None:
+    options = HostOptions(proxy_command=written)
+
+    assert resolve(asked(facts, "proxycommand nc", options)).proxy_command is None
+
+
+@pytest.mark.parametrize("keyword", ["userknownhostsfile", "globalknownhostsfile"])
+def test_known_hosts_of_none_are_none(keyword: str, facts: Facts) -> None:
+    host = resolve(asked(facts, f"{keyword} none"))
+
+    assert host.user_known_hosts == host.system_known_hosts == ()
+
+
+def test_jump_hosts_have_tokens_of_the_host_behind_them(facts: Facts) -> None:
+    said = "hostname r.example.com\nproxyjump %r@gate-%h:%p,%n.gate"
+
+    assert jumps_of(asked(facts, said)) == ("ann@gate-r.example.com:22", "relay.gate")
+
+
+@pytest.mark.parametrize("said", ["", "proxyjump none"])
+def test_without_a_proxy_jump_there_are_no_jump_hosts(said: str, facts: Facts) -> None:
+    assert jumps_of(asked(facts, said)) == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("identityfile /%y", "relay: IdentityFile '/%y': unknown token %y"),
+        ("certificatefile ~nobody/c", "relay: CertificateFile '~nobody/c': no such user: nobody"),
+        ("globalknownhostsfile ~nobody/k", "relay: GlobalKnownHostsFile"),
+        ("proxycommand nc %u", "relay: ProxyCommand 'nc %u': unknown token %u"),
+        ("identityagent ${NOPE}", "no variable NOPE"),
+        ("port ssh", "relay: expected a number for port of ssh_config, got ssh"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_host_and_directive(
+    said: str, complaint: str, facts: Facts
+) -> None:
+    with pytest.raises(SshConfigError) as caught:
+        resolve(asked(facts, said))
+
+    assert complaint in caught.value.message
+
+
+def test_a_jump_host_with_an_unknown_token_is_named(facts: Facts) -> None:
+    with pytest.raises(SshConfigError, match=r"relay: ProxyJump '%u\.gate'"):
+        jumps_of(asked(facts, "proxyjump %u.gate"))

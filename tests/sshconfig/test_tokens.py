@@ -1,0 +1,138 @@
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.sshconfig import Facts
+from tunnelkeeper.sshconfig.tokens import (
+    IN_PATHS,
+    IN_PROXIES,
+    Destination,
+    TokenError,
+    absolute,
+    expand,
+    expand_home,
+    expand_path,
+    tokens_for,
+)
+
+RELAY = Destination("relay", "relay.example.com", 2222, "tunnel")
+
+
+@pytest.mark.parametrize(
+    ("token", "value"),
+    [
+        ("%%", "%"),
+        ("%d", "/home/ann"),
+        ("%h", "relay.example.com"),
+        ("%i", "1000"),
+        ("%j", ""),
+        ("%k", "relay"),
+        ("%L", "desk"),
+        ("%l", "desk.example.org"),
+        ("%n", "relay"),
+        ("%p", "2222"),
+        ("%r", "tunnel"),
+        ("%u", "ann"),
+    ],
+)
+def test_each_token_of_a_path_stands_for_what_the_man_page_says(
+    token: str, value: str, facts: Facts
+) -> None:
+    assert expand(f"<{token}>", tokens_for(RELAY, facts), IN_PATHS) == f"<{value}>"
+
+
+def test_the_hash_of_the_connection_is_that_of_ssh(facts: Facts) -> None:
+    text = "desk.example.orgrelay.example.com2222tunnel"
+    tokens = tokens_for(RELAY, facts)
+
+    assert tokens["C"] == hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def test_an_alias_and_a_jump_host_have_tokens(facts: Facts) -> None:
+    behind = Destination("db", "db", 22, "ann", host_key_alias="alias", jump="relay")
+    tokens = tokens_for(behind, facts)
+
+    assert expand("%k by %j", tokens, IN_PATHS) == "alias by relay"
+
+
+def test_a_tunnel_has_no_network_interface(facts: Facts) -> None:
+    assert tokens_for(RELAY, facts)["T"] == "NONE"
+
+
+@pytest.mark.parametrize("token", sorted(IN_PATHS - IN_PROXIES))
+def test_a_proxy_command_knows_fewer_tokens_than_a_path(token: str, facts: Facts) -> None:
+    with pytest.raises(TokenError, match=f"unknown token %{token}"):
+        expand(f"nc %{token}", tokens_for(RELAY, facts), IN_PROXIES)
+
+
+@pytest.mark.parametrize("text", ["%", "a%", "%%%"])
+def test_a_percent_sign_at_the_end_is_an_error(text: str, facts: Facts) -> None:
+    with pytest.raises(TokenError, match="at the end"):
+        expand(text, tokens_for(RELAY, facts), IN_PATHS)
+
+
+def test_a_command_keeps_its_quotes_and_its_shell_variables(facts: Facts) -> None:
+    command = """sh -c 'nc "%h" %p' ${X} $Y ~ %%"""
+
+    assert expand(command, tokens_for(RELAY, facts), IN_PROXIES) == (
+        """sh -c 'nc "relay.example.com" 2222' ${X} $Y ~ %"""
+    )
+
+
+@given(st.text())
+def test_a_text_with_its_percent_signs_doubled_comes_back_as_it_was(text: str) -> None:
+    assert expand(text.replace("%", "%%"), {}, IN_PATHS) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("/a/b", "/a/b"),
+        ("keys/a", "/work/here/keys/a"),
+        ("~", "/home/ann"),
+        ("~/k", "/home/ann/k"),
+        ("~root/k", "/root/k"),
+        ("a~b", "/work/here/a~b"),
+        ("~/%h/%%h", "/home/ann/relay.example.com/%h"),
+        ("%d/k", "/home/ann/k"),
+        ("${KEYS}/%r", "/keys/tunnel"),
+        ("/a/$KEYS", "/a/$KEYS"),
+        ("/a/%%{KEYS}", "/a/%{KEYS}"),
+    ],
+)
+def test_a_path_is_expanded_as_ssh_does_it(written: str, path: str, facts: Facts) -> None:
+    assert expand_path(written, tokens_for(RELAY, facts), facts) == path
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("~nobody/k", "no such user: nobody"),
+        ("${NOPE}/k", "no variable NOPE"),
+        ("${KEYS/k", "without '}'"),
+        ("%H", "unknown token %H"),
+        ("%T", "unknown token %T"),
+    ],
+)
+def test_what_cannot_be_expanded_in_a_path_is_named(
+    written: str, complaint: str, facts: Facts
+) -> None:
+    with pytest.raises(TokenError, match=complaint):
+        expand_path(written, tokens_for(RELAY, facts), facts)
+
+
+def test_what_a_token_stands_for_is_not_expanded_again(facts: Facts) -> None:
+    odd = Destination("n", "${KEYS}%p~", 22, "%h")
+
+    assert expand_path("/%h/%r", tokens_for(odd, facts), facts) == "/${KEYS}%p~/%h"
+
+
+def test_a_home_that_is_the_root_makes_no_double_slash(facts: Facts) -> None:
+    service = Facts("svc", 1, "/", "h", "/", {}, {"svc": "/"}.get)
+
+    assert expand_home("~/k", service) == "/k"
+    assert expand_home("~svc", service) == "/"
+    assert absolute("k", service) == "/k"
+    assert absolute("k", facts) == "/work/here/k"
