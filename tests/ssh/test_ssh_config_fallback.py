@@ -1,0 +1,161 @@
+"""Reading ssh_config without ssh: the same answers where asyncssh's parser can give them."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tunnelkeeper.core.tunnels import Configuration, Host, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery
+from tunnelkeeper.sshconfig import (
+    Facts,
+    HostLookup,
+    Query,
+    Request,
+    SshConfigError,
+    SshQuery,
+    local_facts,
+)
+
+needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh")
+Write = Callable[[str], str]
+
+
+@pytest.fixture
+def facts() -> Facts:
+    return local_facts()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write an ssh_config and name it."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "ssh_config"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+async def chain(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
+    """The chain, without what only ssh chooses: the defaults of one of its versions."""
+    configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
+    hosts = await HostLookup(configuration, query, local_facts(), monotonic).chain(tunnel)
+    return [replace(host, identity_files=host.identity_files[:1]) for host in hosts]
+
+
+@needs_ssh
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Host relay\n  HostName %h.Example.com\n  User bob\n  Port 2222\n",
+        "Host re* !relay\n  Port 1\nHost relay\n  Port 2\n",
+        "Match host relay user eve\n  Port 1\nMatch originalhost relay\n  Port 2\n",
+        'Match exec "true"\n  Port 1\n',
+        "IdentityFile ~/.ssh/%h-%p-%%\nCertificateFile /c/%r\nIdentityAgent ${HOME}/a\n",
+        "IdentityAgent none\nIdentitiesOnly yes\n",
+        'UserKnownHostsFile ~/a "/k/%k"\nGlobalKnownHostsFile none\nHostKeyAlias home\n',
+        "UserKnownHostsFile none\n",
+        "ProxyCommand sh -c 'nc \"%h\" %p'\nProxyJump gate\n",
+        "Host relay\n  ProxyJump gate\n  ProxyCommand nc %h\n",
+        "ProxyCommand none\nProxyJump gate\n",
+        "ProxyJump none\nProxyCommand nc %h\n",
+        "Host relay\n  ProxyJump a@gate:2200,inner\nHost gate\n  ProxyJump first\n",
+        "Compression yes\nAddressFamily inet6\nBindAddress ::1\nTCPKeepAlive no\n",
+        "ServerAliveInterval 30\nServerAliveCountMax 5\nConnectTimeout 7\n",
+        "Ciphers aes128-ctr\nHostKeyAlgorithms ssh-ed25519\n",
+        "Match final\n  Port 2222\n",
+    ],
+)
+async def test_it_agrees_with_ssh(text: str, write: Write, facts: Facts) -> None:
+    source = write(text)
+    tunnel = Tunnel("t", "relay")
+
+    assert await chain(FallbackQuery(facts), source, tunnel) == await chain(
+        SshQuery(), source, tunnel
+    )
+
+
+async def test_what_the_file_says_goes_over_ssh_config(write: Write, facts: Facts) -> None:
+    source = write("User bob\nPort 1\nProxyJump gate\nHostKeyAlias a\nCiphers aes128-ctr\n")
+    options = HostOptions(
+        user="ann", port=(22, 443), jump=(), host_key_alias="b", ciphers="+aes256-ctr"
+    )
+    (host,) = await chain(FallbackQuery(facts), source, Tunnel("t", "relay", options=options))
+
+    assert (host.user, host.ports, host.host_key_alias) == ("ann", (22, 443), "b")
+    assert host.ciphers == "+aes256-ctr"
+
+
+async def test_lists_with_plus_minus_and_caret_are_handed_on(write: Write, facts: Facts) -> None:
+    source = write("Ciphers ^aes256-ctr\nMACs -hmac-sha1\n")
+    (host,) = await chain(FallbackQuery(facts), source, Tunnel("t", "relay"))
+
+    assert (host.ciphers, host.macs) == ("^aes256-ctr", "-hmac-sha1")
+    assert host.kex_algorithms is None
+
+
+async def test_the_users_file_goes_over_that_of_the_machine(tmp_path: Path, facts: Facts) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host relay\n  User bob\n")
+    system = tmp_path / "system"
+    system.write_text("User eve\nPort 2222\n")
+    query = FallbackQuery(replace(facts, home=str(tmp_path)), system)
+    answer = await query(Request("relay"))
+
+    assert (answer["user"], answer["port"]) == (["bob"], ["2222"])
+
+
+async def test_without_any_file_the_defaults_of_ssh_hold(tmp_path: Path, facts: Facts) -> None:
+    query = FallbackQuery(replace(facts, home=str(tmp_path)), tmp_path / "none")
+
+    assert await query(Request("relay")) == await query(Request("relay", source=False))
+    assert (await query(Request("relay")))["identityfile"][0] == "~/.ssh/id_rsa"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("Port ssh\n", "line 1"),
+        ("IdentityFile %y\n", "y"),
+        ("IdentityFile ${TUNNELKEEPER_NOPE}\n", "TUNNELKEEPER_NOPE"),
+        ("Compression maybe\n", "maybe"),
+        ("IdentityFile 'a\n", "line 1"),
+    ],
+)
+async def test_what_the_parser_cannot_read_is_an_error_with_a_hint(
+    text: str, complaint: str, write: Write, facts: Facts
+) -> None:
+    with pytest.raises(SshConfigError, match=complaint) as caught:
+        await FallbackQuery(facts)(Request("relay", source=write(text)))
+
+    assert "ssh installed" in caught.value.hint
+
+
+async def test_a_file_that_is_no_text_is_an_error(tmp_path: Path, facts: Facts) -> None:
+    path = tmp_path / "ssh_config"
+    path.write_bytes(b"Host \xff\xfe\n")
+
+    with pytest.raises(SshConfigError, match="cannot look relay up"):
+        await FallbackQuery(facts)(Request("relay", source=str(path)))
+
+
+async def test_a_missing_file_is_an_error(facts: Facts) -> None:
+    with pytest.raises(SshConfigError, match="No such file"):
+        await FallbackQuery(facts)(Request("relay", source="/nonexistent/file"))
+
+
+async def test_a_command_that_takes_too_long_is_waited_for_no_longer(
+    write: Write, facts: Facts
+) -> None:
+    source = write('Match exec "sleep 0.5"\n  Port 1\n')
+
+    with pytest.raises(SshConfigError, match=r"more than 0\.1 s") as caught:
+        await FallbackQuery(facts, deadline=0.1)(Request("relay", source=source))
+
+    assert caught.value.temporary

@@ -1,0 +1,225 @@
+"""One hop: from a host's configuration to a connection that is logged in.
+
+The steps, in order: resolve, connect, key_exchange, host_key, login. Each failure names its hop
+and comes out as a SshFailure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.ssh import algorithms, dial
+from tunnelkeeper.ssh.connection import Connection
+from tunnelkeeper.ssh.crowd import Crowd
+from tunnelkeeper.ssh.host_keys import HostKeyCheck
+from tunnelkeeper.ssh.identities import Identities
+from tunnelkeeper.ssh.login import Login
+from tunnelkeeper.ssh.private_keys import PrivateKeys
+from tunnelkeeper.ssh.proxy import ProxyCommand
+from tunnelkeeper.ssh.steps import SshFailure, failure_from
+from tunnelkeeper.ssh.transport import Transport
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.core.tunnels import Host
+    from tunnelkeeper.ssh.report import Report
+
+TRY_THE_NEXT_PORT = frozenset(
+    {Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMEOUT, Cause.LOST, Cause.PROTOCOL}
+)
+"""What a firewall does to a port it does not like; a refused login is none of these."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all attempts of a process share."""
+
+    keys: PrivateKeys = field(default_factory=PrivateKeys)
+    crowd: Crowd = field(default_factory=Crowd)
+
+
+async def connect_hop(
+    host: Host, via: Connection | None, shared: Shared, report: Report
+) -> Connection:
+    """Connect to a host, directly or through another connection, trying its ports in order.
+
+    Each port has connect_timeout seconds for the whole way. Raises SshFailure: the last port's.
+    """
+    *others, last = host.ports
+    for port in others:
+        try:
+            return await _Attempt(host, port, via, shared, report).run()
+        except SshFailure as failed:
+            if failed.failure.cause not in TRY_THE_NEXT_PORT:
+                raise
+            report.info(f"port {port}: {failed.failure}; trying the next port")
+    return await _Attempt(host, last, via, shared, report).run()
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One try at one port of one host."""
+
+    host: Host
+    port: int
+    via: Connection | None
+    shared: Shared
+    report: Report
+    transport: Transport | None = None
+    proxy: ProxyCommand | None = None
+    check: HostKeyCheck = field(init=False)
+    identities: Identities = field(init=False)
+    step: Step = "connect"
+
+    @property
+    def hop(self) -> str:
+        return str(replace(self.host, ports=(self.port,)))
+
+    async def run(self) -> Connection:
+        """The connection, logged in."""
+        try:
+            async with self.shared.crowd.place((self.host.hostname, self.port)):
+                async with asyncio.timeout(self.host.connect_timeout):
+                    return await self._connect()
+        except SshFailure:
+            self._discard()
+            raise
+        except (OSError, asyncssh.Error, ValueError) as error:
+            self._discard()
+            raise SshFailure(await self._explained(error)) from error
+        except BaseException:
+            self._discard()
+            if self.proxy is not None:
+                self.proxy.close()
+            raise
+
+    async def _connect(self) -> Connection:
+        self.check = HostKeyCheck.prepare(self.host, self.port, self.report.warn)
+        self.identities = Identities(self.host, self.shared.keys)
+        login = Login(self.check, self.identities, self.report.debug)
+        options = self._options(login)
+        options.waiter = asyncio.get_running_loop().create_future()
+        self.transport = Transport(asyncio.get_running_loop(), options, wait="auth")
+        await self._reach(self.transport)
+        self._at("key_exchange")
+        self.transport.last_heard = time.monotonic()
+        self.transport.on_step = self._at
+        self.transport.set_extra_info(host=self.host.hostname, port=self.port)
+        await options.waiter
+        self._write_down()
+        return Connection(self.host, self.transport, login, self.via, self.proxy)
+
+    async def _reach(self, transport: Transport) -> None:
+        """Give the transport a way to the server."""
+        loop = asyncio.get_running_loop()
+        if self.host.proxy_command is not None:
+            self._at("connect")
+            log = self.report.info
+            self.proxy, connected = await ProxyCommand.start(
+                self.host.proxy_command, lambda line: log(f"proxy command: {line}")
+            )
+        elif self.via is not None:
+            self._at("connect")
+            await self.via.open_transport(self.host.hostname, self.port, transport)
+            return
+        else:
+            self._at("resolve")
+            infos = await dial.resolve(self.host.hostname, self.port, self.host.address_family)
+            self._at("connect")
+            connected = await dial.connect(infos, self.host.bind_address)
+        try:
+            await loop.create_connection(lambda: transport, sock=connected)
+        except BaseException:
+            connected.close()
+            raise
+
+    def _options(self, login: Login) -> asyncssh.SSHClientConnectionOptions:
+        """Options with nothing left to asyncssh's own look-ups of files and environment."""
+        host = self.host
+        revoked, authorities = self.check.revoked(), self.check.authorities()
+        return asyncssh.SSHClientConnectionOptions(
+            config=None,
+            client_factory=lambda: login,
+            host=host.hostname,
+            port=self.port,
+            username=host.user,
+            known_hosts=lambda *_: ([], authorities, revoked),
+            host_key_alias=host.host_key_alias,
+            server_host_key_algs=algorithms.host_keys(
+                host, self.check.known_types, with_certificates=bool(authorities)
+            ),
+            encryption_algs=algorithms.ciphers(host),
+            mac_algs=algorithms.macs(host),
+            kex_algs=algorithms.key_exchanges(host),
+            compression_algs=["zlib@openssh.com", "none"] if host.compression else ["none"],
+            tcp_keepalive=host.tcp_keepalive,
+            login_timeout=0,  # the attempt has its own deadline
+            keepalive_interval=0,  # the connection has its own heartbeat
+            client_keys=None,  # the login hands them out one by one
+            public_key_auth=True,
+            password_auth=False,
+            kbdint_auth=False,
+            host_based_auth=False,
+            gss_host=None,
+            x509_trusted_certs=None,
+            x509_trusted_cert_paths=[],
+            agent_path=None,
+        )
+
+    def _at(self, step: Step) -> None:
+        self.step = step
+        self.report.step(self.hop, step)
+
+    def _write_down(self) -> None:
+        """Remember a new host key, now that its signature was good."""
+        try:
+            done = self.check.remember()
+        except OSError as error:
+            self.report.warn(f"the host key of {self.hop} could not be written down: {error}")
+            return
+        if done:
+            self.report.info(done)
+
+    def _discard(self) -> None:
+        """Leave nothing of a failed attempt behind."""
+        if self.transport is None:
+            return
+        if self.transport.keys_exchanged:
+            self._write_down()
+        self.transport.abort()
+
+    async def _explained(self, error: Exception) -> Failure:
+        """The failure in the words of whoever knows most about it."""
+        try:
+            match error:
+                case TimeoutError(errno=None):
+                    return self._timed_out()
+                case asyncssh.HostKeyNotVerifiable():
+                    return self.check.failure or self.check.refused_certificate(str(error))
+                case asyncssh.PermissionDenied() if self.transport is not None:
+                    return self.identities.refusal(self.transport.get_server_auth_methods())
+            if self.proxy is not None and self.step == "key_exchange":
+                hint = "run the proxy command by hand to see what it says"
+                return Failure(Cause.PROXY, await self.proxy.outcome(), self.hop, hint)
+            return failure_from(error, self.hop, self.step)
+        finally:
+            if self.proxy is not None:
+                self.proxy.close()
+
+    def _timed_out(self) -> Failure:
+        seconds = f"{self.host.connect_timeout:g} s"
+        doing = {
+            "resolve": "the name was not resolved",
+            "connect": "no connection",
+            "key_exchange": "connected, but no SSH key exchange",
+            "host_key": "connected, but no SSH key exchange",
+            "login": "the login was not done",
+        }.get(self.step, "not connected")
+        hint = "check the network and firewalls on the way, or raise connect_timeout"
+        return Failure(Cause.TIMEOUT, f"{doing} within {seconds}", self.hop, hint)

@@ -1,0 +1,201 @@
+"""One SSH connection as the rest of the program sees it: channels, remote listeners, its end.
+
+It answers for one hop; the connection it runs through, if any, is its `via`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from tunnelkeeper.core.failures import Cause, Failure, printable
+from tunnelkeeper.core.forwards import Address, TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.forwarding.targets import TargetRefused, outcome_of_words
+from tunnelkeeper.ssh.heartbeat import Heartbeat
+from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
+from tunnelkeeper.ssh.steps import OPEN_CONNECT_FAILED, SshFailure, failure_from
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from tunnelkeeper.core.tunnels import Host
+    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.ssh.login import Login
+    from tunnelkeeper.ssh.proxy import ProxyCommand
+    from tunnelkeeper.ssh.transport import Transport
+
+CLOSE_PATIENCE = 2.0
+"""Seconds a connection may take to close before it is cut."""
+
+
+class Connection:
+    """A live connection to one host."""
+
+    def __init__(
+        self,
+        host: Host,
+        transport: Transport,
+        login: Login,
+        via: Connection | None = None,
+        proxy: ProxyCommand | None = None,
+    ) -> None:
+        self.host = host
+        self.via = via
+        self.transport = transport
+        self._login = login
+        self._proxy = proxy
+        self._heartbeat = Heartbeat(transport, host.keepalive)
+        if via is not None:
+            via.transport.writers.add(transport)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self._login.ended.done() or self.transport.is_closed()
+
+    @property
+    def cipher(self) -> str | None:
+        """The cipher of what we send."""
+        name = self.transport.get_extra_info("send_cipher")
+        return name if isinstance(name, str) else None
+
+    @property
+    def rtt_ms(self) -> float | None:
+        """The round trip of the last keepalive, in milliseconds."""
+        return self._heartbeat.rtt_ms
+
+    async def ended(self) -> Failure:
+        """Wait for the end, and say why; of a chain, the first hop that ended is to blame."""
+        error = await asyncio.shield(self._login.ended)
+        self._let_go()
+        if self.via is not None and self.via.is_closed:
+            return await self.via.ended()
+        return failure_from(error, str(self.host), "forwards")
+
+    async def close(self) -> None:
+        """Close, cutting it off where the other side does not play along."""
+        self.transport.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await self.transport.wait_closed()
+        self.transport.abort()
+        self._let_go()
+
+    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+        """Open a channel to a target seen from the server, with `end` as its session.
+
+        Raises TargetRefused.
+        """
+
+        def session() -> Any:
+            self._register(end)
+            return end
+
+        match target:
+            case TcpAddress(host=host, port=port):
+                opening = self.transport.create_connection(session, host, port, *origin)
+            case UnixAddress(path=path):
+                opening = self.transport.create_unix_connection(session, path)  # type: ignore[assignment]
+        try:
+            await self._guarded(opening)
+        except asyncssh.ChannelOpenError as error:
+            words = printable(error.reason or "refused without a word")
+            raise TargetRefused(_outcome(error, words), words) from error
+        except (OSError, asyncssh.Error, AssertionError) as error:
+            raise TargetRefused(Outcome.GENERAL_FAILURE, printable(str(error))) from error
+
+    async def open_transport(self, hostname: str, port: int, inner: Transport) -> None:
+        """Let another SSH connection run through this one (ssh -J).
+
+        Raises what asyncssh raises.
+        """
+        opening = self.transport.create_connection(lambda: inner, hostname, port)  # type: ignore[arg-type,return-value]
+        await self._guarded(opening)
+
+    async def listen(
+        self, address: Address, accept: Callable[[], Awaitable[ChannelEnd]]
+    ) -> RemoteListener:
+        """Let the server listen; each of its clients gets the session that `accept` gives.
+
+        Raises SshFailure.
+        """
+
+        async def session(*_origin: object) -> Any:
+            try:
+                end = await accept()
+            except TargetRefused as refusal:
+                raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, str(refusal)) from refusal
+            except Exception as error:
+                words = f"{type(error).__name__}: {error}"
+                raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, words) from error
+            self._register(end)
+            return end
+
+        try:
+            match address:
+                case TcpAddress(host=host, port=port):
+                    listener = await self.transport.create_server(session, listen_host(host), port)
+                case UnixAddress(path=path):
+                    listener = await self.transport.create_unix_server(session, path)
+        except asyncssh.ChannelListenError as error:
+            raise SshFailure(self._listen_refused(address)) from error
+        except (OSError, asyncssh.Error, ValueError) as error:
+            raise SshFailure(failure_from(error, str(self.host), "forwards")) from error
+        return RemoteListener(address, listener)
+
+    def _listen_refused(self, address: Address) -> Failure:
+        # RFC 4254 section 7.1: a refusal has no reason in it.
+        return Failure(
+            Cause.REMOTE_PORT_BUSY,
+            f"the server does not listen on {address} for us; it gives no reason",
+            str(self.host),
+            "another program or an older session may hold it there (ClientAliveInterval in "
+            "sshd_config ends stale ones), or AllowTcpForwarding, PermitListen or GatewayPorts "
+            "forbid it",
+        )
+
+    def _register(self, end: ChannelEnd) -> None:
+        writers = self.transport.writers
+        writers.add(end)
+        end.on_gone = lambda: writers.discard(end)
+        if self.transport.stalled:
+            end.stall()
+
+    async def _guarded(self, opening: Coroutine[Any, Any, tuple[Any, Any]]) -> None:
+        """Open a channel so that giving up on it leaks nothing: it is closed when it comes."""
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def carry() -> None:
+            try:
+                channel, _ = await opening
+            except Exception as error:
+                if not outcome.done():
+                    outcome.set_exception(error)
+            except asyncio.CancelledError:  # the program ends
+                outcome.cancel()
+                raise
+            else:
+                if outcome.done():
+                    channel.abort()
+                else:
+                    outcome.set_result(None)
+
+        self.transport.open_in_own_task(carry())
+        await outcome
+
+    def _let_go(self) -> None:
+        self._heartbeat.stop()
+        if self.via is not None:
+            self.via.transport.writers.discard(self.transport)
+        if self._proxy is not None:
+            self._proxy.close()
+
+
+def _outcome(error: asyncssh.ChannelOpenError, words: str) -> Outcome:
+    if error.code == OPEN_CONNECT_FAILED:
+        return outcome_of_words(words)
+    return Outcome.NOT_ALLOWED

@@ -1,0 +1,104 @@
+"""Private keys and certificates from files, as ssh reads them: each file once while unchanged."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import asyncssh
+
+from tunnelkeeper.core.failures import printable
+
+
+class Unusable(Enum):
+    """Why a key file does not serve."""
+
+    MISSING = "missing"
+    OPEN_TO_OTHERS = "open to others"
+    ENCRYPTED = "encrypted"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyProblem:
+    """A key file that cannot be used, and in which words to say so."""
+
+    path: str
+    kind: Unusable
+    message: str
+
+
+Loaded = asyncssh.SSHKey | KeyProblem
+
+
+@dataclass(slots=True)
+class PrivateKeys:
+    """Key files that were read, by path; a file that changed is read again.
+
+    The keys are shared between connections: reading a large RSA key takes a while.
+    """
+
+    _read: dict[str, tuple[tuple[int, ...], Loaded]] = field(default_factory=dict)
+
+    def load(self, path: str) -> Loaded:
+        """The private key of a file, or why it cannot be used."""
+        try:
+            status = Path(path).stat()
+        except OSError as error:
+            return _unreadable(path, error)
+        signature = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
+        known = self._read.get(path)
+        if known is not None and known[0] == signature:
+            return known[1]
+        loaded = _open_to_others(path, status) or _read(path)
+        self._read[path] = (signature, loaded)
+        return loaded
+
+
+def load_certificate(path: str) -> asyncssh.SSHCertificate | None:
+    """The OpenSSH certificate of a file; None where there is none that can be read."""
+    try:
+        return asyncssh.read_certificate(path)
+    except (OSError, ValueError):
+        return None
+
+
+def load_public_blob(path: str) -> bytes | None:
+    """The wire form of the public key beside a private key's path; None where there is none."""
+    for candidate in (f"{path}.pub", path):
+        try:
+            return asyncssh.read_public_key(candidate).public_data
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _open_to_others(path: str, status: os.stat_result) -> KeyProblem | None:
+    """Refuse a key of our own that others could read (sshkey_perm_ok in authfile.c)."""
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.getuid() or not mode & 0o077:
+        return None
+    message = f"its permissions {mode:04o} let others read it: chmod 600 {path}"
+    return KeyProblem(path, Unusable.OPEN_TO_OTHERS, message)
+
+
+def _read(path: str) -> Loaded:
+    try:
+        return asyncssh.read_private_key(path)
+    except asyncssh.KeyEncryptionError:
+        return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase")
+    except asyncssh.KeyImportError as error:
+        if "passphrase" in str(error).lower():  # asyncssh has no type of its own for this
+            return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase")
+        return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
+    except (OSError, ValueError) as error:
+        return _unreadable(path, error)
+
+
+def _unreadable(path: str, error: Exception) -> KeyProblem:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return KeyProblem(path, Unusable.MISSING, "no such file")
+    return KeyProblem(path, Unusable.BROKEN, printable(str(error)))

@@ -1,0 +1,147 @@
+"""Reads ssh_config with asyncssh's own parser, for machines where no ssh is installed to ask.
+
+It gives what `ssh -G` would give as far as that parser goes: it knows neither canonical names nor
+every directive (StrictHostKeyChecking, HashKnownHosts, RevokedHostKeys and others keep their
+defaults), and lists of algorithms stay as they were written, with + - ^ in front.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import asyncssh
+from asyncssh.config import SSHClientConfig
+
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.tunnels import DEFAULT_SSH_PORT
+from tunnelkeeper.sshconfig.output import NONE, doubled
+from tunnelkeeper.sshconfig.request import SshConfigError
+
+if TYPE_CHECKING:
+    from tunnelkeeper.sshconfig.facts import Facts
+    from tunnelkeeper.sshconfig.request import Answer, Request
+
+DEADLINE = 5.0
+"""Seconds for one reading; Match exec can make it long."""
+HINT = "with ssh installed, ssh itself would read it and take all that ssh_config(5) has"
+
+EXPANDED = frozenset({"certificatefile", "identityagent", "identityfile", "proxycommand"})
+"""What asyncssh's parser hands out with its tokens expanded already."""
+LISTS_ON_ONE_LINE = frozenset(
+    {"globalknownhostsfile", "userknownhostsfile", "canonicaldomains", "setenv"}
+)
+FAMILIES = {socket.AF_UNSPEC: "any", socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
+DEFAULTS: Answer = {
+    # readconf.c of OpenSSH, fill_default_options(); pathnames.h
+    "identityfile": [
+        f"~/.ssh/{name}"
+        for name in ("id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk")
+    ],
+    "userknownhostsfile": ["~/.ssh/known_hosts ~/.ssh/known_hosts2"],
+    "globalknownhostsfile": ["/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"],
+}
+
+
+class FallbackQuery:
+    """A query that reads the files itself. system: the machine's own file, read after the user's.
+
+    deadline: seconds until it gives a reading up.
+    """
+
+    def __init__(
+        self,
+        facts: Facts,
+        system: Path = Path("/etc/ssh/ssh_config"),
+        deadline: float = DEADLINE,
+    ) -> None:
+        self._facts = facts
+        self._system = system
+        self._deadline = deadline
+
+    async def __call__(self, request: Request) -> Answer:
+        """What the files say; raises SshConfigError."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                # In a thread: the parser reads files and waits for the commands of Match exec.
+                options = await asyncio.to_thread(self._read, request)
+        except TimeoutError:
+            raise SshConfigError(
+                f"reading ssh_config for {request.host} took more than {self._deadline:g} s",
+                "see what its `Match exec` waits for",
+                temporary=True,
+            ) from None
+        except (OSError, ValueError, asyncssh.Error) as error:
+            raise SshConfigError(
+                f"cannot look {request.host} up in ssh_config: {printable(str(error))}", HINT
+            ) from None
+        return self._answer(request, options)
+
+    def _files(self, request: Request) -> list[Path]:
+        if request.source is False:
+            return []
+        if request.source is not None:
+            return [Path(request.source)]
+        user = Path(self._facts.home, ".ssh", "config")
+        return [path for path in (user, self._system) if path.exists()]
+
+    def _read(self, request: Request) -> dict[str, object]:
+        """The options of asyncssh's parser, by its names, in the order they were first set."""
+        files = self._files(request)
+
+        def load(last: SSHClientConfig | None, *, final: bool) -> SSHClientConfig:
+            user = () if request.user is None else request.user
+            port = () if request.port is None else request.port
+            loaded = SSHClientConfig.load(
+                last, files, False, False, final, self._facts.user, user, request.host, port
+            )
+            return cast("SSHClientConfig", loaded)
+
+        config = load(None, final=False)
+        if config.has_match_final():
+            config = load(config, final=True)
+        return config.get_options(False)
+
+    def _answer(self, request: Request, options: dict[str, object]) -> Answer:
+        answer = {
+            "hostname": [request.host],
+            "user": [self._facts.user],
+            "port": [str(DEFAULT_SSH_PORT)],
+            **DEFAULTS,
+        }
+        for keyword, value in _one_way(options, jumps=request.jumps).items():
+            answer[keyword.lower()] = _printed(keyword.lower(), value)
+        answer["hostname"] = [name.lower() for name in answer["hostname"]]  # as ssh does
+        return answer | {keyword.lower(): [value] for keyword, value in request.options}
+
+
+def _one_way(options: dict[str, object], *, jumps: bool) -> dict[str, object]:
+    """The options without what lost: of ProxyJump and ProxyCommand the first wins, as in ssh.
+
+    A ProxyJump of `none` keeps no later ProxyCommand away, but a ProxyCommand of `none` does.
+    """
+    ways = [keyword for keyword in options if keyword in {"ProxyJump", "ProxyCommand"}]
+    lost = set(ways[1:])
+    if options.get("ProxyJump") is None or not jumps:
+        lost = {"ProxyJump"}
+    return {keyword: value for keyword, value in options.items() if keyword not in lost}
+
+
+def _printed(keyword: str, value: object) -> list[str]:
+    """A value as `ssh -G` prints it."""
+    match value:
+        case None | []:
+            return [NONE]
+        case bool():
+            return ["yes" if value else "no"]
+        case socket.AddressFamily():
+            return [FAMILIES[value]]
+        case list() if keyword in LISTS_ON_ONE_LINE:
+            return [" ".join(str(word) for word in value)]
+        case list() | tuple():
+            words = [str(word) for word in value]
+        case _:
+            words = [str(value)]
+    return [doubled(word) for word in words] if keyword in EXPANDED else words

@@ -1,0 +1,130 @@
+"""What asyncssh and the system raise on the way to a server, translated once, by step.
+
+The steps are those a person would walk with `ssh -v`; each failure says at which it happened.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core.failures import Cause, Failure, printable
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import Step
+
+# RFC 4254 section 5.1
+OPEN_ADMINISTRATIVELY_PROHIBITED = 1
+OPEN_CONNECT_FAILED = 2
+
+_UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
+_ALGORITHM_HINT = (
+    "no algorithm in common: compare ciphers, macs, kex_algorithms and host_key_algorithms "
+    "with what the server offers"
+)
+
+
+class SshFailure(Exception):  # noqa: N818  it carries a Failure, which is its name
+    """What went wrong, ready for status and log."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+class PeerDead(asyncssh.ConnectionLost):
+    """The peer answered none of the keepalives."""
+
+
+def failure_from(error: BaseException | None, hop: str, step: Step) -> Failure:
+    """The Failure that an exception means at a step; None is a connection closed without a word."""
+    match error:
+        case SshFailure(failure=failure):
+            return failure
+        case socket.gaierror():
+            return Failure(
+                Cause.DNS,
+                f"cannot resolve the host name: {printable(error.strerror or str(error))}",
+                hop,
+                "check `hostname` and the DNS of this machine",
+            )
+        case OSError():
+            return _from_os(error, hop)
+        case asyncssh.ChannelOpenError():
+            return _from_channel(error, hop)
+        case asyncssh.Error() if step == "login" and _server_ended_the_login(error):
+            return Failure(
+                Cause.AUTH,
+                f"the server ended the login: {_words(error)}",
+                hop,
+                "fewer keys may help: set identities_only = true and identity_files",
+            )
+    return _from_protocol(error, hop, step)
+
+
+def _from_os(error: OSError, hop: str) -> Failure:
+    words = printable(error.strerror or str(error) or type(error).__name__)
+    match error:
+        case ConnectionRefusedError():
+            hint = "is the SSH server running, and is the port right?"
+            return Failure(Cause.REFUSED, "connection refused", hop, hint)
+        case TimeoutError():
+            return Failure(Cause.TIMEOUT, words, hop, _UNREACHABLE_HINT)
+        case ConnectionError():
+            return Failure(Cause.LOST, f"connection lost: {words}", hop)
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return Failure(Cause.UNREACHABLE, words, hop, "raise the limit of open files (ulimit -n)")
+    return Failure(Cause.UNREACHABLE, words, hop, _UNREACHABLE_HINT)
+
+
+def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
+    """Why a jump host did not open the way to the next hop."""
+    words = _words(error)
+    if error.code == OPEN_CONNECT_FAILED:
+        refused = "refused" in words.lower()  # sshd's own words are all that tells the two apart
+        cause = Cause.REFUSED if refused else Cause.UNREACHABLE
+        return Failure(cause, f"the jump host could not connect: {words}", hop, _UNREACHABLE_HINT)
+    return Failure(
+        Cause.JUMP,
+        f"the jump host refused to forward: {words}",
+        hop,
+        "see AllowTcpForwarding and PermitOpen in the jump host's sshd_config",
+    )
+
+
+def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure:
+    match error:
+        case PeerDead():
+            return Failure(Cause.PEER_DEAD, _words(error), hop)
+        case asyncssh.KeyExchangeFailed():
+            return Failure(Cause.KEY_EXCHANGE, _words(error), hop, _ALGORITHM_HINT)
+        case asyncssh.PermissionDenied() | asyncssh.IllegalUserName():
+            return Failure(Cause.AUTH, _words(error), hop)
+        case None:
+            return Failure(Cause.LOST, "the server closed the connection", hop)
+        case asyncssh.ConnectionLost() if step == "key_exchange":
+            hint = "is it an SSH server? Is it overloaded (MaxStartups) or refusing this address?"
+            return Failure(
+                Cause.LOST, "the connection was closed before the key exchange was done", hop, hint
+            )
+        case asyncssh.ConnectionLost():
+            return Failure(Cause.LOST, "connection lost", hop)
+        case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported() | asyncssh.MACError():
+            return Failure(Cause.PROTOCOL, _words(error), hop, "is it really an SSH server?")
+        case asyncssh.DisconnectError():
+            return Failure(Cause.LOST, f"the server disconnected: {_words(error)}", hop)
+    return Failure(Cause.PROTOCOL, printable(f"{type(error).__name__}: {error}"), hop)
+
+
+def _server_ended_the_login(error: asyncssh.Error) -> bool:
+    # sshd reports too many tries as a protocol error (code 2), others as code 14.
+    return isinstance(error, asyncssh.DisconnectError) and not isinstance(
+        error, asyncssh.ConnectionLost | asyncssh.PermissionDenied | asyncssh.MACError
+    )
+
+
+def _words(error: BaseException) -> str:
+    return printable(str(error) or type(error).__name__)

@@ -1,0 +1,151 @@
+"""asyncssh's client connection with what a tunnel that lives for months needs besides.
+
+It notes when the peer was last heard, hands congestion of the link on to whoever writes into it,
+bounds what a channel keeps for a slow reader, and knows at which step of the login it is. This is
+the one module that reaches into asyncssh's classes; it decides nothing about tunnels.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import asyncssh
+from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
+from asyncssh.connection import SSHClientConnection
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from tunnelkeeper.core.snapshot import Step
+
+CREDITS_QUEUED_DATA = frozenset({"2.24.1"})
+"""asyncssh versions that give a peer window credit for data which still waits in a channel's
+queue, so that the queue behind a slow reader grows without bound."""
+
+OVERDRAWN = asyncssh.__version__ in CREDITS_QUEUED_DATA
+
+
+class Stallable(Protocol):
+    """Something that writes into a connection and can hold its breath."""
+
+    def stall(self) -> None:
+        """The link is full: write no more."""
+
+    def unstall(self) -> None:
+        """The link drains again."""
+
+
+class _Bounded:
+    """A channel whose peer gets credit only for what was really delivered."""
+
+    _init_recv_window: int
+    _recv_window: int
+    _recv_buf: list[tuple[bytes, Any]]
+
+    def _deliver_data(self, data: bytes, datatype: Any) -> None:
+        # asyncssh grants "initial minus current window" from here; hiding what is still queued
+        # from that sum makes it grant exactly what has left the queue.
+        queued = sum(len(waiting) for waiting, _ in self._recv_buf)
+        self._recv_window += queued
+        try:
+            super()._deliver_data(data, datatype)  # type: ignore[misc]
+        finally:
+            self._recv_window -= queued
+
+
+class BoundedTcpChannel(_Bounded, SSHTCPChannel[bytes]):
+    """A direct-tcpip or forwarded-tcpip channel with a bounded receive queue."""
+
+
+class BoundedUnixChannel(_Bounded, SSHUNIXChannel[bytes]):
+    """A streamlocal channel with a bounded receive queue."""
+
+
+class Transport(SSHClientConnection):
+    """One SSH connection. last_heard: monotonic seconds of the last byte from the peer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.last_heard = time.monotonic()
+        self.on_step: Callable[[Step], None] | None = None
+        self.writers: set[Stallable] = set()
+        self._stalls = 0
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the link below takes no more for now."""
+        return self._stalls > 0
+
+    @property
+    def keys_exchanged(self) -> bool:
+        """Whether the server has proved that it owns its host key."""
+        return self.get_extra_info("send_cipher") is not None
+
+    def data_received(self, data: bytes, datatype: Any = None) -> None:
+        """Take bytes of the peer, and note that it lives."""
+        self.last_heard = time.monotonic()
+        super().data_received(data, datatype)
+
+    def pause_writing(self) -> None:
+        """The link is full. Behind a jump host both that channel and its link can say so."""
+        self._stalls += 1
+        if self._stalls == 1:
+            for writer in list(self.writers):
+                writer.stall()
+
+    def resume_writing(self) -> None:
+        """The link drains again."""
+        self._stalls -= 1
+        if self._stalls == 0:
+            for writer in list(self.writers):
+                writer.unstall()
+
+    # A connection through this one is a writer too.
+    stall = pause_writing
+    unstall = resume_writing
+
+    def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
+        """Judge the server's key."""
+        self._at("host_key")
+        return super().validate_server_host_key(key_data)
+
+    def send_service_request(self, service: bytes) -> None:
+        """Begin the login: the keys are exchanged and the host key is good."""
+        self._at("login")
+        super().send_service_request(service)
+
+    def create_tcp_channel(
+        self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
+    ) -> SSHTCPChannel[bytes]:
+        """A new TCP channel with a bounded receive queue."""
+        if not OVERDRAWN:
+            return super().create_tcp_channel(encoding, errors, window, max_pktsize)
+        self._update_recv_pktlen(max_pktsize)
+        return BoundedTcpChannel(self, self._loop, encoding, errors, window, max_pktsize)
+
+    def create_unix_channel(
+        self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
+    ) -> SSHUNIXChannel[bytes]:
+        """A new Unix-socket channel with a bounded receive queue."""
+        if not OVERDRAWN:
+            return super().create_unix_channel(encoding, errors, window, max_pktsize)
+        self._update_recv_pktlen(max_pktsize)
+        return BoundedUnixChannel(self, self._loop, encoding, errors, window, max_pktsize)
+
+    def _at(self, step: Step) -> None:
+        if self.on_step is not None:
+            self.on_step(step)
+
+    async def keepalive(self) -> bool:
+        """Ask the peer for any answer at all, as OpenSSH does; whether it came.
+
+        A peer that does not know the request answers with a failure, which is an answer.
+        """
+        await self._make_global_request(b"keepalive@openssh.com")
+        return True
+
+    def open_in_own_task(self, coroutine: Any) -> asyncio.Task[None]:
+        """Run a coroutine that belongs to this connection and ends with it."""
+        return self.create_task(coroutine)
