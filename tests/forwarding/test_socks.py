@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.forwarding.socks import Handshake, Outcome
+
+GREETING = b"\x05\x01\x00"
+SELECTED = b"\x05\x00"
+LONGEST_REQUEST = 520  # SOCKS4a: 8 bytes, then a user id and a name of 255 bytes and a NUL each
+
+
+def socks4(
+    ip: str = "192.0.2.1",
+    port: int = 80,
+    *,
+    user: bytes = b"",
+    name: bytes | None = None,
+    command: int = 1,
+) -> bytes:
+    fixed = bytes([4, command]) + port.to_bytes(2) + IPv4Address(ip).packed
+    return fixed + user + b"\0" + (b"" if name is None else name + b"\0")
+
+
+def socks4a(name: bytes, port: int = 80, user: bytes = b"") -> bytes:
+    return socks4("0.0.0.1", port, user=user, name=name)
+
+
+def socks5(address_type: int, address: bytes, port: int = 80, command: int = 1) -> bytes:
+    return bytes([5, command, 0, address_type]) + address + port.to_bytes(2)
+
+
+def socks5_name(name: bytes, port: int = 80) -> bytes:
+    return socks5(3, bytes([len(name)]) + name, port)
+
+
+REJECTED4 = b"\x00\x5b" + bytes(6)
+GENERAL_FAILURE5 = b"\x05\x01\x00\x01" + bytes(6)
+COMMAND_NOT_SUPPORTED5 = b"\x05\x07\x00\x01" + bytes(6)
+ADDRESS_TYPE_NOT_SUPPORTED5 = b"\x05\x08\x00\x01" + bytes(6)
+
+
+@dataclass(frozen=True)
+class Result:
+    answer: bytes
+    request: TcpAddress | None
+    refused: str | None
+    leftover: bytes
+
+
+UNDER_WAY = Result(b"", None, None, b"")
+
+
+def play(*chunks: bytes) -> Result:
+    handshake = Handshake()
+    answer = b"".join(handshake.receive(chunk) for chunk in chunks)
+    return Result(answer, handshake.request, handshake.refused, handshake.leftover)
+
+
+def play_socks5(request: bytes) -> Result:
+    """What follows a greeting that was accepted; the answer is the one to the request alone."""
+    result = play(GREETING, request)
+    assert result.answer.startswith(SELECTED)
+    return replace(result, answer=result.answer.removeprefix(SELECTED))
+
+
+# --- SOCKS4 and 4a ---
+
+
+def test_socks4_names_its_target_by_address() -> None:
+    assert play(socks4("192.0.2.7", 5432, user=b"me")) == Result(
+        b"", TcpAddress("192.0.2.7", 5432), None, b""
+    )
+
+
+def test_socks4a_names_its_target_behind_the_user_id() -> None:
+    assert play(socks4a(b"db.internal", 5432, user=b"me")).request == TcpAddress(
+        "db.internal", 5432
+    )
+
+
+def test_0_0_0_0_is_an_address_and_no_sign_of_socks4a() -> None:
+    assert play(socks4("0.0.0.0", 80) + b"data") == Result(
+        b"", TcpAddress("0.0.0.0", 80), None, b"data"
+    )
+
+
+def test_a_socks4_user_id_may_be_any_bytes() -> None:
+    assert play(socks4(user=b"\xff\x01 x")).request == TcpAddress("192.0.2.1", 80)
+
+
+@pytest.mark.parametrize("command", [0, 2, 3, 255])
+def test_socks4_serves_no_command_but_connect(command: int) -> None:
+    result = play(socks4(command=command))
+
+    assert result.answer == REJECTED4
+    assert result.refused is not None
+    assert f"got {command}" in result.refused
+
+
+def test_socks4_fields_may_be_255_bytes_long() -> None:
+    request = socks4a(b"n" * 255, user=b"u" * 255)
+
+    assert len(request) == LONGEST_REQUEST
+    assert play(request).request == TcpAddress("n" * 255, 80)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "what"),
+    [(socks4(user=b"u" * 256), "user id"), (socks4a(b"n" * 256), "target name")],
+)
+def test_a_socks4_field_beyond_255_bytes_is_refused_before_its_end(
+    request_bytes: bytes, what: str
+) -> None:
+    result = play(request_bytes[:-1])
+
+    assert result == play(request_bytes)
+    assert result.answer == REJECTED4
+    assert result.refused == f"SOCKS4: expected a {what} of at most 255 bytes, got more"
+
+
+# --- SOCKS5 ---
+
+
+def test_socks5_selects_no_authentication_before_it_hears_the_request() -> None:
+    assert play(GREETING) == Result(SELECTED, None, None, b"")
+
+
+def test_no_authentication_is_found_among_other_methods() -> None:
+    assert play(b"\x05\x03\x02\x01\x00").answer == SELECTED
+
+
+@pytest.mark.parametrize(
+    ("greeting", "found"), [(b"\x05\x02\x01\x02", "got 1, 2"), (b"\x05\x00", "got none")]
+)
+def test_a_client_that_insists_on_authentication_gets_no_acceptable_method(
+    greeting: bytes, found: str
+) -> None:
+    result = play(greeting)
+
+    assert result.answer == b"\x05\xff"
+    assert result.refused is not None
+    assert result.refused.endswith(found)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "host"),
+    [
+        (socks5(1, IPv4Address("192.0.2.7").packed), "192.0.2.7"),
+        (socks5(4, IPv6Address("2001:db8::7").packed), "2001:db8::7"),
+        (socks5(4, IPv6Address("::ffff:192.0.2.7").packed), "::ffff:192.0.2.7"),
+        (socks5_name(b"db.internal"), "db.internal"),
+        (socks5_name(b"192.0.2.7"), "192.0.2.7"),
+        (socks5_name(b"[2001:db8::7]"), "[2001:db8::7]"),
+        (socks5_name("bücher.example".encode()), "bücher.example"),
+        (socks5_name(b"n" * 255), "n" * 255),
+    ],
+)
+def test_socks5_passes_the_target_on_as_the_client_wrote_it(
+    request_bytes: bytes, host: str
+) -> None:
+    assert play_socks5(request_bytes) == Result(b"", TcpAddress(host, 80), None, b"")
+
+
+def test_greeting_and_request_may_come_in_one_piece() -> None:
+    result = play(GREETING + socks5_name(b"web") + b"GET / HTTP/1.1\r\n")
+
+    assert result == Result(SELECTED, TcpAddress("web", 80), None, b"GET / HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("command", [2, 3])
+def test_bind_and_udp_associate_are_not_supported(command: int) -> None:
+    result = play_socks5(socks5(1, bytes(4), command=command))
+
+    assert result.answer == COMMAND_NOT_SUPPORTED5
+    assert result.refused is not None
+    assert "BIND and UDP are not served" in result.refused
+
+
+def test_a_request_is_read_to_its_end_before_it_is_refused() -> None:
+    assert play_socks5(socks5(1, bytes(4), command=2)[:-1]) == UNDER_WAY
+
+
+def test_an_unknown_address_type_is_not_supported() -> None:
+    result = play_socks5(socks5(2, b"abc"))
+
+    assert result.answer == ADDRESS_TYPE_NOT_SUPPORTED5
+    assert result.refused == "SOCKS5: expected an address type of 1, 3 or 4, got 2"
+
+
+def test_a_request_of_another_version_than_its_greeting_is_refused() -> None:
+    result = play_socks5(socks4())
+
+    assert result.answer == GENERAL_FAILURE5
+    assert result.refused == "SOCKS5: expected version 5 in the request, got 4"
+
+
+# --- targets that no one could reach ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"",
+        b"two words",
+        b"tab\there",
+        b"bell\x07",
+        b"line\nbreak",
+        b"\xff\xfe",
+        "a\u202eb".encode(),
+    ],
+)
+def test_a_name_that_is_none_is_refused_and_shown_escaped(name: bytes) -> None:
+    by_version5, by_version4 = play_socks5(socks5_name(name)), play(socks4a(name))
+
+    assert by_version5.answer == GENERAL_FAILURE5
+    assert by_version4.answer == REJECTED4
+    for result in by_version5, by_version4:
+        assert result.request is None
+        assert result.refused is not None
+        assert result.refused.isprintable()
+
+
+def test_a_nul_in_a_socks5_name_is_refused() -> None:
+    assert play_socks5(socks5_name(b"good.example\0evil")).answer == GENERAL_FAILURE5
+
+
+def test_port_0_is_refused() -> None:
+    assert play_socks5(socks5(1, bytes(4), port=0)).answer == GENERAL_FAILURE5
+    assert play(socks4(port=0)).answer == REJECTED4
+
+
+# --- clients that do not speak SOCKS ---
+
+
+@pytest.mark.parametrize(
+    ("opening", "protocol"),
+    [
+        (b"GET / HTTP/1.1\r\n", "HTTP"),
+        (b"CONNECT db.internal:443 HTTP/1.1\r\n", "HTTP"),
+        (b"\x16\x03\x01\x02\x00", "TLS"),
+    ],
+)
+def test_a_client_of_another_protocol_is_told_apart_in_the_log(
+    opening: bytes, protocol: str
+) -> None:
+    result = play(opening)
+
+    assert result.answer == b""
+    assert result.refused is not None
+    assert f"the client speaks {protocol}" in result.refused
+
+
+def test_any_other_first_byte_is_refused() -> None:
+    expected = "expected SOCKS version 4 or 5 in the first byte, got "
+
+    assert play(b"SSH-2.0-x\r\n").refused == expected + "0x53"
+    assert play(b"GETAWAY").refused == expected + "0x47"
+    assert play(b"\x00").refused == expected + "0x00"
+
+
+def test_what_may_still_become_an_http_method_is_waited_for() -> None:
+    assert play(b"P") == play(b"CONNECT") == UNDER_WAY
+
+
+def test_nothing_is_heard_after_a_refusal() -> None:
+    assert play(b"\x00", GREETING, socks5_name(b"web")) == play(b"\x00")
+
+
+# --- replies ---
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code4", "code5"),
+    [
+        (Outcome.GRANTED, 0x5A, 0x00),
+        (Outcome.GENERAL_FAILURE, 0x5B, 0x01),
+        (Outcome.NOT_ALLOWED, 0x5B, 0x02),
+        (Outcome.NETWORK_UNREACHABLE, 0x5B, 0x03),
+        (Outcome.HOST_UNREACHABLE, 0x5B, 0x04),
+        (Outcome.CONNECTION_REFUSED, 0x5B, 0x05),
+        (Outcome.TTL_EXPIRED, 0x5B, 0x06),
+        (Outcome.COMMAND_NOT_SUPPORTED, 0x5B, 0x07),
+        (Outcome.ADDRESS_TYPE_NOT_SUPPORTED, 0x5B, 0x08),
+    ],
+)
+def test_each_outcome_has_its_code_in_each_version(
+    outcome: Outcome, code4: int, code5: int
+) -> None:
+    version4, version5 = Handshake(), Handshake()
+    version4.receive(socks4())
+    version5.receive(GREETING + socks5_name(b"web"))
+
+    assert version4.reply(outcome) == bytes([0, code4, 0, 0, 0, 0, 0, 0])
+    assert version5.reply(outcome) == bytes([5, code5, 0, 1, 0, 0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("heard", [b"", GREETING, b"\x00"])
+def test_there_is_no_reply_without_a_request(heard: bytes) -> None:
+    handshake = Handshake()
+    handshake.receive(heard)
+
+    with pytest.raises(RuntimeError, match="expected a request to reply to"):
+        handshake.reply(Outcome.GRANTED)
+
+
+# --- for all inputs ---
+
+ports = st.integers(1, 65535)
+# At most 63 characters of at most 4 bytes fit into a name of 255 bytes.
+names = st.text("az09-._:[]%üß日🦀", min_size=1, max_size=63).map(str.encode)
+user_ids = st.binary(max_size=255).map(lambda user: user.replace(b"\0", b""))
+methods = st.binary(max_size=254).map(lambda others: bytes([5, len(others) + 1]) + others + b"\0")
+
+
+@st.composite
+def handshakes(draw: st.DrawFn) -> tuple[bytes, TcpAddress]:
+    """Everything a well-behaved client sends, and the target that it means."""
+    port = draw(ports)
+    match draw(st.sampled_from(["4", "4a", "5 ipv4", "5 ipv6", "5 name"])):
+        case "4":
+            ip = draw(st.ip_addresses(v=4).filter(lambda ip: not 0 < int(ip) < 256))
+            return socks4(str(ip), port, user=draw(user_ids)), TcpAddress(str(ip), port)
+        case "4a":
+            name = draw(names)
+            return socks4a(name, port, draw(user_ids)), TcpAddress(name.decode(), port)
+        case "5 ipv4":
+            ip = draw(st.ip_addresses(v=4))
+            return draw(methods) + socks5(1, ip.packed, port), TcpAddress(str(ip), port)
+        case "5 ipv6":
+            # Mapped and compatible addresses have two spellings; a test of its own names one.
+            ip = draw(st.ip_addresses(v=6).filter(lambda ip: int(ip) >= 1 << 48))
+            return draw(methods) + socks5(4, ip.packed, port), TcpAddress(str(ip), port)
+        case _:
+            name = draw(names)
+            return draw(methods) + socks5_name(name, port), TcpAddress(name.decode(), port)
+
+
+def pieces(data: bytes, cuts: set[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+cut_points = st.sets(st.integers(0, 2000), max_size=40)
+# Mostly bytes that a SOCKS parser goes a long way with, sometimes any bytes at all.
+noise = st.one_of(
+    st.binary(max_size=1200),
+    st.tuples(
+        st.sampled_from([b"\x04\x01", socks4a(b"")[:8], GREETING, GREETING + b"\x05\x01\x00\x03"]),
+        st.binary(max_size=300),
+        st.binary(min_size=1, max_size=4).map(lambda unit: unit * 200),
+    ).map(b"".join),
+)
+
+
+@given(handshakes(), st.binary(max_size=64))
+def test_every_wellformed_request_yields_its_target(
+    handshake: tuple[bytes, TcpAddress], stream: bytes
+) -> None:
+    wire, target = handshake
+    answer = SELECTED if wire[0] == 5 else b""
+
+    assert play(wire + stream) == Result(answer, target, None, stream)
+
+
+@given(handshakes(), st.binary(max_size=64), cut_points)
+def test_it_does_not_matter_how_a_handshake_is_cut(
+    handshake: tuple[bytes, TcpAddress], stream: bytes, cuts: set[int]
+) -> None:
+    wire = handshake[0] + stream
+
+    assert play(*pieces(wire, cuts)) == play(wire)
+
+
+@given(noise, cut_points)
+def test_it_does_not_matter_how_noise_is_cut(data: bytes, cuts: set[int]) -> None:
+    assert play(*pieces(data, cuts)) == play(data)
+
+
+@given(noise, cut_points)
+def test_noise_never_raises_and_never_grows_the_state(data: bytes, cuts: set[int]) -> None:
+    handshake = Handshake()
+    for piece in pieces(data, cuts):
+        handshake.receive(piece)
+
+        if handshake.request is not None:
+            assert len(handshake.leftover) < len(piece)
+            break
+        assert len(handshake._unread) < LONGEST_REQUEST
+        assert handshake.leftover == b""
+        if handshake.refused is not None:
+            assert handshake.refused.isprintable()
+            assert len(handshake._unread) == 0

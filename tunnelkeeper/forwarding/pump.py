@@ -1,0 +1,321 @@
+"""The pump of one forwarded connection: a socket on one side, an SSH channel on the other.
+
+Two ends are joined; what one receives the other sends. Each end holds the other back when it can
+take no more, passes a half-close on, and takes the other with it when it is gone. Memory is
+bounded by the window of the channel and the buffer of the socket. Nothing here opens anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counters:
+    """Traffic of one forward. Bytes in came out of SSH, bytes out were sent into it."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    connections: int = 0
+    connections_total: int = 0
+
+
+class Hold(Enum):
+    """Why an end receives nothing for now."""
+
+    ALONE = "there is no peer yet"
+    PEER_IS_FULL = "the peer can take no more"
+    HANDSHAKE = "a SOCKS request is being served"
+
+
+class Stall(Enum):
+    """Why a channel can send nothing for now."""
+
+    WINDOW = "the other side's window is used up"
+    LINK = "the connection below takes no more"
+
+
+class End(Protocol):
+    """What one side of a pump asks of the other."""
+
+    def feed(self, data: bytes) -> None:
+        """Send data."""
+
+    def feed_eof(self) -> None:
+        """No more data will come: close for sending, keep receiving."""
+
+    def hold(self, cause: Hold) -> None:
+        """Receive no more for now."""
+
+    def release(self, cause: Hold) -> None:
+        """Receive again, as far as this cause goes."""
+
+    def end(self, *, clean: bool) -> None:
+        """Close, as the other side is gone; clean: after what was fed is sent, else at once."""
+
+
+class SocketEnd(asyncio.Protocol):
+    """The socket side: a client that was accepted, or a target that was connected to.
+
+    Until a peer is there nothing is read, so a client that waits costs no memory.
+    """
+
+    def __init__(self, on_made: Callable[[SocketEnd], None] | None = None) -> None:
+        self.peer: End | None = None
+        self.is_gone = False
+        self.is_full = False
+        self.got_eof = False
+        self._transport: asyncio.Transport | None = None
+        self._holds = {Hold.ALONE}
+        self._on_made = on_made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, holding."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        self._transport = transport
+        transport.pause_reading()
+        if self._on_made is not None:
+            self._on_made(self)
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """The address and port of the other side; of a Unix socket, nothing."""
+        name = self._transport.get_extra_info("peername") if self._transport else None
+        return (name[0], name[1]) if isinstance(name, tuple) else ("", 0)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand data to the peer."""
+        if self.peer is not None:
+            self.peer.feed(data)
+
+    def eof_received(self) -> bool:
+        """Hand the half-close on and stay open for the other direction."""
+        self.got_eof = True
+        if self.peer is not None:
+            self.peer.feed_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        """The socket takes no more: hold the peer."""
+        self.is_full = True
+        if self.peer is not None:
+            self.peer.hold(Hold.PEER_IS_FULL)
+
+    def resume_writing(self) -> None:
+        """The socket drains: release the peer."""
+        self.is_full = False
+        if self.peer is not None:
+            self.peer.release(Hold.PEER_IS_FULL)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone; what it sent before a proper end still goes out."""
+        self.is_gone = True
+        self._transport = None
+        peer, self.peer = self.peer, None
+        if peer is not None:
+            peer.end(clean=exc is None or self.got_eof)
+
+    def feed(self, data: bytes) -> None:
+        """Send data to the socket."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def feed_eof(self) -> None:
+        """Close the socket for sending, after what was fed; wholly if it has ended too."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self.got_eof:
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+
+    def hold(self, cause: Hold) -> None:
+        """Read no more."""
+        if not self._holds and self._transport is not None:
+            self._transport.pause_reading()
+        self._holds.add(cause)
+
+    def release(self, cause: Hold) -> None:
+        """Read again once nothing holds."""
+        if cause not in self._holds:
+            return
+        self._holds.discard(cause)
+        if not self._holds and self._transport is not None:
+            self._transport.resume_reading()
+
+    def end(self, *, clean: bool) -> None:
+        """Close the socket."""
+        self.peer = None
+        if self._transport is None:
+            return
+        if clean:
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+
+class ChannelEnd:
+    """The SSH side: a session in asyncssh's sense, called by its channel.
+
+    An exception that left one of these callbacks would close the whole connection, so each
+    contains its own. on_made is called once the channel is open and gives this end its peer.
+    """
+
+    def __init__(self, counters: Counters, on_made: Callable[[ChannelEnd], None]) -> None:
+        self.peer: End | None = None
+        self.is_gone = False
+        self.on_gone: Callable[[], None] | None = None
+        self._counters = counters
+        self._on_made = on_made
+        self._channel: Any = None
+        self._holds: set[Hold] = set()
+        self._stalls: set[Stall] = set()
+        self._got_eof = False
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing can be sent for now."""
+        return bool(self._stalls)
+
+    def connection_made(self, channel: Any) -> None:
+        """The channel is open."""
+        self._channel = channel
+        self._counters.connections += 1
+        self._counters.connections_total += 1
+        try:
+            self._on_made(self)
+        except Exception as error:
+            self._contain(error)
+
+    def session_started(self) -> None:
+        """Part of asyncssh's session interface; says nothing new here."""
+
+    def data_received(self, data: bytes, datatype: Any = None) -> None:
+        """Hand data to the peer."""
+        self._counters.bytes_in += len(data)
+        try:
+            if self.peer is not None:
+                self.peer.feed(data)
+        except Exception as error:
+            self._contain(error)
+
+    def eof_received(self) -> bool:
+        """Hand the half-close on and stay open for the other direction."""
+        self._got_eof = True
+        try:
+            if self.peer is not None:
+                self.peer.feed_eof()
+        except Exception as error:
+            self._contain(error)
+        return True
+
+    def pause_writing(self) -> None:
+        """The window is used up."""
+        self.stall(Stall.WINDOW)
+
+    def resume_writing(self) -> None:
+        """The window is open again."""
+        self.unstall(Stall.WINDOW)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The channel is gone, by itself or with its connection."""
+        self.is_gone = True
+        self._channel = None
+        self._counters.connections -= 1
+        peer, self.peer = self.peer, None
+        try:
+            if peer is not None:
+                peer.end(clean=exc is None)
+        except Exception as error:
+            self._contain(error)
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def stall(self, cause: Stall = Stall.LINK) -> None:
+        """Nothing more can be sent for now: hold the peer."""
+        self._stalls.add(cause)
+        if self.peer is not None:
+            self.peer.hold(Hold.PEER_IS_FULL)
+
+    def unstall(self, cause: Stall = Stall.LINK) -> None:
+        """Sending is possible again, as far as this cause goes."""
+        self._stalls.discard(cause)
+        if not self._stalls and self.peer is not None:
+            self.peer.release(Hold.PEER_IS_FULL)
+
+    def feed(self, data: bytes) -> None:
+        """Send data into the channel."""
+        if self._channel is None:
+            return
+        self._counters.bytes_out += len(data)
+        try:
+            self._channel.write(data)
+        except OSError:  # the far side closed the channel in the meantime
+            self.end(clean=False)
+
+    def feed_eof(self) -> None:
+        """Close the channel for sending, after what was fed; wholly if it has ended too."""
+        if self._channel is None:
+            return
+        if self._got_eof:
+            self._channel.close()
+        else:
+            self._channel.write_eof()
+
+    def hold(self, cause: Hold) -> None:
+        """Take no more from the channel; its window will close."""
+        if not self._holds and self._channel is not None:
+            self._channel.pause_reading()
+        self._holds.add(cause)
+
+    def release(self, cause: Hold) -> None:
+        """Take data again once nothing holds."""
+        if cause not in self._holds:
+            return
+        self._holds.discard(cause)
+        if not self._holds and self._channel is not None:
+            self._channel.resume_reading()
+
+    def end(self, *, clean: bool) -> None:
+        """Close the channel."""
+        self.peer = None
+        if self._channel is None:
+            return
+        if clean:
+            self._channel.close()
+        else:
+            self._channel.abort()
+
+    def _contain(self, error: Exception) -> None:
+        log.error("a forwarded connection failed and is closed", exc_info=error)
+        if self._channel is not None:
+            self._channel.abort()
+
+
+def join(socket: SocketEnd, channel: ChannelEnd) -> None:
+    """Let two open ends serve each other from now on."""
+    if socket.is_gone:
+        channel.end(clean=False)
+        return
+    if channel.is_gone:
+        socket.end(clean=False)
+        return
+    socket.peer, channel.peer = channel, socket
+    if channel.is_stalled:
+        socket.hold(Hold.PEER_IS_FULL)
+    if socket.is_full:
+        channel.hold(Hold.PEER_IS_FULL)
+    if socket.got_eof:
+        channel.feed_eof()
+    for cause in (Hold.HANDSHAKE, Hold.ALONE):
+        socket.release(cause)
+        channel.release(cause)
