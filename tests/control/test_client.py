@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.control.fakes import NOON, RunningServer, a_tunnel, running_server
+from tunnelkeeper.control.client import Client, NoSupervisor, RemoteError
+from tunnelkeeper.control.messages import Code, ProtocolError
+from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
+from tunnelkeeper.core.snapshot import LogRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    with running_server(tmp_path / "control.sock") as running:
+        yield running
+
+
+@contextmanager
+def a_server_that_says(path: Path, *lines: bytes) -> Iterator[None]:
+    """One connection: a line is said for each request that comes, then it closes."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as requests:
+            for line in lines:
+                requests.readline()
+                connection.sendall(line)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+        listener.close()
+
+
+def test_calls_come_back_typed(server: RunningServer) -> None:
+    with Client(server.path) as client:
+        assert client.version().pid == os.getpid()
+        assert [tunnel.name for tunnel in client.status().tunnels] == ["db"]
+        assert client.start(["db"]) == ["db"]
+        assert client.stop(["db"]) == ["db"]
+        assert client.restart([], "all") == ["db"]
+        assert client.reload() == ["db: a forward was added"]
+        assert [record.message for record in client.logs("db", 10)] == ["up"]
+        client.shutdown()
+
+
+def test_nobody_at_the_socket_is_no_supervisor(tmp_path: Path) -> None:
+    stale = tmp_path / "stale.sock"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(stale))
+
+    for path in (tmp_path / "control.sock", stale, stale / "control.sock"):
+        with pytest.raises(NoSupervisor, match="tunnelkeeper up"):
+            Client(path)
+
+
+def test_an_unusable_path_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="too long") as caught:
+        Client(tmp_path / ("x" * 200))
+    assert "xxx" in caught.value.filename
+
+
+def test_what_the_supervisor_declines_is_raised_with_code_and_problems(
+    server: RunningServer,
+) -> None:
+    server.fake.problems = ["tunnels.toml:1: bad"]
+    with Client(server.path) as client:
+        with pytest.raises(RemoteError) as caught:
+            client.reload()
+
+        assert (caught.value.code, caught.value.problems) == (Code.BAD_CONFIG, server.fake.problems)
+        assert client.version().pid == os.getpid()
+
+
+def test_events_before_the_answer_of_follow_are_not_given_again(server: RunningServer) -> None:
+    with Client(server.path) as client:
+        client.call("subscribe")
+        server.publish(TunnelEvent(a_tunnel("db", "connecting")))
+        client.follow("status")
+        server.publish(TunnelEvent(a_tunnel("db", "backoff")))
+
+        event = next(client.events(time.monotonic() + 10))
+
+    assert event == TunnelEvent(a_tunnel("db", "backoff"))
+
+
+def test_events_that_come_during_a_call_are_kept_for_their_reader(server: RunningServer) -> None:
+    record = LogRecord(NOON, "info", "db", "lost")
+    with Client(server.path) as client:
+        client.call("subscribe")
+        server.publish(LogEvent(record))
+        client.reload()
+
+        assert next(client.events(time.monotonic() + 10)) == LogEvent(record)
+
+
+def test_waiting_for_events_ends_at_the_deadline(server: RunningServer) -> None:
+    with Client(server.path) as client:
+        client.follow("status")
+
+        with pytest.raises(TimeoutError):
+            next(client.events(time.monotonic() + 0.01))
+        with pytest.raises(TimeoutError):
+            next(client.events(time.monotonic() - 1))
+
+
+def test_events_end_with_the_supervisor(server: RunningServer) -> None:
+    with Client(server.path) as client:
+        client.follow("status")
+        server.stop()
+
+        with pytest.raises(NoSupervisor):
+            next(client.events())
+        with pytest.raises(NoSupervisor):
+            client.version()
+
+
+def test_a_silent_server_is_a_timeout(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        with Client(path, timeout=0.01) as client, pytest.raises(TimeoutError):
+            client.version()
+
+
+def test_a_server_that_talks_nonsense_is_a_protocol_error(tmp_path: Path) -> None:
+    line = b"220 mail.example.com ESMTP\n"
+    with (
+        a_server_that_says(tmp_path / "s", line),
+        Client(tmp_path / "s") as client,
+        pytest.raises(ProtocolError, match="not a message"),
+    ):
+        client.version()
+
+
+def test_an_answer_that_cannot_be_read_is_a_protocol_error(tmp_path: Path) -> None:
+    line = b'{"jsonrpc":"2.0","id":1,"result":{"pid":"?"}}\n'
+    with (
+        a_server_that_says(tmp_path / "s", line),
+        Client(tmp_path / "s") as client,
+        pytest.raises(ProtocolError, match="another version"),
+    ):
+        client.version()
+
+
+def test_an_event_of_a_kind_not_known_is_passed_over(tmp_path: Path) -> None:
+    lines = (
+        b'{"jsonrpc":"2.0","method":"event","params":{"type":"weather","rain":true}}\n'
+        b'{"jsonrpc":"2.0","method":"greeting","params":{}}\n'
+        b'{"jsonrpc":"2.0","method":"event","params":{"type":"removed","name":"db"}}\n'
+        b'{"jsonrpc":"2.0","id":1,"result":{}}\n'
+    )
+    with a_server_that_says(tmp_path / "s", lines), Client(tmp_path / "s") as client:
+        client.call("subscribe")
+
+        assert type(next(client.events())).__name__ == "RemovedEvent"
+
+
+def test_the_late_answer_to_a_call_that_timed_out_answers_no_other(tmp_path: Path) -> None:
+    both = (
+        b'{"jsonrpc":"2.0","id":1,"result":{"version":"late","pid":1}}\n'
+        b'{"jsonrpc":"2.0","id":2,"result":{"version":"0.1.0","pid":2}}\n'
+    )
+    with a_server_that_says(tmp_path / "s", b"", both), Client(tmp_path / "s") as client:
+        with pytest.raises(TimeoutError):
+            client.call("version", timeout=0.01)
+
+        assert client.version().pid == 2
+
+
+def test_connect_hands_out_the_socket_and_what_came_with_the_answer(server: RunningServer) -> None:
+    with Client(server.path) as client:
+        sock, early = client.connect("db", "echo:7", timeout=10)
+        sock.sendall(b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        received = early
+        while data := sock.recv(100):
+            received += data
+
+    assert received == b"HELLOBYE"
+
+
+def test_connect_says_why_a_target_refused(server: RunningServer) -> None:
+    with Client(server.path) as client, pytest.raises(RemoteError, match=r"closed:1.*refused"):
+        client.connect("db", "closed:1", timeout=10)

@@ -1,0 +1,147 @@
+"""One client's control connection from its first request to its end; it accepts nobody itself."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from msgspec import UNSET, Raw, json
+
+from tunnelkeeper.control.messages import (
+    REQUEST_LIMIT,
+    Code,
+    Error,
+    Notification,
+    ProtocolError,
+    Request,
+    decode_params,
+    decode_request,
+    encode,
+    encode_error,
+    encode_result,
+)
+from tunnelkeeper.control.methods import METHODS, Methods, answer, described, id_of
+from tunnelkeeper.control.payloads import Connected, ConnectParams, Done, Event, NoParams
+
+if TYPE_CHECKING:
+    import socket
+
+    from tunnelkeeper.control.supervised import Supervised, Unsubscribe
+
+BACKLOG_LIMIT = 1024 * 1024
+"""Bytes of events that may wait for a client before it is dropped as too slow."""
+
+ANSWER_PATIENCE = 30.0
+"""Seconds a client may take to read an answer."""
+
+_TOO_LONG = Error(Code.INVALID_REQUEST, f"expected a request of at most {REQUEST_LIMIT} bytes")
+
+
+class Conversation:
+    """Requests answered one after the other, and events in between once subscribed.
+
+    The next request is read when the last answer is with the client, so what waits for a client is
+    bounded: one answer, and BACKLOG_LIMIT of events.
+    """
+
+    def __init__(
+        self, supervisor: Supervised, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._supervisor = supervisor
+        self._reader = reader
+        self._writer = writer
+        self._unsubscribe: Unsubscribe | None = None
+        self._methods: Methods = {**METHODS, "subscribe": self._subscribe}
+        self._answer_bytes = 0
+        self.carries_a_stream = False
+        """Whether the connection has become a client's way to a target (`connect`)."""
+        # drain() then means: all of it is with the client.
+        writer.transport.set_write_buffer_limits(high=0)
+
+    async def run(self) -> None:
+        """Converse until the client leaves, is too slow, or sends a line that is too long.
+
+        Raises OSError (TimeoutError too) when the connection breaks.
+        """
+        try:
+            while not self.carries_a_stream:
+                line = await self._reader.readuntil(b"\n")
+                await self._serve(line)
+        except asyncio.IncompleteReadError:
+            return
+        except asyncio.LimitOverrunError:
+            await self._send(encode_error(None, _TOO_LONG))
+        finally:
+            if self._unsubscribe is not None:
+                self._unsubscribe()
+
+    async def _serve(self, line: bytes) -> None:
+        try:
+            request = decode_request(line)
+            if request.method == "connect":
+                await self._hand_over(request, decode_params(request, ConnectParams))
+                return
+        except ProtocolError as error:
+            reply: bytes | None = encode_error(error.id, described(error))
+        else:
+            reply = await answer(self._supervisor, request, self._methods)
+        if reply is not None:
+            await self._send(reply)
+
+    async def _send(self, reply: bytes) -> None:
+        self._answer_bytes = len(reply)
+        self._writer.write(reply)
+        async with asyncio.timeout(ANSWER_PATIENCE):
+            await self._writer.drain()
+
+    async def _subscribe(self, supervisor: Supervised, request: Request) -> Done:
+        decode_params(request, NoParams)
+        if self._unsubscribe is None:
+            self._unsubscribe = supervisor.subscribe(self._tell)
+        return Done()
+
+    def _tell(self, event: Event) -> None:
+        """Pass an event on, or drop a client that does not read."""
+        transport = self._writer.transport
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > BACKLOG_LIMIT + self._answer_bytes:
+            transport.abort()
+            return
+        self._writer.write(encode(Notification("event", Raw(json.encode(event)))))
+
+    async def _hand_over(self, request: Request, params: ConnectParams) -> None:
+        if request.id is UNSET:
+            raise ProtocolError(Code.INVALID_REQUEST, "connect: expected an id")
+        sock, early = await self._detach()
+        self.carries_a_stream = True
+        unanswered = True
+
+        def confirm() -> None:
+            nonlocal unanswered
+            unanswered = False
+            sock.send(encode_result(id_of(request), Connected()))
+
+        with sock:
+            try:
+                await self._supervisor.connect(params.name, params.target, sock, early, confirm)
+            except Exception as error:  # noqa: BLE001  one bad request must not end the server
+                reply = encode_error(id_of(request), described(error))
+                with suppress(OSError):  # the client may be gone, or sock closed already
+                    if unanswered:
+                        sock.send(reply)
+
+    async def _detach(self) -> tuple[socket.socket, bytes]:
+        """Take the socket from the event loop's transport, with what was read beyond the request.
+
+        Nothing is lost: reading stops before the rest is taken, and what was written is with the
+        client by now, since _send() waits for it.
+        """
+        transport = cast("asyncio.Transport", self._writer.transport)  # a socket's is both ways
+        transport.pause_reading()
+        self._reader.feed_eof()
+        early = await self._reader.read()
+        sock: socket.socket = transport.get_extra_info("socket").dup()
+        transport.abort()
+        return sock, early

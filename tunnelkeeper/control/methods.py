@@ -1,0 +1,143 @@
+"""The methods of the control protocol that are a question and an answer; it sends nothing.
+
+`subscribe` and `connect` change what a connection is for, so they are the conversation's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from tunnelkeeper import __version__
+from tunnelkeeper.control.messages import (
+    Code,
+    Error,
+    ErrorData,
+    Id,
+    ProtocolError,
+    Request,
+    decode_params,
+    encode_error,
+    encode_result,
+)
+from tunnelkeeper.control.payloads import (
+    Affected,
+    Changes,
+    Done,
+    LogLines,
+    LogsParams,
+    NoParams,
+    Selection,
+    StatusParams,
+    Version,
+)
+from tunnelkeeper.control.supervised import Declined, Supervised
+from tunnelkeeper.core.failures import printable
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import StatusSnapshot
+
+_log = logging.getLogger(__name__)
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+async def _version(_supervisor: Supervised, _params: NoParams) -> Version:
+    return Version(__version__, os.getpid())
+
+
+async def _status(supervisor: Supervised, params: StatusParams) -> StatusSnapshot:
+    return supervisor.status(params.names)
+
+
+async def _start(supervisor: Supervised, params: Selection) -> Affected:
+    return Affected(await supervisor.start(params.names, params.group))
+
+
+async def _stop(supervisor: Supervised, params: Selection) -> Affected:
+    return Affected(await supervisor.stop(params.names, params.group))
+
+
+async def _restart(supervisor: Supervised, params: Selection) -> Affected:
+    return Affected(await supervisor.restart(params.names, params.group))
+
+
+async def _reload(supervisor: Supervised, _params: NoParams) -> Changes:
+    return Changes(await supervisor.reload())
+
+
+async def _logs(supervisor: Supervised, params: LogsParams) -> LogLines:
+    return LogLines(supervisor.logs(params.name, params.lines))
+
+
+async def _shutdown(supervisor: Supervised, _params: NoParams) -> Done:
+    supervisor.shutdown()
+    return Done()
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[P]):
+    """What a method takes, and the function that answers it."""
+
+    params: type[P]
+    answer: Callable[[Supervised, P], Awaitable[msgspec.Struct]]
+
+    async def __call__(self, supervisor: Supervised, request: Request) -> msgspec.Struct:
+        """Read the parameters and answer; raises ProtocolError, and what the supervisor raises."""
+        return await self.answer(supervisor, decode_params(request, self.params))
+
+
+Methods = dict[str, Callable[[Supervised, Request], Awaitable[msgspec.Struct]]]
+
+METHODS: Methods = {
+    "version": Method(NoParams, _version),
+    "status": Method(StatusParams, _status),
+    "start": Method(Selection, _start),
+    "stop": Method(Selection, _stop),
+    "restart": Method(Selection, _restart),
+    "reload": Method(NoParams, _reload),
+    "logs": Method(LogsParams, _logs),
+    "shutdown": Method(NoParams, _shutdown),
+}
+
+
+async def answer(supervisor: Supervised, request: Request, methods: Methods) -> bytes | None:
+    """Do what a request asks; returns the line that answers it, None for a notification.
+
+    Raises nothing but CancelledError: whatever goes wrong is in the answer.
+    """
+    request_id = id_of(request)
+    try:
+        method = methods.get(request.method)
+        if method is None:
+            raise ProtocolError(Code.METHOD_NOT_FOUND, f"no method {request.method!r}")
+        line = encode_result(request_id, await method(supervisor, request))
+    except Exception as error:  # noqa: BLE001  one bad request must not end the server
+        line = encode_error(request_id, described(error))
+    return None if request.id is UNSET else line
+
+
+def id_of(request: Request) -> Id:
+    """The id to answer with."""
+    return None if request.id is UNSET else request.id
+
+
+def described(error: Exception) -> Error:
+    """What an exception means to the client; one that nobody foresaw is logged."""
+    match error:
+        case ProtocolError():
+            return Error(error.code, error.message)
+        case Declined():
+            data = ErrorData(list(error.problems)) if error.problems else None
+            return Error(error.code, str(error), data)
+        case TimeoutError():
+            return Error(Code.TIMED_OUT, str(error) or "timed out")
+    _log.error("a control request failed", exc_info=error)
+    message = printable(str(error))  # JSON could not hold the lone surrogate of an odd path
+    return Error(Code.INTERNAL_ERROR, f"internal error: {type(error).__name__}: {message}")

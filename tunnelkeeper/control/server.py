@@ -1,0 +1,112 @@
+"""The control socket's server: it lets in who may control us, and gives each a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.control import peer, socketfile
+from tunnelkeeper.control.conversation import Conversation
+from tunnelkeeper.control.messages import REQUEST_LIMIT, Code, Error, encode_error
+
+if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from tunnelkeeper.control.supervised import Supervised
+
+CONNECTION_LIMIT = 64
+FAREWELL = 1.0
+"""Seconds that a client may take to read the last answer when the server closes."""
+
+_FULL = Error(
+    Code.TOO_MANY_CONNECTIONS, f"{CONNECTION_LIMIT} control connections are open; close one"
+)
+_log = logging.getLogger(__name__)
+
+
+class ControlServer:
+    """Serves the control protocol on a socket file. Its user holds the lock next to that file."""
+
+    def __init__(
+        self,
+        path: Path,
+        supervisor: Supervised,
+        peer_uid: Callable[[TransportSocket], int | None] = peer.uid_of,
+    ) -> None:
+        self._path = path
+        self._supervisor = supervisor
+        self._peer_uid = peer_uid
+        self._conversations: dict[asyncio.Task[None], Conversation] = {}
+
+    @asynccontextmanager
+    async def serving(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+        """Serve while the body runs; every conversation is one of `tasks` and has ended after it.
+
+        Raises SocketFileError and OSError when the socket cannot be made, before the body runs.
+        """
+
+        def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._welcome(tasks, reader, writer)
+
+        listening = socketfile.listen(self._path)
+        try:
+            server = await asyncio.start_unix_server(
+                welcome, sock=listening.sock, limit=REQUEST_LIMIT
+            )
+            try:
+                yield
+            finally:
+                server.close()
+                await self._dismiss()
+        finally:
+            listening.remove()
+            listening.sock.close()
+
+    def _welcome(
+        self,
+        tasks: asyncio.TaskGroup,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        uid = self._peer_uid(writer.get_extra_info("socket"))
+        if not peer.may_control(uid):
+            _log.warning("control connection of user id %s refused", uid)
+            writer.transport.abort()
+            return
+        if sum(not c.carries_a_stream for c in self._conversations.values()) >= CONNECTION_LIMIT:
+            writer.write(encode_error(None, _FULL))
+            writer.close()
+            return
+        conversation = Conversation(self._supervisor, reader, writer)
+        task = tasks.create_task(_hold(conversation, writer))
+        self._conversations[task] = conversation
+        task.add_done_callback(self._conversations.pop)
+
+    async def _dismiss(self) -> None:
+        running = list(self._conversations)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+
+async def _hold(conversation: Conversation, writer: asyncio.StreamWriter) -> None:
+    """Run a conversation; whatever goes wrong in it stays in it."""
+    try:
+        await conversation.run()
+    except OSError as error:
+        _log.debug("control connection broke: %s", error)
+    except Exception:  # noqa: BLE001  one bad conversation must not end the server
+        _log.exception("control connection failed")
+    finally:
+        writer.close()
+        try:
+            with suppress(OSError):  # TimeoutError is one too
+                async with asyncio.timeout(FAREWELL):
+                    await writer.wait_closed()
+        finally:
+            writer.transport.abort()
