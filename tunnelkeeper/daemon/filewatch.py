@@ -1,0 +1,38 @@
+"""Notices that one of a few files changed: the key or known_hosts file that was at fault.
+
+It looks once a second, and only while a tunnel is blocked; that works on every file system.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tunnelkeeper.daemon.clock import Clock
+
+INTERVAL = 1.0
+
+Signatures = dict[str, tuple[int, ...] | None]
+"""What tells one version of each file from another; None: it is not there."""
+
+
+async def wait_for_change(before: Signatures, clock: Clock) -> None:
+    """Return when any of the files is not as it was: changed, gone, or there at last."""
+    while signatures(before) == before:
+        await clock.sleep(INTERVAL)
+
+
+def signatures(files: Iterable[str]) -> Signatures:
+    """How the files are now."""
+    return {path: _stat(path) for path in files}
+
+
+def _stat(path: str) -> tuple[int, ...] | None:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode, status.st_uid)

@@ -1,0 +1,238 @@
+"""A tunnel's forwards while it runs: each listens, is tried again until it does, and is counted.
+
+The local ones belong to the tunnel and stay bound while the connection is away; the remote ones
+belong to the connection. Each tells its tunnel when its state changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.forwards import (
+    LOOPBACK,
+    Forward,
+    LocalForward,
+    LocalSide,
+    RemoteSide,
+    SocksForward,
+    TcpAddress,
+    kind_of,
+    target_of,
+)
+from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, ForwardState
+from tunnelkeeper.daemon.clock import iso
+from tunnelkeeper.forwarding.listeners import Listener, ListenFailed, listen
+from tunnelkeeper.forwarding.local import LocalClients
+from tunnelkeeper.forwarding.remote import RemoteClients
+from tunnelkeeper.ssh.steps import SshFailure
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from tunnelkeeper.core.failures import Failure
+    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.core.tunnels import Tunnel
+    from tunnelkeeper.daemon.clock import Clock
+    from tunnelkeeper.forwarding.gate import Gate
+    from tunnelkeeper.forwarding.pump import Counters
+    from tunnelkeeper.ssh.connection import Connection
+    from tunnelkeeper.ssh.remote_listener import RemoteListener
+
+LOCAL_RETRY = 1.0
+"""Seconds between the tries at a local port that is taken: a bind costs next to nothing."""
+
+REMOTE_RETRY = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between the tries at a remote port; the last goes on. A stale session of ours usually
+holds it, and the server needs a while to notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A failure and when it came."""
+
+    failure: Failure
+    at: datetime
+
+    def snapshot(self) -> FailureSnapshot:
+        """As front ends see it."""
+        f = self.failure
+        return FailureSnapshot(f.cause, f.hop, f.message, f.hint, iso(self.at))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a forward needs of its tunnel. tasks owns whatever the forward starts."""
+
+    gate: Gate
+    tasks: asyncio.TaskGroup
+    clock: Clock
+    on_change: Callable[[], None]
+    on_refused: Callable[[Forward, str], None]
+
+
+class _Running:
+    """What every running forward has."""
+
+    def __init__(self, forward: Forward, counters: Counters, around: Surroundings) -> None:
+        self.forward = forward
+        self.counters = counters
+        self.state: ForwardState = "pending"
+        self.trouble: Trouble | None = None
+        self._around = around
+        self._retry: asyncio.Task[None] | None = None
+
+    @property
+    def address_shown(self) -> Address:
+        """Where it listens, as its clients write it."""
+        return self.forward.listen
+
+    def snapshot(self) -> ForwardSnapshot:
+        """As front ends see it."""
+        target = target_of(self.forward)
+        return ForwardSnapshot(
+            kind=kind_of(self.forward),
+            listen=str(self.address_shown),
+            connect=None if target is None else str(target),
+            state=self.state,
+            failure=self.trouble.snapshot() if self.trouble else None,
+            bytes_in=self.counters.bytes_in,
+            bytes_out=self.counters.bytes_out,
+            connections=self.counters.connections,
+            connections_total=self.counters.connections_total,
+        )
+
+    def _become(self, state: ForwardState, failure: Failure | None = None) -> None:
+        old = self.state, self.trouble.failure if self.trouble else None
+        if failure is None:
+            self.trouble = None
+        elif old[1] != failure:
+            self.trouble = Trouble(failure, self._around.clock.wall())
+        self.state = state
+        if old != (state, failure):
+            self._around.on_change()
+
+    def _give_up_retrying(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+
+class RunningLocal(_Running):
+    """A forward that listens here, from the tunnel's start to its stop."""
+
+    def __init__(self, forward: LocalSide, tunnel: Tunnel, around: Surroundings) -> None:
+        self.clients = LocalClients(
+            forward,
+            around.gate,
+            around.tasks,
+            tunnel.hold_timeout,
+            lambda words: around.on_refused(forward, words),
+        )
+        super().__init__(forward, self.clients.counters, around)
+        self._listener: Listener | None = None
+
+    @property
+    def address_shown(self) -> Address:
+        """Where it listens: loopback by its number, which every client takes."""
+        match self.forward.listen:
+            case TcpAddress(host=host, port=port) if host == LOOPBACK:
+                return TcpAddress("127.0.0.1", port)
+        return self.forward.listen
+
+    async def open(self) -> None:
+        """Listen; where that fails, go on trying in the background."""
+        if self._listener is None and self._retry is None and not await self._try():
+            self._retry = self._around.tasks.create_task(self._keep_trying())
+
+    def close(self) -> None:
+        """Listen no more; connections that are open stay."""
+        self._give_up_retrying()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        self._become("pending")
+
+    async def _keep_trying(self) -> None:
+        while True:
+            await self._around.clock.sleep(LOCAL_RETRY)
+            if await self._try():
+                self._retry = None
+                return
+
+    async def _try(self) -> bool:
+        try:
+            self._listener = await listen(self.forward.listen, self.clients.accept)
+        except ListenFailed as failed:
+            self._become("failed", failed.failure)
+            return False
+        self._become("listening")
+        return True
+
+
+class RunningRemote(_Running):
+    """A forward that the server listens for, as long as a connection lives."""
+
+    def __init__(self, forward: RemoteSide, around: Surroundings) -> None:
+        self.clients = RemoteClients(
+            forward, around.tasks, lambda words: around.on_refused(forward, words)
+        )
+        super().__init__(forward, self.clients.counters, around)
+        self._listener: RemoteListener | None = None
+
+    @property
+    def address_shown(self) -> Address:
+        """Where the server listens: with the port it chose, once it did."""
+        return self._listener.address if self._listener else self.forward.listen
+
+    async def attach(self, connection: Connection) -> None:
+        """Ask the server to listen; where it does not, go on trying on this connection."""
+        if not await self._try(connection):
+            self._retry = self._around.tasks.create_task(self._keep_trying(connection))
+
+    def detach(self) -> None:
+        """The connection is gone, and with it the server's listener."""
+        self._give_up_retrying()
+        self._listener = None
+        self._become("pending")
+
+    async def close(self) -> None:
+        """Ask the server to listen no more; connections that are open stay."""
+        listener = self._listener
+        self.detach()
+        if listener is not None:
+            await listener.close()
+
+    async def _keep_trying(self, connection: Connection) -> None:
+        for delay in _delays():
+            await self._around.clock.sleep(delay)
+            if connection.is_closed or await self._try(connection):
+                self._retry = None
+                return
+
+    async def _try(self, connection: Connection) -> bool:
+        try:
+            self._listener = await connection.listen(self.forward.listen, self.clients.accept)
+        except SshFailure as failed:
+            self._become("failed", failed.failure)
+            return False
+        self._become("listening")
+        return True
+
+
+Running = RunningLocal | RunningRemote
+
+
+def running(forward: Forward, tunnel: Tunnel, around: Surroundings) -> Running:
+    """A forward, not yet listening."""
+    if isinstance(forward, LocalForward | SocksForward):
+        return RunningLocal(forward, tunnel, around)
+    return RunningRemote(forward, around)
+
+
+def _delays() -> Iterator[float]:
+    yield from REMOTE_RETRY
+    while True:
+        yield REMOTE_RETRY[-1]

@@ -1,0 +1,141 @@
+"""Be the supervisor: take the lock, hold the tunnels, serve the socket, end on a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tunnelkeeper import __version__, paths
+from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.control.server import ControlServer
+from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
+from tunnelkeeper.daemon import lock
+from tunnelkeeper.daemon.clock import SystemClock
+from tunnelkeeper.daemon.journal import Journal, JournalHandler
+from tunnelkeeper.daemon.lookup import lookup_for
+from tunnelkeeper.daemon.nursery import Nursery
+from tunnelkeeper.daemon.supervisor import Supervisor
+from tunnelkeeper.daemon.threads import DaemonThreads
+from tunnelkeeper.ssh.chain import Jumps
+from tunnelkeeper.ssh.library import quieten
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunnelkeeper.core.tunnels import Configuration
+
+DONE, NOT_SO, BAD_CONFIG, NO_SUCH = 0, 1, 2, 4
+
+END_PATIENCE = 4.0
+"""Seconds that all tunnels together may take to close before they are cut off."""
+
+
+def run(config_path: str, socket_path: Path, names: tuple[str, ...], group: str | None) -> int:
+    """Hold the tunnels of a config file until told to end; returns the exit code.
+
+    names, group: the tunnels to start; with neither, every one with autostart.
+    """
+    try:
+        configuration, warnings = load_with_warnings(config_path)
+    except ConfigError as error:
+        for problem in error.problems:
+            _complain(str(problem))
+        return BAD_CONFIG
+    unknown = _unknown(configuration, names, group)
+    if unknown is not None:
+        _complain(f"{configuration.path}: {unknown}")
+        return NO_SUCH
+    journal = Journal(SystemClock(), sys.stderr)
+    journal.level, journal.format = (
+        configuration.supervisor.log_level,
+        configuration.supervisor.log_format,
+    )
+    try:
+        make_private_folder(socket_path.parent)
+        lock.take(paths.lock_path(socket_path))
+        for warning in warnings:
+            journal.write("warning", "", str(warning))
+        asyncio.run(_hold(configuration, journal, socket_path, names, group))
+    except lock.AlreadyRunning as error:
+        _complain(f"another supervisor holds {error}; it is left alone")
+        return NOT_SO
+    except (SocketFileError, OSError) as error:
+        _complain(f"cannot serve {socket_path}: {error}")
+        return NOT_SO
+    return DONE
+
+
+async def _hold(
+    configuration: Configuration,
+    journal: Journal,
+    socket_path: Path,
+    names: tuple[str, ...],
+    group: str | None,
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(DaemonThreads())
+    _log_into(journal, loop)
+    async with Nursery() as tasks, Jumps() as jumps:
+        supervisor = Supervisor(configuration, journal, SystemClock(), jumps, tasks, lookup_for)
+        _obey_signals(supervisor, tasks, loop)
+        async with ControlServer(socket_path, supervisor).serving(tasks):
+            held = f"{len(configuration.tunnels)} tunnels of {configuration.path}"
+            journal.write("info", "", f"tunnelkeeper {__version__} holds {held}")
+            await supervisor.start(list(names), group)
+            await supervisor.stopping.wait()
+            journal.write("info", "", "ending")
+            await _close(supervisor)
+    journal.write("info", "", "ended")
+
+
+def _obey_signals(
+    supervisor: Supervisor, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop
+) -> None:
+    for end in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(end, supervisor.shutdown)
+    loop.add_signal_handler(
+        signal.SIGHUP, lambda: tasks.create_task(supervisor.reload_or_complain())
+    )
+
+
+async def _close(supervisor: Supervisor) -> None:
+    """Stop all tunnels, and cut off what does not stop in time."""
+    try:
+        async with asyncio.timeout(END_PATIENCE):
+            await supervisor.close()
+    except TimeoutError:
+        supervisor.cut_off()
+
+
+def _log_into(journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
+    """Let everything that is logged anywhere end up in the journal."""
+    handler = JournalHandler(journal)
+    for name in ("tunnelkeeper", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+    quieten()
+
+    def fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        details = f": {type(error).__name__}: {error}" if error is not None else ""
+        journal.write("error", "", f"{context.get('message', 'internal fault')}{details}")
+
+    loop.set_exception_handler(fault)
+
+
+def _unknown(configuration: Configuration, names: tuple[str, ...], group: str | None) -> str | None:
+    for name in names:
+        if name not in configuration.tunnels:
+            return f"no tunnel is named {name!r}"
+    in_groups = {g for tunnel in configuration.tunnels.values() for g in tunnel.groups}
+    if group is not None and group not in in_groups:
+        return f"no tunnel is in a group {group!r}"
+    return None
+
+
+def _complain(text: str) -> None:
+    print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  there is no journal yet

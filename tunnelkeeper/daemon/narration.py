@@ -1,0 +1,79 @@
+"""The line of the log for each change of a tunnel's state. Pure text; it writes nothing."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.lifecycle import (
+    BackingOff,
+    Blocked,
+    Connecting,
+    Degraded,
+    State,
+    Stopped,
+    Stopping,
+    Up,
+    failure_of,
+)
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.failures import Failure
+    from tunnelkeeper.daemon.journal import Level
+    from tunnelkeeper.daemon.session import Session
+
+
+def line(  # noqa: C901  one table, as the lifecycle is
+    old: State, new: State, now: float, session: Session | None, known: Failure | None
+) -> tuple[Level, str] | None:
+    """What to write about a change from one state to another; None: nothing new to say.
+
+    now: monotonic seconds. known: the failure that was told last; told again at every attempt, it
+    would fill the log while a server is away.
+    """
+    match old, new:
+        case ((Up() | Degraded()), (Up() | Degraded())) if failure_of(old) == failure_of(new):
+            return None  # it is trusted now
+        case Degraded(), Up():
+            return "info", "every forward listens again"
+        case Stopping(), Stopping():
+            return None
+        case _, Connecting(tries=tries) if tries.failed:
+            return "debug", f"connecting, attempt {tries.failed + 1}"
+        case _, Connecting():
+            return "info", "connecting"
+        case _, Up():
+            return "info", f"up: {_connection(session)}{_after(old)}"
+        case _, Degraded(failure=failure):
+            return "warning", f"degraded: {_told(failure)}"
+        case _, BackingOff(retry_at=retry_at, failure=failure):
+            level: Level = "debug" if failure == known else "warning"
+            return level, f"{_told(failure)}; trying again, next in {retry_at - now:.1f} s"
+        case _, Blocked(retry_at=retry_at, failure=failure):
+            when = "" if retry_at == inf else f"; trying again in {retry_at - now:.0f} s"
+            return "error", f"blocked: {_told(failure)}{when}"
+        case _, Stopping(then_start=True):
+            return "info", "closing, to connect anew"
+        case _, Stopped():
+            return "info", "stopped"
+    return None
+
+
+def _told(failure: Failure) -> str:
+    return f"{failure} ({failure.hint})" if failure.hint else str(failure)
+
+
+def _connection(session: Session | None) -> str:
+    if session is None or session.chain is None:
+        return "connected"
+    hosts = " via ".join(str(host) for host in reversed(session.way))
+    return f"{hosts} ({session.chain.connection.cipher})"
+
+
+def _after(old: State) -> str:
+    match old:
+        case Connecting(tries=tries) if tries.failed == 1:
+            return " after one failed attempt"
+        case Connecting(tries=tries) if tries.failed:
+            return f" after {tries.failed} failed attempts"
+    return ""

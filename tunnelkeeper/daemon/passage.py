@@ -1,0 +1,57 @@
+"""A single stream through a tunnel's connection, for `tunnelkeeper connect` (ssh -W)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold, SocketEnd, join
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.forwarding.gate import Gate
+
+
+async def carry(
+    sock: socket.socket,
+    early: bytes,
+    confirm: Callable[[], None],
+    gate: Gate,
+    target: Address,
+    patience: float,
+) -> None:
+    """Join a connected socket with a channel to a target, and return when both are done.
+
+    early is sent first. confirm is called once the target is reached, before anything is written
+    to the socket. Raises TargetRefused until then.
+    """
+    channel = ChannelEnd(Counters(), lambda opened: opened.hold(Hold.ALONE))
+    await gate.open_channel(target, channel, ("", 0), patience)
+    # Only now: until the target is reached, the socket is the caller's to answer on.
+    confirm()
+    if early:
+        channel.feed(early)
+    client = _Watched()
+    try:
+        await asyncio.get_running_loop().create_connection(lambda: client, sock=sock)
+    except BaseException:
+        channel.end(clean=False)
+        raise
+    join(client, channel)
+    await client.gone.wait()
+
+
+class _Watched(SocketEnd):
+    """A socket whose end somebody waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
+        super().connection_lost(exc)
+        self.gone.set()

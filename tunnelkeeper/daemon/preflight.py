@@ -1,0 +1,105 @@
+"""`tunnelkeeper check`: the config file and everything it names, looked at without connecting."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.core.forwards import LocalForward, UnixAddress
+from tunnelkeeper.daemon.lookup import lookup_for
+from tunnelkeeper.ssh import algorithms, known_hosts_file
+from tunnelkeeper.ssh.private_keys import KeyProblem, PrivateKeys, Unusable
+from tunnelkeeper.ssh.steps import SshFailure
+from tunnelkeeper.sshconfig import SshConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tunnelkeeper.core.tunnels import Configuration, Host, Tunnel
+
+
+def check(config_path: str) -> tuple[list[str], list[str]]:
+    """The problems that keep a tunnel from ever coming up, and the warnings; a line each."""
+    try:
+        configuration, cautions = load_with_warnings(config_path)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems], []
+    problems, warnings = asyncio.run(_look(configuration))
+    return problems, [*(str(caution) for caution in cautions), *warnings]
+
+
+async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
+    problems: list[str] = []
+    warnings: list[str] = []
+    lookup = lookup_for(configuration)
+    keys = PrivateKeys()
+    for name, tunnel in configuration.tunnels.items():
+        where = f"{configuration.path}: tunnels.{name}"
+        problems += [f"{where}: {text}" for text in _unwritable_sockets(tunnel)]
+        try:
+            hosts = await lookup.chain(tunnel)
+            warnings += [f"{where}: {text}" for text in await lookup.remarks(tunnel)]
+        except SshConfigError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            problems.append(f"{where}: {error.message}{hint}")
+            continue
+        for host in hosts:
+            at = f"{where}: {host}"
+            named = _named_files(configuration, tunnel, host)
+            problems += [f"{at}: {text}" for text in _bad_algorithms(host)]
+            problems += [f"{at}: {text}" for text in _bad_keys(host, keys, named)]
+            warnings += [f"{at}: {text}" for text in _known_hosts_remarks(host)]
+    return list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
+
+
+def _named_files(configuration: Configuration, tunnel: Tunnel, host: Host) -> bool:
+    """Whether the file names the host's keys: a missing one is a mistake then, unlike ssh's own."""
+    own = tunnel.options if host.name == tunnel.host else configuration.hosts.get(host.name)
+    options = own or configuration.defaults
+    return options.identity_files is not None
+
+
+def _bad_algorithms(host: Host) -> Iterator[str]:
+    for choose in (algorithms.ciphers, algorithms.macs, algorithms.key_exchanges):
+        try:
+            choose(host)
+        except SshFailure as failed:
+            yield failed.failure.message
+    try:
+        algorithms.host_keys(host, (), with_certificates=True)
+    except SshFailure as failed:
+        yield failed.failure.message
+
+
+def _bad_keys(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
+    for path in host.identity_files:
+        loaded = keys.load(path)
+        if not isinstance(loaded, KeyProblem):
+            continue
+        # The agent may hold a key of which only the public half is here, or unlock this one.
+        in_agent = host.identity_agent is not None and (
+            loaded.kind is Unusable.ENCRYPTED or Path(f"{path}.pub").exists()
+        )
+        if in_agent or (loaded.kind is Unusable.MISSING and not named):
+            continue
+        yield f"identity file {path}: {loaded.message}"
+    for path in host.certificate_files:
+        if not os.access(path, os.R_OK):
+            yield f"certificate file {path}: cannot be read"
+
+
+def _known_hosts_remarks(host: Host) -> Iterator[str]:
+    _, warnings, _ = known_hosts_file.read([*host.user_known_hosts, *host.system_known_hosts])
+    yield from warnings
+
+
+def _unwritable_sockets(tunnel: Tunnel) -> Iterator[str]:
+    for forward in tunnel.forwards:
+        match forward:
+            case LocalForward(listen=UnixAddress(path=path)):
+                folder = Path(path).expanduser().parent
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    yield f"{forward}: the folder {folder} is missing or not writable"

@@ -1,0 +1,215 @@
+"""The supervisor: does what the control socket asks for, with keeper, journal and config file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tunnelkeeper import __version__
+from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelEvent
+from tunnelkeeper.control.supervised import BadConfig, Listener, NoSuchTunnel, NotSo
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.forwards import SpecError, parse_target
+from tunnelkeeper.core.reload import diff, sentence
+from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
+from tunnelkeeper.daemon.clock import iso
+from tunnelkeeper.daemon.keeper import Keeper
+from tunnelkeeper.daemon.passage import carry
+from tunnelkeeper.daemon.runner import Services
+from tunnelkeeper.forwarding.targets import TargetRefused
+from tunnelkeeper.sshconfig import SshConfigError
+
+if TYPE_CHECKING:
+    import socket
+
+    from tunnelkeeper.core.tunnels import Configuration, Tunnel
+    from tunnelkeeper.daemon.clock import Clock
+    from tunnelkeeper.daemon.journal import Journal
+    from tunnelkeeper.daemon.session import WayFinder
+    from tunnelkeeper.ssh.chain import Jumps
+
+FinderOf = Callable[["Configuration"], "WayFinder"]
+
+
+class Supervisor:
+    """Holds the tunnels of one configuration. tasks owns everything that runs."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        journal: Journal,
+        clock: Clock,
+        jumps: Jumps,
+        tasks: asyncio.TaskGroup,
+        finder_of: FinderOf,
+    ) -> None:
+        self.stopping = asyncio.Event()
+        self._configuration = configuration
+        self._journal = journal
+        self._clock = clock
+        self._started_at = iso(clock.wall())
+        self._finder_of = finder_of
+        self._listeners: set[Listener] = set()
+        self._process = psutil.Process()
+        self._reloading = asyncio.Lock()
+        finder = finder_of(configuration)
+        self._services = Services(
+            finder, jumps, journal, clock, self._tunnel_changed, self._tunnel_up
+        )
+        self._keeper = Keeper(self._services, tasks, self._tunnel_removed)
+        journal.on_record = lambda record: self._tell(LogEvent(record))
+        for tunnel in configuration.tunnels.values():
+            self._keeper.add(tunnel)
+
+    # -- control.supervised.Supervised -------------------------------------------------------
+
+    def status(self, names: list[str] | None) -> StatusSnapshot:
+        """See Supervised."""
+        tunnels = self._keeper.snapshots(names)
+        times = self._process.cpu_times()
+        supervisor = SupervisorSnapshot(
+            version=__version__,
+            pid=os.getpid(),
+            config=self._configuration.path,
+            started_at=self._started_at,
+            memory_bytes=self._process.memory_info().rss,
+            cpu_seconds=round(times.user + times.system, 3),
+            open_files=self._process.num_fds(),
+        )
+        return StatusSnapshot(supervisor, tunnels)
+
+    async def start(self, names: list[str], group: str | None) -> list[str]:
+        """See Supervised."""
+        return self._keeper.start(names, group)
+
+    async def stop(self, names: list[str], group: str | None) -> list[str]:
+        """See Supervised."""
+        return await self._keeper.stop(names, group)
+
+    async def restart(self, names: list[str], group: str | None) -> list[str]:
+        """See Supervised."""
+        return self._keeper.restart(names, group)
+
+    async def reload(self) -> list[str]:
+        """See Supervised."""
+        async with self._reloading:
+            return await self._reload()
+
+    def logs(self, name: str | None, lines: int) -> list[LogRecord]:
+        """See Supervised."""
+        if name is not None:
+            self._keeper.runner(name)
+        return self._journal.tail(name, lines)
+
+    def shutdown(self) -> None:
+        """See Supervised."""
+        self.stopping.set()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """See Supervised."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    async def connect(
+        self, name: str, target: str, sock: socket.socket, early: bytes, confirm: Callable[[], None]
+    ) -> None:
+        """See Supervised."""
+        runner = self._keeper.runner(name)
+        try:
+            address = parse_target(target)
+        except SpecError as error:
+            raise NotSo(str(error)) from error
+        try:
+            await carry(
+                sock, early, confirm, runner.gate, address, patience=runner.tunnel.hold_timeout
+            )
+        except TargetRefused as refusal:
+            raise NotSo(f"{name}: {target}: {refusal}{self._why(name)}") from refusal
+
+    # -- for main ----------------------------------------------------------------------------
+
+    async def reload_or_complain(self) -> None:
+        """Reload as SIGHUP asks for it: nobody waits for the answer, so problems are logged."""
+        try:
+            await self.reload()
+        except BadConfig as bad:
+            for problem in bad.problems:
+                self._journal.write("error", "", problem)
+            self._journal.write("error", "", str(bad))
+
+    async def close(self) -> None:
+        """Stop all tunnels."""
+        await self._keeper.close()
+
+    def cut_off(self) -> None:
+        """End what `close` was waiting for."""
+        self._keeper.cut_off()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    async def _reload(self) -> list[str]:
+        try:
+            new, warnings = load_with_warnings(self._configuration.path)
+        except ConfigError as error:
+            raise BadConfig([str(problem) for problem in error.problems]) from error
+        finder = self._finder_of(new)
+        old_tunnels = self._keeper.tunnels
+        changes = diff(old_tunnels, new.tunnels, await self._changed_ways(finder, new))
+        for warning in warnings:
+            self._journal.write("warning", "", str(warning))
+        self._configuration = new
+        self._services.finder = finder
+        self._journal.level = new.supervisor.log_level
+        self._journal.format = new.supervisor.log_format
+        await self._keeper.apply(changes, new.tunnels)
+        sentences = [sentence(change) for change in changes]
+        self._journal.write("info", "", f"reloaded: {'; '.join(sentences) or 'nothing changed'}")
+        return sentences
+
+    async def _changed_ways(self, finder: WayFinder, new: Configuration) -> frozenset[str]:
+        """The connected tunnels whose hosts, as they are looked up now, are not those they have."""
+        changed = set()
+        for name, tunnel in new.tunnels.items():
+            way = self._way_in_use(name)
+            if way and await self._way_of(finder, tunnel) not in {way, None}:
+                changed.add(name)
+        return frozenset(changed)
+
+    def _way_in_use(self, name: str) -> tuple[object, ...]:
+        try:
+            session = self._keeper.runner(name).session
+        except NoSuchTunnel:
+            return ()
+        return session.way if session is not None and session.chain is not None else ()
+
+    async def _way_of(self, finder: WayFinder, tunnel: Tunnel) -> tuple[object, ...] | None:
+        try:
+            return await finder.chain(tunnel)
+        except SshConfigError as error:
+            # The connection that is up stays; the next one will say what is wrong.
+            self._journal.write("warning", tunnel.name, f"ssh_config: {printable(error.message)}")
+            return None
+
+    def _why(self, name: str) -> str:
+        failure = self._keeper.runner(name).trouble
+        return f" ({failure.failure})" if failure is not None else ""
+
+    def _tunnel_changed(self, name: str) -> None:
+        if self._listeners and name in self._keeper.tunnels:
+            self._tell(TunnelEvent(self._keeper.runner(name).snapshot()))
+
+    def _tunnel_up(self, name: str) -> None:
+        self._keeper.server_is_back(name)
+
+    def _tunnel_removed(self, name: str) -> None:
+        self._journal.forget(name)
+        self._tell(RemovedEvent(name))
+
+    def _tell(self, event: Event) -> None:
+        for listener in list(self._listeners):
+            listener(event)

@@ -1,0 +1,97 @@
+"""Snapshots of a runner, for front ends: states in their names and times in people's time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.lifecycle import (
+    BackingOff,
+    Blocked,
+    Connecting,
+    Degraded,
+    State,
+    Stopped,
+    Stopping,
+    Up,
+    deadline,
+    is_wanted,
+)
+from tunnelkeeper.core.snapshot import HopSnapshot, StateName, TunnelSnapshot
+from tunnelkeeper.daemon.clock import iso
+
+if TYPE_CHECKING:
+    from tunnelkeeper.daemon.clock import Clock
+    from tunnelkeeper.daemon.runner import Runner
+
+STATE_NAMES: dict[type[State], StateName] = {
+    Stopped: "stopped",
+    Connecting: "connecting",
+    Up: "up",
+    Degraded: "degraded",
+    BackingOff: "backoff",
+    Blocked: "blocked",
+    Stopping: "stopping",
+}
+
+
+def name_of(state: State) -> StateName:
+    """The word that status shows."""
+    return STATE_NAMES[type(state)]
+
+
+def of(runner: Runner, clock: Clock) -> TunnelSnapshot:
+    """A runner as front ends see it."""
+    forwards = [forward.snapshot() for forward in runner.forwards]
+    session = runner.session
+    chain = session.chain if session else None
+    way = [str(host) for host in session.way] if session else []
+    hops = chain.hops if chain else []
+    rtts = [hop.rtt_ms for hop in hops]
+    return TunnelSnapshot(
+        name=runner.tunnel.name,
+        state=name_of(runner.state),
+        wanted=is_wanted(runner.state),
+        since=iso(runner.changed_at),
+        host=way[-1] if way else runner.tunnel.host,
+        jump=way[:-1] if way else list(runner.tunnel.options.jump or ()),
+        groups=list(runner.tunnel.groups),
+        attempt=_attempt(runner.state),
+        retry_at=_retry_at(runner.state, clock),
+        restarts=runner.restarts,
+        rtt_ms=rtts[-1] if rtts else None,
+        cipher=chain.connection.cipher if chain else None,
+        bytes_in=sum(f.bytes_in for f in forwards),
+        bytes_out=sum(f.bytes_out for f in forwards),
+        connections=sum(f.connections for f in forwards),
+        connections_total=sum(f.connections_total for f in forwards),
+        failure=runner.trouble.snapshot() if runner.trouble else None,
+        forwards=forwards,
+        progress=runner.progress if isinstance(runner.state, Connecting) else None,
+        hops=[
+            HopSnapshot(
+                name,
+                connected=index < len(hops) and not hops[index].is_closed,
+                rtt_ms=rtts[index] if index < len(rtts) else None,
+            )
+            for index, name in enumerate(way)
+        ],
+    )
+
+
+def _attempt(state: State) -> int:
+    match state:
+        case Connecting(tries=tries):
+            return tries.failed + 1
+        case BackingOff(tries=tries) | Blocked(tries=tries):
+            return tries.failed
+        case Up(life=life) | Degraded(life=life):
+            return life.tries.failed
+    return 0
+
+
+def _retry_at(state: State, clock: Clock) -> str | None:
+    when = deadline(state) if isinstance(state, BackingOff | Blocked) else None
+    if when is None:
+        return None
+    return iso(clock.wall() + timedelta(seconds=when - clock.monotonic()))
