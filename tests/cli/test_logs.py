@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from tests.control.fakes import NOON, RunningServer
+from tunnelkeeper.cli.logs import line
+from tunnelkeeper.control.payloads import LogEvent
+from tunnelkeeper.core.snapshot import LogRecord
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Tool
+
+UP = f"{NOON} info    db: up\n"
+STARTED = f"{NOON} info    started\n"
+
+
+@pytest.mark.usefixtures("server")
+def test_the_newest_line_comes_last(tool: Tool) -> None:
+    assert tool("logs").out == UP + STARTED
+    assert tool("logs", "-n", "1").out == STARTED
+    assert tool("logs", "db").out == UP
+
+
+def test_json_is_a_record_per_line(tool: Tool, server: RunningServer) -> None:
+    records = [json.loads(each) for each in tool("logs", "--json").out.splitlines()]
+
+    assert records == msgspec.to_builtins(server.fake.records)
+
+
+def test_following_goes_on_until_the_supervisor_ends(tool: Tool, server: RunningServer) -> None:
+    server.publish(
+        LogEvent(LogRecord(NOON, "warning", "db", "lost")),
+        LogEvent(LogRecord(NOON, "info", "web", "up")),
+        once_followed=True,
+        and_end=True,
+    )
+    done = tool("logs", "db", "-f", "-n", "0")
+
+    assert done.out == f"{NOON} warning db: lost\n"
+    assert done.code == 3
+
+
+def test_a_line_is_one_line_whatever_it_says() -> None:
+    assert line(LogRecord(NOON, "error", "db", "a\nb\x1b[m")) == f"{NOON} error   db: a\\nb\\x1b[m"

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from tunnelkeeper import __version__
+from tunnelkeeper.cli import main
+from tunnelkeeper.cli.main import SUBCOMMANDS, program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Tool
+    from tests.control.fakes import RunningServer
+
+SEPARATE = (
+    "import sys; from tunnelkeeper.cli.main import run; code = run(sys.argv[1:]); "
+    "print({'asyncssh', 'asyncio', 'prompt_toolkit'} & set(sys.modules), file=sys.stderr); "
+    "sys.exit(code)"
+)
+
+
+def separately(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command line in a process of its own; its stderr ends with what it should not import."""
+    return subprocess.run(
+        [sys.executable, "-c", SEPARATE, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def replace_status(monkeypatch: pytest.MonkeyPatch, body: Callable[[], None]) -> None:
+    @click.command()
+    def command() -> None:
+        body()
+
+    monkeypatch.setattr(program, "get_command", lambda *_: command)
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def body() -> None:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "reload", "wait", "restart", "down"])
+def test_what_talks_to_a_supervisor_imports_neither_ssh_nor_asyncio(
+    server: RunningServer, command: str
+) -> None:
+    names = ["db"] if command in {"wait", "restart", "down"} else []
+    done = separately("--socket", str(server.path), command, *names)
+
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "set()")
+
+
+def test_every_subcommand_is_a_command_of_the_name_with_a_help_text() -> None:
+    context = click.Context(program)
+    for subcommand in SUBCOMMANDS:
+        command = program.get_command(context, subcommand.name)
+        assert command is not None
+        assert command.help
+
+
+def test_help_lists_the_commands_without_importing_them() -> None:
+    done = separately("--help")
+
+    assert done.returncode == 0
+    assert "show what every tunnel is doing" in done.stdout
+
+
+def test_the_version_is_printed(tool: Tool) -> None:
+    assert tool("--version").out == f"tunnelkeeper {__version__}\n"
+
+
+def test_no_command_at_all_is_bad_usage_with_help(tool: Tool) -> None:
+    done = tool()
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Usage: tunnelkeeper")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["stauts"], "No such command 'stauts'"),
+        (["status", "--jsn"], "No such option"),
+        (["wait"], "Missing argument"),
+        (["restart"], "name the tunnels to restart"),
+        (["wait", "db", "--for", "lunch"], "'lunch'"),
+        (["connect", "db", "nowhere"], "expected host:port"),
+        (["--socket"], "requires an argument"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(tool: Tool, arguments: list[str], said: str) -> None:
+    done = tool(*arguments)
+
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("tunnelkeeper: ")
+    assert said in done.err
+
+
+@pytest.mark.parametrize("line", ["status", "down", "restart db", "wait db", "logs -f", "reload"])
+def test_without_a_supervisor_commands_say_so_and_exit_3(tool: Tool, line: str) -> None:
+    done = tool(*line.split())
+
+    where = f"no supervisor is running at {tool.socket}"
+    assert (done.code, done.out) == (3, "")
+    assert done.err == f"tunnelkeeper: {where}; start one with `tunnelkeeper up`\n"
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "line",
+    ["status dbb", "down dbb", "restart dbb", "wait dbb", "logs dbb", "restart --group nobody"],
+)
+def test_an_unknown_name_or_group_is_exit_4(tool: Tool, line: str) -> None:
+    done = tool(*line.split())
+
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith("tunnelkeeper: no tunnel is ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (TimeoutError("too late"), 5, "tunnelkeeper: too late\n"),
+        (
+            PermissionError(13, "Permission denied", "/s"),
+            1,
+            "tunnelkeeper: /s: Permission denied\n",
+        ),
+        (OSError("AF_UNIX path too long"), 1, "tunnelkeeper: AF_UNIX path too long\n"),
+        (ZeroDivisionError("x"), 1, "tunnelkeeper: unexpected ZeroDivisionError: x (-v: where)\n"),
+    ],
+)
+def test_errors_are_one_line(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, said: str
+) -> None:
+    replace_status(monkeypatch, raising(error))
+
+    done = tool("status")
+    assert (done.code, done.err) == (code, said)
+
+
+def test_an_unexpected_error_shows_where_it_came_from_when_asked(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    replace_status(monkeypatch, raising(ZeroDivisionError("x")))
+
+    with caplog.at_level("DEBUG"):
+        tool("-v", "status")
+    assert "Traceback" in caplog.text
+
+
+def test_an_interrupt_is_quiet_and_exit_130(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_status(monkeypatch, raising(KeyboardInterrupt()))
+
+    done = tool("status")
+    assert (done.code, done.err.strip()) == (130, "")
+
+
+def test_a_reader_who_leaves_is_no_error(server: RunningServer) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    process = subprocess.run(
+        [sys.executable, "-m", "tunnelkeeper", "--socket", str(server.path), "status"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+
+    assert process.stderr == b""
+
+
+def test_main_exits_with_the_code(monkeypatch: pytest.MonkeyPatch, tool: Tool) -> None:
+    monkeypatch.setattr(sys, "argv", ["tunnelkeeper", "--socket", str(tool.socket), "status"])
+
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 3
+
+
+def test_the_option_comes_before_the_environment(tool: Tool, server: RunningServer) -> None:
+    del server
+
+    assert tool("--socket", str(tool.home / "other.sock"), "status").code == 3
+    assert tool("status").code == 0

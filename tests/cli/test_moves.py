@@ -1,0 +1,103 @@
+"""down, restart and reload: what moves tunnels and the supervisor."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tunnelkeeper import paths
+from tunnelkeeper.cli import down
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Tool
+    from tests.control.fakes import RunningServer
+
+
+def test_down_stops_what_it_names(tool: Tool, server: RunningServer) -> None:
+    done = tool("down", "db")
+
+    assert (done.code, done.out) == (0, "stopped db\n")
+    assert server.fake.asked == [("stop", ["db"], None)]
+
+
+def test_down_stops_a_group(tool: Tool, server: RunningServer) -> None:
+    tool("down", "--group", "work")
+
+    assert server.fake.asked == [("stop", [], "work")]
+
+
+def test_down_without_a_name_ends_the_supervisor_and_sees_it_gone(
+    tool: Tool, server: RunningServer
+) -> None:
+    done = tool("down")
+
+    assert (done.code, done.out) == (0, "the supervisor has ended\n")
+    assert server.fake.has_ended.is_set()
+    assert not server.path.exists()
+    assert tool("down").code == 3
+
+
+@pytest.mark.usefixtures("server")
+def test_down_waits_for_the_lock(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = paths.lock_path(tool.socket).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    looked = threading.Event()
+
+    def look_again(_seconds: float) -> None:
+        looked.set()
+        lock.close()
+
+    monkeypatch.setattr("tunnelkeeper.cli.down.time.sleep", look_again)
+
+    assert tool("down").code == 0
+    assert looked.is_set()
+
+
+@pytest.mark.usefixtures("server")
+def test_a_supervisor_that_does_not_end_is_a_timeout(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(down, "END_TIMEOUT", 0.1)
+
+    with paths.lock_path(tool.socket).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = tool("down")
+
+    assert done.code == 5
+    assert "has not ended" in done.err
+
+
+def test_restart_names_what_is_on_its_way(tool: Tool, server: RunningServer) -> None:
+    done = tool("restart", "db")
+
+    assert (done.code, done.out) == (0, "restarting db\n")
+    assert server.fake.asked == [("restart", ["db"], None)]
+
+
+@pytest.mark.usefixtures("server")
+def test_reload_says_what_changed(tool: Tool) -> None:
+    assert tool("reload").out == "db: a forward was added\n"
+    assert json.loads(tool("reload", "--json").out) == {
+        "changes": ["db: a forward was added"],
+        "problems": [],
+    }
+
+
+def test_reload_of_a_bad_file_prints_every_problem_and_exits_2(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.fake.problems = ["tunnels.toml:1: bad", "tunnels.toml:2: worse"]
+    done = tool("reload")
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines() == [
+        *server.fake.problems,
+        "tunnelkeeper: the config file has problems; nothing was changed",
+    ]
+    as_json = tool("reload", "--json")
+    assert as_json.code == 2
+    assert json.loads(as_json.out) == {"changes": [], "problems": server.fake.problems}

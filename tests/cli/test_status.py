@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from tests.control.fakes import REFUSED, RunningServer, a_forward, a_tunnel, running_server
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Tool
+
+BACKOFF = a_tunnel("web", "backoff", failure=REFUSED, retry_at="2126-11-22T12:00:00Z")
+STOPPED = a_tunnel("idle", "stopped", wanted=False)
+
+
+def on_a_terminal(server: RunningServer, width: int, **environment: str) -> str:
+    """What `status` prints on a terminal of that many columns."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "tunnelkeeper", "--socket", str(server.path), "status"],
+        stdout=theirs,
+        env=_environment() | {"TERM": "xterm", "COLUMNS": str(width)} | environment,
+        timeout=60,
+        check=False,
+    )
+    os.close(theirs)
+    printed = b""
+    with suppress(OSError):  # EIO: a terminal's way to say that its program has ended
+        while data := os.read(ours, 65536):
+            printed += data
+    os.close(ours)
+    assert done.returncode == 0
+    return printed.decode()
+
+
+def _environment() -> dict[str, str]:
+    kept = {"NO_COLOR", "FORCE_COLOR", "COLORTERM"}
+    return {name: value for name, value in os.environ.items() if name not in kept}
+
+
+def test_a_tunnel_is_a_row(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels = {"db": a_tunnel(jump=["bastion"])}
+    done = tool("status")
+
+    header, line = done.out.splitlines()
+    assert header.split()[:4] == ["NAME", "STATE", "HOST", "FORWARDS"]
+    assert line.startswith("db    up     me@relay via bastion  L 5432 -> db.internal:5432")
+    assert done.code == 0
+
+
+def test_it_is_0_when_what_is_wanted_is_up(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels = {"db": a_tunnel(), "idle": STOPPED}
+    assert tool("status").code == 0
+
+    server.fake.tunnels["web"] = BACKOFF
+    assert tool("status").code == 1
+    assert tool("status", "db", "idle").code == 0
+
+
+def test_below_the_table_stands_in_full_why_a_tunnel_is_not_up(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.fake.tunnels = {"db": a_tunnel(), "web": BACKOFF, "idle": STOPPED}
+    table, _, reasons = tool("status").out.partition("\n\n")
+
+    assert "refused, retry in" in table
+    assert reasons == "web: backoff: refused: me@relay:22: Connection refused (is sshd running?)\n"
+
+
+def test_names_choose_the_rows(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels = {"db": a_tunnel(), "web": BACKOFF}
+    lines = tool("status", "web").out.splitlines()
+
+    assert [line.split()[0] for line in lines[:2]] == ["NAME", "web"]
+    assert not [line for line in lines if line.startswith("db")]
+
+
+def test_json_is_what_the_supervisor_says(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels = {"web": BACKOFF}
+    done = tool("status", "--json")
+
+    assert json.loads(done.out) == msgspec.to_builtins(server.fake.status(None))
+    assert done.code == 1
+
+
+def test_without_tunnels_the_file_is_named(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels = {}
+
+    assert tool("status").out == "no tunnels are configured in /etc/tunnels.toml\n"
+
+
+def test_without_a_terminal_nothing_is_cut_and_nothing_coloured(
+    tool: Tool, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    host = "somebody@" + "long." * 40 + "example.com"
+    server.fake.tunnels = {"db": a_tunnel(host=host)}
+    printed = tool("status").out
+
+    assert host in printed
+    assert "\x1b" not in printed
+
+
+def test_brackets_are_not_taken_for_markup(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels = {"db": a_tunnel(forwards=[a_forward(connect="[red]:80")])}
+
+    assert "-> [red]:80" in tool("status").out
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_on_a_terminal_the_table_fits_and_is_coloured(tool: Tool, width: int) -> None:
+    tunnel = a_tunnel(host="tunnel@relay.example.com:22", jump=["bastion.example.com"])
+    with running_server(tool.socket, tunnel) as server:
+        coloured = on_a_terminal(server, width)
+        plain = on_a_terminal(server, width, NO_COLOR="1")
+
+    assert "\x1b[32mup" in coloured
+    assert "\x1b[32m" not in plain
+    assert (
+        max(len(line.replace("\x1b[1m", "").replace("\x1b[0m", "")) for line in plain.splitlines())
+        <= width
+    )

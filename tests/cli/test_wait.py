@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.control.fakes import REFUSED, RunningServer, a_tunnel
+from tunnelkeeper.cli.watch import is_settled
+from tunnelkeeper.control.payloads import RemovedEvent, TunnelEvent
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Tool
+
+CONNECTING = a_tunnel("db", "connecting")
+
+
+def test_what_is_so_already_needs_no_waiting(tool: Tool, server: RunningServer) -> None:
+    assert tool("wait", "db").code == 0
+
+    server.fake.tunnels["db"] = a_tunnel("db", "stopped")
+    assert tool("wait", "db", "--for", "down").code == 0
+
+
+def test_it_waits_until_every_tunnel_is_up(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels = {"db": CONNECTING, "web": a_tunnel("web", "backoff")}
+    server.publish(
+        TunnelEvent(a_tunnel("web")),
+        TunnelEvent(a_tunnel("other", "connecting")),
+        TunnelEvent(a_tunnel("web", "backoff")),
+        TunnelEvent(a_tunnel("db")),
+        TunnelEvent(a_tunnel("web")),
+        once_followed=True,
+    )
+    done = tool("wait", "db", "web", "--timeout", "30")
+
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_it_gives_up_with_exit_5_and_says_why(tool: Tool, server: RunningServer) -> None:
+    server.fake.tunnels["db"] = a_tunnel("db", "backoff", failure=REFUSED)
+    done = tool("wait", "db", "--timeout", "0.05")
+
+    assert done.code == 5
+    assert done.err.splitlines() == [
+        "db: backoff: refused: me@relay:22: Connection refused (is sshd running?)",
+        "tunnelkeeper: not up within 0.05 s: db",
+    ]
+
+
+def test_the_end_of_the_supervisor_brings_tunnels_down(tool: Tool, server: RunningServer) -> None:
+    server.publish(once_followed=True, and_end=True)
+
+    assert tool("wait", "db", "--for", "down").code == 0
+
+
+def test_the_end_of_the_supervisor_is_exit_3_to_who_waits_for_up(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.fake.tunnels["db"] = CONNECTING
+    server.publish(once_followed=True, and_end=True)
+
+    assert tool("wait", "db").code == 3
+
+
+def test_a_tunnel_that_a_reload_took_away_will_not_come_up(
+    tool: Tool, server: RunningServer
+) -> None:
+    server.fake.tunnels["db"] = CONNECTING
+    server.publish(RemovedEvent("db"), once_followed=True)
+    done = tool("wait", "db")
+
+    assert done.code == 4
+    assert "no longer in the config file: db" in done.err
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "settled"),
+    [
+        ("up", 0, True),
+        ("degraded", 0, True),
+        ("blocked", 1, True),
+        ("stopped", 0, True),
+        ("connecting", 3, False),
+        ("backoff", 2, False),
+        ("backoff", 3, True),
+    ],
+)
+def test_a_start_is_settled_when_waiting_would_tell_little(
+    state: str, attempt: int, settled: bool
+) -> None:
+    assert is_settled(a_tunnel(state=state, attempt=attempt)) is settled

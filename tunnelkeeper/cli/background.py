@@ -1,0 +1,90 @@
+"""A supervisor in the background: its process, the log it writes to, and the wait until it answers.
+
+What the process does is handed in as an argument list; what it holds is not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.cli.exits import Exit, Failed
+from tunnelkeeper.control.client import Client, NoSupervisor
+from tunnelkeeper.core.failures import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAIL_LINES = 20
+_TAIL_BYTES = 64 * 1024
+_LOOK_AGAIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A process in a session of its own, and where in its log it began to write."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    log_start: int
+
+    def client(self, socket: Path, deadline: float) -> Client:
+        """Wait until a supervisor answers on the socket.
+
+        Raises Failed when the process ends first, TimeoutError at the deadline (monotonic).
+        """
+        while True:
+            with suppress(NoSupervisor):
+                return Client(socket)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the supervisor does not answer at {socket}; see {self.log}")
+            if self._ended_within(_LOOK_AGAIN):
+                raise self.failed()
+
+    def failed(self) -> Failed:
+        """The error that says how the process ended and what it said last; waits for its end."""
+        code = self.process.wait()
+        said = "".join(f"\n  {line}" for line in tail(self.log, self.log_start))
+        ended = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
+        told = f"; it said (in {self.log}):{said}" if said else ""
+        known = Exit(code) if code in set(Exit) and code else Exit.NOT_SO
+        return Failed(f"the supervisor ended {ended}{told}", known)
+
+    def _ended_within(self, seconds: float) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return self.process.returncode is not None
+
+
+def start(arguments: list[str], log: Path) -> Background:
+    """Start a process without a terminal, in a session of its own; its output goes to the log.
+
+    Raises OSError.
+    """
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        log_start = os.fstat(output).st_size
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    finally:
+        os.close(output)
+    return Background(process, log, log_start)
+
+
+def tail(log: Path, start: int) -> list[str]:
+    """The last lines that were written to a log since it had this many bytes."""
+    with log.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(start, end - _TAIL_BYTES))
+        lines = file.read().decode(errors="backslashreplace").splitlines()
+    return [printable(line) for line in lines[-TAIL_LINES:]]

@@ -1,0 +1,40 @@
+"""`tunnelkeeper check`: say what is wrong with a config file, or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from tunnelkeeper.cli.settings import Settings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
+@click.pass_obj
+def command(settings: Settings, as_json: bool) -> int:
+    """Validate the config file and everything it names; connect to nothing.
+
+    Silent when all is well. Problems make the exit code 2, warnings do not.
+    """
+    findings = launch.check(settings.config)
+    if as_json:
+        click.echo(
+            msgspec.json.encode({"problems": findings.problems, "warnings": findings.warnings})
+        )
+    else:
+        show(findings)
+    return Exit.BAD_USAGE if findings.problems else Exit.DONE
+
+
+def show(findings: launch.Findings) -> None:
+    """Print problems and warnings, each on its line of stderr."""
+    for problem in findings.problems:
+        click.echo(problem, err=True)
+    for warning in findings.warnings:
+        click.echo(f"warning: {warning}", err=True)

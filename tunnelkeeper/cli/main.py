@@ -1,0 +1,145 @@
+"""The command line's entry: the table of subcommands, the global options, and how errors end.
+
+A subcommand's module is imported only when it is used, so that `status` starts fast. Every module
+has a click command named `command`, which returns the exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from tunnelkeeper import __version__
+from tunnelkeeper.cli.exits import Exit, Failed
+from tunnelkeeper.cli.settings import Settings
+from tunnelkeeper.control.client import NoSupervisor, RemoteError
+from tunnelkeeper.control.messages import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "tunnelkeeper"
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """A word of the command line, where it is done, and what it does."""
+
+    name: str
+    module: str
+    summary: str
+
+
+SUBCOMMANDS = (
+    Subcommand("up", "tunnelkeeper.cli.up", "hold tunnels up: run the supervisor"),
+    Subcommand("down", "tunnelkeeper.cli.down", "stop tunnels, or the supervisor"),
+    Subcommand("restart", "tunnelkeeper.cli.restart", "close tunnels and connect again at once"),
+    Subcommand("status", "tunnelkeeper.cli.status", "show what every tunnel is doing"),
+    Subcommand("wait", "tunnelkeeper.cli.wait", "wait until tunnels are up or down"),
+    Subcommand("logs", "tunnelkeeper.cli.logs", "show what happened, newest last"),
+    Subcommand("reload", "tunnelkeeper.cli.reload", "read the config file again"),
+    Subcommand("check", "tunnelkeeper.cli.check", "validate the config file, connect to nothing"),
+    Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
+)
+
+
+class Program(click.Group):
+    """The table of subcommands as a click group that imports them late."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The words of the table, in its order."""
+        return [subcommand.name for subcommand in SUBCOMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one word."""
+        for subcommand in SUBCOMMANDS:
+            if subcommand.name == cmd_name:
+                command: click.Command = importlib.import_module(subcommand.module).command
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the words without importing what they stand for."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(each.name, each.summary) for each in SUBCOMMANDS])
+
+
+@click.group(
+    cls=Program,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--config", metavar="FILE", help="The config file [$TUNNELKEEPER_CONFIG].")
+@click.option("--socket", metavar="PATH", help="The control socket [$TUNNELKEEPER_SOCKET].")
+@click.option("-v", "--verbose", is_flag=True, help="Show where an unexpected error came from.")
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.pass_context
+def program(ctx: click.Context, config: str | None, socket: str | None, verbose: bool) -> None:
+    """Keep SSH tunnels up."""
+    if verbose:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG)
+    ctx.obj = Settings(config, socket)
+    ctx.color = False if os.environ.get("NO_COLOR") else None
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(Exit.BAD_USAGE)
+
+
+def main() -> NoReturn:
+    """Run the command line of this process, and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; returns the exit code. Every error is one line on stderr."""
+    try:
+        code = program.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except click.Abort:
+        return Exit.INTERRUPTED
+    except click.ClickException as error:
+        return _complain(_usage(error), Exit(error.exit_code))
+    except Failed as error:
+        return _complain(str(error), error.code)
+    except NoSupervisor as error:
+        return _complain(str(error), Exit.NO_SUPERVISOR)
+    except RemoteError as error:
+        return _declined(error)
+    except ProtocolError as error:
+        return _complain(f"the supervisor is not understood: {error}", Exit.NOT_SO)
+    except TimeoutError as error:
+        return _complain(str(error), Exit.TIMED_OUT)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}", Exit.NOT_SO)
+    except Exception as error:
+        import logging
+
+        logging.getLogger(__name__).debug("where it came from:", exc_info=error)
+        return _complain(f"unexpected {type(error).__name__}: {error} (-v: where)", Exit.NOT_SO)
+    return int(code or 0)
+
+
+def _complain(message: str, code: Exit) -> Exit:
+    click.echo(f"{PROGRAM}: {message}", err=True)
+    return code
+
+
+def _usage(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = f" (see `{context.command_path} --help`)" if context else ""
+    return f"{error.format_message()}{where}"
+
+
+def _declined(error: RemoteError) -> Exit:
+    """The supervisor's error codes are exit codes; those of the protocol itself are not."""
+    for problem in error.problems:
+        click.echo(problem, err=True)
+    code = Exit(error.code) if error.code in set(Exit) else Exit.NOT_SO
+    return _complain(error.message, code)

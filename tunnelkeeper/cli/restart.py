@@ -1,0 +1,27 @@
+"""`tunnelkeeper restart`: close tunnels and connect them again, at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tunnelkeeper.cli.exits import Exit
+from tunnelkeeper.cli.selection import listed, selection
+from tunnelkeeper.cli.settings import WORK_TIMEOUT
+
+if TYPE_CHECKING:
+    from tunnelkeeper.cli.settings import Settings
+
+
+@click.command()
+@selection
+@click.pass_obj
+def command(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
+    """Close tunnels and connect again, at once; this ends a wait for the next attempt too."""
+    if not names and group is None:
+        raise click.UsageError("name the tunnels to restart, or a group with --group")
+    with settings.client(WORK_TIMEOUT) as client:
+        restarted = client.restart(list(names), group)
+    click.echo(f"restarting {listed(restarted)}")
+    return Exit.DONE

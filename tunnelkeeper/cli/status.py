@@ -1,0 +1,75 @@
+"""`tunnelkeeper status`: a table that fits the terminal, or the supervisor's own JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from tunnelkeeper.cli.exits import Exit
+from tunnelkeeper.cli.table import HEADERS, Row, reasons, row
+from tunnelkeeper.core.snapshot import StatusSnapshot
+
+if TYPE_CHECKING:
+    from tunnelkeeper.cli.settings import Settings
+
+_COLOURS = {
+    "up": "green",
+    "degraded": "yellow",
+    "connecting": "cyan",
+    "stopping": "cyan",
+    "backoff": "yellow",
+    "blocked": "red",
+    "stopped": "dim",
+}
+_UNBROKEN = frozenset({"NAME", "STATE", "SINCE", "IN / OUT"})
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print what the supervisor says, as JSON.")
+@click.pass_obj
+def command(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
+    """Show what tunnels are doing; without a NAME, all of them.
+
+    The exit code is 0 when every tunnel that should be up is up, 1 when one is not.
+    """
+    with settings.client() as client:
+        said = client.call("status", names=list(names) or None)
+    snapshot = msgspec.json.decode(said, type=StatusSnapshot)
+    if as_json:
+        click.echo(msgspec.json.format(said))
+    elif not snapshot.tunnels:
+        click.echo(f"no tunnels are configured in {snapshot.supervisor.config}")
+    else:
+        now = datetime.now(UTC)
+        _print_table([row(tunnel, now) for tunnel in snapshot.tunnels])
+        lines = [line for tunnel in snapshot.tunnels for line in reasons(tunnel)]
+        if lines:
+            click.echo("\n" + "\n".join(lines))
+    up = all(tunnel.state == "up" for tunnel in snapshot.tunnels if tunnel.wanted)
+    return Exit.DONE if up else Exit.NOT_SO
+
+
+def _print_table(rows: list[Row]) -> None:
+    """Print rows as wide as the terminal; in full where the output is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for header in HEADERS:
+        table.add_column(header, no_wrap=header in _UNBROKEN, overflow="fold")
+    for each in rows:
+        colour = _COLOURS[each.state.partition("\n")[0]]
+        cells = (each.host, each.forwards, each.since, each.traffic, each.failure)
+        # Text, not str: what stands in [brackets] would be taken for markup.
+        table.add_row(Text(each.name), Text(each.state, colour), *map(Text, cells))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = table.__rich_measure__(
+            console, console.options.update(width=10_000)
+        ).maximum
+    console.print(table)

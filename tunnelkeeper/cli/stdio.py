@@ -1,0 +1,142 @@
+"""A socket carried to stdin and stdout, with half-close both ways; it opens no connection.
+
+One loop of poll(2) over descriptors that stay blocking, since stdin and stdout may be shared with
+other processes: nothing is read that could not be kept, and no more is written than fits.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+
+CHUNK = 64 * 1024
+
+_GONE = select.POLLHUP | select.POLLERR
+
+
+def carry(sock: socket.socket, early: bytes, stdin: int, stdout: int) -> None:
+    """Copy both ways until both have ended, or nobody is left at one end.
+
+    early: what was received from the socket already. stdin and stdout are descriptors; stdout is
+    led to /dev/null once the socket's side has said its last, so that its reader sees the end.
+    """
+    sock.setblocking(False)
+    carriage = _Carriage(sock, stdin, stdout, _Way(), _Way(early))
+    while carriage.goes_on:
+        carriage.step()
+
+
+@dataclass(slots=True)
+class _Way:
+    """One direction: what was read and is not yet written, and whether more may come."""
+
+    pending: bytes = b""
+    open: bool = True
+
+    @property
+    def wants_input(self) -> bool:
+        return self.open and not self.pending
+
+    @property
+    def goes_on(self) -> bool:
+        return self.open or bool(self.pending)
+
+    def take(self, data: bytes) -> None:
+        """Keep what was read; nothing is the end of it."""
+        self.pending = data
+        self.open = bool(data)
+
+    def end(self) -> None:
+        """Nobody is left to write to."""
+        self.take(b"")
+
+
+@dataclass(slots=True)
+class _Carriage:
+    sock: socket.socket
+    stdin: int
+    stdout: int
+    out: _Way
+    back: _Way
+
+    @property
+    def goes_on(self) -> bool:
+        return self.out.goes_on or self.back.goes_on
+
+    def step(self) -> None:
+        """Wait until a descriptor is ready, and move what can be moved."""
+        for descriptor, events in self._ready():
+            if descriptor == self.stdin:
+                self._read_stdin()
+            elif descriptor == self.stdout:
+                self._write_stdout()
+            else:
+                self._serve_socket(events)
+
+    def _ready(self) -> list[tuple[int, int]]:
+        poll = select.poll()
+        if self.out.wants_input:
+            poll.register(self.stdin, select.POLLIN)
+        if self.back.pending:
+            poll.register(self.stdout, select.POLLOUT)
+        wanted = select.POLLIN if self.back.wants_input else 0
+        wanted |= select.POLLOUT if self.out.pending else 0
+        # With its side at an end, the peer is still watched: poll reports unasked that it left.
+        if wanted or not self.back.open:
+            poll.register(self.sock, wanted)
+        return poll.poll()
+
+    def _read_stdin(self) -> None:
+        try:
+            self.out.take(os.read(self.stdin, CHUNK))
+        except OSError:  # a closed stdin, a terminal that hung up
+            self.out.end()
+        if not self.out.open:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_WR)
+
+    def _write_stdout(self) -> None:
+        try:
+            # So many bytes fit without waiting when poll says that a pipe is writable.
+            written = os.write(self.stdout, self.back.pending[: select.PIPE_BUF])
+        except OSError:  # its reader left, as `| head` does
+            self.out.end()
+            self.back.end()
+        else:
+            self.back.pending = self.back.pending[written:]
+
+    def _serve_socket(self, events: int) -> None:
+        if self.out.pending:
+            self._send()
+        if self.back.wants_input:
+            self._receive()
+        elif events & _GONE and not self.back.open:
+            self.out.end()
+
+    def _send(self) -> None:
+        try:
+            self.out.pending = self.out.pending[self.sock.send(self.out.pending) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.out.end()
+
+    def _receive(self) -> None:
+        try:
+            self.back.take(self.sock.recv(CHUNK))
+        except BlockingIOError:
+            return
+        except OSError:
+            self.back.end()
+        if not self.back.open:
+            _end_output(self.stdout)
+
+
+def _end_output(stdout: int) -> None:
+    """Close an output without freeing its number, which the next open file would take."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stdout)
+    os.close(nowhere)

@@ -1,0 +1,126 @@
+"""The words of `status`: what each tunnel's row says, and why a tunnel is not up.
+
+Pure: it measures no terminal and colours nothing. Text of other machines is made printable here,
+whatever the supervisor did with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.cli.amounts import ago, size, until
+from tunnelkeeper.core.failures import printable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, TunnelSnapshot
+
+HEADERS = ("NAME", "STATE", "HOST", "FORWARDS", "SINCE", "IN / OUT", "LAST FAILURE")
+
+REASON_LIMIT = 10_000
+"""Characters of a reason: none is cut that the supervisor let through."""
+
+_SSH_PORT = ":22"
+_LOOPBACK = ("localhost:", "127.0.0.1:", "[::1]:")
+_CONNECTED = frozenset({"up", "degraded"})
+_LETTERS = {"local": "L", "remote": "R", "socks": "S"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tunnel, a text for each of HEADERS."""
+
+    name: str
+    state: str
+    host: str
+    forwards: str
+    since: str
+    traffic: str
+    failure: str
+
+
+def row(tunnel: TunnelSnapshot, now: datetime) -> Row:
+    """What a tunnel's row says; forwards and the step of a connection stand on lines of their own.
+
+    ssh's own port goes without saying. now: for "since" and for the countdown to the next attempt.
+    """
+    hosts = [host.removesuffix(_SSH_PORT) for host in (tunnel.host, *tunnel.jump)]
+    via = f" via {', '.join(hosts[1:])}" if tunnel.jump else ""
+    step = f"\n{tunnel.progress.step}" if tunnel.state == "connecting" and tunnel.progress else ""
+    connected = tunnel.state in _CONNECTED
+    return Row(
+        name=printable(tunnel.name),
+        state=f"{tunnel.state}{step}",
+        host=printable(hosts[0] + via),
+        forwards="\n".join(_with_state(forward, connected) for forward in tunnel.forwards),
+        since=ago(tunnel.since, now),
+        traffic=f"{size(tunnel.bytes_in)} / {size(tunnel.bytes_out)}",
+        failure=_trouble(tunnel, now),
+    )
+
+
+def forward_text(forward: ForwardSnapshot) -> str:
+    """A forward in short: `L 5432 -> db:5432`, `R 2222 -> localhost:22`, `S 1080`.
+
+    A port alone listens on loopback. A remote forward without a target is a SOCKS proxy there.
+    """
+    listen = forward.listen
+    for loopback in _LOOPBACK:
+        listen = listen.removeprefix(loopback)
+    text = f"{_LETTERS[forward.kind]} {listen}"
+    if forward.connect is not None:
+        text += f" -> {forward.connect}"
+    elif forward.kind == "remote":
+        text += " (socks)"
+    return printable(text)
+
+
+def reasons(tunnel: TunnelSnapshot) -> list[str]:
+    """Why a tunnel is not up: a line for each failure, in full; none where nothing failed.
+
+    `db: backoff: refused: user@host:22: the message (the hint)`
+    """
+    if tunnel.state == "up":
+        return []
+    found = [_reason(tunnel, tunnel.failure, tunnel.failure.hop)] if tunnel.failure else []
+    found += [
+        _reason(tunnel, forward.failure, forward_text(forward))
+        for forward in tunnel.forwards
+        if forward.failure is not None
+    ]
+    return found
+
+
+def account(tunnel: TunnelSnapshot) -> list[str]:
+    """The reasons why a tunnel is not up, or where it stands when nothing has failed yet."""
+    where = f": {tunnel.progress.hop}: {tunnel.progress.step}" if tunnel.progress else ""
+    return reasons(tunnel) or [printable(f"{tunnel.name}: {tunnel.state}{where}")]
+
+
+def _reason(tunnel: TunnelSnapshot, failure: FailureSnapshot, where: str) -> str:
+    place = f"{where}: " if where else ""
+    hint = f" ({failure.hint})" if failure.hint else ""
+    text = f"{tunnel.name}: {tunnel.state}: {failure.cause}: {place}{failure.message}{hint}"
+    return printable(text, REASON_LIMIT)
+
+
+def _with_state(forward: ForwardSnapshot, connected: bool) -> str:
+    # While the tunnel is away, a forward that waits for it goes without saying.
+    say = forward.state == "failed" or (connected and forward.state == "pending")
+    return forward_text(forward) + (f" ({forward.state})" if say else "")
+
+
+def _trouble(tunnel: TunnelSnapshot, now: datetime) -> str:
+    """The cause in a word, how often, and when it is tried again."""
+    if tunnel.state == "up":
+        return ""
+    failures = [tunnel.failure, *(forward.failure for forward in tunnel.forwards)]
+    causes = [failure.cause for failure in failures if failure is not None]
+    parts = [printable(causes[0])] if causes else []
+    if causes and tunnel.state in {"backoff", "blocked"} and tunnel.attempt > 1:
+        parts.append(f"{tunnel.attempt} times")
+    if tunnel.retry_at is not None:
+        parts.append(f"retry in {until(tunnel.retry_at, now)}")
+    return ", ".join(parts)

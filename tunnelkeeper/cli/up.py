@@ -1,0 +1,88 @@
+"""`tunnelkeeper up`: be the supervisor, put one in the background, or ask the one that runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from tunnelkeeper import paths
+from tunnelkeeper.cli import background, launch, watch
+from tunnelkeeper.cli.check import show
+from tunnelkeeper.cli.exits import Exit
+from tunnelkeeper.cli.selection import listed, selection
+from tunnelkeeper.cli.table import account
+from tunnelkeeper.control.client import NoSupervisor
+
+if TYPE_CHECKING:
+    from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.control.client import Client
+
+
+@click.command()
+@selection
+@click.option("--detach", is_flag=True, help="In the background; back when the tunnels are up.")
+@click.option(
+    "--timeout",
+    metavar="S",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    help="With --detach: wait this many seconds at most.",
+)
+@click.pass_obj
+def command(
+    settings: Settings,
+    names: tuple[str, ...],
+    group: str | None,
+    detach: bool,
+    timeout: float,
+) -> int:
+    """Hold tunnels up; without a NAME or a group, all that start by themselves.
+
+    Where a supervisor runs already, it is asked to start them. With --detach the exit code is 1
+    when one of them is not up, and it is said why.
+    """
+    deadline = time.monotonic() + timeout
+    findings = launch.check(settings.config)
+    show(findings)
+    if findings.problems:
+        return Exit.BAD_USAGE
+    try:
+        client = settings.client()
+    except NoSupervisor:
+        if not detach:
+            return launch.run(settings.config, settings.socket, names, group)
+        return _in_the_background(settings, names, group, deadline)
+    with client:
+        started = client.start(list(names), group)
+        if detach:
+            return _settled(client, started, deadline)
+    click.echo(f"a supervisor runs already; it was asked to start {listed(started)}")
+    return Exit.DONE
+
+
+def _in_the_background(
+    settings: Settings, names: tuple[str, ...], group: str | None, deadline: float
+) -> int:
+    arguments = launch.command_line(settings.config, settings.socket, names, group)
+    started = background.start(arguments, paths.log_path(os.environ))
+    try:
+        with started.client(settings.socket, deadline) as client:
+            # It starts them by itself; asked again, it names them.
+            return _settled(client, client.start(list(names), group), deadline)
+    except NoSupervisor:
+        raise started.failed() from None
+
+
+def _settled(client: Client, names: list[str], deadline: float) -> int:
+    """Wait until there is something to say of each tunnel, and say it."""
+    tunnels = watch.until(client, names, watch.is_settled, deadline)
+    up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]
+    late = [tunnel for tunnel in tunnels.values() if tunnel.state != "up"]
+    click.echo(f"up: {listed(up)}")
+    for tunnel in late:
+        click.echo("\n".join(account(tunnel)), err=True)
+    return Exit.NOT_SO if late else Exit.DONE

@@ -1,0 +1,49 @@
+"""`tunnelkeeper wait`: be back when tunnels are up, or down."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from tunnelkeeper.cli import watch
+from tunnelkeeper.cli.exits import Exit, Failed
+from tunnelkeeper.cli.table import account
+from tunnelkeeper.control.client import NoSupervisor
+
+if TYPE_CHECKING:
+    from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
+
+_STATE = {"up": "up", "down": "stopped"}
+
+
+@click.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--for", "goal", type=click.Choice(["up", "down"]), default="up", show_default=True)
+@click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Give up after seconds.")
+@click.pass_obj
+def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: float | None) -> int:
+    """Wait until every NAME is up, or down; without a timeout, for as long as it takes."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    wanted = _STATE[goal]
+
+    def holds(tunnel: TunnelSnapshot) -> bool:
+        return tunnel.state == wanted
+
+    with settings.client() as client:
+        try:
+            seen = watch.until(client, names, holds, deadline)
+        except NoSupervisor:
+            if goal == "up":
+                raise
+            return Exit.DONE  # with the supervisor its tunnels went down
+    if goal == "up" and (gone := sorted(set(names) - set(seen))):
+        raise Failed(f"no longer in the config file: {', '.join(gone)}", Exit.NO_SUCH)
+    late = [tunnel for tunnel in seen.values() if not holds(tunnel)]
+    for tunnel in late:
+        click.echo("\n".join(account(tunnel)), err=True)
+    if late:
+        raise TimeoutError(f"not {goal} within {timeout} s: {', '.join(t.name for t in late)}")
+    return Exit.DONE
