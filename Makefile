@@ -20,7 +20,7 @@ $(READY): pyproject.toml
 	touch $@
 
 test: $(READY)   ## every test, with coverage
-	$(PYTEST) --cov --cov-report=term
+	$(PYTEST) -n auto --cov --cov-report=term
 
 check: style types test  ## everything that must pass before a commit
 

@@ -8,7 +8,6 @@ import pytest
 
 from tests.control.fakes import REFUSED, RunningServer, a_tunnel
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.launch import Findings
 from tunnelkeeper.control.payloads import TunnelEvent
 
 if TYPE_CHECKING:
@@ -35,13 +34,8 @@ class FakeLaunch:
     """What up asked to be started; the background process is one that a test writes."""
 
     def __init__(self) -> None:
-        self.findings = Findings([], [])
         self.script = SUPERVISOR
         self.in_the_foreground: list[Asked] = []
-
-    def check(self, config: Path) -> Findings:
-        assert config.is_absolute()
-        return self.findings
 
     def run(self, config: Path, socket: Path, names: tuple[str, ...], group: str | None) -> int:
         self.in_the_foreground.append(Asked(config, socket, names, group))
@@ -54,9 +48,10 @@ class FakeLaunch:
 
 
 @pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> FakeLaunch:
+def launched(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> FakeLaunch:
+    tool.config.write_text('tunnels.db = { host = "relay", socks = "1080" }')
     fake = FakeLaunch()
-    for name in ("check", "run", "command_line"):
+    for name in ("run", "command_line"):
         monkeypatch.setattr(launch, name, getattr(fake, name))
     return fake
 
@@ -67,10 +62,11 @@ def test_it_is_the_supervisor_where_none_runs(tool: Tool, launched: FakeLaunch) 
 
 
 def test_a_bad_file_starts_nothing(tool: Tool, launched: FakeLaunch) -> None:
-    launched.findings.problems.append("tunnels.toml:1: bad")
-    done = tool("up")
+    tool.config.write_text("tunnels = 1")
+    done = tool("up", "--detach")
 
-    assert (done.code, done.err) == (2, "tunnels.toml:1: bad\n")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"{tool.config}:1: tunnels: ")
     assert not launched.in_the_foreground
 
 

@@ -10,10 +10,10 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, watch
-from tunnelkeeper.cli.check import show
 from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.selection import listed, selection
 from tunnelkeeper.cli.table import account
+from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client import NoSupervisor
 
 if TYPE_CHECKING:
@@ -46,10 +46,6 @@ def command(
     when one of them is not up, and it is said why.
     """
     deadline = time.monotonic() + timeout
-    findings = launch.check(settings.config)
-    show(findings)
-    if findings.problems:
-        return Exit.BAD_USAGE
     try:
         client = settings.client()
     except NoSupervisor:
@@ -67,6 +63,11 @@ def command(
 def _in_the_background(
     settings: Settings, names: tuple[str, ...], group: str | None, deadline: float
 ) -> int:
+    try:
+        load(settings.config)  # what is wrong with the file is said here, not in a log
+    except ConfigError as error:
+        click.echo("\n".join(str(problem) for problem in error.problems), err=True)
+        return Exit.BAD_USAGE
     arguments = launch.command_line(settings.config, settings.socket, names, group)
     started = background.start(arguments, paths.log_path(os.environ))
     try:

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 DONE, NOT_SO, BAD_CONFIG = 0, 1, 2
 
 Pump = Callable[[socket.socket], None]
-"""Copies between standard input and output and a socket until both are done; it may block."""
+"""Copies between standard input and output and a socket until both are done; it may block.
+
+It closes the socket when it ends before that, so that the other side learns of it.
+"""
 
 
 def connect(config_path: str, reference: str, target: str, pump: Pump) -> int:

@@ -42,7 +42,7 @@ def run(config_path: str, socket_path: Path, names: tuple[str, ...], group: str 
         configuration, warnings = load_with_warnings(config_path)
     except ConfigError as error:
         for problem in error.problems:
-            _complain(str(problem))
+            print(problem, file=sys.stderr)  # noqa: T201  there is no journal yet
         return BAD_CONFIG
     unknown = _unknown(configuration, names, group)
     if unknown is not None:

@@ -85,7 +85,8 @@ def _bad_keys(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
         )
         if in_agent or (loaded.kind is Unusable.MISSING and not named):
             continue
-        yield f"identity file {path}: {loaded.message}"
+        remedy = f" ({loaded.remedy})" if loaded.remedy else ""
+        yield f"identity file {loaded}{remedy}"
     for path in host.certificate_files:
         if not os.access(path, os.R_OK):
             yield f"certificate file {path}: cannot be read"

@@ -17,7 +17,12 @@ from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused, outcome_of_words
 from tunnelkeeper.ssh.heartbeat import Heartbeat
 from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
-from tunnelkeeper.ssh.steps import OPEN_CONNECT_FAILED, SshFailure, failure_from
+from tunnelkeeper.ssh.steps import (
+    OPEN_CONNECT_FAILED,
+    SshFailure,
+    failure_from,
+    open_failure_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -103,7 +108,7 @@ class Connection:
         try:
             await self._guarded(opening)
         except asyncssh.ChannelOpenError as error:
-            words = printable(error.reason or "refused without a word")
+            words = open_failure_words(error)
             raise TargetRefused(_outcome(error, words), words) from error
         except (OSError, asyncssh.Error, AssertionError) as error:
             raise TargetRefused(Outcome.GENERAL_FAILURE, printable(str(error))) from error

@@ -58,8 +58,8 @@ class Identities:
 
     def refusal(self, accepted_methods: Sequence[str]) -> Failure:
         """Why the login failed, in terms of what was and was not offered."""
-        encrypted = [p.path for p in self.problems if p.kind is Unusable.ENCRYPTED]
-        skipped = "; ".join(f"{p.path}: {p.message}" for p in self._noteworthy())
+        encrypted = [p for p in self.problems if p.kind is Unusable.ENCRYPTED]
+        skipped = "; ".join(str(p) for p in self._noteworthy())
         what = f"offered {', '.join(self.offered)}" if self.offered else "no key could be offered"
         if self.agent_problem:
             what += f"; agent: {self.agent_problem}"
@@ -68,8 +68,7 @@ class Identities:
         )
         files = (*self.host.identity_files, *self.host.certificate_files)
         if encrypted:
-            hint = f"unlock the key for the agent: ssh-add {encrypted[0]}"
-            return Failure(Cause.SECRET_NEEDED, message, str(self.host), hint, files)
+            return Failure(Cause.SECRET_NEEDED, message, str(self.host), encrypted[0].remedy, files)
         hint = _hint(self.host, accepted_methods, self._noteworthy())
         return Failure(Cause.AUTH, message, str(self.host), hint, files)
 
@@ -145,8 +144,9 @@ def _comment(pair: asyncssh.SSHKeyPair) -> str:
 
 
 def _hint(host: Host, accepted: Sequence[str], problems: Sequence[KeyProblem]) -> str:
-    if problems:
-        return problems[0].message
+    for problem in problems:
+        if problem.remedy:
+            return problem.remedy
     if accepted and not any(method.startswith("publickey") for method in accepted):
         return f"the server takes no keys, only {', '.join(accepted)}"
     return (

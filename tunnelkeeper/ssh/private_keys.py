@@ -24,11 +24,15 @@ class Unusable(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KeyProblem:
-    """A key file that cannot be used, and in which words to say so."""
+    """A key file that cannot be used: why, and what to do about it, or nothing."""
 
     path: str
     kind: Unusable
     message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
 
 
 Loaded = asyncssh.SSHKey | KeyProblem
@@ -81,21 +85,26 @@ def _open_to_others(path: str, status: os.stat_result) -> KeyProblem | None:
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid != os.getuid() or not mode & 0o077:
         return None
-    message = f"its permissions {mode:04o} let others read it: chmod 600 {path}"
-    return KeyProblem(path, Unusable.OPEN_TO_OTHERS, message)
+    message = f"its permissions {mode:04o} let others read it"
+    return KeyProblem(path, Unusable.OPEN_TO_OTHERS, message, f"chmod 600 {path}")
 
 
 def _read(path: str) -> Loaded:
     try:
         return asyncssh.read_private_key(path)
     except asyncssh.KeyEncryptionError:
-        return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase")
+        return _encrypted(path)
     except asyncssh.KeyImportError as error:
         if "passphrase" in str(error).lower():  # asyncssh has no type of its own for this
-            return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase")
+            return _encrypted(path)
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
     except (OSError, ValueError) as error:
         return _unreadable(path, error)
+
+
+def _encrypted(path: str) -> KeyProblem:
+    remedy = f"unlock it for the agent: ssh-add {path}"
+    return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase", remedy)
 
 
 def _unreadable(path: str, error: Exception) -> KeyProblem:

@@ -16,9 +16,14 @@ from tunnelkeeper.core.failures import Cause, Failure, printable
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
 
-# RFC 4254 section 5.1
-OPEN_ADMINISTRATIVELY_PROHIBITED = 1
 OPEN_CONNECT_FAILED = 2
+OPEN_FAILURES = {
+    1: "administratively prohibited",
+    OPEN_CONNECT_FAILED: "connect failed",
+    3: "unknown channel type",
+    4: "resource shortage",
+}
+"""Why a channel was not opened (RFC 4254 section 5.1), in the words of ssh(1)."""
 
 _UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
 _ALGORITHM_HINT = (
@@ -82,7 +87,7 @@ def _from_os(error: OSError, hop: str) -> Failure:
 
 def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
     """Why a jump host did not open the way to the next hop."""
-    words = _words(error)
+    words = open_failure_words(error)
     if error.code == OPEN_CONNECT_FAILED:
         refused = "refused" in words.lower()  # sshd's own words are all that tells the two apart
         cause = Cause.REFUSED if refused else Cause.UNREACHABLE
@@ -93,6 +98,12 @@ def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
         hop,
         "see AllowTcpForwarding and PermitOpen in the jump host's sshd_config",
     )
+
+
+def open_failure_words(error: asyncssh.ChannelOpenError) -> str:
+    """What a server said of a channel that it did not open: the meaning of its code, its words."""
+    kind = OPEN_FAILURES.get(error.code, f"code {error.code}")
+    return f"{kind}: {printable(error.reason)}" if error.reason else kind
 
 
 def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure:

@@ -1,0 +1,65 @@
+"""Dropbear's server, as routers have it, on a loopback port and with a home of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.e2e.ports import free_port
+from tests.e2e.requirements import absent, require
+from tests.e2e.server_process import ServerProcess
+
+
+class Dropbear(ServerProcess):
+    """One Dropbear.
+
+    It reads ~/.ssh/authorized_keys of the passwd entry, whatever HOME says: so another directory is
+    mounted over the home directory, in a mount namespace that only this server sees.
+    """
+
+    def __init__(self, directory: Path, authorized_keys: Path) -> None:
+        self.port = free_port()
+        self.host_key = directory / "dropbear_host_key"
+        self._make_host_key()
+        home = directory / "home"
+        _authorize(authorized_keys, home)
+        command = [require("dropbear"), "-F", "-E", "-p", f"127.0.0.1:{self.port}"]
+        command += ["-r", str(self.host_key), "-P", str(directory / "dropbear.pid")]
+        super().__init__(
+            f"dropbear on port {self.port}",
+            _with_home(home, command),
+            directory / "dropbear.log",
+            ready="Not backgrounding",
+        )
+
+    def public_host_key(self) -> str:
+        """`type base64` of its host key."""
+        command = [require("dropbearkey"), "-y", "-f", str(self.host_key)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        line = next(line for line in output.splitlines() if line.startswith("ssh-"))
+        return " ".join(line.split()[:2])
+
+    def _make_host_key(self) -> None:
+        command = [require("dropbearkey"), "-t", "ed25519", "-f", str(self.host_key)]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def _authorize(authorized_keys: Path, home: Path) -> None:
+    """Give the home directory the keys, with the modes that Dropbear insists on."""
+    ssh = home / ".ssh"
+    ssh.mkdir(parents=True)
+    home.chmod(0o700)
+    ssh.chmod(0o700)
+    shutil.copyfile(authorized_keys, ssh / "authorized_keys")
+    (ssh / "authorized_keys").chmod(0o600)
+
+
+def _with_home(home: Path, command: list[str]) -> list[str]:
+    """The command, run where the directory is the home directory; its process id stays the same."""
+    if os.geteuid() != 0:
+        absent("Dropbear needs a mount namespace for its authorized_keys, and that needs root")
+    mount = shlex.join([require("mount"), "--bind", str(home), str(Path("~root").expanduser())])
+    return [require("unshare"), "-m", "sh", "-c", f"{mount} && exec {shlex.join(command)}"]

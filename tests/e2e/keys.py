@@ -1,0 +1,42 @@
+"""Makes throwaway keys and certificates with ssh-keygen; keeps none beyond the test."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.e2e.requirements import require
+
+
+def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
+    """A new private key at this path, its public half beside it as `.pub`."""
+    path.unlink(missing_ok=True)
+    _ssh_keygen("-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path))
+    return path
+
+
+def public(key: Path) -> str:
+    """`type base64` of a key's public half, without the comment."""
+    return " ".join(Path(f"{key}.pub").read_text().split()[:2])
+
+
+def fingerprint(key: Path) -> str:
+    """The SHA256:... fingerprint as ssh prints it."""
+    return _ssh_keygen("-l", "-f", f"{key}.pub").split()[1]
+
+
+def certify_user(authority: Path, key: Path, principal: str) -> Path:
+    """A user certificate for the key, as ssh looks for it: `KEY-cert.pub`."""
+    _ssh_keygen("-q", "-s", str(authority), "-I", "user", "-n", principal, f"{key}.pub")
+    return Path(f"{key}-cert.pub")
+
+
+def certify_host(authority: Path, key: Path, principal: str) -> Path:
+    """A host certificate for the key: `KEY-cert.pub`."""
+    _ssh_keygen("-q", "-s", str(authority), "-I", "host", "-h", "-n", principal, f"{key}.pub")
+    return Path(f"{key}-cert.pub")
+
+
+def _ssh_keygen(*arguments: str) -> str:
+    command = [require("ssh-keygen"), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

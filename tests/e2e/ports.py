@@ -1,0 +1,57 @@
+"""Hands out free loopback ports that stay ours while a server restarts on them."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import random
+import socket
+
+LOWEST, HIGHEST = 20_000, 32_000
+"""Below the range that Linux and macOS draw the ports of outgoing connections from."""
+
+_tokens: list[socket.socket] = []
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses, on 127.0.0.1 and ::1, and that no parallel test will be given.
+
+    The UDP port of the same number is held as a token, so the TCP port can be bound, given up and
+    bound again by anyone meanwhile.
+    """
+    for port in random.sample(range(LOWEST, HIGHEST), k=200):
+        if _is_free(port) and _reserve(port):
+            return port
+    raise AssertionError(f"found no free port between {LOWEST} and {HIGHEST}")
+
+
+def _is_free(port: int) -> bool:
+    families = [(socket.AF_INET, "0.0.0.0")]
+    if socket.has_ipv6:
+        families.append((socket.AF_INET6, "::1"))
+    for family, address in families:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                return False
+    return True
+
+
+def _reserve(port: int) -> bool:
+    token = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        token.bind(("127.0.0.1", port))
+    except OSError:
+        token.close()
+        return False
+    _tokens.append(token)
+    return True
+
+
+@atexit.register
+def _release() -> None:
+    for token in _tokens:
+        with contextlib.suppress(OSError):
+            token.close()

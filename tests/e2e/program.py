@@ -1,0 +1,222 @@
+"""The real program with a home of its own: `up` in the foreground, its status, every command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import psutil
+
+import tunnelkeeper
+from tests.e2e import logbook
+from tests.e2e.server_process import runs
+from tests.e2e.waiting import wait_until
+from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMAND = (sys.executable, "-m", "tunnelkeeper")
+SOURCE = Path(tunnelkeeper.__file__).parents[1]
+ENDS_WITHIN = 5.0
+"""Seconds that the supervisor has to end in after SIGTERM."""
+
+
+class Program:
+    """One user of tunnelkeeper: a config file, a supervisor, and the commands beside it."""
+
+    def __init__(self, home: Path, config: str) -> None:
+        self.home = home
+        self.config = home / "config" / "tunnelkeeper" / "tunnels.toml"
+        self.socket = home / "run" / "tunnelkeeper" / "control.sock"
+        self.environment = _environment(home)
+        self._log = home / "up.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.config.parent.mkdir(parents=True)
+        (home / "run").mkdir(mode=0o700)
+        self.write_config(config)
+        logbook.keep(f"tunnelkeeper up ({home.name})", self._log)
+
+    def write_config(self, text: str) -> None:
+        """Replace the config file; nothing is told to reload it."""
+        self.config.write_text(text)
+
+    def up(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the supervisor in the foreground; return when it answers on its socket."""
+        process = self._process = self.spawn("up", *arguments)
+        wait_until(
+            lambda: self._answers() or process.poll() is not None,
+            within=15,
+            complaint=lambda: f"no answer on {self.socket}; log: {self.log()}",
+        )
+        if process.poll() is not None:
+            self._process = None
+            raise AssertionError(f"up ended with {process.returncode}: {self.log()}")
+        return process
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A command in the background, its output in the log."""
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [*COMMAND, *arguments],
+                env=self.environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def run(
+        self, *arguments: str, timeout: float = 30, text: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """A command, run to its end; the caller looks at the exit code."""
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            env=self.environment,
+            cwd=self.home,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def succeed(self, *arguments: str, timeout: float = 30) -> str:
+        """A command that must exit with 0; what it printed."""
+        done = self.run(*arguments, timeout=timeout)
+        assert done.returncode == 0, f"{arguments} exited with {done.returncode}: {done}"
+        return done.stdout
+
+    def call(self, method: str, **parameters: object) -> object:
+        """One request on the control socket, as any program may send it.
+
+        Raises OSError when no supervisor listens.
+        """
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.socket))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                answer = json.loads(answers.readline())
+        assert "result" in answer, f"{method} failed: {answer}"
+        return answer["result"]
+
+    def status(self) -> StatusSnapshot:
+        """What the supervisor says of its tunnels now."""
+        return msgspec.convert(self.call("status"), StatusSnapshot)
+
+    def tunnel(self, name: str) -> TunnelSnapshot:
+        """What the supervisor says of one tunnel now."""
+        return next(tunnel for tunnel in self.status().tunnels if tunnel.name == name)
+
+    def wait_for(
+        self, name: str, so: Callable[[TunnelSnapshot], object], within: float = 10
+    ) -> TunnelSnapshot:
+        """The tunnel as it was when it was so for the first time."""
+        seen: list[TunnelSnapshot] = []
+
+        def is_so() -> TunnelSnapshot | None:
+            seen[:] = [self.tunnel(name)]
+            return seen[0] if so(seen[0]) else None
+
+        return wait_until(is_so, within, lambda: f"{name} is {seen}")
+
+    def wait_for_state(
+        self, name: str, state: str, cause: str | None = None, within: float = 10
+    ) -> TunnelSnapshot:
+        """The tunnel once it is in the state, for that cause if one is given."""
+
+        def is_so(tunnel: TunnelSnapshot) -> bool:
+            found = tunnel.failure.cause if tunnel.failure else None
+            return tunnel.state == state and cause in (None, found)
+
+        return self.wait_for(name, is_so, within)
+
+    def wait_until_up(self, *names: str, within: float = 15) -> None:
+        """Wait until these tunnels are up; without names, all of them."""
+        for name in names or [tunnel.name for tunnel in self.status().tunnels]:
+            self.wait_for_state(name, "up", within=within)
+
+    def log(self) -> str:
+        """What `up` has printed."""
+        return self._log.read_text(errors="backslashreplace") if self._log.exists() else ""
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send the foreground supervisor a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End the foreground supervisor in time; its exit code."""
+        self.send_signal(number)
+        return self.wait_for_exit()
+
+    def kill(self) -> None:
+        """End the foreground supervisor without a chance to tidy up."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def wait_for_exit(self, within: float = ENDS_WITHIN) -> int:
+        """The exit code of the foreground supervisor, which is about to end."""
+        process, self._process = self._process, None
+        assert process is not None
+        try:
+            return process.wait(within)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"up did not end within {within} s: {self.log()}") from None
+
+    def close(self) -> None:
+        """End whatever supervisor still runs, and insist that it ended well."""
+        try:
+            if self._process is not None:
+                assert self.stop() == 0, f"up failed: {self.log()}"
+            elif self._answers():
+                _end(psutil.Process(self.status().supervisor.pid))
+            assert "Traceback" not in self.log(), self.log()
+        finally:
+            logbook.forget(self._log)
+
+    def _answers(self) -> bool:
+        try:
+            self.call("version")
+        except OSError:
+            return False
+        return True
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """This process's environment without what would lead the program out of its home."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TUNNELKEEPER_", "XDG_", "SSH_", "PYTHON", "COV_"))
+    }
+    return kept | {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_RUNTIME_DIR": str(home / "run"),
+        "XDG_STATE_HOME": str(home / "state"),
+        "PYTHONPATH": str(SOURCE),
+        "NO_COLOR": "1",
+    }
+
+
+def _end(supervisor: psutil.Process) -> None:
+    supervisor.terminate()
+    try:
+        wait_until(lambda: not runs(supervisor), ENDS_WITHIN, "the supervisor still runs")
+    except AssertionError:
+        supervisor.kill()
+        raise

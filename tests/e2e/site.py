@@ -1,0 +1,150 @@
+"""One test's world: a short directory, its keys, servers and programs, ended in reverse order."""
+
+from __future__ import annotations
+
+import getpass
+import itertools
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+from tests.e2e.dropbear import Dropbear
+from tests.e2e.keys import make_key, public
+from tests.e2e.ports import free_port
+from tests.e2e.program import Program
+from tests.e2e.requirements import require
+from tests.e2e.services import Handler, Service
+from tests.e2e.sshd import Sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USER = getpass.getuser()
+
+
+class Site:
+    """Makes what a test needs; every server here lets the site's key in."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self.directory = directory
+        self._stack = stack
+        self._numbers = itertools.count(1)
+        self.key = make_key(directory / "key")
+        self.authorized_keys = directory / "authorized_keys"
+        self.authorized_keys.write_text(public(self.key) + "\n")
+        self.known_hosts = directory / "known_hosts"
+        self.known_hosts.touch(mode=0o600)
+
+    def sshd(self, *, known: bool = True, **options: str) -> Sshd:
+        """A running sshd with these options of sshd_config(5); its key is known or not."""
+        server = Sshd(self.subdirectory("sshd"), self.authorized_keys, {**options})
+        self._stack.callback(server.close)
+        server.start()
+        if known:
+            self.know(f"[127.0.0.1]:{server.port}", public(server.host_key))
+        return server
+
+    def dropbear(self) -> Dropbear:
+        """A running Dropbear; its key is known."""
+        server = Dropbear(self.subdirectory("dropbear"), self.authorized_keys)
+        self._stack.callback(server.close)
+        server.start()
+        self.know(f"[127.0.0.1]:{server.port}", server.public_host_key())
+        return server
+
+    def know(self, names: str, key: str, marker: str = "") -> None:
+        """Add a line to known_hosts."""
+        with self.known_hosts.open("a") as file:
+            file.write(f"{marker} {names} {key}\n".lstrip())
+
+    def service(self, handler: Handler, at: Path | int | None = None) -> Service:
+        """A running service, on a free port of its own unless told where."""
+        service = Service(handler, at)
+        self._stack.callback(service.close)
+        return service
+
+    def program(self, *tables: str, head: str | None = None) -> Program:
+        """A program whose config file is the head and these tables; nothing runs yet.
+
+        head: what stands before them; without one, the site's key and known_hosts for every host,
+        and no ssh_config.
+        """
+        program = Program(self.subdirectory("p"), self.config(*tables, head=head))
+        self._stack.callback(program.close)
+        return program
+
+    def config(self, *tables: str, head: str | None = None) -> str:
+        """The text of a config file, as `program` takes its parts."""
+        return "".join((self.head() if head is None else head, *tables))
+
+    def head(self, ssh_config: str = "false") -> str:
+        """The tables that let every host of a config file be logged in to with the site's key."""
+        return dedent(f"""\
+            [supervisor]
+            ssh_config = {ssh_config}
+
+            [defaults]
+            user = "{USER}"
+            identity_files = "{self.key}"
+            identities_only = true
+            known_hosts = "{self.known_hosts}"
+
+            """)
+
+    def spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        """A program in the background, ended with the site."""
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        return process
+
+    def ssh(self, port: int, *arguments: str) -> list[str]:
+        """The command line of the real ssh that logs in to a server of this site."""
+        options = [f"IdentityFile={self.key}", f"UserKnownHostsFile={self.known_hosts}"]
+        options += ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR"]
+        flags = [part for option in options for part in ("-o", option)]
+        return [require("ssh"), "-F", "none", *flags, "-p", str(port), *arguments]
+
+    def subdirectory(self, kind: str) -> Path:
+        """A new directory of this site."""
+        directory = self.directory / f"{kind}{next(self._numbers)}"
+        directory.mkdir()
+        return directory
+
+
+@contextmanager
+def new_site() -> Iterator[Site]:
+    """A site, and the end of everything that was made in it.
+
+    Its directory's name is short: the path of a Unix socket has less than 108 bytes (unix(7)).
+    """
+    directory = Path(tempfile.mkdtemp(prefix="tk"))
+    try:
+        with ExitStack() as stack:
+            yield Site(directory, stack)
+    finally:
+        shutil.rmtree(directory)
+
+
+def host_table(name: str, port: int, *lines: str) -> str:
+    """The [hosts] table of a server of this machine."""
+    return _table(f"hosts.{name}", 'hostname = "127.0.0.1"', f"port = {port}", *lines)
+
+
+def tunnel_table(name: str, host: int | str, *lines: str) -> str:
+    """The [tunnels] table of a tunnel to a host, or to the server on a port of this machine."""
+    where = f"127.0.0.1:{host}" if isinstance(host, int) else host
+    return _table(f"tunnels.{name}", f'host = "{where}"', *lines)
+
+
+def socks_tunnel(name: str, host: int | str, *lines: str) -> str:
+    """The table of a tunnel that only has to log in: its one forward, SOCKS, asks for no more."""
+    return tunnel_table(name, host, f'socks = "{free_port()}"', *lines)
+
+
+def _table(name: str, *lines: str) -> str:
+    return "\n".join((f"[{name}]", *lines, "", ""))

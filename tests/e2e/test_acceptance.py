@@ -1,0 +1,140 @@
+"""A new user's first hour: seven tunnels, a server that dies, and the end of it all."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import psutil
+import pytest
+
+from tests.e2e.clients import exchange, is_listening
+from tests.e2e.ports import free_port
+from tests.e2e.requirements import require
+from tests.e2e.server_process import runs
+from tests.e2e.services import echo, web_page
+from tests.e2e.site import USER, Site, host_table, socks_tunnel, tunnel_table
+from tests.e2e.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.program import Program
+    from tests.e2e.sshd import Sshd
+
+HEALTHY = ["local", "remote", "socks", "unix", "chain", "reverse"]
+
+
+class World(NamedTuple):
+    site: Site
+    server: Sshd
+    program: Program
+    ports: dict[str, int]
+    path: Path
+    page: str
+
+    def carries_data(self) -> bool:
+        """Whether data flows through all six now."""
+        try:
+            self.use_all()
+        except (OSError, AssertionError, subprocess.SubprocessError):
+            return False
+        return True
+
+    def use_all(self) -> None:
+        """Send something through each of the six."""
+        for name in ("local", "remote", "chain"):
+            assert exchange(self.ports[name], b"data", timeout=5) == b"data"
+        assert exchange(self.path, b"data", timeout=5) == b"data"
+        proxy = ["--socks5-hostname", f"127.0.0.1:{self.ports['socks']}", "--max-time", "5"]
+        fetched = subprocess.check_output(
+            [require("curl"), "-sS", *proxy, self.page], stderr=subprocess.DEVNULL
+        )
+        assert fetched == b"hello"
+        ssh = self.site.ssh(
+            self.ports["reverse"], "-o", f"HostKeyAlias=[127.0.0.1]:{self.server.port}"
+        )
+        came_back = subprocess.check_output(
+            [*ssh, f"{USER}@127.0.0.1", "cat"],
+            input=b"data",
+            stderr=subprocess.DEVNULL,
+            timeout=5,
+        )
+        assert came_back == b"data"
+
+
+@pytest.fixture
+def world(site: Site) -> World:
+    server, service = site.sshd(), site.service(echo)
+    ports = {name: free_port() for name in [*HEALTHY, "closed"]}
+    path = site.directory / "here.sock"
+    program = site.program(
+        host_table("relay", server.port),
+        tunnel_table("local", "relay", f'local = "{ports["local"]}:{service}"'),
+        tunnel_table("remote", "relay", f'remote = "{ports["remote"]}:{service}"'),
+        tunnel_table("socks", "relay", f'socks = "{ports["socks"]}"'),
+        tunnel_table("unix", "relay", f'local = "{path}:{service}"'),
+        tunnel_table(
+            "chain", server.port, 'jump = "relay"', f'local = "{ports["chain"]}:{service}"'
+        ),
+        tunnel_table("reverse", "relay", f'remote = "{ports["reverse"]}:127.0.0.1:{server.port}"'),
+        socks_tunnel("closed", ports["closed"]),
+    )
+    page = f"http://localhost:{site.service(web_page('hello')).port}/"
+    return World(site, server, program, ports, path, page)
+
+
+def test_a_first_hour_with_seven_tunnels(world: World) -> None:
+    server, program = world.server, world.program
+
+    checked = program.run("check")
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+    started = program.run("up", "--detach", "--timeout", "15", timeout=40)
+    told = started.stdout + started.stderr
+    assert started.returncode == 1
+    assert "closed" in told
+    assert "refused" in told
+    assert not [name for name in HEALTHY if f"{name}:" in told]
+    supervisor = psutil.Process(program.status().supervisor.pid)
+
+    shown = program.run("status")
+    assert shown.returncode == 1
+    rows = {words[0]: words[1] for line in shown.stdout.splitlines() if (words := line.split())}
+    assert {name: rows[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, "up"), shown.stdout
+    assert rows["closed"] in {"backoff", "connecting"}, shown.stdout
+    waiting = program.wait_for_state("closed", "backoff", "refused")
+    assert waiting.retry_at is not None
+    world.use_all()
+
+    server.kill()
+    killed = time.monotonic()
+    for name in HEALTHY:
+        down = program.wait_for_state(name, "backoff", within=2 - (time.monotonic() - killed))
+        assert down.failure is not None
+    for name in HEALTHY:  # as after a minute: the waits have grown to their cap
+        program.wait_for(name, lambda tunnel: tunnel.attempt >= 4, within=20)
+    with ThreadPoolExecutor() as clients:
+        in_the_gap = clients.submit(exchange, world.ports["local"], b"came in the gap")
+        server.start()
+        returned = time.monotonic()
+        wait_until(world.carries_data, within=6, complaint="data does not flow again")
+        assert time.monotonic() - returned < 7  # to look takes a while too: curl, a login of ssh
+        assert in_the_gap.result() == b"came in the gap"
+
+    second = program.run("up", "local")
+    assert second.returncode == 0
+    assert program.status().supervisor.pid == supervisor.pid
+    good = program.config.read_text()
+    program.write_config(good + "nonsense = 1\n")
+    assert program.run("reload").returncode == 2
+    world.use_all()
+
+    program.succeed("down")
+    wait_until(lambda: not runs(supervisor), within=5)
+    assert not program.socket.exists()
+    assert not world.path.exists()
+    assert not [name for name, port in world.ports.items() if is_listening(port)]
+    wait_until(lambda: not server.sessions(), within=5)

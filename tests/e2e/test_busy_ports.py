@@ -1,0 +1,111 @@
+"""Ports that somebody else holds, here or on the server, and forwards that the server denies."""
+
+from __future__ import annotations
+
+from tests.e2e.clients import connected, exchange, receive_until_cut
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo, sender
+from tests.e2e.site import Site, tunnel_table
+
+
+def test_a_local_port_that_is_taken_is_said_and_bound_as_soon_as_it_is_free(site: Site) -> None:
+    port, other = free_port(), free_port()
+    owner = site.service(sender(b"mine"), at=port)
+    service = site.service(echo)
+    server = site.sshd()
+    forwards = [f"127.0.0.1:{port}:{service}", f"127.0.0.1:{other}:{service}"]
+    program = site.program(tunnel_table("t", server.port, f"local = {forwards}"))
+    program.up()
+
+    degraded = program.wait_for_state("t", "degraded", "local_port_busy")
+
+    assert degraded.failure is not None
+    assert str(port) in degraded.failure.message
+    states = {forward.listen: forward.state for forward in degraded.forwards}
+    assert states[f"127.0.0.1:{port}"] != "listening"
+    assert states[f"127.0.0.1:{other}"] == "listening"
+    assert exchange(port) == b"mine"
+    assert exchange(other, b"the other works") == b"the other works"
+    owner.close()
+    program.wait_until_up(within=10)
+    assert exchange(port, b"ours now") == b"ours now"
+    assert server.logins() == 1
+
+
+def test_a_remote_port_that_is_taken_degrades_and_is_tried_again_on_the_live_connection(
+    site: Site,
+) -> None:
+    port, other = free_port(), free_port()
+    owner = site.service(sender(b"theirs"), at=port)
+    service = site.service(echo)
+    # With IPv6 sshd would bind ::1 alone and call that a success.
+    server = site.sshd(AddressFamily="inet")
+    forwards = [f"{port}:{service}", f"{other}:{service}"]
+    program = site.program(tunnel_table("t", server.port, f"remote = {forwards}"))
+    program.up()
+
+    degraded = program.wait_for_state("t", "degraded", "remote_port_busy")
+    sessions = server.sessions()
+
+    assert degraded.failure is not None
+    assert str(port) in degraded.failure.message
+    assert exchange(port) == b"theirs"
+    assert exchange(other, b"the other works") == b"the other works"
+    owner.close()
+    program.wait_until_up(within=20)
+    assert exchange(port, b"ours now") == b"ours now"
+    assert server.sessions() == sessions
+    assert server.logins() == 1
+
+
+def test_a_remote_forward_that_the_server_denies_degrades_the_tunnel(site: Site) -> None:
+    local = free_port()
+    program = site.program(
+        tunnel_table(
+            "t",
+            site.sshd(PermitListen="none").port,
+            f'local = "{local}:{site.service(echo)}"',
+            f'remote = "{free_port()}:127.0.0.1:9"',
+        )
+    )
+    program.up()
+
+    degraded = program.wait_for_state("t", "degraded")
+
+    # The server's answer does not say whether it forbids the port or cannot bind it (RFC 4254
+    # section 7.1).
+    assert degraded.failure is not None
+    assert degraded.failure.cause in {"forward_denied", "remote_port_busy"}
+    assert degraded.failure.hint
+    assert exchange(local, b"the other works") == b"the other works"
+
+
+def test_a_tunnel_that_must_have_every_forward_is_not_up_without_one(site: Site) -> None:
+    taken = site.service(echo).port
+    program = site.program(
+        tunnel_table(
+            "t",
+            site.sshd(AddressFamily="inet").port,
+            f'remote = "{taken}:127.0.0.1:9"',
+            "exit_on_forward_failure = true",
+        )
+    )
+    program.up()
+
+    program.wait_for_state("t", "backoff", "remote_port_busy")
+
+
+def test_a_target_that_the_server_denies_ends_that_client_and_no_more(site: Site) -> None:
+    port, allowed = free_port(), free_port()
+    service = site.service(echo)
+    forwards = [f"{port}:127.0.0.1:9", f"{allowed}:{service}"]
+    server = site.sshd(PermitOpen=str(service))
+    program = site.program(tunnel_table("t", server.port, f"local = {forwards}"))
+    program.up()
+    program.wait_for("t", lambda tunnel: tunnel.state in {"up", "degraded"})
+
+    with connected(port) as client:
+        assert receive_until_cut(client) == b""
+    assert "prohibited" in program.succeed("logs", "t")
+    assert exchange(allowed, b"the other works") == b"the other works"
+    assert server.logins() == 1

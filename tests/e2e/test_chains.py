@@ -1,0 +1,88 @@
+"""Jump hosts: chains in ssh -J order, shared connections, and a way back in through a relay."""
+
+from __future__ import annotations
+
+from tests.e2e.clients import exchange
+from tests.e2e.keys import public
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo
+from tests.e2e.site import Site, host_table, tunnel_table
+
+
+def test_tunnels_of_two_and_three_hops_share_the_connections_to_their_jump_hosts(
+    site: Site,
+) -> None:
+    first, second, third = site.sshd(), site.sshd(), site.sshd()
+    service = site.service(echo)
+    ports = {"two": free_port(), "three": free_port(), "direct": free_port()}
+    one_jump = f'jump = "127.0.0.1:{first.port}"'
+    two_jumps = f'jump = ["127.0.0.1:{first.port}", "127.0.0.1:{second.port}"]'
+    program = site.program(
+        tunnel_table("two", second.port, one_jump, f'local = "{ports["two"]}:{service}"'),
+        tunnel_table("three", third.port, two_jumps, f'local = "{ports["three"]}:{service}"'),
+        tunnel_table("direct", first.port, f'local = "{ports["direct"]}:{service}"'),
+    )
+    program.up()
+    program.wait_until_up(within=20)
+
+    for name, port in ports.items():
+        assert exchange(port, name.encode()) == name.encode()
+    # A tunnel's own connection to a host is its own; what is shared are the hops before it.
+    assert first.logins() == 2
+    assert second.logins() == 2
+    assert third.logins() == 1
+    three = program.tunnel("three")
+    assert [hop.rpartition(":")[2] for hop in three.jump] == [str(first.port), str(second.port)]
+    assert [hop.connected for hop in three.hops] == [True, True, True]
+
+    program.succeed("down", "three")
+    program.wait_for_state("three", "stopped")
+    assert exchange(ports["two"], b"still here") == b"still here"
+
+
+def test_a_dead_jump_host_is_named_and_its_tunnels_come_back_with_it(site: Site) -> None:
+    jump, target = site.sshd(), site.sshd()
+    port = free_port()
+    program = site.program(
+        tunnel_table(
+            "t",
+            target.port,
+            f'jump = "127.0.0.1:{jump.port}"',
+            f'local = "{port}:{site.service(echo)}"',
+        )
+    )
+    program.up()
+    program.wait_until_up()
+
+    jump.kill()
+    down = program.wait_for("t", lambda t: t.state == "backoff" and t.attempt > 1)
+    jump.start()
+    program.wait_until_up(within=10)
+
+    assert down.failure is not None
+    assert f":{jump.port}" in down.failure.hop
+    assert exchange(port, b"back") == b"back"
+
+
+def test_a_machine_is_reached_through_the_port_it_holds_open_on_the_relay(site: Site) -> None:
+    relay, home = site.sshd(), site.sshd(known=False)
+    site.know("home", public(home.host_key))
+    open_port, port = free_port(), free_port()
+    tables = [
+        host_table("relay", relay.port),
+        host_table("home", open_port, 'jump = "relay"', 'host_key_alias = "home"'),
+    ]
+    holder = site.program(
+        *tables, tunnel_table("reverse", "relay", f'remote = "{open_port}:127.0.0.1:{home.port}"')
+    )
+    visitor = site.program(
+        *tables, tunnel_table("visit", "home", f'local = "{port}:{site.service(echo)}"')
+    )
+    holder.up()
+    holder.wait_until_up()
+
+    visitor.up()
+    visitor.wait_until_up()
+
+    assert exchange(port, b"through the relay") == b"through the relay"
+    assert home.logins() == 1

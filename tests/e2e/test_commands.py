@@ -1,0 +1,193 @@
+"""The commands beside `up`: what they print, what they exit with, and how fast."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.e2e.clients import exchange
+from tests.e2e.ports import free_port
+from tests.e2e.program import COMMAND
+from tests.e2e.services import echo
+from tests.e2e.site import USER, Site, host_table, socks_tunnel, tunnel_table
+from tests.e2e.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.e2e.program import Program
+    from tests.e2e.sshd import Sshd
+
+
+class Running(NamedTuple):
+    program: Program
+    server: Sshd
+    port: int
+    site: Site
+
+
+@pytest.fixture(scope="module")
+def running(shared_site: Site) -> Running:
+    """A supervisor with a tunnel that is up and one that nobody wants."""
+    server, service, port = shared_site.sshd(), shared_site.service(echo), free_port()
+    program = shared_site.program(
+        host_table("relay", server.port),
+        tunnel_table("db", "relay", f'local = "{port}:{service}"'),
+        socks_tunnel("idle", "relay", "autostart = false"),
+    )
+    program.up()
+    program.wait_until_up("db")
+    return Running(program, server, port, shared_site)
+
+
+def test_status_shows_every_tunnel_and_exits_with_0_when_what_is_wanted_is_up(
+    running: Running,
+) -> None:
+    table = running.program.succeed("status")
+
+    rows = {line.split()[0]: line for line in table.splitlines() if line.split()}
+    assert "up" in rows["db"]
+    assert "stopped" in rows["idle"]
+    shown = json.loads(running.program.succeed("status", "--json"))
+    assert [tunnel["name"] for tunnel in shown["tunnels"]] == ["db", "idle"]
+    assert shown["tunnels"][0]["forwards"][0]["state"] == "listening"
+    assert running.program.run("status", "nonsense").returncode == 4
+
+
+def test_status_is_fast_and_imports_no_ssh(running: Running) -> None:
+    began = time.monotonic()
+    running.program.succeed("status")
+    took = time.monotonic() - began
+
+    imports = subprocess.run(
+        [COMMAND[0], "-X", "importtime", *COMMAND[1:], "status"],
+        env=running.program.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    imported = {line.rpartition("|")[2].strip() for line in imports.splitlines()}
+    assert "tunnelkeeper.cli" in imported
+    assert not {"asyncssh", "prompt_toolkit", "cryptography"} & imported
+    assert took < 1  # seconds, on a slow machine beside other tests
+
+
+def test_wait_says_whether_it_came_to_that(running: Running) -> None:
+    program = running.program
+
+    program.succeed("wait", "db")
+    program.succeed("wait", "idle", "--for", "down")
+    assert program.run("wait", "db", "--for", "down", "--timeout", "0.2").returncode == 5
+    assert program.run("wait", "nonsense").returncode == 4
+
+
+def test_restart_makes_a_new_connection_and_logs_follow_it(running: Running) -> None:
+    program, server = running.program, running.server
+    logins = server.logins()
+    follower = subprocess.Popen(
+        [*COMMAND, "logs", "db", "-f", "-n", "1"],
+        env=program.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with follower:
+        assert follower.stdout is not None
+        follower.stdout.readline()  # the last line so far: from here on it follows
+        program.succeed("restart", "db")
+        wait_until(lambda: server.logins() == logins + 1, within=10)
+        program.succeed("wait", "db", "--timeout", "10")
+
+        followed = follower.stdout.readline()
+        follower.terminate()
+    assert "db" in followed
+    assert exchange(running.port, b"anew") == b"anew"
+
+
+def test_connect_is_a_proxy_command_for_ssh(running: Running) -> None:
+    program, server, site = running.program, running.server, running.site
+    logins = server.logins()
+    proxy = shlex.join([*COMMAND, "connect", "db", f"127.0.0.1:{server.port}"])
+    command = site.ssh(server.port, "-o", f"ProxyCommand={proxy}", f"{USER}@127.0.0.1", "cat")
+
+    done = subprocess.run(
+        command,
+        env=program.environment,
+        input=b"there and back",
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, b"there and back"), done.stderr
+    assert server.logins() == logins + 1  # ssh's own: the way there was the tunnel's connection
+
+
+def test_connect_needs_no_supervisor(running: Running) -> None:
+    site, server = running.site, running.server
+    program = site.program(host_table("relay", server.port))
+
+    done = program.run("connect", "relay", str(site.service(echo)), text="alone")
+
+    assert (done.returncode, done.stdout) == (0, "alone"), done.stderr
+
+
+def test_connect_fails_when_the_target_refuses(running: Running) -> None:
+    done = running.program.run("connect", "db", f"127.0.0.1:{free_port()}")
+
+    assert done.returncode == 1
+    assert "refused" in done.stderr
+
+
+def test_check_is_silent_about_a_good_file(running: Running) -> None:
+    done = running.program.run("check")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+MISTAKES = """\
+[supervisor]
+ssh_config = false
+[tunnels.db]
+host = "127.0.0.1:2222"
+lcoal = ["5432:db:5432"]
+[tunnels.web]
+host = "127.0.0.1:2222"
+local = ["80000:web:80"]
+hold_timeout = "soon"
+[tunnels.lost]
+socks = ["1080"]
+[hosts.relay]
+port = "ssh"
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "up"])
+def test_five_mistakes_are_five_lines_with_line_numbers(site: Site, command: str) -> None:
+    program = site.program(MISTAKES, head="")
+
+    done = program.run(command)
+
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert [line.split(": ")[1] for line in lines] == [
+        "tunnels.db.lcoal",
+        "tunnels.web.local[0]",
+        "tunnels.web.hold_timeout",
+        "tunnels.lost",
+        "hosts.relay.port",
+    ]
+    numbers = [line.split(": ")[0].rpartition(":")[2] for line in lines]
+    assert numbers == ["5", "8", "9", "10", "13"]
+
+
+@pytest.mark.parametrize("command", ["status", "down", "reload", "logs", "wait db", "restart db"])
+def test_without_a_supervisor_commands_say_so(site: Site, command: str) -> None:
+    program = site.program(tunnel_table("db", 22, 'socks = "1080"'))
+
+    done = program.run(*command.split())
+
+    assert done.returncode == 3
+    assert "no supervisor" in done.stderr.lower()

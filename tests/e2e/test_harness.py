@@ -1,0 +1,64 @@
+"""The test servers themselves, driven with the real ssh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import exchange, is_listening
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo, hash_sink
+from tests.e2e.site import USER, Site
+from tests.e2e.waiting import wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.e2e.dropbear import Dropbear
+    from tests.e2e.sshd import Sshd
+
+
+def forwarding(site: Site, server: Sshd | Dropbear, *forwards: str) -> subprocess.Popen[bytes]:
+    return site.spawn(*site.ssh(server.port, "-N", *forwards, f"{USER}@127.0.0.1"))
+
+
+@pytest.mark.parametrize("kind", ["sshd", "dropbear"])
+def test_ssh_forwards_both_ways_through_the_server(site: Site, kind: str) -> None:
+    server = site.sshd() if kind == "sshd" else site.dropbear()
+    here, there = free_port(), free_port()
+    service = site.service(echo)
+    forwards = ["-L", f"{here}:{service}", "-R", f"{there}:{service}"]
+    forwarding(site, server, *forwards)
+
+    wait_until(lambda: is_listening(there), within=10)
+    assert exchange(here, b"one way") == b"one way"
+    assert exchange(there, b"the other") == b"the other"
+
+
+def test_a_killed_sshd_takes_its_sessions_along_and_comes_back_on_its_port(site: Site) -> None:
+    server = site.sshd()
+    port = free_port()
+    service = site.service(hash_sink)
+    client = forwarding(site, server, "-R", f"{port}:{service}")
+    wait_until(lambda: is_listening(port), within=10)
+
+    server.kill()
+
+    assert client.wait(5) == 255
+    assert not is_listening(port)
+    assert not is_listening(server.port)
+    server.start()
+    forwarding(site, server, "-R", f"{port}:{service}")
+    wait_until(lambda: is_listening(port), within=10)
+    assert server.logins() == 2
+
+
+def test_a_frozen_sshd_answers_again_when_it_is_thawed(site: Site) -> None:
+    server = site.sshd()
+    server.freeze()
+    login = site.spawn(*site.ssh(server.port, f"{USER}@127.0.0.1", "true"))
+
+    server.thaw()
+
+    assert login.wait(10) == 0

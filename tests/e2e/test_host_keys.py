@@ -1,0 +1,118 @@
+"""Which servers are trusted, and that a server that is not learns nothing of the login."""
+
+from __future__ import annotations
+
+import hmac
+import stat
+from base64 import b64encode
+
+import pytest
+
+from tests.e2e.keys import certify_host, fingerprint, make_key, public
+from tests.e2e.site import Site, socks_tunnel
+
+
+def hashed(name: str) -> str:
+    """A host's name as HashKnownHosts writes it: |1|salt|HMAC-SHA1."""
+    salt = b"twenty bytes of salt"
+    digest = hmac.digest(salt, name.encode(), "sha1")
+    return f"|1|{b64encode(salt).decode()}|{b64encode(digest).decode()}"
+
+
+def test_an_unknown_key_is_refused_until_known_hosts_names_it(site: Site) -> None:
+    server = site.sshd(known=False)
+    program = site.program(socks_tunnel("t", server.port))
+    program.up()
+
+    blocked = program.wait_for_state("t", "blocked", "host_key_unknown")
+
+    assert blocked.failure is not None
+    assert fingerprint(server.host_key) in blocked.failure.message
+    assert blocked.failure.hint
+    assert server.login_attempts() == 0
+    assert site.known_hosts.read_text() == ""
+    site.know(f"[127.0.0.1]:{server.port}", public(server.host_key))
+    program.wait_until_up(within=5)
+
+
+def test_accept_new_writes_one_line_that_only_its_owner_can_read(site: Site) -> None:
+    server = site.sshd(known=False)
+    site.known_hosts.unlink()
+    program = site.program(
+        socks_tunnel("t", server.port, 'host_key_policy = "accept-new"'),
+    )
+    program.up()
+    program.wait_until_up()
+
+    expected = f"[127.0.0.1]:{server.port} {public(server.host_key)}\n"
+    assert site.known_hosts.read_text() == expected
+    assert stat.S_IMODE(site.known_hosts.stat().st_mode) == 0o600
+    server.kill()
+    server.start()
+    program.wait_for_state("t", "backoff", within=5)
+    program.wait_until_up()
+    assert site.known_hosts.read_text() == expected
+
+
+@pytest.mark.parametrize("policy", ["strict", "accept-new"])
+def test_a_changed_key_is_refused_before_anything_of_the_login_is_sent(
+    site: Site, policy: str
+) -> None:
+    server = site.sshd(known=False)
+    other = make_key(site.directory / "other")
+    site.know("elsewhere", public(other))
+    site.know(f"[127.0.0.1]:{server.port}", public(other))
+    before = site.known_hosts.read_text()
+    program = site.program(socks_tunnel("t", server.port, f'host_key_policy = "{policy}"'))
+    program.up()
+
+    blocked = program.wait_for_state("t", "blocked", "host_key_changed")
+
+    assert blocked.failure is not None
+    assert fingerprint(server.host_key) in blocked.failure.message
+    assert fingerprint(other) in blocked.failure.message
+    assert f"{site.known_hosts}:2" in blocked.failure.message
+    assert server.login_attempts() == 0
+    assert site.known_hosts.read_text() == before
+
+
+def test_a_revoked_key_is_refused_even_where_another_line_names_it(site: Site) -> None:
+    server = site.sshd()
+    site.know(f"[127.0.0.1]:{server.port}", public(server.host_key), marker="@revoked")
+    program = site.program(socks_tunnel("t", server.port, 'host_key_policy = "accept-new"'))
+    program.up()
+
+    blocked = program.wait_for_state("t", "blocked")
+
+    assert blocked.failure is not None
+    assert "revoked" in blocked.failure.message
+    assert server.login_attempts() == 0
+
+
+@pytest.mark.parametrize(
+    ("principal", "state"), [("127.0.0.1", "up"), ("elsewhere.example.com", "blocked")]
+)
+def test_a_host_certificate_is_trusted_for_the_names_it_was_made_for(
+    site: Site, principal: str, state: str
+) -> None:
+    authority = make_key(site.directory / "authority")
+    host_key = make_key(site.directory / "certified")
+    certificate = certify_host(authority, host_key, principal)
+    server = site.sshd(known=False, HostKey=str(host_key), HostCertificate=str(certificate))
+    site.know(f"[127.0.0.1]:{server.port}", public(authority), marker="@cert-authority")
+    program = site.program(socks_tunnel("t", server.port))
+    program.up()
+
+    program.wait_for_state("t", state)
+
+    assert server.logins() == (1 if state == "up" else 0)
+
+
+def test_hashed_and_malformed_lines_of_known_hosts_are_read_as_ssh_reads_them(site: Site) -> None:
+    server = site.sshd(known=False)
+    site.known_hosts.write_text("this is no key\n[127.0.0.1]:1 ssh-ed25519 AAAAbroken\n")
+    site.know(hashed(f"[127.0.0.1]:{server.port}"), public(server.host_key))
+    program = site.program(socks_tunnel("t", server.port))
+    program.up()
+
+    program.wait_until_up()

@@ -1,0 +1,113 @@
+"""How a login succeeds, and what is said and awaited when it cannot."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.keys import certify_user, make_key
+from tests.e2e.requirements import require
+from tests.e2e.server_process import ServerProcess
+from tests.e2e.site import USER, Site, socks_tunnel
+from tests.e2e.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def test_a_refused_key_is_not_hammered_and_tried_at_once_when_the_file_changes(site: Site) -> None:
+    server = site.sshd()
+    wrong = make_key(site.directory / "wrong")
+    program = site.program(socks_tunnel("t", server.port, f'identity_files = "{wrong}"'))
+    program.up()
+
+    blocked = program.wait_for_state("t", "blocked", "auth")
+
+    assert blocked.failure is not None
+    assert str(wrong) in blocked.failure.message + blocked.failure.hint
+    assert server.log().count("Connection from 127.0.0.1") == 1
+    shutil.copyfile(site.key, wrong)
+    shutil.copyfile(f"{site.key}.pub", f"{wrong}.pub")
+    program.wait_until_up(within=5)
+
+
+def test_a_key_with_a_passphrase_waits_for_a_person(site: Site) -> None:
+    key = make_key(site.directory / "locked", passphrase="open sesame")
+    program = site.program(socks_tunnel("t", site.sshd().port, f'identity_files = "{key}"'))
+    program.up()
+
+    blocked = program.wait_for_state("t", "blocked", "secret_needed")
+
+    assert blocked.failure is not None
+    assert str(key) in blocked.failure.message + blocked.failure.hint
+    assert "ssh-add" in blocked.failure.hint
+
+
+def test_a_key_that_others_can_read_is_refused_until_its_mode_is_mended(site: Site) -> None:
+    server = site.sshd()
+    site.key.chmod(0o640)
+    program = site.program(socks_tunnel("t", server.port))
+    program.up()
+
+    blocked = program.wait_for_state("t", "blocked")
+
+    assert blocked.failure is not None
+    assert str(site.key) in blocked.failure.message + blocked.failure.hint
+    assert "chmod" in blocked.failure.hint
+    assert server.logins() == 0
+    site.key.chmod(0o600)
+    program.wait_until_up(within=5)
+
+
+@pytest.mark.parametrize("place", ["beside the key", "named in the file"])
+def test_a_user_certificate_logs_in(site: Site, place: str) -> None:
+    authority = make_key(site.directory / "authority")
+    key = make_key(site.directory / "certified")
+    certificate = certify_user(authority, key, USER)
+    server = site.sshd(TrustedUserCAKeys=f"{authority}.pub")
+    lines = [f'identity_files = "{key}"']
+    if place == "named in the file":
+        elsewhere = certificate.rename(site.directory / "elsewhere.pub")
+        lines.append(f'certificate_files = "{elsewhere}"')
+    program = site.program(socks_tunnel("t", server.port, *lines))
+    program.up()
+    program.wait_until_up()
+
+    assert "ED25519-CERT" in server.log()
+
+
+@pytest.fixture
+def agent(site: Site) -> Iterator[Path]:
+    """The socket of an ssh-agent that holds the site's key."""
+    path = site.directory / "agent.sock"
+    command = [require("ssh-agent"), "-D", "-a", str(path)]
+    process = ServerProcess("ssh-agent", command, site.directory / "agent.log", "SSH_AUTH_SOCK")
+    process.start()
+    wait_until(path.exists, within=5)
+    subprocess.run(
+        [require("ssh-add"), "-q", str(site.key)],
+        env={"SSH_AUTH_SOCK": str(path)},
+        check=True,
+        capture_output=True,
+    )
+    yield path
+    process.close()
+
+
+@pytest.mark.parametrize("told_by", ["identity_agent", "environment"])
+def test_a_key_of_the_agent_logs_in(site: Site, agent: Path, told_by: str) -> None:
+    head = f'[defaults]\nuser = "{USER}"\nknown_hosts = "{site.known_hosts}"\n'
+    lines = [f'identity_agent = "{agent}"'] if told_by == "identity_agent" else []
+    program = site.program(
+        socks_tunnel("t", site.sshd().port, *lines),
+        head=f"[supervisor]\nssh_config = false\n{head}",
+    )
+    if told_by == "environment":
+        program.environment["SSH_AUTH_SOCK"] = str(agent)
+    program.up()
+
+    program.wait_until_up()

@@ -1,0 +1,121 @@
+"""A server that goes away and comes back: what is said, how soon, and what its clients notice."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.e2e.clients import connected, exchange, is_listening, receive_until_cut
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo
+from tests.e2e.site import Site, socks_tunnel, tunnel_table
+from tests.e2e.waiting import wait_until
+
+BACK_WITHIN = 6.0
+"""Seconds from the server's return to data that flows: its wait is capped at five."""
+
+
+def test_a_killed_server_is_noticed_and_used_again_soon_after_it_returns(site: Site) -> None:
+    server = site.sshd()
+    service = site.service(echo)
+    here, there = free_port(), free_port()
+    program = site.program(
+        tunnel_table(
+            "t", server.port, f'local = "{here}:{service}"', f'remote = "{there}:{service}"'
+        )
+    )
+    program.up()
+    program.wait_until_up()
+
+    server.kill()
+    down = program.wait_for_state("t", "backoff", within=2)
+    assert down.failure is not None
+    assert down.failure.cause in {"lost", "refused"}
+    assert down.retry_at is not None
+    assert is_listening(here)
+
+    with ThreadPoolExecutor() as clients:
+        in_the_gap = clients.submit(exchange, here, b"came in the gap")
+        program.wait_for("t", lambda tunnel: tunnel.attempt >= 2)
+        server.start()
+        returned = time.monotonic()
+        assert in_the_gap.result() == b"came in the gap"
+    wait_until(lambda: is_listening(there), within=BACK_WITHIN)
+    assert exchange(there, b"and back") == b"and back"
+    assert time.monotonic() - returned < BACK_WITHIN
+    program.wait_until_up(within=2)
+    assert program.tunnel("t").restarts == 1
+    assert program.tunnel("t").failure is None
+
+
+def test_a_server_that_is_not_there_yet_is_used_soon_after_it_starts(site: Site) -> None:
+    server = site.sshd()
+    server.kill()
+    port = free_port()
+    program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
+    program.up()
+    program.wait_for_state("t", "backoff", "refused")
+
+    server.start()
+
+    program.wait_until_up(within=BACK_WITHIN)
+    assert exchange(port, b"at last") == b"at last"
+
+
+def test_a_server_that_answers_no_keepalive_is_dead(site: Site) -> None:
+    server = site.sshd()
+    program = site.program(
+        socks_tunnel("t", server.port, "keepalive_interval = 1", "keepalive_count_max = 1")
+    )
+    program.up()
+    program.wait_until_up()
+    rtt = program.wait_for("t", lambda tunnel: tunnel.rtt_ms is not None).rtt_ms
+
+    server.freeze()
+    program.wait_for_state("t", "backoff", "peer_dead", within=6)
+    server.thaw()
+
+    program.wait_until_up()
+    assert rtt is not None
+    assert 0 < rtt < 1000
+
+
+@pytest.mark.parametrize("hold_timeout", [0, 1])
+def test_a_client_is_held_no_longer_than_it_was_told(site: Site, hold_timeout: int) -> None:
+    server = site.sshd()
+    port = free_port()
+    program = site.program(
+        tunnel_table(
+            "t",
+            server.port,
+            f'local = "{port}:{site.service(echo)}"',
+            f"hold_timeout = {hold_timeout}",
+        )
+    )
+    program.up()
+    program.wait_until_up()
+    server.kill()
+    program.wait_for_state("t", "backoff")
+
+    began = time.monotonic()
+    with connected(port) as client:
+        assert receive_until_cut(client) == b""
+    held = time.monotonic() - began
+
+    assert hold_timeout - 0.1 <= held < hold_timeout + 2
+
+
+def test_clients_of_a_lost_connection_are_not_left_hanging(site: Site) -> None:
+    server = site.sshd()
+    port = free_port()
+    program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
+    program.up()
+    program.wait_until_up()
+
+    with connected(port, timeout=5) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        server.kill()
+        assert receive_until_cut(client) == b""

@@ -1,0 +1,94 @@
+"""Hosts as ssh_config(5) describes them, proxy commands, and several ports in order."""
+
+from __future__ import annotations
+
+import psutil
+
+from tests.e2e.clients import exchange
+from tests.e2e.ports import free_port
+from tests.e2e.requirements import require
+from tests.e2e.services import echo
+from tests.e2e.site import USER, Site, socks_tunnel, tunnel_table
+from tests.e2e.waiting import wait_until
+
+
+def proxy_command(script: str) -> str:
+    """The key for a script: ssh gives the shell `exec COMMAND`, which takes a single command."""
+    return f"""proxy_command = "sh -c '{script}'\""""
+
+
+def test_include_match_and_proxyjump_mean_what_they_mean_to_ssh(site: Site) -> None:
+    jump, target = site.sshd(), site.sshd()
+    port = free_port()
+    (site.directory / "hosts.conf").write_text(
+        f"Host bastion\n  HostName 127.0.0.1\n  Port {jump.port}\n"
+        f"Match originalhost inner exec true\n  HostName 127.0.0.1\n  Port {target.port}\n"
+    )
+    ssh_config = site.directory / "ssh_config"
+    ssh_config.write_text(
+        f"Include {site.directory}/*.conf\n"
+        f"Host inner\n  ProxyJump bastion\n"
+        f"Match all\n  User {USER}\n  IdentityFile {site.key}\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {site.known_hosts}\n"
+    )
+    program = site.program(
+        tunnel_table("t", "inner", f'local = "{port}:{site.service(echo)}"'),
+        head=f'[supervisor]\nssh_config = "{ssh_config}"\n\n',
+    )
+    assert program.succeed("check") == ""
+    program.up()
+    program.wait_until_up()
+
+    assert exchange(port, b"as ssh does") == b"as ssh does"
+    assert jump.logins() == 1
+    assert target.logins() == 1
+    assert program.tunnel("t").host == f"{USER}@127.0.0.1:{target.port}"
+
+
+def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(site: Site) -> None:
+    ncat, port = require("ncat"), free_port()
+    program = site.program(
+        tunnel_table(
+            "t",
+            site.sshd().port,
+            proxy_command(f"echo warming up >&2; exec {ncat} %h %p"),
+            f'local = "{port}:{site.service(echo)}"',
+        )
+    )
+    supervisor = psutil.Process(program.up().pid)
+    program.wait_until_up()
+
+    def proxies() -> list[str]:
+        return [child.name() for child in supervisor.children(recursive=True)]
+
+    assert exchange(port, b"by proxy") == b"by proxy"
+    assert proxies() == ["ncat"]
+    assert "warming up" in program.succeed("logs", "t")
+    program.succeed("down", "t")
+    wait_until(lambda: not proxies(), within=5, complaint="the proxy still runs")
+
+
+def test_a_proxy_command_that_fails_is_the_cause_in_its_own_words(site: Site) -> None:
+    command = "echo the way is shut >&2; exit 7"
+    program = site.program(socks_tunnel("t", site.sshd().port, proxy_command(command)))
+    program.up()
+
+    failed = program.wait_for_state("t", "backoff", "proxy")
+
+    assert failed.failure is not None
+    assert "the way is shut" in failed.failure.message
+    assert "7" in failed.failure.message
+
+
+def test_ports_are_tried_in_the_order_given(site: Site) -> None:
+    server, port = site.sshd(), free_port()
+    closed = free_port()
+    program = site.program(
+        f'[hosts.relay]\nhostname = "127.0.0.1"\nport = [{closed}, {server.port}]\n',
+        tunnel_table("t", "relay", f'local = "{port}:{site.service(echo)}"'),
+    )
+    program.up()
+    program.wait_until_up()
+
+    assert exchange(port, b"the second") == b"the second"
+    assert server.logins() == 1

@@ -1,0 +1,138 @@
+"""The supervisor as a process: one at a time, started and ended in every way."""
+
+from __future__ import annotations
+
+import signal
+import stat
+
+import psutil
+import pytest
+
+from tests.e2e.clients import connected, exchange, is_listening
+from tests.e2e.keys import make_key
+from tests.e2e.ports import free_port
+from tests.e2e.server_process import runs
+from tests.e2e.services import echo, hash_sink
+from tests.e2e.site import Site, socks_tunnel, tunnel_table
+from tests.e2e.waiting import wait_until
+
+
+def test_a_second_up_starts_what_it_was_asked_for_and_leaves_the_first_alone(site: Site) -> None:
+    server, service = site.sshd(), site.service(echo)
+    program = site.program(
+        tunnel_table("first", server.port, f'local = "{free_port()}:{service}"'),
+        tunnel_table(
+            "later", server.port, f'local = "{free_port()}:{service}"', "autostart = false"
+        ),
+    )
+    pid = program.up().pid
+    program.wait_until_up("first")
+    assert program.tunnel("later").state == "stopped"
+
+    program.succeed("up")
+    assert program.tunnel("later").state == "stopped"
+    program.succeed("up", "later")
+    program.wait_until_up()
+
+    assert program.status().supervisor.pid == pid
+    assert server.logins() == 2
+    assert program.run("up", "nonsense").returncode == 4
+
+
+def test_up_in_the_background_comes_back_when_the_tunnels_are_up(site: Site) -> None:
+    port = free_port()
+    program = site.program(
+        tunnel_table("t", site.sshd().port, f'local = "{port}:{site.service(echo)}"')
+    )
+
+    program.succeed("up", "--detach")
+
+    assert program.tunnel("t").state == "up"
+    assert exchange(port, b"at once") == b"at once"
+    supervisor = psutil.Process(program.status().supervisor.pid)
+    program.succeed("down")
+    assert not is_listening(port)
+    assert not program.socket.exists()
+    wait_until(lambda: not runs(supervisor), within=5)
+    assert program.run("status").returncode == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_time_whatever_its_tunnels_are_doing(
+    site: Site, number: signal.Signals
+) -> None:
+    server, service = site.sshd(AddressFamily="inet"), site.service(echo)
+    silent = site.service(hash_sink)  # accepts, and never says the first word of SSH
+    stranger = make_key(site.directory / "stranger")
+    up, taken = free_port(), site.service(echo).port
+    program = site.program(
+        tunnel_table("up", server.port, f'local = "{up}:{service}"'),
+        socks_tunnel("connecting", silent.port),
+        socks_tunnel("backoff", free_port()),
+        tunnel_table("degraded", server.port, f'remote = "{taken}:{service}"'),
+        socks_tunnel("blocked", server.port, f'identity_files = "{stranger}"'),
+    )
+    program.up()
+    for tunnel in program.status().tunnels:
+        program.wait_for_state(tunnel.name, tunnel.name)
+
+    with connected(up) as busy:
+        busy.sendall(b"a client that stays")
+        assert program.stop(number) == 0
+    assert not program.socket.exists()
+    assert not is_listening(up)
+
+
+def test_the_control_socket_is_for_its_owner_alone(site: Site) -> None:
+    program = site.program()
+    program.up()
+
+    assert stat.S_IMODE(program.socket.stat().st_mode) == 0o600
+    assert stat.S_IMODE(program.socket.parent.stat().st_mode) == 0o700
+
+
+def test_a_lock_keeps_a_second_supervisor_out_even_without_the_socket_file(site: Site) -> None:
+    program = site.program()
+    pid = program.up().pid
+    program.socket.rename(hidden := program.socket.with_name("hidden"))
+
+    assert program.run("up").returncode == 1
+    assert psutil.pid_exists(pid)
+    hidden.rename(program.socket)
+    assert program.status().supervisor.pid == pid
+
+
+def test_the_socket_file_of_a_supervisor_that_was_killed_is_replaced(site: Site) -> None:
+    program = site.program()
+    program.up()
+    program.kill()
+    assert program.socket.exists()
+
+    program.up()
+
+    program.succeed("status")
+
+
+def test_down_ends_what_it_names_and_at_last_everything(site: Site) -> None:
+    server, service = site.sshd(), site.service(echo)
+    ports = {"one": free_port(), "two": free_port()}
+    program = site.program(
+        *(
+            tunnel_table(name, server.port, f'local = "{port}:{service}"')
+            for name, port in ports.items()
+        )
+    )
+    program.up()
+    program.wait_until_up()
+
+    program.succeed("down", "one")
+    program.wait_for_state("one", "stopped")
+    assert not is_listening(ports["one"])
+    assert exchange(ports["two"], b"still here") == b"still here"
+    wait_until(lambda: len(server.sessions()) == 1, within=5)
+
+    program.succeed("down")
+    assert program.wait_for_exit() == 0
+    assert not is_listening(ports["two"])
+    assert not program.socket.exists()
+    wait_until(lambda: not server.sessions(), within=5)

@@ -1,0 +1,34 @@
+"""Waits for a condition with a deadline: the only place of these tests where time passes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+POLL_INTERVAL = 0.02
+"""Seconds between two looks: short beside every deadline, long beside what a look costs."""
+
+
+def wait_until(
+    condition: Callable[[], T | None],
+    within: float,
+    complaint: Callable[[], str] | str = "",
+) -> T:
+    """The condition's first true value.
+
+    Raises AssertionError with the complaint when there is none within so many seconds.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            what = complaint if isinstance(complaint, str) else complaint()
+            raise AssertionError(f"not so within {within} s: {what or condition}")
+        time.sleep(POLL_INTERVAL)
