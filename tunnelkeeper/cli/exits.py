@@ -17,7 +17,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # as a shell says of SIGINT: 128 + 2
 
 
-class Failed(Exception):  # noqa: N818  an end, with an exit code
+class Failed(Exception):
     """A command did not do what it was asked; the message is for stderr."""
 
     def __init__(self, message: str, code: Exit = Exit.NOT_SO) -> None:

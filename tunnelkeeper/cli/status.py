@@ -13,6 +13,8 @@ from tunnelkeeper.cli.table import HEADERS, Row, reasons, row
 from tunnelkeeper.core.snapshot import StatusSnapshot
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tunnelkeeper.cli.settings import Settings
 
 _COLOURS = {
@@ -53,9 +55,8 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
     return Exit.DONE if up else Exit.NOT_SO
 
 
-def _print_table(rows: list[Row]) -> None:
-    """Print rows as wide as the terminal; in full where the output is no terminal."""
-    from rich.console import Console
+def drawn(rows: list[Row]) -> Table:
+    """The rows as a table for a rich console."""
     from rich.table import Table
     from rich.text import Text
 
@@ -67,6 +68,14 @@ def _print_table(rows: list[Row]) -> None:
         cells = (each.host, each.forwards, each.since, each.traffic, each.failure)
         # Text, not str: what stands in [brackets] would be taken for markup.
         table.add_row(Text(each.name), Text(each.state, colour), *map(Text, cells))
+    return table
+
+
+def _print_table(rows: list[Row]) -> None:
+    """Print rows as wide as the terminal; in full where the output is no terminal."""
+    from rich.console import Console
+
+    table = drawn(rows)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = table.__rich_measure__(

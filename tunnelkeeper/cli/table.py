@@ -84,12 +84,12 @@ def reasons(tunnel: TunnelSnapshot) -> list[str]:
     """
     if tunnel.state == "up":
         return []
-    found = [_reason(tunnel, tunnel.failure, tunnel.failure.hop)] if tunnel.failure else []
-    found += [
-        _reason(tunnel, forward.failure, forward_text(forward))
-        for forward in tunnel.forwards
-        if forward.failure is not None
-    ]
+    failed = [(f, f.failure) for f in tunnel.forwards if f.failure is not None]
+    found = [_reason(tunnel, failure, forward_text(forward)) for forward, failure in failed]
+    own = tunnel.failure
+    # A degraded tunnel's failure is that of one of its forwards, and is told with it.
+    if own is not None and own.message not in [failure.message for _, failure in failed]:
+        found.insert(0, _reason(tunnel, own, own.hop))
     return found
 
 

@@ -46,7 +46,7 @@ _EVENTS: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 T = TypeVar("T")
 
 
-class NoSupervisor(Exception):  # noqa: N818  a fact, not an accident
+class NoSupervisor(Exception):
     """Nobody answers on the control socket, or the supervisor ended while we were talking."""
 
     def __init__(self, path: Path) -> None:

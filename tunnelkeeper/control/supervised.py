@@ -17,7 +17,7 @@ Listener = Callable[["Event"], None]
 Unsubscribe = Callable[[], None]
 
 
-class Declined(Exception):  # noqa: N818  an answer, not an accident
+class Declined(Exception):
     """A request was understood and cannot be granted; the text is for the person who asked."""
 
     code: ClassVar[Code] = Code.NOT_SO

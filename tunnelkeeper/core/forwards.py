@@ -14,7 +14,7 @@ An IPv6 address stands in brackets, `*` or an empty bind address means every int
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 LOOPBACK = "localhost"
 """The bind address of a forward that names none: 127.0.0.1, and ::1 where there is one."""
@@ -46,7 +46,7 @@ class UnixAddress:
     path: str
 
     def __str__(self) -> str:
-        return self.path
+        return f"[{self.path}]" if ":" in self.path or self.path.startswith("[") else self.path
 
 
 Address = TcpAddress | UnixAddress
@@ -110,6 +110,8 @@ def kind_of(forward: Forward) -> Kind:
             return "socks"
         case RemoteForward() | RemoteSocksForward():
             return "remote"
+        case _:
+            assert_never(forward)
 
 
 def target_of(forward: Forward) -> Address | None:
@@ -119,6 +121,8 @@ def target_of(forward: Forward) -> Address | None:
             return connect
         case SocksForward() | RemoteSocksForward():
             return None
+        case _:
+            assert_never(forward)
 
 
 def parse_local(spec: str) -> LocalForward:
@@ -171,8 +175,8 @@ def parse_target(text: str) -> Address:
     Raises SpecError.
     """
     fields = _fields(text)
-    if len(fields) == 1 and "/" in text:
-        return _unix(text, text)
+    if len(fields) == 1 and "/" in fields[0]:
+        return _unix(fields[0], text)
     if len(fields) != 2 or not fields[0]:
         raise SpecError(f"expected host:port or a path, got {text!r}")
     return _nonzero(TcpAddress(_host(fields[0], text), _port(fields[1], text)), text)

@@ -197,7 +197,10 @@ def step(  # noqa: C901, PLR0911, PLR0912
             return Connecting(), Command.OPEN_SESSION
         case ((BackingOff(tries=tries) | Blocked(tries=tries)), Nudged()):
             return _again(state, tries)
-        case ((BackingOff(tries=tries) | Blocked(tries=tries)), DeadlineReached()):
+        case (
+            (BackingOff(tries=tries, retry_at=at) | Blocked(tries=tries, retry_at=at)),
+            DeadlineReached(),
+        ) if now >= at:
             return Connecting(tries), Command.OPEN_SESSION
         case ((BackingOff() | Blocked()), Stop()):
             return Stopped(), None
@@ -219,7 +222,7 @@ def step(  # noqa: C901, PLR0911, PLR0912
         case Connecting(tries=tries), Ended(failure=failure):
             return _after(failure, tries, now, policy), None
         case ((Up(life=life) | Degraded(life=life)), Ended(failure=failure)):
-            return _after(failure, life.tries, now, policy), None
+            return _after_life(failure, life, now, policy), None
 
         case Stopping(), (Start() | Restart()):
             return Stopping(then_start=True), None
@@ -285,17 +288,29 @@ def _online(life: Life, failure: Failure | None) -> State:
     return Up(life) if failure is None else Degraded(life, failure)
 
 
+def _after_life(failure: Failure, life: Life, now: float, policy: Policy) -> State:
+    """Where the loss of a connection leads; before it was trusted, it is a failed attempt."""
+    if life.trusted_at == inf or now >= life.trusted_at:
+        return _waiting(failure, Tries(), now, policy)
+    return _after(failure, life.tries, now, policy)
+
+
 def _after(failure: Failure, tries: Tries, now: float, policy: Policy) -> State:
-    """Where a failed attempt or a lost connection leads."""
+    """Where a failed attempt leads."""
     tries = tries.and_then(failure)
     if policy.max_attempts and tries.failed >= policy.max_attempts:
         return Blocked(tries, inf, _gave_up(failure, tries))
+    return _waiting(failure, tries, now, policy)
+
+
+def _waiting(failure: Failure, tries: Tries, now: float, policy: Policy) -> State:
+    """The wait that a failure asks for, after so many tries."""
     if failure.needs_a_person:
         return Blocked(tries, now + BLOCKED_RETRY, failure)
     if failure.cause in ASKED_NOTHING_OF_THE_SERVER:
-        wait = policy.backoff.delay(tries.failed, policy.seed, cap=FREE_RETRY_CAP)
+        wait = policy.backoff.delay(max(tries.failed, 1), policy.seed, cap=FREE_RETRY_CAP)
     else:
-        wait = policy.backoff.delay(tries.costly, policy.seed)
+        wait = policy.backoff.delay(max(tries.costly, 1), policy.seed)
     return BackingOff(tries, now + wait, failure)
 
 

@@ -6,7 +6,7 @@ Hosts are compared by what they mean for a tunnel, so the caller hands in the re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,3 +98,5 @@ def sentence(change: Change) -> str:
             parts = [f"+{forward}" for forward in added] + [f"-{forward}" for forward in removed]
             what = f"forwards {', '.join(parts)}" if parts else "settings"
             return f"{tunnel.name}: {what} changed on the live connection"
+        case _:
+            assert_never(change)

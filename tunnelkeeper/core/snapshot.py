@@ -60,6 +60,7 @@ class ProgressSnapshot(msgspec.Struct, frozen=True):
 class TunnelSnapshot(msgspec.Struct, frozen=True):
     """One tunnel. failure is the last one while the tunnel is not up.
 
+    since: when it came up, went away or was stopped; attempts and waits in between do not count.
     wanted: whether somebody wants it up. attempt: the number of the attempt under way, or of those
     that failed in a row; 0 once the connection is trusted.
     """

@@ -189,7 +189,7 @@ class RunningRemote(_Running):
 
     async def attach(self, connection: Connection) -> None:
         """Ask the server to listen; where it does not, go on trying on this connection."""
-        if not await self._try(connection):
+        if not await self._try(connection) and not connection.is_closed:
             self._retry = self._around.tasks.create_task(self._keep_trying(connection))
 
     def detach(self) -> None:
@@ -216,7 +216,8 @@ class RunningRemote(_Running):
         try:
             self._listener = await connection.listen(self.forward.listen, self.clients.accept)
         except SshFailure as failed:
-            self._become("failed", failed.failure)
+            if not connection.is_closed:  # else its end is what happened, to all forwards alike
+                self._become("failed", failed.failure)
             return False
         self._become("listening")
         return True

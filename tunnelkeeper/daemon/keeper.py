@@ -121,6 +121,7 @@ class Keeper:
                     self.runner(tunnel.name).reconnect()
                 case Adjusted(tunnel=tunnel):
                     self._adjust(tunnel)
+                    self.runner(tunnel.name).post(Nudged())
             changed.add(name_of(change))
         for name, runner in self._runners.items():
             if name not in changed:

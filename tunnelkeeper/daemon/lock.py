@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class AlreadyRunning(Exception):  # noqa: N818  a state of affairs
+class AlreadyRunning(Exception):
     """Another supervisor holds the lock."""
 
 

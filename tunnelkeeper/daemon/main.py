@@ -82,8 +82,7 @@ async def _hold(
         supervisor = Supervisor(configuration, journal, SystemClock(), jumps, tasks, lookup_for)
         _obey_signals(supervisor, tasks, loop)
         async with ControlServer(socket_path, supervisor).serving(tasks):
-            held = f"{len(configuration.tunnels)} tunnels of {configuration.path}"
-            journal.write("info", "", f"tunnelkeeper {__version__} holds {held}")
+            journal.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
             await supervisor.start(list(names), group)
             await supervisor.stopping.wait()
             journal.write("info", "", "ending")

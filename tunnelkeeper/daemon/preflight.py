@@ -50,7 +50,9 @@ async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
             at = f"{where}: {host}"
             named = _named_files(configuration, tunnel, host)
             problems += [f"{at}: {text}" for text in _bad_algorithms(host)]
-            problems += [f"{at}: {text}" for text in _bad_keys(host, keys, named)]
+            # Of ssh's own defaults one may do where another does not.
+            bad = problems if named else warnings
+            bad += [f"{at}: {text}" for text in _bad_keys(host, keys, named)]
             warnings += [f"{at}: {text}" for text in _known_hosts_remarks(host)]
     return list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
 

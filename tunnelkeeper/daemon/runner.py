@@ -24,9 +24,11 @@ from tunnelkeeper.core.lifecycle import (
     Opened,
     Policy,
     Restart,
+    Start,
     State,
     Stop,
     Stopped,
+    Stopping,
     Up,
     deadline,
     failure_of,
@@ -47,20 +49,36 @@ from tunnelkeeper.daemon.forwards import (
 from tunnelkeeper.daemon.nursery import Nursery
 from tunnelkeeper.daemon.session import Session
 from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.forwarding.targets import TargetRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from tunnelkeeper.core.forwards import Forward
+    from tunnelkeeper.core.forwards import Address, Forward
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.core.tunnels import Host, Tunnel
     from tunnelkeeper.daemon.clock import Clock, Timer
     from tunnelkeeper.daemon.journal import Journal
     from tunnelkeeper.daemon.session import WayFinder
+    from tunnelkeeper.forwarding.pump import ChannelEnd
     from tunnelkeeper.ssh.chain import Jumps
 
 CLOSED_ON_REQUEST = Failure(Cause.LOST, "closed on request")
+
+
+class _Nowhere:
+    """Where the gate of a stopped tunnel leads: whoever waits or comes is turned away at once."""
+
+    is_closed = False
+
+    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+        """Open nothing: raise TargetRefused."""
+        raise TargetRefused(Outcome.GENERAL_FAILURE, "the tunnel is stopped")
+
+
+NOWHERE = _Nowhere()
 
 
 @dataclass(slots=True)
@@ -101,6 +119,7 @@ class Runner:
         self._policy = Policy.of(tunnel, seed)
         self._seed = seed
         self._gate = Gate()
+        self._gate.open(NOWHERE)
         self._mail: asyncio.Queue[Event | Adjust | None] = asyncio.Queue()
         self._timer: Timer | None = None
         self._session_task: asyncio.Task[Failure] | None = None
@@ -127,8 +146,8 @@ class Runner:
         self._mail.put_nowait(None)
 
     async def until_stopped(self) -> None:
-        """Wait until all that was posted is done and the tunnel is stopped."""
-        while not (self._mail.empty() and isinstance(self.state, Stopped)):
+        """Wait until all that was posted is done and the tunnel is stopped, or is wanted again."""
+        while not self._mail.empty() or self.state == Stopping():
             self._settled.clear()
             await self._settled.wait()
 
@@ -160,10 +179,12 @@ class Runner:
         async with Nursery() as self._tasks:
             self.forwards = [self._new(forward) for forward in self.tunnel.forwards]
             retiring = False
-            while not (retiring and isinstance(self.state, Stopped)):
+            while not (retiring and isinstance(self.state, Stopped) and self._mail.empty()):
                 match await self._mail.get():
                     case None:
                         retiring = True
+                    case Start() | Restart() if retiring:
+                        pass
                     case Adjust(tunnel=tunnel):
                         await self._adjust(tunnel)
                     case event:
@@ -179,6 +200,7 @@ class Runner:
             if isinstance(event, DeadlineReached):  # early: it still has to come
                 self._set_timer()
             return
+        self._keep_gate(old)
         await self._keep_local_ports(old)
         match command:
             case Command.OPEN_SESSION:
@@ -193,7 +215,7 @@ class Runner:
     def _note(self, old: State) -> None:
         """Remember what status shows, and write the line of the log."""
         now = self._services.clock.wall()
-        if view.name_of(old) != view.name_of(self.state):
+        if not view.is_same_phase(old, self.state):
             self.changed_at = now
         failure = failure_of(self.state)
         known = self.trouble.failure if self.trouble else None
@@ -283,6 +305,13 @@ class Runner:
     def _client_refused(self, forward: Forward, words: str) -> None:
         self._services.journal.notice("warning", self.tunnel.name, f"{forward}: {words}")
 
+    def _keep_gate(self, old: State) -> None:
+        """Clients wait for a connection only while there may be one."""
+        if isinstance(self.state, Stopped):
+            self._gate.open(NOWHERE)
+        elif isinstance(old, Stopped):
+            self._gate.shut()
+
     async def _keep_local_ports(self, old: State) -> None:
         """Bound while the tunnel is wanted, whatever its connection does."""
         if is_wanted(self.state) and not is_wanted(old):
@@ -298,7 +327,8 @@ class Runner:
     async def _adjust(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
         self._policy = Policy.of(tunnel, self._seed)
-        before = {running.forward: running for running in self.forwards}
+        known = self.forwards
+        before = {running.forward: running for running in known}
         self.forwards = [before.pop(f) if f in before else self._new(f) for f in tunnel.forwards]
         # What is gone goes first: a new forward may want its port.
         for gone in before.values():
@@ -308,11 +338,12 @@ class Runner:
                 gone.close()
         for local in self._locals():
             local.clients.hold_timeout = tunnel.hold_timeout
-        for new in [f for f in self.forwards if f.state == "pending"]:
+        for new in [f for f in self.forwards if f not in known]:
             if isinstance(new, RunningLocal) and is_wanted(self.state):
                 await new.open()
             elif isinstance(new, RunningRemote) and self.session is not None:
-                await self.session.attach(new)
+                # A server that does not answer must not keep the tunnel from being stopped.
+                self._tasks.create_task(self.session.attach(new))
         self._forwards_changed()
 
     # -- time and files ----------------------------------------------------------------------

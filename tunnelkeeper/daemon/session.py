@@ -60,21 +60,25 @@ class Session:
         on_open is called once everything was tried; a failure it returns ends the session.
         """
         try:
-            await self._connect()
-            return await self._hold()
+            return await self._connect_and_hold()
         except SshFailure as failed:
             return failed.failure
         except Exception as error:
             log.exception("tunnel %s: the session failed", self.tunnel.name)
             return Failure(Cause.PROTOCOL, f"internal error: {printable(repr(error))}")
-        finally:
-            await self._close()
 
     async def attach(self, remote: RunningRemote) -> None:
         """Let a forward listen on the server; before there is a connection, that comes with it."""
         if self.chain is not None:
             self._attached.append(remote)
             await remote.attach(self.chain.connection)
+
+    async def _connect_and_hold(self) -> Failure:
+        try:
+            await self._connect()
+            return await self._hold()
+        finally:
+            await self._close()
 
     async def _connect(self) -> None:
         self.report.step(self.tunnel.host, "ssh_config")
@@ -95,10 +99,8 @@ class Session:
         async with asyncio.TaskGroup() as tasks:
             for remote in self.remotes():
                 tasks.create_task(self.attach(remote))
-        refused = self.on_open()
-        if refused is not None:
-            return refused
-        return await connection.ended()
+        refused = None if connection.is_closed else self.on_open()
+        return refused or await connection.ended()
 
     async def _close(self) -> None:
         self.gate.shut()

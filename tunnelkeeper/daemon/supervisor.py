@@ -204,7 +204,8 @@ class Supervisor:
             self._tell(TunnelEvent(self._keeper.runner(name).snapshot()))
 
     def _tunnel_up(self, name: str) -> None:
-        self._keeper.server_is_back(name)
+        if name in self._keeper.tunnels:  # else a reload is just taking it away
+            self._keeper.server_is_back(name)
 
     def _tunnel_removed(self, name: str) -> None:
         self._journal.forget(name)

@@ -35,6 +35,16 @@ STATE_NAMES: dict[type[State], StateName] = {
 }
 
 
+PHASES: dict[StateName, str] = {"backoff": "away", "connecting": "away", "blocked": "away"}
+"""States between which a tunnel goes to and fro without anything getting better or worse."""
+
+
+def is_same_phase(old: State, new: State) -> bool:
+    """Whether `since` goes on: it tells how long a tunnel is away, not how long a try takes."""
+    one, other = name_of(old), name_of(new)
+    return PHASES.get(one, one) == PHASES.get(other, other)
+
+
 def name_of(state: State) -> StateName:
     """The word that status shows."""
     return STATE_NAMES[type(state)]
@@ -45,8 +55,9 @@ def of(runner: Runner, clock: Clock) -> TunnelSnapshot:
     forwards = [forward.snapshot() for forward in runner.forwards]
     session = runner.session
     chain = session.chain if session else None
-    way = [str(host) for host in session.way] if session else []
     hops = chain.hops if chain else []
+    # A connected hop names the port that was reached, of several.
+    way = [str(hop.host) for hop in hops] or [str(host) for host in runner.way]
     rtts = [hop.rtt_ms for hop in hops]
     return TunnelSnapshot(
         name=runner.tunnel.name,

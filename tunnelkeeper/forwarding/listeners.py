@@ -28,7 +28,7 @@ UNIX_PATH_LIMIT = 107
 """Bytes of sun_path without its end (unix(7))."""
 
 
-class ListenFailed(Exception):  # noqa: N818  it carries a Failure, which is its name
+class ListenFailed(Exception):
     """A local address cannot be listened on."""
 
     def __init__(self, failure: Failure) -> None:

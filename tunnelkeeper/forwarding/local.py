@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from tunnelkeeper.forwarding.socks_stream import SocksStream
 from tunnelkeeper.forwarding.targets import TargetRefused
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from tunnelkeeper.core.forwards import Address, TcpAddress
@@ -56,6 +56,9 @@ class LocalClients:
         except TargetRefused as refusal:
             self.on_refused(f"{target}: {refusal}")
             client.end(clean=False)
+        except asyncio.CancelledError:  # nobody else would let go of a client that waits
+            client.end(clean=False)
+            raise
 
     async def _serve_socks(
         self, client: SocketEnd, target: TcpAddress, conversation: SocksStream
@@ -72,3 +75,6 @@ class LocalClients:
         except TargetRefused as refusal:
             self.on_refused(f"{target}: {refusal}")
             conversation.refuse(refusal.outcome)
+        except asyncio.CancelledError:
+            client.end(clean=False)
+            raise

@@ -135,8 +135,11 @@ class SocketEnd(asyncio.Protocol):
             return
         if self.got_eof:
             self._transport.close()
-        else:
+            return
+        try:
             self._transport.write_eof()
+        except OSError:  # it was reset, which a socket that is not read does not notice
+            self._transport.abort()
 
     def hold(self, cause: Hold) -> None:
         """Read no more."""
@@ -173,13 +176,13 @@ class ChannelEnd:
     def __init__(self, counters: Counters, on_made: Callable[[ChannelEnd], None]) -> None:
         self.peer: End | None = None
         self.is_gone = False
+        self.got_eof = False
         self.on_gone: Callable[[], None] | None = None
         self._counters = counters
         self._on_made = on_made
         self._channel: Any = None
         self._holds: set[Hold] = set()
         self._stalls: set[Stall] = set()
-        self._got_eof = False
 
     @property
     def is_stalled(self) -> bool:
@@ -210,7 +213,7 @@ class ChannelEnd:
 
     def eof_received(self) -> bool:
         """Hand the half-close on and stay open for the other direction."""
-        self._got_eof = True
+        self.got_eof = True
         try:
             if self.peer is not None:
                 self.peer.feed_eof()
@@ -256,17 +259,17 @@ class ChannelEnd:
         """Send data into the channel."""
         if self._channel is None:
             return
-        self._counters.bytes_out += len(data)
         try:
             self._channel.write(data)
-        except OSError:  # the far side closed the channel in the meantime
-            self.end(clean=False)
+        except BrokenPipeError:
+            return  # the far side closed the channel; what it sent before is still on its way here
+        self._counters.bytes_out += len(data)
 
     def feed_eof(self) -> None:
         """Close the channel for sending, after what was fed; wholly if it has ended too."""
         if self._channel is None:
             return
-        if self._got_eof:
+        if self.got_eof:
             self._channel.close()
         else:
             self._channel.write_eof()
@@ -316,6 +319,8 @@ def join(socket: SocketEnd, channel: ChannelEnd) -> None:
         channel.hold(Hold.PEER_IS_FULL)
     if socket.got_eof:
         channel.feed_eof()
+    if channel.got_eof:
+        socket.feed_eof()
     for cause in (Hold.HANDSHAKE, Hold.ALONE):
         socket.release(cause)
         channel.release(cause)

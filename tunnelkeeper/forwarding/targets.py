@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import printable
@@ -27,7 +28,7 @@ _OUTCOMES = {
 }
 
 
-class TargetRefused(Exception):  # noqa: N818  an answer that is passed on, not a fault
+class TargetRefused(Exception):
     """The target cannot be reached; outcome is what a SOCKS client is told."""
 
     def __init__(self, outcome: Outcome, words: str) -> None:
@@ -47,7 +48,7 @@ async def connect_here(target: Address, end: SocketEnd) -> None:
                 case TcpAddress(host=host, port=port):
                     await loop.create_connection(lambda: end, host, port, happy_eyeballs_delay=0.25)
                 case UnixAddress(path=path):
-                    await loop.create_unix_connection(lambda: end, path)
+                    await loop.create_unix_connection(lambda: end, _expanded(path))
     except socket.gaierror as error:
         words = f"{target}: {printable(error.strerror or str(error))}"
         raise TargetRefused(Outcome.HOST_UNREACHABLE, words) from error
@@ -57,6 +58,10 @@ async def connect_here(target: Address, end: SocketEnd) -> None:
     except (OSError, UnicodeError, OverflowError, ValueError) as error:
         words = f"{target}: {printable(str(error))}"
         raise TargetRefused(_outcome_of(error), words) from error
+
+
+def _expanded(path: str) -> str:
+    return str(Path(path).expanduser()) if path.startswith("~") else path
 
 
 def _outcome_of(error: Exception) -> Outcome:

@@ -113,7 +113,8 @@ class _Attempt:
         self.transport.set_extra_info(host=self.host.hostname, port=self.port)
         await options.waiter
         self._write_down()
-        return Connection(self.host, self.transport, login, self.via, self.proxy)
+        reached = replace(self.host, ports=(self.port,))
+        return Connection(reached, self.transport, login, self.via, self.proxy)
 
     async def _reach(self, transport: Transport) -> None:
         """Give the transport a way to the server."""

@@ -56,6 +56,8 @@ class Connection:
         self._heartbeat = Heartbeat(transport, host.keepalive)
         if via is not None:
             via.transport.writers.add(transport)
+            if via.transport.stalled:
+                transport.stall()
 
     @property
     def is_closed(self) -> bool:

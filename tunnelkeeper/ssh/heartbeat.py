@@ -15,13 +15,13 @@ from tunnelkeeper.ssh.steps import PeerDead
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.tunnels import Keepalive
-    from tunnelkeeper.ssh.transport import Transport
+    from tunnelkeeper.ssh.transport import Link
 
 
 class Heartbeat:
     """Watches a transport from its login on. rtt_ms: of the last answered probe, or None."""
 
-    def __init__(self, transport: Transport, keepalive: Keepalive) -> None:
+    def __init__(self, transport: Link, keepalive: Keepalive) -> None:
         self.rtt_ms: float | None = None
         self._transport = transport
         self._keepalive = keepalive

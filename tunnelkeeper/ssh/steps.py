@@ -32,7 +32,7 @@ _ALGORITHM_HINT = (
 )
 
 
-class SshFailure(Exception):  # noqa: N818  it carries a Failure, which is its name
+class SshFailure(Exception):
     """What went wrong, ready for status and log."""
 
     def __init__(self, failure: Failure) -> None:

@@ -2,7 +2,8 @@
 
 It notes when the peer was last heard, hands congestion of the link on to whoever writes into it,
 bounds what a channel keeps for a slow reader, and knows at which step of the login it is. This is
-the one module that reaches into asyncssh's classes; it decides nothing about tunnels.
+the one module that reaches into asyncssh's classes; it decides nothing about tunnels. What a
+server's connection needs as well is in Link, so that the relay shares it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncssh
 from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
-from asyncssh.connection import SSHClientConnection
+from asyncssh.connection import SSHClientConnection, SSHConnection
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,17 +43,21 @@ class _Bounded:
 
     _init_recv_window: int
     _recv_window: int
-    _recv_buf: list[tuple[bytes, Any]]
+    _delivered = 0  # bytes that the peer has no credit for yet
 
     def _deliver_data(self, data: bytes, datatype: Any) -> None:
-        # asyncssh grants "initial minus current window" from here; hiding what is still queued
-        # from that sum makes it grant exactly what has left the queue.
-        queued = sum(len(waiting) for waiting, _ in self._recv_buf)
-        self._recv_window += queued
+        # asyncssh grants "initial minus current window" here, and what is queued is missing from
+        # that window, too. Shown a window that lacks only what was delivered, it grants just that.
+        self._delivered += len(data)
+        window = self._recv_window
+        self._recv_window = self._init_recv_window - self._delivered
         try:
             super()._deliver_data(data, datatype)  # type: ignore[misc]
         finally:
-            self._recv_window -= queued
+            if self._recv_window == self._init_recv_window:  # the credit was given
+                window += self._delivered
+                self._delivered = 0
+            self._recv_window = window
 
 
 class BoundedTcpChannel(_Bounded, SSHTCPChannel[bytes]):
@@ -63,13 +68,12 @@ class BoundedUnixChannel(_Bounded, SSHUNIXChannel[bytes]):
     """A streamlocal channel with a bounded receive queue."""
 
 
-class Transport(SSHClientConnection):
-    """One SSH connection. last_heard: monotonic seconds of the last byte from the peer."""
+class Link(SSHConnection):
+    """What a connection of either side needs. last_heard: monotonic seconds of its last byte."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.last_heard = time.monotonic()
-        self.on_step: Callable[[Step], None] | None = None
         self.writers: set[Stallable] = set()
         self._stalls = 0
 
@@ -77,11 +81,6 @@ class Transport(SSHClientConnection):
     def stalled(self) -> bool:
         """Whether the link below takes no more for now."""
         return self._stalls > 0
-
-    @property
-    def keys_exchanged(self) -> bool:
-        """Whether the server has proved that it owns its host key."""
-        return self.get_extra_info("send_cipher") is not None
 
     def data_received(self, data: bytes, datatype: Any = None) -> None:
         """Take bytes of the peer, and note that it lives."""
@@ -106,16 +105,6 @@ class Transport(SSHClientConnection):
     stall = pause_writing
     unstall = resume_writing
 
-    def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
-        """Judge the server's key."""
-        self._at("host_key")
-        return super().validate_server_host_key(key_data)
-
-    def send_service_request(self, service: bytes) -> None:
-        """Begin the login: the keys are exchanged and the host key is good."""
-        self._at("login")
-        super().send_service_request(service)
-
     def create_tcp_channel(
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
     ) -> SSHTCPChannel[bytes]:
@@ -134,10 +123,6 @@ class Transport(SSHClientConnection):
         self._update_recv_pktlen(max_pktsize)
         return BoundedUnixChannel(self, self._loop, encoding, errors, window, max_pktsize)
 
-    def _at(self, step: Step) -> None:
-        if self.on_step is not None:
-            self.on_step(step)
-
     async def keepalive(self) -> bool:
         """Ask the peer for any answer at all, as OpenSSH does; whether it came.
 
@@ -149,3 +134,30 @@ class Transport(SSHClientConnection):
     def open_in_own_task(self, coroutine: Any) -> asyncio.Task[None]:
         """Run a coroutine that belongs to this connection and ends with it."""
         return self.create_task(coroutine)
+
+
+class Transport(Link, SSHClientConnection):
+    """One SSH connection to a server. on_step: told of the steps of its login."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_step: Callable[[Step], None] | None = None
+
+    @property
+    def keys_exchanged(self) -> bool:
+        """Whether the server has proved that it owns its host key."""
+        return self.get_extra_info("send_cipher") is not None
+
+    def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
+        """Judge the server's key."""
+        self._at("host_key")
+        return super().validate_server_host_key(key_data)
+
+    def send_service_request(self, service: bytes) -> None:
+        """Begin the login: the keys are exchanged and the host key is good."""
+        self._at("login")
+        super().send_service_request(service)
+
+    def _at(self, step: Step) -> None:
+        if self.on_step is not None:
+            self.on_step(step)

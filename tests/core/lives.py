@@ -1,0 +1,131 @@
+"""A tunnel on a clock that the test moves, and a state and an event of every kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.lifecycle import (
+    BackingOff,
+    Blocked,
+    Command,
+    Connecting,
+    DeadlineReached,
+    Degraded,
+    Ended,
+    Event,
+    ForwardsChanged,
+    Life,
+    Nudged,
+    Opened,
+    Policy,
+    Restart,
+    Start,
+    State,
+    Stop,
+    Stopped,
+    Stopping,
+    Tries,
+    Up,
+    deadline,
+    step,
+)
+from tunnelkeeper.core.tunnels import Backoff
+
+NOW = 1000.0
+GATE_TIME = 30.0
+STEADY = Policy(Backoff(initial=1, factor=2, max=60, jitter=0), gate_time=GATE_TIME, seed="db")
+"""Without jitter, so that waits are round numbers: 1, 2, 4 ... 60 seconds."""
+
+REFUSED = Failure(Cause.REFUSED, "Connection refused", hop="me@relay:22")
+LOST = Failure(Cause.LOST, "Connection reset by peer", hop="me@relay:22")
+DENIED = Failure(Cause.AUTH, "Permission denied (publickey)", hop="me@relay:22", files=("/id",))
+PORT_BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", hop="me@relay:22")
+
+
+@dataclass
+class TunnelLife:
+    """What the runner is to a tunnel, without the I/O: state, clock and the commands so far."""
+
+    policy: Policy = STEADY
+    state: State = field(default_factory=Stopped)
+    now: float = NOW
+    commands: list[Command] = field(default_factory=list)
+
+    def feed(self, *events: Event) -> State:
+        for event in events:
+            self.state, command = step(self.state, event, self.now, self.policy)
+            self.commands += [command] if command else []
+        return self.state
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def at_deadline(self) -> State:
+        at = deadline(self.state)
+        assert at is not None, f"{self.state} waits for no deadline"
+        self.now = max(self.now, at)
+        return self.feed(DeadlineReached())
+
+    def waits(self) -> float | None:
+        """Seconds to the next deadline."""
+        at = deadline(self.state)
+        return None if at is None else at - self.now
+
+    def fail(self, failure: Failure, times: int) -> list[float | None]:
+        """Start, fail in one way again and again, and tell the waits between; it tries again."""
+        self.feed(Start())
+        waits = []
+        for _ in range(times):
+            self.feed(Ended(failure))
+            waits.append(self.waits())
+            self.at_deadline()
+        return waits
+
+
+TRIED = Tries(failed=3, costly=2)
+LATER = NOW + 10
+YOUNG = Life(NOW - 5, TRIED, trusted_at=LATER, expires_at=inf)
+GATE_PASSED = Life(NOW - GATE_TIME, TRIED, trusted_at=NOW, expires_at=inf)
+TRUSTED = Life(NOW - 99, Tries(), trusted_at=inf, expires_at=LATER)
+EXPIRED = Life(NOW - 99, Tries(), trusted_at=inf, expires_at=NOW)
+
+STATES: dict[str, State] = {
+    "stopped": Stopped(),
+    "connecting": Connecting(TRIED),
+    "up, young": Up(YOUNG),
+    "up, gate passed": Up(GATE_PASSED),
+    "up, trusted": Up(TRUSTED),
+    "up, expired": Up(EXPIRED),
+    "degraded, young": Degraded(YOUNG, PORT_BUSY),
+    "degraded, gate passed": Degraded(GATE_PASSED, PORT_BUSY),
+    "degraded, trusted": Degraded(TRUSTED, PORT_BUSY),
+    "degraded, expired": Degraded(EXPIRED, PORT_BUSY),
+    "waiting": BackingOff(TRIED, LATER, LOST),
+    "wait over": BackingOff(TRIED, NOW, LOST),
+    "blocked": Blocked(TRIED, LATER, DENIED),
+    "blocked, due": Blocked(TRIED, NOW, DENIED),
+    "gave up": Blocked(TRIED, inf, LOST),
+    "stopping": Stopping(),
+    "stopping, then start": Stopping(then_start=True),
+}
+
+ASKED: dict[str, Event] = {
+    "start": Start(),
+    "stop": Stop(),
+    "restart": Restart(),
+    "nudged": Nudged(),
+    "time": DeadlineReached(),
+}
+"""What people, the world and the clock say."""
+
+TOLD: dict[str, Event] = {
+    "opened": Opened(),
+    "lacking": Opened(PORT_BUSY),
+    "healed": ForwardsChanged(),
+    "hurt": ForwardsChanged(PORT_BUSY),
+    "lost": Ended(LOST),
+    "denied": Ended(DENIED),
+}
+"""What the session says."""

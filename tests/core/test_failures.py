@@ -1,0 +1,77 @@
+"""Failures in words, and other people's words made harmless."""
+
+from __future__ import annotations
+
+from unicodedata import category
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.core.failures import (
+    ASKED_NOTHING_OF_THE_SERVER,
+    MESSAGE_LIMIT,
+    NEEDS_A_PERSON,
+    Cause,
+    Failure,
+    printable,
+)
+
+NASTY = st.characters(categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
+"""Controls, bidirectional and invisible marks, lone surrogates, no characters, line breaks."""
+
+
+def test_a_failure_says_what_where_and_why() -> None:
+    failure = Failure(Cause.REFUSED, "Connection refused", hop="me@relay:22")
+
+    assert str(failure) == "refused: me@relay:22: Connection refused"
+
+
+def test_a_failure_without_a_hop_names_none() -> None:
+    assert str(Failure(Cause.LOCAL_PORT_BUSY, "5432 is taken")) == "local_port_busy: 5432 is taken"
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_failure_needs_a_person_when_its_cause_does(cause: Cause) -> None:
+    assert Failure(cause, "no").needs_a_person == (cause in NEEDS_A_PERSON)
+
+
+def test_what_needs_a_person_is_never_what_asked_nothing_of_the_server() -> None:
+    assert not NEEDS_A_PERSON & ASKED_NOTHING_OF_THE_SERVER
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("Permission denied", "Permission denied"),
+        ("Zugriff verweigert: Schlüssel ungültig", "Zugriff verweigert: Schlüssel ungültig"),
+        ("\x1b[2J\x1b]0;owned\x07", "\\x1b[2J\\x1b]0;owned\\x07"),
+        ("up\r\n2026 db: up", "up\\r\\n2026 db: up"),
+        ("\N{RIGHT-TO-LEFT OVERRIDE}exe", "\\u202eexe"),
+        ("\ud800", "\\ud800"),
+        ("\N{LINE SEPARATOR}\x9b", "\\u2028\\x9b"),
+        ("", ""),
+    ],
+)
+def test_words_are_shown_with_what_a_terminal_would_obey_escaped(words: str, shown: str) -> None:
+    assert printable(words) == shown
+
+
+def test_words_that_are_too_long_are_cut_and_say_so() -> None:
+    assert printable("x" * MESSAGE_LIMIT) == "x" * MESSAGE_LIMIT
+    assert printable("x" * (MESSAGE_LIMIT + 1)) == "x" * (MESSAGE_LIMIT - 1) + "…"
+    assert printable("\x00" * 3, limit=9) == "\\x00\\x00…"
+
+
+@given(text=st.text() | st.text(NASTY), limit=st.integers(1, 400))
+def test_whatever_was_said_is_one_harmless_line_within_the_limit(text: str, limit: int) -> None:
+    shown = printable(text, limit)
+
+    assert len(shown) <= limit
+    assert not [c for c in shown if category(c)[0] == "C" or category(c) in {"Zl", "Zp"}]
+    shown.encode()  # a lone surrogate could not be written to any file
+
+
+@given(text=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=MESSAGE_LIMIT))
+def test_plain_words_stay_as_they_are(text: str) -> None:
+    assert printable(text) == text

@@ -1,0 +1,132 @@
+"""A silent peer, told in scenes. The clock is the test's."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.core.keepalive import Verdict, Watch, begin, look
+from tunnelkeeper.core.tunnels import Keepalive
+
+NOW = 1000.0
+EVERY_15 = Keepalive(interval=15, count_max=3)
+
+
+class Peer:
+    """A watch over a peer, a clock, and the probes that went out."""
+
+    def __init__(self, keepalive: Keepalive = EVERY_15) -> None:
+        self.keepalive = keepalive
+        self.now = self.last_heard = NOW
+        self.watch = begin(NOW, keepalive)
+        self.probes: list[float] = []
+
+    def speaks(self, after: float = 0.0) -> None:
+        self.now += after
+        self.last_heard = self.now
+
+    def at_due(self) -> Verdict:
+        self.now = max(self.now, self.watch.due_at)
+        return self.looked()
+
+    def looked(self) -> Verdict:
+        self.watch, verdict = look(self.watch, self.now, self.last_heard, self.keepalive)
+        self.probes += [self.now] if verdict is Verdict.PROBE else []
+        return verdict
+
+
+def test_a_silent_peer_is_dead_after_count_max_unanswered_probes() -> None:
+    peer = Peer()
+
+    assert [peer.at_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
+    assert peer.probes == [NOW + 15, NOW + 30, NOW + 45]
+    assert peer.now == NOW + 15 * (3 + 1)
+
+
+def test_a_dead_peer_is_not_looked_at_again() -> None:
+    peer = Peer(Keepalive(interval=15, count_max=0))
+
+    assert peer.at_due() is Verdict.DEAD
+    assert peer.watch.due_at == inf
+
+
+def test_a_peer_that_speaks_is_not_probed_until_it_falls_silent() -> None:
+    peer = Peer()
+    peer.speaks(after=10)
+
+    assert peer.at_due() is Verdict.WAIT
+    assert peer.watch == Watch(NOW + 10 + 15)
+    assert peer.at_due() is Verdict.PROBE
+    assert peer.probes == [NOW + 25]
+
+
+def test_an_answer_forgives_the_probes_before_it() -> None:
+    peer = Peer()
+    for _ in range(3):
+        peer.at_due()
+    peer.speaks(after=14)
+
+    assert peer.at_due() is Verdict.WAIT
+    assert [peer.at_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
+    assert peer.now == NOW + 45 + 14 + 15 * 4
+
+
+def test_a_peer_that_answers_every_probe_lives() -> None:
+    peer = Peer()
+    for _ in range(10):
+        assert peer.at_due() is Verdict.PROBE
+        peer.speaks(after=0.1)
+        assert peer.at_due() is Verdict.WAIT
+
+    assert peer.watch.unanswered == 0
+
+
+def test_looking_early_changes_nothing() -> None:
+    peer = Peer()
+    peer.at_due()
+    before = peer.watch
+    peer.now += 14.9
+
+    assert peer.looked() is Verdict.WAIT
+    assert peer.watch == before
+
+
+def test_what_came_before_a_probe_is_not_its_answer() -> None:
+    peer = Peer()
+    peer.at_due()
+    peer.last_heard = peer.now
+
+    assert peer.at_due() is Verdict.PROBE
+    assert peer.watch.unanswered == 2
+
+
+def test_a_late_look_probes_once_and_does_not_count_what_was_missed() -> None:
+    peer = Peer()
+    peer.now += 3600
+
+    assert peer.looked() is Verdict.PROBE
+    assert peer.watch == Watch(peer.now + 15, unanswered=1, probed_at=peer.now)
+
+
+def test_an_interval_of_zero_watches_nothing() -> None:
+    peer = Peer(Keepalive(interval=0))
+    assert peer.watch.due_at == inf
+
+    peer.now += 86400
+    assert peer.looked() is Verdict.WAIT
+    assert peer.watch.due_at == inf
+
+
+@pytest.mark.parametrize("count_max", [0, 1, 3, 10])
+@given(interval=st.floats(0.1, 3600))
+def test_silence_is_death_after_interval_times_count_max_plus_one(
+    count_max: int, interval: float
+) -> None:
+    peer = Peer(Keepalive(interval, count_max))
+    while peer.at_due() is not Verdict.DEAD:
+        assert len(peer.probes) <= count_max
+
+    assert peer.now - NOW == pytest.approx(interval * (count_max + 1))

@@ -1,0 +1,179 @@
+"""The life of a tunnel, told in scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+
+from tests.core.lives import (
+    DENIED,
+    GATE_TIME,
+    LOST,
+    NOW,
+    PORT_BUSY,
+    STEADY,
+    TunnelLife,
+)
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.lifecycle import (
+    Blocked,
+    Command,
+    Connecting,
+    DeadlineReached,
+    Degraded,
+    Ended,
+    ForwardsChanged,
+    Life,
+    Nudged,
+    Opened,
+    Policy,
+    Restart,
+    Start,
+    Stop,
+    Stopped,
+    Stopping,
+    Tries,
+    Up,
+    failure_of,
+)
+from tunnelkeeper.core.tunnels import Backoff, Tunnel
+
+OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_SESSION
+
+
+# -- to and fro ------------------------------------------------------------------------------------
+
+
+def test_a_tunnel_is_started_is_up_and_is_stopped(tunnel: TunnelLife) -> None:
+    assert tunnel.feed(Start()) == Connecting()
+    tunnel.wait(2)
+    assert tunnel.feed(Opened()) == Up(Life(NOW + 2, Tries(), NOW + 2 + GATE_TIME, inf))
+    assert tunnel.feed(Stop()) == Stopping()
+    assert tunnel.feed(Ended(LOST)) == Stopped()
+    assert tunnel.commands == [OPEN, CLOSE]
+
+
+def test_a_restart_connects_only_when_the_old_session_is_gone(tunnel: TunnelLife) -> None:
+    tunnel.feed(Start(), Opened())
+
+    assert tunnel.feed(Restart()) == Stopping(then_start=True)
+    assert tunnel.commands == [OPEN, CLOSE]
+    assert tunnel.feed(Ended(LOST)) == Connecting()
+    assert tunnel.commands == [OPEN, CLOSE, OPEN]
+
+
+def test_a_stop_in_the_middle_of_connecting_closes_the_session(tunnel: TunnelLife) -> None:
+    assert tunnel.feed(Start(), Stop()) == Stopping()
+    assert tunnel.commands == [OPEN, CLOSE]
+
+
+def test_whoever_speaks_last_while_it_stops_is_heard(tunnel: TunnelLife) -> None:
+    tunnel.feed(Start(), Opened(), Stop(), Start(), Stop(), Start())
+    assert tunnel.feed(Ended(LOST)) == Connecting()
+
+    tunnel.feed(Stop(), Restart(), Stop())
+    assert tunnel.feed(Ended(LOST)) == Stopped()
+
+
+def test_a_session_that_opens_while_it_is_being_closed_is_still_closed(tunnel: TunnelLife) -> None:
+    assert tunnel.feed(Start(), Stop(), Opened()) == Stopping()
+
+
+def test_a_start_leaves_a_live_connection_alone(tunnel: TunnelLife) -> None:
+    before = tunnel.feed(Start(), Opened())
+
+    assert tunnel.feed(Start(), Nudged()) is before
+    assert tunnel.commands == [OPEN]
+
+
+# -- forwards --------------------------------------------------------------------------------------
+
+
+def test_a_forward_that_fails_and_recovers_leaves_the_connection_alone(
+    tunnel: TunnelLife,
+) -> None:
+    up = tunnel.feed(Start(), Opened())
+    tunnel.wait(5)
+
+    assert isinstance(tunnel.feed(ForwardsChanged(PORT_BUSY)), Degraded)
+    assert failure_of(tunnel.state) == PORT_BUSY
+    assert tunnel.feed(ForwardsChanged()) == up
+    assert tunnel.commands == [OPEN]
+
+
+def test_another_forward_that_fails_becomes_the_reason(tunnel: TunnelLife) -> None:
+    denied = Failure(Cause.FORWARD_DENIED, "administratively prohibited")
+    tunnel.feed(Start(), Opened(PORT_BUSY), ForwardsChanged(denied))
+
+    assert failure_of(tunnel.state) == denied
+
+
+def test_news_of_forwards_that_comes_late_changes_nothing(tunnel: TunnelLife) -> None:
+    before = tunnel.feed(Start(), Opened(), Ended(LOST))
+
+    assert tunnel.feed(ForwardsChanged(PORT_BUSY)) is before
+
+
+# -- a limited life --------------------------------------------------------------------------------
+
+
+def test_a_connection_is_renewed_at_the_end_of_its_lifetime() -> None:
+    tunnel = TunnelLife(replace(STEADY, max_lifetime=3600))
+    tunnel.feed(Start(), Opened())
+    tunnel.at_deadline()
+
+    assert tunnel.waits() == 3600 - GATE_TIME
+    assert tunnel.at_deadline() == Stopping(then_start=True)
+    assert tunnel.now == NOW + 3600
+    assert tunnel.feed(Ended(LOST)) == Connecting()
+    assert tunnel.commands == [OPEN, CLOSE, OPEN]
+
+
+def test_a_lifetime_counts_from_the_moment_it_opened_and_goes_on_while_degraded() -> None:
+    tunnel = TunnelLife(replace(STEADY, max_lifetime=10))
+    tunnel.feed(Start(), Opened())
+    tunnel.wait(9)
+    tunnel.feed(ForwardsChanged(PORT_BUSY))
+
+    assert tunnel.waits() == 1
+    assert tunnel.at_deadline() == Stopping(then_start=True)
+
+
+# -- blocked ---------------------------------------------------------------------------------------
+
+
+def test_a_blocked_tunnel_tries_again_at_once_when_the_key_file_changes(
+    tunnel: TunnelLife,
+) -> None:
+    assert tunnel.feed(Start(), Ended(DENIED)) == Blocked(Tries(1, 1), NOW + 300, DENIED)
+    tunnel.wait(1)
+
+    assert tunnel.feed(Nudged()) == Connecting(Tries(1, 1))
+
+
+def test_a_deadline_that_comes_early_leaves_it_blocked(tunnel: TunnelLife) -> None:
+    blocked = tunnel.feed(Start(), Ended(DENIED))
+    tunnel.wait(299)
+
+    assert tunnel.feed(DeadlineReached()) == blocked
+
+
+def test_the_gate_deadline_of_a_lost_connection_does_not_hammer_a_server_that_refuses_the_key(
+    tunnel: TunnelLife,
+) -> None:
+    tunnel.feed(Start(), Opened())
+    tunnel.wait(GATE_TIME)
+
+    assert isinstance(tunnel.feed(Ended(DENIED), DeadlineReached()), Blocked)
+
+
+# -- the policy ------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_what_the_tunnel_says() -> None:
+    backoff = Backoff(initial=3)
+    tunnel = Tunnel(
+        "db", "relay", backoff=backoff, gate_time=1, max_attempts=2, max_lifetime=3, hold_timeout=4
+    )
+
+    assert Policy.of(tunnel, "seed") == Policy(backoff, 1, 2, 3, "seed")

@@ -1,0 +1,177 @@
+"""Whatever happens in whatever order, some things hold."""
+
+from __future__ import annotations
+
+from math import inf
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Cause, Failure
+from tunnelkeeper.core.lifecycle import (
+    BLOCKED_RETRY,
+    FREE_RETRY_CAP,
+    BackingOff,
+    Blocked,
+    Command,
+    Connecting,
+    DeadlineReached,
+    Degraded,
+    Ended,
+    Event,
+    ForwardsChanged,
+    Nudged,
+    Opened,
+    Policy,
+    Restart,
+    Start,
+    State,
+    Stop,
+    Stopped,
+    Tries,
+    Up,
+    deadline,
+    holds_session,
+    is_wanted,
+    step,
+)
+from tunnelkeeper.core.tunnels import Backoff
+
+FAILURES = st.sampled_from(Cause).map(lambda cause: Failure(cause, "no"))
+POLICIES = st.builds(
+    Policy,
+    st.builds(Backoff, initial=st.floats(0.1, 10), factor=st.floats(1, 4), max=st.floats(10, 90)),
+    gate_time=st.sampled_from([0.0, 30.0]),
+    max_attempts=st.sampled_from([0, 1, 5]),
+    max_lifetime=st.sampled_from([0.0, 100.0]),
+    seed=st.text(max_size=3),
+)
+
+
+def tries_of(state: State) -> Tries | None:
+    match state:
+        case Connecting(tries=tries) | BackingOff(tries=tries) | Blocked(tries=tries):
+            return tries
+        case Up(life=life) | Degraded(life=life):
+            return life.tries
+    return None
+
+
+class AnyLife(RuleBasedStateMachine):
+    """A tunnel to which anything may happen, beside a plain account of what should be so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: State = Stopped()
+        self.policy = Policy()
+        self.now = 1000.0
+        self.sessions = 0
+        self.is_wanted = False
+        self.opened_at = inf
+
+    @initialize(policy=POLICIES)
+    def configure(self, policy: Policy) -> None:
+        self.policy = policy
+
+    # -- what may happen --
+
+    @rule(seconds=st.floats(0, 400))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def the_deadline_comes(self) -> None:
+        at = deadline(self.state)
+        if at is not None:
+            self.now = max(self.now, at)
+            self.happens(DeadlineReached())
+
+    @rule()
+    def a_deadline_strays_in(self) -> None:
+        at = deadline(self.state)
+        before = self.state
+        self.happens(DeadlineReached())
+        if at is None or self.now < at:
+            assert self.state == before
+
+    @rule(event=st.sampled_from([Start(), Restart(), Stop()]))
+    def somebody_speaks(self, event: Event) -> None:
+        self.is_wanted = not isinstance(event, Stop)
+        self.happens(event)
+
+    @rule()
+    def the_world_changes(self) -> None:
+        self.happens(Nudged())
+
+    @precondition(lambda self: self.sessions)
+    @rule(failure=st.none() | FAILURES)
+    def the_session_opens(self, failure: Failure | None) -> None:
+        if isinstance(self.state, Connecting):
+            self.opened_at = self.now
+        self.happens(Opened(failure))
+
+    @rule(failure=st.none() | FAILURES)
+    def forwards_change(self, failure: Failure | None) -> None:
+        self.happens(ForwardsChanged(failure))
+
+    @precondition(lambda self: self.sessions)
+    @rule(failure=FAILURES)
+    def the_session_ends(self, failure: Failure) -> None:
+        self.sessions -= 1
+        self.happens(Ended(failure))
+        self.opened_at = inf
+        self.the_wait_suits(failure)
+
+    def happens(self, event: Event) -> None:
+        before = self.state
+        self.state, command = step(before, event, self.now, self.policy)
+        self.sessions += command is Command.OPEN_SESSION
+        self.what_is_known_is_kept(before, event)
+        if command is Command.CLOSE_SESSION:
+            assert self.sessions == 1
+
+    # -- what must be so --
+
+    @invariant()
+    def there_is_one_session_at_most_and_the_state_knows(self) -> None:
+        assert self.sessions == holds_session(self.state)
+
+    @invariant()
+    def it_is_wanted_as_the_last_word_was(self) -> None:
+        assert is_wanted(self.state) == self.is_wanted
+
+    @invariant()
+    def it_waits_only_for_what_will_come(self) -> None:
+        at = deadline(self.state)
+        assert at is None or at < inf
+
+    @invariant()
+    def it_never_tries_longer_than_it_may(self) -> None:
+        tries, limit = tries_of(self.state), self.policy.max_attempts
+        if tries and limit and not isinstance(self.state, Blocked):
+            assert tries.failed < limit
+
+    def what_is_known_is_kept(self, before: State, event: Event) -> None:
+        """Attempts are forgotten by a person's word, or after the gate time of being up."""
+        then, now = tries_of(before), tries_of(self.state)
+        if then and now and now.failed < then.failed:
+            is_trusted = self.now >= self.opened_at + self.policy.gate_time
+            assert isinstance(event, Start | Restart) or is_trusted
+
+    def the_wait_suits(self, failure: Failure) -> None:
+        match self.state:
+            case Blocked(retry_at=at):
+                gave_up = bool(self.policy.max_attempts) and at == inf
+                assert gave_up or (failure.needs_a_person and at == self.now + BLOCKED_RETRY)
+            case BackingOff(retry_at=at):
+                free = failure.cause in ASKED_NOTHING_OF_THE_SERVER
+                longest = self.policy.backoff.max
+                assert not failure.needs_a_person
+                assert (
+                    self.now < at <= self.now + (min(longest, FREE_RETRY_CAP) if free else longest)
+                )
+
+
+AnyLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+test_what_must_be_so_is_so_whatever_happens = AnyLife.TestCase

@@ -1,0 +1,248 @@
+"""When a tunnel tries again, what it remembers of its attempts, and when it gives up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+
+import pytest
+
+from tests.core.lives import (
+    DENIED,
+    GATE_TIME,
+    LOST,
+    NOW,
+    PORT_BUSY,
+    REFUSED,
+    STEADY,
+    TunnelLife,
+)
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.lifecycle import (
+    BackingOff,
+    Blocked,
+    Command,
+    Connecting,
+    DeadlineReached,
+    Degraded,
+    Ended,
+    Event,
+    Life,
+    Nudged,
+    Opened,
+    Policy,
+    Restart,
+    Start,
+    Stop,
+    Stopped,
+    Tries,
+    failure_of,
+)
+from tunnelkeeper.core.tunnels import Backoff
+
+OPEN = Command.OPEN_SESSION
+ASKED_NOTHING = [Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED]
+NEEDS_A_PERSON = [
+    Cause.KEY_EXCHANGE,
+    Cause.HOST_KEY_UNKNOWN,
+    Cause.HOST_KEY_CHANGED,
+    Cause.AUTH,
+    Cause.SECRET_NEEDED,
+    Cause.SSH_CONFIG,
+]
+COSTLY = [cause for cause in Cause if cause not in ASKED_NOTHING + NEEDS_A_PERSON]
+
+
+# -- waits -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", ASKED_NOTHING)
+def test_what_asked_nothing_of_the_server_waits_five_seconds_at_most(
+    tunnel: TunnelLife, cause: Cause
+) -> None:
+    waits = tunnel.fail(Failure(cause, "no way"), 1000)
+
+    assert waits == [1, 2, 4] + [5] * 997
+
+
+@pytest.mark.parametrize("cause", COSTLY)
+def test_what_cost_the_server_a_handshake_waits_up_to_the_maximum(
+    tunnel: TunnelLife, cause: Cause
+) -> None:
+    assert tunnel.fail(Failure(cause, "no"), 9) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+@pytest.mark.parametrize("cause", NEEDS_A_PERSON)
+def test_what_needs_a_person_is_tried_every_five_minutes(tunnel: TunnelLife, cause: Cause) -> None:
+    assert tunnel.fail(Failure(cause, "no"), 5) == [300] * 5
+
+
+def test_an_hour_of_refusals_does_not_lengthen_the_wait_after_one_dropped_connection(
+    tunnel: TunnelLife,
+) -> None:
+    tunnel.fail(REFUSED, 700)
+    tunnel.feed(Ended(LOST))
+
+    assert tunnel.waits() == 1
+
+
+def test_the_cap_holds_though_the_backoff_begins_above_it() -> None:
+    tunnel = TunnelLife(Policy(Backoff(initial=20, factor=2, max=90, jitter=0)))
+
+    assert tunnel.fail(REFUSED, 2) == [5, 5]
+
+
+def test_waits_are_spread_by_the_seed() -> None:
+    def waits(seed: str) -> list[float | None]:
+        return TunnelLife(Policy(seed=seed)).fail(LOST, 7)
+
+    assert waits("db") == waits("db")
+    assert waits("db") != waits("web")
+
+
+def test_a_deadline_that_comes_early_ends_no_wait(tunnel: TunnelLife) -> None:
+    waiting = tunnel.feed(Start(), Ended(LOST))
+    tunnel.wait(0.9)
+
+    assert tunnel.feed(DeadlineReached()) == waiting
+
+
+@pytest.mark.parametrize("event", [Start(), Restart(), Nudged()])
+def test_a_wait_is_ended_by_a_word_or_a_change_in_the_world(
+    tunnel: TunnelLife, event: Event
+) -> None:
+    tunnel.feed(Start(), Ended(LOST))
+
+    assert isinstance(tunnel.feed(event), Connecting)
+    assert tunnel.commands == [OPEN, OPEN]
+
+
+def test_a_word_forgets_the_attempts_before_it_but_a_change_in_the_world_does_not(
+    tunnel: TunnelLife,
+) -> None:
+    tunnel.fail(LOST, 4)
+    tunnel.feed(Ended(LOST))
+
+    assert tunnel.feed(Nudged()) == Connecting(Tries(failed=5, costly=5))
+    tunnel.feed(Ended(LOST))
+    assert tunnel.feed(Start()) == Connecting(Tries())
+
+
+def test_a_stop_ends_a_wait_and_nothing_has_to_be_closed(tunnel: TunnelLife) -> None:
+    assert tunnel.feed(Start(), Ended(LOST), Stop()) == Stopped()
+    assert tunnel.commands == [OPEN]
+
+
+# -- the gate --------------------------------------------------------------------------------------
+
+
+def test_a_loss_inside_the_gate_time_counts_as_one_more_failed_attempt(
+    tunnel: TunnelLife,
+) -> None:
+    tunnel.fail(LOST, 3)
+    tunnel.feed(Opened())
+    tunnel.wait(GATE_TIME - 1)
+
+    tunnel.feed(DeadlineReached(), Ended(LOST))
+    assert tunnel.state == BackingOff(Tries(failed=4, costly=4), tunnel.now + 8, LOST)
+
+
+def test_a_loss_after_the_gate_time_is_no_failed_attempt(tunnel: TunnelLife) -> None:
+    tunnel.fail(LOST, 3)
+    tunnel.feed(Opened())
+    tunnel.at_deadline()
+
+    assert tunnel.feed(Ended(LOST)) == BackingOff(Tries(), tunnel.now + 1, LOST)
+
+
+def test_a_loss_that_is_heard_of_before_the_gate_opens_is_none_either(tunnel: TunnelLife) -> None:
+    tunnel.fail(LOST, 3)
+    tunnel.feed(Opened())
+    tunnel.wait(GATE_TIME)  # a suspended machine handles the loss before its own timer
+
+    assert tunnel.feed(Ended(LOST)) == BackingOff(Tries(), tunnel.now + 1, LOST)
+
+
+def test_a_server_that_accepts_and_drops_is_backed_off_from(tunnel: TunnelLife) -> None:
+    tunnel.feed(Start())
+    waits = []
+    for _ in range(7):
+        tunnel.feed(Opened(), Ended(LOST))
+        waits.append(tunnel.waits())
+        tunnel.at_deadline()
+
+    assert waits == [1, 2, 4, 8, 16, 32, 60]
+
+
+def test_a_degraded_tunnel_passes_the_gate_too(tunnel: TunnelLife) -> None:
+    tunnel.fail(LOST, 3)
+    tunnel.feed(Opened(PORT_BUSY))
+
+    assert tunnel.at_deadline() == Degraded(Life(NOW + 7, Tries(), inf, inf), PORT_BUSY)
+
+
+def test_a_trusted_tunnel_waits_for_nothing(tunnel: TunnelLife) -> None:
+    tunnel.feed(Start(), Opened())
+    tunnel.at_deadline()
+
+    assert tunnel.waits() is None
+
+
+# -- giving up -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gave_up() -> TunnelLife:
+    tunnel = TunnelLife(replace(STEADY, max_attempts=3))
+    tunnel.fail(LOST, 2)
+    tunnel.feed(Ended(LOST))
+    return tunnel
+
+
+def test_after_max_attempts_it_says_so_and_waits_for_nothing(gave_up: TunnelLife) -> None:
+    failure = failure_of(gave_up.state)
+
+    assert isinstance(gave_up.state, Blocked)
+    assert failure is not None
+    assert failure.cause is Cause.TOO_MANY_ATTEMPTS
+    assert failure.hop == LOST.hop
+    assert "gave up after 3 attempts (max_attempts)" in failure.message
+    assert str(LOST) in failure.message
+    assert failure.hint == "start or restart the tunnel to try again"
+    assert gave_up.waits() is None
+    assert gave_up.commands == [OPEN, OPEN, OPEN]
+
+
+def test_the_hint_of_the_last_attempt_is_kept() -> None:
+    tunnel = TunnelLife(replace(STEADY, max_attempts=1))
+    tunnel.feed(Start(), Ended(replace(REFUSED, hint="is sshd running?")))
+
+    failure = failure_of(tunnel.state)
+    assert failure is not None
+    assert failure.hint == "is sshd running?"
+
+
+def test_neither_the_world_nor_a_stray_deadline_moves_what_gave_up(gave_up: TunnelLife) -> None:
+    before = gave_up.state
+    gave_up.wait(86400)
+
+    assert gave_up.feed(Nudged()) == before
+    assert gave_up.feed(DeadlineReached()) == before
+
+
+@pytest.mark.parametrize("event", [Start(), Restart()])
+def test_a_word_makes_it_try_as_often_again(gave_up: TunnelLife, event: Event) -> None:
+    assert gave_up.feed(event) == Connecting(Tries())
+    assert isinstance(gave_up.feed(Ended(LOST)), BackingOff)
+
+
+def test_what_gave_up_can_be_stopped(gave_up: TunnelLife) -> None:
+    assert gave_up.feed(Stop()) == Stopped()
+
+
+def test_attempts_that_a_person_could_mend_count_too() -> None:
+    tunnel = TunnelLife(replace(STEADY, max_attempts=2))
+    tunnel.fail(DENIED, 1)
+
+    assert isinstance(tunnel.feed(Ended(DENIED)), Blocked)
+    assert tunnel.waits() is None

@@ -1,0 +1,343 @@
+"""What users and contributors read is true: names, defaults, examples and links."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import get_args
+
+import click
+import msgspec
+import pytest
+
+from tests.markdown import blocks, blocks_in, headings, leads_somewhere, links, rows_of, section
+from tunnelkeeper.cli.exits import Exit
+from tunnelkeeper.cli.main import program
+from tunnelkeeper.config import parse
+from tunnelkeeper.config.keys import (
+    BACKOFF_KEYS,
+    HOST_KEYS,
+    OWN_KEYS,
+    POLICY_KEYS,
+    SUPERVISOR_KEYS,
+)
+from tunnelkeeper.control.messages import Code, Notification, Response, decode_incoming
+from tunnelkeeper.control.methods import METHODS, Method
+from tunnelkeeper.control.payloads import (
+    Affected,
+    Changes,
+    Connected,
+    ConnectParams,
+    Done,
+    Event,
+    LogLines,
+    NoParams,
+    Version,
+)
+from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, NEEDS_A_PERSON, Cause
+from tunnelkeeper.core.lifecycle import FREE_RETRY_CAP
+from tunnelkeeper.core.snapshot import StateName, StatusSnapshot
+from tunnelkeeper.core.tunnels import Backoff, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.sshconfig import local_facts
+from tunnelkeeper.sshconfig.resolve import Asked, resolve
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+# -- the config file -------------------------------------------------------------------------------
+
+
+def host_defaults() -> dict[str, object]:
+    """What holds for a host that nobody says anything of; None: it varies."""
+    host = resolve(Asked("host", "host", HostOptions(), {}, {}, local_facts()))
+    renamed = {
+        "port": host.ports[0],
+        "known_hosts": host.user_known_hosts,
+        "keepalive_interval": host.keepalive.interval,
+        "keepalive_count_max": host.keepalive.count_max,
+        **dict.fromkeys(("hostname", "user", "jump", "identity_agent")),
+    }
+    return {key: renamed[key] if key in renamed else getattr(host, key) for key in HOST_KEYS}
+
+
+def tunnel_defaults() -> dict[str, object]:
+    tunnel = Tunnel("name", "host")
+    policies = {key: getattr(tunnel, key) for key in POLICY_KEYS}
+    return {**dict.fromkeys(OWN_KEYS), **policies, "backoff": asdict(tunnel.backoff)}
+
+
+DEFAULTS = {
+    "[supervisor]": {key: getattr(SupervisorOptions(), key) for key in SUPERVISOR_KEYS},
+    "[hosts.NAME]: keys of a host": host_defaults(),
+    "[tunnels.NAME]: keys of a tunnel": tunnel_defaults(),
+    "backoff": {key: getattr(Backoff(), key) for key in BACKOFF_KEYS},
+}
+each_table = pytest.mark.parametrize("heading", DEFAULTS)
+
+
+@each_table
+def test_the_reference_has_every_key_of_a_table_and_no_other(heading: str) -> None:
+    assert sorted(documented_defaults(heading)) == sorted(DEFAULTS[heading])
+
+
+@each_table
+def test_the_reference_has_the_default_of_every_key(heading: str) -> None:
+    shown = documented_defaults(heading)
+    for key, default in DEFAULTS[heading].items():
+        if shown[key].startswith("`"):
+            assert literal(shown[key]) == ([] if default == () else default), key
+        else:
+            assert default in (None, ()), f"{key} has a default that can be written as TOML"
+
+
+@each_table
+def test_every_key_is_used_in_an_example_of_the_reference(heading: str) -> None:
+    documents = [tomllib.loads(text) for text in blocks(ROOT / "docs/config.md", "toml")]
+
+    assert set(DEFAULTS[heading]) - keys_in(documents) == set()
+
+
+def documented_defaults(heading: str) -> dict[str, str]:
+    """The column Default of a table of the reference, by key."""
+    rows = rows_of(section(ROOT / "docs/config.md", heading))
+    return {cells[0].strip("`"): cells[2] for cells in rows}
+
+
+def literal(cell: str) -> object:
+    """A value that a cell shows as TOML."""
+    value: object = tomllib.loads(f"value = {cell.strip('`')}")["value"]
+    return value
+
+
+def keys_in(value: object) -> set[str]:
+    """The keys of all tables in a document."""
+    match value:
+        case dict():
+            return set(value).union(*map(keys_in, value.values()))
+        case list():
+            return set().union(*map(keys_in, value))
+    return set()
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+def commands() -> dict[str, click.Command]:
+    context = click.Context(program, info_name="tunnelkeeper")
+    found = {name: program.get_command(context, name) for name in program.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+each_command = pytest.mark.parametrize("name", commands())
+
+
+@each_command
+def test_a_command_is_documented_with_its_usage(name: str) -> None:
+    command = commands()[name]
+    pieces = command.collect_usage_pieces(click.Context(command))
+
+    [usage, *_] = blocks_in(section(ROOT / "docs/commands.md", name), "")
+
+    assert usage.strip() == " ".join(["tunnelkeeper", name, *pieces])
+
+
+@each_command
+def test_a_command_is_documented_with_all_its_options_and_their_defaults(name: str) -> None:
+    check_options(commands()[name], section(ROOT / "docs/commands.md", name))
+
+
+def test_the_global_options_are_documented() -> None:
+    check_options(program, section(ROOT / "docs/commands.md", "Global options"), "-h", "--help")
+
+
+def test_no_command_is_documented_that_does_not_exist() -> None:
+    others = {
+        "Global options",
+        "Exit codes",
+        "Environment and files",
+        "Completion",
+    }
+
+    assert set(headings(ROOT / "docs/commands.md", 2)) - others == set(commands())
+
+
+def test_the_exit_codes_are_documented() -> None:
+    rows = rows_of(section(ROOT / "docs/commands.md", "Exit codes"))
+
+    assert [int(cells[0].strip("`")) for cells in rows] == list(Exit)
+
+
+def test_the_states_are_documented_in_their_order() -> None:
+    shown = [cells[0].strip("`") for cells in rows_of(section(ROOT / "docs/commands.md", "status"))]
+
+    assert [state for state in shown if not state.startswith("--")] == list(get_args(StateName))
+
+
+def check_options(command: click.Command, text: str, *besides: str) -> None:
+    """The options in a section's tables are those of a command, with the defaults it shows."""
+    rows = [cells for cells in rows_of(text) if cells[0].startswith("`-")]
+    shown = {name: cells[1] for cells in rows for name in re.findall(r"`(--?[a-z-]+)", cells[0])}
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    assert set(shown) - set(besides) == {name for option in options for name in option.opts} - {
+        "--help"
+    }
+    for option in options:
+        if option.show_default:
+            assert f"default `{option.default}`" in shown[option.opts[-1]], option.opts
+
+
+# -- causes ----------------------------------------------------------------------------------------
+
+
+def test_every_cause_has_its_section_in_the_order_of_the_code() -> None:
+    *causes, _last = headings(ROOT / "docs/troubleshooting.md", 2)
+
+    assert causes == list(Cause)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_cause_is_explained_with_what_it_means_and_what_to_do(cause: Cause) -> None:
+    text = section(ROOT / "docs/troubleshooting.md", cause)
+
+    assert re.findall(r"^\*\*(.*?)\.\*\*", text, re.MULTILINE) == [
+        "What it means",
+        "How to find out",
+        "What to do",
+    ]
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_what_follows_a_cause_is_what_the_lifecycle_does(cause: Cause) -> None:
+    overview = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    [follows] = [cells[2] for cells in rows_of(overview) if cells[0] == f"[{cause}](#{cause})"]
+
+    assert (follows == "blocked") == (cause in NEEDS_A_PERSON)
+    assert (follows == f"retried within {FREE_RETRY_CAP:.0f} seconds") == (
+        cause in ASKED_NOTHING_OF_THE_SERVER
+    )
+
+
+# -- the control protocol --------------------------------------------------------------------------
+
+PROTOCOL = ROOT / "docs/control-protocol.md"
+PARAMETERS: dict[str, type[msgspec.Struct]] = {
+    **{name: method.params for name, method in METHODS.items() if isinstance(method, Method)},
+    "subscribe": NoParams,
+    "connect": ConnectParams,
+}
+RESULTS: dict[str, type[msgspec.Struct]] = {
+    "version": Version,
+    "start": Affected,
+    "stop": Affected,
+    "restart": Affected,
+    "reload": Changes,
+    "logs": LogLines,
+    "shutdown": Done,
+    "subscribe": Done,
+    "connect": Connected,
+}
+
+
+def test_every_method_is_documented_and_no_other() -> None:
+    assert headings(PROTOCOL, 3) == list(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_method_is_documented_with_its_parameters(name: str) -> None:
+    text = section(PROTOCOL, name)
+    as_start = "The parameters of `start`" in text
+    rows = rows_of(section(PROTOCOL, "start") if as_start else text)
+    shown = {cells[0].strip("`") for cells in rows if len(cells) == 3 and cells[1] != "Comes when"}
+    fields = {field.name for field in msgspec.structs.fields(PARAMETERS[name])}
+
+    assert shown - {"tunnel", "removed", "log"} == fields
+
+
+def test_the_error_codes_are_documented() -> None:
+    rows = rows_of(section(PROTOCOL, "Errors"))
+
+    assert sorted(int(cells[0].strip("`")) for cells in rows) == sorted(Code)
+
+
+def test_the_status_in_the_protocol_has_all_fields_and_no_other() -> None:
+    [text] = blocks_in(section(PROTOCOL, "status"), "json")
+    decoded = msgspec.json.decode(text, type=StatusSnapshot)
+
+    assert msgspec.to_builtins(decoded) == json.loads(text)
+
+
+def test_the_conversations_in_the_protocol_are_valid() -> None:
+    lines = [line for text in blocks(PROTOCOL, "json") for line in text.splitlines()]
+    conversation = [line for line in lines if line.startswith('{"jsonrpc"')]
+    for asked, said in pairwise(conversation):
+        if "method" in (request := json.loads(asked)) and "id" in request:
+            msgspec.convert(request.get("params", {}), PARAMETERS[request["method"]])
+            check_answer(said, RESULTS[request["method"]])
+    for line in conversation:
+        if "id" not in json.loads(line):
+            check_event(line)
+
+
+def check_answer(line: str, kind: type[msgspec.Struct]) -> None:
+    answer = decode_incoming(line.encode())
+    if isinstance(answer, Response):
+        result = msgspec.json.decode(answer.result, type=kind)
+        assert msgspec.to_builtins(result) == msgspec.json.decode(answer.result)
+
+
+def check_event(line: str) -> None:
+    notification = decode_incoming(line.encode())
+    assert isinstance(notification, Notification)
+    event: Event = msgspec.json.decode(notification.params, type=Event)
+    assert msgspec.to_builtins(event) == msgspec.json.decode(notification.params)
+
+
+# -- every page ------------------------------------------------------------------------------------
+
+
+@each_page
+def test_every_toml_block_loads_as_a_config(page: Path) -> None:
+    for text in blocks(page, "toml"):
+        parse(text, page.name)
+
+
+@each_page
+def test_every_link_between_the_pages_leads_somewhere(page: Path) -> None:
+    broken = [link for link in links(page) if not leads_somewhere(link, page)]
+
+    assert broken == []
+
+
+@each_page
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", page.read_text(encoding="utf-8"))
+
+    assert [
+        name
+        for name in named
+        if not (ROOT / name).exists() and not (ROOT / "tunnelkeeper" / name).exists()
+    ] == []
+
+
+@each_page
+def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [name for name in named if f"\n{name}:" not in makefile] == []
+
+
+def test_each_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = rows_of(section(ROOT / "CONTRIBUTING.md", "Dependencies"))
+
+    assert sorted(cells[0] for cells in rows) == sorted(
+        re.split(r"[<>=]", dependency)[0] for dependency in project["dependencies"]
+    )
