@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.requirements import require
+from tests.requirements import require
 from tunnelkeeper.config import load_with_warnings
 from tunnelkeeper.core.forwards import (
     Forward,

@@ -21,6 +21,7 @@ from tunnelkeeper.config import (
 from tunnelkeeper.config.keys import TUNNEL_KEYS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FIVE_MISTAKES = """\
@@ -243,12 +244,20 @@ def test_a_path_with_a_nul_is_no_path() -> None:
     assert only_problem("a\0b").message.startswith("not a path: ")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_of_another_user_says_who_must_read_it(tmp_path: Path) -> None:
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Iterator[Path]:
+    """A file that nobody may read, and for root, who may, the rights of nobody."""
     file = tmp_path / "tunnels.toml"
     file.touch(mode=0)
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield file
+    os.seteuid(before)
 
-    assert only_problem(file).message.startswith("permission denied; ")
+
+def test_a_file_of_another_user_says_who_must_read_it(unreadable: Path) -> None:
+    assert only_problem(unreadable).message.startswith("permission denied; ")
 
 
 def accepts_or_names_problems(text: str) -> None:

@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 from tests.e2e.ports import free_port
-from tests.e2e.requirements import absent, require
 from tests.e2e.server_process import ServerProcess
+from tests.requirements import absent, require
 
 
 class Dropbear(ServerProcess):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.e2e.requirements import require
+from tests.requirements import require
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:

@@ -16,9 +16,9 @@ from tests.e2e.dropbear import Dropbear
 from tests.e2e.keys import make_key, public
 from tests.e2e.ports import free_port
 from tests.e2e.program import Program
-from tests.e2e.requirements import require
 from tests.e2e.services import Handler, Service
 from tests.e2e.sshd import Sshd
+from tests.requirements import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.e2e.keys import make_key
 from tests.e2e.ports import free_port
-from tests.e2e.requirements import require
 from tests.e2e.server_process import ServerProcess
+from tests.requirements import require
 
 Options = dict[str, str | Sequence[str]]
 """Keywords of sshd_config(5); several values are several lines."""

@@ -12,11 +12,11 @@ import pytest
 
 from tests.e2e.clients import exchange, is_listening
 from tests.e2e.ports import free_port
-from tests.e2e.requirements import require
 from tests.e2e.server_process import runs
 from tests.e2e.services import echo, web_page
 from tests.e2e.site import USER, Site, host_table, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
+from tests.requirements import require
 
 if TYPE_CHECKING:
     from pathlib import Path

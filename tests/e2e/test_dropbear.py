@@ -6,9 +6,9 @@ import subprocess
 
 from tests.e2e.clients import MEGABYTE, blob, exchange, sha256
 from tests.e2e.ports import free_port
-from tests.e2e.requirements import require
 from tests.e2e.services import echo, hash_sink, sender, web_page
 from tests.e2e.site import Site, tunnel_table
+from tests.requirements import require
 
 
 def test_every_kind_of_forward_works_through_dropbear(site: Site) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.keys import certify_user, make_key
-from tests.e2e.requirements import require
 from tests.e2e.server_process import ServerProcess
 from tests.e2e.site import USER, Site, socks_tunnel
 from tests.e2e.waiting import wait_until
+from tests.requirements import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ import pytest
 
 from tests.e2e.clients import connected, exchange, receive_exactly
 from tests.e2e.ports import free_port
-from tests.e2e.requirements import require
 from tests.e2e.services import Service, echo, web_page
 from tests.e2e.site import Site, tunnel_table
+from tests.requirements import require
 
 PROXY_FAILED = 97  # CURLE_PROXY, curl(1) "EXIT CODES"
 

@@ -6,10 +6,10 @@ import psutil
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
-from tests.e2e.requirements import require
 from tests.e2e.services import echo
 from tests.e2e.site import USER, Site, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
+from tests.requirements import require
 
 
 def proxy_command(script: str) -> str:

@@ -1,6 +1,5 @@
 """Reading ssh_config without ssh: the same answers where asyncssh's parser can give them."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from tunnelkeeper.sshconfig import (
     local_facts,
 )
 
-needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh")
+needs_ssh = pytest.mark.usefixtures("ssh")
 Write = Callable[[str], str]
 
 

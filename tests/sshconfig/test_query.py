@@ -4,7 +4,6 @@ import asyncio
 import getpass
 import os
 import select
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from tunnelkeeper.sshconfig import Answer, Request, SshConfigError, SshQuery, ssh_is_installed
 from tunnelkeeper.sshconfig.query import command_line
 
-pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh")
+pytestmark = pytest.mark.usefixtures("ssh")
 
 
 async def ask(folder: Path, text: str, request: Request) -> Answer:
