@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.requirements import require
+from tests.requirements import require
 from tunnelkeeper.core.forwards import (
     EVERY_INTERFACE,
     LOOPBACK,

@@ -199,6 +199,11 @@ class ChannelEnd:
         except Exception as error:
             self._contain(error)
 
+    def abandon(self) -> None:
+        """The channel will never open: on_made is called all the same, and finds it gone."""
+        self.is_gone = True
+        self._on_made(self)
+
     def session_started(self) -> None:
         """Part of asyncssh's session interface; says nothing new here."""
 

@@ -61,7 +61,11 @@ async def connect_here(target: Address, end: SocketEnd) -> None:
 
 
 def _expanded(path: str) -> str:
-    return str(Path(path).expanduser()) if path.startswith("~") else path
+    """Raises OSError."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise OSError(errno.ENOENT, str(error)) from error
 
 
 def _outcome_of(error: Exception) -> Outcome:

@@ -42,9 +42,11 @@ class Chain:
 
     async def close(self) -> None:
         """Close the connection; a jump host goes with the last chain that uses it."""
-        await self.connection.close()
-        if self._jump is not None:
-            await self._jump.release()
+        try:
+            await self.connection.close()
+        finally:
+            if self._jump is not None:
+                await self._jump.release()
 
 
 @dataclass(slots=True)

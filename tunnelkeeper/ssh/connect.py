@@ -24,6 +24,7 @@ from tunnelkeeper.ssh.private_keys import PrivateKeys
 from tunnelkeeper.ssh.proxy import ProxyCommand
 from tunnelkeeper.ssh.steps import SshFailure, failure_from
 from tunnelkeeper.ssh.transport import Transport
+from tunnelkeeper.ssh.window import Windows
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
@@ -42,6 +43,7 @@ class Shared:
 
     keys: PrivateKeys = field(default_factory=PrivateKeys)
     crowd: Crowd = field(default_factory=Crowd)
+    windows: Windows = field(default_factory=Windows)
 
 
 async def connect_hop(
@@ -72,6 +74,7 @@ class _Attempt:
     shared: Shared
     report: Report
     transport: Transport | None = None
+    logged_in: asyncio.Future[None] = field(init=False)
     proxy: ProxyCommand | None = None
     check: HostKeyCheck = field(init=False)
     identities: Identities = field(init=False)
@@ -104,14 +107,15 @@ class _Attempt:
         self.identities = Identities(self.host, self.shared.keys)
         login = Login(self.check, self.identities, self.report.debug)
         options = self._options(login)
-        options.waiter = asyncio.get_running_loop().create_future()
+        options.waiter = self.logged_in = asyncio.get_running_loop().create_future()
         self.transport = Transport(asyncio.get_running_loop(), options, wait="auth")
+        self.transport.windows = self.shared.windows
         await self._reach(self.transport)
         self._at("key_exchange")
         self.transport.last_heard = time.monotonic()
         self.transport.on_step = self._at
         self.transport.set_extra_info(host=self.host.hostname, port=self.port)
-        await options.waiter
+        await self.logged_in
         self._write_down()
         reached = replace(self.host, ports=(self.port,))
         return Connection(reached, self.transport, login, self.via, self.proxy)
@@ -143,7 +147,9 @@ class _Attempt:
     def _options(self, login: Login) -> asyncssh.SSHClientConnectionOptions:
         """Options with nothing left to asyncssh's own look-ups of files and environment."""
         host = self.host
-        revoked, authorities = self.check.revoked(), self.check.authorities()
+        authorities = self.check.authorities()
+        # asyncssh judges certificates; of plain keys HostKeyCheck can say more.
+        revoked = self.check.revoked() if authorities else []
         return asyncssh.SSHClientConnectionOptions(
             config=None,
             client_factory=lambda: login,
@@ -193,6 +199,7 @@ class _Attempt:
             return
         if self.transport.keys_exchanged:
             self._write_down()
+        self.logged_in.cancel()  # a channel that opens too late would report to nobody
         self.transport.abort()
 
     async def _explained(self, error: Exception) -> Failure:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
 
@@ -25,7 +25,10 @@ from tunnelkeeper.ssh.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
+
+    from asyncssh.channel import SSHChannel
+    from asyncssh.listener import SSHListener
 
     from tunnelkeeper.core.tunnels import Host
     from tunnelkeeper.forwarding.pump import ChannelEnd
@@ -33,8 +36,22 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.proxy import ProxyCommand
     from tunnelkeeper.ssh.transport import Transport
 
+T = TypeVar("T")
+
 CLOSE_PATIENCE = 2.0
 """Seconds a connection may take to close before it is cut."""
+
+_LISTEN_HINTS: dict[type[Address], str] = {
+    TcpAddress: (
+        "another program or an older session may hold it there (ClientAliveInterval in "
+        "sshd_config ends stale ones), or AllowTcpForwarding, PermitListen or GatewayPorts "
+        "forbid it"
+    ),
+    UnixAddress: (
+        "a file of an older session may be in the way there (`StreamLocalBindUnlink yes` in "
+        "sshd_config removes it), or AllowStreamLocalForwarding forbids it"
+    ),
+}
 
 
 class Connection:
@@ -86,11 +103,13 @@ class Connection:
     async def close(self) -> None:
         """Close, cutting it off where the other side does not play along."""
         self.transport.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_PATIENCE):
-                await self.transport.wait_closed()
-        self.transport.abort()
-        self._let_go()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_PATIENCE):
+                    await self.transport.wait_closed()
+        finally:
+            self.transport.abort()
+            self._let_go()
 
     async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
@@ -108,7 +127,7 @@ class Connection:
             case UnixAddress(path=path):
                 opening = self.transport.create_unix_connection(session, path)  # type: ignore[assignment]
         try:
-            await self._guarded(opening)
+            await self._guarded(opening, _abort)
         except asyncssh.ChannelOpenError as error:
             words = open_failure_words(error)
             raise TargetRefused(_outcome(error, words), words) from error
@@ -121,7 +140,7 @@ class Connection:
         Raises what asyncssh raises.
         """
         opening = self.transport.create_connection(lambda: inner, hostname, port)  # type: ignore[arg-type,return-value]
-        await self._guarded(opening)
+        await self._guarded(opening, _abort)
 
     async def listen(
         self, address: Address, accept: Callable[[], Awaitable[ChannelEnd]]
@@ -139,15 +158,20 @@ class Connection:
             except Exception as error:
                 words = f"{type(error).__name__}: {error}"
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, words) from error
+            if self.is_closed:  # it ended while the target was being connected
+                end.abandon()
             self._register(end)
             return end
 
+        match address:
+            case TcpAddress(host=host, port=port):
+                asking: Awaitable[SSHListener] = self.transport.create_server(
+                    session, listen_host(host), port
+                )
+            case UnixAddress(path=path):
+                asking = self.transport.create_unix_server(session, path)
         try:
-            match address:
-                case TcpAddress(host=host, port=port):
-                    listener = await self.transport.create_server(session, listen_host(host), port)
-                case UnixAddress(path=path):
-                    listener = await self.transport.create_unix_server(session, path)
+            listener = await self._guarded(asking, lambda late: late.close())
         except asyncssh.ChannelListenError as error:
             raise SshFailure(self._listen_refused(address)) from error
         except (OSError, asyncssh.Error, ValueError) as error:
@@ -156,14 +180,9 @@ class Connection:
 
     def _listen_refused(self, address: Address) -> Failure:
         # RFC 4254 section 7.1: a refusal has no reason in it.
-        return Failure(
-            Cause.REMOTE_PORT_BUSY,
-            f"the server does not listen on {address} for us; it gives no reason",
-            str(self.host),
-            "another program or an older session may hold it there (ClientAliveInterval in "
-            "sshd_config ends stale ones), or AllowTcpForwarding, PermitListen or GatewayPorts "
-            "forbid it",
-        )
+        message = f"the server does not listen on {address} for us; it gives no reason"
+        hint = _LISTEN_HINTS[type(address)]
+        return Failure(Cause.REMOTE_PORT_BUSY, message, str(self.host), hint)
 
     def _register(self, end: ChannelEnd) -> None:
         writers = self.transport.writers
@@ -172,13 +191,13 @@ class Connection:
         if self.transport.stalled:
             end.stall()
 
-    async def _guarded(self, opening: Coroutine[Any, Any, tuple[Any, Any]]) -> None:
-        """Open a channel so that giving up on it leaks nothing: it is closed when it comes."""
-        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _guarded(self, asking: Awaitable[T], let_go: Callable[[T], None]) -> T:
+        """Ask the server so that giving up leaks nothing: what still comes then is let go."""
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def carry() -> None:
             try:
-                channel, _ = await opening
+                given = await asking
             except Exception as error:
                 if not outcome.done():
                     outcome.set_exception(error)
@@ -187,12 +206,12 @@ class Connection:
                 raise
             else:
                 if outcome.done():
-                    channel.abort()
+                    let_go(given)
                 else:
-                    outcome.set_result(None)
+                    outcome.set_result(given)
 
         self.transport.open_in_own_task(carry())
-        await outcome
+        return await outcome
 
     def _let_go(self) -> None:
         self._heartbeat.stop()
@@ -200,6 +219,10 @@ class Connection:
             self.via.transport.writers.discard(self.transport)
         if self._proxy is not None:
             self._proxy.close()
+
+
+def _abort(opened: tuple[SSHChannel[bytes], object]) -> None:
+    opened[0].abort()
 
 
 def _outcome(error: asyncssh.ChannelOpenError, words: str) -> Outcome:

@@ -54,7 +54,7 @@ def interleaved(infos: Sequence[AddressInfo]) -> list[AddressInfo]:
 async def connect(infos: Sequence[AddressInfo], bind_address: str | None) -> socket.socket:
     """A socket connected to the first of the addresses that answers.
 
-    Raises the OSError of the first address where none does.
+    Raises the first OSError that came where none does.
     """
     race = _Race(bind_address)
     try:

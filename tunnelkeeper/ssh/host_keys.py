@@ -149,7 +149,7 @@ class HostKeyCheck:
     def _revoked(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
         return Failure(
             Cause.HOST_KEY_CHANGED,
-            f"the server shows {_described(key)}, which {line.path}:{line.number} revokes",
+            f"the server shows {_described(key)}, which is revoked in {line.path}:{line.number}",
             str(self.host),
             "do not connect; ask the server's administrator",
             self._files,

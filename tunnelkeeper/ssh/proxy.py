@@ -33,7 +33,7 @@ class ProxyCommand(asyncio.SubprocessProtocol):
         self._log = log
         self._partial = b""
         self._transport: asyncio.SubprocessTransport | None = None
-        self._exited = asyncio.Event()
+        self._ended = asyncio.Event()
 
     @classmethod
     async def start(
@@ -77,17 +77,18 @@ class ProxyCommand(asyncio.SubprocessProtocol):
         for line in lines:
             self._say(line)
 
-    def process_exited(self) -> None:
-        """Log a last line without an end."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has exited, and all it said is read: log a last line without an end."""
+        del exc
         self._say(self._partial)
         self._partial = b""
-        self._exited.set()
+        self._ended.set()
 
     async def outcome(self) -> str:
         """How the command ended, for a failure's message."""
         with suppress(TimeoutError):
             async with asyncio.timeout(EXIT_PATIENCE):
-                await self._exited.wait()
+                await self._ended.wait()
         code = self._transport.get_returncode() if self._transport else None
         match code:
             case None:

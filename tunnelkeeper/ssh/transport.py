@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncssh
 from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
-from asyncssh.connection import SSHClientConnection, SSHConnection
+from asyncssh.connection import SSHClientConnection
+from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
+
+from tunnelkeeper.ssh.short_way import ShortChannel, ShortConnection
+from tunnelkeeper.ssh.window import Windows
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,11 +43,17 @@ class Stallable(Protocol):
 
 
 class _Bounded:
-    """A channel whose peer gets credit only for what was really delivered."""
+    """A channel whose peer gets credit only for what was really delivered.
 
+    What it gets at a time grows with what the link and the reader take: see ssh.window.
+    """
+
+    _conn: Any
     _init_recv_window: int
     _recv_window: int
     _delivered = 0  # bytes that the peer has no credit for yet
+    _credited_at = 0.0  # monotonic seconds
+    _grown = 0  # bytes that the window has now beyond its first size
 
     def _deliver_data(self, data: bytes, datatype: Any) -> None:
         # asyncssh grants "initial minus current window" here, and what is queued is missing from
@@ -54,26 +64,47 @@ class _Bounded:
         try:
             super()._deliver_data(data, datatype)  # type: ignore[misc]
         finally:
-            if self._recv_window == self._init_recv_window:  # the credit was given
+            credited = self._recv_window == self._init_recv_window
+            if credited:
                 window += self._delivered
                 self._delivered = 0
             self._recv_window = window
+        if credited and self._conn is not None:
+            self._grow()
+
+    def _grow(self) -> None:
+        now = time.monotonic()
+        elapsed, self._credited_at = now - self._credited_at, now
+        extra = self._conn.windows.growth(self._init_recv_window, elapsed, self._conn.round_trip)
+        if extra:
+            self._grown += extra
+            self._init_recv_window += extra
+            self._recv_window += extra
+            self.send_packet(MSG_CHANNEL_WINDOW_ADJUST, extra.to_bytes(4, "big"))  # type: ignore[attr-defined]
+
+    def _cleanup(self, exc: Exception | None = None) -> None:
+        if self._conn is not None:
+            self._conn.windows.give_back(self._grown)
+            self._grown = 0
+        super()._cleanup(exc)  # type: ignore[misc]
 
 
-class BoundedTcpChannel(_Bounded, SSHTCPChannel[bytes]):
+class BoundedTcpChannel(_Bounded, ShortChannel, SSHTCPChannel[bytes]):
     """A direct-tcpip or forwarded-tcpip channel with a bounded receive queue."""
 
 
-class BoundedUnixChannel(_Bounded, SSHUNIXChannel[bytes]):
+class BoundedUnixChannel(_Bounded, ShortChannel, SSHUNIXChannel[bytes]):
     """A streamlocal channel with a bounded receive queue."""
 
 
-class Link(SSHConnection):
+class Link(ShortConnection):
     """What a connection of either side needs. last_heard: monotonic seconds of its last byte."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.last_heard = time.monotonic()
+        self.round_trip: float | None = None  # the shortest seen, in seconds
+        self.windows = Windows()
         self.writers: set[Stallable] = set()
         self._stalls = 0
 
@@ -128,7 +159,10 @@ class Link(SSHConnection):
 
         A peer that does not know the request answers with a failure, which is an answer.
         """
+        sent_at = time.monotonic()
         await self._make_global_request(b"keepalive@openssh.com")
+        took = time.monotonic() - sent_at
+        self.round_trip = took if self.round_trip is None else min(took, self.round_trip)
         return True
 
     def open_in_own_task(self, coroutine: Any) -> asyncio.Task[None]:

@@ -1,0 +1,70 @@
+"""The near side of one forward, whole: a listener, its clients, and the gate they wait at."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.ssh.waiting import until
+from tunnelkeeper.core.forwards import LocalForward, SocksForward, TcpAddress
+from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.forwarding.listeners import listen
+from tunnelkeeper.forwarding.local import LocalClients
+from tunnelkeeper.forwarding.pump import SocketEnd
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tunnelkeeper.core.forwards import Address, LocalSide
+    from tunnelkeeper.forwarding.gate import Opener
+    from tunnelkeeper.forwarding.pump import Counters
+
+ANY_PORT = TcpAddress("127.0.0.1", 0)
+KERNEL_BUFFER = 64 * 1024
+
+
+@dataclass(slots=True)
+class Site:
+    """port: where its clients connect. refused: what was said of those it could not serve."""
+
+    port: int
+    gate: Gate
+    counters: Counters
+    refused: list[str]
+
+
+@asynccontextmanager
+async def local_site(
+    target: Address | None, opener: Opener | None = None, hold_timeout: float = 5.0
+) -> AsyncIterator[Site]:
+    """A local forward to a target, or a SOCKS forward; its gate is open if there is an opener."""
+    forward: LocalSide = (
+        SocksForward(ANY_PORT) if target is None else LocalForward(ANY_PORT, target)
+    )
+    gate, refused = Gate(), list[str]()
+    if opener is not None:
+        gate.open(opener)
+    async with asyncio.TaskGroup() as tasks:
+        clients = LocalClients(forward, gate, tasks, hold_timeout, refused.append)
+        accepted: list[SocketEnd] = []
+
+        def accept() -> asyncio.Protocol:
+            end = clients.accept()
+            assert isinstance(end, SocketEnd)
+            accepted.append(end)
+            return end
+
+        listener = await listen(ANY_PORT, accept)
+        bound = listener.servers[0].sockets[0]
+        # Clients' sockets inherit this: what the kernel takes should be little beside a window.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+        try:
+            yield Site(bound.getsockname()[1], gate, clients.counters, refused)
+        finally:
+            listener.close()
+            for end in accepted:
+                end.end(clean=False)
+            await until(lambda: all(end.is_gone for end in accepted))

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ssh.waiting import until
+from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.forwarding.pump import ChannelEnd, Counters
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.forwarding.targets import TargetRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnelkeeper.core.forwards import Address
+
+TARGET = TcpAddress("db.internal", 5432)
+ORIGIN = ("127.0.0.1", 4711)
+PATIENCE = 10.0
+
+
+@dataclass
+class FakeConnection:
+    """Opens channels, or does what `on_open` does instead."""
+
+    on_open: Callable[[], None] = lambda: None
+    is_closed: bool = False
+    opened: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
+
+    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+        self.on_open()
+        self.opened.append((target, origin))
+
+
+def end() -> ChannelEnd:
+    return ChannelEnd(Counters(), lambda _: None)
+
+
+async def open_channel(gate: Gate, patience: float = PATIENCE) -> None:
+    await gate.open_channel(TARGET, end(), ORIGIN, patience)
+
+
+def refuse() -> None:
+    raise TargetRefused(Outcome.CONNECTION_REFUSED, "Connection refused")
+
+
+async def test_a_client_goes_through_an_open_gate_at_once() -> None:
+    gate, connection = Gate(), FakeConnection()
+    gate.open(connection)
+
+    await open_channel(gate)
+
+    assert connection.opened == [(TARGET, ORIGIN)]
+
+
+async def test_clients_wait_at_a_shut_gate_and_are_served_when_the_connection_comes() -> None:
+    gate, connection = Gate(), FakeConnection()
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
+        clients = [tasks.create_task(open_channel(gate)) for _ in range(3)]
+        await until(lambda: len(gate._opened._waiters) == len(clients))
+        assert connection.opened == []
+        gate.open(connection)
+
+    assert len(connection.opened) == 3
+
+
+async def test_a_client_without_patience_is_refused_at_once_when_the_connection_is_away() -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(TargetRefused, match="the tunnel's connection is away") as refused:
+            await open_channel(Gate(), patience=0)
+
+    assert refused.value.outcome is Outcome.GENERAL_FAILURE
+
+
+async def test_a_client_without_patience_is_served_by_a_connection_that_is_there() -> None:
+    gate, connection = Gate(), FakeConnection()
+    gate.open(connection)
+
+    await open_channel(gate, patience=0)
+
+    assert len(connection.opened) == 1
+
+
+async def test_a_client_waits_no_longer_than_its_patience() -> None:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    with pytest.raises(TargetRefused):
+        await open_channel(Gate(), patience=0.05)
+
+    assert 0.04 < loop.time() - begun < 5
+
+
+async def test_a_target_that_refuses_is_not_asked_again() -> None:
+    gate, connection = Gate(), FakeConnection(refuse)
+    gate.open(connection)
+
+    with pytest.raises(TargetRefused, match="Connection refused"):
+        await open_channel(gate)
+
+
+async def test_a_client_whose_connection_dies_while_opening_is_served_by_the_next() -> None:
+    def die() -> None:
+        dying.is_closed = True
+        refuse()
+
+    gate, dying, healthy = Gate(), FakeConnection(die), FakeConnection()
+    gate.open(dying)
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
+        tasks.create_task(open_channel(gate))
+        await until(lambda: gate._opener is None)  # found out here first, nobody else need try
+        gate.open(healthy)
+
+    assert healthy.opened == [(TARGET, ORIGIN)]
+
+
+async def test_a_connection_that_came_meanwhile_is_left_in_the_gate() -> None:
+    def die() -> None:
+        dying.is_closed = True
+        gate.open(healthy)
+        refuse()
+
+    gate, dying, healthy = Gate(), FakeConnection(die), FakeConnection()
+    gate.open(dying)
+
+    async with asyncio.timeout(5):
+        await open_channel(gate)
+
+    assert healthy.opened == [(TARGET, ORIGIN)]
+
+
+async def test_patience_is_for_all_connections_together() -> None:
+    def die() -> None:
+        dying.is_closed = True
+        refuse()
+
+    gate, dying = Gate(), FakeConnection(die)
+    gate.open(dying)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(TargetRefused, match="away"):
+            await open_channel(gate, patience=0)
+
+
+async def test_a_gate_that_is_shut_again_holds_those_who_come_then() -> None:
+    gate, connection = Gate(), FakeConnection()
+    gate.open(connection)
+    gate.shut()
+
+    with pytest.raises(TargetRefused):
+        await open_channel(gate, patience=0)
+
+    assert connection.opened == []
+
+
+async def test_a_client_that_was_woken_too_late_goes_on_waiting() -> None:
+    gate, connection = Gate(), FakeConnection()
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
+        tasks.create_task(open_channel(gate))
+        await until(lambda: gate._opened._waiters)
+        gate.open(FakeConnection())
+        gate.shut()  # before the client had its turn
+        await until(lambda: gate._opened._waiters)
+        gate.open(connection)
+
+    assert len(connection.opened) == 1

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.forwarding.fakes import Ends, FakeTransport, joined_ends, open_ends
+from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold, SocketEnd, join
+
+BROKEN = ConnectionResetError(104, "Connection reset by peer")
+
+
+@pytest.fixture
+def ends() -> Ends:
+    return joined_ends()
+
+
+# Data and its count
+
+
+def test_what_one_end_receives_the_other_sends(ends: Ends) -> None:
+    ends.socket.data_received(b"question")
+    ends.channel.data_received(b"answer")
+
+    assert ends.below_channel.done == [b"question"]
+    assert ends.below_socket.done == [b"answer"]
+
+
+def test_bytes_and_connections_are_counted(ends: Ends) -> None:
+    ends.socket.data_received(b"question")
+    ends.channel.data_received(b"answer")
+
+    assert ends.counters == Counters(bytes_in=6, bytes_out=8, connections=1, connections_total=1)
+
+    ends.channel.connection_lost(None)
+
+    assert ends.counters == Counters(bytes_in=6, bytes_out=8, connections=0, connections_total=1)
+
+
+def test_a_socket_is_not_read_before_it_has_a_peer() -> None:
+    ends = open_ends()
+
+    assert not ends.below_socket.reading
+
+    join(ends.socket, ends.channel)
+
+    assert ends.below_socket.reading
+
+
+def test_the_origin_is_the_other_sides_address_and_port() -> None:
+    socket = SocketEnd()
+
+    assert socket.origin == ("", 0)
+
+    socket.connection_made(FakeTransport(("2001:db8::1", 1234, 0, 0)))
+
+    assert socket.origin == ("2001:db8::1", 1234)
+
+
+def test_a_unix_socket_has_no_origin() -> None:
+    socket = SocketEnd()
+    socket.connection_made(FakeTransport(""))
+
+    assert socket.origin == ("", 0)
+
+
+def test_what_comes_before_there_is_a_peer_is_not_an_error() -> None:
+    ends = open_ends()
+
+    ends.channel.data_received(b"lost")
+    ends.channel.resume_writing()
+    ends.socket.data_received(b"lost")
+    ends.socket.resume_writing()
+
+    assert ends.below_socket.done == ends.below_channel.done == []
+
+
+# Half-close
+
+
+def test_the_sockets_half_close_goes_on_and_leaves_the_other_direction_open(ends: Ends) -> None:
+    assert ends.socket.eof_received() is True  # else asyncio would close the socket
+
+    ends.channel.data_received(b"the answer")
+
+    assert ends.below_channel.done == ["eof"]
+    assert ends.below_socket.done == [b"the answer"]
+
+
+def test_the_channels_half_close_goes_on_and_leaves_the_other_direction_open(ends: Ends) -> None:
+    assert ends.channel.eof_received() is True  # else asyncssh would half-close the channel, too
+
+    ends.socket.data_received(b"the question")
+
+    assert ends.below_socket.done == ["eof"]
+    assert ends.below_channel.done == [b"the question"]
+
+
+def test_the_second_half_close_closes_the_first_side(ends: Ends) -> None:
+    ends.socket.eof_received()
+    ends.channel.eof_received()
+
+    assert ends.below_channel.done == ["eof"]
+    assert ends.below_socket.done == ["close"]
+
+    ends.socket.connection_lost(None)
+
+    assert ends.below_channel.done == ["eof", "close"]
+
+
+def test_the_same_in_the_other_order(ends: Ends) -> None:
+    ends.channel.eof_received()
+    ends.socket.eof_received()
+
+    assert ends.below_socket.done == ["eof"]
+    assert ends.below_channel.done == ["close"]
+
+    ends.channel.connection_lost(None)
+
+    assert ends.below_socket.done == ["eof", "close"]
+
+
+def test_a_half_close_of_the_socket_before_the_join_is_not_forgotten() -> None:
+    ends = open_ends()
+    ends.socket.eof_received()
+
+    join(ends.socket, ends.channel)
+
+    assert ends.below_channel.done == ["eof"]
+    assert ends.below_socket.done == []
+
+
+def test_a_half_close_of_the_channel_before_the_join_is_not_forgotten() -> None:
+    ends = open_ends()
+    ends.channel.eof_received()
+
+    join(ends.socket, ends.channel)
+
+    assert ends.below_socket.done == ["eof"]
+    assert ends.below_channel.done == []
+
+
+def test_both_half_closes_before_the_join_close_both() -> None:
+    ends = open_ends()
+    ends.socket.eof_received()
+    ends.channel.eof_received()
+
+    join(ends.socket, ends.channel)
+
+    assert ends.below_channel.done == ["close"]
+    assert ends.below_socket.done == ["close"]
+
+
+def test_a_socket_that_is_closing_is_not_half_closed(ends: Ends) -> None:
+    ends.below_socket.close()
+    ends.channel.eof_received()
+
+    assert ends.below_socket.done == ["close"]
+
+
+def test_half_closing_a_socket_that_was_just_reset_is_no_fault(
+    ends: Ends, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends.below_socket.error_at_eof = OSError(107, "Transport endpoint is not connected")
+
+    ends.channel.eof_received()
+
+    assert ends.below_socket.done == ["abort"]
+    assert ends.below_channel.done == []
+    assert not caplog.records
+
+
+# The end
+
+
+def test_a_socket_that_ends_well_closes_the_channel_after_what_it_sent(ends: Ends) -> None:
+    ends.socket.eof_received()
+    ends.socket.connection_lost(None)
+
+    assert ends.below_channel.done == ["eof", "close"]
+
+
+def test_what_a_socket_sent_before_its_end_still_goes_out_when_it_is_reset_later(
+    ends: Ends,
+) -> None:
+    ends.socket.eof_received()
+    ends.socket.connection_lost(BROKEN)
+
+    assert ends.below_channel.done == ["eof", "close"]
+
+
+def test_a_socket_that_is_reset_cuts_the_channel(ends: Ends) -> None:
+    ends.socket.connection_lost(BROKEN)
+
+    assert ends.below_channel.done == ["abort"]
+
+
+def test_a_channel_that_ends_well_closes_the_socket_after_what_it_sent(ends: Ends) -> None:
+    ends.channel.connection_lost(None)
+
+    assert ends.below_socket.done == ["close"]
+
+
+def test_a_channel_that_is_lost_with_its_connection_cuts_the_socket(ends: Ends) -> None:
+    ends.channel.connection_lost(ConnectionError("gone"))
+
+    assert ends.below_socket.done == ["abort"]
+
+
+def test_an_end_that_is_gone_takes_nothing_and_says_nothing(ends: Ends) -> None:
+    ends.socket.connection_lost(None)
+    ends.channel.connection_lost(None)
+    before = list(ends.below_socket.done), list(ends.below_channel.done)
+
+    for end in (ends.socket, ends.channel):
+        end.feed(b"late")
+        end.feed_eof()
+        end.hold(Hold.PEER_IS_FULL)
+        end.release(Hold.PEER_IS_FULL)
+        end.end(clean=True)
+        end.eof_received()
+
+    assert (ends.below_socket.done, ends.below_channel.done) == before
+
+
+def test_what_a_channel_ended_on_is_told_to_its_connection(ends: Ends) -> None:
+    told: list[str] = []
+    ends.channel.on_gone = lambda: told.append("gone")
+
+    ends.channel.connection_lost(None)
+
+    assert told == ["gone"]
+    assert ends.channel.is_gone
+
+
+def test_a_socket_that_is_gone_before_the_join_costs_no_channel() -> None:
+    ends = open_ends()
+    ends.socket.connection_lost(BROKEN)
+
+    join(ends.socket, ends.channel)
+
+    assert ends.below_channel.done == ["abort"]
+
+
+def test_a_channel_that_is_gone_before_the_join_costs_no_socket() -> None:
+    ends = open_ends()
+    ends.channel.connection_lost(None)
+
+    join(ends.socket, ends.channel)
+
+    assert ends.below_socket.done == ["abort"]
+
+
+def test_what_a_slow_client_still_has_to_get_survives_its_writing_to_a_closed_channel(
+    ends: Ends,
+) -> None:
+    ends.below_channel.error = BrokenPipeError("Channel not open for sending")
+
+    ends.socket.data_received(b"too late")
+    ends.channel.data_received(b"what the target had said before")
+    ends.channel.connection_lost(None)
+
+    assert ends.below_channel.done == []
+    assert ends.below_socket.done == [b"what the target had said before", "close"]
+    assert ends.counters.bytes_out == 0
+
+
+def test_a_channel_that_never_opens_lets_go_of_the_socket_it_was_for() -> None:
+    socket, counters = SocketEnd(), Counters()
+    below = FakeTransport()
+    socket.connection_made(below)
+
+    ChannelEnd(counters, lambda channel: join(socket, channel)).abandon()
+
+    assert below.done == ["abort"]
+    assert counters == Counters()
+
+
+# Faults
+
+
+class Faulty(SocketEnd):
+    """A peer with a bug in everything a channel asks of it."""
+
+    def feed(self, data: bytes) -> None:
+        raise ZeroDivisionError("in feed")
+
+    def feed_eof(self) -> None:
+        raise ZeroDivisionError("in feed_eof")
+
+    def end(self, *, clean: bool) -> None:
+        raise ZeroDivisionError("in end")
+
+
+def with_faulty_peer() -> Ends:
+    ends = open_ends()
+    ends.channel.peer = Faulty()
+    return ends
+
+
+@pytest.mark.parametrize("callback", ["data", "eof"])
+def test_a_fault_in_a_callback_closes_its_channel_and_leaves_asyncssh_alone(
+    callback: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends = with_faulty_peer()
+
+    if callback == "data":
+        ends.channel.data_received(b"x")
+    else:
+        ends.channel.eof_received()
+
+    assert ends.below_channel.done == ["abort"]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_a_fault_while_a_channel_ends_still_tells_its_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ends = with_faulty_peer()
+    told: list[str] = []
+    ends.channel.on_gone = lambda: told.append("gone")
+
+    ends.channel.connection_lost(None)
+
+    assert told == ["gone"]
+    assert len(caplog.records) == 1
+
+
+def test_a_fault_in_what_takes_over_an_open_channel_closes_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_: ChannelEnd) -> None:
+        raise ZeroDivisionError
+
+    ends = open_ends(fail)
+
+    assert ends.below_channel.done == ["abort"]
+    assert len(caplog.records) == 1
+
+
+def test_a_session_start_says_nothing_new(ends: Ends) -> None:
+    ends.channel.session_started()
+
+    assert ends.below_channel.done == []

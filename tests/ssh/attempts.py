@@ -1,0 +1,52 @@
+"""Attempts to connect that fail or are given up, and what they must not leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.ssh.notes import Notes
+from tests.ssh.waiting import until
+from tunnelkeeper.ssh.connect import Shared, connect_hop
+from tunnelkeeper.ssh.steps import SshFailure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tunnelkeeper.core.failures import Failure
+    from tunnelkeeper.core.tunnels import Host
+    from tunnelkeeper.ssh.connection import Connection
+
+
+async def failure_of(
+    host: Host, notes: Notes | None = None, via: Connection | None = None
+) -> Failure:
+    """Why a host cannot be connected to."""
+    async with asyncio.timeout(20):
+        with pytest.raises(SshFailure) as failed:
+            await connect_hop(host, via, Shared(), notes or Notes())
+    return failed.value.failure
+
+
+async def given_up_at(step: str, host: Host, via: Connection | None = None) -> None:
+    """Cancel an attempt as soon as it is at a step."""
+    notes = Notes()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        attempt = tasks.create_task(connect_hop(host, via, Shared(), notes))
+        await until(lambda: step in notes.names or attempt.done())
+        attempt.cancel()
+    assert attempt.cancelled()
+
+
+@asynccontextmanager
+async def leaving_nothing() -> AsyncIterator[None]:
+    """Whatever the body does, no task and no descriptor is left of it."""
+    await asyncio.get_running_loop().run_in_executor(None, int)  # its thread is there to stay
+    tasks, descriptors = asyncio.all_tasks(), psutil.Process().num_fds()
+    yield
+    await until(lambda: asyncio.all_tasks() <= tasks, what="no task is left")
+    await until(lambda: psutil.Process().num_fds() <= descriptors, what="no descriptor is left")

@@ -1,0 +1,286 @@
+"""A client's connection in the middle of its life, made without a handshake.
+
+The keys are fixed and the wire leads nowhere, so a test decides about every byte that is received
+and reads every packet that was sent. `both_ways` lets the short way and asyncssh's own live through
+the same, and holds them to each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from functools import cache
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+from asyncssh.constants import MSG_CHANNEL_DATA, MSG_KEXINIT
+from asyncssh.encryption import GCMEncryption, get_encryption
+from asyncssh.packet import Byte
+
+from tests.ssh.peer import Keys, Packet, Peer, opened
+from tunnelkeeper.ssh import short_way
+from tunnelkeeper.ssh.kept_gcm import KeptGcm
+from tunnelkeeper.ssh.transport import BoundedTcpChannel, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WINDOW = 2 * 1024 * 1024
+PACKET = 32 * 1024
+"""Bytes that a channel takes before somebody reads them, and at once: what OpenSSH allows."""
+
+AES_GCM = b"aes128-gcm@openssh.com"
+OURS = Keys(bytes(range(16)), bytes(range(12)))
+THEIRS = Keys(bytes(range(16, 32)), bytes(range(100, 112)))
+
+
+class Session(asyncssh.SSHTCPSession[bytes]):
+    """What a channel tells."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    @property
+    def received(self) -> bytes:
+        return b"".join(event for event in self.heard if isinstance(event, bytes))
+
+    def data_received(self, data: bytes, datatype: Any = None) -> None:
+        self.heard.append(bytes(data) if datatype is None else (bytes(data), datatype))
+
+    def eof_received(self) -> bool:
+        self.heard.append("eof")
+        return True
+
+    def pause_writing(self) -> None:
+        self.heard.append("pause")
+
+    def resume_writing(self) -> None:
+        self.heard.append("resume")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.heard.append(f"lost: {exc!r}")
+
+
+class _Wire(asyncio.Transport):
+    """Keeps what is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent.append(bytes(data))
+
+    def abort(self) -> None:
+        """Nothing is there to be cut."""
+
+
+class _Later:
+    """As much of an event loop as a connection needs that stands already."""
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        self._calls.append((callback, args))
+
+    def run(self) -> None:
+        while self._calls:
+            callback, args = self._calls.popleft()
+            callback(*args)
+
+
+class _Counted(Transport):
+    """Counts what went the short way."""
+
+    sent_short = served_short = 0
+
+    def send_channel_data(self, seal: KeptGcm, channel: int, data: memoryview) -> None:
+        self.sent_short += 1
+        super().send_channel_data(seal, channel, data)
+
+    def _serve(self, opener: KeptGcm, header: memoryview, sealed: memoryview) -> bool:
+        served = super()._serve(opener, header, sealed)
+        self.served_short += served
+        return served
+
+
+class _Owner(asyncssh.SSHClient):
+    ended: str = ""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = repr(exc)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All that both ways have to agree on. ended: why the connection did, or nothing.
+
+    received: the packets so far and the invocations of AES-GCM for them; of a connection that has
+    ended nobody cares. deferred: what waits for new keys.
+    """
+
+    sent: list[Packet]
+    deferred: list[bytes]
+    send_seq: int
+    invocations: int
+    rekey_bytes_sent: int
+    received: tuple[int, int] | None
+    channels: list[tuple[object, ...]]
+    ended: str
+
+
+class Established:
+    """The connection, with a peer. A channel has the same number on both sides."""
+
+    def __init__(self, *, ours: Keys = OURS, theirs: Keys = THEIRS) -> None:
+        self.wire = _Wire()
+        self.peer = Peer(theirs)
+        self._channels: list[tuple[Any, Any]] = []
+        self.loop: Any = _Later()
+        self._ours = ours
+        self._owner = _Owner()
+        self.transport: Any = _Counted(self.loop, _options())
+        self.transport._transport = self.wire
+        self.transport._owner = self._owner
+        self.transport._recv_handler = self.transport._recv_pkthdr
+        self.transport._kex_complete = True
+        self.transport._auth_complete = self.transport._auth_final = True
+        self.transport._send_encryption = get_encryption(AES_GCM, ours.key, ours.iv)
+        self.transport._recv_encryption = get_encryption(AES_GCM, theirs.key, theirs.iv)
+        self.transport._send_enchdrlen = 1
+        self.transport._send_blocksize = self.transport._recv_blocksize = 16
+        self.transport._recv_macsize = 16
+        self.transport._rekey_time = inf
+
+    def open(
+        self,
+        session: Any = None,
+        *,
+        window: int = WINDOW,
+        packet: int = PACKET,
+        receives: int = WINDOW,
+    ) -> Any:
+        """A channel. window and packet are the peer's, receives is our window."""
+        channel: Any = BoundedTcpChannel(self.transport, self.loop, None, "strict", receives, 1)
+        self.adopt(channel, session or Session(), window, packet)
+        return channel
+
+    def adopt(self, channel: Any, session: Any, window: int, packet: int) -> None:
+        """Let a channel of any kind be open."""
+        channel._session = session
+        channel._send_chan = channel._recv_chan
+        channel._send_window, channel._send_pktsize = window, packet
+        channel._send_state = channel._recv_state = "open"
+        channel._recv_paused = False
+        self._channels.append((channel, session))
+
+    @property
+    def sessions(self) -> list[Any]:
+        return [session for _, session in self._channels]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many packets were sent and received the short way."""
+        return self.transport.sent_short, self.transport.served_short
+
+    def receive(self, *pieces: bytes) -> None:
+        """Take bytes of the peer, read by read, and do what is to be done soon after each.
+
+        Once the connection has ended nothing reads its socket any more.
+        """
+        for piece in pieces:
+            if self._owner.ended:
+                return
+            self.transport.data_received(piece)
+            self.loop.run()
+
+    @property
+    def sent(self) -> list[Packet]:
+        """What was sent, but for the cookie of a key exchange."""
+        return [
+            (payload[:1] + payload[17:] if payload[0] == MSG_KEXINIT else payload, length)
+            for payload, length in opened(b"".join(self.wire.sent), self._ours)
+        ]
+
+    @property
+    def sent_numbers(self) -> list[int]:
+        """The message number of each packet that was sent."""
+        return [payload[0] for payload, _ in self.sent]
+
+    @property
+    def sent_data(self) -> list[bytes]:
+        """The data that was sent, packet by packet."""
+        return [payload[9:] for payload, _ in self.sent if payload[0] == MSG_CHANNEL_DATA]
+
+    @property
+    def ledger(self) -> Ledger:
+        it = self.transport
+        received = (it._recv_seq, _invocations(it._recv_encryption))
+        return Ledger(
+            self.sent,
+            [Byte(number) + b"".join(fields) for number, fields in it._deferred_packets],
+            it._send_seq,
+            _invocations(it._send_encryption),
+            it._rekey_bytes_sent,
+            None if self._owner.ended else received,
+            [
+                (
+                    channel._send_window,
+                    channel._send_state,
+                    channel._send_buf_len,
+                    [(bytes(data), kind) for data, kind in channel._send_buf],
+                    channel._recv_window,
+                    channel._init_recv_window,
+                    channel._recv_state,
+                    [(bytes(data), kind) for data, kind in channel._recv_buf],
+                    getattr(channel, "_delivered", 0),
+                    session.heard,
+                )
+                for channel, session in self._channels
+            ],
+            self._owner.ended,
+        )
+
+
+def both_ways(life: Callable[[Established], object], **settings: Any) -> Established:
+    """Let two connections live through the same, one each way; that of the short way.
+
+    Raises AssertionError where they do not come to the same.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(short_way, "IS_ON", False)
+        own = Established(**settings)
+        life(own)
+        patch.setattr(short_way, "IS_ON", True)
+        short = Established(**settings)
+        life(short)
+    assert own.counts == (0, 0)
+    assert not isinstance(own.transport._recv_encryption._cipher, KeptGcm)
+    assert short.ledger == own.ledger
+    return short
+
+
+def _invocations(encryption: GCMEncryption) -> int:
+    cipher: Any = encryption._cipher
+    if isinstance(cipher, KeptGcm):
+        return cipher._counter
+    return int.from_bytes(cipher._iv[4:])
+
+
+@cache
+def _options() -> asyncssh.SSHClientConnectionOptions:
+    return asyncssh.SSHClientConnectionOptions(
+        config=None,
+        host="peer",
+        known_hosts=None,
+        client_keys=None,
+        agent_path=None,
+        gss_host=None,
+        login_timeout=0,
+        x509_trusted_certs=None,
+        x509_trusted_cert_paths=[],
+    )

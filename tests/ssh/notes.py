@@ -1,0 +1,36 @@
+"""A report that keeps what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import Step
+
+
+@dataclass(slots=True)
+class Notes:
+    """What an attempt reported: its steps as (hop, step), and its lines by how loud they are."""
+
+    steps: list[tuple[str, Step]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    whispered: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+
+    def step(self, hop: str, step: Step) -> None:
+        self.steps.append((hop, step))
+
+    def debug(self, text: str) -> None:
+        self.whispered.append(text)
+
+    def info(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    @property
+    def names(self) -> list[Step]:
+        """The steps without their hops."""
+        return [step for _, step in self.steps]

@@ -1,0 +1,242 @@
+"""An SSH server in the test's own process, with switches for what real ones do to their clients.
+
+It has a throwaway host key, lets one throwaway user key in, and forwards every way. The real sshd
+is met in the end-to-end tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from tests.ssh.notes import Notes
+from tests.ssh.waiting import DEADLINE
+from tunnelkeeper.core.tunnels import Host
+from tunnelkeeper.ssh.connect import Shared, connect_hop
+from tunnelkeeper.ssh.library import quieten
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from tunnelkeeper.ssh.connection import Connection
+
+PROHIBITED = 1  # RFC 4254 section 5.1
+TOO_MANY_TRIES = 2  # the code sshd gives for "Too many authentication failures"
+
+
+@dataclass(slots=True)
+class Server:
+    """The server and what it saw.
+
+    Switches: what it refuses, and the events that a login, a channel or a listener waits for.
+    session: what serves a channel instead of the target it names. logins: the users that tried to
+    log in; offered: the keys they showed; opening, listening: the channels and TCP listeners that
+    were asked for.
+    """
+
+    folder: Path
+    host_key: asyncssh.SSHKey
+    user_key: asyncssh.SSHKey
+    port: int = 0
+    refuse_logins: bool = False
+    end_the_login: bool = False
+    refuse_listening: bool = False
+    refuse_opening: bool = False
+    may_log_in: asyncio.Event = field(default_factory=asyncio.Event)
+    may_open: asyncio.Event = field(default_factory=asyncio.Event)
+    may_listen: asyncio.Event = field(default_factory=asyncio.Event)
+    session: Callable[[], object] | None = None
+    user_authority: asyncssh.SSHKey | None = None
+    connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
+    offered: list[str] = field(default_factory=list)
+    opening: int = 0
+    listening: int = 0
+
+    @property
+    def user_key_file(self) -> str:
+        return str(self.folder / "user_key")
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / f"known_hosts_{self.port}"
+
+    def host(self, **changes: Any) -> Host:
+        """How to reach this server and be let in, with changes."""
+        host = Host(
+            name="server",
+            hostname="127.0.0.1",
+            user="me",
+            ports=(self.port,),
+            identity_files=(self.user_key_file,),
+            user_known_hosts=(str(self.known_hosts),),
+        )
+        return replace(host, **changes)
+
+    def know(self, key: asyncssh.SSHKey, marker: str = "") -> None:
+        """Write a key down as this server's."""
+        with self.known_hosts.open("a") as file:
+            file.write(f"{marker} [127.0.0.1]:{self.port} {public(key)}\n".lstrip())
+
+    def let_all_go_on(self) -> None:
+        """Set the events that hold anybody."""
+        for event in (self.may_log_in, self.may_open, self.may_listen):
+            event.set()
+
+    def drop(self) -> None:
+        """Cut every connection, without a word."""
+        for connection in self.connections:
+            connection.abort()
+
+
+class _Visit(asyncssh.SSHServer):
+    """One client's connection."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection: asyncssh.SSHServerConnection
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._server.connections.append(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.remove(self._connection)
+
+    async def begin_auth(self, username: str) -> bool:
+        self._server.logins.append(username)
+        if self._server.end_the_login:
+            raise asyncssh.DisconnectError(TOO_MANY_TRIES, "Too many authentication failures")
+        await self._server.may_log_in.wait()
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        self._server.offered.append(key.get_fingerprint())
+        is_it = key.public_data == self._server.user_key.public_data
+        return is_it and not self._server.refuse_logins
+
+    def validate_ca_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        self._server.offered.append(f"certificate by {key.get_fingerprint()}")
+        authority = self._server.user_authority
+        return authority is not None and key.public_data == authority.public_data
+
+    def connection_requested(self, dest_host: str, dest_port: int, *_: object) -> Any:
+        return self._open(lambda: self._connection.forward_connection(dest_host, dest_port))
+
+    def unix_connection_requested(self, dest_path: str) -> Any:
+        return self._open(lambda: self._connection.forward_unix_connection(dest_path))
+
+    async def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        self._server.listening += 1
+        await self._server.may_listen.wait()
+        return not self._server.refuse_listening
+
+    def unix_server_requested(self, listen_path: str) -> bool:
+        return not self._server.refuse_listening
+
+    async def _open(self, forward: Callable[[], Awaitable[Any]]) -> Any:
+        self._server.opening += 1
+        if self._server.refuse_opening:
+            raise asyncssh.ChannelOpenError(PROHIBITED, "not by this server")
+        await self._server.may_open.wait()
+        if self._server.session is not None:
+            return self._server.session()
+        try:
+            return await forward()
+        except asyncssh.ChannelOpenError as error:  # in sshd's words
+            raise asyncssh.ChannelOpenError(error.code, "Connection refused") from error
+
+
+@asynccontextmanager
+async def serve(
+    folder: Path,
+    *,
+    user_key: asyncssh.SSHKey | None = None,
+    certified_by: asyncssh.SSHKey | None = None,
+    port: int = 0,
+    **options: Any,
+) -> AsyncIterator[Server]:
+    """A running server, its host key in its known_hosts file and its user key in a file.
+
+    certified_by: an authority that signs the host key; then nothing is in known_hosts.
+    """
+    quieten()  # asyncssh would spend its time on lines that nobody reads
+    server = Server(folder, new_key(), user_key or new_key())
+    server.let_all_go_on()
+    certificates = []
+    if certified_by is not None:
+        principals = ["127.0.0.1"]
+        certificates = [
+            certified_by.generate_host_certificate(server.host_key, "host", principals=principals)
+        ]
+    settings = {
+        "server_factory": lambda: _Visit(server),
+        "server_host_keys": [server.host_key],
+        "server_host_certs": certificates,
+        "gss_host": None,
+    }
+    acceptor = await asyncssh.listen("127.0.0.1", port, **(settings | options))
+    server.port = acceptor.get_port()
+    write_key(folder / "user_key", server.user_key)
+    if certified_by is None:
+        server.know(server.host_key)
+    try:
+        yield server
+    finally:
+        acceptor.close()
+        server.let_all_go_on()
+        async with asyncio.timeout(DEADLINE):
+            for connection in list(server.connections):
+                connection.abort()
+                await connection.wait_closed()
+
+
+@asynccontextmanager
+async def jump_host(folder: Path) -> AsyncIterator[tuple[Server, Connection]]:
+    """A server with a folder of its own below this one, and a connection to it."""
+    (folder / "jump").mkdir()
+    async with serve(folder / "jump") as jump, connected(jump.host()) as connection:
+        yield jump, connection
+
+
+@asynccontextmanager
+async def connected(
+    host: Host, notes: Notes | None = None, via: Connection | None = None
+) -> AsyncIterator[Connection]:
+    """A connection to a host, closed at the end."""
+    connection = await connect_hop(host, via, Shared(), notes or Notes())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def new_key(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
+    """A throwaway key."""
+    return asyncssh.generate_private_key(kind)
+
+
+def write_key(path: Path, key: asyncssh.SSHKey, passphrase: str = "") -> str:
+    """Write a private key (0600) and its public half beside it; the path, as text."""
+    path.unlink(missing_ok=True)
+    path.touch(0o600)
+    path.write_bytes(key.export_private_key())
+    path.with_name(f"{path.name}.pub").write_bytes(key.export_public_key())
+    if passphrase:  # asyncssh would need bcrypt for this
+        command = ["ssh-keygen", "-q", "-p", "-P", "", "-N", passphrase, "-f", str(path)]
+        subprocess.run(command, check=True, capture_output=True)
+    return str(path)
+
+
+def public(key: asyncssh.SSHKey) -> str:
+    """`type base64` of a key's public half."""
+    return " ".join(key.export_public_key().decode().split()[:2])

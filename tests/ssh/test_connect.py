@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.ssh.attempts import failure_of, leaving_nothing
+from tests.ssh.links import closed_port, dropping, mute, unanswering
+from tests.ssh.notes import Notes
+from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
+from tests.ssh.waiting import until
+from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.ssh import dial
+from tunnelkeeper.ssh.connect import Shared, connect_hop
+from tunnelkeeper.ssh.steps import SshFailure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOON = 0.3
+"""Seconds of patience where the patience itself is looked at."""
+
+
+# The way there
+
+
+async def test_the_steps_are_reported_in_order_with_their_hop(server: Server) -> None:
+    notes = Notes()
+    async with connected(server.host(), notes) as connection:
+        assert str(connection.host) == f"me@127.0.0.1:{server.port}"
+
+    assert notes.names == ["resolve", "connect", "key_exchange", "host_key", "login"]
+    assert {hop for hop, _ in notes.steps} == {f"me@127.0.0.1:{server.port}"}
+
+
+async def test_aes_gcm_is_used_where_nobody_chose_a_cipher(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunnelkeeper.ssh.algorithms.processor_has_aes", lambda: True)
+    async with connected(server.host()) as connection:
+        assert connection.cipher == "aes128-gcm@openssh.com"
+
+
+@pytest.mark.parametrize("compression", [False, True])
+async def test_what_was_chosen_is_used(server: Server, compression: bool) -> None:
+    host = server.host(
+        ciphers="aes256-ctr",
+        macs="hmac-sha2-512",
+        kex_algorithms="ecdh-sha2-nistp256",
+        compression=compression,
+        tcp_keepalive=False,
+    )
+    async with connected(host) as connection:
+        info = connection.transport.get_extra_info
+        assert connection.cipher == "aes256-ctr"
+        assert info("send_mac") == "hmac-sha2-512"
+        assert info("send_compression") == ("zlib@openssh.com" if compression else "none")
+        raw = info("socket")
+        assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+
+
+async def test_the_connection_comes_from_the_bind_address(server: Server) -> None:
+    async with connected(server.host(bind_address="127.0.0.9")) as connection:
+        assert connection.transport.get_extra_info("sockname")[0] == "127.0.0.9"
+
+
+async def test_a_socket_that_asyncio_does_not_take_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fail)
+    async with leaving_nothing():
+        failure = await failure_of(server.host())
+        await until(lambda: not server.connections)
+
+    assert failure.cause is Cause.UNREACHABLE
+
+
+# Failures by step
+
+
+async def test_a_name_that_does_not_resolve_is_dns(server: Server) -> None:
+    failure = await failure_of(server.host(hostname="no.such.host.invalid"))
+
+    assert failure.cause is Cause.DNS
+
+
+async def test_a_closed_port_is_refused(server: Server) -> None:
+    port = closed_port()
+    failure = await failure_of(server.host(ports=(port,)))
+
+    assert failure.cause is Cause.REFUSED
+    assert failure.hop == f"me@127.0.0.1:{port}"
+
+
+async def test_a_server_that_hangs_up_at_once_is_lost(server: Server) -> None:
+    async with dropping() as port:
+        failure = await failure_of(server.host(ports=(port,)))
+
+    assert failure.cause is Cause.LOST
+    assert "MaxStartups" in failure.hint
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n" * 2000, b"SSH-1.5-old\r\n"])
+async def test_what_is_no_ssh_server_of_ours_is_a_protocol_failure(
+    server: Server, greeting: bytes
+) -> None:
+    async with mute(greeting) as port:
+        failure = await failure_of(server.host(ports=(port,)))
+
+    assert failure.cause is Cause.PROTOCOL
+    assert failure.hint == "is it really an SSH server?"
+
+
+async def test_algorithms_that_the_server_lacks_are_a_key_exchange_failure(tmp_path: Path) -> None:
+    async with serve(tmp_path, encryption_algs=["aes256-ctr"]) as server:
+        failure = await failure_of(server.host(ciphers="aes128-ctr"))
+
+        assert failure.cause is Cause.KEY_EXCHANGE
+        assert "aes128-ctr" in failure.message
+        assert server.logins == []
+
+
+async def test_algorithms_that_nobody_has_fail_before_anything_is_sent(server: Server) -> None:
+    notes = Notes()
+    failure = await failure_of(server.host(ciphers="rot13"), notes)
+
+    assert failure.cause is Cause.KEY_EXCHANGE
+    assert notes.steps == []
+
+
+async def test_a_refused_login_names_what_was_offered(server: Server) -> None:
+    server.refuse_logins = True
+    failure = await failure_of(server.host())
+
+    assert failure.cause is Cause.AUTH
+    assert failure.message == f"login as me refused; offered {server.user_key_file}"
+    assert failure.files == (server.user_key_file,)
+
+
+async def test_a_login_that_the_server_ends_is_told_from_a_lost_connection(server: Server) -> None:
+    server.end_the_login = True
+    failure = await failure_of(server.host())
+
+    assert failure.cause is Cause.AUTH
+    assert "Too many authentication failures" in failure.message
+    assert "identities_only" in failure.hint
+
+
+async def test_a_connection_that_is_cut_during_the_login_is_lost(server: Server) -> None:
+    server.may_log_in.clear()
+    async with asyncio.TaskGroup() as tasks:
+        failing = tasks.create_task(failure_of(server.host()))
+        await until(lambda: server.logins)
+        server.drop()
+
+    assert failing.result().cause is Cause.LOST
+
+
+# Patience
+
+
+async def test_a_resolver_that_hangs_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(dial, "resolve", never)
+    failure = await failure_of(server.host(connect_timeout=SOON))
+
+    assert (failure.cause, failure.message) == (
+        Cause.TIMEOUT,
+        "the name was not resolved within 0.3 s",
+    )
+
+
+async def test_a_port_that_answers_nobody_is_given_up(server: Server) -> None:
+    with unanswering() as (_, port):
+        failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
+
+    assert (failure.cause, failure.message) == (Cause.TIMEOUT, "no connection within 0.3 s")
+
+
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-mute\r\n"])
+async def test_a_server_that_says_nothing_is_given_up(server: Server, greeting: bytes) -> None:
+    async with mute(greeting) as port:
+        failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
+
+    assert (failure.cause, failure.message) == (
+        Cause.TIMEOUT,
+        "connected, but no SSH key exchange within 0.3 s",
+    )
+
+
+async def test_a_login_that_never_ends_is_given_up(server: Server) -> None:
+    server.may_log_in.clear()
+    failure = await failure_of(server.host(connect_timeout=SOON))
+
+    assert (failure.cause, failure.message) == (
+        Cause.TIMEOUT,
+        "the login was not done within 0.3 s",
+    )
+    assert "connect_timeout" in failure.hint
+
+
+# Ports
+
+
+@pytest.mark.parametrize("first", ["closed", "dropping", "not ssh", "mute"])
+async def test_the_next_port_is_tried_where_the_first_leads_nowhere(
+    server: Server, first: str
+) -> None:
+    notes = Notes()
+    async with dropping() as drops, mute(b"SSH-1.5-old\r\n") as odd, mute() as silent:
+        ports = {"closed": closed_port(), "dropping": drops, "not ssh": odd, "mute": silent}
+        host = server.host(ports=(ports[first], server.port), connect_timeout=1)
+        async with connected(host, notes) as connection:
+            assert connection.host.ports == (server.port,)
+
+    assert len(notes.said) == 1
+    assert notes.said[0].startswith(f"port {ports[first]}: ")
+    assert notes.said[0].endswith("; trying the next port")
+    assert notes.steps[-1] == (f"me@127.0.0.1:{server.port}", "login")
+
+
+async def test_of_ports_that_all_fail_the_last_is_told(server: Server) -> None:
+    ports = closed_port(), closed_port()
+    failure = await failure_of(server.host(ports=ports))
+
+    assert failure.hop == f"me@127.0.0.1:{ports[1]}"
+
+
+async def test_a_refused_login_is_not_tried_at_the_next_port(server: Server) -> None:
+    server.refuse_logins = True
+    notes = Notes()
+    failure = await failure_of(server.host(ports=(server.port, closed_port())), notes)
+
+    assert failure.cause is Cause.AUTH
+    assert notes.said == []
+
+
+# Through a jump host
+
+
+async def test_the_steps_through_a_jump_host_begin_with_connect(
+    server: Server, tmp_path: Path
+) -> None:
+    notes = Notes()
+    async with jump_host(tmp_path) as (_, outer), connected(server.host(), notes, outer) as inner:
+        assert inner.via is outer
+        await until(lambda: inner.rtt_ms is not None)
+
+    assert notes.names == ["connect", "key_exchange", "host_key", "login"]
+
+
+async def test_a_target_that_the_jump_host_cannot_reach_is_refused(
+    server: Server, tmp_path: Path
+) -> None:
+    async with jump_host(tmp_path) as (_, outer):
+        failure = await failure_of(server.host(ports=(closed_port(),)), via=outer)
+
+        assert failure.cause is Cause.REFUSED
+        assert "the jump host could not connect" in failure.message
+        assert not outer.is_closed
+
+
+async def test_a_jump_host_that_forbids_forwarding_says_so(server: Server, tmp_path: Path) -> None:
+    async with jump_host(tmp_path) as (jump, outer):
+        jump.refuse_opening = True
+        failure = await failure_of(server.host(), via=outer)
+
+        assert failure.cause is Cause.JUMP
+        assert "AllowTcpForwarding" in failure.hint
+
+
+async def test_a_jump_host_that_does_not_answer_is_given_up_and_keeps_no_channel(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with jump_host(tmp_path) as (jump, outer):
+        jump.may_open.clear()
+        failure = await failure_of(server.host(connect_timeout=SOON), via=outer)
+        assert failure.message == "no connection within 0.3 s"
+
+        jump.may_open.set()
+        await until(lambda: not outer.transport._channels)
+        await until(lambda: not server.connections)
+        assert not outer.is_closed
+    gc.collect()  # a future's exception that nobody asked for is told when it is collected
+    assert not caplog.records
+
+
+# What is shared
+
+
+async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
+    shared = Shared()
+    for _ in range(2):
+        connection = await connect_hop(server.host(), None, shared, Notes())
+        await connection.close()
+
+    assert list(shared.keys._read) == [server.user_key_file]
+
+
+async def test_a_key_that_was_replaced_is_used_at_the_next_attempt(
+    server: Server, tmp_path: Path
+) -> None:
+    shared = Shared()
+    wrong = write_key(tmp_path / "id", new_key())
+    host = server.host(identity_files=(wrong,))
+    with pytest.raises(SshFailure):
+        await connect_hop(host, None, shared, Notes())
+
+    write_key(tmp_path / "id", server.user_key)
+
+    connection = await connect_hop(host, None, shared, Notes())
+    assert not connection.is_closed
+    await connection.close()

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+
+from tests.forwarding.services import echo, service
+from tests.ssh.attempts import leaving_nothing
+from tests.ssh.links import closed_port
+from tests.ssh.server import Server, connected, serve
+from tests.ssh.waiting import until
+from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.pump import ChannelEnd, Counters
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.forwarding.targets import TargetRefused
+from tunnelkeeper.ssh import connection as module
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.ssh.connection import Connection
+
+LOOPBACK = "127.0.0.1"
+NOWHERE = ("", 0)
+
+
+def an_end() -> ChannelEnd:
+    return ChannelEnd(Counters(), lambda _: None)
+
+
+def channels(connection: Connection) -> list[Any]:
+    return list(connection.transport._channels.values())
+
+
+async def refusal_of(connection: Connection, target: Address) -> TargetRefused:
+    async with asyncio.timeout(10):
+        with pytest.raises(TargetRefused) as refused:
+            await connection.open_channel(target, an_end(), NOWHERE)
+    return refused.value
+
+
+# What is known of it
+
+
+async def test_a_live_connection_says_what_it_is(server: Server, connection: Connection) -> None:
+    assert not connection.is_closed
+    assert connection.cipher is not None
+    assert connection.cipher.encode() in asyncssh.encryption.get_encryption_algs()
+    assert connection.host.ports == (server.port,)
+    assert connection.via is None
+    await until(lambda: connection.rtt_ms is not None)
+
+
+# Channels
+
+
+async def test_a_target_that_the_server_cannot_reach_is_refused_in_its_words(
+    connection: Connection,
+) -> None:
+    refusal = await refusal_of(connection, TcpAddress(LOOPBACK, closed_port()))
+
+    assert refusal.outcome is Outcome.CONNECTION_REFUSED
+    assert "connect failed" in str(refusal)
+    assert not channels(connection)
+
+
+async def test_a_target_that_the_server_does_not_allow_is_not_allowed(
+    server: Server, connection: Connection
+) -> None:
+    server.refuse_opening = True
+    refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
+
+    assert refusal.outcome is Outcome.NOT_ALLOWED
+    assert "not by this server" in str(refusal)
+
+
+async def test_a_socket_file_that_is_missing_on_the_server_is_refused(
+    connection: Connection, tmp_path: Path
+) -> None:
+    await refusal_of(connection, UnixAddress(str(tmp_path / "none.sock")))
+
+    assert not channels(connection)
+
+
+async def test_a_channel_on_a_connection_that_has_ended_is_refused(
+    server: Server, connection: Connection
+) -> None:
+    server.drop()
+    await connection.ended()
+
+    assert connection.is_closed
+    refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
+    assert refusal.outcome in {Outcome.GENERAL_FAILURE, Outcome.HOST_UNREACHABLE}
+
+
+async def test_a_channel_whose_connection_dies_while_it_opens_is_refused(
+    server: Server, connection: Connection
+) -> None:
+    server.may_open.clear()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        opening = tasks.create_task(refusal_of(connection, TcpAddress(LOOPBACK, 1)))
+        await until(lambda: server.opening == 1)
+        server.drop()
+
+    assert opening.done()
+    assert connection.is_closed
+
+
+async def test_an_error_of_the_system_while_opening_is_a_refusal(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError("Channel already open")
+
+    monkeypatch.setattr(connection.transport, "create_connection", fail)
+    refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
+
+    assert refusal.outcome is Outcome.GENERAL_FAILURE
+    assert str(refusal) == "Channel already open"
+
+
+async def test_a_channel_that_nobody_waits_for_any_more_is_closed_when_it_comes(
+    server: Server, connection: Connection
+) -> None:
+    end = an_end()
+    server.may_open.clear()
+    async with service(echo) as port, asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        opening = tasks.create_task(
+            connection.open_channel(TcpAddress(LOOPBACK, port), end, NOWHERE)
+        )
+        await until(lambda: server.opening == 1)
+        opening.cancel()
+        await until(opening.done)
+        assert len(channels(connection)) == 1
+
+        server.may_open.set()
+        await until(lambda: not channels(connection))
+
+    assert end.is_gone
+    assert not connection.transport.writers
+
+
+async def test_a_refusal_that_nobody_waits_for_any_more_is_no_fault(
+    server: Server, connection: Connection
+) -> None:
+    server.may_open.clear()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        opening = tasks.create_task(
+            connection.open_channel(TcpAddress(LOOPBACK, closed_port()), an_end(), NOWHERE)
+        )
+        await until(lambda: server.opening == 1)
+        opening.cancel()
+        await until(opening.done)
+        server.may_open.set()
+        await until(lambda: not channels(connection))
+
+    assert not connection.is_closed
+
+
+async def test_channels_that_are_opening_when_the_program_ends_are_given_up(
+    server: Server, connection: Connection
+) -> None:
+    server.may_open.clear()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        opening = tasks.create_task(
+            connection.open_channel(TcpAddress(LOOPBACK, 1), an_end(), NOWHERE)
+        )
+        await until(lambda: server.opening == 1)
+        for task in list(connection.transport._tasks):
+            task.cancel()
+        await until(opening.done)
+
+    assert opening.cancelled()
+
+
+# The end
+
+
+async def test_the_end_says_that_the_server_hung_up(server: Server, connection: Connection) -> None:
+    server.drop()
+    async with asyncio.timeout(10):
+        failure = await connection.ended()
+
+    assert failure.cause is Cause.LOST
+    assert failure.hop == str(connection.host)
+    assert connection.is_closed
+
+
+async def test_the_end_says_what_the_server_said(server: Server, connection: Connection) -> None:
+    (peer,) = server.connections
+    peer.disconnect(asyncssh.DISC_SERVICE_NOT_AVAILABLE, "going down for maintenance")
+    async with asyncio.timeout(10):
+        failure = await connection.ended()
+
+    assert failure.cause is Cause.LOST
+    assert "going down for maintenance" in failure.message
+
+
+async def test_several_may_wait_for_the_end_and_one_may_give_up(
+    server: Server, connection: Connection
+) -> None:
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        impatient = tasks.create_task(connection.ended())
+        patient = tasks.create_task(connection.ended())
+        await until(lambda: connection._login.ended._callbacks)
+        impatient.cancel()
+        await until(impatient.done)
+        server.drop()
+
+    assert patient.result().cause is Cause.LOST
+
+
+async def test_the_first_hop_that_ended_is_to_blame(tmp_path: Path) -> None:
+    (tmp_path / "jump").mkdir()
+    (tmp_path / "final").mkdir()
+    async with (
+        serve(tmp_path / "jump") as jump,
+        serve(tmp_path / "final") as final,
+        connected(jump.host()) as outer,
+        connected(final.host(), via=outer) as inner,
+        asyncio.timeout(10),
+    ):
+        jump.drop()
+
+        assert (await inner.ended()).hop == str(outer.host)
+        assert (await outer.ended()).hop == str(outer.host)
+
+
+async def test_a_last_hop_that_ended_alone_is_to_blame_itself(tmp_path: Path) -> None:
+    (tmp_path / "jump").mkdir()
+    (tmp_path / "final").mkdir()
+    async with (
+        serve(tmp_path / "jump") as jump,
+        serve(tmp_path / "final") as final,
+        connected(jump.host()) as outer,
+        connected(final.host(), via=outer) as inner,
+        asyncio.timeout(10),
+    ):
+        final.drop()
+
+        assert (await inner.ended()).hop == str(inner.host)
+        assert not outer.is_closed
+        assert inner.transport not in outer.transport.writers
+        await until(lambda: not channels(outer))
+
+
+async def test_a_connection_that_is_closed_leaves_nothing(server: Server) -> None:
+    async with leaving_nothing():
+        async with connected(server.host()) as connection:
+            await until(lambda: connection.rtt_ms is not None)
+        await until(lambda: not server.connections)
+
+
+async def test_a_connection_that_does_not_close_is_cut(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut: list[str] = []
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "CLOSE_PATIENCE", 0.02)
+    monkeypatch.setattr(connection.transport, "wait_closed", never)
+    monkeypatch.setattr(connection.transport, "abort", lambda: cut.append("cut"))
+    async with asyncio.timeout(10):
+        await connection.close()
+
+    assert cut == ["cut"]
+
+
+async def test_closing_that_is_called_off_still_lets_everything_go(server: Server) -> None:
+    async with connected(server.host()) as connection, asyncio.timeout(10):
+        async with asyncio.TaskGroup() as tasks:
+            closing = tasks.create_task(connection.close())
+            await asyncio.wait([closing], timeout=0)
+            closing.cancel()
+
+        assert closing.cancelled()
+        assert connection._heartbeat._timer is None
+        await until(lambda: not server.connections)

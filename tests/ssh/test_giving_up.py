@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, Any
+
+from tests.ssh.attempts import failure_of, given_up_at, leaving_nothing
+from tests.ssh.links import mute, unanswering
+from tests.ssh.server import Server, jump_host
+from tests.ssh.waiting import until
+from tunnelkeeper.ssh import dial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+async def test_giving_up_while_resolving_leaves_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(dial, "resolve", never)
+    async with leaving_nothing():
+        await given_up_at("resolve", server.host())
+
+
+async def test_giving_up_while_connecting_leaves_nothing(server: Server) -> None:
+    with unanswering() as (_, port):
+        async with leaving_nothing():
+            await given_up_at("connect", server.host(ports=(port,)))
+
+
+async def test_giving_up_during_the_key_exchange_leaves_nothing(server: Server) -> None:
+    async with mute() as port, leaving_nothing():
+        await given_up_at("key_exchange", server.host(ports=(port,)))
+
+
+async def test_giving_up_during_the_login_leaves_nothing(server: Server) -> None:
+    server.may_log_in.clear()
+    async with leaving_nothing():
+        await given_up_at("login", server.host())
+        server.may_log_in.set()  # its own task waits for this
+        await until(lambda: not server.connections)
+
+
+async def test_giving_up_behind_a_jump_host_leaves_nothing(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with jump_host(tmp_path) as (jump, outer):
+        jump.may_open.clear()
+        async with leaving_nothing():
+            await given_up_at("connect", server.host(), outer)
+            jump.may_open.set()
+            await until(lambda: not outer.transport._channels and not server.connections)
+
+        server.may_log_in.clear()
+        async with leaving_nothing():
+            await given_up_at("login", server.host(), outer)
+            server.may_log_in.set()
+            await until(lambda: not outer.transport._channels and not server.connections)
+    gc.collect()  # a future's exception that nobody asked for is told when it is collected
+    assert not caplog.records
+
+
+async def test_failing_leaves_nothing(server: Server) -> None:
+    server.refuse_logins = True
+    async with leaving_nothing():
+        await failure_of(server.host())
+        await until(lambda: not server.connections)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.forwarding.services import blob, client, echo, exchange, hash_sink, service, sha256
+from tests.ssh.links import closed_port
+from tests.ssh.waiting import until
+from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.core.forwards import RemoteForward, RemoteSocksForward, TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd, join
+from tunnelkeeper.forwarding.remote import RemoteClients
+from tunnelkeeper.forwarding.targets import connect_here
+from tunnelkeeper.ssh.steps import SshFailure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.ssh.server import Server
+    from tunnelkeeper.ssh.connection import Connection
+
+LOOPBACK = "127.0.0.1"
+
+
+def channels(connection: Connection) -> list[Any]:
+    return list(connection.transport._channels.values())
+
+
+async def test_clients_of_the_server_reach_a_target_here(connection: Connection) -> None:
+    data = blob(1 << 20)
+    async with asyncio.TaskGroup() as tasks, service(echo) as port:
+        forward = RemoteForward(TcpAddress("localhost", 0), TcpAddress(LOOPBACK, port))
+        clients = RemoteClients(forward, tasks, pytest.fail)
+        listener = await connection.listen(forward.listen, clients.accept)
+        address = listener.address
+        assert isinstance(address, TcpAddress)
+
+        assert await exchange(address.port, data) == data
+        assert (clients.counters.bytes_in, clients.counters.bytes_out) == (len(data), len(data))
+        await until(lambda: not channels(connection))
+
+
+async def test_clients_of_a_path_on_the_server_reach_a_target_here(
+    connection: Connection, tmp_path: Path
+) -> None:
+    async with asyncio.TaskGroup() as tasks, service(echo) as port, asyncio.timeout(10):
+        there = UnixAddress(str(tmp_path / "there.sock"))
+        forward = RemoteForward(there, TcpAddress(LOOPBACK, port))
+        listener = await connection.listen(there, RemoteClients(forward, tasks, print).accept)
+        reader, writer = await asyncio.open_unix_connection(there.path)
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        writer.close()
+        await writer.wait_closed()
+        await listener.close()
+        await until(lambda: not channels(connection))
+
+
+async def test_a_socks_client_of_the_server_half_closes_with_its_request(
+    connection: Connection,
+) -> None:
+    async with asyncio.TaskGroup() as tasks, service(hash_sink) as port, asyncio.timeout(10):
+        forward = RemoteSocksForward(TcpAddress("localhost", 0))
+        clients = RemoteClients(forward, tasks, pytest.fail)
+        address = (await connection.listen(forward.listen, clients.accept)).address
+        assert isinstance(address, TcpAddress)
+        request = bytes([4, 1]) + port.to_bytes(2) + bytes([127, 0, 0, 1, 0])
+
+        answer = await exchange(address.port, request + b"all I say")
+
+        assert answer == bytes([0, 0x5A]) + bytes(6) + sha256(b"all I say").encode()
+
+
+async def test_a_target_here_that_refuses_closes_its_client_and_no_other(
+    connection: Connection,
+) -> None:
+    refused: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        forward = RemoteForward(TcpAddress("localhost", 0), TcpAddress(LOOPBACK, closed_port()))
+        clients = RemoteClients(forward, tasks, refused.append)
+        address = (await connection.listen(forward.listen, clients.accept)).address
+        assert isinstance(address, TcpAddress)
+
+        assert await exchange(address.port, b"") == b""
+
+    assert len(refused) == 1
+    assert not connection.is_closed
+
+
+async def test_a_fault_in_serving_a_channel_of_the_server_refuses_that_channel_only(
+    connection: Connection,
+) -> None:
+    async def broken() -> ChannelEnd:
+        raise ZeroDivisionError
+
+    address = (await connection.listen(TcpAddress("localhost", 0), broken)).address
+    assert isinstance(address, TcpAddress)
+
+    assert await exchange(address.port, b"") == b""
+    assert not connection.is_closed
+    await until(lambda: not channels(connection))
+
+
+async def test_a_target_reached_after_the_connections_end_is_let_go(
+    server: Server, connection: Connection
+) -> None:
+    accepting, go_on = asyncio.Event(), asyncio.Event()
+    socket = SocketEnd()
+
+    async with service(echo) as port:
+
+        async def slow() -> ChannelEnd:
+            await connect_here(TcpAddress(LOOPBACK, port), socket)
+            accepting.set()
+            await go_on.wait()
+            return ChannelEnd(Counters(), lambda channel: join(socket, channel))
+
+        address = (await connection.listen(TcpAddress("localhost", 0), slow)).address
+        assert isinstance(address, TcpAddress)
+        async with asyncio.timeout(10), client(address.port):
+            await accepting.wait()
+            server.drop()
+            await connection.ended()
+            go_on.set()
+            await until(lambda: socket.is_gone)
+
+
+async def test_a_server_that_does_not_listen_gives_no_reason(
+    server: Server, connection: Connection
+) -> None:
+    server.refuse_listening = True
+    for address in (TcpAddress("localhost", 2222), UnixAddress("/run/there.sock")):
+        with pytest.raises(SshFailure) as failed:
+            await connection.listen(address, pytest.fail)
+
+        failure = failed.value.failure
+        assert failure.cause is Cause.REMOTE_PORT_BUSY
+        assert failure.message.startswith(f"the server does not listen on {address}")
+        assert failure.hop == str(connection.host)
+
+
+async def test_listening_on_a_connection_that_has_ended_is_a_failure(
+    server: Server, connection: Connection
+) -> None:
+    server.drop()
+    await connection.ended()
+    async with asyncio.timeout(10):
+        with pytest.raises(SshFailure):
+            await connection.listen(TcpAddress("localhost", 0), pytest.fail)
+
+
+async def test_a_port_that_cannot_be_asked_for_is_a_failure(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("Invalid port")
+
+    monkeypatch.setattr(connection.transport, "create_server", fail)
+    with pytest.raises(SshFailure) as failed:
+        await connection.listen(TcpAddress("localhost", 0), pytest.fail)
+
+    assert failed.value.failure.cause is Cause.PROTOCOL

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ssh.links import closed_port
+from tests.ssh.waiting import until
+from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
+from tunnelkeeper.ssh import remote_listener
+from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
+from tunnelkeeper.ssh.steps import SshFailure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncssh.listener import SSHListener
+
+    from tests.ssh.server import Server
+    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.ssh.connection import Connection
+
+
+async def nobody() -> ChannelEnd:
+    raise AssertionError("nobody comes in these tests")
+
+
+@dataclass
+class FakeListener:
+    """A listener of a server that never answers."""
+
+    closed: bool = False
+    never: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def wait_closed(self) -> None:
+        await self.never.wait()
+
+
+async def is_listening(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_for_port_0_the_address_has_the_port_that_the_server_chose(
+    connection: Connection,
+) -> None:
+    listener = await connection.listen(TcpAddress("localhost", 0), nobody)
+
+    address = listener.address
+    assert isinstance(address, TcpAddress)
+    assert address.host == "localhost"
+    assert address.port > 0
+    await listener.close()
+
+
+async def test_a_port_that_was_asked_for_stands(connection: Connection) -> None:
+    asked = TcpAddress("localhost", closed_port())
+    listener = await connection.listen(asked, nobody)
+
+    assert listener.address == asked
+    await listener.close()
+
+
+async def test_a_path_stands(connection: Connection, tmp_path: Path) -> None:
+    asked = UnixAddress(str(tmp_path / "there.sock"))
+    listener = await connection.listen(asked, nobody)
+
+    assert listener.address == asked
+    await listener.close()
+
+
+async def test_a_port_is_free_on_the_server_after_the_close(connection: Connection) -> None:
+    port = closed_port()
+    listener = await connection.listen(TcpAddress("127.0.0.1", port), nobody)
+    await listener.close()
+
+    assert not await is_listening(port)
+
+    again = await connection.listen(TcpAddress("127.0.0.1", port), nobody)
+    await again.close()
+
+
+async def test_a_port_that_nobody_waits_for_any_more_is_let_go_when_it_comes(
+    server: Server, connection: Connection
+) -> None:
+    port = closed_port()
+    server.may_listen.clear()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(connection.listen(TcpAddress("127.0.0.1", port), nobody))
+        await until(lambda: server.listening)
+        asking.cancel()
+        await until(asking.done)
+        server.may_listen.set()
+
+        again = None
+        while again is None:  # the answers come in the order that was asked in
+            with suppress(SshFailure):
+                again = await connection.listen(TcpAddress("127.0.0.1", port), nobody)
+    await again.close()
+
+
+async def test_closing_after_the_connections_end_is_no_error(
+    server: Server, connection: Connection
+) -> None:
+    listener = await connection.listen(TcpAddress("localhost", 0), nobody)
+    server.drop()
+    await connection.ended()
+
+    await listener.close()
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote_listener, "CANCEL_PATIENCE", 0.02)
+    fake = FakeListener()
+    below: SSHListener = fake  # type: ignore[assignment]
+
+    async with asyncio.timeout(10):
+        await RemoteListener(TcpAddress("localhost", 2222), below).close()
+
+    assert fake.closed
+
+
+@pytest.mark.parametrize(("host", "asked"), [("*", ""), ("localhost", "localhost"), ("::1", "::1")])
+def test_every_interface_is_asked_for_as_the_rfc_writes_it(host: str, asked: str) -> None:
+    assert listen_host(host) == asked

@@ -1,0 +1,226 @@
+"""What is sent the short way is what asyncssh sends, packet by packet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asyncssh.constants import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EOF,
+    MSG_IGNORE,
+    MSG_KEXINIT,
+)
+from asyncssh.encryption import get_encryption
+from asyncssh.packet import Byte, String, UInt32
+
+from tests.forwarding.services import MEGABYTE, blob
+from tests.ssh.established import PACKET, WINDOW, Established, Session, both_ways
+
+# Packets and windows
+
+
+@pytest.mark.parametrize("size", [1, 2, 6, 7, 8, 15, 16, 17, 1000, PACKET - 1, PACKET])
+def test_a_packet_is_padded_as_the_protocol_has_it(size: int) -> None:
+    """RFC 4253 section 6, and RFC 5647 section 7.2: the length itself is not counted."""
+    live = both_ways(lambda here: here.open().write(bytes(size)))
+
+    ((payload, length),) = live.sent
+    assert payload == Byte(MSG_CHANNEL_DATA) + UInt32(0) + String(bytes(size))
+    assert length % 16 == 0
+    assert 4 <= length - 1 - len(payload) < 20
+    assert live.counts == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("window", "packet", "size"),
+    [
+        (WINDOW, PACKET, 3 * PACKET + 5),
+        (WINDOW, 1, 300),
+        (1, PACKET, 5),
+        (1, 1, 5),
+        (100, PACKET, 100),
+        (100, PACKET, 99),
+        (100, PACKET, 101),
+        (100, 100, 100),
+        (100, 33, 250),
+        (PACKET, PACKET, PACKET + 1),
+        (PACKET - 1, PACKET, PACKET),
+        (0, PACKET, 10),
+    ],
+)
+def test_a_window_is_used_to_its_last_byte_and_no_further(
+    window: int, packet: int, size: int
+) -> None:
+    data = blob(size)
+    live = both_ways(lambda here: here.open(window=window, packet=packet).write(data))
+
+    assert b"".join(live.sent_data) == data[:window]
+    assert all(len(piece) <= packet for piece in live.sent_data)
+    assert live.counts == (len(live.sent_data), 0)
+
+
+@pytest.mark.parametrize("packet", [1, 30, PACKET])
+def test_what_is_kept_goes_out_as_the_window_opens_and_closes(packet: int) -> None:
+    data = blob(1000)
+
+    def life(here: Established) -> None:
+        channel = here.open(window=100, packet=packet)
+        channel.write(data[:400])
+        here.receive(here.peer.adjust(1), here.peer.adjust(49))
+        channel.write(data[400:])
+        here.receive(here.peer.adjust(0), here.peer.adjust(250), here.peer.adjust(WINDOW))
+
+    live = both_ways(life)
+
+    assert b"".join(live.sent_data) == data
+    assert live.counts == (len(live.sent_data), 0)
+
+
+def test_channels_have_windows_of_their_own() -> None:
+    def life(here: Established) -> None:
+        narrow, wide = here.open(window=5), here.open()
+        narrow.write(b"narrow window")
+        wide.write(b"wide window")
+        here.receive(here.peer.adjust(1, channel=0))
+
+    assert both_ways(life).sent_data == [b"narro", b"wide window", b"w"]
+
+
+def test_writers_are_held_and_released_at_the_same_marks() -> None:
+    def life(here: Established) -> None:
+        session = Session()
+        channel = here.open(session, window=0)
+        channel.write(bytes(65536))
+        assert session.heard == []
+        channel.write(bytes(1))
+        assert session.heard == ["pause"]
+        here.receive(here.peer.adjust(49152))
+        assert session.heard == ["pause"]
+        here.receive(here.peer.adjust(1))
+        assert session.heard == ["pause", "resume"]
+        channel.write(bytes(MEGABYTE))
+        here.receive(here.peer.adjust(WINDOW))
+        assert session.heard == ["pause", "resume"] * 2
+
+    both_ways(life)
+
+
+def test_a_write_that_the_window_takes_holds_nobody() -> None:
+    live = both_ways(lambda here: here.open().write(bytes(MEGABYTE)))
+
+    assert live.sessions[0].heard == []
+
+
+def test_a_session_that_writes_as_it_is_released_does_so_behind_what_is_kept() -> None:
+    class Eager(Session):
+        def __init__(self) -> None:
+            super().__init__()
+            self.channel: Any = None
+
+        def resume_writing(self) -> None:
+            self.channel.write(b"last")
+
+    def life(here: Established) -> None:
+        session = Eager()
+        session.channel = here.open(session, window=0)
+        session.channel.write(b"a" * 70_000)
+        here.receive(here.peer.adjust(60_000), here.peer.adjust(60_000))
+
+    assert b"".join(both_ways(life).sent_data) == b"a" * 70_000 + b"last"
+
+
+# New keys
+
+
+def test_a_key_exchange_begins_at_the_same_packet_and_holds_the_rest_back() -> None:
+    def life(here: Established) -> None:
+        here.transport._rekey_bytes = 3000
+        channel = here.open(window=8000, packet=1000)
+        channel.write(blob(10_000))
+        channel.write(b"behind it")
+        channel.write_eof()
+        here.receive(here.peer.adjust(500), here.peer.adjust(PACKET))
+
+    live = both_ways(life)
+
+    assert live.sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
+    later = [payload[9:] for payload in live.ledger.deferred if payload[0] == MSG_CHANNEL_DATA]
+    assert b"".join(live.sent_data + later) == blob(10_000) + b"behind it"
+    assert live.ledger.deferred[-1][0] == MSG_CHANNEL_EOF
+
+
+def test_a_key_exchange_begins_in_the_middle_of_what_was_kept() -> None:
+    def life(here: Established) -> None:
+        here.transport._rekey_bytes = 3000
+        here.open(window=0, packet=1000).write(blob(10_000))
+        here.receive(here.peer.adjust(7000))
+
+    assert both_ways(life).sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
+
+
+def test_a_key_exchange_begins_when_its_time_has_come() -> None:
+    def life(here: Established) -> None:
+        channel = here.open()
+        channel.write(b"before")
+        here.transport._rekey_time = 0
+        channel.write(b"after")
+
+    live = both_ways(life)
+
+    assert live.sent_numbers == [MSG_CHANNEL_DATA, MSG_KEXINIT]
+    assert len(live.ledger.deferred) == 1
+
+
+def test_what_was_held_back_goes_out_in_order_with_the_new_keys() -> None:
+    def life(here: Established) -> None:
+        channel = here.open(packet=100)
+        here.transport._kex_complete = False
+        channel.write(blob(250))
+        here.transport._kex_complete = True
+        here.transport._send_deferred_packets()
+        channel.write(b"behind it")
+
+    live = both_ways(life)
+
+    assert live.sent_data == [blob(250)[:100], blob(250)[100:200], blob(250)[200:], b"behind it"]
+    assert live.counts == (1, 0)
+
+
+# The sequence number
+
+
+def test_the_sequence_number_begins_anew_behind_its_last() -> None:
+    def life(here: Established) -> None:
+        here.transport._send_seq = 0xFFFFFFFE
+        channel = here.open()
+        for _ in range(3):
+            channel.write(b"x")
+
+    assert both_ways(life).ledger.send_seq == 1
+
+
+# The empty MSG_IGNORE
+
+
+def test_the_empty_ignore_is_left_out_and_no_other_one() -> None:
+    def life(here: Established) -> None:
+        for text in (b"", b"x"):
+            here.transport.send_packet(MSG_IGNORE, String(text))
+
+    assert [payload for payload, _ in both_ways(life).sent] == [Byte(MSG_IGNORE) + String(b"x")]
+
+
+@pytest.mark.parametrize(
+    ("cipher", "key_size"), [(b"chacha20-poly1305@openssh.com", 64), (b"aes128-cbc", 16)]
+)
+def test_with_another_cipher_the_empty_ignore_is_sent(cipher: bytes, key_size: int) -> None:
+    here = Established()
+    here.transport._send_encryption = get_encryption(
+        cipher, bytes(key_size), bytes(16), b"hmac-sha2-256", bytes(32)
+    )
+    here.open().write(b"data")
+
+    assert len(here.wire.sent) == 2
+    assert here.transport._send_seq == 2
+    assert here.counts == (0, 0)

@@ -1,0 +1,47 @@
+"""Waits for a condition with a deadline: the only place of these tests where time passes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+DEADLINE = 10.0
+"""Seconds: far more than anything here takes, far less than a person waits for a hung test."""
+
+POLL_INTERVAL = 0.002
+"""Seconds between two looks: short beside every deadline."""
+
+
+async def until(condition: Callable[[], T], within: float = DEADLINE, what: str = "") -> T:
+    """The condition's first true value.
+
+    Raises AssertionError when there is none within so many seconds.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while True:
+        value = condition()
+        if value:
+            return value
+        if loop.time() >= deadline:
+            raise AssertionError(f"not so within {within} s: {what or condition}")
+        await asyncio.sleep(POLL_INTERVAL)
+
+
+async def stays(value: Callable[[], T], turns: int = 50) -> T:
+    """A value that has stopped changing: the same over so many looks in a row."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DEADLINE
+    last, same = value(), 0
+    while same < turns:
+        if loop.time() >= deadline:
+            raise AssertionError(f"still changing after {DEADLINE} s: {last}")
+        await asyncio.sleep(POLL_INTERVAL)
+        now = value()
+        last, same = now, same + 1 if now == last else 0
+    return last
