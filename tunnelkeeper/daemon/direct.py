@@ -13,6 +13,7 @@ from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.core.forwards import Address, parse_target
 from tunnelkeeper.core.tunnels import Configuration
 from tunnelkeeper.daemon.lookup import lookup_for
+from tunnelkeeper.daemon.nursery import unwrapped
 from tunnelkeeper.daemon.passage import carry
 from tunnelkeeper.daemon.threads import DaemonThreads
 from tunnelkeeper.forwarding.gate import Gate
@@ -44,7 +45,8 @@ def connect(config_path: str, reference: str, target: str, pump: Pump) -> int:
     quieten()
     try:
         configuration = _configuration(config_path)
-        asyncio.run(_connect(configuration, reference, parse_target(target), pump))
+        with unwrapped():
+            asyncio.run(_connect(configuration, reference, parse_target(target), pump))
     except ConfigError as error:
         for problem in error.problems:
             _say(str(problem))

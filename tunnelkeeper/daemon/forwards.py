@@ -180,6 +180,7 @@ class RunningRemote(_Running):
             forward, around.tasks, lambda words: around.on_refused(forward, words)
         )
         super().__init__(forward, self.clients.counters, around)
+        self._connection: Connection | None = None
         self._listener: RemoteListener | None = None
 
     @property
@@ -187,15 +188,18 @@ class RunningRemote(_Running):
         """Where the server listens: with the port it chose, once it did."""
         return self._listener.address if self._listener else self.forward.listen
 
-    async def attach(self, connection: Connection) -> None:
-        """Ask the server to listen; where it does not, go on trying on this connection."""
-        if not await self._try(connection) and not connection.is_closed:
-            self._retry = self._around.tasks.create_task(self._keep_trying(connection))
+    def attach(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        """Ask the server to listen; where it does not, go on trying on this connection.
+
+        tasks owns the first try.
+        """
+        self._connection = connection
+        tasks.create_task(self._begin(connection))
 
     def detach(self) -> None:
         """The connection is gone, and with it the server's listener."""
         self._give_up_retrying()
-        self._listener = None
+        self._connection = self._listener = None
         self._become("pending")
 
     async def close(self) -> None:
@@ -204,6 +208,12 @@ class RunningRemote(_Running):
         self.detach()
         if listener is not None:
             await listener.close()
+
+    async def _begin(self, connection: Connection) -> None:
+        if self._connection is not connection:  # it was detached before this began
+            return
+        if not await self._try(connection) and self._connection is connection:
+            self._retry = self._around.tasks.create_task(self._keep_trying(connection))
 
     async def _keep_trying(self, connection: Connection) -> None:
         for delay in _delays():
@@ -214,12 +224,17 @@ class RunningRemote(_Running):
 
     async def _try(self, connection: Connection) -> bool:
         try:
-            self._listener = await connection.listen(self.forward.listen, self.clients.accept)
+            listener = await connection.listen(self.forward.listen, self.clients.accept)
         except SshFailure as failed:
-            if not connection.is_closed:  # else its end is what happened, to all forwards alike
+            # The end of the connection is not this forward's failure; it has its own cause.
+            if self._connection is connection and not connection.is_closed:
                 self._become("failed", failed.failure)
             return False
-        self._become("listening")
+        if self._connection is connection:
+            self._listener = listener
+            self._become("listening")
+        elif not connection.is_closed:  # nobody wants it any more
+            await listener.close()
         return True
 
 

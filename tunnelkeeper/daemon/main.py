@@ -16,7 +16,7 @@ from tunnelkeeper.daemon import lock
 from tunnelkeeper.daemon.clock import SystemClock
 from tunnelkeeper.daemon.journal import Journal, JournalHandler
 from tunnelkeeper.daemon.lookup import lookup_for
-from tunnelkeeper.daemon.nursery import Nursery
+from tunnelkeeper.daemon.nursery import Nursery, unwrapped
 from tunnelkeeper.daemon.supervisor import Supervisor
 from tunnelkeeper.daemon.threads import DaemonThreads
 from tunnelkeeper.ssh.chain import Jumps
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DONE, NOT_SO, BAD_CONFIG, NO_SUCH = 0, 1, 2, 4
 
-END_PATIENCE = 4.0
+END_PATIENCE = 3.0
 """Seconds that all tunnels together may take to close before they are cut off."""
 
 
@@ -58,7 +58,8 @@ def run(config_path: str, socket_path: Path, names: tuple[str, ...], group: str 
         lock.take(paths.lock_path(socket_path))
         for warning in warnings:
             journal.write("warning", "", str(warning))
-        asyncio.run(_hold(configuration, journal, socket_path, names, group))
+        with unwrapped():
+            asyncio.run(_hold(configuration, journal, socket_path, names, group))
     except lock.AlreadyRunning as error:
         _complain(f"another supervisor holds {error}; it is left alone")
         return NOT_SO

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Coroutine, Generator, Iterator
     from contextvars import Context
 
 T = TypeVar("T")
@@ -30,6 +31,20 @@ class Nursery(asyncio.TaskGroup):
         # A task that is cancelled before its first step never awaits what it was given.
         task.add_done_callback(lambda _: coro.close())
         return task
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Let a single exception out as it is: a task group wraps even what its own body raises."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        error: Exception = group
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+    else:
+        return
+    raise error
 
 
 async def _contained(coro: Generator[Any, None, T] | Coroutine[Any, Any, T]) -> T:

@@ -178,20 +178,27 @@ class Runner:
         """Handle what is posted until retired."""
         async with Nursery() as self._tasks:
             self.forwards = [self._new(forward) for forward in self.tunnel.forwards]
-            retiring = False
-            while not (retiring and isinstance(self.state, Stopped) and self._mail.empty()):
-                match await self._mail.get():
-                    case None:
-                        retiring = True
-                    case Start() | Restart() if retiring:
-                        pass
-                    case Adjust(tunnel=tunnel):
-                        await self._adjust(tunnel)
-                    case event:
-                        await self._handle(event)
-                self._settled.set()
-            self._stop_timer()
-            self._stop_watching()
+            try:
+                await self._handle_mail()
+            finally:
+                self._stop_timer()
+                self._stop_watching()
+                for forward in self._locals():
+                    forward.close()
+
+    async def _handle_mail(self) -> None:
+        retiring = False
+        while not (retiring and isinstance(self.state, Stopped) and self._mail.empty()):
+            match await self._mail.get():
+                case None:
+                    retiring = True
+                case Start() | Restart() if retiring:
+                    pass
+                case Adjust(tunnel=tunnel):
+                    await self._adjust(tunnel)
+                case event:
+                    await self._handle(event)
+            self._settled.set()
 
     async def _handle(self, event: Event) -> None:
         old = self.state
@@ -336,14 +343,16 @@ class Runner:
                 await gone.close()
             else:
                 gone.close()
-        for local in self._locals():
-            local.clients.hold_timeout = tunnel.hold_timeout
-        for new in [f for f in self.forwards if f not in known]:
-            if isinstance(new, RunningLocal) and is_wanted(self.state):
-                await new.open()
-            elif isinstance(new, RunningRemote) and self.session is not None:
-                # A server that does not answer must not keep the tunnel from being stopped.
-                self._tasks.create_task(self.session.attach(new))
+        for served in self._locals():
+            served.clients.hold_timeout = tunnel.hold_timeout
+        new = [f for f in self.forwards if f not in known]
+        # Remote ones at once: a session that connects while a local one opens has them already.
+        for remote in new:
+            if isinstance(remote, RunningRemote) and self.session is not None:
+                self.session.attach(remote, self._tasks)
+        for local in new:
+            if isinstance(local, RunningLocal) and is_wanted(self.state):
+                await local.open()
         self._forwards_changed()
 
     # -- time and files ----------------------------------------------------------------------

@@ -67,11 +67,11 @@ class Session:
             log.exception("tunnel %s: the session failed", self.tunnel.name)
             return Failure(Cause.PROTOCOL, f"internal error: {printable(repr(error))}")
 
-    async def attach(self, remote: RunningRemote) -> None:
+    def attach(self, remote: RunningRemote, tasks: asyncio.TaskGroup) -> None:
         """Let a forward listen on the server; before there is a connection, that comes with it."""
         if self.chain is not None:
             self._attached.append(remote)
-            await remote.attach(self.chain.connection)
+            remote.attach(self.chain.connection, tasks)
 
     async def _connect_and_hold(self) -> Failure:
         try:
@@ -98,7 +98,7 @@ class Session:
         self.report.step(str(connection.host), "forwards")
         async with asyncio.TaskGroup() as tasks:
             for remote in self.remotes():
-                tasks.create_task(self.attach(remote))
+                self.attach(remote, tasks)
         refused = None if connection.is_closed else self.on_open()
         return refused or await connection.ended()
 

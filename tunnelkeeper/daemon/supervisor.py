@@ -15,6 +15,7 @@ from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelE
 from tunnelkeeper.control.supervised import BadConfig, Listener, NoSuchTunnel, NotSo
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.forwards import SpecError, parse_target
+from tunnelkeeper.core.lifecycle import holds_session
 from tunnelkeeper.core.reload import diff, sentence
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
 from tunnelkeeper.daemon.clock import iso
@@ -172,7 +173,7 @@ class Supervisor:
         return sentences
 
     async def _changed_ways(self, finder: WayFinder, new: Configuration) -> frozenset[str]:
-        """The connected tunnels whose hosts, as they are looked up now, are not those they have."""
+        """The tunnels whose session has other hosts than those that are looked up now."""
         changed = set()
         for name, tunnel in new.tunnels.items():
             way = self._way_in_use(name)
@@ -182,10 +183,10 @@ class Supervisor:
 
     def _way_in_use(self, name: str) -> tuple[object, ...]:
         try:
-            session = self._keeper.runner(name).session
+            runner = self._keeper.runner(name)
         except NoSuchTunnel:
             return ()
-        return session.way if session is not None and session.chain is not None else ()
+        return runner.way if holds_session(runner.state) else ()
 
     async def _way_of(self, finder: WayFinder, tunnel: Tunnel) -> tuple[object, ...] | None:
         try:

@@ -1,0 +1,89 @@
+"""Time under a test's control, and waiting for what needs no time: turns of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEADLINE = 10.0
+"""Real seconds: far more than anything here takes, far less than a person waits for a hung test."""
+
+TURNS = 40
+"""More turns of the event loop than anything takes that waits neither for time nor for a socket."""
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+async def settled(turns: int = TURNS) -> None:
+    """Let everything happen that can happen without time or a socket."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let things happen until the condition is true."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110  an event for everything would change the subject
+            await asyncio.sleep(0)
+
+
+@dataclass(eq=False)
+class FakeTimer:
+    """A call that comes when the test lets its time come."""
+
+    when: float
+    callback: Callable[[], None]
+    _timers: list[FakeTimer] = field(repr=False)
+
+    def cancel(self) -> None:
+        if self in self._timers:
+            self._timers.remove(self)
+
+    def comes(self) -> None:
+        """Let the call come now, whatever time it is."""
+        self.cancel()
+        self.callback()
+
+
+@dataclass
+class FakeClock:
+    """A daemon.clock.Clock that stands still until a test lets time pass."""
+
+    now: float = 1000.0
+    timers: list[FakeTimer] = field(default_factory=list)
+    _began: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> datetime:
+        return NOON + timedelta(seconds=self.now - self._began)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(when, callback, self.timers)
+        self.timers.append(timer)
+        return timer
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        timer = self.call_at(self.now + seconds, lambda: woken.set_result(None))
+        try:
+            await woken
+        finally:
+            timer.cancel()
+
+    async def passes(self, seconds: float) -> None:
+        """Let so much time pass; what falls due happens in order, each with its consequences."""
+        end = self.now + seconds
+        await settled()
+        while due := [timer for timer in self.timers if timer.when <= end]:
+            first = min(due, key=lambda timer: timer.when)
+            self.now = max(self.now, first.when)
+            first.comes()
+            await settled()
+        self.now = end

@@ -1,0 +1,258 @@
+"""Everything beyond this machine, in memory: SSH connections that open, serve and end on a word."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.tunnels import Host
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.forwarding.targets import TargetRefused
+from tunnelkeeper.ssh.steps import SshFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.core.tunnels import Tunnel
+    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.ssh.report import Report
+    from tunnelkeeper.sshconfig import SshConfigError
+
+Way = tuple[Host, ...]
+
+CHOSEN_PORT = 40022
+"""What the server gives to whoever leaves the choice of a port to it."""
+
+HOP = "me@relay:22"
+REFUSED = Failure(Cause.REFUSED, "connection refused", HOP, "is the SSH server running?")
+UNRESOLVED = Failure(Cause.DNS, "cannot resolve the host name", HOP)
+LOST = Failure(Cause.LOST, "connection lost", HOP)
+DENIED = Failure(Cause.AUTH, "permission denied (publickey)", HOP, files=("/no/such/key",))
+
+
+def a_host(name: str = "relay") -> Host:
+    return Host(name=name, hostname=name, user="me")
+
+
+class FakeFinder:
+    """A daemon.session.WayFinder. ways: by a tunnel's name; any other leads to its host alone.
+
+    error: raised instead. may_look: cleared, every look-up waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.ways: dict[str, Way] = {}
+        self.error: SshConfigError | Exception | None = None
+        self.may_look = asyncio.Event()
+        self.may_look.set()
+
+    async def chain(self, tunnel: Tunnel) -> Way:
+        await self.may_look.wait()
+        if self.error is not None:
+            raise self.error
+        return self.ways.get(tunnel.name, (a_host(tunnel.host),))
+
+
+class FakeChannel:
+    """An open channel to a service that answers in capitals and ends when its client has."""
+
+    def __init__(self, end: ChannelEnd) -> None:
+        self.is_open = True
+        self._end = end
+        self._answers: list[bytes] = []
+        self._is_over = False
+        self._is_paused = False
+
+    def write(self, data: bytes) -> None:
+        self._answers.append(data.upper())
+        self._answer()
+
+    def write_eof(self) -> None:
+        self._is_over = True
+        self._answer()
+
+    def close(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            asyncio.get_running_loop().call_soon(self._end.connection_lost, None)
+
+    def pause_reading(self) -> None:
+        self._is_paused = True
+
+    def resume_reading(self) -> None:
+        self._is_paused = False
+        self._answer()
+
+    def _answer(self) -> None:
+        while self._answers and not self._is_paused:
+            self._end.data_received(self._answers.pop(0))
+        if self._is_over and not self._is_paused:
+            self._end.eof_received()
+            self.close()
+
+
+@dataclass
+class FakeListener:
+    """What ssh.remote_listener.RemoteListener is: a port that the server holds."""
+
+    address: Address
+    accepts: dict[Address, Callable[[], Awaitable[ChannelEnd]]]
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        del self.accepts[self.address]
+
+
+class FakeConnection:
+    """Does what ssh.connection.Connection promises. accepts: what serves each remote forward."""
+
+    cipher = "aes128-gcm@openssh.com"
+    rtt_ms = 1.5
+
+    def __init__(self, host: Host, far: FarSide) -> None:
+        self.host = host
+        self.accepts: dict[Address, Callable[[], Awaitable[ChannelEnd]]] = {}
+        self.channels: list[tuple[Address, FakeChannel]] = []
+        self._far = far
+        self._end: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._end.done()
+
+    def ends(self, failure: Failure = LOST) -> None:
+        """The connection is lost, as the test wants it."""
+        if not self._end.done():
+            self._end.set_result(failure)
+            self._far.live.remove(self)
+
+    async def ended(self) -> Failure:
+        return await asyncio.shield(self._end)
+
+    async def close(self) -> None:
+        try:
+            await self._far.may_close.wait()
+        finally:
+            self.ends()
+        if self._far.fault_of_closing is not None:
+            raise self._far.fault_of_closing
+
+    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+        if self.is_closed or target in self._far.unreachable:
+            raise TargetRefused(Outcome.CONNECTION_REFUSED, "connect failed")
+        channel = FakeChannel(end)
+        self.channels.append((target, channel))
+        end.connection_made(channel)
+        if self._far.fault_of_opening is not None:
+            raise self._far.fault_of_opening
+
+    async def listen(
+        self, address: Address, accept: Callable[[], Awaitable[ChannelEnd]]
+    ) -> FakeListener:
+        self._far.asked_to_listen.append(address)
+        await self._far.may_listen.wait()
+        if self._far.fault_of_listening is not None:
+            raise self._far.fault_of_listening
+        if self.is_closed or address in (*self._far.taken, *self._far.listening):
+            words = f"the server does not listen on {address}"
+            raise SshFailure(Failure(Cause.REMOTE_PORT_BUSY, words, str(self.host)))
+        match address:
+            case TcpAddress(host=host, port=0):
+                address = TcpAddress(host, CHOSEN_PORT)
+        self.accepts[address] = accept
+        return FakeListener(address, self.accepts)
+
+
+@dataclass
+class FakeChain:
+    """What ssh.chain.Chain is. The jump hosts before the connection never end by themselves."""
+
+    connection: FakeConnection
+    way: Way
+    jumps: list[FakeConnection]
+
+    @property
+    def hops(self) -> list[FakeConnection]:
+        return [*self.jumps, self.connection]
+
+    async def close(self) -> None:
+        await self.connection.close()
+        for jump in reversed(self.jumps):
+            await jump.close()
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One try to connect; it hangs until the test says what becomes of it."""
+
+    way: Way
+    report: Report
+    far: FarSide
+    outcome: asyncio.Future[FakeChain]
+
+    @property
+    def is_under_way(self) -> bool:
+        return not self.outcome.done()
+
+    def succeeds(self) -> FakeConnection:
+        hops = [FakeConnection(host, self.far) for host in self.way]
+        self.far.live += hops
+        self.outcome.set_result(FakeChain(hops[-1], self.way, hops[:-1]))
+        return hops[-1]
+
+    def fails(self, failure: Failure = REFUSED) -> None:
+        self.outcome.set_exception(SshFailure(failure))
+
+
+@dataclass
+class FarSide:
+    """Does what ssh.chain.Jumps promises, and remembers what was asked of it.
+
+    live: the connections that are open. taken: addresses where the server does not listen.
+    unreachable: targets that no channel leads to. may_listen, may_close: cleared, such requests
+    wait for them. fault_of_...: an internal fault of them.
+    """
+
+    attempts: list[Attempt] = field(default_factory=list)
+    live: list[FakeConnection] = field(default_factory=list)
+    asked_to_listen: list[Address] = field(default_factory=list)
+    taken: set[Address] = field(default_factory=set)
+    unreachable: set[Address] = field(default_factory=set)
+    fault_of_listening: Exception | None = None
+    fault_of_opening: Exception | None = None
+    fault_of_closing: Exception | None = None
+    may_listen: asyncio.Event = field(default_factory=asyncio.Event)
+    may_close: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.may_listen.set()
+        self.may_close.set()
+
+    async def connect(self, way: Way, report: Report) -> FakeChain:
+        outcome: asyncio.Future[FakeChain] = asyncio.get_running_loop().create_future()
+        self.attempts.append(Attempt(way, report, self, outcome))
+        report.step(str(way[-1]), "connect")
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            if outcome.done() and not outcome.cancelled():  # it came too late for whoever asked
+                for connection in outcome.result().hops:
+                    connection.ends()
+            raise
+
+    @property
+    def listening(self) -> list[Address]:
+        """The addresses that the server holds for us."""
+        return [address for connection in self.live for address in connection.accepts]
+
+    @property
+    def under_way(self) -> list[Attempt]:
+        """The attempts whose outcome is still open."""
+        return [attempt for attempt in self.attempts if attempt.is_under_way]

@@ -1,0 +1,126 @@
+"""A whole supervisor in a test: a config file, a clock that stands still, a far side in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from tests.daemon.clock import DEADLINE, FakeClock, until
+from tests.daemon.farside import Attempt, FakeConnection, FarSide, Way, a_host
+from tunnelkeeper.config import load
+from tunnelkeeper.core.tunnels import Host
+from tunnelkeeper.daemon.journal import Journal
+from tunnelkeeper.daemon.nursery import Nursery
+from tunnelkeeper.daemon.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tunnelkeeper.core.snapshot import StateName, TunnelSnapshot
+    from tunnelkeeper.core.tunnels import Configuration, Tunnel
+    from tunnelkeeper.ssh.chain import Jumps
+
+HEAD = '[supervisor]\nlog_level = "debug"\n[defaults]\nbackoff = { initial = 2, jitter = 0 }\n'
+
+
+class TableFinder:
+    """A daemon.session.WayFinder that knows the config file's tables and nothing else.
+
+    errors: what looking up raises, by a tunnel's name.
+    """
+
+    def __init__(self, configuration: Configuration, errors: dict[str, Exception]) -> None:
+        self._hosts = configuration.hosts
+        self._errors = errors
+
+    async def chain(self, tunnel: Tunnel) -> Way:
+        await asyncio.sleep(0)
+        if tunnel.name in self._errors:
+            raise self._errors[tunnel.name]
+        jumps = tunnel.options.jump or ()
+        return (*(self._host(name) for name in jumps), a_host(tunnel.host))
+
+    def _host(self, name: str) -> Host:
+        options = self._hosts.get(name)
+        hostname = options.hostname if options else None
+        return Host(name=name, hostname=hostname or name, user="me")
+
+
+@dataclass
+class Supervision:
+    """errors: as TableFinder takes them."""
+
+    file: Path
+    tasks: Nursery
+    clock: FakeClock = field(default_factory=FakeClock)
+    far: FarSide = field(default_factory=FarSide)
+    log: io.StringIO = field(default_factory=io.StringIO)
+    errors: dict[str, Exception] = field(default_factory=dict)
+    supervisor: Supervisor = field(init=False)
+
+    def __post_init__(self) -> None:
+        configuration = load(self.file)
+        self.supervisor = Supervisor(
+            configuration,
+            Journal(self.clock, self.log, configuration.supervisor.log_level),
+            self.clock,
+            cast("Jumps", self.far),
+            self.tasks,
+            lambda read: TableFinder(read, self.errors),
+        )
+
+    def write(self, text: str) -> None:
+        """Change the config file."""
+        self.file.write_text(HEAD + text)
+
+    def tunnel(self, name: str) -> TunnelSnapshot:
+        """A tunnel as status shows it."""
+        return self.supervisor.status([name]).tunnels[0]
+
+    def states(self) -> dict[str, StateName]:
+        """The state of every tunnel, in the order of status."""
+        return {tunnel.name: tunnel.state for tunnel in self.supervisor.status(None).tunnels}
+
+    async def becomes(self, name: str, state: StateName) -> None:
+        """Wait until a tunnel is in a state."""
+        try:
+            await until(lambda: self.tunnel(name).state == state)
+        except TimeoutError:
+            raise AssertionError(f"not {state}: {self.tunnel(name)}") from None
+
+    async def attempt(self, host: str) -> Attempt:
+        """The attempt to connect to a host that is under way, once it is."""
+
+        def found() -> list[Attempt]:
+            return [each for each in self.far.under_way if each.way[-1].name == host]
+
+        await until(found)
+        [attempt] = found()
+        return attempt
+
+    async def up(self, name: str, host: str) -> FakeConnection:
+        """Start a tunnel and let it connect."""
+        await self.supervisor.start([name], None)
+        connection = (await self.attempt(host)).succeeds()
+        await self.becomes(name, "up")
+        return connection
+
+
+@asynccontextmanager
+async def supervision(folder: Path, text: str) -> AsyncIterator[Supervision]:
+    """A supervisor of this config file; at its end it is closed, and nothing is left of it."""
+    file = folder / "tunnels.toml"
+    file.write_text(HEAD + text)
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(DEADLINE), Nursery() as tasks:
+        held = Supervision(file, tasks)
+        yield held
+        await held.supervisor.close()
+    assert asyncio.all_tasks() == before
+    assert held.clock.timers == []
+    assert held.far.under_way == []
+    assert held.far.live == []

@@ -1,0 +1,100 @@
+"""One supervisor for a control socket, as long as its process lives."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tunnelkeeper.daemon.lock import AlreadyRunning, take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOLD_UNTIL_TOLD = """
+import sys
+from pathlib import Path
+from tunnelkeeper.daemon.lock import take
+take(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "control.sock.lock"
+
+
+@pytest.fixture
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its input ends."""
+    command = [sys.executable, "-c", HOLD_UNTIL_TOLD, str(path)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_the_lock_file_names_its_holder_and_is_its_owners_alone(path: Path) -> None:
+    path.write_text("a much longer line from some time ago\n")
+    path.chmod(0o600)
+
+    descriptor = take(path)
+
+    assert path.read_text() == f"{os.getpid()}\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not os.get_inheritable(descriptor)
+    os.close(descriptor)
+
+
+def test_a_second_taker_is_refused_and_disturbs_nothing(
+    path: Path, holder: subprocess.Popen[str]
+) -> None:
+    before = path.read_text()
+
+    with pytest.raises(AlreadyRunning, match=r"control\.sock\.lock"):
+        take(path)
+
+    assert path.read_text() == before == f"{holder.pid}\n"
+
+
+def test_the_lock_is_free_when_its_holder_was_killed(
+    path: Path, holder: subprocess.Popen[str]
+) -> None:
+    holder.kill()
+    holder.wait()
+
+    os.close(take(path))
+
+    assert path.exists(), "another supervisor may just be taking it"
+
+
+def test_a_symbolic_link_in_its_place_is_not_followed(path: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path.symlink_to(victim)
+
+    with pytest.raises(OSError, match="symbolic"):
+        take(path)
+
+    assert victim.read_text() == "precious"
+
+
+def test_a_lock_that_cannot_be_written_is_let_go(path: Path) -> None:
+    os.mkfifo(path)  # it can be locked, but holds no line
+
+    with pytest.raises(OSError, match="Invalid argument"):
+        take(path)
+    path.unlink()
+
+    os.close(take(path))

@@ -1,0 +1,380 @@
+"""Being the supervisor: its exit codes, its socket and lock, its signals, and its end in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import tunnelkeeper
+from tests.daemon.clock import DEADLINE, FakeClock, settled
+from tests.daemon.supervision import supervision
+from tests.e2e.ports import free_port
+from tests.e2e.waiting import wait_until
+from tunnelkeeper import paths
+from tunnelkeeper.control.client import Client, NoSupervisor
+from tunnelkeeper.daemon import lock, main
+from tunnelkeeper.daemon.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
+
+SOURCE = Path(tunnelkeeper.__file__).parents[1]
+SLACK = 4.0
+"""Seconds that an overloaded machine may take to end a process that has nothing left to do."""
+
+HEAD = "[supervisor]\nssh_config = false\n"
+TUNNELS = f"""{HEAD}
+[tunnels.db]
+host = "127.0.0.1:1"
+remote = "2201:localhost:22"
+autostart = false
+groups = ["work"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """The supervisor takes the loggers over; these tests give them back."""
+    kept = [logging.getLogger(name) for name in ("tunnelkeeper", "asyncio")]
+    before = [(list(logger.handlers), logger.propagate) for logger in kept]
+    yield
+    for logger, (handlers, propagate) in zip(kept, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+
+
+@pytest.fixture
+def sock(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "control.sock"
+
+
+def config(folder: Path, text: str = TUNNELS) -> str:
+    file = folder / "tunnels.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def client_of(path: Path) -> Client:
+    """A connection to the supervisor, once it serves its socket."""
+
+    def connected() -> Client | None:
+        with suppress(NoSupervisor, OSError):
+            return Client(path)
+        return None
+
+    return wait_until(connected, within=DEADLINE, complaint=f"nobody serves {path}")
+
+
+# -- what keeps it from starting -----------------------------------------------------------------
+
+
+def test_a_bad_file_is_told_problem_by_problem(
+    tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config(tmp_path, '[supervisor]\nlog_level = "loud"\n[tunnels.db]\nhots = "relay"\n')
+
+    assert main.run(file, sock, (), None) == 2
+
+    lines = capsys.readouterr().err.splitlines()
+    assert {line.split(": ")[0] for line in lines} == {f"{file}:2", f"{file}:4"}
+    assert not sock.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "group", "words"),
+    [
+        (("db", "dbb"), None, "no tunnel is named 'dbb'"),
+        ((), "wrok", "no tunnel is in a group 'wrok'"),
+        (("db",), "wrok", "no tunnel is in a group 'wrok'"),
+    ],
+)
+def test_it_does_not_start_for_a_tunnel_that_is_not_there(
+    tmp_path: Path,
+    sock: Path,
+    capsys: pytest.CaptureFixture[str],
+    names: tuple[str, ...],
+    group: str | None,
+    words: str,
+) -> None:
+    assert main.run(config(tmp_path), sock, names, group) == 4
+
+    assert capsys.readouterr().err == f"tunnelkeeper: {tmp_path}/tunnels.toml: {words}\n"
+    assert not sock.parent.exists()
+
+
+def test_a_second_supervisor_leaves_the_first_alone(
+    tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sock.parent.mkdir(mode=0o700)
+    sock.touch()
+    held = lock.take(paths.lock_path(sock))
+
+    assert main.run(config(tmp_path), sock, (), None) == 1
+
+    os.close(held)
+    assert "another supervisor holds" in capsys.readouterr().err
+    assert sock.exists()
+
+
+def test_a_folder_that_others_can_write_to_is_refused(
+    tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sock.parent.mkdir()
+    sock.parent.chmod(0o777)
+
+    assert main.run(config(tmp_path), sock, (), None) == 1
+
+    assert "others can write to it" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_the_socket_is_left_alone(
+    tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sock.parent.mkdir(mode=0o700)
+    sock.write_text("precious")
+
+    assert main.run(config(tmp_path), sock, (), None) == 1
+
+    said = capsys.readouterr().err
+    assert said == (
+        f"tunnelkeeper: cannot serve {sock}: {sock}: exists and is not a socket; "
+        "remove it or use --socket\n"
+    )
+    assert sock.read_text() == "precious"
+
+
+def test_a_fault_of_our_own_is_not_mistaken_for_a_socket_that_cannot_be_served(
+    tmp_path: Path, sock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(main, "lookup_for", fail)
+
+    with pytest.raises(RuntimeError, match="nobody foresaw this"):
+        main.run(config(tmp_path), sock, (), None)
+
+
+# -- a life from start to end, in this process ---------------------------------------------------
+
+
+@contextmanager
+def meanwhile(path: Path) -> Iterator[list[str]]:
+    """While the body is the supervisor, a client of its socket looks around and ends it."""
+    seen: list[str] = []
+
+    def visit() -> None:
+        with client_of(path) as client:
+            seen.extend(tunnel.state for tunnel in client.status().tunnels)
+            client.shutdown()
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    yield seen
+    visitor.join(DEADLINE)
+    assert not visitor.is_alive()
+
+
+def test_it_starts_what_it_is_asked_to_and_ends_when_it_is_told_to(
+    tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with meanwhile(sock) as states:
+        assert main.run(config(tmp_path), sock, ("db",), "work") == 0
+
+    assert states in (["connecting"], ["backoff"])
+    assert not sock.exists()
+    said = capsys.readouterr().err.splitlines()
+    assert f"tunnelkeeper {tunnelkeeper.__version__} holds" in said[0]
+    texts = [line.split(maxsplit=1)[1] for line in said]
+    assert "info    ending" in texts
+    assert texts[-2:] == ["info    db: stopped", "info    ended"]
+
+
+def test_its_log_is_as_the_file_wants_it(
+    tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TUNNELS.replace(HEAD, f'{HEAD}log_format = "json"\nlog_level = "warning"\n')
+    with meanwhile(sock) as states:
+        assert main.run(config(tmp_path, text + 'host_key_policy = "no"\n'), sock, (), None) == 0
+
+    assert states == ["stopped"]
+    [line] = capsys.readouterr().err.splitlines()
+    record = json.loads(line)
+    assert record["level"] == "warning"
+    assert "host_key_policy" in record["message"]
+
+
+async def test_what_goes_wrong_anywhere_is_in_the_log() -> None:
+    journal, loop = Journal(FakeClock()), asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    main._log_into(journal, loop)
+
+    logging.getLogger("tunnelkeeper.ssh").warning("slow")
+    logging.getLogger("asyncio").error("socket.send() raised exception")
+    loop.call_exception_handler({"message": "in a callback", "exception": ValueError("why")})
+    loop.call_exception_handler({"message": "no exception at hand"})
+
+    loop.set_exception_handler(before)
+    assert [(record.level, record.message) for record in journal.tail(None, 10)] == [
+        ("warning", "slow"),
+        ("error", "socket.send() raised exception"),
+        ("error", "in a callback: ValueError: why"),
+        ("error", "no exception at hand"),
+    ]
+
+
+async def test_a_tunnel_that_does_not_close_in_time_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "END_PATIENCE", 0.01)
+    text = '[tunnels.db]\nhost = "relay"\nremote = "2201:localhost:22"\n'
+    async with supervision(tmp_path, text) as held:
+        await held.up("db", "relay")
+        held.far.may_close.clear()
+
+        await main._close(held.supervisor)
+        await settled()
+
+        assert held.far.live == []
+
+
+# -- a process of its own ------------------------------------------------------------------------
+
+WITH_A_NAME_SERVER_THAT_DOES_NOT_ANSWER = """
+import socket, sys, threading
+from pathlib import Path
+from tunnelkeeper.daemon import main
+
+ask = socket.getaddrinfo
+
+def getaddrinfo(host, *args, **kwargs):
+    if str(host).endswith(".hangs"):
+        print("asked for", host, flush=True)
+        threading.Event().wait()
+    return ask(host, *args, **kwargs)
+
+socket.getaddrinfo = getaddrinfo
+sys.exit(main.run(sys.argv[1], Path(sys.argv[2]), (), None))
+"""
+
+
+@contextmanager
+def a_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]:
+    """The supervisor as a process whose name server never answers for `.hangs`."""
+    command = [sys.executable, "-c", WITH_A_NAME_SERVER_THAT_DOES_NOT_ANSWER, file, str(sock)]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str]:
+    """Send a signal; how many seconds the process took to end well, and all that it said."""
+    began = time.monotonic()
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    return time.monotonic() - began, said
+
+
+def phase_of(tunnel: TunnelSnapshot) -> str:
+    return tunnel.progress.step if tunnel.progress else tunnel.state
+
+
+def test_a_signal_ends_it_at_once_whatever_its_tunnels_wait_for(tmp_path: Path, sock: Path) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        text = f"""{HEAD}
+            [tunnels.resolving]
+            host = "server.hangs"
+            local = "{port}:db:5432"
+            [tunnels.silent]
+            host = "127.0.0.1:{silent.getsockname()[1]}"
+            [tunnels.refused]
+            host = "127.0.0.1:{free_port()}"
+            [tunnels.misconfigured]
+            host = "127.0.0.1:{free_port()}"
+            ciphers = "rot13"
+            """
+        with a_process(config(tmp_path, text), sock) as process, client_of(sock) as client:
+            expected = ["resolve", "key_exchange", "backoff", "blocked"]
+            wait_until(
+                lambda: [phase_of(tunnel) for tunnel in client.status().tunnels] == expected,
+                within=DEADLINE,
+                complaint=lambda: str(client.status()),
+            )
+            before = client.status().supervisor.open_files
+            with socket.create_connection(("127.0.0.1", port)) as held:
+                wait_until(lambda: client.status().supervisor.open_files > before, within=DEADLINE)
+
+                seconds, said = ended(process, signal.SIGTERM)
+
+                assert held.recv(1) == b""
+    assert seconds < main.END_PATIENCE, "something had to be cut off"
+    assert "asked for server.hangs" in said
+    assert not sock.exists()
+
+
+def test_a_local_port_whose_address_is_never_resolved_does_not_hold_it_up_for_long(
+    tmp_path: Path, sock: Path
+) -> None:
+    text = f"""{HEAD}
+        [tunnels.db]
+        host = "127.0.0.1:{free_port()}"
+        local = "bind.hangs:{free_port()}:db:5432"
+        """
+    with a_process(config(tmp_path, text), sock) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "asked for bind.hangs\n":
+            assert process.poll() is None
+
+        seconds, _ = ended(process, signal.SIGINT)
+
+    assert seconds < main.END_PATIENCE + SLACK
+
+
+def test_a_hangup_has_the_file_read_again(tmp_path: Path, sock: Path) -> None:
+    file = config(tmp_path)
+    with a_process(file, sock) as process, client_of(sock) as client:
+        with client_of(sock) as follower:
+            follower.follow("status")
+            config(tmp_path, TUNNELS.replace("tunnels.db", "tunnels.web"))
+            process.send_signal(signal.SIGHUP)
+            wait_until(
+                lambda: [tunnel.name for tunnel in client.status().tunnels] == ["web"],
+                within=DEADLINE,
+            )
+        config(tmp_path, "not TOML")
+        process.send_signal(signal.SIGHUP)
+        wait_until(
+            lambda: "nothing was changed" in client.logs(None, 1)[0].message, within=DEADLINE
+        )
+
+        assert [tunnel.name for tunnel in client.status().tunnels] == ["web"]
+        _, said = ended(process, signal.SIGTERM)
+    assert "reloaded: db: removed; web: added" in said

@@ -1,0 +1,87 @@
+"""The line of the log for each change of state."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.lifecycle import (
+    BackingOff,
+    Blocked,
+    Connecting,
+    Degraded,
+    Life,
+    State,
+    Stopped,
+    Stopping,
+    Tries,
+    Up,
+)
+from tunnelkeeper.daemon.narration import line
+
+NOW = 1000.0
+LIFE = Life(NOW, Tries(), NOW + 30, inf)
+TRUSTED = Life(NOW, Tries(), inf, inf)
+LOST = Failure(Cause.LOST, "connection lost", "me@relay:22")
+REFUSED = Failure(Cause.REFUSED, "connection refused", "me@relay:22", "is it running?")
+DENIED = Failure(Cause.AUTH, "no key", "me@relay:22")
+BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (Stopped(), Connecting(), ("info", "connecting")),
+        (Connecting(), Up(LIFE), ("info", "up: connected")),
+        (Connecting(Tries(1)), Up(LIFE), ("info", "up: connected after one failed attempt")),
+        (Connecting(Tries(7)), Up(LIFE), ("info", "up: connected after 7 failed attempts")),
+        (Up(LIFE), Up(TRUSTED), None),
+        (Degraded(LIFE, BUSY), Degraded(TRUSTED, BUSY), None),
+        (
+            Up(LIFE),
+            Degraded(LIFE, BUSY),
+            ("warning", "degraded: remote_port_busy: me@relay:22: 2222 is taken (end it)"),
+        ),
+        (Degraded(LIFE, BUSY), Up(LIFE), ("info", "every forward listens again")),
+        (
+            Up(LIFE),
+            BackingOff(Tries(1), NOW + 1.84, LOST),
+            ("warning", "lost: me@relay:22: connection lost; trying again, next in 1.8 s"),
+        ),
+        (
+            BackingOff(Tries(2), NOW, LOST),
+            Connecting(Tries(2)),
+            ("debug", "connecting, attempt 3"),
+        ),
+        (
+            Connecting(),
+            Blocked(Tries(1), NOW + 300, DENIED),
+            ("error", "blocked: auth: me@relay:22: no key; trying again in 300 s"),
+        ),
+        (
+            Connecting(),
+            Blocked(Tries(1), inf, DENIED),
+            ("error", "blocked: auth: me@relay:22: no key"),
+        ),
+        (Up(LIFE), Stopping(then_start=True), ("info", "closing, to connect anew")),
+        (Up(LIFE), Stopping(), None),
+        (Stopping(), Stopping(then_start=True), None),
+        (Stopping(), Stopped(), ("info", "stopped")),
+    ],
+)
+def test_every_change_has_its_line(
+    old: State, new: State, expected: tuple[str, str] | None
+) -> None:
+    assert line(old, new, NOW, None, None) == expected
+
+
+def test_a_failure_that_was_told_already_is_for_whoever_looks_closely() -> None:
+    again = BackingOff(Tries(2), NOW + 2, REFUSED)
+
+    first = line(Connecting(), again, NOW, None, LOST)
+    second = line(Connecting(), again, NOW, None, REFUSED)
+
+    words = "refused: me@relay:22: connection refused (is it running?); trying again, next in 2.0 s"
+    assert (first, second) == (("warning", words), ("debug", words))

@@ -1,0 +1,225 @@
+"""What the control socket asks of a supervisor, and what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.daemon.clock import settled
+from tests.daemon.farside import LOST
+from tests.daemon.supervision import supervision
+from tunnelkeeper import __version__
+from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
+from tunnelkeeper.control.supervised import NoSuchTunnel, NotSo
+from tunnelkeeper.core.forwards import TcpAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tunnelkeeper.control.payloads import Event
+
+TUNNELS = """
+[tunnels.db]
+host = "relay"
+remote = "2201:localhost:22"
+[tunnels.web]
+host = "elsewhere"
+remote = "2202:localhost:22"
+hold_timeout = 0
+"""
+
+
+async def test_status_shows_the_process_and_its_tunnels_in_the_order_asked_for(
+    tmp_path: Path,
+) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        status = held.supervisor.status(None)
+        assert [tunnel.name for tunnel in status.tunnels] == ["db", "web"]
+        picked = held.supervisor.status(["web", "db"]).tunnels
+        assert [tunnel.name for tunnel in picked] == ["web", "db"]
+
+        process = status.supervisor
+        assert (process.version, process.pid) == (__version__, os.getpid())
+        assert process.config == str(held.file)
+        assert process.started_at == "2026-11-22T12:00:00Z"
+        assert process.memory_bytes > 1_000_000
+        assert process.cpu_seconds > 0
+        assert process.open_files > 3
+
+        with pytest.raises(NoSuchTunnel):
+            held.supervisor.status(["db", "dbb"])
+
+
+async def test_whoever_subscribes_is_told_of_states_forwards_progress_and_the_log(
+    tmp_path: Path,
+) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        events: list[Event] = []
+        unsubscribe = held.supervisor.subscribe(events.append)
+        connection = await held.up("db", "relay")
+        connection.ends(LOST)
+        await held.becomes("db", "backoff")
+
+        tunnels = [event.tunnel for event in events if isinstance(event, TunnelEvent)]
+        assert {tunnel.name for tunnel in tunnels} == {"db"}
+        states = list(dict.fromkeys(tunnel.state for tunnel in tunnels))
+        assert states == ["connecting", "up", "backoff"]
+        steps = [tunnel.progress.step for tunnel in tunnels if tunnel.progress]
+        assert list(dict.fromkeys(steps)) == ["ssh_config", "connect", "forwards"]
+        assert "listening" in {tunnel.forwards[0].state for tunnel in tunnels}
+        lines = [event.record.message for event in events if isinstance(event, LogEvent)]
+        assert lines[0] == "connecting"
+        assert lines[-1].startswith("lost: ")
+
+        unsubscribe()
+        unsubscribe()
+        count = len(events)
+        await held.supervisor.restart(["db"], None)
+        await settled()
+        assert len(events) == count
+
+
+async def test_the_log_is_asked_for_by_tunnel_or_as_a_whole(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        await held.up("db", "relay")
+        await held.up("web", "elsewhere")
+
+        assert [r.tunnel for r in held.supervisor.logs("web", 100)] == ["web", "web"]
+        assert [r.tunnel for r in held.supervisor.logs(None, 3)] == ["db", "web", "web"]
+        with pytest.raises(NoSuchTunnel):
+            held.supervisor.logs("dbb", 1)
+
+
+async def test_a_shutdown_is_only_begun(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        await held.up("db", "relay")
+
+        held.supervisor.shutdown()
+
+        assert held.supervisor.stopping.is_set()
+        assert held.tunnel("db").state == "up"
+
+
+async def test_what_does_not_stop_is_cut_off(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        await held.up("db", "relay")
+        held.far.may_close.clear()
+        async with asyncio.TaskGroup() as tasks:
+            closing = tasks.create_task(held.supervisor.close())
+            await settled()
+            assert not closing.done()
+
+            held.supervisor.cut_off()
+
+        assert held.far.live == []
+
+
+# -- a stream through a tunnel's connection ------------------------------------------------------
+
+
+@contextmanager
+def a_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The supervisor's end of a client's connection, and the client's."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+async def answer_of(client: socket.socket) -> bytes:
+    answer = b""
+    while data := await asyncio.get_running_loop().sock_recv(client, 65536):
+        answer += data
+    return answer
+
+
+async def test_a_stream_is_carried_to_its_target_and_back(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        connection = await held.up("db", "relay")
+        confirmed: list[bool] = []
+        with a_pair() as (ours, client):
+            client.send(b" and late")
+            client.shutdown(socket.SHUT_WR)
+            await held.supervisor.connect(
+                "db", "intranet:80", ours, b"early", lambda: confirmed.append(True)
+            )
+
+            assert await answer_of(client) == b"EARLY AND LATE"
+        assert confirmed == [True]
+        assert connection.channels[0][0] == TcpAddress("intranet", 80)
+        assert held.tunnel("db").connections == 0, "it is none of the forwards'"
+
+
+async def test_a_stream_waits_for_the_connection_as_clients_do(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        await held.supervisor.start(["db"], None)
+        attempt = await held.attempt("relay")
+        with a_pair() as (ours, client):
+            client.shutdown(socket.SHUT_WR)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(
+                    held.supervisor.connect("db", "intranet:80", ours, b"hello", lambda: None)
+                )
+                await settled()
+                attempt.succeeds()
+
+            assert await answer_of(client) == b"HELLO"
+
+
+async def test_a_target_that_cannot_be_reached_is_said_with_the_reason(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        connection = await held.up("web", "elsewhere")
+        held.far.unreachable.add(TcpAddress("intranet", 80))
+        with a_pair() as (ours, _):
+            with pytest.raises(NotSo) as refused:
+                await held.supervisor.connect("web", "intranet:80", ours, b"", never)
+            assert str(refused.value) == "web: intranet:80: connect failed"
+
+            connection.ends(LOST)
+            await held.becomes("web", "backoff")
+            with pytest.raises(NotSo) as away:
+                await held.supervisor.connect("web", "intranet:80", ours, b"", never)
+            assert str(away.value) == (
+                "web: intranet:80: the tunnel's connection is away "
+                "(lost: me@relay:22: connection lost)"
+            )
+
+
+async def test_a_stopped_tunnel_carries_no_stream_and_says_so_at_once(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        words = "db: intranet:80: the tunnel is stopped"
+        with a_pair() as (ours, _), pytest.raises(NotSo, match=words):
+            await held.supervisor.connect("db", "intranet:80", ours, b"", never)
+
+
+async def test_a_stream_needs_a_tunnel_and_a_target(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        with a_pair() as (ours, _):
+            with pytest.raises(NoSuchTunnel):
+                await held.supervisor.connect("dbb", "intranet:80", ours, b"", never)
+            with pytest.raises(NotSo, match="expected host:port or a path, got 'intranet'"):
+                await held.supervisor.connect("db", "intranet", ours, b"", never)
+
+
+async def test_a_client_that_is_gone_leaves_no_channel_open(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        connection = await held.up("db", "relay")
+        with a_pair() as (ours, _):
+            ours.close()
+            with pytest.raises((OSError, ValueError)):
+                await held.supervisor.connect("db", "intranet:80", ours, b"", lambda: None)
+        await settled()
+
+        [(_, channel)] = connection.channels
+        assert not channel.is_open
+
+
+def never() -> None:
+    raise AssertionError("the client was told that its target is reached")
