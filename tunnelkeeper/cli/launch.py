@@ -1,6 +1,7 @@
-"""The one place where the command line starts what it otherwise only talks to: the supervisor.
+"""The one place where the command line starts what it otherwise only talks to.
 
-Everything is imported late: the commands that ask a running supervisor must not pay for SSH.
+That is the supervisor and the relay. Everything is imported late: the commands that ask one which
+runs must not pay for SSH.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
     from pathlib import Path
+
+    from tunnelkeeper.core.forwards import TcpAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,43 @@ def command_line(
     if group is not None:
         arguments += ["--group", group]
     return [*arguments, "--", *names]
+
+
+def serve_relay(
+    config: Path,
+    socket: Path,
+    *,
+    must_exist: bool,
+    listen: tuple[TcpAddress, ...],
+    host_keys: tuple[str, ...],
+    authorized_keys: str,
+    verbose: bool,
+) -> int:
+    """Be the relay of a config file until it ends; returns the exit code.
+
+    The options come before the file; empty ones say nothing. Raises Failed.
+    """
+    from tunnelkeeper import paths
+    from tunnelkeeper.cli.exits import Failed
+    from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
+    from tunnelkeeper.daemon import lock
+    from tunnelkeeper.relay import service
+    from tunnelkeeper.relay.source import Source
+
+    try:
+        make_private_folder(socket.parent)
+        lock.take(paths.lock_path(socket))
+    except SocketFileError as error:
+        raise Failed(str(error)) from error
+    except lock.AlreadyRunning as error:
+        raise Failed(f"another relay holds {error}; it is left alone") from error
+    source = Source(config, must_exist, listen, host_keys, authorized_keys)
+    return service.run(source, socket, verbose=verbose)
+
+
+def check_relay(config: Path, *, must_exist: bool) -> Findings:
+    """Validate a relay's config file and the files it names; listens nowhere."""
+    from tunnelkeeper.relay import service
+    from tunnelkeeper.relay.source import Source
+
+    return Findings(*service.check(Source(config, must_exist)))

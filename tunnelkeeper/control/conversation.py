@@ -39,20 +39,23 @@ _TOO_LONG = Error(Code.INVALID_REQUEST, f"expected a request of at most {REQUEST
 
 
 class Conversation:
-    """Requests answered one after the other, and events in between once subscribed.
+    """Requests answered one after the other, by a table of methods. subject: what they ask.
 
-    The next request is read when the last answer is with the client, so what waits for a client is
-    bounded: one answer, and BACKLOG_LIMIT of events.
+    The next request is read when the last answer is with the client, so at most one answer waits
+    for a client.
     """
 
     def __init__(
-        self, supervisor: Supervised, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        subject: object,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        methods: Methods,
     ) -> None:
-        self._supervisor = supervisor
+        self._subject = subject
         self._reader = reader
         self._writer = writer
-        self._unsubscribe: Unsubscribe | None = None
-        self._methods: Methods = {**METHODS, "subscribe": self._subscribe}
+        self._methods = methods
         self._answer_bytes = 0
         self.carries_a_stream = False
         """Whether the connection has become a client's way to a target (`connect`)."""
@@ -72,28 +75,53 @@ class Conversation:
             return
         except asyncio.LimitOverrunError:
             await self._send(encode_error(None, _TOO_LONG))
-        finally:
-            if self._unsubscribe is not None:
-                self._unsubscribe()
 
     async def _serve(self, line: bytes) -> None:
         try:
             request = decode_request(line)
-            if request.method == "connect":
-                await self._hand_over(request, decode_params(request, ConnectParams))
-                return
+            reply = await self._reply(request)
         except ProtocolError as error:
-            reply: bytes | None = encode_error(error.id, described(error))
-        else:
-            reply = await answer(self._supervisor, request, self._methods)
+            reply = encode_error(error.id, described(error))
         if reply is not None:
             await self._send(reply)
+
+    async def _reply(self, request: Request) -> bytes | None:
+        """The line that answers a request; None where nothing is to be sent."""
+        return await answer(self._subject, request, self._methods)
 
     async def _send(self, reply: bytes) -> None:
         self._answer_bytes = len(reply)
         self._writer.write(reply)
         async with asyncio.timeout(ANSWER_PATIENCE):
             await self._writer.drain()
+
+
+class SupervisorConversation(Conversation):
+    """With a supervisor: its methods, the events once subscribed, and streams to targets.
+
+    Events come in between answers; BACKLOG_LIMIT of them wait for a client at most.
+    """
+
+    def __init__(
+        self, supervisor: Supervised, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        super().__init__(supervisor, reader, writer, {**METHODS, "subscribe": self._subscribe})
+        self._supervisor = supervisor
+        self._unsubscribe: Unsubscribe | None = None
+
+    async def run(self) -> None:
+        """See Conversation; no event is sent after it."""
+        try:
+            await super().run()
+        finally:
+            if self._unsubscribe is not None:
+                self._unsubscribe()
+
+    async def _reply(self, request: Request) -> bytes | None:
+        if request.method != "connect":
+            return await super()._reply(request)
+        await self._hand_over(request, decode_params(request, ConnectParams))
+        return None
 
     async def _subscribe(self, supervisor: Supervised, request: Request) -> Done:
         decode_params(request, NoParams)

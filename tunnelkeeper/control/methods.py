@@ -1,15 +1,16 @@
 """The methods of the control protocol that are a question and an answer; it sends nothing.
 
-`subscribe` and `connect` change what a connection is for, so they are the conversation's.
+A table of methods says what a server can be asked; METHODS is the supervisor's. Its `subscribe` and
+`connect` change what a connection is for, so they are the conversation's.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -45,10 +46,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+S = TypeVar("S")
 P = TypeVar("P", bound=msgspec.Struct)
 
 
-async def _version(_supervisor: Supervised, _params: NoParams) -> Version:
+async def version(_subject: object, _params: NoParams) -> Version:
+    """The program's version and process id, whatever it is that runs."""
     return Version(__version__, os.getpid())
 
 
@@ -82,21 +85,21 @@ async def _shutdown(supervisor: Supervised, _params: NoParams) -> Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Method(Generic[P]):
-    """What a method takes, and the function that answers it."""
+class Method(Generic[S, P]):
+    """What a method takes, and the function that answers it. S: what is asked."""
 
     params: type[P]
-    answer: Callable[[Supervised, P], Awaitable[msgspec.Struct]]
+    answer: Callable[[S, P], Awaitable[msgspec.Struct]]
 
-    async def __call__(self, supervisor: Supervised, request: Request) -> msgspec.Struct:
-        """Read the parameters and answer; raises ProtocolError, and what the supervisor raises."""
-        return await self.answer(supervisor, decode_params(request, self.params))
+    async def __call__(self, subject: S, request: Request) -> msgspec.Struct:
+        """Read the parameters and answer; raises ProtocolError, and what the subject raises."""
+        return await self.answer(subject, decode_params(request, self.params))
 
 
-Methods = dict[str, Callable[[Supervised, Request], Awaitable[msgspec.Struct]]]
+Methods = Mapping[str, Callable[[Any, Request], Awaitable[msgspec.Struct]]]
 
 METHODS: Methods = {
-    "version": Method(NoParams, _version),
+    "version": Method(NoParams, version),
     "status": Method(StatusParams, _status),
     "start": Method(Selection, _start),
     "stop": Method(Selection, _stop),
@@ -107,7 +110,7 @@ METHODS: Methods = {
 }
 
 
-async def answer(supervisor: Supervised, request: Request, methods: Methods) -> bytes | None:
+async def answer(subject: object, request: Request, methods: Methods) -> bytes | None:
     """Do what a request asks; returns the line that answers it, None for a notification.
 
     Raises nothing but CancelledError: whatever goes wrong is in the answer.
@@ -117,7 +120,7 @@ async def answer(supervisor: Supervised, request: Request, methods: Methods) -> 
         method = methods.get(request.method)
         if method is None:
             raise ProtocolError(Code.METHOD_NOT_FOUND, f"no method {request.method!r}")
-        line = encode_result(request_id, await method(supervisor, request))
+        line = encode_result(request_id, await method(subject, request))
     except Exception as error:  # noqa: BLE001  one bad request must not end the server
         line = encode_error(request_id, described(error))
     return None if request.id is UNSET else line

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tunnelkeeper.control import peer, socketfile
-from tunnelkeeper.control.conversation import Conversation
+from tunnelkeeper.control.conversation import Conversation, SupervisorConversation
 from tunnelkeeper.control.messages import REQUEST_LIMIT, Code, Error, encode_error
+
+S = TypeVar("S")
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunnelkeeper.control.supervised import Supervised
+
+    Converse = Callable[[S, asyncio.StreamReader, asyncio.StreamWriter], Conversation]
+    PeerUid = Callable[[TransportSocket], int | None]
 
 CONNECTION_LIMIT = 64
 FAREWELL = 1.0
@@ -29,17 +34,30 @@ _log = logging.getLogger(__name__)
 
 
 class ControlServer:
-    """Serves the control protocol on a socket file. Its user holds the lock next to that file."""
+    """Serves the control protocol on a socket file. Its user holds the lock next to that file.
+
+    subject: what clients ask about; converse: how, by default as with a supervisor.
+    """
+
+    @overload
+    def __init__(self, path: Path, subject: Supervised, peer_uid: PeerUid = ...) -> None: ...
+
+    @overload
+    def __init__(
+        self, path: Path, subject: S, peer_uid: PeerUid = ..., *, converse: Converse[S]
+    ) -> None: ...
 
     def __init__(
         self,
         path: Path,
-        supervisor: Supervised,
-        peer_uid: Callable[[TransportSocket], int | None] = peer.uid_of,
+        subject: object,
+        peer_uid: PeerUid = peer.uid_of,
+        converse: Converse[Any] = SupervisorConversation,
     ) -> None:
         self._path = path
-        self._supervisor = supervisor
+        self._subject = subject
         self._peer_uid = peer_uid
+        self._converse = converse
         self._conversations: dict[asyncio.Task[None], Conversation] = {}
 
     @asynccontextmanager
@@ -81,7 +99,7 @@ class ControlServer:
             writer.write(encode_error(None, _FULL))
             writer.close()
             return
-        conversation = Conversation(self._supervisor, reader, writer)
+        conversation = self._converse(self._subject, reader, writer)
         task = tasks.create_task(_hold(conversation, writer))
         self._conversations[task] = conversation
         task.add_done_callback(self._conversations.pop)

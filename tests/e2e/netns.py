@@ -1,0 +1,151 @@
+"""Three machines in network namespaces: a client and a box that reach a relay, not each other.
+
+    client 10.77.1.2 ---- 10.77.1.1 relay 10.77.2.1 ---- 10.77.2.2 box
+                              10.77.0.1
+
+The addresses exist inside the namespaces only. Needs Linux, iproute2 and root.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import secrets
+import subprocess
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.requirements import absent, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RELAY = "10.77.0.1"
+"""The address of the relay that both others know."""
+
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+_UPLINK = "uplink"
+_NOBODY = "02:00:00:00:00:01"
+"""A hardware address that no interface has: frames to it are dropped without a word."""
+
+
+class Machine:
+    """One network namespace, its loopback up."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ip("link", "set", "lo", "up")
+
+    def ip(self, *arguments: str) -> None:
+        """Change this machine's network, as the command of that name does."""
+        _ip("-n", self.name, *arguments)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be on this machine: sockets and processes made meanwhile by this thread are there.
+
+        So the servers, programs and clients of the other tests can be used as they are.
+        """
+        with (
+            Path("/proc/thread-self/ns/net").open("rb") as home,
+            Path("/run/netns", self.name).open("rb") as there,
+        ):
+            _set_namespace(there.fileno())
+            try:
+                yield
+            finally:
+                _set_namespace(home.fileno())
+
+
+class Network:
+    """The three machines; `box_address` is where the box is now."""
+
+    def __init__(self, client: Machine, relay: Machine, box: Machine) -> None:
+        self.client = client
+        self.relay = relay
+        self.box = box
+        self.box_address = "10.77.2.2"
+        relay.ip("address", "add", f"{RELAY}/32", "dev", "lo")
+        self._link(client, "to-client", "10.77.1.1")
+        self._link(box, "to-box", "10.77.2.1")
+        _give_address(client, "10.77.1.2", gateway="10.77.1.1")
+        _give_address(box, self.box_address, gateway="10.77.2.1")
+
+    @contextmanager
+    def box_cut_off(self) -> Iterator[None]:
+        """Drop what the box and the relay send each other; no one is told.
+
+        Afterwards the box has another address, as after a dial-up: nothing of its old connections
+        arrives late, so that the relay could learn of their end.
+        """
+        to_box, to_relay = (
+            (self.relay, "to-box", self.box_address),
+            (self.box, _UPLINK, "10.77.2.1"),
+        )
+        for machine, device, neighbour in (to_box, to_relay):
+            _neighbour(machine, device, neighbour, "replace", "lladdr", _NOBODY, "nud", "permanent")
+        yield
+        for machine, device, neighbour in (to_box, to_relay):
+            _neighbour(machine, device, neighbour, "delete")
+        self.box_address = "10.77.2.3"
+        self.box.ip("address", "flush", "dev", _UPLINK)
+        _give_address(self.box, self.box_address, gateway="10.77.2.1")
+
+    def _link(self, machine: Machine, device: str, gateway: str) -> None:
+        """A cable from a machine to the relay, whose end of it is the gateway."""
+        here, there = ["name", _UPLINK], ["name", device, "netns", self.relay.name]
+        machine.ip("link", "add", *here, "type", "veth", "peer", *there)
+        machine.ip("link", "set", _UPLINK, "up")
+        self.relay.ip("address", "add", f"{gateway}/24", "dev", device)
+        self.relay.ip("link", "set", device, "up")
+
+
+@contextmanager
+def new_network() -> Iterator[Network]:
+    """A network of its own, and the end of it. What ran in it has to have ended before."""
+    if os.geteuid() != 0:
+        absent("network namespaces need root")
+    token = secrets.token_hex(3)
+    with ExitStack() as stack:
+        machines = [
+            stack.enter_context(_new_machine(f"tk{token}-{role}"))
+            for role in ("client", "relay", "box")
+        ]
+        yield Network(*machines)
+
+
+@contextmanager
+def _new_machine(name: str) -> Iterator[Machine]:
+    # The first `ip netns add` mounts /run/netns, and two at once get in each other's way.
+    with Path(__file__).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            _ip("netns", "add", name)
+        except subprocess.CalledProcessError as error:
+            absent(f"this machine lets nobody make network namespaces: {error.stderr.strip()}")
+    try:
+        yield Machine(name)
+    finally:
+        _ip("netns", "delete", name)
+
+
+def _give_address(machine: Machine, address: str, gateway: str) -> None:
+    machine.ip("address", "add", f"{address}/24", "dev", _UPLINK)
+    machine.ip("route", "replace", RELAY, "via", gateway)
+
+
+def _neighbour(machine: Machine, device: str, address: str, verb: str, *entry: str) -> None:
+    machine.ip("neighbour", verb, address, "dev", device, *entry)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run([require("ip"), *arguments], check=True, capture_output=True, text=True)
+
+
+def _set_namespace(descriptor: int) -> None:
+    """Move this thread; Python has os.setns() from 3.12 on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns failed")

@@ -1,0 +1,63 @@
+"""The real relay with a config file of its own, run and asked as an administrator does it."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tests.e2e.keys import make_key
+from tests.e2e.ports import free_port
+from tests.e2e.program import COMMAND, SOURCE
+from tests.e2e.server_process import ServerProcess
+from tests.requirements import require
+from tunnelkeeper.core.relay_snapshot import RelaySnapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Relay(ServerProcess):
+    """One `tunnelkeeper relay serve`, which lets in whom authorized_keys names.
+
+    lines: what else stands in its relay.toml.
+    """
+
+    def __init__(
+        self, directory: Path, authorized_keys: Path, *lines: str, address: str = "127.0.0.1"
+    ) -> None:
+        self.port = free_port()
+        self.host_key = make_key(directory / "host_key")
+        config = directory / "relay.toml"
+        listen = f"{address}:{self.port}"
+        config.write_text(
+            "\n".join(
+                (
+                    f'listen = "{listen}"',
+                    f'host_keys = "{self.host_key}"',
+                    f'authorized_keys = "{authorized_keys}"',
+                    *lines,
+                    "",
+                )
+            )
+        )
+        self._program = [require("env"), f"PYTHONPATH={SOURCE}", *COMMAND]
+        self._program += ["--config", str(config), "--socket", str(directory / "relay.sock")]
+        super().__init__(
+            f"relay on port {self.port}",
+            [*self._program, "relay", "serve"],
+            directory / "relay.log",
+            ready=f"the relay listens on {listen}",
+        )
+
+    def status(self) -> RelaySnapshot:
+        """What `relay status` says now."""
+        command = [*self._program, "relay", "status", "--json"]
+        said = subprocess.run(command, check=True, capture_output=True).stdout
+        return msgspec.json.decode(said, type=RelaySnapshot)
+
+    def close(self) -> None:
+        """End it, and insist that nothing in it failed unforeseen."""
+        super().close()
+        assert "Traceback" not in self.log(), self.log()

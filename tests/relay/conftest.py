@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.conftest import pytest_runtest_makereport, shared_site, site
+from tests.relay.served import Served, serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+__all__ = ["pytest_runtest_makereport", "shared_site", "site"]
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """A relay as it comes, but for penalties."""
+    async with serving(tmp_path) as served:
+        yield served

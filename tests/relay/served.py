@@ -1,0 +1,115 @@
+"""A relay in the test's own process, and asyncssh clients that log in there with throwaway keys."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from tests.ssh.waiting import DEADLINE, until
+from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.relay.config import Limits, RelayConfiguration
+from tunnelkeeper.relay.relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tunnelkeeper.core.relay_snapshot import ClientSnapshot
+
+HERE = "127.0.0.1"
+USER = "box"
+
+
+def new_key() -> asyncssh.SSHKey:
+    return asyncssh.generate_private_key("ssh-ed25519")
+
+
+def public(key: asyncssh.SSHKey) -> str:
+    """`type base64`."""
+    return " ".join(key.export_public_key().decode().split()[:2])
+
+
+@dataclass(slots=True)
+class Served:
+    """A relay and the key that its authorized_keys lets in."""
+
+    relay: Relay
+    configuration: RelayConfiguration
+    authorized_keys: Path
+    key: asyncssh.SSHKey = field(default_factory=new_key)
+
+    @property
+    def port(self) -> int:
+        return self.relay.addresses[0].port
+
+    @property
+    def clients(self) -> list[ClientSnapshot]:
+        return self.relay.status().clients
+
+    @property
+    def held(self) -> list[str]:
+        """What all clients listen on."""
+        return [holding.listen for client in self.clients for holding in client.holds]
+
+    def authorize(self, key: asyncssh.SSHKey, options: str = "") -> None:
+        """Let one more key in."""
+        line = f"{options} {public(key)}\n".lstrip()
+        self.authorized_keys.write_text(self.authorized_keys.read_text() + line)
+
+    @asynccontextmanager
+    async def client(
+        self,
+        key: asyncssh.SSHKey | None = None,
+        user: str = USER,
+        port: int | None = None,
+        **options: Any,
+    ) -> AsyncIterator[asyncssh.SSHClientConnection]:
+        """A client that is logged in. port: of something in front of the relay."""
+        async with (
+            asyncio.timeout(DEADLINE),
+            await asyncssh.connect(
+                HERE,
+                port or self.port,
+                config=None,
+                username=user,
+                client_keys=[key or self.key],
+                known_hosts=None,
+                agent_path=None,
+                **options,
+            ) as connection,
+        ):
+            yield connection
+
+    async def until_gone(self) -> None:
+        """Wait until nobody is logged in."""
+        await until(lambda: not self.clients)
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, *, limits: Limits | None = None, **settings: Any
+) -> AsyncIterator[Served]:
+    """A relay on a free loopback port. Penalties are off: every client here has one address."""
+    authorized_keys = folder / "authorized_keys"
+    configuration = replace(
+        RelayConfiguration(
+            listen=(TcpAddress(HERE, 0),),
+            authorized_keys=str(authorized_keys),
+            limits=limits or Limits(penalties=False),
+        ),
+        **settings,
+    )
+    relay = Relay(configuration, [new_key()])
+    served = Served(relay, configuration, authorized_keys)
+    authorized_keys.write_text("")
+    served.authorize(served.key)
+    await relay.open()
+    try:
+        yield served
+    finally:
+        await relay.close()
+        await until(lambda: not relay.status().clients)

@@ -1,0 +1,117 @@
+"""Which addresses are closed to strangers, in every spelling."""
+
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.relay import spellings
+from tunnelkeeper.relay.addresses import parse, why_closed
+
+CLOSED_IPV4 = [
+    "127.0.0.0/8",
+    "0.0.0.0/8",
+    "169.254.0.0/16",
+    "224.0.0.0/4",
+    "255.255.255.255/32",
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+    "192.0.0.192/32",
+]
+CLOSED_IPV6 = ["::/127", "fe80::/10", "ff00::/8", "fd00:ec2::254/128", "fd20:ce::254/128"]
+
+closed_ipv4 = st.sampled_from(CLOSED_IPV4).flatmap(lambda net: st.ip_addresses(network=net))
+closed_ipv6 = st.sampled_from(CLOSED_IPV6).flatmap(lambda net: st.ip_addresses(network=net))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("127.0.0.1", "the relay's own loopback"),
+        ("127.255.255.254", "the relay's own loopback"),
+        ("::1", "the relay's own loopback"),
+        ("::ffff:127.0.0.1", "the relay's own loopback"),
+        ("0.0.0.0", "no address of any host"),
+        ("::", "no address of any host"),
+        ("169.254.169.254", "a cloud's metadata service"),
+        ("fd00:ec2::254", "a cloud's metadata service"),
+        ("64:ff9b::a9fe:a9fe", "a cloud's metadata service"),
+        ("169.254.1.1", "a link-local address"),
+        ("fe80::1%eth0", "a link-local address"),
+        ("224.0.0.1", "a multicast address"),
+        ("ff02::1", "a multicast address"),
+        ("255.255.255.255", "a broadcast address"),
+        ("203.0.113.5", "the relay's own address"),
+        ("2002:cb00:7105::1", "the relay's own address"),
+        ("2001:db8::5", "the relay's own address"),
+    ],
+)
+def test_a_closed_address_says_what_it_is(text: str, what: str) -> None:
+    own = {parse("203.0.113.5"), parse("2001:db8::5")}
+
+    assert why_closed(parse(text), own) == what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "192.0.2.1",
+        "10.0.0.1",  # the networks behind a relay are what it is for
+        "192.168.1.1",
+        "172.16.0.1",
+        "100.64.0.1",
+        "169.253.255.255",
+        "169.255.0.0",
+        "223.255.255.255",
+        "2001:db8::1",
+        "fd00::1",
+        "fe00::1",
+        "64:ff9b::808:808",
+        "2002:808:808::1",
+        "::ffff:192.0.2.1",
+    ],
+)
+def test_other_addresses_are_open(text: str) -> None:
+    assert why_closed(parse(text)) is None
+
+
+@given(closed_ipv4)
+def test_a_closed_ipv4_address_is_closed_in_every_spelling(address: IPv4Address) -> None:
+    for spelling in spellings.of_ipv4(address):
+        assert why_closed(parse(spelling)) is not None, spelling
+
+
+@given(closed_ipv6)
+def test_a_closed_ipv6_address_is_closed_in_every_spelling(address: IPv6Address) -> None:
+    for spelling in spellings.of_ipv6(address):
+        assert why_closed(parse(spelling)) is not None, spelling
+
+
+@given(st.ip_addresses(v=4))
+def test_an_own_address_is_closed_in_every_spelling(address: IPv4Address) -> None:
+    for spelling in spellings.of_ipv4(address):
+        assert why_closed(parse(spelling), {address}) is not None, spelling
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "localhost",
+        "127.1",
+        "2130706433",
+        "0177.0.0.1",
+        "[::1]",
+        "::1%",
+        "::1%a b",
+        "::1%" + "a" * 16,
+        "::1%é",
+        "1.2.3.4%eth0",
+        "1.2.3.4 ",
+        "::1\n",
+    ],
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        parse(text)

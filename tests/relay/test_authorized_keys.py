@@ -1,0 +1,141 @@
+"""Whole authorized_keys files: the keys they let in, and a warning for each line left out."""
+
+from datetime import UTC
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.relay.keys import blob, encoded, line, rsa_blob
+from tunnelkeeper.relay.authorized_keys import AuthorizedKey, KeyOptions, parse
+from tunnelkeeper.relay.permits import HostPermit
+
+PATH = "authorized_keys"
+
+
+def keys_of(text: str) -> list[AuthorizedKey]:
+    keys, warnings = parse(text, PATH, UTC)
+
+    assert warnings == ()
+    return list(keys)
+
+
+def only_warning_of(text: str) -> str:
+    keys, warnings = parse(text, PATH, UTC)
+
+    assert keys == ()
+    assert len(warnings) == 1
+    return warnings[0]
+
+
+def test_a_plain_key_may_do_everything() -> None:
+    assert keys_of(line(comment="box in the attic")) == [
+        AuthorizedKey(PATH, 1, "ssh-ed25519", blob(), "box in the attic", KeyOptions())
+    ]
+
+
+def test_comments_and_blank_lines_count_as_lines_only() -> None:
+    text = f"# one\n\n  \t\n   # four\r\n\t{line()}\r\n"
+
+    assert [(key.number, key.comment) for key in keys_of(text)] == [(5, "")]
+
+
+def test_any_run_of_blanks_and_tabs_separates_fields() -> None:
+    text = f" restrict \t ssh-ed25519\t\t{encoded(blob())} \t a  comment "
+
+    assert keys_of(text) == [
+        AuthorizedKey(
+            PATH, 1, "ssh-ed25519", blob(), "a  comment", KeyOptions(port_forwarding=False)
+        )
+    ]
+
+
+def test_blanks_and_quotes_inside_a_quoted_option_belong_to_it() -> None:
+    (key,) = keys_of(line(r'command="echo \"ssh-rsa AAAA\" # x",permitopen="a:1"'))
+
+    assert key.options.command == 'echo "ssh-rsa AAAA" # x'
+    assert key.options.permit_open == (HostPermit("a", 1),)
+
+
+def test_a_hash_inside_a_line_begins_no_comment() -> None:
+    assert keys_of(line('command="#1"', comment="#2"))[0].comment == "#2"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("ssh-ed25519", "expected a key in base64 after 'ssh-ed25519'; the line ends there"),
+        ("restrict", "expected a key type such as ssh-ed25519 after the options, got nothing"),
+        ("restrict ssh-dss AAAA", "such as ssh-ed25519 after the options, got 'ssh-dss'"),
+        (f"restrict, pty {line()}", "after the options, got 'pty'"),
+        ("ssh-ed25519 ????", "expected a key in base64, got '????'"),
+        (f"ssh-rsa {encoded(blob())}", "says 'ssh-rsa', the key itself 'ssh-ed25519'"),
+        (f"ssh-rsa {encoded(rsa_blob(512))}", "1024 bits or more, got 512"),
+        (f'command="x {line()}', "a quote in the options is not closed"),
+        # The backslash takes the closing quote away, as it does for sshd.
+        (rf'command="x\" {line()}', "a quote in the options is not closed"),
+        (line("frobnicate"), "unknown option 'frobnicate'"),
+        (line("verify-required"), "verify-required cannot be checked here"),
+        (line('expiry-time="2030"'), "expiry-time= needs YYYYMMDD"),
+        ("restrict \x1b[2J AAAA", r"after the options, got '\x1b[2J'"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_skipped_with_a_warning(text: str, why: str) -> None:
+    warning = only_warning_of("\n" + text)
+
+    assert warning.startswith(f"{PATH}:2: ")
+    assert why in warning
+    assert warning.isprintable()
+
+
+def test_a_bad_line_does_not_stop_the_others() -> None:
+    keys, warnings = parse("\n".join([line(seed=1), "junk", line(seed=2)]), PATH, UTC)
+
+    assert [key.number for key in keys] == [1, 3]
+    assert len(warnings) == 1
+
+
+def test_of_duplicate_keys_the_first_counts() -> None:
+    keys, warnings = parse(f"{line('restrict')}\n{line()}\n{line('pty')}", PATH, UTC)
+
+    assert [(key.number, key.options.port_forwarding) for key in keys] == [(1, False)]
+    assert warnings == (
+        f"{PATH}:2: this key stands in line 1 already; the first one counts",
+        f"{PATH}:3: this key stands in line 1 already; the first one counts",
+    )
+
+
+def test_a_later_line_never_gives_a_key_what_its_first_one_refuses() -> None:
+    keys, warnings = parse(f"{line('verify-required')}\n{line()}", PATH, UTC)
+
+    assert keys == ()
+    assert len(warnings) == 2
+
+
+def test_a_key_may_be_an_authority_and_log_in_itself() -> None:
+    keys = keys_of(f"{line('cert-authority')}\n{line()}")
+
+    assert [key.options.cert_authority for key in keys] == [True, False]
+
+
+def test_a_strange_path_stays_on_one_line() -> None:
+    _, (warning,) = parse("junk", "a\nb", UTC)
+
+    assert warning.startswith(r"a\nb:1: ")
+
+
+@given(
+    st.text(alphabet=st.sampled_from('ssh-ed25519 restrict=",\\\t\n#')) | st.text(),
+    st.text(alphabet=st.sampled_from('a=",\\ \t')),
+)
+def test_any_text_is_read_with_one_key_or_warning_a_line_at_most(text: str, before: str) -> None:
+    text = f"{text}\n{before}{line()}\n{text}"
+    keys, warnings = parse(text, PATH, UTC)
+
+    assert len(keys) + len(warnings) <= text.count("\n") + 1
+    assert all(warning.isprintable() for warning in warnings)
+
+
+@given(st.binary())
+def test_bytes_of_any_kind_are_read(data: bytes) -> None:
+    parse(data.decode("utf-8", "surrogateescape"), PATH, UTC)

@@ -1,0 +1,270 @@
+"""`tunnelkeeper relay serve|status|check|reload`, as an administrator uses them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import exchange
+from tests.e2e.keys import make_key
+from tests.e2e.ports import free_port
+from tests.e2e.program import COMMAND
+from tests.e2e.services import echo
+from tests.e2e.waiting import wait_until
+from tests.relay.real_ssh import GREETING, Ssh
+from tests.relay.relay_process import RelayProcess, authorized, start_relay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.site import Site
+
+OFF = {"penalties": False}
+
+
+def run(relay: RelayProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command line beside a relay, which need not run."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=relay.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture
+def idle(site: Site) -> RelayProcess:
+    """A relay that does not run."""
+    return RelayProcess(site.subdirectory("r"), site.authorized_keys)
+
+
+def test_status_shows_who_is_there_and_what_they_hold(site: Site) -> None:
+    relay, service, port = start_relay(site), site.service(echo), free_port()
+    with Ssh(site, relay) as ssh:
+        ssh.tunnel("-R", f"{port}:{service}", "-R", f"home:22:{service}")
+        relay.wait_until_held(f"localhost:{port}", "home:22")
+        assert exchange(port, b"12345") == b"12345"
+        refused = ssh.run("-N", "-R", f"{port + 1}:x:1", key=make_key(site.directory / "other"))
+        assert refused.returncode != 0
+        shown, said = relay.run("status"), json.loads(relay.run("status", "--json").stdout)
+
+    assert shown.returncode == 0
+    lines = shown.stdout.splitlines()
+    assert lines[0] == f"listening on 127.0.0.1:{relay.port}; 1 connected"
+    assert lines[1].split() == [
+        *["USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS", "IN", "/", "OUT"]
+    ]
+    assert lines[2].split()[0] == "box"
+    assert lines[2].split()[2] == f"localhost:{port}"
+    assert lines[3].split() == ["home:22"]
+    assert lines[5].startswith("refused since ")
+    assert "nobody authorized this key" in lines[-1]
+    [client] = said["clients"]
+    assert (client["bytes_in"], client["bytes_out"]) == (5, 5)
+    assert client["version"].startswith("SSH-2.0-OpenSSH")
+    assert client["key"].startswith("SHA256:")
+    assert client["line"] == f"{site.authorized_keys}:1"
+    assert [hold["kind"] for hold in client["holds"]] == ["port", "name"]
+    assert said["refusals"]["logins"] == 1
+    assert said["listen"] == [f"127.0.0.1:{relay.port}"]
+
+
+def test_a_reload_keeps_connections_and_lets_removed_keys_in_no_more(site: Site) -> None:
+    relay, service, port = start_relay(site, limits=OFF), site.service(echo), free_port()
+    other = make_key(site.directory / "other")
+    with Ssh(site, relay) as ssh:
+        ssh.tunnel("-R", f"{port}:{service}")
+        relay.wait_until_held(f"localhost:{port}")
+        site.authorized_keys.write_text(authorized(other))
+        relay.write_config(limits=OFF, permit_listen=["*:1"], listen=["127.0.0.1:1"])
+        reloaded = relay.run("reload")
+
+        assert reloaded.stdout.splitlines() == [
+            "authorized keys are read again",
+            "listen changed and takes effect after a restart",
+            "permit_listen changed",
+        ]
+        assert exchange(port, b"still there") == b"still there"
+        assert GREETING not in ssh.run().stderr
+        assert GREETING in ssh.run(key=other).stderr
+        assert "remote port forwarding failed" in ssh.run("-R", "0:x:1", key=other).stderr
+
+
+def test_a_bad_file_changes_nothing_on_reload(site: Site) -> None:
+    relay = start_relay(site, limits=OFF)
+    relay.config.write_text("gateway_ports = 7\nnmaes = true\n")
+    reloaded = relay.run("reload")
+
+    assert reloaded.returncode == 2
+    assert f"{relay.config}:1: gateway_ports: " in reloaded.stderr
+    assert f"{relay.config}:2: nmaes: unknown key; did you mean 'names'?" in reloaded.stderr
+    relay.send_signal(signal.SIGHUP)
+    wait_until(lambda: "nothing was changed" in relay.log(), 5, relay.log)
+    with Ssh(site, relay) as ssh:
+        assert GREETING in ssh.run().stderr
+
+
+def test_sighup_reloads(site: Site) -> None:
+    relay = start_relay(site, limits=OFF)
+    relay.write_config(limits=OFF, names=False)
+    relay.send_signal(signal.SIGHUP)
+
+    wait_until(lambda: "names changed" in relay.log(), 5, relay.log)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_leaves_nothing_behind(site: Site, number: signal.Signals) -> None:
+    relay, port = start_relay(site), free_port()
+    with Ssh(site, relay) as ssh:
+        client = ssh.tunnel("-R", f"{port}:x:1")
+        relay.wait_until_held(f"localhost:{port}")
+        assert relay.end(number) == 0
+        assert client.wait(5) != 0
+        ssh._running.clear()
+
+    assert not list((relay.directory / "tunnelkeeper").glob("*.sock"))
+    assert "Traceback" not in relay.log()
+    assert relay.log().splitlines()[-1].endswith("ended")
+
+
+def test_a_second_relay_of_a_file_leaves_the_first_alone(site: Site) -> None:
+    relay = start_relay(site)
+    second = relay.run("serve", "--config", str(relay.config), "--listen", "127.0.0.1:0")
+
+    assert second.returncode == 1
+    assert "another relay holds" in second.stderr
+    with Ssh(site, relay) as ssh:
+        assert GREETING in ssh.run().stderr
+
+
+def test_relays_of_two_files_run_side_by_side(site: Site) -> None:
+    first = start_relay(site)
+    second = RelayProcess(site.subdirectory("r"), site.authorized_keys)
+    second.environment["XDG_RUNTIME_DIR"] = str(first.directory)
+    started = subprocess.Popen(
+        [*COMMAND, "relay", "serve", "--config", str(second.config)],
+        env=second.environment,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        folder = first.directory / "tunnelkeeper"
+        wait_until(lambda: len([*folder.glob("relay*.sock")]) == 2, 20, "the second does not run")
+        asked = first.run("status")
+        assert asked.returncode == 2
+        assert "2 relays are running; say which" in asked.stderr
+        named = first.run("status", "--config", str(second.config))
+        assert f"listening on 127.0.0.1:{second.port};" in named.stdout
+    finally:
+        started.terminate()
+        started.wait(5)
+
+
+def test_options_come_before_the_file(idle: RelayProcess, site: Site) -> None:
+    port, keys = free_port(), site.directory / "keys"
+    keys.write_text(authorized(site.key))
+    options = ["--listen", f"127.0.0.1:{port}", "--authorized-keys", str(keys)]
+    options += ["--host-key", str(site.directory / "fresh_key")]
+    process = subprocess.Popen(
+        [*COMMAND, "relay", "serve", "--config", str(idle.config), *options],
+        env=idle.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert f"listens on 127.0.0.1:{port}" in process.stderr.readline()
+        assert (site.directory / "fresh_key").stat().st_mode & 0o777 == 0o600
+    finally:
+        process.terminate()
+        assert process.wait(5) == 0
+        process.stderr.close()  # type: ignore[union-attr]
+
+
+def test_without_a_relay_status_and_reload_say_so(idle: RelayProcess) -> None:
+    for command in ("status", "reload"):
+        done = idle.run(command)
+        assert done.returncode == 3
+        assert "no relay is running at" in done.stderr
+        assert "tunnelkeeper relay serve" in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(idle: RelayProcess, site: Site) -> None:
+    taken = site.service(echo).port
+    listen = f"127.0.0.1:{taken}"
+    done = idle.run("serve", "--config", str(idle.config), "--listen", listen)
+
+    assert done.returncode == 1
+    assert f"cannot listen on {listen}: port {taken} is taken by " in done.stderr
+
+
+def test_check_is_silent_when_all_is_well(site: Site) -> None:
+    relay = start_relay(site)
+    done = relay.run("check", "--config", str(relay.config))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_check_names_problems_and_warnings(idle: RelayProcess, site: Site) -> None:
+    idle.config.write_text('listen = "x"\n[limits]\nlogin_grace = "long"\n')
+    bad = idle.run("check", "--config", str(idle.config))
+    assert bad.returncode == 2
+    assert [line.split(": ")[0] for line in bad.stderr.splitlines()] == [
+        f"{idle.config}:1",
+        f"{idle.config}:3",
+    ]
+
+    site.authorized_keys.write_text("ssh-ed25519 nonsense\n")
+    idle.write_config()
+    warned = idle.run("check", "--config", str(idle.config))
+    assert warned.returncode == 0
+    assert "no host key yet" in warned.stderr
+    assert f"warning: {site.authorized_keys}:1: " in warned.stderr
+
+
+def test_a_config_file_that_was_named_must_exist(idle: RelayProcess) -> None:
+    idle.config.unlink()
+    for command in ("serve", "check"):
+        done = idle.run(command, "--config", str(idle.config))
+        assert done.returncode == 2
+        assert "no such file" in done.stderr
+
+
+def test_without_a_config_file_the_defaults_hold(idle: RelayProcess, tmp_path: Path) -> None:
+    idle.environment["XDG_CONFIG_HOME"] = str(tmp_path)
+    done = idle.run("check")
+
+    assert done.returncode == 0
+    assert f"warning: {tmp_path}/tunnelkeeper/authorized_keys: no such file" in done.stderr
+
+
+def test_a_host_key_that_others_can_read_is_refused(idle: RelayProcess) -> None:
+    key = make_key(idle.directory / "relay_host_key")
+    key.chmod(0o644)
+    for command in ("serve", "check"):
+        done = idle.run(command, "--config", str(idle.config))
+        assert done.returncode == 2
+        assert f"others can read it (mode 0644); run `chmod 600 {key}`" in done.stderr
+
+
+def test_status_imports_neither_ssh_nor_asyncio(site: Site) -> None:
+    relay = start_relay(site)
+    code = (
+        "import sys; from tunnelkeeper.cli.main import run; run(['relay', 'status']); "
+        "print({'asyncssh', 'asyncio'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [COMMAND[0], "-c", code],
+        env=relay.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.stderr == "set()\n"

@@ -1,0 +1,277 @@
+"""relay.toml: the configuration that a file makes, or all that is wrong with it."""
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.config.problems import ConfigError
+from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.tunnels import Keepalive
+from tunnelkeeper.relay.config import Limits, RelayConfiguration, load, parse
+from tunnelkeeper.relay.limits import MaxStartups
+from tunnelkeeper.relay.permits import ANYTHING, HostPermit, PathPermit
+
+EVERY_KEY = """\
+listen = ["0.0.0.0:2222", "[::]:2222", "2022", "*:0"]
+host_keys = ["relay_host_key", "/etc/relay/other_key"]
+authorized_keys = "/etc/relay/keys/%u"
+gateway_ports = "clientspecified"
+unix_socket_dir = "/run/relay/"
+permit_listen = ["8080", "localhost:*", "box-*:22", "/run/relay/*"]
+permit_open = ["db:5432", "*:443", "[2001:db8::1]:*"]
+names = false
+
+[limits]
+max_startups = "5:50:20"
+login_grace = "1m"
+max_auth_tries = 3
+penalties = false
+connections_per_key = 0
+listeners_per_connection = 1
+channels_per_connection = 2
+keepalive_interval = 30
+keepalive_count_max = 5
+"""
+
+DEFAULTS = """\
+listen = "127.0.0.1:2222"
+host_keys = "relay_host_key"
+authorized_keys = "authorized_keys"
+gateway_ports = "no"
+unix_socket_dir = ""
+permit_listen = ["*:*"]
+permit_open = ["*:*"]
+names = true
+
+[limits]
+max_startups = "10:30:100"
+login_grace = "30s"
+max_auth_tries = 6
+penalties = true
+connections_per_key = 16
+listeners_per_connection = 64
+channels_per_connection = 4096
+keepalive_interval = 15
+keepalive_count_max = 3
+"""
+
+MISTAKES = """\
+listen = ["0.0.0.0:2222", "/run/relay.sock", "0.0.0.0:70000"]
+host_keys = []
+authorized_keys = "/home/%h/keys"
+gateway_ports = "maybe"
+permit_listen = ["8080", "none", "a:b"]
+permit_open = ["*.example.com:443"]
+max_startups = "10:30:100"
+permitopen = ["db:5432"]
+
+[limits]
+max_startups = "100:30:10"
+login_grace = "soon"
+max_auth_tries = "6"
+max_auth_trys = 6
+"""
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "relay.toml")
+
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_every_key_fills_its_field() -> None:
+    assert parse(EVERY_KEY, "relay.toml") == RelayConfiguration(
+        path="relay.toml",
+        listen=(
+            TcpAddress("0.0.0.0", 2222),
+            TcpAddress("::", 2222),
+            TcpAddress("localhost", 2022),
+            TcpAddress("*", 0),
+        ),
+        host_keys=("relay_host_key", "/etc/relay/other_key"),
+        authorized_keys="/etc/relay/keys/%u",
+        gateway_ports="clientspecified",
+        unix_socket_dir="/run/relay",
+        permit_listen=(
+            HostPermit("*", 8080),
+            HostPermit("localhost", None),
+            HostPermit("box-*", 22),
+            PathPermit("/run/relay/*"),
+        ),
+        permit_open=(
+            HostPermit("db", 5432),
+            HostPermit("*", 443),
+            HostPermit("2001:db8::1", None),
+        ),
+        names=False,
+        limits=Limits(
+            max_startups=MaxStartups(5, 50, 20),
+            login_grace=60.0,
+            max_auth_tries=3,
+            penalties=False,
+            connections_per_key=0,
+            listeners_per_connection=1,
+            channels_per_connection=2,
+            keepalive=Keepalive(30.0, 5),
+        ),
+    )
+
+
+def test_every_field_has_a_key() -> None:
+    document = tomllib.loads(EVERY_KEY)
+    limits = {name.removeprefix("keepalive_") for name in document["limits"]}
+
+    assert {field.name for field in fields(RelayConfiguration)} == {"path", *document}
+    assert {field.name for field in fields(Limits)} == limits - {"interval", "count_max"} | {
+        "keepalive"
+    }
+
+
+def test_an_empty_file_is_the_defaults() -> None:
+    assert parse("", "") == RelayConfiguration() == parse(DEFAULTS, "")
+
+
+def test_one_key_of_the_limits_leaves_the_others_at_their_defaults() -> None:
+    limits = parse("[limits]\nkeepalive_count_max = 9\n", "relay.toml").limits
+
+    assert limits == Limits(keepalive=Keepalive(15.0, 9))
+
+
+@pytest.mark.parametrize(
+    ("written", "permits"),
+    [
+        ('"any"', (ANYTHING,)),
+        ('["any"]', (ANYTHING,)),
+        ('"none"', ()),
+        ('["none"]', ()),
+        ("[]", ()),
+        ('"db:5432"', (HostPermit("db", 5432),)),
+    ],
+)
+def test_permits_take_the_words_of_sshd_config(
+    written: str, permits: tuple[HostPermit, ...]
+) -> None:
+    text = f"permit_open = {written}\npermit_listen = {written}\n"
+    configuration = parse(text, "relay.toml")
+
+    assert configuration.permit_open == configuration.permit_listen == permits
+
+
+@pytest.mark.parametrize(("written", "full"), [("0", 0), ('"0"', 0), ("20", 20), ('"1:1:7"', 7)])
+def test_max_startups_may_be_a_number(written: str, full: int) -> None:
+    limits = parse(f"[limits]\nmax_startups = {written}\n", "relay.toml").limits
+
+    assert limits.max_startups.full == full
+
+
+def test_all_problems_of_a_file_are_named_together() -> None:
+    assert problems_of(MISTAKES) == [
+        (
+            'relay.toml:1: listen[1]: expected "address:port" in quotes, such as "0.0.0.0:2222", '
+            "got '/run/relay.sock'; the relay listens on TCP only"
+        ),
+        (
+            "relay.toml:1: listen[2]: "
+            "expected a port from 1 to 65535, got '70000' in '0.0.0.0:70000'"
+        ),
+        (
+            "relay.toml:2: host_keys: "
+            "expected a file, got an empty list; leave the key out for the default"
+        ),
+        (
+            "relay.toml:3: authorized_keys: "
+            "expected a path with no other token than %u and %%, got '/home/%h/keys'"
+        ),
+        ("relay.toml:4: gateway_ports: expected 'no', 'yes' or 'clientspecified', got 'maybe'"),
+        "relay.toml:5: permit_listen[1]: 'none' stands alone, without other permits",
+        ("relay.toml:5: permit_listen[2]: expected a port from 1 to 65535 or '*', got 'a:b'"),
+        (
+            "relay.toml:6: permit_open[0]: "
+            "a host to open is no pattern; write it out, or '*': got '*.example.com:443'"
+        ),
+        "relay.toml:7: max_startups: unknown key; it belongs in the table [limits]",
+        "relay.toml:8: permitopen: unknown key; did you mean 'permit_open'?",
+        "relay.toml:11: limits.max_startups: begin (100) is more than full (10)",
+        (
+            "relay.toml:12: limits.login_grace: expected a duration such as 15 (seconds), 0.5, "
+            '"500ms", "15s", "2m" or "1h30m", got \'soon\''
+        ),
+        (
+            "relay.toml:13: limits.max_auth_tries: "
+            "expected a whole number of at least 0, got '6'; write it without quotes: 6"
+        ),
+        "relay.toml:14: limits.max_auth_trys: unknown key; did you mean 'max_auth_tries'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("listen = 2222", 'expected "address:port" in quotes'),
+        ("listen = []", "expected an address to listen on, got an empty list"),
+        ('host_keys = ""', "expected a string, got an empty one"),
+        ('authorized_keys = "%"', "no other token than %u and %%"),
+        ('authorized_keys = "%%%"', "no other token than %u and %%"),
+        ('unix_socket_dir = "run"', "expected an absolute path without '..', got 'run'"),
+        ('unix_socket_dir = "/run/../etc"', "expected an absolute path without '..'"),
+        ('unix_socket_dir = "/"', "would open every socket of this machine"),
+        ('unix_socket_dir = "//"', "would open every socket of this machine"),
+        ("permit_open = [80]", 'expected "host:port" in quotes, got 80'),
+        ('permit_open = ["any", "db:1"]', "'any' stands alone"),
+        ('permit_open = "80"', "expected host:port"),
+        ('permit_listen = "/run/../x"', "expected a path without '..'"),
+        ("names = 1", "expected true or false"),
+        ("limits = 1", "expected a table of max_startups"),
+        ("[limits]\nmax_startups = true", 'expected "begin:rate:full" in quotes, got true'),
+        ("[limits]\nmax_startups = -1", "expected begin:rate:full"),
+        ("[limits]\nkeepalive_count_max = 0", "to send none: keepalive_interval = 0"),
+        ("[limits", "Expected ']'"),
+    ],
+)
+def test_a_problem_says_what_was_expected(text: str, why: str) -> None:
+    (problem,) = problems_of(text)
+
+    assert why in problem
+    assert problem.startswith("relay.toml:")
+
+
+def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text("names = false\n")
+
+    assert load(path) == RelayConfiguration(path=str(path), names=False)
+
+
+def test_a_missing_file_says_how_to_name_another(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}: no such file; write one, or name another with --config"
+
+
+values = st.recursive(
+    st.text() | st.integers(-(2**62), 2**62) | st.booleans() | st.floats(),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+known_keys = st.sampled_from(sorted({**tomllib.loads(EVERY_KEY)} | {"odd": 1}))
+
+
+@given(st.dictionaries(known_keys, values), st.dictionaries(st.text() | known_keys, values))
+def test_any_values_make_a_configuration_or_problems(
+    top: dict[str, object], limits: dict[str, object]
+) -> None:
+    try:
+        parse(tomli_w.dumps({**top, "limits": limits}), "relay.toml")
+    except ConfigError as error:
+        problems = [str(problem) for problem in error.problems]
+    else:
+        problems = []
+    assert all(problem.isprintable() for problem in problems)

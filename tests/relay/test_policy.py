@@ -1,0 +1,336 @@
+"""What one request may do, with the relay's policy, the key's options and what is held open."""
+
+import socket
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.relay import spellings
+from tests.relay.test_addresses import closed_ipv4, closed_ipv6
+from tunnelkeeper.relay.key_options import KeyOptions
+from tunnelkeeper.relay.permits import ANYTHING, Permit, parse_listen, parse_open
+from tunnelkeeper.relay.policy import (
+    Bound,
+    GatewayPorts,
+    Refusal,
+    gateway,
+    may_listen,
+    may_listen_path,
+    may_open,
+    may_open_path,
+)
+
+PathRule = Callable[[str, str, Iterable[Permit], KeyOptions], Refusal | None]
+
+FREE = KeyOptions()
+NO_FORWARDING = KeyOptions(port_forwarding=False)
+FOLDER = "/run/relay"
+
+
+def opening(*permits: str) -> tuple[Permit, ...]:
+    return tuple(map(parse_open, permits))
+
+
+def listening(*permits: str) -> tuple[Permit, ...]:
+    return tuple(map(parse_listen, permits))
+
+
+@pytest.mark.parametrize(
+    ("asked", "no", "yes", "clientspecified"),
+    [
+        ("", "localhost", "*", "*"),
+        ("*", "localhost", "*", "*"),
+        ("localhost", "localhost", "*", "localhost"),
+        ("127.0.0.1", "127.0.0.1", "*", "127.0.0.1"),
+        ("::1", "::1", "*", "::1"),
+        ("0.0.0.0", "localhost", "*", "0.0.0.0"),
+        ("::", "localhost", "*", "::"),
+        ("192.0.2.1", "localhost", "*", "192.0.2.1"),
+        ("relay.example.com", "localhost", "*", "relay.example.com"),
+        ("127.0.0.2", "localhost", "*", "127.0.0.2"),
+    ],
+)
+def test_gateway_ports_changes_the_bind_host_as_sshd_does(
+    asked: str, no: str, yes: str, clientspecified: str
+) -> None:
+    assert gateway("no", asked) == no
+    assert gateway("yes", asked) == yes
+    assert gateway("clientspecified", asked) == clientspecified
+
+
+@given(st.text())
+def test_without_gateway_ports_nothing_leaves_the_loopback(asked: str) -> None:
+    assert gateway("no", asked) in {"localhost", "127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize("setting", ["no", "yes", "clientspecified"])
+@pytest.mark.parametrize("host", ["", "*", "localhost", "home", "::1", "0.0.0.0", "a.example"])
+def test_by_default_any_port_may_be_listened_on(setting: GatewayPorts, host: str) -> None:
+    assert may_listen(host, 8080, [ANYTHING], FREE) is None
+    assert gateway(setting, host)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "permits", "options", "message"),
+    [
+        ("localhost", 65616, ("*",), FREE, "65616 is no port"),
+        ("localhost", -1, ("*",), FREE, "-1 is no port"),
+        ("a" * 300, 80, ("*",), FREE, f"'{'a' * 79}…' is no host name or address"),
+        ("a..b", 80, ("*",), FREE, "'a..b' is no host name or address"),
+        ("\x1b[2J", 80, ("*",), FREE, r"'\x1b[2J' is no host name or address"),
+        ("localhost", 80, ("*",), NO_FORWARDING, "this key may not forward ports"),
+        ("localhost", 81, ("80",), FREE, "listening on 'localhost' port 81 is not permitted"),
+        ("localhost", 80, (), FREE, "listening on 'localhost' port 80 is not permitted"),
+        ("", 81, ("80",), FREE, "listening on '' port 81 is not permitted"),
+        ("localhost", 0, ("80",), FREE, "listening on 'localhost' port 0 is not permitted"),
+        ("home", 23, ("home:22",), FREE, "listening on 'home' port 23 is not permitted"),
+        (
+            "localhost",
+            80,
+            ("*",),
+            KeyOptions(permit_listen=listening("home:22")),
+            "listening on 'localhost' port 80 is not permitted",
+        ),
+        (
+            "localhost",
+            80,
+            ("8080",),
+            KeyOptions(permit_listen=listening("80")),
+            "listening on 'localhost' port 80 is not permitted",
+        ),
+    ],
+)
+def test_a_refusal_to_listen_says_why(
+    host: str, port: int, permits: tuple[str, ...], options: KeyOptions, message: str
+) -> None:
+    assert may_listen(host, port, listening(*permits), options) == Refusal(message)
+
+
+def test_a_key_can_listen_where_both_it_and_the_relay_permit() -> None:
+    options = KeyOptions(permit_listen=listening("home:22", "8080"), permit_open=())
+
+    assert may_listen("home", 22, listening("*:22", "localhost:*"), options) is None
+    assert may_listen("localhost", 8080, listening("*:22", "localhost:*"), options) is None
+    assert may_listen("*", 8080, listening("*:22", "localhost:*"), options) is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "resolved", "permits", "options", "message"),
+    [
+        ("db", 0, (), ("*:*",), FREE, "0 is no port"),
+        ("db", 65616, (), ("*:*",), FREE, "65616 is no port"),
+        ("", 80, (), ("*:*",), FREE, "'' is no host name or address"),
+        ("*", 80, (), ("*:*",), FREE, "'*' is no host name or address"),
+        ("a" * 64, 80, (), ("*:*",), FREE, f"'{'a' * 64}' is no host name or address"),
+        ("hö", 80, (), ("*:*",), FREE, "'hö' is no host name or address"),
+        ("a\0b", 80, (), ("*:*",), FREE, r"'a\x00b' is no host name or address"),
+        ("db", 80, (), ("*:*",), NO_FORWARDING, "this key may not forward ports"),
+        ("db", 80, (), ("db:81",), FREE, "opening 'db' port 80 is not permitted"),
+        ("db", 80, (), (), FREE, "opening 'db' port 80 is not permitted"),
+        (
+            "db",
+            80,
+            (),
+            ("*:*",),
+            KeyOptions(permit_open=opening("db:81")),
+            "opening 'db' port 80 is not permitted",
+        ),
+        (
+            "db",
+            80,
+            ("192.0.2.1", "127.0.0.1"),
+            ("*:*",),
+            FREE,
+            "127.0.0.1 is the relay's own loopback, which is closed",
+        ),
+        (
+            "db",
+            80,
+            ("::ffff:a9fe:a9fe",),
+            ("*:*",),
+            FREE,
+            "169.254.169.254 is a cloud's metadata service, which is closed",
+        ),
+        ("db", 80, ("gone",), ("*:*",), FREE, "'gone' is no address"),
+    ],
+)
+def test_a_refusal_to_open_says_why(
+    host: str,
+    port: int,
+    resolved: tuple[str, ...],
+    permits: tuple[str, ...],
+    options: KeyOptions,
+    message: str,
+) -> None:
+    assert may_open(host, port, resolved, opening(*permits), options) == Refusal(message)
+
+
+@pytest.mark.parametrize(
+    ("host", "resolved"),
+    [
+        ("db.example.com", ["192.0.2.1", "2001:db8::1"]),
+        ("db.example.com.", ["192.0.2.1"]),
+        ("intranet", ["10.0.0.1"]),
+        ("10.0.0.1", ["10.0.0.1"]),
+        ("2001:db8::1", ["2001:db8::1"]),
+        ("home", []),
+    ],
+)
+def test_by_default_other_machines_may_be_opened(host: str, resolved: list[str]) -> None:
+    assert may_open(host, 443, resolved, [ANYTHING], FREE) is None
+
+
+@pytest.mark.parametrize(
+    ("permits", "host", "port", "resolved", "expected"),
+    [
+        (["localhost:5432"], "localhost", 5432, ["127.0.0.1", "::1"], True),
+        (["*:*", "localhost:5432"], "localhost", 5432, ["127.0.0.1"], True),
+        (["*:*", "localhost:5432"], "localhost", 5433, ["127.0.0.1"], False),
+        (["*:*", "localhost:5432"], "127.0.0.1", 5432, ["127.0.0.1"], False),
+        (["*:*", "localhost:*"], "localhost", 22, ["127.0.0.1"], True),
+        (["*:*", "127.0.0.1:5432"], "127.0.0.1", 5432, ["127.0.0.1"], True),
+        (["*:*", "127.0.0.1:5432"], "localhost", 5432, ["127.0.0.1"], True),
+        (["*:*", "127.0.0.1:5432"], "localhost", 5432, ["::1"], False),
+        (["*:*", "[0:0:0:0:0:0:0:1]:5432"], "::1", 5432, ["::1"], True),
+        (["*:*", "169.254.169.254:80"], "169.254.169.254", 80, ["169.254.169.254"], True),
+        # Every host at a port is no host in particular.
+        (["*:5432"], "localhost", 5432, ["127.0.0.1"], False),
+    ],
+)
+def test_what_the_relay_names_is_open_although_it_is_closed_to_strangers(
+    permits: list[str], host: str, port: int, resolved: list[str], expected: bool
+) -> None:
+    refusal = may_open(host, port, resolved, opening(*permits), FREE)
+
+    assert (refusal is None) is expected
+
+
+def test_a_key_cannot_open_what_only_its_own_line_names() -> None:
+    options = KeyOptions(permit_open=opening("localhost:5432"))
+
+    assert may_open("localhost", 5432, ["127.0.0.1"], [ANYTHING], options) is not None
+
+
+@pytest.mark.parametrize(
+    ("held", "address", "expected"),
+    [
+        ([("127.0.0.1", 2222)], "127.0.0.1", True),
+        ([("127.0.0.1", 2222)], "::ffff:127.0.0.1", True),
+        ([("127.0.0.1", 2222)], "::1", False),
+        ([("127.0.0.1", 2222)], "127.0.0.2", False),
+        ([("127.0.0.1", 2223)], "127.0.0.1", False),
+        ([("0.0.0.0", 2222)], "127.0.0.1", True),
+        ([("0.0.0.0", 2222)], "::1", False),
+        ([("::", 2222)], "::1", True),
+        ([("::", 2222)], "127.0.0.1", False),
+        # The relay's own interface.
+        ([("0.0.0.0", 2222)], "203.0.113.5", True),
+        ([("203.0.113.5", 2222)], "203.0.113.5", True),
+        ([("127.0.0.1", 2222)], "203.0.113.5", False),
+        # These lead to somebody else's listener, whatever clients of this relay hold.
+        ([("0.0.0.0", 2222)], "169.254.169.254", False),
+        ([("::", 2222)], "fe80::1", False),
+        ([("::", 2222)], "64:ff9b::127.0.0.1", False),
+        ([("0.0.0.0", 2222)], "0.0.0.0", False),
+    ],
+)
+def test_a_port_that_a_relayed_client_holds_is_open(
+    held: list[Bound], address: str, expected: bool
+) -> None:
+    refusal = may_open("box", 2222, [address], [ANYTHING], FREE, held, ["203.0.113.5"])
+
+    assert (refusal is None) is expected
+
+
+@given(closed_ipv4, st.integers(1, 65535))
+def test_no_closed_ipv4_address_passes_in_any_spelling(address: IPv4Address, port: int) -> None:
+    for spelling in spellings.of_ipv4(address):
+        for host in ("rebound.example.com", spelling):
+            assert may_open(host, port, [spelling], [ANYTHING], FREE) is not None, spelling
+            assert may_open(host, port, ["192.0.2.1", spelling], [ANYTHING], FREE) is not None
+
+
+@given(closed_ipv6, st.integers(1, 65535))
+def test_no_closed_ipv6_address_passes_in_any_spelling(address: IPv6Address, port: int) -> None:
+    for spelling in spellings.of_ipv6(address):
+        assert may_open("rebound.example.com", port, [spelling], [ANYTHING], FREE) is not None
+
+
+@pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "0177.0.0.1"])
+def test_odd_spellings_are_judged_by_what_the_resolver_makes_of_them(host: str) -> None:
+    found = socket.getaddrinfo(host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    resolved = [str(address[0]) for *_, address in found]
+
+    assert may_open(host, 80, resolved, [ANYTHING], FREE) is not None
+
+
+@pytest.mark.parametrize("may", [may_open_path, may_listen_path])
+@pytest.mark.parametrize("path", ["/run/relay/a", "/run/relay/a/b.sock", "/run/relay/ü"])
+def test_a_path_below_the_folder_may_be_used(may: PathRule, path: str) -> None:
+    assert may(path, FOLDER, [ANYTHING], FREE) is None
+
+
+@pytest.mark.parametrize("may", [may_open_path, may_listen_path])
+@pytest.mark.parametrize(
+    ("path", "folder", "message"),
+    [
+        ("/run/relay/a", "", "Unix sockets are not forwarded here"),
+        ("/run/other/a", FOLDER, "not below the folder"),
+        ("/run/relay", FOLDER, "not below the folder"),
+        ("/run/relay/", FOLDER, "not below the folder"),
+        ("/run/relayed/a", FOLDER, "not below the folder"),
+        ("/run/relay/../other/a", FOLDER, "not below the folder"),
+        ("/run/relay/./a", FOLDER, "not below the folder"),
+        ("/run/relay//a", FOLDER, "not below the folder"),
+        ("//run/relay/a", FOLDER, "not below the folder"),
+        ("run/relay/a", FOLDER, "not below the folder"),
+        ("@abstract", FOLDER, "not below the folder"),
+        ("", FOLDER, "not below the folder"),
+        ("/run/relay/a\0", FOLDER, r"'/run/relay/a\x00' is no path of a socket"),
+        ("\0/run/relay/a", FOLDER, "is no path of a socket"),
+        ("/run/relay/\ud800", FOLDER, "is no path of a socket"),
+        ("/run/relay/" + "a" * 97, FOLDER, "is no path of a socket"),
+        ("/run/relay/" + "ü" * 49, FOLDER, "is no path of a socket"),
+    ],
+)
+def test_any_other_path_may_not(may: PathRule, path: str, folder: str, message: str) -> None:
+    refusal = may(path, folder, [ANYTHING], FREE)
+
+    assert refusal is not None
+    assert message in str(refusal)
+    assert str(refusal).isprintable()
+
+
+def test_permits_apply_to_paths_in_their_direction() -> None:
+    options = KeyOptions(permit_listen=listening("/run/relay/a"), permit_open=opening("db:80"))
+
+    assert may_listen_path("/run/relay/a", FOLDER, [ANYTHING], options) is None
+    assert str(may_listen_path("/run/relay/b", FOLDER, [ANYTHING], options)) == (
+        "listening on '/run/relay/b' is not permitted"
+    )
+    assert str(may_open_path("/run/relay/a", FOLDER, [ANYTHING], options)) == (
+        "opening '/run/relay/a' is not permitted"
+    )
+    assert may_open_path("/run/relay/a", FOLDER, opening("/run/relay/?"), FREE) is None
+    assert may_open_path("/run/relay/a", FOLDER, opening("db:80"), FREE) is not None
+    assert may_open_path("/run/relay/a", FOLDER, [ANYTHING], NO_FORWARDING) is not None
+
+
+@given(st.text(), st.integers(), st.lists(st.text(), max_size=3))
+def test_nothing_that_a_client_asks_for_raises(host: str, port: int, resolved: list[str]) -> None:
+    for refusal in (
+        may_listen(host, port, [ANYTHING], FREE),
+        may_open(host, port, resolved, [ANYTHING], FREE),
+        may_open_path(host, FOLDER, [ANYTHING], FREE),
+        may_listen_path(f"{FOLDER}/{host}", FOLDER, [ANYTHING], FREE),
+    ):
+        assert refusal is None or str(refusal).isprintable()
+
+
+@given(st.text(max_size=80), st.integers(1, 65535))
+def test_a_host_that_passes_can_be_handed_to_a_resolver(host: str, port: int) -> None:
+    if may_open(host, port, [], [ANYTHING], FREE) is None:
+        assert host.encode("idna")

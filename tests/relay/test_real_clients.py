@@ -1,0 +1,364 @@
+"""The relay with the clients that people have: OpenSSH's and Dropbear's."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import MEGABYTE, blob, exchange, is_listening, sha256
+from tests.e2e.keys import make_key
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo, hash_sink, sender, web_page
+from tests.e2e.waiting import wait_until
+from tests.relay.real_ssh import AT, GREETING, Ssh
+from tests.relay.relay_process import USER, RelayProcess, authorized, know, start_relay
+from tests.requirements import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.site import Site
+
+OPEN_LOOPBACK = ["*:*", "127.0.0.1:*", "localhost:*"]
+"""The services of these tests are on the relay's own loopback, which is closed by default."""
+
+
+@pytest.fixture(scope="module")
+def sockets(shared_site: Site) -> Path:
+    folder = shared_site.directory / "sockets"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def relay(shared_site: Site, sockets: Path) -> Iterator[RelayProcess]:
+    """A relay for all tests of this file that only use it."""
+    relay = start_relay(
+        shared_site,
+        permit_open=OPEN_LOOPBACK,
+        unix_socket_dir=str(sockets),
+        limits={"penalties": False},
+    )
+    yield relay
+    assert "Traceback" not in relay.log()
+    assert "please report it" not in relay.log()
+
+
+@pytest.fixture
+def ssh(shared_site: Site, relay: RelayProcess) -> Iterator[Ssh]:
+    with Ssh(shared_site, relay) as ssh:
+        yield ssh
+
+
+def listening(port: int | Path) -> None:
+    wait_until(lambda: is_listening(port), 10, f"nobody listens on {port}")
+
+
+# -- forwards --------------------------------------------------------------------------------------
+
+
+def test_a_local_forward_carries_data_both_ways(ssh: Ssh) -> None:
+    up, down = free_port(), free_port()
+    sink, spring = ssh.site.service(hash_sink), ssh.site.service(sender(blob(20 * MEGABYTE)))
+    ssh.tunnel("-L", f"{up}:{sink}", "-L", f"{down}:{spring}")
+    listening(up)
+
+    assert exchange(up, blob(20 * MEGABYTE)).decode() == sha256(blob(20 * MEGABYTE))
+    assert sha256(exchange(down)) == sha256(blob(20 * MEGABYTE))
+
+
+def test_a_remote_forward_carries_data_both_ways(ssh: Ssh) -> None:
+    up, down = free_port(), free_port()
+    sink, spring = ssh.site.service(hash_sink), ssh.site.service(sender(blob(20 * MEGABYTE)))
+    ssh.tunnel("-R", f"{up}:{sink}", "-R", f"{down}:{spring}")
+    ssh.relay.wait_until_held(f"localhost:{up}", f"localhost:{down}")
+
+    assert exchange(up, blob(20 * MEGABYTE)).decode() == sha256(blob(20 * MEGABYTE))
+    assert sha256(exchange(down)) == sha256(blob(20 * MEGABYTE))
+    assert exchange(("::1", up), b"six").decode() == sha256(b"six")
+
+
+def test_a_remote_forward_of_port_0_says_which_port_it_got(ssh: Ssh) -> None:
+    service = ssh.site.service(echo)
+    quiet = ssh.command("-N", "-R", f"0:{service}")
+    process = subprocess.Popen(
+        [word.replace("LogLevel=ERROR", "LogLevel=INFO") for word in quiet],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        words = process.stderr.readline().split()
+        assert words[:3] == ["Allocated", "port", words[2]]
+        assert exchange(int(words[2]), b"any port") == b"any port"
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def test_socks_reaches_targets_behind_the_relay(ssh: Ssh) -> None:
+    page, port = ssh.site.service(web_page("hello")), free_port()
+    ssh.tunnel("-D", str(port))
+    listening(port)
+    curl = [require("curl"), "-s", "--max-time", "10", "--socks5-hostname", f"127.0.0.1:{port}"]
+
+    done = subprocess.run([*curl, f"http://{page}/"], capture_output=True, check=False)
+    assert done.stdout == b"hello"
+
+
+def test_a_remote_forward_can_be_a_socks_proxy(ssh: Ssh) -> None:
+    page, port = ssh.site.service(web_page("hello")), free_port()
+    ssh.tunnel("-R", str(port))
+    ssh.relay.wait_until_held(f"localhost:{port}")
+    curl = [require("curl"), "-s", "--max-time", "10", "--socks5-hostname", f"127.0.0.1:{port}"]
+
+    done = subprocess.run([*curl, f"http://{page}/"], capture_output=True, check=False)
+    assert done.stdout == b"hello"
+
+
+def test_stdin_and_stdout_lead_to_a_target(ssh: Ssh) -> None:
+    done = ssh.run("-W", str(ssh.site.service(echo)), text="through")
+
+    assert (done.returncode, done.stdout) == (0, "through")
+
+
+def test_unix_sockets_are_forwarded_both_ways(ssh: Ssh, sockets: Path) -> None:
+    target, remote = sockets / "target.sock", sockets / "remote.sock"
+    here = ssh.site.directory / "here.sock"
+    ssh.site.service(echo, at=target)
+    service = ssh.site.service(echo)
+    ssh.tunnel("-L", f"{here}:{target}", "-R", f"{remote}:{service}")
+    ssh.relay.wait_until_held(str(remote))
+    listening(here)
+
+    assert exchange(here, b"to a path") == b"to a path"
+    assert exchange(remote, b"from a path") == b"from a path"
+    assert remote.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_unix_socket_is_gone_with_its_client(ssh: Ssh, sockets: Path) -> None:
+    remote = sockets / "gone.sock"
+    process = ssh.tunnel("-R", f"{remote}:127.0.0.1:9")
+    ssh.relay.wait_until_held(str(remote))
+    process.kill()
+    wait_until(lambda: not remote.exists(), 10, "the socket stays")
+
+
+@pytest.mark.parametrize("path", ["/tmp/outside.sock", "{sockets}/../outside.sock", "/etc/passwd"])
+def test_a_unix_socket_elsewhere_is_refused(ssh: Ssh, sockets: Path, path: str) -> None:
+    path = path.format(sockets=sockets)
+    listen = ssh.run("-N", "-R", f"{path}:127.0.0.1:9")
+
+    assert listen.returncode != 0
+    assert "remote port forwarding failed" in listen.stderr
+
+
+def test_a_login_on_the_box_through_the_relay_by_name(site: Site) -> None:
+    box = site.sshd()
+    relay = start_relay(site)
+    site.know("home", Path(f"{box.host_key}.pub").read_text())
+    with Ssh(site, relay) as ssh:
+        ssh.tunnel("-R", f"home:22:127.0.0.1:{box.port}")
+        relay.wait_until_held("home:22")
+        jump = " ".join([*ssh.site.ssh(relay.port), "-W", "%h:%p", AT])
+        done = subprocess.run(
+            [*site.ssh(22), "-o", f"ProxyCommand={jump}", "root@home", "echo", "logged in"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.stdout == "logged in\n"
+
+
+def test_a_jump_through_the_relay(site: Site) -> None:
+    box, relay = site.sshd(), start_relay(site)
+    config = site.directory / "config"
+    with Ssh(site, relay) as ssh:
+        port = free_port()
+        ssh.tunnel("-R", f"{port}:127.0.0.1:{box.port}")
+        relay.wait_until_held(f"localhost:{port}")
+        config.write_text(
+            f"Host relay\n HostName 127.0.0.1\n Port {relay.port}\n User {USER}\n"
+            f"Host *\n IdentityFile {site.key}\n IdentitiesOnly yes\n BatchMode yes\n"
+            f" UserKnownHostsFile {site.known_hosts}\n"
+        )
+        site.know(f"[localhost]:{port}", Path(f"{box.host_key}.pub").read_text())
+        at_the_box = ("root@localhost", "echo", "jumped")
+        done = subprocess.run(
+            [require("ssh"), "-F", str(config), "-J", "relay", "-p", str(port), *at_the_box],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.stdout == "jumped\n", done.stderr
+
+
+def test_forwards_are_added_and_cancelled_on_a_live_connection(ssh: Ssh) -> None:
+    control = ssh.site.directory / "master.sock"
+    here, there = free_port(), free_port()
+    service = ssh.site.service(echo)
+    ssh.tunnel("-M", "-S", str(control))
+    wait_until(control.exists, 10, "no master")
+
+    def ask(verb: str, *forward: str) -> int:
+        return ssh.run("-S", str(control), "-O", verb, *forward).returncode
+
+    assert ask("forward", "-R", f"{there}:{service}") == 0
+    assert ask("forward", "-L", f"{here}:{service}") == 0
+    assert exchange(there, b"added") == b"added"
+    assert exchange(here, b"added") == b"added"
+    assert ask("cancel", "-R", f"{there}:{service}") == 0
+    ssh.relay.wait_until_held()
+    assert not is_listening(there)
+    assert ask("forward", "-R", f"{there}:{service}") == 0
+    assert exchange(there, b"again") == b"again"
+
+
+def test_dropbear_listens_on_the_relay(ssh: Ssh) -> None:
+    key, port = ssh.site.directory / "dropbear_key", free_port()
+    make_dropbear_key(ssh.site, key)
+    service = ssh.site.service(echo)
+    command = [require("dbclient"), "-y", "-y", "-N", "-T", "-i", str(key)]
+    command += ["-p", str(ssh.relay.port), "-R", f"{port}:{service}", AT]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        ssh.relay.wait_until_held(f"localhost:{port}")
+        assert exchange(port, blob(MEGABYTE)) == blob(MEGABYTE)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def make_dropbear_key(site: Site, key: Path) -> None:
+    """A key in Dropbear's format that the relay lets in."""
+    make = [require("dropbearkey"), "-t", "ed25519", "-f", str(key)]
+    said = subprocess.run(make, check=True, capture_output=True, text=True).stdout
+    line = next(line for line in said.splitlines() if line.startswith("ssh-"))
+    with site.authorized_keys.open("a") as file:
+        file.write(f"{line}\n")
+
+
+# -- what a relay is not ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("-t",), ("-A",), ("-X",)])
+@pytest.mark.parametrize("command", [(), ("id",)])
+def test_shells_and_commands_are_refused_with_a_message(
+    ssh: Ssh, arguments: tuple[str, ...], command: tuple[str, ...]
+) -> None:
+    done = ssh.run(*arguments, then=command)
+
+    assert done.returncode == 1
+    assert GREETING in done.stderr
+    assert done.stdout == ""
+
+
+def test_sftp_is_refused_with_a_message(ssh: Ssh) -> None:
+    command = ssh.site.ssh(ssh.relay.port)
+    at = command.index("-p")
+    options = [*command[1:at], "-P", command[at + 1]]
+    done = subprocess.run(
+        [require("sftp"), *options, AT],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert GREETING in done.stderr
+
+
+def test_a_second_listener_on_a_port_is_refused(ssh: Ssh) -> None:
+    taken = ssh.site.service(echo).port
+    done = ssh.run("-N", "-R", f"{taken}:127.0.0.1:9")
+
+    assert done.returncode != 0
+    assert f"remote port forwarding failed for listen port {taken}" in done.stderr
+
+
+# -- who may log in --------------------------------------------------------------------------------
+
+
+def test_users_have_keys_of_their_own(site: Site) -> None:
+    keys = site.directory / "keys"
+    keys.mkdir()
+    other = make_key(site.directory / "other")
+    (keys / USER).write_text(authorized(site.key))
+    (keys / "other").write_text(authorized(other))
+    (site.directory / "outside").write_text(authorized(site.key))
+    relay = RelayProcess(site.subdirectory("r"), keys / "%u", limits={"penalties": False})
+    site._stack.callback(relay.close)
+    relay.start()
+    know(site, relay)
+    logins = {}
+    for user in (USER, "other", "nobody", "../outside", "../keys/" + USER, "", "."):
+        command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        logins[user] = GREETING in done.stderr
+
+    assert logins.pop(USER)
+    assert not any(logins.values())
+
+
+def test_who_is_unknown_hears_what_a_wrong_key_hears(site: Site) -> None:
+    keys = site.directory / "keys"
+    keys.mkdir()
+    (keys / USER).write_text(authorized(make_key(site.directory / "other")))
+    relay = RelayProcess(site.subdirectory("r"), keys / "%u", limits={"penalties": False})
+    site._stack.callback(relay.close)
+    relay.start()
+    know(site, relay)
+    said = []
+    for user in (USER, "nobody"):
+        command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        said.append((done.returncode, done.stderr.replace(user, "USER")))
+
+    assert said[0] == said[1]
+    assert "Permission denied (publickey)" in said[0][1]
+
+
+# -- coming back -----------------------------------------------------------------------------------
+
+
+def test_a_frozen_client_loses_its_port_to_the_one_that_comes_back(site: Site) -> None:
+    limits = {"keepalive_interval": 1, "penalties": False}
+    relay = start_relay(site, limits=limits)
+    port, old, new = free_port(), site.service(sender(b"old")), site.service(sender(b"new"))
+    with Ssh(site, relay) as ssh:
+        first = ssh.tunnel("-R", f"{port}:{old}")
+        relay.wait_until_held(f"localhost:{port}")
+        assert exchange(port) == b"old"
+        first.send_signal(signal.SIGSTOP)
+        ssh.tunnel("-R", f"{port}:{new}")
+        wait_until(lambda: "took localhost" in relay.log(), 5, relay.log)
+        assert exchange(port) == b"new"
+        wait_until(lambda: len(relay.status()["clients"]) == 1, 3, lambda: str(relay.status()))
+        assert relay.held() == [f"localhost:{port}"]
+
+
+# -- strangers -------------------------------------------------------------------------------------
+
+
+def test_silent_clients_keep_no_good_client_out(site: Site) -> None:
+    relay = start_relay(site)
+    silent = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(50)]
+    try:
+        with Ssh(site, relay) as ssh:
+            for _ in range(3):
+                assert GREETING in ssh.run().stderr
+    finally:
+        for each in silent:
+            each.close()

@@ -1,0 +1,206 @@
+"""Every option of authorized_keys, with the real ssh: what it allows and what it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.keys import certify_user, make_key
+from tests.e2e.ports import free_port
+from tests.e2e.services import Service, echo
+from tests.relay.real_ssh import GREETING, Ssh
+from tests.relay.relay_process import USER, RelayProcess, authorized, start_relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.site import Site
+
+
+@pytest.fixture(scope="module")
+def service(shared_site: Site) -> Service:
+    return shared_site.service(echo)
+
+
+@pytest.fixture(scope="module")
+def relay(shared_site: Site) -> Iterator[RelayProcess]:
+    folder = shared_site.directory / "sockets"
+    folder.mkdir(mode=0o700)
+    relay = start_relay(
+        shared_site,
+        permit_open=["*:*", "127.0.0.1:*", "localhost:*", "[::1]:*"],
+        unix_socket_dir=str(folder),
+        limits={"penalties": False},
+    )
+    yield relay
+    assert "Traceback" not in relay.log()
+
+
+@pytest.fixture
+def ssh(shared_site: Site, relay: RelayProcess) -> Iterator[Ssh]:
+    with Ssh(shared_site, relay) as ssh:
+        yield ssh
+
+
+def allow(ssh: Ssh, options: str, **ports: object) -> None:
+    """Make this the only line of authorized_keys; the relay reads it at the next login."""
+    line = authorized(ssh.site.key, options.format(sockets=sockets_of(ssh), **ports))
+    ssh.site.authorized_keys.write_text(line)
+
+
+def sockets_of(ssh: Ssh) -> Path:
+    return ssh.site.directory / "sockets"
+
+
+def logs_in(ssh: Ssh, key: Path | None = None) -> bool:
+    return GREETING in ssh.run(key=key).stderr
+
+
+def opens(ssh: Ssh, target: object) -> bool:
+    done = ssh.run("-W", str(target), text="open")
+    assert done.stdout == "open" or "stdio forwarding failed" in done.stderr, done
+    return done.stdout == "open"
+
+
+def listens(ssh: Ssh, place: object) -> bool:
+    done = ssh.run("-R", f"{place}:127.0.0.1:9")
+    assert GREETING in done.stderr or "forwarding failed" in done.stderr, done
+    return GREETING in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "forwards"),
+    [
+        ("", True),
+        ("restrict", False),
+        ("no-port-forwarding", False),
+        ("restrict,port-forwarding", True),
+        ("port-forwarding,restrict", False),
+        ("no-pty,no-X11-forwarding,no-agent-forwarding,no-user-rc", True),
+        ('command="uptime"', True),
+        ('environment="A=B"', True),
+    ],
+)
+def test_who_may_forward(ssh: Ssh, service: Service, options: str, forwards: bool) -> None:
+    allow(ssh, options)
+
+    assert logs_in(ssh)
+    assert opens(ssh, service) == forwards
+    assert listens(ssh, free_port()) == forwards
+
+
+@pytest.mark.parametrize(
+    ("option", "permitted"),
+    [
+        ("127.0.0.1:{port}", True),
+        ("127.0.0.1:*", True),
+        ("*:{port}", True),
+        ("*:*", True),
+        ("[::1]:{port}", False),
+        ("localhost:{port}", False),  # a host is compared as it is written
+        ("127.0.0.1:1", False),
+        ("*:1", False),
+    ],
+)
+def test_permitopen(ssh: Ssh, service: Service, option: str, permitted: bool) -> None:
+    allow(ssh, f'permitopen="{option}"', port=service.port)
+
+    assert opens(ssh, service) == permitted
+    assert listens(ssh, free_port())
+
+
+@pytest.mark.parametrize(
+    ("option", "permitted"),
+    [
+        ("{port}", True),
+        ("localhost:{port}", True),
+        ("*:{port}", True),
+        ("*", True),
+        ("localhost:*", True),
+        ("127.0.0.1:{port}", False),  # a client that names no host asks for localhost
+        ("[::1]:{port}", False),
+        ("1", False),
+    ],
+)
+def test_permitlisten(ssh: Ssh, service: Service, option: str, permitted: bool) -> None:
+    port = free_port()
+    allow(ssh, f'permitlisten="{option}"', port=port)
+
+    assert listens(ssh, port) == permitted
+    assert opens(ssh, service)
+
+
+def test_several_permits_are_for_all_that_they_name(ssh: Ssh) -> None:
+    one, two, three = free_port(), free_port(), free_port()
+    allow(ssh, f'permitlisten="{one}",permitlisten="localhost:{two}"')
+
+    assert [listens(ssh, port) for port in (one, two, three)] == [True, True, False]
+
+
+def test_permits_for_paths(ssh: Ssh) -> None:
+    one, two = sockets_of(ssh) / "one.sock", sockets_of(ssh) / "two.sock"
+    allow(ssh, 'permitlisten="{sockets}/one.sock"')
+
+    assert [listens(ssh, path) for path in (one, two)] == [True, False]
+    assert not listens(ssh, free_port())
+
+
+@pytest.mark.parametrize(
+    ("option", "logged_in"),
+    [
+        ('from="127.0.0.1"', True),
+        ('from="127.0.0.0/8"', True),
+        ('from="127.*"', True),
+        ('from="192.0.2.0/24"', False),
+        ('from="!127.0.0.1,127.0.0.0/8"', False),
+        ('from="127.0.0.0/8,!127.0.0.1"', False),
+        ('from="!192.0.2.1,*"', True),
+        ('expiry-time="20200101"', False),
+        ('expiry-time="20990101"', True),
+        ('expiry-time="soon"', False),
+        ("no-such-option", False),
+        ('permitopen="nowhere"', False),
+        ("cert-authority", False),
+    ],
+)
+def test_when_and_from_where_a_key_may_log_in(ssh: Ssh, option: str, logged_in: bool) -> None:
+    allow(ssh, option)
+
+    assert logs_in(ssh) == logged_in
+
+
+@pytest.mark.parametrize(
+    ("options", "principal", "logged_in"),
+    [
+        ("cert-authority", USER, True),
+        ("cert-authority", "staff", False),
+        ('cert-authority,principals="staff"', "staff", True),
+        ('cert-authority,principals="ops,staff"', "staff", True),
+        ('cert-authority,principals="ops"', "staff", False),
+        ('cert-authority,principals="ops"', USER, False),
+        ("", USER, False),
+    ],
+)
+def test_certificates(ssh: Ssh, options: str, principal: str, logged_in: bool) -> None:
+    key = make_key(ssh.site.subdirectory("certified") / "key")
+    certify_user(ssh.site.key, key, principal)
+    allow(ssh, options)
+
+    assert logs_in(ssh, key) == logged_in
+
+
+def test_the_first_line_of_a_key_counts(ssh: Ssh, service: Service) -> None:
+    lines = authorized(ssh.site.key, "restrict") + authorized(ssh.site.key)
+    ssh.site.authorized_keys.write_text(lines)
+
+    assert not opens(ssh, service)
+
+
+def test_a_malformed_line_is_left_out_with_a_warning(ssh: Ssh, relay: RelayProcess) -> None:
+    lines = "ssh-ed25519 nonsense\n" + authorized(ssh.site.key)
+    ssh.site.authorized_keys.write_text(lines)
+
+    assert logs_in(ssh)
+    assert f"{ssh.site.authorized_keys}:1: " in relay.log()

@@ -1,0 +1,142 @@
+"""Who holds which place, and who may take it from whom."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.listeners import Listener
+from tunnelkeeper.relay.registry import Holding, Name, Place, PlaceTaken, Registry, overlap
+
+if TYPE_CHECKING:
+    from tunnelkeeper.forwarding.pump import ChannelEnd
+
+PLACES: tuple[Place, ...] = (
+    TcpAddress("localhost", 2222),
+    Name("home", 22),
+    UnixAddress("/run/relay/a.sock"),
+)
+
+
+class FakeHolder:
+    """A client that listens and is never reached."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = (owner, b"key")
+
+    async def reach(self, *_: object) -> ChannelEnd:
+        raise AssertionError("nobody comes")
+
+    def challenge(self) -> None:
+        raise AssertionError("the registry challenges nobody")
+
+
+class FakeListener(Listener):
+    """Notes that it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def a_holding(place: Place, owner: str | FakeHolder = "ann") -> Holding:
+    holder = owner if isinstance(owner, FakeHolder) else FakeHolder(owner)
+    return Holding(place, holder, "", 0, "2026-11-22T12:00:00Z")
+
+
+each_place = pytest.mark.parametrize("place", PLACES, ids=str)
+
+
+@each_place
+def test_a_place_is_held_until_it_is_released(place: Place) -> None:
+    registry, holding = Registry(), a_holding(place)
+
+    assert registry.hold(holding) == []
+    assert registry.of(holding.holder) == [holding]
+    registry.release(holding)
+    registry.release(holding)
+    assert registry.of(holding.holder) == []
+    assert registry.hold(a_holding(place, "bob")) == []
+
+
+@each_place
+def test_the_owners_newer_connection_gets_the_place_and_the_older_ones_sockets_close(
+    place: Place,
+) -> None:
+    registry, older, newer = Registry(), a_holding(place), a_holding(place)
+    older.listener = listener = FakeListener()
+    registry.hold(older)
+
+    assert registry.hold(newer) == [older]
+    assert listener.is_closed
+    assert older.is_over
+    assert registry.of(older.holder) == []
+    assert registry.of(newer.holder) == [newer]
+
+
+@each_place
+def test_another_owner_gets_nothing_and_nothing_changes(place: Place) -> None:
+    registry, holding = Registry(), a_holding(place)
+    registry.hold(holding)
+    other = a_holding(place, "bob")
+
+    with pytest.raises(PlaceTaken):
+        registry.hold(other)
+    assert registry.of(holding.holder) == [holding]
+    assert registry.of(other.holder) == []
+    assert not holding.is_over
+
+
+def test_a_client_does_not_take_a_place_from_itself() -> None:
+    registry, holder = Registry(), FakeHolder("ann")
+    registry.hold(a_holding(PLACES[0], holder))
+
+    with pytest.raises(PlaceTaken):
+        registry.hold(a_holding(PLACES[0], holder))
+
+
+def test_a_place_that_overlaps_a_strangers_is_not_taken_even_if_one_is_our_own() -> None:
+    registry = Registry()
+    mine = a_holding(TcpAddress("192.0.2.1", 80), "ann")
+    registry.hold(mine)
+    registry.hold(a_holding(TcpAddress("192.0.2.2", 80), "bob"))
+
+    with pytest.raises(PlaceTaken):
+        registry.hold(a_holding(TcpAddress("*", 80), "ann"))
+    assert not mine.is_over
+
+
+def test_the_holder_of_a_name_is_found_by_name_and_port() -> None:
+    registry, holding = Registry(), a_holding(Name("home", 22))
+    registry.hold(holding)
+
+    assert registry.named("home", 22) is holding
+    assert registry.named("home", 23) is None
+    assert registry.named("away", 22) is None
+
+
+HOSTS = ("localhost", "127.0.0.1", "::1", "*", "192.0.2.1")
+OVERLAPPING = {
+    ("localhost", "127.0.0.1"),
+    ("localhost", "::1"),
+    *(("*", host) for host in HOSTS),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), [*product(HOSTS, HOSTS)])
+def test_two_addresses_overlap_where_one_socket_excludes_the_other(one: str, other: str) -> None:
+    expected = one == other or (one, other) in OVERLAPPING or (other, one) in OVERLAPPING
+
+    assert overlap(TcpAddress(one, 80), TcpAddress(other, 80)) == expected
+    assert not overlap(TcpAddress(one, 80), TcpAddress(other, 81))
+
+
+def test_places_of_different_kinds_never_overlap() -> None:
+    for one, other in product(PLACES, PLACES):
+        assert overlap(one, other) == (one is other)

@@ -1,0 +1,139 @@
+"""The words of `relay status`, and of what a reload changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from tunnelkeeper.cli.relay_table import heading, refused, row
+from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.relay_snapshot import (
+    ClientSnapshot,
+    HoldingSnapshot,
+    RefusalSnapshot,
+    RefusalsSnapshot,
+    RelaySnapshot,
+)
+from tunnelkeeper.relay.config import Limits, RelayConfiguration
+from tunnelkeeper.relay.refusals import RECENT, Kind, Refusals
+from tunnelkeeper.relay.relay import differences
+
+NOON = "2026-11-22T12:00:00Z"
+LATER = datetime(2026, 11, 22, 15, 2, tzinfo=UTC)
+
+
+def a_client(**changes: Any) -> ClientSnapshot:
+    client = ClientSnapshot(
+        user="box17",
+        key="SHA256:x",
+        line="authorized_keys:1",
+        address="192.0.2.7:4711",
+        version="SSH-2.0-OpenSSH_9.2",
+        since=NOON,
+        silent=1.5,
+        rtt_ms=12.0,
+        channels=2,
+        bytes_in=1200,
+        bytes_out=3_400_000,
+        holds=[],
+    )
+    return msgspec.structs.replace(client, **changes)
+
+
+def a_relay(**changes: Any) -> RelaySnapshot:
+    relay = RelaySnapshot(
+        version="0.1.0",
+        pid=1,
+        config="relay.toml",
+        started_at=NOON,
+        listen=["0.0.0.0:2222", "[::]:2222"],
+        host_keys=["SHA256:x"],
+        waiting=0,
+        clients=[a_client()],
+        refusals=RefusalsSnapshot(0, 0, 0, 0, []),
+    )
+    return msgspec.structs.replace(relay, **changes)
+
+
+def test_a_client_is_a_row() -> None:
+    shown = row(a_client(), LATER)
+
+    assert (shown.user, shown.address, shown.since) == ("box17", "192.0.2.7:4711", "3h 2m")
+    assert (shown.channels, shown.traffic) == ("2", "1.2 kB / 3.4 MB")
+
+
+def test_each_place_stands_on_its_line() -> None:
+    holds = [
+        HoldingSnapshot("port", "localhost:2222", NOON, 0, 7),
+        HoldingSnapshot("name", "home:22", NOON, 2, 2),
+    ]
+
+    assert row(a_client(holds=holds), LATER).holds == "localhost:2222\nhome:22 (2 connected)"
+
+
+def test_text_of_others_is_made_printable() -> None:
+    evil = "\x1b[31m\n"
+    shown = row(a_client(user=evil, holds=[HoldingSnapshot("name", evil, NOON, 0, 0)]), LATER)
+
+    assert shown.user.isprintable()
+    assert shown.holds.isprintable()
+
+
+def test_the_heading_says_where_and_how_many() -> None:
+    assert heading(a_relay()) == "listening on 0.0.0.0:2222, [::]:2222; 1 connected"
+    assert heading(a_relay(waiting=3)).endswith("; 1 connected, 3 not logged in yet")
+
+
+def test_refusals_are_counted_and_the_last_are_shown() -> None:
+    recent = [
+        RefusalSnapshot(NOON, "login", "192.0.2.9", "eve", f"reason {number}")
+        for number in range(20)
+    ]
+    lines = refused(a_relay(refusals=RefusalsSnapshot(1, 20, 0, 2, recent)))
+
+    assert lines[0] == f"refused since {NOON}: 1 connection, 20 logins, 2 channels"
+    assert len(lines) == 11
+    assert lines[-1] == f"{NOON}  login       eve@192.0.2.9: reason 19"
+
+
+def test_where_nothing_was_refused_nothing_is_said() -> None:
+    assert refused(a_relay()) == []
+
+
+# -- what is remembered ----------------------------------------------------------------------------
+
+
+def test_refusals_are_remembered_up_to_a_number() -> None:
+    refusals = Refusals()
+    for number in range(3 * RECENT):
+        refusals.note(Kind.LOGIN, "192.0.2.9", "eve", f"reason {number}")
+    refusals.note(Kind.OPEN, "192.0.2.9", "a\x1bb", "bad\nwords")
+    snapshot = refusals.snapshot()
+
+    assert (snapshot.logins, snapshot.opens, snapshot.listens) == (3 * RECENT, 1, 0)
+    assert len(snapshot.recent) == RECENT
+    assert (snapshot.recent[-1].user, snapshot.recent[-1].reason) == ("a\\x1bb", "bad\\nwords")
+
+
+# -- what a reload changed -------------------------------------------------------------------------
+
+
+def test_every_changed_key_is_named() -> None:
+    old = RelayConfiguration()
+    new = replace(
+        old,
+        names=False,
+        listen=(TcpAddress("0.0.0.0", 22),),
+        limits=replace(Limits(), penalties=False),
+        path="elsewhere.toml",
+    )
+
+    assert differences(old, new) == [
+        "limits.penalties changed",
+        "listen changed and takes effect after a restart",
+        "names changed",
+    ]
+    assert differences(old, old) == []

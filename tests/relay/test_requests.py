@@ -1,0 +1,260 @@
+"""What a client may ask for, and that nonsense fails alone: the connection goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+from asyncssh.constants import (
+    MSG_CHANNEL_OPEN,
+    MSG_CHANNEL_OPEN_FAILURE,
+    MSG_REQUEST_FAILURE,
+    MSG_REQUEST_SUCCESS,
+)
+from asyncssh.packet import SSHPacket, String, UInt32
+
+from tests.forwarding.services import client, converse, echo, exchange, service
+from tests.relay.served import HERE, Served, serving
+from tests.ssh.waiting import until
+from tunnelkeeper.relay.permits import HostPermit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+UNKNOWN_CHANNEL = 4000
+
+
+@pytest.fixture
+async def open_relay(tmp_path: Path) -> AsyncIterator[Served]:
+    """One that opens its own loopback, where the services of these tests are."""
+    permits = (HostPermit("*", None), HostPermit(HERE, None), HostPermit("localhost", None))
+    async with serving(tmp_path, permit_open=permits) as served:
+        yield served
+
+
+async def still_works(connection: asyncssh.SSHClientConnection) -> bool:
+    """Whether a connection can still be forwarded through."""
+    async with service(echo) as port:
+        reader, writer = await connection.open_connection(HERE, port)
+        writer.write(b"still here")
+        writer.write_eof()
+        return bool(await reader.read() == b"still here")
+
+
+async def request(connection: asyncssh.SSHClientConnection, name: bytes, *args: bytes) -> int:
+    """The type of the answer to a global request."""
+    kind, _ = await connection._make_global_request(name, *args)
+    return kind
+
+
+async def open_raw(
+    connection: asyncssh.SSHClientConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: bytes,
+    *args: bytes,
+    packet_size: int = 32768,
+) -> tuple[int, str]:
+    """Code and reason of the failure to open a channel that is asked for byte by byte."""
+    failures: list[tuple[int, str]] = []
+
+    def failed(_self: object, _pkttype: int, _pktid: int, packet: SSHPacket) -> None:
+        assert packet.get_uint32() == UNKNOWN_CHANNEL
+        failures.append((packet.get_uint32(), packet.get_string().decode()))
+
+    handlers = {**connection._packet_handlers, MSG_CHANNEL_OPEN_FAILURE: failed}
+    monkeypatch.setattr(connection, "_packet_handlers", handlers, raising=False)
+    sizes = UInt32(UNKNOWN_CHANNEL) + UInt32(1 << 20) + UInt32(packet_size)
+    connection.send_packet(MSG_CHANNEL_OPEN, String(kind) + sizes, *args)
+    return (await until(lambda: failures))[0]
+
+
+# -- what works ------------------------------------------------------------------------------------
+
+
+async def test_a_client_opens_and_listens(open_relay: Served) -> None:
+    async with service(echo) as port, open_relay.client() as connection:
+        listener = await connection.forward_remote_port("", 0, HERE, port)
+
+        assert await exchange(listener.get_port(), b"from the relay") == b"from the relay"
+        assert await still_works(connection)
+        assert open_relay.held == [f"localhost:{listener.get_port()}"]
+
+        listener.close()
+        await listener.wait_closed()
+        assert open_relay.held == []
+        with pytest.raises(ConnectionRefusedError):
+            await exchange(listener.get_port(), b"")
+
+
+async def test_a_port_of_its_own_is_on_both_loopback_addresses(served: Served) -> None:
+    async with service(echo) as port, served.client() as connection:
+        listener = await connection.forward_remote_port("localhost", 0, HERE, port)
+        for host in (HERE, "::1"):
+            async with client(listener.get_port(), host) as (reader, writer):
+                assert await converse(reader, writer, b"hello") == b"hello"
+
+
+async def test_what_a_client_listened_on_is_free_when_it_is_gone(served: Served) -> None:
+    async with served.client() as connection:
+        listener = await connection.forward_remote_port("", 0, HERE, 9)
+        port = listener.get_port()
+    await served.until_gone()
+
+    async with served.client() as connection:
+        again = await connection.forward_remote_port("", port, HERE, 9)
+        assert again.get_port() == port
+
+
+@pytest.mark.parametrize(
+    ("host", "bound"), [("", "localhost"), ("*", "localhost"), ("0.0.0.0", "localhost")]
+)
+async def test_without_gateway_ports_only_loopback_is_bound(
+    served: Served, host: str, bound: str
+) -> None:
+    async with served.client() as connection:
+        listener = await connection.forward_remote_port(host, 0, HERE, 9)
+        assert served.held == [f"{bound}:{listener.get_port()}"]
+
+
+async def test_with_gateway_ports_every_interface_is_bound(tmp_path: Path) -> None:
+    async with serving(tmp_path, gateway_ports="yes") as served, served.client() as connection:
+        listener = await connection.forward_remote_port("localhost", 0, HERE, 9)
+        assert served.held == [f"*:{listener.get_port()}"]
+
+
+async def test_gateway_ports_can_be_the_clients_choice(tmp_path: Path) -> None:
+    async with (
+        serving(tmp_path, gateway_ports="clientspecified") as served,
+        served.client() as connection,
+    ):
+        one = await connection.forward_remote_port("127.0.0.1", 0, HERE, 9)
+        two = await connection.forward_remote_port("", 0, HERE, 9)
+        assert served.held == [f"127.0.0.1:{one.get_port()}", f"*:{two.get_port()}"]
+
+
+# -- what is closed --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", [HERE, "localhost", "::1", "127.1", "2130706433", "::ffff:127.0.0.1"]
+)
+async def test_the_relays_own_loopback_is_closed(served: Served, host: str) -> None:
+    async with service(echo) as port, served.client() as connection:
+        with pytest.raises(asyncssh.ChannelOpenError) as refused:
+            await connection.open_connection(host, port)
+
+    assert refused.value.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
+    assert "the relay's own" in refused.value.reason
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "fe80::1", "fd00:ec2::254", "0.0.0.0"])
+async def test_metadata_and_link_local_addresses_are_closed(served: Served, host: str) -> None:
+    async with served.client() as connection:
+        with pytest.raises(asyncssh.ChannelOpenError, match="which is closed"):
+            await connection.open_connection(host, 80)
+
+
+async def test_a_port_that_a_client_holds_is_open_to_others(served: Served) -> None:
+    async with service(echo) as port, served.client() as box, served.client() as visitor:
+        listener = await box.forward_remote_port("", 0, HERE, port)
+        reader, writer = await visitor.open_connection("localhost", listener.get_port())
+        writer.write(b"to the box")
+        writer.write_eof()
+        assert await reader.read() == b"to the box"
+
+
+async def test_a_target_that_refuses_is_told_from_one_that_is_closed(open_relay: Served) -> None:
+    async with open_relay.client() as connection:
+        with pytest.raises(asyncssh.ChannelOpenError) as refused:
+            await connection.open_connection(HERE, 1)
+
+    assert refused.value.code == asyncssh.OPEN_CONNECT_FAILED
+    assert "refused" in refused.value.reason.lower()
+
+
+# -- nonsense --------------------------------------------------------------------------------------
+
+
+async def test_opening_a_port_beyond_65535_fails_alone(open_relay: Served) -> None:
+    async with open_relay.client() as connection:
+        with pytest.raises(asyncssh.ChannelOpenError, match="65616 is no port"):
+            await connection.open_connection(HERE, 65616)
+        assert await still_works(connection)
+
+
+@pytest.mark.parametrize("host", ["x" * 300, "x..y", ("x" * 64) + ".example.com", "", "a b", "\0"])
+async def test_opening_a_bad_host_name_fails_alone(open_relay: Served, host: str) -> None:
+    async with open_relay.client() as connection:
+        with pytest.raises(asyncssh.ChannelOpenError, match="no host name or address"):
+            await connection.open_connection(host, 80)
+        assert await still_works(connection)
+
+
+async def test_a_host_name_that_is_no_text_fails_alone(
+    open_relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_relay.client() as connection:
+        target = (String(b"\xff\xfe"), UInt32(80), String(""), UInt32(0))
+        code, reason = await open_raw(connection, monkeypatch, b"direct-tcpip", *target)
+        assert (code, "no host name" in reason) == (1, True)
+        assert await still_works(connection)
+
+
+async def test_listening_on_a_port_beyond_65535_fails_alone(open_relay: Served) -> None:
+    async with open_relay.client() as connection:
+        asked = (String("localhost"), UInt32(65616))
+        assert await request(connection, b"tcpip-forward", *asked) == MSG_REQUEST_FAILURE
+        assert await still_works(connection)
+
+
+async def test_listening_on_a_long_host_name_fails_alone(open_relay: Served) -> None:
+    async with open_relay.client() as connection:
+        asked = (String("x" * 300), UInt32(0))
+        assert await request(connection, b"tcpip-forward", *asked) == MSG_REQUEST_FAILURE
+        assert await still_works(connection)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        (b"cancel-tcpip-forward", String("localhost") + UInt32(2222)),
+        (b"cancel-tcpip-forward", String(b"\xff") + UInt32(70000)),
+        (b"cancel-streamlocal-forward@openssh.com", String("/nowhere")),
+        (b"streamlocal-forward@openssh.com", String("/" + "x" * 300)),
+        (b"no-such-request@example.com", b""),
+    ],
+)
+async def test_an_unknown_cancel_or_request_fails_alone(
+    open_relay: Served, name: bytes, args: bytes
+) -> None:
+    async with open_relay.client() as connection:
+        assert await request(connection, name, args) == MSG_REQUEST_FAILURE
+        assert await still_works(connection)
+
+
+@pytest.mark.parametrize("kind", [b"direct-tcpip", b"session", b"x11"])
+async def test_a_packet_size_of_zero_fails_alone(
+    open_relay: Served, monkeypatch: pytest.MonkeyPatch, kind: bytes
+) -> None:
+    async with open_relay.client() as connection:
+        _, reason = await open_raw(connection, monkeypatch, kind, packet_size=0)
+        assert reason == "a packet size of 0 bytes"
+        assert await still_works(connection)
+
+
+@pytest.mark.parametrize("kind", [b"x11", b"tun@openssh.com", b"forwarded-tcpip", b"\xff"])
+async def test_other_kinds_of_channels_are_refused_alone(
+    open_relay: Served, monkeypatch: pytest.MonkeyPatch, kind: bytes
+) -> None:
+    args = (UInt32(1), UInt32(0)) if kind.startswith(b"tun") else ()
+    async with open_relay.client() as connection:
+        await open_raw(connection, monkeypatch, kind, *args)
+        assert await still_works(connection)
+
+
+async def test_a_request_that_nobody_waits_for_is_served(open_relay: Served) -> None:
+    async with open_relay.client() as connection:
+        connection._send_global_request(b"no-such-request@example.com")
+        assert await request(connection, b"keepalive@openssh.com") == MSG_REQUEST_SUCCESS

@@ -1,0 +1,147 @@
+"""`tunnelkeeper relay serve|status|check|reload`: the relay server, and what to ask of it."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from tunnelkeeper import paths
+from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.check import show
+from tunnelkeeper.cli.exits import Exit
+from tunnelkeeper.cli.relay_places import connected, place_of
+from tunnelkeeper.cli.relay_table import HEADERS, Row, heading, refused, row
+from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
+from tunnelkeeper.core.forwards import SpecError, TcpAddress, parse_listen
+from tunnelkeeper.core.relay_snapshot import RelaySnapshot
+
+if TYPE_CHECKING:
+    from tunnelkeeper.cli.settings import Settings
+
+_config = click.option("--config", metavar="FILE", help="The config file, relay.toml.")
+
+
+@click.group()
+def command() -> None:
+    """Serve a relay for machines behind NAT, or ask the one that runs.
+
+    Its config file is relay.toml beside tunnels.toml, unless --config names another; `status` and
+    `reload` find the relay that runs by themselves where there is only one.
+    """
+
+
+@command.command()
+@_config
+@click.option("--listen", metavar="ADDR:PORT", multiple=True, help="Listen here; may be repeated.")
+@click.option("--host-key", metavar="FILE", multiple=True, help="A host key; made when missing.")
+@click.option("--authorized-keys", metavar="FILE", help="Who may log in; %u is the user.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every try to log in.")
+@click.pass_obj
+def serve(
+    settings: Settings,
+    config: str | None,
+    listen: tuple[str, ...],
+    host_key: tuple[str, ...],
+    authorized_keys: str | None,
+    verbose: bool,
+) -> int:
+    """Be the relay, in the foreground, until a signal ends it; SIGHUP reloads."""
+    place = place_of(settings, config)
+    return launch.serve_relay(
+        place.config,
+        place.socket,
+        must_exist=place.named,
+        listen=tuple(map(_address, listen)),
+        host_keys=tuple(map(_absolute, host_key)),
+        authorized_keys=_absolute(authorized_keys) if authorized_keys else "",
+        verbose=verbose,
+    )
+
+
+@command.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print what the relay says, as JSON.")
+@click.pass_obj
+def status(settings: Settings, config: str | None, as_json: bool) -> int:
+    """Show who is connected, what they listen on, and what was refused."""
+    with connected(settings, config, ANSWER_TIMEOUT) as client:
+        said = client.call("status")
+    if as_json:
+        click.echo(msgspec.json.format(said))
+        return Exit.DONE
+    relay = msgspec.json.decode(said, type=RelaySnapshot)
+    click.echo(heading(relay))
+    if relay.clients:
+        now = datetime.now(UTC)
+        _print_table([row(client, now) for client in relay.clients])
+    if lines := refused(relay):
+        click.echo("\n" + "\n".join(lines))
+    return Exit.DONE
+
+
+@command.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
+@click.pass_obj
+def check(settings: Settings, config: str | None, as_json: bool) -> int:
+    """Validate the config file and the files it names; listen nowhere.
+
+    Silent when all is well. Problems make the exit code 2, warnings do not.
+    """
+    place = place_of(settings, config)
+    findings = launch.check_relay(place.config, must_exist=place.named)
+    if as_json:
+        found = {"problems": findings.problems, "warnings": findings.warnings}
+        click.echo(msgspec.json.encode(found))
+    else:
+        show(findings)
+    return Exit.BAD_USAGE if findings.problems else Exit.DONE
+
+
+@command.command()
+@_config
+@click.pass_obj
+def reload(settings: Settings, config: str | None) -> int:
+    """Read the config file and the authorized keys again; live connections stay."""
+    with connected(settings, config, WORK_TIMEOUT) as client:
+        click.echo("\n".join(client.reload()))
+    return Exit.DONE
+
+
+def _address(written: str) -> TcpAddress:
+    try:
+        address = parse_listen(written)
+    except SpecError as error:
+        raise click.BadParameter(str(error), param_hint="--listen") from error
+    if not isinstance(address, TcpAddress):
+        raise click.BadParameter("the relay listens on TCP only", param_hint="--listen")
+    return address
+
+
+def _absolute(written: str) -> str:
+    return str(Path.cwd() / paths.expanded(written, os.environ))
+
+
+def _print_table(rows: list[Row]) -> None:
+    """Print rows as wide as the terminal; in full where the output is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for header in HEADERS:
+        table.add_column(header, overflow="fold")
+    for each in rows:
+        # Text, not str: what stands in [brackets] would be taken for markup.
+        cells = (each.user, each.address, each.holds, each.since, each.channels, each.traffic)
+        table.add_row(*map(Text, cells))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        width = console.options.update(width=10_000)
+        console.width = table.__rich_measure__(console, width).maximum
+    console.print(table)

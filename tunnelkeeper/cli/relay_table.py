@@ -1,0 +1,79 @@
+"""The words of `relay status`: a row for each client, and what was refused.
+
+Pure: it measures no terminal. Text of other machines is made printable here, whatever the relay
+did with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.cli.amounts import ago, size
+from tunnelkeeper.core.failures import printable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tunnelkeeper.core.relay_snapshot import ClientSnapshot, HoldingSnapshot, RelaySnapshot
+
+HEADERS = ("USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS", "IN / OUT")
+REFUSALS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One client, a text for each of HEADERS."""
+
+    user: str
+    address: str
+    holds: str
+    since: str
+    channels: str
+    traffic: str
+
+
+def row(client: ClientSnapshot, now: datetime) -> Row:
+    """What a client's row says; each place that it holds stands on a line of its own."""
+    return Row(
+        user=printable(client.user),
+        address=printable(client.address),
+        holds="\n".join(map(_holding, client.holds)),
+        since=ago(client.since, now),
+        channels=str(client.channels),
+        traffic=f"{size(client.bytes_in)} / {size(client.bytes_out)}",
+    )
+
+
+def heading(relay: RelaySnapshot) -> str:
+    """Where the relay listens and how many are there."""
+    where = ", ".join(map(printable, relay.listen))
+    waiting = f", {relay.waiting} not logged in yet" if relay.waiting else ""
+    return f"listening on {where}; {len(relay.clients)} connected{waiting}"
+
+
+def refused(relay: RelaySnapshot) -> list[str]:
+    """What was refused: a line of counts and one for each of the last; none where nothing was."""
+    refusals = relay.refusals
+    if not refusals.recent:
+        return []
+    counts = ", ".join(
+        f"{count} {what}{'' if count == 1 else 's'}"
+        for what, count in (
+            ("connection", refusals.connections),
+            ("login", refusals.logins),
+            ("listener", refusals.listens),
+            ("channel", refusals.opens),
+        )
+        if count
+    )
+    lines = [f"refused since {printable(relay.started_at)}: {counts}"]
+    for one in refusals.recent[-REFUSALS_SHOWN:]:
+        who = f"{one.user}@{one.address}" if one.user else one.address
+        lines.append(printable(f"{one.at}  {one.what:10}  {who}: {one.reason}", 1000))
+    return lines
+
+
+def _holding(holding: HoldingSnapshot) -> str:
+    users = f" ({holding.connections} connected)" if holding.connections else ""
+    return printable(f"{holding.listen}{users}")

@@ -1,0 +1,98 @@
+"""Reads IP addresses and tells which lead into the relay itself or its machine's neighbourhood.
+
+It knows the ranges and nothing of who asks; nothing is looked up here.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+_ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # netdevice(7): IFNAMSIZ, less its final NUL
+
+
+def parse(text: str) -> IPAddress:
+    """An address without its zone (`%eth0`); one that wraps an IPv4 address in IPv6 is that one.
+
+    Raises ValueError.
+    """
+    bare, percent, zone = text.partition("%")
+    address = ip_address(bare)
+    if percent and (address.version == 4 or not _ZONE.fullmatch(zone)):
+        raise ValueError("no zone of an IPv6 address")
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+_CLOSED: tuple[tuple[str, tuple[IPNetwork, ...]], ...] = tuple(
+    (what, tuple(map(ip_network, networks)))
+    for what, networks in (
+        ("the relay's own loopback", ("127.0.0.0/8", "::1/128")),
+        # RFC 1122 section 3.2.1.3: Linux takes 0.0.0.0 and :: for itself.
+        ("no address of any host", ("0.0.0.0/8", "::/128")),
+        # Before link-local, which holds the first, so that the message names the danger.
+        (
+            "a cloud's metadata service",
+            (
+                "169.254.169.254/32",  # AWS, Google, Azure and most others
+                "fd00:ec2::254/128",  # AWS over IPv6
+                "fd20:ce::254/128",  # Google over IPv6
+                "168.63.129.16/32",  # Azure's WireServer
+                "100.100.100.200/32",  # Alibaba
+                "192.0.0.192/32",  # Oracle
+            ),
+        ),
+        ("a link-local address", ("169.254.0.0/16", "fe80::/10")),  # RFC 3927, RFC 4291
+        ("a multicast address", ("224.0.0.0/4", "ff00::/8")),  # RFC 5771, RFC 4291
+        ("a broadcast address", ("255.255.255.255/32",)),  # RFC 919
+    )
+)
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215
+_IPV4_COMPATIBLE = IPv6Network("::/96")  # RFC 4291 section 2.5.5.1
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214 section 6.1
+_IPV4_BITS = 0xFFFFFFFF
+
+
+def why_closed(address: IPAddress, own: Collection[IPAddress] = ()) -> str | None:
+    """What an address is that no stranger should reach through the relay; None for any other.
+
+    own: the addresses of the relay's interfaces. An address that a gateway would turn into such
+    a one (NAT64, 6to4, Teredo, ISATAP) is as closed as that.
+    """
+    for candidate in (address, *_carried(address)):
+        if candidate in own:
+            return "the relay's own address"
+        for what, networks in _CLOSED:
+            if any(candidate in network for network in networks):
+                return what
+    return None
+
+
+def _carried(address: IPAddress) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses inside an IPv6 address, wherever a way of translation may look for one."""
+    if isinstance(address, IPv4Address):
+        return ()
+    bits = int(address)
+    last = IPv4Address(bits & _IPV4_BITS)
+    carried: list[IPv4Address] = []
+    if address in _NAT64 or address in _IPV4_COMPATIBLE or (bits >> 32) & _IPV4_BITS in _ISATAP:
+        carried.append(last)
+    if address in _LOCAL_NAT64:
+        # RFC 6052 section 2.2: after a prefix of 48 bits it stands in two halves round bit 64.
+        halves = (bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF
+        carried += [last, IPv4Address(halves)]
+    if address.sixtofour is not None:
+        carried.append(address.sixtofour)
+    if address.teredo is not None:
+        carried += address.teredo
+    return tuple(carried)

@@ -1,0 +1,111 @@
+"""Reads authorized_keys: which keys may log in, and what each may do; it opens no file.
+
+The format is that of sshd(8), AUTHORIZED_KEYS FILE FORMAT. A line that is malformed, or whose
+options cannot all be honoured, is left out with one warning. Unlike sshd, which tries every line of
+a key until one lets it in, the first line of a key is the one that counts, even if it is left out:
+a line further down never gives a key what the first line refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.relay.key_options import KeyOptions, OptionError, parse_options
+from tunnelkeeper.relay.public_keys import KEY_TYPES, PublicKeyError, parse_blob
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+__all__ = ["AuthorizedKey", "KeyOptions", "parse"]
+
+_BLANKS = " \t"
+_BLANK = re.compile(r"[ \t]+")
+# sshkey_advance_past_options() in OpenSSH's sshkey.c: blanks inside quotes belong to the options.
+_OPTIONS = re.compile(r'(?:\\"|[^" \t]|"(?:\\"|[^"])*+")++')
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizedKey:
+    """A key that may log in, or whose certificates may.
+
+    number: its line, from 1. algorithm: the key's type, such as `ssh-rsa`. blob: the public key
+    (RFC 4253 section 6.6). comment: as written, and not to be trusted.
+    """
+
+    path: str
+    number: int
+    algorithm: str
+    blob: bytes
+    comment: str
+    options: KeyOptions
+
+
+class _LineError(ValueError):
+    """A line holds no key that can be used; the text says why."""
+
+
+def parse(
+    text: str, path: str, zone: tzinfo | None = None
+) -> tuple[tuple[AuthorizedKey, ...], tuple[str, ...]]:
+    """Read a file's text: its keys, and a warning `path:number: why` for each line left out.
+
+    zone: of expiry times that name none; None: the system's.
+    """
+    keys: list[AuthorizedKey] = []
+    warnings: list[str] = []
+    first: dict[tuple[bytes, bool], int] = {}
+    # Not splitlines(): it also splits where sshd does not, and the numbers would be off.
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.rstrip("\r").strip(_BLANKS)
+        if not line or line.startswith("#"):
+            continue
+        try:
+            keys.append(_parse_line(line, path, number, zone, first))
+        except (_LineError, OptionError, PublicKeyError) as error:
+            warnings.append(f"{printable(path, 4096)}:{number}: {error}")
+    return tuple(keys), tuple(warnings)
+
+
+def _parse_line(
+    line: str,
+    path: str,
+    number: int,
+    zone: tzinfo | None,
+    first: dict[tuple[bytes, bool], int],
+) -> AuthorizedKey:
+    """Read a line; `first` says where each key stood first, and learns of this one.
+
+    A key may stand once for itself and once as a certificate authority.
+    """
+    written, algorithm, encoded, comment = _fields(line)
+    blob = parse_blob(algorithm, encoded)
+    try:
+        options = parse_options(written, zone)
+    except OptionError:
+        for is_authority in (False, True):
+            first.setdefault((blob, is_authority), number)
+        raise
+    earlier = first.setdefault((blob, options.cert_authority), number)
+    if earlier != number:
+        raise _LineError(f"this key stands in line {earlier} already; the first one counts")
+    return AuthorizedKey(path, number, algorithm, blob, comment, options)
+
+
+def _fields(line: str) -> tuple[str, str, str, str]:
+    """The options (or nothing), key type, key and comment of a line."""
+    written = ""
+    if _BLANK.split(line, maxsplit=1)[0] not in KEY_TYPES:
+        match = _OPTIONS.match(line)
+        if match is None or line[match.end() :][:1] not in _BLANKS:
+            raise _LineError("a quote in the options is not closed")
+        written, line = match[0], line[match.end() :].lstrip(_BLANKS)
+    algorithm, encoded, comment, *_ = *_BLANK.split(line, maxsplit=2), "", "", ""
+    if algorithm not in KEY_TYPES:
+        found = f"'{printable(algorithm, 60)}'" if algorithm else "nothing"
+        raise _LineError(f"expected a key type such as ssh-ed25519 after the options, got {found}")
+    if not encoded:
+        raise _LineError(f"expected a key in base64 after '{algorithm}'; the line ends there")
+    return written, algorithm, encoded, comment

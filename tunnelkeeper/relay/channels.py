@@ -1,0 +1,133 @@
+"""The channels of one client: those it opened, and those to it for who came to a place it holds.
+
+It opens channels and joins their ends; whether they may be is decided before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.forwards import UnixAddress
+from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd, join
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.forwarding.targets import TargetRefused
+from tunnelkeeper.relay.coupling import await_peer, couple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnelkeeper.relay.registry import Holding
+    from tunnelkeeper.relay.transport import ServerTransport
+
+log = logging.getLogger(__name__)
+
+Origin = tuple[str, int]
+"""Where one who came to a place comes from; of a Unix socket, nothing."""
+
+
+class Channels:
+    """The channels of a transport. traffic: bytes_in came from its client."""
+
+    def __init__(self, transport: ServerTransport) -> None:
+        self.traffic = Counters()
+        self._transport = transport
+
+    def to_socket(self, target: SocketEnd) -> ChannelEnd:
+        """The session of a channel that the client opens to a target which is connected.
+
+        Raises TargetRefused when the client has left meanwhile.
+        """
+        if self._transport.is_closed():
+            target.end(clean=False)
+            raise has_left()
+        return self._heard(ChannelEnd(self.traffic, lambda channel: join(target, channel)))
+
+    async def to_holder(self, holding: Holding, origin: Origin) -> ChannelEnd:
+        """The session of a channel that the client opens to a name which another one holds.
+
+        Raises TargetRefused.
+        """
+        held = await holding.holder.reach(holding, origin, await_peer)
+        if self._transport.is_closed():
+            held.end(clean=False)
+            raise has_left()
+
+        def made(opened: ChannelEnd) -> None:
+            # asyncssh lets a new channel receive right after this callback, whatever holds it.
+            asyncio.get_running_loop().call_soon(couple, opened, held)
+
+        return self._heard(ChannelEnd(self.traffic, made))
+
+    async def reach(
+        self, holding: Holding, origin: Origin, on_made: Callable[[ChannelEnd], None]
+    ) -> ChannelEnd:
+        """A channel to the client for one who came to a place that it holds.
+
+        Raises TargetRefused.
+        """
+        end = ChannelEnd(self.traffic, on_made)
+
+        def session() -> ChannelEnd:
+            holding.counters.connections += 1
+            holding.counters.connections_total += 1
+            return self._heard(end, holding.counters)
+
+        if self._transport.is_full:
+            raise _unreachable(holding, "it has as many channels open as it may")
+        try:
+            if isinstance(holding.place, UnixAddress):
+                await self._transport.open_path_back(session, holding.place.path)
+            else:
+                await self._transport.open_tcp_back(session, holding.host, holding.port, origin)
+        except asyncssh.ChannelOpenError as error:
+            raise _unreachable(holding, f"it says: {printable(error.reason)}") from error
+        except (asyncssh.Error, OSError, ValueError) as error:
+            raise _unreachable(holding, printable(str(error))) from error
+        return end
+
+    def welcome(self, holding: Holding, visitor: SocketEnd) -> None:
+        """Connect one who came to a listener of the client."""
+        if self._transport.is_closed():
+            visitor.end(clean=False)
+        else:
+            self._transport.open_in_own_task(self._bring(holding, visitor))
+
+    async def _bring(self, holding: Holding, visitor: SocketEnd) -> None:
+        # An exception that left a task of the transport would close it.
+        try:
+            await self.reach(holding, visitor.origin, lambda channel: join(visitor, channel))
+        except TargetRefused as refusal:
+            log.info("%s", refusal)
+            visitor.end(clean=False)
+        except Exception:
+            log.exception("a fault in serving %s; please report it", holding.place)
+            visitor.end(clean=False)
+
+    def _heard(self, end: ChannelEnd, counters: Counters | None = None) -> ChannelEnd:
+        """Let a channel hear when the link is full; its place's counters hear of its end."""
+        writers = self._transport.writers
+        writers.add(end)
+
+        def gone() -> None:
+            writers.discard(end)
+            if counters is not None:
+                counters.connections -= 1
+
+        end.on_gone = gone
+        if self._transport.stalled:
+            end.stall()
+        return end
+
+
+def has_left() -> TargetRefused:
+    """The answer that nobody will hear."""
+    return TargetRefused(Outcome.GENERAL_FAILURE, "the client has left")
+
+
+def _unreachable(holding: Holding, why: str) -> TargetRefused:
+    return TargetRefused(Outcome.GENERAL_FAILURE, f"{holding.place}: its client: {why}")

@@ -1,0 +1,207 @@
+"""Reads relay.toml: from its text to a RelayConfiguration, or to every problem it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tunnelkeeper.config.document import parse_document, text_of
+from tunnelkeeper.config.problems import ConfigError, mismatch, refused
+from tunnelkeeper.config.tables import Keys, read_keys, table_of, unknown_key
+from tunnelkeeper.config.values import Reader, at_least, duration, flag, one_of, several, text
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.forwards import SpecError, TcpAddress, parse_listen
+from tunnelkeeper.core.tunnels import Keepalive
+from tunnelkeeper.relay import permits
+from tunnelkeeper.relay.limits import LimitError, MaxStartups
+from tunnelkeeper.relay.permits import ANY_HOST, ANYTHING, HostPermit, Permit, PermitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tunnelkeeper.relay.policy import GatewayPorts
+
+DEFAULT_PORT = 2222
+_WILD = frozenset("*?")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The [limits] table. Durations are seconds; 0 is no limit.
+
+    penalties: whether sources are refused for a while after what PerSourcePenalties names.
+    """
+
+    max_startups: MaxStartups = field(default_factory=MaxStartups)
+    login_grace: float = 30.0
+    max_auth_tries: int = 6
+    penalties: bool = True
+    connections_per_key: int = 16
+    listeners_per_connection: int = 64
+    channels_per_connection: int = 4096
+    keepalive: Keepalive = field(default_factory=Keepalive)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfiguration:
+    """A whole relay.toml; its defaults are safe on a public machine. path: of the file, or empty.
+
+    Files are as written: relative ones are beside relay.toml, and `~` is not expanded.
+    authorized_keys: with sshd_config(5)'s %u for the user and %% for a per cent sign.
+    unix_socket_dir: an absolute folder without a slash at its end, or empty for none.
+    """
+
+    path: str = ""
+    listen: tuple[TcpAddress, ...] = (TcpAddress("127.0.0.1", DEFAULT_PORT),)
+    host_keys: tuple[str, ...] = ("relay_host_key",)
+    authorized_keys: str = "authorized_keys"
+    gateway_ports: GatewayPorts = "no"
+    unix_socket_dir: str = ""
+    permit_listen: tuple[Permit, ...] = (ANYTHING,)
+    permit_open: tuple[Permit, ...] = (ANYTHING,)
+    names: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+
+def load(path: str | Path) -> RelayConfiguration:
+    """Read a relay.toml.
+
+    Raises ConfigError with all its problems.
+    """
+    return parse(text_of(str(path), "--config"), str(path))
+
+
+def parse(text: str, path: str) -> RelayConfiguration:
+    """Read the text of a relay.toml. path: what to call it.
+
+    Raises ConfigError with all its problems.
+    """
+    document = parse_document(text, path)
+    values, faults = read_keys(document.values, _KEYS, _unknown)
+    if faults:
+        raise ConfigError(document.problems(faults))
+    limits = _limits(values.pop("limits", {}))
+    return RelayConfiguration(path=path, limits=limits, **values)
+
+
+def _limits(values: dict[str, Any]) -> Limits:
+    parts = {part: f"keepalive_{part}" for part in ("interval", "count_max")}
+    keepalive = {part: values.pop(key) for part, key in parts.items() if key in values}
+    return Limits(keepalive=Keepalive(**keepalive), **values)
+
+
+def _listen(value: object) -> TcpAddress:
+    """[address:]port; port 0 lets the system choose."""
+    expected = '"address:port" in quotes, such as "0.0.0.0:2222"'
+    if not isinstance(value, str):
+        raise mismatch(expected, value)
+    try:
+        address = parse_listen(value)
+    except SpecError as error:
+        raise refused(printable(str(error))) from None
+    if isinstance(address, TcpAddress):
+        return address
+    raise mismatch(expected, value, "the relay listens on TCP only")
+
+
+def _one_or_more(read: Reader[Any], what: str) -> Reader[tuple[Any, ...]]:
+    def read_all(value: object) -> tuple[Any, ...]:
+        if value == []:
+            raise refused(f"expected {what}, got an empty list; leave the key out for the default")
+        return several(read)(value)
+
+    return read_all
+
+
+def _authorized_keys(value: object) -> str:
+    """A path in which %u is the user and %% a per cent sign (sshd_config(5), TOKENS)."""
+    path = text(value)
+    if "%" in path.replace("%%", "").replace("%u", ""):
+        raise mismatch("a path with no other token than %u and %%", value)
+    return path
+
+
+def _unix_socket_dir(value: object) -> str:
+    if value == "":
+        return ""
+    folder = text(value)
+    if not folder.startswith("/") or {"..", "."}.intersection(folder.split("/")):
+        raise mismatch("an absolute path without '..'", value)
+    if not (folder := folder.rstrip("/")):
+        raise refused("'/' would open every socket of this machine; name a folder for the relay's")
+    return folder
+
+
+def _permits(parse_one: Callable[[str], Permit]) -> Reader[tuple[Permit, ...]]:
+    """Permits as sshd_config(5) writes them; `any` and `none` stand alone."""
+
+    def read_one(value: object) -> Permit:
+        if not isinstance(value, str):
+            raise mismatch('"host:port" in quotes', value)
+        if value in {"any", "none"}:
+            raise refused(f"{value!r} stands alone, without other permits")
+        try:
+            permit = parse_one(value)
+        except PermitError as error:
+            raise refused(printable(str(error))) from None
+        return permit
+
+    def read(value: object) -> tuple[Permit, ...]:
+        if value in ("any", ["any"]):
+            return (ANYTHING,)
+        if value in ("none", ["none"]):
+            return ()
+        return several(read_one)(value)
+
+    return read
+
+
+def _parse_open(written: str) -> Permit:
+    """As sshd reads it, except for patterns, which would silently match nothing."""
+    permit = permits.parse_open(written)
+    if isinstance(permit, HostPermit) and permit.host != ANY_HOST and _WILD & set(permit.host):
+        raise PermitError(f"a host to open is no pattern; write it out, or '*': got '{written}'")
+    return permit
+
+
+def _max_startups(value: object) -> MaxStartups:
+    written = str(value) if type(value) is int else value
+    if not isinstance(written, str):
+        raise mismatch('"begin:rate:full" in quotes', value)
+    try:
+        return MaxStartups.parse(written)
+    except LimitError as error:
+        raise refused(str(error)) from None
+
+
+_LIMIT_KEYS: Keys = {
+    "max_startups": _max_startups,
+    "login_grace": duration,
+    "max_auth_tries": at_least(0),
+    "penalties": flag,
+    "connections_per_key": at_least(0),
+    "listeners_per_connection": at_least(0),
+    "channels_per_connection": at_least(0),
+    "keepalive_interval": duration,
+    "keepalive_count_max": at_least(1, "to send none: keepalive_interval = 0"),
+}
+
+_KEYS: Keys = {
+    "listen": _one_or_more(_listen, "an address to listen on"),
+    "host_keys": _one_or_more(text, "a file"),
+    "authorized_keys": _authorized_keys,
+    "gateway_ports": one_of("no", "yes", "clientspecified"),
+    "unix_socket_dir": _unix_socket_dir,
+    "permit_listen": _permits(permits.parse_listen),
+    "permit_open": _permits(_parse_open),
+    "names": flag,
+    "limits": table_of(_LIMIT_KEYS),
+}
+
+
+def _unknown(key: str, _value: object) -> str:
+    """What to say of a key that does not exist at the top of the file."""
+    if key in _LIMIT_KEYS:
+        return "unknown key; it belongs in the table [limits]"
+    return unknown_key(key, _KEYS)

@@ -1,0 +1,218 @@
+"""The options in front of a key in authorized_keys, each with sshd(8)'s meaning or refused.
+
+As sshauthopt_parse() of OpenSSH's auth-options.c, one after the other, so that `port-forwarding`
+after `restrict` allows again and before it does not. What concerns shells only (command,
+environment, pty, agent, X11, rc, tun devices) is accepted if it is well formed and has nothing to
+restrict here. Refused: what is unknown, and verify-required, which nothing here could check.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.relay import sources
+from tunnelkeeper.relay.permits import Permit, PermitError, parse_listen, parse_open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import tzinfo
+
+_OPTION = re.compile(r'([A-Za-z0-9-]+)(="((?:\\"|[^"])*+)")?(?:,|\Z)')
+_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?(Z|UTC)?", re.ASCII | re.IGNORECASE)
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9_]+=.*", re.DOTALL)
+_TUN_DEVICE = re.compile(r"(?:any|\d{1,9})(?::(?:any|\d{1,9}))?", re.ASCII)  # a2tun() in misc.c
+_FIRST_YEAR = 1970  # no earlier time fits sshd's either
+
+
+class OptionError(ValueError):
+    """A key's options cannot be honoured, so its key must not be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOptions:
+    """What a key may do here. None: the option is not there, so it restricts nothing.
+
+    principals: for a certificate authority, the names of which a certificate must hold one.
+    sources: the patterns of from=. expires: the last moment the key is good. command: never run;
+    a certificate that forces a command is good only if it forces the same one.
+    """
+
+    cert_authority: bool = False
+    principals: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
+    expires: datetime | None = None
+    permit_open: tuple[Permit, ...] | None = None
+    permit_listen: tuple[Permit, ...] | None = None
+    port_forwarding: bool = True
+    touch_required: bool = True
+    command: str | None = None
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the key is no good any more. now: with its time zone."""
+        return self.expires is not None and now > self.expires
+
+
+def parse_options(text: str, zone: tzinfo | None) -> KeyOptions:
+    """Read the options of one key. zone: of the times that name none; None: the system's.
+
+    Raises OptionError.
+    """
+    options = KeyOptions()
+    for name, value in _split(text):
+        if value is None and (flag := _FLAGS.get(name)):
+            options = flag(options)
+        elif value is not None and (read := _VALUES.get(name)):
+            options = read(options, value)
+        elif value is not None and name == "expiry-time":
+            options = _expiring(options, value, zone)
+        else:
+            raise OptionError(_why_refused(name, value))
+    if options.principals is not None and not options.cert_authority:
+        raise OptionError("principals= is for a cert-authority, and this key is none")
+    return options
+
+
+def _split(text: str) -> Iterator[tuple[str, str | None]]:
+    """The options with their values; names in lower case, quotes and their escapes taken off."""
+    position = 0
+    while position < len(text) or text.endswith(","):
+        match = _OPTION.match(text, position)
+        if match is None:
+            where = printable(text[position:], 60)
+            raise OptionError(f"expected name or name=\"value\" between commas, got '{where}'")
+        value = None if match[2] is None else match[3].replace('\\"', '"')
+        yield match[1].lower(), value
+        position = match.end()
+
+
+def _why_refused(name: str, value: str | None) -> str:
+    if name in _FLAGS:
+        return f"{name} takes no value"
+    if name in _VALUES or name == "expiry-time":
+        return f'{name} needs a value: {name}="..."'
+    if name == "verify-required":
+        return "verify-required cannot be checked here"
+    return f"unknown option '{printable(name, 60)}'{'' if value is None else ' with a value'}"
+
+
+def _unchanged(options: KeyOptions) -> KeyOptions:
+    return options
+
+
+_FLAGS: dict[str, Callable[[KeyOptions], KeyOptions]] = {
+    "restrict": lambda options: replace(options, port_forwarding=False),
+    "port-forwarding": lambda options: replace(options, port_forwarding=True),
+    "no-port-forwarding": lambda options: replace(options, port_forwarding=False),
+    "cert-authority": lambda options: replace(options, cert_authority=True),
+    "touch-required": lambda options: replace(options, touch_required=True),
+    "no-touch-required": lambda options: replace(options, touch_required=False),
+    "no-verify-required": _unchanged,
+    "agent-forwarding": _unchanged,
+    "no-agent-forwarding": _unchanged,
+    "x11-forwarding": _unchanged,
+    "no-x11-forwarding": _unchanged,
+    "pty": _unchanged,
+    "no-pty": _unchanged,
+    "user-rc": _unchanged,
+    "no-user-rc": _unchanged,
+}
+
+
+def _command(options: KeyOptions, value: str) -> KeyOptions:
+    _once("command", options.command)
+    return replace(options, command=value)
+
+
+def _principals(options: KeyOptions, value: str) -> KeyOptions:
+    _once("principals", options.principals)
+    return replace(options, principals=tuple(value.split(",")))
+
+
+def _from(options: KeyOptions, value: str) -> KeyOptions:
+    _once("from", options.sources)
+    patterns = tuple(value.split(","))
+    try:
+        for pattern in patterns:
+            sources.check(pattern)
+    except sources.SourceError as error:
+        raise OptionError(f"from=: {error}") from None
+    return replace(options, sources=patterns)
+
+
+def _permitopen(options: KeyOptions, value: str) -> KeyOptions:
+    permit = _permit("permitopen", parse_open, value)
+    return replace(options, permit_open=(*(options.permit_open or ()), permit))
+
+
+def _permitlisten(options: KeyOptions, value: str) -> KeyOptions:
+    permit = _permit("permitlisten", parse_listen, value)
+    return replace(options, permit_listen=(*(options.permit_listen or ()), permit))
+
+
+def _environment(options: KeyOptions, value: str) -> KeyOptions:
+    if not _ENVIRONMENT.fullmatch(value):
+        raise OptionError("environment= needs NAME=value")
+    return options
+
+
+def _tunnel(options: KeyOptions, value: str) -> KeyOptions:
+    if not _TUN_DEVICE.fullmatch(value):
+        raise OptionError("tunnel= needs the number of a device")
+    return options
+
+
+_VALUES: dict[str, Callable[[KeyOptions, str], KeyOptions]] = {
+    "command": _command,
+    "environment": _environment,
+    "from": _from,
+    "permitlisten": _permitlisten,
+    "permitopen": _permitopen,
+    "principals": _principals,
+    "tunnel": _tunnel,
+}
+
+
+def _expiring(options: KeyOptions, value: str, zone: tzinfo | None) -> KeyOptions:
+    """The earliest of several times counts."""
+    expires = _time(value, zone)
+    if options.expires is not None:
+        expires = min(expires, options.expires)
+    return replace(options, expires=expires)
+
+
+def _time(text: str, zone: tzinfo | None) -> datetime:
+    """A time as parse_absolute_time() in misc.c reads it, in UTC."""
+    expected = f"expiry-time= needs YYYYMMDD[Z] or YYYYMMDDHHMM[SS][Z], got '{printable(text, 40)}'"
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise OptionError(expected)
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+    try:
+        written = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  set below
+    except ValueError as error:
+        raise OptionError(f"{expected}: {error}") from None
+    if year < _FIRST_YEAR:
+        raise OptionError(f"expiry-time= is before {_FIRST_YEAR}: '{text}'")
+    try:
+        return written.replace(tzinfo=UTC if match[7] else zone).astimezone(UTC)
+    except (
+        OverflowError,
+        ValueError,
+    ):  # west of Greenwich, and as late as a calendar of four digits goes
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _permit(name: str, parse: Callable[[str], Permit], value: str) -> Permit:
+    try:
+        return parse(value)
+    except PermitError as error:
+        raise OptionError(f"{name}=: {error}") from None
+
+
+def _once(name: str, earlier: object) -> None:
+    if earlier is not None:
+        raise OptionError(f"{name}= is there twice")

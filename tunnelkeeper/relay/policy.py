@@ -1,0 +1,204 @@
+"""Decides what one request may do: listen here, open there, or be refused with a reason.
+
+What it needs to know (resolved addresses, held ports) is handed in; it resolves, binds and opens
+nothing. A refusal is for one request only and never a reason to close a connection.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK
+from tunnelkeeper.relay import addresses
+from tunnelkeeper.relay.permits import HostPermit, Permit, allow_listen, allow_open, allow_path
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from tunnelkeeper.relay.addresses import IPAddress
+    from tunnelkeeper.relay.key_options import KeyOptions
+
+GatewayPorts = Literal["no", "yes", "clientspecified"]
+Bound = tuple[str, int]
+"""An address and a port that a listener of a relayed client is bound to on the relay."""
+
+HIGHEST_PORT = 65535
+LONGEST_NAME = 253  # RFC 1035 section 2.3.4, less the length and the root that it counts
+LONGEST_PATH = 107  # unix(7): 108 bytes with the final NUL
+# RFC 1123 section 2.1, and the underscore that people write.
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is refused, in words that may go to the client; they are printable."""
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def gateway(setting: GatewayPorts, asked_host: str) -> str:
+    """The host to bind for the one asked for (channel_fwd_bind_addr() of OpenSSH's channels.c).
+
+    `localhost` is 127.0.0.1 and ::1, `*` is every interface; anything else is bound as it is.
+    """
+    if setting == "no":
+        return asked_host if asked_host in {"127.0.0.1", "::1"} else LOOPBACK
+    if setting == "yes":
+        return EVERY_INTERFACE
+    return asked_host or EVERY_INTERFACE
+
+
+def may_listen(
+    host: str, port: int, permits: Iterable[Permit], options: KeyOptions
+) -> Refusal | None:
+    """Judge a request to listen on a host, an address or a name, as the client wrote it.
+
+    port: 0 lets the relay choose, which only a permit of every port allows, as with sshd.
+    """
+    if not 0 <= port <= HIGHEST_PORT:
+        return Refusal(f"{port} is no port")
+    if host not in {"", EVERY_INTERFACE} and not _is_host(host):
+        return Refusal(f"{_shown(host)} is no host name or address")
+    if not options.port_forwarding:
+        return Refusal("this key may not forward ports")
+    for granted in (permits, options.permit_listen):
+        if granted is not None and not allow_listen(granted, host, port):
+            return Refusal(f"listening on {_shown(host)} port {port} is not permitted")
+    return None
+
+
+def may_open(
+    host: str,
+    port: int,
+    resolved: Iterable[str],
+    permits: Collection[Permit],
+    options: KeyOptions,
+    held: Collection[Bound] = (),
+    own: Collection[str] = (),
+) -> Refusal | None:
+    """Judge a request to open a connection to a host, as the client wrote it.
+
+    resolved: the addresses that will be connected to; with none (before the lookup, or for a name
+    that a client listens on) only host and port are judged. One address that is closed is enough
+    for a refusal; ask for each by itself to use the others. permits: the relay's, whose hosts and
+    addresses other than `*` also open what is closed to strangers. held: where listeners of
+    relayed clients are bound. own: the addresses of the relay's interfaces.
+    """
+    if not 1 <= port <= HIGHEST_PORT:
+        return Refusal(f"{port} is no port")
+    if not _is_host(host):
+        return Refusal(f"{_shown(host)} is no host name or address")
+    if not options.port_forwarding:
+        return Refusal("this key may not forward ports")
+    for granted in (permits, options.permit_open):
+        if granted is not None and not allow_open(granted, host, port):
+            return Refusal(f"opening {_shown(host)} port {port} is not permitted")
+    if _names(permits, host, port):
+        return None
+    interfaces = frozenset(map(addresses.parse, own))
+    for text in resolved:
+        if refusal := _closed(text, port, permits, held, interfaces):
+            return refusal
+    return None
+
+
+def may_listen_path(
+    path: str, folder: str, permits: Iterable[Permit], options: KeyOptions
+) -> Refusal | None:
+    """Judge a request to listen on a Unix socket. folder: the only place for it; empty: nowhere.
+
+    Whether a symbolic link leads elsewhere is for whoever binds it to see.
+    """
+    return _path_refusal("listening on", path, folder, (permits, options.permit_listen), options)
+
+
+def may_open_path(
+    path: str, folder: str, permits: Iterable[Permit], options: KeyOptions
+) -> Refusal | None:
+    """Judge a request to open a connection to a Unix socket, as `may_listen_path` does."""
+    return _path_refusal("opening", path, folder, (permits, options.permit_open), options)
+
+
+def _closed(
+    text: str,
+    port: int,
+    permits: Iterable[Permit],
+    held: Collection[Bound],
+    own: Collection[IPAddress],
+) -> Refusal | None:
+    """Why an address is closed to strangers; None where it is not, or named, or a client's."""
+    try:
+        address = addresses.parse(text)
+    except ValueError:
+        return Refusal(f"{_shown(text)} is no address")
+    what = addresses.why_closed(address, own)
+    if what is None or _names(permits, str(address), port):
+        return None
+    if (address.is_loopback or address in own) and _is_held(address, port, held):
+        return None
+    return Refusal(f"{address} is {what}, which is closed")
+
+
+def _is_held(address: IPAddress, port: int, held: Collection[Bound]) -> bool:
+    """Whether a relayed client's listener is what answers at an address of the relay."""
+    everywhere = "0.0.0.0" if address.version == 4 else "::"  # noqa: S104  compared, not bound
+    return (str(address), port) in held or (everywhere, port) in held
+
+
+def _names(permits: Iterable[Permit], host: str, port: int) -> bool:
+    """Whether a permit is for this very host or address, rather than for all of them."""
+    return any(
+        permit.port in {None, port} and _canonical(permit.host) == _canonical(host)
+        for permit in permits
+        if isinstance(permit, HostPermit)
+    )
+
+
+def _canonical(host: str) -> str:
+    """The one spelling of an address; a name as it is."""
+    try:
+        return str(addresses.parse(host))
+    except ValueError:
+        return host
+
+
+def _path_refusal(
+    doing: str,
+    path: str,
+    folder: str,
+    grants: Iterable[Iterable[Permit] | None],
+    options: KeyOptions,
+) -> Refusal | None:
+    if not options.port_forwarding:
+        return Refusal("this key may not forward ports")
+    if not folder:
+        return Refusal("Unix sockets are not forwarded here")
+    if not path.isprintable() or len(path.encode()) > LONGEST_PATH:
+        return Refusal(f"{_shown(path)} is no path of a socket")
+    inside = path.startswith(folder.rstrip("/") + "/")
+    if not inside or posixpath.normpath(path) != path:
+        return Refusal(f"{_shown(path)} is not below the folder of this relay's sockets")
+    if any(granted is not None and not allow_path(granted, path) for granted in grants):
+        return Refusal(f"{doing} {_shown(path)} is not permitted")
+    return None
+
+
+def _is_host(host: str) -> bool:
+    """Whether a resolver can be asked for this: an address or a name of sound form."""
+    try:
+        addresses.parse(host)
+    except ValueError:
+        name = host.removesuffix(".")
+        return len(name) <= LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))
+    return True
+
+
+def _shown(text: str) -> str:
+    return f"'{printable(text, 80)}'"

@@ -1,0 +1,160 @@
+"""Who listens where: ports, names and paths, each held by one connection; and takeover.
+
+A place that an older connection of the same owner holds is given up for the newer one: a box whose
+connection died unnoticed gets its port back at once. Anybody else's is never touched. Nothing is
+bound here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.pump import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnelkeeper.forwarding.listeners import Listener
+    from tunnelkeeper.forwarding.pump import ChannelEnd
+
+K = TypeVar("K")
+
+_LOOPBACKS = frozenset({LOOPBACK, "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name, in lower case, with its port; nothing is bound for it."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.port}"
+
+
+Place = TcpAddress | Name | UnixAddress
+"""What a client can listen on. Of a TCP address the host is what is bound, and its port never 0."""
+
+
+class Holder(Protocol):
+    """A connection that listens."""
+
+    @property
+    def owner(self) -> tuple[str, bytes]:
+        """User and key: connections of the same owner may take places from each other."""
+
+    async def reach(
+        self, holding: Holding, origin: tuple[str, int], on_made: Callable[[ChannelEnd], None]
+    ) -> ChannelEnd:
+        """A channel to this client for one who came to a place it holds.
+
+        Raises TargetRefused.
+        """
+
+    def challenge(self) -> None:
+        """End the connection unless it answers soon: a newer one has taken what it held."""
+
+
+@dataclass(slots=True, eq=False)
+class Holding:
+    """A place that a client listens on. host, port: what it asked for, as it wrote it.
+
+    listener: None for a name, and while the sockets are being made.
+    """
+
+    place: Place
+    holder: Holder
+    host: str
+    port: int
+    since: str
+    listener: Listener | None = None
+    counters: Counters = field(default_factory=Counters)
+    is_over: bool = False
+
+    def end(self) -> None:
+        """Accept no more; what is connected stays."""
+        self.is_over = True
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
+
+
+class PlaceTaken(Exception):
+    """Somebody else listens there."""
+
+
+class Registry:
+    """Every place that a client holds."""
+
+    def __init__(self) -> None:
+        self._by_key: defaultdict[object, list[Holding]] = defaultdict(list)
+        self._by_holder: defaultdict[Holder, list[Holding]] = defaultdict(list)
+
+    def hold(self, holding: Holding) -> list[Holding]:
+        """Take a place; the holdings of older connections of the same owner that ended for it.
+
+        Raises PlaceTaken, and then nothing has changed.
+        """
+        rivals = self._by_key.get(_key(holding.place), [])
+        in_the_way = [held for held in rivals if overlap(held.place, holding.place)]
+        for held in in_the_way:
+            if held.holder is holding.holder or held.holder.owner != holding.holder.owner:
+                raise PlaceTaken(str(held.place))
+        for held in in_the_way:
+            self.release(held)
+        self._by_key[_key(holding.place)].append(holding)
+        self._by_holder[holding.holder].append(holding)
+        return in_the_way
+
+    def release(self, holding: Holding) -> None:
+        """Give a place up, if it is still held."""
+        holding.end()
+        _remove(self._by_key, _key(holding.place), holding)
+        _remove(self._by_holder, holding.holder, holding)
+
+    def of(self, holder: Holder) -> list[Holding]:
+        """What a client holds, oldest first."""
+        return list(self._by_holder.get(holder, []))
+
+    def named(self, name: str, port: int) -> Holding | None:
+        """Who holds a name with a port."""
+        found = self._by_key.get(Name(name, port))
+        return found[0] if found else None
+
+    def bound(self, port: int) -> set[tuple[str, int]]:
+        """The addresses that listeners of clients are bound to with a port."""
+        return {
+            bound.getsockname()[:2]
+            for holding in self._by_key.get(port, [])
+            if holding.listener is not None
+            for server in holding.listener.servers
+            for bound in server.sockets
+        }
+
+
+def _key(place: Place) -> object:
+    """What places that may overlap have in common."""
+    return place.port if isinstance(place, TcpAddress) else place
+
+
+def _remove(table: dict[K, list[Holding]], key: K, holding: Holding) -> None:
+    held = table.get(key, [])
+    if holding in held:
+        held.remove(holding)
+    if not held:
+        table.pop(key, None)
+
+
+def overlap(one: Place, other: Place) -> bool:
+    """Whether two places cannot be listened on at once."""
+    match one, other:
+        case TcpAddress(host=first, port=port), TcpAddress(host=second, port=again):
+            if port != again:
+                return False
+            loopback = LOOPBACK in {first, second} and {first, second} <= _LOOPBACKS
+            return first == second or EVERY_INTERFACE in {first, second} or loopback
+    return one == other

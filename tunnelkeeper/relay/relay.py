@@ -1,0 +1,162 @@
+"""The relay: listens for SSH clients, knows who is there, and takes a new configuration over.
+
+Signals, files' places and the control socket are the service's; each connection is its visitor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncssh
+from asyncssh.constants import DISC_BY_APPLICATION
+
+from tunnelkeeper import __version__
+from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.relay_snapshot import RelaySnapshot
+from tunnelkeeper.forwarding.listeners import Listener, listen
+from tunnelkeeper.relay import algorithms
+from tunnelkeeper.relay.accounts import Accounts
+from tunnelkeeper.relay.door import Door, Doorstep
+from tunnelkeeper.relay.refusals import now
+from tunnelkeeper.relay.shared import Shared
+from tunnelkeeper.relay.status import client_snapshot
+from tunnelkeeper.relay.transport import ServerTransport
+from tunnelkeeper.relay.visitor import Visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tunnelkeeper.relay.config import Limits, RelayConfiguration
+
+    Part = TypeVar("Part", Limits, RelayConfiguration)
+
+SOFTWARE = "tunnelkeeper"
+
+NEEDS_A_RESTART = frozenset({"listen", "host_keys"})
+
+log = logging.getLogger(__name__)
+
+
+class Relay:
+    """A relay with its configuration, whose files are absolute, and its host keys."""
+
+    def __init__(
+        self, configuration: RelayConfiguration, host_keys: Sequence[asyncssh.SSHKey]
+    ) -> None:
+        self._host_keys = host_keys
+        self._shared = Shared(configuration, Accounts(configuration.authorized_keys))
+        self._door = Door(self._shared)
+        self._options = _options(configuration, host_keys)
+        self._listeners: list[Listener] = []
+        self._started_at = now()
+
+    @property
+    def addresses(self) -> list[TcpAddress]:
+        """Where it listens, with the ports that the system chose."""
+        return [
+            TcpAddress(*bound.getsockname()[:2])
+            for listener in self._listeners
+            for server in listener.servers
+            for bound in server.sockets
+        ]
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of its host keys, as ssh shows them to whoever connects first."""
+        return [key.get_fingerprint() for key in self._host_keys]
+
+    async def open(self) -> None:
+        """Listen on all addresses or on none.
+
+        Raises ListenFailed.
+        """
+        with ExitStack() as undo:
+            for address in self._shared.configuration.listen:
+                listener = await listen(address, partial(Doorstep, self._door, self._admit))
+                undo.callback(listener.close)
+                self._listeners.append(listener)
+            undo.pop_all()
+
+    async def close(self) -> None:
+        """Listen no more and disconnect everybody."""
+        for listener in self._listeners:
+            listener.close()
+        self._door.turn_all_out()
+        transports = [client.transport for client in self._shared.clients]
+        for transport in transports:
+            transport.disconnect(DISC_BY_APPLICATION, "the relay ends")
+        for transport in transports:
+            await transport.wait_closed()
+
+    def take(self, new: RelayConfiguration) -> list[str]:
+        """Follow a new configuration; a sentence for each thing that changed.
+
+        Connections stay, with what they hold and with their keepalives.
+        """
+        old = self._shared.configuration
+        changes = ["authorized keys are read again", *differences(old, new)]
+        self._shared.configuration = replace(new, listen=old.listen, host_keys=old.host_keys)
+        self._shared.accounts = Accounts(new.authorized_keys)
+        self._options = _options(new, self._host_keys)
+        log.info("reloaded: %s", "; ".join(changes))
+        return changes
+
+    def status(self) -> RelaySnapshot:
+        """What front ends may know."""
+        return RelaySnapshot(
+            version=__version__,
+            pid=os.getpid(),
+            config=self._shared.configuration.path,
+            started_at=self._started_at,
+            listen=[str(address) for address in self.addresses],
+            host_keys=self.fingerprints,
+            waiting=self._door.waiting,
+            clients=[client_snapshot(client) for client in self._shared.clients],
+            refusals=self._shared.refusals.snapshot(),
+        )
+
+    def _admit(self, address: TcpAddress) -> ServerTransport:
+        visitor = Visitor(address, self._shared, self._door)
+        loop = asyncio.get_running_loop()
+        visitor.transport = ServerTransport(loop, self._options, visitor)
+        self._door.enter(visitor)
+        return visitor.transport
+
+
+def differences(old: RelayConfiguration, new: RelayConfiguration) -> list[str]:
+    """A sentence for each key that is not as it was, those of [limits] by name."""
+    changed = [f"limits.{key}" for key in _changed(old.limits, new.limits)]
+    changed += [key for key in _changed(old, new) if key not in {"limits", "path"}]
+    later = " and takes effect after a restart"
+    return [f"{key} changed{later if key in NEEDS_A_RESTART else ''}" for key in changed]
+
+
+def _changed(old: Part, new: Part) -> list[str]:
+    names = [field.name for field in fields(old)]
+    return [name for name in names if getattr(old, name) != getattr(new, name)]
+
+
+def _options(
+    configuration: RelayConfiguration, host_keys: Sequence[asyncssh.SSHKey]
+) -> asyncssh.SSHServerConnectionOptions:
+    return asyncssh.SSHServerConnectionOptions(
+        config=None,
+        server_version=SOFTWARE,
+        server_host_keys=list(host_keys),
+        kex_algs=algorithms.key_exchanges(),
+        signature_algs=algorithms.signatures(),
+        compression_algs=None,  # asyncssh does not bound what a packet may grow to
+        gss_host=None,  # the default looks this machine's name up, at every login
+        public_key_auth=True,
+        password_auth=False,
+        kbdint_auth=False,
+        host_based_auth=False,
+        agent_forwarding=False,
+        login_timeout=configuration.limits.login_grace,
+    )

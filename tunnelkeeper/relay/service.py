@@ -1,0 +1,169 @@
+"""Be a relay until a signal ends it: configuration, log, control socket, reload on SIGHUP.
+
+Whoever runs it holds the lock next to the control socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunnelkeeper import __version__
+from tunnelkeeper.config import ConfigError
+from tunnelkeeper.control.server import ControlServer
+from tunnelkeeper.control.socketfile import SocketFileError
+from tunnelkeeper.control.supervised import BadConfig
+from tunnelkeeper.forwarding.listeners import ListenFailed
+from tunnelkeeper.relay import accounts, host_key
+from tunnelkeeper.relay.control import converse
+from tunnelkeeper.relay.host_key import HostKeyError
+from tunnelkeeper.relay.relay import Relay
+from tunnelkeeper.ssh.library import quieten
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.relay_snapshot import RelaySnapshot
+    from tunnelkeeper.relay.source import Source
+
+DONE, NOT_SO, BAD_CONFIG = 0, 1, 2
+
+log = logging.getLogger(__name__)
+
+
+def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
+    """Serve until told to end; returns the exit code."""
+    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    _allow_many_files()
+    try:
+        configuration = source.read()
+        host_keys = [host_key.load(Path(path)) for path in configuration.host_keys]
+    except ConfigError as error:
+        for problem in error.problems:
+            _complain(str(problem))
+        return BAD_CONFIG
+    except HostKeyError as error:
+        _complain(str(error))
+        return BAD_CONFIG
+    code = DONE
+    try:
+        asyncio.run(_serve(source, Relay(configuration, host_keys), socket_path))
+    except* ListenFailed as failed:
+        code = NOT_SO
+        for failure in failed.exceptions:
+            _complain(str(failure))
+    except* (SocketFileError, OSError) as unable:
+        code = NOT_SO
+        for reason in unable.exceptions:
+            _complain(f"cannot serve {socket_path}: {reason}")
+    return code
+
+
+def check(source: Source) -> tuple[list[str], list[str]]:
+    """What is wrong with a configuration and the files it names, and what is worth knowing."""
+    try:
+        configuration = source.read()
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems], []
+    problems, warnings = [], []
+    for path in map(Path, configuration.host_keys):
+        try:
+            host_key.read(path)
+        except FileNotFoundError:
+            warnings.append(f"{path}: no host key yet; one is made at the first start")
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
+        except HostKeyError as error:
+            problems.append(str(error))
+    warnings += accounts.problems_of(configuration.authorized_keys)
+    return problems, warnings
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """What the control socket and the signals act upon."""
+
+    source: Source
+    relay: Relay
+    stopping: asyncio.Event
+
+    def status(self) -> RelaySnapshot:
+        """See control.Controlled."""
+        return self.relay.status()
+
+    def reload(self) -> list[str]:
+        """See control.Controlled."""
+        try:
+            configuration = self.source.read()
+        except ConfigError as error:
+            raise BadConfig([str(problem) for problem in error.problems]) from error
+        return self.relay.take(configuration)
+
+    def shutdown(self) -> None:
+        """See control.Controlled."""
+        self.stopping.set()
+
+    def reload_or_complain(self) -> None:
+        """Reload as SIGHUP asks for it: nobody waits for the answer, so problems are logged."""
+        try:
+            self.reload()
+        except BadConfig as bad:
+            for problem in (*bad.problems, str(bad)):
+                log.error("%s", problem)  # noqa: TRY400  the problem says it all
+
+
+async def _serve(source: Source, relay: Relay, socket_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_fault)
+    running = _Running(source, relay, asyncio.Event())
+    for end in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(end, running.shutdown)
+    loop.add_signal_handler(signal.SIGHUP, running.reload_or_complain)
+    server = ControlServer(socket_path, running, converse=converse)
+    await relay.open()
+    try:
+        async with asyncio.TaskGroup() as tasks, server.serving(tasks):
+            where = ", ".join(map(str, relay.addresses))
+            log.info("tunnelkeeper %s: the relay listens on %s", __version__, where)
+            for fingerprint in relay.fingerprints:
+                log.info("host key %s", fingerprint)
+            await running.stopping.wait()
+            log.info("ending")
+    finally:
+        await relay.close()
+    log.info("ended")
+
+
+def _log_to_stderr(level: int) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    form = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    form.converter = time.gmtime
+    handler.setFormatter(form)
+    for name in ("tunnelkeeper", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(level)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    quieten()
+
+
+def _log_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    details = f": {type(error).__name__}: {error}" if error is not None else ""
+    log.error("%s%s", context.get("message", "internal fault"), details)
+
+
+def _allow_many_files() -> None:
+    """Use as many files as the system allows: each channel is a socket, all in one process."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _complain(text: str) -> None:
+    print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  for whoever starts it

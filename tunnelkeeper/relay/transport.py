@@ -1,0 +1,325 @@
+"""asyncssh's server connection with what a relay that faces the internet needs besides.
+
+What a client asks for and cannot have fails by itself: over an unknown cancel, a packet size of 0
+or an exception in a callback, asyncssh would close the connection. What a client can make the
+relay keep in memory is bounded. This is the one module of the relay that reaches into asyncssh's
+classes; it decides nothing about who may log in and what they may do.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import asyncssh
+from asyncssh.connection import SSHServerConnection
+from asyncssh.constants import (
+    DISC_NO_MORE_AUTH_METHODS_AVAILABLE,
+    MSG_CHANNEL_OPEN,
+    MSG_GLOBAL_REQUEST,
+    MSG_USERAUTH_REQUEST,
+    OPEN_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_CONNECT_FAILED,
+    OPEN_RESOURCE_SHORTAGE,
+)
+from asyncssh.packet import PacketDecodeError, SSHPacket, String, UInt32
+
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.forwarding.targets import TargetRefused
+from tunnelkeeper.relay.session import ForwardsOnly, SessionChannel
+from tunnelkeeper.ssh.transport import Link
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
+
+    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.relay.desk import Desk, Visitor
+
+REQUESTS_AT_ONCE = 200
+"""Global requests that may wait for their answers; asyncssh answers them one inside the other."""
+
+OUTPUT_LIMIT = 64 * 1024 * 1024
+"""Bytes for a client that waits to be read by it; nobody who reads lets so many pile up."""
+
+CHANNEL_SIZES = {"window": 2 * 1024 * 1024, "max_pktsize": 32 * 1024}
+"""Bytes that a channel takes before somebody reads them, and at once: OpenSSH's values."""
+
+SMALLEST_PACKET = 2
+"""Bytes of data that a client must take at once; asyncssh uses one less with some Dropbears."""
+
+log = logging.getLogger(__name__)
+
+
+class _Owner(asyncssh.SSHServer):
+    """What asyncssh asks of a server, as far as a visitor must hear of it."""
+
+    def __init__(self, transport: ServerTransport, visitor: Visitor) -> None:
+        self._transport = transport
+        self._visitor = visitor
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass it on."""
+        try:
+            self._visitor.ended(exc)
+        except Exception:
+            log.exception("a fault at the end of a connection; please report it")
+
+    def begin_auth(self, username: str) -> bool:
+        """Everybody must show a key."""
+        del username
+        return True
+
+    def auth_completed(self) -> None:
+        """Open the desk."""
+        try:
+            self._transport.desk = self._visitor.logged_in()
+        except Exception:
+            log.exception("a fault after a login; please report it")
+            self._transport.abort()
+
+    def public_key_auth_supported(self) -> bool:
+        """Keys are the one way in, for known and unknown users alike."""
+        return True
+
+
+class ServerTransport(Link, SSHServerConnection):
+    """One SSH connection to the relay. desk: where its requests go once its user is logged in."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: asyncssh.SSHServerConnectionOptions,
+        visitor: Visitor,
+    ) -> None:
+        super().__init__(loop, options)
+        self.desk: Desk | None = None
+        self._visitor = visitor
+        self._protocol_factory = lambda: _Owner(self, visitor)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the client has named its version, as SSH clients do at once."""
+        return bool(self._client_version)
+
+    @property
+    def client_version(self) -> str:
+        """What the client calls itself, made safe."""
+        return printable(self._client_version.decode("ascii", "backslashreplace"), 100)
+
+    @property
+    def channel_count(self) -> int:
+        """How many channels are open or being opened."""
+        return len(self._channels)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many channels as there may be."""
+        limit = self.desk.channel_limit if self.desk is not None else 0
+        return 0 < limit <= self.channel_count
+
+    async def reload_config(self) -> None:
+        """Do nothing: asyncssh would look for config files at every login, in a thread."""
+
+    # -- bounds ------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes, datatype: Any = None) -> None:
+        """Take bytes of the client, unless it leaves what it is sent unread."""
+        transport = self._transport
+        if transport is not None and transport.get_write_buffer_size() > OUTPUT_LIMIT:
+            self.connection_lost(asyncssh.ConnectionLost("the client does not read"))
+            return
+        super().data_received(data, datatype)
+
+    def _send_kexinit(self) -> None:
+        # Until the new keys are there asyncssh keeps all that is sent, and the client may take
+        # for ever to do its part: nothing more must be read for it meanwhile.
+        self.stall()
+        super()._send_kexinit()
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        """End a key exchange."""
+        super().send_newkeys(k, h)
+        self.unstall()
+
+    # -- login -------------------------------------------------------------------------------
+
+    def _process_login_try(self, pkttype: int, pktid: int, packet: SSHPacket) -> Any:
+        if not self._auth_complete:
+            ahead = SSHPacket(packet.get_remaining_payload())
+            user, _service, method = ahead.get_string(), ahead.get_string(), ahead.get_string()
+            reason = self._visitor.wants(user, method)
+            if reason is not None:
+                raise asyncssh.DisconnectError(DISC_NO_MORE_AUTH_METHODS_AVAILABLE, reason)
+        return self._process_userauth_request(pkttype, pktid, packet)
+
+    async def validate_public_key(
+        self, username: str, key_data: bytes, msg: bytes, signature: bytes
+    ) -> bool:
+        """Whether a key lets a user in; without msg the client only asks whether it would."""
+
+        def proves(key: asyncssh.SSHKey) -> bool:
+            if not msg:
+                return True
+            try:
+                algorithm = SSHPacket(signature).get_string()
+                signed = String(self._session_id) + msg
+                return algorithm in self._sig_algs and key.verify(signed, signature)
+            except (PacketDecodeError, ValueError):
+                return False
+
+        return await self._visitor.may_log_in(username, key_data, proves)
+
+    def send_userauth_failure(self, partial_success: bool) -> None:
+        """Refuse a try to log in."""
+        self._visitor.refused()
+        super().send_userauth_failure(partial_success)
+
+    # -- listening ---------------------------------------------------------------------------
+
+    def _process_any_global_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        if len(self._global_request_queue) >= REQUESTS_AT_ONCE:
+            raise asyncssh.ProtocolError("Too many requests at once")
+        self._process_global_request(pkttype, pktid, packet)
+
+    def _process_tcpip_forward_global_request(self, packet: SSHPacket) -> None:
+        host, port = _host_and_port(packet)
+        packet.check_end()
+        self.create_task(self._answer(partial(self._listen_tcp, host, port)))
+
+    def _process_cancel_tcpip_forward_global_request(self, packet: SSHPacket) -> None:
+        host, port = _host_and_port(packet)
+        packet.check_end()
+        self._report_global_response(self.desk is not None and self.desk.cancel_tcp(host, port))
+
+    def _process_streamlocal_forward_at_openssh_dot_com_global_request(
+        self, packet: SSHPacket
+    ) -> None:
+        path = _text(packet.get_string())
+        packet.check_end()
+        self.create_task(self._answer(partial(self._listen_path, path)))
+
+    def _process_cancel_streamlocal_forward_at_openssh_dot_com_global_request(
+        self, packet: SSHPacket
+    ) -> None:
+        path = _text(packet.get_string())
+        packet.check_end()
+        self._report_global_response(self.desk is not None and self.desk.cancel_path(path))
+
+    async def _listen_tcp(self, host: str, port: int) -> bool | bytes:
+        if self.desk is None:
+            return False
+        bound = await self.desk.listen_tcp(host, port)
+        return UInt32(bound) if port == 0 else True  # RFC 4254 section 7.1
+
+    async def _listen_path(self, path: str) -> bool:
+        if self.desk is None:
+            return False
+        await self.desk.listen_path(path)
+        return True
+
+    async def _answer(self, work: Callable[[], Awaitable[bool | bytes]]) -> None:
+        try:
+            result = await work()
+        except TargetRefused:
+            result = False
+        except Exception:
+            log.exception("a request to listen failed; please report it")
+            result = False
+        self._report_global_response(result)
+
+    # -- channels ----------------------------------------------------------------------------
+
+    def _process_any_channel_open(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        ahead = SSHPacket(packet.get_remaining_payload())
+        kind, number = ahead.get_string(), ahead.get_uint32()
+        _window, size = ahead.get_uint32(), ahead.get_uint32()
+        if not kind.isascii():
+            self._refuse_channel(number, OPEN_CONNECT_FAILED, "no such kind of channel")
+        elif size < SMALLEST_PACKET:
+            self._refuse_channel(number, OPEN_CONNECT_FAILED, f"a packet size of {size} bytes")
+        elif self.is_full:
+            self._refuse_channel(number, OPEN_RESOURCE_SHORTAGE, "too many channels are open")
+        else:
+            self._process_channel_open(pkttype, pktid, packet)
+
+    def _refuse_channel(self, number: int, code: int, reason: str) -> None:
+        self.send_channel_open_failure(number, code, reason, "en")
+
+    def _process_direct_tcpip_open(self, packet: SSHPacket) -> tuple[SSHTCPChannel[bytes], Any]:
+        host, port = _host_and_port(packet)
+        packet.get_string()  # where the client says that its client comes from
+        packet.get_uint32()
+        packet.check_end()
+        desk = self._desk_for_channels()
+        return self.create_tcp_channel(**CHANNEL_SIZES), _opened(desk.open_tcp(host, port))
+
+    def _process_direct_streamlocal_at_openssh_dot_com_open(
+        self, packet: SSHPacket
+    ) -> tuple[SSHUNIXChannel[bytes], Any]:
+        path = _text(packet.get_string())
+        packet.get_string()  # reserved (OpenSSH's PROTOCOL, section 2.4)
+        packet.get_uint32()
+        packet.check_end()
+        desk = self._desk_for_channels()
+        return self.create_unix_channel(**CHANNEL_SIZES), _opened(desk.open_path(path))
+
+    def _process_session_open(self, packet: SSHPacket) -> tuple[SessionChannel, ForwardsOnly]:
+        packet.check_end()
+        return SessionChannel(self, self._loop, **CHANNEL_SIZES), ForwardsOnly()
+
+    async def open_tcp_back(
+        self, session: Callable[[], ChannelEnd], host: str, port: int, origin: tuple[str, int]
+    ) -> None:
+        """Open a channel to the client for one who came to a port or a name of it.
+
+        Raises what asyncssh raises.
+        """
+        channel = self.create_tcp_channel(**CHANNEL_SIZES)
+        await channel.accept(cast("Any", session), host, port, *origin)
+
+    async def open_path_back(self, session: Callable[[], ChannelEnd], path: str) -> None:
+        """Open a channel to the client for one who came to a Unix socket of it.
+
+        Raises what asyncssh raises.
+        """
+        channel = self.create_unix_channel(**CHANNEL_SIZES)
+        await channel.accept(cast("Any", session), path)
+
+    def _desk_for_channels(self) -> Desk:
+        if self.desk is None:
+            raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "the connection is being closed")
+        return self.desk
+
+    _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
+        **SSHServerConnection._packet_handlers,  # noqa: SLF001
+        MSG_USERAUTH_REQUEST: _process_login_try,
+        MSG_GLOBAL_REQUEST: _process_any_global_request,
+        MSG_CHANNEL_OPEN: _process_any_channel_open,
+    }
+
+
+async def _opened(opening: Coroutine[Any, Any, ChannelEnd]) -> ChannelEnd:
+    """The session of a channel, or the one exception that asyncssh takes for a refusal."""
+    try:
+        return await opening
+    except TargetRefused as refusal:
+        prohibited = refusal.outcome is Outcome.NOT_ALLOWED
+        code = OPEN_ADMINISTRATIVELY_PROHIBITED if prohibited else OPEN_CONNECT_FAILED
+        raise asyncssh.ChannelOpenError(code, printable(str(refusal))) from refusal
+    except Exception as error:
+        log.exception("opening a channel failed; please report it")
+        raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "internal fault") from error
+
+
+def _host_and_port(packet: SSHPacket) -> tuple[str, int]:
+    return _text(packet.get_string()), packet.get_uint32()
+
+
+def _text(data: bytes) -> str:
+    """Text that is sent back as the same bytes; what is no UTF-8 becomes what no host is named."""
+    return data.decode("utf-8", "backslashreplace")
