@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup test check style types format clean
+.PHONY: help setup demo bench bench-quick test check style types format clean
 
 help:            ## what there is
-	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 setup: $(READY)  ## the virtual environment, with the program and what its tests need
 
@@ -18,6 +18,15 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
+
+demo: $(READY)   ## a relay and a tunnel of every kind on loopback; without a terminal, a proof
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tunnelkeeper demo; else $(BIN)/tunnelkeeper demo --check; fi
+
+bench: $(READY)  ## measures against ssh and autossh, side by side (a quarter of an hour)
+	$(BIN)/python -m benchmarks --json build/benchmarks.json --svg build/benchmarks.svg
+
+bench-quick: $(READY) ## the same in about two minutes
+	$(BIN)/python -m benchmarks --quick --json build/benchmarks.json --svg build/benchmarks.svg
 
 test: $(READY)   ## every test, with coverage
 	$(PYTEST) -n auto --cov --cov-report=term

@@ -27,6 +27,7 @@ LAYERS = {
 
 EXCEPTIONS = {
     ("cli.launch", "daemon"): "a front end may start a supervisor, and only late",
+    ("cli.launch", "relay"): "the same for a relay",
     ("cli.demo", "demo"): "the same for the demo, which starts everything",
 }
 """Modules that may import one layer more, and why."""
@@ -35,6 +36,7 @@ LIBRARIES = {
     "asyncio": "control daemon forwarding relay ssh sshconfig",
     "asyncssh": "relay ssh",
     "click": "cli",
+    "cryptography": "ssh",
     "msgspec": "cli control core daemon relay",
     "prompt_toolkit": "dashboard",
     "psutil": "daemon forwarding relay",

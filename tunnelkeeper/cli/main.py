@@ -44,7 +44,9 @@ SUBCOMMANDS = (
     Subcommand("logs", "tunnelkeeper.cli.logs", "show what happened, newest last"),
     Subcommand("reload", "tunnelkeeper.cli.reload", "read the config file again"),
     Subcommand("check", "tunnelkeeper.cli.check", "validate the config file, connect to nothing"),
+    Subcommand("demo", "tunnelkeeper.cli.demo", "a tunnel of every kind on loopback, to try"),
     Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
+    Subcommand("relay", "tunnelkeeper.cli.relay", "the relay server for machines behind NAT"),
 )
 
 
