@@ -28,7 +28,7 @@ def open_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("open_umask")
 def test_folder_and_socket_are_private_whatever_the_umask_says(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "tunnelkeeper" / "control.sock"
+    path = tmp_path / "a" / "b" / "control.sock"
 
     with listen(path).sock:
         assert mode(path) == 0o600

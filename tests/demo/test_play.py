@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,7 +20,7 @@ from tunnelkeeper.demo.processes import DemoFailed, Processes
 from tunnelkeeper.demo.stage import Stage, free_ports
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 COMMAND = [sys.executable, "-m", "tunnelkeeper", "demo"]
 
@@ -33,9 +35,10 @@ def everything_below(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def short_tmp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose sockets have short enough names."""
-    return tmp_path_factory.mktemp("d")
+def short_tmp() -> Iterator[Path]:
+    """A folder for the demo's own, with a name so short that sockets fit below it."""
+    with tempfile.TemporaryDirectory(prefix="tk") as folder:
+        yield Path(folder)
 
 
 def test_the_proof_is_a_line_for_each_kind_and_leaves_nothing(short_tmp: Path) -> None:
@@ -51,10 +54,10 @@ def test_the_proof_is_a_line_for_each_kind_and_leaves_nothing(short_tmp: Path) -
     assert everything_below(short_tmp) == []
 
 
-def test_it_can_be_tried_until_it_is_interrupted(short_tmp: Path) -> None:
+def test_it_can_be_tried_until_it_is_interrupted(short_tmp: Path, tmp_path: Path) -> None:
     curl = require("curl")
     environment = os.environ | {"TMPDIR": str(short_tmp), "PYTHONUNBUFFERED": "1"}
-    out = short_tmp.with_name("out")
+    out = tmp_path / "out"
     with out.open("wb") as file, subprocess.Popen(COMMAND, env=environment, stdout=file) as demo:
         wait_until(lambda: b"Ctrl-C" in out.read_bytes(), within=40)
         line = next(x for x in out.read_text().splitlines() if x.strip().startswith("local"))

@@ -38,7 +38,9 @@ THEIRS = Keys(bytes(range(16, 32)), bytes(range(100, 112)))
 
 
 class Session(asyncssh.SSHTCPSession[bytes]):
-    """What a channel tells."""
+    """What a channel tells, and the channel."""
+
+    channel: Any = None
 
     def __init__(self) -> None:
         self.heard: list[object] = []
@@ -136,12 +138,11 @@ class Ledger:
 class Established:
     """The connection, with a peer. A channel has the same number on both sides."""
 
-    def __init__(self, *, ours: Keys = OURS, theirs: Keys = THEIRS) -> None:
+    def __init__(self, *, theirs: Keys = THEIRS) -> None:
         self.wire = _Wire()
         self.peer = Peer(theirs)
         self._channels: list[tuple[Any, Any]] = []
         self.loop: Any = _Later()
-        self._ours = ours
         self._owner = _Owner()
         self.transport: Any = _Counted(self.loop, _options())
         self.transport._transport = self.wire
@@ -149,7 +150,7 @@ class Established:
         self.transport._recv_handler = self.transport._recv_pkthdr
         self.transport._kex_complete = True
         self.transport._auth_complete = self.transport._auth_final = True
-        self.transport._send_encryption = get_encryption(AES_GCM, ours.key, ours.iv)
+        self.transport._send_encryption = get_encryption(AES_GCM, OURS.key, OURS.iv)
         self.transport._recv_encryption = get_encryption(AES_GCM, theirs.key, theirs.iv)
         self.transport._send_enchdrlen = 1
         self.transport._send_blocksize = self.transport._recv_blocksize = 16
@@ -166,7 +167,9 @@ class Established:
     ) -> Any:
         """A channel. window and packet are the peer's, receives is our window."""
         channel: Any = BoundedTcpChannel(self.transport, self.loop, None, "strict", receives, 1)
-        self.adopt(channel, session or Session(), window, packet)
+        session = session or Session()
+        session.channel = channel
+        self.adopt(channel, session, window, packet)
         return channel
 
     def adopt(self, channel: Any, session: Any, window: int, packet: int) -> None:
@@ -203,7 +206,7 @@ class Established:
         """What was sent, but for the cookie of a key exchange."""
         return [
             (payload[:1] + payload[17:] if payload[0] == MSG_KEXINIT else payload, length)
-            for payload, length in opened(b"".join(self.wire.sent), self._ours)
+            for payload, length in opened(b"".join(self.wire.sent), OURS)
         ]
 
     @property

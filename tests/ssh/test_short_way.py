@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from asyncssh.constants import (
     MSG_CHANNEL_DATA,
@@ -114,17 +112,11 @@ def test_a_write_that_the_window_takes_holds_nobody() -> None:
 
 def test_a_session_that_writes_as_it_is_released_does_so_behind_what_is_kept() -> None:
     class Eager(Session):
-        def __init__(self) -> None:
-            super().__init__()
-            self.channel: Any = None
-
         def resume_writing(self) -> None:
             self.channel.write(b"last")
 
     def life(here: Established) -> None:
-        session = Eager()
-        session.channel = here.open(session, window=0)
-        session.channel.write(b"a" * 70_000)
+        here.open(Eager(), window=0).write(b"a" * 70_000)
         here.receive(here.peer.adjust(60_000), here.peer.adjust(60_000))
 
     assert b"".join(both_ways(life).sent_data) == b"a" * 70_000 + b"last"
@@ -159,6 +151,15 @@ def test_a_key_exchange_begins_in_the_middle_of_what_was_kept() -> None:
     assert both_ways(life).sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
 
 
+@pytest.mark.parametrize(("limit", "begins"), [(96, True), (97, False)])
+def test_a_key_exchange_begins_when_just_so_many_bytes_were_sent(limit: int, begins: bool) -> None:
+    def life(here: Established) -> None:
+        here.transport._rekey_bytes = limit
+        here.open(packet=20).write(bytes(60))  # each packet has 48 bytes
+
+    assert (MSG_KEXINIT in both_ways(life).sent_numbers) == begins
+
+
 def test_a_key_exchange_begins_when_its_time_has_come() -> None:
     def life(here: Established) -> None:
         channel = here.open()
@@ -172,12 +173,14 @@ def test_a_key_exchange_begins_when_its_time_has_come() -> None:
     assert len(live.ledger.deferred) == 1
 
 
-def test_what_was_held_back_goes_out_in_order_with_the_new_keys() -> None:
+@pytest.mark.parametrize("condition", ["_kex_complete", "_auth_complete"])
+def test_what_was_held_back_goes_out_in_order_when_it_may(condition: str) -> None:
     def life(here: Established) -> None:
         channel = here.open(packet=100)
-        here.transport._kex_complete = False
+        setattr(here.transport, condition, False)
         channel.write(blob(250))
-        here.transport._kex_complete = True
+        assert here.sent == []
+        setattr(here.transport, condition, True)
         here.transport._send_deferred_packets()
         channel.write(b"behind it")
 

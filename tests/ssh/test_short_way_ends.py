@@ -101,7 +101,7 @@ def test_the_longest_packet_is_taken_however_it_is_cut(cut: int) -> None:
     assert live.counts == (0, 1)
 
 
-@pytest.mark.parametrize("cut", [4, 15, 16, 1000])
+@pytest.mark.parametrize("cut", [4, 15, 16, 1000, 1 << 20])
 def test_a_longer_packet_ends_the_connection_as_soon_as_its_length_is_known(cut: int) -> None:
     def life(here: Established) -> None:
         here.open()

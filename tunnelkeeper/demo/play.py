@@ -30,7 +30,8 @@ def staged() -> Iterator[tuple[Stage, Processes]]:
     Raises DemoFailed.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="tunnelkeeper-demo-") as folder,
+        # A short name: the sockets in it may have 103 bytes, and macOS spends half of them on TMPDIR.
+        tempfile.TemporaryDirectory(prefix="tk-") as folder,
         WebService() as web,
     ):
         stage = Stage(Path(folder), free_ports(), web.port)
