@@ -65,7 +65,7 @@ IMPORTS = imports()
 MODULES = modules()
 FILES = [
     path.relative_to(ROOT)
-    for folder in (PACKAGE, "tests", "docs")
+    for folder in (PACKAGE, "tests", "docs", "benchmarks")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 

@@ -30,7 +30,7 @@ def staged() -> Iterator[tuple[Stage, Processes]]:
     Raises DemoFailed.
     """
     with (
-        # A short name: the sockets in it may have 103 bytes, and macOS spends half of them on TMPDIR.
+        # A short name: a socket may have 103 bytes, and macOS spends half of them on TMPDIR.
         tempfile.TemporaryDirectory(prefix="tk-") as folder,
         WebService() as web,
     ):

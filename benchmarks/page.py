@@ -1,0 +1,57 @@
+"""Puts the results of a run into docs/performance.md, between its markers; the rest is by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.table import CHECKED, COMPARED, check_cells, comparison_cells, figure, markdown
+
+if TYPE_CHECKING:
+    from benchmarks.report import Aside, Machine, Report
+
+BEGIN = "<!-- measured: begin -->"
+END = "<!-- measured: end -->"
+
+
+def written_into(page: str, report: Report) -> str:
+    """A page with the results between its markers.
+
+    Raises ValueError where the markers are missing.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"expected {BEGIN} and then {END}")
+    return f"{before}{begin}\n{results(report)}\n{end}{after}"
+
+
+def results(report: Report) -> str:
+    """What was found, where, and how often, as Markdown."""
+    rounds = f"{'quick run, ' if report.quick else ''}{report.rounds} alternating rounds"
+    parts = [f"Measured on {report.day} ({rounds}) on {machine(report.machine)}"]
+    if report.comparisons:
+        parts.append(markdown(COMPARED, [comparison_cells(each) for each in report.comparisons]))
+    if report.ceilings:
+        parts.append(f"Without any tunnel the load generators reach {listed(report.ceilings)}.")
+    if report.first_data:
+        parts.append(
+            "From the command to the first data through a single tunnel: "
+            f"{listed(report.first_data)}."
+        )
+    if report.checks:
+        parts.append(markdown(CHECKED, [check_cells(each) for each in report.checks]))
+    return "\n\n".join(parts)
+
+
+def machine(described: Machine) -> str:
+    """A machine in a sentence."""
+    versions = ", ".join(f"{name} {version}" for name, version in described.versions.items())
+    return (
+        f"{described.processor}, {described.cores} cores, {described.memory_gb:.0f} GB, "
+        f"{described.system}; {versions}. Load before the run: {described.load:.2f}."
+    )
+
+
+def listed(asides: list[Aside]) -> str:
+    """Asides in a row."""
+    return "; ".join(f"{each.what} {figure(each.value)} {each.unit}" for each in asides)

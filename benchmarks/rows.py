@@ -1,0 +1,121 @@
+"""What is compared with what, and what has to be reached: the table of all rows, and no code.
+
+A row's ratio is tunnelkeeper's figure divided by the other's. A limit is a figure of tunnelkeeper
+alone that must stay below a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Better(StrEnum):
+    """Which ratios are good."""
+
+    MORE = "more"
+    LESS = "less"
+
+
+class Against(StrEnum):
+    """The contenders, by the names that the table shows."""
+
+    TUNNELKEEPER = "tunnelkeeper"
+    SSH = "ssh"
+    SSH_GCM = "ssh -c aes128-gcm"
+    AUTOSSH = "autossh + ssh"
+    NO_TUNNEL = "no tunnel"  # what the load generators reach alone
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison.
+
+    measure and figure: which number of which measure is compared. required and aim: ratios; with
+    Better.MORE the least that will do, with Better.LESS the most.
+    """
+
+    key: str
+    what: str
+    measure: str
+    figure: str
+    unit: str
+    against: Against
+    better: Better
+    required: float
+    aim: float
+
+    def is_met(self, ratio: float) -> bool:
+        """Whether a ratio is as good as required."""
+        return _reaches(ratio, self.required, self.better)
+
+    def is_aimed(self, ratio: float) -> bool:
+        """Whether a ratio is as good as it was hoped to be."""
+        return _reaches(ratio, self.aim, self.better)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One number of tunnelkeeper alone, and the most that it may be."""
+
+    key: str
+    what: str
+    unit: str
+    most: float
+
+
+_MORE, _LESS = Better.MORE, Better.LESS
+_SSH, _GCM, _AUTOSSH = Against.SSH, Against.SSH_GCM, Against.AUTOSSH
+
+ROWS = (
+    Row("up-default", "one stream, up", "streams", "up", "MB/s", _SSH, _MORE, 1.3, 1.8),
+    Row("down-default", "one stream, down", "streams", "down", "MB/s", _SSH, _MORE, 1.3, 1.8),
+    Row("up", "one stream, up", "streams", "up", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("down", "one stream, down", "streams", "down", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("cpu-up", "client CPU, up", "streams", "cpu-up", "s/GB", _GCM, _LESS, 1.2, 1.0),
+    Row("cpu-down", "client CPU, down", "streams", "cpu-down", "s/GB", _GCM, _LESS, 1.2, 1.0),
+    Row("rtt-p50", "round trip of 64 bytes, p50", "rtt", "p50", "us", _GCM, _LESS, 1.15, 1.0),
+    Row("rtt-p99", "round trip of 64 bytes, p99", "rtt", "p99", "us", _GCM, _LESS, 1.3, 1.0),
+    Row("connect-1", "connections, one by one", "connect", "1", "/s", _GCM, _MORE, 0.75, 1.0),
+    Row("connect-50", "connections, 50 at once", "connect", "50", "/s", _GCM, _MORE, 0.6, 1.0),
+    Row("busy-up", "p99 beside a bulk upload", "busy", "up", "us", _GCM, _LESS, 1.0, 0.5),
+    Row("busy-down", "p99 beside a bulk download", "busy", "down", "us", _GCM, _LESS, 1.0, 0.5),
+    Row(
+        "memory",
+        "memory of a further tunnel",
+        "memory",
+        "pss",
+        "kB",
+        _AUTOSSH,
+        _LESS,
+        1 / 20,
+        1 / 30,
+    ),
+    Row("startup", "tunnels brought up", "startup", "rate", "/s", _AUTOSSH, _MORE, 1.0, 2.0),
+    Row("socks-up", "SOCKS, up", "socks", "up", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("socks-down", "SOCKS, down", "socks", "down", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("remote-up", "remote forward, up", "remote", "up", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("remote-down", "remote forward, down", "remote", "down", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("jump-up", "through a jump host, up", "jump", "up", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("jump-down", "through a jump host, down", "jump", "down", "MB/s", _GCM, _MORE, 0.85, 1.0),
+    Row("slow-link", "100 ms away, down", "slow-link", "down", "MB/s", _SSH, _MORE, 2.0, 6.0),
+)
+"""Every comparison, in the order of the table."""
+
+LIMITS = (
+    Limit("channels", "open connections on one tunnel: memory above idle", "MB", 100),
+    Limit(
+        "stuck-readers", "readers that stop for good, here and there: memory above idle", "MB", 100
+    ),
+    Limit("early-data", "data sent before a channel opens: memory above idle", "MB", 100),
+    Limit("churn-memory", "connections opened and closed: memory that stays", "MB", 10),
+    Limit("churn-files", "connections opened and closed: open files that stay", "files", 0),
+    Limit("idle", "CPU of idle tunnels", "% of a core", 3),
+)
+"""Every limit, in the order of the table."""
+
+KEYS = tuple(entry.key for entry in (*ROWS, *LIMITS))
+
+
+def _reaches(ratio: float, goal: float, better: Better) -> bool:
+    return ratio >= goal if better is Better.MORE else ratio <= goal

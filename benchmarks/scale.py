@@ -1,0 +1,63 @@
+"""How much is measured: the sizes of a full run and of a quick one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Sizes of all measures; durations are seconds."""
+
+    rounds: int
+    stream: float  # one transfer
+    slow_stream: float  # one transfer over the slow link, its start included
+    pings: int
+    connecting: float  # opening connections, for each of one by one and many at once
+    busy: float  # round trips beside a bulk transfer
+    memory_rounds: int
+    memory_tunnels: int
+    startup_tunnels: int
+    channels: int
+    stuck: float  # how long readers stay stuck
+    early_megabytes: int
+    churn: int
+    idle_tunnels: int
+    idle: float
+
+
+FULL = Scale(
+    rounds=5,
+    stream=3.0,
+    slow_stream=10.0,
+    pings=10_000,
+    connecting=3.0,
+    busy=4.0,
+    memory_rounds=1,  # it varies by less than a percent, and a thousand pairs take a minute
+    memory_tunnels=1000,
+    startup_tunnels=200,
+    channels=5000,
+    stuck=20.0,
+    early_megabytes=500,
+    churn=20_000,
+    idle_tunnels=1000,
+    idle=60.0,
+)
+
+QUICK = Scale(
+    rounds=3,
+    stream=0.5,
+    slow_stream=2.5,
+    pings=2000,
+    connecting=0.5,
+    busy=0.7,
+    memory_rounds=1,
+    memory_tunnels=100,
+    startup_tunnels=40,
+    channels=1000,
+    stuck=2.0,
+    early_megabytes=500,
+    churn=3000,
+    idle_tunnels=100,
+    idle=15.0,  # one keepalive of every tunnel
+)

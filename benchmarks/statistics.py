@@ -1,0 +1,64 @@
+"""Sums up samples: medians, spreads, percentiles, ratios taken pair by pair; measures nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What is left of samples: their median, and how far they lie apart."""
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(samples: Sequence[float]) -> Spread:
+    """The spread of samples. Raises ValueError when there is none."""
+    return Spread(median(samples), min(samples), max(samples))
+
+
+def median(samples: Sequence[float]) -> float:
+    """The middle sample, or the mean of the two in the middle.
+
+    Raises ValueError without samples.
+    """
+    if not samples:
+        raise ValueError("there is no median of no samples")
+    ordered = sorted(samples)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def percentile(samples: Sequence[float], percent: float) -> float:
+    """The smallest sample that so many percent of all are not above (nearest rank).
+
+    Raises ValueError without samples, or when percent is not within 0 and 100.
+    """
+    if not samples:
+        raise ValueError("there is no percentile of no samples")
+    if not 0 <= percent <= 100:
+        raise ValueError(f"expected a percentage from 0 to 100, got {percent}")
+    rank = max(math.ceil(len(samples) * percent / 100), 1)
+    return sorted(samples)[rank - 1]
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Ours divided by theirs, round by round.
+
+    Neighbours in time are compared, so what disturbs the machine for a while disturbs both.
+    Raises ValueError when the rounds differ in number, or when one of theirs is not positive.
+    """
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} samples cannot be paired with {len(theirs)}")
+    if any(sample <= 0 for sample in theirs):
+        raise ValueError(f"expected samples above zero to compare with, got {list(theirs)}")
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]

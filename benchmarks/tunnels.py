@@ -1,0 +1,109 @@
+"""A tunnel as each contender is asked for it: in words for ssh, a config for tunnelkeeper; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import tomli_w
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SERVER = "server"
+"""The name by which the sshd's key is known, whatever port it is met at."""
+
+FLAGS = {"local": "-L", "remote": "-R", "socks": "-D"}  # ssh(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One forward between ports of this machine. connect: 0 for SOCKS, whose clients choose."""
+
+    kind: Literal["local", "remote", "socks"]
+    listen: int
+    connect: int = 0
+
+    def __str__(self) -> str:
+        """As ssh and tunnelkeeper take it."""
+        listen = f"127.0.0.1:{self.listen}"
+        return listen if self.kind == "socks" else f"{listen}:127.0.0.1:{self.connect}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """One SSH connection with its forwards.
+
+    port: where the sshd is met. jump: by way of the same sshd, as a jump host.
+    """
+
+    forwards: tuple[Forward, ...]
+    port: int
+    jump: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How every contender logs in."""
+
+    user: str
+    key: Path
+    known_hosts: Path
+
+
+def ssh_config(login: Login, ciphers: str) -> str:
+    """What ssh reads (ssh_config(5)), for jump hosts, too. ciphers: empty for ssh's own."""
+    options = {
+        "HostName": "127.0.0.1",
+        "HostKeyAlias": SERVER,
+        "User": login.user,
+        "IdentityFile": login.key,
+        "IdentitiesOnly": "yes",
+        "UserKnownHostsFile": login.known_hosts,
+        "GlobalKnownHostsFile": "none",
+        "BatchMode": "yes",
+        "ExitOnForwardFailure": "yes",
+        "ServerAliveInterval": 15,  # what tunnelkeeper does unasked
+        "LogLevel": "ERROR",
+    }
+    if ciphers:
+        options["Ciphers"] = ciphers
+    return "".join(f"{keyword} {value}\n" for keyword, value in options.items())
+
+
+def ssh_arguments(tunnel: Tunnel, config: Path) -> list[str]:
+    """What stands behind `ssh` for a tunnel."""
+    arguments = ["-F", str(config), "-N", "-p", str(tunnel.port)]
+    for forward in tunnel.forwards:
+        arguments += [FLAGS[forward.kind], str(forward)]
+    if tunnel.jump:
+        arguments += ["-J", f"jump:{tunnel.port}"]
+    return [*arguments, SERVER]
+
+
+def tunnelkeeper_config(login: Login, tunnels: Sequence[Tunnel]) -> str:
+    """A config file with all tunnels."""
+    hosts: dict[str, dict[str, object]] = {}
+    tables: dict[str, dict[str, object]] = {}
+    for number, tunnel in enumerate(tunnels):
+        for name in ("at", "jump"):
+            host = f"{name}-{tunnel.port}"
+            hosts[host] = {"hostname": "127.0.0.1", "port": tunnel.port, "host_key_alias": SERVER}
+        table: dict[str, object] = {"host": f"at-{tunnel.port}"}
+        if tunnel.jump:
+            table["jump"] = [f"jump-{tunnel.port}"]
+        for kind in FLAGS:
+            if specs := [str(forward) for forward in tunnel.forwards if forward.kind == kind]:
+                table[kind] = specs
+        tables[f"tunnel-{number}"] = table
+    defaults = {
+        "user": login.user,
+        "identity_files": [str(login.key)],
+        "identities_only": True,
+        "known_hosts": str(login.known_hosts),
+    }
+    supervisor = {"ssh_config": False}
+    return tomli_w.dumps(
+        {"supervisor": supervisor, "defaults": defaults, "hosts": hosts, "tunnels": tables}
+    )

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.page import BEGIN, END, results, written_into
+from benchmarks.report import Check
+from tests.benchmarks.findings import faster, report
+
+
+def test_only_what_stands_between_the_markers_is_replaced() -> None:
+    page = f"before\n{BEGIN}\nold figures\n{END}\nafter\n"
+
+    written = written_into(page, report(faster()))
+
+    assert written.startswith(f"before\n{BEGIN}\nMeasured on 2030-01-02 (quick run, 3 ")
+    assert written.endswith(f"\n{END}\nafter\n")
+    assert "old figures" not in written
+
+
+def test_writing_twice_is_writing_once() -> None:
+    once = written_into(f"{BEGIN}{END}", report(faster()))
+
+    assert written_into(once, report(faster())) == once
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, END, f"{END}{BEGIN}"])
+def test_a_page_without_its_markers_is_left_alone(page: str) -> None:
+    with pytest.raises(ValueError, match="expected <!-- measured: begin -->"):
+        written_into(page, report(faster()))
+
+
+def test_the_results_name_machine_versions_and_what_the_generators_reach() -> None:
+    text = results(report(faster(), checks=(Check("idle", 0.4, "100 tunnels"),)))
+
+    assert "on Some Processor, 4 cores, 16 GB, Some Linux 1; tunnelkeeper 1.2, OpenSSH 9.9." in text
+    assert "Load before the run: 0.05." in text
+    assert "reach streams up 3000 MB/s." in text
+    assert "a single tunnel: ssh 0.20 s." in text
+    assert "| one stream, up |" in text
+    assert "| CPU of idle tunnels |" in text
