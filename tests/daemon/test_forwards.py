@@ -187,7 +187,8 @@ async def test_an_internal_fault_in_serving_one_client_hurts_no_other(
     async with a_stage() as stage:
         runner, _ = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
         stage.far.fault_of_opening = RuntimeError("nobody foresaw this")
-        await ask(port, b"unlucky")
+        with pytest.raises(ConnectionError):
+            await ask(port, b"unlucky")
         assert "an internal fault; please report it" in caplog.text
 
         stage.far.fault_of_opening = None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,7 +114,14 @@ async def test_each_errno_has_its_reply_code(
     refusal = await refusal_of(TcpAddress("192.0.2.1", 80))
 
     assert refusal.outcome is outcome
-    assert "so the system says" in str(refusal)
+    assert str(refusal) == f"192.0.2.1:80: {os.strerror(number)}"
+
+
+async def test_several_addresses_that_all_refuse_are_told_as_one() -> None:
+    refusal = await refusal_of(TcpAddress("localhost", closed_port()))
+
+    assert refusal.outcome is Outcome.CONNECTION_REFUSED
+    assert str(refusal).endswith(": Connection refused")
 
 
 async def test_a_target_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ forwards and its timer, and everybody else sees only its snapshots.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,37 +49,23 @@ from tunnelkeeper.daemon.forwards import (
 )
 from tunnelkeeper.daemon.nursery import Nursery
 from tunnelkeeper.daemon.session import Session
-from tunnelkeeper.forwarding.gate import Gate
-from tunnelkeeper.forwarding.socks import Outcome
-from tunnelkeeper.forwarding.targets import TargetRefused
+from tunnelkeeper.forwarding.gate import NOWHERE, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from tunnelkeeper.core.forwards import Address, Forward
+    from tunnelkeeper.core.forwards import Forward
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.core.tunnels import Host, Tunnel
     from tunnelkeeper.daemon.clock import Clock, Timer
     from tunnelkeeper.daemon.journal import Journal
     from tunnelkeeper.daemon.session import WayFinder
-    from tunnelkeeper.forwarding.pump import ChannelEnd
     from tunnelkeeper.ssh.chain import Jumps
 
+log = logging.getLogger(__name__)
+
 CLOSED_ON_REQUEST = Failure(Cause.LOST, "closed on request")
-
-
-class _Nowhere:
-    """Where the gate of a stopped tunnel leads: whoever waits or comes is turned away at once."""
-
-    is_closed = False
-
-    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
-        """Open nothing: raise TargetRefused."""
-        raise TargetRefused(Outcome.GENERAL_FAILURE, "the tunnel is stopped")
-
-
-NOWHERE = _Nowhere()
 
 
 @dataclass(slots=True)
@@ -194,11 +181,19 @@ class Runner:
                     retiring = True
                 case Start() | Restart() if retiring:
                     pass
+                case letter:
+                    await self._handle_or_complain(letter)
+            self._settled.set()
+
+    async def _handle_or_complain(self, letter: Event | Adjust) -> None:
+        try:
+            match letter:
                 case Adjust(tunnel=tunnel):
                     await self._adjust(tunnel)
                 case event:
                     await self._handle(event)
-            self._settled.set()
+        except Exception:  # a fault in one step must not leave the tunnel without a runner
+            log.exception("tunnel %s: an internal fault; please report it", self.tunnel.name)
 
     async def _handle(self, event: Event) -> None:
         old = self.state

@@ -27,6 +27,19 @@ class Opener(Protocol):
         """
 
 
+class _Nowhere:
+    """Where the gate of a stopped tunnel leads: whoever waits or comes is turned away at once."""
+
+    is_closed = False
+
+    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+        """Open nothing: raise TargetRefused."""
+        raise TargetRefused(Outcome.GENERAL_FAILURE, "the tunnel is stopped")
+
+
+NOWHERE: Opener = _Nowhere()
+
+
 class Gate:
     """Holds clients until there is a connection, each for its own patience (seconds)."""
 

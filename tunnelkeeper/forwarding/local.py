@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from tunnelkeeper.forwarding.socks_stream import SocksStream
 from tunnelkeeper.forwarding.targets import TargetRefused
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from tunnelkeeper.core.forwards import Address, TcpAddress
@@ -56,7 +56,7 @@ class LocalClients:
         except TargetRefused as refusal:
             self.on_refused(f"{target}: {refusal}")
             client.end(clean=False)
-        except asyncio.CancelledError:  # nobody else would let go of a client that waits
+        except BaseException:  # nobody else would let go of a client that waits
             client.end(clean=False)
             raise
 
@@ -75,6 +75,6 @@ class LocalClients:
         except TargetRefused as refusal:
             self.on_refused(f"{target}: {refusal}")
             conversation.refuse(refusal.outcome)
-        except asyncio.CancelledError:
+        except BaseException:
             client.end(clean=False)
             raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,8 +58,10 @@ async def connect_here(target: Address, end: SocketEnd) -> None:
         words = f"{target}: no answer within {CONNECT_PATIENCE:.0f} s"
         raise TargetRefused(Outcome.TTL_EXPIRED, words) from error
     except (OSError, UnicodeError, OverflowError, ValueError) as error:
-        words = f"{target}: {printable(str(error))}"
-        raise TargetRefused(_outcome_of(error), words) from error
+        number = _number_of(error)
+        words = os.strerror(number) if number else printable(str(error))
+        outcome = _OUTCOMES.get(number, Outcome.GENERAL_FAILURE)
+        raise TargetRefused(outcome, f"{target}: {words}") from error
 
 
 def _expanded(path: str) -> str:
@@ -68,9 +72,12 @@ def _expanded(path: str) -> str:
         raise OSError(errno.ENOENT, str(error)) from error
 
 
-def _outcome_of(error: Exception) -> Outcome:
-    number = error.errno if isinstance(error, OSError) else None
-    return _OUTCOMES.get(number or 0, Outcome.GENERAL_FAILURE)
+def _number_of(error: Exception) -> int:
+    """The errno of a failure, or 0; asyncio tells those of several addresses in one text."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = re.search(r"\[Errno (\d+)\]", str(error))
+    return int(found[1]) if found else 0
 
 
 def outcome_of_words(words: str) -> Outcome:

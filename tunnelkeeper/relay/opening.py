@@ -7,7 +7,6 @@ name cannot point elsewhere in between.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -104,7 +103,7 @@ async def _first_of(addresses: list[str], port: int) -> SocketEnd:
             async with asyncio.timeout(patience):
                 await connect_here(TcpAddress(address, port), end)
         except TargetRefused as refusal:
-            failure = _plainly(refusal, TcpAddress(address, port))
+            failure = refusal
         except TimeoutError:
             words = f"{TcpAddress(address, port)}: no answer within {patience:.0f} s"
             failure = TargetRefused(Outcome.TTL_EXPIRED, words)
@@ -112,11 +111,3 @@ async def _first_of(addresses: list[str], port: int) -> SocketEnd:
             return end
     assert failure is not None  # noqa: S101  there is at least one address
     raise failure
-
-
-def _plainly(refusal: TargetRefused, address: TcpAddress) -> TargetRefused:
-    """A refusal in the words of strerror(3), by which clients tell one cause from another."""
-    error = refusal.__cause__
-    if not isinstance(error, OSError) or error.errno is None or error.errno < 0:
-        return refusal
-    return TargetRefused(refusal.outcome, f"{address}: {os.strerror(error.errno)}")

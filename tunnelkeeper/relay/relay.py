@@ -125,6 +125,7 @@ class Relay:
         visitor = Visitor(address, self._shared, self._door)
         loop = asyncio.get_running_loop()
         visitor.transport = ServerTransport(loop, self._options, visitor)
+        visitor.transport.windows = self._shared.windows
         self._door.enter(visitor)
         return visitor.transport
 

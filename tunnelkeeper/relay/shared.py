@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.relay.penalties import Penalties
 from tunnelkeeper.relay.refusals import Refusals
 from tunnelkeeper.relay.registry import Registry
+from tunnelkeeper.ssh.window import Windows
 
 if TYPE_CHECKING:
     from tunnelkeeper.relay.accounts import Accounts
@@ -25,3 +26,4 @@ class Shared:
     refusals: Refusals = field(default_factory=Refusals)
     penalties: Penalties = field(default_factory=Penalties)
     clients: list[Client] = field(default_factory=list)
+    windows: Windows = field(default_factory=Windows)
