@@ -226,7 +226,7 @@ async def test_what_ssh_must_know_of_the_file_is_told_to_it(lookup: Make) -> Non
         (False, False),
         ("/etc/ssh/x", "/etc/ssh/x"),
         ("~/.ssh/x", "/home/ann/.ssh/x"),
-        ("x", "/work/here/x"),
+        ("x", "/srv/here/x"),
     ],
 )
 async def test_hosts_are_looked_up_where_the_file_says(

@@ -1,6 +1,5 @@
 """Whole chains, looked up by the real ssh in real files."""
 
-import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from tunnelkeeper.core.tunnels import Configuration, HostOptions, SupervisorOptions, Tunnel
 from tunnelkeeper.sshconfig import HostLookup, SshConfigError, SshQuery, local_facts
 
-pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh")
+pytestmark = pytest.mark.usefixtures("ssh")
 
 Look = Callable[[str], HostLookup]
 

@@ -90,11 +90,11 @@ def test_a_text_with_its_percent_signs_doubled_comes_back_as_it_was(text: str) -
     ("written", "path"),
     [
         ("/a/b", "/a/b"),
-        ("keys/a", "/work/here/keys/a"),
+        ("keys/a", "/srv/here/keys/a"),
         ("~", "/home/ann"),
         ("~/k", "/home/ann/k"),
         ("~root/k", "/root/k"),
-        ("a~b", "/work/here/a~b"),
+        ("a~b", "/srv/here/a~b"),
         ("~/%h/%%h", "/home/ann/relay.example.com/%h"),
         ("%d/k", "/home/ann/k"),
         ("${KEYS}/%r", "/keys/tunnel"),
@@ -135,4 +135,4 @@ def test_a_home_that_is_the_root_makes_no_double_slash(facts: Facts) -> None:
     assert expand_home("~/k", service) == "/k"
     assert expand_home("~svc", service) == "/"
     assert absolute("k", service) == "/k"
-    assert absolute("k", facts) == "/work/here/k"
+    assert absolute("k", facts) == "/srv/here/k"
