@@ -49,7 +49,7 @@ PURE = ("core", "control.messages", "control.payloads", "forwarding.socks")
 """What decides and does nothing else: no clock, no files, no network, no chance of its own."""
 
 HARMLESS = """
-    __future__ collections.abc dataclasses enum math msgspec typing urllib.parse
+    __future__ collections.abc dataclasses enum math msgspec string typing urllib.parse
     random.Random
     socket.AF_INET socket.AF_INET6 socket.inet_ntop
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tunnelkeeper.relay.patterns import lowered
+from tunnelkeeper.core.patterns import lowered
 
 # RFC 1123 section 2.1, and the underscore that people write. A letter must be in it: resolvers
 # read 2130706433 and 0x7f000001 as 127.0.0.1 (inet_aton(3)).

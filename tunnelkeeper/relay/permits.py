@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import printable
-from tunnelkeeper.relay.patterns import fits, lowered
+from tunnelkeeper.core.patterns import fits, lowered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

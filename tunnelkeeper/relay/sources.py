@@ -12,8 +12,8 @@ from ipaddress import IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.patterns import fits
 from tunnelkeeper.relay import addresses
-from tunnelkeeper.relay.patterns import fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

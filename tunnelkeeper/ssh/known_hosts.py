@@ -12,12 +12,12 @@ import binascii
 import hashlib
 import hmac
 import re
-import string
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.patterns import fits, lowered
 from tunnelkeeper.core.tunnels import DEFAULT_SSH_PORT
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ SALT_BYTES = hashlib.sha1(usedforsecurity=False).digest_size
 HASH_MAGIC = "|1|"  # "1" names HMAC-SHA1, the only kind there is
 QUOTED = 60  # characters of a malformed line that a warning shows
 NOT_PLAIN = frozenset("*?!|")  # in a name these mean something else than themselves
-
-# Not str.lower(): it maps the Kelvin sign to "k", so one host could pass for another.
-ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class Marker(StrEnum):
@@ -69,10 +66,10 @@ class HostKeyLine:
         found = False
         for pattern in self.patterns:
             if pattern.startswith("!"):
-                if _fits(name, pattern[1:]):
+                if fits(name, pattern[1:]):
                     return False
             elif not found:
-                found = _fits(name, pattern)
+                found = fits(name, pattern)
         return found
 
 
@@ -212,12 +209,12 @@ def host_pattern(host: str, port: int, alias: str | None) -> str:
     host: without brackets. An alias (HostKeyAlias of ssh_config(5)) stands alone, without a port.
     """
     name = alias or (host if port == DEFAULT_SSH_PORT else f"[{host}]:{port}")
-    return name.translate(ASCII_LOWER)
+    return lowered(name)
 
 
 def hash_host(pattern: str, salt: bytes) -> str:
     """A name as HashKnownHosts of ssh_config(5) hides it. salt: SALT_BYTES random bytes."""
-    name = pattern.translate(ASCII_LOWER).encode("utf-8", "surrogatepass")
+    name = lowered(pattern).encode("utf-8", "surrogatepass")
     digest = hmac.digest(salt, name, "sha1")
     return f"{HASH_MAGIC}{_encoded(salt)}|{_encoded(digest)}"
 
@@ -227,7 +224,7 @@ def format_line(pattern: str, algorithm: str, blob: bytes, salt: bytes | None) -
 
     Raises ValueError for what would be read back as anything else than this one name and key.
     """
-    name = pattern.translate(ASCII_LOWER) if salt is None else hash_host(pattern, salt)
+    name = lowered(pattern) if salt is None else hash_host(pattern, salt)
     if salt is None and NOT_PLAIN.intersection(name):
         raise ValueError(f"{_shown(name)} means more than one host in known_hosts")
     text = f"{name} {algorithm} {_encoded(blob)}"
@@ -264,7 +261,7 @@ def _patterns(names: str) -> tuple[str, ...]:
     if names.startswith("@"):
         raise LineError(f"expected one marker at most, got a second one: {_shown(names)}")
     if not names.startswith("|"):
-        return tuple(names.translate(ASCII_LOWER).split(","))
+        return tuple(lowered(names).split(","))
     match names.split("|"):
         case ["", "1", salt, digest] if _is_sha1(salt) and _is_sha1(digest):
             return (names,)
@@ -313,26 +310,3 @@ def _marked(lines: Iterable[HostKeyLine], marker: Marker | None) -> tuple[HostKe
 
 def _holding(lines: Iterable[HostKeyLine], blob: bytes) -> HostKeyLine | None:
     return next((line for line in lines if line.blob == blob), None)
-
-
-def _fits(name: str, pattern: str) -> bool:
-    """Whether a whole name fits a pattern with `*` and `?` (match_pattern() in match.c)."""
-    at = 0  # in the pattern
-    star = -1  # the last `*` passed
-    resume = 0  # where in the name that star's run ends, as tried last
-    position = 0
-    # Going back to the last star only keeps the work at len(name) * len(pattern) at most,
-    # whatever a file holds; a regular expression of many stars would not.
-    while position < len(name):
-        if at < len(pattern) and pattern[at] == "*":
-            star, resume = at, position
-            at += 1
-        elif at < len(pattern) and pattern[at] in {"?", name[position]}:
-            at += 1
-            position += 1
-        elif star >= 0:
-            resume += 1
-            at, position = star + 1, resume
-        else:
-            return False
-    return not pattern[at:].strip("*")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.relay.patterns import fits, lowered
+from tunnelkeeper.core.patterns import fits, lowered
 
 
 @pytest.mark.parametrize(
