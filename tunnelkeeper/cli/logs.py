@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import LogRecord
 
 LINE_LIMIT = 4096
-"""Characters of a message that are shown."""
+"""Characters of a line that are shown."""
 
 
 @click.command()
@@ -53,5 +53,4 @@ def command(settings: Settings, name: str | None, follow: bool, lines: int, as_j
 
 def line(record: LogRecord) -> str:
     """A record as the supervisor's own log has it."""
-    about = f"{record.tunnel}: " if record.tunnel else ""
-    return f"{record.at} {record.level:<7} {printable(about + record.message, LINE_LIMIT)}"
+    return printable(str(record), LINE_LIMIT)

@@ -113,3 +113,7 @@ class LogRecord(msgspec.Struct, frozen=True):
     level: Literal["debug", "info", "warning", "error"]
     tunnel: str
     message: str
+
+    def __str__(self) -> str:
+        about = f"{self.tunnel}: " if self.tunnel else ""
+        return f"{self.at} {self.level:<7} {about}{self.message}"

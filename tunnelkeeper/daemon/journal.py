@@ -96,8 +96,7 @@ def line_of(record: LogRecord, form: LogFormat) -> str:
     """A record as one line of the log, without its end."""
     if form == "json":
         return msgspec.json.encode(record).decode("utf-8")
-    subject = f"{record.tunnel}: " if record.tunnel else ""
-    return f"{record.at} {record.level:<7} {subject}{record.message}"
+    return str(record)
 
 
 class JournalHandler(logging.Handler):
