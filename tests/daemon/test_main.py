@@ -24,8 +24,9 @@ from tests.daemon.supervision import supervision
 from tests.e2e.ports import free_port
 from tests.e2e.waiting import wait_until
 from tunnelkeeper import paths
+from tunnelkeeper.control import lock
 from tunnelkeeper.control.client import Client, NoSupervisor
-from tunnelkeeper.daemon import lock, main
+from tunnelkeeper.daemon import main
 from tunnelkeeper.daemon.journal import Journal
 
 if TYPE_CHECKING:

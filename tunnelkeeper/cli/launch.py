@@ -76,8 +76,8 @@ def serve_relay(
     """
     from tunnelkeeper import paths
     from tunnelkeeper.cli.exits import Failed
+    from tunnelkeeper.control import lock
     from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
-    from tunnelkeeper.daemon import lock
     from tunnelkeeper.relay import service
     from tunnelkeeper.relay.source import Source
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper import __version__, paths
 from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.control import lock
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
-from tunnelkeeper.daemon import lock
 from tunnelkeeper.daemon.clock import SystemClock
 from tunnelkeeper.daemon.journal import Journal, JournalHandler
 from tunnelkeeper.daemon.lookup import lookup_for

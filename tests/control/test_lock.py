@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.daemon.lock import AlreadyRunning, take
+from tunnelkeeper.control.lock import AlreadyRunning, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HOLD_UNTIL_TOLD = """
 import sys
 from pathlib import Path
-from tunnelkeeper.daemon.lock import take
+from tunnelkeeper.control.lock import take
 take(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

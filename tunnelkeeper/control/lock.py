@@ -1,4 +1,4 @@
-"""The lock that makes a supervisor the only one for its control socket."""
+"""The lock beside a control socket: whoever holds it is the only one to serve there."""
 
 from __future__ import annotations
 
