@@ -119,9 +119,7 @@ def test_a_first_hour_with_seven_tunnels(world: World) -> None:
     with ThreadPoolExecutor() as clients:
         in_the_gap = clients.submit(exchange, world.ports["local"], b"came in the gap")
         server.start()
-        returned = time.monotonic()
         wait_until(world.carries_data, within=6, complaint="data does not flow again")
-        assert time.monotonic() - returned < 7  # to look takes a while too: curl, a login of ssh
         assert in_the_gap.result() == b"came in the gap"
 
     second = program.run("up", "local")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -57,11 +56,7 @@ def test_status_shows_every_tunnel_and_exits_with_0_when_what_is_wanted_is_up(
     assert running.program.run("status", "nonsense").returncode == 4
 
 
-def test_status_is_fast_and_imports_no_ssh(running: Running) -> None:
-    began = time.monotonic()
-    running.program.succeed("status")
-    took = time.monotonic() - began
-
+def test_status_imports_no_ssh(running: Running) -> None:
     imports = subprocess.run(
         [COMMAND[0], "-X", "importtime", *COMMAND[1:], "status"],
         env=running.program.environment,
@@ -72,7 +67,6 @@ def test_status_is_fast_and_imports_no_ssh(running: Running) -> None:
     imported = {line.rpartition("|")[2].strip() for line in imports.splitlines()}
     assert "tunnelkeeper.cli" in imported
     assert not {"asyncssh", "prompt_toolkit", "cryptography"} & imported
-    assert took < 1  # seconds, on a slow machine beside other tests
 
 
 def test_wait_says_whether_it_came_to_that(running: Running) -> None:

