@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.cli.amounts import ago, size, until
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.failures import printable, with_hint
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -101,9 +101,8 @@ def account(tunnel: TunnelSnapshot) -> list[str]:
 
 def _reason(tunnel: TunnelSnapshot, failure: FailureSnapshot, where: str) -> str:
     place = f"{where}: " if where else ""
-    hint = f" ({failure.hint})" if failure.hint else ""
-    text = f"{tunnel.name}: {tunnel.state}: {failure.cause}: {place}{failure.message}{hint}"
-    return printable(text, REASON_LIMIT)
+    text = f"{tunnel.name}: {tunnel.state}: {failure.cause}: {place}{failure.message}"
+    return printable(with_hint(text, failure.hint), REASON_LIMIT)
 
 
 def _with_state(forward: ForwardSnapshot, connected: bool) -> str:

@@ -78,6 +78,11 @@ class Failure:
         return f"{self.cause}: {where}{self.message}"
 
 
+def with_hint(words: str, hint: str) -> str:
+    """What is wrong and, in brackets, what to do about it, where that is known."""
+    return f"{words} ({hint})" if hint else words
+
+
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """Another side's text made safe for a log or a screen: escaped, on one line, and cut.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, load
+from tunnelkeeper.core.failures import with_hint
 from tunnelkeeper.core.forwards import Address, parse_target
 from tunnelkeeper.core.tunnels import Configuration
 from tunnelkeeper.daemon.lookup import lookup_for
@@ -24,7 +25,6 @@ from tunnelkeeper.ssh.steps import SshFailure
 from tunnelkeeper.sshconfig import SshConfigError
 
 if TYPE_CHECKING:
-    from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.core.tunnels import Host
 
@@ -52,10 +52,10 @@ def connect(config_path: str, reference: str, target: str, pump: Pump) -> int:
             _say(str(problem))
         return BAD_CONFIG
     except SshFailure as failed:
-        _say(_told(failed.failure))
+        _say(with_hint(str(failed.failure), failed.failure.hint))
         return NOT_SO
     except SshConfigError as error:
-        _say(f"{error.message} ({error.hint})" if error.hint else error.message)
+        _say(with_hint(error.message, error.hint))
         return NOT_SO
     except TargetRefused as refusal:
         _say(f"{reference}: {target}: {refusal}")
@@ -102,10 +102,6 @@ async def _way(configuration: Configuration, reference: str) -> tuple[Host, ...]
 def _configuration(path: str) -> Configuration:
     """The config file, or an empty configuration: a host of ssh_config needs none."""
     return load(path) if Path(path).exists() else Configuration(path)
-
-
-def _told(failure: Failure) -> str:
-    return f"{failure} ({failure.hint})" if failure.hint else str(failure)
 
 
 def _say(text: str) -> None:

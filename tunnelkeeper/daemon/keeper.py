@@ -52,6 +52,9 @@ class Keeper:
         except KeyError:
             raise NoSuchTunnel(name) from None
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._runners
+
     @property
     def tunnels(self) -> dict[str, Tunnel]:
         """What is configured."""

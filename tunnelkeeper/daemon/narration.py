@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.failures import with_hint
 from tunnelkeeper.core.lifecycle import (
     BackingOff,
     Blocked,
@@ -60,7 +61,7 @@ def line(  # noqa: C901  one table, as the lifecycle is
 
 
 def _told(failure: Failure) -> str:
-    return f"{failure} ({failure.hint})" if failure.hint else str(failure)
+    return with_hint(str(failure), failure.hint)
 
 
 def _connection(session: Session | None) -> str:

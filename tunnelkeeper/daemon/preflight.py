@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.core.failures import with_hint
 from tunnelkeeper.core.forwards import LocalForward, UnixAddress
 from tunnelkeeper.daemon.lookup import lookup_for
 from tunnelkeeper.ssh import algorithms, known_hosts_file
@@ -43,8 +44,7 @@ async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
             hosts = await lookup.chain(tunnel)
             warnings += [f"{where}: {text}" for text in await lookup.remarks(tunnel)]
         except SshConfigError as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            problems.append(f"{where}: {error.message}{hint}")
+            problems.append(f"{where}: {with_hint(error.message, error.hint)}")
             continue
         for host in hosts:
             at = f"{where}: {host}"
@@ -87,8 +87,7 @@ def _bad_keys(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
         )
         if in_agent or (loaded.kind is Unusable.MISSING and not named):
             continue
-        remedy = f" ({loaded.remedy})" if loaded.remedy else ""
-        yield f"identity file {loaded}{remedy}"
+        yield with_hint(f"identity file {loaded}", loaded.remedy)
     for path in host.certificate_files:
         if not os.access(path, os.R_OK):
             yield f"certificate file {path}: cannot be read"

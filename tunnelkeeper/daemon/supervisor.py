@@ -201,11 +201,11 @@ class Supervisor:
         return f" ({failure.failure})" if failure is not None else ""
 
     def _tunnel_changed(self, name: str) -> None:
-        if self._listeners and name in self._keeper.tunnels:
+        if self._listeners and name in self._keeper:
             self._tell(TunnelEvent(self._keeper.runner(name).snapshot()))
 
     def _tunnel_up(self, name: str) -> None:
-        if name in self._keeper.tunnels:  # else a reload is just taking it away
+        if name in self._keeper:  # else a reload is just taking it away
             self._keeper.server_is_back(name)
 
     def _tunnel_removed(self, name: str) -> None:
