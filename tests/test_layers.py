@@ -20,7 +20,8 @@ LAYERS = {
     "relay": "core paths config control forwarding ssh",
     "daemon": "core paths config sshconfig forwarding ssh control",
     "demo": "core control relay",
-    "cli": "core paths config control",
+    "wording": "core",
+    "cli": "core paths config control wording",
     "__main__": "cli",
 }
 """Each layer (a folder or file below the package) and the layers that it may import."""

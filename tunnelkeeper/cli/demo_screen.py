@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 
 from tunnelkeeper.cli.status import drawn
-from tunnelkeeper.cli.table import row
 from tunnelkeeper.control.client import Client
+from tunnelkeeper.wording.tunnels import row
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.cli.amounts import ago, size
 from tunnelkeeper.core.failures import printable
+from tunnelkeeper.wording.amounts import ago, size
 
 if TYPE_CHECKING:
     from datetime import datetime

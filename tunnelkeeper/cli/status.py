@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from tunnelkeeper.cli.exits import Exit
-from tunnelkeeper.cli.table import HEADERS, Row, reasons, row
 from tunnelkeeper.core.snapshot import StatusSnapshot
+from tunnelkeeper.wording.tunnels import HEADERS, Row, reasons, row
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,9 +12,9 @@ from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, watch
 from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.selection import listed, selection
-from tunnelkeeper.cli.table import account
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client import NoSupervisor
+from tunnelkeeper.wording.tunnels import account
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings

@@ -9,8 +9,8 @@ import click
 
 from tunnelkeeper.cli import watch
 from tunnelkeeper.cli.exits import Exit, Failed
-from tunnelkeeper.cli.table import account
 from tunnelkeeper.control.client import NoSupervisor
+from tunnelkeeper.wording.tunnels import account
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.cli.amounts import ago, duration, size, until
+from tunnelkeeper.wording.amounts import ago, duration, size, until
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from tests.control.fakes import REFUSED, a_forward, a_tunnel
-from tunnelkeeper.cli.table import account, forward_text, reasons, row
 from tunnelkeeper.core.snapshot import ProgressSnapshot
+from tunnelkeeper.wording.tunnels import account, forward_text, reasons, row
 
 NOW = datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC)
 

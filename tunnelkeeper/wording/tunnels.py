@@ -1,4 +1,4 @@
-"""The words of `status`: what each tunnel's row says, and why a tunnel is not up.
+"""The words for a tunnel: what its row in `status` says, its forwards, and why it is not up.
 
 Pure: it measures no terminal and colours nothing. Text of other machines is made printable here,
 whatever the supervisor did with it.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.cli.amounts import ago, size, until
 from tunnelkeeper.core.failures import printable, with_hint
+from tunnelkeeper.wording.amounts import ago, size, until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,19 +46,23 @@ def row(tunnel: TunnelSnapshot, now: datetime) -> Row:
 
     ssh's own port goes without saying. now: for "since" and for the countdown to the next attempt.
     """
-    hosts = [host.removesuffix(_SSH_PORT) for host in (tunnel.host, *tunnel.jump)]
-    via = f" via {', '.join(hosts[1:])}" if tunnel.jump else ""
     step = f"\n{tunnel.progress.step}" if tunnel.state == "connecting" and tunnel.progress else ""
     connected = tunnel.state in _CONNECTED
     return Row(
         name=printable(tunnel.name),
         state=f"{tunnel.state}{step}",
-        host=printable(hosts[0] + via),
+        host=way_text(tunnel),
         forwards="\n".join(_with_state(forward, connected) for forward in tunnel.forwards),
         since=ago(tunnel.since, now),
         traffic=f"{size(tunnel.bytes_in)} / {size(tunnel.bytes_out)}",
-        failure=_trouble(tunnel, now),
+        failure=trouble(tunnel, now),
     )
+
+
+def way_text(tunnel: TunnelSnapshot) -> str:
+    """The server and the jump hosts before it: `user@host via one, two`; without ssh's own port."""
+    host, *jumps = (host.removesuffix(_SSH_PORT) for host in (tunnel.host, *tunnel.jump))
+    return printable(f"{host} via {', '.join(jumps)}" if jumps else host)
 
 
 def forward_text(forward: ForwardSnapshot) -> str:
@@ -111,14 +115,21 @@ def _with_state(forward: ForwardSnapshot, connected: bool) -> str:
     return forward_text(forward) + (f" ({forward.state})" if say else "")
 
 
-def _trouble(tunnel: TunnelSnapshot, now: datetime) -> str:
+def first_failure(tunnel: TunnelSnapshot) -> FailureSnapshot | None:
+    """The failure that stands for all of a tunnel that is not up: its own before its forwards'."""
+    if tunnel.state == "up":
+        return None
+    failures = (tunnel.failure, *(forward.failure for forward in tunnel.forwards))
+    return next((failure for failure in failures if failure is not None), None)
+
+
+def trouble(tunnel: TunnelSnapshot, now: datetime) -> str:
     """The cause in a word, how often, and when it is tried again."""
     if tunnel.state == "up":
         return ""
-    failures = [tunnel.failure, *(forward.failure for forward in tunnel.forwards)]
-    causes = [failure.cause for failure in failures if failure is not None]
-    parts = [printable(causes[0])] if causes else []
-    if causes and tunnel.state in {"backoff", "blocked"} and tunnel.attempt > 1:
+    failure = first_failure(tunnel)
+    parts = [printable(failure.cause)] if failure else []
+    if failure and tunnel.state in {"backoff", "blocked"} and tunnel.attempt > 1:
         parts.append(f"{tunnel.attempt} times")
     if tunnel.retry_at is not None:
         parts.append(f"retry in {until(tunnel.retry_at, now)}")

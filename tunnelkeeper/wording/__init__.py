@@ -1,0 +1,1 @@
+"""How people are told what snapshots say: amounts, times, forwards, reasons. Pure; no colours."""
