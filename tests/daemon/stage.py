@@ -17,7 +17,8 @@ from tunnelkeeper.core.lifecycle import Start
 from tunnelkeeper.core.tunnels import Backoff, Tunnel
 from tunnelkeeper.daemon.journal import Journal
 from tunnelkeeper.daemon.nursery import Nursery
-from tunnelkeeper.daemon.runner import Runner, Services
+from tunnelkeeper.daemon.runner import Runner
+from tunnelkeeper.daemon.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

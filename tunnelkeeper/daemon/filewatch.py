@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import asyncio
+    from collections.abc import Callable, Iterable
 
     from tunnelkeeper.daemon.clock import Clock
 
@@ -17,6 +18,30 @@ INTERVAL = 1.0
 
 Signatures = dict[str, tuple[int, ...] | None]
 """What tells one version of each file from another; None: it is not there."""
+
+
+class FileWatch:
+    """A watch over one set of files at a time; `on_change` is called once, at its first change."""
+
+    def __init__(self, clock: Clock, on_change: Callable[[], None]) -> None:
+        self._clock = clock
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, before: Signatures, tasks: asyncio.TaskGroup) -> None:
+        """Watch these files from now on, and no others; a change since `before` counts."""
+        self.stop()
+        self._task = tasks.create_task(self._watch(before))
+
+    def stop(self) -> None:
+        """Watch nothing any more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _watch(self, before: Signatures) -> None:
+        await wait_for_change(before, self._clock)
+        self._on_change()
 
 
 async def wait_for_change(before: Signatures, clock: Clock) -> None:

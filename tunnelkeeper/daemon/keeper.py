@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.control.supervised import NoSuchGroup, NoSuchTunnel
 from tunnelkeeper.core.lifecycle import Nudged, Restart, Start, Stop
 from tunnelkeeper.core.reload import Added, Adjusted, Change, Changed, Removed, name_of
-from tunnelkeeper.daemon.runner import Adjust, Runner, Services
+from tunnelkeeper.daemon.runner import Adjust, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tunnelkeeper.core.snapshot import TunnelSnapshot
     from tunnelkeeper.core.tunnels import Tunnel
+    from tunnelkeeper.daemon.services import Services
 
 
 class Keeper:

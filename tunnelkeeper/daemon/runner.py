@@ -11,18 +11,16 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Cause, Failure
+from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Failure
 from tunnelkeeper.core.lifecycle import (
     BackingOff,
     Blocked,
     Command,
     DeadlineReached,
     Degraded,
-    Ended,
     Event,
     ForwardsChanged,
     Nudged,
-    Opened,
     Policy,
     Restart,
     Start,
@@ -36,51 +34,25 @@ from tunnelkeeper.core.lifecycle import (
     is_wanted,
     step,
 )
-from tunnelkeeper.core.snapshot import ProgressSnapshot, TunnelSnapshot
 from tunnelkeeper.daemon import narration, view
-from tunnelkeeper.daemon.filewatch import wait_for_change
-from tunnelkeeper.daemon.forwards import (
-    Running,
-    RunningLocal,
-    RunningRemote,
-    Surroundings,
-    Trouble,
-    running,
-)
+from tunnelkeeper.daemon.filewatch import FileWatch
+from tunnelkeeper.daemon.forward_set import ForwardSet
+from tunnelkeeper.daemon.forwards import Running, Trouble
 from tunnelkeeper.daemon.nursery import Nursery
-from tunnelkeeper.daemon.session import Session
-from tunnelkeeper.forwarding.gate import NOWHERE, Gate
+from tunnelkeeper.daemon.sessions import Sessions
+from tunnelkeeper.forwarding.gate import NOWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
-    from tunnelkeeper.core.forwards import Forward
-    from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
     from tunnelkeeper.core.tunnels import Host, Tunnel
-    from tunnelkeeper.daemon.clock import Clock, Timer
-    from tunnelkeeper.daemon.journal import Journal
-    from tunnelkeeper.daemon.session import WayFinder
-    from tunnelkeeper.ssh.chain import Jumps
+    from tunnelkeeper.daemon.clock import Timer
+    from tunnelkeeper.daemon.services import Services
+    from tunnelkeeper.daemon.session import Session
+    from tunnelkeeper.forwarding.gate import Gate
 
 log = logging.getLogger(__name__)
-
-CLOSED_ON_REQUEST = Failure(Cause.LOST, "closed on request")
-
-
-@dataclass(slots=True)
-class Services:
-    """What all runners of a supervisor share. A reload replaces the finder.
-
-    on_change and on_up are told a tunnel's name.
-    """
-
-    finder: WayFinder
-    jumps: Jumps
-    journal: Journal
-    clock: Clock
-    on_change: Callable[[str], None]
-    on_up: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +70,15 @@ class Runner:
         self.state: State = Stopped()
         self.changed_at: datetime = services.clock.wall()
         self.restarts = 0
-        self.progress: ProgressSnapshot | None = None
         self.trouble: Trouble | None = None
-        self.forwards: list[Running] = []
-        self.session: Session | None = None
         self._services = services
         self._policy = Policy.of(tunnel, seed)
         self._seed = seed
-        self._gate = Gate()
-        self._gate.open(NOWHERE)
+        self._forwards = ForwardSet(tunnel.name, services, self._forwards_changed)
+        self._sessions = Sessions(services, self._forwards, self.post)
         self._mail: asyncio.Queue[Event | Adjust | None] = asyncio.Queue()
         self._timer: Timer | None = None
-        self._session_task: asyncio.Task[Failure] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watch = FileWatch(services.clock, self._file_changed)
         self._tasks: Nursery
         self._has_been_up = False
         self._settled = asyncio.Event()
@@ -150,6 +118,16 @@ class Runner:
         return False
 
     @property
+    def session(self) -> Session | None:
+        """The session that it has, or the last one that it had."""
+        return self._sessions.current
+
+    @property
+    def forwards(self) -> list[Running]:
+        """Its forwards, in the order of the config file; none before it first runs."""
+        return self._forwards.all
+
+    @property
     def way(self) -> tuple[Host, ...]:
         """The hosts of the last session, first hop first; empty before they were looked up."""
         return self.session.way if self.session is not None else ()
@@ -157,21 +135,20 @@ class Runner:
     @property
     def gate(self) -> Gate:
         """The way in for connections that are not a forward's (ssh -W)."""
-        return self._gate
+        return self._forwards.gate
 
     # -- its life ----------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Handle what is posted until retired."""
         async with Nursery() as self._tasks:
-            self.forwards = [self._new(forward) for forward in self.tunnel.forwards]
+            self._forwards.make(self.tunnel, self._tasks)
             try:
                 await self._handle_mail()
             finally:
                 self._stop_timer()
-                self._stop_watching()
-                for forward in self._locals():
-                    forward.close()
+                self._watch.stop()
+                self._forwards.unbind()
 
     async def _handle_mail(self) -> None:
         retiring = False
@@ -206,9 +183,9 @@ class Runner:
         await self._keep_local_ports(old)
         match command:
             case Command.OPEN_SESSION:
-                self._open_session()
-            case Command.CLOSE_SESSION if self._session_task is not None:
-                self._session_task.cancel()
+                self._sessions.open(self.tunnel, self._tasks)
+            case Command.CLOSE_SESSION:
+                self._sessions.close()
         self._note(old)
         self._set_timer()
         self._watch_files()
@@ -228,126 +205,36 @@ class Runner:
         if isinstance(self.state, Up | Degraded) and not isinstance(old, Up | Degraded):
             self.restarts += self._has_been_up
             self._has_been_up = True
-            self.progress = None
             self._services.on_up(self.tunnel.name)
         monotonic = self._services.clock.monotonic()
         line = narration.line(old, self.state, monotonic, self.session, known)
         if line is not None:
             self._services.journal.write(line[0], self.tunnel.name, line[1])
 
-    # -- the session -------------------------------------------------------------------------
-
-    def _open_session(self) -> None:
-        self.session = Session(
-            self.tunnel,
-            self._services.finder,
-            self._services.jumps,
-            self._gate,
-            self,
-            lambda: [f for f in self.forwards if isinstance(f, RunningRemote)],
-            self._opened,
-        )
-        self._session_task = self._tasks.create_task(self.session.run())
-        # Not a `finally`: a task that is cancelled before its first step never enters its `try`.
-        self._session_task.add_done_callback(self._report_end)
-
-    def _opened(self) -> Failure | None:
-        failure = self._first_failure()
-        if failure is not None and self.tunnel.exit_on_forward_failure:
-            return failure
-        self.post(Opened(failure))
-        return None
-
-    def _report_end(self, task: asyncio.Task[Failure]) -> None:
-        self._session_task = None
-        self.progress = None
-        if task.cancelled():
-            self.post(Ended(CLOSED_ON_REQUEST))
-        elif task.exception() is None:  # else it is a bug, and the task group raises it
-            self.post(Ended(task.result()))
-
-    # -- what the session reports (ssh.report.Report) ----------------------------------------
-
-    def step(self, hop: str, step: Step) -> None:
-        """The session is at a step of a hop."""
-        self.progress = ProgressSnapshot(hop, step)
-        self._services.on_change(self.tunnel.name)
-
-    def debug(self, text: str) -> None:
-        """For whoever looks closely."""
-        self._services.journal.write("debug", self.tunnel.name, text)
-
-    def info(self, text: str) -> None:
-        """It happened and is fine."""
-        self._services.journal.write("info", self.tunnel.name, text)
-
-    def warn(self, text: str) -> None:
-        """A person should mend it, though it goes on; said once, not at every attempt."""
-        self._services.journal.notice("warning", self.tunnel.name, text)
-
     # -- the forwards ------------------------------------------------------------------------
 
-    def _new(self, forward: Forward) -> Running:
-        around = Surroundings(
-            self._gate,
-            self._tasks,
-            self._services.clock,
-            self._forwards_changed,
-            self._client_refused,
-        )
-        return running(forward, self.tunnel, around)
-
     def _forwards_changed(self) -> None:
-        self.post(ForwardsChanged(self._first_failure()))
+        self.post(ForwardsChanged(self._forwards.first_failure))
         self._services.on_change(self.tunnel.name)
-
-    def _first_failure(self) -> Failure | None:
-        return next((f.trouble.failure for f in self.forwards if f.trouble is not None), None)
-
-    def _client_refused(self, forward: Forward, words: str) -> None:
-        self._services.journal.notice("warning", self.tunnel.name, f"{forward}: {words}")
 
     def _keep_gate(self, old: State) -> None:
         """Clients wait for a connection only while there may be one."""
         if isinstance(self.state, Stopped):
-            self._gate.open(NOWHERE)
+            self._forwards.gate.open(NOWHERE)
         elif isinstance(old, Stopped):
-            self._gate.shut()
+            self._forwards.gate.shut()
 
     async def _keep_local_ports(self, old: State) -> None:
         """Bound while the tunnel is wanted, whatever its connection does."""
         if is_wanted(self.state) and not is_wanted(old):
-            for forward in self._locals():
-                await forward.open()
+            await self._forwards.bind()
         elif is_wanted(old) and not is_wanted(self.state):
-            for forward in self._locals():
-                forward.close()
-
-    def _locals(self) -> list[RunningLocal]:
-        return [f for f in self.forwards if isinstance(f, RunningLocal)]
+            self._forwards.unbind()
 
     async def _adjust(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
         self._policy = Policy.of(tunnel, self._seed)
-        known = self.forwards
-        before = {running.forward: running for running in known}
-        self.forwards = [before.pop(f) if f in before else self._new(f) for f in tunnel.forwards]
-        # What is gone goes first: a new forward may want its port.
-        for gone in before.values():
-            if isinstance(gone, RunningRemote):
-                await gone.close()
-            else:
-                gone.close()
-        for served in self._locals():
-            served.clients.hold_timeout = tunnel.hold_timeout
-        new = [f for f in self.forwards if f not in known]
-        # Remote ones at once: a session that connects while a local one opens has them already.
-        for remote in new:
-            if isinstance(remote, RunningRemote) and self.session is not None:
-                self.session.attach(remote, self._tasks)
-        for local in new:
-            if isinstance(local, RunningLocal) and is_wanted(self.state):
-                await local.open()
+        await self._forwards.adjust(tunnel, self.session, bound=is_wanted(self.state))
         self._forwards_changed()
 
     # -- time and files ----------------------------------------------------------------------
@@ -369,18 +256,13 @@ class Runner:
 
     def _watch_files(self) -> None:
         """While blocked, try again at once when a file that was at fault changes."""
-        self._stop_watching()
+        self._watch.stop()
         match self.state:
             case Blocked(failure=Failure(files=files)) if files and self.session is not None:
                 before = {f: self.session.files[f] for f in files if f in self.session.files}
-                self._watch = self._tasks.create_task(self._nudge_on_change(before))
+                self._watch.start(before, self._tasks)
 
-    async def _nudge_on_change(self, before: dict[str, tuple[int, ...] | None]) -> None:
-        await wait_for_change(before, self._services.clock)
-        self.info("a key or known_hosts file changed: trying again")
+    def _file_changed(self) -> None:
+        words = "a key or known_hosts file changed: trying again"
+        self._services.journal.write("info", self.tunnel.name, words)
         self.post(Nudged())
-
-    def _stop_watching(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None

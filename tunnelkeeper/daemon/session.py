@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.tunnels import Host, Tunnel
     from tunnelkeeper.daemon.forwards import RunningRemote
+    from tunnelkeeper.daemon.report import SessionReport
     from tunnelkeeper.forwarding.gate import Gate
     from tunnelkeeper.ssh.chain import Chain, Jumps
-    from tunnelkeeper.ssh.report import Report
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Session:
     finder: WayFinder
     jumps: Jumps
     gate: Gate
-    report: Report
+    report: SessionReport
     remotes: Callable[[], Sequence[RunningRemote]]
     on_open: Callable[[], Failure | None]
     way: tuple[Host, ...] = ()

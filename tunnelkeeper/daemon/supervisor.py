@@ -21,7 +21,7 @@ from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnap
 from tunnelkeeper.daemon.clock import iso
 from tunnelkeeper.daemon.keeper import Keeper
 from tunnelkeeper.daemon.passage import carry
-from tunnelkeeper.daemon.runner import Services
+from tunnelkeeper.daemon.services import Services
 from tunnelkeeper.forwarding.targets import TargetRefused
 from tunnelkeeper.sshconfig import SshConfigError
 

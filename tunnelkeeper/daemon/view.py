@@ -17,7 +17,7 @@ from tunnelkeeper.core.lifecycle import (
     deadline,
     is_wanted,
 )
-from tunnelkeeper.core.snapshot import HopSnapshot, StateName, TunnelSnapshot
+from tunnelkeeper.core.snapshot import HopSnapshot, ProgressSnapshot, StateName, TunnelSnapshot
 from tunnelkeeper.daemon.clock import iso
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def of(runner: Runner, clock: Clock) -> TunnelSnapshot:
         connections_total=sum(f.connections_total for f in forwards),
         failure=runner.trouble.snapshot() if runner.trouble else None,
         forwards=forwards,
-        progress=runner.progress if isinstance(runner.state, Connecting) else None,
+        progress=_progress(runner),
         hops=[
             HopSnapshot(
                 name,
@@ -88,6 +88,12 @@ def of(runner: Runner, clock: Clock) -> TunnelSnapshot:
             for index, name in enumerate(way)
         ],
     )
+
+
+def _progress(runner: Runner) -> ProgressSnapshot | None:
+    if isinstance(runner.state, Connecting) and runner.session is not None:
+        return runner.session.report.progress
+    return None
 
 
 def _attempt(state: State) -> int:

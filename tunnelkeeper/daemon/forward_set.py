@@ -1,0 +1,109 @@
+"""All forwards of a tunnel together: made, bound while it is wanted, changed by a reload.
+
+How one of them listens is daemon.forwards'; when, the runner says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.daemon.forwards import (
+    Running,
+    RunningLocal,
+    RunningRemote,
+    Surroundings,
+    running,
+)
+from tunnelkeeper.forwarding.gate import NOWHERE, Gate
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from tunnelkeeper.core.failures import Failure
+    from tunnelkeeper.core.forwards import Forward
+    from tunnelkeeper.core.tunnels import Tunnel
+    from tunnelkeeper.daemon.services import Services
+    from tunnelkeeper.daemon.session import Session
+
+
+class ForwardSet:
+    """The forwards in the order of the config file, and the gate that their clients pass.
+
+    all is empty until `make`. on_change: called when a forward's state changes.
+    """
+
+    def __init__(self, name: str, services: Services, on_change: Callable[[], None]) -> None:
+        self.all: list[Running] = []
+        self.gate = Gate()
+        self.gate.open(NOWHERE)
+        self._name = name
+        self._services = services
+        self._on_change = on_change
+        self._tasks: asyncio.TaskGroup
+
+    def make(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
+        """Make what is configured, not yet listening. tasks owns whatever they start."""
+        self._tasks = tasks
+        self.all = [self._new(forward, tunnel) for forward in tunnel.forwards]
+
+    @property
+    def remotes(self) -> list[RunningRemote]:
+        """Those that the server listens for."""
+        return [forward for forward in self.all if isinstance(forward, RunningRemote)]
+
+    @property
+    def locals(self) -> list[RunningLocal]:
+        """Those that listen here."""
+        return [forward for forward in self.all if isinstance(forward, RunningLocal)]
+
+    @property
+    def first_failure(self) -> Failure | None:
+        """Why the tunnel is degraded, if it is."""
+        return next((f.trouble.failure for f in self.all if f.trouble is not None), None)
+
+    async def bind(self) -> None:
+        """Let the local ones listen."""
+        for forward in self.locals:
+            await forward.open()
+
+    def unbind(self) -> None:
+        """Let the local ones listen no more."""
+        for forward in self.locals:
+            forward.close()
+
+    async def adjust(self, tunnel: Tunnel, session: Session | None, *, bound: bool) -> None:
+        """Change to what is configured now; what stays is not touched.
+
+        session: the one that new remote forwards belong to. bound: whether local ones listen.
+        """
+        known = self.all
+        before = {running.forward: running for running in known}
+        self.all = [
+            before.pop(forward) if forward in before else self._new(forward, tunnel)
+            for forward in tunnel.forwards
+        ]
+        # What is gone goes first: a new forward may want its port.
+        for gone in before.values():
+            if isinstance(gone, RunningRemote):
+                await gone.close()
+            else:
+                gone.close()
+        for served in self.locals:
+            served.clients.hold_timeout = tunnel.hold_timeout
+        # Remote ones at once: a session that connects while a local one opens has them already.
+        for remote in self.remotes:
+            if remote not in known and session is not None:
+                session.attach(remote, self._tasks)
+        for local in self.locals:
+            if local not in known and bound:
+                await local.open()
+
+    def _new(self, forward: Forward, tunnel: Tunnel) -> Running:
+        around = Surroundings(
+            self.gate, self._tasks, self._services.clock, self._on_change, self._client_refused
+        )
+        return running(forward, tunnel, around)
+
+    def _client_refused(self, forward: Forward, words: str) -> None:
+        self._services.journal.notice("warning", self._name, f"{forward}: {words}")
