@@ -14,6 +14,7 @@ LAYERS = {
     "paths": "",
     "config": "core",
     "sshconfig": "core",
+    "autossh": "core",
     "forwarding": "core",
     "ssh": "core forwarding sshconfig",
     "control": "core",
@@ -46,11 +47,11 @@ LIBRARIES = {
 }
 """Each library that is not Python's own, asyncio too, and the layers that may import it."""
 
-PURE = ("core", "control.messages", "control.payloads", "forwarding.socks")
+PURE = ("autossh", "core", "control.messages", "control.payloads", "forwarding.socks")
 """What decides and does nothing else: no clock, no files, no network, no chance of its own."""
 
 HARMLESS = """
-    __future__ collections.abc dataclasses enum math msgspec string typing urllib.parse
+    __future__ collections.abc dataclasses enum math msgspec re string typing urllib.parse
     random.Random
     socket.AF_INET socket.AF_INET6 socket.inet_ntop
 """

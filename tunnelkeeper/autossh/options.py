@@ -1,0 +1,109 @@
+"""The options of ssh(1): which take a value, and what becomes of each one here.
+
+Taken: it does what it does with ssh. Noted: it is accepted, and means nothing here or is so anyway.
+Refused: the user would get something else than asked for. Some matter to a session (a command, a
+subsystem or a shell) only, and are noted on a line that only forwards. Nothing is parsed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Fate(StrEnum):
+    """What becomes of an option."""
+
+    TAKEN = "taken"
+    NOTED = "noted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """An option of ssh. why: what to tell of it, where it is not simply taken.
+
+    in_session: its fate on a line that runs something; None: the same.
+    """
+
+    fate: Fate = Fate.TAKEN
+    why: str = ""
+    takes_value: bool = False
+    in_session: Fate | None = None
+
+
+def _takes(fate: Fate = Fate.TAKEN, why: str = "") -> Meaning:
+    return Meaning(fate, why, takes_value=True)
+
+
+_TAKEN = Meaning()
+_X11 = Meaning(Fate.NOTED, "X11 is not forwarded", in_session=Fate.REFUSED)
+_GSSAPI = Meaning(Fate.NOTED, "GSSAPI is not used to log in")
+_ASKS_SSH = "it asks something of ssh and connects to nothing"
+
+OPTIONS = {
+    "1": Meaning(Fate.REFUSED, "SSH protocol 1 is not spoken by any ssh of today"),
+    "2": Meaning(Fate.NOTED, "SSH protocol 2 is the only one"),
+    "4": _TAKEN,
+    "6": _TAKEN,
+    "A": Meaning(Fate.NOTED, "the agent is not forwarded", in_session=Fate.REFUSED),
+    "B": _takes(Fate.REFUSED, "binding to an interface is not supported; -b takes its address"),
+    "C": _TAKEN,
+    "D": _takes(),
+    "E": _takes(),
+    "F": _takes(),
+    "G": Meaning(Fate.REFUSED, _ASKS_SSH),
+    "I": _takes(Fate.REFUSED, "PKCS#11 is not supported; ssh-agent can hold such keys"),
+    "J": _takes(),
+    "K": _GSSAPI,
+    "L": _takes(),
+    "M": Meaning(Fate.NOTED, "a connection is shared by its own forwards only"),
+    "N": _TAKEN,
+    "O": _takes(Fate.REFUSED, "it speaks to a master connection of ssh"),
+    "P": _takes(),
+    "Q": _takes(Fate.REFUSED, _ASKS_SSH),
+    "R": _takes(),
+    "S": _takes(Fate.NOTED, "a connection is shared by its own forwards only"),
+    "T": _TAKEN,
+    "V": Meaning(Fate.REFUSED, _ASKS_SSH),
+    "W": _takes(),
+    "X": _X11,
+    "Y": _X11,
+    "a": Meaning(Fate.NOTED, "the agent is not forwarded anyway"),
+    "b": _takes(),
+    "c": _takes(),
+    "e": _takes(Fate.NOTED, "no escape character is looked for"),
+    "f": _TAKEN,
+    "g": _TAKEN,
+    "i": _takes(),
+    "k": _GSSAPI,
+    "l": _takes(),
+    "m": _takes(),
+    "n": _TAKEN,
+    "o": _takes(),
+    "p": _takes(),
+    "q": _TAKEN,
+    "s": _TAKEN,
+    "t": _TAKEN,
+    "v": _TAKEN,
+    "w": _takes(Fate.REFUSED, "tun(4) devices are not supported"),
+    "x": Meaning(Fate.NOTED, "X11 is not forwarded anyway"),
+    "y": _TAKEN,
+}
+"""Every option of ssh(1) as of OpenSSH 9.9, by its letter."""
+
+_SHARING = "a connection is shared by its own forwards only"
+
+NOTED_KEYWORDS = {
+    "batchmode": "nothing is ever asked",
+    "controlmaster": _SHARING,
+    "controlpath": _SHARING,
+    "controlpersist": _SHARING,
+}
+"""Keywords of ssh_config(5) that are noted when they stand behind -o, in lower case."""
+
+
+def fate_of(letter: str, *, in_session: bool) -> Fate:
+    """What becomes of an option, on a line that runs something or on one that only forwards."""
+    meaning = OPTIONS[letter]
+    return meaning.in_session or meaning.fate if in_session else meaning.fate
