@@ -1,0 +1,26 @@
+"""Fixtures of the fault tests; the site and the servers' logs are those of the end-to-end tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.conftest import pytest_runtest_makereport, site
+from tests.faults.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.site import Site
+
+__all__ = ["pytest_runtest_makereport", "site"]
+
+
+@pytest.fixture
+def scene(request: pytest.FixtureRequest, site: Site) -> Iterator[Scene]:
+    """What a test marked with `proves` plays on."""
+    mark = request.node.get_closest_marker("proves")
+    assert mark is not None, "a test on a scene says with @proves what it proves"
+    with Scene(site, mark.args[0]) as scene:
+        yield scene

@@ -1,0 +1,67 @@
+"""The table of docs/reliability.md, made of what the fault tests say that they prove.
+
+    python -m tests.faults.table            print it
+    python -m tests.faults.table --write    put it into the document, between its markers
+
+It runs no test.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults.proof import Proof
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parent.parent / "docs" / "reliability.md"
+BEGIN = "<!-- faults: begin -->"
+END = "<!-- faults: end -->"
+HEAD = ("Fault", "`status` says", "noticed within", "data flows again within")
+
+
+def proofs() -> Iterator[Proof]:
+    """What the fault tests prove: by file, and in it from top to bottom."""
+    for path in sorted(HERE.glob("test_*.py")):
+        module = importlib.import_module(f"{__package__}.{path.stem}")
+        for value in vars(module).values():
+            for mark in getattr(value, "pytestmark", []):
+                if mark.name == "proves":
+                    yield mark.args[0]
+
+
+def table() -> str:
+    """The proofs as a Markdown table."""
+    rows = [HEAD, ("---",) * len(HEAD), *(proof.row for proof in proofs())]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def written_into(text: str) -> str:
+    """A document with the table between its markers.
+
+    Raises ValueError where the markers are missing.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"expected {BEGIN} and then {END} in {DOCUMENT.name}")
+    return f"{before}{begin}\n{table()}\n{end}{after}"
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table, or write it down."""
+    if arguments == ["--write"]:
+        DOCUMENT.write_text(written_into(DOCUMENT.read_text()))
+    elif arguments:
+        sys.exit("usage: python -m tests.faults.table [--write]")
+    else:
+        sys.stdout.write(f"{table()}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
