@@ -15,7 +15,6 @@ import msgspec
 import pytest
 
 from tests.markdown import blocks, blocks_in, headings, leads_somewhere, links, rows_of, section
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.main import program
 from tunnelkeeper.config import parse
 from tunnelkeeper.config.keys import (
@@ -38,6 +37,7 @@ from tunnelkeeper.control.payloads import (
     NoParams,
     Version,
 )
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, NEEDS_A_PERSON, Cause
 from tunnelkeeper.core.lifecycle import FREE_RETRY_CAP
 from tunnelkeeper.core.snapshot import StateName, StatusSnapshot

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.control.messages import (
     REQUEST_LIMIT,
     Code,
@@ -27,6 +26,7 @@ from tunnelkeeper.control.messages import (
     encode_result,
 )
 from tunnelkeeper.control.payloads import LogsParams, Selection, StatusParams
+from tunnelkeeper.core.exits import Exit
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

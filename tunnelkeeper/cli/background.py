@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.cli.exits import Exit, Failed
+from tunnelkeeper.cli.failed import Failed
 from tunnelkeeper.control.client import Client, NoSupervisor
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.failures import printable
 
 if TYPE_CHECKING:

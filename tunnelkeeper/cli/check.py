@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.exits import Exit
+from tunnelkeeper.core.exits import Exit
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings

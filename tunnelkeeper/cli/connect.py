@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli import launch, stdio
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.settings import WORK_TIMEOUT
 from tunnelkeeper.control.client import NoSupervisor, RemoteError
 from tunnelkeeper.control.messages import Code
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.forwards import SpecError, parse_target
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tunnelkeeper.cli.exits import Exit, Failed
+from tunnelkeeper.cli.failed import Failed
+from tunnelkeeper.core.exits import Exit
 
 
 @click.command()

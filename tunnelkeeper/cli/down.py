@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.selection import listed, selection
 from tunnelkeeper.cli.settings import WORK_TIMEOUT
 from tunnelkeeper.control.client import NoSupervisor
+from tunnelkeeper.core.exits import Exit
 
 if TYPE_CHECKING:
     from pathlib import Path

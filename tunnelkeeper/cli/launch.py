@@ -75,7 +75,7 @@ def serve_relay(
     The options come before the file; empty ones say nothing. Raises Failed.
     """
     from tunnelkeeper import paths
-    from tunnelkeeper.cli.exits import Failed
+    from tunnelkeeper.cli.failed import Failed
     from tunnelkeeper.control import lock
     from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
     from tunnelkeeper.relay import service

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.failures import printable
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tunnelkeeper import __version__
-from tunnelkeeper.cli.exits import Exit, Failed
+from tunnelkeeper.cli.failed import Failed
 from tunnelkeeper.cli.settings import Settings
 from tunnelkeeper.control.client import NoSupervisor, RemoteError
 from tunnelkeeper.control.messages import ProtocolError
+from tunnelkeeper.core.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

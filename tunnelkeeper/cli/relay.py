@@ -13,10 +13,10 @@ import msgspec
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.check import show
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.relay_places import connected, place_of
 from tunnelkeeper.cli.relay_table import HEADERS, Row, heading, refused, row
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.forwards import SpecError, TcpAddress, parse_listen
 from tunnelkeeper.core.relay_snapshot import RelaySnapshot
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli.exits import Exit, Failed
+from tunnelkeeper.cli.failed import Failed
 from tunnelkeeper.control.client import Client, NoSupervisor
+from tunnelkeeper.core.exits import Exit
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.settings import WORK_TIMEOUT
 from tunnelkeeper.control.client import RemoteError
+from tunnelkeeper.core.exits import Exit
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings

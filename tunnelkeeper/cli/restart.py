@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.selection import listed, selection
 from tunnelkeeper.cli.settings import WORK_TIMEOUT
+from tunnelkeeper.core.exits import Exit
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings

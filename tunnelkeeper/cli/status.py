@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from tunnelkeeper.cli.exits import Exit
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.snapshot import StatusSnapshot
 from tunnelkeeper.wording.tunnels import HEADERS, Row, reasons, row
 

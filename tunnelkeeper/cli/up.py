@@ -10,10 +10,10 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, watch
-from tunnelkeeper.cli.exits import Exit
 from tunnelkeeper.cli.selection import listed, selection
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client import NoSupervisor
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.wording.tunnels import account
 
 if TYPE_CHECKING:

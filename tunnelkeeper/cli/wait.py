@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli import watch
-from tunnelkeeper.cli.exits import Exit, Failed
+from tunnelkeeper.cli.failed import Failed
 from tunnelkeeper.control.client import NoSupervisor
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.wording.tunnels import account
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from tunnelkeeper.core.exits import Exit
+
 REQUEST_LIMIT = 64 * 1024
 """Bytes of one request without its newline; the longest sensible one names a thousand tunnels."""
 
@@ -26,10 +28,10 @@ class Code(IntEnum):
     The negative ones are those of JSON-RPC 2.0 section 5.1.
     """
 
-    NOT_SO = 1
-    BAD_CONFIG = 2
-    NO_SUCH = 4
-    TIMED_OUT = 5
+    NOT_SO = Exit.NOT_SO
+    BAD_CONFIG = Exit.BAD_USAGE
+    NO_SUCH = Exit.NO_SUCH
+    TIMED_OUT = Exit.TIMED_OUT
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
     METHOD_NOT_FOUND = -32601

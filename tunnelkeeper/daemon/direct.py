@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, load
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.failures import with_hint
 from tunnelkeeper.core.forwards import Address, parse_target
 from tunnelkeeper.core.tunnels import Configuration
@@ -27,8 +28,6 @@ from tunnelkeeper.sshconfig import SshConfigError
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.core.tunnels import Host
-
-DONE, NOT_SO, BAD_CONFIG = 0, 1, 2
 
 Pump = Callable[[socket.socket], None]
 """Copies between standard input and output and a socket until both are done; it may block.
@@ -50,17 +49,17 @@ def connect(config_path: str, reference: str, target: str, pump: Pump) -> int:
     except ConfigError as error:
         for problem in error.problems:
             _say(str(problem))
-        return BAD_CONFIG
+        return Exit.BAD_USAGE
     except SshFailure as failed:
         _say(with_hint(str(failed.failure), failed.failure.hint))
-        return NOT_SO
+        return Exit.NOT_SO
     except SshConfigError as error:
         _say(with_hint(error.message, error.hint))
-        return NOT_SO
+        return Exit.NOT_SO
     except TargetRefused as refusal:
         _say(f"{reference}: {target}: {refusal}")
-        return NOT_SO
-    return DONE
+        return Exit.NOT_SO
+    return Exit.DONE
 
 
 async def _connect(

@@ -13,6 +13,7 @@ from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.control import lock
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.daemon.clock import SystemClock
 from tunnelkeeper.daemon.journal import Journal, JournalHandler
 from tunnelkeeper.daemon.lookup import lookup_for
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunnelkeeper.core.tunnels import Configuration
-
-DONE, NOT_SO, BAD_CONFIG, NO_SUCH = 0, 1, 2, 4
 
 END_PATIENCE = 3.0
 """Seconds that all tunnels together may take to close before they are cut off."""
@@ -43,11 +42,11 @@ def run(config_path: str, socket_path: Path, names: tuple[str, ...], group: str 
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)  # noqa: T201  there is no journal yet
-        return BAD_CONFIG
+        return Exit.BAD_USAGE
     unknown = _unknown(configuration, names, group)
     if unknown is not None:
         _complain(f"{configuration.path}: {unknown}")
-        return NO_SUCH
+        return Exit.NO_SUCH
     journal = Journal(SystemClock(), sys.stderr)
     journal.level, journal.format = (
         configuration.supervisor.log_level,
@@ -62,11 +61,11 @@ def run(config_path: str, socket_path: Path, names: tuple[str, ...], group: str 
             asyncio.run(_hold(configuration, journal, socket_path, names, group))
     except lock.AlreadyRunning as error:
         _complain(f"another supervisor holds {error}; it is left alone")
-        return NOT_SO
+        return Exit.NOT_SO
     except (SocketFileError, OSError) as error:
         _complain(f"cannot serve {socket_path}: {error}")
-        return NOT_SO
-    return DONE
+        return Exit.NOT_SO
+    return Exit.DONE
 
 
 async def _hold(

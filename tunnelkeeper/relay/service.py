@@ -20,6 +20,7 @@ from tunnelkeeper.config import ConfigError
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.socketfile import SocketFileError
 from tunnelkeeper.control.supervised import BadConfig
+from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.forwarding.listeners import ListenFailed
 from tunnelkeeper.relay import accounts, host_key
 from tunnelkeeper.relay.control import converse
@@ -30,8 +31,6 @@ from tunnelkeeper.ssh.library import quieten
 if TYPE_CHECKING:
     from tunnelkeeper.core.relay_snapshot import RelaySnapshot
     from tunnelkeeper.relay.source import Source
-
-DONE, NOT_SO, BAD_CONFIG = 0, 1, 2
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +45,19 @@ def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
     except ConfigError as error:
         for problem in error.problems:
             _complain(str(problem))
-        return BAD_CONFIG
+        return Exit.BAD_USAGE
     except HostKeyError as error:
         _complain(str(error))
-        return BAD_CONFIG
-    code = DONE
+        return Exit.BAD_USAGE
+    code = Exit.DONE
     try:
         asyncio.run(_serve(source, Relay(configuration, host_keys), socket_path))
     except* ListenFailed as failed:
-        code = NOT_SO
+        code = Exit.NOT_SO
         for failure in failed.exceptions:
             _complain(str(failure))
     except* (SocketFileError, OSError) as unable:
-        code = NOT_SO
+        code = Exit.NOT_SO
         for reason in unable.exceptions:
             _complain(f"cannot serve {socket_path}: {reason}")
     return code

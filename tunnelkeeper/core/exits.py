@@ -15,11 +15,3 @@ class Exit(IntEnum):
     NO_SUCH = 4
     TIMED_OUT = 5
     INTERRUPTED = 130  # as a shell says of SIGINT: 128 + 2
-
-
-class Failed(Exception):
-    """A command did not do what it was asked; the message is for stderr."""
-
-    def __init__(self, message: str, code: Exit = Exit.NOT_SO) -> None:
-        super().__init__(message)
-        self.code = code
