@@ -30,6 +30,7 @@ from tunnelkeeper.core.lifecycle import (
     Stop,
     Stopped,
     Stopping,
+    WayChanged,
     holds_session,
     is_wanted,
     step,
@@ -64,6 +65,7 @@ class Occasion:
 OCCASIONS = (
     Occasion("start", Start()),
     Occasion("restart", Restart()),
+    Occasion("way changed", WayChanged()),
     Occasion("nudged", Nudged()),
     Occasion("stop", Stop()),
     Occasion("opened", Opened()),

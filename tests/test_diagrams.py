@@ -35,9 +35,9 @@ def test_every_kind_of_event_takes_part() -> None:
     [
         (("stopped", "connecting"), "start, restart"),
         (("connecting", "blocked"), "failure for a person, max_attempts"),
-        (("up", "stopping"), "restart, stop, max_lifetime"),
+        (("up", "stopping"), "restart, way changed, stop, max_lifetime"),
         (("degraded", "up"), "forwards recovered"),
-        (("backoff", "connecting"), "start, restart, nudged, wait over"),
+        (("backoff", "connecting"), "start, restart, way changed, nudged, wait over"),
         (("stopping", "connecting"), "closed, wanted again"),
         (("stopping", "stopped"), "closed"),
     ],

@@ -28,6 +28,7 @@ from tunnelkeeper.core.lifecycle import (
     Stopping,
     Tries,
     Up,
+    WayChanged,
     deadline,
     step,
 )
@@ -115,6 +116,7 @@ ASKED: dict[str, Event] = {
     "start": Start(),
     "stop": Stop(),
     "restart": Restart(),
+    "moved": WayChanged(),
     "nudged": Nudged(),
     "time": DeadlineReached(),
 }

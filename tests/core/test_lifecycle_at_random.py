@@ -31,6 +31,7 @@ from tunnelkeeper.core.lifecycle import (
     Stopped,
     Tries,
     Up,
+    WayChanged,
     deadline,
     holds_session,
     is_wanted,
@@ -100,9 +101,9 @@ class AnyLife(RuleBasedStateMachine):
         self.is_wanted = not isinstance(event, Stop)
         self.happens(event)
 
-    @rule()
-    def the_world_changes(self) -> None:
-        self.happens(Nudged())
+    @rule(event=st.sampled_from([Nudged(), WayChanged()]))
+    def the_world_changes(self, event: Event) -> None:
+        self.happens(event)
 
     @precondition(lambda self: self.sessions)
     @rule(failure=st.none() | FAILURES)
@@ -153,11 +154,11 @@ class AnyLife(RuleBasedStateMachine):
             assert tries.failed < limit
 
     def what_is_known_is_kept(self, before: State, event: Event) -> None:
-        """Attempts are forgotten by a person's word, or after the gate time of being up."""
+        """Attempts are forgotten on a person's word, on another way, or after the gate time."""
         then, now = tries_of(before), tries_of(self.state)
         if then and now and now.failed < then.failed:
             is_trusted = self.now >= self.opened_at + self.policy.gate_time
-            assert isinstance(event, Start | Restart) or is_trusted
+            assert isinstance(event, Start | Restart | WayChanged) or is_trusted
 
     def the_wait_suits(self, failure: Failure) -> None:
         match self.state:

@@ -11,7 +11,7 @@ from tests.daemon.clock import settled, until
 from tests.daemon.farside import DENIED, LOST, REFUSED, UNRESOLVED, a_host
 from tests.daemon.stage import a_stage, a_tunnel, becomes
 from tunnelkeeper.core.failures import Cause, Failure
-from tunnelkeeper.core.lifecycle import Nudged, Restart, Start, Stop
+from tunnelkeeper.core.lifecycle import Nudged, Restart, Start, Stop, WayChanged
 from tunnelkeeper.sshconfig import SshConfigError
 
 if TYPE_CHECKING:
@@ -227,14 +227,27 @@ async def test_a_connection_is_renewed_when_its_lifetime_is_over() -> None:
 async def test_only_a_wanted_tunnel_connects_anew() -> None:
     async with a_stage() as stage:
         stopped = stage.runner(a_tunnel("idle"))
-        stopped.reconnect()
+        stopped.post(WayChanged())
         await settled()
         assert stage.far.attempts == []
 
         runner, connection = await stage.connected()
-        runner.reconnect()
+        runner.post(WayChanged())
         await stage.attempt()
         assert connection.is_closed
+
+
+async def test_a_stop_is_not_overtaken_by_another_way_that_comes_right_after_it() -> None:
+    async with a_stage() as stage:
+        runner, connection = await stage.connected()
+
+        runner.post(Stop())
+        runner.post(WayChanged())
+        await becomes(runner, "stopped")
+
+        await settled()
+        assert connection.is_closed
+        assert stage.far.under_way == []
 
 
 async def test_a_stopped_tunnel_shows_no_failure_any_more() -> None:

@@ -14,7 +14,16 @@ from tests.daemon.farside import DENIED, LOST, REFUSED
 from tests.daemon.stage import a_stage, a_tunnel, is_bound
 from tests.e2e.ports import free_port
 from tunnelkeeper.core.forwards import LocalForward, RemoteForward, TcpAddress
-from tunnelkeeper.core.lifecycle import Nudged, Restart, Start, Stop, Up, holds_session, is_wanted
+from tunnelkeeper.core.lifecycle import (
+    Nudged,
+    Restart,
+    Start,
+    Stop,
+    Up,
+    WayChanged,
+    holds_session,
+    is_wanted,
+)
 from tunnelkeeper.daemon.runner import Adjust
 
 if TYPE_CHECKING:
@@ -85,11 +94,12 @@ def passes(seconds: float) -> Action:
     return named(act, f"passes {seconds}")
 
 
+ANY_TIME = (Start(), Start(), Stop(), Restart(), Restart(), WayChanged(), Nudged())
 ACTIONS = [
     *([succeeds] * 6),
     *(fails(failure) for failure in (REFUSED, LOST, DENIED)),
     *([is_lost] * 2),
-    *(posts(event) for event in (Start(), Start(), Stop(), Restart(), Restart(), Nudged())),
+    *(posts(event) for event in ANY_TIME),
     *(posts(Adjust(tunnel)) for tunnel in TUNNELS),
     *(passes(seconds) for seconds in (0.5, 2, 2, 10, 400)),
     the_remote_port_is_taken_or_free,

@@ -143,6 +143,11 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class WayChanged:
+    """Its server is to be reached in another way now: as Restart, where somebody wants it up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Nudged:
     """The world changed so that trying again may help: a key file, the network, a wake."""
 
@@ -173,7 +178,17 @@ class DeadlineReached:
     """The time that `deadline` gave has come."""
 
 
-Event = Start | Stop | Restart | Nudged | Opened | ForwardsChanged | Ended | DeadlineReached
+Event = (
+    Start
+    | Stop
+    | Restart
+    | WayChanged
+    | Nudged
+    | Opened
+    | ForwardsChanged
+    | Ended
+    | DeadlineReached
+)
 
 
 class Command(Enum):
@@ -193,7 +208,9 @@ def step(  # noqa: C901, PLR0911, PLR0912
     was already on its way when the state changed.
     """
     match state, event:
-        case ((Stopped() | BackingOff() | Blocked()), (Start() | Restart())):
+        case ((Stopped() | Stopping(then_start=False)), WayChanged()):
+            return state, None
+        case ((Stopped() | BackingOff() | Blocked()), (Start() | Restart() | WayChanged())):
             return Connecting(), Command.OPEN_SESSION
         case ((BackingOff(tries=tries) | Blocked(tries=tries)), Nudged()):
             return _again(state, tries)
@@ -216,7 +233,7 @@ def step(  # noqa: C901, PLR0911, PLR0912
 
         case ((Connecting() | Up() | Degraded()), Stop()):
             return Stopping(), Command.CLOSE_SESSION
-        case ((Connecting() | Up() | Degraded()), Restart()):
+        case ((Connecting() | Up() | Degraded()), (Restart() | WayChanged())):
             return Stopping(then_start=True), Command.CLOSE_SESSION
 
         case Connecting(tries=tries), Ended(failure=failure):

@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.supervised import NoSuchGroup, NoSuchTunnel
-from tunnelkeeper.core.lifecycle import Nudged, Restart, Start, Stop
+from tunnelkeeper.core.lifecycle import Nudged, Restart, Start, Stop, WayChanged
 from tunnelkeeper.core.reload import Added, Adjusted, Change, Changed, Removed, name_of
 from tunnelkeeper.daemon.runner import Adjust, Runner
 
@@ -122,7 +122,7 @@ class Keeper:
                         runner.post(Start())
                 case Changed(tunnel=tunnel):
                     self._adjust(tunnel)
-                    self.runner(tunnel.name).reconnect()
+                    self.runner(tunnel.name).post(WayChanged())
                 case Adjusted(tunnel=tunnel):
                     self._adjust(tunnel)
                     self.runner(tunnel.name).post(Nudged())

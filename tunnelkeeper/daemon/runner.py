@@ -29,6 +29,7 @@ from tunnelkeeper.core.lifecycle import (
     Stopped,
     Stopping,
     Up,
+    WayChanged,
     deadline,
     failure_of,
     is_wanted,
@@ -89,11 +90,6 @@ class Runner:
         """Let something happen to the tunnel."""
         self._settled.clear()
         self._mail.put_nowait(event)
-
-    def reconnect(self) -> None:
-        """Connect anew, if the tunnel is wanted at all: the way to its server changed."""
-        if is_wanted(self.state):
-            self.post(Restart())
 
     def retire(self) -> None:
         """Stop, and end `run` with it."""
@@ -156,7 +152,7 @@ class Runner:
             match await self._mail.get():
                 case None:
                     retiring = True
-                case Start() | Restart() if retiring:
+                case Start() | Restart() | WayChanged() if retiring:
                     pass
                 case letter:
                     await self._handle_or_complain(letter)
