@@ -49,6 +49,7 @@ NEEDS_A_PERSON = [
     Cause.AUTH,
     Cause.SECRET_NEEDED,
     Cause.SSH_CONFIG,
+    Cause.FORWARD_DENIED,
 ]
 COSTLY = [cause for cause in Cause if cause not in ASKED_NOTHING + NEEDS_A_PERSON]
 

@@ -47,6 +47,7 @@ class Server:
     refuse_logins: bool = False
     end_the_login: bool = False
     refuse_listening: bool = False
+    said_of_listening: str = ""
     refuse_opening: bool = False
     may_log_in: asyncio.Event = field(default_factory=asyncio.Event)
     may_open: asyncio.Event = field(default_factory=asyncio.Event)
@@ -138,9 +139,14 @@ class _Visit(asyncssh.SSHServer):
     async def server_requested(self, listen_host: str, listen_port: int) -> bool:
         self._server.listening += 1
         await self._server.may_listen.wait()
-        return not self._server.refuse_listening
+        return self._may_listen()
 
     def unix_server_requested(self, listen_path: str) -> bool:
+        return self._may_listen()
+
+    def _may_listen(self) -> bool:
+        if self._server.said_of_listening:
+            self._connection.send_debug(self._server.said_of_listening)
         return not self._server.refuse_listening
 
     async def _open(self, forward: Callable[[], Awaitable[Any]]) -> Any:

@@ -127,18 +127,61 @@ async def test_a_target_reached_after_the_connections_end_is_let_go(
             await until(lambda: socket.is_gone)
 
 
-async def test_a_server_that_does_not_listen_gives_no_reason(
+async def test_a_server_that_says_that_it_forbids_is_quoted(
     server: Server, connection: Connection
 ) -> None:
     server.refuse_listening = True
+    server.said_of_listening = "port forwarding refused: not for you"
     for address in (TcpAddress("localhost", 2222), UnixAddress("/run/there.sock")):
         with pytest.raises(SshFailure) as failed:
             await connection.listen(address, pytest.fail)
 
         failure = failed.value.failure
-        assert failure.cause is Cause.REMOTE_PORT_BUSY
-        assert failure.message.startswith(f"the server does not listen on {address}")
+        assert failure.cause is Cause.FORWARD_DENIED
+        assert failure.message.endswith("port forwarding refused: not for you")
         assert failure.hop == str(connection.host)
+
+
+async def test_a_refusal_without_a_word_is_looked_into_once_and_leaves_nothing(
+    server: Server, connection: Connection
+) -> None:
+    server.refuse_listening = True
+    async with service(echo) as held, asyncio.timeout(10):
+        for port, cause in ((held, Cause.REMOTE_PORT_BUSY), (closed_port(), Cause.FORWARD_DENIED)):
+            for _ in range(2):
+                with pytest.raises(SshFailure) as failed:
+                    await connection.listen(TcpAddress("127.0.0.1", port), pytest.fail)
+                assert failed.value.failure.cause is cause
+        await until(lambda: not channels(connection))
+
+    assert server.opening == 2
+
+
+async def test_a_port_0_that_finds_out_leaves_the_listener_on_another_one_alone(
+    server: Server, connection: Connection
+) -> None:
+    async with asyncio.TaskGroup() as tasks, service(echo) as port:
+        forward = RemoteForward(TcpAddress("localhost", 0), TcpAddress(LOOPBACK, port))
+        clients = RemoteClients(forward, tasks, pytest.fail)
+        chosen = (await connection.listen(forward.listen, clients.accept)).address
+        assert isinstance(chosen, TcpAddress)
+        server.refuse_listening = server.refuse_opening = True
+        with pytest.raises(SshFailure) as failed:
+            await connection.listen(TcpAddress("localhost", closed_port()), pytest.fail)
+
+        assert failed.value.failure.cause is Cause.REMOTE_PORT_BUSY
+        assert await exchange(chosen.port, b"still mine") == b"still mine"
+
+
+async def test_a_path_that_is_refused_without_a_word_is_looked_into(
+    server: Server, connection: Connection, tmp_path: Path
+) -> None:
+    server.refuse_listening = True
+    with pytest.raises(SshFailure) as failed:
+        await connection.listen(UnixAddress(str(tmp_path / "there.sock")), pytest.fail)
+
+    assert failed.value.failure.cause is Cause.REMOTE_PORT_BUSY
+    assert "StreamLocalBindUnlink" in failed.value.failure.hint
 
 
 async def test_listening_on_a_connection_that_has_ended_is_a_failure(

@@ -44,9 +44,11 @@ NEEDS_A_PERSON = frozenset(
         Cause.AUTH,
         Cause.SECRET_NEEDED,
         Cause.SSH_CONFIG,
+        Cause.FORWARD_DENIED,
     }
 )
-"""Trying again soon cannot help and would hammer the server: the tunnel is blocked."""
+"""Trying again soon cannot help and would hammer the server: the tunnel is blocked, or a forward
+of it is tried as seldom as a blocked tunnel."""
 
 ASKED_NOTHING_OF_THE_SERVER = frozenset({Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED})
 """No handshake was spent, so trying often is no burden and a server that returns is used soon."""

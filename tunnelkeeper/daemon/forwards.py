@@ -6,6 +6,7 @@ belong to the connection. Each tells its tunnel when its state changes.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from tunnelkeeper.core.forwards import (
     kind_of,
     target_of,
 )
+from tunnelkeeper.core.lifecycle import BLOCKED_RETRY
 from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, ForwardState
 from tunnelkeeper.daemon.clock import iso
 from tunnelkeeper.forwarding.listeners import Listener, ListenFailed, listen
@@ -28,7 +30,6 @@ from tunnelkeeper.forwarding.remote import RemoteClients
 from tunnelkeeper.ssh.steps import SshFailure
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
@@ -46,7 +47,8 @@ LOCAL_RETRY = 1.0
 
 REMOTE_RETRY = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between the tries at a remote port; the last goes on. A stale session of ours usually
-holds it, and the server needs a while to notice."""
+holds it, and the server needs a while to notice. One that is forbidden is tried as seldom as a
+blocked tunnel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ class RunningRemote(_Running):
         )
         super().__init__(forward, self.clients.counters, around)
         self._connection: Connection | None = None
+        self._nudged = asyncio.Event()
         self._listener: RemoteListener | None = None
 
     @property
@@ -195,6 +198,10 @@ class RunningRemote(_Running):
         """
         self._connection = connection
         tasks.create_task(self._begin(connection))
+
+    def nudge(self) -> None:
+        """Where it waits to ask again, ask at once: the server may have changed its mind."""
+        self._nudged.set()
 
     def detach(self) -> None:
         """The connection is gone, and with it the server's listener."""
@@ -217,10 +224,20 @@ class RunningRemote(_Running):
 
     async def _keep_trying(self, connection: Connection) -> None:
         for delay in _delays():
-            await self._around.clock.sleep(delay)
+            forbidden = self.trouble is not None and self.trouble.failure.needs_a_person
+            await self._wait(BLOCKED_RETRY if forbidden else delay)
             if connection.is_closed or await self._try(connection):
                 self._retry = None
                 return
+
+    async def _wait(self, seconds: float) -> None:
+        clock = self._around.clock
+        self._nudged = asyncio.Event()
+        timer = clock.call_at(clock.monotonic() + seconds, self._nudged.set)
+        try:
+            await self._nudged.wait()
+        finally:
+            timer.cancel()
 
     async def _try(self, connection: Connection) -> bool:
         try:

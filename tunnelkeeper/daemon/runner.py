@@ -170,6 +170,9 @@ class Runner:
 
     async def _handle(self, event: Event) -> None:
         old = self.state
+        if isinstance(event, Nudged):
+            for remote in self._forwards.remotes:
+                remote.nudge()
         self.state, command = step(old, event, self._services.clock.monotonic(), self._policy)
         if self.state == old and command is None:
             if isinstance(event, DeadlineReached):  # early: it still has to come

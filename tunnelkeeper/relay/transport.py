@@ -225,7 +225,9 @@ class ServerTransport(Link, SSHServerConnection):
     async def _answer(self, work: Callable[[], Awaitable[bool | bytes]]) -> None:
         try:
             result = await work()
-        except TargetRefused:
+        except TargetRefused as refusal:
+            if refusal.outcome is Outcome.NOT_ALLOWED:
+                self.send_debug(f"port forwarding refused: {refusal}")  # as OpenSSH's sshd does
             result = False
         except Exception:
             log.exception("a request to listen failed; please report it")

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
 
-from tunnelkeeper.core.failures import Cause, Failure, printable
+from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.forwards import Address, TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused, outcome_of_words
 from tunnelkeeper.ssh.heartbeat import Heartbeat
+from tunnelkeeper.ssh.inquiry import Inquiry
+from tunnelkeeper.ssh.overheard import ListenForbidden
+from tunnelkeeper.ssh.refusal import forbidden, why_refused
 from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
 from tunnelkeeper.ssh.steps import (
     OPEN_CONNECT_FAILED,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from asyncssh.channel import SSHChannel
     from asyncssh.listener import SSHListener
 
+    from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.tunnels import Host
     from tunnelkeeper.forwarding.pump import ChannelEnd
     from tunnelkeeper.ssh.login import Login
@@ -40,18 +44,6 @@ T = TypeVar("T")
 
 CLOSE_PATIENCE = 2.0
 """Seconds a connection may take to close before it is cut."""
-
-_LISTEN_HINTS: dict[type[Address], str] = {
-    TcpAddress: (
-        "another program or an older session may hold it there (ClientAliveInterval in "
-        "sshd_config ends stale ones), or AllowTcpForwarding, PermitListen or GatewayPorts "
-        "forbid it"
-    ),
-    UnixAddress: (
-        "a file of an older session may be in the way there (`StreamLocalBindUnlink yes` in "
-        "sshd_config removes it), or AllowStreamLocalForwarding forbids it"
-    ),
-}
 
 
 class Connection:
@@ -71,6 +63,7 @@ class Connection:
         self._login = login
         self._proxy = proxy
         self._heartbeat = Heartbeat(transport, host.keepalive)
+        self._refusals: dict[Address, Failure] = {}
         if via is not None:
             via.transport.writers.add(transport)
             if via.transport.stalled:
@@ -172,17 +165,20 @@ class Connection:
                 asking = self.transport.create_unix_server(session, path)
         try:
             listener = await self._guarded(asking, lambda late: late.close())
+        except ListenForbidden as error:
+            raise SshFailure(forbidden(address, str(self.host), error.reason)) from error
         except asyncssh.ChannelListenError as error:
-            raise SshFailure(self._listen_refused(address)) from error
+            raise SshFailure(await self._why_refused(address)) from error
         except (OSError, asyncssh.Error, ValueError) as error:
             raise SshFailure(failure_from(error, str(self.host), "forwards")) from error
         return RemoteListener(address, listener)
 
-    def _listen_refused(self, address: Address) -> Failure:
-        # RFC 4254 section 7.1: a refusal has no reason in it.
-        message = f"the server does not listen on {address} for us; it gives no reason"
-        hint = _LISTEN_HINTS[type(address)]
-        return Failure(Cause.REMOTE_PORT_BUSY, message, str(self.host), hint)
+    async def _why_refused(self, address: Address) -> Failure:
+        # Once: else every try would be a visit to whoever holds the port.
+        if address not in self._refusals:
+            inquiry = Inquiry(self.transport, self._guarded)
+            self._refusals[address] = await why_refused(inquiry, address, str(self.host))
+        return self._refusals[address]
 
     def _register(self, end: ChannelEnd) -> None:
         writers = self.transport.writers

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.ssh.host_keys import HostKeyCheck
     from tunnelkeeper.ssh.identities import Identities, Offer
+    from tunnelkeeper.ssh.transport import Transport
 
 
 class Login(asyncssh.SSHClient):
     """The answers to asyncssh's questions. ended: what the connection ended with, once it has."""
+
+    _transport: Transport  # there before any question
 
     def __init__(
         self, check: HostKeyCheck, identities: Identities, debug: Callable[[str], None]
@@ -29,6 +32,10 @@ class Login(asyncssh.SSHClient):
         self._check = check
         self._identities = identities
         self._debug = debug
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Know the connection: what its server says in passing is about one of its requests."""
+        self._transport = conn  # type: ignore[assignment]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note how it ended."""
@@ -55,3 +62,9 @@ class Login(asyncssh.SSHClient):
         """Note the server's greeting."""
         del lang
         self._debug(f"banner: {printable(msg.strip())}")
+
+    def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
+        """Note what the server says in passing."""
+        del lang, always_display
+        self._transport.overhear(msg)
+        self._debug(f"the server says: {printable(msg.strip())}")

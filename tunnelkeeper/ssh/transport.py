@@ -16,6 +16,7 @@ from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
 from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
 
+from tunnelkeeper.ssh.overheard import Overhearing
 from tunnelkeeper.ssh.short_way import ShortChannel, ShortConnection
 from tunnelkeeper.ssh.window import Windows
 
@@ -170,7 +171,7 @@ class Link(ShortConnection):
         return self.create_task(coroutine)
 
 
-class Transport(Link, SSHClientConnection):
+class Transport(Overhearing, Link, SSHClientConnection):
     """One SSH connection to a server. on_step: told of the steps of its login."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,0 +1,189 @@
+"""Forwards that the server forbids, told apart from ports that somebody else holds there."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import exchange
+from tests.e2e.keys import public
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo, sender
+from tests.e2e.site import tunnel_table
+from tunnelkeeper.core.failures import Cause
+
+if TYPE_CHECKING:
+    from tests.e2e.program import Program
+    from tests.e2e.site import Site
+    from tunnelkeeper.core.snapshot import FailureSnapshot
+
+
+def failure_of(program: Program, state: str = "degraded") -> FailureSnapshot:
+    failure = program.wait_for_state("t", state).failure
+    assert failure is not None
+    return failure
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("AllowTcpForwarding", "no"),
+        ("AllowTcpForwarding", "local"),
+        ("DisableForwarding", "yes"),
+        ("PermitListen", "none"),
+    ],
+)
+def test_a_port_that_sshd_forbids_is_denied(site: Site, keyword: str, value: str) -> None:
+    server = site.sshd(known=True, **{keyword: value})
+    program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
+    program.up()
+
+    failure = failure_of(program)
+
+    assert failure.cause == Cause.FORWARD_DENIED
+    assert "AllowTcpForwarding" in failure.hint
+    assert "forwarding" in failure.message  # sshd's own words
+
+
+@pytest.mark.parametrize("option", ["restrict", "no-port-forwarding", 'permitlisten="1"'])
+def test_a_port_that_the_keys_options_forbid_is_denied(site: Site, option: str) -> None:
+    site.authorized_keys.write_text(f"{option} {public(site.key)}\n")
+    server = site.sshd()
+    program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
+    program.up()
+
+    assert failure_of(program).cause == Cause.FORWARD_DENIED
+
+
+def test_one_of_several_ports_is_denied_and_the_others_are_not(site: Site) -> None:
+    taken = site.service(sender(b"theirs"))
+    allowed = free_port()
+    server = site.sshd(AddressFamily="inet", PermitListen=f"{allowed} {taken.port}")
+    ports = [free_port(), taken.port, allowed, free_port()]
+    remote = [f"{port}:{site.service(echo)}" for port in ports]
+    program = site.program(tunnel_table("t", server.port, f"remote = {remote}"))
+    program.up()
+
+    tunnel = program.wait_for_state("t", "degraded")
+
+    causes = [forward.failure.cause if forward.failure else None for forward in tunnel.forwards]
+    denied, held = Cause.FORWARD_DENIED, Cause.REMOTE_PORT_BUSY
+    assert causes == [denied, held, None, denied]
+    assert exchange(allowed, b"the other works") == b"the other works"
+
+
+def test_a_denied_port_is_asked_for_again_by_a_reload(site: Site) -> None:
+    site.authorized_keys.write_text(f"restrict {public(site.key)}\n")
+    server = site.sshd()
+    program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
+    program.up()
+    failure_of(program)
+    asked = server.log().count("tcpip-forward listen")
+
+    program.succeed("reload")
+
+    program.wait_for("t", lambda _: server.log().count("tcpip-forward listen") > asked, within=10)
+    assert server.logins() == 1
+
+
+def test_a_tunnel_that_must_have_a_denied_forward_is_blocked(site: Site) -> None:
+    server = site.sshd(AllowTcpForwarding="no")
+    forward = f'remote = "{free_port()}:127.0.0.1:9"'
+    table = tunnel_table("t", server.port, forward, "exit_on_forward_failure = true")
+    program = site.program(table)
+    program.up()
+
+    assert failure_of(program, "blocked").cause == Cause.FORWARD_DENIED
+
+
+def test_a_port_that_is_held_names_what_ends_a_stale_session(site: Site) -> None:
+    taken = site.service(sender(b"theirs")).port
+    server = site.sshd(AddressFamily="inet")
+    program = site.program(tunnel_table("t", server.port, f'remote = "{taken}:127.0.0.1:9"'))
+    program.up()
+
+    failure = failure_of(program)
+
+    assert failure.cause == Cause.REMOTE_PORT_BUSY
+    assert "ClientAliveInterval" in failure.hint
+    assert f"ss -tlnp sport = :{taken}" in failure.hint
+
+
+def test_an_address_that_the_server_does_not_have_is_said(site: Site) -> None:
+    server = site.sshd(GatewayPorts="clientspecified")
+    forward = f'remote = "192.0.2.1:{free_port()}:127.0.0.1:9"'
+    program = site.program(tunnel_table("t", server.port, forward))
+    program.up()
+
+    failure = failure_of(program)
+
+    assert failure.cause == Cause.REMOTE_PORT_BUSY
+    assert "no port of the address 192.0.2.1" in failure.message
+
+
+def test_a_file_in_the_way_of_a_remote_socket_is_named_until_it_is_gone(site: Site) -> None:
+    path = site.directory / "there.sock"
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as old:
+        old.bind(str(path))
+    server = site.sshd()
+    program = site.program(
+        tunnel_table("t", server.port, f'remote = "{path}:{site.service(echo)}"')
+    )
+    program.up()
+
+    failure = failure_of(program)
+
+    assert failure.cause == Cause.REMOTE_PORT_BUSY
+    assert "StreamLocalBindUnlink" in failure.hint
+    path.unlink()
+    program.wait_until_up(within=20)
+    assert server.logins() == 1
+
+
+def test_a_remote_socket_that_somebody_serves_is_held(site: Site) -> None:
+    path = site.directory / "there.sock"
+    site.service(sender(b"theirs"), at=path)
+    server = site.sshd()
+    program = site.program(tunnel_table("t", server.port, f'remote = "{path}:127.0.0.1:9"'))
+    program.up()
+
+    assert "somebody listens" in failure_of(program).message
+
+
+def test_a_remote_socket_that_sshd_forbids_is_denied(site: Site) -> None:
+    server = site.sshd(AllowStreamLocalForwarding="local")
+    forward = f'remote = "{site.directory}/there.sock:127.0.0.1:9"'
+    program = site.program(tunnel_table("t", server.port, forward))
+    program.up()
+
+    failure = failure_of(program)
+
+    assert failure.cause == Cause.FORWARD_DENIED
+    assert "AllowStreamLocalForwarding" in failure.hint
+
+
+def test_dropbear_says_nothing_and_is_found_out(site: Site) -> None:
+    taken = site.service(sender(b"theirs")).port
+    server = site.dropbear()
+    forward = f'remote = "{taken}:127.0.0.1:9"'
+    program = site.program(tunnel_table("t", server.port, forward))
+    with contextlib.closing(socket.socket(socket.AF_INET6)) as other:
+        other.bind(("::1", taken))  # else Dropbear would listen there and call that a success
+        other.listen()
+        program.up()
+
+        assert failure_of(program).cause == Cause.REMOTE_PORT_BUSY
+        assert exchange(taken) == b"theirs"
+    program.wait_until_up(within=30)
+
+
+def test_dropbear_that_forbids_is_found_out(site: Site) -> None:
+    site.authorized_keys.write_text(f"no-port-forwarding {public(site.key)}\n")
+    server = site.dropbear()
+    program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
+    program.up()
+
+    assert failure_of(program).cause == Cause.FORWARD_DENIED
