@@ -191,3 +191,31 @@ def test_the_processor_says_whether_it_has_aes(
     monkeypatch.setattr(Path, "read_text", read_text)
 
     assert algorithms.processor_has_aes() is expected
+
+
+@pytest.mark.parametrize(
+    ("accepted", "key_type", "may"),
+    [
+        (None, "ssh-rsa", True),
+        ("ssh-ed25519", "ssh-ed25519", True),
+        ("ssh-ed25519", "ssh-rsa", False),
+        ("rsa-sha2-256", "ssh-rsa", True),
+        ("ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", False),
+        ("rsa-sha2-512-cert-v01@openssh.com", "ssh-rsa-cert-v01@openssh.com", True),
+        ("rsa-sha2-512-cert-v01@openssh.com", "ssh-rsa", False),
+        ("-ssh-ed25519", "ssh-ed25519", False),
+    ],
+)
+def test_a_key_may_log_in_where_an_algorithm_of_its_type_is_accepted(
+    accepted: str | None, key_type: str, may: bool
+) -> None:
+    host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
+
+    assert algorithms.may_log_in(host, key_type) == may
+
+
+def test_a_certificate_that_is_accepted_signs_as_its_key_does() -> None:
+    accepted = "ssh-ed25519-cert-v01@openssh.com,rsa-sha2-512-cert-v01@openssh.com"
+    host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
+
+    assert algorithms.signatures(host) == ["ssh-ed25519", "rsa-sha2-512"]

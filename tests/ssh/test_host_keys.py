@@ -15,6 +15,7 @@ from tunnelkeeper.core.tunnels import Host
 from tunnelkeeper.ssh.connect import Shared, connect_hop
 from tunnelkeeper.ssh.host_keys import HostKeyCheck
 from tunnelkeeper.ssh.known_hosts import fingerprint
+from tunnelkeeper.ssh.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.steps import SshFailure
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ async def test_without_a_file_of_the_user_nothing_is_written(stranger: Server) -
 def test_a_key_that_another_login_wrote_down_meanwhile_is_left_alone(tmp_path: Path) -> None:
     file, key = tmp_path / "known_hosts", new_key()
     host = Host("relay", "relay", "me", user_known_hosts=(str(file),), host_key_policy="accept-new")
-    check = HostKeyCheck.prepare(host, 22, print)
+    check = HostKeyCheck.prepare(host, 22, KnownHostsFiles(), print)
     assert check.accepts(key)
     file.write_text(f"relay {public(new_key())}\n")  # not even the same
     before = file.read_text()
@@ -308,7 +309,7 @@ def test_an_authority_of_a_type_that_asyncssh_lacks_cannot_match_anyway(tmp_path
         f"@cert-authority * {public(authority)}\n"
     )
     host = Host("relay", "relay", "me", user_known_hosts=(str(file),))
-    check = HostKeyCheck.prepare(host, 22, pytest.fail)
+    check = HostKeyCheck.prepare(host, 22, KnownHostsFiles(), pytest.fail)
 
     assert [key.public_data for key in check.authorities()] == [authority.public_data]
     assert check.revoked() == []

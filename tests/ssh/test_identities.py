@@ -68,11 +68,6 @@ def key_file(folder: Path, name: str, passphrase: str = "") -> str:
 
 def named(offer: Offer) -> bytes:
     """The public key of an offer, or its certificate."""
-    match offer:
-        case (_, certificate):
-            return b"certificate " + bytes(certificate.key.public_data)
-        case asyncssh.SSHKey():
-            return offer.public_data
     return (b"certificate " if offer.has_cert else b"") + key_of_pair(offer)
 
 
@@ -154,7 +149,39 @@ async def test_a_certificate_beside_its_key_is_offered(folder: Path) -> None:
 
     asked = identities_of(identity_files=(path,))
 
-    assert await all_of(asked) == [b"certificate " + blob(path)]
+    assert await all_of(asked) == [b"certificate " + blob(path), blob(path)]
+    assert asked.offered == [path]
+
+
+@pytest.mark.parametrize("accepted", ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com"])
+async def test_of_a_key_and_its_certificate_only_what_is_accepted_is_offered(
+    folder: Path, accepted: str
+) -> None:
+    path = key_file(folder, "certified")
+    certify(folder / "certified", folder / "certified-cert.pub")
+
+    asked = identities_of(identity_files=(path,), pubkey_accepted_algorithms=accepted)
+
+    expected = b"certificate " + blob(path) if "cert" in accepted else blob(path)
+    assert await all_of(asked) == [expected]
+
+
+async def test_a_key_that_is_not_accepted_is_named_when_the_login_fails(
+    folder: Path, agent: Agent
+) -> None:
+    path, other = key_file(folder, "own"), key_file(folder, "other")
+    agent.add(other)
+
+    asked = identities_of(
+        identity_agent=agent.socket,
+        identity_files=(path,),
+        pubkey_accepted_algorithms="rsa-sha2-256",
+    )
+
+    assert await all_of(asked) == []
+    message = asked.refusal(["publickey"]).message
+    assert f"{path}: ssh-ed25519 is not in PubkeyAcceptedAlgorithms" in message
+    assert "agent: ssh-ed25519 is not in" in message
 
 
 async def test_a_certificate_named_apart_goes_with_the_key_it_was_made_for(folder: Path) -> None:
@@ -164,7 +191,7 @@ async def test_a_certificate_named_apart_goes_with_the_key_it_was_made_for(folde
 
     asked = identities_of(identity_files=(other, path), certificate_files=certificates)
 
-    assert await all_of(asked) == [blob(other), b"certificate " + blob(path)]
+    assert await all_of(asked) == [blob(other), b"certificate " + blob(path), blob(path)]
 
 
 async def test_an_agents_key_is_offered_under_its_certificate_and_then_plain(

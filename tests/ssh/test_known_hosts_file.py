@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tunnelkeeper.ssh.known_hosts import Trusted, host_pattern, judge, parse
-from tunnelkeeper.ssh.known_hosts_file import SIZE_LIMIT, append, read
+from tunnelkeeper.ssh.known_hosts_file import SIZE_LIMIT, KnownHostsFiles, append
 
 ALGORITHM = "ssh-ed25519"
 
@@ -45,12 +45,65 @@ def hosts_in(file: Path) -> list[str]:
 # Reading
 
 
+def test_a_file_is_read_again_when_it_has_changed_and_not_before(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, path = KnownHostsFiles(), str(file)
+    append(path, "host", ALGORITHM, key(1), hashed=True)
+    first, _ = files.keys_for([path], "host", 22, None)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", pytest.fail)  # not even looked into
+        assert files.keys_for([path], "host", 22, None)[0] is first
+
+    append(path, "host", ALGORITHM, key(2), hashed=True)
+
+    second, _ = files.keys_for([path], "host", 22, None)
+    assert [line.blob for line in second.host_keys] == [key(1), key(2)]
+
+
+def test_the_warnings_of_a_file_that_was_kept_are_given_again(file: Path) -> None:
+    file.write_text("what is this\n")
+    files = KnownHostsFiles()
+
+    assert files.read([str(file)])[1] == files.read([str(file)])[1] != ()
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    files = KnownHostsFiles()
+    append(str(file), "host", ALGORITHM, key(1), hashed=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", no_descriptor)
+        with pytest.raises(OSError, match="Too many open files"):
+            files.read([str(file)])
+
+    assert files.read([str(file)])[2] == (str(file),)
+
+
+def test_files_together_change_when_one_of_them_goes(tmp_path: Path) -> None:
+    files, paths = KnownHostsFiles(), [tmp_path / "user", tmp_path / "system"]
+    for number, path in enumerate(paths):
+        append(str(path), "host", ALGORITHM, key(number), hashed=False)
+    names = [str(path) for path in paths]
+    assert len(files.read(names)[0].lines) == 2
+
+    paths[0].unlink()
+
+    assert [line.blob for line in files.read(names)[0].lines] == [key(1)]
+
+
 def test_files_are_read_in_order_and_missing_ones_passed_over(tmp_path: Path) -> None:
     user, system = tmp_path / "user", tmp_path / "system"
     append(str(user), "host", ALGORITHM, key(1), hashed=False)
     append(str(system), "host", ALGORITHM, key(2), hashed=False)
 
-    known_hosts, warnings, files_read = read([str(user), str(tmp_path / "none"), str(system)])
+    known_hosts, warnings, files_read = KnownHostsFiles().read(
+        [str(user), str(tmp_path / "none"), str(system)]
+    )
 
     assert [(entry.path, entry.blob) for entry in known_hosts.lines] == [
         (str(user), key(1)),
@@ -61,7 +114,7 @@ def test_files_are_read_in_order_and_missing_ones_passed_over(tmp_path: Path) ->
 
 
 def test_dev_null_is_how_a_user_names_no_file() -> None:
-    known_hosts, warnings, files_read = read([os.devnull])
+    known_hosts, warnings, files_read = KnownHostsFiles().read([os.devnull])
 
     assert (known_hosts.lines, warnings, files_read) == ((), (), ())
 
@@ -69,7 +122,7 @@ def test_dev_null_is_how_a_user_names_no_file() -> None:
 def test_malformed_lines_are_warned_of_with_their_file(file: Path) -> None:
     file.write_text("junk\n")
 
-    assert read([str(file)])[1] == (
+    assert KnownHostsFiles().read([str(file)])[1] == (
         f"{file}:1: expected host names, key type and key; the line ends before the key type",
     )
 
@@ -78,14 +131,14 @@ def test_bytes_that_are_no_text_hurt_only_their_own_line(file: Path) -> None:
     append(str(file), "host", ALGORITHM, key(1), hashed=False)
     file.write_bytes(b"\xff\xfe\x00 \x80 \x81\n" + file.read_bytes())
 
-    known_hosts, warnings, _ = read([str(file)])
+    known_hosts, warnings, _ = KnownHostsFiles().read([str(file)])
 
     assert [entry.number for entry in known_hosts.lines] == [2]
     assert len(warnings) == 1
 
 
 def test_a_folder_in_place_of_the_file_is_a_warning(tmp_path: Path) -> None:
-    known_hosts, warnings, files_read = read([str(tmp_path)])
+    known_hosts, warnings, files_read = KnownHostsFiles().read([str(tmp_path)])
 
     assert known_hosts.lines == ()
     assert warnings == (f"{tmp_path}: its host keys are not used: not a regular file",)
@@ -95,13 +148,15 @@ def test_a_folder_in_place_of_the_file_is_a_warning(tmp_path: Path) -> None:
 def test_a_pipe_in_place_of_the_file_is_a_warning_and_no_wait(file: Path) -> None:
     os.mkfifo(file)
 
-    assert read([str(file)])[1] == (f"{file}: its host keys are not used: not a regular file",)
+    assert KnownHostsFiles().read([str(file)])[1] == (
+        f"{file}: its host keys are not used: not a regular file",
+    )
 
 
 def test_a_path_that_cannot_be_opened_is_a_warning(file: Path) -> None:
     file.touch()
 
-    assert read([f"{file}/below"])[1] == (
+    assert KnownHostsFiles().read([f"{file}/below"])[1] == (
         f"{file}/below: its host keys are not used: {os.strerror(errno.ENOTDIR)}",
     )
 
@@ -110,7 +165,7 @@ def test_a_file_of_enormous_size_is_left_out_with_a_warning(file: Path) -> None:
     append(str(file), "host", ALGORITHM, key(1), hashed=False)
     os.truncate(file, SIZE_LIMIT + 1)
 
-    known_hosts, warnings, files_read = read([str(file)])
+    known_hosts, warnings, files_read = KnownHostsFiles().read([str(file)])
 
     assert known_hosts.lines == ()
     assert warnings == (f"{file}: its host keys are not used: larger than 16 MiB",)
@@ -124,7 +179,7 @@ def test_a_file_of_enormous_size_is_left_out_with_a_warning(file: Path) -> None:
 def test_an_added_key_is_found_again_here_and_by_ssh_keygen(file: Path, *, hashed: bool) -> None:
     name = host_pattern("Host", 2222, None)
     append(str(file), name, ALGORITHM, key(1), hashed=hashed)
-    found = read([str(file)])[0].keys_for("host", 2222, None)
+    found = KnownHostsFiles().read([str(file)])[0].keys_for("host", 2222, None)
     shown = subprocess.run(
         ["ssh-keygen", "-F", name, "-f", file], capture_output=True, text=True, check=True
     ).stdout

@@ -11,7 +11,8 @@ from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.core.failures import with_hint
 from tunnelkeeper.core.forwards import LocalForward, UnixAddress
 from tunnelkeeper.daemon.lookup import lookup_for
-from tunnelkeeper.ssh import algorithms, known_hosts_file
+from tunnelkeeper.ssh import algorithms
+from tunnelkeeper.ssh.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.private_keys import KeyProblem, PrivateKeys, Unusable
 from tunnelkeeper.ssh.steps import SshFailure
 from tunnelkeeper.sshconfig import SshConfigError
@@ -36,7 +37,7 @@ async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
     problems: list[str] = []
     warnings: list[str] = []
     lookup = lookup_for(configuration)
-    keys = PrivateKeys()
+    keys, known_hosts = PrivateKeys(), KnownHostsFiles()
     for name, tunnel in configuration.tunnels.items():
         where = f"{configuration.path}: tunnels.{name}"
         problems += [f"{where}: {text}" for text in _unwritable_sockets(tunnel)]
@@ -53,7 +54,7 @@ async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
             # Of ssh's own defaults one may do where another does not.
             bad = problems if named else warnings
             bad += [f"{at}: {text}" for text in _bad_keys(host, keys, named)]
-            warnings += [f"{at}: {text}" for text in _known_hosts_remarks(host)]
+            warnings += [f"{at}: {text}" for text in _known_hosts_remarks(host, known_hosts)]
     return list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
 
 
@@ -65,7 +66,12 @@ def _named_files(configuration: Configuration, tunnel: Tunnel, host: Host) -> bo
 
 
 def _bad_algorithms(host: Host) -> Iterator[str]:
-    for choose in (algorithms.ciphers, algorithms.macs, algorithms.key_exchanges):
+    for choose in (
+        algorithms.ciphers,
+        algorithms.macs,
+        algorithms.key_exchanges,
+        algorithms.logins,
+    ):
         try:
             choose(host)
         except SshFailure as failed:
@@ -80,6 +86,7 @@ def _bad_keys(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
     for path in host.identity_files:
         loaded = keys.load(path)
         if not isinstance(loaded, KeyProblem):
+            yield from _not_accepted(host, path, loaded.get_algorithm())
             continue
         # The agent may hold a key of which only the public half is here, or unlock this one.
         in_agent = host.identity_agent is not None and (
@@ -93,8 +100,16 @@ def _bad_keys(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
             yield f"certificate file {path}: cannot be read"
 
 
-def _known_hosts_remarks(host: Host) -> Iterator[str]:
-    _, warnings, _ = known_hosts_file.read([*host.user_known_hosts, *host.system_known_hosts])
+def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:
+    try:
+        if not algorithms.may_log_in(host, key_type):
+            yield f"identity file {path}: {key_type} is not in PubkeyAcceptedAlgorithms"
+    except SshFailure:
+        return  # that nothing is accepted at all is a problem of its own
+
+
+def _known_hosts_remarks(host: Host, known_hosts: KnownHostsFiles) -> Iterator[str]:
+    _, warnings, _ = known_hosts.read([*host.user_known_hosts, *host.system_known_hosts])
     yield from warnings
 
 

@@ -28,6 +28,10 @@ AES_GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """First where the processor has AES instructions: twice as fast as chacha20-poly1305 there."""
 
 
+CERTIFIED = "-cert-v01@openssh.com"
+"""How the names of certificates' types end (PROTOCOL.certkeys of OpenSSH)."""
+
+
 def ciphers(host: Host) -> list[str]:
     """The ciphers to offer, first choice first. Raises SshFailure where none can be had."""
     default = _names(get_default_encryption_algs())
@@ -65,6 +69,35 @@ def host_keys(host: Host, known_types: Sequence[str], *, with_certificates: bool
     supported = set(_names(get_public_key_algs()))
     ordered = [*certificates, *(name for name in first if name in supported)]
     return list(dict.fromkeys([*ordered, *_names(get_default_public_key_algs())]))
+
+
+def logins(host: Host) -> list[str]:
+    """The algorithms to log in by (PubkeyAcceptedAlgorithms): of keys, and of certificates.
+
+    Raises SshFailure where none can be had.
+    """
+    # Nothing is left out by default: a server that is older than rsa-sha2 decides for itself.
+    known = _names(get_certificate_algs()) + _names(get_public_key_algs())
+    spec = host.pubkey_accepted_algorithms
+    return _chosen("PubkeyAcceptedAlgorithms", spec, known, known, host)
+
+
+def signatures(host: Host) -> list[str]:
+    """The algorithms to sign a login with: a certificate's key signs as the bare key would."""
+    names = (name.removesuffix(CERTIFIED) for name in logins(host))
+    known = _names(get_public_key_algs())
+    return [name for name in dict.fromkeys(names) if name in known]
+
+
+def may_log_in(host: Host, key_type: str) -> bool:
+    """Whether a key or a certificate of a type may be offered.
+
+    As key_type_allowed_by_config() of OpenSSH's sshconnect2.c has it.
+    """
+    bare = key_type.removesuffix(CERTIFIED)
+    suffix = key_type[len(bare) :]
+    names = {key_type, *(name + suffix for name in _signatures(bare))}
+    return not names.isdisjoint(logins(host))
 
 
 @cache

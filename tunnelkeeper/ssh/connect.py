@@ -19,6 +19,7 @@ from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.crowd import Crowd
 from tunnelkeeper.ssh.host_keys import HostKeyCheck
 from tunnelkeeper.ssh.identities import Identities
+from tunnelkeeper.ssh.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.login import Login
 from tunnelkeeper.ssh.private_keys import PrivateKeys
 from tunnelkeeper.ssh.proxy import ProxyCommand
@@ -42,6 +43,7 @@ class Shared:
     """What all attempts of a process share."""
 
     keys: PrivateKeys = field(default_factory=PrivateKeys)
+    known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
     crowd: Crowd = field(default_factory=Crowd)
     windows: Windows = field(default_factory=Windows)
 
@@ -103,7 +105,8 @@ class _Attempt:
             raise
 
     async def _connect(self) -> Connection:
-        self.check = HostKeyCheck.prepare(self.host, self.port, self.report.warn)
+        files = self.shared.known_hosts
+        self.check = HostKeyCheck.prepare(self.host, self.port, files, self.report.warn)
         self.identities = Identities(self.host, self.shared.keys)
         login = Login(self.check, self.identities, self.report.debug)
         options = self._options(login)
@@ -164,6 +167,7 @@ class _Attempt:
             encryption_algs=algorithms.ciphers(host),
             mac_algs=algorithms.macs(host),
             kex_algs=algorithms.key_exchanges(host),
+            signature_algs=algorithms.signatures(host),
             compression_algs=["zlib@openssh.com", "none"] if host.compression else ["none"],
             tcp_keepalive=host.tcp_keepalive,
             login_timeout=0,  # the attempt has its own deadline

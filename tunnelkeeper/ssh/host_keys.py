@@ -6,13 +6,12 @@ asyncssh is given no known host of its own, so every key comes here to be judged
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 import asyncssh
 
 from tunnelkeeper.core.failures import Cause, Failure
-from tunnelkeeper.ssh import known_hosts_file
 from tunnelkeeper.ssh.known_hosts import (
     Changed,
     HostKeyLine,
@@ -26,6 +25,7 @@ from tunnelkeeper.ssh.known_hosts import (
     judge,
     known_algorithms,
 )
+from tunnelkeeper.ssh.known_hosts_file import KnownHostsFiles, append
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,17 +44,20 @@ class HostKeyCheck:
     host: Host
     port: int
     known: Known
+    files: KnownHostsFiles = field(default_factory=KnownHostsFiles)
     failure: Failure | None = None
     new_key: asyncssh.SSHKey | None = None
 
     @classmethod
-    def prepare(cls, host: Host, port: int, warn: Callable[[str], None]) -> HostKeyCheck:
+    def prepare(
+        cls, host: Host, port: int, files: KnownHostsFiles, warn: Callable[[str], None]
+    ) -> HostKeyCheck:
         """Read what is known of a host."""
-        paths = [*host.user_known_hosts, *host.system_known_hosts]
-        known_hosts, warnings, _ = known_hosts_file.read(paths)
+        paths = (*host.user_known_hosts, *host.system_known_hosts)
+        known, warnings = files.keys_for(paths, host.hostname, port, host.host_key_alias)
         for warning in warnings:
             warn(warning)
-        return cls(host, port, known_hosts.keys_for(host.hostname, port, host.host_key_alias))
+        return cls(host, port, known, files)
 
     @property
     def known_types(self) -> tuple[str, ...]:
@@ -104,16 +107,16 @@ class HostKeyCheck:
         if key is None or not self.host.user_known_hosts:
             return None
         algorithm = key.algorithm.decode("ascii")
-        now_known, _, _ = known_hosts_file.read(self.host.user_known_hosts)
-        lines = now_known.keys_for(self.host.hostname, self.port, self.host.host_key_alias)
+        host = self.host
+        lines, _ = self.files.keys_for(
+            host.user_known_hosts, host.hostname, self.port, host.host_key_alias
+        )
         self.new_key = None
         if not isinstance(judge(lines, algorithm, key.public_data), Unknown):
             return None
         path = self.host.user_known_hosts[0]
         pattern = host_pattern(self.host.hostname, self.port, self.host.host_key_alias)
-        known_hosts_file.append(
-            path, pattern, algorithm, key.public_data, hashed=self.host.hash_known_hosts
-        )
+        append(path, pattern, algorithm, key.public_data, hashed=self.host.hash_known_hosts)
         return f"added the host key of {pattern} ({fingerprint(key.public_data)}) to {path}"
 
     @property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from tunnelkeeper.core.failures import Cause, Failure, printable
+from tunnelkeeper.ssh import algorithms
 from tunnelkeeper.ssh.private_keys import (
     KeyProblem,
     PrivateKeys,
@@ -22,14 +23,14 @@ from tunnelkeeper.ssh.private_keys import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from tunnelkeeper.core.tunnels import Host
 
 AGENT_PATIENCE = 5.0
 """Seconds an agent may take to list its keys; one that hangs must not hold up the login."""
 
-Offer = asyncssh.SSHKeyPair | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate] | asyncssh.SSHKey
+Offer = asyncssh.SSHKeyPair
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class Identities:
         others = [] if self.host.identities_only else [b for b in by_blob if b not in named]
         for blob in [*named, *others]:
             if blob in by_blob:
-                for offer in self._certified(by_blob[blob], certificates):
+                for offer in self._accepted("agent", self._certified(by_blob[blob], certificates)):
                     self.offered.append(f"{_comment(offer)} (agent)")
                     yield offer
         for path, public in blobs.items():
@@ -99,9 +100,20 @@ class Identities:
                 continue
             beside = load_certificate(f"{path}-cert.pub")
             known = certificates if beside is None else [*certificates, beside]
-            for key in _with_certificate_of(loaded, known):
-                self.offered.append(path)
+            for key in self._accepted(path, _with_certificate_of(loaded, known)):
+                if path not in self.offered:
+                    self.offered.append(path)
                 yield key
+
+    def _accepted(self, where: str, offers: Iterable[Offer]) -> Iterator[Offer]:
+        """Those of a type that the host's configuration lets us log in with."""
+        for offer in offers:
+            key_type = offer.algorithm.decode("ascii")
+            if algorithms.may_log_in(self.host, key_type):
+                yield offer
+            else:
+                message = f"{key_type} is not in PubkeyAcceptedAlgorithms"
+                self.problems.append(KeyProblem(where, Unusable.NOT_ACCEPTED, message))
 
     async def _agent_keys(self) -> Sequence[asyncssh.SSHKeyPair]:
         if self.host.identity_agent is None:
@@ -134,9 +146,9 @@ def _with_certificate_of(
     key: asyncssh.SSHKey, certificates: Sequence[asyncssh.SSHCertificate]
 ) -> list[Offer]:
     """A key, after itself under each certificate that was made for it."""
-    offers: list[Offer] = [(key, c) for c in certificates if c.key.public_data == key.public_data]
-    # asyncssh offers a key and certificate pair under both forms.
-    return offers or [key]
+    own = [(key, c) for c in certificates if c.key.public_data == key.public_data]
+    certified = [asyncssh.load_keypairs([pair])[0] for pair in own]
+    return [*certified, *asyncssh.load_keypairs([key])]
 
 
 def _comment(pair: asyncssh.SSHKeyPair) -> str:

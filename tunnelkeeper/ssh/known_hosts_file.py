@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import operator
 import os
 import secrets
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.ssh.known_hosts import SALT_BYTES, HostKeyLine, KnownHosts, format_line, parse
+from tunnelkeeper.ssh.known_hosts import (
+    SALT_BYTES,
+    HostKeyLine,
+    Known,
+    KnownHosts,
+    format_line,
+    parse,
+)
+from tunnelkeeper.ssh.read_once import ReadOnce
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,30 +34,86 @@ SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes of one file; about 100 000 lines. A larger one is some other file, named by mistake."""
 
 
-def read(paths: Iterable[str]) -> tuple[KnownHosts, tuple[str, ...], tuple[str, ...]]:
-    """Read files in order: what they hold, the warnings, and the paths that were read.
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+"""Trouble of this machine and not of a file. To go on without the file would be to trust whatever
+key comes, where new ones are accepted."""
 
-    A missing file, and /dev/null, are nothing to mention, as with ssh. A file that cannot be read
-    or is larger than SIZE_LIMIT is left out whole, with a warning.
+Contents = tuple[tuple[HostKeyLine, ...], tuple[str, ...]]
+"""The lines of a file, and a warning for each that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several files as one. of: what they held; found: what hosts were found to have in them."""
+
+    of: tuple[Contents, ...]
+    known_hosts: KnownHosts
+    found: dict[tuple[str, int, str | None], Known] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class KnownHostsFiles:
+    """known_hosts files, each read and parsed once while it is unchanged.
+
+    Ten thousand hashed lines take a tenth of a second to parse and to look through, which every
+    attempt of every tunnel would pay; so what a host was found to have is kept as well.
     """
-    lines: list[HostKeyLine] = []
-    warnings: list[str] = []
-    files_read: list[str] = []
-    for path in paths:
-        if path == os.devnull:
-            continue
-        try:
-            data = _contents(path)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            warnings.append(f"{path}: its host keys are not used: {error.strerror}")
-            continue
-        found, malformed = parse(data.decode("utf-8", "surrogateescape"), path)
-        lines += found
-        warnings += malformed
-        files_read.append(path)
-    return KnownHosts(tuple(lines)), tuple(warnings), tuple(files_read)
+
+    _files: ReadOnce[Contents] = field(default_factory=lambda: ReadOnce(_parsed))
+    _together: dict[tuple[str, ...], Together] = field(default_factory=dict)
+
+    def keys_for(
+        self, paths: Iterable[str], host: str, port: int, alias: str | None
+    ) -> tuple[Known, tuple[str, ...]]:
+        """The keys of a host in some files, and the warnings of `read`.
+
+        Raises OSError: PASSING.
+        """
+        together, warnings, _ = self._read(paths)
+        name = (host, port, alias)
+        if name not in together.found:
+            together.found[name] = together.known_hosts.keys_for(*name)
+        return together.found[name], warnings
+
+    def read(self, paths: Iterable[str]) -> tuple[KnownHosts, tuple[str, ...], tuple[str, ...]]:
+        """Read files in order: what they hold, the warnings, and the paths that were read.
+
+        A missing file, and /dev/null, are nothing to mention, as with ssh. A file that cannot be
+        read or is larger than SIZE_LIMIT is left out whole, with a warning.
+
+        Raises OSError: PASSING.
+        """
+        together, warnings, files_read = self._read(paths)
+        return together.known_hosts, warnings, files_read
+
+    def _read(self, paths: Iterable[str]) -> tuple[Together, tuple[str, ...], tuple[str, ...]]:
+        contents: list[Contents] = []
+        warnings: list[str] = []
+        files_read: list[str] = []
+        for path in paths:
+            if path == os.devnull:
+                continue
+            try:
+                held = self._files.get(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno in PASSING:
+                    raise
+                warnings.append(f"{path}: its host keys are not used: {error.strerror}")
+                continue
+            contents.append(held)
+            warnings += held[1]
+            files_read.append(path)
+        names = tuple(files_read)
+        return self._joined(names, tuple(contents)), tuple(warnings), names
+
+    def _joined(self, names: tuple[str, ...], contents: tuple[Contents, ...]) -> Together:
+        kept = self._together.get(names)
+        if kept is None or not all(map(operator.is_, kept.of, contents)):
+            lines = tuple(line for lines, _ in contents for line in lines)
+            kept = self._together[names] = Together(contents, KnownHosts(lines))
+        return kept
 
 
 def append(path: str, pattern: str, algorithm: str, blob: bytes, hashed: bool) -> None:
@@ -74,6 +140,13 @@ def append(path: str, pattern: str, algorithm: str, blob: bytes, hashed: bool) -
             raise OSError(errno.EIO, f"wrote only {written} of {len(record)} bytes", path)
     finally:
         os.close(descriptor)
+
+
+def _parsed(path: str, status: os.stat_result) -> Contents:
+    """Raises OSError, also for what is no regular file or is too large."""
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return parse(_contents(path).decode("utf-8", "surrogateescape"), path)
 
 
 def _contents(path: str) -> bytes:

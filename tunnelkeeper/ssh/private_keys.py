@@ -6,11 +6,11 @@ import os
 import stat
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 
 import asyncssh
 
 from tunnelkeeper.core.failures import printable
+from tunnelkeeper.ssh.read_once import ReadOnce
 
 
 class Unusable(Enum):
@@ -20,6 +20,7 @@ class Unusable(Enum):
     OPEN_TO_OTHERS = "open to others"
     ENCRYPTED = "encrypted"
     BROKEN = "broken"
+    NOT_ACCEPTED = "not accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +46,14 @@ class PrivateKeys:
     The keys are shared between connections: reading a large RSA key takes a while.
     """
 
-    _read: dict[str, tuple[tuple[int, ...], Loaded]] = field(default_factory=dict)
+    _files: ReadOnce[Loaded] = field(default_factory=lambda: ReadOnce(_read))
 
     def load(self, path: str) -> Loaded:
         """The private key of a file, or why it cannot be used."""
         try:
-            status = Path(path).stat()
+            return self._files.get(path)
         except OSError as error:
             return _unreadable(path, error)
-        signature = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
-        known = self._read.get(path)
-        if known is not None and known[0] == signature:
-            return known[1]
-        loaded = _open_to_others(path, status) or _read(path)
-        self._read[path] = (signature, loaded)
-        return loaded
 
 
 def load_certificate(path: str) -> asyncssh.SSHCertificate | None:
@@ -89,7 +83,11 @@ def _open_to_others(path: str, status: os.stat_result) -> KeyProblem | None:
     return KeyProblem(path, Unusable.OPEN_TO_OTHERS, message, f"chmod 600 {path}")
 
 
-def _read(path: str) -> Loaded:
+def _read(path: str, status: os.stat_result) -> Loaded:
+    """Raises OSError."""
+    problem = _open_to_others(path, status)
+    if problem is not None:
+        return problem
     try:
         return asyncssh.read_private_key(path)
     except asyncssh.KeyEncryptionError:
@@ -98,8 +96,8 @@ def _read(path: str) -> Loaded:
         if "passphrase" in str(error).lower():  # asyncssh has no type of its own for this
             return _encrypted(path)
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
-    except (OSError, ValueError) as error:
-        return _unreadable(path, error)
+    except ValueError as error:
+        return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
 
 
 def _encrypted(path: str) -> KeyProblem:
@@ -107,7 +105,7 @@ def _encrypted(path: str) -> KeyProblem:
     return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase", remedy)
 
 
-def _unreadable(path: str, error: Exception) -> KeyProblem:
+def _unreadable(path: str, error: OSError) -> KeyProblem:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return KeyProblem(path, Unusable.MISSING, "no such file")
     return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
