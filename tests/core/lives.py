@@ -17,6 +17,7 @@ from tunnelkeeper.core.lifecycle import (
     Event,
     ForwardsChanged,
     Life,
+    Moved,
     Nudged,
     Opened,
     Policy,
@@ -116,8 +117,9 @@ ASKED: dict[str, Event] = {
     "start": Start(),
     "stop": Stop(),
     "restart": Restart(),
-    "moved": WayChanged(),
+    "way": WayChanged(),
     "nudged": Nudged(),
+    "moved": Moved(),
     "time": DeadlineReached(),
 }
 """What people, the world and the clock say."""

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.core.keepalive import Verdict, Watch, begin, look
+from tunnelkeeper.core.keepalive import (
+    ANSWER_WITHIN,
+    Verdict,
+    Watch,
+    begin,
+    kernel_patience,
+    look,
+    urge,
+)
 from tunnelkeeper.core.tunnels import Keepalive
 
 NOW = 1000.0
@@ -27,6 +35,12 @@ class Peer:
     def speaks(self, after: float = 0.0) -> None:
         self.now += after
         self.last_heard = self.now
+
+    def urged(self, after: float = 0.0) -> Verdict:
+        self.now += after
+        self.watch, verdict = urge(self.watch, self.now, self.last_heard, self.keepalive)
+        self.probes += [self.now] if verdict is Verdict.PROBE else []
+        return verdict
 
     def at_due(self) -> Verdict:
         self.now = max(self.now, self.watch.due_at)
@@ -130,3 +144,99 @@ def test_silence_is_death_after_interval_times_count_max_plus_one(
         assert len(peer.probes) <= count_max
 
     assert peer.now - NOW == pytest.approx(interval * (count_max + 1))
+
+
+# -- asked out of turn -----------------------------------------------------------------------------
+
+EVERY_300 = Keepalive(interval=300, count_max=3)
+
+
+@pytest.mark.parametrize("keepalive", [EVERY_15, EVERY_300, Keepalive(interval=0)])
+def test_a_peer_that_is_asked_out_of_turn_has_to_answer_soon(keepalive: Keepalive) -> None:
+    peer = Peer(keepalive)
+
+    assert peer.urged(after=7) is Verdict.PROBE
+    assert peer.at_due() is Verdict.DEAD
+    assert peer.now == NOW + 7 + ANSWER_WITHIN
+    assert peer.watch.due_at == inf
+
+
+@pytest.mark.parametrize("keepalive", [EVERY_15, EVERY_300])
+def test_an_answer_in_time_returns_the_peer_to_the_regular_count(keepalive: Keepalive) -> None:
+    peer = Peer(keepalive)
+    peer.urged(after=7)
+    peer.speaks(after=4.9)
+
+    assert peer.at_due() is Verdict.WAIT
+    assert peer.watch == Watch(NOW + 7 + 4.9 + keepalive.interval, 0, NOW + 7)
+    assert [peer.at_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
+
+
+def test_without_an_interval_an_answer_ends_the_watch_again() -> None:
+    peer = Peer(Keepalive(interval=0))
+    peer.urged(after=7)
+    peer.speaks(after=1)
+
+    assert peer.at_due() is Verdict.WAIT
+    assert peer.watch.due_at == inf
+
+
+def test_what_is_asked_again_and_again_is_not_given_more_time() -> None:
+    peer = Peer(EVERY_300)
+    peer.urged()
+
+    assert peer.urged(after=2) is Verdict.WAIT
+    assert peer.urged(after=2) is Verdict.WAIT
+    assert peer.at_due() is Verdict.DEAD
+    assert peer.now == NOW + ANSWER_WITHIN
+
+
+def test_what_has_answered_can_be_asked_again_before_anybody_looked() -> None:
+    peer = Peer(EVERY_300)
+    peer.urged()
+    peer.speaks(after=0.1)
+
+    assert peer.urged(after=1) is Verdict.PROBE
+    assert peer.at_due() is Verdict.DEAD
+    assert peer.now == pytest.approx(NOW + 1.1 + ANSWER_WITHIN)
+
+
+def test_asking_out_of_turn_counts_as_none_of_the_regular_probes() -> None:
+    peer = Peer(Keepalive(interval=2, count_max=1))
+    peer.urged()
+
+    assert peer.at_due() is Verdict.PROBE
+    assert peer.at_due() is Verdict.DEAD
+    assert peer.probes == [NOW, NOW + 2]
+
+
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["passes", "speaks", "moves"]), st.floats(0.01, 400))),
+    interval=st.sampled_from([0, 1, 15, 300]),
+    count_max=st.integers(0, 4),
+)
+def test_asking_out_of_turn_never_lets_a_dead_peer_live_longer(
+    steps: list[tuple[str, float]], interval: float, count_max: int
+) -> None:
+    peer = Peer(Keepalive(interval, count_max))
+    for what, seconds in steps:
+        until, verdict = peer.now + seconds, Verdict.WAIT
+        while peer.watch.due_at <= until and verdict is not Verdict.DEAD:
+            verdict = peer.at_due()
+        if verdict is Verdict.DEAD:
+            break
+        peer.now = until
+        if what == "speaks":
+            peer.speaks()
+        elif what == "moves":
+            peer.urged()
+
+        assert peer.watch.due_at > peer.now or peer.watch.due_at == inf
+        if interval:
+            patience = interval * (count_max + 1) + ANSWER_WITHIN
+            assert peer.now - peer.last_heard < patience
+
+
+def test_the_kernel_is_as_patient_as_the_keepalives() -> None:
+    assert kernel_patience(EVERY_15) == 60
+    assert kernel_patience(Keepalive(interval=0)) == 0

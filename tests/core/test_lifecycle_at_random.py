@@ -21,6 +21,7 @@ from tunnelkeeper.core.lifecycle import (
     Ended,
     Event,
     ForwardsChanged,
+    Moved,
     Nudged,
     Opened,
     Policy,
@@ -101,7 +102,7 @@ class AnyLife(RuleBasedStateMachine):
         self.is_wanted = not isinstance(event, Stop)
         self.happens(event)
 
-    @rule(event=st.sampled_from([Nudged(), WayChanged()]))
+    @rule(event=st.sampled_from([Nudged(), WayChanged(), Moved()]))
     def the_world_changes(self, event: Event) -> None:
         self.happens(event)
 

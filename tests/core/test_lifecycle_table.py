@@ -37,24 +37,24 @@ from tunnelkeeper.core.lifecycle import (
 )
 
 WHEN_ASKED = """
-                       start    stop     restart  moved    nudged   time
-stopped                open     .        open     .        .        .
-connecting             .        close    renew    renew    .        .
-up, young              .        close    renew    renew    .        .
-up, gate passed        .        close    renew    renew    .        up
-up, trusted            .        close    renew    renew    .        .
-up, expired            .        close    renew    renew    .        renew
-degraded, young        .        close    renew    renew    .        .
-degraded, gate passed  .        close    renew    renew    .        degraded
-degraded, trusted      .        close    renew    renew    .        .
-degraded, expired      .        close    renew    renew    .        renew
-waiting                open     stopped  open     open     open     .
-wait over              open     stopped  open     open     open     open
-blocked                open     stopped  open     open     open     .
-blocked, due           open     stopped  open     open     open     open
-gave up                open     stopped  open     open     .        .
-stopping               later    .        later    .        .        .
-stopping, then start   .        never    .        .        .        .
+                       start    stop     restart  way      nudged   moved    time
+stopped                open     .        open     .        .        .        .
+connecting             .        close    renew    renew    .        .        .
+up, young              .        close    renew    renew    .        .        .
+up, gate passed        .        close    renew    renew    .        .        up
+up, trusted            .        close    renew    renew    .        .        .
+up, expired            .        close    renew    renew    .        .        renew
+degraded, young        .        close    renew    renew    .        .        .
+degraded, gate passed  .        close    renew    renew    .        .        degraded
+degraded, trusted      .        close    renew    renew    .        .        .
+degraded, expired      .        close    renew    renew    .        .        renew
+waiting                open     stopped  open     open     open     open     .
+wait over              open     stopped  open     open     open     open     open
+blocked                open     stopped  open     open     open     .        .
+blocked, due           open     stopped  open     open     open     .        open
+gave up                open     stopped  open     open     .        .        .
+stopping               later    .        later    .        .        .        .
+stopping, then start   .        never    .        .        .        .        .
 """
 
 WHEN_TOLD = """

@@ -19,6 +19,8 @@ from tests.core.lives import (
 )
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
+    BLOCKED_RETRY,
+    BLOCKED_RETRY_AFTER_MOVE,
     BackingOff,
     Blocked,
     Command,
@@ -28,6 +30,7 @@ from tunnelkeeper.core.lifecycle import (
     Ended,
     Event,
     Life,
+    Moved,
     Nudged,
     Opened,
     Policy,
@@ -108,7 +111,7 @@ def test_a_deadline_that_comes_early_ends_no_wait(tunnel: TunnelLife) -> None:
     assert tunnel.feed(DeadlineReached()) == waiting
 
 
-@pytest.mark.parametrize("event", [Start(), Restart(), Nudged()])
+@pytest.mark.parametrize("event", [Start(), Restart(), Nudged(), Moved()])
 def test_a_wait_is_ended_by_a_word_or_a_change_in_the_world(
     tunnel: TunnelLife, event: Event
 ) -> None:
@@ -116,6 +119,29 @@ def test_a_wait_is_ended_by_a_word_or_a_change_in_the_world(
 
     assert isinstance(tunnel.feed(event), Connecting)
     assert tunnel.commands == [OPEN, OPEN]
+
+
+def test_a_move_shortens_the_wait_of_what_is_blocked_and_a_second_one_does_not_put_it_off(
+    tunnel: TunnelLife,
+) -> None:
+    tunnel.feed(Start(), Ended(DENIED))
+    tunnel.wait(100)
+    tunnel.feed(Moved())
+    assert tunnel.waits() == BLOCKED_RETRY_AFTER_MOVE
+
+    tunnel.wait(20)
+    tunnel.feed(Moved())
+
+    assert tunnel.waits() == BLOCKED_RETRY_AFTER_MOVE - 20
+    assert tunnel.commands == [OPEN]
+
+
+def test_a_move_makes_no_blocked_tunnel_wait_longer(tunnel: TunnelLife) -> None:
+    tunnel.feed(Start(), Ended(DENIED))
+    tunnel.wait(BLOCKED_RETRY - 1)
+    before = tunnel.state
+
+    assert tunnel.feed(Moved()) == before
 
 
 def test_a_word_forgets_the_attempts_before_it_but_a_change_in_the_world_does_not(
@@ -228,6 +254,7 @@ def test_neither_the_world_nor_a_stray_deadline_moves_what_gave_up(gave_up: Tunn
     gave_up.wait(86400)
 
     assert gave_up.feed(Nudged()) == before
+    assert gave_up.feed(Moved()) == before
     assert gave_up.feed(DeadlineReached()) == before
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.ssh.links import Link, link
 from tests.ssh.server import Server, connected
 from tests.ssh.waiting import DEADLINE, until
+from tunnelkeeper.core import keepalive
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.tunnels import Keepalive
 from tunnelkeeper.ssh.heartbeat import Heartbeat
@@ -92,6 +94,39 @@ async def test_a_heartbeat_stops_with_its_connection(server: Server) -> None:
 
         assert heartbeat._timer is None
         heartbeat.stop()
+
+
+async def test_a_peer_that_is_asked_out_of_turn_and_is_gone_is_dead_soon(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepalive, "ANSWER_WITHIN", 0.1)
+    async with watched(server, Keepalive(300, 3)) as (connection, way):
+        await until(lambda: connection.rtt_ms is not None)
+        way.freeze()
+        connection.ask()
+        async with asyncio.timeout(DEADLINE):
+            failure = await connection.ended()
+
+        assert failure.cause is Cause.PEER_DEAD
+        assert failure.message.startswith("no answer within ")
+        assert "of a wake or a change of network, silent for 0 s" in failure.message
+
+
+async def test_a_peer_that_is_asked_out_of_turn_and_answers_is_left_in_peace(
+    server: Server,
+) -> None:
+    async with watched(server, Keepalive(300, 3)) as (connection, _):
+        await until(lambda: connection.rtt_ms is not None)
+        heard = connection.transport.last_heard
+        connection.ask()
+        connection.ask()
+        await until(lambda: connection.transport.last_heard > heard)
+        heartbeat = connection._heartbeat
+        heartbeat.stop()
+        heartbeat._due()
+
+        assert not connection.is_closed
+        assert heartbeat._watch.dead_at == inf
 
 
 class FakeTransport:

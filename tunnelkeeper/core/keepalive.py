@@ -2,18 +2,24 @@
 
 Counted as OpenSSH counts (clientloop.c, server_alive_check): a probe goes out after `interval`
 seconds without a byte from the peer; when the probe number count_max + 1 would be due and still
-nothing came, the peer is dead. Any byte counts as life. Nothing here has a clock or sends.
+nothing came, the peer is dead. Any byte counts as life. After a wake or a change of network the
+peer is asked at once and has to answer soon. Nothing here has a clock or sends.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.tunnels import Keepalive
+
+ANSWER_WITHIN = 5.0
+"""Seconds to answer in after a wake or a change of network: time for TCP to send a lost probe again
+four times (RFC 6298: after 0.2, 0.6, 1.4 and 3 s on most systems), as radio links need that have
+just come up; and short beside what a person waits before doing something about it."""
 
 
 class Verdict(Enum):
@@ -28,12 +34,14 @@ class Verdict(Enum):
 class Watch:
     """A peer under watch. Times are monotonic seconds; due_at: when to look again.
 
-    unanswered: probes in a row that brought nothing. probed_at: when the last one went out.
+    unanswered: regular probes in a row that brought nothing. probed_at: when the last probe went
+    out. dead_at: when the peer is dead if nothing comes before, whatever was counted; inf mostly.
     """
 
     due_at: float
     unanswered: int = 0
     probed_at: float = -inf
+    dead_at: float = inf
 
 
 def begin(now: float, keepalive: Keepalive) -> Watch:
@@ -41,16 +49,37 @@ def begin(now: float, keepalive: Keepalive) -> Watch:
     return Watch(now + keepalive.interval if keepalive.interval else inf)
 
 
+def urge(
+    watch: Watch, now: float, last_heard: float, keepalive: Keepalive
+) -> tuple[Watch, Verdict]:
+    """Ask the peer at `now`, out of turn; WAIT: it is being asked already, with as little time."""
+    if watch.dead_at < inf and last_heard <= watch.probed_at:
+        return watch, Verdict.WAIT
+    dead_at = now + ANSWER_WITHIN
+    due_at = min(dead_at, now + keepalive.interval) if keepalive.interval else dead_at
+    unanswered = 0 if last_heard > watch.probed_at else watch.unanswered
+    return Watch(due_at, unanswered, now, dead_at), Verdict.PROBE
+
+
 def look(
     watch: Watch, now: float, last_heard: float, keepalive: Keepalive
 ) -> tuple[Watch, Verdict]:
     """Judge the peer at `now`; last_heard is when its last byte came."""
-    unanswered = 0 if last_heard > watch.probed_at else watch.unanswered
-    due_at = max(last_heard, watch.probed_at) + keepalive.interval
+    if last_heard > watch.probed_at:
+        watch = replace(watch, unanswered=0, dead_at=inf)
+    if now >= watch.dead_at:
+        return replace(watch, due_at=inf), Verdict.DEAD
     if not keepalive.interval:
-        return Watch(inf), Verdict.WAIT
+        return replace(watch, due_at=watch.dead_at), Verdict.WAIT
+    due_at = max(last_heard, watch.probed_at) + keepalive.interval
     if now < due_at:
-        return Watch(due_at, unanswered, watch.probed_at), Verdict.WAIT
-    if unanswered >= keepalive.count_max:
-        return Watch(inf, unanswered, watch.probed_at), Verdict.DEAD
-    return Watch(now + keepalive.interval, unanswered + 1, now), Verdict.PROBE
+        return replace(watch, due_at=min(due_at, watch.dead_at)), Verdict.WAIT
+    if watch.unanswered >= keepalive.count_max:
+        return replace(watch, due_at=inf), Verdict.DEAD
+    due_at = min(now + keepalive.interval, watch.dead_at)
+    return Watch(due_at, watch.unanswered + 1, now, watch.dead_at), Verdict.PROBE
+
+
+def kernel_patience(keepalive: Keepalive) -> float:
+    """Seconds that sent data may stay unacknowledged: as long as a silent peer has. 0: no limit."""
+    return keepalive.interval * (keepalive.count_max + 1)

@@ -18,6 +18,10 @@ BLOCKED_RETRY = 300.0
 """Seconds between the tries of a blocked tunnel: often enough to notice a key that an
 administrator put back, seldom enough not to trip the server's PerSourcePenalties."""
 
+BLOCKED_RETRY_AFTER_MOVE = 30.0
+"""Longest wait of a blocked tunnel, in seconds, once the machine moved: the same address may be
+another server there. Not at once: a network that comes and goes must not hammer a login."""
+
 FREE_RETRY_CAP = 5.0
 """Longest wait, in seconds, after an attempt that asked nothing of the server."""
 
@@ -149,7 +153,12 @@ class WayChanged:
 
 @dataclass(frozen=True, slots=True)
 class Nudged:
-    """The world changed so that trying again may help: a key file, the network, a wake."""
+    """The world changed so that trying again may help: a key file, or the server is back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The machine woke or is in another network: what was not reached may be reached now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +193,7 @@ Event = (
     | Restart
     | WayChanged
     | Nudged
+    | Moved
     | Opened
     | ForwardsChanged
     | Ended
@@ -214,6 +224,10 @@ def step(  # noqa: C901, PLR0911, PLR0912
             return Connecting(), Command.OPEN_SESSION
         case ((BackingOff(tries=tries) | Blocked(tries=tries)), Nudged()):
             return _again(state, tries)
+        case BackingOff(tries=tries), Moved():
+            return Connecting(tries), Command.OPEN_SESSION
+        case Blocked(retry_at=at), Moved() if at < inf:
+            return replace(state, retry_at=min(at, now + BLOCKED_RETRY_AFTER_MOVE)), None
         case (
             (BackingOff(tries=tries, retry_at=at) | Blocked(tries=tries, retry_at=at)),
             DeadlineReached(),

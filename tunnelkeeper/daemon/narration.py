@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.daemon.session import Session
 
 
-def line(  # noqa: C901  one table, as the lifecycle is
+def line(  # noqa: C901, PLR0911  one table, as the lifecycle is
     old: State, new: State, now: float, session: Session | None, known: Failure | None
 ) -> tuple[Level, str] | None:
     """What to write about a change from one state to another; None: nothing new to say.
@@ -50,6 +50,8 @@ def line(  # noqa: C901  one table, as the lifecycle is
         case _, BackingOff(retry_at=retry_at, failure=failure):
             level: Level = "debug" if failure == known else "warning"
             return level, f"{_told(failure)}; trying again, next in {retry_at - now:.1f} s"
+        case Blocked(), Blocked(retry_at=retry_at):
+            return "info", f"still blocked; trying again in {retry_at - now:.0f} s"
         case _, Blocked(retry_at=retry_at, failure=failure):
             when = "" if retry_at == inf else f"; trying again in {retry_at - now:.0f} s"
             return "error", f"blocked: {_told(failure)}{when}"

@@ -85,6 +85,11 @@ class Connection:
         """The round trip of the last keepalive, in milliseconds."""
         return self._heartbeat.rtt_ms
 
+    def ask(self) -> None:
+        """Have the server prove soon that it is still there (see core.keepalive.urge)."""
+        if not self.is_closed:
+            self._heartbeat.ask()
+
     async def ended(self) -> Failure:
         """Wait for the end, and say why; of a chain, the first hop that ended is to blame."""
         error = await asyncio.shield(self._login.ended)

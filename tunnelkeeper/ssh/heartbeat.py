@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tunnelkeeper.core.keepalive import Verdict, begin, look
+from tunnelkeeper.core.keepalive import ANSWER_WITHIN, Verdict, begin, look, urge
 from tunnelkeeper.ssh.steps import PeerDead
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ class Heartbeat:
         self._watch = begin(time.monotonic(), keepalive)
         self._schedule()
         transport.open_in_own_task(self._probe(time.monotonic()))  # status has a round trip soon
+
+    def ask(self) -> None:
+        """Probe out of turn: this machine woke or its network changed, and the peer may be gone."""
+        now = time.monotonic()
+        heard = self._transport.last_heard
+        self._watch, verdict = urge(self._watch, now, heard, self._keepalive)
+        if verdict is Verdict.PROBE:
+            self.stop()
+            self._transport.open_in_own_task(self._probe(now))
+            self._schedule()
 
     def stop(self) -> None:
         """Watch no more."""
@@ -52,14 +62,17 @@ class Heartbeat:
             case Verdict.PROBE:
                 self._transport.open_in_own_task(self._probe(now))
             case Verdict.DEAD:
-                silence = now - self._transport.last_heard
-                words = (
-                    f"no answer to {self._watch.unanswered} keepalives, silent for {silence:.0f} s"
-                )
-                self._transport.connection_lost(PeerDead(words))
+                self._transport.connection_lost(PeerDead(self._silence(now)))
             case Verdict.WAIT:
                 pass
         self._schedule()
+
+    def _silence(self, now: float) -> str:
+        if now >= self._watch.dead_at:
+            asked = f"no answer within {ANSWER_WITHIN:g} s of a wake or a change of network"
+        else:
+            asked = f"no answer to {self._watch.unanswered} keepalives"
+        return f"{asked}, silent for {now - self._transport.last_heard:.0f} s"
 
     async def _probe(self, sent_at: float) -> None:
         with suppress(OSError, asyncssh.Error):
