@@ -14,6 +14,7 @@ from tests.ssh.notes import Notes
 from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
 from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.core.tunnels import Keepalive
 from tunnelkeeper.ssh import dial
 from tunnelkeeper.ssh.connect import Shared, connect_hop
 from tunnelkeeper.ssh.steps import SshFailure
@@ -322,3 +323,23 @@ async def test_a_key_that_was_replaced_is_used_at_the_next_attempt(
     connection = await connect_hop(host, None, shared, Notes())
     assert not connection.is_closed
     await connection.close()
+
+
+# The kernel's own patience
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux's own option")
+@pytest.mark.parametrize(
+    ("keepalive", "tcp_keepalive", "milliseconds"),
+    [(Keepalive(15, 3), True, 60_000), (Keepalive(0, 3), True, 0), (Keepalive(15, 3), False, 0)],
+    ids=["as the keepalives", "no keepalives", "no TCP keepalive"],
+)
+async def test_the_kernel_gives_up_when_the_keepalives_would(
+    server: Server, keepalive: Keepalive, tcp_keepalive: bool, milliseconds: int
+) -> None:
+    host = server.host(keepalive=keepalive, tcp_keepalive=tcp_keepalive)
+    async with connected(host) as connection:
+        raw = connection.transport.get_extra_info("socket")
+        limit = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+        assert limit == milliseconds

@@ -238,3 +238,25 @@ async def test_a_bind_address_of_the_other_family_names_itself(server: socket.so
 async def test_a_bind_address_that_is_not_ours_is_an_error(server: socket.socket) -> None:
     with pytest.raises(OSError, match="assign requested address"):
         await connect([info("127.0.0.1", server.getsockname()[1])], BLACK_HOLE)
+
+
+# What is never acknowledged
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux's own option")
+@pytest.mark.parametrize(
+    ("seconds", "option"), [(60, 60_000), (0.5, 500), (0, 0), (1e9, 2**31 - 1)]
+)
+def test_the_kernel_is_told_how_long_data_may_stay_unacknowledged(
+    seconds: float, option: int
+) -> None:
+    with socket.socket() as connection:
+        dial.limit_unacknowledged(connection, seconds)
+
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == option
+
+
+def test_a_system_without_the_option_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+    with socket.socket() as connection:
+        dial.limit_unacknowledged(connection, 60)

@@ -131,6 +131,10 @@ class Jumps:
             raise
         return Chain(connection, way, share)
 
+    def moved(self, present: frozenset[str] | None) -> None:
+        """This machine woke or its network changed; see ssh.moves."""
+        self.shared.moves.moved(present)
+
     def _share(self, way: Way, report: Report) -> _Share:
         """A share in the connection to the end of a way; the first asks for it to be opened."""
         share = self._shares.get(way)

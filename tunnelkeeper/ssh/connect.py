@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.keepalive import kernel_patience
 from tunnelkeeper.ssh import algorithms, dial
 from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.crowd import Crowd
@@ -21,6 +22,7 @@ from tunnelkeeper.ssh.host_keys import HostKeyCheck
 from tunnelkeeper.ssh.identities import Identities
 from tunnelkeeper.ssh.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.login import Login
+from tunnelkeeper.ssh.moves import Moves, Overtaken
 from tunnelkeeper.ssh.private_keys import PrivateKeys
 from tunnelkeeper.ssh.proxy import ProxyCommand
 from tunnelkeeper.ssh.steps import SshFailure, failure_from
@@ -46,6 +48,7 @@ class Shared:
     known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
     crowd: Crowd = field(default_factory=Crowd)
     windows: Windows = field(default_factory=Windows)
+    moves: Moves = field(default_factory=Moves)
 
 
 async def connect_hop(
@@ -90,8 +93,7 @@ class _Attempt:
         """The connection, logged in."""
         try:
             async with self.shared.crowd.place((self.host.hostname, self.port)):
-                async with asyncio.timeout(self.host.connect_timeout):
-                    return await self._connect()
+                return await self._connect_in_time()
         except SshFailure:
             self._discard()
             raise
@@ -103,6 +105,28 @@ class _Attempt:
             if self.proxy is not None:
                 self.proxy.close()
             raise
+
+    @property
+    def local_address(self) -> str | None:
+        """See moves.Attempt."""
+        name = self.transport.get_extra_info("sockname") if self.transport is not None else None
+        return str(name[0]).partition("%")[0] if name else None
+
+    async def _connect_in_time(self) -> Connection:
+        """Connect within connect_timeout; a move of this machine begins the time anew."""
+        if self.via is not None or self.host.proxy_command is not None:
+            async with asyncio.timeout(self.host.connect_timeout):
+                return await self._connect()
+        while True:
+            try:
+                async with (
+                    asyncio.timeout(self.host.connect_timeout),
+                    self.shared.moves.overtaking(self),
+                ):
+                    return await self._connect()
+            except Overtaken:
+                self.report.debug(f"{self.hop}: this machine moved; connecting again")
+                self._discard()
 
     async def _connect(self) -> Connection:
         files = self.shared.known_hosts
@@ -121,7 +145,9 @@ class _Attempt:
         await self.logged_in
         self._write_down()
         reached = replace(self.host, ports=(self.port,))
-        return Connection(reached, self.transport, login, self.via, self.proxy)
+        connection = Connection(reached, self.transport, login, self.via, self.proxy)
+        self.shared.moves.connections.add(connection)
+        return connection
 
     async def _reach(self, transport: Transport) -> None:
         """Give the transport a way to the server."""
@@ -141,6 +167,8 @@ class _Attempt:
             infos = await dial.resolve(self.host.hostname, self.port, self.host.address_family)
             self._at("connect")
             connected = await dial.connect(infos, self.host.bind_address)
+            if self.host.tcp_keepalive:
+                dial.limit_unacknowledged(connected, kernel_patience(self.host.keepalive))
         try:
             await loop.create_connection(lambda: transport, sock=connected)
         except BaseException:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 STAGGER = 0.25
 """Seconds between the starts of two attempts (RFC 8305 section 5, Connection Attempt Delay)."""
 
+_LONGEST_USER_TIMEOUT = 2**31 - 1  # milliseconds; the option is an int (tcp(7))
+
 FAMILIES: dict[AddressFamily, int] = {
     "any": socket.AF_UNSPEC,
     "inet": socket.AF_INET,
@@ -66,6 +68,18 @@ async def connect(infos: Sequence[AddressInfo], bind_address: str | None) -> soc
     if race.winner is None:
         raise race.errors[0] if race.errors else OSError("the host name has no addresses")
     return race.winner
+
+
+def limit_unacknowledged(connection: socket.socket, seconds: float) -> None:
+    """Let the kernel end a connection whose data was not acknowledged for so long; 0: as it likes.
+
+    Left to itself, Linux sends for about a quarter of an hour (tcp_retries2 in tcp(7)). A system
+    without TCP_USER_TIMEOUT (RFC 5482) is left to itself.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None and seconds:
+        milliseconds = min(round(seconds * 1000), _LONGEST_USER_TIMEOUT)
+        connection.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
 
 
 @dataclass(slots=True)
