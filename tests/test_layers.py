@@ -18,10 +18,10 @@ LAYERS = {
     "forwarding": "core",
     "ssh": "core forwarding sshconfig",
     "control": "core",
-    "relay": "core paths config control forwarding ssh",
-    "daemon": "core paths config sshconfig forwarding ssh control",
-    "demo": "core control relay",
     "wording": "core",
+    "relay": "core paths config control forwarding ssh",
+    "daemon": "core paths config sshconfig forwarding ssh control wording",
+    "demo": "core control relay",
     "cli": "core paths config control wording",
     "__main__": "cli",
 }

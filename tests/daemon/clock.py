@@ -52,17 +52,28 @@ class FakeTimer:
 
 @dataclass
 class FakeClock:
-    """A daemon.clock.Clock that stands still until a test lets time pass."""
+    """A daemon.clock.Clock that stands still until a test lets time pass.
+
+    asleep: seconds that the machine has slept. set_by: seconds that somebody set the wall clock by.
+    counts_sleep: whether the system has a clock that goes on meanwhile.
+    """
 
     now: float = 1000.0
+    asleep: float = 0.0
+    set_by: float = 0.0
+    counts_sleep: bool = True
     timers: list[FakeTimer] = field(default_factory=list)
     _began: float = 1000.0
 
     def monotonic(self) -> float:
         return self.now
 
+    def boottime(self) -> float | None:
+        return self.now + self.asleep if self.counts_sleep else None
+
     def wall(self) -> datetime:
-        return NOON + timedelta(seconds=self.now - self._began)
+        passed = self.now - self._began + self.asleep + self.set_by
+        return NOON + timedelta(seconds=passed)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> FakeTimer:
         timer = FakeTimer(when, callback, self.timers)

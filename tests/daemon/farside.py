@@ -216,8 +216,8 @@ class FarSide:
     """Does what ssh.chain.Jumps promises, and remembers what was asked of it.
 
     live: the connections that are open. taken: addresses where the server does not listen.
-    unreachable: targets that no channel leads to. may_listen, may_close: cleared, such requests
-    wait for them. fault_of_...: an internal fault of them.
+    moves: what `moved` was told. unreachable: targets that no channel leads to. may_listen,
+    may_close: cleared, such requests wait for them. fault_of_...: an internal fault of them.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -225,6 +225,7 @@ class FarSide:
     asked_to_listen: list[Address] = field(default_factory=list)
     taken: set[Address] = field(default_factory=set)
     unreachable: set[Address] = field(default_factory=set)
+    moves: list[frozenset[str] | None] = field(default_factory=list)
     fault_of_listening: Exception | None = None
     fault_of_opening: Exception | None = None
     fault_of_closing: Exception | None = None
@@ -246,6 +247,9 @@ class FarSide:
                 for connection in outcome.result().hops:
                     connection.ends()
             raise
+
+    def moved(self, present: frozenset[str] | None) -> None:
+        self.moves.append(present)
 
     @property
     def listening(self) -> list[Address]:

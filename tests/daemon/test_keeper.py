@@ -141,3 +141,30 @@ async def test_a_server_that_answered_is_not_pestered(tmp_path: Path, failure: F
         await settled()
 
         assert held.tunnel("second").state in {"backoff", "blocked"}
+
+
+async def test_a_move_ends_waits_shortens_those_of_the_blocked_and_is_passed_on(
+    tmp_path: Path,
+) -> None:
+    async with supervision(tmp_path, SAME_SERVER) as held:
+        connection = await held.up("first", "relay")
+        await waits(held, "other", "elsewhere", LOST)
+        await waits(held, "behind", "inner", DENIED)
+        long_wait = held.tunnel("behind").retry_at
+
+        held.supervisor.moved(frozenset({"192.0.2.2"}))
+        await settled()
+
+        assert held.states() == {
+            "first": "up",
+            "second": "stopped",
+            "behind": "blocked",
+            "other": "connecting",
+        }
+        assert held.far.moves == [frozenset({"192.0.2.2"})]
+        assert not connection.is_closed
+        shorter = held.tunnel("behind").retry_at
+        assert shorter is not None
+        assert long_wait is not None
+        assert shorter < long_wait
+        assert "behind: still blocked; trying again in 30 s" in held.log.getvalue()

@@ -24,6 +24,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never jump."""
 
+    def boottime(self) -> float | None:
+        """Seconds that go on while the machine sleeps, or None: this system does not count them."""
+
     def wall(self) -> datetime:
         """The date and time, for people only: nothing is decided by it."""
 
@@ -40,6 +43,11 @@ class SystemClock:
     def monotonic(self) -> float:
         """See Clock."""
         return time.monotonic()
+
+    def boottime(self) -> float | None:
+        """See Clock."""
+        clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux has it
+        return None if clock is None else time.clock_gettime(clock)
 
     def wall(self) -> datetime:
         """See Clock."""

@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.supervised import NoSuchGroup, NoSuchTunnel
-from tunnelkeeper.core.lifecycle import Nudged, Restart, Start, Stop, WayChanged
+from tunnelkeeper.core.lifecycle import Moved, Nudged, Restart, Start, Stop, WayChanged
 from tunnelkeeper.core.reload import Added, Adjusted, Change, Changed, Removed, name_of
 from tunnelkeeper.daemon.runner import Adjust, Runner
 
@@ -145,6 +145,15 @@ class Keeper:
         for runner in self._runners.values():
             if runner.is_waiting_for(first_hop):
                 runner.post(Nudged())
+
+    def moved(self, present: frozenset[str] | None) -> None:
+        """This machine woke or its network changed: every wait ends, every connection is asked.
+
+        present: the addresses that this machine has now; None: they are not known to be others.
+        """
+        self._services.jumps.moved(present)
+        for runner in self._runners.values():
+            runner.post(Moved())
 
     def cut_off(self) -> None:
         """End what does not stop."""

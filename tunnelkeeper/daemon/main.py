@@ -20,6 +20,7 @@ from tunnelkeeper.daemon.lookup import lookup_for
 from tunnelkeeper.daemon.nursery import Nursery, unwrapped
 from tunnelkeeper.daemon.supervisor import Supervisor
 from tunnelkeeper.daemon.threads import DaemonThreads
+from tunnelkeeper.daemon.vigil import Vigil, keeping_vigil
 from tunnelkeeper.ssh.chain import Jumps
 from tunnelkeeper.ssh.library import quieten
 
@@ -81,7 +82,11 @@ async def _hold(
     async with Nursery() as tasks, Jumps() as jumps:
         supervisor = Supervisor(configuration, journal, SystemClock(), jumps, tasks, lookup_for)
         _obey_signals(supervisor, tasks, loop)
-        async with ControlServer(socket_path, supervisor).serving(tasks):
+        vigil = Vigil(SystemClock(), journal, supervisor.moved)
+        async with (
+            ControlServer(socket_path, supervisor).serving(tasks),
+            keeping_vigil(vigil, tasks),
+        ):
             journal.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
             await supervisor.start(list(names), group)
             await supervisor.stopping.wait()

@@ -143,6 +143,10 @@ class Supervisor:
                 self._journal.write("error", "", problem)
             self._journal.write("error", "", str(bad))
 
+    def moved(self, present: frozenset[str] | None) -> None:
+        """See Keeper."""
+        self._keeper.moved(present)
+
     async def close(self) -> None:
         """Stop all tunnels."""
         await self._keeper.close()

@@ -1,0 +1,169 @@
+"""Reads what Linux says of addresses and routes (rtnetlink(7)); pure, it has no socket.
+
+What is malformed is passed over: it comes from the kernel, and one message that this program does
+not understand must not cost it the others.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# linux/netlink.h, linux/rtnetlink.h, linux/if_addr.h
+DONE, ERROR = 3, 2
+NEW_ADDRESS, GET_ADDRESS = 20, 22
+NEW_ROUTE, GET_ROUTE = 24, 26
+CHANGES = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+"""The multicast groups of links, and of addresses and routes of IPv4 and IPv6."""
+
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
+_ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
+_ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix, flags, scope, link
+_ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, destination's and source's prefix, tos, ...
+_NEXT_HOP = struct.Struct("=HBBI")  # rtnexthop: length, flags, hops, link
+_NUMBER, _SHORT = struct.Struct("=I"), struct.Struct("=H")
+
+_REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_NESTED = 0xC000  # NLA_F_NESTED | NLA_F_NET_BYTEORDER, in an attribute's type
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH = 1, 4, 5, 6, 9
+_RTA_TABLE, _RTA_VIA = 15, 18
+_TEMPORARY, _DUPLICATE, _TENTATIVE = 0x01, 0x08, 0x40  # the first means another thing for IPv4
+_UNICAST, _CLONED, _BY_KERNEL = 1, 0x200, 2
+_LINK_SCOPE = 253  # from here on, an address reaches no further than a link
+MAIN_TABLE = 254
+_LENGTHS: dict[int, int] = {socket.AF_INET: 4, socket.AF_INET6: 16}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address of a link. is_lasting: it reaches further and is no temporary or unready one."""
+
+    text: str
+    link: int
+    is_lasting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A unicast route. came_by_itself: the kernel made it for an address.
+
+    hops: link and gateway, if there is one, of each way that it has.
+    """
+
+    destination: str
+    hops: tuple[tuple[int, str], ...]
+    came_by_itself: bool
+    metric: int = 0
+    table: int = MAIN_TABLE
+
+
+def dump_request(kind: int, sequence: int) -> bytes:
+    """The request for all addresses or all routes, of every family."""
+    body = _NUMBER.pack(0)  # rtgenmsg, padded: AF_UNSPEC
+    return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, sequence, 0) + body
+
+
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The type and body of each whole message of a datagram."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+        if length < _HEADER.size or at + length > len(data):
+            return
+        yield kind, data[at + _HEADER.size : at + length]
+        at += _aligned(length)
+
+
+def address(body: bytes) -> Address | None:
+    """What a message says of an address; None: nothing that can be read."""
+    if len(body) < _ADDRESS.size:
+        return None
+    family, _, flags, scope, link = _ADDRESS.unpack_from(body)
+    about = _attributes(body[_ADDRESS.size :])
+    text = _text(family, about.get(_IFA_LOCAL, about.get(_IFA_ADDRESS, b"")))
+    if text is None:
+        return None
+    flags = _number(about.get(_IFA_FLAGS), flags)
+    unready = _TENTATIVE | _DUPLICATE | (_TEMPORARY if family == socket.AF_INET6 else 0)
+    return Address(text, link, is_lasting=scope < _LINK_SCOPE and not flags & unready)
+
+
+def route(body: bytes) -> Route | None:
+    """What a message says of a unicast route; None: of another kind, or nothing that can be read.
+
+    Multicast, the link-local network of each link, and the kernel's notes of its own are none.
+    """
+    if len(body) < _ROUTE.size:
+        return None
+    family, prefix, _, _, table, protocol, _, kind, flags = _ROUTE.unpack_from(body)
+    if kind != _UNICAST or flags & _CLONED:
+        return None
+    about = _attributes(body[_ROUTE.size :])
+    destination = "default"
+    if prefix:
+        text = _text(family, about.get(_RTA_DST, b""))
+        if text is None or text.startswith(("fe80:", "ff")):
+            return None
+        destination = f"{text}/{prefix}"
+    elif family not in _LENGTHS:
+        return None
+    return Route(
+        destination if family == socket.AF_INET or prefix else "default (IPv6)",
+        tuple(sorted(_hops(family, about))),
+        protocol == _BY_KERNEL and prefix > 0,
+        _number(about.get(_RTA_PRIORITY)),
+        _number(about.get(_RTA_TABLE), table),
+    )
+
+
+def _hops(family: int, about: dict[int, bytes]) -> Iterator[tuple[int, str]]:
+    if _RTA_OIF in about:
+        yield _number(about[_RTA_OIF]), _gateway(family, about)
+    several, at = about.get(_RTA_MULTIPATH, b""), 0
+    while at + _NEXT_HOP.size <= len(several):
+        length, _, _, link = _NEXT_HOP.unpack_from(several, at)
+        if length < _NEXT_HOP.size:
+            return
+        yield link, _gateway(family, _attributes(several[at + _NEXT_HOP.size : at + length]))
+        at += _aligned(length)
+
+
+def _gateway(family: int, about: dict[int, bytes]) -> str:
+    if (
+        len(about.get(_RTA_VIA, b"")) > _SHORT.size
+    ):  # a gateway of the other family: rtvia, its family in front (RFC 5549)
+        via = about[_RTA_VIA]
+        return _text(_SHORT.unpack_from(via)[0], via[2:]) or ""
+    return _text(family, about.get(_RTA_GATEWAY, b"")) or ""
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    at = 0
+    while at + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < _ATTRIBUTE.size or at + length > len(data):
+            break
+        found[kind & ~_NESTED] = data[at + _ATTRIBUTE.size : at + length]
+        at += _aligned(length)
+    return found
+
+
+def _text(family: int, packed: bytes) -> str | None:
+    if _LENGTHS.get(family) != len(packed):
+        return None
+    return socket.inet_ntop(family, packed)
+
+
+def _number(data: bytes | None, otherwise: int = 0) -> int:
+    return _NUMBER.unpack(data)[0] if data is not None and len(data) == 4 else otherwise
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
