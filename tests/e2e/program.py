@@ -37,6 +37,8 @@ class Program:
         self.config = home / "config" / "tunnelkeeper" / "tunnels.toml"
         self.socket = home / "run" / "tunnelkeeper" / "control.sock"
         self.environment = _environment(home)
+        self.through: tuple[str, ...] = ()
+        """What the supervisor is started through: a command that ends by running another."""
         self._log = home / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.config.parent.mkdir(parents=True)
@@ -65,7 +67,7 @@ class Program:
         """A command in the background, its output in the log."""
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [*COMMAND, *arguments],
+                [*self.through, *COMMAND, *arguments],
                 env=self.environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,

@@ -35,6 +35,12 @@ class Service:
         assert isinstance(self.address, tuple)
         return self.address[1]
 
+    @property
+    def connections(self) -> int:
+        """How many clients it serves now."""
+        with self._lock:
+            return len(self._connections)
+
     def __str__(self) -> str:
         return self.address if isinstance(self.address, str) else f"127.0.0.1:{self.port}"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.conftest import pytest_runtest_makereport, site
+from tests.faults.proof import Proof
 from tests.faults.scene import Scene
 
 if TYPE_CHECKING:
@@ -18,9 +19,17 @@ __all__ = ["pytest_runtest_makereport", "site"]
 
 
 @pytest.fixture
-def scene(request: pytest.FixtureRequest, site: Site) -> Iterator[Scene]:
-    """What a test marked with `proves` plays on."""
+def proof(request: pytest.FixtureRequest) -> Proof:
+    """What the test is marked with."""
     mark = request.node.get_closest_marker("proves")
     assert mark is not None, "a test on a scene says with @proves what it proves"
-    with Scene(site, mark.args[0]) as scene:
+    found = mark.args[0]
+    assert isinstance(found, Proof)
+    return found
+
+
+@pytest.fixture
+def scene(site: Site, proof: Proof) -> Iterator[Scene]:
+    """What a test plays on: all of it on this machine's loopback."""
+    with Scene(site, proof) as scene:
         yield scene

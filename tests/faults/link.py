@@ -17,15 +17,19 @@ BOTH: tuple[Direction, Direction] = ("to server", "to client")
 class Link:
     """A port that leads to the port of a server; what happens on the way is up to the test."""
 
-    def __init__(self, background: Background, server: int) -> None:
+    def __init__(self, background: Background, server: int, host: str = "127.0.0.1") -> None:
         self.port = free_port()
         self._background = background
-        self._proxy = background.enter(Proxy(("127.0.0.1", server), self.port))
+        self._proxy = background.enter(Proxy(("127.0.0.1", server), self.port, host))
 
     @property
     def accepted(self) -> int:
         """How many connections have come."""
         return self._background.call(lambda: self._proxy.accepted)
+
+    def heard(self, direction: Direction) -> int:
+        """How many times the senders of a direction have said something, held or not."""
+        return self._background.call(lambda: self._flows((direction,))[0].heard)
 
     def hold(self, *directions: Direction) -> None:
         """Let nothing through in these directions, or in both; nobody is told."""

@@ -8,6 +8,8 @@ import pytest
 
 from tunnelkeeper.core.lifecycle import FREE_RETRY_CAP
 from tunnelkeeper.core.tunnels import Keepalive
+from tunnelkeeper.daemon.forwards import LOCAL_RETRY, REMOTE_RETRY
+from tunnelkeeper.ssh.dial import STAGGER
 
 KEEPALIVE = Keepalive(interval=1, count_max=3)
 CONNECT_TIMEOUT = 5.0
@@ -30,6 +32,7 @@ class Bound:
 
 
 AT_ONCE = Bound("at once", 0.0)
+NOTHING_TO_NOTICE = Bound("nothing to notice", 0.0)
 NEVER_AWAY = Bound("it never stops", 0.0)
 UNANSWERED_KEEPALIVES = Bound(
     "`keepalive_interval * (keepalive_count_max + 1)`",
@@ -39,6 +42,9 @@ CONNECTING = Bound("`connect_timeout`", CONNECT_TIMEOUT)
 FREE_RETRY = Bound(f"{FREE_RETRY_CAP:g} s", FREE_RETRY_CAP)
 BACKOFF = Bound("the wait of `backoff`", BACKOFF_MAX)
 ON_RESTART = Bound("at once on `restart`", 0.0)
+LOCAL_PORT_RETRY = Bound(f"{LOCAL_RETRY:g} s", LOCAL_RETRY)
+REMOTE_PORT_RETRY = Bound(f"{REMOTE_RETRY[-1]:g} s", REMOTE_RETRY[-1])
+NEXT_ADDRESS = Bound(f"{STAGGER:g} s", STAGGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +71,8 @@ def proves(
 ) -> pytest.MarkDecorator:
     """Mark a test with what it proves."""
     return pytest.mark.proves(Proof(fault, says, noticed, flows))
+
+
+def withstands(fault: str) -> pytest.MarkDecorator:
+    """Mark a test of a fault that leaves the tunnel up, and hurts nobody else's data."""
+    return proves(fault, says=("up",), noticed=NOTHING_TO_NOTICE, flows=NEVER_AWAY)

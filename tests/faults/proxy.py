@@ -32,11 +32,13 @@ class Flow:
     """One direction of all connections together.
 
     delay: seconds that every byte is late. rate: bytes a second, for each connection.
+    heard: how many times its senders have said something, whether it got through or not.
     """
 
     def __init__(self) -> None:
         self.delay = 0.0
         self.rate = inf
+        self.heard = 0
         self._goes = asyncio.Event()
         self._goes.set()
 
@@ -199,6 +201,7 @@ async def _read(
             data = await loop.sock_recv(source, CHUNK)
         except OSError:
             data = None
+        flow.heard += 1
         await queue.put((loop.time() + flow.delay, data))
         if data is None:
             return

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Self
+
+import psutil
 
 from tests.e2e.clients import exchange
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
-from tests.e2e.services import echo
+from tests.e2e.services import Handler, Service, echo
 from tests.e2e.site import Site, tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.faults.background import Background
@@ -22,17 +25,24 @@ if TYPE_CHECKING:
 
     from tests.e2e.program import Program
     from tests.e2e.sshd import Sshd
+    from tunnelkeeper.core.snapshot import FailureSnapshot
 
-QUICK = (
+QUICK_HOST = (
     f"keepalive_interval = {KEEPALIVE.interval:g}",
     f"keepalive_count_max = {KEEPALIVE.count_max}",
     f"connect_timeout = {CONNECT_TIMEOUT:g}",
+)
+QUICK = (
+    *QUICK_HOST,
     "gate_time = 1",
     f"backoff = {{ initial = 0.2, max = {BACKOFF_MAX:g} }}",
 )
-"""The keys of a tunnel that notices soon and does not wait long."""
+"""The keys of a host, and of a tunnel, that notices soon and does not wait long."""
 
 TUNNEL = "t"
+
+Place = Callable[[], AbstractContextManager[None]]
+"""Where something is started: within such a context; a network namespace, for example."""
 
 
 class Scene:
@@ -40,25 +50,38 @@ class Scene:
 
     The acts of a test, in this order: `begins`, the fault, `says_so`, the end of the fault,
     `recovers`. server: the sshd behind the link. port: the local port that leads to the service.
+    near and far: where the program and its clients are, and where the servers are; host: the
+    address of the link there.
     """
 
-    def __init__(self, site: Site, proof: Proof) -> None:
+    def __init__(
+        self,
+        site: Site,
+        proof: Proof,
+        near: Place = nullcontext,
+        far: Place = nullcontext,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.site = site
         self.proof = proof
+        self.host = host
         self.port = free_port()
         self.background = Background()
+        self.server: Sshd
+        self.link: Link
+        self.program: Program
+        self._near, self._far = near, far
         self._stack = ExitStack()
         self._before: Footprint | None = None
         self._events = 0
         self._witness: Witness
-        self.server: Sshd
-        self.link: Link
-        self.program: Program
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self.background)
-        self.server = self.site.sshd()
-        self.link = self.link_to(self.server)
+        with self._far():
+            self._stack.enter_context(self.background)
+            # Without IPv4 alone, sshd calls it a success to bind a remote port on ::1 only.
+            self.server = self.site.sshd(AddressFamily="inet")
+            self.link = self.link_to(self.server)
         return self
 
     def __exit__(
@@ -69,91 +92,155 @@ class Scene:
     ) -> None:
         self._stack.close()
 
+    # -- what a test makes ---------------------------------------------------------------------
+
     def link_to(self, server: Sshd) -> Link:
-        """A link to another server of the site, whose key is known under the link's port too."""
-        link = Link(self.background, server.port)
-        self.site.know(f"[127.0.0.1]:{link.port}", public(server.host_key))
+        """A link to a server of the site, whose key is known under the link's port too."""
+        link = Link(self.background, server.port, self.host)
+        self.site.know(f"[{self.host}]:{link.port}", public(server.host_key))
         return link
 
-    def begins(self, *lines: str, tables: tuple[str, ...] = ()) -> None:
-        """Bring the tunnel up, see that data flows, and remember what the supervisor holds.
+    def service(self, handler: Handler) -> Service:
+        """A service where the servers are."""
+        with self._far():
+            return self.site.service(handler)
 
-        lines: more of the tunnel's table. tables: of other tunnels.
+    def tunnel(self, *lines: str, local: tuple[str, ...] = ()) -> str:
+        """The table of "t", with its forward to an echo service.
+
+        lines: more of the table, or other values. local: more local forwards.
         """
-        local = f'local = "{self.port}:{self.site.service(echo)}"'
-        table = tunnel_table(TUNNEL, self.link.port, *QUICK, local, *lines)
-        self.starts(self.site.program(table, *tables))
+        forwards = [f"{self.port}:{self.service(echo)}", *local]
+        own = {_key(line) for line in lines}
+        keys = [line for line in QUICK if _key(line) not in own]
+        where = f"{self.host}:{self.link.port}"
+        return tunnel_table(TUNNEL, where, *keys, f"local = {forwards}", *lines)
+
+    # -- the acts ------------------------------------------------------------------------------
+
+    def begins(
+        self, *lines: str, local: tuple[str, ...] = (), tables: tuple[str, ...] = ()
+    ) -> None:
+        """Bring the tunnel up, see that data flows, and note what the supervisor holds.
+
+        lines, local: see `tunnel`. tables: of other tunnels and hosts.
+        """
+        self.starts(self.site.program(self.tunnel(*lines, local=local), *tables))
 
     def starts(self, program: Program) -> None:
-        """The same with a program of the test's own, whose tunnel "t" leads to a service."""
+        """The same with a program of the test's own."""
         self.program = program
-        program.up()
+        with self._near():
+            program.up()
         self._witness = self._stack.enter_context(Witness(program.socket))
-        program.wait_for_state(TUNNEL, "up", within=MARGIN)
-        self.carries_data()
-        self.remembers()
+        self.is_up()
+        self.notes()
 
-    def remembers(self) -> None:
-        """Take what the supervisor holds now for what it has to return to, and forget its past."""
-        program = self.program
+    def notes(self) -> None:
+        """Note what the supervisor holds now: it has to return to that. Its past is forgotten."""
         wait_until(
-            lambda: not Footprint.of(self.pid).children and not program.tunnel(TUNNEL).connections,
+            lambda: (
+                not Footprint.of(self.pid).children and not self.program.tunnel(TUNNEL).connections
+            ),
             within=MARGIN,
             complaint="it still has children or clients",
         )
         self._before = Footprint.of(self.pid)
         self._events = len(self._witness.seen)
 
-    @property
-    def pid(self) -> int:
-        """The supervisor's process."""
-        return self.program.status().supervisor.pid
+    def says_so(self, words: str = "") -> FailureSnapshot:
+        """Wait until status says of the tunnel what the fault's proof has, in time.
 
-    def says_so(self) -> None:
-        """Wait until status says of the tunnel what the fault's proof has, in time."""
-        wait_until(
-            self._has_said_so,
+        words: what the failure's message has to have in it. Returns that failure.
+        """
+        state, cause = self.proof.says
+
+        def said() -> FailureSnapshot | None:
+            for tunnel in self._witness.tunnels(TUNNEL, self._events):
+                failure = tunnel.failure
+                if failure is None or words not in failure.message:
+                    continue
+                if (tunnel.state, failure.cause) == (state, cause):
+                    return failure
+            return None
+
+        return wait_until(
+            said,
             within=self.proof.noticed.seconds + MARGIN,
-            complaint=lambda: f"{self.proof.says} was never said, but {self.said()}",
+            complaint=lambda: f"{state}, {cause} ({words}) was never said, but {self.said()}",
         )
-
-    def said(self) -> list[tuple[str, str | None]]:
-        """The states and causes that the tunnel has gone through since the fault."""
-        return self._witness.states(TUNNEL, self._events)
-
-    def carries_data(self, timeout: float = MARGIN) -> None:
-        """Insist that a client gets an answer, in time."""
-        assert exchange(self.port, b"are you there?", timeout) == b"are you there?"
 
     def recovers(self, slack: int = SLACK) -> None:
         """Insist that data flows again in time, and that nothing of the fault stays behind.
 
         slack: bytes of memory that may.
         """
-        within = self.proof.flows.seconds + MARGIN
-        self.program.wait_for_state(TUNNEL, "up", within=within)
-        self.carries_data()
+        self.is_up(within=self.proof.flows.seconds + MARGIN)
         self.leaves_nothing_behind(slack)
 
-    def stays_up(self) -> None:
+    def stays_up(self, slack: int = SLACK) -> None:
         """Insist that the tunnel was up all the time, on one connection, and still carries data."""
+        self.was_never_away()
+        self.recovers(slack)
+
+    # -- what they are made of -----------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process."""
+        return self.program.status().supervisor.pid
+
+    def said(self) -> list[tuple[str, str | None]]:
+        """The states and causes that the tunnel has gone through since the fault."""
+        tunnels = self._witness.tunnels(TUNNEL, self._events)
+        return [(t.state, t.failure.cause if t.failure else None) for t in tunnels]
+
+    def events(self) -> int:
+        """How many events of tunnels there were."""
+        return len(self._witness.seen)
+
+    def is_up(self, within: float = MARGIN) -> None:
+        """Insist that the tunnel is up and carries data, each so many seconds from now."""
+        self.program.wait_for_state(TUNNEL, "up", within=within)
+        self.carries_data()
+
+    def came_up_again(self, times: int) -> None:
+        """Wait until the tunnel has come up so many times after the first."""
+        self.program.wait_for(TUNNEL, lambda tunnel: tunnel.restarts >= times, within=MARGIN)
+
+    def failed_in_a_row(self) -> int:
+        """The most attempts in a row that status has called failed since the fault."""
+        tunnels = self._witness.tunnels(TUNNEL, self._events)
+        return max((tunnel.attempt for tunnel in tunnels if tunnel.state == "backoff"), default=0)
+
+    def was_never_away(self) -> None:
+        """Insist that status has said nothing but "up", of one connection."""
         assert {state for state, _ in self.said()} <= {"up"}, self.said()
         assert self.program.tunnel(TUNNEL).restarts == 0
-        self.recovers()
+
+    def carries_data(self, timeout: float = MARGIN) -> None:
+        """Insist that a client gets an answer, in time."""
+        with self._near():
+            assert exchange(self.port, b"are you there?", timeout) == b"are you there?"
+
+    def holds(self) -> Footprint:
+        """What the supervisor holds now."""
+        return Footprint.of(self.pid)
+
+    def server_descriptors(self) -> int:
+        """How many descriptors the server's sessions hold: one for each channel, and some more."""
+        return sum(psutil.Process(pid).num_fds() for pid in self.server.sessions())
 
     def leaves_nothing_behind(self, slack: int = SLACK) -> None:
         """Insist that the supervisor holds no more than before the fault, but for some memory."""
         before = self._before
         assert before is not None
-        pid = self.pid
         wait_until(
-            lambda: Footprint.of(pid).fits(before, slack),
+            lambda: self.holds().fits(before, slack),
             within=MARGIN,
-            complaint=lambda: f"before: {before}; now: {Footprint.of(pid)}",
+            complaint=lambda: f"before: {before}; now: {self.holds()}",
         )
 
-    def _has_said_so(self) -> bool:
-        state, *cause = self.proof.says
-        return any(
-            state == said and (not cause or because in cause) for said, because in self.said()
-        )
+
+def _key(line: str) -> str:
+    return line.partition(" = ")[0]

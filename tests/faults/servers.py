@@ -50,10 +50,16 @@ async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 
 
 async def talk_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say what no SSH server says, and keep the connection."""
-    writer.write(Random(1).randbytes(CHUNK))
-    await writer.drain()
-    await stay_silent(reader, writer)
+    """Say what no SSH server says, without end."""
+    while True:
+        writer.write(Random(1).randbytes(CHUNK))
+        await writer.drain()
+
+
+async def turn_to_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Begin as an SSH server does, and go on with garbage."""
+    writer.write(b"SSH-2.0-Fault\r\n")
+    await talk_garbage(reader, writer)
 
 
 async def drip_a_banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

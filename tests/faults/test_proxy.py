@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.proxy import CHUNK, Proxy
-from tests.faults.servers import Handler, drip_a_banner, hang_up, serving, stay_silent, talk_garbage
+from tests.faults.servers import (
+    Handler,
+    drip_a_banner,
+    hang_up,
+    serving,
+    stay_silent,
+    talk_garbage,
+    turn_to_garbage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -164,6 +172,8 @@ async def test_its_servers_are_as_bad_as_they_are_said_to_be() -> None:
         assert await client.receive_all() == b""
     async with proxied(talk_garbage) as proxy, connected(proxy) as client:
         assert b"SSH-" not in await client.receive(CHUNK)
+    async with proxied(turn_to_garbage) as proxy, connected(proxy) as client:
+        assert (await client.receive(CHUNK)).startswith(b"SSH-2.0-")
     async with proxied(drip_a_banner) as proxy, connected(proxy) as client:
         assert await client.receive(10) == b"SSH-2.0-xx"
 

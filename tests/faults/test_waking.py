@@ -19,7 +19,7 @@ from tests.e2e.services import echo
 from tests.e2e.site import new_site, tunnel_table
 from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
-from tests.faults.proof import BACKOFF, FREE_RETRY, MARGIN, NEVER_AWAY, Bound, proves
+from tests.faults.proof import BACKOFF, FREE_RETRY, MARGIN, Bound, proves, withstands
 from tunnelkeeper.core.keepalive import ANSWER_WITHIN
 from tunnelkeeper.core.waking import LOOK_EVERY, STOPPED_AT_LEAST
 
@@ -114,7 +114,7 @@ def test_a_tunnel_moves_with_its_machine_however_rare_its_keepalives(world: Worl
     assert "no answer within 5 s of a wake or a change of network" in log
 
 
-@proves("the network is gone and comes back as it was", says=("up",), flows=NEVER_AWAY)
+@withstands("the network is gone and comes back as it was")
 def test_a_network_that_comes_back_as_it_was_costs_no_connection(world: World) -> None:
     world.unplugged()
     world.logged("the network is gone")
@@ -173,7 +173,7 @@ def test_a_process_that_was_stopped_asks_whether_its_server_is_still_there(scene
     scene.recovers()
 
 
-@proves("the process is stopped for a while", says=("up",), flows=NEVER_AWAY)
+@withstands("the process is stopped for a while")
 def test_a_process_that_was_stopped_keeps_the_connections_that_still_live(scene: Scene) -> None:
     scene.begins()
     scene.program.send_signal(signal.SIGSTOP)

@@ -47,10 +47,9 @@ class Witness:
         self._lines.close()
         self._connection.close()
 
-    def states(self, name: str, since: int = 0) -> list[tuple[str, str | None]]:
-        """The states and causes that a tunnel went through, after so many events."""
-        tunnels = [tunnel for tunnel in self.seen[since:] if tunnel.name == name]
-        return [(t.state, t.failure.cause if t.failure else None) for t in tunnels]
+    def tunnels(self, name: str, since: int = 0) -> list[TunnelSnapshot]:
+        """How a tunnel was from event to event, after so many of them."""
+        return [tunnel for tunnel in self.seen[since:] if tunnel.name == name]
 
     def _listen(self) -> None:
         for line in self._lines:
