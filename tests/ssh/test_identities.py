@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +36,11 @@ class Agent:
         )
 
     def is_there(self) -> bool:
-        return Path(self.socket).exists()
+        # Its file is there as soon as the socket is bound, which is before anybody listens.
+        with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
+            client.connect(self.socket)
+            return True
+        return False
 
     def add(self, path: str) -> None:
         subprocess.run(
