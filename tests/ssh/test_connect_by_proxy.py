@@ -91,9 +91,9 @@ async def test_a_login_refused_through_a_proxy_command_ends_the_command(server: 
     async with leaving_nothing():
         failure = await failure_of(server.host(proxy_command=relaying_to(server.port)))
         await until(lambda: not server.connections)
+        await until(lambda: not psutil.Process().children())
 
     assert failure.cause is Cause.AUTH
-    assert not psutil.Process().children()
 
 
 async def test_giving_up_behind_a_proxy_command_leaves_nothing(server: Server) -> None:
