@@ -35,7 +35,7 @@ def test_every_kind_of_event_takes_part() -> None:
     [
         (("stopped", "connecting"), "start, restart"),
         (("connecting", "blocked"), "failure for a person, max_attempts"),
-        (("up", "stopping"), "restart, way changed, stop, max_lifetime"),
+        (("up", "stopping"), "restart, way changed, stop, checks fail, max_lifetime"),
         (("degraded", "up"), "forwards recovered"),
         (("backoff", "connecting"), "start, restart, way changed, nudged, moved, wait over"),
         (("stopping", "connecting"), "closed, wanted again"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tunnelkeeper.config.forwards import local, remote, socks
+from tunnelkeeper.config.forwards import Entry, local, remote, socks
 from tunnelkeeper.config.problems import ValueRefusedError
 from tunnelkeeper.core.forwards import (
+    Forward,
     LocalForward,
     RemoteForward,
     RemoteSocksForward,
@@ -14,9 +17,20 @@ from tunnelkeeper.core.forwards import (
     TcpAddress,
     UnixAddress,
 )
+from tunnelkeeper.core.probes import HttpProbe, TcpProbe
+
+if TYPE_CHECKING:
+    from tunnelkeeper.config.values import Reader
 
 HERE = TcpAddress("localhost", 8080)
 WEB = TcpAddress("web", 80)
+
+
+def forwards(read: Reader[tuple[Entry, ...]], value: object) -> list[Forward]:
+    """What a value makes, where no check is the matter."""
+    entries = read(value)
+    assert all(entry == Entry(entry.forward) for entry in entries)
+    return [entry.forward for entry in entries]
 
 
 @pytest.mark.parametrize(
@@ -30,33 +44,32 @@ WEB = TcpAddress("web", 80)
     ],
 )
 def test_a_local_forward_has_many_forms(value: object) -> None:
-    assert local(value) == (LocalForward(HERE, WEB),)
+    assert forwards(local, value) == [LocalForward(HERE, WEB)]
 
 
 def test_either_end_of_a_table_can_be_a_unix_socket() -> None:
     value = {"listen": "/run/a.sock", "connect": "/run/b.sock"}
     ends = UnixAddress("/run/a.sock"), UnixAddress("/run/b.sock")
 
-    assert local(value) == (LocalForward(*ends),)
-    assert remote(value) == (RemoteForward(*ends),)
+    assert forwards(local, value) == [LocalForward(*ends)]
+    assert forwards(remote, value) == [RemoteForward(*ends)]
 
 
 def test_a_remote_forward_without_a_target_is_a_socks_proxy() -> None:
-    expected = (RemoteSocksForward(HERE),)
-
-    assert remote("8080") == remote({"listen": "8080"}) == remote({"listen": 8080}) == expected
+    for value in ("8080", {"listen": "8080"}, {"listen": 8080}):
+        assert forwards(remote, value) == [RemoteSocksForward(HERE)]
 
 
 def test_a_remote_forward_may_leave_the_port_to_the_server() -> None:
-    expected = (RemoteForward(TcpAddress("localhost", 0), WEB),)
+    expected = [RemoteForward(TcpAddress("localhost", 0), WEB)]
 
-    assert remote("0:web:80") == expected
-    assert remote({"listen": 0, "connect": "web:80"}) == expected
+    assert forwards(remote, "0:web:80") == expected
+    assert forwards(remote, {"listen": 0, "connect": "web:80"}) == expected
 
 
 @pytest.mark.parametrize("value", [8080, [8080], "8080", ["8080"], {"listen": 8080}])
 def test_a_socks_forward_may_be_a_bare_port(value: object) -> None:
-    assert socks(value) == (SocksForward(HERE),)
+    assert forwards(socks, value) == [SocksForward(HERE)]
 
 
 def test_a_remote_port_alone_stands_in_quotes_like_every_remote_spec() -> None:
@@ -106,3 +119,44 @@ def test_a_bad_end_is_named_by_its_place() -> None:
         local(["8080:web:80", {"listen": 70000, "connect": "web:x"}])
 
     assert [fault.at for fault in caught.value.faults] == [(1, "listen"), (1, "connect")]
+
+
+# -- checks ----------------------------------------------------------------------------------------
+
+
+def test_a_forward_in_the_form_of_a_table_may_have_a_check_and_its_own_settings_for_it() -> None:
+    table = {"listen": 8080, "connect": "web:80", "check": "tcp", "check_interval": "5m"}
+
+    assert local(table) == (Entry(LocalForward(HERE, WEB), TcpProbe(), {"check_interval": 300.0}),)
+    assert remote({"listen": 8080, "check": "tcp"}) == (
+        Entry(RemoteSocksForward(HERE), TcpProbe()),
+    )
+
+
+def test_the_check_of_a_socks_proxy_names_the_target() -> None:
+    [entry] = socks({"listen": 8080, "check": "http://web/health"})
+
+    assert entry.probe == HttpProbe("web", "/health", WEB)
+
+
+@pytest.mark.parametrize(
+    ("table", "at", "message"),
+    [
+        ({"check": "udp"}, ("check",), "expected tcp or http://host/path, got 'udp'"),
+        ({"check": "https://web/"}, ("check",), "https is not offered"),
+        ({"check": ""}, ("check",), "expected a string, got an empty one"),
+        ({"check": True}, ("check",), "expected a string in quotes, got true"),
+        ({"check": "tcp", "check_failures": 0}, ("check_failures",), "at least 1, got 0"),
+        ({"check": "tcp", "check_interval": 0}, ("check_interval",), "more than 0 seconds"),
+        ({"check": "tcp", "check_timeout": "soon"}, ("check_timeout",), "expected a duration"),
+        ({"check_interval": 5}, ("check_interval",), "there is no 'check' that it could be about"),
+        ({"chek": "tcp"}, ("chek",), "did you mean 'check'"),
+    ],
+)
+def test_a_bad_check_is_named_by_its_key(
+    table: dict[str, object], at: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ValueRefusedError, match=message) as caught:
+        local({"listen": 8080, "connect": "web:80", **table})
+
+    assert [fault.at for fault in caught.value.faults] == [at]

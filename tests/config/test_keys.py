@@ -145,6 +145,9 @@ def test_a_key_of_a_host_says_what_it_expected(assignment: str, message: str) ->
         ("max_lifetime = '1d'", 86400.0),
         ("hold_timeout = 2.5", 2.5),
         ("exit_on_forward_failure = true", True),
+        ("check_interval = '5m'", 300.0),
+        ("check_timeout = 2.5", 2.5),
+        ("check_failures = 1", 1),
     ],
 )
 def test_a_key_of_a_tunnel_takes_its_values(assignment: str, value: object) -> None:
@@ -170,6 +173,10 @@ def test_a_key_of_a_tunnel_takes_its_values(assignment: str, value: object) -> N
         ("max_lifetime = false", "expected a duration such as 15"),
         ("hold_timeout = []", "expected a duration such as 15"),
         ("exit_on_forward_failure = 0", "expected true or false, got 0"),
+        ("check_interval = 0", "expected a duration of more than 0 seconds, got 0"),
+        ("check_timeout = 0", "expected a duration of more than 0 seconds, got 0"),
+        ("check_failures = 0", "expected a whole number of at least 1, got 0"),
+        ("check = 'tcp'", "belongs to one forward, in its table: { listen = ..., check = ... }"),
     ],
 )
 def test_a_key_of_a_tunnel_says_what_it_expected(assignment: str, message: str) -> None:
@@ -247,5 +254,6 @@ def test_each_key_has_a_field_and_each_field_a_key() -> None:
         "name",
         "forwards",
         "options",
+        "checks",
     }
     assert len(TUNNEL_KEYS) == len(HOST_KEYS) + len(POLICY_KEYS) + len(OWN_KEYS)

@@ -29,6 +29,7 @@ from tunnelkeeper.core.lifecycle import (
     Stopping,
     Tries,
     Up,
+    Useless,
     WayChanged,
     deadline,
     step,
@@ -129,6 +130,7 @@ TOLD: dict[str, Event] = {
     "lacking": Opened(PORT_BUSY),
     "healed": ForwardsChanged(),
     "hurt": ForwardsChanged(PORT_BUSY),
+    "useless": Useless(),
     "lost": Ended(LOST),
     "denied": Ended(DENIED),
 }

@@ -58,24 +58,24 @@ stopping, then start   .        never    .        .        .        .        .
 """
 
 WHEN_TOLD = """
-                       opened   lacking  healed   hurt     lost     denied
-stopped                .        .        .        .        .        .
-connecting             up       degraded .        .        backoff  blocked
-up, young              .        .        .        degraded backoff  blocked
-up, gate passed        .        .        .        degraded backoff  blocked
-up, trusted            .        .        .        degraded backoff  blocked
-up, expired            .        .        .        degraded backoff  blocked
-degraded, young        .        .        up       .        backoff  blocked
-degraded, gate passed  .        .        up       .        backoff  blocked
-degraded, trusted      .        .        up       .        backoff  blocked
-degraded, expired      .        .        up       .        backoff  blocked
-waiting                .        .        .        .        .        .
-wait over              .        .        .        .        .        .
-blocked                .        .        .        .        .        .
-blocked, due           .        .        .        .        .        .
-gave up                .        .        .        .        .        .
-stopping               .        .        .        .        stopped  stopped
-stopping, then start   .        .        .        .        open     open
+                       opened   lacking  healed   hurt     useless  lost     denied
+stopped                .        .        .        .        .        .        .
+connecting             up       degraded .        .        .        backoff  blocked
+up, young              .        .        .        degraded renew    backoff  blocked
+up, gate passed        .        .        .        degraded renew    backoff  blocked
+up, trusted            .        .        .        degraded renew    backoff  blocked
+up, expired            .        .        .        degraded renew    backoff  blocked
+degraded, young        .        .        up       .        renew    backoff  blocked
+degraded, gate passed  .        .        up       .        renew    backoff  blocked
+degraded, trusted      .        .        up       .        renew    backoff  blocked
+degraded, expired      .        .        up       .        renew    backoff  blocked
+waiting                .        .        .        .        .        .        .
+wait over              .        .        .        .        .        .        .
+blocked                .        .        .        .        .        .        .
+blocked, due           .        .        .        .        .        .        .
+gave up                .        .        .        .        .        .        .
+stopping               .        .        .        .        .        stopped  stopped
+stopping, then start   .        .        .        .        .        open     open
 """
 
 CHANGES: dict[tuple[type[State], bool, Command | None], str] = {

@@ -32,8 +32,12 @@ STEADY = Backoff(initial=2, factor=2, max=60, jitter=0)
 
 
 def a_tunnel(name: str = "db", **changes: Any) -> Tunnel:
-    """A tunnel to `relay`. local, remote, socks: its forwards, as a config file has them."""
-    forwards: list[Forward] = [parse_local(spec) for spec in changes.pop("local", ())]
+    """A tunnel to `relay`. local, remote, socks: its forwards, as a config file has them.
+
+    forwards: others, before them.
+    """
+    forwards: list[Forward] = [*changes.pop("forwards", ())]
+    forwards += [parse_local(spec) for spec in changes.pop("local", ())]
     forwards += [parse_remote(spec) for spec in changes.pop("remote", ())]
     forwards += [parse_socks(spec) for spec in changes.pop("socks", ())]
     settings: dict[str, Any] = {"host": "relay", "backoff": STEADY, **changes}

@@ -163,7 +163,7 @@ async def test_a_local_port_that_is_taken_is_had_when_it_is_free() -> None:
             await becomes(runner, "up")
 
             assert the_forward_of(runner).failure is None
-            assert "every forward listens again" in stage.log.getvalue()
+            assert "every forward works again" in stage.log.getvalue()
             assert is_bound(port)
 
 

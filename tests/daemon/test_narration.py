@@ -44,7 +44,7 @@ BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
             Degraded(LIFE, BUSY),
             ("warning", "degraded: remote_port_busy: me@relay:22: 2222 is taken (end it)"),
         ),
-        (Degraded(LIFE, BUSY), Up(LIFE), ("info", "every forward listens again")),
+        (Degraded(LIFE, BUSY), Up(LIFE), ("info", "every forward works again")),
         (
             Up(LIFE),
             BackingOff(Tries(1), NOW + 1.84, LOST),

@@ -1,22 +1,23 @@
 """Reads `local`, `remote` and `socks`: specs as ssh writes them, or tables of their two ends.
 
-The grammar of specs is core.forwards'; here is only what TOML adds to it.
+The grammar of specs is core.forwards', that of checks core.probes'; here is only what TOML adds.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunnelkeeper.config.problems import Fault, ValueRefusedError, mismatch, refused
-from tunnelkeeper.config.tables import table_of
-from tunnelkeeper.config.values import port, several
+from tunnelkeeper.config.tables import Keys, table_of
+from tunnelkeeper.config.values import at_least, port, positive_duration, several, text
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.forwards import (
     LOOPBACK,
     Address,
+    Forward,
     LocalForward,
     RemoteForward,
-    RemoteSide,
     RemoteSocksForward,
     SocksForward,
     SpecError,
@@ -27,67 +28,99 @@ from tunnelkeeper.core.forwards import (
     parse_socks,
     parse_target,
 )
+from tunnelkeeper.core.probes import Probe, ProbeError, parse_probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
+CHECK_KEYS: Keys = {
+    "check_interval": positive_duration,
+    "check_timeout": positive_duration,
+    "check_failures": at_least(1),
+}
+"""How a check is made: for one forward in its table, else for all of a tunnel or of the file."""
 
-def local(value: object) -> tuple[LocalForward, ...]:
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A forward as the file has it. settings: those of CHECK_KEYS that it says itself."""
+
+    forward: Forward
+    probe: Probe | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def local(value: object) -> tuple[Entry, ...]:
     """Forwards that listen here (ssh -L)."""
     return several(_local)(value)
 
 
-def remote(value: object) -> tuple[RemoteSide, ...]:
+def remote(value: object) -> tuple[Entry, ...]:
     """Forwards that listen on the server (ssh -R)."""
     return several(_remote)(value)
 
 
-def socks(value: object) -> tuple[SocksForward, ...]:
+def socks(value: object) -> tuple[Entry, ...]:
     """SOCKS proxies that listen here (ssh -D)."""
     return several(_socks)(value)
 
 
-def _local(value: object) -> LocalForward:
+def _local(value: object) -> Entry:
     if isinstance(value, str):
-        return _parsed(parse_local, value)
+        return Entry(_parsed(parse_local, value))
     if not isinstance(value, dict):
         raise mismatch('"[bind_address:]port:host:hostport" in quotes', value)
-    listen, connect = _ends(value)
-    if connect is None:
+    table = _read(value)
+    if "connect" not in table:
         raise refused("'connect' is missing: where do the clients of 'listen' go?")
-    return LocalForward(_chosen_here(listen), connect)
+    return _entry(LocalForward(_chosen_here(table["listen"]), table["connect"]), table)
 
 
-def _remote(value: object) -> RemoteSide:
+def _remote(value: object) -> Entry:
     if isinstance(value, str):
-        return _parsed(parse_remote, value)
+        return Entry(_parsed(parse_remote, value))
     if not isinstance(value, dict):
         expected = '"[bind_address:]port:host:hostport" or, for SOCKS, "[bind_address:]port"'
         raise mismatch(f"{expected} in quotes", value)
-    listen, connect = _ends(value)
-    return RemoteSocksForward(listen) if connect is None else RemoteForward(listen, connect)
+    table = _read(value)
+    if "connect" not in table:
+        return _entry(RemoteSocksForward(table["listen"]), table)
+    return _entry(RemoteForward(table["listen"], table["connect"]), table)
 
 
-def _socks(value: object) -> SocksForward:
+def _socks(value: object) -> Entry:
     if isinstance(value, str):
-        return _parsed(parse_socks, value)
+        return Entry(_parsed(parse_socks, value))
     if not isinstance(value, dict):
-        return SocksForward(TcpAddress(LOOPBACK, port(value)))
-    listen, connect = _ends(value)
-    if connect is not None:
+        return Entry(SocksForward(TcpAddress(LOOPBACK, port(value))))
+    table = _read(value)
+    if "connect" in table:
         advice = "leave it out: each client of a SOCKS proxy names its own target"
         raise ValueRefusedError(Fault(("connect",), advice))
-    return SocksForward(_chosen_here(listen))
+    return _entry(SocksForward(_chosen_here(table["listen"])), table)
 
 
-def _ends(table: dict[str, object]) -> tuple[Address, Address | None]:
-    """Read { listen, connect }; connect may be missing."""
-    ends = _ENDS(table)
-    if "listen" not in ends:
+def _read(table: dict[str, object]) -> dict[str, Any]:
+    """The values of a table; all but listen may be missing."""
+    values = _TABLE(table)
+    if "listen" not in values:
         raise refused("'listen' is missing: [bind_address:]port or a path")
-    return ends["listen"], ends.get("connect")
+    return values
+
+
+def _entry(forward: Forward, table: dict[str, Any]) -> Entry:
+    settings = {key: table[key] for key in CHECK_KEYS if key in table}
+    if "check" in table:
+        try:
+            return Entry(forward, parse_probe(table["check"], forward), settings)
+        except ProbeError as error:
+            raise ValueRefusedError(Fault(("check",), printable(str(error)))) from None
+    if settings:
+        key = next(iter(settings))
+        raise ValueRefusedError(Fault((key,), "there is no 'check' that it could be about"))
+    return Entry(forward)
 
 
 def _listen(value: object) -> Address:
@@ -103,7 +136,7 @@ def _connect(value: object) -> Address:
     raise mismatch('"host:port" or a path, in quotes', value)
 
 
-_ENDS = table_of({"listen": _listen, "connect": _connect})
+_TABLE = table_of({"listen": _listen, "connect": _connect, "check": text, **CHECK_KEYS})
 
 
 def _is_zero(value: object) -> bool:

@@ -81,6 +81,7 @@ POLICY_KEYS: Keys = {
     "max_lifetime": duration,
     "hold_timeout": duration,
     "exit_on_forward_failure": flag,
+    **forwards.CHECK_KEYS,
 }
 
 OWN_KEYS: Keys = {
@@ -127,6 +128,8 @@ def unknown_in_defaults(key: str, value: object) -> str:
 
 def unknown_in_tunnel(key: str, value: object) -> str:
     """What to say of a key of [tunnels.NAME] that does not exist."""
+    if key == "check":
+        return "belongs to one forward, in its table: { listen = ..., check = ... }"
     return _unknown(key, value, TUNNEL_KEYS, "tunnels")
 
 

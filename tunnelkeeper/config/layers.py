@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config.keys import HOST_KEYS, POLICY_KEYS
+from tunnelkeeper.core.checks import Check
 from tunnelkeeper.core.references import Reference, parse_reference
 from tunnelkeeper.core.tunnels import (
     Backoff,
@@ -20,6 +21,7 @@ from tunnelkeeper.core.tunnels import (
 )
 
 if TYPE_CHECKING:
+    from tunnelkeeper.config.forwards import Entry
     from tunnelkeeper.config.sections import Sections, Values
     from tunnelkeeper.core.forwards import Forward
 
@@ -51,7 +53,7 @@ def backoff_of(values: Values, defaults: Values) -> Backoff:
     return Backoff(**{**defaults.get("backoff", {}), **values.get("backoff", {})})
 
 
-def forwards_of(values: Values) -> tuple[Forward, ...]:
+def entries_of(values: Values) -> tuple[Entry, ...]:
     """All forwards of a tunnel, -L then -R then -D."""
     return (*values.get("local", ()), *values.get("remote", ()), *values.get("socks", ()))
 
@@ -68,13 +70,30 @@ def _tunnel(name: str, values: Values, defaults: Values, hosts: dict[str, HostOp
         options = _over(options, lower)
     policy = {key: value for key, value in {**defaults, **values}.items() if key in POLICY_KEYS}
     policy["backoff"] = backoff_of(values, defaults)
-    return Tunnel(
+    entries = entries_of(values)
+    tunnel = Tunnel(
         name=name,
         host=values["host"],
-        forwards=forwards_of(values),
+        forwards=tuple(entry.forward for entry in entries),
         options=options,
         **policy,
     )
+    return replace(tunnel, checks=_checks(entries, tunnel))
+
+
+def _checks(entries: tuple[Entry, ...], tunnel: Tunnel) -> dict[Forward, Check]:
+    """How each forward that names a check is checked: what it does not say, the tunnel does."""
+    general = {
+        "interval": tunnel.check_interval,
+        "timeout": tunnel.check_timeout,
+        "failures": tunnel.check_failures,
+    }
+    checks = {}
+    for entry in entries:
+        if entry.probe is not None:
+            own = {key.removeprefix("check_"): value for key, value in entry.settings.items()}
+            checks[entry.forward] = Check(entry.probe, **{**general, **own})
+    return checks
 
 
 def _options(values: Values) -> HostOptions:

@@ -8,11 +8,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config.problems import Fault, KeyPath, printed
-from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK, Address, Forward, TcpAddress
+from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK, Address, TcpAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from tunnelkeeper.config.forwards import Entry
     from tunnelkeeper.config.sections import Values
 
 Listener = tuple[KeyPath, Address]
@@ -63,10 +64,10 @@ def _clashes(listeners: Iterable[Listener]) -> Iterator[Fault]:
 
 def _listeners(name: str, values: Values, kinds: Iterable[str]) -> Iterator[Listener]:
     for kind in kinds:
-        forwards: tuple[Forward, ...] = values.get(kind, ())
-        for index, forward in enumerate(forwards):
-            place = ("tunnels", name, kind, index) if len(forwards) > 1 else ("tunnels", name, kind)
-            yield place, forward.listen
+        entries: tuple[Entry, ...] = values.get(kind, ())
+        for index, entry in enumerate(entries):
+            place = ("tunnels", name, kind, index) if len(entries) > 1 else ("tunnels", name, kind)
+            yield place, entry.forward.listen
 
 
 def _slot(address: Address) -> int | str:

@@ -33,6 +33,7 @@ class Cause(StrEnum):
     FORWARD_DENIED = "forward_denied"
     REMOTE_PORT_BUSY = "remote_port_busy"
     LOCAL_PORT_BUSY = "local_port_busy"
+    CHECK_FAILED = "check_failed"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
 
 

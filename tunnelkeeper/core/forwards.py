@@ -125,6 +125,14 @@ def target_of(forward: Forward) -> Address | None:
             assert_never(forward)
 
 
+def reachable(listen: Address) -> Address:
+    """Where a listener is reached from its own machine: one on every interface on the loopback."""
+    match listen:
+        case TcpAddress(host=host, port=port) if host == EVERY_INTERFACE:
+            return TcpAddress(LOOPBACK, port)
+    return listen
+
+
 def parse_local(spec: str) -> LocalForward:
     """Read a -L spec.
 

@@ -152,6 +152,11 @@ class WayChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Useless:
+    """The live connection does not carry data from end to end: a new one may."""
+
+
+@dataclass(frozen=True, slots=True)
 class Nudged:
     """The world changed so that trying again may help: a key file, or the server is back."""
 
@@ -192,6 +197,7 @@ Event = (
     | Stop
     | Restart
     | WayChanged
+    | Useless
     | Nudged
     | Moved
     | Opened
@@ -247,6 +253,8 @@ def step(  # noqa: C901, PLR0911, PLR0912
 
         case ((Connecting() | Up() | Degraded()), Stop()):
             return Stopping(), Command.CLOSE_SESSION
+        case ((Up() | Degraded()), Useless()):
+            return Stopping(then_start=True), Command.CLOSE_SESSION
         case ((Connecting() | Up() | Degraded()), (Restart() | WayChanged())):
             return Stopping(then_start=True), Command.CLOSE_SESSION
 

@@ -25,10 +25,25 @@ class FailureSnapshot(msgspec.Struct, frozen=True):
     at: str
 
 
+class CheckSnapshot(msgspec.Struct, frozen=True):
+    """The last end-to-end check of a forward. at is null before the first.
+
+    ok: null as long as nothing is known: before the first, or where the server does not let it
+    through. ms: how long a good one took. message: why it failed or could not be made.
+    """
+
+    kind: Literal["tcp", "http"]
+    ok: bool | None = None
+    at: str | None = None
+    ms: float | None = None
+    message: str = ""
+
+
 class ForwardSnapshot(msgspec.Struct, frozen=True):
     """One forward. connect is None for SOCKS, where each client names its target.
 
     listen names the port that is really bound: for a remote port 0 the one the server chose.
+    failed: it does not listen, or its check fails. check is None where none is configured.
     """
 
     kind: Literal["local", "remote", "socks"]
@@ -40,6 +55,7 @@ class ForwardSnapshot(msgspec.Struct, frozen=True):
     bytes_out: int = 0
     connections: int = 0
     connections_total: int = 0
+    check: CheckSnapshot | None = None
 
 
 class HopSnapshot(msgspec.Struct, frozen=True):

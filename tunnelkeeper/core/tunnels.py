@@ -7,6 +7,9 @@ from random import Random
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tunnelkeeper.core.checks import Check
     from tunnelkeeper.core.forwards import Forward
 
 DEFAULT_SSH_PORT = 22  # RFC 4253 section 4.1
@@ -136,6 +139,7 @@ class Tunnel:
 
     host: a [hosts] name, an ssh_config alias or [user@]host[:port]. options: what the file says of
     the final host (tunnel over its host over defaults). Durations are seconds, 0: none.
+    checks: of the forwards that have one, with check_interval and the other two decided for each.
     """
 
     name: str
@@ -150,6 +154,10 @@ class Tunnel:
     max_lifetime: float = 0.0
     hold_timeout: float = 10.0
     exit_on_forward_failure: bool = False
+    check_interval: float = 60.0
+    check_timeout: float = 10.0
+    check_failures: int = 3
+    checks: Mapping[Forward, Check] = field(default_factory=dict)
 
 
 LogFormat = Literal["text", "json"]

@@ -30,16 +30,24 @@ if TYPE_CHECKING:
 class ForwardSet:
     """The forwards in the order of the config file, and the gate that their clients pass.
 
-    all is empty until `make`. on_change: called when a forward's state changes.
+    all is empty until `make`. on_change: called when a forward's state changes. on_useless: when
+    the checks of one say that the connection should be replaced.
     """
 
-    def __init__(self, name: str, services: Services, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        services: Services,
+        on_change: Callable[[], None],
+        on_useless: Callable[[], None],
+    ) -> None:
         self.all: list[Running] = []
         self.gate = Gate()
         self.gate.open(NOWHERE)
         self._name = name
         self._services = services
         self._on_change = on_change
+        self._on_useless = on_useless
         self._tasks: asyncio.TaskGroup
 
     def make(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
@@ -60,6 +68,11 @@ class ForwardSet:
     @property
     def first_failure(self) -> Failure | None:
         """Why the tunnel is degraded, if it is."""
+        return next((f.failing.failure for f in self.all if f.failing is not None), None)
+
+    @property
+    def first_refusal(self) -> Failure | None:
+        """Why a forward does not listen, if one does not; what its check says does not matter."""
         return next((f.trouble.failure for f in self.all if f.trouble is not None), None)
 
     async def bind(self) -> None:
@@ -68,9 +81,17 @@ class ForwardSet:
             await forward.open()
 
     def unbind(self) -> None:
-        """Let the local ones listen no more."""
-        for forward in self.locals:
-            forward.close()
+        """Let the local ones listen no more, and check none."""
+        for local in self.locals:
+            local.close()
+        for forward in self.all:
+            forward.stop_checking()
+
+    def check(self) -> None:
+        """There is a connection: check what is to be checked."""
+        for forward in self.all:
+            if forward.check is not None:
+                forward.check.look()
 
     async def adjust(self, tunnel: Tunnel, session: Session | None, *, bound: bool) -> None:
         """Change to what is configured now; what stays is not touched.
@@ -85,12 +106,15 @@ class ForwardSet:
         ]
         # What is gone goes first: a new forward may want its port.
         for gone in before.values():
+            gone.stop_checking()
             if isinstance(gone, RunningRemote):
                 await gone.close()
             else:
                 gone.close()
         for served in self.locals:
             served.clients.hold_timeout = tunnel.hold_timeout
+        for kept in self.all:
+            kept.watch(tunnel.checks.get(kept.forward))
         # Remote ones at once: a session that connects while a local one opens has them already.
         for remote in self.remotes:
             if remote not in known and session is not None:
@@ -101,9 +125,21 @@ class ForwardSet:
 
     def _new(self, forward: Forward, tunnel: Tunnel) -> Running:
         around = Surroundings(
-            self.gate, self._tasks, self._services.clock, self._on_change, self._client_refused
+            self.gate,
+            self._tasks,
+            self._services.clock,
+            self._on_change,
+            self._client_refused,
+            self._connection_useless,
         )
-        return running(forward, tunnel, around)
+        new = running(forward, tunnel, around)
+        new.watch(tunnel.checks.get(forward))
+        return new
+
+    def _connection_useless(self, forward: Forward, failed: int) -> None:
+        words = f"{forward}: {failed} checks in a row failed; connecting anew, in case that helps"
+        self._services.journal.write("warning", self._name, words)
+        self._on_useless()
 
     def _client_refused(self, forward: Forward, words: str) -> None:
         self._services.journal.notice("warning", self._name, f"{forward}: {words}")

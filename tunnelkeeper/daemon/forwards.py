@@ -19,13 +19,16 @@ from tunnelkeeper.core.forwards import (
     SocksForward,
     TcpAddress,
     kind_of,
+    reachable,
     target_of,
 )
 from tunnelkeeper.core.lifecycle import BLOCKED_RETRY
 from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, ForwardState
+from tunnelkeeper.daemon.checking import Probing, RunningCheck
 from tunnelkeeper.daemon.clock import iso
 from tunnelkeeper.forwarding.listeners import Listener, ListenFailed, listen
 from tunnelkeeper.forwarding.local import LocalClients
+from tunnelkeeper.forwarding.probing import check_from_here, check_way_back
 from tunnelkeeper.forwarding.remote import RemoteClients
 from tunnelkeeper.ssh.steps import SshFailure
 
@@ -33,11 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from tunnelkeeper.core.checks import Check, Failed, Impossible
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.forwards import Address
     from tunnelkeeper.core.tunnels import Tunnel
     from tunnelkeeper.daemon.clock import Clock
-    from tunnelkeeper.forwarding.gate import Gate
+    from tunnelkeeper.forwarding.gate import Gate, Opener
     from tunnelkeeper.forwarding.pump import Counters
     from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.ssh.remote_listener import RemoteListener
@@ -66,25 +70,40 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a forward needs of its tunnel. tasks owns whatever the forward starts."""
+    """What a forward needs of its tunnel. tasks owns whatever the forward starts.
+
+    on_useless: so many checks of it failed that the connection should be replaced.
+    """
 
     gate: Gate
     tasks: asyncio.TaskGroup
     clock: Clock
     on_change: Callable[[], None]
     on_refused: Callable[[Forward, str], None]
+    on_useless: Callable[[Forward, int], None]
 
 
 class _Running:
     """What every running forward has."""
 
-    def __init__(self, forward: Forward, counters: Counters, around: Surroundings) -> None:
+    def __init__(
+        self, forward: Forward, counters: Counters, around: Surroundings, probing: Probing
+    ) -> None:
         self.forward = forward
         self.counters = counters
         self.state: ForwardState = "pending"
         self.trouble: Trouble | None = None
+        self.check: RunningCheck | None = None
         self._around = around
+        self._probing = probing
         self._retry: asyncio.Task[None] | None = None
+
+    @property
+    def failing(self) -> Trouble | None:
+        """Why it does not work: it does not listen, or it does and its check fails."""
+        if self.check is not None and self.check.failure is not None:
+            return Trouble(self.check.failure, self.check.failed_at)
+        return self.trouble
 
     @property
     def address_shown(self) -> Address:
@@ -94,16 +113,46 @@ class _Running:
     def snapshot(self) -> ForwardSnapshot:
         """As front ends see it."""
         target = target_of(self.forward)
+        failing = self.failing
         return ForwardSnapshot(
             kind=kind_of(self.forward),
             listen=str(self.address_shown),
             connect=None if target is None else str(target),
-            state=self.state,
-            failure=self.trouble.snapshot() if self.trouble else None,
+            state="failed" if failing else self.state,
+            failure=failing.snapshot() if failing else None,
             bytes_in=self.counters.bytes_in,
             bytes_out=self.counters.bytes_out,
             connections=self.counters.connections,
             connections_total=self.counters.connections_total,
+            check=self.check.snapshot() if self.check else None,
+        )
+
+    def watch(self, check: Check | None) -> None:
+        """Check it in this way from now on, or not at all.
+
+        Where nothing changes, what the checks found stays.
+        """
+        if check == (self.check.check if self.check else None):
+            return
+        self.stop_checking()
+        self.check = None if check is None else self._checked(check)
+        if self.check is not None:
+            self.check.look()
+
+    def stop_checking(self) -> None:
+        """Nobody wants it any more, for now or for good."""
+        if self.check is not None:
+            self.check.stop()
+
+    def _checked(self, check: Check) -> RunningCheck:
+        return RunningCheck(
+            check,
+            self._probing,
+            tasks=self._around.tasks,
+            clock=self._around.clock,
+            connection=lambda: self._around.gate.connection if self.state == "listening" else None,
+            on_change=self._around.on_change,
+            on_useless=lambda failed: self._around.on_useless(self.forward, failed),
         )
 
     def _become(self, state: ForwardState, failure: Failure | None = None) -> None:
@@ -115,6 +164,8 @@ class _Running:
         self.state = state
         if old != (state, failure):
             self._around.on_change()
+        if self.check is not None:
+            self.check.look()
 
     def _give_up_retrying(self) -> None:
         if self._retry is not None:
@@ -133,7 +184,7 @@ class RunningLocal(_Running):
             tunnel.hold_timeout,
             lambda words: around.on_refused(forward, words),
         )
-        super().__init__(forward, self.clients.counters, around)
+        super().__init__(forward, self.clients.counters, around, self._probe)
         self._listener: Listener | None = None
 
     @property
@@ -156,6 +207,9 @@ class RunningLocal(_Running):
             self._listener.close()
             self._listener = None
         self._become("pending")
+
+    async def _probe(self, opener: Opener, check: Check) -> Failed | Impossible | None:
+        return await check_from_here(opener, target_of(self.forward), check)
 
     async def _keep_trying(self) -> None:
         while True:
@@ -181,7 +235,7 @@ class RunningRemote(_Running):
         self.clients = RemoteClients(
             forward, around.tasks, lambda words: around.on_refused(forward, words)
         )
-        super().__init__(forward, self.clients.counters, around)
+        super().__init__(forward, self.clients.counters, around, self._probe)
         self._connection: Connection | None = None
         self._nudged = asyncio.Event()
         self._listener: RemoteListener | None = None
@@ -215,6 +269,9 @@ class RunningRemote(_Running):
         self.detach()
         if listener is not None:
             await listener.close()
+
+    async def _probe(self, opener: Opener, check: Check) -> Failed | Impossible | None:
+        return await check_way_back(opener, reachable(self.address_shown), self.clients, check)
 
     async def _begin(self, connection: Connection) -> None:
         if self._connection is not connection:  # it was detached before this began

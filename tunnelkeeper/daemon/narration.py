@@ -36,7 +36,7 @@ def line(  # noqa: C901, PLR0911  one table, as the lifecycle is
         case ((Up() | Degraded()), (Up() | Degraded())) if failure_of(old) == failure_of(new):
             return None  # it is trusted now
         case Degraded(), Up():
-            return "info", "every forward listens again"
+            return "info", "every forward works again"
         case Stopping(), Stopping():
             return None
         case _, Connecting(tries=tries) if tries.failed:

@@ -29,6 +29,7 @@ from tunnelkeeper.core.lifecycle import (
     Stopped,
     Stopping,
     Up,
+    Useless,
     WayChanged,
     deadline,
     failure_of,
@@ -75,7 +76,9 @@ class Runner:
         self._services = services
         self._policy = Policy.of(tunnel, seed)
         self._seed = seed
-        self._forwards = ForwardSet(tunnel.name, services, self._forwards_changed)
+        self._forwards = ForwardSet(
+            tunnel.name, services, self._forwards_changed, lambda: self.post(Useless())
+        )
         self._sessions = Sessions(services, self._forwards, self.post)
         self._mail: asyncio.Queue[Event | Adjust | None] = asyncio.Queue()
         self._timer: Timer | None = None

@@ -58,10 +58,11 @@ class Sessions:
             self._task.cancel()
 
     def _opened(self, tunnel: Tunnel) -> Failure | None:
-        failure = self._forwards.first_failure
-        if failure is not None and tunnel.exit_on_forward_failure:
-            return failure
-        self._post(Opened(failure))
+        refused = self._forwards.first_refusal
+        if refused is not None and tunnel.exit_on_forward_failure:
+            return refused
+        self._forwards.check()
+        self._post(Opened(self._forwards.first_failure))
         return None
 
     def _report_end(self, task: asyncio.Task[Failure]) -> None:

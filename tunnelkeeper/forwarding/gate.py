@@ -57,6 +57,11 @@ class Gate:
         self._opener = None
         self._opened.clear()
 
+    @property
+    def connection(self) -> Opener | None:
+        """Where clients go now; None while they are held, and where there is no tunnel."""
+        return None if self._opener is NOWHERE else self._opener
+
     async def open_channel(
         self, target: Address, end: ChannelEnd, origin: tuple[str, int], patience: float
     ) -> None:

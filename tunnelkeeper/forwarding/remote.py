@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from tunnelkeeper.forwarding.socks_stream import SocksStream
 from tunnelkeeper.forwarding.targets import TargetRefused, connect_here
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from tunnelkeeper.core.forwards import TcpAddress
@@ -28,23 +28,49 @@ class RemoteClients:
     tasks: asyncio.TaskGroup
     on_refused: Callable[[str], None]
     counters: Counters = field(default_factory=Counters)
+    _expected: asyncio.Future[str] | None = None
+
+    def expect(self) -> asyncio.Future[str]:
+        """Take the next channel for one that we made ourselves: it is not counted.
+
+        The result comes with it: why the target could not be reached, or nothing.
+        """
+        self._expected = asyncio.get_running_loop().create_future()
+        return self._expected
+
+    def expect_no_more(self) -> None:
+        """Whatever comes from now on is a client's."""
+        self._expected = None
 
     async def accept(self) -> ChannelEnd:
         """The session of a channel that the server opens.
 
         Raises TargetRefused: the server is told that the channel cannot be opened.
         """
+        arrival, self._expected = self._expected, None
+        if arrival is None:
+            return await self._accept(self.counters)
+        try:
+            end = await self._accept(Counters())
+        except TargetRefused as refusal:
+            _tell(arrival, str(refusal))
+            raise
+        _tell(arrival, "")
+        return end
+
+    async def _accept(self, counters: Counters) -> ChannelEnd:
         match self.forward:
             case RemoteForward(connect=target):
                 socket = SocketEnd()
                 try:
                     await connect_here(target, socket)
                 except TargetRefused as refusal:
-                    self.on_refused(str(refusal))
+                    if counters is self.counters:  # a check speaks for itself
+                        self.on_refused(str(refusal))
                     raise
-                return ChannelEnd(self.counters, lambda channel: join(socket, channel))
+                return ChannelEnd(counters, lambda channel: join(socket, channel))
             case _:
-                return ChannelEnd(self.counters, self._begin_socks)
+                return ChannelEnd(counters, self._begin_socks)
 
     def _begin_socks(self, channel: ChannelEnd) -> None:
         def requested(target: TcpAddress) -> None:
@@ -65,3 +91,8 @@ class RemoteClients:
         conversation.grant()
         socket.feed(conversation.leftover)
         join(socket, channel)
+
+
+def _tell(arrival: asyncio.Future[str], words: str) -> None:
+    if not arrival.done():  # nobody waits any more, else
+        arrival.set_result(words)

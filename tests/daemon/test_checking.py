@@ -1,0 +1,200 @@
+"""Checks of running forwards, told as stories on a clock that stands still."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.daemon.clock import settled, until
+from tests.daemon.farside import LOST
+from tests.daemon.stage import Stage, a_stage, a_tunnel, becomes
+from tests.e2e.ports import free_port
+from tunnelkeeper.core.checks import Check
+from tunnelkeeper.core.forwards import Forward, TcpAddress, parse_local, parse_remote
+from tunnelkeeper.core.lifecycle import Stop
+from tunnelkeeper.core.probes import HttpProbe, TcpProbe
+from tunnelkeeper.daemon.runner import Adjust, Runner
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.tunnels import Tunnel
+
+DB = TcpAddress("db", 5432)
+CHECK = Check(TcpProbe(), interval=60, timeout=10, failures=3)
+
+
+def a_checked(check: Check = CHECK, **changes: Any) -> Tunnel:
+    """A tunnel with one local forward to DB, checked."""
+    forward: Forward = parse_local(f"{free_port()}:{DB}")
+    return a_tunnel(forwards=(forward,), checks={forward: check}, **changes)
+
+
+def ok(runner: Runner) -> bool | None:
+    """What the last check of its forward said."""
+    check = runner.snapshot().forwards[0].check
+    assert check is not None
+    return check.ok
+
+
+async def a_good_one(stage: Stage, check: Check = CHECK, **changes: Any) -> Runner:
+    """A tunnel whose first check has passed."""
+    runner, _ = await stage.connected(a_checked(check, **changes))
+    await stage.clock.passes(0)
+    await until(lambda: ok(runner))
+    return runner
+
+
+async def test_the_first_check_is_made_at_once_and_counts_as_nobodys_traffic() -> None:
+    async with a_stage() as stage:
+        runner = await a_good_one(stage)
+
+        tunnel = runner.snapshot()
+        assert tunnel.state == "up"
+        assert (tunnel.connections, tunnel.connections_total, tunnel.bytes_out) == (0, 0, 0)
+
+
+async def test_a_failed_check_degrades_and_a_good_one_heals() -> None:
+    async with a_stage() as stage:
+        runner = await a_good_one(stage)
+
+        stage.far.unreachable.add(DB)
+        await stage.clock.passes(60)
+        await becomes(runner, "degraded")
+        [forward] = runner.snapshot().forwards
+        assert forward.state == "failed"
+        assert forward.failure is not None
+        assert forward.failure.cause == "check_failed"
+        assert forward.failure.message == "db:5432: connect failed"
+
+        stage.far.unreachable.clear()
+        await stage.clock.passes(60)
+        await becomes(runner, "up")
+        assert runner.snapshot().forwards[0].state == "listening"
+        assert len(stage.far.attempts) == 1
+
+
+async def test_a_connection_that_is_replaced_in_vain_is_not_replaced_again() -> None:
+    async with a_stage() as stage:
+        runner = await a_good_one(stage)
+        stage.far.unreachable.add(DB)
+        for _ in range(3):
+            await stage.clock.passes(60)
+            await settled()
+        (await stage.attempt()).succeeds()
+
+        # What was found on the old connection holds until the new one is checked.
+        await until(lambda: runner.snapshot().state == "degraded")
+        for _ in range(10):
+            await stage.clock.passes(60)
+            await settled()
+
+        assert runner.snapshot().state == "degraded"
+        assert len(stage.far.attempts) == 2
+        assert stage.log.getvalue().count("3 checks in a row failed; connecting anew") == 1
+
+
+async def test_a_connection_that_is_lost_is_not_held_against_the_forward() -> None:
+    async with a_stage() as stage:
+        runner, connection = await stage.connected(a_checked())
+        connection.ends(LOST)
+        await becomes(runner, "backoff")
+        await stage.clock.passes(0)
+
+        assert ok(runner) is None
+        assert runner.snapshot().forwards[0].state == "listening"
+
+
+async def test_while_the_tunnel_is_away_nothing_is_checked_and_nothing_is_shown_as_failed() -> None:
+    async with a_stage() as stage:
+        runner, connection = await stage.connected(a_checked())
+        stage.far.unreachable.add(DB)
+        await stage.clock.passes(0)
+        await becomes(runner, "degraded")
+
+        connection.ends(LOST)
+        await becomes(runner, "backoff")
+        stage.far.unreachable.clear()
+        assert runner.snapshot().forwards[0].failure is None
+        await stage.clock.passes(2)
+        (await stage.attempt()).succeeds()
+        await stage.clock.passes(0)
+
+        await becomes(runner, "up")
+        assert ok(runner) is True
+
+
+async def test_a_remote_port_that_leads_nowhere_fails_its_check() -> None:
+    async with a_stage() as stage:
+        forward = parse_remote("2222:localhost:22")
+        check = Check(TcpProbe(), timeout=0.05)
+        tunnel = a_tunnel(forwards=(forward,), checks={forward: check})
+        runner, connection = await stage.connected(tunnel)
+        await stage.clock.passes(0)
+
+        await becomes(runner, "degraded")
+
+        failure = runner.snapshot().forwards[0].failure
+        assert failure is not None
+        assert "a connection to localhost:2222 on the server did not come back" in failure.message
+        assert connection.channels[0][0] == TcpAddress("localhost", 2222)
+
+
+async def test_exit_on_forward_failure_is_about_listening_and_not_about_checks() -> None:
+    async with a_stage() as stage:
+        runner, connection = await stage.connected(a_checked(exit_on_forward_failure=True))
+        stage.far.unreachable.add(DB)
+        await stage.clock.passes(0)
+        await becomes(runner, "degraded")
+
+        connection.ends(LOST)
+        await becomes(runner, "backoff")
+        await stage.clock.passes(2)
+        (await stage.attempt()).succeeds()
+
+        await becomes(runner, "degraded")
+
+
+async def test_a_forward_that_listens_late_is_checked_then() -> None:
+    async with a_stage() as stage:
+        forward = parse_remote("2222:localhost:22")
+        stage.far.taken.add(forward.listen)
+        check = Check(TcpProbe(), timeout=0.05)
+        tunnel = a_tunnel(forwards=(forward,), checks={forward: check})
+        runner, _ = await stage.connected(tunnel)
+        await stage.clock.passes(0)
+        assert ok(runner) is None
+
+        stage.far.taken.clear()
+        await stage.clock.passes(1)
+        await stage.clock.passes(0)
+
+        await until(lambda: ok(runner) is False)
+
+
+async def test_a_reload_that_leaves_a_check_alone_leaves_its_findings_alone() -> None:
+    async with a_stage() as stage:
+        runner = await a_good_one(stage)
+        tunnel = runner.tunnel
+        [forward] = tunnel.forwards
+
+        runner.post(Adjust(a_tunnel(forwards=(forward,), checks=tunnel.checks, gate_time=5)))
+        await settled()
+        assert ok(runner) is True
+
+        other = Check(HttpProbe("web", "/"), interval=60)
+        runner.post(Adjust(a_tunnel(forwards=(forward,), checks={forward: other})))
+        await settled()
+        await stage.clock.passes(0)
+        await becomes(runner, "degraded")
+        runner.post(Adjust(a_tunnel(forwards=(forward,))))
+        await becomes(runner, "up")
+        assert runner.snapshot().forwards[0].check is None
+        assert len(stage.clock.timers) == 1  # the gate's, and no check's
+
+
+async def test_a_stop_ends_the_checks() -> None:
+    async with a_stage() as stage:
+        runner = await a_good_one(stage)
+
+        runner.post(Stop())
+        await becomes(runner, "stopped")
+
+        assert stage.clock.timers == []

@@ -1,0 +1,223 @@
+"""End-to-end checks: what a listening port does not say, and what is done about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tests.e2e.clients import exchange
+from tests.e2e.ports import free_port
+from tests.e2e.services import CHUNK, Handler, echo, web_page
+from tests.e2e.site import Site, tunnel_table
+
+if TYPE_CHECKING:
+    import socket
+
+    from tests.e2e.program import Program
+    from tunnelkeeper.core.snapshot import CheckSnapshot, TunnelSnapshot
+
+OFTEN = ("check_interval = 0.2", "check_failures = 2")
+PATIENT = ("check_interval = 0.2", "check_failures = 1000")
+IMPATIENT = "check_timeout = 3"
+"""Where nobody answers; long beside what an answer takes, also on a busy machine."""
+
+
+def mute(connection: socket.socket) -> None:
+    """Accept, read, and never answer."""
+    while connection.recv(CHUNK):
+        pass
+
+
+def answering(status: list[str]) -> Handler:
+    """A web server whose status line the test can change."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(CHUNK)
+        connection.sendall(f"HTTP/1.1 {status[0]}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    return answer
+
+
+def check_of(tunnel: TunnelSnapshot) -> CheckSnapshot:
+    [forward] = tunnel.forwards
+    assert forward.check is not None
+    return forward.check
+
+
+def wait_for_check(program: Program, *, ok: bool | None) -> TunnelSnapshot:
+    """The tunnel once a check was made and came out so."""
+    return program.wait_for("t", lambda t: (c := check_of(t)).at is not None and c.ok is ok)
+
+
+def test_a_check_goes_through_the_connection_and_is_nobodys_traffic(site: Site) -> None:
+    port, service = free_port(), site.service(web_page("hello"))
+    server = site.sshd()
+    forward = f'{{ listen = {port}, connect = "{service}", check = "http://intranet/health" }}'
+    program = site.program(tunnel_table("t", server.port, f"local = [{forward}]", *OFTEN))
+    program.up()
+
+    good = wait_for_check(program, ok=True)
+
+    assert good.state == "up"
+    assert check_of(good).kind == "http"
+    assert check_of(good).ms is not None
+    assert (good.connections_total, good.bytes_in, good.bytes_out) == (0, 0, 0)
+    assert b"hello" in exchange(port, b"GET / HTTP/1.0\r\n\r\n")
+    program.wait_for("t", lambda tunnel: tunnel.connections_total == 1)
+
+
+def test_a_target_that_answers_500_degrades_and_the_connection_is_replaced_once(site: Site) -> None:
+    status = ["500 Internal Server Error"]
+    port, service = free_port(), site.service(answering(status))
+    server = site.sshd()
+    forward = f'{{ listen = {port}, connect = "{service}", check = "http://intranet/health" }}'
+    program = site.program(tunnel_table("t", server.port, f"local = [{forward}]", *OFTEN))
+    program.up()
+
+    degraded = program.wait_for_state("t", "degraded", "check_failed")
+    assert degraded.failure is not None
+    assert "answered /health with the HTTP status 500" in degraded.failure.message
+    assert degraded.forwards[0].state == "failed"
+
+    program.wait_for("t", lambda tunnel: tunnel.restarts == 1 and tunnel.state == "degraded")
+    assert "2 checks in a row failed; connecting anew" in program.log()
+    failed_at = check_of(program.tunnel("t")).at
+    program.wait_for("t", lambda tunnel: check_of(tunnel).at not in {failed_at, None})
+    assert program.tunnel("t").restarts == 1
+    assert server.logins() == 2
+
+    status[0] = "204 No Content"
+    program.wait_until_up("t")
+    assert server.logins() == 2
+
+
+def test_a_target_that_accepts_and_never_answers_passes_tcp_and_fails_http(site: Site) -> None:
+    service, server = site.service(mute), site.sshd()
+    ends = [f'listen = {free_port()}, connect = "{service}"' for _ in range(2)]
+    forwards = f'[{{ {ends[0]}, check = "tcp" }}, {{ {ends[1]}, check = "http://x/" }}]'
+    lines = (f"local = {forwards}", *PATIENT, IMPATIENT)
+    program = site.program(tunnel_table("t", server.port, *lines))
+    program.up()
+
+    degraded = program.wait_for_state("t", "degraded", "check_failed")
+
+    assert degraded.failure is not None
+    assert f"no HTTP answer from {service} within 3 s" in degraded.failure.message
+    assert [forward.state for forward in degraded.forwards] == ["listening", "failed"]
+
+
+def test_a_socks_proxy_is_checked_with_the_target_of_the_check(site: Site) -> None:
+    service, server = site.service(web_page("hello")), site.sshd()
+    gone = free_port()
+    forwards = ", ".join(
+        f'{{ listen = {free_port()}, check = "{check}" }}'
+        for check in (f"http://{service}/", f"tcp://127.0.0.1:{gone}")
+    )
+    program = site.program(tunnel_table("t", server.port, f"socks = [{forwards}]", *PATIENT))
+    program.up()
+
+    degraded = program.wait_for_state("t", "degraded", "check_failed")
+
+    assert degraded.failure is not None
+    assert f"127.0.0.1:{gone}: " in degraded.failure.message
+    assert "refused" in degraded.failure.message
+    good = program.wait_for("t", lambda t: t.forwards[0].check and t.forwards[0].check.ok)
+    assert good.forwards[0].state == "listening"
+
+
+def test_a_remote_forward_is_checked_by_a_connection_that_comes_back_here(site: Site) -> None:
+    service, server = site.service(web_page("hello")), site.sshd()
+    forwards = ", ".join(
+        f'{{ listen = {listen}, connect = "{service}", check = "{check}" }}'
+        for listen, check in ((free_port(), "tcp"), (0, "http://box/"))
+    )
+    program = site.program(tunnel_table("t", server.port, f"remote = [{forwards}]", *OFTEN))
+    program.up()
+
+    good = program.wait_for("t", lambda t: all(f.check and f.check.ok for f in t.forwards))
+
+    assert good.state == "up"
+    assert (good.connections_total, good.bytes_in, good.bytes_out) == (0, 0, 0)
+    chosen = int(good.forwards[1].listen.rpartition(":")[2])
+    assert b"hello" in exchange(chosen, b"GET / HTTP/1.0\r\n\r\n")
+    program.wait_for("t", lambda tunnel: tunnel.connections_total == 1)
+
+
+def test_a_remote_forward_whose_target_is_gone_says_how_far_the_check_came(site: Site) -> None:
+    server, gone = site.sshd(), free_port()
+    forward = f'{{ listen = 0, connect = "127.0.0.1:{gone}", check = "tcp" }}'
+    program = site.program(tunnel_table("t", server.port, f"remote = [{forward}]", *PATIENT))
+    program.up()
+
+    degraded = program.wait_for_state("t", "degraded", "check_failed")
+
+    assert degraded.failure is not None
+    assert "it came back here, but the target refused" in degraded.failure.message
+
+
+def test_a_remote_port_whose_server_side_hangs_is_held_again_by_another_connection(
+    site: Site,
+) -> None:
+    service, server = site.service(web_page("hello")), site.sshd()
+    forward = f'{{ listen = 0, connect = "{service}", check = "tcp" }}'
+    program = site.program(
+        tunnel_table("t", server.port, f"remote = [{forward}]", *OFTEN, IMPATIENT)
+    )
+    program.up()
+    wait_for_check(program, ok=True)
+    hung = [psutil.Process(pid) for pid in server.sessions()]
+
+    for process in hung:
+        process.suspend()
+    try:
+        degraded = program.wait_for_state("t", "degraded", "check_failed")
+        assert degraded.failure is not None
+        assert "on the server did not come back here within 3 s" in degraded.failure.message
+        again = program.wait_for("t", lambda t: t.restarts == 1 and t.state == "up", within=20)
+        assert check_of(again).ok
+        port = int(again.forwards[0].listen.rpartition(":")[2])
+        assert b"hello" in exchange(port, b"GET / HTTP/1.0\r\n\r\n")
+    finally:
+        for process in hung:
+            process.resume()
+
+
+def test_where_the_server_forbids_the_check_of_a_remote_forward_it_is_not_held_against_it(
+    site: Site,
+) -> None:
+    service = site.service(echo)
+    server = site.sshd(AllowTcpForwarding="remote")
+    forward = f'{{ listen = 0, connect = "{service}", check = "tcp" }}'
+    program = site.program(tunnel_table("t", server.port, f"remote = [{forward}]", *OFTEN))
+    program.up()
+
+    unknown = wait_for_check(program, ok=None)
+
+    assert unknown.state == "up"
+    assert "the server does not let us connect to its own" in check_of(unknown).message
+    assert server.logins() == 1
+
+
+def test_a_reload_changes_a_check_and_leaves_connection_and_port_alone(site: Site) -> None:
+    port, service, server = free_port(), site.service(mute), site.sshd()
+    forward = f'listen = {port}, connect = "{service}"'
+
+    def config(check: str) -> str:
+        local = f"local = [{{ {forward}, {check} }}]"
+        return site.config(tunnel_table("t", server.port, local, *PATIENT, IMPATIENT))
+
+    program = site.program()
+    program.write_config(config('check = "tcp"'))
+    program.up()
+    wait_for_check(program, ok=True)
+
+    program.write_config(config('check = "http://x/"'))
+    said = program.succeed("reload")
+
+    assert "settings changed on the live connection" in said
+    program.wait_for_state("t", "degraded", "check_failed")
+    program.write_config(config('check = "tcp"'))
+    program.succeed("reload")
+    program.wait_until_up("t")
+    assert server.logins() == 1

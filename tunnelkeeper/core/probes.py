@@ -1,0 +1,161 @@
+"""What an end-to-end check asks, and how it is written: `tcp`, `tcp://host:port`, `http://host/path`.
+
+The HTTP of it is one tiny request and the status line of its answer (RFC 9112). Nothing here sends
+or receives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.forwards import (
+    Address,
+    Forward,
+    RemoteSocksForward,
+    SocksForward,
+    SpecError,
+    TcpAddress,
+    parse_target,
+)
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+HTTP_PORT = 80  # RFC 9110 section 4.2.1
+
+ANSWER_LIMIT = 4096
+"""Bytes of an answer that are read; a status line is far shorter."""
+
+_VERSION = b"HTTP/1."
+_STATUS_LINE = len("HTTP/1.1 200")
+
+
+class ProbeError(ValueError):
+    """A check was not written as it can be; the text says what was expected."""
+
+
+class NotHttpError(ValueError):
+    """What came is no answer of an HTTP/1 server."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpProbe:
+    """Connect, and say nothing. target: None where the forward itself names it."""
+
+    target: TcpAddress | None = None
+    kind: Literal["tcp"] = "tcp"
+
+    def __str__(self) -> str:
+        return "tcp" if self.target is None else f"tcp://{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProbe:
+    """GET a path, and look at the status. host: for the Host field. target: as in TcpProbe."""
+
+    host: str
+    path: str
+    target: TcpAddress | None = None
+    kind: Literal["http"] = "http"
+
+    def __str__(self) -> str:
+        return f"http://{self.host}{self.path}"
+
+    @property
+    def request(self) -> bytes:
+        """What is sent: one request, after whose answer the server closes."""
+        lines = (
+            f"GET {self.path} HTTP/1.1",
+            f"Host: {self.host}",
+            "User-Agent: tunnelkeeper",
+            "Accept: */*",
+            "Connection: close",
+        )
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("ascii")
+
+
+Probe = TcpProbe | HttpProbe
+
+
+def parse_probe(text: str, forward: Forward) -> Probe:
+    """Read the `check` of a forward.
+
+    Raises ProbeError.
+    """
+    if text == "tcp":
+        if isinstance(forward, SocksForward):
+            raise ProbeError("a SOCKS proxy has no target of its own: write tcp://host:port")
+        return TcpProbe()
+    scheme, separator, rest = text.partition("://")
+    match scheme.lower() if separator else "":
+        case "https":
+            raise ProbeError("https is not offered: write http://host/path, or tcp")
+        case "http":
+            return _http(rest, text, forward)
+        case "tcp" if isinstance(forward, SocksForward):
+            return TcpProbe(_tcp_address(rest, text))
+        case "tcp":
+            raise ProbeError(
+                f'write "tcp": the forward itself has a target, so {text!r} needs none'
+            )
+    raise ProbeError(f"expected tcp or http://host/path, got {text!r}")
+
+
+def target_here(probe: Probe, own: Address | None) -> Address:
+    """What a check connects to: the target it names, else the forward's own."""
+    target = probe.target or own
+    assert target is not None  # noqa: S101  parse_probe() lets no other through
+    return target
+
+
+def status_of(answer: bytes) -> int | None:
+    """The status of an HTTP answer of which this is the beginning; None: too little came yet.
+
+    Raises NotHttpError.
+    """
+    if not answer.startswith(_VERSION[: len(answer)]):
+        raise NotHttpError("the answer is not HTTP")
+    if len(answer) < _STATUS_LINE + 1:
+        return None
+    # RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]; some leave the last SP.
+    version, space, code, after = answer[7:8], answer[8:9], answer[9:12], answer[12:13]
+    if version in b"01" and space == b" " and code.isdigit() and after in b" \r\n":
+        return int(code)
+    raise NotHttpError("the answer has no HTTP/1 status line")
+
+
+def is_good(status: int) -> bool:
+    """Whether a status says that the target works: 2xx, and 3xx, which leads elsewhere."""
+    return 200 <= status < 400
+
+
+def _http(rest: str, text: str, forward: Forward) -> HttpProbe:
+    if isinstance(forward, RemoteSocksForward):
+        raise ProbeError('a SOCKS proxy on the server\'s side takes "tcp" only')
+    end = min(f"{rest}{mark}".index(mark) for mark in "/?")  # RFC 3986 section 3.2
+    authority, path = rest[:end], rest[end:].removeprefix("/")
+    if "@" in authority:
+        raise ProbeError("a user or a password cannot stand in the URL of a check")
+    if "#" in rest:
+        raise ProbeError(f"no server is sent what follows a '#': leave it out of {text!r}")
+    if not all(0x21 <= ord(c) < 0x7F for c in rest):
+        raise ProbeError(
+            "a URL is ASCII without spaces: write other characters as %20 and the like"
+        )
+    port = "" if authority.endswith("]") or ":" not in authority else authority.rpartition(":")[2]
+    address = _tcp_address(
+        authority if port else f"{authority.removesuffix(':')}:{HTTP_PORT}", text
+    )
+    target = address if isinstance(forward, SocksForward) else None
+    return HttpProbe(authority, f"/{path}", target)
+
+
+def _tcp_address(text: str, whole: str) -> TcpAddress:
+    try:
+        address = parse_target(text)
+    except SpecError:
+        raise ProbeError(f"expected host:port after the slashes, got {whole!r}") from None
+    if not isinstance(address, TcpAddress):
+        raise ProbeError(f"expected host:port after the slashes, got {whole!r}")
+    return address
