@@ -148,6 +148,10 @@ def test_a_key_of_a_host_says_what_it_expected(assignment: str, message: str) ->
         ("check_interval = '5m'", 300.0),
         ("check_timeout = 2.5", 2.5),
         ("check_failures = 1", 1),
+        ("on_up = ['notify', 'it is', '$(up); \\n']", ("notify", "it is", "$(up); \\n")),
+        ("on_up = \"notify 'it is' $(up); rm\"", ("notify", "it is", "$(up);", "rm")),
+        ("on_down = []", ()),
+        ("hook_timeout = '1m'", 60.0),
     ],
 )
 def test_a_key_of_a_tunnel_takes_its_values(assignment: str, value: object) -> None:
@@ -177,6 +181,14 @@ def test_a_key_of_a_tunnel_takes_its_values(assignment: str, value: object) -> N
         ("check_timeout = 0", "expected a duration of more than 0 seconds, got 0"),
         ("check_failures = 0", "expected a whole number of at least 1, got 0"),
         ("check = 'tcp'", "belongs to one forward, in its table: { listen = ..., check = ... }"),
+        ("on_up = true", "expected a command in quotes, or a list as"),
+        ("on_up = ''", "expected a string, got an empty one"),
+        ("on_up = ' '", "expected a command, got ' '"),
+        ('on_up = "say \'it"', "no closing quotation in"),
+        ("on_down = ['say', 5]", "expected a string in quotes, got 5"),
+        ("on_down = ['']", "expected a program, got an empty string"),
+        ('on_down = ["say", "\\u0000"]', "a program cannot be given a NUL"),
+        ("hook_timeout = 0", "expected a duration of more than 0 seconds, got 0"),
     ],
 )
 def test_a_key_of_a_tunnel_says_what_it_expected(assignment: str, message: str) -> None:

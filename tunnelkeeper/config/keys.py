@@ -6,7 +6,7 @@ there. What keys mean together is checked elsewhere.
 
 from __future__ import annotations
 
-from tunnelkeeper.config import forwards, hosts
+from tunnelkeeper.config import forwards, hooks, hosts
 from tunnelkeeper.config.problems import mismatch
 from tunnelkeeper.config.tables import Keys, table_of, unknown_key
 from tunnelkeeper.config.values import (
@@ -82,6 +82,9 @@ POLICY_KEYS: Keys = {
     "hold_timeout": duration,
     "exit_on_forward_failure": flag,
     **forwards.CHECK_KEYS,
+    "on_up": hooks.command,
+    "on_down": hooks.command,
+    "hook_timeout": positive_duration,
 }
 
 OWN_KEYS: Keys = {

@@ -139,7 +139,8 @@ class Tunnel:
 
     host: a [hosts] name, an ssh_config alias or [user@]host[:port]. options: what the file says of
     the final host (tunnel over its host over defaults). Durations are seconds, 0: none.
-    checks: of the forwards that have one, with check_interval and the other two decided for each.
+    on_up, on_down: a program and its arguments; nothing: no hook. checks: of the forwards that have
+    one, with check_interval and the other two decided for each.
     """
 
     name: str
@@ -157,6 +158,9 @@ class Tunnel:
     check_interval: float = 60.0
     check_timeout: float = 10.0
     check_failures: int = 3
+    on_up: tuple[str, ...] = ()
+    on_down: tuple[str, ...] = ()
+    hook_timeout: float = 30.0
     checks: Mapping[Forward, Check] = field(default_factory=dict)
 
 

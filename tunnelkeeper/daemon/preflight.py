@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, load_with_warnings
-from tunnelkeeper.core.failures import with_hint
+from tunnelkeeper.core.failures import printable, with_hint
 from tunnelkeeper.core.forwards import LocalForward, UnixAddress
+from tunnelkeeper.daemon.hooks import program_path
 from tunnelkeeper.daemon.lookup import lookup_for
 from tunnelkeeper.ssh import algorithms
 from tunnelkeeper.ssh.known_hosts_file import KnownHostsFiles
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def check(config_path: str) -> tuple[list[str], list[str]]:
-    """The problems that keep a tunnel from ever coming up, and the warnings; a line each."""
+    """What keeps a tunnel from doing what the file says, and the warnings; a line each."""
     try:
         configuration, cautions = load_with_warnings(config_path)
     except ConfigError as error:
@@ -41,6 +43,7 @@ async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
     for name, tunnel in configuration.tunnels.items():
         where = f"{configuration.path}: tunnels.{name}"
         problems += [f"{where}: {text}" for text in _unwritable_sockets(tunnel)]
+        problems += [f"{where}: {text}" for text in _missing_hooks(tunnel)]
         try:
             hosts = await lookup.chain(tunnel)
             warnings += [f"{where}: {text}" for text in await lookup.remarks(tunnel)]
@@ -120,3 +123,16 @@ def _unwritable_sockets(tunnel: Tunnel) -> Iterator[str]:
                 folder = Path(os.path.expanduser(path)).parent  # noqa: PTH111  raises nothing
                 if not os.access(folder, os.W_OK | os.X_OK):
                     yield f"{forward}: the folder {folder} is missing or not writable"
+
+
+def _missing_hooks(tunnel: Tunnel) -> Iterator[str]:
+    for key, command in (("on_up", tunnel.on_up), ("on_down", tunnel.on_down)):
+        if not command:
+            continue
+        try:
+            found = shutil.which(program_path(command[0]))
+        except OSError:
+            found = None
+        if found is None:
+            program = printable(command[0])
+            yield f"{key}: there is no program {program} that can be run (no shell reads this line)"

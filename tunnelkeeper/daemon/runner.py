@@ -40,6 +40,7 @@ from tunnelkeeper.daemon import narration, view
 from tunnelkeeper.daemon.filewatch import FileWatch
 from tunnelkeeper.daemon.forward_set import ForwardSet
 from tunnelkeeper.daemon.forwards import Running, Trouble
+from tunnelkeeper.daemon.hooks import Hooks
 from tunnelkeeper.daemon.nursery import Nursery
 from tunnelkeeper.daemon.sessions import Sessions
 from tunnelkeeper.forwarding.gate import NOWHERE
@@ -85,6 +86,7 @@ class Runner:
         self._watch = FileWatch(services.clock, self._file_changed)
         self._tasks: Nursery
         self._has_been_up = False
+        self._hooks = Hooks(services.journal, services.hook_places)
         self._settled = asyncio.Event()
 
     # -- what others ask ---------------------------------------------------------------------
@@ -148,6 +150,7 @@ class Runner:
                 self._stop_timer()
                 self._watch.stop()
                 self._forwards.unbind()
+                self._hooks.hurry()
 
     async def _handle_mail(self) -> None:
         retiring = False
@@ -208,6 +211,7 @@ class Runner:
             self.restarts += self._has_been_up
             self._has_been_up = True
             self._services.on_up(self.tunnel.name)
+        self._hooks.tell(self.tunnel, view.name_of(self.state), failure, self._tasks)
         monotonic = self._services.clock.monotonic()
         line = narration.line(old, self.state, monotonic, self.session, known)
         if line is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from tunnelkeeper.daemon.hooks import HOOKS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 class Services:
     """What all runners of a supervisor share. A reload replaces the finder.
 
-    on_change and on_up are told a tunnel's name.
+    on_change and on_up are told a tunnel's name. hook_places: bounds the hooks of all of them.
     """
 
     finder: WayFinder
@@ -27,3 +30,4 @@ class Services:
     clock: Clock
     on_change: Callable[[str], None]
     on_up: Callable[[str], None]
+    hook_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HOOKS_AT_ONCE))
