@@ -15,6 +15,7 @@ from tunnelkeeper.core.keepalive import (
     begin,
     kernel_patience,
     look,
+    respite,
     urge,
 )
 from tunnelkeeper.core.tunnels import Keepalive
@@ -235,6 +236,31 @@ def test_asking_out_of_turn_never_lets_a_dead_peer_live_longer(
         if interval:
             patience = interval * (count_max + 1) + ANSWER_WITHIN
             assert peer.now - peer.last_heard < patience
+
+
+@pytest.mark.parametrize("urged", [True, False], ids=["asked out of turn", "counted out"])
+def test_a_busy_peer_is_given_as_much_time_again_and_no_more(urged: bool) -> None:
+    peer = Peer(EVERY_15)
+    if urged:
+        peer.urged()
+    while peer.at_due() is not Verdict.DEAD:
+        pass
+    dead_since = peer.now
+    peer.watch = respite(peer.watch, peer.now, EVERY_15)
+
+    assert peer.at_due() is Verdict.DEAD
+    assert peer.now == dead_since + (ANSWER_WITHIN if urged else EVERY_15.interval)
+
+
+def test_a_busy_peer_that_answers_at_last_is_counted_anew() -> None:
+    peer = Peer(EVERY_15)
+    while peer.at_due() is not Verdict.DEAD:
+        pass
+    peer.watch = respite(peer.watch, peer.now, EVERY_15)
+    peer.speaks(after=1)
+
+    assert peer.at_due() is Verdict.WAIT
+    assert peer.watch.unanswered == 0
 
 
 def test_the_kernel_is_as_patient_as_the_keepalives() -> None:

@@ -6,20 +6,23 @@ The machine is a network namespace and reaches its server, in another one, as a 
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.e2e.clients import exchange
+from tests.e2e.clients import MEGABYTE, blob, exchange, sha256
 from tests.e2e.keys import public
 from tests.e2e.netns import RELAY, Network, new_network
-from tests.e2e.services import echo
+from tests.e2e.services import echo, hash_sink
 from tests.e2e.site import new_site, tunnel_table
 from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
 from tests.faults.proof import BACKOFF, FREE_RETRY, MARGIN, Bound, proves, withstands
+from tests.requirements import require
 from tunnelkeeper.core.keepalive import ANSWER_WITHIN
 from tunnelkeeper.core.waking import LOOK_EVERY, STOPPED_AT_LEAST
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 RARELY = "keepalive_interval = 300"
 ASKED = Bound(f"{ANSWER_WITHIN:g} s", ANSWER_WITHIN)
 WOKEN_AND_ASKED = Bound(f"{LOOK_EVERY + ANSWER_WITHIN:g} s", LOOK_EVERY + ANSWER_WITHIN)
-PORT = 8007
+PORT, SINK = 8007, 8008
 LINK = "uplink"
 
 
@@ -57,6 +60,15 @@ class World(NamedTuple):
         box.ip("address", "add", f"{address}/24", "dev", LINK)
         box.ip("route", "replace", RELAY, "via", "10.77.2.1")
 
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """The box sends no more than 12 kB in a second."""
+        tc = [require("tc"), "-n", self.network.box.name, "qdisc"]
+        limit = ["tbf", "rate", "100kbit", "burst", "4kb", "latency", "2s"]
+        subprocess.run([*tc, "add", "dev", LINK, "root", *limit], check=True)
+        yield
+        subprocess.run([*tc, "delete", "dev", LINK, "root"], check=True)
+
     def logged(self, words: str) -> None:
         """Wait until the log has it."""
         log = self.program.log
@@ -65,6 +77,12 @@ class World(NamedTuple):
     def connected_anew(self, within: float) -> None:
         self.program.wait_for("t", lambda t: t.state == "up" and t.restarts, within + MARGIN)
         self.carries_data()
+
+
+def passes(seconds: float) -> None:
+    """Let so much time pass: what must not happen meanwhile cannot be waited for."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > until, within=seconds + MARGIN)
 
 
 @pytest.fixture
@@ -79,13 +97,13 @@ def world() -> Iterator[World]:
         site.know(f"[{RELAY}]:{server.port}", public(server.host_key))
         with network.relay.entered():
             server.start()
-            service = site.service(echo)
+            service, sink = site.service(echo), site.service(hash_sink)
         program = site.program(
             tunnel_table(
                 "t",
                 f"{RELAY}:{server.port}",
                 RARELY,
-                f'local = "{PORT}:{service}"',
+                f'local = ["{PORT}:{service}", "{SINK}:{sink}"]',
                 "backoff = { initial = 0.2, max = 2 }",
             )
         )
@@ -150,6 +168,23 @@ def test_an_attempt_from_an_address_that_is_gone_does_not_wait_for_its_timeout(
     assert "timeout" not in world.program.log()
 
 
+@withstands("the network changes beside a link that is slow and full")
+def test_a_slow_link_that_is_full_is_no_dead_one(world: World) -> None:
+    data = blob(MEGABYTE // 2)
+    with ThreadPoolExecutor() as clients:
+        with world.slow():
+            with world.network.box.entered():  # and so is the thread that is made here
+                digest = clients.submit(exchange, SINK, data, 2 * MARGIN)
+            world.program.wait_for("t", lambda t: t.bytes_out > MEGABYTE // 4, MARGIN)
+            world.network.box.ip("address", "add", "10.99.0.2/24", "dev", LINK)
+            world.logged("+ 10.99.0.2")
+            passes(2 * ANSWER_WITHIN + 1)
+            assert not digest.done()
+            assert world.program.tunnel("t").restarts == 0
+        assert digest.result().decode() == sha256(data)
+    assert world.program.tunnel("t").restarts == 0
+
+
 @proves(
     "the process is stopped, and the server is gone when it goes on",
     says=("backoff", "peer_dead"),
@@ -162,9 +197,7 @@ def test_a_process_that_was_stopped_asks_whether_its_server_is_still_there(scene
     scene.starts(scene.site.program(table))
     scene.program.send_signal(signal.SIGSTOP)
     scene.link.hold()
-    # The one thing to wait for is the time for which the process stands still.
-    until = time.monotonic() + LOOK_EVERY + STOPPED_AT_LEAST + 1
-    wait_until(lambda: time.monotonic() > until, within=MARGIN)
+    passes(LOOK_EVERY + STOPPED_AT_LEAST + 1)
     scene.program.send_signal(signal.SIGCONT)
 
     scene.says_so()
@@ -177,8 +210,7 @@ def test_a_process_that_was_stopped_asks_whether_its_server_is_still_there(scene
 def test_a_process_that_was_stopped_keeps_the_connections_that_still_live(scene: Scene) -> None:
     scene.begins()
     scene.program.send_signal(signal.SIGSTOP)
-    until = time.monotonic() + LOOK_EVERY + STOPPED_AT_LEAST + 1
-    wait_until(lambda: time.monotonic() > until, within=MARGIN)
+    passes(LOOK_EVERY + STOPPED_AT_LEAST + 1)
     scene.program.send_signal(signal.SIGCONT)
 
     wait_until(lambda: "asking every connection" in scene.program.log(), within=MARGIN)

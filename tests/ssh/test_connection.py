@@ -280,5 +280,5 @@ async def test_closing_that_is_called_off_still_lets_everything_go(server: Serve
             closing.cancel()
 
         assert closing.cancelled()
-        assert connection._heartbeat._timer is None
+        assert connection.heartbeat._timer is None
         await until(lambda: not server.connections)

@@ -66,16 +66,16 @@ async def test_a_server_that_answers_lives(server: Server) -> None:
 async def test_any_data_counts_as_life_and_no_probe_goes_out(server: Server) -> None:
     async with watched(server, Keepalive(0.5, 1)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
-        before = connection._heartbeat._watch
+        before = connection.heartbeat._watch
         (peer,) = server.connections
 
         def was_looked_at() -> bool:
             peer.send_debug("alive")
-            return connection._heartbeat._watch != before
+            return connection.heartbeat._watch != before
 
         await until(was_looked_at)
 
-        assert connection._heartbeat._watch.unanswered == 0
+        assert connection.heartbeat._watch.unanswered == 0
 
 
 async def test_without_an_interval_nobody_is_watched_but_the_round_trip_is_known(
@@ -84,12 +84,12 @@ async def test_without_an_interval_nobody_is_watched_but_the_round_trip_is_known
     async with watched(server, Keepalive(0, 3)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
 
-        assert connection._heartbeat._timer is None
+        assert connection.heartbeat._timer is None
 
 
 async def test_a_heartbeat_stops_with_its_connection(server: Server) -> None:
     async with watched(server, Keepalive(INTERVAL, 3)) as (connection, _):
-        heartbeat = connection._heartbeat
+        heartbeat = connection.heartbeat
         await connection.close()
 
         assert heartbeat._timer is None
@@ -121,7 +121,7 @@ async def test_a_peer_that_is_asked_out_of_turn_and_answers_is_left_in_peace(
         connection.ask()
         connection.ask()
         await until(lambda: connection.transport.last_heard > heard)
-        heartbeat = connection._heartbeat
+        heartbeat = connection.heartbeat
         heartbeat.stop()
         heartbeat._due()
 
@@ -140,6 +140,9 @@ class FakeTransport:
 
     def is_closed(self) -> bool:
         return self.closed
+
+    def get_extra_info(self, _: str) -> None:
+        return None
 
     def connection_lost(self, error: Exception) -> None:
         self.lost.append(error)

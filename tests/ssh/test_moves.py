@@ -75,7 +75,7 @@ async def test_a_connection_that_has_ended_is_not_asked(server: Server) -> None:
 
         shared.moves.moved(None)
 
-        assert connection._heartbeat._timer is None
+        assert connection.heartbeat._timer is None
 
 
 async def test_an_attempt_that_nobody_has_answered_yet_begins_again(server: Server) -> None:

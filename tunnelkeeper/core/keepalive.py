@@ -80,6 +80,13 @@ def look(
     return Watch(due_at, watch.unanswered + 1, now, watch.dead_at), Verdict.PROBE
 
 
+def respite(watch: Watch, now: float, keepalive: Keepalive) -> Watch:
+    """As much time again for a peer that is still busy with what was sent before the probe."""
+    if watch.dead_at < inf:
+        return replace(watch, due_at=now + ANSWER_WITHIN, dead_at=now + ANSWER_WITHIN)
+    return replace(watch, due_at=now + keepalive.interval)
+
+
 def kernel_patience(keepalive: Keepalive) -> float:
     """Seconds that sent data may stay unacknowledged: as long as a silent peer has. 0: no limit."""
     return keepalive.interval * (keepalive.count_max + 1)

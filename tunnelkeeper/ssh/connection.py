@@ -62,7 +62,8 @@ class Connection:
         self.transport = transport
         self._login = login
         self._proxy = proxy
-        self._heartbeat = Heartbeat(transport, host.keepalive)
+        below = via.heartbeat if via is not None else None
+        self.heartbeat: Heartbeat = Heartbeat(transport, host.keepalive, below)
         self._refusals: dict[Address, Failure] = {}
         if via is not None:
             via.transport.writers.add(transport)
@@ -83,12 +84,12 @@ class Connection:
     @property
     def rtt_ms(self) -> float | None:
         """The round trip of the last keepalive, in milliseconds."""
-        return self._heartbeat.rtt_ms
+        return self.heartbeat.rtt_ms
 
     def ask(self) -> None:
         """Have the server prove soon that it is still there (see core.keepalive.urge)."""
         if not self.is_closed:
-            self._heartbeat.ask()
+            self.heartbeat.ask()
 
     async def ended(self) -> Failure:
         """Wait for the end, and say why; of a chain, the first hop that ended is to blame."""
@@ -215,7 +216,7 @@ class Connection:
         return await outcome
 
     def _let_go(self) -> None:
-        self._heartbeat.stop()
+        self.heartbeat.stop()
         if self.via is not None:
             self.via.transport.writers.discard(self.transport)
         if self._proxy is not None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tunnelkeeper.core.keepalive import ANSWER_WITHIN, Verdict, begin, look, urge
+from tunnelkeeper.core.keepalive import ANSWER_WITHIN, Verdict, begin, look, respite, urge
+from tunnelkeeper.ssh.backlog import Backlog, is_draining
 from tunnelkeeper.ssh.steps import PeerDead
 
 if TYPE_CHECKING:
@@ -19,14 +20,19 @@ if TYPE_CHECKING:
 
 
 class Heartbeat:
-    """Watches a transport from its login on. rtt_ms: of the last answered probe, or None."""
+    """Watches a transport from its login on. rtt_ms: of the last answered probe, or None.
 
-    def __init__(self, transport: Link, keepalive: Keepalive) -> None:
+    via: that of the connection which this one runs through.
+    """
+
+    def __init__(self, transport: Link, keepalive: Keepalive, via: Heartbeat | None = None) -> None:
         self.rtt_ms: float | None = None
         self._transport = transport
         self._keepalive = keepalive
+        self._via = via
         self._timer: asyncio.TimerHandle | None = None
         self._watch = begin(time.monotonic(), keepalive)
+        self._backlog: Backlog | None = None  # at the last look
         self._schedule()
         transport.open_in_own_task(self._probe(time.monotonic()))  # status has a round trip soon
 
@@ -34,11 +40,18 @@ class Heartbeat:
         """Probe out of turn: this machine woke or its network changed, and the peer may be gone."""
         now = time.monotonic()
         heard = self._transport.last_heard
+        self._backlog = self._backlog_now()
         self._watch, verdict = urge(self._watch, now, heard, self._keepalive)
         if verdict is Verdict.PROBE:
             self.stop()
             self._transport.open_in_own_task(self._probe(now))
             self._schedule()
+
+    async def answer(self) -> None:
+        """Ask, and return with the answer; where none comes, the connection ends before long."""
+        self.ask()
+        with suppress(OSError, asyncssh.Error):
+            await self._transport.keepalive()
 
     def stop(self) -> None:
         """Watch no more."""
@@ -57,15 +70,23 @@ class Heartbeat:
         if self._transport.is_closed():
             return
         now = time.monotonic()
+        before, self._backlog = self._backlog, self._backlog_now()
         self._watch, verdict = look(self._watch, now, self._transport.last_heard, self._keepalive)
         match verdict:
             case Verdict.PROBE:
                 self._transport.open_in_own_task(self._probe(now))
+            case Verdict.DEAD if is_draining(before, self._backlog):
+                self._watch = respite(self._watch, now, self._keepalive)
             case Verdict.DEAD:
-                self._transport.connection_lost(PeerDead(self._silence(now)))
+                self._transport.open_in_own_task(self._give_up(self._silence(now)))
             case Verdict.WAIT:
                 pass
         self._schedule()
+
+    def _backlog_now(self) -> Backlog | None:
+        if self._via is not None:  # the link is the jump host's, and others may keep it busy
+            return None
+        return Backlog.of(self._transport.get_extra_info("socket"))
 
     def _silence(self, now: float) -> str:
         if now >= self._watch.dead_at:
@@ -73,6 +94,20 @@ class Heartbeat:
         else:
             asked = f"no answer to {self._watch.unanswered} keepalives"
         return f"{asked}, silent for {now - self._transport.last_heard:.0f} s"
+
+    async def _give_up(self, words: str) -> None:
+        """End the connection, unless it is the way here that is dead: that ends by itself then.
+
+        A peer behind a dead jump host is at least as silent as that is, and must not be blamed.
+        """
+        heard = self._transport.last_heard
+        if self._via is not None:
+            await self._via.answer()
+        if self._transport.last_heard > heard:
+            self._watch = begin(self._transport.last_heard, self._keepalive)
+            self._schedule()
+        elif not self._transport.is_closed():
+            self._transport.connection_lost(PeerDead(words))
 
     async def _probe(self, sent_at: float) -> None:
         with suppress(OSError, asyncssh.Error):

@@ -1,0 +1,133 @@
+"""A chain of two hops of which one dies: the one that is blamed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ssh.links import Link, link
+from tests.ssh.notes import Notes
+from tests.ssh.server import Server, serve
+from tests.ssh.waiting import DEADLINE, until
+from tunnelkeeper.core import keepalive
+from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.core.tunnels import Keepalive
+from tunnelkeeper.ssh.chain import Chain, Jumps
+from tunnelkeeper.ssh.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tunnelkeeper.core.tunnels import Host
+    from tunnelkeeper.ssh.connection import Connection
+
+OFTEN, RARELY, NEVER = Keepalive(0.2, 1), Keepalive(300, 3), Keepalive(0, 3)
+
+
+@dataclass
+class Journey:
+    """A chain, and the links before its jump host and before its final host."""
+
+    chain: Chain
+    jumps: Jumps
+    to_jump: Link
+    to_final: Link
+
+    async def blamed(self) -> str:
+        """The hop that the end of the chain is put down to."""
+        async with asyncio.timeout(DEADLINE):
+            failure = await self.chain.connection.ended()
+        assert failure.cause is Cause.PEER_DEAD, failure
+        return failure.hop
+
+
+def behind(way: Link, server: Server, watch: Keepalive) -> Host:
+    """The server as it is reached through a link."""
+    server.port = way.port
+    server.know(server.host_key)
+    return server.host(keepalive=watch)
+
+
+@asynccontextmanager
+async def journey(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> AsyncIterator[Journey]:
+    for name in ("jump", "final"):
+        (folder / name).mkdir()
+    async with (
+        serve(folder / "jump") as jump,
+        serve(folder / "final") as final,
+        link(jump.port) as to_jump,
+        link(final.port) as to_final,
+        Jumps() as jumps,
+    ):
+        way = (behind(to_jump, jump, jump_watch), behind(to_final, final, watch))
+        chain = await jumps.connect(way, Notes())
+        await until(lambda: all(hop.rtt_ms is not None for hop in chain.hops))
+        yield Journey(chain, jumps, to_jump, to_final)
+        to_jump.thaw()
+        to_final.thaw()
+        await chain.close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepalive, "ANSWER_WITHIN", 0.5)
+
+
+@pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
+async def test_a_dead_jump_host_is_blamed_for_the_silence_of_what_is_behind_it(
+    tmp_path: Path, jump_watch: Keepalive
+) -> None:
+    async with journey(tmp_path, jump_watch, OFTEN) as made:
+        made.to_jump.freeze()
+
+        assert await made.blamed() == str(made.chain.way[0])
+
+
+@pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
+async def test_a_jump_host_that_lives_is_not_blamed_for_what_is_behind_it(
+    tmp_path: Path, jump_watch: Keepalive
+) -> None:
+    async with journey(tmp_path, jump_watch, OFTEN) as made:
+        made.to_final.freeze()
+
+        assert await made.blamed() == str(made.chain.way[1])
+        assert not made.chain.hops[0].is_closed
+
+
+@pytest.mark.parametrize("dead", [0, 1], ids=["jump host", "final host"])
+async def test_of_hops_that_are_asked_out_of_turn_the_dead_one_is_blamed(
+    tmp_path: Path, dead: int
+) -> None:
+    async with journey(tmp_path, RARELY, RARELY) as made:
+        (made.to_jump, made.to_final)[dead].freeze()
+        made.jumps.moved(None)
+
+        assert await made.blamed() == str(made.chain.way[dead])
+
+
+class Via(Heartbeat):
+    """That of a jump host, through which an answer comes just when it is asked itself."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    async def answer(self) -> None:
+        self.connection.transport.last_heard = time.monotonic()
+
+
+async def test_a_host_that_answers_at_the_last_moment_lives(tmp_path: Path) -> None:
+    async with journey(tmp_path, NEVER, OFTEN) as made:
+        connection = made.chain.connection
+        heartbeat = connection.heartbeat
+        heartbeat.stop()
+        heartbeat._via = Via(connection)
+        await heartbeat._give_up("dead")
+
+        assert not connection.is_closed
+        assert heartbeat._timer is not None
