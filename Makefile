@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup demo bench bench-quick test check style types format clean
+.PHONY: help setup demo bench bench-quick test check style types format units clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -43,6 +43,9 @@ types: $(READY)  ## mypy, strict, over program and tests
 format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+units: $(READY)  ## write what units/ holds anew, as the program generates it
+	$(BIN)/python -m tests.systemd.shipped
 
 clean:           ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist

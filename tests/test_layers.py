@@ -18,11 +18,12 @@ LAYERS = {
     "forwarding": "core",
     "ssh": "core forwarding sshconfig",
     "control": "core",
+    "systemd": "core",
     "wording": "core",
-    "relay": "core paths config control forwarding ssh",
-    "daemon": "core paths config sshconfig forwarding ssh control wording",
+    "relay": "core paths config control forwarding ssh systemd",
+    "daemon": "core paths config sshconfig forwarding ssh control systemd wording",
     "demo": "core control relay",
-    "cli": "core paths config control wording",
+    "cli": "core paths config control systemd wording",
     "__main__": "cli",
 }
 """Each layer (a folder or file below the package) and the layers that it may import."""
@@ -47,7 +48,16 @@ LIBRARIES = {
 }
 """Each library that is not Python's own, asyncio too, and the layers that may import it."""
 
-PURE = ("autossh", "core", "control.messages", "control.payloads", "forwarding.socks")
+PURE = (
+    "autossh",
+    "core",
+    "control.messages",
+    "control.payloads",
+    "forwarding.socks",
+    "systemd.picture",
+    "systemd.units",
+    "systemd.words",
+)
 """What decides and does nothing else: no clock, no files, no network, no chance of its own."""
 
 HARMLESS = """

@@ -1,0 +1,52 @@
+"""systemd's own opinion of the units: `systemd-analyze verify` has nothing to say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.requirements import require
+from tests.systemd.shipped import FOLDER
+from tunnelkeeper.systemd.units import Kind, Wishes, files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def verify(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [require("systemd-analyze"), *arguments],
+        env={**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_shipped_units_are_valid(tmp_path: Path) -> None:
+    program = tmp_path / ".local" / "bin" / "tunnelkeeper"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    named = [str(path).replace("@.", "@db.") for path in sorted(FOLDER.iterdir())]
+
+    done = verify(tmp_path, "--user", "verify", *named)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_units_of_the_system_are_valid(kind: Kind, tmp_path: Path) -> None:
+    written = files(kind, Wishes(["/bin/true"], is_system=True, on_failure="alarm.service"))
+    paths = [tmp_path / name.replace("@.", "@db.") for name in written]
+    for path, text in zip(paths, written.values(), strict=True):
+        path.write_text(text)
+
+    done = verify(tmp_path, "verify", *map(str, paths))
+
+    said = [line for line in done.stderr.splitlines() if "tunnelkeeper" in line]
+    assert (done.returncode, said) == (0, [])

@@ -1,0 +1,1 @@
+"""systemd: the text of our units, what a service tells its manager, and sockets it is handed."""
