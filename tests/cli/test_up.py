@@ -28,6 +28,7 @@ class Asked(NamedTuple):
     socket: Path
     names: tuple[str, ...]
     group: str | None
+    ready: str = "tried"
 
 
 class FakeLaunch:
@@ -37,8 +38,10 @@ class FakeLaunch:
         self.script = SUPERVISOR
         self.in_the_foreground: list[Asked] = []
 
-    def run(self, config: Path, socket: Path, names: tuple[str, ...], group: str | None) -> int:
-        self.in_the_foreground.append(Asked(config, socket, names, group))
+    def run(
+        self, config: Path, socket: Path, names: tuple[str, ...], group: str | None, ready: str
+    ) -> int:
+        self.in_the_foreground.append(Asked(config, socket, names, group, ready))
         return 7
 
     def command_line(
@@ -59,6 +62,23 @@ def launched(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> FakeLaunch:
 def test_it_is_the_supervisor_where_none_runs(tool: Tool, launched: FakeLaunch) -> None:
     assert tool("up", "db", "--group", "work").code == 7
     assert launched.in_the_foreground == [Asked(tool.config, tool.socket, ("db",), "work")]
+
+
+def test_it_is_told_when_a_service_manager_is_to_hear_that_it_is_ready(
+    tool: Tool, launched: FakeLaunch
+) -> None:
+    assert tool("up", "--ready", "up").code == 7
+    assert [asked.ready for asked in launched.in_the_foreground] == ["up"]
+
+
+@pytest.mark.usefixtures("server")
+def test_under_a_service_manager_it_holds_tunnels_itself_or_fails(
+    tool: Tool, launched: FakeLaunch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
+
+    assert tool("up").code == 7
+    assert len(launched.in_the_foreground) == 1
 
 
 def test_a_bad_file_starts_nothing(tool: Tool, launched: FakeLaunch) -> None:

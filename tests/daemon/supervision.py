@@ -60,6 +60,7 @@ class Supervision:
     far: FarSide = field(default_factory=FarSide)
     log: io.StringIO = field(default_factory=io.StringIO)
     errors: dict[str, Exception] = field(default_factory=dict)
+    starts_added: bool = True
     supervisor: Supervisor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +72,7 @@ class Supervision:
             cast("Jumps", self.far),
             self.tasks,
             lambda read: TableFinder(read, self.errors),
+            starts_added=self.starts_added,
         )
 
     def write(self, text: str) -> None:
@@ -111,13 +113,15 @@ class Supervision:
 
 
 @asynccontextmanager
-async def supervision(folder: Path, text: str) -> AsyncIterator[Supervision]:
+async def supervision(
+    folder: Path, text: str, *, starts_added: bool = True
+) -> AsyncIterator[Supervision]:
     """A supervisor of this config file; at its end it is closed, and nothing is left of it."""
     file = folder / "tunnels.toml"
     file.write_text(HEAD + text)
     before = asyncio.all_tasks()
     async with asyncio.timeout(DEADLINE), Nursery() as tasks:
-        held = Supervision(file, tasks)
+        held = Supervision(file, tasks, starts_added=starts_added)
         yield held
         await held.supervisor.close()
     assert asyncio.all_tasks() == before

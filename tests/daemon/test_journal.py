@@ -60,6 +60,21 @@ def test_a_line_of_text_says_when_how_bad_of_which_tunnel_and_what(
     )
 
 
+def test_for_systemds_journal_a_line_has_its_priority_and_no_time(
+    clock: FakeClock, out: io.StringIO
+) -> None:
+    journal = Journal(clock, out, for_journald=True)
+    for level in LEVELS[1:]:
+        journal.write(level, "db", "said")
+    journal.format = "json"
+    journal.write("error", "", "as JSON")
+
+    *lines, last = out.getvalue().splitlines()
+
+    assert lines == ["<6>db: said", "<4>db: said", "<3>db: said"]
+    assert json.loads(last.removeprefix("<3>"))["message"] == "as JSON"
+
+
 def test_a_line_of_json_says_the_same_to_a_program(journal: Journal, out: io.StringIO) -> None:
     journal.format = "json"
 

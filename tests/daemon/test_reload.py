@@ -46,6 +46,19 @@ async def test_a_file_that_did_not_change_changes_nothing(tmp_path: Path) -> Non
         assert "reloaded: nothing changed" in held.log.getvalue()
 
 
+async def test_where_only_some_were_asked_for_a_new_tunnel_waits_until_it_is(
+    tmp_path: Path,
+) -> None:
+    async with supervision(tmp_path, DB, starts_added=False) as held:
+        await held.up("db", "relay")
+        held.write(DB + WEB)
+
+        assert await held.supervisor.reload() == ["web: added"]
+        await settled()
+
+        assert held.states() == {"db": "up", "web": "stopped"}
+
+
 async def test_a_new_tunnel_is_started_if_it_is_to_start_by_itself(tmp_path: Path) -> None:
     async with supervision(tmp_path, DB) as held:
         connection = await held.up("db", "relay")

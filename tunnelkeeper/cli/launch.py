@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunnelkeeper.core.forwards import TcpAddress
+    from tunnelkeeper.systemd.units import Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,11 @@ def check(config: Path) -> Findings:
     return Findings(*preflight.check(str(config)))
 
 
-def run(config: Path, socket: Path, names: tuple[str, ...], group: str | None) -> int:
+def run(config: Path, socket: Path, names: tuple[str, ...], group: str | None, ready: Ready) -> int:
     """Be the supervisor until it ends; returns the exit code."""
     from tunnelkeeper.daemon import main
 
-    return main.run(str(config), socket, names, group)
+    return main.run(str(config), socket, names, group, ready)
 
 
 def connect(
@@ -98,3 +99,13 @@ def check_relay(config: Path, *, must_exist: bool) -> Findings:
     from tunnelkeeper.relay.source import Source
 
     return Findings(*service.check(Source(config, must_exist)))
+
+
+def relay_addresses(config: Path, *, must_exist: bool) -> tuple[TcpAddress, ...]:
+    """Where the relay of a config file listens.
+
+    Raises ConfigError.
+    """
+    from tunnelkeeper.relay.source import Source
+
+    return Source(config, must_exist).read().listen

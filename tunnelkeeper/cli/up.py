@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -14,6 +14,8 @@ from tunnelkeeper.cli.selection import listed, selection
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client import NoSupervisor
 from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.systemd.service_manager import is_waiting
+from tunnelkeeper.systemd.units import Ready
 from tunnelkeeper.wording.tunnels import account
 
 if TYPE_CHECKING:
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="With --detach: wait this many seconds at most.",
 )
+@click.option(
+    "--ready",
+    type=click.Choice(get_args(Ready)),
+    default="tried",
+    show_default=True,
+    help="When a service manager hears that all is ready: each tried once, or all up.",
+)
 @click.pass_obj
 def command(
     settings: Settings,
@@ -39,6 +48,7 @@ def command(
     group: str | None,
     detach: bool,
     timeout: float,
+    ready: Ready,
 ) -> int:
     """Hold tunnels up; without a NAME or a group, all that start by themselves.
 
@@ -46,11 +56,14 @@ def command(
     when one of them is not up, and it is said why.
     """
     deadline = time.monotonic() + timeout
+    if is_waiting(os.environ) and not detach:
+        # A service manager wants this process to hold them, or to fail where another one does.
+        return launch.run(settings.config, settings.socket, names, group, ready)
     try:
         client = settings.client()
     except NoSupervisor:
         if not detach:
-            return launch.run(settings.config, settings.socket, names, group)
+            return launch.run(settings.config, settings.socket, names, group, ready)
         return _in_the_background(settings, names, group, deadline)
     with client:
         started = client.start(list(names), group)

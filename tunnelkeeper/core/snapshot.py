@@ -130,6 +130,11 @@ class LogRecord(msgspec.Struct, frozen=True):
     tunnel: str
     message: str
 
-    def __str__(self) -> str:
+    @property
+    def told(self) -> str:
+        """The line without its time and level."""
         about = f"{self.tunnel}: " if self.tunnel else ""
-        return f"{self.at} {self.level:<7} {about}{self.message}"
+        return f"{about}{self.message}"
+
+    def __str__(self) -> str:
+        return f"{self.at} {self.level:<7} {self.told}"

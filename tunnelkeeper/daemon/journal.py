@@ -13,6 +13,7 @@ import msgspec
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.daemon.clock import iso
+from tunnelkeeper.systemd import journald
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,13 +34,18 @@ REPEAT_SILENCE = 30.0
 
 @dataclass(slots=True)
 class Journal:
-    """The log of one supervisor. Lines below `level` are neither kept nor printed."""
+    """The log of one supervisor. Lines below `level` are neither kept nor printed.
+
+    for_journald: whether what is printed goes to systemd's journal, which has a time of its own and
+    takes each line's priority.
+    """
 
     clock: Clock
     out: TextIO | None = None
     level: LogLevel = "info"
     format: LogFormat = "text"
     on_record: Callable[[LogRecord], None] | None = None
+    for_journald: bool = False
     _numbered: int = 0
     _kept: dict[str, deque[tuple[int, LogRecord]]] = field(default_factory=dict)
     _noticed: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -85,11 +91,17 @@ class Journal:
         if self.out is None:
             return
         try:
-            self.out.write(line_of(record, self.format) + "\n")
+            self.out.write(self._line(record) + "\n")
             self.out.flush()
         except (OSError, ValueError):
             # A full disk or a closed terminal must not take the tunnels down; `logs` still has it.
             return
+
+    def _line(self, record: LogRecord) -> str:
+        if not self.for_journald:
+            return line_of(record, self.format)
+        text = record.told if self.format == "text" else line_of(record, self.format)
+        return journald.prefix(record.level) + text
 
 
 def line_of(record: LogRecord, form: LogFormat) -> str:

@@ -109,8 +109,13 @@ class Keeper:
             runner.post(Restart())
         return _names(runners)
 
-    async def apply(self, changes: Iterable[Change], order: Iterable[str]) -> None:
-        """Carry out a reload; tunnels that no change names are left alone, blocked ones tried."""
+    async def apply(
+        self, changes: Iterable[Change], order: Iterable[str], *, starts_added: bool
+    ) -> None:
+        """Carry out a reload; tunnels that no change names are left alone, blocked ones tried.
+
+        starts_added: whether a new tunnel with autostart is started.
+        """
         changed = set()
         for change in changes:
             match change:
@@ -118,7 +123,7 @@ class Keeper:
                     await self._remove(gone)
                 case Added(tunnel=tunnel):
                     runner = self.add(tunnel)
-                    if tunnel.autostart:
+                    if starts_added and tunnel.autostart:
                         runner.post(Start())
                 case Changed(tunnel=tunnel):
                     self._adjust(tunnel)

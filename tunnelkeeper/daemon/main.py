@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
+import os
 import signal
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper import __version__, paths
@@ -18,37 +21,51 @@ from tunnelkeeper.daemon.clock import SystemClock
 from tunnelkeeper.daemon.journal import Journal, JournalHandler
 from tunnelkeeper.daemon.lookup import lookup_for
 from tunnelkeeper.daemon.nursery import Nursery, unwrapped
+from tunnelkeeper.daemon.reporting import reporting
 from tunnelkeeper.daemon.supervisor import Supervisor
 from tunnelkeeper.daemon.threads import DaemonThreads
 from tunnelkeeper.daemon.vigil import Vigil, keeping_vigil
 from tunnelkeeper.ssh.chain import Jumps
 from tunnelkeeper.ssh.library import quieten
+from tunnelkeeper.systemd import journald, service_manager
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tunnelkeeper.core.tunnels import Configuration
+    from tunnelkeeper.systemd.service_manager import Manager
+    from tunnelkeeper.systemd.units import Ready
 
 END_PATIENCE = 3.0
 """Seconds that all tunnels together may take to close before they are cut off."""
 
 
-def run(config_path: str, socket_path: Path, names: tuple[str, ...], group: str | None) -> int:
+def run(
+    config_path: str,
+    socket_path: Path,
+    names: tuple[str, ...],
+    group: str | None,
+    ready: Ready = "tried",
+) -> int:
     """Hold the tunnels of a config file until told to end; returns the exit code.
 
-    names, group: the tunnels to start; with neither, every one with autostart.
+    names, group: the tunnels to start; with neither, every one with autostart. ready: when a
+    service manager, if one started us, hears that they are.
     """
+    manager = service_manager.take(os.environ)
+    if manager.watchdog:
+        faulthandler.enable()  # a loop that is stuck is aborted, and says where it was
     try:
         configuration, warnings = load_with_warnings(config_path)
     except ConfigError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)  # noqa: T201  there is no journal yet
+            _complain(str(problem), "")
         return Exit.BAD_USAGE
     unknown = _unknown(configuration, names, group)
     if unknown is not None:
         _complain(f"{configuration.path}: {unknown}")
         return Exit.NO_SUCH
-    journal = Journal(SystemClock(), sys.stderr)
+    journal = Journal(SystemClock(), sys.stderr, for_journald=_is_read_by_journald())
     journal.level, journal.format = (
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
@@ -59,7 +76,9 @@ def run(config_path: str, socket_path: Path, names: tuple[str, ...], group: str 
         for warning in warnings:
             journal.write("warning", "", str(warning))
         with unwrapped():
-            asyncio.run(_hold(configuration, journal, socket_path, names, group))
+            asyncio.run(
+                _hold(configuration, journal, socket_path, manager, Wish(names, group, ready))
+            )
     except lock.AlreadyRunning as error:
         _complain(f"another supervisor holds {error}; it is left alone")
         return Exit.NOT_SO
@@ -69,27 +88,41 @@ def run(config_path: str, socket_path: Path, names: tuple[str, ...], group: str 
     return Exit.DONE
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be started, and when all of it is ready; as `run` takes it."""
+
+    names: tuple[str, ...]
+    group: str | None
+    ready: Ready
+
+
 async def _hold(
     configuration: Configuration,
     journal: Journal,
     socket_path: Path,
-    names: tuple[str, ...],
-    group: str | None,
+    manager: Manager,
+    wish: Wish,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     _log_into(journal, loop)
     async with Nursery() as tasks, Jumps() as jumps:
-        supervisor = Supervisor(configuration, journal, SystemClock(), jumps, tasks, lookup_for)
+        clock = SystemClock()
+        asks_for_all = not wish.names and wish.group is None
+        supervisor = Supervisor(
+            configuration, journal, clock, jumps, tasks, lookup_for, starts_added=asks_for_all
+        )
         _obey_signals(supervisor, tasks, loop)
-        vigil = Vigil(SystemClock(), journal, supervisor.moved)
+        vigil = Vigil(clock, journal, supervisor.moved)
         async with (
             ControlServer(socket_path, supervisor).serving(tasks),
             keeping_vigil(vigil, tasks),
         ):
             journal.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
-            await supervisor.start(list(names), group)
-            await supervisor.stopping.wait()
+            started = await supervisor.start(list(wish.names), wish.group)
+            async with reporting(supervisor, manager, clock, wish.ready, started):
+                await supervisor.stopping.wait()
             journal.write("info", "", "ending")
             await _close(supervisor)
     journal.write("info", "", "ended")
@@ -141,5 +174,10 @@ def _unknown(configuration: Configuration, names: tuple[str, ...], group: str | 
     return None
 
 
-def _complain(text: str) -> None:
-    print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  there is no journal yet
+def _complain(text: str, by: str = "tunnelkeeper: ") -> None:
+    priority = journald.prefix("error") if _is_read_by_journald() else ""
+    print(f"{priority}{by}{text}", file=sys.stderr)  # noqa: T201  there is no journal yet
+
+
+def _is_read_by_journald() -> bool:
+    return journald.reads(sys.stderr, os.environ)

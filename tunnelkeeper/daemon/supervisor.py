@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import psutil
@@ -38,7 +39,12 @@ FinderOf = Callable[["Configuration"], "WayFinder"]
 
 
 class Supervisor:
-    """Holds the tunnels of one configuration. tasks owns everything that runs."""
+    """Holds the tunnels of one configuration. tasks owns everything that runs.
+
+    starts_added: whether a tunnel with autostart that a reload brings is started; not so where only
+    some tunnels were asked for. stopping is set when the end was asked for; around_reload is
+    entered around every reload.
+    """
 
     def __init__(
         self,
@@ -48,13 +54,17 @@ class Supervisor:
         jumps: Jumps,
         tasks: asyncio.TaskGroup,
         finder_of: FinderOf,
+        *,
+        starts_added: bool = True,
     ) -> None:
         self.stopping = asyncio.Event()
+        self.around_reload: Callable[[], AbstractContextManager[None]] = nullcontext
         self._configuration = configuration
         self._journal = journal
         self._clock = clock
         self._started_at = iso(clock.wall())
         self._finder_of = finder_of
+        self._starts_added = starts_added
         self._listeners: set[Listener] = set()
         self._process = psutil.Process()
         self._reloading = asyncio.Lock()
@@ -99,7 +109,8 @@ class Supervisor:
     async def reload(self) -> list[str]:
         """See Supervised."""
         async with self._reloading:
-            return await self._reload()
+            with self.around_reload():
+                return await self._reload()
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
         """See Supervised."""
@@ -171,7 +182,7 @@ class Supervisor:
         self._services.finder = finder
         self._journal.level = new.supervisor.log_level
         self._journal.format = new.supervisor.log_format
-        await self._keeper.apply(changes, new.tunnels)
+        await self._keeper.apply(changes, new.tunnels, starts_added=self._starts_added)
         sentences = [sentence(change) for change in changes]
         self._journal.write("info", "", f"reloaded: {'; '.join(sentences) or 'nothing changed'}")
         return sentences
