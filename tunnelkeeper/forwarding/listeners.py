@@ -21,7 +21,7 @@ from tunnelkeeper.core.failures import Cause, Failure, printable
 from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK, Address, TcpAddress, UnixAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 BACKLOG = 512
 UNIX_PATH_LIMIT = 107
@@ -72,8 +72,18 @@ async def listen(address: Address, factory: Callable[[], asyncio.Protocol]) -> L
         raise ListenFailed(_why(address, error)) from error
 
 
+async def adopt(
+    sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protocol]
+) -> Listener:
+    """Serve on sockets that are bound already: a service manager's, who keeps them when we end.
+
+    Raises OSError.
+    """
+    return Listener(await _serve(sockets, factory))
+
+
 async def _serve(
-    sockets: list[socket.socket], factory: Callable[[], asyncio.Protocol]
+    sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protocol]
 ) -> list[asyncio.Server]:
     loop = asyncio.get_running_loop()
     servers = []

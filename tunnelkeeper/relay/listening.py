@@ -66,7 +66,7 @@ def _probe(host: str, port: int) -> int:
     Raises OSError.
     """
     chosen = port
-    for family, address, optional in _sockets(host):
+    for family, address, optional in sockets_of(host):
         try:
             with socket.socket(family, socket.SOCK_STREAM) as one:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,7 +80,7 @@ def _probe(host: str, port: int) -> int:
     return chosen
 
 
-def _sockets(host: str) -> Iterator[tuple[int, str, bool]]:
+def sockets_of(host: str) -> Iterator[tuple[int, str, bool]]:
     """Family and address of each socket of a host, and whether a machine may lack it."""
     match host:
         case _ if host == LOOPBACK:

@@ -19,8 +19,8 @@ from asyncssh.constants import DISC_BY_APPLICATION
 from tunnelkeeper import __version__
 from tunnelkeeper.core.forwards import TcpAddress
 from tunnelkeeper.core.relay_snapshot import RelaySnapshot
-from tunnelkeeper.forwarding.listeners import Listener, listen
-from tunnelkeeper.relay import algorithms
+from tunnelkeeper.forwarding.listeners import Listener, adopt, listen
+from tunnelkeeper.relay import algorithms, handover
 from tunnelkeeper.relay.accounts import Accounts
 from tunnelkeeper.relay.door import Door, Doorstep
 from tunnelkeeper.relay.refusals import now
@@ -30,6 +30,7 @@ from tunnelkeeper.relay.transport import ServerTransport
 from tunnelkeeper.relay.visitor import Visitor
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from tunnelkeeper.relay.config import Limits, RelayConfiguration
@@ -71,14 +72,22 @@ class Relay:
         """Of its host keys, as ssh shows them to whoever connects first."""
         return [key.get_fingerprint() for key in self._host_keys]
 
-    async def open(self) -> None:
+    async def open(self, handed: Sequence[socket.socket] = ()) -> None:
         """Listen on all addresses or on none.
 
-        Raises ListenFailed.
+        handed: sockets that are bound already, in place of the configuration's addresses. Raises
+        ListenFailed, OSError.
         """
+        welcome = partial(Doorstep, self._door, self._admit)
+        if handed:
+            self._listeners.append(await adopt(handed, welcome))
+            differs = handover.differs(self._shared.configuration.listen, self.addresses)
+            if differs is not None:
+                log.warning("%s", differs)
+            return
         with ExitStack() as undo:
             for address in self._shared.configuration.listen:
-                listener = await listen(address, partial(Doorstep, self._door, self._admit))
+                listener = await listen(address, welcome)
                 undo.callback(listener.close)
                 self._listeners.append(listener)
             undo.pop_all()

@@ -6,11 +6,14 @@ Whoever runs it holds the lock next to the control socket.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
+import os
 import resource
 import signal
 import sys
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,21 +25,32 @@ from tunnelkeeper.control.socketfile import SocketFileError
 from tunnelkeeper.control.supervised import BadConfig
 from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.forwarding.listeners import ListenFailed
-from tunnelkeeper.relay import accounts, host_key
+from tunnelkeeper.relay import accounts, handover, host_key
 from tunnelkeeper.relay.control import converse
+from tunnelkeeper.relay.handover import Unusable
 from tunnelkeeper.relay.host_key import HostKeyError
 from tunnelkeeper.relay.relay import Relay
 from tunnelkeeper.ssh.library import quieten
+from tunnelkeeper.systemd import journald, service_manager
+from tunnelkeeper.systemd.heartbeat import beat
+from tunnelkeeper.systemd.journald import PriorityFormatter
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator
+
     from tunnelkeeper.core.relay_snapshot import RelaySnapshot
     from tunnelkeeper.relay.source import Source
+    from tunnelkeeper.systemd.service_manager import Manager
 
 log = logging.getLogger(__name__)
 
 
 def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
     """Serve until told to end; returns the exit code."""
+    manager = service_manager.take(os.environ)
+    if manager.watchdog:
+        faulthandler.enable()  # a loop that is stuck is aborted, and says where it was
     _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     _allow_many_files()
     try:
@@ -51,7 +65,13 @@ def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
         return Exit.BAD_USAGE
     code = Exit.DONE
     try:
-        asyncio.run(_serve(source, Relay(configuration, host_keys), socket_path))
+        handed = manager.sockets()
+        handover.check(handed)
+    except (OSError, Unusable) as error:
+        _complain(str(error))
+        return Exit.NOT_SO
+    try:
+        asyncio.run(_serve(source, Relay(configuration, host_keys), socket_path, manager, handed))
     except* ListenFailed as failed:
         code = Exit.NOT_SO
         for failure in failed.exceptions:
@@ -90,6 +110,7 @@ class _Running:
     source: Source
     relay: Relay
     stopping: asyncio.Event
+    manager: Manager
 
     def status(self) -> RelaySnapshot:
         """See control.Controlled."""
@@ -97,11 +118,15 @@ class _Running:
 
     def reload(self) -> list[str]:
         """See control.Controlled."""
+        self.manager.tell(*service_manager.reloading())
         try:
             configuration = self.source.read()
         except ConfigError as error:
             raise BadConfig([str(problem) for problem in error.problems]) from error
-        return self.relay.take(configuration)
+        else:
+            return self.relay.take(configuration)
+        finally:
+            self.manager.tell("READY=1")
 
     def shutdown(self) -> None:
         """See control.Controlled."""
@@ -116,33 +141,56 @@ class _Running:
                 log.error("%s", problem)  # noqa: TRY400  the problem says it all
 
 
-async def _serve(source: Source, relay: Relay, socket_path: Path) -> None:
+async def _serve(
+    source: Source,
+    relay: Relay,
+    socket_path: Path,
+    manager: Manager,
+    handed: list[socket.socket],
+) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_fault)
-    running = _Running(source, relay, asyncio.Event())
+    running = _Running(source, relay, asyncio.Event(), manager)
     for end in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(end, running.shutdown)
     loop.add_signal_handler(signal.SIGHUP, running.reload_or_complain)
     server = ControlServer(socket_path, running, converse=converse)
-    await relay.open()
+    await relay.open(handed)
     try:
         async with asyncio.TaskGroup() as tasks, server.serving(tasks):
             where = ", ".join(map(str, relay.addresses))
             log.info("tunnelkeeper %s: the relay listens on %s", __version__, where)
             for fingerprint in relay.fingerprints:
                 log.info("host key %s", fingerprint)
-            await running.stopping.wait()
+            async with _reported(manager, where):
+                await running.stopping.wait()
             log.info("ending")
     finally:
         await relay.close()
     log.info("ended")
 
 
+@asynccontextmanager
+async def _reported(manager: Manager, where: str) -> AsyncIterator[None]:
+    """Let the service manager know that the relay serves, and after the body that it ends."""
+    manager.tell("READY=1", f"STATUS=listens on {where}")
+    async with asyncio.TaskGroup() as tasks:
+        beating = tasks.create_task(beat(manager, asyncio.sleep))
+        try:
+            yield
+        finally:
+            beating.cancel()
+            manager.tell("STOPPING=1", "STATUS=closing the connections")
+
+
 def _log_to_stderr(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    form = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    form.converter = time.gmtime
-    handler.setFormatter(form)
+    if journald.reads(sys.stderr, os.environ):
+        handler.setFormatter(PriorityFormatter("%(message)s"))
+    else:
+        form = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        form.converter = time.gmtime
+        handler.setFormatter(form)
     for name in ("tunnelkeeper", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
@@ -165,4 +213,5 @@ def _allow_many_files() -> None:
 
 
 def _complain(text: str) -> None:
-    print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  for whoever starts it
+    priority = journald.prefix("error") if journald.reads(sys.stderr, os.environ) else ""
+    print(f"{priority}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  for whoever starts it
