@@ -52,6 +52,11 @@ def state_folder(env: Environment) -> Path:
     return _xdg_folder("XDG_STATE_HOME", ".local/state", env)
 
 
+def user_units_folder(env: Environment) -> Path:
+    """Where systemd looks for the units that a user made (systemd.unit(5))."""
+    return _xdg_folder("XDG_CONFIG_HOME", ".config", env).with_name("systemd") / "user"
+
+
 def home(env: Environment) -> Path:
     """$HOME, or what the system's list of users says where it is not set.
 

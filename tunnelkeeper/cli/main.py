@@ -48,6 +48,7 @@ SUBCOMMANDS = (
     Subcommand("demo", "tunnelkeeper.cli.demo", "a tunnel of every kind on loopback, to try"),
     Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
     Subcommand("relay", "tunnelkeeper.cli.relay", "the relay server for machines behind NAT"),
+    Subcommand("units", "tunnelkeeper.cli.units", "systemd units: tunnels after every boot"),
 )
 
 

@@ -1,0 +1,189 @@
+"""`tunnelkeeper units print|install|uninstall`: have systemd hold tunnels, or a relay."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+import click
+
+from tunnelkeeper import paths
+from tunnelkeeper.cli import launch
+from tunnelkeeper.cli.failed import Failed
+from tunnelkeeper.cli.relay_places import place_of
+from tunnelkeeper.cli.selection import listed
+from tunnelkeeper.cli.unit_wishes import texts
+from tunnelkeeper.config import ConfigError, load
+from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.systemd import systemctl, unit_files, units
+from tunnelkeeper.systemd.systemctl import NoManager, SystemctlFailed
+from tunnelkeeper.systemd.unit_files import NotOurs
+from tunnelkeeper.systemd.units import Kind, Ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tunnelkeeper.cli.settings import Settings
+
+    Function = TypeVar("Function", bound=Callable[..., object])
+
+LINGERS = "lingering is on: they start with the machine, without a login"
+LINGERS_NOT = (
+    "lingering is off: they start when you log in and end when you log out. To have them from boot "
+    "on, without a login: loginctl enable-linger"
+)
+LINGERS_PERHAPS = (
+    "whether lingering is on cannot be told here; with it they start with the machine, without a "
+    "login: loginctl enable-linger"
+)
+
+
+def _choices(function: Function) -> Function:
+    """The options of whatever writes a unit."""
+    for option in (
+        click.option(
+            "--on-failure", metavar="UNIT", default="", help="A unit to start when it fails."
+        ),
+        click.option(
+            "--ready",
+            type=click.Choice(get_args(Ready)),
+            default="tried",
+            show_default=True,
+            help="Ready once every tunnel was tried, or when all are up.",
+        ),
+        click.option(
+            "--kind",
+            type=click.Choice([kind.value for kind in Kind]),
+            default=Kind.SUPERVISOR.value,
+            show_default=True,
+            help="What is to run: all tunnels, one for each unit, or a relay.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group()
+def command() -> None:
+    """Have systemd hold the tunnels, after every boot: user units, made for this installation."""
+
+
+@command.command("print")
+@_choices
+@click.option("--system", is_flag=True, help="A unit of the system, with a user of its own.")
+@click.pass_obj
+def print_(settings: Settings, kind: str, ready: Ready, on_failure: str, system: bool) -> int:
+    """Print the unit files; nothing is written or started."""
+    written = texts(settings, Kind(kind), ready, on_failure, is_system=system)
+    named = [f"# {name}\n{text}" if len(written) > 1 else text for name, text in written.items()]
+    click.echo("\n".join(named), nl=False)
+    return Exit.DONE
+
+
+@command.command()
+@_choices
+@click.option("--per-tunnel", is_flag=True, help="The same as --kind tunnel: a unit for each NAME.")
+@click.option("--now", is_flag=True, help="Start them too, and come back when they are ready.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.pass_obj
+def install(
+    settings: Settings,
+    kind: str,
+    ready: Ready,
+    on_failure: str,
+    per_tunnel: bool,
+    now: bool,
+    names: tuple[str, ...],
+) -> int:
+    """Write user units and have systemd start them from now on.
+
+    Again after a change or an upgrade: only what differs is written.
+    """
+    meant = Kind.TUNNEL if per_tunnel else Kind(kind)
+    if bool(names) != (meant is Kind.TUNNEL):
+        raise click.UsageError("--per-tunnel goes with the NAMEs of tunnels, and they with it")
+    problems = _problems(settings, meant, names)
+    if problems:
+        click.echo("\n".join(problems), err=True)
+        raise Failed("nothing was installed", Exit.BAD_USAGE)
+    try:
+        systemctl.find_manager()
+        _install(texts(settings, meant, ready, on_failure), _services(meant, names), now=now)
+    except (NoManager, NotOurs, SystemctlFailed) as error:
+        raise Failed(str(error)) from error
+    return Exit.DONE
+
+
+@command.command()
+def uninstall() -> int:
+    """Stop and remove every user unit that `install` wrote, and nothing else."""
+    folder = paths.user_units_folder(os.environ)
+    found = unit_files.ours(folder)
+    if not found:
+        click.echo(f"there is no unit of tunnelkeeper's in {folder}")
+        return Exit.DONE
+    try:
+        systemctl.find_manager()
+        running = [units.EVERY_INSTANCE if name == units.TEMPLATE else name for name in found]
+        systemctl.ask("stop", *running, timeout=None)
+        systemctl.ask("disable", *found)
+        with suppress(SystemctlFailed):  # of one that never ran there is nothing to forget
+            systemctl.ask("reset-failed", *running)
+        unit_files.remove(folder, found)
+        systemctl.ask("daemon-reload")
+    except (NoManager, NotOurs, SystemctlFailed) as error:
+        raise Failed(str(error)) from error
+    click.echo("\n".join(f"removed {folder / name}" for name in found))
+    return Exit.DONE
+
+
+def _problems(settings: Settings, kind: Kind, names: tuple[str, ...]) -> list[str]:
+    """What would keep the service from starting.
+
+    Raises Failed for the name of no tunnel.
+    """
+    if kind is Kind.RELAY:
+        place = place_of(settings, None)
+        return launch.check_relay(place.config, must_exist=place.named).problems
+    try:
+        known = load(settings.config).tunnels
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    for name in names:
+        if name not in known:
+            raise Failed(f"{settings.config}: no tunnel is named {name!r}", Exit.NO_SUCH)
+    return []
+
+
+def _services(kind: Kind, names: tuple[str, ...]) -> list[str]:
+    """What is enabled and started; a unit may bring others along."""
+    match kind:
+        case Kind.SUPERVISOR:
+            return [units.SUPERVISOR]
+        case Kind.TUNNEL:
+            return [units.instance(name) for name in names]
+        case Kind.RELAY:
+            return [units.RELAY]
+
+
+def _install(written: Mapping[str, str], services: list[str], *, now: bool) -> None:
+    folder = paths.user_units_folder(os.environ)
+    changed = unit_files.write(folder, written)
+    for name in written:
+        click.echo(f"{'wrote' if name in changed else 'unchanged:'} {folder / name}")
+    systemctl.ask("daemon-reload")
+    systemctl.ask("enable", *services)
+    click.echo(f"enabled {listed(services)}")
+    outdated = [each for each in services if changed and _is_active(each)]
+    if now:
+        systemctl.ask("start", *services, timeout=None)
+        click.echo(f"running: systemctl --user status {' '.join(services)}")
+    if outdated:
+        words = f"systemctl --user restart {' '.join(outdated)}"
+        click.echo(f"what runs already takes the new unit with its next start: {words}")
+    click.echo({True: LINGERS, False: LINGERS_NOT, None: LINGERS_PERHAPS}[systemctl.lingers()])
+
+
+def _is_active(unit: str) -> bool:
+    return systemctl.ask("show", "--property=ActiveState", "--value", unit).strip() == "active"
