@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e import logbook
-from tests.e2e.site import Site, new_site
+from tests.e2e.person import Person, forward
+from tests.e2e.ports import free_port
+from tests.e2e.site import Site, new_site, tunnel_table
+from tests.e2e.systemd import new_user_manager
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -31,6 +34,22 @@ def shared_site() -> Iterator[Site]:
         yield site
 
 
+@pytest.fixture
+def person(site: Site) -> Iterator[Person]:
+    site.directory.chmod(0o755)
+    with new_user_manager(site.subdirectory("m")) as machine:
+        yield Person(site, machine)
+        assert "Traceback" not in machine.told(), machine.told()
+
+
+@pytest.fixture
+def port(site: Site, person: Person) -> int:
+    """A local port that leads to an echo service; the tunnel is `db`, and its config written."""
+    port = free_port()
+    person.write_config(tunnel_table("db", site.sshd().port, forward(site, port)))
+    return port
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -43,5 +62,6 @@ def pytest_runtest_makereport(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:  # this hook is shown the items of every directory
+        # This hook is shown the items of every directory.
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(DEADLINE))

@@ -1,0 +1,215 @@
+"""A real `systemd --user` of an ordinary user, on a machine that is made for one test.
+
+The machine is mount and pid namespaces, so that no systemd has to run the host, and whatever runs
+in it ends with its first process. The network is the host's. Needs Linux, systemd and root.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tests.e2e import logbook
+from tests.e2e.journal import Journal
+from tests.e2e.program import SOURCE
+from tests.e2e.waiting import wait_until
+from tests.requirements import absent, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UID = 54321
+"""An ordinary user, who is known in the namespaces only."""
+
+SYSTEMD = Path("/usr/lib/systemd/systemd")
+SCRIPT = Path(__file__).with_name("user_manager.sh")
+COMMAND = (sys.executable, "-P", "-m", "tunnelkeeper")
+STARTS_WITHIN = 60.0
+ANSWERS_WITHIN = 90.0
+
+
+class UserManager:
+    """The machine, its user with a home, and what the journal of the user's services has."""
+
+    def __init__(self, directory: Path) -> None:
+        self.home = directory / "home"
+        self.runtime = directory / "run" / "user" / str(UID)
+        self.units = self.home / ".config" / "systemd" / "user"
+        self.environment = {
+            "HOME": str(self.home),
+            "USER": "tk",
+            "LANG": "C.UTF-8",
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "XDG_RUNTIME_DIR": f"/run/user/{UID}",
+            "PYTHONPATH": str(SOURCE),
+            "NO_COLOR": "1",
+        }
+        self._directory = directory
+        self._log = directory / "systemd.log"
+        self._cgroup = f"tk-{secrets.token_hex(4)}"
+        self._lay_out()
+        self.journal = Journal(directory / "run" / "systemd" / "journal" / "stdout")
+        logbook.keep("systemd --user", self._log)
+        self._process = self._start()
+        self._first = self._first_process()
+        self._wait_until_it_answers()
+
+    def run(
+        self, *command: str, timeout: float = ANSWERS_WITHIN
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on the machine as its user, to its end."""
+        variables = [f"{name}={value}" for name, value in self.environment.items()]
+        identity = ["--reuid", str(UID), "--regid", str(UID), "--clear-groups"]
+        return subprocess.run(
+            [
+                *(require("nsenter"), "-t", str(self._first), "-m", "-p"),
+                *(require("setpriv"), *identity),
+                *("env", "-i", "-C", str(self.home), *variables, *command),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def succeed(self, *command: str, timeout: float = ANSWERS_WITHIN) -> str:
+        """A command that must exit with 0; what it printed."""
+        done = self.run(*command, timeout=timeout)
+        assert done.returncode == 0, f"{done}\n{self.told()}"
+        return done.stdout
+
+    def tunnelkeeper(
+        self, *arguments: str, timeout: float = ANSWERS_WITHIN
+    ) -> subprocess.CompletedProcess[str]:
+        """Run tunnelkeeper as the user does."""
+        return self.run(*COMMAND, *arguments, timeout=timeout)
+
+    def systemctl(self, *arguments: str, timeout: float = ANSWERS_WITHIN) -> str:
+        """A `systemctl --user` that must succeed; what it printed."""
+        return self.succeed("systemctl", "--user", *arguments, timeout=timeout)
+
+    def property(self, unit: str, name: str) -> str:
+        """A property of a unit, as `systemctl show` has it."""
+        return self.systemctl("show", f"--property={name}", "--value", unit).strip()
+
+    def wait_for_property(
+        self, unit: str, name: str, value: str, within: float = STARTS_WITHIN
+    ) -> None:
+        """Wait until a property of a unit is so."""
+        wait_until(
+            lambda: self.property(unit, name) == value,
+            within,
+            lambda: f"{name} of {unit} is not {value}: {self.told()}",
+        )
+
+    def write(self, path: Path, text: str) -> Path:
+        """A file of the user's, with the folders above it."""
+        for folder in reversed([f for f in path.parents if not f.exists()]):
+            folder.mkdir()
+            os.chown(folder, UID, UID)
+        path.write_text(text)
+        os.chown(path, UID, UID)
+        return path
+
+    def own(self, path: Path) -> Path:
+        """Give a file to the user."""
+        os.chown(path, UID, UID)
+        return path
+
+    def told(self) -> str:
+        """All that systemd and the services have said."""
+        return f"{self._log.read_text(errors='replace')}\n{self.journal.text()}"
+
+    def close(self) -> None:
+        """End the machine, and see that nothing of it is left."""
+        self._process.kill()
+        self._process.wait()
+        wait_until(lambda: not psutil.pid_exists(self._first), 30, "the machine has not ended")
+        self.journal.close()
+        _remove_cgroup(self._cgroup)
+        logbook.forget(self._log)
+
+    def _lay_out(self) -> None:
+        """The folders of the machine's /run and of the user's home, and who users are."""
+        run = self._directory / "run"
+        for name in ("systemd/system", "systemd/journal", f"user/{UID}"):
+            (run / name).mkdir(parents=True)
+        self.home.mkdir()
+        for folder in (self.home, self.runtime):
+            os.chown(folder, UID, UID)
+        self.runtime.chmod(0o700)
+        self._directory.chmod(0o755)
+        users = Path("/etc/passwd").read_text().rstrip("\n")
+        line = f"tk:x:{UID}:{UID}::{self.home}:/bin/sh"
+        (self._directory / "passwd").write_text(f"{users}\n{line}\n")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if not SYSTEMD.exists():
+            absent("systemd is not installed")
+        readable = dict.fromkeys(map(str, (SOURCE, sys.prefix, sys.base_prefix)))
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                [
+                    *(require("unshare"), "--mount", "--pid", "--fork", "--kill-child"),
+                    *("--mount-proc", "--", "/bin/sh", str(SCRIPT)),
+                    *(str(self._directory), str(UID), self._cgroup, str(SYSTEMD), *readable),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _first_process(self) -> int:
+        """The process id, as the host has it, of the first process of the machine."""
+
+        def found() -> list[psutil.Process]:
+            if self._process.poll() is not None:
+                absent(f"this machine lets nobody make one for systemd: {self._log.read_text()}")
+            return psutil.Process(self._process.pid).children()
+
+        [first] = wait_until(found, STARTS_WITHIN, "unshare starts nothing")
+        return first.pid
+
+    def _wait_until_it_answers(self) -> None:
+        socket = self.runtime / "systemd" / "private"
+
+        def answers() -> bool:
+            if self._process.poll() is not None:
+                absent(f"systemd --user does not run here: {self._log.read_text()}")
+            return socket.exists() and self._is_running()
+
+        wait_until(answers, STARTS_WITHIN, self.told)
+
+    def _is_running(self) -> bool:
+        done = self.run("systemctl", "--user", "is-system-running")
+        return done.stdout.strip() in {"running", "degraded"}
+
+
+@contextmanager
+def new_user_manager(directory: Path) -> Iterator[UserManager]:
+    """A machine with a `systemd --user`, and the end of it. directory: new and empty, short."""
+    if os.geteuid() != 0:
+        absent("namespaces with a systemd of their own need root")
+    manager = UserManager(directory)
+    try:
+        yield manager
+    finally:
+        manager.close()
+
+
+def _remove_cgroup(name: str) -> None:
+    """Remove the cgroup of a machine that has ended, with those below it."""
+    script = (
+        "mount -t cgroup2 none /sys/fs/cgroup && "
+        'find "/sys/fs/cgroup/$1" -depth -type d -exec rmdir {} +'
+    )
+    command = [require("unshare"), "--mount", "/bin/sh", "-c", script, "sh", name]
+    subprocess.run(command, check=True, capture_output=True)
