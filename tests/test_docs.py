@@ -34,7 +34,7 @@ from tunnelkeeper.control.payloads import (
     Done,
     Event,
     LogLines,
-    NoParams,
+    SubscribeParams,
     Version,
 )
 from tunnelkeeper.core.exits import Exit
@@ -232,7 +232,7 @@ def test_what_follows_a_cause_is_what_the_lifecycle_does(cause: Cause) -> None:
 PROTOCOL = ROOT / "docs/control-protocol.md"
 PARAMETERS: dict[str, type[msgspec.Struct]] = {
     **{name: method.params for name, method in METHODS.items() if isinstance(method, Method)},
-    "subscribe": NoParams,
+    "subscribe": SubscribeParams,
     "connect": ConnectParams,
 }
 RESULTS: dict[str, type[msgspec.Struct]] = {
@@ -260,7 +260,7 @@ def test_a_method_is_documented_with_its_parameters(name: str) -> None:
     shown = {cells[0].strip("`") for cells in rows if len(cells) == 3 and cells[1] != "Comes when"}
     fields = {field.name for field in msgspec.structs.fields(PARAMETERS[name])}
 
-    assert shown - {"tunnel", "removed", "log"} == fields
+    assert shown - {"tunnel", "removed", "counters", "log"} == fields
 
 
 def test_the_error_codes_are_documented() -> None:

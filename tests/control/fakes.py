@@ -74,6 +74,7 @@ class FakeSupervised:
         self.problems: list[str] = []
         self.listeners: set[Callable[[Event], None]] = set()
         self.asked: list[tuple[object, ...]] = []
+        self.counters_every: float | None = None
         self.has_ended = asyncio.Event()
         self.is_subscribed = asyncio.Event()
         self.is_followed = asyncio.Event()
@@ -111,7 +112,10 @@ class FakeSupervised:
     def shutdown(self) -> None:
         self.has_ended.set()
 
-    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+    def subscribe(
+        self, listener: Callable[[Event], None], counters_every: float | None
+    ) -> Callable[[], None]:
+        self.counters_every = counters_every
         self.listeners.add(listener)
         self.is_subscribed.set()
 

@@ -22,7 +22,7 @@ from tunnelkeeper.control.messages import (
     encode_result,
 )
 from tunnelkeeper.control.methods import METHODS, Methods, answer, described, id_of
-from tunnelkeeper.control.payloads import Connected, ConnectParams, Done, Event, NoParams
+from tunnelkeeper.control.payloads import Connected, ConnectParams, Done, Event, SubscribeParams
 
 if TYPE_CHECKING:
     import socket
@@ -124,9 +124,9 @@ class SupervisorConversation(Conversation):
         return None
 
     async def _subscribe(self, supervisor: Supervised, request: Request) -> Done:
-        decode_params(request, NoParams)
+        params = decode_params(request, SubscribeParams)
         if self._unsubscribe is None:
-            self._unsubscribe = supervisor.subscribe(self._tell)
+            self._unsubscribe = supervisor.subscribe(self._tell, params.counters_every)
         return Done()
 
     def _tell(self, event: Event) -> None:

@@ -10,13 +10,17 @@ from typing import Annotated
 
 import msgspec
 
-from tunnelkeeper.core.snapshot import LogRecord, TunnelSnapshot  # noqa: TC001  msgspec reads them
+from tunnelkeeper.core.snapshot import (  # noqa: TC001  msgspec reads them
+    LogRecord,
+    SupervisorSnapshot,
+    TunnelSnapshot,
+)
 
 LOG_LINES_LIMIT = 100_000
 
 
 class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The parameters of version, reload, subscribe and shutdown."""
+    """The parameters of version, reload and shutdown."""
 
 
 class StatusParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +41,12 @@ class LogsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str | None = None
     lines: Annotated[int, msgspec.Meta(ge=0, le=LOG_LINES_LIMIT)] = 100
+
+
+class SubscribeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """counters_every: seconds from one `counters` event to the next; None for none at all."""
+
+    counters_every: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] | None = None
 
 
 class ConnectParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,10 +103,38 @@ class RemovedEvent(msgspec.Struct, frozen=True, tag_field="type", tag="removed")
     name: str
 
 
+class ForwardCounters(msgspec.Struct, frozen=True):
+    """What changes of a forward without its state changing."""
+
+    bytes_in: int
+    bytes_out: int
+    connections: int
+    connections_total: int
+
+
+class TunnelCounters(msgspec.Struct, frozen=True):
+    """What changes of a tunnel without its state changing.
+
+    rtts_ms: of each hop. Both lists are in the order of the tunnel's snapshot; one of another
+    length is about a tunnel that has changed since, and whose event is under way.
+    """
+
+    name: str
+    rtts_ms: list[float | None]
+    forwards: list[ForwardCounters]
+
+
+class CountersEvent(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):
+    """The supervisor's process now, and the tunnels whose counters or round trips changed."""
+
+    supervisor: SupervisorSnapshot
+    tunnels: list[TunnelCounters]
+
+
 class LogEvent(msgspec.Struct, frozen=True, tag_field="type", tag="log"):
     """Something happened that is worth a line."""
 
     record: LogRecord
 
 
-Event = TunnelEvent | RemovedEvent | LogEvent
+Event = TunnelEvent | RemovedEvent | CountersEvent | LogEvent

@@ -98,8 +98,11 @@ class Supervised(Protocol):
         """Begin to end; returns at once, so that the answer can still be sent."""
         ...
 
-    def subscribe(self, listener: Listener) -> Unsubscribe:
-        """Hand every event to the listener, in the loop's thread; it does not raise."""
+    def subscribe(self, listener: Listener, counters_every: float | None) -> Unsubscribe:
+        """Hand every event to the listener, in the loop's thread; it does not raise.
+
+        counters_every: seconds from one CountersEvent to the next; None for none.
+        """
         ...
 
     async def connect(

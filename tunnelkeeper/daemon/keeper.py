@@ -56,6 +56,10 @@ class Keeper:
     def __contains__(self, name: str) -> bool:
         return name in self._runners
 
+    def runners(self) -> Iterable[Runner]:
+        """All of them, in the order of the config file."""
+        return self._runners.values()
+
     @property
     def tunnels(self) -> dict[str, Tunnel]:
         """What is configured."""

@@ -22,6 +22,7 @@ from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnap
 from tunnelkeeper.daemon.clock import iso
 from tunnelkeeper.daemon.keeper import Keeper
 from tunnelkeeper.daemon.passage import carry
+from tunnelkeeper.daemon.pulse import Pulse
 from tunnelkeeper.daemon.services import Services
 from tunnelkeeper.forwarding.targets import TargetRefused
 from tunnelkeeper.sshconfig import SshConfigError
@@ -82,17 +83,7 @@ class Supervisor:
     def status(self, names: list[str] | None) -> StatusSnapshot:
         """See Supervised."""
         tunnels = self._keeper.snapshots(names)
-        times = self._process.cpu_times()
-        supervisor = SupervisorSnapshot(
-            version=__version__,
-            pid=os.getpid(),
-            config=self._configuration.path,
-            started_at=self._started_at,
-            memory_bytes=self._process.memory_info().rss,
-            cpu_seconds=round(times.user + times.system, 3),
-            open_files=self._process.num_fds(),
-        )
-        return StatusSnapshot(supervisor, tunnels)
+        return StatusSnapshot(self._snapshot(), tunnels)
 
     async def start(self, names: list[str], group: str | None) -> list[str]:
         """See Supervised."""
@@ -122,10 +113,22 @@ class Supervisor:
         """See Supervised."""
         self.stopping.set()
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
+    def subscribe(
+        self, listener: Listener, counters_every: float | None = None
+    ) -> Callable[[], None]:
         """See Supervised."""
         self._listeners.add(listener)
-        return lambda: self._listeners.discard(listener)
+        pulse = None
+        if counters_every is not None:
+            runners = self._keeper.runners
+            pulse = Pulse(counters_every, self._clock, runners, self._snapshot, listener)
+
+        def unsubscribe() -> None:
+            self._listeners.discard(listener)
+            if pulse is not None:
+                pulse.stop()
+
+        return unsubscribe
 
     async def connect(
         self, name: str, target: str, sock: socket.socket, early: bytes, confirm: Callable[[], None]
@@ -167,6 +170,20 @@ class Supervisor:
         self._keeper.cut_off()
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _snapshot(self) -> SupervisorSnapshot:
+        with self._process.oneshot():
+            times = self._process.cpu_times()
+            memory = self._process.memory_info().rss
+        return SupervisorSnapshot(
+            version=__version__,
+            pid=os.getpid(),
+            config=self._configuration.path,
+            started_at=self._started_at,
+            memory_bytes=memory,
+            cpu_seconds=round(times.user + times.system, 3),
+            open_files=self._process.num_fds(),
+        )
 
     async def _reload(self) -> list[str]:
         try:

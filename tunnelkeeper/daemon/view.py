@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.control.payloads import ForwardCounters, TunnelCounters
 from tunnelkeeper.core.lifecycle import (
     BackingOff,
     Blocked,
@@ -94,6 +95,20 @@ def _progress(runner: Runner) -> ProgressSnapshot | None:
     if isinstance(runner.state, Connecting) and runner.session is not None:
         return runner.session.report.progress
     return None
+
+
+def counters_of(runner: Runner) -> TunnelCounters:
+    """What changes of a runner without a word: a small part of `of`, for many runners often."""
+    session = runner.session
+    hops = session.chain.hops if session and session.chain else []
+    return TunnelCounters(
+        runner.tunnel.name,
+        [hop.rtt_ms for hop in hops] or [None for _ in runner.way],
+        [
+            ForwardCounters(c.bytes_in, c.bytes_out, c.connections, c.connections_total)
+            for c in (forward.counters for forward in runner.forwards)
+        ],
+    )
 
 
 def _attempt(state: State) -> int:
