@@ -23,6 +23,7 @@ LAYERS = {
     "relay": "core paths config control forwarding ssh systemd",
     "daemon": "core paths config sshconfig forwarding ssh control systemd wording",
     "demo": "core control relay",
+    "dashboard": "core control wording",
     "cli": "core paths config control systemd wording",
     "__main__": "cli",
 }
@@ -32,19 +33,21 @@ EXCEPTIONS = {
     ("cli.launch", "daemon"): "a front end may start a supervisor, and only late",
     ("cli.launch", "relay"): "the same for a relay",
     ("cli.demo", "demo"): "the same for the demo, which starts everything",
+    ("cli.dashboard", "dashboard"): "late, so that the other commands start fast",
 }
 """Modules that may import one layer more, and why."""
 
 LIBRARIES = {
-    "asyncio": "control daemon forwarding relay ssh sshconfig",
+    "asyncio": "control daemon dashboard forwarding relay ssh sshconfig",
     "asyncssh": "relay ssh",
     "click": "cli",
     "cryptography": "ssh",
-    "msgspec": "cli control core daemon relay",
+    "msgspec": "cli control core daemon dashboard relay",
     "prompt_toolkit": "dashboard",
     "psutil": "daemon forwarding relay",
     "rich": "cli",
     "tomli_w": "demo",
+    "wcwidth": "dashboard",
 }
 """Each library that is not Python's own, asyncio too, and the layers that may import it."""
 

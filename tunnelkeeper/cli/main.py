@@ -41,6 +41,7 @@ SUBCOMMANDS = (
     Subcommand("down", "tunnelkeeper.cli.down", "stop tunnels, or the supervisor"),
     Subcommand("restart", "tunnelkeeper.cli.restart", "close tunnels and connect again at once"),
     Subcommand("status", "tunnelkeeper.cli.status", "show what every tunnel is doing"),
+    Subcommand("dashboard", "tunnelkeeper.cli.dashboard", "watch and control on the full screen"),
     Subcommand("wait", "tunnelkeeper.cli.wait", "wait until tunnels are up or down"),
     Subcommand("logs", "tunnelkeeper.cli.logs", "show what happened, newest last"),
     Subcommand("reload", "tunnelkeeper.cli.reload", "read the config file again"),

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from tunnelkeeper.core.snapshot import (  # noqa: TC001  msgspec reads them
+    CheckSnapshot,
     LogRecord,
     SupervisorSnapshot,
     TunnelSnapshot,
@@ -104,12 +105,13 @@ class RemovedEvent(msgspec.Struct, frozen=True, tag_field="type", tag="removed")
 
 
 class ForwardCounters(msgspec.Struct, frozen=True):
-    """What changes of a forward without its state changing."""
+    """What changes of a forward without its state changing: a check that passes again, too."""
 
     bytes_in: int
     bytes_out: int
     connections: int
     connections_total: int
+    check: CheckSnapshot | None = None
 
 
 class TunnelCounters(msgspec.Struct, frozen=True):

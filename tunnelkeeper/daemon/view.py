@@ -23,6 +23,7 @@ from tunnelkeeper.daemon.clock import iso
 
 if TYPE_CHECKING:
     from tunnelkeeper.daemon.clock import Clock
+    from tunnelkeeper.daemon.forwards import Running
     from tunnelkeeper.daemon.runner import Runner
 
 STATE_NAMES: dict[type[State], StateName] = {
@@ -104,11 +105,14 @@ def counters_of(runner: Runner) -> TunnelCounters:
     return TunnelCounters(
         runner.tunnel.name,
         [hop.rtt_ms for hop in hops] or [None for _ in runner.way],
-        [
-            ForwardCounters(c.bytes_in, c.bytes_out, c.connections, c.connections_total)
-            for c in (forward.counters for forward in runner.forwards)
-        ],
+        [_forward_counters(forward) for forward in runner.forwards],
     )
+
+
+def _forward_counters(forward: Running) -> ForwardCounters:
+    c = forward.counters
+    check = forward.check.snapshot() if forward.check else None
+    return ForwardCounters(c.bytes_in, c.bytes_out, c.connections, c.connections_total, check)
 
 
 def _attempt(state: State) -> int:

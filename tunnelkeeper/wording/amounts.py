@@ -47,3 +47,20 @@ def ago(text: str, now: datetime) -> str:
 def until(text: str, now: datetime) -> str:
     """How long it is to an ISO 8601 time; 0s when it has come."""
     return duration((moment(text) - now).total_seconds())
+
+
+def short_size(count: float) -> str:
+    """Bytes in at most four cells, for columns: 999, 1.2k, 15k, 999M."""
+    return size(int(count)).replace(" ", "").removesuffix("B")
+
+
+def milliseconds(amount: float) -> str:
+    """A round trip: 0.3 ms, 12 ms, 1.2 s."""
+    if amount >= 999.5:
+        return f"{amount / 1000:.1f} s"
+    return f"{amount:.1f} ms" if amount < 9.95 else f"{amount:.0f} ms"
+
+
+def left_until(text: str, now: datetime) -> str:
+    """How long it is to an ISO 8601 time, in the largest unit alone: 4s, 12m, 23h, 400d."""
+    return until(text, now).partition(" ")[0]

@@ -1,0 +1,82 @@
+"""Boards, desks and pictures for the tests of the dashboard, in a time that stands still."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tests.control.fakes import NOON, REFUSED, a_forward, a_tunnel
+from tunnelkeeper.core.snapshot import HopSnapshot, LogRecord, StatusSnapshot, SupervisorSnapshot
+from tunnelkeeper.dashboard.board import Board
+from tunnelkeeper.dashboard.desk import Desk
+from tunnelkeeper.dashboard.signs import UNICODE, Signs
+from tunnelkeeper.dashboard.view import Moment, View
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
+    from tunnelkeeper.dashboard.cells import Line
+    from tunnelkeeper.dashboard.deeds import Deed
+    from tunnelkeeper.dashboard.picture import Picture
+
+NOW = Moment(datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC), 1000.0)
+PROCESS = SupervisorSnapshot("0.1.0", 83, "/etc/tunnels.toml", NOON, 50_000_000, 1.0, 13)
+
+DB = a_tunnel("db", groups=["work"], hops=[HopSnapshot("me@relay:22", connected=True, rtt_ms=1.2)])
+DEEP = a_tunnel("deep", jump=["one@b1:22", "two@b2:2200"])
+HALF = a_tunnel(
+    "half",
+    "degraded",
+    failure=REFUSED,
+    forwards=[a_forward(), a_forward(listen="127.0.0.1:80", state="failed", failure=REFUSED)],
+)
+AWAY = a_tunnel(
+    "away",
+    "backoff",
+    attempt=3,
+    retry_at="2026-11-22T12:03:16Z",
+    failure=REFUSED,
+    rtt_ms=None,
+    cipher=None,
+    groups=["work", "night"],
+)
+STUCK = a_tunnel("stuck", "blocked", failure=REFUSED, attempt=1, retry_at="2026-11-22T12:08:12Z")
+SPARE = a_tunnel("spare", "stopped", wanted=False, rtt_ms=None)
+ALL = (DB, DEEP, HALF, AWAY, STUCK, SPARE)
+
+
+def a_board(*tunnels: TunnelSnapshot) -> Board:
+    """A board that was just greeted."""
+    board = Board()
+    board.log([LogRecord(NOON, "info", "db", "connecting"), LogRecord(NOON, "warning", "", "hot")])
+    board.greet(StatusSnapshot(PROCESS, list(tunnels or ALL)), NOW.monotonic)
+    return board
+
+
+class DeskAlone:
+    """A desk whose deeds are only written down."""
+
+    def __init__(self, *tunnels: TunnelSnapshot, signs: Signs = UNICODE) -> None:
+        self.deeds: list[Deed] = []
+        self.board = a_board(*tunnels)
+        self.view = View(signs)
+        self.desk = Desk(self.board, self.view, self.deeds.append)
+        self.draw()
+
+    def draw(self, cells: int = 120, height: int = 35) -> Picture:
+        return self.desk.draw(NOW, cells, height)
+
+    def screen(self, cells: int = 120, height: int = 35) -> list[str]:
+        """The lines on the screen as text."""
+        return [text_of(line) for line in lines_of(self.draw(cells, height))]
+
+    def text(self, cells: int = 120, height: int = 35) -> str:
+        return "\n".join(self.screen(cells, height))
+
+
+def lines_of(picture: Picture) -> list[Line]:
+    """All lines of a picture, from the top."""
+    return [*picture.header, *picture.body, *picture.detail, *picture.log, *picture.bar]
+
+
+def text_of(line: Line) -> str:
+    return "".join(text for _, text in line)

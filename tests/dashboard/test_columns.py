@@ -1,0 +1,70 @@
+"""The columns fit into whatever width there is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.dashboard.boards import DeskAlone
+from tunnelkeeper.dashboard.cells import line_width
+from tunnelkeeper.dashboard.columns import EDGE, FLEXIBLE, column_at, fit, gap_before
+from tunnelkeeper.dashboard.rows import as_fits
+
+NATURAL = st.fixed_dictionaries({key: st.integers(0, 80) for key in FLEXIBLE})
+
+
+@given(NATURAL, st.integers(30, 300))
+def test_columns_never_take_more_than_the_screen(natural: dict[str, int], cells: int) -> None:
+    columns = fit(natural, cells)
+    used = EDGE + sum(room for _, room in columns)
+    used += sum(gap_before(column) for column, _ in columns[1:])
+
+    assert used <= cells
+    assert columns[0][0].key == "name"
+
+
+@pytest.mark.parametrize(
+    ("cells", "keys"),
+    [
+        (60, {"name", "since", "rtt", "in", "out"}),
+        (120, {"name", "host", "forwards", "since", "rtt", "in", "out", "traffic", "failure"}),
+        (200, {"name", "state", "host", "forwards", "traffic", "open", "restarts", "failure"}),
+    ],
+)
+def test_the_important_ones_are_there(cells: int, keys: set[str]) -> None:
+    picture = DeskAlone().draw(cells)
+
+    assert keys <= {column.key for column, _ in picture.columns}
+
+
+def test_a_wide_screen_shows_texts_whole_and_longer_curves() -> None:
+    columns = {column.key: room for column, room in DeskAlone().draw(200).columns}
+
+    assert columns["host"] == len("me@relay via one@b1, two@b2:2200")
+    assert columns["traffic"] > 8
+
+
+def test_every_row_is_as_wide_as_the_screen() -> None:
+    for cells in (60, 80, 120, 200):
+        assert {line_width(line) for line in DeskAlone().draw(cells).body} == {cells}
+
+
+def test_a_title_is_found_under_the_mouse() -> None:
+    picture = DeskAlone().draw(120)
+    titles = "".join(text for _, text in picture.body[1])
+    for column, _ in picture.columns:
+        found = column_at(picture.columns, titles.index(column.title))
+        assert found is not None
+        assert found.key == column.key
+    assert column_at(picture.columns, 119) is None or picture.columns[-1][0].key == "failure"
+
+
+def test_of_many_forwards_those_that_fit_are_shown_and_the_rest_counted() -> None:
+    texts = ("L 80 → a:80", "S 1080", "R 22 → b:22")
+
+    assert as_fits(texts, 60) == "L 80 → a:80, S 1080, R 22 → b:22"
+    assert as_fits(texts, 25) == "L 80 → a:80, S 1080 +1"
+    assert as_fits(texts, 14) == "L 80 → a:80 +2"
+    assert as_fits(texts, 9) == "L 80 → +2"
+    assert as_fits((), 9) == ""

@@ -1,0 +1,100 @@
+"""`tunnelkeeper dashboard`: the full-screen view, and how it has a supervisor started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tunnelkeeper import paths
+from tunnelkeeper.cli import background, launch
+from tunnelkeeper.cli.failed import Failed
+from tunnelkeeper.config import ConfigError, load
+from tunnelkeeper.core.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tunnelkeeper.cli.settings import Settings
+
+C_LOCALES = frozenset({"C", "POSIX"})
+
+
+@click.command()
+@click.option("--ascii", "plain", is_flag=True, help="Draw with plain ASCII.")
+@click.pass_obj
+def command(settings: Settings, plain: bool) -> int:
+    """Show all tunnels on the full screen, and control them by keys: `?` lists them.
+
+    It needs no supervisor to begin with, and leaving it changes nothing.
+    """
+    show(settings.socket, starter(settings), plain=plain)
+    return Exit.DONE
+
+
+def show(
+    socket: Path,
+    start: Callable[[], Callable[[], str | None]],
+    *,
+    plain: bool = False,
+    notes: tuple[str, ...] = (),
+) -> None:
+    """Open the dashboard until the person leaves it.
+
+    Raises Failed where there is no terminal that it could be on.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        message = "the dashboard needs a terminal; `tunnelkeeper status` does not"
+        raise Failed(message, Exit.BAD_USAGE)
+    from tunnelkeeper.dashboard.app import run
+    from tunnelkeeper.dashboard.signs import ASCII, UNICODE
+
+    run(socket, start, ASCII if plain or not shows_utf8(os.environ) else UNICODE, notes)
+
+
+def shows_utf8(env: Mapping[str, str]) -> bool:
+    """Whether the terminal takes UTF-8, by the locale that it was set up with (locale(7)).
+
+    Where nothing is set it does: a container rarely has a locale and its terminal always does.
+    """
+    if named := env.get("LC_ALL"):
+        return _is_utf8(named)
+    language = env.get("LANG", "")
+    kind = env.get("LC_CTYPE", "")
+    # Python itself sets LC_CTYPE so where the locale is C (PEP 538), which says nothing.
+    if kind == "C.UTF-8" and language in C_LOCALES:
+        return False
+    named = kind or language
+    return not named or _is_utf8(named)
+
+
+def _is_utf8(locale: str) -> bool:
+    return locale.upper().replace("-", "").endswith("UTF8")
+
+
+def starter(settings: Settings) -> Callable[[], Callable[[], str | None]]:
+    """What starts a supervisor in the background, as `up --detach` does."""
+
+    def start() -> Callable[[], str | None]:
+        from tunnelkeeper.dashboard.errands import CannotStart
+
+        try:
+            load(settings.config)
+        except ConfigError as error:
+            problems = tuple(str(problem) for problem in error.problems)
+            raise CannotStart("the config file has problems", problems) from error
+        arguments = launch.command_line(settings.config, settings.socket, (), None)
+        try:
+            started = background.start(arguments, paths.log_path(os.environ))
+        except OSError as error:
+            raise CannotStart(f"{error.filename}: {error.strerror}") from error
+
+        def ended() -> str | None:
+            return None if started.process.poll() is None else str(started.failed())
+
+        return ended
+
+    return start

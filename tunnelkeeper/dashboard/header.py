@@ -1,0 +1,79 @@
+"""The lines above the table: how many tunnels are how, the traffic, the supervisor itself; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.dashboard.board import Absent, Present
+from tunnelkeeper.dashboard.cells import Line, apart, line_width
+from tunnelkeeper.wording.amounts import ago, duration, size
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import StateName
+    from tunnelkeeper.dashboard.board import Board
+    from tunnelkeeper.dashboard.signs import Signs
+    from tunnelkeeper.dashboard.view import Moment, View
+
+COUNTED: tuple[StateName, ...] = (
+    "up",
+    "degraded",
+    "backoff",
+    "blocked",
+    "connecting",
+    "stopping",
+    "stopped",
+)
+ALWAYS_COUNTED = COUNTED[:4]
+
+
+def header(board: Board, view: View, now: Moment, cells: int, lines: int) -> list[Line]:
+    """One line or two, as asked for."""
+    first = apart(_counts(board, view.signs, cells), _traffic(board, view.signs), cells, "")
+    second = apart(_place(board, now, view.signs), _process(board, now, view.signs), cells, "")
+    return [first, second][:lines]
+
+
+def _counts(board: Board, signs: Signs, cells: int) -> Line:
+    title: Line = [("", " "), ("class:title", "tunnelkeeper")]
+    states = Counter(tunnel.state for tunnel in board.tunnels.values())
+    told: Line = []
+    for state in COUNTED:
+        if states[state] or state in ALWAYS_COUNTED:
+            style = f"class:state.{state}" if states[state] else "class:quiet"
+            told += [("", "  "), (style, f"{signs.states[state]} {states[state]} {state}")]
+    # On a narrow screen the counts matter more than who counts.
+    return [*title, *told] if line_width([*title, *told]) <= cells else told[1:]
+
+
+def _traffic(board: Board, signs: Signs) -> Line:
+    if board.supervisor is None:
+        return []
+    rate = board.total.rate(board.as_of)
+    parts: Line = []
+    for sign, amount in ((signs.inward, rate.inward), (signs.outward, rate.outward)):
+        style = "class:number" if amount else "class:quiet"
+        parts += [("class:quiet", f"  {sign} "), (style, f"{size(int(amount))}/s")]
+    return [*parts, ("", " ")]
+
+
+def _place(board: Board, now: Moment, signs: Signs) -> Line:
+    if isinstance(board.link, Absent) and board.supervisor is not None:
+        gone = duration(now.monotonic - board.link.since)
+        words = f" the supervisor is gone for {gone}; this is the last picture"
+        return [("class:gone", f"{words} {signs.dot} u starts one ")]
+    config = board.supervisor.config if board.supervisor else ""
+    return [("class:quiet", f" {signs.text(config)}")]
+
+
+def _process(board: Board, now: Moment, signs: Signs) -> Line:
+    supervisor = board.supervisor
+    if supervisor is None or not isinstance(board.link, Present):
+        return []
+    parts = [supervisor.version, f"up {ago(supervisor.started_at, now.wall)}"]
+    parts.append(size(supervisor.memory_bytes))
+    if board.load is not None:
+        parts.append(f"{board.load * 100:.1f} % CPU")
+    total = board.total
+    parts.append(f"{size(total.inward)} in, {size(total.outward)} out")
+    return [("class:quiet", f" {signs.dot} ".join(parts) + " ")]

@@ -1,0 +1,128 @@
+"""The window: one control for each part of the picture, and the line that is typed into.
+
+Controls hand prompt_toolkit the lines of a picture that is there already; they decide nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.layout import (
+    BufferControl,
+    ConditionalContainer,
+    Dimension,
+    Float,
+    FloatContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    UIContent,
+    UIControl,
+    VSplit,
+    Window,
+)
+from prompt_toolkit.layout.menus import CompletionsMenu
+
+from tunnelkeeper.dashboard.commandline import completions
+from tunnelkeeper.dashboard.view import Typing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prompt_toolkit.buffer import Buffer
+    from prompt_toolkit.document import Document
+    from prompt_toolkit.formatted_text import StyleAndTextTuples
+    from prompt_toolkit.key_binding.key_bindings import NotImplementedOrNone
+    from prompt_toolkit.mouse_events import MouseEvent
+
+    from tunnelkeeper.dashboard.board import Board
+    from tunnelkeeper.dashboard.cells import Line
+    from tunnelkeeper.dashboard.desk import Desk
+    from tunnelkeeper.dashboard.mouse import Clicked
+
+PROMPTS = {"filter": " filter: ", "search": " find in the log: ", "command": " :"}
+
+
+class Part(UIControl):
+    """One part of the picture. lines: what it shows now; clicked: what a click on it does."""
+
+    def __init__(
+        self, lines: Callable[[], list[Line]], clicked: Clicked, *, focusable: bool = False
+    ) -> None:
+        self._lines = lines
+        self._clicked = clicked
+        self._focusable = focusable
+
+    def is_focusable(self) -> bool:
+        """Whether keys may go here."""
+        return self._focusable
+
+    def create_content(self, width: int, height: int) -> UIContent:
+        """The lines, as they are."""
+        lines = self._lines()
+
+        def line(number: int) -> StyleAndTextTuples:
+            return cast("StyleAndTextTuples", lines[number])
+
+        return UIContent(line, len(lines), show_cursor=False)
+
+    def mouse_handler(self, mouse_event: MouseEvent) -> NotImplementedOrNone:
+        """Pass it on."""
+        self._clicked(mouse_event)
+        return None
+
+
+class CommandCompleter(Completer):
+    """Completes the line behind `:`."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        """What the last word may become."""
+        text = document.text_before_cursor
+        last = text.rpartition(" ")[2]
+        for word in completions(text, self._board):
+            yield Completion(word, start_position=-len(last))
+
+
+def layout(desk: Desk, typed: Buffer, clicked: dict[str, Clicked]) -> Layout:
+    """The screen. typed: the line that is typed into; clicked: for the parts, by name."""
+    is_typing = Condition(lambda: isinstance(desk.view.mode, Typing))
+
+    def part(name: str, *, focusable: bool = False) -> tuple[Window, Condition]:
+        def lines() -> list[Line]:
+            found: list[Line] = getattr(desk.seen, name)
+            return found
+
+        window = Window(
+            Part(lines, clicked[name], focusable=focusable),
+            height=lambda: Dimension.exact(len(lines())),
+        )
+        return window, Condition(lambda: bool(lines()))
+
+    body, _ = part("body", focusable=True)
+    header, _ = part("header")
+    bar, _ = part("bar")
+    panes = [ConditionalContainer(*part(name)) for name in ("detail", "log")]
+
+    def prompt() -> StyleAndTextTuples:
+        mode = desk.view.mode
+        return [("class:prompt", PROMPTS[mode.what] if isinstance(mode, Typing) else "")]
+
+    line = VSplit(
+        [
+            Window(FormattedTextControl(prompt), dont_extend_width=True, height=1),
+            Window(BufferControl(typed), height=1),
+        ]
+    )
+    bottom = ConditionalContainer(line, filter=is_typing, alternative_content=bar)
+    screen = FloatContainer(
+        HSplit([header, body, *panes, bottom]),
+        [Float(CompletionsMenu(max_height=10), xcursor=True, ycursor=True)],
+    )
+    return Layout(screen, focused_element=body)

@@ -1,0 +1,58 @@
+"""The colours, all of them: the terminal's own sixteen, so that light and dark themes both fit."""
+
+from __future__ import annotations
+
+from prompt_toolkit.styles import Style
+
+STYLE = Style.from_dict(
+    {
+        "title": "bold",
+        "quiet": "dim",
+        "rule": "dim",
+        "label": "dim",
+        "heading": "dim",
+        "heading.sorted": "nodim bold",
+        "name": "bold",
+        "host": "",
+        "forwards": "ansicyan",
+        "number": "",
+        "curve": "ansigreen",
+        "countdown": "ansiyellow",
+        "hint": "ansicyan",
+        "marked": "ansimagenta bold",
+        "selected": "reverse nodim",
+        "state.up": "ansigreen",
+        "state.degraded": "ansiyellow",
+        "state.connecting": "ansicyan",
+        "state.stopping": "ansicyan",
+        "state.backoff": "ansiyellow",
+        "state.blocked": "ansired bold",
+        "state.stopped": "dim",
+        "failure.degraded": "ansiyellow",
+        "failure.backoff": "ansiyellow",
+        "failure.blocked": "ansired",
+        "failure.connecting": "ansicyan",
+        "failure.stopped": "dim",
+        "failure.stopping": "dim",
+        "log.debug": "dim",
+        "log.info": "",
+        "log.warning": "ansiyellow",
+        "log.error": "ansired",
+        "search": "ansimagenta bold",
+        "key": "ansicyan bold",
+        "question": "ansiyellow bold",
+        "message.good": "ansigreen",
+        "message.bad": "ansired bold",
+        "gone": "ansired bold",
+        "faded": "dim",
+        "notice": "bold",
+        "prompt": "ansicyan bold",
+        "completion-menu": "noinherit reverse",
+        "completion-menu.completion": "noinherit reverse",
+        "completion-menu.completion.current": "noinherit bold",
+        "completion-menu.meta.completion": "noinherit reverse",
+        "completion-menu.meta.completion.current": "noinherit bold",
+        "scrollbar.background": "noinherit reverse",
+        "scrollbar.button": "noinherit",
+    }
+)
