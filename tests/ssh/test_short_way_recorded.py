@@ -94,7 +94,7 @@ async def test_the_stream_comes_to_what_it_says(recording: Recording) -> None:
         [b"first", blob(100), b"last", "eof", "lost: None"],
         [b"of another channel", (b"a warning", 1), b"it goes on", lost],
     ]
-    assert live.counts == (3, 5)
+    assert live.counts == (3, 9)
 
 
 async def test_it_does_so_cut_at_every_byte(

@@ -1,10 +1,11 @@
-"""The short way for CHANNEL_DATA, which is nearly all that a busy tunnel sends and receives.
+"""The short way for what an established connection sends and receives: channels and their data.
 
 asyncssh copies a chunk eight or nine times on its way out and walks a read by cutting its front
 off packet by packet. On an established connection with AES-GCM and no compression, a chunk is
-sent as slices of one view, and the whole packets of a read are walked in place. Everything else
-(other packets, a rekey, half a packet, anything odd) takes asyncssh's own way, and both ways keep
-the same counters, so they can alternate at any packet. It is on for asyncssh versions that were
+sent as slices of one view, and the whole packets of a read are walked in place. The few messages
+by which a channel opens, gets credit and closes go the same way. Everything else (logins, a rekey,
+half a packet, anything odd) takes asyncssh's own way, and both ways keep the same counters, so
+they can alternate at any packet. It is on for asyncssh versions that were
 tested with it. RFC 4253 section 6 (packets), RFC 4254 section 5.2 (data), RFC 5647 (AES-GCM).
 """
 
@@ -19,8 +20,18 @@ from typing import Any
 import asyncssh
 from asyncssh.channel import SSHChannel
 from asyncssh.connection import SSHConnection
-from asyncssh.constants import MSG_CHANNEL_DATA, MSG_IGNORE
+from asyncssh.constants import (
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EOF,
+    MSG_CHANNEL_OPEN_CONFIRMATION,
+    MSG_CHANNEL_OPEN_FAILURE,
+    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_IGNORE,
+    MSG_USERAUTH_LAST,
+)
 from asyncssh.encryption import GCMEncryption
+from asyncssh.packet import PacketDecodeError, SSHPacket
 from cryptography.exceptions import InvalidTag
 
 from tunnelkeeper.ssh.kept_gcm import TAG_BYTES, KeptGcm, keep
@@ -33,6 +44,9 @@ BLOCK = 16
 LENGTH = 4  # uint32 packet_length, in the clear with AES-GCM
 PREFIX = 10  # padding_length, message number, channel, length of the data
 LEAST_PADDING = 4
+ANSWERS = frozenset({MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE})
+"""Served by the connection; the messages below by the channel that they name first."""
+TURNS = frozenset({MSG_CHANNEL_WINDOW_ADJUST, MSG_CHANNEL_EOF, MSG_CHANNEL_CLOSE})
 EMPTY_STRING = b"\0\0\0\0"
 
 VIEW_FROM = 4096
@@ -122,31 +136,40 @@ class ShortConnection(SSHConnection):
     def send_channel_data(self, seal: KeptGcm, channel: int, data: memoryview) -> None:
         """Send one CHANNEL_DATA packet."""
         size = len(data)
-        padding = -(PREFIX + size) % BLOCK
-        if padding < LEAST_PADDING:
-            padding += BLOCK
-        length = PREFIX + size + padding
-        header = length.to_bytes(LENGTH, "big")
-        prefix = b"%c%c%b%b" % (
-            padding,
+        message = b"%c%b%b" % (
             MSG_CHANNEL_DATA,
             channel.to_bytes(4, "big"),
             size.to_bytes(4, "big"),
         )
-        plain = b"".join((prefix, data, self._random(padding)))
-        self._send(header + seal.seal(header, plain))
-        self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
-        self._rekey_bytes_sent += length
+        self._send_sealed(seal, PREFIX + size, message, data)
 
     def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
         """Send any packet, without asyncssh's empty MSG_IGNORE before it.
 
         That one hides the chained IV of CBC ciphers; with AES-GCM there is nothing to hide.
         """
+        if IS_ON and pkttype > MSG_USERAUTH_LAST and not self.rekey_is_due:
+            seal = self.sealer
+            if seal is not None:
+                size = 2 + sum(map(len, args))
+                self._send_sealed(seal, size, pkttype.to_bytes(1, "big"), *args)
+                return
         is_empty = pkttype == MSG_IGNORE and args == (EMPTY_STRING,)
         if is_empty and isinstance(self._send_encryption, GCMEncryption):
             return
         super().send_packet(pkttype, *args, handler=handler)
+
+    def _send_sealed(self, seal: KeptGcm, size: int, *message: bytes | memoryview) -> None:
+        """Send one packet. size: bytes of the message and of the padding's length."""
+        padding = -size % BLOCK
+        if padding < LEAST_PADDING:
+            padding += BLOCK
+        length = size + padding
+        header = length.to_bytes(LENGTH, "big")
+        plain = b"".join((padding.to_bytes(1, "big"), *message, self._random(padding)))
+        self._send(header + seal.seal(header, plain))
+        self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
+        self._rekey_bytes_sent += length
 
     def _random(self, size: int) -> bytes:
         if len(self._padding) < size:
@@ -167,6 +190,8 @@ class ShortConnection(SSHConnection):
         while view and self._transport is not None:  # else the last packet was the end of it
             if self._is_between_packets:
                 view = view[self._walk(view) :]
+                if not view:
+                    return
                 if self._is_part_of_a_packet(view):
                     # Left to asyncssh, it would begin with the packet and have to finish it.
                     self._inpbuf = bytes(view)
@@ -196,7 +221,7 @@ class ShortConnection(SSHConnection):
         return LENGTH + int.from_bytes(view[:LENGTH], "big") + TAG_BYTES
 
     def _walk(self, view: memoryview) -> int:
-        """Serve whole CHANNEL_DATA packets from the front; returns where something else begins."""
+        """Serve whole packets of channels from the front; returns where something else begins."""
         opener = keep(self._recv_encryption)
         if opener is None or self._decompressor or not self._auth_final:
             return 0
@@ -221,25 +246,50 @@ class ShortConnection(SSHConnection):
         return at
 
     def _serve(self, opener: KeptGcm, header: memoryview, sealed: memoryview) -> bool:
-        """Hand one packet's data to its channel; False leaves the packet to asyncssh."""
+        """Serve one packet; False leaves it to asyncssh."""
         try:
             plain = opener.peek(header, sealed)
         except InvalidTag:
             return False
-        if len(plain) < PREFIX or plain[1] != MSG_CHANNEL_DATA:
+        if len(plain) < PREFIX:
             return False
+        kind = plain[1]
+        if kind == MSG_CHANNEL_DATA:
+            return self._serve_data(opener, plain)
+        return (kind in TURNS or kind in ANSWERS) and self._serve_message(opener, plain, kind)
+
+    def _serve_data(self, opener: KeptGcm, plain: bytes) -> bool:
         padding, size = plain[0], int.from_bytes(plain[6:PREFIX], "big")
         if not padding or PREFIX + size + padding != len(plain):
             return False
         channel = self._channels.get(int.from_bytes(plain[2:6], "big"))
         if not isinstance(channel, ShortChannel) or not channel.accepts(size):
             return False
-        opener.advance()
-        self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
+        self._took(opener)
         # A view where asyncssh has bytes: its channels only keep and hand on what they get.
         whole = plain if size < VIEW_FROM else memoryview(plain)
         channel._accept_data(whole[PREFIX : PREFIX + size])  # type: ignore[arg-type]  # noqa: SLF001
         return True
+
+    def _serve_message(self, opener: KeptGcm, plain: bytes, kind: int) -> bool:
+        end = len(plain) - plain[0]
+        if not 6 <= end < len(plain):
+            return False
+        packet = SSHPacket(plain[2:end])
+        handler: Any = self if kind in ANSWERS else self._channels.get(packet.get_uint32())
+        if handler is None:
+            return False
+        number = self._recv_seq
+        self._took(opener)
+        try:
+            handler.process_packet(kind, number, packet)
+        except PacketDecodeError as error:
+            raise asyncssh.ProtocolError(str(error)) from None
+        return True
+
+    def _took(self, opener: KeptGcm) -> None:
+        opener.advance()
+        self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
 
 
 @cache
