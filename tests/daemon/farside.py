@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.forwards import Address
     from tunnelkeeper.core.tunnels import Tunnel
+    from tunnelkeeper.forwarding.gate import Refused
     from tunnelkeeper.forwarding.pump import ChannelEnd
     from tunnelkeeper.ssh.report import Report
     from tunnelkeeper.sshconfig import SshConfigError
@@ -144,14 +145,17 @@ class FakeConnection:
         if self._far.fault_of_closing is not None:
             raise self._far.fault_of_closing
 
-    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+    def open_channel(
+        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+    ) -> None:
         if self.is_closed or target in self._far.unreachable:
-            raise TargetRefused(Outcome.CONNECTION_REFUSED, "connect failed")
+            refused(TargetRefused(Outcome.CONNECTION_REFUSED, "connect failed"))
+            return
+        if self._far.fault_of_opening is not None:
+            raise self._far.fault_of_opening
         channel = FakeChannel(end)
         self.channels.append((target, channel))
         end.connection_made(channel)
-        if self._far.fault_of_opening is not None:
-            raise self._far.fault_of_opening
 
     async def listen(
         self, address: Address, accept: Callable[[], Awaitable[ChannelEnd]]

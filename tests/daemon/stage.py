@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -132,7 +132,8 @@ async def ask(port: int, question: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(question)
-        writer.write_eof()
+        with suppress(OSError):  # it may be turned away already
+            writer.write_eof()
         return await reader.read()
     finally:
         writer.transport.abort()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tunnelkeeper.forwarding.local import LocalClients
 from tunnelkeeper.forwarding.pump import SocketEnd
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator
 
     from tunnelkeeper.core.forwards import Address, LocalSide
@@ -47,24 +47,23 @@ async def local_site(
     gate, refused = Gate(), list[str]()
     if opener is not None:
         gate.open(opener)
-    async with asyncio.TaskGroup() as tasks:
-        clients = LocalClients(forward, gate, tasks, hold_timeout, refused.append)
-        accepted: list[SocketEnd] = []
+    clients = LocalClients(forward, gate, hold_timeout, refused.append)
+    accepted: list[SocketEnd] = []
 
-        def accept() -> asyncio.Protocol:
-            end = clients.accept()
-            assert isinstance(end, SocketEnd)
-            accepted.append(end)
-            return end
+    def accept() -> asyncio.Protocol:
+        end = clients.accept()
+        assert isinstance(end, SocketEnd)
+        accepted.append(end)
+        return end
 
-        listener = await listen(ANY_PORT, accept)
-        bound = listener.servers[0].sockets[0]
-        # Clients' sockets inherit this: what the kernel takes should be little beside a window.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
-        try:
-            yield Site(bound.getsockname()[1], gate, clients.counters, refused)
-        finally:
-            listener.close()
-            for end in accepted:
-                end.end(clean=False)
-            await until(lambda: all(end.is_gone for end in accepted))
+    listener = await listen(ANY_PORT, accept)
+    bound = listener.sockets[0]
+    # Clients' sockets inherit this: what the kernel takes should be little beside a window.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+    try:
+        yield Site(bound.getsockname()[1], gate, clients.counters, refused)
+    finally:
+        listener.close()
+        for end in accepted:
+            end.end(clean=False)
+        await until(lambda: all(end.is_gone for end in accepted))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.forwarding.fakes import FakeChannel
 from tests.ssh.waiting import until
 from tunnelkeeper.core.forwards import TcpAddress
-from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.forwarding.gate import Gate, Refused
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters
 from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused
@@ -31,17 +32,20 @@ class FakeConnection:
     is_closed: bool = False
     opened: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
 
-    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
-        self.on_open()
+    def open_channel(
+        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+    ) -> None:
+        try:
+            self.on_open()
+        except TargetRefused as why:
+            refused(why)
+            return
         self.opened.append((target, origin))
+        end.connection_made(FakeChannel())
 
 
-def end() -> ChannelEnd:
-    return ChannelEnd(Counters(), lambda _: None)
-
-
-async def open_channel(gate: Gate, patience: float = PATIENCE) -> None:
-    await gate.open_channel(TARGET, end(), ORIGIN, patience)
+async def open_channel(gate: Gate, patience: float = PATIENCE) -> ChannelEnd:
+    return await gate.reach(TARGET, ORIGIN, patience, Counters())
 
 
 def refuse() -> None:
@@ -61,7 +65,7 @@ async def test_clients_wait_at_a_shut_gate_and_are_served_when_the_connection_co
     gate, connection = Gate(), FakeConnection()
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
         clients = [tasks.create_task(open_channel(gate)) for _ in range(3)]
-        await until(lambda: len(gate._opened._waiters) == len(clients))
+        await until(lambda: len(gate._waiting) == len(clients))
         assert connection.opened == []
         gate.open(connection)
 
@@ -154,16 +158,3 @@ async def test_a_gate_that_is_shut_again_holds_those_who_come_then() -> None:
         await open_channel(gate, patience=0)
 
     assert connection.opened == []
-
-
-async def test_a_client_that_was_woken_too_late_goes_on_waiting() -> None:
-    gate, connection = Gate(), FakeConnection()
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
-        tasks.create_task(open_channel(gate))
-        await until(lambda: gate._opened._waiters)
-        gate.open(FakeConnection())
-        gate.shut()  # before the client had its turn
-        await until(lambda: gate._opened._waiters)
-        gate.open(connection)
-
-    assert len(connection.opened) == 1

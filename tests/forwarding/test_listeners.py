@@ -72,7 +72,7 @@ def free_port() -> int:
 
 
 def names(listener: Listener) -> list[tuple[str, int]]:
-    return sorted(one.getsockname()[:2] for s in listener.servers for one in s.sockets)
+    return sorted(one.getsockname()[:2] for one in listener.sockets)
 
 
 async def greeting(host: str, port: int) -> bytes:

@@ -12,13 +12,14 @@ from tests.forwarding.services import client, read_all
 from tests.forwarding.sites import ANY_PORT, local_site
 from tests.ssh.waiting import until
 from tunnelkeeper.core.forwards import LocalForward, SocksForward, TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.forwarding.gate import NOWHERE, Gate
 from tunnelkeeper.forwarding.local import LocalClients
 from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.forwards import Address, LocalSide
+    from tunnelkeeper.forwarding.gate import Refused
     from tunnelkeeper.forwarding.pump import ChannelEnd
 
 TARGET = TcpAddress("db.home", 5432)
@@ -37,10 +38,13 @@ class FakeConnection:
     asked: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
     opened: list[tuple[ChannelEnd, FakeChannel]] = field(default_factory=list)
 
-    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+    def open_channel(
+        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+    ) -> None:
         self.asked.append((target, origin))
         if self.refusal is not None:
-            raise self.refusal
+            refused(self.refusal)
+            return
         channel = FakeChannel()
         self.opened.append((end, channel))
         end.connection_made(channel)
@@ -67,7 +71,7 @@ async def test_a_client_that_comes_while_the_connection_is_away_is_served_when_i
     connection = FakeConnection()
     async with local_site(TARGET) as site, client(site.port) as (_, writer):
         writer.write(b"patient")
-        await until(lambda: site.gate._opened._waiters)
+        await until(lambda: site.gate._waiting)
         site.gate.open(connection)
         await until(lambda: connection.opened and connection.opened[0][1].done == [b"patient"])
 
@@ -169,25 +173,22 @@ async def test_a_client_that_is_not_a_socks_client_is_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("forward", "said"),
+    ("forward", "said", "ending"),
     [
-        (LocalForward(ANY_PORT, UnixAddress("/run/db.sock")), b""),
-        (SocksForward(ANY_PORT), SOCKS4_REQUEST),
+        (LocalForward(ANY_PORT, UnixAddress("/run/db.sock")), b"", ["abort"]),
+        (SocksForward(ANY_PORT), SOCKS4_REQUEST, [SOCKS4_REFUSED, "close"]),
     ],
 )
 async def test_a_held_client_is_closed_when_its_tunnel_ends(
-    forward: LocalSide, said: bytes
+    forward: LocalSide, said: bytes, ending: list[object]
 ) -> None:
-    below = FakeTransport()
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
-        gate = Gate()
-        clients = LocalClients(forward, gate, tasks, 60.0, lambda _: None)
-        held = clients.accept()
-        held.connection_made(below)
-        if said:
-            held.data_received(said)
-        await until(lambda: gate._opened._waiters)
-        for task in tasks._tasks:
-            task.cancel()
+    below, gate = FakeTransport(), Gate()
+    held = LocalClients(forward, gate, 60.0, lambda _: None).accept()
+    held.connection_made(below)
+    if said:
+        held.data_received(said)
+    assert below.done == []
 
-    assert below.done == ["abort"]
+    gate.open(NOWHERE)
+
+    assert below.done == ending

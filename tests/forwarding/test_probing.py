@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,9 @@ from tunnelkeeper.forwarding.pump import ChannelEnd
 from tunnelkeeper.forwarding.remote import RemoteClients
 from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused
+
+if TYPE_CHECKING:
+    from tunnelkeeper.forwarding.gate import Refused
 
 DB, HERE = TcpAddress("db", 5432), TcpAddress("localhost", 2222)
 PATIENCE = 20.0
@@ -47,13 +51,16 @@ class FakeOpener:
     asked: list[Address] = field(default_factory=list)
     channel: FakeChannel = field(default_factory=FakeChannel)
 
-    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+    def open_channel(
+        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+    ) -> None:
         del origin
         self.asked.append(target)
         if self.refusal is not None:
-            raise self.refusal
+            refused(self.refusal)
+            return
         if self.hangs:
-            await asyncio.Event().wait()
+            return
         end.connection_made(self.channel)
         asyncio.get_running_loop().call_soon(self.says, end)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
+from tests.forwarding.opening import opened
 from tests.forwarding.services import (
     CHUNK,
     MEGABYTE,
@@ -31,7 +32,7 @@ from tests.ssh.server import Server, connected, serve
 from tests.ssh.waiting import stays, until
 from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd
-from tunnelkeeper.ssh import transport
+from tunnelkeeper.ssh import opening, transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -186,8 +187,8 @@ async def test_nothing_is_lost_though_the_client_writes_after_the_targets_end(
         asyncio.timeout(PATIENCE),
     ):
         loop = asyncio.get_running_loop()
-        await until(lambda: channels(connection) and channels(connection)[0].is_closing())
-        assert kept(connection) > 0  # what the client has yet to get
+        await until(lambda: kept(connection) > 0)  # what the client has yet to get
+        await until(channels(connection)[0].is_closing)
         await loop.sock_sendall(client, b"too late")
         received = bytearray()
         while piece := await loop.sock_recv(client, CHUNK):
@@ -311,6 +312,7 @@ async def test_without_our_channels_what_is_kept_for_a_slow_reader_grows(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "OVERDRAWN", False)
+    monkeypatch.setattr(opening, "IS_ON", False)
     async with connected(server.host()) as connection:
         assert not await is_bounded_for_a_slow_reader(connection)
 
@@ -377,7 +379,7 @@ async def test_a_fault_closes_its_own_channel_only(
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         end = ChannelEnd(Counters(), made)
-        await connection.open_channel(TcpAddress("127.0.0.1", port), end, ("", 0))
+        await opened(connection, TcpAddress("127.0.0.1", port), end)
         await until(lambda: end.is_gone)
 
         assert broken.fed == 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
+from tests.forwarding.opening import opened
 from tests.forwarding.services import echo, service
 from tests.ssh.attempts import leaving_nothing
 from tests.ssh.links import closed_port
@@ -13,10 +14,12 @@ from tests.ssh.server import Server, connected, serve
 from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.gate import Gate
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters
 from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused
 from tunnelkeeper.ssh import connection as module
+from tunnelkeeper.ssh import opening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +42,7 @@ def channels(connection: Connection) -> list[Any]:
 async def refusal_of(connection: Connection, target: Address) -> TargetRefused:
     async with asyncio.timeout(10):
         with pytest.raises(TargetRefused) as refused:
-            await connection.open_channel(target, an_end(), NOWHERE)
+            await opened(connection, target, an_end())
     return refused.value
 
 
@@ -116,6 +119,7 @@ async def test_an_error_of_the_system_while_opening_is_a_refusal(
     async def fail(*_: object) -> None:
         raise OSError("Channel already open")
 
+    monkeypatch.setattr(opening, "IS_ON", False)
     monkeypatch.setattr(connection.transport, "create_connection", fail)
     refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
 
@@ -126,55 +130,41 @@ async def test_an_error_of_the_system_while_opening_is_a_refusal(
 async def test_a_channel_that_nobody_waits_for_any_more_is_closed_when_it_comes(
     server: Server, connection: Connection
 ) -> None:
-    end = an_end()
+    gate, counters = Gate(), Counters()
+    gate.open(connection)
     server.may_open.clear()
     async with service(echo) as port, asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        opening = tasks.create_task(
-            connection.open_channel(TcpAddress(LOOPBACK, port), end, NOWHERE)
-        )
+        waiting = tasks.create_task(gate.reach(TcpAddress(LOOPBACK, port), NOWHERE, 10.0, counters))
         await until(lambda: server.opening == 1)
-        opening.cancel()
-        await until(opening.done)
+        waiting.cancel()
+        await until(waiting.done)
         assert len(channels(connection)) == 1
 
         server.may_open.set()
         await until(lambda: not channels(connection))
 
-    assert end.is_gone
+    assert counters.connections == 0
+    assert counters.connections_total == 1
     assert not connection.transport.writers
 
 
 async def test_a_refusal_that_nobody_waits_for_any_more_is_no_fault(
     server: Server, connection: Connection
 ) -> None:
+    gate = Gate()
+    gate.open(connection)
     server.may_open.clear()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        opening = tasks.create_task(
-            connection.open_channel(TcpAddress(LOOPBACK, closed_port()), an_end(), NOWHERE)
+        waiting = tasks.create_task(
+            gate.reach(TcpAddress(LOOPBACK, closed_port()), NOWHERE, 10.0, Counters())
         )
         await until(lambda: server.opening == 1)
-        opening.cancel()
-        await until(opening.done)
+        waiting.cancel()
+        await until(waiting.done)
         server.may_open.set()
         await until(lambda: not channels(connection))
 
     assert not connection.is_closed
-
-
-async def test_channels_that_are_opening_when_the_program_ends_are_given_up(
-    server: Server, connection: Connection
-) -> None:
-    server.may_open.clear()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        opening = tasks.create_task(
-            connection.open_channel(TcpAddress(LOOPBACK, 1), an_end(), NOWHERE)
-        )
-        await until(lambda: server.opening == 1)
-        for task in list(connection.transport._tasks):
-            task.cancel()
-        await until(opening.done)
-
-    assert opening.cancelled()
 
 
 # The end

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
+from tests.forwarding.opening import opened
 from tests.forwarding.services import (
     CHUNK,
     MEGABYTE,
@@ -26,7 +27,7 @@ from tests.ssh.waiting import stays, until
 from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
 from tunnelkeeper.core.tunnels import Keepalive
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold
-from tunnelkeeper.ssh import transport
+from tunnelkeeper.ssh import opening, transport
 from tunnelkeeper.ssh.transport import BoundedTcpChannel, BoundedUnixChannel
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ async def test_a_channel_opened_over_a_stalled_link_is_held_from_the_start(
     connection.transport.pause_writing()
 
     async with service(hash_sink) as port:
-        await connection.open_channel(TcpAddress("127.0.0.1", port), end, ("", 0))
+        await opened(connection, TcpAddress("127.0.0.1", port), end)
 
     assert end.is_stalled
 
@@ -195,7 +196,7 @@ async def test_a_channel_opened_over_a_stalled_link_is_held_from_the_start(
 async def open_paused(connection: Connection) -> tuple[ChannelEnd, Any]:
     """A channel that takes nothing until its hold ALONE is released, and its end."""
     end = ChannelEnd(Counters(), lambda opened: opened.hold(Hold.ALONE))
-    await connection.open_channel(TcpAddress("ignored", 1), end, ("", 0))
+    await opened(connection, TcpAddress("ignored", 1), end)
     return end, end._channel
 
 
@@ -265,7 +266,7 @@ async def test_channels_of_every_kind_are_bounded(
     end = ChannelEnd(Counters(), lambda _: None)
     path = tmp_path / "service.sock"
     async with service(hash_sink, path):
-        await connection.open_channel(UnixAddress(str(path)), end, ("", 0))
+        await opened(connection, UnixAddress(str(path)), end)
         assert isinstance(end._channel, BoundedUnixChannel)
 
     server.session = lambda: Sender([])
@@ -277,6 +278,7 @@ async def test_an_asyncssh_without_the_defect_makes_its_own_channels(
     server: Server, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "OVERDRAWN", False)
+    monkeypatch.setattr(opening, "IS_ON", False)
     server.session = lambda: Sender([])
     _, channel = await open_paused(connection)
     assert not isinstance(channel, BoundedTcpChannel)
@@ -285,7 +287,7 @@ async def test_an_asyncssh_without_the_defect_makes_its_own_channels(
     end = ChannelEnd(Counters(), lambda _: None)
     server.session = None
     async with service(hash_sink, path):
-        await connection.open_channel(UnixAddress(str(path)), end, ("", 0))
+        await opened(connection, UnixAddress(str(path)), end)
         assert not isinstance(end._channel, BoundedUnixChannel)
 
 

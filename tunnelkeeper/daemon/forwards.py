@@ -180,7 +180,6 @@ class RunningLocal(_Running):
         self.clients = LocalClients(
             forward,
             around.gate,
-            around.tasks,
             tunnel.hold_timeout,
             lambda words: around.on_refused(forward, words),
         )

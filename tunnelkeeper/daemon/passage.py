@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold, SocketEnd, join
+from tunnelkeeper.forwarding.pump import Counters, SocketEnd, join
 
 if TYPE_CHECKING:
     import socket
@@ -28,8 +28,7 @@ async def carry(
     early is sent first. confirm is called once the target is reached, before anything is written
     to the socket. Raises TargetRefused until then.
     """
-    channel = ChannelEnd(Counters(), lambda opened: opened.hold(Hold.ALONE))
-    await gate.open_channel(target, channel, ("", 0), patience)
+    channel = await gate.reach(target, ("", 0), patience, Counters())
     # Only now: until the target is reached, the socket is the caller's to answer on.
     confirm()
     if early:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tunnelkeeper.forwarding.pump import ChannelEnd, Hold
 from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.forwards import Address
-    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.forwarding.pump import Counters
+
+Refused = Callable[[TargetRefused], None]
+"""Told why no channel comes."""
 
 
 class Opener(Protocol):
@@ -20,10 +26,12 @@ class Opener(Protocol):
     def is_closed(self) -> bool:
         """Whether it has ended: what failed on it may be tried on the next."""
 
-    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+    def open_channel(
+        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+    ) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
 
-        Raises TargetRefused.
+        Either end.connection_made or refused is called, once, now or later.
         """
 
 
@@ -32,12 +40,47 @@ class _Nowhere:
 
     is_closed = False
 
-    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
-        """Open nothing: raise TargetRefused."""
-        raise TargetRefused(Outcome.GENERAL_FAILURE, "the tunnel is stopped")
+    def open_channel(
+        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+    ) -> None:
+        """Open nothing."""
+        refused(TargetRefused(Outcome.GENERAL_FAILURE, "the tunnel is stopped"))
 
 
 NOWHERE: Opener = _Nowhere()
+
+
+async def reach(opening: Callable[[ChannelEnd, Refused], None], counters: Counters) -> ChannelEnd:
+    """Wait for a channel; what comes out of it is held back until it is released or joined.
+
+    Raises TargetRefused.
+    """
+    outcome: asyncio.Future[ChannelEnd] = asyncio.get_running_loop().create_future()
+
+    def made(channel: ChannelEnd) -> None:
+        channel.hold(Hold.ALONE)
+        if outcome.done():  # nobody waits for it any more
+            channel.end(clean=False)
+        else:
+            outcome.set_result(channel)
+
+    def refused(why: TargetRefused) -> None:
+        if not outcome.done():
+            outcome.set_exception(why)
+
+    opening(ChannelEnd(counters, made), refused)
+    return await outcome
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """Who wants a channel, and until when (the loop's time) it waits for a connection."""
+
+    target: Address
+    end: ChannelEnd
+    origin: tuple[str, int]
+    refused: Refused
+    until: float
 
 
 class Gate:
@@ -45,50 +88,74 @@ class Gate:
 
     def __init__(self) -> None:
         self._opener: Opener | None = None
-        self._opened = asyncio.Event()
+        self._waiting: dict[_Client, asyncio.TimerHandle] = {}
 
     def open(self, opener: Opener) -> None:
-        """Let clients through to a connection."""
+        """Let clients through to a connection, in the order in which they came."""
         self._opener = opener
-        self._opened.set()
+        waiting, self._waiting = self._waiting, {}
+        for client, patience in waiting.items():
+            patience.cancel()
+            self._admit(client)
 
     def shut(self) -> None:
         """Hold clients from now on."""
         self._opener = None
-        self._opened.clear()
 
     @property
     def connection(self) -> Opener | None:
         """Where clients go now; None while they are held, and where there is no tunnel."""
         return None if self._opener is NOWHERE else self._opener
 
-    async def open_channel(
-        self, target: Address, end: ChannelEnd, origin: tuple[str, int], patience: float
+    def open_channel(
+        self,
+        target: Address,
+        end: ChannelEnd,
+        origin: tuple[str, int],
+        patience: float,
+        refused: Refused,
     ) -> None:
         """Open a channel on this connection or, while patience lasts, on the next.
 
-        Raises TargetRefused.
+        Either end.connection_made or refused is called, once, now or later.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + patience
-        while True:
-            opener = await self._wait(until)
-            try:
-                await opener.open_channel(target, end, origin)
-            except TargetRefused:
-                if not opener.is_closed:
-                    raise
-                if self._opener is opener:  # its end is not yet known here
-                    self.shut()
-            else:
-                return
+        until = asyncio.get_running_loop().time() + patience
+        self._admit(_Client(target, end, origin, refused, until))
 
-    async def _wait(self, until: float) -> Opener:
-        try:
-            async with asyncio.timeout_at(until):
-                while self._opener is None:
-                    await self._opened.wait()
-                return self._opener
-        except TimeoutError as error:
-            words = "the tunnel's connection is away"
-            raise TargetRefused(Outcome.GENERAL_FAILURE, words) from error
+    async def reach(
+        self, target: Address, origin: tuple[str, int], patience: float, counters: Counters
+    ) -> ChannelEnd:
+        """Wait for a channel, as `reach` does. Raises TargetRefused."""
+
+        def opening(end: ChannelEnd, refused: Refused) -> None:
+            self.open_channel(target, end, origin, patience, refused)
+
+        return await reach(opening, counters)
+
+    def _admit(self, client: _Client) -> None:
+        opener = self._opener
+        if opener is None:
+            self._hold(client)
+            return
+
+        def refused(why: TargetRefused) -> None:
+            if not opener.is_closed:
+                client.refused(why)
+                return
+            if self._opener is opener:  # its end is not yet known here
+                self.shut()
+            self._admit(client)
+
+        opener.open_channel(client.target, client.end, client.origin, refused)
+
+    def _hold(self, client: _Client) -> None:
+        loop = asyncio.get_running_loop()
+        if client.until <= loop.time():
+            self._send_away(client)
+        else:
+            self._waiting[client] = loop.call_at(client.until, self._send_away, client)
+
+    def _send_away(self, client: _Client) -> None:
+        self._waiting.pop(client, None)
+        words = "the tunnel's connection is away"
+        client.refused(TargetRefused(Outcome.GENERAL_FAILURE, words))

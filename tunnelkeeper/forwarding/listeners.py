@@ -19,6 +19,7 @@ import psutil
 
 from tunnelkeeper.core.failures import Cause, Failure, printable
 from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK, Address, TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.acceptor import Acceptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,13 +41,19 @@ class ListenFailed(Exception):
 class Listener:
     """The sockets of one local address."""
 
-    servers: list[asyncio.Server]
+    acceptors: list[Acceptor]
     unix_socket: tuple[Path, tuple[int, int]] | None = None
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What is bound; nothing any more once it is closed."""
+        sockets = [acceptor.socket for acceptor in self.acceptors]
+        return [bound for bound in sockets if bound.fileno() != -1]
 
     def close(self) -> None:
         """Accept no more; a Unix socket's file goes too, if it is still ours."""
-        for server in self.servers:
-            server.close()
+        for acceptor in self.acceptors:
+            acceptor.close()
         if self.unix_socket is not None:
             path, identity = self.unix_socket
             with suppress(OSError):
@@ -62,37 +69,23 @@ async def listen(address: Address, factory: Callable[[], asyncio.Protocol]) -> L
     try:
         match address:
             case TcpAddress():
-                sockets = await _bind_tcp(address)
-                return Listener(await _serve(sockets, factory))
+                return Listener([Acceptor(one, factory) for one in await _bind_tcp(address)])
             case UnixAddress(path=name):
                 path = _expanded(name)
-                sockets = [_bind_unix(path)]
-                return Listener(await _serve(sockets, factory), (path, _identity(path)))
+                return Listener([Acceptor(_bind_unix(path), factory)], (path, _identity(path)))
     except OSError as error:
         raise ListenFailed(_why(address, error)) from error
 
 
-async def adopt(
-    sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protocol]
-) -> Listener:
+def adopt(sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protocol]) -> Listener:
     """Serve on sockets that are bound already: a service manager's, who keeps them when we end.
 
     Raises OSError.
     """
-    return Listener(await _serve(sockets, factory))
-
-
-async def _serve(
-    sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protocol]
-) -> list[asyncio.Server]:
-    loop = asyncio.get_running_loop()
-    servers = []
     for bound in sockets:
-        if bound.family == socket.AF_UNIX:
-            servers.append(await loop.create_unix_server(factory, sock=bound, backlog=BACKLOG))
-        else:
-            servers.append(await loop.create_server(factory, sock=bound, backlog=BACKLOG))
-    return servers
+        bound.setblocking(False)
+        bound.listen(BACKLOG)
+    return Listener([Acceptor(bound, factory) for bound in sockets])
 
 
 async def _bind_tcp(address: TcpAddress) -> list[socket.socket]:

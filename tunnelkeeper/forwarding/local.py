@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.forwards import LocalForward, LocalSide
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd, join
 from tunnelkeeper.forwarding.socks_stream import SocksStream
-from tunnelkeeper.forwarding.targets import TargetRefused
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,18 +15,18 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.forwards import Address, TcpAddress
     from tunnelkeeper.forwarding.gate import Gate
+    from tunnelkeeper.forwarding.targets import TargetRefused
 
 
 @dataclass(slots=True)
 class LocalClients:
-    """Serves the clients of one forward. hold_timeout: seconds a client waits for a connection.
+    """Serves the clients of one forward, in callbacks without a task.
 
-    tasks owns what serves a client until its channel is open; from then on only callbacks run.
+    hold_timeout: seconds a client waits for a connection.
     """
 
     forward: LocalSide
     gate: Gate
-    tasks: asyncio.TaskGroup
     hold_timeout: float
     on_refused: Callable[[str], None]
     counters: Counters = field(default_factory=Counters)
@@ -39,28 +38,25 @@ class LocalClients:
     def _begin(self, client: SocketEnd) -> None:
         match self.forward:
             case LocalForward(connect=target):
-                self.tasks.create_task(self._serve(client, target))
+                self._serve(client, target)
             case _:
                 self._begin_socks(client)
 
+    def _serve(self, client: SocketEnd, target: Address) -> None:
+        def refused(why: TargetRefused) -> None:
+            self.on_refused(f"{target}: {why}")
+            client.end(clean=False)
+
+        end = ChannelEnd(self.counters, lambda channel: join(client, channel))
+        self.gate.open_channel(target, end, client.origin, self.hold_timeout, refused)
+
     def _begin_socks(self, client: SocketEnd) -> None:
         def requested(target: TcpAddress) -> None:
-            self.tasks.create_task(self._serve_socks(client, target, conversation))
+            self._serve_socks(client, target, conversation)
 
         conversation = SocksStream(client, requested, self.on_refused)
 
-    async def _serve(self, client: SocketEnd, target: Address) -> None:
-        end = ChannelEnd(self.counters, lambda channel: join(client, channel))
-        try:
-            await self.gate.open_channel(target, end, client.origin, self.hold_timeout)
-        except TargetRefused as refusal:
-            self.on_refused(f"{target}: {refusal}")
-            client.end(clean=False)
-        except BaseException:  # nobody else would let go of a client that waits
-            client.end(clean=False)
-            raise
-
-    async def _serve_socks(
+    def _serve_socks(
         self, client: SocketEnd, target: TcpAddress, conversation: SocksStream
     ) -> None:
         def granted(channel: ChannelEnd) -> None:
@@ -69,12 +65,9 @@ class LocalClients:
                 channel.feed(conversation.leftover)
             join(client, channel)
 
+        def refused(why: TargetRefused) -> None:
+            self.on_refused(f"{target}: {why}")
+            conversation.refuse(why.outcome)
+
         end = ChannelEnd(self.counters, granted)
-        try:
-            await self.gate.open_channel(target, end, client.origin, self.hold_timeout)
-        except TargetRefused as refusal:
-            self.on_refused(f"{target}: {refusal}")
-            conversation.refuse(refusal.outcome)
-        except BaseException:
-            client.end(clean=False)
-            raise
+        self.gate.open_channel(target, end, client.origin, self.hold_timeout, refused)

@@ -20,6 +20,7 @@ from tunnelkeeper.core.probes import (
     status_of,
     target_here,
 )
+from tunnelkeeper.forwarding.gate import reach
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold
 from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.checks import Check
     from tunnelkeeper.core.forwards import Address
     from tunnelkeeper.core.probes import Probe
-    from tunnelkeeper.forwarding.gate import Opener
+    from tunnelkeeper.forwarding.gate import Opener, Refused
     from tunnelkeeper.forwarding.remote import RemoteClients
 
 _TARGET_HINT = "is the target running, and can the server reach it?"
@@ -93,8 +94,13 @@ async def _opened(opener: Opener, target: Address, probe: Probe) -> AsyncIterato
     Raises TargetRefused.
     """
     exchange = _Exchange(probe)
-    channel = ChannelEnd(Counters(), exchange.begin)
-    await opener.open_channel(target, channel, ("", 0))
+
+    def opening(end: ChannelEnd, refused: Refused) -> None:
+        opener.open_channel(target, end, ("", 0), refused)
+
+    channel = await reach(opening, Counters())
+    exchange.begin(channel)
+    channel.release(Hold.ALONE)
     try:
         yield exchange
     finally:

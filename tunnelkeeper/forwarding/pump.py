@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tunnelkeeper.forwarding.stream_transport import reset_at_close
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -162,8 +164,12 @@ class SocketEnd(asyncio.Protocol):
             return
         if clean:
             self._transport.close()
-        else:
-            self._transport.abort()
+            return
+        # A reset, not an orderly end: whoever is at the other side must not take it for the whole.
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            reset_at_close(sock)
+        self._transport.abort()
 
 
 class ChannelEnd:

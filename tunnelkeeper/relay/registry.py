@@ -131,8 +131,7 @@ class Registry:
             bound.getsockname()[:2]
             for holding in self._by_key.get(port, [])
             if holding.listener is not None
-            for server in holding.listener.servers
-            for bound in server.sockets
+            for bound in holding.listener.sockets
         }
 
 

@@ -63,8 +63,7 @@ class Relay:
         return [
             TcpAddress(*bound.getsockname()[:2])
             for listener in self._listeners
-            for server in listener.servers
-            for bound in server.sockets
+            for bound in listener.sockets
         ]
 
     @property
@@ -80,7 +79,7 @@ class Relay:
         """
         welcome = partial(Doorstep, self._door, self._admit)
         if handed:
-            self._listeners.append(await adopt(handed, welcome))
+            self._listeners.append(adopt(handed, welcome))
             differs = handover.differs(self._shared.configuration.listen, self.addresses)
             if differs is not None:
                 log.warning("%s", differs)

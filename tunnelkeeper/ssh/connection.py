@@ -17,6 +17,7 @@ from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.targets import TargetRefused, outcome_of_words
 from tunnelkeeper.ssh.heartbeat import Heartbeat
 from tunnelkeeper.ssh.inquiry import Inquiry
+from tunnelkeeper.ssh.opening import open_channel
 from tunnelkeeper.ssh.overheard import ListenForbidden
 from tunnelkeeper.ssh.refusal import forbidden, why_refused
 from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.tunnels import Host
+    from tunnelkeeper.forwarding.gate import Refused
     from tunnelkeeper.forwarding.pump import ChannelEnd
     from tunnelkeeper.ssh.login import Login
     from tunnelkeeper.ssh.proxy import ProxyCommand
@@ -110,28 +112,19 @@ class Connection:
             self.transport.abort()
             self._let_go()
 
-    async def open_channel(self, target: Address, end: ChannelEnd, origin: tuple[str, int]) -> None:
+    def open_channel(
+        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+    ) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
 
-        Raises TargetRefused.
+        Either end.connection_made or refused is called, once.
         """
 
-        def session() -> Any:
+        def session() -> ChannelEnd:
             self._register(end)
             return end
 
-        match target:
-            case TcpAddress(host=host, port=port):
-                opening = self.transport.create_connection(session, host, port, *origin)
-            case UnixAddress(path=path):
-                opening = self.transport.create_unix_connection(session, path)  # type: ignore[assignment]
-        try:
-            await self._guarded(opening, _abort)
-        except asyncssh.ChannelOpenError as error:
-            words = open_failure_words(error)
-            raise TargetRefused(_outcome(error, words), words) from error
-        except (OSError, asyncssh.Error, AssertionError) as error:
-            raise TargetRefused(Outcome.GENERAL_FAILURE, printable(str(error))) from error
+        open_channel(self.transport, target, origin, session, lambda why: refused(_refusal(why)))
 
     async def open_transport(self, hostname: str, port: int, inner: Transport) -> None:
         """Let another SSH connection run through this one (ssh -J).
@@ -227,7 +220,12 @@ def _abort(opened: tuple[SSHChannel[bytes], object]) -> None:
     opened[0].abort()
 
 
-def _outcome(error: asyncssh.ChannelOpenError, words: str) -> Outcome:
-    if error.code == OPEN_CONNECT_FAILED:
-        return outcome_of_words(words)
-    return Outcome.NOT_ALLOWED
+def _refusal(error: Exception) -> TargetRefused:
+    match error:
+        case asyncssh.ChannelOpenError(code=code):
+            words = open_failure_words(error)
+            by_target = code == OPEN_CONNECT_FAILED
+            outcome = outcome_of_words(words) if by_target else Outcome.NOT_ALLOWED
+            return TargetRefused(outcome, words)
+        case _:
+            return TargetRefused(Outcome.GENERAL_FAILURE, printable(str(error)))

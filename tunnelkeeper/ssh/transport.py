@@ -16,6 +16,8 @@ from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
 from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
 
+from tunnelkeeper.ssh.library import SILENCE
+from tunnelkeeper.ssh.opening import OpeningChannel
 from tunnelkeeper.ssh.overheard import Overhearing
 from tunnelkeeper.ssh.short_way import ShortChannel, ShortConnection
 from tunnelkeeper.ssh.window import Windows
@@ -90,11 +92,11 @@ class _Bounded:
         super()._cleanup(exc)  # type: ignore[misc]
 
 
-class BoundedTcpChannel(_Bounded, ShortChannel, SSHTCPChannel[bytes]):
+class BoundedTcpChannel(_Bounded, OpeningChannel, ShortChannel, SSHTCPChannel[bytes]):
     """A direct-tcpip or forwarded-tcpip channel with a bounded receive queue."""
 
 
-class BoundedUnixChannel(_Bounded, ShortChannel, SSHUNIXChannel[bytes]):
+class BoundedUnixChannel(_Bounded, OpeningChannel, ShortChannel, SSHUNIXChannel[bytes]):
     """A streamlocal channel with a bounded receive queue."""
 
 
@@ -103,6 +105,7 @@ class Link(ShortConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._logger = SILENCE  # type: ignore[assignment]
         self.last_heard = time.monotonic()
         self.round_trip: float | None = None  # the shortest seen, in seconds
         self.windows = Windows()

@@ -1,0 +1,33 @@
+"""Opening a channel in a test: waits for what callbacks tell."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.forwarding.gate import Opener
+    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.forwarding.targets import TargetRefused
+
+
+async def opened(
+    opener: Opener, target: Address, end: ChannelEnd, origin: tuple[str, int] = ("", 0)
+) -> None:
+    """Open a channel and wait until it is open. Raises TargetRefused."""
+    outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    made = end._on_made
+
+    def noted(channel: ChannelEnd) -> None:
+        made(channel)
+        if not outcome.done():
+            outcome.set_result(None)
+
+    def refused(why: TargetRefused) -> None:
+        if not outcome.done():
+            outcome.set_exception(why)
+
+    end._on_made = noted
+    opener.open_channel(target, end, origin, refused)
+    await outcome
