@@ -172,6 +172,7 @@ def test_what_a_tunnel_needs_works_under_the_restrictions(person: Person, site: 
     passed_on = {line.partition("=")[0] for line in seen.read_text().splitlines()}
     assert "PATH" in passed_on
     assert not passed_on & {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"}
+    assert "netlink is not allowed" not in person.machine.journal.text()
     confined = person.machine.succeed("cat", f"/proc/{person.process()}/status")
     assert "NoNewPrivs:\t1\n" in confined
     assert "Seccomp:\t2\n" in confined
