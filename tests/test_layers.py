@@ -12,16 +12,17 @@ from tests.imports import PACKAGE, ROOT, Import, When, imports, imports_in, laye
 LAYERS = {
     "core": "",
     "paths": "",
+    "descriptors": "",
     "config": "core",
     "sshconfig": "core",
     "autossh": "core",
-    "forwarding": "core",
-    "ssh": "core forwarding sshconfig",
-    "control": "core",
+    "forwarding": "core descriptors",
+    "ssh": "core descriptors forwarding sshconfig",
+    "control": "core descriptors",
     "systemd": "core",
     "wording": "core",
     "relay": "core paths config control forwarding ssh systemd",
-    "daemon": "core paths config sshconfig forwarding ssh control systemd wording",
+    "daemon": "core paths descriptors config sshconfig forwarding ssh control systemd wording",
     "demo": "core control relay",
     "dashboard": "core control wording",
     "cli": "core paths config control systemd wording",
@@ -64,7 +65,7 @@ PURE = (
 """What decides and does nothing else: no clock, no files, no network, no chance of its own."""
 
 HARMLESS = """
-    __future__ collections.abc dataclasses enum math msgspec re string typing urllib.parse
+    __future__ collections.abc dataclasses enum errno math msgspec re string typing urllib.parse
     random.Random
     socket.AF_INET socket.AF_INET6 socket.inet_ntop
 """

@@ -44,7 +44,7 @@ from tunnelkeeper.core.lifecycle import (
 from tunnelkeeper.core.tunnels import Backoff
 
 OPEN = Command.OPEN_SESSION
-ASKED_NOTHING = [Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED]
+ASKED_NOTHING = [Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED, Cause.LOCAL_RESOURCES]
 NEEDS_A_PERSON = [
     Cause.KEY_EXCHANGE,
     Cause.HOST_KEY_UNKNOWN,

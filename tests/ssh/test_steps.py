@@ -51,8 +51,8 @@ TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
         Cause.UNREACHABLE,
         "Network is unreachable",
     ),
-    (OSError(errno.EMFILE, "Too many open files"), "connect", Cause.UNREACHABLE, "open files"),
-    (OSError(errno.ENFILE, "Too many open files"), "connect", Cause.UNREACHABLE, "open files"),
+    (OSError(errno.EMFILE, "Too many open files"), "connect", Cause.LOCAL_RESOURCES, "open files"),
+    (OSError(errno.ENFILE, "Too many open files"), "connect", Cause.LOCAL_RESOURCES, "open files"),
     (
         asyncssh.ChannelOpenError(2, "Connection refused"),
         "connect",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -24,8 +25,7 @@ def take(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+        _name_ourselves(descriptor)
     except BlockingIOError as error:
         os.close(descriptor)
         raise AlreadyRunning(str(path)) from error
@@ -33,3 +33,16 @@ def take(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _name_ourselves(descriptor: int) -> None:
+    """Write down for people who holds the lock; it holds on a full disk, too.
+
+    Raises OSError.
+    """
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise

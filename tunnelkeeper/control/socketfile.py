@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.descriptors import AcceptingSocket
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -78,7 +80,7 @@ def listen(path: Path) -> ListeningSocket:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise SocketFileError(f"{path}: exists and is not a socket; remove it or use --socket")
         path.unlink()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = AcceptingSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         before = os.umask(_ONLY_OWNER_RW)  # a chmod afterwards would leave a moment between
         try:

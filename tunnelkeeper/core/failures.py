@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from errno import EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 MESSAGE_LIMIT = 300
 """Characters of another side's words that are kept; banners and reasons are untrusted."""
@@ -34,6 +35,7 @@ class Cause(StrEnum):
     REMOTE_PORT_BUSY = "remote_port_busy"
     LOCAL_PORT_BUSY = "local_port_busy"
     CHECK_FAILED = "check_failed"
+    LOCAL_RESOURCES = "local_resources"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
 
 
@@ -51,8 +53,15 @@ NEEDS_A_PERSON = frozenset(
 """Trying again soon cannot help and would hammer the server: the tunnel is blocked, or a forward
 of it is tried as seldom as a blocked tunnel."""
 
-ASKED_NOTHING_OF_THE_SERVER = frozenset({Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED})
+ASKED_NOTHING_OF_THE_SERVER = frozenset(
+    {Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED, Cause.LOCAL_RESOURCES}
+)
 """No handshake was spent, so trying often is no burden and a server that returns is used soon."""
+
+
+EXHAUSTED = frozenset({EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN})
+"""The errors of a machine that is out of descriptors, memory or processes: nobody is to blame for
+what could not be opened, and it passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,12 @@ class Failure:
     def __str__(self) -> str:
         where = f"{self.hop}: " if self.hop else ""
         return f"{self.cause}: {where}{self.message}"
+
+
+def exhausted(words: str, hop: str = "") -> Failure:
+    """The failure of whatever this machine had nothing left for. words: its own."""
+    hint = "raise the limit of open files (LimitNOFILE=, ulimit -n), or end what holds so many"
+    return Failure(Cause.LOCAL_RESOURCES, f"this machine has no more to give: {words}", hop, hint)
 
 
 def with_hint(words: str, hint: str) -> str:

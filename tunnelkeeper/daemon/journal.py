@@ -125,4 +125,4 @@ class JournalHandler(logging.Handler):
             error = record.exc_info[1]
             text += f": {type(error).__name__}: {error}"
         level: Level = "error" if record.levelno >= logging.ERROR else "warning"
-        self._journal.write(level, "", text)
+        self._journal.notice(level, "", text)

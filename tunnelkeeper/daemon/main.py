@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import io
 import logging
 import os
 import signal
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from tunnelkeeper import __version__, paths
+from tunnelkeeper import __version__, descriptors, paths
 from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.control import lock
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
 from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.core.failures import EXHAUSTED, exhausted
 from tunnelkeeper.daemon.clock import SystemClock
 from tunnelkeeper.daemon.journal import Journal, JournalHandler
 from tunnelkeeper.daemon.lookup import lookup_for
@@ -65,7 +67,9 @@ def run(
     if unknown is not None:
         _complain(f"{configuration.path}: {unknown}")
         return Exit.NO_SUCH
-    journal = Journal(SystemClock(), sys.stderr, for_journald=_is_read_by_journald())
+    descriptors.raise_limit()
+    out = _unbuffered(sys.stderr)
+    journal = Journal(SystemClock(), out, for_journald=_is_read_by_journald())
     journal.level, journal.format = (
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
@@ -158,10 +162,24 @@ def _log_into(journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
 
     def fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            journal.notice("warning", "", f"clients wait: {exhausted(error.strerror or '')}")
+            return
         details = f": {type(error).__name__}: {error}" if error is not None else ""
         journal.write("error", "", f"{context.get('message', 'internal fault')}{details}")
 
     loop.set_exception_handler(fault)
+
+
+def _unbuffered(out: TextIO) -> TextIO:
+    """The same file without a buffer: what a full disk did not take is not kept for ever."""
+    try:
+        raw = io.FileIO(out.fileno(), "w", closefd=False)
+    except (OSError, ValueError):
+        return out
+    return io.TextIOWrapper(
+        cast("BinaryIO", raw), out.encoding, "backslashreplace", write_through=True
+    )
 
 
 def _unknown(configuration: Configuration, names: tuple[str, ...], group: str | None) -> str | None:

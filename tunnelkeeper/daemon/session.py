@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.failures import Cause, Failure, printable
 from tunnelkeeper.daemon.filewatch import Signatures, signatures
-from tunnelkeeper.ssh.steps import SshFailure
+from tunnelkeeper.ssh.steps import SshFailure, failure_from
 from tunnelkeeper.sshconfig import SshConfigError
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class Session:
             cause = Cause.DNS if error.temporary else Cause.SSH_CONFIG
             failure = Failure(cause, error.message, self.tunnel.host, error.hint)
             raise SshFailure(failure) from error
+        except OSError as error:
+            raise SshFailure(failure_from(error, self.tunnel.host, "connect")) from error
         self.files = signatures(_files_of(self.way))
         self.chain = await self.jumps.connect(self.way, self.report)
 

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-import psutil
-
 from tunnelkeeper import __version__
 from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelEvent
@@ -24,6 +22,7 @@ from tunnelkeeper.daemon.keeper import Keeper
 from tunnelkeeper.daemon.passage import carry
 from tunnelkeeper.daemon.pulse import Pulse
 from tunnelkeeper.daemon.services import Services
+from tunnelkeeper.daemon.usage import Meter
 from tunnelkeeper.forwarding.targets import TargetRefused
 from tunnelkeeper.sshconfig import SshConfigError
 
@@ -67,7 +66,7 @@ class Supervisor:
         self._finder_of = finder_of
         self._starts_added = starts_added
         self._listeners: set[Listener] = set()
-        self._process = psutil.Process()
+        self._meter = Meter()
         self._reloading = asyncio.Lock()
         finder = finder_of(configuration)
         self._services = Services(
@@ -172,17 +171,15 @@ class Supervisor:
     # -- inside ------------------------------------------------------------------------------
 
     def _snapshot(self) -> SupervisorSnapshot:
-        with self._process.oneshot():
-            times = self._process.cpu_times()
-            memory = self._process.memory_info().rss
+        usage = self._meter.read()
         return SupervisorSnapshot(
             version=__version__,
             pid=os.getpid(),
             config=self._configuration.path,
             started_at=self._started_at,
-            memory_bytes=memory,
-            cpu_seconds=round(times.user + times.system, 3),
-            open_files=self._process.num_fds(),
+            memory_bytes=usage.memory_bytes,
+            cpu_seconds=usage.cpu_seconds,
+            open_files=usage.open_files,
         )
 
     async def _reload(self) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.failures import EXHAUSTED, exhausted
+from tunnelkeeper.descriptors import demand_room
 from tunnelkeeper.forwarding.stream_transport import StreamTransport, reset_at_close
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
 AT_ONCE = 32
 """Clients accepted in one turn of the loop: everything else has its turn in between."""
 
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 PAUSE = 1.0
-"""Seconds without accepting when the system has no room: what is there goes on, nobody spins."""
+"""Seconds without accepting when there is no room: what is there goes on, nobody spins."""
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Acceptor:
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
             try:
+                demand_room(self.socket)
                 client, peername = self.socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
@@ -65,7 +66,7 @@ class Acceptor:
                 log.exception("an internal fault; please report it: a client could not be served")
 
     def _rest(self, error: OSError) -> None:
-        log.warning("no client can be accepted for now: %s", error.strerror)
+        log.warning("clients wait: %s", exhausted(error.strerror or ""))
         self._loop.remove_reader(self.socket.fileno())
         self._pause = self._loop.call_later(PAUSE, self._go_on)
 

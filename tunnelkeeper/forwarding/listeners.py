@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tunnelkeeper.core.failures import Cause, Failure, printable
+from tunnelkeeper.core.failures import EXHAUSTED, Cause, Failure, exhausted, printable
 from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK, Address, TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.acceptor import Acceptor
 
@@ -193,6 +193,8 @@ def _identity(path: Path) -> tuple[int, int]:
 def _why(address: Address, error: OSError) -> Failure:
     words = printable(error.strerror or str(error))
     hint = ""
+    if error.errno in EXHAUSTED:
+        return exhausted(f"cannot listen on {address}: {words}")
     match error.errno, address:
         case errno.EADDRINUSE, TcpAddress(port=port):
             holder = _holder_of(port)

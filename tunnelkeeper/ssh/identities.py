@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tunnelkeeper.core.failures import Cause, Failure, printable
+from tunnelkeeper.core.failures import EXHAUSTED, Cause, Failure, printable
 from tunnelkeeper.ssh import algorithms
 from tunnelkeeper.ssh.private_keys import (
     KeyProblem,
@@ -21,6 +21,7 @@ from tunnelkeeper.ssh.private_keys import (
     load_certificate,
     load_public_blob,
 )
+from tunnelkeeper.ssh.steps import failure_from
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -42,14 +43,19 @@ class Identities:
     offered: list[str] = field(default_factory=list)
     problems: list[KeyProblem] = field(default_factory=list)
     agent_problem: str = ""
+    _starved: OSError | None = None
     _agent: asyncssh.SSHAgentClient | None = None
     _offers: AsyncIterator[Offer] | None = None
 
     async def next(self) -> Offer | None:
-        """The next key to try, or None when there are no more."""
+        """The next key to try, or None when there are no more, or this machine cannot open them."""
         if self._offers is None:
             self._offers = self._in_order()
-        return await anext(self._offers, None)
+        try:
+            return await anext(self._offers, None)
+        except OSError as error:
+            self._starved = error
+            return None
 
     def close(self) -> None:
         """Let go of the agent."""
@@ -59,6 +65,8 @@ class Identities:
 
     def refusal(self, accepted_methods: Sequence[str]) -> Failure:
         """Why the login failed, in terms of what was and was not offered."""
+        if self._starved is not None:
+            return failure_from(self._starved, str(self.host), "login")
         encrypted = [p for p in self.problems if p.kind is Unusable.ENCRYPTED]
         skipped = "; ".join(str(p) for p in self._noteworthy())
         what = f"offered {', '.join(self.offered)}" if self.offered else "no key could be offered"
@@ -123,6 +131,8 @@ class Identities:
             async with asyncio.timeout(AGENT_PATIENCE):
                 return await self._agent.get_keys()
         except (OSError, ValueError, asyncssh.Error) as error:
+            if isinstance(error, OSError) and error.errno in EXHAUSTED:
+                raise
             self.agent_problem = printable(str(error) or type(error).__name__)
             self.close()
             return ()

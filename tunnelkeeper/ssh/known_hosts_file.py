@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.failures import EXHAUSTED
 from tunnelkeeper.ssh.known_hosts import (
     SALT_BYTES,
     HostKeyLine,
@@ -34,7 +35,7 @@ SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes of one file; about 100 000 lines. A larger one is some other file, named by mistake."""
 
 
-PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+PASSING = EXHAUSTED | {errno.EIO}
 """Trouble of this machine and not of a file. To go on without the file would be to trust whatever
 key comes, where new ones are accepted."""
 
@@ -137,6 +138,7 @@ def append(path: str, pattern: str, algorithm: str, blob: bytes, hashed: bool) -
         # ssh takes no lock: one write in append mode is what keeps its lines and ours apart.
         written = os.write(descriptor, record)
         if written < len(record):
+            _take_back(descriptor, written)
             raise OSError(errno.EIO, f"wrote only {written} of {len(record)} bytes", path)
     finally:
         os.close(descriptor)
@@ -163,6 +165,13 @@ def _contents(path: str) -> bytes:
     if len(data) > SIZE_LIMIT:
         raise OSError(errno.EFBIG, f"larger than {SIZE_LIMIT >> 20} MiB", path)
     return data
+
+
+def _take_back(descriptor: int, written: int) -> None:
+    """Remove what a full disk took of a line, if it is still the last."""
+    size = os.fstat(descriptor).st_size
+    if os.lseek(descriptor, 0, os.SEEK_CUR) == size:
+        os.ftruncate(descriptor, size - written)
 
 
 def _ends_inside_a_line(descriptor: int) -> bool:

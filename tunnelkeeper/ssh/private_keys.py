@@ -9,7 +9,7 @@ from enum import Enum
 
 import asyncssh
 
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.failures import EXHAUSTED, printable
 from tunnelkeeper.ssh.read_once import ReadOnce
 
 
@@ -49,10 +49,15 @@ class PrivateKeys:
     _files: ReadOnce[Loaded] = field(default_factory=lambda: ReadOnce(_read))
 
     def load(self, path: str) -> Loaded:
-        """The private key of a file, or why it cannot be used."""
+        """The private key of a file, or why it cannot be used.
+
+        Raises OSError: EXHAUSTED.
+        """
         try:
             return self._files.get(path)
         except OSError as error:
+            if error.errno in EXHAUSTED:
+                raise
             return _unreadable(path, error)
 
 

@@ -5,13 +5,13 @@ The steps are those a person would walk with `ssh -v`; each failure says at whic
 
 from __future__ import annotations
 
-import errno
 import socket
 from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tunnelkeeper.core.failures import Cause, Failure, printable
+from tunnelkeeper import descriptors
+from tunnelkeeper.core.failures import EXHAUSTED, Cause, Failure, exhausted, printable
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
@@ -49,6 +49,8 @@ def failure_from(error: BaseException | None, hop: str, step: Step) -> Failure:
     match error:
         case SshFailure(failure=failure):
             return failure
+        case socket.gaierror() if descriptors.are_exhausted():
+            return exhausted("no descriptor to ask a name server through", hop)
         case socket.gaierror():
             return Failure(
                 Cause.DNS,
@@ -72,6 +74,8 @@ def failure_from(error: BaseException | None, hop: str, step: Step) -> Failure:
 
 def _from_os(error: OSError, hop: str) -> Failure:
     words = printable(error.strerror or str(error) or type(error).__name__)
+    if error.errno in EXHAUSTED:
+        return exhausted(words, hop)
     match error:
         case ConnectionRefusedError():
             hint = "is the SSH server running, and is the port right?"
@@ -80,8 +84,6 @@ def _from_os(error: OSError, hop: str) -> Failure:
             return Failure(Cause.TIMEOUT, words, hop, _UNREACHABLE_HINT)
         case ConnectionError():
             return Failure(Cause.LOST, f"connection lost: {words}", hop)
-    if error.errno in {errno.EMFILE, errno.ENFILE}:
-        return Failure(Cause.UNREACHABLE, words, hop, "raise the limit of open files (ulimit -n)")
     return Failure(Cause.UNREACHABLE, words, hop, _UNREACHABLE_HINT)
 
 

@@ -10,7 +10,7 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.failures import EXHAUSTED, printable
 from tunnelkeeper.sshconfig.output import read_output
 from tunnelkeeper.sshconfig.request import SshConfigError
 
@@ -42,7 +42,10 @@ class SshQuery:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, request: Request) -> Answer:
-        """What ssh says; raises SshConfigError with ssh's words."""
+        """What ssh says.
+
+        Raises SshConfigError with ssh's words, and OSError: EXHAUSTED.
+        """
         command = command_line(request, self._program)
         async with self._places:
             try:
@@ -54,6 +57,8 @@ class SshQuery:
                     temporary=True,
                 ) from None
             except OSError as error:
+                if error.errno in EXHAUSTED:
+                    raise
                 raise SshConfigError(f"cannot run {self._program}: {error.strerror}") from None
         if status != 0:
             said = printable("; ".join(errors.split("\n"))) if errors else f"exit status {status}"

@@ -1,0 +1,126 @@
+"""A full disk and a read-only one: no tunnel notices, and what could not be written comes later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import exchange
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo
+from tests.e2e.site import tunnel_table
+from tests.e2e.waiting import wait_until
+from tests.faults.proof import MARGIN
+from tests.faults.scene import QUICK
+from tests.requirements import absent, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.program import Program
+    from tests.e2e.site import Site
+
+
+@pytest.fixture
+def disk(site: Site) -> Iterator[Path]:
+    """A small file system of the test's own."""
+    if os.geteuid() != 0:
+        absent("mounting a file system needs root")
+    place = site.subdirectory("disk")
+    mount = [require("mount"), "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    subprocess.run(mount, check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run([require("umount"), "-l", str(place)], check=True)
+
+
+@contextlib.contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """Leave no byte free for a while."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(512))
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+@contextlib.contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    """Take no writing for a while."""
+    remount = [require("mount"), "-o"]
+    subprocess.run([*remount, "remount,ro", str(disk)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*remount, "remount,rw", str(disk)], check=True)
+
+
+def new_hosts(site: Site, disk: Path, server_port: int, local: int, target: object) -> Program:
+    """A program that accepts new host keys into a known_hosts on the disk."""
+    known_hosts = f'known_hosts = "{disk / "known_hosts"}"'
+    policy = 'host_key_policy = "accept-new"'
+    forward = f'local = "{local}:{target}"'
+    return site.program(tunnel_table("t", server_port, *QUICK, forward, known_hosts, policy))
+
+
+def test_a_host_key_that_a_full_disk_does_not_take_is_written_down_later(
+    site: Site, disk: Path
+) -> None:
+    port, server = free_port(), site.sshd(known=False)
+    program = new_hosts(site, disk, server.port, port, site.service(echo))
+    known_hosts = disk / "known_hosts"
+    with full(disk):
+        program.up()
+        program.wait_until_up(within=MARGIN)
+        assert exchange(port, b"with a full disk") == b"with a full disk"
+        assert "could not be written down" in program.succeed("logs", "t")
+        assert not known_hosts.exists() or not known_hosts.read_bytes()
+
+    program.succeed("restart", "t")
+
+    wait_until(lambda: known_hosts.exists() and known_hosts.read_bytes(), MARGIN)
+    program.wait_until_up(within=MARGIN)
+    assert known_hosts.read_text().count("\n") == 1
+
+
+def test_a_disk_that_turns_read_only_does_not_touch_a_tunnel(site: Site, disk: Path) -> None:
+    port, server = free_port(), site.sshd(known=False)
+    program = new_hosts(site, disk, server.port, port, site.service(echo))
+    program.up()
+    program.wait_until_up(within=MARGIN)
+    with read_only(disk):
+        assert exchange(port, b"read only") == b"read only"
+        server.kill()
+        server.start()
+        program.wait_for("t", lambda tunnel: tunnel.restarts == 1, within=MARGIN)
+        assert exchange(port, b"read only", MARGIN) == b"read only"
+
+
+def test_a_log_that_cannot_be_written_ends_nothing_and_goes_on_later(
+    site: Site, disk: Path
+) -> None:
+    port, server, service = free_port(), site.sshd(), site.service(echo)
+    program = site.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
+    program._log = disk / "up.log"
+    program.up()
+    program.wait_until_up(within=MARGIN)
+    with full(disk):
+        program.succeed("restart", "t")
+        program.wait_until_up(within=MARGIN)
+        assert exchange(port, b"unwritten", MARGIN) == b"unwritten"
+        assert "up: " in program.succeed("logs", "t")
+    before = program.log()
+    program.succeed("restart", "t")
+    wait_until(lambda: program.log() != before, MARGIN, "nothing was written later")
+    with full(disk):
+        assert program.stop(signal.SIGTERM) == 0
