@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.ssh.waiting import until
+from tunnelkeeper.descriptors import inherited
 from tunnelkeeper.ssh import proxy
 from tunnelkeeper.ssh.proxy import KEPT_LINES, LINE_LIMIT, ProxyCommand
 
@@ -74,12 +75,12 @@ async def test_without_a_shell_of_the_user_sh_runs_it(monkeypatch: pytest.Monkey
         assert await receive(ours, 2) == b"42"
 
 
-async def test_a_shell_that_is_missing_is_an_os_error_and_leaves_no_descriptor(
+async def test_what_cannot_be_started_is_an_os_error_and_leaves_no_descriptor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running("cat"):  # the loop's own machinery for processes is there from now on
         pass
-    monkeypatch.setenv("SHELL", "/no/such/shell")
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
     before = psutil.Process().num_fds()
     with pytest.raises(FileNotFoundError):
         await ProxyCommand.start("cat", print)
@@ -203,3 +204,22 @@ async def test_the_signal_goes_to_the_commands_own_group(monkeypatch: pytest.Mon
         process.close()
 
     assert sent == [(pid, signal.SIGTERM)]
+
+
+async def test_a_shell_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/no/such/shell")
+    async with running("cat") as (process, _, _):
+        assert "/no/such/shell: No such file" in await outcome_of(process)
+
+
+async def test_a_command_gets_the_limit_of_descriptors_that_we_were_started_with() -> None:
+    async with running("sh -c 'ulimit -n >&2; cat'") as (_, _, said):
+        await until(lambda: said)
+
+        assert said == [str(inherited().soft)]
+
+
+async def outcome_of(process: ProxyCommand) -> str:
+    """How it ended, once it has: on a busy machine that takes a while."""
+    await until(lambda: process.said)
+    return await process.outcome()

@@ -1,7 +1,7 @@
 """A ProxyCommand: a process of the user's whose standard input and output reach the server.
 
 asyncssh would mix the command's standard error into the SSH stream, so it is started here, over a
-socket pair; its standard error goes to the log, and it ends with the connection.
+socket pair; its standard error goes to the log, and it ends with the connection, or with us.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import printable
+from tunnelkeeper.descriptors import inherited
+from tunnelkeeper.ssh import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +49,10 @@ class ProxyCommand(asyncio.SubprocessProtocol):
         ours.setblocking(False)
         try:
             shell = os.environ.get("SHELL") or "/bin/sh"
+            run = bound.command_line([shell, "-c", f"exec {command}"], inherited().soft)
             _, process = await asyncio.get_running_loop().subprocess_exec(
                 lambda: cls(log),
-                shell,
-                "-c",
-                f"exec {command}",
+                *run,
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=asyncio.subprocess.PIPE,

@@ -1,0 +1,124 @@
+"""The supervisor killed without a word and started again, and ended in every phase of a tunnel."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.e2e.clients import exchange
+from tests.e2e.ports import free_port
+from tests.e2e.server_process import runs
+from tests.e2e.services import echo
+from tests.e2e.site import host_table, socks_tunnel, tunnel_table
+from tests.e2e.waiting import wait_until
+from tests.faults.proof import MARGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.program import Program
+    from tests.e2e.site import Site
+
+NOWHERE = "192.0.2.1"
+"""An address that no machine has (RFC 5737)."""
+
+
+def family(program: Program) -> list[psutil.Process]:
+    return psutil.Process(program.status().supervisor.pid).children(recursive=True)
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[int]:
+    """A port whose owner accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_after_a_kill_the_next_one_takes_over_and_no_proxy_command_is_left(site: Site) -> None:
+    port, service = free_port(), site.service(echo)
+    server = site.sshd()
+    site.know("relay", site.known_hosts.read_text().split(" ", 1)[1].strip())
+    # One that does not notice the end of its input by itself.
+    stubborn = f"sh -c 'sleep 1000 & exec ncat 127.0.0.1 {server.port}'"
+    program = site.program(
+        host_table("relay", server.port, f'proxy_command = "{stubborn}"'),
+        tunnel_table("t", "relay", f'local = "{port}:{service}"'),
+        tunnel_table("stuck", "hung", f'socks = "{free_port()}"'),
+        host_table("hung", 1, 'proxy_command = "exec sleep 1000"', "connect_timeout = 300"),
+    )
+    program.up()
+    program.wait_until_up("t")
+    sleepers = wait_until(lambda: [p for p in family(program) if p.name() == "sleep"], MARGIN)
+    direct = [p for p in family(program) if p.ppid() == program.status().supervisor.pid]
+
+    program.kill()
+    assert program.socket.exists()
+    began = time.monotonic()
+    program.up()
+
+    program.wait_until_up("t", within=MARGIN)
+    assert exchange(port, b"as ever") == b"as ever"
+    assert time.monotonic() - began < MARGIN
+    wait_until(lambda: not any(map(runs, direct)), MARGIN, "a proxy command is left")
+    for sleeper in sleepers:  # what a command leaves in the background is its own
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sleeper.kill()
+
+
+def test_a_supervisor_that_was_killed_leaves_a_socket_that_is_replaced(site: Site) -> None:
+    program = site.program(socks_tunnel("t", site.sshd().port))
+    program.up()
+    first = program.status().supervisor.pid
+    program.kill()
+
+    program.up()
+
+    assert program.status().supervisor.pid != first
+    program.wait_until_up(within=MARGIN)
+
+
+def phases(site: Site, silent: int) -> dict[str, tuple[str, ...]]:
+    """Tables whose tunnel "t" stays in a phase, by the state and step that it has there."""
+    hanging = 'proxy_command = "exec sleep 1000"'
+    return {
+        "connect": (
+            host_table("away", 22, "connect_timeout = 300").replace("127.0.0.1", NOWHERE),
+            socks_tunnel("t", "away"),
+        ),
+        "proxy": (host_table("hung", 22, hanging), socks_tunnel("t", "hung")),
+        "key_exchange": (socks_tunnel("t", silent, "connect_timeout = 300"),),
+        "backoff": (socks_tunnel("t", free_port()),),
+        "blocked": (socks_tunnel("t", site.sshd(known=False).port),),
+        "up": (socks_tunnel("t", site.sshd().port),),
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "phase", ["connect", "proxy", "key_exchange", "backoff", "blocked", "up", "stopping"]
+)
+def test_it_ends_in_time_in_every_phase_and_leaves_nothing(
+    site: Site, phase: str, number: signal.Signals
+) -> None:
+    with silent_server() as silent:
+        program = site.program(*phases(site, silent)["up" if phase == "stopping" else phase])
+        program.up()
+        state = {"up": "up", "stopping": "up", "backoff": "backoff", "blocked": "blocked"}
+        expected = state.get(phase, "connecting")
+        program.wait_for("t", lambda tunnel: tunnel.state == expected, within=MARGIN)
+        children = family(program)
+        asked = program.spawn("down", "t") if phase == "stopping" else None
+
+        code = program.stop(number)
+        if asked is not None:
+            asked.wait(MARGIN)
+
+    assert code == 0, program.log()
+    assert not program.socket.exists()
+    wait_until(lambda: not any(map(runs, children)), MARGIN, "a child is left")
