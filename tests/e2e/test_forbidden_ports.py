@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.clients import exchange
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
+from tests.e2e.relay import Relay
 from tests.e2e.services import echo, sender
 from tests.e2e.site import tunnel_table
 from tunnelkeeper.core.failures import Cause
@@ -163,6 +164,21 @@ def test_a_remote_socket_that_sshd_forbids_is_denied(site: Site) -> None:
 
     assert failure.cause == Cause.FORWARD_DENIED
     assert "AllowStreamLocalForwarding" in failure.hint
+
+
+def test_our_relay_gives_its_reason(site: Site) -> None:
+    relay = Relay(site.subdirectory("relay"), site.authorized_keys, 'permit_listen = ["none"]')
+    relay.start()
+    with contextlib.closing(relay):
+        site.know(f"[127.0.0.1]:{relay.port}", public(relay.host_key))
+        forward = f'remote = "{free_port()}:127.0.0.1:9"'
+        program = site.program(tunnel_table("t", relay.port, forward))
+        program.up()
+
+        failure = failure_of(program)
+
+        assert failure.cause == Cause.FORWARD_DENIED
+        assert "port forwarding refused: " in failure.message
 
 
 def test_dropbear_says_nothing_and_is_found_out(site: Site) -> None:

@@ -18,6 +18,7 @@ from tests.e2e.services import echo
 from tests.e2e.site import host_table, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.faults.proof import MARGIN
+from tests.requirements import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +84,14 @@ def test_a_supervisor_that_was_killed_leaves_a_socket_that_is_replaced(site: Sit
     program.wait_until_up(within=MARGIN)
 
 
+HANGING = {
+    "AuthorizedKeysFile": "none",
+    "AuthorizedKeysCommand": f"{require('sleep')} 1000",
+    "AuthorizedKeysCommandUser": "root",
+}
+"""Options of a server that never comes to a decision about a key."""
+
+
 def phases(site: Site, silent: int) -> dict[str, tuple[str, ...]]:
     """Tables whose tunnel "t" stays in a phase, by the state and step that it has there."""
     hanging = 'proxy_command = "exec sleep 1000"'
@@ -93,6 +102,9 @@ def phases(site: Site, silent: int) -> dict[str, tuple[str, ...]]:
         ),
         "proxy": (host_table("hung", 22, hanging), socks_tunnel("t", "hung")),
         "key_exchange": (socks_tunnel("t", silent, "connect_timeout = 300"),),
+        "login": (
+            socks_tunnel("t", site.sshd(known=True, **HANGING).port, "connect_timeout = 300"),
+        ),
         "backoff": (socks_tunnel("t", free_port()),),
         "blocked": (socks_tunnel("t", site.sshd(known=False).port),),
         "up": (socks_tunnel("t", site.sshd().port),),
@@ -101,7 +113,7 @@ def phases(site: Site, silent: int) -> dict[str, tuple[str, ...]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
-    "phase", ["connect", "proxy", "key_exchange", "backoff", "blocked", "up", "stopping"]
+    "phase", ["connect", "proxy", "key_exchange", "login", "backoff", "blocked", "up", "stopping"]
 )
 def test_it_ends_in_time_in_every_phase_and_leaves_nothing(
     site: Site, phase: str, number: signal.Signals
@@ -112,6 +124,8 @@ def test_it_ends_in_time_in_every_phase_and_leaves_nothing(
         state = {"up": "up", "stopping": "up", "backoff": "backoff", "blocked": "blocked"}
         expected = state.get(phase, "connecting")
         program.wait_for("t", lambda tunnel: tunnel.state == expected, within=MARGIN)
+        if phase in {"connect", "key_exchange", "login"}:
+            program.wait_for("t", lambda t: t.progress and t.progress.step == phase, within=MARGIN)
         children = family(program)
         asked = program.spawn("down", "t") if phase == "stopping" else None
 
