@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tunnelkeeper import descriptors
-from tunnelkeeper.descriptors import RESERVE, AcceptingSocket, are_exhausted, inherited
+from tunnelkeeper.descriptors import AcceptingSocket, are_exhausted, demand_room, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +40,7 @@ def starve(*_: object) -> int:
 def test_a_client_is_taken_while_there_is_room(
     listener: AcceptingSocket, client: socket.socket
 ) -> None:
-    listener.kept_back = RESERVE
-
+    demand_room(listener)
     taken, address = listener.accept()
 
     assert address == client.getsockname()
@@ -52,11 +51,10 @@ def test_without_room_it_says_so_once_and_then_waits(
     listener: AcceptingSocket, client: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del client
-    listener.kept_back = RESERVE
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with monkeypatch.context() as patched:
-        patched.setattr(os, "dup", starve)
+        patched.setattr(socket.socket, "accept", starve)
         with pytest.raises(OSError, match="Too many open files"):
             listener.accept()
         for _ in range(3):
@@ -68,25 +66,25 @@ def test_without_room_it_says_so_once_and_then_waits(
     taken.close()
 
 
-@pytest.mark.parametrize(("lowest_free", "is_taken"), [(967, True), (968, False)])
+@pytest.mark.parametrize(
+    ("limit", "lowest_free", "has_room"),
+    [(1000, 967, True), (1000, 968, False), (64, 47, True), (64, 48, False)],
+)
 def test_clients_leave_the_last_ones_to_others(
     listener: AcceptingSocket,
-    client: socket.socket,
     monkeypatch: pytest.MonkeyPatch,
+    limit: int,
     lowest_free: int,
-    is_taken: bool,
+    has_room: bool,
 ) -> None:
-    del client
-    listener.kept_back = RESERVE
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1000, 1000))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     monkeypatch.setattr(os, "dup", lambda _: lowest_free)
     monkeypatch.setattr(os, "close", lambda _: None)  # it was not opened
-    if is_taken:
-        taken, _ = listener.accept()
-        taken.close()
+    if has_room:
+        demand_room(listener)
     else:
         with pytest.raises(OSError, match="Too many open files"):
-            listener.accept()
+            demand_room(listener)
 
 
 def test_it_is_told_whether_one_more_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
