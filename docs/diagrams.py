@@ -24,7 +24,6 @@ from tunnelkeeper.core.lifecycle import (
     Moved,
     Nudged,
     Opened,
-    Policy,
     Restart,
     Start,
     State,
@@ -37,6 +36,7 @@ from tunnelkeeper.core.lifecycle import (
     is_wanted,
     step,
 )
+from tunnelkeeper.core.retries import Policy
 from tunnelkeeper.daemon.view import name_of
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from tunnelkeeper.control.payloads import (
 )
 from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, NEEDS_A_PERSON, Cause
-from tunnelkeeper.core.lifecycle import FREE_RETRY_CAP
+from tunnelkeeper.core.retries import FREE_RETRY_CAP
 from tunnelkeeper.core.snapshot import StateName, StatusSnapshot
 from tunnelkeeper.core.tunnels import Backoff, HostOptions, SupervisorOptions, Tunnel
 from tunnelkeeper.sshconfig import local_facts

@@ -20,20 +20,19 @@ from tunnelkeeper.core.lifecycle import (
     Moved,
     Nudged,
     Opened,
-    Policy,
     Restart,
     Start,
     State,
     Stop,
     Stopped,
     Stopping,
-    Tries,
     Up,
     Useless,
     WayChanged,
     deadline,
     step,
 )
+from tunnelkeeper.core.retries import Policy, Tries
 from tunnelkeeper.core.tunnels import Backoff
 
 NOW = 1000.0

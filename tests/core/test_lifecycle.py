@@ -26,16 +26,15 @@ from tunnelkeeper.core.lifecycle import (
     Life,
     Nudged,
     Opened,
-    Policy,
     Restart,
     Start,
     Stop,
     Stopped,
     Stopping,
-    Tries,
     Up,
     failure_of,
 )
+from tunnelkeeper.core.retries import Policy, Tries
 from tunnelkeeper.core.tunnels import Backoff, Tunnel
 
 OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_SESSION

@@ -10,8 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Cause, Failure
 from tunnelkeeper.core.lifecycle import (
-    BLOCKED_RETRY,
-    FREE_RETRY_CAP,
     BackingOff,
     Blocked,
     Command,
@@ -24,13 +22,11 @@ from tunnelkeeper.core.lifecycle import (
     Moved,
     Nudged,
     Opened,
-    Policy,
     Restart,
     Start,
     State,
     Stop,
     Stopped,
-    Tries,
     Up,
     WayChanged,
     deadline,
@@ -38,6 +34,7 @@ from tunnelkeeper.core.lifecycle import (
     is_wanted,
     step,
 )
+from tunnelkeeper.core.retries import BLOCKED_RETRY, FREE_RETRY_CAP, Policy, Tries
 from tunnelkeeper.core.tunnels import Backoff
 
 FAILURES = st.sampled_from(Cause).map(lambda cause: Failure(cause, "no"))

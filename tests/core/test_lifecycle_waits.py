@@ -19,8 +19,6 @@ from tests.core.lives import (
 )
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
-    BLOCKED_RETRY,
-    BLOCKED_RETRY_AFTER_MOVE,
     BackingOff,
     Blocked,
     Command,
@@ -33,14 +31,13 @@ from tunnelkeeper.core.lifecycle import (
     Moved,
     Nudged,
     Opened,
-    Policy,
     Restart,
     Start,
     Stop,
     Stopped,
-    Tries,
     failure_of,
 )
+from tunnelkeeper.core.retries import BLOCKED_RETRY, BLOCKED_RETRY_AFTER_MOVE, Policy, Tries
 from tunnelkeeper.core.tunnels import Backoff
 
 OPEN = Command.OPEN_SESSION

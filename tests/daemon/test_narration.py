@@ -16,9 +16,9 @@ from tunnelkeeper.core.lifecycle import (
     State,
     Stopped,
     Stopping,
-    Tries,
     Up,
 )
+from tunnelkeeper.core.retries import Tries
 from tunnelkeeper.daemon.narration import line
 
 NOW = 1000.0

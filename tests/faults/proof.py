@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tunnelkeeper.core.lifecycle import FREE_RETRY_CAP
+from tunnelkeeper.core.retries import FREE_RETRY_CAP
 from tunnelkeeper.core.tunnels import Keepalive
 from tunnelkeeper.daemon.forwards import LOCAL_RETRY, REMOTE_RETRY
 from tunnelkeeper.ssh.dial import STAGGER

@@ -10,56 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import inf
+from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Cause, Failure
-from tunnelkeeper.core.tunnels import Backoff, Tunnel
+from tunnelkeeper.core.retries import (
+    BLOCKED_RETRY_AFTER_MOVE,
+    Policy,
+    Retry,
+    Tries,
+    after_attempt,
+    after_loss,
+)
 
-BLOCKED_RETRY = 300.0
-"""Seconds between the tries of a blocked tunnel: often enough to notice a key that an
-administrator put back, seldom enough not to trip the server's PerSourcePenalties."""
-
-BLOCKED_RETRY_AFTER_MOVE = 30.0
-"""Longest wait of a blocked tunnel, in seconds, once the machine moved: the same address may be
-another server there. Not at once: a network that comes and goes must not hammer a login."""
-
-FREE_RETRY_CAP = 5.0
-"""Longest wait, in seconds, after an attempt that asked nothing of the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """When to try again and when to stop trying. Durations are seconds, 0: none.
-
-    seed: drawn once per tunnel and supervisor; it spreads the waits of many tunnels.
-    """
-
-    backoff: Backoff = field(default_factory=Backoff)
-    gate_time: float = 30.0
-    max_attempts: int = 0
-    max_lifetime: float = 0.0
-    seed: str = ""
-
-    @classmethod
-    def of(cls, tunnel: Tunnel, seed: str) -> Policy:
-        """What a tunnel's configuration says."""
-        return cls(tunnel.backoff, tunnel.gate_time, tunnel.max_attempts, tunnel.max_lifetime, seed)
-
-
-@dataclass(frozen=True, slots=True)
-class Tries:
-    """Failed attempts in a row. costly: those of them that cost the server a handshake.
-
-    They are counted apart so that an hour of refusals does not lengthen the wait after the one
-    connection that a server drops while it starts.
-    """
-
-    failed: int = 0
-    costly: int = 0
-
-    def and_then(self, failure: Failure) -> Tries:
-        """With one more failure."""
-        free = failure.cause in ASKED_NOTHING_OF_THE_SERVER
-        return Tries(self.failed + 1, self.costly + (not free))
+if TYPE_CHECKING:
+    from tunnelkeeper.core.failures import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +222,7 @@ def step(  # noqa: C901, PLR0911, PLR0912
             return Stopping(then_start=True), Command.CLOSE_SESSION
 
         case Connecting(tries=tries), Ended(failure=failure):
-            return _after(failure, tries, now, policy), None
+            return _waiting(after_attempt(failure, tries, now, policy)), None
         case ((Up(life=life) | Degraded(life=life)), Ended(failure=failure)):
             return _after_life(failure, life, now, policy), None
 
@@ -330,33 +293,11 @@ def _online(life: Life, failure: Failure | None) -> State:
 def _after_life(failure: Failure, life: Life, now: float, policy: Policy) -> State:
     """Where the loss of a connection leads; before it was trusted, it is a failed attempt."""
     if life.trusted_at == inf or now >= life.trusted_at:
-        return _waiting(failure, Tries(), now, policy)
-    return _after(failure, life.tries, now, policy)
+        return _waiting(after_loss(failure, Tries(), now, policy))
+    return _waiting(after_attempt(failure, life.tries, now, policy))
 
 
-def _after(failure: Failure, tries: Tries, now: float, policy: Policy) -> State:
-    """Where a failed attempt leads."""
-    tries = tries.and_then(failure)
-    if policy.max_attempts and tries.failed >= policy.max_attempts:
-        return Blocked(tries, inf, _gave_up(failure, tries))
-    return _waiting(failure, tries, now, policy)
-
-
-def _waiting(failure: Failure, tries: Tries, now: float, policy: Policy) -> State:
-    """The wait that a failure asks for, after so many tries."""
-    if failure.needs_a_person:
-        return Blocked(tries, now + BLOCKED_RETRY, failure)
-    if failure.cause in ASKED_NOTHING_OF_THE_SERVER:
-        wait = policy.backoff.delay(max(tries.failed, 1), policy.seed, cap=FREE_RETRY_CAP)
-    else:
-        wait = policy.backoff.delay(max(tries.costly, 1), policy.seed)
-    return BackingOff(tries, now + wait, failure)
-
-
-def _gave_up(failure: Failure, tries: Tries) -> Failure:
-    return Failure(
-        Cause.TOO_MANY_ATTEMPTS,
-        f"gave up after {tries.failed} attempts (max_attempts); the last one: {failure}",
-        hop=failure.hop,
-        hint=failure.hint or "start or restart the tunnel to try again",
-    )
+def _waiting(retry: Retry) -> State:
+    if retry.at == inf or retry.failure.needs_a_person:
+        return Blocked(retry.tries, retry.at, retry.failure)
+    return BackingOff(retry.tries, retry.at, retry.failure)

@@ -22,7 +22,7 @@ from tunnelkeeper.core.forwards import (
     reachable,
     target_of,
 )
-from tunnelkeeper.core.lifecycle import BLOCKED_RETRY
+from tunnelkeeper.core.retries import BLOCKED_RETRY
 from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, ForwardState
 from tunnelkeeper.daemon.checking import Probing, RunningCheck
 from tunnelkeeper.daemon.clock import iso

@@ -21,7 +21,6 @@ from tunnelkeeper.core.lifecycle import (
     Event,
     ForwardsChanged,
     Nudged,
-    Policy,
     Restart,
     Start,
     State,
@@ -36,6 +35,7 @@ from tunnelkeeper.core.lifecycle import (
     is_wanted,
     step,
 )
+from tunnelkeeper.core.retries import Policy
 from tunnelkeeper.daemon import narration, view
 from tunnelkeeper.daemon.filewatch import FileWatch
 from tunnelkeeper.daemon.forward_set import ForwardSet
