@@ -61,6 +61,20 @@ async def test_a_client_goes_through_an_open_gate_at_once() -> None:
     assert connection.opened == [(TARGET, ORIGIN)]
 
 
+async def test_a_connection_that_ends_shuts_the_gate_only_if_clients_still_go_to_it() -> None:
+    gate, old, new = Gate(), FakeConnection(), FakeConnection()
+    gate.open(old)
+    gate.open(new)
+
+    gate.leave(old)
+    await open_channel(gate, patience=0)
+    assert new.opened == [(TARGET, ORIGIN)]
+
+    gate.leave(new)
+    with pytest.raises(TargetRefused, match="away"):
+        await open_channel(gate, patience=0)
+
+
 async def test_clients_wait_at_a_shut_gate_and_are_served_when_the_connection_comes() -> None:
     gate, connection = Gate(), FakeConnection()
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):

@@ -58,6 +58,31 @@ async def test_a_live_connection_says_what_it_is(server: Server, connection: Con
     await until(lambda: connection.rtt_ms is not None)
 
 
+async def test_a_connection_says_when_its_last_channel_is_closed(connection: Connection) -> None:
+    idle: list[int] = []
+    async with service(echo) as port:
+        ends = [an_end(), an_end()]
+        for end in ends:
+            await opened(connection, TcpAddress(LOOPBACK, port), end)
+        connection.when_idle(lambda: idle.append(connection.channel_count))
+        assert connection.channel_count == 2
+
+        ends[0].end(clean=False)
+        await until(lambda: connection.channel_count == 1)
+        assert idle == []
+        ends[1].end(clean=False)
+        await until(lambda: idle == [0])
+
+
+async def test_a_connection_without_a_channel_is_idle_at_once(connection: Connection) -> None:
+    idle: list[bool] = []
+
+    connection.when_idle(lambda: idle.append(True))
+    connection.when_idle(None)
+
+    assert idle == [True]
+
+
 # Channels
 
 

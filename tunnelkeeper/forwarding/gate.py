@@ -107,6 +107,11 @@ class Gate:
         """Where clients go now; None while they are held, and where there is no tunnel."""
         return None if self._opener is NOWHERE else self._opener
 
+    def leave(self, opener: Opener) -> None:
+        """Hold clients, if this is the connection that they go to: it ends."""
+        if self._opener is opener:
+            self.shut()
+
     def open_channel(
         self,
         target: Address,
@@ -142,8 +147,7 @@ class Gate:
             if not opener.is_closed:
                 client.refused(why)
                 return
-            if self._opener is opener:  # its end is not yet known here
-                self.shut()
+            self.leave(opener)  # its end may not be known here yet
             self._admit(client)
 
         opener.open_channel(client.target, client.end, client.origin, refused)

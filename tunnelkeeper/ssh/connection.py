@@ -93,6 +93,17 @@ class Connection:
         if not self.is_closed:
             self.heartbeat.ask()
 
+    @property
+    def channel_count(self) -> int:
+        """How many channels are open, or on the way to it."""
+        return self.transport.channel_count
+
+    def when_idle(self, callback: Callable[[], None] | None) -> None:
+        """Call back when no channel is left, at once if there is none; None: never mind."""
+        self.transport.on_idle = callback
+        if callback is not None and not self.channel_count:
+            callback()
+
     async def ended(self) -> Failure:
         """Wait for the end, and say why; of a chain, the first hop that ended is to blame."""
         error = await asyncio.shield(self._login.ended)

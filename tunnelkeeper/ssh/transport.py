@@ -101,7 +101,10 @@ class BoundedUnixChannel(_Bounded, OpeningChannel, ShortChannel, SSHUNIXChannel[
 
 
 class Link(ShortConnection):
-    """What a connection of either side needs. last_heard: monotonic seconds of its last byte."""
+    """What a connection of either side needs. last_heard: monotonic seconds of its last byte.
+
+    on_idle: called whenever the last channel is gone.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -109,6 +112,7 @@ class Link(ShortConnection):
         self.last_heard = time.monotonic()
         self.round_trip: float | None = None  # the shortest seen, in seconds
         self.windows = Windows()
+        self.on_idle: Callable[[], None] | None = None
         self.writers: set[Stallable] = set()
         self._stalls = 0
 
@@ -157,6 +161,17 @@ class Link(ShortConnection):
             return super().create_unix_channel(encoding, errors, window, max_pktsize)
         self._update_recv_pktlen(max_pktsize)
         return BoundedUnixChannel(self, self._loop, encoding, errors, window, max_pktsize)
+
+    @property
+    def channel_count(self) -> int:
+        """How many channels are open, or on the way to it."""
+        return len(self._channels)
+
+    def remove_channel(self, recv_chan: int) -> None:
+        """Forget a channel that is closed on both sides."""
+        super().remove_channel(recv_chan)
+        if not self._channels and self.on_idle is not None:
+            self.on_idle()
 
     async def keepalive(self) -> bool:
         """Ask the peer for any answer at all, as OpenSSH does; whether it came.
