@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Draws the states of ARCHITECTURE.md by walking core.lifecycle.step, so that they cannot go stale.
+"""Draws ARCHITECTURE.md's diagrams by walking core.lifecycle.step, so that they cannot go stale.
 
-    python docs/diagrams.py            print the diagram
-    python docs/diagrams.py --write    put it into ARCHITECTURE.md, between its markers
+    python docs/diagrams.py            print the diagrams
+    python docs/diagrams.py --write    put them into ARCHITECTURE.md, between its markers
 
 It invents nothing: what `step` does not do is not drawn.
 """
@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
+    Arrived,
+    Connecting,
     DeadlineReached,
+    Degraded,
+    Drained,
     Ended,
     Event,
     ForwardsChanged,
@@ -25,18 +29,22 @@ from tunnelkeeper.core.lifecycle import (
     Nudged,
     Opened,
     Restart,
+    RestartGracefully,
+    SecondEnded,
     Start,
     State,
     Stop,
     Stopped,
     Stopping,
+    Up,
     Useless,
     WayChanged,
-    holds_session,
     is_wanted,
+    second_of,
     step,
 )
 from tunnelkeeper.core.retries import Policy
+from tunnelkeeper.core.succession import Alone, Arriving, Delayed, Dismissed, Leaving, Second
 from tunnelkeeper.daemon.view import name_of
 
 if TYPE_CHECKING:
@@ -45,6 +53,10 @@ if TYPE_CHECKING:
 ARCHITECTURE = Path(__file__).resolve().parent.parent / "ARCHITECTURE.md"
 BEGIN = "<!-- states: begin -->"
 END = "<!-- states: end -->"
+
+BETWEEN = """What is beside the connection in use, while a tunnel is up or degraded: nothing;
+another one that arrives, or failed to and is delayed; or the one before it, which leaves and is
+dismissed."""
 
 LONG = 1e6
 """Seconds between two events of the walk: every deadline has come by then."""
@@ -67,6 +79,7 @@ class Occasion:
 OCCASIONS = (
     Occasion("start", Start()),
     Occasion("restart", Restart()),
+    Occasion("restart --graceful", RestartGracefully()),
     Occasion("way changed", WayChanged()),
     Occasion("nudged", Nudged()),
     Occasion("moved", Moved()),
@@ -80,26 +93,53 @@ OCCASIONS = (
     Occasion("failure for a person", Ended(FOR_A_PERSON)),
     Occasion("max_attempts", Ended(PASSING), IMPATIENT),
     Occasion("wait over", DeadlineReached()),
+    Occasion("replacement is ready", Arrived()),
+    Occasion("transfers are done", Drained()),
+    Occasion("it ended", SecondEnded(PASSING)),
 )
 
 
-def words_for(occasion: Occasion, state: State) -> str:
-    """What an occasion is called in a state."""
-    match occasion.event:
-        case DeadlineReached() if holds_session(state):
-            return "max_lifetime"
-        case Ended() if isinstance(state, Stopping):
+SECOND_NAMES: dict[type[Second], str] = {
+    Alone: "alone",
+    Arriving: "arriving",
+    Delayed: "delayed",
+    Leaving: "leaving",
+    Dismissed: "dismissed",
+}
+
+
+def words_for(occasion: Occasion, state: State, after: State) -> str:
+    """What an occasion is called where it leads from one state to another."""
+    match occasion.event, state, after:
+        case RestartGracefully(), _, (Connecting() | Stopping()):
+            return "restart"
+        case Opened(failure=failure), (Up() | Degraded()), _:
+            return "a forward failed" if failure else "forwards recovered"
+        case ((Ended() | SecondEnded()), Stopping(), _):
             return "closed, wanted again" if is_wanted(state) else "closed"
+        case Ended(), (Up() | Degraded()), (Connecting() | Stopping()):
+            return "lost while it is replaced"
+        case Ended(), (Up() | Degraded()), (Up() | Degraded()):
+            return "the new one ended"
+        case DeadlineReached(), (Up() | Degraded()), _:
+            return DEADLINES[type(second_of(state))]
     return occasion.words
+
+
+DEADLINES: dict[type[Second], str] = {
+    Alone: "max_lifetime",
+    Delayed: "wait over",
+    Leaving: "drain_timeout",
+}
 
 
 def walk() -> Iterator[tuple[State, Occasion, State]]:
     """Every occasion in every kind of state, and the state that follows."""
-    seen: set[tuple[type[State], bool]] = set()
+    seen: set[tuple[type[State], bool, type[Second]]] = set()
     ahead: deque[tuple[State, float]] = deque([(Stopped(), 0.0)])
     while ahead:
         state, now = ahead.popleft()
-        kind = type(state), is_wanted(state)
+        kind = type(state), is_wanted(state), type(second_of(state))
         if kind in seen:
             continue
         seen.add(kind)
@@ -111,28 +151,54 @@ def walk() -> Iterator[tuple[State, Occasion, State]]:
                 ahead.append((after, now + LONG))
 
 
-def transitions() -> dict[tuple[str, str], list[str]]:
+Edges = dict[tuple[str, str], list[str]]
+
+
+def transitions() -> Edges:
     """What leads from one state's name to another's, in words."""
-    edges: dict[tuple[str, str], list[str]] = {}
+    edges: Edges = {}
     for state, occasion, after in walk():
         if name_of(after) != name_of(state):
-            words = edges.setdefault((name_of(state), name_of(after)), [])
-            if (word := words_for(occasion, state)) not in words:
-                words.append(word)
+            _add(edges, name_of(state), name_of(after), words_for(occasion, state, after))
     return edges
+
+
+def replacements() -> Edges:
+    """The same for what is beside the connection in use, as long as the tunnel is up."""
+    edges: Edges = {}
+    for state, occasion, after in walk():
+        match state, after:
+            case Up(second=before), Up(second=second) if type(before) is not type(second):
+                source, end = SECOND_NAMES[type(before)], SECOND_NAMES[type(second)]
+                _add(edges, source, end, words_for(occasion, state, after))
+    return edges
+
+
+def _add(edges: Edges, source: str, end: str, word: str) -> None:
+    words = edges.setdefault((source, end), [])
+    if word not in words:
+        words.append(word)
 
 
 def states() -> str:
     """The life of a tunnel, as a Mermaid state diagram."""
+    return _diagram("stopped", transitions())
+
+
+def replacement() -> str:
+    """What becomes of the second connection of a tunnel, as a Mermaid state diagram."""
+    return _diagram("alone", replacements())
+
+
+def _diagram(first: str, edges: Edges) -> str:
     lines = [
-        f"    {source} --> {end}: {', '.join(words)}"
-        for (source, end), words in transitions().items()
+        f"    {source} --> {end}: {', '.join(words)}" for (source, end), words in edges.items()
     ]
-    return "\n".join(["stateDiagram-v2", "    [*] --> stopped", *lines])
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {first}", *lines])
 
 
 def drawn_into(text: str) -> str:
-    """A text with the picture between its markers.
+    """A text with the pictures between its markers.
 
     Raises ValueError where the markers are missing.
     """
@@ -140,17 +206,18 @@ def drawn_into(text: str) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"expected {BEGIN} and then {END} in {ARCHITECTURE.name}")
-    return f"{before}{begin}\n```mermaid\n{states()}\n```\n{end}{after}"
+    pictures = f"```mermaid\n{states()}\n```\n\n{BETWEEN}\n\n```mermaid\n{replacement()}\n```"
+    return f"{before}{begin}\n{pictures}\n{end}{after}"
 
 
 def main(arguments: list[str]) -> None:
-    """Print the diagram, or write it down."""
+    """Print the diagrams, or write them down."""
     if arguments == ["--write"]:
         ARCHITECTURE.write_text(drawn_into(ARCHITECTURE.read_text()))
     elif arguments:
         sys.exit(f"usage: {sys.argv[0]} [--write]")
     else:
-        sys.stdout.write(f"{states()}\n")
+        sys.stdout.write(f"{states()}\n\n{replacement()}\n")
 
 
 if __name__ == "__main__":

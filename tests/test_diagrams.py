@@ -11,6 +11,7 @@ import pytest
 from docs import diagrams
 from tunnelkeeper.core.lifecycle import Event
 from tunnelkeeper.core.snapshot import StateName
+from tunnelkeeper.core.succession import Second
 
 
 def test_the_document_shows_the_states_as_they_are() -> None:
@@ -35,7 +36,7 @@ def test_every_kind_of_event_takes_part() -> None:
     [
         (("stopped", "connecting"), "start, restart"),
         (("connecting", "blocked"), "failure for a person, max_attempts"),
-        (("up", "stopping"), "restart, way changed, stop, checks fail, max_lifetime"),
+        (("up", "stopping"), "restart, way changed, stop, lost while it is replaced"),
         (("degraded", "up"), "forwards recovered"),
         (("backoff", "connecting"), "start, restart, way changed, nudged, moved, wait over"),
         (("stopping", "connecting"), "closed, wanted again"),
@@ -44,6 +45,30 @@ def test_every_kind_of_event_takes_part() -> None:
 )
 def test_an_edge_says_what_leads_along_it(edge: tuple[str, str], words: str) -> None:
     assert ", ".join(diagrams.transitions()[edge]) == words
+
+
+def test_everything_beside_a_connection_can_be_reached_and_left() -> None:
+    edges = diagrams.replacements()
+    names = set(diagrams.SECOND_NAMES.values())
+
+    assert set(diagrams.SECOND_NAMES) == set(get_args(Second))
+    assert {source for source, _ in edges} == names
+    assert {end for _, end in edges} == names
+
+
+@pytest.mark.parametrize(
+    ("edge", "words"),
+    [
+        (("alone", "arriving"), "restart --graceful, checks fail, max_lifetime"),
+        (("arriving", "leaving"), "replacement is ready"),
+        (("leaving", "dismissed"), "drain_timeout, transfers are done"),
+        (("leaving", "delayed"), "the new one ended"),
+    ],
+)
+def test_an_edge_beside_a_connection_says_what_leads_along_it(
+    edge: tuple[str, str], words: str
+) -> None:
+    assert ", ".join(diagrams.replacements()[edge]) == words
 
 
 def test_nothing_leads_from_stopped_to_up_at_once() -> None:
@@ -81,4 +106,4 @@ def test_the_program_prints_the_diagram() -> None:
         check=True,
     )
 
-    assert done.stdout == f"{diagrams.states()}\n"
+    assert done.stdout == f"{diagrams.states()}\n\n{diagrams.replacement()}\n"

@@ -71,6 +71,13 @@ def test_a_supervisor_that_does_not_end_is_a_timeout(
     assert "has not ended" in done.err
 
 
+def test_a_graceful_restart_is_asked_for(tool: Tool, server: RunningServer) -> None:
+    done = tool("restart", "--graceful", "db")
+
+    assert (done.code, done.out) == (0, "restarting db gracefully\n")
+    assert server.fake.asked == [("restart gracefully", ["db"], None)]
+
+
 def test_restart_names_what_is_on_its_way(tool: Tool, server: RunningServer) -> None:
     done = tool("restart", "db")
 

@@ -94,8 +94,10 @@ class FakeSupervised:
     async def stop(self, names: list[str], group: str | None) -> list[str]:
         return self._ask("stop", names, group)
 
-    async def restart(self, names: list[str], group: str | None) -> list[str]:
-        return self._ask("restart", names, group)
+    async def restart(
+        self, names: list[str], group: str | None, *, graceful: bool = False
+    ) -> list[str]:
+        return self._ask("restart gracefully" if graceful else "restart", names, group)
 
     async def reload(self) -> list[str]:
         if self.problems:

@@ -7,20 +7,23 @@ from math import inf
 
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
+    Arrived,
     BackingOff,
     Blocked,
     Command,
     Connecting,
     DeadlineReached,
     Degraded,
+    Drained,
     Ended,
     Event,
     ForwardsChanged,
-    Life,
     Moved,
     Nudged,
     Opened,
     Restart,
+    RestartGracefully,
+    SecondEnded,
     Start,
     State,
     Stop,
@@ -33,6 +36,7 @@ from tunnelkeeper.core.lifecycle import (
     step,
 )
 from tunnelkeeper.core.retries import Policy, Tries
+from tunnelkeeper.core.succession import Arriving, Delayed, Dismissed, Leaving, Life
 from tunnelkeeper.core.tunnels import Backoff
 
 NOW = 1000.0
@@ -100,10 +104,19 @@ STATES: dict[str, State] = {
     "up, gate passed": Up(GATE_PASSED),
     "up, trusted": Up(TRUSTED),
     "up, expired": Up(EXPIRED),
+    "up, arriving": Up(EXPIRED, Arriving(TRIED)),
+    "up, delayed": Up(EXPIRED, Delayed(TRIED, LATER, LOST)),
+    "up, delay over": Up(EXPIRED, Delayed(TRIED, NOW, LOST)),
+    "up, not again": Up(EXPIRED, Delayed(TRIED, inf, LOST)),
+    "up, leaving": Up(YOUNG, Leaving(EXPIRED, LATER)),
+    "up, overdue": Up(YOUNG, Leaving(EXPIRED, NOW)),
+    "up, dismissed": Up(YOUNG, Dismissed()),
     "degraded, young": Degraded(YOUNG, PORT_BUSY),
     "degraded, gate passed": Degraded(GATE_PASSED, PORT_BUSY),
     "degraded, trusted": Degraded(TRUSTED, PORT_BUSY),
     "degraded, expired": Degraded(EXPIRED, PORT_BUSY),
+    "degraded, arriving": Degraded(EXPIRED, PORT_BUSY, Arriving(TRIED)),
+    "degraded, leaving": Degraded(YOUNG, PORT_BUSY, Leaving(EXPIRED, LATER)),
     "waiting": BackingOff(TRIED, LATER, LOST),
     "wait over": BackingOff(TRIED, NOW, LOST),
     "blocked": Blocked(TRIED, LATER, DENIED),
@@ -111,18 +124,25 @@ STATES: dict[str, State] = {
     "gave up": Blocked(TRIED, inf, LOST),
     "stopping": Stopping(),
     "stopping, then start": Stopping(then_start=True),
+    "stopping both": Stopping(sessions=2),
+    "stopping both, start": Stopping(then_start=True, sessions=2),
 }
 
 ASKED: dict[str, Event] = {
     "start": Start(),
     "stop": Stop(),
     "restart": Restart(),
+    "graceful": RestartGracefully(),
     "way": WayChanged(),
+}
+"""What people say, the config file, and checks."""
+
+HAPPENED: dict[str, Event] = {
     "nudged": Nudged(),
     "moved": Moved(),
     "time": DeadlineReached(),
 }
-"""What people, the world and the clock say."""
+"""What the world and the clock say."""
 
 TOLD: dict[str, Event] = {
     "opened": Opened(),
@@ -133,4 +153,12 @@ TOLD: dict[str, Event] = {
     "lost": Ended(LOST),
     "denied": Ended(DENIED),
 }
-"""What the session says."""
+"""What the session in use says."""
+
+TOLD_BESIDE: dict[str, Event] = {
+    "arrived": Arrived(),
+    "drained": Drained(),
+    "gone": SecondEnded(LOST),
+    "barred": SecondEnded(DENIED),
+}
+"""What the second session says."""

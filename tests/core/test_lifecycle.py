@@ -23,7 +23,6 @@ from tunnelkeeper.core.lifecycle import (
     Degraded,
     Ended,
     ForwardsChanged,
-    Life,
     Nudged,
     Opened,
     Restart,
@@ -33,11 +32,13 @@ from tunnelkeeper.core.lifecycle import (
     Stopping,
     Up,
     failure_of,
+    second_of,
 )
 from tunnelkeeper.core.retries import Policy, Tries
+from tunnelkeeper.core.succession import Arriving, Life
 from tunnelkeeper.core.tunnels import Backoff, Tunnel
 
-OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_SESSION
+OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_ALL
 
 
 # -- to and fro ------------------------------------------------------------------------------------
@@ -122,10 +123,9 @@ def test_a_connection_is_renewed_at_the_end_of_its_lifetime() -> None:
     tunnel.at_deadline()
 
     assert tunnel.waits() == 3600 - GATE_TIME
-    assert tunnel.at_deadline() == Stopping(then_start=True)
+    assert second_of(tunnel.at_deadline()) == Arriving(Tries())
     assert tunnel.now == NOW + 3600
-    assert tunnel.feed(Ended(LOST)) == Connecting()
-    assert tunnel.commands == [OPEN, CLOSE, OPEN]
+    assert tunnel.commands == [OPEN, Command.OPEN_SECOND]
 
 
 def test_a_lifetime_counts_from_the_moment_it_opened_and_goes_on_while_degraded() -> None:
@@ -135,7 +135,7 @@ def test_a_lifetime_counts_from_the_moment_it_opened_and_goes_on_while_degraded(
     tunnel.feed(ForwardsChanged(PORT_BUSY))
 
     assert tunnel.waits() == 1
-    assert tunnel.at_deadline() == Stopping(then_start=True)
+    assert second_of(tunnel.at_deadline()) == Arriving(Tries())
 
 
 # -- blocked ---------------------------------------------------------------------------------------
@@ -172,7 +172,14 @@ def test_the_gate_deadline_of_a_lost_connection_does_not_hammer_a_server_that_re
 def test_a_policy_is_what_the_tunnel_says() -> None:
     backoff = Backoff(initial=3)
     tunnel = Tunnel(
-        "db", "relay", backoff=backoff, gate_time=1, max_attempts=2, max_lifetime=3, hold_timeout=4
+        "db",
+        "relay",
+        backoff=backoff,
+        gate_time=1,
+        max_attempts=2,
+        max_lifetime=3,
+        drain_timeout=4,
+        hold_timeout=5,
     )
 
-    assert Policy.of(tunnel, "seed") == Policy(backoff, 1, 2, 3, "seed")
+    assert Policy.of(tunnel, "seed") == Policy(backoff, 1, 2, 3, 4, "seed")

@@ -10,12 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Cause, Failure
 from tunnelkeeper.core.lifecycle import (
+    Arrived,
     BackingOff,
     Blocked,
     Command,
     Connecting,
     DeadlineReached,
     Degraded,
+    Drained,
     Ended,
     Event,
     ForwardsChanged,
@@ -23,18 +25,24 @@ from tunnelkeeper.core.lifecycle import (
     Nudged,
     Opened,
     Restart,
+    RestartGracefully,
+    SecondEnded,
     Start,
     State,
     Stop,
     Stopped,
     Up,
+    Useless,
     WayChanged,
     deadline,
-    holds_session,
     is_wanted,
+    opened_at,
+    second_of,
+    session_count,
     step,
 )
 from tunnelkeeper.core.retries import BLOCKED_RETRY, FREE_RETRY_CAP, Policy, Tries
+from tunnelkeeper.core.succession import Leaving
 from tunnelkeeper.core.tunnels import Backoff
 
 FAILURES = st.sampled_from(Cause).map(lambda cause: Failure(cause, "no"))
@@ -44,6 +52,7 @@ POLICIES = st.builds(
     gate_time=st.sampled_from([0.0, 30.0]),
     max_attempts=st.sampled_from([0, 1, 5]),
     max_lifetime=st.sampled_from([0.0, 100.0]),
+    drain_timeout=st.sampled_from([0.0, 50.0]),
     seed=st.text(max_size=3),
 )
 
@@ -66,8 +75,8 @@ class AnyLife(RuleBasedStateMachine):
         self.policy = Policy()
         self.now = 1000.0
         self.sessions = 0
+        self.seconds = 0
         self.is_wanted = False
-        self.opened_at = inf
 
     @initialize(policy=POLICIES)
     def configure(self, policy: Policy) -> None:
@@ -94,20 +103,18 @@ class AnyLife(RuleBasedStateMachine):
         if at is None or self.now < at:
             assert self.state == before
 
-    @rule(event=st.sampled_from([Start(), Restart(), Stop()]))
+    @rule(event=st.sampled_from([Start(), Restart(), RestartGracefully(), Stop()]))
     def somebody_speaks(self, event: Event) -> None:
         self.is_wanted = not isinstance(event, Stop)
         self.happens(event)
 
-    @rule(event=st.sampled_from([Nudged(), WayChanged(), Moved()]))
+    @rule(event=st.sampled_from([Nudged(), WayChanged(), Moved(), Useless()]))
     def the_world_changes(self, event: Event) -> None:
         self.happens(event)
 
     @precondition(lambda self: self.sessions)
     @rule(failure=st.none() | FAILURES)
     def the_session_opens(self, failure: Failure | None) -> None:
-        if isinstance(self.state, Connecting):
-            self.opened_at = self.now
         self.happens(Opened(failure))
 
     @rule(failure=st.none() | FAILURES)
@@ -119,22 +126,50 @@ class AnyLife(RuleBasedStateMachine):
     def the_session_ends(self, failure: Failure) -> None:
         self.sessions -= 1
         self.happens(Ended(failure))
-        self.opened_at = inf
         self.the_wait_suits(failure)
+
+    @precondition(lambda self: self.seconds)
+    @rule()
+    def the_second_session_arrives(self) -> None:
+        self.happens(Arrived())
+
+    @precondition(lambda self: self.seconds)
+    @rule()
+    def the_second_session_is_drained(self) -> None:
+        self.happens(Drained())
+
+    @precondition(lambda self: self.seconds)
+    @rule(failure=FAILURES)
+    def the_second_session_ends(self, failure: Failure) -> None:
+        self.seconds -= 1
+        self.happens(SecondEnded(failure))
 
     def happens(self, event: Event) -> None:
         before = self.state
         self.state, command = step(before, event, self.now, self.policy)
-        self.sessions += command is Command.OPEN_SESSION
         self.what_is_known_is_kept(before, event)
-        if command is Command.CLOSE_SESSION:
-            assert self.sessions == 1
+        match command:
+            case Command.OPEN_SESSION:
+                assert (self.sessions, self.seconds) == (0, 0)
+                self.sessions = 1
+            case Command.OPEN_SECOND:
+                assert (self.sessions, self.seconds) == (1, 0)
+                self.seconds = 1
+            case Command.SWITCH:
+                assert self.seconds == 1, "there is one that takes over"
+                self.sessions, self.seconds = 1, self.sessions
+            case Command.CLOSE_SECOND:
+                assert self.seconds == 1
+            case Command.CLOSE_ALL:
+                assert self.sessions == 1
 
     # -- what must be so --
 
     @invariant()
-    def there_is_one_session_at_most_and_the_state_knows(self) -> None:
-        assert self.sessions == holds_session(self.state)
+    def there_are_two_sessions_at_most_and_the_state_knows(self) -> None:
+        assert self.sessions + self.seconds == session_count(self.state) <= 2
+        if isinstance(self.state, Up | Degraded):
+            assert self.sessions == 1
 
     @invariant()
     def it_is_wanted_as_the_last_word_was(self) -> None:
@@ -155,8 +190,10 @@ class AnyLife(RuleBasedStateMachine):
         """Attempts are forgotten on a person's word, on another way, or after the gate time."""
         then, now = tries_of(before), tries_of(self.state)
         if then and now and now.failed < then.failed:
-            is_trusted = self.now >= self.opened_at + self.policy.gate_time
-            assert isinstance(event, Start | Restart | WayChanged) or is_trusted
+            by_word = isinstance(event, Start | Restart | RestartGracefully | WayChanged)
+            came_back = isinstance(second_of(before), Leaving) and isinstance(event, Ended)
+            is_trusted = self.now >= opened_at(before) + self.policy.gate_time
+            assert by_word or came_back or is_trusted
 
     def the_wait_suits(self, failure: Failure) -> None:
         match self.state:

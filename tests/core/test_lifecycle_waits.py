@@ -27,7 +27,6 @@ from tunnelkeeper.core.lifecycle import (
     Degraded,
     Ended,
     Event,
-    Life,
     Moved,
     Nudged,
     Opened,
@@ -38,6 +37,7 @@ from tunnelkeeper.core.lifecycle import (
     failure_of,
 )
 from tunnelkeeper.core.retries import BLOCKED_RETRY, BLOCKED_RETRY_AFTER_MOVE, Policy, Tries
+from tunnelkeeper.core.succession import Life
 from tunnelkeeper.core.tunnels import Backoff
 
 OPEN = Command.OPEN_SESSION

@@ -61,8 +61,9 @@ class FakeFinder:
 class FakeChannel:
     """An open channel to a service that answers in capitals and ends when its client has."""
 
-    def __init__(self, end: ChannelEnd) -> None:
+    def __init__(self, end: ChannelEnd, on_closed: Callable[[], None]) -> None:
         self.is_open = True
+        self._on_closed = on_closed
         self._end = end
         self._answers: list[bytes] = []
         self._is_over = False
@@ -83,6 +84,7 @@ class FakeChannel:
         if self.is_open:
             self.is_open = False
             asyncio.get_running_loop().call_soon(self._end.connection_lost, None)
+            self._on_closed()
 
     def pause_reading(self) -> None:
         self._is_paused = True
@@ -120,13 +122,26 @@ class FakeConnection:
     def __init__(self, host: Host, far: FarSide) -> None:
         self.host = host
         self.accepts: dict[Address, Callable[[], Awaitable[ChannelEnd]]] = {}
-        self.channels: list[tuple[Address, FakeChannel]] = []
+        self.opened: list[tuple[Address, FakeChannel]] = []
         self._far = far
+        self._on_idle: Callable[[], None] | None = None
         self._end: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
 
     @property
     def is_closed(self) -> bool:
         return self._end.done()
+
+    @property
+    def channel_count(self) -> int:
+        return sum(channel.is_open for _, channel in self.opened)
+
+    def when_idle(self, callback: Callable[[], None] | None) -> None:
+        self._on_idle = callback
+        self._look_whether_idle()
+
+    def _look_whether_idle(self) -> None:
+        if self._on_idle is not None and not self.channel_count:
+            self._on_idle()
 
     def ends(self, failure: Failure = LOST) -> None:
         """The connection is lost, as the test wants it."""
@@ -153,8 +168,8 @@ class FakeConnection:
             return
         if self._far.fault_of_opening is not None:
             raise self._far.fault_of_opening
-        channel = FakeChannel(end)
-        self.channels.append((target, channel))
+        channel = FakeChannel(end, self._look_whether_idle)
+        self.opened.append((target, channel))
         end.connection_made(channel)
 
     async def listen(

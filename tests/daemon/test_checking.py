@@ -134,7 +134,7 @@ async def test_a_remote_port_that_leads_nowhere_fails_its_check() -> None:
         failure = runner.snapshot().forwards[0].failure
         assert failure is not None
         assert "a connection to localhost:2222 on the server did not come back" in failure.message
-        assert connection.channels[0][0] == TcpAddress("localhost", 2222)
+        assert connection.opened[0][0] == TcpAddress("localhost", 2222)
 
 
 async def test_exit_on_forward_failure_is_about_listening_and_not_about_checks() -> None:

@@ -64,7 +64,7 @@ async def test_a_client_is_served_through_the_connection_and_counted() -> None:
 
         assert await ask(port, b"hello") == b"HELLO"
 
-        assert connection.channels[0][0] == DATABASE
+        assert connection.opened[0][0] == DATABASE
         forward = the_forward_of(runner)
         assert (forward.bytes_in, forward.bytes_out) == (5, 5)
         assert (forward.kind, forward.listen, forward.connect) == (

@@ -12,13 +12,21 @@ from tunnelkeeper.core.lifecycle import (
     Blocked,
     Connecting,
     Degraded,
-    Life,
     State,
     Stopped,
     Stopping,
     Up,
 )
 from tunnelkeeper.core.retries import Tries
+from tunnelkeeper.core.succession import (
+    Alone,
+    Arriving,
+    Delayed,
+    Dismissed,
+    Leaving,
+    Life,
+    Second,
+)
 from tunnelkeeper.daemon.narration import line
 
 NOW = 1000.0
@@ -27,6 +35,7 @@ TRUSTED = Life(NOW, Tries(), inf, inf)
 LOST = Failure(Cause.LOST, "connection lost", "me@relay:22")
 REFUSED = Failure(Cause.REFUSED, "connection refused", "me@relay:22", "is it running?")
 DENIED = Failure(Cause.AUTH, "no key", "me@relay:22")
+TAKEN_OVER = "replaced: connected takes over; what is open on the one before it may take 300 s more"
 BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
 
 
@@ -75,6 +84,67 @@ def test_every_change_has_its_line(
     old: State, new: State, expected: tuple[str, str] | None
 ) -> None:
     assert line(old, new, NOW, None, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            Alone(),
+            Arriving(Tries()),
+            ("info", "replacing the connection: making another one beside it"),
+        ),
+        (
+            Delayed(Tries(1), NOW, LOST),
+            Arriving(Tries(1)),
+            ("debug", "replacing the connection, attempt 2"),
+        ),
+        (
+            Arriving(Tries()),
+            Leaving(LIFE, NOW + 300),
+            (
+                "info",
+                TAKEN_OVER,
+            ),
+        ),
+        (
+            Arriving(Tries()),
+            Delayed(Tries(1), NOW + 2, DENIED),
+            (
+                "warning",
+                f"the connection cannot be replaced, and stays: {DENIED}; trying again in 2.0 s",
+            ),
+        ),
+        (
+            Leaving(LIFE, NOW + 9),
+            Delayed(Tries(1), inf, DENIED),
+            (
+                "warning",
+                f"the new connection ended, and the one before it is used again: {DENIED}",
+            ),
+        ),
+        (Leaving(LIFE, NOW + 9), Dismissed(), None),
+        (
+            Leaving(LIFE, NOW),
+            Dismissed(),
+            ("warning", "drain_timeout: what is still open on the old connection is cut off"),
+        ),
+        (Dismissed(), Alone(), ("info", "the old connection is closed")),
+        (Leaving(LIFE, NOW + 9), Alone(), ("info", "the old connection is closed")),
+    ],
+)
+def test_every_step_of_a_replacement_has_its_line(
+    old: Second, new: Second, expected: tuple[str, str] | None
+) -> None:
+    assert line(Up(LIFE, old), Up(TRUSTED, new), NOW, None, None) == expected
+    assert line(Degraded(LIFE, BUSY, old), Degraded(LIFE, BUSY, new), NOW, None, None) == expected
+
+
+def test_a_connection_that_is_lost_while_another_is_on_its_way_is_told() -> None:
+    assert line(Up(LIFE, Arriving(Tries())), Connecting(Tries(), LOST), NOW, None, None) == (
+        "warning",
+        "lost: me@relay:22: connection lost; another connection is on its way already",
+    )
 
 
 def test_a_failure_that_was_told_already_is_for_whoever_looks_closely() -> None:

@@ -210,20 +210,6 @@ async def test_a_restart_closes_the_connection_and_opens_another() -> None:
         assert runner.snapshot().restarts == 1
 
 
-async def test_a_connection_is_renewed_when_its_lifetime_is_over() -> None:
-    async with a_stage() as stage:
-        runner, connection = await stage.connected(a_tunnel(max_lifetime=3600))
-
-        await stage.clock.passes(3599)
-        assert stage.far.live == [connection]
-        await stage.clock.passes(1)
-
-        (await stage.attempt()).succeeds()
-        await becomes(runner, "up")
-        assert connection.is_closed
-        assert the_failure_of(runner) is None
-
-
 async def test_only_a_wanted_tunnel_connects_anew() -> None:
     async with a_stage() as stage:
         stopped = stage.runner(a_tunnel("idle"))

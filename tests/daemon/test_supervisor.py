@@ -153,7 +153,7 @@ async def test_a_stream_is_carried_to_its_target_and_back(tmp_path: Path) -> Non
 
             assert await answer_of(client) == b"EARLY AND LATE"
         assert confirmed == [True]
-        assert connection.channels[0][0] == TcpAddress("intranet", 80)
+        assert connection.opened[0][0] == TcpAddress("intranet", 80)
         assert held.tunnel("db").connections == 0, "it is none of the forwards'"
 
 
@@ -217,7 +217,7 @@ async def test_a_client_that_is_gone_leaves_no_channel_open(tmp_path: Path) -> N
                 await held.supervisor.connect("db", "intranet:80", ours, b"", lambda: None)
         await settled()
 
-        [(_, channel)] = connection.channels
+        [(_, channel)] = connection.opened
         assert not channel.is_open
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.control.fakes import REFUSED, a_forward, a_tunnel
-from tunnelkeeper.core.snapshot import ProgressSnapshot
+from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
 from tunnelkeeper.wording.tunnels import account, forward_text, reasons, row
 
 NOW = datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC)
@@ -67,6 +67,31 @@ def test_a_connecting_tunnel_says_which_step() -> None:
 
     assert row(tunnel, NOW).state == "connecting\nlogin"
     assert account(tunnel) == ["db: connecting: me@relay:22: login"]
+
+
+@pytest.mark.parametrize(
+    ("replacement", "text"),
+    [
+        (ReplacementSnapshot("connecting"), "up\nreplacing"),
+        (
+            ReplacementSnapshot("connecting", progress=ProgressSnapshot("me@relay:22", "login")),
+            "up\nreplacing: login",
+        ),
+        (ReplacementSnapshot("backoff", failure=REFUSED), "up\nnot replaced"),
+        (ReplacementSnapshot("draining", connections=2), "up\ndraining 2"),
+    ],
+)
+def test_a_tunnel_whose_connection_is_replaced_says_how_far_that_is(
+    replacement: ReplacementSnapshot, text: str
+) -> None:
+    assert row(a_tunnel(replacement=replacement), NOW).state == text
+
+
+def test_why_a_connection_is_not_replaced_is_told_in_full() -> None:
+    tunnel = a_tunnel(replacement=ReplacementSnapshot("backoff", failure=REFUSED))
+
+    [reason] = reasons(tunnel)
+    assert reason.startswith(f"db: not replaced: {REFUSED.cause}: {REFUSED.hop}: {REFUSED.message}")
 
 
 def test_a_forward_that_waits_is_marked_only_while_the_tunnel_is_connected() -> None:

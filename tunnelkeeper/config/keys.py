@@ -79,6 +79,7 @@ POLICY_KEYS: Keys = {
     "backoff": table_of(BACKOFF_KEYS),
     "max_attempts": at_least(0),
     "max_lifetime": duration,
+    "drain_timeout": duration,
     "hold_timeout": duration,
     "exit_on_forward_failure": flag,
     **forwards.CHECK_KEYS,

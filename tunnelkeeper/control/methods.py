@@ -34,6 +34,7 @@ from tunnelkeeper.control.payloads import (
     LogLines,
     LogsParams,
     NoParams,
+    RestartParams,
     Selection,
     StatusParams,
     Version,
@@ -67,8 +68,9 @@ async def _stop(supervisor: Supervised, params: Selection) -> Affected:
     return Affected(await supervisor.stop(params.names, params.group))
 
 
-async def _restart(supervisor: Supervised, params: Selection) -> Affected:
-    return Affected(await supervisor.restart(params.names, params.group))
+async def _restart(supervisor: Supervised, params: RestartParams) -> Affected:
+    restarted = await supervisor.restart(params.names, params.group, graceful=params.graceful)
+    return Affected(restarted)
 
 
 async def _reload(supervisor: Supervised, _params: NoParams) -> Changes:
@@ -103,7 +105,7 @@ METHODS: Methods = {
     "status": Method(StatusParams, _status),
     "start": Method(Selection, _start),
     "stop": Method(Selection, _stop),
-    "restart": Method(Selection, _restart),
+    "restart": Method(RestartParams, _restart),
     "reload": Method(NoParams, _reload),
     "logs": Method(LogsParams, _logs),
     "shutdown": Method(NoParams, _shutdown),

@@ -37,6 +37,12 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: str | None = None
 
 
+class RestartParams(Selection, frozen=True, forbid_unknown_fields=True):
+    """graceful: put a new connection in the place of a live one before that is closed."""
+
+    graceful: bool = False
+
+
 class LogsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """name: None for all tunnels and the supervisor itself. lines: of the newest, how many."""
 

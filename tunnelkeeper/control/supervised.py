@@ -79,8 +79,13 @@ class Supervised(Protocol):
         """Want these tunnels down; returns when they hold no connection and no listener."""
         ...
 
-    async def restart(self, names: list[str], group: str | None) -> list[str]:
-        """Close these tunnels and connect again at once, without waiting for it."""
+    async def restart(
+        self, names: list[str], group: str | None, *, graceful: bool = False
+    ) -> list[str]:
+        """Close these tunnels and connect again at once, without waiting for it.
+
+        graceful: connect first, and close the old connection when its transfers are done.
+        """
         ...
 
     async def reload(self) -> list[str]:

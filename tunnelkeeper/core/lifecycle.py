@@ -2,7 +2,8 @@
 
 The law of this file: everything that decides which state a tunnel is in stands here, in `step`.
 It is a pure function; it waits for nothing, and the runner carries out the one command it gives.
-Only `Ended` leaves a state that holds a session, so there is never more than one per tunnel.
+Only the end of a session takes it out of the state that holds it, and a second one is only opened
+beside one that is connected: a tunnel has two at most, the one in use and one that comes or goes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core import succession
 from tunnelkeeper.core.retries import (
     BLOCKED_RETRY_AFTER_MOVE,
     Policy,
@@ -20,23 +22,19 @@ from tunnelkeeper.core.retries import (
     after_attempt,
     after_loss,
 )
+from tunnelkeeper.core.succession import (
+    ALONE,
+    Alone,
+    Arriving,
+    Delayed,
+    Dismissed,
+    Leaving,
+    Life,
+    Second,
+)
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.failures import Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """A live connection: when it opened, and when it will be trusted and be renewed (or inf).
-
-    Within the gate time the failures before it are not forgotten: a server that accepts and drops
-    is backed off from.
-    """
-
-    since: float
-    tries: Tries
-    trusted_at: float
-    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +44,10 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Connecting:
-    """On the way to the server."""
+    """On the way to the server. failure: why the connection before it ended, if this was begun."""
 
     tries: Tries = field(default_factory=Tries)
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,7 @@ class Up:
     """Connected, and every forward listens."""
 
     life: Life
+    second: Second = ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Degraded:
 
     life: Life
     failure: Failure
+    second: Second = ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,10 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The session is being closed; afterwards the tunnel connects again or is stopped."""
+    """One session or two are being closed; then the tunnel connects again or is stopped."""
 
     then_start: bool = False
+    sessions: int = 1
 
 
 State = Stopped | Connecting | Up | Degraded | BackingOff | Blocked | Stopping
@@ -110,13 +112,18 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartGracefully:
+    """Somebody wants a new connection and nobody to notice; without a live one it is a Restart."""
+
+
+@dataclass(frozen=True, slots=True)
 class WayChanged:
     """Its server is to be reached in another way now: as Restart, where somebody wants it up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Useless:
-    """The live connection does not carry data from end to end: a new one may."""
+    """The live connection does not carry data from end to end: another in its place may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +158,23 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """The second session is connected and could take over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """The last transfer of the second session, which leaves, is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondEnded:
+    """As Ended, of the second session."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineReached:
     """The time that `deadline` gave has come."""
 
@@ -159,6 +183,7 @@ Event = (
     Start
     | Stop
     | Restart
+    | RestartGracefully
     | WayChanged
     | Useless
     | Nudged
@@ -166,6 +191,9 @@ Event = (
     | Opened
     | ForwardsChanged
     | Ended
+    | Arrived
+    | Drained
+    | SecondEnded
     | DeadlineReached
 )
 
@@ -173,8 +201,11 @@ Event = (
 class Command(Enum):
     """The one thing to do about a transition."""
 
-    OPEN_SESSION = "open"
-    CLOSE_SESSION = "close"
+    OPEN_SESSION = "open the session"
+    OPEN_SECOND = "open a second session"
+    SWITCH = "let the second session take over; the other, if it lives, is the second then"
+    CLOSE_SECOND = "close the second session"
+    CLOSE_ALL = "close every session"
 
 
 # One table to read from top to bottom: cut into functions, no eye could check it.
@@ -189,7 +220,10 @@ def step(  # noqa: C901, PLR0911, PLR0912
     match state, event:
         case ((Stopped() | Stopping(then_start=False)), WayChanged()):
             return state, None
-        case ((Stopped() | BackingOff() | Blocked()), (Start() | Restart() | WayChanged())):
+        case (
+            (Stopped() | BackingOff() | Blocked()),
+            (Start() | Restart() | RestartGracefully() | WayChanged()),
+        ):
             return Connecting(), Command.OPEN_SESSION
         case ((BackingOff(tries=tries) | Blocked(tries=tries)), Nudged()):
             return _again(state, tries)
@@ -206,35 +240,93 @@ def step(  # noqa: C901, PLR0911, PLR0912
             return Stopped(), None
 
         case Connecting(tries=tries), Opened(failure=failure):
-            return _online(_new_life(tries, now, policy), failure), None
-        case ((Up(life=life) | Degraded(life=life)), ForwardsChanged(failure=failure)):
-            return _online(life, failure), None
-        case ((Up(life=life) | Degraded(life=life)), DeadlineReached()):
-            if now >= life.expires_at:
-                return Stopping(then_start=True), Command.CLOSE_SESSION
-            return _trusted(state, now), None
-
-        case ((Connecting() | Up() | Degraded()), Stop()):
-            return Stopping(), Command.CLOSE_SESSION
-        case ((Up() | Degraded()), Useless()):
-            return Stopping(then_start=True), Command.CLOSE_SESSION
-        case ((Connecting() | Up() | Degraded()), (Restart() | WayChanged())):
-            return Stopping(then_start=True), Command.CLOSE_SESSION
-
+            return _online(Life.begun(tries, now, policy), failure), None
         case Connecting(tries=tries), Ended(failure=failure):
             return _waiting(after_attempt(failure, tries, now, policy)), None
-        case ((Up(life=life) | Degraded(life=life)), Ended(failure=failure)):
-            return _after_life(failure, life, now, policy), None
 
-        case Stopping(), (Start() | Restart()):
-            return Stopping(then_start=True), None
+        case ((Connecting() | Up() | Degraded()), Stop()):
+            return Stopping(sessions=session_count(state)), Command.CLOSE_ALL
+        case ((Connecting() | Up() | Degraded()), (Restart() | WayChanged())):
+            return Stopping(then_start=True, sessions=session_count(state)), Command.CLOSE_ALL
+        case Connecting(), RestartGracefully():
+            return Stopping(then_start=True), Command.CLOSE_ALL
+        case ((Up() | Degraded()), (Opened(failure=failure) | ForwardsChanged(failure=failure))):
+            return _online(state.life, failure, state.second), None
+        case ((Up() | Degraded()), Ended(failure=failure)):
+            return _without(state, failure, now, policy)
+        case ((Up() | Degraded()), _):
+            return _beside(state, event, now, policy)
+
+        case Stopping(), (Start() | Restart() | RestartGracefully()):
+            return replace(state, then_start=True), None
         case Stopping(), Stop():
-            return Stopping(), None
-        case Stopping(then_start=True), Ended():
+            return replace(state, then_start=False), None
+        case Stopping(sessions=2), (Ended() | SecondEnded()):
+            return replace(state, sessions=1), None
+        case Stopping(then_start=True), (Ended() | SecondEnded()):
             return Connecting(), Command.OPEN_SESSION
-        case Stopping(), Ended():
+        case Stopping(), (Ended() | SecondEnded()):
             return Stopped(), None
     return state, None
+
+
+def _beside(  # noqa: C901, PLR0911
+    state: Up | Degraded, event: Event, now: float, policy: Policy
+) -> tuple[State, Command | None]:
+    """The part of the table about the second session of a tunnel that is connected."""
+    life = state.life.at(now)
+    match state.second, event:
+        case Alone(), (Useless() | RestartGracefully()):
+            return replace(state, second=Arriving(life.tries)), Command.OPEN_SECOND
+        case Delayed(), RestartGracefully():
+            return replace(state, second=Arriving(Tries())), Command.OPEN_SECOND
+        case ((Leaving() | Dismissed()), (Useless() | RestartGracefully())):  # once that is gone
+            return replace(state, life=replace(life, expires_at=min(now, life.expires_at))), None
+        case Delayed(retry_at=at, failure=failure), Moved() if at < inf and failure.needs_a_person:
+            at = min(at, now + BLOCKED_RETRY_AFTER_MOVE)
+            return replace(state, second=replace(state.second, retry_at=at)), None
+        case Delayed(tries=tries, retry_at=at), (Nudged() | Moved()) if at < inf:
+            return replace(state, second=Arriving(tries)), Command.OPEN_SECOND
+
+        case Alone(), DeadlineReached() if now >= life.expires_at:
+            return replace(state, second=Arriving(life.tries)), Command.OPEN_SECOND
+        case Delayed(tries=tries, retry_at=at), DeadlineReached() if now >= at:
+            return replace(state, second=Arriving(tries)), Command.OPEN_SECOND
+        case Leaving(until=until), DeadlineReached() if now >= until:
+            return replace(state, second=Dismissed()), Command.CLOSE_SECOND
+        case _, DeadlineReached():
+            return replace(state, life=life), None
+
+        case Arriving(tries=tries), Arrived():
+            leaving = Leaving(life, now + policy.drain_timeout)
+            successor = Life.begun(tries, now, policy)
+            return replace(state, life=successor, second=leaving), Command.SWITCH
+        case Arriving(tries=tries), SecondEnded(failure=failure):
+            retry = after_attempt(failure, tries, now, policy)
+            return replace(state, second=_delayed(retry)), None
+        case Leaving(), Drained():
+            return replace(state, second=Dismissed()), Command.CLOSE_SECOND
+        case ((Leaving() | Dismissed()), SecondEnded()):
+            return replace(state, second=Alone()), None
+    return state, None
+
+
+def _without(
+    state: Up | Degraded, failure: Failure, now: float, policy: Policy
+) -> tuple[State, Command | None]:
+    """Where the loss of the connection in use leads: to the second one, if that is of use."""
+    life = state.life.at(now)
+    match state.second:
+        case Arriving():
+            return Connecting(life.tries, failure), Command.SWITCH
+        case Leaving(life=before):
+            retry = after_attempt(failure, life.tries, now, policy)
+            return replace(state, life=before, second=_delayed(retry)), Command.SWITCH
+        case Dismissed():
+            return Stopping(then_start=True), None
+    # Before it was trusted, its loss is a failed attempt.
+    after = after_loss if life.trusted_at == inf else after_attempt
+    return _waiting(after(failure, life.tries, now, policy)), None
 
 
 def deadline(state: State) -> float | None:
@@ -242,8 +334,8 @@ def deadline(state: State) -> float | None:
     match state:
         case BackingOff(retry_at=at) | Blocked(retry_at=at):
             return at if at < inf else None
-        case Up(life=life) | Degraded(life=life):
-            at = min(life.trusted_at, life.expires_at)
+        case Up(life=life, second=second) | Degraded(life=life, second=second):
+            at = succession.deadline(life, second)
             return at if at < inf else None
     return None
 
@@ -256,17 +348,34 @@ def is_wanted(state: State) -> bool:
     return True
 
 
-def holds_session(state: State) -> bool:
-    """Whether a session exists that will post Ended."""
-    return isinstance(state, Connecting | Up | Degraded | Stopping)
+def session_count(state: State) -> int:
+    """How many sessions exist, each of which will report its end: two at most."""
+    match state:
+        case Connecting():
+            return 1
+        case Up(second=second) | Degraded(second=second):
+            return 1 + succession.is_session(second)
+        case Stopping(sessions=count):
+            return count
+    return 0
+
+
+def opened_at(state: State) -> float:
+    """When the connection in use opened (monotonic seconds); -inf without one."""
+    return state.life.since if isinstance(state, Up | Degraded) else -inf
+
+
+def second_of(state: State) -> Second:
+    """What there is beside the connection in use."""
+    return state.second if isinstance(state, Up | Degraded) else ALONE
 
 
 def failure_of(state: State) -> Failure | None:
     """Why the tunnel is not up, where the state itself says so."""
     match state:
-        case Degraded(failure=failure) | BackingOff(failure=failure) | Blocked(failure=failure):
-            return failure
-    return None
+        case Stopped() | Up() | Stopping():
+            return None
+    return state.failure
 
 
 def _again(waiting: BackingOff | Blocked, tries: Tries) -> tuple[State, Command | None]:
@@ -275,26 +384,12 @@ def _again(waiting: BackingOff | Blocked, tries: Tries) -> tuple[State, Command 
     return Connecting(tries), Command.OPEN_SESSION
 
 
-def _new_life(tries: Tries, now: float, policy: Policy) -> Life:
-    expires_at = now + policy.max_lifetime if policy.max_lifetime else inf
-    return Life(now, tries, now + policy.gate_time, expires_at)
+def _online(life: Life, failure: Failure | None, second: Second = ALONE) -> State:
+    return Up(life, second) if failure is None else Degraded(life, failure, second)
 
 
-def _trusted(online: Up | Degraded, now: float) -> State:
-    if now < online.life.trusted_at:
-        return online
-    return replace(online, life=replace(online.life, tries=Tries(), trusted_at=inf))
-
-
-def _online(life: Life, failure: Failure | None) -> State:
-    return Up(life) if failure is None else Degraded(life, failure)
-
-
-def _after_life(failure: Failure, life: Life, now: float, policy: Policy) -> State:
-    """Where the loss of a connection leads; before it was trusted, it is a failed attempt."""
-    if life.trusted_at == inf or now >= life.trusted_at:
-        return _waiting(after_loss(failure, Tries(), now, policy))
-    return _waiting(after_attempt(failure, life.tries, now, policy))
+def _delayed(retry: Retry) -> Delayed:
+    return Delayed(retry.tries, retry.at, retry.failure)
 
 
 def _waiting(retry: Retry) -> State:

@@ -34,12 +34,20 @@ class Policy:
     gate_time: float = 30.0
     max_attempts: int = 0
     max_lifetime: float = 0.0
+    drain_timeout: float = 300.0
     seed: str = ""
 
     @classmethod
     def of(cls, tunnel: Tunnel, seed: str) -> Policy:
         """What a tunnel's configuration says."""
-        return cls(tunnel.backoff, tunnel.gate_time, tunnel.max_attempts, tunnel.max_lifetime, seed)
+        return cls(
+            backoff=tunnel.backoff,
+            gate_time=tunnel.gate_time,
+            max_attempts=tunnel.max_attempts,
+            max_lifetime=tunnel.max_lifetime,
+            drain_timeout=tunnel.drain_timeout,
+            seed=seed,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,23 @@ class ProgressSnapshot(msgspec.Struct, frozen=True):
     step: Step
 
 
+class ReplacementSnapshot(msgspec.Struct, frozen=True):
+    """A second connection of a tunnel that is connected: on its way in, or on its way out.
+
+    connecting: it is made, by attempt so and so; progress is how far it has come. backoff: the last
+    attempt failed, and the next begins at retry_at, if ever. draining: it took over; so many
+    connections are still open on the one before it, which is closed at closes_at at the latest.
+    """
+
+    state: Literal["connecting", "backoff", "draining"]
+    attempt: int = 0
+    progress: ProgressSnapshot | None = None
+    retry_at: str | None = None
+    failure: FailureSnapshot | None = None
+    connections: int = 0
+    closes_at: str | None = None
+
+
 class TunnelSnapshot(msgspec.Struct, frozen=True):
     """One tunnel. failure is the last one while the tunnel is not up.
 
@@ -101,6 +118,7 @@ class TunnelSnapshot(msgspec.Struct, frozen=True):
     forwards: list[ForwardSnapshot]
     progress: ProgressSnapshot | None = None
     hops: list[HopSnapshot] = []
+    replacement: ReplacementSnapshot | None = None
 
 
 class SupervisorSnapshot(msgspec.Struct, frozen=True):

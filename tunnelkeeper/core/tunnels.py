@@ -153,6 +153,7 @@ class Tunnel:
     backoff: Backoff = field(default_factory=Backoff)
     max_attempts: int = 0
     max_lifetime: float = 0.0
+    drain_timeout: float = 300.0
     hold_timeout: float = 10.0
     exit_on_forward_failure: bool = False
     check_interval: float = 60.0

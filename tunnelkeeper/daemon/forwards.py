@@ -7,6 +7,7 @@ belong to the connection. Each tells its tunnel when its state changes.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -247,17 +248,25 @@ class RunningRemote(_Running):
     def attach(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
         """Ask the server to listen; where it does not, go on trying on this connection.
 
+        What listens on another connection of ours gives way first: the server has each port once.
         tasks owns the first try.
         """
-        self._connection = connection
-        tasks.create_task(self._begin(connection))
+        if self._connection is not connection:
+            self._give_up_retrying()
+            self._connection = connection
+            tasks.create_task(self._begin(connection))
+
+    def leave(self, connection: Connection) -> None:
+        """A connection is gone, and with it the server's listener, if this was attached to it."""
+        if self._connection is connection:
+            self.detach()
 
     def nudge(self) -> None:
         """Where it waits to ask again, ask at once: the server may have changed its mind."""
         self._nudged.set()
 
     def detach(self) -> None:
-        """The connection is gone, and with it the server's listener."""
+        """Belong to no connection any more."""
         self._give_up_retrying()
         self._connection = self._listener = None
         self._become("pending")
@@ -275,7 +284,12 @@ class RunningRemote(_Running):
     async def _begin(self, connection: Connection) -> None:
         if self._connection is not connection:  # it was detached before this began
             return
-        if not await self._try(connection) and self._connection is connection:
+        known = None
+        if self._listener is not None:
+            # Not pending meanwhile: it takes a moment only, and what a check found goes on to hold.
+            known = self._listener.address
+            await self._listener.close()
+        if not await self._try(connection, known) and self._connection is connection:
             self._retry = self._around.tasks.create_task(self._keep_trying(connection))
 
     async def _keep_trying(self, connection: Connection) -> None:
@@ -295,12 +309,13 @@ class RunningRemote(_Running):
         finally:
             timer.cancel()
 
-    async def _try(self, connection: Connection) -> bool:
+    async def _try(self, connection: Connection, known: Address | None = None) -> bool:
         try:
-            listener = await connection.listen(self.forward.listen, self.clients.accept)
+            listener = await self._ask(connection, known)
         except SshFailure as failed:
             # The end of the connection is not this forward's failure; it has its own cause.
             if self._connection is connection and not connection.is_closed:
+                self._listener = None
                 self._become("failed", failed.failure)
             return False
         if self._connection is connection:
@@ -309,6 +324,16 @@ class RunningRemote(_Running):
         elif not connection.is_closed:  # nobody wants it any more
             await listener.close()
         return True
+
+    async def _ask(self, connection: Connection, known: Address | None) -> RemoteListener:
+        """Where it listened before if it may, though it asks for any port: people know that one.
+
+        Raises SshFailure.
+        """
+        if known is not None and known != self.forward.listen:
+            with suppress(SshFailure):
+                return await connection.listen(known, self.clients.accept)
+        return await connection.listen(self.forward.listen, self.clients.accept)
 
 
 Running = RunningLocal | RunningRemote

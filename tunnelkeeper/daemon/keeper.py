@@ -10,7 +10,15 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.supervised import NoSuchGroup, NoSuchTunnel
-from tunnelkeeper.core.lifecycle import Moved, Nudged, Restart, Start, Stop, WayChanged
+from tunnelkeeper.core.lifecycle import (
+    Moved,
+    Nudged,
+    Restart,
+    RestartGracefully,
+    Start,
+    Stop,
+    WayChanged,
+)
 from tunnelkeeper.core.reload import Added, Adjusted, Change, Changed, Removed, name_of
 from tunnelkeeper.daemon.runner import Adjust, Runner
 
@@ -106,11 +114,11 @@ class Keeper:
             await runner.until_stopped()
         return _names(runners)
 
-    def restart(self, names: list[str], group: str | None) -> list[str]:
-        """Let tunnels close and connect again at once."""
+    def restart(self, names: list[str], group: str | None, *, graceful: bool) -> list[str]:
+        """Let tunnels connect again at once; graceful: before they let go of what they have."""
         runners = self.select(names, group)
         for runner in runners:
-            runner.post(Restart())
+            runner.post(RestartGracefully() if graceful else Restart())
         return _names(runners)
 
     async def apply(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import with_hint
+from tunnelkeeper.core.failures import Failure, with_hint
 from tunnelkeeper.core.lifecycle import (
     BackingOff,
     Blocked,
@@ -17,9 +17,16 @@ from tunnelkeeper.core.lifecycle import (
     Up,
     failure_of,
 )
+from tunnelkeeper.core.succession import (
+    Alone,
+    Arriving,
+    Delayed,
+    Dismissed,
+    Leaving,
+    Second,
+)
 
 if TYPE_CHECKING:
-    from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.daemon.journal import Level
     from tunnelkeeper.daemon.session import Session
 
@@ -33,12 +40,16 @@ def line(  # noqa: C901, PLR0911  one table, as the lifecycle is
     would fill the log while a server is away.
     """
     match old, new:
+        case ((Up() | Degraded()), (Up() | Degraded())) if old.second != new.second:
+            return _replacement(old.second, new.second, now, session, known)
         case ((Up() | Degraded()), (Up() | Degraded())) if failure_of(old) == failure_of(new):
             return None  # it is trusted now
         case Degraded(), Up():
             return "info", "every forward works again"
         case Stopping(), Stopping():
             return None
+        case _, Connecting(failure=Failure() as failure):
+            return "warning", f"{_told(failure)}; another connection is on its way already"
         case _, Connecting(tries=tries) if tries.failed:
             return "debug", f"connecting, attempt {tries.failed + 1}"
         case _, Connecting():
@@ -59,6 +70,33 @@ def line(  # noqa: C901, PLR0911  one table, as the lifecycle is
             return "info", "closing, to connect anew"
         case _, Stopped():
             return "info", "stopped"
+    return None
+
+
+def _replacement(
+    old: Second, new: Second, now: float, session: Session | None, known: Failure | None
+) -> tuple[Level, str] | None:
+    match old, new:
+        case Delayed(), Arriving(tries=tries):
+            return "debug", f"replacing the connection, attempt {tries.failed + 1}"
+        case _, Arriving():
+            return "info", "replacing the connection: making another one beside it"
+        case Arriving(), Leaving(until=until):
+            left = f"what is open on the one before it may take {until - now:.0f} s more"
+            return "info", f"replaced: {_connection(session)} takes over; {left}"
+        case _, Delayed(retry_at=retry_at, failure=failure):
+            level: Level = "debug" if failure == known else "warning"
+            what = (
+                "the connection cannot be replaced, and stays"
+                if isinstance(old, Arriving)
+                else "the new connection ended, and the one before it is used again"
+            )
+            when = "" if retry_at == inf else f"; trying again in {retry_at - now:.1f} s"
+            return level, f"{what}: {_told(failure)}{when}"
+        case Leaving(until=until), Dismissed() if now >= until:
+            return "warning", "drain_timeout: what is still open on the old connection is cut off"
+        case _, Alone():
+            return "info", "the old connection is closed"
     return None
 
 

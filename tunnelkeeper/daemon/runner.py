@@ -22,6 +22,7 @@ from tunnelkeeper.core.lifecycle import (
     ForwardsChanged,
     Nudged,
     Restart,
+    RestartGracefully,
     Start,
     State,
     Stop,
@@ -33,16 +34,19 @@ from tunnelkeeper.core.lifecycle import (
     deadline,
     failure_of,
     is_wanted,
+    opened_at,
+    second_of,
     step,
 )
 from tunnelkeeper.core.retries import Policy
+from tunnelkeeper.core.succession import Alone, Delayed, Leaving, Second
 from tunnelkeeper.daemon import narration, view
 from tunnelkeeper.daemon.filewatch import FileWatch
 from tunnelkeeper.daemon.forward_set import ForwardSet
 from tunnelkeeper.daemon.forwards import Running, Trouble
 from tunnelkeeper.daemon.hooks import Hooks
 from tunnelkeeper.daemon.nursery import Nursery
-from tunnelkeeper.daemon.sessions import Sessions
+from tunnelkeeper.daemon.sessions import News, Sessions
 from tunnelkeeper.forwarding.gate import NOWHERE
 
 if TYPE_CHECKING:
@@ -74,6 +78,7 @@ class Runner:
         self.changed_at: datetime = services.clock.wall()
         self.restarts = 0
         self.trouble: Trouble | None = None
+        self.setback: Trouble | None = None
         self._services = services
         self._policy = Policy.of(tunnel, seed)
         self._seed = seed
@@ -81,7 +86,7 @@ class Runner:
             tunnel.name, services, self._forwards_changed, lambda: self.post(Useless())
         )
         self._sessions = Sessions(services, self._forwards, self.post)
-        self._mail: asyncio.Queue[Event | Adjust | None] = asyncio.Queue()
+        self._mail: asyncio.Queue[Event | News | Adjust | None] = asyncio.Queue()
         self._timer: Timer | None = None
         self._watch = FileWatch(services.clock, self._file_changed)
         self._tasks: Nursery
@@ -91,7 +96,7 @@ class Runner:
 
     # -- what others ask ---------------------------------------------------------------------
 
-    def post(self, event: Event | Adjust) -> None:
+    def post(self, event: Event | News | Adjust) -> None:
         """Let something happen to the tunnel."""
         self._settled.clear()
         self._mail.put_nowait(event)
@@ -103,9 +108,13 @@ class Runner:
 
     async def until_stopped(self) -> None:
         """Wait until all that was posted is done and the tunnel is stopped, or is wanted again."""
-        while not self._mail.empty() or self.state == Stopping():
+        while not self._mail.empty() or self._is_on_the_way_down:
             self._settled.clear()
             await self._settled.wait()
+
+    @property
+    def _is_on_the_way_down(self) -> bool:
+        return isinstance(self.state, Stopping) and not is_wanted(self.state)
 
     def snapshot(self) -> TunnelSnapshot:
         """As front ends see it."""
@@ -122,6 +131,11 @@ class Runner:
     def session(self) -> Session | None:
         """The session that it has, or the last one that it had."""
         return self._sessions.current
+
+    @property
+    def second(self) -> Session | None:
+        """The session that is to take over, or that leaves, if there is one."""
+        return self._sessions.second
 
     @property
     def forwards(self) -> list[Running]:
@@ -158,17 +172,21 @@ class Runner:
             match await self._mail.get():
                 case None:
                     retiring = True
-                case Start() | Restart() | WayChanged() if retiring:
+                case Start() | Restart() | RestartGracefully() | WayChanged() if retiring:
                     pass
                 case letter:
                     await self._handle_or_complain(letter)
             self._settled.set()
 
-    async def _handle_or_complain(self, letter: Event | Adjust) -> None:
+    async def _handle_or_complain(self, letter: Event | News | Adjust) -> None:
         try:
             match letter:
                 case Adjust(tunnel=tunnel):
                     await self._adjust(tunnel)
+                case News():
+                    event = self._sessions.read(letter)
+                    if event is not None:
+                        await self._handle(event)
                 case event:
                     await self._handle(event)
         except Exception:  # a fault in one step must not leave the tunnel without a runner
@@ -189,8 +207,14 @@ class Runner:
         match command:
             case Command.OPEN_SESSION:
                 self._sessions.open(self.tunnel, self._tasks)
-            case Command.CLOSE_SESSION:
-                self._sessions.close()
+            case Command.OPEN_SECOND:
+                self._sessions.open_second(self.tunnel, self._tasks)
+            case Command.SWITCH:
+                self._sessions.switch()
+            case Command.CLOSE_SECOND:
+                self._sessions.close_second()
+            case Command.CLOSE_ALL:
+                self._sessions.close_all()
         self._note(old)
         self._set_timer()
         self._watch_files()
@@ -202,20 +226,29 @@ class Runner:
         if not view.is_same_phase(old, self.state):
             self.changed_at = now
         failure = failure_of(self.state)
-        known = self.trouble.failure if self.trouble else None
+        told = self.setback if isinstance(second_of(self.state), Delayed) else self.trouble
         if failure is not None:
             self.trouble = Trouble(failure, now)
         elif isinstance(self.state, Up | Stopped):
             self.trouble = None
-        if isinstance(self.state, Up | Degraded) and not isinstance(old, Up | Degraded):
+        self._note_replacement(second_of(old), second_of(self.state))
+        if opened_at(self.state) > opened_at(old):
             self.restarts += self._has_been_up
             self._has_been_up = True
             self._services.on_up(self.tunnel.name)
         self._hooks.tell(self.tunnel, view.name_of(self.state), failure, self._tasks)
         monotonic = self._services.clock.monotonic()
+        known = told.failure if told else None
         line = narration.line(old, self.state, monotonic, self.session, known)
         if line is not None:
             self._services.journal.write(line[0], self.tunnel.name, line[1])
+
+    def _note_replacement(self, old: Second, new: Second) -> None:
+        match new:
+            case Delayed(failure=failure) if new != old:
+                self.setback = Trouble(failure, self._services.clock.wall())
+            case Alone() | Leaving():
+                self.setback = None
 
     # -- the forwards ------------------------------------------------------------------------
 
@@ -261,12 +294,18 @@ class Runner:
             self._timer = None
 
     def _watch_files(self) -> None:
-        """While blocked, try again at once when a file that was at fault changes."""
+        """Where a file was at fault, try again at once when it changes."""
         self._watch.stop()
         match self.state:
-            case Blocked(failure=Failure(files=files)) if files and self.session is not None:
-                before = {f: self.session.files[f] for f in files if f in self.session.files}
-                self._watch.start(before, self._tasks)
+            case Blocked(failure=failure) | Up(second=Delayed(failure=failure)):
+                files = failure.files
+            case Degraded(second=Delayed(failure=failure)):
+                files = failure.files
+            case _:
+                return
+        before = self._sessions.files_before(files)
+        if before:
+            self._watch.start(before, self._tasks)
 
     def _file_changed(self) -> None:
         words = "a key or known_hosts file changed: trying again"

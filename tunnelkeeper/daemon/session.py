@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.failures import Cause, Failure, printable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.daemon.report import SessionReport
     from tunnelkeeper.forwarding.gate import Gate
     from tunnelkeeper.ssh.chain import Chain, Jumps
+    from tunnelkeeper.ssh.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,28 @@ class WayFinder(Protocol):
         """Raises SshConfigError."""
 
 
-@dataclass(slots=True)
+class Told(Enum):
+    """What a session is there for; its runner says so."""
+
+    NOTHING_YET = "connect, and be ready to take over"
+    SERVE = "have the tunnel's clients and its remote forwards"
+    LEAVE = "let go of what is served, and take nothing new"
+
+
+class Audience(Protocol):
+    """Whoever a session tells what becomes of it."""
+
+    def connected(self, session: Session) -> None:
+        """It is connected, and was not told to serve yet."""
+
+    def served(self, session: Session) -> Failure | None:
+        """It serves: every forward was tried. A failure that is returned ends the session."""
+
+    def drained(self, session: Session) -> None:
+        """It was told to leave, and the last channel is closed."""
+
+
+@dataclass(slots=True, eq=False)
 class Session:
     """What is known of the session while it runs. way and chain: once they are there.
 
@@ -48,17 +71,17 @@ class Session:
     gate: Gate
     report: SessionReport
     remotes: Callable[[], Sequence[RunningRemote]]
-    on_open: Callable[[], Failure | None]
+    audience: Audience
+    told: Told = Told.NOTHING_YET
     way: tuple[Host, ...] = ()
     chain: Chain | None = None
     files: Signatures = field(default_factory=dict)
-    _attached: list[RunningRemote] = field(default_factory=list)
+    _attached: set[RunningRemote] = field(default_factory=set)
+    _to_serve: asyncio.Event = field(default_factory=asyncio.Event)
+    _refused: Failure | None = None
 
     async def run(self) -> Failure:
-        """Connect, keep the forwards, and wait for the end; returns why it came.
-
-        on_open is called once everything was tried; a failure it returns ends the session.
-        """
+        """Connect, do what was told, and wait for the end; returns why it came."""
         try:
             return await self._connect_and_hold()
         except SshFailure as failed:
@@ -67,10 +90,23 @@ class Session:
             log.exception("tunnel %s: the session failed", self.tunnel.name)
             return Failure(Cause.PROTOCOL, f"internal error: {printable(repr(error))}")
 
+    def serve(self) -> None:
+        """Take over, as soon as it is connected, or come back from leaving."""
+        self.told = Told.SERVE
+        self._to_serve.set()
+        if self.chain is not None:
+            self.chain.connection.when_idle(None)
+
+    def leave(self) -> None:
+        """Take nothing new any more, and say when what is open is done."""
+        self.told = Told.LEAVE
+        if self.chain is not None:
+            self.chain.connection.when_idle(lambda: self.audience.drained(self))
+
     def attach(self, remote: RunningRemote, tasks: asyncio.TaskGroup) -> None:
         """Let a forward listen on the server; before there is a connection, that comes with it."""
         if self.chain is not None:
-            self._attached.append(remote)
+            self._attached.add(remote)
             remote.attach(self.chain.connection, tasks)
 
     async def _connect_and_hold(self) -> Failure:
@@ -96,20 +132,34 @@ class Session:
     async def _hold(self) -> Failure:
         assert self.chain is not None  # noqa: S101  _connect() made it
         connection = self.chain.connection
-        self.gate.open(connection)
-        self.report.step(str(connection.host), "forwards")
+        if self.told is Told.NOTHING_YET:
+            self.audience.connected(self)
         async with asyncio.TaskGroup() as tasks:
-            for remote in self.remotes():
-                self.attach(remote, tasks)
-        refused = None if connection.is_closed else self.on_open()
-        return refused or await connection.ended()
+            serving = tasks.create_task(self._serve_when_told(connection))
+            ended = await connection.ended()
+            serving.cancel()
+        return self._refused or ended
+
+    async def _serve_when_told(self, connection: Connection) -> None:
+        while True:
+            await self._to_serve.wait()
+            self._to_serve.clear()
+            self.gate.open(connection)
+            self.report.step(str(connection.host), "forwards")
+            async with asyncio.TaskGroup() as tasks:
+                for remote in self.remotes():
+                    self.attach(remote, tasks)
+            if not connection.is_closed:
+                self._refused = self.audience.served(self)
+            if self._refused is not None:
+                await connection.close()
 
     async def _close(self) -> None:
-        self.gate.shut()
-        for remote in self._attached:
-            remote.detach()
         chain, self.chain = self.chain, None
         if chain is not None:
+            self.gate.leave(chain.connection)
+            for remote in self._attached:
+                remote.leave(chain.connection)
             await chain.close()
 
 

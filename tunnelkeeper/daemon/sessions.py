@@ -1,43 +1,130 @@
-"""The sessions of a tunnel: opens and closes them, and reports what becomes of them as events.
+"""The sessions of a tunnel: the one in use and a second one that comes or goes.
 
-It decides nothing; the runner does as the lifecycle says.
+It opens and closes them as it is told, and turns what they tell into events of the lifecycle. It
+decides nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import Cause, Failure
-from tunnelkeeper.core.lifecycle import Ended, Opened
+from tunnelkeeper.core.lifecycle import Arrived, Drained, Ended, Opened, SecondEnded
 from tunnelkeeper.daemon.report import SessionReport
-from tunnelkeeper.daemon.session import Session
+from tunnelkeeper.daemon.session import Session, Told
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tunnelkeeper.core.lifecycle import Event
     from tunnelkeeper.core.tunnels import Tunnel
+    from tunnelkeeper.daemon.filewatch import Signatures
     from tunnelkeeper.daemon.forward_set import ForwardSet
     from tunnelkeeper.daemon.services import Services
 
 CLOSED_ON_REQUEST = Failure(Cause.LOST, "closed on request")
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a session tells. Which of the two it is, is seen when the letter is read."""
+
+    session: Session
+    event: Opened | Arrived | Drained | Ended
+
+
 class Sessions:
-    """The session that a tunnel has, or the last one that it had."""
+    """A session.Audience. current: the session in use, or the last one. second: if there is one."""
 
     def __init__(
-        self, services: Services, forwards: ForwardSet, post: Callable[[Event], None]
+        self, services: Services, forwards: ForwardSet, post: Callable[[News], None]
     ) -> None:
         self.current: Session | None = None
+        self.second: Session | None = None
         self._services = services
         self._forwards = forwards
         self._post = post
-        self._task: asyncio.Task[Failure] | None = None
+        self._ended: Session | None = None
+        self._running: dict[Session, asyncio.Task[Failure]] = {}
+
+    # -- what the lifecycle wants ------------------------------------------------------------
 
     def open(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
-        """Start a session; it posts Opened, if it comes so far, and in any case Ended."""
+        """Start the session of the tunnel."""
+        self.current = self._begin(tunnel, tasks)
+        self.current.serve()
+
+    def open_second(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
+        """Start another session, which connects and then waits."""
+        self.second = self._begin(tunnel, tasks)
+
+    def switch(self) -> None:
+        """Let the second session have clients and remote forwards; if the other lives, it leaves.
+
+        It leaves once they all have been moved: until then it still holds the server's ports.
+        """
+        before, self.current = self.current, self.second
+        self.second = before if before in self._running else None
+        if self.current is not None:
+            self.current.serve()
+
+    def close_second(self) -> None:
+        """End the second session."""
+        if self.second in self._running:
+            self._running[self.second].cancel()
+
+    def close_all(self) -> None:
+        """End every session; each will tell."""
+        for task in self._running.values():
+            task.cancel()
+
+    # -- what the sessions tell (session.Audience) -------------------------------------------
+
+    def connected(self, session: Session) -> None:
+        """It could take over."""
+        self._post(News(session, Arrived()))
+
+    def served(self, session: Session) -> Failure | None:
+        """It has clients and forwards; the one before it has nothing more to do."""
+        refused = self._forwards.first_refusal
+        if refused is not None and session.tunnel.exit_on_forward_failure:
+            return refused
+        if self.second is not None and self.second.told is Told.SERVE:
+            self.second.leave()
+        self._forwards.check()
+        self._post(News(session, Opened(self._forwards.first_failure)))
+        return None
+
+    def drained(self, session: Session) -> None:
+        """It left, and nothing is open on it any more."""
+        self._post(News(session, Drained()))
+
+    def read(self, news: News) -> Event | None:
+        """What news means for the tunnel now; None: nothing any more."""
+        is_second = news.session is self.second
+        match news.event:
+            case Ended(failure=failure):
+                del self._running[news.session]
+                self._ended = news.session
+                if not is_second:
+                    return news.event
+                self.second = None
+                return SecondEnded(failure)
+            case Opened():
+                return None if is_second else news.event
+            case Arrived() | Drained():
+                return news.event if is_second else None
+
+    def files_before(self, files: Iterable[str]) -> Signatures:
+        """How files were before the session that ended last used them; of those that it did use."""
+        known = self._ended.files if self._ended is not None else {}
+        return {path: known[path] for path in files if path in known}
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _begin(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> Session:
         session = Session(
             tunnel,
             self._services.finder,
@@ -45,29 +132,15 @@ class Sessions:
             self._forwards.gate,
             SessionReport(tunnel.name, self._services),
             lambda: self._forwards.remotes,
-            lambda: self._opened(tunnel),
+            self,
         )
-        self.current = session
-        self._task = tasks.create_task(session.run())
+        task = self._running[session] = tasks.create_task(session.run())
         # Not a `finally`: a task that is cancelled before its first step never enters its `try`.
-        self._task.add_done_callback(self._report_end)
+        task.add_done_callback(lambda done: self._report_end(session, done))
+        return session
 
-    def close(self) -> None:
-        """End the session; Ended is posted when it is over."""
-        if self._task is not None:
-            self._task.cancel()
-
-    def _opened(self, tunnel: Tunnel) -> Failure | None:
-        refused = self._forwards.first_refusal
-        if refused is not None and tunnel.exit_on_forward_failure:
-            return refused
-        self._forwards.check()
-        self._post(Opened(self._forwards.first_failure))
-        return None
-
-    def _report_end(self, task: asyncio.Task[Failure]) -> None:
-        self._task = None
+    def _report_end(self, session: Session, task: asyncio.Task[Failure]) -> None:
         if task.cancelled():
-            self._post(Ended(CLOSED_ON_REQUEST))
+            self._post(News(session, Ended(CLOSED_ON_REQUEST)))
         elif task.exception() is None:  # else it is a bug, and the task group raises it
-            self._post(Ended(task.result()))
+            self._post(News(session, Ended(task.result())))

@@ -14,7 +14,7 @@ from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelE
 from tunnelkeeper.control.supervised import BadConfig, Listener, NoSuchTunnel, NotSo
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.forwards import SpecError, parse_target
-from tunnelkeeper.core.lifecycle import holds_session
+from tunnelkeeper.core.lifecycle import session_count
 from tunnelkeeper.core.reload import diff, sentence
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
 from tunnelkeeper.daemon.clock import iso
@@ -92,9 +92,11 @@ class Supervisor:
         """See Supervised."""
         return await self._keeper.stop(names, group)
 
-    async def restart(self, names: list[str], group: str | None) -> list[str]:
+    async def restart(
+        self, names: list[str], group: str | None, *, graceful: bool = False
+    ) -> list[str]:
         """See Supervised."""
-        return self._keeper.restart(names, group)
+        return self._keeper.restart(names, group, graceful=graceful)
 
     async def reload(self) -> list[str]:
         """See Supervised."""
@@ -215,7 +217,7 @@ class Supervisor:
             runner = self._keeper.runner(name)
         except NoSuchTunnel:
             return ()
-        return runner.way if holds_session(runner.state) else ()
+        return runner.way if session_count(runner.state) else ()
 
     async def _way_of(self, finder: WayFinder, tunnel: Tunnel) -> tuple[object, ...] | None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.payloads import ForwardCounters, TunnelCounters
@@ -17,8 +18,16 @@ from tunnelkeeper.core.lifecycle import (
     Up,
     deadline,
     is_wanted,
+    second_of,
 )
-from tunnelkeeper.core.snapshot import HopSnapshot, ProgressSnapshot, StateName, TunnelSnapshot
+from tunnelkeeper.core.snapshot import (
+    HopSnapshot,
+    ProgressSnapshot,
+    ReplacementSnapshot,
+    StateName,
+    TunnelSnapshot,
+)
+from tunnelkeeper.core.succession import Arriving, Delayed, Dismissed, Leaving
 from tunnelkeeper.daemon.clock import iso
 
 if TYPE_CHECKING:
@@ -89,6 +98,7 @@ def of(runner: Runner, clock: Clock) -> TunnelSnapshot:
             )
             for index, name in enumerate(way)
         ],
+        replacement=_replacement(runner, clock),
     )
 
 
@@ -115,6 +125,24 @@ def _forward_counters(forward: Running) -> ForwardCounters:
     return ForwardCounters(c.bytes_in, c.bytes_out, c.connections, c.connections_total, check)
 
 
+def _replacement(runner: Runner, clock: Clock) -> ReplacementSnapshot | None:
+    session = runner.second
+    match second_of(runner.state):
+        case Arriving(tries=tries):
+            progress = session.report.progress if session else None
+            return ReplacementSnapshot("connecting", tries.failed + 1, progress)
+        case Delayed(tries=tries, retry_at=at):
+            failure = runner.setback.snapshot() if runner.setback else None
+            return ReplacementSnapshot(
+                "backoff", tries.failed, retry_at=_iso_of(at, clock), failure=failure
+            )
+        case (Leaving() | Dismissed()) as leaving:
+            at = leaving.until if isinstance(leaving, Leaving) else inf
+            left = session.chain.connection.channel_count if session and session.chain else 0
+            return ReplacementSnapshot("draining", connections=left, closes_at=_iso_of(at, clock))
+    return None
+
+
 def _attempt(state: State) -> int:
     match state:
         case Connecting(tries=tries):
@@ -128,6 +156,11 @@ def _attempt(state: State) -> int:
 
 def _retry_at(state: State, clock: Clock) -> str | None:
     when = deadline(state) if isinstance(state, BackingOff | Blocked) else None
-    if when is None:
+    return _iso_of(inf if when is None else when, clock)
+
+
+def _iso_of(moment: float, clock: Clock) -> str | None:
+    """A moment of the monotonic clock as people write it; inf: None."""
+    if moment == inf:
         return None
-    return iso(clock.wall() + timedelta(seconds=when - clock.monotonic()))
+    return iso(clock.wall() + timedelta(seconds=moment - clock.monotonic()))

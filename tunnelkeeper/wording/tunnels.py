@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import printable, with_hint
+from tunnelkeeper.core.snapshot import ReplacementSnapshot
 from tunnelkeeper.wording.amounts import ago, size, until
 
 if TYPE_CHECKING:
@@ -42,15 +43,14 @@ class Row:
 
 
 def row(tunnel: TunnelSnapshot, now: datetime) -> Row:
-    """What a tunnel's row says; forwards and the step of a connection stand on lines of their own.
+    """What a tunnel's row says; forwards and what is under way stand on lines of their own.
 
     ssh's own port goes without saying. now: for "since" and for the countdown to the next attempt.
     """
-    step = f"\n{tunnel.progress.step}" if tunnel.state == "connecting" and tunnel.progress else ""
     connected = tunnel.state in _CONNECTED
     return Row(
         name=printable(tunnel.name),
-        state=f"{tunnel.state}{step}",
+        state="\n".join((tunnel.state, *_under_way(tunnel))),
         host=way_text(tunnel),
         forwards="\n".join(_with_state(forward, connected) for forward in tunnel.forwards),
         since=ago(tunnel.since, now),
@@ -82,19 +82,19 @@ def forward_text(forward: ForwardSnapshot) -> str:
 
 
 def reasons(tunnel: TunnelSnapshot) -> list[str]:
-    """Why a tunnel is not up: a line for each failure, in full; none where nothing failed.
+    """Why a tunnel is not up, or not replaced: a line for each failure, in full.
 
     `db: backoff: refused: user@host:22: the message (the hint)`
     """
     if tunnel.state == "up":
-        return []
+        return _setback(tunnel)
     failed = [(f, f.failure) for f in tunnel.forwards if f.failure is not None]
     found = [_reason(tunnel, failure, forward_text(forward)) for forward, failure in failed]
     own = tunnel.failure
     # A degraded tunnel's failure is that of one of its forwards, and is told with it.
     if own is not None and own.message not in [failure.message for _, failure in failed]:
         found.insert(0, _reason(tunnel, own, own.hop))
-    return found
+    return found + _setback(tunnel)
 
 
 def account(tunnel: TunnelSnapshot) -> list[str]:
@@ -107,6 +107,30 @@ def _reason(tunnel: TunnelSnapshot, failure: FailureSnapshot, where: str) -> str
     place = f"{where}: " if where else ""
     text = f"{tunnel.name}: {tunnel.state}: {failure.cause}: {place}{failure.message}"
     return printable(with_hint(text, failure.hint), REASON_LIMIT)
+
+
+def _setback(tunnel: TunnelSnapshot) -> list[str]:
+    """Why the connection, which goes on, could not be replaced by another."""
+    failure = tunnel.replacement.failure if tunnel.replacement else None
+    if failure is None:
+        return []
+    place = f"{failure.hop}: " if failure.hop else ""
+    text = f"{tunnel.name}: not replaced: {failure.cause}: {place}{failure.message}"
+    return [printable(with_hint(text, failure.hint), REASON_LIMIT)]
+
+
+def _under_way(tunnel: TunnelSnapshot) -> list[str]:
+    """How far a connection is, or the replacement of one."""
+    if tunnel.state == "connecting" and tunnel.progress:
+        return [tunnel.progress.step]
+    match tunnel.replacement:
+        case ReplacementSnapshot(state="connecting", progress=progress):
+            return [f"replacing: {progress.step}" if progress else "replacing"]
+        case ReplacementSnapshot(state="backoff"):
+            return ["not replaced"]
+        case ReplacementSnapshot(state="draining", connections=left):
+            return [f"draining {left}"]
+    return []
 
 
 def _with_state(forward: ForwardSnapshot, connected: bool) -> str:

@@ -1,0 +1,279 @@
+"""A connection that another one takes the place of, and the clients that must not notice."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.daemon.clock import settled, until
+from tests.daemon.farside import CHOSEN_PORT, DENIED, LOST, REFUSED, a_host
+from tests.daemon.stage import a_stage, a_tunnel, ask, becomes
+from tests.e2e.ports import free_port
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.lifecycle import RestartGracefully, Stop, Useless, WayChanged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.daemon.farside import FakeConnection
+    from tests.daemon.stage import Stage
+    from tunnelkeeper.core.snapshot import ReplacementSnapshot
+    from tunnelkeeper.daemon.runner import Runner
+
+SSH_PORT = TcpAddress("localhost", 2222)
+
+
+def the_replacement_of(runner: Runner) -> ReplacementSnapshot:
+    replacement = runner.snapshot().replacement
+    assert replacement is not None
+    return replacement
+
+
+async def replaced(stage: Stage, runner: Runner) -> FakeConnection:
+    """Ask for another connection, and let it come."""
+    await stage.clock.passes(1)
+    runner.post(RestartGracefully())
+    connection = (await stage.attempt()).succeeds()
+    await until(lambda: runner.session and runner.session.chain)
+    await settled()
+    return connection
+
+
+async def test_a_client_goes_on_with_the_old_connection_while_new_ones_use_the_new() -> None:
+    port = free_port()
+    async with a_stage() as stage:
+        runner, old = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"one")
+        assert await reader.readexactly(3) == b"ONE"
+
+        new = await replaced(stage, runner)
+
+        assert runner.snapshot().state == "up"
+        assert the_replacement_of(runner).state == "draining"
+        assert the_replacement_of(runner).connections == 1
+        assert await ask(port, b"hello") == b"HELLO"
+        assert (len(old.opened), len(new.opened)) == (1, 1)
+        writer.write(b"two")
+        assert await reader.readexactly(3) == b"TWO"
+
+        writer.close()
+        await until(lambda: old.is_closed)
+        await until(lambda: runner.snapshot().replacement is None)
+        assert stage.far.live == [new]
+        assert runner.snapshot().restarts == 1
+
+
+async def test_a_connection_is_replaced_when_its_lifetime_is_over() -> None:
+    async with a_stage() as stage:
+        runner, old = await stage.connected(a_tunnel(max_lifetime=3600))
+        since = runner.snapshot().since
+        await stage.clock.passes(3599)
+        assert stage.far.under_way == []
+        await stage.clock.passes(1)
+
+        attempt = await stage.attempt()
+        assert not old.is_closed
+        assert the_replacement_of(runner).progress is not None
+        new = attempt.succeeds()
+
+        await until(lambda: runner.snapshot().replacement is None)
+        assert stage.far.live == [new]
+        assert (runner.snapshot().state, runner.snapshot().since) == ("up", since)
+        assert "replaced: me@relay:22 (aes128-gcm@openssh.com) takes over" in stage.log.getvalue()
+        assert "the old connection is closed" in stage.log.getvalue()
+
+
+async def test_what_is_open_is_cut_off_at_the_drain_timeout() -> None:
+    port = free_port()
+    async with a_stage() as stage:
+        tunnel = a_tunnel(local=[f"{port}:db:5432"], drain_timeout=60)
+        runner, old = await stage.connected(tunnel)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: old.opened)
+        await replaced(stage, runner)
+
+        await stage.clock.passes(59)
+        assert not old.is_closed
+        assert the_replacement_of(runner).closes_at is not None
+        await stage.clock.passes(1)
+
+        await until(lambda: old.is_closed)
+        assert "drain_timeout: what is still open" in stage.log.getvalue()
+        writer.close()
+        del reader
+
+
+async def test_a_remote_port_is_given_up_by_the_old_connection_and_taken_by_the_new() -> None:
+    async with a_stage() as stage:
+        runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+
+        new = await replaced(stage, runner)
+
+        await until(lambda: old.is_closed)
+        assert list(new.accepts) == [SSH_PORT]
+        assert stage.far.asked_to_listen == [SSH_PORT, SSH_PORT]
+        assert "degraded" not in stage.log.getvalue()
+
+
+async def test_the_old_connection_stays_until_the_new_one_has_the_remote_ports() -> None:
+    async with a_stage() as stage:
+        runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+        stage.far.may_listen.clear()
+
+        await replaced(stage, runner)
+        await stage.clock.passes(10)
+        assert not old.is_closed
+
+        stage.far.may_listen.set()
+        await until(lambda: old.is_closed)
+
+
+async def test_a_port_that_the_server_chose_stays_the_same() -> None:
+    async with a_stage() as stage:
+        runner, _ = await stage.connected(a_tunnel(remote=["0:localhost:22"]))
+        chosen = TcpAddress("localhost", CHOSEN_PORT)
+
+        new = await replaced(stage, runner)
+        assert list(new.accepts) == [chosen]
+        assert stage.far.asked_to_listen[-1] == chosen
+
+        stage.far.taken.add(chosen)
+        await replaced(stage, runner)
+        assert stage.far.asked_to_listen[-2:] == [chosen, TcpAddress("localhost", 0)]
+        stage.far.taken.clear()
+
+
+async def test_a_remote_port_that_somebody_else_took_in_between_is_asked_for_again() -> None:
+    async with a_stage() as stage:
+        runner, _ = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+        stage.far.taken.add(SSH_PORT)
+
+        await replaced(stage, runner)
+        await becomes(runner, "degraded")
+
+        stage.far.taken.clear()
+        await stage.clock.passes(1)
+        await becomes(runner, "up")
+
+
+@pytest.mark.parametrize("failure", [REFUSED, DENIED], ids=["passing", "for a person"])
+async def test_a_connection_that_cannot_be_replaced_stays_in_use(failure: Failure) -> None:
+    port = free_port()
+    async with a_stage() as stage:
+        runner, old = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+        runner.post(Useless())
+        (await stage.attempt()).fails(failure)
+        await until(lambda: the_replacement_of(runner).state == "backoff")
+
+        shown = the_replacement_of(runner)
+        assert shown.failure is not None
+        assert (shown.failure.cause, shown.attempt) == (failure.cause, 1)
+        assert shown.retry_at is not None
+        assert (runner.snapshot().state, runner.snapshot().failure) == ("up", None)
+        assert await ask(port, b"still here") == b"STILL HERE"
+        assert "the connection cannot be replaced, and stays" in stage.log.getvalue()
+
+        await stage.clock.passes(300)
+        (await stage.attempt()).succeeds()
+        await until(lambda: old.is_closed)
+
+
+async def test_a_replacement_is_tried_at_once_when_the_file_at_fault_changes(
+    tmp_path: Path,
+) -> None:
+    key = tmp_path / "id_ed25519"
+    async with a_stage() as stage:
+        stage.finder.ways["db"] = (replace(a_host(), identity_files=(str(key),)),)
+        runner, old = await stage.connected()
+        runner.post(Useless())
+        (await stage.attempt()).fails(Failure(Cause.AUTH, "no key", files=(str(key),)))
+        await until(lambda: the_replacement_of(runner).state == "backoff")
+
+        key.write_text("here it is")
+        await stage.clock.passes(1)
+
+        (await stage.attempt()).succeeds()
+        await until(lambda: old.is_closed)
+
+
+async def test_a_connection_that_is_lost_meanwhile_is_followed_by_the_one_on_its_way() -> None:
+    async with a_stage() as stage:
+        runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+        runner.post(Useless())
+        attempt = await stage.attempt()
+
+        old.ends(LOST)
+        await becomes(runner, "connecting")
+        failure = runner.snapshot().failure
+        assert failure is not None
+        assert failure.cause == "lost"
+        assert stage.far.under_way == [attempt]
+
+        new = attempt.succeeds()
+        await becomes(runner, "up")
+        assert list(new.accepts) == [SSH_PORT]
+
+
+async def test_a_new_connection_that_ends_soon_gives_the_old_one_back() -> None:
+    port = free_port()
+    async with a_stage() as stage:
+        tunnel = a_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])
+        runner, old = await stage.connected(tunnel)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: old.opened)
+        new = await replaced(stage, runner)
+
+        new.ends(LOST)
+        await until(lambda: the_replacement_of(runner).state == "backoff")
+        await until(lambda: list(old.accepts) == [SSH_PORT])
+
+        assert runner.snapshot().state == "up"
+        assert await ask(port, b"hello") == b"HELLO"
+        writer.write(b"and I")
+        assert await reader.readexactly(5) == b"AND I"
+        writer.close()
+
+
+async def test_exit_on_forward_failure_gives_the_old_connection_back() -> None:
+    tunnel = a_tunnel(
+        remote=["2222:localhost:22", "2223:localhost:22"], exit_on_forward_failure=True
+    )
+    second_port = TcpAddress("localhost", 2223)
+    async with a_stage() as stage:
+        runner, old = await stage.connected(tunnel)
+        stage.far.taken.add(second_port)
+
+        new = await replaced(stage, runner)
+
+        await until(lambda: new.is_closed)
+        await until(lambda: SSH_PORT in old.accepts)
+        stage.far.taken.clear()
+
+
+@pytest.mark.parametrize("phase", ["arriving", "draining"])
+@pytest.mark.parametrize("event", [Stop(), WayChanged()])
+async def test_both_connections_are_closed_when_the_tunnel_is(
+    phase: str, event: Stop | WayChanged
+) -> None:
+    port = free_port()
+    async with a_stage() as stage:
+        runner, old = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: old.opened)
+        runner.post(RestartGracefully())
+        attempt = await stage.attempt()
+        if phase == "draining":
+            attempt.succeeds()
+            await until(lambda: the_replacement_of(runner).state == "draining")
+
+        runner.post(event)
+
+        await until(lambda: stage.far.live == [])
+        await until(lambda: attempt not in stage.far.under_way)
+        writer.close()
+        del reader

@@ -1,0 +1,279 @@
+"""A connection that is replaced while people use it: nobody notices."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.e2e.clients import MEGABYTE, blob, connected, exchange, receive_exactly
+from tests.e2e.keys import make_key, public
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo, sender
+from tests.e2e.site import Site, tunnel_table
+from tests.e2e.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.e2e.program import Program
+
+DATA = blob(48 * MEGABYTE)
+"""More than all buffers on its way hold: it is not done until its reader wants it to be."""
+
+GAP = 5.0
+"""Seconds for which the server's port may be nobody's; on loopback it is some milliseconds."""
+
+
+class Clients:
+    """One client after the other, until stopped: what each was answered, or how it failed."""
+
+    def __init__(self, ask: Callable[[bytes], bytes]) -> None:
+        self.served = 0
+        self.wrong: list[bytes] = []
+        self.refused: list[float] = []
+        self._ask = ask
+        self._stop = Event()
+
+    @contextmanager
+    def coming(self) -> Iterator[Clients]:
+        """Let them come."""
+        thread = Thread(target=self._come)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def more(self, count: int = 20) -> None:
+        """Wait until so many more were served."""
+        enough = self.served + count
+        wait_until(lambda: self.served >= enough, within=30, complaint=lambda: str(vars(self)))
+
+    def _come(self) -> None:
+        while not self._stop.is_set():
+            question = f"client {self.served}".encode()
+            try:
+                answer = self._ask(question)
+            except OSError:
+                self.refused.append(time.monotonic())
+                continue
+            if answer == question:
+                self.served += 1
+            else:
+                self.wrong.append(answer)
+
+
+def through_socks(proxy: int, port: int) -> Callable[[bytes], bytes]:
+    """Ask the service on a port of this machine through a SOCKS proxy (RFC 1928)."""
+
+    def ask(question: bytes) -> bytes:
+        with connected(proxy) as client:
+            open_socks(client, port)
+            client.sendall(question)
+            client.shutdown(socket.SHUT_WR)
+            return receive_exactly(client, len(question) + 1)
+
+    return ask
+
+
+def open_socks(client: socket.socket, port: int) -> None:
+    client.sendall(b"\x05\x01\x00" + b"\x05\x01\x00\x01\x7f\x00\x00\x01" + port.to_bytes(2, "big"))
+    assert receive_exactly(client, 2) == b"\x05\x00"
+    answer = receive_exactly(client, 10)
+    assert answer[1] == 0, f"SOCKS: {answer!r}"
+
+
+def is_replaced(program: Program, restarts: int = 1) -> None:
+    """Wait until the new connection serves."""
+    program.wait_for("t", lambda t: t.restarts >= restarts and t.state == "up", within=20)
+
+
+def is_closed(program: Program) -> None:
+    """Wait until the old connection is closed."""
+    program.wait_for("t", lambda t: t.replacement is None, within=20)
+
+
+@pytest.mark.parametrize("kind", ["local", "socks", "remote"])
+def test_a_transfer_survives_a_graceful_restart_byte_for_byte(site: Site, kind: str) -> None:
+    server = site.sshd()
+    service = site.service(sender(DATA))
+    port = free_port()
+    spec = f"{port}" if kind == "socks" else f"{port}:{service}"
+    program = site.program(tunnel_table("t", server.port, f'{kind} = "{spec}"'))
+    program.up()
+    program.wait_until_up()
+
+    with connected(port) as client:
+        if kind == "socks":
+            open_socks(client, service.port)
+        begun = receive_exactly(client, MEGABYTE)
+        program.succeed("restart", "--graceful", "t")
+        is_replaced(program)
+        draining = program.tunnel("t").replacement
+        assert draining is not None
+        assert (draining.state, draining.connections) == ("draining", 1)
+        assert "draining 1" in program.succeed("status", "t")
+        rest = receive_exactly(client, len(DATA) - len(begun))
+        assert client.recv(1) == b""
+
+    assert begun + rest == DATA
+    is_closed(program)
+    assert server.logins() == 2
+    assert f"draining {1}" not in program.succeed("status", "t")
+
+
+@pytest.mark.parametrize("kind", ["local", "socks"])
+def test_no_client_is_refused_while_a_connection_is_replaced(site: Site, kind: str) -> None:
+    server = site.sshd()
+    service = site.service(echo)
+    port = free_port()
+    spec = f"{port}" if kind == "socks" else f"{port}:{service}"
+    program = site.program(tunnel_table("t", server.port, f'{kind} = "{spec}"', "hold_timeout = 0"))
+    program.up()
+    program.wait_until_up()
+    ask = through_socks(port, service.port) if kind == "socks" else lambda q: exchange(port, q)
+
+    with Clients(ask).coming() as clients:
+        clients.more()
+        for count in (1, 2, 3):
+            program.succeed("restart", "--graceful", "t")
+            is_replaced(program, count)
+            is_closed(program)
+            clients.more()
+
+    assert (clients.wrong, clients.refused) == ([], [])
+    assert server.logins() == 4
+
+
+def test_a_remote_port_is_away_for_a_moment_only(site: Site) -> None:
+    server = site.sshd()
+    service = site.service(echo)
+    port = free_port()
+    program = site.program(tunnel_table("t", server.port, f'remote = "{port}:{service}"'))
+    program.up()
+    program.wait_until_up()
+
+    with Clients(lambda question: exchange(port, question)).coming() as clients:
+        clients.more()
+        program.succeed("restart", "--graceful", "t")
+        is_replaced(program)
+        clients.more()
+        is_closed(program)
+        clients.more()
+
+    # A client whose connection sshd had not accepted when it let go of the port is reset.
+    assert set(clients.wrong) <= {b""}
+    gap = clients.refused[-1] - clients.refused[0] if clients.refused else 0
+    assert gap < GAP
+    assert "remote_port_busy" not in program.log()
+
+
+def test_a_remote_port_that_the_server_chose_stays_the_same(site: Site) -> None:
+    server = site.sshd()
+    service = site.service(echo)
+    program = site.program(tunnel_table("t", server.port, f'remote = "0:{service}"'))
+    program.up()
+    program.wait_until_up()
+    [before] = program.tunnel("t").forwards
+
+    program.succeed("restart", "--graceful", "t")
+    is_replaced(program)
+    is_closed(program)
+
+    [after] = program.tunnel("t").forwards
+    assert after.listen == before.listen
+    assert exchange(int(after.listen.rpartition(":")[2]), b"still there") == b"still there"
+
+
+def test_short_lifetimes_go_by_without_anybody_noticing(site: Site) -> None:
+    server = site.sshd()
+    service = site.service(echo)
+    port = free_port()
+    program = site.program(
+        tunnel_table(
+            "t", server.port, f'local = "{port}:{service}"', "max_lifetime = 2", "hold_timeout = 0"
+        )
+    )
+    supervisor = psutil.Process(program.up().pid)
+    program.wait_until_up()
+
+    with Clients(lambda question: exchange(port, question)).coming() as clients:
+        is_replaced(program, restarts=2)
+        is_closed(program)
+        descriptors, memory = supervisor.num_fds(), supervisor.memory_info().rss
+        is_replaced(program, restarts=6)
+        is_closed(program)
+
+    assert (clients.wrong, clients.refused) == ([], [])
+    wait_until(lambda: supervisor.num_fds() <= descriptors, within=10)
+    assert supervisor.memory_info().rss < memory + 16 * MEGABYTE
+    assert program.tunnel("t").state == "up"
+
+
+def test_what_takes_longer_than_the_drain_timeout_is_cut_off(site: Site) -> None:
+    server = site.sshd()
+    port = free_port()
+    program = site.program(
+        tunnel_table(
+            "t",
+            server.port,
+            f'local = "{port}:{site.service(sender(DATA))}"',
+            "drain_timeout = 1",
+        )
+    )
+    program.up()
+    program.wait_until_up()
+
+    with connected(port) as client:
+        assert receive_exactly(client, MEGABYTE) == DATA[:MEGABYTE]
+        program.succeed("restart", "--graceful", "t")
+        is_replaced(program)
+        is_closed(program)
+        with contextlib.suppress(ConnectionResetError):
+            assert len(receive_exactly(client, len(DATA))) < len(DATA) - MEGABYTE
+
+    assert "drain_timeout: what is still open on the old connection is cut off" in program.log()
+
+
+@pytest.mark.parametrize("trouble", ["login", "host key"])
+def test_a_connection_that_cannot_be_replaced_stays_in_use(site: Site, trouble: str) -> None:
+    server = site.sshd()
+    port = free_port()
+    program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
+    program.up()
+    program.wait_until_up()
+    authorized, known = site.authorized_keys.read_text(), site.known_hosts.read_text()
+    if trouble == "login":
+        site.authorized_keys.write_text("")
+    else:
+        stranger = make_key(site.subdirectory("k") / "key")
+        site.known_hosts.write_text(f"[127.0.0.1]:{server.port} {public(stranger)}\n")
+
+    program.succeed("restart", "--graceful", "t")
+    stuck = program.wait_for("t", lambda t: t.replacement and t.replacement.failure)
+
+    assert (stuck.state, stuck.failure) == ("up", None)
+    assert stuck.replacement is not None
+    assert stuck.replacement.failure is not None
+    assert (
+        stuck.replacement.failure.cause
+        == {"login": "auth", "host key": "host_key_changed"}[trouble]
+    )
+    assert "not replaced: " in program.succeed("status", "t")
+    assert exchange(port, b"goes on") == b"goes on"
+
+    site.authorized_keys.write_text(authorized)
+    site.known_hosts.write_text(known)
+    if trouble == "login":  # the file is the server's: nothing here shows that it was mended
+        program.succeed("restart", "--graceful", "t")
+    is_replaced(program)
+    is_closed(program)
+    assert exchange(port, b"and on") == b"and on"
