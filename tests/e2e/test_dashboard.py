@@ -1,0 +1,174 @@
+"""The dashboard as a person sees it: in a terminal, with a real supervisor and real servers."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo
+from tests.e2e.site import host_table, socks_tunnel, tunnel_table
+from tests.e2e.terminal import Terminal
+from tests.e2e.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.program import Program
+    from tests.e2e.site import Site
+    from tests.e2e.sshd import Sshd
+
+COMMAND = [sys.executable, "-m", "tunnelkeeper", "dashboard"]
+
+
+@contextmanager
+def dashboard(
+    site: Site, program: Program, columns: int = 120, rows: int = 35, **environment: str
+) -> Iterator[Terminal]:
+    terminal = Terminal(site.directory / "tmux", columns, rows)
+    try:
+        given = program.environment | {"LC_ALL": "C.UTF-8"} | environment
+        terminal.run(COMMAND, {name: value for name, value in given.items() if value})
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def seven_tunnels(site: Site) -> tuple[Program, Sshd]:
+    """A tunnel of every kind, one that is broken and one that nobody wants; and the server."""
+    server, inner = site.sshd(), site.sshd()
+    port = site.service(echo).port
+    program = site.program(
+        host_table("relay", server.port),
+        host_table("inner", inner.port, 'jump = ["relay"]'),
+        tunnel_table(
+            "db", "relay", f'local = "{free_port()}:127.0.0.1:{port}"', 'groups = ["work"]'
+        ),
+        tunnel_table("back", "relay", f'remote = "{free_port()}:127.0.0.1:{port}"'),
+        socks_tunnel("browse", "relay", 'groups = ["work"]'),
+        tunnel_table("deep", "inner", f'local = "{free_port()}:127.0.0.1:{port}"'),
+        tunnel_table(
+            "many",
+            "relay",
+            f'local = ["{free_port()}:127.0.0.1:{port}", "{free_port()}:127.0.0.1:{port}"]',
+            f'remote = "{free_port()}"',
+        ),
+        socks_tunnel("broken", free_port(), "backoff = { initial = 60, max = 60, jitter = 0 }"),
+        socks_tunnel("spare", "relay", "autostart = false"),
+    )
+    program.up()
+    for name in ("db", "back", "browse", "deep", "many"):
+        program.wait_for_state(name, "up", within=30)
+    return program, server
+
+
+def row(screen: str, name: str) -> str:
+    """A tunnel's row; empty where there is none."""
+    found = re.search(rf"^.\S {re.escape(name)} .*$", screen, re.MULTILINE)
+    return found.group() if found else ""
+
+
+def test_it_shows_all_there_is_and_is_worked_by_keys(site: Site) -> None:
+    program, _ = seven_tunnels(site)
+    with dashboard(site, program) as terminal:
+        screen = terminal.shows("● 5 up", "↻ 1 backoff", "○ 1 stopped", "tunnels 7", "q quit", "CPU")
+        for told in ("NAME", "HOST", "FORWARDS", "SINCE", "RTT", "IN/s", "OUT/s", "TRAFFIC"):
+            assert told in screen
+        for told in ("OPEN", "RST", "LAST FAILURE", "0.1.0", str(program.config.name)):
+            assert told in screen
+        assert "refused" in row(screen, "broken")
+        assert "via" in row(screen, "deep")
+        assert re.search(r"L \d+ → 127", row(screen, "db"))
+
+        terminal.press("Enter")
+        terminal.shows("Hops", "Forwards", "aes128-gcm", "Events", "Traffic")
+        terminal.press("x")
+        terminal.shows("stop db: done", "○ db")
+        assert program.tunnel("db").state == "stopped"
+        terminal.press("s")
+        terminal.shows("● db")
+        program.wait_for_state("db", "up")
+        terminal.press("Down", "r")
+        terminal.shows("restart back: asked for")
+        wait_until(lambda: program.tunnel("back").restarts == 1, 30)
+
+        terminal.press("/")
+        terminal.write("group=work")
+        terminal.becomes(lambda s: row(s, "browse") and not row(s, "deep"), "filtered")
+        terminal.press("Enter", "Escape")
+        terminal.becomes(lambda s: row(s, "deep"), "not filtered")
+        terminal.press("l")
+        terminal.shows("log of ")
+        terminal.press("?")
+        terminal.shows("Keys", "restart the tunnel", "Esc back")
+        terminal.press("Escape")
+        terminal.press(":")
+        terminal.write("restart dee")
+        terminal.press("Tab", "Enter")
+        terminal.shows("restart deep: asked for")
+        terminal.press("q")
+        terminal.shows("ended with 0")
+    assert program.tunnel("db").state == "up"
+
+
+def test_a_server_that_dies_and_returns_is_seen(site: Site) -> None:
+    program, server = seven_tunnels(site)
+    with dashboard(site, program) as terminal:
+        terminal.shows("● 5 up")
+        server.kill()
+        terminal.shows("0 up", "refused")
+        server.start()
+        screen = terminal.shows("● 5 up")
+        assert "1" in row(screen, "db").split()
+
+
+def test_the_supervisor_is_killed_and_started_again(site: Site) -> None:
+    program, _ = seven_tunnels(site)
+    with dashboard(site, program) as terminal:
+        terminal.shows("● 5 up")
+        program.kill()
+        terminal.shows("the supervisor is gone for", "u starts one", "● db")
+        program.up()
+        terminal.shows("● 5 up", without="is gone")
+
+
+def test_without_a_supervisor_one_is_started_by_key(site: Site) -> None:
+    server = site.sshd()
+    program = site.program(socks_tunnel("db", server.port))
+    with dashboard(site, program) as terminal:
+        terminal.shows("no supervisor is running", "u starts one")
+        terminal.press("u")
+        terminal.shows("● 1 up", "● db")
+    assert program.tunnel("db").state == "up"
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(60, 15), (80, 24), (200, 50)])
+def test_it_fits_any_window_also_one_that_changes(site: Site, columns: int, rows: int) -> None:
+    server = site.sshd()
+    program = site.program(socks_tunnel("db", server.port))
+    program.up()
+    with dashboard(site, program, columns, rows) as terminal:
+        terminal.shows("● db", "quit")
+        terminal.resize(100, 30)
+        terminal.becomes(
+            lambda text: "● db" in text and max(map(len, text.splitlines())) == 100, "resized"
+        )
+        terminal.resize(columns, rows)
+        terminal.becomes(
+            lambda text: max(map(len, text.splitlines())) == columns, "as large as before"
+        )
+
+
+def test_no_colour_and_no_utf8_are_respected(site: Site) -> None:
+    server = site.sshd()
+    program = site.program(socks_tunnel("db", server.port))
+    program.up()
+    with dashboard(site, program, LC_ALL="C") as terminal:
+        terminal.shows("+ db", "1 up")
+        captured = terminal.screen(coloured=True)
+        assert captured.isascii()
+        assert not re.search(r"\x1b\[(?:\d+;)*[349][0-7]m", captured)
