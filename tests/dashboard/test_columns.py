@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dashboard.boards import DeskAlone
+from tests.dashboard.boards import DEEP, DeskAlone
 from tunnelkeeper.dashboard.cells import line_width
 from tunnelkeeper.dashboard.columns import EDGE, FLEXIBLE, column_at, fit, gap_before
 from tunnelkeeper.dashboard.rows import as_fits
@@ -68,3 +68,13 @@ def test_of_many_forwards_those_that_fit_are_shown_and_the_rest_counted() -> Non
     assert as_fits(texts, 14) == "L 80 → a:80 +2"
     assert as_fits(texts, 9) == "L 80 → +2"
     assert as_fits((), 9) == ""
+
+
+@pytest.mark.parametrize(
+    ("cells", "host"),
+    [(200, "me@relay via one@b1, two@b2:2200"), (110, "relay via b1, b2:2200"), (70, "relay +2")],
+)
+def test_a_way_that_is_too_long_says_less_but_never_half(cells: int, host: str) -> None:
+    [row] = [line for line in DeskAlone(DEEP).screen(cells) if " deep " in line]
+
+    assert f" {host} " in row

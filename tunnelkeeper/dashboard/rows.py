@@ -34,7 +34,6 @@ class Texts:
 
     of: TunnelSnapshot
     host: str
-    host_alone: str
     forwards: tuple[str, ...]
     failure: str
 
@@ -52,11 +51,9 @@ class Table:
         if known is not None and known.of is tunnel:
             return known
         text = self.signs.text
-        way = text(way_text(tunnel))
         made = Texts(
             tunnel,
-            way,
-            _USER.sub("", way),
+            text(way_text(tunnel)),
             tuple(forward_words(forward, self.signs) for forward in tunnel.forwards),
             text(failure_words(tunnel)),
         )
@@ -100,7 +97,7 @@ class Table:
         self, tunnel: TunnelSnapshot, board: Board, now: Moment, widths: dict[str, int]
     ) -> dict[str, Fragment]:
         texts, rate = self.texts(tunnel), board.rate(tunnel.name)
-        host = texts.host if width(texts.host) <= widths.get("host", 0) else texts.host_alone
+        host = way_as_fits(texts.host, len(tunnel.jump), widths.get("host", 0), self.signs)
         curve = [each.total for each in board.series(tunnel.name, widths.get("traffic", 0))]
         is_connected = tunnel.state in CONNECTED
         rtt = "" if tunnel.rtt_ms is None else milliseconds(tunnel.rtt_ms).replace(" ", "")
@@ -140,6 +137,17 @@ def failure_words(tunnel: TunnelSnapshot) -> str:
 def forward_words(forward: ForwardSnapshot, signs: Signs) -> str:
     """A forward in short."""
     return signs.text(forward_text(forward)).replace(" -> ", f" {signs.arrow} ")
+
+
+def way_as_fits(way: str, jumps: int, cells: int, signs: Signs) -> str:
+    """A way in full, else without users, else with its jump hosts only counted."""
+    if width(way) <= cells:
+        return way
+    way = _USER.sub("", way)
+    if width(way) <= cells or not jumps:
+        return way
+    more = f" +{jumps}"
+    return cut(way.partition(" via ")[0], cells - len(more), signs.ellipsis) + more
 
 
 def as_fits(texts: tuple[str, ...], cells: int) -> str:
