@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.control.fakes import REFUSED, RunningServer, a_forward, a_tunnel, running_server
+from tunnelkeeper.control.payloads import TunnelEvent
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Tool
@@ -127,3 +129,36 @@ def test_on_a_terminal_the_table_fits_and_is_coloured(tool: Tool, width: int) ->
         max(len(line.replace("\x1b[1m", "").replace("\x1b[0m", "")) for line in plain.splitlines())
         <= width
     )
+
+
+def test_it_is_kept_fresh_on_a_terminal_until_ctrl_c(server: RunningServer) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tunnelkeeper", "--socket", str(server.path), "status", "--watch"],
+        stdout=theirs,
+        env=_environment() | {"TERM": "xterm", "COLUMNS": "120", "LINES": "20"},
+    )
+    os.close(theirs)
+    printed = ""
+    server.fake.tunnels = {"db": a_tunnel()}
+    while "me@relay" not in printed:
+        printed += os.read(ours, 65536).decode()
+    server.publish(TunnelEvent(BACKOFF))
+    while "Connection refused" not in printed:
+        printed += os.read(ours, 65536).decode()
+    process.send_signal(signal.SIGINT)
+    code = process.wait(60)
+    os.close(ours)
+
+    assert code == 1
+    assert "\x1b[?1049h" not in printed  # the screen stays the person's own
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_without_a_terminal_there_is_nothing_to_keep_fresh(
+    tool: Tool, server: RunningServer, more: list[str]
+) -> None:
+    done = tool("status", "--watch", *more)
+
+    assert done.code == 2
+    assert "--watch is for a terminal" in done.err

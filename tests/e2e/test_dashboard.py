@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.ports import free_port
+from tests.e2e.program import SOURCE
 from tests.e2e.services import echo
 from tests.e2e.site import host_table, socks_tunnel, tunnel_table
 from tests.e2e.terminal import Terminal
@@ -75,13 +77,13 @@ def row(screen: str, name: str) -> str:
 def test_it_shows_all_there_is_and_is_worked_by_keys(site: Site) -> None:
     program, _ = seven_tunnels(site)
     with dashboard(site, program) as terminal:
-        screen = terminal.shows("● 5 up", "↻ 1 backoff", "○ 1 stopped", "tunnels 7", "q quit", "CPU")
+        screen = terminal.shows("● 5 up", "↻ 1 backoff", "○ 1 stopped", "tunnels 7", "CPU")
         for told in ("NAME", "HOST", "FORWARDS", "SINCE", "RTT", "IN/s", "OUT/s", "TRAFFIC"):
             assert told in screen
         for told in ("OPEN", "RST", "LAST FAILURE", "0.1.0", str(program.config.name)):
             assert told in screen
         assert "refused" in row(screen, "broken")
-        assert "via" in row(screen, "deep")
+        assert re.search(r" via | \+1 ", row(screen, "deep"))
         assert re.search(r"L \d+ → 127", row(screen, "db"))
 
         terminal.press("Enter")
@@ -172,3 +174,20 @@ def test_no_colour_and_no_utf8_are_respected(site: Site) -> None:
         captured = terminal.screen(coloured=True)
         assert captured.isascii()
         assert not re.search(r"\x1b\[(?:\d+;)*[349][0-7]m", captured)
+
+
+def test_the_demo_opens_it_and_leaves_nothing_behind(site: Site) -> None:
+    terminal = Terminal(site.directory / "tmux", 120, 35)
+    folder = site.subdirectory("d")
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    settings = {"TMPDIR": str(folder), "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    try:
+        terminal.run([*COMMAND[:-1], "demo"], kept | settings | {"PYTHONPATH": str(SOURCE)})
+        terminal.shows("● 6 up", "curl http://127.0.0.1:", "box")
+        terminal.press("l")
+        terminal.shows("following")
+        terminal.press("q")
+        terminal.shows("nothing is left behind", "ended with 0")
+    finally:
+        terminal.close()
+    assert list(folder.iterdir()) == []

@@ -46,13 +46,30 @@ def show(
 
     Raises Failed where there is no terminal that it could be on.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+    if not is_possible():
         message = "the dashboard needs a terminal; `tunnelkeeper status` does not"
         raise Failed(message, Exit.BAD_USAGE)
     from tunnelkeeper.dashboard.app import run
     from tunnelkeeper.dashboard.signs import ASCII, UNICODE
 
     run(socket, start, ASCII if plain or not shows_utf8(os.environ) else UNICODE, notes)
+
+
+def show_demo(socket: Path, tries: tuple[str, ...]) -> None:
+    """Open the dashboard on the demo's supervisor, with what there is to try."""
+
+    def start() -> Callable[[], str | None]:
+        from tunnelkeeper.dashboard.errands import CannotStart
+
+        raise CannotStart("the demo's supervisor has ended; q ends the demo")
+
+    show(socket, start, notes=tries)
+
+
+def is_possible() -> bool:
+    """Whether there is a terminal that can be drawn on."""
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    return is_terminal and os.environ.get("TERM") != "dumb"
 
 
 def shows_utf8(env: Mapping[str, str]) -> bool:

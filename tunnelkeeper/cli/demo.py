@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from typing import TYPE_CHECKING
+
 import click
 
+from tunnelkeeper.cli import dashboard
 from tunnelkeeper.cli.failed import Failed
 from tunnelkeeper.core.exits import Exit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
@@ -13,22 +20,27 @@ from tunnelkeeper.core.exits import Exit
 def command(check: bool) -> int:
     """Run a relay, a web server and a tunnel of every kind on loopback, with throwaway keys.
 
-    It prints what to try and shows the status until Ctrl-C, and leaves nothing behind. With
-    --check it sends data through each tunnel, cuts the relay once and sees each come back; the
-    exit code is 1 when one does not.
+    It says what to try and opens the dashboard on it; without a terminal it waits for Ctrl-C.
+    Nothing is left behind. With --check it sends data through each tunnel, cuts the relay once and
+    sees each come back; the exit code is 1 when one does not.
     """
     # All that is needed, before the person is told of Ctrl-C: one that comes while an import makes
     # its dataclasses has CPython end the process by the signal, whoever caught it.
-    from tunnelkeeper.cli import demo_screen
     from tunnelkeeper.demo import play
     from tunnelkeeper.demo.processes import DemoFailed
 
     try:
         if check:
             return Exit.DONE if play.check(click.echo) else Exit.NOT_SO
-        play.show(click.echo, demo_screen.watch)
+        play.show(click.echo, dashboard.show_demo if dashboard.is_possible() else _wait)
     except DemoFailed as failed:
         raise Failed(f"the demo cannot be shown: {failed}") from failed
     except KeyboardInterrupt:
-        click.echo("\nended; nothing is left behind")
+        click.echo()
+    click.echo("ended; nothing is left behind")
     return Exit.DONE
+
+
+def _wait(_socket: Path, _tries: tuple[str, ...]) -> None:
+    """Until Ctrl-C."""
+    threading.Event().wait()

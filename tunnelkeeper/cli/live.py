@@ -1,4 +1,4 @@
-"""The status of the demo, kept fresh on the screen; a client like any other."""
+"""The table of `status`, kept fresh where it stands on the terminal; a client like any other."""
 
 from __future__ import annotations
 
@@ -6,24 +6,39 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
 from tunnelkeeper.cli.status import drawn
-from tunnelkeeper.control.client import Client
-from tunnelkeeper.wording.tunnels import row
+from tunnelkeeper.wording.tunnels import reasons, row
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tunnelkeeper.control.client import Client
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 REFRESH = 1.0
 """Seconds between two pictures."""
 
 
-def watch(socket: Path) -> None:
-    """Show the status until Ctrl-C."""
-    with Live(auto_refresh=False) as live, Client(socket) as client:
-        while True:
-            now = datetime.now(UTC)
-            live.update(drawn([row(tunnel, now) for tunnel in client.status().tunnels]))
-            live.refresh()
-            time.sleep(REFRESH)
+def watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
+    """Show these tunnels until Ctrl-C, None for all; the last picture stays and is returned.
+
+    Raises NoSupervisor when the supervisor ends, and what a call raises.
+    """
+    tunnels: list[TunnelSnapshot] = []
+    with Live(auto_refresh=False, console=Console(highlight=False)) as live:
+        try:
+            while True:
+                tunnels = client.status(names).tunnels
+                live.update(_picture(tunnels), refresh=True)
+                time.sleep(REFRESH)
+        except KeyboardInterrupt:
+            return tunnels
+
+
+def _picture(tunnels: list[TunnelSnapshot]) -> Group:
+    now = datetime.now(UTC)
+    table = drawn([row(tunnel, now) for tunnel in tunnels])
+    why = [Text(line) for tunnel in tunnels for line in reasons(tunnel)]
+    return Group(table, *([Text(""), *why] if why else []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 _COLOURS = {
     "up": "green",
@@ -32,12 +34,16 @@ _UNBROKEN = frozenset({"NAME", "STATE", "SINCE", "IN / OUT"})
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print what the supervisor says, as JSON.")
+@click.option("--watch", is_flag=True, help="Keep the table fresh until Ctrl-C.")
 @click.pass_obj
-def command(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
+def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bool) -> int:
     """Show what tunnels are doing; without a NAME, all of them.
 
-    The exit code is 0 when every tunnel that should be up is up, 1 when one is not.
+    The exit code is 0 when every tunnel that should be up is up, 1 when one is not; with --watch,
+    when Ctrl-C ended it.
     """
+    if watch:
+        return _watched(settings, names, as_json=as_json)
     with settings.client() as client:
         said = client.call("status", names=list(names) or None)
     snapshot = msgspec.json.decode(said, type=StatusSnapshot)
@@ -51,7 +57,20 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool) -> int:
         lines = [line for tunnel in snapshot.tunnels for line in reasons(tunnel)]
         if lines:
             click.echo("\n" + "\n".join(lines))
-    up = all(tunnel.state == "up" for tunnel in snapshot.tunnels if tunnel.wanted)
+    return _exit_code(snapshot.tunnels)
+
+
+def _watched(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> Exit:
+    if as_json or not sys.stdout.isatty():
+        raise click.UsageError("--watch is for a terminal; `logs -f --json` tells a program more")
+    from tunnelkeeper.cli import live
+
+    with settings.client() as client:
+        return _exit_code(live.watch(client, list(names) or None))
+
+
+def _exit_code(tunnels: list[TunnelSnapshot]) -> Exit:
+    up = all(tunnel.state == "up" for tunnel in tunnels if tunnel.wanted)
     return Exit.DONE if up else Exit.NOT_SO
 
 

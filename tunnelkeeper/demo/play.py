@@ -61,20 +61,25 @@ def check(say: Callable[[str], None]) -> bool:
     return all(good)
 
 
-def show(say: Callable[[str], None], watch: Callable[[Path], None]) -> None:
-    """Let a person try: say what to type, then hand over to `watch` with the control socket.
+def show(say: Callable[[str], None], watch: Callable[[Path, tuple[str, ...]], None]) -> None:
+    """Let a person try: say what to type, then hand over to `watch`.
+
+    watch: is given the control socket and the lines of what there is to try.
 
     Raises DemoFailed.
     """
     with staged() as (stage, _):
         say("Everything runs on this machine's loopback, below " + str(stage.folder))
-        say("Try these in another terminal; each reaches the same small web server:")
-        for act in stage.acts:
-            say(f"  {act.kind:<18} {act.command}")
-        say("and look at it (or: logs -f, restart NAME, down NAME):")
-        say(f"  {_program()} --socket {stage.socket} status")
+        tries = (
+            "Try these in another terminal; each reaches the same small web server:",
+            *(f"  {act.kind:<18} {act.command}" for act in stage.acts),
+            "and look at it (or: logs -f, restart NAME, down NAME):",
+            f"  {_program()} --socket {stage.socket} status",
+        )
+        for line in tries:
+            say(line)
         say("Ctrl-C ends all of it.")
-        watch(stage.socket)
+        watch(stage.socket, tries)
 
 
 def _program() -> str:
