@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
     Arrived,
-    Connecting,
     DeadlineReached,
-    Degraded,
     Drained,
     Ended,
     Event,
@@ -32,18 +30,22 @@ from tunnelkeeper.core.lifecycle import (
     RestartGracefully,
     SecondEnded,
     Start,
-    State,
     Stop,
-    Stopped,
-    Stopping,
-    Up,
     Useless,
     WayChanged,
-    is_wanted,
-    second_of,
     step,
 )
 from tunnelkeeper.core.retries import Policy
+from tunnelkeeper.core.states import (
+    Connecting,
+    Degraded,
+    State,
+    Stopped,
+    Stopping,
+    Up,
+    is_wanted,
+    second_of,
+)
 from tunnelkeeper.core.succession import Alone, Arriving, Delayed, Dismissed, Leaving, Second
 from tunnelkeeper.daemon.view import name_of
 

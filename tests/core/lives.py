@@ -8,12 +8,8 @@ from math import inf
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
     Arrived,
-    BackingOff,
-    Blocked,
     Command,
-    Connecting,
     DeadlineReached,
-    Degraded,
     Drained,
     Ended,
     Event,
@@ -25,17 +21,23 @@ from tunnelkeeper.core.lifecycle import (
     RestartGracefully,
     SecondEnded,
     Start,
-    State,
     Stop,
-    Stopped,
-    Stopping,
-    Up,
     Useless,
     WayChanged,
-    deadline,
     step,
 )
 from tunnelkeeper.core.retries import Policy, Tries
+from tunnelkeeper.core.states import (
+    BackingOff,
+    Blocked,
+    Connecting,
+    Degraded,
+    State,
+    Stopped,
+    Stopping,
+    Up,
+    deadline,
+)
 from tunnelkeeper.core.succession import Arriving, Delayed, Dismissed, Leaving, Life
 from tunnelkeeper.core.tunnels import Backoff
 

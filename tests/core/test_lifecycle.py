@@ -16,11 +16,8 @@ from tests.core.lives import (
 )
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
-    Blocked,
     Command,
-    Connecting,
     DeadlineReached,
-    Degraded,
     Ended,
     ForwardsChanged,
     Nudged,
@@ -28,13 +25,18 @@ from tunnelkeeper.core.lifecycle import (
     Restart,
     Start,
     Stop,
+)
+from tunnelkeeper.core.retries import Policy, Tries
+from tunnelkeeper.core.states import (
+    Blocked,
+    Connecting,
+    Degraded,
     Stopped,
     Stopping,
     Up,
     failure_of,
     second_of,
 )
-from tunnelkeeper.core.retries import Policy, Tries
 from tunnelkeeper.core.succession import Arriving, Life
 from tunnelkeeper.core.tunnels import Backoff, Tunnel
 

@@ -11,12 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Cause, Failure
 from tunnelkeeper.core.lifecycle import (
     Arrived,
-    BackingOff,
-    Blocked,
     Command,
-    Connecting,
     DeadlineReached,
-    Degraded,
     Drained,
     Ended,
     Event,
@@ -28,20 +24,26 @@ from tunnelkeeper.core.lifecycle import (
     RestartGracefully,
     SecondEnded,
     Start,
-    State,
     Stop,
-    Stopped,
-    Up,
     Useless,
     WayChanged,
+    step,
+)
+from tunnelkeeper.core.retries import BLOCKED_RETRY, FREE_RETRY_CAP, Policy, Tries
+from tunnelkeeper.core.states import (
+    BackingOff,
+    Blocked,
+    Connecting,
+    Degraded,
+    State,
+    Stopped,
+    Up,
     deadline,
     is_wanted,
     opened_at,
     second_of,
     session_count,
-    step,
 )
-from tunnelkeeper.core.retries import BLOCKED_RETRY, FREE_RETRY_CAP, Policy, Tries
 from tunnelkeeper.core.succession import Leaving
 from tunnelkeeper.core.tunnels import Backoff
 

@@ -27,14 +27,17 @@ import pytest
 from tests.core.lives import ASKED, HAPPENED, NOW, STATES, STEADY, TOLD, TOLD_BESIDE
 from tunnelkeeper.core.lifecycle import (
     Arrived,
-    BackingOff,
-    Blocked,
     Command,
-    Connecting,
-    Degraded,
     Ended,
     Event,
     SecondEnded,
+    step,
+)
+from tunnelkeeper.core.states import (
+    BackingOff,
+    Blocked,
+    Connecting,
+    Degraded,
     State,
     Stopped,
     Stopping,
@@ -44,7 +47,6 @@ from tunnelkeeper.core.lifecycle import (
     is_wanted,
     second_of,
     session_count,
-    step,
 )
 from tunnelkeeper.core.succession import (
     Alone,

@@ -19,12 +19,8 @@ from tests.core.lives import (
 )
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
-    BackingOff,
-    Blocked,
     Command,
-    Connecting,
     DeadlineReached,
-    Degraded,
     Ended,
     Event,
     Moved,
@@ -33,10 +29,16 @@ from tunnelkeeper.core.lifecycle import (
     Restart,
     Start,
     Stop,
+)
+from tunnelkeeper.core.retries import BLOCKED_RETRY, BLOCKED_RETRY_AFTER_MOVE, Policy, Tries
+from tunnelkeeper.core.states import (
+    BackingOff,
+    Blocked,
+    Connecting,
+    Degraded,
     Stopped,
     failure_of,
 )
-from tunnelkeeper.core.retries import BLOCKED_RETRY, BLOCKED_RETRY_AFTER_MOVE, Policy, Tries
 from tunnelkeeper.core.succession import Life
 from tunnelkeeper.core.tunnels import Backoff
 

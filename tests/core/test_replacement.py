@@ -11,9 +11,7 @@ from tests.core.lives import DENIED, GATE_TIME, LOST, PORT_BUSY, REFUSED, STEADY
 from tunnelkeeper.core.lifecycle import (
     Arrived,
     Command,
-    Connecting,
     DeadlineReached,
-    Degraded,
     Drained,
     Ended,
     Event,
@@ -25,15 +23,19 @@ from tunnelkeeper.core.lifecycle import (
     SecondEnded,
     Start,
     Stop,
+    Useless,
+)
+from tunnelkeeper.core.retries import BLOCKED_RETRY, BLOCKED_RETRY_AFTER_MOVE, Tries
+from tunnelkeeper.core.states import (
+    Connecting,
+    Degraded,
     Stopped,
     Stopping,
     Up,
-    Useless,
     failure_of,
     opened_at,
     second_of,
 )
-from tunnelkeeper.core.retries import BLOCKED_RETRY, BLOCKED_RETRY_AFTER_MOVE, Tries
 from tunnelkeeper.core.succession import Alone, Arriving, Delayed, Dismissed, Leaving
 
 DRAIN_TIMEOUT = STEADY.drain_timeout

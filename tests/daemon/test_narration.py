@@ -7,7 +7,8 @@ from math import inf
 import pytest
 
 from tunnelkeeper.core.failures import Cause, Failure
-from tunnelkeeper.core.lifecycle import (
+from tunnelkeeper.core.retries import Tries
+from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
     Connecting,
@@ -17,7 +18,6 @@ from tunnelkeeper.core.lifecycle import (
     Stopping,
     Up,
 )
-from tunnelkeeper.core.retries import Tries
 from tunnelkeeper.core.succession import (
     Alone,
     Arriving,

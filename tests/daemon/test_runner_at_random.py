@@ -20,9 +20,11 @@ from tunnelkeeper.core.lifecycle import (
     RestartGracefully,
     Start,
     Stop,
-    Up,
     Useless,
     WayChanged,
+)
+from tunnelkeeper.core.states import (
+    Up,
     is_wanted,
     session_count,
 )

@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import Failure, with_hint
-from tunnelkeeper.core.lifecycle import (
+from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
     Connecting,

@@ -13,32 +13,34 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Failure
 from tunnelkeeper.core.lifecycle import (
-    BackingOff,
-    Blocked,
     Command,
     DeadlineReached,
-    Degraded,
     Event,
     ForwardsChanged,
     Nudged,
     Restart,
     RestartGracefully,
     Start,
-    State,
     Stop,
+    Useless,
+    WayChanged,
+    step,
+)
+from tunnelkeeper.core.retries import Policy
+from tunnelkeeper.core.states import (
+    BackingOff,
+    Blocked,
+    Degraded,
+    State,
     Stopped,
     Stopping,
     Up,
-    Useless,
-    WayChanged,
     deadline,
     failure_of,
     is_wanted,
     opened_at,
     second_of,
-    step,
 )
-from tunnelkeeper.core.retries import Policy
 from tunnelkeeper.core.succession import Alone, Delayed, Leaving, Second
 from tunnelkeeper.daemon import narration, view
 from tunnelkeeper.daemon.filewatch import FileWatch

@@ -14,9 +14,11 @@ from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelE
 from tunnelkeeper.control.supervised import BadConfig, Listener, NoSuchTunnel, NotSo
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.forwards import SpecError, parse_target
-from tunnelkeeper.core.lifecycle import session_count
 from tunnelkeeper.core.reload import diff, sentence
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
+from tunnelkeeper.core.states import (
+    session_count,
+)
 from tunnelkeeper.daemon.clock import iso
 from tunnelkeeper.daemon.keeper import Keeper
 from tunnelkeeper.daemon.passage import carry

@@ -7,7 +7,14 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.payloads import ForwardCounters, TunnelCounters
-from tunnelkeeper.core.lifecycle import (
+from tunnelkeeper.core.snapshot import (
+    HopSnapshot,
+    ProgressSnapshot,
+    ReplacementSnapshot,
+    StateName,
+    TunnelSnapshot,
+)
+from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
     Connecting,
@@ -19,13 +26,6 @@ from tunnelkeeper.core.lifecycle import (
     deadline,
     is_wanted,
     second_of,
-)
-from tunnelkeeper.core.snapshot import (
-    HopSnapshot,
-    ProgressSnapshot,
-    ReplacementSnapshot,
-    StateName,
-    TunnelSnapshot,
 )
 from tunnelkeeper.core.succession import Arriving, Delayed, Dismissed, Leaving
 from tunnelkeeper.daemon.clock import iso
