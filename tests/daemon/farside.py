@@ -131,6 +131,9 @@ class FakeConnection:
     def is_closed(self) -> bool:
         return self._end.done()
 
+    async def answers(self) -> None:
+        await self._far.may_answer.wait()
+
     @property
     def channel_count(self) -> int:
         return sum(channel.is_open for _, channel in self.opened)
@@ -236,7 +239,8 @@ class FarSide:
 
     live: the connections that are open. taken: addresses where the server does not listen.
     moves: what `moved` was told. unreachable: targets that no channel leads to. may_listen,
-    may_close: cleared, such requests wait for them. fault_of_...: an internal fault of them.
+    may_close, may_answer: cleared, such requests wait for them. fault_of_...: an internal fault of
+    them.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -250,10 +254,12 @@ class FarSide:
     fault_of_closing: Exception | None = None
     may_listen: asyncio.Event = field(default_factory=asyncio.Event)
     may_close: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.may_listen.set()
         self.may_close.set()
+        self.may_answer.set()
 
     async def connect(self, way: Way, report: Report) -> FakeChain:
         outcome: asyncio.Future[FakeChain] = asyncio.get_running_loop().create_future()

@@ -120,6 +120,19 @@ async def test_a_remote_port_is_given_up_by_the_old_connection_and_taken_by_the_
         assert "degraded" not in stage.log.getvalue()
 
 
+async def test_a_new_connection_takes_nothing_over_before_its_server_answers() -> None:
+    async with a_stage() as stage:
+        runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+        stage.far.may_answer.clear()
+
+        new = await replaced(stage, runner)
+        assert list(old.accepts) == [SSH_PORT]
+        assert the_replacement_of(runner).state == "connecting"
+
+        stage.far.may_answer.set()
+        await until(lambda: list(new.accepts) == [SSH_PORT])
+
+
 async def test_the_old_connection_stays_until_the_new_one_has_the_remote_ports() -> None:
     async with a_stage() as stage:
         runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))

@@ -84,8 +84,14 @@ async def the_remote_port_is_taken_or_free(stage: Stage, _: Runner) -> None:
     stage.far.taken ^= {SSH_PORT}
 
 
+def hesitations(stage: Stage) -> tuple[asyncio.Event, ...]:
+    """What the far side may take its time for."""
+    far = stage.far
+    return far.may_listen, far.may_close, far.may_answer, stage.finder.may_look
+
+
 async def the_far_side_hesitates_or_goes_on(stage: Stage, _: Runner) -> None:
-    for event in (stage.far.may_listen, stage.far.may_close, stage.finder.may_look):
+    for event in hesitations(stage):
         if event.is_set():
             event.clear()
         else:
@@ -131,7 +137,7 @@ async def live(script: list[tuple[Action, int]]) -> None:
             sessions = len(stage.far.under_way) + len(stage.far.live)
             assert sessions <= session_count(runner.state) <= 2, "a session too many"
 
-        for event in (stage.far.may_listen, stage.far.may_close, stage.finder.may_look):
+        for event in hesitations(stage):
             event.set()
         await settled()
         forwards = runner.tunnel.forwards

@@ -193,6 +193,22 @@ def test_a_remote_port_that_the_server_chose_stays_the_same(site: Site) -> None:
     assert exchange(int(after.listen.rpartition(":")[2]), b"still there") == b"still there"
 
 
+def test_behind_a_jump_host_only_the_last_connection_is_replaced(site: Site) -> None:
+    jump, server = site.sshd(), site.sshd()
+    port, service = free_port(), site.service(echo)
+    way = f'jump = "127.0.0.1:{jump.port}"'
+    program = site.program(tunnel_table("t", server.port, way, f'local = "{port}:{service}"'))
+    program.up()
+    program.wait_until_up()
+
+    program.succeed("restart", "--graceful", "t")
+    is_replaced(program)
+    is_closed(program)
+
+    assert exchange(port, b"through both") == b"through both"
+    assert (jump.logins(), server.logins()) == (1, 2)
+
+
 def test_short_lifetimes_go_by_without_anybody_noticing(site: Site) -> None:
     server = site.sshd()
     service = site.service(echo)

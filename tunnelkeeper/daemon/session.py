@@ -49,7 +49,7 @@ class Audience(Protocol):
     """Whoever a session tells what becomes of it."""
 
     def connected(self, session: Session) -> None:
-        """It is connected, and was not told to serve yet."""
+        """It is connected and answers, and was not told to serve yet."""
 
     def served(self, session: Session) -> Failure | None:
         """It serves: every forward was tried. A failure that is returned ends the session."""
@@ -132,8 +132,6 @@ class Session:
     async def _hold(self) -> Failure:
         assert self.chain is not None  # noqa: S101  _connect() made it
         connection = self.chain.connection
-        if self.told is Told.NOTHING_YET:
-            self.audience.connected(self)
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self._serve_when_told(connection))
             ended = await connection.ended()
@@ -141,6 +139,10 @@ class Session:
         return self._refused or ended
 
     async def _serve_when_told(self, connection: Connection) -> None:
+        if self.told is Told.NOTHING_YET:
+            # What it is to take over stays with the other one until it can be taken at once.
+            await connection.answers()
+            self.audience.connected(self)
         while True:
             await self._to_serve.wait()
             self._to_serve.clear()

@@ -93,6 +93,14 @@ class Connection:
         if not self.is_closed:
             self.heartbeat.ask()
 
+    async def answers(self) -> None:
+        """Wait until the server answers a request, or the connection has ended.
+
+        sshd has work of its own to do after a login, before it listens for us: some 0.1 s.
+        """
+        with suppress(OSError, asyncssh.Error):
+            await self.transport.keepalive()
+
     @property
     def channel_count(self) -> int:
         """How many channels are open, or on the way to it."""
