@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.forwarding.fakes import Ends, FakeTransport, joined_ends, open_ends
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold, SocketEnd, join
+
+if TYPE_CHECKING:
+    from tunnelkeeper.forwarding.pieces import Pieces
 
 BROKEN = ConnectionResetError(104, "Connection reset by peer")
 
@@ -282,7 +286,7 @@ def test_a_channel_that_never_opens_lets_go_of_the_socket_it_was_for() -> None:
 class Faulty(SocketEnd):
     """A peer with a bug in everything a channel asks of it."""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | Pieces) -> None:
         raise ZeroDivisionError("in feed")
 
     def feed_eof(self) -> None:

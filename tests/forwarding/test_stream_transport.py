@@ -277,3 +277,29 @@ async def test_an_end_of_sending_on_a_socket_that_is_reset_is_an_os_error() -> N
     await until(lambda: LOST in heard.told)
 
     assert raised.value.errno == errno.ENOTCONN
+
+
+@given(st.lists(st.binary(max_size=40_000), max_size=90), st.integers(1, 70_000))
+def test_several_pieces_at_once_arrive_whatever_the_reader_takes(
+    pieces: list[bytes], taken: int
+) -> None:
+    async def carried() -> bytes:
+        with pair(Heard()) as (transport, theirs):
+            for start in range(0, len(pieces), 70):
+                transport.writelines(memoryview(piece) for piece in pieces[start : start + 70])
+            transport.close()
+            received, loop = bytearray(), asyncio.get_running_loop()
+            while some := await loop.sock_recv(theirs, taken):
+                received += some
+        return bytes(received)
+
+    assert asyncio.run(carried()) == b"".join(pieces)
+
+
+async def test_several_pieces_at_once_find_an_end_that_is_gone() -> None:
+    heard = Heard(on_made=lambda transport: transport.pause_reading())
+    with pair(heard) as (transport, theirs):
+        theirs.close()
+        transport.writelines([b"one", b"two"])
+
+        await until(lambda: heard.told == [("lost", BrokenPipeError)])

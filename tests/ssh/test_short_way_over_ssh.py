@@ -123,7 +123,7 @@ async def test_a_connection_through_a_jump_host_takes_what_its_channel_hands_it(
             kinds.add(type(data))
             take(data, datatype)
 
-        inner.transport.data_received = look  # type: ignore[method-assign]
+        inner.transport.data_received = look  # type: ignore[method-assign,assignment]
 
         assert await echoed(inner, DATA) == DATA
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tunnelkeeper.forwarding.pieces import Pieces
 from tunnelkeeper.forwarding.stream_transport import reset_at_close
 
 if TYPE_CHECKING:
@@ -126,9 +127,13 @@ class SocketEnd(asyncio.Protocol):
         if peer is not None:
             peer.end(clean=exc is None or self.got_eof)
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | Pieces) -> None:
         """Send data to the socket."""
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if isinstance(data, Pieces):
+            self._transport.writelines(data.views)
+        else:
             self._transport.write(data)
 
     def feed_eof(self) -> None:
@@ -189,6 +194,11 @@ class ChannelEnd:
         self._channel: Any = None
         self._holds: set[Hold] = set()
         self._stalls: set[Stall] = set()
+
+    @property
+    def takes_pieces(self) -> bool:
+        """Whether data may come in several pieces at once: a socket takes them as they are."""
+        return isinstance(self.peer, SocketEnd)
 
     @property
     def is_stalled(self) -> bool:

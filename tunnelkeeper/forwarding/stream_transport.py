@@ -16,7 +16,10 @@ import struct
 from collections import deque
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 READ_SIZE = 256 * 1024
 """Bytes of one read; as asyncio has it."""
@@ -150,12 +153,37 @@ class StreamTransport(asyncio.Transport):
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
+        self._keep(data)
+
+    def _keep(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._waiting:
             self._loop.add_writer(self._fd, self._writable)
         self._waiting.append(bytes(data) if isinstance(data, bytearray) else data)
         self._size += len(data)
         if self._size > self._high and not self._is_full:
             self._is_full = True
             self._protocol.pause_writing()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Send several pieces, at best in one call, or keep what the socket does not take."""
+        pieces = [piece for piece in list_of_data if piece]
+        if self._waiting or self._is_lost or self._wants_eof or len(pieces) > PIECES:
+            for piece in pieces:
+                self.write(piece)
+            return
+        try:
+            sent = self._sock.sendmsg(pieces)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        for piece in pieces:
+            if sent >= len(piece):
+                sent -= len(piece)
+            else:
+                self._keep(memoryview(piece)[sent:])
+                sent = 0
 
     def write_eof(self) -> None:
         """Send no more, once what waits is sent. Raises OSError where the socket is reset."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
 
+    from tunnelkeeper.forwarding.pieces import Pieces
     from tunnelkeeper.forwarding.pump import ChannelEnd
     from tunnelkeeper.relay.desk import Desk, Visitor
 
@@ -127,7 +128,7 @@ class ServerTransport(Link, SSHServerConnection):
 
     # -- bounds ------------------------------------------------------------------------------
 
-    def data_received(self, data: bytes, datatype: Any = None) -> None:
+    def data_received(self, data: bytes | Pieces, datatype: Any = None) -> None:
         """Take bytes of the client, unless it leaves what it is sent unread."""
         transport = self._transport
         if transport is not None and transport.get_write_buffer_size() > OUTPUT_LIMIT:

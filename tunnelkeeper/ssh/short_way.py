@@ -34,6 +34,7 @@ from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import PacketDecodeError, SSHPacket
 from cryptography.exceptions import InvalidTag
 
+from tunnelkeeper.forwarding.pieces import Pieces
 from tunnelkeeper.ssh.kept_gcm import TAG_BYTES, KeptGcm, keep
 
 TESTED = frozenset({"2.24.1"})
@@ -48,6 +49,9 @@ ANSWERS = frozenset({MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE})
 """Served by the connection; the messages below by the channel that they name first."""
 TURNS = frozenset({MSG_CHANNEL_WINDOW_ADJUST, MSG_CHANNEL_EOF, MSG_CHANNEL_CLOSE})
 EMPTY_STRING = b"\0\0\0\0"
+
+MOST_GATHERED = 32
+"""Packets whose data is handed over together: more than a read has of large ones."""
 
 VIEW_FROM = 4096
 """Bytes of data from which a view is worth having: it costs 400 bytes, and the time of a copy of
@@ -108,12 +112,75 @@ class ShortChannel(SSHChannel[bytes]):
         return seal
 
 
+class _Gathered:
+    """Data of one channel from packets in a row, which it is handed together.
+
+    Only sessions that say so get data in pieces; the others get each packet's, as from asyncssh.
+    """
+
+    def __init__(self) -> None:
+        self._channel: ShortChannel | None = None
+        self._views: list[bytes | memoryview] = []
+        self._size = 0
+
+    def admits(self, channel: ShortChannel, size: int) -> bool:
+        """Whether data of this size for this channel is in order; it is added next, if so."""
+        if channel is not self._channel or len(self._views) == MOST_GATHERED:
+            self.hand_over()
+            self._channel = channel
+        return channel.accepts(self._size + size)
+
+    def add(self, channel: ShortChannel, view: bytes | memoryview) -> None:
+        """Keep the data of one packet, for the channel that was asked about."""
+        self._views.append(view)
+        self._size += len(view)
+        if not getattr(channel._session, "takes_pieces", False):  # noqa: SLF001
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Let the channel have what was gathered."""
+        views, self._views = self._views, []
+        size, self._size = self._size, 0
+        channel, self._channel = self._channel, None
+        if channel is None or not views:
+            return
+        # Views and pieces where asyncssh has bytes: its channels only keep and hand them on.
+        data: Any = views[0] if len(views) == 1 else Pieces(views, size)
+        channel._accept_data(data)  # noqa: SLF001
+
+
+class _Part:
+    """The beginning of a packet whose rest is to come, copied once when it has. missing: bytes."""
+
+    def __init__(self) -> None:
+        self.missing = 0
+        self._views: list[memoryview] = []
+
+    def begin(self, view: memoryview, missing: int) -> None:
+        """Keep the beginning of a packet."""
+        self._views, self.missing = [view], missing
+
+    def take(self, view: memoryview) -> memoryview:
+        """Take what belongs to the packet from a read; returns what is behind it."""
+        taken = view[: self.missing]
+        self._views.append(taken)
+        self.missing -= len(taken)
+        return view[len(taken) :]
+
+    def whole(self) -> bytes:
+        """The packet, of which nothing is missing any more."""
+        views, self._views = self._views, []
+        return b"".join(views)
+
+
 class ShortConnection(SSHConnection):
     """A connection that walks received data the short way where it can."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._padding = b""
+        self._gathered = _Gathered()
+        self._part = _Part()
         if not IS_TESTED:
             _say_that_it_is_off()
 
@@ -179,22 +246,37 @@ class ShortConnection(SSHConnection):
 
     # -- receiving ---------------------------------------------------------------------------
 
-    def data_received(self, data: bytes, datatype: Any = None) -> None:
+    takes_pieces = True
+    """What this connection is to the channel of a jump host that it runs through."""
+
+    def data_received(self, data: bytes | Pieces, datatype: Any = None) -> None:
         """Take bytes of the peer."""
+        if isinstance(data, Pieces):
+            data = b"".join(data.views)
         if not IS_ON:
             super().data_received(data, datatype)
             return
         if self._inpbuf and self._is_between_packets:
             data, self._inpbuf = b"".join((self._inpbuf, data)), b""
         view = memoryview(data)
+        if self._part.missing:
+            view = self._part.take(view)
+            if self._part.missing:
+                return
+            self._take(memoryview(self._part.whole()), datatype)
+        self._take(view, datatype)
+
+    def _take(self, view: memoryview, datatype: Any) -> None:
+        """Serve what is whole of a read, and keep the beginning of a packet behind it."""
         while view and self._transport is not None:  # else the last packet was the end of it
             if self._is_between_packets:
                 view = view[self._walk(view) :]
                 if not view:
                     return
-                if self._is_part_of_a_packet(view):
+                missing = self._missing(view)
+                if missing:
                     # Left to asyncssh, it would begin with the packet and have to finish it.
-                    self._inpbuf = bytes(view)
+                    self._part.begin(view, missing)
                     return
             other = self._first_packet(view)
             super().data_received(bytes(other), datatype)
@@ -204,10 +286,12 @@ class ShortConnection(SSHConnection):
     def _is_between_packets(self) -> bool:
         return self._transport is not None and self._recv_handler == self._recv_pkthdr
 
-    def _is_part_of_a_packet(self, view: memoryview) -> bool:
+    def _missing(self, view: memoryview) -> int:
+        """The bytes that are missing to the packet at the front; 0 where only asyncssh can tell."""
         whole = self._length_of_packet(view)
-        most = LENGTH + self._max_recv_pktlen + TAG_BYTES
-        return whole is not None and len(view) < whole <= most
+        if whole is None or whole > LENGTH + self._max_recv_pktlen + TAG_BYTES:
+            return 0
+        return max(0, whole - len(view))
 
     def _first_packet(self, view: memoryview) -> memoryview:
         """The first packet of a view, where that can be told, else all of it."""
@@ -236,6 +320,7 @@ class ShortConnection(SSHConnection):
                 if not self._serve(opener, header, view[at + LENGTH : after]):
                     break
                 at = after
+            self._gathered.hand_over()
         except asyncssh.DisconnectError as error:
             self._send_disconnect(error.code, error.reason, error.lang)
             self._force_close(error)
@@ -256,6 +341,7 @@ class ShortConnection(SSHConnection):
         kind = plain[1]
         if kind == MSG_CHANNEL_DATA:
             return self._serve_data(opener, plain)
+        self._gathered.hand_over()
         return (kind in TURNS or kind in ANSWERS) and self._serve_message(opener, plain, kind)
 
     def _serve_data(self, opener: KeptGcm, plain: bytes) -> bool:
@@ -263,12 +349,11 @@ class ShortConnection(SSHConnection):
         if not padding or PREFIX + size + padding != len(plain):
             return False
         channel = self._channels.get(int.from_bytes(plain[2:6], "big"))
-        if not isinstance(channel, ShortChannel) or not channel.accepts(size):
+        if not isinstance(channel, ShortChannel) or not self._gathered.admits(channel, size):
             return False
         self._took(opener)
-        # A view where asyncssh has bytes: its channels only keep and hand on what they get.
         whole = plain if size < VIEW_FROM else memoryview(plain)
-        channel._accept_data(whole[PREFIX : PREFIX + size])  # type: ignore[arg-type]  # noqa: SLF001
+        self._gathered.add(channel, whole[PREFIX : PREFIX + size])
         return True
 
     def _serve_message(self, opener: KeptGcm, plain: bytes, kind: int) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.forwarding.pieces import Pieces
 
 CREDITS_QUEUED_DATA = frozenset({"2.24.1"})
 """asyncssh versions that give a peer window credit for data which still waits in a channel's
@@ -121,7 +122,7 @@ class Link(ShortConnection):
         """Whether the link below takes no more for now."""
         return self._stalls > 0
 
-    def data_received(self, data: bytes, datatype: Any = None) -> None:
+    def data_received(self, data: bytes | Pieces, datatype: Any = None) -> None:
         """Take bytes of the peer, and note that it lives."""
         self.last_heard = time.monotonic()
         super().data_received(data, datatype)
