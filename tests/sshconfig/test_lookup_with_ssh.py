@@ -234,3 +234,18 @@ async def test_an_alias_of_odd_characters_is_a_host(look: Look) -> None:
     text = "Host bücher#1\n  HostName 127.0.0.1\n"
 
     assert (await look(text).chain_to("bücher#1"))[0].hostname == "127.0.0.1"
+
+
+async def test_the_host_of_a_command_line_is_what_its_options_and_ssh_config_make_it(
+    look: Look,
+) -> None:
+    text = "Host box\n  User other\n  Port 24\n  LocalForward 1 a:2\n"
+    arguments = ("-J", "gate", "-o", "ServerAliveInterval=7", "-L", "3:b:4", "-s")
+
+    way, answer = await look(text).chain_of_line("me@box", arguments, ("sftp",))
+
+    assert [host.name for host in way] == ["gate", "me@box"]
+    assert (way[-1].user, way[-1].ports, way[-1].keepalive.interval) == ("me", (24,), 7)
+    assert answer["localforward"] == ["3 [b]:4", "1 [a]:2"]
+    assert answer["sessiontype"] == ["subsystem"]
+    assert way[0].keepalive.interval != 7

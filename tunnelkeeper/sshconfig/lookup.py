@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.references import parse_reference
 from tunnelkeeper.core.tunnels import HostOptions
-from tunnelkeeper.sshconfig.request import Request, SshConfigError
+from tunnelkeeper.sshconfig.request import WITHOUT_SESSION, Request, SshConfigError
 from tunnelkeeper.sshconfig.resolve import Asked, jumps_of, remarks_on, resolve
 from tunnelkeeper.sshconfig.sharing import SharedQuery
 from tunnelkeeper.sshconfig.tokens import TokenError, absolute, expand_home
@@ -33,12 +33,17 @@ NOBODY = Request(host="somehost", source=False)
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """One host of a chain before its lookup. name: as it was written; host: what ssh is asked."""
+    """One host of a chain before its lookup. name: as it was written; host: what ssh is asked.
+
+    arguments, command: what a command line of ssh says around it, if it stands on one.
+    """
 
     name: str
     reference: str
     host: str
     options: HostOptions
+    arguments: tuple[str, ...] = WITHOUT_SESSION
+    command: tuple[str, ...] = ()
 
     @property
     def server(self) -> tuple[str, tuple[int, ...] | None]:
@@ -67,6 +72,18 @@ class HostLookup:
     async def chain_to(self, reference: str) -> tuple[Host, ...]:
         """The same for a host that is no tunnel."""
         return tuple(resolve(host) for host in await self._route(self._stop(reference)))
+
+    async def chain_of_line(
+        self, reference: str, arguments: tuple[str, ...], command: tuple[str, ...]
+    ) -> tuple[tuple[Host, ...], Answer]:
+        """The same for the host of a command line of ssh, and all that ssh answers for it.
+
+        arguments: the line's options, which say as much of the host as ssh_config does. command:
+        the words behind the host.
+        """
+        stop = replace(self._stop(reference), arguments=arguments, command=command)
+        route = await self._route(stop)
+        return tuple(resolve(host) for host in route), route[-1].answer
 
     async def remarks(self, tunnel: Tunnel) -> tuple[str, ...]:
         """What ssh_config says of the hosts of a chain and cannot be honoured, for `check`."""
@@ -140,6 +157,8 @@ class HostLookup:
             source=self._source(),
             jumps=with_jumps,
             options=tuple((key, value) for key, value in written.items() if value is not None),
+            arguments=stop.arguments,
+            command=stop.command,
         )
         return Asked(
             name=stop.name,

@@ -71,8 +71,8 @@ class SshQuery:
 
 
 def command_line(request: Request, program: str = SSH) -> list[str]:
-    """The arguments that ask ssh, for a connection without a session (-N), as tunnels are."""
-    command = [program, "-G", "-N"]
+    """The arguments that ask ssh. Of what is said twice it takes the first, as for any line."""
+    command = [program, "-G", *request.arguments]
     if request.source is not None:
         command += ["-F", request.source or "none"]
     if request.user is not None:
@@ -83,7 +83,7 @@ def command_line(request: Request, program: str = SSH) -> list[str]:
         command += ["-o", "ProxyJump=none"]
     for keyword, value in request.options:
         command += ["-o", f"{keyword}={value}"]
-    return [*command, "--", request.host]
+    return [*command, "--", request.host, *request.command]
 
 
 async def _run(command: list[str], deadline: float) -> tuple[int, str, str]:

@@ -21,6 +21,9 @@ Source = str | Literal[False] | None
 """Where to look: an absolute path (ssh -F), None for ssh's own files, False for none at all."""
 
 
+WITHOUT_SESSION = ("-N",)
+
+
 class SshConfigError(Exception):
     """A host could not be looked up.
 
@@ -40,7 +43,9 @@ class Request:
     """One host to look up, as it stands on a command line of ssh.
 
     user, port: ssh's -l and -p; None: ssh_config decides. jumps: whether its ProxyJump is wanted;
-    if not, it is overruled by `none`. options: more keywords and values, ssh's -o.
+    if not, it is overruled by `none`. options: more keywords and values, ssh's -o. arguments: more
+    options as they stand on a line; a connection without a session, as tunnels are, has -N.
+    command: the words behind the host.
 
     Raises SshConfigError where a part could be taken for an option or for shell syntax.
     """
@@ -51,6 +56,8 @@ class Request:
     source: Source = None
     jumps: bool = True
     options: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[str, ...] = WITHOUT_SESSION
+    command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_host(self.host):
