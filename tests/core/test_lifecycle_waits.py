@@ -273,3 +273,24 @@ def test_attempts_that_a_person_could_mend_count_too() -> None:
 
     assert isinstance(tunnel.feed(Ended(DENIED)), Blocked)
     assert tunnel.waits() is None
+
+
+# -- attempts that somebody else decides on --------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [LOST, REFUSED, DENIED])
+def test_a_tunnel_that_does_not_retry_waits_for_a_word(failure: Failure) -> None:
+    tunnel = TunnelLife(replace(STEADY, retries=False))
+    tunnel.feed(Start(), Ended(failure))
+
+    assert tunnel.state == Blocked(Tries().and_then(failure), inf, failure)
+    assert isinstance(tunnel.feed(Nudged()), Blocked)
+    assert isinstance(tunnel.feed(Start()), Connecting)
+
+
+def test_a_tunnel_that_does_not_retry_waits_after_a_long_life_too() -> None:
+    tunnel = TunnelLife(replace(STEADY, retries=False))
+    tunnel.feed(Start(), Opened())
+    tunnel.now += GATE_TIME + 1
+
+    assert tunnel.feed(Ended(LOST)) == Blocked(Tries(), inf, LOST)

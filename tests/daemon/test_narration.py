@@ -36,6 +36,7 @@ LOST = Failure(Cause.LOST, "connection lost", "me@relay:22")
 REFUSED = Failure(Cause.REFUSED, "connection refused", "me@relay:22", "is it running?")
 DENIED = Failure(Cause.AUTH, "no key", "me@relay:22")
 TAKEN_OVER = "replaced: connected takes over; what is open on the one before it may take 300 s more"
+TOO_MANY = Failure(Cause.TOO_MANY_ATTEMPTS, "gave up", "me@relay:22")
 BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
 
 
@@ -54,6 +55,7 @@ BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
             ("warning", "degraded: remote_port_busy: me@relay:22: 2222 is taken (end it)"),
         ),
         (Degraded(LIFE, BUSY), Up(LIFE), ("info", "every forward works again")),
+        (Connecting(), Blocked(Tries(1), inf, DENIED), ("error", "auth: me@relay:22: no key")),
         (
             Up(LIFE),
             BackingOff(Tries(1), NOW + 1.84, LOST),
@@ -71,8 +73,8 @@ BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
         ),
         (
             Connecting(),
-            Blocked(Tries(1), inf, DENIED),
-            ("error", "blocked: auth: me@relay:22: no key"),
+            Blocked(Tries(3), inf, TOO_MANY),
+            ("error", "blocked: too_many_attempts: me@relay:22: gave up"),
         ),
         (Up(LIFE), Stopping(then_start=True), ("info", "closing, to connect anew")),
         (Up(LIFE), Stopping(), None),

@@ -27,7 +27,8 @@ FREE_RETRY_CAP = 5.0
 class Policy:
     """When to try again and when to stop trying. Durations are seconds, 0: none.
 
-    seed: drawn once per tunnel and supervisor; it spreads the waits of many tunnels.
+    seed: drawn once per tunnel and supervisor; it spreads the waits of many tunnels. retries: if
+    not, a failure leaves it blocked until Start or Restart, as whoever wants it up sees fit.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
@@ -36,6 +37,7 @@ class Policy:
     max_lifetime: float = 0.0
     drain_timeout: float = 300.0
     seed: str = ""
+    retries: bool = True
 
     @classmethod
     def of(cls, tunnel: Tunnel, seed: str) -> Policy:
@@ -89,6 +91,8 @@ def after_attempt(failure: Failure, tries: Tries, now: float, policy: Policy) ->
 
 def after_loss(failure: Failure, tries: Tries, now: float, policy: Policy) -> Retry:
     """When to try again after a failure that is counted already, or is no failed attempt."""
+    if not policy.retries:
+        return Retry(tries, inf, failure)
     if failure.needs_a_person:
         return Retry(tries, now + BLOCKED_RETRY, failure)
     if failure.cause in ASKED_NOTHING_OF_THE_SERVER:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import Failure, with_hint
+from tunnelkeeper.core.failures import Cause, Failure, with_hint
 from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
@@ -63,6 +63,10 @@ def line(  # noqa: C901, PLR0911  one table, as the lifecycle is
             return level, f"{_told(failure)}; trying again, next in {retry_at - now:.1f} s"
         case Blocked(), Blocked(retry_at=retry_at):
             return "info", f"still blocked; trying again in {retry_at - now:.0f} s"
+        case _, Blocked(retry_at=retry_at, failure=failure) if (
+            retry_at == inf and failure.cause is not Cause.TOO_MANY_ATTEMPTS
+        ):
+            return "error", _told(failure)  # what follows is not the lifecycle's to say
         case _, Blocked(retry_at=retry_at, failure=failure):
             when = "" if retry_at == inf else f"; trying again in {retry_at - now:.0f} s"
             return "error", f"blocked: {_told(failure)}{when}"

@@ -52,6 +52,7 @@ from tunnelkeeper.daemon.sessions import News, Sessions
 from tunnelkeeper.forwarding.gate import NOWHERE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from tunnelkeeper.core.snapshot import TunnelSnapshot
@@ -72,9 +73,18 @@ class Adjust:
 
 
 class Runner:
-    """One tunnel, from its configuration to its end. `run` is its life; `post` its mailbox."""
+    """One tunnel, from its configuration to its end. `run` is its life; `post` its mailbox.
 
-    def __init__(self, tunnel: Tunnel, services: Services, seed: str) -> None:
+    policy_of: what to make of a tunnel's configuration and the seed.
+    """
+
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        services: Services,
+        seed: str,
+        policy_of: Callable[[Tunnel, str], Policy] = Policy.of,
+    ) -> None:
         self.tunnel = tunnel
         self.state: State = Stopped()
         self.changed_at: datetime = services.clock.wall()
@@ -82,7 +92,8 @@ class Runner:
         self.trouble: Trouble | None = None
         self.setback: Trouble | None = None
         self._services = services
-        self._policy = Policy.of(tunnel, seed)
+        self._policy_of = policy_of
+        self._policy = policy_of(tunnel, seed)
         self._seed = seed
         self._forwards = ForwardSet(
             tunnel.name, services, self._forwards_changed, lambda: self.post(Useless())
@@ -274,7 +285,7 @@ class Runner:
 
     async def _adjust(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
-        self._policy = Policy.of(tunnel, self._seed)
+        self._policy = self._policy_of(tunnel, self._seed)
         await self._forwards.adjust(tunnel, self.session, bound=is_wanted(self.state))
         self._forwards_changed()
 
