@@ -38,6 +38,7 @@ class Hold(Enum):
     ALONE = "there is no peer yet"
     PEER_IS_FULL = "the peer can take no more"
     HANDSHAKE = "a SOCKS request is being served"
+    ERRORS_ARE_FULL = "a program's standard error takes no more"
 
 
 class Stall(Enum):

@@ -20,6 +20,7 @@ from tunnelkeeper.ssh.inquiry import Inquiry
 from tunnelkeeper.ssh.opening import open_channel
 from tunnelkeeper.ssh.overheard import ListenForbidden
 from tunnelkeeper.ssh.refusal import forbidden, why_refused
+from tunnelkeeper.ssh.program import Kind, ProgramRefused
 from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
 from tunnelkeeper.ssh.steps import (
     OPEN_CONNECT_FAILED,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.gate import Refused
     from tunnelkeeper.forwarding.pump import ChannelEnd
     from tunnelkeeper.ssh.login import Login
+    from tunnelkeeper.ssh.program import Program, ProgramEnd
     from tunnelkeeper.ssh.proxy import ProxyCommand
     from tunnelkeeper.ssh.transport import Transport
 
@@ -152,6 +154,41 @@ class Connection:
         """
         opening = self.transport.create_connection(lambda: inner, hostname, port)  # type: ignore[arg-type,return-value]
         await self._guarded(opening, _abort)
+
+    async def run(self, program: Program, end: ProgramEnd) -> None:
+        """Start a program on the server, with `end` as its session.
+
+        Raises ProgramRefused.
+        """
+
+        def session() -> Any:
+            self._register(end)
+            return end
+
+        if program.agent is not None:
+            self.transport.forward_agent(program.agent)
+        terminal = program.terminal
+        opening = self.transport.create_program_channel().create(
+            session,
+            command=program.text if program.kind is Kind.COMMAND else None,
+            subsystem=program.text if program.kind is Kind.SUBSYSTEM else None,
+            env={name.encode(): value.encode() for name, value in program.environment},
+            request_pty=terminal is not None,
+            term_type=terminal.name if terminal else None,
+            term_size=(terminal.columns, terminal.lines) if terminal else None,
+            term_modes=dict(terminal.modes) if terminal else {},
+            x11_forwarding=False,
+            x11_display=None,
+            x11_auth_path=None,
+            x11_single_connection=False,
+            agent_forwarding=program.agent is not None,
+        )
+        try:
+            await self._guarded(opening, lambda _: end.end(clean=False))
+        except asyncssh.ChannelOpenError as error:
+            raise ProgramRefused(printable(error.reason)) from error
+        except (OSError, asyncssh.Error, ValueError) as error:
+            raise ProgramRefused(printable(str(error))) from error
 
     async def listen(
         self, address: Address, accept: Callable[[], Awaitable[ChannelEnd]]

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncssh
-from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
+from asyncssh.channel import SSHClientChannel, SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
 from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
 
@@ -99,6 +99,10 @@ class BoundedTcpChannel(_Bounded, OpeningChannel, ShortChannel, SSHTCPChannel[by
 
 class BoundedUnixChannel(_Bounded, OpeningChannel, ShortChannel, SSHUNIXChannel[bytes]):
     """A streamlocal channel with a bounded receive queue."""
+
+
+class BoundedProgramChannel(_Bounded, ShortChannel, SSHClientChannel[bytes]):
+    """A session channel with a bounded receive queue."""
 
 
 class Link(ShortConnection):
@@ -196,6 +200,17 @@ class Transport(Overhearing, Link, SSHClientConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_step: Callable[[Step], None] | None = None
+
+    def create_program_channel(self) -> SSHClientChannel[bytes]:
+        """A new session channel; what its program writes is bytes."""
+        kind = BoundedProgramChannel if OVERDRAWN else SSHClientChannel
+        window, packet = self._options.window, self._options.max_pktsize
+        self._update_recv_pktlen(packet)
+        return kind(self, self._loop, "strict", None, "strict", window, packet)
+
+    def forward_agent(self, path: str) -> None:
+        """Let the server's programs ask the agent at this socket."""
+        self._agent_forward_path = path
 
     @property
     def keys_exchanged(self) -> bool:
