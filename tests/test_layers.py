@@ -22,7 +22,9 @@ LAYERS = {
     "systemd": "core",
     "wording": "core",
     "relay": "core paths config control forwarding ssh systemd",
-    "daemon": "core paths descriptors config sshconfig forwarding ssh control systemd wording",
+    "daemon": (
+        "core paths descriptors config sshconfig autossh forwarding ssh control systemd wording"
+    ),
     "demo": "core control relay",
     "dashboard": "core control wording",
     "cli": "core paths config control systemd wording",
@@ -65,7 +67,8 @@ PURE = (
 """What decides and does nothing else: no clock, no files, no network, no chance of its own."""
 
 HARMLESS = """
-    __future__ collections.abc dataclasses enum errno math msgspec re string typing urllib.parse
+    __future__ collections.abc dataclasses enum errno fnmatch.fnmatchcase math msgspec re string
+    typing urllib.parse
     random.Random
     socket.AF_INET socket.AF_INET6 socket.inet_ntop
 """

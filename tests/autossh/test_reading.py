@@ -220,7 +220,7 @@ def test_a_wrong_forward_is_named_with_its_option(line: list[str]) -> None:
 def test_an_option_that_means_nothing_here_is_noted() -> None:
     line = read_ssh(["-x", "-a", "-2", "-oControlMaster=no", "-N", "host"])
 
-    assert [remark.option for remark in line.noted] == ["-x", "-a", "-2", "-o controlmaster=no"]
+    assert [remark.option for remark in line.noted] == ["-x", "-2", "-o controlmaster=no"]
     assert not line.refused
 
 

@@ -152,3 +152,19 @@ def test_a_closed_stdin_is_the_end_of_it() -> None:
     os.close(writer)
     assert read_all(reader) == b"all"
     os.close(reader)
+
+
+def test_an_output_that_others_write_to_is_left_open() -> None:
+    ours, target = socket.socketpair()
+    shown, stdout = os.pipe()
+    stdin = os.open(os.devnull, os.O_RDONLY)
+    target.sendall(b"one")
+    target.shutdown(socket.SHUT_WR)
+
+    with ours, target:
+        carry(ours, b"", stdin, stdout, keeps_stdout=True)
+    os.write(stdout, b" two")
+
+    assert os.read(shown, 100) == b"one two"
+    for descriptor in (stdin, stdout, shown):
+        os.close(descriptor)

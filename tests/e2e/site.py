@@ -21,7 +21,7 @@ from tests.e2e.sshd import Sshd
 from tests.requirements import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 USER = getpass.getuser()
 
@@ -101,6 +101,10 @@ class Site:
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
         return process
+
+    def at_end(self, callback: Callable[[], object]) -> None:
+        """Call this when the site ends, before what was made earlier is ended."""
+        self._stack.callback(callback)
 
     def ssh(self, port: int, *arguments: str) -> list[str]:
         """The command line of the real ssh that logs in to a server of this site."""

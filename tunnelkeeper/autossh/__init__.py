@@ -1,9 +1,12 @@
-"""Reads the command lines and the environment of autossh(1) and ssh(1); pure, it runs nothing.
+"""Reads the command lines and the environment of autossh(1) and ssh(1), and knows autossh's rules.
 
     options    ssh's options: which take a value, and what becomes of each here
-    ssh_line   one command line of ssh
-    line       one of autossh: ssh's, with -M, -f and -V
+    ssh_line   one command line of ssh: its options, host, command and forwards
+    reading    how such a line, and one of autossh, is read
     settings   the AUTOSSH_ variables
+    plan       what a line is to do, with what `ssh -G` answers for it
+    course     when to start again, and when to end
+    probe      the loop of -M
 
-What a host's configuration adds to a line is not known here: that is asked of `ssh -G`.
+All of it is pure: daemon.autossh asks, connects and runs.
 """

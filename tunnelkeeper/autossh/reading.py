@@ -1,7 +1,7 @@
 """Reads a command line of ssh(1) or autossh(1), argument by argument, as they do.
 
     ssh     [options] destination [options] [command [argument ...]]
-    autossh [-V] [-M port[:echo_port]] [-f] and then as ssh
+    autossh [--strict] [-V] [-M port[:echo_port]] [-f] and then as ssh
 
 Flags may stand together, and a value may stand with its option or be the next argument: `-NfL
 8080:localhost:80`, `-TND4711`, `-p2222`. Options go on behind the destination, unless `--` stood
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MONITOR = "M"
 VERSION = "V"
 BACKGROUND = "f"
+STRICT = "--strict"
+"""Our own: autossh's waits and gate, to the letter. It stands first."""
 
 HIGHEST_PORT = 65535
 
@@ -48,6 +50,7 @@ class AutosshLine:
     ssh: SshLine
     monitor: str | None = None
     background: bool = False
+    strict: bool = False
 
 
 def read_ssh(arguments: Sequence[str]) -> SshLine:
@@ -63,6 +66,7 @@ def read_autossh(arguments: Sequence[str]) -> AutosshLine:
 
     Raises LineError.
     """
+    strict, arguments = _strictness(arguments)
     line = _Reader(arguments, swallows=True).line(own=MONITOR)
     monitors = line.values(MONITOR)
     own = {MONITOR, VERSION, BACKGROUND}
@@ -76,6 +80,7 @@ def read_autossh(arguments: Sequence[str]) -> AutosshLine:
         ),
         monitor=monitors[-1] if monitors else None,
         background=line.has(BACKGROUND),
+        strict=strict,
     )
 
 
@@ -84,6 +89,7 @@ def wants_version(arguments: Sequence[str]) -> bool:
 
     Raises LineError.
     """
+    _, arguments = _strictness(arguments)
     words = _Reader(arguments, swallows=True)
     return any(option.letter == VERSION for option in words.options(own=MONITOR))
 
@@ -140,6 +146,8 @@ class _Reader:
                 return
             if not word.startswith("-") or word == "-":
                 return
+            if word.startswith("--"):
+                raise LineError(f"unknown option {word}; {STRICT} stands first, if at all")
             self.at += 1
             yield from self._cluster(word[1:], own)
 
@@ -164,6 +172,11 @@ class _Reader:
             return None
         self.at += 1
         return self.arguments[self.at - 1]
+
+
+def _strictness(arguments: Sequence[str]) -> tuple[bool, Sequence[str]]:
+    strict = list(arguments[:1]) == [STRICT]
+    return strict, arguments[1:] if strict else arguments
 
 
 def _destination(text: str) -> Reference:

@@ -6,6 +6,7 @@ runs must not pay for SSH.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,6 +49,23 @@ def connect(
     from tunnelkeeper.daemon import direct
 
     return direct.connect(str(config), reference, target, pump)
+
+
+def autossh(
+    arguments: tuple[str, ...],
+    carry: Callable[[socket.socket, int], None],
+    copy_errors: Callable[[socket.socket], None],
+    stdin: int,
+) -> int:
+    """Be autossh; returns the exit code.
+
+    carry: copies between a descriptor, stdout and a socket. copy_errors: from a socket to stderr.
+    """
+    from tunnelkeeper.daemon.autossh import main
+    from tunnelkeeper.daemon.autossh.errand import Console
+
+    console = Console(stdin, carry, copy_errors, os.environ.get("TERM", ""))
+    return main.run(arguments, os.environ, console)
 
 
 def command_line(

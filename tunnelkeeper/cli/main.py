@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -48,6 +49,7 @@ SUBCOMMANDS = (
     Subcommand("check", "tunnelkeeper.cli.check", "validate the config file, connect to nothing"),
     Subcommand("demo", "tunnelkeeper.cli.demo", "a tunnel of every kind on loopback, to try"),
     Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
+    Subcommand("autossh", "tunnelkeeper.cli.autossh", "run a command line of autossh"),
     Subcommand("relay", "tunnelkeeper.cli.relay", "the relay server for machines behind NAT"),
     Subcommand("units", "tunnelkeeper.cli.units", "systemd units: tunnels after every boot"),
 )
@@ -99,6 +101,8 @@ def program(ctx: click.Context, config: str | None, socket: str | None, verbose:
 
 def main() -> NoReturn:
     """Run the command line of this process, and exit with its code."""
+    if Path(sys.argv[0]).name == "autossh":  # called through a link
+        sys.exit(run(["autossh", *sys.argv[1:]]))
     sys.exit(run(sys.argv[1:]))
 
 

@@ -17,14 +17,17 @@ CHUNK = 64 * 1024
 _GONE = select.POLLHUP | select.POLLERR
 
 
-def carry(sock: socket.socket, early: bytes, stdin: int, stdout: int) -> None:
+def carry(
+    sock: socket.socket, early: bytes, stdin: int, stdout: int, *, keeps_stdout: bool = False
+) -> None:
     """Copy both ways until both have ended, or nobody is left at one end.
 
     early: what was received from the socket already. stdin and stdout are descriptors; stdout is
-    led to /dev/null once the socket's side has said its last, so that its reader sees the end.
+    led to /dev/null once the socket's side has said its last, so that its reader sees the end,
+    unless something else will write there (keeps_stdout).
     """
     sock.setblocking(False)
-    carriage = _Carriage(sock, stdin, stdout, _Way(), _Way(early))
+    carriage = _Carriage(sock, stdin, stdout, keeps_stdout, _Way(), _Way(early))
     while carriage.goes_on:
         carriage.step()
 
@@ -59,6 +62,7 @@ class _Carriage:
     sock: socket.socket
     stdin: int
     stdout: int
+    keeps_stdout: bool
     out: _Way
     back: _Way
 
@@ -131,7 +135,7 @@ class _Carriage:
             return
         except OSError:
             self.back.end()
-        if not self.back.open:
+        if not self.back.open and not self.keeps_stdout:
             _end_output(self.stdout)
 
 

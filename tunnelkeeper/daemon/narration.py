@@ -63,13 +63,8 @@ def line(  # noqa: C901, PLR0911  one table, as the lifecycle is
             return level, f"{_told(failure)}; trying again, next in {retry_at - now:.1f} s"
         case Blocked(), Blocked(retry_at=retry_at):
             return "info", f"still blocked; trying again in {retry_at - now:.0f} s"
-        case _, Blocked(retry_at=retry_at, failure=failure) if (
-            retry_at == inf and failure.cause is not Cause.TOO_MANY_ATTEMPTS
-        ):
-            return "error", _told(failure)  # what follows is not the lifecycle's to say
         case _, Blocked(retry_at=retry_at, failure=failure):
-            when = "" if retry_at == inf else f"; trying again in {retry_at - now:.0f} s"
-            return "error", f"blocked: {_told(failure)}{when}"
+            return "error", _blocked(failure, retry_at - now)
         case _, Stopping(then_start=True):
             return "info", "closing, to connect anew"
         case _, Stopped():
@@ -102,6 +97,14 @@ def _replacement(
         case _, Alone():
             return "info", "the old connection is closed"
     return None
+
+
+def _blocked(failure: Failure, wait: float) -> str:
+    if wait < inf:
+        return f"blocked: {_told(failure)}; trying again in {wait:.0f} s"
+    if failure.cause is Cause.TOO_MANY_ATTEMPTS:
+        return f"blocked: {_told(failure)}"
+    return _told(failure)  # what follows is not the lifecycle's to say
 
 
 def _told(failure: Failure) -> str:

@@ -19,8 +19,8 @@ from tunnelkeeper.ssh.heartbeat import Heartbeat
 from tunnelkeeper.ssh.inquiry import Inquiry
 from tunnelkeeper.ssh.opening import open_channel
 from tunnelkeeper.ssh.overheard import ListenForbidden
-from tunnelkeeper.ssh.refusal import forbidden, why_refused
 from tunnelkeeper.ssh.program import Kind, ProgramRefused
+from tunnelkeeper.ssh.refusal import forbidden, why_refused
 from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
 from tunnelkeeper.ssh.steps import (
     OPEN_CONNECT_FAILED,

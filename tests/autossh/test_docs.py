@@ -1,0 +1,57 @@
+"""docs/autossh.md says of every option and variable what the code does with it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.imports import ROOT
+from tests.markdown import rows_of, section
+from tunnelkeeper.autossh.options import OPTIONS, Fate
+from tunnelkeeper.autossh.settings import read_settings
+from tunnelkeeper.autossh.ssh_line import LineError
+
+PAGE = ROOT / "docs" / "autossh.md"
+OPTION = re.compile(r"`-(\w)`")
+OWN = {"f", "o"}
+"""Explained elsewhere on the page."""
+
+
+def fates() -> dict[str, str]:
+    rows = rows_of(section(PAGE, "Options of ssh"))
+    return {letter: text for option, text in rows for letter in OPTION.findall(option)}
+
+
+@pytest.mark.parametrize("letter", sorted(OPTIONS))
+def test_the_fate_of_an_option_is_documented(letter: str) -> None:
+    meaning, text = OPTIONS[letter], fates()[letter]
+
+    if letter not in OWN:
+        assert text.startswith(meaning.fate)
+    if meaning.in_session is Fate.REFUSED:
+        assert "else refused" in text
+
+
+def test_no_option_is_documented_that_does_not_exist() -> None:
+    assert set(fates()) == set(OPTIONS)
+
+
+def test_the_variables_are_documented() -> None:
+    rows = rows_of(section(PAGE, "Variables"))
+    names = {cells[0].strip("`") for cells in rows}
+    numbers = {name for name in names if is_a_number(name)}
+
+    assert len(names) == len(rows) == 13
+    assert numbers == {
+        f"AUTOSSH_{name}"
+        for name in ("FIRST_POLL", "GATETIME", "LOGLEVEL", "MAXLIFETIME", "MAXSTART", "POLL")
+    }
+
+
+def is_a_number(variable: str) -> bool:
+    try:
+        read_settings({variable: "no number"})
+    except LineError:
+        return True
+    return False

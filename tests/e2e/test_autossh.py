@@ -1,0 +1,245 @@
+"""Lines of autossh as people have them, run by ours, which a link named autossh leads to."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import subprocess
+import sys
+import tomllib
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.autossh_program import (
+    BACK,
+    KEEPALIVES,
+    autossh,
+    launched,
+    ours,
+    restart,
+    run,
+    ssh_config,
+)
+from tests.e2e.clients import exchange, is_listening
+from tests.e2e.keys import public
+from tests.e2e.netns import RELAY, new_network
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo, web_page
+from tests.e2e.site import USER, Site
+from tests.e2e.sshd import Sshd
+from tests.e2e.waiting import wait_until
+from tests.requirements import require
+
+
+def reaches(port: int, data: bytes = b"hello") -> bool:
+    try:
+        return exchange(port, data) == data
+    except OSError:
+        return False
+
+
+# -- forwards --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-M 0 -NL {here}:localhost:{there} -o TCPKeepAlive=yes {user}@bar.com",
+        "-M 0 {keepalives} -o ControlMaster=no -N -L {here}:localhost:{there} {user}@example.com",
+        "-M0 -TNR {here}:127.0.0.1:{there} {user}@example.com",
+        "-N -M 0 -g -C -4 -q -oExitOnForwardFailure=yes -L {here}:127.0.0.1:{there} ssh://box",
+    ],
+)
+def test_a_forward_survives_its_server_s_restart(line: str, site: Site) -> None:
+    server, there, here = site.sshd(), site.service(echo).port, free_port()
+    words = line.format(here=here, there=there, user=USER, keepalives=KEEPALIVES)
+    autossh(site, server, words)
+    wait_until(lambda: is_listening(here) and reaches(here), within=BACK)
+
+    restart(server)
+
+    wait_until(lambda: reaches(here), within=BACK)
+
+
+def test_a_socks_proxy_survives_its_server_s_restart(site: Site) -> None:
+    server, page, proxy = site.sshd(), site.service(web_page("hello")), free_port()
+    autossh(site, server, f"-M 0 {KEEPALIVES} -NCD {proxy} {USER}@example.com")
+
+    def fetched() -> bool:
+        command = [require("curl"), "--silent", "--socks5-hostname", f"127.0.0.1:{proxy}"]
+        done = subprocess.run([*command, f"http://{page}/"], capture_output=True, check=False)
+        return done.stdout == b"hello"
+
+    wait_until(fetched, within=BACK)
+    restart(server)
+    wait_until(fetched, within=BACK)
+
+
+def test_forwards_of_ssh_config_are_taken(site: Site) -> None:
+    server, there, here = site.sshd(), site.service(echo).port, free_port()
+    config = ssh_config(site, server)
+    with config.open("a") as file:
+        file.write(f"  LocalForward {here} 127.0.0.1:{there}\n")
+    words = ["-F", str(config), "-M", "0", "-N", "box"]
+    launched(site, ours(site.directory), *words)
+
+    wait_until(lambda: is_listening(here) and reaches(here), within=BACK)
+
+
+# -- the monitoring loop ---------------------------------------------------------------------------
+
+
+def test_a_loop_by_an_echo_service_is_walked_and_its_end_noticed(site: Site) -> None:
+    server, service, here = site.sshd(), site.service(echo), free_port()
+    line = f"-M {here}:{service.port} -N box"
+    run = autossh(site, server, line, {"POLL": "2", "FIRST_POLL": "1"})
+
+    run.until_log("connection ok")
+    service.close()
+    run.until_log("port down, restarting ssh")
+    run.until_starts(2)
+
+
+def test_a_loop_by_forwards_is_walked(site: Site) -> None:
+    with ExitStack() as stack:
+        network = stack.enter_context(new_network())
+        addresses = ["127.0.0.1", RELAY]
+        server = Sshd(site.subdirectory("r"), site.authorized_keys, {"ListenAddress": addresses})
+        stack.callback(server.close)
+        site.know(f"[{RELAY}]:{server.port}", public(server.host_key))
+        config = ssh_config(site, server, RELAY)
+        with network.relay.entered():
+            server.start()
+        with network.client.entered():
+            run = launched(
+                site,
+                ours(site.directory),
+                *("-M", str(free_port()), "-F", str(config), "-N", "box"),
+                variables={"POLL": "2", "FIRST_POLL": "1", "MESSAGE": "hello"},
+            )
+            stack.callback(run.close)
+
+        run.until_log("connection ok")
+        assert run.starts() == 1
+
+
+# -- what is better than autossh's -----------------------------------------------------------------
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(site: Site) -> None:
+    server = site.sshd()
+    server.kill()
+    run = autossh(site, server, "-M 0 -N box")
+    run.until_starts(2)
+
+    server.start()
+
+    wait_until(lambda: server.logins() == 1, within=BACK)
+
+
+def test_what_a_person_must_mend_ends_it_within_the_gate(site: Site) -> None:
+    run = autossh(site, site.sshd(), "-M 0 -N -l nosuchuser box")
+
+    assert run.exit_code() == 1
+    assert "auth" in run.said()
+    assert run.starts() == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_during_a_wait_ends_the_wait(number: signal.Signals, site: Site) -> None:
+    server = site.sshd()
+    server.kill()
+    variables = {"POLL": "100000", "GATETIME": "0"}
+    words = ["--strict", "-F", str(ssh_config(site, server)), "-M", "0", "-N", "box"]
+    run = launched(site, ours(site.directory), *words, variables=variables)
+    wait_until(lambda: sum(run.waits()) >= 100, within=BACK, complaint=run.log)
+    before = run.starts()
+
+    server.start()
+    run.signal(number)
+
+    run.until_starts(before + 1)
+    wait_until(lambda: server.logins() == 1, within=BACK)
+
+
+def test_a_server_that_hangs_does_not_hold_up_the_end(site: Site) -> None:
+    server = site.sshd()
+    run = autossh(site, server, "-M 0 -N box")
+    wait_until(lambda: server.logins() == 1, within=BACK)
+
+    server.freeze()
+    try:
+        run.signal(signal.SIGTERM)
+        assert run.exit_code() == 1
+    finally:
+        server.thaw()
+
+
+@pytest.fixture(scope="module")
+def server(shared_site: Site) -> Sshd:
+    return shared_site.sshd(Subsystem="sftp internal-sftp")
+
+
+# -- what is refused, and where things go ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("-M 0 -w 0:0 -N box", "-w 0:0 is not supported"),
+        ("-M 0 -X box xterm", "-X is not supported"),
+        ("-M 0 -o Tunnel=yes -N box", "-o Tunnel is not supported"),
+        ("-M 0 -o NoSuchKeyword=1 -N box", "nosuchkeyword"),
+        ("-M 0 -L nonsense -N box", "nonsense"),
+        ("-M 0 -N", "expected a host"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(
+    line: str, words: str, shared_site: Site, server: Sshd
+) -> None:
+    done = run(shared_site, server, line)
+
+    assert done.returncode == 1
+    assert words in done.stderr.decode()
+
+
+def test_the_pid_file_is_readable_and_names_the_program(site: Site) -> None:
+    run = autossh(site, site.sshd(), "-M 0 -N box")
+
+    assert wait_until(run.pid, within=BACK) == run.process.pid
+    assert stat.S_IMODE(run.pid_file.stat().st_mode) & 0o444
+
+
+def test_a_log_that_cannot_be_written_is_told(site: Site) -> None:
+    run = autossh(site, site.sshd(), "-M 0 -N box", {"LOGFILE": "/no/such/folder/log"})
+
+    assert run.exit_code() == 1
+    assert "/no/such/folder/log" in run.said()
+
+
+def test_a_program_of_its_own_is_installed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+
+    assert project["project"]["scripts"]["tunnelkeeper-autossh"] == "tunnelkeeper.cli.autossh:main"
+
+
+def test_it_is_a_subcommand_too(shared_site: Site, server: Sshd) -> None:
+    config = str(ssh_config(shared_site, server))
+    command = [
+        sys.executable,
+        "-m",
+        "tunnelkeeper",
+        "autossh",
+        "-M",
+        "0",
+        "-F",
+        config,
+        "box",
+        "id",
+    ]
+
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+    assert done.stdout.startswith(b"uid=")

@@ -1,0 +1,175 @@
+"""Lines of autossh that run something: a command, a shell, a subsystem, a stream, a mount."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.autossh_program import BACK, KEEPALIVES, autossh, ours, restart, run, ssh_config
+from tests.e2e.clients import MEGABYTE, blob
+from tests.e2e.services import echo
+from tests.e2e.site import USER, Site
+from tests.e2e.waiting import wait_until
+from tests.requirements import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.sshd import Sshd
+
+
+@pytest.fixture(scope="module")
+def server(shared_site: Site) -> Sshd:
+    return shared_site.sshd(Subsystem="sftp internal-sftp")
+
+
+def test_a_command_has_its_standard_streams(shared_site: Site, server: Sshd) -> None:
+    done = run(shared_site, server, "-M 0 box 'cat; echo no >&2'", b"yes")
+
+    assert (done.returncode, done.stdout) == (0, b"yes")
+    assert b"no\n" in done.stderr
+
+
+def test_a_command_s_output_comes_whole_and_after_it_its_status(
+    shared_site: Site, server: Sshd
+) -> None:
+    data = blob(8 * MEGABYTE)
+
+    done = run(shared_site, server, "-M 0 box 'cat; exec >&-; exit 0'", data)
+
+    assert done.returncode == 0
+    assert done.stdout == data
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, 0), (3, 1), (127, 1)])
+def test_a_command_s_status_is_autossh_s(
+    status: int, code: int, shared_site: Site, server: Sshd
+) -> None:
+    assert run(shared_site, server, f"-M 0 box exit {status}").returncode == code
+
+
+def test_a_shell_reads_commands(shared_site: Site, server: Sshd) -> None:
+    done = run(shared_site, server, f"-M 0 {KEEPALIVES} {USER}@example.com", b"echo $((6*7))\n")
+
+    assert done.stdout == b"42\n"
+
+
+def test_n_reads_nothing(shared_site: Site, server: Sshd) -> None:
+    assert run(shared_site, server, "-M 0 -n box cat", b"unread").stdout == b""
+
+
+def test_variables_are_sent(shared_site: Site) -> None:
+    server = shared_site.sshd(AcceptEnv="MODE TONE")
+    line = "-M 0 -o SendEnv=MODE -o SetEnv=TONE=low box 'echo $MODE $TONE'"
+
+    assert run(shared_site, server, line, MODE="fast").stdout == b"fast low\n"
+
+
+def test_a_stream_leads_to_a_target(shared_site: Site, server: Sshd) -> None:
+    target = shared_site.service(echo)
+
+    done = run(shared_site, server, f"-M 0 -W {target} box", b"there and back")
+
+    assert done.stdout == b"there and back"
+    assert done.returncode == 0
+
+
+def test_sftp_runs_over_it(shared_site: Site, server: Sshd) -> None:
+    wrapper = shared_site.directory / "wrapper"
+    wrapper.write_text(f'#!/bin/sh\nexec {ours(shared_site.directory)} -M 0 "$@"\n')
+    wrapper.chmod(0o755)
+    batch = shared_site.directory / "batch"
+    batch.write_text("pwd\n")
+    config = str(ssh_config(shared_site, server))
+
+    done = subprocess.run(
+        [require("sftp"), "-b", str(batch), "-S", str(wrapper), "-F", config, "box"],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert b"Remote working directory" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_command_is_started_again_after_a_loss(site: Site) -> None:
+    server, marks = site.sshd(), site.directory / "marks"
+    autossh(site, server, f"-M 0 box 'echo run >> {marks}; exec sleep 60'")
+
+    def runs() -> int:
+        return marks.read_text().count("run") if marks.exists() else 0
+
+    wait_until(lambda: runs() == 1, within=BACK)
+    restart(server)
+    wait_until(lambda: runs() == 2, within=BACK)
+
+
+def test_a_stream_that_cannot_be_resumed_ends_with_its_connection(site: Site) -> None:
+    server = site.sshd()
+    words = [
+        str(ours(site.directory)),
+        "-F",
+        str(ssh_config(site, server)),
+        "-M",
+        "0",
+        "box",
+        "cat",
+    ]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"one")
+        process.stdin.flush()
+        assert process.stdout.read(3) == b"one"
+
+        server.kill()
+
+        assert process.stdout.read() == b""
+        assert process.wait(30) == 1
+
+
+@pytest.fixture
+def mounted(site: Site) -> Iterator[tuple[Sshd, Path]]:
+    if not Path("/dev/fuse").exists():
+        pytest.skip("this machine has no /dev/fuse")
+    server = site.sshd(Subsystem="sftp internal-sftp")
+    source, mount = site.subdirectory("source"), site.subdirectory("mount")
+    (source / "file").write_text("one")
+    options = ["reconnect", "compression=yes", "transform_symlinks", "ServerAliveInterval=45"]
+    options += ["ServerAliveCountMax=2", f"ssh_command={ours(site.directory)} -M 0"]
+    config = str(ssh_config(site, server))
+    command = [require("sshfs"), "-f", "-o", ",".join(options), "-F", config]
+    command += [f"{USER}@example.com:{source}", str(mount)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            wait_until(lambda: mount.is_mount() or process.poll() is not None, within=BACK)
+            if process.poll() is not None:
+                pytest.skip("this machine lets nobody mount with FUSE")
+            yield server, mount
+        finally:
+            subprocess.run([require("fusermount"), "-u", "-z", str(mount)], check=False)
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_an_sshfs_mount_survives_its_server_s_restart(mounted: tuple[Sshd, Path]) -> None:
+    server, mount = mounted
+    assert (mount / "file").read_text() == "one"
+
+    restart(server)
+
+    def read_again() -> bool:
+        try:
+            done = subprocess.run(
+                ["cat", str(mount / "file")], capture_output=True, check=False, timeout=BACK
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.stdout == b"one"
+
+    wait_until(read_again, within=2 * BACK)
