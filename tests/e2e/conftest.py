@@ -34,6 +34,22 @@ def shared_site() -> Iterator[Site]:
         yield site
 
 
+@pytest.fixture(scope="module", params=["on", "off"])
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """How data goes in the programs that are started: the short way, or asyncssh's own."""
+    setting: str = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNNELKEEPER_SHORT_WAY", setting)
+        yield setting
+
+
+@pytest.fixture(scope="module")
+def each_site(way: str) -> Iterator[Site]:
+    """A shared site for either way of data."""
+    with new_site() as site:
+        yield site
+
+
 @pytest.fixture
 def person(site: Site) -> Iterator[Person]:
     site.directory.chmod(0o755)

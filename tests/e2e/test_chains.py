@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.clients import exchange
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import Site, host_table, tunnel_table
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def test_tunnels_of_two_and_three_hops_share_the_connections_to_their_jump_hosts(

@@ -37,10 +37,10 @@ class Tunnel(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def tunnel(shared_site: Site) -> Tunnel:
+def tunnel(each_site: Site) -> Tunnel:
     """One tunnel whose forwards lead to one service each, from either side."""
     services = {
-        name: shared_site.service(handler)
+        name: each_site.service(handler)
         for name, handler in {"echo": echo, "sink": hash_sink, "blob": sender(blob(BLOB))}.items()
     }
     local = {name: free_port() for name in [*services, "gateway"]}
@@ -49,10 +49,10 @@ def tunnel(shared_site: Site) -> Tunnel:
     remotes = [f"{remote[name]}:{service}" for name, service in services.items()]
     locals_.append(f"*:{local['gateway']}:{services['echo']}")
     remotes += [f"*:{remote['gateway']}:{services['echo']}", f"0:{services['echo']}"]
-    program = shared_site.program(
+    program = each_site.program(
         tunnel_table(
             "t",
-            shared_site.sshd(GatewayPorts="clientspecified").port,
+            each_site.sshd(GatewayPorts="clientspecified").port,
             f"local = {locals_}",
             f"remote = {remotes}",
         )

