@@ -72,7 +72,7 @@ def test_of_many_forwards_those_that_fit_are_shown_and_the_rest_counted() -> Non
 
 @pytest.mark.parametrize(
     ("cells", "host"),
-    [(200, "me@relay via one@b1, two@b2:2200"), (110, "relay via b1, b2:2200"), (70, "relay +2")],
+    [(200, "me@relay via one@b1, two@b2:2200"), (122, "relay via b1, b2:2200"), (70, "relay +2")],
 )
 def test_a_way_that_is_too_long_says_less_but_never_half(cells: int, host: str) -> None:
     [row] = [line for line in DeskAlone(DEEP).screen(cells) if " deep " in line]

@@ -35,7 +35,12 @@ def safe(text: str) -> str:
 
 def width(text: str) -> int:
     """Cells of a text that went through `safe`, or is our own."""
-    return len(text) if text.isascii() else sum(max(0, wcwidth(c)) for c in text)
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+@lru_cache(maxsize=4096)
+def _cells_of(character: str) -> int:
+    return max(0, wcwidth(character))
 
 
 def cut(text: str, cells: int, ellipsis: str) -> str:
@@ -47,7 +52,7 @@ def cut(text: str, cells: int, ellipsis: str) -> str:
         return ""
     kept, used = [], 0
     for character in text:
-        used += max(0, wcwidth(character))
+        used += _cells_of(character)
         if used > room:
             break
         kept.append(character)

@@ -52,6 +52,9 @@ GAP = 1
 WIDE_GAP = 2
 """Cells before a column of text, which would else run into a number."""
 
+COMFORT = {"host": 24, "forwards": 28, "failure": 18}
+"""Cells in which most of what these columns say can be read."""
+
 LONGER_CURVES = 22
 """Cells that the curves may have beyond their width: half a minute in all."""
 
@@ -62,12 +65,15 @@ def fit(natural: dict[str, int], cells: int) -> list[tuple[Column, int]]:
     chosen = _chosen(wanted, cells)
     widths = {column.key: min(column.least, wanted[column.key]) for column in chosen}
     spare = cells - _gaps(chosen) - sum(widths.values())
-    while spare > 0:  # whoever lacks most grows first
-        key = max(widths, key=lambda each: wanted[each] - widths[each])
-        if widths[key] >= wanted[key]:
-            break
-        widths[key] += 1
-        spare -= 1
+    # One row with a long text shall not take what all others need.
+    enough = {key: min(width, COMFORT.get(key, width)) for key, width in wanted.items()}
+    for goal in (enough, wanted):
+        while spare > 0:  # whoever lacks most grows first
+            key = max(widths, key=lambda each: goal[each] - widths[each])
+            if widths[key] >= goal[key]:
+                break
+            widths[key] += 1
+            spare -= 1
     if spare > 0 and "traffic" in widths:  # what nobody needs makes the curves longer
         widths["traffic"] += min(spare, LONGER_CURVES)
     return [(column, widths[column.key]) for column in chosen]

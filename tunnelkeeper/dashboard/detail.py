@@ -182,16 +182,15 @@ def _drawn(
     rates = board.series(tunnel.name, cells)
     rate = board.rate(tunnel.name)
     values = [each.total for each in rates]
-    top = ("class:quiet", f"  top {size(int(scale_of(values)))}/s")
     title: Line = [
         ("class:label", "Traffic"),
         ("class:number", f"  {signs.inward} {size(int(rate.inward))}/s"),
         ("class:number", f"  {signs.outward} {size(int(rate.outward))}/s"),
-        top,
     ]
     lines: list[Line] = [[("class:curve", line)] for line in chart(values, height, signs.bars)]
-    ago_and_now: Line = [("class:quiet", left(f"{duration(cells)} ago", cells - 3, "") + "now")]
-    return [title, *lines, ago_and_now]
+    top = f"{duration(cells)} ago, up to {size(int(scale_of(values)))}/s"
+    axis: Line = [("class:quiet", left(top, cells - 3, "") + "now")]
+    return [title, *lines, axis]
 
 
 def _events(tunnel: TunnelSnapshot, board: Board, now: Moment, signs: Signs) -> list[Line]:

@@ -7,7 +7,7 @@ next snapshot, so that finding the widths of the columns costs little for many t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.cells import Fragment, Line, cut, left, right, width
@@ -30,12 +30,14 @@ _USER = re.compile(r"[^ @]+@")
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What is long in a row, and the snapshot that it was made of."""
+    """What is long in a row, how wide it is, and what it was made of."""
 
     of: TunnelSnapshot
     host: str
     forwards: tuple[str, ...]
     failure: str
+    widths: tuple[int, ...]
+    """Of what FLEXIBLE names, in its order."""
 
 
 @dataclass(slots=True)
@@ -50,26 +52,18 @@ class Table:
         known = self._texts.get(tunnel.name)
         if known is not None and known.of is tunnel:
             return known
-        text = self.signs.text
-        made = Texts(
-            tunnel,
-            text(way_text(tunnel)),
-            tuple(forward_words(forward, self.signs) for forward in tunnel.forwards),
-            text(failure_words(tunnel)),
-        )
+        if known is not None and _says_the_same(known.of, tunnel):
+            made = replace(known, of=tunnel)
+        else:
+            made = self._made(tunnel)
         self._texts[tunnel.name] = made
         return made
 
     def columns(self, tunnels: Sequence[TunnelSnapshot], cells: int) -> list[tuple[Column, int]]:
         """The columns that fit into a width, and how wide each is."""
-        natural = dict.fromkeys(FLEXIBLE, 0)
-        for tunnel in tunnels:
-            texts = self.texts(tunnel)
-            natural["name"] = max(natural["name"], len(tunnel.name))
-            natural["host"] = max(natural["host"], width(texts.host))
-            natural["forwards"] = max(natural["forwards"], width(", ".join(texts.forwards)))
-            natural["failure"] = max(natural["failure"], width(texts.failure))
-        return fit(natural, cells)
+        widths = [self.texts(tunnel).widths for tunnel in tunnels] or [(0,) * len(FLEXIBLE)]
+        natural = map(max, zip(*widths, strict=True))
+        return fit(dict(zip(FLEXIBLE, natural, strict=True)), cells)
 
     def row(
         self,
@@ -93,6 +87,13 @@ class Table:
             line += [("", gap), (style, put(text, room, signs.ellipsis))]
         return line
 
+    def _made(self, tunnel: TunnelSnapshot) -> Texts:
+        host = self.signs.text(way_text(tunnel))
+        forwards = tuple(forward_words(forward, self.signs) for forward in tunnel.forwards)
+        failure = self.signs.text(failure_words(tunnel))
+        longest = (self.signs.text(tunnel.name), host, ", ".join(forwards), failure)
+        return Texts(tunnel, host, forwards, failure, tuple(map(width, longest)))
+
     def _cells(
         self, tunnel: TunnelSnapshot, board: Board, now: Moment, widths: dict[str, int]
     ) -> dict[str, Fragment]:
@@ -115,6 +116,21 @@ class Table:
             "restarts": count(tunnel.restarts),
             "failure": (f"class:failure.{tunnel.state}", texts.failure),
         }
+
+
+def _says_the_same(old: TunnelSnapshot, new: TunnelSnapshot) -> bool:
+    """Whether two snapshots differ in counters at most, as they do all the time."""
+    return (
+        old.state == new.state
+        and old.host == new.host
+        and old.attempt == new.attempt
+        and old.failure == new.failure
+        and old.progress == new.progress
+        and old.jump == new.jump
+        and [forward.listen for forward in old.forwards] == [f.listen for f in new.forwards]
+        and [forward.failure for forward in old.forwards] == [f.failure for f in new.forwards]
+        and [forward.connect for forward in old.forwards] == [f.connect for f in new.forwards]
+    )
 
 
 def selected(line: Line) -> Line:
