@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup demo bench bench-quick test check style types format units clean
+.PHONY: help setup demo bench bench-quick screenshots test check style types format units clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -27,6 +27,9 @@ bench: $(READY)  ## measures against ssh and autossh, side by side (a quarter of
 
 bench-quick: $(READY) ## the same in about two minutes
 	$(BIN)/python -m benchmarks --quick --json build/benchmarks.json --svg build/benchmarks.svg
+
+screenshots: $(READY) ## the dashboard's picture of README, from a real run (needs tmux)
+	$(BIN)/python docs/screenshots.py
 
 test: $(READY)   ## every test, with coverage
 	$(PYTEST) -n auto --cov --cov-report=term
