@@ -121,6 +121,23 @@ def test_a_bad_end_is_named_by_its_place() -> None:
     assert [fault.at for fault in caught.value.faults] == [(1, "listen"), (1, "connect")]
 
 
+def test_all_that_is_wrong_with_a_table_is_said_together() -> None:
+    bad = {"listen": 70000, "check": "udp", "check_interval": 0, "check_failures": 0}
+
+    with pytest.raises(ValueRefusedError) as caught:
+        local(bad)
+
+    places = [("listen",), ("check_interval",), ("check_failures",), (), ("check",)]
+    assert [fault.at for fault in caught.value.faults] == places
+
+
+def test_each_setting_of_a_check_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueRefusedError) as caught:
+        local({"listen": 1, "connect": "web:80", "check_interval": 5, "check_timeout": 5})
+
+    assert [fault.at for fault in caught.value.faults] == [("check_interval",), ("check_timeout",)]
+
+
 # -- checks ----------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunnelkeeper.config.problems import Fault, ValueRefusedError, mismatch, refused
-from tunnelkeeper.config.tables import Keys, table_of
+from tunnelkeeper.config.tables import Keys, read_keys
 from tunnelkeeper.config.values import at_least, port, positive_duration, several, text
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.forwards import (
@@ -72,10 +72,12 @@ def _local(value: object) -> Entry:
         return Entry(_parsed(parse_local, value))
     if not isinstance(value, dict):
         raise mismatch('"[bind_address:]port:host:hostport" in quotes', value)
-    table = _read(value)
-    if "connect" not in table:
-        raise refused("'connect' is missing: where do the clients of 'listen' go?")
-    return _entry(LocalForward(_chosen_here(table["listen"]), table["connect"]), table)
+    values, faults = _read(value)
+    faults += _not_chosen_here(values)
+    if "connect" not in value:
+        faults.append(Fault((), "'connect' is missing: where do the clients of 'listen' go?"))
+    forward = LocalForward(_end(values, "listen"), _end(values, "connect"))
+    return _entry(forward, value, values, faults)
 
 
 def _remote(value: object) -> Entry:
@@ -84,10 +86,11 @@ def _remote(value: object) -> Entry:
     if not isinstance(value, dict):
         expected = '"[bind_address:]port:host:hostport" or, for SOCKS, "[bind_address:]port"'
         raise mismatch(f"{expected} in quotes", value)
-    table = _read(value)
-    if "connect" not in table:
-        return _entry(RemoteSocksForward(table["listen"]), table)
-    return _entry(RemoteForward(table["listen"], table["connect"]), table)
+    values, faults = _read(value)
+    listen = _end(values, "listen")
+    if "connect" not in value:
+        return _entry(RemoteSocksForward(listen), value, values, faults)
+    return _entry(RemoteForward(listen, _end(values, "connect")), value, values, faults)
 
 
 def _socks(value: object) -> Entry:
@@ -95,32 +98,47 @@ def _socks(value: object) -> Entry:
         return Entry(_parsed(parse_socks, value))
     if not isinstance(value, dict):
         return Entry(SocksForward(TcpAddress(LOOPBACK, port(value))))
-    table = _read(value)
-    if "connect" in table:
+    values, faults = _read(value)
+    faults += _not_chosen_here(values)
+    if "connect" in values:
         advice = "leave it out: each client of a SOCKS proxy names its own target"
-        raise ValueRefusedError(Fault(("connect",), advice))
-    return _entry(SocksForward(_chosen_here(table["listen"])), table)
+        faults.append(Fault(("connect",), advice))
+    return _entry(SocksForward(_end(values, "listen")), value, values, faults)
 
 
-def _read(table: dict[str, object]) -> dict[str, Any]:
-    """The values of a table; all but listen may be missing."""
-    values = _TABLE(table)
-    if "listen" not in values:
-        raise refused("'listen' is missing: [bind_address:]port or a path")
-    return values
+def _read(table: dict[str, object]) -> tuple[dict[str, Any], list[Fault]]:
+    """The values of a table that can be read, and what is wrong with the others."""
+    values, faults = read_keys(table, _TABLE)
+    if "listen" not in table:
+        faults.append(Fault((), "'listen' is missing: [bind_address:]port or a path"))
+    return values, faults
 
 
-def _entry(forward: Forward, table: dict[str, Any]) -> Entry:
-    settings = {key: table[key] for key in CHECK_KEYS if key in table}
-    if "check" in table:
+def _end(values: dict[str, Any], key: str) -> Address:
+    """One end of a forward; any address where it could not be read, which is a fault already.
+
+    So its check can be read all the same: that one depends on the forward's kind.
+    """
+    end: Address = values.get(key, TcpAddress(LOOPBACK, 1))
+    return end
+
+
+def _entry(
+    forward: Forward, table: dict[str, object], values: dict[str, Any], faults: list[Fault]
+) -> Entry:
+    """A forward with its check, unless anything of its table is wrong."""
+    settings = {key: values[key] for key in CHECK_KEYS if key in values}
+    if "check" not in table:
+        faults += [Fault((key,), "there is no 'check' that it could be about") for key in settings]
+    probe = None
+    if "check" in values:
         try:
-            return Entry(forward, parse_probe(table["check"], forward), settings)
+            probe = parse_probe(values["check"], forward)
         except ProbeError as error:
-            raise ValueRefusedError(Fault(("check",), printable(str(error)))) from None
-    if settings:
-        key = next(iter(settings))
-        raise ValueRefusedError(Fault((key,), "there is no 'check' that it could be about"))
-    return Entry(forward)
+            faults.append(Fault(("check",), printable(str(error))))
+    if faults:
+        raise ValueRefusedError(*faults)
+    return Entry(forward, probe, settings)
 
 
 def _listen(value: object) -> Address:
@@ -136,18 +154,19 @@ def _connect(value: object) -> Address:
     raise mismatch('"host:port" or a path, in quotes', value)
 
 
-_TABLE = table_of({"listen": _listen, "connect": _connect, "check": text, **CHECK_KEYS})
+_TABLE: Keys = {"listen": _listen, "connect": _connect, "check": text, **CHECK_KEYS}
 
 
 def _is_zero(value: object) -> bool:
     return type(value) is int and value == 0
 
 
-def _chosen_here(listen: Address) -> Address:
+def _not_chosen_here(values: dict[str, Any]) -> list[Fault]:
     """A listener on this machine has a port that its clients can know beforehand."""
-    if isinstance(listen, TcpAddress) and listen.port == 0:
-        raise ValueRefusedError(Fault(("listen",), "expected a port from 1 to 65535, got 0"))
-    return listen
+    match values.get("listen"):
+        case TcpAddress(port=0):
+            return [Fault(("listen",), "expected a port from 1 to 65535, got 0")]
+    return []
 
 
 def _parsed(parse: Callable[[str], T], spec: str) -> T:
