@@ -6,16 +6,25 @@ import errno
 import os
 import resource
 import socket
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tunnelkeeper import descriptors
-from tunnelkeeper.descriptors import AcceptingSocket, are_exhausted, demand_room, inherited
+from tunnelkeeper.descriptors import (
+    AcceptingSocket,
+    Limit,
+    are_exhausted,
+    as_we_were_started,
+    demand_room,
+    inherited,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -101,3 +110,41 @@ def test_a_limit_that_may_not_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -
     descriptors.raise_limit()
 
     assert inherited().soft == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+# -- programs that we run --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raised(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The limit that this process claims to have been started with: lower than the one it has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(descriptors, "inherited", lambda: Limit(soft - 1, hard))
+    return soft - 1
+
+
+def output_of(command: list[str]) -> str:
+    return subprocess.check_output(as_we_were_started(command), text=True)
+
+
+def test_a_program_gets_the_limit_back_that_was_there_before_it_was_raised(raised: int) -> None:
+    assert output_of(["sh", "-c", "ulimit -S -n"]) == f"{raised}\n"
+
+
+@pytest.mark.usefixtures("raised")
+def test_no_shell_reads_the_words_of_a_program() -> None:
+    words = ["; id", "$(id)", "`id`", "two\nlines", "", "'\"\\"]
+
+    assert output_of(["printf", "<%s>", *words]) == "".join(f"<{word}>" for word in words)
+
+
+def test_a_limit_that_was_not_raised_needs_no_shell() -> None:
+    assert as_we_were_started(["no such program", "$1"]) == ["no such program", "$1"]
+
+
+@pytest.mark.usefixtures("raised")
+def test_a_program_that_cannot_be_run_is_told_before_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such program"):
+        as_we_were_started(["no such program"])
+    with pytest.raises(PermissionError):
+        as_we_were_started([str(tmp_path)])

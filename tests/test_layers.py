@@ -14,7 +14,7 @@ LAYERS = {
     "paths": "",
     "descriptors": "",
     "config": "core",
-    "sshconfig": "core",
+    "sshconfig": "core descriptors",
     "autossh": "core",
     "forwarding": "core descriptors",
     "ssh": "core descriptors forwarding sshconfig",

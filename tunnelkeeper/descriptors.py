@@ -1,7 +1,7 @@
 """This process's share of file descriptors: all that it may have, and what is kept back of them.
 
 It opens nothing but listening sockets, and says nothing to anybody: who is refused a descriptor
-makes a failure of it.
+makes a failure of it. It runs nothing either; it says how.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RESERVE = 32
 """Descriptors that clients of forwards leave to whoever asks for the status, to logins and to
@@ -44,6 +49,30 @@ def raise_limit() -> None:
     limit = inherited()
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit.hard, limit.hard))
+
+
+def as_we_were_started(command: Sequence[str]) -> list[str]:
+    """The command line that runs a command with the limit that we were started with.
+
+    A program that expects small numbers, or closes each that there might be, would suffer from
+    ours. Raises OSError where there is no such program.
+    """
+    limit = inherited()
+    if resource.getrlimit(resource.RLIMIT_NOFILE) == (limit.soft, limit.hard):
+        return [*command]
+    program = shutil.which(command[0])
+    if program is None:
+        is_there = os.sep in command[0] and Path(command[0]).exists()
+        number = errno.EACCES if is_there else errno.ENOENT
+        raise OSError(number, os.strerror(number), command[0])
+    # Not between fork and exec: a process with threads must not run Python there. A shell starts
+    # ten times sooner than Python. It reads none of the words: they are its parameters.
+    script = f'ulimit -S -n {_in_words(limit.soft)}; exec "$@"'
+    return ["/bin/sh", "-c", script, "sh", program, *command[1:]]
+
+
+def _in_words(limit: int) -> str:
+    return "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
 
 
 def are_exhausted() -> bool:

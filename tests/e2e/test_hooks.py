@@ -212,3 +212,25 @@ def test_what_goes_wrong_with_a_hook_is_a_line_of_the_log(site: Site) -> None:
     assert "line 18" in log
     assert "line 19" not in log
     assert max(map(len, log.splitlines())) < 500
+
+
+def test_what_we_run_gets_the_limit_of_open_files_that_we_were_started_with(site: Site) -> None:
+    record = site.directory / "limits"
+    tell = f"echo $0 $(ulimit -S -n) >> {record}"
+    ssh_config = site.directory / "ssh_config"
+    ssh_config.write_text(f"Match exec \"sh -c '{tell}' match\"\n")
+    program = site.program(
+        tunnel_table(
+            "t",
+            site.sshd().port,
+            f'socks = "{free_port()}"',
+            f"on_up = ['sh', '-c', '{tell}', 'hook']",
+        ),
+        head=site.head(f'"{ssh_config}"'),
+    )
+    program.through = ("sh", "-c", 'ulimit -S -n 333; exec "$@"', "sh")
+    program.up()
+    program.wait_until_up("t")
+
+    wait_until(lambda: "hook" in record.read_text(), 10)
+    assert set(record.read_text().splitlines()) == {"match 333", "hook 333"}

@@ -25,6 +25,7 @@ from tunnelkeeper.core.hooks import (
     next_turn,
     variables,
 )
+from tunnelkeeper.descriptors import as_we_were_started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,8 +129,7 @@ class _Program(asyncio.SubprocessProtocol):
         kept = {k: v for k, v in os.environ.items() if k not in PRIVATE_VARIABLES}
         _, program = await asyncio.get_running_loop().subprocess_exec(
             lambda: cls(log),
-            program_path(command[0]),
-            *command[1:],
+            *as_we_were_started([program_path(command[0]), *command[1:]]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTED, printable
+from tunnelkeeper.descriptors import as_we_were_started
 from tunnelkeeper.sshconfig.output import read_output
 from tunnelkeeper.sshconfig.request import SshConfigError
 
@@ -89,7 +90,7 @@ def command_line(request: Request, program: str = SSH) -> list[str]:
 async def _run(command: list[str], deadline: float) -> tuple[int, str, str]:
     """Exit status, standard output and standard error. Raises OSError and TimeoutError."""
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *as_we_were_started(command),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
