@@ -17,8 +17,11 @@ from tests.e2e.server_process import runs
 from tests.e2e.services import echo
 from tests.e2e.site import host_table, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
+from tests.faults.background import Background
+from tests.faults.names import deafly
 from tests.faults.proof import MARGIN
 from tests.requirements import require
+from tests.ssh.server import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,3 +139,46 @@ def test_it_ends_in_time_in_every_phase_and_leaves_nothing(
     assert code == 0, program.log()
     assert not program.socket.exists()
     wait_until(lambda: not any(map(runs, children)), MARGIN, "a child is left")
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    with Background() as background:
+        yield background
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_time_while_no_name_server_answers(
+    site: Site, background: Background, number: signal.Signals
+) -> None:
+    program = site.program(socks_tunnel("t", "relay.test", "connect_timeout = 300"))
+    program.through = deafly(site, background, hosts="")
+    program.up()
+    program.wait_for("t", lambda t: t.progress and t.progress.step == "resolve", within=MARGIN)
+
+    assert program.stop(number) == 0, program.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_time_while_the_server_does_not_answer_for_a_remote_port(
+    site: Site, background: Background, number: signal.Signals
+) -> None:
+    server = background.enter(serve(site.subdirectory("server")))
+    background.call(server.may_listen.clear)
+    program = site.program(
+        tunnel_table(
+            "t",
+            server.port,
+            f'identity_files = "{server.user_key_file}"',
+            f'known_hosts = "{server.known_hosts}"',
+            f'remote = "{free_port()}:{NOWHERE}:9"',
+        )
+    )
+    program.up()
+    wait_until(lambda: server.listening, MARGIN, "the server was not asked")
+    progress = program.tunnel("t").progress
+    assert progress is not None
+    assert progress.step == "forwards"
+
+    assert program.stop(number) == 0, program.log()
+    wait_until(lambda: not server.connections, MARGIN, "the connection is still there")

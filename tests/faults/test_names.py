@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,9 @@ import pytest
 from tests.e2e.keys import public
 from tests.e2e.netns import new_network
 from tests.e2e.site import socks_tunnel
-from tests.faults.mounts import seeing
+from tests.faults.names import deafly
 from tests.faults.proof import BACKOFF, MARGIN, NEXT_ADDRESS, proves, withstands
 from tests.faults.scene import QUICK_HOST, Scene
-from tests.faults.servers import mute_dns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,14 +32,9 @@ def begins_deaf(scene: Scene, hosts: str, *lines: str, tables: tuple[str, ...] =
 
     lines, tables: of the config file, as `scene.begins` takes them.
     """
-    address = f"127.53.{secrets.randbelow(256)}.{secrets.randbelow(254) + 1}"
-    scene.background.enter(mute_dns(address))
-    here = scene.site.subdirectory("etc")
-    (here / "hosts").write_text(hosts)
-    (here / "resolv.conf").write_text(f"nameserver {address}\n")
     scene.site.know(f"[{NAME}]:{scene.link.port}", public(scene.server.host_key))
     program = scene.site.program(scene.tunnel(f'hostname = "{NAME}"', *lines), *tables)
-    program.through = seeing({f"/etc/{name}": here / name for name in ("hosts", "resolv.conf")})
+    program.through = deafly(scene.site, scene.background, hosts)
     scene.starts(program)
 
 
