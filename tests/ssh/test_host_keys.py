@@ -231,16 +231,16 @@ async def test_without_a_file_of_the_user_nothing_is_written(stranger: Server) -
     assert notes.said == notes.warned == []
 
 
-def test_a_key_that_another_login_wrote_down_meanwhile_is_left_alone(tmp_path: Path) -> None:
+async def test_a_key_that_another_login_wrote_down_meanwhile_is_left_alone(tmp_path: Path) -> None:
     file, key = tmp_path / "known_hosts", new_key()
     host = Host("relay", "relay", "me", user_known_hosts=(str(file),), host_key_policy="accept-new")
-    check = HostKeyCheck.prepare(host, 22, KnownHostsFiles(), print)
+    check = await HostKeyCheck.prepare(host, 22, KnownHostsFiles(), print)
     assert check.accepts(key)
     file.write_text(f"relay {public(new_key())}\n")  # not even the same
     before = file.read_text()
 
-    assert check.remember() is None
-    assert check.remember() is None
+    assert await check.remember() is None
+    assert await check.remember() is None
     assert file.read_text() == before
 
 
@@ -299,7 +299,9 @@ async def test_where_no_authority_is_known_the_plain_key_counts(tmp_path: Path) 
             assert server.logins == ["me"]
 
 
-def test_an_authority_of_a_type_that_asyncssh_lacks_cannot_match_anyway(tmp_path: Path) -> None:
+async def test_an_authority_of_a_type_that_asyncssh_lacks_cannot_match_anyway(
+    tmp_path: Path,
+) -> None:
     kind = b"ssh-quantum"
     blob = len(kind).to_bytes(4) + kind + b"\0\0\0\1x"
     authority = new_key()
@@ -309,7 +311,7 @@ def test_an_authority_of_a_type_that_asyncssh_lacks_cannot_match_anyway(tmp_path
         f"@cert-authority * {public(authority)}\n"
     )
     host = Host("relay", "relay", "me", user_known_hosts=(str(file),))
-    check = HostKeyCheck.prepare(host, 22, KnownHostsFiles(), pytest.fail)
+    check = await HostKeyCheck.prepare(host, 22, KnownHostsFiles(), pytest.fail)
 
     assert [key.public_data for key in check.authorities()] == [authority.public_data]
     assert check.revoked() == []

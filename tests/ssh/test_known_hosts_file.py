@@ -2,6 +2,7 @@ import errno
 import os
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,6 +60,24 @@ def test_a_file_is_read_again_when_it_has_changed_and_not_before(
 
     second, _ = files.keys_for([path], "host", 22, None)
     assert [line.blob for line in second.host_keys] == [key(1), key(2)]
+
+
+async def test_a_file_of_any_size_holds_up_nobody_but_who_asks_for_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def watched(text: str, path: str) -> object:
+        threads.append(threading.current_thread())
+        return parse(text, path)
+
+    monkeypatch.setattr("tunnelkeeper.ssh.known_hosts_file.parse", watched)
+    append(str(file), "host", ALGORITHM, key(1), hashed=True)
+
+    known, _ = await KnownHostsFiles().known((str(file),), "host", 22, None)
+
+    assert [line.blob for line in known.host_keys] == [key(1)]
+    assert threading.main_thread() not in threads != []
 
 
 def test_the_warnings_of_a_file_that_was_kept_are_given_again(file: Path) -> None:

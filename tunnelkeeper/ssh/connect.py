@@ -95,15 +95,15 @@ class _Attempt:
             async with self.shared.crowd.place((self.host.hostname, self.port)):
                 return await self._connect_in_time()
         except SshFailure:
-            self._discard()
+            await self._discard()
             raise
         except (OSError, asyncssh.Error, ValueError) as error:
-            self._discard()
+            await self._discard()
             raise SshFailure(await self._explained(error)) from error
         except BaseException:
-            self._discard()
             if self.proxy is not None:
                 self.proxy.close()
+            await self._discard()
             raise
 
     @property
@@ -126,11 +126,11 @@ class _Attempt:
                     return await self._connect()
             except Overtaken:
                 self.report.debug(f"{self.hop}: this machine moved; connecting again")
-                self._discard()
+                await self._discard()
 
     async def _connect(self) -> Connection:
         files = self.shared.known_hosts
-        self.check = HostKeyCheck.prepare(self.host, self.port, files, self.report.warn)
+        self.check = await HostKeyCheck.prepare(self.host, self.port, files, self.report.warn)
         self.identities = Identities(self.host, self.shared.keys)
         login = Login(self.check, self.identities, self.report.debug)
         options = self._options(login)
@@ -143,7 +143,7 @@ class _Attempt:
         self.transport.on_step = self._at
         self.transport.set_extra_info(host=self.host.hostname, port=self.port)
         await self.logged_in
-        self._write_down()
+        await self._write_down()
         reached = replace(self.host, ports=(self.port,))
         connection = Connection(reached, self.transport, login, self.via, self.proxy)
         self.shared.moves.connections.add(connection)
@@ -215,24 +215,25 @@ class _Attempt:
         self.step = step
         self.report.step(self.hop, step)
 
-    def _write_down(self) -> None:
+    async def _write_down(self) -> None:
         """Remember a new host key, now that its signature was good."""
         try:
-            done = self.check.remember()
+            done = await self.check.remember()
         except OSError as error:
             self.report.warn(f"the host key of {self.hop} could not be written down: {error}")
             return
         if done:
             self.report.info(done)
 
-    def _discard(self) -> None:
-        """Leave nothing of a failed attempt behind."""
+    async def _discard(self) -> None:
+        """Leave nothing of a failed attempt behind but a new host key that proved good."""
         if self.transport is None:
             return
-        if self.transport.keys_exchanged:
-            self._write_down()
+        proved_good = self.transport.keys_exchanged
         self.logged_in.cancel()  # a channel that opens too late would report to nobody
         self.transport.abort()
+        if proved_good:
+            await self._write_down()
 
     async def _explained(self, error: Exception) -> Failure:
         """The failure in the words of whoever knows most about it."""

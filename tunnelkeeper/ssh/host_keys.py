@@ -49,12 +49,12 @@ class HostKeyCheck:
     new_key: asyncssh.SSHKey | None = None
 
     @classmethod
-    def prepare(
+    async def prepare(
         cls, host: Host, port: int, files: KnownHostsFiles, warn: Callable[[str], None]
     ) -> HostKeyCheck:
         """Read what is known of a host."""
         paths = (*host.user_known_hosts, *host.system_known_hosts)
-        known, warnings = files.keys_for(paths, host.hostname, port, host.host_key_alias)
+        known, warnings = await files.known(paths, host.hostname, port, host.host_key_alias)
         for warning in warnings:
             warn(warning)
         return cls(host, port, known, files)
@@ -98,20 +98,23 @@ class HostKeyCheck:
         hint = "see the @cert-authority and @revoked lines of known_hosts"
         return Failure(Cause.HOST_KEY_CHANGED, why, str(self.host), hint, self._files)
 
-    def remember(self) -> str | None:
+    async def remember(self) -> str | None:
         """Write the new key down, unless another login has meanwhile; what was done, in words.
 
         Raises OSError.
         """
-        key = self.new_key
+        key, self.new_key = self.new_key, None
         if key is None or not self.host.user_known_hosts:
             return None
+        return await self.files.aside(self._files, lambda: self._record(key))
+
+    def _record(self, key: asyncssh.SSHKey) -> str | None:
+        """Blocks. Raises OSError."""
         algorithm = key.algorithm.decode("ascii")
         host = self.host
         lines, _ = self.files.keys_for(
             host.user_known_hosts, host.hostname, self.port, host.host_key_alias
         )
-        self.new_key = None
         if not isinstance(judge(lines, algorithm, key.public_data), Unknown):
             return None
         path = self.host.user_known_hosts[0]

@@ -1,8 +1,8 @@
 """The known_hosts files on disk: read them all, or add one line to one of them.
 
 What the lines mean is known_hosts' business. Nothing here changes or removes what a file holds, or
-gives an existing file another mode. The calls block for as long as the disk, or another
-writer's lock, takes.
+gives an existing file another mode. All but `known` and `aside` block for as long as the disk, or
+another writer's lock, takes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tunnelkeeper.core.failures import EXHAUSTED
+from tunnelkeeper.ssh.aside import Aside
 from tunnelkeeper.ssh.known_hosts import (
     SALT_BYTES,
     HostKeyLine,
@@ -29,7 +30,9 @@ from tunnelkeeper.ssh.known_hosts import (
 from tunnelkeeper.ssh.read_once import ReadOnce
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
 
 SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes of one file; about 100 000 lines. A larger one is some other file, named by mistake."""
@@ -56,12 +59,27 @@ class Together:
 class KnownHostsFiles:
     """known_hosts files, each read and parsed once while it is unchanged.
 
-    Ten thousand hashed lines take a tenth of a second to parse and to look through, which every
-    attempt of every tunnel would pay; so what a host was found to have is kept as well.
+    Ten thousand hashed lines take a tenth of a second and more to parse and to look through, which
+    every attempt of every tunnel would pay; so what a host was found to have is kept as well, and
+    the first time is spent in a thread.
     """
 
     _files: ReadOnce[Contents] = field(default_factory=lambda: ReadOnce(_parsed))
     _together: dict[tuple[str, ...], Together] = field(default_factory=dict)
+    _aside: Aside = field(default_factory=Aside)
+
+    async def known(
+        self, paths: tuple[str, ...], host: str, port: int, alias: str | None
+    ) -> tuple[Known, tuple[str, ...]]:
+        """`keys_for`, in a thread."""
+        return await self.aside(paths, lambda: self.keys_for(paths, host, port, alias))
+
+    async def aside(self, paths: tuple[str, ...], act: Callable[[], T]) -> T:
+        """What a function makes of some files, in a thread; of the same files one at a time.
+
+        Raises what it raises.
+        """
+        return await self._aside.call(paths, act)
 
     def keys_for(
         self, paths: Iterable[str], host: str, port: int, alias: str | None
