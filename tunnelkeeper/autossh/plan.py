@@ -122,16 +122,22 @@ def _target(line: SshLine) -> Address:
 
 def _forwards(answer: Answer) -> tuple[Forward, ...]:
     gateway = _yes(answer, "gatewayports")
+    local = answer.get("localforward", [])
+    # A local forward to a path is printed as a dynamic one too: dump_cfg_forwards() of readconf.c.
+    printed_twice = {listen for listen, _, target in map(_parted, local) if target[:1] != "["}
     return (
-        *(_local(value, gateway=gateway) for value in answer.get("localforward", [])),
+        *(_local(value, gateway=gateway) for value in local),
         *(_remote(value) for value in answer.get("remoteforward", [])),
-        # A local forward that listens on a path is printed here once more: readconf.c.
         *(
             _socks(value, gateway=gateway)
             for value in answer.get("dynamicforward", [])
-            if not value.startswith("/")
+            if value not in printed_twice
         ),
     )
+
+
+def _parted(value: str) -> tuple[str, str, str]:
+    return value.rpartition(" ")
 
 
 def _local(value: str, *, gateway: bool) -> Forward:
