@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.requirements import require
+from tunnelkeeper.importing.old_lines import Unreadable
+from tunnelkeeper.importing.specifiers import UnitName, expand, of_unit, unescaped
+
+
+def test_a_percent_sign_is_written_twice() -> None:
+    assert expand("%%i 100%% %i", {"i": "x"}) == "%i 100% x"
+
+
+@pytest.mark.parametrize("text", ["%q", "ends with %", "%\n"])
+def test_a_specifier_that_nobody_knows_is_refused(text: str) -> None:
+    with pytest.raises(Unreadable):
+        expand(text, {"i": "x"})
+
+
+@given(st.text(), st.text())
+def test_what_stands_for_a_specifier_is_not_expanded_again(before: str, value: str) -> None:
+    assert expand(before.replace("%", "%%") + "%i", {"i": value}) == before + value
+
+
+@given(st.text())
+def test_the_name_of_a_unit_has_the_parts_that_systemd_escape_made(text: str) -> None:
+    escaped = "".join(c if c.isascii() and c.isalnum() else _escape(c) for c in text)
+
+    assert unescaped(escaped) == text.encode(errors="surrogateescape").decode(
+        errors="surrogateescape"
+    )
+
+
+def _escape(character: str) -> str:
+    if character == "/":
+        return "-"
+    octets = character.encode(errors="surrogateescape")
+    return "".join(f"\\x{octet:02x}" for octet in octets)
+
+
+def test_systemd_escape_says_the_same() -> None:
+    text = "srv/a-b c\u00e9\\x/!"
+    said = subprocess.run(
+        [require("systemd-escape"), text], check=True, capture_output=True, text=True
+    ).stdout.rstrip("\n")
+
+    assert unescaped(said) == text
+
+
+def test_a_unit_has_its_names() -> None:
+    name = UnitName(r"auto-ssh@srv-db\x2d1.service")
+
+    assert of_unit(name, "/etc/systemd/system/auto-ssh@.service") == {
+        "n": r"auto-ssh@srv-db\x2d1.service",
+        "N": r"auto-ssh@srv-db\x2d1",
+        "p": "auto-ssh",
+        "P": "auto/ssh",
+        "i": r"srv-db\x2d1",
+        "I": "srv/db-1",
+        "j": "ssh",
+        "J": "ssh",
+        "f": "/srv/db-1",
+        "y": "/etc/systemd/system/auto-ssh@.service",
+        "Y": "/etc/systemd/system",
+    }
+    assert (name.template, name.is_template) == ("auto-ssh@.service", False)
+    assert UnitName("a@.service").is_template

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.importing.environment_file import read_environment
+from tunnelkeeper.importing.old_lines import Unreadable
+from tunnelkeeper.importing.unit_text import read_unit
+from tunnelkeeper.importing.unit_words import split_commands, split_variable, split_words
+from tunnelkeeper.systemd.words import Unwritable, command
+
+# -- lines -----------------------------------------------------------------------------------------
+
+
+def test_an_empty_value_takes_back_those_before_it() -> None:
+    unit = read_unit("[Service]\nExecStart=a\nExecStart=\nExecStart = b \nExecStart=c\n")
+
+    assert unit.values("Service", "ExecStart") == ["b", "c"]
+    assert unit.value("Service", "ExecStart") == "c"
+
+
+def test_a_key_belongs_to_its_section() -> None:
+    unit = read_unit("User=x\n[Unit]\nUser=y\n[Service]\nUser=z\n[X-Service]\nUser=q\n")
+
+    assert unit.values("Service", "User") == ["z"]
+
+
+def test_a_backslash_goes_on_with_the_next_line_that_is_no_comment() -> None:
+    text = "[Service]\nA=one \\\n# no\n  two\\\n;no\n\nB=\\\\\nC=end \\"
+    unit = read_unit(text)
+
+    assert [unit.value("Service", key) for key in "ABC"] == ["one  two", "\\\\", "end"]
+
+
+@given(st.text())
+def test_any_text_is_read(text: str) -> None:
+    for each in read_unit(text).assignments:
+        assert "\n" not in each.key + each.value
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+WRITABLE = st.text(st.characters(blacklist_categories=["Cs", "Cc"]))
+
+
+@given(st.lists(WRITABLE))
+def test_words_are_read_back_as_our_own_units_write_them(words: list[str]) -> None:
+    try:
+        line = command(["/bin/true", *words]).removeprefix(":")
+    except Unwritable:
+        return
+
+    assert split_commands(line) == [["/bin/true", *(word.replace("%", "%%") for word in words)]]
+
+
+@given(st.text(st.sampled_from("ab \\\"';xu0412 \t")))
+def test_any_value_is_split_or_refused(text: str) -> None:
+    assert isinstance(split_variable(text), list)
+    with suppress(Unreadable):
+        words = split_words(text)
+        if ";" not in text:
+            assert split_commands(text) == ([words] if words else [])
+
+
+def test_a_lone_semicolon_parts_two_commands() -> None:
+    assert split_commands(r"a b ; c ';' \; d;e ;") == [["a", "b"], ["c", ";", ";", "d;e"]]
+
+
+@pytest.mark.parametrize("value", [r"\q", r"\x0", r"\x00", r"\ud800", "'open", 'o"pen', "\\"])
+def test_what_systemd_ignores_for_a_mistake_is_refused(value: str) -> None:
+    with pytest.raises(Unreadable):
+        split_words(value)
+
+
+def test_escapes_are_those_of_c() -> None:
+    assert split_words(r"\x41\102\u00e9\U0001f600\s\t\\ \"a\'") == [
+        "AB\u00e9\U0001f600 \t\\",
+        "\"a'",
+    ]
+
+
+# -- environment files -----------------------------------------------------------------------------
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Z_][A-Z0-9_]*", fullmatch=True),
+        st.text(st.sampled_from("ab #;='$`\\\"\n\t")),
+    )
+)
+def test_a_quoted_value_is_read_back(variables: dict[str, str]) -> None:
+    def quoted(value: str) -> str:
+        return '"' + "".join(f"\\{c}" if c in '"\\`$' else c for c in value) + '"'
+
+    text = "".join(f"{name}={quoted(value)}\n" for name, value in variables.items())
+
+    assert read_environment(text) == variables
+
+
+@given(st.text())
+def test_any_environment_file_is_read(text: str) -> None:
+    for name in read_environment(text):
+        assert name.isidentifier()
