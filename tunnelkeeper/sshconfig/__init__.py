@@ -12,7 +12,7 @@ that reads the files itself.
 """
 
 from tunnelkeeper.sshconfig.facts import Facts, local_facts
-from tunnelkeeper.sshconfig.lookup import HostLookup
+from tunnelkeeper.sshconfig.lookup import HostLookup, source_for
 from tunnelkeeper.sshconfig.query import SshQuery, ssh_is_installed
 from tunnelkeeper.sshconfig.request import Answer, Query, Request, SshConfigError
 from tunnelkeeper.sshconfig.support import unsupported
@@ -26,6 +26,7 @@ __all__ = [
     "SshConfigError",
     "SshQuery",
     "local_facts",
+    "source_for",
     "ssh_is_installed",
     "unsupported",
 ]

@@ -154,7 +154,7 @@ class HostLookup:
             host=stop.host,
             user=options.user,
             port=options.port[0] if options.port else None,
-            source=self._source(),
+            source=source_for(self._configuration, self._facts),
             jumps=with_jumps,
             options=tuple((key, value) for key, value in written.items() if value is not None),
             arguments=stop.arguments,
@@ -169,14 +169,19 @@ class HostLookup:
             facts=self._facts,
         )
 
-    def _source(self) -> Source:
-        said = self._configuration.supervisor.ssh_config
-        if not said:
-            return said
-        try:
-            return absolute(expand_home(said, self._facts), self._facts)
-        except TokenError as error:
-            raise SshConfigError(f"supervisor.ssh_config {said!r}: {error}") from None
+
+def source_for(configuration: Configuration, facts: Facts) -> Source:
+    """Where a configuration has its hosts looked up.
+
+    Raises SshConfigError.
+    """
+    said = configuration.supervisor.ssh_config
+    if not said:
+        return said
+    try:
+        return absolute(expand_home(said, facts), facts)
+    except TokenError as error:
+        raise SshConfigError(f"supervisor.ssh_config {said!r}: {error}") from None
 
 
 def _stop(name: str, options_of: Callable[[str], HostOptions], *, reference_wins: bool) -> _Stop:

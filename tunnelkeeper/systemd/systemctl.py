@@ -57,6 +57,23 @@ def ask(*arguments: str, timeout: float | None = ANSWER_TIMEOUT) -> str:
     return done.stdout
 
 
+def cat(unit: str, *, is_user: bool) -> str:
+    """The files of a unit of this user, or of the system: its own, then its drop-ins.
+
+    Raises NoManager and SystemctlFailed.
+    """
+    command = ["systemctl", *(["--user"] if is_user else []), "--no-pager", "cat", "--", unit]
+    try:
+        done = _run(*command, timeout=ANSWER_TIMEOUT)
+    except FileNotFoundError:
+        raise NoManager("systemctl is not installed; this machine has no systemd") from None
+    except subprocess.TimeoutExpired:
+        raise SystemctlFailed(f"{' '.join(command)}: no answer") from None
+    if done.returncode:
+        raise SystemctlFailed(f"{' '.join(command)}: {_said(done)}")
+    return done.stdout
+
+
 def lingers() -> bool | None:
     """Whether this user's services run without a login; None where nobody can tell."""
     user = _user_name()

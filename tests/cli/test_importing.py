@@ -1,0 +1,283 @@
+"""`tunnelkeeper import`: what is printed, what is written, and what is said besides."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tunnelkeeper.config import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Tool
+
+pytestmark = pytest.mark.usefixtures("ssh")
+
+LINE = ("-M", "0", "-f", "-N", "-L", "5432:db:5432", "ann@relay.example.com")
+UNIT = "[Service]\nExecStart=/usr/bin/autossh -M 0 -N -D 1080 ann@relay.example.com\n"
+
+
+def tunnels(text: str) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = tomllib.loads(text).get("tunnels", {})
+    return found
+
+
+# -- printing --------------------------------------------------------------------------------------
+
+
+def test_a_line_is_printed_as_toml_and_nothing_is_written(tool: Tool) -> None:
+    done = tool("import", "autossh", "--", *LINE)
+
+    assert (done.code, done.err) == (0, "")
+    assert tunnels(done.out) == {
+        "relay-5432": {"host": "ann@relay.example.com", "local": ["5432:db:5432"]}
+    }
+    assert "# -f: " in done.out
+    assert not tool.config.exists()
+
+
+def test_variables_of_autossh_are_taken_from_the_environment(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOSSH_GATETIME", "60")
+    monkeypatch.setenv("AUTOSSH_POLL", "90")
+
+    done = tool("import", "autossh", "--", "-M", "20000", *LINE[2:])
+
+    [table] = tunnels(done.out).values()
+    assert (table["gate_time"], table["keepalive_interval"]) == (60, 90)
+    assert "AUTOSSH_GATETIME is gate_time" in done.out
+
+
+def test_a_shell_is_named_with_what_keeps_it_up(tool: Tool) -> None:
+    done = tool("import", "ssh", "--", "ann@relay")
+
+    assert (done.code, done.out) == (1, "")
+    assert "not imported: a command line of ssh: it runs a shell" in done.err
+    assert "`tunnelkeeper autossh`" in done.err
+
+
+def test_a_line_without_dashes_in_front_is_a_mistake_of_usage(tool: Tool) -> None:
+    assert tool("import", "autossh", *LINE).code == 2
+
+
+def test_nothing_that_a_line_holds_breaks_out_of_a_comment(tool: Tool) -> None:
+    line = ("-N", "-D", "1", "-o", "SetEnv=A=[tunnels.evil]", "-o", "LogLevel=INFO", "relay")
+    done = tool("import", "ssh", "--", *line)
+
+    assert list(tunnels(done.out)) == ["relay-1"]
+    assert "[tunnels.evil]" in done.out
+
+
+# -- units -----------------------------------------------------------------------------------------
+
+
+def test_a_unit_s_file_is_imported_and_one_that_is_none_is_named(
+    tool: Tool, tmp_path: Path
+) -> None:
+    (tmp_path / "db.service").write_text(UNIT)
+    (tmp_path / "other.service").write_text("[Service]\nExecStart=/bin/true\n")
+
+    done = tool(
+        "import", "unit", *(str(tmp_path / f"{name}.service") for name in ("db", "other", "none"))
+    )
+
+    assert done.code == 1
+    assert list(tunnels(done.out)) == ["db"]
+    assert "other.service: it runs neither ssh nor autossh" in done.err
+    assert "none.service: No such file or directory" in done.err
+
+
+def test_an_instance_is_made_from_the_file_of_its_template(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "port@.service").write_text(UNIT.replace("1080", "%i"))
+
+    done = tool("import", "unit", str(tmp_path / "port@1081.service"))
+
+    assert tunnels(done.out)["1081"]["socks"] == ["1081"]
+    assert "is a template" in tool("import", "unit", str(tmp_path / "port@.service")).err
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_a_unit_s_name_is_asked_of_systemd_with_its_drop_ins(tool: Tool, programs: Path) -> None:
+    text = f"# /etc/systemd/system/db.service\n{UNIT}\n# /etc/x.conf\n[Service]\nUser=nobody\n"
+    (programs / "text").write_text(text)
+    program(programs, "systemctl", f'echo "$*" > {programs}/asked; cat {programs}/text')
+
+    done = tool("import", "unit", "db")
+
+    assert tunnels(done.out)["db"]["socks"] == ["1080"]
+    assert "It ran as nobody" in done.out
+    assert (programs / "asked").read_text() == "--no-pager cat -- db.service\n"
+    tool("import", "unit", "--user", "db.service")
+    assert (programs / "asked").read_text() == "--user --no-pager cat -- db.service\n"
+
+
+def test_systemd_s_refusal_is_told(tool: Tool, programs: Path) -> None:
+    program(programs, "systemctl", 'echo "No files found for db.service." >&2; exit 1')
+
+    done = tool("import", "unit", "db")
+
+    assert done.code == 1
+    assert "No files found for db.service." in done.err
+
+
+# -- crontabs --------------------------------------------------------------------------------------
+
+
+def test_your_own_crontab_is_asked_for(tool: Tool, programs: Path) -> None:
+    program(programs, "crontab", 'echo "@reboot autossh -M 0 -f -N -R 1:localhost:22 relay &"')
+
+    done = tool("import", "crontab")
+
+    assert tunnels(done.out)["relay-1"]["remote"] == ["1:localhost:22"]
+    assert "# Imported from crontab -l, line 1." in done.out
+
+
+def test_a_crontab_without_such_lines_is_told(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "tab").write_text("0 3 * * * backup\n")
+
+    done = tool("import", "crontab", str(tmp_path / "tab"))
+
+    assert (done.code, done.out) == (1, "")
+    assert "no line starts ssh or autossh" in done.err
+    assert tool("import", "crontab", str(tmp_path / "none")).code == 1
+
+
+# -- ssh_config ------------------------------------------------------------------------------------
+
+SSH_CONFIG = """\
+Host office
+  LocalForward 5432 db:5432
+Host office2
+  LocalForward 5432 db2:5432
+Host home other
+  RemoteForward 2222 localhost:22
+Host plain
+  HostName plain.example.com
+Host *.lab
+  DynamicForward 1080
+"""
+
+
+@pytest.fixture
+def hosts(tool: Tool, tmp_path: Path) -> Path:
+    path = tmp_path / "ssh_config"
+    path.write_text(SSH_CONFIG)
+    tool.config.write_text(f'[supervisor]\nssh_config = "{path}"\n')
+    return path
+
+
+@pytest.mark.usefixtures("hosts")
+def test_hosts_with_forwards_are_imported_and_patterns_named(tool: Tool) -> None:
+    done = tool("import", "ssh-config")
+
+    assert {name: table["host"] for name, table in tunnels(done.out).items()} == {
+        name: name for name in ("office", "home", "other")
+    }
+    assert "patterns are skipped: *.lab" in done.err
+    assert "host office2: listens on localhost:5432, where office does already" in done.err
+    assert done.code == 1
+
+
+@pytest.mark.usefixtures("hosts")
+def test_hosts_are_chosen_by_pattern_or_name(tool: Tool) -> None:
+    assert list(tunnels(tool("import", "ssh-config", "ho*").out)) == ["home"]
+    assert list(tunnels(tool("import", "ssh-config", "a.lab").out)) == ["a.lab"]
+    assert "forwards nothing" in tool("import", "ssh-config", "plain").err
+    assert "no host of ssh_config has forwards" in tool("import", "ssh-config", "x*").err
+
+
+def test_what_is_imported_from_ssh_config_leaves_the_host_to_it(tool: Tool, hosts: Path) -> None:
+    done = tool("import", "ssh-config", "--write", "home")
+
+    assert (done.code, done.err) == (0, "")
+    assert load(tool.config).tunnels["home"].options.hostname is None
+    assert hosts.read_text() == SSH_CONFIG
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+OLD = '# mine\n[tunnels.relay-5432]\nhost = "old"\nsocks = 1080 # here\n'
+
+
+def test_an_import_is_added_to_the_file_and_a_name_that_is_there_gets_a_suffix(tool: Tool) -> None:
+    tool.config.write_text(OLD)
+
+    done = tool("import", "autossh", "--write", "--", *LINE)
+
+    assert (done.code, done.err) == (0, "")
+    assert "added relay-5432-2: a command line of autossh" in done.out
+    assert tool.config.read_text().startswith(OLD)
+    assert list(load(tool.config).tunnels) == ["relay-5432", "relay-5432-2"]
+
+
+def test_with_replace_the_old_one_goes(tool: Tool) -> None:
+    tool.config.write_text(OLD)
+
+    done = tool("import", "autossh", "--write", "--replace", "--", *LINE)
+
+    assert "replaced relay-5432: a command line of autossh" in done.out
+    assert tool.config.read_text().startswith("# mine\n# Imported from")
+    [tunnel] = load(tool.config).tunnels.values()
+    assert tunnel.host == "ann@relay.example.com"
+
+
+def test_replace_goes_with_write(tool: Tool) -> None:
+    assert tool("import", "ssh", "--replace", "--", *LINE).code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[tunnels.db]\n", "'host' is missing"),
+        ('[tunnels.db]\nhost = "h"\nlocal = "5432:a:1"\n', "listens on"),
+    ],
+)
+def test_a_bad_result_is_told_and_nothing_is_written(tool: Tool, text: str, why: str) -> None:
+    tool.config.write_text(text)
+
+    done = tool("import", "autossh", "--write", "--", *LINE)
+
+    assert done.code == 2
+    assert why in done.err
+    assert "nothing was written" in done.err
+    assert tool.config.read_text() == text
+
+
+def test_a_broken_file_is_no_reason_not_to_print(tool: Tool) -> None:
+    tool.config.write_text("broken")
+
+    assert tool("import", "autossh", "--", *LINE).code == 0
+
+
+def test_hosts_that_hold_too_are_named(tool: Tool) -> None:
+    tool.config.write_text('[hosts."relay.example.com"]\nport = 24\n')
+
+    done = tool("import", "autossh", "--write", "--", *LINE)
+
+    assert "what [hosts] says of relay.example.com holds" in done.err
+
+
+def test_without_ssh_there_is_nobody_to_ask(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    done = tool("import", "autossh", "--", *LINE)
+
+    assert (done.code, "ssh is not installed" in done.err) == (1, True)

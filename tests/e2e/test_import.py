@@ -1,0 +1,50 @@
+"""From a unit that runs autossh to a tunnel that carries data, without a word written by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.e2e.clients import exchange
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo
+from tests.e2e.site import USER
+
+if TYPE_CHECKING:
+    from tests.e2e.site import Site
+
+UNIT = """\
+[Service]
+Environment=AUTOSSH_GATETIME=0 "KEY={key}"
+ExecStart=/bin/sh -c 'exec /usr/bin/autossh -M 0 -f -N -i "$${{KEY}}" \\
+    -o UserKnownHostsFile={known_hosts} -o "IdentitiesOnly yes" -p {port} \\
+    -L {local}:{target} -R {remote}:{target} {user}@127.0.0.1'
+"""
+
+
+def test_an_imported_unit_carries_what_the_unit_carried(site: Site) -> None:
+    local, remote = free_port(), free_port()
+    unit = site.directory / "echo.service"
+    unit.write_text(
+        UNIT.format(
+            key=site.key,
+            known_hosts=site.known_hosts,
+            port=site.sshd().port,
+            local=local,
+            remote=remote,
+            target=site.service(echo),
+            user=USER,
+        )
+    )
+    program = site.program(head="# written by hand\n")
+
+    said = program.succeed("import", "unit", "--write", str(unit))
+
+    assert f"added echo: echo.service ({unit})" in said
+    assert program.config.read_text().startswith(
+        "# written by hand\n\n# Imported from echo.service"
+    )
+    assert program.run("check").stderr == ""
+    program.up()
+    program.wait_until_up("echo")
+    assert exchange(local, b"there and back") == b"there and back"
+    assert exchange(remote, b"the other way") == b"the other way"

@@ -1,0 +1,120 @@
+"""What a unit hands to its program is read as a real systemd reads it, word for word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.systemd import UID
+from tunnelkeeper.importing import machine
+from tunnelkeeper.importing.old_lines import OldLine
+from tunnelkeeper.importing.services import Service, lines_of_service
+from tunnelkeeper.importing.sources import read_text
+from tunnelkeeper.importing.specifiers import UnitName, of_unit
+from tunnelkeeper.sshconfig import Facts
+
+if TYPE_CHECKING:
+    from tests.e2e.person import Person
+    from tests.e2e.systemd import UserManager
+
+pytestmark = pytest.mark.timeout(300)
+
+PROGRAM = """\
+#!/bin/sh
+{
+  for word; do printf 'word %s\\0' "$word"; done
+  for name in AUTOSSH_A AUTOSSH_B AUTOSSH_C AUTOSSH_D AUTOSSH_E; do
+    eval "value=\\${$name-(unset)}"
+    printf 'variable %s=%s\\0' "$name" "$value"
+  done
+} > "$OUT"
+"""
+
+FILE = r"""
+# a comment
+; another
+AUTOSSH_A = one two  # three
+AUTOSSH_B="a \"b\" \$c \d"' and d'
+export AUTOSSH_C=no
+not a variable
+AUTOSSH_C=x\
+y\ z"q"
+AUTOSSH_D='it
+goes on'
+WORDS=-p 2222 "in quotes" back\\slash
+AUTOSSH_E=
+"""
+
+LINES = {
+    "words": r"""-N a"b c"d 'single "double"' "double 'single'" \x41\102\u00e9\s\t| back\\slash""",
+    "specifiers": "%i %I %j %J %n %N %p %P %f %h %u %U %t %C %E %% %%i",
+    "variables": r"$WORDS ${WORDS} pre${WORDS}post $$WORDS $${WORDS} a$WORDS $UNSET ${UNSET} x",
+    "kept": r"'$WORDS' $ ${ }$",
+    "semicolon": r"a \; b;c ';'",
+    "continued": "-N \\\n# a comment in between\n   -L 1:a:2 \\\n;another\n  -R 3:b:4 \\\n\n",
+    "quoted-specifiers": "\"%i x\" '%h y'",
+}
+PREFIXES = {"plain": "", "kept-going": "-", "no-variables": ":", "both": "-:"}
+
+
+def unit(program: str, line: str, out: str, prefix: str = "") -> str:
+    return f"""\
+[Unit]
+Description=a unit \\
+  of the old kind
+
+[Service]
+Type=oneshot
+Environment="AUTOSSH_A=from the unit" AUTOSSH_E=%i 'OUT={out}'
+EnvironmentFile={out}.environment
+EnvironmentFile=-/nowhere/at/all
+ExecStart=/bin/false
+ExecStart=
+ExecStart={prefix}{program} {line}
+"""
+
+
+def test_words_and_variables_are_those_that_systemd_hands_over(person: Person) -> None:
+    program = person.machine.write(person.machine.home / "bin" / "autossh", PROGRAM)
+    program.chmod(0o755)
+    cases = {name: (line, "") for name, line in LINES.items()}
+    cases |= {name: (LINES["variables"], prefix) for name, prefix in PREFIXES.items()}
+    names = {case: rf"old-{case}@one-two\x2dthree.service" for case in cases}
+    for case, (line, prefix) in cases.items():
+        out = person.machine.home / case
+        person.machine.write(out.with_name(f"{case}.environment"), FILE)
+        template = person.machine.units / f"old-{case}@.service"
+        person.machine.write(template, unit(str(program), line, str(out), prefix))
+    person.machine.systemctl("daemon-reload")
+
+    person.machine.systemctl("start", *names.values())
+
+    differ = {}
+    for case, name in names.items():
+        handed = (person.machine.home / case).read_text(errors="surrogateescape").split("\0")[:-1]
+        text = person.machine.systemctl("cat", name)
+        read = as_handed(read_line(person.machine, name, text))
+        if read != handed:
+            differ[case] = (read, handed)
+    assert differ == {}
+
+
+def read_line(manager: UserManager, name: str, text: str) -> OldLine:
+    home = str(manager.home)
+    facts = Facts("tk", UID, home, "", home, manager.environment, {"tk": home}.get)
+    path = text.partition("\n")[0].removeprefix("# ")
+    found = {**machine.of_user(facts), **of_unit(UnitName(name), path)}
+    service = Service(UnitName(name), name, text, found, "tk", is_user=True)
+    [line] = lines_of_service(service, read_text, facts.home_of)
+    assert isinstance(line, OldLine), line
+    return line
+
+
+def as_handed(line: OldLine) -> list[str]:
+    environment = line.command.environment
+    variables = [f"AUTOSSH_{letter}" for letter in "ABCDE"]
+    return [
+        *(f"word {word}" for word in line.command.arguments),
+        *(f"variable {name}={environment.get(name, '(unset)')}" for name in variables),
+    ]

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.importing.sources import ssh_config_names
+from tunnelkeeper.importing.ssh_config_names import names_in
+from tunnelkeeper.sshconfig import local_facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = """\
+Include more/*.conf ~/other
+Host office  "second one" !not web-? # host comment
+host=three
+  LocalForward 1 a:2
+Match originalhost four,five,*.six user ann
+Match all
+HostName nothing
+#Host eight
+"""
+
+
+def test_names_are_told_from_patterns() -> None:
+    found = names_in(TEXT)
+
+    assert found.hosts == ["office", "second one", "three", "four", "five"]
+    assert found.patterns == ["web-?", "*.six"]
+    assert found.includes == ["more/*.conf", "~/other"]
+
+
+@given(st.text() | st.text(st.sampled_from('Host match="a*!,# \t\n')))
+def test_any_text_is_read(text: str) -> None:
+    found = names_in(text)
+
+    assert all(found.hosts + found.patterns)
+
+
+def test_included_files_are_read_in_turn(tmp_path: Path) -> None:
+    (tmp_path / ".ssh" / "more").mkdir(parents=True)
+    main = tmp_path / "config"
+    main.write_text("Include more/*.conf ~/other /nowhere/*\nHost last\n")
+    (tmp_path / ".ssh" / "more" / "a.conf").write_text("Host a\nInclude b\n")
+    (tmp_path / ".ssh" / "b").write_text("Host b\nInclude b\n")
+    (tmp_path / "other").write_text("Host *.c\n")
+
+    found = ssh_config_names(str(main), replace(local_facts(), home=str(tmp_path)))
+
+    assert list(dict.fromkeys(found.hosts)) == ["last", "a", "b"]
+    assert found.patterns == ["*.c"]

@@ -1,0 +1,99 @@
+"""One run of `import`, from what was found to its end: tables printed or written, the rest told."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import click
+
+from tunnelkeeper.cli.failed import Failed
+from tunnelkeeper.cli.selection import listed
+from tunnelkeeper.config import ConfigError
+from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.core.failures import printable
+from tunnelkeeper.importing import config_file
+from tunnelkeeper.importing.collection import collected
+from tunnelkeeper.importing.old_lines import Refused, Unreadable
+from tunnelkeeper.importing.toml_text import toml_of_all
+from tunnelkeeper.importing.tunnels import ImportedTunnel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.importing.asking import Asker
+    from tunnelkeeper.importing.collection import Outcome
+    from tunnelkeeper.importing.config_file import ConfigFile
+
+_LONGEST_MESSAGE = 1000
+
+
+class ImportRun:
+    """What was asked for, and the config file that it is about. Raises Failed, wherever."""
+
+    def __init__(self, settings: Settings, *, write: bool, replace: bool) -> None:
+        if replace and not write:
+            raise click.UsageError("--replace goes with --write")
+        self._path = settings.config
+        self._write = write
+        self._replace = replace
+
+    @cached_property
+    def asker(self) -> Asker:
+        """Who knows what old lines mean."""
+        from tunnelkeeper.importing import asking
+
+        try:
+            return asking.asker(self._file.configuration if self._file else None)
+        except Unreadable as error:
+            raise Failed(str(error)) from error
+
+    def end(self, outcomes: Sequence[Outcome]) -> int:
+        """Print or write the tunnels, and tell of the others; returns the exit code."""
+        file = self._file if self._write else None
+        existing = () if file is None else file.configuration.tunnels
+        final = collected(outcomes, existing, replaces=self._replace)
+        tunnels = [each for each in final if isinstance(each, ImportedTunnel)]
+        refused = [each for each in final if isinstance(each, Refused)]
+        if file is not None and tunnels:
+            self._put(file, tunnels)
+        else:
+            click.echo(toml_of_all(tunnels), nl=False)
+        for each in refused:
+            say(f"not imported: {each}")
+        return Exit.NOT_SO if refused else Exit.DONE
+
+    @cached_property
+    def _file(self) -> ConfigFile | None:
+        """The config file; where it is only printed for, a broken one does not matter."""
+        try:
+            return config_file.read(self._path)
+        except ConfigError as error:
+            if self._write:
+                raise _nothing_written(error) from error
+            return None
+
+    def _put(self, file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> None:
+        try:
+            config_file.write(file, config_file.with_tunnels(file, tunnels))
+        except ConfigError as error:
+            raise _nothing_written(error) from error
+        for tunnel in tunnels:
+            done = "replaced" if tunnel.name in file.configuration.tunnels else "added"
+            click.echo(f"{done} {tunnel.name}: {printable(tunnel.origin)}")
+        shared = config_file.hosts_that_hold_too(file, tunnels)
+        if shared:
+            say(f"mind that what [hosts] says of {listed(shared)} holds for these tunnels too")
+        click.echo(
+            f"{file.path} is written; `tunnelkeeper reload` has a running supervisor read it"
+        )
+
+
+def say(text: str) -> None:
+    """Tell a person something; words of others are in it."""
+    click.echo(printable(text, _LONGEST_MESSAGE), err=True)
+
+
+def _nothing_written(error: ConfigError) -> Failed:
+    return Failed("\n".join([*map(str, error.problems), "nothing was written"]), Exit.BAD_USAGE)
