@@ -40,6 +40,10 @@ class Link:
         """Let everything through, first what was held."""
         self._background.call(self._proxy.go)
 
+    def forget(self) -> None:
+        """Let nothing of the connections through that are there now, ever; new ones go."""
+        self._background.call(self._proxy.forget)
+
     def slow_down(self, rate: float, delay: float = 0.0) -> None:
         """Let so many bytes a second through each way, each so many seconds late."""
 

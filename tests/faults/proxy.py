@@ -148,6 +148,14 @@ class Proxy:
         self.to_server.go()
         self.to_client.go()
 
+    def forget(self) -> None:
+        """Be a black hole for the connections that are there, for good, as a NAT that forgot them.
+
+        New ones get through.
+        """
+        self.hold()
+        self.to_server, self.to_client = Flow(), Flow()
+
     def reset(self) -> None:
         """Cut all connections; both sides get a reset."""
         for connection in list(self._connections):

@@ -51,6 +51,19 @@ def test_a_black_hole_is_found_by_unanswered_keepalives(scene: Scene) -> None:
 
 
 @proves(
+    "a NAT forgets the connection, and passes new ones",
+    says=("backoff", "peer_dead"),
+    noticed=UNANSWERED_KEEPALIVES,
+    flows=BACKOFF,
+)
+def test_a_forgotten_connection_is_replaced(scene: Scene) -> None:
+    scene.begins()
+    scene.link.forget()
+    scene.says_so()
+    scene.recovers()
+
+
+@proves(
     "black hole both ways, in the middle of a download and an upload",
     says=("backoff", "peer_dead"),
     noticed=UNANSWERED_KEEPALIVES,

@@ -165,6 +165,21 @@ async def test_it_can_be_late_and_slow() -> None:
         assert time.monotonic() - began >= 0.1 + 2 / 4
 
 
+async def test_it_can_forget_its_connections_and_take_new_ones() -> None:
+    async with proxied() as proxy, connected(proxy) as old:
+        old.send(b"a")
+        assert await old.receive(1) == b"a"
+
+        proxy.forget()
+        old.send(b"b")
+
+        assert await old.hears_nothing()
+        async with connected(proxy) as new:
+            new.send(b"c")
+            assert await new.receive(1) == b"c"
+        assert await old.hears_nothing()
+
+
 async def test_its_servers_are_as_bad_as_they_are_said_to_be() -> None:
     async with proxied(stay_silent) as proxy, connected(proxy) as client:
         assert await client.hears_nothing()
