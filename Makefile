@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+MINUTES ?= 30
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup demo bench bench-quick screenshots test check style types format units clean
+.PHONY: help setup demo bench bench-quick screenshots soak test check style types format units clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -30,6 +31,9 @@ bench-quick: $(READY) ## the same in about two minutes
 
 screenshots: $(READY) ## the dashboard's picture of README, from a real run (needs tmux)
 	$(BIN)/python docs/screenshots.py
+
+soak: $(READY)   ## random faults for MINUTES=30 against ten tunnels, watched; SEED= repeats a run
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --json build/soak.json
 
 test: $(READY)   ## every test, with coverage
 	$(PYTEST) -n auto --cov --cov-report=term

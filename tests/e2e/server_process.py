@@ -65,6 +65,12 @@ class ServerProcess:
         """Let them go on."""
         _each(self._family(), psutil.Process.resume)
 
+    @property
+    def pid(self) -> int:
+        """The id of the server's own process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def sessions(self) -> set[int]:
         """The ids of the processes that serve clients now."""
         return {process.pid for process in self._family()[1:]}

@@ -1,0 +1,90 @@
+"""Half a minute of a soak run, and what is written of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.soak import summary as report
+from tests.faults.soak.main import soak
+from tests.faults.soak.quiet import grown
+from tests.faults.soak.summary import Allowed, Quiet, Summary
+from tests.faults.table import DOCUMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+QUIET = Quiet("supervisor", "at the end", 40_000_000, 30, 1, 0, 12, 0.01)
+SUMMARY = Summary(
+    day="2030-01-02",
+    minutes=30.0,
+    seed=7,
+    machine="4 cores.",
+    tunnels=10,
+    allowed=Allowed(24.0, 20.0, 15.0, 55.0),
+    rounds=2,
+    returns={"black hole": [1.0, 3.0, 2.0]},
+    quiets=[QUIET],
+    pings=100,
+    bytes=2_000_000,
+    looks=9,
+    longest_lie=4.2,
+    slowest_answer=0.05,
+)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """The path of a Unix socket has less than 108 bytes (unix(7)), and tmp_path spends most."""
+    with TemporaryDirectory(prefix="tk") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.timeout(600)
+def test_half_a_minute_of_random_faults_does_no_harm(short_folder: Path) -> None:
+    summary = soak(short_folder, minutes=0.5, seed=5, aloud=False, quiet=2.0)
+
+    assert summary.violation == "", report.told(summary)
+    assert summary.rounds > 0
+    assert summary.pings > 0
+
+
+def test_a_process_that_holds_more_than_before_has_grown() -> None:
+    more = Quiet("supervisor", "later", 60_000_000, 31, 1, 0, 12, 0.01)
+
+    assert grown(QUIET, QUIET) == ""
+    assert grown(QUIET, more) == (
+        "the supervisor has grown: descriptors from 30 to 31, memory from 40.0 MB to 60.0 MB"
+    )
+
+
+def test_a_summary_is_the_same_after_json() -> None:
+    assert report.from_json(report.to_json(SUMMARY)) == SUMMARY
+
+
+def test_a_summary_says_what_was_found() -> None:
+    text = report.section(SUMMARY)
+
+    assert "seed 7, 10 tunnels: 3 faults in 2 rounds; 100 pings (2 MB)" in text
+    assert "| black hole | 3 | 2.0 s | 3.0 s |" in text
+    assert "| supervisor | at the end | 40.0 MB | 30 | 1 | 0 | 12 | 1.0% |" in text
+    assert "No violation. Longest time" in text
+
+
+def test_only_what_stands_between_the_markers_is_replaced() -> None:
+    page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+    written = report.written_into(page, SUMMARY)
+
+    assert written == f"before\n{report.BEGIN}\n{report.section(SUMMARY)}\n{report.END}\nafter\n"
+
+
+def test_the_document_has_a_place_for_it() -> None:
+    assert report.BEGIN in report.written_into(DOCUMENT.read_text(), SUMMARY)
+
+
+def test_a_document_without_the_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="soak: begin"):
+        report.written_into("a page", SUMMARY)
