@@ -85,7 +85,8 @@ class _Connection:
     def say_goodbye(self) -> None:
         """Let both sides see a clean end."""
         for end in (self.client, self.server):
-            end.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it has gone without a goodbye
+                end.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(slots=True)
