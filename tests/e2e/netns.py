@@ -80,18 +80,26 @@ class Network:
         Afterwards the box has another address, as after a dial-up: nothing of its old connections
         arrives late, so that the relay could learn of their end.
         """
-        to_box, to_relay = (
-            (self.relay, "to-box", self.box_address),
-            (self.box, _UPLINK, "10.77.2.1"),
-        )
-        for machine, device, neighbour in (to_box, to_relay):
-            _neighbour(machine, device, neighbour, "replace", "lladdr", _NOBODY, "nud", "permanent")
-        yield
-        for machine, device, neighbour in (to_box, to_relay):
-            _neighbour(machine, device, neighbour, "delete")
+        with self._cut_off(self.box, "to-box", self.box_address, "10.77.2.1"):
+            yield
         self.box_address = "10.77.2.3"
         self.box.ip("address", "flush", "dev", _UPLINK)
         _give_address(self.box, self.box_address, gateway="10.77.2.1")
+
+    @contextmanager
+    def client_cut_off(self) -> Iterator[None]:
+        """Drop what the client and the relay send each other; no one is told."""
+        with self._cut_off(self.client, "to-client", "10.77.1.2", "10.77.1.1"):
+            yield
+
+    @contextmanager
+    def _cut_off(self, machine: Machine, device: str, address: str, gateway: str) -> Iterator[None]:
+        ends = (self.relay, device, address), (machine, _UPLINK, gateway)
+        for end, through, neighbour in ends:
+            _neighbour(end, through, neighbour, "replace", "lladdr", _NOBODY, "nud", "permanent")
+        yield
+        for end, through, neighbour in ends:
+            _neighbour(end, through, neighbour, "delete")
 
     def _link(self, machine: Machine, device: str, gateway: str) -> None:
         """A cable from a machine to the relay, whose end of it is the gateway."""
