@@ -140,10 +140,10 @@ def wait_until(condition: Callable[[], bool], within: float, what: str) -> None:
         time.sleep(0.02)
 
 
-def listens(port: int) -> bool:
+def listens(port: int, address: str = "127.0.0.1") -> bool:
     """Whether somebody accepts connections on a port of this machine."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 _given: set[int] = set()

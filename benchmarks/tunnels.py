@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+LOOPBACK = "127.0.0.1"
+
 SERVER = "server"
 """The name by which the sshd's key is known, whatever port it is met at."""
 
@@ -45,17 +47,18 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How every contender logs in."""
+    """How every contender logs in, and at which address."""
 
     user: str
     key: Path
     known_hosts: Path
+    address: str = LOOPBACK
 
 
 def ssh_config(login: Login, ciphers: str) -> str:
     """What ssh reads (ssh_config(5)), for jump hosts, too. ciphers: empty for ssh's own."""
     options = {
-        "HostName": "127.0.0.1",
+        "HostName": login.address,
         "HostKeyAlias": SERVER,
         "User": login.user,
         "IdentityFile": login.key,
@@ -89,7 +92,11 @@ def tunnelkeeper_config(login: Login, tunnels: Sequence[Tunnel]) -> str:
     for number, tunnel in enumerate(tunnels):
         for name in ("at", "jump"):
             host = f"{name}-{tunnel.port}"
-            hosts[host] = {"hostname": "127.0.0.1", "port": tunnel.port, "host_key_alias": SERVER}
+            hosts[host] = {
+                "hostname": login.address,
+                "port": tunnel.port,
+                "host_key_alias": SERVER,
+            }
         table: dict[str, object] = {"host": f"at-{tunnel.port}"}
         if tunnel.jump:
             table["jump"] = [f"jump-{tunnel.port}"]
