@@ -6,10 +6,10 @@ READY  := $(VENV)/.ready
 MINUTES ?= 30
 PYTEST ?= $(BIN)/pytest
 
-.PHONY: help setup demo bench bench-quick screenshots soak test check style types format units clean
+.PHONY: help setup demo bench bench-quick screenshots soak bench-recovery test check style types format units clean
 
 help:            ## what there is
-	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 setup: $(READY)  ## the virtual environment, with the program and what its tests need
 
@@ -31,6 +31,9 @@ bench-quick: $(READY) ## the same in about two minutes
 
 screenshots: $(READY) ## the dashboard's picture of README, from a real run (needs tmux)
 	$(BIN)/python docs/screenshots.py
+
+bench-recovery: $(READY) ## how soon data flows again after outages, beside autossh (seven minutes)
+	$(BIN)/python -m benchmarks.recovery --json build/recovery.json
 
 soak: $(READY)   ## random faults for MINUTES=30 against ten tunnels, watched; SEED= repeats a run
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --json build/soak.json

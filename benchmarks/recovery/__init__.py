@@ -1,0 +1,1 @@
+"""How soon data flows again after an outage: tunnelkeeper and autossh, side by side."""
