@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -260,3 +261,48 @@ def test_a_system_without_the_option_is_left_to_itself(monkeypatch: pytest.Monke
     monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
     with socket.socket() as connection:
         dial.limit_unacknowledged(connection, 60)
+
+
+# What is repeated
+
+
+def longest_pause(connection: socket.socket) -> int:
+    """Milliseconds; from a kernel that has no such option, there is nothing to test."""
+    try:
+        return connection.getsockopt(socket.IPPROTO_TCP, dial._TCP_RTO_MAX_MS)
+    except OSError:
+        pytest.skip("Linux has TCP_RTO_MAX_MS since 6.15")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's own option")
+async def test_the_kernel_repeats_soon_where_it_is_told_when_to_give_up(
+    server: socket.socket,
+) -> None:
+    with await connect([info("127.0.0.1", server.getsockname()[1])], None) as connection:
+        assert longest_pause(connection) == 120_000
+        dial.limit_unacknowledged(connection, 0)
+        assert longest_pause(connection) == 120_000
+        dial.limit_unacknowledged(connection, 60)
+        assert longest_pause(connection) == 5000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's own option")
+async def test_a_connection_is_asked_for_again_every_two_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    async def look(connection: socket.socket, _: object) -> None:
+        syns = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT)
+        asked.append((longest_pause(connection), syns))
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", look)
+    (await connect([info("127.0.0.1")], None)).close()
+
+    assert asked == [(2000, 127)]
+
+
+def test_a_kernel_that_cannot_be_told_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial, "_TCP_RTO_MAX_MS", 0x7FFF)
+    with socket.socket() as connection:
+        dial.limit_unacknowledged(connection, 5)

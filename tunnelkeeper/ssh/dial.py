@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,6 +22,17 @@ STAGGER = 0.25
 """Seconds between the starts of two attempts (RFC 8305 section 5, Connection Attempt Delay)."""
 
 _LONGEST_USER_TIMEOUT = 2**31 - 1  # milliseconds; the option is an int (tcp(7))
+
+_TCP_RTO_MAX_MS = 44  # linux/tcp.h, since Linux 6.15; Python has no name for it
+_CONNECT_AGAIN = 2.0
+_SEND_AGAIN = 5.0
+_KERNELS_OWN = 120.0
+"""Seconds after which the kernel repeats at the latest what nobody acknowledged: the beginning of a
+connection, and data; and its own choice (RFC 6298 section 5.5). A network that is back is used that
+soon. Data has longer, as a link that is slow and full may take seconds to acknowledge any."""
+
+_MOST_REPEATS = 127
+"""Of the beginning of a connection (tcp(7), TCP_SYNCNT): more than fit into connect_timeout."""
 
 FAMILIES: dict[AddressFamily, int] = {
     "any": socket.AF_UNSPEC,
@@ -73,13 +85,29 @@ async def connect(infos: Sequence[AddressInfo], bind_address: str | None) -> soc
 def limit_unacknowledged(connection: socket.socket, seconds: float) -> None:
     """Let the kernel end a connection whose data was not acknowledged for so long; 0: as it likes.
 
-    Left to itself, Linux sends for about a quarter of an hour (tcp_retries2 in tcp(7)). A system
-    without TCP_USER_TIMEOUT (RFC 5482) is left to itself.
+    Left to itself, Linux sends for about a quarter of an hour (tcp_retries2 in tcp(7)), more and
+    more seldom. A system without TCP_USER_TIMEOUT (RFC 5482) is left to itself.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None and seconds:
         milliseconds = min(round(seconds * 1000), _LONGEST_USER_TIMEOUT)
         connection.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
+        _repeats_within(connection, _SEND_AGAIN)
+
+
+def _repeats_within(connection: socket.socket, seconds: float) -> bool:
+    """Whether the kernel will repeat at the latest after so many seconds what nobody acknowledged.
+
+    Left to itself it doubles the pause each time, and a connection that outlived an outage stands
+    still for as long again. Systems that cannot do otherwise are left to it.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, round(seconds * 1000))
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(slots=True)
@@ -127,7 +155,12 @@ async def _connect_one(info: AddressInfo, bind_address: str | None) -> socket.so
         connection.setblocking(False)
         if bind_address is not None:
             await _bind(connection, bind_address)
+        if _repeats_within(connection, _CONNECT_AGAIN):
+            # Else it would give up after a number of them, which now come sooner.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _MOST_REPEATS)
         await asyncio.get_running_loop().sock_connect(connection, address)
+        # Now, too, it gives up after a number of them, unless it is told a time.
+        _repeats_within(connection, _KERNELS_OWN)
     except BaseException:
         connection.close()
         raise
