@@ -53,7 +53,7 @@ def test_names_that_nobody_answers_for_hold_up_no_other(scene: Scene, others: in
     ]
     begins_deaf(scene, f"127.0.0.1 {NAME}\n", tables=tuple(dead))
     scene.program.call("start", group="dead")
-    scene.program.wait_for_state("dead0", "backoff", "timeout", within=MARGIN)
+    scene.program.wait_for_state("dead0", "backoff", "dns", within=MARGIN)
     scene.carries_data()
     scene.was_never_away()
     scene.link.reset()

@@ -177,7 +177,7 @@ async def test_a_resolver_that_hangs_is_given_up(
     failure = await failure_of(server.host(connect_timeout=SOON))
 
     assert (failure.cause, failure.message) == (
-        Cause.TIMEOUT,
+        Cause.DNS,
         "the name was not resolved within 0.3 s",
     )
 
@@ -186,7 +186,7 @@ async def test_a_port_that_answers_nobody_is_given_up(server: Server) -> None:
     with unanswering() as (_, port):
         failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
 
-    assert (failure.cause, failure.message) == (Cause.TIMEOUT, "no connection within 0.3 s")
+    assert (failure.cause, failure.message) == (Cause.UNREACHABLE, "no connection within 0.3 s")
 
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-mute\r\n"])

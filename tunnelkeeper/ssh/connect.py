@@ -254,13 +254,17 @@ class _Attempt:
                 self.proxy.close()
 
     def _timed_out(self) -> Failure:
+        """Who did not answer in time: a name server, nobody at all, or the server."""
         seconds = f"{self.host.connect_timeout:g} s"
-        doing = {
-            "resolve": "the name was not resolved",
-            "connect": "no connection",
-            "key_exchange": "connected, but no SSH key exchange",
-            "host_key": "connected, but no SSH key exchange",
-            "login": "the login was not done",
-        }.get(self.step, "not connected")
         hint = "check the network and firewalls on the way, or raise connect_timeout"
-        return Failure(Cause.TIMEOUT, f"{doing} within {seconds}", self.hop, hint)
+        match self.step:
+            case "resolve":
+                cause, doing = Cause.DNS, "the name was not resolved"
+                hint = "check the DNS of this machine, or raise connect_timeout"
+            case "connect":
+                cause, doing = Cause.UNREACHABLE, "no connection"
+            case "key_exchange" | "host_key":
+                cause, doing = Cause.TIMEOUT, "connected, but no SSH key exchange"
+            case _:
+                cause, doing = Cause.TIMEOUT, "the login was not done"
+        return Failure(cause, f"{doing} within {seconds}", self.hop, hint)
