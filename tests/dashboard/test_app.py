@@ -62,9 +62,12 @@ async def test_keys_ask_the_supervisor(path: Path) -> None:
         await screen.shows("stop db: done")
         screen.press("jr")
         await screen.shows("restart deep: asked for")
+        screen.press("p")
+        await screen.shows("restart deep gracefully: asked for")
         screen.press("kkw")
         await screen.shows("nothing waits")
-        await asked(fake, ("stop", ["db"]), ("restart", ["deep"]))
+        deep = ["deep"]
+        await asked(fake, ("stop", ["db"]), ("restart", deep), ("restart gracefully", deep))
 
 
 async def test_many_are_asked_about_and_any_key_but_y_means_no(path: Path) -> None:

@@ -35,6 +35,8 @@ EVERY = tuple(tunnel.name for tunnel in ALL)
         ("restart db", Act("restart", ("db",))),
         ("stop db away db", Act("stop", ("db", "away"))),
         ("start group=work", Act("start", ("db", "away"))),
+        ("restart --graceful", Act("restart", None, graceful=True)),
+        ("restart db --graceful", Act("restart", ("db",), graceful=True)),
         ("retry all", Act("retry", EVERY)),
         ("restart", Act("restart", None)),
         ("filter state=backoff", SetFilter(Filter("state=backoff"))),
@@ -80,6 +82,8 @@ def test_no_line_is_worse_than_no_command(line: str) -> None:
     [
         ("re", ["restart", "retry", "reload"]),
         ("restart d", ["db", "deep"]),
+        ("restart -", ["--graceful"]),
+        ("stop -", []),
         ("restart db d", ["deep"]),
         ("stop group=", ["group=night", "group=work"]),
         ("filter state=b", ["state=backoff", "state=blocked"]),

@@ -85,6 +85,8 @@ def _some(board: Board, view: View, chosen: TunnelSnapshot | None) -> list[Hint]
         return [*start, *([Hint("l", "log")] if board.supervisor else [])]
     found = _for_tunnels(view, chosen)
     found += [Hint("/", "filter"), Hint("l", "log"), Hint("o", "sort"), Hint("a", "all")]
+    if view.marked or (chosen is not None and chosen.state in CONNECTED):
+        found.append(Hint("p", "restart gracefully"))
     found += [Hint("R", "reload"), Hint(":", "command")]
     return found
 

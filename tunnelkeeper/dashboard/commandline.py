@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Verb = Literal["start", "stop", "restart", "retry"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
+GRACEFUL = "--graceful"
+"""Of `restart`, as on the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Act:
 
     verb: Verb
     names: tuple[str, ...] | None
+    graceful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ def parse(line: str, board: Board) -> Command:
     word, _, rest = line.strip().partition(" ")
     rest = rest.strip()
     match full_word(word):
+        case "restart" if GRACEFUL in (words := rest.split()):
+            return Act("restart", _names([w for w in words if w != GRACEFUL], board), graceful=True)
         case "start" | "stop" | "restart" | "retry" as verb:
             return Act(verb, _names(rest.split(), board))
         case "filter":
@@ -114,10 +119,11 @@ def completions(line: str, board: Board) -> list[str]:
     if not before:
         return [word for word in WORDS if word.startswith(last)]
     candidates: Iterable[str] = ()
-    match full_word(before[0]):
+    match word := full_word(before[0]):
         case "start" | "stop" | "restart" | "retry":
             groups = {group for tunnel in board.tunnels.values() for group in tunnel.groups}
             candidates = ("all", *(f"group={group}" for group in sorted(groups)), *board.tunnels)
+            candidates = (GRACEFUL, *candidates) if word == "restart" else candidates
         case "filter":
             candidates = (f"state={state}" for state in get_args(StateName))
         case "sort":

@@ -10,11 +10,15 @@ Method = Literal["start", "stop", "restart"]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the supervisor to start, stop or restart tunnels. words: what that is to the person."""
+    """Ask the supervisor to start, stop or restart tunnels. words: what that is to the person.
+
+    graceful, of a restart: connect anew first, and let open transfers finish.
+    """
 
     method: Method
     names: tuple[str, ...]
     words: str
+    graceful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,10 +140,12 @@ class Desk:
 
     # -- acting ------------------------------------------------------------------------------
 
-    def act(self, verb: Verb, names: tuple[str, ...] | None = None) -> None:
+    def act(
+        self, verb: Verb, names: tuple[str, ...] | None = None, *, graceful: bool = False
+    ) -> None:
         """Do something to these tunnels, else the marked ones, else the chosen one.
 
-        More than one are asked about first.
+        More than one are asked about first. graceful: of a restart.
         """
         tunnels = self._meant(names)
         if verb == "retry":
@@ -155,11 +157,11 @@ class Desk:
             self._say("no tunnel is chosen", bad=True)
             return
         method = "start" if verb == "retry" else verb  # a start ends the wait, and nothing else
-        many = f"{len(tunnels)} tunnels"
-        what = tunnels[0].name if len(tunnels) == 1 else many
-        deed = Ask(method, tuple(tunnel.name for tunnel in tunnels), f"{verb} {what}")
+        what = tunnels[0].name if len(tunnels) == 1 else f"{len(tunnels)} tunnels"
+        words = f"{verb} {what}{' gracefully' if graceful else ''}"
+        deed = Ask(method, tuple(tunnel.name for tunnel in tunnels), words, graceful)
         if len(tunnels) > 1:
-            self.view.mode = Asking(f"{verb} {many}?", deed)
+            self.view.mode = Asking(f"{words}?", deed)
         else:
             self.do(deed)
 
@@ -240,8 +242,8 @@ class Desk:
     def command(self, command: commandline.Command) -> None:
         """Do what a command means."""
         match command:
-            case commandline.Act(verb, names):
-                self.act(verb, names)
+            case commandline.Act(verb, names, graceful):
+                self.act(verb, names, graceful=graceful)
             case commandline.SetFilter(chosen):
                 self.view.filter = chosen
             case commandline.Find(text):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FailureSnapshot,
         ForwardState,
         LogRecord,
+        ReplacementSnapshot,
         StateName,
         TunnelSnapshot,
     )
@@ -90,8 +91,11 @@ def _facts(tunnel: TunnelSnapshot, signs: Signs) -> Line:
 def _told(tunnel: TunnelSnapshot, now: Moment, cells: int, signs: Signs) -> list[Line]:
     lines = _labelled("Hops", _hops(tunnel, signs))
     lines += _labelled("Forwards", _forwards(tunnel, cells, signs))
-    shown: set[str] = set()
     failures = [tunnel.failure, *(forward.failure for forward in tunnel.forwards)]
+    if tunnel.replacement is not None:
+        lines += _labelled("Replaced", [_replacement(tunnel.replacement, now, signs)])
+        failures.append(tunnel.replacement.failure)
+    shown: set[str] = set()
     for failure in failures:
         if failure is not None and failure.message not in shown:
             shown.add(failure.message)
@@ -123,6 +127,26 @@ def _hops(tunnel: TunnelSnapshot, signs: Signs) -> list[Line]:
         host = ("class:host", left(signs.text(hop.host), room, signs.ellipsis))
         lines.append([sign, host, ("class:number", rtt), ("class:state.connecting", step)])
     return lines
+
+
+def _replacement(replacement: ReplacementSnapshot, now: Moment, signs: Signs) -> Line:
+    match replacement.state:
+        case "connecting":
+            sign, words = signs.states["connecting"], f"a new connection, try {replacement.attempt}"
+            if (progress := replacement.progress) is not None:
+                words += f": {progress.step.replace('_', ' ')}  {progress.hop}"
+            style = "class:state.connecting"
+        case "backoff":
+            sign, words = signs.states["backoff"], f"not yet, tried {replacement.attempt} times"
+            if replacement.retry_at is not None:
+                words += f", again in {until(replacement.retry_at, now.wall)}"
+            style = "class:state.backoff"
+        case "draining":
+            sign, words = signs.states["stopping"], f"{replacement.connections} open on the old one"
+            if replacement.closes_at is not None:
+                words += f", closed in {until(replacement.closes_at, now.wall)} at the latest"
+            style = "class:state.stopping"
+    return [(style, f"{sign} "), ("", signs.text(words))]
 
 
 def _forwards(tunnel: TunnelSnapshot, cells: int, signs: Signs) -> list[Line]:

@@ -44,8 +44,9 @@ async def carry_out(deed: Ask | Reload | Recall, socket: Path, desk: Desk) -> No
     """Ask the supervisor, and put its answer on the desk."""
     try:
         match deed:
-            case Ask(method, names, words):
-                await call(socket, method, PATIENCE, names=list(names))
+            case Ask(method, names, words, graceful):
+                manner = {"graceful": True} if graceful else {}
+                await call(socket, method, PATIENCE, names=list(names), **manner)
                 desk.answer(f"{words}: {_DONE[method]}")
             case Reload():
                 said = await call(socket, "reload", PATIENCE)

@@ -34,6 +34,7 @@ BROWSING: dict[str, Callable[[Desk], None]] = {
     "s": lambda desk: desk.act("start"),
     "x": lambda desk: desk.act("stop"),
     "r": lambda desk: desk.act("restart"),
+    "p": lambda desk: desk.act("restart", graceful=True),
     "w": lambda desk: desk.act("retry"),
     "R": Desk.reload,
     "space": Desk.mark,

@@ -16,6 +16,7 @@ KEYS = (
     ("up down, j k", "move; PageUp PageDown, g G: by pages, to the ends"),
     ("Enter", "detail of the tunnel: hops, forwards, failure, traffic"),
     ("s  x  r", "start, stop, restart the tunnel, or all marked ones"),
+    ("p", "restart gracefully: connect anew first, and let transfers finish"),
     ("w", "try now what waits to be tried again"),
     ("Space  a", "mark the tunnel; mark all that are shown, or none"),
     ("R", "reload: read the config file again"),
@@ -30,6 +31,7 @@ KEYS = (
 )
 COMMANDS = (
     (":start :stop :restart :retry", "NAME..., group=G or all; without one, the chosen"),
+    (":restart --graceful", "the same: connect anew first, and let transfers finish"),
     (":filter :find", "TEXT; empty takes it away"),
     (":sort", "COLUMN, once more for the other way round"),
     (":log", "all, off or NAME"),

@@ -14,7 +14,7 @@ from tunnelkeeper.dashboard.cells import Fragment, Line, cut, left, right, width
 from tunnelkeeper.dashboard.chart import sparkline
 from tunnelkeeper.dashboard.columns import FLEXIBLE, Column, fit, gap_before
 from tunnelkeeper.wording.amounts import ago, left_until, milliseconds, short_size
-from tunnelkeeper.wording.tunnels import first_failure, forward_text, way_text
+from tunnelkeeper.wording.tunnels import first_failure, forward_text, replacement_text, way_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +126,7 @@ def _says_the_same(old: TunnelSnapshot, new: TunnelSnapshot) -> bool:
         and old.attempt == new.attempt
         and old.failure == new.failure
         and old.progress == new.progress
+        and old.replacement == new.replacement
         and old.jump == new.jump
         and [forward.listen for forward in old.forwards] == [f.listen for f in new.forwards]
         and [forward.failure for forward in old.forwards] == [f.failure for f in new.forwards]
@@ -139,13 +140,14 @@ def selected(line: Line) -> Line:
 
 
 def failure_words(tunnel: TunnelSnapshot) -> str:
-    """The last failure in a few words: its cause and how often; a connecting tunnel's step."""
+    """The last failure in a few words: its cause and how often; else what is under way."""
     if tunnel.state == "connecting" and tunnel.progress is not None:
         step = tunnel.progress.step.replace("_", " ")
         return f"{step}, try {tunnel.attempt}" if tunnel.attempt > 1 else step
     failure = first_failure(tunnel)
     if failure is None:
-        return ""
+        under_way = replacement_text(tunnel.replacement) if tunnel.replacement else ""
+        return under_way.replace("_", " ")
     words = failure.cause.replace("_", " ")
     return f"{words} x{tunnel.attempt}" if tunnel.attempt > 1 else words
 

@@ -28,6 +28,7 @@ STYLE = Style.from_dict(
         "state.backoff": "ansiyellow",
         "state.blocked": "ansired bold",
         "state.stopped": "dim",
+        "failure.up": "ansicyan",
         "failure.degraded": "ansiyellow",
         "failure.backoff": "ansiyellow",
         "failure.blocked": "ansired",

@@ -123,14 +123,17 @@ def _under_way(tunnel: TunnelSnapshot) -> list[str]:
     """How far a connection is, or the replacement of one."""
     if tunnel.state == "connecting" and tunnel.progress:
         return [tunnel.progress.step]
-    match tunnel.replacement:
+    return [replacement_text(tunnel.replacement)] if tunnel.replacement else []
+
+
+def replacement_text(replacement: ReplacementSnapshot) -> str:
+    """How far the replacement of a connection is, in a word or two."""
+    match replacement:
         case ReplacementSnapshot(state="connecting", progress=progress):
-            return [f"replacing: {progress.step}" if progress else "replacing"]
-        case ReplacementSnapshot(state="backoff"):
-            return ["not replaced"]
+            return f"replacing: {progress.step}" if progress else "replacing"
         case ReplacementSnapshot(state="draining", connections=left):
-            return [f"draining {left}"]
-    return []
+            return f"draining {left}"
+    return "not replaced"
 
 
 def _with_state(forward: ForwardSnapshot, connected: bool) -> str:

@@ -1,0 +1,59 @@
+"""What the dashboard shows while the connection of a tunnel is replaced by another."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.control.fakes import REFUSED, a_tunnel
+from tests.dashboard.boards import ALL, DeskAlone
+from tunnelkeeper.control.payloads import TunnelEvent
+from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
+
+MADE = ReplacementSnapshot("connecting", 2, ProgressSnapshot("me@relay:22", "key_exchange"))
+FAILED = ReplacementSnapshot("backoff", 3, retry_at="2026-11-22T12:03:16Z", failure=REFUSED)
+DRAINING = ReplacementSnapshot("draining", connections=4, closes_at="2026-11-22T12:08:12Z")
+
+
+@pytest.mark.parametrize(
+    ("replacement", "row", "detail"),
+    [
+        (MADE, "replacing: key exchange", "a new connection, try 2: key exchange  me@relay:22"),
+        (ReplacementSnapshot("connecting", 1), "replacing", "a new connection, try 1"),
+        (FAILED, "not replaced", "not yet, tried 3 times, again in 4s"),
+        (DRAINING, "draining 4", "4 open on the old one, closed in 5m at the latest"),
+        (ReplacementSnapshot("draining"), "draining 0", "0 open on the old one"),
+    ],
+)
+def test_the_row_says_how_far_it_is_and_the_detail_says_more(
+    replacement: ReplacementSnapshot, row: str, detail: str
+) -> None:
+    alone = DeskAlone(a_tunnel("db", replacement=replacement))
+    (shown,) = [line for line in alone.screen() if line.split()[1:2] == ["db"]]
+    alone.desk.toggle_detail()
+
+    assert shown.rstrip().endswith(row)
+    assert detail in alone.text()
+
+
+def test_why_a_connection_is_not_replaced_is_told_with_what_to_do() -> None:
+    alone = DeskAlone(a_tunnel("db", replacement=FAILED))
+    alone.desk.toggle_detail()
+
+    assert REFUSED.message in alone.text()
+    assert REFUSED.hint in alone.text()
+
+
+def test_a_row_follows_the_replacement_though_nothing_else_changes() -> None:
+    alone = DeskAlone(*ALL)
+    alone.board.apply(TunnelEvent(a_tunnel("deep", replacement=DRAINING)), 1001)
+    assert "draining 4" in alone.text()
+    alone.board.apply(TunnelEvent(a_tunnel("deep")), 1002)
+    assert "draining" not in alone.text()
+
+
+def test_a_graceful_restart_of_many_is_asked_about_in_its_words() -> None:
+    alone = DeskAlone()
+    alone.desk.mark_all()
+    alone.desk.act("restart", graceful=True)
+
+    assert "restart 6 tunnels gracefully?" in alone.text()
