@@ -69,7 +69,7 @@ class Stage:
         """A tunnel of every kind, in the order they are shown."""
         p = self.ports
         page = "http://127.0.0.1"
-        socks = f"curl --socks5-hostname {HERE}:{p.socks} {page}:{self.web}/"
+        socks = f"curl -x socks5h://{HERE}:{p.socks} {page}:{self.web}/"
         return (
             Act("local", "local (ssh -L)", Entry(p.local), f"curl {page}:{p.local}/"),
             Act("remote", "remote (ssh -R)", Entry(p.remote), f"curl {page}:{p.remote}/"),
