@@ -8,7 +8,7 @@ The cells:
     backoff   waiting to try again            blocked   a person must act
     stopped   it is over                      later     stopping, and a start is asked for
                                               never     stopping, and none is asked for
-                                              half      stopping, and one session is gone
+    doubt     connecting, and to be replaced  half      stopping, and one session is gone
 
 About the second session of a tunnel that is connected:
 
@@ -31,6 +31,7 @@ from tunnelkeeper.core.lifecycle import (
     Ended,
     Event,
     SecondEnded,
+    Useless,
     step,
 )
 from tunnelkeeper.core.states import (
@@ -124,7 +125,7 @@ stopping both, start   .        .        .
 WHEN_TOLD = """
                        opened   lacking  healed   hurt     useless  lost     denied
 stopped                .        .        .        .        .        .        .
-connecting             up       degraded .        .        .        backoff  blocked
+connecting             up       degraded .        .        doubt    backoff  blocked
 up, young              .        degraded .        degraded second   backoff  blocked
 up, gate passed        .        degraded .        degraded second   backoff  blocked
 up, trusted            .        degraded .        degraded second   backoff  blocked
@@ -133,15 +134,15 @@ up, arriving           .        degraded .        degraded .        rise     ris
 up, delayed            .        degraded .        degraded .        backoff  blocked
 up, delay over         .        degraded .        degraded .        backoff  blocked
 up, not again          .        degraded .        degraded .        backoff  blocked
-up, leaving            .        degraded .        degraded up       back     back
-up, overdue            .        degraded .        degraded up       back     back
+up, leaving            .        degraded .        degraded switch   back     back
+up, overdue            .        degraded .        degraded switch   back     back
 up, dismissed          .        degraded .        degraded up       later    later
 degraded, young        up       .        up       .        second   backoff  blocked
 degraded, gate passed  up       .        up       .        second   backoff  blocked
 degraded, trusted      up       .        up       .        second   backoff  blocked
 degraded, expired      up       .        up       .        second   backoff  blocked
 degraded, arriving     up       .        up       .        .        rise     rise
-degraded, leaving      up       .        up       .        degraded back     back
+degraded, leaving      up       .        up       .        switch   back     back
 waiting                .        .        .        .        .        .        .
 wait over              .        .        .        .        .        .        .
 blocked                .        .        .        .        .        .        .
@@ -188,6 +189,7 @@ stopping both, start   .        .        half     half
 CHANGES: dict[tuple[type[State], bool, Command | None], str] = {
     (Connecting, True, Command.OPEN_SESSION): "open",
     (Connecting, True, Command.SWITCH): "rise",
+    (Connecting, True, None): "doubt",
     (Up, True, None): "up",
     (Degraded, True, None): "degraded",
     (BackingOff, True, None): "backoff",
@@ -316,7 +318,7 @@ def test_only_a_session_that_can_serve_takes_over(state: State, event: Event) ->
     _, command = step(state, event, NOW, STEADY)
     if command is Command.SWITCH:
         assert isinstance(second_of(state), Arriving | Leaving)
-        assert isinstance(event, Arrived | Ended)
+        assert isinstance(event, Arrived | Ended | Useless)
 
 
 @EACH_STATE

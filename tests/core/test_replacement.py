@@ -212,6 +212,37 @@ def test_a_degraded_tunnel_is_replaced_and_is_up_when_its_forwards_are(up: Tunne
     assert isinstance(up.feed(Opened()), Up)
 
 
+@pytest.mark.parametrize("max_lifetime", [0, 500])
+def test_a_new_connection_that_carries_no_data_gives_way_to_the_old_one_at_once(
+    up: TunnelLife, max_lifetime: float
+) -> None:
+    up.policy = replace(STEADY, max_lifetime=max_lifetime)
+    first = opened_at(up.state)
+    up.feed(RestartGracefully())
+    up.wait(3)
+    up.feed(Arrived(), Opened(PORT_BUSY))
+    second = opened_at(up.state)
+    up.wait(60)
+
+    assert isinstance(second_of(up.feed(Useless())), Leaving)
+    assert up.commands == [OPEN, OPEN_SECOND, SWITCH, SWITCH]
+    assert opened_at(up.state) == first < second
+    up.feed(Opened(), Drained(), SecondEnded(LOST))
+
+    assert isinstance(up.state, Up)
+    assert up.waits() == (max_lifetime or None), "not replaced again at once"
+
+
+def test_a_connection_whose_first_check_is_one_too_many_is_replaced_when_it_has_opened() -> None:
+    tunnel = TunnelLife()
+
+    tunnel.feed(Start(), Useless(), Opened(PORT_BUSY))
+
+    assert tunnel.waits() == 0
+    assert second_of(tunnel.at_deadline()) == Arriving(Tries())
+    assert tunnel.commands == [OPEN, OPEN_SECOND]
+
+
 def test_lifetimes_follow_each_other(up: TunnelLife) -> None:
     up.policy = replace(STEADY, max_lifetime=2, gate_time=0)
     up.feed(Useless(), Arrived())

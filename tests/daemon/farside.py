@@ -114,7 +114,10 @@ class FakeListener:
 
 
 class FakeConnection:
-    """Does what ssh.connection.Connection promises. accepts: what serves each remote forward."""
+    """Does what ssh.connection.Connection promises. accepts: what serves each remote forward.
+
+    unreachable: as the far side's, for this connection alone.
+    """
 
     cipher = "aes128-gcm@openssh.com"
     rtt_ms = 1.5
@@ -123,6 +126,7 @@ class FakeConnection:
         self.host = host
         self.accepts: dict[Address, Callable[[], Awaitable[ChannelEnd]]] = {}
         self.opened: list[tuple[Address, FakeChannel]] = []
+        self.unreachable: set[Address] = set()
         self._far = far
         self._on_idle: Callable[[], None] | None = None
         self._end: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
@@ -166,7 +170,9 @@ class FakeConnection:
     def open_channel(
         self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
     ) -> None:
-        if self.is_closed or target in self._far.unreachable:
+        if target in self._far.silent:
+            return
+        if self.is_closed or target in self._far.unreachable | self.unreachable:
             refused(TargetRefused(Outcome.CONNECTION_REFUSED, "connect failed"))
             return
         if self._far.fault_of_opening is not None:
@@ -238,9 +244,9 @@ class FarSide:
     """Does what ssh.chain.Jumps promises, and remembers what was asked of it.
 
     live: the connections that are open. taken: addresses where the server does not listen.
-    moves: what `moved` was told. unreachable: targets that no channel leads to. may_listen,
-    may_close, may_answer: cleared, such requests wait for them. fault_of_...: an internal fault of
-    them.
+    moves: what `moved` was told. unreachable: targets that no channel leads to; silent: those of
+    which nobody hears whether one does. may_listen, may_close, may_answer: cleared, such requests
+    wait for them. fault_of_...: an internal fault of them.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -248,6 +254,7 @@ class FarSide:
     asked_to_listen: list[Address] = field(default_factory=list)
     taken: set[Address] = field(default_factory=set)
     unreachable: set[Address] = field(default_factory=set)
+    silent: set[Address] = field(default_factory=set)
     moves: list[frozenset[str] | None] = field(default_factory=list)
     fault_of_listening: Exception | None = None
     fault_of_opening: Exception | None = None

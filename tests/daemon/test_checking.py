@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.daemon.clock import settled, until
@@ -10,7 +12,7 @@ from tests.daemon.stage import Stage, a_stage, a_tunnel, becomes
 from tests.e2e.ports import free_port
 from tunnelkeeper.core.checks import Check
 from tunnelkeeper.core.forwards import Forward, TcpAddress, parse_local, parse_remote
-from tunnelkeeper.core.lifecycle import Stop
+from tunnelkeeper.core.lifecycle import RestartGracefully, Stop
 from tunnelkeeper.core.probes import HttpProbe, TcpProbe
 from tunnelkeeper.daemon.runner import Adjust, Runner
 
@@ -34,6 +36,12 @@ def ok(runner: Runner) -> bool | None:
     return check.ok
 
 
+def step_of(runner: Runner) -> str:
+    """How far a tunnel has come that is connecting."""
+    progress = runner.snapshot().progress
+    return progress.step if progress else ""
+
+
 async def a_good_one(stage: Stage, check: Check = CHECK, **changes: Any) -> Runner:
     """A tunnel whose first check has passed."""
     runner, _ = await stage.connected(a_checked(check, **changes))
@@ -49,6 +57,83 @@ async def test_the_first_check_is_made_at_once_and_counts_as_nobodys_traffic() -
         tunnel = runner.snapshot()
         assert tunnel.state == "up"
         assert (tunnel.connections, tunnel.connections_total, tunnel.bytes_out) == (0, 0, 0)
+
+
+async def test_a_tunnel_is_not_called_up_before_what_is_checked_has_proved_good() -> None:
+    async with a_stage() as stage:
+        stage.far.silent.add(DB)
+        tunnel = a_checked(replace(CHECK, timeout=0.05), on_up=("false",))
+        runner, attempt = await stage.started(tunnel)
+        attempt.succeeds()
+        await until(lambda: step_of(runner) == "checks")
+        assert runner.snapshot().state == "connecting"
+
+        await becomes(runner, "degraded")
+        assert "up: " not in stage.log.getvalue()
+
+        stage.far.silent.clear()
+        await stage.clock.passes(60)
+        await becomes(runner, "up")
+        await until(lambda: "on_up: ended with exit status 1" in stage.log.getvalue())
+
+
+async def test_a_forward_that_does_not_listen_is_not_waited_for() -> None:
+    async with a_stage() as stage:
+        forward = parse_remote("2222:localhost:22")
+        stage.far.taken.add(forward.listen)
+        runner, _ = await stage.connected(a_tunnel(forwards=(forward,), checks={forward: CHECK}))
+
+        await becomes(runner, "degraded")
+
+
+async def test_a_reload_may_take_away_what_a_tunnel_waits_for() -> None:
+    async with a_stage() as stage:
+        stage.far.silent.add(DB)
+        tunnel = a_checked()
+        runner, attempt = await stage.started(tunnel)
+        attempt.succeeds()
+        await until(lambda: step_of(runner) == "checks")
+
+        runner.post(Adjust(replace(tunnel, checks={})))
+
+        await becomes(runner, "up")
+
+
+async def test_a_first_check_can_be_one_too_many() -> None:
+    async with a_stage() as stage:
+        stage.far.unreachable.add(DB)
+        runner, _ = await stage.connected(a_checked(replace(CHECK, failures=1)))
+        await stage.clock.passes(1)
+
+        (await stage.attempt()).succeeds()
+
+        await until(lambda: runner.snapshot().restarts == 1)
+        assert runner.snapshot().state == "degraded"
+
+
+async def test_a_new_connection_that_carries_nothing_gives_way_to_the_old_one_that_did() -> None:
+    async with a_stage() as stage:
+        tunnel = a_checked(replace(CHECK, failures=2))
+        [forward] = tunnel.forwards
+        runner, old = await stage.connected(tunnel)
+        assert isinstance(forward.listen, TcpAddress)
+        _, writer = await asyncio.open_connection("127.0.0.1", forward.listen.port)
+        await until(lambda: old.channel_count)
+        await stage.clock.passes(1)
+        runner.post(RestartGracefully())
+        new = (await stage.attempt()).succeeds()
+        new.unreachable.add(DB)
+        await becomes(runner, "degraded")
+        await stage.clock.passes(60)
+
+        await becomes(runner, "up")
+        await until(lambda: stage.far.live == [old])
+
+        assert runner.snapshot().replacement is None
+        assert old.channel_count == 1, "the transfer went on"
+        words = "the new connection does not carry data: the one before it is used again"
+        assert words in stage.log.getvalue()
+        writer.close()
 
 
 async def test_a_failed_check_degrades_and_a_good_one_heals() -> None:
@@ -93,7 +178,10 @@ async def test_a_connection_that_is_replaced_in_vain_is_not_replaced_again() -> 
 
 async def test_a_connection_that_is_lost_is_not_held_against_the_forward() -> None:
     async with a_stage() as stage:
-        runner, connection = await stage.connected(a_checked())
+        stage.far.silent.add(DB)
+        runner, attempt = await stage.started(a_checked())
+        connection = attempt.succeeds()
+        await until(lambda: step_of(runner) == "checks")
         connection.ends(LOST)
         await becomes(runner, "backoff")
         await stage.clock.passes(0)
@@ -104,9 +192,8 @@ async def test_a_connection_that_is_lost_is_not_held_against_the_forward() -> No
 
 async def test_while_the_tunnel_is_away_nothing_is_checked_and_nothing_is_shown_as_failed() -> None:
     async with a_stage() as stage:
-        runner, connection = await stage.connected(a_checked())
         stage.far.unreachable.add(DB)
-        await stage.clock.passes(0)
+        runner, connection = await stage.connected(a_checked())
         await becomes(runner, "degraded")
 
         connection.ends(LOST)
@@ -139,9 +226,8 @@ async def test_a_remote_port_that_leads_nowhere_fails_its_check() -> None:
 
 async def test_exit_on_forward_failure_is_about_listening_and_not_about_checks() -> None:
     async with a_stage() as stage:
-        runner, connection = await stage.connected(a_checked(exit_on_forward_failure=True))
         stage.far.unreachable.add(DB)
-        await stage.clock.passes(0)
+        runner, connection = await stage.connected(a_checked(exit_on_forward_failure=True))
         await becomes(runner, "degraded")
 
         connection.ends(LOST)

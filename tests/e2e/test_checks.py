@@ -67,6 +67,21 @@ def test_a_check_goes_through_the_connection_and_is_nobodys_traffic(site: Site) 
     program.wait_for("t", lambda tunnel: tunnel.connections_total == 1)
 
 
+def test_of_a_forward_that_carries_nothing_neither_status_nor_hook_ever_says_up(site: Site) -> None:
+    forward = f'{{ listen = {free_port()}, connect = "127.0.0.1:{free_port()}", check = "tcp" }}'
+    told = site.directory / "told"
+    lines = (f"local = [{forward}]", f"on_up = ['touch', '{told}']", *PATIENT)
+    program = site.program(tunnel_table("t", site.sshd().port, *lines))
+    program.up()
+
+    program.wait_for_state("t", "degraded", "check_failed")
+    first = check_of(program.tunnel("t")).at
+    program.wait_for("t", lambda tunnel: check_of(tunnel).at != first)
+
+    assert not told.exists()
+    assert " t: up" not in program.log()
+
+
 def test_a_target_that_answers_500_degrades_and_the_connection_is_replaced_once(site: Site) -> None:
     status = ["500 Internal Server Error"]
     port, service = free_port(), site.service(answering(status))

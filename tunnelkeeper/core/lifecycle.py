@@ -190,8 +190,11 @@ def step(  # noqa: C901, PLR0911, PLR0912
         case ((BackingOff() | Blocked()), Stop()):
             return Stopped(), None
 
-        case Connecting(tries=tries), Opened(failure=failure):
-            return _online(Life.begun(tries, now, policy), failure), None
+        case Connecting(tries=tries, useless=useless), Opened(failure=failure):
+            life = Life.begun(tries, now, policy)
+            return _online(replace(life, expires_at=now) if useless else life, failure), None
+        case Connecting(), Useless():
+            return replace(state, useless=True), None
         case Connecting(tries=tries), Ended(failure=failure):
             return _waiting(after_attempt(failure, tries, now, policy)), None
 
@@ -231,6 +234,11 @@ def _beside(  # noqa: C901, PLR0911
             return replace(state, second=Arriving(life.tries)), Command.OPEN_SECOND
         case Delayed(), RestartGracefully():
             return replace(state, second=Arriving(Tries())), Command.OPEN_SECOND
+        case Leaving(life=before), Useless():  # the one before it may well carry data
+            expires_at = now + policy.max_lifetime if policy.max_lifetime else inf
+            leaving = Leaving(life, now + policy.drain_timeout)
+            life = replace(before, expires_at=expires_at)
+            return replace(state, life=life, second=leaving), Command.SWITCH
         case ((Leaving() | Dismissed()), (Useless() | RestartGracefully())):  # once that is gone
             return replace(state, life=replace(life, expires_at=min(now, life.expires_at))), None
         case Delayed(retry_at=at, failure=failure), Moved() if at < inf and failure.needs_a_person:

@@ -12,7 +12,9 @@ import msgspec
 
 StateName = Literal["stopped", "connecting", "up", "degraded", "backoff", "blocked", "stopping"]
 ForwardState = Literal["listening", "pending", "failed"]
-Step = Literal["ssh_config", "resolve", "connect", "key_exchange", "host_key", "login", "forwards"]
+Step = Literal[
+    "ssh_config", "resolve", "connect", "key_exchange", "host_key", "login", "forwards", "checks"
+]
 
 
 class FailureSnapshot(msgspec.Struct, frozen=True):

@@ -24,10 +24,14 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Connecting:
-    """On the way to the server. failure: why the connection before it ended, if this was begun."""
+    """On the way to the server. failure: why the connection before it ended, if this was begun.
+
+    useless: its checks say so already, before it has opened.
+    """
 
     tries: Tries = field(default_factory=Tries)
     failure: Failure | None = None
+    useless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ the task, and what status shows of them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from tunnelkeeper.core.snapshot import CheckSnapshot
 from tunnelkeeper.daemon.clock import iso
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable
     from datetime import datetime
 
@@ -58,6 +58,8 @@ class RunningCheck:
         self._opener: Opener | None = None
         self._timer: Timer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._judged = asyncio.Event()
+        self._judged.set()
 
     @property
     def failure(self) -> Failure | None:
@@ -75,6 +77,11 @@ class RunningCheck:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        self._judged.set()
+
+    async def judged(self) -> None:
+        """Wait for the first result on the connection, if there is one to wait for."""
+        await self._judged.wait()
 
     def look(self) -> None:
         """Go on, where a connection is there and the forward listens; a new one is checked at once.
@@ -88,7 +95,9 @@ class RunningCheck:
             self.stop()
             self._opener = opener
             self._health = connected(self._health, self._clock.monotonic())
-        if self._timer is None and self._task is None:
+            self._judged = asyncio.Event()
+            self._task = self._tasks.create_task(self._once(opener))
+        elif self._timer is None and self._task is None:
             self._timer = self._clock.call_at(self._health.due_at, self._time_has_come)
 
     def snapshot(self) -> CheckSnapshot:
@@ -104,6 +113,13 @@ class RunningCheck:
         self._task = self._tasks.create_task(self._once(opener))
 
     async def _once(self, opener: Opener) -> None:
+        judged = self._judged
+        try:
+            await self._judge(opener)
+        finally:
+            judged.set()
+
+    async def _judge(self, opener: Opener) -> None:
         began = self._clock.monotonic()
         found = await self._probing(opener, self.check)
         now = self._clock.monotonic()

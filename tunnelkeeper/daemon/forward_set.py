@@ -93,6 +93,17 @@ class ForwardSet:
             if forward.check is not None:
                 forward.check.look()
 
+    @property
+    def has_checks(self) -> bool:
+        """Whether any of them is checked."""
+        return any(forward.check is not None for forward in self.all)
+
+    async def checked(self) -> None:
+        """Wait until each check has said what it found on the connection first."""
+        for forward in tuple(self.all):
+            if forward.check is not None:
+                await forward.check.judged()
+
     async def adjust(self, tunnel: Tunnel, session: Session | None, *, bound: bool) -> None:
         """Change to what is configured now; what stays is not touched.
 

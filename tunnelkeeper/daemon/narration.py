@@ -46,7 +46,7 @@ def line(  # noqa: C901, PLR0911  one table, as the lifecycle is
             return None  # it is trusted now
         case Degraded(), Up():
             return "info", "every forward works again"
-        case Stopping(), Stopping():
+        case (Stopping(), Stopping()) | (Connecting(), Connecting()):
             return None
         case _, Connecting(failure=Failure() as failure):
             return "warning", f"{_told(failure)}; another connection is on its way already"
@@ -92,6 +92,9 @@ def _replacement(
             )
             when = "" if retry_at == inf else f"; trying again in {retry_at - now:.1f} s"
             return level, f"{what}: {_told(failure)}{when}"
+        case Leaving(), Leaving():
+            words = "the new connection does not carry data: the one before it is used again"
+            return "warning", words
         case Leaving(until=until), Dismissed() if now >= until:
             return "warning", "drain_timeout: what is still open on the old connection is cut off"
         case _, Alone():

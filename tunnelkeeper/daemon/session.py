@@ -54,6 +54,9 @@ class Audience(Protocol):
     def served(self, session: Session) -> Failure | None:
         """It serves: every forward was tried. A failure that is returned ends the session."""
 
+    async def checked(self, session: Session) -> None:
+        """The forwards that have a check were checked, once this returns; the others need none."""
+
     def drained(self, session: Session) -> None:
         """It was told to leave, and the last channel is closed."""
 
@@ -155,6 +158,8 @@ class Session:
                 self._refused = self.audience.served(self)
             if self._refused is not None:
                 await connection.close()
+            elif not connection.is_closed:
+                await self.audience.checked(self)
 
     async def _close(self) -> None:
         chain, self.chain = self.chain, None

@@ -94,8 +94,14 @@ class Sessions:
         if self.second is not None and self.second.told is Told.SERVE:
             self.second.leave()
         self._forwards.check()
-        self._post(News(session, Opened(self._forwards.first_failure)))
         return None
+
+    async def checked(self, session: Session) -> None:
+        """Whoever hears that it is open may rely on what is checked."""
+        if session.chain is not None and self._forwards.has_checks:
+            session.report.step(str(session.chain.connection.host), "checks")
+        await self._forwards.checked()
+        self._post(News(session, Opened(self._forwards.first_failure)))
 
     def drained(self, session: Session) -> None:
         """It left, and nothing is open on it any more."""
