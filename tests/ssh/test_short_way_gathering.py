@@ -15,7 +15,7 @@ from tests.ssh.established import Established, Session, both_ways
 from tunnelkeeper.forwarding.pieces import Pieces
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd
 from tunnelkeeper.ssh import short_way
-from tunnelkeeper.ssh.short_way import MOST_GATHERED
+from tunnelkeeper.ssh.gathering import MOST_GATHERED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
