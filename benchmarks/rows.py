@@ -81,6 +81,17 @@ ROWS = (
     Row("busy-up", "p99 beside a bulk upload", "busy", "up", "us", _GCM, _LESS, 1.0, 0.5),
     Row("busy-down", "p99 beside a bulk download", "busy", "down", "us", _GCM, _LESS, 1.0, 0.5),
     Row(
+        "busy-narrow",
+        "p50 beside an upload at 20 MB/s",
+        "narrow-link",
+        "up",
+        "us",
+        _GCM,
+        _LESS,
+        1.0,
+        0.5,
+    ),
+    Row(
         "memory",
         "memory of a further tunnel",
         "memory",

@@ -34,6 +34,7 @@ MEASURES: dict[str, Measure] = {
     "remote": streams.remote,
     "jump": streams.through_jump_host,
     "slow-link": streams.over_slow_link,
+    "narrow-link": latency.beside_bulk_on_narrow_link,
 }
 """How the measures that rows name are taken."""
 

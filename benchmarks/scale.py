@@ -15,6 +15,7 @@ class Scale:
     pings: int
     connecting: float  # opening connections, for each of one by one and many at once
     busy: float  # round trips beside a bulk transfer
+    narrow: float  # the same over a narrow link, where they take long
     memory_rounds: int
     memory_tunnels: int
     startup_tunnels: int
@@ -33,6 +34,7 @@ FULL = Scale(
     pings=10_000,
     connecting=3.0,
     busy=4.0,
+    narrow=6.0,
     memory_rounds=1,  # it varies by less than a percent, and a thousand pairs take a minute
     memory_tunnels=1000,
     startup_tunnels=200,
@@ -51,6 +53,7 @@ QUICK = Scale(
     pings=2000,
     connecting=0.5,
     busy=0.7,
+    narrow=2.5,
     memory_rounds=1,
     memory_tunnels=100,
     startup_tunnels=40,

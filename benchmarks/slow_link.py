@@ -1,7 +1,8 @@
-"""A TCP proxy that hands everything on later: a link of any round trip, and of any bandwidth.
+"""TCP proxies for what a loopback is not: a long link, and a narrow one.
 
-Each direction is a thread that reads at once and one that writes when it is time, so what is on
-the way is bounded only by what the ends are willing to have on the way.
+The long one hands everything on later. Each direction is a thread that reads at once and one that
+writes when it is time, so what is on the way is bounded only by what the ends are willing to have
+on the way. The narrow one takes so many bytes a second from its client, and keeps few itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 import time
 from contextlib import suppress
 from functools import partial
+from math import inf
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -20,11 +22,40 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 CHUNK = 1 << 18
+NARROW_CHUNK = 1 << 14
+NARROW_BUFFER = 1 << 16
 
 
 def slow_link(port: int, round_trip: float) -> AbstractContextManager[int]:
     """A port that leads to another port of this machine, so many seconds away and back."""
     return serving(partial(_accept, port=port, delay=round_trip / 2))
+
+
+def narrow_link(port: int, rate: float) -> AbstractContextManager[int]:
+    """A port that leads to another port of this machine; up go so many bytes a second."""
+    return serving(partial(_accept_narrowly, port=port, rate=rate))
+
+
+def _accept_narrowly(listener: socket.socket, port: int, rate: float) -> None:
+    # What waits in here would be in front of every small packet, whoever sent it.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BUFFER)
+    while True:
+        near, _ = listener.accept()
+        far = socket.create_connection(("127.0.0.1", port))
+        for side in (near, far):
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        Thread(target=_trickle, args=(near, far, rate), daemon=True).start()
+        Thread(target=_trickle, args=(far, near, inf), daemon=True).start()
+
+
+def _trickle(source: socket.socket, target: socket.socket, rate: float) -> None:
+    due = time.monotonic()
+    with suppress(OSError):
+        while data := source.recv(NARROW_CHUNK):
+            due = max(due, time.monotonic()) + len(data) / rate
+            time.sleep(max(due - time.monotonic(), 0))
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
 
 def _accept(listener: socket.socket, port: int, delay: float) -> None:

@@ -12,6 +12,7 @@ from benchmarks.clients import connected, ping, pull, push
 from benchmarks.contenders import opened
 from benchmarks.processes import Unable, free_ports
 from benchmarks.services import open_services
+from benchmarks.slow_link import narrow_link
 from benchmarks.statistics import percentile
 from benchmarks.tunnels import Forward, Tunnel
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from benchmarks.scale import Scale
 
 WARM_UP = 100  # round trips that are not counted
+NARROW = 20e6
+"""Bytes a second that the narrow link takes: a good uplink."""
 LONGER = 60.0  # seconds that a bulk transfer would last: it is ended before
 
 
@@ -62,6 +65,24 @@ def beside_bulk(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
                     with _moving(port, move), connected(small) as stream:
                         found[figure] = percentile(_pings_for(stream, scale.busy), 99)
                 return found
+
+            yield take
+
+
+@contextmanager
+def beside_bulk_on_narrow_link(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
+    """The p50 in microseconds while another channel uploads over a link that is soon full."""
+    with open_services() as services, narrow_link(lab.port, NARROW) as far:
+        forwards = [
+            Forward("local", *ends)
+            for ends in zip(free_ports(2), (services.echo, services.sink), strict=True)
+        ]
+        with opened(lab, name, [Tunnel(tuple(forwards), far)]) as client:
+            small, up = map(client.entry, forwards)
+
+            def take() -> Figures:
+                with _moving(up, push), connected(small) as stream:
+                    return {"up": percentile(_pings_for(stream, scale.narrow), 50)}
 
             yield take
 

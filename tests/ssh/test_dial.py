@@ -257,6 +257,24 @@ def test_the_kernel_is_told_how_long_data_may_stay_unacknowledged(
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == option
 
 
+@pytest.mark.skipif(dial.TCP_NOTSENT_LOWAT is None, reason="an option of Linux and macOS")
+def test_the_kernel_is_told_to_take_little_that_it_cannot_send() -> None:
+    option = dial.TCP_NOTSENT_LOWAT
+    assert option is not None
+    with socket.socket() as connection:
+        dial.limit_unsent(connection)
+
+        assert connection.getsockopt(socket.IPPROTO_TCP, option) == dial.UNSENT
+
+
+def test_a_socket_that_knows_no_such_limit_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        dial.limit_unsent(left)
+        monkeypatch.setattr(dial, "TCP_NOTSENT_LOWAT", None)
+        dial.limit_unsent(left)
+
+
 def test_a_system_without_the_option_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
     with socket.socket() as connection:

@@ -26,7 +26,7 @@ from tests.ssh.server import Server, connected, serve
 from tests.ssh.waiting import stays, until
 from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
 from tunnelkeeper.core.tunnels import Keepalive
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold
+from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold, SocketEnd
 from tunnelkeeper.ssh import opening, transport
 from tunnelkeeper.ssh.transport import BoundedTcpChannel, BoundedUnixChannel
 
@@ -188,6 +188,43 @@ async def test_a_channel_opened_over_a_stalled_link_is_held_from_the_start(
     connection.transport.resume_writing()
 
     assert not end.is_stalled
+
+
+async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
+    connection: Connection,
+) -> None:
+    """Else a large transfer could fill it again and again before a small one is ever read."""
+    released: list[str] = []
+
+    class Named(SocketEnd):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def release(self, cause: Hold) -> None:
+            super().release(cause)
+            released.append(self.name)
+
+    ends = {}
+    async with service(hash_sink) as port:
+        for name in ("large", "small", "idle"):
+            end = ends[name] = ChannelEnd(Counters(), lambda _: None)
+            await opened(connection, TcpAddress("127.0.0.1", port), end)
+            end.peer = Named(name)
+
+        connection.transport.pause_writing()
+        ends["large"].feed(blob(CHUNK))
+        connection.transport.resume_writing()
+        assert released == ["small", "idle", "large"]
+
+        released.clear()
+        ends["small"].feed(b"the link takes this at once, so it costs no turn")
+        connection.transport.pause_writing()
+        connection.transport.resume_writing()
+        assert released == ["small", "idle", "large"]
+
+        for end in ends.values():
+            end.end(clean=False)
 
 
 # What a channel keeps, and the credit it gives

@@ -167,6 +167,7 @@ class _Attempt:
             infos = await dial.resolve(self.host.hostname, self.port, self.host.address_family)
             self._at("connect")
             connected = await dial.connect(infos, self.host.bind_address)
+            dial.limit_unsent(connected)
             if self.host.tcp_keepalive:
                 dial.limit_unacknowledged(connected, kernel_patience(self.host.keepalive))
         try:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 STAGGER = 0.25
 """Seconds between the starts of two attempts (RFC 8305 section 5, Connection Attempt Delay)."""
 
+TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+UNSENT = 128 * 1024
+"""Bytes that wait in the kernel to be sent for the first time; what is on its way is not counted,
+so a fast or long link is filled all the same."""
+
 _LONGEST_USER_TIMEOUT = 2**31 - 1  # milliseconds; the option is an int (tcp(7))
 
 _TCP_RTO_MAX_MS = 44  # linux/tcp.h, since Linux 6.15; Python has no name for it
@@ -108,6 +113,18 @@ def _repeats_within(connection: socket.socket, seconds: float) -> bool:
     except OSError:
         return False
     return True
+
+
+def limit_unsent(connection: socket.socket) -> None:
+    """Let the kernel take little more than it can send at once.
+
+    Left to itself, it takes megabytes on the way into a slow network, and what a small channel or
+    a keepalive has to say stands behind all of them. A system without TCP_NOTSENT_LOWAT (tcp(7))
+    is left to itself.
+    """
+    if TCP_NOTSENT_LOWAT is not None:
+        with suppress(OSError):  # no TCP socket
+            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ server's connection needs as well is in Link, so that the relay shares it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 from asyncssh.channel import SSHClientChannel, SSHTCPChannel, SSHUNIXChannel
@@ -20,6 +20,7 @@ from tunnelkeeper.ssh.library import SILENCE
 from tunnelkeeper.ssh.opening import OpeningChannel
 from tunnelkeeper.ssh.overheard import Overhearing
 from tunnelkeeper.ssh.short_way import ShortChannel, ShortConnection
+from tunnelkeeper.ssh.turns import Writers
 from tunnelkeeper.ssh.window import Windows
 
 if TYPE_CHECKING:
@@ -36,16 +37,6 @@ queue, so that the queue behind a slow reader grows without bound."""
 OVERDRAWN = asyncssh.__version__ in CREDITS_QUEUED_DATA
 
 
-class Stallable(Protocol):
-    """Something that writes into a connection and can hold its breath."""
-
-    def stall(self) -> None:
-        """The link is full: write no more."""
-
-    def unstall(self) -> None:
-        """The link drains again."""
-
-
 class _Bounded:
     """A channel whose peer gets credit only for what was really delivered.
 
@@ -53,11 +44,18 @@ class _Bounded:
     """
 
     _conn: Any
+    _session: Any
     _init_recv_window: int
     _recv_window: int
     _delivered = 0  # bytes that the peer has no credit for yet
     _credited_at = 0.0  # monotonic seconds
     _grown = 0  # bytes that the window has now beyond its first size
+
+    def write(self, data: bytes, datatype: Any = None) -> None:
+        """Send data, or keep what the window does not take."""
+        super().write(data, datatype)  # type: ignore[misc]
+        if self._conn is not None and self._conn.stalled:
+            self._conn.writers.filled_by(self._session)
 
     def _deliver_data(self, data: bytes, datatype: Any) -> None:
         # asyncssh grants "initial minus current window" here, and what is queued is missing from
@@ -118,7 +116,7 @@ class Link(ShortConnection):
         self.round_trip: float | None = None  # the shortest seen, in seconds
         self.windows = Windows()
         self.on_idle: Callable[[], None] | None = None
-        self.writers: set[Stallable] = set()
+        self.writers = Writers()
         self._stalls = 0
 
     @property
@@ -135,14 +133,14 @@ class Link(ShortConnection):
         """The link is full. Behind a jump host both that channel and its link can say so."""
         self._stalls += 1
         if self._stalls == 1:
-            for writer in list(self.writers):
+            for writer in self.writers:
                 writer.stall()
 
     def resume_writing(self) -> None:
         """The link drains again."""
         self._stalls -= 1
         if self._stalls == 0:
-            for writer in list(self.writers):
+            for writer in self.writers:
                 writer.unstall()
 
     # A connection through this one is a writer too.
