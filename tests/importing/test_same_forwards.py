@@ -216,6 +216,27 @@ def test_what_is_no_tunnel_is_refused_in_words(words: str, why: str, ssh_config:
     assert why in outcome.why
 
 
+def test_what_autossh_itself_refuses_is_refused(ssh_config: Path) -> None:
+    command = Command("autossh", ("-M", "0", "-N", "-D", "1", "office"), {"AUTOSSH_POLL": "0"})
+
+    [outcome] = Asker(local_facts(), str(ssh_config), str(ssh_config)).outcomes(
+        [OldLine(command, "here")]
+    )
+
+    assert isinstance(outcome, Refused)
+    assert "AUTOSSH_POLL" in outcome.why
+
+
+def test_forwards_of_one_line_that_are_in_each_other_s_way_are_told_apart(
+    ssh_config: Path,
+) -> None:
+    [outcome] = import_line(["-N", "-L", "1:a:2", "-D", "*:1", "-R", "1:b:3", "plain"], ssh_config)
+
+    assert isinstance(outcome, ImportedTunnel)
+    assert (outcome.table["local"], outcome.table["remote"]) == (["1:a:2"], ["1:b:3"])
+    assert "*:1: 1:a:2 listens there already" in outcome.remarks
+
+
 def test_a_word_with_a_newline_is_refused(ssh_config: Path) -> None:
     [outcome] = import_line(["-N", "-D", "1080", "-o", "User=a\nb", "office"], ssh_config)
 

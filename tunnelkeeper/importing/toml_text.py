@@ -17,7 +17,6 @@ from tunnelkeeper.core.forwards import (
     Address,
     Forward,
     TcpAddress,
-    UnixAddress,
     target_of,
 )
 
@@ -63,18 +62,11 @@ def spec_of(forward: Forward) -> str:
     listen, target = forward.listen, target_of(forward)
     ends = [_listen(listen)]
     if target is not None:
-        ends.append(_end(target))
+        ends.append(str(target))
     return ":".join(ends)
 
 
 def _listen(listen: Address) -> str:
     if isinstance(listen, TcpAddress) and listen.host == LOOPBACK:
         return str(listen.port)
-    return _end(listen)
-
-
-def _end(address: Address) -> str:
-    """An end; brackets keep the colons of a path together, as those of an address."""
-    if isinstance(address, UnixAddress) and "/" not in address.path:
-        return f"./{address.path}"
-    return str(address)
+    return str(listen)
