@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from tunnelkeeper.cli.status import drawn
+from tunnelkeeper.cli import table
 from tunnelkeeper.wording.tunnels import reasons, row
 
 if TYPE_CHECKING:
@@ -39,6 +39,6 @@ def watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
 
 def _picture(tunnels: list[TunnelSnapshot]) -> Group:
     now = datetime.now(UTC)
-    table = drawn([row(tunnel, now) for tunnel in tunnels])
+    shown = table.of_tunnels(row(tunnel, now) for tunnel in tunnels)
     why = [Text(line) for tunnel in tunnels for line in reasons(tunnel)]
-    return Group(table, *([Text(""), *why] if why else []))
+    return Group(shown, *([Text(""), *why] if why else []))

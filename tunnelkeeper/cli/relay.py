@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli import launch
+from tunnelkeeper.cli import launch, table
 from tunnelkeeper.cli.check import show
 from tunnelkeeper.cli.relay_places import connected, place_of
 from tunnelkeeper.cli.relay_table import HEADERS, Row, heading, refused, row
@@ -21,6 +21,8 @@ from tunnelkeeper.core.forwards import SpecError, TcpAddress, parse_listen
 from tunnelkeeper.core.relay_snapshot import RelaySnapshot
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tunnelkeeper.cli.settings import Settings
 
 _config = click.option("--config", metavar="FILE", help="The config file, relay.toml.")
@@ -78,7 +80,7 @@ def status(settings: Settings, config: str | None, as_json: bool) -> int:
     click.echo(heading(relay))
     if relay.clients:
         now = datetime.now(UTC)
-        _print_table([row(client, now) for client in relay.clients])
+        table.show(_clients([row(client, now) for client in relay.clients]))
     if lines := refused(relay):
         click.echo("\n" + "\n".join(lines))
     return Exit.DONE
@@ -127,21 +129,11 @@ def _absolute(written: str) -> str:
     return str(Path.cwd() / paths.expanded(written, os.environ))
 
 
-def _print_table(rows: list[Row]) -> None:
-    """Print rows as wide as the terminal; in full where the output is no terminal."""
-    from rich.console import Console
-    from rich.table import Table
+def _clients(rows: list[Row]) -> Table:
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    for header in HEADERS:
-        table.add_column(header, overflow="fold")
-    for each in rows:
-        # Text, not str: what stands in [brackets] would be taken for markup.
-        cells = (each.user, each.address, each.holds, each.since, each.channels, each.traffic)
-        table.add_row(*map(Text, cells))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        width = console.options.update(width=10_000)
-        console.width = table.__rich_measure__(console, width).maximum
-    console.print(table)
+    def cells(row: Row) -> map[Text]:
+        texts = (row.user, row.address, row.holds, row.since, row.channels, row.traffic)
+        return map(Text, texts)
+
+    return table.table(HEADERS, map(cells, rows))

@@ -9,26 +9,14 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from tunnelkeeper.cli import table
 from tunnelkeeper.core.exits import Exit
 from tunnelkeeper.core.snapshot import StatusSnapshot
-from tunnelkeeper.wording.tunnels import HEADERS, Row, reasons, row
+from tunnelkeeper.wording.tunnels import reasons, row
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.core.snapshot import TunnelSnapshot
-
-_COLOURS = {
-    "up": "green",
-    "degraded": "yellow",
-    "connecting": "cyan",
-    "stopping": "cyan",
-    "backoff": "yellow",
-    "blocked": "red",
-    "stopped": "dim",
-}
-_UNBROKEN = frozenset({"NAME", "STATE", "SINCE", "IN / OUT"})
 
 
 @click.command()
@@ -53,7 +41,7 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
         click.echo(f"no tunnels are configured in {snapshot.supervisor.config}")
     else:
         now = datetime.now(UTC)
-        _print_table([row(tunnel, now) for tunnel in snapshot.tunnels])
+        table.show(table.of_tunnels(row(tunnel, now) for tunnel in snapshot.tunnels))
         lines = [line for tunnel in snapshot.tunnels for line in reasons(tunnel)]
         if lines:
             click.echo("\n" + "\n".join(lines))
@@ -72,32 +60,3 @@ def _watched(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> Ex
 def _exit_code(tunnels: list[TunnelSnapshot]) -> Exit:
     up = all(tunnel.state == "up" for tunnel in tunnels if tunnel.wanted)
     return Exit.DONE if up else Exit.NOT_SO
-
-
-def drawn(rows: list[Row]) -> Table:
-    """The rows as a table for a rich console."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for header in HEADERS:
-        table.add_column(header, no_wrap=header in _UNBROKEN, overflow="fold")
-    for each in rows:
-        colour = _COLOURS[each.state.partition("\n")[0]]
-        cells = (each.host, each.forwards, each.since, each.traffic, each.failure)
-        # Text, not str: what stands in [brackets] would be taken for markup.
-        table.add_row(Text(each.name), Text(each.state, colour), *map(Text, cells))
-    return table
-
-
-def _print_table(rows: list[Row]) -> None:
-    """Print rows as wide as the terminal; in full where the output is no terminal."""
-    from rich.console import Console
-
-    table = drawn(rows)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = table.__rich_measure__(
-            console, console.options.update(width=10_000)
-        ).maximum
-    console.print(table)
