@@ -80,17 +80,20 @@ def test_the_version_is_printed(tool: Tool) -> None:
     assert tool("--version").out == f"tunnelkeeper {__version__}\n"
 
 
-def test_no_command_at_all_is_bad_usage_with_help(tool: Tool) -> None:
-    done = tool()
+@pytest.mark.parametrize("words", [[], ["relay"], ["units"]])
+def test_no_command_at_all_is_bad_usage_with_help(tool: Tool, words: list[str]) -> None:
+    done = tool(*words)
 
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("Usage: tunnelkeeper")
+    assert done.err.startswith(" ".join(["Usage: tunnelkeeper", *words]))
+    assert "..." not in done.err.split("Commands:")[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["stauts"], "No such command 'stauts'"),
+        (["stauts"], "no command 'stauts'; did you mean 'status'?"),
+        (["frobnicate"], "no command 'frobnicate' (see `tunnelkeeper --help`)"),
         (["status", "--jsn"], "No such option"),
         (["wait"], "Missing argument"),
         (["restart"], "name the tunnels to restart"),

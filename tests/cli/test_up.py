@@ -91,6 +91,17 @@ def test_a_bad_file_starts_nothing(tool: Tool, launched: FakeLaunch) -> None:
 
 
 @pytest.mark.usefixtures("launched")
+def test_a_supervisor_that_holds_another_file_is_not_asked(
+    tool: Tool, server: RunningServer
+) -> None:
+    done = tool("--config", "other.toml", "up")
+
+    assert (done.code, done.out) == (1, "")
+    assert "a supervisor runs already, and holds " in done.err
+    assert "--socket PATH" in done.err
+    assert server.fake.asked == []
+
+
 def test_a_supervisor_that_runs_is_asked(tool: Tool, server: RunningServer) -> None:
     done = tool("up", "db")
 

@@ -202,3 +202,24 @@ def test_connect_hands_out_the_socket_and_what_came_with_the_answer(server: Runn
 def test_connect_says_why_a_target_refused(server: RunningServer) -> None:
     with Client(server.path) as client, pytest.raises(RemoteError, match=r"closed:1.*refused"):
         client.connect("db", "closed:1", timeout=10)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may use every socket, so it is somebody else for the moment."""
+    own = os.geteuid()
+    if own == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(own)
+
+
+def test_a_socket_of_another_user_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        path.chmod(0)
+        with as_nobody(), pytest.raises(PermissionError, match="only the user that it runs as"):
+            Client(path)

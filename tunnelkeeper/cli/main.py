@@ -21,6 +21,7 @@ from tunnelkeeper.cli.settings import Settings
 from tunnelkeeper.control.client import NoSupervisor, RemoteError
 from tunnelkeeper.control.messages import ProtocolError
 from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.wording.suggestion import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,15 @@ class Program(click.Group):
                 return command
         return None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Complain of an unknown word with the one that was probably meant."""
+        words = self.list_commands(ctx)
+        if args[0] not in words and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}{suggestion(args[0], words)}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the words without importing what they stand for."""
         with formatter.section("Commands"):
@@ -114,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:
         return Exit.INTERRUPTED
     except click.ClickException as error:
-        return _complain(_usage(error), Exit(error.exit_code))
+        return _misused(error)
     except Failed as error:
         return _complain(str(error), error.code)
     except NoSupervisor as error:
@@ -141,10 +151,13 @@ def _complain(message: str, code: Exit) -> Exit:
     return code
 
 
-def _usage(error: click.ClickException) -> str:
+def _misused(error: click.ClickException) -> Exit:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
+        click.echo(error.format_message(), err=True)
+        return Exit.BAD_USAGE
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = f" (see `{context.command_path} --help`)" if context else ""
-    return f"{error.format_message()}{where}"
+    return _complain(f"{error.format_message()}{where}", Exit(error.exit_code))
 
 
 def _declined(error: RemoteError) -> Exit:

@@ -37,7 +37,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(short_help="be the relay, in the foreground")
 @_config
 @click.option("--listen", metavar="ADDR:PORT", multiple=True, help="Listen here; may be repeated.")
 @click.option("--host-key", metavar="FILE", multiple=True, help="A host key; made when missing.")
@@ -65,7 +65,7 @@ def serve(
     )
 
 
-@command.command()
+@command.command(short_help="who is connected, what was refused")
 @_config
 @click.option("--json", "as_json", is_flag=True, help="Print what the relay says, as JSON.")
 @click.pass_obj
@@ -86,7 +86,7 @@ def status(settings: Settings, config: str | None, as_json: bool) -> int:
     return Exit.DONE
 
 
-@command.command()
+@command.command(short_help="validate the config file, listen nowhere")
 @_config
 @click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
 @click.pass_obj
@@ -105,7 +105,7 @@ def check(settings: Settings, config: str | None, as_json: bool) -> int:
     return Exit.BAD_USAGE if findings.problems else Exit.DONE
 
 
-@command.command()
+@command.command(short_help="read the config file and the keys again")
 @_config
 @click.pass_obj
 def reload(settings: Settings, config: str | None) -> int:

@@ -69,7 +69,7 @@ def command() -> None:
     """Have systemd hold the tunnels, after every boot: user units, made for this installation."""
 
 
-@command.command("print")
+@command.command("print", short_help="print the unit files")
 @_choices
 @click.option("--system", is_flag=True, help="A unit of the system, with a user of its own.")
 @click.pass_obj
@@ -81,7 +81,7 @@ def print_(settings: Settings, kind: str, ready: Ready, on_failure: str, system:
     return Exit.DONE
 
 
-@command.command()
+@command.command(short_help="write user units, have systemd start them")
 @_choices
 @click.option("--per-tunnel", is_flag=True, help="The same as --kind tunnel: a unit for each NAME.")
 @click.option("--now", is_flag=True, help="Start them too, and come back when they are ready.")
@@ -115,7 +115,7 @@ def install(
     return Exit.DONE
 
 
-@command.command()
+@command.command(short_help="stop and remove what install wrote")
 def uninstall() -> int:
     """Stop and remove every user unit that `install` wrote, and nothing else."""
     folder = paths.user_units_folder(os.environ)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, watch
+from tunnelkeeper.cli.failed import Failed
 from tunnelkeeper.cli.selection import listed, selection
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client import NoSupervisor
@@ -66,11 +68,25 @@ def command(
             return launch.run(settings.config, settings.socket, names, group, ready)
         return _in_the_background(settings, names, group, deadline)
     with client:
+        _demand_the_same_file(settings, client)
         started = client.start(list(names), group)
         if detach:
             return _settled(client, started, deadline)
     click.echo(f"a supervisor runs already; it was asked to start {listed(started)}")
     return Exit.DONE
+
+
+def _demand_the_same_file(settings: Settings, client: Client) -> None:
+    """A file that was named is not passed over because another one is held already.
+
+    Raises Failed.
+    """
+    if settings.config_option is None:
+        return
+    held = Path(client.status().supervisor.config)
+    if held.resolve() != settings.config.resolve():
+        words = f"a supervisor runs already, and holds {held}, not {settings.config}"
+        raise Failed(f"{words}; a second one needs a socket of its own: --socket PATH")
 
 
 def _in_the_background(

@@ -46,5 +46,5 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
     for tunnel in late:
         click.echo("\n".join(account(tunnel)), err=True)
     if late:
-        raise TimeoutError(f"not {goal} within {timeout} s: {', '.join(t.name for t in late)}")
+        raise TimeoutError(f"not {goal} within {timeout:g} s: {', '.join(t.name for t in late)}")
     return Exit.DONE

@@ -222,6 +222,10 @@ def _connected(path: Path, timeout: float) -> socket.socket:
     except TimeoutError:
         sock.close()
         raise TimeoutError(f"the supervisor at {path} does not answer") from None
+    except PermissionError as error:
+        sock.close()
+        words = "permission denied; only the user that it runs as may talk to a supervisor"
+        raise PermissionError(error.errno, words, str(path)) from error
     except OSError as error:
         sock.close()
         # A path that is too long comes without a number, and none comes with the path.

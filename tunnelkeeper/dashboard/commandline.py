@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from tunnelkeeper.core.snapshot import StateName
 from tunnelkeeper.dashboard.choosing import SORT_KEYS, Filter, SortKey
+from tunnelkeeper.wording.suggestion import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +104,7 @@ def parse(line: str, board: Board) -> Command:
             return Go(_one_of(rest, board.tunnels, "a tunnel"))
         case "reload" | "help" | "quit" as simple:
             return Simple(simple)
-    raise NotACommand(f"no command {word!r}{_suggestion(word, WORDS)}")
+    raise NotACommand(f"no command {word!r}{suggestion(word, WORDS)}")
 
 
 def full_word(word: str) -> str:
@@ -170,9 +170,4 @@ def _one_of(word: str, known: Iterable[str], what: str) -> str:
     known = list(known)
     if word in known:
         return word
-    raise NotACommand(f"{word!r} is not {what}{_suggestion(word, known)}")
-
-
-def _suggestion(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    raise NotACommand(f"{word!r} is not {what}{suggestion(word, known)}")
