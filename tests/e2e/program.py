@@ -17,7 +17,7 @@ import psutil
 import tunnelkeeper
 from tests.e2e import logbook
 from tests.e2e.server_process import runs
-from tests.e2e.waiting import wait_until
+from tests.e2e.waiting import PATIENCE, wait_until
 from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ class Program:
         process = self._process = self.spawn("up", *arguments)
         wait_until(
             lambda: self._answers() or process.poll() is not None,
-            within=15,
             complaint=lambda: f"no answer on {self.socket}; log: {self.log()}",
         )
         if process.poll() is not None:
@@ -120,7 +119,7 @@ class Program:
         return next(tunnel for tunnel in self.status().tunnels if tunnel.name == name)
 
     def wait_for(
-        self, name: str, so: Callable[[TunnelSnapshot], object], within: float = 10
+        self, name: str, so: Callable[[TunnelSnapshot], object], within: float = PATIENCE
     ) -> TunnelSnapshot:
         """The tunnel as it was when it was so for the first time."""
         seen: list[TunnelSnapshot] = []
@@ -132,7 +131,7 @@ class Program:
         return wait_until(is_so, within, lambda: f"{name} is {seen}")
 
     def wait_for_state(
-        self, name: str, state: str, cause: str | None = None, within: float = 10
+        self, name: str, state: str, cause: str | None = None, within: float = PATIENCE
     ) -> TunnelSnapshot:
         """The tunnel once it is in the state, for that cause if one is given."""
 
@@ -142,7 +141,7 @@ class Program:
 
         return self.wait_for(name, is_so, within)
 
-    def wait_until_up(self, *names: str, within: float = 15) -> None:
+    def wait_until_up(self, *names: str, within: float = PATIENCE) -> None:
         """Wait until these tunnels are up; without names, all of them."""
         for name in names or [tunnel.name for tunnel in self.status().tunnels]:
             self.wait_for_state(name, "up", within=within)

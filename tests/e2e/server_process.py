@@ -39,7 +39,6 @@ class ServerProcess:
             )
         wait_until(
             lambda: self._ready in self.log()[before:] or self._has_ended(),
-            within=10,
             complaint=f"{self.title} did not start: {self.log()[before:]}",
         )
         assert not self._has_ended(), f"{self.title} ended: {self.log()[before:]}"
@@ -55,7 +54,7 @@ class ServerProcess:
         self._process.kill()
         self._process.wait()
         self._process = None
-        wait_until(lambda: not any(map(runs, family)), within=5, complaint="sessions still run")
+        wait_until(lambda: not any(map(runs, family)), complaint="sessions still run")
 
     def freeze(self) -> None:
         """Let the server and its sessions hang: the kernel still answers, they never do."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +14,7 @@ from tests.e2e.ports import free_port
 from tests.e2e.server_process import runs
 from tests.e2e.services import echo, web_page
 from tests.e2e.site import USER, Site, host_table, socks_tunnel, tunnel_table
-from tests.e2e.waiting import wait_until
+from tests.e2e.waiting import PATIENCE, wait_until
 from tests.requirements import require
 
 if TYPE_CHECKING:
@@ -46,9 +45,9 @@ class World(NamedTuple):
     def use_all(self) -> None:
         """Send something through each of the six."""
         for name in ("local", "remote", "chain"):
-            assert exchange(self.ports[name], b"data", timeout=5) == b"data"
-        assert exchange(self.path, b"data", timeout=5) == b"data"
-        proxy = ["--socks5-hostname", f"127.0.0.1:{self.ports['socks']}", "--max-time", "5"]
+            assert exchange(self.ports[name], b"data") == b"data"
+        assert exchange(self.path, b"data") == b"data"
+        proxy = ["--socks5-hostname", f"127.0.0.1:{self.ports['socks']}", "--max-time", "30"]
         fetched = subprocess.check_output(
             [require("curl"), "-sS", *proxy, self.page], stderr=subprocess.DEVNULL
         )
@@ -60,7 +59,7 @@ class World(NamedTuple):
             [*ssh, f"{USER}@127.0.0.1", "cat"],
             input=b"data",
             stderr=subprocess.DEVNULL,
-            timeout=5,
+            timeout=30,
         )
         assert came_back == b"data"
 
@@ -110,16 +109,15 @@ def test_a_first_hour_with_seven_tunnels(world: World) -> None:
     world.use_all()
 
     server.kill()
-    killed = time.monotonic()
     for name in HEALTHY:
-        down = program.wait_for_state(name, "backoff", within=2 - (time.monotonic() - killed))
+        down = program.wait_for_state(name, "backoff")
         assert down.failure is not None
     for name in HEALTHY:  # as after a minute: the waits have grown to their cap
         program.wait_for(name, lambda tunnel: tunnel.attempt >= 4, within=20)
     with ThreadPoolExecutor() as clients:
         in_the_gap = clients.submit(exchange, world.ports["local"], b"came in the gap")
         server.start()
-        wait_until(world.carries_data, within=6, complaint="data does not flow again")
+        wait_until(world.carries_data, within=2 * PATIENCE, complaint="data does not flow again")
         assert in_the_gap.result() == b"came in the gap"
 
     second = program.run("up", "local")
@@ -131,8 +129,8 @@ def test_a_first_hour_with_seven_tunnels(world: World) -> None:
     world.use_all()
 
     program.succeed("down")
-    wait_until(lambda: not runs(supervisor), within=5)
+    wait_until(lambda: not runs(supervisor))
     assert not program.socket.exists()
     assert not world.path.exists()
     assert not [name for name, port in world.ports.items() if is_listening(port)]
-    wait_until(lambda: not server.sessions(), within=5)
+    wait_until(lambda: not server.sessions())

@@ -32,7 +32,7 @@ def test_an_unknown_key_is_refused_until_known_hosts_names_it(site: Site) -> Non
     assert server.login_attempts() == 0
     assert site.known_hosts.read_text() == ""
     site.know(f"[127.0.0.1]:{server.port}", public(server.host_key))
-    program.wait_until_up(within=5)
+    program.wait_until_up()
 
 
 def test_accept_new_writes_one_line_that_only_its_owner_can_read(site: Site) -> None:
@@ -49,7 +49,7 @@ def test_accept_new_writes_one_line_that_only_its_owner_can_read(site: Site) -> 
     assert stat.S_IMODE(site.known_hosts.stat().st_mode) == 0o600
     server.kill()
     server.start()
-    program.wait_for_state("t", "backoff", within=5)
+    program.wait_for_state("t", "backoff")
     program.wait_until_up()
     assert site.known_hosts.read_text() == expected
 

@@ -32,7 +32,7 @@ def test_a_refused_key_is_not_hammered_and_tried_at_once_when_the_file_changes(s
     assert server.log().count("Connection from 127.0.0.1") == 1
     shutil.copyfile(site.key, wrong)
     shutil.copyfile(f"{site.key}.pub", f"{wrong}.pub")
-    program.wait_until_up(within=5)
+    program.wait_until_up()
 
 
 def test_a_key_with_a_passphrase_waits_for_a_person(site: Site) -> None:
@@ -60,7 +60,7 @@ def test_a_key_that_others_can_read_is_refused_until_its_mode_is_mended(site: Si
     assert "chmod" in blocked.failure.hint
     assert server.logins() == 0
     site.key.chmod(0o600)
-    program.wait_until_up(within=5)
+    program.wait_until_up()
 
 
 @pytest.mark.parametrize("place", ["beside the key", "named in the file"])
@@ -87,7 +87,7 @@ def agent(site: Site) -> Iterator[Path]:
     command = [require("ssh-agent"), "-D", "-a", str(path)]
     process = ServerProcess("ssh-agent", command, site.directory / "agent.log", "SSH_AUTH_SOCK")
     process.start()
-    wait_until(path.exists, within=5)
+    wait_until(path.exists)
     subprocess.run(
         [require("ssh-add"), "-q", str(site.key)],
         env={"SSH_AUTH_SOCK": str(path)},

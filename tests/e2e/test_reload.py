@@ -48,7 +48,7 @@ def test_forwards_come_and_go_on_the_live_connection_beside_a_running_transfer(s
         received = receive_exactly(client, MEGABYTE)
         program.write_config(config(new, f'remote = "{remote}:{service}"'))
         program.succeed("reload")
-        wait_until(lambda: is_listening(new) and is_listening(remote), within=10)
+        wait_until(lambda: is_listening(new) and is_listening(remote))
         program.wait_until_up()
 
         assert exchange(new, b"added") == b"added"
@@ -58,7 +58,7 @@ def test_forwards_come_and_go_on_the_live_connection_beside_a_running_transfer(s
 
         program.write_config(config(new))
         program.succeed("reload")
-        wait_until(lambda: not is_listening(remote), within=5)
+        wait_until(lambda: not is_listening(remote))
         assert received + receive_all(client) == whole
     assert server.logins() == 1
     assert program.tunnel("t").since == since
@@ -89,7 +89,7 @@ def test_tunnels_that_are_added_removed_and_changed_leave_the_others_alone(site:
             )
         )
         program.send_signal(signal.SIGHUP)
-        wait_until(lambda: other.logins() == 2, within=10)
+        wait_until(lambda: other.logins() == 2)
         program.wait_until_up()
 
         assert talk(client, b"after") == b"after"
@@ -114,7 +114,7 @@ def test_a_bad_file_changes_nothing(site: Site) -> None:
     assert "did you mean 'local'?" in refused.stderr
     assert "tunnels.broken" in refused.stderr
     program.send_signal(signal.SIGHUP)
-    wait_until(lambda: "lcoal" in program.succeed("logs"), within=5)
+    wait_until(lambda: "lcoal" in program.succeed("logs"))
     assert [tunnel.name for tunnel in program.status().tunnels] == ["t"]
     assert exchange(port, b"still here") == b"still here"
     assert server.logins() == 1

@@ -53,7 +53,7 @@ def test_up_in_the_background_comes_back_when_the_tunnels_are_up(site: Site) -> 
     program.succeed("down")
     assert not is_listening(port)
     assert not program.socket.exists()
-    wait_until(lambda: not runs(supervisor), within=5)
+    wait_until(lambda: not runs(supervisor))
     assert program.run("status").returncode == 3
 
 
@@ -129,10 +129,10 @@ def test_down_ends_what_it_names_and_at_last_everything(site: Site) -> None:
     program.wait_for_state("one", "stopped")
     assert not is_listening(ports["one"])
     assert exchange(ports["two"], b"still here") == b"still here"
-    wait_until(lambda: len(server.sessions()) == 1, within=5)
+    wait_until(lambda: len(server.sessions()) == 1)
 
     program.succeed("down")
     assert program.wait_for_exit() == 0
     assert not is_listening(ports["two"])
     assert not program.socket.exists()
-    wait_until(lambda: not server.sessions(), within=5)
+    wait_until(lambda: not server.sessions())

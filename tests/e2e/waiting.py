@@ -10,13 +10,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PATIENCE = 30.0
+"""Seconds for what should be so in a moment: a slow machine that is busy may need as many."""
+
 POLL_INTERVAL = 0.02
 """Seconds between two looks: short beside every deadline, long beside what a look costs."""
 
 
 def wait_until(
     condition: Callable[[], T | None],
-    within: float,
+    within: float = PATIENCE,
     complaint: Callable[[], str] | str = "",
 ) -> T:
     """The condition's first true value.
