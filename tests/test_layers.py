@@ -22,7 +22,7 @@ LAYERS = {
     "systemd": "core",
     "wording": "core",
     "importing": "core config sshconfig autossh systemd",
-    "relay": "core paths config control forwarding ssh systemd",
+    "relay": "core paths descriptors config control forwarding ssh systemd",
     "daemon": (
         "core paths descriptors config sshconfig autossh forwarding ssh control systemd wording"
     ),

@@ -9,16 +9,13 @@ import asyncio
 import faulthandler
 import logging
 import os
-import resource
 import signal
-import sys
-import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunnelkeeper import __version__
+from tunnelkeeper import __version__, descriptors
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.socketfile import SocketFileError
@@ -29,11 +26,10 @@ from tunnelkeeper.relay import accounts, handover, host_key
 from tunnelkeeper.relay.control import converse
 from tunnelkeeper.relay.handover import Unusable
 from tunnelkeeper.relay.host_key import HostKeyError
+from tunnelkeeper.relay.log import complain, to_stderr
 from tunnelkeeper.relay.relay import Relay
-from tunnelkeeper.ssh.library import quieten
-from tunnelkeeper.systemd import journald, service_manager
+from tunnelkeeper.systemd import service_manager
 from tunnelkeeper.systemd.heartbeat import beat
-from tunnelkeeper.systemd.journald import PriorityFormatter
 
 if TYPE_CHECKING:
     import socket
@@ -51,35 +47,35 @@ def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
     manager = service_manager.take(os.environ)
     if manager.watchdog:
         faulthandler.enable()  # a loop that is stuck is aborted, and says where it was
-    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
-    _allow_many_files()
+    to_stderr(logging.DEBUG if verbose else logging.INFO)
+    descriptors.raise_limit()  # each channel is a socket, all in one process
     try:
         configuration = source.read()
         host_keys = [host_key.load(Path(path)) for path in configuration.host_keys]
     except ConfigError as error:
         for problem in error.problems:
-            _complain(str(problem))
+            complain(str(problem))
         return Exit.BAD_USAGE
     except HostKeyError as error:
-        _complain(str(error))
+        complain(str(error))
         return Exit.BAD_USAGE
     code = Exit.DONE
     try:
         handed = manager.sockets()
         handover.check(handed)
     except (OSError, Unusable) as error:
-        _complain(str(error))
+        complain(str(error))
         return Exit.NOT_SO
     try:
         asyncio.run(_serve(source, Relay(configuration, host_keys), socket_path, manager, handed))
     except* ListenFailed as failed:
         code = Exit.NOT_SO
         for failure in failed.exceptions:
-            _complain(str(failure))
+            complain(str(failure))
     except* (SocketFileError, OSError) as unable:
         code = Exit.NOT_SO
         for reason in unable.exceptions:
-            _complain(f"cannot serve {socket_path}: {reason}")
+            complain(f"cannot serve {socket_path}: {reason}")
     return code
 
 
@@ -183,35 +179,7 @@ async def _reported(manager: Manager, where: str) -> AsyncIterator[None]:
             manager.tell("STOPPING=1", "STATUS=closing the connections")
 
 
-def _log_to_stderr(level: int) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    if journald.reads(sys.stderr, os.environ):
-        handler.setFormatter(PriorityFormatter("%(message)s"))
-    else:
-        form = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-        form.converter = time.gmtime
-        handler.setFormatter(form)
-    for name in ("tunnelkeeper", "asyncio"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel(level)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-    quieten()
-
-
 def _log_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     details = f": {type(error).__name__}: {error}" if error is not None else ""
     log.error("%s%s", context.get("message", "internal fault"), details)
-
-
-def _allow_many_files() -> None:
-    """Use as many files as the system allows: each channel is a socket, all in one process."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _complain(text: str) -> None:
-    priority = journald.prefix("error") if journald.reads(sys.stderr, os.environ) else ""
-    print(f"{priority}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  for whoever starts it
