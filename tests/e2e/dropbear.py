@@ -14,20 +14,20 @@ from tests.requirements import absent, require
 
 
 class Dropbear(ServerProcess):
-    """One Dropbear.
+    """One Dropbear. options: of its command line, such as -k.
 
     It reads ~/.ssh/authorized_keys of the passwd entry, whatever HOME says: so another directory is
     mounted over the home directory, in a mount namespace that only this server sees.
     """
 
-    def __init__(self, directory: Path, authorized_keys: Path) -> None:
+    def __init__(self, directory: Path, authorized_keys: Path, *options: str) -> None:
         self.port = free_port()
         self.host_key = directory / "dropbear_host_key"
         self._make_host_key()
         home = directory / "home"
         _authorize(authorized_keys, home)
         command = [require("dropbear"), "-F", "-E", "-p", f"127.0.0.1:{self.port}"]
-        command += ["-r", str(self.host_key), "-P", str(directory / "dropbear.pid")]
+        command += ["-r", str(self.host_key), "-P", str(directory / "dropbear.pid"), *options]
         super().__init__(
             f"dropbear on port {self.port}",
             _with_home(home, command),

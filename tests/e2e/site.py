@@ -48,9 +48,9 @@ class Site:
             self.know(f"[127.0.0.1]:{server.port}", public(server.host_key))
         return server
 
-    def dropbear(self) -> Dropbear:
-        """A running Dropbear; its key is known."""
-        server = Dropbear(self.subdirectory("dropbear"), self.authorized_keys)
+    def dropbear(self, *options: str) -> Dropbear:
+        """A running Dropbear with these options; its key is known."""
+        server = Dropbear(self.subdirectory("dropbear"), self.authorized_keys, *options)
         self._stack.callback(server.close)
         server.start()
         self.know(f"[127.0.0.1]:{server.port}", server.public_host_key())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from tests.e2e.ports import free_port
 from tests.e2e.relay import Relay
 from tests.e2e.services import echo, sender
 from tests.e2e.site import tunnel_table
+from tests.requirements import absent
 from tunnelkeeper.core.failures import Cause
 
 if TYPE_CHECKING:
@@ -57,6 +59,24 @@ def test_a_port_that_the_keys_options_forbid_is_denied(site: Site, option: str) 
     program.up()
 
     assert failure_of(program).cause == Cause.FORWARD_DENIED
+
+
+def test_a_port_below_1024_is_denied_to_whoever_is_not_root_there(site: Site) -> None:
+    if os.geteuid() != 0:
+        absent("logging in as somebody else needs root")
+    site.directory.chmod(0o711)  # sshd reads the keys as the one who logs in
+    site.authorized_keys.chmod(0o644)
+    server = site.sshd()
+    remote = ["80:127.0.0.1:9", f"{free_port()}:127.0.0.1:9"]
+    lines = ('user = "nobody"', f"remote = {remote}")
+    program = site.program(tunnel_table("t", server.port, *lines))
+    program.up()
+
+    tunnel = program.wait_for_state("t", "degraded", Cause.FORWARD_DENIED)
+
+    assert [forward.state for forward in tunnel.forwards] == ["failed", "listening"]
+    assert tunnel.failure is not None
+    assert "ports below 1024 are root's" in tunnel.failure.hint
 
 
 def test_one_of_several_ports_is_denied_and_the_others_are_not(site: Site) -> None:

@@ -52,6 +52,22 @@ async def test_openssh_that_forbids_nothing_is_not_asked_again_nor_the_holder_vi
     assert not server.visited
 
 
+@pytest.mark.parametrize(
+    ("answer", "so"),
+    [(Answer.NOBODY, DENIED), (Answer.SOMEBODY, HELD), (Answer.UNTOLD, HELD)],
+)
+async def test_a_port_below_1024_that_nobody_holds_is_kept_for_root(
+    answer: Answer, so: Cause
+) -> None:
+    assert await cause(FakeServer(OPENSSH, answer=answer), TcpAddress("localhost", 80)) is so
+
+
+async def test_a_port_below_1024_that_was_just_let_go_is_there_at_the_next_try() -> None:
+    port = TcpAddress("localhost", 80)
+
+    assert await cause(FakeServer(OPENSSH, free={port}, answer=Answer.NOBODY), port) is HELD
+
+
 @pytest.mark.parametrize("free", [True, False])
 async def test_an_address_of_its_own_is_told_from_one_that_the_server_has_not(free: bool) -> None:
     own = TcpAddress("192.0.2.1", 2222)

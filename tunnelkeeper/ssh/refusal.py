@@ -4,15 +4,18 @@ A refusal carries no reason (RFC 4254 section 7.1), so what can be told is told 
 it, and found out by trying where nothing does:
 
 - OpenSSH's sshd says when it forbids: `AllowTcpForwarding no` or `local`, `DisableForwarding`, a
-  key with `restrict` or `no-port-forwarding` and a port below 1024 for anybody but root: "Server
-  has disabled port forwarding."; `PermitListen` and a key's `permitlisten`: "port forwarding
-  refused"; `AllowStreamLocalForwarding`: "Server has disabled streamlocal forwarding.". Where it
-  forbids it says so, so what it refuses without a word it could not bind: the port is taken, or
-  the address (GatewayPorts clientspecified) is none of its own, where port 0 is refused as well.
+  key with `restrict` or `no-port-forwarding`: "Server has disabled port forwarding.";
+  `PermitListen` and a key's `permitlisten`: "port forwarding refused";
+  `AllowStreamLocalForwarding`: "Server has disabled streamlocal forwarding.". Where it forbids it
+  says so, so what it refuses without a word it could not bind: the port is taken, or the address
+  (GatewayPorts clientspecified) is none of its own, where port 0 is refused as well. But it leaves
+  it to the system whether a port below 1024 is root's alone (bind_permitted() in misc.c): who
+  listens there has to be looked at.
 - Our relay says "port forwarding refused: " and its reason; without it, the place is taken.
 - Dropbear says nothing, whether the port is taken, it runs with -k, or the key has
-  no-port-forwarding: a connection to the port tells whether somebody listens there. Others the
-  same. Where that is not allowed either, port 0 tells whether anything may be listened on.
+  no-port-forwarding: a connection to the port tells whether somebody listens there. Without -a it
+  listens on localhost, whatever address was asked for. Others the same. Where that is not allowed
+  either, port 0 tells whether anything may be listened on.
 - Unix sockets: sshd says when it forbids; else a file is in the way or the folder does not do, and
   a connection to the path tells whether somebody listens. Dropbear knows neither request.
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 SAYS_WHEN_IT_FORBIDS = ("SSH-2.0-OpenSSH_", "SSH-2.0-tunnelkeeper")
 """How the versions of servers begin that never forbid without a word."""
+
+PRIVILEGED = range(1, 1024)
+"""Ports that a system may keep for root: ip(7), ip_unprivileged_port_start."""
 
 _DENIED_HINT = (
     "the server's administrator must allow it: AllowTcpForwarding, PermitListen, GatewayPorts and "
@@ -92,21 +98,30 @@ async def _why_not_that_port(server: Server, address: TcpAddress, hop: str) -> F
     if server.version.startswith(SAYS_WHEN_IT_FORBIDS):
         common = address.host in {LOOPBACK, EVERY_INTERFACE, "127.0.0.1", "::1"}
         if common or (address.port and await server.would_listen(any_port)):
+            if address.port in PRIVILEGED and await _who_is_at(server, address) is Answer.NOBODY:
+                return forbidden(address, hop)
             return _held(address, hop)
         message = f"the server listens on no port of the address {address.host}"
         hint = "is it an address of the server? Compare `ip address` there"
         return Failure(Cause.REMOTE_PORT_BUSY, message, hop, hint)
     if address.port == 0:
         return forbidden(address, hop)
-    match await server.connect(_reached_at(address)):
+    match await _who_is_at(server, address):
         case Answer.SOMEBODY:
             return _held(address, hop)
         case Answer.NOBODY:
-            # Whoever held it may just have gone; then it is there for us at the next try.
-            free = await server.would_listen(address)
-            return _held(address, hop) if free else forbidden(address, hop)
+            return forbidden(address, hop)
     allowed = await server.would_listen(any_port)
     return _held(address, hop) if allowed else forbidden(address, hop)
+
+
+async def _who_is_at(server: Server, address: TcpAddress) -> Answer:
+    """Who holds a port that was refused."""
+    found = await server.connect(_reached_at(address))
+    if found is Answer.NOBODY and await server.would_listen(address):
+        # Whoever held it has just gone; so it is there for us at the next try.
+        return Answer.SOMEBODY
+    return found
 
 
 async def _why_not_that_path(server: Server, address: UnixAddress, hop: str) -> Failure:
