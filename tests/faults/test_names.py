@@ -11,7 +11,8 @@ from tests.e2e.keys import public
 from tests.e2e.netns import new_network
 from tests.e2e.site import socks_tunnel
 from tests.faults.names import deafly
-from tests.faults.proof import BACKOFF, MARGIN, NEXT_ADDRESS, proves, withstands
+from tests.faults.proof import BACKOFF, FREE_RETRY, MARGIN, NEXT_ADDRESS, proves, withstands
+from tests.faults.proxy import Proxy
 from tests.faults.scene import QUICK_HOST, Scene
 
 if TYPE_CHECKING:
@@ -60,6 +61,22 @@ def test_names_that_nobody_answers_for_hold_up_no_other(scene: Scene, others: in
     scene.came_up_again(times=1)
     scene.carries_data()
     scene.program.call("stop", group="dead")
+    scene.recovers()
+
+
+@proves(
+    "the server's name leads to another address",
+    says=("backoff", "refused"),
+    flows=FREE_RETRY,
+)
+def test_a_name_is_asked_for_again_at_each_attempt(scene: Scene) -> None:
+    begins_deaf(scene, f"127.0.0.1 {NAME}\n")
+    scene.background.enter(Proxy(("127.0.0.1", scene.server.port), scene.link.port, "127.0.0.2"))
+    scene.link.stop_listening()
+    scene.link.reset()
+    scene.says_so()
+    [hosts] = scene.site.directory.glob("etc*/hosts")
+    hosts.write_text(f"127.0.0.2 {NAME}\n")
     scene.recovers()
 
 
