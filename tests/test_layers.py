@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -153,6 +154,15 @@ def test_the_package_itself_imports_nothing_of_its_own() -> None:
     wrong = [f for f in IMPORTS if f.importer == PACKAGE and f.is_inside]
 
     assert not wrong, described(wrong)
+
+
+def test_no_two_modules_wait_for_each_other_to_be_loaded() -> None:
+    at_once = [f for f in IMPORTS if f.is_inside and f.when is When.AT_ONCE]
+    order = TopologicalSorter({module: set[str]() for module in MODULES})
+    for found in at_once:
+        order.add(found.importer, found.imported)
+
+    order.prepare()  # raises CycleError, which names them
 
 
 # -- libraries -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tests.daemon.stage import a_stage, a_tunnel, ask, becomes, is_bound
 from tests.e2e.ports import free_port
 from tunnelkeeper.core.forwards import TcpAddress
 from tunnelkeeper.core.lifecycle import Start, Stop
-from tunnelkeeper.daemon.forwards import REMOTE_RETRY
+from tunnelkeeper.daemon.remote_forwards import REMOTE_RETRY
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import ForwardSnapshot

@@ -8,7 +8,8 @@ import pytest
 
 from tunnelkeeper.core.retries import FREE_RETRY_CAP
 from tunnelkeeper.core.tunnels import Keepalive
-from tunnelkeeper.daemon.forwards import LOCAL_RETRY, REMOTE_RETRY
+from tunnelkeeper.daemon.local_forwards import LOCAL_RETRY
+from tunnelkeeper.daemon.remote_forwards import REMOTE_RETRY
 from tunnelkeeper.ssh.dial import STAGGER
 
 KEEPALIVE = Keepalive(interval=1, count_max=3)

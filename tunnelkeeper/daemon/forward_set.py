@@ -1,19 +1,16 @@
 """All forwards of a tunnel together: made, bound while it is wanted, changed by a reload.
 
-How one of them listens is daemon.forwards'; when, the runner says.
+How one of them listens is its own matter; when, the runner says.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.daemon.forwards import (
-    Running,
-    RunningLocal,
-    RunningRemote,
-    Surroundings,
-    running,
-)
+from tunnelkeeper.core.forwards import LocalForward, SocksForward
+from tunnelkeeper.daemon.forwards import Surroundings
+from tunnelkeeper.daemon.local_forwards import RunningLocal
+from tunnelkeeper.daemon.remote_forwards import RunningRemote
 from tunnelkeeper.forwarding.gate import NOWHERE, Gate
 
 if TYPE_CHECKING:
@@ -25,6 +22,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.tunnels import Tunnel
     from tunnelkeeper.daemon.services import Services
     from tunnelkeeper.daemon.session import Session
+
+Running = RunningLocal | RunningRemote
 
 
 class ForwardSet:
@@ -143,7 +142,11 @@ class ForwardSet:
             self._client_refused,
             self._connection_useless,
         )
-        new = running(forward, tunnel, around)
+        new: Running
+        if isinstance(forward, LocalForward | SocksForward):
+            new = RunningLocal(forward, tunnel, around)
+        else:
+            new = RunningRemote(forward, around)
         new.watch(tunnel.checks.get(forward))
         return new
 

@@ -45,14 +45,14 @@ from tunnelkeeper.core.succession import Alone, Delayed, Leaving, Second
 from tunnelkeeper.daemon import narration, view
 from tunnelkeeper.daemon.filewatch import FileWatch
 from tunnelkeeper.daemon.forward_set import ForwardSet
-from tunnelkeeper.daemon.forwards import Running, Trouble
+from tunnelkeeper.daemon.forwards import RunningForward, Trouble
 from tunnelkeeper.daemon.hooks import Hooks
 from tunnelkeeper.daemon.nursery import Nursery
 from tunnelkeeper.daemon.sessions import News, Sessions
 from tunnelkeeper.forwarding.gate import NOWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from tunnelkeeper.core.snapshot import TunnelSnapshot
@@ -151,7 +151,7 @@ class Runner:
         return self._sessions.second
 
     @property
-    def forwards(self) -> list[Running]:
+    def forwards(self) -> Sequence[RunningForward]:
         """Its forwards, in the order of the config file; none before it first runs."""
         return self._forwards.all
 

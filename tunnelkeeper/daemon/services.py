@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.daemon.hooks import HOOKS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunnelkeeper.core.tunnels import Host, Tunnel
     from tunnelkeeper.daemon.clock import Clock
     from tunnelkeeper.daemon.journal import Journal
-    from tunnelkeeper.daemon.session import WayFinder
     from tunnelkeeper.ssh.chain import Jumps
+
+
+class WayFinder(Protocol):
+    """Looks up the hosts of a tunnel, first hop first."""
+
+    async def chain(self, tunnel: Tunnel) -> tuple[Host, ...]:
+        """Raises SshConfigError."""
 
 
 @dataclass(slots=True)

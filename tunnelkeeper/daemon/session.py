@@ -21,20 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tunnelkeeper.core.tunnels import Host, Tunnel
-    from tunnelkeeper.daemon.forwards import RunningRemote
+    from tunnelkeeper.daemon.remote_forwards import RunningRemote
     from tunnelkeeper.daemon.report import SessionReport
+    from tunnelkeeper.daemon.services import WayFinder
     from tunnelkeeper.forwarding.gate import Gate
     from tunnelkeeper.ssh.chain import Chain, Jumps
     from tunnelkeeper.ssh.connection import Connection
 
 log = logging.getLogger(__name__)
-
-
-class WayFinder(Protocol):
-    """Looks up the hosts of a tunnel, first hop first."""
-
-    async def chain(self, tunnel: Tunnel) -> tuple[Host, ...]:
-        """Raises SshConfigError."""
 
 
 class Told(Enum):

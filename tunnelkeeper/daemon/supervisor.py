@@ -23,7 +23,7 @@ from tunnelkeeper.daemon.clock import iso
 from tunnelkeeper.daemon.keeper import Keeper
 from tunnelkeeper.daemon.passage import carry
 from tunnelkeeper.daemon.pulse import Pulse
-from tunnelkeeper.daemon.services import Services
+from tunnelkeeper.daemon.services import Services, WayFinder
 from tunnelkeeper.daemon.usage import Meter
 from tunnelkeeper.forwarding.targets import TargetRefused
 from tunnelkeeper.sshconfig import SshConfigError
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.tunnels import Configuration, Tunnel
     from tunnelkeeper.daemon.clock import Clock
     from tunnelkeeper.daemon.journal import Journal
-    from tunnelkeeper.daemon.session import WayFinder
     from tunnelkeeper.ssh.chain import Jumps
 
 FinderOf = Callable[["Configuration"], "WayFinder"]

@@ -32,7 +32,7 @@ from tunnelkeeper.daemon.clock import iso
 
 if TYPE_CHECKING:
     from tunnelkeeper.daemon.clock import Clock
-    from tunnelkeeper.daemon.forwards import Running
+    from tunnelkeeper.daemon.forwards import RunningForward
     from tunnelkeeper.daemon.runner import Runner
 
 STATE_NAMES: dict[type[State], StateName] = {
@@ -119,7 +119,7 @@ def counters_of(runner: Runner) -> TunnelCounters:
     )
 
 
-def _forward_counters(forward: Running) -> ForwardCounters:
+def _forward_counters(forward: RunningForward) -> ForwardCounters:
     c = forward.counters
     check = forward.check.snapshot() if forward.check else None
     return ForwardCounters(c.bytes_in, c.bytes_out, c.connections, c.connections_total, check)
