@@ -13,7 +13,7 @@ from tunnelkeeper.cli.stdio import carry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 class Carried:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOON = "2026-11-22T12:00:00Z"
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 REFUSED = FailureSnapshot("refused", "me@relay:22", "Connection refused", "is sshd running?", NOON)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 """Real seconds: far more than anything here takes, far less than a person waits for a hung test."""
 
 TURNS = 40

@@ -22,7 +22,7 @@ from tunnelkeeper.daemon.rtnetlink import Address, Route
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="netlink is Linux's")
 
 

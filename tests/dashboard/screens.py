@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from prompt_toolkit.input import PipeInput
 
-DEADLINE = 8.0
+DEADLINE = 30.0
 LOOK_AGAIN = 0.01
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 HERE = Path(__file__).parent
-DEADLINE = 90
+DEADLINE = 180
 """Seconds for one test: each waits for what it expects with a shorter deadline of its own."""
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TARGET = TcpAddress("db.internal", 5432)
 ORIGIN = ("127.0.0.1", 4711)
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @dataclass
@@ -77,7 +77,7 @@ async def test_a_connection_that_ends_shuts_the_gate_only_if_clients_still_go_to
 
 async def test_clients_wait_at_a_shut_gate_and_are_served_when_the_connection_comes() -> None:
     gate, connection = Gate(), FakeConnection()
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE):
         clients = [tasks.create_task(open_channel(gate)) for _ in range(3)]
         await until(lambda: len(gate._waiting) == len(clients))
         assert connection.opened == []
@@ -87,7 +87,7 @@ async def test_clients_wait_at_a_shut_gate_and_are_served_when_the_connection_co
 
 
 async def test_a_client_without_patience_is_refused_at_once_when_the_connection_is_away() -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(TargetRefused, match="the tunnel's connection is away") as refused:
             await open_channel(Gate(), patience=0)
 
@@ -127,7 +127,7 @@ async def test_a_client_whose_connection_dies_while_opening_is_served_by_the_nex
 
     gate, dying, healthy = Gate(), FakeConnection(die), FakeConnection()
     gate.open(dying)
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE):
         tasks.create_task(open_channel(gate))
         await until(lambda: gate._opener is None)  # found out here first, nobody else need try
         gate.open(healthy)
@@ -144,7 +144,7 @@ async def test_a_connection_that_came_meanwhile_is_left_in_the_gate() -> None:
     gate, dying, healthy = Gate(), FakeConnection(die), FakeConnection()
     gate.open(dying)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await open_channel(gate)
 
     assert healthy.opened == [(TARGET, ORIGIN)]
@@ -158,7 +158,7 @@ async def test_patience_is_for_all_connections_together() -> None:
     gate, dying = Gate(), FakeConnection(die)
     gate.open(dying)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(TargetRefused, match="away"):
             await open_channel(gate, patience=0)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 """Seconds: far more than anything here takes, far less than a person waits for a hung test."""
 
 POLL_INTERVAL = 0.002
