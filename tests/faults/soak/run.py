@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.faults.footprint import Footprint
 from tests.faults.proof import BACKOFF, CONNECTING, REMOTE_PORT_RETRY, UNANSWERED_KEEPALIVES
 from tests.faults.soak.faults import FAULTS, SUPERVISOR_FAULTS, SupervisorFault, server_killed
 from tests.faults.soak.judge import Bounds, Excuse
@@ -166,6 +167,7 @@ class Run:
                 raise Violation(f"{entry.name} is not well {within:.0f} s after the faults' end")
             slowest = max(slowest, time.monotonic() - since)
         self.chronicle.tell(f"    all is well after {slowest:.1f} s")
+        self.chronicle.note(f"the supervisor holds {Footprint.of(self.stage.pid)}")
         for fault in dict.fromkeys(faults):
             self.summary.returns.setdefault(fault, []).append(slowest)
 
