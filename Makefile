@@ -32,7 +32,7 @@ bench-quick: $(READY) ## the same in about two minutes
 screenshots: $(READY) ## the dashboard's picture of README, from a real run (needs tmux)
 	$(BIN)/python docs/screenshots.py
 
-bench-recovery: $(READY) ## how soon data flows again after outages, beside autossh (seven minutes)
+bench-recovery: $(READY) ## how soon data flows again after outages, beside autossh (ten minutes)
 	$(BIN)/python -m benchmarks.recovery --json build/recovery.json
 
 soak: $(READY)   ## random faults for MINUTES=30 against ten tunnels, watched; SEED= repeats a run
