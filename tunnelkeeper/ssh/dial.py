@@ -22,7 +22,7 @@ STAGGER = 0.25
 """Seconds between the starts of two attempts (RFC 8305 section 5, Connection Attempt Delay)."""
 
 TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-UNSENT = 128 * 1024
+UNSENT = 512 * 1024
 """Bytes that wait in the kernel to be sent for the first time; what is on its way is not counted,
 so a fast or long link is filled all the same."""
 
