@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 MINUTES ?= 30
 PYTEST ?= $(BIN)/pytest
+# The tests wait for servers and clocks more than they compute.
+WORKERS ?= 4
 
 .PHONY: help setup demo bench bench-quick screenshots soak bench-recovery test check style types format units clean
 
@@ -39,7 +41,7 @@ soak: $(READY)   ## random faults for MINUTES=30 against ten tunnels, watched; S
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --json build/soak.json
 
 test: $(READY)   ## every test, with coverage
-	$(PYTEST) -n auto --cov --cov-report=term
+	$(PYTEST) -n $(WORKERS) --cov --cov-report=term
 
 check: style types test  ## everything that must pass before a commit
 

@@ -21,6 +21,7 @@ from tests.faults.background import Background
 from tests.faults.names import deafly
 from tests.faults.proof import MARGIN
 from tests.requirements import require
+from tests.ssh.links import unanswering
 from tests.ssh.server import serve
 
 if TYPE_CHECKING:
@@ -95,12 +96,12 @@ HANGING = {
 """Options of a server that never comes to a decision about a key."""
 
 
-def phases(site: Site, silent: int) -> dict[str, tuple[str, ...]]:
+def phases(site: Site, silent: int, deaf: int) -> dict[str, tuple[str, ...]]:
     """Tables whose tunnel "t" stays in a phase, by the state and step that it has there."""
     hanging = 'proxy_command = "exec sleep 1000"'
     return {
         "connect": (
-            host_table("away", 22, "connect_timeout = 300").replace("127.0.0.1", NOWHERE),
+            host_table("away", deaf, "connect_timeout = 300"),
             socks_tunnel("t", "away"),
         ),
         "proxy": (host_table("hung", 22, hanging), socks_tunnel("t", "hung")),
@@ -121,8 +122,8 @@ def phases(site: Site, silent: int) -> dict[str, tuple[str, ...]]:
 def test_it_ends_in_time_in_every_phase_and_leaves_nothing(
     site: Site, phase: str, number: signal.Signals
 ) -> None:
-    with silent_server() as silent:
-        program = site.program(*phases(site, silent)["up" if phase == "stopping" else phase])
+    with silent_server() as silent, unanswering() as (_, deaf):
+        program = site.program(*phases(site, silent, deaf)["up" if phase == "stopping" else phase])
         program.up()
         state = {"up": "up", "stopping": "up", "backoff": "backoff", "blocked": "blocked"}
         expected = state.get(phase, "connecting")
