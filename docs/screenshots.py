@@ -22,8 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from terminal_svg import parse, svg
-
+from docs.terminal_svg import parse, svg
 from tunnelkeeper.control.client import Client
 from tunnelkeeper.demo.play import staged
 from tunnelkeeper.demo.probe import ProbeFailed, greet

@@ -1,0 +1,1 @@
+"""Pages for people, and the programs that draw and write parts of them."""
