@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.table import CHECKED, COMPARED, check_cells, comparison_cells, figure, markdown
+from docs.sections import markers, put_between
 
 if TYPE_CHECKING:
     from benchmarks.report import Aside, Machine, Report
 
-BEGIN = "<!-- measured: begin -->"
-END = "<!-- measured: end -->"
+BEGIN, END = markers("measured")
 
 
 def written_into(page: str, report: Report) -> str:
@@ -18,11 +18,7 @@ def written_into(page: str, report: Report) -> str:
 
     Raises ValueError where the markers are missing.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected {BEGIN} and then {END}")
-    return f"{before}{begin}\n{results(report)}\n{end}{after}"
+    return put_between(BEGIN, END, page, results(report))
 
 
 def results(report: Report) -> str:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from benchmarks.rows import Better
 from benchmarks.statistics import median
+from docs import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,10 +93,8 @@ def drawn(headers: Sequence[str], rows: Sequence[Cells]) -> Table:
 
 def markdown(headers: Sequence[str], rows: Sequence[Cells]) -> str:
     """Rows as a Markdown table; what was missed stands out."""
-    rule = ("---:" if header in TO_THE_RIGHT else "---" for header in headers)
     marked = ([*cells[:-1], _marked(cells[-1])] for cells in rows)
-    lines = [headers, tuple(rule), *marked]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return tables.markdown(headers, marked, TO_THE_RIGHT)
 
 
 def _marked(verdict: str) -> str:

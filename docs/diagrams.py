@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docs.sections import markers, put_between
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
     Arrived,
@@ -53,8 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARCHITECTURE = Path(__file__).resolve().parent.parent / "ARCHITECTURE.md"
-BEGIN = "<!-- states: begin -->"
-END = "<!-- states: end -->"
+BEGIN, END = markers("states")
 
 BETWEEN = """What is beside the connection in use, while a tunnel is up or degraded: nothing;
 another one that arrives, or failed to and is delayed; or the one before it, which leaves and is
@@ -204,12 +204,8 @@ def drawn_into(text: str) -> str:
 
     Raises ValueError where the markers are missing.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected {BEGIN} and then {END} in {ARCHITECTURE.name}")
     pictures = f"```mermaid\n{states()}\n```\n\n{BETWEEN}\n\n```mermaid\n{replacement()}\n```"
-    return f"{before}{begin}\n{pictures}\n{end}{after}"
+    return put_between(BEGIN, END, text, pictures)
 
 
 def main(arguments: list[str]) -> None:

@@ -16,6 +16,7 @@ from benchmarks.recovery import report
 from benchmarks.recovery.measure import Outage, measure
 from benchmarks.recovery.report import Recovery
 from benchmarks.recovery.worlds import Kind
+from docs.tables import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\nbenchmarks: interrupted; everything is ended\n")
         return INTERRUPTED
-    sys.stdout.write(f"{report.aligned(report.HEAD, report.rows(recovery))}\n")
+    sys.stdout.write(f"{aligned(report.HEAD, report.rows(recovery))}\n")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_bytes(report.to_json(recovery))

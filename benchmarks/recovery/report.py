@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from benchmarks.rows import Against
 from benchmarks.statistics import median
+from docs.sections import markers, put_between
+from docs.tables import markdown
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-BEGIN = "<!-- recovery: begin -->"
-END = "<!-- recovery: end -->"
+BEGIN, END = markers("recovery")
 AIM = 6.0
 """Seconds that tunnelkeeper's worst may take, where the server refused meanwhile."""
 
@@ -75,27 +72,12 @@ def rows(recovery: Recovery) -> list[tuple[str, ...]]:
     return table
 
 
-def aligned(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Rows in columns of characters."""
-    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in (head, *lines)
-    )
-
-
 def section(recovery: Recovery) -> str:
     """A run for the page."""
-    rule = ["---", *(["---:"] * (len(HEAD) - 1))]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (HEAD, rule, *rows(recovery)))
     measured = f"Measured on {recovery.day}, {recovery.rounds} times each, on {recovery.machine}"
-    return f"{measured}\n\n{table}"
+    return f"{measured}\n\n{markdown(HEAD, rows(recovery), to_the_right=HEAD[1:])}"
 
 
 def written_into(page: str, recovery: Recovery) -> str:
     """A page with the run between its markers. Raises ValueError where they are missing."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected {BEGIN} and then {END}")
-    return f"{before}{begin}\n{section(recovery)}\n{end}{after}"
+    return put_between(BEGIN, END, page, section(recovery))

@@ -30,10 +30,6 @@ def test_a_run_is_the_same_after_json() -> None:
     assert report.from_json(report.to_json(RECOVERY)) == RECOVERY
 
 
-def test_columns_are_aligned() -> None:
-    assert report.aligned(("a", "b"), [("long", "1"), ("x", "2")]) == "a     b\nlong  1\nx     2"
-
-
 def test_only_what_stands_between_the_markers_is_replaced() -> None:
     page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
 

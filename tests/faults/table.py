@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docs.sections import markers, put_between
+from docs.tables import markdown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,8 +23,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent.parent / "docs" / "reliability.md"
-BEGIN = "<!-- faults: begin -->"
-END = "<!-- faults: end -->"
+BEGIN, END = markers("faults")
 HEAD = ("Fault", "`status` says", "noticed within", "data flows again within")
 
 
@@ -37,8 +39,7 @@ def proofs() -> Iterator[Proof]:
 
 def table() -> str:
     """The proofs as a Markdown table."""
-    rows = [HEAD, ("---",) * len(HEAD), *(proof.row for proof in proofs())]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return markdown(HEAD, (proof.row for proof in proofs()))
 
 
 def written_into(text: str) -> str:
@@ -46,11 +47,7 @@ def written_into(text: str) -> str:
 
     Raises ValueError where the markers are missing.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected {BEGIN} and then {END} in {DOCUMENT.name}")
-    return f"{before}{begin}\n{table()}\n{end}{after}"
+    return put_between(BEGIN, END, text, table())
 
 
 def main(arguments: list[str]) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from docs.sections import markers, put_between
+from docs.tables import aligned, markdown
 
-BEGIN = "<!-- soak: begin -->"
-END = "<!-- soak: end -->"
+BEGIN, END = markers("soak")
 FAULTS = ("Fault", "times", "data flows again after, median", "at most")
 QUIETS = ("Process", "when", "memory", "descriptors", "threads", "children", "listeners", "CPU")
 
@@ -84,8 +82,8 @@ def told(summary: Summary) -> str:
 
 def section(summary: Summary) -> str:
     """A run for the document."""
-    parts = [sentence(summary), markdown(FAULTS, fault_rows(summary))]
-    parts += [markdown(QUIETS, quiet_rows(summary)), verdict(summary)]
+    parts = [sentence(summary), markdown(FAULTS, fault_rows(summary), to_the_right=FAULTS[1:])]
+    parts += [markdown(QUIETS, quiet_rows(summary), to_the_right=QUIETS[1:]), verdict(summary)]
     return "\n\n".join(parts)
 
 
@@ -140,26 +138,6 @@ def quiet_rows(summary: Summary) -> list[tuple[str, ...]]:
     ]
 
 
-def aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows in columns of characters."""
-    lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows as a Markdown table."""
-    rule = ["---", *(["---:"] * (len(head) - 1))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
-
-
 def written_into(text: str, summary: Summary) -> str:
     """A document with the run between its markers. Raises ValueError where they are missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected {BEGIN} and then {END}")
-    return f"{before}{begin}\n{section(summary)}\n{end}{after}"
+    return put_between(BEGIN, END, text, section(summary))

@@ -1,0 +1,26 @@
+"""Rows as a table: in Markdown for a page, in columns of characters for a terminal; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Sequence
+
+
+def markdown(
+    head: Sequence[str], rows: Iterable[Sequence[str]], to_the_right: Container[str] = ()
+) -> str:
+    """Rows as a Markdown table. to_the_right: the headers of columns of figures."""
+    rule = ["---:" if header in to_the_right else "---" for header in head]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows in columns of characters."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
