@@ -14,15 +14,16 @@ LAYERS = {
     "core": "",
     "paths": "",
     "descriptors": "",
+    "whole_files": "",
     "config": "core",
     "sshconfig": "core descriptors",
     "autossh": "core",
     "forwarding": "core descriptors",
     "ssh": "core descriptors forwarding sshconfig",
     "control": "core descriptors",
-    "systemd": "core",
+    "systemd": "core whole_files",
     "wording": "core",
-    "importing": "core config sshconfig autossh systemd",
+    "importing": "core whole_files config sshconfig autossh systemd",
     "relay": "core paths descriptors config control forwarding ssh systemd",
     "daemon": (
         "core paths descriptors config sshconfig autossh forwarding ssh control systemd wording"

@@ -7,9 +7,9 @@ be read again, or that would change another tunnel.
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from tunnelkeeper.config import ConfigError, Problem, parse
 from tunnelkeeper.core.references import parse_reference
 from tunnelkeeper.importing.edits import NotATableError, appended, replaced
 from tunnelkeeper.importing.toml_text import toml_of, toml_of_all
+from tunnelkeeper.whole_files import put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,17 +96,7 @@ def write(file: ConfigFile, text: str) -> None:
     """
     path = Path(os.path.realpath(file.path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as new:  # noqa: PTH123
-            _take_after(path, descriptor)
-            new.write(file.mark + text)
-            new.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    put_in_place(path, (file.mark + text).encode(), partial(_take_after, path))
 
 
 def _take_after(path: Path, descriptor: int) -> None:

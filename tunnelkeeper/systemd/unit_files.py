@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.systemd.units import MARKER, NAMES, is_ours
+from tunnelkeeper.whole_files import put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 _MODE = 0o644
 
@@ -33,7 +33,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     changed = [name for name, text in texts.items() if _read(folder / name) != text]
     for name in changed:
-        _replace(folder / name, texts[name])
+        put_in_place(folder / name, texts[name].encode(), _grant)
     return changed
 
 
@@ -76,16 +76,5 @@ def _read(path: Path) -> str | None:
         return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
-def _replace(path: Path, text: str) -> None:
-    """Put a file in place so that whoever looks sees the old one or the new one."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123
-            os.fchmod(descriptor, _MODE)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def _grant(descriptor: int) -> None:
+    os.fchmod(descriptor, _MODE)
