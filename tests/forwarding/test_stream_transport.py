@@ -69,10 +69,11 @@ def pair(protocol: Heard) -> Iterator[tuple[StreamTransport, socket.socket]]:
         transport.abort()
 
 
-async def drained(sock: socket.socket) -> bytes:
+async def drained(sock: socket.socket, taken: int = MEGABYTE) -> bytes:
+    """All that comes until the end. taken: bytes at a time, at the most."""
     received = bytearray()
     loop = asyncio.get_running_loop()
-    while piece := await loop.sock_recv(sock, MEGABYTE):
+    while piece := await loop.sock_recv(sock, taken):
         received += piece
     return bytes(received)
 
@@ -145,10 +146,7 @@ def test_any_pieces_arrive_whatever_the_reader_takes_at_a_time(
             for piece in pieces:
                 transport.write(bytearray(piece))
             transport.close()
-            received, loop = bytearray(), asyncio.get_running_loop()
-            while some := await loop.sock_recv(theirs, taken):
-                received += some
-        return bytes(received)
+            return await drained(theirs, taken)
 
     assert asyncio.run(carried()) == b"".join(pieces)
 
@@ -288,10 +286,7 @@ def test_several_pieces_at_once_arrive_whatever_the_reader_takes(
             for start in range(0, len(pieces), 70):
                 transport.writelines(memoryview(piece) for piece in pieces[start : start + 70])
             transport.close()
-            received, loop = bytearray(), asyncio.get_running_loop()
-            while some := await loop.sock_recv(theirs, taken):
-                received += some
-        return bytes(received)
+            return await drained(theirs, taken)
 
     assert asyncio.run(carried()) == b"".join(pieces)
 
