@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StatusSnapshot
 
 PATIENCE = 5.0
-"""Seconds that a client waits for an answer before it gives its connection up."""
+"""Seconds that a client waits for an answer before it gives its connection up: plenty on a loaded
+machine, and no more, since BOUNDS (run.py) allows a tunnel to be silent for as long."""
 
 PAUSE = 0.5
+"""Seconds between two pings of an entry."""
+
 LOOK = 0.25
-"""Seconds between two pings of an entry, and between two looks at status."""
+"""Seconds between two looks at status."""
 
 PINGS = 10
 """Pings on one connection; the next comes on a new one."""
