@@ -35,8 +35,13 @@ def sha256(data: bytes) -> str:
 async def service(
     handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
     at: Path | None = None,
+    kernel_buffer: int | None = None,
 ) -> AsyncIterator[int]:
-    """The port of a server on 127.0.0.1; or, at a path, one on a Unix socket."""
+    """The port of a server on 127.0.0.1; or, at a path, one on a Unix socket.
+
+    kernel_buffer: bytes that the kernel may take from a client of the port (SO_RCVBUF); None: its
+    own choice.
+    """
     running: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,7 +57,7 @@ async def service(
             running.discard(task)
 
     if at is None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=512)
+        server = await asyncio.start_server(serve, sock=_bound(kernel_buffer), backlog=512)
         port = server.sockets[0].getsockname()[1]
     else:
         server = await asyncio.start_unix_server(serve, at)
@@ -64,6 +69,14 @@ async def service(
         for task in list(running):
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _bound(kernel_buffer: int | None) -> socket.socket:
+    bound = socket.socket()
+    if kernel_buffer is not None:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, kernel_buffer)
+    bound.bind(("127.0.0.1", 0))
+    return bound
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,10 +7,10 @@ import socket
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from tests.forwarding.services import closed
+from tests.forwarding.services import closed, service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 SMALL = 64 * 1024
@@ -82,7 +82,7 @@ class _Pipe:
 async def link(target: int) -> AsyncIterator[Link]:
     """A link to a port of 127.0.0.1."""
     made = Link(target)
-    async with _listening(made.serve) as made.port:
+    async with service(made.serve, kernel_buffer=SMALL) as made.port:
         try:
             yield made
         finally:
@@ -102,7 +102,7 @@ async def mute(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator[i
         while await reader.read(SMALL):
             pass
 
-    async with _listening(serve, at) as port:
+    async with service(serve, at, kernel_buffer=SMALL) as port:
         yield port
 
 
@@ -113,7 +113,7 @@ async def dropping() -> AsyncIterator[int]:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    async with _listening(serve) as port:
+    async with service(serve) as port:
         yield port
 
 
@@ -134,40 +134,3 @@ def closed_port() -> int:
         port = one.getsockname()[1]
         assert isinstance(port, int)
         return port
-
-
-@asynccontextmanager
-async def _listening(
-    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    at: Path | None = None,
-) -> AsyncIterator[int]:
-    tasks: set[asyncio.Task[object]] = set()
-
-    async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            writer.transport.abort()  # its client is gone, or the test is over
-        finally:
-            await closed(writer)
-            tasks.discard(task)
-
-    if at is None:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        server = await asyncio.start_server(tracked, sock=listener, limit=SMALL)
-    else:
-        port = 0
-        server = await asyncio.start_unix_server(tracked, at)
-    try:
-        yield port
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
