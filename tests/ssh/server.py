@@ -207,10 +207,13 @@ async def serve(
 
 
 @asynccontextmanager
-async def jump_host(folder: Path) -> AsyncIterator[tuple[Server, Connection]]:
-    """A server with a folder of its own below this one, and a connection to it."""
+async def jump_host(folder: Path, **changes: Any) -> AsyncIterator[tuple[Server, Connection]]:
+    """A server with a folder of its own below this one, and a connection to it.
+
+    changes: to its host.
+    """
     (folder / "jump").mkdir()
-    async with serve(folder / "jump") as jump, connected(jump.host()) as connection:
+    async with serve(folder / "jump") as jump, connected(jump.host(**changes)) as connection:
         yield jump, connection
 
 

@@ -10,7 +10,7 @@ from tests.forwarding.opening import opened
 from tests.forwarding.services import echo, service
 from tests.ssh.attempts import leaving_nothing
 from tests.ssh.links import closed_port
-from tests.ssh.server import Server, connected, serve
+from tests.ssh.server import Server, connected, jump_host
 from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
@@ -229,14 +229,10 @@ async def test_several_may_wait_for_the_end_and_one_may_give_up(
     assert patient.result().cause is Cause.LOST
 
 
-async def test_the_first_hop_that_ended_is_to_blame(tmp_path: Path) -> None:
-    (tmp_path / "jump").mkdir()
-    (tmp_path / "final").mkdir()
+async def test_the_first_hop_that_ended_is_to_blame(server: Server, tmp_path: Path) -> None:
     async with (
-        serve(tmp_path / "jump") as jump,
-        serve(tmp_path / "final") as final,
-        connected(jump.host()) as outer,
-        connected(final.host(), via=outer) as inner,
+        jump_host(tmp_path) as (jump, outer),
+        connected(server.host(), via=outer) as inner,
         asyncio.timeout(10),
     ):
         jump.drop()
@@ -245,17 +241,15 @@ async def test_the_first_hop_that_ended_is_to_blame(tmp_path: Path) -> None:
         assert (await outer.ended()).hop == str(outer.host)
 
 
-async def test_a_last_hop_that_ended_alone_is_to_blame_itself(tmp_path: Path) -> None:
-    (tmp_path / "jump").mkdir()
-    (tmp_path / "final").mkdir()
+async def test_a_last_hop_that_ended_alone_is_to_blame_itself(
+    server: Server, tmp_path: Path
+) -> None:
     async with (
-        serve(tmp_path / "jump") as jump,
-        serve(tmp_path / "final") as final,
-        connected(jump.host()) as outer,
-        connected(final.host(), via=outer) as inner,
+        jump_host(tmp_path) as (_, outer),
+        connected(server.host(), via=outer) as inner,
         asyncio.timeout(10),
     ):
-        final.drop()
+        server.drop()
 
         assert (await inner.ended()).hop == str(inner.host)
         assert not outer.is_closed

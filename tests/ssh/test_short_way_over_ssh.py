@@ -10,7 +10,7 @@ import pytest
 from tests.forwarding.services import MEGABYTE, blob, echo, exchange, hash_sink, service, sha256
 from tests.forwarding.sites import local_site
 from tests.ssh.established import Established, Session
-from tests.ssh.server import Server, connected, serve
+from tests.ssh.server import Server, connected, jump_host, serve
 from tests.ssh.waiting import until
 from tunnelkeeper.core.forwards import TcpAddress
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters
@@ -106,15 +106,11 @@ async def test_what_is_kept_and_what_waits_for_new_keys_goes_out_in_order(server
 
 @pytest.mark.usefixtures("way")
 async def test_a_connection_through_a_jump_host_takes_what_its_channel_hands_it(
-    tmp_path: Path,
+    server: Server, tmp_path: Path
 ) -> None:
-    for name in ("jump", "final"):
-        (tmp_path / name).mkdir()
     async with (
-        serve(tmp_path / "jump") as jump,
-        serve(tmp_path / "final") as final,
-        connected(jump.host(ciphers=AES_GCM)) as outer,
-        connected(final.host(ciphers=AES_GCM), via=outer) as inner,
+        jump_host(tmp_path, ciphers=AES_GCM) as (_, outer),
+        connected(server.host(ciphers=AES_GCM), via=outer) as inner,
     ):
         kinds: set[type] = set()
         take = inner.transport.data_received
