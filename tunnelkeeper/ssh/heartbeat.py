@@ -34,7 +34,7 @@ class Heartbeat:
         self._watch = begin(time.monotonic(), keepalive)
         self._backlog: Backlog | None = None  # at the last look
         self._schedule()
-        transport.open_in_own_task(self._probe(time.monotonic()))  # status has a round trip soon
+        transport.open_in_own_task(self._get_to_know())
 
     def ask(self) -> None:
         """Probe out of turn: this machine woke or its network changed, and the peer may be gone."""
@@ -108,6 +108,15 @@ class Heartbeat:
             self._schedule()
         elif not self._transport.is_closed():
             self._transport.connection_lost(PeerDead(words))
+
+    async def _get_to_know(self) -> None:
+        """Have a round trip soon, for status and for the size of windows.
+
+        The second one: a server answers the first late, as it has work to do after a login.
+        """
+        with suppress(OSError, asyncssh.Error):
+            await self._transport.keepalive()
+            await self._probe(time.monotonic())
 
     async def _probe(self, sent_at: float) -> None:
         with suppress(OSError, asyncssh.Error):

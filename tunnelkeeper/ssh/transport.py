@@ -34,6 +34,9 @@ CREDITS_QUEUED_DATA = frozenset({"2.24.1"})
 """asyncssh versions that give a peer window credit for data which still waits in a channel's
 queue, so that the queue behind a slow reader grows without bound."""
 
+LEAST_TIME = 1e-6
+"""Seconds that anything takes: a clock may tell twice the same."""
+
 OVERDRAWN = asyncssh.__version__ in CREDITS_QUEUED_DATA
 
 
@@ -50,6 +53,7 @@ class _Bounded:
     _delivered = 0  # bytes that the peer has no credit for yet
     _credited_at = 0.0  # monotonic seconds
     _grown = 0  # bytes that the window has now beyond its first size
+    _rate = 0.0  # bytes per second at which it grew last
 
     def write(self, data: bytes, datatype: Any = None) -> None:
         """Send data, or keep what the window does not take."""
@@ -66,19 +70,21 @@ class _Bounded:
         try:
             super()._deliver_data(data, datatype)  # type: ignore[misc]
         finally:
-            credited = self._recv_window == self._init_recv_window
-            if credited:
-                window += self._delivered
-                self._delivered = 0
-            self._recv_window = window
-        if credited and self._conn is not None:
-            self._grow()
+            credit = 0
+            if self._recv_window == self._init_recv_window:
+                credit, self._delivered = self._delivered, 0
+            self._recv_window = window + credit
+        if credit and self._conn is not None:
+            self._grow(credit)
 
-    def _grow(self) -> None:
+    def _grow(self, credit: int) -> None:
         now = time.monotonic()
         elapsed, self._credited_at = now - self._credited_at, now
-        extra = self._conn.windows.growth(self._init_recv_window, elapsed, self._conn.round_trip)
+        rate = credit / max(elapsed, LEAST_TIME)
+        windows, round_trip = self._conn.windows, self._conn.round_trip
+        extra = windows.growth(self._init_recv_window, rate, round_trip, self._rate)
         if extra:
+            self._rate = rate
             self._grown += extra
             self._init_recv_window += extra
             self._recv_window += extra

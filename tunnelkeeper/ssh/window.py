@@ -1,9 +1,10 @@
 """How large a channel's receive window may grow: as the link and the reader ask, within a bound.
 
 A window of 2 MB, which ssh never leaves, carries at most 2 MB a round trip: 20 MB/s at 100 ms.
-Credit is given for half a window at a time, so a window that limits its sender is used up by half
-about once in a round trip; one that is three times what the link holds takes longer. Until then
-it is doubled. This decides sizes; it sends nothing.
+A window that limits its sender is on the link as a whole, so it is doubled while it is less than
+three times what the link holds. Each doubling has to prove itself before the next: more than the
+link or the reader takes only piles up at the sender (sshd moves its pile around in memory, and is
+ten times slower with 32 MB of it). This decides sizes; it sends nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ LARGEST = 32 * 1024 * 1024
 TOGETHER = 256 * 1024 * 1024
 """Bytes that all windows of a process may have grown by; readers that stop can cost no more."""
 
-LIMITED = 1.5
-"""Half a window within so many round trips: the window is less than three times the link's."""
+LIMITING = 3
+"""A window of fewer times what the link holds may be what limits."""
+
+GAIN = 1.25
+"""How much faster data has to come once a window has grown, before it may grow again."""
 
 
 @dataclass(slots=True)
@@ -26,13 +30,14 @@ class Windows:
 
     grown: int = 0
 
-    def growth(self, window: int, elapsed: float, round_trip: float | None) -> int:
+    def growth(self, window: int, rate: float, round_trip: float | None, before: float) -> int:
         """The bytes that a window grows by; 0 where it is not what limits, or enough is out.
 
-        elapsed: seconds in which half of the window was used up and delivered. round_trip: the
-        shortest seen on this connection, seconds; None while it is not known.
+        rate: bytes per second at which half of the window went, and before: that at which it had
+        gone when the window grew last, 0 if never. round_trip: the shortest seen on this
+        connection, in seconds; None while it is not known.
         """
-        if round_trip is None or elapsed >= LIMITED * round_trip:
+        if round_trip is None or window >= LIMITING * rate * round_trip or rate < GAIN * before:
             return 0
         extra = min(window, LARGEST - window, TOGETHER - self.grown)
         if extra <= 0:
