@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
-DEADLINE = 30.0
+DEADLINE = 30
 """Real seconds: far more than anything here takes, far less than a person waits for a hung test."""
+
+LONGER_THAN_ANY_STALL = 24 * 3600.0
+"""Seconds, for limits of the program that go by the machine's clock and are not the subject."""
 
 TURNS = 40
 """More turns of the event loop than anything takes that waits neither for time nor for a socket."""
@@ -25,9 +29,34 @@ async def settled(turns: int = TURNS) -> None:
         await asyncio.sleep(0)
 
 
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Give the body DEADLINE seconds in which the machine really runs.
+
+    They are counted one by one, so that a machine that stood still for a minute is a second late
+    and not at its end. Raises TimeoutError.
+    """
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+    async with asyncio.timeout(None) as limit:
+
+        def count(left: int) -> None:
+            nonlocal timer
+            if left:
+                timer = loop.call_later(1.0, count, left - 1)
+            else:
+                limit.reschedule(loop.time())
+
+        timer = loop.call_later(1.0, count, DEADLINE - 1)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Let things happen until the condition is true."""
-    async with asyncio.timeout(DEADLINE):
+    async with in_time():
         while not condition():  # noqa: ASYNC110  an event for everything would change the subject
             await asyncio.sleep(0)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
-from tests.daemon.clock import DEADLINE, FakeClock, until
+from tests.daemon.clock import LONGER_THAN_ANY_STALL, FakeClock, in_time, until
 from tests.daemon.farside import Attempt, FakeConnection, FakeFinder, FarSide
 from tunnelkeeper.core.forwards import parse_local, parse_remote, parse_socks
 from tunnelkeeper.core.lifecycle import Start
@@ -34,13 +34,18 @@ STEADY = Backoff(initial=2, factor=2, max=60, jitter=0)
 def a_tunnel(name: str = "db", **changes: Any) -> Tunnel:
     """A tunnel to `relay`. local, remote, socks: its forwards, as a config file has them.
 
-    forwards: others, before them.
+    forwards: others, before them. Clients are held for as long as a test may take.
     """
     forwards: list[Forward] = [*changes.pop("forwards", ())]
     forwards += [parse_local(spec) for spec in changes.pop("local", ())]
     forwards += [parse_remote(spec) for spec in changes.pop("remote", ())]
     forwards += [parse_socks(spec) for spec in changes.pop("socks", ())]
-    settings: dict[str, Any] = {"host": "relay", "backoff": STEADY, **changes}
+    settings: dict[str, Any] = {
+        "host": "relay",
+        "backoff": STEADY,
+        "hold_timeout": LONGER_THAN_ANY_STALL,
+        **changes,
+    }
     return Tunnel(name, forwards=tuple(forwards), **settings)
 
 
@@ -109,7 +114,7 @@ async def becomes(runner: Runner, state: StateName) -> None:
 async def a_stage() -> AsyncIterator[Stage]:
     """A stage; at its end every tunnel is retired, and nothing is left of any."""
     before = asyncio.all_tasks()
-    async with asyncio.timeout(DEADLINE), Nursery() as tasks:
+    async with in_time(), Nursery() as tasks:
         stage = Stage(tasks)
         yield stage
         for runner in stage.runners:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from tests.daemon.clock import DEADLINE, FakeClock, until
+from tests.daemon.clock import FakeClock, in_time, until
 from tests.daemon.farside import Attempt, FakeConnection, FarSide, Way, a_host
 from tunnelkeeper.config import load
 from tunnelkeeper.core.tunnels import Host
@@ -120,7 +120,7 @@ async def supervision(
     file = folder / "tunnels.toml"
     file.write_text(HEAD + text)
     before = asyncio.all_tasks()
-    async with asyncio.timeout(DEADLINE), Nursery() as tasks:
+    async with in_time(), Nursery() as tasks:
         held = Supervision(file, tasks, starts_added=starts_added)
         yield held
         await held.supervisor.close()

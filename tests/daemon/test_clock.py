@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 
-from tests.daemon.clock import DEADLINE
+from tests.daemon.clock import in_time
 from tunnelkeeper.daemon.clock import SystemClock, iso
 
 
@@ -15,7 +15,7 @@ async def test_a_call_comes_when_its_time_has() -> None:
     due = clock.monotonic() + 0.01
 
     clock.call_at(due, called.set)
-    async with asyncio.timeout(DEADLINE):
+    async with in_time():
         await called.wait()
 
     assert clock.monotonic() >= due
@@ -28,7 +28,7 @@ async def test_a_call_that_is_overdue_comes_at_once_and_not_before_the_next_turn
     clock.call_at(clock.monotonic() - 5, called.set)
     assert not called.is_set()
 
-    async with asyncio.timeout(DEADLINE):
+    async with in_time():
         await called.wait()
 
 
@@ -39,7 +39,7 @@ async def test_a_call_that_was_cancelled_does_not_come() -> None:
 
     clock.call_at(clock.monotonic(), lambda: calls.append("cancelled")).cancel()
     clock.call_at(clock.monotonic() + 0.005, last.set)
-    async with asyncio.timeout(DEADLINE):
+    async with in_time():
         await last.wait()
 
     assert calls == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import DEADLINE, FakeClock, settled
+from tests.daemon.clock import FakeClock, in_time, settled
 from tunnelkeeper.core.networks import Network
 from tunnelkeeper.core.waking import LOOK_EVERY, STOPPED_AT_LEAST
 from tunnelkeeper.daemon import vigil as vigil_module
@@ -101,7 +101,7 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
 
 @asynccontextmanager
 async def kept(scene: Scene) -> AsyncIterator[None]:
-    async with asyncio.timeout(DEADLINE), Nursery() as tasks:
+    async with in_time(), Nursery() as tasks:
         vigil = Vigil(scene.clock, scene.journal, scene.moves.append)
         async with keeping_vigil(vigil, tasks):
             await settled()
