@@ -17,6 +17,7 @@ from tests.faults.proof import MARGIN
 if TYPE_CHECKING:
     from tests.e2e.program import Program
     from tests.e2e.site import Site
+    from tests.e2e.sshd import Sshd
 
 TUNNELS = 500
 BACK_WITHIN = 60.0
@@ -53,6 +54,17 @@ def seconds_until_all_carry(ports: list[int], program: Program, within: float) -
     return time.monotonic() - began
 
 
+SMALL = "2"
+"""MaxStartups of a server that refuses whoever comes while two others log in."""
+
+FEW = 30
+
+
+def refusals(server: Sshd) -> int:
+    """How many connections the server has dropped for their number."""
+    return server.log().count("drop connection")
+
+
 @pytest.mark.timeout(600)
 def test_five_hundred_tunnels_come_back_and_the_server_refuses_none(site: Site) -> None:
     server = site.sshd(MaxStartups=DEFAULT, LogLevel="VERBOSE")
@@ -76,3 +88,20 @@ def test_five_hundred_tunnels_come_back_and_the_server_refuses_none(site: Site) 
     print(f"{TUNNELS} tunnels: all carry data after {first:.1f} s, and again after {back:.1f} s")
 
     assert not [line for line in server.log().splitlines() if any(w in line for w in REFUSED)]
+
+
+def test_a_server_that_bears_two_at_a_time_has_to_refuse_few_of_thirty(site: Site) -> None:
+    server = site.sshd(MaxStartups=SMALL, LogLevel="VERBOSE")
+    service = site.service(echo)
+    ports = [free_port() for _ in range(FEW)]
+    program = site.program(
+        *(
+            tunnel_table(f"t{number}", server.port, f'local = "{port}:{service}"')
+            for number, port in enumerate(ports)
+        )
+    )
+    program.up()
+    program.wait_until_up(within=BACK_WITHIN + MARGIN)
+
+    assert 0 < refusals(server) < FEW / 2
+    assert "hung up on one of" in program.log()

@@ -107,10 +107,11 @@ async def mute(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator[i
 
 
 @asynccontextmanager
-async def dropping() -> AsyncIterator[int]:
+async def dropping(last_words: bytes = b"") -> AsyncIterator[int]:
     """The port of a server that hangs up on everyone at once."""
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(last_words)
         writer.close()
 
     async with service(serve) as port:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 from tests.ssh.waiting import until
-from tunnelkeeper.ssh.crowd import AT_ONCE, Crowd
+from tunnelkeeper.core.allowance import LOGINS_FOR_ONE_MORE, MOST
+from tunnelkeeper.ssh.crowd import Crowd, Visit
 
 RELAY = ("relay", 22)
 OTHER = ("other", 22)
+
+Place = tuple[AbstractAsyncContextManager[Visit], Visit]
 
 
 class Visitors:
@@ -14,50 +18,149 @@ class Visitors:
 
     def __init__(self) -> None:
         self.crowd = Crowd()
-        self.inside = 0
+        self.inside: list[Visit] = []
         self.leave = asyncio.Event()
 
     async def visit(self, server: tuple[str, int]) -> None:
-        async with self.crowd.place(server):
-            self.inside += 1
+        async with self.crowd.place(server) as visit:
+            self.inside.append(visit)
             try:
                 await self.leave.wait()
             finally:
-                self.inside -= 1
+                self.inside.remove(visit)
 
     def waiting(self, server: tuple[str, int]) -> int:
-        return self.crowd._guests[server] - min(self.crowd._guests[server], AT_ONCE)
+        return sum(not turn.done() for turn in self.crowd._doors[server].queue)
+
+
+async def all_places(crowd: Crowd, count: int = MOST) -> list[Place]:
+    """Places at a server, taken together and at once."""
+    places = [crowd.place(RELAY) for _ in range(count)]
+    async with asyncio.timeout(10):
+        return [(place, await place.__aenter__()) for place in places]
+
+
+async def left(*places: Place) -> None:
+    for place, _ in places:
+        await place.__aexit__(None, None, None)
+
+
+async def turn_away(crowd: Crowd, company: int) -> list[str]:
+    """Let so many come together, all for nothing; what was news of it."""
+    places = await all_places(crowd, company)
+    news = [visit.was_turned_away() for _, visit in places]
+    await left(*places)
+    return [line for line in news if line]
 
 
 async def test_only_so_many_handshakes_with_one_server_run_at_once() -> None:
     visitors = Visitors()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        for _ in range(AT_ONCE + 4):
+        for _ in range(MOST + 4):
             tasks.create_task(visitors.visit(RELAY))
-        await until(lambda: visitors.inside == AT_ONCE)
+        await until(lambda: len(visitors.inside) == MOST)
         assert visitors.waiting(RELAY) == 4
 
         tasks.create_task(visitors.visit(OTHER))  # has a queue of its own
-        await until(lambda: visitors.inside == AT_ONCE + 1)
+        await until(lambda: len(visitors.inside) == MOST + 1)
         visitors.leave.set()
 
-    assert visitors.inside == 0
+    assert visitors.inside == []
     assert visitors.crowd == Crowd()
 
 
 async def test_one_that_gives_up_waiting_leaves_its_place_to_the_next() -> None:
     visitors = Visitors()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        inside = [tasks.create_task(visitors.visit(RELAY)) for _ in range(AT_ONCE)]
-        await until(lambda: visitors.inside == AT_ONCE)
+        inside = [tasks.create_task(visitors.visit(RELAY)) for _ in range(MOST)]
+        await until(lambda: len(visitors.inside) == MOST)
         impatient = tasks.create_task(visitors.visit(RELAY))
         patient = tasks.create_task(visitors.visit(RELAY))
         await until(lambda: visitors.waiting(RELAY) == 2)
         impatient.cancel()
         inside[0].cancel()
-        await until(lambda: inside[0].done() and visitors.inside == AT_ONCE)
+        await until(lambda: inside[0].done() and len(visitors.inside) == MOST)
         assert impatient.cancelled()
         assert not patient.done()
         visitors.leave.set()
 
     assert visitors.crowd == Crowd()
+
+
+async def test_one_that_gives_up_just_when_its_turn_comes_leaves_it_to_the_next() -> None:
+    visitors = Visitors()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        first, *others = await all_places(visitors.crowd)
+        impatient = tasks.create_task(visitors.visit(RELAY))
+        tasks.create_task(visitors.visit(RELAY))
+        await until(lambda: visitors.waiting(RELAY) == 2)
+
+        await left(first)
+        impatient.cancel()
+
+        await until(lambda: impatient.done() and len(visitors.inside) == 1)
+        assert visitors.waiting(RELAY) == 0
+        visitors.leave.set()
+        await left(*others)
+
+    assert visitors.crowd == Crowd()
+
+
+async def test_one_that_gave_up_has_nothing_to_do_with_those_that_came_since() -> None:
+    visitors = Visitors()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        places = await all_places(visitors.crowd)
+        impatient = tasks.create_task(visitors.visit(RELAY))
+        await until(lambda: visitors.waiting(RELAY) == 1)
+
+        impatient.cancel()
+        await left(*places)
+        places = await all_places(visitors.crowd)
+        await until(impatient.done)
+        tasks.create_task(visitors.visit(RELAY))
+
+        await until(lambda: visitors.waiting(RELAY) == 1)
+        visitors.leave.set()
+        await left(*places)
+
+    assert visitors.crowd == Crowd()
+
+
+async def test_of_those_a_server_turns_away_fewer_come_the_next_time() -> None:
+    crowd = Crowd()
+
+    assert await turn_away(crowd, 4) == [
+        "hung up on one of 2 that came at once; from now on 1 at a time"
+    ]
+
+    visitors = Visitors()
+    visitors.crowd = crowd  # nobody was there meanwhile
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(visitors.visit(RELAY))
+        await until(lambda: visitors.inside)
+        assert visitors.waiting(RELAY) == 2
+        tasks.create_task(visitors.visit(OTHER))  # has done nothing
+        tasks.create_task(visitors.visit(OTHER))
+        await until(lambda: len(visitors.inside) == 3)
+        visitors.leave.set()
+
+
+async def test_those_that_wait_come_as_soon_as_more_may() -> None:
+    crowd = Crowd()
+    await turn_away(crowd, 2)
+    for _ in range(LOGINS_FOR_ONE_MORE - 1):
+        async with crowd.place(RELAY) as visit:
+            visit.was_let_in()
+
+    visitors = Visitors()
+    visitors.crowd = crowd
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(visitors.visit(RELAY))
+        await until(lambda: visitors.waiting(RELAY) == 2)
+        [only] = visitors.inside
+        only.was_let_in()
+        visitors.leave.set()
+        await until(lambda: not visitors.waiting(RELAY))
+        assert crowd._doors[RELAY].allowance.at_once == 2

@@ -92,8 +92,7 @@ class _Attempt:
     async def run(self) -> Connection:
         """The connection, logged in."""
         try:
-            async with self.shared.crowd.place((self.host.hostname, self.port)):
-                return await self._connect_in_time()
+            return await self._connect_in_turn()
         except SshFailure:
             await self._discard()
             raise
@@ -111,6 +110,29 @@ class _Attempt:
         """See moves.Attempt."""
         name = self.transport.get_extra_info("sockname") if self.transport is not None else None
         return str(name[0]).partition("%")[0] if name else None
+
+    async def _connect_in_turn(self) -> Connection:
+        """Connect as one of the few that may at once, and let the others learn how it went."""
+        async with self.shared.crowd.place((self.host.hostname, self.port)) as visit:
+            try:
+                connection = await self._connect_in_time()
+            except (ConnectionError, asyncssh.ConnectionLost):
+                if self._was_turned_away and (news := visit.was_turned_away()):
+                    self.report.info(f"{self.hop}: {news}")
+                raise
+            visit.was_let_in()
+            return connection
+
+    @property
+    def _was_turned_away(self) -> bool:
+        """Whether a connection that is lost was so before the server had said who it is.
+
+        So sshd treats those who are too many (MaxStartups) or not welcome (PerSourcePenalties),
+        with a line before it or without. A proxy command ends for reasons of its own.
+        """
+        if self.transport is None or self.proxy is not None or self.step != "key_exchange":
+            return False
+        return self.transport.get_extra_info("server_version") is None
 
     async def _connect_in_time(self) -> Connection:
         """Connect within connect_timeout; a move of this machine begins the time anew."""

@@ -1,39 +1,101 @@
 """A few handshakes at a time to one server: many tunnels coming back must not look like a flood.
 
-sshd drops connections at random once ten are waiting to log in (MaxStartups 10:30:100).
+How few is learnt from the server (core.allowance), and remembered for as long as it is less than
+usual: whoever was turned away comes back when all others are gone, and the next crowd comes when
+the server was restarted.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.allowance import Allowance
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-AT_ONCE = 6
-
 Server = tuple[str, int]
+
+
+@dataclass(slots=True)
+class _Door:
+    """One server's. inside: handshakes under way. queue: whose turn comes, told its company."""
+
+    allowance: Allowance = field(default_factory=Allowance)
+    inside: int = 0
+    queue: deque[asyncio.Future[int]] = field(default_factory=deque)
+
+    @property
+    def is_forgettable(self) -> bool:
+        """Whether nobody is there, and nothing was learnt."""
+        return not self.inside and not self.queue and self.allowance == Allowance()
+
+    async def enter(self) -> int:
+        """Wait for a place; the company found there, oneself included."""
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.queue.append(turn)
+        self._let_in()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # its turn had just come
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Make room for the next."""
+        self.inside -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self.queue and self.inside < self.allowance.at_once:
+            turn = self.queue.popleft()
+            if not turn.cancelled():  # whoever gave up waiting is still in the queue
+                self.inside += 1
+                turn.set_result(self.inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One handshake that is under way, and a word on how it went. company: see Allowance."""
+
+    door: _Door
+    company: int
+
+    def was_let_in(self) -> None:
+        """The login is done."""
+        self.door.allowance = self.door.allowance.after_login(self.company)
+
+    def was_turned_away(self) -> str:
+        """The server hung up before it had said who it is. What is news of that, or nothing."""
+        before = self.door.allowance.at_once
+        self.door.allowance = self.door.allowance.after_rejection(self.company)
+        now = self.door.allowance.at_once
+        if now == before:
+            return ""
+        return f"hung up on one of {self.company} that came at once; from now on {now} at a time"
 
 
 @dataclass(slots=True)
 class Crowd:
     """The handshakes under way, by host name and port."""
 
-    _places: dict[Server, asyncio.Semaphore] = field(default_factory=dict)
-    _guests: dict[Server, int] = field(default_factory=dict)
+    _doors: dict[Server, _Door] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def place(self, server: Server) -> AsyncIterator[None]:
+    async def place(self, server: Server) -> AsyncIterator[Visit]:
         """Wait for a place in the queue to a server, and keep it while the body runs."""
-        places = self._places.setdefault(server, asyncio.Semaphore(AT_ONCE))
-        self._guests[server] = self._guests.get(server, 0) + 1
+        door = self._doors.setdefault(server, _Door())
         try:
-            async with places:
-                yield
+            company = await door.enter()
+            try:
+                yield Visit(door, company)
+            finally:
+                door.leave()
         finally:
-            self._guests[server] -= 1
-            if not self._guests[server]:
-                del self._guests[server], self._places[server]
+            if door.is_forgettable and self._doors.get(server) is door:
+                del self._doors[server]

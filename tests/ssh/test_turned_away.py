@@ -1,0 +1,77 @@
+"""How many may come at once is learnt from a server that hangs up on some, and from no other."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ssh.links import closed_port, dropping, mute
+from tests.ssh.notes import Notes
+from tunnelkeeper.core.allowance import LOGINS_FOR_ONE_MORE, MOST, Allowance
+from tunnelkeeper.ssh.connect import Shared, connect_hop
+from tunnelkeeper.ssh.steps import SshFailure
+
+if TYPE_CHECKING:
+    from tests.ssh.server import Server
+    from tunnelkeeper.core.tunnels import Host
+
+
+async def allowed_after_all_at_once(host: Host) -> tuple[int, list[str]]:
+    """How many may come at once after MOST of them failed together, and what was said of it."""
+    shared, notes = Shared(), Notes()
+    async with asyncio.timeout(20):
+        outcomes = await asyncio.gather(
+            *(connect_hop(host, None, shared, notes) for _ in range(MOST)), return_exceptions=True
+        )
+    assert all(isinstance(outcome, SshFailure) for outcome in outcomes)
+    door = shared.crowd._doors.get((host.hostname, host.ports[0]))
+    return (door.allowance.at_once if door else MOST), notes.said
+
+
+@pytest.mark.parametrize("last_words", [b"", b"Not allowed at this time\r\n"])
+async def test_a_server_that_hangs_up_before_it_says_who_it_is_gets_fewer_at_once(
+    server: Server, last_words: bytes
+) -> None:
+    async with dropping(last_words) as port:
+        at_once, said = await allowed_after_all_at_once(server.host(ports=(port,)))
+
+    assert at_once == 1
+    assert f"me@127.0.0.1:{port}: hung up on one of " in said[0]
+
+
+async def test_a_server_that_said_who_it_is_does_not_hang_up_for_the_company(
+    server: Server,
+) -> None:
+    async with dropping(b"SSH-2.0-moody\r\n") as port:
+        assert await allowed_after_all_at_once(server.host(ports=(port,))) == (MOST, [])
+
+
+async def test_nothing_is_learnt_of_who_refuses_or_does_not_answer(server: Server) -> None:
+    refuses = server.host(ports=(closed_port(),))
+    assert await allowed_after_all_at_once(refuses) == (MOST, [])
+
+    async with mute() as port:
+        silent = server.host(ports=(port,), connect_timeout=0.3)
+        assert await allowed_after_all_at_once(silent) == (MOST, [])
+
+
+async def test_a_proxy_command_that_ends_says_nothing_of_the_server(server: Server) -> None:
+    host = server.host(proxy_command="true")
+
+    assert await allowed_after_all_at_once(host) == (MOST, [])
+
+
+async def test_a_server_that_lets_people_in_again_gets_more_at_once(server: Server) -> None:
+    shared, host = Shared(), server.host()
+    name = (host.hostname, host.ports[0])
+    for _ in range(2):  # together
+        await shared.crowd.place(name).__aenter__()
+    shared.crowd._doors[name].allowance = Allowance(2, LOGINS_FOR_ONE_MORE - 1)
+    shared.crowd._doors[name].inside -= 1
+
+    connection = await connect_hop(host, None, shared, Notes())
+    await connection.close()
+
+    assert shared.crowd._doors[name].allowance == Allowance(3)
