@@ -224,3 +224,46 @@ def test_without_ssh_the_files_are_read_by_ourselves(
     assert problems == [
         f"{file.where}: me@relay:2222: none of the ciphers asked for is supported: rot13"
     ]
+
+
+def test_without_ssh_what_a_distribution_says_for_everybody_is_nothing_to_warn_of(
+    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text(
+        "Include /no/such/folder/*.conf\nHost *\n    SendEnv LANG LC_*\n    HashKnownHosts yes\n"
+        "    GSSAPIAuthentication yes\n"
+    )
+
+    assert file.check(ssh_config=f'"{ssh_config}"') == ([], [])
+
+
+def test_without_ssh_what_only_ssh_could_do_is_a_warning(
+    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text("LocalForward 8080 intranet:80\nCanonicalizeHostname yes\n")
+
+    problems, [forward, canonical] = file.check(ssh_config=f'"{ssh_config}"')
+
+    assert problems == []
+    assert forward == f"{file.where}: relay: LocalForward of ssh_config is not supported"
+    assert canonical == (
+        f"{file.where}: relay: CanonicalizeHostname of ssh_config needs ssh (openssh-client), "
+        "which is not installed"
+    )
+
+
+def test_without_ssh_a_line_that_only_ssh_can_read_is_a_problem(
+    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text("ServerAliveInterval 1m\n")
+
+    [problem], _ = file.check(ssh_config=f'"{ssh_config}"')
+
+    assert f"{ssh_config} line 1" in problem
+    assert "with ssh installed, ssh itself would read it" in problem

@@ -47,6 +47,13 @@ async def chain(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
     return [replace(host, identity_files=host.identity_files[:1]) for host in hosts]
 
 
+async def remarks(query: Query, source: str) -> tuple[str, ...]:
+    configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
+    return await HostLookup(configuration, query, local_facts(), monotonic).remarks(
+        Tunnel("t", "relay")
+    )
+
+
 @needs_ssh
 @pytest.mark.parametrize(
     "text",
@@ -69,6 +76,12 @@ async def chain(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
         "ServerAliveInterval 30\nServerAliveCountMax 5\nConnectTimeout 7\n",
         "Ciphers aes128-ctr\nHostKeyAlgorithms ssh-ed25519\n",
         "Match final\n  Port 2222\n",
+        "StrictHostKeyChecking Accept-New\nHashKnownHosts yes\n",
+        "Host other\n  StrictHostKeyChecking no\nHost *\n  StrictHostKeyChecking ask\n",
+        "PubkeyAcceptedAlgorithms ssh-ed25519\n",
+        "PubkeyAcceptedKeyTypes ssh-ed25519\n",
+        'Match !final exec "echo %h-%n-%p-%% | grep -qx relay-relay-22-%%"\n  Port 1\n',
+        'HostName inner\nMatch host exec,inner exec "echo %h | grep -qx inner"\n  Port 1\n',
     ],
 )
 async def test_it_agrees_with_ssh(text: str, write: Write, facts: Facts) -> None:
@@ -99,6 +112,52 @@ async def test_lists_with_plus_minus_and_caret_are_handed_on(write: Write, facts
     assert host.kex_algorithms is None
 
 
+@needs_ssh
+async def test_included_files_are_read_in_their_order(write: Write, facts: Facts) -> None:
+    numbers = [7, 3, 9, 1, 5]
+    paths = [Path(write("")).with_name(f"[{number}].conf") for number in numbers]
+    for number, path in zip(numbers, paths, strict=True):
+        path.write_text(f"Port {number}\n")
+    source = write(f"Include {paths[0].parent}/*.conf\nInclude {paths[0].parent}/none/*\n")
+    tunnel = Tunnel("t", "relay")
+
+    [host] = await chain(FallbackQuery(facts), source, tunnel)
+
+    assert host.ports == (1,)
+    assert [host] == await chain(SshQuery(), source, tunnel)
+
+
+@needs_ssh
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LocalForward 8080 intranet:80\nRevokedHostKeys /etc/revoked\n",
+        "Host other\n  KnownHostsCommand /bin/true\n",
+        "KnownHostsCommand none\nTunnel no\nGatewayPorts no\n",
+        "PermitLocalCommand yes\nLocalCommand echo %h\n",
+        "StrictHostKeyChecking no\n",
+        "CanonicalizeHostname no\n",
+    ],
+)
+async def test_it_names_what_cannot_be_honoured_as_with_ssh(
+    text: str, write: Write, facts: Facts
+) -> None:
+    source = write(text)
+
+    assert await remarks(FallbackQuery(facts), source) == await remarks(SshQuery(), source)
+
+
+async def test_it_says_what_only_ssh_could_do(write: Write, facts: Facts) -> None:
+    source = write("Host relay\n  CanonicalizeHostname yes\n  CanonicalDomains example.com\n")
+
+    [remark] = await remarks(FallbackQuery(facts), source)
+
+    assert remark == (
+        "relay: CanonicalizeHostname of ssh_config needs ssh (openssh-client), "
+        "which is not installed"
+    )
+
+
 async def test_the_users_file_goes_over_that_of_the_machine(tmp_path: Path, facts: Facts) -> None:
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text("Host relay\n  User bob\n")
@@ -125,6 +184,8 @@ async def test_without_any_file_the_defaults_of_ssh_hold(tmp_path: Path, facts: 
         ("IdentityFile ${TUNNELKEEPER_NOPE}\n", "TUNNELKEEPER_NOPE"),
         ("Compression maybe\n", "maybe"),
         ("IdentityFile 'a\n", "line 1"),
+        ('Match exec "test %y"\n', "%y"),
+        ("StrictHostKeyChecking no yes\n", "yes"),
     ],
 )
 async def test_what_the_parser_cannot_read_is_an_error_with_a_hint(

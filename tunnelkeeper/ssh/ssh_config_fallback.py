@@ -1,8 +1,8 @@
 """Reads ssh_config with asyncssh's own parser, for machines where no ssh is installed to ask.
 
-It gives what `ssh -G` would give as far as that parser goes: it knows neither canonical names nor
-every directive (StrictHostKeyChecking, HashKnownHosts, RevokedHostKeys and others keep their
-defaults), and lists of algorithms stay as they were written, with + - ^ in front.
+It gives what `ssh -G` would give as far as that parser goes: what it cannot read it refuses, it
+looks no canonical names up (and says so in its answer), and lists of algorithms stay as they were
+written, with + - ^ in front.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import asyncssh
-from asyncssh.config import SSHClientConfig
 
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.tunnels import DEFAULT_SSH_PORT
+from tunnelkeeper.ssh.ssh_config_reader import SshConfigReader
 from tunnelkeeper.sshconfig.output import NONE, doubled
-from tunnelkeeper.sshconfig.request import SshConfigError
+from tunnelkeeper.sshconfig.request import FOR_SSH_ALONE, SshConfigError
 
 if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.facts import Facts
@@ -30,6 +30,8 @@ HINT = "with ssh installed, ssh itself would read it and take all that ssh_confi
 
 EXPANDED = frozenset({"certificatefile", "identityagent", "identityfile", "proxycommand"})
 """What asyncssh's parser hands out with its tokens expanded already."""
+LOWERED = frozenset({"hostname", "stricthostkeychecking"})
+"""What ssh prints in lower case, however it was written."""
 LISTS_ON_ONE_LINE = frozenset(
     {"globalknownhostsfile", "userknownhostsfile", "canonicaldomains", "setenv"}
 )
@@ -91,13 +93,13 @@ class FallbackQuery:
         """The options of asyncssh's parser, by its names, in the order they were first set."""
         files = self._files(request)
 
-        def load(last: SSHClientConfig | None, *, final: bool) -> SSHClientConfig:
+        def load(last: SshConfigReader | None, *, final: bool) -> SshConfigReader:
             user = () if request.user is None else request.user
             port = () if request.port is None else request.port
-            loaded = SSHClientConfig.load(
+            loaded = SshConfigReader.load(
                 last, files, False, False, final, self._facts.user, user, request.host, port
             )
-            return cast("SSHClientConfig", loaded)
+            return cast("SshConfigReader", loaded)
 
         config = load(None, final=False)
         if config.has_match_final():
@@ -113,7 +115,10 @@ class FallbackQuery:
         }
         for keyword, value in _one_way(options, jumps=request.jumps).items():
             answer[keyword.lower()] = _printed(keyword.lower(), value)
-        answer["hostname"] = [name.lower() for name in answer["hostname"]]  # as ssh does
+        for keyword in LOWERED & answer.keys():
+            answer[keyword] = [value.lower() for value in answer[keyword]]
+        if options.get("CanonicalizeHostname"):
+            answer[FOR_SSH_ALONE] = ["CanonicalizeHostname"]
         return answer | {keyword.lower(): [value] for keyword, value in request.options}
 
 

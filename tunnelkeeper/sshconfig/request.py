@@ -17,6 +17,9 @@ them; in those that were expanded already, each percent sign is doubled. So whoe
 that may have tokens expands it, once.
 """
 
+FOR_SSH_ALONE = "for-ssh-alone"
+"""A keyword that ssh never prints: the directives in effect that only ssh itself could follow."""
+
 Source = str | Literal[False] | None
 """Where to look: an absolute path (ssh -F), None for ssh's own files, False for none at all."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.tunnels import DEFAULT_SSH_PORT, Host, Keepalive
 from tunnelkeeper.sshconfig.output import NONE, paths, setting, settings, switch
-from tunnelkeeper.sshconfig.request import SshConfigError
+from tunnelkeeper.sshconfig.request import FOR_SSH_ALONE, SshConfigError
 from tunnelkeeper.sshconfig.support import unsupported
 from tunnelkeeper.sshconfig.tokens import (
     IN_PROXIES,
@@ -120,6 +120,10 @@ def remarks_on(host: Asked) -> tuple[str, ...]:
     """What ssh_config says of the host that is not done as it says, one sentence each."""
     remarks = [
         f"{host.name}: {name} of ssh_config is not supported" for name in unsupported(host.answer)
+    ]
+    remarks += [
+        f"{host.name}: {name} of ssh_config needs ssh (openssh-client), which is not installed"
+        for name in settings(host.answer, FOR_SSH_ALONE)
     ]
     policy = setting(host.answer, "stricthostkeychecking")
     if host.options.host_key_policy is None and policy in TRUSTING:
