@@ -161,6 +161,7 @@ def test_an_exception_without_words_is_named() -> None:
         (asyncssh.ChannelOpenError(1, "no"), "connect", "AllowTcpForwarding"),
         (asyncssh.KeyExchangeFailed("no"), "key_exchange", "compare ciphers"),
         (asyncssh.ConnectionLost("no"), "key_exchange", "MaxStartups"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "key_exchange", "MaxStartups"),
         (asyncssh.ProtocolError("no"), "login", "identities_only"),
     ],
 )

@@ -26,6 +26,7 @@ OPEN_FAILURES = {
 """Why a channel was not opened (RFC 4254 section 5.1), in the words of ssh(1)."""
 
 _UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
+_HUNG_UP_HINT = "is it an SSH server? Is it overloaded (MaxStartups) or refusing this address?"
 _ALGORITHM_HINT = (
     "no algorithm in common: compare ciphers, macs, kex_algorithms and host_key_algorithms "
     "with what the server offers"
@@ -59,7 +60,7 @@ def failure_from(error: BaseException | None, hop: str, step: Step) -> Failure:
                 "check `hostname` and the DNS of this machine",
             )
         case OSError():
-            return _from_os(error, hop)
+            return _from_os(error, hop, step)
         case asyncssh.ChannelOpenError():
             return _from_channel(error, hop)
         case asyncssh.Error() if step == "login" and _server_ended_the_login(error):
@@ -72,7 +73,7 @@ def failure_from(error: BaseException | None, hop: str, step: Step) -> Failure:
     return _from_protocol(error, hop, step)
 
 
-def _from_os(error: OSError, hop: str) -> Failure:
+def _from_os(error: OSError, hop: str, step: Step) -> Failure:
     words = printable(error.strerror or str(error) or type(error).__name__)
     if error.errno in EXHAUSTED:
         return exhausted(words, hop)
@@ -83,7 +84,8 @@ def _from_os(error: OSError, hop: str) -> Failure:
         case TimeoutError():
             return Failure(Cause.TIMEOUT, words, hop, _UNREACHABLE_HINT)
         case ConnectionError():
-            return Failure(Cause.LOST, f"connection lost: {words}", hop)
+            hint = _HUNG_UP_HINT if step == "key_exchange" else ""
+            return Failure(Cause.LOST, f"connection lost: {words}", hop, hint)
     return Failure(Cause.UNREACHABLE, words, hop, _UNREACHABLE_HINT)
 
 
@@ -119,10 +121,8 @@ def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure
         case None:
             return Failure(Cause.LOST, "the server closed the connection", hop)
         case asyncssh.ConnectionLost() if step == "key_exchange":
-            hint = "is it an SSH server? Is it overloaded (MaxStartups) or refusing this address?"
-            return Failure(
-                Cause.LOST, "the connection was closed before the key exchange was done", hop, hint
-            )
+            words = "the connection was closed before the key exchange was done"
+            return Failure(Cause.LOST, words, hop, _HUNG_UP_HINT)
         case asyncssh.ConnectionLost():
             return Failure(Cause.LOST, "connection lost", hop)
         case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported() | asyncssh.MACError():
