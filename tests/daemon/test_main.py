@@ -303,6 +303,13 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float
     return time.monotonic() - began, said
 
 
+def has_asked_for(host: str, process: subprocess.Popen[str]) -> None:
+    """Wait until the process has asked the name server, which a thread of it does."""
+    assert process.stdout is not None
+    while process.stdout.readline() != f"asked for {host}\n":
+        assert process.poll() is None
+
+
 def phase_of(tunnel: TunnelSnapshot) -> str:
     return tunnel.progress.step if tunnel.progress else tunnel.state
 
@@ -332,13 +339,13 @@ def test_a_signal_ends_it_at_once_whatever_its_tunnels_wait_for(tmp_path: Path, 
             before = client.status().supervisor.open_files
             with socket.create_connection(("127.0.0.1", port)) as held:
                 wait_until(lambda: client.status().supervisor.open_files > before, within=DEADLINE)
+                has_asked_for("server.hangs", process)
 
-                seconds, said = ended(process, signal.SIGTERM)
+                seconds, _ = ended(process, signal.SIGTERM)
 
                 with pytest.raises(ConnectionResetError):
                     held.recv(1)
     assert seconds < main.END_PATIENCE, "something had to be cut off"
-    assert "asked for server.hangs" in said
     assert not sock.exists()
 
 
@@ -351,9 +358,7 @@ def test_a_local_port_whose_address_is_never_resolved_does_not_hold_it_up_for_lo
         local = "bind.hangs:{free_port()}:db:5432"
         """
     with a_process(config(tmp_path, text), sock) as process:
-        assert process.stdout is not None
-        while process.stdout.readline() != "asked for bind.hangs\n":
-            assert process.poll() is None
+        has_asked_for("bind.hangs", process)
 
         seconds, _ = ended(process, signal.SIGINT)
 
