@@ -100,12 +100,13 @@ class _Counted(Transport):
 
     sent_short = served_short = 0
 
-    def send_channel_data(self, seal: KeptGcm, channel: int, data: memoryview) -> None:
-        self.sent_short += 1
-        super().send_channel_data(seal, channel, data)
+    def send_data(self, seal: KeptGcm, channel: int, data: memoryview, largest: int) -> int:
+        sent = super().send_data(seal, channel, data, largest)
+        self.sent_short += -(-sent // largest)
+        return sent
 
-    def _serve(self, opener: KeptGcm, header: memoryview, sealed: memoryview) -> bool:
-        served = super()._serve(opener, header, sealed)
+    def _serve(self, opener: KeptGcm, plain: bytes) -> bool:
+        served = super()._serve(opener, plain)
         self.served_short += served
         return served
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ssh.attempts import failure_of, leaving_nothing
+from tests.ssh.attempts import failure_of
 from tests.ssh.links import closed_port, dropping, mute, unanswering
 from tests.ssh.notes import Notes
 from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
@@ -69,17 +68,17 @@ async def test_the_connection_comes_from_the_bind_address(server: Server) -> Non
         assert connection.transport.get_extra_info("sockname")[0] == "127.0.0.9"
 
 
-async def test_a_socket_that_asyncio_does_not_take_is_closed(
+async def test_a_socket_that_is_cut_off_as_soon_as_it_is_connected_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+    async def connect(*_: object) -> socket.socket:
+        return cut_off
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fail)
-    async with leaving_nothing():
+    monkeypatch.setattr(dial, "connect", connect)
+    with socket.socket() as cut_off:
         failure = await failure_of(server.host())
-        await until(lambda: not server.connections)
 
+        assert cut_off.fileno() == -1
     assert failure.cause is Cause.UNREACHABLE
 
 

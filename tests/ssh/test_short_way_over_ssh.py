@@ -42,7 +42,7 @@ def unused(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the short way was taken")
 
     monkeypatch.setattr(short_way, "IS_ON", True)
-    monkeypatch.setattr(ShortConnection, "send_channel_data", fail)
+    monkeypatch.setattr(ShortConnection, "send_data", fail)
     monkeypatch.setattr(ShortConnection, "_serve", fail)
 
 

@@ -89,7 +89,7 @@ class StreamTransport(asyncio.Transport):
                 return self._sock
             case "peername":
                 return self._peername
-            case "sockname":
+            case "sockname" if self._sock.fileno() != -1:
                 return self._sock.getsockname()
         return default
 

@@ -15,6 +15,7 @@ import asyncssh
 
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.keepalive import kernel_patience
+from tunnelkeeper.forwarding.stream_transport import StreamTransport
 from tunnelkeeper.ssh import algorithms, dial
 from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.crowd import Crowd
@@ -193,7 +194,7 @@ class _Attempt:
             if self.host.tcp_keepalive:
                 dial.limit_unacknowledged(connected, kernel_patience(self.host.keepalive))
         try:
-            await loop.create_connection(lambda: transport, sock=connected)
+            StreamTransport(loop, connected, transport, connected.getpeername())
         except BaseException:
             connected.close()
             raise

@@ -20,34 +20,40 @@ class Gathered:
     """Data of one channel from packets in a row, which it is handed together.
 
     Only sessions that say so get data in pieces; the others get each packet's, as from asyncssh.
+    number: the channel's own, or None. room: bytes that may still be added for it.
     """
 
     def __init__(self) -> None:
+        self.number: int | None = None
+        self.room = 0
         self._channel: ShortChannel | None = None
+        self._places = 0
         self._views: list[bytes | memoryview] = []
         self._size = 0
 
-    def admits(self, channel: ShortChannel, size: int) -> bool:
-        """Whether data of this size for this channel is in order; it is added next, if so."""
-        if channel is not self._channel or len(self._views) == MOST_GATHERED:
-            self.hand_over()
-            self._channel = channel
-        return channel.accepts(self._size + size)
+    def begin(self, number: int, channel: ShortChannel) -> None:
+        """Hand over what there is, and gather for another channel."""
+        self.hand_over()
+        self.number, self._channel, self.room = number, channel, channel.room
+        takes_pieces = getattr(channel._session, "takes_pieces", False)  # noqa: SLF001
+        self._places = MOST_GATHERED if takes_pieces else 1
 
-    def add(self, channel: ShortChannel, view: bytes | memoryview) -> None:
-        """Keep the data of one packet, for the channel that was asked about."""
+    def add(self, view: bytes | memoryview, size: int) -> None:
+        """Keep the data of one packet, for which there is room."""
         self._views.append(view)
-        self._size += len(view)
-        if not getattr(channel._session, "takes_pieces", False):  # noqa: SLF001
+        self._size += size
+        self.room -= size
+        if len(self._views) == self._places:
             self.hand_over()
 
     def hand_over(self) -> None:
         """Let the channel have what was gathered."""
+        channel, self._channel = self._channel, None
+        self.number, self.room = None, 0
+        if not self._views or channel is None:
+            return
         views, self._views = self._views, []
         size, self._size = self._size, 0
-        channel, self._channel = self._channel, None
-        if channel is None or not views:
-            return
         # Views and pieces where asyncssh has bytes: its channels only keep and hand them on.
         data: Any = views[0] if len(views) == 1 else Pieces(views, size)
         channel._accept_data(data)  # noqa: SLF001

@@ -5,12 +5,15 @@ RFC 5647: the 12-byte nonce is 4 fixed bytes and a counter of 8 that goes up by 
 
 from __future__ import annotations
 
+from struct import Struct
+
 from asyncssh.crypto.cipher import GCMCipher
 from asyncssh.encryption import GCMEncryption
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 TAG_BYTES = 16
+NONCE = Struct(">4sQ")
 COUNTER_MASK = (1 << 64) - 1
 
 
@@ -24,7 +27,7 @@ class KeptGcm(GCMCipher):
 
     def seal(self, header: bytes, data: bytes) -> bytes:
         """Encrypt one packet: the ciphertext and, behind it, the tag."""
-        nonce = self._fixed + self._counter.to_bytes(8, "big")
+        nonce = NONCE.pack(self._fixed, self._counter)
         self._counter = (self._counter + 1) & COUNTER_MASK
         return self._aes.encrypt(nonce, data, header)
 
@@ -33,7 +36,7 @@ class KeptGcm(GCMCipher):
 
         Raises InvalidTag.
         """
-        nonce = self._fixed + self._counter.to_bytes(8, "big")
+        nonce = NONCE.pack(self._fixed, self._counter)
         return self._aes.decrypt(nonce, sealed, header)
 
     def advance(self) -> None:

@@ -15,6 +15,7 @@ import logging
 import os
 import time
 from functools import cache
+from struct import Struct
 from typing import Any
 
 import asyncssh
@@ -43,8 +44,10 @@ IS_TESTED = asyncssh.__version__ in TESTED
 IS_ON = IS_TESTED and os.environ.get("TUNNELKEEPER_SHORT_WAY") != "off"
 
 BLOCK = 16
-LENGTH = 4  # uint32 packet_length, in the clear with AES-GCM
-PREFIX = 10  # padding_length, message number, channel, length of the data
+UINT32 = Struct(">I")
+LENGTH = UINT32.size  # packet_length, in the clear with AES-GCM
+START_OF_DATA = Struct(">BBII")  # padding_length, message number, channel, length of the data
+PREFIX = START_OF_DATA.size
 LEAST_PADDING = 4
 ANSWERS = frozenset({MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE})
 """Served by the connection; the messages below by the channel that they name first."""
@@ -70,12 +73,10 @@ class ShortChannel(SSHChannel[bytes]):
             super().write(data, datatype)
             return
         view = memoryview(data)
-        sent = 0
-        while sent < len(view) and self._send_window and not self._conn.rekey_is_due:
-            size = min(len(view) - sent, self._send_window, self._send_pktsize)
-            self._conn.send_channel_data(seal, self._send_chan, view[sent : sent + size])
-            self._send_window -= size
-            sent += size
+        sent = self._conn.send_data(
+            seal, self._send_chan, view[: self._send_window], self._send_pktsize
+        )
+        self._send_window -= sent
         if sent < len(view):
             self._send_buf.append((bytearray(view[sent:]), None))
             self._send_buf_len += len(view) - sent
@@ -86,22 +87,24 @@ class ShortChannel(SSHChannel[bytes]):
         seal = self._short_way() if self._send_buf and self._send_window else None
         while seal is not None and self._send_buf and self._send_window:
             chunk, datatype = self._send_buf[0]
-            if datatype is not None or self._conn.rekey_is_due:
+            if datatype is not None:
                 break
-            size = min(len(chunk), self._send_window, self._send_pktsize)
-            with memoryview(chunk) as view:
-                self._conn.send_channel_data(seal, self._send_chan, view[:size])
-            if size == len(chunk):
+            with memoryview(chunk) as view, view[: self._send_window] as now:
+                sent = self._conn.send_data(seal, self._send_chan, now, self._send_pktsize)
+            if not sent:  # a key exchange comes first
+                break
+            if sent == len(chunk):
                 del self._send_buf[0]
             else:
-                del chunk[:size]
-            self._send_buf_len -= size
-            self._send_window -= size
+                del chunk[:sent]
+            self._send_buf_len -= sent
+            self._send_window -= sent
         super()._flush_send_buf()
 
-    def accepts(self, size: int) -> bool:
-        """Whether data of this size is in order: else asyncssh says what is wrong with it."""
-        return self._recv_state == "open" and 0 < size <= self._recv_window
+    @property
+    def room(self) -> int:
+        """Bytes of data that would be in order now: of more, asyncssh says what is wrong."""
+        return self._recv_window if self._recv_state == "open" else 0
 
     def _short_way(self) -> KeptGcm | None:
         if not IS_ON or self._send_state != "open" or self._encoding or self._conn is None:
@@ -115,7 +118,7 @@ class ShortConnection(SSHConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._padding = b""
+        self._padding, self._padding_at = b"", 0
         self._gathered = Gathered()
         self._part = Part()
         if not IS_TESTED:
@@ -137,15 +140,23 @@ class ShortConnection(SSHConnection):
             self._rekey_seconds and time.monotonic() >= self._rekey_time
         )
 
-    def send_channel_data(self, seal: KeptGcm, channel: int, data: memoryview) -> None:
-        """Send one CHANNEL_DATA packet."""
-        size = len(data)
-        message = b"%c%b%b" % (
-            MSG_CHANNEL_DATA,
-            channel.to_bytes(4, "big"),
-            size.to_bytes(4, "big"),
-        )
-        self._send_sealed(seal, PREFIX + size, message, data)
+    def send_data(self, seal: KeptGcm, channel: int, data: memoryview, largest: int) -> int:
+        """Send CHANNEL_DATA packets, each of `largest` bytes at most; the bytes that went.
+
+        A key exchange that is due stops it.
+        """
+        size, sent = len(data), 0
+        pieces: list[bytes] = []
+        while sent < size and not self.rekey_is_due:
+            part = data[sent : sent + largest]
+            length = PREFIX + len(part)
+            padding = _padding(length)
+            start = START_OF_DATA.pack(padding, MSG_CHANNEL_DATA, channel, len(part))
+            pieces += self._seal(seal, length + padding, start, part, self._random(padding))
+            sent += len(part)
+        if self._transport is not None:
+            self._transport.writelines(pieces)
+        return sent
 
     def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
         """Send any packet, without asyncssh's empty MSG_IGNORE before it.
@@ -156,30 +167,30 @@ class ShortConnection(SSHConnection):
             seal = self.sealer
             if seal is not None:
                 size = 2 + sum(map(len, args))
-                self._send_sealed(seal, size, pkttype.to_bytes(1, "big"), *args)
+                padding = _padding(size)
+                start = bytes((padding, pkttype))
+                packet = self._seal(seal, size + padding, start, *args, self._random(padding))
+                self._send(b"".join(packet))
                 return
         is_empty = pkttype == MSG_IGNORE and args == (EMPTY_STRING,)
         if is_empty and isinstance(self._send_encryption, GCMEncryption):
             return
         super().send_packet(pkttype, *args, handler=handler)
 
-    def _send_sealed(self, seal: KeptGcm, size: int, *message: bytes | memoryview) -> None:
-        """Send one packet. size: bytes of the message and of the padding's length."""
-        padding = -size % BLOCK
-        if padding < LEAST_PADDING:
-            padding += BLOCK
-        length = size + padding
-        header = length.to_bytes(LENGTH, "big")
-        plain = b"".join((padding.to_bytes(1, "big"), *message, self._random(padding)))
-        self._send(header + seal.seal(header, plain))
+    def _seal(self, seal: KeptGcm, length: int, *plain: bytes | memoryview) -> tuple[bytes, bytes]:
+        """Make one packet of so many bytes, and count it as sent."""
+        header = UINT32.pack(length)
+        sealed = seal.seal(header, b"".join(plain))
         self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
         self._rekey_bytes_sent += length
+        return header, sealed
 
     def _random(self, size: int) -> bytes:
-        if len(self._padding) < size:
-            self._padding = os.urandom(4096)
-        taken, self._padding = self._padding[:size], self._padding[size:]
-        return taken
+        at = self._padding_at
+        if at + size > len(self._padding):
+            self._padding, at = os.urandom(4096), 0
+        self._padding_at = at + size
+        return self._padding[at : at + size]
 
     # -- receiving ---------------------------------------------------------------------------
 
@@ -193,6 +204,16 @@ class ShortConnection(SSHConnection):
         if not IS_ON:
             super().data_received(data, datatype)
             return
+        try:
+            self._take_read(data, datatype)
+            self._gathered.hand_over()
+        except asyncssh.DisconnectError as error:
+            self._send_disconnect(error.code, error.reason, error.lang)
+            self._force_close(error)
+        except Exception:  # noqa: BLE001  as asyncssh does with what its callbacks raise
+            self.internal_error()
+
+    def _take_read(self, data: bytes, datatype: Any) -> None:
         if self._inpbuf and self._is_between_packets:
             data, self._inpbuf = b"".join((self._inpbuf, data)), b""
         view = memoryview(data)
@@ -215,6 +236,7 @@ class ShortConnection(SSHConnection):
                     # Left to asyncssh, it would begin with the packet and have to finish it.
                     self._part.begin(view, missing)
                     return
+            self._gathered.hand_over()
             other = self._first_packet(view)
             super().data_received(bytes(other), datatype)
             view = view[len(other) :]
@@ -239,61 +261,54 @@ class ShortConnection(SSHConnection):
         """The bytes of the packet at the front; None where only asyncssh can tell."""
         if len(view) < LENGTH or keep(self._recv_encryption) is None:
             return None
-        return LENGTH + int.from_bytes(view[:LENGTH], "big") + TAG_BYTES
+        (length,) = UINT32.unpack_from(view)
+        return LENGTH + int(length) + TAG_BYTES
 
     def _walk(self, view: memoryview) -> int:
         """Serve whole packets of channels from the front; returns where something else begins."""
         opener = keep(self._recv_encryption)
         if opener is None or self._decompressor or not self._auth_final:
             return 0
-        at, end = 0, len(view)
-        try:
-            while end - at > LENGTH:
-                header = view[at : at + LENGTH]
-                length = int.from_bytes(header, "big")
-                after = at + LENGTH + length + TAG_BYTES
-                if after > end or length > self._max_recv_pktlen:
-                    break
-                if not self._serve(opener, header, view[at + LENGTH : after]):
-                    break
-                at = after
-            self._gathered.hand_over()
-        except asyncssh.DisconnectError as error:
-            self._send_disconnect(error.code, error.reason, error.lang)
-            self._force_close(error)
-            return end
-        except Exception:  # noqa: BLE001  as asyncssh does with what its callbacks raise
-            self.internal_error()
-            return end
+        at, end, longest = 0, len(view), self._max_recv_pktlen
+        while end - at > LENGTH:
+            (length,) = UINT32.unpack_from(view, at)
+            body = at + LENGTH
+            after = body + length + TAG_BYTES
+            if after > end or length > longest:
+                break
+            try:
+                plain = opener.peek(view[at:body], view[body:after])
+            except InvalidTag:
+                break
+            if not self._serve(opener, plain):
+                break
+            at = after
         return at
 
-    def _serve(self, opener: KeptGcm, header: memoryview, sealed: memoryview) -> bool:
+    def _serve(self, opener: KeptGcm, plain: bytes) -> bool:
         """Serve one packet; False leaves it to asyncssh."""
-        try:
-            plain = opener.peek(header, sealed)
-        except InvalidTag:
-            return False
         if len(plain) < PREFIX:
             return False
-        kind = plain[1]
-        if kind == MSG_CHANNEL_DATA:
-            return self._serve_data(opener, plain)
-        self._gathered.hand_over()
-        return (kind in TURNS or kind in ANSWERS) and self._serve_message(opener, plain, kind)
-
-    def _serve_data(self, opener: KeptGcm, plain: bytes) -> bool:
-        padding, size = plain[0], int.from_bytes(plain[6:PREFIX], "big")
-        if not padding or PREFIX + size + padding != len(plain):
+        padding, kind, number, size = START_OF_DATA.unpack_from(plain)
+        if kind != MSG_CHANNEL_DATA:
+            return (kind in TURNS or kind in ANSWERS) and self._serve_message(opener, plain, kind)
+        end = PREFIX + size
+        if not padding or end + padding != len(plain):
             return False
-        channel = self._channels.get(int.from_bytes(plain[2:6], "big"))
-        if not isinstance(channel, ShortChannel) or not self._gathered.admits(channel, size):
+        gathered = self._gathered
+        if number != gathered.number:
+            channel = self._channels.get(number)
+            if not isinstance(channel, ShortChannel):
+                return False
+            gathered.begin(number, channel)
+        if not 0 < size <= gathered.room:
             return False
         self._took(opener)
-        whole = plain if size < VIEW_FROM else memoryview(plain)
-        self._gathered.add(channel, whole[PREFIX : PREFIX + size])
+        gathered.add(plain[PREFIX:end] if size < VIEW_FROM else memoryview(plain)[PREFIX:end], size)
         return True
 
     def _serve_message(self, opener: KeptGcm, plain: bytes, kind: int) -> bool:
+        self._gathered.hand_over()
         end = len(plain) - plain[0]
         if not 6 <= end < len(plain):
             return False
@@ -312,6 +327,12 @@ class ShortConnection(SSHConnection):
     def _took(self, opener: KeptGcm) -> None:
         opener.advance()
         self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
+
+
+def _padding(size: int) -> int:
+    """The padding of a packet. size: bytes of the message and of the padding's length."""
+    padding = -size % BLOCK
+    return padding if padding >= LEAST_PADDING else padding + BLOCK
 
 
 @cache
