@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import logging
+from socket import SHUT_WR, socketpair
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.forwarding.fakes import Ends, FakeTransport, joined_ends, open_ends
+from tests.ssh.waiting import until
 from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold, SocketEnd, join
+from tunnelkeeper.forwarding.stream_transport import StreamTransport
 
 if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pieces import Pieces
@@ -49,6 +53,22 @@ def test_a_socket_is_not_read_before_it_has_a_peer() -> None:
     join(ends.socket, ends.channel)
 
     assert ends.below_socket.reading
+
+
+async def test_what_a_client_sent_before_it_had_a_peer_goes_on_when_they_are_joined() -> None:
+    ends = open_ends()
+    ours, client = socketpair()
+    ours.setblocking(False)
+    with client:
+        transport = StreamTransport(asyncio.get_running_loop(), ours, ends.socket)
+        client.sendall(b"question")
+        client.shutdown(SHUT_WR)
+
+        join(ends.socket, ends.channel)
+
+        assert ends.below_channel.done == [b"question"]
+        await until(lambda: ends.below_channel.done == [b"question", "eof"])
+        transport.abort()
 
 
 def test_the_origin_is_the_other_sides_address_and_port() -> None:

@@ -122,6 +122,22 @@ async def test_nothing_is_read_while_it_is_paused_even_from_the_start() -> None:
         assert heard.told == [b"hello"]
 
 
+async def test_what_is_there_can_be_had_in_the_same_turn_but_not_while_it_is_paused() -> None:
+    heard = Heard()
+    with pair(heard) as (transport, theirs):
+        transport.read_now()
+        assert heard.told == []
+
+        theirs.send(b"hello")
+        transport.read_now()
+        assert heard.told == [b"hello"]
+
+        transport.pause_reading()
+        theirs.send(b"more")
+        transport.read_now()
+        assert heard.told == [b"hello"]
+
+
 async def test_what_the_socket_does_not_take_waits_and_arrives_whole_and_in_order() -> None:
     heard, data = Heard(), blob(4 * MEGABYTE)
     with pair(heard) as (transport, theirs):

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper.forwarding.pieces import Pieces
-from tunnelkeeper.forwarding.stream_transport import reset_at_close
+from tunnelkeeper.forwarding.stream_transport import StreamTransport, reset_at_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,6 +162,11 @@ class SocketEnd(asyncio.Protocol):
         self._holds.discard(cause)
         if not self._holds and self._transport is not None:
             self._transport.resume_reading()
+
+    def catch_up(self) -> None:
+        """Receive what came while there was no peer, if nothing holds."""
+        if isinstance(self._transport, StreamTransport):
+            self._transport.read_now()
 
     def end(self, *, clean: bool) -> None:
         """Close the socket."""
@@ -346,3 +351,4 @@ def join(socket: SocketEnd, channel: ChannelEnd) -> None:
     for cause in (Hold.HANDSHAKE, Hold.ALONE):
         socket.release(cause)
         channel.release(cause)
+    socket.catch_up()  # a client has mostly sent its request by now

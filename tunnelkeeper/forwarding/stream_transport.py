@@ -112,6 +112,11 @@ class StreamTransport(asyncio.Transport):
             self._is_reading = True
             self._watch()
 
+    def read_now(self) -> None:
+        """Receive what is there already, in this turn of the loop."""
+        if self._is_watched:
+            self._readable()
+
     def _watch(self) -> None:
         self._is_watched = True
         self._loop.add_reader(self._fd, self._readable)
