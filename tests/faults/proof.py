@@ -10,7 +10,7 @@ from tunnelkeeper.core.retries import FREE_RETRY_CAP
 from tunnelkeeper.core.tunnels import Keepalive
 from tunnelkeeper.daemon.local_forwards import LOCAL_RETRY
 from tunnelkeeper.daemon.remote_forwards import REMOTE_RETRY
-from tunnelkeeper.ssh.dial import STAGGER
+from tunnelkeeper.forwarding.happy_eyeballs import STAGGER
 
 KEEPALIVE = Keepalive(interval=1, count_max=3)
 CONNECT_TIMEOUT = 5.0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,7 +111,7 @@ async def test_each_errno_has_its_reply_code(
     async def fail(*_: object, **__: object) -> None:
         raise OSError(number, "so the system says")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fail)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
     refusal = await refusal_of(TcpAddress("192.0.2.1", 80))
 
     assert refusal.outcome is outcome
@@ -133,11 +134,25 @@ async def test_a_target_that_never_answers_is_given_up(monkeypatch: pytest.Monke
     assert "no answer within" in str(refusal)
 
 
+async def test_a_target_that_cuts_off_at_once_is_a_general_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def connect(*_: object) -> socket.socket:
+        return cut_off
+
+    monkeypatch.setattr(targets, "connected", connect)
+    with socket.socket() as cut_off:
+        refusal = await refusal_of(TcpAddress("127.0.0.1", 80))
+
+        assert cut_off.fileno() == -1
+    assert refusal.outcome is Outcome.GENERAL_FAILURE
+
+
 async def test_a_system_that_gave_up_waiting_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ETIMEDOUT, "Connection timed out")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fail)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
 
     assert (await refusal_of(TcpAddress("192.0.2.1", 80))).outcome is Outcome.TTL_EXPIRED
 

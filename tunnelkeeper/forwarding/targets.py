@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import printable
 from tunnelkeeper.core.forwards import Address, TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.happy_eyeballs import (
+    connected,
+    connected_to,
+    first_connected,
+    resolve,
+)
 from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.forwarding.stream_transport import StreamTransport
 
 if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import SocketEnd
@@ -43,14 +49,9 @@ async def connect_here(target: Address, end: SocketEnd) -> None:
 
     Raises TargetRefused.
     """
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_PATIENCE):
-            match target:
-                case TcpAddress(host=host, port=port):
-                    await loop.create_connection(lambda: end, host, port, happy_eyeballs_delay=0.25)
-                case UnixAddress(path=path):
-                    await loop.create_unix_connection(lambda: end, _expanded(path))
+            connection = await _connected(target)
     except socket.gaierror as error:
         words = f"{target}: {printable(error.strerror or str(error))}"
         raise TargetRefused(Outcome.HOST_UNREACHABLE, words) from error
@@ -58,10 +59,25 @@ async def connect_here(target: Address, end: SocketEnd) -> None:
         words = f"{target}: no answer within {CONNECT_PATIENCE:.0f} s"
         raise TargetRefused(Outcome.TTL_EXPIRED, words) from error
     except (OSError, UnicodeError, OverflowError, ValueError) as error:
-        number = _number_of(error)
+        number = getattr(error, "errno", None) or 0
         words = os.strerror(number) if number else printable(str(error))
         outcome = _OUTCOMES.get(number, Outcome.GENERAL_FAILURE)
         raise TargetRefused(outcome, f"{target}: {words}") from error
+    try:
+        StreamTransport(asyncio.get_running_loop(), connection, end, connection.getpeername())
+    except OSError as error:  # it was reset meanwhile
+        connection.close()
+        raise TargetRefused(Outcome.GENERAL_FAILURE, f"{target}: {error.strerror}") from error
+
+
+async def _connected(target: Address) -> socket.socket:
+    match target:
+        case TcpAddress(host=host, port=port):
+            connection = await first_connected(await resolve(host, port), connected)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        case UnixAddress(path=path):
+            return await connected_to(socket.AF_UNIX, _expanded(path))
 
 
 def _expanded(path: str) -> str:
@@ -70,14 +86,6 @@ def _expanded(path: str) -> str:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError as error:
         raise OSError(errno.ENOENT, str(error)) from error
-
-
-def _number_of(error: Exception) -> int:
-    """The errno of a failure, or 0; asyncio tells those of several addresses in one text."""
-    if isinstance(error, OSError) and error.errno:
-        return error.errno
-    found = re.search(r"\[Errno (\d+)\]", str(error))
-    return int(found[1]) if found else 0
 
 
 def outcome_of_words(words: str) -> Outcome:

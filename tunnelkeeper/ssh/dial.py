@@ -1,7 +1,7 @@
-"""A TCP connection to the first address that answers: resolve, then a staggered race.
+"""A TCP connection to a server, and what the kernel is told to do with it.
 
-RFC 8305 (Happy Eyeballs): an address that goes nowhere delays the next by a fraction of a second,
-not by its whole timeout. Nothing here knows SSH.
+Where it comes from, how soon the kernel repeats what nobody answered, when it gives up, and how
+much it takes that cannot be sent yet. Nothing here knows SSH.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import asyncio
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
+
+from tunnelkeeper.forwarding import happy_eyeballs
+from tunnelkeeper.forwarding.happy_eyeballs import first_connected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tunnelkeeper.core.tunnels import AddressFamily
-
-STAGGER = 0.25
-"""Seconds between the starts of two attempts (RFC 8305 section 5, Connection Attempt Delay)."""
+    from tunnelkeeper.forwarding.happy_eyeballs import AddressInfo
 
 TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 UNSENT = 512 * 1024
@@ -45,29 +46,13 @@ FAMILIES: dict[AddressFamily, int] = {
     "inet6": socket.AF_INET6,
 }
 
-AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
-
 
 async def resolve(host: str, port: int, family: AddressFamily) -> list[AddressInfo]:
     """The addresses of a host, its families alternating, the resolver's first choice first.
 
     Raises socket.gaierror.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(
-        host, port, family=FAMILIES[family], type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-    )
-    return interleaved([tuple(info) for info in found])  # type: ignore[misc]
-
-
-def interleaved(infos: Sequence[AddressInfo]) -> list[AddressInfo]:
-    """The addresses with their families in turn (RFC 8305 section 4)."""
-    first = [info for info in infos if info[0] == infos[0][0]]
-    others = [info for info in infos if info[0] != infos[0][0]]
-    ordered: list[AddressInfo] = []
-    for index in range(max(len(first), len(others))):
-        ordered += first[index : index + 1] + others[index : index + 1]
-    return ordered
+    return await happy_eyeballs.resolve(host, port, FAMILIES[family])
 
 
 async def connect(infos: Sequence[AddressInfo], bind_address: str | None) -> socket.socket:
@@ -75,16 +60,7 @@ async def connect(infos: Sequence[AddressInfo], bind_address: str | None) -> soc
 
     Raises the first OSError that came where none does.
     """
-    race = _Race(bind_address)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            await race.run(infos, tasks)
-    except BaseException:
-        race.close()
-        raise
-    if race.winner is None:
-        raise race.errors[0] if race.errors else OSError("the host name has no addresses")
-    return race.winner
+    return await first_connected(infos, partial(_connect_one, bind_address=bind_address))
 
 
 def limit_unacknowledged(connection: socket.socket, seconds: float) -> None:
@@ -125,44 +101,6 @@ def limit_unsent(connection: socket.socket) -> None:
     if TCP_NOTSENT_LOWAT is not None:
         with suppress(OSError):  # no TCP socket
             connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
-
-
-@dataclass(slots=True)
-class _Race:
-    """The attempts on one host's addresses; the winner is the first that connected."""
-
-    bind_address: str | None
-    winner: socket.socket | None = None
-    errors: list[OSError] = field(default_factory=list)
-
-    async def run(self, infos: Sequence[AddressInfo], tasks: asyncio.TaskGroup) -> None:
-        pending: set[asyncio.Task[None]] = set()
-        waiting = list(infos)
-        while self.winner is None and (waiting or pending):
-            if waiting:
-                pending.add(tasks.create_task(self._attempt(waiting.pop(0))))
-            _, pending = await asyncio.wait(
-                pending,
-                timeout=STAGGER if waiting else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        for loser in pending:
-            loser.cancel()
-
-    def close(self) -> None:
-        if self.winner is not None:
-            self.winner.close()
-
-    async def _attempt(self, info: AddressInfo) -> None:
-        try:
-            connected = await _connect_one(info, self.bind_address)
-        except OSError as error:
-            self.errors.append(error)
-            return
-        if self.winner is None:
-            self.winner = connected
-        else:
-            connected.close()
 
 
 async def _connect_one(info: AddressInfo, bind_address: str | None) -> socket.socket:

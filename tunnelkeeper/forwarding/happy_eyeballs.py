@@ -1,0 +1,131 @@
+"""A TCP connection to the first address that answers: resolve, then a staggered race.
+
+RFC 8305 (Happy Eyeballs): an address that goes nowhere delays the next by a fraction of a second,
+not by its whole timeout. What one attempt does with its socket is for others to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STAGGER = 0.25
+"""Seconds between the starts of two attempts (RFC 8305 section 5, Connection Attempt Delay)."""
+
+AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
+
+Attempt = Callable[[AddressInfo], Awaitable[socket.socket]]
+"""Gives a connected, non-blocking socket, or raises OSError; cancelled, it leaves none open."""
+
+
+async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[AddressInfo]:
+    """The addresses of a host, its families alternating, the resolver's first choice first.
+
+    Raises socket.gaierror.
+    """
+    kind = socket.SOCK_STREAM, socket.IPPROTO_TCP
+    if _is_number(host):  # then no server is asked, and it needs no thread
+        found = socket.getaddrinfo(host, port, family, *kind)
+    else:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, family=family, type=kind[0], proto=kind[1])
+    return interleaved([tuple(info) for info in found])  # type: ignore[misc]
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def interleaved(infos: Sequence[AddressInfo]) -> list[AddressInfo]:
+    """The addresses with their families in turn (RFC 8305 section 4)."""
+    first = [info for info in infos if info[0] == infos[0][0]]
+    others = [info for info in infos if info[0] != infos[0][0]]
+    ordered: list[AddressInfo] = []
+    for index in range(max(len(first), len(others))):
+        ordered += first[index : index + 1] + others[index : index + 1]
+    return ordered
+
+
+async def first_connected(infos: Sequence[AddressInfo], attempt: Attempt) -> socket.socket:
+    """A socket connected to the first of the addresses that answers.
+
+    Raises the first OSError that came where none does.
+    """
+    if len(infos) == 1:
+        return await attempt(infos[0])
+    race = _Race(attempt)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await race.run(infos, tasks)
+    except BaseException:
+        race.close()
+        raise
+    if race.winner is None:
+        raise race.errors[0] if race.errors else OSError("the host name has no addresses")
+    return race.winner
+
+
+async def connected(info: AddressInfo) -> socket.socket:
+    """An attempt with nothing special."""
+    return await connected_to(info[0], info[4])
+
+
+async def connected_to(family: int, address: str | tuple[object, ...]) -> socket.socket:
+    """A non-blocking stream socket, connected. Raises OSError."""
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@dataclass(slots=True)
+class _Race:
+    """The attempts on one host's addresses; the winner is the first that connected."""
+
+    attempt: Attempt
+    winner: socket.socket | None = None
+    errors: list[OSError] = field(default_factory=list)
+
+    async def run(self, infos: Sequence[AddressInfo], tasks: asyncio.TaskGroup) -> None:
+        pending: set[asyncio.Task[None]] = set()
+        waiting = list(infos)
+        while self.winner is None and (waiting or pending):
+            if waiting:
+                pending.add(tasks.create_task(self._attempt(waiting.pop(0))))
+            _, pending = await asyncio.wait(
+                pending,
+                timeout=STAGGER if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        for loser in pending:
+            loser.cancel()
+
+    def close(self) -> None:
+        if self.winner is not None:
+            self.winner.close()
+
+    async def _attempt(self, info: AddressInfo) -> None:
+        try:
+            connected = await self.attempt(info)
+        except OSError as error:
+            self.errors.append(error)
+            return
+        if self.winner is None:
+            self.winner = connected
+        else:
+            connected.close()
