@@ -15,6 +15,7 @@ import psutil
 from rich.console import Console
 
 from benchmarks import chart, page
+from benchmarks.clients import PATIENCE
 from benchmarks.lab import open_lab
 from benchmarks.machine import describe
 from benchmarks.processes import PACKAGES, Unable, missing_programs, no_strays
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str]) -> int:
         _hand_on(report, options)
     except Unable as error:
         sys.stderr.write(f"benchmarks: {error}\n")
+        return UNABLE
+    except BlockingIOError:  # so the kernel says that a socket's patience is over
+        sys.stderr.write(f"benchmarks: nothing went through a tunnel for {PATIENCE} s\n")
         return UNABLE
     except (OSError, psutil.Error) as error:
         sys.stderr.write(f"benchmarks: the measuring itself failed: {error}\n")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from benchmarks.services import serving
@@ -70,18 +70,21 @@ def _accept(listener: socket.socket, port: int, delay: float) -> None:
 
 def _carry(source: socket.socket, target: socket.socket, delay: float) -> None:
     on_the_way: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
+    is_over = Event()
 
     def read() -> None:
         data = b"-"
-        while data:
+        while data and not is_over.is_set():
             try:
                 data = source.recv(CHUNK)
             except OSError:
                 data = b""
             on_the_way.put((time.monotonic() + delay, data))
+        if is_over.is_set():
+            source.close()  # else it would be read for nobody, and kept
 
     def write() -> None:
-        with suppress(OSError):
+        try:
             while True:
                 due, data = on_the_way.get()
                 time.sleep(max(due - time.monotonic(), 0))
@@ -89,6 +92,8 @@ def _carry(source: socket.socket, target: socket.socket, delay: float) -> None:
                     target.shutdown(socket.SHUT_WR)
                     return
                 target.sendall(data)
+        except OSError:
+            is_over.set()
 
     for work in (read, write):
         Thread(target=work, daemon=True).start()
