@@ -15,6 +15,7 @@ import pytest
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding import listeners
+from tunnelkeeper.forwarding.holders import Holders
 from tunnelkeeper.forwarding.listeners import (
     UNIX_PATH_LIMIT,
     Listener,
@@ -58,8 +59,9 @@ async def listening() -> AsyncIterator[Listen]:
 
 
 @pytest.fixture
-def taken() -> Iterator[int]:
-    """A port of 127.0.0.1 that this process listens on."""
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A port of 127.0.0.1 that this process listens on, and that nobody has looked for yet."""
+    monkeypatch.setattr(listeners, "HOLDERS", Holders())
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

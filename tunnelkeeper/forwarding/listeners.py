@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from tunnelkeeper.core.failures import EXHAUSTED, Cause, Failure, exhausted, printable
 from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK, Address, TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.acceptor import Acceptor
+from tunnelkeeper.forwarding.holders import HOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -197,7 +196,7 @@ def _why(address: Address, error: OSError) -> Failure:
         return exhausted(f"cannot listen on {address}: {words}")
     match error.errno, address:
         case errno.EADDRINUSE, TcpAddress(port=port):
-            holder = _holder_of(port)
+            holder = HOLDERS.of(port)
             words = f"port {port} is taken{f' by {holder}' if holder else ''}"
             hint = "end that program or choose another port"
         case errno.EADDRINUSE, _:
@@ -207,14 +206,3 @@ def _why(address: Address, error: OSError) -> Failure:
         case errno.EADDRNOTAVAIL, _:
             hint = "no interface of this machine has this address"
     return Failure(Cause.LOCAL_PORT_BUSY, f"cannot listen on {address}: {words}", hint=hint)
-
-
-def _holder_of(port: int) -> str:
-    """The program that listens on a TCP port, as `name (pid 1)`; empty where it cannot be told."""
-    with suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            here = connection.laddr[1] if connection.laddr else None
-            if connection.status == psutil.CONN_LISTEN and here == port and connection.pid:
-                name = printable(psutil.Process(connection.pid).name())
-                return f"{name} (pid {connection.pid})"
-    return ""
