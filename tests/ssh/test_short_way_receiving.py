@@ -13,6 +13,7 @@ from asyncssh.constants import (
     MSG_CHANNEL_WINDOW_ADJUST,
     MSG_GLOBAL_REQUEST,
     MSG_REQUEST_FAILURE,
+    MSG_REQUEST_SUCCESS,
 )
 from asyncssh.packet import Boolean, Byte, String, UInt32
 
@@ -111,6 +112,39 @@ def test_other_packets_take_asyncsshs_way_in_their_turn() -> None:
     ]
     assert live.sessions[0].heard == [b"one", b"two", b"three"]
     assert live.counts == (1, 4)
+
+
+def test_answers_to_global_requests_keep_their_order_among_the_data() -> None:
+    def life(here: Established) -> None:
+        here.open()
+        waiters = [asyncio.Future[Any](loop=asyncio.new_event_loop()) for _ in range(2)]
+        here.transport._global_request_waiters = list(waiters)
+        for waiter in waiters:
+            waiter.get_loop().close()
+        here.receive(
+            here.peer.data(b"one")
+            + here.peer.packet(MSG_REQUEST_FAILURE)
+            + here.peer.data(b"two")
+            + here.peer.packet(MSG_REQUEST_SUCCESS, UInt32(7))
+            + here.peer.data(b"three")
+        )
+        assert [waiter.result()[0] for waiter in waiters] == [
+            MSG_REQUEST_FAILURE,
+            MSG_REQUEST_SUCCESS,
+        ]
+
+    live = both_ways(life)
+
+    assert live.sessions[0].heard == [b"one", b"two", b"three"]
+    assert live.counts == (0, 5)
+
+
+def test_an_answer_that_nobody_waits_for_ends_the_connection_as_with_asyncssh() -> None:
+    def life(here: Established) -> None:
+        here.open()
+        here.receive(here.peer.data(b"one") + here.peer.packet(MSG_REQUEST_FAILURE))
+
+    assert "Unexpected global response" in both_ways(life).ledger.ended
 
 
 def test_what_comes_behind_a_packet_that_takes_its_time_waits_for_it() -> None:

@@ -3,10 +3,11 @@
 asyncssh copies a chunk eight or nine times on its way out and walks a read by cutting its front
 off packet by packet. On an established connection with AES-GCM and no compression, a chunk is
 sent as slices of one view, and the whole packets of a read are walked in place. The few messages
-by which a channel opens, gets credit and closes go the same way. Everything else (logins, a rekey,
-half a packet, anything odd) takes asyncssh's own way, and both ways keep the same counters, so
-they can alternate at any packet. It is on for asyncssh versions that were
-tested with it. RFC 4253 section 6 (packets), RFC 4254 section 5.2 (data), RFC 5647 (AES-GCM).
+by which a channel opens, gets credit and closes go the same way, and so do answers to keepalives.
+Everything else (logins, a rekey, half a packet, anything odd) takes asyncssh's own way, and both
+ways keep the same counters, so they can alternate at any packet. It is on for asyncssh versions
+that were tested with it. RFC 4253 section 6 (packets), RFC 4254 section 5.2 (data), RFC 5647
+(AES-GCM).
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from asyncssh.constants import (
     MSG_CHANNEL_OPEN_FAILURE,
     MSG_CHANNEL_WINDOW_ADJUST,
     MSG_IGNORE,
+    MSG_REQUEST_FAILURE,
+    MSG_REQUEST_SUCCESS,
     MSG_USERAUTH_LAST,
 )
 from asyncssh.encryption import GCMEncryption
@@ -49,7 +52,14 @@ LENGTH = UINT32.size  # packet_length, in the clear with AES-GCM
 START_OF_DATA = Struct(">BBII")  # padding_length, message number, channel, length of the data
 PREFIX = START_OF_DATA.size
 LEAST_PADDING = 4
-ANSWERS = frozenset({MSG_CHANNEL_OPEN_CONFIRMATION, MSG_CHANNEL_OPEN_FAILURE})
+ANSWERS = frozenset(
+    {
+        MSG_REQUEST_SUCCESS,
+        MSG_REQUEST_FAILURE,
+        MSG_CHANNEL_OPEN_CONFIRMATION,
+        MSG_CHANNEL_OPEN_FAILURE,
+    }
+)
 """Served by the connection; the messages below by the channel that they name first."""
 TURNS = frozenset({MSG_CHANNEL_WINDOW_ADJUST, MSG_CHANNEL_EOF, MSG_CHANNEL_CLOSE})
 EMPTY_STRING = b"\0\0\0\0"
@@ -310,7 +320,8 @@ class ShortConnection(SSHConnection):
     def _serve_message(self, opener: KeptGcm, plain: bytes, kind: int) -> bool:
         self._gathered.hand_over()
         end = len(plain) - plain[0]
-        if not 6 <= end < len(plain):
+        least = 2 if kind in ANSWERS else 6  # that number, and of the others the channel's
+        if not least <= end < len(plain):
             return False
         packet = SSHPacket(plain[2:end])
         handler: Any = self if kind in ANSWERS else self._channels.get(packet.get_uint32())
