@@ -58,7 +58,8 @@ class Channels:
             raise has_left()
 
         def made(opened: ChannelEnd) -> None:
-            # asyncssh lets a new channel receive right after this callback, whatever holds it.
+            # What the client sends waits: it may have its answer before the next turn of the loop.
+            await_peer(opened)
             asyncio.get_running_loop().call_soon(couple, opened, held)
 
         return self._heard(ChannelEnd(self.traffic, made))

@@ -124,6 +124,17 @@ class OpeningChannel(SSHForwardChannel[bytes]):
         if self._recv_paused == "starting":  # else the session has already said when
             self._recv_paused = False
 
+    async def _finish_open_request(self, result: Any) -> None:
+        """Serve a channel that the peer opens, as asyncssh does.
+
+        But what its session holds back from the beginning stays back: asyncssh lets it receive.
+        """
+        await super(SSHForwardChannel, self)._finish_open_request(result)
+        if self._session is not None:
+            self._session.session_started()
+            if self._recv_paused == "starting":
+                self.resume_reading()
+
     def process_open_failure(self, code: int, reason: str, lang: str) -> None:
         """The peer does not open it."""
         if self._asked is None:

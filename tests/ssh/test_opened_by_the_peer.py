@@ -1,0 +1,46 @@
+"""A channel that the peer opens delivers nothing before its session wants it."""
+
+from __future__ import annotations
+
+import pytest
+from asyncssh.constants import MSG_CHANNEL_OPEN_CONFIRMATION
+
+from tests.ssh.established import PACKET, WINDOW, Established, Session
+from tunnelkeeper.ssh.transport import BoundedTcpChannel
+
+
+class Holding(Session):
+    """Holds back what comes, from the moment when its channel is open."""
+
+    def connection_made(self, chan: BoundedTcpChannel) -> None:  # type: ignore[override]
+        chan.pause_reading()
+
+
+async def opened(here: Established, session: Session) -> BoundedTcpChannel:
+    channel = BoundedTcpChannel(here.transport, here.loop, None, "strict", WINDOW, PACKET)
+    channel._send_chan = channel._recv_chan
+    channel._send_window, channel._send_pktsize = WINDOW, PACKET
+    await channel._finish_open_request(session)
+    assert here.sent_numbers == [MSG_CHANNEL_OPEN_CONFIRMATION]
+    return channel
+
+
+async def test_what_a_session_holds_back_from_the_beginning_waits_for_it() -> None:
+    here, session = Established(), Holding()
+    channel = await opened(here, session)
+
+    here.receive(here.peer.data(b"early"))
+    assert session.heard == []
+
+    channel.resume_reading()
+    assert session.heard == [b"early"]
+
+
+@pytest.mark.parametrize("data", [b"early", b"early" * 2000])
+async def test_a_session_that_holds_nothing_back_receives_at_once(data: bytes) -> None:
+    here, session = Established(), Session()
+    await opened(here, session)
+
+    here.receive(here.peer.data(data))
+
+    assert session.heard == [data]
