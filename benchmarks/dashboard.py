@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.statistics import median
+from tunnelkeeper.control.api import RequestFailedError
 from tunnelkeeper.control.payloads import CountersEvent, ForwardCounters, TunnelCounters
 from tunnelkeeper.control.server import ControlServer
-from tunnelkeeper.control.supervised import NotSo
 from tunnelkeeper.core.snapshot import (
     ForwardSnapshot,
     HopSnapshot,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
-    from tunnelkeeper.control.supervised import Listener
+    from tunnelkeeper.control.api import Listener
     from tunnelkeeper.core.snapshot import LogRecord
 
 ROWS, COLUMNS = 35, 120
@@ -97,21 +97,21 @@ class StandIn:
 
     async def start(self, names: list[str], group: str | None) -> list[str]:
         """See Supervised."""
-        raise NotSo("a stand-in")
+        raise RequestFailedError("a stand-in")
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
         """See Supervised."""
-        raise NotSo("a stand-in")
+        raise RequestFailedError("a stand-in")
 
     async def restart(
         self, names: list[str], group: str | None, *, graceful: bool = False
     ) -> list[str]:
         """See Supervised."""
-        raise NotSo("a stand-in")
+        raise RequestFailedError("a stand-in")
 
     async def reload(self) -> list[str]:
         """See Supervised."""
-        raise NotSo("a stand-in")
+        raise RequestFailedError("a stand-in")
 
     def shutdown(self) -> None:
         """See Supervised."""
@@ -120,7 +120,7 @@ class StandIn:
         self, name: str, target: str, sock: socket.socket, early: bytes, confirm: Callable[[], None]
     ) -> None:
         """See Supervised."""
-        raise NotSo("a stand-in")
+        raise RequestFailedError("a stand-in")
 
 
 class Terminal:

@@ -18,37 +18,42 @@ from typing import TYPE_CHECKING
 from docs.sections import markers, put_between
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
-    Arrived,
+    ConnectionUnhealthy,
     DeadlineReached,
     Drained,
-    Ended,
     Event,
     ForwardsChanged,
-    Moved,
-    Nudged,
-    Opened,
+    HostChanged,
+    NetworkChanged,
+    ReplacementReady,
     Restart,
     RestartGracefully,
-    SecondEnded,
+    RetryNow,
+    SecondSessionEnded,
+    SessionEnded,
+    SessionOpened,
     Start,
     Stop,
-    Useless,
-    WayChanged,
     step,
 )
-from tunnelkeeper.core.retries import Policy
+from tunnelkeeper.core.retry_policy import RetryPolicy
 from tunnelkeeper.core.states import (
+    Closing,
     Connecting,
     Degraded,
+    Draining,
+    NoReplacement,
+    Replacement,
+    ReplacementBackoff,
+    ReplacementConnecting,
     State,
     Stopped,
     Stopping,
     Up,
     is_wanted,
-    second_of,
+    replacement_of,
+    state_name,
 )
-from tunnelkeeper.core.succession import Alone, Arriving, Delayed, Dismissed, Leaving, Second
-from tunnelkeeper.daemon.view import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,8 +70,8 @@ LONG = 1e6
 
 PASSING = Failure(Cause.LOST, "")
 FOR_A_PERSON = Failure(Cause.AUTH, "")
-PATIENT = Policy(max_lifetime=60)
-IMPATIENT = Policy(max_attempts=1)
+PATIENT = RetryPolicy(max_lifetime=60)
+IMPATIENT = RetryPolicy(max_attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +80,38 @@ class Occasion:
 
     words: str
     event: Event
-    policy: Policy = PATIENT
+    policy: RetryPolicy = PATIENT
 
 
 OCCASIONS = (
     Occasion("start", Start()),
     Occasion("restart", Restart()),
     Occasion("restart --graceful", RestartGracefully()),
-    Occasion("way changed", WayChanged()),
-    Occasion("nudged", Nudged()),
-    Occasion("moved", Moved()),
+    Occasion("way changed", HostChanged()),
+    Occasion("nudged", RetryNow()),
+    Occasion("moved", NetworkChanged()),
     Occasion("stop", Stop()),
-    Occasion("checks fail", Useless()),
-    Occasion("opened", Opened()),
-    Occasion("opened, a forward failed", Opened(PASSING)),
+    Occasion("checks fail", ConnectionUnhealthy()),
+    Occasion("opened", SessionOpened()),
+    Occasion("opened, a forward failed", SessionOpened(PASSING)),
     Occasion("forwards recovered", ForwardsChanged()),
     Occasion("a forward failed", ForwardsChanged(PASSING)),
-    Occasion("passing failure", Ended(PASSING)),
-    Occasion("failure for a person", Ended(FOR_A_PERSON)),
-    Occasion("max_attempts", Ended(PASSING), IMPATIENT),
+    Occasion("passing failure", SessionEnded(PASSING)),
+    Occasion("failure for a person", SessionEnded(FOR_A_PERSON)),
+    Occasion("max_attempts", SessionEnded(PASSING), IMPATIENT),
     Occasion("wait over", DeadlineReached()),
-    Occasion("replacement is ready", Arrived()),
+    Occasion("replacement is ready", ReplacementReady()),
     Occasion("transfers are done", Drained()),
-    Occasion("it ended", SecondEnded(PASSING)),
+    Occasion("it ended", SecondSessionEnded(PASSING)),
 )
 
 
-SECOND_NAMES: dict[type[Second], str] = {
-    Alone: "alone",
-    Arriving: "arriving",
-    Delayed: "delayed",
-    Leaving: "leaving",
-    Dismissed: "dismissed",
+SECOND_NAMES: dict[type[Replacement], str] = {
+    NoReplacement: "alone",
+    ReplacementConnecting: "arriving",
+    ReplacementBackoff: "delayed",
+    Draining: "leaving",
+    Closing: "dismissed",
 }
 
 
@@ -115,33 +120,33 @@ def words_for(occasion: Occasion, state: State, after: State) -> str:
     match occasion.event, state, after:
         case RestartGracefully(), _, (Connecting() | Stopping()):
             return "restart"
-        case Opened(failure=failure), (Up() | Degraded()), _:
+        case SessionOpened(failure=failure), (Up() | Degraded()), _:
             return "a forward failed" if failure else "forwards recovered"
-        case ((Ended() | SecondEnded()), Stopping(), _):
+        case ((SessionEnded() | SecondSessionEnded()), Stopping(), _):
             return "closed, wanted again" if is_wanted(state) else "closed"
-        case Ended(), (Up() | Degraded()), (Connecting() | Stopping()):
+        case SessionEnded(), (Up() | Degraded()), (Connecting() | Stopping()):
             return "lost while it is replaced"
-        case Ended(), (Up() | Degraded()), (Up() | Degraded()):
+        case SessionEnded(), (Up() | Degraded()), (Up() | Degraded()):
             return "the new one ended"
         case DeadlineReached(), (Up() | Degraded()), _:
-            return DEADLINES[type(second_of(state))]
+            return DEADLINES[type(replacement_of(state))]
     return occasion.words
 
 
-DEADLINES: dict[type[Second], str] = {
-    Alone: "max_lifetime",
-    Delayed: "wait over",
-    Leaving: "drain_timeout",
+DEADLINES: dict[type[Replacement], str] = {
+    NoReplacement: "max_lifetime",
+    ReplacementBackoff: "wait over",
+    Draining: "drain_timeout",
 }
 
 
 def walk() -> Iterator[tuple[State, Occasion, State]]:
     """Every occasion in every kind of state, and the state that follows."""
-    seen: set[tuple[type[State], bool, type[Second]]] = set()
+    seen: set[tuple[type[State], bool, type[Replacement]]] = set()
     ahead: deque[tuple[State, float]] = deque([(Stopped(), 0.0)])
     while ahead:
         state, now = ahead.popleft()
-        kind = type(state), is_wanted(state), type(second_of(state))
+        kind = type(state), is_wanted(state), type(replacement_of(state))
         if kind in seen:
             continue
         seen.add(kind)
@@ -160,8 +165,8 @@ def transitions() -> Edges:
     """What leads from one state's name to another's, in words."""
     edges: Edges = {}
     for state, occasion, after in walk():
-        if name_of(after) != name_of(state):
-            _add(edges, name_of(state), name_of(after), words_for(occasion, state, after))
+        if state_name(after) != state_name(state):
+            _add(edges, state_name(state), state_name(after), words_for(occasion, state, after))
     return edges
 
 
@@ -170,7 +175,7 @@ def replacements() -> Edges:
     edges: Edges = {}
     for state, occasion, after in walk():
         match state, after:
-            case Up(second=before), Up(second=second) if type(before) is not type(second):
+            case Up(replacement=before), Up(replacement=second) if type(before) is not type(second):
                 source, end = SECOND_NAMES[type(before)], SECOND_NAMES[type(second)]
                 _add(edges, source, end, words_for(occasion, state, after))
     return edges

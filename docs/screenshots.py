@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from docs.terminal_svg import parse, svg
 from tunnelkeeper.control.client import Client
 from tunnelkeeper.demo.play import staged
-from tunnelkeeper.demo.probe import ProbeFailed, greet
+from tunnelkeeper.demo.probe import ProbeError, greet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ def load(stage: Stage, number: int, ended: threading.Event) -> None:
     chance = random.Random(number)  # noqa: S311  a picture, not a secret
     entry = stage.acts[number].entry
     while not ended.is_set():
-        with suppress(ProbeFailed):
+        with suppress(ProbeError):
             for _ in range(chance.randrange(1, 400)):
                 greet(entry)
         ended.wait(chance.uniform(0.0, 0.8))

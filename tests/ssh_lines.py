@@ -9,16 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.requirements import require
-from tunnelkeeper.core.forwards import (
+from tunnelkeeper.core.configuration import Configuration, SupervisorOptions, Tunnel
+from tunnelkeeper.core.forward_spec import (
     Forward,
     kind_of,
     parse_local,
     parse_remote,
     parse_socks,
 )
-from tunnelkeeper.core.references import parse_reference
-from tunnelkeeper.core.tunnels import Configuration, SupervisorOptions, Tunnel
-from tunnelkeeper.sshconfig import HostLookup, SshQuery, local_facts
+from tunnelkeeper.core.host_spec import parse_host_spec
+from tunnelkeeper.sshconfig import HostLookup, SshQuery, gather_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def in_order(forwards: tuple[Forward, ...] | list[Forward]) -> list[tuple[str, s
 async def way_of(tunnel: Tunnel, configuration: Configuration) -> list[str]:
     """The hosts of a tunnel, first hop first, when ssh_config says nothing."""
     alone = replace(configuration, supervisor=SupervisorOptions(ssh_config=False))
-    lookup = HostLookup(alone, SshQuery(require("ssh")), local_facts(), time.monotonic)
+    lookup = HostLookup(alone, SshQuery(require("ssh")), gather_facts(), time.monotonic)
     return [str(host) for host in await lookup.chain(tunnel)]
 
 
@@ -76,6 +76,6 @@ def way_in(answer: list[tuple[str, str]]) -> list[str]:
     """The hosts that ssh would pass through and end at."""
     said = dict(answer)
     hops = said["proxyjump"].split(",") if "proxyjump" in said else []
-    references = [parse_reference(hop) for hop in hops]
+    references = [parse_host_spec(hop) for hop in hops]
     jumps = [str(hop if hop.port else replace(hop, port=22)) for hop in references]
     return [*jumps, f"{said['user']}@{said['hostname']}:{said['port']}"]

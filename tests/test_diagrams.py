@@ -11,7 +11,7 @@ import pytest
 from docs import diagrams
 from tunnelkeeper.core.lifecycle import Event
 from tunnelkeeper.core.snapshot import StateName
-from tunnelkeeper.core.succession import Second
+from tunnelkeeper.core.states import Replacement
 
 
 def test_the_document_shows_the_states_as_they_are() -> None:
@@ -51,7 +51,7 @@ def test_everything_beside_a_connection_can_be_reached_and_left() -> None:
     edges = diagrams.replacements()
     names = set(diagrams.SECOND_NAMES.values())
 
-    assert set(diagrams.SECOND_NAMES) == set(get_args(Second))
+    assert set(diagrams.SECOND_NAMES) == set(get_args(Replacement))
     assert {source for source, _ in edges} == names
     assert {end for _, end in edges} == names
 

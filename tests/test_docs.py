@@ -17,14 +17,14 @@ import pytest
 from tests.markdown import blocks, blocks_in, headings, leads_somewhere, links, rows_of, section
 from tunnelkeeper.cli.main import program
 from tunnelkeeper.config import parse
-from tunnelkeeper.config.keys import (
+from tunnelkeeper.config.schema import (
     BACKOFF_KEYS,
     HOST_KEYS,
     OWN_KEYS,
     POLICY_KEYS,
     SUPERVISOR_KEYS,
 )
-from tunnelkeeper.control.messages import Code, Notification, Response, decode_incoming
+from tunnelkeeper.control.jsonrpc import ErrorCode, Notification, Response, decode_incoming
 from tunnelkeeper.control.methods import METHODS, Method
 from tunnelkeeper.control.payloads import (
     Affected,
@@ -37,12 +37,12 @@ from tunnelkeeper.control.payloads import (
     SubscribeParams,
     Version,
 )
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, NEEDS_A_PERSON, Cause
-from tunnelkeeper.core.retries import FREE_RETRY_CAP
+from tunnelkeeper.core.configuration import Backoff, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.failures import NEEDS_USER_CAUSES, NO_HANDSHAKE_CAUSES, Cause
+from tunnelkeeper.core.retry_policy import NO_HANDSHAKE_MAX_DELAY
 from tunnelkeeper.core.snapshot import StateName, StatusSnapshot
-from tunnelkeeper.core.tunnels import Backoff, HostOptions, SupervisorOptions, Tunnel
-from tunnelkeeper.sshconfig import local_facts
+from tunnelkeeper.sshconfig import gather_facts
 from tunnelkeeper.sshconfig.resolve import Asked, resolve
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +56,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 def host_defaults() -> dict[str, object]:
     """What holds for a host that nobody says anything of; None: it varies."""
-    host = resolve(Asked("host", "host", HostOptions(), {}, {}, local_facts()))
+    host = resolve(Asked("host", "host", HostOptions(), {}, {}, gather_facts()))
     renamed = {
         "port": host.ports[0],
         "known_hosts": host.user_known_hosts,
@@ -171,7 +171,7 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
 def test_the_exit_codes_are_documented() -> None:
     rows = rows_of(section(ROOT / "docs/commands.md", "Exit codes"))
 
-    assert [int(cells[0].strip("`")) for cells in rows] == list(Exit)
+    assert [int(cells[0].strip("`")) for cells in rows] == list(ExitCode)
 
 
 def test_the_states_are_documented_in_their_order() -> None:
@@ -221,9 +221,9 @@ def test_what_follows_a_cause_is_what_the_lifecycle_does(cause: Cause) -> None:
     overview = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
     [follows] = [cells[2] for cells in rows_of(overview) if cells[0] == f"[{cause}](#{cause})"]
 
-    assert (follows in SELDOM) == (cause in NEEDS_A_PERSON)
-    assert (follows == f"retried within {FREE_RETRY_CAP:.0f} seconds") == (
-        cause in ASKED_NOTHING_OF_THE_SERVER
+    assert (follows in SELDOM) == (cause in NEEDS_USER_CAUSES)
+    assert (follows == f"retried within {NO_HANDSHAKE_MAX_DELAY:.0f} seconds") == (
+        cause in NO_HANDSHAKE_CAUSES
     )
 
 
@@ -266,7 +266,7 @@ def test_a_method_is_documented_with_its_parameters(name: str) -> None:
 def test_the_error_codes_are_documented() -> None:
     rows = rows_of(section(PROTOCOL, "Errors"))
 
-    assert sorted(int(cells[0].strip("`")) for cells in rows) == sorted(Code)
+    assert sorted(int(cells[0].strip("`")) for cells in rows) == sorted(ErrorCode)
 
 
 def test_the_status_in_the_protocol_has_all_fields_and_no_other() -> None:

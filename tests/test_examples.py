@@ -11,7 +11,7 @@ from tests.ssh_lines import ask_ssh, forwards_in, in_order, way_in, way_of
 from tunnelkeeper.config import load_with_warnings
 
 if TYPE_CHECKING:
-    from tunnelkeeper.core.tunnels import Tunnel
+    from tunnelkeeper.core.configuration import Tunnel
 
 FOLDER = Path(__file__).parent.parent / "examples"
 RELAY = FOLDER / "relay.toml"  # of another kind: tests/relay/test_reference.py is about it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
@@ -13,30 +13,34 @@ from tests.imports import PACKAGE, ROOT, Import, When, imports, imports_in, laye
 LAYERS = {
     "core": "",
     "paths": "",
-    "descriptors": "",
-    "whole_files": "",
-    "config": "core",
-    "sshconfig": "core descriptors",
+    "clock": "",
+    "atomic_write": "",
+    "net": "core clock",
+    "config": "core net",
+    "sshconfig": "core net",
     "autossh": "core",
-    "forwarding": "core descriptors",
-    "ssh": "core descriptors forwarding sshconfig",
-    "control": "core descriptors",
-    "systemd": "core whole_files",
-    "wording": "core",
-    "importing": "core whole_files config sshconfig autossh systemd",
-    "relay": "core paths descriptors config control forwarding ssh systemd",
+    "presentation": "core",
+    "systemd": "core atomic_write",
+    "importing": "core atomic_write config sshconfig autossh systemd",
+    "forwarding": "core net",
+    "ssh": "core net forwarding sshconfig",
+    "control": "core net",
+    "tunnel": "core clock net config sshconfig forwarding ssh control systemd presentation",
+    "relay": "core paths clock net config control forwarding ssh systemd",
+    "oneshot": "core clock net config sshconfig autossh forwarding ssh control presentation tunnel",
     "daemon": (
-        "core paths descriptors config sshconfig autossh forwarding ssh control systemd wording"
+        "core paths clock net config sshconfig forwarding ssh control systemd presentation tunnel"
     ),
     "demo": "core control relay",
-    "dashboard": "core control wording",
-    "cli": "core paths config control systemd wording importing",
+    "dashboard": "core control presentation",
+    "cli": "core paths config control systemd presentation importing",
     "__main__": "cli",
 }
 """Each layer (a folder or file below the package) and the layers that it may import."""
 
 EXCEPTIONS = {
     ("cli.launch", "daemon"): "a front end may start a supervisor, and only late",
+    ("cli.launch", "oneshot"): "the same for a program without a supervisor",
     ("cli.launch", "relay"): "the same for a relay",
     ("cli.demo", "demo"): "the same for the demo, which starts everything",
     ("cli.dashboard", "dashboard"): "late, so that the other commands start fast",
@@ -44,13 +48,15 @@ EXCEPTIONS = {
 """Modules that may import one layer more, and why."""
 
 LIBRARIES = {
-    "asyncio": "control daemon dashboard forwarding importing relay ssh sshconfig",
+    "asyncio": (
+        "clock control daemon dashboard forwarding importing net oneshot relay ssh sshconfig tunnel"
+    ),
     "asyncssh": "relay ssh",
     "click": "cli",
     "cryptography": "ssh",
-    "msgspec": "cli control core daemon dashboard relay",
+    "msgspec": "cli control core daemon dashboard relay tunnel",
     "prompt_toolkit": "dashboard",
-    "psutil": "daemon forwarding relay",
+    "psutil": "daemon net relay",
     "rich": "cli",
     "tomli_w": "demo importing",
     "wcwidth": "dashboard",
@@ -60,17 +66,22 @@ LIBRARIES = {
 PURE = (
     "autossh",
     "core",
-    "control.messages",
+    "control.jsonrpc",
     "control.payloads",
     "forwarding.socks",
     "importing",
-    "systemd.picture",
-    "systemd.units",
-    "systemd.words",
+    "systemd.status_text",
+    "systemd.unit_templates",
+    "systemd.quoting",
 )
 """What decides and does nothing else: no clock, no files, no network, no chance of its own."""
 
-EDGES = ("importing.asking", "importing.config_file", "importing.machine", "importing.sources")
+EDGES = (
+    "importing.ssh_g_resolver",
+    "importing.config_file",
+    "importing.specifier_values",
+    "importing.readers",
+)
 """Modules of pure layers that act for them: they read files, run programs and write."""
 
 HARMLESS = """
@@ -157,13 +168,47 @@ def test_the_package_itself_imports_nothing_of_its_own() -> None:
     assert not wrong, described(wrong)
 
 
-def test_no_two_modules_wait_for_each_other_to_be_loaded() -> None:
-    at_once = [f for f in IMPORTS if f.is_inside and f.when is When.AT_ONCE]
-    order = TopologicalSorter({module: set[str]() for module in MODULES})
-    for found in at_once:
-        order.add(found.importer, found.imported)
+def edges() -> set[tuple[str, str]]:
+    """Every import between two modules of the package: late and type-only imports count too."""
+    inside = {(f.importer, f.imported) for f in IMPORTS if f.is_inside}
+    return {(importer, imported) for importer, imported in inside if importer != imported}
 
-    order.prepare()  # raises CycleError, which names them
+
+def folder_of(module: str) -> str:
+    """The package that holds a module; a module right below the top package stands for itself."""
+    path = MODULES[module]
+    if path.parent.name == PACKAGE:
+        return module
+    return ".".join(path.parent.relative_to(ROOT).parts)
+
+
+def circle(among: set[tuple[str, str]]) -> list[str]:
+    """One circle of imports, as graphlib names it; empty without one."""
+    order = TopologicalSorter[str]()
+    for importer, imported in among:
+        order.add(importer, imported)
+    try:
+        order.prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle(edges()) == []
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    between = {(folder_of(importer), folder_of(imported)) for importer, imported in edges()}
+
+    assert circle({(one, other) for one, other in between if one != other}) == []
+
+
+def test_a_circle_inside_a_folder_is_found() -> None:
+    back = next(edge for edge in sorted(edges()) if folder_of(edge[0]) == folder_of(edge[1]))
+
+    assert circle(edges() | {back[::-1]})
 
 
 # -- libraries -------------------------------------------------------------------------------------
@@ -195,7 +240,7 @@ def test_what_is_pure_imports_nothing_that_acts() -> None:
 def test_a_front_end_starts_without_ssh_and_without_asyncio(module: str) -> None:
     loaded = {layer_of(each) for each in loaded_with(module)}
 
-    assert not loaded & {"asyncio", "asyncssh", "prompt_toolkit", "daemon", "ssh"}
+    assert not loaded & {"asyncio", "asyncssh", "prompt_toolkit", "daemon", "tunnel", "ssh"}
 
 
 # -- files -----------------------------------------------------------------------------------------
@@ -254,7 +299,7 @@ def test_a_module_belongs_to_the_folder_or_file_below_the_package() -> None:
     modules_and_layers = {
         "tunnelkeeper": "tunnelkeeper",
         "tunnelkeeper.paths": "paths",
-        "tunnelkeeper.core.forwards": "core",
+        "tunnelkeeper.core.forward_spec": "core",
         "asyncssh.connection": "asyncssh",
     }
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.imports import ROOT
 from tests.markdown import rows_of, section
-from tunnelkeeper.autossh.options import OPTIONS, Fate
-from tunnelkeeper.autossh.settings import read_settings
-from tunnelkeeper.autossh.ssh_line import LineError
+from tunnelkeeper.autossh.environment import read_settings
+from tunnelkeeper.autossh.options import OPTIONS, Support
+from tunnelkeeper.autossh.ssh_command import CommandLineError
 
 PAGE = ROOT / "docs" / "autossh.md"
 OPTION = re.compile(r"`-(\w)`")
@@ -29,7 +29,7 @@ def test_the_fate_of_an_option_is_documented(letter: str) -> None:
 
     if letter not in OWN:
         assert text.startswith(meaning.fate)
-    if meaning.in_session is Fate.REFUSED:
+    if meaning.in_session is Support.REFUSED:
         assert "else refused" in text
 
 
@@ -52,6 +52,6 @@ def test_the_variables_are_documented() -> None:
 def is_a_number(variable: str) -> bool:
     try:
         read_settings({variable: "no number"})
-    except LineError:
+    except CommandLineError:
         return True
     return False

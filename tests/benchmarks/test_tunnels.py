@@ -11,7 +11,7 @@ from benchmarks.tunnels import (
     tunnelkeeper_config,
 )
 from tunnelkeeper.config import parse
-from tunnelkeeper.core.forwards import LocalForward, RemoteForward, SocksForward
+from tunnelkeeper.core.forward_spec import LocalForward, RemoteForward, SocksForward
 
 LOGIN = Login("someone", Path("/keys/key"), Path("/keys/known_hosts"))
 FORWARDS = (Forward("local", 1001, 2001), Forward("remote", 1002, 2002), Forward("socks", 1003))

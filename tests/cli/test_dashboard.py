@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.waiting import wait_until
 from tunnelkeeper.cli.dashboard import shows_utf8, starter
 from tunnelkeeper.cli.settings import Settings
-from tunnelkeeper.dashboard.errands import CannotStart
+from tunnelkeeper.dashboard.effects import StartError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def test_it_draws_with_what_the_locale_has(environment: dict[str, str], utf8: bo
 def test_a_bad_file_starts_no_supervisor(tmp_path: Path) -> None:
     config = tmp_path / "tunnels.toml"
     config.write_text("[tunnels.db]\n")
-    with pytest.raises(CannotStart, match="has problems") as caught:
+    with pytest.raises(StartError, match="has problems") as caught:
         starter(Settings(str(config), str(tmp_path / "control.sock")))()
 
     assert "tunnels.db" in "".join(caught.value.problems)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.cli import unit_wishes
-from tunnelkeeper.systemd.units import MARKER, RELAY, RELAY_SOCKET, SUPERVISOR, TEMPLATE
+from tunnelkeeper.cli import unit_options
+from tunnelkeeper.systemd.unit_templates import MARKER, RELAY, RELAY_SOCKET, SUPERVISOR, TEMPLATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,7 @@ def test_the_printed_unit_starts_this_program_without_options_where_defaults_do(
 
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(MARKER)
-    assert line(done.out, "ExecStart") == f"{' '.join(unit_wishes.program())} up"
+    assert line(done.out, "ExecStart") == f"{' '.join(unit_options.program())} up"
 
 
 def test_what_the_service_cannot_know_is_written_into_its_unit(tool: Tool) -> None:

@@ -18,7 +18,7 @@ from tunnelkeeper.config import (
     parse,
     parse_with_warnings,
 )
-from tunnelkeeper.config.keys import TUNNEL_KEYS
+from tunnelkeeper.config.schema import TUNNEL_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tunnelkeeper.control.api import (
+    ConfigRejectedError,
+    NoSuchGroupError,
+    NoSuchTunnelError,
+    RequestFailedError,
+)
 from tunnelkeeper.control.payloads import Event, RemovedEvent, TunnelEvent
 from tunnelkeeper.control.server import ControlServer
-from tunnelkeeper.control.supervised import BadConfig, NoSuchGroup, NoSuchTunnel, NotSo
 from tunnelkeeper.core.snapshot import (
     FailureSnapshot,
     ForwardSnapshot,
@@ -101,7 +106,7 @@ class FakeSupervised:
 
     async def reload(self) -> list[str]:
         if self.problems:
-            raise BadConfig(self.problems)
+            raise ConfigRejectedError(self.problems)
         return ["db: a forward was added"]
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
@@ -133,7 +138,7 @@ class FakeSupervised:
     ) -> None:
         self._named(name)
         if target != "echo:7":
-            raise NotSo(f"{target}: Connection refused")
+            raise RequestFailedError(f"{target}: Connection refused")
         confirm()
         loop = asyncio.get_running_loop()
         data = early or await loop.sock_recv(sock, 65536)
@@ -157,13 +162,13 @@ class FakeSupervised:
 
     def _named(self, name: str) -> TunnelSnapshot:
         if name not in self.tunnels:
-            raise NoSuchTunnel(name)
+            raise NoSuchTunnelError(name)
         return self.tunnels[name]
 
     def _ask(self, what: str, names: list[str], group: str | None) -> list[str]:
         self.asked.append((what, names, group))
         if group == "nobody":
-            raise NoSuchGroup(group)
+            raise NoSuchGroupError(group)
         return [self._named(name).name for name in names or self.tunnels]
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.control.fakes import NOON, RunningServer, a_tunnel, running_server
-from tunnelkeeper.control.client import Client, NoSupervisor, RemoteError
-from tunnelkeeper.control.messages import Code, ProtocolError
+from tunnelkeeper.control.client import Client, NoSupervisorError, RemoteError
+from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
 from tunnelkeeper.core.snapshot import LogRecord
 
@@ -67,7 +67,7 @@ def test_nobody_at_the_socket_is_no_supervisor(tmp_path: Path) -> None:
         sock.bind(str(stale))
 
     for path in (tmp_path / "control.sock", stale, stale / "control.sock"):
-        with pytest.raises(NoSupervisor, match="tunnelkeeper up"):
+        with pytest.raises(NoSupervisorError, match="tunnelkeeper up"):
             Client(path)
 
 
@@ -85,7 +85,10 @@ def test_what_the_supervisor_declines_is_raised_with_code_and_problems(
         with pytest.raises(RemoteError) as caught:
             client.reload()
 
-        assert (caught.value.code, caught.value.problems) == (Code.BAD_CONFIG, server.fake.problems)
+        assert (caught.value.code, caught.value.problems) == (
+            ErrorCode.BAD_CONFIG,
+            server.fake.problems,
+        )
         assert client.version().pid == os.getpid()
 
 
@@ -126,9 +129,9 @@ def test_events_end_with_the_supervisor(server: RunningServer) -> None:
         client.follow("status")
         server.stop()
 
-        with pytest.raises(NoSupervisor):
+        with pytest.raises(NoSupervisorError):
             next(client.events())
-        with pytest.raises(NoSupervisor):
+        with pytest.raises(NoSupervisorError):
             client.version()
 
 

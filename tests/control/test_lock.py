@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.control.lock import AlreadyRunning, take
+from tunnelkeeper.control.lock import AlreadyRunningError, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_a_second_taker_is_refused_and_disturbs_nothing(
 ) -> None:
     before = path.read_text()
 
-    with pytest.raises(AlreadyRunning, match=r"control\.sock\.lock"):
+    with pytest.raises(AlreadyRunningError, match=r"control\.sock\.lock"):
         take(path)
 
     assert path.read_text() == before == f"{holder.pid}\n"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.control.fakes import DEADLINE, NOON, FakeSupervised, a_tunnel, running_server
 from tunnelkeeper import __version__
 from tunnelkeeper.control.client import Client
-from tunnelkeeper.control.conversation import BACKLOG_LIMIT
-from tunnelkeeper.control.messages import REQUEST_LIMIT, Code
+from tunnelkeeper.control.client_connection import BACKLOG_LIMIT
+from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, ErrorCode
 from tunnelkeeper.control.payloads import LogEvent, RemovedEvent, TunnelEvent
 from tunnelkeeper.control.server import CONNECTION_LIMIT, ControlServer
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
@@ -98,7 +98,7 @@ async def test_an_unknown_name_is_error_4(served: Served) -> None:
     async with served.talk() as talk:
         answer = await talk.ask("status", names=["dbb"])
 
-    assert answer["error"]["code"] == Code.NO_SUCH
+    assert answer["error"]["code"] == ErrorCode.NOT_FOUND
     assert "'dbb'" in answer["error"]["message"]
 
 
@@ -109,7 +109,7 @@ async def test_tunnels_are_moved_by_name_or_group(served: Served, method: str) -
         by_group = await talk.ask(method, group="nobody")
 
     assert by_name["result"] == {"names": ["db"]}
-    assert by_group["error"]["code"] == Code.NO_SUCH
+    assert by_group["error"]["code"] == ErrorCode.NOT_FOUND
     assert served.fake.asked == [(method, ["db"], None), (method, [], "nobody")]
 
 
@@ -118,7 +118,7 @@ async def test_a_bad_file_is_error_2_with_every_problem(served: Served) -> None:
     async with served.talk() as talk:
         answer = await talk.ask("reload")
 
-    assert answer["error"]["code"] == Code.BAD_CONFIG
+    assert answer["error"]["code"] == ErrorCode.BAD_CONFIG
     assert answer["error"]["data"] == {"problems": served.fake.problems}
 
 
@@ -199,20 +199,23 @@ async def test_an_answer_larger_than_the_backlog_drops_nobody(served: Served) ->
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        (b"hello", Code.PARSE_ERROR),
-        (b"[]", Code.INVALID_REQUEST),
-        (b'{"jsonrpc":"2.0","id":1,"method":"dance"}', Code.METHOD_NOT_FOUND),
-        (b'{"jsonrpc":"2.0","id":1,"method":"stop","params":{"now":1}}', Code.INVALID_PARAMS),
-        (b'{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"x":1}}', Code.INVALID_PARAMS),
-        (b'{"jsonrpc":"2.0","id":1,"method":"connect","params":{}}', Code.INVALID_PARAMS),
+        (b"hello", ErrorCode.PARSE_ERROR),
+        (b"[]", ErrorCode.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1,"method":"dance"}', ErrorCode.METHOD_NOT_FOUND),
+        (b'{"jsonrpc":"2.0","id":1,"method":"stop","params":{"now":1}}', ErrorCode.INVALID_PARAMS),
+        (
+            b'{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"x":1}}',
+            ErrorCode.INVALID_PARAMS,
+        ),
+        (b'{"jsonrpc":"2.0","id":1,"method":"connect","params":{}}', ErrorCode.INVALID_PARAMS),
         (
             b'{"jsonrpc":"2.0","method":"connect","params":{"name":"db","target":"echo:7"}}',
-            Code.INVALID_REQUEST,
+            ErrorCode.INVALID_REQUEST,
         ),
     ],
 )
 async def test_a_bad_request_is_answered_and_the_connection_kept(
-    served: Served, line: bytes, code: Code
+    served: Served, line: bytes, code: ErrorCode
 ) -> None:
     async with served.talk() as talk:
         talk.say(line)
@@ -249,7 +252,7 @@ async def test_a_bug_in_a_handler_is_an_internal_error_and_not_the_end(
     async with served.talk() as talk:
         answer = await talk.ask("status")
 
-        assert answer["error"]["code"] == Code.INTERNAL_ERROR
+        assert answer["error"]["code"] == ErrorCode.INTERNAL_ERROR
         assert "ZeroDivisionError: \\x1b[2J" in answer["error"]["message"]
         assert "result" in await talk.ask("version")
     assert "ZeroDivisionError" in caplog.text
@@ -258,7 +261,7 @@ async def test_a_bug_in_a_handler_is_an_internal_error_and_not_the_end(
 async def test_what_json_cannot_say_is_an_internal_error(served: Served) -> None:
     served.fake.records = [LogRecord(NOON, "info", "db", "\udce9")]
     async with served.talk() as talk:
-        assert (await talk.ask("logs"))["error"]["code"] == Code.INTERNAL_ERROR
+        assert (await talk.ask("logs"))["error"]["code"] == ErrorCode.INTERNAL_ERROR
 
 
 async def test_a_deadline_that_passed_is_error_5(
@@ -271,7 +274,7 @@ async def test_a_deadline_that_passed_is_error_5(
     async with served.talk() as talk:
         answer = await talk.ask("reload")
 
-    assert answer["error"] == {"code": Code.TIMED_OUT, "message": "timed out"}
+    assert answer["error"] == {"code": ErrorCode.TIMED_OUT, "message": "timed out"}
 
 
 async def test_one_connection_too_many_is_told_so(served: Served) -> None:
@@ -280,7 +283,7 @@ async def test_one_connection_too_many_is_told_so(served: Served) -> None:
         await (await each.__aenter__()).ask("version")
 
     async with served.talk() as talk:
-        assert (await talk.hear())["error"]["code"] == Code.TOO_MANY_CONNECTIONS
+        assert (await talk.hear())["error"]["code"] == ErrorCode.TOO_MANY_CONNECTIONS
         assert await talk.hear() is None
 
     for each in talks:
@@ -340,7 +343,10 @@ async def test_a_target_that_refuses_is_error_1_and_the_end(served: Served) -> N
     async with served.talk() as talk:
         answer = await talk.ask("connect", name="db", target="closed:1")
 
-        assert answer["error"] == {"code": Code.NOT_SO, "message": "closed:1: Connection refused"}
+        assert answer["error"] == {
+            "code": ErrorCode.FAILED,
+            "message": "closed:1: Connection refused",
+        }
         assert await talk.hear() is None
 
 

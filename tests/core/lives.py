@@ -5,45 +5,49 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
+from tunnelkeeper.core.configuration import Backoff
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
-    Arrived,
     Command,
+    ConnectionUnhealthy,
     DeadlineReached,
     Drained,
-    Ended,
     Event,
     ForwardsChanged,
-    Moved,
-    Nudged,
-    Opened,
+    HostChanged,
+    NetworkChanged,
+    ReplacementReady,
     Restart,
     RestartGracefully,
-    SecondEnded,
+    RetryNow,
+    SecondSessionEnded,
+    SessionEnded,
+    SessionOpened,
     Start,
     Stop,
-    Useless,
-    WayChanged,
     step,
 )
-from tunnelkeeper.core.retries import Policy, Tries
+from tunnelkeeper.core.retry_policy import FailedAttempts, RetryPolicy
 from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
+    Closing,
     Connecting,
     Degraded,
+    Draining,
+    LiveConnection,
+    ReplacementBackoff,
+    ReplacementConnecting,
     State,
     Stopped,
     Stopping,
     Up,
     deadline,
 )
-from tunnelkeeper.core.succession import Arriving, Delayed, Dismissed, Leaving, Life
-from tunnelkeeper.core.tunnels import Backoff
 
 NOW = 1000.0
 GATE_TIME = 30.0
-STEADY = Policy(Backoff(initial=1, factor=2, max=60, jitter=0), gate_time=GATE_TIME, seed="db")
+STEADY = RetryPolicy(Backoff(initial=1, factor=2, max=60, jitter=0), gate_time=GATE_TIME, seed="db")
 """Without jitter, so that waits are round numbers: 1, 2, 4 ... 60 seconds."""
 
 REFUSED = Failure(Cause.REFUSED, "Connection refused", hop="me@relay:22")
@@ -56,7 +60,7 @@ PORT_BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", hop="me@relay:22")
 class TunnelLife:
     """What the runner is to a tunnel, without the I/O: state, clock and the commands so far."""
 
-    policy: Policy = STEADY
+    policy: RetryPolicy = STEADY
     state: State = field(default_factory=Stopped)
     now: float = NOW
     commands: list[Command] = field(default_factory=list)
@@ -86,18 +90,18 @@ class TunnelLife:
         self.feed(Start())
         waits = []
         for _ in range(times):
-            self.feed(Ended(failure))
+            self.feed(SessionEnded(failure))
             waits.append(self.waits())
             self.at_deadline()
         return waits
 
 
-TRIED = Tries(failed=3, costly=2)
+TRIED = FailedAttempts(failed=3, with_handshake=2)
 LATER = NOW + 10
-YOUNG = Life(NOW - 5, TRIED, trusted_at=LATER, expires_at=inf)
-GATE_PASSED = Life(NOW - GATE_TIME, TRIED, trusted_at=NOW, expires_at=inf)
-TRUSTED = Life(NOW - 99, Tries(), trusted_at=inf, expires_at=LATER)
-EXPIRED = Life(NOW - 99, Tries(), trusted_at=inf, expires_at=NOW)
+YOUNG = LiveConnection(NOW - 5, TRIED, stable_at=LATER, expires_at=inf)
+GATE_PASSED = LiveConnection(NOW - GATE_TIME, TRIED, stable_at=NOW, expires_at=inf)
+TRUSTED = LiveConnection(NOW - 99, FailedAttempts(), stable_at=inf, expires_at=LATER)
+EXPIRED = LiveConnection(NOW - 99, FailedAttempts(), stable_at=inf, expires_at=NOW)
 
 STATES: dict[str, State] = {
     "stopped": Stopped(),
@@ -106,19 +110,19 @@ STATES: dict[str, State] = {
     "up, gate passed": Up(GATE_PASSED),
     "up, trusted": Up(TRUSTED),
     "up, expired": Up(EXPIRED),
-    "up, arriving": Up(EXPIRED, Arriving(TRIED)),
-    "up, delayed": Up(EXPIRED, Delayed(TRIED, LATER, LOST)),
-    "up, delay over": Up(EXPIRED, Delayed(TRIED, NOW, LOST)),
-    "up, not again": Up(EXPIRED, Delayed(TRIED, inf, LOST)),
-    "up, leaving": Up(YOUNG, Leaving(EXPIRED, LATER)),
-    "up, overdue": Up(YOUNG, Leaving(EXPIRED, NOW)),
-    "up, dismissed": Up(YOUNG, Dismissed()),
+    "up, arriving": Up(EXPIRED, ReplacementConnecting(TRIED)),
+    "up, delayed": Up(EXPIRED, ReplacementBackoff(TRIED, LATER, LOST)),
+    "up, delay over": Up(EXPIRED, ReplacementBackoff(TRIED, NOW, LOST)),
+    "up, not again": Up(EXPIRED, ReplacementBackoff(TRIED, inf, LOST)),
+    "up, leaving": Up(YOUNG, Draining(EXPIRED, LATER)),
+    "up, overdue": Up(YOUNG, Draining(EXPIRED, NOW)),
+    "up, dismissed": Up(YOUNG, Closing()),
     "degraded, young": Degraded(YOUNG, PORT_BUSY),
     "degraded, gate passed": Degraded(GATE_PASSED, PORT_BUSY),
     "degraded, trusted": Degraded(TRUSTED, PORT_BUSY),
     "degraded, expired": Degraded(EXPIRED, PORT_BUSY),
-    "degraded, arriving": Degraded(EXPIRED, PORT_BUSY, Arriving(TRIED)),
-    "degraded, leaving": Degraded(YOUNG, PORT_BUSY, Leaving(EXPIRED, LATER)),
+    "degraded, arriving": Degraded(EXPIRED, PORT_BUSY, ReplacementConnecting(TRIED)),
+    "degraded, leaving": Degraded(YOUNG, PORT_BUSY, Draining(EXPIRED, LATER)),
     "waiting": BackingOff(TRIED, LATER, LOST),
     "wait over": BackingOff(TRIED, NOW, LOST),
     "blocked": Blocked(TRIED, LATER, DENIED),
@@ -135,32 +139,32 @@ ASKED: dict[str, Event] = {
     "stop": Stop(),
     "restart": Restart(),
     "graceful": RestartGracefully(),
-    "way": WayChanged(),
+    "way": HostChanged(),
 }
 """What people say, the config file, and checks."""
 
 HAPPENED: dict[str, Event] = {
-    "nudged": Nudged(),
-    "moved": Moved(),
+    "nudged": RetryNow(),
+    "moved": NetworkChanged(),
     "time": DeadlineReached(),
 }
 """What the world and the clock say."""
 
 TOLD: dict[str, Event] = {
-    "opened": Opened(),
-    "lacking": Opened(PORT_BUSY),
+    "opened": SessionOpened(),
+    "lacking": SessionOpened(PORT_BUSY),
     "healed": ForwardsChanged(),
     "hurt": ForwardsChanged(PORT_BUSY),
-    "useless": Useless(),
-    "lost": Ended(LOST),
-    "denied": Ended(DENIED),
+    "useless": ConnectionUnhealthy(),
+    "lost": SessionEnded(LOST),
+    "denied": SessionEnded(DENIED),
 }
 """What the session in use says."""
 
 TOLD_BESIDE: dict[str, Event] = {
-    "arrived": Arrived(),
+    "arrived": ReplacementReady(),
     "drained": Drained(),
-    "gone": SecondEnded(LOST),
-    "barred": SecondEnded(DENIED),
+    "gone": SecondSessionEnded(LOST),
+    "barred": SecondSessionEnded(DENIED),
 }
 """What the second session says."""

@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.core.failures import (
-    ASKED_NOTHING_OF_THE_SERVER,
-    MESSAGE_LIMIT,
-    NEEDS_A_PERSON,
-    Cause,
-    Failure,
-    printable,
-)
+from tunnelkeeper.core.failures import NEEDS_USER_CAUSES, NO_HANDSHAKE_CAUSES, Cause, Failure
+from tunnelkeeper.core.text import MESSAGE_LIMIT, printable
 
 NASTY = st.characters(categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
 """Controls, bidirectional and invisible marks, lone surrogates, no characters, line breaks."""
@@ -33,11 +27,11 @@ def test_a_failure_without_a_hop_names_none() -> None:
 
 @pytest.mark.parametrize("cause", Cause)
 def test_a_failure_needs_a_person_when_its_cause_does(cause: Cause) -> None:
-    assert Failure(cause, "no").needs_a_person == (cause in NEEDS_A_PERSON)
+    assert Failure(cause, "no").needs_user == (cause in NEEDS_USER_CAUSES)
 
 
 def test_what_needs_a_person_is_never_what_asked_nothing_of_the_server() -> None:
-    assert not NEEDS_A_PERSON & ASKED_NOTHING_OF_THE_SERVER
+    assert not NEEDS_USER_CAUSES & NO_HANDSHAKE_CAUSES
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.keepalive import (
-    ANSWER_WITHIN,
+    PROBE_NOW_TIMEOUT,
+    KeepaliveState,
     Verdict,
-    Watch,
-    begin,
-    kernel_patience,
-    look,
-    respite,
-    urge,
+    extend,
+    on_timer,
+    probe_now,
+    start,
+    tcp_user_timeout,
 )
-from tunnelkeeper.core.tunnels import Keepalive
 
 NOW = 1000.0
 EVERY_15 = Keepalive(interval=15, count_max=3)
@@ -30,7 +30,7 @@ class Peer:
     def __init__(self, keepalive: Keepalive = EVERY_15) -> None:
         self.keepalive = keepalive
         self.now = self.last_heard = NOW
-        self.watch = begin(NOW, keepalive)
+        self.watch = start(NOW, keepalive)
         self.probes: list[float] = []
 
     def speaks(self, after: float = 0.0) -> None:
@@ -39,7 +39,7 @@ class Peer:
 
     def urged(self, after: float = 0.0) -> Verdict:
         self.now += after
-        self.watch, verdict = urge(self.watch, self.now, self.last_heard, self.keepalive)
+        self.watch, verdict = probe_now(self.watch, self.now, self.last_heard, self.keepalive)
         self.probes += [self.now] if verdict is Verdict.PROBE else []
         return verdict
 
@@ -48,7 +48,7 @@ class Peer:
         return self.looked()
 
     def looked(self) -> Verdict:
-        self.watch, verdict = look(self.watch, self.now, self.last_heard, self.keepalive)
+        self.watch, verdict = on_timer(self.watch, self.now, self.last_heard, self.keepalive)
         self.probes += [self.now] if verdict is Verdict.PROBE else []
         return verdict
 
@@ -73,7 +73,7 @@ def test_a_peer_that_speaks_is_not_probed_until_it_falls_silent() -> None:
     peer.speaks(after=10)
 
     assert peer.at_due() is Verdict.WAIT
-    assert peer.watch == Watch(NOW + 10 + 15)
+    assert peer.watch == KeepaliveState(NOW + 10 + 15)
     assert peer.at_due() is Verdict.PROBE
     assert peer.probes == [NOW + 25]
 
@@ -123,7 +123,7 @@ def test_a_late_look_probes_once_and_does_not_count_what_was_missed() -> None:
     peer.now += 3600
 
     assert peer.looked() is Verdict.PROBE
-    assert peer.watch == Watch(peer.now + 15, unanswered=1, probed_at=peer.now)
+    assert peer.watch == KeepaliveState(peer.now + 15, unanswered=1, probed_at=peer.now)
 
 
 def test_an_interval_of_zero_watches_nothing() -> None:
@@ -158,7 +158,7 @@ def test_a_peer_that_is_asked_out_of_turn_has_to_answer_soon(keepalive: Keepaliv
 
     assert peer.urged(after=7) is Verdict.PROBE
     assert peer.at_due() is Verdict.DEAD
-    assert peer.now == NOW + 7 + ANSWER_WITHIN
+    assert peer.now == NOW + 7 + PROBE_NOW_TIMEOUT
     assert peer.watch.due_at == inf
 
 
@@ -169,7 +169,7 @@ def test_an_answer_in_time_returns_the_peer_to_the_regular_count(keepalive: Keep
     peer.speaks(after=4.9)
 
     assert peer.at_due() is Verdict.WAIT
-    assert peer.watch == Watch(NOW + 7 + 4.9 + keepalive.interval, 0, NOW + 7)
+    assert peer.watch == KeepaliveState(NOW + 7 + 4.9 + keepalive.interval, 0, NOW + 7)
     assert [peer.at_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
 
 
@@ -189,7 +189,7 @@ def test_what_is_asked_again_and_again_is_not_given_more_time() -> None:
     assert peer.urged(after=2) is Verdict.WAIT
     assert peer.urged(after=2) is Verdict.WAIT
     assert peer.at_due() is Verdict.DEAD
-    assert peer.now == NOW + ANSWER_WITHIN
+    assert peer.now == NOW + PROBE_NOW_TIMEOUT
 
 
 def test_what_has_answered_can_be_asked_again_before_anybody_looked() -> None:
@@ -199,7 +199,7 @@ def test_what_has_answered_can_be_asked_again_before_anybody_looked() -> None:
 
     assert peer.urged(after=1) is Verdict.PROBE
     assert peer.at_due() is Verdict.DEAD
-    assert peer.now == pytest.approx(NOW + 1.1 + ANSWER_WITHIN)
+    assert peer.now == pytest.approx(NOW + 1.1 + PROBE_NOW_TIMEOUT)
 
 
 def test_asking_out_of_turn_counts_as_none_of_the_regular_probes() -> None:
@@ -234,7 +234,7 @@ def test_asking_out_of_turn_never_lets_a_dead_peer_live_longer(
 
         assert peer.watch.due_at > peer.now or peer.watch.due_at == inf
         if interval:
-            patience = interval * (count_max + 1) + ANSWER_WITHIN
+            patience = interval * (count_max + 1) + PROBE_NOW_TIMEOUT
             assert peer.now - peer.last_heard < patience
 
 
@@ -246,17 +246,17 @@ def test_a_busy_peer_is_given_as_much_time_again_and_no_more(urged: bool) -> Non
     while peer.at_due() is not Verdict.DEAD:
         pass
     dead_since = peer.now
-    peer.watch = respite(peer.watch, peer.now, EVERY_15)
+    peer.watch = extend(peer.watch, peer.now, EVERY_15)
 
     assert peer.at_due() is Verdict.DEAD
-    assert peer.now == dead_since + (ANSWER_WITHIN if urged else EVERY_15.interval)
+    assert peer.now == dead_since + (PROBE_NOW_TIMEOUT if urged else EVERY_15.interval)
 
 
 def test_a_busy_peer_that_answers_at_last_is_counted_anew() -> None:
     peer = Peer(EVERY_15)
     while peer.at_due() is not Verdict.DEAD:
         pass
-    peer.watch = respite(peer.watch, peer.now, EVERY_15)
+    peer.watch = extend(peer.watch, peer.now, EVERY_15)
     peer.speaks(after=1)
 
     assert peer.at_due() is Verdict.WAIT
@@ -264,5 +264,5 @@ def test_a_busy_peer_that_answers_at_last_is_counted_anew() -> None:
 
 
 def test_the_kernel_is_as_patient_as_the_keepalives() -> None:
-    assert kernel_patience(EVERY_15) == 60
-    assert kernel_patience(Keepalive(interval=0)) == 0
+    assert tcp_user_timeout(EVERY_15) == 60
+    assert tcp_user_timeout(Keepalive(interval=0)) == 0

@@ -14,31 +14,32 @@ from tests.core.lives import (
     STEADY,
     TunnelLife,
 )
+from tunnelkeeper.core.configuration import Backoff, Tunnel
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
     Command,
     DeadlineReached,
-    Ended,
     ForwardsChanged,
-    Nudged,
-    Opened,
     Restart,
+    RetryNow,
+    SessionEnded,
+    SessionOpened,
     Start,
     Stop,
 )
-from tunnelkeeper.core.retries import Policy, Tries
+from tunnelkeeper.core.retry_policy import FailedAttempts, RetryPolicy
 from tunnelkeeper.core.states import (
     Blocked,
     Connecting,
     Degraded,
+    LiveConnection,
+    ReplacementConnecting,
     Stopped,
     Stopping,
     Up,
     failure_of,
-    second_of,
+    replacement_of,
 )
-from tunnelkeeper.core.succession import Arriving, Life
-from tunnelkeeper.core.tunnels import Backoff, Tunnel
 
 OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_ALL
 
@@ -49,18 +50,20 @@ OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_ALL
 def test_a_tunnel_is_started_is_up_and_is_stopped(tunnel: TunnelLife) -> None:
     assert tunnel.feed(Start()) == Connecting()
     tunnel.wait(2)
-    assert tunnel.feed(Opened()) == Up(Life(NOW + 2, Tries(), NOW + 2 + GATE_TIME, inf))
+    assert tunnel.feed(SessionOpened()) == Up(
+        LiveConnection(NOW + 2, FailedAttempts(), NOW + 2 + GATE_TIME, inf)
+    )
     assert tunnel.feed(Stop()) == Stopping()
-    assert tunnel.feed(Ended(LOST)) == Stopped()
+    assert tunnel.feed(SessionEnded(LOST)) == Stopped()
     assert tunnel.commands == [OPEN, CLOSE]
 
 
 def test_a_restart_connects_only_when_the_old_session_is_gone(tunnel: TunnelLife) -> None:
-    tunnel.feed(Start(), Opened())
+    tunnel.feed(Start(), SessionOpened())
 
     assert tunnel.feed(Restart()) == Stopping(then_start=True)
     assert tunnel.commands == [OPEN, CLOSE]
-    assert tunnel.feed(Ended(LOST)) == Connecting()
+    assert tunnel.feed(SessionEnded(LOST)) == Connecting()
     assert tunnel.commands == [OPEN, CLOSE, OPEN]
 
 
@@ -70,21 +73,21 @@ def test_a_stop_in_the_middle_of_connecting_closes_the_session(tunnel: TunnelLif
 
 
 def test_whoever_speaks_last_while_it_stops_is_heard(tunnel: TunnelLife) -> None:
-    tunnel.feed(Start(), Opened(), Stop(), Start(), Stop(), Start())
-    assert tunnel.feed(Ended(LOST)) == Connecting()
+    tunnel.feed(Start(), SessionOpened(), Stop(), Start(), Stop(), Start())
+    assert tunnel.feed(SessionEnded(LOST)) == Connecting()
 
     tunnel.feed(Stop(), Restart(), Stop())
-    assert tunnel.feed(Ended(LOST)) == Stopped()
+    assert tunnel.feed(SessionEnded(LOST)) == Stopped()
 
 
 def test_a_session_that_opens_while_it_is_being_closed_is_still_closed(tunnel: TunnelLife) -> None:
-    assert tunnel.feed(Start(), Stop(), Opened()) == Stopping()
+    assert tunnel.feed(Start(), Stop(), SessionOpened()) == Stopping()
 
 
 def test_a_start_leaves_a_live_connection_alone(tunnel: TunnelLife) -> None:
-    before = tunnel.feed(Start(), Opened())
+    before = tunnel.feed(Start(), SessionOpened())
 
-    assert tunnel.feed(Start(), Nudged()) is before
+    assert tunnel.feed(Start(), RetryNow()) is before
     assert tunnel.commands == [OPEN]
 
 
@@ -94,7 +97,7 @@ def test_a_start_leaves_a_live_connection_alone(tunnel: TunnelLife) -> None:
 def test_a_forward_that_fails_and_recovers_leaves_the_connection_alone(
     tunnel: TunnelLife,
 ) -> None:
-    up = tunnel.feed(Start(), Opened())
+    up = tunnel.feed(Start(), SessionOpened())
     tunnel.wait(5)
 
     assert isinstance(tunnel.feed(ForwardsChanged(PORT_BUSY)), Degraded)
@@ -105,13 +108,13 @@ def test_a_forward_that_fails_and_recovers_leaves_the_connection_alone(
 
 def test_another_forward_that_fails_becomes_the_reason(tunnel: TunnelLife) -> None:
     denied = Failure(Cause.FORWARD_DENIED, "administratively prohibited")
-    tunnel.feed(Start(), Opened(PORT_BUSY), ForwardsChanged(denied))
+    tunnel.feed(Start(), SessionOpened(PORT_BUSY), ForwardsChanged(denied))
 
     assert failure_of(tunnel.state) == denied
 
 
 def test_news_of_forwards_that_comes_late_changes_nothing(tunnel: TunnelLife) -> None:
-    before = tunnel.feed(Start(), Opened(), Ended(LOST))
+    before = tunnel.feed(Start(), SessionOpened(), SessionEnded(LOST))
 
     assert tunnel.feed(ForwardsChanged(PORT_BUSY)) is before
 
@@ -121,23 +124,23 @@ def test_news_of_forwards_that_comes_late_changes_nothing(tunnel: TunnelLife) ->
 
 def test_a_connection_is_renewed_at_the_end_of_its_lifetime() -> None:
     tunnel = TunnelLife(replace(STEADY, max_lifetime=3600))
-    tunnel.feed(Start(), Opened())
+    tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
 
     assert tunnel.waits() == 3600 - GATE_TIME
-    assert second_of(tunnel.at_deadline()) == Arriving(Tries())
+    assert replacement_of(tunnel.at_deadline()) == ReplacementConnecting(FailedAttempts())
     assert tunnel.now == NOW + 3600
-    assert tunnel.commands == [OPEN, Command.OPEN_SECOND]
+    assert tunnel.commands == [OPEN, Command.OPEN_REPLACEMENT]
 
 
 def test_a_lifetime_counts_from_the_moment_it_opened_and_goes_on_while_degraded() -> None:
     tunnel = TunnelLife(replace(STEADY, max_lifetime=10))
-    tunnel.feed(Start(), Opened())
+    tunnel.feed(Start(), SessionOpened())
     tunnel.wait(9)
     tunnel.feed(ForwardsChanged(PORT_BUSY))
 
     assert tunnel.waits() == 1
-    assert second_of(tunnel.at_deadline()) == Arriving(Tries())
+    assert replacement_of(tunnel.at_deadline()) == ReplacementConnecting(FailedAttempts())
 
 
 # -- blocked ---------------------------------------------------------------------------------------
@@ -146,14 +149,16 @@ def test_a_lifetime_counts_from_the_moment_it_opened_and_goes_on_while_degraded(
 def test_a_blocked_tunnel_tries_again_at_once_when_the_key_file_changes(
     tunnel: TunnelLife,
 ) -> None:
-    assert tunnel.feed(Start(), Ended(DENIED)) == Blocked(Tries(1, 1), NOW + 300, DENIED)
+    assert tunnel.feed(Start(), SessionEnded(DENIED)) == Blocked(
+        FailedAttempts(1, 1), NOW + 300, DENIED
+    )
     tunnel.wait(1)
 
-    assert tunnel.feed(Nudged()) == Connecting(Tries(1, 1))
+    assert tunnel.feed(RetryNow()) == Connecting(FailedAttempts(1, 1))
 
 
 def test_a_deadline_that_comes_early_leaves_it_blocked(tunnel: TunnelLife) -> None:
-    blocked = tunnel.feed(Start(), Ended(DENIED))
+    blocked = tunnel.feed(Start(), SessionEnded(DENIED))
     tunnel.wait(299)
 
     assert tunnel.feed(DeadlineReached()) == blocked
@@ -162,10 +167,10 @@ def test_a_deadline_that_comes_early_leaves_it_blocked(tunnel: TunnelLife) -> No
 def test_the_gate_deadline_of_a_lost_connection_does_not_hammer_a_server_that_refuses_the_key(
     tunnel: TunnelLife,
 ) -> None:
-    tunnel.feed(Start(), Opened())
+    tunnel.feed(Start(), SessionOpened())
     tunnel.wait(GATE_TIME)
 
-    assert isinstance(tunnel.feed(Ended(DENIED), DeadlineReached()), Blocked)
+    assert isinstance(tunnel.feed(SessionEnded(DENIED), DeadlineReached()), Blocked)
 
 
 # -- the policy ------------------------------------------------------------------------------------
@@ -184,4 +189,4 @@ def test_a_policy_is_what_the_tunnel_says() -> None:
         hold_timeout=5,
     )
 
-    assert Policy.of(tunnel, "seed") == Policy(backoff, 1, 2, 3, 4, "seed")
+    assert RetryPolicy.from_tunnel(tunnel, "seed") == RetryPolicy(backoff, 1, 2, 3, 4, "seed")

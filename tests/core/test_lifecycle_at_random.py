@@ -8,48 +8,53 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tunnelkeeper.core.failures import ASKED_NOTHING_OF_THE_SERVER, Cause, Failure
+from tunnelkeeper.core.configuration import Backoff
+from tunnelkeeper.core.failures import NO_HANDSHAKE_CAUSES, Cause, Failure
 from tunnelkeeper.core.lifecycle import (
-    Arrived,
     Command,
+    ConnectionUnhealthy,
     DeadlineReached,
     Drained,
-    Ended,
     Event,
     ForwardsChanged,
-    Moved,
-    Nudged,
-    Opened,
+    HostChanged,
+    NetworkChanged,
+    ReplacementReady,
     Restart,
     RestartGracefully,
-    SecondEnded,
+    RetryNow,
+    SecondSessionEnded,
+    SessionEnded,
+    SessionOpened,
     Start,
     Stop,
-    Useless,
-    WayChanged,
     step,
 )
-from tunnelkeeper.core.retries import BLOCKED_RETRY, FREE_RETRY_CAP, Policy, Tries
+from tunnelkeeper.core.retry_policy import (
+    BLOCKED_DELAY,
+    NO_HANDSHAKE_MAX_DELAY,
+    FailedAttempts,
+    RetryPolicy,
+)
 from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
     Connecting,
     Degraded,
+    Draining,
     State,
     Stopped,
     Up,
     deadline,
     is_wanted,
     opened_at,
-    second_of,
+    replacement_of,
     session_count,
 )
-from tunnelkeeper.core.succession import Leaving
-from tunnelkeeper.core.tunnels import Backoff
 
 FAILURES = st.sampled_from(Cause).map(lambda cause: Failure(cause, "no"))
 POLICIES = st.builds(
-    Policy,
+    RetryPolicy,
     st.builds(Backoff, initial=st.floats(0.1, 10), factor=st.floats(1, 4), max=st.floats(10, 90)),
     gate_time=st.sampled_from([0.0, 30.0]),
     max_attempts=st.sampled_from([0, 1, 5]),
@@ -59,12 +64,12 @@ POLICIES = st.builds(
 )
 
 
-def tries_of(state: State) -> Tries | None:
+def tries_of(state: State) -> FailedAttempts | None:
     match state:
-        case Connecting(tries=tries) | BackingOff(tries=tries) | Blocked(tries=tries):
+        case Connecting(attempts=tries) | BackingOff(attempts=tries) | Blocked(attempts=tries):
             return tries
-        case Up(life=life) | Degraded(life=life):
-            return life.tries
+        case Up(connection=life) | Degraded(connection=life):
+            return life.attempts
     return None
 
 
@@ -74,14 +79,14 @@ class AnyLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.state: State = Stopped()
-        self.policy = Policy()
+        self.policy = RetryPolicy()
         self.now = 1000.0
         self.sessions = 0
         self.seconds = 0
         self.is_wanted = False
 
     @initialize(policy=POLICIES)
-    def configure(self, policy: Policy) -> None:
+    def configure(self, policy: RetryPolicy) -> None:
         self.policy = policy
 
     # -- what may happen --
@@ -110,14 +115,16 @@ class AnyLife(RuleBasedStateMachine):
         self.is_wanted = not isinstance(event, Stop)
         self.happens(event)
 
-    @rule(event=st.sampled_from([Nudged(), WayChanged(), Moved(), Useless()]))
+    @rule(
+        event=st.sampled_from([RetryNow(), HostChanged(), NetworkChanged(), ConnectionUnhealthy()])
+    )
     def the_world_changes(self, event: Event) -> None:
         self.happens(event)
 
     @precondition(lambda self: self.sessions)
     @rule(failure=st.none() | FAILURES)
     def the_session_opens(self, failure: Failure | None) -> None:
-        self.happens(Opened(failure))
+        self.happens(SessionOpened(failure))
 
     @rule(failure=st.none() | FAILURES)
     def forwards_change(self, failure: Failure | None) -> None:
@@ -127,13 +134,13 @@ class AnyLife(RuleBasedStateMachine):
     @rule(failure=FAILURES)
     def the_session_ends(self, failure: Failure) -> None:
         self.sessions -= 1
-        self.happens(Ended(failure))
+        self.happens(SessionEnded(failure))
         self.the_wait_suits(failure)
 
     @precondition(lambda self: self.seconds)
     @rule()
     def the_second_session_arrives(self) -> None:
-        self.happens(Arrived())
+        self.happens(ReplacementReady())
 
     @precondition(lambda self: self.seconds)
     @rule()
@@ -144,7 +151,7 @@ class AnyLife(RuleBasedStateMachine):
     @rule(failure=FAILURES)
     def the_second_session_ends(self, failure: Failure) -> None:
         self.seconds -= 1
-        self.happens(SecondEnded(failure))
+        self.happens(SecondSessionEnded(failure))
 
     def happens(self, event: Event) -> None:
         before = self.state
@@ -154,10 +161,10 @@ class AnyLife(RuleBasedStateMachine):
             case Command.OPEN_SESSION:
                 assert (self.sessions, self.seconds) == (0, 0)
                 self.sessions = 1
-            case Command.OPEN_SECOND:
+            case Command.OPEN_REPLACEMENT:
                 assert (self.sessions, self.seconds) == (1, 0)
                 self.seconds = 1
-            case Command.SWITCH:
+            case Command.SWITCH_SESSIONS:
                 assert self.seconds == 1, "there is one that takes over"
                 self.sessions, self.seconds = 1, self.sessions
             case Command.CLOSE_SECOND:
@@ -192,8 +199,10 @@ class AnyLife(RuleBasedStateMachine):
         """Attempts are forgotten on a person's word, on another way, or after the gate time."""
         then, now = tries_of(before), tries_of(self.state)
         if then and now and now.failed < then.failed:
-            by_word = isinstance(event, Start | Restart | RestartGracefully | WayChanged)
-            came_back = isinstance(second_of(before), Leaving) and isinstance(event, Ended)
+            by_word = isinstance(event, Start | Restart | RestartGracefully | HostChanged)
+            came_back = isinstance(replacement_of(before), Draining) and isinstance(
+                event, SessionEnded
+            )
             is_trusted = self.now >= opened_at(before) + self.policy.gate_time
             assert by_word or came_back or is_trusted
 
@@ -201,13 +210,15 @@ class AnyLife(RuleBasedStateMachine):
         match self.state:
             case Blocked(retry_at=at):
                 gave_up = bool(self.policy.max_attempts) and at == inf
-                assert gave_up or (failure.needs_a_person and at == self.now + BLOCKED_RETRY)
+                assert gave_up or (failure.needs_user and at == self.now + BLOCKED_DELAY)
             case BackingOff(retry_at=at):
-                free = failure.cause in ASKED_NOTHING_OF_THE_SERVER
+                free = failure.cause in NO_HANDSHAKE_CAUSES
                 longest = self.policy.backoff.max
-                assert not failure.needs_a_person
+                assert not failure.needs_user
                 assert (
-                    self.now < at <= self.now + (min(longest, FREE_RETRY_CAP) if free else longest)
+                    self.now
+                    < at
+                    <= self.now + (min(longest, NO_HANDSHAKE_MAX_DELAY) if free else longest)
                 )
 
 

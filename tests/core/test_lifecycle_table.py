@@ -26,19 +26,25 @@ import pytest
 
 from tests.core.lives import ASKED, HAPPENED, NOW, STATES, STEADY, TOLD, TOLD_BESIDE
 from tunnelkeeper.core.lifecycle import (
-    Arrived,
     Command,
-    Ended,
+    ConnectionUnhealthy,
     Event,
-    SecondEnded,
-    Useless,
+    ReplacementReady,
+    SecondSessionEnded,
+    SessionEnded,
     step,
 )
 from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
+    Closing,
     Connecting,
     Degraded,
+    Draining,
+    NoReplacement,
+    Replacement,
+    ReplacementBackoff,
+    ReplacementConnecting,
     State,
     Stopped,
     Stopping,
@@ -46,16 +52,8 @@ from tunnelkeeper.core.states import (
     deadline,
     failure_of,
     is_wanted,
-    second_of,
+    replacement_of,
     session_count,
-)
-from tunnelkeeper.core.succession import (
-    Alone,
-    Arriving,
-    Delayed,
-    Dismissed,
-    Leaving,
-    Second,
 )
 
 WHEN_ASKED = """
@@ -188,7 +186,7 @@ stopping both, start   .        .        half     half
 
 CHANGES: dict[tuple[type[State], bool, Command | None], str] = {
     (Connecting, True, Command.OPEN_SESSION): "open",
-    (Connecting, True, Command.SWITCH): "rise",
+    (Connecting, True, Command.SWITCH_SESSIONS): "rise",
     (Connecting, True, None): "doubt",
     (Up, True, None): "up",
     (Degraded, True, None): "degraded",
@@ -201,13 +199,13 @@ CHANGES: dict[tuple[type[State], bool, Command | None], str] = {
     (Stopping, False, None): "never",
 }
 
-CHANGES_BESIDE: dict[tuple[type[Second], Command | None], str] = {
-    (Arriving, Command.OPEN_SECOND): "second",
-    (Leaving, Command.SWITCH): "switch",
-    (Delayed, Command.SWITCH): "back",
-    (Delayed, None): "delay",
-    (Dismissed, Command.CLOSE_SECOND): "dismiss",
-    (Alone, None): "alone",
+CHANGES_BESIDE: dict[tuple[type[Replacement], Command | None], str] = {
+    (ReplacementConnecting, Command.OPEN_REPLACEMENT): "second",
+    (Draining, Command.SWITCH_SESSIONS): "switch",
+    (ReplacementBackoff, Command.SWITCH_SESSIONS): "back",
+    (ReplacementBackoff, None): "delay",
+    (Closing, Command.CLOSE_SECOND): "dismiss",
+    (NoReplacement, None): "alone",
 }
 
 TABLES = [
@@ -231,7 +229,7 @@ def rows(table: str) -> dict[str, list[str]]:
 def has_second(state: State) -> bool:
     if isinstance(state, Stopping):  # which of the two it was does not matter any more
         return True
-    return isinstance(second_of(state), Arriving | Leaving | Dismissed)
+    return isinstance(replacement_of(state), ReplacementConnecting | Draining | Closing)
 
 
 def cell(state: State, event: Event) -> str:
@@ -240,8 +238,8 @@ def cell(state: State, event: Event) -> str:
     if (after, command) == (state, None):
         return "."
     match state, after:
-        case ((Up() | Degraded()), (Up() | Degraded())) if state.second != after.second:
-            return CHANGES_BESIDE[type(after.second), command]
+        case ((Up() | Degraded()), (Up() | Degraded())) if state.replacement != after.replacement:
+            return CHANGES_BESIDE[type(after.replacement), command]
         case Stopping(sessions=2), Stopping(sessions=1):
             return "half"
     return CHANGES[type(after), is_wanted(after), command]
@@ -290,9 +288,9 @@ def test_a_session_begins_only_when_it_is_opened_and_ends_only_when_it_says_so(
     state: State, event: Event
 ) -> None:
     after, command = step(state, event, NOW, STEADY)
-    opened = command in {Command.OPEN_SESSION, Command.OPEN_SECOND}
-    is_gone = isinstance(event, Ended) and session_count(state) > 0
-    is_gone |= isinstance(event, SecondEnded) and has_second(state)
+    opened = command in {Command.OPEN_SESSION, Command.OPEN_REPLACEMENT}
+    is_gone = isinstance(event, SessionEnded) and session_count(state) > 0
+    is_gone |= isinstance(event, SecondSessionEnded) and has_second(state)
 
     assert session_count(after) == session_count(state) + opened - is_gone
     assert session_count(after) <= 2
@@ -308,17 +306,17 @@ def test_only_sessions_that_are_there_are_closed_and_only_once(state: State, eve
             assert not isinstance(state, Stopping)
             assert isinstance(after, Stopping)
         case Command.CLOSE_SECOND:
-            assert isinstance(second_of(state), Leaving)
-            assert second_of(after) == Dismissed()
+            assert isinstance(replacement_of(state), Draining)
+            assert replacement_of(after) == Closing()
 
 
 @EACH_STATE
 @EACH_EVENT
 def test_only_a_session_that_can_serve_takes_over(state: State, event: Event) -> None:
     _, command = step(state, event, NOW, STEADY)
-    if command is Command.SWITCH:
-        assert isinstance(second_of(state), Arriving | Leaving)
-        assert isinstance(event, Arrived | Ended | Useless)
+    if command is Command.SWITCH_SESSIONS:
+        assert isinstance(replacement_of(state), ReplacementConnecting | Draining)
+        assert isinstance(event, ReplacementReady | SessionEnded | ConnectionUnhealthy)
 
 
 @EACH_STATE
@@ -327,7 +325,7 @@ def test_a_second_session_is_opened_only_beside_one_that_is_connected_and_alone(
     state: State, event: Event
 ) -> None:
     after, command = step(state, event, NOW, STEADY)
-    if command is Command.OPEN_SECOND:
+    if command is Command.OPEN_REPLACEMENT:
         assert isinstance(state, Up | Degraded)
         assert session_count(state) == 1
         assert type(after) is type(state), "nobody notices"

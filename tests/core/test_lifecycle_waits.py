@@ -17,30 +17,35 @@ from tests.core.lives import (
     STEADY,
     TunnelLife,
 )
+from tunnelkeeper.core.configuration import Backoff
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
     Command,
     DeadlineReached,
-    Ended,
     Event,
-    Moved,
-    Nudged,
-    Opened,
+    NetworkChanged,
     Restart,
+    RetryNow,
+    SessionEnded,
+    SessionOpened,
     Start,
     Stop,
 )
-from tunnelkeeper.core.retries import BLOCKED_RETRY, BLOCKED_RETRY_AFTER_MOVE, Policy, Tries
+from tunnelkeeper.core.retry_policy import (
+    BLOCKED_DELAY,
+    BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE,
+    FailedAttempts,
+    RetryPolicy,
+)
 from tunnelkeeper.core.states import (
     BackingOff,
     Blocked,
     Connecting,
     Degraded,
+    LiveConnection,
     Stopped,
     failure_of,
 )
-from tunnelkeeper.core.succession import Life
-from tunnelkeeper.core.tunnels import Backoff
 
 OPEN = Command.OPEN_SESSION
 ASKED_NOTHING = [Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED, Cause.LOCAL_RESOURCES]
@@ -84,37 +89,37 @@ def test_an_hour_of_refusals_does_not_lengthen_the_wait_after_one_dropped_connec
     tunnel: TunnelLife,
 ) -> None:
     tunnel.fail(REFUSED, 700)
-    tunnel.feed(Ended(LOST))
+    tunnel.feed(SessionEnded(LOST))
 
     assert tunnel.waits() == 1
 
 
 def test_the_cap_holds_though_the_backoff_begins_above_it() -> None:
-    tunnel = TunnelLife(Policy(Backoff(initial=20, factor=2, max=90, jitter=0)))
+    tunnel = TunnelLife(RetryPolicy(Backoff(initial=20, factor=2, max=90, jitter=0)))
 
     assert tunnel.fail(REFUSED, 2) == [5, 5]
 
 
 def test_waits_are_spread_by_the_seed() -> None:
     def waits(seed: str) -> list[float | None]:
-        return TunnelLife(Policy(seed=seed)).fail(LOST, 7)
+        return TunnelLife(RetryPolicy(seed=seed)).fail(LOST, 7)
 
     assert waits("db") == waits("db")
     assert waits("db") != waits("web")
 
 
 def test_a_deadline_that_comes_early_ends_no_wait(tunnel: TunnelLife) -> None:
-    waiting = tunnel.feed(Start(), Ended(LOST))
+    waiting = tunnel.feed(Start(), SessionEnded(LOST))
     tunnel.wait(0.9)
 
     assert tunnel.feed(DeadlineReached()) == waiting
 
 
-@pytest.mark.parametrize("event", [Start(), Restart(), Nudged(), Moved()])
+@pytest.mark.parametrize("event", [Start(), Restart(), RetryNow(), NetworkChanged()])
 def test_a_wait_is_ended_by_a_word_or_a_change_in_the_world(
     tunnel: TunnelLife, event: Event
 ) -> None:
-    tunnel.feed(Start(), Ended(LOST))
+    tunnel.feed(Start(), SessionEnded(LOST))
 
     assert isinstance(tunnel.feed(event), Connecting)
     assert tunnel.commands == [OPEN, OPEN]
@@ -123,39 +128,39 @@ def test_a_wait_is_ended_by_a_word_or_a_change_in_the_world(
 def test_a_move_shortens_the_wait_of_what_is_blocked_and_a_second_one_does_not_put_it_off(
     tunnel: TunnelLife,
 ) -> None:
-    tunnel.feed(Start(), Ended(DENIED))
+    tunnel.feed(Start(), SessionEnded(DENIED))
     tunnel.wait(100)
-    tunnel.feed(Moved())
-    assert tunnel.waits() == BLOCKED_RETRY_AFTER_MOVE
+    tunnel.feed(NetworkChanged())
+    assert tunnel.waits() == BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE
 
     tunnel.wait(20)
-    tunnel.feed(Moved())
+    tunnel.feed(NetworkChanged())
 
-    assert tunnel.waits() == BLOCKED_RETRY_AFTER_MOVE - 20
+    assert tunnel.waits() == BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE - 20
     assert tunnel.commands == [OPEN]
 
 
 def test_a_move_makes_no_blocked_tunnel_wait_longer(tunnel: TunnelLife) -> None:
-    tunnel.feed(Start(), Ended(DENIED))
-    tunnel.wait(BLOCKED_RETRY - 1)
+    tunnel.feed(Start(), SessionEnded(DENIED))
+    tunnel.wait(BLOCKED_DELAY - 1)
     before = tunnel.state
 
-    assert tunnel.feed(Moved()) == before
+    assert tunnel.feed(NetworkChanged()) == before
 
 
 def test_a_word_forgets_the_attempts_before_it_but_a_change_in_the_world_does_not(
     tunnel: TunnelLife,
 ) -> None:
     tunnel.fail(LOST, 4)
-    tunnel.feed(Ended(LOST))
+    tunnel.feed(SessionEnded(LOST))
 
-    assert tunnel.feed(Nudged()) == Connecting(Tries(failed=5, costly=5))
-    tunnel.feed(Ended(LOST))
-    assert tunnel.feed(Start()) == Connecting(Tries())
+    assert tunnel.feed(RetryNow()) == Connecting(FailedAttempts(failed=5, with_handshake=5))
+    tunnel.feed(SessionEnded(LOST))
+    assert tunnel.feed(Start()) == Connecting(FailedAttempts())
 
 
 def test_a_stop_ends_a_wait_and_nothing_has_to_be_closed(tunnel: TunnelLife) -> None:
-    assert tunnel.feed(Start(), Ended(LOST), Stop()) == Stopped()
+    assert tunnel.feed(Start(), SessionEnded(LOST), Stop()) == Stopped()
     assert tunnel.commands == [OPEN]
 
 
@@ -166,34 +171,36 @@ def test_a_loss_inside_the_gate_time_counts_as_one_more_failed_attempt(
     tunnel: TunnelLife,
 ) -> None:
     tunnel.fail(LOST, 3)
-    tunnel.feed(Opened())
+    tunnel.feed(SessionOpened())
     tunnel.wait(GATE_TIME - 1)
 
-    tunnel.feed(DeadlineReached(), Ended(LOST))
-    assert tunnel.state == BackingOff(Tries(failed=4, costly=4), tunnel.now + 8, LOST)
+    tunnel.feed(DeadlineReached(), SessionEnded(LOST))
+    assert tunnel.state == BackingOff(
+        FailedAttempts(failed=4, with_handshake=4), tunnel.now + 8, LOST
+    )
 
 
 def test_a_loss_after_the_gate_time_is_no_failed_attempt(tunnel: TunnelLife) -> None:
     tunnel.fail(LOST, 3)
-    tunnel.feed(Opened())
+    tunnel.feed(SessionOpened())
     tunnel.at_deadline()
 
-    assert tunnel.feed(Ended(LOST)) == BackingOff(Tries(), tunnel.now + 1, LOST)
+    assert tunnel.feed(SessionEnded(LOST)) == BackingOff(FailedAttempts(), tunnel.now + 1, LOST)
 
 
 def test_a_loss_that_is_heard_of_before_the_gate_opens_is_none_either(tunnel: TunnelLife) -> None:
     tunnel.fail(LOST, 3)
-    tunnel.feed(Opened())
+    tunnel.feed(SessionOpened())
     tunnel.wait(GATE_TIME)  # a suspended machine handles the loss before its own timer
 
-    assert tunnel.feed(Ended(LOST)) == BackingOff(Tries(), tunnel.now + 1, LOST)
+    assert tunnel.feed(SessionEnded(LOST)) == BackingOff(FailedAttempts(), tunnel.now + 1, LOST)
 
 
 def test_a_server_that_accepts_and_drops_is_backed_off_from(tunnel: TunnelLife) -> None:
     tunnel.feed(Start())
     waits = []
     for _ in range(7):
-        tunnel.feed(Opened(), Ended(LOST))
+        tunnel.feed(SessionOpened(), SessionEnded(LOST))
         waits.append(tunnel.waits())
         tunnel.at_deadline()
 
@@ -202,13 +209,15 @@ def test_a_server_that_accepts_and_drops_is_backed_off_from(tunnel: TunnelLife) 
 
 def test_a_degraded_tunnel_passes_the_gate_too(tunnel: TunnelLife) -> None:
     tunnel.fail(LOST, 3)
-    tunnel.feed(Opened(PORT_BUSY))
+    tunnel.feed(SessionOpened(PORT_BUSY))
 
-    assert tunnel.at_deadline() == Degraded(Life(NOW + 7, Tries(), inf, inf), PORT_BUSY)
+    assert tunnel.at_deadline() == Degraded(
+        LiveConnection(NOW + 7, FailedAttempts(), inf, inf), PORT_BUSY
+    )
 
 
 def test_a_trusted_tunnel_waits_for_nothing(tunnel: TunnelLife) -> None:
-    tunnel.feed(Start(), Opened())
+    tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
 
     assert tunnel.waits() is None
@@ -221,7 +230,7 @@ def test_a_trusted_tunnel_waits_for_nothing(tunnel: TunnelLife) -> None:
 def gave_up() -> TunnelLife:
     tunnel = TunnelLife(replace(STEADY, max_attempts=3))
     tunnel.fail(LOST, 2)
-    tunnel.feed(Ended(LOST))
+    tunnel.feed(SessionEnded(LOST))
     return tunnel
 
 
@@ -241,7 +250,7 @@ def test_after_max_attempts_it_says_so_and_waits_for_nothing(gave_up: TunnelLife
 
 def test_the_hint_of_the_last_attempt_is_kept() -> None:
     tunnel = TunnelLife(replace(STEADY, max_attempts=1))
-    tunnel.feed(Start(), Ended(replace(REFUSED, hint="is sshd running?")))
+    tunnel.feed(Start(), SessionEnded(replace(REFUSED, hint="is sshd running?")))
 
     failure = failure_of(tunnel.state)
     assert failure is not None
@@ -252,15 +261,15 @@ def test_neither_the_world_nor_a_stray_deadline_moves_what_gave_up(gave_up: Tunn
     before = gave_up.state
     gave_up.wait(86400)
 
-    assert gave_up.feed(Nudged()) == before
-    assert gave_up.feed(Moved()) == before
+    assert gave_up.feed(RetryNow()) == before
+    assert gave_up.feed(NetworkChanged()) == before
     assert gave_up.feed(DeadlineReached()) == before
 
 
 @pytest.mark.parametrize("event", [Start(), Restart()])
 def test_a_word_makes_it_try_as_often_again(gave_up: TunnelLife, event: Event) -> None:
-    assert gave_up.feed(event) == Connecting(Tries())
-    assert isinstance(gave_up.feed(Ended(LOST)), BackingOff)
+    assert gave_up.feed(event) == Connecting(FailedAttempts())
+    assert isinstance(gave_up.feed(SessionEnded(LOST)), BackingOff)
 
 
 def test_what_gave_up_can_be_stopped(gave_up: TunnelLife) -> None:
@@ -271,7 +280,7 @@ def test_attempts_that_a_person_could_mend_count_too() -> None:
     tunnel = TunnelLife(replace(STEADY, max_attempts=2))
     tunnel.fail(DENIED, 1)
 
-    assert isinstance(tunnel.feed(Ended(DENIED)), Blocked)
+    assert isinstance(tunnel.feed(SessionEnded(DENIED)), Blocked)
     assert tunnel.waits() is None
 
 
@@ -281,16 +290,16 @@ def test_attempts_that_a_person_could_mend_count_too() -> None:
 @pytest.mark.parametrize("failure", [LOST, REFUSED, DENIED])
 def test_a_tunnel_that_does_not_retry_waits_for_a_word(failure: Failure) -> None:
     tunnel = TunnelLife(replace(STEADY, retries=False))
-    tunnel.feed(Start(), Ended(failure))
+    tunnel.feed(Start(), SessionEnded(failure))
 
-    assert tunnel.state == Blocked(Tries().and_then(failure), inf, failure)
-    assert isinstance(tunnel.feed(Nudged()), Blocked)
+    assert tunnel.state == Blocked(FailedAttempts().plus(failure), inf, failure)
+    assert isinstance(tunnel.feed(RetryNow()), Blocked)
     assert isinstance(tunnel.feed(Start()), Connecting)
 
 
 def test_a_tunnel_that_does_not_retry_waits_after_a_long_life_too() -> None:
     tunnel = TunnelLife(replace(STEADY, retries=False))
-    tunnel.feed(Start(), Opened())
+    tunnel.feed(Start(), SessionOpened())
     tunnel.now += GATE_TIME + 1
 
-    assert tunnel.feed(Ended(LOST)) == Blocked(Tries(), inf, LOST)
+    assert tunnel.feed(SessionEnded(LOST)) == Blocked(FailedAttempts(), inf, LOST)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.core.forwards import (
+from tunnelkeeper.core.forward_spec import (
     Forward,
     LocalForward,
     RemoteForward,

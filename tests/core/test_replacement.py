@@ -9,40 +9,48 @@ import pytest
 
 from tests.core.lives import DENIED, GATE_TIME, LOST, PORT_BUSY, REFUSED, STEADY, TunnelLife
 from tunnelkeeper.core.lifecycle import (
-    Arrived,
     Command,
+    ConnectionUnhealthy,
     DeadlineReached,
     Drained,
-    Ended,
     Event,
     ForwardsChanged,
-    Moved,
-    Nudged,
-    Opened,
+    NetworkChanged,
+    ReplacementReady,
     RestartGracefully,
-    SecondEnded,
+    RetryNow,
+    SecondSessionEnded,
+    SessionEnded,
+    SessionOpened,
     Start,
     Stop,
-    Useless,
 )
-from tunnelkeeper.core.retries import BLOCKED_RETRY, BLOCKED_RETRY_AFTER_MOVE, Tries
+from tunnelkeeper.core.retry_policy import (
+    BLOCKED_DELAY,
+    BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE,
+    FailedAttempts,
+)
 from tunnelkeeper.core.states import (
+    Closing,
     Connecting,
     Degraded,
+    Draining,
+    NoReplacement,
+    ReplacementBackoff,
+    ReplacementConnecting,
     Stopped,
     Stopping,
     Up,
     failure_of,
     opened_at,
-    second_of,
+    replacement_of,
 )
-from tunnelkeeper.core.succession import Alone, Arriving, Delayed, Dismissed, Leaving
 
 DRAIN_TIMEOUT = STEADY.drain_timeout
 OPEN, OPEN_SECOND, SWITCH, CLOSE_SECOND, CLOSE_ALL = (
     Command.OPEN_SESSION,
-    Command.OPEN_SECOND,
-    Command.SWITCH,
+    Command.OPEN_REPLACEMENT,
+    Command.SWITCH_SESSIONS,
     Command.CLOSE_SECOND,
     Command.CLOSE_ALL,
 )
@@ -52,164 +60,170 @@ OPEN, OPEN_SECOND, SWITCH, CLOSE_SECOND, CLOSE_ALL = (
 def up() -> TunnelLife:
     """A tunnel that is up and trusted."""
     tunnel = TunnelLife()
-    tunnel.feed(Start(), Opened())
+    tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
     return tunnel
 
 
-@pytest.mark.parametrize("asked", [RestartGracefully(), Useless()])
+@pytest.mark.parametrize("asked", [RestartGracefully(), ConnectionUnhealthy()])
 def test_a_new_connection_takes_over_before_the_old_one_is_let_go(
     up: TunnelLife, asked: Event
 ) -> None:
     first = opened_at(up.state)
 
-    assert second_of(up.feed(asked)) == Arriving(Tries())
+    assert replacement_of(up.feed(asked)) == ReplacementConnecting(FailedAttempts())
     up.wait(3)
-    assert isinstance(second_of(up.feed(Arrived())), Leaving)
+    assert isinstance(replacement_of(up.feed(ReplacementReady())), Draining)
     assert opened_at(up.state) == up.now > first
-    up.feed(Opened())
-    assert second_of(up.feed(Drained())) == Dismissed()
-    assert second_of(up.feed(SecondEnded(LOST))) == Alone()
+    up.feed(SessionOpened())
+    assert replacement_of(up.feed(Drained())) == Closing()
+    assert replacement_of(up.feed(SecondSessionEnded(LOST))) == NoReplacement()
 
     assert isinstance(up.state, Up)
     assert up.commands == [OPEN, OPEN_SECOND, SWITCH, CLOSE_SECOND]
 
 
 def test_what_is_open_on_the_old_connection_is_cut_off_at_the_drain_timeout(up: TunnelLife) -> None:
-    up.feed(Useless(), Arrived())
+    up.feed(ConnectionUnhealthy(), ReplacementReady())
     up.at_deadline()
-    assert isinstance(second_of(up.state), Leaving), "that was the gate time"
+    assert isinstance(replacement_of(up.state), Draining), "that was the gate time"
 
     assert up.waits() == DRAIN_TIMEOUT - GATE_TIME
-    assert second_of(up.at_deadline()) == Dismissed()
+    assert replacement_of(up.at_deadline()) == Closing()
     assert up.commands[-1] is CLOSE_SECOND
 
 
 def test_a_drain_timeout_of_nothing_leaves_no_time() -> None:
     tunnel = TunnelLife(replace(STEADY, drain_timeout=0))
-    tunnel.feed(Start(), Opened(), Useless(), Arrived())
+    tunnel.feed(Start(), SessionOpened(), ConnectionUnhealthy(), ReplacementReady())
 
     assert tunnel.waits() == 0
-    assert second_of(tunnel.at_deadline()) == Dismissed()
+    assert replacement_of(tunnel.at_deadline()) == Closing()
 
 
 def test_a_connection_whose_replacement_fails_stays_in_use_and_is_tried_again(
     up: TunnelLife,
 ) -> None:
     first = opened_at(up.state)
-    up.feed(Useless())
+    up.feed(ConnectionUnhealthy())
 
     waits = []
     for _ in range(3):
-        up.feed(SecondEnded(LOST))
+        up.feed(SecondSessionEnded(LOST))
         waits.append(up.waits())
         assert isinstance(up.at_deadline(), Up)
 
     assert waits == [1, 2, 4]
     assert opened_at(up.state) == first
-    assert isinstance(second_of(up.feed(Arrived())), Leaving)
+    assert isinstance(replacement_of(up.feed(ReplacementReady())), Draining)
 
 
 def test_a_replacement_that_a_person_must_help_is_tried_again_seldom_and_when_files_change(
     up: TunnelLife,
 ) -> None:
-    up.feed(Useless(), SecondEnded(DENIED))
-    assert up.waits() == BLOCKED_RETRY
+    up.feed(ConnectionUnhealthy(), SecondSessionEnded(DENIED))
+    assert up.waits() == BLOCKED_DELAY
 
-    assert isinstance(second_of(up.feed(Nudged())), Arriving)
+    assert isinstance(replacement_of(up.feed(RetryNow())), ReplacementConnecting)
 
 
 def test_a_move_ends_the_wait_for_a_replacement_or_shortens_it_for_a_person(
     up: TunnelLife,
 ) -> None:
-    up.feed(Useless(), SecondEnded(DENIED), Moved())
-    assert up.waits() == BLOCKED_RETRY_AFTER_MOVE
+    up.feed(ConnectionUnhealthy(), SecondSessionEnded(DENIED), NetworkChanged())
+    assert up.waits() == BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE
 
     up.at_deadline()
-    up.feed(SecondEnded(REFUSED))
-    assert isinstance(second_of(up.feed(Moved())), Arriving)
+    up.feed(SecondSessionEnded(REFUSED))
+    assert isinstance(replacement_of(up.feed(NetworkChanged())), ReplacementConnecting)
 
 
 def test_a_replacement_that_failed_too_often_waits_for_a_persons_word() -> None:
     tunnel = TunnelLife(replace(STEADY, max_attempts=1))
-    tunnel.feed(Start(), Opened())
+    tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
-    tunnel.feed(Useless(), SecondEnded(REFUSED))
+    tunnel.feed(ConnectionUnhealthy(), SecondSessionEnded(REFUSED))
 
     assert tunnel.waits() is None
-    assert second_of(tunnel.feed(Nudged(), Moved(), Useless())) == second_of(tunnel.state)
-    assert isinstance(second_of(tunnel.state), Delayed)
-    assert second_of(tunnel.feed(RestartGracefully())) == Arriving(Tries())
+    assert replacement_of(
+        tunnel.feed(RetryNow(), NetworkChanged(), ConnectionUnhealthy())
+    ) == replacement_of(tunnel.state)
+    assert isinstance(replacement_of(tunnel.state), ReplacementBackoff)
+    assert replacement_of(tunnel.feed(RestartGracefully())) == ReplacementConnecting(
+        FailedAttempts()
+    )
 
 
 def test_a_failing_check_does_not_shorten_the_wait_for_the_next_replacement(
     up: TunnelLife,
 ) -> None:
-    delayed = up.feed(Useless(), SecondEnded(LOST))
+    delayed = up.feed(ConnectionUnhealthy(), SecondSessionEnded(LOST))
 
-    assert up.feed(Useless(), Useless()) == delayed
+    assert up.feed(ConnectionUnhealthy(), ConnectionUnhealthy()) == delayed
 
 
 def test_a_connection_that_ends_while_another_is_on_its_way_is_followed_by_that(
     up: TunnelLife,
 ) -> None:
-    up.feed(Useless())
+    up.feed(ConnectionUnhealthy())
 
-    assert up.feed(Ended(LOST)) == Connecting(Tries(), LOST)
+    assert up.feed(SessionEnded(LOST)) == Connecting(FailedAttempts(), LOST)
     assert up.commands == [OPEN, OPEN_SECOND, SWITCH]
     assert failure_of(up.state) == LOST
-    assert isinstance(up.feed(Opened()), Up)
+    assert isinstance(up.feed(SessionOpened()), Up)
 
 
 def test_a_new_connection_that_ends_soon_gives_the_old_one_back(up: TunnelLife) -> None:
     first = opened_at(up.state)
-    up.feed(Useless(), Arrived())
+    up.feed(ConnectionUnhealthy(), ReplacementReady())
     up.wait(1)
 
-    assert isinstance(up.feed(Ended(LOST)), Up)
+    assert isinstance(up.feed(SessionEnded(LOST)), Up)
     assert opened_at(up.state) == first
     assert up.waits() == 1
     up.at_deadline()
-    up.feed(Arrived())
+    up.feed(ReplacementReady())
     up.wait(1)
-    up.feed(Ended(LOST))
+    up.feed(SessionEnded(LOST))
     assert up.waits() == 2, "a server that accepts and drops is backed off from"
 
 
 def test_a_connection_that_ends_after_its_predecessor_was_dismissed_is_made_anew(
     up: TunnelLife,
 ) -> None:
-    up.feed(Useless(), Arrived(), Drained())
+    up.feed(ConnectionUnhealthy(), ReplacementReady(), Drained())
 
-    assert up.feed(Ended(LOST)) == Stopping(then_start=True)
-    assert up.feed(SecondEnded(LOST)) == Connecting()
+    assert up.feed(SessionEnded(LOST)) == Stopping(then_start=True)
+    assert up.feed(SecondSessionEnded(LOST)) == Connecting()
 
 
 def test_a_replacement_that_is_asked_for_while_one_leaves_comes_after_that(up: TunnelLife) -> None:
-    up.feed(RestartGracefully(), Arrived(), RestartGracefully())
+    up.feed(RestartGracefully(), ReplacementReady(), RestartGracefully())
     assert up.commands.count(OPEN_SECOND) == 1
 
-    up.feed(Drained(), SecondEnded(LOST))
+    up.feed(Drained(), SecondSessionEnded(LOST))
     assert up.waits() == 0
     up.at_deadline()
     assert up.commands.count(OPEN_SECOND) == 2
 
 
-@pytest.mark.parametrize("events", [(Useless(),), (Useless(), Arrived())])
+@pytest.mark.parametrize(
+    "events", [(ConnectionUnhealthy(),), (ConnectionUnhealthy(), ReplacementReady())]
+)
 def test_a_stop_closes_both_and_waits_for_both(up: TunnelLife, events: tuple[Event, ...]) -> None:
     up.feed(*events)
 
     assert up.feed(Stop()) == Stopping(sessions=2)
     assert up.commands[-1] is CLOSE_ALL
-    assert up.feed(SecondEnded(LOST)) == Stopping()
-    assert up.feed(Ended(LOST)) == Stopped()
+    assert up.feed(SecondSessionEnded(LOST)) == Stopping()
+    assert up.feed(SessionEnded(LOST)) == Stopped()
 
 
 def test_a_degraded_tunnel_is_replaced_and_is_up_when_its_forwards_are(up: TunnelLife) -> None:
-    up.feed(ForwardsChanged(PORT_BUSY), Useless())
+    up.feed(ForwardsChanged(PORT_BUSY), ConnectionUnhealthy())
 
-    assert isinstance(up.feed(Arrived()), Degraded)
-    assert isinstance(up.feed(Opened()), Up)
+    assert isinstance(up.feed(ReplacementReady()), Degraded)
+    assert isinstance(up.feed(SessionOpened()), Up)
 
 
 @pytest.mark.parametrize("max_lifetime", [0, 500])
@@ -220,14 +234,14 @@ def test_a_new_connection_that_carries_no_data_gives_way_to_the_old_one_at_once(
     first = opened_at(up.state)
     up.feed(RestartGracefully())
     up.wait(3)
-    up.feed(Arrived(), Opened(PORT_BUSY))
+    up.feed(ReplacementReady(), SessionOpened(PORT_BUSY))
     second = opened_at(up.state)
     up.wait(60)
 
-    assert isinstance(second_of(up.feed(Useless())), Leaving)
+    assert isinstance(replacement_of(up.feed(ConnectionUnhealthy())), Draining)
     assert up.commands == [OPEN, OPEN_SECOND, SWITCH, SWITCH]
     assert opened_at(up.state) == first < second
-    up.feed(Opened(), Drained(), SecondEnded(LOST))
+    up.feed(SessionOpened(), Drained(), SecondSessionEnded(LOST))
 
     assert isinstance(up.state, Up)
     assert up.waits() == (max_lifetime or None), "not replaced again at once"
@@ -236,31 +250,31 @@ def test_a_new_connection_that_carries_no_data_gives_way_to_the_old_one_at_once(
 def test_a_connection_whose_first_check_is_one_too_many_is_replaced_when_it_has_opened() -> None:
     tunnel = TunnelLife()
 
-    tunnel.feed(Start(), Useless(), Opened(PORT_BUSY))
+    tunnel.feed(Start(), ConnectionUnhealthy(), SessionOpened(PORT_BUSY))
 
     assert tunnel.waits() == 0
-    assert second_of(tunnel.at_deadline()) == Arriving(Tries())
+    assert replacement_of(tunnel.at_deadline()) == ReplacementConnecting(FailedAttempts())
     assert tunnel.commands == [OPEN, OPEN_SECOND]
 
 
 def test_lifetimes_follow_each_other(up: TunnelLife) -> None:
     up.policy = replace(STEADY, max_lifetime=2, gate_time=0)
-    up.feed(Useless(), Arrived())
+    up.feed(ConnectionUnhealthy(), ReplacementReady())
     for _ in range(5):
-        up.feed(Drained(), SecondEnded(LOST))
-        while not isinstance(second_of(up.state), Arriving):
+        up.feed(Drained(), SecondSessionEnded(LOST))
+        while not isinstance(replacement_of(up.state), ReplacementConnecting):
             up.at_deadline()
-        assert isinstance(up.feed(Arrived()), Up)
+        assert isinstance(up.feed(ReplacementReady()), Up)
 
     assert up.commands.count(SWITCH) == 6
 
 
 def test_an_expired_connection_is_not_replaced_while_its_predecessor_leaves(up: TunnelLife) -> None:
     up.policy = replace(STEADY, max_lifetime=10)
-    up.feed(Useless(), Arrived())
+    up.feed(ConnectionUnhealthy(), ReplacementReady())
     up.wait(20)
 
     up.feed(DeadlineReached())
 
-    assert isinstance(second_of(up.state), Leaving)
+    assert isinstance(replacement_of(up.state), Draining)
     assert up.waits() not in (None, inf, 0)

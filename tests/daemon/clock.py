@@ -81,7 +81,7 @@ class FakeTimer:
 
 @dataclass
 class FakeClock:
-    """A daemon.clock.Clock that stands still until a test lets time pass.
+    """A clock.Clock that stands still until a test lets time pass.
 
     asleep: seconds that the machine has slept. set_by: seconds that somebody set the wall clock by.
     counts_sleep: whether the system has a clock that goes on meanwhile.

@@ -6,21 +6,20 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import Cause, Failure
-from tunnelkeeper.core.forwards import TcpAddress
-from tunnelkeeper.core.tunnels import Host
+from tunnelkeeper.core.configuration import Host
+from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.socks import Outcome
-from tunnelkeeper.forwarding.targets import TargetRefused
-from tunnelkeeper.ssh.steps import SshFailure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tunnelkeeper.core.forwards import Address
-    from tunnelkeeper.core.tunnels import Tunnel
+    from tunnelkeeper.core.configuration import Tunnel
+    from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.forwarding.gate import Refused
-    from tunnelkeeper.forwarding.pump import ChannelEnd
-    from tunnelkeeper.ssh.report import Report
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
+    from tunnelkeeper.ssh.progress import ProgressListener
     from tunnelkeeper.sshconfig import SshConfigError
 
 Way = tuple[Host, ...]
@@ -40,7 +39,7 @@ def a_host(name: str = "relay") -> Host:
 
 
 class FakeFinder:
-    """A daemon.session.WayFinder. ways: by a tunnel's name; any other leads to its host alone.
+    """A tunnel.context.HostResolver. ways: by a tunnel's name; any other leads to its host alone.
 
     error: raised instead. may_look: cleared, every look-up waits for it.
     """
@@ -61,7 +60,7 @@ class FakeFinder:
 class FakeChannel:
     """An open channel to a service that answers in capitals and ends when its client has."""
 
-    def __init__(self, end: ChannelEnd, on_closed: Callable[[], None]) -> None:
+    def __init__(self, end: ChannelEndpoint, on_closed: Callable[[], None]) -> None:
         self.is_open = True
         self._on_closed = on_closed
         self._end = end
@@ -106,7 +105,7 @@ class FakeListener:
     """What ssh.remote_listener.RemoteListener is: a port that the server holds."""
 
     address: Address
-    accepts: dict[Address, Callable[[], Awaitable[ChannelEnd]]]
+    accepts: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]]
 
     async def close(self) -> None:
         await asyncio.sleep(0)
@@ -124,7 +123,7 @@ class FakeConnection:
 
     def __init__(self, host: Host, far: FarSide) -> None:
         self.host = host
-        self.accepts: dict[Address, Callable[[], Awaitable[ChannelEnd]]] = {}
+        self.accepts: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]] = {}
         self.opened: list[tuple[Address, FakeChannel]] = []
         self.unreachable: set[Address] = set()
         self._far = far
@@ -168,7 +167,7 @@ class FakeConnection:
             raise self._far.fault_of_closing
 
     def open_channel(
-        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
     ) -> None:
         if target in self._far.silent:
             return
@@ -182,7 +181,7 @@ class FakeConnection:
         end.connection_made(channel)
 
     async def listen(
-        self, address: Address, accept: Callable[[], Awaitable[ChannelEnd]]
+        self, address: Address, accept: Callable[[], Awaitable[ChannelEndpoint]]
     ) -> FakeListener:
         self._far.asked_to_listen.append(address)
         await self._far.may_listen.wait()
@@ -190,7 +189,7 @@ class FakeConnection:
             raise self._far.fault_of_listening
         if self.is_closed or address in (*self._far.taken, *self._far.listening):
             words = f"the server does not listen on {address}"
-            raise SshFailure(Failure(Cause.REMOTE_PORT_BUSY, words, str(self.host)))
+            raise FailureError(Failure(Cause.REMOTE_PORT_BUSY, words, str(self.host)))
         match address:
             case TcpAddress(host=host, port=0):
                 address = TcpAddress(host, CHOSEN_PORT)
@@ -200,7 +199,7 @@ class FakeConnection:
 
 @dataclass
 class FakeChain:
-    """What ssh.chain.Chain is. The jump hosts before the connection never end by themselves."""
+    """A fake of ssh.connection_pool.Chain whose jump hosts never end by themselves."""
 
     connection: FakeConnection
     way: Way
@@ -221,7 +220,7 @@ class Attempt:
     """One try to connect; it hangs until the test says what becomes of it."""
 
     way: Way
-    report: Report
+    report: ProgressListener
     far: FarSide
     outcome: asyncio.Future[FakeChain]
 
@@ -236,12 +235,12 @@ class Attempt:
         return hops[-1]
 
     def fails(self, failure: Failure = REFUSED) -> None:
-        self.outcome.set_exception(SshFailure(failure))
+        self.outcome.set_exception(FailureError(failure))
 
 
 @dataclass
 class FarSide:
-    """Does what ssh.chain.Jumps promises, and remembers what was asked of it.
+    """Does what ssh.connection_pool.ConnectionPool promises, and remembers what was asked of it.
 
     live: the connections that are open. taken: addresses where the server does not listen.
     moves: what `moved` was told. unreachable: targets that no channel leads to; silent: those of
@@ -268,7 +267,7 @@ class FarSide:
         self.may_close.set()
         self.may_answer.set()
 
-    async def connect(self, way: Way, report: Report) -> FakeChain:
+    async def connect(self, way: Way, report: ProgressListener) -> FakeChain:
         outcome: asyncio.Future[FakeChain] = asyncio.get_running_loop().create_future()
         self.attempts.append(Attempt(way, report, self, outcome))
         report.step(str(way[-1]), "connect")
@@ -280,7 +279,7 @@ class FarSide:
                     connection.ends()
             raise
 
-    def moved(self, present: frozenset[str] | None) -> None:
+    def network_changed(self, present: frozenset[str] | None) -> None:
         self.moves.append(present)
 
     @property

@@ -12,23 +12,29 @@ import psutil
 
 from tests.daemon.clock import LONGER_THAN_ANY_STALL, FakeClock, in_time, until
 from tests.daemon.farside import Attempt, FakeConnection, FakeFinder, FarSide
-from tunnelkeeper.core.forwards import parse_local, parse_remote, parse_socks
+from tunnelkeeper.core.configuration import Backoff, Tunnel
+from tunnelkeeper.core.forward_spec import parse_local, parse_remote, parse_socks
 from tunnelkeeper.core.lifecycle import Start
-from tunnelkeeper.core.tunnels import Backoff, Tunnel
-from tunnelkeeper.daemon.journal import Journal
-from tunnelkeeper.daemon.nursery import Nursery
-from tunnelkeeper.daemon.runner import Runner
-from tunnelkeeper.daemon.services import Services
+from tunnelkeeper.tunnel.context import TunnelContext
+from tunnelkeeper.tunnel.event_log import EventLog
+from tunnelkeeper.tunnel.runner import Runner
+from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
+from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tunnelkeeper.core.forwards import Forward
-    from tunnelkeeper.core.snapshot import StateName
-    from tunnelkeeper.ssh.chain import Jumps
+    from tunnelkeeper.core.forward_spec import Forward
+    from tunnelkeeper.core.snapshot import StateName, TunnelSnapshot
+    from tunnelkeeper.ssh.connection_pool import ConnectionPool
 
 STEADY = Backoff(initial=2, factor=2, max=60, jitter=0)
 """Waits of 2, 4, 8 ... 60 seconds, the free ones of at most 5."""
+
+
+def snapshot_of(runner: Runner) -> TunnelSnapshot:
+    """Return the runner's tunnel as status shows it."""
+    return tunnel_snapshot(runner, runner._services.clock)
 
 
 def a_tunnel(name: str = "db", **changes: Any) -> Tunnel:
@@ -53,7 +59,7 @@ def a_tunnel(name: str = "db", **changes: Any) -> Tunnel:
 class Stage:
     """tasks owns the runners. changes and ups: the names that on_change and on_up were told."""
 
-    tasks: Nursery
+    tasks: IsolatedTaskGroup
     clock: FakeClock = field(default_factory=FakeClock)
     far: FarSide = field(default_factory=FarSide)
     finder: FakeFinder = field(default_factory=FakeFinder)
@@ -61,14 +67,14 @@ class Stage:
     changes: list[str] = field(default_factory=list)
     ups: list[str] = field(default_factory=list)
     runners: list[Runner] = field(default_factory=list)
-    journal: Journal = field(init=False)
-    services: Services = field(init=False)
+    journal: EventLog = field(init=False)
+    services: TunnelContext = field(init=False)
 
     def __post_init__(self) -> None:
-        self.journal = Journal(self.clock, self.log, level="debug")
-        self.services = Services(
+        self.journal = EventLog(self.clock, self.log, level="debug")
+        self.services = TunnelContext(
             self.finder,
-            cast("Jumps", self.far),
+            cast("ConnectionPool", self.far),
             self.journal,
             self.clock,
             self.changes.append,
@@ -85,14 +91,14 @@ class Stage:
     async def started(self, tunnel: Tunnel | None = None) -> tuple[Runner, Attempt]:
         """A tunnel that is connecting, and how it does."""
         runner = self.runner(tunnel)
-        runner.post(Start())
+        runner.send(Start())
         return runner, await self.attempt()
 
     async def connected(self, tunnel: Tunnel | None = None) -> tuple[Runner, FakeConnection]:
         """A tunnel that is up or degraded, and its connection."""
         runner, attempt = await self.started(tunnel)
         connection = attempt.succeeds()
-        await until(lambda: runner.snapshot().state in {"up", "degraded"})
+        await until(lambda: snapshot_of(runner).state in {"up", "degraded"})
         return runner, connection
 
     async def attempt(self) -> Attempt:
@@ -105,16 +111,16 @@ class Stage:
 async def becomes(runner: Runner, state: StateName) -> None:
     """Wait until a tunnel is in a state."""
     try:
-        await until(lambda: runner.snapshot().state == state)
+        await until(lambda: snapshot_of(runner).state == state)
     except TimeoutError:
-        raise AssertionError(f"not {state}: {runner.snapshot()}") from None
+        raise AssertionError(f"not {state}: {snapshot_of(runner)}") from None
 
 
 @asynccontextmanager
 async def a_stage() -> AsyncIterator[Stage]:
     """A stage; at its end every tunnel is retired, and nothing is left of any."""
     before = asyncio.all_tasks()
-    async with in_time(), Nursery() as tasks:
+    async with in_time(), IsolatedTaskGroup() as tasks:
         stage = Stage(tasks)
         yield stage
         for runner in stage.runners:

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, cast
 from tests.daemon.clock import FakeClock, in_time, until
 from tests.daemon.farside import Attempt, FakeConnection, FarSide, Way, a_host
 from tunnelkeeper.config import load
-from tunnelkeeper.core.tunnels import Host
-from tunnelkeeper.daemon.journal import Journal
-from tunnelkeeper.daemon.nursery import Nursery
+from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.daemon.supervisor import Supervisor
+from tunnelkeeper.tunnel.event_log import EventLog
+from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tunnelkeeper.core.configuration import Configuration, Tunnel
     from tunnelkeeper.core.snapshot import StateName, TunnelSnapshot
-    from tunnelkeeper.core.tunnels import Configuration, Tunnel
-    from tunnelkeeper.ssh.chain import Jumps
+    from tunnelkeeper.ssh.connection_pool import ConnectionPool
 
 HEAD = '[supervisor]\nlog_level = "debug"\n[defaults]\nbackoff = { initial = 2, jitter = 0 }\n'
 
 
 class TableFinder:
-    """A daemon.session.WayFinder that knows the config file's tables and nothing else.
+    """A tunnel.context.HostResolver that knows the config file's tables and nothing else.
 
     errors: what looking up raises, by a tunnel's name.
     """
@@ -55,7 +55,7 @@ class Supervision:
     """errors: as TableFinder takes them."""
 
     file: Path
-    tasks: Nursery
+    tasks: IsolatedTaskGroup
     clock: FakeClock = field(default_factory=FakeClock)
     far: FarSide = field(default_factory=FarSide)
     log: io.StringIO = field(default_factory=io.StringIO)
@@ -67,9 +67,9 @@ class Supervision:
         configuration = load(self.file)
         self.supervisor = Supervisor(
             configuration,
-            Journal(self.clock, self.log, configuration.supervisor.log_level),
+            EventLog(self.clock, self.log, configuration.supervisor.log_level),
             self.clock,
-            cast("Jumps", self.far),
+            cast("ConnectionPool", self.far),
             self.tasks,
             lambda read: TableFinder(read, self.errors),
             starts_added=self.starts_added,
@@ -120,7 +120,7 @@ async def supervision(
     file = folder / "tunnels.toml"
     file.write_text(HEAD + text)
     before = asyncio.all_tasks()
-    async with in_time(), Nursery() as tasks:
+    async with in_time(), IsolatedTaskGroup() as tasks:
         held = Supervision(file, tasks, starts_added=starts_added)
         yield held
         await held.supervisor.close()

@@ -8,11 +8,11 @@ import pytest
 
 from tests.daemon.clock import settled, until
 from tests.daemon.farside import REFUSED
-from tests.daemon.stage import a_stage, a_tunnel, ask, becomes, is_bound
+from tests.daemon.stage import a_stage, a_tunnel, ask, becomes, is_bound, snapshot_of
 from tests.e2e.ports import free_port
-from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.lifecycle import Stop
-from tunnelkeeper.daemon.runner import Adjust, Runner
+from tunnelkeeper.tunnel.runner import Reconfigure, Runner
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import ForwardSnapshot
@@ -21,7 +21,7 @@ SSH_PORT = TcpAddress("localhost", 2222)
 
 
 def the_forward_of(runner: Runner) -> ForwardSnapshot:
-    [forward] = runner.snapshot().forwards
+    [forward] = snapshot_of(runner).forwards
     return forward
 
 
@@ -33,15 +33,15 @@ async def test_forwards_come_and_go_on_the_live_connection() -> None:
         runner, connection = await stage.connected(before)
         staying = runner.forwards[1]
 
-        runner.post(Adjust(after))
+        runner.send(Reconfigure(after))
         await until(lambda: stage.far.listening == [TcpAddress("localhost", 2223)])
         await settled()
 
         assert [is_bound(port) for port in (old, kept, new)] == [False, True, True]
         assert runner.forwards[1] is staying
-        assert [f.state for f in runner.snapshot().forwards] == ["listening"] * 3
+        assert [f.state for f in snapshot_of(runner).forwards] == ["listening"] * 3
         assert stage.far.live == [connection]
-        assert runner.snapshot().state == "up"
+        assert snapshot_of(runner).state == "up"
         assert await ask(new, b"hello") == b"HELLO"
 
 
@@ -50,11 +50,11 @@ async def test_a_new_forward_may_take_the_port_of_one_that_goes() -> None:
     async with a_stage() as stage:
         runner, _ = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
 
-        runner.post(Adjust(a_tunnel(local=[f"{port}:other:5432"])))
+        runner.send(Reconfigure(a_tunnel(local=[f"{port}:other:5432"])))
         await until(lambda: the_forward_of(runner).connect == "other:5432")
         await until(lambda: the_forward_of(runner).state == "listening")
 
-        assert runner.snapshot().state == "up"
+        assert snapshot_of(runner).state == "up"
 
 
 async def test_a_new_forward_that_fails_degrades_the_tunnel() -> None:
@@ -62,10 +62,10 @@ async def test_a_new_forward_that_fails_degrades_the_tunnel() -> None:
         stage.far.taken.add(SSH_PORT)
         runner, _ = await stage.connected()
 
-        runner.post(Adjust(a_tunnel(remote=["2222:localhost:22"])))
+        runner.send(Reconfigure(a_tunnel(remote=["2222:localhost:22"])))
         await becomes(runner, "degraded")
 
-        runner.post(Adjust(a_tunnel()))
+        runner.send(Reconfigure(a_tunnel()))
         await becomes(runner, "up")
         await settled()
         assert len(stage.clock.timers) == 1, "the gate time of the tunnel itself"
@@ -76,7 +76,7 @@ async def test_a_stopped_tunnel_binds_nothing_that_it_is_given() -> None:
     async with a_stage() as stage:
         runner = stage.runner()
 
-        runner.post(Adjust(a_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])))
+        runner.send(Reconfigure(a_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])))
         await until(lambda: len(runner.forwards) == 2)
 
         assert not is_bound(port)
@@ -86,7 +86,7 @@ async def test_a_stopped_tunnel_binds_nothing_that_it_is_given() -> None:
 async def test_a_forward_that_comes_while_the_tunnel_connects_listens_with_the_others() -> None:
     async with a_stage() as stage:
         runner, attempt = await stage.started()
-        runner.post(Adjust(a_tunnel(remote=["2222:localhost:22"])))
+        runner.send(Reconfigure(a_tunnel(remote=["2222:localhost:22"])))
         await settled()
         assert stage.far.asked_to_listen == []
 
@@ -103,7 +103,7 @@ async def test_forwards_of_both_sides_that_come_while_the_tunnel_comes_up_are_ma
     port = free_port()
     async with a_stage() as stage:
         runner, attempt = await stage.started()
-        runner.post(Adjust(a_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])))
+        runner.send(Reconfigure(a_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])))
         await settled(turns)
         attempt.succeeds()
         await becomes(runner, "up")
@@ -120,7 +120,7 @@ async def test_a_change_while_the_server_is_asked_for_a_port_asks_for_it_only_on
         attempt.succeeds()
         await until(lambda: stage.far.asked_to_listen)
 
-        runner.post(Adjust(a_tunnel(remote=["2222:localhost:22"], gate_time=1)))
+        runner.send(Reconfigure(a_tunnel(remote=["2222:localhost:22"], gate_time=1)))
         await settled()
         stage.far.may_listen.set()
         await becomes(runner, "up")
@@ -135,7 +135,7 @@ async def test_a_forward_that_goes_while_the_server_is_asked_for_its_port_leaves
         attempt.succeeds()
         await until(lambda: stage.far.asked_to_listen)
 
-        runner.post(Adjust(a_tunnel()))
+        runner.send(Reconfigure(a_tunnel()))
         await settled()
         stage.far.may_listen.set()
         await becomes(runner, "up")
@@ -150,7 +150,7 @@ async def test_a_forward_that_goes_while_the_tunnel_comes_up_leaves_no_port(turn
         attempt.succeeds()
         await settled(turns)
 
-        runner.post(Adjust(a_tunnel()))
+        runner.send(Reconfigure(a_tunnel()))
         await becomes(runner, "up")
         await settled()
 
@@ -161,10 +161,10 @@ async def test_a_server_that_does_not_answer_keeps_no_tunnel_from_being_stopped(
     async with a_stage() as stage:
         runner, _ = await stage.connected()
         stage.far.may_listen.clear()
-        runner.post(Adjust(a_tunnel(remote=["2222:localhost:22"])))
+        runner.send(Reconfigure(a_tunnel(remote=["2222:localhost:22"])))
         await until(lambda: stage.far.asked_to_listen)
 
-        runner.post(Stop())
+        runner.send(Stop())
 
         await becomes(runner, "stopped")
         stage.far.may_listen.set()
@@ -180,10 +180,10 @@ async def test_an_answer_that_comes_while_the_connection_is_closed_changes_nothi
     async with a_stage() as stage:
         runner, _ = await stage.connected()
         stage.far.may_listen.clear()
-        runner.post(Adjust(a_tunnel(remote=["2222:localhost:22"])))
+        runner.send(Reconfigure(a_tunnel(remote=["2222:localhost:22"])))
         await until(lambda: stage.far.asked_to_listen)
         stage.far.may_close.clear()
-        runner.post(Stop())
+        runner.send(Stop())
         await settled()
 
         stage.far.taken |= {SSH_PORT} if taken else set()
@@ -205,7 +205,7 @@ async def test_the_patience_with_clients_changes_at_once() -> None:
         attempt.fails(REFUSED)
         await becomes(runner, "backoff")
 
-        runner.post(Adjust(a_tunnel(local=[f"{port}:db:5432"], hold_timeout=0)))
+        runner.send(Reconfigure(a_tunnel(local=[f"{port}:db:5432"], hold_timeout=0)))
         await settled()
 
         with pytest.raises(ConnectionResetError):

@@ -25,9 +25,9 @@ from tests.e2e.ports import free_port
 from tests.e2e.waiting import wait_until
 from tunnelkeeper import paths
 from tunnelkeeper.control import lock
-from tunnelkeeper.control.client import Client, NoSupervisor
+from tunnelkeeper.control.client import Client, NoSupervisorError
 from tunnelkeeper.daemon import main
-from tunnelkeeper.daemon.journal import Journal
+from tunnelkeeper.tunnel.event_log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def client_of(path: Path) -> Client:
     """A connection to the supervisor, once it serves its socket."""
 
     def connected() -> Client | None:
-        with suppress(NoSupervisor, OSError):
+        with suppress(NoSupervisorError, OSError):
             return Client(path)
         return None
 
@@ -220,7 +220,7 @@ def test_its_log_is_as_the_file_wants_it(
 
 
 async def test_what_goes_wrong_anywhere_is_in_the_log() -> None:
-    journal, loop = Journal(FakeClock()), asyncio.get_running_loop()
+    journal, loop = EventLog(FakeClock()), asyncio.get_running_loop()
     before = loop.get_exception_handler()
     main._log_into(journal, loop)
 
@@ -241,7 +241,7 @@ async def test_what_goes_wrong_anywhere_is_in_the_log() -> None:
 async def test_a_tunnel_that_does_not_close_in_time_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "END_PATIENCE", 0.01)
+    monkeypatch.setattr(main, "SHUTDOWN_TIMEOUT", 0.01)
     text = '[tunnels.db]\nhost = "relay"\nremote = "2201:localhost:22"\n'
     async with supervision(tmp_path, text) as held:
         await held.up("db", "relay")
@@ -345,7 +345,7 @@ def test_a_signal_ends_it_at_once_whatever_its_tunnels_wait_for(tmp_path: Path, 
 
                 with pytest.raises(ConnectionResetError):
                     held.recv(1)
-    assert seconds < main.END_PATIENCE, "something had to be cut off"
+    assert seconds < main.SHUTDOWN_TIMEOUT, "something had to be cut off"
     assert not sock.exists()
 
 
@@ -362,7 +362,7 @@ def test_a_local_port_whose_address_is_never_resolved_does_not_hold_it_up_for_lo
 
         seconds, _ = ended(process, signal.SIGINT)
 
-    assert seconds < main.END_PATIENCE + SLACK
+    assert seconds < main.SHUTDOWN_TIMEOUT + SLACK
 
 
 def test_a_hangup_has_the_file_read_again(tmp_path: Path, sock: Path) -> None:

@@ -12,9 +12,9 @@ from tests.daemon.farside import DENIED, REFUSED
 from tests.daemon.stage import is_bound
 from tests.daemon.supervision import HEAD, Supervision, supervision
 from tests.e2e.ports import free_port
+from tunnelkeeper.control.api import ConfigRejectedError, NoSuchTunnelError
 from tunnelkeeper.control.payloads import LogEvent, RemovedEvent, TunnelEvent
-from tunnelkeeper.control.supervised import BadConfig, NoSuchTunnel
-from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.sshconfig import SshConfigError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ async def test_a_tunnel_that_is_gone_is_closed_and_forgotten(tmp_path: Path) -> 
         assert held.states() == {"web": "stopped"}
         assert held.far.live == []
         assert held.far.listening == []
-        with pytest.raises(NoSuchTunnel):
+        with pytest.raises(NoSuchTunnelError):
             held.supervisor.logs("db", 10)
         assert all(record.tunnel != "db" for record in held.supervisor.logs(None, 100))
         assert RemovedEvent("db") in events
@@ -244,7 +244,7 @@ async def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
         session = session_of(held, "db")
         held.write('[tunnels.web]\nhots = "elsewhere"\n')
 
-        with pytest.raises(BadConfig) as caught:
+        with pytest.raises(ConfigRejectedError) as caught:
             await held.supervisor.reload()
 
         assert any("did you mean 'host'?" in problem for problem in caught.value.problems)

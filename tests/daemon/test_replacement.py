@@ -10,11 +10,11 @@ import pytest
 
 from tests.daemon.clock import settled, until
 from tests.daemon.farside import CHOSEN_PORT, DENIED, LOST, REFUSED, a_host
-from tests.daemon.stage import a_stage, a_tunnel, ask, becomes
+from tests.daemon.stage import a_stage, a_tunnel, ask, becomes, snapshot_of
 from tests.e2e.ports import free_port
 from tunnelkeeper.core.failures import Cause, Failure
-from tunnelkeeper.core.forwards import TcpAddress
-from tunnelkeeper.core.lifecycle import RestartGracefully, Stop, Useless, WayChanged
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.core.lifecycle import ConnectionUnhealthy, HostChanged, RestartGracefully, Stop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from tests.daemon.farside import FakeConnection
     from tests.daemon.stage import Stage
     from tunnelkeeper.core.snapshot import ReplacementSnapshot
-    from tunnelkeeper.daemon.runner import Runner
+    from tunnelkeeper.tunnel.runner import Runner
 
 SSH_PORT = TcpAddress("localhost", 2222)
 
 
 def the_replacement_of(runner: Runner) -> ReplacementSnapshot:
-    replacement = runner.snapshot().replacement
+    replacement = snapshot_of(runner).replacement
     assert replacement is not None
     return replacement
 
@@ -36,7 +36,7 @@ def the_replacement_of(runner: Runner) -> ReplacementSnapshot:
 async def replaced(stage: Stage, runner: Runner) -> FakeConnection:
     """Ask for another connection, and let it come."""
     await stage.clock.passes(1)
-    runner.post(RestartGracefully())
+    runner.send(RestartGracefully())
     connection = (await stage.attempt()).succeeds()
     await until(lambda: runner.session and runner.session.chain)
     await settled()
@@ -53,7 +53,7 @@ async def test_a_client_goes_on_with_the_old_connection_while_new_ones_use_the_n
 
         new = await replaced(stage, runner)
 
-        assert runner.snapshot().state == "up"
+        assert snapshot_of(runner).state == "up"
         assert the_replacement_of(runner).state == "draining"
         assert the_replacement_of(runner).connections == 1
         assert await ask(port, b"hello") == b"HELLO"
@@ -63,15 +63,15 @@ async def test_a_client_goes_on_with_the_old_connection_while_new_ones_use_the_n
 
         writer.close()
         await until(lambda: old.is_closed)
-        await until(lambda: runner.snapshot().replacement is None)
+        await until(lambda: snapshot_of(runner).replacement is None)
         assert stage.far.live == [new]
-        assert runner.snapshot().restarts == 1
+        assert snapshot_of(runner).restarts == 1
 
 
 async def test_a_connection_is_replaced_when_its_lifetime_is_over() -> None:
     async with a_stage() as stage:
         runner, old = await stage.connected(a_tunnel(max_lifetime=3600))
-        since = runner.snapshot().since
+        since = snapshot_of(runner).since
         await stage.clock.passes(3599)
         assert stage.far.under_way == []
         await stage.clock.passes(1)
@@ -81,9 +81,9 @@ async def test_a_connection_is_replaced_when_its_lifetime_is_over() -> None:
         assert the_replacement_of(runner).progress is not None
         new = attempt.succeeds()
 
-        await until(lambda: runner.snapshot().replacement is None)
+        await until(lambda: snapshot_of(runner).replacement is None)
         assert stage.far.live == [new]
-        assert (runner.snapshot().state, runner.snapshot().since) == ("up", since)
+        assert (snapshot_of(runner).state, snapshot_of(runner).since) == ("up", since)
         assert "replaced: me@relay:22 (aes128-gcm@openssh.com) takes over" in stage.log.getvalue()
         assert "the old connection is closed" in stage.log.getvalue()
 
@@ -179,7 +179,7 @@ async def test_a_connection_that_cannot_be_replaced_stays_in_use(failure: Failur
     port = free_port()
     async with a_stage() as stage:
         runner, old = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
-        runner.post(Useless())
+        runner.send(ConnectionUnhealthy())
         (await stage.attempt()).fails(failure)
         await until(lambda: the_replacement_of(runner).state == "backoff")
 
@@ -187,7 +187,7 @@ async def test_a_connection_that_cannot_be_replaced_stays_in_use(failure: Failur
         assert shown.failure is not None
         assert (shown.failure.cause, shown.attempt) == (failure.cause, 1)
         assert shown.retry_at is not None
-        assert (runner.snapshot().state, runner.snapshot().failure) == ("up", None)
+        assert (snapshot_of(runner).state, snapshot_of(runner).failure) == ("up", None)
         assert await ask(port, b"still here") == b"STILL HERE"
         assert "the connection cannot be replaced, and stays" in stage.log.getvalue()
 
@@ -203,7 +203,7 @@ async def test_a_replacement_is_tried_at_once_when_the_file_at_fault_changes(
     async with a_stage() as stage:
         stage.finder.ways["db"] = (replace(a_host(), identity_files=(str(key),)),)
         runner, old = await stage.connected()
-        runner.post(Useless())
+        runner.send(ConnectionUnhealthy())
         (await stage.attempt()).fails(Failure(Cause.AUTH, "no key", files=(str(key),)))
         await until(lambda: the_replacement_of(runner).state == "backoff")
 
@@ -217,12 +217,12 @@ async def test_a_replacement_is_tried_at_once_when_the_file_at_fault_changes(
 async def test_a_connection_that_is_lost_meanwhile_is_followed_by_the_one_on_its_way() -> None:
     async with a_stage() as stage:
         runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
-        runner.post(Useless())
+        runner.send(ConnectionUnhealthy())
         attempt = await stage.attempt()
 
         old.ends(LOST)
         await becomes(runner, "connecting")
-        failure = runner.snapshot().failure
+        failure = snapshot_of(runner).failure
         assert failure is not None
         assert failure.cause == "lost"
         assert stage.far.under_way == [attempt]
@@ -245,7 +245,7 @@ async def test_a_new_connection_that_ends_soon_gives_the_old_one_back() -> None:
         await until(lambda: the_replacement_of(runner).state == "backoff")
         await until(lambda: list(old.accepts) == [SSH_PORT])
 
-        assert runner.snapshot().state == "up"
+        assert snapshot_of(runner).state == "up"
         assert await ask(port, b"hello") == b"HELLO"
         writer.write(b"and I")
         assert await reader.readexactly(5) == b"AND I"
@@ -269,22 +269,22 @@ async def test_exit_on_forward_failure_gives_the_old_connection_back() -> None:
 
 
 @pytest.mark.parametrize("phase", ["arriving", "draining"])
-@pytest.mark.parametrize("event", [Stop(), WayChanged()])
+@pytest.mark.parametrize("event", [Stop(), HostChanged()])
 async def test_both_connections_are_closed_when_the_tunnel_is(
-    phase: str, event: Stop | WayChanged
+    phase: str, event: Stop | HostChanged
 ) -> None:
     port = free_port()
     async with a_stage() as stage:
         runner, old = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await until(lambda: old.opened)
-        runner.post(RestartGracefully())
+        runner.send(RestartGracefully())
         attempt = await stage.attempt()
         if phase == "draining":
             attempt.succeeds()
             await until(lambda: the_replacement_of(runner).state == "draining")
 
-        runner.post(event)
+        runner.send(event)
 
         await until(lambda: stage.far.live == [])
         await until(lambda: attempt not in stage.far.under_way)

@@ -14,9 +14,9 @@ from tests.daemon.clock import settled
 from tests.daemon.farside import LOST
 from tests.daemon.supervision import supervision
 from tunnelkeeper import __version__
+from tunnelkeeper.control.api import NoSuchTunnelError, RequestFailedError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
-from tunnelkeeper.control.supervised import NoSuchTunnel, NotSo
-from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ async def test_status_shows_the_process_and_its_tunnels_in_the_order_asked_for(
         assert process.cpu_seconds > 0
         assert process.open_files > 3
 
-        with pytest.raises(NoSuchTunnel):
+        with pytest.raises(NoSuchTunnelError):
             held.supervisor.status(["db", "dbb"])
 
 
@@ -92,7 +92,7 @@ async def test_the_log_is_asked_for_by_tunnel_or_as_a_whole(tmp_path: Path) -> N
 
         assert [r.tunnel for r in held.supervisor.logs("web", 100)] == ["web", "web"]
         assert [r.tunnel for r in held.supervisor.logs(None, 3)] == ["db", "web", "web"]
-        with pytest.raises(NoSuchTunnel):
+        with pytest.raises(NoSuchTunnelError):
             held.supervisor.logs("dbb", 1)
 
 
@@ -115,7 +115,7 @@ async def test_what_does_not_stop_is_cut_off(tmp_path: Path) -> None:
             await settled()
             assert not closing.done()
 
-            held.supervisor.cut_off()
+            held.supervisor.abort_connections()
 
         assert held.far.live == []
 
@@ -178,13 +178,13 @@ async def test_a_target_that_cannot_be_reached_is_said_with_the_reason(tmp_path:
         connection = await held.up("web", "elsewhere")
         held.far.unreachable.add(TcpAddress("intranet", 80))
         with a_pair() as (ours, _):
-            with pytest.raises(NotSo) as refused:
+            with pytest.raises(RequestFailedError) as refused:
                 await held.supervisor.connect("web", "intranet:80", ours, b"", never)
             assert str(refused.value) == "web: intranet:80: connect failed"
 
             connection.ends(LOST)
             await held.becomes("web", "backoff")
-            with pytest.raises(NotSo) as away:
+            with pytest.raises(RequestFailedError) as away:
                 await held.supervisor.connect("web", "intranet:80", ours, b"", never)
             assert str(away.value) == (
                 "web: intranet:80: the tunnel's connection is away "
@@ -195,16 +195,18 @@ async def test_a_target_that_cannot_be_reached_is_said_with_the_reason(tmp_path:
 async def test_a_stopped_tunnel_carries_no_stream_and_says_so_at_once(tmp_path: Path) -> None:
     async with supervision(tmp_path, TUNNELS) as held:
         words = "db: intranet:80: the tunnel is stopped"
-        with a_pair() as (ours, _), pytest.raises(NotSo, match=words):
+        with a_pair() as (ours, _), pytest.raises(RequestFailedError, match=words):
             await held.supervisor.connect("db", "intranet:80", ours, b"", never)
 
 
 async def test_a_stream_needs_a_tunnel_and_a_target(tmp_path: Path) -> None:
     async with supervision(tmp_path, TUNNELS) as held:
         with a_pair() as (ours, _):
-            with pytest.raises(NoSuchTunnel):
+            with pytest.raises(NoSuchTunnelError):
                 await held.supervisor.connect("dbb", "intranet:80", ours, b"", never)
-            with pytest.raises(NotSo, match="expected host:port or a path, got 'intranet'"):
+            with pytest.raises(
+                RequestFailedError, match="expected host:port or a path, got 'intranet'"
+            ):
                 await held.supervisor.connect("db", "intranet", ours, b"", never)
 
 

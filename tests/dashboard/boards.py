@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from tests.control.fakes import NOON, REFUSED, a_forward, a_tunnel
 from tunnelkeeper.core.snapshot import HopSnapshot, LogRecord, StatusSnapshot, SupervisorSnapshot
-from tunnelkeeper.dashboard.board import Board
-from tunnelkeeper.dashboard.desk import Desk
-from tunnelkeeper.dashboard.signs import UNICODE, Signs
-from tunnelkeeper.dashboard.view import Moment, View
+from tunnelkeeper.dashboard.controller import Controller
+from tunnelkeeper.dashboard.glyphs import UNICODE, Glyphs
+from tunnelkeeper.dashboard.model import Model
+from tunnelkeeper.dashboard.ui_state import Moment, UiState
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
-    from tunnelkeeper.dashboard.cells import Line
-    from tunnelkeeper.dashboard.deeds import Deed
-    from tunnelkeeper.dashboard.picture import Picture
+    from tunnelkeeper.dashboard.actions import Action
+    from tunnelkeeper.dashboard.screen import Screen
+    from tunnelkeeper.dashboard.text_width import Line
 
 NOW = Moment(datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC), 1000.0)
 PROCESS = SupervisorSnapshot("0.1.0", 83, "/etc/tunnels.toml", NOON, 50_000_000, 1.0, 13)
@@ -44,25 +44,25 @@ SPARE = a_tunnel("spare", "stopped", wanted=False, rtt_ms=None)
 ALL = (DB, DEEP, HALF, AWAY, STUCK, SPARE)
 
 
-def a_board(*tunnels: TunnelSnapshot) -> Board:
+def a_board(*tunnels: TunnelSnapshot) -> Model:
     """A board that was just greeted."""
-    board = Board()
+    board = Model()
     board.log([LogRecord(NOON, "info", "db", "connecting"), LogRecord(NOON, "warning", "", "hot")])
-    board.greet(StatusSnapshot(PROCESS, list(tunnels or ALL)), NOW.monotonic)
+    board.on_status(StatusSnapshot(PROCESS, list(tunnels or ALL)), NOW.monotonic)
     return board
 
 
 class DeskAlone:
     """A desk whose deeds are only written down."""
 
-    def __init__(self, *tunnels: TunnelSnapshot, signs: Signs = UNICODE) -> None:
-        self.deeds: list[Deed] = []
+    def __init__(self, *tunnels: TunnelSnapshot, signs: Glyphs = UNICODE) -> None:
+        self.deeds: list[Action] = []
         self.board = a_board(*tunnels)
-        self.view = View(signs)
-        self.desk = Desk(self.board, self.view, self.deeds.append)
+        self.view = UiState(signs)
+        self.desk = Controller(self.board, self.view, self.deeds.append)
         self.draw()
 
-    def draw(self, cells: int = 120, height: int = 35) -> Picture:
+    def draw(self, cells: int = 120, height: int = 35) -> Screen:
         return self.desk.draw(NOW, cells, height)
 
     def screen(self, cells: int = 120, height: int = 35) -> list[str]:
@@ -73,7 +73,7 @@ class DeskAlone:
         return "\n".join(self.screen(cells, height))
 
 
-def lines_of(picture: Picture) -> list[Line]:
+def lines_of(picture: Screen) -> list[Line]:
     """All lines of a picture, from the top."""
     return [*picture.header, *picture.body, *picture.detail, *picture.log, *picture.bar]
 

@@ -15,8 +15,8 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from tests.dashboard.boards import lines_of, text_of
 from tunnelkeeper.dashboard.app import Dashboard
-from tunnelkeeper.dashboard.signs import UNICODE
-from tunnelkeeper.dashboard.view import View
+from tunnelkeeper.dashboard.glyphs import UNICODE
+from tunnelkeeper.dashboard.ui_state import UiState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -101,7 +101,7 @@ async def a_screen(
         output = Vt100_Output(
             paper, lambda: screen.size, term="xterm", default_color_depth=depth, enable_cpr=False
         )
-        dashboard = Dashboard(socket, start, View(UNICODE), keyboard, output)
+        dashboard = Dashboard(socket, start, UiState(UNICODE), keyboard, output)
         screen = Screen(dashboard, keyboard, paper)
         async with asyncio.timeout(3 * DEADLINE), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(dashboard.run())

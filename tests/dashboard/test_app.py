@@ -16,7 +16,7 @@ from tests.dashboard.boards import ALL, AWAY, DB
 from tests.dashboard.screens import Screen, a_screen
 from tunnelkeeper.control.payloads import TunnelEvent
 from tunnelkeeper.control.server import ControlServer
-from tunnelkeeper.dashboard.errands import CannotStart
+from tunnelkeeper.dashboard.effects import StartError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -191,7 +191,7 @@ async def test_a_supervisor_is_started_by_key(path: Path) -> None:
 
 async def test_why_none_can_be_started_is_told(path: Path) -> None:
     def refuses() -> Callable[[], str | None]:
-        raise CannotStart("the config file has problems", ("tunnels.toml:1: broken",))
+        raise StartError("the config file has problems", ("tunnels.toml:1: broken",))
 
     async with a_screen(path, refuses) as screen:
         await screen.shows("u starts one")

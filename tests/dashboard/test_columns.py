@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dashboard.boards import DEEP, DeskAlone
-from tunnelkeeper.dashboard.cells import line_width
 from tunnelkeeper.dashboard.columns import EDGE, FLEXIBLE, column_at, fit, gap_before
-from tunnelkeeper.dashboard.rows import as_fits
+from tunnelkeeper.dashboard.table_rows import as_fits
+from tunnelkeeper.dashboard.text_width import line_width
 
 NATURAL = st.fixed_dictionaries({key: st.integers(0, 80) for key in FLEXIBLE})
 

@@ -45,9 +45,9 @@ def test_why_a_connection_is_not_replaced_is_told_with_what_to_do() -> None:
 
 def test_a_row_follows_the_replacement_though_nothing_else_changes() -> None:
     alone = DeskAlone(*ALL)
-    alone.board.apply(TunnelEvent(a_tunnel("deep", replacement=DRAINING)), 1001)
+    alone.board.on_event(TunnelEvent(a_tunnel("deep", replacement=DRAINING)), 1001)
     assert "draining 4" in alone.text()
-    alone.board.apply(TunnelEvent(a_tunnel("deep")), 1002)
+    alone.board.on_event(TunnelEvent(a_tunnel("deep")), 1002)
     assert "draining" not in alone.text()
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
 from tunnelkeeper.demo import processes
-from tunnelkeeper.demo.processes import DemoFailed, Processes
+from tunnelkeeper.demo.processes import DemoError, Processes
 from tunnelkeeper.demo.stage import Stage, free_ports
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_a_process_that_ends_by_itself_is_quoted(tmp_path: Path) -> None:
     stage = Stage(tmp_path, free_ports(), web=1)
     stage.relay_config("relay").parent.mkdir()
     stage.relay_config("relay").write_text("listen = 1")
-    with Processes(stage) as running, pytest.raises(DemoFailed, match=r"relay has ended: .*listen"):
+    with Processes(stage) as running, pytest.raises(DemoError, match=r"relay has ended: .*listen"):
         running.start_relay("relay")
 
 
@@ -85,5 +85,5 @@ def test_one_that_never_listens_is_given_up(
     monkeypatch.setattr(processes, "START_PATIENCE", 0.0)
     stage = Stage(tmp_path, free_ports(), web=1)
     stage.write()
-    with Processes(stage) as running, pytest.raises(DemoFailed, match="does not listen"):
+    with Processes(stage) as running, pytest.raises(DemoError, match="does not listen"):
         running.start_relay("relay")

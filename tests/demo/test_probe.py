@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.demo.probe import Entry, ProbeFailed, greet, measure
+from tunnelkeeper.demo.probe import Entry, ProbeError, greet, measure
 from tunnelkeeper.demo.web import WebService, blob_hash
 
 if TYPE_CHECKING:
@@ -49,20 +49,20 @@ def test_a_page_and_a_large_file_come_through(web: WebService) -> None:
 
 
 def test_other_data_than_was_sent_is_a_failure(web: WebService) -> None:
-    with pytest.raises(ProbeFailed, match="not what was sent"):
+    with pytest.raises(ProbeError, match="not what was sent"):
         measure(Entry(web.port), "0" * 64)
 
 
 def test_nobody_there_is_a_failure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    with pytest.raises(ProbeFailed):
+    with pytest.raises(ProbeError):
         greet(Entry(port))
 
 
 def test_a_refusing_proxy_is_a_failure(proxy: tuple[int, list[bytes]]) -> None:
     port, asked = proxy
-    with pytest.raises(ProbeFailed, match="code 5"):
+    with pytest.raises(ProbeError, match="code 5"):
         greet(Entry(port, ("box", 80)))
 
     assert asked == [b"\x05\x01\x00\x03\x03box\x00\x50"]

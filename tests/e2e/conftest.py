@@ -39,7 +39,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
     """How data goes in the programs that are started: the short way, or asyncssh's own."""
     setting: str = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUNNELKEEPER_SHORT_WAY", setting)
+        patch.setenv("TUNNELKEEPER_FASTPATH", setting)
         yield setting
 
 

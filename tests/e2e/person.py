@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.e2e.services import echo
 from tests.e2e.waiting import wait_until
-from tunnelkeeper.systemd.units import SUPERVISOR
+from tunnelkeeper.systemd.unit_templates import SUPERVISOR
 
 if TYPE_CHECKING:
     from tests.e2e.site import Site

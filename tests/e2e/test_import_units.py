@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.systemd import UID
-from tunnelkeeper.importing import machine
-from tunnelkeeper.importing.old_lines import OldLine
-from tunnelkeeper.importing.services import Service, lines_of_service
-from tunnelkeeper.importing.sources import read_text
+from tunnelkeeper.importing import specifier_values
+from tunnelkeeper.importing.readers import read_text
+from tunnelkeeper.importing.source_commands import SourceCommand
 from tunnelkeeper.importing.specifiers import UnitName, of_unit
+from tunnelkeeper.importing.systemd_service import Service, lines_of_service
 from tunnelkeeper.sshconfig import Facts
 
 if TYPE_CHECKING:
@@ -100,18 +100,18 @@ def test_words_and_variables_are_those_that_systemd_hands_over(person: Person) -
     assert differ == {}
 
 
-def read_line(manager: UserManager, name: str, text: str) -> OldLine:
+def read_line(manager: UserManager, name: str, text: str) -> SourceCommand:
     home = str(manager.home)
     facts = Facts("tk", UID, home, "", home, manager.environment, {"tk": home}.get)
     path = text.partition("\n")[0].removeprefix("# ")
-    found = {**machine.of_user(facts), **of_unit(UnitName(name), path)}
+    found = {**specifier_values.of_user(facts), **of_unit(UnitName(name), path)}
     service = Service(UnitName(name), name, text, found, "tk", is_user=True)
     [line] = lines_of_service(service, read_text, facts.home_of)
-    assert isinstance(line, OldLine), line
+    assert isinstance(line, SourceCommand), line
     return line
 
 
-def as_handed(line: OldLine) -> list[str]:
+def as_handed(line: SourceCommand) -> list[str]:
     environment = line.command.environment
     variables = [f"AUTOSSH_{letter}" for letter in "ABCDE"]
     return [

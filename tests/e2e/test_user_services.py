@@ -13,7 +13,7 @@ from tests.e2e.ports import free_port
 from tests.e2e.site import host_table, tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
-from tunnelkeeper.systemd.units import SUPERVISOR
+from tunnelkeeper.systemd.unit_templates import SUPERVISOR
 
 if TYPE_CHECKING:
     from tests.e2e.site import Site

@@ -13,8 +13,8 @@ from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import tunnel_table
 from tests.e2e.systemd import UID
-from tunnelkeeper.systemd.units import RELAY, RELAY_SOCKET, SUPERVISOR
-from tunnelkeeper.systemd.words import command
+from tunnelkeeper.systemd.quoting import command
+from tunnelkeeper.systemd.unit_templates import RELAY, RELAY_SOCKET, SUPERVISOR
 
 if TYPE_CHECKING:
     from tests.e2e.site import Site

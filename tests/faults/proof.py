@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tunnelkeeper.core.retries import FREE_RETRY_CAP
-from tunnelkeeper.core.tunnels import Keepalive
-from tunnelkeeper.daemon.local_forwards import LOCAL_RETRY
-from tunnelkeeper.daemon.remote_forwards import REMOTE_RETRY
-from tunnelkeeper.forwarding.happy_eyeballs import STAGGER
+from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.retry_policy import NO_HANDSHAKE_MAX_DELAY
+from tunnelkeeper.net.happy_eyeballs import STAGGER
+from tunnelkeeper.tunnel.local_forward import LOCAL_RETRY
+from tunnelkeeper.tunnel.remote_forward import REMOTE_RETRY
 
 KEEPALIVE = Keepalive(interval=1, count_max=3)
 CONNECT_TIMEOUT = 5.0
@@ -40,7 +40,7 @@ UNANSWERED_KEEPALIVES = Bound(
     KEEPALIVE.interval * (KEEPALIVE.count_max + 1),
 )
 CONNECTING = Bound("`connect_timeout`", CONNECT_TIMEOUT)
-FREE_RETRY = Bound(f"{FREE_RETRY_CAP:g} s", FREE_RETRY_CAP)
+FREE_RETRY = Bound(f"{NO_HANDSHAKE_MAX_DELAY:g} s", NO_HANDSHAKE_MAX_DELAY)
 BACKOFF = Bound("the wait of `backoff`", BACKOFF_MAX)
 ON_RESTART = Bound("at once on `restart`", 0.0)
 LOCAL_PORT_RETRY = Bound(f"{LOCAL_RETRY:g} s", LOCAL_RETRY)

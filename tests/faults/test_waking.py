@@ -23,8 +23,8 @@ from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
 from tests.faults.proof import BACKOFF, FREE_RETRY, MARGIN, Bound, proves, withstands
 from tests.requirements import require
-from tunnelkeeper.core.keepalive import ANSWER_WITHIN
-from tunnelkeeper.core.waking import LOOK_EVERY, STOPPED_AT_LEAST
+from tunnelkeeper.core.keepalive import PROBE_NOW_TIMEOUT
+from tunnelkeeper.core.suspend_detection import CHECK_INTERVAL, MIN_STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from tests.faults.scene import Scene
 
 RARELY = "keepalive_interval = 300"
-ASKED = Bound(f"{ANSWER_WITHIN:g} s", ANSWER_WITHIN)
-WOKEN_AND_ASKED = Bound(f"{LOOK_EVERY + ANSWER_WITHIN:g} s", LOOK_EVERY + ANSWER_WITHIN)
+ASKED = Bound(f"{PROBE_NOW_TIMEOUT:g} s", PROBE_NOW_TIMEOUT)
+WOKEN_AND_ASKED = Bound(
+    f"{CHECK_INTERVAL + PROBE_NOW_TIMEOUT:g} s", CHECK_INTERVAL + PROBE_NOW_TIMEOUT
+)
 PORT, SINK = 8007, 8008
 LINK = "uplink"
 
@@ -178,7 +180,7 @@ def test_a_slow_link_that_is_full_is_no_dead_one(world: World) -> None:
             world.program.wait_for("t", lambda t: t.bytes_out > MEGABYTE // 4, MARGIN)
             world.network.box.ip("address", "add", "10.99.0.2/24", "dev", LINK)
             world.logged("+ 10.99.0.2")
-            passes(2 * ANSWER_WITHIN + 1)
+            passes(2 * PROBE_NOW_TIMEOUT + 1)
             assert not digest.done()
             assert world.program.tunnel("t").restarts == 0
         assert digest.result().decode() == sha256(data)
@@ -197,7 +199,7 @@ def test_a_process_that_was_stopped_asks_whether_its_server_is_still_there(scene
     scene.starts(scene.site.program(table))
     scene.program.send_signal(signal.SIGSTOP)
     scene.link.hold()
-    passes(LOOK_EVERY + STOPPED_AT_LEAST + 1)
+    passes(CHECK_INTERVAL + MIN_STOPPED + 1)
     scene.program.send_signal(signal.SIGCONT)
 
     scene.says_so()
@@ -210,7 +212,7 @@ def test_a_process_that_was_stopped_asks_whether_its_server_is_still_there(scene
 def test_a_process_that_was_stopped_keeps_the_connections_that_still_live(scene: Scene) -> None:
     scene.begins()
     scene.program.send_signal(signal.SIGSTOP)
-    passes(LOOK_EVERY + STOPPED_AT_LEAST + 1)
+    passes(CHECK_INTERVAL + MIN_STOPPED + 1)
     scene.program.send_signal(signal.SIGCONT)
 
     wait_until(lambda: "asking every connection" in scene.program.log(), within=MARGIN)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd, join
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,18 +82,22 @@ class FakeChannel:
 class Ends:
     """A socket's end and a channel's, both open, and what is below them."""
 
-    socket: SocketEnd
-    channel: ChannelEnd
+    socket: SocketEndpoint
+    channel: ChannelEndpoint
     below_socket: FakeTransport
     below_channel: FakeChannel
     counters: Counters = field(default_factory=Counters)
 
 
-def open_ends(on_made: Callable[[ChannelEnd], None] = lambda _: None) -> Ends:
+def open_ends(on_made: Callable[[ChannelEndpoint], None] = lambda _: None) -> Ends:
     """Two ends that are not joined yet; on_made is the channel's."""
     counters = Counters()
     ends: Any = Ends(
-        SocketEnd(), ChannelEnd(counters, on_made), FakeTransport(), FakeChannel(), counters
+        SocketEndpoint(),
+        ChannelEndpoint(counters, on_made),
+        FakeTransport(),
+        FakeChannel(),
+        counters,
     )
     ends.socket.connection_made(ends.below_socket)
     ends.channel.connection_made(ends.below_channel)

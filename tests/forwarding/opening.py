@@ -6,20 +6,20 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.core.forward_spec import Address
+    from tunnelkeeper.forwarding.connect_target import TargetRefused
     from tunnelkeeper.forwarding.gate import Opener
-    from tunnelkeeper.forwarding.pump import ChannelEnd
-    from tunnelkeeper.forwarding.targets import TargetRefused
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
 
 
 async def opened(
-    opener: Opener, target: Address, end: ChannelEnd, origin: tuple[str, int] = ("", 0)
+    opener: Opener, target: Address, end: ChannelEndpoint, origin: tuple[str, int] = ("", 0)
 ) -> None:
     """Open a channel and wait until it is open. Raises TargetRefused."""
     outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     made = end._on_made
 
-    def noted(channel: ChannelEnd) -> None:
+    def noted(channel: ChannelEndpoint) -> None:
         made(channel)
         if not outcome.done():
             outcome.set_result(None)

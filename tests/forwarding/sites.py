@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.ssh.waiting import until
-from tunnelkeeper.core.forwards import LocalForward, SocksForward, TcpAddress
+from tunnelkeeper.core.forward_spec import LocalForward, SocksForward, TcpAddress
 from tunnelkeeper.forwarding.gate import Gate
-from tunnelkeeper.forwarding.listeners import listen
-from tunnelkeeper.forwarding.local import LocalClients
-from tunnelkeeper.forwarding.pump import SocketEnd
+from tunnelkeeper.forwarding.local_clients import LocalClients
+from tunnelkeeper.forwarding.pump import SocketEndpoint
+from tunnelkeeper.net.listener import listen
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator
 
-    from tunnelkeeper.core.forwards import Address, LocalSide
+    from tunnelkeeper.core.forward_spec import Address, LocallyBoundForward
     from tunnelkeeper.forwarding.gate import Opener
     from tunnelkeeper.forwarding.pump import Counters
 
@@ -41,18 +41,18 @@ async def local_site(
     target: Address | None, opener: Opener | None = None, hold_timeout: float = 5.0
 ) -> AsyncIterator[Site]:
     """A local forward to a target, or a SOCKS forward; its gate is open if there is an opener."""
-    forward: LocalSide = (
+    forward: LocallyBoundForward = (
         SocksForward(ANY_PORT) if target is None else LocalForward(ANY_PORT, target)
     )
     gate, refused = Gate(), list[str]()
     if opener is not None:
         gate.open(opener)
     clients = LocalClients(forward, gate, hold_timeout, refused.append)
-    accepted: list[SocketEnd] = []
+    accepted: list[SocketEndpoint] = []
 
     def accept() -> asyncio.Protocol:
         end = clients.accept()
-        assert isinstance(end, SocketEnd)
+        assert isinstance(end, SocketEndpoint)
         accepted.append(end)
         return end
 

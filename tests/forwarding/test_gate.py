@@ -8,16 +8,16 @@ import pytest
 
 from tests.forwarding.fakes import FakeChannel
 from tests.ssh.waiting import until
-from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.gate import Gate, Refused
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
 from tunnelkeeper.forwarding.socks import Outcome
-from tunnelkeeper.forwarding.targets import TargetRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.core.forward_spec import Address
 
 TARGET = TcpAddress("db.internal", 5432)
 ORIGIN = ("127.0.0.1", 4711)
@@ -33,7 +33,7 @@ class FakeConnection:
     opened: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
 
     def open_channel(
-        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
     ) -> None:
         try:
             self.on_open()
@@ -44,7 +44,7 @@ class FakeConnection:
         end.connection_made(FakeChannel())
 
 
-async def open_channel(gate: Gate, patience: float = PATIENCE) -> ChannelEnd:
+async def open_channel(gate: Gate, patience: float = PATIENCE) -> ChannelEndpoint:
     return await gate.reach(TARGET, ORIGIN, patience, Counters())
 
 
@@ -66,11 +66,11 @@ async def test_a_connection_that_ends_shuts_the_gate_only_if_clients_still_go_to
     gate.open(old)
     gate.open(new)
 
-    gate.leave(old)
+    gate.close_if(old)
     await open_channel(gate, patience=0)
     assert new.opened == [(TARGET, ORIGIN)]
 
-    gate.leave(new)
+    gate.close_if(new)
     with pytest.raises(TargetRefused, match="away"):
         await open_channel(gate, patience=0)
 

@@ -9,11 +9,17 @@ import pytest
 
 from tests.forwarding.fakes import Ends, FakeTransport, joined_ends, open_ends
 from tests.ssh.waiting import until
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold, SocketEnd, join
-from tunnelkeeper.forwarding.stream_transport import StreamTransport
+from tunnelkeeper.forwarding.pump import (
+    ChannelEndpoint,
+    Counters,
+    PauseReason,
+    SocketEndpoint,
+    join,
+)
+from tunnelkeeper.net.stream_transport import StreamTransport
 
 if TYPE_CHECKING:
-    from tunnelkeeper.forwarding.pieces import Pieces
+    from tunnelkeeper.net.buffers import BufferList
 
 BROKEN = ConnectionResetError(104, "Connection reset by peer")
 
@@ -72,7 +78,7 @@ async def test_what_a_client_sent_before_it_had_a_peer_goes_on_when_they_are_joi
 
 
 def test_the_origin_is_the_other_sides_address_and_port() -> None:
-    socket = SocketEnd()
+    socket = SocketEndpoint()
 
     assert socket.origin == ("", 0)
 
@@ -82,7 +88,7 @@ def test_the_origin_is_the_other_sides_address_and_port() -> None:
 
 
 def test_a_unix_socket_has_no_origin() -> None:
-    socket = SocketEnd()
+    socket = SocketEndpoint()
     socket.connection_made(FakeTransport(""))
 
     assert socket.origin == ("", 0)
@@ -237,10 +243,10 @@ def test_an_end_that_is_gone_takes_nothing_and_says_nothing(ends: Ends) -> None:
     before = list(ends.below_socket.done), list(ends.below_channel.done)
 
     for end in (ends.socket, ends.channel):
-        end.feed(b"late")
-        end.feed_eof()
-        end.hold(Hold.PEER_IS_FULL)
-        end.release(Hold.PEER_IS_FULL)
+        end.write(b"late")
+        end.write_eof()
+        end.pause_reading(PauseReason.PEER_IS_FULL)
+        end.resume_reading(PauseReason.PEER_IS_FULL)
         end.end(clean=True)
         end.eof_received()
 
@@ -290,11 +296,11 @@ def test_what_a_slow_client_still_has_to_get_survives_its_writing_to_a_closed_ch
 
 
 def test_a_channel_that_never_opens_lets_go_of_the_socket_it_was_for() -> None:
-    socket, counters = SocketEnd(), Counters()
+    socket, counters = SocketEndpoint(), Counters()
     below = FakeTransport()
     socket.connection_made(below)
 
-    ChannelEnd(counters, lambda channel: join(socket, channel)).abandon()
+    ChannelEndpoint(counters, lambda channel: join(socket, channel)).abandon()
 
     assert below.done == ["abort"]
     assert counters == Counters()
@@ -303,13 +309,13 @@ def test_a_channel_that_never_opens_lets_go_of_the_socket_it_was_for() -> None:
 # Faults
 
 
-class Faulty(SocketEnd):
+class Faulty(SocketEndpoint):
     """A peer with a bug in everything a channel asks of it."""
 
-    def feed(self, data: bytes | Pieces) -> None:
+    def write(self, data: bytes | BufferList) -> None:
         raise ZeroDivisionError("in feed")
 
-    def feed_eof(self) -> None:
+    def write_eof(self) -> None:
         raise ZeroDivisionError("in feed_eof")
 
     def end(self, *, clean: bool) -> None:
@@ -353,7 +359,7 @@ def test_a_fault_while_a_channel_ends_still_tells_its_connection(
 def test_a_fault_in_what_takes_over_an_open_channel_closes_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(_: ChannelEnd) -> None:
+    def fail(_: ChannelEndpoint) -> None:
         raise ZeroDivisionError
 
     ends = open_ends(fail)

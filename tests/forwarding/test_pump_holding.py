@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.forwarding.fakes import Ends, joined_ends, open_ends
-from tunnelkeeper.forwarding.pump import Hold, Stall, join
+from tunnelkeeper.forwarding.pump import PauseReason, WritePauseReason, join
 
 
 @pytest.fixture
@@ -21,30 +21,30 @@ def test_a_socket_that_is_full_holds_the_channel_until_it_drains(ends: Ends) -> 
     assert ends.below_channel.reading
 
 
-@pytest.mark.parametrize("first", list(Stall))
-@pytest.mark.parametrize("drained", list(Stall))
+@pytest.mark.parametrize("first", list(WritePauseReason))
+@pytest.mark.parametrize("drained", list(WritePauseReason))
 def test_a_channel_that_cannot_send_holds_the_socket_until_nothing_stalls_it(
-    ends: Ends, first: Stall, drained: Stall
+    ends: Ends, first: WritePauseReason, drained: WritePauseReason
 ) -> None:
-    second = next(cause for cause in Stall if cause is not first)
-    ends.channel.stall(first)
-    ends.channel.stall(second)
+    second = next(cause for cause in WritePauseReason if cause is not first)
+    ends.channel.pause_link(first)
+    ends.channel.pause_link(second)
 
     assert not ends.below_socket.reading
 
-    ends.channel.unstall(drained)
+    ends.channel.resume_link(drained)
 
     assert not ends.below_socket.reading
 
-    ends.channel.unstall(next(cause for cause in Stall if cause is not drained))
+    ends.channel.resume_link(next(cause for cause in WritePauseReason if cause is not drained))
 
     assert ends.below_socket.reading
 
 
 def test_a_channels_window_and_its_link_are_told_apart(ends: Ends) -> None:
     ends.channel.pause_writing()
-    ends.channel.stall()
-    ends.channel.unstall()
+    ends.channel.pause_link()
+    ends.channel.resume_link()
 
     assert not ends.below_socket.reading
 
@@ -55,13 +55,13 @@ def test_a_channels_window_and_its_link_are_told_apart(ends: Ends) -> None:
 
 def test_a_channel_that_is_stalled_at_the_join_holds_the_socket() -> None:
     ends = open_ends()
-    ends.channel.stall()
+    ends.channel.pause_link()
 
     join(ends.socket, ends.channel)
 
     assert not ends.below_socket.reading
 
-    ends.channel.unstall()
+    ends.channel.resume_link()
 
     assert ends.below_socket.reading
 
@@ -84,22 +84,22 @@ def test_an_end_reads_again_only_when_every_cause_is_released(ends: Ends) -> Non
         (ends.socket, ends.below_socket),
         (ends.channel, ends.below_channel),
     ):
-        end.hold(Hold.HANDSHAKE)
-        end.hold(Hold.PEER_IS_FULL)
-        end.release(Hold.HANDSHAKE)
+        end.pause_reading(PauseReason.HANDSHAKE)
+        end.pause_reading(PauseReason.PEER_IS_FULL)
+        end.resume_reading(PauseReason.HANDSHAKE)
 
         assert not below.reading
 
-        end.release(Hold.PEER_IS_FULL)
+        end.resume_reading(PauseReason.PEER_IS_FULL)
 
         assert below.reading
 
 
 def test_releasing_what_does_not_hold_changes_nothing(ends: Ends) -> None:
-    ends.socket.hold(Hold.PEER_IS_FULL)
-    ends.socket.release(Hold.HANDSHAKE)
-    ends.channel.hold(Hold.PEER_IS_FULL)
-    ends.channel.release(Hold.HANDSHAKE)
+    ends.socket.pause_reading(PauseReason.PEER_IS_FULL)
+    ends.socket.resume_reading(PauseReason.HANDSHAKE)
+    ends.channel.pause_reading(PauseReason.PEER_IS_FULL)
+    ends.channel.resume_reading(PauseReason.HANDSHAKE)
 
     assert not ends.below_socket.reading
     assert not ends.below_channel.reading

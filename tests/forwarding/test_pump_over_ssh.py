@@ -30,9 +30,9 @@ from tests.forwarding.services import (
 from tests.forwarding.sites import Site, local_site
 from tests.ssh.server import Server, connected, serve
 from tests.ssh.waiting import stays, until
-from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd
-from tunnelkeeper.ssh import opening, transport
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint
+from tunnelkeeper.ssh import open_channel, transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -87,8 +87,8 @@ def kept(connection: Connection) -> int:
     total = 0
     for channel in channels(connection):
         total += sum(len(data) for data, _ in channel._recv_buf) + channel._send_buf_len
-        peer = channel._session.peer if isinstance(channel._session, ChannelEnd) else None
-        if isinstance(peer, SocketEnd) and peer._transport is not None:
+        peer = channel._session.peer if isinstance(channel._session, ChannelEndpoint) else None
+        if isinstance(peer, SocketEndpoint) and peer._transport is not None:
             total += peer._transport.get_write_buffer_size()
     below = connection.transport._transport
     return total + (below.get_write_buffer_size() if below is not None else 0)
@@ -312,7 +312,7 @@ async def test_without_our_channels_what_is_kept_for_a_slow_reader_grows(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "OVERDRAWN", False)
-    monkeypatch.setattr(opening, "IS_ON", False)
+    monkeypatch.setattr(open_channel, "ENABLED", False)
     async with connected(server.host()) as connection:
         assert not await is_bounded_for_a_slow_reader(connection)
 
@@ -356,7 +356,7 @@ class Broken:
     def __init__(self) -> None:
         self.fed = 0
 
-    def feed(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         self.fed += 1
         raise ZeroDivisionError
 
@@ -369,7 +369,7 @@ async def test_a_fault_closes_its_own_channel_only(
 ) -> None:
     broken = Broken()
 
-    def made(end: ChannelEnd) -> None:
+    def made(end: ChannelEndpoint) -> None:
         end.peer = broken
 
     async with (
@@ -378,7 +378,7 @@ async def test_a_fault_closes_its_own_channel_only(
         asyncio.timeout(PATIENCE),
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-        end = ChannelEnd(Counters(), made)
+        end = ChannelEndpoint(Counters(), made)
         await opened(connection, TcpAddress("127.0.0.1", port), end)
         await until(lambda: end.is_gone)
 

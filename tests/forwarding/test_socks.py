@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.forwarding.socks import Handshake, Outcome
 
 GREETING = b"\x05\x01\x00"

@@ -4,9 +4,9 @@ import pytest
 
 from tests.forwarding.fakes import open_ends
 from tests.ssh.waiting import until
-from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.forwarding import socks_stream
-from tunnelkeeper.forwarding.pump import Hold
+from tunnelkeeper.forwarding.pump import PauseReason
 from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.socks_stream import SocksStream
 
@@ -41,7 +41,7 @@ async def talk(request: pytest.FixtureRequest) -> Talk:
 
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socks_stream, "HANDSHAKE_PATIENCE", 0.02)
+    monkeypatch.setattr(socks_stream, "HANDSHAKE_TIMEOUT", 0.02)
 
 
 async def test_a_client_is_read_and_its_request_handed_on(talk: Talk) -> None:
@@ -65,7 +65,7 @@ async def test_a_client_is_not_read_while_its_target_is_connected(talk: Talk) ->
 
     assert not talk.below.reading
 
-    talk.stream.release(Hold.HANDSHAKE)
+    talk.stream.resume_reading(PauseReason.HANDSHAKE)
 
     assert talk.below.reading
 
@@ -133,8 +133,8 @@ async def test_a_client_that_is_gone_is_forgotten(talk: Talk) -> None:
 async def test_holding_back_an_answer_of_a_few_bytes_is_not_needed(talk: Talk) -> None:
     talk.stream.pause_writing()
     talk.stream.resume_writing()
-    talk.socks.hold(Hold.PEER_IS_FULL)
-    talk.socks.release(Hold.PEER_IS_FULL)
+    talk.socks.pause_reading(PauseReason.PEER_IS_FULL)
+    talk.socks.resume_reading(PauseReason.PEER_IS_FULL)
     talk.say(METHODS)
 
     assert talk.below.done == [NO_AUTHENTICATION]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.importing.crontab import lines_of_crontab, with_users
-from tunnelkeeper.importing.old_lines import OldLine, Refused
+from tunnelkeeper.importing.source_commands import NotImportable, SourceCommand
 
 TEXT = r"""
 # m h dom mon dow command
@@ -22,22 +22,22 @@ AUTOSSH_GATETIME = "0"
 def test_lines_at_boot_are_taken_and_those_by_the_clock_are_named() -> None:
     first, clocked, second, odd = lines_of_crontab(TEXT, "crontab -l", {"HOME": "/home/ann"})
 
-    assert isinstance(first, OldLine)
+    assert isinstance(first, SourceCommand)
     assert first.command.arguments[-2:] == ("2222:localhost:22", "box@relay")
     assert first.command.environment["AUTOSSH_GATETIME"] == "0"
     assert (first.origin, first.folder) == ("crontab -l, line 5", "/home/ann")
-    assert isinstance(clocked, Refused)
+    assert isinstance(clocked, NotImportable)
     assert "by the clock (*/5 * * * *)" in clocked.why
-    assert isinstance(second, OldLine)
+    assert isinstance(second, SourceCommand)
     assert second.command.arguments == ("-fN", "-o", "ProxyCommand=nc %h %p", "relay")
-    assert isinstance(odd, Refused)
+    assert isinstance(odd, NotImportable)
     assert "hunter2" not in str(odd)
 
 
 def test_a_crontab_of_the_system_names_the_user() -> None:
     [line] = lines_of_crontab("@reboot tunnel ssh -N a\n", "/etc/crontab", {}, has_users=True)
 
-    assert isinstance(line, OldLine)
+    assert isinstance(line, SourceCommand)
     assert (line.command.account, line.command.arguments) == ("tunnel", ("-N", "a"))
 
 

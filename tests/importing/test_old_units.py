@@ -16,20 +16,20 @@ import pytest
 
 from tests.e2e.keys import make_key
 from tests.ssh_lines import answer_to, forwards_in, in_order, way_in, way_of
-from tunnelkeeper.autossh.reading import read_ssh
+from tunnelkeeper.autossh.command_line import read_ssh
 from tunnelkeeper.cli.main import run
 from tunnelkeeper.config import load_with_warnings
-from tunnelkeeper.importing import sources
-from tunnelkeeper.importing.asking import Asker
-from tunnelkeeper.importing.collection import collected
-from tunnelkeeper.importing.old_lines import OldLine
+from tunnelkeeper.importing import readers
+from tunnelkeeper.importing.convert import read_line
+from tunnelkeeper.importing.deduplicate import deduplicate
+from tunnelkeeper.importing.source_commands import SourceCommand
+from tunnelkeeper.importing.ssh_g_resolver import Resolver
 from tunnelkeeper.importing.toml_text import toml_of_all
-from tunnelkeeper.importing.translation import read_line
 from tunnelkeeper.importing.tunnels import ImportedTunnel
-from tunnelkeeper.sshconfig import local_facts
+from tunnelkeeper.sshconfig import gather_facts
 
 if TYPE_CHECKING:
-    from tunnelkeeper.importing.old_lines import Finding
+    from tunnelkeeper.importing.source_commands import Finding
 
 UNITS = Path(__file__).parent / "units"
 FOUND = sorted(path.relative_to(UNITS) for path in UNITS.rglob("*.service"))
@@ -56,11 +56,11 @@ class Box:
         return self.system.parent / unit if unit.parent.name else self.system / unit
 
     def findings(self, unit: Path) -> list[Finding]:
-        facts = replace(local_facts(), home=str(self.home))
-        return sources.unit_lines(str(self.path(unit)), facts, is_user=None)
+        facts = replace(gather_facts(), home=str(self.home))
+        return readers.unit_lines(str(self.path(unit)), facts, is_user=None)
 
     def imported(self, unit: Path) -> list[ImportedTunnel]:
-        outcomes = collected(Asker(local_facts(), False, False).outcomes(self.findings(unit)))
+        outcomes = deduplicate(Resolver(gather_facts(), False, False).outcomes(self.findings(unit)))
         tunnels = [each for each in outcomes if isinstance(each, ImportedTunnel)]
         assert len(tunnels) == len(outcomes), outcomes
         return tunnels
@@ -84,7 +84,7 @@ def test_there_are_ten_of_them() -> None:
 
 @each_unit
 def test_the_line_is_what_the_unit_runs(unit: Path, box: Box) -> None:
-    lines = [read_line(found) for found in box.findings(unit) if isinstance(found, OldLine)]
+    lines = [read_line(found) for found in box.findings(unit) if isinstance(found, SourceCommand)]
 
     assert [line.ssh for line in lines] == [read_ssh(words) for words in box.expected(unit)]
 

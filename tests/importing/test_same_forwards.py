@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from tests.ssh_lines import answer_to, forwards_in, in_order
 from tunnelkeeper.config import parse
-from tunnelkeeper.importing.asking import Asker
-from tunnelkeeper.importing.collection import collected
-from tunnelkeeper.importing.old_lines import Command, OldLine, Refused
+from tunnelkeeper.importing.deduplicate import deduplicate
+from tunnelkeeper.importing.source_commands import Command, NotImportable, SourceCommand
+from tunnelkeeper.importing.ssh_g_resolver import Resolver
 from tunnelkeeper.importing.toml_text import toml_of
 from tunnelkeeper.importing.tunnels import ImportedTunnel
-from tunnelkeeper.sshconfig import local_facts
+from tunnelkeeper.sshconfig import gather_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,7 @@ def test_the_tunnel_forwards_what_ssh_forwards(words: list[str], ssh_config: Pat
     [outcome] = import_line(words, ssh_config)
 
     if not expected:
-        assert isinstance(outcome, Refused)
+        assert isinstance(outcome, NotImportable)
         assert outcome.forwards_nothing
     else:
         assert isinstance(outcome, ImportedTunnel), outcome
@@ -95,9 +95,9 @@ def test_the_tunnel_forwards_what_ssh_forwards(words: list[str], ssh_config: Pat
         assert in_order(tunnel.forwards) == expected
 
 
-def import_line(words: list[str], source: Path) -> list[ImportedTunnel | Refused]:
-    line = OldLine(Command("ssh", tuple(words)), "here")
-    return collected(Asker(local_facts(), str(source), str(source)).outcomes([line]))
+def import_line(words: list[str], source: Path) -> list[ImportedTunnel | NotImportable]:
+    line = SourceCommand(Command("ssh", tuple(words)), "here")
+    return deduplicate(Resolver(gather_facts(), str(source), str(source)).outcomes([line]))
 
 
 def table(words: list[str], source: Path) -> dict[str, object]:
@@ -174,9 +174,9 @@ def test_a_destination_keeps_its_user_unless_an_option_overrules_it(ssh_config: 
 
 
 def test_what_another_ssh_config_says_becomes_keys(ssh_config: Path) -> None:
-    line = OldLine(Command("ssh", ("-N", "-F", str(ssh_config), "office")), "here")
+    line = SourceCommand(Command("ssh", ("-N", "-F", str(ssh_config), "office")), "here")
 
-    [outcome] = Asker(local_facts(), ours=False, theirs=False).outcomes([line])
+    [outcome] = Resolver(gather_facts(), ours=False, theirs=False).outcomes([line])
 
     assert isinstance(outcome, ImportedTunnel)
     assert outcome.table == {
@@ -212,18 +212,18 @@ def test_what_another_ssh_config_says_becomes_keys(ssh_config: Path) -> None:
 def test_what_is_no_tunnel_is_refused_in_words(words: str, why: str, ssh_config: Path) -> None:
     [outcome] = import_line(words.split(), ssh_config)
 
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, NotImportable)
     assert why in outcome.why
 
 
 def test_what_autossh_itself_refuses_is_refused(ssh_config: Path) -> None:
     command = Command("autossh", ("-M", "0", "-N", "-D", "1", "office"), {"AUTOSSH_POLL": "0"})
 
-    [outcome] = Asker(local_facts(), str(ssh_config), str(ssh_config)).outcomes(
-        [OldLine(command, "here")]
+    [outcome] = Resolver(gather_facts(), str(ssh_config), str(ssh_config)).outcomes(
+        [SourceCommand(command, "here")]
     )
 
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, NotImportable)
     assert "AUTOSSH_POLL" in outcome.why
 
 
@@ -240,4 +240,4 @@ def test_forwards_of_one_line_that_are_in_each_other_s_way_are_told_apart(
 def test_a_word_with_a_newline_is_refused(ssh_config: Path) -> None:
     [outcome] = import_line(["-N", "-D", "1080", "-o", "User=a\nb", "office"], ssh_config)
 
-    assert outcome == Refused("here", "a word has control characters, or is not UTF-8")
+    assert outcome == NotImportable("here", "a word has control characters, or is not UTF-8")

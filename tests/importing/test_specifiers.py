@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.requirements import require
-from tunnelkeeper.importing.old_lines import Unreadable
+from tunnelkeeper.importing.source_commands import UnreadableError
 from tunnelkeeper.importing.specifiers import UnitName, expand, of_unit, unescaped
 
 
@@ -17,7 +17,7 @@ def test_a_percent_sign_is_written_twice() -> None:
 
 @pytest.mark.parametrize("text", ["%q", "ends with %", "%\n"])
 def test_a_specifier_that_nobody_knows_is_refused(text: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableError):
         expand(text, {"i": "x"})
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.importing.sources import ssh_config_names
+from tunnelkeeper.importing.readers import ssh_config_names
 from tunnelkeeper.importing.ssh_config_names import names_in
-from tunnelkeeper.sshconfig import local_facts
+from tunnelkeeper.sshconfig import gather_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def test_included_files_are_read_in_turn(tmp_path: Path) -> None:
     (tmp_path / ".ssh" / "b").write_text("Host b\nInclude b\n")
     (tmp_path / "other").write_text("Host *.c\n")
 
-    found = ssh_config_names(str(main), replace(local_facts(), home=str(tmp_path)))
+    found = ssh_config_names(str(main), replace(gather_facts(), home=str(tmp_path)))
 
     assert list(dict.fromkeys(found.hosts)) == ["last", "a", "b"]
     assert found.patterns == ["*.c"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.config import parse
-from tunnelkeeper.core.forwards import (
+from tunnelkeeper.core.forward_spec import (
     Forward,
     LocalForward,
     RemoteForward,
@@ -17,8 +17,8 @@ from tunnelkeeper.core.forwards import (
     UnixAddress,
     kind_of,
 )
-from tunnelkeeper.importing.names import LONGEST, name_for, unused
 from tunnelkeeper.importing.toml_text import comment, spec_of, toml_of
+from tunnelkeeper.importing.tunnel_names import LONGEST, name_for, unused
 from tunnelkeeper.importing.tunnels import ImportedTunnel
 
 ANYTHING = st.text() | st.text(

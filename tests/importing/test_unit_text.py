@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.importing.environment_file import read_environment
-from tunnelkeeper.importing.old_lines import Unreadable
+from tunnelkeeper.importing.source_commands import UnreadableError
+from tunnelkeeper.importing.unit_quoting import split_commands, split_variable, split_words
 from tunnelkeeper.importing.unit_text import read_unit
-from tunnelkeeper.importing.unit_words import split_commands, split_variable, split_words
-from tunnelkeeper.systemd.words import Unwritable, command
+from tunnelkeeper.systemd.quoting import UnquotableError, command
 
 # -- lines -----------------------------------------------------------------------------------------
 
@@ -50,7 +50,7 @@ WRITABLE = st.text(st.characters(blacklist_categories=["Cs", "Cc"]))
 def test_words_are_read_back_as_our_own_units_write_them(words: list[str]) -> None:
     try:
         line = command(["/bin/true", *words]).removeprefix(":")
-    except Unwritable:
+    except UnquotableError:
         return
 
     assert split_commands(line) == [["/bin/true", *(word.replace("%", "%%") for word in words)]]
@@ -59,7 +59,7 @@ def test_words_are_read_back_as_our_own_units_write_them(words: list[str]) -> No
 @given(st.text(st.sampled_from("ab \\\"';xu0412 \t")))
 def test_any_value_is_split_or_refused(text: str) -> None:
     assert isinstance(split_variable(text), list)
-    with suppress(Unreadable):
+    with suppress(UnreadableError):
         words = split_words(text)
         if ";" not in text:
             assert split_commands(text) == ([words] if words else [])
@@ -71,7 +71,7 @@ def test_a_lone_semicolon_parts_two_commands() -> None:
 
 @pytest.mark.parametrize("value", [r"\q", r"\x0", r"\x00", r"\ud800", "'open", 'o"pen', "\\"])
 def test_what_systemd_ignores_for_a_mistake_is_refused(value: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableError):
         split_words(value)
 
 

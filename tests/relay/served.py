@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from tests.ssh.waiting import DEADLINE, until
-from tunnelkeeper.core.forwards import TcpAddress
-from tunnelkeeper.relay.config import Limits, RelayConfiguration
-from tunnelkeeper.relay.relay import Relay
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
+from tunnelkeeper.relay.server import RelayServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ def public(key: asyncssh.SSHKey) -> str:
 class Served:
     """A relay and the key that its authorized_keys lets in."""
 
-    relay: Relay
+    relay: RelayServer
     configuration: RelayConfiguration
     authorized_keys: Path
     key: asyncssh.SSHKey = field(default_factory=new_key)
@@ -91,7 +91,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, limits: Limits | None = None, **settings: Any
+    folder: Path, *, limits: RelayLimits | None = None, **settings: Any
 ) -> AsyncIterator[Served]:
     """A relay on a free loopback port. Penalties are off: every client here has one address."""
     authorized_keys = folder / "authorized_keys"
@@ -99,11 +99,11 @@ async def serving(
         RelayConfiguration(
             listen=(TcpAddress(HERE, 0),),
             authorized_keys=str(authorized_keys),
-            limits=limits or Limits(penalties=False),
+            limits=limits or RelayLimits(penalties=False),
         ),
         **settings,
     )
-    relay = Relay(configuration, [new_key()])
+    relay = RelayServer(configuration, [new_key()])
     served = Served(relay, configuration, authorized_keys)
     authorized_keys.write_text("")
     served.authorize(served.key)

@@ -9,11 +9,11 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.config.problems import ConfigError
-from tunnelkeeper.core.forwards import TcpAddress
-from tunnelkeeper.core.tunnels import Keepalive
-from tunnelkeeper.relay.config import Limits, RelayConfiguration, load, parse
-from tunnelkeeper.relay.limits import MaxStartups
+from tunnelkeeper.config.errors import ConfigError
+from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits, load, parse
+from tunnelkeeper.relay.max_startups import MaxStartups
 from tunnelkeeper.relay.permits import ANYTHING, HostPermit, PathPermit
 
 EVERY_KEY = """\
@@ -110,7 +110,7 @@ def test_every_key_fills_its_field() -> None:
             HostPermit("2001:db8::1", None),
         ),
         names=False,
-        limits=Limits(
+        limits=RelayLimits(
             max_startups=MaxStartups(5, 50, 20),
             login_grace=60.0,
             max_auth_tries=3,
@@ -128,7 +128,7 @@ def test_every_field_has_a_key() -> None:
     limits = {name.removeprefix("keepalive_") for name in document["limits"]}
 
     assert {field.name for field in fields(RelayConfiguration)} == {"path", *document}
-    assert {field.name for field in fields(Limits)} == limits - {"interval", "count_max"} | {
+    assert {field.name for field in fields(RelayLimits)} == limits - {"interval", "count_max"} | {
         "keepalive"
     }
 
@@ -140,7 +140,7 @@ def test_an_empty_file_is_the_defaults() -> None:
 def test_one_key_of_the_limits_leaves_the_others_at_their_defaults() -> None:
     limits = parse("[limits]\nkeepalive_count_max = 9\n", "relay.toml").limits
 
-    assert limits == Limits(keepalive=Keepalive(15.0, 9))
+    assert limits == RelayLimits(keepalive=Keepalive(15.0, 9))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 from tests.forwarding.services import echo, service
 from tests.relay.served import HERE, USER, Served, new_key, public, serving
 from tests.ssh.waiting import DEADLINE, until
-from tunnelkeeper.relay.config import Limits
-from tunnelkeeper.relay.limits import MaxStartups
+from tunnelkeeper.relay.auth_session import REFUSAL_TAKES
+from tunnelkeeper.relay.config import RelayLimits
+from tunnelkeeper.relay.max_startups import MaxStartups
 from tunnelkeeper.relay.permits import HostPermit
-from tunnelkeeper.relay.visitor import REFUSAL_TAKES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def test_no_more_strangers_wait_than_may(served: Served) -> None:
 
 
 async def test_strangers_that_have_spoken_are_too_many_at_last(tmp_path: Path) -> None:
-    limits = Limits(penalties=False, max_startups=MaxStartups(5, 100, 5))
+    limits = RelayLimits(penalties=False, max_startups=MaxStartups(5, 100, 5))
     async with serving(tmp_path, limits=limits) as served:
         async with silent_clients(served.port, 5, b"SSH-2.0-slow\r\n"):
             await until(lambda: all(one.has_spoken for one in served.relay._door._strangers))
@@ -81,7 +81,7 @@ async def test_strangers_that_have_spoken_are_too_many_at_last(tmp_path: Path) -
 
 
 async def test_who_does_not_log_in_in_time_is_disconnected(tmp_path: Path) -> None:
-    limits = Limits(penalties=False, login_grace=0.3)
+    limits = RelayLimits(penalties=False, login_grace=0.3)
     async with (
         serving(tmp_path, limits=limits) as served,
         silent_clients(served.port, 1) as [reader],
@@ -93,7 +93,7 @@ async def test_who_does_not_log_in_in_time_is_disconnected(tmp_path: Path) -> No
 
 
 async def test_failures_from_this_machine_shut_nobody_out(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits=Limits()) as served:
+    async with serving(tmp_path, limits=RelayLimits()) as served:
         for _ in range(4):  # at 5 s each, above the 15 s from which on it would count
             with pytest.raises(asyncssh.PermissionDenied):
                 async with served.client(new_key()):
@@ -197,7 +197,7 @@ async def test_the_user_of_a_connection_cannot_change(served: Served) -> None:
 
 
 async def test_a_key_has_so_many_connections(tmp_path: Path) -> None:
-    limits = Limits(penalties=False, connections_per_key=2)
+    limits = RelayLimits(penalties=False, connections_per_key=2)
     async with serving(tmp_path, limits=limits) as served, served.client(), served.client():
         async with await asyncssh.connect(
             HERE,
@@ -220,7 +220,7 @@ async def test_a_key_has_so_many_connections(tmp_path: Path) -> None:
 
 
 async def test_a_connection_has_so_many_listeners(tmp_path: Path) -> None:
-    limits = Limits(penalties=False, listeners_per_connection=2)
+    limits = RelayLimits(penalties=False, listeners_per_connection=2)
     async with serving(tmp_path, limits=limits) as served, served.client() as connection:
         first = await connection.forward_remote_port("", 0, HERE, 9)
         await connection.forward_remote_port("home", 22, HERE, 9)
@@ -234,7 +234,7 @@ async def test_a_connection_has_so_many_listeners(tmp_path: Path) -> None:
 
 
 async def test_a_connection_has_so_many_channels(tmp_path: Path) -> None:
-    limits = Limits(penalties=False, channels_per_connection=3)
+    limits = RelayLimits(penalties=False, channels_per_connection=3)
     permits = (HostPermit(HERE, None),)
     async with (
         serving(tmp_path, limits=limits, permit_open=permits) as served,
@@ -252,7 +252,7 @@ async def test_a_connection_has_so_many_channels(tmp_path: Path) -> None:
 
 
 async def test_who_comes_to_a_full_client_is_sent_away(tmp_path: Path) -> None:
-    limits = Limits(penalties=False, channels_per_connection=1)
+    limits = RelayLimits(penalties=False, channels_per_connection=1)
     async with (
         serving(tmp_path, limits=limits) as served,
         served.client() as connection,

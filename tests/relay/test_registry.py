@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.listeners import Listener
-from tunnelkeeper.relay.registry import Holding, Name, Place, PlaceTaken, Registry, overlap
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.net.listener import Listener
+from tunnelkeeper.relay.registry import (
+    AlreadyBoundError,
+    Binding,
+    BindTarget,
+    Name,
+    Registry,
+    overlap,
+)
 
 if TYPE_CHECKING:
-    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
 
-PLACES: tuple[Place, ...] = (
+PLACES: tuple[BindTarget, ...] = (
     TcpAddress("localhost", 2222),
     Name("home", 22),
     UnixAddress("/run/relay/a.sock"),
@@ -27,7 +34,7 @@ class FakeHolder:
     def __init__(self, owner: str) -> None:
         self.owner = (owner, b"key")
 
-    async def reach(self, *_: object) -> ChannelEnd:
+    async def reach(self, *_: object) -> ChannelEndpoint:
         raise AssertionError("nobody comes")
 
     def challenge(self) -> None:
@@ -45,35 +52,35 @@ class FakeListener(Listener):
         self.is_closed = True
 
 
-def a_holding(place: Place, owner: str | FakeHolder = "ann") -> Holding:
+def a_holding(place: BindTarget, owner: str | FakeHolder = "ann") -> Binding:
     holder = owner if isinstance(owner, FakeHolder) else FakeHolder(owner)
-    return Holding(place, holder, "", 0, "2026-11-22T12:00:00Z")
+    return Binding(place, holder, "", 0, "2026-11-22T12:00:00Z")
 
 
 each_place = pytest.mark.parametrize("place", PLACES, ids=str)
 
 
 @each_place
-def test_a_place_is_held_until_it_is_released(place: Place) -> None:
+def test_a_place_is_held_until_it_is_released(place: BindTarget) -> None:
     registry, holding = Registry(), a_holding(place)
 
-    assert registry.hold(holding) == []
+    assert registry.claim(holding) == []
     assert registry.of(holding.holder) == [holding]
     registry.release(holding)
     registry.release(holding)
     assert registry.of(holding.holder) == []
-    assert registry.hold(a_holding(place, "bob")) == []
+    assert registry.claim(a_holding(place, "bob")) == []
 
 
 @each_place
 def test_the_owners_newer_connection_gets_the_place_and_the_older_ones_sockets_close(
-    place: Place,
+    place: BindTarget,
 ) -> None:
     registry, older, newer = Registry(), a_holding(place), a_holding(place)
     older.listener = listener = FakeListener()
-    registry.hold(older)
+    registry.claim(older)
 
-    assert registry.hold(newer) == [older]
+    assert registry.claim(newer) == [older]
     assert listener.is_closed
     assert older.is_over
     assert registry.of(older.holder) == []
@@ -81,13 +88,13 @@ def test_the_owners_newer_connection_gets_the_place_and_the_older_ones_sockets_c
 
 
 @each_place
-def test_another_owner_gets_nothing_and_nothing_changes(place: Place) -> None:
+def test_another_owner_gets_nothing_and_nothing_changes(place: BindTarget) -> None:
     registry, holding = Registry(), a_holding(place)
-    registry.hold(holding)
+    registry.claim(holding)
     other = a_holding(place, "bob")
 
-    with pytest.raises(PlaceTaken):
-        registry.hold(other)
+    with pytest.raises(AlreadyBoundError):
+        registry.claim(other)
     assert registry.of(holding.holder) == [holding]
     assert registry.of(other.holder) == []
     assert not holding.is_over
@@ -95,26 +102,26 @@ def test_another_owner_gets_nothing_and_nothing_changes(place: Place) -> None:
 
 def test_a_client_does_not_take_a_place_from_itself() -> None:
     registry, holder = Registry(), FakeHolder("ann")
-    registry.hold(a_holding(PLACES[0], holder))
+    registry.claim(a_holding(PLACES[0], holder))
 
-    with pytest.raises(PlaceTaken):
-        registry.hold(a_holding(PLACES[0], holder))
+    with pytest.raises(AlreadyBoundError):
+        registry.claim(a_holding(PLACES[0], holder))
 
 
 def test_a_place_that_overlaps_a_strangers_is_not_taken_even_if_one_is_our_own() -> None:
     registry = Registry()
     mine = a_holding(TcpAddress("192.0.2.1", 80), "ann")
-    registry.hold(mine)
-    registry.hold(a_holding(TcpAddress("192.0.2.2", 80), "bob"))
+    registry.claim(mine)
+    registry.claim(a_holding(TcpAddress("192.0.2.2", 80), "bob"))
 
-    with pytest.raises(PlaceTaken):
-        registry.hold(a_holding(TcpAddress("*", 80), "ann"))
+    with pytest.raises(AlreadyBoundError):
+        registry.claim(a_holding(TcpAddress("*", 80), "ann"))
     assert not mine.is_over
 
 
 def test_the_holder_of_a_name_is_found_by_name_and_port() -> None:
     registry, holding = Registry(), a_holding(Name("home", 22))
-    registry.hold(holding)
+    registry.claim(holding)
 
     assert registry.named("home", 22) is holding
     assert registry.named("home", 23) is None

@@ -9,17 +9,17 @@ from typing import Any
 import msgspec
 
 from tunnelkeeper.cli.relay_table import heading, refused, row
-from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.relay_snapshot import (
+    BindingSnapshot,
     ClientSnapshot,
-    HoldingSnapshot,
     RefusalSnapshot,
     RefusalsSnapshot,
     RelaySnapshot,
 )
-from tunnelkeeper.relay.config import Limits, RelayConfiguration
-from tunnelkeeper.relay.refusals import RECENT, Kind, Refusals
-from tunnelkeeper.relay.relay import differences
+from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
+from tunnelkeeper.relay.refusal_log import RECENT, RefusalKind, RefusalLog
+from tunnelkeeper.relay.server import differences
 
 NOON = "2026-11-22T12:00:00Z"
 LATER = datetime(2026, 11, 22, 15, 2, tzinfo=UTC)
@@ -67,8 +67,8 @@ def test_a_client_is_a_row() -> None:
 
 def test_each_place_stands_on_its_line() -> None:
     holds = [
-        HoldingSnapshot("port", "localhost:2222", NOON, 0, 7),
-        HoldingSnapshot("name", "home:22", NOON, 2, 2),
+        BindingSnapshot("port", "localhost:2222", NOON, 0, 7),
+        BindingSnapshot("name", "home:22", NOON, 2, 2),
     ]
 
     assert row(a_client(holds=holds), LATER).holds == "localhost:2222\nhome:22 (2 connected)"
@@ -76,7 +76,7 @@ def test_each_place_stands_on_its_line() -> None:
 
 def test_text_of_others_is_made_printable() -> None:
     evil = "\x1b[31m\n"
-    shown = row(a_client(user=evil, holds=[HoldingSnapshot("name", evil, NOON, 0, 0)]), LATER)
+    shown = row(a_client(user=evil, holds=[BindingSnapshot("name", evil, NOON, 0, 0)]), LATER)
 
     assert shown.user.isprintable()
     assert shown.holds.isprintable()
@@ -107,10 +107,10 @@ def test_where_nothing_was_refused_nothing_is_said() -> None:
 
 
 def test_refusals_are_remembered_up_to_a_number() -> None:
-    refusals = Refusals()
+    refusals = RefusalLog()
     for number in range(3 * RECENT):
-        refusals.note(Kind.LOGIN, "192.0.2.9", "eve", f"reason {number}")
-    refusals.note(Kind.OPEN, "192.0.2.9", "a\x1bb", "bad\nwords")
+        refusals.note(RefusalKind.LOGIN, "192.0.2.9", "eve", f"reason {number}")
+    refusals.note(RefusalKind.OPEN, "192.0.2.9", "a\x1bb", "bad\nwords")
     snapshot = refusals.snapshot()
 
     assert (snapshot.logins, snapshot.opens, snapshot.listens) == (3 * RECENT, 1, 0)
@@ -127,7 +127,7 @@ def test_every_changed_key_is_named() -> None:
         old,
         names=False,
         listen=(TcpAddress("0.0.0.0", 22),),
-        limits=replace(Limits(), penalties=False),
+        limits=replace(RelayLimits(), penalties=False),
         path="elsewhere.toml",
     )
 

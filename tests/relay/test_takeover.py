@@ -13,14 +13,14 @@ import pytest
 from tests.forwarding.services import echo, exchange, service, source
 from tests.relay.served import HERE, Served, new_key, serving
 from tests.ssh.waiting import until
-from tunnelkeeper.core.tunnels import Keepalive
-from tunnelkeeper.relay.config import Limits
+from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.relay.config import RelayLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-SOON = Limits(penalties=False, keepalive=Keepalive(interval=0.3, count_max=3))
+SOON = RelayLimits(penalties=False, keepalive=Keepalive(interval=0.3, count_max=3))
 
 
 class BlackHole:
@@ -135,14 +135,14 @@ async def test_an_older_connection_that_lives_stays_without_the_port(tmp_path: P
         port = (await first.forward_remote_port("", 0, HERE, 9)).get_port()
         async with served.client() as second:
             await second.forward_remote_port("", port, HERE, 9)
-            older = served.relay._shared.clients[0].transport
+            older = served.relay._clients[0].transport
             assert older._tasks  # it was asked whether it lives
             await until(lambda: not older._tasks)
             assert [len(client.holds) for client in served.clients] == [0, 1]
 
 
 async def test_a_box_whose_connection_was_swallowed_comes_back(tmp_path: Path) -> None:
-    for_ever = Limits(penalties=False, keepalive=Keepalive(interval=0.3, count_max=10_000))
+    for_ever = RelayLimits(penalties=False, keepalive=Keepalive(interval=0.3, count_max=10_000))
     async with (
         serving(tmp_path, limits=for_ever) as served,
         black_hole(served.port) as hole,

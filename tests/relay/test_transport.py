@@ -18,7 +18,7 @@ MUCH = 8 << 20
 
 
 def transport_of(served: Served) -> ServerTransport:
-    return served.relay._shared.clients[0].transport
+    return served.relay._clients[0].transport
 
 
 async def test_while_keys_are_exchanged_nothing_more_is_read_for_a_client(served: Served) -> None:

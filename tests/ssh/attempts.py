@@ -11,14 +11,14 @@ import pytest
 
 from tests.ssh.notes import Notes
 from tests.ssh.waiting import until
-from tunnelkeeper.ssh.connect import Shared, connect_hop
-from tunnelkeeper.ssh.steps import SshFailure
+from tunnelkeeper.core.failures import FailureError
+from tunnelkeeper.ssh.connect import SshContext, connect_hop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.failures import Failure
-    from tunnelkeeper.core.tunnels import Host
     from tunnelkeeper.ssh.connection import Connection
 
 
@@ -27,8 +27,8 @@ async def failure_of(
 ) -> Failure:
     """Why a host cannot be connected to."""
     async with asyncio.timeout(20):
-        with pytest.raises(SshFailure) as failed:
-            await connect_hop(host, via, Shared(), notes or Notes())
+        with pytest.raises(FailureError) as failed:
+            await connect_hop(host, via, SshContext(), notes or Notes())
     return failed.value.failure
 
 
@@ -36,7 +36,7 @@ async def given_up_at(step: str, host: Host, via: Connection | None = None) -> N
     """Cancel an attempt as soon as it is at a step."""
     notes = Notes()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        attempt = tasks.create_task(connect_hop(host, via, Shared(), notes))
+        attempt = tasks.create_task(connect_hop(host, via, SshContext(), notes))
         await until(lambda: step in notes.names or attempt.done())
         attempt.cancel()
     assert attempt.cancelled()

@@ -21,9 +21,10 @@ from asyncssh.encryption import GCMEncryption, get_encryption
 from asyncssh.packet import Byte
 
 from tests.ssh.peer import Keys, Packet, Peer, opened
-from tunnelkeeper.ssh import short_way
-from tunnelkeeper.ssh.kept_gcm import KeptGcm
-from tunnelkeeper.ssh.transport import BoundedTcpChannel, Transport
+from tunnelkeeper.ssh.channels import TcpChannel
+from tunnelkeeper.ssh.fastpath import connection
+from tunnelkeeper.ssh.fastpath.aes_gcm import CachedGcm
+from tunnelkeeper.ssh.transport import ClientTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,17 +96,17 @@ class _Later:
             callback(*args)
 
 
-class _Counted(Transport):
+class _Counted(ClientTransport):
     """Counts what went the short way."""
 
     sent_short = served_short = 0
 
-    def send_data(self, seal: KeptGcm, channel: int, data: memoryview, largest: int) -> int:
+    def send_data(self, seal: CachedGcm, channel: int, data: memoryview, largest: int) -> int:
         sent = super().send_data(seal, channel, data, largest)
         self.sent_short += -(-sent // largest)
         return sent
 
-    def _serve(self, opener: KeptGcm, plain: bytes) -> bool:
+    def _serve(self, opener: CachedGcm, plain: bytes) -> bool:
         served = super()._serve(opener, plain)
         self.served_short += served
         return served
@@ -167,7 +168,7 @@ class Established:
         receives: int = WINDOW,
     ) -> Any:
         """A channel. window and packet are the peer's, receives is our window."""
-        channel: Any = BoundedTcpChannel(self.transport, self.loop, None, "strict", receives, 1)
+        channel: Any = TcpChannel(self.transport, self.loop, None, "strict", receives, 1)
         session = session or Session()
         session.channel = channel
         self.adopt(channel, session, window, packet)
@@ -256,21 +257,21 @@ def both_ways(life: Callable[[Established], object], **settings: Any) -> Establi
     Raises AssertionError where they do not come to the same.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(short_way, "IS_ON", False)
+        patch.setattr(connection, "ENABLED", False)
         own = Established(**settings)
         life(own)
-        patch.setattr(short_way, "IS_ON", True)
+        patch.setattr(connection, "ENABLED", True)
         short = Established(**settings)
         life(short)
     assert own.counts == (0, 0)
-    assert not isinstance(own.transport._recv_encryption._cipher, KeptGcm)
+    assert not isinstance(own.transport._recv_encryption._cipher, CachedGcm)
     assert short.ledger == own.ledger
     return short
 
 
 def _invocations(encryption: GCMEncryption) -> int:
     cipher: Any = encryption._cipher
-    if isinstance(cipher, KeptGcm):
+    if isinstance(cipher, CachedGcm):
         return cipher._counter
     return int.from_bytes(cipher._iv[4:])
 

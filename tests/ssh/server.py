@@ -16,9 +16,9 @@ import asyncssh
 
 from tests.ssh.notes import Notes
 from tests.ssh.waiting import DEADLINE
-from tunnelkeeper.core.tunnels import Host
-from tunnelkeeper.ssh.connect import Shared, connect_hop
-from tunnelkeeper.ssh.library import quieten
+from tunnelkeeper.core.configuration import Host
+from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
+from tunnelkeeper.ssh.connect import SshContext, connect_hop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -175,7 +175,7 @@ async def serve(
 
     certified_by: an authority that signs the host key; then nothing is in known_hosts.
     """
-    quieten()  # asyncssh would spend its time on lines that nobody reads
+    silence_asyncssh()  # asyncssh would spend its time on lines that nobody reads
     server = Server(folder, new_key(), user_key or new_key())
     server.let_all_go_on()
     certificates = []
@@ -222,7 +222,7 @@ async def connected(
     host: Host, notes: Notes | None = None, via: Connection | None = None
 ) -> AsyncIterator[Connection]:
     """A connection to a host, closed at the end."""
-    connection = await connect_hop(host, via, Shared(), notes or Notes())
+    connection = await connect_hop(host, via, SshContext(), notes or Notes())
     try:
         yield connection
     finally:

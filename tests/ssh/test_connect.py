@@ -12,11 +12,10 @@ from tests.ssh.links import closed_port, dropping, mute, unanswering
 from tests.ssh.notes import Notes
 from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
 from tests.ssh.waiting import until
-from tunnelkeeper.core.failures import Cause
-from tunnelkeeper.core.tunnels import Keepalive
-from tunnelkeeper.ssh import dial
-from tunnelkeeper.ssh.connect import Shared, connect_hop
-from tunnelkeeper.ssh.steps import SshFailure
+from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.failures import Cause, FailureError
+from tunnelkeeper.net import dial
+from tunnelkeeper.ssh.connect import SshContext, connect_hop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +39,7 @@ async def test_the_steps_are_reported_in_order_with_their_hop(server: Server) ->
 async def test_aes_gcm_is_used_where_nobody_chose_a_cipher(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunnelkeeper.ssh.algorithms.processor_has_aes", lambda: True)
+    monkeypatch.setattr("tunnelkeeper.ssh.auth.algorithms.processor_has_aes", lambda: True)
     async with connected(server.host()) as connection:
         assert connection.cipher == "aes128-gcm@openssh.com"
 
@@ -300,7 +299,7 @@ async def test_a_jump_host_that_does_not_answer_is_given_up_and_keeps_no_channel
 
 
 async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
-    shared = Shared()
+    shared = SshContext()
     for _ in range(2):
         connection = await connect_hop(server.host(), None, shared, Notes())
         await connection.close()
@@ -311,10 +310,10 @@ async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
 async def test_a_key_that_was_replaced_is_used_at_the_next_attempt(
     server: Server, tmp_path: Path
 ) -> None:
-    shared = Shared()
+    shared = SshContext()
     wrong = write_key(tmp_path / "id", new_key())
     host = server.host(identity_files=(wrong,))
-    with pytest.raises(SshFailure):
+    with pytest.raises(FailureError):
         await connect_hop(host, None, shared, Notes())
 
     write_key(tmp_path / "id", server.user_key)

@@ -13,26 +13,26 @@ from tests.ssh.links import closed_port
 from tests.ssh.server import Server, connected, jump_host
 from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import Cause
-from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.gate import Gate
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
 from tunnelkeeper.forwarding.socks import Outcome
-from tunnelkeeper.forwarding.targets import TargetRefused
 from tunnelkeeper.ssh import connection as module
-from tunnelkeeper.ssh import opening
+from tunnelkeeper.ssh import open_channel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.ssh.connection import Connection
 
 LOOPBACK = "127.0.0.1"
 NOWHERE = ("", 0)
 
 
-def an_end() -> ChannelEnd:
-    return ChannelEnd(Counters(), lambda _: None)
+def an_end() -> ChannelEndpoint:
+    return ChannelEndpoint(Counters(), lambda _: None)
 
 
 def channels(connection: Connection) -> list[Any]:
@@ -144,7 +144,7 @@ async def test_an_error_of_the_system_while_opening_is_a_refusal(
     async def fail(*_: object) -> None:
         raise OSError("Channel already open")
 
-    monkeypatch.setattr(opening, "IS_ON", False)
+    monkeypatch.setattr(open_channel, "ENABLED", False)
     monkeypatch.setattr(connection.transport, "create_connection", fail)
     refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
 
@@ -272,7 +272,7 @@ async def test_a_connection_that_does_not_close_is_cut(
     async def never() -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(module, "CLOSE_PATIENCE", 0.02)
+    monkeypatch.setattr(module, "CLOSE_TIMEOUT", 0.02)
     monkeypatch.setattr(connection.transport, "wait_closed", never)
     monkeypatch.setattr(connection.transport, "abort", lambda: cut.append("cut"))
     async with asyncio.timeout(10):

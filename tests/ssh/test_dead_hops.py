@@ -15,16 +15,16 @@ from tests.ssh.notes import Notes
 from tests.ssh.server import Server, serve
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core import keepalive
+from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.failures import Cause
-from tunnelkeeper.core.tunnels import Keepalive
-from tunnelkeeper.ssh.chain import Chain, Jumps
-from tunnelkeeper.ssh.heartbeat import Heartbeat
+from tunnelkeeper.ssh.connection_pool import ConnectionPool, HopConnections
+from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tunnelkeeper.core.tunnels import Host
+    from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.ssh.connection import Connection
 
 OFTEN, RARELY, NEVER = Keepalive(0.2, 1), Keepalive(300, 3), Keepalive(0, 3)
@@ -34,8 +34,8 @@ OFTEN, RARELY, NEVER = Keepalive(0.2, 1), Keepalive(300, 3), Keepalive(0, 3)
 class Journey:
     """A chain, and the links before its jump host and before its final host."""
 
-    chain: Chain
-    jumps: Jumps
+    chain: HopConnections
+    jumps: ConnectionPool
     to_jump: Link
     to_final: Link
 
@@ -63,7 +63,7 @@ async def journey(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> Asyn
         serve(folder / "final") as final,
         link(jump.port) as to_jump,
         link(final.port) as to_final,
-        Jumps() as jumps,
+        ConnectionPool() as jumps,
     ):
         way = (behind(to_jump, jump, jump_watch), behind(to_final, final, watch))
         chain = await jumps.connect(way, Notes())
@@ -76,7 +76,7 @@ async def journey(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> Asyn
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keepalive, "ANSWER_WITHIN", 0.5)
+    monkeypatch.setattr(keepalive, "PROBE_NOW_TIMEOUT", 0.5)
 
 
 @pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
@@ -86,7 +86,7 @@ async def test_a_dead_jump_host_is_blamed_for_the_silence_of_what_is_behind_it(
     async with journey(tmp_path, jump_watch, OFTEN) as made:
         made.to_jump.freeze()
 
-        assert await made.blamed() == str(made.chain.way[0])
+        assert await made.blamed() == str(made.chain.host_chain[0])
 
 
 @pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
@@ -96,7 +96,7 @@ async def test_a_jump_host_that_lives_is_not_blamed_for_what_is_behind_it(
     async with journey(tmp_path, jump_watch, OFTEN) as made:
         made.to_final.freeze()
 
-        assert await made.blamed() == str(made.chain.way[1])
+        assert await made.blamed() == str(made.chain.host_chain[1])
         assert not made.chain.hops[0].is_closed
 
 
@@ -106,12 +106,12 @@ async def test_of_hops_that_are_asked_out_of_turn_the_dead_one_is_blamed(
 ) -> None:
     async with journey(tmp_path, RARELY, RARELY) as made:
         (made.to_jump, made.to_final)[dead].freeze()
-        made.jumps.moved(None)
+        made.jumps.network_changed(None)
 
-        assert await made.blamed() == str(made.chain.way[dead])
+        assert await made.blamed() == str(made.chain.host_chain[dead])
 
 
-class Via(Heartbeat):
+class Via(KeepaliveMonitor):
     """That of a jump host, through which an answer comes just when it is asked itself."""
 
     def __init__(self, connection: Connection) -> None:

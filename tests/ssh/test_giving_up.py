@@ -8,7 +8,7 @@ from tests.ssh.attempts import failure_of, given_up_at, leaving_nothing
 from tests.ssh.links import mute, unanswering
 from tests.ssh.server import Server, jump_host
 from tests.ssh.waiting import until
-from tunnelkeeper.ssh import dial
+from tunnelkeeper.net import dial
 
 if TYPE_CHECKING:
     from pathlib import Path

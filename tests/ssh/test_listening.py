@@ -8,12 +8,16 @@ import pytest
 from tests.forwarding.services import blob, client, echo, exchange, hash_sink, service, sha256
 from tests.ssh.links import closed_port
 from tests.ssh.waiting import until
-from tunnelkeeper.core.failures import Cause
-from tunnelkeeper.core.forwards import RemoteForward, RemoteSocksForward, TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd, join
-from tunnelkeeper.forwarding.remote import RemoteClients
-from tunnelkeeper.forwarding.targets import connect_here
-from tunnelkeeper.ssh.steps import SshFailure
+from tunnelkeeper.core.failures import Cause, FailureError
+from tunnelkeeper.core.forward_spec import (
+    RemoteForward,
+    RemoteSocksForward,
+    TcpAddress,
+    UnixAddress,
+)
+from tunnelkeeper.forwarding.connect_target import connect_here
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
+from tunnelkeeper.forwarding.remote_clients import RemoteClients
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +96,7 @@ async def test_a_target_here_that_refuses_closes_its_client_and_no_other(
 async def test_a_fault_in_serving_a_channel_of_the_server_refuses_that_channel_only(
     connection: Connection,
 ) -> None:
-    async def broken() -> ChannelEnd:
+    async def broken() -> ChannelEndpoint:
         raise ZeroDivisionError
 
     address = (await connection.listen(TcpAddress("localhost", 0), broken)).address
@@ -107,15 +111,15 @@ async def test_a_target_reached_after_the_connections_end_is_let_go(
     server: Server, connection: Connection
 ) -> None:
     accepting, go_on = asyncio.Event(), asyncio.Event()
-    socket = SocketEnd()
+    socket = SocketEndpoint()
 
     async with service(echo) as port:
 
-        async def slow() -> ChannelEnd:
+        async def slow() -> ChannelEndpoint:
             await connect_here(TcpAddress(LOOPBACK, port), socket)
             accepting.set()
             await go_on.wait()
-            return ChannelEnd(Counters(), lambda channel: join(socket, channel))
+            return ChannelEndpoint(Counters(), lambda channel: join(socket, channel))
 
         address = (await connection.listen(TcpAddress("localhost", 0), slow)).address
         assert isinstance(address, TcpAddress)
@@ -133,7 +137,7 @@ async def test_a_server_that_says_that_it_forbids_is_quoted(
     server.refuse_listening = True
     server.said_of_listening = "port forwarding refused: not for you"
     for address in (TcpAddress("localhost", 2222), UnixAddress("/run/there.sock")):
-        with pytest.raises(SshFailure) as failed:
+        with pytest.raises(FailureError) as failed:
             await connection.listen(address, pytest.fail)
 
         failure = failed.value.failure
@@ -149,7 +153,7 @@ async def test_a_refusal_without_a_word_is_looked_into_once_and_leaves_nothing(
     async with service(echo) as held, asyncio.timeout(10):
         for port, cause in ((held, Cause.REMOTE_PORT_BUSY), (closed_port(), Cause.FORWARD_DENIED)):
             for _ in range(2):
-                with pytest.raises(SshFailure) as failed:
+                with pytest.raises(FailureError) as failed:
                     await connection.listen(TcpAddress("127.0.0.1", port), pytest.fail)
                 assert failed.value.failure.cause is cause
         await until(lambda: not channels(connection))
@@ -166,7 +170,7 @@ async def test_a_port_0_that_finds_out_leaves_the_listener_on_another_one_alone(
         chosen = (await connection.listen(forward.listen, clients.accept)).address
         assert isinstance(chosen, TcpAddress)
         server.refuse_listening = server.refuse_opening = True
-        with pytest.raises(SshFailure) as failed:
+        with pytest.raises(FailureError) as failed:
             await connection.listen(TcpAddress("localhost", closed_port()), pytest.fail)
 
         assert failed.value.failure.cause is Cause.REMOTE_PORT_BUSY
@@ -177,7 +181,7 @@ async def test_a_path_that_is_refused_without_a_word_is_looked_into(
     server: Server, connection: Connection, tmp_path: Path
 ) -> None:
     server.refuse_listening = True
-    with pytest.raises(SshFailure) as failed:
+    with pytest.raises(FailureError) as failed:
         await connection.listen(UnixAddress(str(tmp_path / "there.sock")), pytest.fail)
 
     assert failed.value.failure.cause is Cause.REMOTE_PORT_BUSY
@@ -190,7 +194,7 @@ async def test_listening_on_a_connection_that_has_ended_is_a_failure(
     server.drop()
     await connection.ended()
     async with asyncio.timeout(10):
-        with pytest.raises(SshFailure):
+        with pytest.raises(FailureError):
             await connection.listen(TcpAddress("localhost", 0), pytest.fail)
 
 
@@ -201,7 +205,7 @@ async def test_a_port_that_cannot_be_asked_for_is_a_failure(
         raise ValueError("Invalid port")
 
     monkeypatch.setattr(connection.transport, "create_server", fail)
-    with pytest.raises(SshFailure) as failed:
+    with pytest.raises(FailureError) as failed:
         await connection.listen(TcpAddress("localhost", 0), pytest.fail)
 
     assert failed.value.failure.cause is Cause.PROTOCOL

@@ -6,18 +6,18 @@ import pytest
 from asyncssh.constants import MSG_CHANNEL_OPEN_CONFIRMATION
 
 from tests.ssh.established import PACKET, WINDOW, Established, Session
-from tunnelkeeper.ssh.transport import BoundedTcpChannel
+from tunnelkeeper.ssh.channels import TcpChannel
 
 
 class Holding(Session):
     """Holds back what comes, from the moment when its channel is open."""
 
-    def connection_made(self, chan: BoundedTcpChannel) -> None:  # type: ignore[override]
+    def connection_made(self, chan: TcpChannel) -> None:  # type: ignore[override]
         chan.pause_reading()
 
 
-async def opened(here: Established, session: Session) -> BoundedTcpChannel:
-    channel = BoundedTcpChannel(here.transport, here.loop, None, "strict", WINDOW, PACKET)
+async def opened(here: Established, session: Session) -> TcpChannel:
+    channel = TcpChannel(here.transport, here.loop, None, "strict", WINDOW, PACKET)
     channel._send_chan = channel._recv_chan
     channel._send_window, channel._send_pktsize = WINDOW, PACKET
     await channel._finish_open_request(session)

@@ -9,10 +9,10 @@ import pytest
 
 from tests.ssh.links import closed_port
 from tests.ssh.waiting import until
-from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
+from tunnelkeeper.core.failures import FailureError
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.ssh import remote_listener
 from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
-from tunnelkeeper.ssh.steps import SshFailure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from asyncssh.listener import SSHListener
 
     from tests.ssh.server import Server
-    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.ssh.connection import Connection
 
 
-async def nobody() -> ChannelEnd:
+async def nobody() -> ChannelEndpoint:
     raise AssertionError("nobody comes in these tests")
 
 
@@ -104,7 +104,7 @@ async def test_a_port_that_nobody_waits_for_any_more_is_let_go_when_it_comes(
 
         again = None
         while again is None:  # the answers come in the order that was asked in
-            with suppress(SshFailure):
+            with suppress(FailureError):
                 again = await connection.listen(TcpAddress("127.0.0.1", port), nobody)
     await again.close()
 
@@ -122,7 +122,7 @@ async def test_closing_after_the_connections_end_is_no_error(
 async def test_a_server_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(remote_listener, "CANCEL_PATIENCE", 0.02)
+    monkeypatch.setattr(remote_listener, "CANCEL_TIMEOUT", 0.02)
     fake = FakeListener()
     below: SSHListener = fake  # type: ignore[assignment]
 

@@ -7,7 +7,13 @@ from time import monotonic
 
 import pytest
 
-from tunnelkeeper.core.tunnels import Configuration, Host, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.core.configuration import (
+    Configuration,
+    Host,
+    HostOptions,
+    SupervisorOptions,
+    Tunnel,
+)
 from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery
 from tunnelkeeper.sshconfig import (
     Facts,
@@ -16,7 +22,7 @@ from tunnelkeeper.sshconfig import (
     Request,
     SshConfigError,
     SshQuery,
-    local_facts,
+    gather_facts,
 )
 
 needs_ssh = pytest.mark.usefixtures("ssh")
@@ -25,7 +31,7 @@ Write = Callable[[str], str]
 
 @pytest.fixture
 def facts() -> Facts:
-    return local_facts()
+    return gather_facts()
 
 
 @pytest.fixture
@@ -43,13 +49,13 @@ def write(tmp_path: Path) -> Write:
 async def chain(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
     """The chain, without what only ssh chooses: the defaults of one of its versions."""
     configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
-    hosts = await HostLookup(configuration, query, local_facts(), monotonic).chain(tunnel)
+    hosts = await HostLookup(configuration, query, gather_facts(), monotonic).chain(tunnel)
     return [replace(host, identity_files=host.identity_files[:1]) for host in hosts]
 
 
 async def remarks(query: Query, source: str) -> tuple[str, ...]:
     configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
-    return await HostLookup(configuration, query, local_facts(), monotonic).remarks(
+    return await HostLookup(configuration, query, gather_facts(), monotonic).remarks(
         Tunnel("t", "relay")
     )
 

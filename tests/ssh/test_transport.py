@@ -24,11 +24,11 @@ from tests.forwarding.sites import KERNEL_BUFFER, Site, local_site
 from tests.ssh.links import Link, link
 from tests.ssh.server import Server, connected, serve
 from tests.ssh.waiting import stays, until
-from tunnelkeeper.core.forwards import TcpAddress, UnixAddress
-from tunnelkeeper.core.tunnels import Keepalive
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, Hold, SocketEnd
-from tunnelkeeper.ssh import opening, transport
-from tunnelkeeper.ssh.transport import BoundedTcpChannel, BoundedUnixChannel
+from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, PauseReason, SocketEndpoint
+from tunnelkeeper.ssh import open_channel, transport
+from tunnelkeeper.ssh.channels import TcpChannel, UnixChannel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -96,7 +96,7 @@ async def test_a_link_that_takes_no_more_holds_all_who_send_into_it(server: Serv
             def look() -> None:
                 assert waiting_to_be_sent(connection) < SMALL
                 for end in list(connection.transport.writers):
-                    assert isinstance(end, ChannelEnd)
+                    assert isinstance(end, ChannelEndpoint)
                     assert end.is_stalled
 
             hashes = await hashes_after_a_freeze(connection, way, look)
@@ -143,13 +143,13 @@ async def test_a_stalled_link_holds_those_behind_a_jump_host_too(tmp_path: Path)
 
 async def test_a_link_that_two_say_is_full_drains_when_both_say_so(connection: Connection) -> None:
     """Behind a jump host the channel and the link below it each have a say."""
-    end = ChannelEnd(Counters(), lambda _: None)
+    end = ChannelEndpoint(Counters(), lambda _: None)
     connection.transport.writers.add(end)
     for change, stalled in (
         (connection.transport.pause_writing, True),
-        (connection.transport.stall, True),
+        (connection.transport.pause_link, True),
         (connection.transport.resume_writing, True),
-        (connection.transport.unstall, False),
+        (connection.transport.resume_link, False),
     ):
         change()
         assert (connection.transport.stalled, end.is_stalled) == (stalled, stalled)
@@ -177,7 +177,7 @@ async def test_a_connection_made_over_a_stalled_link_is_held_from_the_start(
 async def test_a_channel_opened_over_a_stalled_link_is_held_from_the_start(
     connection: Connection,
 ) -> None:
-    end = ChannelEnd(Counters(), lambda _: None)
+    end = ChannelEndpoint(Counters(), lambda _: None)
     connection.transport.pause_writing()
 
     async with service(hash_sink) as port:
@@ -196,29 +196,29 @@ async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
     """Else a large transfer could fill it again and again before a small one is ever read."""
     released: list[str] = []
 
-    class Named(SocketEnd):
+    class Named(SocketEndpoint):
         def __init__(self, name: str) -> None:
             super().__init__()
             self.name = name
 
-        def release(self, cause: Hold) -> None:
-            super().release(cause)
+        def resume_reading(self, cause: PauseReason) -> None:
+            super().resume_reading(cause)
             released.append(self.name)
 
     ends = {}
     async with service(hash_sink) as port:
         for name in ("large", "small", "idle"):
-            end = ends[name] = ChannelEnd(Counters(), lambda _: None)
+            end = ends[name] = ChannelEndpoint(Counters(), lambda _: None)
             await opened(connection, TcpAddress("127.0.0.1", port), end)
             end.peer = Named(name)
 
         connection.transport.pause_writing()
-        ends["large"].feed(blob(CHUNK))
+        ends["large"].write(blob(CHUNK))
         connection.transport.resume_writing()
         assert released == ["small", "idle", "large"]
 
         released.clear()
-        ends["small"].feed(b"the link takes this at once, so it costs no turn")
+        ends["small"].write(b"the link takes this at once, so it costs no turn")
         connection.transport.pause_writing()
         connection.transport.resume_writing()
         assert released == ["small", "idle", "large"]
@@ -230,9 +230,9 @@ async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
 # What a channel keeps, and the credit it gives
 
 
-async def open_paused(connection: Connection) -> tuple[ChannelEnd, Any]:
+async def open_paused(connection: Connection) -> tuple[ChannelEndpoint, Any]:
     """A channel that takes nothing until its hold ALONE is released, and its end."""
-    end = ChannelEnd(Counters(), lambda opened: opened.hold(Hold.ALONE))
+    end = ChannelEndpoint(Counters(), lambda opened: opened.pause_reading(PauseReason.ALONE))
     await opened(connection, TcpAddress("ignored", 1), end)
     return end, end._channel
 
@@ -264,8 +264,8 @@ async def test_the_credit_given_adds_up_to_what_was_delivered(
 
     async with asyncio.timeout(PATIENCE):
         while end._counters.bytes_in < len(data):
-            end.release(Hold.ALONE)
-            end.hold(Hold.ALONE)
+            end.resume_reading(PauseReason.ALONE)
+            end.pause_reading(PauseReason.ALONE)
             queued = sum(len(piece) for piece, _ in channel._recv_buf)
             credit = channel._recv_window + queued + channel._delivered
             assert credit <= channel._init_recv_window  # which may grow meanwhile
@@ -290,7 +290,7 @@ async def test_a_long_queue_of_small_packets_is_delivered_without_walking_it_for
     await until(lambda: len(channel._recv_buf) == 500)
 
     channel._recv_buf = Unwalked(channel._recv_buf)
-    end.release(Hold.ALONE)
+    end.resume_reading(PauseReason.ALONE)
 
     assert end._counters.bytes_in == sum(len(b"%d;" % number) for number in range(500))
 
@@ -300,32 +300,32 @@ async def test_channels_of_every_kind_are_bounded(
 ) -> None:
     if not transport.OVERDRAWN:
         pytest.skip("this asyncssh has not the defect")
-    end = ChannelEnd(Counters(), lambda _: None)
+    end = ChannelEndpoint(Counters(), lambda _: None)
     path = tmp_path / "service.sock"
     async with service(hash_sink, path):
         await opened(connection, UnixAddress(str(path)), end)
-        assert isinstance(end._channel, BoundedUnixChannel)
+        assert isinstance(end._channel, UnixChannel)
 
     server.session = lambda: Sender([])
     _, channel = await open_paused(connection)
-    assert isinstance(channel, BoundedTcpChannel)
+    assert isinstance(channel, TcpChannel)
 
 
 async def test_an_asyncssh_without_the_defect_makes_its_own_channels(
     server: Server, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "OVERDRAWN", False)
-    monkeypatch.setattr(opening, "IS_ON", False)
+    monkeypatch.setattr(open_channel, "ENABLED", False)
     server.session = lambda: Sender([])
     _, channel = await open_paused(connection)
-    assert not isinstance(channel, BoundedTcpChannel)
+    assert not isinstance(channel, TcpChannel)
 
     path = tmp_path / "service.sock"
-    end = ChannelEnd(Counters(), lambda _: None)
+    end = ChannelEndpoint(Counters(), lambda _: None)
     server.session = None
     async with service(hash_sink, path):
         await opened(connection, UnixAddress(str(path)), end)
-        assert not isinstance(end._channel, BoundedUnixChannel)
+        assert not isinstance(end._channel, UnixChannel)
 
 
 # Life

@@ -9,25 +9,26 @@ import pytest
 
 from tests.ssh.links import closed_port, dropping, mute
 from tests.ssh.notes import Notes
-from tunnelkeeper.core.allowance import LOGINS_FOR_ONE_MORE, MOST, Allowance
-from tunnelkeeper.ssh.connect import Shared, connect_hop
-from tunnelkeeper.ssh.steps import SshFailure
+from tunnelkeeper.core.concurrency_limit import MAX_LIMIT, SUCCESSES_PER_INCREASE, ConcurrencyLimit
+from tunnelkeeper.core.failures import FailureError
+from tunnelkeeper.ssh.connect import SshContext, connect_hop
 
 if TYPE_CHECKING:
     from tests.ssh.server import Server
-    from tunnelkeeper.core.tunnels import Host
+    from tunnelkeeper.core.configuration import Host
 
 
 async def allowed_after_all_at_once(host: Host) -> tuple[int, list[str]]:
     """How many may come at once after MOST of them failed together, and what was said of it."""
-    shared, notes = Shared(), Notes()
+    shared, notes = SshContext(), Notes()
     async with asyncio.timeout(20):
         outcomes = await asyncio.gather(
-            *(connect_hop(host, None, shared, notes) for _ in range(MOST)), return_exceptions=True
+            *(connect_hop(host, None, shared, notes) for _ in range(MAX_LIMIT)),
+            return_exceptions=True,
         )
-    assert all(isinstance(outcome, SshFailure) for outcome in outcomes)
-    door = shared.crowd._doors.get((host.hostname, host.ports[0]))
-    return (door.allowance.at_once if door else MOST), notes.said
+    assert all(isinstance(outcome, FailureError) for outcome in outcomes)
+    door = shared.login_limiter._doors.get((host.hostname, host.ports[0]))
+    return (door.allowance.limit if door else MAX_LIMIT), notes.said
 
 
 @pytest.mark.parametrize("last_words", [b"", b"Not allowed at this time\r\n"])
@@ -45,33 +46,33 @@ async def test_a_server_that_said_who_it_is_does_not_hang_up_for_the_company(
     server: Server,
 ) -> None:
     async with dropping(b"SSH-2.0-moody\r\n") as port:
-        assert await allowed_after_all_at_once(server.host(ports=(port,))) == (MOST, [])
+        assert await allowed_after_all_at_once(server.host(ports=(port,))) == (MAX_LIMIT, [])
 
 
 async def test_nothing_is_learnt_of_who_refuses_or_does_not_answer(server: Server) -> None:
     refuses = server.host(ports=(closed_port(),))
-    assert await allowed_after_all_at_once(refuses) == (MOST, [])
+    assert await allowed_after_all_at_once(refuses) == (MAX_LIMIT, [])
 
     async with mute() as port:
         silent = server.host(ports=(port,), connect_timeout=0.3)
-        assert await allowed_after_all_at_once(silent) == (MOST, [])
+        assert await allowed_after_all_at_once(silent) == (MAX_LIMIT, [])
 
 
 async def test_a_proxy_command_that_ends_says_nothing_of_the_server(server: Server) -> None:
     host = server.host(proxy_command="true")
 
-    assert await allowed_after_all_at_once(host) == (MOST, [])
+    assert await allowed_after_all_at_once(host) == (MAX_LIMIT, [])
 
 
 async def test_a_server_that_lets_people_in_again_gets_more_at_once(server: Server) -> None:
-    shared, host = Shared(), server.host()
+    shared, host = SshContext(), server.host()
     name = (host.hostname, host.ports[0])
     for _ in range(2):  # together
-        await shared.crowd.place(name).__aenter__()
-    shared.crowd._doors[name].allowance = Allowance(2, LOGINS_FOR_ONE_MORE - 1)
-    shared.crowd._doors[name].inside -= 1
+        await shared.login_limiter.acquire(name).__aenter__()
+    shared.login_limiter._doors[name].allowance = ConcurrencyLimit(2, SUCCESSES_PER_INCREASE - 1)
+    shared.login_limiter._doors[name].inside -= 1
 
     connection = await connect_hop(host, None, shared, Notes())
     await connection.close()
 
-    assert shared.crowd._doors[name].allowance == Allowance(3)
+    assert shared.login_limiter._doors[name].allowance == ConcurrencyLimit(3)

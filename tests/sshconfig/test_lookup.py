@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tunnelkeeper.core.tunnels import Configuration, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.core.configuration import Configuration, HostOptions, SupervisorOptions, Tunnel
 from tunnelkeeper.sshconfig import Answer, Facts, HostLookup, Request, SshConfigError
-from tunnelkeeper.sshconfig.output import read_output
+from tunnelkeeper.sshconfig.ssh_g_output import read_output
 
 Make = Callable[..., HostLookup]
 

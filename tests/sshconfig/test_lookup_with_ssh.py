@@ -7,8 +7,8 @@ from time import monotonic
 
 import pytest
 
-from tunnelkeeper.core.tunnels import Configuration, HostOptions, SupervisorOptions, Tunnel
-from tunnelkeeper.sshconfig import HostLookup, SshConfigError, SshQuery, local_facts
+from tunnelkeeper.core.configuration import Configuration, HostOptions, SupervisorOptions, Tunnel
+from tunnelkeeper.sshconfig import HostLookup, SshConfigError, SshQuery, gather_facts
 
 pytestmark = pytest.mark.usefixtures("ssh")
 
@@ -23,7 +23,7 @@ def look(tmp_path: Path) -> Look:
         path = tmp_path / "ssh_config"
         path.write_text(text)
         configuration = Configuration("t.toml", SupervisorOptions(ssh_config=str(path)))
-        return HostLookup(configuration, SshQuery(), local_facts(), monotonic)
+        return HostLookup(configuration, SshQuery(), gather_facts(), monotonic)
 
     return look
 
@@ -50,7 +50,7 @@ Host gate
         "bastion2:2200",
         "user3@deep",
     ]
-    assert [str(host).removeprefix(f"{local_facts().user}@") for host in chain] == [
+    assert [str(host).removeprefix(f"{gather_facts().user}@") for host in chain] == [
         "gate:22",
         "user1@bastion1:22",
         "user2@bastion2:2200",
@@ -125,8 +125,8 @@ Host relay
 
     assert host.identity_files == host.user_known_hosts
     assert host.identity_files[0].endswith(
-        f"-relay.example.com-{local_facts().uid}-home-{socket.gethostname().partition('.')[0]}"
-        f"-{socket.gethostname()}-relay-2222-tunnel-{local_facts().user}-%"
+        f"-relay.example.com-{gather_facts().uid}-home-{socket.gethostname().partition('.')[0]}"
+        f"-{socket.gethostname()}-relay-2222-tunnel-{gather_facts().user}-%"
     )
 
 
@@ -146,14 +146,14 @@ IdentityFile ~/key
 IdentityFile rel/key
 IdentityAgent none
 """
-    home = local_facts().home
+    home = gather_facts().home
     lookup = look(text)
     (host,) = await lookup.chain_to("relay")
     (bare,) = await look("").chain_to("relay")
 
     assert host.user_known_hosts == (f"{home}/k1", "/a b/k2")
     assert host.system_known_hosts == ()
-    assert host.identity_files == (f"{local_facts().folder}/rel/key", f"{home}/key")
+    assert host.identity_files == (f"{gather_facts().folder}/rel/key", f"{home}/key")
     assert host.identity_agent is None
     assert f"{home}/.ssh/id_ed25519" in bare.identity_files
     assert f"{home}/.ssh/known_hosts" in bare.user_known_hosts

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from tunnelkeeper.core.tunnels import Host, HostKeyPolicy, HostOptions, Keepalive
+from tunnelkeeper.core.configuration import Host, HostKeyPolicy, HostOptions, Keepalive
 from tunnelkeeper.sshconfig import Facts, SshConfigError
-from tunnelkeeper.sshconfig.output import read_output
 from tunnelkeeper.sshconfig.resolve import Asked, jumps_of, remarks_on, resolve
+from tunnelkeeper.sshconfig.ssh_g_output import read_output
 
 UNCHOSEN = """\
 ciphers chacha,aes

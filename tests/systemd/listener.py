@@ -6,13 +6,13 @@ import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.systemd.service_manager import Manager
+from tunnelkeeper.systemd.notify import ServiceManager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class ServiceManager:
+class FakeServiceManager:
     """Listens on a path, or on an abstract name that begins with @."""
 
     def __init__(self, address: str, sock: socket.socket) -> None:
@@ -20,9 +20,9 @@ class ServiceManager:
         self._sock = sock
         self._heard: list[list[str]] = []
 
-    def manager(self, watchdog: float = 0.0) -> Manager:
+    def manager(self, watchdog: float = 0.0) -> ServiceManager:
         """What a service has of it."""
-        return Manager(self.address, watchdog)
+        return ServiceManager(self.address, watchdog)
 
     def heard(self) -> list[list[str]]:
         """The assignments of every message until now."""
@@ -42,9 +42,9 @@ class ServiceManager:
 
 
 @contextmanager
-def listening(address: str) -> Iterator[ServiceManager]:
+def listening(address: str) -> Iterator[FakeServiceManager]:
     """A manager that listens there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.bind("\0" + address[1:] if address.startswith("@") else address)
-        yield ServiceManager(address, sock)
+        yield FakeServiceManager(address, sock)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tunnelkeeper.systemd.units import DEFAULT_PROGRAM, Kind, Wishes, files
+from tunnelkeeper.systemd.unit_templates import DEFAULT_PROGRAM, UnitKind, UnitOptions, files
 
 FOLDER = Path(__file__).parents[2] / "units"
 
 
 def texts() -> dict[str, str]:
     """All user units for the defaults, by name."""
-    wishes = Wishes(DEFAULT_PROGRAM)
-    return {name: text for kind in Kind for name, text in files(kind, wishes).items()}
+    wishes = UnitOptions(DEFAULT_PROGRAM)
+    return {name: text for kind in UnitKind for name, text in files(kind, wishes).items()}
 
 
 if __name__ == "__main__":

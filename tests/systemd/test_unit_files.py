@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tunnelkeeper.systemd import unit_files
-from tunnelkeeper.systemd.unit_files import NotOurs
-from tunnelkeeper.systemd.units import MARKER, RELAY, SUPERVISOR, TEMPLATE
+from tunnelkeeper.systemd.unit_files import ForeignUnitError
+from tunnelkeeper.systemd.unit_templates import MARKER, RELAY, SUPERVISOR, TEMPLATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +41,9 @@ def test_another_ones_file_is_neither_replaced_nor_removed_nor_is_anything_else(
 ) -> None:
     (tmp_path / RELAY).write_text(THEIRS)
 
-    with pytest.raises(NotOurs, match="not written by tunnelkeeper"):
+    with pytest.raises(ForeignUnitError, match="not written by tunnelkeeper"):
         unit_files.write(tmp_path, {SUPERVISOR: OURS, RELAY: OURS})
-    with pytest.raises(NotOurs, match="not written by tunnelkeeper"):
+    with pytest.raises(ForeignUnitError, match="not written by tunnelkeeper"):
         unit_files.remove(tmp_path, [SUPERVISOR, RELAY])
 
     assert [path.name for path in tmp_path.iterdir()] == [RELAY]
@@ -55,9 +55,9 @@ def test_a_symbolic_link_is_refused_wherever_it_leads(tmp_path: Path, target: st
     (tmp_path / "ours").write_text(OLD)
     (tmp_path / SUPERVISOR).symlink_to(target)
 
-    with pytest.raises(NotOurs, match=f"symbolic link to {target}"):
+    with pytest.raises(ForeignUnitError, match=f"symbolic link to {target}"):
         unit_files.write(tmp_path, {SUPERVISOR: OURS})
-    with pytest.raises(NotOurs, match="symbolic link"):
+    with pytest.raises(ForeignUnitError, match="symbolic link"):
         unit_files.remove(tmp_path, [SUPERVISOR])
 
     assert unit_files.ours(tmp_path) == []
@@ -68,7 +68,7 @@ def test_a_symbolic_link_is_refused_wherever_it_leads(tmp_path: Path, target: st
 def test_a_folder_of_that_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / SUPERVISOR).mkdir()
 
-    with pytest.raises(NotOurs):
+    with pytest.raises(ForeignUnitError):
         unit_files.write(tmp_path, {SUPERVISOR: OURS})
 
 

@@ -8,5 +8,5 @@
     course     when to start again, and when to end
     probe      the loop of -M
 
-All of it is pure: daemon.autossh asks, connects and runs.
+All of it is pure: oneshot.autossh asks, connects and runs.
 """

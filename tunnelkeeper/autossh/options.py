@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Fate(StrEnum):
+class Support(StrEnum):
     """What becomes of an option."""
 
     TAKEN = "taken"
@@ -26,53 +26,53 @@ class Meaning:
     in_session: its fate on a line that runs something; None: the same.
     """
 
-    fate: Fate = Fate.TAKEN
+    fate: Support = Support.TAKEN
     why: str = ""
     takes_value: bool = False
-    in_session: Fate | None = None
+    in_session: Support | None = None
 
 
-def _takes(fate: Fate = Fate.TAKEN, why: str = "") -> Meaning:
+def _takes(fate: Support = Support.TAKEN, why: str = "") -> Meaning:
     return Meaning(fate, why, takes_value=True)
 
 
 _TAKEN = Meaning()
-_X11 = Meaning(Fate.NOTED, "X11 is not forwarded", in_session=Fate.REFUSED)
-_GSSAPI = Meaning(Fate.NOTED, "GSSAPI is not used to log in")
+_X11 = Meaning(Support.NOTED, "X11 is not forwarded", in_session=Support.REFUSED)
+_GSSAPI = Meaning(Support.NOTED, "GSSAPI is not used to log in")
 _ASKS_SSH = "it asks something of ssh and connects to nothing"
 
 OPTIONS = {
-    "1": Meaning(Fate.REFUSED, "SSH protocol 1 is not spoken by any ssh of today"),
-    "2": Meaning(Fate.NOTED, "SSH protocol 2 is the only one"),
+    "1": Meaning(Support.REFUSED, "SSH protocol 1 is not spoken by any ssh of today"),
+    "2": Meaning(Support.NOTED, "SSH protocol 2 is the only one"),
     "4": _TAKEN,
     "6": _TAKEN,
     "A": _TAKEN,
-    "B": _takes(Fate.REFUSED, "binding to an interface is not supported; -b takes its address"),
+    "B": _takes(Support.REFUSED, "binding to an interface is not supported; -b takes its address"),
     "C": _TAKEN,
     "D": _takes(),
     "E": _takes(),
     "F": _takes(),
-    "G": Meaning(Fate.REFUSED, _ASKS_SSH),
-    "I": _takes(Fate.REFUSED, "PKCS#11 is not supported; ssh-agent can hold such keys"),
+    "G": Meaning(Support.REFUSED, _ASKS_SSH),
+    "I": _takes(Support.REFUSED, "PKCS#11 is not supported; ssh-agent can hold such keys"),
     "J": _takes(),
     "K": _GSSAPI,
     "L": _takes(),
-    "M": Meaning(Fate.NOTED, "a connection is shared by its own forwards only"),
+    "M": Meaning(Support.NOTED, "a connection is shared by its own forwards only"),
     "N": _TAKEN,
-    "O": _takes(Fate.REFUSED, "it speaks to a master connection of ssh"),
+    "O": _takes(Support.REFUSED, "it speaks to a master connection of ssh"),
     "P": _takes(),
-    "Q": _takes(Fate.REFUSED, _ASKS_SSH),
+    "Q": _takes(Support.REFUSED, _ASKS_SSH),
     "R": _takes(),
-    "S": _takes(Fate.NOTED, "a connection is shared by its own forwards only"),
+    "S": _takes(Support.NOTED, "a connection is shared by its own forwards only"),
     "T": _TAKEN,
-    "V": Meaning(Fate.REFUSED, _ASKS_SSH),
+    "V": Meaning(Support.REFUSED, _ASKS_SSH),
     "W": _takes(),
     "X": _X11,
     "Y": _X11,
     "a": _TAKEN,
     "b": _takes(),
     "c": _takes(),
-    "e": _takes(Fate.NOTED, "no escape character is looked for"),
+    "e": _takes(Support.NOTED, "no escape character is looked for"),
     "f": _TAKEN,
     "g": _TAKEN,
     "i": _takes(),
@@ -86,8 +86,8 @@ OPTIONS = {
     "s": _TAKEN,
     "t": _TAKEN,
     "v": _TAKEN,
-    "w": _takes(Fate.REFUSED, "tun(4) devices are not supported"),
-    "x": Meaning(Fate.NOTED, "X11 is not forwarded anyway"),
+    "w": _takes(Support.REFUSED, "tun(4) devices are not supported"),
+    "x": Meaning(Support.NOTED, "X11 is not forwarded anyway"),
     "y": _TAKEN,
 }
 """Every option of ssh(1) as of OpenSSH 9.9, by its letter."""
@@ -103,7 +103,7 @@ NOTED_KEYWORDS = {
 """Keywords of ssh_config(5) that are noted when they stand behind -o, in lower case."""
 
 
-def fate_of(letter: str, *, in_session: bool) -> Fate:
+def fate_of(letter: str, *, in_session: bool) -> Support:
     """What becomes of an option, on a line that runs something or on one that only forwards."""
     meaning = OPTIONS[letter]
     return meaning.in_session or meaning.fate if in_session else meaning.fate

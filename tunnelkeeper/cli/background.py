@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.cli.failed import Failed
-from tunnelkeeper.control.client import Client, NoSupervisor
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.control.client import Client, NoSupervisorError
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,21 +39,21 @@ class Background:
         Raises Failed when the process ends first, TimeoutError at the deadline (monotonic).
         """
         while True:
-            with suppress(NoSupervisor):
+            with suppress(NoSupervisorError):
                 return Client(socket)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the supervisor does not answer at {socket}; see {self.log}")
             if self._ended_within(_LOOK_AGAIN):
                 raise self.failed()
 
-    def failed(self) -> Failed:
+    def failed(self) -> CommandError:
         """The error that says how the process ended and what it said last; waits for its end."""
         code = self.process.wait()
         said = "".join(f"\n  {line}" for line in tail(self.log, self.log_start))
         ended = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
         told = f"; it said (in {self.log}):{said}" if said else ""
-        known = Exit(code) if code in set(Exit) and code else Exit.NOT_SO
-        return Failed(f"the supervisor ended {ended}{told}", known)
+        known = ExitCode(code) if code in set(ExitCode) and code else ExitCode.FAILED
+        return CommandError(f"the supervisor ended {ended}{told}", known)
 
     def _ended_within(self, seconds: float) -> bool:
         with suppress(subprocess.TimeoutExpired):

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from tunnelkeeper.cli import launch
-from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -29,7 +29,7 @@ def command(settings: Settings, as_json: bool) -> int:
         )
     else:
         show(findings)
-    return Exit.BAD_USAGE if findings.problems else Exit.DONE
+    return ExitCode.USAGE if findings.problems else ExitCode.OK
 
 
 def show(findings: launch.Findings) -> None:

@@ -9,10 +9,10 @@ import click
 
 from tunnelkeeper.cli import launch, stdio
 from tunnelkeeper.cli.settings import WORK_TIMEOUT
-from tunnelkeeper.control.client import NoSupervisor, RemoteError
-from tunnelkeeper.control.messages import Code
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.core.forwards import SpecError, parse_target
+from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.jsonrpc import ErrorCode
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.forward_spec import SpecError, parse_target
 
 if TYPE_CHECKING:
     import socket
@@ -36,13 +36,13 @@ def command(settings: Settings, reference: str, target: str) -> int:
     try:
         with settings.client() as client:
             _pump(*client.connect(reference, target, WORK_TIMEOUT))
-    except NoSupervisor:
+    except NoSupervisorError:
         return launch.connect(settings.config, reference, target, _pump)
     except RemoteError as error:
-        if error.code != Code.NO_SUCH:
+        if error.code != ErrorCode.NOT_FOUND:
             raise
         return launch.connect(settings.config, reference, target, _pump)
-    return Exit.DONE
+    return ExitCode.OK
 
 
 def _pump(sock: socket.socket, early: bytes = b"") -> None:

@@ -10,9 +10,9 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch
-from tunnelkeeper.cli.failed import Failed
+from tunnelkeeper.cli.errors import CommandError
 from tunnelkeeper.config import ConfigError, load
-from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ def command(settings: Settings, plain: bool) -> int:
     It needs no supervisor to begin with, and leaving it changes nothing.
     """
     show(settings.socket, starter(settings), plain=plain)
-    return Exit.DONE
+    return ExitCode.OK
 
 
 def show(
@@ -48,9 +48,9 @@ def show(
     """
     if not is_possible():
         message = "the dashboard needs a terminal; `tunnelkeeper status` does not"
-        raise Failed(message, Exit.BAD_USAGE)
+        raise CommandError(message, ExitCode.USAGE)
     from tunnelkeeper.dashboard.app import run
-    from tunnelkeeper.dashboard.signs import ASCII, UNICODE
+    from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
 
     run(socket, start, ASCII if plain or not shows_utf8(os.environ) else UNICODE, notes)
 
@@ -59,9 +59,9 @@ def show_demo(socket: Path, tries: tuple[str, ...]) -> None:
     """Open the dashboard on the demo's supervisor, with what there is to try."""
 
     def start() -> Callable[[], str | None]:
-        from tunnelkeeper.dashboard.errands import CannotStart
+        from tunnelkeeper.dashboard.effects import StartError
 
-        raise CannotStart("the demo's supervisor has ended; q ends the demo")
+        raise StartError("the demo's supervisor has ended; q ends the demo")
 
     show(socket, start, notes=tries)
 
@@ -96,18 +96,18 @@ def starter(settings: Settings) -> Callable[[], Callable[[], str | None]]:
     """What starts a supervisor in the background, as `up --detach` does."""
 
     def start() -> Callable[[], str | None]:
-        from tunnelkeeper.dashboard.errands import CannotStart
+        from tunnelkeeper.dashboard.effects import StartError
 
         try:
             load(settings.config)
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
-            raise CannotStart("the config file has problems", problems) from error
+            raise StartError("the config file has problems", problems) from error
         arguments = launch.command_line(settings.config, settings.socket, (), None)
         try:
             started = background.start(arguments, paths.log_path(os.environ))
         except OSError as error:
-            raise CannotStart(f"{error.filename}: {error.strerror}") from error
+            raise StartError(f"{error.filename}: {error.strerror}") from error
 
         def ended() -> str | None:
             return None if started.process.poll() is None else str(started.failed())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli import dashboard
-from tunnelkeeper.cli.failed import Failed
-from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,18 +27,18 @@ def command(check: bool) -> int:
     # All that is needed, before the person is told of Ctrl-C: one that comes while an import makes
     # its dataclasses has CPython end the process by the signal, whoever caught it.
     from tunnelkeeper.demo import play
-    from tunnelkeeper.demo.processes import DemoFailed
+    from tunnelkeeper.demo.processes import DemoError
 
     try:
         if check:
-            return Exit.DONE if play.check(click.echo) else Exit.NOT_SO
+            return ExitCode.OK if play.check(click.echo) else ExitCode.FAILED
         play.show(click.echo, dashboard.show_demo if dashboard.is_possible() else _wait)
-    except DemoFailed as failed:
-        raise Failed(f"the demo cannot be shown: {failed}") from failed
+    except DemoError as failed:
+        raise CommandError(f"the demo cannot be shown: {failed}") from failed
     except KeyboardInterrupt:
         click.echo()
     click.echo("ended; nothing is left behind")
-    return Exit.DONE
+    return ExitCode.OK
 
 
 def _wait(_socket: Path, _tries: tuple[str, ...]) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli.selection import listed, selection
 from tunnelkeeper.cli.settings import WORK_TIMEOUT
-from tunnelkeeper.control.client import NoSupervisor
-from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.cli.tunnel_options import listed, selection
+from tunnelkeeper.control.client import NoSupervisorError
+from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def command(settings: Settings, names: tuple[str, ...], group: str | None) -> in
         else:
             _end(client, settings.socket, time.monotonic() + END_TIMEOUT)
             click.echo("the supervisor has ended")
-    return Exit.DONE
+    return ExitCode.OK
 
 
 def _end(client: Client, socket: Path, deadline: float) -> None:
@@ -51,7 +51,7 @@ def _end(client: Client, socket: Path, deadline: float) -> None:
         client.shutdown()
         for _ in client.events(deadline):
             pass
-    except NoSupervisor:
+    except NoSupervisorError:
         pass  # it closed the connection, as it should
     # A lock that becomes free tells nobody, so the last moments are looked at again and again.
     while socket.exists() or _is_held(paths.lock_path(socket)):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper.cli.failed import Failed
-from tunnelkeeper.cli.selection import listed
+from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.tunnel_options import listed
 from tunnelkeeper.config import ConfigError
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.importing import config_file
-from tunnelkeeper.importing.collection import collected
-from tunnelkeeper.importing.old_lines import Refused, Unreadable
+from tunnelkeeper.importing.deduplicate import deduplicate
+from tunnelkeeper.importing.source_commands import NotImportable, UnreadableError
 from tunnelkeeper.importing.toml_text import toml_of_all
 from tunnelkeeper.importing.tunnels import ImportedTunnel
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tunnelkeeper.cli.settings import Settings
-    from tunnelkeeper.importing.asking import Asker
-    from tunnelkeeper.importing.collection import Outcome
     from tunnelkeeper.importing.config_file import ConfigFile
+    from tunnelkeeper.importing.deduplicate import Outcome
+    from tunnelkeeper.importing.ssh_g_resolver import Resolver
 
 _LONGEST_MESSAGE = 1000
 
@@ -40,29 +40,29 @@ class ImportRun:
         self._replace = replace
 
     @cached_property
-    def asker(self) -> Asker:
+    def asker(self) -> Resolver:
         """Who knows what old lines mean."""
-        from tunnelkeeper.importing import asking
+        from tunnelkeeper.importing import ssh_g_resolver
 
         try:
-            return asking.asker(self._file.configuration if self._file else None)
-        except Unreadable as error:
-            raise Failed(str(error)) from error
+            return ssh_g_resolver.make_resolver(self._file.configuration if self._file else None)
+        except UnreadableError as error:
+            raise CommandError(str(error)) from error
 
     def end(self, outcomes: Sequence[Outcome]) -> int:
         """Print or write the tunnels, and tell of the others; returns the exit code."""
         file = self._file if self._write else None
         existing = () if file is None else file.configuration.tunnels
-        final = collected(outcomes, existing, replaces=self._replace)
+        final = deduplicate(outcomes, existing, replaces=self._replace)
         tunnels = [each for each in final if isinstance(each, ImportedTunnel)]
-        refused = [each for each in final if isinstance(each, Refused)]
+        refused = [each for each in final if isinstance(each, NotImportable)]
         if file is not None and tunnels:
             self._put(file, tunnels)
         else:
             click.echo(toml_of_all(tunnels), nl=False)
         for each in refused:
             say(f"not imported: {each}")
-        return Exit.NOT_SO if refused else Exit.DONE
+        return ExitCode.FAILED if refused else ExitCode.OK
 
     @cached_property
     def _file(self) -> ConfigFile | None:
@@ -95,5 +95,7 @@ def say(text: str) -> None:
     click.echo(printable(text, _LONGEST_MESSAGE), err=True)
 
 
-def _nothing_written(error: ConfigError) -> Failed:
-    return Failed("\n".join([*map(str, error.problems), "nothing was written"]), Exit.BAD_USAGE)
+def _nothing_written(error: ConfigError) -> CommandError:
+    return CommandError(
+        "\n".join([*map(str, error.problems), "nothing was written"]), ExitCode.USAGE
+    )

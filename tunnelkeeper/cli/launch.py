@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tunnelkeeper.core.forwards import TcpAddress
-    from tunnelkeeper.systemd.units import Ready
+    from tunnelkeeper.core.forward_spec import TcpAddress
+    from tunnelkeeper.systemd.unit_templates import Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Findings:
 
 def check(config: Path) -> Findings:
     """Validate a config file and everything it names; connects to nothing."""
-    from tunnelkeeper.daemon import preflight
+    from tunnelkeeper.oneshot import check
 
-    return Findings(*preflight.check(str(config)))
+    return Findings(*check.check(str(config)))
 
 
 def run(config: Path, socket: Path, names: tuple[str, ...], group: str | None, ready: Ready) -> int:
@@ -46,9 +46,9 @@ def connect(
     config: Path, reference: str, target: str, pump: Callable[[socket.socket], None]
 ) -> int:
     """Let `pump` serve a target through a connection of our own; returns the exit code."""
-    from tunnelkeeper.daemon import direct
+    from tunnelkeeper.oneshot import connect
 
-    return direct.connect(str(config), reference, target, pump)
+    return connect.connect(str(config), reference, target, pump)
 
 
 def autossh(
@@ -61,8 +61,8 @@ def autossh(
 
     carry: copies between a descriptor, stdout and a socket. copy_errors: from a socket to stderr.
     """
-    from tunnelkeeper.daemon.autossh import main
-    from tunnelkeeper.daemon.autossh.errand import Console
+    from tunnelkeeper.oneshot.autossh import main
+    from tunnelkeeper.oneshot.autossh.remote_session import Console
 
     console = Console(stdin, carry, copy_errors, os.environ.get("TERM", ""))
     return main.run(arguments, os.environ, console)
@@ -94,29 +94,29 @@ def serve_relay(
     The options come before the file; empty ones say nothing. Raises Failed.
     """
     from tunnelkeeper import paths
-    from tunnelkeeper.cli.failed import Failed
+    from tunnelkeeper.cli.errors import CommandError
     from tunnelkeeper.control import lock
-    from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
-    from tunnelkeeper.relay import service
+    from tunnelkeeper.control.unix_socket import SocketFileError, make_private_folder
+    from tunnelkeeper.relay import main
     from tunnelkeeper.relay.source import Source
 
     try:
         make_private_folder(socket.parent)
         lock.take(paths.lock_path(socket))
     except SocketFileError as error:
-        raise Failed(str(error)) from error
-    except lock.AlreadyRunning as error:
-        raise Failed(f"another relay holds {error}; it is left alone") from error
+        raise CommandError(str(error)) from error
+    except lock.AlreadyRunningError as error:
+        raise CommandError(f"another relay holds {error}; it is left alone") from error
     source = Source(config, must_exist, listen, host_keys, authorized_keys)
-    return service.run(source, socket, verbose=verbose)
+    return main.run(source, socket, verbose=verbose)
 
 
 def check_relay(config: Path, *, must_exist: bool) -> Findings:
     """Validate a relay's config file and the files it names; listens nowhere."""
-    from tunnelkeeper.relay import service
+    from tunnelkeeper.relay import main
     from tunnelkeeper.relay.source import Source
 
-    return Findings(*service.check(Source(config, must_exist)))
+    return Findings(*main.check(Source(config, must_exist)))
 
 
 def relay_addresses(config: Path, *, must_exist: bool) -> tuple[TcpAddress, ...]:

@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from tunnelkeeper.cli import table
-from tunnelkeeper.wording.tunnels import reasons, row
+from tunnelkeeper.cli import status_table
+from tunnelkeeper.presentation.tunnel_text import reasons, row
 
 if TYPE_CHECKING:
     from tunnelkeeper.control.client import Client
@@ -39,6 +39,6 @@ def watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
 
 def _picture(tunnels: list[TunnelSnapshot]) -> Group:
     now = datetime.now(UTC)
-    shown = table.of_tunnels(row(tunnel, now) for tunnel in tunnels)
+    shown = status_table.of_tunnels(row(tunnel, now) for tunnel in tunnels)
     why = [Text(line) for tunnel in tunnels for line in reasons(tunnel)]
     return Group(shown, *([Text(""), *why] if why else []))

@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -48,7 +48,7 @@ def command(settings: Settings, name: str | None, follow: bool, lines: int, as_j
             for event in client.events():
                 if isinstance(event, LogEvent) and name in {None, event.record.tunnel}:
                     show(event.record)
-    return Exit.DONE
+    return ExitCode.OK
 
 
 def line(record: LogRecord) -> str:

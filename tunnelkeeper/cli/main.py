@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tunnelkeeper import __version__
-from tunnelkeeper.cli.failed import Failed
+from tunnelkeeper.cli.errors import CommandError
 from tunnelkeeper.cli.settings import Settings
-from tunnelkeeper.control.client import NoSupervisor, RemoteError
-from tunnelkeeper.control.messages import ProtocolError
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.wording.suggestion import suggestion
+from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.jsonrpc import ProtocolError
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.presentation.did_you_mean import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ SUBCOMMANDS = (
     Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
     Subcommand("autossh", "tunnelkeeper.cli.autossh", "run a command line of autossh"),
     Subcommand("relay", "tunnelkeeper.cli.relay", "the relay server for machines behind NAT"),
-    Subcommand("import", "tunnelkeeper.cli.importing", "old set-ups as tables for tunnels.toml"),
+    Subcommand("import", "tunnelkeeper.cli.import_", "old set-ups as tables for tunnels.toml"),
     Subcommand("units", "tunnelkeeper.cli.units", "systemd units: tunnels after every boot"),
 )
 
@@ -78,7 +78,7 @@ class Program(click.Group):
         """Complain of an unknown word with the one that was probably meant."""
         words = self.list_commands(ctx)
         if args[0] not in words and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0]!r}{suggestion(args[0], words)}", ctx)
+            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], words)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -107,7 +107,7 @@ def program(ctx: click.Context, config: str | None, socket: str | None, verbose:
     ctx.color = False if os.environ.get("NO_COLOR") else None
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
-        ctx.exit(Exit.BAD_USAGE)
+        ctx.exit(ExitCode.USAGE)
 
 
 def main() -> NoReturn:
@@ -122,47 +122,47 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = program.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except click.Abort:
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except click.ClickException as error:
         return _misused(error)
-    except Failed as error:
+    except CommandError as error:
         return _complain(str(error), error.code)
-    except NoSupervisor as error:
-        return _complain(str(error), Exit.NO_SUPERVISOR)
+    except NoSupervisorError as error:
+        return _complain(str(error), ExitCode.NO_SUPERVISOR)
     except RemoteError as error:
         return _declined(error)
     except ProtocolError as error:
-        return _complain(f"the supervisor is not understood: {error}", Exit.NOT_SO)
+        return _complain(f"the supervisor is not understood: {error}", ExitCode.FAILED)
     except TimeoutError as error:
-        return _complain(str(error), Exit.TIMED_OUT)
+        return _complain(str(error), ExitCode.TIMED_OUT)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}", Exit.NOT_SO)
+        return _complain(f"{where}{error.strerror or error}", ExitCode.FAILED)
     except Exception as error:
         import logging
 
         logging.getLogger(__name__).debug("where it came from:", exc_info=error)
-        return _complain(f"unexpected {type(error).__name__}: {error} (-v: where)", Exit.NOT_SO)
+        return _complain(f"unexpected {type(error).__name__}: {error} (-v: where)", ExitCode.FAILED)
     return int(code or 0)
 
 
-def _complain(message: str, code: Exit) -> Exit:
+def _complain(message: str, code: ExitCode) -> ExitCode:
     click.echo(f"{PROGRAM}: {message}", err=True)
     return code
 
 
-def _misused(error: click.ClickException) -> Exit:
+def _misused(error: click.ClickException) -> ExitCode:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
         click.echo(error.format_message(), err=True)
-        return Exit.BAD_USAGE
+        return ExitCode.USAGE
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = f" (see `{context.command_path} --help`)" if context else ""
-    return _complain(f"{error.format_message()}{where}", Exit(error.exit_code))
+    return _complain(f"{error.format_message()}{where}", ExitCode(error.exit_code))
 
 
-def _declined(error: RemoteError) -> Exit:
+def _declined(error: RemoteError) -> ExitCode:
     """The supervisor's error codes are exit codes; those of the protocol itself are not."""
     for problem in error.problems:
         click.echo(problem, err=True)
-    code = Exit(error.code) if error.code in set(Exit) else Exit.NOT_SO
+    code = ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.FAILED
     return _complain(error.message, code)

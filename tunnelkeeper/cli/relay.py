@@ -11,13 +11,13 @@ import click
 import msgspec
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli import launch, table
+from tunnelkeeper.cli import launch, status_table
 from tunnelkeeper.cli.check import show
-from tunnelkeeper.cli.relay_places import connected, place_of
+from tunnelkeeper.cli.relay_instance import connected, place_of
 from tunnelkeeper.cli.relay_table import HEADERS, Row, heading, refused, row
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.core.forwards import SpecError, TcpAddress, parse_listen
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
 from tunnelkeeper.core.relay_snapshot import RelaySnapshot
 
 if TYPE_CHECKING:
@@ -75,15 +75,15 @@ def status(settings: Settings, config: str | None, as_json: bool) -> int:
         said = client.call("status")
     if as_json:
         click.echo(msgspec.json.format(said))
-        return Exit.DONE
+        return ExitCode.OK
     relay = msgspec.json.decode(said, type=RelaySnapshot)
     click.echo(heading(relay))
     if relay.clients:
         now = datetime.now(UTC)
-        table.show(_clients([row(client, now) for client in relay.clients]))
+        status_table.show(_clients([row(client, now) for client in relay.clients]))
     if lines := refused(relay):
         click.echo("\n" + "\n".join(lines))
-    return Exit.DONE
+    return ExitCode.OK
 
 
 @command.command(short_help="validate the config file, listen nowhere")
@@ -102,7 +102,7 @@ def check(settings: Settings, config: str | None, as_json: bool) -> int:
         click.echo(msgspec.json.encode(found))
     else:
         show(findings)
-    return Exit.BAD_USAGE if findings.problems else Exit.DONE
+    return ExitCode.USAGE if findings.problems else ExitCode.OK
 
 
 @command.command(short_help="read the config file and the keys again")
@@ -112,7 +112,7 @@ def reload(settings: Settings, config: str | None) -> int:
     """Read the config file and the authorized keys again; live connections stay."""
     with connected(settings, config, WORK_TIMEOUT) as client:
         click.echo("\n".join(client.reload()))
-    return Exit.DONE
+    return ExitCode.OK
 
 
 def _address(written: str) -> TcpAddress:
@@ -136,4 +136,4 @@ def _clients(rows: list[Row]) -> Table:
         texts = (row.user, row.address, row.holds, row.since, row.channels, row.traffic)
         return map(Text, texts)
 
-    return table.table(HEADERS, map(cells, rows))
+    return status_table.table(HEADERS, map(cells, rows))

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.wording.amounts import ago, size
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.presentation.formatting import ago, size
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tunnelkeeper.core.relay_snapshot import ClientSnapshot, HoldingSnapshot, RelaySnapshot
+    from tunnelkeeper.core.relay_snapshot import BindingSnapshot, ClientSnapshot, RelaySnapshot
 
 HEADERS = ("USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS", "IN / OUT")
 REFUSALS_SHOWN = 10
@@ -74,6 +74,6 @@ def refused(relay: RelaySnapshot) -> list[str]:
     return lines
 
 
-def _holding(holding: HoldingSnapshot) -> str:
+def _holding(holding: BindingSnapshot) -> str:
     users = f" ({holding.connections} connected)" if holding.connections else ""
     return printable(f"{holding.listen}{users}")

@@ -9,7 +9,7 @@ import msgspec
 
 from tunnelkeeper.cli.settings import WORK_TIMEOUT
 from tunnelkeeper.control.client import RemoteError
-from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -31,7 +31,7 @@ def command(settings: Settings, as_json: bool) -> int:
         _print_json(changes, [])
     else:
         click.echo("\n".join(changes) if changes else "nothing changed")
-    return Exit.DONE
+    return ExitCode.OK
 
 
 def _print_json(changes: list[str], problems: list[str]) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper.cli.selection import listed, selection
 from tunnelkeeper.cli.settings import WORK_TIMEOUT
-from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.cli.tunnel_options import listed, selection
+from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -25,4 +25,4 @@ def command(settings: Settings, names: tuple[str, ...], group: str | None, grace
     with settings.client(WORK_TIMEOUT) as client:
         restarted = client.restart(list(names), group, graceful=graceful)
     click.echo(f"restarting {listed(restarted)}{' gracefully' if graceful else ''}")
-    return Exit.DONE
+    return ExitCode.OK

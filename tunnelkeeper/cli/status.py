@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from tunnelkeeper.cli import table
-from tunnelkeeper.core.exits import Exit
+from tunnelkeeper.cli import status_table
+from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot
-from tunnelkeeper.wording.tunnels import reasons, row
+from tunnelkeeper.presentation.tunnel_text import reasons, row
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -41,14 +41,14 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
         click.echo(f"no tunnels are configured in {snapshot.supervisor.config}")
     else:
         now = datetime.now(UTC)
-        table.show(table.of_tunnels(row(tunnel, now) for tunnel in snapshot.tunnels))
+        status_table.show(status_table.of_tunnels(row(tunnel, now) for tunnel in snapshot.tunnels))
         lines = [line for tunnel in snapshot.tunnels for line in reasons(tunnel)]
         if lines:
             click.echo("\n" + "\n".join(lines))
     return _exit_code(snapshot.tunnels)
 
 
-def _watched(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> Exit:
+def _watched(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> ExitCode:
     if as_json or not sys.stdout.isatty():
         raise click.UsageError("--watch is for a terminal; `logs -f --json` tells a program more")
     from tunnelkeeper.cli import live
@@ -57,6 +57,6 @@ def _watched(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> Ex
         return _exit_code(live.watch(client, list(names) or None))
 
 
-def _exit_code(tunnels: list[TunnelSnapshot]) -> Exit:
+def _exit_code(tunnels: list[TunnelSnapshot]) -> ExitCode:
     up = all(tunnel.state == "up" for tunnel in tunnels if tunnel.wanted)
-    return Exit.DONE if up else Exit.NOT_SO
+    return ExitCode.OK if up else ExitCode.FAILED

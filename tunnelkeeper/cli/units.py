@@ -10,16 +10,16 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.failed import Failed
-from tunnelkeeper.cli.relay_places import place_of
-from tunnelkeeper.cli.selection import listed
-from tunnelkeeper.cli.unit_wishes import texts
+from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.relay_instance import place_of
+from tunnelkeeper.cli.tunnel_options import listed
+from tunnelkeeper.cli.unit_options import unit_texts
 from tunnelkeeper.config import ConfigError, load
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.systemd import systemctl, unit_files, units
-from tunnelkeeper.systemd.systemctl import NoManager, SystemctlFailed
-from tunnelkeeper.systemd.unit_files import NotOurs
-from tunnelkeeper.systemd.units import Kind, Ready
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.systemd import systemctl, unit_files, unit_templates
+from tunnelkeeper.systemd.systemctl import NoServiceManagerError, SystemctlError
+from tunnelkeeper.systemd.unit_files import ForeignUnitError
+from tunnelkeeper.systemd.unit_templates import Ready, UnitKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,8 +54,8 @@ def _choices(function: Function) -> Function:
         ),
         click.option(
             "--kind",
-            type=click.Choice([kind.value for kind in Kind]),
-            default=Kind.SUPERVISOR.value,
+            type=click.Choice([kind.value for kind in UnitKind]),
+            default=UnitKind.SUPERVISOR.value,
             show_default=True,
             help="What is to run: all tunnels, one for each unit, or a relay.",
         ),
@@ -75,10 +75,10 @@ def command() -> None:
 @click.pass_obj
 def print_(settings: Settings, kind: str, ready: Ready, on_failure: str, system: bool) -> int:
     """Print the unit files; nothing is written or started."""
-    written = texts(settings, Kind(kind), ready, on_failure, is_system=system)
+    written = unit_texts(settings, UnitKind(kind), ready, on_failure, is_system=system)
     named = [f"# {name}\n{text}" if len(written) > 1 else text for name, text in written.items()]
     click.echo("\n".join(named), nl=False)
-    return Exit.DONE
+    return ExitCode.OK
 
 
 @command.command(short_help="write user units, have systemd start them")
@@ -100,19 +100,19 @@ def install(
 
     Again after a change or an upgrade: only what differs is written.
     """
-    meant = Kind.TUNNEL if per_tunnel else Kind(kind)
-    if bool(names) != (meant is Kind.TUNNEL):
+    meant = UnitKind.TUNNEL if per_tunnel else UnitKind(kind)
+    if bool(names) != (meant is UnitKind.TUNNEL):
         raise click.UsageError("--per-tunnel goes with the NAMEs of tunnels, and they with it")
     problems = _problems(settings, meant, names)
     if problems:
         click.echo("\n".join(problems), err=True)
-        raise Failed("nothing was installed", Exit.BAD_USAGE)
+        raise CommandError("nothing was installed", ExitCode.USAGE)
     try:
         systemctl.find_manager()
-        _install(texts(settings, meant, ready, on_failure), _services(meant, names), now=now)
-    except (NoManager, NotOurs, SystemctlFailed) as error:
-        raise Failed(str(error)) from error
-    return Exit.DONE
+        _install(unit_texts(settings, meant, ready, on_failure), _services(meant, names), now=now)
+    except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
+        raise CommandError(str(error)) from error
+    return ExitCode.OK
 
 
 @command.command(short_help="stop and remove what install wrote")
@@ -122,28 +122,31 @@ def uninstall() -> int:
     found = unit_files.ours(folder)
     if not found:
         click.echo(f"there is no unit of tunnelkeeper's in {folder}")
-        return Exit.DONE
+        return ExitCode.OK
     try:
         systemctl.find_manager()
-        running = [units.EVERY_INSTANCE if name == units.TEMPLATE else name for name in found]
+        running = [
+            unit_templates.EVERY_INSTANCE if name == unit_templates.TEMPLATE else name
+            for name in found
+        ]
         systemctl.ask("stop", *running, timeout=None)
         systemctl.ask("disable", *found)
-        with suppress(SystemctlFailed):  # of one that never ran there is nothing to forget
+        with suppress(SystemctlError):  # of one that never ran there is nothing to forget
             systemctl.ask("reset-failed", *running)
         unit_files.remove(folder, found)
         systemctl.ask("daemon-reload")
-    except (NoManager, NotOurs, SystemctlFailed) as error:
-        raise Failed(str(error)) from error
+    except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
+        raise CommandError(str(error)) from error
     click.echo("\n".join(f"removed {folder / name}" for name in found))
-    return Exit.DONE
+    return ExitCode.OK
 
 
-def _problems(settings: Settings, kind: Kind, names: tuple[str, ...]) -> list[str]:
+def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> list[str]:
     """What would keep the service from starting.
 
     Raises Failed for the name of no tunnel.
     """
-    if kind is Kind.RELAY:
+    if kind is UnitKind.RELAY:
         place = place_of(settings, None)
         return launch.check_relay(place.config, must_exist=place.named).problems
     try:
@@ -152,19 +155,21 @@ def _problems(settings: Settings, kind: Kind, names: tuple[str, ...]) -> list[st
         return [str(problem) for problem in error.problems]
     for name in names:
         if name not in known:
-            raise Failed(f"{settings.config}: no tunnel is named {name!r}", Exit.NO_SUCH)
+            raise CommandError(
+                f"{settings.config}: no tunnel is named {name!r}", ExitCode.NOT_FOUND
+            )
     return []
 
 
-def _services(kind: Kind, names: tuple[str, ...]) -> list[str]:
+def _services(kind: UnitKind, names: tuple[str, ...]) -> list[str]:
     """What is enabled and started; a unit may bring others along."""
     match kind:
-        case Kind.SUPERVISOR:
-            return [units.SUPERVISOR]
-        case Kind.TUNNEL:
-            return [units.instance(name) for name in names]
-        case Kind.RELAY:
-            return [units.RELAY]
+        case UnitKind.SUPERVISOR:
+            return [unit_templates.SUPERVISOR]
+        case UnitKind.TUNNEL:
+            return [unit_templates.instance(name) for name in names]
+        case UnitKind.RELAY:
+            return [unit_templates.RELAY]
 
 
 def _install(written: Mapping[str, str], services: list[str], *, now: bool) -> None:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli import background, launch, watch
-from tunnelkeeper.cli.failed import Failed
-from tunnelkeeper.cli.selection import listed, selection
+from tunnelkeeper.cli import background, launch, wait_until
+from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.tunnel_options import listed, selection
 from tunnelkeeper.config import ConfigError, load
-from tunnelkeeper.control.client import NoSupervisor
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.systemd.service_manager import is_waiting
-from tunnelkeeper.systemd.units import Ready
-from tunnelkeeper.wording.tunnels import account
+from tunnelkeeper.control.client import NoSupervisorError
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.presentation.tunnel_text import describe
+from tunnelkeeper.systemd.notify import is_waiting
+from tunnelkeeper.systemd.unit_templates import Ready
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -63,7 +63,7 @@ def command(
         return launch.run(settings.config, settings.socket, names, group, ready)
     try:
         client = settings.client()
-    except NoSupervisor:
+    except NoSupervisorError:
         if not detach:
             return launch.run(settings.config, settings.socket, names, group, ready)
         return _in_the_background(settings, names, group, deadline)
@@ -73,7 +73,7 @@ def command(
         if detach:
             return _settled(client, started, deadline)
     click.echo(f"a supervisor runs already; it was asked to start {listed(started)}")
-    return Exit.DONE
+    return ExitCode.OK
 
 
 def _demand_the_same_file(settings: Settings, client: Client) -> None:
@@ -86,7 +86,7 @@ def _demand_the_same_file(settings: Settings, client: Client) -> None:
     held = Path(client.status().supervisor.config)
     if held.resolve() != settings.config.resolve():
         words = f"a supervisor runs already, and holds {held}, not {settings.config}"
-        raise Failed(f"{words}; a second one needs a socket of its own: --socket PATH")
+        raise CommandError(f"{words}; a second one needs a socket of its own: --socket PATH")
 
 
 def _in_the_background(
@@ -96,23 +96,23 @@ def _in_the_background(
         load(settings.config)  # what is wrong with the file is said here, not in a log
     except ConfigError as error:
         click.echo("\n".join(str(problem) for problem in error.problems), err=True)
-        return Exit.BAD_USAGE
+        return ExitCode.USAGE
     arguments = launch.command_line(settings.config, settings.socket, names, group)
     started = background.start(arguments, paths.log_path(os.environ))
     try:
         with started.client(settings.socket, deadline) as client:
             # It starts them by itself; asked again, it names them.
             return _settled(client, client.start(list(names), group), deadline)
-    except NoSupervisor:
+    except NoSupervisorError:
         raise started.failed() from None
 
 
 def _settled(client: Client, names: list[str], deadline: float) -> int:
     """Wait until there is something to say of each tunnel, and say it."""
-    tunnels = watch.until(client, names, watch.is_settled, deadline)
+    tunnels = wait_until.until(client, names, wait_until.is_settled, deadline)
     up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]
     late = [tunnel for tunnel in tunnels.values() if tunnel.state != "up"]
     click.echo(f"up: {listed(up)}")
     for tunnel in late:
-        click.echo("\n".join(account(tunnel)), err=True)
-    return Exit.NOT_SO if late else Exit.DONE
+        click.echo("\n".join(describe(tunnel)), err=True)
+    return ExitCode.FAILED if late else ExitCode.OK

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper.cli import watch
-from tunnelkeeper.cli.failed import Failed
-from tunnelkeeper.control.client import NoSupervisor
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.wording.tunnels import account
+from tunnelkeeper.cli import wait_until
+from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.control.client import NoSupervisorError
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.presentation.tunnel_text import describe
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -35,16 +35,16 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
 
     with settings.client() as client:
         try:
-            seen = watch.until(client, names, holds, deadline)
-        except NoSupervisor:
+            seen = wait_until.until(client, names, holds, deadline)
+        except NoSupervisorError:
             if goal == "up":
                 raise
-            return Exit.DONE  # with the supervisor its tunnels went down
+            return ExitCode.OK  # with the supervisor its tunnels went down
     if goal == "up" and (gone := sorted(set(names) - set(seen))):
-        raise Failed(f"no longer in the config file: {', '.join(gone)}", Exit.NO_SUCH)
+        raise CommandError(f"no longer in the config file: {', '.join(gone)}", ExitCode.NOT_FOUND)
     late = [tunnel for tunnel in seen.values() if not holds(tunnel)]
     for tunnel in late:
-        click.echo("\n".join(account(tunnel)), err=True)
+        click.echo("\n".join(describe(tunnel)), err=True)
     if late:
         raise TimeoutError(f"not {goal} within {timeout:g} s: {', '.join(t.name for t in late)}")
-    return Exit.DONE
+    return ExitCode.OK

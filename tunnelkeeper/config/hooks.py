@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shlex
 
-from tunnelkeeper.config.problems import Fault, ValueRefusedError, mismatch, refused
-from tunnelkeeper.config.values import text
+from tunnelkeeper.config.errors import ValueProblem, ValueRefusedError, mismatch, refused
+from tunnelkeeper.config.value_parsers import text
 
 
 def command(value: object) -> tuple[str, ...]:
@@ -38,9 +38,9 @@ def _listed(value: list[object]) -> tuple[str, ...]:
         if not isinstance(word, str):
             faults.append(_at(index, mismatch("a string in quotes", word)))
         elif "\0" in word:
-            faults.append(Fault((index,), "a program cannot be given a NUL character"))
+            faults.append(ValueProblem((index,), "a program cannot be given a NUL character"))
         elif not index and not word:
-            faults.append(Fault((index,), "expected a program, got an empty string"))
+            faults.append(ValueProblem((index,), "expected a program, got an empty string"))
         else:
             words.append(word)
     if faults:
@@ -48,5 +48,5 @@ def _listed(value: list[object]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _at(index: int, error: ValueRefusedError) -> Fault:
-    return Fault((index,), error.faults[0].message)
+def _at(index: int, error: ValueRefusedError) -> ValueProblem:
+    return ValueProblem((index,), error.faults[0].message)

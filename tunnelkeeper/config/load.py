@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.config.checks import cautions, contradictions
-from tunnelkeeper.config.document import parse_document, text_of
-from tunnelkeeper.config.layers import layered
-from tunnelkeeper.config.problems import ConfigError, Problem
+from tunnelkeeper.config.errors import ConfigError, Problem
+from tunnelkeeper.config.merging import merge
 from tunnelkeeper.config.sections import read_sections
-from tunnelkeeper.core.tunnels import Configuration
+from tunnelkeeper.config.toml_document import parse_document, text_of
+from tunnelkeeper.config.validation import conflicts, warnings
+from tunnelkeeper.core.configuration import Configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +51,8 @@ def parse_with_warnings(text: str, path: str) -> Loaded:
     """
     document = parse_document(text, path)
     sections, faults = read_sections(document.values)
-    faults += contradictions(sections)
+    faults += conflicts(sections)
     if faults:
         raise ConfigError(document.problems(faults))
-    configuration = layered(sections, path)
-    return configuration, document.problems(cautions(document.values, configuration))
+    configuration = merge(sections, path)
+    return configuration, document.problems(warnings(document.values, configuration))

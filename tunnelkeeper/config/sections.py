@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from tunnelkeeper.config import keys
-from tunnelkeeper.config.problems import Fault, KeyPath, ValueRefusedError, found, under
-from tunnelkeeper.config.tables import Keys, read_keys, unknown_key
-from tunnelkeeper.config.values import name as read_name
+from tunnelkeeper.config import schema
+from tunnelkeeper.config.errors import KeyPath, ValueProblem, ValueRefusedError, found, under
+from tunnelkeeper.config.table_reader import Keys, read_keys, unknown_key
+from tunnelkeeper.config.value_parsers import name as read_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,9 +33,11 @@ class Sections:
     tunnels: dict[str, Values]
 
 
-def read_sections(document: Mapping[str, object]) -> tuple[Sections, list[Fault]]:
+def read_sections(document: Mapping[str, object]) -> tuple[Sections, list[ValueProblem]]:
     """The values of a document that can be read, and the faults of all others."""
-    faults = [Fault((key,), unknown_key(key, SECTIONS)) for key in document if key not in SECTIONS]
+    faults = [
+        ValueProblem((key,), unknown_key(key, SECTIONS)) for key in document if key not in SECTIONS
+    ]
     sections = Sections(
         supervisor=_section(document, "supervisor", _SUPERVISOR, faults),
         defaults=_section(document, "defaults", _DEFAULTS, faults),
@@ -53,27 +55,27 @@ class _Kind:
     explain: Callable[[str, object], str] | None = None
 
 
-_SUPERVISOR = _Kind(keys.SUPERVISOR_KEYS)
-_DEFAULTS = _Kind(keys.DEFAULTS_KEYS, keys.unknown_in_defaults)
-_HOST = _Kind(keys.HOST_KEYS, keys.unknown_in_host)
-_TUNNEL = _Kind(keys.TUNNEL_KEYS, keys.unknown_in_tunnel)
+_SUPERVISOR = _Kind(schema.SUPERVISOR_KEYS)
+_DEFAULTS = _Kind(schema.DEFAULTS_KEYS, schema.unknown_in_defaults)
+_HOST = _Kind(schema.HOST_KEYS, schema.unknown_in_host)
+_TUNNEL = _Kind(schema.TUNNEL_KEYS, schema.unknown_in_tunnel)
 
 
 def _section(
-    document: Mapping[str, object], section: str, kind: _Kind, faults: list[Fault]
+    document: Mapping[str, object], section: str, kind: _Kind, faults: list[ValueProblem]
 ) -> Values:
     """Read a section that is one table; an absent one is empty. Adds to the faults."""
     return _table(document.get(section, {}), (section,), kind, faults)
 
 
 def _named_tables(
-    document: Mapping[str, object], section: str, kind: _Kind, faults: list[Fault]
+    document: Mapping[str, object], section: str, kind: _Kind, faults: list[ValueProblem]
 ) -> dict[str, Values]:
     """Read a section of tables with names. Adds to the faults."""
     tables = document.get(section, {})
     if not isinstance(tables, dict):
         message = f"expected tables with names, [{section}.NAME], got {found(tables)}"
-        faults.append(Fault((section,), message))
+        faults.append(ValueProblem((section,), message))
         return {}
     for name in tables:
         try:
@@ -83,21 +85,21 @@ def _named_tables(
     return {name: _table(tables[name], (section, name), kind, faults) for name in tables}
 
 
-def _table(table: object, at: KeyPath, kind: _Kind, faults: list[Fault]) -> Values:
+def _table(table: object, at: KeyPath, kind: _Kind, faults: list[ValueProblem]) -> Values:
     """Read a table that stands at a place of the document. Adds to the faults."""
     if not isinstance(table, dict):
-        faults.append(Fault(at, f"expected a table, got {found(table)}"))
+        faults.append(ValueProblem(at, f"expected a table, got {found(table)}"))
         return {}
     values, refused = read_keys(table, kind.keys, kind.explain)
     faults += under(at, refused)
     return values
 
 
-def _missing_hosts(document: Mapping[str, object]) -> list[Fault]:
+def _missing_hosts(document: Mapping[str, object]) -> list[ValueProblem]:
     """A fault for each tunnel that names no host, not even by a misspelt key."""
     tunnels = document.get("tunnels")
     return [
-        Fault(
+        ValueProblem(
             ("tunnels", name),
             "'host' is missing: a [hosts] name, an ssh_config alias or [user@]host[:port]",
         )
@@ -108,5 +110,5 @@ def _missing_hosts(document: Mapping[str, object]) -> list[Fault]:
 
 def _has_misspelt_host(table: Mapping[str, object]) -> bool:
     return any(
-        get_close_matches(key.lower(), ["host"]) for key in table if key not in keys.TUNNEL_KEYS
+        get_close_matches(key.lower(), ["host"]) for key in table if key not in schema.TUNNEL_KEYS
     )

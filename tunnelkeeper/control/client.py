@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
-from tunnelkeeper.control.messages import (
-    Code,
+from tunnelkeeper.control.jsonrpc import (
+    ErrorCode,
     ErrorResponse,
     Notification,
     ProtocolError,
@@ -46,7 +46,7 @@ _EVENTS: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 T = TypeVar("T")
 
 
-class NoSupervisor(Exception):
+class NoSupervisorError(Exception):
     """Nobody answers on the control socket, or the supervisor ended while we were talking."""
 
     def __init__(self, path: Path) -> None:
@@ -190,21 +190,21 @@ class Client:
             self._sock.settimeout(_remaining(deadline))
             self._sock.sendall(line)
         except ConnectionError:
-            raise NoSupervisor(self._path) from None
+            raise NoSupervisorError(self._path) from None
 
     def _line(self, deadline: float | None) -> bytes:
         searched = 0
         while (end := self._received.find(b"\n", searched)) < 0:
             searched = len(self._received)
             if searched > ANSWER_LIMIT:
-                raise ProtocolError(Code.INVALID_REQUEST, f"{self._path}: an endless answer")
+                raise ProtocolError(ErrorCode.INVALID_REQUEST, f"{self._path}: an endless answer")
             self._sock.settimeout(_remaining(deadline))
             try:
                 data = self._sock.recv(_READ_SIZE)
             except ConnectionError:
                 data = b""
             if not data:
-                raise NoSupervisor(self._path)
+                raise NoSupervisorError(self._path)
             self._received += data
         line = bytes(self._received[:end])
         del self._received[: end + 1]
@@ -218,7 +218,7 @@ def _connected(path: Path, timeout: float) -> socket.socket:
         sock.connect(str(path))
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         sock.close()
-        raise NoSupervisor(path) from None
+        raise NoSupervisorError(path) from None
     except TimeoutError:
         sock.close()
         raise TimeoutError(f"the supervisor at {path} does not answer") from None
@@ -252,5 +252,5 @@ def _decoded(result: msgspec.Raw, kind: type[T]) -> T:
         return msgspec.json.decode(result, type=kind)
     except msgspec.ValidationError as error:
         raise ProtocolError(
-            Code.INVALID_REQUEST, f"an answer of another version: {error}"
+            ErrorCode.INVALID_REQUEST, f"an answer of another version: {error}"
         ) from error

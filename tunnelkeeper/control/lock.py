@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunningError(Exception):
     """Another supervisor holds the lock."""
 
 
@@ -28,7 +28,7 @@ def take(path: Path) -> int:
         _name_ourselves(descriptor)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise AlreadyRunning(str(path)) from error
+        raise AlreadyRunningError(str(path)) from error
     except BaseException:
         os.close(descriptor)
         raise

@@ -16,9 +16,10 @@ import msgspec
 from msgspec import UNSET
 
 from tunnelkeeper import __version__
-from tunnelkeeper.control.messages import (
-    Code,
+from tunnelkeeper.control.api import RequestError, SupervisorApi
+from tunnelkeeper.control.jsonrpc import (
     Error,
+    ErrorCode,
     ErrorData,
     Id,
     ProtocolError,
@@ -39,8 +40,7 @@ from tunnelkeeper.control.payloads import (
     StatusParams,
     Version,
 )
-from tunnelkeeper.control.supervised import Declined, Supervised
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StatusSnapshot
@@ -56,32 +56,32 @@ async def version(_subject: object, _params: NoParams) -> Version:
     return Version(__version__, os.getpid())
 
 
-async def _status(supervisor: Supervised, params: StatusParams) -> StatusSnapshot:
+async def _status(supervisor: SupervisorApi, params: StatusParams) -> StatusSnapshot:
     return supervisor.status(params.names)
 
 
-async def _start(supervisor: Supervised, params: Selection) -> Affected:
+async def _start(supervisor: SupervisorApi, params: Selection) -> Affected:
     return Affected(await supervisor.start(params.names, params.group))
 
 
-async def _stop(supervisor: Supervised, params: Selection) -> Affected:
+async def _stop(supervisor: SupervisorApi, params: Selection) -> Affected:
     return Affected(await supervisor.stop(params.names, params.group))
 
 
-async def _restart(supervisor: Supervised, params: RestartParams) -> Affected:
+async def _restart(supervisor: SupervisorApi, params: RestartParams) -> Affected:
     restarted = await supervisor.restart(params.names, params.group, graceful=params.graceful)
     return Affected(restarted)
 
 
-async def _reload(supervisor: Supervised, _params: NoParams) -> Changes:
+async def _reload(supervisor: SupervisorApi, _params: NoParams) -> Changes:
     return Changes(await supervisor.reload())
 
 
-async def _logs(supervisor: Supervised, params: LogsParams) -> LogLines:
+async def _logs(supervisor: SupervisorApi, params: LogsParams) -> LogLines:
     return LogLines(supervisor.logs(params.name, params.lines))
 
 
-async def _shutdown(supervisor: Supervised, _params: NoParams) -> Done:
+async def _shutdown(supervisor: SupervisorApi, _params: NoParams) -> Done:
     supervisor.shutdown()
     return Done()
 
@@ -121,7 +121,7 @@ async def answer(subject: object, request: Request, methods: Methods) -> bytes |
     try:
         method = methods.get(request.method)
         if method is None:
-            raise ProtocolError(Code.METHOD_NOT_FOUND, f"no method {request.method!r}")
+            raise ProtocolError(ErrorCode.METHOD_NOT_FOUND, f"no method {request.method!r}")
         line = encode_result(request_id, await method(subject, request))
     except Exception as error:  # noqa: BLE001  one bad request must not end the server
         line = encode_error(request_id, described(error))
@@ -138,11 +138,11 @@ def described(error: Exception) -> Error:
     match error:
         case ProtocolError():
             return Error(error.code, error.message)
-        case Declined():
+        case RequestError():
             data = ErrorData(list(error.problems)) if error.problems else None
             return Error(error.code, str(error), data)
         case TimeoutError():
-            return Error(Code.TIMED_OUT, str(error) or "timed out")
+            return Error(ErrorCode.TIMED_OUT, str(error) or "timed out")
     _log.error("a control request failed", exc_info=error)
     message = printable(str(error))  # JSON could not hold the lone surrogate of an odd path
-    return Error(Code.INTERNAL_ERROR, f"internal error: {type(error).__name__}: {message}")
+    return Error(ErrorCode.INTERNAL_ERROR, f"internal error: {type(error).__name__}: {message}")

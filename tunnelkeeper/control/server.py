@@ -7,9 +7,9 @@ import logging
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from tunnelkeeper.control import peer, socketfile
-from tunnelkeeper.control.conversation import Conversation, SupervisorConversation
-from tunnelkeeper.control.messages import REQUEST_LIMIT, Code, Error, encode_error
+from tunnelkeeper.control import peer_credentials, unix_socket
+from tunnelkeeper.control.client_connection import ControlConnection, SupervisorConnection
+from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, Error, ErrorCode, encode_error
 
 S = TypeVar("S")
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tunnelkeeper.control.supervised import Supervised
+    from tunnelkeeper.control.api import SupervisorApi
 
-    Converse = Callable[[S, asyncio.StreamReader, asyncio.StreamWriter], Conversation]
+    Converse = Callable[[S, asyncio.StreamReader, asyncio.StreamWriter], ControlConnection]
     PeerUid = Callable[[TransportSocket], int | None]
 
 CONNECTION_LIMIT = 64
@@ -28,7 +28,7 @@ FAREWELL = 1.0
 """Seconds that a client may take to read the last answer when the server closes."""
 
 _FULL = Error(
-    Code.TOO_MANY_CONNECTIONS, f"{CONNECTION_LIMIT} control connections are open; close one"
+    ErrorCode.TOO_MANY_CONNECTIONS, f"{CONNECTION_LIMIT} control connections are open; close one"
 )
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class ControlServer:
     """
 
     @overload
-    def __init__(self, path: Path, subject: Supervised, peer_uid: PeerUid = ...) -> None: ...
+    def __init__(self, path: Path, subject: SupervisorApi, peer_uid: PeerUid = ...) -> None: ...
 
     @overload
     def __init__(
@@ -51,14 +51,14 @@ class ControlServer:
         self,
         path: Path,
         subject: object,
-        peer_uid: PeerUid = peer.uid_of,
-        converse: Converse[Any] = SupervisorConversation,
+        peer_uid: PeerUid = peer_credentials.uid_of,
+        converse: Converse[Any] = SupervisorConnection,
     ) -> None:
         self._path = path
         self._subject = subject
         self._peer_uid = peer_uid
         self._converse = converse
-        self._conversations: dict[asyncio.Task[None], Conversation] = {}
+        self._conversations: dict[asyncio.Task[None], ControlConnection] = {}
 
     @asynccontextmanager
     async def serving(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
@@ -70,7 +70,7 @@ class ControlServer:
         def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._welcome(tasks, reader, writer)
 
-        listening = socketfile.listen(self._path)
+        listening = unix_socket.listen(self._path)
         try:
             server = await asyncio.start_unix_server(
                 welcome, sock=listening.sock, limit=REQUEST_LIMIT
@@ -91,11 +91,11 @@ class ControlServer:
         writer: asyncio.StreamWriter,
     ) -> None:
         uid = self._peer_uid(writer.get_extra_info("socket"))
-        if not peer.may_control(uid):
+        if not peer_credentials.may_control(uid):
             _log.warning("control connection of user id %s refused", uid)
             writer.transport.abort()
             return
-        if sum(not c.carries_a_stream for c in self._conversations.values()) >= CONNECTION_LIMIT:
+        if sum(not c.is_stream for c in self._conversations.values()) >= CONNECTION_LIMIT:
             writer.write(encode_error(None, _FULL))
             writer.close()
             return
@@ -112,7 +112,7 @@ class ControlServer:
             await asyncio.wait(running)
 
 
-async def _hold(conversation: Conversation, writer: asyncio.StreamWriter) -> None:
+async def _hold(conversation: ControlConnection, writer: asyncio.StreamWriter) -> None:
     """Run a conversation; whatever goes wrong in it stays in it."""
     try:
         await conversation.run()

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from errno import EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM
 
-MESSAGE_LIMIT = 300
-"""Characters of another side's words that are kept; banners and reasons are untrusted."""
-
 
 class Cause(StrEnum):
     """What kind of trouble a failure is; the words of status, logs and scripts."""
@@ -39,7 +36,7 @@ class Cause(StrEnum):
     TOO_MANY_ATTEMPTS = "too_many_attempts"
 
 
-NEEDS_A_PERSON = frozenset(
+NEEDS_USER_CAUSES = frozenset(
     {
         Cause.KEY_EXCHANGE,
         Cause.HOST_KEY_UNKNOWN,
@@ -53,13 +50,13 @@ NEEDS_A_PERSON = frozenset(
 """Trying again soon cannot help and would hammer the server: the tunnel is blocked, or a forward
 of it is tried as seldom as a blocked tunnel."""
 
-ASKED_NOTHING_OF_THE_SERVER = frozenset(
+NO_HANDSHAKE_CAUSES = frozenset(
     {Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED, Cause.LOCAL_RESOURCES}
 )
 """No handshake was spent, so trying often is no burden and a server that returns is used soon."""
 
 
-EXHAUSTED = frozenset({EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN})
+EXHAUSTION_ERRNOS = frozenset({EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN})
 """The errors of a machine that is out of descriptors, memory or processes: nobody is to blame for
 what could not be opened, and it passes."""
 
@@ -81,36 +78,24 @@ class Failure:
     files: tuple[str, ...] = ()
 
     @property
-    def needs_a_person(self) -> bool:
+    def needs_user(self) -> bool:
         """Whether only a person's act can mend this."""
-        return self.cause in NEEDS_A_PERSON
+        return self.cause in NEEDS_USER_CAUSES
 
     def __str__(self) -> str:
         where = f"{self.hop}: " if self.hop else ""
         return f"{self.cause}: {where}{self.message}"
 
 
-def exhausted(words: str, hop: str = "") -> Failure:
+class FailureError(Exception):
+    """Carries a Failure up to the code that reports it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+def local_resources_failure(words: str, hop: str = "") -> Failure:
     """The failure of whatever this machine had nothing left for. words: its own."""
     hint = "raise the limit of open files (LimitNOFILE=, ulimit -n), or end what holds so many"
     return Failure(Cause.LOCAL_RESOURCES, f"this machine has no more to give: {words}", hop, hint)
-
-
-def with_hint(words: str, hint: str) -> str:
-    """What is wrong and, in brackets, what to do about it, where that is known."""
-    return f"{words} ({hint})" if hint else words
-
-
-def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Another side's text made safe for a log or a screen: escaped, on one line, and cut.
-
-    Whatever str.isprintable() does not accept (controls, escapes, newlines, bidirectional marks,
-    lone surrogates) is shown as a backslash escape.
-    """
-    cut = text[: limit + 1]
-    safe = "".join(c if c.isprintable() else _escaped(c) for c in cut)
-    return safe if len(safe) <= limit else safe[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -14,9 +14,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tunnelkeeper.core.tunnels import Keepalive
+    from tunnelkeeper.core.configuration import Keepalive
 
-ANSWER_WITHIN = 5.0
+PROBE_NOW_TIMEOUT = 5.0
 """Seconds to answer in after a wake or a change of network: time for TCP to send a lost probe again
 four times (RFC 6298: after 0.2, 0.6, 1.4 and 3 s on most systems), as radio links need that have
 just come up; and short beside what a person waits before doing something about it."""
@@ -31,7 +31,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class KeepaliveState:
     """A peer under watch. Times are monotonic seconds; due_at: when to look again.
 
     unanswered: regular probes in a row that brought nothing. probed_at: when the last probe went
@@ -44,26 +44,26 @@ class Watch:
     dead_at: float = inf
 
 
-def begin(now: float, keepalive: Keepalive) -> Watch:
+def start(now: float, keepalive: Keepalive) -> KeepaliveState:
     """A watch over a peer that was just heard."""
-    return Watch(now + keepalive.interval if keepalive.interval else inf)
+    return KeepaliveState(now + keepalive.interval if keepalive.interval else inf)
 
 
-def urge(
-    watch: Watch, now: float, last_heard: float, keepalive: Keepalive
-) -> tuple[Watch, Verdict]:
+def probe_now(
+    watch: KeepaliveState, now: float, last_heard: float, keepalive: Keepalive
+) -> tuple[KeepaliveState, Verdict]:
     """Ask the peer at `now`, out of turn; WAIT: it is being asked already, with as little time."""
     if watch.dead_at < inf and last_heard <= watch.probed_at:
         return watch, Verdict.WAIT
-    dead_at = now + ANSWER_WITHIN
+    dead_at = now + PROBE_NOW_TIMEOUT
     due_at = min(dead_at, now + keepalive.interval) if keepalive.interval else dead_at
     unanswered = 0 if last_heard > watch.probed_at else watch.unanswered
-    return Watch(due_at, unanswered, now, dead_at), Verdict.PROBE
+    return KeepaliveState(due_at, unanswered, now, dead_at), Verdict.PROBE
 
 
-def look(
-    watch: Watch, now: float, last_heard: float, keepalive: Keepalive
-) -> tuple[Watch, Verdict]:
+def on_timer(
+    watch: KeepaliveState, now: float, last_heard: float, keepalive: Keepalive
+) -> tuple[KeepaliveState, Verdict]:
     """Judge the peer at `now`; last_heard is when its last byte came."""
     if last_heard > watch.probed_at:
         watch = replace(watch, unanswered=0, dead_at=inf)
@@ -77,16 +77,16 @@ def look(
     if watch.unanswered >= keepalive.count_max:
         return replace(watch, due_at=inf), Verdict.DEAD
     due_at = min(now + keepalive.interval, watch.dead_at)
-    return Watch(due_at, watch.unanswered + 1, now, watch.dead_at), Verdict.PROBE
+    return KeepaliveState(due_at, watch.unanswered + 1, now, watch.dead_at), Verdict.PROBE
 
 
-def respite(watch: Watch, now: float, keepalive: Keepalive) -> Watch:
+def extend(watch: KeepaliveState, now: float, keepalive: Keepalive) -> KeepaliveState:
     """As much time again for a peer that is still busy with what was sent before the probe."""
     if watch.dead_at < inf:
-        return replace(watch, due_at=now + ANSWER_WITHIN, dead_at=now + ANSWER_WITHIN)
+        return replace(watch, due_at=now + PROBE_NOW_TIMEOUT, dead_at=now + PROBE_NOW_TIMEOUT)
     return replace(watch, due_at=now + keepalive.interval)
 
 
-def kernel_patience(keepalive: Keepalive) -> float:
+def tcp_user_timeout(keepalive: Keepalive) -> float:
     """Seconds that sent data may stay unacknowledged: as long as a silent peer has. 0: no limit."""
     return keepalive.interval * (keepalive.count_max + 1)

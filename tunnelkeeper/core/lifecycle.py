@@ -13,34 +13,32 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.retries import (
-    BLOCKED_RETRY_AFTER_MOVE,
-    Policy,
+from tunnelkeeper.core.retry_policy import (
+    BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE,
+    FailedAttempts,
     Retry,
-    Tries,
-    after_attempt,
-    after_loss,
+    RetryPolicy,
+    retry_after_attempt,
+    retry_after_loss,
 )
 from tunnelkeeper.core.states import (
+    NO_REPLACEMENT,
     BackingOff,
     Blocked,
+    Closing,
     Connecting,
     Degraded,
+    Draining,
+    LiveConnection,
+    NoReplacement,
+    Replacement,
+    ReplacementBackoff,
+    ReplacementConnecting,
     State,
     Stopped,
     Stopping,
     Up,
     session_count,
-)
-from tunnelkeeper.core.succession import (
-    ALONE,
-    Alone,
-    Arriving,
-    Delayed,
-    Dismissed,
-    Leaving,
-    Life,
-    Second,
 )
 
 if TYPE_CHECKING:
@@ -68,27 +66,27 @@ class RestartGracefully:
 
 
 @dataclass(frozen=True, slots=True)
-class WayChanged:
+class HostChanged:
     """Its server is to be reached in another way now: as Restart, where somebody wants it up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Useless:
+class ConnectionUnhealthy:
     """The live connection does not carry data from end to end: another in its place may."""
 
 
 @dataclass(frozen=True, slots=True)
-class Nudged:
+class RetryNow:
     """The world changed so that trying again may help: a key file, or the server is back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class NetworkChanged:
     """The machine woke or is in another network: what was not reached may be reached now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class SessionOpened:
     """The session is connected. failure: of the first forward that does not listen, if any."""
 
     failure: Failure | None = None
@@ -102,14 +100,14 @@ class ForwardsChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class SessionEnded:
     """The session is over, whether it ever opened or not."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ReplacementReady:
     """The second session is connected and could take over."""
 
 
@@ -119,7 +117,7 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondEnded:
+class SecondSessionEnded:
     """As Ended, of the second session."""
 
     failure: Failure
@@ -135,16 +133,16 @@ Event = (
     | Stop
     | Restart
     | RestartGracefully
-    | WayChanged
-    | Useless
-    | Nudged
-    | Moved
-    | Opened
+    | HostChanged
+    | ConnectionUnhealthy
+    | RetryNow
+    | NetworkChanged
+    | SessionOpened
     | ForwardsChanged
-    | Ended
-    | Arrived
+    | SessionEnded
+    | ReplacementReady
     | Drained
-    | SecondEnded
+    | SecondSessionEnded
     | DeadlineReached
 )
 
@@ -153,15 +151,15 @@ class Command(Enum):
     """The one thing to do about a transition."""
 
     OPEN_SESSION = "open the session"
-    OPEN_SECOND = "open a second session"
-    SWITCH = "let the second session take over; the other, if it lives, is the second then"
+    OPEN_REPLACEMENT = "open a second session"
+    SWITCH_SESSIONS = "let the second session take over; the other, if it lives, is the second then"
     CLOSE_SECOND = "close the second session"
     CLOSE_ALL = "close every session"
 
 
 # One table to read from top to bottom: cut into functions, no eye could check it.
 def step(  # noqa: C901, PLR0911, PLR0912
-    state: State, event: Event, now: float, policy: Policy
+    state: State, event: Event, now: float, policy: RetryPolicy
 ) -> tuple[State, Command | None]:
     """What the tunnel becomes, and the one thing to do about it. `now` is monotonic seconds.
 
@@ -169,140 +167,176 @@ def step(  # noqa: C901, PLR0911, PLR0912
     was already on its way when the state changed.
     """
     match state, event:
-        case ((Stopped() | Stopping(then_start=False)), WayChanged()):
+        case ((Stopped() | Stopping(then_start=False)), HostChanged()):
             return state, None
         case (
             (Stopped() | BackingOff() | Blocked()),
-            (Start() | Restart() | RestartGracefully() | WayChanged()),
+            (Start() | Restart() | RestartGracefully() | HostChanged()),
         ):
             return Connecting(), Command.OPEN_SESSION
-        case ((BackingOff(tries=tries) | Blocked(tries=tries)), Nudged()):
-            return _again(state, tries)
-        case BackingOff(tries=tries), Moved():
+        case ((BackingOff(attempts=tries) | Blocked(attempts=tries)), RetryNow()):
+            return _retry_now(state, tries)
+        case BackingOff(attempts=tries), NetworkChanged():
             return Connecting(tries), Command.OPEN_SESSION
-        case Blocked(retry_at=at), Moved() if at < inf:
-            return replace(state, retry_at=min(at, now + BLOCKED_RETRY_AFTER_MOVE)), None
+        case Blocked(retry_at=at), NetworkChanged() if at < inf:
+            return replace(
+                state, retry_at=min(at, now + BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE)
+            ), None
         case (
-            (BackingOff(tries=tries, retry_at=at) | Blocked(tries=tries, retry_at=at)),
+            (BackingOff(attempts=tries, retry_at=at) | Blocked(attempts=tries, retry_at=at)),
             DeadlineReached(),
         ) if now >= at:
             return Connecting(tries), Command.OPEN_SESSION
         case ((BackingOff() | Blocked()), Stop()):
             return Stopped(), None
 
-        case Connecting(tries=tries, useless=useless), Opened(failure=failure):
-            life = Life.begun(tries, now, policy)
-            return _online(replace(life, expires_at=now) if useless else life, failure), None
-        case Connecting(), Useless():
-            return replace(state, useless=True), None
-        case Connecting(tries=tries), Ended(failure=failure):
-            return _waiting(after_attempt(failure, tries, now, policy)), None
+        case Connecting(attempts=tries, is_unhealthy=useless), SessionOpened(failure=failure):
+            life = LiveConnection.opened(tries, now, policy)
+            return _connected_state(
+                replace(life, expires_at=now) if useless else life, failure
+            ), None
+        case Connecting(), ConnectionUnhealthy():
+            return replace(state, is_unhealthy=True), None
+        case Connecting(attempts=tries), SessionEnded(failure=failure):
+            return _waiting_state(retry_after_attempt(failure, tries, now, policy)), None
 
         case ((Connecting() | Up() | Degraded()), Stop()):
             return Stopping(sessions=session_count(state)), Command.CLOSE_ALL
-        case ((Connecting() | Up() | Degraded()), (Restart() | WayChanged())):
+        case ((Connecting() | Up() | Degraded()), (Restart() | HostChanged())):
             return Stopping(then_start=True, sessions=session_count(state)), Command.CLOSE_ALL
         case Connecting(), RestartGracefully():
             return Stopping(then_start=True), Command.CLOSE_ALL
-        case ((Up() | Degraded()), (Opened(failure=failure) | ForwardsChanged(failure=failure))):
-            return _online(state.life, failure, state.second), None
-        case ((Up() | Degraded()), Ended(failure=failure)):
-            return _without(state, failure, now, policy)
+        case (
+            (Up() | Degraded()),
+            (SessionOpened(failure=failure) | ForwardsChanged(failure=failure)),
+        ):
+            return _connected_state(state.connection, failure, state.replacement), None
+        case ((Up() | Degraded()), SessionEnded(failure=failure)):
+            return _on_lost(state, failure, now, policy)
         case ((Up() | Degraded()), _):
-            return _beside(state, event, now, policy)
+            return _step_replacement(state, event, now, policy)
 
         case Stopping(), (Start() | Restart() | RestartGracefully()):
             return replace(state, then_start=True), None
         case Stopping(), Stop():
             return replace(state, then_start=False), None
-        case Stopping(sessions=2), (Ended() | SecondEnded()):
+        case Stopping(sessions=2), (SessionEnded() | SecondSessionEnded()):
             return replace(state, sessions=1), None
-        case Stopping(then_start=True), (Ended() | SecondEnded()):
+        case Stopping(then_start=True), (SessionEnded() | SecondSessionEnded()):
             return Connecting(), Command.OPEN_SESSION
-        case Stopping(), (Ended() | SecondEnded()):
+        case Stopping(), (SessionEnded() | SecondSessionEnded()):
             return Stopped(), None
     return state, None
 
 
-def _beside(  # noqa: C901, PLR0911
-    state: Up | Degraded, event: Event, now: float, policy: Policy
+def _step_replacement(  # noqa: C901, PLR0911
+    state: Up | Degraded, event: Event, now: float, policy: RetryPolicy
 ) -> tuple[State, Command | None]:
     """The part of the table about the second session of a tunnel that is connected."""
-    life = state.life.at(now)
-    match state.second, event:
-        case Alone(), (Useless() | RestartGracefully()):
-            return replace(state, second=Arriving(life.tries)), Command.OPEN_SECOND
-        case Delayed(), RestartGracefully():
-            return replace(state, second=Arriving(Tries())), Command.OPEN_SECOND
-        case Leaving(life=before), Useless():  # the one before it may well carry data
+    life = state.connection.at(now)
+    match state.replacement, event:
+        case NoReplacement(), (ConnectionUnhealthy() | RestartGracefully()):
+            return replace(
+                state, replacement=ReplacementConnecting(life.attempts)
+            ), Command.OPEN_REPLACEMENT
+        case ReplacementBackoff(), RestartGracefully():
+            return replace(
+                state, replacement=ReplacementConnecting(FailedAttempts())
+            ), Command.OPEN_REPLACEMENT
+        case Draining(
+            connection=before
+        ), ConnectionUnhealthy():  # the one before it may well carry data
             expires_at = now + policy.max_lifetime if policy.max_lifetime else inf
-            leaving = Leaving(life, now + policy.drain_timeout)
+            leaving = Draining(life, now + policy.drain_timeout)
             life = replace(before, expires_at=expires_at)
-            return replace(state, life=life, second=leaving), Command.SWITCH
-        case ((Leaving() | Dismissed()), (Useless() | RestartGracefully())):  # once that is gone
-            return replace(state, life=replace(life, expires_at=min(now, life.expires_at))), None
-        case Delayed(retry_at=at, failure=failure), Moved() if at < inf and failure.needs_a_person:
-            at = min(at, now + BLOCKED_RETRY_AFTER_MOVE)
-            return replace(state, second=replace(state.second, retry_at=at)), None
-        case Delayed(tries=tries, retry_at=at), (Nudged() | Moved()) if at < inf:
-            return replace(state, second=Arriving(tries)), Command.OPEN_SECOND
+            return replace(state, connection=life, replacement=leaving), Command.SWITCH_SESSIONS
+        case (
+            (Draining() | Closing()),
+            (ConnectionUnhealthy() | RestartGracefully()),
+        ):  # once that is gone
+            return replace(
+                state, connection=replace(life, expires_at=min(now, life.expires_at))
+            ), None
+        case ReplacementBackoff(retry_at=at, failure=failure), NetworkChanged() if (
+            at < inf and failure.needs_user
+        ):
+            at = min(at, now + BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE)
+            return replace(state, replacement=replace(state.replacement, retry_at=at)), None
+        case ReplacementBackoff(attempts=tries, retry_at=at), (RetryNow() | NetworkChanged()) if (
+            at < inf
+        ):
+            return replace(
+                state, replacement=ReplacementConnecting(tries)
+            ), Command.OPEN_REPLACEMENT
 
-        case Alone(), DeadlineReached() if now >= life.expires_at:
-            return replace(state, second=Arriving(life.tries)), Command.OPEN_SECOND
-        case Delayed(tries=tries, retry_at=at), DeadlineReached() if now >= at:
-            return replace(state, second=Arriving(tries)), Command.OPEN_SECOND
-        case Leaving(until=until), DeadlineReached() if now >= until:
-            return replace(state, second=Dismissed()), Command.CLOSE_SECOND
+        case NoReplacement(), DeadlineReached() if now >= life.expires_at:
+            return replace(
+                state, replacement=ReplacementConnecting(life.attempts)
+            ), Command.OPEN_REPLACEMENT
+        case ReplacementBackoff(attempts=tries, retry_at=at), DeadlineReached() if now >= at:
+            return replace(
+                state, replacement=ReplacementConnecting(tries)
+            ), Command.OPEN_REPLACEMENT
+        case Draining(closes_at=until), DeadlineReached() if now >= until:
+            return replace(state, replacement=Closing()), Command.CLOSE_SECOND
         case _, DeadlineReached():
-            return replace(state, life=life), None
+            return replace(state, connection=life), None
 
-        case Arriving(tries=tries), Arrived():
-            leaving = Leaving(life, now + policy.drain_timeout)
-            successor = Life.begun(tries, now, policy)
-            return replace(state, life=successor, second=leaving), Command.SWITCH
-        case Arriving(tries=tries), SecondEnded(failure=failure):
-            retry = after_attempt(failure, tries, now, policy)
-            return replace(state, second=_delayed(retry)), None
-        case Leaving(), Drained():
-            return replace(state, second=Dismissed()), Command.CLOSE_SECOND
-        case ((Leaving() | Dismissed()), SecondEnded()):
-            return replace(state, second=Alone()), None
+        case ReplacementConnecting(attempts=tries), ReplacementReady():
+            leaving = Draining(life, now + policy.drain_timeout)
+            successor = LiveConnection.opened(tries, now, policy)
+            return replace(
+                state, connection=successor, replacement=leaving
+            ), Command.SWITCH_SESSIONS
+        case ReplacementConnecting(attempts=tries), SecondSessionEnded(failure=failure):
+            retry = retry_after_attempt(failure, tries, now, policy)
+            return replace(state, replacement=_replacement_backoff(retry)), None
+        case Draining(), Drained():
+            return replace(state, replacement=Closing()), Command.CLOSE_SECOND
+        case ((Draining() | Closing()), SecondSessionEnded()):
+            return replace(state, replacement=NoReplacement()), None
     return state, None
 
 
-def _without(
-    state: Up | Degraded, failure: Failure, now: float, policy: Policy
+def _on_lost(
+    state: Up | Degraded, failure: Failure, now: float, policy: RetryPolicy
 ) -> tuple[State, Command | None]:
     """Where the loss of the connection in use leads: to the second one, if that is of use."""
-    life = state.life.at(now)
-    match state.second:
-        case Arriving():
-            return Connecting(life.tries, failure), Command.SWITCH
-        case Leaving(life=before):
-            retry = after_attempt(failure, life.tries, now, policy)
-            return replace(state, life=before, second=_delayed(retry)), Command.SWITCH
-        case Dismissed():
+    life = state.connection.at(now)
+    match state.replacement:
+        case ReplacementConnecting():
+            return Connecting(life.attempts, failure), Command.SWITCH_SESSIONS
+        case Draining(connection=before):
+            retry = retry_after_attempt(failure, life.attempts, now, policy)
+            return replace(
+                state, connection=before, replacement=_replacement_backoff(retry)
+            ), Command.SWITCH_SESSIONS
+        case Closing():
             return Stopping(then_start=True), None
     # Before it was trusted, its loss is a failed attempt.
-    after = after_loss if life.trusted_at == inf else after_attempt
-    return _waiting(after(failure, life.tries, now, policy)), None
+    after = retry_after_loss if life.stable_at == inf else retry_after_attempt
+    return _waiting_state(after(failure, life.attempts, now, policy)), None
 
 
-def _again(waiting: BackingOff | Blocked, tries: Tries) -> tuple[State, Command | None]:
+def _retry_now(
+    waiting: BackingOff | Blocked, tries: FailedAttempts
+) -> tuple[State, Command | None]:
     if waiting.retry_at == inf:  # it gave up: only a person's Start or Restart
         return waiting, None
     return Connecting(tries), Command.OPEN_SESSION
 
 
-def _online(life: Life, failure: Failure | None, second: Second = ALONE) -> State:
+def _connected_state(
+    life: LiveConnection, failure: Failure | None, second: Replacement = NO_REPLACEMENT
+) -> State:
     return Up(life, second) if failure is None else Degraded(life, failure, second)
 
 
-def _delayed(retry: Retry) -> Delayed:
-    return Delayed(retry.tries, retry.at, retry.failure)
+def _replacement_backoff(retry: Retry) -> ReplacementBackoff:
+    return ReplacementBackoff(retry.attempts, retry.at, retry.failure)
 
 
-def _waiting(retry: Retry) -> State:
-    if retry.at == inf or retry.failure.needs_a_person:
-        return Blocked(retry.tries, retry.at, retry.failure)
-    return BackingOff(retry.tries, retry.at, retry.failure)
+def _waiting_state(retry: Retry) -> State:
+    if retry.at == inf or retry.failure.needs_user:
+        return Blocked(retry.attempts, retry.at, retry.failure)
+    return BackingOff(retry.attempts, retry.at, retry.failure)

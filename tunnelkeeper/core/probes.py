@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.forwards import (
+from tunnelkeeper.core.forward_spec import (
     Address,
     Forward,
     RemoteSocksForward,

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 
-class HoldingSnapshot(msgspec.Struct, frozen=True):
+class BindingSnapshot(msgspec.Struct, frozen=True):
     """Something a client listens on. listen: `address:port`, `name:port` or a path.
 
     connections: of those who came there and are connected to the client now.
@@ -40,7 +40,7 @@ class ClientSnapshot(msgspec.Struct, frozen=True):
     channels: int
     bytes_in: int
     bytes_out: int
-    holds: list[HoldingSnapshot]
+    holds: list[BindingSnapshot]
 
 
 class RefusalSnapshot(msgspec.Struct, frozen=True):

@@ -151,10 +151,10 @@ class LogRecord(msgspec.Struct, frozen=True):
     message: str
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The line without its time and level."""
         about = f"{self.tunnel}: " if self.tunnel else ""
         return f"{about}{self.message}"
 
     def __str__(self) -> str:
-        return f"{self.at} {self.level:<7} {self.told}"
+        return f"{self.at} {self.level:<7} {self.text}"

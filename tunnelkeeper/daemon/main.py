@@ -12,33 +12,34 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from tunnelkeeper import __version__, descriptors, paths
+from tunnelkeeper import __version__, paths
+from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.control import lock
 from tunnelkeeper.control.server import ControlServer
-from tunnelkeeper.control.socketfile import SocketFileError, make_private_folder
-from tunnelkeeper.core.exits import Exit
-from tunnelkeeper.core.failures import EXHAUSTED, exhausted
-from tunnelkeeper.daemon.clock import SystemClock
-from tunnelkeeper.daemon.journal import Journal, JournalHandler
-from tunnelkeeper.daemon.lookup import lookup_for
-from tunnelkeeper.daemon.nursery import Nursery, unwrapped
-from tunnelkeeper.daemon.reporting import reporting
+from tunnelkeeper.control.unix_socket import SocketFileError, make_private_folder
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failure
+from tunnelkeeper.daemon.sd_notify import notifying
 from tunnelkeeper.daemon.supervisor import Supervisor
-from tunnelkeeper.daemon.threads import DaemonThreads
-from tunnelkeeper.daemon.vigil import Vigil, keeping_vigil
-from tunnelkeeper.ssh.chain import Jumps
-from tunnelkeeper.ssh.library import quieten
-from tunnelkeeper.systemd import journald, service_manager
+from tunnelkeeper.net import fd_limits
+from tunnelkeeper.net.thread_executor import DaemonThreads
+from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
+from tunnelkeeper.ssh.connection_pool import ConnectionPool
+from tunnelkeeper.systemd import journald, notify
+from tunnelkeeper.tunnel.event_log import EventLog, EventLogHandler
+from tunnelkeeper.tunnel.host_lookup import lookup_for
+from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
+from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunnelkeeper.core.tunnels import Configuration
-    from tunnelkeeper.systemd.service_manager import Manager
-    from tunnelkeeper.systemd.units import Ready
+    from tunnelkeeper.core.configuration import Configuration
+    from tunnelkeeper.systemd.notify import ServiceManager
+    from tunnelkeeper.systemd.unit_templates import Ready
 
-END_PATIENCE = 3.0
+SHUTDOWN_TIMEOUT = 3.0
 """Seconds that all tunnels together may take to close before they are cut off."""
 
 
@@ -54,7 +55,7 @@ def run(
     names, group: the tunnels to start; with neither, every one with autostart. ready: when a
     service manager, if one started us, hears that they are.
     """
-    manager = service_manager.take(os.environ)
+    manager = notify.from_environment(os.environ)
     if manager.watchdog:
         faulthandler.enable()  # a loop that is stuck is aborted, and says where it was
     try:
@@ -62,14 +63,14 @@ def run(
     except ConfigError as error:
         for problem in error.problems:
             _complain(str(problem), "")
-        return Exit.BAD_USAGE
+        return ExitCode.USAGE
     unknown = _unknown(configuration, names, group)
     if unknown is not None:
         _complain(f"{configuration.path}: {unknown}")
-        return Exit.NO_SUCH
-    descriptors.raise_limit()
+        return ExitCode.NOT_FOUND
+    fd_limits.raise_limit()
     out = _unbuffered(sys.stderr)
-    journal = Journal(SystemClock(), out, for_journald=_is_read_by_journald())
+    journal = EventLog(SystemClock(), out, for_journald=_is_read_by_journald())
     journal.level, journal.format = (
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
@@ -79,21 +80,23 @@ def run(
         lock.take(paths.lock_path(socket_path))
         for warning in warnings:
             journal.write("warning", "", str(warning))
-        with unwrapped():
+        with unwrap_exception_groups():
             asyncio.run(
-                _hold(configuration, journal, socket_path, manager, Wish(names, group, ready))
+                _hold(
+                    configuration, journal, socket_path, manager, StartRequest(names, group, ready)
+                )
             )
-    except lock.AlreadyRunning as error:
+    except lock.AlreadyRunningError as error:
         _complain(f"another supervisor holds {error}; it is left alone")
-        return Exit.NOT_SO
+        return ExitCode.FAILED
     except (SocketFileError, OSError) as error:
         _complain(f"cannot serve {socket_path}: {error}")
-        return Exit.NOT_SO
-    return Exit.DONE
+        return ExitCode.FAILED
+    return ExitCode.OK
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StartRequest:
     """What is to be started, and when all of it is ready; as `run` takes it."""
 
     names: tuple[str, ...]
@@ -103,29 +106,29 @@ class Wish:
 
 async def _hold(
     configuration: Configuration,
-    journal: Journal,
+    journal: EventLog,
     socket_path: Path,
-    manager: Manager,
-    wish: Wish,
+    manager: ServiceManager,
+    wish: StartRequest,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     _log_into(journal, loop)
-    async with Nursery() as tasks, Jumps() as jumps:
+    async with IsolatedTaskGroup() as tasks, ConnectionPool() as jumps:
         clock = SystemClock()
         asks_for_all = not wish.names and wish.group is None
         supervisor = Supervisor(
             configuration, journal, clock, jumps, tasks, lookup_for, starts_added=asks_for_all
         )
         _obey_signals(supervisor, tasks, loop)
-        vigil = Vigil(clock, journal, supervisor.moved)
+        vigil = HostMonitor(clock, journal, supervisor.network_changed)
         async with (
             ControlServer(socket_path, supervisor).serving(tasks),
-            keeping_vigil(vigil, tasks),
+            monitoring(vigil, tasks),
         ):
             journal.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
             started = await supervisor.start(list(wish.names), wish.group)
-            async with reporting(supervisor, manager, clock, wish.ready, started):
+            async with notifying(supervisor, manager, clock, wish.ready, started):
                 await supervisor.stopping.wait()
             journal.write("info", "", "ending")
             await _close(supervisor)
@@ -145,25 +148,27 @@ def _obey_signals(
 async def _close(supervisor: Supervisor) -> None:
     """Stop all tunnels, and cut off what does not stop in time."""
     try:
-        async with asyncio.timeout(END_PATIENCE):
+        async with asyncio.timeout(SHUTDOWN_TIMEOUT):
             await supervisor.close()
     except TimeoutError:
-        supervisor.cut_off()
+        supervisor.abort_connections()
 
 
-def _log_into(journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
+def _log_into(journal: EventLog, loop: asyncio.AbstractEventLoop) -> None:
     """Let everything that is logged anywhere end up in the journal."""
-    handler = JournalHandler(journal)
+    handler = EventLogHandler(journal)
     for name in ("tunnelkeeper", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
-    quieten()
+    silence_asyncssh()
 
     def fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if isinstance(error, OSError) and error.errno in EXHAUSTED:
-            journal.notice("warning", "", f"clients wait: {exhausted(error.strerror or '')}")
+        if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
+            journal.write_throttled(
+                "warning", "", f"clients wait: {local_resources_failure(error.strerror or '')}"
+            )
             return
         details = f": {type(error).__name__}: {error}" if error is not None else ""
         journal.write("error", "", f"{context.get('message', 'internal fault')}{details}")

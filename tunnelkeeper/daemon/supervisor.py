@@ -9,34 +9,40 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tunnelkeeper import __version__
+from tunnelkeeper.clock import iso
 from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.control.api import (
+    ConfigRejectedError,
+    Listener,
+    NoSuchTunnelError,
+    RequestFailedError,
+)
 from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelEvent
-from tunnelkeeper.control.supervised import BadConfig, Listener, NoSuchTunnel, NotSo
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.forwards import SpecError, parse_target
-from tunnelkeeper.core.reload import diff, sentence
+from tunnelkeeper.core.config_diff import describe, diff
+from tunnelkeeper.core.forward_spec import SpecError, parse_target
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
 from tunnelkeeper.core.states import (
     session_count,
 )
-from tunnelkeeper.daemon.clock import iso
-from tunnelkeeper.daemon.keeper import Keeper
-from tunnelkeeper.daemon.passage import carry
-from tunnelkeeper.daemon.pulse import Pulse
-from tunnelkeeper.daemon.services import Services, WayFinder
-from tunnelkeeper.daemon.usage import Meter
-from tunnelkeeper.forwarding.targets import TargetRefused
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.daemon.counter_publisher import CounterPublisher
+from tunnelkeeper.daemon.process_stats import ProcessStatsReader
+from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
+from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.sshconfig import SshConfigError
+from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
+from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
+from tunnelkeeper.tunnel.stdio_stream import relay_stream
 
 if TYPE_CHECKING:
     import socket
 
-    from tunnelkeeper.core.tunnels import Configuration, Tunnel
-    from tunnelkeeper.daemon.clock import Clock
-    from tunnelkeeper.daemon.journal import Journal
-    from tunnelkeeper.ssh.chain import Jumps
+    from tunnelkeeper.clock import Clock
+    from tunnelkeeper.core.configuration import Configuration, Tunnel
+    from tunnelkeeper.ssh.connection_pool import ConnectionPool
+    from tunnelkeeper.tunnel.event_log import EventLog
 
-FinderOf = Callable[["Configuration"], "WayFinder"]
+FinderOf = Callable[["Configuration"], "HostResolver"]
 
 
 class Supervisor:
@@ -50,9 +56,9 @@ class Supervisor:
     def __init__(
         self,
         configuration: Configuration,
-        journal: Journal,
+        journal: EventLog,
         clock: Clock,
-        jumps: Jumps,
+        jumps: ConnectionPool,
         tasks: asyncio.TaskGroup,
         finder_of: FinderOf,
         *,
@@ -67,18 +73,18 @@ class Supervisor:
         self._finder_of = finder_of
         self._starts_added = starts_added
         self._listeners: set[Listener] = set()
-        self._meter = Meter()
+        self._meter = ProcessStatsReader()
         self._reloading = asyncio.Lock()
         finder = finder_of(configuration)
-        self._services = Services(
+        self._services = TunnelContext(
             finder, jumps, journal, clock, self._tunnel_changed, self._tunnel_up
         )
-        self._keeper = Keeper(self._services, tasks, self._tunnel_removed)
+        self._keeper = TunnelRegistry(self._services, tasks, self._tunnel_removed)
         journal.on_record = lambda record: self._tell(LogEvent(record))
         for tunnel in configuration.tunnels.values():
             self._keeper.add(tunnel)
 
-    # -- control.supervised.Supervised -------------------------------------------------------
+    # -- control.api.Supervised -------------------------------------------------------
 
     def status(self, names: list[str] | None) -> StatusSnapshot:
         """See Supervised."""
@@ -123,7 +129,7 @@ class Supervisor:
         pulse = None
         if counters_every is not None:
             runners = self._keeper.runners
-            pulse = Pulse(counters_every, self._clock, runners, self._snapshot, listener)
+            pulse = CounterPublisher(counters_every, self._clock, runners, self._snapshot, listener)
 
         def unsubscribe() -> None:
             self._listeners.discard(listener)
@@ -140,13 +146,13 @@ class Supervisor:
         try:
             address = parse_target(target)
         except SpecError as error:
-            raise NotSo(str(error)) from error
+            raise RequestFailedError(str(error)) from error
         try:
-            await carry(
-                sock, early, confirm, runner.gate, address, patience=runner.tunnel.hold_timeout
+            await relay_stream(
+                sock, early, confirm, runner.gate, address, timeout=runner.tunnel.hold_timeout
             )
         except TargetRefused as refusal:
-            raise NotSo(f"{name}: {target}: {refusal}{self._why(name)}") from refusal
+            raise RequestFailedError(f"{name}: {target}: {refusal}{self._why(name)}") from refusal
 
     # -- for main ----------------------------------------------------------------------------
 
@@ -154,22 +160,22 @@ class Supervisor:
         """Reload as SIGHUP asks for it: nobody waits for the answer, so problems are logged."""
         try:
             await self.reload()
-        except BadConfig as bad:
+        except ConfigRejectedError as bad:
             for problem in bad.problems:
                 self._journal.write("error", "", problem)
             self._journal.write("error", "", str(bad))
 
-    def moved(self, present: frozenset[str] | None) -> None:
+    def network_changed(self, present: frozenset[str] | None) -> None:
         """See Keeper."""
-        self._keeper.moved(present)
+        self._keeper.network_changed(present)
 
     async def close(self) -> None:
         """Stop all tunnels."""
         await self._keeper.close()
 
-    def cut_off(self) -> None:
+    def abort_connections(self) -> None:
         """End what `close` was waiting for."""
-        self._keeper.cut_off()
+        self._keeper.abort_connections()
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -189,22 +195,22 @@ class Supervisor:
         try:
             new, warnings = load_with_warnings(self._configuration.path)
         except ConfigError as error:
-            raise BadConfig([str(problem) for problem in error.problems]) from error
+            raise ConfigRejectedError([str(problem) for problem in error.problems]) from error
         finder = self._finder_of(new)
         old_tunnels = self._keeper.tunnels
         changes = diff(old_tunnels, new.tunnels, await self._changed_ways(finder, new))
         for warning in warnings:
             self._journal.write("warning", "", str(warning))
         self._configuration = new
-        self._services.finder = finder
+        self._services.host_resolver = finder
         self._journal.level = new.supervisor.log_level
         self._journal.format = new.supervisor.log_format
         await self._keeper.apply(changes, new.tunnels, starts_added=self._starts_added)
-        sentences = [sentence(change) for change in changes]
+        sentences = [describe(change) for change in changes]
         self._journal.write("info", "", f"reloaded: {'; '.join(sentences) or 'nothing changed'}")
         return sentences
 
-    async def _changed_ways(self, finder: WayFinder, new: Configuration) -> frozenset[str]:
+    async def _changed_ways(self, finder: HostResolver, new: Configuration) -> frozenset[str]:
         """The tunnels whose session has other hosts than those that are looked up now."""
         changed = set()
         for name, tunnel in new.tunnels.items():
@@ -216,11 +222,11 @@ class Supervisor:
     def _way_in_use(self, name: str) -> tuple[object, ...]:
         try:
             runner = self._keeper.runner(name)
-        except NoSuchTunnel:
+        except NoSuchTunnelError:
             return ()
         return runner.way if session_count(runner.state) else ()
 
-    async def _way_of(self, finder: WayFinder, tunnel: Tunnel) -> tuple[object, ...] | None:
+    async def _way_of(self, finder: HostResolver, tunnel: Tunnel) -> tuple[object, ...] | None:
         try:
             return await finder.chain(tunnel)
         except SshConfigError as error:
@@ -229,12 +235,12 @@ class Supervisor:
             return None
 
     def _why(self, name: str) -> str:
-        failure = self._keeper.runner(name).trouble
+        failure = self._keeper.runner(name).last_failure
         return f" ({failure.failure})" if failure is not None else ""
 
     def _tunnel_changed(self, name: str) -> None:
         if self._listeners and name in self._keeper:
-            self._tell(TunnelEvent(self._keeper.runner(name).snapshot()))
+            self._tell(TunnelEvent(tunnel_snapshot(self._keeper.runner(name), self._clock)))
 
     def _tunnel_up(self, name: str) -> None:
         if name in self._keeper:  # else a reload is just taking it away

@@ -15,16 +15,23 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 
-from tunnelkeeper.dashboard.board import Board, Present
-from tunnelkeeper.dashboard.deeds import Ask, Deed, Quit, Recall, Reload, StartSupervisor
-from tunnelkeeper.dashboard.desk import Desk
-from tunnelkeeper.dashboard.errands import Starter, carry_out, start_supervisor
+from tunnelkeeper.dashboard.actions import (
+    Action,
+    FetchLog,
+    Quit,
+    Reload,
+    StartSupervisor,
+    TunnelAction,
+)
+from tunnelkeeper.dashboard.controller import Controller
+from tunnelkeeper.dashboard.effects import Starter, run_action, start_supervisor
+from tunnelkeeper.dashboard.feed import listen
 from tunnelkeeper.dashboard.key_bindings import key_bindings
 from tunnelkeeper.dashboard.layout import CommandCompleter, layout
-from tunnelkeeper.dashboard.link import listen
+from tunnelkeeper.dashboard.model import ConnectedFeed, Model
 from tunnelkeeper.dashboard.mouse import handlers
 from tunnelkeeper.dashboard.style import STYLE
-from tunnelkeeper.dashboard.view import Moment, Typing, View
+from tunnelkeeper.dashboard.ui_state import Moment, Typing, UiState
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -35,8 +42,8 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.control.payloads import Event
     from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
-    from tunnelkeeper.dashboard.picture import Picture
-    from tunnelkeeper.dashboard.signs import Signs
+    from tunnelkeeper.dashboard.glyphs import Glyphs
+    from tunnelkeeper.dashboard.screen import Screen
 
 REST = 0.1
 """Seconds from one picture of what the supervisor tells to the next; keys do not wait for it."""
@@ -44,7 +51,7 @@ REST = 0.1
 TICK = 1.0
 """Seconds after which it is looked whether time itself has changed what is shown."""
 
-ESCAPE_PATIENCE = 0.05
+ESCAPE_TIMEOUT = 0.05
 """Seconds until an escape byte is the key and not the beginning of another: enough over ssh."""
 
 
@@ -52,9 +59,9 @@ _KEYS = {"enter": Keys.Enter, "escape": Keys.Escape}
 """Keys of the bar that are no characters."""
 
 
-def run(socket: Path, start: Starter, signs: Signs, notes: tuple[str, ...] = ()) -> None:
+def run(socket: Path, start: Starter, signs: Glyphs, notes: tuple[str, ...] = ()) -> None:
     """Show the supervisor at a socket until the person leaves. notes: what there is to try."""
-    view = View(signs, notes=notes, log="notes" if notes else "all")
+    view = UiState(signs, notes=notes, log="notes" if notes else "all")
     try:
         asyncio.run(Dashboard(socket, start, view).run())
     except ExceptionGroup as group:
@@ -74,14 +81,14 @@ class Dashboard:
         self,
         socket: Path,
         start: Starter,
-        view: View,
+        view: UiState,
         keyboard: Input | None = None,
         screen: Output | None = None,
     ) -> None:
         self._socket = socket
         self._start = start
-        self.board = Board()
-        self.desk = Desk(self.board, view, self._do)
+        self.board = Model()
+        self.desk = Controller(self.board, view, self._do)
         self._typed = Buffer(
             completer=CommandCompleter(self.board),
             complete_while_typing=Condition(self._is_typing_a_command),
@@ -99,8 +106,8 @@ class Dashboard:
             input=keyboard,
             output=screen,
         )
-        self.app.ttimeoutlen = ESCAPE_PATIENCE
-        self.app.timeoutlen = ESCAPE_PATIENCE
+        self.app.ttimeoutlen = ESCAPE_TIMEOUT
+        self.app.timeoutlen = ESCAPE_TIMEOUT
         self._tasks: asyncio.TaskGroup
         self._errands: set[asyncio.Task[None]] = set()
         self._next_look: asyncio.TimerHandle | None = None
@@ -128,37 +135,37 @@ class Dashboard:
 
     # -- what the link tells -----------------------------------------------------------------
 
-    def greeted(self, status: StatusSnapshot) -> None:
+    def on_status(self, status: StatusSnapshot) -> None:
         """See Hearer."""
-        self.board.greet(status, time.monotonic())
+        self.board.on_status(status, time.monotonic())
         self._look_soon()
 
-    def logged(self, records: list[LogRecord]) -> None:
+    def on_logs(self, records: list[LogRecord]) -> None:
         """See Hearer."""
         self.board.log(records)
         self._look_soon()
 
-    def told(self, event: Event) -> bool:
+    def on_event(self, event: Event) -> bool:
         """See Hearer."""
-        is_unknown = self.board.apply(event, time.monotonic())
+        is_unknown = self.board.on_event(event, time.monotonic())
         self._look_soon()
         return is_unknown
 
-    def lost(self, why: str) -> None:
+    def on_disconnect(self, why: str) -> None:
         """See Hearer."""
-        self.board.lose(why, time.monotonic())
+        self.board.on_disconnect(why, time.monotonic())
         self._look_soon()
 
     # -- what the person does ----------------------------------------------------------------
 
-    def _do(self, deed: Deed) -> None:
+    def _do(self, deed: Action) -> None:
         match deed:
             case Quit():
                 self._leave()
             case StartSupervisor():
                 self._send(start_supervisor(self._start, self.desk))
-            case Ask() | Reload() | Recall():
-                self._send(carry_out(deed, self._socket, self.desk))
+            case TunnelAction() | Reload() | FetchLog():
+                self._send(run_action(deed, self._socket, self.desk))
 
     def _send(self, errand: Coroutine[None, None, None]) -> None:
         task = self._tasks.create_task(errand)
@@ -210,7 +217,7 @@ class Dashboard:
         """Countdowns go on when nobody tells anything."""
         while True:
             await asyncio.sleep(TICK)
-            if not isinstance(self.board.link, Present):
+            if not isinstance(self.board.link, ConnectedFeed):
                 self._look()
 
     def _look_soon(self) -> None:
@@ -232,6 +239,6 @@ class Dashboard:
             self._draw()
         self._is_fresh = False
 
-    def _draw(self) -> Picture:
+    def _draw(self) -> Screen:
         size = self.app.output.get_size()
         return self.desk.draw(now(), size.columns, size.rows)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.cells import Line, fitted, left, right
+from tunnelkeeper.dashboard.text_width import Line, fitted, left, right
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tunnelkeeper.dashboard.choosing import SortKey
-    from tunnelkeeper.dashboard.view import View
+    from tunnelkeeper.dashboard.filter_sort import SortKey
+    from tunnelkeeper.dashboard.ui_state import UiState
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def gap_before(column: Column) -> int:
     return GAP if column.is_number else WIDE_GAP
 
 
-def heading(columns: Sequence[tuple[Column, int]], view: View, cells: int) -> Line:
+def heading(columns: Sequence[tuple[Column, int]], view: UiState, cells: int) -> Line:
     """The titles; the one that is sorted by stands out."""
     line: Line = [("class:heading", " " * EDGE)]
     for index, (column, room) in enumerate(columns):

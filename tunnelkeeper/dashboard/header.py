@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.board import Absent, Present
-from tunnelkeeper.dashboard.cells import Line, apart, line_width
-from tunnelkeeper.wording.amounts import ago, duration, size
+from tunnelkeeper.dashboard.model import ConnectedFeed, Disconnected
+from tunnelkeeper.dashboard.text_width import Line, apart, line_width
+from tunnelkeeper.presentation.formatting import ago, duration, size
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StateName
-    from tunnelkeeper.dashboard.board import Board
-    from tunnelkeeper.dashboard.signs import Signs
-    from tunnelkeeper.dashboard.view import Moment, View
+    from tunnelkeeper.dashboard.glyphs import Glyphs
+    from tunnelkeeper.dashboard.model import Model
+    from tunnelkeeper.dashboard.ui_state import Moment, UiState
 
 COUNTED: tuple[StateName, ...] = (
     "up",
@@ -27,14 +27,14 @@ COUNTED: tuple[StateName, ...] = (
 ALWAYS_COUNTED = COUNTED[:4]
 
 
-def header(board: Board, view: View, now: Moment, cells: int, lines: int) -> list[Line]:
+def header(board: Model, view: UiState, now: Moment, cells: int, lines: int) -> list[Line]:
     """One line or two, as asked for."""
     first = apart(_counts(board, view.signs, cells), _traffic(board, view.signs), cells, "")
     second = apart(_place(board, now, view.signs), _process(board, now, view.signs), cells, "")
     return [first, second][:lines]
 
 
-def _counts(board: Board, signs: Signs, cells: int) -> Line:
+def _counts(board: Model, signs: Glyphs, cells: int) -> Line:
     title: Line = [("", " "), ("class:title", "tunnelkeeper")]
     states = Counter(tunnel.state for tunnel in board.tunnels.values())
     told: Line = []
@@ -46,7 +46,7 @@ def _counts(board: Board, signs: Signs, cells: int) -> Line:
     return [*title, *told] if line_width([*title, *told]) <= cells else told[1:]
 
 
-def _traffic(board: Board, signs: Signs) -> Line:
+def _traffic(board: Model, signs: Glyphs) -> Line:
     if board.supervisor is None:
         return []
     rate = board.total.rate(board.as_of)
@@ -57,8 +57,8 @@ def _traffic(board: Board, signs: Signs) -> Line:
     return [*parts, ("", " ")]
 
 
-def _place(board: Board, now: Moment, signs: Signs) -> Line:
-    if isinstance(board.link, Absent) and board.supervisor is not None:
+def _place(board: Model, now: Moment, signs: Glyphs) -> Line:
+    if isinstance(board.link, Disconnected) and board.supervisor is not None:
         gone = duration(now.monotonic - board.link.since)
         words = f" the supervisor is gone for {gone}; this is the last picture"
         return [("class:gone", f"{words} {signs.dot} u starts one ")]
@@ -66,9 +66,9 @@ def _place(board: Board, now: Moment, signs: Signs) -> Line:
     return [("class:quiet", f" {signs.text(config)}")]
 
 
-def _process(board: Board, now: Moment, signs: Signs) -> Line:
+def _process(board: Model, now: Moment, signs: Glyphs) -> Line:
     supervisor = board.supervisor
-    if supervisor is None or not isinstance(board.link, Present):
+    if supervisor is None or not isinstance(board.link, ConnectedFeed):
         return []
     parts = [supervisor.version, f"up {ago(supervisor.started_at, now.wall)}"]
     parts.append(size(supervisor.memory_bytes))

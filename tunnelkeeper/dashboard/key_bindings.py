@@ -1,4 +1,4 @@
-"""Which key does what. The page of `?` is dashboard/manual.py."""
+"""Which key does what. The page of `?` is dashboard/help_page.py."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import KeyBindings
 
-from tunnelkeeper.dashboard.board import Present
-from tunnelkeeper.dashboard.commandline import certain, completions
-from tunnelkeeper.dashboard.desk import Desk
-from tunnelkeeper.dashboard.view import Asking, Browsing, Reading, Typing
+from tunnelkeeper.dashboard.command_parser import certain, completions
+from tunnelkeeper.dashboard.controller import Controller
+from tunnelkeeper.dashboard.model import ConnectedFeed
+from tunnelkeeper.dashboard.ui_state import Asking, Browsing, Reading, Typing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TO_THE_END = 10**9
 
-MOVING: dict[str, Callable[[Desk], None]] = {
+MOVING: dict[str, Callable[[Controller], None]] = {
     "up k": lambda desk: desk.move(-1),
     "down j": lambda desk: desk.move(1),
     "pageup c-b": lambda desk: desk.turn_page(-1),
@@ -29,56 +29,58 @@ MOVING: dict[str, Callable[[Desk], None]] = {
 }
 """In the table and on a page."""
 
-BROWSING: dict[str, Callable[[Desk], None]] = {
-    "enter": Desk.toggle_detail,
+BROWSING: dict[str, Callable[[Controller], None]] = {
+    "enter": Controller.toggle_detail,
     "s": lambda desk: desk.act("start"),
     "x": lambda desk: desk.act("stop"),
     "r": lambda desk: desk.act("restart"),
     "p": lambda desk: desk.act("restart", graceful=True),
     "w": lambda desk: desk.act("retry"),
-    "R": Desk.reload,
-    "space": Desk.mark,
-    "a": Desk.mark_all,
-    "/": Desk.type_filter,
-    "f": Desk.type_search,
-    ":": Desk.type_command,
-    "o": Desk.sort_next,
-    "O": Desk.turn_sorting,
-    "l": Desk.cycle_log,
+    "R": Controller.reload,
+    "space": Controller.mark,
+    "a": Controller.mark_all,
+    "/": Controller.type_filter,
+    "f": Controller.type_search,
+    ":": Controller.type_command,
+    "o": Controller.sort_next,
+    "O": Controller.turn_sorting,
+    "l": Controller.cycle_log,
     "[": lambda desk: desk.scroll_log(1),
     "]": lambda desk: desk.scroll_log(-1),
-    "? f1": Desk.help,
-    "escape": Desk.escape,
-    "q c-c c-d": Desk.quit,
+    "? f1": Controller.help,
+    "escape": Controller.escape,
+    "q c-c c-d": Controller.quit,
 }
-ALONE: dict[str, Callable[[Desk], None]] = {"u": Desk.start_supervisor}
+ALONE: dict[str, Callable[[Controller], None]] = {"u": Controller.start_supervisor}
 """Where no supervisor answers."""
 
-ASKING: dict[str, Callable[[Desk], None]] = {
+ASKING: dict[str, Callable[[Controller], None]] = {
     "y Y": lambda desk: desk.decide(yes=True),
     "<any>": lambda desk: desk.decide(yes=False),
 }
-READING: dict[str, Callable[[Desk], None]] = {
-    "q ? enter escape": Desk.escape,
-    "c-c c-d": Desk.quit,
+READING: dict[str, Callable[[Controller], None]] = {
+    "q ? enter escape": Controller.escape,
+    "c-c c-d": Controller.quit,
 }
-TYPING: dict[str, Callable[[Desk], None]] = {"escape c-c": Desk.escape}
+TYPING: dict[str, Callable[[Controller], None]] = {"escape c-c": Controller.escape}
 
 
-def key_bindings(desk: Desk, settle: Callable[[], None]) -> KeyBindings:
+def key_bindings(desk: Controller, settle: Callable[[], None]) -> KeyBindings:
     """All of them; a line that is typed has prompt_toolkit's own besides.
 
     settle: called after each.
     """
     keys = KeyBindings()
 
-    def bind(table: dict[str, Callable[[Desk], None]], when: Callable[[], bool]) -> None:
+    def bind(table: dict[str, Callable[[Controller], None]], when: Callable[[], bool]) -> None:
         for names, deed in table.items():
             for name in names.split():
                 keys.add(name, filter=Condition(when))(_pressed(desk, deed, settle))
 
     def is_alone() -> bool:
-        return isinstance(desk.view.mode, Browsing) and not isinstance(desk.board.link, Present)
+        return isinstance(desk.view.mode, Browsing) and not isinstance(
+            desk.board.link, ConnectedFeed
+        )
 
     bind(MOVING, lambda: isinstance(desk.view.mode, Browsing | Reading))
     bind(BROWSING, lambda: isinstance(desk.view.mode, Browsing))
@@ -94,7 +96,7 @@ def key_bindings(desk: Desk, settle: Callable[[], None]) -> KeyBindings:
 
 
 def _pressed(
-    desk: Desk, deed: Callable[[Desk], None], settle: Callable[[], None]
+    desk: Controller, deed: Callable[[Controller], None], settle: Callable[[], None]
 ) -> Callable[[KeyPressEvent], None]:
     def pressed(_event: KeyPressEvent) -> None:
         desk.hush()
@@ -104,7 +106,7 @@ def _pressed(
     return pressed
 
 
-def _complete(event: KeyPressEvent, desk: Desk) -> None:
+def _complete(event: KeyPressEvent, desk: Controller) -> None:
     """What is certain is there at once, even when Enter is pressed in the same moment."""
     line = event.current_buffer
     if line.complete_state is not None:

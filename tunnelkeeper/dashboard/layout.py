@@ -25,8 +25,8 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.menus import CompletionsMenu
 
-from tunnelkeeper.dashboard.commandline import completions
-from tunnelkeeper.dashboard.view import Typing
+from tunnelkeeper.dashboard.command_parser import completions
+from tunnelkeeper.dashboard.ui_state import Typing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding.key_bindings import NotImplementedOrNone
     from prompt_toolkit.mouse_events import MouseEvent
 
-    from tunnelkeeper.dashboard.board import Board
-    from tunnelkeeper.dashboard.cells import Line
-    from tunnelkeeper.dashboard.desk import Desk
+    from tunnelkeeper.dashboard.controller import Controller
+    from tunnelkeeper.dashboard.model import Model
     from tunnelkeeper.dashboard.mouse import Clicked
+    from tunnelkeeper.dashboard.text_width import Line
 
 PROMPTS = {"filter": " filter: ", "search": " find in the log: ", "command": " :"}
 
@@ -77,7 +77,7 @@ class Part(UIControl):
 class CommandCompleter(Completer):
     """Completes the line behind `:`."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Model) -> None:
         self._board = board
 
     def get_completions(
@@ -90,7 +90,7 @@ class CommandCompleter(Completer):
             yield Completion(word, start_position=-len(last))
 
 
-def layout(desk: Desk, typed: Buffer, clicked: dict[str, Clicked]) -> Layout:
+def layout(desk: Controller, typed: Buffer, clicked: dict[str, Clicked]) -> Layout:
     """The screen. typed: the line that is typed into; clicked: for the parts, by name."""
     is_typing = Condition(lambda: isinstance(desk.view.mode, Typing))
 

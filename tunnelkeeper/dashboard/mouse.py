@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 
-from tunnelkeeper.dashboard.bar import hint_at
 from tunnelkeeper.dashboard.columns import column_at
-from tunnelkeeper.dashboard.picture import ABOVE_ROWS
-from tunnelkeeper.dashboard.view import Reading
+from tunnelkeeper.dashboard.screen import ABOVE_ROWS
+from tunnelkeeper.dashboard.status_bar import hint_at
+from tunnelkeeper.dashboard.ui_state import Reading
 
 if TYPE_CHECKING:
-    from tunnelkeeper.dashboard.desk import Desk
+    from tunnelkeeper.dashboard.controller import Controller
 
 Clicked = Callable[[MouseEvent], None]
 
@@ -22,7 +22,7 @@ WHEEL = 3
 
 
 def handlers(
-    desk: Desk, press: Callable[[str], None], settle: Callable[[], None]
+    desk: Controller, press: Callable[[str], None], settle: Callable[[], None]
 ) -> dict[str, Clicked]:
     """For the parts of the screen, by name.
 
@@ -67,7 +67,7 @@ def _handler(
     return handle
 
 
-def _click_in_table(desk: Desk, x: int, y: int) -> None:
+def _click_in_table(desk: Controller, x: int, y: int) -> None:
     """A title sorts, a tunnel is chosen, and the chosen one opened."""
     row = y - ABOVE_ROWS
     if row == -1:

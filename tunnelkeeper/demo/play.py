@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.control.client import Client, NoSupervisor
-from tunnelkeeper.demo.probe import ProbeFailed, greet, measure
-from tunnelkeeper.demo.processes import LOOK_AGAIN, START_PATIENCE, DemoFailed, Processes
+from tunnelkeeper.control.client import Client, NoSupervisorError
+from tunnelkeeper.demo.probe import ProbeError, greet, measure
+from tunnelkeeper.demo.processes import LOOK_AGAIN, START_PATIENCE, DemoError, Processes
 from tunnelkeeper.demo.stage import Act, Stage, free_ports
 from tunnelkeeper.demo.web import WebService, blob_hash
 
@@ -93,7 +93,7 @@ def _program() -> str:
 def _proves(act: Act, expected: str, say: Callable[[str], None]) -> bool:
     try:
         seen = measure(act.entry, expected)
-    except ProbeFailed as failed:
+    except ProbeError as failed:
         say(f"  {act.kind:<18} FAILED  {failed}")
         return False
     milliseconds, rate = seen.seconds * 1000, seen.rate / 1e6
@@ -107,7 +107,7 @@ def _returns(act: Act, back_at: float, processes: Processes, say: Callable[[str]
         processes.check_alive()
         try:
             greet(act.entry)
-        except ProbeFailed as failed:
+        except ProbeError as failed:
             why = str(failed)
             time.sleep(LOOK_AGAIN)
             continue
@@ -125,7 +125,7 @@ def _until_up(stage: Stage, processes: Processes) -> None:
         try:
             with Client(stage.socket) as client:
                 tunnels = client.status().tunnels
-        except NoSupervisor:
+        except NoSupervisorError:
             time.sleep(LOOK_AGAIN)
             continue
         not_up = [tunnel for tunnel in tunnels if tunnel.state != "up"]
@@ -134,4 +134,4 @@ def _until_up(stage: Stage, processes: Processes) -> None:
         failure = not_up[0].failure
         late = f"{not_up[0].name} is {not_up[0].state}: {failure.message if failure else ''}"
         time.sleep(LOOK_AGAIN)
-    raise DemoFailed(late)
+    raise DemoError(late)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from tunnelkeeper.demo.web import BLOB_BYTES, GREETING
 
-PATIENCE = 10.0
+PROBE_TIMEOUT = 10.0
 """Seconds for one step of a fetch."""
 
 
-class ProbeFailed(Exception):
+class ProbeError(Exception):
     """No data came through, or other data than was sent."""
 
 
@@ -43,7 +43,7 @@ def greet(entry: Entry) -> float:
     began = time.monotonic()
     body = _fetch(entry, "/")
     if body != GREETING:
-        raise ProbeFailed("the answer is not the service's")
+        raise ProbeError("the answer is not the service's")
     return time.monotonic() - began
 
 
@@ -57,13 +57,13 @@ def measure(entry: Entry, expected_hash: str) -> Measure:
     body = _fetch(entry, "/blob")
     took = time.monotonic() - began
     if hashlib.sha256(body).hexdigest() != expected_hash:
-        raise ProbeFailed("the data that came through is not what was sent")
+        raise ProbeError("the data that came through is not what was sent")
     return Measure(seconds, BLOB_BYTES / took)
 
 
 def _fetch(entry: Entry, path: str) -> bytes:
     try:
-        connection = http.client.HTTPConnection("service", timeout=PATIENCE)
+        connection = http.client.HTTPConnection("service", timeout=PROBE_TIMEOUT)
         connection.sock = _connect(entry)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
@@ -71,11 +71,11 @@ def _fetch(entry: Entry, path: str) -> bytes:
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        raise ProbeFailed(str(error) or type(error).__name__) from error
+        raise ProbeError(str(error) or type(error).__name__) from error
 
 
 def _connect(entry: Entry) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", entry.port), timeout=PATIENCE)
+    connection = socket.create_connection(("127.0.0.1", entry.port), timeout=PROBE_TIMEOUT)
     if entry.socks_target is not None:
         try:
             _ask_proxy(connection, *entry.socks_target)
@@ -89,12 +89,12 @@ def _ask_proxy(connection: socket.socket, host: str, port: int) -> None:
     """Be a SOCKS5 client without authentication (RFC 1928)."""
     connection.sendall(b"\x05\x01\x00")
     if _exactly(connection, 2) != b"\x05\x00":
-        raise ProbeFailed("the SOCKS proxy asks for a login")
+        raise ProbeError("the SOCKS proxy asks for a login")
     name = host.encode("ascii")
     connection.sendall(b"\x05\x01\x00\x03" + bytes([len(name)]) + name + struct.pack(">H", port))
     reply = _exactly(connection, 10)
     if reply[1] != 0:
-        raise ProbeFailed(f"the SOCKS proxy answers with code {reply[1]}")
+        raise ProbeError(f"the SOCKS proxy answers with code {reply[1]}")
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:
@@ -102,6 +102,6 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     while len(data) < count:
         more = connection.recv(count - len(data))
         if not more:
-            raise ProbeFailed("the SOCKS proxy closed the connection")
+            raise ProbeError("the SOCKS proxy closed the connection")
         data += more
     return data

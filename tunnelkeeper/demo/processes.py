@@ -24,7 +24,7 @@ END_PATIENCE = 6.0
 LOOK_AGAIN = 0.05
 
 
-class DemoFailed(Exception):
+class DemoError(Exception):
     """The demo cannot be shown; the text says what did not work."""
 
 
@@ -86,7 +86,7 @@ class Processes:
         for name, process in self._running.items():
             if process.poll() is not None:
                 last = self.log(name).read_text("utf-8", "replace").strip().splitlines()[-3:]
-                raise DemoFailed(f"{name} has ended: {' / '.join(last) or 'without a word'}")
+                raise DemoError(f"{name} has ended: {' / '.join(last) or 'without a word'}")
 
     def _start(self, name: str, arguments: list[str]) -> None:
         with self.log(name).open("ab") as log:
@@ -117,7 +117,7 @@ class Processes:
             with suppress(OSError), socket.create_connection((HERE, port), timeout=1):
                 return
             time.sleep(LOOK_AGAIN)
-        raise DemoFailed(f"{name} does not listen on port {port} within {START_PATIENCE:.0f} s")
+        raise DemoError(f"{name} does not listen on port {port} within {START_PATIENCE:.0f} s")
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:

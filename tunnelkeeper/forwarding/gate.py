@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tunnelkeeper.forwarding.pump import ChannelEnd, Hold
+from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, PauseReason
 from tunnelkeeper.forwarding.socks import Outcome
-from tunnelkeeper.forwarding.targets import TargetRefused
 
 if TYPE_CHECKING:
-    from tunnelkeeper.core.forwards import Address
+    from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.forwarding.pump import Counters
 
 Refused = Callable[[TargetRefused], None]
@@ -27,7 +27,7 @@ class Opener(Protocol):
         """Whether it has ended: what failed on it may be tried on the next."""
 
     def open_channel(
-        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
     ) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
 
@@ -35,30 +35,32 @@ class Opener(Protocol):
         """
 
 
-class _Nowhere:
+class _Stopped:
     """Where the gate of a stopped tunnel leads: whoever waits or comes is turned away at once."""
 
     is_closed = False
 
     def open_channel(
-        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
     ) -> None:
         """Open nothing."""
         refused(TargetRefused(Outcome.GENERAL_FAILURE, "the tunnel is stopped"))
 
 
-NOWHERE: Opener = _Nowhere()
+STOPPED: Opener = _Stopped()
 
 
-async def reach(opening: Callable[[ChannelEnd, Refused], None], counters: Counters) -> ChannelEnd:
+async def reach(
+    opening: Callable[[ChannelEndpoint, Refused], None], counters: Counters
+) -> ChannelEndpoint:
     """Wait for a channel; what comes out of it is held back until it is released or joined.
 
     Raises TargetRefused.
     """
-    outcome: asyncio.Future[ChannelEnd] = asyncio.get_running_loop().create_future()
+    outcome: asyncio.Future[ChannelEndpoint] = asyncio.get_running_loop().create_future()
 
-    def made(channel: ChannelEnd) -> None:
-        channel.hold(Hold.ALONE)
+    def made(channel: ChannelEndpoint) -> None:
+        channel.pause_reading(PauseReason.ALONE)
         if outcome.done():  # nobody waits for it any more
             channel.end(clean=False)
         else:
@@ -68,7 +70,7 @@ async def reach(opening: Callable[[ChannelEnd, Refused], None], counters: Counte
         if not outcome.done():
             outcome.set_exception(why)
 
-    opening(ChannelEnd(counters, made), refused)
+    opening(ChannelEndpoint(counters, made), refused)
     return await outcome
 
 
@@ -77,7 +79,7 @@ class _Client:
     """Who wants a channel, and until when (the loop's time) it waits for a connection."""
 
     target: Address
-    end: ChannelEnd
+    end: ChannelEndpoint
     origin: tuple[str, int]
     refused: Refused
     until: float
@@ -105,9 +107,9 @@ class Gate:
     @property
     def connection(self) -> Opener | None:
         """Where clients go now; None while they are held, and where there is no tunnel."""
-        return None if self._opener is NOWHERE else self._opener
+        return None if self._opener is STOPPED else self._opener
 
-    def leave(self, opener: Opener) -> None:
+    def close_if(self, opener: Opener) -> None:
         """Hold clients, if this is the connection that they go to: it ends."""
         if self._opener is opener:
             self.shut()
@@ -115,7 +117,7 @@ class Gate:
     def open_channel(
         self,
         target: Address,
-        end: ChannelEnd,
+        end: ChannelEndpoint,
         origin: tuple[str, int],
         patience: float,
         refused: Refused,
@@ -129,10 +131,10 @@ class Gate:
 
     async def reach(
         self, target: Address, origin: tuple[str, int], patience: float, counters: Counters
-    ) -> ChannelEnd:
+    ) -> ChannelEndpoint:
         """Wait for a channel, as `reach` does. Raises TargetRefused."""
 
-        def opening(end: ChannelEnd, refused: Refused) -> None:
+        def opening(end: ChannelEndpoint, refused: Refused) -> None:
             self.open_channel(target, end, origin, patience, refused)
 
         return await reach(opening, counters)
@@ -147,7 +149,7 @@ class Gate:
             if not opener.is_closed:
                 client.refused(why)
                 return
-            self.leave(opener)  # its end may not be known here yet
+            self.close_if(opener)  # its end may not be known here yet
             self._admit(client)
 
         opener.open_channel(client.target, client.end, client.origin, refused)
@@ -155,11 +157,11 @@ class Gate:
     def _hold(self, client: _Client) -> None:
         loop = asyncio.get_running_loop()
         if client.until <= loop.time():
-            self._send_away(client)
+            self._reject(client)
         else:
-            self._waiting[client] = loop.call_at(client.until, self._send_away, client)
+            self._waiting[client] = loop.call_at(client.until, self._reject, client)
 
-    def _send_away(self, client: _Client) -> None:
+    def _reject(self, client: _Client) -> None:
         self._waiting.pop(client, None)
         words = "the tunnel's connection is away"
         client.refused(TargetRefused(Outcome.GENERAL_FAILURE, words))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tunnelkeeper.forwarding.pieces import Pieces
-from tunnelkeeper.forwarding.stream_transport import StreamTransport, reset_at_close
+from tunnelkeeper.net.buffers import BufferList
+from tunnelkeeper.net.stream_transport import StreamTransport, reset_at_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ class Counters:
     connections_total: int = 0
 
 
-class Hold(Enum):
+class PauseReason(Enum):
     """Why an end receives nothing for now."""
 
     ALONE = "there is no peer yet"
@@ -41,45 +41,45 @@ class Hold(Enum):
     ERRORS_ARE_FULL = "a program's standard error takes no more"
 
 
-class Stall(Enum):
+class WritePauseReason(Enum):
     """Why a channel can send nothing for now."""
 
     WINDOW = "the other side's window is used up"
     LINK = "the connection below takes no more"
 
 
-class End(Protocol):
+class Endpoint(Protocol):
     """What one side of a pump asks of the other."""
 
-    def feed(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Send data."""
 
-    def feed_eof(self) -> None:
+    def write_eof(self) -> None:
         """No more data will come: close for sending, keep receiving."""
 
-    def hold(self, cause: Hold) -> None:
+    def pause_reading(self, cause: PauseReason) -> None:
         """Receive no more for now."""
 
-    def release(self, cause: Hold) -> None:
+    def resume_reading(self, cause: PauseReason) -> None:
         """Receive again, as far as this cause goes."""
 
     def end(self, *, clean: bool) -> None:
         """Close, as the other side is gone; clean: after what was fed is sent, else at once."""
 
 
-class SocketEnd(asyncio.Protocol):
+class SocketEndpoint(asyncio.Protocol):
     """The socket side: a client that was accepted, or a target that was connected to.
 
     Until a peer is there nothing is read, so a client that waits costs no memory.
     """
 
-    def __init__(self, on_made: Callable[[SocketEnd], None] | None = None) -> None:
-        self.peer: End | None = None
+    def __init__(self, on_made: Callable[[SocketEndpoint], None] | None = None) -> None:
+        self.peer: Endpoint | None = None
         self.is_gone = False
         self.is_full = False
         self.got_eof = False
         self._transport: asyncio.Transport | None = None
-        self._holds = {Hold.ALONE}
+        self._holds = {PauseReason.ALONE}
         self._on_made = on_made
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,26 +99,26 @@ class SocketEnd(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand data to the peer."""
         if self.peer is not None:
-            self.peer.feed(data)
+            self.peer.write(data)
 
     def eof_received(self) -> bool:
         """Hand the half-close on and stay open for the other direction."""
         self.got_eof = True
         if self.peer is not None:
-            self.peer.feed_eof()
+            self.peer.write_eof()
         return True
 
     def pause_writing(self) -> None:
         """The socket takes no more: hold the peer."""
         self.is_full = True
         if self.peer is not None:
-            self.peer.hold(Hold.PEER_IS_FULL)
+            self.peer.pause_reading(PauseReason.PEER_IS_FULL)
 
     def resume_writing(self) -> None:
         """The socket drains: release the peer."""
         self.is_full = False
         if self.peer is not None:
-            self.peer.release(Hold.PEER_IS_FULL)
+            self.peer.resume_reading(PauseReason.PEER_IS_FULL)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone; what it sent before a proper end still goes out."""
@@ -128,16 +128,16 @@ class SocketEnd(asyncio.Protocol):
         if peer is not None:
             peer.end(clean=exc is None or self.got_eof)
 
-    def feed(self, data: bytes | Pieces) -> None:
+    def write(self, data: bytes | BufferList) -> None:
         """Send data to the socket."""
         if self._transport is None:
             return
-        if isinstance(data, Pieces):
+        if isinstance(data, BufferList):
             self._transport.writelines(data.views)
         else:
             self._transport.write(data)
 
-    def feed_eof(self) -> None:
+    def write_eof(self) -> None:
         """Close the socket for sending, after what was fed; wholly if it has ended too."""
         if self._transport is None or self._transport.is_closing():
             return
@@ -149,13 +149,13 @@ class SocketEnd(asyncio.Protocol):
         except OSError:  # it was reset, which a socket that is not read does not notice
             self._transport.abort()
 
-    def hold(self, cause: Hold) -> None:
+    def pause_reading(self, cause: PauseReason) -> None:
         """Read no more."""
         if not self._holds and self._transport is not None:
             self._transport.pause_reading()
         self._holds.add(cause)
 
-    def release(self, cause: Hold) -> None:
+    def resume_reading(self, cause: PauseReason) -> None:
         """Read again once nothing holds."""
         if cause not in self._holds:
             return
@@ -163,7 +163,7 @@ class SocketEnd(asyncio.Protocol):
         if not self._holds and self._transport is not None:
             self._transport.resume_reading()
 
-    def catch_up(self) -> None:
+    def read_now(self) -> None:
         """Receive what came while there was no peer, if nothing holds."""
         if isinstance(self._transport, StreamTransport):
             self._transport.read_now()
@@ -183,28 +183,28 @@ class SocketEnd(asyncio.Protocol):
         self._transport.abort()
 
 
-class ChannelEnd:
+class ChannelEndpoint:
     """The SSH side: a session in asyncssh's sense, called by its channel.
 
     An exception that left one of these callbacks would close the whole connection, so each
     contains its own. on_made is called once the channel is open and gives this end its peer.
     """
 
-    def __init__(self, counters: Counters, on_made: Callable[[ChannelEnd], None]) -> None:
-        self.peer: End | None = None
+    def __init__(self, counters: Counters, on_made: Callable[[ChannelEndpoint], None]) -> None:
+        self.peer: Endpoint | None = None
         self.is_gone = False
         self.got_eof = False
         self.on_gone: Callable[[], None] | None = None
         self._counters = counters
         self._on_made = on_made
         self._channel: Any = None
-        self._holds: set[Hold] = set()
-        self._stalls: set[Stall] = set()
+        self._holds: set[PauseReason] = set()
+        self._stalls: set[WritePauseReason] = set()
 
     @property
     def takes_pieces(self) -> bool:
         """Whether data may come in several pieces at once: a socket takes them as they are."""
-        return isinstance(self.peer, SocketEnd)
+        return isinstance(self.peer, SocketEndpoint)
 
     @property
     def is_stalled(self) -> bool:
@@ -234,7 +234,7 @@ class ChannelEnd:
         self._counters.bytes_in += len(data)
         try:
             if self.peer is not None:
-                self.peer.feed(data)
+                self.peer.write(data)
         except Exception as error:
             self._contain(error)
 
@@ -243,18 +243,18 @@ class ChannelEnd:
         self.got_eof = True
         try:
             if self.peer is not None:
-                self.peer.feed_eof()
+                self.peer.write_eof()
         except Exception as error:
             self._contain(error)
         return True
 
     def pause_writing(self) -> None:
         """The window is used up."""
-        self.stall(Stall.WINDOW)
+        self.pause_link(WritePauseReason.WINDOW)
 
     def resume_writing(self) -> None:
         """The window is open again."""
-        self.unstall(Stall.WINDOW)
+        self.resume_link(WritePauseReason.WINDOW)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The channel is gone, by itself or with its connection."""
@@ -270,19 +270,19 @@ class ChannelEnd:
         if self.on_gone is not None:
             self.on_gone()
 
-    def stall(self, cause: Stall = Stall.LINK) -> None:
+    def pause_link(self, cause: WritePauseReason = WritePauseReason.LINK) -> None:
         """Nothing more can be sent for now: hold the peer."""
         self._stalls.add(cause)
         if self.peer is not None:
-            self.peer.hold(Hold.PEER_IS_FULL)
+            self.peer.pause_reading(PauseReason.PEER_IS_FULL)
 
-    def unstall(self, cause: Stall = Stall.LINK) -> None:
+    def resume_link(self, cause: WritePauseReason = WritePauseReason.LINK) -> None:
         """Sending is possible again, as far as this cause goes."""
         self._stalls.discard(cause)
         if not self._stalls and self.peer is not None:
-            self.peer.release(Hold.PEER_IS_FULL)
+            self.peer.resume_reading(PauseReason.PEER_IS_FULL)
 
-    def feed(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Send data into the channel."""
         if self._channel is None:
             return
@@ -292,7 +292,7 @@ class ChannelEnd:
             return  # the far side closed the channel; what it sent before is still on its way here
         self._counters.bytes_out += len(data)
 
-    def feed_eof(self) -> None:
+    def write_eof(self) -> None:
         """Close the channel for sending, after what was fed; wholly if it has ended too."""
         if self._channel is None:
             return
@@ -301,13 +301,13 @@ class ChannelEnd:
         else:
             self._channel.write_eof()
 
-    def hold(self, cause: Hold) -> None:
+    def pause_reading(self, cause: PauseReason) -> None:
         """Take no more from the channel; its window will close."""
         if not self._holds and self._channel is not None:
             self._channel.pause_reading()
         self._holds.add(cause)
 
-    def release(self, cause: Hold) -> None:
+    def resume_reading(self, cause: PauseReason) -> None:
         """Take data again once nothing holds."""
         if cause not in self._holds:
             return
@@ -331,7 +331,7 @@ class ChannelEnd:
             self._channel.abort()
 
 
-def join(socket: SocketEnd, channel: ChannelEnd) -> None:
+def join(socket: SocketEndpoint, channel: ChannelEndpoint) -> None:
     """Let two open ends serve each other from now on."""
     if socket.is_gone:
         channel.end(clean=False)
@@ -341,14 +341,14 @@ def join(socket: SocketEnd, channel: ChannelEnd) -> None:
         return
     socket.peer, channel.peer = channel, socket
     if channel.is_stalled:
-        socket.hold(Hold.PEER_IS_FULL)
+        socket.pause_reading(PauseReason.PEER_IS_FULL)
     if socket.is_full:
-        channel.hold(Hold.PEER_IS_FULL)
+        channel.pause_reading(PauseReason.PEER_IS_FULL)
     if socket.got_eof:
-        channel.feed_eof()
+        channel.write_eof()
     if channel.got_eof:
-        socket.feed_eof()
-    for cause in (Hold.HANDSHAKE, Hold.ALONE):
-        socket.release(cause)
-        channel.release(cause)
-    socket.catch_up()  # a client has mostly sent its request by now
+        socket.write_eof()
+    for cause in (PauseReason.HANDSHAKE, PauseReason.ALONE):
+        socket.resume_reading(cause)
+        channel.resume_reading(cause)
+    socket.read_now()  # a client has mostly sent its request by now

@@ -15,8 +15,8 @@ from enum import Enum, auto
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import TYPE_CHECKING, Literal
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.forwards import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.forwarding.pump import Hold
+from tunnelkeeper.forwarding.pump import PauseReason
 from tunnelkeeper.forwarding.socks import Handshake, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnelkeeper.core.forwards import TcpAddress
-    from tunnelkeeper.forwarding.pump import ChannelEnd, SocketEnd
+    from tunnelkeeper.core.forward_spec import TcpAddress
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint, SocketEndpoint
 
-HANDSHAKE_PATIENCE = 30.0
+HANDSHAKE_TIMEOUT = 30.0
 """Seconds a client may take to say what it wants."""
 
 
@@ -30,7 +30,7 @@ class SocksStream:
 
     def __init__(
         self,
-        stream: SocketEnd | ChannelEnd,
+        stream: SocketEndpoint | ChannelEndpoint,
         on_request: Callable[[TcpAddress], None],
         on_refused: Callable[[str], None],
     ) -> None:
@@ -38,9 +38,9 @@ class SocksStream:
         self._handshake = Handshake()
         self._on_request = on_request
         self._on_refused = on_refused
-        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_PATIENCE, self._late)
+        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self._late)
         stream.peer = self
-        stream.release(Hold.ALONE)
+        stream.resume_reading(PauseReason.ALONE)
 
     @property
     def leftover(self) -> bytes:
@@ -49,37 +49,37 @@ class SocksStream:
 
     def grant(self) -> None:
         """Tell the client that its target is connected."""
-        self._stream.feed(self._handshake.reply(Outcome.GRANTED))
+        self._stream.write(self._handshake.reply(Outcome.GRANTED))
 
     def refuse(self, outcome: Outcome) -> None:
         """Tell the client why not, and close."""
-        self._stream.feed(self._handshake.reply(outcome))
+        self._stream.write(self._handshake.reply(outcome))
         self._stream.end(clean=True)
 
-    def feed(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Take bytes of the client."""
         answer = self._handshake.receive(data)
         if answer:
-            self._stream.feed(answer)
+            self._stream.write(answer)
         if self._handshake.refused is not None:
             self._deadline.cancel()
             self._on_refused(self._handshake.refused)
             self._stream.end(clean=True)
         elif self._handshake.request is not None:
             self._deadline.cancel()
-            self._stream.hold(Hold.HANDSHAKE)
+            self._stream.pause_reading(PauseReason.HANDSHAKE)
             self._on_request(self._handshake.request)
 
-    def feed_eof(self) -> None:
+    def write_eof(self) -> None:
         """The client said all it will; without a request there is nothing to do for it."""
         if self._handshake.request is None:
             self._stream.end(clean=True)
             self._deadline.cancel()
 
-    def hold(self, cause: Hold) -> None:
+    def pause_reading(self, cause: PauseReason) -> None:
         """Answers are a few bytes: nothing has to be held back for them."""
 
-    def release(self, cause: Hold) -> None:
+    def resume_reading(self, cause: PauseReason) -> None:
         """See `hold`."""
 
     def end(self, *, clean: bool) -> None:
@@ -88,5 +88,5 @@ class SocksStream:
         self._deadline.cancel()
 
     def _late(self) -> None:
-        self._on_refused(f"no SOCKS request within {HANDSHAKE_PATIENCE:.0f} s")
+        self._on_refused(f"no SOCKS request within {HANDSHAKE_TIMEOUT:.0f} s")
         self._stream.end(clean=False)

@@ -13,16 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.atomic_write import write_atomically
 from tunnelkeeper.config import ConfigError, Problem, parse
-from tunnelkeeper.core.references import parse_reference
-from tunnelkeeper.importing.edits import NotATableError, appended, replaced
+from tunnelkeeper.core.host_spec import parse_host_spec
+from tunnelkeeper.importing.toml_edit import NotATableError, appended, replaced
 from tunnelkeeper.importing.toml_text import toml_of, toml_of_all
-from tunnelkeeper.whole_files import put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tunnelkeeper.core.tunnels import Configuration
+    from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.importing.tunnels import ImportedTunnel
 
 _NEW_MODE = 0o600
@@ -85,7 +85,7 @@ def with_tunnels(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> str:
 
 def hosts_that_hold_too(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> list[str]:
     """The hosts of these tunnels that have a [hosts] table in the file, which nobody asked for."""
-    used = (parse_reference(str(tunnel.table["host"])).host for tunnel in tunnels)
+    used = (parse_host_spec(str(tunnel.table["host"])).host for tunnel in tunnels)
     return [host for host in dict.fromkeys(used) if host in file.configuration.hosts]
 
 
@@ -96,7 +96,7 @@ def write(file: ConfigFile, text: str) -> None:
     """
     path = Path(os.path.realpath(file.path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    put_in_place(path, (file.mark + text).encode(), partial(_take_after, path))
+    write_atomically(path, (file.mark + text).encode(), partial(_take_after, path))
 
 
 def _take_after(path: Path, descriptor: int) -> None:

@@ -9,8 +9,14 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.importing.commands import in_shell
-from tunnelkeeper.importing.old_lines import Command, Finding, OldLine, Refused, Unreadable
+from tunnelkeeper.importing.find_ssh_commands import in_shell
+from tunnelkeeper.importing.source_commands import (
+    Command,
+    Finding,
+    NotImportable,
+    SourceCommand,
+    UnreadableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,17 +57,17 @@ def lines_of_crontab(
         origin = f"{called}, line {number}"
         try:
             commands = in_shell(_without_percents(command), variables)
-        except Unreadable as error:
+        except UnreadableError as error:
             if schedule == AT_BOOT and "ssh" in command:
-                found.append(Refused(origin, str(error)))
+                found.append(NotImportable(origin, str(error)))
             continue
         for each in commands:
             if schedule == AT_BOOT:
                 account, home = each.account or user, variables.get("HOME", "/")
-                found.append(OldLine(replace(each, account=account), origin, folder=home))
+                found.append(SourceCommand(replace(each, account=account), origin, folder=home))
             elif _looks_like_a_tunnel(each):
                 takes = f"`tunnelkeeper import {each.program} -- LINE` takes it"
-                found.append(Refused(origin, f"it runs by the clock ({schedule}); {takes}"))
+                found.append(NotImportable(origin, f"it runs by the clock ({schedule}); {takes}"))
     return found
 
 

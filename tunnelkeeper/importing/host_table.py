@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.references import Reference
-from tunnelkeeper.sshconfig.output import paths, setting
+from tunnelkeeper.core.host_spec import HostSpec
+from tunnelkeeper.sshconfig.ssh_g_output import paths, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnelkeeper.autossh.ssh_line import SshLine
-    from tunnelkeeper.sshconfig.request import Answer
+    from tunnelkeeper.autossh.ssh_command import SshCommand
+    from tunnelkeeper.sshconfig.lookup_request import Answer
 
 _NO = frozenset({"no", "off", "false"})
 _NO_PATHS = frozenset({"none", "SSH_AUTH_SOCK"})
@@ -61,10 +61,10 @@ class Place:
         return normpath(join(self.folder, text))
 
 
-def host_table(line: SshLine, answers: Answers, place: Place) -> dict[str, object]:
+def host_table(line: SshCommand, answers: Answers, place: Place) -> dict[str, object]:
     """The keys, `host` first."""
     user, port = line.host.user, line.host.port
-    named = Reference(
+    named = HostSpec(
         user if user == line.user else None, line.host.host, port if port == line.port else None
     )
     table: dict[str, object] = {"host": str(named)}
@@ -128,7 +128,7 @@ KEYWORDS = frozenset(
 """The keywords of ssh_config(5) that have keys."""
 
 
-def _user(line: SshLine, answers: Answers, place: Place) -> str | None:
+def _user(line: SshCommand, answers: Answers, place: Place) -> str | None:
     """Who logs in; ssh's last resort is the user who runs it, who may be another one here."""
     if line.user is not None or _differs(answers, "user"):
         return setting(answers.line, "user")
@@ -136,7 +136,7 @@ def _user(line: SshLine, answers: Answers, place: Place) -> str | None:
     return place.account if is_default and place.account != place.user else None
 
 
-def _way(line: SshLine, answers: Answers) -> dict[str, object]:
+def _way(line: SshCommand, answers: Answers) -> dict[str, object]:
     """Through which hosts or by which command, where the line says so."""
     jump, command = setting(answers.line, "proxyjump"), setting(answers.line, "proxycommand")
     says = _says(line, "proxyjump", "J") or _says(line, "proxycommand", "")
@@ -147,7 +147,7 @@ def _way(line: SshLine, answers: Answers) -> dict[str, object]:
     return {"jump": []} if command is None else {"proxy_command": command}
 
 
-def _keys(line: SshLine, answers: Answers, place: Place) -> dict[str, object]:
+def _keys(line: SshCommand, answers: Answers, place: Place) -> dict[str, object]:
     """The files of keys and of known hosts, and the agent."""
     table: dict[str, object] = {}
     own = [*line.values("i"), *(s.value for s in line.settings if s.keyword == "identityfile")]
@@ -172,7 +172,7 @@ def _keys(line: SshLine, answers: Answers, place: Place) -> dict[str, object]:
     return table
 
 
-def _says(line: SshLine, keyword: str, letters: str) -> bool:
+def _says(line: SshCommand, keyword: str, letters: str) -> bool:
     """Whether the line itself says something of a keyword."""
     return line.setting(keyword) is not None or any(line.has(letter) for letter in letters)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tunnelkeeper.importing.old_lines import Unreadable
+from tunnelkeeper.importing.source_commands import UnreadableError
 
 Specifiers = Mapping[str, str]
 """What stands for each letter."""
@@ -20,7 +20,7 @@ _ESCAPED = re.compile(r"\\x([0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class UnitName:
-    """A unit's name in its parts: `autossh@relay.service`. instance: None where there is none."""
+    """A unit's name in its parts: `autossh@relay.main`. instance: None where there is none."""
 
     full: str
 
@@ -82,7 +82,7 @@ def expand(text: str, specifiers: Specifiers) -> str:
         if letter == "%":
             return "%"
         if letter not in specifiers:
-            raise Unreadable(f"what the specifier %{letter} stands for is not known here")
+            raise UnreadableError(f"what the specifier %{letter} stands for is not known here")
         return specifiers[letter]
 
     return _SPECIFIER.sub(filled_in, text)

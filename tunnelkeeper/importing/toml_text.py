@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from tomli_w import dumps
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.forwards import (
+from tunnelkeeper.core.forward_spec import (
     LOOPBACK,
     Address,
     Forward,
     TcpAddress,
     target_of,
 )
+from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

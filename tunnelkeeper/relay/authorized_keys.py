@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.key_options import KeyOptions, OptionError, parse_options
 from tunnelkeeper.relay.public_keys import KEY_TYPES, PublicKeyError, parse_blob
 

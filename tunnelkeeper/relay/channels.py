@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.forwards import UnixAddress
-from tunnelkeeper.forwarding.pump import ChannelEnd, Counters, SocketEnd, join
+from tunnelkeeper.core.forward_spec import UnixAddress
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
 from tunnelkeeper.forwarding.socks import Outcome
-from tunnelkeeper.forwarding.targets import TargetRefused
 from tunnelkeeper.relay.coupling import await_peer, couple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnelkeeper.relay.registry import Holding
+    from tunnelkeeper.relay.registry import Binding
     from tunnelkeeper.relay.transport import ServerTransport
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Channels:
         self.traffic = Counters()
         self._transport = transport
 
-    def to_socket(self, target: SocketEnd) -> ChannelEnd:
+    def to_socket(self, target: SocketEndpoint) -> ChannelEndpoint:
         """The session of a channel that the client opens to a target which is connected.
 
         Raises TargetRefused when the client has left meanwhile.
@@ -45,9 +45,9 @@ class Channels:
         if self._transport.is_closed():
             target.end(clean=False)
             raise has_left()
-        return self._heard(ChannelEnd(self.traffic, lambda channel: join(target, channel)))
+        return self._heard(ChannelEndpoint(self.traffic, lambda channel: join(target, channel)))
 
-    async def to_holder(self, holding: Holding, origin: Origin) -> ChannelEnd:
+    async def to_holder(self, holding: Binding, origin: Origin) -> ChannelEndpoint:
         """The session of a channel that the client opens to a name which another one holds.
 
         Raises TargetRefused.
@@ -57,23 +57,23 @@ class Channels:
             held.end(clean=False)
             raise has_left()
 
-        def made(opened: ChannelEnd) -> None:
+        def made(opened: ChannelEndpoint) -> None:
             # What the client sends waits: it may have its answer before the next turn of the loop.
             await_peer(opened)
             asyncio.get_running_loop().call_soon(couple, opened, held)
 
-        return self._heard(ChannelEnd(self.traffic, made))
+        return self._heard(ChannelEndpoint(self.traffic, made))
 
     async def reach(
-        self, holding: Holding, origin: Origin, on_made: Callable[[ChannelEnd], None]
-    ) -> ChannelEnd:
+        self, holding: Binding, origin: Origin, on_made: Callable[[ChannelEndpoint], None]
+    ) -> ChannelEndpoint:
         """A channel to the client for one who came to a place that it holds.
 
         Raises TargetRefused.
         """
-        end = ChannelEnd(self.traffic, on_made)
+        end = ChannelEndpoint(self.traffic, on_made)
 
-        def session() -> ChannelEnd:
+        def session() -> ChannelEndpoint:
             holding.counters.connections += 1
             holding.counters.connections_total += 1
             return self._heard(end, holding.counters)
@@ -91,14 +91,14 @@ class Channels:
             raise _unreachable(holding, printable(str(error))) from error
         return end
 
-    def welcome(self, holding: Holding, visitor: SocketEnd) -> None:
+    def welcome(self, holding: Binding, visitor: SocketEndpoint) -> None:
         """Connect one who came to a listener of the client."""
         if self._transport.is_closed():
             visitor.end(clean=False)
         else:
             self._transport.open_in_own_task(self._bring(holding, visitor))
 
-    async def _bring(self, holding: Holding, visitor: SocketEnd) -> None:
+    async def _bring(self, holding: Binding, visitor: SocketEndpoint) -> None:
         # An exception that left a task of the transport would close it.
         try:
             await self.reach(holding, visitor.origin, lambda channel: join(visitor, channel))
@@ -109,7 +109,7 @@ class Channels:
             log.exception("a fault in serving %s; please report it", holding.place)
             visitor.end(clean=False)
 
-    def _heard(self, end: ChannelEnd, counters: Counters | None = None) -> ChannelEnd:
+    def _heard(self, end: ChannelEndpoint, counters: Counters | None = None) -> ChannelEndpoint:
         """Let a channel hear when the link is full; its place's counters hear of its end."""
         writers = self._transport.writers
         writers.add(end)
@@ -121,7 +121,7 @@ class Channels:
 
         end.on_gone = gone
         if self._transport.stalled:
-            end.stall()
+            end.pause_link()
         return end
 
 
@@ -130,5 +130,5 @@ def has_left() -> TargetRefused:
     return TargetRefused(Outcome.GENERAL_FAILURE, "the client has left")
 
 
-def _unreachable(holding: Holding, why: str) -> TargetRefused:
+def _unreachable(holding: Binding, why: str) -> TargetRefused:
     return TargetRefused(Outcome.GENERAL_FAILURE, f"{holding.place}: its client: {why}")

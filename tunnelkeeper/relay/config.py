@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tunnelkeeper.config.document import parse_document, text_of
-from tunnelkeeper.config.problems import ConfigError, mismatch, refused
-from tunnelkeeper.config.tables import Keys, read_keys, table_of, unknown_key
-from tunnelkeeper.config.values import Reader, at_least, duration, flag, one_of, several, text
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.forwards import SpecError, TcpAddress, parse_listen
-from tunnelkeeper.core.tunnels import Keepalive
+from tunnelkeeper.config.errors import ConfigError, mismatch, refused
+from tunnelkeeper.config.table_reader import Keys, read_keys, table_of, unknown_key
+from tunnelkeeper.config.toml_document import parse_document, text_of
+from tunnelkeeper.config.value_parsers import (
+    Reader,
+    at_least,
+    duration,
+    flag,
+    one_of,
+    several,
+    text,
+)
+from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import permits
-from tunnelkeeper.relay.limits import LimitError, MaxStartups
+from tunnelkeeper.relay.max_startups import LimitError, MaxStartups
 from tunnelkeeper.relay.permits import ANY_HOST, ANYTHING, HostPermit, Permit, PermitError
 
 if TYPE_CHECKING:
@@ -27,7 +35,7 @@ _WILD = frozenset("*?")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RelayLimits:
     """The [limits] table. Durations are seconds; 0 is no limit.
 
     penalties: whether sources are refused for a while after what PerSourcePenalties names.
@@ -61,7 +69,7 @@ class RelayConfiguration:
     permit_listen: tuple[Permit, ...] = (ANYTHING,)
     permit_open: tuple[Permit, ...] = (ANYTHING,)
     names: bool = True
-    limits: Limits = field(default_factory=Limits)
+    limits: RelayLimits = field(default_factory=RelayLimits)
 
 
 def load(path: str | Path) -> RelayConfiguration:
@@ -85,10 +93,10 @@ def parse(text: str, path: str) -> RelayConfiguration:
     return RelayConfiguration(path=path, limits=limits, **values)
 
 
-def _limits(values: dict[str, Any]) -> Limits:
+def _limits(values: dict[str, Any]) -> RelayLimits:
     parts = {part: f"keepalive_{part}" for part in ("interval", "count_max")}
     keepalive = {part: values.pop(key) for part, key in parts.items() if key in values}
-    return Limits(keepalive=Keepalive(**keepalive), **values)
+    return RelayLimits(keepalive=Keepalive(**keepalive), **values)
 
 
 def _listen(value: object) -> TcpAddress:

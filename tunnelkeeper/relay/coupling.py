@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.forwarding.pump import Hold
+from tunnelkeeper.forwarding.pump import PauseReason
 
 if TYPE_CHECKING:
-    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
 
 
-def await_peer(end: ChannelEnd) -> None:
+def await_peer(end: ChannelEndpoint) -> None:
     """Hold what a channel receives until it is coupled: a server behind it may speak first."""
-    end.hold(Hold.ALONE)
+    end.pause_reading(PauseReason.ALONE)
 
 
-def couple(opened: ChannelEnd, held: ChannelEnd) -> None:
+def couple(opened: ChannelEndpoint, held: ChannelEndpoint) -> None:
     """Let two open channels serve each other from now on."""
     for end, other in ((opened, held), (held, opened)):
         if end.is_gone:
@@ -27,8 +27,8 @@ def couple(opened: ChannelEnd, held: ChannelEnd) -> None:
     opened.peer, held.peer = held, opened
     for end, other in ((opened, held), (held, opened)):
         if end.is_stalled:
-            other.hold(Hold.PEER_IS_FULL)
+            other.pause_reading(PauseReason.PEER_IS_FULL)
         if end.got_eof:
-            other.feed_eof()
+            other.write_eof()
     for end in (opened, held):
-        end.release(Hold.ALONE)
+        end.resume_reading(PauseReason.ALONE)

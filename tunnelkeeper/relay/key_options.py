@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.relay import sources
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.relay import from_patterns
 from tunnelkeeper.relay.permits import Permit, PermitError, parse_listen, parse_open
 
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ def _from(options: KeyOptions, value: str) -> KeyOptions:
     patterns = tuple(value.split(","))
     try:
         for pattern in patterns:
-            sources.check(pattern)
-    except sources.SourceError as error:
+            from_patterns.check(pattern)
+    except from_patterns.SourceError as error:
         raise OptionError(f"from=: {error}") from None
     return replace(options, sources=patterns)
 

@@ -18,8 +18,8 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.patterns import fits, lowered
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.wildcards import ascii_lower, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,9 +103,9 @@ def allow_listen(permits: Iterable[Permit], host: str, port: int) -> bool:
 
     As remote_open_match(), and a pattern's upper case is no matter either.
     """
-    asked = lowered(host)
+    asked = ascii_lower(host)
     return any(
-        permit.port in {None, port} and fits(asked, lowered(permit.host))
+        permit.port in {None, port} and matches(asked, ascii_lower(permit.host))
         for permit in permits
         if isinstance(permit, HostPermit)
     )
@@ -117,7 +117,7 @@ def allow_path(permits: Iterable[Permit], path: str) -> bool:
     OpenSSH lets every path through; here it is one that was named, or nothing is restricted.
     """
     return any(
-        fits(path, permit.path) if isinstance(permit, PathPermit) else permit == ANYTHING
+        matches(path, permit.path) if isinstance(permit, PathPermit) else permit == ANYTHING
         for permit in permits
     )
 

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK
+from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import addresses
 from tunnelkeeper.relay.permits import HostPermit, Permit, allow_listen, allow_open, allow_path
 

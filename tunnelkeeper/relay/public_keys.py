@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.text import printable
 
 # How many strings and integers (RFC 4251 section 5) the blob of each type has, its type included:
 # RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4, and OpenSSH's PROTOCOL.u2f.

@@ -11,14 +11,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from tunnelkeeper.core.forwards import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
+from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.pump import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunnelkeeper.forwarding.listeners import Listener
-    from tunnelkeeper.forwarding.pump import ChannelEnd
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
+    from tunnelkeeper.net.listener import Listener
 
 K = TypeVar("K")
 
@@ -36,11 +36,11 @@ class Name:
         return f"{self.name}:{self.port}"
 
 
-Place = TcpAddress | Name | UnixAddress
+BindTarget = TcpAddress | Name | UnixAddress
 """What a client can listen on. Of a TCP address the host is what is bound, and its port never 0."""
 
 
-class Holder(Protocol):
+class BindingOwner(Protocol):
     """A connection that listens."""
 
     @property
@@ -48,8 +48,8 @@ class Holder(Protocol):
         """User and key: connections of the same owner may take places from each other."""
 
     async def reach(
-        self, holding: Holding, origin: tuple[str, int], on_made: Callable[[ChannelEnd], None]
-    ) -> ChannelEnd:
+        self, holding: Binding, origin: tuple[str, int], on_made: Callable[[ChannelEndpoint], None]
+    ) -> ChannelEndpoint:
         """A channel to this client for one who came to a place it holds.
 
         Raises TargetRefused.
@@ -60,14 +60,14 @@ class Holder(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Holding:
+class Binding:
     """A place that a client listens on. host, port: what it asked for, as it wrote it.
 
     listener: None for a name, and while the sockets are being made.
     """
 
-    place: Place
-    holder: Holder
+    place: BindTarget
+    holder: BindingOwner
     host: str
     port: int
     since: str
@@ -83,7 +83,7 @@ class Holding:
             self.listener = None
 
 
-class PlaceTaken(Exception):
+class AlreadyBoundError(Exception):
     """Somebody else listens there."""
 
 
@@ -91,10 +91,10 @@ class Registry:
     """Every place that a client holds."""
 
     def __init__(self) -> None:
-        self._by_key: defaultdict[object, list[Holding]] = defaultdict(list)
-        self._by_holder: defaultdict[Holder, list[Holding]] = defaultdict(list)
+        self._by_key: defaultdict[object, list[Binding]] = defaultdict(list)
+        self._by_holder: defaultdict[BindingOwner, list[Binding]] = defaultdict(list)
 
-    def hold(self, holding: Holding) -> list[Holding]:
+    def claim(self, holding: Binding) -> list[Binding]:
         """Take a place; the holdings of older connections of the same owner that ended for it.
 
         Raises PlaceTaken, and then nothing has changed.
@@ -103,24 +103,24 @@ class Registry:
         in_the_way = [held for held in rivals if overlap(held.place, holding.place)]
         for held in in_the_way:
             if held.holder is holding.holder or held.holder.owner != holding.holder.owner:
-                raise PlaceTaken(str(held.place))
+                raise AlreadyBoundError(str(held.place))
         for held in in_the_way:
             self.release(held)
         self._by_key[_key(holding.place)].append(holding)
         self._by_holder[holding.holder].append(holding)
         return in_the_way
 
-    def release(self, holding: Holding) -> None:
+    def release(self, holding: Binding) -> None:
         """Give a place up, if it is still held."""
         holding.end()
         _remove(self._by_key, _key(holding.place), holding)
         _remove(self._by_holder, holding.holder, holding)
 
-    def of(self, holder: Holder) -> list[Holding]:
+    def of(self, holder: BindingOwner) -> list[Binding]:
         """What a client holds, oldest first."""
         return list(self._by_holder.get(holder, []))
 
-    def named(self, name: str, port: int) -> Holding | None:
+    def named(self, name: str, port: int) -> Binding | None:
         """Who holds a name with a port."""
         found = self._by_key.get(Name(name, port))
         return found[0] if found else None
@@ -135,12 +135,12 @@ class Registry:
         }
 
 
-def _key(place: Place) -> object:
+def _key(place: BindTarget) -> object:
     """What places that may overlap have in common."""
     return place.port if isinstance(place, TcpAddress) else place
 
 
-def _remove(table: dict[K, list[Holding]], key: K, holding: Holding) -> None:
+def _remove(table: dict[K, list[Binding]], key: K, holding: Binding) -> None:
     held = table.get(key, [])
     if holding in held:
         held.remove(holding)
@@ -148,7 +148,7 @@ def _remove(table: dict[K, list[Holding]], key: K, holding: Holding) -> None:
         table.pop(key, None)
 
 
-def overlap(one: Place, other: Place) -> bool:
+def overlap(one: BindTarget, other: BindTarget) -> bool:
     """Whether two places cannot be listened on at once."""
     match one, other:
         case TcpAddress(host=first, port=port), TcpAddress(host=second, port=again):

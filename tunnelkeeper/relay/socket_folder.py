@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.policy import Refusal
 
 

@@ -12,7 +12,7 @@ from tunnelkeeper.relay import config
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunnelkeeper.core.forwards import TcpAddress
+    from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.relay.config import RelayConfiguration
 
 

@@ -25,11 +25,11 @@ from asyncssh.constants import (
 )
 from asyncssh.packet import PacketDecodeError, SSHPacket, String, UInt32
 
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.socks import Outcome
-from tunnelkeeper.forwarding.targets import TargetRefused
-from tunnelkeeper.relay.session import ForwardsOnly, SessionChannel
-from tunnelkeeper.ssh.transport import Link
+from tunnelkeeper.relay.session_refusal import NoShellSession, SessionChannel
+from tunnelkeeper.ssh.transport import BaseTransport
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
     from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
 
-    from tunnelkeeper.forwarding.pieces import Pieces
-    from tunnelkeeper.forwarding.pump import ChannelEnd
-    from tunnelkeeper.relay.desk import Desk, Visitor
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
+    from tunnelkeeper.net.buffers import BufferList
+    from tunnelkeeper.relay.interfaces import AuthHandler, RequestHandler
 
 REQUESTS_AT_ONCE = 200
 """Global requests that may wait for their answers; asyncssh answers them one inside the other."""
@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 class _Owner(asyncssh.SSHServer):
     """What asyncssh asks of a server, as far as a visitor must hear of it."""
 
-    def __init__(self, transport: ServerTransport, visitor: Visitor) -> None:
+    def __init__(self, transport: ServerTransport, visitor: AuthHandler) -> None:
         self._transport = transport
         self._visitor = visitor
 
@@ -88,17 +88,17 @@ class _Owner(asyncssh.SSHServer):
         return True
 
 
-class ServerTransport(Link, SSHServerConnection):
+class ServerTransport(BaseTransport, SSHServerConnection):
     """One SSH connection to the relay. desk: where its requests go once its user is logged in."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         options: asyncssh.SSHServerConnectionOptions,
-        visitor: Visitor,
+        visitor: AuthHandler,
     ) -> None:
         super().__init__(loop, options)
-        self.desk: Desk | None = None
+        self.desk: RequestHandler | None = None
         self._visitor = visitor
         self._protocol_factory = lambda: _Owner(self, visitor)
 
@@ -128,7 +128,7 @@ class ServerTransport(Link, SSHServerConnection):
 
     # -- bounds ------------------------------------------------------------------------------
 
-    def data_received(self, data: bytes | Pieces, datatype: Any = None) -> None:
+    def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
         """Take bytes of the client, unless it leaves what it is sent unread."""
         transport = self._transport
         if transport is not None and transport.get_write_buffer_size() > OUTPUT_LIMIT:
@@ -139,13 +139,13 @@ class ServerTransport(Link, SSHServerConnection):
     def _send_kexinit(self) -> None:
         # Until the new keys are there asyncssh keeps all that is sent, and the client may take
         # for ever to do its part: nothing more must be read for it meanwhile.
-        self.stall()
+        self.pause_link()
         super()._send_kexinit()
 
     def send_newkeys(self, k: bytes, h: bytes) -> None:
         """End a key exchange."""
         super().send_newkeys(k, h)
-        self.unstall()
+        self.resume_link()
 
     # -- login -------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class ServerTransport(Link, SSHServerConnection):
         if not self._auth_complete:
             ahead = SSHPacket(packet.get_remaining_payload())
             user, _service, method = ahead.get_string(), ahead.get_string(), ahead.get_string()
-            reason = self._visitor.wants(user, method)
+            reason = self._visitor.auth_requested(user, method)
             if reason is not None:
                 raise asyncssh.DisconnectError(DISC_NO_MORE_AUTH_METHODS_AVAILABLE, reason)
         return self._process_userauth_request(pkttype, pktid, packet)
@@ -173,7 +173,7 @@ class ServerTransport(Link, SSHServerConnection):
             except (PacketDecodeError, ValueError):
                 return False
 
-        return await self._visitor.may_log_in(username, key_data, proves)
+        return await self._visitor.authenticate(username, key_data, proves)
 
     def send_userauth_failure(self, partial_success: bool) -> None:
         """Refuse a try to log in."""
@@ -271,12 +271,12 @@ class ServerTransport(Link, SSHServerConnection):
         desk = self._desk_for_channels()
         return self.create_unix_channel(**CHANNEL_SIZES), _opened(desk.open_path(path))
 
-    def _process_session_open(self, packet: SSHPacket) -> tuple[SessionChannel, ForwardsOnly]:
+    def _process_session_open(self, packet: SSHPacket) -> tuple[SessionChannel, NoShellSession]:
         packet.check_end()
-        return SessionChannel(self, self._loop, **CHANNEL_SIZES), ForwardsOnly()
+        return SessionChannel(self, self._loop, **CHANNEL_SIZES), NoShellSession()
 
     async def open_tcp_back(
-        self, session: Callable[[], ChannelEnd], host: str, port: int, origin: tuple[str, int]
+        self, session: Callable[[], ChannelEndpoint], host: str, port: int, origin: tuple[str, int]
     ) -> None:
         """Open a channel to the client for one who came to a port or a name of it.
 
@@ -285,7 +285,7 @@ class ServerTransport(Link, SSHServerConnection):
         channel = self.create_tcp_channel(**CHANNEL_SIZES)
         await channel.accept(cast("Any", session), host, port, *origin)
 
-    async def open_path_back(self, session: Callable[[], ChannelEnd], path: str) -> None:
+    async def open_path_back(self, session: Callable[[], ChannelEndpoint], path: str) -> None:
         """Open a channel to the client for one who came to a Unix socket of it.
 
         Raises what asyncssh raises.
@@ -293,7 +293,7 @@ class ServerTransport(Link, SSHServerConnection):
         channel = self.create_unix_channel(**CHANNEL_SIZES)
         await channel.accept(cast("Any", session), path)
 
-    def _desk_for_channels(self) -> Desk:
+    def _desk_for_channels(self) -> RequestHandler:
         if self.desk is None:
             raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "the connection is being closed")
         return self.desk
@@ -306,7 +306,7 @@ class ServerTransport(Link, SSHServerConnection):
     }
 
 
-async def _opened(opening: Coroutine[Any, Any, ChannelEnd]) -> ChannelEnd:
+async def _opened(opening: Coroutine[Any, Any, ChannelEndpoint]) -> ChannelEndpoint:
     """The session of a channel, or the one exception that asyncssh takes for a refusal."""
     try:
         return await opening

@@ -13,27 +13,28 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tunnelkeeper.core.failures import Cause, Failure
-from tunnelkeeper.core.keepalive import kernel_patience
-from tunnelkeeper.forwarding.stream_transport import StreamTransport
-from tunnelkeeper.ssh import algorithms, dial
+from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.keepalive import tcp_user_timeout
+from tunnelkeeper.net import dial
+from tunnelkeeper.net.stream_transport import StreamTransport
+from tunnelkeeper.ssh.auth import algorithms
+from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
+from tunnelkeeper.ssh.auth.identities import Identities
+from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
+from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
+from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
 from tunnelkeeper.ssh.connection import Connection
-from tunnelkeeper.ssh.crowd import Crowd
-from tunnelkeeper.ssh.host_keys import HostKeyCheck
-from tunnelkeeper.ssh.identities import Identities
-from tunnelkeeper.ssh.known_hosts_file import KnownHostsFiles
-from tunnelkeeper.ssh.login import Login
-from tunnelkeeper.ssh.moves import Moves, Overtaken
-from tunnelkeeper.ssh.private_keys import PrivateKeys
-from tunnelkeeper.ssh.proxy import ProxyCommand
-from tunnelkeeper.ssh.steps import SshFailure, failure_from
-from tunnelkeeper.ssh.transport import Transport
-from tunnelkeeper.ssh.window import Windows
+from tunnelkeeper.ssh.connection_tracker import ConnectionTracker, NetworkChangedError
+from tunnelkeeper.ssh.errors import to_failure
+from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
+from tunnelkeeper.ssh.login_limiter import LoginLimiter
+from tunnelkeeper.ssh.proxy_command import ProxyCommand
+from tunnelkeeper.ssh.transport import ClientTransport
 
 if TYPE_CHECKING:
+    from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
-    from tunnelkeeper.core.tunnels import Host
-    from tunnelkeeper.ssh.report import Report
+    from tunnelkeeper.ssh.progress import ProgressListener
 
 TRY_THE_NEXT_PORT = frozenset(
     {Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMEOUT, Cause.LOST, Cause.PROTOCOL}
@@ -42,18 +43,18 @@ TRY_THE_NEXT_PORT = frozenset(
 
 
 @dataclass(slots=True)
-class Shared:
+class SshContext:
     """What all attempts of a process share."""
 
     keys: PrivateKeys = field(default_factory=PrivateKeys)
     known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
-    crowd: Crowd = field(default_factory=Crowd)
-    windows: Windows = field(default_factory=Windows)
-    moves: Moves = field(default_factory=Moves)
+    login_limiter: LoginLimiter = field(default_factory=LoginLimiter)
+    windows: WindowBudget = field(default_factory=WindowBudget)
+    connections: ConnectionTracker = field(default_factory=ConnectionTracker)
 
 
 async def connect_hop(
-    host: Host, via: Connection | None, shared: Shared, report: Report
+    host: Host, via: Connection | None, shared: SshContext, report: ProgressListener
 ) -> Connection:
     """Connect to a host, directly or through another connection, trying its ports in order.
 
@@ -62,44 +63,45 @@ async def connect_hop(
     *others, last = host.ports
     for port in others:
         try:
-            return await _Attempt(host, port, via, shared, report).run()
-        except SshFailure as failed:
+            return await ConnectAttempt(host, port, via, shared, report).run()
+        except FailureError as failed:
             if failed.failure.cause not in TRY_THE_NEXT_PORT:
                 raise
             report.info(f"port {port}: {failed.failure}; trying the next port")
-    return await _Attempt(host, last, via, shared, report).run()
+    return await ConnectAttempt(host, last, via, shared, report).run()
 
 
 @dataclass(slots=True)
-class _Attempt:
+class ConnectAttempt:
     """One try at one port of one host."""
 
     host: Host
     port: int
     via: Connection | None
-    shared: Shared
-    report: Report
-    transport: Transport | None = None
+    shared: SshContext
+    report: ProgressListener
+    transport: ClientTransport | None = None
     logged_in: asyncio.Future[None] = field(init=False)
     proxy: ProxyCommand | None = None
-    check: HostKeyCheck = field(init=False)
+    check: HostKeyVerifier = field(init=False)
     identities: Identities = field(init=False)
     step: Step = "connect"
 
     @property
     def hop(self) -> str:
+        """The host and port as failures name them."""
         return str(replace(self.host, ports=(self.port,)))
 
     async def run(self) -> Connection:
         """The connection, logged in."""
         try:
             return await self._connect_in_turn()
-        except SshFailure:
+        except FailureError:
             await self._discard()
             raise
         except (OSError, asyncssh.Error, ValueError) as error:
             await self._discard()
-            raise SshFailure(await self._explained(error)) from error
+            raise FailureError(await self._explained(error)) from error
         except BaseException:
             if self.proxy is not None:
                 self.proxy.close()
@@ -114,14 +116,14 @@ class _Attempt:
 
     async def _connect_in_turn(self) -> Connection:
         """Connect as one of the few that may at once, and let the others learn how it went."""
-        async with self.shared.crowd.place((self.host.hostname, self.port)) as visit:
+        async with self.shared.login_limiter.acquire((self.host.hostname, self.port)) as visit:
             try:
                 connection = await self._connect_in_time()
             except (ConnectionError, asyncssh.ConnectionLost):
-                if self._was_turned_away and (news := visit.was_turned_away()):
+                if self._was_turned_away and (news := visit.rejected()):
                     self.report.info(f"{self.hop}: {news}")
                 raise
-            visit.was_let_in()
+            visit.succeeded()
             return connection
 
     @property
@@ -144,21 +146,21 @@ class _Attempt:
             try:
                 async with (
                     asyncio.timeout(self.host.connect_timeout),
-                    self.shared.moves.overtaking(self),
+                    self.shared.connections.restart_on_network_change(self),
                 ):
                     return await self._connect()
-            except Overtaken:
+            except NetworkChangedError:
                 self.report.debug(f"{self.hop}: this machine moved; connecting again")
                 await self._discard()
 
     async def _connect(self) -> Connection:
         files = self.shared.known_hosts
-        self.check = await HostKeyCheck.prepare(self.host, self.port, files, self.report.warn)
+        self.check = await HostKeyVerifier.prepare(self.host, self.port, files, self.report.warn)
         self.identities = Identities(self.host, self.shared.keys)
-        login = Login(self.check, self.identities, self.report.debug)
+        login = ClientCallbacks(self.check, self.identities, self.report.debug)
         options = self._options(login)
         options.waiter = self.logged_in = asyncio.get_running_loop().create_future()
-        self.transport = Transport(asyncio.get_running_loop(), options, wait="auth")
+        self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
         self.transport.windows = self.shared.windows
         await self._reach(self.transport)
         self._at("key_exchange")
@@ -166,13 +168,13 @@ class _Attempt:
         self.transport.on_step = self._at
         self.transport.set_extra_info(host=self.host.hostname, port=self.port)
         await self.logged_in
-        await self._write_down()
+        await self._save_host_key()
         reached = replace(self.host, ports=(self.port,))
         connection = Connection(reached, self.transport, login, self.via, self.proxy)
-        self.shared.moves.connections.add(connection)
+        self.shared.connections.connections.add(connection)
         return connection
 
-    async def _reach(self, transport: Transport) -> None:
+    async def _reach(self, transport: ClientTransport) -> None:
         """Give the transport a way to the server."""
         loop = asyncio.get_running_loop()
         if self.host.proxy_command is not None:
@@ -192,14 +194,14 @@ class _Attempt:
             connected = await dial.connect(infos, self.host.bind_address)
             dial.limit_unsent(connected)
             if self.host.tcp_keepalive:
-                dial.limit_unacknowledged(connected, kernel_patience(self.host.keepalive))
+                dial.limit_unacknowledged(connected, tcp_user_timeout(self.host.keepalive))
         try:
             StreamTransport(loop, connected, transport, connected.getpeername())
         except BaseException:
             connected.close()
             raise
 
-    def _options(self, login: Login) -> asyncssh.SSHClientConnectionOptions:
+    def _options(self, login: ClientCallbacks) -> asyncssh.SSHClientConnectionOptions:
         """Options with nothing left to asyncssh's own look-ups of files and environment."""
         host = self.host
         authorities = self.check.authorities()
@@ -239,7 +241,7 @@ class _Attempt:
         self.step = step
         self.report.step(self.hop, step)
 
-    async def _write_down(self) -> None:
+    async def _save_host_key(self) -> None:
         """Remember a new host key, now that its signature was good."""
         try:
             done = await self.check.remember()
@@ -257,7 +259,7 @@ class _Attempt:
         self.logged_in.cancel()  # a channel that opens too late would report to nobody
         self.transport.abort()
         if proved_good:
-            await self._write_down()
+            await self._save_host_key()
 
     async def _explained(self, error: Exception) -> Failure:
         """The failure in the words of whoever knows most about it."""
@@ -272,7 +274,7 @@ class _Attempt:
             if self.proxy is not None and self.step == "key_exchange":
                 hint = "run the proxy command by hand to see what it says"
                 return Failure(Cause.PROXY, await self.proxy.outcome(), self.hop, hint)
-            return failure_from(error, self.hop, self.step)
+            return to_failure(error, self.hop, self.step)
         finally:
             if self.proxy is not None:
                 self.proxy.close()

@@ -11,23 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.forwards import Address, TcpAddress, UnixAddress
+from tunnelkeeper.core.failures import FailureError
+from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.forwarding.connect_target import TargetRefused, outcome_of_words
 from tunnelkeeper.forwarding.socks import Outcome
-from tunnelkeeper.forwarding.targets import TargetRefused, outcome_of_words
-from tunnelkeeper.ssh.heartbeat import Heartbeat
-from tunnelkeeper.ssh.inquiry import Inquiry
-from tunnelkeeper.ssh.opening import open_channel
-from tunnelkeeper.ssh.overheard import ListenForbidden
-from tunnelkeeper.ssh.program import Kind, ProgramRefused
-from tunnelkeeper.ssh.refusal import forbidden, why_refused
+from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
+from tunnelkeeper.ssh.errors import OPEN_CONNECT_FAILED, open_failure_words, to_failure
+from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
+from tunnelkeeper.ssh.listen_diagnosis import diagnose, forbidden
+from tunnelkeeper.ssh.listen_probe import ListenProbe
+from tunnelkeeper.ssh.open_channel import open_channel
+from tunnelkeeper.ssh.remote_command import CommandRefusedError, Kind
 from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
-from tunnelkeeper.ssh.steps import (
-    OPEN_CONNECT_FAILED,
-    SshFailure,
-    failure_from,
-    open_failure_words,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,18 +31,18 @@ if TYPE_CHECKING:
     from asyncssh.channel import SSHChannel
     from asyncssh.listener import SSHListener
 
+    from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.failures import Failure
-    from tunnelkeeper.core.tunnels import Host
     from tunnelkeeper.forwarding.gate import Refused
-    from tunnelkeeper.forwarding.pump import ChannelEnd
-    from tunnelkeeper.ssh.login import Login
-    from tunnelkeeper.ssh.program import Program, ProgramEnd
-    from tunnelkeeper.ssh.proxy import ProxyCommand
-    from tunnelkeeper.ssh.transport import Transport
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
+    from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
+    from tunnelkeeper.ssh.proxy_command import ProxyCommand
+    from tunnelkeeper.ssh.remote_command import CommandEndpoint, RemoteCommand
+    from tunnelkeeper.ssh.transport import ClientTransport
 
 T = TypeVar("T")
 
-CLOSE_PATIENCE = 2.0
+CLOSE_TIMEOUT = 2.0
 """Seconds a connection may take to close before it is cut."""
 
 
@@ -56,8 +52,8 @@ class Connection:
     def __init__(
         self,
         host: Host,
-        transport: Transport,
-        login: Login,
+        transport: ClientTransport,
+        login: ClientCallbacks,
         via: Connection | None = None,
         proxy: ProxyCommand | None = None,
     ) -> None:
@@ -67,12 +63,12 @@ class Connection:
         self._login = login
         self._proxy = proxy
         below = via.heartbeat if via is not None else None
-        self.heartbeat: Heartbeat = Heartbeat(transport, host.keepalive, below)
+        self.heartbeat: KeepaliveMonitor = KeepaliveMonitor(transport, host.keepalive, below)
         self._refusals: dict[Address, Failure] = {}
         if via is not None:
             via.transport.writers.add(transport)
             if via.transport.stalled:
-                transport.stall()
+                transport.pause_link()
 
     @property
     def is_closed(self) -> bool:
@@ -120,34 +116,34 @@ class Connection:
         self._let_go()
         if self.via is not None and self.via.is_closed:
             return await self.via.ended()
-        return failure_from(error, str(self.host), "forwards")
+        return to_failure(error, str(self.host), "forwards")
 
     async def close(self) -> None:
         """Close, cutting it off where the other side does not play along."""
         self.transport.close()
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_PATIENCE):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
                     await self.transport.wait_closed()
         finally:
             self.transport.abort()
             self._let_go()
 
     def open_channel(
-        self, target: Address, end: ChannelEnd, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
     ) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
 
         Either end.connection_made or refused is called, once.
         """
 
-        def session() -> ChannelEnd:
+        def session() -> ChannelEndpoint:
             self._register(end)
             return end
 
         open_channel(self.transport, target, origin, session, lambda why: refused(_refusal(why)))
 
-    async def open_transport(self, hostname: str, port: int, inner: Transport) -> None:
+    async def open_transport(self, hostname: str, port: int, inner: ClientTransport) -> None:
         """Let another SSH connection run through this one (ssh -J).
 
         Raises what asyncssh raises.
@@ -155,7 +151,7 @@ class Connection:
         opening = self.transport.create_connection(lambda: inner, hostname, port)  # type: ignore[arg-type,return-value]
         await self._guarded(opening, _abort)
 
-    async def run(self, program: Program, end: ProgramEnd) -> None:
+    async def run(self, program: RemoteCommand, end: CommandEndpoint) -> None:
         """Start a program on the server, with `end` as its session.
 
         Raises ProgramRefused.
@@ -186,12 +182,12 @@ class Connection:
         try:
             await self._guarded(opening, lambda _: end.end(clean=False))
         except asyncssh.ChannelOpenError as error:
-            raise ProgramRefused(printable(error.reason)) from error
+            raise CommandRefusedError(printable(error.reason)) from error
         except (OSError, asyncssh.Error, ValueError) as error:
-            raise ProgramRefused(printable(str(error))) from error
+            raise CommandRefusedError(printable(str(error))) from error
 
     async def listen(
-        self, address: Address, accept: Callable[[], Awaitable[ChannelEnd]]
+        self, address: Address, accept: Callable[[], Awaitable[ChannelEndpoint]]
     ) -> RemoteListener:
         """Let the server listen; each of its clients gets the session that `accept` gives.
 
@@ -220,27 +216,27 @@ class Connection:
                 asking = self.transport.create_unix_server(session, path)
         try:
             listener = await self._guarded(asking, lambda late: late.close())
-        except ListenForbidden as error:
-            raise SshFailure(forbidden(address, str(self.host), error.reason)) from error
+        except ForwardForbiddenError as error:
+            raise FailureError(forbidden(address, str(self.host), error.reason)) from error
         except asyncssh.ChannelListenError as error:
-            raise SshFailure(await self._why_refused(address)) from error
+            raise FailureError(await self._why_refused(address)) from error
         except (OSError, asyncssh.Error, ValueError) as error:
-            raise SshFailure(failure_from(error, str(self.host), "forwards")) from error
+            raise FailureError(to_failure(error, str(self.host), "forwards")) from error
         return RemoteListener(address, listener)
 
     async def _why_refused(self, address: Address) -> Failure:
         # Once: else every try would be a visit to whoever holds the port.
         if address not in self._refusals:
-            inquiry = Inquiry(self.transport, self._guarded)
-            self._refusals[address] = await why_refused(inquiry, address, str(self.host))
+            inquiry = ListenProbe(self.transport, self._guarded)
+            self._refusals[address] = await diagnose(inquiry, address, str(self.host))
         return self._refusals[address]
 
-    def _register(self, end: ChannelEnd) -> None:
+    def _register(self, end: ChannelEndpoint) -> None:
         writers = self.transport.writers
         writers.add(end)
         end.on_gone = lambda: writers.discard(end)
         if self.transport.stalled:
-            end.stall()
+            end.pause_link()
 
     async def _guarded(self, asking: Awaitable[T], let_go: Callable[[T], None]) -> T:
         """Ask the server so that giving up leaks nothing: what still comes then is let go."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tunnelkeeper.core.forwards import EVERY_INTERFACE, Address, TcpAddress
+from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, Address, TcpAddress
 
 if TYPE_CHECKING:
     from asyncssh.listener import SSHListener
 
-CANCEL_PATIENCE = 5.0
+CANCEL_TIMEOUT = 5.0
 """Seconds the server may take to let a port go."""
 
 
@@ -37,7 +37,7 @@ class RemoteListener:
         """Ask the server to listen no more; connections that are open stay."""
         self._listener.close()
         with suppress(TimeoutError, OSError, asyncssh.Error):
-            async with asyncio.timeout(CANCEL_PATIENCE):
+            async with asyncio.timeout(CANCEL_TIMEOUT):
                 await self._listener.wait_closed()
 
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, cast
 
 import asyncssh
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.tunnels import DEFAULT_SSH_PORT
+from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.ssh_config_reader import SshConfigReader
-from tunnelkeeper.sshconfig.output import NONE, doubled
-from tunnelkeeper.sshconfig.request import FOR_SSH_ALONE, SshConfigError
+from tunnelkeeper.sshconfig.lookup_request import FOR_SSH_ALONE, SshConfigError
+from tunnelkeeper.sshconfig.ssh_g_output import NONE, doubled
 
 if TYPE_CHECKING:
-    from tunnelkeeper.sshconfig.facts import Facts
-    from tunnelkeeper.sshconfig.request import Answer, Request
+    from tunnelkeeper.sshconfig.local_facts import Facts
+    from tunnelkeeper.sshconfig.lookup_request import Answer, Request
 
 DEADLINE = 5.0
 """Seconds for one reading; Match exec can make it long."""

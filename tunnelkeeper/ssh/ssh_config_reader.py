@@ -11,8 +11,8 @@ from typing import Any
 
 from asyncssh.config import SSHClientConfig
 
-from tunnelkeeper.sshconfig.support import UNSUPPORTED
 from tunnelkeeper.sshconfig.tokens import expand
+from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
 WORDS = {
     "HashKnownHosts": "HashKnownHosts",

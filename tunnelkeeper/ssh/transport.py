@@ -14,102 +14,30 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 from asyncssh.channel import SSHClientChannel, SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
-from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
 
-from tunnelkeeper.ssh.library import SILENCE
-from tunnelkeeper.ssh.opening import OpeningChannel
-from tunnelkeeper.ssh.overheard import Overhearing
-from tunnelkeeper.ssh.short_way import ShortChannel, ShortConnection
-from tunnelkeeper.ssh.turns import Writers
-from tunnelkeeper.ssh.window import Windows
+from tunnelkeeper.ssh.asyncssh_logging import SILENCE
+from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
+from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
+from tunnelkeeper.ssh.fastpath.connection import FastPathConnection
+from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
+from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from tunnelkeeper.core.snapshot import Step
-    from tunnelkeeper.forwarding.pieces import Pieces
+    from tunnelkeeper.net.buffers import BufferList
+
 
 CREDITS_QUEUED_DATA = frozenset({"2.24.1"})
 """asyncssh versions that give a peer window credit for data which still waits in a channel's
 queue, so that the queue behind a slow reader grows without bound."""
 
-LEAST_TIME = 1e-6
-"""Seconds that anything takes: a clock may tell twice the same."""
-
 OVERDRAWN = asyncssh.__version__ in CREDITS_QUEUED_DATA
 
 
-class _Bounded:
-    """A channel whose peer gets credit only for what was really delivered.
-
-    What it gets at a time grows with what the link and the reader take: see ssh.window.
-    """
-
-    _conn: Any
-    _session: Any
-    _init_recv_window: int
-    _recv_window: int
-    _delivered = 0  # bytes that the peer has no credit for yet
-    _credited_at = 0.0  # monotonic seconds
-    _grown = 0  # bytes that the window has now beyond its first size
-    _rate = 0.0  # bytes per second at which it grew last
-
-    def write(self, data: bytes, datatype: Any = None) -> None:
-        """Send data, or keep what the window does not take."""
-        super().write(data, datatype)  # type: ignore[misc]
-        if self._conn is not None and self._conn.stalled:
-            self._conn.writers.filled_by(self._session)
-
-    def _deliver_data(self, data: bytes, datatype: Any) -> None:
-        # asyncssh grants "initial minus current window" here, and what is queued is missing from
-        # that window, too. Shown a window that lacks only what was delivered, it grants just that.
-        self._delivered += len(data)
-        window = self._recv_window
-        self._recv_window = self._init_recv_window - self._delivered
-        try:
-            super()._deliver_data(data, datatype)  # type: ignore[misc]
-        finally:
-            credit = 0
-            if self._recv_window == self._init_recv_window:
-                credit, self._delivered = self._delivered, 0
-            self._recv_window = window + credit
-        if credit and self._conn is not None:
-            self._grow(credit)
-
-    def _grow(self, credit: int) -> None:
-        now = time.monotonic()
-        elapsed, self._credited_at = now - self._credited_at, now
-        rate = credit / max(elapsed, LEAST_TIME)
-        windows, round_trip = self._conn.windows, self._conn.round_trip
-        extra = windows.growth(self._init_recv_window, rate, round_trip, self._rate)
-        if extra:
-            self._rate = rate
-            self._grown += extra
-            self._init_recv_window += extra
-            self._recv_window += extra
-            self.send_packet(MSG_CHANNEL_WINDOW_ADJUST, extra.to_bytes(4, "big"))  # type: ignore[attr-defined]
-
-    def _cleanup(self, exc: Exception | None = None) -> None:
-        if self._conn is not None:
-            self._conn.windows.give_back(self._grown)
-            self._grown = 0
-        super()._cleanup(exc)  # type: ignore[misc]
-
-
-class BoundedTcpChannel(_Bounded, OpeningChannel, ShortChannel, SSHTCPChannel[bytes]):
-    """A direct-tcpip or forwarded-tcpip channel with a bounded receive queue."""
-
-
-class BoundedUnixChannel(_Bounded, OpeningChannel, ShortChannel, SSHUNIXChannel[bytes]):
-    """A streamlocal channel with a bounded receive queue."""
-
-
-class BoundedProgramChannel(_Bounded, ShortChannel, SSHClientChannel[bytes]):
-    """A session channel with a bounded receive queue."""
-
-
-class Link(ShortConnection):
+class BaseTransport(FastPathConnection):
     """What a connection of either side needs. last_heard: monotonic seconds of its last byte.
 
     on_idle: called whenever the last channel is gone.
@@ -120,9 +48,9 @@ class Link(ShortConnection):
         self._logger = SILENCE  # type: ignore[assignment]
         self.last_heard = time.monotonic()
         self.round_trip: float | None = None  # the shortest seen, in seconds
-        self.windows = Windows()
+        self.windows = WindowBudget()
         self.on_idle: Callable[[], None] | None = None
-        self.writers = Writers()
+        self.writers = WriteScheduler()
         self._stalls = 0
 
     @property
@@ -130,7 +58,7 @@ class Link(ShortConnection):
         """Whether the link below takes no more for now."""
         return self._stalls > 0
 
-    def data_received(self, data: bytes | Pieces, datatype: Any = None) -> None:
+    def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
         """Take bytes of the peer, and note that it lives."""
         self.last_heard = time.monotonic()
         super().data_received(data, datatype)
@@ -140,18 +68,18 @@ class Link(ShortConnection):
         self._stalls += 1
         if self._stalls == 1:
             for writer in self.writers:
-                writer.stall()
+                writer.pause_link()
 
     def resume_writing(self) -> None:
         """The link drains again."""
         self._stalls -= 1
         if self._stalls == 0:
             for writer in self.writers:
-                writer.unstall()
+                writer.resume_link()
 
     # A connection through this one is a writer too.
-    stall = pause_writing
-    unstall = resume_writing
+    pause_link = pause_writing
+    resume_link = resume_writing
 
     def create_tcp_channel(
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
@@ -160,7 +88,7 @@ class Link(ShortConnection):
         if not OVERDRAWN:
             return super().create_tcp_channel(encoding, errors, window, max_pktsize)
         self._update_recv_pktlen(max_pktsize)
-        return BoundedTcpChannel(self, self._loop, encoding, errors, window, max_pktsize)
+        return TcpChannel(self, self._loop, encoding, errors, window, max_pktsize)
 
     def create_unix_channel(
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
@@ -169,7 +97,7 @@ class Link(ShortConnection):
         if not OVERDRAWN:
             return super().create_unix_channel(encoding, errors, window, max_pktsize)
         self._update_recv_pktlen(max_pktsize)
-        return BoundedUnixChannel(self, self._loop, encoding, errors, window, max_pktsize)
+        return UnixChannel(self, self._loop, encoding, errors, window, max_pktsize)
 
     @property
     def channel_count(self) -> int:
@@ -198,7 +126,7 @@ class Link(ShortConnection):
         return self.create_task(coroutine)
 
 
-class Transport(Overhearing, Link, SSHClientConnection):
+class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
     """One SSH connection to a server. on_step: told of the steps of its login."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -207,7 +135,7 @@ class Transport(Overhearing, Link, SSHClientConnection):
 
     def create_program_channel(self) -> SSHClientChannel[bytes]:
         """A new session channel; what its program writes is bytes."""
-        kind = BoundedProgramChannel if OVERDRAWN else SSHClientChannel
+        kind = CommandChannel if OVERDRAWN else SSHClientChannel
         window, packet = self._options.window, self._options.max_pktsize
         self._update_recv_pktlen(packet)
         return kind(self, self._loop, "strict", None, "strict", window, packet)

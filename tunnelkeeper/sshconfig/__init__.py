@@ -1,4 +1,4 @@
-"""Looks hosts up in ssh_config the way ssh does it, and makes core.tunnels.Host values of them.
+"""Host lookup in ssh_config, as ssh does it. The results are core.configuration.Host values.
 
     request   what is asked, of whom, and the error
     query     asks `ssh -G`                          output    reads its answer
@@ -11,11 +11,11 @@ Nothing here connects or imports asyncssh; where no ssh is installed, tunnelkeep
 that reads the files itself.
 """
 
-from tunnelkeeper.sshconfig.facts import Facts, local_facts
+from tunnelkeeper.sshconfig.local_facts import Facts, gather_facts
 from tunnelkeeper.sshconfig.lookup import HostLookup, source_for
-from tunnelkeeper.sshconfig.query import SshQuery, ssh_is_installed
-from tunnelkeeper.sshconfig.request import Answer, Query, Request, SshConfigError
-from tunnelkeeper.sshconfig.support import unsupported
+from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Request, SshConfigError
+from tunnelkeeper.sshconfig.ssh_g import SshQuery, ssh_is_installed
+from tunnelkeeper.sshconfig.unsupported_directives import unsupported
 
 __all__ = [
     "Answer",
@@ -25,7 +25,7 @@ __all__ = [
     "Request",
     "SshConfigError",
     "SshQuery",
-    "local_facts",
+    "gather_facts",
     "source_for",
     "ssh_is_installed",
     "unsupported",

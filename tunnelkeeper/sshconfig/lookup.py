@@ -10,19 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.references import parse_reference
-from tunnelkeeper.core.tunnels import HostOptions
-from tunnelkeeper.sshconfig.request import WITHOUT_SESSION, Request, SshConfigError
+from tunnelkeeper.core.configuration import HostOptions
+from tunnelkeeper.core.host_spec import parse_host_spec
+from tunnelkeeper.sshconfig.lookup_request import WITHOUT_SESSION, Request, SshConfigError
+from tunnelkeeper.sshconfig.query_cache import SharedQuery
 from tunnelkeeper.sshconfig.resolve import Asked, jumps_of, remarks_on, resolve
-from tunnelkeeper.sshconfig.sharing import SharedQuery
 from tunnelkeeper.sshconfig.tokens import TokenError, absolute, expand_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tunnelkeeper.core.tunnels import Configuration, Host, Tunnel
-    from tunnelkeeper.sshconfig.facts import Facts
-    from tunnelkeeper.sshconfig.request import Answer, Query, Source
+    from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
+    from tunnelkeeper.sshconfig.local_facts import Facts
+    from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Source
 
 LONGEST_CHAIN = 32
 """Hosts on the way to one; more is a ProxyJump that makes up a new host from each (`x%h`)."""
@@ -187,11 +187,11 @@ def source_for(configuration: Configuration, facts: Facts) -> Source:
 def _stop(name: str, options_of: Callable[[str], HostOptions], *, reference_wins: bool) -> _Stop:
     """Read a reference. A user or port in it goes over a host's options, and under a tunnel's."""
     try:
-        reference = parse_reference(name)
+        reference = parse_host_spec(name)
     except ValueError as error:
         raise SshConfigError(str(error)) from None
     port = None if reference.port is None else (reference.port,)
     written = HostOptions(user=reference.user, port=port)
     known = options_of(reference.host)
-    options = written.over(known) if reference_wins else known.over(written)
+    options = written.merged_over(known) if reference_wins else known.merged_over(written)
     return _Stop(name, reference.host, options.hostname or reference.host, options)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from tunnelkeeper.core.failures import printable
-from tunnelkeeper.core.tunnels import DEFAULT_SSH_PORT, Host, Keepalive
-from tunnelkeeper.sshconfig.output import NONE, paths, setting, settings, switch
-from tunnelkeeper.sshconfig.request import FOR_SSH_ALONE, SshConfigError
-from tunnelkeeper.sshconfig.support import unsupported
+from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT, Host, Keepalive
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.sshconfig.lookup_request import FOR_SSH_ALONE, SshConfigError
+from tunnelkeeper.sshconfig.ssh_g_output import NONE, paths, setting, settings, switch
 from tunnelkeeper.sshconfig.tokens import (
     IN_PROXIES,
     Destination,
@@ -23,13 +22,14 @@ from tunnelkeeper.sshconfig.tokens import (
     expand_path,
     tokens_for,
 )
+from tunnelkeeper.sshconfig.unsupported_directives import unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tunnelkeeper.core.tunnels import AddressFamily, HostKeyPolicy, HostOptions
-    from tunnelkeeper.sshconfig.facts import Facts
-    from tunnelkeeper.sshconfig.request import Answer
+    from tunnelkeeper.core.configuration import AddressFamily, HostKeyPolicy, HostOptions
+    from tunnelkeeper.sshconfig.local_facts import Facts
+    from tunnelkeeper.sshconfig.lookup_request import Answer
     from tunnelkeeper.sshconfig.tokens import Tokens
 
 _T = TypeVar("_T")

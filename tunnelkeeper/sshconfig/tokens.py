@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tunnelkeeper.sshconfig.facts import Facts
+    from tunnelkeeper.sshconfig.local_facts import Facts
 
 Tokens = Mapping[str, str]
 """What each letter stands for. %% is known everywhere."""

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tunnelkeeper.systemd.service_manager import Manager
+    from tunnelkeeper.systemd.notify import ServiceManager
 
 Sleep = Callable[[float], Awaitable[None]]
 """Waits so many seconds in the loop that is watched."""
 
 
-async def beat(manager: Manager, sleep: Sleep) -> None:
+async def ping_watchdog(manager: ServiceManager, sleep: Sleep) -> None:
     """Tell it twice as often as the manager wants to hear it, until cancelled."""
     while manager.watchdog:
-        manager.tell("WATCHDOG=1")
+        manager.notify("WATCHDOG=1")
         await sleep(manager.watchdog / 2)

@@ -9,7 +9,7 @@ import os
 import pwd
 import subprocess
 
-from tunnelkeeper.core.failures import printable
+from tunnelkeeper.core.text import printable
 
 ANSWER_TIMEOUT = 60.0
 """Seconds for what takes the manager no waiting for a service."""
@@ -17,11 +17,11 @@ ANSWER_TIMEOUT = 60.0
 _WORDS_LIMIT = 1000
 
 
-class NoManager(Exception):
+class NoServiceManagerError(Exception):
     """No service manager of this user answers; the message says what to do."""
 
 
-class SystemctlFailed(Exception):
+class SystemctlError(Exception):
     """systemctl did not do what it was asked; the message has its words."""
 
 
@@ -33,11 +33,13 @@ def find_manager() -> None:
     try:
         done = _run("systemctl", "--user", "show", "--property=Version", timeout=ANSWER_TIMEOUT)
     except FileNotFoundError:
-        raise NoManager("systemctl is not installed; this machine has no systemd") from None
+        raise NoServiceManagerError(
+            "systemctl is not installed; this machine has no systemd"
+        ) from None
     except subprocess.TimeoutExpired:
-        raise NoManager("the systemd of this user does not answer") from None
+        raise NoServiceManagerError("the systemd of this user does not answer") from None
     if done.returncode:
-        raise NoManager(
+        raise NoServiceManagerError(
             f"the systemd of this user does not answer: {_said(done)} (log in as this user "
             "anew, not with su or sudo; or run `loginctl enable-linger` for it first)"
         )
@@ -51,9 +53,9 @@ def ask(*arguments: str, timeout: float | None = ANSWER_TIMEOUT) -> str:
     try:
         done = _run("systemctl", "--user", *arguments, timeout=timeout)
     except subprocess.TimeoutExpired:
-        raise SystemctlFailed(f"systemctl --user {' '.join(arguments)}: no answer") from None
+        raise SystemctlError(f"systemctl --user {' '.join(arguments)}: no answer") from None
     if done.returncode:
-        raise SystemctlFailed(f"systemctl --user {' '.join(arguments)}: {_said(done)}")
+        raise SystemctlError(f"systemctl --user {' '.join(arguments)}: {_said(done)}")
     return done.stdout
 
 
@@ -66,11 +68,13 @@ def cat(unit: str, *, is_user: bool) -> str:
     try:
         done = _run(*command, timeout=ANSWER_TIMEOUT)
     except FileNotFoundError:
-        raise NoManager("systemctl is not installed; this machine has no systemd") from None
+        raise NoServiceManagerError(
+            "systemctl is not installed; this machine has no systemd"
+        ) from None
     except subprocess.TimeoutExpired:
-        raise SystemctlFailed(f"{' '.join(command)}: no answer") from None
+        raise SystemctlError(f"{' '.join(command)}: no answer") from None
     if done.returncode:
-        raise SystemctlFailed(f"{' '.join(command)}: {_said(done)}")
+        raise SystemctlError(f"{' '.join(command)}: {_said(done)}")
     return done.stdout
 
 

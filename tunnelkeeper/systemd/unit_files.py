@@ -10,8 +10,8 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.systemd.units import MARKER, NAMES, is_ours
-from tunnelkeeper.whole_files import put_in_place
+from tunnelkeeper.atomic_write import write_atomically
+from tunnelkeeper.systemd.unit_templates import MARKER, NAMES, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MODE = 0o644
 
 
-class NotOurs(Exception):
+class ForeignUnitError(Exception):
     """A file of this name is there and we did not write it; the message says what to do."""
 
 
@@ -33,7 +33,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     changed = [name for name, text in texts.items() if _read(folder / name) != text]
     for name in changed:
-        put_in_place(folder / name, texts[name].encode(), _grant)
+        write_atomically(folder / name, texts[name].encode(), _grant)
     return changed
 
 
@@ -60,10 +60,14 @@ def _refuse_others(folder: Path, names: Iterable[str]) -> None:
             mode = path.lstat().st_mode
             if stat.S_ISLNK(mode):
                 words = f"{path}: is a symbolic link to {path.readlink()}, which is not followed"
-                raise NotOurs(f"{words}; remove it first (`systemctl --user unmask` a masked unit)")
+                raise ForeignUnitError(
+                    f"{words}; remove it first (`systemctl --user unmask` a masked unit)"
+                )
             if not stat.S_ISREG(mode) or not is_ours(_read(path) or ""):
                 words = f"{path}: was not written by tunnelkeeper and is left alone"
-                raise NotOurs(f"{words}; move it away, or begin it with the line `{MARKER}`")
+                raise ForeignUnitError(
+                    f"{words}; move it away, or begin it with the line `{MARKER}`"
+                )
 
 
 def _read(path: Path) -> str | None:

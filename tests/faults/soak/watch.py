@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from tests.faults.soak.entries import Altered, ping
 from tests.faults.soak.judge import Judge
-from tunnelkeeper.control.client import Client, NoSupervisor
+from tunnelkeeper.control.client import Client, NoSupervisorError
 
 if TYPE_CHECKING:
     import socket
@@ -189,7 +189,7 @@ class Watch:
     def _look(self) -> None:
         # One connection for long: a supervisor without descriptors cannot take another.
         while not self._ending.is_set():
-            with suppress(NoSupervisor, TimeoutError, OSError), Client(self._path) as client:
+            with suppress(NoSupervisorError, TimeoutError, OSError), Client(self._path) as client:
                 while not self._ending.wait(LOOK):
                     asked = time.monotonic()
                     self._take(client.status(), asked)

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.autossh.command_line import (
+    AutosshLine,
+    Monitor,
+    read_autossh,
+    read_monitor,
+    read_ssh,
+    wants_version,
+)
+from tunnelkeeper.autossh.options import OPTIONS, Support
+from tunnelkeeper.autossh.ssh_command import CommandLineError, Option, Purpose
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.forward_spec import Forward
+
+LETTERS = st.sampled_from(sorted(OPTIONS))
+VALUES = st.text(st.characters(codec="ascii", exclude_categories=["Cc", "Cs"]), min_size=1)
+
+
+def read(line: str) -> AutosshLine:
+    return read_autossh(line.split())
+
+
+def shown(forwards: tuple[Forward, ...]) -> list[str]:
+    return [f"{type(f).__name__}({f})" for f in forwards]
+
+
+# -- autossh's own ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "monitor", "background", "options"),
+    [
+        ("-M 0 host", "0", False, ""),
+        ("-M0 -f -N host", "0", True, "-N"),
+        ("-M 20000:7 -fN host", "20000:7", True, "-N"),
+        ("-fM 0 host", "0", True, ""),
+        ("-NM 0 -p 22 host", "0", False, "-N -p 22"),
+        ("-NfL 1:a:2 host", None, True, "-N -L 1:a:2"),
+        ("-TND 4711 host -M 0", "0", False, "-T -N -D 4711"),
+        ("-TND4711 host", None, False, "-T -N -D 4711"),
+        ("-- -M 0 -f host", "0", True, ""),
+        ("-M 0 -- -N host", "0", False, "-N"),
+        ("-M 0 -J hop -N host", "0", False, "-J hop -N"),
+        ("-M 1 -M 2 host", "2", False, ""),
+    ],
+)
+def test_what_is_autossh_s_own_is_taken_out_of_the_line(
+    line: str, monitor: str | None, background: bool, options: str
+) -> None:
+    found = read(line)
+
+    assert (found.monitor, found.background) == (monitor, background)
+    assert " ".join(map(str, found.ssh.options)) == options
+    assert found.ssh.destination == "host"
+
+
+def test_dashes_after_the_first_ones_end_the_options_as_in_ssh() -> None:
+    line = read("-M 0 -- -N -- host -L 1:a:2").ssh
+
+    assert line.command == ("-L", "1:a:2")
+
+
+def test_options_of_the_command_are_the_command_s() -> None:
+    line = read("-M 0 host ls -l -- -M").ssh
+
+    assert line.command == ("ls", "-l", "--", "-M")
+
+
+@pytest.mark.parametrize(("line", "expected"), [("-V", True), ("-M 0 host -V", False)])
+def test_the_version_is_asked_for_before_the_host(line: str, expected: bool) -> None:
+    assert wants_version(line.split()) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0", None), ("0:7", None), ("20000", Monitor(20000)), ("65534:7", Monitor(65534, 7))],
+)
+def test_a_monitoring_port_is_read(text: str, expected: Monitor | None) -> None:
+    assert read_monitor(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "65535", "-1", "x", ":7", "1:", "1:0", "1:65536", "1:2:3"])
+def test_a_monitoring_port_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(CommandLineError, match=r"-M: expected"):
+        read_monitor(text)
+
+
+# -- the host --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "user", "host", "port"),
+    [
+        ("host", None, "host", None),
+        ("user@host", "user", "host", None),
+        ("me@corp@host", "me@corp", "host", None),
+        ("ssh://user@host:2222", "user", "host", 2222),
+        ("ssh://[::1]:2222", None, "::1", 2222),
+        ("::1", None, "::1", None),
+        ("-p 2200 host", None, "host", 2200),
+        ("host -p 2200 -l me", "me", "host", 2200),
+        ("-l me user@host", "me", "host", None),
+        ("user@host -l me", "user", "host", None),
+        ("-p 1 -p 2 ssh://host:3", None, "host", 1),
+        ("-oUser=me -oPort=4 user@host", "me", "host", 4),
+    ],
+)
+def test_a_host_is_named_in_every_way_that_ssh_knows(
+    line: str, user: str | None, host: str, port: int | None
+) -> None:
+    found = read_ssh(line.split())
+
+    assert (found.user, found.host.host, found.port) == (user, host, port)
+
+
+@pytest.mark.parametrize("host", ["", "@host", "a b", "ssh://", "ssh://host:0", "h;id", "$(id)"])
+def test_what_is_no_host_is_refused(host: str) -> None:
+    with pytest.raises(CommandLineError, match="expected"):
+        read_ssh([host])
+
+
+def test_a_line_without_a_host_is_refused() -> None:
+    with pytest.raises(CommandLineError, match="expected a host"):
+        read("-M 0 -N")
+
+
+# -- options ---------------------------------------------------------------------------------------
+
+
+def test_settings_are_read_however_they_are_written() -> None:
+    line = read_ssh(
+        ["-oServerAliveInterval=45", "-o", "TCPKeepAlive yes", "-o", 'User = "me"', "host"]
+    )
+
+    assert [(s.keyword, s.value) for s in line.settings] == [
+        ("serveraliveinterval", "45"),
+        ("tcpkeepalive", "yes"),
+        ("user", "me"),
+    ]
+
+
+@pytest.mark.parametrize("setting", ["", "=", "Keyword", "Keyword=", "=value"])
+def test_a_setting_without_a_keyword_or_a_value_is_refused(setting: str) -> None:
+    with pytest.raises(CommandLineError, match="-o"):
+        read_ssh(["-o", setting, "host"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("-Z host", "unknown option -Z"), ("-NZ host", "'-NZ'"), ("host -L", "a value behind -L")],
+)
+def test_a_wrong_option_is_named(line: str, message: str) -> None:
+    with pytest.raises(CommandLineError, match=message):
+        read(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "purpose"),
+    [
+        ("-N host", Purpose.FORWARD),
+        ("-o SessionType=none host", Purpose.FORWARD),
+        ("-W a:1 host", Purpose.STDIO),
+        ("host -s sftp", Purpose.SUBSYSTEM),
+        ("-t host tmux attach", Purpose.COMMAND),
+        ("-o RemoteCommand=ls host", Purpose.COMMAND),
+        ("-L 1:a:2 host", Purpose.SHELL),
+    ],
+)
+def test_a_line_s_purpose_is_read_from_it(line: str, purpose: Purpose) -> None:
+    assert read_ssh(line.replace("-o ", "-o").split()).purpose is purpose
+
+
+def test_flags_that_add_up_are_counted() -> None:
+    assert read_ssh(["-tt", "-v", "host", "-vv"]).count("v") == 3
+    assert read_ssh(["-tt", "host"]).count("t") == 2
+
+
+# -- forwards --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "forwards"),
+    [
+        (["-NL", "2222:localhost:2222"], ["LocalForward(localhost:2222:localhost:2222)"]),
+        (["-NCD", "8080"], ["SocksForward(localhost:8080)"]),
+        (["-R", "*:1:a:2"], ["RemoteForward(*:1:a:2)"]),
+        (["-R", "1080"], ["RemoteSocksForward(localhost:1080)"]),
+        (["-L", "/a:/b", "-R0:a:1"], ["LocalForward(/a:/b)", "RemoteForward(localhost:0:a:1)"]),
+        (["-o", "LocalForward 1 a:2"], ["LocalForward(localhost:1:a:2)"]),
+        (["-oDynamicForward=[::1]:1"], ["SocksForward([::1]:1)"]),
+        (["-gL", "1:a:2"], ["LocalForward(*:1:a:2)"]),
+        (["-gD", "localhost:1"], ["SocksForward(localhost:1)"]),
+        (["-oGatewayPorts=yes", "-D1"], ["SocksForward(*:1)"]),
+        (["-oGatewayPorts=yes", "-R1:a:2"], ["RemoteForward(localhost:1:a:2)"]),
+        (["-oClearAllForwardings=yes", "-L1:a:2"], []),
+    ],
+)  # fmt: skip
+def test_forwards_are_those_that_ssh_would_make(line: list[str], forwards: list[str]) -> None:
+    assert shown(read_ssh([*line, "host"]).forwards) == forwards
+
+
+@pytest.mark.parametrize("line", [["-L", "1"], ["-D", "a:b:c"], ["-oRemoteForward=x y"]])
+def test_a_wrong_forward_is_named_with_its_option(line: list[str]) -> None:
+    with pytest.raises(CommandLineError, match=r"^-"):
+        _ = read_ssh([*line, "host"]).forwards
+
+
+# -- what becomes of options -----------------------------------------------------------------------
+
+
+def test_an_option_that_means_nothing_here_is_noted() -> None:
+    line = read_ssh(["-x", "-a", "-2", "-oControlMaster=no", "-N", "host"])
+
+    assert [remark.option for remark in line.noted] == ["-x", "-2", "-o controlmaster=no"]
+    assert not line.refused
+
+
+def test_an_option_that_would_change_what_the_user_gets_is_refused() -> None:
+    line = read_ssh(["-w", "0:0", "-N", "host"])
+
+    assert [str(remark) for remark in line.refused] == [
+        "-w 0:0: tun(4) devices are not supported",
+    ]
+
+
+def test_x11_matters_to_a_session_only() -> None:
+    assert not read_ssh(["-XN", "host"]).refused
+    assert read_ssh(["-X", "host", "xterm"]).refused
+
+
+@pytest.mark.parametrize("letter", sorted(OPTIONS))
+def test_whoever_refuses_or_notes_an_option_says_why(letter: str) -> None:
+    meaning = OPTIONS[letter]
+
+    assert bool(meaning.why) is ({meaning.fate, meaning.in_session} - {None} != {Support.TAKEN})
+
+
+# -- properties ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text()))
+def test_any_arguments_are_read_or_refused(arguments: list[str]) -> None:
+    with suppress(CommandLineError):
+        assert read_autossh(arguments).ssh.destination in arguments
+
+
+@given(st.lists(st.tuples(LETTERS, VALUES)))
+def test_what_was_written_is_what_is_read(pairs: list[tuple[str, str]]) -> None:
+    options = [
+        Option(letter, value if OPTIONS[letter].takes_value else None)
+        for letter, value in pairs
+        if letter != "o"
+    ]
+    arguments = [
+        word for o in options for word in ([f"-{o.letter}"] + ([o.value] if o.value else []))
+    ]
+
+    assert list(read_ssh([*arguments, "host"]).options) == options
+    assert list(read_ssh(["host", *arguments]).options) == options

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.autossh.environment import NO_LIMIT, Settings, integer, read_settings
+from tunnelkeeper.autossh.ssh_command import CommandLineError
+
+
+def test_an_environment_that_says_nothing_leaves_the_defaults() -> None:
+    assert read_settings({}) == Settings()
+
+
+def test_every_variable_is_read() -> None:
+    settings = read_settings(
+        {
+            "AUTOSSH_DEBUG": "",
+            "AUTOSSH_LOGLEVEL": "7",
+            "AUTOSSH_LOGFILE": "log",
+            "AUTOSSH_PIDFILE": "pid",
+            "AUTOSSH_GATETIME": "0",
+            "AUTOSSH_POLL": "0x10",
+            "AUTOSSH_FIRST_POLL": "010",
+            "AUTOSSH_MAXSTART": "3",
+            "AUTOSSH_MAXLIFETIME": " 60",
+            "AUTOSSH_MESSAGE": "hello",
+            "AUTOSSH_PORT": "20000:7",
+        }
+    )
+
+    assert settings == Settings(
+        debug=True,
+        log_level=7,
+        log_file="log",
+        pid_file="pid",
+        gate_time=0,
+        poll=16,
+        first_poll=8,
+        max_starts=3,
+        max_lifetime=60,
+        message="hello",
+        port="20000:7",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AUTOSSH_GATETIME", "-1"),
+        ("AUTOSSH_GATETIME", ""),
+        ("AUTOSSH_GATETIME", "5x"),
+        ("AUTOSSH_GATETIME", "1.5"),
+        ("AUTOSSH_GATETIME", "5 "),
+        ("AUTOSSH_POLL", "0"),
+        ("AUTOSSH_FIRST_POLL", "0"),
+        ("AUTOSSH_MAXSTART", "-2"),
+        ("AUTOSSH_MAXLIFETIME", "x"),
+        ("AUTOSSH_LOGLEVEL", "8"),
+    ],
+)
+def test_a_wrong_number_is_refused_with_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(CommandLineError, match=variable):
+        read_settings({variable: value})
+
+
+def test_a_message_has_at_most_64_bytes() -> None:
+    assert read_settings({"AUTOSSH_MESSAGE": 64 * "x"}).message == 64 * "x"
+    with pytest.raises(CommandLineError, match="AUTOSSH_MESSAGE"):
+        read_settings({"AUTOSSH_MESSAGE": 33 * "\N{LATIN SMALL LETTER A WITH DIAERESIS}"})
+
+
+def test_no_limit_of_starts_is_a_number_too() -> None:
+    assert read_settings({"AUTOSSH_MAXSTART": "-1"}).max_starts == NO_LIMIT
+
+
+def test_a_variable_that_means_nothing_here_is_noted() -> None:
+    settings = read_settings({"AUTOSSH_PATH": "/usr/bin/ssh", "AUTOSSH_NTSERVICE": ""})
+
+    assert [remark.option for remark in settings.noted] == ["AUTOSSH_PATH"]
+
+
+@given(st.integers())
+def test_a_number_is_read_in_every_base_of_c(number: int) -> None:
+    assert integer(str(number)) == number
+    assert integer(hex(number)) == number
+    assert integer(oct(number).replace("o", "")) == number

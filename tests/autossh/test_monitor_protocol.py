@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from tunnelkeeper.autossh.command_line import Monitor
+from tunnelkeeper.autossh.environment import Settings
+from tunnelkeeper.autossh.monitor_protocol import Timing, loop_forwards, message, timing
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Settings(), Timing(600, 600, 15)),
+        (Settings(poll=10), Timing(10, 10, 5)),
+        (Settings(poll=60, first_poll=5), Timing(5, 60, 15)),
+        (Settings(first_poll=900), Timing(900, 600, 15)),
+        (Settings(max_lifetime=100), Timing(100, 100, 15)),
+        (Settings(poll=60, first_poll=200, max_lifetime=100), Timing(100, 60, 15)),
+    ],
+)
+def test_probes_come_as_the_environment_asks(settings: Settings, expected: Timing) -> None:
+    assert timing(settings) == expected
+
+
+def test_a_loop_goes_out_by_one_forward_and_comes_back_by_another() -> None:
+    assert [str(forward) for forward in loop_forwards(Monitor(20000))] == [
+        "127.0.0.1:20000:127.0.0.1:20000",
+        "127.0.0.1:20000:127.0.0.1:20001",
+    ]
+
+
+def test_a_loop_by_an_echo_service_is_one_forward() -> None:
+    assert [str(forward) for forward in loop_forwards(Monitor(20000, 7))] == [
+        "127.0.0.1:20000:127.0.0.1:7",
+    ]
+
+
+def test_a_message_says_whose_it_is() -> None:
+    assert message("box", 12, 34, "hello") == b"box autossh 12 34 hello\r\n"

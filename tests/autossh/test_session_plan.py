@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import pytest
+
+from tunnelkeeper.autossh.command_line import read_ssh
+from tunnelkeeper.autossh.session_plan import (
+    Answer,
+    Plan,
+    TerminalWish,
+    for_ssh,
+    make_plan,
+    wants_terminal,
+)
+from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose
+
+NOTHING: dict[str, list[str]] = {"sessiontype": ["default"], "requesttty": ["auto"]}
+
+
+def planned(line: str, answer: Answer | None = None, **environment: str) -> Plan:
+    return make_plan(read_ssh(line.split()), {**NOTHING, **(answer or {})}, environment)
+
+
+def forwards(answer: Answer) -> list[str]:
+    return [f"{type(f).__name__}({f})" for f in planned("host", answer).forwards]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "expected"),
+    [
+        ("localforward", "8080 [localhost]:80", "LocalForward(localhost:8080:localhost:80)"),
+        ("localforward", "[127.0.0.1]:81 [::1]:80", "LocalForward(127.0.0.1:81:[::1]:80)"),
+        ("localforward", "[*]:82 [a]:80", "LocalForward(*:82:a:80)"),
+        ("localforward", "[]:83 [a]:80", "LocalForward(*:83:a:80)"),
+        ("localforward", "/tmp/a.sock /tmp/b.sock", "LocalForward(/tmp/a.sock:/tmp/b.sock)"),
+        ("localforward", "/tmp/a b [h]:1", "LocalForward(/tmp/a b:h:1)"),
+        ("remoteforward", "2222 [localhost]:22", "RemoteForward(localhost:2222:localhost:22)"),
+        ("remoteforward", "0 [a]:1", "RemoteForward(localhost:0:a:1)"),
+        ("remoteforward", "1080 [socks]:0", "RemoteSocksForward(localhost:1080)"),
+        ("remoteforward", "[]:1081 [socks]:0", "RemoteSocksForward(*:1081)"),
+        ("remoteforward", "/tmp/r [localhost]:1", "RemoteForward(/tmp/r:localhost:1)"),
+        ("dynamicforward", "4711", "SocksForward(localhost:4711)"),
+        ("dynamicforward", "[::1]:4713", "SocksForward([::1]:4713)"),
+    ],
+)
+def test_forwards_are_read_as_ssh_prints_them(keyword: str, value: str, expected: str) -> None:
+    assert forwards({keyword: [value]}) == [expected]
+
+
+@pytest.mark.parametrize("listen", ["/a", "5432", "[::1]:5432"])
+def test_what_ssh_prints_twice_is_one_forward(listen: str) -> None:
+    answer = {"localforward": [f"{listen} /b"], "dynamicforward": [listen]}
+
+    [forward] = forwards(answer)
+    assert forward.startswith("LocalForward(")
+
+
+def test_gateway_ports_open_what_names_no_address() -> None:
+    answer = {
+        "gatewayports": ["yes"],
+        "localforward": ["1 [a]:2", "[localhost]:3 [a]:4"],
+        "dynamicforward": ["5"],
+        "remoteforward": ["6 [a]:7"],
+    }
+
+    assert forwards(answer) == [
+        "LocalForward(*:1:a:2)",
+        "LocalForward(localhost:3:a:4)",
+        "RemoteForward(localhost:6:a:7)",
+        "SocksForward(*:5)",
+    ]
+
+
+def test_clear_all_forwardings_clears_those_of_the_configuration_too() -> None:
+    assert forwards({"clearallforwardings": ["yes"], "localforward": ["1 [a]:2"]}) == []
+
+
+def test_a_forward_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(CommandLineError, match="LocalForward nonsense"):
+        forwards({"localforward": ["nonsense"]})
+
+
+@pytest.mark.parametrize(
+    ("line", "answer", "purpose", "command"),
+    [
+        ("-N host", {"sessiontype": ["none"]}, Purpose.FORWARD, ""),
+        ("host", {"sessiontype": ["none"]}, Purpose.FORWARD, ""),
+        ("host -s sftp", {"sessiontype": ["subsystem"]}, Purpose.SUBSYSTEM, "sftp"),
+        ("host tmux attach", {}, Purpose.COMMAND, "tmux attach"),
+        ("host", {"remotecommand": ["uptime -p"]}, Purpose.COMMAND, "uptime -p"),
+        ("host", {"remotecommand": ["none"]}, Purpose.SHELL, ""),
+        ("-W a:1 host", {}, Purpose.STDIO, ""),
+    ],
+)
+def test_the_purpose_comes_from_the_line_or_from_the_configuration(
+    line: str, answer: Answer, purpose: Purpose, command: str
+) -> None:
+    found = planned(line, answer)
+
+    assert (found.purpose, found.command) == (purpose, command)
+
+
+def test_a_stream_has_a_target() -> None:
+    assert str(planned("-W [::1]:22 host").target) == "[::1]:22"
+    with pytest.raises(CommandLineError, match="-W nonsense"):
+        planned("-W nonsense host")
+
+
+@pytest.mark.parametrize(
+    ("wish", "purpose", "stdin_is_terminal", "expected"),
+    [
+        ("auto", Purpose.SHELL, True, True),
+        ("auto", Purpose.SHELL, False, False),
+        ("auto", Purpose.COMMAND, True, False),
+        ("yes", Purpose.COMMAND, True, True),
+        ("yes", Purpose.COMMAND, False, False),
+        ("force", Purpose.COMMAND, False, True),
+        ("no", Purpose.SHELL, True, False),
+    ],
+)
+def test_a_terminal_is_asked_for_when_ssh_would(
+    wish: TerminalWish, purpose: Purpose, stdin_is_terminal: bool, expected: bool
+) -> None:
+    assert wants_terminal(wish, purpose, stdin_is_terminal=stdin_is_terminal) is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "wish"),
+    [("auto", "auto"), ("true", "yes"), ("yes", "yes"), ("force", "force"), ("false", "no")],
+)
+def test_a_wish_for_a_terminal_is_read_however_ssh_prints_it(said: str, wish: str) -> None:
+    assert planned("host", {"requesttty": [said]}).terminal == wish
+
+
+def test_variables_are_sent_as_the_configuration_says() -> None:
+    answer = {"sendenv": ["LANG LC_*"], "setenv": ["MODE=fast", "LANG=C"]}
+
+    found = planned("host", answer, LANG="de", LC_TIME="fr", OTHER="x")
+
+    assert dict(found.environment) == {"LANG": "de", "LC_TIME": "fr", "MODE": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("said", "agent"),
+    [("no", None), ("yes", "/agent"), ("$OTHER", "/other"), ("$NONE", None), ("/a/b", "/a/b")],
+)
+def test_an_agent_is_forwarded_if_asked_for(said: str, agent: str | None) -> None:
+    found = planned("host", {"forwardagent": [said]}, SSH_AUTH_SOCK="/agent", OTHER="/other")
+
+    assert found.agent == agent
+
+
+def test_ssh_is_asked_with_the_options_that_say_something_of_the_host() -> None:
+    line = read_ssh(
+        [
+            "-NfvE",
+            "log",
+            "-F",
+            "file",
+            "-p",
+            "22",
+            "-J",
+            "hop",
+            "-o",
+            "User=me",
+            "-S",
+            "path",
+            "host",
+            "-C",
+            "cmd",
+        ]
+    )
+
+    assert for_ssh(line) == ("-N", "-p", "22", "-J", "hop", "-o", "User=me", "-C")

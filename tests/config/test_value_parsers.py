@@ -1,0 +1,125 @@
+"""Readers of single values: what they take, and what they say of everything else."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.config.errors import ValueRefusedError, found, printed
+from tunnelkeeper.config.value_parsers import LONGEST_DURATION, duration, several, text
+
+if TYPE_CHECKING:
+    from tunnelkeeper.config.errors import KeyPath
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (15, 15.0),
+        (0, 0.0),
+        (0.5, 0.5),
+        ("15s", 15.0),
+        ("1.5s", 1.5),
+        ("500ms", 0.5),
+        ("2m", 120.0),
+        ("1h30m", 5400.0),
+        ("1d", 86400.0),
+        ("1h1s1ms", 3601.001),
+    ],
+)
+def test_a_duration_is_seconds_or_a_text_with_units(value: object, seconds: float) -> None:
+    assert duration(value) == seconds
+
+
+@given(st.integers(0, 99), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
+def test_a_written_duration_reads_back(days: int, hours: int, minutes: int, seconds: int) -> None:
+    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+    written = "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
+
+    assert duration(written) == ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+@given(st.floats(0, LONGEST_DURATION))
+def test_a_number_of_seconds_is_kept_as_it_is(seconds: float) -> None:
+    assert duration(seconds) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        -1,
+        True,
+        None,
+        [],
+        {},
+        "",
+        "15",
+        "s",
+        "30m1h",
+        "1m 30s",
+        "-1s",
+        "1w",
+        "\N{DEVANAGARI DIGIT ONE}s",
+        float("nan"),
+        float("-inf"),
+    ],
+)
+def test_anything_else_is_answered_with_the_forms_of_a_duration(value: object) -> None:
+    with pytest.raises(ValueRefusedError, match='"500ms", "15s", "2m" or "1h30m", got'):
+        duration(value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), 10**400, "9" * 400 + "s", "40000d"])
+def test_a_duration_beyond_a_century_is_a_slip(value: object) -> None:
+    with pytest.raises(ValueRefusedError, match="at most 100 years"):
+        duration(value)
+
+
+def test_one_value_stands_for_a_list_of_one() -> None:
+    assert several(text)("a") == ("a",)
+    assert several(text)(["a", "b"]) == ("a", "b")
+    assert several(text)([]) == ()
+
+
+def test_every_bad_element_of_a_list_is_named() -> None:
+    with pytest.raises(ValueRefusedError) as caught:
+        several(text)([1, "good", ""])
+
+    assert [fault.at for fault in caught.value.faults] == [(0,), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (True, "true"),
+        ("a\x1b[31m", r"'a\x1b[31m'"),
+        (0xFFFF << 64, "a number beyond 64 bits"),
+        ({"a": 1}, "a table"),
+        ([[1]], "a list"),
+        (date(2026, 11, 22), "2026-11-22"),
+    ],
+)
+def test_a_found_value_is_shown_as_toml_writes_it_and_safely(value: object, shown: str) -> None:
+    assert found(value) == shown
+
+
+def test_a_found_value_is_cut() -> None:
+    assert len(found("x" * 10_000)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        ((), ""),
+        (("tunnels", "db", "local", 0), "tunnels.db.local[0]"),
+        (("tunnels", "my db"), 'tunnels."my db"'),
+        (("a.b", "\x1b"), r'"a.b"."\u001b"'),
+        (("x" * 81,), '"' + "x" * 78 + "\N{HORIZONTAL ELLIPSIS}"),
+    ],
+)
+def test_a_place_is_printed_as_a_person_would_write_it(at: KeyPath, shown: str) -> None:
+    assert printed(at) == shown

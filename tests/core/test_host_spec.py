@@ -1,0 +1,110 @@
+"""References as people write them, and those that nobody should get past ssh."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.core.host_spec import HostSpec, HostSpecError, parse_host_spec
+
+NAMES = st.text("abcXYZ019._-", min_size=1).filter(lambda name: not name.startswith("-"))
+USERS = st.text("abcXYZ019._-\\@%+", min_size=1).filter(
+    lambda user: not user.startswith("-") and not user.endswith("\\")
+)
+HOSTS = NAMES | st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(str)
+PORTS = st.integers(1, 65535)
+REFERENCES = st.builds(HostSpec, st.none() | USERS, HOSTS, st.none() | PORTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("relay", HostSpec(None, "relay", None)),
+        ("relay.example.com", HostSpec(None, "relay.example.com", None)),
+        ("ann@relay", HostSpec("ann", "relay", None)),
+        ("ann@relay:2222", HostSpec("ann", "relay", 2222)),
+        ("relay:22", HostSpec(None, "relay", 22)),
+        ("ann@corp@relay", HostSpec("ann@corp", "relay", None)),
+        ("CORP\\ann@relay", HostSpec("CORP\\ann", "relay", None)),
+        ("[::1]", HostSpec(None, "::1", None)),
+        ("ann@[fe80::1%eth0]:2200", HostSpec("ann", "fe80::1%eth0", 2200)),
+        ("ssh://relay", HostSpec(None, "relay", None)),
+        ("ssh://ann@relay:2222", HostSpec("ann", "relay", 2222)),
+        ("ssh://ann@[::1]:2222/", HostSpec("ann", "::1", 2222)),
+        ("ssh://ann%40corp@relay", HostSpec("ann@corp", "relay", None)),
+    ],
+)
+def test_a_reference_is_read_as_ssh_reads_it(text: str, reference: HostSpec) -> None:
+    assert parse_host_spec(text) == reference
+
+
+@given(REFERENCES)
+def test_a_printed_reference_reads_back(reference: HostSpec) -> None:
+    assert parse_host_spec(str(reference)) == reference
+
+
+@given(REFERENCES)
+def test_a_reference_reads_the_same_as_a_url(reference: HostSpec) -> None:
+    escaped = HostSpec(
+        None if reference.user is None else reference.user.replace("%", "%25"),
+        reference.host,
+        reference.port,
+    )
+
+    assert parse_host_spec(f"ssh://{escaped}") == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "an empty string"),
+        ("@relay", "a user name before the @"),
+        ("ann@", "[user@]host[:port]"),
+        (":22", "[user@]host[:port]"),
+        ("relay:", "a port from 1 to 65535"),
+        ("relay:0", "a port from 1 to 65535"),
+        ("relay:65536", "a port from 1 to 65535"),
+        ("relay:ssh", "a port from 1 to 65535"),
+        ("relay:\N{ARABIC-INDIC DIGIT TWO}2", "a port from 1 to 65535"),
+        ("::1", "an IPv6 address stands in brackets"),
+        ("[::1", "[address] or [address]:port"),
+        ("[::1]22", "[address] or [address]:port"),
+        ("[]", "[user@]host[:port]"),
+        ("two words", "[user@]host[:port]"),
+        ("a,b", "[user@]host[:port]"),
+        ("ssh://relay/path", "[user@]host[:port]"),
+        ("ssh://", "[user@]host[:port]"),
+        ("ssh://ann:secret@relay", "a user name before the @"),
+        ("ssh://%0aann@relay", "a user name before the @"),
+    ],
+)
+def test_a_malformed_reference_says_what_was_expected(text: str, expected: str) -> None:
+    with pytest.raises(HostSpecError) as caught:
+        parse_host_spec(text)
+
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["-oProxyCommand=x", "-x@relay", "$(x)", "`x`@relay", "a;b", "a|b", "a\nb", "*", "a\\"]
+)
+def test_an_option_or_shell_syntax_is_never_a_reference(text: str) -> None:
+    with pytest.raises(HostSpecError):
+        parse_host_spec(text)
+
+
+@given(st.text())
+def test_any_text_is_a_reference_or_a_malformed_one(text: str) -> None:
+    try:
+        host = parse_host_spec(text).host
+    except HostSpecError as error:
+        host = str(error)
+
+    assert host
+    assert host.isprintable()
+
+
+def test_references_name_the_same_server_whoever_logs_in() -> None:
+    assert parse_host_spec("ann@relay:22").is_same_server(parse_host_spec("bob@relay:22"))
+    assert not parse_host_spec("relay:22").is_same_server(parse_host_spec("relay:23"))

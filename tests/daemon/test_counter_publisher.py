@@ -1,0 +1,106 @@
+"""What a subscriber with counters_every is told beside the events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.daemon.clock import settled
+from tests.daemon.supervision import Supervision, supervision
+from tunnelkeeper.control.payloads import CountersEvent, TunnelEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tunnelkeeper.control.payloads import Event
+    from tunnelkeeper.tunnel.runner import Runner
+
+TUNNELS = """
+[tunnels.db]
+host = "relay"
+remote = "2201:localhost:22"
+[tunnels.web]
+host = "elsewhere"
+remote = "2202:localhost:22"
+"""
+SPARE = '[tunnels.spare]\nhost = "relay"\nremote = "2203:localhost:22"\nautostart = false\n'
+
+
+def counters(told: list[Event]) -> list[CountersEvent]:
+    return [event for event in told if isinstance(event, CountersEvent)]
+
+
+def subscribed(held: Supervision, every: float = 1.0) -> tuple[list[Event], Callable[[], None]]:
+    told: list[Event] = []
+    return told, held.supervisor.subscribe(told.append, every)
+
+
+def runner(held: Supervision, name: str) -> Runner:
+    return held.supervisor._keeper.runner(name)
+
+
+async def test_only_what_changed_is_told_and_the_process_each_time(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        await held.up("db", "relay")
+        told, unsubscribe = subscribed(held)
+        await held.clock.passes(1)
+        runner(held, "db").forwards[0].counters.bytes_in += 5
+        await held.clock.passes(1)
+        await held.clock.passes(1)
+        unsubscribe()
+
+        quiet, changed, quiet_again = counters(told)
+        assert quiet.tunnels == quiet_again.tunnels == []
+        assert quiet.supervisor.memory_bytes > 0
+        assert [each.name for each in changed.tunnels] == ["db"]
+        assert [each.bytes_in for each in changed.tunnels[0].forwards] == [5]
+
+
+async def test_its_lists_are_as_long_as_those_of_status(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        await held.up("db", "relay")
+        told, unsubscribe = subscribed(held)
+        for name in ("db", "web"):
+            for forward in runner(held, name).forwards:
+                forward.counters.connections_total += 1
+        await held.clock.passes(1)
+        unsubscribe()
+
+        [event] = counters(told)
+        for each in event.tunnels:
+            snapshot = held.tunnel(each.name)
+            assert len(each.rtts_ms) == len(snapshot.hops)
+            assert len(each.forwards) == len(snapshot.forwards)
+
+
+async def test_nothing_comes_after_the_end_of_a_subscription(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        told, unsubscribe = subscribed(held)
+        unsubscribe()
+        await held.clock.passes(3)
+
+        assert counters(told) == []
+
+
+async def test_without_being_asked_for_none_comes(tmp_path: Path) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        told: list[Event] = []
+        held.supervisor.subscribe(told.append)
+        await held.clock.passes(3)
+
+        assert counters(told) == []
+
+
+async def test_a_tunnel_that_a_reload_brings_is_told_though_it_does_not_start(
+    tmp_path: Path,
+) -> None:
+    async with supervision(tmp_path, TUNNELS) as held:
+        told, unsubscribe = subscribed(held)
+        held.write(TUNNELS + SPARE)
+        await held.supervisor.reload()
+        await settled()
+        await held.clock.passes(1)
+        unsubscribe()
+
+        names = [event.tunnel.name for event in told if isinstance(event, TunnelEvent)]
+        assert names == ["spare"]

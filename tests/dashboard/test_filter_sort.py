@@ -1,0 +1,74 @@
+"""Which tunnels are shown, in which order."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.control.fakes import a_tunnel
+from tests.dashboard.boards import ALL, PROCESS, a_board
+from tunnelkeeper.control.payloads import CountersEvent, ForwardCounters, TunnelCounters
+from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, Sorting, SortKey, shown
+
+
+def names(text: str = "", sorting: Sorting | None = None) -> list[str]:
+    return [tunnel.name for tunnel in shown(a_board(), Filter(text), sorting or Sorting())]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", [tunnel.name for tunnel in ALL]),
+        ("DE", ["deep"]),
+        ("b1", ["deep"]),
+        ("refused", ["half", "away", "stuck"]),
+        ("state=up", ["db", "deep"]),
+        ("state=backoff,blocked", ["away", "stuck"]),
+        ("state=b", ["away", "stuck"]),
+        ("group=work", ["db", "away"]),
+        ("group=work state=up", ["db"]),
+        ("5432 group=night", ["away"]),
+        ("nothing-like-it", []),
+    ],
+)
+def test_a_filter_is_words_states_and_groups(text: str, found: list[str]) -> None:
+    assert names(text) == found
+
+
+def test_the_order_is_the_files_unless_something_else_is_asked_for() -> None:
+    assert names() == [tunnel.name for tunnel in ALL]
+    assert names(sorting=Sorting("name")) == sorted(tunnel.name for tunnel in ALL)
+    assert names(sorting=Sorting("config", is_reversed=True)) == [t.name for t in ALL[::-1]]
+
+
+def test_by_state_what_needs_a_person_comes_first() -> None:
+    assert names(sorting=Sorting("state")) == ["stuck", "away", "half", "db", "deep", "spare"]
+
+
+def test_numbers_begin_with_the_largest() -> None:
+    board = a_board(a_tunnel("one", restarts=1), a_tunnel("many", restarts=7), a_tunnel("none"))
+
+    found = shown(board, Filter(), Sorting("restarts"))
+    assert [tunnel.name for tunnel in found] == ["many", "one", "none"]
+
+
+def test_traffic_sorts_by_what_flows_now() -> None:
+    board = a_board(a_tunnel("still"), a_tunnel("busy"))
+    counters = TunnelCounters("busy", [], [ForwardCounters(5000, 0, 1, 1)])
+    board.on_event(CountersEvent(PROCESS, [counters]), board.as_of + 1)
+
+    found = shown(board, Filter(), Sorting("in"))
+    assert [tunnel.name for tunnel in found] == ["busy", "still"]
+
+
+@pytest.mark.parametrize("key", SORT_KEYS)
+def test_every_column_sorts_and_turns_round(key: SortKey) -> None:
+    assert sorted(names(sorting=Sorting(key))) == sorted(names())
+    assert Sorting(key).by(key).descends != Sorting(key).descends
+
+
+def test_the_next_columns_lead_back_to_the_file() -> None:
+    sorting = Sorting()
+    for _ in SORT_KEYS:
+        sorting = sorting.next()
+
+    assert sorting == Sorting()

@@ -1,0 +1,91 @@
+"""Rates and curves from counters that are told now and then."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.dashboard.chart import chart, sparkline
+from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
+from tunnelkeeper.dashboard.throughput import IDLE, KEPT, Meter, Rate
+
+
+def a_meter(*seconds: tuple[float, float, int]) -> Meter:
+    """One that noted so many bytes in, between these moments."""
+    meter = Meter(0, 0)
+    for begin, end, inward in seconds:
+        meter.note(begin, end, meter.inward + inward, 0)
+    return meter
+
+
+def test_the_rate_is_that_of_the_last_time_counters_were_told() -> None:
+    meter = a_meter((0, 1, 500), (1, 3, 1000))
+
+    assert meter.rate(3) == Rate(500, 0)
+    assert meter.rate(4) == IDLE
+
+
+def test_bytes_are_spread_over_the_seconds_that_they_came_in() -> None:
+    meter = a_meter((0.5, 2.5, 400))
+
+    assert [rate.inward for rate in meter.series(3, 4)] == pytest.approx([0, 100, 200, 100])
+
+
+def test_what_a_state_told_in_between_is_not_counted_twice() -> None:
+    meter = a_meter((0, 0.5, 100), (0, 1, 100))
+
+    assert meter.rate(1).inward == pytest.approx(200)
+    assert sum(rate.inward for rate in meter.series(1, 3)) == pytest.approx(200)
+
+
+def test_counters_that_went_back_are_no_traffic() -> None:
+    meter = a_meter((0, 1, 500))
+    meter.note(1, 2, 10, 0)
+
+    assert meter.rate(2) == IDLE
+    assert meter.inward == 10
+
+
+def test_idle_tunnels_cost_no_memory_and_old_samples_are_forgotten() -> None:
+    meter = a_meter((0, 1, 500), (1, 2, 0), (KEPT + 5, KEPT + 6, 1))
+
+    assert len(meter._samples) == 1
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 3), st.integers(0, 10**9)), max_size=30),
+    st.integers(1, 300),
+)
+def test_a_curve_holds_no_more_than_what_flowed(steps: list[tuple[float, int]], count: int) -> None:
+    meter, now = Meter(0, 0), 0.0
+    for seconds, more in steps:
+        meter.note(now, now + seconds, meter.inward + more, 0)
+        now += seconds
+    series = meter.series(now, count)
+
+    assert len(series) == count
+    assert all(rate.inward >= 0 for rate in series)
+    assert sum(rate.inward for rate in series) <= meter.inward * 1.001 + 1
+
+
+def test_a_sparkline_has_a_character_for_each_value() -> None:
+    values = [0.0, 1.0, 4000.0, 8000.0]
+
+    assert sparkline(values, UNICODE.bars) == " ▁▄█"
+    assert sparkline(values, ASCII.bars) == " .:#"
+
+
+def test_little_is_not_drawn_as_much() -> None:
+    assert sparkline([3.0], UNICODE.bars) == "▁"
+
+
+def test_a_chart_stands_on_its_lowest_line() -> None:
+    assert chart([8000.0, 4000.0, 0.0], 2, UNICODE.bars) == ["█  ", "██ "]
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=20), st.integers(1, 9))
+def test_a_chart_is_as_large_as_was_asked_for(values: list[float], height: int) -> None:
+    lines = chart(values, height, UNICODE.bars)
+
+    assert [len(line) for line in lines] == [len(values)] * height

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.forwarding.services import echo, service
+from tests.ssh.links import closed_port, unanswering
+from tests.ssh.waiting import until
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.forwarding import connect_target
+from tunnelkeeper.forwarding.connect_target import TargetRefused, connect_here, outcome_of_words
+from tunnelkeeper.forwarding.pump import SocketEndpoint
+from tunnelkeeper.forwarding.socks import Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunnelkeeper.core.forward_spec import Address
+
+
+async def refusal_of(target: Address) -> TargetRefused:
+    async with asyncio.timeout(10):
+        with pytest.raises(TargetRefused) as refused:
+            await connect_here(target, SocketEndpoint())
+    return refused.value
+
+
+async def test_a_tcp_target_is_connected_and_not_read_before_it_has_a_peer() -> None:
+    async with service(echo) as port:
+        end = SocketEndpoint()
+        await connect_here(TcpAddress("127.0.0.1", port), end)
+
+        assert end._transport is not None
+        assert not end._transport.is_reading()
+        end.end(clean=False)
+        await until(lambda: end.is_gone)
+
+
+async def test_a_unix_target_is_connected(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    async with service(echo, path):
+        end = SocketEndpoint()
+        await connect_here(UnixAddress(str(path)), end)
+
+        assert end.origin == ("", 0)
+        end.end(clean=False)
+        await until(lambda: end.is_gone)
+
+
+async def test_a_closed_port_is_connection_refused() -> None:
+    target = TcpAddress("127.0.0.1", closed_port())
+    refusal = await refusal_of(target)
+
+    assert refusal.outcome is Outcome.CONNECTION_REFUSED
+    assert str(target) in str(refusal)
+
+
+async def test_a_missing_socket_file_is_a_general_failure(tmp_path: Path) -> None:
+    refusal = await refusal_of(UnixAddress(str(tmp_path / "none.sock")))
+
+    assert refusal.outcome is Outcome.GENERAL_FAILURE
+
+
+async def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with service(echo, tmp_path / "echo.sock"):
+        end = SocketEndpoint()
+        await connect_here(UnixAddress("~/echo.sock"), end)
+        end.end(clean=False)
+        await until(lambda: end.is_gone)
+
+
+async def test_the_home_folder_of_nobody_is_a_general_failure() -> None:
+    refusal = await refusal_of(UnixAddress("~no-such-user/echo.sock"))
+
+    assert refusal.outcome is Outcome.GENERAL_FAILURE
+
+
+async def test_a_name_that_does_not_resolve_is_an_unreachable_host() -> None:
+    refusal = await refusal_of(TcpAddress("no.such.host.invalid", 80))
+
+    assert refusal.outcome is Outcome.HOST_UNREACHABLE
+    assert str(refusal).startswith("no.such.host.invalid:80: ")
+
+
+@pytest.mark.parametrize("name", ["x" * 64 + ".example", "a..b", "nul\0byte"])
+async def test_a_name_that_cannot_be_one_is_refused_and_not_a_fault(name: str) -> None:
+    refusal = await refusal_of(TcpAddress(name, 80))
+
+    assert refusal.outcome in {Outcome.GENERAL_FAILURE, Outcome.HOST_UNREACHABLE}
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (errno.ENETUNREACH, Outcome.NETWORK_UNREACHABLE),
+        (errno.EHOSTUNREACH, Outcome.HOST_UNREACHABLE),
+        (errno.EACCES, Outcome.NOT_ALLOWED),
+        (errno.EPERM, Outcome.NOT_ALLOWED),
+        (errno.ECONNRESET, Outcome.GENERAL_FAILURE),
+    ],
+)
+async def test_each_errno_has_its_reply_code(
+    number: int, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "so the system says")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
+    refusal = await refusal_of(TcpAddress("192.0.2.1", 80))
+
+    assert refusal.outcome is outcome
+    assert str(refusal) == f"192.0.2.1:80: {os.strerror(number)}"
+
+
+async def test_several_addresses_that_all_refuse_are_told_as_one() -> None:
+    refusal = await refusal_of(TcpAddress("localhost", closed_port()))
+
+    assert refusal.outcome is Outcome.CONNECTION_REFUSED
+    assert str(refusal).endswith(": Connection refused")
+
+
+async def test_a_target_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect_target, "CONNECT_TIMEOUT", 0.05)
+    with unanswering() as (host, port):
+        refusal = await refusal_of(TcpAddress(host, port))
+
+    assert refusal.outcome is Outcome.TTL_EXPIRED
+    assert "no answer within" in str(refusal)
+
+
+async def test_a_target_that_cuts_off_at_once_is_a_general_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def connect(*_: object) -> socket.socket:
+        return cut_off
+
+    monkeypatch.setattr(connect_target, "connected", connect)
+    with socket.socket() as cut_off:
+        refusal = await refusal_of(TcpAddress("127.0.0.1", 80))
+
+        assert cut_off.fileno() == -1
+    assert refusal.outcome is Outcome.GENERAL_FAILURE
+
+
+async def test_a_system_that_gave_up_waiting_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
+
+    assert (await refusal_of(TcpAddress("192.0.2.1", 80))).outcome is Outcome.TTL_EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        ("Connection refused", Outcome.CONNECTION_REFUSED),
+        ("Network is unreachable", Outcome.NETWORK_UNREACHABLE),
+        ("Connection timed out", Outcome.TTL_EXPIRED),
+        ("No route to host", Outcome.HOST_UNREACHABLE),
+        ("unknown host (Name or service not known)", Outcome.HOST_UNREACHABLE),
+        ("Temporary failure in name resolution", Outcome.HOST_UNREACHABLE),
+        ("open failed", Outcome.GENERAL_FAILURE),
+        ("", Outcome.GENERAL_FAILURE),
+    ],
+)
+def test_a_servers_own_words_give_the_reply_code(words: str, outcome: Outcome) -> None:
+    assert outcome_of_words(words) is outcome

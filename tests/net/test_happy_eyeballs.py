@@ -1,0 +1,233 @@
+"""Names become addresses, and the first that answers is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from tests.ssh.links import closed_port, unanswering
+from tests.ssh.waiting import until
+from tunnelkeeper.net import happy_eyeballs
+from tunnelkeeper.net.happy_eyeballs import (
+    AddressInfo,
+    connected,
+    first_connected,
+    interleaved,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+BLACK_HOLE = "192.0.2.1"  # RFC 5737: nobody answers there; here no packet goes out
+
+
+def info(host: str, port: int = 22) -> AddressInfo:
+    if ":" in host:
+        return (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, port, 0, 0))
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+
+
+async def connect_first(infos: Sequence[AddressInfo]) -> socket.socket:
+    return await first_connected(infos, connected)
+
+
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+class FakeNetwork:
+    """Sockets that connect when the test says so. tried: the addresses, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tried: list[str] = []
+        self.outcomes: dict[str, asyncio.Future[None]] = {}
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", self._connect)
+
+    async def _connect(self, _: socket.socket, address: Any) -> None:
+        self.tried.append(address[0])
+        await self.outcomes.setdefault(address[0], asyncio.get_running_loop().create_future())
+
+    def settle(self, host: str, error: OSError | None = None) -> None:
+        """Let an attempt succeed or fail, now or when it comes."""
+        outcome = self.outcomes.setdefault(host, asyncio.get_running_loop().create_future())
+        if error is None:
+            outcome.set_result(None)
+        else:
+            outcome.set_exception(error)
+
+
+@pytest.fixture
+async def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
+    return FakeNetwork(monkeypatch)
+
+
+# Resolving
+
+
+async def test_a_number_is_resolved_to_itself() -> None:
+    assert [found[4] for found in await resolve("127.0.0.1", 22)] == [("127.0.0.1", 22)]
+
+
+async def test_the_address_family_is_kept_to() -> None:
+    assert {found[0] for found in await resolve("localhost", 22, socket.AF_INET)} == {
+        socket.AF_INET
+    }
+    with pytest.raises(socket.gaierror):
+        await resolve("127.0.0.1", 22, socket.AF_INET6)
+
+
+async def test_a_name_that_does_not_exist_is_a_gaierror() -> None:
+    with pytest.raises(socket.gaierror):
+        await resolve("no.such.host.invalid", 22)
+
+
+def test_the_families_take_turns_and_the_resolvers_first_choice_begins() -> None:
+    found = [info("2001:db8::1"), info("2001:db8::2"), info("2001:db8::3"), info("192.0.2.1")]
+
+    hosts = [entry[4][0] for entry in interleaved(found)]
+
+    assert hosts == ["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]
+    assert interleaved([]) == []
+
+
+# The race
+
+
+async def test_an_address_that_answers_is_connected(server: socket.socket) -> None:
+    with await connect_first([info("127.0.0.1", server.getsockname()[1])]) as connected:
+        assert connected.getpeername() == server.getsockname()
+
+
+async def test_a_refusal_lets_the_next_address_begin_at_once(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(happy_eyeballs, "STAGGER", 600)
+    network.settle("127.0.0.2", ConnectionRefusedError())
+    network.settle("127.0.0.3")
+    async with asyncio.timeout(10):
+        (await connect_first([info("127.0.0.2"), info("127.0.0.3")])).close()
+
+    assert network.tried == ["127.0.0.2", "127.0.0.3"]
+
+
+async def test_an_address_that_goes_nowhere_delays_the_next_by_the_stagger_only(
+    network: FakeNetwork,
+) -> None:
+    network.settle("127.0.0.3")
+    begun = asyncio.get_running_loop().time()
+    async with asyncio.timeout(10):
+        (await connect_first([info(BLACK_HOLE), info("127.0.0.3")])).close()
+
+    assert happy_eyeballs.STAGGER * 0.9 < asyncio.get_running_loop().time() - begun < 5
+    assert network.outcomes[BLACK_HOLE].cancelled()
+
+
+async def test_the_same_with_a_real_black_hole(server: socket.socket) -> None:
+    with unanswering() as hole:
+        places = [info(*hole), info("127.0.0.1", server.getsockname()[1])]
+        async with asyncio.timeout(10):
+            with await connect_first(places) as connected:
+                assert connected.getpeername() == server.getsockname()
+
+
+async def test_a_slow_first_address_still_wins_if_it_answers_first(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
+    before = psutil.Process().num_fds()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        connecting = tasks.create_task(connect_first([info("127.0.0.2"), info("127.0.0.3")]))
+        await until(lambda: len(network.tried) == 2)
+        network.settle("127.0.0.2")
+
+    with connecting.result() as connected:
+        assert connected.fileno() > 0
+        assert psutil.Process().num_fds() == before + 1
+    assert network.outcomes["127.0.0.3"].cancelled()
+
+
+async def test_a_failure_leaves_the_race_to_those_still_under_way(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        connecting = tasks.create_task(connect_first([info("127.0.0.2"), info("127.0.0.3")]))
+        await until(lambda: len(network.tried) == 2)
+        network.settle("127.0.0.2", ConnectionRefusedError())
+        await until(network.outcomes["127.0.0.2"].done)
+        await asyncio.wait([connecting], timeout=0)
+        network.settle("127.0.0.3")
+
+    connecting.result().close()
+
+
+async def test_of_two_that_answer_in_one_turn_one_is_kept(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
+    before = psutil.Process().num_fds()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        connecting = tasks.create_task(connect_first([info("127.0.0.2"), info("127.0.0.3")]))
+        await until(lambda: len(network.tried) == 2)
+        network.settle("127.0.0.2")
+        network.settle("127.0.0.3")
+
+    connecting.result().close()
+    assert psutil.Process().num_fds() == before
+
+
+async def test_where_none_answers_the_first_error_is_raised(network: FakeNetwork) -> None:
+    network.settle("127.0.0.2", OSError(errno.EHOSTUNREACH, "No route to host"))
+    network.settle("127.0.0.3", ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
+    before = psutil.Process().num_fds()
+    with pytest.raises(OSError, match="No route to host"):
+        await connect_first([info("127.0.0.2"), info("127.0.0.3")])
+
+    assert psutil.Process().num_fds() == before
+
+
+async def test_a_closed_port_is_refused() -> None:
+    with pytest.raises(ConnectionRefusedError):
+        await connect_first([info("127.0.0.1", closed_port())])
+
+
+async def test_a_name_without_addresses_is_an_error() -> None:
+    with pytest.raises(OSError, match="no addresses"):
+        await connect_first([])
+
+
+async def test_a_race_that_is_called_off_leaves_no_descriptor(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
+    before = psutil.Process().num_fds()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        connecting = tasks.create_task(connect_first([info("127.0.0.2"), info("127.0.0.3")]))
+        await until(lambda: len(network.tried) == 2)
+        connecting.cancel()
+
+    assert connecting.cancelled()
+    assert psutil.Process().num_fds() == before
+
+
+async def test_a_race_that_is_called_off_when_it_was_just_won_leaves_no_descriptor(
+    network: FakeNetwork,
+) -> None:
+    before = psutil.Process().num_fds()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        connecting = tasks.create_task(connect_first([info("127.0.0.2")]))
+        await until(lambda: network.tried)
+        network.settle("127.0.0.2")
+        while not connecting.done() and psutil.Process().num_fds() > before:
+            connecting.cancel()  # in the turn of the win, and in those around it
+            await asyncio.wait([connecting], timeout=0)
+
+    assert psutil.Process().num_fds() == before

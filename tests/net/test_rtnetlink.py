@@ -1,0 +1,202 @@
+"""Messages as Linux writes them, and as it never would."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.net import rtnetlink
+from tunnelkeeper.net.rtnetlink import MAIN_TABLE, NEW_ADDRESS, Address, Route
+
+V4, V6 = socket.AF_INET, socket.AF_INET6
+SECONDARY = TEMPORARY = 0x01
+DUPLICATE, TENTATIVE, PERMANENT = 0x08, 0x40, 0x80
+HOST, LINK, GLOBAL = 254, 253, 0
+BOOT, KERNEL = 3, 2
+UNICAST, LOCAL, MULTICAST = 1, 2, 5
+
+
+def attribute(kind: int, data: bytes) -> bytes:
+    padding = b"\0" * (-len(data) % 4)
+    return struct.pack("=HH", 4 + len(data), kind) + data + padding
+
+
+def number(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack("=I", value))
+
+
+def packed(text: str) -> bytes:
+    return socket.inet_pton(V6 if ":" in text else V4, text)
+
+
+def address(text: str, flags: int = PERMANENT, scope: int = GLOBAL) -> Address | None:
+    """What is read of the message about an address of link 3."""
+    family = V6 if ":" in text else V4
+    head = struct.pack("=BBBBI", family, 24, flags & 0xFF, scope, 3)
+    return rtnetlink.address(head + attribute(1, packed(text)) + number(8, flags))
+
+
+def route(destination: str, *attributes: bytes, **head: int) -> Route | None:
+    """What is read of the message about a route of the main table."""
+    text, _, prefix = destination.partition("/")
+    about = {"protocol": BOOT, "kind": UNICAST, "flags": 0, "family": V6 if ":" in text else V4}
+    about |= head
+    start = struct.pack(
+        "=BBBBBBBBI",
+        about["family"],
+        int(prefix),
+        0,
+        0,
+        MAIN_TABLE,
+        about["protocol"],
+        GLOBAL,
+        about["kind"],
+        about["flags"],
+    )
+    goal = attribute(1, packed(text)) if int(prefix) else b""
+    return rtnetlink.route(start + goal + b"".join(attributes))
+
+
+def message(kind: int, body: bytes) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, 1, 0) + body + b"\0" * (-len(body) % 4)
+
+
+# -- addresses -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["192.0.2.2", "2001:db8::2"])
+def test_an_address_of_a_network_lasts(text: str) -> None:
+    assert address(text) == Address(text, 3, is_lasting=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "scope"),
+    [
+        ("127.0.0.1", PERMANENT, HOST),
+        ("169.254.3.4", PERMANENT, LINK),
+        ("fe80::1", PERMANENT, LINK),
+        ("2001:db8::2", TEMPORARY, GLOBAL),
+        ("2001:db8::2", TENTATIVE, GLOBAL),
+        ("2001:db8::2", DUPLICATE, GLOBAL),
+    ],
+    ids=["loopback", "no DHCP", "link-local", "temporary", "tentative", "duplicate"],
+)
+def test_an_address_that_comes_and_goes_for_itself_does_not(
+    text: str, flags: int, scope: int
+) -> None:
+    assert address(text, flags, scope) == Address(text, 3, is_lasting=False)
+
+
+def test_a_second_address_of_ipv4_is_no_temporary_one() -> None:
+    assert address("192.0.2.3", SECONDARY) == Address("192.0.2.3", 3, is_lasting=True)
+
+
+def test_of_a_link_between_two_the_address_is_that_of_this_end() -> None:
+    head = struct.pack("=BBBBI", V4, 32, PERMANENT, GLOBAL, 3)
+    peer, here = attribute(1, packed("192.0.2.1")), attribute(2, packed("192.0.2.2"))
+
+    assert rtnetlink.address(head + peer + here) == Address("192.0.2.2", 3, is_lasting=True)
+
+
+# -- routes ----------------------------------------------------------------------------------------
+
+
+def test_a_default_route_is_told_with_its_gateway_link_and_metric() -> None:
+    assert route(
+        "0.0.0.0/0", number(4, 3), attribute(5, packed("192.0.2.1")), number(6, 600)
+    ) == Route("default", ((3, "192.0.2.1"),), came_by_itself=False, metric=600)
+
+
+def test_a_route_to_a_network_without_a_gateway_is_told_too() -> None:
+    assert route("10.0.0.0/8", number(4, 7), number(15, 51820)) == Route(
+        "10.0.0.0/8", ((7, ""),), came_by_itself=False, table=51820
+    )
+
+
+def test_a_route_that_the_kernel_made_for_an_address_is_known() -> None:
+    found = route("192.0.2.0/24", number(4, 3), protocol=KERNEL)
+
+    assert found is not None
+    assert found.came_by_itself
+
+
+def test_the_default_route_that_a_router_announced_did_not_come_by_itself() -> None:
+    found = route("::/0", number(4, 3), attribute(5, packed("fe80::1")), protocol=KERNEL)
+
+    assert found == Route("default (IPv6)", ((3, "fe80::1"),), came_by_itself=False)
+
+
+def test_a_route_of_several_ways_is_told_with_all_in_an_order_of_its_own() -> None:
+    def hop(link: int, gateway: str, flags: int) -> bytes:
+        about = attribute(5, packed(gateway))
+        return struct.pack("=HBBI", 8 + len(about), flags, 0, link) + about
+
+    one, other = hop(3, "192.0.2.1", 0), hop(4, "198.51.100.1", 16)
+
+    found = route("0.0.0.0/0", attribute(9, one + other))
+    assert found is not None
+    assert found.hops == ((3, "192.0.2.1"), (4, "198.51.100.1"))
+    assert found == route("0.0.0.0/0", attribute(9, other + one))
+
+
+def test_a_gateway_may_be_of_the_other_family() -> None:
+    via = struct.pack("=H", V6) + packed("fe80::1")
+
+    found = route("0.0.0.0/0", number(4, 3), attribute(18, via))
+    assert found is not None
+    assert found.hops == ((3, "fe80::1"),)
+
+
+@pytest.mark.parametrize(
+    ("destination", "head"),
+    [
+        ("192.0.2.2/32", {"kind": LOCAL}),
+        ("ff00::/8", {"kind": MULTICAST}),
+        ("ff00::/8", {}),
+        ("fe80::/64", {"protocol": KERNEL}),
+        ("2001:db8::1/128", {"flags": 0x200}),
+        ("0.0.0.0/0", {"family": 28}),
+    ],
+    ids=["local", "multicast", "multicast as unicast", "link-local", "cached", "MPLS"],
+)
+def test_what_leads_nowhere_is_no_route(destination: str, head: dict[str, int]) -> None:
+    assert route(destination, number(4, 3), **head) is None
+
+
+# -- messages --------------------------------------------------------------------------------------
+
+
+def test_a_datagram_holds_many_messages() -> None:
+    data = message(NEW_ADDRESS, b"abcde") + message(rtnetlink.DONE, b"")
+
+    assert list(rtnetlink.messages(data)) == [(NEW_ADDRESS, b"abcde"), (rtnetlink.DONE, b"")]
+
+
+def test_a_message_that_is_cut_ends_the_datagram() -> None:
+    data = message(NEW_ADDRESS, b"abcd")
+
+    assert list(rtnetlink.messages(data + data[:-1])) == [(NEW_ADDRESS, b"abcd")]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_too_strange_to_be_read(data: bytes) -> None:
+    list(rtnetlink.messages(data))
+    rtnetlink.address(data)
+    rtnetlink.route(data)
+
+
+@given(
+    family=st.sampled_from([V4, V6, 28]),
+    prefix=st.integers(0, 255),
+    attributes=st.lists(st.tuples(st.integers(0, 40), st.binary(max_size=40)), max_size=6),
+)
+def test_no_attributes_are_too_strange_to_be_read(
+    family: int, prefix: int, attributes: list[tuple[int, bytes]]
+) -> None:
+    tail = b"".join(attribute(kind, data) for kind, data in attributes)
+    rtnetlink.address(struct.pack("=BBBBI", family, prefix, 0, 0, 1) + tail)
+    rtnetlink.route(struct.pack("=BBBBBBBBI", family, prefix, 0, 0, 254, 3, 0, 1, 0) + tail)

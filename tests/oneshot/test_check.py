@@ -1,0 +1,269 @@
+"""`check`: the file and all that it names, looked at without connecting to anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.keys import make_key
+from tests.requirements import require
+from tunnelkeeper.oneshot import check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class File:
+    """A config file with one tunnel, `db`, to `relay`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "tunnels.toml"
+        self.known_hosts = folder / "known_hosts"
+        self.where = f"{self.path}: tunnels.db"
+        self.at = f"{self.where}: me@relay:22"
+
+    def check(
+        self, *lines: str, ssh_config: str = "false", more: str = ""
+    ) -> tuple[list[str], list[str]]:
+        """Problems and warnings of the tunnel with these lines, and with more tables."""
+        head = f'[supervisor]\nssh_config = {ssh_config}\n[defaults]\nuser = "me"\n'
+        head += f'known_hosts = "{self.known_hosts}"\n'
+        tunnel = '[tunnels.db]\nhost = "relay"\nremote = "2201:localhost:22"\n'
+        self.path.write_text(head + tunnel + "".join(f"{line}\n" for line in lines) + more)
+        return check.check(str(self.path))
+
+    def problems(self, *lines: str) -> list[str]:
+        problems, warnings = self.check(*lines)
+        assert warnings == []
+        return problems
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> File:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return File(tmp_path)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    return make_key(tmp_path / "id_ed25519")
+
+
+def test_a_file_in_order_is_nothing_to_talk_about(file: File, key: Path) -> None:
+    assert file.check(f'identity_files = "{key}"') == ([], [])
+
+
+def test_keys_that_ssh_would_look_for_need_not_be_there(file: File) -> None:
+    assert file.check() == ([], [])
+
+
+def test_what_is_wrong_with_the_file_itself_comes_first(file: File) -> None:
+    problems, warnings = file.check("prot = 22")
+
+    assert problems == [f"{file.path}:9: tunnels.db.prot: unknown key; did you mean 'port'?"]
+    assert warnings == []
+
+
+def test_what_the_file_should_not_say_is_a_warning(file: File) -> None:
+    problems, warnings = file.check('host_key_policy = "no"')
+
+    assert problems == []
+    [warning] = warnings
+    assert warning.startswith(f"{file.path}:9: tunnels.db.host_key_policy: ")
+
+
+def test_a_key_that_the_file_names_must_be_there(file: File, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+
+    assert file.problems(f'identity_files = "{missing}"') == [
+        f"{file.at}: identity file {missing}: no such file"
+    ]
+
+
+def test_a_key_of_a_jump_host_must_be_there_too(file: File, tmp_path: Path, key: Path) -> None:
+    missing = tmp_path / "missing"
+    bastion = f'[hosts.bastion]\nidentity_files = "{missing}"\n'
+
+    problems, _ = file.check(f'identity_files = "{key}"', 'jump = "bastion"', more=bastion)
+
+    assert problems == [f"{file.where}: me@bastion:22: identity file {missing}: no such file"]
+
+
+def test_a_key_that_only_the_agent_has_is_fine(file: File, key: Path) -> None:
+    key.unlink()  # its public half stays, as ssh wants it for IdentitiesOnly with an agent
+
+    assert file.problems(f'identity_files = "{key}"', 'identity_agent = "/run/agent"') == []
+    assert file.problems(f'identity_files = "{key}"', 'identity_agent = "none"') != []
+
+
+def test_a_key_that_others_can_read_is_named_with_the_remedy(file: File, key: Path) -> None:
+    key.chmod(0o640)
+
+    [problem] = file.problems(f'identity_files = "{key}"')
+
+    assert problem.startswith(f"{file.at}: identity file {key}: its permissions 0640")
+    assert f"chmod 600 {key}" in problem
+
+
+def test_a_key_with_a_passphrase_needs_an_agent(file: File, tmp_path: Path) -> None:
+    locked = make_key(tmp_path / "locked", passphrase="secret words")
+    line = f'identity_files = "{locked}"'
+
+    [problem] = file.problems(line, 'identity_agent = "none"')
+    assert problem.startswith(f"{file.at}: identity file {locked}: it is protected by a passphrase")
+    assert file.problems(line, 'identity_agent = "/run/agent"') == []
+
+
+def test_what_is_no_key_is_a_problem_once_whoever_uses_it(file: File, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("not a key\n")
+    broken.chmod(0o600)
+
+    problems = file.problems(f'identity_files = ["{broken}", "{broken}"]')
+
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{file.at}: identity file {broken}: ")
+
+
+def test_a_certificate_that_cannot_be_read_is_a_problem(
+    file: File, key: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing-cert.pub"
+
+    problems = file.problems(f'identity_files = "{key}"', f'certificate_files = "{missing}"')
+
+    assert problems == [f"{file.at}: certificate file {missing}: cannot be read"]
+
+
+@pytest.mark.parametrize("what", ["ciphers", "macs", "kex_algorithms", "host_key_algorithms"])
+def test_algorithms_of_which_none_can_be_had_are_a_problem(
+    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # an ssh would refuse to look the host up
+
+    assert file.problems(f'{what} = "rot13"') == [
+        f"{file.at}: none of the {what} asked for is supported: rot13"
+    ]
+
+
+def test_a_socket_needs_a_folder_to_be_made_in(file: File, tmp_path: Path) -> None:
+    good, bad = tmp_path / "db.sock", tmp_path / "missing" / "db.sock"
+
+    problems = file.problems(f'local = ["{good}:db:5432", "{bad}:db:5432"]')
+
+    assert problems == [
+        f"{file.where}: {bad}:db:5432: the folder {bad.parent} is missing or not writable"
+    ]
+
+
+def test_a_socket_below_the_home_of_nobody_is_a_problem(file: File) -> None:
+    problems = file.problems('local = "~no-such-user/db.sock:db:5432"')
+
+    forward = "~no-such-user/db.sock:db:5432"
+    assert problems == [
+        f"{file.where}: {forward}: the folder ~no-such-user is missing or not writable"
+    ]
+
+
+def test_a_malformed_line_of_known_hosts_is_a_warning(file: File) -> None:
+    file.known_hosts.write_text("relay ssh-ed25519 not-base64\n")
+
+    problems, warnings = file.check()
+
+    assert problems == []
+    [warning] = warnings
+    assert warning.startswith(f"{file.at}: {file.known_hosts}:1: ")
+
+
+def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: File, tmp_path: Path) -> None:
+    require("ssh")
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text("Host relay\n  Prot 22\n")
+
+    problems, _ = file.check(ssh_config=f'"{ssh_config}"')
+
+    [problem] = problems
+    assert problem.startswith(f"{file.where}: ssh cannot look relay up: ")
+    assert "prot" in problem.lower()
+    assert "(ssh says the same to: ssh -G" in problem
+
+
+def test_what_ssh_config_asks_for_in_vain_is_a_warning(file: File, tmp_path: Path) -> None:
+    require("ssh")
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text("Host relay\n  LocalForward 8080 intranet:80\n")
+
+    problems, warnings = file.check(ssh_config=f'"{ssh_config}"')
+
+    assert problems == []
+    [warning] = warnings
+    assert warning.startswith(f"{file.where}: ")
+    assert "localforward" in warning.lower()
+
+
+def test_algorithms_that_even_ssh_lacks_are_a_problem(file: File) -> None:
+    require("ssh")
+
+    [problem] = file.problems('ciphers = "rot13"')
+
+    assert problem.startswith(f"{file.where}: ssh cannot look relay up: ")
+    assert "rot13" in problem
+
+
+def test_without_ssh_the_files_are_read_by_ourselves(
+    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text("Host relay\n  Port 2222\n")
+
+    problems, _ = file.check('ciphers = "rot13"', ssh_config=f'"{ssh_config}"')
+
+    assert problems == [
+        f"{file.where}: me@relay:2222: none of the ciphers asked for is supported: rot13"
+    ]
+
+
+def test_without_ssh_what_a_distribution_says_for_everybody_is_nothing_to_warn_of(
+    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text(
+        "Include /no/such/folder/*.conf\nHost *\n    SendEnv LANG LC_*\n    HashKnownHosts yes\n"
+        "    GSSAPIAuthentication yes\n"
+    )
+
+    assert file.check(ssh_config=f'"{ssh_config}"') == ([], [])
+
+
+def test_without_ssh_what_only_ssh_could_do_is_a_warning(
+    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text("LocalForward 8080 intranet:80\nCanonicalizeHostname yes\n")
+
+    problems, [forward, canonical] = file.check(ssh_config=f'"{ssh_config}"')
+
+    assert problems == []
+    assert forward == f"{file.where}: relay: LocalForward of ssh_config is not supported"
+    assert canonical == (
+        f"{file.where}: relay: CanonicalizeHostname of ssh_config needs ssh (openssh-client), "
+        "which is not installed"
+    )
+
+
+def test_without_ssh_a_line_that_only_ssh_can_read_is_a_problem(
+    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text("ServerAliveInterval 1m\n")
+
+    [problem], _ = file.check(ssh_config=f'"{ssh_config}"')
+
+    assert f"{ssh_config} line 1" in problem
+    assert "with ssh installed, ssh itself would read it" in problem

@@ -1,0 +1,190 @@
+"""`connect` without a supervisor: a stream through a connection of its own, to a real sshd."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.ports import free_port
+from tests.e2e.services import echo
+from tests.e2e.site import USER, Site, host_table, new_site, tunnel_table
+from tunnelkeeper.oneshot import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.services import Service
+    from tests.e2e.sshd import Sshd
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with new_site() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def server(site: Site) -> Sshd:
+    return site.sshd()
+
+
+@pytest.fixture(scope="module")
+def service(site: Site) -> Service:
+    return site.service(echo)
+
+
+class Conversation:
+    """A pump that says something and listens until the other side ends."""
+
+    def __init__(self, question: bytes = b"hello") -> None:
+        self.question = question
+        self.answer: bytes | None = None
+
+    def __call__(self, sock: socket.socket) -> None:
+        with sock:
+            sock.sendall(self.question)
+            sock.shutdown(socket.SHUT_WR)
+            self.answer = b""
+            while data := sock.recv(65536):
+                self.answer += data
+
+
+@pytest.fixture
+def pump() -> Conversation:
+    return Conversation()
+
+
+def config(site: Site, *tables: str) -> str:
+    file = site.subdirectory("c") / "tunnels.toml"
+    file.write_text(site.config(*tables))
+    return str(file)
+
+
+def test_a_tunnel_lends_its_host(
+    site: Site, server: Sshd, service: Service, pump: Conversation
+) -> None:
+    file = config(site, tunnel_table("db", server.port, 'socks = "1080"'))
+
+    assert connect.connect(file, "db", f"127.0.0.1:{service.port}", pump) == 0
+
+    assert pump.answer == b"hello"
+
+
+def test_a_host_of_the_file_needs_no_tunnel(
+    site: Site, server: Sshd, service: Service, pump: Conversation
+) -> None:
+    file = config(site, host_table("relay", server.port))
+
+    assert connect.connect(file, "relay", f"127.0.0.1:{service.port}", pump) == 0
+
+    assert pump.answer == b"hello"
+
+
+def test_any_host_can_be_named_as_ssh_does(site: Site, server: Sshd, service: Service) -> None:
+    pump = Conversation(b"x" * 1_000_000)
+    reference = f"{USER}@127.0.0.1:{server.port}"
+
+    assert connect.connect(config(site), reference, f"127.0.0.1:{service.port}", pump) == 0
+
+    assert pump.answer == pump.question
+
+
+def test_a_target_that_refuses_is_told_and_nothing_is_pumped(
+    site: Site, server: Sshd, pump: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, target = config(site, host_table("relay", server.port)), f"127.0.0.1:{free_port()}"
+
+    assert connect.connect(file, "relay", target, pump) == 1
+
+    said = capsys.readouterr()
+    assert said.err.startswith(f"tunnelkeeper: relay: {target}: connect failed")
+    assert said.out == ""
+    assert pump.answer is None
+
+
+def test_a_host_that_refuses_is_told_with_what_to_do(
+    site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+
+    assert connect.connect(config(site), f"127.0.0.1:{port}", "localhost:80", pump) == 1
+
+    assert capsys.readouterr().err == (
+        f"tunnelkeeper: refused: {USER}@127.0.0.1:{port}: connection refused "
+        "(is the SSH server running, and is the port right?)\n"
+    )
+    assert pump.answer is None
+
+
+def test_without_a_config_file_there_is_ssh_config(
+    tmp_path: Path, pump: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = f"127.0.0.1:{free_port()}"
+
+    assert connect.connect(str(tmp_path / "missing"), reference, "localhost:80", pump) == 1
+
+    assert f"{reference}: connection refused" in capsys.readouterr().err
+
+
+def test_a_host_that_cannot_be_looked_up_is_told(
+    site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config(site, host_table("relay", 22, 'ciphers = "rot13"'))
+
+    assert connect.connect(file, "relay", "localhost:80", pump) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith("tunnelkeeper: ")
+    assert "rot13" in said
+
+
+def test_a_reference_that_is_none_is_told(
+    site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert connect.connect(config(site), "user@host:port", "localhost:80", pump) == 1
+
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_bad_file_is_told_problem_by_problem(
+    site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config(site, "[hosts.relay]\nprot = 22\nusre = 'me'\n")
+
+    assert connect.connect(file, "relay", "localhost:80", pump) == 2
+
+    assert capsys.readouterr().err.count(f"{file}:") == 2
+
+
+def test_what_a_person_should_mend_goes_to_standard_error(
+    site: Site,
+    server: Sshd,
+    service: Service,
+    pump: Conversation,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    malformed = site.subdirectory("k") / "known_hosts"
+    malformed.write_text("relay ssh-ed25519 not-base64\n" + site.known_hosts.read_text())
+    table = host_table("relay", server.port, f'known_hosts = "{malformed}"')
+
+    assert connect.connect(config(site, table), "relay", f"127.0.0.1:{service.port}", pump) == 0
+
+    said = capsys.readouterr()
+    assert said.err.startswith(f"tunnelkeeper: {malformed}:1: ")
+    assert said.out == ""
+
+
+def test_a_pump_that_fails_leaves_no_connection_behind(
+    site: Site, server: Sshd, service: Service
+) -> None:
+    def fail(sock: socket.socket) -> None:
+        sock.close()
+        raise BrokenPipeError(32, "Broken pipe")
+
+    file = config(site, host_table("relay", server.port))
+
+    with pytest.raises(BrokenPipeError):
+        connect.connect(file, "relay", f"127.0.0.1:{service.port}", fail)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from tests.control.fakes import REFUSED, a_forward, a_tunnel
+from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
+from tunnelkeeper.presentation.tunnel_text import describe, forward_text, reasons, row
+
+NOW = datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "listen", "connect", "text"),
+    [
+        ("local", "127.0.0.1:5432", "db:5432", "L 5432 -> db:5432"),
+        ("local", "[::1]:5432", "[2001:db8::1]:80", "L 5432 -> [2001:db8::1]:80"),
+        ("local", "*:80", "web:80", "L *:80 -> web:80"),
+        ("local", "/run/db.sock", "/run/pg.sock", "L /run/db.sock -> /run/pg.sock"),
+        ("remote", "localhost:2222", "localhost:22", "R 2222 -> localhost:22"),
+        ("remote", "localhost:1080", None, "R 1080 (socks)"),
+        ("socks", "localhost:1080", None, "S 1080"),
+    ],
+)
+def test_a_forward_is_told_in_short(kind: str, listen: str, connect: str | None, text: str) -> None:
+    assert forward_text(a_forward(kind=kind, listen=listen, connect=connect)) == text
+
+
+def test_the_row_of_a_tunnel_that_is_up() -> None:
+    tunnel = a_tunnel(
+        jump=["a:22", "me@b:2222"],
+        bytes_in=1234,
+        bytes_out=15_000_000,
+        forwards=[a_forward(), a_forward(kind="socks", listen="localhost:1080", connect=None)],
+    )
+
+    assert msgspec.to_builtins(row(tunnel, NOW)) == {
+        "name": "db",
+        "state": "up",
+        "host": "me@relay via a, me@b:2222",
+        "forwards": "L 5432 -> db.internal:5432\nS 1080",
+        "since": "3m 12s",
+        "traffic": "1.2 kB / 15 MB",
+        "failure": "",
+    }
+
+
+def test_a_tunnel_in_backoff_says_why_how_often_and_when_next() -> None:
+    tunnel = a_tunnel(
+        state="backoff", failure=REFUSED, attempt=3, retry_at="2026-11-22T12:03:16.9Z"
+    )
+
+    assert row(tunnel, NOW).failure == "refused, 3 times, retry in 4s"
+
+
+def test_a_first_failure_is_not_counted() -> None:
+    tunnel = a_tunnel(state="backoff", failure=REFUSED, attempt=1)
+
+    assert row(tunnel, NOW).failure == "refused"
+
+
+def test_a_connecting_tunnel_says_which_step() -> None:
+    progress = ProgressSnapshot("me@relay:22", "login")
+    tunnel = a_tunnel(state="connecting", progress=progress)
+
+    assert row(tunnel, NOW).state == "connecting\nlogin"
+    assert describe(tunnel) == ["db: connecting: me@relay:22: login"]
+
+
+@pytest.mark.parametrize(
+    ("replacement", "text"),
+    [
+        (ReplacementSnapshot("connecting"), "up\nreplacing"),
+        (
+            ReplacementSnapshot("connecting", progress=ProgressSnapshot("me@relay:22", "login")),
+            "up\nreplacing: login",
+        ),
+        (ReplacementSnapshot("backoff", failure=REFUSED), "up\nnot replaced"),
+        (ReplacementSnapshot("draining", connections=2), "up\ndraining 2"),
+    ],
+)
+def test_a_tunnel_whose_connection_is_replaced_says_how_far_that_is(
+    replacement: ReplacementSnapshot, text: str
+) -> None:
+    assert row(a_tunnel(replacement=replacement), NOW).state == text
+
+
+def test_why_a_connection_is_not_replaced_is_told_in_full() -> None:
+    tunnel = a_tunnel(replacement=ReplacementSnapshot("backoff", failure=REFUSED))
+
+    [reason] = reasons(tunnel)
+    assert reason.startswith(f"db: not replaced: {REFUSED.cause}: {REFUSED.hop}: {REFUSED.message}")
+
+
+def test_a_forward_that_waits_is_marked_only_while_the_tunnel_is_connected() -> None:
+    pending = a_forward(state="pending")
+
+    assert row(a_tunnel(state="degraded", forwards=[pending]), NOW).forwards.endswith("(pending)")
+    assert "pending" not in row(a_tunnel(state="backoff", forwards=[pending]), NOW).forwards
+
+
+def test_a_failed_forward_is_marked_and_its_failure_is_the_tunnels() -> None:
+    busy = msgspec.structs.replace(REFUSED, cause="remote_port_busy", message="taken", hint="")
+    forward = a_forward(
+        kind="remote", listen="localhost:2222", connect="localhost:22", state="failed", failure=busy
+    )
+    tunnel = a_tunnel(state="degraded", forwards=[forward])
+
+    assert row(tunnel, NOW).forwards == "R 2222 -> localhost:22 (failed)"
+    assert row(tunnel, NOW).failure == "remote_port_busy"
+    assert reasons(tunnel) == ["db: degraded: remote_port_busy: R 2222 -> localhost:22: taken"]
+
+
+def test_the_reason_is_told_in_full_with_the_hint() -> None:
+    tunnel = a_tunnel(state="backoff", failure=REFUSED)
+
+    line = "db: backoff: refused: me@relay:22: Connection refused (is sshd running?)"
+    assert reasons(tunnel) == [line]
+
+
+def test_a_long_reason_is_not_cut() -> None:
+    failure = msgspec.structs.replace(REFUSED, message="x" * 300, hint="y" * 1000)
+
+    assert reasons(a_tunnel(state="blocked", failure=failure))[0].endswith("y)")
+
+
+def test_a_tunnel_that_is_up_has_no_reasons_and_one_that_is_stopped_an_account() -> None:
+    assert reasons(a_tunnel()) == []
+    assert describe(a_tunnel(state="stopped")) == ["db: stopped"]
+
+
+def test_what_other_machines_say_cannot_move_the_cursor() -> None:
+    evil = msgspec.structs.replace(REFUSED, message="\x1b[2J\nfake: up", hop="")
+    tunnel = a_tunnel(
+        state="backoff", failure=evil, host="\x1b]0;x\a", forwards=[a_forward(connect="\u202eevil")]
+    )
+    shown = row(tunnel, NOW)
+
+    assert reasons(tunnel) == ["db: backoff: refused: \\x1b[2J\\nfake: up (is sshd running?)"]
+    assert shown.host.isprintable()
+    assert shown.forwards.isprintable()

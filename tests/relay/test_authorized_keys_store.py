@@ -1,0 +1,159 @@
+"""Whose keys are where, and that a changed file counts at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.relay.keys import blob, line
+from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore, problems_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def written(path: Path, *seeds: int) -> Path:
+    """An authorized_keys with the keys of these numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line(seed=seed)}\n" for seed in seeds))
+    return path
+
+
+def numbers(accounts: AuthorizedKeysStore, user: str) -> list[int]:
+    known = {blob(seed): seed for seed in range(1, 10)}
+    return [known[key.blob] for key in accounts.keys_of(user)]
+
+
+def test_one_file_is_for_every_user(tmp_path: Path) -> None:
+    accounts = AuthorizedKeysStore(str(written(tmp_path / "keys", 1, 2)))
+
+    assert numbers(accounts, "ann") == numbers(accounts, "bob") == [1, 2]
+
+
+def test_every_user_can_have_a_file(tmp_path: Path) -> None:
+    written(tmp_path / "ann", 1)
+    written(tmp_path / "bob", 2)
+    accounts = AuthorizedKeysStore(f"{tmp_path}/%u")
+
+    assert [numbers(accounts, user) for user in ("ann", "bob", "eve")] == [[1], [2], []]
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "../outside",
+        "..",
+        ".",
+        "",
+        ".hidden",
+        "a/b",
+        "/etc/passwd",
+        "ann\n",
+        "ann\0",
+        "%u",
+        "ann bob",
+        "a" * 65,
+        "änn",
+        "-ann",
+    ],
+)
+def test_a_user_that_is_no_plain_name_has_no_keys(tmp_path: Path, user: str) -> None:
+    for name in ("outside", "keys/.hidden", "keys/ann", "keys/a/b"):
+        written(tmp_path / name, 1)
+    written(tmp_path / "one", 1)
+
+    assert numbers(AuthorizedKeysStore(f"{tmp_path}/keys/%u"), user) == []
+    assert numbers(AuthorizedKeysStore(f"{tmp_path}/one"), user) == []
+
+
+def test_tokens_are_replaced_once(tmp_path: Path) -> None:
+    written(tmp_path / "100%" / "ann.keys", 1)
+    written(tmp_path / "%u", 2)
+
+    assert numbers(AuthorizedKeysStore(f"{tmp_path}/100%%/%u.keys"), "ann") == [1]
+    assert numbers(AuthorizedKeysStore(f"{tmp_path}/%%u"), "ann") == [2]
+
+
+def test_a_changed_file_counts_at_the_next_login(tmp_path: Path) -> None:
+    path = written(tmp_path / "keys", 1)
+    accounts = AuthorizedKeysStore(str(path))
+    assert numbers(accounts, "ann") == [1]
+
+    written(path, 2, 3)
+    assert numbers(accounts, "ann") == [2, 3]
+    path.unlink()
+    assert numbers(accounts, "ann") == []
+    written(path, 4)
+    assert numbers(accounts, "ann") == [4]
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+    path = written(tmp_path / "keys", 1)
+    accounts = AuthorizedKeysStore(str(path))
+    first = accounts.keys_of("ann")
+
+    assert accounts.keys_of("bob") is first
+
+
+def test_a_replaced_file_of_the_same_time_and_size_counts(tmp_path: Path) -> None:
+    path = written(tmp_path / "keys", 1)
+    accounts = AuthorizedKeysStore(str(path))
+    accounts.keys_of("ann")
+    before = path.stat()
+    other = written(tmp_path / "other", 2)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.rename(path)
+
+    assert numbers(accounts, "ann") == [2]
+
+
+def test_a_bad_line_is_left_out_with_one_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(b"nonsense\n\xff\xfe\n" + line(seed=1).encode() + b" caf\xe9\n")
+    accounts = AuthorizedKeysStore(str(path))
+    caplog.set_level(logging.WARNING, "tunnelkeeper")
+
+    assert numbers(accounts, "ann") == numbers(accounts, "bob") == [1]
+    assert [record.getMessage().split(": ")[0] for record in caplog.records] == [
+        f"{path}:1",
+        f"{path}:2",
+    ]
+
+
+def test_a_file_that_cannot_be_read_lets_nobody_in_and_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert AuthorizedKeysStore(str(tmp_path)).keys_of("ann") == ()
+    assert "cannot read authorized keys" in caplog.text
+
+
+def test_an_unknown_user_leaves_no_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert AuthorizedKeysStore(f"{tmp_path}/%u").keys_of("eve") == ()
+    assert caplog.text == ""
+
+
+# -- relay check -----------------------------------------------------------------------------------
+
+
+def test_nobody_can_log_in_without_files(tmp_path: Path) -> None:
+    for pattern in (f"{tmp_path}/none", f"{tmp_path}/none/%u", f"{tmp_path}/%u"):
+        assert problems_of(pattern) == [f"{pattern}: no such file, so nobody can log in"]
+
+
+@pytest.mark.parametrize("pattern", ["%u", "%u.keys", "keys-%u", "%u/authorized_keys", "100%%/%u"])
+def test_the_lines_of_every_users_file_are_looked_at(tmp_path: Path, pattern: str) -> None:
+    folder = tmp_path / "keys"
+    path = folder / pattern.replace("%u", "ann").replace("%%", "%")
+    path.parent.mkdir(parents=True)
+    path.write_text("nonsense\n")
+    (folder / ".other").write_text("nonsense\n")
+
+    [problem] = problems_of(f"{folder}/{pattern}")
+    assert problem.startswith(f"{path}:1: ")

@@ -1,0 +1,271 @@
+"""Which keys and certificates let a user in, and how many tries there are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.relay.served import new_key, public
+from tunnelkeeper.relay import authorized_keys
+from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
+
+if TYPE_CHECKING:
+    import asyncssh
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+SOURCE = "192.0.2.7"
+
+
+@cache
+def key(number: int) -> asyncssh.SSHKey:
+    del number
+    return new_key()
+
+
+def keys(options: str = "", of: asyncssh.SSHKey | None = None) -> tuple[Any, ...]:
+    """What authorized_keys says of a key, or of an authority's."""
+    line = f"{options} {public(of or key(1))}".lstrip()
+    found, warnings = authorized_keys.parse(line, "authorized_keys", UTC)
+    assert not warnings
+    return found
+
+
+def shown(data: bytes) -> Any:
+    candidate = parse_key(data)
+    assert candidate is not None
+    return candidate
+
+
+def verdict(
+    options: str = "", *, shows: bytes | None = None, user: str = "box", source: str = SOURCE
+) -> Admitted | Denied:
+    data = key(1).public_data if shows is None else shows
+    return authorize(shown(data), user, keys(options), source, NOW)
+
+
+def certificate(**options: Any) -> bytes:
+    """A certificate of the key number 2 by the key number 1."""
+    settings = {"principals": ["box"], **options}
+    return key(1).generate_user_certificate(key(2), "an id", **settings).public_data
+
+
+def certified(options: str = "cert-authority", **settings: Any) -> Admitted | Denied:
+    user = settings.pop("user", "box")
+    source = settings.pop("source", SOURCE)
+    return verdict(options, shows=certificate(**settings), user=user, source=source)
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+def test_an_authorized_key_lets_in() -> None:
+    admitted = verdict()
+
+    assert isinstance(admitted, Admitted)
+    assert admitted.owner == ("box", key(1).public_data)
+    assert admitted.options.port_forwarding
+    assert admitted.key.fingerprint == key(1).get_fingerprint()
+
+
+def test_another_key_does_not() -> None:
+    assert verdict(shows=key(3).public_data) == Denied("nobody authorized this key")
+
+
+def test_the_key_of_an_authority_is_no_key_of_a_user() -> None:
+    assert verdict("cert-authority") == Denied("nobody authorized this key")
+
+
+@pytest.mark.parametrize(
+    ("options", "admitted"),
+    [
+        ('expiry-time="20261122115959Z"', False),
+        ('expiry-time="20261122120001Z"', True),
+        ('from="192.0.2.0/24"', True),
+        ('from="!192.0.2.7,192.0.2.0/24"', False),
+        ('from="198.51.100.0/24"', False),
+        ('from="192.0.2.?"', True),
+        ('command="uptime"', True),
+        ("restrict", True),
+    ],
+)
+def test_when_and_from_where_a_key_lets_in(options: str, admitted: bool) -> None:
+    assert isinstance(verdict(options), Admitted) == admitted
+
+
+@pytest.mark.parametrize(
+    ("options", "forwards"),
+    [("restrict", False), ("restrict,port-forwarding", True), ("no-port-forwarding", False)],
+)
+def test_what_a_key_may_do_comes_with_it(options: str, forwards: bool) -> None:
+    admitted = verdict(options)
+
+    assert isinstance(admitted, Admitted)
+    assert admitted.options.port_forwarding == forwards
+
+
+def test_no_touch_is_required_where_the_line_spares_it() -> None:
+    admitted, spared = verdict(), verdict("no-touch-required")
+
+    assert isinstance(admitted, Admitted)
+    assert isinstance(spared, Admitted)
+    assert (admitted.touch_required, spared.touch_required) == (True, False)
+
+
+# -- certificates ----------------------------------------------------------------------------------
+
+
+def test_a_certificate_of_an_authority_lets_its_principals_in() -> None:
+    admitted = certified()
+
+    assert isinstance(admitted, Admitted)
+    assert admitted.owner == ("box", key(2).public_data)
+    assert isinstance(certified(user="other"), Denied)
+
+
+def test_a_certificate_of_a_key_that_is_no_authority_does_not() -> None:
+    assert certified(options="") == Denied("nobody authorized this key")
+
+
+@pytest.mark.parametrize(
+    ("options", "principals", "admitted"),
+    [
+        ('cert-authority,principals="staff"', ["staff"], True),
+        ('cert-authority,principals="ops,staff"', ["staff"], True),
+        ('cert-authority,principals="ops"', ["box"], False),
+        ('cert-authority,principals="ops"', [], False),
+        ("cert-authority", [], True),  # as sshd: it is good for every user
+    ],
+)
+def test_principals_of_the_line_count_instead_of_the_user(
+    options: str, principals: list[str], admitted: bool
+) -> None:
+    assert isinstance(certified(options, principals=principals), Admitted) == admitted
+
+
+def test_a_certificate_is_good_for_its_time() -> None:
+    assert isinstance(certified(valid_before="20200101"), Denied)
+    assert isinstance(certified(valid_after="20990101"), Denied)
+
+
+def test_a_host_certificate_lets_nobody_in() -> None:
+    data = key(1).generate_host_certificate(key(2), "an id", principals=["box"]).public_data
+
+    assert isinstance(verdict("cert-authority", shows=data), Denied)
+
+
+def test_a_certificate_may_be_for_some_addresses_only() -> None:
+    assert isinstance(certified(source_address=["192.0.2.0/24"]), Admitted)
+    assert isinstance(certified(source_address=["192.0.2.0/24"], source="198.51.100.1"), Denied)
+    assert isinstance(certified(source_address=["2001:db8::/32"]), Denied)
+
+
+def test_a_certificate_can_take_forwarding_away() -> None:
+    admitted = certified(permit_port_forwarding=False)
+
+    assert isinstance(admitted, Admitted)
+    assert not admitted.options.port_forwarding
+
+
+def test_a_certificate_does_not_give_what_its_line_refuses() -> None:
+    admitted = certified("cert-authority,restrict", permit_port_forwarding=True)
+
+    assert isinstance(admitted, Admitted)
+    assert not admitted.options.port_forwarding
+
+
+def test_a_certificate_and_its_line_must_force_the_same_command() -> None:
+    line = 'cert-authority,command="uptime"'
+
+    assert isinstance(certified(line, force_command="uptime"), Admitted)
+    assert isinstance(certified(line, force_command="id"), Denied)
+    assert isinstance(certified("cert-authority", force_command="id"), Admitted)
+
+
+def test_touch_is_spared_only_by_line_and_certificate_together() -> None:
+    both = certified("cert-authority,no-touch-required", touch_required=False)
+    line = certified("cert-authority,no-touch-required")
+
+    assert isinstance(both, Admitted)
+    assert isinstance(line, Admitted)
+    assert (both.touch_required, line.touch_required) == (False, True)
+
+
+def test_a_certificate_that_was_tampered_with_is_no_key() -> None:
+    data = bytearray(certificate())
+    data[-1] ^= 1
+
+    assert parse_key(bytes(data)) is None
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_too_odd_to_be_looked_at(data: bytes) -> None:
+    candidate = parse_key(data)
+
+    assert candidate is None or isinstance(
+        authorize(candidate, "box", keys(), SOURCE, NOW), Admitted | Denied
+    )
+
+
+@given(st.integers(0, 250), st.binary(max_size=8))
+def test_a_damaged_certificate_lets_nobody_in(at: int, damage: bytes) -> None:
+    data = certificate()
+    damaged = data[:at] + damage + data[at + len(damage) :]
+    candidate = parse_key(damaged)
+
+    assert damaged == data or candidate is None
+
+
+# -- tries -----------------------------------------------------------------------------------------
+
+
+def fail(tries: AuthAttempts, times: int) -> None:
+    for _ in range(times):
+        assert tries.request(b"box", b"publickey") is None
+        tries.refused()
+
+
+def test_after_six_failures_the_seventh_try_is_not_answered() -> None:
+    tries = AuthAttempts(6)
+    fail(tries, 6)
+
+    assert tries.request(b"box", b"publickey") == "Too many authentication failures"
+
+
+def test_asking_for_the_methods_first_is_no_try() -> None:
+    tries = AuthAttempts(6)
+    tries.request(b"box", b"none")
+    tries.refused()
+    fail(tries, 6)
+    assert tries.failed == 6
+
+
+def test_asking_for_the_methods_again_is_one() -> None:
+    tries = AuthAttempts(2)
+    for _ in range(3):
+        assert tries.request(b"box", b"none") is None
+        tries.refused()
+    assert tries.request(b"box", b"none") is not None
+
+
+def test_tries_that_are_not_waited_for_count_too() -> None:
+    tries = AuthAttempts(6)
+    answers = [tries.request(b"box", b"publickey") for _ in range(100)]
+
+    assert answers[27:] == [None] + ["Too many authentication failures"] * 72
+
+
+def test_without_a_limit_there_is_none() -> None:
+    tries = AuthAttempts(0)
+    fail(tries, 1000)
+
+
+def test_the_user_of_a_connection_stays() -> None:
+    tries = AuthAttempts(6)
+    tries.request(b"box", b"none")
+
+    assert tries.request(b"other", b"none") == "Change of username or service not allowed"

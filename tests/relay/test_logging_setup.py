@@ -1,0 +1,17 @@
+"""The lines of a relay's log."""
+
+from __future__ import annotations
+
+import logging
+
+from tunnelkeeper.core.snapshot import LogRecord
+from tunnelkeeper.relay.logging_setup import LineFormatter
+
+
+def test_a_line_looks_like_one_of_the_supervisors() -> None:
+    record = logging.makeLogRecord(
+        {"levelname": "WARNING", "msg": "%s is refused", "args": ("box",), "created": 1.5}
+    )
+    as_the_supervisors = LogRecord("1970-01-01T00:00:01Z", "warning", "", "box is refused")
+
+    assert LineFormatter().format(record) == str(as_the_supervisors)

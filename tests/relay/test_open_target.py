@@ -1,0 +1,142 @@
+"""Which of a host's addresses are connected to, and in what words it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.forwarding.services import echo, service
+from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.relay import open_target
+from tunnelkeeper.relay.config import RelayConfiguration
+from tunnelkeeper.relay.key_options import KeyOptions
+from tunnelkeeper.relay.permits import ANYTHING, HostPermit, Permit
+from tunnelkeeper.relay.registry import Registry
+from tunnelkeeper.relay.resolver import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tunnelkeeper.forwarding.pump import SocketEndpoint
+
+NOBODY = "127.0.0.9"  # nobody listens there, and the answer comes at once
+CLOSED = "169.254.169.254"
+
+
+class FixedResolver(Resolver):
+    """Gives every name the same addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        super().__init__()
+        self._addresses = list(addresses)
+
+    async def addresses_of(self, host: str) -> list[str]:
+        del host
+        return self._addresses
+
+
+async def opened(port: int, *addresses: str, permits: tuple[Permit, ...] = ()) -> SocketEndpoint:
+    """A socket to a host that has these addresses; those on loopback are permitted by name."""
+    named = tuple(HostPermit(address, None) for address in ("127.0.0.1", NOBODY))
+    configuration = RelayConfiguration(permit_open=permits or (ANYTHING, *named))
+    resolver = FixedResolver(*addresses)
+    return await open_target.open_tcp(
+        "host.example.com", port, configuration, KeyOptions(), Registry(), resolver
+    )
+
+
+@asynccontextmanager
+async def target(at: Path | None = None) -> AsyncIterator[int]:
+    """A service that must have been reached before it ends."""
+    reached = asyncio.Event()
+
+    async def wait_for_the_end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        reached.set()
+        await reader.read()
+
+    async with service(wait_for_the_end, at) as port:
+        yield port
+        await reached.wait()
+
+
+async def test_the_first_address_that_accepts_is_taken() -> None:
+    async with target() as port:
+        end = await opened(port, NOBODY, CLOSED, "127.0.0.1")
+        assert end.origin == ("127.0.0.1", port)
+        end.end(clean=True)
+
+
+async def test_a_host_with_closed_addresses_only_is_refused() -> None:
+    with pytest.raises(TargetRefused, match="metadata service, which is closed") as refused:
+        await opened(80, CLOSED, "fe80::1")
+    assert refused.value.outcome is Outcome.NOT_ALLOWED
+
+
+async def test_a_name_that_leads_into_the_relay_is_refused() -> None:
+    with pytest.raises(TargetRefused, match="which is closed"):
+        await opened(80, "127.0.0.1", permits=(ANYTHING,))
+
+
+async def test_a_host_without_addresses_is_refused() -> None:
+    with pytest.raises(TargetRefused, match=r"host\.example\.com has no address"):
+        await opened(80)
+
+
+async def test_a_refusal_is_said_in_the_words_of_the_system() -> None:
+    with pytest.raises(TargetRefused) as refused:
+        await opened(1, NOBODY)
+    assert str(refused.value) == f"{NOBODY}:1: Connection refused"
+    assert refused.value.outcome is Outcome.CONNECTION_REFUSED
+
+
+async def test_an_address_that_does_not_answer_gives_way_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(open_target, "connect_here", never)
+    with pytest.raises(TargetRefused, match="no answer within 10 s") as refused:
+        await opened(80, NOBODY, "127.0.0.1")
+    assert refused.value.outcome is Outcome.TTL_EXPIRED
+
+
+# -- paths -----------------------------------------------------------------------------------------
+
+
+async def open_path(path: Path, folder: Path) -> SocketEndpoint:
+    configuration = RelayConfiguration(unix_socket_dir=str(folder))
+    return await open_target.open_path(str(path), configuration, KeyOptions())
+
+
+async def test_a_socket_below_the_folder_is_reached(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    async with target(path):
+        end = await open_path(path, tmp_path)
+        end.end(clean=True)
+
+
+async def test_a_symbolic_link_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    folder.mkdir()
+    (folder / "link").symlink_to(outside)
+    (folder / "s.sock").symlink_to(outside / "s.sock")
+    async with service(echo, at=outside / "s.sock"):
+        for path in (folder / "link" / "s.sock", folder / "s.sock"):
+            with pytest.raises(TargetRefused, match="leads out of the folder"):
+                await open_path(path, folder)
+
+
+async def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    async with target(real / "s.sock"):
+        end = await open_path(link / "s.sock", link)
+        end.end(clean=True)

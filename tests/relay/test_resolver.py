@@ -1,0 +1,89 @@
+"""Host names are looked up in threads of their own, a few at a time for each client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from tests.ssh.waiting import DEADLINE, until
+from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.relay import resolver
+from tunnelkeeper.relay.resolver import LOOKUPS_AT_ONCE, Resolver
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("192.0.2.1", "192.0.2.1"), ("2001:DB8::1", "2001:db8::1"), ("::ffff:1.2.3.4", "1.2.3.4")],
+)
+async def test_an_address_is_not_looked_up(
+    host: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "_look_up", lambda _: pytest.fail("it was looked up"))
+
+    assert await Resolver().addresses_of(host) == [address]
+
+
+async def test_a_name_has_each_of_its_addresses_once() -> None:
+    found = await Resolver().addresses_of("localhost")
+
+    assert "127.0.0.1" in found
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(socket.EAI_NONAME, "Name not known"), UnicodeError("label too long")]
+)
+async def test_a_name_that_leads_nowhere_is_refused(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(_host: str) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(resolver, "_look_up", look_up)
+    with pytest.raises(TargetRefused, match=r"no\.where: ") as refused:
+        await Resolver().addresses_of("no.where")
+    assert refused.value.outcome is Outcome.HOST_UNREACHABLE
+
+
+async def test_one_client_keeps_a_few_threads_busy_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    release, running = threading.Event(), threading.Semaphore(0)
+
+    def look_up(host: str) -> list[str]:
+        running.release()
+        release.wait(DEADLINE)
+        return [host]
+
+    monkeypatch.setattr(resolver, "_look_up", look_up)
+    slow, other = Resolver(), Resolver()
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        names = [f"host{number}" for number in range(3 * LOOKUPS_AT_ONCE)]
+        found = [tasks.create_task(slow.addresses_of(name)) for name in names]
+        for _ in range(LOOKUPS_AT_ONCE):
+            await until(lambda: running.acquire(blocking=False))
+        tasks.create_task(other.addresses_of("another"))
+        await until(lambda: running.acquire(blocking=False))  # another client's turn comes
+        assert not running.acquire(blocking=False)
+        release.set()
+    assert [task.result() for task in found] == [[name] for name in names]
+
+
+async def test_a_lookup_nobody_waits_for_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def look_up(host: str) -> list[str]:
+        release.wait(DEADLINE)
+        ended.set()
+        return [host]
+
+    monkeypatch.setattr(resolver, "_look_up", look_up)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(Resolver().addresses_of("slow"))
+        await asyncio.sleep(0)
+        task.cancel()
+    release.set()
+    await until(ended.is_set)
+    assert await Resolver().addresses_of("fine") == ["fine"]

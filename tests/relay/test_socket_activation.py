@@ -1,0 +1,134 @@
+"""A relay whose sockets somebody else opened for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import connected, is_listening, receive_exactly
+from tests.e2e.program import COMMAND
+from tests.e2e.waiting import wait_until
+from tests.relay.relay_process import RelayProcess
+from tests.systemd.listener import listening
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.relay.socket_activation import UnusableSocketError, check, differs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.site import Site
+
+
+@pytest.fixture
+def bound() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def test_a_socket_that_listens_on_tcp_will_do(bound: socket.socket) -> None:
+    check([bound])
+
+
+def test_any_other_socket_is_refused_with_the_setting_that_is_wrong(bound: socket.socket) -> None:
+    with (
+        socket.socket(socket.AF_UNIX) as unix,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        socket.create_connection(bound.getsockname()) as connection,
+    ):
+        for wrong, setting in (
+            (unix, "ListenStream="),
+            (udp, "ListenStream="),
+            (connection, "Acc"),
+        ):
+            with pytest.raises(UnusableSocketError, match=setting):
+                check([bound, wrong])
+
+
+@pytest.mark.parametrize(
+    ("configured", "handed"),
+    [
+        (["127.0.0.1"], ["127.0.0.1"]),
+        (["localhost"], ["127.0.0.1", "::1"]),
+        (["localhost"], ["127.0.0.1"]),  # a machine without IPv6
+        (["*"], ["::", "0.0.0.0"]),
+    ],
+)
+def test_the_sockets_that_listen_would_make_are_the_same(
+    configured: list[str], handed: list[str]
+) -> None:
+    assert differs(
+        [TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in handed]
+    ) is (None)
+
+
+@pytest.mark.parametrize(
+    ("configured", "handed"),
+    [
+        (["0.0.0.0"], ["127.0.0.1"]),
+        (["127.0.0.1"], ["127.0.0.1", "192.0.2.1"]),
+        (["127.0.0.1", "192.0.2.1"], ["127.0.0.1"]),
+    ],
+)
+def test_others_are_told_apart_with_what_to_do(configured: list[str], handed: list[str]) -> None:
+    told = differs([TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in handed])
+
+    assert told is not None
+    assert f"{configured[0]}:22" in told
+    assert "tunnelkeeper units install --kind relay" in told
+
+
+def test_a_relay_serves_on_the_sockets_that_it_was_handed_and_says_when(
+    site: Site, bound: socket.socket
+) -> None:
+    relay = RelayProcess(site.subdirectory("r"), site.authorized_keys)
+    port = bound.getsockname()[1]
+    # The variables name the process that execs the relay, as systemd's child does.
+    script = 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+    with listening(str(site.directory / "notify")) as service_manager:
+        os.set_inheritable(bound.fileno(), True)
+        process = subprocess.Popen(
+            [
+                *("bash", "-c", script, "bash", str(bound.fileno()), *COMMAND),
+                *("relay", "serve", "--config", str(relay.config)),
+            ],
+            env={**relay.environment, "NOTIFY_SOCKET": service_manager.address},
+            close_fds=False,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            wait_until(lambda: service_manager.count("READY=1"), 30, "it is not ready")
+            assert service_manager.status() == f"listens on 127.0.0.1:{port}"
+            assert not is_listening(relay.port)
+            with connected(port) as client:
+                assert receive_exactly(client, 4) == b"SSH-"
+        finally:
+            process.terminate()
+            _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "not on 127.0.0.1" in said
+    relay.close()
+
+
+def test_a_handed_file_that_is_no_socket_ends_it_with_a_message(site: Site) -> None:
+    relay = RelayProcess(site.subdirectory("r"), site.authorized_keys)
+    script = 'exec 3<"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+    command = ["bash", "-c", script, "bash", "/dev/null", *COMMAND, "relay", "serve"]
+
+    done = subprocess.run(
+        [*command, "--config", str(relay.config)],
+        env=relay.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "socket" in done.stderr.lower()
+    relay.close()

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asyncssh.encryption import get_default_encryption_algs
+from asyncssh.kex import get_default_kex_algs
+from asyncssh.mac import get_default_mac_algs
+from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
+
+from tunnelkeeper.core.configuration import Host
+from tunnelkeeper.core.failures import Cause, FailureError
+from tunnelkeeper.ssh.auth import algorithms
+from tunnelkeeper.ssh.auth.algorithms import AES_GCM, ciphers, host_keys, key_exchanges, macs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+CHACHA = "chacha20-poly1305@openssh.com"
+
+
+def host(**changes: Any) -> Host:
+    return Host("relay", "relay", "me", **changes)
+
+
+def names(known: Sequence[bytes]) -> list[str]:
+    return [name.decode() for name in known]
+
+
+CIPHERS = names(get_default_encryption_algs())
+HOST_KEYS = names(get_default_public_key_algs())
+
+
+@pytest.fixture
+def _aes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(algorithms, "processor_has_aes", lambda: True)
+
+
+@pytest.fixture
+def _no_aes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(algorithms, "processor_has_aes", lambda: False)
+
+
+# Nobody chose
+
+
+@pytest.mark.usefixtures("_aes")
+def test_aes_gcm_comes_first_where_nobody_chose() -> None:
+    offered = ciphers(host())
+
+    assert offered[:2] == list(AES_GCM)
+    assert sorted(offered) == sorted(CIPHERS)
+
+
+@pytest.mark.usefixtures("_no_aes")
+def test_asyncsshs_order_stands_where_the_processor_has_no_aes() -> None:
+    assert ciphers(host()) == CIPHERS
+    assert CIPHERS[0] == CHACHA
+
+
+def test_the_other_lists_are_asyncsshs_where_nobody_chose() -> None:
+    assert macs(host()) == names(get_default_mac_algs())
+    assert key_exchanges(host()) == names(get_default_kex_algs())
+    assert host_keys(host(), (), with_certificates=False) == HOST_KEYS
+
+
+# Somebody chose
+
+
+@pytest.mark.usefixtures("_aes")
+def test_a_list_is_offered_as_it_stands() -> None:
+    assert ciphers(host(ciphers=f"aes256-ctr,{CHACHA}")) == ["aes256-ctr", CHACHA]
+
+
+def test_plus_appends() -> None:
+    assert ciphers(host(ciphers="+3des-cbc, aes128-cbc")) == [*CIPHERS, "3des-cbc", "aes128-cbc"]
+
+
+def test_caret_puts_in_front_without_repeats() -> None:
+    offered = ciphers(host(ciphers="^aes256-ctr"))
+
+    assert offered == ["aes256-ctr", *(name for name in CIPHERS if name != "aes256-ctr")]
+
+
+def test_minus_takes_away() -> None:
+    offered = ciphers(host(ciphers=f"-{CHACHA},aes128-ctr"))
+
+    assert offered == [name for name in CIPHERS if name not in {CHACHA, "aes128-ctr"}]
+
+
+def test_what_asyncssh_lacks_is_dropped() -> None:
+    assert ciphers(host(ciphers="rot13,aes256-ctr,,none-such")) == ["aes256-ctr"]
+
+
+@pytest.mark.parametrize(
+    ("key", "choose"),
+    [
+        ("ciphers", ciphers),
+        ("macs", macs),
+        ("kex_algorithms", key_exchanges),
+        ("host_key_algorithms", lambda h: host_keys(h, (), with_certificates=False)),
+    ],
+)
+def test_a_list_of_which_nothing_is_left_is_a_failure_that_needs_a_person(
+    key: str, choose: Callable[[Host], list[str]]
+) -> None:
+    with pytest.raises(FailureError) as failed:
+        choose(host(**{key: "rot13"}))
+
+    failure = failed.value.failure
+    assert failure.cause is Cause.KEY_EXCHANGE
+    assert failure.needs_user
+    assert failure.message == f"none of the {key} asked for is supported: rot13"
+    assert failure.hint.startswith("choose among: ")
+    assert failure.hop == "me@relay:22"
+
+
+@pytest.mark.parametrize("key", ["macs", "kex_algorithms"])
+def test_each_list_has_the_same_syntax(key: str) -> None:
+    choose = {"macs": macs, "kex_algorithms": key_exchanges}[key]
+    default = choose(host())
+
+    assert choose(host(**{key: f"-{default[0]}"})) == default[1:]
+    assert choose(host(**{key: f"^{default[-1]}"})) == [default[-1], *default[:-1]]
+
+
+# Host keys
+
+
+def test_the_types_of_the_keys_that_are_known_come_first() -> None:
+    offered = host_keys(host(), ("ecdsa-sha2-nistp256", "ssh-rsa"), with_certificates=False)
+
+    assert offered[:3] == ["ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"]
+    assert sorted(offered) == sorted(HOST_KEYS)
+
+
+def test_a_type_that_asyncssh_lacks_is_not_offered() -> None:
+    assert host_keys(host(), ("ssh-quantum",), with_certificates=False) == HOST_KEYS
+
+
+def test_certificates_come_first_where_an_authority_is_known() -> None:
+    certificates = names(get_default_certificate_algs())
+    offered = host_keys(host(), ("ssh-ed25519",), with_certificates=True)
+
+    assert offered[: len(certificates) + 1] == [*certificates, "ssh-ed25519"]
+
+
+def test_a_choice_of_host_keys_is_offered_without_certificates_nobody_could_check() -> None:
+    chosen = "ssh-ed25519-cert-v01@openssh.com,ssh-ed25519"
+
+    offered = host_keys(host(host_key_algorithms=chosen), (), with_certificates=False)
+    assert offered == ["ssh-ed25519"]
+
+    offered = host_keys(host(host_key_algorithms=chosen), (), with_certificates=True)
+    assert offered == chosen.split(",")
+
+
+# The processor
+
+
+@pytest.fixture
+def _forget() -> Iterator[None]:
+    algorithms.processor_has_aes.cache_clear()
+    yield
+    algorithms.processor_has_aes.cache_clear()
+
+
+@pytest.mark.usefixtures("_forget")
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("processor : 0\nflags\t\t: fpu aes avx\n", True),
+        ("processor : 0\nflags\t\t: fpu avx\n", False),
+        ("processor : 0\nFeatures\t: fp asimd aes\n", True),
+        ("processor : 0\nFeatures\t: fp asimd\n", False),
+        ("isa : rv64\n", True),
+        (None, True),
+    ],
+)
+def test_the_processor_says_whether_it_has_aes(
+    cpuinfo: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_text(path: Path, **_: object) -> str:
+        assert path == Path("/proc/cpuinfo")
+        if cpuinfo is None:
+            raise FileNotFoundError
+        return cpuinfo
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+
+    assert algorithms.processor_has_aes() is expected
+
+
+@pytest.mark.parametrize(
+    ("accepted", "key_type", "may"),
+    [
+        (None, "ssh-rsa", True),
+        ("ssh-ed25519", "ssh-ed25519", True),
+        ("ssh-ed25519", "ssh-rsa", False),
+        ("rsa-sha2-256", "ssh-rsa", True),
+        ("ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", False),
+        ("rsa-sha2-512-cert-v01@openssh.com", "ssh-rsa-cert-v01@openssh.com", True),
+        ("rsa-sha2-512-cert-v01@openssh.com", "ssh-rsa", False),
+        ("-ssh-ed25519", "ssh-ed25519", False),
+    ],
+)
+def test_a_key_may_log_in_where_an_algorithm_of_its_type_is_accepted(
+    accepted: str | None, key_type: str, may: bool
+) -> None:
+    host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
+
+    assert algorithms.may_log_in(host, key_type) == may
+
+
+def test_a_certificate_that_is_accepted_signs_as_its_key_does() -> None:
+    accepted = "ssh-ed25519-cert-v01@openssh.com,rsa-sha2-512-cert-v01@openssh.com"
+    host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
+
+    assert algorithms.signatures(host) == ["ssh-ed25519", "rsa-sha2-512"]

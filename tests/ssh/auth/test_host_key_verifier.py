@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import asyncio
+import stat
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+
+from tests.ssh.notes import Notes
+from tests.ssh.server import Server, connected, new_key, public, serve
+from tunnelkeeper.core.configuration import Host
+from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
+from tunnelkeeper.ssh.auth.known_hosts import fingerprint
+from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
+from tunnelkeeper.ssh.connect import SshContext, connect_hop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def shown(key: asyncssh.SSHKey) -> str:
+    return f"{key.algorithm.decode()} {fingerprint(key.public_data)}"
+
+
+async def refusal(server: Server, host: Host, notes: Notes | None = None) -> Failure:
+    """Why a server's key is refused; and it was refused before anything of the login was sent."""
+    with pytest.raises(FailureError) as failed:
+        await connect_hop(host, None, SshContext(), notes or Notes())
+
+    assert server.logins == []
+    assert server.offered == []
+    assert failed.value.failure.needs_user
+    assert failed.value.failure.files == host.user_known_hosts
+    return failed.value.failure
+
+
+@pytest.fixture
+def stranger(server: Server) -> Server:
+    """The server, of which no key is known."""
+    server.known_hosts.unlink()
+    return server
+
+
+# Strict
+
+
+async def test_a_known_key_is_taken_without_a_word(server: Server) -> None:
+    notes = Notes()
+    async with connected(server.host(), notes):
+        assert server.logins == ["me"]
+
+    assert notes.said == notes.warned == []
+
+
+async def test_an_unknown_key_is_refused_with_its_fingerprint(stranger: Server) -> None:
+    failure = await refusal(stranger, stranger.host())
+
+    assert failure.cause is Cause.HOST_KEY_UNKNOWN
+    assert failure.message == (
+        f"no host key is known for [127.0.0.1]:{stranger.port}; "
+        f"the server shows {shown(stranger.host_key)}"
+    )
+    assert "accept-new" in failure.hint
+    assert not stranger.known_hosts.exists()
+
+
+@pytest.mark.parametrize("policy", ["strict", "accept-new"])
+async def test_a_changed_key_is_refused_with_both_fingerprints_and_the_line(
+    stranger: Server, policy: Any
+) -> None:
+    known = new_key()
+    stranger.known_hosts.write_text("# mine\n")
+    stranger.know(known)
+    before = stranger.known_hosts.read_text()
+
+    failure = await refusal(stranger, stranger.host(host_key_policy=policy))
+
+    assert failure.cause is Cause.HOST_KEY_CHANGED
+    assert failure.message == (
+        f"the host key of [127.0.0.1]:{stranger.port} is not the known one: the server shows "
+        f"{shown(stranger.host_key)}, {stranger.known_hosts}:2 has {shown(known)}"
+    )
+    assert f"ssh-keygen -R '[127.0.0.1]:{stranger.port}'" in failure.hint
+    assert stranger.known_hosts.read_text() == before
+
+
+@pytest.mark.parametrize("policy", ["strict", "accept-new"])
+async def test_a_key_of_another_type_than_the_known_one_is_refused(
+    stranger: Server, policy: Any
+) -> None:
+    known = new_key("ecdsa-sha2-nistp256")
+    stranger.know(known)
+
+    failure = await refusal(stranger, stranger.host(host_key_policy=policy))
+
+    assert failure.cause is Cause.HOST_KEY_CHANGED
+    assert shown(known) in failure.message
+    assert shown(stranger.host_key) in failure.message
+
+
+async def test_a_revoked_key_is_refused_though_it_is_known(server: Server) -> None:
+    server.know(server.host_key, "@revoked")
+
+    failure = await refusal(server, server.host())
+
+    assert failure.cause is Cause.HOST_KEY_CHANGED
+    assert failure.message == (
+        f"the server shows {shown(server.host_key)}, which is revoked in {server.known_hosts}:2"
+    )
+
+
+async def test_a_revoked_key_is_refused_though_an_authority_is_known(server: Server) -> None:
+    server.know(server.host_key, "@revoked")
+    server.know(new_key(), "@cert-authority")
+
+    failure = await refusal(server, server.host())
+
+    assert failure.cause is Cause.HOST_KEY_CHANGED
+    assert "revoked" in failure.message
+
+
+async def test_a_key_is_looked_for_under_the_alias(stranger: Server) -> None:
+    stranger.known_hosts.write_text(f"home {public(stranger.host_key)}\n")
+
+    async with connected(stranger.host(host_key_alias="home")):
+        assert stranger.logins == ["me"]
+
+
+async def test_a_malformed_line_is_passed_over_with_a_warning(server: Server) -> None:
+    notes = Notes()
+    with server.known_hosts.open("a") as file:
+        file.write("nonsense\n")
+    async with connected(server.host(), notes):
+        pass
+
+    assert len(notes.warned) == 1
+    assert notes.warned[0].startswith(f"{server.known_hosts}:2: ")
+
+
+# Accept-new
+
+
+async def test_an_unknown_key_is_taken_and_written_down(stranger: Server) -> None:
+    notes = Notes()
+    async with connected(stranger.host(host_key_policy="accept-new"), notes):
+        assert stranger.logins == ["me"]
+
+    assert stranger.known_hosts.read_text() == (
+        f"[127.0.0.1]:{stranger.port} {public(stranger.host_key)}\n"
+    )
+    assert stat.S_IMODE(stranger.known_hosts.stat().st_mode) == 0o600
+    (line,) = notes.said
+    assert line == (
+        f"added the host key of [127.0.0.1]:{stranger.port} "
+        f"({fingerprint(stranger.host_key.public_data)}) to {stranger.known_hosts}"
+    )
+
+
+async def test_it_is_written_hashed_where_that_is_asked_for_and_known_from_then_on(
+    stranger: Server,
+) -> None:
+    host = stranger.host(host_key_policy="accept-new", hash_known_hosts=True)
+    async with connected(host):
+        pass
+
+    assert stranger.known_hosts.read_text().startswith("|1|")
+
+    async with connected(stranger.host()):
+        pass
+
+
+async def test_connections_that_come_together_write_it_once(stranger: Server) -> None:
+    host, notes, shared = stranger.host(host_key_policy="accept-new"), Notes(), SshContext()
+    async with asyncio.timeout(20):
+        connections = await asyncio.gather(
+            *(connect_hop(host, None, shared, notes) for _ in range(6))
+        )
+        await asyncio.gather(*(connection.close() for connection in connections))
+
+    assert len(stranger.known_hosts.read_text().splitlines()) == 1
+    assert len(notes.said) == 1
+
+
+async def test_it_is_written_down_though_the_login_is_refused(stranger: Server) -> None:
+    stranger.refuse_logins = True
+    with pytest.raises(FailureError) as failed:
+        await connect_hop(stranger.host(host_key_policy="accept-new"), None, SshContext(), Notes())
+
+    assert failed.value.failure.cause is Cause.AUTH
+    assert len(stranger.known_hosts.read_text().splitlines()) == 1
+
+
+async def test_a_key_that_the_server_cannot_sign_with_is_not_written_down(tmp_path: Path) -> None:
+    shown_key = new_key()
+    (pair,) = asyncssh.load_keypairs([new_key()])
+    pair.public_data = shown_key.public_data  # an impostor knows but the public half
+    async with serve(tmp_path, server_host_keys=[pair]) as server:
+        server.known_hosts.unlink()
+        with pytest.raises(FailureError) as failed:
+            await connect_hop(
+                server.host(host_key_policy="accept-new"), None, SshContext(), Notes()
+            )
+
+        assert failed.value.failure.cause is Cause.KEY_EXCHANGE
+        assert server.logins == []
+        assert not server.known_hosts.exists()
+
+
+async def test_a_key_that_cannot_be_written_down_is_taken_with_a_warning(
+    stranger: Server, tmp_path: Path
+) -> None:
+    notes = Notes()
+    host = stranger.host(
+        host_key_policy="accept-new", user_known_hosts=(str(tmp_path / "a" / "b" / "c"),)
+    )
+    async with connected(host, notes):
+        assert stranger.logins == ["me"]
+
+    assert len(notes.warned) == 1
+    assert "could not be written down" in notes.warned[0]
+
+
+async def test_without_a_file_of_the_user_nothing_is_written(stranger: Server) -> None:
+    notes = Notes()
+    host = stranger.host(host_key_policy="accept-new", user_known_hosts=())
+    async with connected(host, notes):
+        pass
+
+    assert notes.said == notes.warned == []
+
+
+async def test_a_key_that_another_login_wrote_down_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    file, key = tmp_path / "known_hosts", new_key()
+    host = Host("relay", "relay", "me", user_known_hosts=(str(file),), host_key_policy="accept-new")
+    check = await HostKeyVerifier.prepare(host, 22, KnownHostsFiles(), print)
+    assert check.accepts(key)
+    file.write_text(f"relay {public(new_key())}\n")  # not even the same
+    before = file.read_text()
+
+    assert await check.remember() is None
+    assert await check.remember() is None
+    assert file.read_text() == before
+
+
+# Certificates
+
+
+async def test_a_host_certificate_of_a_known_authority_is_taken(tmp_path: Path) -> None:
+    authority = new_key()
+    async with serve(tmp_path, certified_by=authority) as server:
+        server.know(authority, "@cert-authority")
+        async with connected(server.host()):
+            assert server.logins == ["me"]
+
+
+async def test_a_host_certificate_of_another_authority_is_refused(tmp_path: Path) -> None:
+    async with serve(tmp_path, certified_by=new_key()) as server:
+        server.know(new_key(), "@cert-authority")
+
+        failure = await refusal(server, server.host())
+
+        assert failure.cause is Cause.HOST_KEY_CHANGED
+        assert "Host CA key is not trusted" in failure.message
+        assert "@cert-authority" in failure.hint
+
+
+@pytest.mark.parametrize("what", ["authority", "key"])
+async def test_a_host_certificate_with_something_revoked_is_refused(
+    tmp_path: Path, what: str
+) -> None:
+    authority = new_key()
+    async with serve(tmp_path, certified_by=authority) as server:
+        server.know(authority, "@cert-authority")
+        server.know(authority if what == "authority" else server.host_key, "@revoked")
+
+        failure = await refusal(server, server.host())
+
+        assert failure.cause is Cause.HOST_KEY_CHANGED
+        assert "revoked" in failure.message
+
+
+async def test_a_host_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
+    authority = new_key()
+    async with serve(tmp_path, certified_by=authority) as server:
+        server.known_hosts.write_text(f"@cert-authority home {public(authority)}\n")
+
+        failure = await refusal(server, server.host(host_key_alias="home"))
+
+        assert failure.cause is Cause.HOST_KEY_CHANGED
+        assert "principal" in failure.message
+
+
+async def test_where_no_authority_is_known_the_plain_key_counts(tmp_path: Path) -> None:
+    async with serve(tmp_path, certified_by=new_key()) as server:
+        server.know(server.host_key)
+        async with connected(server.host()):
+            assert server.logins == ["me"]
+
+
+async def test_an_authority_of_a_type_that_asyncssh_lacks_cannot_match_anyway(
+    tmp_path: Path,
+) -> None:
+    kind = b"ssh-quantum"
+    blob = len(kind).to_bytes(4) + kind + b"\0\0\0\1x"
+    authority = new_key()
+    file = tmp_path / "known_hosts"
+    file.write_text(
+        f"@cert-authority * ssh-quantum {b64encode(blob).decode()}\n"
+        f"@cert-authority * {public(authority)}\n"
+    )
+    host = Host("relay", "relay", "me", user_known_hosts=(str(file),))
+    check = await HostKeyVerifier.prepare(host, 22, KnownHostsFiles(), pytest.fail)
+
+    assert [key.public_data for key in check.authorities()] == [authority.public_data]
+    assert check.revoked() == []

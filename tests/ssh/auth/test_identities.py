@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+
+from tests.ssh.links import mute
+from tests.ssh.server import Server, connected, new_key, serve, write_key
+from tests.ssh.waiting import until
+from tunnelkeeper.core.configuration import Host
+from tunnelkeeper.core.failures import Cause, FailureError
+from tunnelkeeper.ssh.auth import identities
+from tunnelkeeper.ssh.auth.identities import Identities, Offer
+from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Agent:
+    """A real ssh-agent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = str(folder / "agent.sock")
+        self._process = subprocess.Popen(
+            ["ssh-agent", "-D", "-a", self.socket], stdout=subprocess.DEVNULL
+        )
+
+    def is_there(self) -> bool:
+        # Its file is there as soon as the socket is bound, which is before anybody listens.
+        with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
+            client.connect(self.socket)
+            return True
+        return False
+
+    def add(self, path: str) -> None:
+        subprocess.run(
+            ["ssh-add", "-q", path],
+            env={**os.environ, "SSH_AUTH_SOCK": self.socket},
+            check=True,
+            capture_output=True,
+        )
+
+    def end(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+
+@pytest.fixture
+async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
+    agent = Agent(tmp_path)
+    await until(agent.is_there)
+    yield agent
+    agent.end()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def key_file(folder: Path, name: str, passphrase: str = "") -> str:
+    return write_key(folder / name, new_key(), passphrase)
+
+
+def named(offer: Offer) -> bytes:
+    """The public key of an offer, or its certificate."""
+    return (b"certificate " if offer.has_cert else b"") + key_of_pair(offer)
+
+
+def key_of_pair(pair: Any) -> bytes:
+    data = pair.public_data
+    if pair.has_cert:
+        return bytes(asyncssh.public_key.decode_ssh_certificate(data).key.public_data)
+    return bytes(data)
+
+
+def blob(path: str) -> bytes:
+    return asyncssh.read_public_key(f"{path}.pub").public_data
+
+
+async def all_of(asked: Identities) -> list[bytes]:
+    offers = []
+    try:
+        while (offer := await asked.next()) is not None:
+            offers.append(named(offer))
+    finally:
+        asked.close()
+    return offers
+
+
+def identities_of(**changes: Any) -> Identities:
+    return Identities(Host("relay", "relay", "me", **changes), PrivateKeys())
+
+
+# The order
+
+
+async def test_files_are_offered_in_their_order(folder: Path) -> None:
+    first, second = key_file(folder, "first"), key_file(folder, "second")
+    asked = identities_of(identity_files=(first, second))
+
+    assert await all_of(asked) == [blob(first), blob(second)]
+    assert asked.offered == [first, second]
+    assert asked.problems == []
+
+
+async def test_agent_keys_that_a_file_names_come_first_then_the_agents_others_then_files(
+    folder: Path, agent: Agent
+) -> None:
+    other, named_key, plain = (key_file(folder, name) for name in ("other", "named", "plain"))
+    agent.add(other)
+    agent.add(named_key)
+    asked = identities_of(identity_agent=agent.socket, identity_files=(plain, named_key))
+
+    assert await all_of(asked) == [blob(named_key), blob(other), blob(plain)]
+    assert [text.rsplit(" ", 1)[-1] for text in asked.offered] == ["(agent)", "(agent)", plain]
+
+
+async def test_identities_only_leaves_the_agents_other_keys_out(folder: Path, agent: Agent) -> None:
+    other, named_key = key_file(folder, "other"), key_file(folder, "named")
+    agent.add(other)
+    agent.add(named_key)
+    asked = identities_of(
+        identity_agent=agent.socket, identity_files=(named_key,), identities_only=True
+    )
+
+    assert await all_of(asked) == [blob(named_key)]
+
+
+async def test_a_key_that_only_the_agent_can_unlock_is_named_by_its_public_half(
+    folder: Path, agent: Agent
+) -> None:
+    path = key_file(folder, "locked")
+    agent.add(path)
+    (folder / "locked").unlink()
+    asked = identities_of(identity_agent=agent.socket, identity_files=(path,), identities_only=True)
+
+    assert await all_of(asked) == [blob(path)]
+    assert asked.problems == []
+
+
+async def test_a_certificate_beside_its_key_is_offered(folder: Path) -> None:
+    path = key_file(folder, "certified")
+    certify(folder / "certified", folder / "certified-cert.pub")
+
+    asked = identities_of(identity_files=(path,))
+
+    assert await all_of(asked) == [b"certificate " + blob(path), blob(path)]
+    assert asked.offered == [path]
+
+
+@pytest.mark.parametrize("accepted", ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com"])
+async def test_of_a_key_and_its_certificate_only_what_is_accepted_is_offered(
+    folder: Path, accepted: str
+) -> None:
+    path = key_file(folder, "certified")
+    certify(folder / "certified", folder / "certified-cert.pub")
+
+    asked = identities_of(identity_files=(path,), pubkey_accepted_algorithms=accepted)
+
+    expected = b"certificate " + blob(path) if "cert" in accepted else blob(path)
+    assert await all_of(asked) == [expected]
+
+
+async def test_a_key_that_is_not_accepted_is_named_when_the_login_fails(
+    folder: Path, agent: Agent
+) -> None:
+    path, other = key_file(folder, "own"), key_file(folder, "other")
+    agent.add(other)
+
+    asked = identities_of(
+        identity_agent=agent.socket,
+        identity_files=(path,),
+        pubkey_accepted_algorithms="rsa-sha2-256",
+    )
+
+    assert await all_of(asked) == []
+    message = asked.refusal(["publickey"]).message
+    assert f"{path}: ssh-ed25519 is not in PubkeyAcceptedAlgorithms" in message
+    assert "agent: ssh-ed25519 is not in" in message
+
+
+async def test_a_certificate_named_apart_goes_with_the_key_it_was_made_for(folder: Path) -> None:
+    path, other = key_file(folder, "certified"), key_file(folder, "other")
+    certify(folder / "certified", folder / "apart.pub")
+    certificates = (str(folder / "apart.pub"), str(folder / "none.pub"))
+
+    asked = identities_of(identity_files=(other, path), certificate_files=certificates)
+
+    assert await all_of(asked) == [blob(other), b"certificate " + blob(path), blob(path)]
+
+
+async def test_an_agents_key_is_offered_under_its_certificate_and_then_plain(
+    folder: Path, agent: Agent
+) -> None:
+    path, other = key_file(folder, "certified"), key_file(folder, "other")
+    agent.add(path)
+    certify(folder / "certified", folder / "apart.pub")
+    certify(Path(other), folder / "others.pub")
+    certificates = (str(folder / "others.pub"), str(folder / "apart.pub"))
+    asked = identities_of(identity_agent=agent.socket, certificate_files=certificates)
+
+    assert await all_of(asked) == [b"certificate " + blob(path), blob(path)]
+
+
+def certify(path: Path, certificate: Path, authority: asyncssh.SSHKey | None = None) -> None:
+    key = asyncssh.read_public_key(f"{path}.pub")
+    made = (authority or new_key()).generate_user_certificate(key, "me", principals=["me"])
+    certificate.write_bytes(made.export_certificate())
+
+
+# What cannot be offered
+
+
+async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
+    path = key_file(folder, "locked", passphrase="secret")
+    asked = identities_of(identity_files=(path,))
+    assert await all_of(asked) == []
+
+    failure = asked.refusal(["publickey"])
+
+    assert failure.cause is Cause.SECRET_NEEDED
+    assert failure.hint == f"unlock it for the agent: ssh-add {path}"
+    assert "no key could be offered" in failure.message
+    assert failure.files == (path,)
+
+
+async def test_a_key_that_others_can_read_is_not_offered(folder: Path) -> None:
+    path = key_file(folder, "open")
+    (folder / "open").chmod(0o640)
+    asked = identities_of(identity_files=(path,))
+    assert await all_of(asked) == []
+
+    failure = asked.refusal(["publickey"])
+
+    assert failure.cause is Cause.AUTH
+    assert f"not used: {path}: its permissions 0640 let others read it" in failure.message
+    assert failure.hint == f"chmod 600 {path}"
+
+
+async def test_a_missing_key_is_not_worth_mentioning(folder: Path) -> None:
+    """Several default files are named to us, as to ssh, and nobody has them all."""
+    asked = identities_of(identity_files=(str(folder / "id_rsa"),))
+    assert await all_of(asked) == []
+
+    failure = asked.refusal(["publickey"])
+
+    assert failure.message == "login as me refused; no key could be offered"
+    assert "authorized_keys" in failure.hint
+
+
+async def test_a_broken_key_is_named_and_leaves_the_hint_to_the_server(folder: Path) -> None:
+    (folder / "broken").write_text("not a key")
+    (folder / "broken").chmod(0o600)
+    asked = identities_of(identity_files=(str(folder / "broken"),))
+    await all_of(asked)
+
+    failure = asked.refusal(["keyboard-interactive", "password"])
+
+    assert f"not used: {folder / 'broken'}: " in failure.message
+    assert failure.hint == "the server takes no keys, only keyboard-interactive, password"
+
+
+async def test_what_was_offered_is_named(folder: Path) -> None:
+    path = key_file(folder, "id")
+    asked = identities_of(identity_files=(path,))
+    await all_of(asked)
+
+    failure = asked.refusal([])
+
+    assert failure.message == f"login as me refused; offered {path}"
+    assert failure.hop == "me@relay:22"
+    assert "authorized_keys" in failure.hint
+
+
+# Agents that fail
+
+
+async def test_a_dead_agent_does_not_stop_the_files(folder: Path, agent: Agent) -> None:
+    path = key_file(folder, "id")
+    asked = identities_of(identity_agent=agent.socket, identity_files=(path,))
+    agent.end()
+
+    assert await all_of(asked) == [blob(path)]
+    assert "; agent: " in asked.refusal([]).message
+
+
+async def test_a_missing_agent_does_not_stop_the_files(folder: Path) -> None:
+    path = key_file(folder, "id")
+    asked = identities_of(identity_agent=str(folder / "none.sock"), identity_files=(path,))
+
+    assert await all_of(asked) == [blob(path)]
+    assert asked.agent_problem
+
+
+async def test_an_agent_that_hangs_does_not_stop_the_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities, "AGENT_TIMEOUT", 0.05)
+    path = key_file(folder, "id")
+    async with mute(at=folder / "agent.sock"):
+        asked = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
+
+        assert await all_of(asked) == [blob(path)]
+        assert asked.agent_problem == "TimeoutError"
+
+
+async def test_an_agent_that_talks_nonsense_does_not_stop_the_files(folder: Path) -> None:
+    path = key_file(folder, "id")
+    async with mute(b"\0\0\0\1\xff", at=folder / "agent.sock"):
+        asked = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
+
+        assert await all_of(asked) == [blob(path)]
+        assert asked.agent_problem
+
+
+async def test_an_empty_agent_is_no_problem(folder: Path, agent: Agent) -> None:
+    asked = identities_of(identity_agent=agent.socket)
+
+    assert await all_of(asked) == []
+    assert asked.agent_problem == ""
+    asked.close()
+
+
+# At a login
+
+
+async def test_an_agents_key_lets_one_in(folder: Path, agent: Agent) -> None:
+    async with serve(folder) as server:
+        agent.add(server.user_key_file)
+        host = server.host(identity_agent=agent.socket, identity_files=())
+        async with connected(host) as connection:
+            assert not connection.is_closed
+
+
+@pytest.mark.parametrize("held_by_agent", [False, True])
+async def test_a_certificate_lets_one_in(folder: Path, agent: Agent, held_by_agent: bool) -> None:
+    async with serve(folder) as server:
+        server.user_authority = new_key()
+        path = key_file(folder, "certified")
+        certify(folder / "certified", folder / "apart.pub", server.user_authority)
+        host = server.host(identity_files=(path,), certificate_files=(str(folder / "apart.pub"),))
+        if held_by_agent:
+            agent.add(path)
+            host = replace(host, identity_agent=agent.socket, identity_files=())
+        async with connected(host) as connection:
+            assert not connection.is_closed
+
+        authority = server.user_authority.get_fingerprint()
+        assert f"certificate by {authority}" in server.offered
+
+
+async def test_keys_are_offered_one_by_one_until_one_is_taken(server: Server, folder: Path) -> None:
+    wrong, unused = key_file(folder, "wrong"), key_file(folder, "unused")
+    host = server.host(identity_files=(wrong, server.user_key_file, unused))
+    async with connected(host):
+        offered = list(dict.fromkeys(server.offered))
+
+    right = server.user_key.get_fingerprint()
+    assert offered == [asyncssh.read_public_key(f"{wrong}.pub").get_fingerprint(), right]
+
+
+async def test_a_refused_login_says_what_was_offered(server: Server, folder: Path) -> None:
+    server.refuse_logins = True
+    locked = key_file(folder, "locked", passphrase="secret")
+    with pytest.raises(FailureError) as failed:
+        async with connected(server.host(identity_files=(server.user_key_file, locked))):
+            pass
+
+    failure = failed.value.failure
+    assert failure.cause is Cause.SECRET_NEEDED
+    assert f"offered {server.user_key_file}" in failure.message

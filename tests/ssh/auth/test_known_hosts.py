@@ -1,0 +1,400 @@
+import base64
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tunnelkeeper.ssh.auth.known_hosts import (
+    SALT_BYTES,
+    Changed,
+    HostKeyLine,
+    Known,
+    KnownHosts,
+    Marker,
+    OtherTypeKnown,
+    Revoked,
+    Trusted,
+    Unknown,
+    fingerprint,
+    format_line,
+    hash_host,
+    host_pattern,
+    judge,
+    judge_ca,
+    known_algorithms,
+    parse,
+)
+
+SALT = bytes(range(SALT_BYTES))
+
+
+def ssh_string(data: bytes) -> bytes:
+    return len(data).to_bytes(4) + data
+
+
+def key(seed: int, algorithm: str = "ssh-ed25519") -> bytes:
+    return ssh_string(algorithm.encode()) + ssh_string(bytes([seed]) * 32)
+
+
+OURS, THEIRS, THIRD = key(1), key(2), key(3)
+RSA = key(4, "ssh-rsa")
+
+
+def line(names: str, blob: bytes = OURS) -> str:
+    algorithm = blob[4 : 4 + int.from_bytes(blob[:4])].decode()
+    return f"{names} {algorithm} {base64.b64encode(blob).decode()}"
+
+
+def known_hosts(*text: str) -> KnownHosts:
+    lines, warnings = parse("\n".join(text), "kh")
+
+    assert warnings == ()
+    return KnownHosts(lines)
+
+
+def known(*text: str, host: str = "host", port: int = 22, alias: str | None = None) -> Known:
+    return known_hosts(*text).keys_for(host, port, alias)
+
+
+def numbers(lines: tuple[HostKeyLine, ...]) -> list[int]:
+    return [entry.number for entry in lines]
+
+
+def only_warning(text: str) -> str:
+    lines, warnings = parse(text, "kh")
+
+    assert lines == ()
+    assert len(warnings) == 1
+    return warnings[0]
+
+
+def found_by_ssh_keygen(name: str, file: Path) -> list[int]:
+    """The numbers of the lines that ssh-keygen -F names."""
+    shown = subprocess.run(
+        ["ssh-keygen", "-F", name, "-f", file], capture_output=True, text=True, check=False
+    )
+    comments = [x.split() for x in shown.stdout.splitlines() if x.startswith("# Host")]
+    return [int(words[words.index("line") + 1]) for words in comments]
+
+
+# Parsing
+
+
+def test_a_line_carries_its_place_its_marker_its_names_and_its_key() -> None:
+    lines, warnings = parse(f"# mine\n\n@revoked {line('One,*.two', RSA)} a comment\n", "kh")
+
+    assert warnings == ()
+    assert lines == (HostKeyLine("kh", 3, Marker.REVOKED, ("one", "*.two"), "ssh-rsa", RSA),)
+
+
+def test_blanks_tabs_and_windows_line_ends_are_as_good_as_in_openssh() -> None:
+    text = "\r\n \t# indented comment\r\n" + " \t" + line("host").replace(" ", "\t ") + " \t\r\n"
+
+    assert numbers(parse(text, "kh")[0]) == [3]
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    assert numbers(parse("# form feed \x0c, next line \x85, \u2028\n" + line("a"), "kh")[0]) == [2]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("host", "expected host names, key type and key; the line ends before the key type"),
+        ("host ssh-rsa", "expected host names, key type and key; the line ends before the key"),
+        ("@revoked", "expected host names, key type and key; the line ends before the host names"),
+        (
+            "@trusted " + line("host"),
+            "expected @cert-authority or @revoked as the marker, got '@trusted'",
+        ),
+        (
+            "@revoked @cert-authority " + line("host"),
+            "expected one marker at most, got a second one: '@cert-authority'",
+        ),
+        ("host ssh-rsa AAA!", "expected a key in base64, got 'AAA!'"),
+        ("host ssh-rsa AAA", "expected a key in base64, got 'AAA'"),
+        ("host ssh-rsa AAAA", "the key is cut short"),
+        ("host ssh-rsa AAAAB3Nz", "the key is cut short"),
+        (
+            line("host").replace("ssh-ed25519", "ssh-rsa"),
+            "the key type says 'ssh-rsa', the key itself 'ssh-ed25519'",
+        ),
+        (line("|1|AAAA|AAAA"), "expected a hashed host as |1|salt|hash, got '|1|AAAA|AAAA'"),
+        (line("|2|x|y"), "expected a hashed host as |1|salt|hash, got '|2|x|y'"),
+        (line("|1|\u00e9|y"), "expected a hashed host as |1|salt|hash, got '|1|\u00e9|y'"),
+    ],
+)
+def test_a_malformed_line_is_skipped_with_a_warning_that_says_why(text: str, why: str) -> None:
+    assert only_warning(text) == f"kh:1: {why}"
+
+
+def test_a_malformed_line_takes_no_other_with_it() -> None:
+    lines, warnings = parse("\n".join([line("a"), "junk", line("b")]), "kh")
+
+    assert numbers(lines) == [1, 3]
+    assert [w.split(" ")[0] for w in warnings] == ["kh:2:"]
+
+
+def test_a_warning_is_short_and_printable_whatever_the_line_holds() -> None:
+    warning = only_warning("@\x1b[31m\udcff" + "x" * 1_000_000 + " y z")
+
+    assert warning.isprintable()
+    assert len(warning) < 200
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=[])), st.text())
+@example("\ud800 \ud800 AAAABO2ggIA=", "\ud800")
+@example("|1|" + "A" * 27 + "=|" + "A" * 27 + "= ssh-x AAAABXNzaC14", "")
+def test_arbitrary_text_never_raises(text: str, name: str) -> None:
+    lines, warnings = parse(text, "kh")
+    judge(KnownHosts(lines).keys_for(name, 2222, None), "ssh-ed25519", OURS)
+
+    assert len(lines) + len(warnings) <= text.count("\n") + 1
+
+
+@given(st.lists(st.sampled_from([*"@|!*?,# \t\n=1A", "\x00", "@revoked", line("h")])))
+def test_almost_right_text_never_raises(parts: list[str]) -> None:
+    for entry in parse("".join(parts), "kh")[0]:
+        entry.matches("h")
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "alias", "name"),
+    [
+        ("Host", 22, None, "host"),
+        ("::1", 22, None, "::1"),
+        ("FE80::1", 2222, None, "[fe80::1]:2222"),
+        ("host", 2222, "Alias", "alias"),
+    ],
+)
+def test_a_host_is_filed_under_one_name(host: str, port: int, alias: str | None, name: str) -> None:
+    assert host_pattern(host, port, alias) == name
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "fits"),
+    [
+        ("a,b", "b", True),
+        ("a,b", "a,b", False),
+        ("UPPER", "upper", True),
+        ("*.example.org", "a.b.example.org", True),
+        ("*.example.org", "example.org", False),
+        ("?.example", "a.example", True),
+        ("?.example", ".example", False),
+        ("*a*b", "xaxbxb", True),
+        ("*a*b", "xaxbx", False),
+        ("*,!bad.*", "good.example", True),
+        ("*,!bad.*", "bad.example", False),
+        ("!bad,*", "bad", False),
+        ("!bad", "good", False),
+        ("\N{KELVIN SIGN}", "k", False),
+    ],
+)
+def test_patterns_are_those_of_sshd(names: str, host: str, *, fits: bool) -> None:
+    (entry,) = known_hosts(line(names)).lines
+
+    assert entry.matches(host) is fits
+
+
+def test_a_pattern_of_many_stars_takes_no_long_time() -> None:
+    (entry,) = known_hosts(line("*a" * 2000 + "b")).lines
+
+    assert not entry.matches("a" * 255)
+
+
+# Which lines count for a host
+
+
+def test_keys_authorities_and_revoked_keys_are_kept_apart() -> None:
+    found = known(
+        line("host"),
+        "@cert-authority " + line("*", THEIRS),
+        "@revoked " + line("*", THIRD),
+        line("other"),
+    )
+
+    assert numbers(found.host_keys) == [1]
+    assert numbers(found.ca_keys) == [2]
+    assert numbers(found.revoked) == [3]
+    assert found.host_keys_without_port == ()
+
+
+def test_an_alias_stands_alone_without_host_or_port() -> None:
+    text = [line("host"), line("[host]:2222", THEIRS), line("alias", THIRD), line("[alias]:2222")]
+    found = known(*text, port=2222, alias="Alias")
+
+    assert numbers(found.host_keys) == [3]
+    assert found.host_keys_without_port == ()
+
+
+def test_the_bare_name_counts_only_where_nothing_is_known_with_the_port() -> None:
+    bare = line("host")
+    with_port = line("[host]:2222", THEIRS)
+
+    assert numbers(known(bare, port=2222).host_keys_without_port) == [1]
+    assert known(bare, port=2222).host_keys == ()
+    assert known(bare, with_port, port=2222).host_keys_without_port == ()
+    assert numbers(known(bare, with_port, port=2222).host_keys) == [2]
+
+
+def test_an_authority_for_the_bare_name_counts_for_any_port() -> None:
+    authority = "@cert-authority " + line("*.example", THEIRS)
+    found = known(authority, line("[a.example]:2222"), host="a.example", port=2222)
+
+    assert numbers(found.ca_keys) == [1]
+
+
+def test_a_revoked_key_counts_under_either_name_and_once() -> None:
+    text = ["@revoked " + line("host"), "@revoked " + line("[host]:2222"), "@revoked " + line("*")]
+
+    assert sorted(numbers(known(*text, port=2222).revoked)) == [1, 2, 3]
+
+
+# Judging
+
+
+def test_a_key_that_is_on_any_line_of_the_host_is_trusted() -> None:
+    found = known(line("host", THEIRS), line("host", OURS))
+
+    assert judge(found, "ssh-ed25519", OURS) == Trusted(found.host_keys[1])
+
+
+def test_a_key_of_a_host_that_is_not_listed_is_unknown() -> None:
+    assert judge(known(line("other")), "ssh-ed25519", OURS) == Unknown()
+
+
+def test_another_key_of_the_same_type_is_a_change_and_names_that_line() -> None:
+    found = known(line("host", RSA), line("host", THEIRS), line("host", THIRD))
+
+    assert judge(found, "ssh-ed25519", OURS) == Changed(found.host_keys[1])
+
+
+def test_keys_of_other_types_only_are_told_apart_from_an_unknown_host() -> None:
+    found = known(line("host", RSA))
+
+    assert judge(found, "ssh-ed25519", OURS) == OtherTypeKnown(found.host_keys)
+
+
+def test_a_revoked_key_is_refused_even_where_it_is_listed_as_good() -> None:
+    found = known(line("host"), "@revoked " + line("*"))
+
+    assert judge(found, "ssh-ed25519", OURS) == Revoked(found.revoked[0])
+
+
+def test_the_same_key_without_the_port_is_trusted_and_another_is_no_change() -> None:
+    found = known(line("host"), port=2222)
+
+    assert judge(found, "ssh-ed25519", OURS) == Trusted(found.host_keys_without_port[0])
+    assert judge(found, "ssh-ed25519", THEIRS) == Unknown()
+
+
+def test_an_authority_is_no_host_key() -> None:
+    assert judge(known("@cert-authority " + line("host")), "ssh-ed25519", OURS) == Unknown()
+
+
+def test_a_certificate_is_judged_by_its_authority() -> None:
+    found = known("@cert-authority " + line("host", THEIRS), line("host", THIRD))
+
+    assert judge_ca(found, ca_blob=THEIRS, host_blob=OURS) == Trusted(found.ca_keys[0])
+    assert judge_ca(found, ca_blob=THIRD, host_blob=OURS) == Unknown()
+
+
+@pytest.mark.parametrize("revoked", [OURS, THEIRS], ids=["the host's key", "the authority's"])
+def test_a_certificate_with_a_revoked_key_in_it_is_refused(revoked: bytes) -> None:
+    found = known("@cert-authority " + line("host", THEIRS), "@revoked " + line("*", revoked))
+
+    assert judge_ca(found, ca_blob=THEIRS, host_blob=OURS) == Revoked(found.revoked[0])
+
+
+def test_known_types_are_in_file_order_without_repeats() -> None:
+    assert known_algorithms(
+        known(line("host", RSA), line("host"), line("host", key(9, "ssh-rsa")))
+    ) == ("ssh-rsa", "ssh-ed25519")
+    assert known_algorithms(known(line("host"), port=2222)) == ("ssh-ed25519",)
+
+
+# Writing
+
+
+@given(st.text(min_size=1), st.integers(1, 65535), st.none() | st.just(SALT))
+@example("host", 22, None)
+@example("::1", 22, None)
+@example("fe80::1%eth0", 2222, SALT)
+@example("*", 22, SALT)
+def test_a_written_line_is_found_again_or_refused(host: str, port: int, salt: bytes | None) -> None:
+    try:
+        written = format_line(host_pattern(host, port, None), "ssh-ed25519", OURS, salt)
+    except ValueError:
+        assert salt is None
+        return
+    found = known(written, host=host, port=port)
+
+    assert "\n" not in written
+    assert isinstance(judge(found, "ssh-ed25519", OURS), Trusted)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "*", "a?", "!a", "a,b", "a b", "a\tb", "a\nb", "a\x00", "#a", "@a", "|1|x|y", "\udcff"],
+)
+def test_a_name_that_would_be_read_as_something_else_is_not_written(name: str) -> None:
+    with pytest.raises(ValueError, match="known_hosts"):
+        format_line(name, "ssh-ed25519", OURS, None)
+
+
+def test_a_key_that_is_not_of_its_type_is_not_written() -> None:
+    with pytest.raises(ValueError, match="known_hosts cannot hold"):
+        format_line("host", "ssh-rsa", OURS, None)
+
+
+# The same as ssh-keygen
+
+
+def test_a_fingerprint_is_what_ssh_keygen_prints(tmp_path: Path) -> None:
+    file = tmp_path / "kh"
+    file.write_text(line("host") + "\n")
+    shown = subprocess.check_output(["ssh-keygen", "-lf", file], text=True)
+
+    assert shown.split()[1] == fingerprint(OURS)
+
+
+def test_what_ssh_keygen_hashed_is_found_and_hashed_alike(tmp_path: Path) -> None:
+    file = tmp_path / "kh"
+    file.write_text(f"{line('Host.Example')}\n{line('[host]:2222', THEIRS)}\n")
+    subprocess.run(["ssh-keygen", "-H", "-f", file], capture_output=True, check=True)
+    lines, warnings = parse(file.read_text(), "kh")
+    salt = base64.b64decode(lines[0].patterns[0].split("|")[2])
+
+    assert warnings == ()
+    assert lines[0].patterns == (hash_host("Host.Example", salt),)
+    assert numbers(KnownHosts(lines).keys_for("HOST.example", 22, None).host_keys) == [1]
+    assert numbers(KnownHosts(lines).keys_for("host", 2222, None).host_keys) == [2]
+
+
+def test_ssh_keygen_finds_what_was_hashed_here(tmp_path: Path) -> None:
+    file = tmp_path / "kh"
+    file.write_text(format_line("[host]:2222", "ssh-ed25519", OURS, SALT) + "\n")
+
+    assert found_by_ssh_keygen("[host]:2222", file) == [1]
+    assert found_by_ssh_keygen("host", file) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.text("aB.*?!,", min_size=1, max_size=8), min_size=1, max_size=20),
+    st.text("aB.", min_size=1, max_size=6),
+)
+def test_a_host_is_found_on_the_lines_where_ssh_keygen_finds_it(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], host: str
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "kh"
+    text = "".join(line(name) + "\n" for name in names)
+    file.write_text(text)
+    found = KnownHosts(parse(text, "kh")[0]).keys_for(host, 22, None)
+
+    assert numbers(found.host_keys) == found_by_ssh_keygen(host.lower(), file)

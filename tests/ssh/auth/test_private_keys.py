@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+
+from tests.ssh.server import new_key, write_key
+from tunnelkeeper.ssh.auth.private_keys import (
+    KeyProblem,
+    PrivateKeys,
+    Unusable,
+    load_certificate,
+    load_public_blob,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "id_ed25519"
+
+
+def problem_of(path: Path) -> KeyProblem:
+    loaded = PrivateKeys().load(str(path))
+    assert isinstance(loaded, KeyProblem)
+    assert loaded.path == str(path)
+    return loaded
+
+
+def key_of(keys: PrivateKeys, path: Path) -> asyncssh.SSHKey:
+    loaded = keys.load(str(path))
+    assert isinstance(loaded, asyncssh.SSHKey)
+    return loaded
+
+
+# Private keys
+
+
+def test_a_key_is_read(path: Path) -> None:
+    key = new_key()
+    write_key(path, key)
+
+    assert key_of(PrivateKeys(), path).public_data == key.public_data
+
+
+@pytest.mark.parametrize("format_", ["pkcs1-pem", "pkcs8-pem"])
+def test_a_key_in_pem_form_is_read(path: Path, format_: str) -> None:
+    key = new_key("ecdsa-sha2-nistp256")
+    path.write_bytes(key.export_private_key(format_))
+    path.chmod(0o600)
+
+    assert key_of(PrivateKeys(), path).public_data == key.public_data
+
+
+def test_a_key_is_read_once_while_its_file_stays_the_same(path: Path) -> None:
+    write_key(path, new_key())
+    keys = PrivateKeys()
+
+    assert key_of(keys, path) is key_of(keys, path)
+
+
+def test_a_key_whose_file_changed_is_read_again(path: Path) -> None:
+    keys = PrivateKeys()
+    write_key(path, new_key())
+    before = key_of(keys, path)
+    replacement = new_key()
+    write_key(path, replacement)
+
+    assert key_of(keys, path) is not before
+    assert key_of(keys, path).public_data == replacement.public_data
+
+
+def test_a_key_that_was_closed_to_others_meanwhile_is_used(path: Path) -> None:
+    keys = PrivateKeys()
+    write_key(path, new_key())
+    path.chmod(0o644)
+    assert isinstance(keys.load(str(path)), KeyProblem)
+
+    path.chmod(0o600)
+
+    assert isinstance(keys.load(str(path)), asyncssh.SSHKey)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o620, 0o644])
+def test_a_key_that_others_can_read_is_refused_with_the_remedy(path: Path, mode: int) -> None:
+    write_key(path, new_key())
+    path.chmod(mode)
+
+    problem = problem_of(path)
+
+    assert problem.kind is Unusable.OPEN_TO_OTHERS
+    assert str(problem) == f"{path}: its permissions {mode:04o} let others read it"
+    assert problem.remedy == f"chmod 600 {path}"
+
+
+def test_a_key_of_somebody_else_is_left_to_its_owner(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_key(path, new_key())
+    path.chmod(0o640)
+    monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
+
+    assert isinstance(PrivateKeys().load(str(path)), asyncssh.SSHKey)
+
+
+def test_a_missing_key_is_missing(path: Path) -> None:
+    assert problem_of(path).kind is Unusable.MISSING
+    assert problem_of(path / "below").kind is Unusable.MISSING
+
+
+def test_a_key_below_a_file_is_missing(path: Path) -> None:
+    path.write_text("a file")
+
+    assert problem_of(path / "below").kind is Unusable.MISSING
+
+
+def test_a_folder_is_no_key(path: Path) -> None:
+    path.mkdir(mode=0o700)
+
+    assert problem_of(path).kind is Unusable.BROKEN
+
+
+def test_what_is_no_key_is_broken(path: Path) -> None:
+    path.write_text("not a key")
+    path.chmod(0o600)
+
+    assert problem_of(path).kind is Unusable.BROKEN
+
+
+def test_an_openssh_key_with_a_passphrase_says_how_to_unlock_it(path: Path) -> None:
+    write_key(path, new_key(), passphrase="secret")
+
+    problem = problem_of(path)
+
+    assert problem.kind is Unusable.ENCRYPTED
+    assert problem.remedy == f"unlock it for the agent: ssh-add {path}"
+
+
+@pytest.mark.parametrize("format_", ["pkcs8-pem", "pkcs1-pem"])
+def test_a_key_with_a_passphrase_is_told_from_a_broken_one(path: Path, format_: str) -> None:
+    key = new_key("ssh-rsa")
+    path.write_bytes(key.export_private_key(format_, passphrase="secret"))
+    path.chmod(0o600)
+
+    assert problem_of(path).kind is Unusable.ENCRYPTED
+
+
+def test_a_key_cut_short_is_broken(path: Path) -> None:
+    write_key(path, new_key())
+    path.write_bytes(path.read_bytes()[:100])
+
+    assert problem_of(path).kind is Unusable.BROKEN
+
+
+# Certificates and public keys
+
+
+def test_a_certificate_is_read(path: Path) -> None:
+    key, authority = new_key(), new_key()
+    certificate = authority.generate_user_certificate(key, "me")
+    path.write_bytes(certificate.export_certificate())
+
+    loaded = load_certificate(str(path))
+
+    assert loaded is not None
+    assert loaded.key.public_data == key.public_data
+
+
+def test_what_is_no_certificate_is_none(path: Path) -> None:
+    assert load_certificate(str(path)) is None
+
+    path.write_text("not a certificate")
+
+    assert load_certificate(str(path)) is None
+
+
+def test_the_public_key_beside_a_private_one_is_read(path: Path) -> None:
+    key = new_key()
+    write_key(path, key, passphrase="secret")
+
+    assert load_public_blob(str(path)) == key.public_data
+
+
+def test_a_public_key_named_as_the_identity_is_read(path: Path) -> None:
+    """As ssh does: IdentityFile may name the public half of a key that the agent holds."""
+    key = new_key()
+    path.write_bytes(key.export_public_key())
+
+    assert load_public_blob(str(path)) == key.public_data
+
+
+def test_the_public_half_within_a_locked_private_key_is_read(path: Path) -> None:
+    key = new_key()
+    write_key(path, key, passphrase="secret")
+    path.with_name(f"{path.name}.pub").unlink()
+
+    assert load_public_blob(str(path)) == key.public_data
+
+
+def test_where_there_is_no_public_key_there_is_none(path: Path) -> None:
+    assert load_public_blob(str(path)) is None
+
+    path.write_text("not a key")
+
+    assert load_public_blob(str(path)) is None

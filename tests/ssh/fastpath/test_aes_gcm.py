@@ -1,0 +1,135 @@
+"""The kept cipher stands in for asyncssh's: each opens what the other sealed, at every packet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asyncssh.crypto.cipher import GCMCipher
+from asyncssh.encryption import GCMEncryption, get_encryption
+from cryptography.exceptions import InvalidTag
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES, CachedGcm, keep
+
+KEY = bytes(range(16))
+IV = bytes(range(12))
+LAST_IV = bytes(4) + b"\xff" * 8
+"""Behind this one the counter begins at zero again (RFC 5647 section 7.1)."""
+
+
+def ciphers(key: bytes = KEY, iv: bytes = IV) -> tuple[CachedGcm, GCMCipher]:
+    """One of ours and one of asyncssh's, at the same place."""
+    name = f"aes{8 * len(key)}-gcm"
+    return CachedGcm(GCMCipher(name, key, iv)), GCMCipher(name, key, iv)
+
+
+def encryption(name: str, key: bytes = KEY, iv: bytes = IV) -> Any:
+    return get_encryption(name.encode(), key, iv, b"hmac-sha2-256", bytes(32))
+
+
+@pytest.mark.parametrize("iv", [IV, LAST_IV], ids=["anywhere", "at the end of the counter"])
+@pytest.mark.parametrize("key", [bytes(16), bytes(32)], ids=["128", "256"])
+def test_it_seals_packet_by_packet_what_asyncssh_seals(key: bytes, iv: bytes) -> None:
+    kept, asyncsshs = ciphers(key, iv)
+    for size in (0, 1, 16, 32, 40_000):
+        header, data = size.to_bytes(4), bytes(size)
+
+        assert kept.encrypt_and_sign(header, data) == asyncsshs.encrypt_and_sign(header, data)
+
+
+@pytest.mark.parametrize("iv", [IV, LAST_IV], ids=["anywhere", "at the end of the counter"])
+def test_it_opens_packet_by_packet_what_asyncssh_sealed(iv: bytes) -> None:
+    kept, asyncsshs = ciphers(iv=iv)
+    for data in (b"one", b"two", b"three"):
+        sealed, tag = asyncsshs.encrypt_and_sign(b"head", data)
+
+        assert kept.verify_and_decrypt(b"head", sealed[4:], tag) == data
+
+
+def test_what_it_seals_at_once_is_the_ciphertext_and_its_tag() -> None:
+    kept, asyncsshs = ciphers()
+    sealed, tag = asyncsshs.encrypt_and_sign(b"head", b"data")
+
+    assert kept.seal(b"head", b"data") == sealed[4:] + tag
+    assert len(tag) == TAG_BYTES
+
+
+def test_a_look_at_a_packet_does_not_go_past_it() -> None:
+    kept, asyncsshs = ciphers()
+    sealed = [asyncsshs.encrypt_and_sign(b"head", data) for data in (b"one", b"two")]
+    first, second = (memoryview(data)[4:].tobytes() + tag for data, tag in sealed)
+
+    assert kept.peek(b"head", first) == b"one"
+    assert kept.peek(memoryview(b"head"), memoryview(first)) == b"one"
+
+    kept.advance()
+
+    assert kept.peek(b"head", second) == b"two"
+
+
+@pytest.mark.parametrize("flipped", range(4 + 3 + TAG_BYTES))
+def test_what_was_tampered_with_is_refused_wherever_it_was(flipped: int) -> None:
+    kept, asyncsshs = ciphers()
+    whole = bytearray(b"".join(asyncsshs.encrypt_and_sign(b"head", b"abc")))
+    whole[flipped] ^= 1
+    header, data, tag = bytes(whole[:4]), bytes(whole[4:7]), bytes(whole[7:])
+
+    assert kept.verify_and_decrypt(header, data, tag) is None
+    with pytest.raises(InvalidTag):
+        kept.peek(header, data + tag)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=40))), st.integers(0, 2**64 - 1))
+def test_both_can_take_turns_at_any_packet(turns: list[tuple[bool, bytes]], counter: int) -> None:
+    """What is sealed or opened at once, and what in asyncssh's calls, all counts alike."""
+    iv = IV[:4] + counter.to_bytes(8)
+    (sender, asyncsshs), (receiver, _) = ciphers(iv=iv), ciphers(iv=iv)
+    for at_once, data in turns:
+        sealed, tag = asyncsshs.encrypt_and_sign(b"head", data)
+        if at_once:
+            assert sender.seal(b"head", data) == sealed[4:] + tag
+            assert receiver.peek(b"head", sealed[4:] + tag) == data
+            receiver.advance()
+        else:
+            assert sender.encrypt_and_sign(b"head", data) == (sealed, tag)
+            assert receiver.verify_and_decrypt(b"head", sealed[4:], tag) == data
+
+
+def test_an_encryption_object_keeps_its_cipher_from_where_it_stands() -> None:
+    ours, theirs = (encryption("aes128-gcm@openssh.com") for _ in range(2))
+    for number in range(3):
+        assert ours.encrypt_packet(number, b"head", b"x") == theirs.encrypt_packet(
+            number, b"head", b"x"
+        )
+
+    kept = keep(ours)
+
+    assert kept is not None
+    assert keep(ours) is kept
+    assert ours.encrypt_packet(3, b"head", b"x") == theirs.encrypt_packet(3, b"head", b"x")
+    assert b"head" + kept.seal(b"head", b"x") == b"".join(theirs.encrypt_packet(4, b"head", b"x"))
+
+
+def test_new_keys_have_a_cipher_of_their_own() -> None:
+    first, second = (encryption("aes128-gcm@openssh.com") for _ in range(2))
+
+    assert isinstance(first, GCMEncryption)
+    assert keep(first) is not keep(second)
+
+
+@pytest.mark.parametrize(
+    ("name", "key_size"),
+    [("chacha20-poly1305@openssh.com", 64), ("aes128-ctr", 16), ("aes128-cbc", 16)],
+)
+def test_no_other_cipher_is_touched(name: str, key_size: int) -> None:
+    other = encryption(name, bytes(key_size), bytes(16))
+    cipher = other._cipher
+
+    assert keep(other) is None
+    assert other._cipher is cipher
+
+
+def test_a_connection_that_is_not_encrypted_yet_has_none() -> None:
+    assert keep(None) is None

@@ -1,0 +1,248 @@
+"""What must end a connection ends it the short way just as it does asyncssh's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+from asyncssh.constants import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EOF,
+    MSG_CHANNEL_EXTENDED_DATA,
+    MSG_DISCONNECT,
+)
+from asyncssh.packet import Byte, String, UInt32
+
+from tests.forwarding.services import blob
+from tests.ssh.established import PACKET, Established, Session, both_ways
+from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES
+from tunnelkeeper.ssh.fastpath.connection import LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.ssh.peer import Peer
+
+MAC_ERROR = "MACError('MAC verification failed')"
+NOT_OPEN = "ProtocolError('Channel not open for sending')"
+NO_SUCH_CHANNEL = "ProtocolError('Invalid channel number 7 received')"
+TOO_LONG = "ProtocolError('Max packet size exceeded')"
+WINDOW_EXCEEDED = "ProtocolError('Window exceeded')"
+
+DATA = Byte(MSG_CHANNEL_DATA) + UInt32(0)
+"""How a payload of data for channel 0 begins."""
+
+
+def ended(stream_of: Callable[[Peer], bytes], session: type[Session] = Session) -> Established:
+    """A connection that received a stream with an end in it, between two packets of data."""
+
+    def life(here: Established) -> None:
+        here.open(session())
+        here.receive(here.peer.data(b"before") + stream_of(here.peer) + here.peer.data(b"after"))
+
+    return both_ways(life)
+
+
+# Tampered with
+
+
+def test_a_flipped_bit_ends_the_connection_wherever_it_is() -> None:
+    """In a length it may leave a packet that is never whole: that waits, or is too long."""
+    texts = [b"eighteen bytes %03d" % number for number in range(3)]
+    sealed = LENGTH + 32 + TAG_BYTES
+
+    def flipped(at: int) -> Established:
+        def life(here: Established) -> None:
+            here.open()
+            stream = bytearray(b"".join(map(here.peer.data, texts)))
+            assert len(stream) == len(texts) * sealed
+            stream[at] ^= 1 << at % 8
+            here.receive(bytes(stream))
+
+        return both_ways(life)
+
+    for at in range(len(texts) * sealed):
+        live = flipped(at)
+        whole, place = divmod(at, sealed)
+        assert live.sessions[0].received == b"".join(texts[:whole])
+        assert live.ledger.ended in ({MAC_ERROR, TOO_LONG, ""} if place < LENGTH else {MAC_ERROR})
+
+
+def test_a_packet_that_came_twice_ends_the_connection() -> None:
+    def life(here: Established) -> None:
+        here.open()
+        here.receive(here.peer.data(b"once") * 2)
+
+    live = both_ways(life)
+
+    assert live.ledger.ended == MAC_ERROR
+    assert live.sessions[0].received == b"once"
+
+
+# Lengths
+
+
+def longest(here: Established) -> bytes:
+    """The data of the longest packet that is taken."""
+    return blob(here.transport._max_recv_pktlen - 10 - 6)
+
+
+@pytest.mark.parametrize("cut", [3, 4, 15, 16, 1000, -16, -1])
+def test_the_longest_packet_is_taken_however_it_is_cut(cut: int) -> None:
+    def life(here: Established) -> None:
+        here.open()
+        sealed = here.peer.data(longest(here))
+        here.receive(sealed[:cut], sealed[cut:])
+
+    live = both_ways(life)
+
+    assert live.sessions[0].received == longest(live)
+    assert live.counts == (0, 1)
+
+
+@pytest.mark.parametrize("cut", [4, 15, 16, 1000, 1 << 20])
+def test_a_longer_packet_ends_the_connection_as_soon_as_its_length_is_known(cut: int) -> None:
+    def life(here: Established) -> None:
+        here.open()
+        here.receive(here.peer.data(longest(here) + bytes(3))[:cut])
+
+    assert both_ways(life).ledger.ended == (TOO_LONG if cut >= 16 else "")
+
+
+# Malformed
+
+
+@pytest.mark.parametrize(
+    ("plain", "error"),
+    [
+        (b"", MAC_ERROR),  # what asyncssh takes an empty packet for
+        (Byte(4), "PacketDecodeError('Incomplete packet')"),
+        (Byte(0) + DATA + String(b"data"), "PacketDecodeError('Incomplete packet')"),
+        (Byte(4) + DATA[:1] + bytes(4), "ProtocolError('Incomplete channel request received')"),
+        (Byte(4) + DATA + bytes(4), "ProtocolError('Incomplete packet')"),
+        (Byte(4) + DATA + UInt32(5) + b"data" + bytes(4), "ProtocolError('Incomplete packet')"),
+        (
+            Byte(4) + DATA + UInt32(3) + b"data" + bytes(4),
+            "ProtocolError('Unexpected data at end of packet')",
+        ),
+        (Byte(200) + DATA + String(b"data") + bytes(4), "PacketDecodeError('Incomplete packet')"),
+    ],
+    ids=[
+        "nothing",
+        "only the length of the padding",
+        "no padding",
+        "no channel",
+        "no data",
+        "data too short",
+        "data too long",
+        "padding longer than the packet",
+    ],
+)
+def test_a_malformed_packet_ends_the_connection(plain: bytes, error: str) -> None:
+    def life(here: Established) -> None:
+        here.open()
+        here.receive(here.peer.data(b"before") + here.peer.seal(plain))
+
+    live = both_ways(life)
+
+    assert live.ledger.ended == error
+    assert live.counts == (0, 1)
+
+
+@pytest.mark.parametrize("padding", [1, 3, 255])
+def test_any_padding_is_taken(padding: int) -> None:
+    plain = Byte(padding) + DATA + String(b"data") + bytes(padding)
+    live = ended(lambda peer: peer.seal(plain))
+
+    assert live.sessions[0].heard == [b"before", b"data", b"after"]
+    assert live.counts == (0, 3)
+
+
+# Out of order
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(94, ""), (95, WINDOW_EXCEEDED), (PACKET, WINDOW_EXCEEDED)]
+)
+def test_data_beyond_the_window_ends_the_connection(size: int, error: str) -> None:
+    def life(here: Established) -> None:
+        here.open(receives=100).pause_reading()
+        here.receive(here.peer.data(b"before") + here.peer.data(blob(size)))
+
+    assert both_ways(life).ledger.ended == error
+
+
+@pytest.mark.parametrize("state", ["eof_pending", "eof", "close_pending", "closed"])
+def test_data_for_a_channel_that_the_peer_has_closed_ends_the_connection(state: str) -> None:
+    def life(here: Established) -> None:
+        here.open()._recv_state = state
+        here.receive(here.peer.data(b"late"))
+
+    live = both_ways(life)
+
+    assert live.ledger.ended == NOT_OPEN
+    assert [payload[0] for payload, _ in live.sent] == [MSG_DISCONNECT]
+
+
+def test_data_behind_an_end_of_data_ends_the_connection() -> None:
+    live = ended(lambda peer: peer.packet(MSG_CHANNEL_EOF, UInt32(0)))
+
+    assert live.sessions[0].heard[:2] == [b"before", "eof"]
+    assert live.ledger.ended == NOT_OPEN
+
+
+def test_data_for_a_channel_that_does_not_exist_ends_the_connection() -> None:
+    live = ended(lambda peer: peer.data(b"whose?", 7))
+
+    assert live.sessions[0].received == b"before"
+    assert live.ledger.ended == NO_SUCH_CHANNEL
+
+
+def test_extended_data_where_there_is_none_ends_the_connection() -> None:
+    fields = UInt32(0) + UInt32(1) + String(b"a warning")
+    live = ended(lambda peer: peer.packet(MSG_CHANNEL_EXTENDED_DATA, fields))
+
+    assert live.ledger.ended == "ProtocolError('Invalid extended data type')"
+
+
+# Faults of sessions
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a fault"),
+        asyncssh.ProtocolError("the session's own"),
+        asyncssh.ConnectionLost("x"),
+    ],
+    ids=["any", "of the protocol", "of the connection"],
+)
+def test_a_session_that_raises_ends_the_connection(error: Exception) -> None:
+    class Faulty(Session):
+        def data_received(self, data: bytes, datatype: Any = None) -> None:
+            super().data_received(data, datatype)
+            if data == b"now":
+                raise error
+
+    live = ended(lambda peer: peer.data(b"now"), session=Faulty)
+
+    assert live.sessions[0].received == b"beforenow"
+    assert live.ledger.ended == repr(error)
+
+
+def test_a_session_that_closes_the_connection_hears_the_rest_of_the_read() -> None:
+    class Leaving(Session):
+        connection: Any = None
+
+        def data_received(self, data: bytes, datatype: Any = None) -> None:
+            super().data_received(data, datatype)
+            self.connection.abort()
+
+    def life(here: Established) -> None:
+        session = Leaving()
+        session.connection = here.transport
+        here.open(session)
+        here.receive(here.peer.data(b"one") + here.peer.data(b"two"))
+
+    assert both_ways(life).sessions[0].received == b"onetwo"

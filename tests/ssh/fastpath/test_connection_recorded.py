@@ -1,0 +1,118 @@
+"""A stream of all kinds of packets, sealed by a real server's connection, cut at every byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asyncssh.constants import (
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EOF,
+    MSG_CHANNEL_EXTENDED_DATA,
+    MSG_CHANNEL_REQUEST,
+    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_DEBUG,
+    MSG_GLOBAL_REQUEST,
+)
+from asyncssh.packet import Boolean, String, UInt32
+
+from tests.forwarding.services import blob
+from tests.ssh.established import Established, Ledger, both_ways
+from tests.ssh.peer import Keys
+from tests.ssh.server import connected
+from tunnelkeeper.ssh.fastpath import connection
+
+if TYPE_CHECKING:
+    from tests.ssh.server import Server
+
+UNKNOWN_MESSAGE = 200
+
+PACKETS: list[tuple[int, bytes]] = [
+    (MSG_CHANNEL_DATA, UInt32(0) + String(b"first")),
+    (MSG_CHANNEL_DATA, UInt32(1) + String(b"of another channel")),
+    (MSG_GLOBAL_REQUEST, String(b"keepalive@openssh.com") + Boolean(True)),
+    (MSG_CHANNEL_WINDOW_ADJUST, UInt32(0) + UInt32(300)),
+    (MSG_CHANNEL_DATA, UInt32(0) + String(b"")),
+    (MSG_CHANNEL_EXTENDED_DATA, UInt32(1) + UInt32(1) + String(b"a warning")),
+    (MSG_CHANNEL_REQUEST, UInt32(1) + String(b"keepalive@openssh.com") + Boolean(True)),
+    (MSG_DEBUG, Boolean(False) + String(b"a remark") + String(b"")),
+    (MSG_CHANNEL_DATA, UInt32(0) + String(blob(100))),
+    (UNKNOWN_MESSAGE, b"what?"),
+    (MSG_CHANNEL_DATA, UInt32(0) + String(b"last")),
+    (MSG_CHANNEL_EOF, UInt32(0)),
+    (MSG_CHANNEL_WINDOW_ADJUST, UInt32(0) + UInt32(1000)),
+    (MSG_CHANNEL_CLOSE, UInt32(0)),
+    (MSG_CHANNEL_DATA, UInt32(1) + String(b"it goes on")),
+    (MSG_CHANNEL_DATA, UInt32(7) + String(b"whose?")),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a server sent, and the keys it was sealed with."""
+
+    keys: Keys
+    stream: bytes
+
+
+@pytest.fixture
+async def recording(server: Server, monkeypatch: pytest.MonkeyPatch) -> Recording:
+    """The packets, with the empty MSG_IGNORE that asyncssh sends before most."""
+    monkeypatch.setattr(connection, "ENABLED", False)
+    async with connected(server.host(ciphers="aes128-gcm@openssh.com")):
+        (far,) = server.connections
+        sealing: Any = far._send_encryption
+        keys = Keys(sealing._cipher._key, sealing._cipher._iv)
+        stream = bytearray()
+        monkeypatch.setattr(far, "_send", stream.extend)
+        for number, fields in PACKETS:
+            far.send_packet(number, fields)
+        assert not far._deferred_packets
+    return Recording(keys, bytes(stream))
+
+
+def replay(recording: Recording, here: Established, *cuts: int) -> None:
+    """Let a connection with two channels receive it, in the reads that the cuts make of it."""
+    here.open(window=10).write(blob(500))
+    here.open()._read_datatypes = {1}
+    ends = [*cuts, len(recording.stream)]
+    for start, end in zip([0, *cuts], ends, strict=True):
+        here.receive(recording.stream[start:end])
+
+
+def told(ledger: Ledger) -> list[object]:
+    return [channel[-1] for channel in ledger.channels]
+
+
+async def test_the_stream_comes_to_what_it_says(recording: Recording) -> None:
+    live = both_ways(lambda here: replay(recording, here), theirs=recording.keys)
+
+    lost = "lost: ProtocolError('Invalid channel number 7 received')"
+    assert told(live.ledger) == [
+        [b"first", blob(100), b"last", "eof", "lost: None"],
+        [b"of another channel", (b"a warning", 1), b"it goes on", lost],
+    ]
+    assert live.counts == (3, 9)
+
+
+async def test_it_does_so_cut_at_every_byte(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = both_ways(lambda here: replay(recording, here), theirs=recording.keys).ledger
+    monkeypatch.setattr(connection, "ENABLED", True)
+    for cut in range(1, len(recording.stream)):
+        here = Established(theirs=recording.keys)
+        replay(recording, here, cut)
+        assert here.ledger == whole, cut
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 15, 16, 17, 36, 100])
+async def test_it_does_so_in_reads_of_any_size(recording: Recording, step: int) -> None:
+    whole = both_ways(lambda here: replay(recording, here), theirs=recording.keys).ledger
+    cuts = range(step, len(recording.stream), step)
+
+    live = both_ways(lambda here: replay(recording, here, *cuts), theirs=recording.keys)
+
+    assert live.ledger == whole

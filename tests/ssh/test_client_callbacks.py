@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tests.ssh.notes import Notes
+from tests.ssh.server import Server, connected, new_key, serve
+from tunnelkeeper.core.configuration import Host
+from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
+from tunnelkeeper.ssh.auth.identities import Identities, Offer
+from tunnelkeeper.ssh.auth.known_hosts import Known
+from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
+from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = Host("relay", "relay", "me")
+
+
+class FaultyIdentities(Identities):
+    async def next(self) -> Offer | None:
+        raise ZeroDivisionError("in the agent's\nanswer")
+
+
+def login(notes: Notes, identities: Identities | None = None) -> ClientCallbacks:
+    check = HostKeyVerifier(HOST, 22, Known())
+    return ClientCallbacks(check, identities or Identities(HOST, PrivateKeys()), notes.debug)
+
+
+async def test_how_the_connection_ended_is_noted_once() -> None:
+    made, first = login(Notes()), ConnectionError("first")
+
+    made.connection_lost(first)
+    made.connection_lost(None)
+
+    assert await made.ended is first
+
+
+async def test_an_unknown_host_key_is_judged_and_refused() -> None:
+    made = login(Notes())
+
+    assert made.validate_host_public_key("relay", "192.0.2.1", 22, new_key()) is False
+    assert made._check.failure is not None
+
+
+async def test_a_fault_while_reading_the_keys_is_noted_and_offers_none() -> None:
+    notes = Notes()
+
+    made = login(notes, FaultyIdentities(HOST, PrivateKeys()))
+
+    assert await made.public_key_auth_requested() is None
+    assert notes.whispered == [
+        'reading the keys failed: ZeroDivisionError("in the agent\'s\\nanswer")'
+    ]
+
+
+async def test_the_servers_banner_is_noted_and_made_printable(tmp_path: Path) -> None:
+    class Greeting(asyncssh.SSHServer):
+        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+            self._connection = conn
+
+        def begin_auth(self, username: str) -> bool:
+            self._connection.send_auth_banner("Welcome\x1b[2J\n")
+            return False
+
+    notes = Notes()
+    async with (
+        serve(tmp_path, server_factory=Greeting) as server,
+        connected(server.host(), notes),
+    ):
+        pass
+
+    assert "banner: Welcome\\x1b[2J" in notes.whispered
+
+
+async def test_the_agent_is_let_go_when_the_connection_is(server: Server) -> None:
+    async with connected(server.host()) as connection:
+        identities = connection._login._identities
+
+    assert identities._agent is None

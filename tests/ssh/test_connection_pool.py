@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.forwarding.services import blob, echo, exchange, service
+from tests.forwarding.sites import local_site
+from tests.ssh.attempts import leaving_nothing
+from tests.ssh.links import closed_port
+from tests.ssh.notes import Notes
+from tests.ssh.server import Server, serve
+from tests.ssh.waiting import until
+from tunnelkeeper.core.failures import Cause, FailureError
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.ssh.connection_pool import ConnectionPool, HopConnections
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tunnelkeeper.ssh.connection_pool import HostChain
+
+
+@dataclass
+class Hosts:
+    """Two jump hosts and a final one."""
+
+    first: Server
+    second: Server
+    final: Server
+
+    @property
+    def one_jump(self) -> HostChain:
+        return (self.first.host(), self.final.host())
+
+    @property
+    def two_jumps(self) -> HostChain:
+        return (self.first.host(), self.second.host(), self.final.host())
+
+
+@pytest.fixture
+async def hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
+    folders = [tmp_path / name for name in ("first", "second", "final")]
+    for folder in folders:
+        folder.mkdir()
+    async with serve(folders[0]) as first, serve(folders[1]) as second, serve(folders[2]) as final:
+        yield Hosts(first, second, final)
+
+
+@pytest.fixture
+async def jumps(hosts: Hosts) -> AsyncIterator[ConnectionPool]:
+    async with asyncio.timeout(30), ConnectionPool() as jumps:
+        yield jumps
+
+
+async def gone(*servers: Server) -> None:
+    await until(lambda: not any(server.connections for server in servers))
+
+
+# Sharing
+
+
+async def test_a_host_without_jumps_is_connected_directly(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    chain = await jumps.connect((hosts.final.host(),), Notes())
+
+    assert chain.hops == [chain.connection]
+    assert jumps._shares == {}
+    await chain.close()
+
+
+async def test_chains_through_the_same_jump_host_share_its_connection(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    one, other = await asyncio.gather(*(jumps.connect(hosts.one_jump, Notes()) for _ in range(2)))
+
+    assert len(hosts.first.connections) == 1
+    assert len(hosts.final.connections) == 2
+    assert one.hops[0] is other.hops[0]
+
+    await one.close()
+    assert not other.connection.is_closed
+    assert len(hosts.first.connections) == 1
+
+    await other.close()
+    await gone(hosts.first, hosts.final)
+    assert jumps._shares == {}
+
+
+async def test_a_jump_host_that_is_reached_differently_is_another_connection(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    one = await jumps.connect(hosts.one_jump, Notes())
+    jump, final = hosts.one_jump
+    other = await jumps.connect((replace(jump, compression=True), final), Notes())
+
+    assert len(hosts.first.connections) == 2
+    await one.close()
+    await other.close()
+
+
+async def test_hops_are_in_the_order_they_are_passed_and_carry_data(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    data = blob(1 << 20)
+    chain = await jumps.connect(hosts.two_jumps, Notes())
+
+    assert [hop.host.ports[0] for hop in chain.hops] == [
+        server.port for server in (hosts.first, hosts.second, hosts.final)
+    ]
+    async with (
+        service(echo) as port,
+        local_site(TcpAddress("127.0.0.1", port), chain.connection) as site,
+    ):
+        assert await exchange(site.port, data) == data
+    await chain.close()
+    await gone(hosts.first, hosts.second, hosts.final)
+
+
+async def test_chains_that_part_behind_the_first_jump_share_that(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    longer = await jumps.connect(hosts.two_jumps, Notes())
+    shorter = await jumps.connect(hosts.one_jump, Notes())
+
+    assert len(hosts.first.connections) == 1
+    assert longer.hops[0] is shorter.hops[0]
+
+    await longer.close()
+    assert not shorter.connection.is_closed
+    await gone(hosts.second)
+    await shorter.close()
+    await gone(hosts.first)
+
+
+async def test_the_steps_of_the_way_are_reported_to_the_one_who_asked(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    notes = Notes()
+    chain = await jumps.connect(hosts.one_jump, notes)
+
+    jump, final = (str(host) for host in hosts.one_jump)
+    assert [hop for hop, _ in notes.steps] == [jump] * 6 + [final] * 4
+    assert notes.names[0] == "connect"
+    await chain.close()
+
+
+async def test_a_jump_host_that_was_lost_is_connected_anew(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    lost = await jumps.connect(hosts.one_jump, Notes())
+    hosts.first.drop()
+    await lost.connection.ended()
+    new = await jumps.connect(hosts.one_jump, Notes())
+
+    assert new.hops[0] is not lost.hops[0]
+
+    await lost.close()  # must not take the new one with it
+    assert not new.connection.is_closed
+    shared = await jumps.connect(hosts.one_jump, Notes())
+    assert shared.hops[0] is new.hops[0]
+    await shared.close()
+    await new.close()
+
+
+# Failing
+
+
+async def test_a_jump_host_that_fails_fails_all_who_wait_and_is_tried_again_next_time(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    hosts.first.refuse_logins = True
+    waiting = [jumps.connect(hosts.one_jump, Notes()) for _ in range(3)]
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert hosts.first.logins == ["me"]  # it was tried once for all of them
+    for outcome in outcomes:
+        assert isinstance(outcome, FailureError)
+        assert outcome.failure.cause is Cause.AUTH
+        assert outcome.failure.hop == str(hosts.first.host())
+    assert jumps._shares == {}
+
+    hosts.first.refuse_logins = False
+    chain = await jumps.connect(hosts.one_jump, Notes())
+    await chain.close()
+
+
+async def test_one_who_comes_while_others_still_learn_of_the_failure_has_an_attempt_of_its_own(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    hosts.first.refuse_logins = True
+    share = jumps._share(hosts.one_jump[:-1], Notes())
+    await asyncio.wait([share.opening])
+    assert share.is_dead
+
+    hosts.first.refuse_logins = False
+    chain = await jumps.connect(hosts.one_jump, Notes())
+    await share.release()  # must not forget the new one
+
+    assert jumps._shares[hosts.one_jump[:-1]].users == 1
+    await chain.close()
+
+
+async def test_a_final_host_that_fails_lets_its_jump_host_go(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    jump, final = hosts.one_jump
+    with pytest.raises(FailureError) as failed:
+        await jumps.connect((jump, replace(final, ports=(closed_port(),))), Notes())
+
+    assert failed.value.failure.cause is Cause.REFUSED
+    await gone(hosts.first)
+    assert jumps._shares == {}
+
+
+async def test_a_final_host_that_fails_leaves_the_jump_host_to_others(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    jump, final = hosts.one_jump
+    chain = await jumps.connect(hosts.one_jump, Notes())
+    with pytest.raises(FailureError):
+        await jumps.connect((jump, replace(final, ports=(closed_port(),))), Notes())
+
+    assert not chain.connection.is_closed
+    await chain.close()
+
+
+# Giving up
+
+
+async def test_one_who_gives_up_leaves_the_attempt_to_the_others(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    hosts.first.may_log_in.clear()
+    async with asyncio.TaskGroup() as tasks:
+        impatient = tasks.create_task(jumps.connect(hosts.one_jump, Notes()))
+        patient = tasks.create_task(jumps.connect(hosts.one_jump, Notes()))
+        await until(lambda: hosts.first.logins)
+        impatient.cancel()
+        await until(impatient.done)
+        hosts.first.may_log_in.set()
+
+    assert impatient.cancelled()
+    assert hosts.first.logins == ["me"]
+    await patient.result().close()
+    await gone(hosts.first, hosts.final)
+
+
+async def test_when_all_give_up_the_attempt_is_ended_and_nothing_is_left(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    hosts.first.may_log_in.clear()
+    async with leaving_nothing():
+        async with asyncio.TaskGroup() as tasks:
+            waiting = [tasks.create_task(jumps.connect(hosts.one_jump, Notes())) for _ in range(3)]
+            await until(lambda: hosts.first.logins)
+            for task in waiting:
+                task.cancel()
+        hosts.first.may_log_in.set()
+        await gone(hosts.first)
+
+    assert jumps._shares == {}
+
+
+@pytest.mark.parametrize("stuck", ["first", "second", "final"])
+async def test_giving_up_at_any_hop_leaves_nothing(
+    hosts: Hosts, jumps: ConnectionPool, stuck: str
+) -> None:
+    server: Server = getattr(hosts, stuck)
+    server.may_log_in.clear()
+    async with leaving_nothing():
+        async with asyncio.TaskGroup() as tasks:
+            attempt = tasks.create_task(jumps.connect(hosts.two_jumps, Notes()))
+            await until(lambda: server.logins)
+            attempt.cancel()
+        server.may_log_in.set()
+        await gone(hosts.first, hosts.second, hosts.final)
+
+    assert jumps._shares == {}
+
+
+async def test_a_share_whose_attempt_was_ended_is_dead(hosts: Hosts, jumps: ConnectionPool) -> None:
+    hosts.first.may_log_in.clear()
+    share = jumps._share(hosts.one_jump[:-1], Notes())
+    await until(lambda: hosts.first.logins)
+
+    share.opening.cancel()
+    await asyncio.wait([share.opening])
+
+    assert share.is_dead
+    await share.release()
+
+
+async def test_closing_that_is_called_off_still_lets_the_jump_host_go(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
+    chain = await jumps.connect(hosts.one_jump, Notes())
+    async with asyncio.TaskGroup() as tasks:
+        closing = tasks.create_task(chain.close())
+        await asyncio.wait([closing], timeout=0)
+        closing.cancel()
+
+    await gone(hosts.first, hosts.final)
+    assert jumps._shares == {}
+
+
+async def test_when_the_program_ends_the_attempts_end_too(hosts: Hosts) -> None:
+    hosts.first.may_log_in.clear()
+    failed: list[BaseException] = []
+
+    async def connect(jumps: ConnectionPool) -> HopConnections:
+        try:
+            return await jumps.connect(hosts.one_jump, Notes())
+        except asyncio.CancelledError as error:
+            failed.append(error)
+            raise
+
+    async with leaving_nothing():
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks, ConnectionPool() as jumps:
+            tasks.create_task(connect(jumps))
+            await until(lambda: hosts.first.logins)
+        hosts.first.may_log_in.set()
+        await gone(hosts.first)
+
+    assert len(failed) == 1

@@ -1,0 +1,164 @@
+"""A machine that wakes or moves while it is connected, or on the way to it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ssh.attempts import leaving_nothing
+from tests.ssh.links import mute, unanswering
+from tests.ssh.notes import Notes
+from tests.ssh.server import Server, jump_host
+from tests.ssh.waiting import DEADLINE, stays, until
+from tunnelkeeper.core.failures import Cause, FailureError
+from tunnelkeeper.ssh.connect import SshContext, connect_hop
+from tunnelkeeper.ssh.connection import Connection
+from tunnelkeeper.ssh.connection_tracker import ConnectionTracker, NetworkChangedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tunnelkeeper.core.configuration import Host
+
+HERE = frozenset({"127.0.0.1"})
+ELSEWHERE = frozenset({"192.0.2.7"})
+
+
+@asynccontextmanager
+async def attempt(
+    host: Host, shared: SshContext, notes: Notes, via: Connection | None = None
+) -> AsyncIterator[asyncio.Task[Connection | FailureError]]:
+    """An attempt to connect, with its outcome; whatever comes of it is closed at the end."""
+
+    async def run() -> Connection | FailureError:
+        try:
+            return await connect_hop(host, via, shared, notes)
+        except FailureError as failed:
+            return failed
+
+    async with asyncio.timeout(2 * DEADLINE), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(run())
+        try:
+            yield task
+        finally:
+            if not task.done():
+                task.cancel()
+            elif isinstance(connection := task.result(), Connection):
+                await connection.close()
+
+
+async def test_live_connections_are_asked(server: Server) -> None:
+    shared = SshContext()
+    async with attempt(server.host(), shared, Notes()) as outcome:
+        connection = await outcome
+        assert isinstance(connection, Connection)
+        await until(lambda: connection.rtt_ms is not None)
+        heard = connection.transport.last_heard
+
+        shared.connections.network_changed(HERE)
+
+        await until(lambda: connection.transport.last_heard > heard)
+        assert not connection.is_closed
+
+
+async def test_a_connection_that_has_ended_is_not_asked(server: Server) -> None:
+    shared = SshContext()
+    async with attempt(server.host(), shared, Notes()) as outcome:
+        connection = await outcome
+        assert isinstance(connection, Connection)
+        await connection.close()
+
+        shared.connections.network_changed(None)
+
+        assert connection.heartbeat._timer is None
+
+
+async def test_an_attempt_that_nobody_has_answered_yet_begins_again(server: Server) -> None:
+    shared, notes = SshContext(), Notes()
+    with unanswering() as (_, port):
+        async with attempt(server.host(ports=(port,)), shared, notes):
+            await until(lambda: "connect" in notes.names)
+            shared.connections.network_changed(HERE)
+            await until(lambda: notes.names == ["resolve", "connect"] * 2)
+
+
+@pytest.mark.parametrize("present", [ELSEWHERE, None], ids=["address gone", "slept"])
+async def test_an_attempt_that_cannot_be_answered_any_more_begins_again_with_all_its_time(
+    server: Server, present: frozenset[str] | None
+) -> None:
+    shared, notes = SshContext(), Notes()
+    server.may_log_in.clear()
+    async with leaving_nothing(), attempt(server.host(), shared, notes) as outcome:
+        await until(lambda: server.logins)
+        shared.connections.network_changed(present)
+        await until(lambda: notes.names.count("login") == 2)
+        server.let_all_go_on()
+
+        assert isinstance(await outcome, Connection)
+
+
+async def test_an_attempt_from_an_address_that_is_still_there_goes_on(server: Server) -> None:
+    shared, notes = SshContext(), Notes()
+    server.may_log_in.clear()
+    async with attempt(server.host(), shared, notes) as outcome:
+        await until(lambda: server.logins)
+        shared.connections.network_changed(HERE)
+        await stays(lambda: len(notes.names))
+        server.let_all_go_on()
+        await outcome
+
+    assert notes.names.count("login") == 1
+
+
+async def test_what_a_jump_host_carries_is_left_to_it(server: Server, tmp_path: Path) -> None:
+    shared, notes = SshContext(), Notes()
+    server.may_log_in.clear()
+    async with (
+        jump_host(tmp_path) as (_, via),
+        attempt(server.host(), shared, notes, via) as outcome,
+    ):
+        await until(lambda: server.logins)
+        shared.connections.network_changed(None)
+        await stays(lambda: len(notes.names))
+        server.let_all_go_on()
+        await outcome
+
+    assert notes.names.count("login") == 1
+
+
+async def test_an_attempt_has_its_deadline_all_the_same(server: Server) -> None:
+    shared = SshContext()
+    async with mute() as port:
+        host = server.host(ports=(port,), connect_timeout=0.2)
+        async with attempt(host, shared, Notes()) as outcome:
+            failed = await outcome
+
+    assert isinstance(failed, FailureError)
+    assert failed.failure.cause is Cause.TIMEOUT
+
+
+class Unconnected:
+    local_address = None
+
+
+async def test_a_timeout_of_the_bodys_own_is_not_a_move() -> None:
+    with pytest.raises(TimeoutError, match="its own"):
+        async with ConnectionTracker().restart_on_network_change(Unconnected()):
+            raise TimeoutError("its own")
+
+
+async def test_what_is_overtaken_is_forgotten() -> None:
+    moves = ConnectionTracker()
+
+    async def attempt_for_ever() -> None:
+        async with moves.restart_on_network_change(Unconnected()):
+            moves.network_changed(HERE)
+            await asyncio.Event().wait()
+
+    with pytest.raises(NetworkChangedError):
+        await attempt_for_ever()
+    assert not moves._attempts

@@ -1,0 +1,109 @@
+"""A server's debug messages are put to the request that they are about."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncssh
+from asyncssh.constants import MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS
+
+from tunnelkeeper.ssh.debug_messages import DebugMessageMixin, ForwardForbiddenError
+
+REFUSED = "port forwarding refused"
+ANSWER = tuple[int, bytes]
+
+
+class Requests:
+    """Global requests as asyncssh has them: answered in the order that they were made in."""
+
+    def __init__(self) -> None:
+        self._global_request_waiters: list[asyncio.Future[ANSWER]] = []
+        self._dynamic_remote_listeners: dict[str, object] = {"localhost": object()}
+
+    async def _make_global_request(self, request: bytes, *args: bytes) -> ANSWER:
+        del request, args
+        waiter: asyncio.Future[ANSWER] = asyncio.get_running_loop().create_future()
+        self._global_request_waiters.append(waiter)
+        return await waiter
+
+
+class Overheard(DebugMessageMixin, Requests):
+    """Both."""
+
+    def ask(self, tasks: asyncio.TaskGroup, request: bytes = b"tcpip-forward") -> Any:
+        return tasks.create_task(self._refusal_of(request))
+
+    def answer(self, kind: int = MSG_REQUEST_FAILURE) -> None:
+        waiter = self._global_request_waiters.pop(0)
+        if not waiter.cancelled():
+            waiter.set_result((kind, b""))
+
+    async def _refusal_of(self, request: bytes) -> str | int:
+        try:
+            return (await self._make_global_request(request))[0]
+        except ForwardForbiddenError as forbidden:
+            return forbidden.reason
+
+
+async def test_each_request_gets_the_words_that_came_before_its_own_answer() -> None:
+    requests = Overheard()
+    async with asyncio.TaskGroup() as tasks:
+        first, second, third = (requests.ask(tasks) for _ in range(3))
+        await asyncio.sleep(0)
+        requests.answer()
+        requests.overhear(REFUSED)
+        requests.answer()
+        requests.answer(MSG_REQUEST_SUCCESS)
+
+    assert first.result() == MSG_REQUEST_FAILURE
+    assert second.result() == REFUSED
+    assert third.result() == MSG_REQUEST_SUCCESS
+
+
+async def test_other_words_and_words_out_of_season_mean_nothing() -> None:
+    requests = Overheard()
+    requests.overhear(REFUSED)
+    async with asyncio.TaskGroup() as tasks:
+        asked = requests.ask(tasks)
+        await asyncio.sleep(0)
+        requests.overhear('Forwarding listen address "*" overridden by server GatewayPorts')
+        requests.answer()
+
+    assert asked.result() == MSG_REQUEST_FAILURE
+
+
+async def test_a_keepalive_that_is_refused_is_answered_whatever_was_said() -> None:
+    requests = Overheard()
+    async with asyncio.TaskGroup() as tasks:
+        asked = requests.ask(tasks, b"keepalive@openssh.com")
+        await asyncio.sleep(0)
+        requests.overhear(REFUSED)
+        requests.answer()
+
+    assert asked.result() == MSG_REQUEST_FAILURE
+
+
+async def test_a_request_that_was_given_up_keeps_its_place() -> None:
+    requests = Overheard()
+    async with asyncio.TaskGroup() as tasks:
+        given_up, asked = requests.ask(tasks), requests.ask(tasks)
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.sleep(0)
+        requests.overhear(REFUSED)
+        requests.answer()
+        requests.answer()
+
+    assert asked.result() == MSG_REQUEST_FAILURE
+
+
+def test_it_is_known_where_the_server_has_chosen_a_port() -> None:
+    requests = Overheard()
+
+    assert requests.has_chosen_port_on("LOCALHOST")
+    assert not requests.has_chosen_port_on("")
+
+
+def test_a_forbidden_port_is_still_what_asyncssh_calls_it() -> None:
+    assert issubclass(ForwardForbiddenError, asyncssh.ChannelListenError)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+
+from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.ssh.errors import PeerDeadError, open_failure_words, to_failure
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import Step
+
+HOP = "me@relay:22"
+
+# What asyncssh and the system raise, at which step, what it is called, and words of the message.
+TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
+    (
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        "resolve",
+        Cause.DNS,
+        "cannot resolve the host name: Name or service not known",
+    ),
+    (socket.gaierror("no answer"), "resolve", Cause.DNS, "no answer"),
+    (
+        ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+        "connect",
+        Cause.REFUSED,
+        "connection refused",
+    ),
+    (TimeoutError(errno.ETIMEDOUT, "timed out"), "connect", Cause.TIMEOUT, "timed out"),
+    (TimeoutError(), "connect", Cause.TIMEOUT, "TimeoutError"),
+    (
+        ConnectionResetError(errno.ECONNRESET, "reset by peer"),
+        "key_exchange",
+        Cause.LOST,
+        "connection lost: reset by peer",
+    ),
+    (BrokenPipeError(errno.EPIPE, "Broken pipe"), "login", Cause.LOST, "Broken pipe"),
+    (
+        OSError(errno.EHOSTUNREACH, "No route to host"),
+        "connect",
+        Cause.UNREACHABLE,
+        "No route to host",
+    ),
+    (
+        OSError(errno.ENETUNREACH, "Network is unreachable"),
+        "connect",
+        Cause.UNREACHABLE,
+        "Network is unreachable",
+    ),
+    (OSError(errno.EMFILE, "Too many open files"), "connect", Cause.LOCAL_RESOURCES, "open files"),
+    (OSError(errno.ENFILE, "Too many open files"), "connect", Cause.LOCAL_RESOURCES, "open files"),
+    (
+        asyncssh.ChannelOpenError(2, "Connection refused"),
+        "connect",
+        Cause.REFUSED,
+        "the jump host could not connect: connect failed: Connection refused",
+    ),
+    (
+        asyncssh.ChannelOpenError(2, "No route to host"),
+        "connect",
+        Cause.UNREACHABLE,
+        "the jump host could not connect: connect failed: No route to host",
+    ),
+    (
+        asyncssh.ChannelOpenError(1, "open failed"),
+        "connect",
+        Cause.JUMP,
+        "the jump host refused to forward: administratively prohibited: open failed",
+    ),
+    (asyncssh.ChannelOpenError(4, "no memory"), "connect", Cause.JUMP, "no memory"),
+    (PeerDeadError("no answer to 3 keepalives"), "forwards", Cause.PEER_DEAD, "no answer to 3"),
+    (
+        asyncssh.KeyExchangeFailed("No matching cipher"),
+        "key_exchange",
+        Cause.KEY_EXCHANGE,
+        "No matching cipher",
+    ),
+    (asyncssh.PermissionDenied("denied"), "login", Cause.AUTH, "denied"),
+    (asyncssh.IllegalUserName("user\n"), "login", Cause.AUTH, "user\\n"),
+    (
+        asyncssh.ProtocolError("Too many authentication failures"),
+        "login",
+        Cause.AUTH,
+        "the server ended the login: Too many authentication failures",
+    ),
+    (
+        asyncssh.DisconnectError(14, "No more methods"),
+        "login",
+        Cause.AUTH,
+        "the server ended the login: No more methods",
+    ),
+    (None, "forwards", Cause.LOST, "the server closed the connection"),
+    (
+        asyncssh.ConnectionLost("Connection lost"),
+        "key_exchange",
+        Cause.LOST,
+        "the connection was closed before the key exchange was done",
+    ),
+    (asyncssh.ConnectionLost("Connection lost"), "login", Cause.LOST, "connection lost"),
+    (asyncssh.ConnectionLost("Connection lost"), "forwards", Cause.LOST, "connection lost"),
+    (asyncssh.ProtocolError("Banner too long"), "key_exchange", Cause.PROTOCOL, "Banner too long"),
+    (asyncssh.ProtocolNotSupported("SSH 1"), "key_exchange", Cause.PROTOCOL, "SSH 1"),
+    (asyncssh.MACError("MAC mismatch"), "forwards", Cause.PROTOCOL, "MAC mismatch"),
+    (asyncssh.MACError("MAC mismatch"), "login", Cause.PROTOCOL, "MAC mismatch"),
+    (
+        asyncssh.DisconnectError(11, "bye"),
+        "forwards",
+        Cause.LOST,
+        "the server disconnected: bye",
+    ),
+    (ValueError("odd"), "connect", Cause.PROTOCOL, "ValueError: odd"),
+]
+
+
+@pytest.mark.parametrize(("error", "step", "cause", "words"), TABLE)
+def test_each_exception_has_its_cause(
+    error: BaseException | None, step: Step, cause: Cause, words: str
+) -> None:
+    failure = to_failure(error, HOP, step)
+
+    assert failure.cause is cause
+    assert failure.hop == HOP
+    assert words in failure.message
+
+
+def test_a_failure_that_is_known_already_is_not_touched() -> None:
+    known = Failure(Cause.AUTH, "login refused", "me@jump:22")
+
+    assert to_failure(FailureError(known), HOP, "login") is known
+    assert str(FailureError(known)) == "auth: me@jump:22: login refused"
+
+
+def test_what_the_server_says_is_escaped_and_cut() -> None:
+    failure = to_failure(asyncssh.DisconnectError(11, "\x1b[2J" + "x" * 1000), HOP, "forwards")
+
+    assert "\x1b" not in failure.message
+    assert len(failure.message) < 400
+
+
+def test_a_channel_that_is_not_opened_is_explained_without_words_too() -> None:
+    assert open_failure_words(asyncssh.ChannelOpenError(2, "")) == "connect failed"
+    assert open_failure_words(asyncssh.ChannelOpenError(99, "odd\n")) == "code 99: odd\\n"
+
+
+def test_an_exception_without_words_is_named() -> None:
+    assert (
+        "KeyExchangeFailed"
+        in to_failure(asyncssh.KeyExchangeFailed(""), HOP, "key_exchange").message
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "hint"),
+    [
+        (ConnectionRefusedError(), "connect", "is the port right"),
+        (OSError(errno.EMFILE, "Too many open files"), "connect", "ulimit"),
+        (asyncssh.ChannelOpenError(1, "no"), "connect", "AllowTcpForwarding"),
+        (asyncssh.KeyExchangeFailed("no"), "key_exchange", "compare ciphers"),
+        (asyncssh.ConnectionLost("no"), "key_exchange", "MaxStartups"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "key_exchange", "MaxStartups"),
+        (asyncssh.ProtocolError("no"), "login", "identities_only"),
+    ],
+)
+def test_the_hint_says_what_to_do(error: BaseException, step: Step, hint: str) -> None:
+    assert hint in to_failure(error, HOP, step).hint

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from math import inf
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ssh.links import Link, link
+from tests.ssh.server import Server, connected
+from tests.ssh.waiting import DEADLINE, until
+from tunnelkeeper.core import keepalive
+from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tunnelkeeper.ssh.connection import Connection
+    from tunnelkeeper.ssh.transport import ClientTransport
+
+INTERVAL = 0.05
+
+
+@asynccontextmanager
+async def watched(server: Server, keepalive: Keepalive) -> AsyncIterator[tuple[Connection, Link]]:
+    """A connection under watch, and the link it runs over."""
+    async with link(server.port) as way:
+        server.port = way.port
+        server.know(server.host_key)
+        async with connected(server.host(keepalive=keepalive)) as connection:
+            yield connection, way
+
+
+@pytest.mark.parametrize("count_max", [1, 3])
+async def test_a_server_that_stops_answering_is_dead_after_the_last_unanswered_probe(
+    server: Server, count_max: int
+) -> None:
+    async with watched(server, Keepalive(INTERVAL, count_max)) as (connection, way):
+        await until(lambda: connection.rtt_ms is not None)
+        way.freeze()
+        heard = connection.transport.last_heard
+        async with asyncio.timeout(DEADLINE):
+            failure = await connection.ended()
+
+        silence = asyncio.get_running_loop().time() - heard
+        assert failure.cause is Cause.PEER_DEAD
+        assert failure.message.startswith(f"no answer to {count_max} keepalives, silent for ")
+        assert silence >= INTERVAL * (count_max + 1)
+        assert connection.is_closed
+
+
+async def test_a_server_that_answers_lives(server: Server) -> None:
+    keepalive = Keepalive(0.02, 9)
+    silence_of_the_dead = keepalive.interval * (keepalive.count_max + 1)
+    async with watched(server, keepalive) as (connection, _):
+        heard = connection.transport.last_heard
+        await until(lambda: connection.transport.last_heard > heard + 2 * silence_of_the_dead)
+
+        assert not connection.is_closed
+        assert connection.rtt_ms is not None
+
+
+async def test_any_data_counts_as_life_and_no_probe_goes_out(server: Server) -> None:
+    async with watched(server, Keepalive(0.5, 1)) as (connection, _):
+        await until(lambda: connection.rtt_ms is not None)
+        before = connection.heartbeat._watch
+        (peer,) = server.connections
+
+        def was_looked_at() -> bool:
+            peer.send_debug("alive")
+            return connection.heartbeat._watch != before
+
+        await until(was_looked_at)
+
+        assert connection.heartbeat._watch.unanswered == 0
+
+
+async def test_without_an_interval_nobody_is_watched_but_the_round_trip_is_known(
+    server: Server,
+) -> None:
+    async with watched(server, Keepalive(0, 3)) as (connection, _):
+        await until(lambda: connection.rtt_ms is not None)
+
+        assert connection.heartbeat._timer is None
+
+
+async def test_a_heartbeat_stops_with_its_connection(server: Server) -> None:
+    async with watched(server, Keepalive(INTERVAL, 3)) as (connection, _):
+        heartbeat = connection.heartbeat
+        await connection.close()
+
+        assert heartbeat._timer is None
+        heartbeat.stop()
+
+
+async def test_a_peer_that_is_asked_out_of_turn_and_is_gone_is_dead_soon(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepalive, "PROBE_NOW_TIMEOUT", 0.1)
+    async with watched(server, Keepalive(300, 3)) as (connection, way):
+        await until(lambda: connection.rtt_ms is not None)
+        way.freeze()
+        connection.ask()
+        async with asyncio.timeout(DEADLINE):
+            failure = await connection.ended()
+
+        assert failure.cause is Cause.PEER_DEAD
+        assert failure.message.startswith("no answer within ")
+        assert "of a wake or a change of network, silent for 0 s" in failure.message
+
+
+async def test_a_peer_that_is_asked_out_of_turn_and_answers_is_left_in_peace(
+    server: Server,
+) -> None:
+    async with watched(server, Keepalive(300, 3)) as (connection, _):
+        await until(lambda: connection.rtt_ms is not None)
+        heard = connection.transport.last_heard
+        connection.ask()
+        connection.ask()
+        await until(lambda: connection.transport.last_heard > heard)
+        heartbeat = connection.heartbeat
+        heartbeat.stop()
+        heartbeat._due()
+
+        assert not connection.is_closed
+        assert heartbeat._watch.dead_at == inf
+
+
+class FakeTransport:
+    """A transport that is closed, or is not."""
+
+    def __init__(self) -> None:
+        self.last_heard = 0.0
+        self.lost: list[Exception] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.closed = False
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def get_extra_info(self, _: str) -> None:
+        return None
+
+    def connection_lost(self, error: Exception) -> None:
+        self.lost.append(error)
+
+    async def keepalive(self) -> bool:
+        raise ConnectionError("gone")
+
+    def open_in_own_task(self, coroutine: object) -> None:
+        coroutine.close()  # type: ignore[attr-defined]
+
+
+async def test_a_connection_that_ended_by_itself_is_not_ended_again() -> None:
+    fake = FakeTransport()
+    transport: ClientTransport = fake  # type: ignore[assignment]
+    heartbeat = KeepaliveMonitor(transport, Keepalive(0.01, 0))
+    fake.closed = True
+
+    await until(lambda: heartbeat._timer is None)
+
+    assert fake.lost == []
+
+
+async def test_a_probe_that_the_connections_end_cuts_short_is_no_fault() -> None:
+    transport: ClientTransport = FakeTransport()  # type: ignore[assignment]
+    heartbeat = KeepaliveMonitor(transport, Keepalive(0, 3))
+
+    await heartbeat._probe(0.0)
+
+    assert heartbeat.rtt_ms is None

@@ -1,0 +1,128 @@
+"""What is concluded from what a server says, and from what comes of trying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
+from tunnelkeeper.ssh.listen_diagnosis import Answer, diagnose, forbidden
+
+OPENSSH, DROPBEAR = "SSH-2.0-OpenSSH_9.2p1", "SSH-2.0-dropbear_2022.83"
+HOP = "me@relay:22"
+ASKED = TcpAddress("localhost", 2222)
+ANY_PORT = TcpAddress("localhost", 0)
+PATH = UnixAddress("/run/there.sock")
+DENIED, HELD = Cause.FORWARD_DENIED, Cause.REMOTE_PORT_BUSY
+
+
+@dataclass
+class FakeServer:
+    """Listens on some addresses, and makes one answer for every connection."""
+
+    version: str = DROPBEAR
+    free: set[TcpAddress] = field(default_factory=set)
+    answer: Answer = Answer.UNKNOWN
+    asked: list[Address] = field(default_factory=list)
+    visited: list[Address] = field(default_factory=list)
+
+    async def would_listen(self, address: TcpAddress) -> bool:
+        self.asked.append(address)
+        return address in self.free
+
+    async def connect(self, address: Address) -> Answer:
+        self.visited.append(address)
+        return self.answer
+
+
+async def cause(server: FakeServer, address: Address = ASKED) -> Cause:
+    failure = await diagnose(server, address, HOP)
+    assert failure.hop == HOP
+    assert failure.hint
+    return failure.cause
+
+
+async def test_openssh_that_forbids_nothing_is_not_asked_again_nor_the_holder_visited() -> None:
+    server = FakeServer(OPENSSH)
+
+    assert await cause(server) is HELD
+    assert not server.asked
+    assert not server.visited
+
+
+@pytest.mark.parametrize(
+    ("answer", "so"),
+    [(Answer.NOBODY, DENIED), (Answer.SOMEBODY, HELD), (Answer.UNKNOWN, HELD)],
+)
+async def test_a_port_below_1024_that_nobody_holds_is_kept_for_root(
+    answer: Answer, so: Cause
+) -> None:
+    assert await cause(FakeServer(OPENSSH, answer=answer), TcpAddress("localhost", 80)) is so
+
+
+async def test_a_port_below_1024_that_was_just_let_go_is_there_at_the_next_try() -> None:
+    port = TcpAddress("localhost", 80)
+
+    assert await cause(FakeServer(OPENSSH, free={port}, answer=Answer.NOBODY), port) is HELD
+
+
+@pytest.mark.parametrize("free", [True, False])
+async def test_an_address_of_its_own_is_told_from_one_that_the_server_has_not(free: bool) -> None:
+    own = TcpAddress("192.0.2.1", 2222)
+    server = FakeServer(OPENSSH, free={TcpAddress("192.0.2.1", 0)} if free else set())
+
+    failure = await diagnose(server, own, HOP)
+
+    assert failure.cause is HELD
+    assert ("no port of the address" in failure.message) is not free
+
+
+async def test_a_port_where_somebody_listens_is_held() -> None:
+    assert await cause(FakeServer(answer=Answer.SOMEBODY)) is HELD
+
+
+async def test_a_port_where_nobody_listens_is_denied() -> None:
+    assert await cause(FakeServer(answer=Answer.NOBODY)) is DENIED
+
+
+async def test_a_port_that_has_just_become_free_is_asked_for_again_soon() -> None:
+    assert await cause(FakeServer(answer=Answer.NOBODY, free={ASKED})) is HELD
+
+
+@pytest.mark.parametrize("answer", [Answer.UNKNOWN, Answer.NO_SUCH_THING])
+async def test_where_a_port_may_not_be_connected_to_port_0_decides(answer: Answer) -> None:
+    assert await cause(FakeServer(answer=answer, free={ANY_PORT})) is HELD
+    assert await cause(FakeServer(answer=answer)) is DENIED
+
+
+async def test_a_server_that_chooses_no_port_for_us_denies_it() -> None:
+    assert await cause(FakeServer(), ANY_PORT) is DENIED
+
+
+async def test_every_interface_is_reached_by_loopback() -> None:
+    server = FakeServer(answer=Answer.SOMEBODY)
+    await cause(server, TcpAddress("*", 2222))
+
+    assert server.visited == [ASKED]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer.SOMEBODY, HELD),
+        (Answer.NOBODY, HELD),
+        (Answer.UNKNOWN, HELD),
+        (Answer.NO_SUCH_THING, DENIED),
+    ],
+)
+async def test_a_path_is_held_or_in_the_way_or_unknown(answer: Answer, expected: Cause) -> None:
+    assert await cause(FakeServer(answer=answer), PATH) is expected
+
+
+def test_the_words_of_a_server_that_forbids_are_made_printable() -> None:
+    failure = forbidden(ASKED, HOP, "port forwarding refused\x1b[2J")
+
+    assert failure.cause is DENIED
+    assert failure.message.endswith("refused\\x1b[2J")

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.ssh.waiting import until
+from tunnelkeeper.net.fd_limits import inherited
+from tunnelkeeper.ssh import proxy_command
+from tunnelkeeper.ssh.proxy_command import KEPT_LINES, LINE_LIMIT, ProxyCommand
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@asynccontextmanager
+async def running(command: str) -> AsyncIterator[tuple[ProxyCommand, socket.socket, list[str]]]:
+    """A proxy command, our end of it, and what it said."""
+    said: list[str] = []
+    process, ours = await ProxyCommand.start(command, said.append)
+    transport = process._transport
+    try:
+        yield process, ours, said
+    finally:
+        process.close()
+        ours.close()
+        assert transport is not None
+        await until(lambda: transport.get_returncode() is not None)
+
+
+def python(program: str) -> str:
+    return f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"
+
+
+async def receive(ours: socket.socket, size: int) -> bytes:
+    received = b""
+    async with asyncio.timeout(10):
+        while len(received) < size:
+            received += await asyncio.get_running_loop().sock_recv(ours, size)
+    return received
+
+
+async def test_the_commands_input_and_output_are_the_socket() -> None:
+    async with running("cat") as (_, ours, said):
+        await asyncio.get_running_loop().sock_sendall(ours, b"SSH-2.0-x\r\n")
+
+        assert await receive(ours, 11) == b"SSH-2.0-x\r\n"
+        assert said == []
+
+
+async def test_a_command_is_run_by_the_users_shell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shell = tmp_path / "my-shell"
+    shell.write_text('#!/bin/sh\necho "$1 $2"\n')
+    shell.chmod(0o700)
+    monkeypatch.setenv("SHELL", str(shell))
+
+    async with running("nc relay 22") as (_, ours, _):
+        assert await receive(ours, 19) == b"-c exec nc relay 22"
+
+
+async def test_without_a_shell_of_the_user_sh_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHELL", raising=False)
+    async with running("printf %s $((40 + 2))") as (_, ours, _):
+        assert await receive(ours, 2) == b"42"
+
+
+async def test_what_cannot_be_started_is_an_os_error_and_leaves_no_descriptor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running("cat"):  # the loop's own machinery for processes is there from now on
+        pass
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    before = psutil.Process().num_fds()
+    with pytest.raises(FileNotFoundError):
+        await ProxyCommand.start("cat", print)
+
+    assert psutil.Process().num_fds() == before
+
+
+async def test_what_it_says_on_standard_error_is_logged_line_by_line() -> None:
+    program = "printf 'first\\nsec' >&2; printf 'ond\\n\\n' >&2; printf 'no end' >&2"
+    async with running(f"sh -c {shlex.quote(program)}") as (process, _, said):
+        await until(lambda: len(said) == 3)
+
+        assert said == ["first", "second", "no end"]
+        assert list(process.said) == said
+
+
+async def test_what_it_says_is_made_printable() -> None:
+    async with running("printf '\\033[2J\\377\\n' >&2") as (_, _, said):
+        await until(lambda: said)
+
+        assert said == ["\\x1b[2J\N{REPLACEMENT CHARACTER}"]
+
+
+async def test_a_line_that_never_ends_is_cut() -> None:
+    process = ProxyCommand(lambda _: None)
+    for _ in range(3):
+        process.pipe_data_received(2, b"x" * (LINE_LIMIT // 2 + 1))
+
+    assert len(process._partial) <= LINE_LIMIT
+    assert len(process.said) == 1
+
+
+async def test_only_the_last_lines_are_kept() -> None:
+    process = ProxyCommand(lambda _: None)
+    process.pipe_data_received(2, b"".join(b"%d\n" % number for number in range(20)))
+
+    assert list(process.said) == [str(number) for number in range(20 - KEPT_LINES, 20)]
+
+
+@pytest.mark.parametrize(
+    ("command", "outcome"),
+    [
+        ("true", "the proxy command ended with exit status 0"),
+        ("echo 'no route' >&2; exit 3", "the proxy command ended with exit status 3: no route"),
+        ("kill -9 $$", "the proxy command was ended by signal 9"),
+    ],
+)
+async def test_the_outcome_says_how_it_ended_and_what_it_said_last(
+    command: str, outcome: str
+) -> None:
+    async with running(f"sh -c {shlex.quote(command)}") as (process, _, _):
+        assert await process.outcome() == outcome
+
+
+async def test_a_command_that_closed_its_output_and_runs_on_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proxy_command, "EXIT_TIMEOUT", 0.02)
+    async with running("cat") as (process, _, _):
+        assert await process.outcome() == "the proxy command closed its output"
+
+
+async def test_a_command_that_is_closed_takes_its_children_along(tmp_path: Path) -> None:
+    note = tmp_path / "child"
+    program = f"sleep 60 & echo $! > {shlex.quote(str(note))}; wait"
+    async with running(f"sh -c {shlex.quote(program)}"):
+        child = int(await until(lambda: note.exists() and note.read_text()))
+
+    await until(lambda: not is_alive(child))
+
+
+async def test_a_command_that_ignores_the_polite_signal_is_killed() -> None:
+    program = python(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    async with running(program) as (process, ours, _):
+        assert await receive(ours, 6) == b"ready\n"
+        assert process._transport is not None
+        pid = process._transport.get_pid()
+
+    await until(lambda: not is_alive(pid))
+
+
+async def test_closing_twice_or_after_the_end_is_no_error() -> None:
+    async with running("true") as (process, _, _):
+        await process.outcome()
+        process.close()
+        process.close()
+
+        assert (await process.outcome()).startswith("the proxy command closed")
+
+
+async def test_a_command_that_is_gone_while_it_is_ended_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(group: int, number: int) -> None:
+        raise ProcessLookupError
+
+    async with running("cat") as (process, _, _):
+        monkeypatch.setattr(os, "killpg", gone)
+        process.close()
+
+
+def is_alive(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def test_the_signal_goes_to_the_commands_own_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: sent.append((group, number)))
+    async with running("cat") as (process, _, _):
+        assert process._transport is not None
+        pid = process._transport.get_pid()
+
+        assert os.getpgid(pid) == pid != os.getpgid(0)
+        process.close()
+
+    assert sent == [(pid, signal.SIGTERM)]
+
+
+async def test_a_shell_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/no/such/shell")
+    async with running("cat") as (process, _, _):
+        assert "/no/such/shell: No such file" in await outcome_of(process)
+
+
+async def test_a_command_gets_the_limit_of_descriptors_that_we_were_started_with() -> None:
+    async with running("sh -c 'ulimit -n >&2; cat'") as (_, _, said):
+        await until(lambda: said)
+
+        assert said == [str(inherited().soft)]
+
+
+async def outcome_of(process: ProxyCommand) -> str:
+    """How it ended, once it has: on a busy machine that takes a while."""
+    await until(lambda: process.said)
+    return await process.outcome()

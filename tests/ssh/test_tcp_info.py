@@ -1,0 +1,155 @@
+"""What Linux tells of data on its way, and a slow link on which a keepalive waits its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from asyncio.trsock import TransportSocket
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ssh.waiting import until
+from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.keepalive import KeepaliveState
+from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
+from tunnelkeeper.ssh.tcp_info import SendQueue, is_draining
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tunnelkeeper.ssh.transport import ClientTransport
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+MEGABYTE = b"x" * (1 << 20)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a TCP connection whose second takes little before it is read."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()) as one, listener.accept()[0] as other:
+            one.setblocking(False)
+            other.setblocking(False)
+            yield one, other
+
+
+def of(connection: socket.socket) -> SendQueue:
+    backlog = SendQueue.of(TransportSocket(connection))
+    assert backlog is not None
+    return backlog
+
+
+def drain(connection: socket.socket) -> int:
+    """Read what is there; how many bytes."""
+    try:
+        return len(connection.recv(1 << 16))
+    except BlockingIOError:
+        return 0
+
+
+@on_linux
+async def test_data_that_is_taken_little_by_little_is_seen_to_be(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    one, other = pair
+    one.send(b"first")
+    await until(lambda: not of(one).is_waiting)
+    sent = one.send(MEGABYTE)
+    stuck = of(one)
+    assert stuck.is_waiting
+
+    read = 0
+
+    def has_drained() -> bool:
+        nonlocal read
+        read += drain(other)
+        return is_draining(stuck, of(one))
+
+    await until(has_drained)
+    assert not is_draining(of(one), of(one))
+
+    def all_was_read() -> bool:
+        nonlocal read
+        read += drain(other)
+        return read == len(b"first") + sent and not of(one).is_waiting
+
+    await until(all_was_read)
+    assert of(one).acknowledged >= sent
+    assert not is_draining(stuck, of(one))
+
+
+def test_of_what_is_no_tcp_connection_nothing_is_known() -> None:
+    one, other = socket.socketpair()
+    with closing(one), closing(other):
+        assert SendQueue.of(TransportSocket(one)) is None
+    assert SendQueue.of(TransportSocket(one)) is None
+    assert SendQueue.of(None) is None
+
+
+def test_a_system_that_tells_nothing_or_too_little_is_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terse:
+        def getsockopt(self, *_: object) -> bytes:
+            return b"\0" * 104
+
+    if hasattr(socket, "TCP_INFO"):
+        assert SendQueue.of(Terse()) is None  # type: ignore[arg-type]
+    monkeypatch.delattr(socket, "TCP_INFO", raising=False)
+    assert SendQueue.of(Terse()) is None  # type: ignore[arg-type]
+
+
+def test_what_is_not_known_does_not_drain() -> None:
+    busy, busier = SendQueue(True, 1), SendQueue(True, 2)
+
+    assert is_draining(busy, busier)
+    assert not is_draining(None, busier)
+    assert not is_draining(busy, None)
+
+
+class FakeTransport:
+    """A transport that nothing comes from. tasks: what ends it."""
+
+    last_heard = 0.0
+
+    def __init__(self) -> None:
+        self.started = 0
+
+    def is_closed(self) -> bool:
+        return False
+
+    def get_extra_info(self, _: str) -> None:
+        return None
+
+    async def keepalive(self) -> bool:
+        return False
+
+    def open_in_own_task(self, coroutine: object) -> None:
+        self.started += 1
+        coroutine.close()  # type: ignore[attr-defined]
+
+
+async def test_a_peer_that_still_takes_data_is_not_dead_and_one_that_stops_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = iter([SendQueue(True, 1), SendQueue(True, 2), SendQueue(True, 2)])
+    monkeypatch.setattr(SendQueue, "of", classmethod(lambda _cls, _connection: next(told)))
+    fake = FakeTransport()
+    transport: ClientTransport = fake  # type: ignore[assignment]
+    heartbeat = KeepaliveMonitor(transport, Keepalive(0, 3))
+    heartbeat.ask()
+    for dead_by_now in (False, True):
+        before = fake.started
+        heartbeat.stop()
+        heartbeat._watch = KeepaliveState(0.0, 0, 0.0, 0.0)
+        heartbeat._due()
+        assert (fake.started > before) is dead_by_now
+        assert (heartbeat._timer is None) is dead_by_now
+    await asyncio.sleep(0)
+    heartbeat.stop()

@@ -1,0 +1,66 @@
+"""The machine's own clock; what waits for it is tested with a fake one."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+
+from tests.daemon.clock import in_time
+from tunnelkeeper.clock import SystemClock, iso
+
+
+async def test_a_call_comes_when_its_time_has() -> None:
+    clock = SystemClock()
+    called = asyncio.Event()
+    due = clock.monotonic() + 0.01
+
+    clock.call_at(due, called.set)
+    async with in_time():
+        await called.wait()
+
+    assert clock.monotonic() >= due
+
+
+async def test_a_call_that_is_overdue_comes_at_once_and_not_before_the_next_turn() -> None:
+    clock = SystemClock()
+    called = asyncio.Event()
+
+    clock.call_at(clock.monotonic() - 5, called.set)
+    assert not called.is_set()
+
+    async with in_time():
+        await called.wait()
+
+
+async def test_a_call_that_was_cancelled_does_not_come() -> None:
+    clock = SystemClock()
+    calls: list[str] = []
+    last = asyncio.Event()
+
+    clock.call_at(clock.monotonic(), lambda: calls.append("cancelled")).cancel()
+    clock.call_at(clock.monotonic() + 0.005, last.set)
+    async with in_time():
+        await last.wait()
+
+    assert calls == []
+
+
+async def test_sleeping_takes_its_time() -> None:
+    clock = SystemClock()
+    before = clock.monotonic()
+
+    await clock.sleep(0.005)
+
+    assert clock.monotonic() - before >= 0.005
+
+
+def test_the_time_of_day_is_that_of_utc() -> None:
+    assert abs(SystemClock().wall() - datetime.now(UTC)) < timedelta(seconds=5)
+    assert SystemClock().wall().tzinfo is UTC
+
+
+def test_a_moment_is_shown_in_utc_and_whole_seconds() -> None:
+    cet = timezone(timedelta(hours=1))
+    moment = datetime(2026, 11, 22, 13, 0, 59, 999_999, tzinfo=cet)
+
+    assert iso(moment) == "2026-11-22T12:00:59Z"

@@ -1,0 +1,253 @@
+"""The log: what is kept, in which order, and how its lines look."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import TYPE_CHECKING, TextIO
+
+import pytest
+
+from tests.daemon.clock import FakeClock
+from tunnelkeeper.tunnel.event_log import (
+    KEPT_OF_SUPERVISOR,
+    KEPT_PER_TUNNEL,
+    MESSAGE_LIMIT,
+    THROTTLE_INTERVAL,
+    EventLog,
+    EventLogHandler,
+    Level,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tunnelkeeper.core.configuration import LogLevel
+    from tunnelkeeper.core.snapshot import LogRecord
+
+LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def out() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def journal(clock: FakeClock, out: io.StringIO) -> EventLog:
+    return EventLog(clock, out)
+
+
+def messages(records: list[LogRecord]) -> list[str]:
+    return [record.message for record in records]
+
+
+def test_a_line_of_text_says_when_how_bad_of_which_tunnel_and_what(
+    journal: EventLog, out: io.StringIO
+) -> None:
+    journal.write("warning", "db", "degraded")
+    journal.write("info", "", "reloaded: nothing changed")
+
+    assert out.getvalue() == (
+        "2026-11-22T12:00:00Z warning db: degraded\n"
+        "2026-11-22T12:00:00Z info    reloaded: nothing changed\n"
+    )
+
+
+def test_for_systemds_journal_a_line_has_its_priority_and_no_time(
+    clock: FakeClock, out: io.StringIO
+) -> None:
+    journal = EventLog(clock, out, for_journald=True)
+    for level in LEVELS[1:]:
+        journal.write(level, "db", "said")
+    journal.format = "json"
+    journal.write("error", "", "as JSON")
+
+    *lines, last = out.getvalue().splitlines()
+
+    assert lines == ["<6>db: said", "<4>db: said", "<3>db: said"]
+    assert json.loads(last.removeprefix("<3>"))["message"] == "as JSON"
+
+
+def test_a_line_of_json_says_the_same_to_a_program(journal: EventLog, out: io.StringIO) -> None:
+    journal.format = "json"
+
+    journal.write("error", "db", 'blocked: "denied"')
+
+    assert json.loads(out.getvalue()) == {
+        "at": "2026-11-22T12:00:00Z",
+        "level": "error",
+        "tunnel": "db",
+        "message": 'blocked: "denied"',
+    }
+    assert out.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_is_below_the_level_is_neither_kept_nor_printed_nor_told(
+    journal: EventLog, out: io.StringIO, level: LogLevel
+) -> None:
+    told: list[LogRecord] = []
+    journal.level, journal.on_record = level, told.append
+    for each in LEVELS:
+        journal.write(each, "db", each)
+
+    expected = list(LEVELS[LEVELS.index(level) :])
+
+    assert messages(journal.tail("db", 10)) == expected
+    assert messages(told) == expected
+    assert len(out.getvalue().splitlines()) == len(expected)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_nothing_that_a_server_says_can_move_the_cursor_or_add_a_line(
+    journal: EventLog, out: io.StringIO, form: str
+) -> None:
+    journal.format = "json" if form == "json" else "text"
+
+    journal.write("info", "db", "\x1b[2J\r\n\x9b31m\u202etxet \ud800 \0")
+
+    assert out.getvalue().endswith("\n")
+    assert out.getvalue()[:-1].isprintable()
+    [record] = journal.tail("db", 1)
+    assert record.message == r"\x1b[2J\r\n\x9b31m\u202etxet \ud800 \x00"
+
+
+def test_a_message_has_an_end(journal: EventLog) -> None:
+    journal.write("info", "db", "x" * 1_000_000)
+
+    assert len(journal.tail("db", 1)[0].message) == MESSAGE_LIMIT
+
+
+def test_each_tunnel_keeps_its_newest_lines_whatever_others_say(journal: EventLog) -> None:
+    journal.out = None
+    journal.write("info", "quiet", "the only line")
+    for number in range(KEPT_PER_TUNNEL + 1):
+        journal.write("info", "chatty", str(number))
+    for number in range(KEPT_OF_SUPERVISOR + 1):
+        journal.write("info", "", str(number))
+
+    chatty = messages(journal.tail("chatty", 10_000))
+    assert (len(chatty), chatty[0], chatty[-1]) == (KEPT_PER_TUNNEL, "1", str(KEPT_PER_TUNNEL))
+    assert messages(journal.tail("quiet", 10_000)) == ["the only line"]
+    everything = journal.tail(None, 10_000)
+    assert len(everything) == 1 + KEPT_PER_TUNNEL + KEPT_OF_SUPERVISOR
+
+
+def test_the_lines_of_all_tunnels_come_in_the_order_in_which_they_were_written(
+    journal: EventLog,
+) -> None:
+    for number, tunnel in enumerate(["db", "", "web", "db", "", "web"]):
+        journal.write("info", tunnel, str(number))
+
+    assert messages(journal.tail(None, 10)) == ["0", "1", "2", "3", "4", "5"]
+    assert messages(journal.tail(None, 2)) == ["4", "5"]
+    assert messages(journal.tail("web", 10)) == ["2", "5"]
+
+
+@pytest.mark.parametrize("lines", [0, -1])
+def test_no_lines_are_no_lines(journal: EventLog, lines: int) -> None:
+    journal.write("info", "db", "up")
+
+    assert journal.tail("db", lines) == []
+    assert journal.tail("nobody", 5) == []
+
+
+def test_a_tunnel_that_is_gone_is_forgotten(journal: EventLog) -> None:
+    journal.write("info", "db", "up")
+
+    journal.forget("db")
+    journal.forget("db")
+
+    assert journal.tail(None, 10) == []
+
+
+def test_a_notice_is_not_repeated_for_a_while(journal: EventLog, clock: FakeClock) -> None:
+    for _ in range(3):
+        journal.write_throttled("warning", "db", "refused")
+    journal.write_throttled("warning", "web", "refused")
+    journal.write_throttled("warning", "db", "timed out")
+    assert messages(journal.tail(None, 10)) == ["refused", "refused", "timed out"]
+
+    clock.now += THROTTLE_INTERVAL - 0.1
+    journal.write_throttled("warning", "db", "refused")
+    assert len(journal.tail("db", 10)) == 2
+
+    clock.now += 0.1
+    journal.write_throttled("warning", "db", "refused")
+    assert len(journal.tail("db", 10)) == 3
+
+
+def test_a_client_that_makes_every_notice_another_fills_no_memory(journal: EventLog) -> None:
+    journal.out = None
+    for number in range(3 * KEPT_OF_SUPERVISOR):
+        journal.write_throttled("warning", "db", f"port {number} refused")
+
+    assert len(journal._noticed) <= KEPT_OF_SUPERVISOR + 1
+    assert len(journal.tail("db", 10_000)) == KEPT_PER_TUNNEL
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+class Hurried(io.StringIO):
+    def flush(self) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [FullDisk(), Hurried(), closed()])
+def test_a_stream_that_fails_takes_nothing_down(journal: EventLog, stream: TextIO) -> None:
+    journal.out = stream
+
+    journal.write("info", "db", "up")
+
+    assert messages(journal.tail("db", 1)) == ["up"]
+
+
+@pytest.fixture
+def logger(journal: EventLog) -> Iterator[logging.Logger]:
+    """A logger whose lines go into the journal alone."""
+    logger = logging.getLogger("tests.a_library")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.handlers = [EventLogHandler(journal)]
+    yield logger
+    logger.handlers.clear()
+
+
+def test_what_libraries_warn_of_is_in_the_log_of_the_supervisor(
+    journal: EventLog, logger: logging.Logger
+) -> None:
+    logger.info("not worth a line")
+    logger.warning("slow: %d s", 7)
+    logger.critical("on\nfire")
+
+    lines = [(r.level, r.tunnel, r.message) for r in journal.tail(None, 10)]
+    assert lines == [("warning", "", "slow: 7 s"), ("error", "", r"on\nfire")]
+
+
+def test_a_fault_is_one_line_with_its_reason(journal: EventLog, logger: logging.Logger) -> None:
+    try:
+        raise ValueError("the reason")
+    except ValueError:
+        logger.exception("an internal fault")
+    logger.error("no exception at hand", exc_info=(None, None, None))
+
+    assert messages(journal.tail(None, 10)) == [
+        "an internal fault: ValueError: the reason",
+        "no exception at hand",
+    ]

@@ -1,0 +1,71 @@
+"""Noticing that a key or known_hosts file changed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.daemon.clock import FakeClock, settled
+from tunnelkeeper.tunnel.file_watcher import INTERVAL, signatures, wait_for_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def written(path: Path) -> None:
+    path.write_text("other words")
+
+
+def replaced(path: Path) -> None:
+    new = path.with_name("new")
+    new.write_text(path.read_text())
+    os.utime(new, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    new.replace(path)
+
+
+def locked_away(path: Path) -> None:
+    path.chmod(0o400)
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("change", [written, replaced, locked_away, removed])
+async def test_every_kind_of_change_is_noticed(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    clock, path = FakeClock(), tmp_path / "known_hosts"
+    path.write_text("words")
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(wait_for_change(signatures([str(path)]), clock))
+        await clock.passes(5 * INTERVAL)
+        assert not waiting.done()
+
+        change(path)
+        await clock.passes(INTERVAL)
+
+        assert waiting.done()
+
+
+async def test_a_file_that_comes_at_last_is_noticed(tmp_path: Path) -> None:
+    clock, path = FakeClock(), tmp_path / "id_ed25519"
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(wait_for_change(signatures([str(path)]), clock))
+        await settled()
+        path.write_text("a key")
+        await clock.passes(INTERVAL)
+
+        assert waiting.done()
+
+
+def test_what_cannot_be_looked_at_is_not_there(tmp_path: Path) -> None:
+    within_a_file = tmp_path / "file" / "below"
+    (tmp_path / "file").touch()
+    paths = [str(within_a_file), "nul\0byte", str(tmp_path / "missing")]
+
+    assert signatures(paths) == dict.fromkeys(paths)

@@ -1,0 +1,153 @@
+"""Hooks beside a tunnel: what their programs can do to it, which is nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.daemon.clock import DEADLINE
+from tests.daemon.stage import Stage, a_stage, a_tunnel, becomes
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.lifecycle import Stop
+from tunnelkeeper.tunnel.hook_runner import HookRunner, program_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+AWKWARD = "; rm -rf / $(id) `id` \"quoted\" 'too' \\n \N{SNOWMAN}"
+
+
+async def seen(condition: Callable[[], object]) -> None:
+    """Wait for a process, which takes real time."""
+    async with asyncio.timeout(6 * DEADLINE):
+        while not condition():  # noqa: ASYNC110  another process has no event of ours
+            await asyncio.sleep(0.01)
+
+
+def python(*lines: str) -> tuple[str, ...]:
+    """A hook in Python."""
+    return (sys.executable, "-c", "\n".join(lines))
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process can open none."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def log_of(stage: Stage) -> str:
+    return stage.log.getvalue()
+
+
+async def test_a_hook_is_told_awkward_words_as_they_are(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    command = python(
+        "import json, os, sys",
+        f"with open({str(record)!r}, 'w') as file:",
+        "    json.dump([os.environ['TUNNELKEEPER_MESSAGE'], sys.argv[1:]], file)",
+    )
+    async with a_stage() as stage:
+        tunnel = a_tunnel(on_down=(*command, AWKWARD, "two\nlines", ""))
+        hooks = HookRunner(stage.journal, stage.services.hook_slots)
+
+        hooks.on_state(tunnel, "up", None, stage.tasks)
+        hooks.on_state(tunnel, "backoff", Failure(Cause.LOST, AWKWARD), stage.tasks)
+
+        await seen(lambda: record.exists() and record.stat().st_size)
+    assert json.loads(record.read_text()) == [AWKWARD, [AWKWARD, "two\nlines", ""]]
+
+
+async def test_a_runner_tells_its_hooks_when_it_comes_up_and_goes_down() -> None:
+    say = python("import os", "print(os.environ['TUNNELKEEPER_STATE'])")
+    async with a_stage() as stage:
+        runner, _ = await stage.connected(a_tunnel(on_up=say, on_down=say))
+        await seen(lambda: "on_up: up" in log_of(stage))
+
+        runner.send(Stop())
+        await becomes(runner, "stopped")
+
+        await seen(lambda: "on_down: stopping" in log_of(stage))
+
+
+async def test_no_descriptors_left_is_a_line_of_the_log_and_the_next_hook_runs() -> None:
+    async with a_stage() as stage:
+        tunnel = a_tunnel(on_up=python("print('up')"), on_down=python("print('down')"))
+        hooks = HookRunner(stage.journal, stage.services.hook_slots)
+        with no_more_files():
+            hooks.on_state(tunnel, "up", None, stage.tasks)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        assert "on_up: " in log_of(stage)
+        assert "cannot be started: Too many open files" in log_of(stage)
+
+        hooks.on_state(tunnel, "backoff", None, stage.tasks)
+
+        await seen(lambda: "on_down: down" in log_of(stage))
+
+
+async def test_what_a_hook_says_and_how_it_ends_is_logged() -> None:
+    async with a_stage() as stage:
+        hooks = HookRunner(stage.journal, stage.services.hook_slots)
+        killed = python("import os, signal", "os.kill(os.getpid(), signal.SIGKILL)")
+        spoken = python("import os", "os.write(1, b'no end \\xff\\x1b[0m')", "os._exit(3)")
+
+        hooks.on_state(a_tunnel(on_up=spoken), "up", None, stage.tasks)
+        await seen(lambda: "on_up: ended with exit status 3" in log_of(stage))
+        hooks.on_state(a_tunnel(on_down=killed), "backoff", None, stage.tasks)
+        await seen(lambda: "on_down: ended by signal 9" in log_of(stage))
+
+    assert "on_up: no end \N{REPLACEMENT CHARACTER}\\x1b[0m" in log_of(stage)
+
+
+async def test_hooks_of_all_tunnels_have_so_many_places() -> None:
+    async with a_stage() as stage:
+        places = asyncio.Semaphore(1)
+        await places.acquire()
+        hooks = HookRunner(stage.journal, places)
+
+        hooks.on_state(a_tunnel(on_up=python("print('up')")), "up", None, stage.tasks)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert log_of(stage) == ""
+
+        places.release()
+        await seen(lambda: "on_up: up" in log_of(stage))
+
+
+async def test_an_on_up_that_begins_as_the_tunnel_ends_is_not_waited_for() -> None:
+    async with a_stage() as stage:
+        hooks = HookRunner(stage.journal, stage.services.hook_slots)
+        tunnel = a_tunnel(on_up=python("input()", "import time", "time.sleep(600)"))
+
+        hooks.on_state(tunnel, "up", None, stage.tasks)
+        hooks.hurry()
+
+        await seen(lambda: "on_up: ended" in log_of(stage))
+
+
+@pytest.mark.parametrize(
+    ("program", "path"),
+    [("notify", "notify"), ("/bin/sh", "/bin/sh"), ("./~", "./~")],
+)
+def test_a_program_is_taken_as_it_is_written(program: str, path: str) -> None:
+    assert program_path(program) == path
+
+
+def test_a_tilde_in_front_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert program_path("~/bin/hook") == "/home/me/bin/hook"
+    with pytest.raises(OSError, match="home"):
+        program_path("~no-such-user-here/bin/hook")

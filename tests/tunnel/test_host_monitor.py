@@ -1,0 +1,262 @@
+"""What is said and done when the machine wakes or its network changes; clocks and network fake."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.daemon.clock import FakeClock, in_time, settled
+from tunnelkeeper.core.network_changes import Network
+from tunnelkeeper.core.suspend_detection import CHECK_INTERVAL, MIN_STOPPED
+from tunnelkeeper.tunnel import host_monitor as vigil_module
+from tunnelkeeper.tunnel.event_log import EventLog
+from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
+from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HOME = Network(
+    frozenset({"192.0.2.2"}),
+    frozenset({"default via 192.0.2.1 dev wlan0"}),
+    frozenset({"192.0.2.2", "127.0.0.1"}),
+)
+ABROAD = Network(
+    frozenset({"198.51.100.7"}),
+    frozenset({"default via 198.51.100.1 dev wlan0"}),
+    frozenset({"198.51.100.7", "127.0.0.1"}),
+)
+NOWHERE = Network(frozenset(), frozenset(), frozenset({"127.0.0.1"}))
+ASKING = "asking every connection whether it still lives"
+
+
+class FakeNetwork:
+    """A net.network_source.NetworkSource. error: what looking raises."""
+
+    def __init__(self) -> None:
+        self.network = HOME
+        self.error: OSError | None = None
+        self.looks = 0
+        self.is_closed = False
+        self._news = asyncio.Queue[OSError | None]()
+
+    def becomes(self, network: Network) -> None:
+        """The network changes, and the system says so."""
+        self.network = network
+        self.tells()
+
+    def tells(self, error: OSError | None = None) -> None:
+        self._news.put_nowait(error)
+
+    def read(self) -> Network:
+        self.looks += 1
+        if self.error is not None:
+            raise self.error
+        return self.network
+
+    async def wait_for_change(self) -> None:
+        error = await self._news.get()
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@dataclass
+class Scene:
+    """moves: what whoever holds the tunnels was told."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    source: FakeNetwork = field(default_factory=FakeNetwork)
+    moves: list[frozenset[str] | None] = field(default_factory=list)
+    journal: EventLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.journal = EventLog(self.clock)
+
+    @property
+    def log(self) -> list[str]:
+        return [record.message for record in self.journal.tail(None, 10)]
+
+    async def sees(self, network: Network) -> None:
+        """The network becomes another one, and everybody has had time to notice."""
+        self.source.becomes(network)
+        await self.clock.passes(1)
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    """A vigil that is kept; nothing of it is left at the end."""
+    scene = Scene()
+    monkeypatch.setattr(vigil_module, "open_network_source", lambda _: (scene.source, ""))
+    async with kept(scene):
+        yield scene
+
+
+@asynccontextmanager
+async def kept(scene: Scene) -> AsyncIterator[None]:
+    async with in_time(), IsolatedTaskGroup() as tasks:
+        vigil = HostMonitor(scene.clock, scene.journal, scene.moves.append)
+        async with monitoring(vigil, tasks):
+            await settled()
+            yield
+    assert scene.clock.timers == []
+
+
+# -- wakes -----------------------------------------------------------------------------------------
+
+
+async def test_a_wake_is_told_within_two_seconds(scene: Scene) -> None:
+    scene.clock.asleep += 3 * 3600 + 12 * 60
+    await scene.clock.passes(CHECK_INTERVAL)
+
+    assert scene.moves == [None]
+    assert scene.log == [f"woke after 3h 12m: {ASKING}"]
+
+
+async def test_a_process_that_was_stopped_is_told_so(scene: Scene) -> None:
+    scene.clock.counts_sleep = False
+    await scene.clock.passes(CHECK_INTERVAL)
+    scene.clock.now += MIN_STOPPED + CHECK_INTERVAL
+    await scene.clock.passes(0)
+
+    assert scene.moves == [None]
+    assert scene.log == [f"this process was stopped for 5s: {ASKING}"]
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600, 86400 * 365, -86400 * 365])
+async def test_a_wall_clock_that_is_set_moves_nothing(scene: Scene, seconds: float) -> None:
+    before = scene.clock.wall()
+    scene.clock.set_by = seconds
+    await scene.clock.passes(10)
+
+    assert scene.clock.wall() != before
+    assert scene.moves == []
+    assert scene.log == []
+
+
+async def test_passing_time_is_no_wake(scene: Scene) -> None:
+    await scene.clock.passes(600)
+
+    assert scene.moves == []
+
+
+# -- the network -----------------------------------------------------------------------------------
+
+
+async def test_a_change_is_told_with_the_addresses_that_are_left(scene: Scene) -> None:
+    await scene.sees(ABROAD)
+
+    assert scene.moves == [ABROAD.present]
+    assert scene.log == [
+        (
+            "the network changed: + 198.51.100.7, + default via 198.51.100.1 dev wlan0, "
+            f"- 192.0.2.2, - default via 192.0.2.1 dev wlan0; {ASKING}"
+        )
+    ]
+
+
+async def test_a_burst_of_messages_is_one_change(scene: Scene) -> None:
+    for network in (NOWHERE, HOME, NOWHERE, ABROAD, ABROAD):
+        scene.source.becomes(network)
+    await scene.clock.passes(10)
+
+    assert scene.moves == [ABROAD.present]
+
+
+async def test_messages_that_change_nothing_are_not_told(scene: Scene) -> None:
+    for _ in range(10):
+        scene.source.tells()
+    await scene.clock.passes(60)
+
+    assert scene.moves == []
+    assert scene.log == []
+
+
+async def test_a_lost_network_asks_nobody_until_it_is_back(scene: Scene) -> None:
+    await scene.sees(NOWHERE)
+    assert scene.moves == []
+
+    await scene.sees(HOME)
+
+    assert scene.moves == [HOME.present]
+    assert scene.log == [
+        "the network is gone: - 192.0.2.2, - default via 192.0.2.1 dev wlan0",
+        f"the network is back: as it was; {ASKING}",
+    ]
+
+
+async def test_a_wake_without_a_network_waits_for_it(scene: Scene) -> None:
+    scene.source.network = NOWHERE  # and its message is not read yet
+    scene.clock.asleep += 60
+    await scene.clock.passes(CHECK_INTERVAL)
+    assert scene.moves == []
+    assert scene.log[1:] == ["woke after 1m; the network is not back yet"]
+
+    await scene.sees(ABROAD)
+
+    assert scene.moves == [ABROAD.present]
+
+
+@pytest.mark.parametrize("while_waiting", [True, False])
+async def test_what_cannot_be_watched_any_more_is_said_once_and_wakes_still_are(
+    scene: Scene, while_waiting: bool
+) -> None:
+    error = OSError(errno.ENOBUFS, "No buffer space available")
+    if while_waiting:
+        scene.source.tells(error)
+    else:
+        scene.source.error = error
+        scene.source.tells()
+    await scene.clock.passes(10)
+    scene.clock.asleep += 60
+    await scene.clock.passes(10)
+
+    assert scene.source.is_closed
+    assert scene.log == [
+        (
+            "changes of the network cannot be watched here (No buffer space available); unanswered "
+            "keepalives tell of them, later"
+        ),
+        f"woke after 1m: {ASKING}",
+    ]
+
+
+async def test_where_the_network_cannot_be_watched_at_all_wakes_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_source(_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(vigil_module, "open_network_source", no_source)
+    scene = Scene()
+    async with kept(scene):
+        scene.clock.asleep += 60
+        await scene.clock.passes(CHECK_INTERVAL)
+
+    assert scene.moves == [None]
+    assert "cannot be watched here (Permission denied)" in scene.log[0]
+
+
+async def test_what_is_lacking_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    monkeypatch.setattr(
+        vigil_module, "open_network_source", lambda _: (scene.source, "only a poll")
+    )
+    async with kept(scene):
+        assert scene.log == ["only a poll"]
+
+
+async def test_the_watch_ends_with_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    monkeypatch.setattr(vigil_module, "open_network_source", lambda _: (scene.source, ""))
+    async with kept(scene):
+        assert not scene.source.is_closed
+
+    assert scene.source.is_closed

@@ -1,0 +1,178 @@
+"""The line of the log for each change of state."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.retry_policy import FailedAttempts
+from tunnelkeeper.core.states import (
+    BackingOff,
+    Blocked,
+    Closing,
+    Connecting,
+    Degraded,
+    Draining,
+    LiveConnection,
+    NoReplacement,
+    Replacement,
+    ReplacementBackoff,
+    ReplacementConnecting,
+    State,
+    Stopped,
+    Stopping,
+    Up,
+)
+from tunnelkeeper.tunnel.log_messages import transition_message
+
+NOW = 1000.0
+LIFE = LiveConnection(NOW, FailedAttempts(), NOW + 30, inf)
+TRUSTED = LiveConnection(NOW, FailedAttempts(), inf, inf)
+LOST = Failure(Cause.LOST, "connection lost", "me@relay:22")
+REFUSED = Failure(Cause.REFUSED, "connection refused", "me@relay:22", "is it running?")
+DENIED = Failure(Cause.AUTH, "no key", "me@relay:22")
+TAKEN_OVER = "replaced: connected takes over; what is open on the one before it may take 300 s more"
+TOO_MANY = Failure(Cause.TOO_MANY_ATTEMPTS, "gave up", "me@relay:22")
+BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (Stopped(), Connecting(), ("info", "connecting")),
+        (Connecting(), Up(LIFE), ("info", "up: connected")),
+        (
+            Connecting(FailedAttempts(1)),
+            Up(LIFE),
+            ("info", "up: connected after one failed attempt"),
+        ),
+        (
+            Connecting(FailedAttempts(7)),
+            Up(LIFE),
+            ("info", "up: connected after 7 failed attempts"),
+        ),
+        (Up(LIFE), Up(TRUSTED), None),
+        (Degraded(LIFE, BUSY), Degraded(TRUSTED, BUSY), None),
+        (
+            Up(LIFE),
+            Degraded(LIFE, BUSY),
+            ("warning", "degraded: remote_port_busy: me@relay:22: 2222 is taken (end it)"),
+        ),
+        (Degraded(LIFE, BUSY), Up(LIFE), ("info", "every forward works again")),
+        (
+            Connecting(),
+            Blocked(FailedAttempts(1), inf, DENIED),
+            ("error", "auth: me@relay:22: no key"),
+        ),
+        (
+            Up(LIFE),
+            BackingOff(FailedAttempts(1), NOW + 1.84, LOST),
+            ("warning", "lost: me@relay:22: connection lost; trying again, next in 1.8 s"),
+        ),
+        (
+            BackingOff(FailedAttempts(2), NOW, LOST),
+            Connecting(FailedAttempts(2)),
+            ("debug", "connecting, attempt 3"),
+        ),
+        (
+            Connecting(),
+            Blocked(FailedAttempts(1), NOW + 300, DENIED),
+            ("error", "blocked: auth: me@relay:22: no key; trying again in 300 s"),
+        ),
+        (
+            Connecting(),
+            Blocked(FailedAttempts(3), inf, TOO_MANY),
+            ("error", "blocked: too_many_attempts: me@relay:22: gave up"),
+        ),
+        (Up(LIFE), Stopping(then_start=True), ("info", "closing, to connect anew")),
+        (Up(LIFE), Stopping(), None),
+        (Stopping(), Stopping(then_start=True), None),
+        (Stopping(), Stopped(), ("info", "stopped")),
+    ],
+)
+def test_every_change_has_its_line(
+    old: State, new: State, expected: tuple[str, str] | None
+) -> None:
+    assert transition_message(old, new, NOW, None, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            NoReplacement(),
+            ReplacementConnecting(FailedAttempts()),
+            ("info", "replacing the connection: making another one beside it"),
+        ),
+        (
+            ReplacementBackoff(FailedAttempts(1), NOW, LOST),
+            ReplacementConnecting(FailedAttempts(1)),
+            ("debug", "replacing the connection, attempt 2"),
+        ),
+        (
+            ReplacementConnecting(FailedAttempts()),
+            Draining(LIFE, NOW + 300),
+            (
+                "info",
+                TAKEN_OVER,
+            ),
+        ),
+        (
+            ReplacementConnecting(FailedAttempts()),
+            ReplacementBackoff(FailedAttempts(1), NOW + 2, DENIED),
+            (
+                "warning",
+                f"the connection cannot be replaced, and stays: {DENIED}; trying again in 2.0 s",
+            ),
+        ),
+        (
+            Draining(LIFE, NOW + 9),
+            ReplacementBackoff(FailedAttempts(1), inf, DENIED),
+            (
+                "warning",
+                f"the new connection ended, and the one before it is used again: {DENIED}",
+            ),
+        ),
+        (Draining(LIFE, NOW + 9), Closing(), None),
+        (
+            Draining(LIFE, NOW),
+            Closing(),
+            ("warning", "drain_timeout: what is still open on the old connection is cut off"),
+        ),
+        (Closing(), NoReplacement(), ("info", "the old connection is closed")),
+        (Draining(LIFE, NOW + 9), NoReplacement(), ("info", "the old connection is closed")),
+    ],
+)
+def test_every_step_of_a_replacement_has_its_line(
+    old: Replacement, new: Replacement, expected: tuple[str, str] | None
+) -> None:
+    assert transition_message(Up(LIFE, old), Up(TRUSTED, new), NOW, None, None) == expected
+    assert (
+        transition_message(Degraded(LIFE, BUSY, old), Degraded(LIFE, BUSY, new), NOW, None, None)
+        == expected
+    )
+
+
+def test_a_connection_that_is_lost_while_another_is_on_its_way_is_told() -> None:
+    assert transition_message(
+        Up(LIFE, ReplacementConnecting(FailedAttempts())),
+        Connecting(FailedAttempts(), LOST),
+        NOW,
+        None,
+        None,
+    ) == (
+        "warning",
+        "lost: me@relay:22: connection lost; another connection is on its way already",
+    )
+
+
+def test_a_failure_that_was_told_already_is_for_whoever_looks_closely() -> None:
+    again = BackingOff(FailedAttempts(2), NOW + 2, REFUSED)
+
+    first = transition_message(Connecting(), again, NOW, None, LOST)
+    second = transition_message(Connecting(), again, NOW, None, REFUSED)
+
+    words = "refused: me@relay:22: connection refused (is it running?); trying again, next in 2.0 s"
+    assert (first, second) == (("warning", words), ("debug", words))

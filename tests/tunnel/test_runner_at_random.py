@@ -1,0 +1,163 @@
+"""Whatever is asked of a tunnel and whatever becomes of its sessions, in any order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.daemon.clock import TURNS, settled
+from tests.daemon.farside import DENIED, LOST, REFUSED
+from tests.daemon.stage import a_stage, a_tunnel, is_bound
+from tests.e2e.ports import free_port
+from tunnelkeeper.core.forward_spec import LocalForward, RemoteForward, TcpAddress
+from tunnelkeeper.core.lifecycle import (
+    ConnectionUnhealthy,
+    HostChanged,
+    Restart,
+    RestartGracefully,
+    RetryNow,
+    Start,
+    Stop,
+)
+from tunnelkeeper.core.states import (
+    Up,
+    is_wanted,
+    session_count,
+)
+from tunnelkeeper.tunnel.runner import Reconfigure
+
+if TYPE_CHECKING:
+    from tests.daemon.stage import Stage
+    from tunnelkeeper.core.failures import Failure
+    from tunnelkeeper.core.lifecycle import Event
+    from tunnelkeeper.tunnel.runner import Runner
+
+PORT = free_port()
+SSH_PORT = TcpAddress("localhost", 2222)
+TUNNELS = [
+    a_tunnel(local=[f"{PORT}:db:5432"], remote=["2222:localhost:22"]),
+    a_tunnel(remote=["2222:localhost:22", "2223:localhost:22"], exit_on_forward_failure=True),
+    a_tunnel(local=[f"{PORT}:db:5432"], max_lifetime=20, gate_time=5),
+    a_tunnel(max_attempts=2),
+    a_tunnel(local=[f"{PORT}:db:5432"], remote=["2222:localhost:22"], drain_timeout=5),
+]
+
+Action = Callable[["Stage", "Runner"], Coroutine[None, None, None]]
+
+
+def named(action: Action, name: str) -> Action:
+    """An action that is shown by this name when a script fails."""
+    action.__name__ = name
+    return action
+
+
+def posts(event: Event | Reconfigure) -> Action:
+    async def act(_: Stage, runner: Runner) -> None:
+        runner.send(event)
+
+    return named(act, f"posts {event}")
+
+
+async def succeeds(stage: Stage, _: Runner) -> None:
+    for attempt in stage.far.under_way:
+        attempt.succeeds()
+
+
+def fails(failure: Failure) -> Action:
+    async def act(stage: Stage, _: Runner) -> None:
+        for attempt in stage.far.under_way:
+            attempt.fails(failure)
+
+    return named(act, f"fails {failure}")
+
+
+async def is_lost(stage: Stage, _: Runner) -> None:
+    for connection in list(stage.far.live):
+        connection.ends(LOST)
+
+
+async def the_remote_port_is_taken_or_free(stage: Stage, _: Runner) -> None:
+    stage.far.taken ^= {SSH_PORT}
+
+
+def hesitations(stage: Stage) -> tuple[asyncio.Event, ...]:
+    """What the far side may take its time for."""
+    far = stage.far
+    return far.may_listen, far.may_close, far.may_answer, stage.finder.may_look
+
+
+async def the_far_side_hesitates_or_goes_on(stage: Stage, _: Runner) -> None:
+    for event in hesitations(stage):
+        if event.is_set():
+            event.clear()
+        else:
+            event.set()
+
+
+def passes(seconds: float) -> Action:
+    async def act(stage: Stage, _: Runner) -> None:
+        await stage.clock.passes(seconds)
+
+    return named(act, f"passes {seconds}")
+
+
+ANY_TIME: tuple[Event, ...] = (
+    *(Start(), Start(), Stop(), Restart(), Restart(), HostChanged(), RetryNow()),
+    *([RestartGracefully()] * 4),
+    ConnectionUnhealthy(),
+)
+ACTIONS = [
+    *([succeeds] * 6),
+    *(fails(failure) for failure in (REFUSED, LOST, DENIED)),
+    *([is_lost] * 2),
+    *(posts(event) for event in ANY_TIME),
+    *(posts(Reconfigure(tunnel)) for tunnel in TUNNELS),
+    *(passes(seconds) for seconds in (0.5, 2, 2, 10, 400)),
+    the_remote_port_is_taken_or_free,
+    the_far_side_hesitates_or_goes_on,
+]
+TURNS_BETWEEN = [TURNS, TURNS, TURNS, 0, 1, 2, 3, 5]
+"""Of the event loop: mostly all there are, else just a few, so that the next comes in between."""
+
+scripts = st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(TURNS_BETWEEN)), max_size=30)
+
+
+async def live(script: list[tuple[Action, int]]) -> None:
+    async with a_stage() as stage:
+        runner = stage.runner(TUNNELS[0])
+        runner.send(Start())
+        await settled()
+        for act, turns in script:
+            await act(stage, runner)
+            await settled(turns)
+            sessions = len(stage.far.under_way) + len(stage.far.live)
+            assert sessions <= session_count(runner.state) <= 2, "a session too many"
+
+        for event in hesitations(stage):
+            event.set()
+        await settled()
+        forwards = runner.tunnel.forwards
+        has_local = any(isinstance(forward, LocalForward) for forward in forwards)
+        assert is_bound(PORT) == (has_local and is_wanted(runner.state))
+        remote = {forward.listen for forward in forwards if isinstance(forward, RemoteForward)}
+        assert set(stage.far.listening) <= remote
+        if isinstance(runner.state, Up):
+            assert set(stage.far.listening) == remote
+
+        runner.send(Stop())
+        await runner.until_stopped()
+        assert not is_bound(PORT)
+        await settled()
+        assert (stage.far.under_way, stage.far.live, stage.clock.timers) == ([], [], [])
+
+
+@settings(max_examples=120, deadline=None)
+@given(scripts)
+def test_there_are_never_more_sessions_than_the_state_says_and_nothing_is_left_at_the_end(
+    script: list[tuple[Action, int]],
+) -> None:
+    asyncio.run(live(script))

@@ -1,0 +1,92 @@
+"""Tasks that fail alone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+
+import pytest
+
+from tests.daemon.clock import settled
+from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
+
+
+async def test_a_task_gives_its_result() -> None:
+    async def work() -> int:
+        return 7
+
+    async with IsolatedTaskGroup() as tasks:
+        task = tasks.create_task(work(), name="work")
+
+    assert task.result() == 7
+    assert task.get_name() == "work"
+
+
+async def test_a_fault_ends_its_task_only_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    others_done = asyncio.Event()
+
+    async def fail() -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    async with IsolatedTaskGroup() as tasks:
+        failed = tasks.create_task(fail())
+        tasks.create_task(others_done.wait())
+        await settled()
+        assert failed.done()
+        assert failed.result() is None
+        others_done.set()
+
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "nobody foresaw this" in caplog.text
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_a_task_can_be_cancelled_at_any_time_and_leaves_no_warning(turns: int) -> None:
+    """Before its first step a coroutine was never awaited, which Python warns about."""
+    async with IsolatedTaskGroup() as tasks:
+        task = tasks.create_task(asyncio.Event().wait())
+        await settled(turns)
+        task.cancel()
+
+    assert task.cancelled()
+    del task
+    gc.collect()  # a warning would come now, and fail the test
+
+
+async def test_one_exception_comes_out_of_its_groups_as_it_is() -> None:
+    reason = OSError("the reason")
+
+    with pytest.raises(ValueError, match="a word") as caught, unwrap_exception_groups():
+        async with IsolatedTaskGroup(), asyncio.TaskGroup():
+            raise ValueError("a word") from reason
+
+    assert caught.value.__cause__ is reason
+
+
+def test_several_exceptions_stay_together() -> None:
+    with pytest.raises(ExceptionGroup) as caught, unwrap_exception_groups():
+        raise ExceptionGroup("both", [ValueError("one"), OSError("two")])
+
+    assert caught.group_contains(ValueError)
+
+
+def test_what_is_in_no_group_is_left_alone() -> None:
+    with pytest.raises(KeyError), unwrap_exception_groups():
+        raise KeyError("as it is")
+
+
+async def test_a_fault_in_the_body_ends_the_tasks() -> None:
+    started: list[asyncio.Task[bool]] = []
+
+    async def body() -> None:
+        async with IsolatedTaskGroup() as tasks:
+            started.append(tasks.create_task(asyncio.Event().wait()))
+            raise ValueError("in the body")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await body()
+
+    assert caught.group_contains(ValueError)
+    assert started[0].cancelled()

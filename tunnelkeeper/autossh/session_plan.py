@@ -1,0 +1,215 @@
+"""What a line is to do, by its own words and by what `ssh -G` answers for it.
+
+ssh has read the line and its configuration together by then, so a forward, a command or a yes may
+come from either. Forwards are read as `ssh -G` prints them: `8080 [db.internal]:5432`, `[*]:1080`,
+`/run/a.sock /run/b.sock`. Pure: the answer is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose, SshCommand, opened_to_all
+from tunnelkeeper.core.forward_spec import (
+    Address,
+    Forward,
+    SpecError,
+    parse_local,
+    parse_remote,
+    parse_socks,
+    parse_target,
+)
+
+Answer = Mapping[str, list[str]]
+"""The values of each keyword in lower case, as sshconfig.Answer."""
+
+TerminalWish = Literal["no", "auto", "yes", "force"]
+"""RequestTTY of ssh_config(5)."""
+
+_WISHES: dict[str, TerminalWish] = {
+    "auto": "auto",
+    "force": "force",
+    "true": "yes",
+    "yes": "yes",
+}
+_SERVER_PROXY = "[socks]:0"
+"""What `ssh -G` prints as the target of a remote SOCKS proxy."""
+
+_NOT_FOR_SSH = frozenset("EFGMOQSVfvy")
+
+HONOURED = frozenset({"LocalForward", "RemoteForward", "DynamicForward", "GatewayPorts"})
+"""Directives that a tunnel of the config file does not take from ssh_config, and a line does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do on the connection.
+
+    target: of STDIO. command: the text for the server's shell, or the subsystem's name.
+    environment: what is set there. stdin_is_null: nothing is read here. agent: the socket of the
+    agent to forward, or None.
+    """
+
+    purpose: Purpose
+    forwards: tuple[Forward, ...] = ()
+    exit_on_forward_failure: bool = False
+    target: Address | None = None
+    command: str = ""
+    terminal: TerminalWish = "auto"
+    stdin_is_null: bool = False
+    environment: tuple[tuple[str, str], ...] = ()
+    agent: str | None = None
+
+
+def make_plan(line: SshCommand, answer: Answer, environment: Mapping[str, str]) -> Plan:
+    """What to do.
+
+    Raises LineError.
+    """
+    purpose = _purpose(line, answer)
+    return Plan(
+        purpose=purpose,
+        forwards=() if _yes(answer, "clearallforwardings") else _forwards(answer),
+        exit_on_forward_failure=_yes(answer, "exitonforwardfailure"),
+        target=_target(line) if purpose is Purpose.STDIO else None,
+        command=" ".join(line.command) or _remote_command(answer),
+        terminal=_WISHES.get(_one(answer, "requesttty"), "no"),
+        stdin_is_null=_yes(answer, "stdinnull"),
+        environment=tuple(_sent(answer, environment).items()),
+        agent=_agent(answer, environment),
+    )
+
+
+def wants_terminal(wish: TerminalWish, purpose: Purpose, *, stdin_is_terminal: bool) -> bool:
+    """Whether the server is asked for a terminal: ssh.c."""
+    match wish:
+        case "force":
+            return True
+        case "yes":
+            return stdin_is_terminal
+        case "auto":
+            return stdin_is_terminal and purpose is Purpose.SHELL
+    return False
+
+
+def _purpose(line: SshCommand, answer: Answer) -> Purpose:
+    if line.purpose is Purpose.STDIO:
+        return Purpose.STDIO
+    match _one(answer, "sessiontype"):
+        case "none":
+            return Purpose.FORWARD
+        case "subsystem":
+            return Purpose.SUBSYSTEM
+    runs = line.command or _remote_command(answer)
+    return Purpose.COMMAND if runs else Purpose.SHELL
+
+
+def _remote_command(answer: Answer) -> str:
+    command = _one(answer, "remotecommand")
+    return "" if command == "none" else command
+
+
+def _target(line: SshCommand) -> Address:
+    spec = line.values("W")[-1]
+    try:
+        return parse_target(spec)
+    except SpecError as error:
+        raise CommandLineError(f"-W {spec}: {error}") from None
+
+
+def _forwards(answer: Answer) -> tuple[Forward, ...]:
+    gateway = _yes(answer, "gatewayports")
+    local = answer.get("localforward", [])
+    # A local forward to a path is printed as a dynamic one too: dump_cfg_forwards() of readconf.c.
+    printed_twice = {listen for listen, _, target in map(_parted, local) if target[:1] != "["}
+    return (
+        *(_local(value, gateway=gateway) for value in local),
+        *(_remote(value) for value in answer.get("remoteforward", [])),
+        *(
+            _socks(value, gateway=gateway)
+            for value in answer.get("dynamicforward", [])
+            if value not in printed_twice
+        ),
+    )
+
+
+def _parted(value: str) -> tuple[str, str, str]:
+    return value.rpartition(" ")
+
+
+def _local(value: str, *, gateway: bool) -> Forward:
+    try:
+        forward = parse_local(_joined(value))
+    except SpecError as error:
+        raise CommandLineError(f"LocalForward {value}: {error}") from None
+    return opened_to_all(forward, value) if gateway else forward
+
+
+def _remote(value: str) -> Forward:
+    listen, _, connect = value.rpartition(" ")
+    try:
+        return parse_remote(_end(listen) if connect == _SERVER_PROXY else _joined(value))
+    except SpecError as error:
+        raise CommandLineError(f"RemoteForward {value}: {error}") from None
+
+
+def _socks(value: str, *, gateway: bool) -> Forward:
+    try:
+        forward = parse_socks(_end(value))
+    except SpecError as error:
+        raise CommandLineError(f"DynamicForward {value}: {error}") from None
+    return opened_to_all(forward, value) if gateway else forward
+
+
+def _joined(value: str) -> str:
+    """The two ends as one spec of ssh(1); only paths have spaces, and the second seldom one."""
+    listen, _, connect = value.rpartition(" ")
+    return f"{_end(listen)}:{_end(connect)}"
+
+
+def _end(text: str) -> str:
+    return f"*{text[2:]}" if text.startswith("[]:") else text
+
+
+def _sent(answer: Answer, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that SendEnv and SetEnv of ssh_config(5) set on the server."""
+    patterns = [word for value in answer.get("sendenv", []) for word in value.split()]
+    sent = {n: v for n, v in environment.items() if any(fnmatchcase(n, p) for p in patterns)}
+    for value in answer.get("setenv", []):
+        name, sign, text = value.partition("=")
+        if sign:
+            sent.setdefault(name, text)
+    return sent
+
+
+def _agent(answer: Answer, environment: Mapping[str, str]) -> str | None:
+    """ForwardAgent of ssh_config(5): yes, a socket's path, or a variable that has it."""
+    said = _one(answer, "forwardagent")
+    if said.startswith("/"):
+        return said
+    if said.startswith("$"):
+        return environment.get(said[1:]) or None
+    return environment.get("SSH_AUTH_SOCK") or None if said in {"yes", "true"} else None
+
+
+def _one(answer: Answer, keyword: str) -> str:
+    return next(iter(answer.get(keyword, [])), "")
+
+
+def _yes(answer: Answer, keyword: str) -> bool:
+    return _one(answer, keyword).lower() in {"yes", "true"}
+
+
+def for_ssh(line: SshCommand) -> tuple[str, ...]:
+    """The options to ask `ssh -G` with: those that decide what holds for the host.
+
+    Left out are -F, and those that make ssh write, listen or talk to another ssh.
+    """
+    words: list[str] = []
+    for option in line.options:
+        if option.letter not in _NOT_FOR_SSH:
+            words += [f"-{option.letter}"] + ([] if option.value is None else [option.value])
+    return tuple(words)

@@ -1,0 +1,153 @@
+"""Finds the line of every key of a TOML text, which tomllib does not tell.
+
+It walks a text that tomllib has accepted, so it checks nothing and trusts every bracket.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunnelkeeper.config.errors import KeyPath
+
+_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_KEY_PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"\\]*(?:\\.[^"\\]*)*"|'[^']*'""")
+_DOT = re.compile(r"[ \t]*\.[ \t]*")
+_EQUALS = re.compile(r"[ \t]*=[ \t]*")
+_SCALAR = re.compile(
+    r'''"""(?:\\.|[^\\])*?"{3,5}'''  # up to two quotes may stand before the three that end it
+    r"""|'''.*?'{3,5}"""
+    r"""|"[^"\\]*(?:\\.[^"\\]*)*"|'[^']*'"""
+    r"""|[^,\]}#\n]*""",
+    re.DOTALL,
+)
+
+
+def line_numbers(text: str) -> dict[KeyPath, int]:
+    """The line, from 1, of every key, table and array element of a text that tomllib accepts.
+
+    A table that is opened several times (by a dotted key, or by a table below it) is at its own
+    header, else where it was named first.
+    """
+    return _Walk(text).lines
+
+
+class _Walk:
+    """One pass over a text. lines is what it found."""
+
+    def __init__(self, text: str) -> None:
+        self.lines: dict[KeyPath, int] = {}
+        self._text = text
+        self._position = 0
+        self._line_ends = [match.start() for match in re.finditer("\n", text)]
+        self._last_element: dict[KeyPath, int] = {}  # of each [[array of tables]]
+        table: KeyPath = ()
+        self._take(_BLANK)
+        while self._position < len(text):
+            table = self._header() if self._at("[") else self._pair(table)
+            self._take(_BLANK)
+
+    def _header(self) -> KeyPath:
+        """Read [table] or [[array of tables]]; what follows belongs to the path returned."""
+        line = self._line()
+        brackets = 2 if self._at("[[") else 1
+        self._skip(brackets)
+        *parents, name = self._key()
+        self._skip_past("]" * brackets)
+        path: KeyPath = ()
+        for parent in parents:
+            path = self._current((*path, parent))
+            self.lines.setdefault(path, line)
+        path = (*path, name)
+        if brackets == 2:
+            self.lines.setdefault(path, line)
+            self._last_element[path] = self._last_element.get(path, -1) + 1
+            path = self._current(path)
+        self.lines[path] = line
+        return path
+
+    def _current(self, path: KeyPath) -> KeyPath:
+        """A header's name for an array of tables means the array's last element."""
+        last = self._last_element.get(path)
+        return path if last is None else (*path, last)
+
+    def _pair(self, table: KeyPath) -> KeyPath:
+        """Read `key = value` inside a table, and stay in that table."""
+        line = self._line()
+        path = table
+        for part in self._key():
+            path = (*path, part)
+            self.lines.setdefault(path, line)
+        self._take(_EQUALS)
+        self._value(path)
+        return table
+
+    def _key(self) -> list[str]:
+        """Read a dotted key, its quoted parts decoded."""
+        self._take(_BLANK)
+        parts = [_decoded(self._take(_KEY_PART))]
+        while self._take(_DOT):
+            parts.append(_decoded(self._take(_KEY_PART)))
+        return parts
+
+    def _value(self, path: KeyPath) -> None:
+        if self._at("["):
+            self._array(path)
+        elif self._at("{"):
+            self._inline_table(path)
+        else:
+            self._take(_SCALAR)
+
+    def _array(self, path: KeyPath) -> None:
+        index = 0
+        while self._has_next("]"):
+            element = (*path, index)
+            self.lines[element] = self._line()
+            self._value(element)
+            index += 1
+
+    def _inline_table(self, path: KeyPath) -> None:
+        while self._has_next("}"):
+            self._pair(path)
+
+    def _has_next(self, end: str) -> bool:
+        """Skip the opening bracket or a comma; False, and past the end, where nothing follows."""
+        self._take(_BLANK)
+        if not self._at(end):
+            self._skip(1)
+            self._take(_BLANK)
+        if self._at(end):
+            self._skip(1)
+            return False
+        return True
+
+    def _line(self) -> int:
+        return bisect_left(self._line_ends, self._position) + 1
+
+    def _at(self, text: str) -> bool:
+        return self._text.startswith(text, self._position)
+
+    def _take(self, pattern: re.Pattern[str]) -> str:
+        """Move past what matches here, if anything does, and return it."""
+        match = pattern.match(self._text, self._position)
+        if match is None:
+            return ""
+        self._position = match.end()
+        return match.group()
+
+    def _skip(self, characters: int) -> None:
+        self._position += characters
+
+    def _skip_past(self, text: str) -> None:
+        self._position = self._text.index(text, self._position) + len(text)
+
+
+def _decoded(part: str) -> str:
+    """A key without its quotes and escapes."""
+    if not part.startswith(('"', "'")):
+        return part
+    decoded: str = tomllib.loads(f"key = {part}")["key"]
+    return decoded

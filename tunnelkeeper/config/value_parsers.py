@@ -1,0 +1,169 @@
+"""Reads single values: from what TOML gives to what a field holds.
+
+Each reader takes a value and returns it in its final form, or raises ValueRefusedError with what
+was expected and what was found. None knows which key it reads, nor anything of SSH's host names
+and forwards, which have modules of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import TypeGuard, TypeVar
+
+from tunnelkeeper.config.errors import ValueProblem, ValueRefusedError, mismatch, refused, under
+
+T = TypeVar("T")
+Reader = Callable[[object], T]
+
+LONGEST_DURATION = 100 * 365 * 86400.0
+"""Seconds. More is a slip of the finger, and would overflow what adds it to a date."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(
+    rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?", re.ASCII
+)
+_SECONDS = (86400, 3600, 60, 1, 0.001)  # of each group above
+_DURATION_FORMS = 'a duration such as 15 (seconds), 0.5, "500ms", "15s", "2m" or "1h30m"'
+# ssh_config(5), Ciphers: a list that may begin with + - or ^, of names and patterns.
+_ALGORITHMS = re.compile(r"[-+^]?[A-Za-z0-9@._*?!-]+(?:,[A-Za-z0-9@._*?!-]+)*")
+
+
+def text(value: object) -> str:
+    """A text of one line, not empty, without control characters."""
+    if not isinstance(value, str):
+        raise mismatch("a string in quotes", value)
+    if not value:
+        raise refused("expected a string, got an empty one; leave the key out instead")
+    if not value.isprintable():
+        raise mismatch("a string of one line without control characters", value)
+    return value
+
+
+def name(value: object) -> str:
+    """A name of a tunnel, a host or a group."""
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    rule = "a name of at most 64 letters, digits, '.', '_' and '-' that begins with a letter"
+    raise mismatch(f"{rule} or a digit", value)
+
+
+def flag(value: object) -> bool:
+    """True or false."""
+    if isinstance(value, bool):
+        return value
+    meant = {"true": "true", "yes": "true", "false": "false", "no": "false"}.get(
+        value.lower() if isinstance(value, str) else ""
+    )
+    raise mismatch("true or false", value, f"write {meant} without quotes" if meant else "")
+
+
+def one_of(*choices: str) -> Reader[str]:
+    """One of a few words."""
+    expected = " or ".join([", ".join(map(repr, choices[:-1])), repr(choices[-1])])
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and value in choices:
+            return value
+        near = get_close_matches(value.lower(), choices, n=1) if isinstance(value, str) else []
+        raise mismatch(expected, value, f"did you mean {near[0]!r}?" if near else "")
+
+    return read
+
+
+def at_least(minimum: int, advice: str = "") -> Reader[int]:
+    """A whole number."""
+
+    def read(value: object) -> int:
+        if type(value) is int and minimum <= value < 2**31:  # not isinstance: True is an int
+            return value
+        raise mismatch(f"a whole number of at least {minimum}", value, unquoted(value) or advice)
+
+    return read
+
+
+def between(minimum: float, maximum: float) -> Reader[float]:
+    """A number, whole or not."""
+
+    def read(value: object) -> float:
+        if is_number(value) and minimum <= value <= maximum:
+            return float(value)
+        raise mismatch(f"a number from {minimum:g} to {maximum:g}", value, unquoted(value))
+
+    return read
+
+
+def duration(value: object) -> float:
+    """Seconds: a number, or a text with units from days to milliseconds, largest first."""
+    seconds = value
+    if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
+        amounts = zip(match.groups(default="0"), _SECONDS, strict=True)
+        seconds = sum(float(amount) * unit for amount, unit in amounts)
+    if not is_number(seconds) or not seconds >= 0:
+        raise mismatch(_DURATION_FORMS, value)
+    if seconds > LONGEST_DURATION:
+        raise mismatch("a duration of at most 100 years", value)
+    return float(seconds)
+
+
+def positive_duration(value: object) -> float:
+    """Seconds, more than none."""
+    seconds = duration(value)
+    if seconds == 0:
+        raise mismatch("a duration of more than 0 seconds", value)
+    return seconds
+
+
+def port(value: object) -> int:
+    """A TCP port, 1 to 65535."""
+    if type(value) is int and 0 < value < 65536:
+        return value
+    raise mismatch("a port from 1 to 65535", value, unquoted(value))
+
+
+def ports(value: object) -> tuple[int, ...]:
+    """One port or several."""
+    if value == []:
+        raise refused("expected a port or several, got an empty list")
+    return several(port)(value)
+
+
+def algorithms(value: object) -> str:
+    """A list of algorithms in OpenSSH's syntax, or as an array of their names."""
+    listed = ",".join(several(text)(value))
+    if not _ALGORITHMS.fullmatch(listed):
+        raise mismatch("names with commas between them, after + - or ^ if at all", listed)
+    return listed
+
+
+def several(read: Reader[T]) -> Reader[tuple[T, ...]]:
+    """A list, or one value in place of a list of one; every bad element is named."""
+
+    def read_all(value: object) -> tuple[T, ...]:
+        if not isinstance(value, list):
+            return (read(value),)
+        accepted: list[T] = []
+        faults: list[ValueProblem] = []
+        for index, element in enumerate(value):
+            try:
+                accepted.append(read(element))
+            except ValueRefusedError as error:
+                faults += under((index,), error.faults)
+        if faults:
+            raise ValueRefusedError(*faults)
+        return tuple(accepted)
+
+    return read_all
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether TOML holds a number here; true and false are none, and nan is not excluded."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def unquoted(value: object) -> str:
+    """The advice for a number that stands in quotes, else nothing."""
+    is_digits = isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII)
+    return f"write it without quotes: {value}" if is_digits else ""

@@ -1,0 +1,175 @@
+"""One client's control connection from its first request to its end; it accepts nobody itself."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from msgspec import UNSET, Raw, json
+
+from tunnelkeeper.control.jsonrpc import (
+    REQUEST_LIMIT,
+    Error,
+    ErrorCode,
+    Notification,
+    ProtocolError,
+    Request,
+    decode_params,
+    decode_request,
+    encode,
+    encode_error,
+    encode_result,
+)
+from tunnelkeeper.control.methods import METHODS, Methods, answer, described, id_of
+from tunnelkeeper.control.payloads import Connected, ConnectParams, Done, Event, SubscribeParams
+
+if TYPE_CHECKING:
+    import socket
+
+    from tunnelkeeper.control.api import SupervisorApi, Unsubscribe
+
+BACKLOG_LIMIT = 1024 * 1024
+"""Bytes of events that may wait for a client before it is dropped as too slow."""
+
+WRITE_TIMEOUT = 30.0
+"""Seconds a client may take to read an answer."""
+
+_TOO_LONG = Error(ErrorCode.INVALID_REQUEST, f"expected a request of at most {REQUEST_LIMIT} bytes")
+
+
+class ControlConnection:
+    """Requests answered one after the other, by a table of methods. subject: what they ask.
+
+    The next request is read when the last answer is with the client, so at most one answer waits
+    for a client.
+    """
+
+    def __init__(
+        self,
+        subject: object,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        methods: Methods,
+    ) -> None:
+        self._subject = subject
+        self._reader = reader
+        self._writer = writer
+        self._methods = methods
+        self._answer_bytes = 0
+        self.is_stream = False
+        """Whether the connection has become a client's way to a target (`connect`)."""
+        # drain() then means: all of it is with the client.
+        writer.transport.set_write_buffer_limits(high=0)
+
+    async def run(self) -> None:
+        """Converse until the client leaves, is too slow, or sends a line that is too long.
+
+        Raises OSError (TimeoutError too) when the connection breaks.
+        """
+        try:
+            while not self.is_stream:
+                line = await self._reader.readuntil(b"\n")
+                await self._serve(line)
+        except asyncio.IncompleteReadError:
+            return
+        except asyncio.LimitOverrunError:
+            await self._send(encode_error(None, _TOO_LONG))
+
+    async def _serve(self, line: bytes) -> None:
+        try:
+            request = decode_request(line)
+            reply = await self._reply(request)
+        except ProtocolError as error:
+            reply = encode_error(error.id, described(error))
+        if reply is not None:
+            await self._send(reply)
+
+    async def _reply(self, request: Request) -> bytes | None:
+        """The line that answers a request; None where nothing is to be sent."""
+        return await answer(self._subject, request, self._methods)
+
+    async def _send(self, reply: bytes) -> None:
+        self._answer_bytes = len(reply)
+        self._writer.write(reply)
+        async with asyncio.timeout(WRITE_TIMEOUT):
+            await self._writer.drain()
+
+
+class SupervisorConnection(ControlConnection):
+    """With a supervisor: its methods, the events once subscribed, and streams to targets.
+
+    Events come in between answers; BACKLOG_LIMIT of them wait for a client at most.
+    """
+
+    def __init__(
+        self, supervisor: SupervisorApi, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        super().__init__(supervisor, reader, writer, {**METHODS, "subscribe": self._subscribe})
+        self._supervisor = supervisor
+        self._unsubscribe: Unsubscribe | None = None
+
+    async def run(self) -> None:
+        """See Conversation; no event is sent after it."""
+        try:
+            await super().run()
+        finally:
+            if self._unsubscribe is not None:
+                self._unsubscribe()
+
+    async def _reply(self, request: Request) -> bytes | None:
+        if request.method != "connect":
+            return await super()._reply(request)
+        await self._hand_over(request, decode_params(request, ConnectParams))
+        return None
+
+    async def _subscribe(self, supervisor: SupervisorApi, request: Request) -> Done:
+        params = decode_params(request, SubscribeParams)
+        if self._unsubscribe is None:
+            self._unsubscribe = supervisor.subscribe(self._tell, params.counters_every)
+        return Done()
+
+    def _tell(self, event: Event) -> None:
+        """Pass an event on, or drop a client that does not read."""
+        transport = self._writer.transport
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > BACKLOG_LIMIT + self._answer_bytes:
+            transport.abort()
+            return
+        self._writer.write(encode(Notification("event", Raw(json.encode(event)))))
+
+    async def _hand_over(self, request: Request, params: ConnectParams) -> None:
+        if request.id is UNSET:
+            raise ProtocolError(ErrorCode.INVALID_REQUEST, "connect: expected an id")
+        sock, early = await self._detach()
+        self.is_stream = True
+        unanswered = True
+
+        def confirm() -> None:
+            nonlocal unanswered
+            unanswered = False
+            sock.send(encode_result(id_of(request), Connected()))
+
+        with sock:
+            try:
+                await self._supervisor.connect(params.name, params.target, sock, early, confirm)
+            except Exception as error:  # noqa: BLE001  one bad request must not end the server
+                reply = encode_error(id_of(request), described(error))
+                with suppress(OSError):  # the client may be gone, or sock closed already
+                    if unanswered:
+                        sock.send(reply)
+
+    async def _detach(self) -> tuple[socket.socket, bytes]:
+        """Take the socket from the event loop's transport, with what was read beyond the request.
+
+        Nothing is lost: reading stops before the rest is taken, and what was written is with the
+        client by now, since _send() waits for it.
+        """
+        transport = cast("asyncio.Transport", self._writer.transport)  # a socket's is both ways
+        transport.pause_reading()
+        self._reader.feed_eof()
+        early = await self._reader.read()
+        sock: socket.socket = transport.get_extra_info("socket").dup()
+        transport.abort()
+        return sock, early

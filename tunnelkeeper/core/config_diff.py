@@ -1,0 +1,102 @@
+"""What a reload changes: the least that turns the old configuration into the new one.
+
+Hosts are compared by what they mean for a tunnel, so the caller hands in the resolved way of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tunnelkeeper.core.configuration import HostOptions, Tunnel
+    from tunnelkeeper.core.forward_spec import Forward
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A tunnel that was not there."""
+
+    tunnel: Tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A tunnel that is there no more."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettingsChanged:
+    """The way to the server changed: the tunnel has to connect anew."""
+
+    tunnel: Tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """Only forwards or policies changed: the connection stays."""
+
+    tunnel: Tunnel
+    added: tuple[Forward, ...]
+    removed: tuple[Forward, ...]
+
+
+Change = Added | Removed | HostSettingsChanged | SettingsChanged
+
+
+def diff(
+    old: Mapping[str, Tunnel],
+    new: Mapping[str, Tunnel],
+    changed_hosts: frozenset[str] = frozenset(),
+) -> tuple[Change, ...]:
+    """The changes from old to new, in the order: removed, then as the new file has them.
+
+    Removed come first, since a new tunnel may want a port of theirs. changed_ways: names of
+    tunnels whose host or jump hosts mean something else now although their own tables do not.
+    """
+    changes: list[Change] = [Removed(name) for name in old if name not in new]
+    for name, tunnel in new.items():
+        before = old.get(name)
+        if before is None:
+            changes.append(Added(tunnel))
+        elif _way(before) != _way(tunnel) or name in changed_hosts:
+            changes.append(HostSettingsChanged(tunnel))
+        elif before != tunnel:
+            changes.append(_adjusted(before, tunnel))
+    return tuple(changes)
+
+
+def _way(tunnel: Tunnel) -> tuple[str, HostOptions]:
+    return tunnel.host, tunnel.options
+
+
+def _adjusted(before: Tunnel, after: Tunnel) -> SettingsChanged:
+    added = tuple(f for f in after.forwards if f not in before.forwards)
+    removed = tuple(f for f in before.forwards if f not in after.forwards)
+    return SettingsChanged(after, added, removed)
+
+
+def name_of(change: Change) -> str:
+    """The name of the tunnel that changes."""
+    return change.name if isinstance(change, Removed) else change.tunnel.name
+
+
+def describe(change: Change) -> str:
+    """What a change means, for the person who asked for the reload."""
+    match change:
+        case Added(tunnel=tunnel):
+            return f"{tunnel.name}: added"
+        case Removed(name=name):
+            return f"{name}: removed"
+        case HostSettingsChanged(tunnel=tunnel):
+            return f"{tunnel.name}: host changed, connecting anew"
+        case SettingsChanged(tunnel=tunnel, added=added, removed=removed):
+            parts = [f"+{forward}" for forward in added] + [f"-{forward}" for forward in removed]
+            what = f"forwards {', '.join(parts)}" if parts else "settings"
+            return f"{tunnel.name}: {what} changed on the live connection"
+        case _:
+            assert_never(change)

@@ -1,0 +1,192 @@
+"""What is configured: hosts, tunnels and their policies. Plain values; nothing here is running."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from random import Random
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tunnelkeeper.core.forward_spec import Forward
+    from tunnelkeeper.core.health_checks import Check
+
+DEFAULT_SSH_PORT = 22  # RFC 4253 section 4.1
+
+HostKeyPolicy = Literal["strict", "accept-new"]
+AddressFamily = Literal["any", "inet", "inet6"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """What the config file says of a host; None: it says nothing, ssh_config may.
+
+    Durations are seconds. Paths are as written (`~` and ssh_config's percent tokens included).
+    `ciphers` and the other algorithm lists are OpenSSH's syntax, with + - ^ in front or not.
+    """
+
+    hostname: str | None = None
+    port: tuple[int, ...] | None = None
+    user: str | None = None
+    jump: tuple[str, ...] | None = None
+    identity_files: tuple[str, ...] | None = None
+    certificate_files: tuple[str, ...] | None = None
+    identities_only: bool | None = None
+    identity_agent: str | None = None
+    known_hosts: tuple[str, ...] | None = None
+    host_key_alias: str | None = None
+    host_key_policy: HostKeyPolicy | None = None
+    address_family: AddressFamily | None = None
+    bind_address: str | None = None
+    compression: bool | None = None
+    ciphers: str | None = None
+    macs: str | None = None
+    kex_algorithms: str | None = None
+    host_key_algorithms: str | None = None
+    proxy_command: str | None = None
+    connect_timeout: float | None = None
+    keepalive_interval: float | None = None
+    keepalive_count_max: int | None = None
+    tcp_keepalive: bool | None = None
+
+    def merged_over(self, other: HostOptions) -> HostOptions:
+        """These options where they say something, else the other's."""
+        merged = {
+            f.name: mine if (mine := getattr(self, f.name)) is not None else getattr(other, f.name)
+            for f in fields(self)
+        }
+        return HostOptions(**merged)
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """ServerAliveInterval (seconds, 0: off) and ServerAliveCountMax of ssh_config(5)."""
+
+    interval: float = 15.0
+    count_max: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One hop, with everything decided: how to reach a server, trust it and log in there.
+
+    name: what the file or the chain calls it, before any lookup. ports are tried in order.
+    Paths are absolute. An algorithm list of None means that nobody chose one.
+    identity_agent: a socket path, or None for no agent.
+    """
+
+    name: str
+    hostname: str
+    user: str
+    ports: tuple[int, ...] = (DEFAULT_SSH_PORT,)
+    identity_files: tuple[str, ...] = ()
+    certificate_files: tuple[str, ...] = ()
+    identities_only: bool = False
+    identity_agent: str | None = None
+    user_known_hosts: tuple[str, ...] = ()
+    system_known_hosts: tuple[str, ...] = ()
+    host_key_alias: str | None = None
+    host_key_policy: HostKeyPolicy = "strict"
+    hash_known_hosts: bool = False
+    address_family: AddressFamily = "any"
+    bind_address: str | None = None
+    compression: bool = False
+    ciphers: str | None = None
+    macs: str | None = None
+    kex_algorithms: str | None = None
+    host_key_algorithms: str | None = None
+    pubkey_accepted_algorithms: str | None = None
+    proxy_command: str | None = None
+    connect_timeout: float = 10.0
+    keepalive: Keepalive = field(default_factory=Keepalive)
+    tcp_keepalive: bool = True
+
+    def __str__(self) -> str:
+        host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
+        return f"{self.user}@{host}:{self.ports[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait between attempts: exponential, with jitter. Durations are seconds.
+
+    jitter: the part of each wait that is left to chance, 0 to 1; a wait is between
+    (1 - jitter) and 1 times its ceiling.
+    """
+
+    initial: float = 1.0
+    factor: float = 2.0
+    max: float = 60.0
+    jitter: float = 0.5
+
+    def delay(self, attempt: int, seed: str, cap: float | None = None) -> float:
+        """The wait after a number of failed attempts (1 or more), never above `cap`.
+
+        The seed is drawn once per tunnel and supervisor: spread in the field, exact in tests.
+        """
+        exponent = min(attempt - 1, 64)  # by then every sane policy is at its maximum
+        ceiling = min(self.initial * self.factor**exponent, self.max)
+        if cap is not None:
+            ceiling = min(ceiling, cap)
+        chance = Random(f"{seed}:{attempt}").random()  # noqa: S311  spread, not secrecy
+        return ceiling * (1 - self.jitter * chance)
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A name, a host and its forwards: the unit that a person starts and stops.
+
+    host: a [hosts] name, an ssh_config alias or [user@]host[:port]. options: what the file says of
+    the final host (tunnel over its host over defaults). Durations are seconds, 0: none.
+    on_up, on_down: a program and its arguments; nothing: no hook. checks: of the forwards that have
+    one, with check_interval and the other two decided for each.
+    """
+
+    name: str
+    host: str
+    forwards: tuple[Forward, ...] = ()
+    options: HostOptions = field(default_factory=HostOptions)
+    autostart: bool = True
+    groups: tuple[str, ...] = ()
+    gate_time: float = 30.0
+    backoff: Backoff = field(default_factory=Backoff)
+    max_attempts: int = 0
+    max_lifetime: float = 0.0
+    drain_timeout: float = 300.0
+    hold_timeout: float = 10.0
+    exit_on_forward_failure: bool = False
+    check_interval: float = 60.0
+    check_timeout: float = 10.0
+    check_failures: int = 3
+    on_up: tuple[str, ...] = ()
+    on_down: tuple[str, ...] = ()
+    hook_timeout: float = 30.0
+    checks: Mapping[Forward, Check] = field(default_factory=dict)
+
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorOptions:
+    """The [supervisor] table. ssh_config: a path, None for ssh's own files, False for none."""
+
+    ssh_config: str | Literal[False] | None = None
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A whole config file. hosts: by name, with [defaults] already under each.
+
+    defaults: what holds for a host that no [hosts] table names.
+    """
+
+    path: str
+    supervisor: SupervisorOptions = field(default_factory=SupervisorOptions)
+    defaults: HostOptions = field(default_factory=HostOptions)
+    hosts: dict[str, HostOptions] = field(default_factory=dict)
+    tunnels: dict[str, Tunnel] = field(default_factory=dict)

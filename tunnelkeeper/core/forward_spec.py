@@ -1,0 +1,270 @@
+"""What a tunnel forwards: the four kinds of forward, and the -L, -R and -D specs that name them.
+
+The grammar is ssh(1)'s:
+
+    local          [bind_address:]port:host:hostport      [bind_address:]port:remote_socket
+                   local_socket:host:hostport             local_socket:remote_socket
+    remote         the same with the two sides exchanged, and [bind_address:]port for SOCKS
+    socks          [bind_address:]port                    local_socket
+
+An IPv6 address stands in brackets, `*` or an empty bind address means every interface, and a path
+(it has a `/`) in place of either end means a Unix socket. This module opens nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+LOOPBACK = "localhost"
+"""The bind address of a forward that names none: 127.0.0.1, and ::1 where there is one."""
+
+EVERY_INTERFACE = "*"
+
+Kind = Literal["local", "remote", "socks"]
+
+
+class SpecError(ValueError):
+    """A forward was not written as ssh(1) writes it; the text says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A host (name or address, without brackets) and a TCP port, 0 to 65535."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """The path of a Unix-domain socket."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"[{self.path}]" if ":" in self.path or self.path.startswith("[") else self.path
+
+
+Address = TcpAddress | UnixAddress
+
+
+@dataclass(frozen=True, slots=True)
+class LocalForward:
+    """Listen here; each client reaches one target through the server (ssh -L)."""
+
+    listen: Address
+    connect: Address
+
+    def __str__(self) -> str:
+        return f"{self.listen}:{self.connect}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteForward:
+    """Listen on the server; each client there reaches one target from here (ssh -R)."""
+
+    listen: Address
+    connect: Address
+
+    def __str__(self) -> str:
+        return f"{self.listen}:{self.connect}"
+
+
+@dataclass(frozen=True, slots=True)
+class SocksForward:
+    """Listen here as a SOCKS proxy; each client names its target (ssh -D)."""
+
+    listen: Address
+
+    def __str__(self) -> str:
+        return str(self.listen)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSocksForward:
+    """Listen on the server as a SOCKS proxy; its clients reach targets from here (ssh -R 1080)."""
+
+    listen: Address
+
+    def __str__(self) -> str:
+        return str(self.listen)
+
+
+Forward = LocalForward | RemoteForward | SocksForward | RemoteSocksForward
+LocallyBoundForward = LocalForward | SocksForward
+"""The forwards that listen on this machine."""
+RemotelyBoundForward = RemoteForward | RemoteSocksForward
+"""The forwards that listen on the server."""
+
+
+def kind_of(forward: Forward) -> Kind:
+    """The table of the config file that a forward belongs to."""
+    match forward:
+        case LocalForward():
+            return "local"
+        case SocksForward():
+            return "socks"
+        case RemoteForward() | RemoteSocksForward():
+            return "remote"
+        case _:
+            assert_never(forward)
+
+
+def target_of(forward: Forward) -> Address | None:
+    """Where a forward's clients end up; None where each client names its own target (SOCKS)."""
+    match forward:
+        case LocalForward(connect=connect) | RemoteForward(connect=connect):
+            return connect
+        case SocksForward() | RemoteSocksForward():
+            return None
+        case _:
+            assert_never(forward)
+
+
+def connectable_address(listen: Address) -> Address:
+    """Where a listener is reached from its own machine: one on every interface on the loopback."""
+    match listen:
+        case TcpAddress(host=host, port=port) if host == EVERY_INTERFACE:
+            return TcpAddress(LOOPBACK, port)
+    return listen
+
+
+def parse_local(spec: str) -> LocalForward:
+    """Read a -L spec.
+
+    Raises SpecError.
+    """
+    listen, connect = _listen_and_connect(spec)
+    if connect is None:
+        raise SpecError(f"expected [bind_address:]port:host:hostport, got {spec!r}")
+    return LocalForward(_nonzero(listen, spec), _nonzero(connect, spec))
+
+
+def parse_remote(spec: str) -> RemoteForward | RemoteSocksForward:
+    """Read a -R spec; port 0 lets the server choose. Without a destination it is a SOCKS proxy.
+
+    Raises SpecError.
+    """
+    listen, connect = _listen_and_connect(spec)
+    if connect is None:
+        return RemoteSocksForward(listen)
+    return RemoteForward(listen, _nonzero(connect, spec))
+
+
+def parse_socks(spec: str) -> SocksForward:
+    """Read a -D spec.
+
+    Raises SpecError.
+    """
+    listen, connect = _listen_and_connect(spec)
+    if connect is not None:
+        raise SpecError(f"expected [bind_address:]port, got {spec!r}")
+    return SocksForward(_nonzero(listen, spec))
+
+
+def parse_listen(text: str) -> Address:
+    """Read the `listen` end of the table form: [bind_address:]port or a path.
+
+    Raises SpecError.
+    """
+    listen, connect = _listen_and_connect(text)
+    if connect is not None:
+        raise SpecError(f"expected [bind_address:]port or a path, got {text!r}")
+    return listen
+
+
+def parse_target(text: str) -> Address:
+    """Read the `connect` end of the table form: host:port or a path.
+
+    Raises SpecError.
+    """
+    fields = _fields(text)
+    if len(fields) == 1 and "/" in fields[0]:
+        return _unix(fields[0], text)
+    if len(fields) != 2 or not fields[0]:
+        raise SpecError(f"expected host:port or a path, got {text!r}")
+    return _nonzero(TcpAddress(_host(fields[0], text), _port(fields[1], text)), text)
+
+
+def _listen_and_connect(spec: str) -> tuple[Address, Address | None]:
+    """Split a spec into its two ends; the second is None where there is none."""
+    fields = _fields(spec)
+    match fields:
+        case [listen] if "/" in listen:
+            return _unix(listen, spec), None
+        case [port]:
+            return TcpAddress(LOOPBACK, _port(port, spec)), None
+        case [listen, connect] if "/" in listen and "/" in connect:
+            return _unix(listen, spec), _unix(connect, spec)
+        case [port, path] if "/" in path:
+            return TcpAddress(LOOPBACK, _port(port, spec)), _unix(path, spec)
+        case [bind, port] if "/" not in bind:
+            return TcpAddress(_bind(bind, spec), _port(port, spec)), None
+        case [bind, port, path] if "/" in path and "/" not in bind:
+            return TcpAddress(_bind(bind, spec), _port(port, spec)), _unix(path, spec)
+        case [listen, host, port] if "/" in listen:
+            return _unix(listen, spec), TcpAddress(_host(host, spec), _port(port, spec))
+        case [port, host, hostport]:
+            target = TcpAddress(_host(host, spec), _port(hostport, spec))
+            return TcpAddress(LOOPBACK, _port(port, spec)), target
+        case [bind, port, host, hostport]:
+            target = TcpAddress(_host(host, spec), _port(hostport, spec))
+            return TcpAddress(_bind(bind, spec), _port(port, spec)), target
+    raise SpecError(f"expected [bind_address:]port:host:hostport, got {spec!r}")
+
+
+def _fields(spec: str) -> list[str]:
+    """Split at colons outside brackets; a bracketed field loses its brackets."""
+    fields: list[str] = []
+    rest = spec
+    while True:
+        if rest.startswith("["):
+            field, bracket, rest = rest[1:].partition("]")
+            if not bracket or (rest and not rest.startswith(":")):
+                raise SpecError(f"expected [address] followed by a colon, got {spec!r}")
+            if not field:
+                raise SpecError(f"expected an address between the brackets, got {spec!r}")
+        else:
+            field = rest.split(":", 1)[0]
+            rest = rest[len(field) :]
+        fields.append(field)
+        if not rest:
+            return fields
+        rest = rest[1:]
+
+
+def _bind(text: str, spec: str) -> str:
+    if text in {"", EVERY_INTERFACE}:
+        return EVERY_INTERFACE
+    return _host(text, spec)
+
+
+def _host(text: str, spec: str) -> str:
+    if not text:
+        raise SpecError(f"expected a host, got nothing in {spec!r}")
+    if not text.isprintable() or any(c in " /[]" for c in text):
+        raise SpecError(f"expected a host name or address, got {text!r} in {spec!r}")
+    return text
+
+
+def _port(text: str, spec: str) -> int:
+    # isdecimal() alone would let other scripts' digits in; int() alone would take "1_0" and " 1".
+    if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 65536:
+        return int(text)
+    raise SpecError(f"expected a port from 1 to 65535, got {text!r} in {spec!r}")
+
+
+def _unix(path: str, spec: str) -> UnixAddress:
+    if "\0" in path or not path.isprintable():
+        raise SpecError(f"expected a socket path without control characters, got {spec!r}")
+    return UnixAddress(path)
+
+
+def _nonzero(address: Address, spec: str) -> Address:
+    if isinstance(address, TcpAddress) and address.port == 0:
+        raise SpecError(f"expected a port from 1 to 65535, got '0' in {spec!r}")
+    return address

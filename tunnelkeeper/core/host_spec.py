@@ -1,0 +1,110 @@
+"""How a chain names a host: a [hosts] name, an ssh_config alias, [user@]host[:port] or ssh://.
+
+Only the text is read here; what the name means is looked up elsewhere. Text that could be taken
+for an option or for shell syntax is refused, as OpenSSH refuses it, since references end up in
+argument lists and in ProxyCommand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from tunnelkeeper.core.text import printable
+
+_SCHEME = "ssh://"
+_NOT_IN_A_HOST = frozenset("'`\"$\\;&<>|(){}[]@/,*? ")
+"""What valid_hostname() of OpenSSH's ssh.c refuses, patterns, and what separates the parts."""
+_NOT_IN_A_USER = frozenset("'`\"$;&<>|(){}/,: ")
+"""What valid_ruser() of OpenSSH's ssh.c refuses, and separators. A Windows domain's \\ passes."""
+
+
+class HostSpecError(ValueError):
+    """A host was not named as ssh(1) names one; the text says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A host as a person names it. None: nothing was said, so the lookup decides.
+
+    host has no brackets; port is 1 to 65535.
+    """
+
+    user: str | None
+    host: str
+    port: int | None
+
+    def __str__(self) -> str:
+        user = "" if self.user is None else f"{self.user}@"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port is None else f":{self.port}"
+        return f"{user}{host}{port}"
+
+    def is_same_server(self, other: HostSpec) -> bool:
+        """Whether both name one host and port, whoever logs in there."""
+        return (self.host, self.port) == (other.host, other.port)
+
+
+def parse_host_spec(text: str) -> HostSpec:
+    """Read a reference; a user may contain @, so the last one ends it, as in ssh.
+
+    Raises HostReferenceError.
+    """
+    if not text:
+        raise HostSpecError("expected a host, got an empty string")
+    is_url = text.startswith(_SCHEME)
+    # A URL's path is not for ssh to use; OpenSSH's parse_uri() lets a lone slash pass too.
+    rest = text.removeprefix(_SCHEME).removesuffix("/") if is_url else text
+    user, at, address = rest.rpartition("@")
+    if is_url:
+        user = unquote(user)
+    if at and not is_user(user):
+        raise HostSpecError(f"expected a user name before the @, got {_shown(text)}")
+    host, port = _host_and_port(address, text)
+    if not is_host(host):
+        raise HostSpecError(f"expected [user@]host[:port], got {_shown(text)}")
+    return HostSpec(user if at else None, host, port)
+
+
+def is_host(text: str) -> bool:
+    """Whether ssh would take this for a host: a name, an alias, or an address without brackets."""
+    return _is_safe(text, _NOT_IN_A_HOST)
+
+
+def is_user(text: str) -> bool:
+    """Whether ssh would take this for a user on the server."""
+    return _is_safe(text, _NOT_IN_A_USER) and not text.endswith("\\")
+
+
+def _is_safe(text: str, forbidden: frozenset[str]) -> bool:
+    return (
+        bool(text)
+        and not text.startswith("-")  # or ssh would read an option
+        and text.isprintable()
+        and forbidden.isdisjoint(text)
+    )
+
+
+def _host_and_port(address: str, text: str) -> tuple[str, int | None]:
+    if address.startswith("["):
+        host, bracket, rest = address[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise HostSpecError(f"expected [address] or [address]:port, got {_shown(text)}")
+        return host, _port(rest[1:], text) if rest else None
+    host, colon, port = address.partition(":")
+    if ":" in port:
+        raise HostSpecError(
+            f"expected [user@]host[:port], got {_shown(text)}; an IPv6 address stands in brackets"
+        )
+    return host, _port(port, text) if colon else None
+
+
+def _port(digits: str, text: str) -> int:
+    # isdecimal() alone would let other scripts' digits in; int() alone would take "1_0" and " 1".
+    if digits.isascii() and digits.isdecimal() and len(digits) <= 5 and 0 < int(digits) < 65536:
+        return int(digits)
+    raise HostSpecError(f"expected a port from 1 to 65535 after the colon, got {_shown(text)}")
+
+
+def _shown(text: str) -> str:
+    return printable(repr(text), 80)

@@ -1,0 +1,134 @@
+"""Tells the service manager what is so: ready, the line of status, reloads, and a heart that beats.
+
+What the line says and when all is ready is decided in systemd.status_text; nothing is changed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.control.payloads import Event, RemovedEvent, TunnelEvent
+from tunnelkeeper.systemd import notify
+from tunnelkeeper.systemd.heartbeat import ping_watchdog
+from tunnelkeeper.systemd.status_text import is_ready, status_line, was_tried
+from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tunnelkeeper.clock import Clock
+    from tunnelkeeper.daemon.supervisor import Supervisor
+    from tunnelkeeper.systemd.notify import ServiceManager
+    from tunnelkeeper.systemd.unit_templates import Ready
+
+STATUS_INTERVAL = 1.0
+"""Seconds between two lines of status, however much happens."""
+
+START_EXTENSION = 30.0
+"""Seconds that a start may go on after each time that we say it does; said three times as often."""
+
+
+class SdNotifier:
+    """What the manager is told of one supervisor; see `reporting`."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        manager: ServiceManager,
+        clock: Clock,
+        ready: Ready,
+        started: list[str],
+    ) -> None:
+        self._supervisor = supervisor
+        self._manager = manager
+        self._clock = clock
+        self._asked_for: Ready = ready
+        self._started = started
+        self._tunnels = {tunnel.name: tunnel for tunnel in supervisor.status(None).tunnels}
+        self._tried: set[str] = set()
+        self._news = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._look()
+
+    def on_event(self, event: Event) -> None:
+        """Take in what has changed."""
+        match event:
+            case TunnelEvent(tunnel):
+                self._tunnels[tunnel.name] = tunnel
+                if was_tried(tunnel):
+                    self._tried.add(tunnel.name)
+            case RemovedEvent(name):
+                self._tunnels.pop(name, None)
+                self._tried.discard(name)
+            case _:
+                return
+        self._news.set()
+        self._look()
+
+    async def tell(self) -> None:
+        """Tell the manager all that is worth it, until cancelled."""
+        async with IsolatedTaskGroup() as tasks:
+            tasks.create_task(ping_watchdog(self._manager, self._clock.sleep))
+            tasks.create_task(self._tell_news())
+            waiting = tasks.create_task(self._ask_for_time())
+            await self._ready.wait()
+            waiting.cancel()
+            self._manager.notify("READY=1", f"STATUS={self._line()}")
+            # Not before: a READY=1 after a reload would be taken for that of the start.
+            self._supervisor.around_reload = self._reloading
+
+    def _look(self) -> None:
+        if not self._ready.is_set() and is_ready(
+            self._asked_for, self._started, self._tunnels, self._tried
+        ):
+            self._ready.set()
+
+    def _line(self) -> str:
+        stage = "" if self._ready.is_set() else "starting: "
+        return stage + status_line(self._tunnels.values())
+
+    async def _tell_news(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            self._manager.notify(f"STATUS={self._line()}")
+            await self._clock.sleep(STATUS_INTERVAL)
+
+    async def _ask_for_time(self) -> None:
+        """Let the manager wait for a start that takes long, as long as the loop turns."""
+        while True:
+            self._manager.notify(f"EXTEND_TIMEOUT_USEC={START_EXTENSION * 1e6:.0f}")
+            await self._clock.sleep(START_EXTENSION / 3)
+
+    @contextmanager
+    def _reloading(self) -> Iterator[None]:
+        self._manager.notify(*notify.reloading())
+        try:
+            yield
+        finally:
+            self._manager.notify("READY=1")
+
+
+@asynccontextmanager
+async def notifying(
+    supervisor: Supervisor, manager: ServiceManager, clock: Clock, ready: Ready, started: list[str]
+) -> AsyncIterator[None]:
+    """Let the manager know while the body runs, and after it that the end comes.
+
+    started: the tunnels that were just asked to start; nothing may have happened since.
+    """
+    if not manager.listens:
+        yield
+        return
+    report = SdNotifier(supervisor, manager, clock, ready, started)
+    unsubscribe = supervisor.subscribe(report.on_event)
+    async with IsolatedTaskGroup() as tasks:
+        telling = tasks.create_task(report.tell())
+        try:
+            yield
+        finally:
+            unsubscribe()
+            telling.cancel()
+            manager.notify("STOPPING=1", "STATUS=closing the tunnels")

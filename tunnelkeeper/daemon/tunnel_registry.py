@@ -1,0 +1,201 @@
+"""The keeper of all tunnels: one runner for each, found by name, changed together by a reload.
+
+It talks to runners through events and snapshots only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.control.api import NoSuchGroupError, NoSuchTunnelError
+from tunnelkeeper.core.config_diff import (
+    Added,
+    Change,
+    HostSettingsChanged,
+    Removed,
+    SettingsChanged,
+    name_of,
+)
+from tunnelkeeper.core.lifecycle import (
+    HostChanged,
+    NetworkChanged,
+    Restart,
+    RestartGracefully,
+    RetryNow,
+    Start,
+    Stop,
+)
+from tunnelkeeper.tunnel.runner import Reconfigure, Runner
+from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tunnelkeeper.core.configuration import Tunnel
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
+    from tunnelkeeper.tunnel.context import TunnelContext
+
+
+class TunnelRegistry:
+    """The runners, in the order of the config file. tasks owns them."""
+
+    def __init__(
+        self, services: TunnelContext, tasks: asyncio.TaskGroup, on_removed: Callable[[str], None]
+    ) -> None:
+        self._services = services
+        self._tasks = tasks
+        self._on_removed = on_removed
+        self._runners: dict[str, Runner] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def add(self, tunnel: Tunnel) -> Runner:
+        """Take a tunnel in, stopped."""
+        runner = Runner(tunnel, self._services, token_hex(8))
+        self._runners[tunnel.name] = runner
+        task = self._tasks.create_task(runner.run(), name=f"tunnel {tunnel.name}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return runner
+
+    def runner(self, name: str) -> Runner:
+        """The runner of a tunnel.
+
+        Raises NoSuchTunnel.
+        """
+        try:
+            return self._runners[name]
+        except KeyError:
+            raise NoSuchTunnelError(name) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._runners
+
+    def runners(self) -> Iterable[Runner]:
+        """All of them, in the order of the config file."""
+        return self._runners.values()
+
+    @property
+    def tunnels(self) -> dict[str, Tunnel]:
+        """What is configured."""
+        return {name: runner.tunnel for name, runner in self._runners.items()}
+
+    def select(self, names: Iterable[str], group: str | None) -> list[Runner]:
+        """The named tunnels and those of the group, each once, in the order of the config file.
+
+        Raises NoSuchTunnel and NoSuchGroup.
+        """
+        wanted = {self.runner(name).tunnel.name for name in names}
+        if group is not None:
+            members = {n for n, runner in self._runners.items() if group in runner.tunnel.groups}
+            if not members:
+                raise NoSuchGroupError(group)
+            wanted |= members
+        return [runner for name, runner in self._runners.items() if name in wanted]
+
+    def snapshots(self, names: list[str] | None) -> list[TunnelSnapshot]:
+        """The tunnels as front ends see them.
+
+        Raises NoSuchTunnel.
+        """
+        if names is None:
+            return [
+                tunnel_snapshot(runner, self._services.clock) for runner in self._runners.values()
+            ]
+        return [tunnel_snapshot(self.runner(name), self._services.clock) for name in names]
+
+    def start(self, names: list[str], group: str | None) -> list[str]:
+        """Want tunnels up; with neither names nor group, every one with autostart."""
+        if names or group is not None:
+            runners = self.select(names, group)
+        else:
+            runners = [r for r in self._runners.values() if r.tunnel.autostart]
+        for runner in runners:
+            runner.send(Start())
+        return _names(runners)
+
+    async def stop(self, names: list[str], group: str | None) -> list[str]:
+        """Want tunnels down, and wait until they are."""
+        runners = self.select(names, group)
+        for runner in runners:
+            runner.send(Stop())
+        for runner in runners:
+            await runner.until_stopped()
+        return _names(runners)
+
+    def restart(self, names: list[str], group: str | None, *, graceful: bool) -> list[str]:
+        """Let tunnels connect again at once; graceful: before they let go of what they have."""
+        runners = self.select(names, group)
+        for runner in runners:
+            runner.send(RestartGracefully() if graceful else Restart())
+        return _names(runners)
+
+    async def apply(
+        self, changes: Iterable[Change], order: Iterable[str], *, starts_added: bool
+    ) -> None:
+        """Carry out a reload; tunnels that no change names are left alone, blocked ones tried.
+
+        starts_added: whether a new tunnel with autostart is started.
+        """
+        changed = set()
+        for change in changes:
+            match change:
+                case Removed(name=gone):
+                    await self._remove(gone)
+                case Added(tunnel=tunnel):
+                    runner = self.add(tunnel)
+                    if starts_added and tunnel.autostart:
+                        runner.send(Start())
+                case HostSettingsChanged(tunnel=tunnel):
+                    self._adjust(tunnel)
+                    self.runner(tunnel.name).send(HostChanged())
+                case SettingsChanged(tunnel=tunnel):
+                    self._adjust(tunnel)
+                    self.runner(tunnel.name).send(RetryNow())
+            changed.add(name_of(change))
+        for name, runner in self._runners.items():
+            if name not in changed:
+                runner.send(RetryNow())
+        self._runners = {name: self._runners[name] for name in order}
+
+    async def close(self) -> None:
+        """Stop every tunnel and wait until all are gone."""
+        for runner in self._runners.values():
+            runner.retire()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def server_is_back(self, name: str) -> None:
+        """A tunnel came up: others that wait for the same server need not wait any longer."""
+        first_hop = self.runner(name).way[0]
+        for runner in self._runners.values():
+            if runner.is_waiting_for(first_hop):
+                runner.send(RetryNow())
+
+    def network_changed(self, present: frozenset[str] | None) -> None:
+        """This machine woke or its network changed: every wait ends, every connection is asked.
+
+        present: the addresses that this machine has now; None: they are not known to be others.
+        """
+        self._services.connection_pool.network_changed(present)
+        for runner in self._runners.values():
+            runner.send(NetworkChanged())
+
+    def abort_connections(self) -> None:
+        """End what does not stop."""
+        for task in self._running:
+            task.cancel()
+
+    async def _remove(self, name: str) -> None:
+        runner = self._runners.pop(name)
+        runner.retire()
+        await runner.until_stopped()
+        self._on_removed(name)
+
+    def _adjust(self, tunnel: Tunnel) -> None:
+        self.runner(tunnel.name).send(Reconfigure(tunnel))
+
+
+def _names(runners: Iterable[Runner]) -> list[str]:
+    return [runner.tunnel.name for runner in runners]

@@ -1,0 +1,313 @@
+"""What keys, clicks and commands do: to the view at once, to the supervisor by deeds handed on.
+
+It knows no terminal and talks to nobody: `do` carries deeds out, and `answer` is told how it went.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.dashboard import command_parser, help_page
+from tunnelkeeper.dashboard.actions import (
+    Action,
+    FetchLog,
+    Quit,
+    Reload,
+    StartSupervisor,
+    TunnelAction,
+)
+from tunnelkeeper.dashboard.filter_sort import Filter, Sorting, shown
+from tunnelkeeper.dashboard.log_pane import newest_first
+from tunnelkeeper.dashboard.screen import Screen, render
+from tunnelkeeper.dashboard.status_bar import WAITING
+from tunnelkeeper.dashboard.table_rows import Table
+from tunnelkeeper.dashboard.ui_state import (
+    Asking,
+    Browsing,
+    LogScope,
+    Message,
+    Moment,
+    Reading,
+    Typing,
+    UiState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
+    from tunnelkeeper.dashboard.command_parser import Verb
+    from tunnelkeeper.dashboard.filter_sort import SortKey
+    from tunnelkeeper.dashboard.model import Model
+
+MESSAGE_STAYS = 10.0
+"""Seconds after which the keys at the bottom are shown again in place of a message."""
+
+
+@dataclass(slots=True)
+class Controller:
+    """The board, the view, and all that a person can do with them."""
+
+    board: Model
+    view: UiState
+    do: Callable[[Action], None]
+    seen: Screen = field(default_factory=Screen)
+    _table: Table = field(init=False)
+    _said_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self._table = Table(self.view.signs)
+
+    def draw(self, now: Moment, cells: int, height: int) -> Screen:
+        """The screen as it is now, which is also what clicks refer to."""
+        if self.view.message is None:
+            self._said_at = None
+        elif self._said_at is None:
+            self._said_at = now.monotonic
+        elif now.monotonic - self._said_at > MESSAGE_STAYS:
+            self.hush()
+        self.seen = render(self.board, self.view, self._table, now, cells, height)
+        return self.seen
+
+    # -- moving ------------------------------------------------------------------------------
+
+    def shown(self) -> list[TunnelSnapshot]:
+        """The tunnels in the table."""
+        return shown(self.board, self.view.filter, self.view.sorting)
+
+    def move(self, by: int) -> None:
+        """Up or down by so many rows, or lines of a page."""
+        if isinstance(self.view.mode, Reading):
+            top = max(0, self.view.mode.top + by)
+            self.view.mode = replace(self.view.mode, top=min(top, len(self.view.mode.lines)))
+            return
+        tunnels = self.shown()
+        if tunnels:
+            row = max(0, min(len(tunnels) - 1, self.view.row + by))
+            self.choose(tunnels[row].name)
+
+    def turn_page(self, by: int) -> None:
+        """Up or down by so many screens of rows."""
+        self.move(by * max(1, len(self.seen.rows) - 1))
+
+    def choose(self, name: str) -> None:
+        """Put the cursor on a tunnel."""
+        names = [tunnel.name for tunnel in self.shown()]
+        if name in names:
+            self.view.selected, self.view.row = name, names.index(name)
+            self._look_closer()
+
+    def toggle_detail(self) -> None:
+        """Open or close the pane of the chosen tunnel."""
+        self.view.detail = not self.view.detail
+        self._look_closer()
+
+    def cycle_log(self) -> None:
+        """The log of all, of the chosen tunnel, none; the notes too where there are some."""
+        order: list[LogScope] = ["all", "chosen", "off"]
+        order = ["notes", *order] if self.view.notes else order
+        self.show_log(order[(order.index(self.view.log) + 1) % len(order)])
+
+    def show_log(self, scope: LogScope) -> None:
+        """From its end."""
+        self.view.log, self.view.log_back = scope, 0
+        self._look_closer()
+
+    def scroll_log(self, by: int) -> None:
+        """Back (positive) or forth by so many records."""
+        count = sum(1 for _ in newest_first(self.board, self.view))
+        self.view.log_back = max(0, min(count - 1, self.view.log_back + by))
+
+    def sort_by(self, key: SortKey) -> None:
+        """By a column, or the other way round."""
+        self.view.sorting = self.view.sorting.by(key)
+
+    def sort_next(self) -> None:
+        """By the next column."""
+        self.view.sorting = self.view.sorting.next()
+
+    def turn_sorting(self) -> None:
+        """The other way round."""
+        sorting = self.view.sorting
+        self.view.sorting = Sorting(sorting.key, not sorting.is_reversed)
+
+    # -- marking -----------------------------------------------------------------------------
+
+    def mark(self) -> None:
+        """Mark the chosen tunnel or take its mark away, and go on to the next."""
+        if self.view.selected is not None:
+            self.view.marked ^= {self.view.selected}
+            self.move(1)
+
+    def mark_all(self) -> None:
+        """Mark all that are shown, or none where they are marked already."""
+        names = {tunnel.name for tunnel in self.shown()}
+        self.view.marked = set() if names <= self.view.marked else names
+
+    # -- acting ------------------------------------------------------------------------------
+
+    def act(
+        self, verb: Verb, names: tuple[str, ...] | None = None, *, graceful: bool = False
+    ) -> None:
+        """Do something to these tunnels, else the marked ones, else the chosen one.
+
+        More than one are asked about first. graceful: of a restart.
+        """
+        tunnels = self._meant(names)
+        if verb == "retry":
+            tunnels = [tunnel for tunnel in tunnels if tunnel.state in WAITING]
+            if not tunnels:
+                self._say("nothing waits to be tried again", bad=True)
+                return
+        if not tunnels:
+            self._say("no tunnel is chosen", bad=True)
+            return
+        method = "start" if verb == "retry" else verb  # a start ends the wait, and nothing else
+        what = tunnels[0].name if len(tunnels) == 1 else f"{len(tunnels)} tunnels"
+        words = f"{verb} {what}{' gracefully' if graceful else ''}"
+        deed = TunnelAction(method, tuple(tunnel.name for tunnel in tunnels), words, graceful)
+        if len(tunnels) > 1:
+            self.view.mode = Asking(f"{words}?", deed)
+        else:
+            self.do(deed)
+
+    def reload(self) -> None:
+        """Have the config file read again; it may concern every tunnel, so it is asked first."""
+        self.view.mode = Asking("read the config file again?", Reload())
+
+    def start_supervisor(self) -> None:
+        """Start one in the background."""
+        self._say("starting a supervisor")
+        self.do(StartSupervisor())
+
+    def decide(self, *, yes: bool) -> None:
+        """Answer the question."""
+        if isinstance(self.view.mode, Asking):
+            deed = self.view.mode.deed
+            self.view.mode = Browsing()
+            if yes:
+                self.view.marked.clear()
+                self.do(deed)
+
+    def quit(self) -> None:
+        """Leave."""
+        self.do(Quit())
+
+    # -- lines that are typed ----------------------------------------------------------------
+
+    def type_filter(self) -> None:
+        """Begin to type a filter."""
+        self.view.mode = Typing("filter", self.view.filter.text)
+
+    def type_search(self) -> None:
+        """Begin to type what is looked for in the log."""
+        if self.view.log not in {"all", "chosen"}:
+            self.show_log("all")
+        self.view.mode = Typing("search", self.view.search)
+
+    def type_command(self) -> None:
+        """Begin to type a command."""
+        self.view.mode = Typing("command")
+
+    def typed(self, text: str) -> None:
+        """The line as it is so far: filters and searches take effect while they are typed."""
+        match self.view.mode:
+            case Typing("filter"):
+                self.view.filter = Filter(text)
+            case Typing("search"):
+                self.view.search, self.view.log_back = text, 0
+
+    def entered(self, text: str) -> None:
+        """The line is finished."""
+        mode, self.view.mode = self.view.mode, Browsing()
+        if isinstance(mode, Typing) and mode.what == "command" and text.strip():
+            try:
+                self.command(command_parser.parse(text, self.board))
+            except command_parser.UnknownCommandError as error:
+                self._say(str(error), bad=True)
+
+    def escape(self) -> None:
+        """Take the last thing back: what is typed or read, marks, the search, the filter."""
+        view = self.view
+        match view.mode:
+            case Typing(_, before) as typing:
+                self.typed(before)
+                view.mode = Browsing()
+                view.search = before if typing.what == "search" else view.search
+            case Asking() | Reading():
+                view.mode = Browsing()
+            case _ if view.marked:
+                view.marked.clear()
+            case _ if view.search:
+                view.search = ""
+            case _ if view.filter:
+                view.filter = Filter()
+            case _ if view.detail:
+                view.detail = False
+
+    def command(self, command: command_parser.Command) -> None:
+        """Do what a command means."""
+        match command:
+            case command_parser.Act(verb, names, graceful):
+                self.act(verb, names, graceful=graceful)
+            case command_parser.SetFilter(chosen):
+                self.view.filter = chosen
+            case command_parser.Find(text):
+                self.view.search = text
+                self.show_log("all" if self.view.log != "chosen" else "chosen")
+            case command_parser.SortBy(key):
+                self.sort_by(key)
+            case command_parser.ShowLog(of):
+                self._log_of(of)
+            case command_parser.Go(name):
+                self.choose(name)
+            case command_parser.Simple(word):
+                {"reload": self.reload, "help": self.help, "quit": self.quit}[word]()
+
+    # -- being told --------------------------------------------------------------------------
+
+    def help(self) -> None:
+        """Show all keys."""
+        self.view.mode = Reading("help", help_page.help_lines(self.view.signs))
+
+    def answer(self, text: str, *problems: str, bad: bool = False) -> None:
+        """How a deed went, in a line; problems, of a config file, have a page."""
+        if problems:
+            self.hush()
+            self.view.mode = Reading(text, problems)
+        else:
+            self._say(text, bad=bad)
+
+    def hush(self) -> None:
+        """A key was pressed: the last message was read."""
+        self.view.message, self._said_at = None, None
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _meant(self, names: tuple[str, ...] | None) -> list[TunnelSnapshot]:
+        tunnels = self.board.tunnels
+        if names is not None:
+            return [tunnels[name] for name in names if name in tunnels]
+        if self.view.marked:
+            return [tunnel for tunnel in tunnels.values() if tunnel.name in self.view.marked]
+        chosen = tunnels.get(self.view.selected or "")
+        return [chosen] if chosen else []
+
+    def _log_of(self, of: str) -> None:
+        match of:
+            case "all" | "off":
+                self.show_log("all" if of == "all" else "off")
+            case name:
+                self.choose(name)
+                self.show_log("chosen")
+
+    def _look_closer(self) -> None:
+        """The common log may not reach back to what happened to the chosen tunnel."""
+        name = self.view.selected
+        wanted = self.view.detail or self.view.log == "chosen"
+        if wanted and name is not None and self.board.records_of(name) is None:
+            self.do(FetchLog(name))
+
+    def _say(self, text: str, *, bad: bool = False) -> None:
+        self.view.message, self._said_at = Message(text, "bad" if bad else "good"), None

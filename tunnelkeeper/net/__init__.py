@@ -1,0 +1,1 @@
+"""Plain sockets: listening, connecting, resolving, file descriptors. No SSH and no tunnels."""

@@ -1,0 +1,90 @@
+"""The loop of -M, really walked: a line goes out through one forward and has to come back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.autossh.monitor_protocol import LOCALHOST, TRIES, Timing, message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnelkeeper.autossh.command_line import Monitor
+    from tunnelkeeper.clock import Clock
+
+RANDOM_BELOW = 2**31
+
+
+class MonitorLoop:
+    """The monitoring loop of one connection. text: AUTOSSH_MESSAGE; debug: told what happens."""
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        timing: Timing,
+        text: str,
+        clock: Clock,
+        debug: Callable[[str], None],
+    ) -> None:
+        self._monitor = monitor
+        self._timing = timing
+        self._text = text
+        self._clock = clock
+        self._debug = debug
+
+    async def until_broken(self) -> None:
+        """Walk it at every poll; returns when it is broken."""
+        await self._clock.sleep(self._timing.first)
+        while await self._holds():
+            await self._clock.sleep(self._timing.poll)
+
+    async def _holds(self) -> bool:
+        """Whether a line came back, at one of the tries."""
+        for _ in range(TRIES):
+            sent = message(
+                socket.gethostname(), os.getpid(), secrets.randbelow(RANDOM_BELOW), self._text
+            )
+            try:
+                came = await self._once(sent)
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+                self._debug(f"the monitoring loop: {type(error).__name__}: {error}")
+                continue
+            if came == sent:
+                self._debug("connection ok")
+                return True
+            self._debug(f"not what I sent: {sent!r} : {came!r}")
+        self._debug(f"tried connection {TRIES} times and failed")
+        return False
+
+    async def _once(self, sent: bytes) -> bytes:
+        """Send a line, and take what comes back."""
+        if self._monitor.echo_port is not None:
+            return await self._round(sent, None)
+        back: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
+
+        def accepted(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+            if not back.done():
+                back.set_result(reader)
+
+        port = self._monitor.port + 1
+        async with await asyncio.start_server(accepted, LOCALHOST, port):
+            return await self._round(sent, back)
+
+    async def _round(self, sent: bytes, back: asyncio.Future[asyncio.StreamReader] | None) -> bytes:
+        async with asyncio.timeout(self._timing.timeout):
+            reader, writer = await asyncio.open_connection(LOCALHOST, self._monitor.port)
+        try:
+            writer.write(sent)
+            async with asyncio.timeout(self._timing.timeout):
+                returning = reader if back is None else await back
+            async with asyncio.timeout(self._timing.timeout):
+                return await returning.readexactly(len(sent))
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()

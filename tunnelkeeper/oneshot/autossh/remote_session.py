@@ -1,0 +1,223 @@
+"""What is run over each connection of a line that does more than forward: a program, or -W.
+
+Standard input and output are carried by threads that may block, since their descriptors are shared
+with other processes and stay as they are; between those and the channel stands a socket pair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tunnelkeeper.autossh.session_plan import Plan, wants_terminal
+from tunnelkeeper.autossh.ssh_command import Purpose
+from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.forwarding.pump import PauseReason, SocketEndpoint, join
+from tunnelkeeper.oneshot.autossh import terminal
+from tunnelkeeper.ssh.remote_command import (
+    CommandEndpoint,
+    CommandRefusedError,
+    Kind,
+    RemoteCommand,
+)
+from tunnelkeeper.tunnel.stdio_stream import relay_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tunnelkeeper.forwarding.gate import Gate
+    from tunnelkeeper.ssh.connection import Connection
+
+_KINDS = {
+    Purpose.COMMAND: Kind.COMMAND,
+    Purpose.SHELL: Kind.SHELL,
+    Purpose.SUBSYSTEM: Kind.SUBSYSTEM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Who started us. Each function closes its socket, may block, and is called in a thread.
+
+    carry: copies between stdin (a descriptor), stdout and a socket until both ways are done.
+    copy_errors: from a socket to stderr. terminal_name: $TERM.
+    """
+
+    stdin: int
+    carry: Callable[[socket.socket, int], None]
+    copy_errors: Callable[[socket.socket], None]
+    terminal_name: str
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody types."""
+        return os.isatty(self.stdin)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """It came to its end, with ssh's exit status for it."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server does not run it, or nothing answers at the target of -W."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection went away under it. resumable: starting it again continues what it did."""
+
+    resumable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """Nobody reads our standard output any more."""
+
+
+Outcome = Finished | Refused | Lost | Unheard
+
+
+class RemoteTask(Protocol):
+    """Something to run over a connection."""
+
+    async def run(self, connection: Connection, gate: Gate) -> Outcome:
+        """Run it to its end."""
+
+
+def remote_task_for(plan: Plan, console: Console) -> RemoteTask | None:
+    """What a plan asks for; None: it only forwards."""
+    match plan.purpose:
+        case Purpose.FORWARD:
+            return None
+        case Purpose.STDIO:
+            return _Stream(plan, console)
+        case _:
+            return _Running(plan, console)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """-W: stdin and stdout to a target."""
+
+    plan: Plan
+    console: Console
+
+    async def run(self, connection: Connection, gate: Gate) -> Outcome:
+        assert self.plan.target is not None  # noqa: S101  -W has one
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        carrying = None
+
+        def reached() -> None:
+            nonlocal carrying
+            carrying = loop.run_in_executor(None, self.console.carry, theirs, self.console.stdin)
+
+        try:
+            await relay_stream(ours, b"", reached, gate, self.plan.target, timeout=0.0)
+            if carrying is not None:
+                await carrying
+        except TargetRefused as refusal:
+            return Refused(str(refusal))
+        finally:
+            ours.close()
+            if carrying is None:
+                theirs.close()
+        return Lost(resumable=False) if connection.is_closed else Finished(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A command, a subsystem or a shell."""
+
+    plan: Plan
+    console: Console
+
+    async def run(self, connection: Connection, _gate: Gate) -> Outcome:
+        end = CommandEndpoint()
+        program = self._program()
+        try:
+            await connection.run(program, end)
+        except CommandRefusedError as refusal:
+            return Lost(resumable=True) if connection.is_closed else Refused(str(refusal))
+        try:
+            with ExitStack() as stack:
+                if program.terminal is not None:
+                    stack.enter_context(terminal.raw(self.console.stdin))
+                    stack.enter_context(_resizing(end, self.console.stdin))
+                return await self._serve(end, connection)
+        finally:
+            end.end(clean=False)
+
+    async def _serve(self, end: CommandEndpoint, connection: Connection) -> Outcome:
+        loop = asyncio.get_running_loop()
+        stdin = os.open(os.devnull, os.O_RDONLY) if self.plan.stdin_is_null else self.console.stdin
+        try:
+            out, out_here = await _pair(SocketEndpoint())
+            _, errors_here = await _pair(end.errors)
+            threads = [
+                loop.run_in_executor(None, self.console.carry, out_here, stdin),
+                loop.run_in_executor(None, self.console.copy_errors, errors_here),
+            ]
+            end.errors.resume_reading(PauseReason.ALONE)
+            join(out, end)
+            over: set[asyncio.Future[Any]] = {end.ended, threads[0]}
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+            unheard = not (end.ended.done() or end.got_eof)
+            status = await end.ended
+            await asyncio.gather(*threads)  # all that it wrote is out
+        finally:
+            if stdin != self.console.stdin:
+                os.close(stdin)
+        if unheard:
+            return Unheard()
+        if status is not None:
+            return Finished(status)
+        return self._lost(end) if connection.is_closed else Finished(255)
+
+    def _lost(self, end: CommandEndpoint) -> Lost:
+        """Whether what follows would go on from where it was.
+
+        A stream between two programs would not: its next part would reach one that knows nothing
+        of the first.
+        """
+        if self.plan.purpose is Purpose.SUBSYSTEM:
+            return Lost(resumable=not (end.sent or end.received))
+        return Lost(resumable=self.console.is_terminal or not end.sent)
+
+    def _program(self) -> RemoteCommand:
+        plan, console = self.plan, self.console
+        wanted = wants_terminal(plan.terminal, plan.purpose, stdin_is_terminal=console.is_terminal)
+        shown = terminal.describe(console.stdin, console.terminal_name) if wanted else None
+        kind = _KINDS[plan.purpose]
+        return RemoteCommand(kind, plan.command, plan.environment, shown, plan.agent)
+
+
+async def _pair(end: SocketEndpoint) -> tuple[SocketEndpoint, socket.socket]:
+    """A socket pair: one side served by the loop, the other for a thread."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    await asyncio.get_running_loop().create_connection(lambda: end, sock=ours)
+    return end, theirs
+
+
+@contextmanager
+def _resizing(end: CommandEndpoint, descriptor: int) -> Iterator[None]:
+    """Tell the server whenever the terminal's size changes."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGWINCH, lambda: end.resize(*terminal.size(descriptor)))
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGWINCH)

@@ -1,0 +1,138 @@
+"""`tunnelkeeper check`: the config file and everything it names, looked at without connecting."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.core.failures import FailureError
+from tunnelkeeper.core.forward_spec import LocalForward, UnixAddress
+from tunnelkeeper.core.text import printable, with_hint
+from tunnelkeeper.ssh.auth import algorithms
+from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
+from tunnelkeeper.ssh.auth.private_keys import KeyProblem, PrivateKeys, Unusable
+from tunnelkeeper.sshconfig import SshConfigError
+from tunnelkeeper.tunnel.hook_runner import program_path
+from tunnelkeeper.tunnel.host_lookup import lookup_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
+
+
+def check(config_path: str) -> tuple[list[str], list[str]]:
+    """What keeps a tunnel from doing what the file says, and the warnings; a line each."""
+    try:
+        configuration, cautions = load_with_warnings(config_path)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems], []
+    problems, warnings = asyncio.run(_look(configuration))
+    return problems, [*(str(caution) for caution in cautions), *warnings]
+
+
+async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
+    problems: list[str] = []
+    warnings: list[str] = []
+    lookup = lookup_for(configuration)
+    keys, known_hosts = PrivateKeys(), KnownHostsFiles()
+    for name, tunnel in configuration.tunnels.items():
+        where = f"{configuration.path}: tunnels.{name}"
+        problems += [f"{where}: {text}" for text in _unwritable_sockets(tunnel)]
+        problems += [f"{where}: {text}" for text in _missing_hooks(tunnel)]
+        try:
+            hosts = await lookup.chain(tunnel)
+            warnings += [f"{where}: {text}" for text in await lookup.remarks(tunnel)]
+        except SshConfigError as error:
+            problems.append(f"{where}: {with_hint(error.message, error.hint)}")
+            continue
+        for host in hosts:
+            at = f"{where}: {host}"
+            named = _named_files(configuration, tunnel, host)
+            problems += [f"{at}: {text}" for text in _bad_algorithms(host)]
+            # Of ssh's own defaults one may do where another does not.
+            bad = problems if named else warnings
+            bad += [f"{at}: {text}" for text in _bad_keys(host, keys, named)]
+            warnings += [f"{at}: {text}" for text in _known_hosts_remarks(host, known_hosts)]
+    return list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
+
+
+def _named_files(configuration: Configuration, tunnel: Tunnel, host: Host) -> bool:
+    """Whether the file names the host's keys: a missing one is a mistake then, unlike ssh's own."""
+    own = tunnel.options if host.name == tunnel.host else configuration.hosts.get(host.name)
+    options = own or configuration.defaults
+    return options.identity_files is not None
+
+
+def _bad_algorithms(host: Host) -> Iterator[str]:
+    for choose in (
+        algorithms.ciphers,
+        algorithms.macs,
+        algorithms.key_exchanges,
+        algorithms.logins,
+    ):
+        try:
+            choose(host)
+        except FailureError as failed:
+            yield failed.failure.message
+    try:
+        algorithms.host_keys(host, (), with_certificates=True)
+    except FailureError as failed:
+        yield failed.failure.message
+
+
+def _bad_keys(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
+    for path in host.identity_files:
+        loaded = keys.load(path)
+        if not isinstance(loaded, KeyProblem):
+            yield from _not_accepted(host, path, loaded.get_algorithm())
+            continue
+        # The agent may hold a key of which only the public half is here, or unlock this one.
+        in_agent = host.identity_agent is not None and (
+            loaded.kind is Unusable.ENCRYPTED or Path(f"{path}.pub").exists()
+        )
+        if in_agent or (loaded.kind is Unusable.MISSING and not named):
+            continue
+        yield with_hint(f"identity file {loaded}", loaded.remedy)
+    for path in host.certificate_files:
+        if not os.access(path, os.R_OK):
+            yield f"certificate file {path}: cannot be read"
+
+
+def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:
+    try:
+        if not algorithms.may_log_in(host, key_type):
+            yield f"identity file {path}: {key_type} is not in PubkeyAcceptedAlgorithms"
+    except FailureError:
+        return  # that nothing is accepted at all is a problem of its own
+
+
+def _known_hosts_remarks(host: Host, known_hosts: KnownHostsFiles) -> Iterator[str]:
+    _, warnings, _ = known_hosts.read([*host.user_known_hosts, *host.system_known_hosts])
+    yield from warnings
+
+
+def _unwritable_sockets(tunnel: Tunnel) -> Iterator[str]:
+    for forward in tunnel.forwards:
+        match forward:
+            case LocalForward(listen=UnixAddress(path=path)):
+                folder = Path(os.path.expanduser(path)).parent  # noqa: PTH111  raises nothing
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    yield f"{forward}: the folder {folder} is missing or not writable"
+
+
+def _missing_hooks(tunnel: Tunnel) -> Iterator[str]:
+    for key, command in (("on_up", tunnel.on_up), ("on_down", tunnel.on_down)):
+        if not command:
+            continue
+        try:
+            found = shutil.which(program_path(command[0]))
+        except OSError:
+            found = None
+        if found is None:
+            program = printable(command[0])
+            yield f"{key}: there is no program {program} that can be run (no shell reads this line)"

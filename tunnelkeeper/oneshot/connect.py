@@ -1,0 +1,124 @@
+"""`tunnelkeeper connect HOST HOST:PORT` without a supervisor: a connection of our own (ssh -W)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.config import ConfigError, load
+from tunnelkeeper.core.configuration import Configuration
+from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.failures import FailureError
+from tunnelkeeper.core.forward_spec import Address, parse_target
+from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.net.thread_executor import DaemonThreads
+from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
+from tunnelkeeper.ssh.connection_pool import ConnectionPool
+from tunnelkeeper.sshconfig import SshConfigError
+from tunnelkeeper.tunnel.host_lookup import lookup_for
+from tunnelkeeper.tunnel.stdio_stream import relay_stream
+from tunnelkeeper.tunnel.task_group import unwrap_exception_groups
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.configuration import Host
+    from tunnelkeeper.core.snapshot import Step
+
+Pump = Callable[[socket.socket], None]
+"""Copies between standard input and output and a socket until both are done; it may block.
+
+It closes the socket when it ends before that, so that the other side learns of it.
+"""
+
+
+def connect(config_path: str, reference: str, target: str, pump: Pump) -> int:
+    """Connect to a host, open a target there and let `pump` serve it; returns the exit code.
+
+    reference: a tunnel or host of the config file, if there is one, or of ssh_config.
+    """
+    silence_asyncssh()
+    try:
+        configuration = _configuration(config_path)
+        with unwrap_exception_groups():
+            asyncio.run(_connect(configuration, reference, parse_target(target), pump))
+    except ConfigError as error:
+        for problem in error.problems:
+            _say(str(problem))
+        return ExitCode.USAGE
+    except FailureError as failed:
+        _say(with_hint(str(failed.failure), failed.failure.hint))
+        return ExitCode.FAILED
+    except SshConfigError as error:
+        _say(with_hint(error.message, error.hint))
+        return ExitCode.FAILED
+    except TargetRefused as refusal:
+        _say(f"{reference}: {target}: {refusal}")
+        return ExitCode.FAILED
+    return ExitCode.OK
+
+
+async def _connect(
+    configuration: Configuration, reference: str, target: Address, pump: Pump
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(DaemonThreads())
+    way = await _way(configuration, reference)
+    async with ConnectionPool() as jumps:
+        chain = await jumps.connect(way, _Quiet())
+        gate = Gate()
+        gate.open(chain.connection)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            pumping = None
+
+            def reached() -> None:
+                nonlocal pumping
+                pumping = loop.run_in_executor(None, pump, theirs)
+
+            await relay_stream(ours, b"", reached, gate, target, timeout=0.0)
+            if pumping is not None:
+                await pumping
+        finally:
+            ours.close()
+            theirs.close()
+            await chain.close()
+
+
+async def _way(configuration: Configuration, reference: str) -> tuple[Host, ...]:
+    lookup = lookup_for(configuration)
+    tunnel = configuration.tunnels.get(reference)
+    if tunnel is not None:
+        return await lookup.chain(tunnel)
+    return await lookup.chain_to(reference)
+
+
+def _configuration(path: str) -> Configuration:
+    """The config file, or an empty configuration: a host of ssh_config needs none."""
+    return load(path) if Path(path).exists() else Configuration(path)
+
+
+def _say(text: str) -> None:
+    print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  this is a command's voice
+
+
+class _Quiet:
+    """Reports warnings only: standard output is the stream."""
+
+    def step(self, hop: str, step: Step) -> None:
+        """See ssh.progress.Report."""
+
+    def debug(self, text: str) -> None:
+        """See ssh.progress.Report."""
+
+    def info(self, text: str) -> None:
+        """See ssh.progress.Report."""
+
+    def warn(self, text: str) -> None:
+        """See ssh.progress.Report."""
+        _say(text)

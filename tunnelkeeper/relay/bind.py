@@ -1,0 +1,98 @@
+"""Makes the sockets that a client listens on; who comes there is handed to a callback.
+
+Which places a client may have is decided before; this chooses ports and binds.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.forwarding.pump import SocketEndpoint
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.net.listener import Listener, ListenError, listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PORTS_TRIED = 20
+"""A port that the system chose for 127.0.0.1 may be taken on ::1."""
+
+_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+Welcome = Callable[[SocketEndpoint], None]
+"""Takes one who came to a listener."""
+
+
+def choose_port(host: str) -> int:
+    """A port that is free on all addresses of a host. host: as for bind().
+
+    Raises TargetRefused.
+    """
+    failure = OSError(errno.EADDRINUSE, "no free port")
+    for _ in range(PORTS_TRIED):
+        try:
+            return _probe(host, 0)
+        except OSError as error:
+            failure = error
+    raise _refused(TcpAddress(host, 0), failure)
+
+
+async def bind(place: TcpAddress | UnixAddress, welcome: Welcome) -> Listener:
+    """Listen on a path, or on a port of an address, of loopback or of every interface.
+
+    Raises TargetRefused.
+    """
+    try:
+        if isinstance(place, TcpAddress):
+            # A listen() that fails looks through all processes for the one that has the port,
+            # which no client should be able to start at will; so the port is tried before.
+            _probe(place.host, place.port)
+        return await listen(place, lambda: SocketEndpoint(welcome))
+    except OSError as error:
+        raise _refused(place, error) from error
+    except ListenError as error:
+        raise TargetRefused(Outcome.GENERAL_FAILURE, error.failure.message) from error
+
+
+def _probe(host: str, port: int) -> int:
+    """Bind a port for a moment; which it was, as port 0 is any.
+
+    Raises OSError.
+    """
+    chosen = port
+    for family, address, optional in sockets_of(host):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                one.bind((address, chosen))
+                chosen = one.getsockname()[1]
+        except OSError as error:
+            if not (optional and error.errno in _ABSENT):
+                raise
+    return chosen
+
+
+def sockets_of(host: str) -> Iterator[tuple[int, str, bool]]:
+    """Family and address of each socket of a host, and whether a machine may lack it."""
+    match host:
+        case _ if host == LOOPBACK:
+            yield socket.AF_INET, "127.0.0.1", False
+            yield socket.AF_INET6, "::1", True
+        case _ if host == EVERY_INTERFACE:
+            yield socket.AF_INET, "0.0.0.0", False  # noqa: S104  asked for by name
+            yield socket.AF_INET6, "::", True
+        case _:
+            yield (socket.AF_INET6 if ":" in host else socket.AF_INET), host, False
+
+
+def _refused(place: TcpAddress | UnixAddress, error: OSError) -> TargetRefused:
+    words = printable(error.strerror or str(error))
+    return TargetRefused(Outcome.GENERAL_FAILURE, f"cannot listen on {place}: {words}")

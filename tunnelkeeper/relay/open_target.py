@@ -1,0 +1,115 @@
+"""Reaches what a client wants to open: a host and port, a Unix socket, or a name of another client.
+
+A host is resolved once, judged by the addresses it has, and connected to by address, so that a
+name cannot point elsewhere in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.forwarding.connect_target import TargetRefused, connect_here
+from tunnelkeeper.forwarding.pump import SocketEndpoint
+from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.relay import policy, socket_folder
+
+if TYPE_CHECKING:
+    from tunnelkeeper.relay.config import RelayConfiguration
+    from tunnelkeeper.relay.key_options import KeyOptions
+    from tunnelkeeper.relay.registry import Registry
+    from tunnelkeeper.relay.resolver import Resolver
+
+ADDRESS_PATIENCE = 10.0
+"""Seconds for each address of a host that has several; the client waits for all of them."""
+
+ADDRESSES_TRIED = 4
+
+_INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
+
+
+async def open_tcp(
+    host: str,
+    port: int,
+    configuration: RelayConfiguration,
+    options: KeyOptions,
+    registry: Registry,
+    resolver: Resolver,
+) -> SocketEndpoint:
+    """A socket connected to a host as the client wrote it.
+
+    Raises TargetRefused.
+    """
+    permits = configuration.permit_open
+    ensure_allowed(policy.may_open(host, port, (), permits, options))
+    found = await resolver.addresses_of(host)
+    held, own = registry.bound(port), own_addresses()
+    refusals = {
+        address: policy.may_open(host, port, (address,), permits, options, held, own)
+        for address in found
+    }
+    open_ones = [address for address, refusal in refusals.items() if refusal is None]
+    if not open_ones:
+        ensure_allowed(next(iter(refusals.values()), policy.Refusal(f"{host} has no address")))
+    return await _first_of(open_ones[:ADDRESSES_TRIED], port)
+
+
+async def open_path(
+    path: str, configuration: RelayConfiguration, options: KeyOptions
+) -> SocketEndpoint:
+    """A socket connected to a Unix socket.
+
+    Raises TargetRefused.
+    """
+    folder = configuration.unix_socket_dir
+    ensure_allowed(policy.may_open_path(path, folder, configuration.permit_open, options))
+    ensure_allowed(socket_folder.refusal(path, folder))
+    end = SocketEndpoint()
+    await connect_here(UnixAddress(path), end)
+    return end
+
+
+def ensure_allowed(refusal: policy.Refusal | None) -> None:
+    """Go on where nothing is refused.
+
+    Raises TargetRefused.
+    """
+    if refusal is not None:
+        raise TargetRefused(Outcome.NOT_ALLOWED, str(refusal))
+
+
+def own_addresses() -> list[str]:
+    """The addresses of this machine's interfaces, without zones; they may change at any time."""
+    return [
+        found.address.partition("%")[0]
+        for interface in psutil.net_if_addrs().values()
+        for found in interface
+        if found.family in _INTERNET
+    ]
+
+
+async def _first_of(addresses: list[str], port: int) -> SocketEndpoint:
+    """Connect to the first address that accepts.
+
+    Raises TargetRefused with what the last one said.
+    """
+    failure: TargetRefused | None = None
+    for address in addresses:
+        end = SocketEndpoint()
+        patience = ADDRESS_PATIENCE if len(addresses) > 1 else None
+        try:
+            async with asyncio.timeout(patience):
+                await connect_here(TcpAddress(address, port), end)
+        except TargetRefused as refusal:
+            failure = refusal
+        except TimeoutError:
+            words = f"{TcpAddress(address, port)}: no answer within {patience:.0f} s"
+            failure = TargetRefused(Outcome.TTL_EXPIRED, words)
+        else:
+            return end
+    assert failure is not None  # noqa: S101  there is at least one address
+    raise failure

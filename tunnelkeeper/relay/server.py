@@ -1,0 +1,175 @@
+"""The relay: listens for SSH clients, knows who is there, and takes a new configuration over.
+
+Signals, files' places and the control socket are the service's; each connection is its visitor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncssh
+from asyncssh.constants import DISC_BY_APPLICATION
+
+from tunnelkeeper import __version__
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.core.relay_snapshot import RelaySnapshot
+from tunnelkeeper.net.listener import Listener, adopt, listen
+from tunnelkeeper.relay import algorithms, socket_activation
+from tunnelkeeper.relay.admission import AdmissionControl, AdmissionProtocol
+from tunnelkeeper.relay.auth_session import AuthSession
+from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
+from tunnelkeeper.relay.context import RelayContext
+from tunnelkeeper.relay.refusal_log import now
+from tunnelkeeper.relay.snapshots import client_snapshot
+from tunnelkeeper.relay.transport import ServerTransport
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from tunnelkeeper.relay.client_session import ClientSession
+    from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
+
+    Part = TypeVar("Part", RelayLimits, RelayConfiguration)
+
+SOFTWARE = "tunnelkeeper"
+
+NEEDS_A_RESTART = frozenset({"listen", "host_keys"})
+
+log = logging.getLogger(__name__)
+
+
+class RelayServer:
+    """A relay with its configuration, whose files are absolute, and its host keys."""
+
+    def __init__(
+        self, configuration: RelayConfiguration, host_keys: Sequence[asyncssh.SSHKey]
+    ) -> None:
+        self._host_keys = host_keys
+        self._shared = RelayContext(
+            configuration, AuthorizedKeysStore(configuration.authorized_keys)
+        )
+        self._door = AdmissionControl(self._shared)
+        self._options = _options(configuration, host_keys)
+        self._listeners: list[Listener] = []
+        self._clients: list[ClientSession] = []  # oldest first
+        self._started_at = now()
+
+    @property
+    def addresses(self) -> list[TcpAddress]:
+        """Where it listens, with the ports that the system chose."""
+        return [
+            TcpAddress(*bound.getsockname()[:2])
+            for listener in self._listeners
+            for bound in listener.sockets
+        ]
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of its host keys, as ssh shows them to whoever connects first."""
+        return [key.get_fingerprint() for key in self._host_keys]
+
+    async def open(self, handed: Sequence[socket.socket] = ()) -> None:
+        """Listen on all addresses or on none.
+
+        handed: sockets that are bound already, in place of the configuration's addresses. Raises
+        ListenFailed, OSError.
+        """
+        welcome = partial(AdmissionProtocol, self._door, self._admit)
+        if handed:
+            self._listeners.append(adopt(handed, welcome))
+            differs = socket_activation.differs(self._shared.configuration.listen, self.addresses)
+            if differs is not None:
+                log.warning("%s", differs)
+            return
+        with ExitStack() as undo:
+            for address in self._shared.configuration.listen:
+                listener = await listen(address, welcome)
+                undo.callback(listener.close)
+                self._listeners.append(listener)
+            undo.pop_all()
+
+    async def close(self) -> None:
+        """Listen no more and disconnect everybody."""
+        for listener in self._listeners:
+            listener.close()
+        self._door.close_all()
+        transports = [client.transport for client in self._clients]
+        for transport in transports:
+            transport.disconnect(DISC_BY_APPLICATION, "the relay ends")
+        for transport in transports:
+            await transport.wait_closed()
+
+    def reconfigure(self, new: RelayConfiguration) -> list[str]:
+        """Follow a new configuration; a sentence for each thing that changed.
+
+        Connections stay, with what they hold and with their keepalives.
+        """
+        old = self._shared.configuration
+        changes = ["authorized keys are read again", *differences(old, new)]
+        self._shared.configuration = replace(new, listen=old.listen, host_keys=old.host_keys)
+        self._shared.accounts = AuthorizedKeysStore(new.authorized_keys)
+        self._options = _options(new, self._host_keys)
+        log.info("reloaded: %s", "; ".join(changes))
+        return changes
+
+    def status(self) -> RelaySnapshot:
+        """What front ends may know."""
+        return RelaySnapshot(
+            version=__version__,
+            pid=os.getpid(),
+            config=self._shared.configuration.path,
+            started_at=self._started_at,
+            listen=[str(address) for address in self.addresses],
+            host_keys=self.fingerprints,
+            waiting=self._door.waiting,
+            clients=[client_snapshot(client) for client in self._clients],
+            refusals=self._shared.refusals.snapshot(),
+        )
+
+    def _admit(self, address: TcpAddress) -> ServerTransport:
+        visitor = AuthSession(address, self._shared, self._door, self._clients)
+        loop = asyncio.get_running_loop()
+        visitor.transport = ServerTransport(loop, self._options, visitor)
+        visitor.transport.windows = self._shared.windows
+        self._door.enter(visitor)
+        return visitor.transport
+
+
+def differences(old: RelayConfiguration, new: RelayConfiguration) -> list[str]:
+    """A sentence for each key that is not as it was, those of [limits] by name."""
+    changed = [f"limits.{key}" for key in _changed(old.limits, new.limits)]
+    changed += [key for key in _changed(old, new) if key not in {"limits", "path"}]
+    later = " and takes effect after a restart"
+    return [f"{key} changed{later if key in NEEDS_A_RESTART else ''}" for key in changed]
+
+
+def _changed(old: Part, new: Part) -> list[str]:
+    names = [field.name for field in fields(old)]
+    return [name for name in names if getattr(old, name) != getattr(new, name)]
+
+
+def _options(
+    configuration: RelayConfiguration, host_keys: Sequence[asyncssh.SSHKey]
+) -> asyncssh.SSHServerConnectionOptions:
+    return asyncssh.SSHServerConnectionOptions(
+        config=None,
+        server_version=SOFTWARE,
+        server_host_keys=list(host_keys),
+        kex_algs=algorithms.key_exchanges(),
+        signature_algs=algorithms.signatures(),
+        compression_algs=None,  # asyncssh does not bound what a packet may grow to
+        gss_host=None,  # the default looks this machine's name up, at every login
+        public_key_auth=True,
+        password_auth=False,
+        kbdint_auth=False,
+        host_based_auth=False,
+        agent_forwarding=False,
+        login_timeout=configuration.limits.login_grace,
+    )

@@ -1,0 +1,55 @@
+"""Sockets that a service manager opened for the relay: whether they serve and are those meant."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.relay.bind import sockets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class UnusableSocketError(Exception):
+    """A socket that a relay cannot listen on; the message says why."""
+
+
+def check(handed: Iterable[socket.socket]) -> None:
+    """See that every socket listens on TCP.
+
+    Raises Unusable.
+    """
+    for one in handed:
+        if one.family not in {socket.AF_INET, socket.AF_INET6} or one.type != socket.SOCK_STREAM:
+            raise UnusableSocketError(
+                "the service manager hands over a socket that is not TCP; the relay listens on TCP "
+                "only (ListenStream= with an address and a port)"
+            )
+        if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise UnusableSocketError(
+                "the service manager hands over a connection in place of a listening socket "
+                "(Accept=no is needed)"
+            )
+
+
+def differs(configured: Sequence[TcpAddress], handed: Sequence[TcpAddress]) -> str | None:
+    """What to tell where the sockets are not those that `listen` would make."""
+    wanted = {
+        TcpAddress(where, address.port): optional
+        for address in configured
+        for _, where, optional in sockets_of(address.host)
+    }
+    missing = [address for address, optional in wanted.items() if not optional]
+    if set(handed) <= set(wanted) and set(missing) <= set(handed):
+        return None
+    return (
+        f"listens on {_listed(handed)}, as the service manager says, and not on "
+        f"{_listed(configured)} as `listen` does; `tunnelkeeper units install --kind relay` writes "
+        "its socket unit anew"
+    )
+
+
+def _listed(addresses: Sequence[TcpAddress]) -> str:
+    return ", ".join(map(str, addresses))

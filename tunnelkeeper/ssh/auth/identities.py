@@ -1,0 +1,177 @@
+"""Which keys to offer at a login, and in which order: what ssh(1) does in pubkey_prepare().
+
+Keys of the agent that a configured file names come first, then the agent's others (unless
+identities_only), then the files. What could not be offered is kept, for the message of a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.ssh.auth import algorithms
+from tunnelkeeper.ssh.auth.private_keys import (
+    KeyProblem,
+    PrivateKeys,
+    Unusable,
+    load_certificate,
+    load_public_blob,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+
+    from tunnelkeeper.core.configuration import Host
+
+AGENT_TIMEOUT = 5.0
+"""Seconds an agent may take to list its keys; one that hangs must not hold up the login."""
+
+Offer = asyncssh.SSHKeyPair
+
+
+@dataclass(slots=True)
+class Identities:
+    """The keys for one login on one host, handed out one by one."""
+
+    host: Host
+    keys: PrivateKeys
+    offered: list[str] = field(default_factory=list)
+    problems: list[KeyProblem] = field(default_factory=list)
+    agent_problem: str = ""
+    _starved: OSError | None = None
+    _agent: asyncssh.SSHAgentClient | None = None
+    _offers: AsyncIterator[Offer] | None = None
+
+    async def next(self) -> Offer | None:
+        """The next key to try, or None when there are no more, or this machine cannot open them."""
+        if self._offers is None:
+            self._offers = self._in_order()
+        try:
+            return await anext(self._offers, None)
+        except OSError as error:
+            self._starved = error
+            return None
+
+    def close(self) -> None:
+        """Let go of the agent."""
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+
+    def refusal(self, accepted_methods: Sequence[str]) -> Failure:
+        """Why the login failed, in terms of what was and was not offered."""
+        if self._starved is not None:
+            return local_resources_failure(printable(str(self._starved)), str(self.host))
+        encrypted = [p for p in self.problems if p.kind is Unusable.ENCRYPTED]
+        skipped = "; ".join(str(p) for p in self._noteworthy())
+        what = f"offered {', '.join(self.offered)}" if self.offered else "no key could be offered"
+        if self.agent_problem:
+            what += f"; agent: {self.agent_problem}"
+        message = f"login as {self.host.user} refused; {what}" + (
+            f"; not used: {skipped}" if skipped else ""
+        )
+        files = (*self.host.identity_files, *self.host.certificate_files)
+        if encrypted:
+            return Failure(Cause.SECRET_NEEDED, message, str(self.host), encrypted[0].remedy, files)
+        hint = _hint(self.host, accepted_methods, self._noteworthy())
+        return Failure(Cause.AUTH, message, str(self.host), hint, files)
+
+    def _noteworthy(self) -> list[KeyProblem]:
+        return [p for p in self.problems if p.kind is not Unusable.MISSING]
+
+    async def _in_order(self) -> AsyncIterator[Offer]:
+        certificates = [
+            certificate
+            for path in self.host.certificate_files
+            if (certificate := load_certificate(path)) is not None
+        ]
+        by_blob = {pair.public_data: pair for pair in await self._agent_keys()}
+        blobs = {path: load_public_blob(path) for path in self.host.identity_files}
+        named = [blob for blob in blobs.values() if blob is not None]
+        others = [] if self.host.identities_only else [b for b in by_blob if b not in named]
+        for blob in [*named, *others]:
+            if blob in by_blob:
+                for offer in self._accepted("agent", self._certified(by_blob[blob], certificates)):
+                    self.offered.append(f"{_comment(offer)} (agent)")
+                    yield offer
+        for path, public in blobs.items():
+            if public is not None and public in by_blob:
+                continue  # the agent has it, unlocked
+            loaded = self.keys.load(path)
+            if isinstance(loaded, KeyProblem):
+                self.problems.append(loaded)
+                continue
+            beside = load_certificate(f"{path}-cert.pub")
+            known = certificates if beside is None else [*certificates, beside]
+            for key in self._accepted(path, _with_certificate_of(loaded, known)):
+                if path not in self.offered:
+                    self.offered.append(path)
+                yield key
+
+    def _accepted(self, where: str, offers: Iterable[Offer]) -> Iterator[Offer]:
+        """Those of a type that the host's configuration lets us log in with."""
+        for offer in offers:
+            key_type = offer.algorithm.decode("ascii")
+            if algorithms.may_log_in(self.host, key_type):
+                yield offer
+            else:
+                message = f"{key_type} is not in PubkeyAcceptedAlgorithms"
+                self.problems.append(KeyProblem(where, Unusable.NOT_ACCEPTED, message))
+
+    async def _agent_keys(self) -> Sequence[asyncssh.SSHKeyPair]:
+        if self.host.identity_agent is None:
+            return ()
+        self._agent = asyncssh.SSHAgentClient(self.host.identity_agent)
+        try:
+            async with asyncio.timeout(AGENT_TIMEOUT):
+                return await self._agent.get_keys()
+        except (OSError, ValueError, asyncssh.Error) as error:
+            if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
+                raise
+            self.agent_problem = printable(str(error) or type(error).__name__)
+            self.close()
+            return ()
+
+    def _certified(
+        self, pair: asyncssh.SSHKeyPair, certificates: Sequence[asyncssh.SSHCertificate]
+    ) -> Iterator[asyncssh.SSHKeyPair]:
+        """An agent's key, after itself under each certificate that was made for it."""
+        for certificate in certificates:
+            if self._agent is not None and certificate.key.public_data == pair.public_data:
+                comment = pair.get_comment_bytes() or b""
+                certified = asyncssh.SSHAgentKeyPair(
+                    self._agent, pair.algorithm, pair.public_data, comment
+                )
+                certified.set_certificate(certificate)
+                yield certified
+        yield pair
+
+
+def _with_certificate_of(
+    key: asyncssh.SSHKey, certificates: Sequence[asyncssh.SSHCertificate]
+) -> list[Offer]:
+    """A key, after itself under each certificate that was made for it."""
+    own = [(key, c) for c in certificates if c.key.public_data == key.public_data]
+    certified = [asyncssh.load_keypairs([pair])[0] for pair in own]
+    return [*certified, *asyncssh.load_keypairs([key])]
+
+
+def _comment(pair: asyncssh.SSHKeyPair) -> str:
+    return printable(pair.get_comment("utf-8", "replace") or "key", 60)
+
+
+def _hint(host: Host, accepted: Sequence[str], problems: Sequence[KeyProblem]) -> str:
+    for problem in problems:
+        if problem.remedy:
+            return problem.remedy
+    if accepted and not any(method.startswith("publickey") for method in accepted):
+        return f"the server takes no keys, only {', '.join(accepted)}"
+    return (
+        f"put the public key into ~{host.user}/.ssh/authorized_keys on the server, "
+        f"or name the right user and identity_files"
+    )

@@ -1,0 +1,197 @@
+"""The known_hosts files on disk: read them all, or add one line to one of them.
+
+What the lines mean is known_hosts' business. Nothing here changes or removes what a file holds, or
+gives an existing file another mode. All but `known` and `aside` block for as long as the disk, or
+another writer's lock, takes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import operator
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
+from tunnelkeeper.ssh.auth.file_cache import FileCache
+from tunnelkeeper.ssh.auth.known_hosts import (
+    SALT_BYTES,
+    HostKeyLine,
+    Known,
+    KnownHosts,
+    format_line,
+    parse,
+)
+from tunnelkeeper.ssh.auth.serial_executor import SerialExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
+
+SIZE_LIMIT = 16 * 1024 * 1024
+"""Bytes of one file; about 100 000 lines. A larger one is some other file, named by mistake."""
+
+
+PASSING = EXHAUSTION_ERRNOS | {errno.EIO}
+"""Trouble of this machine and not of a file. To go on without the file would be to trust whatever
+key comes, where new ones are accepted."""
+
+Contents = tuple[tuple[HostKeyLine, ...], tuple[str, ...]]
+"""The lines of a file, and a warning for each that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several files as one. of: what they held; found: what hosts were found to have in them."""
+
+    of: tuple[Contents, ...]
+    known_hosts: KnownHosts
+    found: dict[tuple[str, int, str | None], Known] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class KnownHostsFiles:
+    """known_hosts files, each read and parsed once while it is unchanged.
+
+    Ten thousand hashed lines take a tenth of a second and more to parse and to look through, which
+    every attempt of every tunnel would pay; so what a host was found to have is kept as well, and
+    the first time is spent in a thread.
+    """
+
+    _files: FileCache[Contents] = field(default_factory=lambda: FileCache(_parsed))
+    _together: dict[tuple[str, ...], Together] = field(default_factory=dict)
+    _aside: SerialExecutor = field(default_factory=SerialExecutor)
+
+    async def known(
+        self, paths: tuple[str, ...], host: str, port: int, alias: str | None
+    ) -> tuple[Known, tuple[str, ...]]:
+        """`keys_for`, in a thread."""
+        return await self.aside(paths, lambda: self.keys_for(paths, host, port, alias))
+
+    async def aside(self, paths: tuple[str, ...], act: Callable[[], T]) -> T:
+        """What a function makes of some files, in a thread; of the same files one at a time.
+
+        Raises what it raises.
+        """
+        return await self._aside.call(paths, act)
+
+    def keys_for(
+        self, paths: Iterable[str], host: str, port: int, alias: str | None
+    ) -> tuple[Known, tuple[str, ...]]:
+        """The keys of a host in some files, and the warnings of `read`.
+
+        Raises OSError: PASSING.
+        """
+        together, warnings, _ = self._read(paths)
+        name = (host, port, alias)
+        if name not in together.found:
+            together.found[name] = together.known_hosts.keys_for(*name)
+        return together.found[name], warnings
+
+    def read(self, paths: Iterable[str]) -> tuple[KnownHosts, tuple[str, ...], tuple[str, ...]]:
+        """Read files in order: what they hold, the warnings, and the paths that were read.
+
+        A missing file, and /dev/null, are nothing to mention, as with ssh. A file that cannot be
+        read or is larger than SIZE_LIMIT is left out whole, with a warning.
+
+        Raises OSError: PASSING.
+        """
+        together, warnings, files_read = self._read(paths)
+        return together.known_hosts, warnings, files_read
+
+    def _read(self, paths: Iterable[str]) -> tuple[Together, tuple[str, ...], tuple[str, ...]]:
+        contents: list[Contents] = []
+        warnings: list[str] = []
+        files_read: list[str] = []
+        for path in paths:
+            if path == os.devnull:
+                continue
+            try:
+                held = self._files.get(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno in PASSING:
+                    raise
+                warnings.append(f"{path}: its host keys are not used: {error.strerror}")
+                continue
+            contents.append(held)
+            warnings += held[1]
+            files_read.append(path)
+        names = tuple(files_read)
+        return self._joined(names, tuple(contents)), tuple(warnings), names
+
+    def _joined(self, names: tuple[str, ...], contents: tuple[Contents, ...]) -> Together:
+        kept = self._together.get(names)
+        if kept is None or not all(map(operator.is_, kept.of, contents)):
+            lines = tuple(line for lines, _ in contents for line in lines)
+            kept = self._together[names] = Together(contents, KnownHosts(lines))
+        return kept
+
+
+def append(path: str, pattern: str, algorithm: str, blob: bytes, hashed: bool) -> None:
+    """Add the line for one host key; make the file (0600) and its folder (0700) where missing.
+
+    pattern: as `known_hosts.host_pattern` writes it. Lines of several writers stay whole.
+
+    Raises OSError: also for a name that known_hosts cannot hold (EINVAL).
+    """
+    salt = secrets.token_bytes(SALT_BYTES) if hashed else None
+    try:
+        record = format_line(pattern, algorithm, blob, salt).encode() + b"\n"
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), path) from error
+    Path(path).parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode=0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _ends_inside_a_line(descriptor):
+            record = b"\n" + record
+        # ssh takes no lock: one write in append mode is what keeps its lines and ours apart.
+        written = os.write(descriptor, record)
+        if written < len(record):
+            _take_back(descriptor, written)
+            raise OSError(errno.EIO, f"wrote only {written} of {len(record)} bytes", path)
+    finally:
+        os.close(descriptor)
+
+
+def _parsed(path: str, status: os.stat_result) -> Contents:
+    """Raises OSError, also for what is no regular file or is too large."""
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return parse(_contents(path).decode("utf-8", "surrogateescape"), path)
+
+
+def _contents(path: str) -> bytes:
+    """Raises OSError, also for what is no regular file or is too large."""
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(SIZE_LIMIT + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > SIZE_LIMIT:
+        raise OSError(errno.EFBIG, f"larger than {SIZE_LIMIT >> 20} MiB", path)
+    return data
+
+
+def _take_back(descriptor: int, written: int) -> None:
+    """Remove what a full disk took of a line, if it is still the last."""
+    size = os.fstat(descriptor).st_size
+    if os.lseek(descriptor, 0, os.SEEK_CUR) == size:
+        os.ftruncate(descriptor, size - written)
+
+
+def _ends_inside_a_line(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

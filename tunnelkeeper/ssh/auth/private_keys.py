@@ -1,0 +1,117 @@
+"""Private keys and certificates from files, as ssh reads them: each file once while unchanged."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from enum import Enum
+
+import asyncssh
+
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.ssh.auth.file_cache import FileCache
+
+
+class Unusable(Enum):
+    """Why a key file does not serve."""
+
+    MISSING = "missing"
+    OPEN_TO_OTHERS = "open to others"
+    ENCRYPTED = "encrypted"
+    BROKEN = "broken"
+    NOT_ACCEPTED = "not accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyProblem:
+    """A key file that cannot be used: why, and what to do about it, or nothing."""
+
+    path: str
+    kind: Unusable
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+Loaded = asyncssh.SSHKey | KeyProblem
+
+
+@dataclass(slots=True)
+class PrivateKeys:
+    """Key files that were read, by path; a file that changed is read again.
+
+    The keys are shared between connections: reading a large RSA key takes a while.
+    """
+
+    _files: FileCache[Loaded] = field(default_factory=lambda: FileCache(_read))
+
+    def load(self, path: str) -> Loaded:
+        """The private key of a file, or why it cannot be used.
+
+        Raises OSError: EXHAUSTED.
+        """
+        try:
+            return self._files.get(path)
+        except OSError as error:
+            if error.errno in EXHAUSTION_ERRNOS:
+                raise
+            return _unreadable(path, error)
+
+
+def load_certificate(path: str) -> asyncssh.SSHCertificate | None:
+    """The OpenSSH certificate of a file; None where there is none that can be read."""
+    try:
+        return asyncssh.read_certificate(path)
+    except (OSError, ValueError):
+        return None
+
+
+def load_public_blob(path: str) -> bytes | None:
+    """The wire form of the public key beside a private key's path; None where there is none."""
+    for candidate in (f"{path}.pub", path):
+        try:
+            return asyncssh.read_public_key(candidate).public_data
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _open_to_others(path: str, status: os.stat_result) -> KeyProblem | None:
+    """Refuse a key of our own that others could read (sshkey_perm_ok in authfile.c)."""
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.getuid() or not mode & 0o077:
+        return None
+    message = f"its permissions {mode:04o} let others read it"
+    return KeyProblem(path, Unusable.OPEN_TO_OTHERS, message, f"chmod 600 {path}")
+
+
+def _read(path: str, status: os.stat_result) -> Loaded:
+    """Raises OSError."""
+    problem = _open_to_others(path, status)
+    if problem is not None:
+        return problem
+    try:
+        return asyncssh.read_private_key(path)
+    except asyncssh.KeyEncryptionError:
+        return _encrypted(path)
+    except asyncssh.KeyImportError as error:
+        if "passphrase" in str(error).lower():  # asyncssh has no type of its own for this
+            return _encrypted(path)
+        return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
+    except ValueError as error:
+        return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
+
+
+def _encrypted(path: str) -> KeyProblem:
+    remedy = f"unlock it for the agent: ssh-add {path}"
+    return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase", remedy)
+
+
+def _unreadable(path: str, error: OSError) -> KeyProblem:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return KeyProblem(path, Unusable.MISSING, "no such file")
+    return KeyProblem(path, Unusable.BROKEN, printable(str(error)))

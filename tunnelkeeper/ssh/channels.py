@@ -1,0 +1,178 @@
+"""Channel classes of a connection: callbacks when a channel opens, and bounded receive queues.
+
+They override private methods of asyncssh.channel.SSHChannel, checked against asyncssh 2.24.1. Where
+asyncssh has another version, ssh.transport and ssh.fastpath fall back to its own classes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+from asyncssh.channel import SSHClientChannel, SSHForwardChannel, SSHTCPChannel, SSHUNIXChannel
+from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_CHANNEL_WINDOW_ADJUST, OPEN_CONNECT_FAILED
+from asyncssh.packet import String, UInt32
+
+from tunnelkeeper.ssh.fastpath.connection import FastPathChannel
+
+if TYPE_CHECKING:
+    from asyncssh.packet import SSHPacket
+
+log = logging.getLogger(__name__)
+
+Make = Callable[[], Any]
+"""Makes the session of a channel that is open."""
+
+Refused = Callable[[Exception], None]
+"""Told once, with a ChannelOpenError or what ended the connection, where no channel comes."""
+
+LEAST_TIME = 1e-6
+"""Seconds that anything takes: a clock may tell twice the same."""
+
+
+class OpeningChannel(SSHForwardChannel[bytes]):
+    """A channel that tells by callbacks whether it is open."""
+
+    _conn: Any
+    _recv_chan: int
+    _asked: tuple[Make, Refused] | None = None
+
+    def ask(self, make: Make, refused: Refused, kind: bytes, *details: bytes) -> None:
+        """Ask the peer to open it: make or refused is called, once."""
+        self._asked = make, refused
+        size = UInt32(self._recv_window), UInt32(self._recv_pktsize)
+        number = UInt32(self._recv_chan)
+        self._conn.send_packet(
+            MSG_CHANNEL_OPEN, String(kind), number, *size, *details, handler=self
+        )
+
+    def process_open_confirmation(
+        self, send_chan: int, send_window: int, send_pktsize: int, packet: SSHPacket
+    ) -> None:
+        """The peer has opened it."""
+        if self._asked is None:
+            super().process_open_confirmation(send_chan, send_window, send_pktsize, packet)
+            return
+        packet.check_end()
+        make, _ = self._asked
+        self._asked = None
+        self._send_chan, self._send_window, self._send_pktsize = (
+            send_chan,
+            send_window,
+            send_pktsize,
+        )
+        self._send_state = self._recv_state = "open"
+        self._session = make()
+        self._session.connection_made(self)
+        self._session.session_started()
+        if self._recv_paused == "starting":  # else the session has already said when
+            self._recv_paused = False
+
+    async def _finish_open_request(self, result: Any) -> None:
+        """Serve a channel that the peer opens, as asyncssh does.
+
+        But what its session holds back from the beginning stays back: asyncssh lets it receive.
+        """
+        await super(SSHForwardChannel, self)._finish_open_request(result)
+        if self._session is not None:
+            self._session.session_started()
+            if self._recv_paused == "starting":
+                self.resume_reading()
+
+    def process_open_failure(self, code: int, reason: str, lang: str) -> None:
+        """The peer does not open it."""
+        if self._asked is None:
+            super().process_open_failure(code, reason, lang)
+            return
+        _, refused = self._asked
+        self._asked = None
+        self._cleanup()
+        self._tell(refused, asyncssh.ChannelOpenError(code, reason, lang))
+
+    def _cleanup(self, exc: Exception | None = None) -> None:
+        super()._cleanup(exc)
+        if self._asked is not None:
+            _, refused = self._asked
+            self._asked = None
+            closed = asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "SSH connection closed")
+            # In a later turn: by then the connection knows of its end, and says so when asked.
+            self._loop.call_soon(self._tell, refused, closed)
+
+    @staticmethod
+    def _tell(refused: Refused, error: Exception) -> None:
+        try:
+            refused(error)
+        except Exception:  # it would close the whole connection
+            log.exception("a client whose channel was refused could not be turned away")
+
+
+class FlowControlledChannel:
+    """A channel whose peer gets credit only for what was really delivered.
+
+    The receive window grows with the link and the reader (ssh.fastpath.receive_window).
+    """
+
+    _conn: Any
+    _session: Any
+    _init_recv_window: int
+    _recv_window: int
+    _delivered = 0  # bytes that the peer has no credit for yet
+    _credited_at = 0.0  # monotonic seconds
+    _grown = 0  # bytes that the window has now beyond its first size
+    _rate = 0.0  # bytes per second at which it grew last
+
+    def write(self, data: bytes, datatype: Any = None) -> None:
+        """Send data, or keep what the window does not take."""
+        super().write(data, datatype)  # type: ignore[misc]
+        if self._conn is not None and self._conn.stalled:
+            self._conn.writers.move_to_back(self._session)
+
+    def _deliver_data(self, data: bytes, datatype: Any) -> None:
+        # asyncssh grants "initial minus current window" here, and what is queued is missing from
+        # that window, too. Shown a window that lacks only what was delivered, it grants just that.
+        self._delivered += len(data)
+        window = self._recv_window
+        self._recv_window = self._init_recv_window - self._delivered
+        try:
+            super()._deliver_data(data, datatype)  # type: ignore[misc]
+        finally:
+            credit = 0
+            if self._recv_window == self._init_recv_window:
+                credit, self._delivered = self._delivered, 0
+            self._recv_window = window + credit
+        if credit and self._conn is not None:
+            self._grow(credit)
+
+    def _grow(self, credit: int) -> None:
+        now = time.monotonic()
+        elapsed, self._credited_at = now - self._credited_at, now
+        rate = credit / max(elapsed, LEAST_TIME)
+        windows, round_trip = self._conn.windows, self._conn.round_trip
+        extra = windows.grant(self._init_recv_window, rate, round_trip, self._rate)
+        if extra:
+            self._rate = rate
+            self._grown += extra
+            self._init_recv_window += extra
+            self._recv_window += extra
+            self.send_packet(MSG_CHANNEL_WINDOW_ADJUST, extra.to_bytes(4, "big"))  # type: ignore[attr-defined]
+
+    def _cleanup(self, exc: Exception | None = None) -> None:
+        if self._conn is not None:
+            self._conn.windows.release(self._grown)
+            self._grown = 0
+        super()._cleanup(exc)  # type: ignore[misc]
+
+
+class TcpChannel(FlowControlledChannel, OpeningChannel, FastPathChannel, SSHTCPChannel[bytes]):
+    """A direct-tcpip or forwarded-tcpip channel with a bounded receive queue."""
+
+
+class UnixChannel(FlowControlledChannel, OpeningChannel, FastPathChannel, SSHUNIXChannel[bytes]):
+    """A streamlocal channel with a bounded receive queue."""
+
+
+class CommandChannel(FlowControlledChannel, FastPathChannel, SSHClientChannel[bytes]):
+    """A session channel with a bounded receive queue."""

@@ -1,0 +1,63 @@
+"""What a server says before it refuses a request, which has no reason of its own (RFC 4254 4).
+
+OpenSSH's sshd sends a debug message (RFC 4253 section 11.3) just before it refuses to listen where
+its configuration or the key's options forbid it, and none where the port cannot be bound. Answers
+come in the order of the requests, so a message belongs to the oldest request that is unanswered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncssh
+from asyncssh.constants import MSG_REQUEST_FAILURE
+
+FORBIDS = (
+    "Server has disabled port forwarding",
+    "Server has disabled streamlocal forwarding",
+    "port forwarding refused",
+)
+"""How such a message begins (serverloop.c and channels.c of OpenSSH); our relay adds its reason."""
+
+_TO_LISTEN = frozenset({b"tcpip-forward", b"streamlocal-forward@openssh.com"})
+
+
+class ForwardForbiddenError(asyncssh.ChannelListenError):
+    """The server does not listen, and said that it is not allowed. reason: its own words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class DebugMessageMixin:
+    """A connection that puts a server's words to the request that they are about."""
+
+    _global_request_waiters: list[Any]
+    _dynamic_remote_listeners: dict[str, Any]
+    _asked = 0  # global requests so far
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._said: dict[int, str] = {}
+
+    def overhear(self, words: str) -> None:
+        """Take a debug message of the server's."""
+        waiting = len(self._global_request_waiters)
+        if waiting and words.startswith(FORBIDS):
+            self._said[self._asked - waiting + 1] = words
+
+    def has_chosen_port_on(self, host: str) -> bool:
+        """Whether the server listens for us on a port of its own choice, on that address."""
+        return host.lower() in self._dynamic_remote_listeners
+
+    async def _make_global_request(self, request: bytes, *args: bytes) -> tuple[int, Any]:
+        self._asked += 1
+        number = self._asked
+        try:
+            kind, packet = await super()._make_global_request(request, *args)  # type: ignore[misc]
+        finally:
+            words = self._said.pop(number, "")
+        if words and kind == MSG_REQUEST_FAILURE and request in _TO_LISTEN:
+            raise ForwardForbiddenError(words)
+        return kind, packet

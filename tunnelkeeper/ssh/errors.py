@@ -1,0 +1,142 @@
+"""What asyncssh and the system raise on the way to a server, translated once, by step.
+
+The steps are those a person would walk with `ssh -v`; each failure says at which it happened.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core.failures import (
+    EXHAUSTION_ERRNOS,
+    Cause,
+    Failure,
+    FailureError,
+    local_resources_failure,
+)
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.net import fd_limits
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import Step
+
+OPEN_CONNECT_FAILED = 2
+OPEN_FAILURES = {
+    1: "administratively prohibited",
+    OPEN_CONNECT_FAILED: "connect failed",
+    3: "unknown channel type",
+    4: "resource shortage",
+}
+"""Why a channel was not opened (RFC 4254 section 5.1), in the words of ssh(1)."""
+
+_UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
+_HUNG_UP_HINT = "is it an SSH server? Is it overloaded (MaxStartups) or refusing this address?"
+_ALGORITHM_HINT = (
+    "no algorithm in common: compare ciphers, macs, kex_algorithms and host_key_algorithms "
+    "with what the server offers"
+)
+
+
+class PeerDeadError(asyncssh.ConnectionLost):
+    """The peer answered none of the keepalives."""
+
+
+def to_failure(error: BaseException | None, hop: str, step: Step) -> Failure:
+    """The Failure that an exception means at a step; None is a connection closed without a word."""
+    match error:
+        case FailureError(failure=failure):
+            return failure
+        case socket.gaierror() if fd_limits.are_exhausted():
+            return local_resources_failure("no descriptor to ask a name server through", hop)
+        case socket.gaierror():
+            return Failure(
+                Cause.DNS,
+                f"cannot resolve the host name: {printable(error.strerror or str(error))}",
+                hop,
+                "check `hostname` and the DNS of this machine",
+            )
+        case OSError():
+            return _from_os(error, hop, step)
+        case asyncssh.ChannelOpenError():
+            return _from_channel(error, hop)
+        case asyncssh.Error() if step == "login" and _server_ended_the_login(error):
+            return Failure(
+                Cause.AUTH,
+                f"the server ended the login: {_words(error)}",
+                hop,
+                "fewer keys may help: set identities_only = true and identity_files",
+            )
+    return _from_protocol(error, hop, step)
+
+
+def _from_os(error: OSError, hop: str, step: Step) -> Failure:
+    words = printable(error.strerror or str(error) or type(error).__name__)
+    if error.errno in EXHAUSTION_ERRNOS:
+        return local_resources_failure(words, hop)
+    match error:
+        case ConnectionRefusedError():
+            hint = "is the SSH server running, and is the port right?"
+            return Failure(Cause.REFUSED, "connection refused", hop, hint)
+        case TimeoutError():
+            return Failure(Cause.TIMEOUT, words, hop, _UNREACHABLE_HINT)
+        case ConnectionError():
+            hint = _HUNG_UP_HINT if step == "key_exchange" else ""
+            return Failure(Cause.LOST, f"connection lost: {words}", hop, hint)
+    return Failure(Cause.UNREACHABLE, words, hop, _UNREACHABLE_HINT)
+
+
+def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
+    """Why a jump host did not open the way to the next hop."""
+    words = open_failure_words(error)
+    if error.code == OPEN_CONNECT_FAILED:
+        refused = "refused" in words.lower()  # sshd's own words are all that tells the two apart
+        cause = Cause.REFUSED if refused else Cause.UNREACHABLE
+        return Failure(cause, f"the jump host could not connect: {words}", hop, _UNREACHABLE_HINT)
+    return Failure(
+        Cause.JUMP,
+        f"the jump host refused to forward: {words}",
+        hop,
+        "see AllowTcpForwarding and PermitOpen in the jump host's sshd_config",
+    )
+
+
+def open_failure_words(error: asyncssh.ChannelOpenError) -> str:
+    """What a server said of a channel that it did not open: the meaning of its code, its words."""
+    kind = OPEN_FAILURES.get(error.code, f"code {error.code}")
+    return f"{kind}: {printable(error.reason)}" if error.reason else kind
+
+
+def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure:
+    match error:
+        case PeerDeadError():
+            return Failure(Cause.PEER_DEAD, _words(error), hop)
+        case asyncssh.KeyExchangeFailed():
+            return Failure(Cause.KEY_EXCHANGE, _words(error), hop, _ALGORITHM_HINT)
+        case asyncssh.PermissionDenied() | asyncssh.IllegalUserName():
+            return Failure(Cause.AUTH, _words(error), hop)
+        case None:
+            return Failure(Cause.LOST, "the server closed the connection", hop)
+        case asyncssh.ConnectionLost() if step == "key_exchange":
+            words = "the connection was closed before the key exchange was done"
+            return Failure(Cause.LOST, words, hop, _HUNG_UP_HINT)
+        case asyncssh.ConnectionLost():
+            return Failure(Cause.LOST, "connection lost", hop)
+        case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported() | asyncssh.MACError():
+            return Failure(Cause.PROTOCOL, _words(error), hop, "is it really an SSH server?")
+        case asyncssh.DisconnectError():
+            return Failure(Cause.LOST, f"the server disconnected: {_words(error)}", hop)
+    return Failure(Cause.PROTOCOL, printable(f"{type(error).__name__}: {error}"), hop)
+
+
+def _server_ended_the_login(error: asyncssh.Error) -> bool:
+    # sshd reports too many tries as a protocol error (code 2), others as code 14.
+    return isinstance(error, asyncssh.DisconnectError) and not isinstance(
+        error, asyncssh.ConnectionLost | asyncssh.PermissionDenied | asyncssh.MACError
+    )
+
+
+def _words(error: BaseException) -> str:
+    return printable(str(error) or type(error).__name__)

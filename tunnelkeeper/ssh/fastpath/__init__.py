@@ -1,0 +1,1 @@
+"""The data path of an established connection, past the layers of asyncssh that copy data."""

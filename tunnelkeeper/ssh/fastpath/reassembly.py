@@ -1,0 +1,94 @@
+"""What a read leaves to be put together: data that goes on together, a packet that is not whole.
+
+Nothing here knows what a packet is. Data is never copied for it, a packet in parts is copied once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from tunnelkeeper.net.buffers import BufferList
+
+MOST_GATHERED = 32
+"""Packets whose data is handed over together: more than a read has of large ones."""
+
+
+class BatchReceiver(Protocol):
+    """A channel that receives batches."""
+
+    @property
+    def room(self) -> int:
+        """Bytes that are left of its receive window."""
+
+    @property
+    def takes_pieces(self) -> bool:
+        """Whether it takes a BufferList in place of bytes."""
+
+    def accept_data(self, data: Any) -> None:
+        """Deliver or queue the data of a batch."""
+
+
+class DataBatch:
+    """Data of one channel from packets in a row, which it is handed together.
+
+    Only sessions that say so get data in pieces; the others get each packet's, as from asyncssh.
+    number: the channel's own, or None. room: bytes that may still be added for it.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.room = 0
+        self._channel: BatchReceiver | None = None
+        self._places = 0
+        self._views: list[bytes | memoryview] = []
+        self._size = 0
+
+    def begin(self, number: int, channel: BatchReceiver) -> None:
+        """Hand over what there is, and gather for another channel."""
+        self.hand_over()
+        self.number, self._channel, self.room = number, channel, channel.room
+        self._places = MOST_GATHERED if channel.takes_pieces else 1
+
+    def add(self, view: bytes | memoryview, size: int) -> None:
+        """Keep the data of one packet, for which there is room."""
+        self._views.append(view)
+        self._size += size
+        self.room -= size
+        if len(self._views) == self._places:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Let the channel have what was gathered."""
+        channel, self._channel = self._channel, None
+        self.number, self.room = None, 0
+        if not self._views or channel is None:
+            return
+        views, self._views = self._views, []
+        size, self._size = self._size, 0
+        # Views and pieces where asyncssh has bytes: its channels only keep and hand them on.
+        data: Any = views[0] if len(views) == 1 else BufferList(views, size)
+        channel.accept_data(data)
+
+
+class PartialPacket:
+    """The beginning of a packet whose rest is to come, copied once when it has. missing: bytes."""
+
+    def __init__(self) -> None:
+        self.missing = 0
+        self._views: list[memoryview] = []
+
+    def begin(self, view: memoryview, missing: int) -> None:
+        """Keep the beginning of a packet."""
+        self._views, self.missing = [view], missing
+
+    def take(self, view: memoryview) -> memoryview:
+        """Take what belongs to the packet from a read; returns what is behind it."""
+        taken = view[: self.missing]
+        self._views.append(taken)
+        self.missing -= len(taken)
+        return view[len(taken) :]
+
+    def whole(self) -> bytes:
+        """The packet, of which nothing is missing any more."""
+        views, self._views = self._views, []
+        return b"".join(views)

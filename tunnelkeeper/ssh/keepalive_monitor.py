@@ -1,0 +1,135 @@
+"""The keepalives of one connection: asks core.keepalive what is due, and does it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core.keepalive import (
+    PROBE_NOW_TIMEOUT,
+    Verdict,
+    extend,
+    on_timer,
+    probe_now,
+    start,
+)
+from tunnelkeeper.ssh.errors import PeerDeadError
+from tunnelkeeper.ssh.tcp_info import SendQueue, is_draining
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.configuration import Keepalive
+    from tunnelkeeper.ssh.transport import BaseTransport
+
+
+class KeepaliveMonitor:
+    """Watches a transport from its login on. rtt_ms: of the last answered probe, or None.
+
+    via: that of the connection which this one runs through.
+    """
+
+    def __init__(
+        self, transport: BaseTransport, keepalive: Keepalive, via: KeepaliveMonitor | None = None
+    ) -> None:
+        self.rtt_ms: float | None = None
+        self._transport = transport
+        self._keepalive = keepalive
+        self._via = via
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch = start(time.monotonic(), keepalive)
+        self._backlog: SendQueue | None = None  # at the last look
+        self._schedule()
+        transport.open_in_own_task(self._get_to_know())
+
+    def ask(self) -> None:
+        """Probe out of turn: this machine woke or its network changed, and the peer may be gone."""
+        now = time.monotonic()
+        heard = self._transport.last_heard
+        self._backlog = self._backlog_now()
+        self._watch, verdict = probe_now(self._watch, now, heard, self._keepalive)
+        if verdict is Verdict.PROBE:
+            self.stop()
+            self._transport.open_in_own_task(self._probe(now))
+            self._schedule()
+
+    async def answer(self) -> None:
+        """Ask, and return with the answer; where none comes, the connection ends before long."""
+        self.ask()
+        with suppress(OSError, asyncssh.Error):
+            await self._transport.keepalive()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _schedule(self) -> None:
+        self._timer = None
+        if self._watch.due_at < inf:
+            delay = max(0.0, self._watch.due_at - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._transport.is_closed():
+            return
+        now = time.monotonic()
+        before, self._backlog = self._backlog, self._backlog_now()
+        self._watch, verdict = on_timer(
+            self._watch, now, self._transport.last_heard, self._keepalive
+        )
+        match verdict:
+            case Verdict.PROBE:
+                self._transport.open_in_own_task(self._probe(now))
+            case Verdict.DEAD if is_draining(before, self._backlog):
+                self._watch = extend(self._watch, now, self._keepalive)
+            case Verdict.DEAD:
+                self._transport.open_in_own_task(self._give_up(self._silence(now)))
+            case Verdict.WAIT:
+                pass
+        self._schedule()
+
+    def _backlog_now(self) -> SendQueue | None:
+        if self._via is not None:  # the link is the jump host's, and others may keep it busy
+            return None
+        return SendQueue.of(self._transport.get_extra_info("socket"))
+
+    def _silence(self, now: float) -> str:
+        if now >= self._watch.dead_at:
+            asked = f"no answer within {PROBE_NOW_TIMEOUT:g} s of a wake or a change of network"
+        else:
+            asked = f"no answer to {self._watch.unanswered} keepalives"
+        return f"{asked}, silent for {now - self._transport.last_heard:.0f} s"
+
+    async def _give_up(self, words: str) -> None:
+        """End the connection, unless it is the way here that is dead: that ends by itself then.
+
+        A peer behind a dead jump host is at least as silent as that is, and must not be blamed.
+        """
+        heard = self._transport.last_heard
+        if self._via is not None:
+            await self._via.answer()
+        if self._transport.last_heard > heard:
+            self._watch = start(self._transport.last_heard, self._keepalive)
+            self._schedule()
+        elif not self._transport.is_closed():
+            self._transport.connection_lost(PeerDeadError(words))
+
+    async def _get_to_know(self) -> None:
+        """Have a round trip soon, for status and for the size of windows.
+
+        The second one: a server answers the first late, as it has work to do after a login.
+        """
+        with suppress(OSError, asyncssh.Error):
+            await self._transport.keepalive()
+            await self._probe(time.monotonic())
+
+    async def _probe(self, sent_at: float) -> None:
+        with suppress(OSError, asyncssh.Error):
+            await self._transport.keepalive()
+            self.rtt_ms = round((time.monotonic() - sent_at) * 1000, 3)

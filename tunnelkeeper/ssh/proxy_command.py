@@ -1,0 +1,117 @@
+"""A ProxyCommand: a process of the user's whose standard input and output reach the server.
+
+asyncssh would mix the command's standard error into the SSH stream, so it is started here, over a
+socket pair; its standard error goes to the log, and it ends with the connection, or with us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.fd_limits import inherited
+from tunnelkeeper.ssh import die_with_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEPT_LINES = 5
+LINE_LIMIT = 4096  # bytes of a line that never ends
+EXIT_TIMEOUT = 1.0
+"""Seconds to wait for a command's exit status after it closed its output."""
+
+
+class ProxyCommand(asyncio.SubprocessProtocol):
+    """A running command. said: the last lines of its standard error, made printable."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.said: deque[str] = deque(maxlen=KEPT_LINES)
+        self._log = log
+        self._partial = b""
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._ended = asyncio.Event()
+
+    @classmethod
+    async def start(
+        cls, command: str, log: Callable[[str], None]
+    ) -> tuple[ProxyCommand, socket.socket]:
+        """Run a command by the user's shell, as ssh does; the process and our end of it.
+
+        Raises OSError.
+        """
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            shell = os.environ.get("SHELL") or "/bin/sh"
+            run = die_with_parent.command_line([shell, "-c", f"exec {command}"], inherited().soft)
+            _, process = await asyncio.get_running_loop().subprocess_exec(
+                lambda: cls(log),
+                *run,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return process, ours
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the process's transport."""
+        assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101
+        self._transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Log what the command says, line by line."""
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        if len(self._partial) > LINE_LIMIT:
+            lines, self._partial = [*lines, self._partial], b""
+        for line in lines:
+            self._say(line)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has exited, and all it said is read: log a last line without an end."""
+        del exc
+        self._say(self._partial)
+        self._partial = b""
+        self._ended.set()
+
+    async def outcome(self) -> str:
+        """How the command ended, for a failure's message."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EXIT_TIMEOUT):
+                await self._ended.wait()
+        code = self._transport.get_returncode() if self._transport else None
+        match code:
+            case None:
+                how = "the proxy command closed its output"
+            case _ if code < 0:
+                how = f"the proxy command was ended by signal {-code}"
+            case _:
+                how = f"the proxy command ended with exit status {code}"
+        return f"{how}: {self.said[-1]}" if self.said else how
+
+    def close(self) -> None:
+        """End the command and what it started."""
+        if self._transport is None:
+            return
+        if self._transport.get_returncode() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._transport.get_pid(), signal.SIGTERM)
+        self._transport.close()  # kills what SIGTERM did not move
+        self._transport = None
+
+    def _say(self, line: bytes) -> None:
+        text = printable(line.decode("utf-8", "replace").strip())
+        if text:
+            self.said.append(text)
+            self._log(text)

@@ -1,0 +1,78 @@
+"""Names the directives of an answer that this program cannot honour.
+
+Only those count whose absence would change what the user gets: what is harmless without a session
+(ForwardAgent, SendEnv), what this program does in its own way (ControlMaster, ConnectionAttempts,
+ExitOnForwardFailure), and what distributions switch on for everybody (GSSAPIAuthentication,
+RequiredRSASize) is passed over in silence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.sshconfig.ssh_g_output import setting, switch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnelkeeper.sshconfig.lookup_request import Answer
+
+OFF = frozenset({"no", "false"})
+UNSET = frozenset({"none", ""})
+
+UNSUPPORTED = {
+    "BindInterface": UNSET,
+    "ChannelTimeout": UNSET,
+    "DynamicForward": UNSET,
+    "GatewayPorts": OFF,
+    "GSSAPIKeyExchange": OFF,
+    "HostbasedAuthentication": OFF,
+    "KnownHostsCommand": UNSET,
+    "LocalForward": UNSET,
+    "NoHostAuthenticationForLocalhost": OFF,
+    "PermitRemoteOpen": frozenset({"any"}),
+    "PKCS11Provider": UNSET,
+    "PubkeyAuthentication": frozenset({"yes", "true", "unbound", "host-bound"}),
+    "RefuseConnection": UNSET,
+    "RekeyLimit": frozenset({"0 0"}),
+    "RemoteForward": UNSET,
+    "RevokedHostKeys": UNSET,
+    "SecurityKeyProvider": UNSET | {"internal", "$ssh_sk_provider"},
+    "Tunnel": OFF,
+    "VerifyHostKeyDNS": OFF,
+}
+"""Directives of ssh_config(5), and the values with which each one changes nothing."""
+
+
+def _local_command(answer: Answer) -> bool:
+    permitted = switch(answer, "permitlocalcommand", default=False)
+    return permitted and setting(answer, "localcommand") is not None
+
+
+def _passed_descriptor(answer: Answer) -> bool:
+    passed = switch(answer, "proxyusefdpass", default=False)
+    return passed and setting(answer, "proxycommand") is not None
+
+
+def _other_logins(answer: Answer) -> bool:
+    preferred = setting(answer, "preferredauthentications")
+    return preferred is not None and "publickey" not in preferred.split(",")
+
+
+_COMBINED: dict[str, Callable[[Answer], bool]] = {
+    "LocalCommand": _local_command,
+    "PreferredAuthentications": _other_logins,
+    "ProxyUseFdpass": _passed_descriptor,
+}
+
+
+def unsupported(answer: Answer) -> list[str]:
+    """The directives in effect that are not honoured, in alphabetical order."""
+    alone = [
+        name
+        for name, harmless in UNSUPPORTED.items()
+        for value in answer.get(name.lower(), [])[:1]
+        if value.lower() not in harmless
+    ]
+    combined = [name for name, counts in _COMBINED.items() if counts(answer)]
+    return sorted([*alone, *combined], key=str.lower)

@@ -1,0 +1,1 @@
+"""The engine of one tunnel: its runner, sessions, forwards, checks, hooks and log."""

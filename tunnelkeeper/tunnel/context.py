@@ -1,0 +1,42 @@
+"""What the runners of one supervisor share. It holds, and does nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from tunnelkeeper.tunnel.hook_runner import MAX_CONCURRENT_HOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnelkeeper.clock import Clock
+    from tunnelkeeper.core.configuration import Host, Tunnel
+    from tunnelkeeper.ssh.connection_pool import ConnectionPool
+    from tunnelkeeper.tunnel.event_log import EventLog
+
+
+class HostResolver(Protocol):
+    """Looks up the hosts of a tunnel, first hop first."""
+
+    async def chain(self, tunnel: Tunnel) -> tuple[Host, ...]:
+        """Raises SshConfigError."""
+
+
+@dataclass(slots=True)
+class TunnelContext:
+    """What all runners of a supervisor share. A reload replaces the finder.
+
+    on_change and on_up are told a tunnel's name. hook_places: bounds the hooks of all of them.
+    """
+
+    host_resolver: HostResolver
+    connection_pool: ConnectionPool
+    journal: EventLog
+    clock: Clock
+    on_change: Callable[[str], None]
+    on_up: Callable[[str], None]
+    hook_slots: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_HOOKS)
+    )

@@ -1,0 +1,128 @@
+"""What happened, a line an event: kept for `logs`, told to subscribers, printed as text or JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Literal, TextIO
+
+import msgspec
+
+from tunnelkeeper.clock import iso
+from tunnelkeeper.core.snapshot import LogRecord
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.systemd import journald
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tunnelkeeper.clock import Clock
+    from tunnelkeeper.core.configuration import LogFormat, LogLevel
+
+KEPT_PER_TUNNEL = 500
+KEPT_OF_SUPERVISOR = 2000
+MESSAGE_LIMIT = 2000  # characters; a failure's message and hint fit
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+THROTTLE_INTERVAL = 30.0
+"""Seconds in which `notice` says the same thing of a tunnel only once."""
+
+
+@dataclass(slots=True)
+class EventLog:
+    """The log of one supervisor. Lines below `level` are neither kept nor printed.
+
+    for_journald: whether what is printed goes to systemd's journal, which has a time of its own and
+    takes each line's priority.
+    """
+
+    clock: Clock
+    out: TextIO | None = None
+    level: LogLevel = "info"
+    format: LogFormat = "text"
+    on_record: Callable[[LogRecord], None] | None = None
+    for_journald: bool = False
+    _numbered: int = 0
+    _kept: dict[str, deque[tuple[int, LogRecord]]] = field(default_factory=dict)
+    _noticed: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def write(self, level: Level, tunnel: str, message: str) -> None:
+        """Add a line. tunnel: its name, or empty for the supervisor's own."""
+        if LEVELS[level] < LEVELS[self.level]:
+            return
+        text = printable(message, MESSAGE_LIMIT)
+        record = LogRecord(iso(self.clock.wall()), level, tunnel, text)
+        limit = KEPT_PER_TUNNEL if tunnel else KEPT_OF_SUPERVISOR
+        kept = self._kept.setdefault(tunnel, deque(maxlen=limit))
+        self._numbered += 1
+        kept.append((self._numbered, record))
+        self._print(record)
+        if self.on_record is not None:
+            self.on_record(record)
+
+    def write_throttled(self, level: Level, tunnel: str, message: str) -> None:
+        """Add a line that may come very often, such as one for each client that is refused."""
+        now = self.clock.monotonic()
+        if len(self._noticed) > KEPT_OF_SUPERVISOR:
+            self._noticed.clear()
+        if now - self._noticed.get((tunnel, message), -THROTTLE_INTERVAL) >= THROTTLE_INTERVAL:
+            self._noticed[tunnel, message] = now
+            self.write(level, tunnel, message)
+
+    def tail(self, tunnel: str | None, lines: int) -> list[LogRecord]:
+        """The newest lines of a tunnel, or of all of them and the supervisor; newest last."""
+        if lines <= 0:
+            return []
+        if tunnel is not None:
+            kept = list(self._kept.get(tunnel, ()))
+        else:
+            kept = sorted(chain.from_iterable(self._kept.values()), key=lambda pair: pair[0])
+        return [record for _, record in kept[-lines:]]
+
+    def forget(self, tunnel: str) -> None:
+        """A tunnel is gone from the configuration."""
+        self._kept.pop(tunnel, None)
+
+    def _print(self, record: LogRecord) -> None:
+        if self.out is None:
+            return
+        try:
+            self.out.write(self._line(record) + "\n")
+            self.out.flush()
+        except (OSError, ValueError):
+            # A full disk or a closed terminal must not take the tunnels down; `logs` still has it.
+            return
+
+    def _line(self, record: LogRecord) -> str:
+        if not self.for_journald:
+            return line_of(record, self.format)
+        text = record.text if self.format == "text" else line_of(record, self.format)
+        return journald.prefix(record.level) + text
+
+
+def line_of(record: LogRecord, form: LogFormat) -> str:
+    """A record as one line of the log, without its end."""
+    if form == "json":
+        return msgspec.json.encode(record).decode("utf-8")
+    return str(record)
+
+
+class EventLogHandler(logging.Handler):
+    """Takes what libraries and our own lower layers log, warnings and worse, into the journal."""
+
+    def __init__(self, journal: EventLog) -> None:
+        super().__init__(logging.WARNING)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; a traceback becomes its last line, where the reason stands."""
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            text += f": {type(error).__name__}: {error}"
+        level: Level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._journal.write_throttled(level, "", text)

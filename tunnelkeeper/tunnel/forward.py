@@ -1,0 +1,148 @@
+"""What every forward of a running tunnel has: a state, counters, a check, and who is told of them.
+
+How it listens differs: local_forwards, remote_forwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.clock import iso
+from tunnelkeeper.core.forward_spec import (
+    Forward,
+    kind_of,
+    target_of,
+)
+from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, ForwardState
+from tunnelkeeper.tunnel.check_loop import CheckLoop, Probing
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tunnelkeeper.clock import Clock
+    from tunnelkeeper.core.failures import Failure
+    from tunnelkeeper.core.forward_spec import Address
+    from tunnelkeeper.core.health_checks import Check
+    from tunnelkeeper.forwarding.gate import Gate
+    from tunnelkeeper.forwarding.pump import Counters
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """A failure and when it came."""
+
+    failure: Failure
+    at: datetime
+
+    def snapshot(self) -> FailureSnapshot:
+        """As front ends see it."""
+        f = self.failure
+        return FailureSnapshot(f.cause, f.hop, f.message, f.hint, iso(self.at))
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardContext:
+    """What a forward needs of its tunnel. tasks owns whatever the forward starts.
+
+    on_useless: so many checks of it failed that the connection should be replaced.
+    """
+
+    gate: Gate
+    tasks: asyncio.TaskGroup
+    clock: Clock
+    on_change: Callable[[], None]
+    on_refused: Callable[[Forward, str], None]
+    on_unhealthy: Callable[[Forward, int], None]
+
+
+class RunningForward:
+    """A forward while its tunnel runs; it tells the tunnel when its state changes."""
+
+    def __init__(
+        self, forward: Forward, counters: Counters, around: ForwardContext, probing: Probing
+    ) -> None:
+        self.forward = forward
+        self.counters = counters
+        self.state: ForwardState = "pending"
+        self.last_failure: FailureRecord | None = None
+        self.check: CheckLoop | None = None
+        self._around = around
+        self._probing = probing
+        self._retry: asyncio.Task[None] | None = None
+
+    @property
+    def failing(self) -> FailureRecord | None:
+        """Why it does not work: it does not listen, or it does and its check fails."""
+        if self.check is not None and self.check.failure is not None:
+            return FailureRecord(self.check.failure, self.check.failed_at)
+        return self.last_failure
+
+    @property
+    def address_shown(self) -> Address:
+        """Where it listens, as its clients write it."""
+        return self.forward.listen
+
+    def snapshot(self) -> ForwardSnapshot:
+        """As front ends see it."""
+        target = target_of(self.forward)
+        failing = self.failing
+        return ForwardSnapshot(
+            kind=kind_of(self.forward),
+            listen=str(self.address_shown),
+            connect=None if target is None else str(target),
+            state="failed" if failing else self.state,
+            failure=failing.snapshot() if failing else None,
+            bytes_in=self.counters.bytes_in,
+            bytes_out=self.counters.bytes_out,
+            connections=self.counters.connections,
+            connections_total=self.counters.connections_total,
+            check=self.check.snapshot() if self.check else None,
+        )
+
+    def watch(self, check: Check | None) -> None:
+        """Check it in this way from now on, or not at all.
+
+        Where nothing changes, what the checks found stays.
+        """
+        if check == (self.check.check if self.check else None):
+            return
+        self.stop_checking()
+        self.check = None if check is None else self._checked(check)
+        if self.check is not None:
+            self.check.check_now()
+
+    def stop_checking(self) -> None:
+        """Nobody wants it any more, for now or for good."""
+        if self.check is not None:
+            self.check.stop()
+
+    def _checked(self, check: Check) -> CheckLoop:
+        return CheckLoop(
+            check,
+            self._probing,
+            tasks=self._around.tasks,
+            clock=self._around.clock,
+            connection=lambda: self._around.gate.connection if self.state == "listening" else None,
+            on_change=self._around.on_change,
+            on_useless=lambda failed: self._around.on_unhealthy(self.forward, failed),
+        )
+
+    def _set_state(self, state: ForwardState, failure: Failure | None = None) -> None:
+        old = self.state, self.last_failure.failure if self.last_failure else None
+        if failure is None:
+            self.last_failure = None
+        elif old[1] != failure:
+            self.last_failure = FailureRecord(failure, self._around.clock.wall())
+        self.state = state
+        if old != (state, failure):
+            self._around.on_change()
+        if self.check is not None:
+            self.check.check_now()
+
+    def _give_up_retrying(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None

@@ -1,0 +1,76 @@
+"""A forward that listens here: bound while its tunnel is wanted, also while it is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.forward_spec import LOOPBACK, LocallyBoundForward, TcpAddress, target_of
+from tunnelkeeper.forwarding.health_probe import check_local_forward
+from tunnelkeeper.forwarding.local_clients import LocalClients
+from tunnelkeeper.net.listener import Listener, ListenError, listen
+from tunnelkeeper.tunnel.forward import ForwardContext, RunningForward
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.configuration import Tunnel
+    from tunnelkeeper.core.forward_spec import Address
+    from tunnelkeeper.core.health_checks import Check, CheckFailed, CheckImpossible
+    from tunnelkeeper.forwarding.gate import Opener
+
+LOCAL_RETRY = 1.0
+"""Seconds between the tries at a local port that is taken: a bind costs next to nothing."""
+
+
+class RunningLocalForward(RunningForward):
+    """A forward that listens here, from the tunnel's start to its stop."""
+
+    def __init__(
+        self, forward: LocallyBoundForward, tunnel: Tunnel, around: ForwardContext
+    ) -> None:
+        self.clients = LocalClients(
+            forward,
+            around.gate,
+            tunnel.hold_timeout,
+            lambda words: around.on_refused(forward, words),
+        )
+        super().__init__(forward, self.clients.counters, around, self._probe)
+        self._listener: Listener | None = None
+
+    @property
+    def address_shown(self) -> Address:
+        """Where it listens: loopback by its number, which every client takes."""
+        match self.forward.listen:
+            case TcpAddress(host=host, port=port) if host == LOOPBACK:
+                return TcpAddress("127.0.0.1", port)
+        return self.forward.listen
+
+    async def open(self) -> None:
+        """Listen; where that fails, go on trying in the background."""
+        if self._listener is None and self._retry is None and not await self._try():
+            self._retry = self._around.tasks.create_task(self._keep_trying())
+
+    def close(self) -> None:
+        """Listen no more; connections that are open stay."""
+        self._give_up_retrying()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        self._set_state("pending")
+
+    async def _probe(self, opener: Opener, check: Check) -> CheckFailed | CheckImpossible | None:
+        return await check_local_forward(opener, target_of(self.forward), check)
+
+    async def _keep_trying(self) -> None:
+        while True:
+            await self._around.clock.sleep(LOCAL_RETRY)
+            if await self._try():
+                self._retry = None
+                return
+
+    async def _try(self) -> bool:
+        try:
+            self._listener = await listen(self.forward.listen, self.clients.accept)
+        except ListenError as failed:
+            self._set_state("failed", failed.failure)
+            return False
+        self._set_state("listening")
+        return True

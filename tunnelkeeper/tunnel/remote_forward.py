@@ -1,0 +1,144 @@
+"""A forward that the server listens for: it belongs to a connection, and moves to the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.failures import FailureError
+from tunnelkeeper.core.forward_spec import RemotelyBoundForward, connectable_address
+from tunnelkeeper.core.retry_policy import BLOCKED_DELAY
+from tunnelkeeper.forwarding.health_probe import check_remote_forward
+from tunnelkeeper.forwarding.remote_clients import RemoteClients
+from tunnelkeeper.tunnel.forward import ForwardContext, RunningForward
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tunnelkeeper.core.forward_spec import Address
+    from tunnelkeeper.core.health_checks import Check, CheckFailed, CheckImpossible
+    from tunnelkeeper.forwarding.gate import Opener
+    from tunnelkeeper.ssh.connection import Connection
+    from tunnelkeeper.ssh.remote_listener import RemoteListener
+
+REMOTE_RETRY = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between the tries at a remote port; the last goes on. A stale session of ours usually
+holds it, and the server needs a while to notice. One that is forbidden is tried as seldom as a
+blocked tunnel."""
+
+
+class RunningRemoteForward(RunningForward):
+    """A forward that the server listens for, as long as a connection lives."""
+
+    def __init__(self, forward: RemotelyBoundForward, around: ForwardContext) -> None:
+        self.clients = RemoteClients(
+            forward, around.tasks, lambda words: around.on_refused(forward, words)
+        )
+        super().__init__(forward, self.clients.counters, around, self._probe)
+        self._connection: Connection | None = None
+        self._nudged = asyncio.Event()
+        self._listener: RemoteListener | None = None
+
+    @property
+    def address_shown(self) -> Address:
+        """Where the server listens: with the port it chose, once it did."""
+        return self._listener.address if self._listener else self.forward.listen
+
+    def attach(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        """Ask the server to listen; where it does not, go on trying on this connection.
+
+        What listens on another connection of ours gives way first: the server has each port once.
+        tasks owns the first try.
+        """
+        if self._connection is not connection:
+            self._give_up_retrying()
+            self._connection = connection
+            tasks.create_task(self._begin(connection))
+
+    def stop_listening(self, connection: Connection) -> None:
+        """A connection is gone, and with it the server's listener, if this was attached to it."""
+        if self._connection is connection:
+            self.detach()
+
+    def retry_now(self) -> None:
+        """Where it waits to ask again, ask at once: the server may have changed its mind."""
+        self._nudged.set()
+
+    def detach(self) -> None:
+        """Belong to no connection any more."""
+        self._give_up_retrying()
+        self._connection = self._listener = None
+        self._set_state("pending")
+
+    async def close(self) -> None:
+        """Ask the server to listen no more; connections that are open stay."""
+        listener = self._listener
+        self.detach()
+        if listener is not None:
+            await listener.close()
+
+    async def _probe(self, opener: Opener, check: Check) -> CheckFailed | CheckImpossible | None:
+        return await check_remote_forward(
+            opener, connectable_address(self.address_shown), self.clients, check
+        )
+
+    async def _begin(self, connection: Connection) -> None:
+        if self._connection is not connection:  # it was detached before this began
+            return
+        known = None
+        if self._listener is not None:
+            # Not pending meanwhile: it takes a moment only, and what a check found goes on to hold.
+            known = self._listener.address
+            await self._listener.close()
+        if not await self._try(connection, known) and self._connection is connection:
+            self._retry = self._around.tasks.create_task(self._keep_trying(connection))
+
+    async def _keep_trying(self, connection: Connection) -> None:
+        for delay in _delays():
+            forbidden = self.last_failure is not None and self.last_failure.failure.needs_user
+            await self._wait(BLOCKED_DELAY if forbidden else delay)
+            if connection.is_closed or await self._try(connection):
+                self._retry = None
+                return
+
+    async def _wait(self, seconds: float) -> None:
+        clock = self._around.clock
+        self._nudged = asyncio.Event()
+        timer = clock.call_at(clock.monotonic() + seconds, self._nudged.set)
+        try:
+            await self._nudged.wait()
+        finally:
+            timer.cancel()
+
+    async def _try(self, connection: Connection, known: Address | None = None) -> bool:
+        try:
+            listener = await self._ask(connection, known)
+        except FailureError as failed:
+            # The end of the connection is not this forward's failure; it has its own cause.
+            if self._connection is connection and not connection.is_closed:
+                self._listener = None
+                self._set_state("failed", failed.failure)
+            return False
+        if self._connection is connection:
+            self._listener = listener
+            self._set_state("listening")
+        elif not connection.is_closed:  # nobody wants it any more
+            await listener.close()
+        return True
+
+    async def _ask(self, connection: Connection, known: Address | None) -> RemoteListener:
+        """Where it listened before if it may, though it asks for any port: people know that one.
+
+        Raises SshFailure.
+        """
+        if known is not None and known != self.forward.listen:
+            with suppress(FailureError):
+                return await connection.listen(known, self.clients.accept)
+        return await connection.listen(self.forward.listen, self.clients.accept)
+
+
+def _delays() -> Iterator[float]:
+    yield from REMOTE_RETRY
+    while True:
+        yield REMOTE_RETRY[-1]
