@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 
-from tests.daemon.clock import in_time
+from tests.fake_clock import in_time
 from tunnelkeeper.clock import SystemClock, iso
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.daemon.clock import settled
-from tests.daemon.supervision import Supervision, supervision
+from tests.daemon.harness import Supervision, supervision
+from tests.fake_clock import settled
 from tunnelkeeper.control.payloads import CountersEvent, TunnelEvent
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tunnelkeeper
-from tests.daemon.clock import DEADLINE, FakeClock, settled
-from tests.daemon.supervision import supervision
+from tests.daemon.harness import supervision
 from tests.e2e.ports import free_port
 from tests.e2e.waiting import wait_until
+from tests.fake_clock import DEADLINE, FakeClock, settled
 from tunnelkeeper import paths
 from tunnelkeeper.control import lock
 from tunnelkeeper.control.client import Client, NoSupervisorError

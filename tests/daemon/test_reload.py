@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled, until
-from tests.daemon.farside import DENIED, REFUSED
-from tests.daemon.stage import is_bound
-from tests.daemon.supervision import HEAD, Supervision, supervision
+from tests.daemon.harness import HEAD, Supervision, supervision
 from tests.e2e.ports import free_port
+from tests.fake_clock import settled, until
+from tests.tunnel.fake_ssh import DENIED, REFUSED
+from tests.tunnel.harness import is_bound
 from tunnelkeeper.control.api import ConfigRejectedError, NoSuchTunnelError
 from tunnelkeeper.control.payloads import LogEvent, RemovedEvent, TunnelEvent
 from tunnelkeeper.core.forward_spec import TcpAddress

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled
-from tests.daemon.farside import DENIED, REFUSED
-from tests.daemon.supervision import Supervision, supervision
+from tests.daemon.harness import Supervision, supervision
+from tests.fake_clock import settled
 from tests.systemd.listener import FakeServiceManager, listening
+from tests.tunnel.fake_ssh import DENIED, REFUSED
 from tunnelkeeper.control.api import ConfigRejectedError
 from tunnelkeeper.daemon.sd_notify import START_EXTENSION, notifying
 from tunnelkeeper.systemd.notify import ServiceManager

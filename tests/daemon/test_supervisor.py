@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled
-from tests.daemon.farside import LOST
-from tests.daemon.supervision import supervision
+from tests.daemon.harness import supervision
+from tests.fake_clock import settled
+from tests.tunnel.fake_ssh import LOST
 from tunnelkeeper import __version__
 from tunnelkeeper.control.api import NoSuchTunnelError, RequestFailedError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled
-from tests.daemon.farside import DENIED, LOST, REFUSED
-from tests.daemon.supervision import Supervision, supervision
+from tests.daemon.harness import Supervision, supervision
+from tests.fake_clock import settled
+from tests.tunnel.fake_ssh import DENIED, LOST, REFUSED
 from tunnelkeeper.control.api import NoSuchGroupError, NoSuchTunnelError
 
 if TYPE_CHECKING:

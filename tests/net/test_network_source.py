@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 
-from tests.daemon.clock import FakeClock, settled
 from tests.e2e.netns import Machine, new_network
+from tests.fake_clock import FakeClock, settled
 from tunnelkeeper.core.network_changes import Network
 from tunnelkeeper.net import network_source as module
 from tunnelkeeper.net.network_source import (

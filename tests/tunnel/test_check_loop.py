@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tests.daemon.clock import settled, until
-from tests.daemon.farside import LOST
-from tests.daemon.stage import Stage, a_stage, a_tunnel, becomes, snapshot_of
 from tests.e2e.ports import free_port
+from tests.fake_clock import settled, until
+from tests.tunnel.fake_ssh import LOST
+from tests.tunnel.harness import Stage, a_stage, a_tunnel, becomes, snapshot_of
 from tunnelkeeper.core.forward_spec import Forward, TcpAddress, parse_local, parse_remote
 from tunnelkeeper.core.health_checks import Check
 from tunnelkeeper.core.lifecycle import RestartGracefully, Stop

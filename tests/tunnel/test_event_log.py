@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
-from tests.daemon.clock import FakeClock
+from tests.fake_clock import FakeClock
 from tunnelkeeper.tunnel.event_log import (
     KEPT_OF_SUPERVISOR,
     KEPT_PER_TUNNEL,

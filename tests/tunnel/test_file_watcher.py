@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import FakeClock, settled
+from tests.fake_clock import FakeClock, settled
 from tunnelkeeper.tunnel.file_watcher import INTERVAL, signatures, wait_for_change
 
 if TYPE_CHECKING:

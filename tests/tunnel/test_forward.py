@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled, until
-from tests.daemon.farside import CHOSEN_PORT, LOST
-from tests.daemon.stage import a_stage, a_tunnel, ask, becomes, is_bound, snapshot_of
 from tests.e2e.ports import free_port
+from tests.fake_clock import settled, until
+from tests.tunnel.fake_ssh import CHOSEN_PORT, LOST
+from tests.tunnel.harness import a_stage, a_tunnel, ask, becomes, is_bound, snapshot_of
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.lifecycle import Start, Stop
 from tunnelkeeper.tunnel.remote_forward import REMOTE_RETRY

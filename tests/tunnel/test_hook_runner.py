@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import DEADLINE
-from tests.daemon.stage import Stage, a_stage, a_tunnel, becomes
+from tests.fake_clock import DEADLINE
+from tests.tunnel.harness import Stage, a_stage, a_tunnel, becomes
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import Stop
 from tunnelkeeper.tunnel.hook_runner import HookRunner, program_path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import FakeClock, in_time, settled
+from tests.fake_clock import FakeClock, in_time, settled
 from tunnelkeeper.core.network_changes import Network
 from tunnelkeeper.core.suspend_detection import CHECK_INTERVAL, MIN_STOPPED
 from tunnelkeeper.tunnel import host_monitor as vigil_module

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled, until
-from tests.daemon.farside import DENIED, LOST, REFUSED, UNRESOLVED, a_host
-from tests.daemon.stage import a_stage, a_tunnel, becomes, snapshot_of
+from tests.fake_clock import settled, until
+from tests.tunnel.fake_ssh import DENIED, LOST, REFUSED, UNRESOLVED, a_host
+from tests.tunnel.harness import a_stage, a_tunnel, becomes, snapshot_of
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import HostChanged, Restart, RetryNow, Start, Stop
 from tunnelkeeper.sshconfig import SshConfigError

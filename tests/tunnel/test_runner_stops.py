@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled, until
-from tests.daemon.farside import DENIED, REFUSED
-from tests.daemon.stage import a_stage, a_tunnel, becomes, is_bound, snapshot_of
 from tests.e2e.ports import free_port
+from tests.fake_clock import settled, until
+from tests.tunnel.fake_ssh import DENIED, REFUSED
+from tests.tunnel.harness import a_stage, a_tunnel, becomes, is_bound, snapshot_of
 from tunnelkeeper.core.lifecycle import Restart, Start, Stop
 
 if TYPE_CHECKING:
-    from tests.daemon.stage import Stage
+    from tests.tunnel.harness import Stage
     from tunnelkeeper.tunnel.runner import Runner
 
 PHASES = ["looking up", "connecting", "listening", "up", "closing", "backoff", "blocked"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.daemon.clock import settled, until
-from tests.daemon.farside import DENIED, LOST, a_host
-from tests.daemon.stage import Stage, a_stage, a_tunnel, becomes, snapshot_of
+from tests.fake_clock import settled, until
+from tests.tunnel.fake_ssh import DENIED, LOST, a_host
+from tests.tunnel.harness import Stage, a_stage, a_tunnel, becomes, snapshot_of
 from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.lifecycle import Start, Stop
 from tunnelkeeper.core.snapshot import FailureSnapshot, HopSnapshot, ProgressSnapshot

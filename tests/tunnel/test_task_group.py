@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from tests.daemon.clock import settled
+from tests.fake_clock import settled
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
 

@@ -27,8 +27,8 @@ from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.systemd import journald, notify
+from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.event_log import EventLog, EventLogHandler
-from tunnelkeeper.tunnel.host_lookup import lookup_for
 from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 

@@ -16,8 +16,8 @@ from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import KeyProblem, PrivateKeys, Unusable
 from tunnelkeeper.sshconfig import SshConfigError
+from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.hook_runner import program_path
-from tunnelkeeper.tunnel.host_lookup import lookup_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

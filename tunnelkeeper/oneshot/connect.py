@@ -21,7 +21,7 @@ from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.sshconfig import SshConfigError
-from tunnelkeeper.tunnel.host_lookup import lookup_for
+from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.stdio_stream import relay_stream
 from tunnelkeeper.tunnel.task_group import unwrap_exception_groups
 

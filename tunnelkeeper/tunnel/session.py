@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.snapshot import ProgressSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.errors import to_failure
 from tunnelkeeper.sshconfig import SshConfigError
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tunnelkeeper.core.configuration import Host, Tunnel
+    from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.forwarding.gate import Gate
     from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.ssh.connection_pool import ConnectionPool, HopConnections
-    from tunnelkeeper.tunnel.context import HostResolver
-    from tunnelkeeper.tunnel.progress import SessionProgress
+    from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
     from tunnelkeeper.tunnel.remote_forward import RunningRemoteForward
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,32 @@ class SessionListener(Protocol):
 
     def drained(self, session: Session) -> None:
         """It was told to leave, and the last channel is closed."""
+
+
+class SessionProgress:
+    """An ssh.progress.Report. progress: the step that the session is at."""
+
+    def __init__(self, name: str, services: TunnelContext) -> None:
+        self.progress: ProgressSnapshot | None = None
+        self._name = name
+        self._services = services
+
+    def step(self, hop: str, step: Step) -> None:
+        """The session is at a step of a hop."""
+        self.progress = ProgressSnapshot(hop, step)
+        self._services.on_change(self._name)
+
+    def debug(self, text: str) -> None:
+        """For whoever looks closely."""
+        self._services.journal.write("debug", self._name, text)
+
+    def info(self, text: str) -> None:
+        """It happened and is fine."""
+        self._services.journal.write("info", self._name, text)
+
+    def warn(self, text: str) -> None:
+        """A person should mend it, though it goes on; said once, not at every attempt."""
+        self._services.journal.write_throttled("warning", self._name, text)
 
 
 @dataclass(slots=True, eq=False)

@@ -17,8 +17,7 @@ from tunnelkeeper.core.lifecycle import (
     SessionEnded,
     SessionOpened,
 )
-from tunnelkeeper.tunnel.progress import SessionProgress
-from tunnelkeeper.tunnel.session import Role, Session
+from tunnelkeeper.tunnel.session import Role, Session, SessionProgress
 
 if TYPE_CHECKING:
     import asyncio

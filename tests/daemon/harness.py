@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from tests.daemon.clock import FakeClock, in_time, until
-from tests.daemon.farside import Attempt, FakeConnection, FarSide, Way, a_host
+from tests.fake_clock import FakeClock, in_time, until
+from tests.tunnel.fake_ssh import Attempt, FakeConnection, FarSide, Way, a_host
 from tunnelkeeper.config import load
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.daemon.supervisor import Supervisor

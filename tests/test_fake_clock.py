@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.daemon.clock import DEADLINE, in_time
+from tests.fake_clock import DEADLINE, in_time
 
 HOUR = 3600.0
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled, until
-from tests.daemon.farside import REFUSED
-from tests.daemon.stage import a_stage, a_tunnel, ask, becomes, is_bound, snapshot_of
 from tests.e2e.ports import free_port
+from tests.fake_clock import settled, until
+from tests.tunnel.fake_ssh import REFUSED
+from tests.tunnel.harness import a_stage, a_tunnel, ask, becomes, is_bound, snapshot_of
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.lifecycle import Stop
 from tunnelkeeper.tunnel.runner import Reconfigure, Runner

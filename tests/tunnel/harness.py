@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
-from tests.daemon.clock import LONGER_THAN_ANY_STALL, FakeClock, in_time, until
-from tests.daemon.farside import Attempt, FakeConnection, FakeFinder, FarSide
+from tests.fake_clock import LONGER_THAN_ANY_STALL, FakeClock, in_time, until
+from tests.tunnel.fake_ssh import Attempt, FakeConnection, FakeFinder, FarSide
 from tunnelkeeper.core.configuration import Backoff, Tunnel
 from tunnelkeeper.core.forward_spec import parse_local, parse_remote, parse_socks
 from tunnelkeeper.core.lifecycle import Start

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.daemon.clock import TURNS, settled
-from tests.daemon.farside import DENIED, LOST, REFUSED
-from tests.daemon.stage import a_stage, a_tunnel, is_bound
 from tests.e2e.ports import free_port
+from tests.fake_clock import TURNS, settled
+from tests.tunnel.fake_ssh import DENIED, LOST, REFUSED
+from tests.tunnel.harness import a_stage, a_tunnel, is_bound
 from tunnelkeeper.core.forward_spec import LocalForward, RemoteForward, TcpAddress
 from tunnelkeeper.core.lifecycle import (
     ConnectionUnhealthy,
@@ -31,7 +31,7 @@ from tunnelkeeper.core.states import (
 from tunnelkeeper.tunnel.runner import Reconfigure
 
 if TYPE_CHECKING:
-    from tests.daemon.stage import Stage
+    from tests.tunnel.harness import Stage
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.lifecycle import Event
     from tunnelkeeper.tunnel.runner import Runner

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.clock import settled, until
-from tests.daemon.farside import CHOSEN_PORT, DENIED, LOST, REFUSED, a_host
-from tests.daemon.stage import a_stage, a_tunnel, ask, becomes, snapshot_of
 from tests.e2e.ports import free_port
+from tests.fake_clock import settled, until
+from tests.tunnel.fake_ssh import CHOSEN_PORT, DENIED, LOST, REFUSED, a_host
+from tests.tunnel.harness import a_stage, a_tunnel, ask, becomes, snapshot_of
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.lifecycle import ConnectionUnhealthy, HostChanged, RestartGracefully, Stop
@@ -19,8 +19,8 @@ from tunnelkeeper.core.lifecycle import ConnectionUnhealthy, HostChanged, Restar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.daemon.farside import FakeConnection
-    from tests.daemon.stage import Stage
+    from tests.tunnel.fake_ssh import FakeConnection
+    from tests.tunnel.harness import Stage
     from tunnelkeeper.core.snapshot import ReplacementSnapshot
     from tunnelkeeper.tunnel.runner import Runner
 
