@@ -13,6 +13,7 @@ from tests.tunnel.fake_ssh import Attempt, FakeConnection, FarSide, Way, a_host
 from tunnelkeeper.config import load
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.daemon.supervisor import Supervisor
+from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.tunnel.event_log import EventLog
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Configuration, Tunnel
     from tunnelkeeper.core.snapshot import StateName, TunnelSnapshot
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
+    from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
 
 HEAD = '[supervisor]\nlog_level = "debug"\n[defaults]\nbackoff = { initial = 2, jitter = 0 }\n'
 
@@ -69,6 +71,7 @@ class Supervision:
             configuration,
             EventLog(self.clock, self.log, configuration.supervisor.log_level),
             self.clock,
+            SshContext(connection_tracker=cast("ConnectionTracker", self.far)),
             cast("ConnectionPool", self.far),
             self.tasks,
             lambda read: TableFinder(read, self.errors),

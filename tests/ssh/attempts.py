@@ -12,7 +12,8 @@ import pytest
 from tests.ssh.notes import Notes
 from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import FailureError
-from tunnelkeeper.ssh.connect import SshContext, connect_hop
+from tunnelkeeper.ssh.connect import connect_hop
+from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,7 +18,8 @@ from tests.ssh.notes import Notes
 from tests.ssh.waiting import DEADLINE
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
-from tunnelkeeper.ssh.connect import SshContext, connect_hop
+from tunnelkeeper.ssh.connect import connect_hop
+from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -15,7 +15,8 @@ from tests.ssh.waiting import until
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.net import dial
-from tunnelkeeper.ssh.connect import SshContext, connect_hop
+from tunnelkeeper.ssh.connect import connect_hop
+from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
     from pathlib import Path

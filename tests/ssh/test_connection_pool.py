@@ -16,12 +16,14 @@ from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.ssh.connection_pool import ConnectionPool, HopConnections
+from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tunnelkeeper.ssh.connection_pool import HostChain
+    from tunnelkeeper.ssh.context import SshContext
+from tunnelkeeper.ssh.connection_pool import HostChain
 
 
 @dataclass
@@ -52,7 +54,7 @@ async def hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
 
 @pytest.fixture
 async def jumps(hosts: Hosts) -> AsyncIterator[ConnectionPool]:
-    async with asyncio.timeout(30), ConnectionPool() as jumps:
+    async with asyncio.timeout(30), ConnectionPool(SshContext()) as jumps:
         yield jumps
 
 
@@ -320,7 +322,11 @@ async def test_when_the_program_ends_the_attempts_end_too(hosts: Hosts) -> None:
             raise
 
     async with leaving_nothing():
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks, ConnectionPool() as jumps:
+        async with (
+            asyncio.timeout(10),
+            asyncio.TaskGroup() as tasks,
+            ConnectionPool(SshContext()) as jumps,
+        ):
             tasks.create_task(connect(jumps))
             await until(lambda: hosts.first.logins)
         hosts.first.may_log_in.set()

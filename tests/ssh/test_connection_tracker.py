@@ -14,9 +14,10 @@ from tests.ssh.notes import Notes
 from tests.ssh.server import Server, jump_host
 from tests.ssh.waiting import DEADLINE, stays, until
 from tunnelkeeper.core.failures import Cause, FailureError
-from tunnelkeeper.ssh.connect import SshContext, connect_hop
+from tunnelkeeper.ssh.connect import connect_hop
 from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.connection_tracker import ConnectionTracker, NetworkChangedError
+from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,7 +60,7 @@ async def test_live_connections_are_asked(server: Server) -> None:
         await until(lambda: connection.rtt_ms is not None)
         heard = connection.transport.last_heard
 
-        shared.connections.network_changed(HERE)
+        shared.connection_tracker.network_changed(HERE)
 
         await until(lambda: connection.transport.last_heard > heard)
         assert not connection.is_closed
@@ -72,7 +73,7 @@ async def test_a_connection_that_has_ended_is_not_asked(server: Server) -> None:
         assert isinstance(connection, Connection)
         await connection.close()
 
-        shared.connections.network_changed(None)
+        shared.connection_tracker.network_changed(None)
 
         assert connection.heartbeat._timer is None
 
@@ -82,7 +83,7 @@ async def test_an_attempt_that_nobody_has_answered_yet_begins_again(server: Serv
     with unanswering() as (_, port):
         async with attempt(server.host(ports=(port,)), shared, notes):
             await until(lambda: "connect" in notes.names)
-            shared.connections.network_changed(HERE)
+            shared.connection_tracker.network_changed(HERE)
             await until(lambda: notes.names == ["resolve", "connect"] * 2)
 
 
@@ -94,7 +95,7 @@ async def test_an_attempt_that_cannot_be_answered_any_more_begins_again_with_all
     server.may_log_in.clear()
     async with leaving_nothing(), attempt(server.host(), shared, notes) as outcome:
         await until(lambda: server.logins)
-        shared.connections.network_changed(present)
+        shared.connection_tracker.network_changed(present)
         await until(lambda: notes.names.count("login") == 2)
         server.let_all_go_on()
 
@@ -106,7 +107,7 @@ async def test_an_attempt_from_an_address_that_is_still_there_goes_on(server: Se
     server.may_log_in.clear()
     async with attempt(server.host(), shared, notes) as outcome:
         await until(lambda: server.logins)
-        shared.connections.network_changed(HERE)
+        shared.connection_tracker.network_changed(HERE)
         await stays(lambda: len(notes.names))
         server.let_all_go_on()
         await outcome
@@ -122,7 +123,7 @@ async def test_what_a_jump_host_carries_is_left_to_it(server: Server, tmp_path: 
         attempt(server.host(), shared, notes, via) as outcome,
     ):
         await until(lambda: server.logins)
-        shared.connections.network_changed(None)
+        shared.connection_tracker.network_changed(None)
         await stays(lambda: len(notes.names))
         server.let_all_go_on()
         await outcome

@@ -18,6 +18,7 @@ from tunnelkeeper.core import keepalive
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.ssh.connection_pool import ConnectionPool, HopConnections
+from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.ssh.connection import Connection
+    from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
 
 OFTEN, RARELY, NEVER = Keepalive(0.2, 1), Keepalive(300, 3), Keepalive(0, 3)
 
@@ -35,7 +37,7 @@ class Journey:
     """A chain, and the links before its jump host and before its final host."""
 
     chain: HopConnections
-    jumps: ConnectionPool
+    tracker: ConnectionTracker
     to_jump: Link
     to_final: Link
 
@@ -58,17 +60,18 @@ def behind(way: Link, server: Server, watch: Keepalive) -> Host:
 async def journey(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> AsyncIterator[Journey]:
     for name in ("jump", "final"):
         (folder / name).mkdir()
+    context = SshContext()
     async with (
         serve(folder / "jump") as jump,
         serve(folder / "final") as final,
         link(jump.port) as to_jump,
         link(final.port) as to_final,
-        ConnectionPool() as jumps,
+        ConnectionPool(context) as jumps,
     ):
         way = (behind(to_jump, jump, jump_watch), behind(to_final, final, watch))
         chain = await jumps.connect(way, Notes())
         await until(lambda: all(hop.rtt_ms is not None for hop in chain.hops))
-        yield Journey(chain, jumps, to_jump, to_final)
+        yield Journey(chain, context.connection_tracker, to_jump, to_final)
         to_jump.thaw()
         to_final.thaw()
         await chain.close()
@@ -106,7 +109,7 @@ async def test_of_hops_that_are_asked_out_of_turn_the_dead_one_is_blamed(
 ) -> None:
     async with journey(tmp_path, RARELY, RARELY) as made:
         (made.to_jump, made.to_final)[dead].freeze()
-        made.jumps.network_changed(None)
+        made.tracker.network_changed(None)
 
         assert await made.blamed() == str(made.chain.host_chain[dead])
 

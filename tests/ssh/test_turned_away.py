@@ -11,7 +11,8 @@ from tests.ssh.links import closed_port, dropping, mute
 from tests.ssh.notes import Notes
 from tunnelkeeper.core.concurrency_limit import MAX_LIMIT, SUCCESSES_PER_INCREASE, ConcurrencyLimit
 from tunnelkeeper.core.failures import FailureError
-from tunnelkeeper.ssh.connect import SshContext, connect_hop
+from tunnelkeeper.ssh.connect import connect_hop
+from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
     from tests.ssh.server import Server

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.forwarding.gate import Refused
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
-    from tunnelkeeper.ssh.progress import ProgressListener
+    from tunnelkeeper.ssh.context import ProgressListener
     from tunnelkeeper.sshconfig import SshConfigError
 
 Way = tuple[Host, ...]

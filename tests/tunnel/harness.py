@@ -15,6 +15,7 @@ from tests.tunnel.fake_ssh import Attempt, FakeConnection, FakeFinder, FarSide
 from tunnelkeeper.core.configuration import Backoff, Tunnel
 from tunnelkeeper.core.forward_spec import parse_local, parse_remote, parse_socks
 from tunnelkeeper.core.lifecycle import Start
+from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.tunnel.context import TunnelContext
 from tunnelkeeper.tunnel.event_log import EventLog
 from tunnelkeeper.tunnel.runner import Runner
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Forward
     from tunnelkeeper.core.snapshot import StateName, TunnelSnapshot
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
+    from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
 
 STEADY = Backoff(initial=2, factor=2, max=60, jitter=0)
 """Waits of 2, 4, 8 ... 60 seconds, the free ones of at most 5."""
@@ -74,6 +76,7 @@ class Stage:
         self.journal = EventLog(self.clock, self.log, level="debug")
         self.services = TunnelContext(
             self.finder,
+            SshContext(connection_tracker=cast("ConnectionTracker", self.far)),
             cast("ConnectionPool", self.far),
             self.journal,
             self.clock,

@@ -26,6 +26,7 @@ from tunnelkeeper.net import fd_limits
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
+from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.systemd import journald, notify
 from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.event_log import EventLog, EventLogHandler
@@ -114,11 +115,19 @@ async def _hold(
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     _log_into(journal, loop)
-    async with IsolatedTaskGroup() as tasks, ConnectionPool() as jumps:
+    ssh_context = SshContext()
+    async with IsolatedTaskGroup() as tasks, ConnectionPool(ssh_context) as connection_pool:
         clock = SystemClock()
         asks_for_all = not wish.names and wish.group is None
         supervisor = Supervisor(
-            configuration, journal, clock, jumps, tasks, lookup_for, starts_added=asks_for_all
+            configuration,
+            journal,
+            clock,
+            ssh_context,
+            connection_pool,
+            tasks,
+            lookup_for,
+            starts_added=asks_for_all,
         )
         _obey_signals(supervisor, tasks, loop)
         vigil = HostMonitor(clock, journal, supervisor.network_changed)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.clock import Clock
     from tunnelkeeper.core.configuration import Configuration, Tunnel
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
+    from tunnelkeeper.ssh.context import SshContext
     from tunnelkeeper.tunnel.event_log import EventLog
 
 FinderOf = Callable[["Configuration"], "HostResolver"]
@@ -58,7 +59,8 @@ class Supervisor:
         configuration: Configuration,
         journal: EventLog,
         clock: Clock,
-        jumps: ConnectionPool,
+        ssh_context: SshContext,
+        connection_pool: ConnectionPool,
         tasks: asyncio.TaskGroup,
         finder_of: FinderOf,
         *,
@@ -77,7 +79,13 @@ class Supervisor:
         self._reloading = asyncio.Lock()
         finder = finder_of(configuration)
         self._services = TunnelContext(
-            finder, jumps, journal, clock, self._tunnel_changed, self._tunnel_up
+            finder,
+            ssh_context,
+            connection_pool,
+            journal,
+            clock,
+            self._tunnel_changed,
+            self._tunnel_up,
         )
         self._keeper = TunnelRegistry(self._services, tasks, self._tunnel_removed)
         journal.on_record = lambda record: self._tell(LogEvent(record))

@@ -178,7 +178,7 @@ class TunnelRegistry:
 
         present: the addresses that this machine has now; None: they are not known to be others.
         """
-        self._services.connection_pool.network_changed(present)
+        self._services.ssh_context.connection_tracker.network_changed(present)
         for runner in self._runners.values():
             runner.send(NetworkChanged())
 

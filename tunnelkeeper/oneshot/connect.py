@@ -20,6 +20,7 @@ from tunnelkeeper.forwarding.gate import Gate
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
+from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.sshconfig import SshConfigError
 from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.stdio_stream import relay_stream
@@ -68,7 +69,7 @@ async def _connect(
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     way = await _way(configuration, reference)
-    async with ConnectionPool() as jumps:
+    async with ConnectionPool(SshContext()) as jumps:
         chain = await jumps.connect(way, _Quiet())
         gate = Gate()
         gate.open(chain.connection)

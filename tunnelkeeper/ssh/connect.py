@@ -20,37 +20,22 @@ from tunnelkeeper.net.stream_transport import StreamTransport
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.identities import Identities
-from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
-from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
 from tunnelkeeper.ssh.connection import Connection
-from tunnelkeeper.ssh.connection_tracker import ConnectionTracker, NetworkChangedError
+from tunnelkeeper.ssh.connection_tracker import NetworkChangedError
 from tunnelkeeper.ssh.errors import to_failure
-from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
-from tunnelkeeper.ssh.login_limiter import LoginLimiter
 from tunnelkeeper.ssh.proxy_command import ProxyCommand
 from tunnelkeeper.ssh.transport import ClientTransport
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
-    from tunnelkeeper.ssh.progress import ProgressListener
+    from tunnelkeeper.ssh.context import ProgressListener, SshContext
 
 TRY_THE_NEXT_PORT = frozenset(
     {Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMEOUT, Cause.LOST, Cause.PROTOCOL}
 )
 """What a firewall does to a port it does not like; a refused login is none of these."""
-
-
-@dataclass(slots=True)
-class SshContext:
-    """What all attempts of a process share."""
-
-    keys: PrivateKeys = field(default_factory=PrivateKeys)
-    known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
-    login_limiter: LoginLimiter = field(default_factory=LoginLimiter)
-    windows: WindowBudget = field(default_factory=WindowBudget)
-    connections: ConnectionTracker = field(default_factory=ConnectionTracker)
 
 
 async def connect_hop(
@@ -146,7 +131,7 @@ class ConnectAttempt:
             try:
                 async with (
                     asyncio.timeout(self.host.connect_timeout),
-                    self.shared.connections.restart_on_network_change(self),
+                    self.shared.connection_tracker.restart_on_network_change(self),
                 ):
                     return await self._connect()
             except NetworkChangedError:
@@ -171,7 +156,7 @@ class ConnectAttempt:
         await self._save_host_key()
         reached = replace(self.host, ports=(self.port,))
         connection = Connection(reached, self.transport, login, self.via, self.proxy)
-        self.shared.connections.connections.add(connection)
+        self.shared.connection_tracker.connections.add(connection)
         return connection
 
     async def _reach(self, transport: ClientTransport) -> None:

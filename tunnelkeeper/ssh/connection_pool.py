@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tunnelkeeper.core.failures import FailureError
-from tunnelkeeper.ssh.connect import SshContext, connect_hop
+from tunnelkeeper.ssh.connect import connect_hop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.ssh.connection import Connection
-    from tunnelkeeper.ssh.progress import ProgressListener
+    from tunnelkeeper.ssh.context import ProgressListener, SshContext
 
 HostChain = tuple["Host", ...]
 
@@ -96,7 +96,7 @@ class PooledConnection:
 class ConnectionPool:
     """The jump-host connections of one process. Use it as a context: it owns their tasks."""
 
-    context: SshContext = field(default_factory=SshContext)
+    context: SshContext
     _shares: dict[HostChain, PooledConnection] = field(default_factory=dict)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
@@ -130,10 +130,6 @@ class ConnectionPool:
             await share.release()
             raise
         return HopConnections(connection, way, share)
-
-    def network_changed(self, present: frozenset[str] | None) -> None:
-        """This machine woke or its network changed; see ssh.connection_tracker."""
-        self.context.connections.network_changed(present)
 
     def _share(self, way: HostChain, report: ProgressListener) -> PooledConnection:
         """A share in the connection to the end of a way; the first asks for it to be opened."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.clock import Clock
     from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
+    from tunnelkeeper.ssh.context import SshContext
     from tunnelkeeper.tunnel.event_log import EventLog
 
 
@@ -37,6 +38,7 @@ class TunnelContext:
     """
 
     host_resolver: HostResolver
+    ssh_context: SshContext
     connection_pool: ConnectionPool
     journal: EventLog
     clock: Clock

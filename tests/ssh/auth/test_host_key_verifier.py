@@ -15,7 +15,8 @@ from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.known_hosts import fingerprint
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
-from tunnelkeeper.ssh.connect import SshContext, connect_hop
+from tunnelkeeper.ssh.connect import connect_hop
+from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,6 +37,7 @@ from tunnelkeeper.oneshot.autossh.log import Level
 from tunnelkeeper.oneshot.autossh.monitor_loop import MonitorLoop
 from tunnelkeeper.oneshot.autossh.remote_session import Finished, Lost, Outcome, Refused, Unheard
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
+from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.tunnel.context import TunnelContext
 from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.runner import Runner
@@ -84,7 +85,7 @@ class AutosshSupervisor:
         self._exit: asyncio.Future[ProgramExit]
         self._runner: Runner
         self._tasks: IsolatedTaskGroup
-        self._jumps: ConnectionPool
+        self._ssh_context = SshContext()
         self._watching: asyncio.Task[None] | None = None
         self._errand: asyncio.Task[None] | None = None
         self._start_timer: Timer | None = None
@@ -92,10 +93,14 @@ class AutosshSupervisor:
     async def run(self) -> int:
         """Keep it up; returns the exit code."""
         self._exit = asyncio.get_running_loop().create_future()
-        async with IsolatedTaskGroup() as self._tasks, ConnectionPool() as self._jumps:
+        async with (
+            IsolatedTaskGroup() as self._tasks,
+            ConnectionPool(self._ssh_context) as connection_pool,
+        ):
             services = TunnelContext(
                 self._job.order.finder,
-                self._jumps,
+                self._ssh_context,
+                connection_pool,
                 self._journal,
                 self._clock,
                 lambda _: self._changed(),
@@ -238,7 +243,7 @@ class AutosshSupervisor:
 
     def _moved(self, present: frozenset[str] | None) -> None:
         """This machine woke, or its network changed: see daemon.tunnel_registry."""
-        self._jumps.network_changed(present)
+        self._ssh_context.connection_tracker.network_changed(present)
         self._runner.send(NetworkChanged())
 
     def _limit_lifetime(self) -> Timer | None:

@@ -1,0 +1,53 @@
+"""What the connection attempts of one process share, and how an attempt reports its progress.
+
+It holds state that outlives a connection; it opens none itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
+from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
+from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
+from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
+from tunnelkeeper.ssh.login_limiter import LoginLimiter
+
+if TYPE_CHECKING:
+    from tunnelkeeper.core.snapshot import Step
+
+
+@dataclass(slots=True)
+class SshContext:
+    """The state that all connection attempts of a process share.
+
+    Attributes:
+        keys: The private keys that were loaded, by file.
+        known_hosts: The known_hosts files that were read.
+        login_limiter: Bounds the concurrent handshakes with each server.
+        windows: The memory budget for the receive windows of all channels.
+        connection_tracker: The connections and attempts to notify of a network change.
+    """
+
+    keys: PrivateKeys = field(default_factory=PrivateKeys)
+    known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
+    login_limiter: LoginLimiter = field(default_factory=LoginLimiter)
+    windows: WindowBudget = field(default_factory=WindowBudget)
+    connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)
+
+
+class ProgressListener(Protocol):
+    """Receives the steps and log messages of one attempt to connect."""
+
+    def step(self, hop: str, step: Step) -> None:
+        """Report that the attempt has reached a step of a hop."""
+
+    def debug(self, text: str) -> None:
+        """Log a detail for troubleshooting."""
+
+    def info(self, text: str) -> None:
+        """Log an event that needs no action."""
+
+    def warn(self, text: str) -> None:
+        """Log a problem that the user should fix although the attempt continues."""
