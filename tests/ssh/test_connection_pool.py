@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tunnelkeeper.ssh.context import SshContext
-from tunnelkeeper.ssh.connection_pool import HostChain
+    from tunnelkeeper.ssh.connection_pool import HostChain
 
 
 @dataclass
