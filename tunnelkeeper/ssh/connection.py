@@ -20,10 +20,9 @@ from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
 from tunnelkeeper.ssh.errors import OPEN_CONNECT_FAILED, open_failure_words, to_failure
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 from tunnelkeeper.ssh.listen_diagnosis import diagnose, forbidden
-from tunnelkeeper.ssh.listen_probe import ListenProbe
 from tunnelkeeper.ssh.open_channel import open_channel
 from tunnelkeeper.ssh.remote_command import CommandRefusedError, Kind
-from tunnelkeeper.ssh.remote_listener import RemoteListener, listen_host
+from tunnelkeeper.ssh.remote_listener import ListenProbe, RemoteListener, listen_host
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import asyncssh
 
@@ -19,11 +22,16 @@ from tunnelkeeper.core.keepalive import (
     start,
 )
 from tunnelkeeper.ssh.errors import PeerDeadError
-from tunnelkeeper.ssh.tcp_info import SendQueue, is_draining
 
 if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
+
     from tunnelkeeper.core.configuration import Keepalive
     from tunnelkeeper.ssh.transport import BaseTransport
+
+# struct tcp_info of linux/tcp.h: tcpi_unacked, tcpi_bytes_acked, tcpi_notsent_bytes
+_UNACKNOWLEDGED, _ACKNOWLEDGED, _UNSENT = ("=I", 24), ("=Q", 120), ("=I", 144)
+_ENOUGH = 148  # bytes; Linux has had these fields since 4.6
 
 
 class KeepaliveMonitor:
@@ -133,3 +141,36 @@ class KeepaliveMonitor:
         with suppress(OSError, asyncssh.Error):
             await self._transport.keepalive()
             self.rtt_ms = round((time.monotonic() - sent_at) * 1000, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class SendQueue:
+    """is_waiting: not all that was sent is acknowledged. acknowledged: bytes that ever were."""
+
+    is_waiting: bool
+    acknowledged: int
+
+    @classmethod
+    def of(cls, connection: TransportSocket | None) -> Self | None:
+        """That of a TCP connection; None where it cannot be told."""
+        option = getattr(socket, "TCP_INFO", None)
+        if connection is None or option is None:
+            return None
+        try:
+            told = connection.getsockopt(socket.IPPROTO_TCP, option, _ENOUGH)
+        except OSError:  # a proxy command's, or one that is just being closed
+            return None
+        if len(told) < _ENOUGH:
+            return None
+        unacknowledged, acknowledged, unsent = (
+            struct.unpack_from(form, told, at)[0]
+            for form, at in (_UNACKNOWLEDGED, _ACKNOWLEDGED, _UNSENT)
+        )
+        return cls(bool(unacknowledged or unsent), acknowledged)
+
+
+def is_draining(before: SendQueue | None, now: SendQueue | None) -> bool:
+    """Whether some of it was taken meanwhile, and some is still to be."""
+    if before is None or now is None:
+        return False
+    return now.is_waiting and now.acknowledged > before.acknowledged

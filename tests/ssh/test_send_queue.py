@@ -14,8 +14,7 @@ import pytest
 from tests.ssh.waiting import until
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.keepalive import KeepaliveState
-from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
-from tunnelkeeper.ssh.tcp_info import SendQueue, is_draining
+from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor, SendQueue, is_draining
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
