@@ -45,7 +45,9 @@ class Channels:
         if self._transport.is_closed():
             target.end(clean=False)
             raise has_left()
-        return self._heard(ChannelEndpoint(self.traffic, lambda channel: join(target, channel)))
+        endpoint = ChannelEndpoint(self.traffic, lambda channel: join(target, channel))
+        self._transport.register(endpoint)
+        return endpoint
 
     async def to_holder(self, holding: Binding, origin: Origin) -> ChannelEndpoint:
         """The session of a channel that the client opens to a name which another one holds.
@@ -62,7 +64,9 @@ class Channels:
             await_peer(opened)
             asyncio.get_running_loop().call_soon(couple, opened, held)
 
-        return self._heard(ChannelEndpoint(self.traffic, made))
+        endpoint = ChannelEndpoint(self.traffic, made)
+        self._transport.register(endpoint)
+        return endpoint
 
     async def reach(
         self, holding: Binding, origin: Origin, on_made: Callable[[ChannelEndpoint], None]
@@ -73,10 +77,14 @@ class Channels:
         """
         end = ChannelEndpoint(self.traffic, on_made)
 
+        def on_gone() -> None:
+            holding.counters.connections -= 1
+
         def session() -> ChannelEndpoint:
             holding.counters.connections += 1
             holding.counters.connections_total += 1
-            return self._heard(end, holding.counters)
+            self._transport.register(end, on_gone)
+            return end
 
         if self._transport.is_full:
             raise _unreachable(holding, "it has as many channels open as it may")
@@ -108,21 +116,6 @@ class Channels:
         except Exception:
             log.exception("a fault in serving %s; please report it", holding.place)
             visitor.end(clean=False)
-
-    def _heard(self, end: ChannelEndpoint, counters: Counters | None = None) -> ChannelEndpoint:
-        """Let a channel hear when the link is full; its place's counters hear of its end."""
-        writers = self._transport.writers
-        writers.add(end)
-
-        def gone() -> None:
-            writers.discard(end)
-            if counters is not None:
-                counters.connections -= 1
-
-        end.on_gone = gone
-        if self._transport.stalled:
-            end.pause_link()
-        return end
 
 
 def has_left() -> TargetRefused:

@@ -65,9 +65,7 @@ class Connection:
         self.heartbeat: KeepaliveMonitor = KeepaliveMonitor(transport, host.keepalive, below)
         self._refusals: dict[Address, Failure] = {}
         if via is not None:
-            via.transport.writers.add(transport)
-            if via.transport.stalled:
-                transport.pause_link()
+            via.transport.add_writer(transport)
 
     @property
     def is_closed(self) -> bool:
@@ -137,7 +135,7 @@ class Connection:
         """
 
         def session() -> ChannelEndpoint:
-            self._register(end)
+            self.transport.register(end)
             return end
 
         open_channel(self.transport, target, origin, session, lambda why: refused(_refusal(why)))
@@ -157,7 +155,7 @@ class Connection:
         """
 
         def session() -> Any:
-            self._register(end)
+            self.transport.register(end)
             return end
 
         if program.agent is not None:
@@ -203,7 +201,7 @@ class Connection:
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, words) from error
             if self.is_closed:  # it ended while the target was being connected
                 end.abandon()
-            self._register(end)
+            self.transport.register(end)
             return end
 
         match address:
@@ -229,13 +227,6 @@ class Connection:
             inquiry = ListenProbe(self.transport, self._guarded)
             self._refusals[address] = await diagnose(inquiry, address, str(self.host))
         return self._refusals[address]
-
-    def _register(self, end: ChannelEndpoint) -> None:
-        writers = self.transport.writers
-        writers.add(end)
-        end.on_gone = lambda: writers.discard(end)
-        if self.transport.stalled:
-            end.pause_link()
 
     async def _guarded(self, asking: Awaitable[T], let_go: Callable[[T], None]) -> T:
         """Ask the server so that giving up leaks nothing: what still comes then is let go."""

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnelkeeper.core.snapshot import Step
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.net.buffers import BufferList
+    from tunnelkeeper.ssh.fastpath.write_scheduler import LinkWriter
 
 
 CREDITS_QUEUED_DATA = frozenset({"2.24.1"})
@@ -80,6 +82,25 @@ class BaseTransport(FastPathConnection):
     # A connection through this one is a writer too.
     pause_link = pause_writing
     resume_link = resume_writing
+
+    def add_writer(self, writer: LinkWriter) -> None:
+        """Pause and resume a writer with this link, from now on."""
+        self.writers.add(writer)
+        if self.stalled:
+            writer.pause_link()
+
+    def register(
+        self, endpoint: ChannelEndpoint, on_gone: Callable[[], None] | None = None
+    ) -> None:
+        """Add a channel's endpoint to the writers until its channel is gone; then call on_gone."""
+
+        def gone() -> None:
+            self.writers.discard(endpoint)
+            if on_gone is not None:
+                on_gone()
+
+        endpoint.on_gone = gone
+        self.add_writer(endpoint)
 
     def create_tcp_channel(
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
