@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tunnelkeeper.core.connect_error import ConnectError
     from tunnelkeeper.core.forward_spec import Address
-    from tunnelkeeper.forwarding.connect_target import TargetRefused
     from tunnelkeeper.forwarding.gate import Opener
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 async def opened(
     opener: Opener, target: Address, end: ChannelEndpoint, origin: tuple[str, int] = ("", 0)
 ) -> None:
-    """Open a channel and wait until it is open. Raises TargetRefused."""
+    """Open a channel and wait until it is open. Raises ConnectError."""
     outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     made = end._on_made
 
@@ -24,7 +24,7 @@ async def opened(
         if not outcome.done():
             outcome.set_result(None)
 
-    def refused(why: TargetRefused) -> None:
+    def refused(why: ConnectError) -> None:
         if not outcome.done():
             outcome.set_exception(why)
 

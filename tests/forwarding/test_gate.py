@@ -8,11 +8,10 @@ import pytest
 
 from tests.forwarding.fakes import FakeChannel
 from tests.ssh.waiting import until
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.gate import Gate, Refused
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
-from tunnelkeeper.forwarding.socks import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +36,7 @@ class FakeConnection:
     ) -> None:
         try:
             self.on_open()
-        except TargetRefused as why:
+        except ConnectError as why:
             refused(why)
             return
         self.opened.append((target, origin))
@@ -49,7 +48,7 @@ async def open_channel(gate: Gate, patience: float = PATIENCE) -> ChannelEndpoin
 
 
 def refuse() -> None:
-    raise TargetRefused(Outcome.CONNECTION_REFUSED, "Connection refused")
+    raise ConnectError(Reason.REFUSED, "Connection refused")
 
 
 async def test_a_client_goes_through_an_open_gate_at_once() -> None:
@@ -71,7 +70,7 @@ async def test_a_connection_that_ends_shuts_the_gate_only_if_clients_still_go_to
     assert new.opened == [(TARGET, ORIGIN)]
 
     gate.close_if(new)
-    with pytest.raises(TargetRefused, match="away"):
+    with pytest.raises(ConnectError, match="away"):
         await open_channel(gate, patience=0)
 
 
@@ -88,10 +87,10 @@ async def test_clients_wait_at_a_shut_gate_and_are_served_when_the_connection_co
 
 async def test_a_client_without_patience_is_refused_at_once_when_the_connection_is_away() -> None:
     async with asyncio.timeout(PATIENCE):
-        with pytest.raises(TargetRefused, match="the tunnel's connection is away") as refused:
+        with pytest.raises(ConnectError, match="the tunnel's connection is away") as refused:
             await open_channel(Gate(), patience=0)
 
-    assert refused.value.outcome is Outcome.GENERAL_FAILURE
+    assert refused.value.reason is Reason.FAILED
 
 
 async def test_a_client_without_patience_is_served_by_a_connection_that_is_there() -> None:
@@ -106,7 +105,7 @@ async def test_a_client_without_patience_is_served_by_a_connection_that_is_there
 async def test_a_client_waits_no_longer_than_its_patience() -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    with pytest.raises(TargetRefused):
+    with pytest.raises(ConnectError):
         await open_channel(Gate(), patience=0.05)
 
     assert 0.04 < loop.time() - begun < 5
@@ -116,7 +115,7 @@ async def test_a_target_that_refuses_is_not_asked_again() -> None:
     gate, connection = Gate(), FakeConnection(refuse)
     gate.open(connection)
 
-    with pytest.raises(TargetRefused, match="Connection refused"):
+    with pytest.raises(ConnectError, match="Connection refused"):
         await open_channel(gate)
 
 
@@ -159,7 +158,7 @@ async def test_patience_is_for_all_connections_together() -> None:
     gate.open(dying)
 
     async with asyncio.timeout(PATIENCE):
-        with pytest.raises(TargetRefused, match="away"):
+        with pytest.raises(ConnectError, match="away"):
             await open_channel(gate, patience=0)
 
 
@@ -168,7 +167,7 @@ async def test_a_gate_that_is_shut_again_holds_those_who_come_then() -> None:
     gate.open(connection)
     gate.shut()
 
-    with pytest.raises(TargetRefused):
+    with pytest.raises(ConnectError):
         await open_channel(gate, patience=0)
 
     assert connection.opened == []

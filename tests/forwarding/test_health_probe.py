@@ -13,14 +13,13 @@ import pytest
 from tests.forwarding.fakes import FakeChannel
 from tests.forwarding.services import echo, service
 from tests.ssh.links import closed_port
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import Address, RemoteForward, RemoteSocksForward, TcpAddress
 from tunnelkeeper.core.health_checks import Check, CheckFailed, CheckImpossible
 from tunnelkeeper.core.probes import HttpProbe, TcpProbe
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.health_probe import check_local_forward, check_remote_forward
 from tunnelkeeper.forwarding.pump import ChannelEndpoint
 from tunnelkeeper.forwarding.remote_clients import RemoteClients
-from tunnelkeeper.forwarding.socks import Outcome
 
 if TYPE_CHECKING:
     from tunnelkeeper.forwarding.gate import Refused
@@ -45,7 +44,7 @@ class FakeOpener:
     """
 
     says: Say = lambda _: None
-    refusal: TargetRefused | None = None
+    refusal: ConnectError | None = None
     hangs: bool = False
     is_closed: bool = False
     asked: list[Address] = field(default_factory=list)
@@ -136,13 +135,13 @@ async def test_silence_is_told_with_how_far_it_came(opener: FakeOpener, message:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "is_forbidden"),
-    [(Outcome.CONNECTION_REFUSED, False), (Outcome.NOT_ALLOWED, True)],
+    ("reason", "is_forbidden"),
+    [(Reason.REFUSED, False), (Reason.NOT_PERMITTED, True)],
 )
 async def test_a_refusal_is_told_apart_from_a_prohibition(
-    outcome: Outcome, *, is_forbidden: bool
+    reason: Reason, *, is_forbidden: bool
 ) -> None:
-    opener = FakeOpener(refusal=TargetRefused(outcome, "said the server"))
+    opener = FakeOpener(refusal=ConnectError(reason, "said the server"))
 
     found = await check_local_forward(opener, DB, TCP)
 
@@ -159,7 +158,7 @@ def coming_back(clients: RemoteClients, tasks: asyncio.TaskGroup) -> Say:
 
 
 async def visit(clients: RemoteClients) -> None:
-    with suppress(TargetRefused):
+    with suppress(ConnectError):
         end = await clients.accept()
         end.connection_made(FakeChannel())
         end.connection_lost(None)
@@ -214,7 +213,7 @@ async def test_a_target_that_refuses_is_told_once_and_as_the_checks() -> None:
             "the server closed the connection instead of passing it on",
         ),
         (
-            FakeOpener(refusal=TargetRefused(Outcome.CONNECTION_REFUSED, "Connection refused")),
+            FakeOpener(refusal=ConnectError(Reason.REFUSED, "Connection refused")),
             "nothing listens on localhost:2222 of the server: Connection refused",
         ),
     ],
@@ -234,7 +233,7 @@ async def test_what_does_not_come_back_is_told_by_how_it_did_not(
 async def test_a_server_that_forbids_the_check_says_nothing_of_the_forward() -> None:
     async with asyncio.TaskGroup() as tasks:
         clients = RemoteClients(RemoteForward(HERE, DB), tasks, print)
-        refusal = TargetRefused(Outcome.NOT_ALLOWED, "open failed")
+        refusal = ConnectError(Reason.NOT_PERMITTED, "open failed")
 
         found = await check_remote_forward(FakeOpener(refusal=refusal), HERE, clients, TCP)
 

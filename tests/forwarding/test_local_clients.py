@@ -11,11 +11,10 @@ from tests.forwarding.fakes import FakeChannel, FakeTransport
 from tests.forwarding.services import client, read_all
 from tests.forwarding.sites import ANY_PORT, local_site
 from tests.ssh.waiting import until
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import LocalForward, SocksForward, TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.gate import STOPPED, Gate
 from tunnelkeeper.forwarding.local_clients import LocalClients
-from tunnelkeeper.forwarding.socks import Outcome
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Address, LocallyBoundForward
@@ -33,7 +32,7 @@ SOCKS5_REQUEST = bytes([5, 1, 0, 5, 1, 0, 3, 7]) + b"db.home" + (5432).to_bytes(
 class FakeConnection:
     """Opens fake channels, or refuses every target."""
 
-    refusal: TargetRefused | None = None
+    refusal: ConnectError | None = None
     is_closed: bool = False
     asked: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
     opened: list[tuple[ChannelEndpoint, FakeChannel]] = field(default_factory=list)
@@ -85,7 +84,7 @@ async def test_a_client_that_nobody_serves_is_closed_and_the_reason_noted() -> N
 
 
 async def test_a_refused_target_closes_its_client_and_the_reason_is_noted() -> None:
-    refusal = TargetRefused(Outcome.CONNECTION_REFUSED, "Connection refused")
+    refusal = ConnectError(Reason.REFUSED, "Connection refused")
     async with local_site(TARGET, FakeConnection(refusal)) as site, client(site.port):
         await until(lambda: site.refused)
 
@@ -137,7 +136,7 @@ async def test_a_socks_client_without_early_data_sends_none() -> None:
 
 
 async def test_a_socks_client_hears_why_its_target_is_refused() -> None:
-    refusal = TargetRefused(Outcome.CONNECTION_REFUSED, "Connection refused")
+    refusal = ConnectError(Reason.REFUSED, "Connection refused")
     async with (
         local_site(None, FakeConnection(refusal)) as site,
         client(site.port) as (reader, writer),

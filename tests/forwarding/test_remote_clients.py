@@ -10,10 +10,9 @@ from tests.forwarding.fakes import FakeChannel
 from tests.forwarding.services import echo, hash_sink, service, sha256
 from tests.ssh.links import closed_port
 from tests.ssh.waiting import until
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import RemoteForward, RemoteSocksForward, TcpAddress
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.remote_clients import RemoteClients
-from tunnelkeeper.forwarding.socks import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,10 +58,10 @@ async def test_a_channel_of_the_server_reaches_the_target_here() -> None:
 async def test_a_target_that_is_refused_is_told_to_the_server_and_noted() -> None:
     target = TcpAddress("127.0.0.1", closed_port())
     async with serving(RemoteForward(LISTEN, target)) as (clients, refused):
-        with pytest.raises(TargetRefused) as failed:
+        with pytest.raises(ConnectError) as failed:
             await clients.accept()
 
-    assert failed.value.outcome is Outcome.CONNECTION_REFUSED
+    assert failed.value.reason is Reason.REFUSED
     assert refused == [str(failed.value)]
 
 

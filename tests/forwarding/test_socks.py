@@ -1,66 +1,29 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
-from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.forwarding.socks_client import (
+    GREETING,
+    SELECTED,
+    UNDER_WAY,
+    Result,
+    play,
+    socks4,
+    socks4a,
+    socks5,
+    socks5_name,
+)
+from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
-from tunnelkeeper.forwarding.socks import Handshake, Outcome
-
-GREETING = b"\x05\x01\x00"
-SELECTED = b"\x05\x00"
-LONGEST_REQUEST = 520  # SOCKS4a: 8 bytes, then a user id and a name of 255 bytes and a NUL each
-
-
-def socks4(
-    ip: str = "192.0.2.1",
-    port: int = 80,
-    *,
-    user: bytes = b"",
-    name: bytes | None = None,
-    command: int = 1,
-) -> bytes:
-    fixed = bytes([4, command]) + port.to_bytes(2) + IPv4Address(ip).packed
-    return fixed + user + b"\0" + (b"" if name is None else name + b"\0")
-
-
-def socks4a(name: bytes, port: int = 80, user: bytes = b"") -> bytes:
-    return socks4("0.0.0.1", port, user=user, name=name)
-
-
-def socks5(address_type: int, address: bytes, port: int = 80, command: int = 1) -> bytes:
-    return bytes([5, command, 0, address_type]) + address + port.to_bytes(2)
-
-
-def socks5_name(name: bytes, port: int = 80) -> bytes:
-    return socks5(3, bytes([len(name)]) + name, port)
-
+from tunnelkeeper.forwarding.socks import REPLIES, Handshake, Reply, encode_reply
 
 REJECTED4 = b"\x00\x5b" + bytes(6)
 GENERAL_FAILURE5 = b"\x05\x01\x00\x01" + bytes(6)
 COMMAND_NOT_SUPPORTED5 = b"\x05\x07\x00\x01" + bytes(6)
 ADDRESS_TYPE_NOT_SUPPORTED5 = b"\x05\x08\x00\x01" + bytes(6)
-
-
-@dataclass(frozen=True)
-class Result:
-    answer: bytes
-    request: TcpAddress | None
-    refused: str | None
-    leftover: bytes
-
-
-UNDER_WAY = Result(b"", None, None, b"")
-
-
-def play(*chunks: bytes) -> Result:
-    handshake = Handshake()
-    answer = b"".join(handshake.receive(chunk) for chunk in chunks)
-    return Result(answer, handshake.request, handshake.refused, handshake.leftover)
 
 
 def play_socks5(request: bytes) -> Result:
@@ -276,124 +239,61 @@ def test_nothing_is_heard_after_a_refusal() -> None:
 # --- replies ---
 
 
-@pytest.mark.parametrize(
-    ("outcome", "code4", "code5"),
-    [
-        (Outcome.GRANTED, 0x5A, 0x00),
-        (Outcome.GENERAL_FAILURE, 0x5B, 0x01),
-        (Outcome.NOT_ALLOWED, 0x5B, 0x02),
-        (Outcome.NETWORK_UNREACHABLE, 0x5B, 0x03),
-        (Outcome.HOST_UNREACHABLE, 0x5B, 0x04),
-        (Outcome.CONNECTION_REFUSED, 0x5B, 0x05),
-        (Outcome.TTL_EXPIRED, 0x5B, 0x06),
-        (Outcome.COMMAND_NOT_SUPPORTED, 0x5B, 0x07),
-        (Outcome.ADDRESS_TYPE_NOT_SUPPORTED, 0x5B, 0x08),
-    ],
-)
-def test_each_outcome_has_its_code_in_each_version(
-    outcome: Outcome, code4: int, code5: int
-) -> None:
+def requested() -> tuple[Handshake, Handshake]:
+    """Return a SOCKS4 and a SOCKS5 handshake whose requests wait for a reply."""
     version4, version5 = Handshake(), Handshake()
     version4.receive(socks4())
     version5.receive(GREETING + socks5_name(b"web"))
-
-    assert version4.reply(outcome) == bytes([0, code4, 0, 0, 0, 0, 0, 0])
-    assert version5.reply(outcome) == bytes([5, code5, 0, 1, 0, 0, 0, 0, 0, 0])
+    return version4, version5
 
 
-@pytest.mark.parametrize("heard", [b"", GREETING, b"\x00"])
-def test_there_is_no_reply_without_a_request(heard: bytes) -> None:
+@pytest.mark.parametrize(
+    ("reason", "rep"),
+    [
+        (Reason.FAILED, 0x01),
+        (Reason.RESOURCE_SHORTAGE, 0x01),
+        (Reason.NOT_PERMITTED, 0x02),
+        (Reason.NETWORK_UNREACHABLE, 0x03),
+        (Reason.HOST_UNREACHABLE, 0x04),
+        (Reason.REFUSED, 0x05),
+        (Reason.TIMED_OUT, 0x06),
+    ],
+)
+def test_each_reason_has_its_reply_in_each_version(reason: Reason, rep: int) -> None:
+    version4, version5 = requested()
+
+    assert version4.reject(reason) == bytes([0, 0x5B, 0, 0, 0, 0, 0, 0])
+    assert version5.reject(reason) == bytes([5, rep, 0, 1, 0, 0, 0, 0, 0, 0])
+
+
+def test_no_reason_is_without_a_reply() -> None:
+    assert set(REPLIES) == set(Reason)
+
+
+def test_a_granted_request_has_its_reply_in_each_version() -> None:
+    version4, version5 = requested()
+
+    assert version4.grant() == bytes([0, 0x5A, 0, 0, 0, 0, 0, 0])
+    assert version5.grant() == bytes([5, 0x00, 0, 1, 0, 0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("reply", "rep"),
+    [(Reply.COMMAND_NOT_SUPPORTED, 0x07), (Reply.ADDRESS_TYPE_NOT_SUPPORTED, 0x08)],
+)
+def test_a_request_that_is_not_supported_has_its_reply_in_each_version(
+    reply: Reply, rep: int
+) -> None:
+    assert encode_reply(4, reply) == bytes([0, 0x5B, 0, 0, 0, 0, 0, 0])
+    assert encode_reply(5, reply) == bytes([5, rep, 0, 1, 0, 0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("received", [b"", GREETING, b"\x00"])
+def test_there_is_no_reply_without_a_request(received: bytes) -> None:
     handshake = Handshake()
-    handshake.receive(heard)
+    handshake.receive(received)
 
     with pytest.raises(RuntimeError, match="expected a request to reply to"):
-        handshake.reply(Outcome.GRANTED)
-
-
-# --- for all inputs ---
-
-ports = st.integers(1, 65535)
-# At most 63 characters of at most 4 bytes fit into a name of 255 bytes.
-names = st.text("az09-._:[]%üß日🦀", min_size=1, max_size=63).map(str.encode)
-user_ids = st.binary(max_size=255).map(lambda user: user.replace(b"\0", b""))
-methods = st.binary(max_size=254).map(lambda others: bytes([5, len(others) + 1]) + others + b"\0")
-
-
-@st.composite
-def handshakes(draw: st.DrawFn) -> tuple[bytes, TcpAddress]:
-    """Everything a well-behaved client sends, and the target that it means."""
-    port = draw(ports)
-    match draw(st.sampled_from(["4", "4a", "5 ipv4", "5 ipv6", "5 name"])):
-        case "4":
-            ip = draw(st.ip_addresses(v=4).filter(lambda ip: not 0 < int(ip) < 256))
-            return socks4(str(ip), port, user=draw(user_ids)), TcpAddress(str(ip), port)
-        case "4a":
-            name = draw(names)
-            return socks4a(name, port, draw(user_ids)), TcpAddress(name.decode(), port)
-        case "5 ipv4":
-            ip = draw(st.ip_addresses(v=4))
-            return draw(methods) + socks5(1, ip.packed, port), TcpAddress(str(ip), port)
-        case "5 ipv6":
-            # Mapped and compatible addresses have two spellings; a test of its own names one.
-            ip = draw(st.ip_addresses(v=6).filter(lambda ip: int(ip) >= 1 << 48))
-            return draw(methods) + socks5(4, ip.packed, port), TcpAddress(str(ip), port)
-        case _:
-            name = draw(names)
-            return draw(methods) + socks5_name(name, port), TcpAddress(name.decode(), port)
-
-
-def pieces(data: bytes, cuts: set[int]) -> list[bytes]:
-    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in pairwise(edges)]
-
-
-cut_points = st.sets(st.integers(0, 2000), max_size=40)
-# Mostly bytes that a SOCKS parser goes a long way with, sometimes any bytes at all.
-noise = st.one_of(
-    st.binary(max_size=1200),
-    st.tuples(
-        st.sampled_from([b"\x04\x01", socks4a(b"")[:8], GREETING, GREETING + b"\x05\x01\x00\x03"]),
-        st.binary(max_size=300),
-        st.binary(min_size=1, max_size=4).map(lambda unit: unit * 200),
-    ).map(b"".join),
-)
-
-
-@given(handshakes(), st.binary(max_size=64))
-def test_every_wellformed_request_yields_its_target(
-    handshake: tuple[bytes, TcpAddress], stream: bytes
-) -> None:
-    wire, target = handshake
-    answer = SELECTED if wire[0] == 5 else b""
-
-    assert play(wire + stream) == Result(answer, target, None, stream)
-
-
-@given(handshakes(), st.binary(max_size=64), cut_points)
-def test_it_does_not_matter_how_a_handshake_is_cut(
-    handshake: tuple[bytes, TcpAddress], stream: bytes, cuts: set[int]
-) -> None:
-    wire = handshake[0] + stream
-
-    assert play(*pieces(wire, cuts)) == play(wire)
-
-
-@given(noise, cut_points)
-def test_it_does_not_matter_how_noise_is_cut(data: bytes, cuts: set[int]) -> None:
-    assert play(*pieces(data, cuts)) == play(data)
-
-
-@given(noise, cut_points)
-def test_noise_never_raises_and_never_grows_the_state(data: bytes, cuts: set[int]) -> None:
-    handshake = Handshake()
-    for piece in pieces(data, cuts):
-        handshake.receive(piece)
-
-        if handshake.request is not None:
-            assert len(handshake.leftover) < len(piece)
-            break
-        assert len(handshake._unread) < LONGEST_REQUEST
-        assert handshake.leftover == b""
-        if handshake.refused is not None:
-            assert handshake.refused.isprintable()
-            assert len(handshake._unread) == 0
+        handshake.grant()
+    with pytest.raises(RuntimeError, match="expected a request to reply to"):
+        handshake.reject(Reason.FAILED)

@@ -4,10 +4,10 @@ import pytest
 
 from tests.forwarding.fakes import open_ends
 from tests.ssh.waiting import until
+from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.forwarding import socks_stream
 from tunnelkeeper.forwarding.pump import PauseReason
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.forwarding.socks_stream import SocksStream
 
 METHODS = bytes([5, 1, 0])
@@ -87,7 +87,7 @@ async def test_the_answer_waits_for_the_outcome(talk: Talk) -> None:
 
 async def test_a_refusal_is_told_with_its_code_and_the_stream_is_closed(talk: Talk) -> None:
     talk.say(METHODS + REQUEST)
-    talk.socks.refuse(Outcome.CONNECTION_REFUSED)
+    talk.socks.reject(Reason.REFUSED)
 
     assert talk.below.done == [NO_AUTHENTICATION, REFUSED, "close"]
 

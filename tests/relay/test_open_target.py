@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.forwarding.services import echo, service
-from tunnelkeeper.forwarding.connect_target import TargetRefused
-from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.relay import open_target
 from tunnelkeeper.relay.config import RelayConfiguration
 from tunnelkeeper.relay.key_options import KeyOptions
@@ -72,26 +71,26 @@ async def test_the_first_address_that_accepts_is_taken() -> None:
 
 
 async def test_a_host_with_closed_addresses_only_is_refused() -> None:
-    with pytest.raises(TargetRefused, match="metadata service, which is closed") as refused:
+    with pytest.raises(ConnectError, match="metadata service, which is closed") as refused:
         await opened(80, CLOSED, "fe80::1")
-    assert refused.value.outcome is Outcome.NOT_ALLOWED
+    assert refused.value.reason is Reason.NOT_PERMITTED
 
 
 async def test_a_name_that_leads_into_the_relay_is_refused() -> None:
-    with pytest.raises(TargetRefused, match="which is closed"):
+    with pytest.raises(ConnectError, match="which is closed"):
         await opened(80, "127.0.0.1", permits=(ANYTHING,))
 
 
 async def test_a_host_without_addresses_is_refused() -> None:
-    with pytest.raises(TargetRefused, match=r"host\.example\.com has no address"):
+    with pytest.raises(ConnectError, match=r"host\.example\.com has no address"):
         await opened(80)
 
 
 async def test_a_refusal_is_said_in_the_words_of_the_system() -> None:
-    with pytest.raises(TargetRefused) as refused:
+    with pytest.raises(ConnectError) as refused:
         await opened(1, NOBODY)
     assert str(refused.value) == f"{NOBODY}:1: Connection refused"
-    assert refused.value.outcome is Outcome.CONNECTION_REFUSED
+    assert refused.value.reason is Reason.REFUSED
 
 
 async def test_an_address_that_does_not_answer_gives_way_to_the_next(
@@ -101,9 +100,9 @@ async def test_an_address_that_does_not_answer_gives_way_to_the_next(
         raise TimeoutError
 
     monkeypatch.setattr(open_target, "connect_here", never)
-    with pytest.raises(TargetRefused, match="no answer within 10 s") as refused:
+    with pytest.raises(ConnectError, match="no answer within 10 s") as refused:
         await opened(80, NOBODY, "127.0.0.1")
-    assert refused.value.outcome is Outcome.TTL_EXPIRED
+    assert refused.value.reason is Reason.TIMED_OUT
 
 
 # -- paths -----------------------------------------------------------------------------------------
@@ -129,7 +128,7 @@ async def test_a_symbolic_link_does_not_lead_out_of_the_folder(tmp_path: Path) -
     (folder / "s.sock").symlink_to(outside / "s.sock")
     async with service(echo, at=outside / "s.sock"):
         for path in (folder / "link" / "s.sock", folder / "s.sock"):
-            with pytest.raises(TargetRefused, match="leads out of the folder"):
+            with pytest.raises(ConnectError, match="leads out of the folder"):
                 await open_path(path, folder)
 
 

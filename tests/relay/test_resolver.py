@@ -9,8 +9,7 @@ import threading
 import pytest
 
 from tests.ssh.waiting import DEADLINE, until
-from tunnelkeeper.forwarding.connect_target import TargetRefused
-from tunnelkeeper.forwarding.socks import Outcome
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.relay import resolver
 from tunnelkeeper.relay.resolver import LOOKUPS_AT_ONCE, Resolver
 
@@ -44,9 +43,9 @@ async def test_a_name_that_leads_nowhere_is_refused(
         raise error
 
     monkeypatch.setattr(resolver, "_look_up", look_up)
-    with pytest.raises(TargetRefused, match=r"no\.where: ") as refused:
+    with pytest.raises(ConnectError, match=r"no\.where: ") as refused:
         await Resolver().addresses_of("no.where")
-    assert refused.value.outcome is Outcome.HOST_UNREACHABLE
+    assert refused.value.reason is Reason.HOST_UNREACHABLE
 
 
 async def test_one_client_keeps_a_few_threads_busy_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

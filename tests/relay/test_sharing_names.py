@@ -123,6 +123,22 @@ async def test_what_the_box_cannot_reach_is_said(served: Served) -> None:
             await visitor.open_connection("home", 22)
 
 
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 99])
+async def test_a_box_that_opens_no_channel_is_a_failed_connect_whatever_its_code(
+    served: Served, code: int
+) -> None:
+    def refuse(*_: object) -> asyncssh.SSHTCPSession[bytes]:
+        raise asyncssh.ChannelOpenError(code, "not today")
+
+    async with served.client() as box, served.client() as visitor:
+        await box.create_server(refuse, "home", 22)
+        with pytest.raises(asyncssh.ChannelOpenError) as refused:
+            await visitor.open_connection("home", 22)
+
+    assert refused.value.code == asyncssh.OPEN_CONNECT_FAILED
+    assert refused.value.reason == "home:22: its client: it says: not today"
+
+
 async def test_a_connection_ends_when_either_side_goes(served: Served) -> None:
     async with service(echo) as port, served.client() as box:
         await box.forward_remote_port("home", 22, HERE, port)

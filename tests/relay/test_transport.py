@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import asyncssh
+import pytest
+
 from tests.forwarding.services import blob, echo, exchange, service, source
 from tests.relay.served import HERE, Served
 from tests.ssh.waiting import until
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.relay import transport
+from tunnelkeeper.relay.transport import OPEN_FAILURE_CODES
 
 if TYPE_CHECKING:
-    import pytest
-
+    from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.relay.transport import ServerTransport
 
 MUCH = 8 << 20
@@ -55,6 +59,37 @@ async def test_too_many_requests_at_once_end_their_connection_alone(served: Serv
             connection._send_global_request(b"tcpip-forward", b"\0\0\0\4home\0\0\0\x16")
         await connection.wait_closed()
         assert not other.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (Reason.NOT_PERMITTED, asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED),
+        (Reason.REFUSED, asyncssh.OPEN_CONNECT_FAILED),
+        (Reason.NETWORK_UNREACHABLE, asyncssh.OPEN_CONNECT_FAILED),
+        (Reason.HOST_UNREACHABLE, asyncssh.OPEN_CONNECT_FAILED),
+        (Reason.TIMED_OUT, asyncssh.OPEN_CONNECT_FAILED),
+        (Reason.FAILED, asyncssh.OPEN_CONNECT_FAILED),
+        (Reason.RESOURCE_SHORTAGE, asyncssh.OPEN_RESOURCE_SHORTAGE),
+    ],
+)
+async def test_a_channel_that_cannot_be_opened_is_refused_with_the_code_of_its_reason(
+    served: Served, monkeypatch: pytest.MonkeyPatch, reason: Reason, code: int
+) -> None:
+    async with served.client() as connection:
+
+        async def open_tcp(*_: object) -> ChannelEndpoint:
+            raise ConnectError(reason, "db:5432: no")
+
+        monkeypatch.setattr(transport_of(served).desk, "open_tcp", open_tcp)
+        with pytest.raises(asyncssh.ChannelOpenError) as refused:
+            await connection.open_connection("db", 5432)
+
+    assert (refused.value.code, refused.value.reason) == (code, "db:5432: no")
+
+
+def test_no_reason_is_without_a_code() -> None:
+    assert set(OPEN_FAILURE_CODES) == set(Reason)
 
 
 async def test_what_a_client_calls_itself_is_shown_safely(served: Served) -> None:

@@ -36,6 +36,7 @@ class Server:
     """The server and what it saw.
 
     Switches: what it refuses, and the events that a login, a channel or a listener waits for.
+    open_failure: the code and text for a channel that it refuses.
     session: what serves a channel instead of the target it names. logins: the users that tried to
     log in; offered: the keys they showed; opening, listening: the channels and TCP listeners that
     were asked for.
@@ -50,6 +51,7 @@ class Server:
     refuse_listening: bool = False
     said_of_listening: str = ""
     refuse_opening: bool = False
+    open_failure: tuple[int, str] = (PROHIBITED, "not by this server")
     may_log_in: asyncio.Event = field(default_factory=asyncio.Event)
     may_open: asyncio.Event = field(default_factory=asyncio.Event)
     may_listen: asyncio.Event = field(default_factory=asyncio.Event)
@@ -153,7 +155,7 @@ class _Visit(asyncssh.SSHServer):
     async def _open(self, forward: Callable[[], Awaitable[Any]]) -> Any:
         self._server.opening += 1
         if self._server.refuse_opening:
-            raise asyncssh.ChannelOpenError(PROHIBITED, "not by this server")
+            raise asyncssh.ChannelOpenError(*self._server.open_failure)
         await self._server.may_open.wait()
         if self._server.session is not None:
             return self._server.session()

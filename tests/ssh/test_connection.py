@@ -12,12 +12,11 @@ from tests.ssh.attempts import leaving_nothing
 from tests.ssh.links import closed_port
 from tests.ssh.server import Server, connected, jump_host
 from tests.ssh.waiting import until
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.gate import Gate
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.ssh import connection as module
 from tunnelkeeper.ssh import open_channel
 
@@ -39,9 +38,9 @@ def channels(connection: Connection) -> list[Any]:
     return list(connection.transport._channels.values())
 
 
-async def refusal_of(connection: Connection, target: Address) -> TargetRefused:
+async def refusal_of(connection: Connection, target: Address) -> ConnectError:
     async with asyncio.timeout(10):
-        with pytest.raises(TargetRefused) as refused:
+        with pytest.raises(ConnectError) as refused:
             await opened(connection, target, an_end())
     return refused.value
 
@@ -91,7 +90,7 @@ async def test_a_target_that_the_server_cannot_reach_is_refused_in_its_words(
 ) -> None:
     refusal = await refusal_of(connection, TcpAddress(LOOPBACK, closed_port()))
 
-    assert refusal.outcome is Outcome.CONNECTION_REFUSED
+    assert refusal.reason is Reason.REFUSED
     assert "connect failed" in str(refusal)
     assert not channels(connection)
 
@@ -102,7 +101,7 @@ async def test_a_target_that_the_server_does_not_allow_is_not_allowed(
     server.refuse_opening = True
     refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
 
-    assert refusal.outcome is Outcome.NOT_ALLOWED
+    assert refusal.reason is Reason.NOT_PERMITTED
     assert "not by this server" in str(refusal)
 
 
@@ -122,7 +121,7 @@ async def test_a_channel_on_a_connection_that_has_ended_is_refused(
 
     assert connection.is_closed
     refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
-    assert refusal.outcome in {Outcome.GENERAL_FAILURE, Outcome.HOST_UNREACHABLE}
+    assert refusal.reason in {Reason.FAILED, Reason.HOST_UNREACHABLE}
 
 
 async def test_a_channel_whose_connection_dies_while_it_opens_is_refused(
@@ -148,7 +147,7 @@ async def test_an_error_of_the_system_while_opening_is_a_refusal(
     monkeypatch.setattr(connection.transport, "create_connection", fail)
     refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
 
-    assert refusal.outcome is Outcome.GENERAL_FAILURE
+    assert refusal.reason is Reason.FAILED
     assert str(refusal) == "Channel already open"
 
 

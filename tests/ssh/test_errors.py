@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 import asyncssh
 import pytest
 
+from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
-from tunnelkeeper.ssh.errors import PeerDeadError, open_failure_words, to_failure
+from tunnelkeeper.ssh.errors import (
+    PeerDeadError,
+    open_failure_words,
+    reason_from_text,
+    to_connect_error,
+    to_failure,
+)
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
@@ -167,3 +174,37 @@ def test_an_exception_without_words_is_named() -> None:
 )
 def test_the_hint_says_what_to_do(error: BaseException, step: Step, hint: str) -> None:
     assert hint in to_failure(error, HOP, step).hint
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "reason"),
+    [
+        (1, "open failed", Reason.NOT_PERMITTED),
+        (1, "Connection refused", Reason.NOT_PERMITTED),
+        (2, "Connection refused", Reason.REFUSED),
+        (2, "open failed", Reason.FAILED),
+        (3, "open failed", Reason.FAILED),
+        (3, "Connection refused", Reason.FAILED),
+        (4, "open failed", Reason.RESOURCE_SHORTAGE),
+        (99, "open failed", Reason.FAILED),
+    ],
+)
+def test_the_code_of_an_open_failure_gives_the_reason(code: int, text: str, reason: Reason) -> None:
+    assert to_connect_error(asyncssh.ChannelOpenError(code, text)).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Connection refused", Reason.REFUSED),
+        ("Network is unreachable", Reason.NETWORK_UNREACHABLE),
+        ("Connection timed out", Reason.TIMED_OUT),
+        ("No route to host", Reason.HOST_UNREACHABLE),
+        ("unknown host (Name or service not known)", Reason.HOST_UNREACHABLE),
+        ("Temporary failure in name resolution", Reason.HOST_UNREACHABLE),
+        ("open failed", Reason.FAILED),
+        ("", Reason.FAILED),
+    ],
+)
+def test_the_text_of_a_server_gives_the_reason(text: str, reason: Reason) -> None:
+    assert reason_from_text(text) is reason

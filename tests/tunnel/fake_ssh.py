@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.configuration import Host
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.forward_spec import TcpAddress
-from tunnelkeeper.forwarding.connect_target import TargetRefused
-from tunnelkeeper.forwarding.socks import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -172,7 +171,7 @@ class FakeConnection:
         if target in self._far.silent:
             return
         if self.is_closed or target in self._far.unreachable | self.unreachable:
-            refused(TargetRefused(Outcome.CONNECTION_REFUSED, "connect failed"))
+            refused(ConnectError(Reason.REFUSED, "connect failed"))
             return
         if self._far.fault_of_opening is not None:
             raise self._far.fault_of_opening

@@ -19,6 +19,7 @@ from tunnelkeeper.control.api import (
 )
 from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelEvent
 from tunnelkeeper.core.config_diff import describe, diff
+from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.forward_spec import SpecError, parse_target
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
 from tunnelkeeper.core.states import (
@@ -28,7 +29,6 @@ from tunnelkeeper.core.text import printable
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher
 from tunnelkeeper.daemon.process_stats import ProcessStatsReader
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.sshconfig import SshConfigError
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
 from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
@@ -159,7 +159,7 @@ class Supervisor:
             await relay_stream(
                 sock, early, confirm, runner.gate, address, timeout=runner.tunnel.hold_timeout
             )
-        except TargetRefused as refusal:
+        except ConnectError as refusal:
             raise RequestFailedError(f"{name}: {target}: {refusal}{self._why(name)}") from refusal
 
     # -- for main ----------------------------------------------------------------------------

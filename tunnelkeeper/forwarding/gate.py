@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, PauseReason
-from tunnelkeeper.forwarding.socks import Outcome
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.forwarding.pump import Counters
 
-Refused = Callable[[TargetRefused], None]
+Refused = Callable[[ConnectError], None]
 """Told why no channel comes."""
 
 
@@ -44,7 +43,7 @@ class _Stopped:
         self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
     ) -> None:
         """Open nothing."""
-        refused(TargetRefused(Outcome.GENERAL_FAILURE, "the tunnel is stopped"))
+        refused(ConnectError(Reason.FAILED, "the tunnel is stopped"))
 
 
 STOPPED: Opener = _Stopped()
@@ -55,7 +54,7 @@ async def reach(
 ) -> ChannelEndpoint:
     """Wait for a channel; what comes out of it is held back until it is released or joined.
 
-    Raises TargetRefused.
+    Raises ConnectError.
     """
     outcome: asyncio.Future[ChannelEndpoint] = asyncio.get_running_loop().create_future()
 
@@ -66,7 +65,7 @@ async def reach(
         else:
             outcome.set_result(channel)
 
-    def refused(why: TargetRefused) -> None:
+    def refused(why: ConnectError) -> None:
         if not outcome.done():
             outcome.set_exception(why)
 
@@ -132,7 +131,7 @@ class Gate:
     async def reach(
         self, target: Address, origin: tuple[str, int], patience: float, counters: Counters
     ) -> ChannelEndpoint:
-        """Wait for a channel, as `reach` does. Raises TargetRefused."""
+        """Wait for a channel, as `reach` does. Raises ConnectError."""
 
         def opening(end: ChannelEndpoint, refused: Refused) -> None:
             self.open_channel(target, end, origin, patience, refused)
@@ -145,7 +144,7 @@ class Gate:
             self._hold(client)
             return
 
-        def refused(why: TargetRefused) -> None:
+        def refused(why: ConnectError) -> None:
             if not opener.is_closed:
                 client.refused(why)
                 return
@@ -164,4 +163,4 @@ class Gate:
     def _reject(self, client: _Client) -> None:
         self._waiting.pop(client, None)
         words = "the tunnel's connection is away"
-        client.refused(TargetRefused(Outcome.GENERAL_FAILURE, words))
+        client.refused(ConnectError(Reason.FAILED, words))

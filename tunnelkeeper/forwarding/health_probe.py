@@ -10,6 +10,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.health_checks import CheckFailed, CheckImpossible
 from tunnelkeeper.core.probes import (
     ANSWER_LIMIT,
@@ -20,10 +21,8 @@ from tunnelkeeper.core.probes import (
     target_here,
 )
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.gate import reach
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, PauseReason
-from tunnelkeeper.forwarding.socks import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,8 +50,8 @@ async def check_local_forward(
             return await exchange.verdict(str(target))
     except TimeoutError:
         return CheckFailed(f"{step} within {check.timeout:g} s", _TARGET_HINT)
-    except TargetRefused as refusal:
-        forbidden = refusal.outcome is Outcome.NOT_ALLOWED
+    except ConnectError as refusal:
+        forbidden = refusal.reason is Reason.NOT_PERMITTED
         hint = _FORBIDDEN_HINT if forbidden else _TARGET_HINT
         return CheckFailed(f"{target}: {refusal}", hint, is_forbidden=forbidden)
 
@@ -78,11 +77,15 @@ async def check_remote_forward(
             return await exchange.verdict("the target")
     except TimeoutError:
         return CheckFailed(f"{step} within {check.timeout:g} s", _RETURN_HINT)
-    except TargetRefused as refusal:
-        if refusal.outcome is Outcome.NOT_ALLOWED:
+    except ConnectError as refusal:
+        if refusal.reason is Reason.NOT_PERMITTED:
             words = f"the server does not let us connect to its own {listening}: {refusal}"
             return CheckImpossible(words)
-        return CheckFailed(f"nothing listens on {listening} of the server: {refusal}", _RETURN_HINT)
+        if refusal.reason is Reason.REFUSED:
+            message = f"nothing listens on {listening} of the server: {refusal}"
+        else:
+            message = f"the server cannot connect to its own {listening}: {refusal}"
+        return CheckFailed(message, _RETURN_HINT)
     finally:
         clients.expect_no_more()
 
@@ -91,7 +94,7 @@ async def check_remote_forward(
 async def _opened(opener: Opener, target: Address, probe: Probe) -> AsyncIterator[_Exchange]:
     """A channel of its own, with the request on its way.
 
-    Raises TargetRefused.
+    Raises ConnectError.
     """
     exchange = _Exchange(probe)
 

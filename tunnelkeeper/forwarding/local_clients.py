@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from tunnelkeeper.core.connect_error import ConnectError
     from tunnelkeeper.core.forward_spec import Address, TcpAddress
-    from tunnelkeeper.forwarding.connect_target import TargetRefused
     from tunnelkeeper.forwarding.gate import Gate
 
 
@@ -43,7 +43,7 @@ class LocalClients:
                 self._begin_socks(client)
 
     def _serve(self, client: SocketEndpoint, target: Address) -> None:
-        def refused(why: TargetRefused) -> None:
+        def refused(why: ConnectError) -> None:
             self.on_refused(f"{target}: {why}")
             client.end(clean=False)
 
@@ -65,9 +65,9 @@ class LocalClients:
                 channel.write(conversation.leftover)
             join(client, channel)
 
-        def refused(why: TargetRefused) -> None:
+        def refused(why: ConnectError) -> None:
             self.on_refused(f"{target}: {why}")
-            conversation.refuse(why.outcome)
+            conversation.reject(why.reason)
 
         end = ChannelEndpoint(self.counters, granted)
         self.gate.open_channel(target, end, client.origin, self.hold_timeout, refused)

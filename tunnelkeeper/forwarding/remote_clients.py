@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.forward_spec import RemoteForward, RemotelyBoundForward
-from tunnelkeeper.forwarding.connect_target import TargetRefused, connect_here
+from tunnelkeeper.forwarding.connect_target import connect_here
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
 from tunnelkeeper.forwarding.socks_stream import SocksStream
 
@@ -45,14 +46,14 @@ class RemoteClients:
     async def accept(self) -> ChannelEndpoint:
         """The session of a channel that the server opens.
 
-        Raises TargetRefused: the server is told that the channel cannot be opened.
+        Raises ConnectError: the server is told that the channel cannot be opened.
         """
         arrival, self._expected = self._expected, None
         if arrival is None:
             return await self._accept(self.counters)
         try:
             end = await self._accept(Counters())
-        except TargetRefused as refusal:
+        except ConnectError as refusal:
             _tell(arrival, str(refusal))
             raise
         _tell(arrival, "")
@@ -64,7 +65,7 @@ class RemoteClients:
                 socket = SocketEndpoint()
                 try:
                     await connect_here(target, socket)
-                except TargetRefused as refusal:
+                except ConnectError as refusal:
                     if counters is self.counters:  # a check speaks for itself
                         self.on_refused(str(refusal))
                     raise
@@ -84,9 +85,9 @@ class RemoteClients:
         socket = SocketEndpoint()
         try:
             await connect_here(target, socket)
-        except TargetRefused as refusal:
+        except ConnectError as refusal:
             self.on_refused(str(refusal))
-            conversation.refuse(refusal.outcome)
+            conversation.reject(refusal.reason)
             return
         conversation.grant()
         socket.write(conversation.leftover)

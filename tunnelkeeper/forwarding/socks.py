@@ -15,6 +15,7 @@ from enum import Enum, auto
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import TYPE_CHECKING, Literal
 
+from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.text import printable
 
@@ -38,10 +39,10 @@ HTTP_METHODS = tuple(
 Version = Literal[4, 5]
 
 
-class Outcome(Enum):
-    """What became of a request; the value is its REP octet (RFC 1928 section 6)."""
+class Reply(Enum):
+    """The reply to a request. The value is the REP field of SOCKS5 (RFC 1928 section 6)."""
 
-    GRANTED = 0x00
+    SUCCEEDED = 0x00
     GENERAL_FAILURE = 0x01
     NOT_ALLOWED = 0x02
     NETWORK_UNREACHABLE = 0x03
@@ -50,6 +51,18 @@ class Outcome(Enum):
     TTL_EXPIRED = 0x06
     COMMAND_NOT_SUPPORTED = 0x07
     ADDRESS_TYPE_NOT_SUPPORTED = 0x08
+
+
+REPLIES = {
+    Reason.REFUSED: Reply.CONNECTION_REFUSED,
+    Reason.NETWORK_UNREACHABLE: Reply.NETWORK_UNREACHABLE,
+    Reason.HOST_UNREACHABLE: Reply.HOST_UNREACHABLE,
+    Reason.TIMED_OUT: Reply.TTL_EXPIRED,  # the nearest that RFC 1928 has
+    Reason.NOT_PERMITTED: Reply.NOT_ALLOWED,
+    Reason.RESOURCE_SHORTAGE: Reply.GENERAL_FAILURE,
+    Reason.FAILED: Reply.GENERAL_FAILURE,
+}
+"""The reply for each reason for which a target could not be connected."""
 
 
 class Awaiting(Enum):
@@ -134,24 +147,34 @@ class Handshake:
             self._unread = b""
         return answer
 
-    def reply(self, outcome: Outcome) -> bytes:
-        """The final answer to the request, in the client's version.
+    def grant(self) -> bytes:
+        """Return the reply to a request whose target is connected.
 
-        Raises RuntimeError when there is no request to answer.
+        Raises RuntimeError without a request.
         """
+        return self._reply(Reply.SUCCEEDED)
+
+    def reject(self, reason: Reason) -> bytes:
+        """Return the reply to a request whose target could not be connected.
+
+        Raises RuntimeError without a request.
+        """
+        return self._reply(REPLIES[reason])
+
+    def _reply(self, reply: Reply) -> bytes:
         match self._state:
             case Requested(version=version):
-                return encode_reply(version, outcome)
+                return encode_reply(version, reply)
             case state:
                 raise RuntimeError(f"expected a request to reply to, got {state}")
 
 
-def encode_reply(version: Version, outcome: Outcome) -> bytes:
+def encode_reply(version: Version, reply: Reply) -> bytes:
     """The reply on the wire; its address is 0.0.0.0:0, since only the SSH server knows it."""
     if version == 4:
         # 0x5a: granted, 0x5b: rejected or failed; SOCKS4's other codes are about identd.
-        return bytes([0, 0x5A if outcome is Outcome.GRANTED else 0x5B]) + bytes(6)
-    return bytes([5, outcome.value, 0, IPV4]) + bytes(6)
+        return bytes([0, 0x5A if reply is Reply.SUCCEEDED else 0x5B]) + bytes(6)
+    return bytes([5, reply.value, 0, IPV4]) + bytes(6)
 
 
 # Each reader takes everything unread and returns None until its message is whole. A request is
@@ -206,7 +229,7 @@ def _unended(field: bytes, what: str) -> Step | None:
     if len(field) <= FIELD_LIMIT:
         return None
     reason = f"expected a {what} of at most {FIELD_LIMIT} bytes, got more"
-    return _refuse(4, Outcome.GENERAL_FAILURE, reason)
+    return _refuse(4, Reply.GENERAL_FAILURE, reason)
 
 
 def _read_socks5_methods(unread: bytes) -> Step | None:
@@ -230,14 +253,14 @@ def _read_socks5_request(unread: bytes) -> Step | None:
     version, command, _, address_type, name_length = unread[:5]
     if version != 5:
         reason = f"expected version 5 in the request, got {version}"
-        return _refuse(5, Outcome.GENERAL_FAILURE, reason)
+        return _refuse(5, Reply.GENERAL_FAILURE, reason)
     if address_type == DOMAIN_NAME:
         start, end = 5, 5 + name_length
     elif address_type in ADDRESS_LENGTHS:
         start, end = 4, 4 + ADDRESS_LENGTHS[address_type]
     else:
         reason = f"expected an address type of 1, 3 or 4, got {address_type}"
-        return _refuse(5, Outcome.ADDRESS_TYPE_NOT_SUPPORTED, reason)
+        return _refuse(5, Reply.ADDRESS_TYPE_NOT_SUPPORTED, reason)
     if len(unread) < end + 2:
         return None
     address, port = unread[start:end], unread[end : end + 2]
@@ -258,14 +281,14 @@ def _decide(
     """Accept a request that was read to its end, or refuse what is not served."""
     if command != CONNECT:
         reason = f"expected the command CONNECT (1), got {command}; BIND and UDP are not served"
-        return _refuse(version, Outcome.COMMAND_NOT_SUPPORTED, reason)
+        return _refuse(version, Reply.COMMAND_NOT_SUPPORTED, reason)
     if port == bytes(2):
-        return _refuse(version, Outcome.GENERAL_FAILURE, "expected a port from 1 to 65535, got 0")
+        return _refuse(version, Reply.GENERAL_FAILURE, "expected a port from 1 to 65535, got 0")
     host = _host(address_type, address)
     if host is None:
         found = printable(repr(address), 80) if address else "nothing"
         reason = f"expected a target name of printable characters without spaces, got {found}"
-        return _refuse(version, Outcome.GENERAL_FAILURE, reason)
+        return _refuse(version, Reply.GENERAL_FAILURE, reason)
     return Step(Requested(version, TcpAddress(host, int.from_bytes(port))), end)
 
 
@@ -282,5 +305,5 @@ def _host(address_type: int, address: bytes) -> str | None:
     return name if name and name.isprintable() and " " not in name else None
 
 
-def _refuse(version: Version, outcome: Outcome, reason: str) -> Step:
-    return Step(Refused(f"SOCKS{version}: {reason}"), answer=encode_reply(version, outcome))
+def _refuse(version: Version, reply: Reply, reason: str) -> Step:
+    return Step(Refused(f"SOCKS{version}: {reason}"), answer=encode_reply(version, reply))

@@ -10,11 +10,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.forwarding.pump import PauseReason
-from tunnelkeeper.forwarding.socks import Handshake, Outcome
+from tunnelkeeper.forwarding.socks import Handshake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunnelkeeper.core.connect_error import Reason
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.forwarding.pump import ChannelEndpoint, SocketEndpoint
 
@@ -49,11 +50,11 @@ class SocksStream:
 
     def grant(self) -> None:
         """Tell the client that its target is connected."""
-        self._stream.write(self._handshake.reply(Outcome.GRANTED))
+        self._stream.write(self._handshake.grant())
 
-    def refuse(self, outcome: Outcome) -> None:
+    def reject(self, reason: Reason) -> None:
         """Tell the client why not, and close."""
-        self._stream.write(self._handshake.reply(outcome))
+        self._stream.write(self._handshake.reject(reason))
         self._stream.end(clean=True)
 
     def write(self, data: bytes) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.core.configuration import Configuration
+from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, parse_target
 from tunnelkeeper.core.text import with_hint
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.gate import Gate
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
@@ -57,7 +57,7 @@ def connect(config_path: str, reference: str, target: str, pump: Pump) -> int:
     except SshConfigError as error:
         _say(with_hint(error.message, error.hint))
         return ExitCode.FAILED
-    except TargetRefused as refusal:
+    except ConnectError as refusal:
         _say(f"{reference}: {target}: {refusal}")
         return ExitCode.FAILED
     return ExitCode.OK

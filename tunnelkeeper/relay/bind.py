@@ -10,11 +10,10 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.pump import SocketEndpoint
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.net.listener import Listener, ListenError, listen
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ Welcome = Callable[[SocketEndpoint], None]
 def choose_port(host: str) -> int:
     """A port that is free on all addresses of a host. host: as for bind().
 
-    Raises TargetRefused.
+    Raises ConnectError.
     """
     failure = OSError(errno.EADDRINUSE, "no free port")
     for _ in range(PORTS_TRIED):
@@ -46,7 +45,7 @@ def choose_port(host: str) -> int:
 async def bind(place: TcpAddress | UnixAddress, welcome: Welcome) -> Listener:
     """Listen on a path, or on a port of an address, of loopback or of every interface.
 
-    Raises TargetRefused.
+    Raises ConnectError.
     """
     try:
         if isinstance(place, TcpAddress):
@@ -57,7 +56,7 @@ async def bind(place: TcpAddress | UnixAddress, welcome: Welcome) -> Listener:
     except OSError as error:
         raise _refused(place, error) from error
     except ListenError as error:
-        raise TargetRefused(Outcome.GENERAL_FAILURE, error.failure.message) from error
+        raise ConnectError(Reason.FAILED, error.failure.message) from error
 
 
 def _probe(host: str, port: int) -> int:
@@ -93,6 +92,6 @@ def sockets_of(host: str) -> Iterator[tuple[int, str, bool]]:
             yield (socket.AF_INET6 if ":" in host else socket.AF_INET), host, False
 
 
-def _refused(place: TcpAddress | UnixAddress, error: OSError) -> TargetRefused:
+def _refused(place: TcpAddress | UnixAddress, error: OSError) -> ConnectError:
     words = printable(error.strerror or str(error))
-    return TargetRefused(Outcome.GENERAL_FAILURE, f"cannot listen on {place}: {words}")
+    return ConnectError(Reason.FAILED, f"cannot listen on {place}: {words}")

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import UnixAddress
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.forwarding.connect_target import TargetRefused
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.relay.coupling import await_peer, couple
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Channels:
     def to_socket(self, target: SocketEndpoint) -> ChannelEndpoint:
         """The session of a channel that the client opens to a target which is connected.
 
-        Raises TargetRefused when the client has left meanwhile.
+        Raises ConnectError when the client has left meanwhile.
         """
         if self._transport.is_closed():
             target.end(clean=False)
@@ -52,7 +51,7 @@ class Channels:
     async def to_holder(self, holding: Binding, origin: Origin) -> ChannelEndpoint:
         """The session of a channel that the client opens to a name which another one holds.
 
-        Raises TargetRefused.
+        Raises ConnectError.
         """
         held = await holding.holder.reach(holding, origin, await_peer)
         if self._transport.is_closed():
@@ -73,7 +72,7 @@ class Channels:
     ) -> ChannelEndpoint:
         """A channel to the client for one who came to a place that it holds.
 
-        Raises TargetRefused.
+        Raises ConnectError.
         """
         end = ChannelEndpoint(self.traffic, on_made)
 
@@ -110,7 +109,7 @@ class Channels:
         # An exception that left a task of the transport would close it.
         try:
             await self.reach(holding, visitor.origin, lambda channel: join(visitor, channel))
-        except TargetRefused as refusal:
+        except ConnectError as refusal:
             log.info("%s", refusal)
             visitor.end(clean=False)
         except Exception:
@@ -118,10 +117,10 @@ class Channels:
             visitor.end(clean=False)
 
 
-def has_left() -> TargetRefused:
+def has_left() -> ConnectError:
     """The answer that nobody will hear."""
-    return TargetRefused(Outcome.GENERAL_FAILURE, "the client has left")
+    return ConnectError(Reason.FAILED, "the client has left")
 
 
-def _unreachable(holding: Binding, why: str) -> TargetRefused:
-    return TargetRefused(Outcome.GENERAL_FAILURE, f"{holding.place}: its client: {why}")
+def _unreachable(holding: Binding, why: str) -> ConnectError:
+    return ConnectError(Reason.FAILED, f"{holding.place}: its client: {why}")

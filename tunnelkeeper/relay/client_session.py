@@ -13,9 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from tunnelkeeper.core.configuration import Keepalive
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.connect_target import TargetRefused
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.relay import bind, open_target, policy, socket_folder
 from tunnelkeeper.relay.channels import Channels, Origin, has_left
 from tunnelkeeper.relay.listen_name import listen_name
@@ -187,7 +186,7 @@ class ClientSession:
             given_up = self._shared.registry.claim(holding)
         except AlreadyBoundError as taken:
             words = f"another connection listens on {taken}"
-            raise TargetRefused(Outcome.GENERAL_FAILURE, words) from taken
+            raise ConnectError(Reason.FAILED, words) from taken
         log.info("%s listens on %s", self, holding.place)
         for older in given_up:
             log.info("%s took %s over from %s", self, older.place, older.holder)
@@ -216,7 +215,7 @@ class ClientSession:
         """Do something; if it is refused, that is noted."""
         try:
             return await work
-        except TargetRefused as refusal:
+        except ConnectError as refusal:
             user = self.admitted.user
             self._shared.refusals.note(kind, self.address.host, user, str(refusal))
             raise

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class RequestHandler(Protocol):
     """Does what a client that is logged in asks for.
 
-    What it refuses it says by TargetRefused. Hosts and paths are as the client wrote them.
+    What it refuses it says by ConnectError. Hosts and paths are as the client wrote them.
     """
 
     @property

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.connect_target import TargetRefused, connect_here
+from tunnelkeeper.forwarding.connect_target import connect_here
 from tunnelkeeper.forwarding.pump import SocketEndpoint
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.relay import policy, socket_folder
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def open_tcp(
 ) -> SocketEndpoint:
     """A socket connected to a host as the client wrote it.
 
-    Raises TargetRefused.
+    Raises ConnectError.
     """
     permits = configuration.permit_open
     ensure_allowed(policy.may_open(host, port, (), permits, options))
@@ -63,7 +63,7 @@ async def open_path(
 ) -> SocketEndpoint:
     """A socket connected to a Unix socket.
 
-    Raises TargetRefused.
+    Raises ConnectError.
     """
     folder = configuration.unix_socket_dir
     ensure_allowed(policy.may_open_path(path, folder, configuration.permit_open, options))
@@ -76,10 +76,10 @@ async def open_path(
 def ensure_allowed(refusal: policy.Refusal | None) -> None:
     """Go on where nothing is refused.
 
-    Raises TargetRefused.
+    Raises ConnectError.
     """
     if refusal is not None:
-        raise TargetRefused(Outcome.NOT_ALLOWED, str(refusal))
+        raise ConnectError(Reason.NOT_PERMITTED, str(refusal))
 
 
 def own_addresses() -> list[str]:
@@ -95,20 +95,20 @@ def own_addresses() -> list[str]:
 async def _first_of(addresses: list[str], port: int) -> SocketEndpoint:
     """Connect to the first address that accepts.
 
-    Raises TargetRefused with what the last one said.
+    Raises ConnectError with what the last one said.
     """
-    failure: TargetRefused | None = None
+    failure: ConnectError | None = None
     for address in addresses:
         end = SocketEndpoint()
         patience = ADDRESS_PATIENCE if len(addresses) > 1 else None
         try:
             async with asyncio.timeout(patience):
                 await connect_here(TcpAddress(address, port), end)
-        except TargetRefused as refusal:
+        except ConnectError as refusal:
             failure = refusal
         except TimeoutError:
             words = f"{TcpAddress(address, port)}: no answer within {patience:.0f} s"
-            failure = TargetRefused(Outcome.TTL_EXPIRED, words)
+            failure = ConnectError(Reason.TIMED_OUT, words)
         else:
             return end
     assert failure is not None  # noqa: S101  there is at least one address

@@ -52,7 +52,7 @@ class BindingOwner(Protocol):
     ) -> ChannelEndpoint:
         """A channel to this client for one who came to a place it holds.
 
-        Raises TargetRefused.
+        Raises ConnectError.
         """
 
     def challenge(self) -> None:

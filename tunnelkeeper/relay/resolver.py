@@ -12,9 +12,8 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.forwarding.connect_target import TargetRefused
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.relay import addresses
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Resolver:
     async def addresses_of(self, host: str) -> list[str]:
         """The addresses of a host, in the order they should be tried.
 
-        Raises TargetRefused.
+        Raises ConnectError.
         """
         with suppress(ValueError):
             return [str(addresses.parse(host))]
@@ -42,7 +41,7 @@ class Resolver:
                 return await _in_a_thread(lambda: _look_up(host))
             except (OSError, ValueError) as error:  # ValueError: what IDNA makes of odd names
                 words = f"{printable(host, 80)}: {printable(_words(error))}"
-                raise TargetRefused(Outcome.HOST_UNREACHABLE, words) from error
+                raise ConnectError(Reason.HOST_UNREACHABLE, words) from error
 
 
 def _look_up(host: str) -> list[str]:

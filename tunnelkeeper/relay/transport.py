@@ -25,9 +25,8 @@ from asyncssh.constants import (
 )
 from asyncssh.packet import PacketDecodeError, SSHPacket, String, UInt32
 
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.forwarding.connect_target import TargetRefused
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.relay.session_refusal import NoShellSession, SessionChannel
 from tunnelkeeper.ssh.transport import BaseTransport
 
@@ -40,6 +39,17 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.net.buffers import BufferList
     from tunnelkeeper.relay.interfaces import AuthHandler, RequestHandler
+
+OPEN_FAILURE_CODES = {
+    Reason.REFUSED: OPEN_CONNECT_FAILED,
+    Reason.NETWORK_UNREACHABLE: OPEN_CONNECT_FAILED,
+    Reason.HOST_UNREACHABLE: OPEN_CONNECT_FAILED,
+    Reason.TIMED_OUT: OPEN_CONNECT_FAILED,
+    Reason.NOT_PERMITTED: OPEN_ADMINISTRATIVELY_PROHIBITED,
+    Reason.RESOURCE_SHORTAGE: OPEN_RESOURCE_SHORTAGE,
+    Reason.FAILED: OPEN_CONNECT_FAILED,
+}
+"""The reason code of RFC 4254 section 5.1 for each reason."""
 
 REQUESTS_AT_ONCE = 200
 """Global requests that may wait for their answers; asyncssh answers them one inside the other."""
@@ -226,8 +236,8 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     async def _answer(self, work: Callable[[], Awaitable[bool | bytes]]) -> None:
         try:
             result = await work()
-        except TargetRefused as refusal:
-            if refusal.outcome is Outcome.NOT_ALLOWED:
+        except ConnectError as refusal:
+            if refusal.reason is Reason.NOT_PERMITTED:
                 self.send_debug(f"port forwarding refused: {refusal}")  # as OpenSSH's sshd does
             result = False
         except Exception:
@@ -310,9 +320,8 @@ async def _opened(opening: Coroutine[Any, Any, ChannelEndpoint]) -> ChannelEndpo
     """The session of a channel, or the one exception that asyncssh takes for a refusal."""
     try:
         return await opening
-    except TargetRefused as refusal:
-        prohibited = refusal.outcome is Outcome.NOT_ALLOWED
-        code = OPEN_ADMINISTRATIVELY_PROHIBITED if prohibited else OPEN_CONNECT_FAILED
+    except ConnectError as refusal:
+        code = OPEN_FAILURE_CODES[refusal.reason]
         raise asyncssh.ChannelOpenError(code, printable(str(refusal))) from refusal
     except Exception as error:
         log.exception("opening a channel failed; please report it")

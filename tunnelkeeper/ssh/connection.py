@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
 
+from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.forwarding.connect_target import TargetRefused, outcome_of_words
-from tunnelkeeper.forwarding.socks import Outcome
 from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
-from tunnelkeeper.ssh.errors import OPEN_CONNECT_FAILED, open_failure_words, to_failure
+from tunnelkeeper.ssh.errors import OPEN_CONNECT_FAILED, to_connect_error, to_failure
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 from tunnelkeeper.ssh.listen_diagnosis import diagnose, forbidden
 from tunnelkeeper.ssh.open_channel import open_channel
@@ -138,7 +137,10 @@ class Connection:
             self.transport.register(end)
             return end
 
-        open_channel(self.transport, target, origin, session, lambda why: refused(_refusal(why)))
+        def failed(error: Exception) -> None:
+            refused(to_connect_error(error))
+
+        open_channel(self.transport, target, origin, session, failed)
 
     async def open_transport(self, hostname: str, port: int, inner: ClientTransport) -> None:
         """Let another SSH connection run through this one (ssh -J).
@@ -194,7 +196,7 @@ class Connection:
         async def session(*_origin: object) -> Any:
             try:
                 end = await accept()
-            except TargetRefused as refusal:
+            except ConnectError as refusal:
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, str(refusal)) from refusal
             except Exception as error:
                 words = f"{type(error).__name__}: {error}"
@@ -260,14 +262,3 @@ class Connection:
 
 def _abort(opened: tuple[SSHChannel[bytes], object]) -> None:
     opened[0].abort()
-
-
-def _refusal(error: Exception) -> TargetRefused:
-    match error:
-        case asyncssh.ChannelOpenError(code=code):
-            words = open_failure_words(error)
-            by_target = code == OPEN_CONNECT_FAILED
-            outcome = outcome_of_words(words) if by_target else Outcome.NOT_ALLOWED
-            return TargetRefused(outcome, words)
-        case _:
-            return TargetRefused(Outcome.GENERAL_FAILURE, printable(str(error)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import (
     EXHAUSTION_ERRNOS,
     Cause,
@@ -31,6 +32,9 @@ OPEN_FAILURES = {
     4: "resource shortage",
 }
 """Why a channel was not opened (RFC 4254 section 5.1), in the words of ssh(1)."""
+
+_OPEN_FAILURE_REASONS = {1: Reason.NOT_PERMITTED, 4: Reason.RESOURCE_SHORTAGE}
+"""The codes, besides "connect failed", that mean more than Reason.FAILED."""
 
 _UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
 _HUNG_UP_HINT = "is it an SSH server? Is it overloaded (MaxStartups) or refusing this address?"
@@ -101,6 +105,35 @@ def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
         hop,
         "see AllowTcpForwarding and PermitOpen in the jump host's sshd_config",
     )
+
+
+def to_connect_error(error: Exception) -> ConnectError:
+    """Translate an exception that asyncssh raises instead of opening a channel."""
+    match error:
+        case asyncssh.ChannelOpenError(code=code):
+            text = open_failure_words(error)
+            if code == OPEN_CONNECT_FAILED:
+                return ConnectError(reason_from_text(text), text)
+            return ConnectError(_OPEN_FAILURE_REASONS.get(code, Reason.FAILED), text)
+        case _:
+            return ConnectError(Reason.FAILED, printable(str(error)))
+
+
+def reason_from_text(text: str) -> Reason:
+    """Return the reason that a server's text gives for a connect that failed.
+
+    RFC 4254 has one code for all of them, "connect failed"; the text of sshd is strerror(3).
+    """
+    lowered = text.lower()
+    if "refused" in lowered:
+        return Reason.REFUSED
+    if "network is unreachable" in lowered:
+        return Reason.NETWORK_UNREACHABLE
+    if "timed out" in lowered:
+        return Reason.TIMED_OUT
+    if any(sign in lowered for sign in ("no route", "unknown host", "not known", "resolution")):
+        return Reason.HOST_UNREACHABLE
+    return Reason.FAILED
 
 
 def open_failure_words(error: asyncssh.ChannelOpenError) -> str:

@@ -26,7 +26,7 @@ async def relay_stream(
     """Join a connected socket with a channel to a target, and return when both are done.
 
     early is sent first. confirm is called once the target is reached, before anything is written
-    to the socket. Raises TargetRefused until then.
+    to the socket. Raises ConnectError until then.
     """
     channel = await gate.reach(target, ("", 0), timeout, Counters())
     # Only now: until the target is reached, the socket is the caller's to answer on.

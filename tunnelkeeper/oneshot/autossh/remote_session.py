@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper.autossh.session_plan import Plan, wants_terminal
 from tunnelkeeper.autossh.ssh_command import Purpose
-from tunnelkeeper.forwarding.connect_target import TargetRefused
+from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.forwarding.pump import PauseReason, SocketEndpoint, join
 from tunnelkeeper.oneshot.autossh import terminal
 from tunnelkeeper.ssh.remote_command import (
@@ -128,7 +128,7 @@ class _Stream:
             await relay_stream(ours, b"", reached, gate, self.plan.target, timeout=0.0)
             if carrying is not None:
                 await carrying
-        except TargetRefused as refusal:
+        except ConnectError as refusal:
             return Refused(str(refusal))
         finally:
             ours.close()
