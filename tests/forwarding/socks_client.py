@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 GREETING = b"\x05\x01\x00"
 SELECTED = b"\x05\x00"
+LONGEST_REQUEST = 520  # SOCKS4a: 8 bytes, then a user id and a name of 255 bytes and a NUL each
 
 
 def socks4(

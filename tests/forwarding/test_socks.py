@@ -7,6 +7,7 @@ import pytest
 
 from tests.forwarding.socks_client import (
     GREETING,
+    LONGEST_REQUEST,
     SELECTED,
     UNDER_WAY,
     Result,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.forwarding.socks_client import (
     GREETING,
+    LONGEST_REQUEST,
     SELECTED,
     Result,
     play,
@@ -19,8 +20,6 @@ from tests.forwarding.socks_client import (
 )
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.forwarding.socks import Handshake
-
-LONGEST_REQUEST = 520  # SOCKS4a: 8 bytes, then a user id and a name of 255 bytes and a NUL each
 
 ports = st.integers(1, 65535)
 # At most 63 characters of at most 4 bytes fit into a name of 255 bytes.
