@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.control.fakes import REFUSED, RunningServer, a_tunnel
-from tunnelkeeper.cli.wait_until import is_settled
+from tunnelkeeper.cli.wait import is_settled
 from tunnelkeeper.control.payloads import RemovedEvent, TunnelEvent
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.control.lock import AlreadyRunningError, take
+from tunnelkeeper.control.unix_socket import AlreadyRunningError, acquire_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 HOLD_UNTIL_TOLD = """
 import sys
 from pathlib import Path
-from tunnelkeeper.control.lock import take
-take(Path(sys.argv[1]))
+from tunnelkeeper.control.unix_socket import acquire_lock
+acquire_lock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -49,7 +49,7 @@ def test_the_lock_file_names_its_holder_and_is_its_owners_alone(path: Path) -> N
     path.write_text("a much longer line from some time ago\n")
     path.chmod(0o600)
 
-    descriptor = take(path)
+    descriptor = acquire_lock(path)
 
     assert path.read_text() == f"{os.getpid()}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -63,7 +63,7 @@ def test_a_second_taker_is_refused_and_disturbs_nothing(
     before = path.read_text()
 
     with pytest.raises(AlreadyRunningError, match=r"control\.sock\.lock"):
-        take(path)
+        acquire_lock(path)
 
     assert path.read_text() == before == f"{holder.pid}\n"
 
@@ -74,7 +74,7 @@ def test_the_lock_is_free_when_its_holder_was_killed(
     holder.kill()
     holder.wait()
 
-    os.close(take(path))
+    os.close(acquire_lock(path))
 
     assert path.exists(), "another supervisor may just be taking it"
 
@@ -85,7 +85,7 @@ def test_a_symbolic_link_in_its_place_is_not_followed(path: Path, tmp_path: Path
     path.symlink_to(victim)
 
     with pytest.raises(OSError, match="symbolic"):
-        take(path)
+        acquire_lock(path)
 
     assert victim.read_text() == "precious"
 
@@ -94,7 +94,7 @@ def test_a_lock_that_cannot_be_written_is_let_go(path: Path) -> None:
     os.mkfifo(path)  # it can be locked, but holds no line
 
     with pytest.raises(OSError, match="Invalid argument"):
-        take(path)
+        acquire_lock(path)
     path.unlink()
 
-    os.close(take(path))
+    os.close(acquire_lock(path))

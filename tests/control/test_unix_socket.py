@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.control import peer_credentials
+from tunnelkeeper.control import server
 from tunnelkeeper.control.unix_socket import SocketFileError, listen, make_private_folder
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ def test_the_kernel_names_the_user_at_the_other_end() -> None:
     here, there = socket.socketpair()
 
     with here, there:
-        assert peer_credentials.uid_of(here) == os.geteuid()
+        assert server.peer_uid_of(here) == os.geteuid()
 
 
 def test_only_the_owner_and_root_may_control() -> None:
-    assert peer_credentials.may_control(os.geteuid())
-    assert peer_credentials.may_control(0)
-    assert peer_credentials.may_control(None)
-    assert not peer_credentials.may_control(os.geteuid() + 1)
+    assert server.may_control(os.geteuid())
+    assert server.may_control(0)
+    assert server.may_control(None)
+    assert not server.may_control(os.geteuid() + 1)

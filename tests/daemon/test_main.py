@@ -24,8 +24,8 @@ from tests.e2e.ports import free_port
 from tests.e2e.waiting import wait_until
 from tests.fake_clock import DEADLINE, FakeClock, settled
 from tunnelkeeper import paths
-from tunnelkeeper.control import lock
 from tunnelkeeper.control.client import Client, NoSupervisorError
+from tunnelkeeper.control.unix_socket import acquire_lock
 from tunnelkeeper.daemon import main
 from tunnelkeeper.tunnel.event_log import EventLog
 
@@ -122,7 +122,7 @@ def test_a_second_supervisor_leaves_the_first_alone(
 ) -> None:
     sock.parent.mkdir(mode=0o700)
     sock.touch()
-    held = lock.take(paths.lock_path(sock))
+    held = acquire_lock(paths.lock_path(sock))
 
     assert main.run(config(tmp_path), sock, (), None) == 1
 

@@ -14,9 +14,9 @@ from tunnelkeeper.dashboard.ui_state import Moment, UiState
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
-    from tunnelkeeper.dashboard.actions import Action
     from tunnelkeeper.dashboard.screen import Screen
     from tunnelkeeper.dashboard.text_width import Line
+    from tunnelkeeper.dashboard.ui_state import Action
 
 NOW = Moment(datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC), 1000.0)
 PROCESS = SupervisorSnapshot("0.1.0", 83, "/etc/tunnels.toml", NOON, 50_000_000, 1.0, 13)

@@ -10,9 +10,19 @@ from tests.control.fakes import NOON, a_tunnel
 from tests.dashboard.boards import ALL, NOW, DeskAlone
 from tunnelkeeper.control.payloads import LogEvent, RemovedEvent
 from tunnelkeeper.core.snapshot import LogRecord
-from tunnelkeeper.dashboard.actions import FetchLog, Quit, Reload, StartSupervisor, TunnelAction
 from tunnelkeeper.dashboard.controller import MESSAGE_STAYS
-from tunnelkeeper.dashboard.ui_state import Asking, Browsing, Moment, Reading, Typing
+from tunnelkeeper.dashboard.ui_state import (
+    Asking,
+    Browsing,
+    FetchLog,
+    Moment,
+    Quit,
+    Reading,
+    Reload,
+    StartSupervisor,
+    TunnelAction,
+    Typing,
+)
 
 if TYPE_CHECKING:
     from tunnelkeeper.dashboard.command_parser import Verb

@@ -9,7 +9,7 @@ import pytest
 
 from tunnelkeeper.config import ConfigError, parse
 from tunnelkeeper.importing import config_file
-from tunnelkeeper.importing.tunnels import ImportedTunnel
+from tunnelkeeper.importing.source_commands import ImportedTunnel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from tunnelkeeper.importing.deduplicate import deduplicate
-from tunnelkeeper.importing.source_commands import NotImportable
-from tunnelkeeper.importing.tunnels import ImportedTunnel
+from tunnelkeeper.importing.source_commands import ImportedTunnel, NotImportable
 
 
 def tunnel(name: str, port: int) -> ImportedTunnel:

@@ -22,10 +22,9 @@ from tunnelkeeper.config import load_with_warnings
 from tunnelkeeper.importing import readers
 from tunnelkeeper.importing.convert import read_line
 from tunnelkeeper.importing.deduplicate import deduplicate
-from tunnelkeeper.importing.source_commands import SourceCommand
+from tunnelkeeper.importing.source_commands import ImportedTunnel, SourceCommand
 from tunnelkeeper.importing.ssh_g_resolver import Resolver
 from tunnelkeeper.importing.toml_text import toml_of_all
-from tunnelkeeper.importing.tunnels import ImportedTunnel
 from tunnelkeeper.sshconfig import gather_facts
 
 if TYPE_CHECKING:

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from tests.ssh_lines import answer_to, forwards_in, in_order
 from tunnelkeeper.config import parse
 from tunnelkeeper.importing.deduplicate import deduplicate
-from tunnelkeeper.importing.source_commands import Command, NotImportable, SourceCommand
+from tunnelkeeper.importing.source_commands import (
+    Command,
+    ImportedTunnel,
+    NotImportable,
+    SourceCommand,
+)
 from tunnelkeeper.importing.ssh_g_resolver import Resolver
 from tunnelkeeper.importing.toml_text import toml_of
-from tunnelkeeper.importing.tunnels import ImportedTunnel
 from tunnelkeeper.sshconfig import gather_facts
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from tunnelkeeper.core.forward_spec import (
     UnixAddress,
     kind_of,
 )
+from tunnelkeeper.importing.source_commands import ImportedTunnel
 from tunnelkeeper.importing.toml_text import comment, spec_of, toml_of
 from tunnelkeeper.importing.tunnel_names import LONGEST, name_for, unused
-from tunnelkeeper.importing.tunnels import ImportedTunnel
 
 ANYTHING = st.text() | st.text(
     st.sampled_from("\n\r\t #[]\"'\\=\x00\x1b\x7f\u2028\u202e\x85tunnels.x")

@@ -4,7 +4,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.systemd.journald import PriorityFormatter, prefix, reads
+from tunnelkeeper.systemd.notify import PriorityFormatter, is_journal, journal_prefix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,15 +15,17 @@ def test_the_journal_is_known_by_the_stream_that_leads_to_it(tmp_path: Path) -> 
         found = os.fstat(stream.fileno())
         environment = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
 
-        assert reads(stream, environment)
-        assert not reads(other, environment)
-        assert not reads(stream, {})
-        assert not reads(stream, {"JOURNAL_STREAM": "nonsense"})
-    assert not reads(stream, environment)
+        assert is_journal(stream, environment)
+        assert not is_journal(other, environment)
+        assert not is_journal(stream, {})
+        assert not is_journal(stream, {"JOURNAL_STREAM": "nonsense"})
+    assert not is_journal(stream, environment)
 
 
 def test_each_level_has_its_priority() -> None:
-    assert [prefix(level) for level in ("error", "warning", "info", "debug", "critical")] == [
+    assert [
+        journal_prefix(level) for level in ("error", "warning", "info", "debug", "critical")
+    ] == [
         *("<3>", "<4>", "<6>", "<7>", "<2>"),
     ]
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.control.client import Client, NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import printable

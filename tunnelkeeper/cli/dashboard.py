@@ -10,7 +10,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch
-from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.core.exit_codes import ExitCode
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli import dashboard
-from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli.settings import WORK_TIMEOUT
-from tunnelkeeper.cli.tunnel_options import listed, selection
+from tunnelkeeper.cli.settings import WORK_TIMEOUT, listed, selection
 from tunnelkeeper.control.client import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
 

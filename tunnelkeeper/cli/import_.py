@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.settings import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper.cli.errors import CommandError
-from tunnelkeeper.cli.tunnel_options import listed
+from tunnelkeeper.cli.settings import CommandError, listed
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.importing import config_file
 from tunnelkeeper.importing.deduplicate import deduplicate
-from tunnelkeeper.importing.source_commands import NotImportable, UnreadableError
+from tunnelkeeper.importing.source_commands import ImportedTunnel, NotImportable, UnreadableError
 from tunnelkeeper.importing.toml_text import toml_of_all
-from tunnelkeeper.importing.tunnels import ImportedTunnel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -94,18 +94,22 @@ def serve_relay(
     The options come before the file; empty ones say nothing. Raises Failed.
     """
     from tunnelkeeper import paths
-    from tunnelkeeper.cli.errors import CommandError
-    from tunnelkeeper.control import lock
-    from tunnelkeeper.control.unix_socket import SocketFileError, make_private_folder
+    from tunnelkeeper.cli.settings import CommandError
+    from tunnelkeeper.control.unix_socket import (
+        AlreadyRunningError,
+        SocketFileError,
+        acquire_lock,
+        make_private_folder,
+    )
     from tunnelkeeper.relay import main
     from tunnelkeeper.relay.source import Source
 
     try:
         make_private_folder(socket.parent)
-        lock.take(paths.lock_path(socket))
+        acquire_lock(paths.lock_path(socket))
     except SocketFileError as error:
         raise CommandError(str(error)) from error
-    except lock.AlreadyRunningError as error:
+    except AlreadyRunningError as error:
         raise CommandError(f"another relay holds {error}; it is left alone") from error
     source = Source(config, must_exist, listen, host_keys, authorized_keys)
     return main.run(source, socket, verbose=verbose)

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tunnelkeeper import __version__
-from tunnelkeeper.cli.errors import CommandError
-from tunnelkeeper.cli.settings import Settings
+from tunnelkeeper.cli.settings import CommandError, Settings
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
-from tunnelkeeper.presentation.did_you_mean import did_you_mean
+from tunnelkeeper.presentation.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

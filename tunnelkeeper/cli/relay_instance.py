@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.control.client import Client, NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
 

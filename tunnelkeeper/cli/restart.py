@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper.cli.settings import WORK_TIMEOUT
-from tunnelkeeper.cli.tunnel_options import listed, selection
+from tunnelkeeper.cli.settings import WORK_TIMEOUT, listed, selection
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:

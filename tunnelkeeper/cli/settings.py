@@ -1,13 +1,18 @@
-"""The global options of the command line, and what they lead to."""
+"""What subcommands share: global options, the tunnels to act on, and the error that ends them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.control.client import Client
+from tunnelkeeper.core.exit_codes import ExitCode
 
 ANSWER_TIMEOUT = 10.0
 """Seconds for an answer that takes the supervisor no work."""
@@ -39,3 +44,25 @@ class Settings:
         Raises NoSupervisor, OSError.
         """
         return Client(self.socket, timeout)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def selection(command: F) -> F:
+    """Give a command NAME... and --group."""
+    command = click.option("--group", metavar="G", help="The tunnels of this group.")(command)
+    return click.argument("names", metavar="[NAME]...", nargs=-1)(command)
+
+
+def listed(names: list[str]) -> str:
+    """Names for a sentence."""
+    return ", ".join(names) if names else "no tunnel"
+
+
+class CommandError(Exception):
+    """A command did not do what it was asked; the message is for stderr."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.code = code

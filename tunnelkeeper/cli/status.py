@@ -1,13 +1,17 @@
-"""`tunnelkeeper status`: a table that fits the terminal, or the supervisor's own JSON."""
+"""`tunnelkeeper status`: a table that fits the terminal, refreshed in place on request, or JSON."""
 
 from __future__ import annotations
 
 import sys
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
 
 from tunnelkeeper.cli import status_table
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -16,6 +20,7 @@ from tunnelkeeper.presentation.tunnel_text import reasons, row
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.control.client import Client
     from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 
@@ -31,7 +36,7 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
     when Ctrl-C ended it.
     """
     if watch:
-        return _watched(settings, names, as_json=as_json)
+        return _watch_status(settings, names, as_json=as_json)
     with settings.client() as client:
         said = client.call("status", names=list(names) or None)
     snapshot = msgspec.json.decode(said, type=StatusSnapshot)
@@ -48,15 +53,41 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
     return _exit_code(snapshot.tunnels)
 
 
-def _watched(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> ExitCode:
+def _watch_status(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> ExitCode:
     if as_json or not sys.stdout.isatty():
         raise click.UsageError("--watch is for a terminal; `logs -f --json` tells a program more")
-    from tunnelkeeper.cli import live
 
     with settings.client() as client:
-        return _exit_code(live.watch(client, list(names) or None))
+        return _exit_code(_watch(client, list(names) or None))
 
 
 def _exit_code(tunnels: list[TunnelSnapshot]) -> ExitCode:
     up = all(tunnel.state == "up" for tunnel in tunnels if tunnel.wanted)
     return ExitCode.OK if up else ExitCode.FAILED
+
+
+REFRESH = 1.0
+"""Seconds between two pictures."""
+
+
+def _watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
+    """Show these tunnels until Ctrl-C, None for all; the last picture stays and is returned.
+
+    Raises NoSupervisor when the supervisor ends, and what a call raises.
+    """
+    tunnels: list[TunnelSnapshot] = []
+    with Live(auto_refresh=False, console=Console(highlight=False)) as live:
+        try:
+            while True:
+                tunnels = client.status(names).tunnels
+                live.update(_picture(tunnels), refresh=True)
+                time.sleep(REFRESH)
+        except KeyboardInterrupt:
+            return tunnels
+
+
+def _picture(tunnels: list[TunnelSnapshot]) -> Group:
+    now = datetime.now(UTC)
+    shown = status_table.of_tunnels(row(tunnel, now) for tunnel in tunnels)
+    why = [Text(line) for tunnel in tunnels for line in reasons(tunnel)]
+    return Group(shown, *([Text(""), *why] if why else []))

@@ -11,8 +11,8 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.errors import CommandError
 from tunnelkeeper.cli.relay_instance import place_of
+from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.systemd.quoting import UnquotableError

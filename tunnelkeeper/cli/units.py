@@ -10,9 +10,8 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.errors import CommandError
 from tunnelkeeper.cli.relay_instance import place_of
-from tunnelkeeper.cli.tunnel_options import listed
+from tunnelkeeper.cli.settings import CommandError, listed
 from tunnelkeeper.cli.unit_options import unit_texts
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.core.exit_codes import ExitCode

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli import background, launch, wait_until
-from tunnelkeeper.cli.errors import CommandError
-from tunnelkeeper.cli.tunnel_options import listed, selection
+from tunnelkeeper.cli import background, launch, wait
+from tunnelkeeper.cli.settings import CommandError, listed, selection
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -109,7 +108,7 @@ def _in_the_background(
 
 def _settled(client: Client, names: list[str], deadline: float) -> int:
     """Wait until there is something to say of each tunnel, and say it."""
-    tunnels = wait_until.until(client, names, wait_until.is_settled, deadline)
+    tunnels = wait.wait_until(client, names, wait.is_settled, deadline)
     up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]
     late = [tunnel for tunnel in tunnels.values() if tunnel.state != "up"]
     click.echo(f"up: {listed(up)}")

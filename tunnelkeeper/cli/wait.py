@@ -1,4 +1,4 @@
-"""`tunnelkeeper wait`: be back when tunnels are up, or down."""
+"""`tunnelkeeper wait`: return when tunnels are up or down. Other commands wait with it too."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import time
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from tunnelkeeper.cli import wait_until
-from tunnelkeeper.cli.errors import CommandError
+from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.control.client import NoSupervisorError
+from tunnelkeeper.control.payloads import RemovedEvent, TunnelEvent
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
 from tunnelkeeper.presentation.tunnel_text import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.control.client import Client
     from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 _STATE = {"up": "up", "down": "stopped"}
@@ -35,7 +40,7 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
 
     with settings.client() as client:
         try:
-            seen = wait_until.until(client, names, holds, deadline)
+            seen = wait_until(client, names, holds, deadline)
         except NoSupervisorError:
             if goal == "up":
                 raise
@@ -48,3 +53,45 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
     if late:
         raise TimeoutError(f"not {goal} within {timeout:g} s: {', '.join(t.name for t in late)}")
     return ExitCode.OK
+
+
+FAILURES_ENOUGH = 3
+"""After so many failed attempts in a row there is something to tell, though it goes on trying."""
+
+
+def wait_until(
+    client: Client,
+    names: Collection[str],
+    holds: Callable[[TunnelSnapshot], bool],
+    deadline: float | None,
+) -> dict[str, TunnelSnapshot]:
+    """Follow tunnels until a condition holds for each, or the deadline (of time.monotonic()).
+
+    Returns how they were last seen, without those that a reload took away meanwhile.
+    Raises NoSupervisor when the supervisor ends, RemoteError for an unknown name.
+    """
+    if not names:
+        return {}
+    said = client.follow("status", names=list(names))
+    seen = {t.name: t for t in msgspec.json.decode(said, type=StatusSnapshot).tunnels}
+    if all(map(holds, seen.values())):
+        return seen
+    try:
+        for event in client.events(deadline):
+            match event:
+                case TunnelEvent(tunnel) if tunnel.name in seen:
+                    seen[tunnel.name] = tunnel
+                case RemovedEvent(name):
+                    seen.pop(name, None)
+            if all(map(holds, seen.values())):
+                break
+    except TimeoutError:
+        pass  # what was last seen is the answer
+    return seen
+
+
+def is_settled(tunnel: TunnelSnapshot) -> bool:
+    """Whether waiting longer for a tunnel that was just started would tell little."""
+    if tunnel.state == "backoff":
+        return tunnel.attempt >= FAILURES_ENOUGH
+    return tunnel.state in {"up", "degraded", "blocked", "stopped"}

@@ -6,7 +6,7 @@ there. What keys mean together is checked elsewhere.
 
 from __future__ import annotations
 
-from tunnelkeeper.config import forward_values, hooks, host_values
+from tunnelkeeper.config import forward_values, host_values
 from tunnelkeeper.config.errors import mismatch
 from tunnelkeeper.config.table_reader import Keys, table_of, unknown_key
 from tunnelkeeper.config.value_parsers import (
@@ -15,6 +15,7 @@ from tunnelkeeper.config.value_parsers import (
     between,
     duration,
     flag,
+    hook_command,
     name,
     one_of,
     ports,
@@ -83,8 +84,8 @@ POLICY_KEYS: Keys = {
     "hold_timeout": duration,
     "exit_on_forward_failure": flag,
     **forward_values.CHECK_KEYS,
-    "on_up": hooks.command,
-    "on_down": hooks.command,
+    "on_up": hook_command,
+    "on_down": hook_command,
     "hook_timeout": positive_duration,
 }
 

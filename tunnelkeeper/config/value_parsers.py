@@ -1,13 +1,14 @@
-"""Reads single values: from what TOML gives to what a field holds.
+"""Parsers of single values: from a TOML value to the value of a field.
 
-Each reader takes a value and returns it in its final form, or raises ValueRefusedError with what
-was expected and what was found. None knows which key it reads, nor anything of SSH's host names
-and forwards, which have modules of their own.
+Each takes a value and returns it in its final form, or raises ValueRefusedError with what was
+expected and what was found. None knows which key it parses. SSH host names and forwards have
+modules of their own.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TypeGuard, TypeVar
@@ -167,3 +168,44 @@ def unquoted(value: object) -> str:
     """The advice for a number that stands in quotes, else nothing."""
     is_digits = isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII)
     return f"write it without quotes: {value}" if is_digits else ""
+
+
+def hook_command(value: object) -> tuple[str, ...]:
+    """A program and its arguments; an empty list is no hook, so that one of [defaults] can go."""
+    match value:
+        case str():
+            return _split_command_line(text(value))
+        case list():
+            return _argument_list(value)
+    raise mismatch('a command in quotes, or a list as ["program", "argument"]', value)
+
+
+def _split_command_line(line: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(line))
+    except ValueError as error:  # shlex says "No closing quotation" and the like
+        raise refused(f"{str(error)[:1].lower()}{str(error)[1:]} in {line!r}") from None
+    if not words or not words[0]:
+        raise mismatch("a command", line)
+    return words
+
+
+def _argument_list(value: list[object]) -> tuple[str, ...]:
+    faults = []
+    words = []
+    for index, word in enumerate(value):
+        if not isinstance(word, str):
+            faults.append(_element_problem(index, mismatch("a string in quotes", word)))
+        elif "\0" in word:
+            faults.append(ValueProblem((index,), "a program cannot be given a NUL character"))
+        elif not index and not word:
+            faults.append(ValueProblem((index,), "expected a program, got an empty string"))
+        else:
+            words.append(word)
+    if faults:
+        raise ValueRefusedError(*faults)
+    return tuple(words)
+
+
+def _element_problem(index: int, error: ValueRefusedError) -> ValueProblem:
+    return ValueProblem((index,), error.faults[0].message)

@@ -1,15 +1,22 @@
-"""The control socket's server: it lets in who may control us, and gives each a conversation."""
+"""The server of the control socket: it checks the peer's user id and serves each connection."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
+import struct
+import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from tunnelkeeper.control import peer_credentials, unix_socket
+from tunnelkeeper.control import unix_socket
 from tunnelkeeper.control.client_connection import ControlConnection, SupervisorConnection
 from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, Error, ErrorCode, encode_error
+
+if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
 
 S = TypeVar("S")
 
@@ -33,6 +40,31 @@ _FULL = Error(
 _log = logging.getLogger(__name__)
 
 
+_UCRED = struct.Struct("iII")  # Linux, unix(7): pid, uid, gid
+_XUCRED = struct.Struct("=II68x")  # macOS, sys/ucred.h: version, uid, groups
+_SOL_LOCAL, _LOCAL_PEERCRED = 0, 1  # macOS, sys/un.h
+
+
+def peer_uid_of(sock: socket.socket | TransportSocket) -> int | None:
+    """The user id of the process that connected; None where the system cannot tell."""
+    uid: int | None = None
+    if sys.platform == "linux":
+        _pid, uid, _gid = _UCRED.unpack(
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        )
+    elif sys.platform == "darwin":
+        _version, uid = _XUCRED.unpack(sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED.size))
+    return uid
+
+
+def may_control(uid: int | None) -> bool:
+    """Whether this user may control our tunnels: we ourselves, and root, who could anyway.
+
+    Where the system cannot tell, the modes of the folder and the socket have decided already.
+    """
+    return uid is None or uid in {0, os.geteuid()}
+
+
 class ControlServer:
     """Serves the control protocol on a socket file. Its user holds the lock next to that file.
 
@@ -51,7 +83,7 @@ class ControlServer:
         self,
         path: Path,
         subject: object,
-        peer_uid: PeerUid = peer_credentials.uid_of,
+        peer_uid: PeerUid = peer_uid_of,
         converse: Converse[Any] = SupervisorConnection,
     ) -> None:
         self._path = path
@@ -91,7 +123,7 @@ class ControlServer:
         writer: asyncio.StreamWriter,
     ) -> None:
         uid = self._peer_uid(writer.get_extra_info("socket"))
-        if not peer_credentials.may_control(uid):
+        if not may_control(uid):
             _log.warning("control connection of user id %s refused", uid)
             writer.transport.abort()
             return

@@ -1,11 +1,13 @@
-"""The control socket as a file: made in private, and removed only if it is ours.
+"""The control socket as a file, and the lock beside it that makes its holder the only server.
 
-It takes no lock: whoever makes a socket here holds the lock next to it, so a file found in its
-place is a dead supervisor's.
+The socket is created in a private folder and removed only if it is still ours. The holder of the
+lock replaces a file found in its place: that file belongs to a dead supervisor.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
 import stat
@@ -40,7 +42,7 @@ class ListeningSocket:
     def remove(self) -> None:
         """Remove the file, unless somebody else's has taken its place. Closes nothing."""
         with suppress(FileNotFoundError):
-            if _identity(self.path) == self.identity:
+            if _file_identity(self.path) == self.identity:
                 self.path.unlink()
 
 
@@ -88,12 +90,49 @@ def listen(path: Path) -> ListeningSocket:
         finally:
             os.umask(before)
         sock.listen()
-        return ListeningSocket(sock, path, _identity(path))
+        return ListeningSocket(sock, path, _file_identity(path))
     except BaseException:
         sock.close()
         raise
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _file_identity(path: Path) -> tuple[int, int]:
     found = path.lstat()
     return found.st_dev, found.st_ino
+
+
+class AlreadyRunningError(Exception):
+    """Another supervisor holds the lock."""
+
+
+def acquire_lock(path: Path) -> int:
+    """Take the lock file; the descriptor returned holds it until it is closed.
+
+    The supervisor never closes it: the lock ends with the process, so whoever sees it free knows
+    that nothing is left. Raises AlreadyRunning, and OSError where the file cannot be made. The file
+    stays: removing it could take it from under a supervisor that is just starting.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _write_owner(descriptor)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise AlreadyRunningError(str(path)) from error
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _write_owner(descriptor: int) -> None:
+    """Write down for people who holds the lock; it holds on a full disk, too.
+
+    Raises OSError.
+    """
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise

@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 from tunnelkeeper import __version__, paths
 from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.config import ConfigError, load_with_warnings
-from tunnelkeeper.control import lock
 from tunnelkeeper.control.server import ControlServer
-from tunnelkeeper.control.unix_socket import SocketFileError, make_private_folder
+from tunnelkeeper.control.unix_socket import (
+    AlreadyRunningError,
+    SocketFileError,
+    acquire_lock,
+    make_private_folder,
+)
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failure
 from tunnelkeeper.daemon.sd_notify import notifying
@@ -27,7 +31,7 @@ from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
-from tunnelkeeper.systemd import journald, notify
+from tunnelkeeper.systemd import notify
 from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.event_log import EventLog, EventLogHandler
 from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
@@ -78,7 +82,7 @@ def run(
     )
     try:
         make_private_folder(socket_path.parent)
-        lock.take(paths.lock_path(socket_path))
+        acquire_lock(paths.lock_path(socket_path))
         for warning in warnings:
             journal.write("warning", "", str(warning))
         with unwrap_exception_groups():
@@ -87,7 +91,7 @@ def run(
                     configuration, journal, socket_path, manager, StartRequest(names, group, ready)
                 )
             )
-    except lock.AlreadyRunningError as error:
+    except AlreadyRunningError as error:
         _complain(f"another supervisor holds {error}; it is left alone")
         return ExitCode.FAILED
     except (SocketFileError, OSError) as error:
@@ -207,9 +211,9 @@ def _unknown(configuration: Configuration, names: tuple[str, ...], group: str | 
 
 
 def _complain(text: str, by: str = "tunnelkeeper: ") -> None:
-    priority = journald.prefix("error") if _is_read_by_journald() else ""
+    priority = notify.journal_prefix("error") if _is_read_by_journald() else ""
     print(f"{priority}{by}{text}", file=sys.stderr)  # noqa: T201  there is no journal yet
 
 
 def _is_read_by_journald() -> bool:
-    return journald.reads(sys.stderr, os.environ)
+    return notify.is_journal(sys.stderr, os.environ)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.payloads import Event, RemovedEvent, TunnelEvent
 from tunnelkeeper.systemd import notify
-from tunnelkeeper.systemd.heartbeat import ping_watchdog
+from tunnelkeeper.systemd.notify import ping_watchdog
 from tunnelkeeper.systemd.status_text import is_ready, status_line, was_tried
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 

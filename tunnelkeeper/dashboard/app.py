@@ -15,14 +15,6 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 
-from tunnelkeeper.dashboard.actions import (
-    Action,
-    FetchLog,
-    Quit,
-    Reload,
-    StartSupervisor,
-    TunnelAction,
-)
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.effects import Starter, run_action, start_supervisor
 from tunnelkeeper.dashboard.feed import listen
@@ -31,7 +23,17 @@ from tunnelkeeper.dashboard.layout import CommandCompleter, layout
 from tunnelkeeper.dashboard.model import ConnectedFeed, Model
 from tunnelkeeper.dashboard.mouse import handlers
 from tunnelkeeper.dashboard.style import STYLE
-from tunnelkeeper.dashboard.ui_state import Moment, Typing, UiState
+from tunnelkeeper.dashboard.ui_state import (
+    Action,
+    FetchLog,
+    Moment,
+    Quit,
+    Reload,
+    StartSupervisor,
+    TunnelAction,
+    Typing,
+    UiState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from tunnelkeeper.core.snapshot import StateName
 from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, SortKey
-from tunnelkeeper.presentation.did_you_mean import did_you_mean
+from tunnelkeeper.presentation.formatting import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

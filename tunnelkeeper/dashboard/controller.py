@@ -9,26 +9,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard import command_parser, help_page
-from tunnelkeeper.dashboard.actions import (
-    Action,
-    FetchLog,
-    Quit,
-    Reload,
-    StartSupervisor,
-    TunnelAction,
-)
 from tunnelkeeper.dashboard.filter_sort import Filter, Sorting, shown
 from tunnelkeeper.dashboard.log_pane import newest_first
 from tunnelkeeper.dashboard.screen import Screen, render
 from tunnelkeeper.dashboard.status_bar import WAITING
 from tunnelkeeper.dashboard.table_rows import Table
 from tunnelkeeper.dashboard.ui_state import (
+    Action,
     Asking,
     Browsing,
+    FetchLog,
     LogScope,
     Message,
     Moment,
+    Quit,
     Reading,
+    Reload,
+    StartSupervisor,
+    TunnelAction,
     Typing,
     UiState,
 )

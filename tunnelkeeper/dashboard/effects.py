@@ -10,9 +10,9 @@ import msgspec
 
 from tunnelkeeper.control.client import RemoteError
 from tunnelkeeper.control.payloads import Changes, LogLines
-from tunnelkeeper.dashboard.actions import FetchLog, Reload, TunnelAction
 from tunnelkeeper.dashboard.feed import TROUBLE, call, told
 from tunnelkeeper.dashboard.model import RECORDS_KEPT_OF_ONE, ConnectedFeed
+from tunnelkeeper.dashboard.ui_state import FetchLog, Reload, TunnelAction
 
 if TYPE_CHECKING:
     from pathlib import Path

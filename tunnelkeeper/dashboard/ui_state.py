@@ -1,4 +1,4 @@
-"""What the person in front of the screen has chosen; pure, and nothing about the supervisor."""
+"""The state of the user interface, and the actions that a person can ask for. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from tunnelkeeper.dashboard.filter_sort import Filter, Sorting
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tunnelkeeper.dashboard.actions import Action
     from tunnelkeeper.dashboard.glyphs import Glyphs
 
 LogScope = Literal["all", "chosen", "notes", "off"]
@@ -86,3 +85,44 @@ class UiState:
     """Where the selected tunnel was in the table last, for when it goes away."""
     search: str = ""
     notes: tuple[str, ...] = ()
+
+
+Method = Literal["start", "stop", "restart"]
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelAction:
+    """Ask the supervisor to start, stop or restart tunnels. words: what that is to the person.
+
+    graceful, of a restart: connect anew first, and let open transfers finish.
+    """
+
+    method: Method
+    names: tuple[str, ...]
+    words: str
+    graceful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Have the config file read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartSupervisor:
+    """Start one in the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLog:
+    """Fetch a tunnel's own log."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Leave; the supervisor goes on."""
+
+
+Action = TunnelAction | Reload | StartSupervisor | FetchLog | Quit

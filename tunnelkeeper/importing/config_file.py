@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tunnelkeeper.core.configuration import Configuration
-    from tunnelkeeper.importing.tunnels import ImportedTunnel
+    from tunnelkeeper.importing.source_commands import ImportedTunnel
 
 _NEW_MODE = 0o600
 _MARK = "\ufeff"

@@ -23,10 +23,9 @@ from tunnelkeeper.config.listen_conflicts import overlap
 from tunnelkeeper.core.forward_spec import Forward, LocallyBoundForward, kind_of
 from tunnelkeeper.importing import notes
 from tunnelkeeper.importing.host_table import Answers, Place, host_table
-from tunnelkeeper.importing.source_commands import SourceCommand, UnreadableError
+from tunnelkeeper.importing.source_commands import ImportedTunnel, SourceCommand, UnreadableError
 from tunnelkeeper.importing.toml_text import spec_of
 from tunnelkeeper.importing.tunnel_names import name_for
-from tunnelkeeper.importing.tunnels import ImportedTunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

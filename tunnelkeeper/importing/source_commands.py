@@ -67,3 +67,17 @@ Finding = SourceCommand | NotImportable
 def line_of_host(alias: str) -> SourceCommand:
     """A host of ssh_config as the line that would make its forwards."""
     return SourceCommand(Command("ssh", ("-N", "--", alias)), f"ssh_config, host {alias}", alias)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedTunnel:
+    """A tunnel for the config file.
+
+    origin: where it comes from. table: its keys, as TOML has their values. remarks: what was
+    dropped or means something else here, and why.
+    """
+
+    name: str
+    origin: str
+    table: Mapping[str, object]
+    remarks: tuple[str, ...] = ()

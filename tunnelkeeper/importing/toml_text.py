@@ -23,7 +23,7 @@ from tunnelkeeper.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tunnelkeeper.importing.tunnels import ImportedTunnel
+    from tunnelkeeper.importing.source_commands import ImportedTunnel
 
 MARK = "# Imported from "
 """How the comments above an imported table begin."""

@@ -1,8 +1,13 @@
-"""Durations, times and byte counts as people read them; pure."""
+"""Durations, times, byte counts and suggestions as people read them. Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
 
@@ -64,3 +69,9 @@ def milliseconds(amount: float) -> str:
 def left_until(text: str, now: datetime) -> str:
     """How long it is to an ISO 8601 time, in the largest unit alone: 4s, 12m, 23h, 400d."""
     return until(text, now).partition(" ")[0]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """How a complaint about a word goes on: `; did you mean 'status'?`, or not at all."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

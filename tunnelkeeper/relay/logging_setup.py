@@ -8,8 +8,7 @@ import sys
 import time
 
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
-from tunnelkeeper.systemd import journald
-from tunnelkeeper.systemd.journald import PriorityFormatter
+from tunnelkeeper.systemd.notify import PriorityFormatter, is_journal, journal_prefix
 
 
 class LineFormatter(logging.Formatter):
@@ -28,7 +27,7 @@ class LineFormatter(logging.Formatter):
 def to_stderr(level: int) -> None:
     """Write what this process logs there, for people or for the journal."""
     handler = logging.StreamHandler(sys.stderr)
-    for_journal = journald.reads(sys.stderr, os.environ)
+    for_journal = is_journal(sys.stderr, os.environ)
     handler.setFormatter(PriorityFormatter("%(message)s") if for_journal else LineFormatter())
     for name in ("tunnelkeeper", "asyncio"):
         logger = logging.getLogger(name)
@@ -41,5 +40,5 @@ def to_stderr(level: int) -> None:
 
 def complain(text: str) -> None:
     """Say why it cannot serve."""
-    priority = journald.prefix("error") if journald.reads(sys.stderr, os.environ) else ""
+    priority = journal_prefix("error") if is_journal(sys.stderr, os.environ) else ""
     print(f"{priority}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  for whoever starts it

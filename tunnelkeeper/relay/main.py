@@ -30,7 +30,7 @@ from tunnelkeeper.relay.logging_setup import complain, to_stderr
 from tunnelkeeper.relay.server import RelayServer
 from tunnelkeeper.relay.socket_activation import UnusableSocketError
 from tunnelkeeper.systemd import notify
-from tunnelkeeper.systemd.heartbeat import ping_watchdog
+from tunnelkeeper.systemd.notify import ping_watchdog
 
 if TYPE_CHECKING:
     import socket

@@ -1,20 +1,22 @@
-"""The service manager that started this process: what it handed over, and what it is told.
+"""The protocols of sd-daemon(3): notifications, the watchdog, passed sockets, journal priorities.
 
-The protocols are those of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3). What is told
-is decided elsewhere; without a manager it goes nowhere.
+See sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3). What to send is decided elsewhere.
+Without a service manager nothing is sent.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START."""
@@ -109,3 +111,42 @@ def _descriptors(written: str) -> tuple[int, ...]:
 
 def _number(written: str) -> int:
     return int(written) if written.isascii() and written.isdigit() else 0
+
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits so many seconds in the loop that is watched."""
+
+
+async def ping_watchdog(manager: ServiceManager, sleep: Sleep) -> None:
+    """Tell it twice as often as the manager wants to hear it, until cancelled."""
+    while manager.watchdog:
+        manager.notify("WATCHDOG=1")
+        await sleep(manager.watchdog / 2)
+
+
+PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+"""syslog(3)'s numbers for the levels of our log."""
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Whether what is written to a stream goes to the journal: $JOURNAL_STREAM names its pipe."""
+    device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(found.st_dev), str(found.st_ino))
+
+
+def journal_prefix(level: str) -> str:
+    """What stands before a line of a level: `<3>` for an error."""
+    return f"<{PRIORITIES.get(level, PRIORITIES['info'])}>"
+
+
+class PriorityFormatter(logging.Formatter):
+    """Formats what Python's logging writes for the journal, each line of it with the priority."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        start = journal_prefix(record.levelname.lower())
+        return "\n".join(f"{start}{line}" for line in super().format(record).splitlines())

@@ -13,7 +13,7 @@ import msgspec
 from tunnelkeeper.clock import iso
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.systemd import journald
+from tunnelkeeper.systemd.notify import journal_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ class EventLog:
         if not self.for_journald:
             return line_of(record, self.format)
         text = record.text if self.format == "text" else line_of(record, self.format)
-        return journald.prefix(record.level) + text
+        return journal_prefix(record.level) + text
 
 
 def line_of(record: LogRecord, form: LogFormat) -> str:
