@@ -75,7 +75,7 @@ class Supervision:
             cast("ConnectionPool", self.far),
             self.tasks,
             lambda read: TableFinder(read, self.errors),
-            starts_added=self.starts_added,
+            start_added=self.starts_added,
         )
 
     def write(self, text: str) -> None:

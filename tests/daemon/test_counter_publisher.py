@@ -36,7 +36,7 @@ def subscribed(held: Supervision, every: float = 1.0) -> tuple[list[Event], Call
 
 
 def runner(held: Supervision, name: str) -> Runner:
-    return held.supervisor._keeper.runner(name)
+    return held.supervisor._registry.runner(name)
 
 
 async def test_only_what_changed_is_told_and_the_process_each_time(tmp_path: Path) -> None:

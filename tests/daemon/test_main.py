@@ -222,7 +222,7 @@ def test_its_log_is_as_the_file_wants_it(
 async def test_what_goes_wrong_anywhere_is_in_the_log() -> None:
     journal, loop = EventLog(FakeClock()), asyncio.get_running_loop()
     before = loop.get_exception_handler()
-    main._log_into(journal, loop)
+    main._redirect_logging(journal, loop)
 
     logging.getLogger("tunnelkeeper.ssh").warning("slow")
     logging.getLogger("asyncio").error("socket.send() raised exception")

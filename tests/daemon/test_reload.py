@@ -29,7 +29,7 @@ BEHIND = '[tunnels.db]\nhost = "relay"\njump = "bastion"\nremote = "2201:localho
 
 
 def session_of(held: Supervision, name: str) -> object:
-    return held.supervisor._keeper.runner(name).session
+    return held.supervisor._registry.runner(name).session
 
 
 async def test_a_file_that_did_not_change_changes_nothing(tmp_path: Path) -> None:
@@ -257,13 +257,13 @@ async def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
 async def test_a_signal_gets_its_answer_in_the_log(tmp_path: Path) -> None:
     async with supervision(tmp_path, DB) as held:
         held.write('[tunnels.web]\nhots = "elsewhere"\n')
-        await held.supervisor.reload_or_complain()
+        await held.supervisor.reload_and_log_errors()
 
         assert f"error   {held.file}:" in held.log.getvalue()
         assert "the config file has problems; nothing was changed" in held.log.getvalue()
 
         held.write(DB + WEB)
-        await held.supervisor.reload_or_complain()
+        await held.supervisor.reload_and_log_errors()
 
         assert "reloaded: web: added" in held.log.getvalue()
 

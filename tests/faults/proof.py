@@ -9,8 +9,8 @@ import pytest
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.retry_policy import NO_HANDSHAKE_MAX_DELAY
 from tunnelkeeper.net.happy_eyeballs import STAGGER
-from tunnelkeeper.tunnel.local_forward import LOCAL_RETRY
-from tunnelkeeper.tunnel.remote_forward import REMOTE_RETRY
+from tunnelkeeper.tunnel.local_forward import LOCAL_RETRY_INTERVAL
+from tunnelkeeper.tunnel.remote_forward import REMOTE_RETRY_DELAYS
 
 KEEPALIVE = Keepalive(interval=1, count_max=3)
 CONNECT_TIMEOUT = 5.0
@@ -43,8 +43,8 @@ CONNECTING = Bound("`connect_timeout`", CONNECT_TIMEOUT)
 FREE_RETRY = Bound(f"{NO_HANDSHAKE_MAX_DELAY:g} s", NO_HANDSHAKE_MAX_DELAY)
 BACKOFF = Bound("the wait of `backoff`", BACKOFF_MAX)
 ON_RESTART = Bound("at once on `restart`", 0.0)
-LOCAL_PORT_RETRY = Bound(f"{LOCAL_RETRY:g} s", LOCAL_RETRY)
-REMOTE_PORT_RETRY = Bound(f"{REMOTE_RETRY[-1]:g} s", REMOTE_RETRY[-1])
+LOCAL_PORT_RETRY = Bound(f"{LOCAL_RETRY_INTERVAL:g} s", LOCAL_RETRY_INTERVAL)
+REMOTE_PORT_RETRY = Bound(f"{REMOTE_RETRY_DELAYS[-1]:g} s", REMOTE_RETRY_DELAYS[-1])
 NEXT_ADDRESS = Bound(f"{STAGGER:g} s", STAGGER)
 
 

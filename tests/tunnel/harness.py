@@ -36,7 +36,7 @@ STEADY = Backoff(initial=2, factor=2, max=60, jitter=0)
 
 def snapshot_of(runner: Runner) -> TunnelSnapshot:
     """Return the runner's tunnel as status shows it."""
-    return tunnel_snapshot(runner, runner._services.clock)
+    return tunnel_snapshot(runner, runner._context.clock)
 
 
 def a_tunnel(name: str = "db", **changes: Any) -> Tunnel:
@@ -127,7 +127,7 @@ async def a_stage() -> AsyncIterator[Stage]:
         stage = Stage(tasks)
         yield stage
         for runner in stage.runners:
-            runner.retire()
+            runner.shutdown()
         try:
             await until(lambda: asyncio.all_tasks() == before)
         except TimeoutError:

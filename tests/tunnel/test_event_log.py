@@ -11,9 +11,9 @@ import pytest
 
 from tests.fake_clock import FakeClock
 from tunnelkeeper.tunnel.event_log import (
-    KEPT_OF_SUPERVISOR,
-    KEPT_PER_TUNNEL,
-    MESSAGE_LIMIT,
+    MAX_MESSAGE_LENGTH,
+    MAX_RECORDS_PER_TUNNEL,
+    MAX_SUPERVISOR_RECORDS,
     THROTTLE_INTERVAL,
     EventLog,
     EventLogHandler,
@@ -122,22 +122,26 @@ def test_nothing_that_a_server_says_can_move_the_cursor_or_add_a_line(
 def test_a_message_has_an_end(journal: EventLog) -> None:
     journal.write("info", "db", "x" * 1_000_000)
 
-    assert len(journal.tail("db", 1)[0].message) == MESSAGE_LIMIT
+    assert len(journal.tail("db", 1)[0].message) == MAX_MESSAGE_LENGTH
 
 
 def test_each_tunnel_keeps_its_newest_lines_whatever_others_say(journal: EventLog) -> None:
     journal.out = None
     journal.write("info", "quiet", "the only line")
-    for number in range(KEPT_PER_TUNNEL + 1):
+    for number in range(MAX_RECORDS_PER_TUNNEL + 1):
         journal.write("info", "chatty", str(number))
-    for number in range(KEPT_OF_SUPERVISOR + 1):
+    for number in range(MAX_SUPERVISOR_RECORDS + 1):
         journal.write("info", "", str(number))
 
     chatty = messages(journal.tail("chatty", 10_000))
-    assert (len(chatty), chatty[0], chatty[-1]) == (KEPT_PER_TUNNEL, "1", str(KEPT_PER_TUNNEL))
+    assert (len(chatty), chatty[0], chatty[-1]) == (
+        MAX_RECORDS_PER_TUNNEL,
+        "1",
+        str(MAX_RECORDS_PER_TUNNEL),
+    )
     assert messages(journal.tail("quiet", 10_000)) == ["the only line"]
     everything = journal.tail(None, 10_000)
-    assert len(everything) == 1 + KEPT_PER_TUNNEL + KEPT_OF_SUPERVISOR
+    assert len(everything) == 1 + MAX_RECORDS_PER_TUNNEL + MAX_SUPERVISOR_RECORDS
 
 
 def test_the_lines_of_all_tunnels_come_in_the_order_in_which_they_were_written(
@@ -186,11 +190,11 @@ def test_a_notice_is_not_repeated_for_a_while(journal: EventLog, clock: FakeCloc
 
 def test_a_client_that_makes_every_notice_another_fills_no_memory(journal: EventLog) -> None:
     journal.out = None
-    for number in range(3 * KEPT_OF_SUPERVISOR):
+    for number in range(3 * MAX_SUPERVISOR_RECORDS):
         journal.write_throttled("warning", "db", f"port {number} refused")
 
-    assert len(journal._noticed) <= KEPT_OF_SUPERVISOR + 1
-    assert len(journal.tail("db", 10_000)) == KEPT_PER_TUNNEL
+    assert len(journal._last_written) <= MAX_SUPERVISOR_RECORDS + 1
+    assert len(journal.tail("db", 10_000)) == MAX_RECORDS_PER_TUNNEL
 
 
 class FullDisk(io.StringIO):

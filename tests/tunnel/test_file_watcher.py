@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fake_clock import FakeClock, settled
-from tunnelkeeper.tunnel.file_watcher import INTERVAL, signatures, wait_for_change
+from tunnelkeeper.tunnel.file_watcher import POLL_INTERVAL, read_signatures, wait_for_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +42,12 @@ async def test_every_kind_of_change_is_noticed(
     clock, path = FakeClock(), tmp_path / "known_hosts"
     path.write_text("words")
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(wait_for_change(signatures([str(path)]), clock))
-        await clock.passes(5 * INTERVAL)
+        waiting = tasks.create_task(wait_for_change(read_signatures([str(path)]), clock))
+        await clock.passes(5 * POLL_INTERVAL)
         assert not waiting.done()
 
         change(path)
-        await clock.passes(INTERVAL)
+        await clock.passes(POLL_INTERVAL)
 
         assert waiting.done()
 
@@ -55,10 +55,10 @@ async def test_every_kind_of_change_is_noticed(
 async def test_a_file_that_comes_at_last_is_noticed(tmp_path: Path) -> None:
     clock, path = FakeClock(), tmp_path / "id_ed25519"
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(wait_for_change(signatures([str(path)]), clock))
+        waiting = tasks.create_task(wait_for_change(read_signatures([str(path)]), clock))
         await settled()
         path.write_text("a key")
-        await clock.passes(INTERVAL)
+        await clock.passes(POLL_INTERVAL)
 
         assert waiting.done()
 
@@ -68,4 +68,4 @@ def test_what_cannot_be_looked_at_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     paths = [str(within_a_file), "nul\0byte", str(tmp_path / "missing")]
 
-    assert signatures(paths) == dict.fromkeys(paths)
+    assert read_signatures(paths) == dict.fromkeys(paths)

@@ -14,7 +14,7 @@ from tests.tunnel.fake_ssh import CHOSEN_PORT, LOST
 from tests.tunnel.harness import a_stage, a_tunnel, ask, becomes, is_bound, snapshot_of
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.lifecycle import Start, Stop
-from tunnelkeeper.tunnel.remote_forward import REMOTE_RETRY
+from tunnelkeeper.tunnel.remote_forward import REMOTE_RETRY_DELAYS
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import ForwardSnapshot
@@ -209,7 +209,7 @@ async def test_a_remote_port_that_is_taken_is_tried_again_on_the_live_connection
         assert cause_of(the_forward_of(runner)) == "remote_port_busy"
         asked = len(stage.far.asked_to_listen)
 
-        for delay in (*REMOTE_RETRY, REMOTE_RETRY[-1]):
+        for delay in (*REMOTE_RETRY_DELAYS, REMOTE_RETRY_DELAYS[-1]):
             await stage.clock.passes(delay - 0.1)
             assert len(stage.far.asked_to_listen) == asked
             await stage.clock.passes(0.1)
@@ -217,7 +217,7 @@ async def test_a_remote_port_that_is_taken_is_tried_again_on_the_live_connection
             assert len(stage.far.asked_to_listen) == asked
 
         stage.far.taken.clear()
-        await stage.clock.passes(REMOTE_RETRY[-1])
+        await stage.clock.passes(REMOTE_RETRY_DELAYS[-1])
         await becomes(runner, "up")
         assert stage.far.live == [connection]
         assert the_forward_of(runner).state == "listening"

@@ -132,7 +132,7 @@ async def test_an_on_up_that_begins_as_the_tunnel_ends_is_not_waited_for() -> No
         tunnel = a_tunnel(on_up=python("input()", "import time", "time.sleep(600)"))
 
         hooks.on_state(tunnel, "up", None, stage.tasks)
-        hooks.hurry()
+        hooks.end_on_up()
 
         await seen(lambda: "on_up: ended" in log_of(stage))
 

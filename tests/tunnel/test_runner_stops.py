@@ -98,7 +98,7 @@ async def test_a_tunnel_can_be_retired_in_any_phase(phase: str) -> None:
     async with a_stage() as stage:
         runner = await bring_to(phase, stage, port)
 
-        runner.retire()
+        runner.shutdown()
         await runner.until_stopped()
 
         assert not is_bound(port)
@@ -108,7 +108,7 @@ async def test_a_retired_tunnel_cannot_be_started_any_more() -> None:
     async with a_stage() as stage:
         runner, _ = await stage.connected()
 
-        runner.retire()
+        runner.shutdown()
         runner.send(Start())
         runner.send(Restart())
         await runner.until_stopped()

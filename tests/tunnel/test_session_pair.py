@@ -38,7 +38,7 @@ async def replaced(stage: Stage, runner: Runner) -> FakeConnection:
     await stage.clock.passes(1)
     runner.send(RestartGracefully())
     connection = (await stage.attempt()).succeeds()
-    await until(lambda: runner.session and runner.session.chain)
+    await until(lambda: runner.session and runner.session.hop_connections)
     await settled()
     return connection
 

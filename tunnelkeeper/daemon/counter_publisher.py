@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.payloads import CountersEvent, TunnelCounters, TunnelEvent
-from tunnelkeeper.tunnel.snapshots import counters_of, tunnel_snapshot
+from tunnelkeeper.tunnel.snapshots import tunnel_counters, tunnel_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,38 +25,40 @@ class CounterPublisher:
 
     def __init__(
         self,
-        every: float,
+        interval: float,
         clock: Clock,
-        runners: Callable[[], Iterable[Runner]],
-        process: Callable[[], SupervisorSnapshot],
+        get_runners: Callable[[], Iterable[Runner]],
+        get_supervisor_snapshot: Callable[[], SupervisorSnapshot],
         listener: Listener,
     ) -> None:
-        self._every = every
+        self._interval = interval
         self._clock = clock
-        self._runners = runners
-        self._process = process
+        self._get_runners = get_runners
+        self._get_supervisor_snapshot = get_supervisor_snapshot
         self._listener = listener
         # What was so before is in the `status` that a subscriber asks for.
-        self._told = self._look()
-        self._timer = clock.call_at(clock.monotonic() + every, self._beat)
+        self._last_published = self._read_counters()
+        self._timer = clock.call_at(clock.monotonic() + interval, self._publish)
 
     def stop(self) -> None:
         """Tell nothing any more."""
         self._timer.cancel()
 
-    def _beat(self) -> None:
-        before, self._told = self._told, self._look()
+    def _publish(self) -> None:
+        before, self._last_published = self._last_published, self._read_counters()
         changed = []
-        for runner in self._runners():
-            tunnel, counters = self._told[runner.tunnel.name]
+        for runner in self._get_runners():
+            tunnel, counters = self._last_published[runner.tunnel.name]
             tunnel_before, counters_before = before.get(tunnel.name, (None, None))
             if tunnel is not tunnel_before:
                 # New, or configured anew: that changes no state, so nothing else tells it.
                 self._listener(TunnelEvent(tunnel_snapshot(runner, self._clock)))
             elif counters != counters_before:
                 changed.append(counters)
-        self._listener(CountersEvent(self._process(), changed))
-        self._timer = self._clock.call_at(self._clock.monotonic() + self._every, self._beat)
+        self._listener(CountersEvent(self._get_supervisor_snapshot(), changed))
+        self._timer = self._clock.call_at(self._clock.monotonic() + self._interval, self._publish)
 
-    def _look(self) -> dict[str, tuple[Tunnel, TunnelCounters]]:
-        return {each.tunnel.name: (each.tunnel, counters_of(each)) for each in self._runners()}
+    def _read_counters(self) -> dict[str, tuple[Tunnel, TunnelCounters]]:
+        return {
+            each.tunnel.name: (each.tunnel, tunnel_counters(each)) for each in self._get_runners()
+        }

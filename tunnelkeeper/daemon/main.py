@@ -67,16 +67,16 @@ def run(
         configuration, warnings = load_with_warnings(config_path)
     except ConfigError as error:
         for problem in error.problems:
-            _complain(str(problem), "")
+            _print_error(str(problem), "")
         return ExitCode.USAGE
-    unknown = _unknown(configuration, names, group)
+    unknown = _find_unknown(configuration, names, group)
     if unknown is not None:
-        _complain(f"{configuration.path}: {unknown}")
+        _print_error(f"{configuration.path}: {unknown}")
         return ExitCode.NOT_FOUND
     fd_limits.raise_limit()
     out = _unbuffered(sys.stderr)
-    journal = EventLog(SystemClock(), out, for_journald=_is_read_by_journald())
-    journal.level, journal.format = (
+    event_log = EventLog(SystemClock(), out, for_journald=_is_stderr_journald())
+    event_log.level, event_log.format = (
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
     )
@@ -84,18 +84,22 @@ def run(
         make_private_folder(socket_path.parent)
         acquire_lock(paths.lock_path(socket_path))
         for warning in warnings:
-            journal.write("warning", "", str(warning))
+            event_log.write("warning", "", str(warning))
         with unwrap_exception_groups():
             asyncio.run(
-                _hold(
-                    configuration, journal, socket_path, manager, StartRequest(names, group, ready)
+                _run_supervisor(
+                    configuration,
+                    event_log,
+                    socket_path,
+                    manager,
+                    StartRequest(names, group, ready),
                 )
             )
     except AlreadyRunningError as error:
-        _complain(f"another supervisor holds {error}; it is left alone")
+        _print_error(f"another supervisor holds {error}; it is left alone")
         return ExitCode.FAILED
     except (SocketFileError, OSError) as error:
-        _complain(f"cannot serve {socket_path}: {error}")
+        _print_error(f"cannot serve {socket_path}: {error}")
         return ExitCode.FAILED
     return ExitCode.OK
 
@@ -109,52 +113,52 @@ class StartRequest:
     ready: Ready
 
 
-async def _hold(
+async def _run_supervisor(
     configuration: Configuration,
-    journal: EventLog,
+    event_log: EventLog,
     socket_path: Path,
     manager: ServiceManager,
-    wish: StartRequest,
+    request: StartRequest,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
-    _log_into(journal, loop)
+    _redirect_logging(event_log, loop)
     ssh_context = SshContext()
     async with IsolatedTaskGroup() as tasks, ConnectionPool(ssh_context) as connection_pool:
         clock = SystemClock()
-        asks_for_all = not wish.names and wish.group is None
+        starts_all = not request.names and request.group is None
         supervisor = Supervisor(
             configuration,
-            journal,
+            event_log,
             clock,
             ssh_context,
             connection_pool,
             tasks,
             lookup_for,
-            starts_added=asks_for_all,
+            start_added=starts_all,
         )
-        _obey_signals(supervisor, tasks, loop)
-        vigil = HostMonitor(clock, journal, supervisor.network_changed)
+        _install_signal_handlers(supervisor, tasks, loop)
+        monitor = HostMonitor(clock, event_log, supervisor.network_changed)
         async with (
             ControlServer(socket_path, supervisor).serving(tasks),
-            monitoring(vigil, tasks),
+            monitoring(monitor, tasks),
         ):
-            journal.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
-            started = await supervisor.start(list(wish.names), wish.group)
-            async with notifying(supervisor, manager, clock, wish.ready, started):
+            event_log.write("info", "", f"tunnelkeeper {__version__} holds {configuration.path}")
+            started = await supervisor.start(list(request.names), request.group)
+            async with notifying(supervisor, manager, clock, request.ready, started):
                 await supervisor.stopping.wait()
-            journal.write("info", "", "ending")
+            event_log.write("info", "", "ending")
             await _close(supervisor)
-    journal.write("info", "", "ended")
+    event_log.write("info", "", "ended")
 
 
-def _obey_signals(
+def _install_signal_handlers(
     supervisor: Supervisor, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop
 ) -> None:
     for end in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(end, supervisor.shutdown)
     loop.add_signal_handler(
-        signal.SIGHUP, lambda: tasks.create_task(supervisor.reload_or_complain())
+        signal.SIGHUP, lambda: tasks.create_task(supervisor.reload_and_log_errors())
     )
 
 
@@ -167,26 +171,26 @@ async def _close(supervisor: Supervisor) -> None:
         supervisor.abort_connections()
 
 
-def _log_into(journal: EventLog, loop: asyncio.AbstractEventLoop) -> None:
+def _redirect_logging(event_log: EventLog, loop: asyncio.AbstractEventLoop) -> None:
     """Let everything that is logged anywhere end up in the journal."""
-    handler = EventLogHandler(journal)
+    handler = EventLogHandler(event_log)
     for name in ("tunnelkeeper", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
     silence_asyncssh()
 
-    def fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def handle_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
-            journal.write_throttled(
+            event_log.write_throttled(
                 "warning", "", f"clients wait: {local_resources_failure(error.strerror or '')}"
             )
             return
         details = f": {type(error).__name__}: {error}" if error is not None else ""
-        journal.write("error", "", f"{context.get('message', 'internal fault')}{details}")
+        event_log.write("error", "", f"{context.get('message', 'internal fault')}{details}")
 
-    loop.set_exception_handler(fault)
+    loop.set_exception_handler(handle_exception)
 
 
 def _unbuffered(out: TextIO) -> TextIO:
@@ -200,7 +204,9 @@ def _unbuffered(out: TextIO) -> TextIO:
     )
 
 
-def _unknown(configuration: Configuration, names: tuple[str, ...], group: str | None) -> str | None:
+def _find_unknown(
+    configuration: Configuration, names: tuple[str, ...], group: str | None
+) -> str | None:
     for name in names:
         if name not in configuration.tunnels:
             return f"no tunnel is named {name!r}"
@@ -210,10 +216,10 @@ def _unknown(configuration: Configuration, names: tuple[str, ...], group: str | 
     return None
 
 
-def _complain(text: str, by: str = "tunnelkeeper: ") -> None:
-    priority = notify.journal_prefix("error") if _is_read_by_journald() else ""
-    print(f"{priority}{by}{text}", file=sys.stderr)  # noqa: T201  there is no journal yet
+def _print_error(text: str, prefix: str = "tunnelkeeper: ") -> None:
+    priority = notify.journal_prefix("error") if _is_stderr_journald() else ""
+    print(f"{priority}{prefix}{text}", file=sys.stderr)  # noqa: T201  there is no journal yet
 
 
-def _is_read_by_journald() -> bool:
+def _is_stderr_journald() -> bool:
     return notify.is_journal(sys.stderr, os.environ)

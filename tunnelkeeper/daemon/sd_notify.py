@@ -38,19 +38,19 @@ class SdNotifier:
         supervisor: Supervisor,
         manager: ServiceManager,
         clock: Clock,
-        ready: Ready,
+        ready_mode: Ready,
         started: list[str],
     ) -> None:
         self._supervisor = supervisor
         self._manager = manager
         self._clock = clock
-        self._asked_for: Ready = ready
+        self._ready_mode: Ready = ready_mode
         self._started = started
         self._tunnels = {tunnel.name: tunnel for tunnel in supervisor.status(None).tunnels}
-        self._tried: set[str] = set()
-        self._news = asyncio.Event()
+        self._attempted: set[str] = set()
+        self._status_changed = asyncio.Event()
         self._ready = asyncio.Event()
-        self._look()
+        self._update_ready()
 
     def on_event(self, event: Event) -> None:
         """Take in what has changed."""
@@ -58,45 +58,45 @@ class SdNotifier:
             case TunnelEvent(tunnel):
                 self._tunnels[tunnel.name] = tunnel
                 if was_tried(tunnel):
-                    self._tried.add(tunnel.name)
+                    self._attempted.add(tunnel.name)
             case RemovedEvent(name):
                 self._tunnels.pop(name, None)
-                self._tried.discard(name)
+                self._attempted.discard(name)
             case _:
                 return
-        self._news.set()
-        self._look()
+        self._status_changed.set()
+        self._update_ready()
 
-    async def tell(self) -> None:
+    async def run(self) -> None:
         """Tell the manager all that is worth it, until cancelled."""
         async with IsolatedTaskGroup() as tasks:
             tasks.create_task(ping_watchdog(self._manager, self._clock.sleep))
-            tasks.create_task(self._tell_news())
-            waiting = tasks.create_task(self._ask_for_time())
+            tasks.create_task(self._send_status())
+            waiting = tasks.create_task(self._extend_start_timeout())
             await self._ready.wait()
             waiting.cancel()
-            self._manager.notify("READY=1", f"STATUS={self._line()}")
+            self._manager.notify("READY=1", f"STATUS={self._status_line()}")
             # Not before: a READY=1 after a reload would be taken for that of the start.
-            self._supervisor.around_reload = self._reloading
+            self._supervisor.reload_context = self._reloading
 
-    def _look(self) -> None:
+    def _update_ready(self) -> None:
         if not self._ready.is_set() and is_ready(
-            self._asked_for, self._started, self._tunnels, self._tried
+            self._ready_mode, self._started, self._tunnels, self._attempted
         ):
             self._ready.set()
 
-    def _line(self) -> str:
+    def _status_line(self) -> str:
         stage = "" if self._ready.is_set() else "starting: "
         return stage + status_line(self._tunnels.values())
 
-    async def _tell_news(self) -> None:
+    async def _send_status(self) -> None:
         while True:
-            await self._news.wait()
-            self._news.clear()
-            self._manager.notify(f"STATUS={self._line()}")
+            await self._status_changed.wait()
+            self._status_changed.clear()
+            self._manager.notify(f"STATUS={self._status_line()}")
             await self._clock.sleep(STATUS_INTERVAL)
 
-    async def _ask_for_time(self) -> None:
+    async def _extend_start_timeout(self) -> None:
         """Let the manager wait for a start that takes long, as long as the loop turns."""
         while True:
             self._manager.notify(f"EXTEND_TIMEOUT_USEC={START_EXTENSION * 1e6:.0f}")
@@ -122,13 +122,13 @@ async def notifying(
     if not manager.listens:
         yield
         return
-    report = SdNotifier(supervisor, manager, clock, ready, started)
-    unsubscribe = supervisor.subscribe(report.on_event)
+    notifier = SdNotifier(supervisor, manager, clock, ready, started)
+    unsubscribe = supervisor.subscribe(notifier.on_event)
     async with IsolatedTaskGroup() as tasks:
-        telling = tasks.create_task(report.tell())
+        task = tasks.create_task(notifier.run())
         try:
             yield
         finally:
             unsubscribe()
-            telling.cancel()
+            task.cancel()
             manager.notify("STOPPING=1", "STATUS=closing the tunnels")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.context import SshContext
     from tunnelkeeper.tunnel.event_log import EventLog
 
-FinderOf = Callable[["Configuration"], "HostResolver"]
+ResolverFactory = Callable[["Configuration"], "HostResolver"]
 
 
 class Supervisor:
@@ -57,73 +57,73 @@ class Supervisor:
     def __init__(
         self,
         configuration: Configuration,
-        journal: EventLog,
+        event_log: EventLog,
         clock: Clock,
         ssh_context: SshContext,
         connection_pool: ConnectionPool,
         tasks: asyncio.TaskGroup,
-        finder_of: FinderOf,
+        create_resolver: ResolverFactory,
         *,
-        starts_added: bool = True,
+        start_added: bool = True,
     ) -> None:
         self.stopping = asyncio.Event()
-        self.around_reload: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.reload_context: Callable[[], AbstractContextManager[None]] = nullcontext
         self._configuration = configuration
-        self._journal = journal
+        self._event_log = event_log
         self._clock = clock
         self._started_at = iso(clock.wall())
-        self._finder_of = finder_of
-        self._starts_added = starts_added
+        self._create_resolver = create_resolver
+        self._start_added = start_added
         self._listeners: set[Listener] = set()
-        self._meter = ProcessStatsReader()
+        self._stats_reader = ProcessStatsReader()
         self._reloading = asyncio.Lock()
-        finder = finder_of(configuration)
-        self._services = TunnelContext(
-            finder,
+        host_resolver = create_resolver(configuration)
+        self._context = TunnelContext(
+            host_resolver,
             ssh_context,
             connection_pool,
-            journal,
+            event_log,
             clock,
-            self._tunnel_changed,
-            self._tunnel_up,
+            self._on_tunnel_changed,
+            self._on_tunnel_up,
         )
-        self._keeper = TunnelRegistry(self._services, tasks, self._tunnel_removed)
-        journal.on_record = lambda record: self._tell(LogEvent(record))
+        self._registry = TunnelRegistry(self._context, tasks, self._on_tunnel_removed)
+        event_log.on_record = lambda record: self._publish(LogEvent(record))
         for tunnel in configuration.tunnels.values():
-            self._keeper.add(tunnel)
+            self._registry.add(tunnel)
 
     # -- control.api.Supervised -------------------------------------------------------
 
     def status(self, names: list[str] | None) -> StatusSnapshot:
         """See Supervised."""
-        tunnels = self._keeper.snapshots(names)
+        tunnels = self._registry.snapshots(names)
         return StatusSnapshot(self._snapshot(), tunnels)
 
     async def start(self, names: list[str], group: str | None) -> list[str]:
         """See Supervised."""
-        return self._keeper.start(names, group)
+        return self._registry.start(names, group)
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
         """See Supervised."""
-        return await self._keeper.stop(names, group)
+        return await self._registry.stop(names, group)
 
     async def restart(
         self, names: list[str], group: str | None, *, graceful: bool = False
     ) -> list[str]:
         """See Supervised."""
-        return self._keeper.restart(names, group, graceful=graceful)
+        return self._registry.restart(names, group, graceful=graceful)
 
     async def reload(self) -> list[str]:
         """See Supervised."""
         async with self._reloading:
-            with self.around_reload():
+            with self.reload_context():
                 return await self._reload()
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
         """See Supervised."""
         if name is not None:
-            self._keeper.runner(name)
-        return self._journal.tail(name, lines)
+            self._registry.runner(name)
+        return self._event_log.tail(name, lines)
 
     def shutdown(self) -> None:
         """See Supervised."""
@@ -134,15 +134,17 @@ class Supervisor:
     ) -> Callable[[], None]:
         """See Supervised."""
         self._listeners.add(listener)
-        pulse = None
+        publisher = None
         if counters_every is not None:
-            runners = self._keeper.runners
-            pulse = CounterPublisher(counters_every, self._clock, runners, self._snapshot, listener)
+            runners = self._registry.runners
+            publisher = CounterPublisher(
+                counters_every, self._clock, runners, self._snapshot, listener
+            )
 
         def unsubscribe() -> None:
             self._listeners.discard(listener)
-            if pulse is not None:
-                pulse.stop()
+            if publisher is not None:
+                publisher.stop()
 
         return unsubscribe
 
@@ -150,7 +152,7 @@ class Supervisor:
         self, name: str, target: str, sock: socket.socket, early: bytes, confirm: Callable[[], None]
     ) -> None:
         """See Supervised."""
-        runner = self._keeper.runner(name)
+        runner = self._registry.runner(name)
         try:
             address = parse_target(target)
         except SpecError as error:
@@ -160,43 +162,45 @@ class Supervisor:
                 sock, early, confirm, runner.gate, address, timeout=runner.tunnel.hold_timeout
             )
         except ConnectError as refusal:
-            raise RequestFailedError(f"{name}: {target}: {refusal}{self._why(name)}") from refusal
+            raise RequestFailedError(
+                f"{name}: {target}: {refusal}{self._failure_suffix(name)}"
+            ) from refusal
 
     # -- for main ----------------------------------------------------------------------------
 
-    async def reload_or_complain(self) -> None:
+    async def reload_and_log_errors(self) -> None:
         """Reload as SIGHUP asks for it: nobody waits for the answer, so problems are logged."""
         try:
             await self.reload()
         except ConfigRejectedError as bad:
             for problem in bad.problems:
-                self._journal.write("error", "", problem)
-            self._journal.write("error", "", str(bad))
+                self._event_log.write("error", "", problem)
+            self._event_log.write("error", "", str(bad))
 
     def network_changed(self, present: frozenset[str] | None) -> None:
         """See Keeper."""
-        self._keeper.network_changed(present)
+        self._registry.network_changed(present)
 
     async def close(self) -> None:
         """Stop all tunnels."""
-        await self._keeper.close()
+        await self._registry.close()
 
     def abort_connections(self) -> None:
         """End what `close` was waiting for."""
-        self._keeper.abort_connections()
+        self._registry.abort_connections()
 
     # -- inside ------------------------------------------------------------------------------
 
     def _snapshot(self) -> SupervisorSnapshot:
-        usage = self._meter.read()
+        stats = self._stats_reader.read()
         return SupervisorSnapshot(
             version=__version__,
             pid=os.getpid(),
             config=self._configuration.path,
             started_at=self._started_at,
-            memory_bytes=usage.memory_bytes,
-            cpu_seconds=usage.cpu_seconds,
-            open_files=usage.open_files,
+            memory_bytes=stats.memory_bytes,
+            cpu_seconds=stats.cpu_seconds,
+            open_files=stats.open_files,
         )
 
     async def _reload(self) -> list[str]:
@@ -204,60 +208,66 @@ class Supervisor:
             new, warnings = load_with_warnings(self._configuration.path)
         except ConfigError as error:
             raise ConfigRejectedError([str(problem) for problem in error.problems]) from error
-        finder = self._finder_of(new)
-        old_tunnels = self._keeper.tunnels
-        changes = diff(old_tunnels, new.tunnels, await self._changed_ways(finder, new))
+        host_resolver = self._create_resolver(new)
+        old_tunnels = self._registry.tunnels
+        changes = diff(
+            old_tunnels, new.tunnels, await self._tunnels_with_new_hosts(host_resolver, new)
+        )
         for warning in warnings:
-            self._journal.write("warning", "", str(warning))
+            self._event_log.write("warning", "", str(warning))
         self._configuration = new
-        self._services.host_resolver = finder
-        self._journal.level = new.supervisor.log_level
-        self._journal.format = new.supervisor.log_format
-        await self._keeper.apply(changes, new.tunnels, starts_added=self._starts_added)
+        self._context.host_resolver = host_resolver
+        self._event_log.level = new.supervisor.log_level
+        self._event_log.format = new.supervisor.log_format
+        await self._registry.apply(changes, new.tunnels, start_added=self._start_added)
         sentences = [describe(change) for change in changes]
-        self._journal.write("info", "", f"reloaded: {'; '.join(sentences) or 'nothing changed'}")
+        self._event_log.write("info", "", f"reloaded: {'; '.join(sentences) or 'nothing changed'}")
         return sentences
 
-    async def _changed_ways(self, finder: HostResolver, new: Configuration) -> frozenset[str]:
+    async def _tunnels_with_new_hosts(
+        self, host_resolver: HostResolver, new: Configuration
+    ) -> frozenset[str]:
         """The tunnels whose session has other hosts than those that are looked up now."""
         changed = set()
         for name, tunnel in new.tunnels.items():
-            way = self._way_in_use(name)
-            if way and await self._way_of(finder, tunnel) not in {way, None}:
+            in_use = self._hosts_in_use(name)
+            if in_use and await self._resolve_or_warn(host_resolver, tunnel) not in {in_use, None}:
                 changed.add(name)
         return frozenset(changed)
 
-    def _way_in_use(self, name: str) -> tuple[object, ...]:
+    def _hosts_in_use(self, name: str) -> tuple[object, ...]:
         try:
-            runner = self._keeper.runner(name)
+            runner = self._registry.runner(name)
         except NoSuchTunnelError:
             return ()
-        return runner.way if session_count(runner.state) else ()
+        return runner.host_chain if session_count(runner.state) else ()
 
-    async def _way_of(self, finder: HostResolver, tunnel: Tunnel) -> tuple[object, ...] | None:
+    async def _resolve_or_warn(
+        self, host_resolver: HostResolver, tunnel: Tunnel
+    ) -> tuple[object, ...] | None:
         try:
-            return await finder.chain(tunnel)
+            return await host_resolver.chain(tunnel)
         except SshConfigError as error:
             # The connection that is up stays; the next one will say what is wrong.
-            self._journal.write("warning", tunnel.name, f"ssh_config: {printable(error.message)}")
+            self._event_log.write("warning", tunnel.name, f"ssh_config: {printable(error.message)}")
             return None
 
-    def _why(self, name: str) -> str:
-        failure = self._keeper.runner(name).last_failure
+    def _failure_suffix(self, name: str) -> str:
+        failure = self._registry.runner(name).last_failure
         return f" ({failure.failure})" if failure is not None else ""
 
-    def _tunnel_changed(self, name: str) -> None:
-        if self._listeners and name in self._keeper:
-            self._tell(TunnelEvent(tunnel_snapshot(self._keeper.runner(name), self._clock)))
+    def _on_tunnel_changed(self, name: str) -> None:
+        if self._listeners and name in self._registry:
+            self._publish(TunnelEvent(tunnel_snapshot(self._registry.runner(name), self._clock)))
 
-    def _tunnel_up(self, name: str) -> None:
-        if name in self._keeper:  # else a reload is just taking it away
-            self._keeper.server_is_back(name)
+    def _on_tunnel_up(self, name: str) -> None:
+        if name in self._registry:  # else a reload is just taking it away
+            self._registry.retry_same_server(name)
 
-    def _tunnel_removed(self, name: str) -> None:
-        self._journal.forget(name)
-        self._tell(RemovedEvent(name))
+    def _on_tunnel_removed(self, name: str) -> None:
+        self._event_log.forget(name)
+        self._publish(RemovedEvent(name))
 
-    def _tell(self, event: Event) -> None:
+    def _publish(self, event: Event) -> None:
         for listener in list(self._listeners):
             listener(event)

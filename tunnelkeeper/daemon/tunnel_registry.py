@@ -42,21 +42,21 @@ class TunnelRegistry:
     """The runners, in the order of the config file. tasks owns them."""
 
     def __init__(
-        self, services: TunnelContext, tasks: asyncio.TaskGroup, on_removed: Callable[[str], None]
+        self, context: TunnelContext, tasks: asyncio.TaskGroup, on_removed: Callable[[str], None]
     ) -> None:
-        self._services = services
+        self._context = context
         self._tasks = tasks
         self._on_removed = on_removed
         self._runners: dict[str, Runner] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._runner_tasks: set[asyncio.Task[None]] = set()
 
     def add(self, tunnel: Tunnel) -> Runner:
         """Take a tunnel in, stopped."""
-        runner = Runner(tunnel, self._services, token_hex(8))
+        runner = Runner(tunnel, self._context, token_hex(8))
         self._runners[tunnel.name] = runner
         task = self._tasks.create_task(runner.run(), name=f"tunnel {tunnel.name}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._runner_tasks.add(task)
+        task.add_done_callback(self._runner_tasks.discard)
         return runner
 
     def runner(self, name: str) -> Runner:
@@ -101,9 +101,9 @@ class TunnelRegistry:
         """
         if names is None:
             return [
-                tunnel_snapshot(runner, self._services.clock) for runner in self._runners.values()
+                tunnel_snapshot(runner, self._context.clock) for runner in self._runners.values()
             ]
-        return [tunnel_snapshot(self.runner(name), self._services.clock) for name in names]
+        return [tunnel_snapshot(self.runner(name), self._context.clock) for name in names]
 
     def start(self, names: list[str], group: str | None) -> list[str]:
         """Want tunnels up; with neither names nor group, every one with autostart."""
@@ -132,7 +132,7 @@ class TunnelRegistry:
         return _names(runners)
 
     async def apply(
-        self, changes: Iterable[Change], order: Iterable[str], *, starts_added: bool
+        self, changes: Iterable[Change], order: Iterable[str], *, start_added: bool
     ) -> None:
         """Carry out a reload; tunnels that no change names are left alone, blocked ones tried.
 
@@ -145,13 +145,13 @@ class TunnelRegistry:
                     await self._remove(gone)
                 case Added(tunnel=tunnel):
                     runner = self.add(tunnel)
-                    if starts_added and tunnel.autostart:
+                    if start_added and tunnel.autostart:
                         runner.send(Start())
                 case HostSettingsChanged(tunnel=tunnel):
-                    self._adjust(tunnel)
+                    self._reconfigure(tunnel)
                     self.runner(tunnel.name).send(HostChanged())
                 case SettingsChanged(tunnel=tunnel):
-                    self._adjust(tunnel)
+                    self._reconfigure(tunnel)
                     self.runner(tunnel.name).send(RetryNow())
             changed.add(name_of(change))
         for name, runner in self._runners.items():
@@ -162,15 +162,15 @@ class TunnelRegistry:
     async def close(self) -> None:
         """Stop every tunnel and wait until all are gone."""
         for runner in self._runners.values():
-            runner.retire()
-        if self._running:
-            await asyncio.wait(self._running)
+            runner.shutdown()
+        if self._runner_tasks:
+            await asyncio.wait(self._runner_tasks)
 
-    def server_is_back(self, name: str) -> None:
+    def retry_same_server(self, name: str) -> None:
         """A tunnel came up: others that wait for the same server need not wait any longer."""
-        first_hop = self.runner(name).way[0]
+        first_hop = self.runner(name).host_chain[0]
         for runner in self._runners.values():
-            if runner.is_waiting_for(first_hop):
+            if runner.is_waiting_for_server(first_hop):
                 runner.send(RetryNow())
 
     def network_changed(self, present: frozenset[str] | None) -> None:
@@ -178,22 +178,22 @@ class TunnelRegistry:
 
         present: the addresses that this machine has now; None: they are not known to be others.
         """
-        self._services.ssh_context.connection_tracker.network_changed(present)
+        self._context.ssh_context.connection_tracker.network_changed(present)
         for runner in self._runners.values():
             runner.send(NetworkChanged())
 
     def abort_connections(self) -> None:
         """End what does not stop."""
-        for task in self._running:
+        for task in self._runner_tasks:
             task.cancel()
 
     async def _remove(self, name: str) -> None:
         runner = self._runners.pop(name)
-        runner.retire()
+        runner.shutdown()
         await runner.until_stopped()
         self._on_removed(name)
 
-    def _adjust(self, tunnel: Tunnel) -> None:
+    def _reconfigure(self, tunnel: Tunnel) -> None:
         self.runner(tunnel.name).send(Reconfigure(tunnel))
 
 

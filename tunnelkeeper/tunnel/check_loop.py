@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.forwarding.gate import Opener
 
-Probing = Callable[["Opener", Check], "Awaitable[CheckFailed | CheckImpossible | None]"]
+ProbeFunction = Callable[["Opener", Check], "Awaitable[CheckFailed | CheckImpossible | None]"]
 
 
 class CheckLoop:
@@ -44,30 +44,30 @@ class CheckLoop:
     def __init__(
         self,
         check: Check,
-        probing: Probing,
+        probe: ProbeFunction,
         *,
         tasks: asyncio.TaskGroup,
         clock: Clock,
-        connection: Callable[[], Opener | None],
+        get_connection: Callable[[], Opener | None],
         on_change: Callable[[], None],
-        on_useless: Callable[[int], None],
+        on_unhealthy: Callable[[int], None],
     ) -> None:
         self.check = check
         self.failed_at: datetime = clock.wall()
         self._failure: Failure | None = None
-        self._probing = probing
+        self._probe = probe
         self._tasks = tasks
         self._clock = clock
-        self._connection = connection
+        self._get_connection = get_connection
         self._on_change = on_change
-        self._on_useless = on_useless
+        self._on_unhealthy = on_unhealthy
         self._health = Health(clock.monotonic())
-        self._shown = CheckSnapshot(check.probe.kind)
+        self._snapshot = CheckSnapshot(check.probe.kind)
         self._opener: Opener | None = None
         self._timer: Timer | None = None
         self._task: asyncio.Task[None] | None = None
-        self._judged = asyncio.Event()
-        self._judged.set()
+        self._first_result = asyncio.Event()
+        self._first_result.set()
 
     @property
     def failure(self) -> Failure | None:
@@ -75,7 +75,7 @@ class CheckLoop:
 
         What was found on the last connection holds for a new one until that has been checked.
         """
-        return self._failure if self._connection() is not None else None
+        return self._failure if self._get_connection() is not None else None
 
     def stop(self) -> None:
         """Check no more; what was found stays."""
@@ -85,74 +85,74 @@ class CheckLoop:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        self._judged.set()
+        self._first_result.set()
 
-    async def judged(self) -> None:
+    async def wait_for_first_result(self) -> None:
         """Wait for the first result on the connection, if there is one to wait for."""
-        await self._judged.wait()
+        await self._first_result.wait()
 
     def check_now(self) -> None:
         """Go on, where a connection is there and the forward listens; a new one is checked at once.
 
         A check that is under way goes on: what it sends has to be awaited as its own.
         """
-        opener = self._connection()
+        opener = self._get_connection()
         if opener is None:
             return
         if opener is not self._opener:
             self.stop()
             self._opener = opener
             self._health = on_connected(self._health, self._clock.monotonic())
-            self._judged = asyncio.Event()
-            self._task = self._tasks.create_task(self._once(opener))
+            self._first_result = asyncio.Event()
+            self._task = self._tasks.create_task(self._check_once(opener))
         elif self._timer is None and self._task is None:
-            self._timer = self._clock.call_at(self._health.due_at, self._time_has_come)
+            self._timer = self._clock.call_at(self._health.due_at, self._on_timer)
 
     def snapshot(self) -> CheckSnapshot:
         """As front ends see it."""
-        return self._shown
+        return self._snapshot
 
-    def _time_has_come(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        opener = self._connection()
+        opener = self._get_connection()
         if opener is None:  # `look` will come; until then nothing keeps what is gone
             self._opener = None
             return
-        self._task = self._tasks.create_task(self._once(opener))
+        self._task = self._tasks.create_task(self._check_once(opener))
 
-    async def _once(self, opener: Opener) -> None:
-        judged = self._judged
+    async def _check_once(self, opener: Opener) -> None:
+        judged = self._first_result
         try:
-            await self._judge(opener)
+            await self._run_check(opener)
         finally:
             judged.set()
 
-    async def _judge(self, opener: Opener) -> None:
+    async def _run_check(self, opener: Opener) -> None:
         began = self._clock.monotonic()
-        found = await self._probing(opener, self.check)
+        found = await self._probe(opener, self.check)
         now = self._clock.monotonic()
         self._task = None
         if opener.is_closed:  # what failed is the connection, which has a cause of its own
             return
         result = CheckPassed(now - began) if found is None else found
         self._health, is_useless = record(self._health, result, self.check, now)
-        self._show(result)
+        self._record_result(result)
         if is_useless:
-            self._on_useless(self._health.failed)
+            self._on_unhealthy(self._health.failed)
         self.check_now()
 
-    def _show(self, result: CheckPassed | CheckFailed | CheckImpossible) -> None:
+    def _record_result(self, result: CheckPassed | CheckFailed | CheckImpossible) -> None:
         at = iso(self._clock.wall())
         kind = self.check.probe.kind
         match result:
             case CheckPassed(seconds=seconds):
-                self._shown = CheckSnapshot(kind, ok=True, at=at, ms=round(seconds * 1000, 3))
+                self._snapshot = CheckSnapshot(kind, ok=True, at=at, ms=round(seconds * 1000, 3))
                 self._set_failure(None)
             case CheckFailed(message=message):
-                self._shown = CheckSnapshot(kind, ok=False, at=at, message=message)
+                self._snapshot = CheckSnapshot(kind, ok=False, at=at, message=message)
                 self._set_failure(result.failure)
             case CheckImpossible(message=message):
-                self._shown = CheckSnapshot(kind, ok=None, at=at, message=message)
+                self._snapshot = CheckSnapshot(kind, ok=None, at=at, message=message)
                 self._set_failure(None)
 
     def _set_failure(self, failure: Failure | None) -> None:

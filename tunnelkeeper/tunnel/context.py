@@ -40,7 +40,7 @@ class TunnelContext:
     host_resolver: HostResolver
     ssh_context: SshContext
     connection_pool: ConnectionPool
-    journal: EventLog
+    event_log: EventLog
     clock: Clock
     on_change: Callable[[str], None]
     on_up: Callable[[str], None]

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from tunnelkeeper.clock import Clock
     from tunnelkeeper.core.configuration import LogFormat, LogLevel
 
-KEPT_PER_TUNNEL = 500
-KEPT_OF_SUPERVISOR = 2000
-MESSAGE_LIMIT = 2000  # characters; a failure's message and hint fit
+MAX_RECORDS_PER_TUNNEL = 500
+MAX_SUPERVISOR_RECORDS = 2000
+MAX_MESSAGE_LENGTH = 2000  # characters; a failure's message and hint fit
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -46,20 +46,20 @@ class EventLog:
     format: LogFormat = "text"
     on_record: Callable[[LogRecord], None] | None = None
     for_journald: bool = False
-    _numbered: int = 0
-    _kept: dict[str, deque[tuple[int, LogRecord]]] = field(default_factory=dict)
-    _noticed: dict[tuple[str, str], float] = field(default_factory=dict)
+    _sequence: int = 0
+    _records: dict[str, deque[tuple[int, LogRecord]]] = field(default_factory=dict)
+    _last_written: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def write(self, level: Level, tunnel: str, message: str) -> None:
         """Add a line. tunnel: its name, or empty for the supervisor's own."""
         if LEVELS[level] < LEVELS[self.level]:
             return
-        text = printable(message, MESSAGE_LIMIT)
+        text = printable(message, MAX_MESSAGE_LENGTH)
         record = LogRecord(iso(self.clock.wall()), level, tunnel, text)
-        limit = KEPT_PER_TUNNEL if tunnel else KEPT_OF_SUPERVISOR
-        kept = self._kept.setdefault(tunnel, deque(maxlen=limit))
-        self._numbered += 1
-        kept.append((self._numbered, record))
+        limit = MAX_RECORDS_PER_TUNNEL if tunnel else MAX_SUPERVISOR_RECORDS
+        kept = self._records.setdefault(tunnel, deque(maxlen=limit))
+        self._sequence += 1
+        kept.append((self._sequence, record))
         self._print(record)
         if self.on_record is not None:
             self.on_record(record)
@@ -67,10 +67,10 @@ class EventLog:
     def write_throttled(self, level: Level, tunnel: str, message: str) -> None:
         """Add a line that may come very often, such as one for each client that is refused."""
         now = self.clock.monotonic()
-        if len(self._noticed) > KEPT_OF_SUPERVISOR:
-            self._noticed.clear()
-        if now - self._noticed.get((tunnel, message), -THROTTLE_INTERVAL) >= THROTTLE_INTERVAL:
-            self._noticed[tunnel, message] = now
+        if len(self._last_written) > MAX_SUPERVISOR_RECORDS:
+            self._last_written.clear()
+        if now - self._last_written.get((tunnel, message), -THROTTLE_INTERVAL) >= THROTTLE_INTERVAL:
+            self._last_written[tunnel, message] = now
             self.write(level, tunnel, message)
 
     def tail(self, tunnel: str | None, lines: int) -> list[LogRecord]:
@@ -78,33 +78,33 @@ class EventLog:
         if lines <= 0:
             return []
         if tunnel is not None:
-            kept = list(self._kept.get(tunnel, ()))
+            kept = list(self._records.get(tunnel, ()))
         else:
-            kept = sorted(chain.from_iterable(self._kept.values()), key=lambda pair: pair[0])
+            kept = sorted(chain.from_iterable(self._records.values()), key=lambda pair: pair[0])
         return [record for _, record in kept[-lines:]]
 
     def forget(self, tunnel: str) -> None:
         """A tunnel is gone from the configuration."""
-        self._kept.pop(tunnel, None)
+        self._records.pop(tunnel, None)
 
     def _print(self, record: LogRecord) -> None:
         if self.out is None:
             return
         try:
-            self.out.write(self._line(record) + "\n")
+            self.out.write(self._format(record) + "\n")
             self.out.flush()
         except (OSError, ValueError):
             # A full disk or a closed terminal must not take the tunnels down; `logs` still has it.
             return
 
-    def _line(self, record: LogRecord) -> str:
+    def _format(self, record: LogRecord) -> str:
         if not self.for_journald:
-            return line_of(record, self.format)
-        text = record.text if self.format == "text" else line_of(record, self.format)
+            return format_record(record, self.format)
+        text = record.text if self.format == "text" else format_record(record, self.format)
         return journal_prefix(record.level) + text
 
 
-def line_of(record: LogRecord, form: LogFormat) -> str:
+def format_record(record: LogRecord, form: LogFormat) -> str:
     """A record as one line of the log, without its end."""
     if form == "json":
         return msgspec.json.encode(record).decode("utf-8")
@@ -114,9 +114,9 @@ def line_of(record: LogRecord, form: LogFormat) -> str:
 class EventLogHandler(logging.Handler):
     """Takes what libraries and our own lower layers log, warnings and worse, into the journal."""
 
-    def __init__(self, journal: EventLog) -> None:
+    def __init__(self, event_log: EventLog) -> None:
         super().__init__(logging.WARNING)
-        self._journal = journal
+        self._event_log = event_log
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a traceback becomes its last line, where the reason stands."""
@@ -125,4 +125,4 @@ class EventLogHandler(logging.Handler):
             error = record.exc_info[1]
             text += f": {type(error).__name__}: {error}"
         level: Level = "error" if record.levelno >= logging.ERROR else "warning"
-        self._journal.write_throttled(level, "", text)
+        self._event_log.write_throttled(level, "", text)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.clock import Clock
 
-INTERVAL = 1.0
+POLL_INTERVAL = 1.0
 
 Signatures = dict[str, tuple[int, ...] | None]
 """What tells one version of each file from another; None: it is not there."""
@@ -46,16 +46,16 @@ class FileWatcher:
 
 async def wait_for_change(before: Signatures, clock: Clock) -> None:
     """Return when any of the files is not as it was: changed, gone, or there at last."""
-    while signatures(before) == before:
-        await clock.sleep(INTERVAL)
+    while read_signatures(before) == before:
+        await clock.sleep(POLL_INTERVAL)
 
 
-def signatures(files: Iterable[str]) -> Signatures:
+def read_signatures(files: Iterable[str]) -> Signatures:
     """How the files are now."""
-    return {path: _stat(path) for path in files}
+    return {path: _read_signature(path) for path in files}
 
 
-def _stat(path: str) -> tuple[int, ...] | None:
+def _read_signature(path: str) -> tuple[int, ...] | None:
     try:
         status = Path(path).stat()
     except (OSError, ValueError):

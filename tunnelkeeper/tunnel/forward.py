@@ -15,7 +15,7 @@ from tunnelkeeper.core.forward_spec import (
     target_of,
 )
 from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, ForwardState
-from tunnelkeeper.tunnel.check_loop import CheckLoop, Probing
+from tunnelkeeper.tunnel.check_loop import CheckLoop, ProbeFunction
 
 if TYPE_CHECKING:
     import asyncio
@@ -54,7 +54,7 @@ class ForwardContext:
     tasks: asyncio.TaskGroup
     clock: Clock
     on_change: Callable[[], None]
-    on_refused: Callable[[Forward, str], None]
+    on_client_refused: Callable[[Forward, str], None]
     on_unhealthy: Callable[[Forward, int], None]
 
 
@@ -62,36 +62,36 @@ class RunningForward:
     """A forward while its tunnel runs; it tells the tunnel when its state changes."""
 
     def __init__(
-        self, forward: Forward, counters: Counters, around: ForwardContext, probing: Probing
+        self, forward: Forward, counters: Counters, context: ForwardContext, probe: ProbeFunction
     ) -> None:
         self.forward = forward
         self.counters = counters
         self.state: ForwardState = "pending"
         self.last_failure: FailureRecord | None = None
         self.check: CheckLoop | None = None
-        self._around = around
-        self._probing = probing
-        self._retry: asyncio.Task[None] | None = None
+        self._context = context
+        self._probe_function = probe
+        self._retry_task: asyncio.Task[None] | None = None
 
     @property
-    def failing(self) -> FailureRecord | None:
+    def current_failure(self) -> FailureRecord | None:
         """Why it does not work: it does not listen, or it does and its check fails."""
         if self.check is not None and self.check.failure is not None:
             return FailureRecord(self.check.failure, self.check.failed_at)
         return self.last_failure
 
     @property
-    def address_shown(self) -> Address:
+    def listen_address(self) -> Address:
         """Where it listens, as its clients write it."""
         return self.forward.listen
 
     def snapshot(self) -> ForwardSnapshot:
         """As front ends see it."""
         target = target_of(self.forward)
-        failing = self.failing
+        failing = self.current_failure
         return ForwardSnapshot(
             kind=kind_of(self.forward),
-            listen=str(self.address_shown),
+            listen=str(self.listen_address),
             connect=None if target is None else str(target),
             state="failed" if failing else self.state,
             failure=failing.snapshot() if failing else None,
@@ -102,7 +102,7 @@ class RunningForward:
             check=self.check.snapshot() if self.check else None,
         )
 
-    def watch(self, check: Check | None) -> None:
+    def set_check(self, check: Check | None) -> None:
         """Check it in this way from now on, or not at all.
 
         Where nothing changes, what the checks found stays.
@@ -110,7 +110,7 @@ class RunningForward:
         if check == (self.check.check if self.check else None):
             return
         self.stop_checking()
-        self.check = None if check is None else self._checked(check)
+        self.check = None if check is None else self._create_check_loop(check)
         if self.check is not None:
             self.check.check_now()
 
@@ -119,15 +119,17 @@ class RunningForward:
         if self.check is not None:
             self.check.stop()
 
-    def _checked(self, check: Check) -> CheckLoop:
+    def _create_check_loop(self, check: Check) -> CheckLoop:
         return CheckLoop(
             check,
-            self._probing,
-            tasks=self._around.tasks,
-            clock=self._around.clock,
-            connection=lambda: self._around.gate.connection if self.state == "listening" else None,
-            on_change=self._around.on_change,
-            on_useless=lambda failed: self._around.on_unhealthy(self.forward, failed),
+            self._probe_function,
+            tasks=self._context.tasks,
+            clock=self._context.clock,
+            get_connection=lambda: (
+                self._context.gate.connection if self.state == "listening" else None
+            ),
+            on_change=self._context.on_change,
+            on_unhealthy=lambda failed: self._context.on_unhealthy(self.forward, failed),
         )
 
     def _set_state(self, state: ForwardState, failure: Failure | None = None) -> None:
@@ -135,14 +137,14 @@ class RunningForward:
         if failure is None:
             self.last_failure = None
         elif old[1] != failure:
-            self.last_failure = FailureRecord(failure, self._around.clock.wall())
+            self.last_failure = FailureRecord(failure, self._context.clock.wall())
         self.state = state
         if old != (state, failure):
-            self._around.on_change()
+            self._context.on_change()
         if self.check is not None:
             self.check.check_now()
 
-    def _give_up_retrying(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+    def _cancel_retry(self) -> None:
+        if self._retry_task is not None:
+            self._retry_task.cancel()
+            self._retry_task = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.tunnel.context import TunnelContext
     from tunnelkeeper.tunnel.session import Session
 
-Running = RunningLocalForward | RunningRemoteForward
+AnyRunningForward = RunningLocalForward | RunningRemoteForward
 
 
 class ForwardSet:
@@ -36,57 +36,59 @@ class ForwardSet:
     def __init__(
         self,
         name: str,
-        services: TunnelContext,
+        context: TunnelContext,
         on_change: Callable[[], None],
-        on_useless: Callable[[], None],
+        on_unhealthy: Callable[[], None],
     ) -> None:
-        self.all: list[Running] = []
+        self.all: list[AnyRunningForward] = []
         self.gate = Gate()
         self.gate.open(STOPPED)
         self._name = name
-        self._services = services
+        self._context = context
         self._on_change = on_change
-        self._on_useless = on_useless
+        self._on_unhealthy = on_unhealthy
         self._tasks: asyncio.TaskGroup
 
-    def make(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
+    def create(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
         """Make what is configured, not yet listening. tasks owns whatever they start."""
         self._tasks = tasks
-        self.all = [self._new(forward, tunnel) for forward in tunnel.forwards]
+        self.all = [self._create(forward, tunnel) for forward in tunnel.forwards]
 
     @property
-    def remotes(self) -> list[RunningRemoteForward]:
+    def remote_forwards(self) -> list[RunningRemoteForward]:
         """Those that the server listens for."""
         return [forward for forward in self.all if isinstance(forward, RunningRemoteForward)]
 
     @property
-    def locals(self) -> list[RunningLocalForward]:
+    def local_forwards(self) -> list[RunningLocalForward]:
         """Those that listen here."""
         return [forward for forward in self.all if isinstance(forward, RunningLocalForward)]
 
     @property
     def first_failure(self) -> Failure | None:
         """Why the tunnel is degraded, if it is."""
-        return next((f.failing.failure for f in self.all if f.failing is not None), None)
+        return next(
+            (f.current_failure.failure for f in self.all if f.current_failure is not None), None
+        )
 
     @property
-    def first_refusal(self) -> Failure | None:
+    def first_listen_failure(self) -> Failure | None:
         """Why a forward does not listen, if one does not; what its check says does not matter."""
         return next((f.last_failure.failure for f in self.all if f.last_failure is not None), None)
 
     async def bind(self) -> None:
         """Let the local ones listen."""
-        for forward in self.locals:
+        for forward in self.local_forwards:
             await forward.open()
 
     def unbind(self) -> None:
         """Let the local ones listen no more, and check none."""
-        for local in self.locals:
+        for local in self.local_forwards:
             local.close()
         for forward in self.all:
             forward.stop_checking()
 
-    def check(self) -> None:
+    def check_now(self) -> None:
         """There is a connection: check what is to be checked."""
         for forward in self.all:
             if forward.check is not None:
@@ -97,13 +99,13 @@ class ForwardSet:
         """Whether any of them is checked."""
         return any(forward.check is not None for forward in self.all)
 
-    async def checked(self) -> None:
+    async def wait_for_first_checks(self) -> None:
         """Wait until each check has said what it found on the connection first."""
         for forward in tuple(self.all):
             if forward.check is not None:
-                await forward.check.judged()
+                await forward.check.wait_for_first_result()
 
-    async def adjust(self, tunnel: Tunnel, session: Session | None, *, bound: bool) -> None:
+    async def reconfigure(self, tunnel: Tunnel, session: Session | None, *, bound: bool) -> None:
         """Change to what is configured now; what stays is not touched.
 
         session: the one that new remote forwards belong to. bound: whether local ones listen.
@@ -111,7 +113,7 @@ class ForwardSet:
         known = self.all
         before = {running.forward: running for running in known}
         self.all = [
-            before.pop(forward) if forward in before else self._new(forward, tunnel)
+            before.pop(forward) if forward in before else self._create(forward, tunnel)
             for forward in tunnel.forwards
         ]
         # What is gone goes first: a new forward may want its port.
@@ -121,39 +123,39 @@ class ForwardSet:
                 await gone.close()
             else:
                 gone.close()
-        for served in self.locals:
+        for served in self.local_forwards:
             served.clients.hold_timeout = tunnel.hold_timeout
         for kept in self.all:
-            kept.watch(tunnel.checks.get(kept.forward))
+            kept.set_check(tunnel.checks.get(kept.forward))
         # Remote ones at once: a session that connects while a local one opens has them already.
-        for remote in self.remotes:
+        for remote in self.remote_forwards:
             if remote not in known and session is not None:
-                session.attach(remote, self._tasks)
-        for local in self.locals:
+                session.attach_remote_forward(remote, self._tasks)
+        for local in self.local_forwards:
             if local not in known and bound:
                 await local.open()
 
-    def _new(self, forward: Forward, tunnel: Tunnel) -> Running:
+    def _create(self, forward: Forward, tunnel: Tunnel) -> AnyRunningForward:
         around = ForwardContext(
             self.gate,
             self._tasks,
-            self._services.clock,
+            self._context.clock,
             self._on_change,
-            self._client_refused,
-            self._connection_useless,
+            self._log_refused_client,
+            self._on_checks_failed,
         )
-        new: Running
+        new: AnyRunningForward
         if isinstance(forward, LocalForward | SocksForward):
             new = RunningLocalForward(forward, tunnel, around)
         else:
             new = RunningRemoteForward(forward, around)
-        new.watch(tunnel.checks.get(forward))
+        new.set_check(tunnel.checks.get(forward))
         return new
 
-    def _connection_useless(self, forward: Forward, failed: int) -> None:
+    def _on_checks_failed(self, forward: Forward, failed: int) -> None:
         words = f"{forward}: {failed} checks in a row failed; connecting anew, in case that helps"
-        self._services.journal.write("warning", self._name, words)
-        self._on_useless()
+        self._context.event_log.write("warning", self._name, words)
+        self._on_unhealthy()
 
-    def _client_refused(self, forward: Forward, words: str) -> None:
-        self._services.journal.write_throttled("warning", self._name, f"{forward}: {words}")
+    def _log_refused_client(self, forward: Forward, reason: str) -> None:
+        self._context.event_log.write_throttled("warning", self._name, f"{forward}: {reason}")

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from tunnelkeeper.net.network_source import NetworkSource
     from tunnelkeeper.tunnel.event_log import EventLog
 
-SETTLES_IN = 0.5
+SETTLE_TIME = 0.5
 """Seconds from the first message of a burst to the look: an address, its routes and the default
 route come within a few milliseconds of each other."""
 
-UNKNOWN = NetworkState(Network(frozenset()))
-ASKING = "asking every connection whether it still lives"
+UNKNOWN_NETWORK = NetworkState(Network(frozenset()))
+PROBING_CONNECTIONS = "asking every connection whether it still lives"
 
 
 @dataclass(slots=True)
@@ -42,42 +42,42 @@ class HostMonitor:
     """on_move is told of each wake and change: the addresses there are, None if unknown."""
 
     clock: Clock
-    journal: EventLog
+    event_log: EventLog
     on_network_change: Callable[[frozenset[str] | None], None]
     source: NetworkSource | None = None
-    state: NetworkState = UNKNOWN
+    state: NetworkState = UNKNOWN_NETWORK
 
     async def watch_clocks(self) -> None:
         """Notice wakes, for ever."""
-        before = self._look()
+        before = self._read_clocks()
         while True:
             await self.clock.sleep(CHECK_INTERVAL)
-            now = self._look()
-            wake = detect_resume(before, now)
+            now = self._read_clocks()
+            resume = detect_resume(before, now)
             before = now
-            if wake is not None:
-                self._woke(_words(wake))
+            if resume is not None:
+                self._on_resume(_resume_message(resume))
 
     async def watch_network(self) -> None:
         """Notice changes of the network, as long as the system tells of them."""
         try:
             while self.source is not None:
                 await self.source.wait_for_change()
-                await self.clock.sleep(SETTLES_IN)
-                self._observe()
+                await self.clock.sleep(SETTLE_TIME)
+                self._check_network()
         except OSError as error:
-            self._cannot_watch(error)
+            self._stop_watching_network(error)
 
     def open_source(self) -> None:
         """Find what tells of the network here, if anything does, and have a first look."""
         try:
-            self.source, lacking = open_network_source(self.clock)
+            self.source, warning = open_network_source(self.clock)
             self.state = NetworkState(self.source.read())
         except OSError as error:
-            self._cannot_watch(error)
+            self._stop_watching_network(error)
         else:
-            if lacking:
-                self.journal.write("warning", "", lacking)
+            if warning:
+                self.event_log.write("warning", "", warning)
 
     def close_source(self) -> None:
         """Ask the system no more."""
@@ -85,44 +85,46 @@ class HostMonitor:
             self.source.close()
             self.source = None
 
-    def _look(self) -> ClockReading:
+    def _read_clocks(self) -> ClockReading:
         return ClockReading(self.clock.monotonic(), self.clock.boottime())
 
-    def _woke(self, words: str) -> None:
-        self._observe()  # its messages may still wait to be read
+    def _on_resume(self, message: str) -> None:
+        self._check_network()  # its messages may still wait to be read
         if self.state.is_lost:
             # Whoever is asked now cannot answer, and would be held dead for it.
-            self.journal.write("info", "", f"{words}; the network is not back yet")
+            self.event_log.write("info", "", f"{message}; the network is not back yet")
             return
-        self.journal.write("info", "", f"{words}: {ASKING}")
+        self.event_log.write("info", "", f"{message}: {PROBING_CONNECTIONS}")
         self.on_network_change(None)
 
-    def _observe(self) -> None:
+    def _check_network(self) -> None:
         """Look at the network, and say what became of it."""
         if self.source is None:
             return
         try:
             network = self.source.read()
         except OSError as error:
-            self._cannot_watch(error)
+            self._stop_watching_network(error)
             return
-        what = describe_difference(self.state.last_good, network)
-        self.state, turn = compare(self.state, network)
-        match turn:
+        difference = describe_difference(self.state.last_good, network)
+        self.state, change = compare(self.state, network)
+        match change:
             case Change.LOST:
-                self.journal.write("warning", "", f"the network is gone: {what}")
+                self.event_log.write("warning", "", f"the network is gone: {difference}")
             case Change.CHANGED:
-                self._moved(f"the network changed: {what}", network)
+                self._report_network_change(f"the network changed: {difference}", network)
             case Change.BACK:
-                self._moved(f"the network is back: {what or 'as it was'}", network)
+                self._report_network_change(
+                    f"the network is back: {difference or 'as it was'}", network
+                )
 
-    def _moved(self, words: str, network: Network) -> None:
-        self.journal.write("info", "", f"{words}; {ASKING}")
+    def _report_network_change(self, message: str, network: Network) -> None:
+        self.event_log.write("info", "", f"{message}; {PROBING_CONNECTIONS}")
         self.on_network_change(network.present)
 
-    def _cannot_watch(self, error: OSError) -> None:
+    def _stop_watching_network(self, error: OSError) -> None:
         self.close_source()
-        self.journal.write(
+        self.event_log.write(
             "warning",
             "",
             f"changes of the network cannot be watched here ({error.strerror or error}); "
@@ -130,23 +132,23 @@ class HostMonitor:
         )
 
 
-def _words(wake: Resume) -> str:
-    if wake.asleep:
-        return f"woke after {duration(wake.asleep)}"
-    return f"this process was stopped for {duration(wake.stopped)}"
+def _resume_message(resume: Resume) -> str:
+    if resume.asleep:
+        return f"woke after {duration(resume.asleep)}"
+    return f"this process was stopped for {duration(resume.stopped)}"
 
 
 @asynccontextmanager
-async def monitoring(vigil: HostMonitor, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+async def monitoring(monitor: HostMonitor, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
     """While the body runs, wakes and changes are told."""
-    vigil.open_source()
-    watches = [
-        tasks.create_task(vigil.watch_clocks(), name="clocks"),
-        tasks.create_task(vigil.watch_network(), name="network"),
+    monitor.open_source()
+    watch_tasks = [
+        tasks.create_task(monitor.watch_clocks(), name="clocks"),
+        tasks.create_task(monitor.watch_network(), name="network"),
     ]
     try:
         yield
     finally:
-        for watch in watches:
+        for watch in watch_tasks:
             watch.cancel()
-        vigil.close_source()
+        monitor.close_source()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.health_checks import Check, CheckFailed, CheckImpossible
     from tunnelkeeper.forwarding.gate import Opener
 
-LOCAL_RETRY = 1.0
+LOCAL_RETRY_INTERVAL = 1.0
 """Seconds between the tries at a local port that is taken: a bind costs next to nothing."""
 
 
@@ -24,15 +24,15 @@ class RunningLocalForward(RunningForward):
     """A forward that listens here, from the tunnel's start to its stop."""
 
     def __init__(
-        self, forward: LocallyBoundForward, tunnel: Tunnel, around: ForwardContext
+        self, forward: LocallyBoundForward, tunnel: Tunnel, context: ForwardContext
     ) -> None:
         self.clients = LocalClients(
             forward,
-            around.gate,
+            context.gate,
             tunnel.hold_timeout,
-            lambda words: around.on_refused(forward, words),
+            lambda words: context.on_client_refused(forward, words),
         )
-        super().__init__(forward, self.clients.counters, around, self._probe)
+        super().__init__(forward, self.clients.counters, context, self._probe)
         self._listener: Listener | None = None
 
     @property
@@ -45,12 +45,12 @@ class RunningLocalForward(RunningForward):
 
     async def open(self) -> None:
         """Listen; where that fails, go on trying in the background."""
-        if self._listener is None and self._retry is None and not await self._try():
-            self._retry = self._around.tasks.create_task(self._keep_trying())
+        if self._listener is None and self._retry_task is None and not await self._try_listen():
+            self._retry_task = self._context.tasks.create_task(self._retry_until_listening())
 
     def close(self) -> None:
         """Listen no more; connections that are open stay."""
-        self._give_up_retrying()
+        self._cancel_retry()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -59,14 +59,14 @@ class RunningLocalForward(RunningForward):
     async def _probe(self, opener: Opener, check: Check) -> CheckFailed | CheckImpossible | None:
         return await check_local_forward(opener, target_of(self.forward), check)
 
-    async def _keep_trying(self) -> None:
+    async def _retry_until_listening(self) -> None:
         while True:
-            await self._around.clock.sleep(LOCAL_RETRY)
-            if await self._try():
-                self._retry = None
+            await self._context.clock.sleep(LOCAL_RETRY_INTERVAL)
+            if await self._try_listen():
+                self._retry_task = None
                 return
 
-    async def _try(self) -> bool:
+    async def _try_listen(self) -> bool:
         try:
             self._listener = await listen(self.forward.listen, self.clients.accept)
         except ListenError as failed:

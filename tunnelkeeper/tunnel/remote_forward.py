@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.ssh.remote_listener import RemoteListener
 
-REMOTE_RETRY = (1.0, 2.0, 4.0, 8.0, 15.0)
+REMOTE_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between the tries at a remote port; the last goes on. A stale session of ours usually
 holds it, and the server needs a while to notice. One that is forbidden is tried as seldom as a
 blocked tunnel."""
@@ -31,13 +31,13 @@ blocked tunnel."""
 class RunningRemoteForward(RunningForward):
     """A forward that the server listens for, as long as a connection lives."""
 
-    def __init__(self, forward: RemotelyBoundForward, around: ForwardContext) -> None:
+    def __init__(self, forward: RemotelyBoundForward, context: ForwardContext) -> None:
         self.clients = RemoteClients(
-            forward, around.tasks, lambda words: around.on_refused(forward, words)
+            forward, context.tasks, lambda words: context.on_client_refused(forward, words)
         )
-        super().__init__(forward, self.clients.counters, around, self._probe)
+        super().__init__(forward, self.clients.counters, context, self._probe)
         self._connection: Connection | None = None
-        self._nudged = asyncio.Event()
+        self._retry_requested = asyncio.Event()
         self._listener: RemoteListener | None = None
 
     @property
@@ -52,22 +52,22 @@ class RunningRemoteForward(RunningForward):
         tasks owns the first try.
         """
         if self._connection is not connection:
-            self._give_up_retrying()
+            self._cancel_retry()
             self._connection = connection
-            tasks.create_task(self._begin(connection))
+            tasks.create_task(self._start_listening(connection))
 
-    def stop_listening(self, connection: Connection) -> None:
+    def connection_lost(self, connection: Connection) -> None:
         """A connection is gone, and with it the server's listener, if this was attached to it."""
         if self._connection is connection:
             self.detach()
 
     def retry_now(self) -> None:
         """Where it waits to ask again, ask at once: the server may have changed its mind."""
-        self._nudged.set()
+        self._retry_requested.set()
 
     def detach(self) -> None:
         """Belong to no connection any more."""
-        self._give_up_retrying()
+        self._cancel_retry()
         self._connection = self._listener = None
         self._set_state("pending")
 
@@ -83,7 +83,7 @@ class RunningRemoteForward(RunningForward):
             opener, connectable_address(self.address_shown), self.clients, check
         )
 
-    async def _begin(self, connection: Connection) -> None:
+    async def _start_listening(self, connection: Connection) -> None:
         if self._connection is not connection:  # it was detached before this began
             return
         known = None
@@ -91,29 +91,31 @@ class RunningRemoteForward(RunningForward):
             # Not pending meanwhile: it takes a moment only, and what a check found goes on to hold.
             known = self._listener.address
             await self._listener.close()
-        if not await self._try(connection, known) and self._connection is connection:
-            self._retry = self._around.tasks.create_task(self._keep_trying(connection))
+        if not await self._try_listen(connection, known) and self._connection is connection:
+            self._retry_task = self._context.tasks.create_task(
+                self._retry_until_listening(connection)
+            )
 
-    async def _keep_trying(self, connection: Connection) -> None:
+    async def _retry_until_listening(self, connection: Connection) -> None:
         for delay in _delays():
             forbidden = self.last_failure is not None and self.last_failure.failure.needs_user
-            await self._wait(BLOCKED_DELAY if forbidden else delay)
-            if connection.is_closed or await self._try(connection):
-                self._retry = None
+            await self._wait_for_retry(BLOCKED_DELAY if forbidden else delay)
+            if connection.is_closed or await self._try_listen(connection):
+                self._retry_task = None
                 return
 
-    async def _wait(self, seconds: float) -> None:
-        clock = self._around.clock
-        self._nudged = asyncio.Event()
-        timer = clock.call_at(clock.monotonic() + seconds, self._nudged.set)
+    async def _wait_for_retry(self, seconds: float) -> None:
+        clock = self._context.clock
+        self._retry_requested = asyncio.Event()
+        timer = clock.call_at(clock.monotonic() + seconds, self._retry_requested.set)
         try:
-            await self._nudged.wait()
+            await self._retry_requested.wait()
         finally:
             timer.cancel()
 
-    async def _try(self, connection: Connection, known: Address | None = None) -> bool:
+    async def _try_listen(self, connection: Connection, known: Address | None = None) -> bool:
         try:
-            listener = await self._ask(connection, known)
+            listener = await self._request_listener(connection, known)
         except FailureError as failed:
             # The end of the connection is not this forward's failure; it has its own cause.
             if self._connection is connection and not connection.is_closed:
@@ -127,7 +129,9 @@ class RunningRemoteForward(RunningForward):
             await listener.close()
         return True
 
-    async def _ask(self, connection: Connection, known: Address | None) -> RemoteListener:
+    async def _request_listener(
+        self, connection: Connection, known: Address | None
+    ) -> RemoteListener:
         """Where it listened before if it may, though it asks for any port: people know that one.
 
         Raises SshFailure.
@@ -139,6 +143,6 @@ class RunningRemoteForward(RunningForward):
 
 
 def _delays() -> Iterator[float]:
-    yield from REMOTE_RETRY
+    yield from REMOTE_RETRY_DELAYS
     while True:
-        yield REMOTE_RETRY[-1]
+        yield REMOTE_RETRY_DELAYS[-1]

@@ -85,59 +85,62 @@ class Runner:
     def __init__(
         self,
         tunnel: Tunnel,
-        services: TunnelContext,
+        context: TunnelContext,
         seed: str,
         policy_of: Callable[[Tunnel, str], RetryPolicy] = RetryPolicy.from_tunnel,
     ) -> None:
         self.tunnel = tunnel
         self.state: State = Stopped()
-        self.changed_at: datetime = services.clock.wall()
+        self.changed_at: datetime = context.clock.wall()
         self.restarts = 0
         self.last_failure: FailureRecord | None = None
-        self.setback: FailureRecord | None = None
-        self._services = services
+        self.replacement_failure: FailureRecord | None = None
+        self._context = context
         self._policy_of = policy_of
         self._policy = policy_of(tunnel, seed)
         self._seed = seed
         self._forwards = ForwardSet(
-            tunnel.name, services, self._forwards_changed, lambda: self.send(ConnectionUnhealthy())
+            tunnel.name,
+            context,
+            self._on_forwards_changed,
+            lambda: self.send(ConnectionUnhealthy()),
         )
-        self._sessions = SessionPair(services, self._forwards, self.send)
-        self._mail: asyncio.Queue[Event | SessionEvent | Reconfigure | None] = asyncio.Queue()
+        self._sessions = SessionPair(context, self._forwards, self.send)
+        self._inbox: asyncio.Queue[Event | SessionEvent | Reconfigure | None] = asyncio.Queue()
         self._timer: Timer | None = None
-        self._watch = FileWatcher(services.clock, self._file_changed)
+        self._file_watcher = FileWatcher(context.clock, self._on_file_changed)
         self._tasks: IsolatedTaskGroup
         self._has_been_up = False
-        self._hooks = HookRunner(services.journal, services.hook_slots)
-        self._settled = asyncio.Event()
+        self._hooks = HookRunner(context.event_log, context.hook_slots)
+        self._inbox_processed = asyncio.Event()
 
     # -- what others ask ---------------------------------------------------------------------
 
     def send(self, event: Event | SessionEvent | Reconfigure) -> None:
         """Let something happen to the tunnel."""
-        self._settled.clear()
-        self._mail.put_nowait(event)
+        self._inbox_processed.clear()
+        self._inbox.put_nowait(event)
 
-    def retire(self) -> None:
+    def shutdown(self) -> None:
         """Stop, and end `run` with it."""
         self.send(Stop())
-        self._mail.put_nowait(None)
+        self._inbox.put_nowait(None)
 
     async def until_stopped(self) -> None:
         """Wait until all that was posted is done and the tunnel is stopped, or is wanted again."""
-        while not self._mail.empty() or self._is_on_the_way_down:
-            self._settled.clear()
-            await self._settled.wait()
+        while not self._inbox.empty() or self._is_stopping:
+            self._inbox_processed.clear()
+            await self._inbox_processed.wait()
 
     @property
-    def _is_on_the_way_down(self) -> bool:
+    def _is_stopping(self) -> bool:
         return isinstance(self.state, Stopping) and not is_wanted(self.state)
 
-    def is_waiting_for(self, first_hop: Host) -> bool:
+    def is_waiting_for_server(self, first_hop: Host) -> bool:
         """Whether it is in backoff because nothing answered, there or behind that host."""
         match self.state:
             case BackingOff(failure=Failure(cause=cause)) if cause in NO_HANDSHAKE_CAUSES:
-                return bool(self.way) and self.way[0] == first_hop
+                return bool(self.host_chain) and self.host_chain[0] == first_hop
         return False
 
     @property
@@ -146,7 +149,7 @@ class Runner:
         return self._sessions.current
 
     @property
-    def second(self) -> Session | None:
+    def replacement(self) -> Session | None:
         """The session that is to take over, or that leaves, if there is one."""
         return self._sessions.replacement
 
@@ -156,7 +159,7 @@ class Runner:
         return self._forwards.all
 
     @property
-    def way(self) -> tuple[Host, ...]:
+    def host_chain(self) -> tuple[Host, ...]:
         """The hosts of the last session, first hop first; empty before they were looked up."""
         return self.session.host_chain if self.session is not None else ()
 
@@ -170,77 +173,77 @@ class Runner:
     async def run(self) -> None:
         """Handle what is posted until retired."""
         async with IsolatedTaskGroup() as self._tasks:
-            self._forwards.make(self.tunnel, self._tasks)
+            self._forwards.create(self.tunnel, self._tasks)
             try:
-                await self._handle_mail()
+                await self._process_inbox()
             finally:
                 self._stop_timer()
-                self._watch.stop()
+                self._file_watcher.stop()
                 self._forwards.unbind()
-                self._hooks.hurry()
+                self._hooks.end_on_up()
 
-    async def _handle_mail(self) -> None:
+    async def _process_inbox(self) -> None:
         retiring = False
-        while not (retiring and isinstance(self.state, Stopped) and self._mail.empty()):
-            match await self._mail.get():
+        while not (retiring and isinstance(self.state, Stopped) and self._inbox.empty()):
+            match await self._inbox.get():
                 case None:
                     retiring = True
                 case Start() | Restart() | RestartGracefully() | HostChanged() if retiring:
                     pass
                 case letter:
-                    await self._handle_or_complain(letter)
-            self._settled.set()
+                    await self._handle_message(letter)
+            self._inbox_processed.set()
 
-    async def _handle_or_complain(self, letter: Event | SessionEvent | Reconfigure) -> None:
+    async def _handle_message(self, message: Event | SessionEvent | Reconfigure) -> None:
         try:
-            match letter:
+            match message:
                 case Reconfigure(tunnel=tunnel):
-                    await self._adjust(tunnel)
+                    await self._reconfigure(tunnel)
                 case SessionEvent():
-                    event = self._sessions.read(letter)
+                    event = self._sessions.to_lifecycle_event(message)
                     if event is not None:
-                        await self._handle(event)
+                        await self._handle_event(event)
                 case event:
-                    await self._handle(event)
+                    await self._handle_event(event)
         except Exception:  # a fault in one step must not leave the tunnel without a runner
             log.exception("tunnel %s: an internal fault; please report it", self.tunnel.name)
 
-    async def _handle(self, event: Event) -> None:
+    async def _handle_event(self, event: Event) -> None:
         old = self.state
         if isinstance(event, RetryNow):
-            for remote in self._forwards.remotes:
+            for remote in self._forwards.remote_forwards:
                 remote.retry_now()
-        self.state, command = step(old, event, self._services.clock.monotonic(), self._policy)
+        self.state, command = step(old, event, self._context.clock.monotonic(), self._policy)
         if self.state == old and command is None:
             if isinstance(event, DeadlineReached):  # early: it still has to come
                 self._set_timer()
             return
-        self._keep_gate(old)
-        await self._keep_local_ports(old)
+        self._update_gate(old)
+        await self._update_local_ports(old)
         match command:
             case Command.OPEN_SESSION:
                 self._sessions.open(self.tunnel, self._tasks)
             case Command.OPEN_REPLACEMENT:
-                self._sessions.open_second(self.tunnel, self._tasks)
+                self._sessions.open_replacement(self.tunnel, self._tasks)
             case Command.SWITCH_SESSIONS:
                 self._sessions.switch()
             case Command.CLOSE_SECOND:
-                self._sessions.close_second()
+                self._sessions.close_replacement()
             case Command.CLOSE_ALL:
                 self._sessions.close_all()
-        self._note(old)
+        self._record_transition(old)
         self._set_timer()
         self._watch_files()
-        self._services.on_change(self.tunnel.name)
+        self._context.on_change(self.tunnel.name)
 
-    def _note(self, old: State) -> None:
+    def _record_transition(self, old: State) -> None:
         """Remember what status shows, and write the line of the log."""
-        now = self._services.clock.wall()
+        now = self._context.clock.wall()
         if not is_same_phase(old, self.state):
             self.changed_at = now
         failure = failure_of(self.state)
-        told = (
-            self.setback
+        shown = (
+            self.replacement_failure
             if isinstance(replacement_of(self.state), ReplacementBackoff)
             else self.last_failure
         )
@@ -248,50 +251,50 @@ class Runner:
             self.last_failure = FailureRecord(failure, now)
         elif isinstance(self.state, Up | Stopped):
             self.last_failure = None
-        self._note_replacement(replacement_of(old), replacement_of(self.state))
+        self._record_replacement_failure(replacement_of(old), replacement_of(self.state))
         if opened_at(self.state) > opened_at(old):
             self.restarts += self._has_been_up
             self._has_been_up = True
-            self._services.on_up(self.tunnel.name)
+            self._context.on_up(self.tunnel.name)
         self._hooks.on_state(self.tunnel, state_name(self.state), failure, self._tasks)
-        monotonic = self._services.clock.monotonic()
-        known = told.failure if told else None
+        monotonic = self._context.clock.monotonic()
+        known = shown.failure if shown else None
         line = log_messages.transition_message(old, self.state, monotonic, self.session, known)
         if line is not None:
-            self._services.journal.write(line[0], self.tunnel.name, line[1])
+            self._context.event_log.write(line[0], self.tunnel.name, line[1])
 
-    def _note_replacement(self, old: Replacement, new: Replacement) -> None:
+    def _record_replacement_failure(self, old: Replacement, new: Replacement) -> None:
         match new:
             case ReplacementBackoff(failure=failure) if new != old:
-                self.setback = FailureRecord(failure, self._services.clock.wall())
+                self.replacement_failure = FailureRecord(failure, self._context.clock.wall())
             case NoReplacement() | Draining():
-                self.setback = None
+                self.replacement_failure = None
 
     # -- the forwards ------------------------------------------------------------------------
 
-    def _forwards_changed(self) -> None:
+    def _on_forwards_changed(self) -> None:
         self.send(ForwardsChanged(self._forwards.first_failure))
-        self._services.on_change(self.tunnel.name)
+        self._context.on_change(self.tunnel.name)
 
-    def _keep_gate(self, old: State) -> None:
+    def _update_gate(self, old: State) -> None:
         """Clients wait for a connection only while there may be one."""
         if isinstance(self.state, Stopped):
             self._forwards.gate.open(STOPPED)
         elif isinstance(old, Stopped):
             self._forwards.gate.shut()
 
-    async def _keep_local_ports(self, old: State) -> None:
+    async def _update_local_ports(self, old: State) -> None:
         """Bound while the tunnel is wanted, whatever its connection does."""
         if is_wanted(self.state) and not is_wanted(old):
             await self._forwards.bind()
         elif is_wanted(old) and not is_wanted(self.state):
             self._forwards.unbind()
 
-    async def _adjust(self, tunnel: Tunnel) -> None:
+    async def _reconfigure(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
         self._policy = self._policy_of(tunnel, self._seed)
-        await self._forwards.adjust(tunnel, self.session, bound=is_wanted(self.state))
-        self._forwards_changed()
+        await self._forwards.reconfigure(tunnel, self.session, bound=is_wanted(self.state))
+        self._on_forwards_changed()
 
     # -- time and files ----------------------------------------------------------------------
 
@@ -299,9 +302,9 @@ class Runner:
         self._stop_timer()
         when = deadline(self.state)
         if when is not None:
-            self._timer = self._services.clock.call_at(when, self._deadline_reached)
+            self._timer = self._context.clock.call_at(when, self._on_deadline)
 
-    def _deadline_reached(self) -> None:
+    def _on_deadline(self) -> None:
         self._timer = None
         self.send(DeadlineReached())
 
@@ -312,7 +315,7 @@ class Runner:
 
     def _watch_files(self) -> None:
         """Where a file was at fault, try again at once when it changes."""
-        self._watch.stop()
+        self._file_watcher.stop()
         match self.state:
             case Blocked(failure=failure) | Up(replacement=ReplacementBackoff(failure=failure)):
                 files = failure.files
@@ -320,11 +323,11 @@ class Runner:
                 files = failure.files
             case _:
                 return
-        before = self._sessions.files_before(files)
+        before = self._sessions.signatures_before_use(files)
         if before:
-            self._watch.start(before, self._tasks)
+            self._file_watcher.start(before, self._tasks)
 
-    def _file_changed(self) -> None:
+    def _on_file_changed(self) -> None:
         words = "a key or known_hosts file changed: trying again"
-        self._services.journal.write("info", self.tunnel.name, words)
+        self._context.event_log.write("info", self.tunnel.name, words)
         self.send(RetryNow())

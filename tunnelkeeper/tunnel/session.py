@@ -17,7 +17,7 @@ from tunnelkeeper.core.snapshot import ProgressSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.errors import to_failure
 from tunnelkeeper.sshconfig import SshConfigError
-from tunnelkeeper.tunnel.file_watcher import Signatures, signatures
+from tunnelkeeper.tunnel.file_watcher import Signatures, read_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,50 +37,50 @@ class Role(Enum):
     """What a session is there for; its runner says so."""
 
     STANDBY = "connect, and be ready to take over"
-    SERVE = "have the tunnel's clients and its remote forwards"
-    DRAIN = "let go of what is served, and take nothing new"
+    SERVING = "have the tunnel's clients and its remote forwards"
+    DRAINING = "let go of what is served, and take nothing new"
 
 
 class SessionListener(Protocol):
     """Whoever a session tells what becomes of it."""
 
-    def connected(self, session: Session) -> None:
+    def on_connected(self, session: Session) -> None:
         """It is connected and answers, and was not told to serve yet."""
 
-    def served(self, session: Session) -> Failure | None:
+    def on_serving(self, session: Session) -> Failure | None:
         """It serves: every forward was tried. A failure that is returned ends the session."""
 
-    async def checked(self, session: Session) -> None:
+    async def finish_opening(self, session: Session) -> None:
         """The forwards that have a check were checked, once this returns; the others need none."""
 
-    def drained(self, session: Session) -> None:
+    def on_drained(self, session: Session) -> None:
         """It was told to leave, and the last channel is closed."""
 
 
 class SessionProgress:
     """An ssh.progress.Report. progress: the step that the session is at."""
 
-    def __init__(self, name: str, services: TunnelContext) -> None:
-        self.progress: ProgressSnapshot | None = None
+    def __init__(self, name: str, context: TunnelContext) -> None:
+        self.current: ProgressSnapshot | None = None
         self._name = name
-        self._services = services
+        self._context = context
 
     def step(self, hop: str, step: Step) -> None:
         """The session is at a step of a hop."""
-        self.progress = ProgressSnapshot(hop, step)
-        self._services.on_change(self._name)
+        self.current = ProgressSnapshot(hop, step)
+        self._context.on_change(self._name)
 
     def debug(self, text: str) -> None:
         """For whoever looks closely."""
-        self._services.journal.write("debug", self._name, text)
+        self._context.event_log.write("debug", self._name, text)
 
     def info(self, text: str) -> None:
         """It happened and is fine."""
-        self._services.journal.write("info", self._name, text)
+        self._context.event_log.write("info", self._name, text)
 
     def warn(self, text: str) -> None:
         """A person should mend it, though it goes on; said once, not at every attempt."""
-        self._services.journal.write_throttled("warning", self._name, text)
+        self._context.event_log.write_throttled("warning", self._name, text)
 
 
 @dataclass(slots=True, eq=False)
@@ -94,16 +94,16 @@ class Session:
     host_resolver: HostResolver
     connection_pool: ConnectionPool
     gate: Gate
-    report: SessionProgress
-    remotes: Callable[[], Sequence[RunningRemoteForward]]
+    progress: SessionProgress
+    remote_forwards: Callable[[], Sequence[RunningRemoteForward]]
     listener: SessionListener
     role: Role = Role.STANDBY
     host_chain: tuple[Host, ...] = ()
-    chain: HopConnections | None = None
+    hop_connections: HopConnections | None = None
     files: Signatures = field(default_factory=dict)
     _attached: set[RunningRemoteForward] = field(default_factory=set)
-    _to_serve: asyncio.Event = field(default_factory=asyncio.Event)
-    _refused: Failure | None = None
+    _serve_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    _forward_failure: Failure | None = None
 
     async def run(self) -> Failure:
         """Connect, do what was told, and wait for the end; returns why it came."""
@@ -117,22 +117,22 @@ class Session:
 
     def serve(self) -> None:
         """Take over, as soon as it is connected, or come back from leaving."""
-        self.role = Role.SERVE
-        self._to_serve.set()
-        if self.chain is not None:
-            self.chain.connection.when_idle(None)
+        self.role = Role.SERVING
+        self._serve_requested.set()
+        if self.hop_connections is not None:
+            self.hop_connections.connection.when_idle(None)
 
     def drain(self) -> None:
         """Take nothing new any more, and say when what is open is done."""
-        self.role = Role.DRAIN
-        if self.chain is not None:
-            self.chain.connection.when_idle(lambda: self.listener.drained(self))
+        self.role = Role.DRAINING
+        if self.hop_connections is not None:
+            self.hop_connections.connection.when_idle(lambda: self.listener.on_drained(self))
 
-    def attach(self, remote: RunningRemoteForward, tasks: asyncio.TaskGroup) -> None:
+    def attach_remote_forward(self, remote: RunningRemoteForward, tasks: asyncio.TaskGroup) -> None:
         """Let a forward listen on the server; before there is a connection, that comes with it."""
-        if self.chain is not None:
+        if self.hop_connections is not None:
             self._attached.add(remote)
-            remote.attach(self.chain.connection, tasks)
+            remote.attach(self.hop_connections.connection, tasks)
 
     async def _connect_and_hold(self) -> Failure:
         try:
@@ -142,7 +142,7 @@ class Session:
             await self._close()
 
     async def _connect(self) -> None:
-        self.report.step(self.tunnel.host, "ssh_config")
+        self.progress.step(self.tunnel.host, "ssh_config")
         try:
             self.host_chain = await self.host_resolver.chain(self.tunnel)
         except SshConfigError as error:
@@ -151,48 +151,48 @@ class Session:
             raise FailureError(failure) from error
         except OSError as error:
             raise FailureError(to_failure(error, self.tunnel.host, "connect")) from error
-        self.files = signatures(_files_of(self.host_chain))
-        self.chain = await self.connection_pool.connect(self.host_chain, self.report)
+        self.files = read_signatures(_files_of(self.host_chain))
+        self.hop_connections = await self.connection_pool.connect(self.host_chain, self.progress)
 
     async def _hold(self) -> Failure:
-        assert self.chain is not None  # noqa: S101  _connect() made it
-        connection = self.chain.connection
+        assert self.hop_connections is not None  # noqa: S101  _connect() made it
+        connection = self.hop_connections.connection
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(self._serve_when_told(connection))
+            serving = tasks.create_task(self._serve_on_request(connection))
             ended = await connection.ended()
             serving.cancel()
-        return self._refused or ended
+        return self._forward_failure or ended
 
-    async def _serve_when_told(self, connection: Connection) -> None:
+    async def _serve_on_request(self, connection: Connection) -> None:
         if self.role is Role.STANDBY:
             # What it is to take over stays with the other one until it can be taken at once.
             await connection.answers()
-            self.listener.connected(self)
+            self.listener.on_connected(self)
         while True:
-            await self._to_serve.wait()
-            self._to_serve.clear()
+            await self._serve_requested.wait()
+            self._serve_requested.clear()
             self.gate.open(connection)
-            self.report.step(str(connection.host), "forwards")
+            self.progress.step(str(connection.host), "forwards")
             async with asyncio.TaskGroup() as tasks:
-                for remote in self.remotes():
-                    self.attach(remote, tasks)
+                for remote in self.remote_forwards():
+                    self.attach_remote_forward(remote, tasks)
             if not connection.is_closed:
-                self._refused = self.listener.served(self)
-            if self._refused is not None:
+                self._forward_failure = self.listener.on_serving(self)
+            if self._forward_failure is not None:
                 await connection.close()
             elif not connection.is_closed:
-                await self.listener.checked(self)
+                await self.listener.finish_opening(self)
 
     async def _close(self) -> None:
-        chain, self.chain = self.chain, None
+        chain, self.hop_connections = self.hop_connections, None
         if chain is not None:
             self.gate.close_if(chain.connection)
             for remote in self._attached:
-                remote.stop_listening(chain.connection)
+                remote.connection_lost(chain.connection)
             await chain.close()
 
 
-def _files_of(way: tuple[Host, ...]) -> Iterator[str]:
-    for host in way:
+def _files_of(host_chain: tuple[Host, ...]) -> Iterator[str]:
+    for host in host_chain:
         yield from (*host.identity_files, *host.certificate_files)
         yield from (*host.user_known_hosts, *host.system_known_hosts)

@@ -44,26 +44,26 @@ class SessionPair:
     """A session.Audience. current: the session in use, or the last one. second: if there is one."""
 
     def __init__(
-        self, services: TunnelContext, forwards: ForwardSet, post: Callable[[SessionEvent], None]
+        self, context: TunnelContext, forwards: ForwardSet, send: Callable[[SessionEvent], None]
     ) -> None:
         self.current: Session | None = None
         self.replacement: Session | None = None
-        self._services = services
+        self._context = context
         self._forwards = forwards
-        self._post = post
-        self._ended: Session | None = None
-        self._running: dict[Session, asyncio.Task[Failure]] = {}
+        self._send = send
+        self._last_ended: Session | None = None
+        self._tasks: dict[Session, asyncio.Task[Failure]] = {}
 
     # -- what the lifecycle wants ------------------------------------------------------------
 
     def open(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
         """Start the session of the tunnel."""
-        self.current = self._begin(tunnel, tasks)
+        self.current = self._start(tunnel, tasks)
         self.current.serve()
 
-    def open_second(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
+    def open_replacement(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
         """Start another session, which connects and then waits."""
-        self.replacement = self._begin(tunnel, tasks)
+        self.replacement = self._start(tunnel, tasks)
 
     def switch(self) -> None:
         """Let the second session have clients and remote forwards; if the other lives, it leaves.
@@ -71,87 +71,87 @@ class SessionPair:
         It leaves once they all have been moved: until then it still holds the server's ports.
         """
         before, self.current = self.current, self.replacement
-        self.replacement = before if before in self._running else None
+        self.replacement = before if before in self._tasks else None
         if self.current is not None:
             self.current.serve()
 
-    def close_second(self) -> None:
+    def close_replacement(self) -> None:
         """End the second session."""
-        if self.replacement in self._running:
-            self._running[self.replacement].cancel()
+        if self.replacement in self._tasks:
+            self._tasks[self.replacement].cancel()
 
     def close_all(self) -> None:
         """End every session; each will tell."""
-        for task in self._running.values():
+        for task in self._tasks.values():
             task.cancel()
 
     # -- what the sessions tell (session.Audience) -------------------------------------------
 
-    def connected(self, session: Session) -> None:
+    def on_connected(self, session: Session) -> None:
         """It could take over."""
-        self._post(SessionEvent(session, ReplacementReady()))
+        self._send(SessionEvent(session, ReplacementReady()))
 
-    def served(self, session: Session) -> Failure | None:
+    def on_serving(self, session: Session) -> Failure | None:
         """It has clients and forwards; the one before it has nothing more to do."""
-        refused = self._forwards.first_refusal
+        refused = self._forwards.first_listen_failure
         if refused is not None and session.tunnel.exit_on_forward_failure:
             return refused
-        if self.replacement is not None and self.replacement.role is Role.SERVE:
+        if self.replacement is not None and self.replacement.role is Role.SERVING:
             self.replacement.drain()
-        self._forwards.check()
+        self._forwards.check_now()
         return None
 
-    async def checked(self, session: Session) -> None:
+    async def finish_opening(self, session: Session) -> None:
         """Whoever hears that it is open may rely on what is checked."""
-        if session.chain is not None and self._forwards.has_checks:
-            session.report.step(str(session.chain.connection.host), "checks")
-        await self._forwards.checked()
-        self._post(SessionEvent(session, SessionOpened(self._forwards.first_failure)))
+        if session.hop_connections is not None and self._forwards.has_checks:
+            session.progress.step(str(session.hop_connections.connection.host), "checks")
+        await self._forwards.wait_for_first_checks()
+        self._send(SessionEvent(session, SessionOpened(self._forwards.first_failure)))
 
-    def drained(self, session: Session) -> None:
+    def on_drained(self, session: Session) -> None:
         """It left, and nothing is open on it any more."""
-        self._post(SessionEvent(session, Drained()))
+        self._send(SessionEvent(session, Drained()))
 
-    def read(self, news: SessionEvent) -> Event | None:
+    def to_lifecycle_event(self, session_event: SessionEvent) -> Event | None:
         """What news means for the tunnel now; None: nothing any more."""
-        is_second = news.session is self.replacement
-        match news.event:
+        is_replacement = session_event.session is self.replacement
+        match session_event.event:
             case SessionEnded(failure=failure):
-                del self._running[news.session]
-                self._ended = news.session
-                if not is_second:
-                    return news.event
+                del self._tasks[session_event.session]
+                self._last_ended = session_event.session
+                if not is_replacement:
+                    return session_event.event
                 self.replacement = None
                 return SecondSessionEnded(failure)
             case SessionOpened():
-                return None if is_second else news.event
+                return None if is_replacement else session_event.event
             case ReplacementReady() | Drained():
-                return news.event if is_second else None
+                return session_event.event if is_replacement else None
 
-    def files_before(self, files: Iterable[str]) -> Signatures:
+    def signatures_before_use(self, files: Iterable[str]) -> Signatures:
         """How files were before the session that ended last used them; of those that it did use."""
-        known = self._ended.files if self._ended is not None else {}
+        known = self._last_ended.files if self._last_ended is not None else {}
         return {path: known[path] for path in files if path in known}
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _begin(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> Session:
+    def _start(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> Session:
         session = Session(
             tunnel,
-            self._services.host_resolver,
-            self._services.connection_pool,
+            self._context.host_resolver,
+            self._context.connection_pool,
             self._forwards.gate,
-            SessionProgress(tunnel.name, self._services),
-            lambda: self._forwards.remotes,
+            SessionProgress(tunnel.name, self._context),
+            lambda: self._forwards.remote_forwards,
             self,
         )
-        task = self._running[session] = tasks.create_task(session.run())
+        task = self._tasks[session] = tasks.create_task(session.run())
         # Not a `finally`: a task that is cancelled before its first step never enters its `try`.
         task.add_done_callback(lambda done: self._report_end(session, done))
         return session
 
     def _report_end(self, session: Session, task: asyncio.Task[Failure]) -> None:
         if task.cancelled():
-            self._post(SessionEvent(session, SessionEnded(CLOSED_ON_REQUEST)))
+            self._send(SessionEvent(session, SessionEnded(CLOSED_ON_REQUEST)))
         elif task.exception() is None:  # else it is a bug, and the task group raises it
-            self._post(SessionEvent(session, SessionEnded(task.result())))
+            self._send(SessionEvent(session, SessionEnded(task.result())))

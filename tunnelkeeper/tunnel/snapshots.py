@@ -41,24 +41,24 @@ def tunnel_snapshot(runner: Runner, clock: Clock) -> TunnelSnapshot:
     """A runner as front ends see it."""
     forwards = [forward.snapshot() for forward in runner.forwards]
     session = runner.session
-    chain = session.chain if session else None
-    hops = chain.hops if chain else []
+    connections = session.hop_connections if session else None
+    hops = connections.hops if connections else []
     # A connected hop names the port that was reached, of several.
-    way = [str(hop.host) for hop in hops] or [str(host) for host in runner.way]
+    hosts = [str(hop.host) for hop in hops] or [str(host) for host in runner.host_chain]
     rtts = [hop.rtt_ms for hop in hops]
     return TunnelSnapshot(
         name=runner.tunnel.name,
         state=state_name(runner.state),
         wanted=is_wanted(runner.state),
         since=iso(runner.changed_at),
-        host=way[-1] if way else runner.tunnel.host,
-        jump=way[:-1] if way else list(runner.tunnel.options.jump or ()),
+        host=hosts[-1] if hosts else runner.tunnel.host,
+        jump=hosts[:-1] if hosts else list(runner.tunnel.options.jump or ()),
         groups=list(runner.tunnel.groups),
         attempt=_attempt(runner.state),
         retry_at=_retry_at(runner.state, clock),
         restarts=runner.restarts,
         rtt_ms=rtts[-1] if rtts else None,
-        cipher=chain.connection.cipher if chain else None,
+        cipher=connections.connection.cipher if connections else None,
         bytes_in=sum(f.bytes_in for f in forwards),
         bytes_out=sum(f.bytes_out for f in forwards),
         connections=sum(f.connections for f in forwards),
@@ -72,7 +72,7 @@ def tunnel_snapshot(runner: Runner, clock: Clock) -> TunnelSnapshot:
                 connected=index < len(hops) and not hops[index].is_closed,
                 rtt_ms=rtts[index] if index < len(rtts) else None,
             )
-            for index, name in enumerate(way)
+            for index, name in enumerate(hosts)
         ],
         replacement=_replacement(runner, clock),
     )
@@ -80,17 +80,17 @@ def tunnel_snapshot(runner: Runner, clock: Clock) -> TunnelSnapshot:
 
 def _progress(runner: Runner) -> ProgressSnapshot | None:
     if isinstance(runner.state, Connecting) and runner.session is not None:
-        return runner.session.report.progress
+        return runner.session.progress.current
     return None
 
 
-def counters_of(runner: Runner) -> TunnelCounters:
+def tunnel_counters(runner: Runner) -> TunnelCounters:
     """What changes of a runner without a word: a small part of `of`, for many runners often."""
     session = runner.session
-    hops = session.chain.hops if session and session.chain else []
+    hops = session.hop_connections.hops if session and session.hop_connections else []
     return TunnelCounters(
         runner.tunnel.name,
-        [hop.rtt_ms for hop in hops] or [None for _ in runner.way],
+        [hop.rtt_ms for hop in hops] or [None for _ in runner.host_chain],
         [_forward_counters(forward) for forward in runner.forwards],
     )
 
@@ -102,20 +102,24 @@ def _forward_counters(forward: RunningForward) -> ForwardCounters:
 
 
 def _replacement(runner: Runner, clock: Clock) -> ReplacementSnapshot | None:
-    session = runner.second
+    session = runner.replacement
     match replacement_of(runner.state):
         case ReplacementConnecting(attempts=tries):
-            progress = session.report.progress if session else None
+            progress = session.progress.current if session else None
             return ReplacementSnapshot("connecting", tries.failed + 1, progress)
         case ReplacementBackoff(attempts=tries, retry_at=at):
-            failure = runner.setback.snapshot() if runner.setback else None
+            failure = runner.replacement_failure.snapshot() if runner.replacement_failure else None
             return ReplacementSnapshot(
-                "backoff", tries.failed, retry_at=_iso_of(at, clock), failure=failure
+                "backoff", tries.failed, retry_at=_iso_time(at, clock), failure=failure
             )
         case (Draining() | Closing()) as leaving:
             at = leaving.closes_at if isinstance(leaving, Draining) else inf
-            left = session.chain.connection.channel_count if session and session.chain else 0
-            return ReplacementSnapshot("draining", connections=left, closes_at=_iso_of(at, clock))
+            left = (
+                session.hop_connections.connection.channel_count
+                if session and session.hop_connections
+                else 0
+            )
+            return ReplacementSnapshot("draining", connections=left, closes_at=_iso_time(at, clock))
     return None
 
 
@@ -132,10 +136,10 @@ def _attempt(state: State) -> int:
 
 def _retry_at(state: State, clock: Clock) -> str | None:
     when = deadline(state) if isinstance(state, BackingOff | Blocked) else None
-    return _iso_of(inf if when is None else when, clock)
+    return _iso_time(inf if when is None else when, clock)
 
 
-def _iso_of(moment: float, clock: Clock) -> str | None:
+def _iso_time(moment: float, clock: Clock) -> str | None:
     """A moment of the monotonic clock as people write it; inf: None."""
     if moment == inf:
         return None

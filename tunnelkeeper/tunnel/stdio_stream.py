@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 async def relay_stream(
     sock: socket.socket,
-    early: bytes,
-    confirm: Callable[[], None],
+    initial_data: bytes,
+    on_connected: Callable[[], None],
     gate: Gate,
     target: Address,
     timeout: float,
@@ -30,27 +30,27 @@ async def relay_stream(
     """
     channel = await gate.reach(target, ("", 0), timeout, Counters())
     # Only now: until the target is reached, the socket is the caller's to answer on.
-    confirm()
-    if early:
-        channel.write(early)
-    client = _Watched()
+    on_connected()
+    if initial_data:
+        channel.write(initial_data)
+    client = _ClientEndpoint()
     try:
         await asyncio.get_running_loop().create_connection(lambda: client, sock=sock)
     except BaseException:
         channel.end(clean=False)
         raise
     join(client, channel)
-    await client.gone.wait()
+    await client.closed.wait()
 
 
-class _Watched(SocketEndpoint):
+class _ClientEndpoint(SocketEndpoint):
     """A socket whose end somebody waits for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.gone = asyncio.Event()
+        self.closed = asyncio.Event()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
         super().connection_lost(exc)
-        self.gone.set()
+        self.closed.set()

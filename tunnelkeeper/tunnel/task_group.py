@@ -27,7 +27,7 @@ class IsolatedTaskGroup(asyncio.TaskGroup):
         context: Context | None = None,
     ) -> asyncio.Task[T]:
         """Start a task of this group. Its result is that of the coroutine, None after a fault."""
-        task = super().create_task(_contained(coro), name=name, context=context)
+        task = super().create_task(_log_exceptions(coro), name=name, context=context)
         # A task that is cancelled before its first step never awaits what it was given.
         task.add_done_callback(lambda _: coro.close())
         return task
@@ -47,7 +47,7 @@ def unwrap_exception_groups() -> Iterator[None]:
     raise error
 
 
-async def _contained(coro: Generator[Any, None, T] | Coroutine[Any, Any, T]) -> T:
+async def _log_exceptions(coro: Generator[Any, None, T] | Coroutine[Any, Any, T]) -> T:
     try:
         return await coro  # type: ignore[misc,no-any-return]
     except Exception:

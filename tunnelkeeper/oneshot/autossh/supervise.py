@@ -172,7 +172,7 @@ class AutosshSupervisor:
         It stays on its connection when another one takes over, as long as that lives.
         """
         session = self._runner.session
-        chain = session.chain if session else None
+        chain = session.hop_connections if session else None
         errand = self._job.errand
         if errand is None or self._errand is not None:
             return
@@ -281,7 +281,7 @@ class AutosshSupervisor:
 
     async def _stop(self, running: asyncio.Task[None]) -> None:
         """Close the connection, and cut off what does not close in time."""
-        self._runner.retire()
+        self._runner.shutdown()
         await asyncio.wait({running}, timeout=SHUTDOWN_TIMEOUT)
         running.cancel()
 
