@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from tests.control.fakes import FakeSupervised, a_tunnel, running_server
+from tunnelkeeper.control.async_client import call
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
 from tunnelkeeper.dashboard import feed
-from tunnelkeeper.dashboard.feed import call, listen
+from tunnelkeeper.dashboard.feed import listen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,7 +118,7 @@ async def test_it_finds_the_next_one_when_the_first_is_gone(path: Path) -> None:
 async def test_a_supervisor_that_says_nothing_is_given_up(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "SILENCE", 0.05)
+    monkeypatch.setattr(feed, "SILENCE_TIMEOUT", 0.05)
     async with serving(path), listening(path) as ear:
         await ear.next_greeting()
 
@@ -127,7 +128,7 @@ async def test_a_supervisor_that_says_nothing_is_given_up(
 async def test_what_answers_something_else_is_told_and_tried_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(feed, "RETRY_INTERVAL", 0.0)
 
     async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 welcome to another program\n")

@@ -1,4 +1,4 @@
-"""What the control server asks of a supervisor, and the ways it may decline; no implementation."""
+"""The interface between the control server and a supervisor, and the errors of its methods."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Unsubscribe = Callable[[], None]
 
 
 class RequestError(Exception):
-    """A request was understood and cannot be granted; the text is for the person who asked."""
+    """A valid request that cannot be granted. The text is for the person who made it."""
 
     code: ClassVar[ErrorCode] = ErrorCode.FAILED
     problems: tuple[str, ...] = ()
 
 
 class RequestFailedError(RequestError):
-    """What was asked for is not so, or did not come about: a target that cannot be reached."""
+    """Raised when a valid request fails, for example because the target is unreachable."""
 
 
 class NoSuchTunnelError(RequestError):
@@ -49,7 +49,7 @@ class NoSuchGroupError(RequestError):
 
 
 class ConfigRejectedError(RequestError):
-    """The config file has problems, one line each; nothing was changed."""
+    """The config file has problems, one line each. Nothing has changed."""
 
     code = ErrorCode.BAD_CONFIG
 
@@ -59,52 +59,52 @@ class ConfigRejectedError(RequestError):
 
 
 class SupervisorApi(Protocol):
-    """What the control server calls, always in the event loop's thread.
+    """The methods that the control server calls, always in the event loop's thread.
 
-    Any method may raise Declined; an unknown name is NoSuchTunnel and changes nothing.
+    Each may raise RequestError. An unknown name raises NoSuchTunnelError and changes nothing.
     """
 
     def status(self, names: list[str] | None) -> StatusSnapshot:
-        """These tunnels, in this order; None: all, in the order of the config file."""
+        """Return these tunnels, in this order. None: all, in the order of the config file."""
         ...
 
     async def start(self, names: list[str], group: str | None) -> list[str]:
-        """Want these tunnels up, without waiting for it; neither names nor group: every autostart.
+        """Start these tunnels without waiting. Neither names nor group: every autostart tunnel.
 
-        Returns the names meant, whether or not they were wanted before.
+        Returns the names of the tunnels, also of those that had been started before.
         """
         ...
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
-        """Want these tunnels down; returns when they hold no connection and no listener."""
+        """Stop these tunnels. Return when they hold no connection and no listener."""
         ...
 
     async def restart(
         self, names: list[str], group: str | None, *, graceful: bool = False
     ) -> list[str]:
-        """Close these tunnels and connect again at once, without waiting for it.
+        """Close these tunnels and reconnect at once, without waiting.
 
         graceful: connect first, and close the old connection when its transfers are done.
         """
         ...
 
     async def reload(self) -> list[str]:
-        """Read the config file again; returns a sentence for each thing that changed.
+        """Read the config file again. Return a sentence for each change.
 
-        Raises BadConfig, and then nothing has changed.
+        Raises ConfigRejectedError; then nothing has changed.
         """
         ...
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
-        """The newest lines of a tunnel, or of all and the supervisor itself; newest last."""
+        """Return the newest log lines of a tunnel, or of all and the supervisor; newest last."""
         ...
 
     def shutdown(self) -> None:
-        """Begin to end; returns at once, so that the answer can still be sent."""
+        """Begin to shut down. Return at once, so that the answer can still be sent."""
         ...
 
     def subscribe(self, listener: Listener, counters_every: float | None) -> Unsubscribe:
-        """Hand every event to the listener, in the loop's thread; it does not raise.
+        """Call the listener with every event, in the loop's thread. It does not raise.
 
         counters_every: seconds from one CountersEvent to the next; None for none.
         """
@@ -113,13 +113,15 @@ class SupervisorApi(Protocol):
     async def connect(
         self, name: str, target: str, sock: socket.socket, early: bytes, confirm: Callable[[], None]
     ) -> None:
-        """Carry a client's bytes to a target through a tunnel's connection; returns at the end.
+        """Relay a client's stream to a target through a tunnel. Return when it has ended.
 
-        sock is connected, non-blocking and this method's alone from the call on; the server closes
-        it afterwards if that has not happened. early: what the client sent before `confirm`, to be
-        passed on first. Once the target is reached, and before anything is written to sock, call
-        confirm() once: it answers the client. It raises OSError when the client is gone.
-        Half-close is carried through both ways. Until confirm() was called a raised Declined
-        (NoSuchTunnel, NotSo with the reason) or TimeoutError becomes the client's answer.
+        Half-close is passed on in both directions. Before confirm() is called, a RequestError or
+        TimeoutError becomes the client's answer.
+
+        Args:
+            sock: Connected and non-blocking. This method owns it; the server closes it afterwards.
+            early: Bytes that the client sent before `confirm`. They go to the target first.
+            confirm: Answers the client. Called once, when the target is connected and before
+                anything is written to sock. Raises OSError if the client is gone.
         """
         ...

@@ -1,6 +1,6 @@
-"""The client of the control socket: blocking, for front ends that must start fast.
+"""The blocking client of the control socket, for front ends that must start fast.
 
-It imports neither asyncio nor anything of SSH.
+It imports neither asyncio nor SSH. control.async_client is its counterpart.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import msgspec
 
 from tunnelkeeper.control.jsonrpc import (
+    Error,
     ErrorCode,
     ErrorResponse,
     Notification,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ANSWER_LIMIT = 64 * 1024 * 1024
-"""Bytes of one line; a supervisor of ten thousand tunnels stays far below."""
+"""Bytes of one line. The status of ten thousand tunnels is far below."""
 
 _READ_SIZE = 64 * 1024
 _EVENTS: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -47,14 +48,14 @@ T = TypeVar("T")
 
 
 class NoSupervisorError(Exception):
-    """Nobody answers on the control socket, or the supervisor ended while we were talking."""
+    """No supervisor answers on the control socket, or it ended during a call."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"no supervisor is running at {path}; start one with `tunnelkeeper up`")
 
 
 class RemoteError(Exception):
-    """The supervisor declined. problems: the lines of a config file's problems, if it has any."""
+    """The supervisor refused a request. problems: one line per problem of the config file."""
 
     def __init__(self, code: int, message: str, problems: list[str]) -> None:
         super().__init__(message)
@@ -62,13 +63,18 @@ class RemoteError(Exception):
         self.message = message
         self.problems = problems
 
+    @classmethod
+    def from_error(cls, error: Error) -> Self:
+        """Return the exception for an error on the wire."""
+        return cls(error.code, error.message, error.data.problems if error.data else [])
+
 
 class Client:
-    """A connection to the supervisor; a context manager. Calls are made one after the other.
+    """A connection to the supervisor, and a context manager. It makes one call at a time.
 
-    timeout: seconds for an answer, unless a call says otherwise.
-    Every call raises NoSupervisor, RemoteError, TimeoutError, ProtocolError; making a client
-    raises NoSupervisor, or OSError when the socket is there and may not be used.
+    timeout: seconds for an answer, unless a call has its own.
+    Every call raises NoSupervisorError, RemoteError, TimeoutError or ProtocolError. The constructor
+    raises NoSupervisorError, or OSError if the socket exists and may not be used.
     """
 
     def __init__(self, path: Path, timeout: float = 10.0) -> None:
@@ -77,7 +83,7 @@ class Client:
         self._ids = itertools.count(1)
         self._received = bytearray()
         self._events: deque[Event] = deque()
-        self._sock = _connected(path, timeout)
+        self._sock = _connect(path, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -91,99 +97,100 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection; the supervisor goes on."""
+        """Close the connection. The supervisor keeps running."""
         self._sock.close()
 
     def call(self, method: str, timeout: float | None = None, **params: object) -> msgspec.Raw:
-        """Ask, and the result as JSON; parameters of None are left out."""
+        """Call a method and return its result as JSON. Parameters that are None are left out."""
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         request_id = next(self._ids)
         self._send(encode_request(method, params, request_id), deadline)
         while True:
-            match decode_incoming(self._line(deadline)):
+            match decode_incoming(self._read_line(deadline)):
                 case Notification() as notification:
-                    self._note(notification)
+                    self._keep_event(notification)
                 case Response(id=answered, result=result) if answered == request_id:
                     return result
                 case ErrorResponse(id=answered, error=error) if answered in {request_id, None}:
-                    problems = error.data.problems if error.data else []
-                    raise RemoteError(error.code, error.message, problems)
+                    raise RemoteError.from_error(error)
                 case _:
                     pass  # the late answer to a call that timed out
 
     def follow(self, method: str, timeout: float | None = None, **params: object) -> msgspec.Raw:
-        """Subscribe, then call: events() gives what happened after this answer, nothing before."""
+        """Subscribe, then call. events() yields only what happens after this answer."""
         self.call("subscribe", timeout)
         result = self.call(method, timeout, **params)
         self._events.clear()
         return result
 
     def events(self, deadline: float | None = None) -> Iterator[Event]:
-        """What happens, as it happens, to one who follows; ends never.
+        """Yield events as they happen, without end. Needs a follow() before.
 
-        Raises TimeoutError at the deadline (of time.monotonic()), NoSupervisor when it ended.
+        Raises TimeoutError at the deadline (of time.monotonic()), NoSupervisorError when the
+        supervisor ends.
         """
         while True:
             while self._events:
                 yield self._events.popleft()
-            match decode_incoming(self._line(deadline)):
+            match decode_incoming(self._read_line(deadline)):
                 case Notification() as notification:
-                    self._note(notification)
+                    self._keep_event(notification)
                 case _:
                     pass  # the late answer to a call that timed out
 
     def version(self) -> Version:
-        """The supervisor's version and process id."""
-        return _decoded(self.call("version"), Version)
+        """Return the supervisor's version and process id."""
+        return _decode(self.call("version"), Version)
 
     def status(self, names: list[str] | None = None) -> StatusSnapshot:
-        """What the tunnels do; None: all of them."""
-        return _decoded(self.call("status", names=names), StatusSnapshot)
+        """Return the status of these tunnels. None: of all."""
+        return _decode(self.call("status", names=names), StatusSnapshot)
 
     def start(self, names: list[str], group: str | None = None) -> list[str]:
-        """Want tunnels up; returns the names meant."""
-        return _decoded(self.call("start", names=names, group=group), Affected).names
+        """Start tunnels. Return their names."""
+        return _decode(self.call("start", names=names, group=group), Affected).names
 
     def stop(self, names: list[str], group: str | None = None) -> list[str]:
-        """Want tunnels down; returns the names meant, once they are."""
-        return _decoded(self.call("stop", names=names, group=group), Affected).names
+        """Stop tunnels. Return their names when they are down."""
+        return _decode(self.call("stop", names=names, group=group), Affected).names
 
     def restart(
         self, names: list[str], group: str | None = None, *, graceful: bool = False
     ) -> list[str]:
-        """Close tunnels and connect again, gracefully or not; returns the names meant."""
-        # Left out where it is not asked for: a supervisor of an older version does not know it.
-        said = self.call("restart", names=names, group=group, graceful=graceful or None)
-        return _decoded(said, Affected).names
+        """Close tunnels and reconnect, gracefully if asked. Return their names."""
+        # Left out unless requested: a supervisor of an older version refuses the parameter.
+        result = self.call("restart", names=names, group=group, graceful=graceful or None)
+        return _decode(result, Affected).names
 
     def reload(self) -> list[str]:
-        """Have the config file read again; returns a sentence for each change."""
-        return _decoded(self.call("reload"), Changes).changes
+        """Make the supervisor read its config file again. Return a sentence for each change."""
+        return _decode(self.call("reload"), Changes).changes
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
-        """The newest lines, newest last."""
-        return _decoded(self.call("logs", name=name, lines=lines), LogLines).records
+        """Return the newest log lines, newest last."""
+        return _decode(self.call("logs", name=name, lines=lines), LogLines).records
 
     def shutdown(self) -> None:
-        """Ask the supervisor to end; returns when it has understood."""
+        """Ask the supervisor to shut down. Return when it has accepted."""
         self.call("shutdown")
 
     def connect(self, name: str, target: str, timeout: float) -> tuple[socket.socket, bytes]:
-        """Become a stream to a target: the socket, blocking, and what was received already.
+        """Turn the connection into a stream to a target.
 
-        The client is of no other use afterwards; the socket is the caller's to close.
+        Returns:
+            The socket, blocking, and the bytes received so far. The caller closes the socket; the
+            client cannot be used any more.
         """
         self.call("connect", timeout, name=name, target=target)
         self._sock.settimeout(None)
         return self._sock, bytes(self._received)
 
-    def _note(self, notification: Notification) -> None:
+    def _keep_event(self, notification: Notification) -> None:
         if notification.method != "event":
             return
-        try:
-            self._events.append(_EVENTS.decode(notification.params))
-        except msgspec.ValidationError:
-            return  # a kind of event that a newer supervisor added
+        event = decode_event(notification.params)
+        if event is not None:
+            self._events.append(event)
 
     def _send(self, line: bytes, deadline: float) -> None:
         try:
@@ -192,12 +199,12 @@ class Client:
         except ConnectionError:
             raise NoSupervisorError(self._path) from None
 
-    def _line(self, deadline: float | None) -> bytes:
+    def _read_line(self, deadline: float | None) -> bytes:
         searched = 0
         while (end := self._received.find(b"\n", searched)) < 0:
             searched = len(self._received)
             if searched > ANSWER_LIMIT:
-                raise ProtocolError(ErrorCode.INVALID_REQUEST, f"{self._path}: an endless answer")
+                raise endless_answer(self._path)
             self._sock.settimeout(_remaining(deadline))
             try:
                 data = self._sock.recv(_READ_SIZE)
@@ -211,7 +218,7 @@ class Client:
         return line
 
 
-def _connected(path: Path, timeout: float) -> socket.socket:
+def _connect(path: Path, timeout: float) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
@@ -224,18 +231,31 @@ def _connected(path: Path, timeout: float) -> socket.socket:
         raise TimeoutError(f"the supervisor at {path} does not answer") from None
     except PermissionError as error:
         sock.close()
-        words = "permission denied; only the user that it runs as may talk to a supervisor"
-        raise PermissionError(error.errno, words, str(path)) from error
+        message = "permission denied; only the user that it runs as may talk to a supervisor"
+        raise PermissionError(error.errno, message, str(path)) from error
     except OSError as error:
         sock.close()
-        # A path that is too long comes without a number, and none comes with the path.
+        # Python raises without an errno for a path that is too long, and never names the path.
         number = error.errno or errno.ENAMETOOLONG
         raise OSError(number, error.strerror or str(error), str(path)) from error
     return sock
 
 
+def endless_answer(path: Path) -> ProtocolError:
+    """Return the error for a line longer than ANSWER_LIMIT."""
+    return ProtocolError(ErrorCode.INVALID_REQUEST, f"{path}: an endless answer")
+
+
+def decode_event(params: msgspec.Raw) -> Event | None:
+    """Return an event, or None for a kind of event that a newer supervisor added."""
+    try:
+        return _EVENTS.decode(params)
+    except msgspec.ValidationError:
+        return None
+
+
 def _remaining(deadline: float | None) -> float | None:
-    """Seconds until the deadline.
+    """Return the seconds until the deadline.
 
     Raises TimeoutError when it has passed.
     """
@@ -247,7 +267,7 @@ def _remaining(deadline: float | None) -> float | None:
     return left
 
 
-def _decoded(result: msgspec.Raw, kind: type[T]) -> T:
+def _decode(result: msgspec.Raw, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(result, type=kind)
     except msgspec.ValidationError as error:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tunnelkeeper.control.async_client import CONTROL_ERRORS, call
 from tunnelkeeper.control.client import RemoteError
 from tunnelkeeper.control.payloads import Changes, LogLines
-from tunnelkeeper.dashboard.feed import TROUBLE, call, told
+from tunnelkeeper.dashboard.feed import describe_error
 from tunnelkeeper.dashboard.model import RECORDS_KEPT_OF_ONE, ConnectedFeed
 from tunnelkeeper.dashboard.ui_state import FetchLog, Reload, TunnelAction
 
@@ -61,8 +62,8 @@ async def run_action(
                 desk.board.recall(name, msgspec.json.decode(said, type=LogLines).records)
     except RemoteError as error:
         desk.answer(error.message, *error.problems, bad=True)
-    except TROUBLE as error:
-        desk.answer(told(error), bad=True)
+    except CONTROL_ERRORS as error:
+        desk.answer(describe_error(error), bad=True)
 
 
 async def start_supervisor(start: Starter, desk: Controller) -> None:

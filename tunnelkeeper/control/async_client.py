@@ -1,0 +1,94 @@
+"""The asyncio client of the control socket. It shows nothing and keeps no state.
+
+control.client is its blocking counterpart; both raise the same errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.control.client import (
+    ANSWER_LIMIT,
+    NoSupervisorError,
+    RemoteError,
+    endless_answer,
+)
+from tunnelkeeper.control.jsonrpc import (
+    ErrorCode,
+    ErrorResponse,
+    Notification,
+    ProtocolError,
+    Response,
+    decode_incoming,
+    encode_request,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import msgspec
+
+CONTROL_ERRORS = (NoSupervisorError, RemoteError, ProtocolError, OSError)
+"""The exceptions of every function here; TimeoutError is an OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncConnection:
+    """A connection to the supervisor."""
+
+    path: Path
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send_request(self, method: str, params: dict[str, object], request_id: int) -> None:
+        """Send a request without waiting for its answer."""
+        self.writer.write(encode_request(method, params, request_id))
+
+    async def receive(self) -> Response | Notification:
+        """Return the next answer or notification. An error answer raises RemoteError."""
+        match decode_incoming(await self._read_line()):
+            case ErrorResponse(error=error):
+                raise RemoteError.from_error(error)
+            case Response() | Notification() as message:
+                return message
+
+    async def _read_line(self) -> bytes:
+        try:
+            line = await self.reader.readline()
+        except ConnectionError:
+            raise NoSupervisorError(self.path) from None
+        except ValueError:  # longer than the reader's limit
+            raise endless_answer(self.path) from None
+        if not line.endswith(b"\n"):
+            raise NoSupervisorError(self.path)
+        return line
+
+
+@asynccontextmanager
+async def connect(path: Path) -> AsyncIterator[AsyncConnection]:
+    """Connect to the control socket for the duration of the body."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=ANSWER_LIMIT)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        raise NoSupervisorError(path) from None
+    try:
+        yield AsyncConnection(path, reader, writer)
+    finally:
+        writer.close()
+
+
+async def call(path: Path, method: str, timeout: float, **params: object) -> msgspec.Raw:
+    """Call a method on a connection of its own and return its result as JSON.
+
+    Raises NoSupervisorError, RemoteError, ProtocolError, OSError and TimeoutError.
+    """
+    async with asyncio.timeout(timeout), connect(path) as connection:
+        connection.send_request(method, params, 1)
+        match await connection.receive():
+            case Response(result=result):
+                return result
+    raise ProtocolError(ErrorCode.INVALID_REQUEST, "expected an answer")
