@@ -1,4 +1,4 @@
-"""One client's control connection from its first request to its end; it accepts nobody itself."""
+"""One client's control connection, from its first request to its end. It accepts no clients."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from tunnelkeeper.control.api import SupervisorApi, Unsubscribe
 
 BACKLOG_LIMIT = 1024 * 1024
-"""Bytes of events that may wait for a client before it is dropped as too slow."""
+"""Bytes of events that may wait for a client before it is disconnected as too slow."""
 
 WRITE_TIMEOUT = 30.0
-"""Seconds a client may take to read an answer."""
+"""Seconds that a client may take to read an answer."""
 
 _TOO_LONG = Error(ErrorCode.INVALID_REQUEST, f"expected a request of at most {REQUEST_LIMIT} bytes")
 
 
 class ControlConnection:
-    """Requests answered one after the other, by a table of methods. subject: what they ask.
+    """Answers requests one at a time from a table of methods. subject: what the methods act on.
 
-    The next request is read when the last answer is with the client, so at most one answer waits
-    for a client.
+    The next request is read when the client has the last answer, so at most one answer waits for
+    a client.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class ControlConnection:
         self._methods = methods
         self._answer_bytes = 0
         self.is_stream = False
-        """Whether the connection has become a client's way to a target (`connect`)."""
-        # drain() then means: all of it is with the client.
+        """Whether the connection has become a stream to a target (`connect`)."""
+        # drain() then returns only when the kernel has everything.
         writer.transport.set_write_buffer_limits(high=0)
 
     async def run(self) -> None:
-        """Converse until the client leaves, is too slow, or sends a line that is too long.
+        """Serve requests until the client leaves, is too slow, or sends a line that is too long.
 
-        Raises OSError (TimeoutError too) when the connection breaks.
+        Raises OSError (including TimeoutError) when the connection breaks.
         """
         try:
             while not self.is_stream:
@@ -86,7 +86,7 @@ class ControlConnection:
             await self._send(reply)
 
     async def _reply(self, request: Request) -> bytes | None:
-        """The line that answers a request; None where nothing is to be sent."""
+        """Return the line that answers a request, or None for a notification."""
         return await answer(self._subject, request, self._methods)
 
     async def _send(self, reply: bytes) -> None:
@@ -97,9 +97,9 @@ class ControlConnection:
 
 
 class SupervisorConnection(ControlConnection):
-    """With a supervisor: its methods, the events once subscribed, and streams to targets.
+    """A connection to a supervisor: its methods, events after `subscribe`, streams to targets.
 
-    Events come in between answers; BACKLOG_LIMIT of them wait for a client at most.
+    Events are sent between answers. At most BACKLOG_LIMIT bytes of them wait for a client.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class SupervisorConnection(ControlConnection):
         self._unsubscribe: Unsubscribe | None = None
 
     async def run(self) -> None:
-        """See Conversation; no event is sent after it."""
+        """Serve requests; send no event afterwards."""
         try:
             await super().run()
         finally:
@@ -120,17 +120,17 @@ class SupervisorConnection(ControlConnection):
     async def _reply(self, request: Request) -> bytes | None:
         if request.method != "connect":
             return await super()._reply(request)
-        await self._hand_over(request, decode_params(request, ConnectParams))
+        await self._serve_stream(request, decode_params(request, ConnectParams))
         return None
 
     async def _subscribe(self, supervisor: SupervisorApi, request: Request) -> Done:
         params = decode_params(request, SubscribeParams)
         if self._unsubscribe is None:
-            self._unsubscribe = supervisor.subscribe(self._tell, params.counters_every)
+            self._unsubscribe = supervisor.subscribe(self._send_event, params.counters_every)
         return Done()
 
-    def _tell(self, event: Event) -> None:
-        """Pass an event on, or drop a client that does not read."""
+    def _send_event(self, event: Event) -> None:
+        """Send an event, or disconnect a client that does not read."""
         transport = self._writer.transport
         if transport.is_closing():
             return
@@ -139,7 +139,7 @@ class SupervisorConnection(ControlConnection):
             return
         self._writer.write(encode(Notification("event", Raw(json.encode(event)))))
 
-    async def _hand_over(self, request: Request, params: ConnectParams) -> None:
+    async def _serve_stream(self, request: Request, params: ConnectParams) -> None:
         if request.id is UNSET:
             raise ProtocolError(ErrorCode.INVALID_REQUEST, "connect: expected an id")
         sock, early = await self._detach()
@@ -161,10 +161,10 @@ class SupervisorConnection(ControlConnection):
                         sock.send(reply)
 
     async def _detach(self) -> tuple[socket.socket, bytes]:
-        """Take the socket from the event loop's transport, with what was read beyond the request.
+        """Take the socket from the event loop's transport, with the bytes read after the request.
 
-        Nothing is lost: reading stops before the rest is taken, and what was written is with the
-        client by now, since _send() waits for it.
+        Nothing is lost: reading stops before the rest is taken, and _send() has waited until the
+        client had everything that was written.
         """
         transport = cast("asyncio.Transport", self._writer.transport)  # a socket's is both ways
         transport.pause_reading()

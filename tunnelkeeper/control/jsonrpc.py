@@ -1,6 +1,6 @@
-"""The control protocol's envelope: JSON-RPC 2.0, one object per line, and its one wire form.
+"""The envelope of the control protocol: JSON-RPC 2.0, one object per line.
 
-Pure: it reads no socket and does not know what any method means.
+Pure: it reads no socket and knows no methods.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 from tunnelkeeper.core.exit_codes import ExitCode
 
 REQUEST_LIMIT = 64 * 1024
-"""Bytes of one request without its newline; the longest sensible one names a thousand tunnels."""
+"""Bytes of one request without its newline. A request that names a thousand tunnels fits."""
 
 VERSION = "2.0"
 
@@ -23,10 +23,7 @@ Id = int | float | str | None
 
 
 class ErrorCode(IntEnum):
-    """What an error means. The small ones are the program's exit codes.
-
-    The negative ones are those of JSON-RPC 2.0 section 5.1.
-    """
+    """The codes of errors: the program's exit codes, and those of JSON-RPC 2.0 section 5.1."""
 
     FAILED = ExitCode.FAILED
     BAD_CONFIG = ExitCode.USAGE
@@ -41,7 +38,7 @@ class ErrorCode(IntEnum):
 
 
 class ProtocolError(Exception):
-    """A line that is not a message of this protocol. id: the request's, as far as it was read."""
+    """A line that is not a message of this protocol. id: the request's, if it could be read."""
 
     def __init__(self, code: ErrorCode, message: str, request_id: Id = None) -> None:
         super().__init__(message)
@@ -51,7 +48,7 @@ class ProtocolError(Exception):
 
 
 class Request(msgspec.Struct, frozen=True, tag_field="jsonrpc", tag=VERSION, omit_defaults=True):
-    """A call. Without an id it is a notification: done, but not answered."""
+    """A call. Without an id it is a notification, which is carried out and not answered."""
 
     method: str
     params: dict[str, object] = {}
@@ -59,13 +56,13 @@ class Request(msgspec.Struct, frozen=True, tag_field="jsonrpc", tag=VERSION, omi
 
 
 class ErrorData(msgspec.Struct, frozen=True):
-    """What goes with an error: one line for each problem of a config file."""
+    """Details of an error: one line for each problem of a config file."""
 
     problems: list[str] = []
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a request was not granted. code is a Code, or one that a newer version added."""
+    """The reason why a request failed. code: an ErrorCode, or one that a newer version added."""
 
     code: int
     message: str
@@ -73,28 +70,28 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Response(msgspec.Struct, frozen=True, tag_field="jsonrpc", tag=VERSION):
-    """The answer to a granted request; result is JSON as it stood on the wire."""
+    """The answer to a request that succeeded. result: JSON as received."""
 
     id: Id
     result: Raw
 
 
 class ErrorResponse(msgspec.Struct, frozen=True, tag_field="jsonrpc", tag=VERSION):
-    """The answer to a request that was not granted, or to a line that is none (id: None)."""
+    """The answer to a request that failed, or to a line that is not a request (id: None)."""
 
     id: Id
     error: Error
 
 
 class Notification(msgspec.Struct, frozen=True, tag_field="jsonrpc", tag=VERSION):
-    """What the server says unasked; params is JSON as it stood on the wire."""
+    """A message that the server sends without a request. params: JSON as received."""
 
     method: str
     params: Raw
 
 
 class _Incoming(msgspec.Struct, frozen=True):
-    """Whatever a client may receive, before it is known which of the three it is."""
+    """Any message to a client, before its kind is known."""
 
     id: Id | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
@@ -107,38 +104,38 @@ Message = Request | Response | ErrorResponse | Notification
 
 
 def encode(message: Message) -> bytes:
-    """A message as the line that crosses the socket, newline included."""
+    """Return a message as a line, newline included."""
     return msgspec.json.encode(message) + b"\n"
 
 
 def encode_request(method: str, params: dict[str, object], request_id: int) -> bytes:
-    """A request as a line; parameters of None are left out.
+    """Return a request as a line. Parameters that are None are left out.
 
-    Raises ProtocolError when it is longer than a server would read.
+    Raises ProtocolError if it is longer than a server would read.
     """
-    said = {key: value for key, value in params.items() if value is not None}
-    line = encode(Request(method, said, request_id))
+    given = {key: value for key, value in params.items() if value is not None}
+    line = encode(Request(method, given, request_id))
     if len(line) > REQUEST_LIMIT:
         raise ProtocolError(ErrorCode.INVALID_REQUEST, f"request longer than {REQUEST_LIMIT} bytes")
     return line
 
 
 def encode_result(request_id: Id, result: object) -> bytes:
-    """The answer to a granted request, as a line."""
+    """Return the answer to a request that succeeded, as a line."""
     return encode(Response(request_id, Raw(msgspec.json.encode(result))))
 
 
 def encode_error(request_id: Id, error: Error) -> bytes:
-    """The answer to a request that was not granted, as a line."""
+    """Return the answer to a request that failed, as a line."""
     return encode(ErrorResponse(request_id, error))
 
 
 def decode_request(line: bytes) -> Request:
-    """Read a client's line.
+    """Parse a client's line.
 
-    Raises ProtocolError, which carries the id where one could be read.
+    Raises ProtocolError, with the request's id if it could be read.
     """
-    document = _parsed(line)
+    document = _parse(line)
     if not isinstance(document, dict):
         raise ProtocolError(
             ErrorCode.INVALID_REQUEST, "expected one JSON object per line (no batches)"
@@ -157,7 +154,7 @@ def decode_request(line: bytes) -> Request:
 
 
 def decode_params(request: Request, params: type[T]) -> T:
-    """Read a request's parameters.
+    """Parse a request's parameters.
 
     Raises ProtocolError.
     """
@@ -170,7 +167,7 @@ def decode_params(request: Request, params: type[T]) -> T:
 
 
 def decode_incoming(line: bytes) -> Response | ErrorResponse | Notification:
-    """Read a server's line. Fields that a newer server added are passed over.
+    """Parse a server's line. Fields that a newer server added are ignored.
 
     Raises ProtocolError.
     """
@@ -187,13 +184,13 @@ def decode_incoming(line: bytes) -> Response | ErrorResponse | Notification:
     raise ProtocolError(ErrorCode.INVALID_REQUEST, "expected an answer or a notification")
 
 
-def _parsed(line: bytes) -> object:
+def _parse(line: bytes) -> object:
     try:
         parsed: object = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(ErrorCode.PARSE_ERROR, f"not JSON: {error}") from error
     except RecursionError as error:
         raise ProtocolError(
-            ErrorCode.PARSE_ERROR, "not JSON that is worth reading: too deep"
+            ErrorCode.PARSE_ERROR, "not JSON that can be read: nested too deeply"
         ) from error
     return parsed

@@ -1,7 +1,7 @@
-"""The methods of the control protocol that are a question and an answer; it sends nothing.
+"""The methods of the control protocol that take a request and return an answer. It sends nothing.
 
-A table of methods says what a server can be asked; METHODS is the supervisor's. Its `subscribe` and
-`connect` change what a connection is for, so they are the conversation's.
+METHODS is the supervisor's table. `subscribe` and `connect` change the connection itself, so
+control.client_connection implements them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ P = TypeVar("P", bound=msgspec.Struct)
 
 
 async def version(_subject: object, _params: NoParams) -> Version:
-    """The program's version and process id, whatever it is that runs."""
+    """Return the version and process id of the program, supervisor or relay."""
     return Version(__version__, os.getpid())
 
 
@@ -88,13 +88,13 @@ async def _shutdown(supervisor: SupervisorApi, _params: NoParams) -> Done:
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[S, P]):
-    """What a method takes, and the function that answers it. S: what is asked."""
+    """The parameters of a method, and the function that answers it. S: the type it acts on."""
 
     params: type[P]
     answer: Callable[[S, P], Awaitable[msgspec.Struct]]
 
     async def __call__(self, subject: S, request: Request) -> msgspec.Struct:
-        """Read the parameters and answer; raises ProtocolError, and what the subject raises."""
+        """Parse the parameters and answer. Raises ProtocolError, and what the subject raises."""
         return await self.answer(subject, decode_params(request, self.params))
 
 
@@ -113,9 +113,9 @@ METHODS: Methods = {
 
 
 async def answer(subject: object, request: Request, methods: Methods) -> bytes | None:
-    """Do what a request asks; returns the line that answers it, None for a notification.
+    """Carry a request out. Return the line that answers it, or None for a notification.
 
-    Raises nothing but CancelledError: whatever goes wrong is in the answer.
+    Every error but CancelledError becomes the answer.
     """
     request_id = id_of(request)
     try:
@@ -129,12 +129,12 @@ async def answer(subject: object, request: Request, methods: Methods) -> bytes |
 
 
 def id_of(request: Request) -> Id:
-    """The id to answer with."""
+    """Return the id to answer with."""
     return None if request.id is UNSET else request.id
 
 
 def described(error: Exception) -> Error:
-    """What an exception means to the client; one that nobody foresaw is logged."""
+    """Return an exception as the error for the client. An unexpected one is logged."""
     match error:
         case ProtocolError():
             return Error(error.code, error.message)
@@ -144,5 +144,5 @@ def described(error: Exception) -> Error:
         case TimeoutError():
             return Error(ErrorCode.TIMED_OUT, str(error) or "timed out")
     _log.error("a control request failed", exc_info=error)
-    message = printable(str(error))  # JSON could not hold the lone surrogate of an odd path
+    message = printable(str(error))  # JSON cannot hold the lone surrogates of an undecodable path
     return Error(ErrorCode.INTERNAL_ERROR, f"internal error: {type(error).__name__}: {message}")

@@ -1,7 +1,7 @@
-"""What the control protocol's methods take and give, and the events; the envelope is not here.
+"""Parameters, results and events of the control protocol. The envelope is control.jsonrpc.
 
-Results are objects, so that fields can be added. A method's unknown parameter is refused: a caller
-of a newer version must not believe that it was heeded.
+Results are objects, so that fields can be added. A method refuses unknown parameters, so that a
+caller of a newer version does not assume that they took effect.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ class StatusParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The tunnels that start, stop and restart are about: these, and the group's."""
+    """The tunnels to start, stop or restart: these, and those of the group."""
 
     names: list[str] = []
     group: str | None = None
 
 
 class RestartParams(Selection, frozen=True, forbid_unknown_fields=True):
-    """graceful: put a new connection in the place of a live one before that is closed."""
+    """graceful: connect first, and close the old connection afterwards."""
 
     graceful: bool = False
 
 
 class LogsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """name: None for all tunnels and the supervisor itself. lines: of the newest, how many."""
+    """name: None for all tunnels and the supervisor itself. lines: the number of newest lines."""
 
     name: str | None = None
     lines: Annotated[int, msgspec.Meta(ge=0, le=LOG_LINES_LIMIT)] = 100
 
 
 class SubscribeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """counters_every: seconds from one `counters` event to the next; None for none at all."""
+    """counters_every: seconds between `counters` events; None for no such events."""
 
     counters_every: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] | None = None
 
 
 class ConnectParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """name: a tunnel. target: host:port as seen from its server, or a socket's path there."""
+    """name: a tunnel. target: host:port as seen from its server, or a socket path there."""
 
     name: str
     target: str
 
 
 class Version(msgspec.Struct, frozen=True):
-    """The result of `version`: the supervisor's, and its process id."""
+    """The result of `version`: the program's version and process id."""
 
     version: str
     pid: int
@@ -77,7 +77,7 @@ class Affected(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """The result of `reload`: a sentence for each thing that changed."""
+    """The result of `reload`: a sentence for each change."""
 
     changes: list[str]
 
@@ -93,7 +93,7 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Connected(msgspec.Struct, frozen=True):
-    """The result of `connect`: from the next byte on, the connection is the target's."""
+    """The result of `connect`: the bytes that follow come from the target."""
 
     connected: bool = True
 
@@ -105,13 +105,13 @@ class TunnelEvent(msgspec.Struct, frozen=True, tag_field="type", tag="tunnel"):
 
 
 class RemovedEvent(msgspec.Struct, frozen=True, tag_field="type", tag="removed"):
-    """A reload took a tunnel away."""
+    """A reload removed a tunnel."""
 
     name: str
 
 
 class ForwardCounters(msgspec.Struct, frozen=True):
-    """What changes of a forward without its state changing: a check that passes again, too."""
+    """Values of a forward that change without a change of its state, such as its last check."""
 
     bytes_in: int
     bytes_out: int
@@ -121,10 +121,10 @@ class ForwardCounters(msgspec.Struct, frozen=True):
 
 
 class TunnelCounters(msgspec.Struct, frozen=True):
-    """What changes of a tunnel without its state changing.
+    """Values of a tunnel that change without a change of its state.
 
-    rtts_ms: of each hop. Both lists are in the order of the tunnel's snapshot; one of another
-    length is about a tunnel that has changed since, and whose event is under way.
+    rtts_ms: the round trip of each hop. Both lists are in the order of the tunnel's snapshot. A
+    list of another length belongs to a tunnel that has changed since; its event follows.
     """
 
     name: str
@@ -133,14 +133,14 @@ class TunnelCounters(msgspec.Struct, frozen=True):
 
 
 class CountersEvent(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):
-    """The supervisor's process now, and the tunnels whose counters or round trips changed."""
+    """The supervisor's process, and the tunnels whose counters or round trips changed."""
 
     supervisor: SupervisorSnapshot
     tunnels: list[TunnelCounters]
 
 
 class LogEvent(msgspec.Struct, frozen=True, tag_field="type", tag="log"):
-    """Something happened that is worth a line."""
+    """A new line of the log."""
 
     record: LogRecord
 

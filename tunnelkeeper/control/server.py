@@ -15,9 +15,6 @@ from tunnelkeeper.control import unix_socket
 from tunnelkeeper.control.client_connection import ControlConnection, SupervisorConnection
 from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, Error, ErrorCode, encode_error
 
-if TYPE_CHECKING:
-    from asyncio.trsock import TransportSocket
-
 S = TypeVar("S")
 
 if TYPE_CHECKING:
@@ -27,11 +24,11 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.control.api import SupervisorApi
 
-    Converse = Callable[[S, asyncio.StreamReader, asyncio.StreamWriter], ControlConnection]
+    MakeConnection = Callable[[S, asyncio.StreamReader, asyncio.StreamWriter], ControlConnection]
     PeerUid = Callable[[TransportSocket], int | None]
 
 CONNECTION_LIMIT = 64
-FAREWELL = 1.0
+CLOSE_TIMEOUT = 1.0
 """Seconds that a client may take to read the last answer when the server closes."""
 
 _FULL = Error(
@@ -46,7 +43,7 @@ _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1  # macOS, sys/un.h
 
 
 def peer_uid_of(sock: socket.socket | TransportSocket) -> int | None:
-    """The user id of the process that connected; None where the system cannot tell."""
+    """Return the user id of the process that connected, or None if the system cannot tell."""
     uid: int | None = None
     if sys.platform == "linux":
         _pid, uid, _gid = _UCRED.unpack(
@@ -58,17 +55,17 @@ def peer_uid_of(sock: socket.socket | TransportSocket) -> int | None:
 
 
 def may_control(uid: int | None) -> bool:
-    """Whether this user may control our tunnels: we ourselves, and root, who could anyway.
+    """Return whether this user may control our tunnels: the owner and root.
 
-    Where the system cannot tell, the modes of the folder and the socket have decided already.
+    If the system cannot tell, the modes of the folder and the socket have decided already.
     """
     return uid is None or uid in {0, os.geteuid()}
 
 
 class ControlServer:
-    """Serves the control protocol on a socket file. Its user holds the lock next to that file.
+    """Serves the control protocol on a socket file. The caller holds the lock beside that file.
 
-    subject: what clients ask about; converse: how, by default as with a supervisor.
+    subject: what the methods act on. make_connection: serves one client, as a supervisor by default.
     """
 
     @overload
@@ -76,7 +73,7 @@ class ControlServer:
 
     @overload
     def __init__(
-        self, path: Path, subject: S, peer_uid: PeerUid = ..., *, converse: Converse[S]
+        self, path: Path, subject: S, peer_uid: PeerUid = ..., *, make_connection: MakeConnection[S]
     ) -> None: ...
 
     def __init__(
@@ -84,39 +81,39 @@ class ControlServer:
         path: Path,
         subject: object,
         peer_uid: PeerUid = peer_uid_of,
-        converse: Converse[Any] = SupervisorConnection,
+        make_connection: MakeConnection[Any] = SupervisorConnection,
     ) -> None:
         self._path = path
         self._subject = subject
         self._peer_uid = peer_uid
-        self._converse = converse
-        self._conversations: dict[asyncio.Task[None], ControlConnection] = {}
+        self._make_connection = make_connection
+        self._connections: dict[asyncio.Task[None], ControlConnection] = {}
 
     @asynccontextmanager
     async def serving(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
-        """Serve while the body runs; every conversation is one of `tasks` and has ended after it.
+        """Serve while the body runs. Every connection is a task of `tasks` and ends with the body.
 
-        Raises SocketFileError and OSError when the socket cannot be made, before the body runs.
+        Raises SocketFileError and OSError before the body runs if the socket cannot be created.
         """
 
-        def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._welcome(tasks, reader, writer)
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._accept(tasks, reader, writer)
 
         listening = unix_socket.listen(self._path)
         try:
             server = await asyncio.start_unix_server(
-                welcome, sock=listening.sock, limit=REQUEST_LIMIT
+                accept, sock=listening.sock, limit=REQUEST_LIMIT
             )
             try:
                 yield
             finally:
                 server.close()
-                await self._dismiss()
+                await self._close_connections()
         finally:
             listening.remove()
             listening.sock.close()
 
-    def _welcome(
+    def _accept(
         self,
         tasks: asyncio.TaskGroup,
         reader: asyncio.StreamReader,
@@ -127,36 +124,36 @@ class ControlServer:
             _log.warning("control connection of user id %s refused", uid)
             writer.transport.abort()
             return
-        if sum(not c.is_stream for c in self._conversations.values()) >= CONNECTION_LIMIT:
+        if sum(not c.is_stream for c in self._connections.values()) >= CONNECTION_LIMIT:
             writer.write(encode_error(None, _FULL))
             writer.close()
             return
-        conversation = self._converse(self._subject, reader, writer)
-        task = tasks.create_task(_hold(conversation, writer))
-        self._conversations[task] = conversation
-        task.add_done_callback(self._conversations.pop)
+        connection = self._make_connection(self._subject, reader, writer)
+        task = tasks.create_task(_serve(connection, writer))
+        self._connections[task] = connection
+        task.add_done_callback(self._connections.pop)
 
-    async def _dismiss(self) -> None:
-        running = list(self._conversations)
+    async def _close_connections(self) -> None:
+        running = list(self._connections)
         for task in running:
             task.cancel()
         if running:
             await asyncio.wait(running)
 
 
-async def _hold(conversation: ControlConnection, writer: asyncio.StreamWriter) -> None:
-    """Run a conversation; whatever goes wrong in it stays in it."""
+async def _serve(connection: ControlConnection, writer: asyncio.StreamWriter) -> None:
+    """Serve a connection to its end. Its errors do not reach the others."""
     try:
-        await conversation.run()
+        await connection.run()
     except OSError as error:
         _log.debug("control connection broke: %s", error)
-    except Exception:  # noqa: BLE001  one bad conversation must not end the server
+    except Exception:  # noqa: BLE001  one bad connection must not end the server
         _log.exception("control connection failed")
     finally:
         writer.close()
         try:
-            with suppress(OSError):  # TimeoutError is one too
-                async with asyncio.timeout(FAREWELL):
+            with suppress(OSError):  # TimeoutError is an OSError
+                async with asyncio.timeout(CLOSE_TIMEOUT):
                     await writer.wait_closed()
         finally:
             writer.transport.abort()

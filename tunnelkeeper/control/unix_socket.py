@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATH_LIMIT = 103
-"""Bytes: sun_path of macOS holds 104 with the final zero, Linux's 108 (unix(7))."""
+"""Bytes. sun_path of macOS holds 104 with the final zero, that of Linux 108 (unix(7))."""
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _ONLY_OWNER_RW = 0o177
 
 
 class SocketFileError(Exception):
-    """The control socket cannot be made here; the text says why and what to do."""
+    """The control socket cannot be created here. The text gives the reason and a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListeningSocket:
-    """A listening socket and the file that it is reached by."""
+    """A listening socket and its file."""
 
     sock: socket.socket
     path: Path
     identity: tuple[int, int]
 
     def remove(self) -> None:
-        """Remove the file, unless somebody else's has taken its place. Closes nothing."""
+        """Remove the file unless another socket has replaced it. The socket stays open."""
         with suppress(FileNotFoundError):
             if _file_identity(self.path) == self.identity:
                 self.path.unlink()
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder (0700, its missing parents too), or see that nobody else can write to it.
+    """Create a folder (0700, its missing parents too), or check that only its owner can write.
 
     Raises SocketFileError, OSError.
     """
@@ -58,24 +58,24 @@ def make_private_folder(folder: Path) -> None:
     if found.st_uid != os.geteuid():
         raise SocketFileError(
             f"{folder}: belongs to user id {found.st_uid}, not to {os.geteuid()}; "
-            "choose another place with --socket"
+            "choose another path with --socket"
         )
     if found.st_mode & _OTHERS_WRITE:
         raise SocketFileError(
             f"{folder}: others can write to it (mode {stat.S_IMODE(found.st_mode):04o}); "
-            f"run `chmod 700 {folder}` or choose another place with --socket"
+            f"run `chmod 700 {folder}` or choose another path with --socket"
         )
 
 
 def listen(path: Path) -> ListeningSocket:
-    """Listen on a socket file of mode 0600 from the moment it exists, in a private folder.
+    """Listen on a socket file in a private folder. The file has mode 0600 from the beginning.
 
     Raises SocketFileError, OSError.
     """
     if len(os.fsencode(path)) > PATH_LIMIT:
         raise SocketFileError(
-            f"{path}: longer than the {PATH_LIMIT} bytes of a socket's path; "
-            "choose a shorter one with --socket"
+            f"{path}: longer than the {PATH_LIMIT} bytes that a socket path can have; "
+            "choose a shorter path with --socket"
         )
     make_private_folder(path.parent)
     with suppress(FileNotFoundError):
@@ -84,7 +84,10 @@ def listen(path: Path) -> ListeningSocket:
         path.unlink()
     sock = AcceptingSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        before = os.umask(_ONLY_OWNER_RW)  # a chmod afterwards would leave a moment between
+        # A chmod after bind() would leave the socket open to others for a moment.
+        before = os.umask(_ONLY_OWNER_RW)
+            _ONLY_OWNER_RW
+        )  # with a chmod afterwards the socket would be open to others for a moment
         try:
             sock.bind(os.fspath(path))
         finally:
@@ -106,11 +109,12 @@ class AlreadyRunningError(Exception):
 
 
 def acquire_lock(path: Path) -> int:
-    """Take the lock file; the descriptor returned holds it until it is closed.
+    """Take the lock and return the descriptor that holds it until it is closed.
 
-    The supervisor never closes it: the lock ends with the process, so whoever sees it free knows
-    that nothing is left. Raises AlreadyRunning, and OSError where the file cannot be made. The file
-    stays: removing it could take it from under a supervisor that is just starting.
+    The supervisor never closes it: the lock ends with the process, so a free lock means that
+    nothing of the supervisor is left. The file stays, because removing it could break the lock of
+    a supervisor that is just starting. Raises AlreadyRunningError, and OSError if the file cannot
+    be created.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -126,7 +130,7 @@ def acquire_lock(path: Path) -> int:
 
 
 def _write_owner(descriptor: int) -> None:
-    """Write down for people who holds the lock; it holds on a full disk, too.
+    """Write our process id into the file, for people. A full disk is no error.
 
     Raises OSError.
     """

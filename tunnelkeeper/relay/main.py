@@ -153,7 +153,7 @@ async def _serve(
     for end in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(end, running.shutdown)
     loop.add_signal_handler(signal.SIGHUP, running.reload_or_complain)
-    server = ControlServer(socket_path, running, converse=converse)
+    server = ControlServer(socket_path, running, make_connection=converse)
     await relay.open(handed)
     try:
         async with asyncio.TaskGroup() as tasks, server.serving(tasks):
