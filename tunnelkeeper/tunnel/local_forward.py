@@ -36,7 +36,7 @@ class RunningLocalForward(RunningForward):
         self._listener: Listener | None = None
 
     @property
-    def address_shown(self) -> Address:
+    def listen_address(self) -> Address:
         """Where it listens: loopback by its number, which every client takes."""
         match self.forward.listen:
             case TcpAddress(host=host, port=port) if host == LOOPBACK:

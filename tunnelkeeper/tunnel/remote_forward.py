@@ -41,7 +41,7 @@ class RunningRemoteForward(RunningForward):
         self._listener: RemoteListener | None = None
 
     @property
-    def address_shown(self) -> Address:
+    def listen_address(self) -> Address:
         """Where the server listens: with the port it chose, once it did."""
         return self._listener.address if self._listener else self.forward.listen
 
@@ -80,7 +80,7 @@ class RunningRemoteForward(RunningForward):
 
     async def _probe(self, opener: Opener, check: Check) -> CheckFailed | CheckImpossible | None:
         return await check_remote_forward(
-            opener, connectable_address(self.address_shown), self.clients, check
+            opener, connectable_address(self.listen_address), self.clients, check
         )
 
     async def _start_listening(self, connection: Connection) -> None:
