@@ -5,50 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tunnelkeeper.config import ConfigError, parse
-from tunnelkeeper.config.listen_conflicts import overlap
-from tunnelkeeper.core.forward_spec import parse_listen
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("80", "80"),
-        ("80", "127.0.0.1:80"),
-        ("80", "[::1]:80"),
-        ("LOCALHOST:80", "127.0.0.1:80"),
-        ("*:80", "80"),
-        ("*:80", "192.0.2.1:80"),
-        ("0.0.0.0:80", "192.0.2.1:80"),
-        ("0.0.0.0:80", "80"),
-        ("0.0.0.0:80", "host:80"),
-        ("[::]:80", "[2001:db8::1]:80"),
-        ("[2001:db8:0::1]:80", "[2001:db8::1]:80"),
-        ("Host:80", "host:80"),
-        ("/run/a.sock", "/run/./a.sock"),
-    ],
-)
-def test_these_cannot_both_be_listened_on(first: str, second: str) -> None:
-    assert overlap(parse_listen(first), parse_listen(second))
-    assert overlap(parse_listen(second), parse_listen(first))
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("80", "81"),
-        ("127.0.0.1:80", "127.0.0.2:80"),
-        ("127.0.0.1:80", "[::1]:80"),
-        ("0.0.0.0:80", "[::]:80"),
-        ("0.0.0.0:80", "[::1]:80"),
-        ("[::]:80", "192.0.2.1:80"),
-        ("0", "0"),
-        ("/run/a.sock", "/run/b.sock"),
-        ("/80", "80"),
-    ],
-)
-def test_these_are_not_in_each_others_way(first: str, second: str) -> None:
-    assert not overlap(parse_listen(first), parse_listen(second))
-    assert not overlap(parse_listen(second), parse_listen(first))
 
 
 def problems_of(text: str) -> list[str]:

@@ -15,7 +15,6 @@ from tunnelkeeper.relay.registry import (
     BindTarget,
     Name,
     Registry,
-    overlap,
 )
 
 if TYPE_CHECKING:
@@ -128,22 +127,8 @@ def test_the_holder_of_a_name_is_found_by_name_and_port() -> None:
     assert registry.named("away", 22) is None
 
 
-HOSTS = ("localhost", "127.0.0.1", "::1", "*", "192.0.2.1")
-OVERLAPPING = {
-    ("localhost", "127.0.0.1"),
-    ("localhost", "::1"),
-    *(("*", host) for host in HOSTS),
-}
-
-
-@pytest.mark.parametrize(("one", "other"), [*product(HOSTS, HOSTS)])
-def test_two_addresses_overlap_where_one_socket_excludes_the_other(one: str, other: str) -> None:
-    expected = one == other or (one, other) in OVERLAPPING or (other, one) in OVERLAPPING
-
-    assert overlap(TcpAddress(one, 80), TcpAddress(other, 80)) == expected
-    assert not overlap(TcpAddress(one, 80), TcpAddress(other, 81))
-
-
 def test_places_of_different_kinds_never_overlap() -> None:
     for one, other in product(PLACES, PLACES):
-        assert overlap(one, other) == (one is other)
+        registry = Registry()
+        registry.claim(a_holding(one))
+        assert bool(registry.claim(a_holding(other))) == (one is other)

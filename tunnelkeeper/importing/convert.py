@@ -19,13 +19,13 @@ from tunnelkeeper.autossh.command_line import (
 from tunnelkeeper.autossh.environment import Settings, read_settings
 from tunnelkeeper.autossh.session_plan import for_ssh, make_plan
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose, SshCommand
-from tunnelkeeper.config.listen_conflicts import overlap
 from tunnelkeeper.core.forward_spec import Forward, LocallyBoundForward, kind_of
 from tunnelkeeper.importing import notes
 from tunnelkeeper.importing.host_table import Answers, Place, host_table
 from tunnelkeeper.importing.source_commands import ImportedTunnel, SourceCommand, UnreadableError
 from tunnelkeeper.importing.toml_text import spec_of
 from tunnelkeeper.importing.tunnel_names import name_for
+from tunnelkeeper.net.bind_addresses import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, parse
-from tunnelkeeper.config.listen_conflicts import overlap
 from tunnelkeeper.core.forward_spec import Address, LocallyBoundForward
 from tunnelkeeper.importing.source_commands import ImportedTunnel, NotImportable
 from tunnelkeeper.importing.toml_text import toml_of
 from tunnelkeeper.importing.tunnel_names import unused
+from tunnelkeeper.net.bind_addresses import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

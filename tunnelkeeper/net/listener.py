@@ -16,15 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
-from tunnelkeeper.core.forward_spec import (
-    EVERY_INTERFACE,
-    LOOPBACK,
-    Address,
-    TcpAddress,
-    UnixAddress,
-)
+from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.acceptor import Acceptor
+from tunnelkeeper.net.bind_addresses import special_addresses
 from tunnelkeeper.net.port_owner import PORT_OWNERS
 
 if TYPE_CHECKING:
@@ -114,18 +109,12 @@ async def _bind_tcp(address: TcpAddress) -> list[socket.socket]:
 
 async def _places(address: TcpAddress) -> list[tuple[int, tuple[object, ...], bool]]:
     """The family and socket address of each socket to bind, and whether it may be missing."""
-    port = address.port
-    match address.host:
-        case host if host == LOOPBACK:
-            v4, v6 = "127.0.0.1", "::1"
-        case host if host == EVERY_INTERFACE:
-            v4, v6 = "0.0.0.0", "::"  # noqa: S104  asked for by name
-        case host:
-            infos = await asyncio.get_running_loop().getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-            return [(info[0], info[4], False) for info in infos]
-    return [(socket.AF_INET, (v4, port), False), (socket.AF_INET6, (v6, port), True)]
+    if special := special_addresses(address.host):
+        return [(bound.family, (bound.host, address.port), bound.is_optional) for bound in special]
+    infos = await asyncio.get_running_loop().getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return [(info[0], info[4], False) for info in infos]
 
 
 def _bind_one(family: int, where: tuple[object, ...]) -> socket.socket:

@@ -8,16 +8,13 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
-from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.forwarding.pump import SocketEndpoint
+from tunnelkeeper.net.bind_addresses import bind_addresses
 from tunnelkeeper.net.listener import Listener, ListenError, listen
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PORTS_TRIED = 20
 """A port that the system chose for 127.0.0.1 may be taken on ::1."""
@@ -65,31 +62,18 @@ def _probe(host: str, port: int) -> int:
     Raises OSError.
     """
     chosen = port
-    for family, address, optional in sockets_of(host):
+    for address in bind_addresses(host):
         try:
-            with socket.socket(family, socket.SOCK_STREAM) as one:
+            with socket.socket(address.family, socket.SOCK_STREAM) as one:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
+                if address.family == socket.AF_INET6:
                     one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                one.bind((address, chosen))
+                one.bind((address.host, chosen))
                 chosen = one.getsockname()[1]
         except OSError as error:
-            if not (optional and error.errno in _ABSENT):
+            if not (address.is_optional and error.errno in _ABSENT):
                 raise
     return chosen
-
-
-def sockets_of(host: str) -> Iterator[tuple[int, str, bool]]:
-    """Family and address of each socket of a host, and whether a machine may lack it."""
-    match host:
-        case _ if host == LOOPBACK:
-            yield socket.AF_INET, "127.0.0.1", False
-            yield socket.AF_INET6, "::1", True
-        case _ if host == EVERY_INTERFACE:
-            yield socket.AF_INET, "0.0.0.0", False  # noqa: S104  asked for by name
-            yield socket.AF_INET6, "::", True
-        case _:
-            yield (socket.AF_INET6 if ":" in host else socket.AF_INET), host, False
 
 
 def _refused(place: TcpAddress | UnixAddress, error: OSError) -> ConnectError:

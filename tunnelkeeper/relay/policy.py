@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.bind_addresses import ANY_IPV4, ANY_IPV6
 from tunnelkeeper.relay import addresses
 from tunnelkeeper.relay.permits import HostPermit, Permit, allow_listen, allow_open, allow_path
 
@@ -148,7 +149,7 @@ def _closed(
 
 def _is_held(address: IPAddress, port: int, held: Collection[Bound]) -> bool:
     """Whether a relayed client's listener is what answers at an address of the relay."""
-    everywhere = "0.0.0.0" if address.version == 4 else "::"  # noqa: S104  compared, not bound
+    everywhere = ANY_IPV4 if address.version == 4 else ANY_IPV6
     return (str(address), port) in held or (everywhere, port) in held
 
 

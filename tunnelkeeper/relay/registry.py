@@ -11,8 +11,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.pump import Counters
+from tunnelkeeper.net.bind_addresses import conflict_key, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from tunnelkeeper.net.listener import Listener
 
 K = TypeVar("K")
-
-_LOOPBACKS = frozenset({LOOPBACK, "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class Registry:
         Raises PlaceTaken, and then nothing has changed.
         """
         rivals = self._by_key.get(_key(holding.place), [])
-        in_the_way = [held for held in rivals if overlap(held.place, holding.place)]
+        in_the_way = [held for held in rivals if _conflict(held.place, holding.place)]
         for held in in_the_way:
             if held.holder is holding.holder or held.holder.owner != holding.holder.owner:
                 raise AlreadyBoundError(str(held.place))
@@ -137,7 +136,7 @@ class Registry:
 
 def _key(place: BindTarget) -> object:
     """What places that may overlap have in common."""
-    return place.port if isinstance(place, TcpAddress) else place
+    return place if isinstance(place, Name) else conflict_key(place)
 
 
 def _remove(table: dict[K, list[Binding]], key: K, holding: Binding) -> None:
@@ -148,12 +147,8 @@ def _remove(table: dict[K, list[Binding]], key: K, holding: Binding) -> None:
         table.pop(key, None)
 
 
-def overlap(one: BindTarget, other: BindTarget) -> bool:
-    """Whether two places cannot be listened on at once."""
-    match one, other:
-        case TcpAddress(host=first, port=port), TcpAddress(host=second, port=again):
-            if port != again:
-                return False
-            loopback = LOOPBACK in {first, second} and {first, second} <= _LOOPBACKS
-            return first == second or EVERY_INTERFACE in {first, second} or loopback
-    return one == other
+def _conflict(first: BindTarget, second: BindTarget) -> bool:
+    """Return whether two targets cannot be listened on at the same time."""
+    if isinstance(first, Name) or isinstance(second, Name):
+        return first == second
+    return overlap(first, second)

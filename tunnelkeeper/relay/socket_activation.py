@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.forward_spec import TcpAddress
-from tunnelkeeper.relay.bind import sockets_of
+from tunnelkeeper.net.bind_addresses import bind_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,9 +37,9 @@ def check(handed: Iterable[socket.socket]) -> None:
 def differs(configured: Sequence[TcpAddress], handed: Sequence[TcpAddress]) -> str | None:
     """What to tell where the sockets are not those that `listen` would make."""
     wanted = {
-        TcpAddress(where, address.port): optional
+        TcpAddress(bound.host, address.port): bound.is_optional
         for address in configured
-        for _, where, optional in sockets_of(address.host)
+        for bound in bind_addresses(address.host)
     }
     missing = [address for address, optional in wanted.items() if not optional]
     if set(handed) <= set(wanted) and set(missing) <= set(handed):

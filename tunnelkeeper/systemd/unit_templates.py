@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.net.bind_addresses import bind_addresses
 from tunnelkeeper.systemd.quoting import Specifiers, UnquotableError, command, specifier_free
 
 if TYPE_CHECKING:
@@ -188,13 +189,7 @@ def _relay_socket(wishes: UnitOptions) -> str:
 
 def _streams(address: TcpAddress) -> list[str]:
     """An address as ListenStream= takes it, with the sockets that the relay would make itself."""
-    match address.host:
-        case host if host == LOOPBACK:
-            hosts = ["127.0.0.1", "::1"]
-        case host if host == EVERY_INTERFACE:
-            hosts = ["0.0.0.0", "::"]  # noqa: S104  asked for by name
-        case host:
-            hosts = [host]
+    hosts = [bound.host for bound in bind_addresses(address.host)]
     if not all(map(_IP_ADDRESS.fullmatch, hosts)):
         raise UnquotableError(
             f"{address}: systemd listens on addresses, not on names; write the address"
