@@ -65,7 +65,7 @@ def may_control(uid: int | None) -> bool:
 class ControlServer:
     """Serves the control protocol on a socket file. The caller holds the lock beside that file.
 
-    subject: what the methods act on. make_connection: serves one client, as a supervisor by default.
+    subject: what the methods act on. make_connection: serves one client.
     """
 
     @overload

@@ -86,8 +86,6 @@ def listen(path: Path) -> ListeningSocket:
     try:
         # A chmod after bind() would leave the socket open to others for a moment.
         before = os.umask(_ONLY_OWNER_RW)
-            _ONLY_OWNER_RW
-        )  # with a chmod afterwards the socket would be open to others for a moment
         try:
             sock.bind(os.fspath(path))
         finally:
