@@ -43,7 +43,7 @@ from tunnelkeeper.core.failures import NEEDS_USER_CAUSES, NO_HANDSHAKE_CAUSES, C
 from tunnelkeeper.core.retry_policy import NO_HANDSHAKE_MAX_DELAY
 from tunnelkeeper.core.snapshot import StateName, StatusSnapshot
 from tunnelkeeper.sshconfig import gather_facts
-from tunnelkeeper.sshconfig.resolve import Asked, resolve
+from tunnelkeeper.sshconfig.resolve import LookupResult, resolve
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
@@ -56,7 +56,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 def host_defaults() -> dict[str, object]:
     """What holds for a host that nobody says anything of; None: it varies."""
-    host = resolve(Asked("host", "host", HostOptions(), {}, {}, gather_facts()))
+    host = resolve(LookupResult("host", "host", HostOptions(), {}, {}, gather_facts()))
     renamed = {
         "port": host.ports[0],
         "known_hosts": host.user_known_hosts,

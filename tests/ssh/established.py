@@ -107,7 +107,7 @@ class _Counted(ClientTransport):
         return sent
 
     def _serve(self, opener: CachedGcm, plain: bytes) -> bool:
-        served = super()._serve(opener, plain)
+        served = super()._handle_packet(opener, plain)
         self.served_short += served
         return served
 

@@ -8,8 +8,8 @@ from tests.ssh.notes import Notes
 from tests.ssh.server import Server, connected, new_key, serve
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
-from tunnelkeeper.ssh.auth.identities import Identities, Offer
-from tunnelkeeper.ssh.auth.known_hosts import Known
+from tunnelkeeper.ssh.auth.identities import Identities, OfferedKey
+from tunnelkeeper.ssh.auth.known_hosts import KnownKeys
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
 
@@ -20,12 +20,12 @@ HOST = Host("relay", "relay", "me")
 
 
 class FaultyIdentities(Identities):
-    async def next(self) -> Offer | None:
+    async def next(self) -> OfferedKey | None:
         raise ZeroDivisionError("in the agent's\nanswer")
 
 
 def login(notes: Notes, identities: Identities | None = None) -> ClientCallbacks:
-    check = HostKeyVerifier(HOST, 22, Known())
+    check = HostKeyVerifier(HOST, 22, KnownKeys())
     return ClientCallbacks(check, identities or Identities(HOST, PrivateKeys()), notes.debug)
 
 

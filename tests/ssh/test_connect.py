@@ -305,7 +305,7 @@ async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
         connection = await connect_hop(server.host(), None, shared, Notes())
         await connection.close()
 
-    assert list(shared.keys._files._kept) == [server.user_key_file]
+    assert list(shared.keys._files._entries) == [server.user_key_file]
 
 
 async def test_a_key_that_was_replaced_is_used_at_the_next_attempt(

@@ -55,7 +55,7 @@ async def chain(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
 
 async def remarks(query: Query, source: str) -> tuple[str, ...]:
     configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
-    return await HostLookup(configuration, query, gather_facts(), monotonic).remarks(
+    return await HostLookup(configuration, query, gather_facts(), monotonic).find_deviations(
         Tunnel("t", "relay")
     )
 

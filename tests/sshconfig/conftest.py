@@ -13,7 +13,7 @@ def facts() -> Facts:
         uid=1000,
         home="/home/ann",
         hostname="desk.example.org",
-        folder="/srv/here",
+        cwd="/srv/here",
         environment={"SSH_AUTH_SOCK": "/run/agent", "KEYS": "/keys"},
         home_of=HOMES.get,
     )

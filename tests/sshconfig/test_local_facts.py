@@ -16,7 +16,7 @@ def test_the_home_is_the_accounts_whatever_the_environment_says(
 
     assert (facts.user, facts.uid, facts.home) == (account.pw_name, os.getuid(), account.pw_dir)
     assert facts.environment["HOME"] == "/elsewhere"
-    assert facts.folder == str(Path.cwd())
+    assert facts.cwd == str(Path.cwd())
 
 
 def test_the_homes_of_other_users_are_known() -> None:

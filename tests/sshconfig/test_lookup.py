@@ -8,7 +8,7 @@ import pytest
 
 from tunnelkeeper.core.configuration import Configuration, HostOptions, SupervisorOptions, Tunnel
 from tunnelkeeper.sshconfig import Answer, Facts, HostLookup, Request, SshConfigError
-from tunnelkeeper.sshconfig.ssh_g_output import read_output
+from tunnelkeeper.sshconfig.ssh_g_output import parse_output
 
 Make = Callable[..., HostLookup]
 
@@ -22,7 +22,7 @@ class FakeSsh:
 
     async def __call__(self, request: Request) -> Answer:
         self.asked.append(request)
-        answer = dict(read_output(self.stanzas.get(request.host, "")))
+        answer = dict(parse_output(self.stanzas.get(request.host, "")))
         if not request.jumps:
             answer.pop("proxyjump", None)
         answer.setdefault("user", [request.user or "ann"])
@@ -280,7 +280,7 @@ async def test_a_thousand_tunnels_through_one_jump_host_ask_once_for_it(lookup: 
 
 async def test_remarks_are_made_on_each_host_of_a_chain(lookup: Make) -> None:
     ssh = FakeSsh(a="bindinterface eth0", deep="proxyjump a\nstricthostkeychecking false")
-    remarks = await lookup(ssh).remarks(Tunnel("t", "deep"))
+    remarks = await lookup(ssh).find_deviations(Tunnel("t", "deep"))
 
     assert [remark.split(" ", 2)[:2] for remark in remarks] == [
         ["a:", "BindInterface"],

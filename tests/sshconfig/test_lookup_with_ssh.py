@@ -153,7 +153,7 @@ IdentityAgent none
 
     assert host.user_known_hosts == (f"{home}/k1", "/a b/k2")
     assert host.system_known_hosts == ()
-    assert host.identity_files == (f"{gather_facts().folder}/rel/key", f"{home}/key")
+    assert host.identity_files == (f"{gather_facts().cwd}/rel/key", f"{home}/key")
     assert host.identity_agent is None
     assert f"{home}/.ssh/id_ed25519" in bare.identity_files
     assert f"{home}/.ssh/known_hosts" in bare.user_known_hosts
@@ -171,7 +171,7 @@ async def test_strict_host_key_checking_is_read_from_what_ssh_makes_of_it(
     (host,) = await lookup.chain_to("relay")
 
     assert host.host_key_policy == policy
-    assert bool(await lookup.remarks(Tunnel("t", "relay"))) == (said == "off")
+    assert bool(await lookup.find_deviations(Tunnel("t", "relay"))) == (said == "off")
 
 
 async def test_times_and_switches_are_read_in_the_units_of_ssh(look: Look) -> None:
@@ -204,7 +204,7 @@ Host *
   RequiredRSASize 2048
 """
 
-    assert await look(text).remarks(Tunnel("t", "relay")) == ()
+    assert await look(text).find_deviations(Tunnel("t", "relay")) == ()
 
 
 async def test_what_is_not_honoured_is_remarked_for_each_host_of_the_chain(look: Look) -> None:
@@ -216,7 +216,7 @@ Host gate
   VerifyHostKeyDNS yes
 """
 
-    assert await look(text).remarks(Tunnel("t", "relay")) == (
+    assert await look(text).find_deviations(Tunnel("t", "relay")) == (
         "gate: VerifyHostKeyDNS of ssh_config is not supported",
         "relay: LocalForward of ssh_config is not supported",
     )
@@ -242,7 +242,7 @@ async def test_the_host_of_a_command_line_is_what_its_options_and_ssh_config_mak
     text = "Host box\n  User other\n  Port 24\n  LocalForward 1 a:2\n"
     arguments = ("-J", "gate", "-o", "ServerAliveInterval=7", "-L", "3:b:4", "-s")
 
-    way, answer = await look(text).chain_of_line("me@box", arguments, ("sftp",))
+    way, answer = await look(text).chain_for_command_line("me@box", arguments, ("sftp",))
 
     assert [host.name for host in way] == ["gate", "me@box"]
     assert (way[-1].user, way[-1].ports, way[-1].keepalive.interval) == ("me", (24,), 7)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 import pytest
 
 from tunnelkeeper.sshconfig import Answer, Request, SshConfigError
-from tunnelkeeper.sshconfig.query_cache import FRESH_FOR, SharedQuery
+from tunnelkeeper.sshconfig.query_cache import MAX_AGE, CachedQuery
 
 RELAY = Request("relay")
 
@@ -46,7 +46,7 @@ async def outcome(answer: Awaitable[Answer]) -> Answer | str:
 
 async def test_those_who_ask_at_the_same_time_share_one_run() -> None:
     slow = SlowQuery()
-    shared = SharedQuery(slow, Clock())
+    shared = CachedQuery(slow, Clock())
     async with asyncio.TaskGroup() as tasks:
         asking = [tasks.create_task(shared(RELAY)) for _ in range(3)]
         await slow.runs.acquire()
@@ -58,7 +58,7 @@ async def test_those_who_ask_at_the_same_time_share_one_run() -> None:
 
 async def test_other_questions_are_asked_at_once() -> None:
     slow = SlowQuery()
-    shared = SharedQuery(slow, Clock())
+    shared = CachedQuery(slow, Clock())
     other = Request("relay", user="ann")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(shared(RELAY))
@@ -73,10 +73,10 @@ async def test_other_questions_are_asked_at_once() -> None:
 async def test_an_answer_is_good_for_a_moment_and_no_longer() -> None:
     slow, clock = SlowQuery(), Clock()
     slow.may_answer.set()
-    shared = SharedQuery(slow, clock)
+    shared = CachedQuery(slow, clock)
 
     assert await shared(RELAY) == {"run": ["1"]}
-    clock.now += FRESH_FOR - 0.1
+    clock.now += MAX_AGE - 0.1
     assert await shared(RELAY) == {"run": ["1"]}
     clock.now += 0.1
     assert await shared(RELAY) == {"run": ["2"]}
@@ -85,7 +85,7 @@ async def test_an_answer_is_good_for_a_moment_and_no_longer() -> None:
 async def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
     slow = SlowQuery()
     slow.error = SshConfigError("no", "hint", temporary=True)
-    shared = SharedQuery(slow, Clock())
+    shared = CachedQuery(slow, Clock())
     async with asyncio.TaskGroup() as tasks:
         asking = [tasks.create_task(outcome(shared(RELAY))) for _ in range(2)]
         await slow.runs.acquire()
@@ -98,7 +98,7 @@ async def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
 
 async def test_when_the_one_who_runs_is_cancelled_the_next_one_runs() -> None:
     slow = SlowQuery()
-    shared = SharedQuery(slow, Clock())
+    shared = CachedQuery(slow, Clock())
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(shared(RELAY))
         await slow.runs.acquire()
@@ -114,7 +114,7 @@ async def test_when_the_one_who_runs_is_cancelled_the_next_one_runs() -> None:
 
 async def test_one_who_waits_and_is_cancelled_disturbs_nobody() -> None:
     slow = SlowQuery()
-    shared = SharedQuery(slow, Clock())
+    shared = CachedQuery(slow, Clock())
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(shared(RELAY))
         await slow.runs.acquire()
@@ -134,4 +134,4 @@ async def test_another_exception_goes_to_the_one_who_ran_it() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await SharedQuery(Broken(), Clock())(RELAY)
+        await CachedQuery(Broken(), Clock())(RELAY)

@@ -4,8 +4,8 @@ import pytest
 
 from tunnelkeeper.core.configuration import Host, HostKeyPolicy, HostOptions, Keepalive
 from tunnelkeeper.sshconfig import Facts, SshConfigError
-from tunnelkeeper.sshconfig.resolve import Asked, jumps_of, remarks_on, resolve
-from tunnelkeeper.sshconfig.ssh_g_output import read_output
+from tunnelkeeper.sshconfig.resolve import LookupResult, find_deviations, jump_hosts, resolve
+from tunnelkeeper.sshconfig.ssh_g_output import parse_output
 
 UNCHOSEN = """\
 ciphers chacha,aes
@@ -18,14 +18,14 @@ pubkeyacceptedalgorithms ed25519
 
 def asked(
     facts: Facts, said: str = "", options: HostOptions | None = None, jump: str = ""
-) -> Asked:
+) -> LookupResult:
     """The host `relay`, of which ssh_config says this."""
-    return Asked(
+    return LookupResult(
         name="relay",
-        asked="relay",
+        original_host="relay",
         options=options or HostOptions(),
-        answer=read_output(said),
-        unchosen=read_output(UNCHOSEN),
+        answer=parse_output(said),
+        default_answer=parse_output(UNCHOSEN),
         facts=facts,
         jump=jump,
     )
@@ -194,19 +194,19 @@ def test_strict_host_key_checking_becomes_a_policy(
     host = asked(facts, f"stricthostkeychecking {said}")
 
     assert resolve(host).host_key_policy == policy
-    assert bool(remarks_on(host)) == (said in {"false", "off", "no"})
+    assert bool(find_deviations(host)) == (said in {"false", "off", "no"})
 
 
 def test_a_policy_of_the_file_leaves_nothing_to_remark(facts: Facts) -> None:
     said = "stricthostkeychecking false"
 
-    assert remarks_on(asked(facts, said, HostOptions(host_key_policy="accept-new"))) == ()
+    assert find_deviations(asked(facts, said, HostOptions(host_key_policy="accept-new"))) == ()
 
 
 def test_a_directive_that_is_not_honoured_is_remarked_with_the_name_of_the_host(
     facts: Facts,
 ) -> None:
-    assert remarks_on(asked(facts, "bindinterface eth0")) == (
+    assert find_deviations(asked(facts, "bindinterface eth0")) == (
         "relay: BindInterface of ssh_config is not supported",
     )
 
@@ -283,12 +283,12 @@ def test_known_hosts_of_none_are_none(keyword: str, facts: Facts) -> None:
 def test_jump_hosts_have_tokens_of_the_host_behind_them(facts: Facts) -> None:
     said = "hostname r.example.com\nproxyjump %r@gate-%h:%p,%n.gate"
 
-    assert jumps_of(asked(facts, said)) == ("ann@gate-r.example.com:22", "relay.gate")
+    assert jump_hosts(asked(facts, said)) == ("ann@gate-r.example.com:22", "relay.gate")
 
 
 @pytest.mark.parametrize("said", ["", "proxyjump none"])
 def test_without_a_proxy_jump_there_are_no_jump_hosts(said: str, facts: Facts) -> None:
-    assert jumps_of(asked(facts, said)) == ()
+    assert jump_hosts(asked(facts, said)) == ()
 
 
 @pytest.mark.parametrize(
@@ -313,4 +313,4 @@ def test_what_cannot_be_used_is_named_with_host_and_directive(
 
 def test_a_jump_host_with_an_unknown_token_is_named(facts: Facts) -> None:
     with pytest.raises(SshConfigError, match=r"relay: ProxyJump '%u\.gate'"):
-        jumps_of(asked(facts, "proxyjump %u.gate"))
+        jump_hosts(asked(facts, "proxyjump %u.gate"))

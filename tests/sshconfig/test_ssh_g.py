@@ -123,7 +123,7 @@ async def test_a_command_that_takes_too_long_is_given_up(tmp_path: Path) -> None
     path.write_text('Match exec "sleep 60; true"\n  Port 1\n')
 
     with pytest.raises(SshConfigError, match=r"more than 0\.1 s") as caught:
-        await SshQuery(deadline=0.1)(Request("relay", source=str(path)))
+        await SshQuery(timeout=0.1)(Request("relay", source=str(path)))
 
     assert caught.value.temporary
     assert "-v" in caught.value.hint
@@ -135,7 +135,7 @@ async def test_ssh_is_ended_with_the_commands_it_runs(tmp_path: Path) -> None:
     os.mkfifo(started)
     path.write_text(f'Match exec "echo $$ > {started}; sleep 60; true"\n  Port 1\n')
     async with asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(SshQuery(deadline=60)(Request("relay", source=str(path))))
+        asking = tasks.create_task(SshQuery(timeout=60)(Request("relay", source=str(path))))
         pid = int(await asyncio.to_thread(started.read_text))
         asking.cancel()
 

@@ -2,13 +2,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.sshconfig.ssh_g_output import paths, read_output, setting, settings, switch
+from tunnelkeeper.sshconfig.ssh_g_output import (
+    get_flag,
+    get_value,
+    get_values,
+    parse_output,
+    split_paths,
+)
 
 
 def test_each_line_is_a_keyword_and_a_value_and_keywords_may_repeat() -> None:
     text = "user ann\nidentityfile ~/.ssh/a b\nidentityfile c\ncanonicalizePermittedcnames none\n"
 
-    assert read_output(text) == {
+    assert parse_output(text) == {
         "user": ["ann"],
         "identityfile": ["~/.ssh/a b", "c"],
         "canonicalizepermittedcnames": ["none"],
@@ -16,13 +22,13 @@ def test_each_line_is_a_keyword_and_a_value_and_keywords_may_repeat() -> None:
 
 
 def test_a_value_is_kept_as_it_is_quotes_tabs_and_double_spaces() -> None:
-    answer = read_output("proxycommand nc\t-x 'a  b' \"c\" # %h\nhost \n")
+    answer = parse_output("proxycommand nc\t-x 'a  b' \"c\" # %h\nhost \n")
 
     assert answer == {"proxycommand": ["nc\t-x 'a  b' \"c\" # %h"], "host": [""]}
 
 
 def test_a_percent_sign_in_what_ssh_expanded_already_is_no_token() -> None:
-    answer = read_output("userknownhostsfile /k/fe80::1%eth0\nidentityfile ~/%h")
+    answer = parse_output("userknownhostsfile /k/fe80::1%eth0\nidentityfile ~/%h")
 
     assert answer["userknownhostsfile"] == ["/k/fe80::1%%eth0"]
     assert answer["identityfile"] == ["~/%h"]
@@ -30,36 +36,36 @@ def test_a_percent_sign_in_what_ssh_expanded_already_is_no_token() -> None:
 
 @given(st.text())
 def test_any_text_is_read_without_complaint(text: str) -> None:
-    for keyword, values in read_output(text).items():
+    for keyword, values in parse_output(text).items():
         assert keyword
         assert values
 
 
 @pytest.mark.parametrize("value", ["none", "NONE", ""])
 def test_none_is_no_value(value: str) -> None:
-    assert setting({"proxyjump": [value]}, "proxyjump") is None
-    assert settings({"identityfile": [value, "a"]}, "identityfile") == ("a",)
+    assert get_value({"proxyjump": [value]}, "proxyjump") is None
+    assert get_values({"identityfile": [value, "a"]}, "identityfile") == ("a",)
 
 
 def test_a_keyword_that_ssh_does_not_print_has_no_value() -> None:
-    assert setting({}, "proxyjump") is None
-    assert settings({}, "identityfile") == ()
+    assert get_value({}, "proxyjump") is None
+    assert get_values({}, "identityfile") == ()
 
 
 def test_duplicates_are_dropped_and_the_first_keeps_its_place() -> None:
-    assert settings({"identityfile": ["b", "a", "b"]}, "identityfile") == ("b", "a")
+    assert get_values({"identityfile": ["b", "a", "b"]}, "identityfile") == ("b", "a")
 
 
 @pytest.mark.parametrize(
     ("value", "on"), [("yes", True), ("true", True), ("no", False), ("false", False)]
 )
 def test_a_switch_is_yes_or_true(value: str, on: bool) -> None:
-    assert switch({"compression": [value]}, "compression", default=not on) is on
+    assert get_flag({"compression": [value]}, "compression", default=not on) is on
 
 
 @pytest.mark.parametrize("default", [True, False])
 def test_a_switch_that_is_not_there_keeps_its_default(default: bool) -> None:
-    assert switch({}, "compression", default=default) is default
+    assert get_flag({}, "compression", default=default) is default
 
 
 @pytest.mark.parametrize(
@@ -77,4 +83,4 @@ def test_a_switch_that_is_not_there_keeps_its_default(default: bool) -> None:
 def test_a_list_of_paths_is_taken_apart_where_a_path_begins(
     printed: str | None, expected: tuple[str, ...]
 ) -> None:
-    assert paths(printed) == expected
+    assert split_paths(printed) == expected

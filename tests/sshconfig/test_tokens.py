@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from tunnelkeeper.sshconfig import Facts
 from tunnelkeeper.sshconfig.tokens import (
-    IN_PATHS,
-    IN_PROXIES,
+    PATH_TOKENS,
+    PROXY_TOKENS,
     Destination,
     TokenError,
-    absolute,
     expand,
     expand_home,
     expand_path,
+    make_absolute,
     tokens_for,
 )
 
@@ -40,7 +40,7 @@ RELAY = Destination("relay", "relay.example.com", 2222, "tunnel")
 def test_each_token_of_a_path_stands_for_what_the_man_page_says(
     token: str, value: str, facts: Facts
 ) -> None:
-    assert expand(f"<{token}>", tokens_for(RELAY, facts), IN_PATHS) == f"<{value}>"
+    assert expand(f"<{token}>", tokens_for(RELAY, facts), PATH_TOKENS) == f"<{value}>"
 
 
 def test_the_hash_of_the_connection_is_that_of_ssh(facts: Facts) -> None:
@@ -54,36 +54,36 @@ def test_an_alias_and_a_jump_host_have_tokens(facts: Facts) -> None:
     behind = Destination("db", "db", 22, "ann", host_key_alias="alias", jump="relay")
     tokens = tokens_for(behind, facts)
 
-    assert expand("%k by %j", tokens, IN_PATHS) == "alias by relay"
+    assert expand("%k by %j", tokens, PATH_TOKENS) == "alias by relay"
 
 
 def test_a_tunnel_has_no_network_interface(facts: Facts) -> None:
     assert tokens_for(RELAY, facts)["T"] == "NONE"
 
 
-@pytest.mark.parametrize("token", sorted(IN_PATHS - IN_PROXIES))
+@pytest.mark.parametrize("token", sorted(PATH_TOKENS - PROXY_TOKENS))
 def test_a_proxy_command_knows_fewer_tokens_than_a_path(token: str, facts: Facts) -> None:
     with pytest.raises(TokenError, match=f"unknown token %{token}"):
-        expand(f"nc %{token}", tokens_for(RELAY, facts), IN_PROXIES)
+        expand(f"nc %{token}", tokens_for(RELAY, facts), PROXY_TOKENS)
 
 
 @pytest.mark.parametrize("text", ["%", "a%", "%%%"])
 def test_a_percent_sign_at_the_end_is_an_error(text: str, facts: Facts) -> None:
     with pytest.raises(TokenError, match="at the end"):
-        expand(text, tokens_for(RELAY, facts), IN_PATHS)
+        expand(text, tokens_for(RELAY, facts), PATH_TOKENS)
 
 
 def test_a_command_keeps_its_quotes_and_its_shell_variables(facts: Facts) -> None:
     command = """sh -c 'nc "%h" %p' ${X} $Y ~ %%"""
 
-    assert expand(command, tokens_for(RELAY, facts), IN_PROXIES) == (
+    assert expand(command, tokens_for(RELAY, facts), PROXY_TOKENS) == (
         """sh -c 'nc "relay.example.com" 2222' ${X} $Y ~ %"""
     )
 
 
 @given(st.text())
 def test_a_text_with_its_percent_signs_doubled_comes_back_as_it_was(text: str) -> None:
-    assert expand(text.replace("%", "%%"), {}, IN_PATHS) == text
+    assert expand(text.replace("%", "%%"), {}, PATH_TOKENS) == text
 
 
 @pytest.mark.parametrize(
@@ -134,5 +134,5 @@ def test_a_home_that_is_the_root_makes_no_double_slash(facts: Facts) -> None:
 
     assert expand_home("~/k", service) == "/k"
     assert expand_home("~svc", service) == "/"
-    assert absolute("k", service) == "/k"
-    assert absolute("k", facts) == "/srv/here/k"
+    assert make_absolute("k", service) == "/k"
+    assert make_absolute("k", facts) == "/srv/here/k"

@@ -1,7 +1,7 @@
 import pytest
 
-from tunnelkeeper.sshconfig import unsupported
-from tunnelkeeper.sshconfig.ssh_g_output import read_output
+from tunnelkeeper.sshconfig import find_unsupported
+from tunnelkeeper.sshconfig.ssh_g_output import parse_output
 from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
 
@@ -31,7 +31,7 @@ from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
     ],
 )
 def test_a_directive_that_would_change_something_is_named(line: str, named: str) -> None:
-    assert unsupported(read_output(line)) == [named]
+    assert find_unsupported(parse_output(line)) == [named]
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_a_directive_that_would_change_something_is_named(line: str, named: str)
     ],
 )
 def test_what_changes_nothing_or_comes_with_every_machine_is_not_named(lines: str) -> None:
-    assert unsupported(read_output(lines)) == []
+    assert find_unsupported(parse_output(lines)) == []
 
 
 def test_names_come_once_and_in_alphabetical_order() -> None:
     text = "tunnel yes\nlocalforward 1 [a]:1\nlocalforward 2 [a]:2\nbindinterface eth0"
 
-    assert unsupported(read_output(text)) == ["BindInterface", "LocalForward", "Tunnel"]
+    assert find_unsupported(parse_output(text)) == ["BindInterface", "LocalForward", "Tunnel"]
 
 
 def test_the_table_is_in_alphabetical_order() -> None:

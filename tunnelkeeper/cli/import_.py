@@ -170,7 +170,7 @@ def _line(run: ImportRun, program: Program, words: tuple[str, ...]) -> int:
     findings: list[Finding]
     try:
         commands = commands_of_words(program, words, variables)
-        findings = [SourceCommand(each, origin, folder=run.asker.facts.folder) for each in commands]
+        findings = [SourceCommand(each, origin, folder=run.asker.facts.cwd) for each in commands]
     except UnreadableError as error:
         findings = [NotImportable(origin, str(error))]
     return run.end(run.asker.outcomes(findings))

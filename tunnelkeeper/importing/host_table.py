@@ -11,7 +11,7 @@ from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.host_spec import HostSpec
-from tunnelkeeper.sshconfig.ssh_g_output import paths, setting
+from tunnelkeeper.sshconfig.ssh_g_output import get_value, split_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,18 +71,18 @@ def host_table(line: SshCommand, answers: Answers, place: Place) -> dict[str, ob
     if named.user is None and (login := _user(line, answers, place)) is not None:
         table["user"] = login
     if named.port is None and (line.port is not None or _differs(answers, "port")):
-        table["port"] = int(setting(answers.line, "port") or 22)
+        table["port"] = int(get_value(answers.line, "port") or 22)
     table |= _way(line, answers)
     table |= _keys(line, answers, place)
     for key, keyword, letters, read in _SIMPLE:
-        value = setting(answers.line, keyword)
+        value = get_value(answers.line, keyword)
         if value is not None and (_says(line, keyword, letters) or _differs(answers, keyword)):
             table[key] = read(value)
     for key, keyword, letter in _ALGORITHMS:
         words = line.values(letter)[-1:] if letter else ()
         said = next(iter(words), line.setting(keyword))
         if said is not None or _differs(answers, keyword):
-            table[key] = said or setting(answers.line, keyword) or ""
+            table[key] = said or get_value(answers.line, keyword) or ""
     return table
 
 
@@ -131,14 +131,14 @@ KEYWORDS = frozenset(
 def _user(line: SshCommand, answers: Answers, place: Place) -> str | None:
     """Who logs in; ssh's last resort is the user who runs it, who may be another one here."""
     if line.user is not None or _differs(answers, "user"):
-        return setting(answers.line, "user")
-    is_default = setting(answers.line, "user") == place.user
+        return get_value(answers.line, "user")
+    is_default = get_value(answers.line, "user") == place.user
     return place.account if is_default and place.account != place.user else None
 
 
 def _way(line: SshCommand, answers: Answers) -> dict[str, object]:
     """Through which hosts or by which command, where the line says so."""
-    jump, command = setting(answers.line, "proxyjump"), setting(answers.line, "proxycommand")
+    jump, command = get_value(answers.line, "proxyjump"), get_value(answers.line, "proxycommand")
     says = _says(line, "proxyjump", "J") or _says(line, "proxycommand", "")
     if not says and not _differs(answers, "proxyjump") and not _differs(answers, "proxycommand"):
         return {}
@@ -157,7 +157,7 @@ def _keys(line: SshCommand, answers: Answers, place: Place) -> dict[str, object]
         more = [] if own and more == answers.builtin.get("identityfile") else more
         table["identity_files"] = [place.path(path) for path in dict.fromkeys([*own, *more])]
     if _says(line, "identitiesonly", "") or _differs(answers, "identitiesonly"):
-        table["identities_only"] = _yes(setting(answers.line, "identitiesonly") or "no")
+        table["identities_only"] = _yes(get_value(answers.line, "identitiesonly") or "no")
     if _says(line, "certificatefile", "") or _differs(answers, "certificatefile"):
         table["certificate_files"] = [
             place.path(path) for path in answers.line.get("certificatefile", [])
@@ -167,7 +167,7 @@ def _keys(line: SshCommand, answers: Answers, place: Place) -> dict[str, object]
         table["identity_agent"] = place.path(agent or answers.line["identityagent"][0])
     known = line.setting("userknownhostsfile")
     if known is not None or _differs(answers, "userknownhostsfile"):
-        found = paths(known or setting(answers.line, "userknownhostsfile"))
+        found = split_paths(known or get_value(answers.line, "userknownhostsfile"))
         table["known_hosts"] = [place.path(path) for path in found]
     return table
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.options import NOTED_KEYWORDS
 from tunnelkeeper.importing.host_table import KEYWORDS, Place
-from tunnelkeeper.sshconfig.ssh_g_output import setting
+from tunnelkeeper.sshconfig.ssh_g_output import get_value
 from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def on_line(line: SshCommand, answer: Answer) -> Iterator[str]:
             f"-F {files[-1]}: what it says of this host became keys, where there are keys for it; "
             "jump hosts are looked up in the one file of [supervisor] ssh_config"
         )
-    policy = setting(answer, "stricthostkeychecking") or ""
+    policy = get_value(answer, "stricthostkeychecking") or ""
     if policy.lower() in _NO and (files or line.setting("stricthostkeychecking")):
         yield "StrictHostKeyChecking=no: a new host key is accepted, a changed one is refused"
-    if setting(answer, "exitonforwardfailure") == "yes":
+    if get_value(answer, "exitonforwardfailure") == "yes":
         yield (
             "exit_on_forward_failure can be left out: a forward that fails is then tried again on "
             "the live connection"

@@ -18,7 +18,7 @@ from tunnelkeeper.sshconfig import (
     source_for,
     ssh_is_installed,
 )
-from tunnelkeeper.sshconfig.lookup import NOBODY
+from tunnelkeeper.sshconfig.lookup import UNCONFIGURED_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ class _Asking:
     async def outcomes(self, findings: Sequence[Finding]) -> list[Outcome]:
         """All of them; each has a task, and the query few places."""
         try:
-            self._builtin = await self._query(NOBODY)
+            self._builtin = await self._query(UNCONFIGURED_HOST)
         except SshConfigError as error:
             return [_refused(each.origin, error) for each in findings]
         async with asyncio.TaskGroup() as tasks:

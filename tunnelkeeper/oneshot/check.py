@@ -46,7 +46,7 @@ async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
         problems += [f"{where}: {text}" for text in _missing_hooks(tunnel)]
         try:
             hosts = await lookup.chain(tunnel)
-            warnings += [f"{where}: {text}" for text in await lookup.remarks(tunnel)]
+            warnings += [f"{where}: {text}" for text in await lookup.find_deviations(tunnel)]
         except SshConfigError as error:
             problems.append(f"{where}: {with_hint(error.message, error.hint)}")
             continue
@@ -73,14 +73,14 @@ def _bad_algorithms(host: Host) -> Iterator[str]:
         algorithms.ciphers,
         algorithms.macs,
         algorithms.key_exchanges,
-        algorithms.logins,
+        algorithms.pubkey_accepted_algorithms,
     ):
         try:
             choose(host)
         except FailureError as failed:
             yield failed.failure.message
     try:
-        algorithms.host_keys(host, (), with_certificates=True)
+        algorithms.host_key_algorithms(host, (), with_certificates=True)
     except FailureError as failed:
         yield failed.failure.message
 
@@ -105,7 +105,7 @@ def _bad_keys(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
 
 def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:
     try:
-        if not algorithms.may_log_in(host, key_type):
+        if not algorithms.is_key_type_accepted(host, key_type):
             yield f"identity file {path}: {key_type} is not in PubkeyAcceptedAlgorithms"
     except FailureError:
         return  # that nothing is accepted at all is a problem of its own

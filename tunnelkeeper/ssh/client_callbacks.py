@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
-    from tunnelkeeper.ssh.auth.identities import Identities, Offer
+    from tunnelkeeper.ssh.auth.identities import Identities, OfferedKey
     from tunnelkeeper.ssh.transport import ClientTransport
 
 
@@ -48,12 +48,12 @@ class ClientCallbacks(asyncssh.SSHClient):
     ) -> bool:
         """Judge a host key; asyncssh knows none by itself, so this is asked for each."""
         del host, addr, port
-        return self._check.accepts(key)
+        return self._check.verify(key)
 
-    async def public_key_auth_requested(self) -> Offer | None:
+    async def public_key_auth_requested(self) -> OfferedKey | None:
         """The next key to offer."""
         try:
-            return await self._identities.next()
+            return await self._identities.next_key()
         except Exception as error:  # it would close the connection and hide why
             self._debug(f"reading the keys failed: {printable(repr(error))}")
             return None

@@ -189,9 +189,9 @@ class ConnectAttempt:
     def _options(self, login: ClientCallbacks) -> asyncssh.SSHClientConnectionOptions:
         """Options with nothing left to asyncssh's own look-ups of files and environment."""
         host = self.host
-        authorities = self.check.authorities()
+        authorities = self.check.ca_keys()
         # asyncssh judges certificates; of plain keys HostKeyCheck can say more.
-        revoked = self.check.revoked() if authorities else []
+        revoked = self.check.revoked_keys() if authorities else []
         return asyncssh.SSHClientConnectionOptions(
             config=None,
             client_factory=lambda: login,
@@ -200,13 +200,13 @@ class ConnectAttempt:
             username=host.user,
             known_hosts=lambda *_: ([], authorities, revoked),
             host_key_alias=host.host_key_alias,
-            server_host_key_algs=algorithms.host_keys(
+            server_host_key_algs=algorithms.host_key_algorithms(
                 host, self.check.known_types, with_certificates=bool(authorities)
             ),
             encryption_algs=algorithms.ciphers(host),
             mac_algs=algorithms.macs(host),
             kex_algs=algorithms.key_exchanges(host),
-            signature_algs=algorithms.signatures(host),
+            signature_algs=algorithms.signature_algorithms(host),
             compression_algs=["zlib@openssh.com", "none"] if host.compression else ["none"],
             tcp_keepalive=host.tcp_keepalive,
             login_timeout=0,  # the attempt has its own deadline
@@ -229,7 +229,7 @@ class ConnectAttempt:
     async def _save_host_key(self) -> None:
         """Remember a new host key, now that its signature was good."""
         try:
-            done = await self.check.remember()
+            done = await self.check.save_new_key()
         except OSError as error:
             self.report.warn(f"the host key of {self.hop} could not be written down: {error}")
             return
@@ -253,9 +253,9 @@ class ConnectAttempt:
                 case TimeoutError(errno=None):
                     return self._timed_out()
                 case asyncssh.HostKeyNotVerifiable():
-                    return self.check.failure or self.check.refused_certificate(str(error))
+                    return self.check.failure or self.check.certificate_failure(str(error))
                 case asyncssh.PermissionDenied() if self.transport is not None:
-                    return self.identities.refusal(self.transport.get_server_auth_methods())
+                    return self.identities.login_failure(self.transport.get_server_auth_methods())
             if self.proxy is not None and self.step == "key_exchange":
                 hint = "run the proxy command by hand to see what it says"
                 return Failure(Cause.PROXY, await self.proxy.outcome(), self.hop, hint)

@@ -18,8 +18,8 @@ from asyncssh.config import SSHClientConfig
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.sshconfig.lookup_request import FOR_SSH_ALONE, SshConfigError
-from tunnelkeeper.sshconfig.ssh_g_output import NONE, doubled
+from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
+from tunnelkeeper.sshconfig.ssh_g_output import NONE, escape_percent
 from tunnelkeeper.sshconfig.tokens import expand
 from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
@@ -134,7 +134,7 @@ class FallbackQuery:
         for keyword in LOWERED & answer.keys():
             answer[keyword] = [value.lower() for value in answer[keyword]]
         if options.get("CanonicalizeHostname"):
-            answer[FOR_SSH_ALONE] = ["CanonicalizeHostname"]
+            answer[SSH_ONLY] = ["CanonicalizeHostname"]
         return answer | {keyword.lower(): [value] for keyword, value in request.options}
 
 
@@ -206,4 +206,4 @@ def _printed(keyword: str, value: object) -> list[str]:
             words = [str(word) for word in value]
         case _:
             words = [str(value)]
-    return [doubled(word) for word in words] if keyword in EXPANDED else words
+    return [escape_percent(word) for word in words] if keyword in EXPANDED else words

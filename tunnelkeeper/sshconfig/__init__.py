@@ -15,7 +15,7 @@ from tunnelkeeper.sshconfig.local_facts import Facts, gather_facts
 from tunnelkeeper.sshconfig.lookup import HostLookup, source_for
 from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Request, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g import SshQuery, ssh_is_installed
-from tunnelkeeper.sshconfig.unsupported_directives import unsupported
+from tunnelkeeper.sshconfig.unsupported_directives import find_unsupported
 
 __all__ = [
     "Answer",
@@ -25,8 +25,8 @@ __all__ = [
     "Request",
     "SshConfigError",
     "SshQuery",
+    "find_unsupported",
     "gather_facts",
     "source_for",
     "ssh_is_installed",
-    "unsupported",
 ]

@@ -25,7 +25,7 @@ class Facts:
     uid: int
     home: str
     hostname: str
-    folder: str
+    cwd: str
     environment: Mapping[str, str]
     home_of: HomeOf
 
@@ -43,7 +43,7 @@ def gather_facts() -> Facts:
         uid=uid,
         home=home,
         hostname=socket.gethostname(),
-        folder=str(Path.cwd()),
+        cwd=str(Path.cwd()),
         environment=dict(os.environ),
         home_of=_home_of,
     )

@@ -17,7 +17,7 @@ them; in those that were expanded already, each percent sign is doubled. So whoe
 that may have tokens expands it, once.
 """
 
-FOR_SSH_ALONE = "for-ssh-alone"
+SSH_ONLY = "for-ssh-alone"
 """A keyword that ssh never prints: the directives in effect that only ssh itself could follow."""
 
 Source = str | Literal[False] | None
@@ -64,16 +64,16 @@ class Request:
 
     def __post_init__(self) -> None:
         if not is_host(self.host):
-            raise _refused("a host name", self.host)
+            raise _invalid("a host name", self.host)
         if self.user is not None and not is_user(self.user):
-            raise _refused("a user name", self.user)
+            raise _invalid("a user name", self.user)
         for keyword, value in self.options:
             if not value or not value.isprintable():
-                raise _refused(f"a value for {keyword}", value)
+                raise _invalid(f"a value for {keyword}", value)
 
 
-def _refused(expected: str, found: str) -> SshConfigError:
-    return SshConfigError(f"expected {expected}, got {printable(repr(found))}")
+def _invalid(expected: str, value: str) -> SshConfigError:
+    return SshConfigError(f"expected {expected}, got {printable(repr(value))}")
 
 
 class Query(Protocol):

@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Request
 
-FRESH_FOR = 5.0
+MAX_AGE = 5.0
 """Seconds that an answer is good for: time for a start of everything, too short to go stale."""
 
 
-class SharedQuery:
+class CachedQuery:
     """A query that runs another one as seldom as it may. clock: monotonic seconds."""
 
-    def __init__(self, ask: Query, clock: Callable[[], float]) -> None:
-        self._ask = ask
+    def __init__(self, query: Query, clock: Callable[[], float]) -> None:
+        self._query = query
         self._clock = clock
-        self._kept: dict[Request, tuple[float, Answer]] = {}
+        self._answers: dict[Request, tuple[float, Answer]] = {}
         self._running: dict[Request, asyncio.Future[Answer | SshConfigError | None]] = {}
 
     async def __call__(self, request: Request) -> Answer:
         """The answer of the other query, or the error it raised."""
         while True:
-            since, answer = self._kept.get(request, (-inf, {}))
-            if self._clock() - since < FRESH_FOR:
+            since, answer = self._answers.get(request, (-inf, {}))
+            if self._clock() - since < MAX_AGE:
                 return answer
             running = self._running.get(request)
             if running is None:
@@ -53,8 +53,8 @@ class SharedQuery:
         running = asyncio.get_running_loop().create_future()
         self._running[request] = running
         try:
-            outcome = await self._ask(request)
-            self._kept[request] = (self._clock(), outcome)
+            outcome = await self._query(request)
+            self._answers[request] = (self._clock(), outcome)
         except SshConfigError as error:
             outcome = error
             raise

@@ -14,18 +14,18 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.fd_limits import with_inherited_limit
 from tunnelkeeper.sshconfig.lookup_request import SshConfigError
-from tunnelkeeper.sshconfig.ssh_g_output import read_output
+from tunnelkeeper.sshconfig.ssh_g_output import parse_output
 
 if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.lookup_request import Answer, Request
 
 SSH = "ssh"
-DEADLINE = 5.0
+TIMEOUT = 5.0
 """Seconds for one run. It takes 10 ms; Match exec and canonical names (DNS) can make it longer."""
-AT_ONCE = 4
+MAX_CONCURRENT = 4
 """Runs at the same time: enough to be quick, too few to be felt by the machine."""
 
-NOT_RESOLVED = "Could not resolve host"
+RESOLVER_ERROR = "Could not resolve host"
 """What OpenSSH's ssh.c says where canonical names need a name server that does not answer; its
 exit status is that of every other trouble."""
 
@@ -38,10 +38,10 @@ def ssh_is_installed() -> bool:
 class SshQuery:
     """A query that runs ssh. deadline: seconds until a run is ended, Match exec and all."""
 
-    def __init__(self, program: str = SSH, deadline: float = DEADLINE) -> None:
+    def __init__(self, program: str = SSH, timeout: float = TIMEOUT) -> None:
         self._program = program
-        self._deadline = deadline
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def __call__(self, request: Request) -> Answer:
         """What ssh says.
@@ -49,12 +49,12 @@ class SshQuery:
         Raises SshConfigError with ssh's words, and OSError: EXHAUSTED.
         """
         command = command_line(request, self._program)
-        async with self._places:
+        async with self._slots:
             try:
-                status, output, errors = await _run(command, self._deadline)
+                status, output, errors = await _run(command, self._timeout)
             except TimeoutError:
                 raise SshConfigError(
-                    f"ssh took more than {self._deadline:g} s to look {request.host} up",
+                    f"ssh took more than {self._timeout:g} s to look {request.host} up",
                     f"see where it waits: {shlex.join([*command[:1], '-v', *command[1:]])}",
                     temporary=True,
                 ) from None
@@ -63,13 +63,15 @@ class SshQuery:
                     raise
                 raise SshConfigError(f"cannot run {self._program}: {error.strerror}") from None
         if status != 0:
-            said = printable("; ".join(errors.split("\n"))) if errors else f"exit status {status}"
-            raise SshConfigError(
-                f"ssh cannot look {request.host} up: {said}",
-                f"ssh says the same to: {shlex.join(command)}",
-                temporary=NOT_RESOLVED in errors,
+            message = (
+                printable("; ".join(errors.split("\n"))) if errors else f"exit status {status}"
             )
-        return read_output(output)
+            raise SshConfigError(
+                f"ssh cannot look {request.host} up: {message}",
+                f"ssh says the same to: {shlex.join(command)}",
+                temporary=RESOLVER_ERROR in errors,
+            )
+        return parse_output(output)
 
 
 def command_line(request: Request, program: str = SSH) -> list[str]:
@@ -88,7 +90,7 @@ def command_line(request: Request, program: str = SSH) -> list[str]:
     return [*command, "--", request.host, *request.command]
 
 
-async def _run(command: list[str], deadline: float) -> tuple[int, str, str]:
+async def _run(command: list[str], timeout: float) -> tuple[int, str, str]:
     """Exit status, standard output and standard error. Raises OSError and TimeoutError."""
     process = await asyncio.create_subprocess_exec(
         *with_inherited_limit(command),
@@ -98,7 +100,7 @@ async def _run(command: list[str], deadline: float) -> tuple[int, str, str]:
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(deadline):
+        async with asyncio.timeout(timeout):
             output, errors = await process.communicate()
     except BaseException:
         # The whole group: a command of Match exec outlives its ssh otherwise.

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 Tokens = Mapping[str, str]
 """What each letter stands for. %% is known everywhere."""
 
-IN_PATHS = frozenset("CdhijkLlnpru")
+PATH_TOKENS = frozenset("CdhijkLlnpru")
 """CertificateFile, IdentityAgent, IdentityFile, UserKnownHostsFile; these take ${ENV} as well."""
-IN_PROXIES = frozenset("hnpr")
+PROXY_TOKENS = frozenset("hnpr")
 """ProxyCommand and ProxyJump."""
 
 _EXPANDABLE = re.compile(r"%(?P<token>.?)|\$\{(?P<variable>[^}]*)(?P<closing>\}?)", re.DOTALL)
@@ -39,7 +39,7 @@ class Destination:
     jump: the last jump host on the way there (%j), or empty.
     """
 
-    asked: str
+    original_host: str
     hostname: str
     port: int
     user: str
@@ -67,10 +67,10 @@ def tokens_for(destination: Destination, facts: Facts) -> Tokens:
         "h": destination.hostname,
         "i": str(facts.uid),
         "j": destination.jump,
-        "k": destination.host_key_alias or destination.asked,
+        "k": destination.host_key_alias or destination.original_host,
         "L": facts.hostname.partition(".")[0],
         "l": facts.hostname,
-        "n": destination.asked,
+        "n": destination.original_host,
         "p": port,
         "r": destination.user,
         "T": "NONE",  # no tun(4) device: these tunnels do not ask for one
@@ -83,7 +83,7 @@ def expand(text: str, tokens: Tokens, accepted: frozenset[str]) -> str:
 
     Raises TokenError.
     """
-    return _TOKEN.sub(lambda match: _token(match["token"], tokens, accepted), text)
+    return _TOKEN.sub(lambda match: _expand_token(match["token"], tokens, accepted), text)
 
 
 def expand_path(text: str, tokens: Tokens, facts: Facts) -> str:
@@ -94,12 +94,12 @@ def expand_path(text: str, tokens: Tokens, facts: Facts) -> str:
 
     def value(match: re.Match[str]) -> str:
         if match["token"] is not None:
-            return _token(match["token"], tokens, IN_PATHS)
+            return _expand_token(match["token"], tokens, PATH_TOKENS)
         if not match["closing"]:
             raise TokenError("'${' without '}'")
-        return _variable(match["variable"], facts)
+        return _expand_variable(match["variable"], facts)
 
-    return absolute(_EXPANDABLE.sub(value, expand_home(text, facts)), facts)
+    return make_absolute(_EXPANDABLE.sub(value, expand_home(text, facts)), facts)
 
 
 def expand_home(path: str, facts: Facts) -> str:
@@ -116,12 +116,12 @@ def expand_home(path: str, facts: Facts) -> str:
     return f"{home.rstrip('/')}{slash}{rest}" or "/"
 
 
-def absolute(path: str, facts: Facts) -> str:
+def make_absolute(path: str, facts: Facts) -> str:
     """A path as seen from the root; a relative one is relative to the working folder, as in ssh."""
-    return posixpath.join(facts.folder, path)
+    return posixpath.join(facts.cwd, path)
 
 
-def _token(letter: str, tokens: Tokens, accepted: frozenset[str]) -> str:
+def _expand_token(letter: str, tokens: Tokens, accepted: frozenset[str]) -> str:
     if letter == "%":
         return "%"
     if letter in accepted and letter in tokens:
@@ -131,7 +131,7 @@ def _token(letter: str, tokens: Tokens, accepted: frozenset[str]) -> str:
     raise TokenError(f"unknown token %{letter}; a literal percent sign is written %%")
 
 
-def _variable(name: str, facts: Facts) -> str:
+def _expand_variable(name: str, facts: Facts) -> str:
     value = facts.environment.get(name)
     if value is None:
         raise TokenError(f"the environment has no variable {name}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.sshconfig.ssh_g_output import setting, switch
+from tunnelkeeper.sshconfig.ssh_g_output import get_flag, get_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,29 +44,29 @@ UNSUPPORTED = {
 """Directives of ssh_config(5), and the values with which each one changes nothing."""
 
 
-def _local_command(answer: Answer) -> bool:
-    permitted = switch(answer, "permitlocalcommand", default=False)
-    return permitted and setting(answer, "localcommand") is not None
+def _has_local_command(answer: Answer) -> bool:
+    permitted = get_flag(answer, "permitlocalcommand", default=False)
+    return permitted and get_value(answer, "localcommand") is not None
 
 
-def _passed_descriptor(answer: Answer) -> bool:
-    passed = switch(answer, "proxyusefdpass", default=False)
-    return passed and setting(answer, "proxycommand") is not None
+def _uses_fd_passing(answer: Answer) -> bool:
+    passed = get_flag(answer, "proxyusefdpass", default=False)
+    return passed and get_value(answer, "proxycommand") is not None
 
 
-def _other_logins(answer: Answer) -> bool:
-    preferred = setting(answer, "preferredauthentications")
+def _excludes_publickey(answer: Answer) -> bool:
+    preferred = get_value(answer, "preferredauthentications")
     return preferred is not None and "publickey" not in preferred.split(",")
 
 
 _COMBINED: dict[str, Callable[[Answer], bool]] = {
-    "LocalCommand": _local_command,
-    "PreferredAuthentications": _other_logins,
-    "ProxyUseFdpass": _passed_descriptor,
+    "LocalCommand": _has_local_command,
+    "PreferredAuthentications": _excludes_publickey,
+    "ProxyUseFdpass": _uses_fd_passing,
 }
 
 
-def unsupported(answer: Answer) -> list[str]:
+def find_unsupported(answer: Answer) -> list[str]:
     """The directives in effect that are not honoured, in alphabetical order."""
     alone = [
         name

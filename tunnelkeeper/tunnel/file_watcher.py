@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.ssh.auth.file_cache import Signature, file_signature
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 POLL_INTERVAL = 1.0
 
-Signatures = dict[str, tuple[int, ...] | None]
+Signatures = dict[str, Signature | None]
 """What tells one version of each file from another; None: it is not there."""
 
 
@@ -55,9 +57,8 @@ def read_signatures(files: Iterable[str]) -> Signatures:
     return {path: _read_signature(path) for path in files}
 
 
-def _read_signature(path: str) -> tuple[int, ...] | None:
+def _read_signature(path: str) -> Signature | None:
     try:
-        status = Path(path).stat()
+        return file_signature(Path(path).stat())
     except (OSError, ValueError):
         return None
-    return (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode, status.st_uid)

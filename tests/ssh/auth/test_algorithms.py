@@ -12,7 +12,13 @@ from asyncssh.public_key import get_default_certificate_algs, get_default_public
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.ssh.auth import algorithms
-from tunnelkeeper.ssh.auth.algorithms import AES_GCM, ciphers, host_keys, key_exchanges, macs
+from tunnelkeeper.ssh.auth.algorithms import (
+    AES_GCM,
+    ciphers,
+    host_key_algorithms,
+    key_exchanges,
+    macs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +68,7 @@ def test_asyncsshs_order_stands_where_the_processor_has_no_aes() -> None:
 def test_the_other_lists_are_asyncsshs_where_nobody_chose() -> None:
     assert macs(host()) == names(get_default_mac_algs())
     assert key_exchanges(host()) == names(get_default_kex_algs())
-    assert host_keys(host(), (), with_certificates=False) == HOST_KEYS
+    assert host_key_algorithms(host(), (), with_certificates=False) == HOST_KEYS
 
 
 # Somebody chose
@@ -99,7 +105,7 @@ def test_what_asyncssh_lacks_is_dropped() -> None:
         ("ciphers", ciphers),
         ("macs", macs),
         ("kex_algorithms", key_exchanges),
-        ("host_key_algorithms", lambda h: host_keys(h, (), with_certificates=False)),
+        ("host_key_algorithms", lambda h: host_key_algorithms(h, (), with_certificates=False)),
     ],
 )
 def test_a_list_of_which_nothing_is_left_is_a_failure_that_needs_a_person(
@@ -129,19 +135,21 @@ def test_each_list_has_the_same_syntax(key: str) -> None:
 
 
 def test_the_types_of_the_keys_that_are_known_come_first() -> None:
-    offered = host_keys(host(), ("ecdsa-sha2-nistp256", "ssh-rsa"), with_certificates=False)
+    offered = host_key_algorithms(
+        host(), ("ecdsa-sha2-nistp256", "ssh-rsa"), with_certificates=False
+    )
 
     assert offered[:3] == ["ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"]
     assert sorted(offered) == sorted(HOST_KEYS)
 
 
 def test_a_type_that_asyncssh_lacks_is_not_offered() -> None:
-    assert host_keys(host(), ("ssh-quantum",), with_certificates=False) == HOST_KEYS
+    assert host_key_algorithms(host(), ("ssh-quantum",), with_certificates=False) == HOST_KEYS
 
 
 def test_certificates_come_first_where_an_authority_is_known() -> None:
     certificates = names(get_default_certificate_algs())
-    offered = host_keys(host(), ("ssh-ed25519",), with_certificates=True)
+    offered = host_key_algorithms(host(), ("ssh-ed25519",), with_certificates=True)
 
     assert offered[: len(certificates) + 1] == [*certificates, "ssh-ed25519"]
 
@@ -149,10 +157,10 @@ def test_certificates_come_first_where_an_authority_is_known() -> None:
 def test_a_choice_of_host_keys_is_offered_without_certificates_nobody_could_check() -> None:
     chosen = "ssh-ed25519-cert-v01@openssh.com,ssh-ed25519"
 
-    offered = host_keys(host(host_key_algorithms=chosen), (), with_certificates=False)
+    offered = host_key_algorithms(host(host_key_algorithms=chosen), (), with_certificates=False)
     assert offered == ["ssh-ed25519"]
 
-    offered = host_keys(host(host_key_algorithms=chosen), (), with_certificates=True)
+    offered = host_key_algorithms(host(host_key_algorithms=chosen), (), with_certificates=True)
     assert offered == chosen.split(",")
 
 
@@ -161,9 +169,9 @@ def test_a_choice_of_host_keys_is_offered_without_certificates_nobody_could_chec
 
 @pytest.fixture
 def _forget() -> Iterator[None]:
-    algorithms.processor_has_aes.cache_clear()
+    algorithms.has_aes_instructions.cache_clear()
     yield
-    algorithms.processor_has_aes.cache_clear()
+    algorithms.has_aes_instructions.cache_clear()
 
 
 @pytest.mark.usefixtures("_forget")
@@ -189,7 +197,7 @@ def test_the_processor_says_whether_it_has_aes(
 
     monkeypatch.setattr(Path, "read_text", read_text)
 
-    assert algorithms.processor_has_aes() is expected
+    assert algorithms.has_aes_instructions() is expected
 
 
 @pytest.mark.parametrize(
@@ -210,11 +218,11 @@ def test_a_key_may_log_in_where_an_algorithm_of_its_type_is_accepted(
 ) -> None:
     host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
 
-    assert algorithms.may_log_in(host, key_type) == may
+    assert algorithms.is_key_type_accepted(host, key_type) == may
 
 
 def test_a_certificate_that_is_accepted_signs_as_its_key_does() -> None:
     accepted = "ssh-ed25519-cert-v01@openssh.com,rsa-sha2-512-cert-v01@openssh.com"
     host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
 
-    assert algorithms.signatures(host) == ["ssh-ed25519", "rsa-sha2-512"]
+    assert algorithms.signature_algorithms(host) == ["ssh-ed25519", "rsa-sha2-512"]

@@ -237,12 +237,12 @@ async def test_a_key_that_another_login_wrote_down_meanwhile_is_left_alone(tmp_p
     file, key = tmp_path / "known_hosts", new_key()
     host = Host("relay", "relay", "me", user_known_hosts=(str(file),), host_key_policy="accept-new")
     check = await HostKeyVerifier.prepare(host, 22, KnownHostsFiles(), print)
-    assert check.accepts(key)
+    assert check.verify(key)
     file.write_text(f"relay {public(new_key())}\n")  # not even the same
     before = file.read_text()
 
-    assert await check.remember() is None
-    assert await check.remember() is None
+    assert await check.save_new_key() is None
+    assert await check.save_new_key() is None
     assert file.read_text() == before
 
 
@@ -315,5 +315,5 @@ async def test_an_authority_of_a_type_that_asyncssh_lacks_cannot_match_anyway(
     host = Host("relay", "relay", "me", user_known_hosts=(str(file),))
     check = await HostKeyVerifier.prepare(host, 22, KnownHostsFiles(), pytest.fail)
 
-    assert [key.public_data for key in check.authorities()] == [authority.public_data]
-    assert check.revoked() == []
+    assert [key.public_data for key in check.ca_keys()] == [authority.public_data]
+    assert check.revoked_keys() == []

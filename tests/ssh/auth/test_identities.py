@@ -18,7 +18,7 @@ from tests.ssh.waiting import until
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.ssh.auth import identities
-from tunnelkeeper.ssh.auth.identities import Identities, Offer
+from tunnelkeeper.ssh.auth.identities import Identities, OfferedKey
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def key_file(folder: Path, name: str, passphrase: str = "") -> str:
     return write_key(folder / name, new_key(), passphrase)
 
 
-def named(offer: Offer) -> bytes:
+def named(offer: OfferedKey) -> bytes:
     """The public key of an offer, or its certificate."""
     return (b"certificate " if offer.has_cert else b"") + key_of_pair(offer)
 
@@ -90,7 +90,7 @@ def blob(path: str) -> bytes:
 async def all_of(asked: Identities) -> list[bytes]:
     offers = []
     try:
-        while (offer := await asked.next()) is not None:
+        while (offer := await asked.next_key()) is not None:
             offers.append(named(offer))
     finally:
         asked.close()
@@ -184,7 +184,7 @@ async def test_a_key_that_is_not_accepted_is_named_when_the_login_fails(
     )
 
     assert await all_of(asked) == []
-    message = asked.refusal(["publickey"]).message
+    message = asked.login_failure(["publickey"]).message
     assert f"{path}: ssh-ed25519 is not in PubkeyAcceptedAlgorithms" in message
     assert "agent: ssh-ed25519 is not in" in message
 
@@ -226,7 +226,7 @@ async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
     asked = identities_of(identity_files=(path,))
     assert await all_of(asked) == []
 
-    failure = asked.refusal(["publickey"])
+    failure = asked.login_failure(["publickey"])
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert failure.hint == f"unlock it for the agent: ssh-add {path}"
@@ -240,7 +240,7 @@ async def test_a_key_that_others_can_read_is_not_offered(folder: Path) -> None:
     asked = identities_of(identity_files=(path,))
     assert await all_of(asked) == []
 
-    failure = asked.refusal(["publickey"])
+    failure = asked.login_failure(["publickey"])
 
     assert failure.cause is Cause.AUTH
     assert f"not used: {path}: its permissions 0640 let others read it" in failure.message
@@ -252,7 +252,7 @@ async def test_a_missing_key_is_not_worth_mentioning(folder: Path) -> None:
     asked = identities_of(identity_files=(str(folder / "id_rsa"),))
     assert await all_of(asked) == []
 
-    failure = asked.refusal(["publickey"])
+    failure = asked.login_failure(["publickey"])
 
     assert failure.message == "login as me refused; no key could be offered"
     assert "authorized_keys" in failure.hint
@@ -264,7 +264,7 @@ async def test_a_broken_key_is_named_and_leaves_the_hint_to_the_server(folder: P
     asked = identities_of(identity_files=(str(folder / "broken"),))
     await all_of(asked)
 
-    failure = asked.refusal(["keyboard-interactive", "password"])
+    failure = asked.login_failure(["keyboard-interactive", "password"])
 
     assert f"not used: {folder / 'broken'}: " in failure.message
     assert failure.hint == "the server takes no keys, only keyboard-interactive, password"
@@ -275,7 +275,7 @@ async def test_what_was_offered_is_named(folder: Path) -> None:
     asked = identities_of(identity_files=(path,))
     await all_of(asked)
 
-    failure = asked.refusal([])
+    failure = asked.login_failure([])
 
     assert failure.message == f"login as me refused; offered {path}"
     assert failure.hop == "me@relay:22"
@@ -291,7 +291,7 @@ async def test_a_dead_agent_does_not_stop_the_files(folder: Path, agent: Agent) 
     agent.end()
 
     assert await all_of(asked) == [blob(path)]
-    assert "; agent: " in asked.refusal([]).message
+    assert "; agent: " in asked.login_failure([]).message
 
 
 async def test_a_missing_agent_does_not_stop_the_files(folder: Path) -> None:

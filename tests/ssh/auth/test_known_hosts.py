@@ -10,20 +10,20 @@ from tunnelkeeper.ssh.auth.known_hosts import (
     SALT_BYTES,
     Changed,
     HostKeyLine,
-    Known,
     KnownHosts,
+    KnownKeys,
     Marker,
     OtherTypeKnown,
     Revoked,
     Trusted,
     Unknown,
+    check_ca,
+    check_host_key,
     fingerprint,
     format_line,
     hash_host,
     host_pattern,
-    judge,
-    judge_ca,
-    known_algorithms,
+    known_key_types,
     parse,
 )
 
@@ -54,7 +54,7 @@ def known_hosts(*text: str) -> KnownHosts:
     return KnownHosts(lines)
 
 
-def known(*text: str, host: str = "host", port: int = 22, alias: str | None = None) -> Known:
+def known(*text: str, host: str = "host", port: int = 22, alias: str | None = None) -> KnownKeys:
     return known_hosts(*text).keys_for(host, port, alias)
 
 
@@ -149,7 +149,7 @@ def test_a_warning_is_short_and_printable_whatever_the_line_holds() -> None:
 @example("|1|" + "A" * 27 + "=|" + "A" * 27 + "= ssh-x AAAABXNzaC14", "")
 def test_arbitrary_text_never_raises(text: str, name: str) -> None:
     lines, warnings = parse(text, "kh")
-    judge(KnownHosts(lines).keys_for(name, 2222, None), "ssh-ed25519", OURS)
+    check_host_key(KnownHosts(lines).keys_for(name, 2222, None), "ssh-ed25519", OURS)
 
     assert len(lines) + len(warnings) <= text.count("\n") + 1
 
@@ -261,61 +261,63 @@ def test_a_revoked_key_counts_under_either_name_and_once() -> None:
 def test_a_key_that_is_on_any_line_of_the_host_is_trusted() -> None:
     found = known(line("host", THEIRS), line("host", OURS))
 
-    assert judge(found, "ssh-ed25519", OURS) == Trusted(found.host_keys[1])
+    assert check_host_key(found, "ssh-ed25519", OURS) == Trusted(found.host_keys[1])
 
 
 def test_a_key_of_a_host_that_is_not_listed_is_unknown() -> None:
-    assert judge(known(line("other")), "ssh-ed25519", OURS) == Unknown()
+    assert check_host_key(known(line("other")), "ssh-ed25519", OURS) == Unknown()
 
 
 def test_another_key_of_the_same_type_is_a_change_and_names_that_line() -> None:
     found = known(line("host", RSA), line("host", THEIRS), line("host", THIRD))
 
-    assert judge(found, "ssh-ed25519", OURS) == Changed(found.host_keys[1])
+    assert check_host_key(found, "ssh-ed25519", OURS) == Changed(found.host_keys[1])
 
 
 def test_keys_of_other_types_only_are_told_apart_from_an_unknown_host() -> None:
     found = known(line("host", RSA))
 
-    assert judge(found, "ssh-ed25519", OURS) == OtherTypeKnown(found.host_keys)
+    assert check_host_key(found, "ssh-ed25519", OURS) == OtherTypeKnown(found.host_keys)
 
 
 def test_a_revoked_key_is_refused_even_where_it_is_listed_as_good() -> None:
     found = known(line("host"), "@revoked " + line("*"))
 
-    assert judge(found, "ssh-ed25519", OURS) == Revoked(found.revoked[0])
+    assert check_host_key(found, "ssh-ed25519", OURS) == Revoked(found.revoked[0])
 
 
 def test_the_same_key_without_the_port_is_trusted_and_another_is_no_change() -> None:
     found = known(line("host"), port=2222)
 
-    assert judge(found, "ssh-ed25519", OURS) == Trusted(found.host_keys_without_port[0])
-    assert judge(found, "ssh-ed25519", THEIRS) == Unknown()
+    assert check_host_key(found, "ssh-ed25519", OURS) == Trusted(found.host_keys_without_port[0])
+    assert check_host_key(found, "ssh-ed25519", THEIRS) == Unknown()
 
 
 def test_an_authority_is_no_host_key() -> None:
-    assert judge(known("@cert-authority " + line("host")), "ssh-ed25519", OURS) == Unknown()
+    assert (
+        check_host_key(known("@cert-authority " + line("host")), "ssh-ed25519", OURS) == Unknown()
+    )
 
 
 def test_a_certificate_is_judged_by_its_authority() -> None:
     found = known("@cert-authority " + line("host", THEIRS), line("host", THIRD))
 
-    assert judge_ca(found, ca_blob=THEIRS, host_blob=OURS) == Trusted(found.ca_keys[0])
-    assert judge_ca(found, ca_blob=THIRD, host_blob=OURS) == Unknown()
+    assert check_ca(found, ca_blob=THEIRS, host_blob=OURS) == Trusted(found.ca_keys[0])
+    assert check_ca(found, ca_blob=THIRD, host_blob=OURS) == Unknown()
 
 
 @pytest.mark.parametrize("revoked", [OURS, THEIRS], ids=["the host's key", "the authority's"])
 def test_a_certificate_with_a_revoked_key_in_it_is_refused(revoked: bytes) -> None:
     found = known("@cert-authority " + line("host", THEIRS), "@revoked " + line("*", revoked))
 
-    assert judge_ca(found, ca_blob=THEIRS, host_blob=OURS) == Revoked(found.revoked[0])
+    assert check_ca(found, ca_blob=THEIRS, host_blob=OURS) == Revoked(found.revoked[0])
 
 
 def test_known_types_are_in_file_order_without_repeats() -> None:
-    assert known_algorithms(
+    assert known_key_types(
         known(line("host", RSA), line("host"), line("host", key(9, "ssh-rsa")))
     ) == ("ssh-rsa", "ssh-ed25519")
-    assert known_algorithms(known(line("host"), port=2222)) == ("ssh-ed25519",)
+    assert known_key_types(known(line("host"), port=2222)) == ("ssh-ed25519",)
 
 
 # Writing
@@ -335,7 +337,7 @@ def test_a_written_line_is_found_again_or_refused(host: str, port: int, salt: by
     found = known(written, host=host, port=port)
 
     assert "\n" not in written
-    assert isinstance(judge(found, "ssh-ed25519", OURS), Trusted)
+    assert isinstance(check_host_key(found, "ssh-ed25519", OURS), Trusted)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tunnelkeeper.ssh.auth.known_hosts import Trusted, host_pattern, judge, parse
-from tunnelkeeper.ssh.auth.known_hosts_file import SIZE_LIMIT, KnownHostsFiles, append
+from tunnelkeeper.ssh.auth.known_hosts import Trusted, check_host_key, host_pattern, parse
+from tunnelkeeper.ssh.auth.known_hosts_file import SIZE_LIMIT, KnownHostsFiles, append_host_key
 
 ALGORITHM = "ssh-ed25519"
 
@@ -50,15 +50,15 @@ def test_a_file_is_read_again_when_it_has_changed_and_not_before(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, path = KnownHostsFiles(), str(file)
-    append(path, "host", ALGORITHM, key(1), hashed=True)
-    first, _ = files.keys_for([path], "host", 22, None)
+    append_host_key(path, "host", ALGORITHM, key(1), hashed=True)
+    first, _ = files.keys_for_blocking([path], "host", 22, None)
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", pytest.fail)  # not even looked into
-        assert files.keys_for([path], "host", 22, None)[0] is first
+        assert files.keys_for_blocking([path], "host", 22, None)[0] is first
 
-    append(path, "host", ALGORITHM, key(2), hashed=True)
+    append_host_key(path, "host", ALGORITHM, key(2), hashed=True)
 
-    second, _ = files.keys_for([path], "host", 22, None)
+    second, _ = files.keys_for_blocking([path], "host", 22, None)
     assert [line.blob for line in second.host_keys] == [key(1), key(2)]
 
 
@@ -72,9 +72,9 @@ async def test_a_file_of_any_size_holds_up_nobody_but_who_asks_for_it(
         return parse(text, path)
 
     monkeypatch.setattr("tunnelkeeper.ssh.auth.known_hosts_file.parse", watched)
-    append(str(file), "host", ALGORITHM, key(1), hashed=True)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=True)
 
-    known, _ = await KnownHostsFiles().known((str(file),), "host", 22, None)
+    known, _ = await KnownHostsFiles().keys_for((str(file),), "host", 22, None)
 
     assert [line.blob for line in known.host_keys] == [key(1)]
     assert threading.main_thread() not in threads != []
@@ -94,7 +94,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     files = KnownHostsFiles()
-    append(str(file), "host", ALGORITHM, key(1), hashed=False)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", no_descriptor)
         with pytest.raises(OSError, match="Too many open files"):
@@ -106,7 +106,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
 def test_files_together_change_when_one_of_them_goes(tmp_path: Path) -> None:
     files, paths = KnownHostsFiles(), [tmp_path / "user", tmp_path / "system"]
     for number, path in enumerate(paths):
-        append(str(path), "host", ALGORITHM, key(number), hashed=False)
+        append_host_key(str(path), "host", ALGORITHM, key(number), hashed=False)
     names = [str(path) for path in paths]
     assert len(files.read(names)[0].lines) == 2
 
@@ -117,8 +117,8 @@ def test_files_together_change_when_one_of_them_goes(tmp_path: Path) -> None:
 
 def test_files_are_read_in_order_and_missing_ones_passed_over(tmp_path: Path) -> None:
     user, system = tmp_path / "user", tmp_path / "system"
-    append(str(user), "host", ALGORITHM, key(1), hashed=False)
-    append(str(system), "host", ALGORITHM, key(2), hashed=False)
+    append_host_key(str(user), "host", ALGORITHM, key(1), hashed=False)
+    append_host_key(str(system), "host", ALGORITHM, key(2), hashed=False)
 
     known_hosts, warnings, files_read = KnownHostsFiles().read(
         [str(user), str(tmp_path / "none"), str(system)]
@@ -147,7 +147,7 @@ def test_malformed_lines_are_warned_of_with_their_file(file: Path) -> None:
 
 
 def test_bytes_that_are_no_text_hurt_only_their_own_line(file: Path) -> None:
-    append(str(file), "host", ALGORITHM, key(1), hashed=False)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
     file.write_bytes(b"\xff\xfe\x00 \x80 \x81\n" + file.read_bytes())
 
     known_hosts, warnings, _ = KnownHostsFiles().read([str(file)])
@@ -181,7 +181,7 @@ def test_a_path_that_cannot_be_opened_is_a_warning(file: Path) -> None:
 
 
 def test_a_file_of_enormous_size_is_left_out_with_a_warning(file: Path) -> None:
-    append(str(file), "host", ALGORITHM, key(1), hashed=False)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
     os.truncate(file, SIZE_LIMIT + 1)
 
     known_hosts, warnings, files_read = KnownHostsFiles().read([str(file)])
@@ -197,20 +197,20 @@ def test_a_file_of_enormous_size_is_left_out_with_a_warning(file: Path) -> None:
 @pytest.mark.parametrize("hashed", [False, True], ids=["plain", "hashed"])
 def test_an_added_key_is_found_again_here_and_by_ssh_keygen(file: Path, *, hashed: bool) -> None:
     name = host_pattern("Host", 2222, None)
-    append(str(file), name, ALGORITHM, key(1), hashed=hashed)
+    append_host_key(str(file), name, ALGORITHM, key(1), hashed=hashed)
     found = KnownHostsFiles().read([str(file)])[0].keys_for("host", 2222, None)
     shown = subprocess.run(
         ["ssh-keygen", "-F", name, "-f", file], capture_output=True, text=True, check=True
     ).stdout
 
-    assert isinstance(judge(found, ALGORITHM, key(1)), Trusted)
+    assert isinstance(check_host_key(found, ALGORITHM, key(1)), Trusted)
     assert "found: line 1" in shown
     assert ("[host]" in file.read_text()) is not hashed
 
 
 def test_a_host_is_hashed_with_another_salt_each_time(file: Path) -> None:
-    append(str(file), "host", ALGORITHM, key(1), hashed=True)
-    append(str(file), "host", ALGORITHM, key(1), hashed=True)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=True)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=True)
 
     assert len(set(hosts_in(file))) == 2
 
@@ -218,7 +218,7 @@ def test_a_host_is_hashed_with_another_salt_each_time(file: Path) -> None:
 @pytest.mark.usefixtures("open_umask")
 def test_a_missing_file_and_its_folder_are_made_for_the_user_alone(tmp_path: Path) -> None:
     file = tmp_path / ".ssh" / "known_hosts"
-    append(str(file), "host", ALGORITHM, key(1), hashed=False)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
 
     assert mode(file) == 0o600
     assert mode(file.parent) == 0o700
@@ -230,7 +230,7 @@ def test_what_exists_keeps_its_mode_and_what_it_holds(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text("# mine\n")
     file.chmod(0o644)
-    append(str(file), "host", ALGORITHM, key(1), hashed=False)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
 
     assert (mode(file), mode(tmp_path)) == (0o644, 0o755)
     assert file.read_text().startswith("# mine\nhost ssh-ed25519 ")
@@ -239,16 +239,16 @@ def test_what_exists_keeps_its_mode_and_what_it_holds(tmp_path: Path) -> None:
 def test_a_link_stays_a_link(file: Path) -> None:
     target = file.with_name("elsewhere")
     file.symlink_to(target)
-    append(str(file), "host", ALGORITHM, key(1), hashed=False)
+    append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
 
     assert file.is_symlink()
     assert hosts_in(target) == ["host"]
 
 
 def test_a_last_line_without_a_newline_is_ended_first(file: Path) -> None:
-    append(str(file), "first", ALGORITHM, key(1), hashed=False)
+    append_host_key(str(file), "first", ALGORITHM, key(1), hashed=False)
     file.write_text(file.read_text().rstrip("\n"))
-    append(str(file), "second", ALGORITHM, key(2), hashed=False)
+    append_host_key(str(file), "second", ALGORITHM, key(2), hashed=False)
 
     assert hosts_in(file) == ["first", "second"]
     assert "\n\n" not in file.read_text()
@@ -259,7 +259,8 @@ def test_lines_of_several_writers_at_once_stay_whole(file: Path) -> None:
     with ThreadPoolExecutor(8) as writers:
         list(
             writers.map(
-                lambda name: append(str(file), name, ALGORITHM, key(1), hashed=False), names
+                lambda name: append_host_key(str(file), name, ALGORITHM, key(1), hashed=False),
+                names,
             )
         )
 
@@ -268,7 +269,7 @@ def test_lines_of_several_writers_at_once_stay_whole(file: Path) -> None:
 
 def test_a_name_that_the_file_cannot_hold_is_refused_and_nothing_is_made(file: Path) -> None:
     with pytest.raises(OSError, match="more than one host") as refused:
-        append(str(file), "*", ALGORITHM, key(1), hashed=False)
+        append_host_key(str(file), "*", ALGORITHM, key(1), hashed=False)
 
     assert refused.value.errno == errno.EINVAL
     assert refused.value.filename == str(file)
@@ -277,13 +278,13 @@ def test_a_name_that_the_file_cannot_hold_is_refused_and_nothing_is_made(file: P
 
 def test_a_folder_is_made_but_no_tree_of_them(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        append(str(tmp_path / "a" / "b" / "kh"), "host", ALGORITHM, key(1), hashed=False)
+        append_host_key(str(tmp_path / "a" / "b" / "kh"), "host", ALGORITHM, key(1), hashed=False)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_a_full_disk_is_an_error() -> None:
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        append("/dev/full", "host", ALGORITHM, key(1), hashed=False)
+        append_host_key("/dev/full", "host", ALGORITHM, key(1), hashed=False)
 
 
 def test_a_line_written_in_part_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,4 +292,4 @@ def test_a_line_written_in_part_is_an_error(file: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:10]))
 
     with pytest.raises(OSError, match="wrote only 10 of"):
-        append(str(file), "host", ALGORITHM, key(1), hashed=False)
+        append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)

@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES, CachedGcm, keep
+from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES, CachedGcm, install_cached_gcm
 
 KEY = bytes(range(16))
 IV = bytes(range(12))
@@ -104,10 +104,10 @@ def test_an_encryption_object_keeps_its_cipher_from_where_it_stands() -> None:
             number, b"head", b"x"
         )
 
-    kept = keep(ours)
+    kept = install_cached_gcm(ours)
 
     assert kept is not None
-    assert keep(ours) is kept
+    assert install_cached_gcm(ours) is kept
     assert ours.encrypt_packet(3, b"head", b"x") == theirs.encrypt_packet(3, b"head", b"x")
     assert b"head" + kept.seal(b"head", b"x") == b"".join(theirs.encrypt_packet(4, b"head", b"x"))
 
@@ -116,7 +116,7 @@ def test_new_keys_have_a_cipher_of_their_own() -> None:
     first, second = (encryption("aes128-gcm@openssh.com") for _ in range(2))
 
     assert isinstance(first, GCMEncryption)
-    assert keep(first) is not keep(second)
+    assert install_cached_gcm(first) is not install_cached_gcm(second)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_no_other_cipher_is_touched(name: str, key_size: int) -> None:
     other = encryption(name, bytes(key_size), bytes(16))
     cipher = other._cipher
 
-    assert keep(other) is None
+    assert install_cached_gcm(other) is None
     assert other._cipher is cipher
 
 
 def test_a_connection_that_is_not_encrypted_yet_has_none() -> None:
-    assert keep(None) is None
+    assert install_cached_gcm(None) is None

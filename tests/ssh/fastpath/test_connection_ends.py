@@ -17,7 +17,7 @@ from asyncssh.packet import Byte, String, UInt32
 from tests.forwarding.services import blob
 from tests.ssh.established import PACKET, Established, Session, both_ways
 from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES
-from tunnelkeeper.ssh.fastpath.connection import LENGTH
+from tunnelkeeper.ssh.fastpath.connection import LENGTH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def ended(stream_of: Callable[[Peer], bytes], session: type[Session] = Session) 
 def test_a_flipped_bit_ends_the_connection_wherever_it_is() -> None:
     """In a length it may leave a packet that is never whole: that waits, or is too long."""
     texts = [b"eighteen bytes %03d" % number for number in range(3)]
-    sealed = LENGTH + 32 + TAG_BYTES
+    sealed = LENGTH_BYTES + 32 + TAG_BYTES
 
     def flipped(at: int) -> Established:
         def life(here: Established) -> None:
@@ -66,7 +66,9 @@ def test_a_flipped_bit_ends_the_connection_wherever_it_is() -> None:
         live = flipped(at)
         whole, place = divmod(at, sealed)
         assert live.sessions[0].received == b"".join(texts[:whole])
-        assert live.ledger.ended in ({MAC_ERROR, TOO_LONG, ""} if place < LENGTH else {MAC_ERROR})
+        assert live.ledger.ended in (
+            {MAC_ERROR, TOO_LONG, ""} if place < LENGTH_BYTES else {MAC_ERROR}
+        )
 
 
 def test_a_packet_that_came_twice_ends_the_connection() -> None:

@@ -15,7 +15,7 @@ from tests.ssh.established import Established, Session, both_ways
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint
 from tunnelkeeper.net.buffers import BufferList
 from tunnelkeeper.ssh.fastpath import connection
-from tunnelkeeper.ssh.fastpath.reassembly import MOST_GATHERED
+from tunnelkeeper.ssh.fastpath.reassembly import MAX_BATCH_PACKETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ def test_what_ends_a_channel_comes_behind_its_data() -> None:
 
 
 def test_very_many_small_packets_are_handed_on_in_between() -> None:
-    many = [b"%d" % number for number in range(3 * MOST_GATHERED + 1)]
+    many = [b"%d" % number for number in range(3 * MAX_BATCH_PACKETS + 1)]
 
     def life(here: Established) -> None:
         here.open(Taking())
@@ -102,7 +102,7 @@ def test_very_many_small_packets_are_handed_on_in_between() -> None:
     session = both_ways(life).sessions[0]
 
     assert session.heard == many
-    assert session.at_a_time == [*[MOST_GATHERED] * 3, 1]
+    assert session.at_a_time == [*[MAX_BATCH_PACKETS] * 3, 1]
 
 
 def test_together_they_may_not_be_more_than_the_window() -> None:

@@ -16,7 +16,7 @@ from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
 from tunnelkeeper.forwarding.socks_stream import SocksStream
 from tunnelkeeper.ssh.fastpath import connection
-from tunnelkeeper.ssh.fastpath.connection import VIEW_FROM, FastPathConnection
+from tunnelkeeper.ssh.fastpath.connection import MIN_VIEW_BYTES, FastPathConnection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,10 +138,10 @@ async def test_a_socks_client_on_a_channel_may_send_its_request_in_a_large_packe
     end.connection_made(here.open(end))
     socks = SocksStream(end, asked.append, refused.append)
 
-    here.receive(here.peer.data(methods + request + bytes(VIEW_FROM)))
+    here.receive(here.peer.data(methods + request + bytes(MIN_VIEW_BYTES)))
 
     assert (asked, refused) == ([TcpAddress("192.0.2.7", 80)], [])
-    assert socks.leftover == bytes(VIEW_FROM)
+    assert socks.leftover == bytes(MIN_VIEW_BYTES)
     assert here.counts == (1, 1)
     socks.end(clean=True)
 

@@ -20,7 +20,7 @@ from asyncssh.packet import Boolean, Byte, String, UInt32
 from tests.forwarding.services import blob
 from tests.ssh.established import PACKET, WINDOW, Established, Session, both_ways
 from tunnelkeeper.ssh.fastpath import connection
-from tunnelkeeper.ssh.fastpath.connection import VIEW_FROM
+from tunnelkeeper.ssh.fastpath.connection import MIN_VIEW_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +185,7 @@ def test_the_sequence_number_begins_anew_behind_its_last() -> None:
 # What is received
 
 
-@pytest.mark.parametrize("size", [0, 1, VIEW_FROM - 1, VIEW_FROM, PACKET])
+@pytest.mark.parametrize("size", [0, 1, MIN_VIEW_BYTES - 1, MIN_VIEW_BYTES, PACKET])
 def test_data_of_any_size_is_received(size: int) -> None:
     def life(here: Established) -> None:
         here.open()
@@ -205,7 +205,7 @@ def test_small_data_that_waits_takes_no_more_memory_than_its_bytes(
     here = Established()
     channel = here.open()
     channel.pause_reading()
-    here.receive(here.peer.data(b"x"), here.peer.data(bytes(VIEW_FROM)))
+    here.receive(here.peer.data(b"x"), here.peer.data(bytes(MIN_VIEW_BYTES)))
 
     assert [type(data) for data, _ in channel._recv_buf] == [bytes, memoryview]
 

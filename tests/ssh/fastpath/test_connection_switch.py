@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tunnelkeeper.ssh.fastpath.connection import TESTED
+from tunnelkeeper.ssh.fastpath.connection import TESTED_VERSIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,13 +36,13 @@ def run(version: str, switch: str = "") -> subprocess.CompletedProcess[str]:
 
 
 def test_it_is_on_and_says_nothing() -> None:
-    done = run(max(TESTED))
+    done = run(max(TESTED_VERSIONS))
 
     assert (done.stdout, done.stderr) == (SHORT, "")
 
 
 def test_it_is_off_where_the_environment_says_so() -> None:
-    done = run(max(TESTED), "off")
+    done = run(max(TESTED_VERSIONS), "off")
 
     assert (done.stdout, done.stderr) == (ASYNCSSHS, "")
 
@@ -53,5 +53,5 @@ def test_with_a_version_that_was_not_tested_it_is_off_and_says_so_once() -> None
     assert done.stdout == ASYNCSSHS
     assert done.stderr == (
         "asyncssh 99.0 is none of the versions that the short way for data was tested with "
-        f"({', '.join(sorted(TESTED))}); data takes asyncssh's own way, which is slower\n"
+        f"({', '.join(sorted(TESTED_VERSIONS))}); data takes asyncssh's own way, which is slower\n"
     )

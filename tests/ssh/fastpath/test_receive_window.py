@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.ssh.fastpath.receive_window import LARGEST, LIMITING, TOGETHER, WindowBudget
+from tunnelkeeper.ssh.fastpath.receive_window import (
+    BDP_FACTOR,
+    MAX_WINDOW,
+    TOTAL_BUDGET,
+    WindowBudget,
+)
 from tunnelkeeper.ssh.open_channel import FIRST_WINDOW
 
 MB = 1_000_000
@@ -52,7 +57,7 @@ def test_a_window_grows_until_it_is_not_what_limits(fastest: float, round_trip: 
 
     channel.settle(round_trip)
 
-    assert channel.rate == fastest or channel.window == LARGEST
+    assert channel.rate == fastest or channel.window == MAX_WINDOW
 
 
 @given(rates, round_trips)
@@ -61,7 +66,7 @@ def test_it_grows_no_further_than_the_link_asks(fastest: float, round_trip: floa
 
     channel.settle(round_trip)
 
-    assert channel.window <= max(FIRST_WINDOW, 2 * LIMITING * fastest * round_trip)
+    assert channel.window <= max(FIRST_WINDOW, 2 * BDP_FACTOR * fastest * round_trip)
 
 
 @given(rates, round_trips, st.floats(1, 1000))
@@ -99,13 +104,13 @@ def test_all_windows_together_stay_within_their_bound(trips: list[float]) -> Non
     for channel in channels:
         channel.settle(channel.round_trip)
 
-    assert windows.grown == sum(channel.window - FIRST_WINDOW for channel in channels)
-    assert windows.grown <= TOGETHER
-    assert all(channel.window <= LARGEST for channel in channels)
+    assert windows.granted == sum(channel.window - FIRST_WINDOW for channel in channels)
+    assert windows.granted <= TOTAL_BUDGET
+    assert all(channel.window <= MAX_WINDOW for channel in channels)
 
 
 def test_what_a_channel_gives_back_others_may_have() -> None:
-    windows = WindowBudget(TOGETHER)
+    windows = WindowBudget(TOTAL_BUDGET)
     channel = Channel(300 * MB, 0.1, windows)
     assert not channel.credit(0.1)
 

@@ -11,7 +11,13 @@ from tunnelkeeper.autossh.session_plan import HONOURED, Plan, for_ssh, make_plan
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 from tunnelkeeper.core.configuration import Configuration, SupervisorOptions, Tunnel
 from tunnelkeeper.core.host_spec import HostSpec
-from tunnelkeeper.sshconfig import HostLookup, SshQuery, gather_facts, ssh_is_installed, unsupported
+from tunnelkeeper.sshconfig import (
+    HostLookup,
+    SshQuery,
+    find_unsupported,
+    gather_facts,
+    ssh_is_installed,
+)
 
 if TYPE_CHECKING:
     from tunnelkeeper.autossh.command_line import Monitor
@@ -41,7 +47,7 @@ class CommandLineResolver:
         lookup = HostLookup(configuration, SshQuery(), self.facts, time.monotonic)
         reference = str(HostSpec(self.line.user, self.line.host.host, self.line.port))
         line = self.line
-        way, answer = await lookup.chain_of_line(reference, for_ssh(line), line.command)
+        way, answer = await lookup.chain_for_command_line(reference, for_ssh(line), line.command)
         return way, dict(answer)
 
     def _source(self) -> str | Literal[False] | None:
@@ -71,7 +77,7 @@ async def resolve(line: SshCommand, monitor: Monitor | None) -> ResolvedCommand:
         raise CommandLineError("ssh is not installed; what a line means is asked of `ssh -G`")
     finder = CommandLineResolver(line)
     _, answer = await finder.ask()
-    missing = [name for name in unsupported(answer) if name not in HONOURED]
+    missing = [name for name in find_unsupported(answer) if name not in HONOURED]
     said = {setting.keyword for setting in line.settings}
     refused = [name for name in missing if name.lower() in said]
     if refused:

@@ -28,7 +28,7 @@ class FileCache(Generic[T]):
     """
 
     read: Callable[[str, os.stat_result], T]
-    _kept: dict[str, tuple[Signature, T]] = field(default_factory=dict)
+    _entries: dict[str, tuple[Signature, T]] = field(default_factory=dict)
 
     def get(self, path: str) -> T:
         """What the file is now.
@@ -37,17 +37,18 @@ class FileCache(Generic[T]):
         """
         # Looked at first: what is written while it is read is noticed the next time.
         status = Path(path).stat()
-        signature = _signature(status)
-        kept = self._kept.get(path)
-        if kept is not None and kept[0] == signature:
-            return kept[1]
-        self._kept.pop(path, None)
+        signature = file_signature(status)
+        entry = self._entries.get(path)
+        if entry is not None and entry[0] == signature:
+            return entry[1]
+        self._entries.pop(path, None)
         value = self.read(path, status)
-        self._kept[path] = (signature, value)
+        self._entries[path] = (signature, value)
         return value
 
 
-def _signature(status: os.stat_result) -> Signature:
+def file_signature(status: os.stat_result) -> Signature:
+    """Return what changes in a file's status when its contents, permissions or owner change."""
     return (
         status.st_dev,
         status.st_ino,

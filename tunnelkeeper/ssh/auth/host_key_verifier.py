@@ -15,17 +15,17 @@ from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.ssh.auth.known_hosts import (
     Changed,
     HostKeyLine,
-    Known,
+    KnownKeys,
     OtherTypeKnown,
     Revoked,
     Trusted,
     Unknown,
+    check_host_key,
     fingerprint,
     host_pattern,
-    judge,
-    known_algorithms,
+    known_key_types,
 )
-from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles, append
+from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles, append_host_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ class HostKeyVerifier:
 
     host: Host
     port: int
-    known: Known
+    known_keys: KnownKeys
     files: KnownHostsFiles = field(default_factory=KnownHostsFiles)
     failure: Failure | None = None
     new_key: asyncssh.SSHKey | None = None
@@ -54,27 +54,27 @@ class HostKeyVerifier:
     ) -> HostKeyVerifier:
         """Read what is known of a host."""
         paths = (*host.user_known_hosts, *host.system_known_hosts)
-        known, warnings = await files.known(paths, host.hostname, port, host.host_key_alias)
+        known_keys, warnings = await files.keys_for(paths, host.hostname, port, host.host_key_alias)
         for warning in warnings:
             warn(warning)
-        return cls(host, port, known, files)
+        return cls(host, port, known_keys, files)
 
     @property
     def known_types(self) -> tuple[str, ...]:
         """The types of the keys known, to be offered first."""
-        return known_algorithms(self.known)
+        return known_key_types(self.known_keys)
 
-    def authorities(self) -> list[asyncssh.SSHKey]:
+    def ca_keys(self) -> list[asyncssh.SSHKey]:
         """The keys that may sign this host's certificate."""
-        return _imported(self.known.ca_keys)
+        return _import_keys(self.known_keys.ca_keys)
 
-    def revoked(self) -> list[asyncssh.SSHKey]:
+    def revoked_keys(self) -> list[asyncssh.SSHKey]:
         """The keys that must never be taken."""
-        return _imported(self.known.revoked)
+        return _import_keys(self.known_keys.revoked)
 
-    def accepts(self, key: asyncssh.SSHKey) -> bool:
+    def verify(self, key: asyncssh.SSHKey) -> bool:
         """Judge a plain host key; a refusal is left in `failure`."""
-        verdict = judge(self.known, key.algorithm.decode("ascii"), key.public_data)
+        verdict = check_host_key(self.known_keys, key.algorithm.decode("ascii"), key.public_data)
         match verdict:
             case Trusted():
                 return True
@@ -82,23 +82,23 @@ class HostKeyVerifier:
                 self.new_key = key
                 return True
             case Unknown():
-                self.failure = self._unknown(key)
+                self.failure = self._unknown_failure(key)
             case Changed(line=line):
-                self.failure = self._changed(key, line)
+                self.failure = self._changed_failure(key, line)
             case OtherTypeKnown(lines=lines):
-                self.failure = self._changed(key, lines[0])
+                self.failure = self._changed_failure(key, lines[0])
             case Revoked(line=line):
-                self.failure = self._revoked(key, line)
+                self.failure = self._revoked_failure(key, line)
             case _:
                 assert_never(verdict)
         return False
 
-    def refused_certificate(self, why: str) -> Failure:
+    def certificate_failure(self, message: str) -> Failure:
         """The failure for a host certificate that asyncssh did not take."""
         hint = "see the @cert-authority and @revoked lines of known_hosts"
-        return Failure(Cause.HOST_KEY_CHANGED, why, str(self.host), hint, self._files)
+        return Failure(Cause.HOST_KEY_CHANGED, message, str(self.host), hint, self._paths)
 
-    async def remember(self) -> str | None:
+    async def save_new_key(self) -> str | None:
         """Write the new key down, unless another login has meanwhile; what was done, in words.
 
         Raises OSError.
@@ -106,67 +106,69 @@ class HostKeyVerifier:
         key, self.new_key = self.new_key, None
         if key is None or not self.host.user_known_hosts:
             return None
-        return await self.files.aside(self._files, lambda: self._record(key))
+        return await self.files.run_in_thread(self._paths, lambda: self._append_if_unknown(key))
 
-    def _record(self, key: asyncssh.SSHKey) -> str | None:
+    def _append_if_unknown(self, key: asyncssh.SSHKey) -> str | None:
         """Blocks. Raises OSError."""
         algorithm = key.algorithm.decode("ascii")
         host = self.host
-        lines, _ = self.files.keys_for(
+        lines, _ = self.files.keys_for_blocking(
             host.user_known_hosts, host.hostname, self.port, host.host_key_alias
         )
-        if not isinstance(judge(lines, algorithm, key.public_data), Unknown):
+        if not isinstance(check_host_key(lines, algorithm, key.public_data), Unknown):
             return None
         path = self.host.user_known_hosts[0]
         pattern = host_pattern(self.host.hostname, self.port, self.host.host_key_alias)
-        append(path, pattern, algorithm, key.public_data, hashed=self.host.hash_known_hosts)
+        append_host_key(
+            path, pattern, algorithm, key.public_data, hashed=self.host.hash_known_hosts
+        )
         return f"added the host key of {pattern} ({fingerprint(key.public_data)}) to {path}"
 
     @property
-    def _files(self) -> tuple[str, ...]:
+    def _paths(self) -> tuple[str, ...]:
         return (*self.host.user_known_hosts, *self.host.system_known_hosts)
 
     @property
     def _pattern(self) -> str:
         return host_pattern(self.host.hostname, self.port, self.host.host_key_alias)
 
-    def _unknown(self, key: asyncssh.SSHKey) -> Failure:
+    def _unknown_failure(self, key: asyncssh.SSHKey) -> Failure:
         return Failure(
             Cause.HOST_KEY_UNKNOWN,
-            f"no host key is known for {self._pattern}; the server shows {_described(key)}",
+            f"no host key is known for {self._pattern}; the server shows {_describe_key(key)}",
             str(self.host),
             "compare the fingerprint with the server's own and connect once with ssh, "
             'or set host_key_policy = "accept-new"',
-            self._files,
+            self._paths,
         )
 
-    def _changed(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
+    def _changed_failure(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
         return Failure(
             Cause.HOST_KEY_CHANGED,
             f"the host key of {self._pattern} is not the known one: the server shows "
-            f"{_described(key)}, {line.path}:{line.number} has "
+            f"{_describe_key(key)}, {line.path}:{line.number} has "
             f"{line.algorithm} {fingerprint(line.blob)}",
             str(self.host),
             "somebody may be in between; if the server's key was really replaced: "
             f"ssh-keygen -R '{self._pattern}' -f {line.path}",
-            self._files,
+            self._paths,
         )
 
-    def _revoked(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
+    def _revoked_failure(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
         return Failure(
             Cause.HOST_KEY_CHANGED,
-            f"the server shows {_described(key)}, which is revoked in {line.path}:{line.number}",
+            f"the server shows {_describe_key(key)}, which is revoked in {line.path}:{line.number}",
             str(self.host),
             "do not connect; ask the server's administrator",
-            self._files,
+            self._paths,
         )
 
 
-def _described(key: asyncssh.SSHKey) -> str:
+def _describe_key(key: asyncssh.SSHKey) -> str:
     return f"{key.algorithm.decode('ascii')} {fingerprint(key.public_data)}"
 
 
-def _imported(lines: Sequence[HostKeyLine]) -> list[asyncssh.SSHKey]:
+def _import_keys(lines: Sequence[HostKeyLine]) -> list[asyncssh.SSHKey]:
     """The lines' keys as asyncssh has them; types that it does not know cannot match anyway."""
     keys = []
     for line in lines:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 AGENT_TIMEOUT = 5.0
 """Seconds an agent may take to list its keys; one that hangs must not hold up the login."""
 
-Offer = asyncssh.SSHKeyPair
+OfferedKey = asyncssh.SSHKeyPair
 
 
 @dataclass(slots=True)
@@ -43,18 +43,18 @@ class Identities:
     offered: list[str] = field(default_factory=list)
     problems: list[KeyProblem] = field(default_factory=list)
     agent_problem: str = ""
-    _starved: OSError | None = None
+    _resource_error: OSError | None = None
     _agent: asyncssh.SSHAgentClient | None = None
-    _offers: AsyncIterator[Offer] | None = None
+    _offers: AsyncIterator[OfferedKey] | None = None
 
-    async def next(self) -> Offer | None:
+    async def next_key(self) -> OfferedKey | None:
         """The next key to try, or None when there are no more, or this machine cannot open them."""
         if self._offers is None:
-            self._offers = self._in_order()
+            self._offers = self._ordered_offers()
         try:
             return await anext(self._offers, None)
         except OSError as error:
-            self._starved = error
+            self._resource_error = error
             return None
 
     def close(self) -> None:
@@ -63,28 +63,30 @@ class Identities:
             self._agent.close()
             self._agent = None
 
-    def refusal(self, accepted_methods: Sequence[str]) -> Failure:
+    def login_failure(self, accepted_methods: Sequence[str]) -> Failure:
         """Why the login failed, in terms of what was and was not offered."""
-        if self._starved is not None:
-            return local_resources_failure(printable(str(self._starved)), str(self.host))
+        if self._resource_error is not None:
+            return local_resources_failure(printable(str(self._resource_error)), str(self.host))
         encrypted = [p for p in self.problems if p.kind is Unusable.ENCRYPTED]
-        skipped = "; ".join(str(p) for p in self._noteworthy())
-        what = f"offered {', '.join(self.offered)}" if self.offered else "no key could be offered"
+        skipped = "; ".join(str(p) for p in self._reportable_problems())
+        offered = (
+            f"offered {', '.join(self.offered)}" if self.offered else "no key could be offered"
+        )
         if self.agent_problem:
-            what += f"; agent: {self.agent_problem}"
-        message = f"login as {self.host.user} refused; {what}" + (
+            offered += f"; agent: {self.agent_problem}"
+        message = f"login as {self.host.user} refused; {offered}" + (
             f"; not used: {skipped}" if skipped else ""
         )
         files = (*self.host.identity_files, *self.host.certificate_files)
         if encrypted:
             return Failure(Cause.SECRET_NEEDED, message, str(self.host), encrypted[0].remedy, files)
-        hint = _hint(self.host, accepted_methods, self._noteworthy())
+        hint = _hint(self.host, accepted_methods, self._reportable_problems())
         return Failure(Cause.AUTH, message, str(self.host), hint, files)
 
-    def _noteworthy(self) -> list[KeyProblem]:
+    def _reportable_problems(self) -> list[KeyProblem]:
         return [p for p in self.problems if p.kind is not Unusable.MISSING]
 
-    async def _in_order(self) -> AsyncIterator[Offer]:
+    async def _ordered_offers(self) -> AsyncIterator[OfferedKey]:
         certificates = [
             certificate
             for path in self.host.certificate_files
@@ -96,7 +98,9 @@ class Identities:
         others = [] if self.host.identities_only else [b for b in by_blob if b not in named]
         for blob in [*named, *others]:
             if blob in by_blob:
-                for offer in self._accepted("agent", self._certified(by_blob[blob], certificates)):
+                for offer in self._filter_accepted(
+                    "agent", self._with_agent_certificates(by_blob[blob], certificates)
+                ):
                     self.offered.append(f"{_comment(offer)} (agent)")
                     yield offer
         for path, public in blobs.items():
@@ -106,22 +110,22 @@ class Identities:
             if isinstance(loaded, KeyProblem):
                 self.problems.append(loaded)
                 continue
-            beside = load_certificate(f"{path}-cert.pub")
-            known = certificates if beside is None else [*certificates, beside]
-            for key in self._accepted(path, _with_certificate_of(loaded, known)):
+            adjacent = load_certificate(f"{path}-cert.pub")
+            candidates = certificates if adjacent is None else [*certificates, adjacent]
+            for key in self._filter_accepted(path, _with_certificates(loaded, candidates)):
                 if path not in self.offered:
                     self.offered.append(path)
                 yield key
 
-    def _accepted(self, where: str, offers: Iterable[Offer]) -> Iterator[Offer]:
+    def _filter_accepted(self, source: str, offers: Iterable[OfferedKey]) -> Iterator[OfferedKey]:
         """Those of a type that the host's configuration lets us log in with."""
         for offer in offers:
             key_type = offer.algorithm.decode("ascii")
-            if algorithms.may_log_in(self.host, key_type):
+            if algorithms.is_key_type_accepted(self.host, key_type):
                 yield offer
             else:
                 message = f"{key_type} is not in PubkeyAcceptedAlgorithms"
-                self.problems.append(KeyProblem(where, Unusable.NOT_ACCEPTED, message))
+                self.problems.append(KeyProblem(source, Unusable.NOT_ACCEPTED, message))
 
     async def _agent_keys(self) -> Sequence[asyncssh.SSHKeyPair]:
         if self.host.identity_agent is None:
@@ -137,7 +141,7 @@ class Identities:
             self.close()
             return ()
 
-    def _certified(
+    def _with_agent_certificates(
         self, pair: asyncssh.SSHKeyPair, certificates: Sequence[asyncssh.SSHCertificate]
     ) -> Iterator[asyncssh.SSHKeyPair]:
         """An agent's key, after itself under each certificate that was made for it."""
@@ -152,9 +156,9 @@ class Identities:
         yield pair
 
 
-def _with_certificate_of(
+def _with_certificates(
     key: asyncssh.SSHKey, certificates: Sequence[asyncssh.SSHCertificate]
-) -> list[Offer]:
+) -> list[OfferedKey]:
     """A key, after itself under each certificate that was made for it."""
     own = [(key, c) for c in certificates if c.key.public_data == key.public_data]
     certified = [asyncssh.load_keypairs([pair])[0] for pair in own]

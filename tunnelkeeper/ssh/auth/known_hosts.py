@@ -27,8 +27,8 @@ SALT_BYTES = hashlib.sha1(usedforsecurity=False).digest_size
 """A hashed name's salt is as long as its hash (host_hash() in hostfile.c)."""
 
 HASH_MAGIC = "|1|"  # "1" names HMAC-SHA1, the only kind there is
-QUOTED = 60  # characters of a malformed line that a warning shows
-NOT_PLAIN = frozenset("*?!|")  # in a name these mean something else than themselves
+MAX_QUOTED = 60  # characters of a malformed line that a warning shows
+PATTERN_CHARACTERS = frozenset("*?!|")  # in a name these mean something else than themselves
 
 
 class Marker(StrEnum):
@@ -61,7 +61,7 @@ class HostKeyLine:
         """Whether the line is for a name, as `host_pattern` writes it."""
         first = self.patterns[0]
         if first.startswith(HASH_MAGIC):
-            salt = _decoded(first.split("|")[2])
+            salt = _decode_base64(first.split("|")[2])
             return hash_host(name, salt) == first
         found = False
         for pattern in self.patterns:
@@ -74,7 +74,7 @@ class HostKeyLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownKeys:
     """What known_hosts holds for one host; the keys that speak for it are in file order.
 
     host_keys_without_port: for a port other than 22, and only where host_keys is empty, the keys
@@ -93,7 +93,7 @@ class KnownHosts:
 
     lines: tuple[HostKeyLine, ...] = ()
 
-    def keys_for(self, host: str, port: int, alias: str | None) -> Known:
+    def keys_for(self, host: str, port: int, alias: str | None) -> KnownKeys:
         """The keys of a host under its one right name: the alias, `host` or `[host]:port`.
 
         Where a port other than 22 has no key of a kind, the bare name's are used ("found matching
@@ -103,12 +103,13 @@ class KnownHosts:
         bare_name = host_pattern(host, DEFAULT_SSH_PORT, alias)
         own = [line for line in self.lines if line.matches(name)]
         bare = own if bare_name == name else [x for x in self.lines if x.matches(bare_name)]
-        host_keys = _marked(own, None)
-        return Known(
+        host_keys = _with_marker(own, None)
+        return KnownKeys(
             host_keys=host_keys,
-            ca_keys=_marked(own, Marker.CERT_AUTHORITY) or _marked(bare, Marker.CERT_AUTHORITY),
-            revoked=tuple(dict.fromkeys(_marked([*own, *bare], Marker.REVOKED))),
-            host_keys_without_port=() if host_keys else _marked(bare, None),
+            ca_keys=_with_marker(own, Marker.CERT_AUTHORITY)
+            or _with_marker(bare, Marker.CERT_AUTHORITY),
+            revoked=tuple(dict.fromkeys(_with_marker([*own, *bare], Marker.REVOKED))),
+            host_keys_without_port=() if host_keys else _with_marker(bare, None),
         )
 
 
@@ -165,42 +166,42 @@ def parse(text: str, path: str) -> tuple[tuple[HostKeyLine, ...], tuple[str, ...
     return tuple(lines), tuple(warnings)
 
 
-def judge(known: Known, algorithm: str, blob: bytes) -> Verdict:
+def check_host_key(known_keys: KnownKeys, algorithm: str, blob: bytes) -> Verdict:
     """Judge a plain host key. algorithm: the type in the blob (`ssh-rsa`, never `rsa-sha2-256`)."""
-    if line := _holding(known.revoked, blob):
+    if line := _find_line(known_keys.revoked, blob):
         return Revoked(line)
-    if line := _holding((*known.host_keys, *known.host_keys_without_port), blob):
+    if line := _find_line((*known_keys.host_keys, *known_keys.host_keys_without_port), blob):
         return Trusted(line)
-    if not known.host_keys:
+    if not known_keys.host_keys:
         return Unknown()
-    for line in known.host_keys:
+    for line in known_keys.host_keys:
         if line.algorithm == algorithm:
             return Changed(line)
-    return OtherTypeKnown(known.host_keys)
+    return OtherTypeKnown(known_keys.host_keys)
 
 
-def judge_ca(known: Known, ca_blob: bytes, host_blob: bytes) -> CaVerdict:
+def check_ca(known_keys: KnownKeys, ca_blob: bytes, host_blob: bytes) -> CaVerdict:
     """Judge a host certificate by the CA that signed it and the plain key that it certifies.
 
     Unknown is no end: as in OpenSSH the certified key may still be judged as a plain one. Trusted
     speaks for the CA only; the certificate's signature, names and dates are the caller's to check.
     """
-    if line := _holding(known.revoked, host_blob) or _holding(known.revoked, ca_blob):
+    if line := _find_line(known_keys.revoked, host_blob) or _find_line(known_keys.revoked, ca_blob):
         return Revoked(line)
-    if line := _holding(known.ca_keys, ca_blob):
+    if line := _find_line(known_keys.ca_keys, ca_blob):
         return Trusted(line)
     return Unknown()
 
 
-def known_algorithms(known: Known) -> tuple[str, ...]:
+def known_key_types(known_keys: KnownKeys) -> tuple[str, ...]:
     """The types of the host's known keys, in file order without repeats: to be offered first."""
-    lines = (*known.host_keys, *known.host_keys_without_port)
+    lines = (*known_keys.host_keys, *known_keys.host_keys_without_port)
     return tuple(dict.fromkeys(line.algorithm for line in lines))
 
 
 def fingerprint(blob: bytes) -> str:
     """A key's `SHA256:...`, as ssh-keygen -l prints it."""
-    return "SHA256:" + _encoded(hashlib.sha256(blob).digest()).rstrip("=")
+    return "SHA256:" + _encode_base64(hashlib.sha256(blob).digest()).rstrip("=")
 
 
 def host_pattern(host: str, port: int, alias: str | None) -> str:
@@ -216,7 +217,7 @@ def hash_host(pattern: str, salt: bytes) -> str:
     """A name as HashKnownHosts of ssh_config(5) hides it. salt: SALT_BYTES random bytes."""
     name = ascii_lower(pattern).encode("utf-8", "surrogatepass")
     digest = hmac.digest(salt, name, "sha1")
-    return f"{HASH_MAGIC}{_encoded(salt)}|{_encoded(digest)}"
+    return f"{HASH_MAGIC}{_encode_base64(salt)}|{_encode_base64(digest)}"
 
 
 def format_line(pattern: str, algorithm: str, blob: bytes, salt: bytes | None) -> str:
@@ -225,12 +226,12 @@ def format_line(pattern: str, algorithm: str, blob: bytes, salt: bytes | None) -
     Raises ValueError for what would be read back as anything else than this one name and key.
     """
     name = ascii_lower(pattern) if salt is None else hash_host(pattern, salt)
-    if salt is None and NOT_PLAIN.intersection(name):
-        raise ValueError(f"{_shown(name)} means more than one host in known_hosts")
-    text = f"{name} {algorithm} {_encoded(blob)}"
+    if salt is None and PATTERN_CHARACTERS.intersection(name):
+        raise ValueError(f"{_quote(name)} means more than one host in known_hosts")
+    text = f"{name} {algorithm} {_encode_base64(blob)}"
     meant = HostKeyLine("", 1, None, (name,), algorithm, blob)
     if not text.isprintable() or parse(text, path="")[0] != (meant,):
-        raise ValueError(f"known_hosts cannot hold {_shown(text)} as the line of one host's key")
+        raise ValueError(f"known_hosts cannot hold {_quote(text)} as the line of one host's key")
     return text
 
 
@@ -239,74 +240,76 @@ def _parse_line(line: str, path: str, number: int) -> HostKeyLine:
     # Only blank and tab separate fields; str.split() would split at any Unicode space.
     fields = re.split(r"[ \t]+", line, maxsplit=4)
     if fields[0].startswith("@"):
-        marker = _marker(fields.pop(0))
+        marker = _parse_marker(fields.pop(0))
     match fields:
         case [names, algorithm, key, *_]:
-            patterns = _patterns(names)
-            return HostKeyLine(path, number, marker, patterns, algorithm, _blob(algorithm, key))
+            patterns = _parse_patterns(names)
+            return HostKeyLine(
+                path, number, marker, patterns, algorithm, _parse_blob(algorithm, key)
+            )
     missing = ("host names", "key type", "key")[len(fields)]
     raise LineError(f"expected host names, key type and key; the line ends before the {missing}")
 
 
-def _marker(word: str) -> Marker:
+def _parse_marker(word: str) -> Marker:
     try:
         return Marker(word)
     except ValueError:
         raise LineError(
-            f"expected {' or '.join(Marker)} as the marker, got {_shown(word)}"
+            f"expected {' or '.join(Marker)} as the marker, got {_quote(word)}"
         ) from None
 
 
-def _patterns(names: str) -> tuple[str, ...]:
+def _parse_patterns(names: str) -> tuple[str, ...]:
     if names.startswith("@"):
-        raise LineError(f"expected one marker at most, got a second one: {_shown(names)}")
+        raise LineError(f"expected one marker at most, got a second one: {_quote(names)}")
     if not names.startswith("|"):
         return tuple(ascii_lower(names).split(","))
     match names.split("|"):
         case ["", "1", salt, digest] if _is_sha1(salt) and _is_sha1(digest):
             return (names,)
-    raise LineError(f"expected a hashed host as |1|salt|hash, got {_shown(names)}")
+    raise LineError(f"expected a hashed host as |1|salt|hash, got {_quote(names)}")
 
 
 def _is_sha1(encoded: str) -> bool:
     try:
-        return len(_decoded(encoded)) == SALT_BYTES
+        return len(_decode_base64(encoded)) == SALT_BYTES
     except ValueError:
         return False
 
 
-def _blob(algorithm: str, encoded: str) -> bytes:
+def _parse_blob(algorithm: str, encoded: str) -> bytes:
     """A key's blob, whose first string (RFC 4251 section 5) repeats the line's key type."""
     try:
-        blob = _decoded(encoded)
+        blob = _decode_base64(encoded)
     except ValueError:
-        raise LineError(f"expected a key in base64, got {_shown(encoded)}") from None
+        raise LineError(f"expected a key in base64, got {_quote(encoded)}") from None
     length = int.from_bytes(blob[:4])
     inner = blob[4 : 4 + length]
     if len(blob) < 4 or len(inner) < length:
         raise LineError("the key is cut short")
     if inner != algorithm.encode("utf-8", "surrogatepass"):
-        found = _shown(inner.decode("utf-8", "replace"))
-        raise LineError(f"the key type says {_shown(algorithm)}, the key itself {found}")
+        found = _quote(inner.decode("utf-8", "replace"))
+        raise LineError(f"the key type says {_quote(algorithm)}, the key itself {found}")
     return blob
 
 
-def _decoded(encoded: str) -> bytes:
+def _decode_base64(encoded: str) -> bytes:
     """Raises ValueError."""
     return binascii.a2b_base64(encoded, strict_mode=True)
 
 
-def _encoded(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _shown(text: str) -> str:
-    return f"'{printable(text, QUOTED)}'"
+def _quote(text: str) -> str:
+    return f"'{printable(text, MAX_QUOTED)}'"
 
 
-def _marked(lines: Iterable[HostKeyLine], marker: Marker | None) -> tuple[HostKeyLine, ...]:
+def _with_marker(lines: Iterable[HostKeyLine], marker: Marker | None) -> tuple[HostKeyLine, ...]:
     return tuple(line for line in lines if line.marker is marker)
 
 
-def _holding(lines: Iterable[HostKeyLine], blob: bytes) -> HostKeyLine | None:
+def _find_line(lines: Iterable[HostKeyLine], blob: bytes) -> HostKeyLine | None:
     return next((line for line in lines if line.blob == blob), None)

@@ -22,8 +22,8 @@ from tunnelkeeper.ssh.auth.file_cache import FileCache
 from tunnelkeeper.ssh.auth.known_hosts import (
     SALT_BYTES,
     HostKeyLine,
-    Known,
     KnownHosts,
+    KnownKeys,
     format_line,
     parse,
 )
@@ -38,21 +38,21 @@ SIZE_LIMIT = 16 * 1024 * 1024
 """Bytes of one file; about 100 000 lines. A larger one is some other file, named by mistake."""
 
 
-PASSING = EXHAUSTION_ERRNOS | {errno.EIO}
+TRANSIENT_ERRNOS = EXHAUSTION_ERRNOS | {errno.EIO}
 """Trouble of this machine and not of a file. To go on without the file would be to trust whatever
 key comes, where new ones are accepted."""
 
-Contents = tuple[tuple[HostKeyLine, ...], tuple[str, ...]]
+ParsedFile = tuple[tuple[HostKeyLine, ...], tuple[str, ...]]
 """The lines of a file, and a warning for each that is none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class CombinedFiles:
     """Several files as one. of: what they held; found: what hosts were found to have in them."""
 
-    of: tuple[Contents, ...]
+    files: tuple[ParsedFile, ...]
     known_hosts: KnownHosts
-    found: dict[tuple[str, int, str | None], Known] = field(default_factory=dict)
+    keys_by_host: dict[tuple[str, int, str | None], KnownKeys] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,35 +64,37 @@ class KnownHostsFiles:
     the first time is spent in a thread.
     """
 
-    _files: FileCache[Contents] = field(default_factory=lambda: FileCache(_parsed))
-    _together: dict[tuple[str, ...], Together] = field(default_factory=dict)
-    _aside: SerialExecutor = field(default_factory=SerialExecutor)
+    _files: FileCache[ParsedFile] = field(default_factory=lambda: FileCache(_parse_file))
+    _combined: dict[tuple[str, ...], CombinedFiles] = field(default_factory=dict)
+    _executor: SerialExecutor = field(default_factory=SerialExecutor)
 
-    async def known(
+    async def keys_for(
         self, paths: tuple[str, ...], host: str, port: int, alias: str | None
-    ) -> tuple[Known, tuple[str, ...]]:
+    ) -> tuple[KnownKeys, tuple[str, ...]]:
         """`keys_for`, in a thread."""
-        return await self.aside(paths, lambda: self.keys_for(paths, host, port, alias))
+        return await self.run_in_thread(
+            paths, lambda: self.keys_for_blocking(paths, host, port, alias)
+        )
 
-    async def aside(self, paths: tuple[str, ...], act: Callable[[], T]) -> T:
+    async def run_in_thread(self, paths: tuple[str, ...], function: Callable[[], T]) -> T:
         """What a function makes of some files, in a thread; of the same files one at a time.
 
         Raises what it raises.
         """
-        return await self._aside.call(paths, act)
+        return await self._executor.call(paths, function)
 
-    def keys_for(
+    def keys_for_blocking(
         self, paths: Iterable[str], host: str, port: int, alias: str | None
-    ) -> tuple[Known, tuple[str, ...]]:
+    ) -> tuple[KnownKeys, tuple[str, ...]]:
         """The keys of a host in some files, and the warnings of `read`.
 
         Raises OSError: PASSING.
         """
-        together, warnings, _ = self._read(paths)
-        name = (host, port, alias)
-        if name not in together.found:
-            together.found[name] = together.known_hosts.keys_for(*name)
-        return together.found[name], warnings
+        combined, warnings, _ = self._read(paths)
+        query = (host, port, alias)
+        if query not in combined.keys_by_host:
+            combined.keys_by_host[query] = combined.known_hosts.keys_for(*query)
+        return combined.keys_by_host[query], warnings
 
     def read(self, paths: Iterable[str]) -> tuple[KnownHosts, tuple[str, ...], tuple[str, ...]]:
         """Read files in order: what they hold, the warnings, and the paths that were read.
@@ -102,40 +104,40 @@ class KnownHostsFiles:
 
         Raises OSError: PASSING.
         """
-        together, warnings, files_read = self._read(paths)
-        return together.known_hosts, warnings, files_read
+        combined, warnings, files_read = self._read(paths)
+        return combined.known_hosts, warnings, files_read
 
-    def _read(self, paths: Iterable[str]) -> tuple[Together, tuple[str, ...], tuple[str, ...]]:
-        contents: list[Contents] = []
+    def _read(self, paths: Iterable[str]) -> tuple[CombinedFiles, tuple[str, ...], tuple[str, ...]]:
+        parsed_files: list[ParsedFile] = []
         warnings: list[str] = []
         files_read: list[str] = []
         for path in paths:
             if path == os.devnull:
                 continue
             try:
-                held = self._files.get(path)
+                parsed = self._files.get(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                if error.errno in PASSING:
+                if error.errno in TRANSIENT_ERRNOS:
                     raise
                 warnings.append(f"{path}: its host keys are not used: {error.strerror}")
                 continue
-            contents.append(held)
-            warnings += held[1]
+            parsed_files.append(parsed)
+            warnings += parsed[1]
             files_read.append(path)
-        names = tuple(files_read)
-        return self._joined(names, tuple(contents)), tuple(warnings), names
+        read_paths = tuple(files_read)
+        return self._combine(read_paths, tuple(parsed_files)), tuple(warnings), read_paths
 
-    def _joined(self, names: tuple[str, ...], contents: tuple[Contents, ...]) -> Together:
-        kept = self._together.get(names)
-        if kept is None or not all(map(operator.is_, kept.of, contents)):
-            lines = tuple(line for lines, _ in contents for line in lines)
-            kept = self._together[names] = Together(contents, KnownHosts(lines))
-        return kept
+    def _combine(self, paths: tuple[str, ...], files: tuple[ParsedFile, ...]) -> CombinedFiles:
+        combined = self._combined.get(paths)
+        if combined is None or not all(map(operator.is_, combined.files, files)):
+            lines = tuple(line for lines, _ in files for line in lines)
+            combined = self._combined[paths] = CombinedFiles(files, KnownHosts(lines))
+        return combined
 
 
-def append(path: str, pattern: str, algorithm: str, blob: bytes, hashed: bool) -> None:
+def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed: bool) -> None:
     """Add the line for one host key; make the file (0600) and its folder (0700) where missing.
 
     pattern: as `known_hosts.host_pattern` writes it. Lines of several writers stay whole.
@@ -151,25 +153,25 @@ def append(path: str, pattern: str, algorithm: str, blob: bytes, hashed: bool) -
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode=0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _ends_inside_a_line(descriptor):
+        if _lacks_final_newline(descriptor):
             record = b"\n" + record
         # ssh takes no lock: one write in append mode is what keeps its lines and ours apart.
         written = os.write(descriptor, record)
         if written < len(record):
-            _take_back(descriptor, written)
+            _undo_partial_write(descriptor, written)
             raise OSError(errno.EIO, f"wrote only {written} of {len(record)} bytes", path)
     finally:
         os.close(descriptor)
 
 
-def _parsed(path: str, status: os.stat_result) -> Contents:
+def _parse_file(path: str, status: os.stat_result) -> ParsedFile:
     """Raises OSError, also for what is no regular file or is too large."""
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
-    return parse(_contents(path).decode("utf-8", "surrogateescape"), path)
+    return parse(_read_file(path).decode("utf-8", "surrogateescape"), path)
 
 
-def _contents(path: str) -> bytes:
+def _read_file(path: str) -> bytes:
     """Raises OSError, also for what is no regular file or is too large."""
     # Without O_NONBLOCK, opening a pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -185,13 +187,13 @@ def _contents(path: str) -> bytes:
     return data
 
 
-def _take_back(descriptor: int, written: int) -> None:
+def _undo_partial_write(descriptor: int, written: int) -> None:
     """Remove what a full disk took of a line, if it is still the last."""
     size = os.fstat(descriptor).st_size
     if os.lseek(descriptor, 0, os.SEEK_CUR) == size:
         os.ftruncate(descriptor, size - written)
 
 
-def _ends_inside_a_line(descriptor: int) -> bool:
+def _lacks_final_newline(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

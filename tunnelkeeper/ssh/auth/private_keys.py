@@ -37,7 +37,7 @@ class KeyProblem:
         return f"{self.path}: {self.message}"
 
 
-Loaded = asyncssh.SSHKey | KeyProblem
+LoadedKey = asyncssh.SSHKey | KeyProblem
 
 
 @dataclass(slots=True)
@@ -47,9 +47,9 @@ class PrivateKeys:
     The keys are shared between connections: reading a large RSA key takes a while.
     """
 
-    _files: FileCache[Loaded] = field(default_factory=lambda: FileCache(_read))
+    _files: FileCache[LoadedKey] = field(default_factory=lambda: FileCache(_read_key))
 
-    def load(self, path: str) -> Loaded:
+    def load(self, path: str) -> LoadedKey:
         """The private key of a file, or why it cannot be used.
 
         Raises OSError: EXHAUSTED.
@@ -59,7 +59,7 @@ class PrivateKeys:
         except OSError as error:
             if error.errno in EXHAUSTION_ERRNOS:
                 raise
-            return _unreadable(path, error)
+            return _unreadable_problem(path, error)
 
 
 def load_certificate(path: str) -> asyncssh.SSHCertificate | None:
@@ -80,7 +80,7 @@ def load_public_blob(path: str) -> bytes | None:
     return None
 
 
-def _open_to_others(path: str, status: os.stat_result) -> KeyProblem | None:
+def _check_permissions(path: str, status: os.stat_result) -> KeyProblem | None:
     """Refuse a key of our own that others could read (sshkey_perm_ok in authfile.c)."""
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid != os.getuid() or not mode & 0o077:
@@ -89,29 +89,29 @@ def _open_to_others(path: str, status: os.stat_result) -> KeyProblem | None:
     return KeyProblem(path, Unusable.OPEN_TO_OTHERS, message, f"chmod 600 {path}")
 
 
-def _read(path: str, status: os.stat_result) -> Loaded:
+def _read_key(path: str, status: os.stat_result) -> LoadedKey:
     """Raises OSError."""
-    problem = _open_to_others(path, status)
+    problem = _check_permissions(path, status)
     if problem is not None:
         return problem
     try:
         return asyncssh.read_private_key(path)
     except asyncssh.KeyEncryptionError:
-        return _encrypted(path)
+        return _encrypted_problem(path)
     except asyncssh.KeyImportError as error:
         if "passphrase" in str(error).lower():  # asyncssh has no type of its own for this
-            return _encrypted(path)
+            return _encrypted_problem(path)
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
     except ValueError as error:
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
 
 
-def _encrypted(path: str) -> KeyProblem:
+def _encrypted_problem(path: str) -> KeyProblem:
     remedy = f"unlock it for the agent: ssh-add {path}"
     return KeyProblem(path, Unusable.ENCRYPTED, "it is protected by a passphrase", remedy)
 
 
-def _unreadable(path: str, error: OSError) -> KeyProblem:
+def _unreadable_problem(path: str, error: OSError) -> KeyProblem:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return KeyProblem(path, Unusable.MISSING, "no such file")
     return KeyProblem(path, Unusable.BROKEN, printable(str(error)))

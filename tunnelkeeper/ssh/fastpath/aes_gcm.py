@@ -20,14 +20,14 @@ COUNTER_MASK = (1 << 64) - 1
 class CachedGcm(GCMCipher):
     """Goes on where another cipher object of asyncssh's stands."""
 
-    def __init__(self, other: GCMCipher) -> None:
-        self._aes = AESGCM(other._key)  # noqa: SLF001  it is a GCMCipher itself
-        self._fixed = other._iv[:4]  # noqa: SLF001
-        self._counter = int.from_bytes(other._iv[4:], "big")  # noqa: SLF001
+    def __init__(self, cipher: GCMCipher) -> None:
+        self._aes = AESGCM(cipher._key)  # noqa: SLF001  it is a GCMCipher itself
+        self._fixed_nonce = cipher._iv[:4]  # noqa: SLF001
+        self._counter = int.from_bytes(cipher._iv[4:], "big")  # noqa: SLF001
 
     def seal(self, header: bytes, data: bytes) -> bytes:
         """Encrypt one packet: the ciphertext and, behind it, the tag."""
-        nonce = NONCE.pack(self._fixed, self._counter)
+        nonce = NONCE.pack(self._fixed_nonce, self._counter)
         self._counter = (self._counter + 1) & COUNTER_MASK
         return self._aes.encrypt(nonce, data, header)
 
@@ -36,7 +36,7 @@ class CachedGcm(GCMCipher):
 
         Raises InvalidTag.
         """
-        nonce = NONCE.pack(self._fixed, self._counter)
+        nonce = NONCE.pack(self._fixed_nonce, self._counter)
         return self._aes.decrypt(nonce, sealed, header)
 
     def advance(self) -> None:
@@ -58,7 +58,7 @@ class CachedGcm(GCMCipher):
         return opened
 
 
-def keep(encryption: object) -> CachedGcm | None:
+def install_cached_gcm(encryption: object) -> CachedGcm | None:
     """Let an encryption object of asyncssh's keep its cipher; None where it is not AES-GCM."""
     if not isinstance(encryption, GCMEncryption):
         return None

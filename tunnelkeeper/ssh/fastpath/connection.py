@@ -39,20 +39,20 @@ from asyncssh.packet import PacketDecodeError, SSHPacket
 from cryptography.exceptions import InvalidTag
 
 from tunnelkeeper.net.buffers import BufferList
-from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES, CachedGcm, keep
+from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES, CachedGcm, install_cached_gcm
 from tunnelkeeper.ssh.fastpath.reassembly import DataBatch, PartialPacket
 
-TESTED = frozenset({"2.24.1"})
-IS_TESTED = asyncssh.__version__ in TESTED
-ENABLED = IS_TESTED and os.environ.get("TUNNELKEEPER_FASTPATH") != "off"
+TESTED_VERSIONS = frozenset({"2.24.1"})
+IS_TESTED_VERSION = asyncssh.__version__ in TESTED_VERSIONS
+ENABLED = IS_TESTED_VERSION and os.environ.get("TUNNELKEEPER_FASTPATH") != "off"
 
-BLOCK = 16
+BLOCK_BYTES = 16
 UINT32 = Struct(">I")
-LENGTH = UINT32.size  # packet_length, in the clear with AES-GCM
-START_OF_DATA = Struct(">BBII")  # padding_length, message number, channel, length of the data
-PREFIX = START_OF_DATA.size
-LEAST_PADDING = 4
-ANSWERS = frozenset(
+LENGTH_BYTES = UINT32.size  # packet_length, in the clear with AES-GCM
+DATA_HEADER = Struct(">BBII")  # padding_length, message number, channel, length of the data
+DATA_HEADER_BYTES = DATA_HEADER.size
+MIN_PADDING = 4
+CONNECTION_MESSAGES = frozenset(
     {
         MSG_REQUEST_SUCCESS,
         MSG_REQUEST_FAILURE,
@@ -64,7 +64,7 @@ ANSWERS = frozenset(
 CHANNEL_MESSAGES = frozenset({MSG_CHANNEL_WINDOW_ADJUST, MSG_CHANNEL_EOF, MSG_CHANNEL_CLOSE})
 EMPTY_STRING = b"\0\0\0\0"
 
-VIEW_FROM = 4096
+MIN_VIEW_BYTES = 4096
 """Bytes of data from which a view is worth having: it costs 400 bytes, and the time of a copy of
 so many. A peer that sends byte by byte could otherwise fill a window with views alone."""
 
@@ -78,13 +78,13 @@ class FastPathChannel(SSHChannel[bytes]):
 
     def write(self, data: bytes, datatype: Any = None) -> None:
         """Send data, or keep what the window does not take."""
-        seal = None if self._send_buf or datatype is not None else self._fast_path()
-        if seal is None or not data:
+        cipher = None if self._send_buf or datatype is not None else self._fast_path_cipher()
+        if cipher is None or not data:
             super().write(data, datatype)
             return
         view = memoryview(data)
         sent = self._conn.send_data(
-            seal, self._send_chan, view[: self._send_window], self._send_pktsize
+            cipher, self._send_chan, view[: self._send_window], self._send_pktsize
         )
         self._send_window -= sent
         if sent < len(view):
@@ -94,13 +94,13 @@ class FastPathChannel(SSHChannel[bytes]):
 
     def _flush_send_buf(self) -> None:
         """Send what was kept, as far as the window goes."""
-        seal = self._fast_path() if self._send_buf and self._send_window else None
-        while seal is not None and self._send_buf and self._send_window:
+        cipher = self._fast_path_cipher() if self._send_buf and self._send_window else None
+        while cipher is not None and self._send_buf and self._send_window:
             chunk, datatype = self._send_buf[0]
             if datatype is not None:
                 break
             with memoryview(chunk) as view, view[: self._send_window] as now:
-                sent = self._conn.send_data(seal, self._send_chan, now, self._send_pktsize)
+                sent = self._conn.send_data(cipher, self._send_chan, now, self._send_pktsize)
             if not sent:  # a key exchange comes first
                 break
             if sent == len(chunk):
@@ -112,7 +112,7 @@ class FastPathChannel(SSHChannel[bytes]):
         super()._flush_send_buf()
 
     @property
-    def room(self) -> int:
+    def remaining_window(self) -> int:
         """Bytes of data that would be in order now: of more, asyncssh says what is wrong."""
         return self._recv_window if self._recv_state == "open" else 0
 
@@ -125,11 +125,11 @@ class FastPathChannel(SSHChannel[bytes]):
         """Deliver or queue data that arrived in order."""
         self._accept_data(data)
 
-    def _fast_path(self) -> CachedGcm | None:
+    def _fast_path_cipher(self) -> CachedGcm | None:
         if not ENABLED or self._send_state != "open" or self._encoding or self._conn is None:
             return None
-        seal: CachedGcm | None = self._conn.sealer
-        return seal
+        cipher: CachedGcm | None = self._conn.sealer
+        return cipher
 
 
 class FastPathConnection(SSHConnection):
@@ -137,42 +137,46 @@ class FastPathConnection(SSHConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._padding, self._padding_at = b"", 0
-        self._gathered = DataBatch()
-        self._part = PartialPacket()
-        if not IS_TESTED:
-            _say_that_it_is_off()
+        self._padding_pool, self._padding_offset = b"", 0
+        self._batch = DataBatch()
+        self._partial_packet = PartialPacket()
+        if not IS_TESTED_VERSION:
+            _warn_untested_version()
 
     # -- sending -----------------------------------------------------------------------------
 
     @property
-    def sealer(self) -> CachedGcm | None:
+    def send_cipher(self) -> CachedGcm | None:
         """What seals the next packet; None where asyncssh has to do it."""
         if not (self._kex_complete and self._auth_complete) or self._compressor is not None:
             return None
-        return keep(self._send_encryption)
+        return install_cached_gcm(self._send_encryption)
 
     @property
-    def rekey_is_due(self) -> bool:
+    def is_rekey_due(self) -> bool:
         """Whether asyncssh would start a key exchange before its next packet."""
         return self._rekey_bytes_sent >= self._rekey_bytes or bool(
             self._rekey_seconds and time.monotonic() >= self._rekey_time
         )
 
-    def send_data(self, seal: CachedGcm, channel: int, data: memoryview, largest: int) -> int:
+    def send_data(
+        self, cipher: CachedGcm, channel: int, data: memoryview, max_packet_size: int
+    ) -> int:
         """Send CHANNEL_DATA packets, each of `largest` bytes at most; the bytes that went.
 
         A key exchange that is due stops it.
         """
         size, sent = len(data), 0
         pieces: list[bytes] = []
-        while sent < size and not self.rekey_is_due:
-            part = data[sent : sent + largest]
-            length = PREFIX + len(part)
-            padding = _padding(length)
-            start = START_OF_DATA.pack(padding, MSG_CHANNEL_DATA, channel, len(part))
-            pieces += self._seal(seal, length + padding, start, part, self._random(padding))
-            sent += len(part)
+        while sent < size and not self.is_rekey_due:
+            chunk = data[sent : sent + max_packet_size]
+            length = DATA_HEADER_BYTES + len(chunk)
+            padding = _padding_size(length)
+            start = DATA_HEADER.pack(padding, MSG_CHANNEL_DATA, channel, len(chunk))
+            pieces += self._seal_packet(
+                cipher, length + padding, start, chunk, self._random_padding(padding)
+            )
+            sent += len(chunk)
         if self._transport is not None:
             self._transport.writelines(pieces)
         return sent
@@ -182,13 +186,15 @@ class FastPathConnection(SSHConnection):
 
         That one hides the chained IV of CBC ciphers; with AES-GCM there is nothing to hide.
         """
-        if ENABLED and pkttype > MSG_USERAUTH_LAST and not self.rekey_is_due:
-            seal = self.sealer
-            if seal is not None:
+        if ENABLED and pkttype > MSG_USERAUTH_LAST and not self.is_rekey_due:
+            cipher = self.send_cipher
+            if cipher is not None:
                 size = 2 + sum(map(len, args))
-                padding = _padding(size)
+                padding = _padding_size(size)
                 start = bytes((padding, pkttype))
-                packet = self._seal(seal, size + padding, start, *args, self._random(padding))
+                packet = self._seal_packet(
+                    cipher, size + padding, start, *args, self._random_padding(padding)
+                )
                 self._send(b"".join(packet))
                 return
         is_empty = pkttype == MSG_IGNORE and args == (EMPTY_STRING,)
@@ -196,22 +202,22 @@ class FastPathConnection(SSHConnection):
             return
         super().send_packet(pkttype, *args, handler=handler)
 
-    def _seal(
-        self, seal: CachedGcm, length: int, *plain: bytes | memoryview
+    def _seal_packet(
+        self, cipher: CachedGcm, length: int, *plain: bytes | memoryview
     ) -> tuple[bytes, bytes]:
         """Make one packet of so many bytes, and count it as sent."""
         header = UINT32.pack(length)
-        sealed = seal.seal(header, b"".join(plain))
+        sealed = cipher.seal(header, b"".join(plain))
         self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
         self._rekey_bytes_sent += length
         return header, sealed
 
-    def _random(self, size: int) -> bytes:
-        at = self._padding_at
-        if at + size > len(self._padding):
-            self._padding, at = os.urandom(4096), 0
-        self._padding_at = at + size
-        return self._padding[at : at + size]
+    def _random_padding(self, size: int) -> bytes:
+        offset = self._padding_offset
+        if offset + size > len(self._padding_pool):
+            self._padding_pool, offset = os.urandom(4096), 0
+        self._padding_offset = offset + size
+        return self._padding_pool[offset : offset + size]
 
     # -- receiving ---------------------------------------------------------------------------
 
@@ -226,145 +232,154 @@ class FastPathConnection(SSHConnection):
             super().data_received(data, datatype)
             return
         try:
-            self._take_read(data, datatype)
-            self._gathered.hand_over()
+            self._process_read(data, datatype)
+            self._batch.flush()
         except asyncssh.DisconnectError as error:
             self._send_disconnect(error.code, error.reason, error.lang)
             self._force_close(error)
         except Exception:  # noqa: BLE001  as asyncssh does with what its callbacks raise
             self.internal_error()
 
-    def _take_read(self, data: bytes, datatype: Any) -> None:
+    def _process_read(self, data: bytes, datatype: Any) -> None:
         if self._inpbuf and self._is_between_packets:
             data, self._inpbuf = b"".join((self._inpbuf, data)), b""
         view = memoryview(data)
-        if self._part.missing:
-            view = self._part.take(view)
-            if self._part.missing:
+        if self._partial_packet.missing:
+            view = self._partial_packet.append(view)
+            if self._partial_packet.missing:
                 return
-            self._take(memoryview(self._part.whole()), datatype)
-        self._take(view, datatype)
+            self._process_view(memoryview(self._partial_packet.join()), datatype)
+        self._process_view(view, datatype)
 
-    def _take(self, view: memoryview, datatype: Any) -> None:
+    def _process_view(self, view: memoryview, datatype: Any) -> None:
         """Serve what is whole of a read, and keep the beginning of a packet behind it."""
         while view and self._transport is not None:  # else the last packet was the end of it
             if self._is_between_packets:
-                view = view[self._walk(view) :]
+                view = view[self._process_packets(view) :]
                 if not view:
                     return
-                missing = self._missing(view)
+                missing = self._missing_bytes(view)
                 if missing:
                     # Left to asyncssh, it would begin with the packet and have to finish it.
-                    self._part.begin(view, missing)
+                    self._partial_packet.start(view, missing)
                     return
-            self._gathered.hand_over()
-            other = self._first_packet(view)
-            super().data_received(bytes(other), datatype)
-            view = view[len(other) :]
+            self._batch.flush()
+            packet = self._first_packet(view)
+            super().data_received(bytes(packet), datatype)
+            view = view[len(packet) :]
 
     @property
     def _is_between_packets(self) -> bool:
         return self._transport is not None and self._recv_handler == self._recv_pkthdr
 
-    def _missing(self, view: memoryview) -> int:
+    def _missing_bytes(self, view: memoryview) -> int:
         """The bytes that are missing to the packet at the front; 0 where only asyncssh can tell."""
-        whole = self._length_of_packet(view)
-        if whole is None or whole > LENGTH + self._max_recv_pktlen + TAG_BYTES:
+        size = self._packet_size(view)
+        if size is None or size > LENGTH_BYTES + self._max_recv_pktlen + TAG_BYTES:
             return 0
-        return max(0, whole - len(view))
+        return max(0, size - len(view))
 
     def _first_packet(self, view: memoryview) -> memoryview:
         """The first packet of a view, where that can be told, else all of it."""
-        whole = self._length_of_packet(view) if self._is_between_packets else None
-        return view if whole is None else view[:whole]
+        size = self._packet_size(view) if self._is_between_packets else None
+        return view if size is None else view[:size]
 
-    def _length_of_packet(self, view: memoryview) -> int | None:
+    def _packet_size(self, view: memoryview) -> int | None:
         """The bytes of the packet at the front; None where only asyncssh can tell."""
-        if len(view) < LENGTH or keep(self._recv_encryption) is None:
+        if len(view) < LENGTH_BYTES or install_cached_gcm(self._recv_encryption) is None:
             return None
         (length,) = UINT32.unpack_from(view)
-        return LENGTH + int(length) + TAG_BYTES
+        return LENGTH_BYTES + int(length) + TAG_BYTES
 
-    def _walk(self, view: memoryview) -> int:
+    def _process_packets(self, view: memoryview) -> int:
         """Serve whole packets of channels from the front; returns where something else begins."""
-        opener = keep(self._recv_encryption)
-        if opener is None or self._decompressor or not self._auth_final:
+        cipher = install_cached_gcm(self._recv_encryption)
+        if cipher is None or self._decompressor or not self._auth_final:
             return 0
-        at, end, longest = 0, len(view), self._max_recv_pktlen
-        while end - at > LENGTH:
-            (length,) = UINT32.unpack_from(view, at)
-            body = at + LENGTH
-            after = body + length + TAG_BYTES
-            if after > end or length > longest:
+        offset, end, max_length = 0, len(view), self._max_recv_pktlen
+        while end - offset > LENGTH_BYTES:
+            (length,) = UINT32.unpack_from(view, offset)
+            body = offset + LENGTH_BYTES
+            next_offset = body + length + TAG_BYTES
+            if next_offset > end or length > max_length:
                 break
             try:
-                plain = opener.peek(view[at:body], view[body:after])
+                plain = cipher.peek(view[offset:body], view[body:next_offset])
             except InvalidTag:
                 break
-            if not self._serve(opener, plain):
+            if not self._handle_packet(cipher, plain):
                 break
-            at = after
-        return at
+            offset = next_offset
+        return offset
 
-    def _serve(self, opener: CachedGcm, plain: bytes) -> bool:
+    def _handle_packet(self, cipher: CachedGcm, plain: bytes) -> bool:
         """Serve one packet; False leaves it to asyncssh."""
-        if len(plain) < PREFIX:
+        if len(plain) < DATA_HEADER_BYTES:
             return False
-        padding, kind, number, size = START_OF_DATA.unpack_from(plain)
+        padding, kind, number, size = DATA_HEADER.unpack_from(plain)
         if kind != MSG_CHANNEL_DATA:
-            return (kind in CHANNEL_MESSAGES or kind in ANSWERS) and self._serve_message(
-                opener, plain, kind
-            )
-        end = PREFIX + size
+            return (
+                kind in CHANNEL_MESSAGES or kind in CONNECTION_MESSAGES
+            ) and self._handle_message(cipher, plain, kind)
+        end = DATA_HEADER_BYTES + size
         if not padding or end + padding != len(plain):
             return False
-        gathered = self._gathered
-        if number != gathered.number:
+        batch = self._batch
+        if number != batch.channel_number:
             channel = self._channels.get(number)
             if not isinstance(channel, FastPathChannel):
                 return False
-            gathered.begin(number, channel)
-        if not 0 < size <= gathered.room:
+            batch.start(number, channel)
+        if not 0 < size <= batch.remaining_window:
             return False
-        self._consume(opener)
-        gathered.add(plain[PREFIX:end] if size < VIEW_FROM else memoryview(plain)[PREFIX:end], size)
+        self._consume_packet(cipher)
+        batch.add(
+            plain[DATA_HEADER_BYTES:end]
+            if size < MIN_VIEW_BYTES
+            else memoryview(plain)[DATA_HEADER_BYTES:end],
+            size,
+        )
         return True
 
-    def _serve_message(self, opener: CachedGcm, plain: bytes, kind: int) -> bool:
-        self._gathered.hand_over()
+    def _handle_message(self, cipher: CachedGcm, plain: bytes, kind: int) -> bool:
+        self._batch.flush()
         end = len(plain) - plain[0]
-        least = 2 if kind in ANSWERS else 6  # that number, and of the others the channel's
-        if not least <= end < len(plain):
+        min_size = (
+            2 if kind in CONNECTION_MESSAGES else 6
+        )  # that number, and of the others the channel's
+        if not min_size <= end < len(plain):
             return False
         packet = SSHPacket(plain[2:end])
-        handler: Any = self if kind in ANSWERS else self._channels.get(packet.get_uint32())
+        handler: Any = (
+            self if kind in CONNECTION_MESSAGES else self._channels.get(packet.get_uint32())
+        )
         if handler is None:
             return False
         number = self._recv_seq
-        self._consume(opener)
+        self._consume_packet(cipher)
         try:
             handler.process_packet(kind, number, packet)
         except PacketDecodeError as error:
             raise asyncssh.ProtocolError(str(error)) from None
         return True
 
-    def _consume(self, opener: CachedGcm) -> None:
-        opener.advance()
+    def _consume_packet(self, cipher: CachedGcm) -> None:
+        cipher.advance()
         self._recv_seq = (self._recv_seq + 1) & 0xFFFFFFFF
 
 
-def _padding(size: int) -> int:
+def _padding_size(size: int) -> int:
     """The padding of a packet. size: bytes of the message and of the padding's length."""
-    padding = -size % BLOCK
-    return padding if padding >= LEAST_PADDING else padding + BLOCK
+    padding = -size % BLOCK_BYTES
+    return padding if padding >= MIN_PADDING else padding + BLOCK_BYTES
 
 
 @cache
-def _say_that_it_is_off() -> None:
+def _warn_untested_version() -> None:
     """Say so once in a process."""
     log.warning(
         "asyncssh %s is none of the versions that the short way for data was tested with (%s); "
         "data takes asyncssh's own way, which is slower",
         asyncssh.__version__,
-        ", ".join(sorted(TESTED)),
+        ", ".join(sorted(TESTED_VERSIONS)),
     )

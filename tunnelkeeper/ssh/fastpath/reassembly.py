@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tunnelkeeper.net.buffers import BufferList
 
-MOST_GATHERED = 32
+MAX_BATCH_PACKETS = 32
 """Packets whose data is handed over together: more than a read has of large ones."""
 
 
@@ -17,7 +17,7 @@ class BatchReceiver(Protocol):
     """A channel that receives batches."""
 
     @property
-    def room(self) -> int:
+    def remaining_window(self) -> int:
         """Bytes that are left of its receive window."""
 
     @property
@@ -36,31 +36,35 @@ class DataBatch:
     """
 
     def __init__(self) -> None:
-        self.number: int | None = None
-        self.room = 0
+        self.channel_number: int | None = None
+        self.remaining_window = 0
         self._channel: BatchReceiver | None = None
-        self._places = 0
+        self._max_packets = 0
         self._views: list[bytes | memoryview] = []
         self._size = 0
 
-    def begin(self, number: int, channel: BatchReceiver) -> None:
+    def start(self, number: int, channel: BatchReceiver) -> None:
         """Hand over what there is, and gather for another channel."""
-        self.hand_over()
-        self.number, self._channel, self.room = number, channel, channel.room
-        self._places = MOST_GATHERED if channel.takes_pieces else 1
+        self.flush()
+        self.channel_number, self._channel, self.remaining_window = (
+            number,
+            channel,
+            channel.remaining_window,
+        )
+        self._max_packets = MAX_BATCH_PACKETS if channel.takes_pieces else 1
 
     def add(self, view: bytes | memoryview, size: int) -> None:
         """Keep the data of one packet, for which there is room."""
         self._views.append(view)
         self._size += size
-        self.room -= size
-        if len(self._views) == self._places:
-            self.hand_over()
+        self.remaining_window -= size
+        if len(self._views) == self._max_packets:
+            self.flush()
 
-    def hand_over(self) -> None:
+    def flush(self) -> None:
         """Let the channel have what was gathered."""
         channel, self._channel = self._channel, None
-        self.number, self.room = None, 0
+        self.channel_number, self.remaining_window = None, 0
         if not self._views or channel is None:
             return
         views, self._views = self._views, []
@@ -77,18 +81,18 @@ class PartialPacket:
         self.missing = 0
         self._views: list[memoryview] = []
 
-    def begin(self, view: memoryview, missing: int) -> None:
+    def start(self, view: memoryview, missing: int) -> None:
         """Keep the beginning of a packet."""
         self._views, self.missing = [view], missing
 
-    def take(self, view: memoryview) -> memoryview:
+    def append(self, view: memoryview) -> memoryview:
         """Take what belongs to the packet from a read; returns what is behind it."""
         taken = view[: self.missing]
         self._views.append(taken)
         self.missing -= len(taken)
         return view[len(taken) :]
 
-    def whole(self) -> bytes:
+    def join(self) -> bytes:
         """The packet, of which nothing is missing any more."""
         views, self._views = self._views, []
         return b"".join(views)

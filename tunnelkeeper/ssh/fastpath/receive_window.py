@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LARGEST = 32 * 1024 * 1024
+MAX_WINDOW = 32 * 1024 * 1024
 """Bytes of one channel's window: 320 MB/s at a round trip of 100 ms."""
 
-TOGETHER = 256 * 1024 * 1024
+TOTAL_BUDGET = 256 * 1024 * 1024
 """Bytes that all windows of a process may have grown by; readers that stop can cost no more."""
 
-LIMITING = 3
+BDP_FACTOR = 3
 """A window of fewer times what the link holds may be what limits."""
 
-GAIN = 1.25
+MIN_SPEEDUP = 1.25
 """How much faster data has to come once a window has grown, before it may grow again."""
 
 
@@ -28,23 +28,27 @@ GAIN = 1.25
 class WindowBudget:
     """The growth of all windows of a process. grown: bytes that are handed out beyond the first."""
 
-    grown: int = 0
+    granted: int = 0
 
-    def grant(self, window: int, rate: float, round_trip: float | None, before: float) -> int:
+    def grant(self, window: int, rate: float, round_trip: float | None, last_rate: float) -> int:
         """The bytes that a window grows by; 0 where it is not what limits, or enough is out.
 
         rate: bytes per second at which half of the window went, and before: that at which it had
         gone when the window grew last, 0 if never. round_trip: the shortest seen on this
         connection, in seconds; None while it is not known.
         """
-        if round_trip is None or window >= LIMITING * rate * round_trip or rate < GAIN * before:
+        if (
+            round_trip is None
+            or window >= BDP_FACTOR * rate * round_trip
+            or rate < MIN_SPEEDUP * last_rate
+        ):
             return 0
-        extra = min(window, LARGEST - window, TOGETHER - self.grown)
+        extra = min(window, MAX_WINDOW - window, TOTAL_BUDGET - self.granted)
         if extra <= 0:
             return 0
-        self.grown += extra
+        self.granted += extra
         return extra
 
     def release(self, extra: int) -> None:
         """A channel that had grown is gone."""
-        self.grown -= extra
+        self.granted -= extra

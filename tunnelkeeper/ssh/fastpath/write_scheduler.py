@@ -26,30 +26,30 @@ class WriteScheduler:
     """The writers of one link, in the order of their turns."""
 
     def __init__(self) -> None:
-        self._in_turn: dict[LinkWriter, None] = {}
+        self._writers: dict[LinkWriter, None] = {}
 
     def __iter__(self) -> Iterator[LinkWriter]:
         """As they are now, whatever their turns do to them."""
-        return iter(tuple(self._in_turn))
+        return iter(tuple(self._writers))
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._in_turn)
+        return len(self._writers)
 
     def __contains__(self, writer: object) -> bool:
         """Whether it is one of them."""
-        return writer in self._in_turn
+        return writer in self._writers
 
     def add(self, writer: LinkWriter) -> None:
         """One more, behind the others."""
-        self._in_turn[writer] = None
+        self._writers[writer] = None
 
     def discard(self, writer: LinkWriter) -> None:
         """It is gone."""
-        self._in_turn.pop(writer, None)
+        self._writers.pop(writer, None)
 
     def move_to_back(self, writer: LinkWriter) -> None:
         """This one has filled the link."""
-        if writer in self._in_turn:
-            del self._in_turn[writer]
-            self._in_turn[writer] = None
+        if writer in self._writers:
+            del self._writers[writer]
+            self._writers[writer] = None
