@@ -106,8 +106,8 @@ class _Counted(ClientTransport):
         self.sent_short += -(-sent // largest)
         return sent
 
-    def _serve(self, opener: CachedGcm, plain: bytes) -> bool:
-        served = super()._handle_packet(opener, plain)
+    def _handle_packet(self, cipher: CachedGcm, plain: bytes) -> bool:
+        served = super()._handle_packet(cipher, plain)
         self.served_short += served
         return served
 

@@ -20,7 +20,7 @@ HOST = Host("relay", "relay", "me")
 
 
 class FaultyIdentities(Identities):
-    async def next(self) -> OfferedKey | None:
+    async def next_key(self) -> OfferedKey | None:
         raise ZeroDivisionError("in the agent's\nanswer")
 
 

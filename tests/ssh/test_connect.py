@@ -40,7 +40,7 @@ async def test_the_steps_are_reported_in_order_with_their_hop(server: Server) ->
 async def test_aes_gcm_is_used_where_nobody_chose_a_cipher(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunnelkeeper.ssh.auth.algorithms.processor_has_aes", lambda: True)
+    monkeypatch.setattr("tunnelkeeper.ssh.auth.algorithms.has_aes_instructions", lambda: True)
     async with connected(server.host()) as connection:
         assert connection.cipher == "aes128-gcm@openssh.com"
 

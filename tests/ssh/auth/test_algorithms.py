@@ -40,12 +40,12 @@ HOST_KEYS = names(get_default_public_key_algs())
 
 @pytest.fixture
 def _aes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(algorithms, "processor_has_aes", lambda: True)
+    monkeypatch.setattr(algorithms, "has_aes_instructions", lambda: True)
 
 
 @pytest.fixture
 def _no_aes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(algorithms, "processor_has_aes", lambda: False)
+    monkeypatch.setattr(algorithms, "has_aes_instructions", lambda: False)
 
 
 # Nobody chose

@@ -70,8 +70,8 @@ def only_warning(text: str) -> str:
     return warnings[0]
 
 
-def found_by_ssh_keygen(name: str, file: Path) -> list[int]:
-    """The numbers of the lines that ssh-keygen -F names."""
+def lines_found_by_ssh_keygen(name: str, file: Path) -> list[int]:
+    """Return the line numbers that ssh-keygen -F prints."""
     shown = subprocess.run(
         ["ssh-keygen", "-F", name, "-f", file], capture_output=True, text=True, check=False
     )
@@ -82,14 +82,14 @@ def found_by_ssh_keygen(name: str, file: Path) -> list[int]:
 # Parsing
 
 
-def test_a_line_carries_its_place_its_marker_its_names_and_its_key() -> None:
+def test_a_line_is_parsed_into_path_number_marker_patterns_and_key() -> None:
     lines, warnings = parse(f"# mine\n\n@revoked {line('One,*.two', RSA)} a comment\n", "kh")
 
     assert warnings == ()
     assert lines == (HostKeyLine("kh", 3, Marker.REVOKED, ("one", "*.two"), "ssh-rsa", RSA),)
 
 
-def test_blanks_tabs_and_windows_line_ends_are_as_good_as_in_openssh() -> None:
+def test_spaces_tabs_and_crlf_are_accepted_as_in_openssh() -> None:
     text = "\r\n \t# indented comment\r\n" + " \t" + line("host").replace(" ", "\t ") + " \t\r\n"
 
     assert numbers(parse(text, "kh")[0]) == [3]
@@ -130,7 +130,7 @@ def test_a_malformed_line_is_skipped_with_a_warning_that_says_why(text: str, why
     assert only_warning(text) == f"kh:1: {why}"
 
 
-def test_a_malformed_line_takes_no_other_with_it() -> None:
+def test_a_malformed_line_does_not_affect_other_lines() -> None:
     lines, warnings = parse("\n".join([line("a"), "junk", line("b")]), "kh")
 
     assert numbers(lines) == [1, 3]
@@ -172,7 +172,9 @@ def test_almost_right_text_never_raises(parts: list[str]) -> None:
         ("host", 2222, "Alias", "alias"),
     ],
 )
-def test_a_host_is_filed_under_one_name(host: str, port: int, alias: str | None, name: str) -> None:
+def test_each_host_has_one_name_in_known_hosts(
+    host: str, port: int, alias: str | None, name: str
+) -> None:
     assert host_pattern(host, port, alias) == name
 
 
@@ -195,13 +197,13 @@ def test_a_host_is_filed_under_one_name(host: str, port: int, alias: str | None,
         ("\N{KELVIN SIGN}", "k", False),
     ],
 )
-def test_patterns_are_those_of_sshd(names: str, host: str, *, fits: bool) -> None:
+def test_patterns_match_as_in_sshd(names: str, host: str, *, fits: bool) -> None:
     (entry,) = known_hosts(line(names)).lines
 
     assert entry.matches(host) is fits
 
 
-def test_a_pattern_of_many_stars_takes_no_long_time() -> None:
+def test_a_pattern_with_many_stars_matches_quickly() -> None:
     (entry,) = known_hosts(line("*a" * 2000 + "b")).lines
 
     assert not entry.matches("a" * 255)
@@ -210,7 +212,7 @@ def test_a_pattern_of_many_stars_takes_no_long_time() -> None:
 # Which lines count for a host
 
 
-def test_keys_authorities_and_revoked_keys_are_kept_apart() -> None:
+def test_host_keys_ca_keys_and_revoked_keys_are_separate() -> None:
     found = known(
         line("host"),
         "@cert-authority " + line("*", THEIRS),
@@ -224,7 +226,7 @@ def test_keys_authorities_and_revoked_keys_are_kept_apart() -> None:
     assert found.host_keys_without_port == ()
 
 
-def test_an_alias_stands_alone_without_host_or_port() -> None:
+def test_an_alias_replaces_host_and_port() -> None:
     text = [line("host"), line("[host]:2222", THEIRS), line("alias", THIRD), line("[alias]:2222")]
     found = known(*text, port=2222, alias="Alias")
 
@@ -232,7 +234,7 @@ def test_an_alias_stands_alone_without_host_or_port() -> None:
     assert found.host_keys_without_port == ()
 
 
-def test_the_bare_name_counts_only_where_nothing_is_known_with_the_port() -> None:
+def test_the_name_without_port_counts_only_if_no_key_is_known_with_the_port() -> None:
     bare = line("host")
     with_port = line("[host]:2222", THEIRS)
 
@@ -242,81 +244,81 @@ def test_the_bare_name_counts_only_where_nothing_is_known_with_the_port() -> Non
     assert numbers(known(bare, with_port, port=2222).host_keys) == [2]
 
 
-def test_an_authority_for_the_bare_name_counts_for_any_port() -> None:
+def test_a_ca_key_for_the_name_without_port_counts_for_any_port() -> None:
     authority = "@cert-authority " + line("*.example", THEIRS)
     found = known(authority, line("[a.example]:2222"), host="a.example", port=2222)
 
     assert numbers(found.ca_keys) == [1]
 
 
-def test_a_revoked_key_counts_under_either_name_and_once() -> None:
+def test_a_revoked_key_counts_once_with_or_without_port() -> None:
     text = ["@revoked " + line("host"), "@revoked " + line("[host]:2222"), "@revoked " + line("*")]
 
     assert sorted(numbers(known(*text, port=2222).revoked)) == [1, 2, 3]
 
 
-# Judging
+# Verdicts
 
 
-def test_a_key_that_is_on_any_line_of_the_host_is_trusted() -> None:
+def test_a_key_on_any_line_of_the_host_is_trusted() -> None:
     found = known(line("host", THEIRS), line("host", OURS))
 
     assert check_host_key(found, "ssh-ed25519", OURS) == Trusted(found.host_keys[1])
 
 
-def test_a_key_of_a_host_that_is_not_listed_is_unknown() -> None:
+def test_a_key_of_an_unlisted_host_is_unknown() -> None:
     assert check_host_key(known(line("other")), "ssh-ed25519", OURS) == Unknown()
 
 
-def test_another_key_of_the_same_type_is_a_change_and_names_that_line() -> None:
+def test_a_different_key_of_the_same_type_is_changed_and_names_the_line() -> None:
     found = known(line("host", RSA), line("host", THEIRS), line("host", THIRD))
 
     assert check_host_key(found, "ssh-ed25519", OURS) == Changed(found.host_keys[1])
 
 
-def test_keys_of_other_types_only_are_told_apart_from_an_unknown_host() -> None:
+def test_a_host_known_only_with_other_key_types_is_not_unknown() -> None:
     found = known(line("host", RSA))
 
     assert check_host_key(found, "ssh-ed25519", OURS) == OtherTypeKnown(found.host_keys)
 
 
-def test_a_revoked_key_is_refused_even_where_it_is_listed_as_good() -> None:
+def test_revocation_overrides_a_trusted_line() -> None:
     found = known(line("host"), "@revoked " + line("*"))
 
     assert check_host_key(found, "ssh-ed25519", OURS) == Revoked(found.revoked[0])
 
 
-def test_the_same_key_without_the_port_is_trusted_and_another_is_no_change() -> None:
+def test_a_key_known_without_the_port_is_trusted_and_any_other_is_unknown() -> None:
     found = known(line("host"), port=2222)
 
     assert check_host_key(found, "ssh-ed25519", OURS) == Trusted(found.host_keys_without_port[0])
     assert check_host_key(found, "ssh-ed25519", THEIRS) == Unknown()
 
 
-def test_an_authority_is_no_host_key() -> None:
-    assert (
-        check_host_key(known("@cert-authority " + line("host")), "ssh-ed25519", OURS) == Unknown()
-    )
+def test_a_ca_key_is_not_a_host_key() -> None:
+    found = known("@cert-authority " + line("host"))
+
+    assert check_host_key(found, "ssh-ed25519", OURS) == Unknown()
 
 
-def test_a_certificate_is_judged_by_its_authority() -> None:
+def test_a_certificate_is_checked_by_its_ca() -> None:
     found = known("@cert-authority " + line("host", THEIRS), line("host", THIRD))
 
     assert check_ca(found, ca_blob=THEIRS, host_blob=OURS) == Trusted(found.ca_keys[0])
     assert check_ca(found, ca_blob=THIRD, host_blob=OURS) == Unknown()
 
 
-@pytest.mark.parametrize("revoked", [OURS, THEIRS], ids=["the host's key", "the authority's"])
-def test_a_certificate_with_a_revoked_key_in_it_is_refused(revoked: bytes) -> None:
+@pytest.mark.parametrize("revoked", [OURS, THEIRS], ids=["host key", "CA key"])
+def test_a_certificate_with_a_revoked_host_or_ca_key_is_revoked(revoked: bytes) -> None:
     found = known("@cert-authority " + line("host", THEIRS), "@revoked " + line("*", revoked))
 
     assert check_ca(found, ca_blob=THEIRS, host_blob=OURS) == Revoked(found.revoked[0])
 
 
-def test_known_types_are_in_file_order_without_repeats() -> None:
-    assert known_key_types(
-        known(line("host", RSA), line("host"), line("host", key(9, "ssh-rsa")))
-    ) == ("ssh-rsa", "ssh-ed25519")
+def test_known_key_types_are_in_file_order_without_repeats() -> None:
+    found = known(line("host", RSA), line("host"), line("host", key(9, "ssh-rsa")))
+
+    assert known_key_types(found) == ("ssh-rsa", "ssh-ed25519")
     assert known_key_types(known(line("host"), port=2222)) == ("ssh-ed25519",)
 
 
@@ -328,7 +330,9 @@ def test_known_types_are_in_file_order_without_repeats() -> None:
 @example("::1", 22, None)
 @example("fe80::1%eth0", 2222, SALT)
 @example("*", 22, SALT)
-def test_a_written_line_is_found_again_or_refused(host: str, port: int, salt: bytes | None) -> None:
+def test_a_formatted_line_is_found_again_or_refused(
+    host: str, port: int, salt: bytes | None
+) -> None:
     try:
         written = format_line(host_pattern(host, port, None), "ssh-ed25519", OURS, salt)
     except ValueError:
@@ -344,20 +348,20 @@ def test_a_written_line_is_found_again_or_refused(host: str, port: int, salt: by
     "name",
     ["", "*", "a?", "!a", "a,b", "a b", "a\tb", "a\nb", "a\x00", "#a", "@a", "|1|x|y", "\udcff"],
 )
-def test_a_name_that_would_be_read_as_something_else_is_not_written(name: str) -> None:
+def test_a_name_that_would_not_parse_back_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="known_hosts"):
         format_line(name, "ssh-ed25519", OURS, None)
 
 
-def test_a_key_that_is_not_of_its_type_is_not_written() -> None:
+def test_a_key_of_another_type_than_given_is_refused() -> None:
     with pytest.raises(ValueError, match="known_hosts cannot hold"):
         format_line("host", "ssh-rsa", OURS, None)
 
 
-# The same as ssh-keygen
+# Agreement with ssh-keygen
 
 
-def test_a_fingerprint_is_what_ssh_keygen_prints(tmp_path: Path) -> None:
+def test_a_fingerprint_equals_that_of_ssh_keygen(tmp_path: Path) -> None:
     file = tmp_path / "kh"
     file.write_text(line("host") + "\n")
     shown = subprocess.check_output(["ssh-keygen", "-lf", file], text=True)
@@ -365,7 +369,7 @@ def test_a_fingerprint_is_what_ssh_keygen_prints(tmp_path: Path) -> None:
     assert shown.split()[1] == fingerprint(OURS)
 
 
-def test_what_ssh_keygen_hashed_is_found_and_hashed_alike(tmp_path: Path) -> None:
+def test_names_hashed_by_ssh_keygen_are_found_and_hash_alike(tmp_path: Path) -> None:
     file = tmp_path / "kh"
     file.write_text(f"{line('Host.Example')}\n{line('[host]:2222', THEIRS)}\n")
     subprocess.run(["ssh-keygen", "-H", "-f", file], capture_output=True, check=True)
@@ -378,12 +382,12 @@ def test_what_ssh_keygen_hashed_is_found_and_hashed_alike(tmp_path: Path) -> Non
     assert numbers(KnownHosts(lines).keys_for("host", 2222, None).host_keys) == [2]
 
 
-def test_ssh_keygen_finds_what_was_hashed_here(tmp_path: Path) -> None:
+def test_ssh_keygen_finds_names_hashed_here(tmp_path: Path) -> None:
     file = tmp_path / "kh"
     file.write_text(format_line("[host]:2222", "ssh-ed25519", OURS, SALT) + "\n")
 
-    assert found_by_ssh_keygen("[host]:2222", file) == [1]
-    assert found_by_ssh_keygen("host", file) == []
+    assert lines_found_by_ssh_keygen("[host]:2222", file) == [1]
+    assert lines_found_by_ssh_keygen("host", file) == []
 
 
 @settings(max_examples=40, deadline=None)
@@ -399,4 +403,4 @@ def test_a_host_is_found_on_the_lines_where_ssh_keygen_finds_it(
     file.write_text(text)
     found = KnownHosts(parse(text, "kh")[0]).keys_for(host, 22, None)
 
-    assert numbers(found.host_keys) == found_by_ssh_keygen(host.lower(), file)
+    assert numbers(found.host_keys) == lines_found_by_ssh_keygen(host.lower(), file)

@@ -43,7 +43,7 @@ def unused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(connection, "ENABLED", True)
     monkeypatch.setattr(FastPathConnection, "send_data", fail)
-    monkeypatch.setattr(FastPathConnection, "_serve", fail)
+    monkeypatch.setattr(FastPathConnection, "_handle_packet", fail)
 
 
 async def echoed(connection: Connection, data: bytes) -> bytes:

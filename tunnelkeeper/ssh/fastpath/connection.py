@@ -128,7 +128,7 @@ class FastPathChannel(SSHChannel[bytes]):
     def _fast_path_cipher(self) -> CachedGcm | None:
         if not ENABLED or self._send_state != "open" or self._encoding or self._conn is None:
             return None
-        cipher: CachedGcm | None = self._conn.sealer
+        cipher: CachedGcm | None = self._conn.send_cipher
         return cipher
 
 
