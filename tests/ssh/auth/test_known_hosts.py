@@ -63,14 +63,13 @@ def numbers(lines: tuple[HostKeyLine, ...]) -> list[int]:
 
 
 def only_warning(text: str) -> str:
-    lines, warnings = parse(text, "kh")
+    lines, (warning,) = parse(text, "kh")
 
     assert lines == ()
-    assert len(warnings) == 1
-    return warnings[0]
+    return warning
 
 
-def lines_found_by_ssh_keygen(name: str, file: Path) -> list[int]:
+def found_by_ssh_keygen(name: str, file: Path) -> list[int]:
     """Return the line numbers that ssh-keygen -F prints."""
     shown = subprocess.run(
         ["ssh-keygen", "-F", name, "-f", file], capture_output=True, text=True, check=False
@@ -172,9 +171,7 @@ def test_almost_right_text_never_raises(parts: list[str]) -> None:
         ("host", 2222, "Alias", "alias"),
     ],
 )
-def test_each_host_has_one_name_in_known_hosts(
-    host: str, port: int, alias: str | None, name: str
-) -> None:
+def test_each_host_has_one_name(host: str, port: int, alias: str | None, name: str) -> None:
     assert host_pattern(host, port, alias) == name
 
 
@@ -330,9 +327,7 @@ def test_known_key_types_are_in_file_order_without_repeats() -> None:
 @example("::1", 22, None)
 @example("fe80::1%eth0", 2222, SALT)
 @example("*", 22, SALT)
-def test_a_formatted_line_is_found_again_or_refused(
-    host: str, port: int, salt: bytes | None
-) -> None:
+def test_a_written_line_is_found_again_or_refused(host: str, port: int, salt: bytes | None) -> None:
     try:
         written = format_line(host_pattern(host, port, None), "ssh-ed25519", OURS, salt)
     except ValueError:
@@ -386,8 +381,8 @@ def test_ssh_keygen_finds_names_hashed_here(tmp_path: Path) -> None:
     file = tmp_path / "kh"
     file.write_text(format_line("[host]:2222", "ssh-ed25519", OURS, SALT) + "\n")
 
-    assert lines_found_by_ssh_keygen("[host]:2222", file) == [1]
-    assert lines_found_by_ssh_keygen("host", file) == []
+    assert found_by_ssh_keygen("[host]:2222", file) == [1]
+    assert found_by_ssh_keygen("host", file) == []
 
 
 @settings(max_examples=40, deadline=None)
@@ -399,8 +394,7 @@ def test_a_host_is_found_on_the_lines_where_ssh_keygen_finds_it(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], host: str
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "kh"
-    text = "".join(line(name) + "\n" for name in names)
-    file.write_text(text)
+    file.write_text(text := "".join(line(name) + "\n" for name in names))
     found = KnownHosts(parse(text, "kh")[0]).keys_for(host, 22, None)
 
-    assert numbers(found.host_keys) == lines_found_by_ssh_keygen(host.lower(), file)
+    assert numbers(found.host_keys) == found_by_ssh_keygen(host.lower(), file)
