@@ -102,7 +102,7 @@ def serve_relay(
         make_private_folder,
     )
     from tunnelkeeper.relay import main
-    from tunnelkeeper.relay.source import Source
+    from tunnelkeeper.relay.config import Source
 
     try:
         make_private_folder(socket.parent)
@@ -118,7 +118,7 @@ def serve_relay(
 def check_relay(config: Path, *, must_exist: bool) -> Findings:
     """Validate a relay's config file and the files it names; listens nowhere."""
     from tunnelkeeper.relay import main
-    from tunnelkeeper.relay.source import Source
+    from tunnelkeeper.relay.config import Source
 
     return Findings(*main.check(Source(config, must_exist)))
 
@@ -128,6 +128,6 @@ def relay_addresses(config: Path, *, must_exist: bool) -> tuple[TcpAddress, ...]
 
     Raises ConfigError.
     """
-    from tunnelkeeper.relay.source import Source
+    from tunnelkeeper.relay.config import Source
 
     return Source(config, must_exist).read().listen

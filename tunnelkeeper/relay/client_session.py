@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
-from tunnelkeeper.relay import bind, open_target, policy, socket_folder
+from tunnelkeeper.relay import bind, open_target, policy
 from tunnelkeeper.relay.channels import Channels, Origin, has_left
-from tunnelkeeper.relay.listen_name import listen_name
 from tunnelkeeper.relay.open_target import ensure_allowed
 from tunnelkeeper.relay.refusal_log import RefusalKind, now
-from tunnelkeeper.relay.registry import AlreadyBoundError, Binding, Name
+from tunnelkeeper.relay.registry import AlreadyBoundError, Binding, Name, listen_name
 from tunnelkeeper.relay.resolver import Resolver
 from tunnelkeeper.ssh.errors import PeerDeadError
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
@@ -162,7 +161,7 @@ class ClientSession:
         configuration, options = self._shared.configuration, self.admitted.options
         folder = configuration.unix_socket_dir
         ensure_allowed(policy.may_listen_path(path, folder, configuration.permit_listen, options))
-        ensure_allowed(socket_folder.refusal(path, folder))
+        ensure_allowed(policy.check_symlinks(path, folder))
         self._demand_room()
         place = UnixAddress(path)
         await self._listen(Binding(place, self, path, 0, now()), place)

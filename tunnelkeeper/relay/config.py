@@ -1,10 +1,15 @@
-"""Reads relay.toml: from its text to a RelayConfiguration, or to every problem it has."""
+"""The relay's configuration: relay.toml, its command-line overrides, and every problem in it.
+
+It opens no host key and no authorized_keys file.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tunnelkeeper import paths
 from tunnelkeeper.config.errors import ConfigError, mismatch, refused
 from tunnelkeeper.config.table_reader import Keys, read_keys, table_of, unknown_key
 from tunnelkeeper.config.toml_document import parse_document, text_of
@@ -70,6 +75,39 @@ class RelayConfiguration:
     permit_open: tuple[Permit, ...] = (ANYTHING,)
     names: bool = True
     limits: RelayLimits = field(default_factory=RelayLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """path: of relay.toml, absolute. must_exist: whether somebody named it; else the defaults do.
+
+    The others are the command line's, and come first where there are any; files are absolute.
+    """
+
+    path: Path
+    must_exist: bool = True
+    listen: tuple[TcpAddress, ...] = ()
+    host_keys: tuple[str, ...] = ()
+    authorized_keys: str = ""
+
+    def read(self) -> RelayConfiguration:
+        """The configuration as it is now; its files are absolute.
+
+        Raises ConfigError.
+        """
+        if self.must_exist or self.path.exists():
+            read = load(self.path)
+        else:
+            read = parse("", str(self.path))
+        return replace(
+            read,
+            listen=self.listen or read.listen,
+            host_keys=self.host_keys or tuple(map(self._absolute, read.host_keys)),
+            authorized_keys=self.authorized_keys or self._absolute(read.authorized_keys),
+        )
+
+    def _absolute(self, written: str) -> str:
+        return str(self.path.parent / paths.expanded(written, os.environ))
 
 
 def load(path: str | Path) -> RelayConfiguration:

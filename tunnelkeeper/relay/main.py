@@ -10,34 +10,39 @@ import faulthandler
 import logging
 import os
 import signal
+import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper import __version__
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.control.api import ConfigRejectedError
+from tunnelkeeper.control.client_connection import ControlConnection
+from tunnelkeeper.control.methods import Method, Methods, version
+from tunnelkeeper.control.payloads import Changes, Done, NoParams
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.unix_socket import SocketFileError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.net import fd_limits
 from tunnelkeeper.net.listener import ListenError
 from tunnelkeeper.relay import authorized_keys_store, host_key, socket_activation
-from tunnelkeeper.relay.control_methods import converse
 from tunnelkeeper.relay.host_key import HostKeyError
-from tunnelkeeper.relay.logging_setup import complain, to_stderr
 from tunnelkeeper.relay.server import RelayServer
 from tunnelkeeper.relay.socket_activation import UnusableSocketError
+from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.systemd import notify
-from tunnelkeeper.systemd.notify import ping_watchdog
+from tunnelkeeper.systemd.notify import PriorityFormatter, is_journal, journal_prefix, ping_watchdog
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator
 
     from tunnelkeeper.core.relay_snapshot import RelaySnapshot
-    from tunnelkeeper.relay.source import Source
+    from tunnelkeeper.relay.config import Source
     from tunnelkeeper.systemd.notify import ServiceManager
 
 log = logging.getLogger(__name__)
@@ -48,24 +53,24 @@ def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
         faulthandler.enable()  # a loop that is stuck is aborted, and says where it was
-    to_stderr(logging.DEBUG if verbose else logging.INFO)
+    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     fd_limits.raise_limit()  # each channel is a socket, all in one process
     try:
         configuration = source.read()
         host_keys = [host_key.load(Path(path)) for path in configuration.host_keys]
     except ConfigError as error:
         for problem in error.problems:
-            complain(str(problem))
+            _print_error(str(problem))
         return ExitCode.USAGE
     except HostKeyError as error:
-        complain(str(error))
+        _print_error(str(error))
         return ExitCode.USAGE
     code = ExitCode.OK
     try:
         handed = manager.sockets()
         socket_activation.check(handed)
     except (OSError, UnusableSocketError) as error:
-        complain(str(error))
+        _print_error(str(error))
         return ExitCode.FAILED
     try:
         asyncio.run(
@@ -74,11 +79,11 @@ def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
     except* ListenError as failed:
         code = ExitCode.FAILED
         for failure in failed.exceptions:
-            complain(str(failure))
+            _print_error(str(failure))
     except* (SocketFileError, OSError) as unable:
         code = ExitCode.FAILED
         for reason in unable.exceptions:
-            complain(f"cannot serve {socket_path}: {reason}")
+            _print_error(f"cannot serve {socket_path}: {reason}")
     return code
 
 
@@ -100,6 +105,49 @@ def check(source: Source) -> tuple[list[str], list[str]]:
             problems.append(str(error))
     warnings += authorized_keys_store.problems_of(configuration.authorized_keys)
     return problems, warnings
+
+
+# -- control socket ------------------------------------------------------------------------------
+
+
+class Controlled(Protocol):
+    """A relay that is running."""
+
+    def status(self) -> RelaySnapshot:
+        """What front ends may know."""
+
+    def reload(self) -> list[str]:
+        """Read relay.toml and the authorized keys again; a sentence for each change.
+
+        Raises control.api.BadConfig, and then nothing has changed.
+        """
+
+    def shutdown(self) -> None:
+        """Begin to end."""
+
+
+async def _status(relay: Controlled, _params: NoParams) -> RelaySnapshot:
+    return relay.status()
+
+
+async def _reload(relay: Controlled, _params: NoParams) -> Changes:
+    return Changes(relay.reload())
+
+
+async def _shutdown(relay: Controlled, _params: NoParams) -> Done:
+    relay.shutdown()
+    return Done()
+
+
+METHODS: Methods = {
+    "version": Method(NoParams, version),
+    "status": Method(NoParams, _status),
+    "reload": Method(NoParams, _reload),
+    "shutdown": Method(NoParams, _shutdown),
+}
+
+converse = partial(ControlConnection, methods=METHODS)
+"""Talks to a client of the control socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +234,39 @@ def _log_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
     error = context.get("exception")
     details = f": {type(error).__name__}: {error}" if error is not None else ""
     log.error("%s%s", context.get("message", "internal fault"), details)
+
+
+# -- log -----------------------------------------------------------------------------------------
+
+
+class LineFormatter(logging.Formatter):
+    """`2026-11-22T10:00:00Z info    the message`, as core.snapshot.LogRecord has it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(lowered)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        record.lowered = record.levelname.lower()
+        return super().format(record)
+
+
+def _log_to_stderr(level: int) -> None:
+    """Write what this process logs there, for people or for the journal."""
+    handler = logging.StreamHandler(sys.stderr)
+    for_journal = is_journal(sys.stderr, os.environ)
+    handler.setFormatter(PriorityFormatter("%(message)s") if for_journal else LineFormatter())
+    for name in ("tunnelkeeper", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(level)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    silence_asyncssh()
+
+
+def _print_error(text: str) -> None:
+    """Say why it cannot serve."""
+    priority = journal_prefix("error") if is_journal(sys.stderr, os.environ) else ""
+    print(f"{priority}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  for whoever starts it

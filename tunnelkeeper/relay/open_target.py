@@ -16,7 +16,7 @@ from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.connect_target import connect_here
 from tunnelkeeper.forwarding.pump import SocketEndpoint
-from tunnelkeeper.relay import policy, socket_folder
+from tunnelkeeper.relay import policy
 
 if TYPE_CHECKING:
     from tunnelkeeper.relay.config import RelayConfiguration
@@ -67,7 +67,7 @@ async def open_path(
     """
     folder = configuration.unix_socket_dir
     ensure_allowed(policy.may_open_path(path, folder, configuration.permit_open, options))
-    ensure_allowed(socket_folder.refusal(path, folder))
+    ensure_allowed(policy.check_symlinks(path, folder))
     end = SocketEndpoint()
     await connect_here(UnixAddress(path), end)
     return end

@@ -1,11 +1,12 @@
-"""Decides what one request may do: listen here, open there, or be refused with a reason.
+"""Policy for one request: whether a client may listen on or open a target, and why not.
 
-What it needs to know (resolved addresses, held ports) is handed in; it resolves, binds and opens
-nothing. A refusal is for one request only and never a reason to close a connection.
+Resolved addresses and bound ports are parameters; nothing here resolves, binds or opens anything.
+Only `check_symlinks` reads the disk. A refusal concerns one request and never closes a connection.
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from dataclasses import dataclass
@@ -125,6 +126,14 @@ def may_open_path(
 ) -> Refusal | None:
     """Judge a request to open a connection to a Unix socket, as `may_listen_path` does."""
     return _path_refusal("opening", path, folder, (permits, options.permit_open), options)
+
+
+def check_symlinks(path: str, folder: str) -> Refusal | None:
+    """Refuse a path that leaves the folder for Unix sockets through a symbolic link."""
+    real = os.path.realpath(path)
+    if real.startswith(os.path.realpath(folder) + os.sep):
+        return None
+    return Refusal(f"{_shown(path)} leads out of the folder of this relay's sockets")
 
 
 def _closed(

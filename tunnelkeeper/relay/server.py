@@ -8,25 +8,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import asyncssh
 from asyncssh.constants import DISC_BY_APPLICATION
+from asyncssh.kex import get_default_kex_algs
+from asyncssh.public_key import get_default_public_key_algs
 
 from tunnelkeeper import __version__
-from tunnelkeeper.core.forward_spec import TcpAddress
-from tunnelkeeper.core.relay_snapshot import RelaySnapshot
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.core.relay_snapshot import BindingSnapshot, ClientSnapshot, RelaySnapshot
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.listener import Listener, adopt, listen
-from tunnelkeeper.relay import algorithms, socket_activation
+from tunnelkeeper.relay import socket_activation
 from tunnelkeeper.relay.admission import AdmissionControl, AdmissionProtocol
 from tunnelkeeper.relay.auth_session import AuthSession
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.context import RelayContext
 from tunnelkeeper.relay.refusal_log import now
-from tunnelkeeper.relay.snapshots import client_snapshot
+from tunnelkeeper.relay.registry import Name
 from tunnelkeeper.relay.transport import ServerTransport
 
 if TYPE_CHECKING:
@@ -35,12 +39,20 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.relay.client_session import ClientSession
     from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
+    from tunnelkeeper.relay.registry import Binding, BindTarget
 
     Part = TypeVar("Part", RelayLimits, RelayConfiguration)
 
 SOFTWARE = "tunnelkeeper"
 
 NEEDS_A_RESTART = frozenset({"listen", "host_keys"})
+
+# Dropbear's client sends its first key exchange unasked. asyncssh does not see that the guess was
+# wrong, as RFC 4253 section 7 defines it, so it must be right: this is Dropbear's first choice.
+_FIRST = ["curve25519-sha256", "curve25519-sha256@libssh.org"]
+
+_WEAK = frozenset({"diffie-hellman-group14-sha1", "rsa2048-sha256"})
+_SHA1_SIGNATURE = "ssh-rsa"
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +141,7 @@ class RelayServer:
             listen=[str(address) for address in self.addresses],
             host_keys=self.fingerprints,
             waiting=self._door.waiting,
-            clients=[client_snapshot(client) for client in self._clients],
+            clients=[_client_snapshot(client) for client in self._clients],
             refusals=self._shared.refusals.snapshot(),
         )
 
@@ -162,8 +174,8 @@ def _options(
         config=None,
         server_version=SOFTWARE,
         server_host_keys=list(host_keys),
-        kex_algs=algorithms.key_exchanges(),
-        signature_algs=algorithms.signatures(),
+        kex_algs=_key_exchanges(),
+        signature_algs=_signatures(),
         compression_algs=None,  # asyncssh does not bound what a packet may grow to
         gss_host=None,  # the default looks this machine's name up, at every login
         public_key_auth=True,
@@ -173,3 +185,55 @@ def _options(
         agent_forwarding=False,
         login_timeout=configuration.limits.login_grace,
     )
+
+
+def _key_exchanges() -> list[str]:
+    """Key exchanges, in the order that lets Dropbear in."""
+    names = [name.decode("ascii") for name in get_default_kex_algs()]
+    known = [name for name in names if not name.startswith("gss-") and name not in _WEAK]
+    return [*_FIRST, *(name for name in known if name not in _FIRST)]
+
+
+def _signatures() -> list[str]:
+    """Signatures that clients may log in with: no SHA-1 (OpenSSH 8.8)."""
+    names = [name.decode("ascii") for name in get_default_public_key_algs()]
+    return [name for name in names if name != _SHA1_SIGNATURE and "@ssh.com" not in name]
+
+
+def _client_snapshot(client: ClientSession) -> ClientSnapshot:
+    """One client that is logged in."""
+    line, traffic = client.admitted.line, client.channels.traffic
+    return ClientSnapshot(
+        user=client.admitted.user,
+        key=client.admitted.key.fingerprint,
+        line=printable(f"{line.path}:{line.number}", 4096),
+        address=str(client.address),
+        version=client.transport.client_version,
+        since=client.since,
+        silent=round(time.monotonic() - client.transport.last_heard, 1),
+        rtt_ms=client.heartbeat.rtt_ms,
+        channels=client.transport.channel_count,
+        bytes_in=traffic.bytes_in,
+        bytes_out=traffic.bytes_out,
+        holds=[_binding_snapshot(holding) for holding in client.holdings],
+    )
+
+
+def _binding_snapshot(holding: Binding) -> BindingSnapshot:
+    return BindingSnapshot(
+        kind=_kind_of(holding.place),
+        listen=printable(str(holding.place)),
+        since=holding.since,
+        connections=holding.counters.connections,
+        connections_total=holding.counters.connections_total,
+    )
+
+
+def _kind_of(place: BindTarget) -> Literal["port", "name", "path"]:
+    match place:
+        case TcpAddress():
+            return "port"
+        case Name():
+            return "name"
+        case UnixAddress():
+            return "path"

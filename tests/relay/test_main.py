@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from tunnelkeeper.core.snapshot import LogRecord
-from tunnelkeeper.relay.logging_setup import LineFormatter
+from tunnelkeeper.relay.main import LineFormatter
 
 
 def test_a_line_looks_like_one_of_the_supervisors() -> None:
