@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tunnelkeeper.core.forward_spec import Address, LocallyBoundForward
-    from tunnelkeeper.forwarding.gate import Opener
+    from tunnelkeeper.forwarding.gate import ChannelOpener
     from tunnelkeeper.forwarding.pump import Counters
 
 ANY_PORT = TcpAddress("127.0.0.1", 0)
@@ -38,7 +38,7 @@ class Site:
 
 @asynccontextmanager
 async def local_site(
-    target: Address | None, opener: Opener | None = None, hold_timeout: float = 5.0
+    target: Address | None, opener: ChannelOpener | None = None, hold_timeout: float = 5.0
 ) -> AsyncIterator[Site]:
     """A local forward to a target, or a SOCKS forward; its gate is open if there is an opener."""
     forward: LocallyBoundForward = (
@@ -65,5 +65,5 @@ async def local_site(
     finally:
         listener.close()
         for end in accepted:
-            end.end(clean=False)
-        await until(lambda: all(end.is_gone for end in accepted))
+            end.abort()
+        await until(lambda: all(end.is_closed for end in accepted))

@@ -54,4 +54,4 @@ UNDER_WAY = Result(b"", None, None, b"")
 def play(*chunks: bytes) -> Result:
     handshake = Handshake()
     answer = b"".join(handshake.receive(chunk) for chunk in chunks)
-    return Result(answer, handshake.request, handshake.refused, handshake.leftover)
+    return Result(answer, handshake.request, handshake.rejection, handshake.leftover)

@@ -37,8 +37,8 @@ async def test_a_tcp_target_is_connected_and_not_read_before_it_has_a_peer() -> 
 
         assert end._transport is not None
         assert not end._transport.is_reading()
-        end.end(clean=False)
-        await until(lambda: end.is_gone)
+        end.abort()
+        await until(lambda: end.is_closed)
 
 
 async def test_a_unix_target_is_connected(tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ async def test_a_unix_target_is_connected(tmp_path: Path) -> None:
         await connect_here(UnixAddress(str(path)), end)
 
         assert end.origin == ("", 0)
-        end.end(clean=False)
-        await until(lambda: end.is_gone)
+        end.abort()
+        await until(lambda: end.is_closed)
 
 
 async def test_a_closed_port_is_connection_refused() -> None:
@@ -71,8 +71,8 @@ async def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_pa
     async with service(echo, tmp_path / "echo.sock"):
         end = SocketEndpoint()
         await connect_here(UnixAddress("~/echo.sock"), end)
-        end.end(clean=False)
-        await until(lambda: end.is_gone)
+        end.abort()
+        await until(lambda: end.is_closed)
 
 
 async def test_the_home_folder_of_nobody_is_a_general_failure() -> None:

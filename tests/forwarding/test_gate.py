@@ -10,7 +10,7 @@ from tests.forwarding.fakes import FakeChannel
 from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
-from tunnelkeeper.forwarding.gate import Gate, Refused
+from tunnelkeeper.forwarding.gate import Gate, OnError
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class FakeConnection:
     opened: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: OnError
     ) -> None:
         try:
             self.on_open()
@@ -44,7 +44,7 @@ class FakeConnection:
 
 
 async def open_channel(gate: Gate, patience: float = PATIENCE) -> ChannelEndpoint:
-    return await gate.reach(TARGET, ORIGIN, patience, Counters())
+    return await gate.connect(TARGET, ORIGIN, patience, Counters())
 
 
 def refuse() -> None:

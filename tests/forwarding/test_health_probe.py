@@ -22,7 +22,7 @@ from tunnelkeeper.forwarding.pump import ChannelEndpoint
 from tunnelkeeper.forwarding.remote_clients import RemoteClients
 
 if TYPE_CHECKING:
-    from tunnelkeeper.forwarding.gate import Refused
+    from tunnelkeeper.forwarding.gate import OnError
 
 DB, HERE = TcpAddress("db", 5432), TcpAddress("localhost", 2222)
 PATIENCE = 20.0
@@ -51,7 +51,7 @@ class FakeOpener:
     channel: FakeChannel = field(default_factory=FakeChannel)
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: OnError
     ) -> None:
         del origin
         self.asked.append(target)

@@ -18,7 +18,7 @@ from tunnelkeeper.forwarding.local_clients import LocalClients
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Address, LocallyBoundForward
-    from tunnelkeeper.forwarding.gate import Refused
+    from tunnelkeeper.forwarding.gate import OnError
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
 
 TARGET = TcpAddress("db.home", 5432)
@@ -38,7 +38,7 @@ class FakeConnection:
     opened: list[tuple[ChannelEndpoint, FakeChannel]] = field(default_factory=list)
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: OnError
     ) -> None:
         self.asked.append((target, origin))
         if self.refusal is not None:

@@ -245,9 +245,9 @@ def test_an_end_that_is_gone_takes_nothing_and_says_nothing(ends: Ends) -> None:
     for end in (ends.socket, ends.channel):
         end.write(b"late")
         end.write_eof()
-        end.pause_reading(PauseReason.PEER_IS_FULL)
-        end.resume_reading(PauseReason.PEER_IS_FULL)
-        end.end(clean=True)
+        end.pause_reading(PauseReason.PEER_WRITE_PAUSED)
+        end.resume_reading(PauseReason.PEER_WRITE_PAUSED)
+        end.close()
         end.eof_received()
 
     assert (ends.below_socket.done, ends.below_channel.done) == before
@@ -255,12 +255,12 @@ def test_an_end_that_is_gone_takes_nothing_and_says_nothing(ends: Ends) -> None:
 
 def test_what_a_channel_ended_on_is_told_to_its_connection(ends: Ends) -> None:
     told: list[str] = []
-    ends.channel.on_gone = lambda: told.append("gone")
+    ends.channel.on_closed = lambda: told.append("gone")
 
     ends.channel.connection_lost(None)
 
     assert told == ["gone"]
-    assert ends.channel.is_gone
+    assert ends.channel.is_closed
 
 
 def test_a_socket_that_is_gone_before_the_join_costs_no_channel() -> None:
@@ -313,13 +313,13 @@ class Faulty(SocketEndpoint):
     """A peer with a bug in everything a channel asks of it."""
 
     def write(self, data: bytes | BufferList) -> None:
-        raise ZeroDivisionError("in feed")
+        raise ZeroDivisionError("in write")
 
     def write_eof(self) -> None:
-        raise ZeroDivisionError("in feed_eof")
+        raise ZeroDivisionError("in write_eof")
 
-    def end(self, *, clean: bool) -> None:
-        raise ZeroDivisionError("in end")
+    def close(self) -> None:
+        raise ZeroDivisionError("in close")
 
 
 def with_faulty_peer() -> Ends:
@@ -348,7 +348,7 @@ def test_a_fault_while_a_channel_ends_still_tells_its_connection(
 ) -> None:
     ends = with_faulty_peer()
     told: list[str] = []
-    ends.channel.on_gone = lambda: told.append("gone")
+    ends.channel.on_closed = lambda: told.append("gone")
 
     ends.channel.connection_lost(None)
 

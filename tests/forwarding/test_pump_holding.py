@@ -85,20 +85,20 @@ def test_an_end_reads_again_only_when_every_cause_is_released(ends: Ends) -> Non
         (ends.channel, ends.below_channel),
     ):
         end.pause_reading(PauseReason.HANDSHAKE)
-        end.pause_reading(PauseReason.PEER_IS_FULL)
+        end.pause_reading(PauseReason.PEER_WRITE_PAUSED)
         end.resume_reading(PauseReason.HANDSHAKE)
 
         assert not below.reading
 
-        end.resume_reading(PauseReason.PEER_IS_FULL)
+        end.resume_reading(PauseReason.PEER_WRITE_PAUSED)
 
         assert below.reading
 
 
 def test_releasing_what_does_not_hold_changes_nothing(ends: Ends) -> None:
-    ends.socket.pause_reading(PauseReason.PEER_IS_FULL)
+    ends.socket.pause_reading(PauseReason.PEER_WRITE_PAUSED)
     ends.socket.resume_reading(PauseReason.HANDSHAKE)
-    ends.channel.pause_reading(PauseReason.PEER_IS_FULL)
+    ends.channel.pause_reading(PauseReason.PEER_WRITE_PAUSED)
     ends.channel.resume_reading(PauseReason.HANDSHAKE)
 
     assert not ends.below_socket.reading

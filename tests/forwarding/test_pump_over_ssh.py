@@ -380,7 +380,7 @@ async def test_a_fault_closes_its_own_channel_only(
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         end = ChannelEndpoint(Counters(), made)
         await opened(connection, TcpAddress("127.0.0.1", port), end)
-        await until(lambda: end.is_gone)
+        await until(lambda: end.is_closed)
 
         assert broken.fed == 1
         assert len(channels(connection)) == 1  # the other's

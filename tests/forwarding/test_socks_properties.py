@@ -103,6 +103,6 @@ def test_noise_never_raises_and_never_grows_the_state(data: bytes, cuts: set[int
             break
         assert len(handshake._unread) < LONGEST_REQUEST
         assert handshake.leftover == b""
-        if handshake.refused is not None:
-            assert handshake.refused.isprintable()
+        if handshake.rejection is not None:
+            assert handshake.rejection.isprintable()
             assert len(handshake._unread) == 0

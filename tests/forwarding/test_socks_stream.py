@@ -133,8 +133,8 @@ async def test_a_client_that_is_gone_is_forgotten(talk: Talk) -> None:
 async def test_holding_back_an_answer_of_a_few_bytes_is_not_needed(talk: Talk) -> None:
     talk.stream.pause_writing()
     talk.stream.resume_writing()
-    talk.socks.pause_reading(PauseReason.PEER_IS_FULL)
-    talk.socks.resume_reading(PauseReason.PEER_IS_FULL)
+    talk.socks.pause_reading(PauseReason.PEER_WRITE_PAUSED)
+    talk.socks.resume_reading(PauseReason.PEER_WRITE_PAUSED)
     talk.say(METHODS)
 
     assert talk.below.done == [NO_AUTHENTICATION]

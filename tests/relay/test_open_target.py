@@ -67,7 +67,7 @@ async def test_the_first_address_that_accepts_is_taken() -> None:
     async with target() as port:
         end = await opened(port, NOBODY, CLOSED, "127.0.0.1")
         assert end.origin == ("127.0.0.1", port)
-        end.end(clean=True)
+        end.close()
 
 
 async def test_a_host_with_closed_addresses_only_is_refused() -> None:
@@ -117,7 +117,7 @@ async def test_a_socket_below_the_folder_is_reached(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     async with target(path):
         end = await open_path(path, tmp_path)
-        end.end(clean=True)
+        end.close()
 
 
 async def test_a_symbolic_link_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
@@ -138,4 +138,4 @@ async def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     link.symlink_to(real)
     async with target(real / "s.sock"):
         end = await open_path(link / "s.sock", link)
-        end.end(clean=True)
+        end.close()

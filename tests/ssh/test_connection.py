@@ -66,10 +66,10 @@ async def test_a_connection_says_when_its_last_channel_is_closed(connection: Con
         connection.when_idle(lambda: idle.append(connection.channel_count))
         assert connection.channel_count == 2
 
-        ends[0].end(clean=False)
+        ends[0].abort()
         await until(lambda: connection.channel_count == 1)
         assert idle == []
-        ends[1].end(clean=False)
+        ends[1].abort()
         await until(lambda: idle == [0])
 
 
@@ -158,7 +158,9 @@ async def test_a_channel_that_nobody_waits_for_any_more_is_closed_when_it_comes(
     gate.open(connection)
     server.may_open.clear()
     async with service(echo) as port, asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(gate.reach(TcpAddress(LOOPBACK, port), NOWHERE, 10.0, counters))
+        waiting = tasks.create_task(
+            gate.connect(TcpAddress(LOOPBACK, port), NOWHERE, 10.0, counters)
+        )
         await until(lambda: server.opening == 1)
         waiting.cancel()
         await until(waiting.done)
@@ -180,7 +182,7 @@ async def test_a_refusal_that_nobody_waits_for_any_more_is_no_fault(
     server.may_open.clear()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(
-            gate.reach(TcpAddress(LOOPBACK, closed_port()), NOWHERE, 10.0, Counters())
+            gate.connect(TcpAddress(LOOPBACK, closed_port()), NOWHERE, 10.0, Counters())
         )
         await until(lambda: server.opening == 1)
         waiting.cancel()

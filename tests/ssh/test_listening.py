@@ -128,7 +128,7 @@ async def test_a_target_reached_after_the_connections_end_is_let_go(
             server.drop()
             await connection.ended()
             go_on.set()
-            await until(lambda: socket.is_gone)
+            await until(lambda: socket.is_closed)
 
 
 async def test_a_server_that_says_that_it_forbids_is_quoted(

@@ -97,7 +97,7 @@ async def test_a_link_that_takes_no_more_holds_all_who_send_into_it(server: Serv
                 assert waiting_to_be_sent(connection) < SMALL
                 for end in list(connection.transport.writers):
                     assert isinstance(end, ChannelEndpoint)
-                    assert end.is_stalled
+                    assert end.is_write_paused
 
             hashes = await hashes_after_a_freeze(connection, way, look)
 
@@ -152,7 +152,7 @@ async def test_a_link_that_two_say_is_full_drains_when_both_say_so(connection: C
         (connection.transport.resume_link, False),
     ):
         change()
-        assert (connection.transport.stalled, end.is_stalled) == (stalled, stalled)
+        assert (connection.transport.stalled, end.is_write_paused) == (stalled, stalled)
 
 
 async def test_a_connection_made_over_a_stalled_link_is_held_from_the_start(
@@ -183,11 +183,11 @@ async def test_a_channel_opened_over_a_stalled_link_is_held_from_the_start(
     async with service(hash_sink) as port:
         await opened(connection, TcpAddress("127.0.0.1", port), end)
 
-    assert end.is_stalled
+    assert end.is_write_paused
 
     connection.transport.resume_writing()
 
-    assert not end.is_stalled
+    assert not end.is_write_paused
 
 
 async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
@@ -201,8 +201,8 @@ async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
             super().__init__()
             self.name = name
 
-        def resume_reading(self, cause: PauseReason) -> None:
-            super().resume_reading(cause)
+        def resume_reading(self, reason: PauseReason) -> None:
+            super().resume_reading(reason)
             released.append(self.name)
 
     ends = {}
@@ -224,7 +224,7 @@ async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
         assert released == ["small", "idle", "large"]
 
         for end in ends.values():
-            end.end(clean=False)
+            end.abort()
 
 
 # What a channel keeps, and the credit it gives
@@ -232,7 +232,7 @@ async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
 
 async def open_paused(connection: Connection) -> tuple[ChannelEndpoint, Any]:
     """A channel that takes nothing until its hold ALONE is released, and its end."""
-    end = ChannelEndpoint(Counters(), lambda opened: opened.pause_reading(PauseReason.ALONE))
+    end = ChannelEndpoint(Counters(), lambda opened: opened.pause_reading(PauseReason.NO_PEER))
     await opened(connection, TcpAddress("ignored", 1), end)
     return end, end._channel
 
@@ -264,8 +264,8 @@ async def test_the_credit_given_adds_up_to_what_was_delivered(
 
     async with asyncio.timeout(PATIENCE):
         while end._counters.bytes_in < len(data):
-            end.resume_reading(PauseReason.ALONE)
-            end.pause_reading(PauseReason.ALONE)
+            end.resume_reading(PauseReason.NO_PEER)
+            end.pause_reading(PauseReason.NO_PEER)
             queued = sum(len(piece) for piece, _ in channel._recv_buf)
             credit = channel._recv_window + queued + channel._delivered
             assert credit <= channel._init_recv_window  # which may grow meanwhile
@@ -290,7 +290,7 @@ async def test_a_long_queue_of_small_packets_is_delivered_without_walking_it_for
     await until(lambda: len(channel._recv_buf) == 500)
 
     channel._recv_buf = Unwalked(channel._recv_buf)
-    end.resume_reading(PauseReason.ALONE)
+    end.resume_reading(PauseReason.NO_PEER)
 
     assert end._counters.bytes_in == sum(len(b"%d;" % number) for number in range(500))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Tunnel
     from tunnelkeeper.core.forward_spec import Address
-    from tunnelkeeper.forwarding.gate import Refused
+    from tunnelkeeper.forwarding.gate import OnError
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.ssh.context import ProgressListener
     from tunnelkeeper.sshconfig import SshConfigError
@@ -166,7 +166,7 @@ class FakeConnection:
             raise self._far.fault_of_closing
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: OnError
     ) -> None:
         if target in self._far.silent:
             return

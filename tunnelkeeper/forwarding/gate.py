@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.forwarding.pump import Counters
 
-Refused = Callable[[ConnectError], None]
+OnError = Callable[[ConnectError], None]
 """Told why no channel comes."""
 
 
-class Opener(Protocol):
+class ChannelOpener(Protocol):
     """An SSH connection, as far as forwarding is concerned."""
 
     @property
@@ -26,7 +26,7 @@ class Opener(Protocol):
         """Whether it has ended: what failed on it may be tried on the next."""
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
 
@@ -40,17 +40,17 @@ class _Stopped:
     is_closed = False
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
         """Open nothing."""
-        refused(ConnectError(Reason.FAILED, "the tunnel is stopped"))
+        on_error(ConnectError(Reason.FAILED, "the tunnel is stopped"))
 
 
-STOPPED: Opener = _Stopped()
+STOPPED: ChannelOpener = _Stopped()
 
 
-async def reach(
-    opening: Callable[[ChannelEndpoint, Refused], None], counters: Counters
+async def wait_for_channel(
+    opening: Callable[[ChannelEndpoint, OnError], None], counters: Counters
 ) -> ChannelEndpoint:
     """Wait for a channel; what comes out of it is held back until it is released or joined.
 
@@ -59,9 +59,9 @@ async def reach(
     outcome: asyncio.Future[ChannelEndpoint] = asyncio.get_running_loop().create_future()
 
     def made(channel: ChannelEndpoint) -> None:
-        channel.pause_reading(PauseReason.ALONE)
+        channel.pause_reading(PauseReason.NO_PEER)
         if outcome.done():  # nobody waits for it any more
-            channel.end(clean=False)
+            channel.abort()
         else:
             outcome.set_result(channel)
 
@@ -80,35 +80,35 @@ class _Client:
     target: Address
     end: ChannelEndpoint
     origin: tuple[str, int]
-    refused: Refused
-    until: float
+    on_error: OnError
+    deadline: float
 
 
 class Gate:
     """Holds clients until there is a connection, each for its own patience (seconds)."""
 
     def __init__(self) -> None:
-        self._opener: Opener | None = None
+        self._opener: ChannelOpener | None = None
         self._waiting: dict[_Client, asyncio.TimerHandle] = {}
 
-    def open(self, opener: Opener) -> None:
+    def open(self, opener: ChannelOpener) -> None:
         """Let clients through to a connection, in the order in which they came."""
         self._opener = opener
         waiting, self._waiting = self._waiting, {}
         for client, patience in waiting.items():
             patience.cancel()
-            self._admit(client)
+            self._forward(client)
 
     def shut(self) -> None:
         """Hold clients from now on."""
         self._opener = None
 
     @property
-    def connection(self) -> Opener | None:
+    def connection(self) -> ChannelOpener | None:
         """Where clients go now; None while they are held, and where there is no tunnel."""
         return None if self._opener is STOPPED else self._opener
 
-    def close_if(self, opener: Opener) -> None:
+    def close_if(self, opener: ChannelOpener) -> None:
         """Hold clients, if this is the connection that they go to: it ends."""
         if self._opener is opener:
             self.shut()
@@ -118,27 +118,27 @@ class Gate:
         target: Address,
         end: ChannelEndpoint,
         origin: tuple[str, int],
-        patience: float,
-        refused: Refused,
+        timeout: float,
+        on_error: OnError,
     ) -> None:
         """Open a channel on this connection or, while patience lasts, on the next.
 
         Either end.connection_made or refused is called, once, now or later.
         """
-        until = asyncio.get_running_loop().time() + patience
-        self._admit(_Client(target, end, origin, refused, until))
+        until = asyncio.get_running_loop().time() + timeout
+        self._forward(_Client(target, end, origin, on_error, until))
 
-    async def reach(
-        self, target: Address, origin: tuple[str, int], patience: float, counters: Counters
+    async def connect(
+        self, target: Address, origin: tuple[str, int], timeout: float, counters: Counters
     ) -> ChannelEndpoint:
         """Wait for a channel, as `reach` does. Raises ConnectError."""
 
-        def opening(end: ChannelEndpoint, refused: Refused) -> None:
-            self.open_channel(target, end, origin, patience, refused)
+        def opening(end: ChannelEndpoint, refused: OnError) -> None:
+            self.open_channel(target, end, origin, timeout, refused)
 
-        return await reach(opening, counters)
+        return await wait_for_channel(opening, counters)
 
-    def _admit(self, client: _Client) -> None:
+    def _forward(self, client: _Client) -> None:
         opener = self._opener
         if opener is None:
             self._hold(client)
@@ -146,21 +146,21 @@ class Gate:
 
         def refused(why: ConnectError) -> None:
             if not opener.is_closed:
-                client.refused(why)
+                client.on_error(why)
                 return
             self.close_if(opener)  # its end may not be known here yet
-            self._admit(client)
+            self._forward(client)
 
         opener.open_channel(client.target, client.end, client.origin, refused)
 
     def _hold(self, client: _Client) -> None:
         loop = asyncio.get_running_loop()
-        if client.until <= loop.time():
+        if client.deadline <= loop.time():
             self._reject(client)
         else:
-            self._waiting[client] = loop.call_at(client.until, self._reject, client)
+            self._waiting[client] = loop.call_at(client.deadline, self._reject, client)
 
     def _reject(self, client: _Client) -> None:
         self._waiting.pop(client, None)
         words = "the tunnel's connection is away"
-        client.refused(ConnectError(Reason.FAILED, words))
+        client.on_error(ConnectError(Reason.FAILED, words))

@@ -21,7 +21,7 @@ from tunnelkeeper.core.probes import (
     target_here,
 )
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.forwarding.gate import reach
+from tunnelkeeper.forwarding.gate import wait_for_channel
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, PauseReason
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.core.health_checks import Check
     from tunnelkeeper.core.probes import Probe
-    from tunnelkeeper.forwarding.gate import Opener, Refused
+    from tunnelkeeper.forwarding.gate import ChannelOpener, OnError
     from tunnelkeeper.forwarding.remote_clients import RemoteClients
 
 _TARGET_HINT = "is the target running, and can the server reach it?"
@@ -39,7 +39,7 @@ _RETURN_HINT = "the server's listener may be dead, or another program's"
 
 
 async def check_local_forward(
-    opener: Opener, own_target: Address | None, check: Check
+    opener: ChannelOpener, own_target: Address | None, check: Check
 ) -> CheckFailed | CheckImpossible | None:
     """Check a local or a SOCKS forward: reach its target through the server. None: it works."""
     target = target_here(check.probe, own_target)
@@ -57,7 +57,7 @@ async def check_local_forward(
 
 
 async def check_remote_forward(
-    opener: Opener, listening: Address, clients: RemoteClients, check: Check
+    opener: ChannelOpener, listening: Address, clients: RemoteClients, check: Check
 ) -> CheckFailed | CheckImpossible | None:
     """Check a remote forward: its port on the server must lead back here. None: it does.
 
@@ -91,23 +91,23 @@ async def check_remote_forward(
 
 
 @asynccontextmanager
-async def _opened(opener: Opener, target: Address, probe: Probe) -> AsyncIterator[_Exchange]:
+async def _opened(opener: ChannelOpener, target: Address, probe: Probe) -> AsyncIterator[_Exchange]:
     """A channel of its own, with the request on its way.
 
     Raises ConnectError.
     """
     exchange = _Exchange(probe)
 
-    def opening(end: ChannelEndpoint, refused: Refused) -> None:
+    def opening(end: ChannelEndpoint, refused: OnError) -> None:
         opener.open_channel(target, end, ("", 0), refused)
 
-    channel = await reach(opening, Counters())
+    channel = await wait_for_channel(opening, Counters())
     exchange.begin(channel)
-    channel.resume_reading(PauseReason.ALONE)
+    channel.resume_reading(PauseReason.NO_PEER)
     try:
         yield exchange
     finally:
-        channel.end(clean=True)
+        channel.close()
 
 
 class _Exchange:
@@ -171,13 +171,14 @@ class _Exchange:
         self._is_over = True
         self._news.set()
 
-    def pause_reading(self, cause: PauseReason) -> None:
+    def pause_reading(self, reason: PauseReason) -> None:
         """Nothing more is sent anyway."""
 
-    def resume_reading(self, cause: PauseReason) -> None:
+    def resume_reading(self, reason: PauseReason) -> None:
         """Nothing more is sent anyway."""
 
-    def end(self, *, clean: bool) -> None:
-        """The channel is gone."""
-        del clean
+    def close(self) -> None:
+        """Take the end of the channel for the end of the answer."""
         self.write_eof()
+
+    abort = close

@@ -45,7 +45,7 @@ class LocalClients:
     def _serve(self, client: SocketEndpoint, target: Address) -> None:
         def refused(why: ConnectError) -> None:
             self.on_refused(f"{target}: {why}")
-            client.end(clean=False)
+            client.abort()
 
         end = ChannelEndpoint(self.counters, lambda channel: join(client, channel))
         self.gate.open_channel(target, end, client.origin, self.hold_timeout, refused)

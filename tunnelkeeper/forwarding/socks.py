@@ -83,13 +83,13 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """The handshake is over without a request."""
 
     reason: str
 
 
-State = Awaiting | Requested | Refused
+State = Awaiting | Requested | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,9 @@ class Handshake:
         return self._state.target if isinstance(self._state, Requested) else None
 
     @property
-    def refused(self) -> str | None:
+    def rejection(self) -> str | None:
         """Why there will be no request, as text for a log line: nothing more is to be read."""
-        return self._state.reason if isinstance(self._state, Refused) else None
+        return self._state.reason if isinstance(self._state, Rejected) else None
 
     @property
     def leftover(self) -> bytes:
@@ -143,7 +143,7 @@ class Handshake:
             self._state = step.state
             self._unread = self._unread[step.taken :]
             answer += step.answer
-        if isinstance(self._state, Refused):
+        if isinstance(self._state, Rejected):
             self._unread = b""
         return answer
 
@@ -196,11 +196,11 @@ def _read_version(unread: bytes) -> Step | None:
         return Step(_not_socks("HTTP"))
     if any(method.startswith(unread) for method in HTTP_METHODS):
         return None
-    return Step(Refused(f"expected SOCKS version 4 or 5 in the first byte, got {unread[0]:#04x}"))
+    return Step(Rejected(f"expected SOCKS version 4 or 5 in the first byte, got {unread[0]:#04x}"))
 
 
-def _not_socks(protocol: str) -> Refused:
-    return Refused(
+def _not_socks(protocol: str) -> Rejected:
+    return Rejected(
         f"the client speaks {protocol}, but this is a SOCKS port: "
         "set it in the client as a SOCKS proxy (socks5h://...), not as an HTTP proxy or a server"
     )
@@ -243,7 +243,7 @@ def _read_socks5_methods(unread: bytes) -> Step | None:
         "SOCKS5: expected the method 'no authentication' (0) among those offered, "
         f"got {printable(', '.join(map(str, offered)), 40) or 'none'}"
     )
-    return Step(Refused(reason), end, bytes([5, NO_ACCEPTABLE_METHODS]))
+    return Step(Rejected(reason), end, bytes([5, NO_ACCEPTABLE_METHODS]))
 
 
 def _read_socks5_request(unread: bytes) -> Step | None:
@@ -306,4 +306,4 @@ def _host(address_type: int, address: bytes) -> str | None:
 
 
 def _refuse(version: Version, reply: Reply, reason: str) -> Step:
-    return Step(Refused(f"SOCKS{version}: {reason}"), answer=encode_reply(version, reply))
+    return Step(Rejected(f"SOCKS{version}: {reason}"), answer=encode_reply(version, reply))

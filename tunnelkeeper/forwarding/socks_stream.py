@@ -41,7 +41,7 @@ class SocksStream:
         self._on_refused = on_refused
         self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self._late)
         stream.peer = self
-        stream.resume_reading(PauseReason.ALONE)
+        stream.resume_reading(PauseReason.NO_PEER)
 
     @property
     def leftover(self) -> bytes:
@@ -55,17 +55,17 @@ class SocksStream:
     def reject(self, reason: Reason) -> None:
         """Tell the client why not, and close."""
         self._stream.write(self._handshake.reject(reason))
-        self._stream.end(clean=True)
+        self._stream.close()
 
     def write(self, data: bytes) -> None:
         """Take bytes of the client."""
         answer = self._handshake.receive(data)
         if answer:
             self._stream.write(answer)
-        if self._handshake.refused is not None:
+        if self._handshake.rejection is not None:
             self._deadline.cancel()
-            self._on_refused(self._handshake.refused)
-            self._stream.end(clean=True)
+            self._on_refused(self._handshake.rejection)
+            self._stream.close()
         elif self._handshake.request is not None:
             self._deadline.cancel()
             self._stream.pause_reading(PauseReason.HANDSHAKE)
@@ -74,20 +74,21 @@ class SocksStream:
     def write_eof(self) -> None:
         """The client said all it will; without a request there is nothing to do for it."""
         if self._handshake.request is None:
-            self._stream.end(clean=True)
+            self._stream.close()
             self._deadline.cancel()
 
-    def pause_reading(self, cause: PauseReason) -> None:
+    def pause_reading(self, reason: PauseReason) -> None:
         """Answers are a few bytes: nothing has to be held back for them."""
 
-    def resume_reading(self, cause: PauseReason) -> None:
+    def resume_reading(self, reason: PauseReason) -> None:
         """See `hold`."""
 
-    def end(self, *, clean: bool) -> None:
-        """The client is gone."""
-        del clean
+    def close(self) -> None:
+        """Stop: the client is gone."""
         self._deadline.cancel()
+
+    abort = close
 
     def _late(self) -> None:
         self._on_refused(f"no SOCKS request within {HANDSHAKE_TIMEOUT:.0f} s")
-        self._stream.end(clean=False)
+        self._stream.abort()

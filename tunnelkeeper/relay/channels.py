@@ -14,8 +14,13 @@ import asyncssh
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import UnixAddress
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
-from tunnelkeeper.relay.coupling import await_peer, couple
+from tunnelkeeper.forwarding.pump import (
+    ChannelEndpoint,
+    Counters,
+    PauseReason,
+    SocketEndpoint,
+    join,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +47,7 @@ class Channels:
         Raises ConnectError when the client has left meanwhile.
         """
         if self._transport.is_closed():
-            target.end(clean=False)
+            target.abort()
             raise has_left()
         endpoint = ChannelEndpoint(self.traffic, lambda channel: join(target, channel))
         self._transport.register(endpoint)
@@ -53,15 +58,15 @@ class Channels:
 
         Raises ConnectError.
         """
-        held = await holding.holder.reach(holding, origin, await_peer)
+        held = await holding.holder.reach(holding, origin, _pause)
         if self._transport.is_closed():
-            held.end(clean=False)
+            held.abort()
             raise has_left()
 
         def made(opened: ChannelEndpoint) -> None:
             # What the client sends waits: it may have its answer before the next turn of the loop.
-            await_peer(opened)
-            asyncio.get_running_loop().call_soon(couple, opened, held)
+            _pause(opened)
+            asyncio.get_running_loop().call_soon(join, opened, held)
 
         endpoint = ChannelEndpoint(self.traffic, made)
         self._transport.register(endpoint)
@@ -101,7 +106,7 @@ class Channels:
     def welcome(self, holding: Binding, visitor: SocketEndpoint) -> None:
         """Connect one who came to a listener of the client."""
         if self._transport.is_closed():
-            visitor.end(clean=False)
+            visitor.abort()
         else:
             self._transport.open_in_own_task(self._bring(holding, visitor))
 
@@ -111,10 +116,15 @@ class Channels:
             await self.reach(holding, visitor.origin, lambda channel: join(visitor, channel))
         except ConnectError as refusal:
             log.info("%s", refusal)
-            visitor.end(clean=False)
+            visitor.abort()
         except Exception:
             log.exception("a fault in serving %s; please report it", holding.place)
-            visitor.end(clean=False)
+            visitor.abort()
+
+
+def _pause(endpoint: ChannelEndpoint) -> None:
+    """Read nothing from a channel until it is joined: a server behind it may send first."""
+    endpoint.pause_reading(PauseReason.NO_PEER)
 
 
 def has_left() -> ConnectError:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.failures import Failure
-    from tunnelkeeper.forwarding.gate import Refused
+    from tunnelkeeper.forwarding.gate import OnError
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
     from tunnelkeeper.ssh.proxy_command import ProxyCommand
@@ -126,7 +126,7 @@ class Connection:
             self._let_go()
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: Refused
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
 
@@ -138,7 +138,7 @@ class Connection:
             return end
 
         def failed(error: Exception) -> None:
-            refused(to_connect_error(error))
+            on_error(to_connect_error(error))
 
         open_channel(self.transport, target, origin, session, failed)
 
@@ -179,7 +179,7 @@ class Connection:
             agent_forwarding=program.agent is not None,
         )
         try:
-            await self._guarded(opening, lambda _: end.end(clean=False))
+            await self._guarded(opening, lambda _: end.abort())
         except asyncssh.ChannelOpenError as error:
             raise CommandRefusedError(printable(error.reason)) from error
         except (OSError, asyncssh.Error, ValueError) as error:

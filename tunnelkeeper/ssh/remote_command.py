@@ -66,16 +66,16 @@ class StderrEndpoint(SocketEndpoint):
 
     def pause_writing(self) -> None:
         """It takes no more: the program's channel holds."""
-        self._program.pause_reading(PauseReason.ERRORS_ARE_FULL)
+        self._program.pause_reading(PauseReason.STDERR_WRITE_PAUSED)
 
     def resume_writing(self) -> None:
         """It drains."""
-        self._program.resume_reading(PauseReason.ERRORS_ARE_FULL)
+        self._program.resume_reading(PauseReason.STDERR_WRITE_PAUSED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody reads the errors any more; the program goes on."""
         super().connection_lost(exc)
-        self._program.resume_reading(PauseReason.ERRORS_ARE_FULL)
+        self._program.resume_reading(PauseReason.STDERR_WRITE_PAUSED)
 
 
 class CommandEndpoint(ChannelEndpoint):
@@ -85,7 +85,7 @@ class CommandEndpoint(ChannelEndpoint):
     """
 
     def __init__(self) -> None:
-        super().__init__(Counters(), lambda opened: opened.pause_reading(PauseReason.ALONE))
+        super().__init__(Counters(), lambda opened: opened.pause_reading(PauseReason.NO_PEER))
         self.errors = StderrEndpoint(self)
         self.ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._status: int | None = None
@@ -115,12 +115,12 @@ class CommandEndpoint(ChannelEndpoint):
         if self._channel is not None:
             self._channel.write_eof()
 
-    def end(self, *, clean: bool) -> None:
+    def close(self) -> None:
         """Close the channel; after the program has said its last, only its status is awaited."""
-        if clean and self.got_eof:
+        if self.received_eof:
             self.peer = None
         else:
-            super().end(clean=clean)
+            super().close()
 
     def exit_status_received(self, status: int) -> None:
         """The program ended by itself."""
@@ -136,7 +136,7 @@ class CommandEndpoint(ChannelEndpoint):
     def connection_lost(self, exc: Exception | None) -> None:
         """The channel is gone."""
         super().connection_lost(exc)
-        self.errors.end(clean=True)
+        self.errors.close()
         if not self.ended.done():
             self.ended.set_result(self._status)
 

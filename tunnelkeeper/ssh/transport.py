@@ -99,7 +99,7 @@ class BaseTransport(FastPathConnection):
             if on_gone is not None:
                 on_gone()
 
-        endpoint.on_gone = gone
+        endpoint.on_closed = gone
         self.add_writer(endpoint)
 
     def create_tcp_channel(

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.clock import Clock, Timer
     from tunnelkeeper.core.failures import Failure
-    from tunnelkeeper.forwarding.gate import Opener
+    from tunnelkeeper.forwarding.gate import ChannelOpener
 
-ProbeFunction = Callable[["Opener", Check], "Awaitable[CheckFailed | CheckImpossible | None]"]
+ProbeFunction = Callable[
+    ["ChannelOpener", Check], "Awaitable[CheckFailed | CheckImpossible | None]"
+]
 
 
 class CheckLoop:
@@ -48,7 +50,7 @@ class CheckLoop:
         *,
         tasks: asyncio.TaskGroup,
         clock: Clock,
-        get_connection: Callable[[], Opener | None],
+        get_connection: Callable[[], ChannelOpener | None],
         on_change: Callable[[], None],
         on_unhealthy: Callable[[int], None],
     ) -> None:
@@ -63,7 +65,7 @@ class CheckLoop:
         self._on_unhealthy = on_unhealthy
         self._health = Health(clock.monotonic())
         self._snapshot = CheckSnapshot(check.probe.kind)
-        self._opener: Opener | None = None
+        self._opener: ChannelOpener | None = None
         self._timer: Timer | None = None
         self._task: asyncio.Task[None] | None = None
         self._first_result = asyncio.Event()
@@ -120,14 +122,14 @@ class CheckLoop:
             return
         self._task = self._tasks.create_task(self._check_once(opener))
 
-    async def _check_once(self, opener: Opener) -> None:
+    async def _check_once(self, opener: ChannelOpener) -> None:
         judged = self._first_result
         try:
             await self._run_check(opener)
         finally:
             judged.set()
 
-    async def _run_check(self, opener: Opener) -> None:
+    async def _run_check(self, opener: ChannelOpener) -> None:
         began = self._clock.monotonic()
         found = await self._probe(opener, self.check)
         now = self._clock.monotonic()

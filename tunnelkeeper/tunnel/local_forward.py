@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Tunnel
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.core.health_checks import Check, CheckFailed, CheckImpossible
-    from tunnelkeeper.forwarding.gate import Opener
+    from tunnelkeeper.forwarding.gate import ChannelOpener
 
 LOCAL_RETRY_INTERVAL = 1.0
 """Seconds between the tries at a local port that is taken: a bind costs next to nothing."""
@@ -56,7 +56,9 @@ class RunningLocalForward(RunningForward):
             self._listener = None
         self._set_state("pending")
 
-    async def _probe(self, opener: Opener, check: Check) -> CheckFailed | CheckImpossible | None:
+    async def _probe(
+        self, opener: ChannelOpener, check: Check
+    ) -> CheckFailed | CheckImpossible | None:
         return await check_local_forward(opener, target_of(self.forward), check)
 
     async def _retry_until_listening(self) -> None:

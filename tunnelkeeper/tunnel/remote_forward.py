@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.core.health_checks import Check, CheckFailed, CheckImpossible
-    from tunnelkeeper.forwarding.gate import Opener
+    from tunnelkeeper.forwarding.gate import ChannelOpener
     from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.ssh.remote_listener import RemoteListener
 
@@ -78,7 +78,9 @@ class RunningRemoteForward(RunningForward):
         if listener is not None:
             await listener.close()
 
-    async def _probe(self, opener: Opener, check: Check) -> CheckFailed | CheckImpossible | None:
+    async def _probe(
+        self, opener: ChannelOpener, check: Check
+    ) -> CheckFailed | CheckImpossible | None:
         return await check_remote_forward(
             opener, connectable_address(self.listen_address), self.clients, check
         )

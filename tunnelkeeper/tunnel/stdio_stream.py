@@ -28,7 +28,7 @@ async def relay_stream(
     early is sent first. confirm is called once the target is reached, before anything is written
     to the socket. Raises ConnectError until then.
     """
-    channel = await gate.reach(target, ("", 0), timeout, Counters())
+    channel = await gate.connect(target, ("", 0), timeout, Counters())
     # Only now: until the target is reached, the socket is the caller's to answer on.
     on_connected()
     if initial_data:
@@ -37,7 +37,7 @@ async def relay_stream(
     try:
         await asyncio.get_running_loop().create_connection(lambda: client, sock=sock)
     except BaseException:
-        channel.end(clean=False)
+        channel.abort()
         raise
     join(client, channel)
     await client.closed.wait()

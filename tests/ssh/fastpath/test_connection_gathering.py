@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Taking(Session):
     """Hears the pieces one by one, and notes how many came at a time."""
 
-    takes_pieces = True
+    accepts_buffer_list = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ def test_a_socket_gets_them_in_one_write(monkeypatch: pytest.MonkeyPatch) -> Non
     here, counters, sink = Established(), Counters(), _Sink()
     end, socket = ChannelEndpoint(counters, lambda _: None), SocketEndpoint()
     end.connection_made(here.open(end))
-    assert not end.takes_pieces  # there is no socket yet
+    assert not end.accepts_buffer_list  # there is no socket yet
 
     socket._transport = sink  # type: ignore[assignment]
     end.peer = socket

@@ -143,7 +143,7 @@ async def test_a_socks_client_on_a_channel_may_send_its_request_in_a_large_packe
     assert (asked, refused) == ([TcpAddress("192.0.2.7", 80)], [])
     assert socks.leftover == bytes(MIN_VIEW_BYTES)
     assert here.counts == (1, 1)
-    socks.end(clean=True)
+    socks.close()
 
 
 # Where it does not apply

@@ -158,7 +158,7 @@ class _Running:
                     stack.enter_context(_resizing(end, self.console.stdin))
                 return await self._serve(end, connection)
         finally:
-            end.end(clean=False)
+            end.abort()
 
     async def _serve(self, end: CommandEndpoint, connection: Connection) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -170,11 +170,11 @@ class _Running:
                 loop.run_in_executor(None, self.console.carry, out_here, stdin),
                 loop.run_in_executor(None, self.console.copy_errors, errors_here),
             ]
-            end.errors.resume_reading(PauseReason.ALONE)
+            end.errors.resume_reading(PauseReason.NO_PEER)
             join(out, end)
             over: set[asyncio.Future[Any]] = {end.ended, threads[0]}
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
-            unheard = not (end.ended.done() or end.got_eof)
+            unheard = not (end.ended.done() or end.received_eof)
             status = await end.ended
             await asyncio.gather(*threads)  # all that it wrote is out
         finally:

@@ -117,9 +117,9 @@ class FastPathChannel(SSHChannel[bytes]):
         return self._recv_window if self._recv_state == "open" else 0
 
     @property
-    def takes_pieces(self) -> bool:
+    def accepts_buffer_list(self) -> bool:
         """Whether the session takes a BufferList in place of bytes."""
-        return getattr(self._session, "takes_pieces", False)
+        return getattr(self._session, "accepts_buffer_list", False)
 
     def accept_data(self, data: Any) -> None:
         """Deliver or queue data that arrived in order."""
@@ -221,7 +221,7 @@ class FastPathConnection(SSHConnection):
 
     # -- receiving ---------------------------------------------------------------------------
 
-    takes_pieces = True
+    accepts_buffer_list = True
     """What this connection is to the channel of a jump host that it runs through."""
 
     def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:

@@ -21,7 +21,7 @@ class BatchReceiver(Protocol):
         """Bytes that are left of its receive window."""
 
     @property
-    def takes_pieces(self) -> bool:
+    def accepts_buffer_list(self) -> bool:
         """Whether it takes a BufferList in place of bytes."""
 
     def accept_data(self, data: Any) -> None:
@@ -51,7 +51,7 @@ class DataBatch:
             channel,
             channel.remaining_window,
         )
-        self._max_packets = MAX_BATCH_PACKETS if channel.takes_pieces else 1
+        self._max_packets = MAX_BATCH_PACKETS if channel.accepts_buffer_list else 1
 
     def add(self, view: bytes | memoryview, size: int) -> None:
         """Keep the data of one packet, for which there is room."""
