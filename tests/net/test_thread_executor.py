@@ -1,4 +1,4 @@
-"""Calls that block, each in a thread of its own that nobody waits for."""
+"""DaemonThreads never delay the program's exit; SerialExecutor runs one call per key at a time."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from tests.fake_clock import DEADLINE
-from tunnelkeeper.net.thread_executor import DaemonThreads
+from tests.daemon.clock import DEADLINE
+from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
+
+# -- DaemonThreads -------------------------------------------------------------------------------
 
 
-def test_a_call_gives_its_result() -> None:
+def test_a_call_returns_its_result() -> None:
     future = DaemonThreads().submit(divmod, 7, 2)
 
     assert future.result(DEADLINE) == (3, 1)
 
 
-def test_a_call_gives_what_it_raises() -> None:
+def test_an_exception_of_a_call_is_raised_from_its_future() -> None:
     future = DaemonThreads().submit(int, "seven")
 
     with pytest.raises(ValueError, match="seven"):
         future.result(DEADLINE)
 
 
-def test_even_what_would_end_a_program_only_ends_the_call() -> None:
+def test_system_exit_ends_only_its_call() -> None:
     def leave() -> None:
         raise SystemExit(3)
 
@@ -33,7 +35,7 @@ def test_even_what_would_end_a_program_only_ends_the_call() -> None:
         DaemonThreads().submit(leave).result(DEADLINE)
 
 
-def test_calls_that_hang_hold_up_neither_others_nor_the_end() -> None:
+def test_hanging_calls_block_neither_other_calls_nor_shutdown() -> None:
     threads, release = DaemonThreads(), threading.Event()
     hanging = [threads.submit(release.wait, DEADLINE) for _ in range(100)]
 
@@ -45,13 +47,13 @@ def test_calls_that_hang_hold_up_neither_others_nor_the_end() -> None:
     assert all(future.result(DEADLINE) for future in hanging)
 
 
-def test_its_threads_do_not_keep_the_program_alive() -> None:
+def test_its_threads_are_daemon_threads() -> None:
     thread = DaemonThreads().submit(threading.current_thread).result(DEADLINE)
 
     assert thread.daemon
 
 
-def test_a_call_that_was_cancelled_before_it_began_is_not_made(
+def test_a_call_cancelled_before_its_thread_runs_is_not_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     late: list[LateThread] = []
@@ -75,7 +77,7 @@ def test_a_call_that_was_cancelled_before_it_began_is_not_made(
         future.result(DEADLINE)
 
 
-async def test_the_event_loop_takes_it_and_can_give_up_on_a_call() -> None:
+async def test_the_event_loop_accepts_it_and_can_cancel_a_call() -> None:
     loop, release = asyncio.get_running_loop(), threading.Event()
     loop.set_default_executor(DaemonThreads())
     assert await loop.run_in_executor(None, len, "four") == 4
@@ -86,3 +88,61 @@ async def test_the_event_loop_takes_it_and_can_give_up_on_a_call() -> None:
         await hanging
 
     release.set()
+
+
+# -- SerialExecutor ------------------------------------------------------------------------------
+
+
+async def test_a_serial_call_returns_or_raises_what_its_function_does() -> None:
+    executor = SerialExecutor()
+
+    assert await executor.call("a", lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        await executor.call("a", lambda: 1 // 0)
+    assert await executor.call("a", lambda: 8) == 8
+
+
+async def test_a_hanging_call_blocks_neither_the_loop_nor_calls_with_other_keys() -> None:
+    executor, release = SerialExecutor(), threading.Event()
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        hanging = tasks.create_task(executor.call("a", lambda: release.wait(DEADLINE)))
+        assert await executor.call("b", lambda: "result")
+        assert not hanging.done()
+        release.set()
+
+
+async def test_cancelling_a_caller_does_not_let_the_next_call_start_early() -> None:
+    executor, release, started = SerialExecutor(), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hang() -> str:
+        loop.call_soon_threadsafe(started.set)
+        release.wait(DEADLINE)
+        raise OSError("no caller is left to receive it")
+
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(executor.call("a", hang))
+        await started.wait()
+        first.cancel()
+        second = tasks.create_task(executor.call("a", release.is_set))
+        await asyncio.wait([first])
+        assert not second.done()
+        release.set()
+
+    assert second.result(), "it started before the first call ended"
+
+
+async def test_a_call_without_a_thread_does_not_block_the_next_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    executor = SerialExecutor()
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
+        with pytest.raises(RuntimeError):
+            await executor.call("a", lambda: None)
+
+    async with asyncio.timeout(DEADLINE):
+        assert await executor.call("a", lambda: "next") == "next"

@@ -1,43 +1,75 @@
-"""Threads for calls that block and cannot be interrupted: getaddrinfo(3) and its kind."""
+"""Threads for calls that block and cannot be interrupted, such as getaddrinfo(3) and file reads.
+
+Nothing here can stop a call: a cancelled caller stops waiting, and the thread runs on.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """One thread a call, and none of them holds up the end of the program.
+    """An executor that starts one daemon thread for each call.
 
-    A pool would let a few names that nobody answers for stop all the others. The event loop only
-    takes a ThreadPoolExecutor, so it is one.
+    In a pool of fixed size, a few lookups without an answer would block all other calls, and the
+    program could not exit before they end. It subclasses ThreadPoolExecutor because
+    `loop.set_default_executor` accepts nothing else.
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call a function in a thread of its own."""
+        """Call a function in a new thread."""
         future: Future[T] = Future()
         threading.Thread(
-            target=_settle, args=(future, fn, args, kwargs), name="blocking call", daemon=True
+            target=_run, args=(future, fn, args, kwargs), name="blocking call", daemon=True
         ).start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Leave the threads alone: they end with their calls, or with the program."""
+        """Do nothing: the threads end with their calls, or with the program."""
 
 
-def _settle(
+def _run(
     future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
         future.set_result(fn(*args, **kwargs))
-    except BaseException as error:  # noqa: BLE001  it belongs to whoever waits for the call
+    except BaseException as error:  # noqa: BLE001  the future's reader handles it
         future.set_exception(error)
+
+
+@dataclass(slots=True)
+class SerialExecutor:
+    """Runs calls in the event loop's default executor; calls with the same key run one at a time.
+
+    Cancelling the caller does not stop the call, and the next call with its key still queues
+    behind it. So a disk that hangs blocks one thread, not one for each attempt.
+    """
+
+    _locks: dict[Hashable, asyncio.Lock] = field(default_factory=dict)
+
+    async def call(self, key: Hashable, function: Callable[[], T]) -> T:
+        """Call a function after all earlier calls with the same key; return its result.
+
+        Raises what the function raises.
+        """
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        await lock.acquire()
+        try:
+            done = asyncio.get_running_loop().run_in_executor(None, function)
+        except BaseException:
+            lock.release()
+            raise
+        done.add_done_callback(lambda _: lock.release())
+        return await asyncio.shield(done)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
+from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth.file_cache import FileCache
 from tunnelkeeper.ssh.auth.known_hosts import (
     SALT_BYTES,
@@ -27,7 +28,6 @@ from tunnelkeeper.ssh.auth.known_hosts import (
     format_line,
     parse,
 )
-from tunnelkeeper.ssh.auth.serial_executor import SerialExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
