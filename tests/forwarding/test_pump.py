@@ -19,7 +19,7 @@ from tunnelkeeper.forwarding.pump import (
 from tunnelkeeper.net.stream_transport import StreamTransport
 
 if TYPE_CHECKING:
-    from tunnelkeeper.net.buffers import BufferList
+    from tunnelkeeper.net.stream_transport import BufferList
 
 BROKEN = ConnectionResetError(104, "Connection reset by peer")
 

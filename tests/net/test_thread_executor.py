@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from tests.daemon.clock import DEADLINE
+from tests.fake_clock import DEADLINE
 from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 
 # -- DaemonThreads -------------------------------------------------------------------------------

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tunnelkeeper.net.buffers import BufferList
-from tunnelkeeper.net.stream_transport import StreamTransport, reset_at_close
+from tunnelkeeper.net.stream_transport import BufferList, StreamTransport, reset_at_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,11 +15,12 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 READ_SIZE = 256 * 1024
 """Bytes of one read; as asyncio has it."""
@@ -41,6 +42,18 @@ def reset_at_close(sock: socket.socket) -> None:
     """Let closing a socket send a reset in place of an orderly end."""
     with suppress(OSError):  # it is reset already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+
+
+@dataclass(frozen=True, slots=True)
+class BufferList:
+    """Bytes in several buffers, in order, passed on without being copied into one."""
+
+    views: Sequence[bytes | memoryview]
+    size: int
+
+    def __len__(self) -> int:
+        """Return the number of bytes in all buffers."""
+        return self.size
 
 
 class StreamTransport(asyncio.Transport):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from asyncssh.channel import SSHTCPChannel, SSHUNIXChannel
 
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
-    from tunnelkeeper.net.buffers import BufferList
+    from tunnelkeeper.net.stream_transport import BufferList
     from tunnelkeeper.relay.interfaces import AuthHandler, RequestHandler
 
 OPEN_FAILURE_CODES = {

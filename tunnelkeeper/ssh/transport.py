@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
-    from tunnelkeeper.net.buffers import BufferList
+    from tunnelkeeper.net.stream_transport import BufferList
     from tunnelkeeper.ssh.fastpath.write_scheduler import LinkWriter
 
 

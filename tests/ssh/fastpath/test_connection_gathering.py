@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.forwarding.services import blob
 from tests.ssh.established import Established, Session, both_ways
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint
-from tunnelkeeper.net.buffers import BufferList
+from tunnelkeeper.net.stream_transport import BufferList
 from tunnelkeeper.ssh.fastpath import connection
 from tunnelkeeper.ssh.fastpath.reassembly import MAX_BATCH_PACKETS
 

@@ -38,7 +38,7 @@ from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import PacketDecodeError, SSHPacket
 from cryptography.exceptions import InvalidTag
 
-from tunnelkeeper.net.buffers import BufferList
+from tunnelkeeper.net.stream_transport import BufferList
 from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES, CachedGcm, install_cached_gcm
 from tunnelkeeper.ssh.fastpath.reassembly import DataBatch, PartialPacket
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from tunnelkeeper.net.buffers import BufferList
+from tunnelkeeper.net.stream_transport import BufferList
 
 MAX_BATCH_PACKETS = 32
 """Packets whose data is handed over together: more than a read has of large ones."""
