@@ -1,4 +1,4 @@
-"""The diagram of ARCHITECTURE.md, and that it shows what the program does."""
+"""The generated state diagrams of ARCHITECTURE.md match the state machine."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tunnelkeeper.core.snapshot import StateName
 from tunnelkeeper.core.states import Replacement
 
 
-def test_the_document_shows_the_states_as_they_are() -> None:
+def test_the_document_contains_the_current_diagrams() -> None:
     document = diagrams.ARCHITECTURE.read_text()
 
-    assert diagrams.drawn_into(document) == document, "run: python docs/diagrams.py --write"
+    assert diagrams.with_diagrams(document) == document, "run: python docs/diagrams.py --write"
 
 
 def test_every_state_can_be_reached_and_left() -> None:
@@ -27,72 +27,75 @@ def test_every_state_can_be_reached_and_left() -> None:
     assert {end for _, end in edges} == set(get_args(StateName))
 
 
-def test_every_kind_of_event_takes_part() -> None:
-    assert {type(occasion.event) for occasion in diagrams.OCCASIONS} == set(get_args(Event))
+def test_every_kind_of_event_is_applied() -> None:
+    assert {type(labelled.event) for labelled in diagrams.EVENTS} == set(get_args(Event))
 
 
 @pytest.mark.parametrize(
-    ("edge", "words"),
+    ("edge", "labels"),
     [
         (("stopped", "connecting"), "start, restart"),
-        (("connecting", "blocked"), "failure for a person, max_attempts"),
-        (("up", "stopping"), "restart, way changed, stop, lost while it is replaced"),
+        (("connecting", "blocked"), "failure needs user, max_attempts"),
+        (("up", "stopping"), "restart, host changed, stop, session ended during replacement"),
         (("degraded", "up"), "forwards recovered"),
-        (("backoff", "connecting"), "start, restart, way changed, nudged, moved, wait over"),
-        (("stopping", "connecting"), "closed, wanted again"),
+        (
+            ("backoff", "connecting"),
+            "start, restart, host changed, retry now, network changed, retry due",
+        ),
+        (("stopping", "connecting"), "closed, start pending"),
         (("stopping", "stopped"), "closed"),
     ],
 )
-def test_an_edge_says_what_leads_along_it(edge: tuple[str, str], words: str) -> None:
-    assert ", ".join(diagrams.transitions()[edge]) == words
+def test_an_edge_lists_its_events(edge: tuple[str, str], labels: str) -> None:
+    assert ", ".join(diagrams.transitions()[edge]) == labels
 
 
-def test_everything_beside_a_connection_can_be_reached_and_left() -> None:
-    edges = diagrams.replacements()
-    names = set(diagrams.SECOND_NAMES.values())
+def test_every_replacement_state_can_be_reached_and_left() -> None:
+    edges = diagrams.replacement_transitions()
+    names = set(diagrams.REPLACEMENT_NAMES.values())
 
-    assert set(diagrams.SECOND_NAMES) == set(get_args(Replacement))
+    assert set(diagrams.REPLACEMENT_NAMES) == set(get_args(Replacement))
     assert {source for source, _ in edges} == names
     assert {end for _, end in edges} == names
 
 
 @pytest.mark.parametrize(
-    ("edge", "words"),
+    ("edge", "labels"),
     [
-        (("alone", "arriving"), "restart --graceful, checks fail, max_lifetime"),
-        (("arriving", "leaving"), "replacement is ready"),
-        (("leaving", "dismissed"), "drain_timeout, transfers are done"),
-        (("leaving", "delayed"), "the new one ended"),
+        (("none", "connecting"), "graceful restart, connection unhealthy, max_lifetime"),
+        (("connecting", "draining"), "replacement ready"),
+        (("draining", "closing"), "drain_timeout, drained"),
+        (("draining", "backoff"), "new session ended"),
     ],
 )
-def test_an_edge_beside_a_connection_says_what_leads_along_it(
-    edge: tuple[str, str], words: str
+def test_an_edge_between_replacement_states_lists_its_events(
+    edge: tuple[str, str], labels: str
 ) -> None:
-    assert ", ".join(diagrams.replacements()[edge]) == words
+    assert ", ".join(diagrams.replacement_transitions()[edge]) == labels
 
 
-def test_nothing_leads_from_stopped_to_up_at_once() -> None:
+def test_a_stopped_tunnel_never_goes_up_directly() -> None:
     assert ("stopped", "up") not in diagrams.transitions()
 
 
 def test_the_diagram_fits_a_screen() -> None:
-    assert len(diagrams.states().splitlines()) <= 30
+    assert len(diagrams.states_diagram().splitlines()) <= 30
 
 
-def test_the_diagram_goes_between_its_markers_and_changes_nothing_else() -> None:
+def test_only_the_text_between_the_markers_is_replaced() -> None:
     begin, end = diagrams.BEGIN, diagrams.END
 
-    drawn = diagrams.drawn_into(f"before\n{begin}\nold\n{end}\nafter\n")
+    drawn = diagrams.with_diagrams(f"before\n{begin}\nold\n{end}\nafter\n")
 
     assert drawn.startswith(f"before\n{begin}\n```mermaid\nstateDiagram-v2\n")
     assert drawn.endswith(f"\n```\n{end}\nafter\n")
-    assert diagrams.drawn_into(drawn) == drawn
+    assert diagrams.with_diagrams(drawn) == drawn
 
 
 @pytest.mark.parametrize("text", ["", diagrams.BEGIN, f"{diagrams.END}{diagrams.BEGIN}"])
-def test_a_document_without_the_markers_is_refused(text: str) -> None:
+def test_a_document_without_the_markers_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="states: begin"):
-        diagrams.drawn_into(text)
+        diagrams.with_diagrams(text)
 
 
 def test_the_program_prints_the_diagram() -> None:
@@ -106,4 +109,4 @@ def test_the_program_prints_the_diagram() -> None:
         check=True,
     )
 
-    assert done.stdout == f"{diagrams.states()}\n\n{diagrams.replacement()}\n"
+    assert done.stdout == f"{diagrams.states_diagram()}\n\n{diagrams.replacement_diagram()}\n"

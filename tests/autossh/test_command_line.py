@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.autossh.command_line import (
-    AutosshLine,
+    AutosshCommand,
     Monitor,
-    read_autossh,
-    read_monitor,
-    read_ssh,
-    wants_version,
+    has_version_flag,
+    parse_autossh,
+    parse_monitor,
+    parse_ssh,
 )
 from tunnelkeeper.autossh.options import OPTIONS, Support
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Option, Purpose
@@ -25,8 +25,8 @@ LETTERS = st.sampled_from(sorted(OPTIONS))
 VALUES = st.text(st.characters(codec="ascii", exclude_categories=["Cc", "Cs"]), min_size=1)
 
 
-def read(line: str) -> AutosshLine:
-    return read_autossh(line.split())
+def read(line: str) -> AutosshCommand:
+    return parse_autossh(line.split())
 
 
 def shown(forwards: tuple[Forward, ...]) -> list[str]:
@@ -77,7 +77,7 @@ def test_options_of_the_command_are_the_command_s() -> None:
 
 @pytest.mark.parametrize(("line", "expected"), [("-V", True), ("-M 0 host -V", False)])
 def test_the_version_is_asked_for_before_the_host(line: str, expected: bool) -> None:
-    assert wants_version(line.split()) is expected
+    assert has_version_flag(line.split()) is expected
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_the_version_is_asked_for_before_the_host(line: str, expected: bool) -> 
     [("0", None), ("0:7", None), ("20000", Monitor(20000)), ("65534:7", Monitor(65534, 7))],
 )
 def test_a_monitoring_port_is_read(text: str, expected: Monitor | None) -> None:
-    assert read_monitor(text) == expected
+    assert parse_monitor(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "65535", "-1", "x", ":7", "1:", "1:0", "1:65536", "1:2:3"])
 def test_a_monitoring_port_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(CommandLineError, match=r"-M: expected"):
-        read_monitor(text)
+        parse_monitor(text)
 
 
 # -- the host --------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_a_monitoring_port_that_cannot_be_is_refused(text: str) -> None:
 def test_a_host_is_named_in_every_way_that_ssh_knows(
     line: str, user: str | None, host: str, port: int | None
 ) -> None:
-    found = read_ssh(line.split())
+    found = parse_ssh(line.split())
 
     assert (found.user, found.host.host, found.port) == (user, host, port)
 
@@ -125,7 +125,7 @@ def test_a_host_is_named_in_every_way_that_ssh_knows(
 @pytest.mark.parametrize("host", ["", "@host", "a b", "ssh://", "ssh://host:0", "h;id", "$(id)"])
 def test_what_is_no_host_is_refused(host: str) -> None:
     with pytest.raises(CommandLineError, match="expected"):
-        read_ssh([host])
+        parse_ssh([host])
 
 
 def test_a_line_without_a_host_is_refused() -> None:
@@ -137,7 +137,7 @@ def test_a_line_without_a_host_is_refused() -> None:
 
 
 def test_settings_are_read_however_they_are_written() -> None:
-    line = read_ssh(
+    line = parse_ssh(
         ["-oServerAliveInterval=45", "-o", "TCPKeepAlive yes", "-o", 'User = "me"', "host"]
     )
 
@@ -151,7 +151,7 @@ def test_settings_are_read_however_they_are_written() -> None:
 @pytest.mark.parametrize("setting", ["", "=", "Keyword", "Keyword=", "=value"])
 def test_a_setting_without_a_keyword_or_a_value_is_refused(setting: str) -> None:
     with pytest.raises(CommandLineError, match="-o"):
-        read_ssh(["-o", setting, "host"])
+        parse_ssh(["-o", setting, "host"])
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_a_wrong_option_is_named(line: str, message: str) -> None:
     ],
 )
 def test_a_line_s_purpose_is_read_from_it(line: str, purpose: Purpose) -> None:
-    assert read_ssh(line.replace("-o ", "-o").split()).purpose is purpose
+    assert parse_ssh(line.replace("-o ", "-o").split()).purpose is purpose
 
 
 def test_flags_that_add_up_are_counted() -> None:
-    assert read_ssh(["-tt", "-v", "host", "-vv"]).count("v") == 3
-    assert read_ssh(["-tt", "host"]).count("t") == 2
+    assert parse_ssh(["-tt", "-v", "host", "-vv"]).count("v") == 3
+    assert parse_ssh(["-tt", "host"]).count("t") == 2
 
 
 # -- forwards --------------------------------------------------------------------------------------
@@ -205,27 +205,27 @@ def test_flags_that_add_up_are_counted() -> None:
     ],
 )  # fmt: skip
 def test_forwards_are_those_that_ssh_would_make(line: list[str], forwards: list[str]) -> None:
-    assert shown(read_ssh([*line, "host"]).forwards) == forwards
+    assert shown(parse_ssh([*line, "host"]).forwards) == forwards
 
 
 @pytest.mark.parametrize("line", [["-L", "1"], ["-D", "a:b:c"], ["-oRemoteForward=x y"]])
 def test_a_wrong_forward_is_named_with_its_option(line: list[str]) -> None:
     with pytest.raises(CommandLineError, match=r"^-"):
-        _ = read_ssh([*line, "host"]).forwards
+        _ = parse_ssh([*line, "host"]).forwards
 
 
 # -- what becomes of options -----------------------------------------------------------------------
 
 
 def test_an_option_that_means_nothing_here_is_noted() -> None:
-    line = read_ssh(["-x", "-a", "-2", "-oControlMaster=no", "-N", "host"])
+    line = parse_ssh(["-x", "-a", "-2", "-oControlMaster=no", "-N", "host"])
 
-    assert [remark.option for remark in line.noted] == ["-x", "-2", "-o controlmaster=no"]
+    assert [remark.option for remark in line.ignored] == ["-x", "-2", "-o controlmaster=no"]
     assert not line.refused
 
 
 def test_an_option_that_would_change_what_the_user_gets_is_refused() -> None:
-    line = read_ssh(["-w", "0:0", "-N", "host"])
+    line = parse_ssh(["-w", "0:0", "-N", "host"])
 
     assert [str(remark) for remark in line.refused] == [
         "-w 0:0: tun(4) devices are not supported",
@@ -233,15 +233,17 @@ def test_an_option_that_would_change_what_the_user_gets_is_refused() -> None:
 
 
 def test_x11_matters_to_a_session_only() -> None:
-    assert not read_ssh(["-XN", "host"]).refused
-    assert read_ssh(["-X", "host", "xterm"]).refused
+    assert not parse_ssh(["-XN", "host"]).refused
+    assert parse_ssh(["-X", "host", "xterm"]).refused
 
 
 @pytest.mark.parametrize("letter", sorted(OPTIONS))
 def test_whoever_refuses_or_notes_an_option_says_why(letter: str) -> None:
     meaning = OPTIONS[letter]
 
-    assert bool(meaning.why) is ({meaning.fate, meaning.in_session} - {None} != {Support.TAKEN})
+    assert bool(meaning.reason) is (
+        {meaning.support, meaning.support_in_session} - {None} != {Support.HONOURED}
+    )
 
 
 # -- properties ------------------------------------------------------------------------------------
@@ -250,7 +252,7 @@ def test_whoever_refuses_or_notes_an_option_says_why(letter: str) -> None:
 @given(st.lists(st.text()))
 def test_any_arguments_are_read_or_refused(arguments: list[str]) -> None:
     with suppress(CommandLineError):
-        assert read_autossh(arguments).ssh.destination in arguments
+        assert parse_autossh(arguments).ssh.destination in arguments
 
 
 @given(st.lists(st.tuples(LETTERS, VALUES)))
@@ -264,5 +266,5 @@ def test_what_was_written_is_what_is_read(pairs: list[tuple[str, str]]) -> None:
         word for o in options for word in ([f"-{o.letter}"] + ([o.value] if o.value else []))
     ]
 
-    assert list(read_ssh([*arguments, "host"]).options) == options
-    assert list(read_ssh(["host", *arguments]).options) == options
+    assert list(parse_ssh([*arguments, "host"]).options) == options
+    assert list(parse_ssh(["host", *arguments]).options) == options

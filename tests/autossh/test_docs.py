@@ -8,7 +8,7 @@ import pytest
 
 from tests.imports import ROOT
 from tests.markdown import rows_of, section
-from tunnelkeeper.autossh.environment import read_settings
+from tunnelkeeper.autossh.environment import parse_environment
 from tunnelkeeper.autossh.options import OPTIONS, Support
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 
@@ -28,8 +28,8 @@ def test_the_fate_of_an_option_is_documented(letter: str) -> None:
     meaning, text = OPTIONS[letter], fates()[letter]
 
     if letter not in OWN:
-        assert text.startswith(meaning.fate)
-    if meaning.in_session is Support.REFUSED:
+        assert text.startswith(meaning.support)
+    if meaning.support_in_session is Support.REFUSED:
         assert "else refused" in text
 
 
@@ -51,7 +51,7 @@ def test_the_variables_are_documented() -> None:
 
 def is_a_number(variable: str) -> bool:
     try:
-        read_settings({variable: "no number"})
+        parse_environment({variable: "no number"})
     except CommandLineError:
         return True
     return False

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.autossh.environment import NO_LIMIT, Settings, integer, read_settings
+from tunnelkeeper.autossh.environment import NO_LIMIT, Settings, parse_environment, parse_integer
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 
 
 def test_an_environment_that_says_nothing_leaves_the_defaults() -> None:
-    assert read_settings({}) == Settings()
+    assert parse_environment({}) == Settings()
 
 
 def test_every_variable_is_read() -> None:
-    settings = read_settings(
+    settings = parse_environment(
         {
             "AUTOSSH_DEBUG": "",
             "AUTOSSH_LOGLEVEL": "7",
@@ -61,27 +61,27 @@ def test_every_variable_is_read() -> None:
 )
 def test_a_wrong_number_is_refused_with_its_variable(variable: str, value: str) -> None:
     with pytest.raises(CommandLineError, match=variable):
-        read_settings({variable: value})
+        parse_environment({variable: value})
 
 
 def test_a_message_has_at_most_64_bytes() -> None:
-    assert read_settings({"AUTOSSH_MESSAGE": 64 * "x"}).message == 64 * "x"
+    assert parse_environment({"AUTOSSH_MESSAGE": 64 * "x"}).message == 64 * "x"
     with pytest.raises(CommandLineError, match="AUTOSSH_MESSAGE"):
-        read_settings({"AUTOSSH_MESSAGE": 33 * "\N{LATIN SMALL LETTER A WITH DIAERESIS}"})
+        parse_environment({"AUTOSSH_MESSAGE": 33 * "\N{LATIN SMALL LETTER A WITH DIAERESIS}"})
 
 
 def test_no_limit_of_starts_is_a_number_too() -> None:
-    assert read_settings({"AUTOSSH_MAXSTART": "-1"}).max_starts == NO_LIMIT
+    assert parse_environment({"AUTOSSH_MAXSTART": "-1"}).max_starts == NO_LIMIT
 
 
 def test_a_variable_that_means_nothing_here_is_noted() -> None:
-    settings = read_settings({"AUTOSSH_PATH": "/usr/bin/ssh", "AUTOSSH_NTSERVICE": ""})
+    settings = parse_environment({"AUTOSSH_PATH": "/usr/bin/ssh", "AUTOSSH_NTSERVICE": ""})
 
-    assert [remark.option for remark in settings.noted] == ["AUTOSSH_PATH"]
+    assert [remark.option for remark in settings.ignored] == ["AUTOSSH_PATH"]
 
 
 @given(st.integers())
 def test_a_number_is_read_in_every_base_of_c(number: int) -> None:
-    assert integer(str(number)) == number
-    assert integer(hex(number)) == number
-    assert integer(oct(number).replace("o", "")) == number
+    assert parse_integer(str(number)) == number
+    assert parse_integer(hex(number)) == number
+    assert parse_integer(oct(number).replace("o", "")) == number

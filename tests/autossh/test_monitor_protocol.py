@@ -4,7 +4,12 @@ import pytest
 
 from tunnelkeeper.autossh.command_line import Monitor
 from tunnelkeeper.autossh.environment import Settings
-from tunnelkeeper.autossh.monitor_protocol import Timing, loop_forwards, message, timing
+from tunnelkeeper.autossh.monitor_protocol import (
+    Timing,
+    format_message,
+    loop_forwards,
+    timing_from_settings,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +24,7 @@ from tunnelkeeper.autossh.monitor_protocol import Timing, loop_forwards, message
     ],
 )
 def test_probes_come_as_the_environment_asks(settings: Settings, expected: Timing) -> None:
-    assert timing(settings) == expected
+    assert timing_from_settings(settings) == expected
 
 
 def test_a_loop_goes_out_by_one_forward_and_comes_back_by_another() -> None:
@@ -36,4 +41,4 @@ def test_a_loop_by_an_echo_service_is_one_forward() -> None:
 
 
 def test_a_message_says_whose_it_is() -> None:
-    assert message("box", 12, 34, "hello") == b"box autossh 12 34 hello\r\n"
+    assert format_message("box", 12, 34, "hello") == b"box autossh 12 34 hello\r\n"

@@ -8,7 +8,7 @@ from tunnelkeeper.autossh.restart_rules import (
     ProgramExit,
     Rules,
     RunHistory,
-    grace,
+    grace_time,
 )
 
 STRICT = Rules(gate_time=30, poll=600, strict=True)
@@ -18,11 +18,11 @@ BETTER = Rules(gate_time=30, poll=600)
 def run_once(
     rules: Rules, status: int, lasted: float = 1, *, person: bool = False
 ) -> ProgramExit | NextRun:
-    return RunHistory(rules).begin(100).after(status, 100 + lasted, for_a_person=person)
+    return RunHistory(rules).with_start(100).on_exit(status, 100 + lasted, needs_user=person)
 
 
 def run_twice(rules: Rules, status: int) -> ProgramExit | NextRun:
-    return RunHistory(rules).begin(0).begin(100).after(status, 101)
+    return RunHistory(rules).with_start(0).with_start(100).on_exit(status, 101)
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 3, EXIT_STATUS_LOST])
@@ -31,7 +31,7 @@ def test_a_first_run_that_ends_within_the_gate_is_the_last_one(status: int) -> N
 
     assert isinstance(ending, ProgramExit)
     assert ending.code == 1
-    assert ending.words == f"ssh exited prematurely with status {status}; autossh exiting"
+    assert ending.message == f"ssh exited prematurely with status {status}; autossh exiting"
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_a_first_command_that_succeeds_at_once_has_succeeded() -> None:
 
 def test_the_last_start_that_is_allowed_ends_the_program() -> None:
     rules = Rules(gate_time=0, poll=600, max_starts=2)
-    course = RunHistory(rules).begin(0)
+    course = RunHistory(rules).with_start(0)
 
-    assert isinstance(course.after(EXIT_STATUS_LOST, 1), NextRun)
-    assert course.begin(1).after(EXIT_STATUS_LOST, 2) == ProgramExit(
+    assert isinstance(course.on_exit(EXIT_STATUS_LOST, 1), NextRun)
+    assert course.with_start(1).on_exit(EXIT_STATUS_LOST, 2) == ProgramExit(
         0, "max start count reached; exiting"
     )
     assert not RunHistory(Rules(gate_time=0, poll=600, max_starts=0)).may_start
 
 
 def test_the_waits_between_short_runs_are_those_of_autossh() -> None:
-    waits = [grace(short, 600) for short in range(25)]
+    waits = [grace_time(short, 600) for short in range(25)]
 
     assert waits[:6] == [0, 0, 0, 0, 0, 0]
     assert waits[6:] == [
@@ -91,10 +91,10 @@ def test_a_run_that_is_long_enough_makes_the_waits_short_again() -> None:
     course = RunHistory(Rules(gate_time=0, poll=600))
     now = 0.0
     for _ in range(9):
-        course = course.begin(now)
+        course = course.with_start(now)
         now += 1
-    short = course.after(EXIT_STATUS_LOST, now)
-    long = course.after(EXIT_STATUS_LOST, now + 60)
+    short = course.on_exit(EXIT_STATUS_LOST, now)
+    long = course.on_exit(EXIT_STATUS_LOST, now + 60)
 
     assert isinstance(short, NextRun)
     assert short.wait > 0

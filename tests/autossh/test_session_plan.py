@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from tunnelkeeper.autossh.command_line import read_ssh
+from tunnelkeeper.autossh.command_line import parse_ssh
 from tunnelkeeper.autossh.session_plan import (
     Answer,
-    Plan,
-    TerminalWish,
-    for_ssh,
-    make_plan,
+    RequestTty,
+    SessionPlan,
+    plan_session,
+    ssh_g_options,
     wants_terminal,
 )
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose
@@ -16,8 +16,8 @@ from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose
 NOTHING: dict[str, list[str]] = {"sessiontype": ["default"], "requesttty": ["auto"]}
 
 
-def planned(line: str, answer: Answer | None = None, **environment: str) -> Plan:
-    return make_plan(read_ssh(line.split()), {**NOTHING, **(answer or {})}, environment)
+def planned(line: str, answer: Answer | None = None, **environment: str) -> SessionPlan:
+    return plan_session(parse_ssh(line.split()), {**NOTHING, **(answer or {})}, environment)
 
 
 def forwards(answer: Answer) -> list[str]:
@@ -118,7 +118,7 @@ def test_a_stream_has_a_target() -> None:
     ],
 )
 def test_a_terminal_is_asked_for_when_ssh_would(
-    wish: TerminalWish, purpose: Purpose, stdin_is_terminal: bool, expected: bool
+    wish: RequestTty, purpose: Purpose, stdin_is_terminal: bool, expected: bool
 ) -> None:
     assert wants_terminal(wish, purpose, stdin_is_terminal=stdin_is_terminal) is expected
 
@@ -150,7 +150,7 @@ def test_an_agent_is_forwarded_if_asked_for(said: str, agent: str | None) -> Non
 
 
 def test_ssh_is_asked_with_the_options_that_say_something_of_the_host() -> None:
-    line = read_ssh(
+    line = parse_ssh(
         [
             "-NfvE",
             "log",
@@ -170,4 +170,4 @@ def test_ssh_is_asked_with_the_options_that_say_something_of_the_host() -> None:
         ]
     )
 
-    assert for_ssh(line) == ("-N", "-p", "22", "-J", "hop", "-o", "User=me", "-C")
+    assert ssh_g_options(line) == ("-N", "-p", "22", "-J", "hop", "-o", "User=me", "-C")

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.core.lives import TunnelLife
+from tests.core.lifecycle_driver import LifecycleDriver
 
 
 @pytest.fixture
-def tunnel() -> TunnelLife:
-    return TunnelLife()
+def tunnel() -> LifecycleDriver:
+    return LifecycleDriver()

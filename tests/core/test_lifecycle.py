@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
-from tests.core.lives import (
+from tests.core.lifecycle_driver import (
     DENIED,
     GATE_TIME,
     LOST,
     NOW,
     PORT_BUSY,
     STEADY,
-    TunnelLife,
+    LifecycleDriver,
 )
 from tunnelkeeper.core.configuration import Backoff, Tunnel
 from tunnelkeeper.core.failures import Cause, Failure
@@ -47,7 +47,7 @@ OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_ALL
 # -- to and fro ------------------------------------------------------------------------------------
 
 
-def test_a_tunnel_is_started_is_up_and_is_stopped(tunnel: TunnelLife) -> None:
+def test_a_tunnel_is_started_is_up_and_is_stopped(tunnel: LifecycleDriver) -> None:
     assert tunnel.feed(Start()) == Connecting()
     tunnel.wait(2)
     assert tunnel.feed(SessionOpened()) == Up(
@@ -58,7 +58,7 @@ def test_a_tunnel_is_started_is_up_and_is_stopped(tunnel: TunnelLife) -> None:
     assert tunnel.commands == [OPEN, CLOSE]
 
 
-def test_a_restart_connects_only_when_the_old_session_is_gone(tunnel: TunnelLife) -> None:
+def test_a_restart_connects_only_when_the_old_session_is_gone(tunnel: LifecycleDriver) -> None:
     tunnel.feed(Start(), SessionOpened())
 
     assert tunnel.feed(Restart()) == Stopping(then_start=True)
@@ -67,12 +67,12 @@ def test_a_restart_connects_only_when_the_old_session_is_gone(tunnel: TunnelLife
     assert tunnel.commands == [OPEN, CLOSE, OPEN]
 
 
-def test_a_stop_in_the_middle_of_connecting_closes_the_session(tunnel: TunnelLife) -> None:
+def test_a_stop_in_the_middle_of_connecting_closes_the_session(tunnel: LifecycleDriver) -> None:
     assert tunnel.feed(Start(), Stop()) == Stopping()
     assert tunnel.commands == [OPEN, CLOSE]
 
 
-def test_whoever_speaks_last_while_it_stops_is_heard(tunnel: TunnelLife) -> None:
+def test_whoever_speaks_last_while_it_stops_is_heard(tunnel: LifecycleDriver) -> None:
     tunnel.feed(Start(), SessionOpened(), Stop(), Start(), Stop(), Start())
     assert tunnel.feed(SessionEnded(LOST)) == Connecting()
 
@@ -80,11 +80,13 @@ def test_whoever_speaks_last_while_it_stops_is_heard(tunnel: TunnelLife) -> None
     assert tunnel.feed(SessionEnded(LOST)) == Stopped()
 
 
-def test_a_session_that_opens_while_it_is_being_closed_is_still_closed(tunnel: TunnelLife) -> None:
+def test_a_session_that_opens_while_it_is_being_closed_is_still_closed(
+    tunnel: LifecycleDriver,
+) -> None:
     assert tunnel.feed(Start(), Stop(), SessionOpened()) == Stopping()
 
 
-def test_a_start_leaves_a_live_connection_alone(tunnel: TunnelLife) -> None:
+def test_a_start_leaves_a_live_connection_alone(tunnel: LifecycleDriver) -> None:
     before = tunnel.feed(Start(), SessionOpened())
 
     assert tunnel.feed(Start(), RetryNow()) is before
@@ -95,7 +97,7 @@ def test_a_start_leaves_a_live_connection_alone(tunnel: TunnelLife) -> None:
 
 
 def test_a_forward_that_fails_and_recovers_leaves_the_connection_alone(
-    tunnel: TunnelLife,
+    tunnel: LifecycleDriver,
 ) -> None:
     up = tunnel.feed(Start(), SessionOpened())
     tunnel.wait(5)
@@ -106,14 +108,14 @@ def test_a_forward_that_fails_and_recovers_leaves_the_connection_alone(
     assert tunnel.commands == [OPEN]
 
 
-def test_another_forward_that_fails_becomes_the_reason(tunnel: TunnelLife) -> None:
+def test_another_forward_that_fails_becomes_the_reason(tunnel: LifecycleDriver) -> None:
     denied = Failure(Cause.FORWARD_DENIED, "administratively prohibited")
     tunnel.feed(Start(), SessionOpened(PORT_BUSY), ForwardsChanged(denied))
 
     assert failure_of(tunnel.state) == denied
 
 
-def test_news_of_forwards_that_comes_late_changes_nothing(tunnel: TunnelLife) -> None:
+def test_news_of_forwards_that_comes_late_changes_nothing(tunnel: LifecycleDriver) -> None:
     before = tunnel.feed(Start(), SessionOpened(), SessionEnded(LOST))
 
     assert tunnel.feed(ForwardsChanged(PORT_BUSY)) is before
@@ -123,7 +125,7 @@ def test_news_of_forwards_that_comes_late_changes_nothing(tunnel: TunnelLife) ->
 
 
 def test_a_connection_is_renewed_at_the_end_of_its_lifetime() -> None:
-    tunnel = TunnelLife(replace(STEADY, max_lifetime=3600))
+    tunnel = LifecycleDriver(replace(STEADY, max_lifetime=3600))
     tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
 
@@ -134,7 +136,7 @@ def test_a_connection_is_renewed_at_the_end_of_its_lifetime() -> None:
 
 
 def test_a_lifetime_counts_from_the_moment_it_opened_and_goes_on_while_degraded() -> None:
-    tunnel = TunnelLife(replace(STEADY, max_lifetime=10))
+    tunnel = LifecycleDriver(replace(STEADY, max_lifetime=10))
     tunnel.feed(Start(), SessionOpened())
     tunnel.wait(9)
     tunnel.feed(ForwardsChanged(PORT_BUSY))
@@ -147,7 +149,7 @@ def test_a_lifetime_counts_from_the_moment_it_opened_and_goes_on_while_degraded(
 
 
 def test_a_blocked_tunnel_tries_again_at_once_when_the_key_file_changes(
-    tunnel: TunnelLife,
+    tunnel: LifecycleDriver,
 ) -> None:
     assert tunnel.feed(Start(), SessionEnded(DENIED)) == Blocked(
         FailedAttempts(1, 1), NOW + 300, DENIED
@@ -157,7 +159,7 @@ def test_a_blocked_tunnel_tries_again_at_once_when_the_key_file_changes(
     assert tunnel.feed(RetryNow()) == Connecting(FailedAttempts(1, 1))
 
 
-def test_a_deadline_that_comes_early_leaves_it_blocked(tunnel: TunnelLife) -> None:
+def test_a_deadline_that_comes_early_leaves_it_blocked(tunnel: LifecycleDriver) -> None:
     blocked = tunnel.feed(Start(), SessionEnded(DENIED))
     tunnel.wait(299)
 
@@ -165,7 +167,7 @@ def test_a_deadline_that_comes_early_leaves_it_blocked(tunnel: TunnelLife) -> No
 
 
 def test_the_gate_deadline_of_a_lost_connection_does_not_hammer_a_server_that_refuses_the_key(
-    tunnel: TunnelLife,
+    tunnel: LifecycleDriver,
 ) -> None:
     tunnel.feed(Start(), SessionOpened())
     tunnel.wait(GATE_TIME)

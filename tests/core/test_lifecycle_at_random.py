@@ -19,11 +19,11 @@ from tunnelkeeper.core.lifecycle import (
     ForwardsChanged,
     HostChanged,
     NetworkChanged,
+    ReplacementEnded,
     ReplacementReady,
     Restart,
     RestartGracefully,
     RetryNow,
-    SecondSessionEnded,
     SessionEnded,
     SessionOpened,
     Start,
@@ -151,7 +151,7 @@ class AnyLife(RuleBasedStateMachine):
     @rule(failure=FAILURES)
     def the_second_session_ends(self, failure: Failure) -> None:
         self.seconds -= 1
-        self.happens(SecondSessionEnded(failure))
+        self.happens(ReplacementEnded(failure))
 
     def happens(self, event: Event) -> None:
         before = self.state
@@ -167,7 +167,7 @@ class AnyLife(RuleBasedStateMachine):
             case Command.SWITCH_SESSIONS:
                 assert self.seconds == 1, "there is one that takes over"
                 self.sessions, self.seconds = 1, self.sessions
-            case Command.CLOSE_SECOND:
+            case Command.CLOSE_REPLACEMENT:
                 assert self.seconds == 1
             case Command.CLOSE_ALL:
                 assert self.sessions == 1

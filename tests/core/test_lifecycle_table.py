@@ -24,13 +24,21 @@ from typing import get_args
 
 import pytest
 
-from tests.core.lives import ASKED, HAPPENED, NOW, STATES, STEADY, TOLD, TOLD_BESIDE
+from tests.core.lifecycle_driver import (
+    EXTERNAL_EVENTS,
+    NOW,
+    REPLACEMENT_EVENTS,
+    REQUESTS,
+    SESSION_EVENTS,
+    STATES,
+    STEADY,
+)
 from tunnelkeeper.core.lifecycle import (
     Command,
     ConnectionUnhealthy,
     Event,
+    ReplacementEnded,
     ReplacementReady,
-    SecondSessionEnded,
     SessionEnded,
     step,
 )
@@ -204,17 +212,17 @@ CHANGES_BESIDE: dict[tuple[type[Replacement], Command | None], str] = {
     (Draining, Command.SWITCH_SESSIONS): "switch",
     (ReplacementBackoff, Command.SWITCH_SESSIONS): "back",
     (ReplacementBackoff, None): "delay",
-    (Closing, Command.CLOSE_SECOND): "dismiss",
+    (Closing, Command.CLOSE_REPLACEMENT): "dismiss",
     (NoReplacement, None): "alone",
 }
 
 TABLES = [
-    (WHEN_ASKED, ASKED),
-    (WHEN_SOMETHING_HAPPENED, HAPPENED),
-    (WHEN_TOLD, TOLD),
-    (WHEN_TOLD_BESIDE, TOLD_BESIDE),
+    (WHEN_ASKED, REQUESTS),
+    (WHEN_SOMETHING_HAPPENED, EXTERNAL_EVENTS),
+    (WHEN_TOLD, SESSION_EVENTS),
+    (WHEN_TOLD_BESIDE, REPLACEMENT_EVENTS),
 ]
-EVENTS = ASKED | HAPPENED | TOLD | TOLD_BESIDE
+EVENTS = REQUESTS | EXTERNAL_EVENTS | SESSION_EVENTS | REPLACEMENT_EVENTS
 EACH_STATE = pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 EACH_EVENT = pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 
@@ -262,24 +270,24 @@ def test_there_is_a_state_and_an_event_of_every_kind() -> None:
 def test_what_the_world_and_the_clock_make_of_a_state(name: str) -> None:
     table = rows(WHEN_SOMETHING_HAPPENED)
 
-    assert [cell(STATES[name], event) for event in HAPPENED.values()] == table[name]
+    assert [cell(STATES[name], event) for event in EXTERNAL_EVENTS.values()] == table[name]
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_what_people_make_of_a_state(name: str) -> None:
-    assert [cell(STATES[name], event) for event in ASKED.values()] == rows(WHEN_ASKED)[name]
+    assert [cell(STATES[name], event) for event in REQUESTS.values()] == rows(WHEN_ASKED)[name]
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_what_the_session_makes_of_a_state(name: str) -> None:
-    assert [cell(STATES[name], event) for event in TOLD.values()] == rows(WHEN_TOLD)[name]
+    assert [cell(STATES[name], event) for event in SESSION_EVENTS.values()] == rows(WHEN_TOLD)[name]
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_what_the_second_session_makes_of_a_state(name: str) -> None:
-    assert [cell(STATES[name], event) for event in TOLD_BESIDE.values()] == rows(WHEN_TOLD_BESIDE)[
-        name
-    ]
+    assert [cell(STATES[name], event) for event in REPLACEMENT_EVENTS.values()] == rows(
+        WHEN_TOLD_BESIDE
+    )[name]
 
 
 @EACH_STATE
@@ -290,7 +298,7 @@ def test_a_session_begins_only_when_it_is_opened_and_ends_only_when_it_says_so(
     after, command = step(state, event, NOW, STEADY)
     opened = command in {Command.OPEN_SESSION, Command.OPEN_REPLACEMENT}
     is_gone = isinstance(event, SessionEnded) and session_count(state) > 0
-    is_gone |= isinstance(event, SecondSessionEnded) and has_second(state)
+    is_gone |= isinstance(event, ReplacementEnded) and has_second(state)
 
     assert session_count(after) == session_count(state) + opened - is_gone
     assert session_count(after) <= 2
@@ -305,7 +313,7 @@ def test_only_sessions_that_are_there_are_closed_and_only_once(state: State, eve
             assert session_count(state) > 0
             assert not isinstance(state, Stopping)
             assert isinstance(after, Stopping)
-        case Command.CLOSE_SECOND:
+        case Command.CLOSE_REPLACEMENT:
             assert isinstance(replacement_of(state), Draining)
             assert replacement_of(after) == Closing()
 

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from tests.core.lives import (
+from tests.core.lifecycle_driver import (
     DENIED,
     GATE_TIME,
     LOST,
@@ -15,7 +15,7 @@ from tests.core.lives import (
     PORT_BUSY,
     REFUSED,
     STEADY,
-    TunnelLife,
+    LifecycleDriver,
 )
 from tunnelkeeper.core.configuration import Backoff
 from tunnelkeeper.core.failures import Cause, Failure
@@ -66,7 +66,7 @@ COSTLY = [cause for cause in Cause if cause not in ASKED_NOTHING + NEEDS_A_PERSO
 
 @pytest.mark.parametrize("cause", ASKED_NOTHING)
 def test_what_asked_nothing_of_the_server_waits_five_seconds_at_most(
-    tunnel: TunnelLife, cause: Cause
+    tunnel: LifecycleDriver, cause: Cause
 ) -> None:
     waits = tunnel.fail(Failure(cause, "no way"), 1000)
 
@@ -75,18 +75,20 @@ def test_what_asked_nothing_of_the_server_waits_five_seconds_at_most(
 
 @pytest.mark.parametrize("cause", COSTLY)
 def test_what_cost_the_server_a_handshake_waits_up_to_the_maximum(
-    tunnel: TunnelLife, cause: Cause
+    tunnel: LifecycleDriver, cause: Cause
 ) -> None:
     assert tunnel.fail(Failure(cause, "no"), 9) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 @pytest.mark.parametrize("cause", NEEDS_A_PERSON)
-def test_what_needs_a_person_is_tried_every_five_minutes(tunnel: TunnelLife, cause: Cause) -> None:
+def test_what_needs_a_person_is_tried_every_five_minutes(
+    tunnel: LifecycleDriver, cause: Cause
+) -> None:
     assert tunnel.fail(Failure(cause, "no"), 5) == [300] * 5
 
 
 def test_an_hour_of_refusals_does_not_lengthen_the_wait_after_one_dropped_connection(
-    tunnel: TunnelLife,
+    tunnel: LifecycleDriver,
 ) -> None:
     tunnel.fail(REFUSED, 700)
     tunnel.feed(SessionEnded(LOST))
@@ -95,20 +97,20 @@ def test_an_hour_of_refusals_does_not_lengthen_the_wait_after_one_dropped_connec
 
 
 def test_the_cap_holds_though_the_backoff_begins_above_it() -> None:
-    tunnel = TunnelLife(RetryPolicy(Backoff(initial=20, factor=2, max=90, jitter=0)))
+    tunnel = LifecycleDriver(RetryPolicy(Backoff(initial=20, factor=2, max=90, jitter=0)))
 
     assert tunnel.fail(REFUSED, 2) == [5, 5]
 
 
 def test_waits_are_spread_by_the_seed() -> None:
     def waits(seed: str) -> list[float | None]:
-        return TunnelLife(RetryPolicy(seed=seed)).fail(LOST, 7)
+        return LifecycleDriver(RetryPolicy(seed=seed)).fail(LOST, 7)
 
     assert waits("db") == waits("db")
     assert waits("db") != waits("web")
 
 
-def test_a_deadline_that_comes_early_ends_no_wait(tunnel: TunnelLife) -> None:
+def test_a_deadline_that_comes_early_ends_no_wait(tunnel: LifecycleDriver) -> None:
     waiting = tunnel.feed(Start(), SessionEnded(LOST))
     tunnel.wait(0.9)
 
@@ -117,7 +119,7 @@ def test_a_deadline_that_comes_early_ends_no_wait(tunnel: TunnelLife) -> None:
 
 @pytest.mark.parametrize("event", [Start(), Restart(), RetryNow(), NetworkChanged()])
 def test_a_wait_is_ended_by_a_word_or_a_change_in_the_world(
-    tunnel: TunnelLife, event: Event
+    tunnel: LifecycleDriver, event: Event
 ) -> None:
     tunnel.feed(Start(), SessionEnded(LOST))
 
@@ -126,7 +128,7 @@ def test_a_wait_is_ended_by_a_word_or_a_change_in_the_world(
 
 
 def test_a_move_shortens_the_wait_of_what_is_blocked_and_a_second_one_does_not_put_it_off(
-    tunnel: TunnelLife,
+    tunnel: LifecycleDriver,
 ) -> None:
     tunnel.feed(Start(), SessionEnded(DENIED))
     tunnel.wait(100)
@@ -140,7 +142,7 @@ def test_a_move_shortens_the_wait_of_what_is_blocked_and_a_second_one_does_not_p
     assert tunnel.commands == [OPEN]
 
 
-def test_a_move_makes_no_blocked_tunnel_wait_longer(tunnel: TunnelLife) -> None:
+def test_a_move_makes_no_blocked_tunnel_wait_longer(tunnel: LifecycleDriver) -> None:
     tunnel.feed(Start(), SessionEnded(DENIED))
     tunnel.wait(BLOCKED_DELAY - 1)
     before = tunnel.state
@@ -149,7 +151,7 @@ def test_a_move_makes_no_blocked_tunnel_wait_longer(tunnel: TunnelLife) -> None:
 
 
 def test_a_word_forgets_the_attempts_before_it_but_a_change_in_the_world_does_not(
-    tunnel: TunnelLife,
+    tunnel: LifecycleDriver,
 ) -> None:
     tunnel.fail(LOST, 4)
     tunnel.feed(SessionEnded(LOST))
@@ -159,7 +161,7 @@ def test_a_word_forgets_the_attempts_before_it_but_a_change_in_the_world_does_no
     assert tunnel.feed(Start()) == Connecting(FailedAttempts())
 
 
-def test_a_stop_ends_a_wait_and_nothing_has_to_be_closed(tunnel: TunnelLife) -> None:
+def test_a_stop_ends_a_wait_and_nothing_has_to_be_closed(tunnel: LifecycleDriver) -> None:
     assert tunnel.feed(Start(), SessionEnded(LOST), Stop()) == Stopped()
     assert tunnel.commands == [OPEN]
 
@@ -168,7 +170,7 @@ def test_a_stop_ends_a_wait_and_nothing_has_to_be_closed(tunnel: TunnelLife) -> 
 
 
 def test_a_loss_inside_the_gate_time_counts_as_one_more_failed_attempt(
-    tunnel: TunnelLife,
+    tunnel: LifecycleDriver,
 ) -> None:
     tunnel.fail(LOST, 3)
     tunnel.feed(SessionOpened())
@@ -180,7 +182,7 @@ def test_a_loss_inside_the_gate_time_counts_as_one_more_failed_attempt(
     )
 
 
-def test_a_loss_after_the_gate_time_is_no_failed_attempt(tunnel: TunnelLife) -> None:
+def test_a_loss_after_the_gate_time_is_no_failed_attempt(tunnel: LifecycleDriver) -> None:
     tunnel.fail(LOST, 3)
     tunnel.feed(SessionOpened())
     tunnel.at_deadline()
@@ -188,7 +190,9 @@ def test_a_loss_after_the_gate_time_is_no_failed_attempt(tunnel: TunnelLife) -> 
     assert tunnel.feed(SessionEnded(LOST)) == BackingOff(FailedAttempts(), tunnel.now + 1, LOST)
 
 
-def test_a_loss_that_is_heard_of_before_the_gate_opens_is_none_either(tunnel: TunnelLife) -> None:
+def test_a_loss_that_is_heard_of_before_the_gate_opens_is_none_either(
+    tunnel: LifecycleDriver,
+) -> None:
     tunnel.fail(LOST, 3)
     tunnel.feed(SessionOpened())
     tunnel.wait(GATE_TIME)  # a suspended machine handles the loss before its own timer
@@ -196,7 +200,7 @@ def test_a_loss_that_is_heard_of_before_the_gate_opens_is_none_either(tunnel: Tu
     assert tunnel.feed(SessionEnded(LOST)) == BackingOff(FailedAttempts(), tunnel.now + 1, LOST)
 
 
-def test_a_server_that_accepts_and_drops_is_backed_off_from(tunnel: TunnelLife) -> None:
+def test_a_server_that_accepts_and_drops_is_backed_off_from(tunnel: LifecycleDriver) -> None:
     tunnel.feed(Start())
     waits = []
     for _ in range(7):
@@ -207,7 +211,7 @@ def test_a_server_that_accepts_and_drops_is_backed_off_from(tunnel: TunnelLife) 
     assert waits == [1, 2, 4, 8, 16, 32, 60]
 
 
-def test_a_degraded_tunnel_passes_the_gate_too(tunnel: TunnelLife) -> None:
+def test_a_degraded_tunnel_passes_the_gate_too(tunnel: LifecycleDriver) -> None:
     tunnel.fail(LOST, 3)
     tunnel.feed(SessionOpened(PORT_BUSY))
 
@@ -216,7 +220,7 @@ def test_a_degraded_tunnel_passes_the_gate_too(tunnel: TunnelLife) -> None:
     )
 
 
-def test_a_trusted_tunnel_waits_for_nothing(tunnel: TunnelLife) -> None:
+def test_a_trusted_tunnel_waits_for_nothing(tunnel: LifecycleDriver) -> None:
     tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
 
@@ -227,14 +231,14 @@ def test_a_trusted_tunnel_waits_for_nothing(tunnel: TunnelLife) -> None:
 
 
 @pytest.fixture
-def gave_up() -> TunnelLife:
-    tunnel = TunnelLife(replace(STEADY, max_attempts=3))
+def gave_up() -> LifecycleDriver:
+    tunnel = LifecycleDriver(replace(STEADY, max_attempts=3))
     tunnel.fail(LOST, 2)
     tunnel.feed(SessionEnded(LOST))
     return tunnel
 
 
-def test_after_max_attempts_it_says_so_and_waits_for_nothing(gave_up: TunnelLife) -> None:
+def test_after_max_attempts_it_says_so_and_waits_for_nothing(gave_up: LifecycleDriver) -> None:
     failure = failure_of(gave_up.state)
 
     assert isinstance(gave_up.state, Blocked)
@@ -249,7 +253,7 @@ def test_after_max_attempts_it_says_so_and_waits_for_nothing(gave_up: TunnelLife
 
 
 def test_the_hint_of_the_last_attempt_is_kept() -> None:
-    tunnel = TunnelLife(replace(STEADY, max_attempts=1))
+    tunnel = LifecycleDriver(replace(STEADY, max_attempts=1))
     tunnel.feed(Start(), SessionEnded(replace(REFUSED, hint="is sshd running?")))
 
     failure = failure_of(tunnel.state)
@@ -257,7 +261,9 @@ def test_the_hint_of_the_last_attempt_is_kept() -> None:
     assert failure.hint == "is sshd running?"
 
 
-def test_neither_the_world_nor_a_stray_deadline_moves_what_gave_up(gave_up: TunnelLife) -> None:
+def test_neither_the_world_nor_a_stray_deadline_moves_what_gave_up(
+    gave_up: LifecycleDriver,
+) -> None:
     before = gave_up.state
     gave_up.wait(86400)
 
@@ -267,17 +273,17 @@ def test_neither_the_world_nor_a_stray_deadline_moves_what_gave_up(gave_up: Tunn
 
 
 @pytest.mark.parametrize("event", [Start(), Restart()])
-def test_a_word_makes_it_try_as_often_again(gave_up: TunnelLife, event: Event) -> None:
+def test_a_word_makes_it_try_as_often_again(gave_up: LifecycleDriver, event: Event) -> None:
     assert gave_up.feed(event) == Connecting(FailedAttempts())
     assert isinstance(gave_up.feed(SessionEnded(LOST)), BackingOff)
 
 
-def test_what_gave_up_can_be_stopped(gave_up: TunnelLife) -> None:
+def test_what_gave_up_can_be_stopped(gave_up: LifecycleDriver) -> None:
     assert gave_up.feed(Stop()) == Stopped()
 
 
 def test_attempts_that_a_person_could_mend_count_too() -> None:
-    tunnel = TunnelLife(replace(STEADY, max_attempts=2))
+    tunnel = LifecycleDriver(replace(STEADY, max_attempts=2))
     tunnel.fail(DENIED, 1)
 
     assert isinstance(tunnel.feed(SessionEnded(DENIED)), Blocked)
@@ -289,7 +295,7 @@ def test_attempts_that_a_person_could_mend_count_too() -> None:
 
 @pytest.mark.parametrize("failure", [LOST, REFUSED, DENIED])
 def test_a_tunnel_that_does_not_retry_waits_for_a_word(failure: Failure) -> None:
-    tunnel = TunnelLife(replace(STEADY, retries=False))
+    tunnel = LifecycleDriver(replace(STEADY, retries=False))
     tunnel.feed(Start(), SessionEnded(failure))
 
     assert tunnel.state == Blocked(FailedAttempts().plus(failure), inf, failure)
@@ -298,7 +304,7 @@ def test_a_tunnel_that_does_not_retry_waits_for_a_word(failure: Failure) -> None
 
 
 def test_a_tunnel_that_does_not_retry_waits_after_a_long_life_too() -> None:
-    tunnel = TunnelLife(replace(STEADY, retries=False))
+    tunnel = LifecycleDriver(replace(STEADY, retries=False))
     tunnel.feed(Start(), SessionOpened())
     tunnel.now += GATE_TIME + 1
 

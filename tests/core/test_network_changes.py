@@ -44,7 +44,9 @@ def test_what_is_as_it_was_is_no_change() -> None:
 
 
 def test_addresses_that_come_and_go_for_themselves_are_no_change() -> None:
-    temporary = replace(HOME, present=frozenset({"192.0.2.2", "2001:db8::dead:beef", "fe80::1"}))
+    temporary = replace(
+        HOME, all_addresses=frozenset({"192.0.2.2", "2001:db8::dead:beef", "fe80::1"})
+    )
 
     assert turns(HOME, temporary) == [Change.SAME]
 

@@ -20,10 +20,10 @@ from tunnelkeeper.core.probes import (
     Probe,
     ProbeError,
     TcpProbe,
-    is_good,
+    is_success,
     parse_probe,
-    status_of,
-    target_here,
+    parse_status,
+    target_of_probe,
 )
 
 HERE, WEB = TcpAddress("localhost", 8080), TcpAddress("web", 80)
@@ -98,12 +98,12 @@ def test_whatever_is_written_is_a_check_or_is_refused_and_the_request_is_five_li
         assert lines[5:] == ["", ""]
         assert not any(c in line for line in lines for c in "\r\n")
     if isinstance(forward, SocksForward):
-        assert isinstance(target_here(probe, None), TcpAddress)
+        assert isinstance(target_of_probe(probe, None), TcpAddress)
 
 
 def test_a_check_that_names_no_target_goes_to_that_of_the_forward() -> None:
-    assert target_here(TcpProbe(), WEB) == WEB
-    assert target_here(TcpProbe(HERE), WEB) == HERE
+    assert target_of_probe(TcpProbe(), WEB) == WEB
+    assert target_of_probe(TcpProbe(HERE), WEB) == HERE
 
 
 def test_a_probe_is_shown_as_it_is_written() -> None:
@@ -123,8 +123,8 @@ def test_a_probe_is_shown_as_it_is_written() -> None:
     ],
 )
 def test_the_status_is_read_as_soon_as_it_is_there(answer: bytes, status: int) -> None:
-    assert status_of(answer) == status
-    assert [status_of(answer[:length]) for length in range(13)] == [None] * 13
+    assert parse_status(answer) == status
+    assert [parse_status(answer[:length]) for length in range(13)] == [None] * 13
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_the_status_is_read_as_soon_as_it_is_there(answer: bytes, status: int) -
 )
 def test_what_is_not_http_is_found_out(answer: bytes) -> None:
     with pytest.raises(NotHttpError):
-        status_of(answer)
+        parse_status(answer)
 
 
 @given(st.binary() | st.binary().map(b"HTTP/1.1 ".__add__))
 def test_any_bytes_are_a_status_too_little_or_not_http(answer: bytes) -> None:
     try:
-        status = status_of(answer)
+        status = parse_status(answer)
     except NotHttpError:
         return
     assert status is None or 0 <= status <= 999
@@ -155,6 +155,8 @@ def test_any_bytes_are_a_status_too_little_or_not_http(answer: bytes) -> None:
 
 
 def test_good_are_success_and_redirection() -> None:
-    good = [status for status in (100, 199, 200, 204, 301, 399, 400, 401, 500) if is_good(status)]
+    good = [
+        status for status in (100, 199, 200, 204, 301, 399, 400, 401, 500) if is_success(status)
+    ]
 
     assert good == [200, 204, 301, 399]

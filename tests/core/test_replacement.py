@@ -7,7 +7,15 @@ from math import inf
 
 import pytest
 
-from tests.core.lives import DENIED, GATE_TIME, LOST, PORT_BUSY, REFUSED, STEADY, TunnelLife
+from tests.core.lifecycle_driver import (
+    DENIED,
+    GATE_TIME,
+    LOST,
+    PORT_BUSY,
+    REFUSED,
+    STEADY,
+    LifecycleDriver,
+)
 from tunnelkeeper.core.lifecycle import (
     Command,
     ConnectionUnhealthy,
@@ -16,10 +24,10 @@ from tunnelkeeper.core.lifecycle import (
     Event,
     ForwardsChanged,
     NetworkChanged,
+    ReplacementEnded,
     ReplacementReady,
     RestartGracefully,
     RetryNow,
-    SecondSessionEnded,
     SessionEnded,
     SessionOpened,
     Start,
@@ -51,15 +59,15 @@ OPEN, OPEN_SECOND, SWITCH, CLOSE_SECOND, CLOSE_ALL = (
     Command.OPEN_SESSION,
     Command.OPEN_REPLACEMENT,
     Command.SWITCH_SESSIONS,
-    Command.CLOSE_SECOND,
+    Command.CLOSE_REPLACEMENT,
     Command.CLOSE_ALL,
 )
 
 
 @pytest.fixture
-def up() -> TunnelLife:
+def up() -> LifecycleDriver:
     """A tunnel that is up and trusted."""
-    tunnel = TunnelLife()
+    tunnel = LifecycleDriver()
     tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
     return tunnel
@@ -67,7 +75,7 @@ def up() -> TunnelLife:
 
 @pytest.mark.parametrize("asked", [RestartGracefully(), ConnectionUnhealthy()])
 def test_a_new_connection_takes_over_before_the_old_one_is_let_go(
-    up: TunnelLife, asked: Event
+    up: LifecycleDriver, asked: Event
 ) -> None:
     first = opened_at(up.state)
 
@@ -77,13 +85,15 @@ def test_a_new_connection_takes_over_before_the_old_one_is_let_go(
     assert opened_at(up.state) == up.now > first
     up.feed(SessionOpened())
     assert replacement_of(up.feed(Drained())) == Closing()
-    assert replacement_of(up.feed(SecondSessionEnded(LOST))) == NoReplacement()
+    assert replacement_of(up.feed(ReplacementEnded(LOST))) == NoReplacement()
 
     assert isinstance(up.state, Up)
     assert up.commands == [OPEN, OPEN_SECOND, SWITCH, CLOSE_SECOND]
 
 
-def test_what_is_open_on_the_old_connection_is_cut_off_at_the_drain_timeout(up: TunnelLife) -> None:
+def test_what_is_open_on_the_old_connection_is_cut_off_at_the_drain_timeout(
+    up: LifecycleDriver,
+) -> None:
     up.feed(ConnectionUnhealthy(), ReplacementReady())
     up.at_deadline()
     assert isinstance(replacement_of(up.state), Draining), "that was the gate time"
@@ -94,7 +104,7 @@ def test_what_is_open_on_the_old_connection_is_cut_off_at_the_drain_timeout(up: 
 
 
 def test_a_drain_timeout_of_nothing_leaves_no_time() -> None:
-    tunnel = TunnelLife(replace(STEADY, drain_timeout=0))
+    tunnel = LifecycleDriver(replace(STEADY, drain_timeout=0))
     tunnel.feed(Start(), SessionOpened(), ConnectionUnhealthy(), ReplacementReady())
 
     assert tunnel.waits() == 0
@@ -102,14 +112,14 @@ def test_a_drain_timeout_of_nothing_leaves_no_time() -> None:
 
 
 def test_a_connection_whose_replacement_fails_stays_in_use_and_is_tried_again(
-    up: TunnelLife,
+    up: LifecycleDriver,
 ) -> None:
     first = opened_at(up.state)
     up.feed(ConnectionUnhealthy())
 
     waits = []
     for _ in range(3):
-        up.feed(SecondSessionEnded(LOST))
+        up.feed(ReplacementEnded(LOST))
         waits.append(up.waits())
         assert isinstance(up.at_deadline(), Up)
 
@@ -119,30 +129,30 @@ def test_a_connection_whose_replacement_fails_stays_in_use_and_is_tried_again(
 
 
 def test_a_replacement_that_a_person_must_help_is_tried_again_seldom_and_when_files_change(
-    up: TunnelLife,
+    up: LifecycleDriver,
 ) -> None:
-    up.feed(ConnectionUnhealthy(), SecondSessionEnded(DENIED))
+    up.feed(ConnectionUnhealthy(), ReplacementEnded(DENIED))
     assert up.waits() == BLOCKED_DELAY
 
     assert isinstance(replacement_of(up.feed(RetryNow())), ReplacementConnecting)
 
 
 def test_a_move_ends_the_wait_for_a_replacement_or_shortens_it_for_a_person(
-    up: TunnelLife,
+    up: LifecycleDriver,
 ) -> None:
-    up.feed(ConnectionUnhealthy(), SecondSessionEnded(DENIED), NetworkChanged())
+    up.feed(ConnectionUnhealthy(), ReplacementEnded(DENIED), NetworkChanged())
     assert up.waits() == BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE
 
     up.at_deadline()
-    up.feed(SecondSessionEnded(REFUSED))
+    up.feed(ReplacementEnded(REFUSED))
     assert isinstance(replacement_of(up.feed(NetworkChanged())), ReplacementConnecting)
 
 
 def test_a_replacement_that_failed_too_often_waits_for_a_persons_word() -> None:
-    tunnel = TunnelLife(replace(STEADY, max_attempts=1))
+    tunnel = LifecycleDriver(replace(STEADY, max_attempts=1))
     tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
-    tunnel.feed(ConnectionUnhealthy(), SecondSessionEnded(REFUSED))
+    tunnel.feed(ConnectionUnhealthy(), ReplacementEnded(REFUSED))
 
     assert tunnel.waits() is None
     assert replacement_of(
@@ -155,15 +165,15 @@ def test_a_replacement_that_failed_too_often_waits_for_a_persons_word() -> None:
 
 
 def test_a_failing_check_does_not_shorten_the_wait_for_the_next_replacement(
-    up: TunnelLife,
+    up: LifecycleDriver,
 ) -> None:
-    delayed = up.feed(ConnectionUnhealthy(), SecondSessionEnded(LOST))
+    delayed = up.feed(ConnectionUnhealthy(), ReplacementEnded(LOST))
 
     assert up.feed(ConnectionUnhealthy(), ConnectionUnhealthy()) == delayed
 
 
 def test_a_connection_that_ends_while_another_is_on_its_way_is_followed_by_that(
-    up: TunnelLife,
+    up: LifecycleDriver,
 ) -> None:
     up.feed(ConnectionUnhealthy())
 
@@ -173,7 +183,7 @@ def test_a_connection_that_ends_while_another_is_on_its_way_is_followed_by_that(
     assert isinstance(up.feed(SessionOpened()), Up)
 
 
-def test_a_new_connection_that_ends_soon_gives_the_old_one_back(up: TunnelLife) -> None:
+def test_a_new_connection_that_ends_soon_gives_the_old_one_back(up: LifecycleDriver) -> None:
     first = opened_at(up.state)
     up.feed(ConnectionUnhealthy(), ReplacementReady())
     up.wait(1)
@@ -189,19 +199,21 @@ def test_a_new_connection_that_ends_soon_gives_the_old_one_back(up: TunnelLife) 
 
 
 def test_a_connection_that_ends_after_its_predecessor_was_dismissed_is_made_anew(
-    up: TunnelLife,
+    up: LifecycleDriver,
 ) -> None:
     up.feed(ConnectionUnhealthy(), ReplacementReady(), Drained())
 
     assert up.feed(SessionEnded(LOST)) == Stopping(then_start=True)
-    assert up.feed(SecondSessionEnded(LOST)) == Connecting()
+    assert up.feed(ReplacementEnded(LOST)) == Connecting()
 
 
-def test_a_replacement_that_is_asked_for_while_one_leaves_comes_after_that(up: TunnelLife) -> None:
+def test_a_replacement_that_is_asked_for_while_one_leaves_comes_after_that(
+    up: LifecycleDriver,
+) -> None:
     up.feed(RestartGracefully(), ReplacementReady(), RestartGracefully())
     assert up.commands.count(OPEN_SECOND) == 1
 
-    up.feed(Drained(), SecondSessionEnded(LOST))
+    up.feed(Drained(), ReplacementEnded(LOST))
     assert up.waits() == 0
     up.at_deadline()
     assert up.commands.count(OPEN_SECOND) == 2
@@ -210,16 +222,18 @@ def test_a_replacement_that_is_asked_for_while_one_leaves_comes_after_that(up: T
 @pytest.mark.parametrize(
     "events", [(ConnectionUnhealthy(),), (ConnectionUnhealthy(), ReplacementReady())]
 )
-def test_a_stop_closes_both_and_waits_for_both(up: TunnelLife, events: tuple[Event, ...]) -> None:
+def test_a_stop_closes_both_and_waits_for_both(
+    up: LifecycleDriver, events: tuple[Event, ...]
+) -> None:
     up.feed(*events)
 
     assert up.feed(Stop()) == Stopping(sessions=2)
     assert up.commands[-1] is CLOSE_ALL
-    assert up.feed(SecondSessionEnded(LOST)) == Stopping()
+    assert up.feed(ReplacementEnded(LOST)) == Stopping()
     assert up.feed(SessionEnded(LOST)) == Stopped()
 
 
-def test_a_degraded_tunnel_is_replaced_and_is_up_when_its_forwards_are(up: TunnelLife) -> None:
+def test_a_degraded_tunnel_is_replaced_and_is_up_when_its_forwards_are(up: LifecycleDriver) -> None:
     up.feed(ForwardsChanged(PORT_BUSY), ConnectionUnhealthy())
 
     assert isinstance(up.feed(ReplacementReady()), Degraded)
@@ -228,7 +242,7 @@ def test_a_degraded_tunnel_is_replaced_and_is_up_when_its_forwards_are(up: Tunne
 
 @pytest.mark.parametrize("max_lifetime", [0, 500])
 def test_a_new_connection_that_carries_no_data_gives_way_to_the_old_one_at_once(
-    up: TunnelLife, max_lifetime: float
+    up: LifecycleDriver, max_lifetime: float
 ) -> None:
     up.policy = replace(STEADY, max_lifetime=max_lifetime)
     first = opened_at(up.state)
@@ -241,14 +255,14 @@ def test_a_new_connection_that_carries_no_data_gives_way_to_the_old_one_at_once(
     assert isinstance(replacement_of(up.feed(ConnectionUnhealthy())), Draining)
     assert up.commands == [OPEN, OPEN_SECOND, SWITCH, SWITCH]
     assert opened_at(up.state) == first < second
-    up.feed(SessionOpened(), Drained(), SecondSessionEnded(LOST))
+    up.feed(SessionOpened(), Drained(), ReplacementEnded(LOST))
 
     assert isinstance(up.state, Up)
     assert up.waits() == (max_lifetime or None), "not replaced again at once"
 
 
 def test_a_connection_whose_first_check_is_one_too_many_is_replaced_when_it_has_opened() -> None:
-    tunnel = TunnelLife()
+    tunnel = LifecycleDriver()
 
     tunnel.feed(Start(), ConnectionUnhealthy(), SessionOpened(PORT_BUSY))
 
@@ -257,11 +271,11 @@ def test_a_connection_whose_first_check_is_one_too_many_is_replaced_when_it_has_
     assert tunnel.commands == [OPEN, OPEN_SECOND]
 
 
-def test_lifetimes_follow_each_other(up: TunnelLife) -> None:
+def test_lifetimes_follow_each_other(up: LifecycleDriver) -> None:
     up.policy = replace(STEADY, max_lifetime=2, gate_time=0)
     up.feed(ConnectionUnhealthy(), ReplacementReady())
     for _ in range(5):
-        up.feed(Drained(), SecondSessionEnded(LOST))
+        up.feed(Drained(), ReplacementEnded(LOST))
         while not isinstance(replacement_of(up.state), ReplacementConnecting):
             up.at_deadline()
         assert isinstance(up.feed(ReplacementReady()), Up)
@@ -269,7 +283,9 @@ def test_lifetimes_follow_each_other(up: TunnelLife) -> None:
     assert up.commands.count(SWITCH) == 6
 
 
-def test_an_expired_connection_is_not_replaced_while_its_predecessor_leaves(up: TunnelLife) -> None:
+def test_an_expired_connection_is_not_replaced_while_its_predecessor_leaves(
+    up: LifecycleDriver,
+) -> None:
     up.policy = replace(STEADY, max_lifetime=10)
     up.feed(ConnectionUnhealthy(), ReplacementReady())
     up.wait(20)

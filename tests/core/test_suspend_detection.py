@@ -29,7 +29,7 @@ def test_a_look_in_time_is_no_wake() -> None:
 
 
 def test_a_jump_of_the_clock_that_counts_sleep_is_a_wake() -> None:
-    assert detect_resume(BEFORE, later(CHECK_INTERVAL, asleep=3600)) == Resume(asleep=3600)
+    assert detect_resume(BEFORE, later(CHECK_INTERVAL, asleep=3600)) == Resume(suspended=3600)
 
 
 def test_a_look_that_is_far_too_late_means_that_the_process_was_stopped() -> None:
@@ -40,7 +40,7 @@ def test_a_look_that_is_far_too_late_means_that_the_process_was_stopped() -> Non
 
 
 def test_a_sleep_counts_as_such_although_the_look_was_late_too() -> None:
-    assert detect_resume(BEFORE, later(60, asleep=3600)) == Resume(asleep=3600)
+    assert detect_resume(BEFORE, later(60, asleep=3600)) == Resume(suspended=3600)
 
 
 @given(late=st.floats(0, MIN_STOPPED - 0.01), asleep=st.floats(0, MIN_SUSPENDED - 0.01))

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.keys import make_key
 from tests.ssh_lines import answer_to, forwards_in, in_order, way_in, way_of
-from tunnelkeeper.autossh.command_line import read_ssh
+from tunnelkeeper.autossh.command_line import parse_ssh
 from tunnelkeeper.cli.main import run
 from tunnelkeeper.config import load_with_warnings
 from tunnelkeeper.importing import readers
@@ -85,7 +85,7 @@ def test_there_are_ten_of_them() -> None:
 def test_the_line_is_what_the_unit_runs(unit: Path, box: Box) -> None:
     lines = [read_line(found) for found in box.findings(unit) if isinstance(found, SourceCommand)]
 
-    assert [line.ssh for line in lines] == [read_ssh(words) for words in box.expected(unit)]
+    assert [line.ssh for line in lines] == [parse_ssh(words) for words in box.expected(unit)]
 
 
 @each_unit

@@ -63,7 +63,7 @@ def test_addresses_and_routes_are_seen(machine: Machine) -> None:
     assert network == Network(
         frozenset({"10.77.2.2"}), frozenset({"10.77.0.1/32 via 10.77.2.1 dev uplink"})
     )
-    assert {"127.0.0.1", "10.77.2.2"} <= network.present
+    assert {"127.0.0.1", "10.77.2.2"} <= network.all_addresses
 
 
 @on_linux
@@ -212,7 +212,7 @@ def test_a_poll_sees_the_addresses_of_links_that_are_up(monkeypatch: pytest.Monk
     network = AddressPoller(FakeClock()).read()
 
     assert network == Network(frozenset({"192.0.2.2", "2001:db8::2"}), None)
-    assert network.present == {
+    assert network.all_addresses == {
         "127.0.0.1",
         "::1",
         "192.0.2.2",
@@ -245,7 +245,7 @@ def test_an_address_whose_link_leads_nowhere_does_not_count() -> None:
     network = network_from(addresses, routes)
 
     assert network == Network(frozenset({"192.0.2.2"}), frozenset())
-    assert network.present == {"192.0.2.2", "10.0.0.1"}
+    assert network.all_addresses == {"192.0.2.2", "10.0.0.1"}
 
 
 def test_of_a_router_with_too_many_routes_only_the_addresses_count() -> None:

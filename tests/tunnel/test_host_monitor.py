@@ -153,7 +153,7 @@ async def test_passing_time_is_no_wake(scene: Scene) -> None:
 async def test_a_change_is_told_with_the_addresses_that_are_left(scene: Scene) -> None:
     await scene.sees(ABROAD)
 
-    assert scene.moves == [ABROAD.present]
+    assert scene.moves == [ABROAD.all_addresses]
     assert scene.log == [
         (
             "the network changed: + 198.51.100.7, + default via 198.51.100.1 dev wlan0, "
@@ -167,7 +167,7 @@ async def test_a_burst_of_messages_is_one_change(scene: Scene) -> None:
         scene.source.becomes(network)
     await scene.clock.passes(10)
 
-    assert scene.moves == [ABROAD.present]
+    assert scene.moves == [ABROAD.all_addresses]
 
 
 async def test_messages_that_change_nothing_are_not_told(scene: Scene) -> None:
@@ -185,7 +185,7 @@ async def test_a_lost_network_asks_nobody_until_it_is_back(scene: Scene) -> None
 
     await scene.sees(HOME)
 
-    assert scene.moves == [HOME.present]
+    assert scene.moves == [HOME.all_addresses]
     assert scene.log == [
         "the network is gone: - 192.0.2.2, - default via 192.0.2.1 dev wlan0",
         f"the network is back: as it was; {ASKING}",
@@ -201,7 +201,7 @@ async def test_a_wake_without_a_network_waits_for_it(scene: Scene) -> None:
 
     await scene.sees(ABROAD)
 
-    assert scene.moves == [ABROAD.present]
+    assert scene.moves == [ABROAD.all_addresses]
 
 
 @pytest.mark.parametrize("while_waiting", [True, False])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.options import OPTIONS
-from tunnelkeeper.autossh.ssh_command import CommandLineError, Option, SshCommand, setting_of
+from tunnelkeeper.autossh.ssh_command import CommandLineError, Option, SshCommand, parse_setting
 from tunnelkeeper.core.host_spec import HostSpec, HostSpecError, is_host, parse_host_spec
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Monitor:
 
 
 @dataclass(frozen=True, slots=True)
-class AutosshLine:
+class AutosshCommand:
     """A command line of autossh. ssh: what it hands on.
 
     monitor: as -M has it; None where it stands not on the line (AUTOSSH_PORT may say it then).
@@ -53,29 +53,29 @@ class AutosshLine:
     strict: bool = False
 
 
-def read_ssh(arguments: Sequence[str]) -> SshCommand:
+def parse_ssh(arguments: Sequence[str]) -> SshCommand:
     """Read what stands behind the word `ssh`.
 
     Raises LineError.
     """
-    return _Reader(arguments, swallows=False).line(own="")
+    return _Parser(arguments, ignores_first_terminator=False).command(extra="")
 
 
-def read_autossh(arguments: Sequence[str]) -> AutosshLine:
+def parse_autossh(arguments: Sequence[str]) -> AutosshCommand:
     """Read what stands behind the word `autossh`; -V is for wants_version.
 
     Raises LineError.
     """
-    strict, arguments = _strictness(arguments)
-    line = _Reader(arguments, swallows=True).line(own=MONITOR)
+    strict, arguments = _split_strict(arguments)
+    line = _Parser(arguments, ignores_first_terminator=True).command(extra=MONITOR)
     monitors = line.values(MONITOR)
     own = {MONITOR, VERSION, BACKGROUND}
-    return AutosshLine(
+    return AutosshCommand(
         ssh=SshCommand(
             line.destination,
             line.host,
-            tuple(option for option in line.before if option.letter not in own),
-            tuple(option for option in line.behind if option.letter not in own),
+            tuple(option for option in line.options_before if option.letter not in own),
+            tuple(option for option in line.options_after if option.letter not in own),
             line.command,
         ),
         monitor=monitors[-1] if monitors else None,
@@ -84,29 +84,29 @@ def read_autossh(arguments: Sequence[str]) -> AutosshLine:
     )
 
 
-def wants_version(arguments: Sequence[str]) -> bool:
+def has_version_flag(arguments: Sequence[str]) -> bool:
     """Whether -V stands among the options: autossh then says its version and does no more.
 
     Raises LineError.
     """
-    _, arguments = _strictness(arguments)
-    words = _Reader(arguments, swallows=True)
-    return any(option.letter == VERSION for option in words.options(own=MONITOR))
+    _, arguments = _split_strict(arguments)
+    parser = _Parser(arguments, ignores_first_terminator=True)
+    return any(option.letter == VERSION for option in parser.options(extra=MONITOR))
 
 
-def read_monitor(text: str) -> Monitor | None:
+def parse_monitor(text: str) -> Monitor | None:
     """Read `port[:echo_port]`, as -M and AUTOSSH_PORT have it; None: port 0, no loop.
 
     Raises LineError.
     """
     port_text, colon, echo_text = text.partition(":")
-    port = _number(port_text)
+    port = _parse_number(port_text)
     # The way back takes the next port, so the last one is too high: autossh.c.
     if port is None or port >= HIGHEST_PORT:
         raise CommandLineError(
             f"-M: expected a port from 0 to {HIGHEST_PORT - 1}, got {port_text!r}"
         )
-    echo_port = _number(echo_text) if colon else None
+    echo_port = _parse_number(echo_text) if colon else None
     if colon and (echo_port is None or not 0 < echo_port <= HIGHEST_PORT):
         raise CommandLineError(
             f"-M: expected an echo port from 1 to {HIGHEST_PORT}, got {echo_text!r}"
@@ -115,75 +115,77 @@ def read_monitor(text: str) -> Monitor | None:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Parser:
     """swallows: whether the first `--` says nothing: autossh takes it out before ssh sees it."""
 
     arguments: Sequence[str]
-    swallows: bool
-    at: int = 0
-    ended: bool = False
+    ignores_first_terminator: bool
+    position: int = 0
+    options_ended: bool = False
 
-    def line(self, own: str) -> SshCommand:
-        before = tuple(self.options(own))
+    def command(self, extra: str) -> SshCommand:
+        before = tuple(self.options(extra))
         destination = self._next()
         if destination is None:
             raise CommandLineError("expected a host, and there is none")
-        behind = () if self.ended else tuple(self.options(own))
+        behind = () if self.options_ended else tuple(self.options(extra))
         return SshCommand(
             destination,
-            _destination(destination),
+            _parse_destination(destination),
             before,
             behind,
-            tuple(self.arguments[self.at :]),
+            tuple(self.arguments[self.position :]),
         )
 
-    def options(self, own: str) -> Iterator[Option]:
+    def options(self, extra: str) -> Iterator[Option]:
         """The options from here to the first word that is none. own: letters with a value."""
-        while self.at < len(self.arguments):
-            word = self.arguments[self.at]
-            if word == "--":
-                self.at += 1
-                if self.swallows:
-                    self.swallows = False
+        while self.position < len(self.arguments):
+            argument = self.arguments[self.position]
+            if argument == "--":
+                self.position += 1
+                if self.ignores_first_terminator:
+                    self.ignores_first_terminator = False
                     continue
-                self.ended = True
+                self.options_ended = True
                 return
-            if not word.startswith("-") or word == "-":
+            if not argument.startswith("-") or argument == "-":
                 return
-            if word.startswith("--"):
-                raise CommandLineError(f"unknown option {word}; {STRICT} stands first, if at all")
-            self.at += 1
-            yield from self._cluster(word[1:], own)
+            if argument.startswith("--"):
+                raise CommandLineError(
+                    f"unknown option {argument}; {STRICT} stands first, if at all"
+                )
+            self.position += 1
+            yield from self._cluster(argument[1:], extra)
 
-    def _cluster(self, letters: str, own: str) -> Iterator[Option]:
+    def _cluster(self, letters: str, extra: str) -> Iterator[Option]:
         """The options of one word: flags, of which the last may have a value."""
         for at, letter in enumerate(letters, 1):
             if letter not in OPTIONS:
                 raise CommandLineError(f"unknown option -{letter} in {'-' + letters!r}")
-            if not OPTIONS[letter].takes_value and letter not in own:
+            if not OPTIONS[letter].takes_value and letter not in extra:
                 yield Option(letter)
                 continue
             value = letters[at:] or self._next()
             if value is None:
                 raise CommandLineError(f"expected a value behind -{letter}")
             if letter == "o":
-                setting_of(value)  # or it is refused here, where it stands
+                parse_setting(value)  # or it is refused here, where it stands
             yield Option(letter, value)
             return
 
     def _next(self) -> str | None:
-        if self.at == len(self.arguments):
+        if self.position == len(self.arguments):
             return None
-        self.at += 1
-        return self.arguments[self.at - 1]
+        self.position += 1
+        return self.arguments[self.position - 1]
 
 
-def _strictness(arguments: Sequence[str]) -> tuple[bool, Sequence[str]]:
+def _split_strict(arguments: Sequence[str]) -> tuple[bool, Sequence[str]]:
     strict = list(arguments[:1]) == [STRICT]
     return strict, arguments[1:] if strict else arguments
 
 
-def _destination(text: str) -> HostSpec:
+def _parse_destination(text: str) -> HostSpec:
     """Read a destination: only a URL has a port; elsewhere a colon belongs to an IPv6 address."""
     if text.startswith("ssh://"):
         try:
@@ -196,5 +198,5 @@ def _destination(text: str) -> HostSpec:
     return HostSpec(user if at else None, host, None)
 
 
-def _number(text: str) -> int | None:
+def _parse_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else None

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 GATE_TIME = 30
 POLL_TIME = 600
 NO_LIMIT = -1
-LONGEST_MESSAGE = 64
+MAX_MESSAGE = 64
 """Characters of AUTOSSH_MESSAGE: autossh(1)."""
 
 _INTEGER = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", re.ASCII)
 
-_NOTED = {
+_IGNORED = {
     "AUTOSSH_NTSERVICE": "it is for Cygwin",
     "AUTOSSH_PATH": "no other ssh program carries the connection",
 }
@@ -48,17 +48,17 @@ class Settings:
     max_lifetime: int = 0
     message: str = ""
     port: str | None = None
-    noted: tuple[Note, ...] = ()
+    ignored: tuple[Note, ...] = ()
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
+def parse_environment(environment: Mapping[str, str]) -> Settings:
     """Read the variables.
 
     Raises LineError.
     """
     message = environment.get("AUTOSSH_MESSAGE", "")
-    if len(message.encode(errors="surrogateescape")) > LONGEST_MESSAGE:
-        raise CommandLineError(f"AUTOSSH_MESSAGE: expected at most {LONGEST_MESSAGE} bytes")
+    if len(message.encode(errors="surrogateescape")) > MAX_MESSAGE:
+        raise CommandLineError(f"AUTOSSH_MESSAGE: expected at most {MAX_MESSAGE} bytes")
     settings = Settings()
     return Settings(
         debug="AUTOSSH_DEBUG" in environment,
@@ -72,11 +72,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_lifetime=_number(environment, "AUTOSSH_MAXLIFETIME", settings.max_lifetime, 0),
         message=message,
         port=environment.get("AUTOSSH_PORT") or None,
-        noted=tuple(Note(name, why) for name, why in _NOTED.items() if environment.get(name)),
+        ignored=tuple(Note(name, why) for name, why in _IGNORED.items() if environment.get(name)),
     )
 
 
-def integer(text: str) -> int | None:
+def parse_integer(text: str) -> int | None:
     """A number as strtol(3) with base 0 reads it; None for anything else."""
     match = _INTEGER.fullmatch(text)
     if match is None:
@@ -92,7 +92,7 @@ def _number(
     text = environment.get(name)
     if text is None:
         return default
-    number = integer(text)
+    number = parse_integer(text)
     if number is None or number < least or (most is not None and number > most):
         end = "" if most is None else f" to {most}"
         raise CommandLineError(f"{name}: expected a whole number from {least}{end}, got {text!r}")

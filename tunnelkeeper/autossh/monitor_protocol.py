@@ -20,7 +20,7 @@ LOCALHOST = "127.0.0.1"
 NET_TIMEOUT = 15.0
 """Seconds for the way back, and for the message; autossh.c lowers it where polls are frequent."""
 SHORT_POLL = 30.0
-TRIES = 2
+ATTEMPTS = 2
 """Times that the loop is tried before it counts as broken."""
 
 
@@ -36,7 +36,7 @@ class Timing:
     timeout: float
 
 
-def timing(settings: Settings) -> Timing:
+def timing_from_settings(settings: Settings) -> Timing:
     """What the environment asks for; no poll is longer than the program's life."""
     life = float(settings.max_lifetime) or inf
     poll = min(float(settings.poll), life)
@@ -53,6 +53,6 @@ def loop_forwards(monitor: Monitor) -> tuple[Forward, ...]:
     return (LocalForward(here, here), RemoteForward(here, back))
 
 
-def message(node: str, pid: int, number: int, text: str) -> bytes:
+def format_message(node: str, pid: int, number: int, text: str) -> bytes:
     """The line that goes round: whose it is, a number by chance, and AUTOSSH_MESSAGE."""
     return f"{node} autossh {pid} {number} {text}\r\n".encode(errors="surrogateescape")

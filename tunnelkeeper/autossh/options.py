@@ -14,87 +14,89 @@ from enum import StrEnum
 class Support(StrEnum):
     """What becomes of an option."""
 
-    TAKEN = "taken"
-    NOTED = "noted"
+    HONOURED = "taken"
+    IGNORED = "noted"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class OptionRule:
     """An option of ssh. why: what to tell of it, where it is not simply taken.
 
     in_session: its fate on a line that runs something; None: the same.
     """
 
-    fate: Support = Support.TAKEN
-    why: str = ""
+    support: Support = Support.HONOURED
+    reason: str = ""
     takes_value: bool = False
-    in_session: Support | None = None
+    support_in_session: Support | None = None
 
 
-def _takes(fate: Support = Support.TAKEN, why: str = "") -> Meaning:
-    return Meaning(fate, why, takes_value=True)
+def _with_value(support: Support = Support.HONOURED, reason: str = "") -> OptionRule:
+    return OptionRule(support, reason, takes_value=True)
 
 
-_TAKEN = Meaning()
-_X11 = Meaning(Support.NOTED, "X11 is not forwarded", in_session=Support.REFUSED)
-_GSSAPI = Meaning(Support.NOTED, "GSSAPI is not used to log in")
+_HONOURED_FLAG = OptionRule()
+_X11 = OptionRule(Support.IGNORED, "X11 is not forwarded", support_in_session=Support.REFUSED)
+_GSSAPI = OptionRule(Support.IGNORED, "GSSAPI is not used to log in")
 _ASKS_SSH = "it asks something of ssh and connects to nothing"
 
 OPTIONS = {
-    "1": Meaning(Support.REFUSED, "SSH protocol 1 is not spoken by any ssh of today"),
-    "2": Meaning(Support.NOTED, "SSH protocol 2 is the only one"),
-    "4": _TAKEN,
-    "6": _TAKEN,
-    "A": _TAKEN,
-    "B": _takes(Support.REFUSED, "binding to an interface is not supported; -b takes its address"),
-    "C": _TAKEN,
-    "D": _takes(),
-    "E": _takes(),
-    "F": _takes(),
-    "G": Meaning(Support.REFUSED, _ASKS_SSH),
-    "I": _takes(Support.REFUSED, "PKCS#11 is not supported; ssh-agent can hold such keys"),
-    "J": _takes(),
+    "1": OptionRule(Support.REFUSED, "SSH protocol 1 is not spoken by any ssh of today"),
+    "2": OptionRule(Support.IGNORED, "SSH protocol 2 is the only one"),
+    "4": _HONOURED_FLAG,
+    "6": _HONOURED_FLAG,
+    "A": _HONOURED_FLAG,
+    "B": _with_value(
+        Support.REFUSED, "binding to an interface is not supported; -b takes its address"
+    ),
+    "C": _HONOURED_FLAG,
+    "D": _with_value(),
+    "E": _with_value(),
+    "F": _with_value(),
+    "G": OptionRule(Support.REFUSED, _ASKS_SSH),
+    "I": _with_value(Support.REFUSED, "PKCS#11 is not supported; ssh-agent can hold such keys"),
+    "J": _with_value(),
     "K": _GSSAPI,
-    "L": _takes(),
-    "M": Meaning(Support.NOTED, "a connection is shared by its own forwards only"),
-    "N": _TAKEN,
-    "O": _takes(Support.REFUSED, "it speaks to a master connection of ssh"),
-    "P": _takes(),
-    "Q": _takes(Support.REFUSED, _ASKS_SSH),
-    "R": _takes(),
-    "S": _takes(Support.NOTED, "a connection is shared by its own forwards only"),
-    "T": _TAKEN,
-    "V": Meaning(Support.REFUSED, _ASKS_SSH),
-    "W": _takes(),
+    "L": _with_value(),
+    "M": OptionRule(Support.IGNORED, "a connection is shared by its own forwards only"),
+    "N": _HONOURED_FLAG,
+    "O": _with_value(Support.REFUSED, "it speaks to a master connection of ssh"),
+    "P": _with_value(),
+    "Q": _with_value(Support.REFUSED, _ASKS_SSH),
+    "R": _with_value(),
+    "S": _with_value(Support.IGNORED, "a connection is shared by its own forwards only"),
+    "T": _HONOURED_FLAG,
+    "V": OptionRule(Support.REFUSED, _ASKS_SSH),
+    "W": _with_value(),
     "X": _X11,
     "Y": _X11,
-    "a": _TAKEN,
-    "b": _takes(),
-    "c": _takes(),
-    "e": _takes(Support.NOTED, "no escape character is looked for"),
-    "f": _TAKEN,
-    "g": _TAKEN,
-    "i": _takes(),
+    "a": _HONOURED_FLAG,
+    "b": _with_value(),
+    "c": _with_value(),
+    "e": _with_value(Support.IGNORED, "no escape character is looked for"),
+    "f": _HONOURED_FLAG,
+    "g": _HONOURED_FLAG,
+    "i": _with_value(),
     "k": _GSSAPI,
-    "l": _takes(),
-    "m": _takes(),
-    "n": _TAKEN,
-    "o": _takes(),
-    "p": _takes(),
-    "q": _TAKEN,
-    "s": _TAKEN,
-    "t": _TAKEN,
-    "v": _TAKEN,
-    "w": _takes(Support.REFUSED, "tun(4) devices are not supported"),
-    "x": Meaning(Support.NOTED, "X11 is not forwarded anyway"),
-    "y": _TAKEN,
+    "l": _with_value(),
+    "m": _with_value(),
+    "n": _HONOURED_FLAG,
+    "o": _with_value(),
+    "p": _with_value(),
+    "q": _HONOURED_FLAG,
+    "s": _HONOURED_FLAG,
+    "t": _HONOURED_FLAG,
+    "v": _HONOURED_FLAG,
+    "w": _with_value(Support.REFUSED, "tun(4) devices are not supported"),
+    "x": OptionRule(Support.IGNORED, "X11 is not forwarded anyway"),
+    "y": _HONOURED_FLAG,
 }
 """Every option of ssh(1) as of OpenSSH 9.9, by its letter."""
 
 _SHARING = "a connection is shared by its own forwards only"
 
-NOTED_KEYWORDS = {
+IGNORED_KEYWORDS = {
     "batchmode": "nothing is ever asked",
     "controlmaster": _SHARING,
     "controlpath": _SHARING,
@@ -103,7 +105,7 @@ NOTED_KEYWORDS = {
 """Keywords of ssh_config(5) that are noted when they stand behind -o, in lower case."""
 
 
-def fate_of(letter: str, *, in_session: bool) -> Support:
+def support_of(letter: str, *, in_session: bool) -> Support:
     """What becomes of an option, on a line that runs something or on one that only forwards."""
-    meaning = OPTIONS[letter]
-    return meaning.in_session or meaning.fate if in_session else meaning.fate
+    rule = OPTIONS[letter]
+    return rule.support_in_session or rule.support if in_session else rule.support

@@ -15,11 +15,11 @@ from tunnelkeeper.autossh.environment import NO_LIMIT
 EXIT_STATUS_LOST = 255
 """ssh's exit status for every trouble of its own."""
 
-DONE, FAILED = 0, 1
+EXIT_OK, EXIT_FAILED = 0, 1
 """autossh's exit codes: it hands no status on."""
 
-QUICK_TRIES = 5
-SHORTEST_RUN = 10.0
+IMMEDIATE_RESTARTS = 5
+MIN_RUN = 10.0
 """Short runs in a row that are started again at once, and the least length (seconds) of a run that
 is not short: autossh.c, grace_time()."""
 
@@ -43,7 +43,7 @@ class ProgramExit:
     """End with a code. words: for the log."""
 
     code: int
-    words: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class NextRun:
     """Start again after a wait in seconds, as autossh waits. words: for the log."""
 
     wait: float
-    words: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,50 +61,50 @@ class RunHistory:
     rules: Rules
     starts: int = 0
     started_at: float = -inf
-    short: int = 0
+    short_runs: int = 0
 
     @property
     def may_start(self) -> bool:
         """Whether AUTOSSH_MAXSTART leaves another run."""
         return self.rules.max_starts == NO_LIMIT or self.starts < self.rules.max_starts
 
-    def begin(self, now: float) -> RunHistory:
+    def with_start(self, now: float) -> RunHistory:
         """A run begins."""
-        short = self.short + 1 if now - self.started_at < self._shortest else 0
-        return replace(self, starts=self.starts + 1, started_at=now, short=short)
+        short = self.short_runs + 1 if now - self.started_at < self._min_run else 0
+        return replace(self, starts=self.starts + 1, started_at=now, short_runs=short)
 
-    def after(
-        self, status: int, now: float, *, for_a_person: bool = False
+    def on_exit(
+        self, status: int, now: float, *, needs_user: bool = False
     ) -> ProgramExit | NextRun:
         """What follows when the last run ended. for_a_person: trying again soon cannot help."""
         gate = self.rules.gate_time
         gated = self.starts == 1 and gate > 0 and now - self.started_at <= gate
-        if gated and (self.rules.strict or for_a_person or status not in {DONE, EXIT_STATUS_LOST}):
-            words = f"ssh exited prematurely with status {status}; autossh exiting"
-            return ProgramExit(FAILED, words)
-        if status == DONE:
-            return ProgramExit(DONE, "ssh exited with status 0; autossh exiting")
+        if gated and (self.rules.strict or needs_user or status not in {EXIT_OK, EXIT_STATUS_LOST}):
+            message = f"ssh exited prematurely with status {status}; autossh exiting"
+            return ProgramExit(EXIT_FAILED, message)
+        if status == EXIT_OK:
+            return ProgramExit(EXIT_OK, "ssh exited with status 0; autossh exiting")
         # ssh exits with 1 or 2 for troubles of its own too: autossh.c, ssh_wait().
         if status in {1, 2} and (self.starts > 1 or gate == 0):
-            return self._again(f"ssh exited with error status {status}; restarting ssh", now)
+            return self._restart(f"ssh exited with error status {status}; restarting ssh", now)
         if status == EXIT_STATUS_LOST:
-            return self._again("ssh exited with error status 255; restarting ssh", now)
-        return ProgramExit(FAILED, f"ssh exited with status {status}; autossh exiting")
+            return self._restart("ssh exited with error status 255; restarting ssh", now)
+        return ProgramExit(EXIT_FAILED, f"ssh exited with status {status}; autossh exiting")
 
-    def _again(self, words: str, now: float) -> ProgramExit | NextRun:
+    def _restart(self, message: str, now: float) -> ProgramExit | NextRun:
         if not self.may_start:
-            return ProgramExit(DONE, "max start count reached; exiting")
-        short = self.short + 1 if now - self.started_at < self._shortest else 0
-        return NextRun(grace(short, self.rules.poll), words)
+            return ProgramExit(EXIT_OK, "max start count reached; exiting")
+        short = self.short_runs + 1 if now - self.started_at < self._min_run else 0
+        return NextRun(grace_time(short, self.rules.poll), message)
 
     @property
-    def _shortest(self) -> float:
-        return max(self.rules.poll // 10, SHORTEST_RUN)
+    def _min_run(self) -> float:
+        return max(self.rules.poll // 10, MIN_RUN)
 
 
-def grace(short: int, poll: float) -> float:
+def grace_time(short_runs: int, poll: float) -> float:
     """The wait before a run that follows so many short ones: whole seconds, up to the poll time."""
-    if short <= QUICK_TRIES:
+    if short_runs <= IMMEDIATE_RESTARTS:
         return 0.0
-    further = short - QUICK_TRIES
+    further = short_runs - IMMEDIATE_RESTARTS
     return float(min(int(poll / 100 * (further * (further / 3))), poll))

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose, SshCommand, opened_to_all
+from tunnelkeeper.autossh.ssh_command import (
+    CommandLineError,
+    Purpose,
+    SshCommand,
+    with_gateway_ports,
+)
 from tunnelkeeper.core.forward_spec import (
     Address,
     Forward,
@@ -26,10 +31,10 @@ from tunnelkeeper.core.forward_spec import (
 Answer = Mapping[str, list[str]]
 """The values of each keyword in lower case, as sshconfig.Answer."""
 
-TerminalWish = Literal["no", "auto", "yes", "force"]
+RequestTty = Literal["no", "auto", "yes", "force"]
 """RequestTTY of ssh_config(5)."""
 
-_WISHES: dict[str, TerminalWish] = {
+_REQUEST_TTY: dict[str, RequestTty] = {
     "auto": "auto",
     "force": "force",
     "true": "yes",
@@ -38,14 +43,14 @@ _WISHES: dict[str, TerminalWish] = {
 _SERVER_PROXY = "[socks]:0"
 """What `ssh -G` prints as the target of a remote SOCKS proxy."""
 
-_NOT_FOR_SSH = frozenset("EFGMOQSVfvy")
+_OPTIONS_NOT_FOR_SSH_G = frozenset("EFGMOQSVfvy")
 
-HONOURED = frozenset({"LocalForward", "RemoteForward", "DynamicForward", "GatewayPorts"})
+HONOURED_DIRECTIVES = frozenset({"LocalForward", "RemoteForward", "DynamicForward", "GatewayPorts"})
 """Directives that a tunnel of the config file does not take from ssh_config, and a line does."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SessionPlan:
     """What to do on the connection.
 
     target: of STDIO. command: the text for the server's shell, or the subsystem's name.
@@ -58,34 +63,34 @@ class Plan:
     exit_on_forward_failure: bool = False
     target: Address | None = None
     command: str = ""
-    terminal: TerminalWish = "auto"
+    terminal: RequestTty = "auto"
     stdin_is_null: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     agent: str | None = None
 
 
-def make_plan(line: SshCommand, answer: Answer, environment: Mapping[str, str]) -> Plan:
+def plan_session(line: SshCommand, answer: Answer, environment: Mapping[str, str]) -> SessionPlan:
     """What to do.
 
     Raises LineError.
     """
     purpose = _purpose(line, answer)
-    return Plan(
+    return SessionPlan(
         purpose=purpose,
-        forwards=() if _yes(answer, "clearallforwardings") else _forwards(answer),
-        exit_on_forward_failure=_yes(answer, "exitonforwardfailure"),
+        forwards=() if _is_yes(answer, "clearallforwardings") else _forwards(answer),
+        exit_on_forward_failure=_is_yes(answer, "exitonforwardfailure"),
         target=_target(line) if purpose is Purpose.STDIO else None,
         command=" ".join(line.command) or _remote_command(answer),
-        terminal=_WISHES.get(_one(answer, "requesttty"), "no"),
-        stdin_is_null=_yes(answer, "stdinnull"),
-        environment=tuple(_sent(answer, environment).items()),
+        terminal=_REQUEST_TTY.get(_first(answer, "requesttty"), "no"),
+        stdin_is_null=_is_yes(answer, "stdinnull"),
+        environment=tuple(_sent_environment(answer, environment).items()),
         agent=_agent(answer, environment),
     )
 
 
-def wants_terminal(wish: TerminalWish, purpose: Purpose, *, stdin_is_terminal: bool) -> bool:
+def wants_terminal(request_tty: RequestTty, purpose: Purpose, *, stdin_is_terminal: bool) -> bool:
     """Whether the server is asked for a terminal: ssh.c."""
-    match wish:
+    match request_tty:
         case "force":
             return True
         case "yes":
@@ -98,7 +103,7 @@ def wants_terminal(wish: TerminalWish, purpose: Purpose, *, stdin_is_terminal: b
 def _purpose(line: SshCommand, answer: Answer) -> Purpose:
     if line.purpose is Purpose.STDIO:
         return Purpose.STDIO
-    match _one(answer, "sessiontype"):
+    match _first(answer, "sessiontype"):
         case "none":
             return Purpose.FORWARD
         case "subsystem":
@@ -108,7 +113,7 @@ def _purpose(line: SshCommand, answer: Answer) -> Purpose:
 
 
 def _remote_command(answer: Answer) -> str:
-    command = _one(answer, "remotecommand")
+    command = _first(answer, "remotecommand")
     return "" if command == "none" else command
 
 
@@ -121,60 +126,62 @@ def _target(line: SshCommand) -> Address:
 
 
 def _forwards(answer: Answer) -> tuple[Forward, ...]:
-    gateway = _yes(answer, "gatewayports")
+    gateway = _is_yes(answer, "gatewayports")
     local = answer.get("localforward", [])
     # A local forward to a path is printed as a dynamic one too: dump_cfg_forwards() of readconf.c.
-    printed_twice = {listen for listen, _, target in map(_parted, local) if target[:1] != "["}
+    printed_twice = {listen for listen, _, target in map(_split_ends, local) if target[:1] != "["}
     return (
-        *(_local(value, gateway=gateway) for value in local),
-        *(_remote(value) for value in answer.get("remoteforward", [])),
+        *(_parse_local(value, gateway=gateway) for value in local),
+        *(_parse_remote(value) for value in answer.get("remoteforward", [])),
         *(
-            _socks(value, gateway=gateway)
+            _parse_socks(value, gateway=gateway)
             for value in answer.get("dynamicforward", [])
             if value not in printed_twice
         ),
     )
 
 
-def _parted(value: str) -> tuple[str, str, str]:
+def _split_ends(value: str) -> tuple[str, str, str]:
     return value.rpartition(" ")
 
 
-def _local(value: str, *, gateway: bool) -> Forward:
+def _parse_local(value: str, *, gateway: bool) -> Forward:
     try:
-        forward = parse_local(_joined(value))
+        forward = parse_local(_join_ends(value))
     except SpecError as error:
         raise CommandLineError(f"LocalForward {value}: {error}") from None
-    return opened_to_all(forward, value) if gateway else forward
+    return with_gateway_ports(forward, value) if gateway else forward
 
 
-def _remote(value: str) -> Forward:
+def _parse_remote(value: str) -> Forward:
     listen, _, connect = value.rpartition(" ")
     try:
-        return parse_remote(_end(listen) if connect == _SERVER_PROXY else _joined(value))
+        return parse_remote(
+            _bind_all_as_star(listen) if connect == _SERVER_PROXY else _join_ends(value)
+        )
     except SpecError as error:
         raise CommandLineError(f"RemoteForward {value}: {error}") from None
 
 
-def _socks(value: str, *, gateway: bool) -> Forward:
+def _parse_socks(value: str, *, gateway: bool) -> Forward:
     try:
-        forward = parse_socks(_end(value))
+        forward = parse_socks(_bind_all_as_star(value))
     except SpecError as error:
         raise CommandLineError(f"DynamicForward {value}: {error}") from None
-    return opened_to_all(forward, value) if gateway else forward
+    return with_gateway_ports(forward, value) if gateway else forward
 
 
-def _joined(value: str) -> str:
+def _join_ends(value: str) -> str:
     """The two ends as one spec of ssh(1); only paths have spaces, and the second seldom one."""
     listen, _, connect = value.rpartition(" ")
-    return f"{_end(listen)}:{_end(connect)}"
+    return f"{_bind_all_as_star(listen)}:{_bind_all_as_star(connect)}"
 
 
-def _end(text: str) -> str:
+def _bind_all_as_star(text: str) -> str:
     return f"*{text[2:]}" if text.startswith("[]:") else text
 
 
-def _sent(answer: Answer, environment: Mapping[str, str]) -> dict[str, str]:
+def _sent_environment(answer: Answer, environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that SendEnv and SetEnv of ssh_config(5) set on the server."""
     patterns = [word for value in answer.get("sendenv", []) for word in value.split()]
     sent = {n: v for n, v in environment.items() if any(fnmatchcase(n, p) for p in patterns)}
@@ -187,29 +194,29 @@ def _sent(answer: Answer, environment: Mapping[str, str]) -> dict[str, str]:
 
 def _agent(answer: Answer, environment: Mapping[str, str]) -> str | None:
     """ForwardAgent of ssh_config(5): yes, a socket's path, or a variable that has it."""
-    said = _one(answer, "forwardagent")
-    if said.startswith("/"):
-        return said
-    if said.startswith("$"):
-        return environment.get(said[1:]) or None
-    return environment.get("SSH_AUTH_SOCK") or None if said in {"yes", "true"} else None
+    value = _first(answer, "forwardagent")
+    if value.startswith("/"):
+        return value
+    if value.startswith("$"):
+        return environment.get(value[1:]) or None
+    return environment.get("SSH_AUTH_SOCK") or None if value in {"yes", "true"} else None
 
 
-def _one(answer: Answer, keyword: str) -> str:
+def _first(answer: Answer, keyword: str) -> str:
     return next(iter(answer.get(keyword, [])), "")
 
 
-def _yes(answer: Answer, keyword: str) -> bool:
-    return _one(answer, keyword).lower() in {"yes", "true"}
+def _is_yes(answer: Answer, keyword: str) -> bool:
+    return _first(answer, keyword).lower() in {"yes", "true"}
 
 
-def for_ssh(line: SshCommand) -> tuple[str, ...]:
+def ssh_g_options(line: SshCommand) -> tuple[str, ...]:
     """The options to ask `ssh -G` with: those that decide what holds for the host.
 
     Left out are -F, and those that make ssh write, listen or talk to another ssh.
     """
-    words: list[str] = []
+    arguments: list[str] = []
     for option in line.options:
-        if option.letter not in _NOT_FOR_SSH:
-            words += [f"-{option.letter}"] + ([] if option.value is None else [option.value])
-    return tuple(words)
+        if option.letter not in _OPTIONS_NOT_FOR_SSH_G:
+            arguments += [f"-{option.letter}"] + ([] if option.value is None else [option.value])
+    return tuple(arguments)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.autossh.options import NOTED_KEYWORDS, OPTIONS, Support, fate_of
+from tunnelkeeper.autossh.options import IGNORED_KEYWORDS, OPTIONS, Support, support_of
 from tunnelkeeper.core.forward_spec import (
     EVERY_INTERFACE,
     LOOPBACK,
@@ -80,10 +80,10 @@ class Note:
     """An option that was noted or refused, as it stood on the line, and why."""
 
     option: str
-    why: str
+    reason: str
 
     def __str__(self) -> str:
-        return f"{self.option}: {self.why}"
+        return f"{self.option}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,14 @@ class SshCommand:
 
     destination: str
     host: HostSpec
-    before: tuple[Option, ...] = ()
-    behind: tuple[Option, ...] = ()
+    options_before: tuple[Option, ...] = ()
+    options_after: tuple[Option, ...] = ()
     command: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[Option, ...]:
         """All options, in their order."""
-        return self.before + self.behind
+        return self.options_before + self.options_after
 
     def count(self, letter: str) -> int:
         """How often an option stands on the line: -t and -v add up."""
@@ -121,7 +121,7 @@ class SshCommand:
     @property
     def settings(self) -> tuple[Setting, ...]:
         """What stood behind -o; for each keyword ssh goes by the first, but forwards add up."""
-        return tuple(setting_of(value) for value in self.values("o"))
+        return tuple(parse_setting(value) for value in self.values("o"))
 
     def setting(self, keyword: str) -> str | None:
         """The value that -o gives a keyword (in lower case), or None."""
@@ -130,13 +130,13 @@ class SshCommand:
     @property
     def user(self) -> str | None:
         """Who logs in, where the line says so: the first word holds, as in ssh.c."""
-        return self._first("l", "user", self.host.user)
+        return self._first_value("l", "user", self.host.user)
 
     @property
     def port(self) -> int | None:
         """The server's port, where the line says so and it is a number."""
         written = None if self.host.port is None else str(self.host.port)
-        port = self._first("p", "port", written)
+        port = self._first_value("p", "port", written)
         return int(port) if port is not None and port.isdecimal() else None
 
     @property
@@ -160,38 +160,38 @@ class SshCommand:
         if (self.setting("clearallforwardings") or "no").lower() in _YES:
             return ()
         gateway = self.has("g") or (self.setting("gatewayports") or "no").lower() in _YES
-        found = [forward_of(option, gateway=gateway) for option in self.options]
+        found = [forward_from_option(option, gateway=gateway) for option in self.options]
         return tuple(forward for forward in found if forward is not None)
 
     @property
-    def noted(self) -> tuple[Note, ...]:
+    def ignored(self) -> tuple[Note, ...]:
         """The options that are accepted and mean nothing here."""
-        keywords = [s for s in self.settings if s.keyword in NOTED_KEYWORDS]
-        return self._with_fate(Support.NOTED) + tuple(
-            Note(f"-o {s.keyword}={s.value}", NOTED_KEYWORDS[s.keyword]) for s in keywords
+        keywords = [s for s in self.settings if s.keyword in IGNORED_KEYWORDS]
+        return self._with_support(Support.IGNORED) + tuple(
+            Note(f"-o {s.keyword}={s.value}", IGNORED_KEYWORDS[s.keyword]) for s in keywords
         )
 
     @property
     def refused(self) -> tuple[Note, ...]:
         """The options without which the user would get something else than asked for."""
-        return self._with_fate(Support.REFUSED)
+        return self._with_support(Support.REFUSED)
 
-    def _with_fate(self, fate: Support) -> tuple[Note, ...]:
+    def _with_support(self, support: Support) -> tuple[Note, ...]:
         in_session = self.purpose.has_session
         return tuple(
-            Note(str(option), OPTIONS[option.letter].why)
+            Note(str(option), OPTIONS[option.letter].reason)
             for option in dict.fromkeys(self.options)
-            if fate_of(option.letter, in_session=in_session) is fate
+            if support_of(option.letter, in_session=in_session) is support
         )
 
-    def _first(self, letter: str, keyword: str, in_destination: str | None) -> str | None:
-        words = [*_said(self.before, letter, keyword)]
-        words += [] if in_destination is None else [in_destination]
-        words += _said(self.behind, letter, keyword)
-        return next(iter(words), None)
+    def _first_value(self, letter: str, keyword: str, in_destination: str | None) -> str | None:
+        values = [*_values_of(self.options_before, letter, keyword)]
+        values += [] if in_destination is None else [in_destination]
+        values += _values_of(self.options_after, letter, keyword)
+        return next(iter(values), None)
 
 
-def setting_of(text: str) -> Setting:
+def parse_setting(text: str) -> Setting:
     """Read what stands behind -o: `Keyword=value` or `Keyword value`, quoted or not.
 
     Raises LineError.
@@ -206,7 +206,7 @@ def setting_of(text: str) -> Setting:
     return Setting(keyword.lower(), value)
 
 
-def forward_of(option: Option, *, gateway: bool = False) -> Forward | None:
+def forward_from_option(option: Option, *, gateway: bool = False) -> Forward | None:
     """The forward that an option asks for; None for any other option.
 
     gateway: whether -g or GatewayPorts opens ports to everybody that name no address.
@@ -215,7 +215,7 @@ def forward_of(option: Option, *, gateway: bool = False) -> Forward | None:
     """
     letter, spec = option.letter, option.value or ""
     if letter == "o":
-        setting = setting_of(spec)
+        setting = parse_setting(spec)
         # ssh_config(5) parts the two ends of a forward with white space.
         letter, spec = _KEYWORDS.get(setting.keyword, ""), ":".join(setting.value.split())
     if letter not in _SPECS:
@@ -224,10 +224,10 @@ def forward_of(option: Option, *, gateway: bool = False) -> Forward | None:
         forward = _SPECS[letter](spec)
     except SpecError as error:
         raise CommandLineError(f"{option}: {error}") from None
-    return opened_to_all(forward, spec) if gateway else forward
+    return with_gateway_ports(forward, spec) if gateway else forward
 
 
-def opened_to_all(forward: Forward, spec: str) -> Forward:
+def with_gateway_ports(forward: Forward, spec: str) -> Forward:
     """A forward under GatewayPorts: of those that listen here, what names no address."""
     match forward:
         case (
@@ -238,12 +238,12 @@ def opened_to_all(forward: Forward, spec: str) -> Forward:
     return forward
 
 
-def _said(options: tuple[Option, ...], letter: str, keyword: str) -> list[str]:
-    found: list[str] = []
+def _values_of(options: tuple[Option, ...], letter: str, keyword: str) -> list[str]:
+    values: list[str] = []
     for option in options:
         if option.letter == letter and option.value is not None:
-            found.append(option.value)
+            values.append(option.value)
         elif option.letter == "o" and option.value is not None:
-            setting = setting_of(option.value)
-            found += [setting.value] if setting.keyword == keyword else []
-    return found
+            setting = parse_setting(option.value)
+            values += [setting.value] if setting.keyword == keyword else []
+    return values

@@ -62,9 +62,9 @@ def autossh(
     carry: copies between a descriptor, stdout and a socket. copy_errors: from a socket to stderr.
     """
     from tunnelkeeper.oneshot.autossh import main
-    from tunnelkeeper.oneshot.autossh.remote_session import Console
+    from tunnelkeeper.oneshot.autossh.remote_session import Stdio
 
-    console = Console(stdin, carry, copy_errors, os.environ.get("TERM", ""))
+    console = Stdio(stdin, carry, copy_errors, os.environ.get("TERM", ""))
     return main.run(arguments, os.environ, console)
 
 

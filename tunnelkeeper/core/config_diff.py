@@ -63,18 +63,18 @@ def diff(
         before = old.get(name)
         if before is None:
             changes.append(Added(tunnel))
-        elif _way(before) != _way(tunnel) or name in changed_hosts:
+        elif _host_settings(before) != _host_settings(tunnel) or name in changed_hosts:
             changes.append(HostSettingsChanged(tunnel))
         elif before != tunnel:
-            changes.append(_adjusted(before, tunnel))
+            changes.append(_settings_changed(before, tunnel))
     return tuple(changes)
 
 
-def _way(tunnel: Tunnel) -> tuple[str, HostOptions]:
+def _host_settings(tunnel: Tunnel) -> tuple[str, HostOptions]:
     return tunnel.host, tunnel.options
 
 
-def _adjusted(before: Tunnel, after: Tunnel) -> SettingsChanged:
+def _settings_changed(before: Tunnel, after: Tunnel) -> SettingsChanged:
     added = tuple(f for f in after.forwards if f not in before.forwards)
     removed = tuple(f for f in before.forwards if f not in after.forwards)
     return SettingsChanged(after, added, removed)

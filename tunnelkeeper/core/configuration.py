@@ -50,10 +50,12 @@ class HostOptions:
     keepalive_count_max: int | None = None
     tcp_keepalive: bool | None = None
 
-    def merged_over(self, other: HostOptions) -> HostOptions:
+    def merged_over(self, defaults: HostOptions) -> HostOptions:
         """These options where they say something, else the other's."""
         merged = {
-            f.name: mine if (mine := getattr(self, f.name)) is not None else getattr(other, f.name)
+            f.name: mine
+            if (mine := getattr(self, f.name)) is not None
+            else getattr(defaults, f.name)
             for f in fields(self)
         }
         return HostOptions(**merged)

@@ -95,7 +95,7 @@ class FailureError(Exception):
         self.failure = failure
 
 
-def local_resources_failure(words: str, hop: str = "") -> Failure:
+def local_resources_failure(message: str, hop: str = "") -> Failure:
     """The failure of whatever this machine had nothing left for. words: its own."""
     hint = "raise the limit of open files (LimitNOFILE=, ulimit -n), or end what holds so many"
-    return Failure(Cause.LOCAL_RESOURCES, f"this machine has no more to give: {words}", hop, hint)
+    return Failure(Cause.LOCAL_RESOURCES, f"this machine has no more to give: {message}", hop, hint)

@@ -51,35 +51,35 @@ class HookQueue:
     latest: HookEvent | None = None
 
 
-def on_state(turns: HookQueue, state: str, failure: Failure | None) -> HookQueue:
+def on_state(queue: HookQueue, state: str, failure: Failure | None) -> HookQueue:
     """A tunnel is in a state. Only `up` is up: a degraded tunnel's hook hears that it is not."""
-    moment: HookKind = "up" if state == "up" else "down"
+    kind: HookKind = "up" if state == "up" else "down"
     # The first word about going down says why; what follows from it (connecting...) does not.
-    if turns.latest is not None and turns.latest.kind == moment:
-        return turns
-    return replace(turns, latest=HookEvent(moment, state, failure))
+    if queue.latest is not None and queue.latest.kind == kind:
+        return queue
+    return replace(queue, latest=HookEvent(kind, state, failure))
 
 
-def next_due(turns: HookQueue) -> tuple[HookQueue, HookEvent | None]:
+def next_due(queue: HookQueue) -> tuple[HookQueue, HookEvent | None]:
     """The hook to run now, if there is one."""
-    latest = turns.latest
-    if turns.running is not None or latest is None or latest.kind == turns.last_run:
-        return turns, None
-    return replace(turns, last_run=latest.kind, running=latest.kind), latest
+    latest = queue.latest
+    if queue.running is not None or latest is None or latest.kind == queue.last_run:
+        return queue, None
+    return replace(queue, last_run=latest.kind, running=latest.kind), latest
 
 
-def on_finished(turns: HookQueue) -> HookQueue:
+def on_finished(queue: HookQueue) -> HookQueue:
     """The hook that ran is over."""
-    return replace(turns, running=None)
+    return replace(queue, running=None)
 
 
-def variables(tunnel: str, occasion: HookEvent) -> dict[str, str]:
+def variables(tunnel: str, event: HookEvent) -> dict[str, str]:
     """What a hook finds in its environment."""
-    failure = occasion.failure
+    failure = event.failure
     return {
         "TUNNELKEEPER_TUNNEL": tunnel,
-        "TUNNELKEEPER_EVENT": occasion.kind,
-        "TUNNELKEEPER_STATE": occasion.state,
+        "TUNNELKEEPER_EVENT": event.kind,
+        "TUNNELKEEPER_STATE": event.state,
         "TUNNELKEEPER_CAUSE": failure.cause if failure else "",
         "TUNNELKEEPER_MESSAGE": failure.message if failure else "",
     }

@@ -59,10 +59,10 @@ def parse_host_spec(text: str) -> HostSpec:
     if is_url:
         user = unquote(user)
     if at and not is_user(user):
-        raise HostSpecError(f"expected a user name before the @, got {_shown(text)}")
+        raise HostSpecError(f"expected a user name before the @, got {_quoted(text)}")
     host, port = _host_and_port(address, text)
     if not is_host(host):
-        raise HostSpecError(f"expected [user@]host[:port], got {_shown(text)}")
+        raise HostSpecError(f"expected [user@]host[:port], got {_quoted(text)}")
     return HostSpec(user if at else None, host, port)
 
 
@@ -89,12 +89,12 @@ def _host_and_port(address: str, text: str) -> tuple[str, int | None]:
     if address.startswith("["):
         host, bracket, rest = address[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise HostSpecError(f"expected [address] or [address]:port, got {_shown(text)}")
+            raise HostSpecError(f"expected [address] or [address]:port, got {_quoted(text)}")
         return host, _port(rest[1:], text) if rest else None
     host, colon, port = address.partition(":")
     if ":" in port:
         raise HostSpecError(
-            f"expected [user@]host[:port], got {_shown(text)}; an IPv6 address stands in brackets"
+            f"expected [user@]host[:port], got {_quoted(text)}; an IPv6 address stands in brackets"
         )
     return host, _port(port, text) if colon else None
 
@@ -103,8 +103,8 @@ def _port(digits: str, text: str) -> int:
     # isdecimal() alone would let other scripts' digits in; int() alone would take "1_0" and " 1".
     if digits.isascii() and digits.isdecimal() and len(digits) <= 5 and 0 < int(digits) < 65536:
         return int(digits)
-    raise HostSpecError(f"expected a port from 1 to 65535 after the colon, got {_shown(text)}")
+    raise HostSpecError(f"expected a port from 1 to 65535 after the colon, got {_quoted(text)}")
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     return printable(repr(text), 80)

@@ -50,41 +50,41 @@ def start(now: float, keepalive: Keepalive) -> KeepaliveState:
 
 
 def probe_now(
-    watch: KeepaliveState, now: float, last_heard: float, keepalive: Keepalive
+    state: KeepaliveState, now: float, last_received: float, keepalive: Keepalive
 ) -> tuple[KeepaliveState, Verdict]:
     """Ask the peer at `now`, out of turn; WAIT: it is being asked already, with as little time."""
-    if watch.dead_at < inf and last_heard <= watch.probed_at:
-        return watch, Verdict.WAIT
+    if state.dead_at < inf and last_received <= state.probed_at:
+        return state, Verdict.WAIT
     dead_at = now + PROBE_NOW_TIMEOUT
     due_at = min(dead_at, now + keepalive.interval) if keepalive.interval else dead_at
-    unanswered = 0 if last_heard > watch.probed_at else watch.unanswered
+    unanswered = 0 if last_received > state.probed_at else state.unanswered
     return KeepaliveState(due_at, unanswered, now, dead_at), Verdict.PROBE
 
 
 def on_timer(
-    watch: KeepaliveState, now: float, last_heard: float, keepalive: Keepalive
+    state: KeepaliveState, now: float, last_received: float, keepalive: Keepalive
 ) -> tuple[KeepaliveState, Verdict]:
     """Judge the peer at `now`; last_heard is when its last byte came."""
-    if last_heard > watch.probed_at:
-        watch = replace(watch, unanswered=0, dead_at=inf)
-    if now >= watch.dead_at:
-        return replace(watch, due_at=inf), Verdict.DEAD
+    if last_received > state.probed_at:
+        state = replace(state, unanswered=0, dead_at=inf)
+    if now >= state.dead_at:
+        return replace(state, due_at=inf), Verdict.DEAD
     if not keepalive.interval:
-        return replace(watch, due_at=watch.dead_at), Verdict.WAIT
-    due_at = max(last_heard, watch.probed_at) + keepalive.interval
+        return replace(state, due_at=state.dead_at), Verdict.WAIT
+    due_at = max(last_received, state.probed_at) + keepalive.interval
     if now < due_at:
-        return replace(watch, due_at=min(due_at, watch.dead_at)), Verdict.WAIT
-    if watch.unanswered >= keepalive.count_max:
-        return replace(watch, due_at=inf), Verdict.DEAD
-    due_at = min(now + keepalive.interval, watch.dead_at)
-    return KeepaliveState(due_at, watch.unanswered + 1, now, watch.dead_at), Verdict.PROBE
+        return replace(state, due_at=min(due_at, state.dead_at)), Verdict.WAIT
+    if state.unanswered >= keepalive.count_max:
+        return replace(state, due_at=inf), Verdict.DEAD
+    due_at = min(now + keepalive.interval, state.dead_at)
+    return KeepaliveState(due_at, state.unanswered + 1, now, state.dead_at), Verdict.PROBE
 
 
-def extend(watch: KeepaliveState, now: float, keepalive: Keepalive) -> KeepaliveState:
+def extend(state: KeepaliveState, now: float, keepalive: Keepalive) -> KeepaliveState:
     """As much time again for a peer that is still busy with what was sent before the probe."""
-    if watch.dead_at < inf:
-        return replace(watch, due_at=now + PROBE_NOW_TIMEOUT, dead_at=now + PROBE_NOW_TIMEOUT)
-    return replace(watch, due_at=now + keepalive.interval)
+    if state.dead_at < inf:
+        return replace(state, due_at=now + PROBE_NOW_TIMEOUT, dead_at=now + PROBE_NOW_TIMEOUT)
+    return replace(state, due_at=now + keepalive.interval)
 
 
 def tcp_user_timeout(keepalive: Keepalive) -> float:

@@ -117,7 +117,7 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondSessionEnded:
+class ReplacementEnded:
     """As Ended, of the second session."""
 
     failure: Failure
@@ -142,7 +142,7 @@ Event = (
     | SessionEnded
     | ReplacementReady
     | Drained
-    | SecondSessionEnded
+    | ReplacementEnded
     | DeadlineReached
 )
 
@@ -153,7 +153,7 @@ class Command(Enum):
     OPEN_SESSION = "open the session"
     OPEN_REPLACEMENT = "open a second session"
     SWITCH_SESSIONS = "let the second session take over; the other, if it lives, is the second then"
-    CLOSE_SECOND = "close the second session"
+    CLOSE_REPLACEMENT = "close the second session"
     CLOSE_ALL = "close every session"
 
 
@@ -220,11 +220,11 @@ def step(  # noqa: C901, PLR0911, PLR0912
             return replace(state, then_start=True), None
         case Stopping(), Stop():
             return replace(state, then_start=False), None
-        case Stopping(sessions=2), (SessionEnded() | SecondSessionEnded()):
+        case Stopping(sessions=2), (SessionEnded() | ReplacementEnded()):
             return replace(state, sessions=1), None
-        case Stopping(then_start=True), (SessionEnded() | SecondSessionEnded()):
+        case Stopping(then_start=True), (SessionEnded() | ReplacementEnded()):
             return Connecting(), Command.OPEN_SESSION
-        case Stopping(), (SessionEnded() | SecondSessionEnded()):
+        case Stopping(), (SessionEnded() | ReplacementEnded()):
             return Stopped(), None
     return state, None
 
@@ -233,7 +233,7 @@ def _step_replacement(  # noqa: C901, PLR0911
     state: Up | Degraded, event: Event, now: float, policy: RetryPolicy
 ) -> tuple[State, Command | None]:
     """The part of the table about the second session of a tunnel that is connected."""
-    life = state.connection.at(now)
+    life = state.connection.as_of(now)
     match state.replacement, event:
         case NoReplacement(), (ConnectionUnhealthy() | RestartGracefully()):
             return replace(
@@ -278,7 +278,7 @@ def _step_replacement(  # noqa: C901, PLR0911
                 state, replacement=ReplacementConnecting(tries)
             ), Command.OPEN_REPLACEMENT
         case Draining(closes_at=until), DeadlineReached() if now >= until:
-            return replace(state, replacement=Closing()), Command.CLOSE_SECOND
+            return replace(state, replacement=Closing()), Command.CLOSE_REPLACEMENT
         case _, DeadlineReached():
             return replace(state, connection=life), None
 
@@ -288,12 +288,12 @@ def _step_replacement(  # noqa: C901, PLR0911
             return replace(
                 state, connection=successor, replacement=leaving
             ), Command.SWITCH_SESSIONS
-        case ReplacementConnecting(attempts=tries), SecondSessionEnded(failure=failure):
+        case ReplacementConnecting(attempts=tries), ReplacementEnded(failure=failure):
             retry = retry_after_attempt(failure, tries, now, policy)
             return replace(state, replacement=_replacement_backoff(retry)), None
         case Draining(), Drained():
-            return replace(state, replacement=Closing()), Command.CLOSE_SECOND
-        case ((Draining() | Closing()), SecondSessionEnded()):
+            return replace(state, replacement=Closing()), Command.CLOSE_REPLACEMENT
+        case ((Draining() | Closing()), ReplacementEnded()):
             return replace(state, replacement=NoReplacement()), None
     return state, None
 
@@ -302,7 +302,7 @@ def _on_lost(
     state: Up | Degraded, failure: Failure, now: float, policy: RetryPolicy
 ) -> tuple[State, Command | None]:
     """Where the loss of the connection in use leads: to the second one, if that is of use."""
-    life = state.connection.at(now)
+    life = state.connection.as_of(now)
     match state.replacement:
         case ReplacementConnecting():
             return Connecting(life.attempts, failure), Command.SWITCH_SESSIONS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-MAX_NAMED = 4
+MAX_LOGGED_CHANGES = 4
 """Addresses and routes that one line of the log names."""
 
 
@@ -26,7 +26,7 @@ class Network:
 
     addresses: frozenset[str]
     routes: frozenset[str] | None = None
-    present: frozenset[str] = field(default=frozenset(), compare=False)
+    all_addresses: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class Change(Enum):
@@ -46,23 +46,23 @@ class NetworkState:
     is_lost: bool = False
 
 
-def compare(standing: NetworkState, network: Network) -> tuple[NetworkState, Change]:
+def compare(state: NetworkState, network: Network) -> tuple[NetworkState, Change]:
     """What has become of the network. A lost one that is still lost is the same one."""
-    known = standing.last_good
+    known = state.last_good
     if _is_lost(known, network):
-        return NetworkState(known, is_lost=True), Change.SAME if standing.is_lost else Change.LOST
-    if standing.is_lost:
+        return NetworkState(known, is_lost=True), Change.SAME if state.is_lost else Change.LOST
+    if state.is_lost:
         return NetworkState(network), Change.BACK
     return NetworkState(network), Change.SAME if network == known else Change.CHANGED
 
 
 def describe_difference(before: Network, after: Network) -> str:
     """What came and what went, for the log."""
-    old, new = _named(before), _named(after)
+    old, new = _names(before), _names(after)
     parts = [f"+ {each}" for each in _addresses_first(new - old)]
     parts += [f"- {each}" for each in _addresses_first(old - new)]
-    more = len(parts) - MAX_NAMED
-    return ", ".join(parts[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(parts) - MAX_LOGGED_CHANGES
+    return ", ".join(parts[:MAX_LOGGED_CHANGES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_lost(known: Network, network: Network) -> bool:
@@ -77,5 +77,5 @@ def _addresses_first(named: set[str]) -> list[str]:
     return sorted(named, key=lambda each: (" " in each, each))
 
 
-def _named(network: Network) -> set[str]:
+def _names(network: Network) -> set[str]:
     return {*network.addresses, *(network.routes or ())}

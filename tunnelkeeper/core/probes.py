@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HTTP_PORT = 80  # RFC 9110 section 4.2.1
 
-ANSWER_LIMIT = 4096
+MAX_RESPONSE = 4096
 """Bytes of an answer that are read; a status line is far shorter."""
 
 _VERSION = b"HTTP/1."
@@ -92,9 +92,9 @@ def parse_probe(text: str, forward: Forward) -> Probe:
         case "https":
             raise ProbeError("https is not offered: write http://host/path, or tcp")
         case "http":
-            return _http(rest, text, forward)
+            return _parse_http(rest, text, forward)
         case "tcp" if isinstance(forward, SocksForward):
-            return TcpProbe(_tcp_address(rest, text))
+            return TcpProbe(_parse_address(rest, text))
         case "tcp":
             raise ProbeError(
                 f'write "tcp": the forward itself has a target, so {text!r} needs none'
@@ -102,35 +102,35 @@ def parse_probe(text: str, forward: Forward) -> Probe:
     raise ProbeError(f"expected tcp or http://host/path, got {text!r}")
 
 
-def target_here(probe: Probe, own: Address | None) -> Address:
+def target_of_probe(probe: Probe, forward_target: Address | None) -> Address:
     """What a check connects to: the target it names, else the forward's own."""
-    target = probe.target or own
+    target = probe.target or forward_target
     assert target is not None  # noqa: S101  parse_probe() lets no other through
     return target
 
 
-def status_of(answer: bytes) -> int | None:
+def parse_status(response: bytes) -> int | None:
     """The status of an HTTP answer of which this is the beginning; None: too little came yet.
 
     Raises NotHttpError.
     """
-    if not answer.startswith(_VERSION[: len(answer)]):
+    if not response.startswith(_VERSION[: len(response)]):
         raise NotHttpError("the answer is not HTTP")
-    if len(answer) < _STATUS_LINE + 1:
+    if len(response) < _STATUS_LINE + 1:
         return None
     # RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]; some leave the last SP.
-    version, space, code, after = answer[7:8], answer[8:9], answer[9:12], answer[12:13]
+    version, space, code, after = response[7:8], response[8:9], response[9:12], response[12:13]
     if version in b"01" and space == b" " and code.isdigit() and after in b" \r\n":
         return int(code)
     raise NotHttpError("the answer has no HTTP/1 status line")
 
 
-def is_good(status: int) -> bool:
+def is_success(status: int) -> bool:
     """Whether a status says that the target works: 2xx, and 3xx, which leads elsewhere."""
     return 200 <= status < 400
 
 
-def _http(rest: str, text: str, forward: Forward) -> HttpProbe:
+def _parse_http(rest: str, text: str, forward: Forward) -> HttpProbe:
     if isinstance(forward, RemoteSocksForward):
         raise ProbeError('a SOCKS proxy on the server\'s side takes "tcp" only')
     end = min(f"{rest}{mark}".index(mark) for mark in "/?")  # RFC 3986 section 3.2
@@ -144,14 +144,14 @@ def _http(rest: str, text: str, forward: Forward) -> HttpProbe:
             "a URL is ASCII without spaces: write other characters as %20 and the like"
         )
     port = "" if authority.endswith("]") or ":" not in authority else authority.rpartition(":")[2]
-    address = _tcp_address(
+    address = _parse_address(
         authority if port else f"{authority.removesuffix(':')}:{HTTP_PORT}", text
     )
     target = address if isinstance(forward, SocksForward) else None
     return HttpProbe(authority, f"/{path}", target)
 
 
-def _tcp_address(text: str, whole: str) -> TcpAddress:
+def _parse_address(text: str, whole: str) -> TcpAddress:
     try:
         address = parse_target(text)
     except SpecError:

@@ -87,7 +87,7 @@ def retry_after_attempt(
     """When to try again after a failed attempt; tries: those that failed before it."""
     attempts = attempts.plus(failure)
     if policy.max_attempts and attempts.failed >= policy.max_attempts:
-        return Retry(attempts, inf, _gave_up(failure, attempts))
+        return Retry(attempts, inf, _gave_up_failure(failure, attempts))
     return retry_after_loss(failure, attempts, now, policy)
 
 
@@ -108,10 +108,10 @@ def retry_after_loss(
     return Retry(attempts, now + wait, failure)
 
 
-def _gave_up(failure: Failure, tries: FailedAttempts) -> Failure:
+def _gave_up_failure(failure: Failure, attempts: FailedAttempts) -> Failure:
     return Failure(
         Cause.TOO_MANY_ATTEMPTS,
-        f"gave up after {tries.failed} attempts (max_attempts); the last one: {failure}",
+        f"gave up after {attempts.failed} attempts (max_attempts); the last one: {failure}",
         hop=failure.hop,
         hint=failure.hint or "start or restart the tunnel to try again",
     )

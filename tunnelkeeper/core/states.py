@@ -30,12 +30,12 @@ class LiveConnection:
     expires_at: float
 
     @classmethod
-    def opened(cls, tries: FailedAttempts, now: float, policy: RetryPolicy) -> LiveConnection:
+    def opened(cls, attempts: FailedAttempts, now: float, policy: RetryPolicy) -> LiveConnection:
         """Of a connection that opened now, after so many failed attempts."""
         expires_at = now + policy.max_lifetime if policy.max_lifetime else inf
-        return cls(now, tries, now + policy.gate_time, expires_at)
+        return cls(now, attempts, now + policy.gate_time, expires_at)
 
-    def at(self, now: float) -> LiveConnection:
+    def as_of(self, now: float) -> LiveConnection:
         """Trusted, if it is time for that: the failures before it are forgotten."""
         if now < self.stable_at:
             return self
@@ -199,19 +199,19 @@ def failure_of(state: State) -> Failure | None:
     return state.failure
 
 
-def has_session(second: Replacement) -> bool:
+def has_session(replacement: Replacement) -> bool:
     """Whether there is a second session, which will report its end."""
-    return isinstance(second, ReplacementConnecting | Draining | Closing)
+    return isinstance(replacement, ReplacementConnecting | Draining | Closing)
 
 
-def replacement_deadline(life: LiveConnection, second: Replacement) -> float:
+def replacement_deadline(connection: LiveConnection, replacement: Replacement) -> float:
     """When time changes something about the two (monotonic seconds), or inf."""
-    match second:
+    match replacement:
         case NoReplacement():
-            return min(life.stable_at, life.expires_at)
+            return min(connection.stable_at, connection.expires_at)
         case ReplacementBackoff(retry_at=at) | Draining(closes_at=at):
-            return min(life.stable_at, at)
-    return life.stable_at
+            return min(connection.stable_at, at)
+    return connection.stable_at
 
 
 STATE_NAMES: dict[type[State], StateName] = {

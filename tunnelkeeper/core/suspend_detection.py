@@ -31,7 +31,7 @@ class ClockReading:
 class Resume:
     """asleep: seconds for which the machine was suspended; stopped: for which the process was."""
 
-    asleep: float = 0.0
+    suspended: float = 0.0
     stopped: float = 0.0
 
 
@@ -41,6 +41,6 @@ def detect_resume(before: ClockReading, after: ClockReading) -> Resume | None:
     if before.boottime is not None and after.boottime is not None:
         asleep = (after.boottime - before.boottime) - passed
         if asleep >= MIN_SUSPENDED:
-            return Resume(asleep=asleep)
+            return Resume(suspended=asleep)
     late = passed - CHECK_INTERVAL
     return Resume(stopped=late) if late >= MIN_STOPPED else None

@@ -6,9 +6,9 @@ MESSAGE_LIMIT = 300
 """Characters of another side's words that are kept; banners and reasons are untrusted."""
 
 
-def with_hint(words: str, hint: str) -> str:
+def with_hint(message: str, hint: str) -> str:
     """What is wrong and, in brackets, what to do about it, where that is known."""
-    return f"{words} ({hint})" if hint else words
+    return f"{message} ({hint})" if hint else message
 
 
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:

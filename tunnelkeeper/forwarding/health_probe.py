@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.health_checks import CheckFailed, CheckImpossible
 from tunnelkeeper.core.probes import (
-    ANSWER_LIMIT,
+    MAX_RESPONSE,
     HttpProbe,
     NotHttpError,
-    is_good,
-    status_of,
-    target_here,
+    is_success,
+    parse_status,
+    target_of_probe,
 )
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.forwarding.gate import wait_for_channel
@@ -42,7 +42,7 @@ async def check_local_forward(
     opener: ChannelOpener, own_target: Address | None, check: Check
 ) -> CheckFailed | CheckImpossible | None:
     """Check a local or a SOCKS forward: reach its target through the server. None: it works."""
-    target = target_here(check.probe, own_target)
+    target = target_of_probe(check.probe, own_target)
     step = f"no connection to {target}"
     try:
         async with asyncio.timeout(check.timeout), _opened(opener, target, check.probe) as exchange:
@@ -130,13 +130,13 @@ class _Exchange:
         if not isinstance(self._probe, HttpProbe):
             return None
         try:
-            while (status := status_of(bytes(self._answer))) is None:
+            while (status := parse_status(bytes(self._answer))) is None:
                 if self._is_over:
                     return CheckFailed(f"{target} closed without an HTTP answer", _TARGET_HINT)
                 await self._next()
         except NotHttpError as error:
             return CheckFailed(f"{target}: {error}", "is it an HTTP server? Else use the check tcp")
-        if is_good(status):
+        if is_success(status):
             return None
         words = f"{target} answered {self._probe.path} with the HTTP status {status}"
         return CheckFailed(printable(words), "2xx and 3xx would be good")
@@ -163,7 +163,7 @@ class _Exchange:
 
     def write(self, data: bytes) -> None:
         """Keep the beginning of the answer."""
-        self._answer += data[: ANSWER_LIMIT - len(self._answer)]
+        self._answer += data[: MAX_RESPONSE - len(self._answer)]
         self._news.set()
 
     def write_eof(self) -> None:

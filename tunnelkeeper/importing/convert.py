@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.command_line import (
-    AutosshLine,
+    AutosshCommand,
     Monitor,
-    read_autossh,
-    read_monitor,
-    read_ssh,
+    parse_autossh,
+    parse_monitor,
+    parse_ssh,
 )
-from tunnelkeeper.autossh.environment import Settings, read_settings
-from tunnelkeeper.autossh.session_plan import for_ssh, make_plan
+from tunnelkeeper.autossh.environment import Settings, parse_environment
+from tunnelkeeper.autossh.session_plan import plan_session, ssh_g_options
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose, SshCommand
 from tunnelkeeper.core.forward_spec import Forward, LocallyBoundForward, kind_of
 from tunnelkeeper.importing import notes
@@ -43,14 +43,14 @@ class ReadLine:
 
     old: SourceCommand
     ssh: SshCommand
-    autossh: AutosshLine | None = None
+    autossh: AutosshCommand | None = None
     monitor: Monitor | None = None
     settings: Settings | None = None
 
     @property
     def arguments(self) -> tuple[str, ...]:
         """The options to ask `ssh -G` with."""
-        return for_ssh(self.ssh)
+        return ssh_g_options(self.ssh)
 
 
 def read_line(old: SourceCommand) -> ReadLine:
@@ -63,11 +63,11 @@ def read_line(old: SourceCommand) -> ReadLine:
         raise UnreadableError("a word has control characters, or is not UTF-8")
     try:
         if command.program == "ssh":
-            return _no_session(ReadLine(old, read_ssh(command.arguments)))
-        line = read_autossh(command.arguments)
-        settings = read_settings(command.environment)
+            return _no_session(ReadLine(old, parse_ssh(command.arguments)))
+        line = parse_autossh(command.arguments)
+        settings = parse_environment(command.environment)
         monitor = line.monitor or settings.port
-        found = read_monitor(monitor) if monitor else None
+        found = parse_monitor(monitor) if monitor else None
     except CommandLineError as error:
         raise UnreadableError(str(error)) from None
     return _no_session(ReadLine(old, line.ssh, line, found, settings))
@@ -79,7 +79,7 @@ def translate(line: ReadLine, answers: Answers, place: Place) -> ImportedTunnel:
     Raises Unreadable where the line is none.
     """
     try:
-        todo = make_plan(line.ssh, answers.line, {})
+        todo = plan_session(line.ssh, answers.line, {})
     except CommandLineError as error:
         raise UnreadableError(str(error)) from None
     _refuse_session(line, todo.purpose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.autossh.options import NOTED_KEYWORDS
+from tunnelkeeper.autossh.options import IGNORED_KEYWORDS
 from tunnelkeeper.importing.host_table import KEYWORDS, Place
 from tunnelkeeper.sshconfig.ssh_g_output import get_value
 from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
@@ -12,7 +12,7 @@ from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tunnelkeeper.autossh.command_line import AutosshLine, Monitor
+    from tunnelkeeper.autossh.command_line import AutosshCommand, Monitor
     from tunnelkeeper.autossh.environment import Settings
     from tunnelkeeper.autossh.ssh_command import SshCommand
     from tunnelkeeper.sshconfig.lookup_request import Answer
@@ -79,12 +79,12 @@ _VARIABLES = {
 
 def on_line(line: SshCommand, answer: Answer) -> Iterator[str]:
     """What to tell of the options of ssh."""
-    yield from map(str, (*line.refused, *line.noted))
+    yield from map(str, (*line.refused, *line.ignored))
     for letter, why in _LETTERS.items():
         if line.has(letter):
             yield f"-{letter}: {why}"
     for said in line.settings:
-        if said.keyword in KEYWORDS or said.keyword in _CARRIED or said.keyword in NOTED_KEYWORDS:
+        if said.keyword in KEYWORDS or said.keyword in _CARRIED or said.keyword in IGNORED_KEYWORDS:
             continue
         yield f"-o {said.keyword}={said.value}: {_why(said.keyword)}"
     if files := line.values("F"):
@@ -112,7 +112,7 @@ def on_account(place: Place) -> Iterator[str]:
 
 
 def on_autossh(
-    line: AutosshLine, monitor: Monitor | None, environment: Mapping[str, str]
+    line: AutosshCommand, monitor: Monitor | None, environment: Mapping[str, str]
 ) -> Iterator[str]:
     """What to tell of autossh's own options and variables, but for those that became keys."""
     if line.background:

@@ -31,11 +31,11 @@ def check(config_path: str) -> tuple[list[str], list[str]]:
         configuration, cautions = load_with_warnings(config_path)
     except ConfigError as error:
         return [str(problem) for problem in error.problems], []
-    problems, warnings = asyncio.run(_look(configuration))
+    problems, warnings = asyncio.run(_check_tunnels(configuration))
     return problems, [*(str(caution) for caution in cautions), *warnings]
 
 
-async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
+async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[str]]:
     problems: list[str] = []
     warnings: list[str] = []
     lookup = lookup_for(configuration)
@@ -52,23 +52,25 @@ async def _look(configuration: Configuration) -> tuple[list[str], list[str]]:
             continue
         for host in hosts:
             at = f"{where}: {host}"
-            named = _named_files(configuration, tunnel, host)
-            problems += [f"{at}: {text}" for text in _bad_algorithms(host)]
+            named = _has_configured_identity_files(configuration, tunnel, host)
+            problems += [f"{at}: {text}" for text in _algorithm_problems(host)]
             # Of ssh's own defaults one may do where another does not.
             bad = problems if named else warnings
-            bad += [f"{at}: {text}" for text in _bad_keys(host, keys, named)]
-            warnings += [f"{at}: {text}" for text in _known_hosts_remarks(host, known_hosts)]
+            bad += [f"{at}: {text}" for text in _key_problems(host, keys, named)]
+            warnings += [f"{at}: {text}" for text in _known_hosts_warnings(host, known_hosts)]
     return list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
 
 
-def _named_files(configuration: Configuration, tunnel: Tunnel, host: Host) -> bool:
+def _has_configured_identity_files(
+    configuration: Configuration, tunnel: Tunnel, host: Host
+) -> bool:
     """Whether the file names the host's keys: a missing one is a mistake then, unlike ssh's own."""
     own = tunnel.options if host.name == tunnel.host else configuration.hosts.get(host.name)
     options = own or configuration.defaults
     return options.identity_files is not None
 
 
-def _bad_algorithms(host: Host) -> Iterator[str]:
+def _algorithm_problems(host: Host) -> Iterator[str]:
     for choose in (
         algorithms.ciphers,
         algorithms.macs,
@@ -85,7 +87,7 @@ def _bad_algorithms(host: Host) -> Iterator[str]:
         yield failed.failure.message
 
 
-def _bad_keys(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
+def _key_problems(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
     for path in host.identity_files:
         loaded = keys.load(path)
         if not isinstance(loaded, KeyProblem):
@@ -111,7 +113,7 @@ def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:
         return  # that nothing is accepted at all is a problem of its own
 
 
-def _known_hosts_remarks(host: Host, known_hosts: KnownHostsFiles) -> Iterator[str]:
+def _known_hosts_warnings(host: Host, known_hosts: KnownHostsFiles) -> Iterator[str]:
     _, warnings, _ = known_hosts.read([*host.user_known_hosts, *host.system_known_hosts])
     yield from warnings
 

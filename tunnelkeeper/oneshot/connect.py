@@ -30,47 +30,47 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
 
-Pump = Callable[[socket.socket], None]
+CopyStdio = Callable[[socket.socket], None]
 """Copies between standard input and output and a socket until both are done; it may block.
 
 It closes the socket when it ends before that, so that the other side learns of it.
 """
 
 
-def connect(config_path: str, reference: str, target: str, pump: Pump) -> int:
+def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> int:
     """Connect to a host, open a target there and let `pump` serve it; returns the exit code.
 
     reference: a tunnel or host of the config file, if there is one, or of ssh_config.
     """
     silence_asyncssh()
     try:
-        configuration = _configuration(config_path)
+        configuration = _load_configuration(config_path)
         with unwrap_exception_groups():
-            asyncio.run(_connect(configuration, reference, parse_target(target), pump))
+            asyncio.run(_connect(configuration, host, parse_target(target), copy_stdio))
     except ConfigError as error:
         for problem in error.problems:
-            _say(str(problem))
+            _print_error(str(problem))
         return ExitCode.USAGE
     except FailureError as failed:
-        _say(with_hint(str(failed.failure), failed.failure.hint))
+        _print_error(with_hint(str(failed.failure), failed.failure.hint))
         return ExitCode.FAILED
     except SshConfigError as error:
-        _say(with_hint(error.message, error.hint))
+        _print_error(with_hint(error.message, error.hint))
         return ExitCode.FAILED
     except ConnectError as refusal:
-        _say(f"{reference}: {target}: {refusal}")
+        _print_error(f"{host}: {target}: {refusal}")
         return ExitCode.FAILED
     return ExitCode.OK
 
 
 async def _connect(
-    configuration: Configuration, reference: str, target: Address, pump: Pump
+    configuration: Configuration, host: str, target: Address, copy_stdio: CopyStdio
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
-    way = await _way(configuration, reference)
+    way = await _resolve_hosts(configuration, host)
     async with ConnectionPool(SshContext()) as jumps:
-        chain = await jumps.connect(way, _Quiet())
+        chain = await jumps.connect(way, _WarningsOnly())
         gate = Gate()
         gate.open(chain.connection)
         ours, theirs = socket.socketpair()
@@ -80,7 +80,7 @@ async def _connect(
 
             def reached() -> None:
                 nonlocal pumping
-                pumping = loop.run_in_executor(None, pump, theirs)
+                pumping = loop.run_in_executor(None, copy_stdio, theirs)
 
             await relay_stream(ours, b"", reached, gate, target, timeout=0.0)
             if pumping is not None:
@@ -91,7 +91,7 @@ async def _connect(
             await chain.close()
 
 
-async def _way(configuration: Configuration, reference: str) -> tuple[Host, ...]:
+async def _resolve_hosts(configuration: Configuration, reference: str) -> tuple[Host, ...]:
     lookup = lookup_for(configuration)
     tunnel = configuration.tunnels.get(reference)
     if tunnel is not None:
@@ -99,16 +99,16 @@ async def _way(configuration: Configuration, reference: str) -> tuple[Host, ...]
     return await lookup.chain_to(reference)
 
 
-def _configuration(path: str) -> Configuration:
+def _load_configuration(path: str) -> Configuration:
     """The config file, or an empty configuration: a host of ssh_config needs none."""
     return load(path) if Path(path).exists() else Configuration(path)
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  this is a command's voice
 
 
-class _Quiet:
+class _WarningsOnly:
     """Reports warnings only: standard output is the stream."""
 
     def step(self, hop: str, step: Step) -> None:
@@ -122,4 +122,4 @@ class _Quiet:
 
     def warn(self, text: str) -> None:
         """See ssh.progress.Report."""
-        _say(text)
+        _print_error(text)

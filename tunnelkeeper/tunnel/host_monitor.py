@@ -120,7 +120,7 @@ class HostMonitor:
 
     def _report_network_change(self, message: str, network: Network) -> None:
         self.event_log.write("info", "", f"{message}; {PROBING_CONNECTIONS}")
-        self.on_network_change(network.present)
+        self.on_network_change(network.all_addresses)
 
     def _stop_watching_network(self, error: OSError) -> None:
         self.close_source()
@@ -133,8 +133,8 @@ class HostMonitor:
 
 
 def _resume_message(resume: Resume) -> str:
-    if resume.asleep:
-        return f"woke after {duration(resume.asleep)}"
+    if resume.suspended:
+        return f"woke after {duration(resume.suspended)}"
     return f"this process was stopped for {duration(resume.stopped)}"
 
 

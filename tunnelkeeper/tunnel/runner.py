@@ -227,7 +227,7 @@ class Runner:
                 self._sessions.open_replacement(self.tunnel, self._tasks)
             case Command.SWITCH_SESSIONS:
                 self._sessions.switch()
-            case Command.CLOSE_SECOND:
+            case Command.CLOSE_REPLACEMENT:
                 self._sessions.close_replacement()
             case Command.CLOSE_ALL:
                 self._sessions.close_all()

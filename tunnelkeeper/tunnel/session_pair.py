@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import (
     Drained,
+    ReplacementEnded,
     ReplacementReady,
-    SecondSessionEnded,
     SessionEnded,
     SessionOpened,
 )
@@ -122,7 +122,7 @@ class SessionPair:
                 if not is_replacement:
                     return session_event.event
                 self.replacement = None
-                return SecondSessionEnded(failure)
+                return ReplacementEnded(failure)
             case SessionOpened():
                 return None if is_replacement else session_event.event
             case ReplacementReady() | Drained():

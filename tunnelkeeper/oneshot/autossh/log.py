@@ -62,7 +62,7 @@ class Log:
         at = self.clock.wall().astimezone().strftime("%Y/%m/%d %H:%M:%S")
         stamped = f"{at} {NAME}[{os.getpid()}]: {line}\n"
         if self.to_stderr:
-            say(stamped)
+            write_stderr(stamped)
         if self.file is None:
             syslog.syslog(int(level), line)
             return
@@ -73,7 +73,7 @@ class Log:
             return
 
 
-def opened(level: int, clock: Clock, file: str | None, *, to_stderr: bool) -> Log:
+def open_log(level: int, clock: Clock, file: str | None, *, to_stderr: bool) -> Log:
     """The log that the environment asks for; `file` relative to where we are now.
 
     Raises OSError: it cannot be written.
@@ -87,19 +87,19 @@ def opened(level: int, clock: Clock, file: str | None, *, to_stderr: bool) -> Lo
 
 
 @dataclass(slots=True)
-class Voice:
+class SshMessages:
     """What ssh would say on stderr, or where -E and -y send it. least: the level still told.
 
     None for least: nothing (-q).
     """
 
-    least: Level | None
+    level: Level | None
     file: Path | None = None
     to_syslog: bool = False
 
-    def say(self, level: Level, text: str) -> None:
+    def write(self, level: Level, text: str) -> None:
         """Tell it, if it is important enough."""
-        if self.least is None or level > self.least:
+        if self.level is None or level > self.level:
             return
         if self.to_syslog:
             syslog.syslog(int(level), text)
@@ -110,10 +110,10 @@ class Voice:
             except OSError:
                 return
         else:
-            say(f"{text}\n")
+            write_stderr(f"{text}\n")
 
 
-def say(line: str) -> None:
+def write_stderr(line: str) -> None:
     """Write to stderr; on a terminal that may be raw, with a carriage return."""
     try:
         sys.stderr.write(line.replace("\n", "\r\n") if sys.stderr.isatty() else line)
@@ -122,19 +122,19 @@ def say(line: str) -> None:
         return  # nobody is there to read it
 
 
-def journal_for(log: Log, voice: Voice) -> EventLog:
+def event_log_for(log: Log, ssh_messages: SshMessages) -> EventLog:
     """The journal that a tunnel's runner writes to, led into the log and to whoever started us."""
-    journal = EventLog(log.clock, level="debug")
-    journal.on_record = _teller(log, voice)
-    return journal
+    event_log = EventLog(log.clock, level="debug")
+    event_log.on_record = _record_writer(log, ssh_messages)
+    return event_log
 
 
-def _teller(log: Log, voice: Voice) -> Callable[[LogRecord], None]:
+def _record_writer(log: Log, ssh_messages: SshMessages) -> Callable[[LogRecord], None]:
     def tell(record: LogRecord) -> None:
         level = LEVELS[record.level]
         where = f"{record.tunnel}: " if record.tunnel else ""
         log.write(level, where + record.message)
         if not log.to_stderr:
-            voice.say(level, f"{NAME}: {where}{record.message}")
+            ssh_messages.write(level, f"{NAME}: {where}{record.message}")
 
     return tell

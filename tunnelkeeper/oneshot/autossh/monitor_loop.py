@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.autossh.monitor_protocol import LOCALHOST, TRIES, Timing, message
+from tunnelkeeper.autossh.monitor_protocol import ATTEMPTS, LOCALHOST, Timing, format_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,20 +37,20 @@ class MonitorLoop:
         self._clock = clock
         self._debug = debug
 
-    async def until_broken(self) -> None:
+    async def run_until_broken(self) -> None:
         """Walk it at every poll; returns when it is broken."""
         await self._clock.sleep(self._timing.first)
-        while await self._holds():
+        while await self._is_working():
             await self._clock.sleep(self._timing.poll)
 
-    async def _holds(self) -> bool:
+    async def _is_working(self) -> bool:
         """Whether a line came back, at one of the tries."""
-        for _ in range(TRIES):
-            sent = message(
+        for _ in range(ATTEMPTS):
+            sent = format_message(
                 socket.gethostname(), os.getpid(), secrets.randbelow(RANDOM_BELOW), self._text
             )
             try:
-                came = await self._once(sent)
+                came = await self._send_and_receive(sent)
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
                 self._debug(f"the monitoring loop: {type(error).__name__}: {error}")
                 continue
@@ -58,13 +58,13 @@ class MonitorLoop:
                 self._debug("connection ok")
                 return True
             self._debug(f"not what I sent: {sent!r} : {came!r}")
-        self._debug(f"tried connection {TRIES} times and failed")
+        self._debug(f"tried connection {ATTEMPTS} times and failed")
         return False
 
-    async def _once(self, sent: bytes) -> bytes:
+    async def _send_and_receive(self, sent: bytes) -> bytes:
         """Send a line, and take what comes back."""
         if self._monitor.echo_port is not None:
-            return await self._round(sent, None)
+            return await self._exchange(sent, None)
         back: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
 
         def accepted(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -73,9 +73,11 @@ class MonitorLoop:
 
         port = self._monitor.port + 1
         async with await asyncio.start_server(accepted, LOCALHOST, port):
-            return await self._round(sent, back)
+            return await self._exchange(sent, back)
 
-    async def _round(self, sent: bytes, back: asyncio.Future[asyncio.StreamReader] | None) -> bytes:
+    async def _exchange(
+        self, sent: bytes, back: asyncio.Future[asyncio.StreamReader] | None
+    ) -> bytes:
         async with asyncio.timeout(self._timing.timeout):
             reader, writer = await asyncio.open_connection(LOCALHOST, self._monitor.port)
         try:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tunnelkeeper.autossh.session_plan import Plan, wants_terminal
+from tunnelkeeper.autossh.session_plan import SessionPlan, wants_terminal
 from tunnelkeeper.autossh.ssh_command import Purpose
 from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.forwarding.pump import PauseReason, SocketEndpoint, join
@@ -41,7 +41,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Console:
+class Stdio:
     """Who started us. Each function closes its socket, may block, and is called in a thread.
 
     carry: copies between stdin (a descriptor), stdout and a socket until both ways are done.
@@ -49,8 +49,8 @@ class Console:
     """
 
     stdin: int
-    carry: Callable[[socket.socket, int], None]
-    copy_errors: Callable[[socket.socket], None]
+    copy_stdio: Callable[[socket.socket, int], None]
+    copy_stderr: Callable[[socket.socket], None]
     terminal_name: str
 
     @property
@@ -60,32 +60,32 @@ class Console:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class Exited:
     """It came to its end, with ssh's exit status for it."""
 
     status: int
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RequestRefused:
     """The server does not run it, or nothing answers at the target of -W."""
 
-    words: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class ConnectionLost:
     """The connection went away under it. resumable: starting it again continues what it did."""
 
     resumable: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Unheard:
+class StdoutClosed:
     """Nobody reads our standard output any more."""
 
 
-Outcome = Finished | Refused | Lost | Unheard
+Outcome = Exited | RequestRefused | ConnectionLost | StdoutClosed
 
 
 class RemoteTask(Protocol):
@@ -95,80 +95,84 @@ class RemoteTask(Protocol):
         """Run it to its end."""
 
 
-def remote_task_for(plan: Plan, console: Console) -> RemoteTask | None:
+def remote_task_for(plan: SessionPlan, stdio: Stdio) -> RemoteTask | None:
     """What a plan asks for; None: it only forwards."""
     match plan.purpose:
         case Purpose.FORWARD:
             return None
         case Purpose.STDIO:
-            return _Stream(plan, console)
+            return _StdioForward(plan, stdio)
         case _:
-            return _Running(plan, console)
+            return _CommandSession(plan, stdio)
 
 
 @dataclass(frozen=True, slots=True)
-class _Stream:
+class _StdioForward:
     """-W: stdin and stdout to a target."""
 
-    plan: Plan
-    console: Console
+    plan: SessionPlan
+    stdio: Stdio
 
     async def run(self, connection: Connection, gate: Gate) -> Outcome:
         assert self.plan.target is not None  # noqa: S101  -W has one
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        carrying = None
+        copying = None
 
         def reached() -> None:
-            nonlocal carrying
-            carrying = loop.run_in_executor(None, self.console.carry, theirs, self.console.stdin)
+            nonlocal copying
+            copying = loop.run_in_executor(None, self.stdio.copy_stdio, theirs, self.stdio.stdin)
 
         try:
             await relay_stream(ours, b"", reached, gate, self.plan.target, timeout=0.0)
-            if carrying is not None:
-                await carrying
+            if copying is not None:
+                await copying
         except ConnectError as refusal:
-            return Refused(str(refusal))
+            return RequestRefused(str(refusal))
         finally:
             ours.close()
-            if carrying is None:
+            if copying is None:
                 theirs.close()
-        return Lost(resumable=False) if connection.is_closed else Finished(0)
+        return ConnectionLost(resumable=False) if connection.is_closed else Exited(0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
+class _CommandSession:
     """A command, a subsystem or a shell."""
 
-    plan: Plan
-    console: Console
+    plan: SessionPlan
+    stdio: Stdio
 
     async def run(self, connection: Connection, _gate: Gate) -> Outcome:
         end = CommandEndpoint()
-        program = self._program()
+        program = self._remote_command()
         try:
             await connection.run(program, end)
         except CommandRefusedError as refusal:
-            return Lost(resumable=True) if connection.is_closed else Refused(str(refusal))
+            return (
+                ConnectionLost(resumable=True)
+                if connection.is_closed
+                else RequestRefused(str(refusal))
+            )
         try:
             with ExitStack() as stack:
                 if program.terminal is not None:
-                    stack.enter_context(terminal.raw(self.console.stdin))
-                    stack.enter_context(_resizing(end, self.console.stdin))
+                    stack.enter_context(terminal.raw(self.stdio.stdin))
+                    stack.enter_context(_forward_resizes(end, self.stdio.stdin))
                 return await self._serve(end, connection)
         finally:
             end.abort()
 
     async def _serve(self, end: CommandEndpoint, connection: Connection) -> Outcome:
         loop = asyncio.get_running_loop()
-        stdin = os.open(os.devnull, os.O_RDONLY) if self.plan.stdin_is_null else self.console.stdin
+        stdin = os.open(os.devnull, os.O_RDONLY) if self.plan.stdin_is_null else self.stdio.stdin
         try:
-            out, out_here = await _pair(SocketEndpoint())
-            _, errors_here = await _pair(end.errors)
+            out, out_here = await _socket_pair(SocketEndpoint())
+            _, errors_here = await _socket_pair(end.errors)
             threads = [
-                loop.run_in_executor(None, self.console.carry, out_here, stdin),
-                loop.run_in_executor(None, self.console.copy_errors, errors_here),
+                loop.run_in_executor(None, self.stdio.copy_stdio, out_here, stdin),
+                loop.run_in_executor(None, self.stdio.copy_stderr, errors_here),
             ]
             end.errors.resume_reading(PauseReason.NO_PEER)
             join(out, end)
@@ -178,33 +182,33 @@ class _Running:
             status = await end.ended
             await asyncio.gather(*threads)  # all that it wrote is out
         finally:
-            if stdin != self.console.stdin:
+            if stdin != self.stdio.stdin:
                 os.close(stdin)
         if unheard:
-            return Unheard()
+            return StdoutClosed()
         if status is not None:
-            return Finished(status)
-        return self._lost(end) if connection.is_closed else Finished(255)
+            return Exited(status)
+        return self._connection_lost(end) if connection.is_closed else Exited(255)
 
-    def _lost(self, end: CommandEndpoint) -> Lost:
+    def _connection_lost(self, end: CommandEndpoint) -> ConnectionLost:
         """Whether what follows would go on from where it was.
 
         A stream between two programs would not: its next part would reach one that knows nothing
         of the first.
         """
         if self.plan.purpose is Purpose.SUBSYSTEM:
-            return Lost(resumable=not (end.sent or end.received))
-        return Lost(resumable=self.console.is_terminal or not end.sent)
+            return ConnectionLost(resumable=not (end.sent or end.received))
+        return ConnectionLost(resumable=self.stdio.is_terminal or not end.sent)
 
-    def _program(self) -> RemoteCommand:
-        plan, console = self.plan, self.console
+    def _remote_command(self) -> RemoteCommand:
+        plan, console = self.plan, self.stdio
         wanted = wants_terminal(plan.terminal, plan.purpose, stdin_is_terminal=console.is_terminal)
         shown = terminal.describe(console.stdin, console.terminal_name) if wanted else None
         kind = _KINDS[plan.purpose]
         return RemoteCommand(kind, plan.command, plan.environment, shown, plan.agent)
 
 
-async def _pair(end: SocketEndpoint) -> tuple[SocketEndpoint, socket.socket]:
+async def _socket_pair(end: SocketEndpoint) -> tuple[SocketEndpoint, socket.socket]:
     """A socket pair: one side served by the loop, the other for a thread."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -213,7 +217,7 @@ async def _pair(end: SocketEndpoint) -> tuple[SocketEndpoint, socket.socket]:
 
 
 @contextmanager
-def _resizing(end: CommandEndpoint, descriptor: int) -> Iterator[None]:
+def _forward_resizes(end: CommandEndpoint, descriptor: int) -> Iterator[None]:
     """Tell the server whenever the terminal's size changes."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGWINCH, lambda: end.resize(*terminal.size(descriptor)))

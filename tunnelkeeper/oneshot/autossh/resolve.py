@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tunnelkeeper.autossh.monitor_protocol import loop_forwards
-from tunnelkeeper.autossh.session_plan import HONOURED, Plan, for_ssh, make_plan
+from tunnelkeeper.autossh.session_plan import (
+    HONOURED_DIRECTIVES,
+    SessionPlan,
+    plan_session,
+    ssh_g_options,
+)
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 from tunnelkeeper.core.configuration import Configuration, SupervisorOptions, Tunnel
 from tunnelkeeper.core.host_spec import HostSpec
@@ -35,9 +40,9 @@ class CommandLineResolver:
 
     async def chain(self, _tunnel: Tunnel) -> tuple[Host, ...]:
         """Raises SshConfigError."""
-        return (await self.ask())[0]
+        return (await self.look_up())[0]
 
-    async def ask(self) -> tuple[tuple[Host, ...], dict[str, list[str]]]:
+    async def look_up(self) -> tuple[tuple[Host, ...], dict[str, list[str]]]:
         """The hosts, and all that `ssh -G` answers for the last.
 
         Raises SshConfigError.
@@ -47,7 +52,9 @@ class CommandLineResolver:
         lookup = HostLookup(configuration, SshQuery(), self.facts, time.monotonic)
         reference = str(HostSpec(self.line.user, self.line.host.host, self.line.port))
         line = self.line
-        way, answer = await lookup.chain_for_command_line(reference, for_ssh(line), line.command)
+        way, answer = await lookup.chain_for_command_line(
+            reference, ssh_g_options(line), line.command
+        )
         return way, dict(answer)
 
     def _source(self) -> str | Literal[False] | None:
@@ -63,9 +70,9 @@ class ResolvedCommand:
     """What is to be done. remarks: what ssh_config asks for and is not done, for the log."""
 
     tunnel: Tunnel
-    plan: Plan
-    finder: CommandLineResolver
-    remarks: tuple[str, ...]
+    plan: SessionPlan
+    resolver: CommandLineResolver
+    warnings: tuple[str, ...]
 
 
 async def resolve(line: SshCommand, monitor: Monitor | None) -> ResolvedCommand:
@@ -76,13 +83,13 @@ async def resolve(line: SshCommand, monitor: Monitor | None) -> ResolvedCommand:
     if not ssh_is_installed():
         raise CommandLineError("ssh is not installed; what a line means is asked of `ssh -G`")
     finder = CommandLineResolver(line)
-    _, answer = await finder.ask()
-    missing = [name for name in find_unsupported(answer) if name not in HONOURED]
+    _, answer = await finder.look_up()
+    missing = [name for name in find_unsupported(answer) if name not in HONOURED_DIRECTIVES]
     said = {setting.keyword for setting in line.settings}
     refused = [name for name in missing if name.lower() in said]
     if refused:
         raise CommandLineError(f"-o {refused[0]} is not supported")
-    todo = make_plan(line, answer, finder.facts.environment)
+    todo = plan_session(line, answer, finder.facts.environment)
     tunnel = Tunnel(
         name=line.host.host,
         host=line.destination,

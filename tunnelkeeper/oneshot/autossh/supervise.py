@@ -13,9 +13,9 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.restart_rules import (
-    DONE,
+    EXIT_FAILED,
+    EXIT_OK,
     EXIT_STATUS_LOST,
-    FAILED,
     NextRun,
     ProgramExit,
     Rules,
@@ -35,7 +35,13 @@ from tunnelkeeper.core.states import (
 )
 from tunnelkeeper.oneshot.autossh.log import Level
 from tunnelkeeper.oneshot.autossh.monitor_loop import MonitorLoop
-from tunnelkeeper.oneshot.autossh.remote_session import Finished, Lost, Outcome, Refused, Unheard
+from tunnelkeeper.oneshot.autossh.remote_session import (
+    ConnectionLost,
+    Exited,
+    Outcome,
+    RequestRefused,
+    StdoutClosed,
+)
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.tunnel.context import TunnelContext
@@ -60,22 +66,22 @@ SHUTDOWN_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SupervisedCommand:
     """What to keep and how. max_lifetime: seconds, 0: no limit. text: AUTOSSH_MESSAGE."""
 
-    order: ResolvedCommand
-    errand: RemoteTask | None
+    command: ResolvedCommand
+    remote_task: RemoteTask | None
     rules: Rules
     monitor: Monitor | None
     timing: Timing
     max_lifetime: float
-    text: str
+    message: str
 
 
 class AutosshSupervisor:
     """The tunnel of one line, until it ends."""
 
-    def __init__(self, job: Job, log: Log, journal: EventLog, clock: Clock) -> None:
+    def __init__(self, job: SupervisedCommand, log: Log, journal: EventLog, clock: Clock) -> None:
         self._job = job
         self._log = log
         self._journal = journal
@@ -98,7 +104,7 @@ class AutosshSupervisor:
             ConnectionPool(self._ssh_context) as connection_pool,
         ):
             services = TunnelContext(
-                self._job.order.finder,
+                self._job.command.resolver,
                 self._ssh_context,
                 connection_pool,
                 self._journal,
@@ -106,7 +112,7 @@ class AutosshSupervisor:
                 lambda _: self._changed(),
                 lambda _: self._connected(),
             )
-            self._runner = Runner(self._job.order.tunnel, services, token_hex(8), self._policy)
+            self._runner = Runner(self._job.command.tunnel, services, token_hex(8), self._policy)
             running = self._tasks.create_task(self._runner.run())
             vigil = HostMonitor(self._clock, self._journal, self._moved)
             self._obey_signals()
@@ -120,7 +126,7 @@ class AutosshSupervisor:
                     lifetime.cancel()
                 self._let_go()
                 await self._stop(running)
-        self._log.write(Level.INFO if ending.code == DONE else Level.ERROR, ending.words)
+        self._log.write(Level.INFO if ending.code == EXIT_OK else Level.ERROR, ending.message)
         return ending.code
 
     # -- what happens ------------------------------------------------------------------------
@@ -129,7 +135,7 @@ class AutosshSupervisor:
         if self._course.may_start:
             self._runner.send(Start())
         else:
-            self._finish(ProgramExit(DONE, "max start count reached; exiting"))
+            self._finish(ProgramExit(EXIT_OK, "max start count reached; exiting"))
 
     def _changed(self) -> None:
         """The tunnel's state is another one, perhaps."""
@@ -138,7 +144,7 @@ class AutosshSupervisor:
             case Connecting(), Connecting():
                 return
             case _, Connecting():
-                self._course = self._course.begin(self._clock.monotonic())
+                self._course = self._course.with_start(self._clock.monotonic())
                 self._log.write(Level.INFO, f"starting ssh (count {self._course.starts})")
             case ((Connecting() | Up() | Degraded()), (BackingOff() | Blocked())):
                 self._run_ended()
@@ -158,10 +164,10 @@ class AutosshSupervisor:
         failure = failure_of(self._seen)
         needs_a_person = failure is not None and failure.needs_user
         now = self._clock.monotonic()
-        match self._course.after(EXIT_STATUS_LOST, now, for_a_person=needs_a_person):
+        match self._course.on_exit(EXIT_STATUS_LOST, now, needs_user=needs_a_person):
             case ProgramExit() as ending:
                 self._finish(ending)
-            case NextRun(wait=wait, words=words):
+            case NextRun(wait=wait, message=words):
                 self._log.write(Level.INFO, words)
                 if self._job.rules.strict:
                     self._start_after(wait)
@@ -173,7 +179,7 @@ class AutosshSupervisor:
         """
         session = self._runner.session
         chain = session.hop_connections if session else None
-        errand = self._job.errand
+        errand = self._job.remote_task
         if errand is None or self._errand is not None:
             return
         if chain is not None and not chain.connection.is_closed:
@@ -187,27 +193,27 @@ class AutosshSupervisor:
 
     def _errand_ended(self, outcome: Outcome) -> None:
         match outcome:
-            case Lost(resumable=resumable):
+            case ConnectionLost(resumable=resumable):
                 if not (resumable or self._job.rules.strict):
                     words = "the connection is lost, and what went through it cannot be resumed"
-                    self._finish(ProgramExit(FAILED, words))
+                    self._finish(ProgramExit(EXIT_FAILED, words))
                 else:
                     self._run_errand()  # where another connection is there already
                 return
-            case Unheard():
-                self._finish(ProgramExit(FAILED, "nobody reads the output any more; exiting"))
+            case StdoutClosed():
+                self._finish(ProgramExit(EXIT_FAILED, "nobody reads the output any more; exiting"))
                 return
-            case Finished(status=status):
-                verdict = self._course.after(status, self._clock.monotonic())
-            case Refused(words=words):
-                self._journal.write("error", self._job.order.tunnel.name, words)
-                verdict = self._course.after(
-                    EXIT_STATUS_LOST, self._clock.monotonic(), for_a_person=True
+            case Exited(status=status):
+                verdict = self._course.on_exit(status, self._clock.monotonic())
+            case RequestRefused(message=words):
+                self._journal.write("error", self._job.command.tunnel.name, words)
+                verdict = self._course.on_exit(
+                    EXIT_STATUS_LOST, self._clock.monotonic(), needs_user=True
                 )
         match verdict:
             case ProgramExit() as ending:
                 self._finish(ending)
-            case NextRun(wait=wait, words=words):
+            case NextRun(wait=wait, message=words):
                 self._log.write(Level.INFO, words)
                 self._runner.send(Restart() if not wait else Stop())
                 if wait:
@@ -215,8 +221,8 @@ class AutosshSupervisor:
 
     async def _watch_loop(self, monitor: Monitor) -> None:
         job = self._job
-        loop = MonitorLoop(monitor, job.timing, job.text, self._clock, self._debug)
-        await loop.until_broken()
+        loop = MonitorLoop(monitor, job.timing, job.message, self._clock, self._debug)
+        await loop.run_until_broken()
         self._log.write(Level.INFO, "port down, restarting ssh")
         self._runner.send(Restart())
 
@@ -226,7 +232,7 @@ class AutosshSupervisor:
         loop = asyncio.get_running_loop()
         for end in (signal.SIGTERM, signal.SIGINT):
             words = f"received signal to exit ({int(end)})"
-            loop.add_signal_handler(end, self._finish, ProgramExit(FAILED, words))
+            loop.add_signal_handler(end, self._finish, ProgramExit(EXIT_FAILED, words))
         for prod in (signal.SIGHUP, signal.SIGUSR2):
             loop.add_signal_handler(prod, self._prod)
         loop.add_signal_handler(signal.SIGUSR1, self._start_anew)
@@ -250,7 +256,7 @@ class AutosshSupervisor:
         limit = self._job.max_lifetime
         if not limit:
             return None
-        ending = ProgramExit(DONE, "exceeded maximum time to live, shutting down")
+        ending = ProgramExit(EXIT_OK, "exceeded maximum time to live, shutting down")
         return self._clock.call_at(self._clock.monotonic() + limit, lambda: self._finish(ending))
 
     def _start_after(self, wait: float) -> None:

@@ -16,11 +16,11 @@ from tunnelkeeper.core.lifecycle import (
     ForwardsChanged,
     HostChanged,
     NetworkChanged,
+    ReplacementEnded,
     ReplacementReady,
     Restart,
     RestartGracefully,
     RetryNow,
-    SecondSessionEnded,
     SessionEnded,
     SessionOpened,
     Start,
@@ -57,7 +57,7 @@ PORT_BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", hop="me@relay:22")
 
 
 @dataclass
-class TunnelLife:
+class LifecycleDriver:
     """What the runner is to a tunnel, without the I/O: state, clock and the commands so far."""
 
     policy: RetryPolicy = STEADY
@@ -96,45 +96,45 @@ class TunnelLife:
         return waits
 
 
-TRIED = FailedAttempts(failed=3, with_handshake=2)
+PRIOR_ATTEMPTS = FailedAttempts(failed=3, with_handshake=2)
 LATER = NOW + 10
-YOUNG = LiveConnection(NOW - 5, TRIED, stable_at=LATER, expires_at=inf)
-GATE_PASSED = LiveConnection(NOW - GATE_TIME, TRIED, stable_at=NOW, expires_at=inf)
-TRUSTED = LiveConnection(NOW - 99, FailedAttempts(), stable_at=inf, expires_at=LATER)
+UNSTABLE = LiveConnection(NOW - 5, PRIOR_ATTEMPTS, stable_at=LATER, expires_at=inf)
+GATE_PASSED = LiveConnection(NOW - GATE_TIME, PRIOR_ATTEMPTS, stable_at=NOW, expires_at=inf)
+STABLE = LiveConnection(NOW - 99, FailedAttempts(), stable_at=inf, expires_at=LATER)
 EXPIRED = LiveConnection(NOW - 99, FailedAttempts(), stable_at=inf, expires_at=NOW)
 
 STATES: dict[str, State] = {
     "stopped": Stopped(),
-    "connecting": Connecting(TRIED),
-    "up, young": Up(YOUNG),
+    "connecting": Connecting(PRIOR_ATTEMPTS),
+    "up, young": Up(UNSTABLE),
     "up, gate passed": Up(GATE_PASSED),
-    "up, trusted": Up(TRUSTED),
+    "up, trusted": Up(STABLE),
     "up, expired": Up(EXPIRED),
-    "up, arriving": Up(EXPIRED, ReplacementConnecting(TRIED)),
-    "up, delayed": Up(EXPIRED, ReplacementBackoff(TRIED, LATER, LOST)),
-    "up, delay over": Up(EXPIRED, ReplacementBackoff(TRIED, NOW, LOST)),
-    "up, not again": Up(EXPIRED, ReplacementBackoff(TRIED, inf, LOST)),
-    "up, leaving": Up(YOUNG, Draining(EXPIRED, LATER)),
-    "up, overdue": Up(YOUNG, Draining(EXPIRED, NOW)),
-    "up, dismissed": Up(YOUNG, Closing()),
-    "degraded, young": Degraded(YOUNG, PORT_BUSY),
+    "up, arriving": Up(EXPIRED, ReplacementConnecting(PRIOR_ATTEMPTS)),
+    "up, delayed": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, LATER, LOST)),
+    "up, delay over": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, NOW, LOST)),
+    "up, not again": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, inf, LOST)),
+    "up, leaving": Up(UNSTABLE, Draining(EXPIRED, LATER)),
+    "up, overdue": Up(UNSTABLE, Draining(EXPIRED, NOW)),
+    "up, dismissed": Up(UNSTABLE, Closing()),
+    "degraded, young": Degraded(UNSTABLE, PORT_BUSY),
     "degraded, gate passed": Degraded(GATE_PASSED, PORT_BUSY),
-    "degraded, trusted": Degraded(TRUSTED, PORT_BUSY),
+    "degraded, trusted": Degraded(STABLE, PORT_BUSY),
     "degraded, expired": Degraded(EXPIRED, PORT_BUSY),
-    "degraded, arriving": Degraded(EXPIRED, PORT_BUSY, ReplacementConnecting(TRIED)),
-    "degraded, leaving": Degraded(YOUNG, PORT_BUSY, Draining(EXPIRED, LATER)),
-    "waiting": BackingOff(TRIED, LATER, LOST),
-    "wait over": BackingOff(TRIED, NOW, LOST),
-    "blocked": Blocked(TRIED, LATER, DENIED),
-    "blocked, due": Blocked(TRIED, NOW, DENIED),
-    "gave up": Blocked(TRIED, inf, LOST),
+    "degraded, arriving": Degraded(EXPIRED, PORT_BUSY, ReplacementConnecting(PRIOR_ATTEMPTS)),
+    "degraded, leaving": Degraded(UNSTABLE, PORT_BUSY, Draining(EXPIRED, LATER)),
+    "waiting": BackingOff(PRIOR_ATTEMPTS, LATER, LOST),
+    "wait over": BackingOff(PRIOR_ATTEMPTS, NOW, LOST),
+    "blocked": Blocked(PRIOR_ATTEMPTS, LATER, DENIED),
+    "blocked, due": Blocked(PRIOR_ATTEMPTS, NOW, DENIED),
+    "gave up": Blocked(PRIOR_ATTEMPTS, inf, LOST),
     "stopping": Stopping(),
     "stopping, then start": Stopping(then_start=True),
     "stopping both": Stopping(sessions=2),
     "stopping both, start": Stopping(then_start=True, sessions=2),
 }
 
-ASKED: dict[str, Event] = {
+REQUESTS: dict[str, Event] = {
     "start": Start(),
     "stop": Stop(),
     "restart": Restart(),
@@ -143,14 +143,14 @@ ASKED: dict[str, Event] = {
 }
 """What people say, the config file, and checks."""
 
-HAPPENED: dict[str, Event] = {
+EXTERNAL_EVENTS: dict[str, Event] = {
     "nudged": RetryNow(),
     "moved": NetworkChanged(),
     "time": DeadlineReached(),
 }
 """What the world and the clock say."""
 
-TOLD: dict[str, Event] = {
+SESSION_EVENTS: dict[str, Event] = {
     "opened": SessionOpened(),
     "lacking": SessionOpened(PORT_BUSY),
     "healed": ForwardsChanged(),
@@ -161,10 +161,10 @@ TOLD: dict[str, Event] = {
 }
 """What the session in use says."""
 
-TOLD_BESIDE: dict[str, Event] = {
+REPLACEMENT_EVENTS: dict[str, Event] = {
     "arrived": ReplacementReady(),
     "drained": Drained(),
-    "gone": SecondSessionEnded(LOST),
-    "barred": SecondSessionEnded(DENIED),
+    "gone": ReplacementEnded(LOST),
+    "barred": ReplacementEnded(DENIED),
 }
 """What the second session says."""
