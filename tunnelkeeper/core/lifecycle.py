@@ -1,9 +1,9 @@
-"""The life of a tunnel: what can happen to it in each of its states, and what becomes of it.
+"""The tunnel state machine. `step` decides every transition; nothing else does.
 
-The law of this file: everything that decides which state a tunnel is in stands here, in `step`.
-It is a pure function; it waits for nothing, and the runner carries out the one command it gives.
-Only the end of a session takes it out of the state that holds it, and a second one is only opened
-beside one that is connected: a tunnel has two at most, the one in use and one that comes or goes.
+`step` is a pure function. It never waits, and the runner executes the one command it returns.
+A state that holds a session is only left when that session ends. A replacement is only opened
+next to a connected session, so a tunnel has at most two sessions: the one in use, and either its
+replacement or the previous one that drains.
 """
 
 from __future__ import annotations
@@ -47,85 +47,85 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Somebody wants it up, now: this also ends a wait."""
+    """A user wants the tunnel up. This also ends a wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Somebody wants it down."""
+    """A user wants the tunnel down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Close and connect again, at once."""
+    """A user wants the tunnel closed and connected again immediately."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestartGracefully:
-    """Somebody wants a new connection and nobody to notice; without a live one it is a Restart."""
+    """A user wants a new connection without interruption. Without a live one it is a Restart."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostChanged:
-    """Its server is to be reached in another way now: as Restart, where somebody wants it up."""
+    """The settings of a host in the chain changed. A Restart if the tunnel is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionUnhealthy:
-    """The live connection does not carry data from end to end: another in its place may."""
+    """The live connection carries no data from end to end. A new connection may."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryNow:
-    """The world changed so that trying again may help: a key file, or the server is back."""
+    """A retry may succeed now: a key file changed, or the server is back."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkChanged:
-    """The machine woke or is in another network: what was not reached may be reached now."""
+    """The machine resumed or its network changed. An unreachable host may be reachable now."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """The session is connected. failure: of the first forward that does not listen, if any."""
+    """The session is connected. failure: that of the first forward not listening, if any."""
 
     failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardsChanged:
-    """A forward of the live session failed or recovered. failure: as in Opened."""
+    """A forward of the live session failed or recovered. failure: as in SessionOpened."""
 
     failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """The session is over, whether it ever opened or not."""
+    """The session in use ended, whether or not it had opened."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacementReady:
-    """The second session is connected and could take over."""
+    """The replacement is connected and ready to take over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """The last transfer of the second session, which leaves, is done."""
+    """The last channel of the draining session is closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacementEnded:
-    """As Ended, of the second session."""
+    """The session that is not in use ended: the replacement, or the one that drains or closes."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class DeadlineReached:
-    """The time that `deadline` gave has come."""
+    """The time returned by `deadline` was reached."""
 
 
 Event = (
@@ -148,23 +148,23 @@ Event = (
 
 
 class Command(Enum):
-    """The one thing to do about a transition."""
+    """The one action that a transition requires."""
 
     OPEN_SESSION = "open the session"
-    OPEN_REPLACEMENT = "open a second session"
-    SWITCH_SESSIONS = "let the second session take over; the other, if it lives, is the second then"
-    CLOSE_REPLACEMENT = "close the second session"
+    OPEN_REPLACEMENT = "open the replacement"
+    SWITCH_SESSIONS = "swap the session in use and the other one"
+    CLOSE_REPLACEMENT = "close the session that is not in use"
     CLOSE_ALL = "close every session"
 
 
-# One table to read from top to bottom: cut into functions, no eye could check it.
+# One table, read from top to bottom: split into functions, it could not be checked by eye.
 def step(  # noqa: C901, PLR0911, PLR0912
     state: State, event: Event, now: float, policy: RetryPolicy
 ) -> tuple[State, Command | None]:
-    """What the tunnel becomes, and the one thing to do about it. `now` is monotonic seconds.
+    """Return the next state and the command to execute, if any. `now` is monotonic seconds.
 
-    A pair that is not named here changes nothing, and so does a deadline that comes early: one that
-    was already on its way when the state changed.
+    A pair that is not listed changes nothing. Neither does an early deadline, which was already
+    queued when the state changed.
     """
     match state, event:
         case ((Stopped() | Stopping(then_start=False)), HostChanged()):
@@ -174,31 +174,33 @@ def step(  # noqa: C901, PLR0911, PLR0912
             (Start() | Restart() | RestartGracefully() | HostChanged()),
         ):
             return Connecting(), Command.OPEN_SESSION
-        case ((BackingOff(attempts=tries) | Blocked(attempts=tries)), RetryNow()):
-            return _retry_now(state, tries)
-        case BackingOff(attempts=tries), NetworkChanged():
-            return Connecting(tries), Command.OPEN_SESSION
+        case ((BackingOff(attempts=attempts) | Blocked(attempts=attempts)), RetryNow()):
+            return _retry_now(state, attempts)
+        case BackingOff(attempts=attempts), NetworkChanged():
+            return Connecting(attempts), Command.OPEN_SESSION
         case Blocked(retry_at=at), NetworkChanged() if at < inf:
             return replace(
                 state, retry_at=min(at, now + BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE)
             ), None
         case (
-            (BackingOff(attempts=tries, retry_at=at) | Blocked(attempts=tries, retry_at=at)),
+            (BackingOff(attempts=attempts, retry_at=at) | Blocked(attempts=attempts, retry_at=at)),
             DeadlineReached(),
         ) if now >= at:
-            return Connecting(tries), Command.OPEN_SESSION
+            return Connecting(attempts), Command.OPEN_SESSION
         case ((BackingOff() | Blocked()), Stop()):
             return Stopped(), None
 
-        case Connecting(attempts=tries, is_unhealthy=useless), SessionOpened(failure=failure):
-            life = LiveConnection.opened(tries, now, policy)
-            return _connected_state(
-                replace(life, expires_at=now) if useless else life, failure
-            ), None
+        case Connecting(attempts=attempts, is_unhealthy=is_unhealthy), SessionOpened(
+            failure=failure
+        ):
+            connection = LiveConnection.opened(attempts, now, policy)
+            if is_unhealthy:
+                connection = replace(connection, expires_at=now)
+            return _up_or_degraded(connection, failure), None
         case Connecting(), ConnectionUnhealthy():
             return replace(state, is_unhealthy=True), None
-        case Connecting(attempts=tries), SessionEnded(failure=failure):
-            return _waiting_state(retry_after_attempt(failure, tries, now, policy)), None
+        case Connecting(attempts=attempts), SessionEnded(failure=failure):
+            return _backoff_or_blocked(retry_after_attempt(failure, attempts, now, policy)), None
 
         case ((Connecting() | Up() | Degraded()), Stop()):
             return Stopping(sessions=session_count(state)), Command.CLOSE_ALL
@@ -210,7 +212,7 @@ def step(  # noqa: C901, PLR0911, PLR0912
             (Up() | Degraded()),
             (SessionOpened(failure=failure) | ForwardsChanged(failure=failure)),
         ):
-            return _connected_state(state.connection, failure, state.replacement), None
+            return _up_or_degraded(state.connection, failure, state.replacement), None
         case ((Up() | Degraded()), SessionEnded(failure=failure)):
             return _on_lost(state, failure, now, policy)
         case ((Up() | Degraded()), _):
@@ -232,64 +234,61 @@ def step(  # noqa: C901, PLR0911, PLR0912
 def _step_replacement(  # noqa: C901, PLR0911
     state: Up | Degraded, event: Event, now: float, policy: RetryPolicy
 ) -> tuple[State, Command | None]:
-    """The part of the table about the second session of a tunnel that is connected."""
-    life = state.connection.as_of(now)
+    """Decide the transitions of the replacement of a connected tunnel."""
+    connection = state.connection.as_of(now)
     match state.replacement, event:
         case NoReplacement(), (ConnectionUnhealthy() | RestartGracefully()):
             return replace(
-                state, replacement=ReplacementConnecting(life.attempts)
+                state, replacement=ReplacementConnecting(connection.attempts)
             ), Command.OPEN_REPLACEMENT
         case ReplacementBackoff(), RestartGracefully():
             return replace(
                 state, replacement=ReplacementConnecting(FailedAttempts())
             ), Command.OPEN_REPLACEMENT
-        case Draining(
-            connection=before
-        ), ConnectionUnhealthy():  # the one before it may well carry data
+        case Draining(connection=previous), ConnectionUnhealthy():  # the previous one may work
             expires_at = now + policy.max_lifetime if policy.max_lifetime else inf
-            leaving = Draining(life, now + policy.drain_timeout)
-            life = replace(before, expires_at=expires_at)
-            return replace(state, connection=life, replacement=leaving), Command.SWITCH_SESSIONS
-        case (
-            (Draining() | Closing()),
-            (ConnectionUnhealthy() | RestartGracefully()),
-        ):  # once that is gone
+            draining = Draining(connection, now + policy.drain_timeout)
+            previous = replace(previous, expires_at=expires_at)
             return replace(
-                state, connection=replace(life, expires_at=min(now, life.expires_at))
-            ), None
+                state, connection=previous, replacement=draining
+            ), Command.SWITCH_SESSIONS
+        case ((Draining() | Closing()), (ConnectionUnhealthy() | RestartGracefully())):
+            # Replaced as soon as the previous session has ended.
+            expires_at = min(now, connection.expires_at)
+            return replace(state, connection=replace(connection, expires_at=expires_at)), None
         case ReplacementBackoff(retry_at=at, failure=failure), NetworkChanged() if (
             at < inf and failure.needs_user
         ):
             at = min(at, now + BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE)
             return replace(state, replacement=replace(state.replacement, retry_at=at)), None
-        case ReplacementBackoff(attempts=tries, retry_at=at), (RetryNow() | NetworkChanged()) if (
-            at < inf
-        ):
+        case ReplacementBackoff(attempts=attempts, retry_at=at), (
+            RetryNow() | NetworkChanged()
+        ) if at < inf:
             return replace(
-                state, replacement=ReplacementConnecting(tries)
+                state, replacement=ReplacementConnecting(attempts)
             ), Command.OPEN_REPLACEMENT
 
-        case NoReplacement(), DeadlineReached() if now >= life.expires_at:
+        case NoReplacement(), DeadlineReached() if now >= connection.expires_at:
             return replace(
-                state, replacement=ReplacementConnecting(life.attempts)
+                state, replacement=ReplacementConnecting(connection.attempts)
             ), Command.OPEN_REPLACEMENT
-        case ReplacementBackoff(attempts=tries, retry_at=at), DeadlineReached() if now >= at:
+        case ReplacementBackoff(attempts=attempts, retry_at=at), DeadlineReached() if now >= at:
             return replace(
-                state, replacement=ReplacementConnecting(tries)
+                state, replacement=ReplacementConnecting(attempts)
             ), Command.OPEN_REPLACEMENT
-        case Draining(closes_at=until), DeadlineReached() if now >= until:
+        case Draining(closes_at=at), DeadlineReached() if now >= at:
             return replace(state, replacement=Closing()), Command.CLOSE_REPLACEMENT
         case _, DeadlineReached():
-            return replace(state, connection=life), None
+            return replace(state, connection=connection), None
 
-        case ReplacementConnecting(attempts=tries), ReplacementReady():
-            leaving = Draining(life, now + policy.drain_timeout)
-            successor = LiveConnection.opened(tries, now, policy)
+        case ReplacementConnecting(attempts=attempts), ReplacementReady():
+            draining = Draining(connection, now + policy.drain_timeout)
+            connection = LiveConnection.opened(attempts, now, policy)
             return replace(
-                state, connection=successor, replacement=leaving
+                state, connection=connection, replacement=draining
             ), Command.SWITCH_SESSIONS
-        case ReplacementConnecting(attempts=tries), ReplacementEnded(failure=failure):
-            retry = retry_after_attempt(failure, tries, now, policy)
+        case ReplacementConnecting(attempts=attempts), ReplacementEnded(failure=failure):
+            retry = retry_after_attempt(failure, attempts, now, policy)
             return replace(state, replacement=_replacement_backoff(retry)), None
         case Draining(), Drained():
             return replace(state, replacement=Closing()), Command.CLOSE_REPLACEMENT
@@ -301,42 +300,46 @@ def _step_replacement(  # noqa: C901, PLR0911
 def _on_lost(
     state: Up | Degraded, failure: Failure, now: float, policy: RetryPolicy
 ) -> tuple[State, Command | None]:
-    """Where the loss of the connection in use leads: to the second one, if that is of use."""
-    life = state.connection.as_of(now)
+    """Return what follows the loss of the connection in use; switch to the other if possible."""
+    connection = state.connection.as_of(now)
     match state.replacement:
         case ReplacementConnecting():
-            return Connecting(life.attempts, failure), Command.SWITCH_SESSIONS
-        case Draining(connection=before):
-            retry = retry_after_attempt(failure, life.attempts, now, policy)
+            return Connecting(connection.attempts, failure), Command.SWITCH_SESSIONS
+        case Draining(connection=previous):
+            retry = retry_after_attempt(failure, connection.attempts, now, policy)
             return replace(
-                state, connection=before, replacement=_replacement_backoff(retry)
+                state, connection=previous, replacement=_replacement_backoff(retry)
             ), Command.SWITCH_SESSIONS
         case Closing():
             return Stopping(then_start=True), None
-    # Before it was trusted, its loss is a failed attempt.
-    after = retry_after_loss if life.stable_at == inf else retry_after_attempt
-    return _waiting_state(after(failure, life.attempts, now, policy)), None
+    # A loss within the gate time counts as a failed attempt.
+    retry_after = retry_after_loss if connection.stable_at == inf else retry_after_attempt
+    return _backoff_or_blocked(retry_after(failure, connection.attempts, now, policy)), None
 
 
 def _retry_now(
-    waiting: BackingOff | Blocked, tries: FailedAttempts
+    state: BackingOff | Blocked, attempts: FailedAttempts
 ) -> tuple[State, Command | None]:
-    if waiting.retry_at == inf:  # it gave up: only a person's Start or Restart
-        return waiting, None
-    return Connecting(tries), Command.OPEN_SESSION
+    if state.retry_at == inf:  # it gave up: only Start or Restart ends that
+        return state, None
+    return Connecting(attempts), Command.OPEN_SESSION
 
 
-def _connected_state(
-    life: LiveConnection, failure: Failure | None, second: Replacement = NO_REPLACEMENT
+def _up_or_degraded(
+    connection: LiveConnection,
+    failure: Failure | None,
+    replacement: Replacement = NO_REPLACEMENT,
 ) -> State:
-    return Up(life, second) if failure is None else Degraded(life, failure, second)
+    if failure is None:
+        return Up(connection, replacement)
+    return Degraded(connection, failure, replacement)
 
 
 def _replacement_backoff(retry: Retry) -> ReplacementBackoff:
     return ReplacementBackoff(retry.attempts, retry.at, retry.failure)
 
 
-def _waiting_state(retry: Retry) -> State:
+def _backoff_or_blocked(retry: Retry) -> State:
     if retry.at == inf or retry.failure.needs_user:
         return Blocked(retry.attempts, retry.at, retry.failure)
     return BackingOff(retry.attempts, retry.at, retry.failure)

@@ -1,7 +1,4 @@
-"""The states of a tunnel, and what can be read off each of them; how it gets there is lifecycle's.
-
-A state is a value that carries exactly what it needs.
-"""
+"""The states of a tunnel as values, and what they imply. Transitions are in `lifecycle`."""
 
 from __future__ import annotations
 
@@ -18,10 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LiveConnection:
-    """A live connection: when it opened, and when it will be trusted and be replaced (or inf).
+    """A live connection. Times are monotonic seconds, or inf for never.
 
-    Within the gate time the failures before it are not forgotten: a server that accepts and drops
-    is backed off from.
+    since: when it opened. stable_at: when the gate time ends. expires_at: when it is replaced.
+    attempts: failed attempts before it. They are kept within the gate time, so that the backoff
+    grows for a server that accepts connections and drops them.
     """
 
     since: float
@@ -31,12 +29,12 @@ class LiveConnection:
 
     @classmethod
     def opened(cls, attempts: FailedAttempts, now: float, policy: RetryPolicy) -> LiveConnection:
-        """Of a connection that opened now, after so many failed attempts."""
+        """Return a connection that opened now, after the given failed attempts."""
         expires_at = now + policy.max_lifetime if policy.max_lifetime else inf
         return cls(now, attempts, now + policy.gate_time, expires_at)
 
     def as_of(self, now: float) -> LiveConnection:
-        """Trusted, if it is time for that: the failures before it are forgotten."""
+        """Return the connection as of `now`; after the gate time, its failed attempts are reset."""
         if now < self.stable_at:
             return self
         return replace(self, attempts=FailedAttempts(), stable_at=inf)
@@ -44,19 +42,19 @@ class LiveConnection:
 
 @dataclass(frozen=True, slots=True)
 class NoReplacement:
-    """The connection is the only one."""
+    """There is no other session than the one in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacementConnecting:
-    """Another one is on its way, to take its place. tries: those that failed before."""
+    """A replacement connects. attempts: those that failed before it."""
 
     attempts: FailedAttempts
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacementBackoff:
-    """Another one was to take its place and failed; retry_at is inf after max_attempts."""
+    """The replacement failed and waits for a retry. retry_at is inf after max_attempts."""
 
     attempts: FailedAttempts
     retry_at: float
@@ -65,9 +63,9 @@ class ReplacementBackoff:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """The one before it finishes its transfers, until then; it is still good for use.
+    """The previous connection finishes its transfers until closes_at.
 
-    life: its own, for the case that it has to be.
+    connection: the previous connection, which is used again if the new one fails.
     """
 
     connection: LiveConnection
@@ -76,25 +74,25 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The one before it is being closed."""
+    """The previous connection is being closed."""
 
 
 NO_REPLACEMENT = NoReplacement()
 
 Replacement = NoReplacement | ReplacementConnecting | ReplacementBackoff | Draining | Closing
-"""What there is beside the connection that is in use."""
+"""The session that is not in use: a replacement, the previous session, or none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Nobody wants it up."""
+    """The tunnel is not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connecting:
-    """On the way to the server. failure: why the connection before it ended, if this was begun.
+    """A session is connecting. failure: why the connection before it ended, if it replaces one.
 
-    useless: its checks say so already, before it has opened.
+    is_unhealthy: a health check already failed too often, before the session has opened.
     """
 
     attempts: FailedAttempts = field(default_factory=FailedAttempts)
@@ -104,7 +102,7 @@ class Connecting:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """Connected, and every forward listens."""
+    """The tunnel is connected, and every forward listens."""
 
     connection: LiveConnection
     replacement: Replacement = NO_REPLACEMENT
@@ -112,7 +110,7 @@ class Up:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """Connected, and at least one forward does not work yet."""
+    """The tunnel is connected, but at least one forward does not work."""
 
     connection: LiveConnection
     failure: Failure
@@ -121,7 +119,7 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True)
 class BackingOff:
-    """Waiting to try again."""
+    """The tunnel waits for the next attempt."""
 
     attempts: FailedAttempts
     retry_at: float
@@ -130,7 +128,7 @@ class BackingOff:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A person must act. retry_at is inf where only a person's word starts it again."""
+    """A user must act. retry_at is inf if only Start or Restart ends this state."""
 
     attempts: FailedAttempts
     retry_at: float
@@ -139,79 +137,13 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """One session or two are being closed; then the tunnel connects again or is stopped."""
+    """One or two sessions are being closed. Then the tunnel connects again or is stopped."""
 
     then_start: bool = False
     sessions: int = 1
 
 
 State = Stopped | Connecting | Up | Degraded | BackingOff | Blocked | Stopping
-
-
-def deadline(state: State) -> float | None:
-    """When to post DeadlineReached (monotonic seconds), or None: nothing to cancel, ever."""
-    match state:
-        case BackingOff(retry_at=at) | Blocked(retry_at=at):
-            return at if at < inf else None
-        case (
-            Up(connection=life, replacement=second) | Degraded(connection=life, replacement=second)
-        ):
-            at = replacement_deadline(life, second)
-            return at if at < inf else None
-    return None
-
-
-def is_wanted(state: State) -> bool:
-    """Whether somebody wants the tunnel up: its local ports are bound and held."""
-    match state:
-        case Stopped() | Stopping(then_start=False):
-            return False
-    return True
-
-
-def session_count(state: State) -> int:
-    """How many sessions exist, each of which will report its end: two at most."""
-    match state:
-        case Connecting():
-            return 1
-        case Up(replacement=second) | Degraded(replacement=second):
-            return 1 + has_session(second)
-        case Stopping(sessions=count):
-            return count
-    return 0
-
-
-def opened_at(state: State) -> float:
-    """When the connection in use opened (monotonic seconds); -inf without one."""
-    return state.connection.since if isinstance(state, Up | Degraded) else -inf
-
-
-def replacement_of(state: State) -> Replacement:
-    """What there is beside the connection in use."""
-    return state.replacement if isinstance(state, Up | Degraded) else NO_REPLACEMENT
-
-
-def failure_of(state: State) -> Failure | None:
-    """Why the tunnel is not up, where the state itself says so."""
-    match state:
-        case Stopped() | Up() | Stopping():
-            return None
-    return state.failure
-
-
-def has_session(replacement: Replacement) -> bool:
-    """Whether there is a second session, which will report its end."""
-    return isinstance(replacement, ReplacementConnecting | Draining | Closing)
-
-
-def replacement_deadline(connection: LiveConnection, replacement: Replacement) -> float:
-    """When time changes something about the two (monotonic seconds), or inf."""
-    match replacement:
-        case NoReplacement():
-            return min(connection.stable_at, connection.expires_at)
-        case ReplacementBackoff(retry_at=at) | Draining(closes_at=at):
-            return min(connection.stable_at, at)
-    return connection.stable_at
 
 
 STATE_NAMES: dict[type[State], StateName] = {
@@ -226,15 +158,88 @@ STATE_NAMES: dict[type[State], StateName] = {
 
 
 PHASES: dict[StateName, str] = {"backoff": "away", "connecting": "away", "blocked": "away"}
-"""States between which a tunnel goes to and fro without anything getting better or worse."""
-
-
-def is_same_phase(old: State, new: State) -> bool:
-    """Whether `since` goes on: it tells how long a tunnel is away, not how long a try takes."""
-    one, other = state_name(old), state_name(new)
-    return PHASES.get(one, one) == PHASES.get(other, other)
+"""States between which a tunnel alternates while it is not connected."""
 
 
 def state_name(state: State) -> StateName:
-    """The word that status shows."""
+    """Return the state name that status shows."""
     return STATE_NAMES[type(state)]
+
+
+def is_same_phase(old: State, new: State) -> bool:
+    """Return whether `since` of the status stays the same.
+
+    `since` is when the tunnel went away, not when the current attempt began.
+    """
+    old_name, new_name = state_name(old), state_name(new)
+    return PHASES.get(old_name, old_name) == PHASES.get(new_name, new_name)
+
+
+def deadline(state: State) -> float | None:
+    """Return when to send DeadlineReached (monotonic seconds), or None.
+
+    It follows from the state, so no timer has to be cancelled.
+    """
+    match state:
+        case BackingOff(retry_at=at) | Blocked(retry_at=at):
+            return at if at < inf else None
+        case (
+            Up(connection=connection, replacement=replacement)
+            | Degraded(connection=connection, replacement=replacement)
+        ):
+            at = replacement_deadline(connection, replacement)
+            return at if at < inf else None
+    return None
+
+
+def is_wanted(state: State) -> bool:
+    """Return whether the tunnel is wanted up. Its local ports are bound while it is."""
+    match state:
+        case Stopped() | Stopping(then_start=False):
+            return False
+    return True
+
+
+def session_count(state: State) -> int:
+    """Return the number of sessions, at most two. Each of them will report its end."""
+    match state:
+        case Connecting():
+            return 1
+        case Up(replacement=replacement) | Degraded(replacement=replacement):
+            return 1 + has_session(replacement)
+        case Stopping(sessions=count):
+            return count
+    return 0
+
+
+def opened_at(state: State) -> float:
+    """Return when the connection in use opened (monotonic seconds); -inf without one."""
+    return state.connection.since if isinstance(state, Up | Degraded) else -inf
+
+
+def replacement_of(state: State) -> Replacement:
+    """Return the state of the replacement."""
+    return state.replacement if isinstance(state, Up | Degraded) else NO_REPLACEMENT
+
+
+def failure_of(state: State) -> Failure | None:
+    """Return why the tunnel is not up, if the state records it."""
+    match state:
+        case Stopped() | Up() | Stopping():
+            return None
+    return state.failure
+
+
+def has_session(replacement: Replacement) -> bool:
+    """Return whether a session belongs to this state and will report its end."""
+    return isinstance(replacement, ReplacementConnecting | Draining | Closing)
+
+
+def replacement_deadline(connection: LiveConnection, replacement: Replacement) -> float:
+    """Return when the connection or its replacement changes with time, or inf."""
+    match replacement:
+        case NoReplacement():
+            return min(connection.stable_at, connection.expires_at)
+        case ReplacementBackoff(retry_at=at) | Draining(closes_at=at):
+            return min(connection.stable_at, at)
+    return connection.stable_at
