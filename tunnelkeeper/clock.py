@@ -66,3 +66,8 @@ class SystemClock:
 def iso(moment: datetime) -> str:
     """A moment as status and logs show it: ISO 8601 in UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_now() -> str:
+    """Return the current time, formatted by `iso`."""
+    return iso(datetime.now(UTC))

@@ -171,10 +171,10 @@ def is_conflict_in_relay(first: Address, second: Address) -> bool:
 class FakeOwner:
     """A client that listens and is never reached."""
 
-    owner = ("ann", b"key")
+    identity = ("ann", b"key")
 
-    async def reach(self, *_: object) -> ChannelEndpoint:
+    async def open_channel(self, *_: object) -> ChannelEndpoint:
         raise AssertionError("no client connects")
 
-    def challenge(self) -> None:
+    def probe_liveness(self) -> None:
         raise AssertionError("the registry challenges no client")

@@ -53,7 +53,7 @@ class Served:
     @property
     def held(self) -> list[str]:
         """What all clients listen on."""
-        return [holding.listen for client in self.clients for holding in client.holds]
+        return [binding.listen for client in self.clients for binding in client.holds]
 
     def authorize(self, key: asyncssh.SSHKey, options: str = "") -> None:
         """Let one more key in."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.relay import spellings
-from tunnelkeeper.relay.addresses import parse, why_closed
+from tunnelkeeper.relay.addresses import closed_reason, parse
 
 CLOSED_IPV4 = [
     "127.0.0.0/8",
@@ -50,7 +50,7 @@ closed_ipv6 = st.sampled_from(CLOSED_IPV6).flatmap(lambda net: st.ip_addresses(n
 def test_a_closed_address_says_what_it_is(text: str, what: str) -> None:
     own = {parse("203.0.113.5"), parse("2001:db8::5")}
 
-    assert why_closed(parse(text), own) == what
+    assert closed_reason(parse(text), own) == what
 
 
 @pytest.mark.parametrize(
@@ -73,25 +73,25 @@ def test_a_closed_address_says_what_it_is(text: str, what: str) -> None:
     ],
 )
 def test_other_addresses_are_open(text: str) -> None:
-    assert why_closed(parse(text)) is None
+    assert closed_reason(parse(text)) is None
 
 
 @given(closed_ipv4)
 def test_a_closed_ipv4_address_is_closed_in_every_spelling(address: IPv4Address) -> None:
     for spelling in spellings.of_ipv4(address):
-        assert why_closed(parse(spelling)) is not None, spelling
+        assert closed_reason(parse(spelling)) is not None, spelling
 
 
 @given(closed_ipv6)
 def test_a_closed_ipv6_address_is_closed_in_every_spelling(address: IPv6Address) -> None:
     for spelling in spellings.of_ipv6(address):
-        assert why_closed(parse(spelling)) is not None, spelling
+        assert closed_reason(parse(spelling)) is not None, spelling
 
 
 @given(st.ip_addresses(v=4))
 def test_an_own_address_is_closed_in_every_spelling(address: IPv4Address) -> None:
     for spelling in spellings.of_ipv4(address):
-        assert why_closed(parse(spelling), {address}) is not None, spelling
+        assert closed_reason(parse(spelling), {address}) is not None, spelling
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tunnelkeeper.relay.permits import HostPermit
 PATH = "authorized_keys"
 
 
-def keys_of(text: str) -> list[AuthorizedKey]:
+def keys_for(text: str) -> list[AuthorizedKey]:
     keys, warnings = parse(text, PATH, UTC)
 
     assert warnings == ()
@@ -39,7 +39,7 @@ def only_warning_of(text: str) -> str:
 
 
 def test_a_plain_key_may_do_everything() -> None:
-    assert keys_of(line(comment="box in the attic")) == [
+    assert keys_for(line(comment="box in the attic")) == [
         AuthorizedKey(PATH, 1, "ssh-ed25519", blob(), "box in the attic", KeyOptions())
     ]
 
@@ -47,13 +47,13 @@ def test_a_plain_key_may_do_everything() -> None:
 def test_comments_and_blank_lines_count_as_lines_only() -> None:
     text = f"# one\n\n  \t\n   # four\r\n\t{line()}\r\n"
 
-    assert [(key.number, key.comment) for key in keys_of(text)] == [(5, "")]
+    assert [(key.number, key.comment) for key in keys_for(text)] == [(5, "")]
 
 
 def test_any_run_of_blanks_and_tabs_separates_fields() -> None:
     text = f" restrict \t ssh-ed25519\t\t{encoded(blob())} \t a  comment "
 
-    assert keys_of(text) == [
+    assert keys_for(text) == [
         AuthorizedKey(
             PATH, 1, "ssh-ed25519", blob(), "a  comment", KeyOptions(port_forwarding=False)
         )
@@ -61,14 +61,14 @@ def test_any_run_of_blanks_and_tabs_separates_fields() -> None:
 
 
 def test_blanks_and_quotes_inside_a_quoted_option_belong_to_it() -> None:
-    (key,) = keys_of(line(r'command="echo \"ssh-rsa AAAA\" # x",permitopen="a:1"'))
+    (key,) = keys_for(line(r'command="echo \"ssh-rsa AAAA\" # x",permitopen="a:1"'))
 
     assert key.options.command == 'echo "ssh-rsa AAAA" # x'
     assert key.options.permit_open == (HostPermit("a", 1),)
 
 
 def test_a_hash_inside_a_line_begins_no_comment() -> None:
-    assert keys_of(line('command="#1"', comment="#2"))[0].comment == "#2"
+    assert keys_for(line('command="#1"', comment="#2"))[0].comment == "#2"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_later_line_never_gives_a_key_what_its_first_one_refuses() -> None:
 
 
 def test_a_key_may_be_an_authority_and_log_in_itself() -> None:
-    keys = keys_of(f"{line('cert-authority')}\n{line()}")
+    keys = keys_for(f"{line('cert-authority')}\n{line()}")
 
     assert [key.options.cert_authority for key in keys] == [True, False]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.relay.keys import blob, line
-from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore, problems_of
+from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore, find_problems
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,23 +22,23 @@ def written(path: Path, *seeds: int) -> Path:
     return path
 
 
-def numbers(accounts: AuthorizedKeysStore, user: str) -> list[int]:
+def numbers(store: AuthorizedKeysStore, user: str) -> list[int]:
     known = {blob(seed): seed for seed in range(1, 10)}
-    return [known[key.blob] for key in accounts.keys_of(user)]
+    return [known[key.blob] for key in store.keys_for(user)]
 
 
 def test_one_file_is_for_every_user(tmp_path: Path) -> None:
-    accounts = AuthorizedKeysStore(str(written(tmp_path / "keys", 1, 2)))
+    store = AuthorizedKeysStore(str(written(tmp_path / "keys", 1, 2)))
 
-    assert numbers(accounts, "ann") == numbers(accounts, "bob") == [1, 2]
+    assert numbers(store, "ann") == numbers(store, "bob") == [1, 2]
 
 
 def test_every_user_can_have_a_file(tmp_path: Path) -> None:
     written(tmp_path / "ann", 1)
     written(tmp_path / "bob", 2)
-    accounts = AuthorizedKeysStore(f"{tmp_path}/%u")
+    store = AuthorizedKeysStore(f"{tmp_path}/%u")
 
-    assert [numbers(accounts, user) for user in ("ann", "bob", "eve")] == [[1], [2], []]
+    assert [numbers(store, user) for user in ("ann", "bob", "eve")] == [[1], [2], []]
 
 
 @pytest.mark.parametrize(
@@ -79,35 +79,35 @@ def test_tokens_are_replaced_once(tmp_path: Path) -> None:
 
 def test_a_changed_file_counts_at_the_next_login(tmp_path: Path) -> None:
     path = written(tmp_path / "keys", 1)
-    accounts = AuthorizedKeysStore(str(path))
-    assert numbers(accounts, "ann") == [1]
+    store = AuthorizedKeysStore(str(path))
+    assert numbers(store, "ann") == [1]
 
     written(path, 2, 3)
-    assert numbers(accounts, "ann") == [2, 3]
+    assert numbers(store, "ann") == [2, 3]
     path.unlink()
-    assert numbers(accounts, "ann") == []
+    assert numbers(store, "ann") == []
     written(path, 4)
-    assert numbers(accounts, "ann") == [4]
+    assert numbers(store, "ann") == [4]
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     path = written(tmp_path / "keys", 1)
-    accounts = AuthorizedKeysStore(str(path))
-    first = accounts.keys_of("ann")
+    store = AuthorizedKeysStore(str(path))
+    first = store.keys_for("ann")
 
-    assert accounts.keys_of("bob") is first
+    assert store.keys_for("bob") is first
 
 
 def test_a_replaced_file_of_the_same_time_and_size_counts(tmp_path: Path) -> None:
     path = written(tmp_path / "keys", 1)
-    accounts = AuthorizedKeysStore(str(path))
-    accounts.keys_of("ann")
+    store = AuthorizedKeysStore(str(path))
+    store.keys_for("ann")
     before = path.stat()
     other = written(tmp_path / "other", 2)
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
     other.rename(path)
 
-    assert numbers(accounts, "ann") == [2]
+    assert numbers(store, "ann") == [2]
 
 
 def test_a_bad_line_is_left_out_with_one_log_line(
@@ -115,10 +115,10 @@ def test_a_bad_line_is_left_out_with_one_log_line(
 ) -> None:
     path = tmp_path / "keys"
     path.write_bytes(b"nonsense\n\xff\xfe\n" + line(seed=1).encode() + b" caf\xe9\n")
-    accounts = AuthorizedKeysStore(str(path))
+    store = AuthorizedKeysStore(str(path))
     caplog.set_level(logging.WARNING, "tunnelkeeper")
 
-    assert numbers(accounts, "ann") == numbers(accounts, "bob") == [1]
+    assert numbers(store, "ann") == numbers(store, "bob") == [1]
     assert [record.getMessage().split(": ")[0] for record in caplog.records] == [
         f"{path}:1",
         f"{path}:2",
@@ -128,14 +128,14 @@ def test_a_bad_line_is_left_out_with_one_log_line(
 def test_a_file_that_cannot_be_read_lets_nobody_in_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert AuthorizedKeysStore(str(tmp_path)).keys_of("ann") == ()
+    assert AuthorizedKeysStore(str(tmp_path)).keys_for("ann") == ()
     assert "cannot read authorized keys" in caplog.text
 
 
 def test_an_unknown_user_leaves_no_log_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert AuthorizedKeysStore(f"{tmp_path}/%u").keys_of("eve") == ()
+    assert AuthorizedKeysStore(f"{tmp_path}/%u").keys_for("eve") == ()
     assert caplog.text == ""
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_user_leaves_no_log_line(
 
 def test_nobody_can_log_in_without_files(tmp_path: Path) -> None:
     for pattern in (f"{tmp_path}/none", f"{tmp_path}/none/%u", f"{tmp_path}/%u"):
-        assert problems_of(pattern) == [f"{pattern}: no such file, so nobody can log in"]
+        assert find_problems(pattern) == [f"{pattern}: no such file, so nobody can log in"]
 
 
 @pytest.mark.parametrize("pattern", ["%u", "%u.keys", "keys-%u", "%u/authorized_keys", "100%%/%u"])
@@ -155,5 +155,5 @@ def test_the_lines_of_every_users_file_are_looked_at(tmp_path: Path, pattern: st
     path.write_text("nonsense\n")
     (folder / ".other").write_text("nonsense\n")
 
-    [problem] = problems_of(f"{folder}/{pattern}")
+    [problem] = find_problems(f"{folder}/{pattern}")
     assert problem.startswith(f"{path}:1: ")

@@ -78,7 +78,7 @@ max_auth_trys = 6
 """
 
 
-def problems_of(text: str) -> list[str]:
+def find_problems(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse(text, "relay.toml")
 
@@ -171,7 +171,7 @@ def test_max_startups_may_be_a_number(written: str, full: int) -> None:
 
 
 def test_all_problems_of_a_file_are_named_together() -> None:
-    assert problems_of(MISTAKES) == [
+    assert find_problems(MISTAKES) == [
         (
             'relay.toml:1: listen[1]: expected "address:port" in quotes, such as "0.0.0.0:2222", '
             "got '/run/relay.sock'; the relay listens on TCP only"
@@ -235,7 +235,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
     ],
 )
 def test_a_problem_says_what_was_expected(text: str, why: str) -> None:
-    (problem,) = problems_of(text)
+    (problem,) = find_problems(text)
 
     assert why in problem
     assert problem.startswith("relay.toml:")

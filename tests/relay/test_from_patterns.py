@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tunnelkeeper.relay.from_patterns import SourceError, check, matches
+from tunnelkeeper.relay.from_patterns import PatternError, check, matches
 
 HERE = "192.0.2.7"
 
@@ -106,7 +106,7 @@ def test_a_name_is_held_against_every_pattern(
     ],
 )
 def test_a_bad_pattern_is_named(pattern: str, why: str) -> None:
-    with pytest.raises(SourceError, match=why) as caught:
+    with pytest.raises(PatternError, match=why) as caught:
         check(pattern)
 
     assert str(caught.value).isprintable()

@@ -67,7 +67,7 @@ def test_an_authorized_key_lets_in() -> None:
     admitted = verdict()
 
     assert isinstance(admitted, Admitted)
-    assert admitted.owner == ("box", key(1).public_data)
+    assert admitted.identity == ("box", key(1).public_data)
     assert admitted.options.port_forwarding
     assert admitted.key.fingerprint == key(1).get_fingerprint()
 
@@ -123,7 +123,7 @@ def test_a_certificate_of_an_authority_lets_its_principals_in() -> None:
     admitted = certified()
 
     assert isinstance(admitted, Admitted)
-    assert admitted.owner == ("box", key(2).public_data)
+    assert admitted.identity == ("box", key(2).public_data)
     assert isinstance(certified(user="other"), Denied)
 
 
@@ -223,49 +223,49 @@ def test_a_damaged_certificate_lets_nobody_in(at: int, damage: bytes) -> None:
 # -- tries -----------------------------------------------------------------------------------------
 
 
-def fail(tries: AuthAttempts, times: int) -> None:
+def fail(attempts: AuthAttempts, times: int) -> None:
     for _ in range(times):
-        assert tries.request(b"box", b"publickey") is None
-        tries.refused()
+        assert attempts.record_request(b"box", b"publickey") is None
+        attempts.record_failure()
 
 
 def test_after_six_failures_the_seventh_try_is_not_answered() -> None:
-    tries = AuthAttempts(6)
-    fail(tries, 6)
+    attempts = AuthAttempts(6)
+    fail(attempts, 6)
 
-    assert tries.request(b"box", b"publickey") == "Too many authentication failures"
+    assert attempts.record_request(b"box", b"publickey") == "Too many authentication failures"
 
 
 def test_asking_for_the_methods_first_is_no_try() -> None:
-    tries = AuthAttempts(6)
-    tries.request(b"box", b"none")
-    tries.refused()
-    fail(tries, 6)
-    assert tries.failed == 6
+    attempts = AuthAttempts(6)
+    attempts.record_request(b"box", b"none")
+    attempts.record_failure()
+    fail(attempts, 6)
+    assert attempts.failed == 6
 
 
 def test_asking_for_the_methods_again_is_one() -> None:
-    tries = AuthAttempts(2)
+    attempts = AuthAttempts(2)
     for _ in range(3):
-        assert tries.request(b"box", b"none") is None
-        tries.refused()
-    assert tries.request(b"box", b"none") is not None
+        assert attempts.record_request(b"box", b"none") is None
+        attempts.record_failure()
+    assert attempts.record_request(b"box", b"none") is not None
 
 
 def test_tries_that_are_not_waited_for_count_too() -> None:
-    tries = AuthAttempts(6)
-    answers = [tries.request(b"box", b"publickey") for _ in range(100)]
+    attempts = AuthAttempts(6)
+    answers = [attempts.record_request(b"box", b"publickey") for _ in range(100)]
 
     assert answers[27:] == [None] + ["Too many authentication failures"] * 72
 
 
 def test_without_a_limit_there_is_none() -> None:
-    tries = AuthAttempts(0)
-    fail(tries, 1000)
+    attempts = AuthAttempts(0)
+    fail(attempts, 1000)
 
 
 def test_the_user_of_a_connection_stays() -> None:
-    tries = AuthAttempts(6)
-    tries.request(b"box", b"none")
+    attempts = AuthAttempts(6)
+    attempts.record_request(b"box", b"none")
 
-    assert tries.request(b"other", b"none") == "Change of username or service not allowed"
+    assert attempts.record_request(b"other", b"none") == "Change of username or service not allowed"

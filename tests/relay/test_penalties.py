@@ -13,7 +13,7 @@ BEGIN = 1000.0
 def noted(*offences: Offence, at: float = BEGIN, source: str = SOURCE) -> Penalties:
     penalties = Penalties()
     for offence in offences:
-        penalties.note(source, offence, at)
+        penalties.add(source, offence, at)
     return penalties
 
 
@@ -57,14 +57,14 @@ def test_penalties_add_up_from_a_minimum_to_a_maximum(
 def test_what_fades_in_between_does_not_add_up() -> None:
     penalties = Penalties()
     for second in range(0, 100, 5):
-        penalties.note(SOURCE, Offence.AUTHFAIL, BEGIN + second)
+        penalties.add(SOURCE, Offence.AUTHFAIL, BEGIN + second)
 
     assert not penalties.is_refused(SOURCE, BEGIN + 100)
 
 
 def test_a_source_once_refused_is_so_until_its_penalty_ends() -> None:
     penalties = noted(*[Offence.AUTHFAIL] * 4)
-    penalties.note(SOURCE, Offence.NOAUTH, BEGIN + 19)
+    penalties.add(SOURCE, Offence.NOAUTH, BEGIN + 19)
 
     assert penalties.is_refused(SOURCE, BEGIN + 21)
     assert not penalties.is_refused(SOURCE, BEGIN + 21.1)
@@ -101,10 +101,10 @@ def test_what_is_no_address_is_never_refused(source: str) -> None:
 
 def test_a_full_table_forgets_what_would_end_soonest() -> None:
     penalties = Penalties(max_sources=2)
-    penalties.note("192.0.2.1", Offence.CRASH, BEGIN)
-    penalties.note("192.0.2.2", Offence.CRASH, BEGIN + 1)
-    penalties.note("192.0.2.1", Offence.CRASH, BEGIN + 2)
-    penalties.note("192.0.2.3", Offence.CRASH, BEGIN + 3)
+    penalties.add("192.0.2.1", Offence.CRASH, BEGIN)
+    penalties.add("192.0.2.2", Offence.CRASH, BEGIN + 1)
+    penalties.add("192.0.2.1", Offence.CRASH, BEGIN + 2)
+    penalties.add("192.0.2.3", Offence.CRASH, BEGIN + 3)
 
     refused = [n for n in (1, 2, 3) if penalties.is_refused(f"192.0.2.{n}", BEGIN + 4)]
     assert refused == [1, 3]
@@ -112,9 +112,9 @@ def test_a_full_table_forgets_what_would_end_soonest() -> None:
 
 def test_ipv6_sources_never_crowd_out_ipv4_ones() -> None:
     penalties = Penalties(max_sources=2)
-    penalties.note(SOURCE, Offence.CRASH, BEGIN)
+    penalties.add(SOURCE, Offence.CRASH, BEGIN)
     for number in range(10):
-        penalties.note(f"2001:db8:{number}::1", Offence.CRASH, BEGIN + number)
+        penalties.add(f"2001:db8:{number}::1", Offence.CRASH, BEGIN + number)
 
     assert penalties.is_refused(SOURCE, BEGIN + 10)
     assert len(penalties) == 3
@@ -122,7 +122,7 @@ def test_ipv6_sources_never_crowd_out_ipv4_ones() -> None:
 
 def test_what_has_ended_is_forgotten() -> None:
     penalties = noted(Offence.AUTHFAIL)
-    penalties.note("192.0.2.8", Offence.NOAUTH, BEGIN + 6)
+    penalties.add("192.0.2.8", Offence.NOAUTH, BEGIN + 6)
 
     assert len(penalties) == 1
 
@@ -140,8 +140,8 @@ def test_a_table_never_exceeds_its_bound_and_never_keeps_stale_ends(
     now = BEGIN
     for host, offence, pause in events:
         now += pause
-        penalties.note(f"192.0.2.{host}", offence, now)
-        penalties.note(f"2001:db8:{host}::1", offence, now)
+        penalties.add(f"192.0.2.{host}", offence, now)
+        penalties.add(f"2001:db8:{host}::1", offence, now)
 
         assert len(penalties) <= 2 * max_sources
         for table in penalties._tables.values():
@@ -152,7 +152,7 @@ def test_a_table_never_exceeds_its_bound_and_never_keeps_stale_ends(
 def test_a_source_that_comes_again_and_again_fills_no_memory() -> None:
     penalties = Penalties(max_sources=2)
     for second in range(100):
-        penalties.note(SOURCE, Offence.GRACE_EXCEEDED, BEGIN + second)
+        penalties.add(SOURCE, Offence.GRACE_EXCEEDED, BEGIN + second)
 
         assert len(penalties._tables[4]._ends) <= 4
     assert penalties.is_refused(SOURCE, BEGIN + 600)
@@ -166,6 +166,6 @@ def test_nobody_is_refused_for_longer_than_the_maximum(
     now = BEGIN
     for offence, pause in events:
         now += pause
-        penalties.note(SOURCE, offence, now)
+        penalties.add(SOURCE, offence, now)
 
     assert not penalties.is_refused(SOURCE, now + 600.1)

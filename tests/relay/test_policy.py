@@ -16,11 +16,11 @@ from tunnelkeeper.relay.policy import (
     Bound,
     GatewayPorts,
     Refusal,
-    gateway,
-    may_listen,
-    may_listen_path,
-    may_open,
-    may_open_path,
+    bind_host,
+    check_listen,
+    check_listen_path,
+    check_open,
+    check_open_path,
 )
 
 PathRule = Callable[[str, str, Iterable[Permit], KeyOptions], Refusal | None]
@@ -56,21 +56,21 @@ def listening(*permits: str) -> tuple[Permit, ...]:
 def test_gateway_ports_changes_the_bind_host_as_sshd_does(
     asked: str, no: str, yes: str, clientspecified: str
 ) -> None:
-    assert gateway("no", asked) == no
-    assert gateway("yes", asked) == yes
-    assert gateway("clientspecified", asked) == clientspecified
+    assert bind_host("no", asked) == no
+    assert bind_host("yes", asked) == yes
+    assert bind_host("clientspecified", asked) == clientspecified
 
 
 @given(st.text())
 def test_without_gateway_ports_nothing_leaves_the_loopback(asked: str) -> None:
-    assert gateway("no", asked) in {"localhost", "127.0.0.1", "::1"}
+    assert bind_host("no", asked) in {"localhost", "127.0.0.1", "::1"}
 
 
 @pytest.mark.parametrize("setting", ["no", "yes", "clientspecified"])
 @pytest.mark.parametrize("host", ["", "*", "localhost", "home", "::1", "0.0.0.0", "a.example"])
 def test_by_default_any_port_may_be_listened_on(setting: GatewayPorts, host: str) -> None:
-    assert may_listen(host, 8080, [ANYTHING], FREE) is None
-    assert gateway(setting, host)
+    assert check_listen(host, 8080, [ANYTHING], FREE) is None
+    assert bind_host(setting, host)
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_by_default_any_port_may_be_listened_on(setting: GatewayPorts, host: str
 def test_a_refusal_to_listen_says_why(
     host: str, port: int, permits: tuple[str, ...], options: KeyOptions, message: str
 ) -> None:
-    assert may_listen(host, port, listening(*permits), options) == Refusal(message)
+    assert check_listen(host, port, listening(*permits), options) == Refusal(message)
 
 
 def test_a_key_can_listen_where_both_it_and_the_relay_permit() -> None:
     options = KeyOptions(permit_listen=listening("home:22", "8080"), permit_open=())
 
-    assert may_listen("home", 22, listening("*:22", "localhost:*"), options) is None
-    assert may_listen("localhost", 8080, listening("*:22", "localhost:*"), options) is None
-    assert may_listen("*", 8080, listening("*:22", "localhost:*"), options) is not None
+    assert check_listen("home", 22, listening("*:22", "localhost:*"), options) is None
+    assert check_listen("localhost", 8080, listening("*:22", "localhost:*"), options) is None
+    assert check_listen("*", 8080, listening("*:22", "localhost:*"), options) is not None
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_refusal_to_open_says_why(
     options: KeyOptions,
     message: str,
 ) -> None:
-    assert may_open(host, port, resolved, opening(*permits), options) == Refusal(message)
+    assert check_open(host, port, resolved, opening(*permits), options) == Refusal(message)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_refusal_to_open_says_why(
     ],
 )
 def test_by_default_other_machines_may_be_opened(host: str, resolved: list[str]) -> None:
-    assert may_open(host, 443, resolved, [ANYTHING], FREE) is None
+    assert check_open(host, 443, resolved, [ANYTHING], FREE) is None
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_by_default_other_machines_may_be_opened(host: str, resolved: list[str])
 def test_what_the_relay_names_is_open_although_it_is_closed_to_strangers(
     permits: list[str], host: str, port: int, resolved: list[str], expected: bool
 ) -> None:
-    refusal = may_open(host, port, resolved, opening(*permits), FREE)
+    refusal = check_open(host, port, resolved, opening(*permits), FREE)
 
     assert (refusal is None) is expected
 
@@ -211,7 +211,7 @@ def test_what_the_relay_names_is_open_although_it_is_closed_to_strangers(
 def test_a_key_cannot_open_what_only_its_own_line_names() -> None:
     options = KeyOptions(permit_open=opening("localhost:5432"))
 
-    assert may_open("localhost", 5432, ["127.0.0.1"], [ANYTHING], options) is not None
+    assert check_open("localhost", 5432, ["127.0.0.1"], [ANYTHING], options) is not None
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_key_cannot_open_what_only_its_own_line_names() -> None:
 def test_a_port_that_a_relayed_client_holds_is_open(
     held: list[Bound], address: str, expected: bool
 ) -> None:
-    refusal = may_open("box", 2222, [address], [ANYTHING], FREE, held, ["203.0.113.5"])
+    refusal = check_open("box", 2222, [address], [ANYTHING], FREE, held, ["203.0.113.5"])
 
     assert (refusal is None) is expected
 
@@ -249,14 +249,14 @@ def test_a_port_that_a_relayed_client_holds_is_open(
 def test_no_closed_ipv4_address_passes_in_any_spelling(address: IPv4Address, port: int) -> None:
     for spelling in spellings.of_ipv4(address):
         for host in ("rebound.example.com", spelling):
-            assert may_open(host, port, [spelling], [ANYTHING], FREE) is not None, spelling
-            assert may_open(host, port, ["192.0.2.1", spelling], [ANYTHING], FREE) is not None
+            assert check_open(host, port, [spelling], [ANYTHING], FREE) is not None, spelling
+            assert check_open(host, port, ["192.0.2.1", spelling], [ANYTHING], FREE) is not None
 
 
 @given(closed_ipv6, st.integers(1, 65535))
 def test_no_closed_ipv6_address_passes_in_any_spelling(address: IPv6Address, port: int) -> None:
     for spelling in spellings.of_ipv6(address):
-        assert may_open("rebound.example.com", port, [spelling], [ANYTHING], FREE) is not None
+        assert check_open("rebound.example.com", port, [spelling], [ANYTHING], FREE) is not None
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "0177.0.0.1"])
@@ -264,16 +264,16 @@ def test_odd_spellings_are_judged_by_what_the_resolver_makes_of_them(host: str) 
     found = socket.getaddrinfo(host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
     resolved = [str(address[0]) for *_, address in found]
 
-    assert may_open(host, 80, resolved, [ANYTHING], FREE) is not None
+    assert check_open(host, 80, resolved, [ANYTHING], FREE) is not None
 
 
-@pytest.mark.parametrize("may", [may_open_path, may_listen_path])
+@pytest.mark.parametrize("may", [check_open_path, check_listen_path])
 @pytest.mark.parametrize("path", ["/run/relay/a", "/run/relay/a/b.sock", "/run/relay/ü"])
 def test_a_path_below_the_folder_may_be_used(may: PathRule, path: str) -> None:
     assert may(path, FOLDER, [ANYTHING], FREE) is None
 
 
-@pytest.mark.parametrize("may", [may_open_path, may_listen_path])
+@pytest.mark.parametrize("may", [check_open_path, check_listen_path])
 @pytest.mark.parametrize(
     ("path", "folder", "message"),
     [
@@ -307,30 +307,30 @@ def test_any_other_path_may_not(may: PathRule, path: str, folder: str, message: 
 def test_permits_apply_to_paths_in_their_direction() -> None:
     options = KeyOptions(permit_listen=listening("/run/relay/a"), permit_open=opening("db:80"))
 
-    assert may_listen_path("/run/relay/a", FOLDER, [ANYTHING], options) is None
-    assert str(may_listen_path("/run/relay/b", FOLDER, [ANYTHING], options)) == (
+    assert check_listen_path("/run/relay/a", FOLDER, [ANYTHING], options) is None
+    assert str(check_listen_path("/run/relay/b", FOLDER, [ANYTHING], options)) == (
         "listening on '/run/relay/b' is not permitted"
     )
-    assert str(may_open_path("/run/relay/a", FOLDER, [ANYTHING], options)) == (
+    assert str(check_open_path("/run/relay/a", FOLDER, [ANYTHING], options)) == (
         "opening '/run/relay/a' is not permitted"
     )
-    assert may_open_path("/run/relay/a", FOLDER, opening("/run/relay/?"), FREE) is None
-    assert may_open_path("/run/relay/a", FOLDER, opening("db:80"), FREE) is not None
-    assert may_open_path("/run/relay/a", FOLDER, [ANYTHING], NO_FORWARDING) is not None
+    assert check_open_path("/run/relay/a", FOLDER, opening("/run/relay/?"), FREE) is None
+    assert check_open_path("/run/relay/a", FOLDER, opening("db:80"), FREE) is not None
+    assert check_open_path("/run/relay/a", FOLDER, [ANYTHING], NO_FORWARDING) is not None
 
 
 @given(st.text(), st.integers(), st.lists(st.text(), max_size=3))
 def test_nothing_that_a_client_asks_for_raises(host: str, port: int, resolved: list[str]) -> None:
     for refusal in (
-        may_listen(host, port, [ANYTHING], FREE),
-        may_open(host, port, resolved, [ANYTHING], FREE),
-        may_open_path(host, FOLDER, [ANYTHING], FREE),
-        may_listen_path(f"{FOLDER}/{host}", FOLDER, [ANYTHING], FREE),
+        check_listen(host, port, [ANYTHING], FREE),
+        check_open(host, port, resolved, [ANYTHING], FREE),
+        check_open_path(host, FOLDER, [ANYTHING], FREE),
+        check_listen_path(f"{FOLDER}/{host}", FOLDER, [ANYTHING], FREE),
     ):
         assert refusal is None or str(refusal).isprintable()
 
 
 @given(st.text(max_size=80), st.integers(1, 65535))
 def test_a_host_that_passes_can_be_handed_to_a_resolver(host: str, port: int) -> None:
-    if may_open(host, port, [], [ANYTHING], FREE) is None:
+    if check_open(host, port, [], [ANYTHING], FREE) is None:
         assert host.encode("idna")

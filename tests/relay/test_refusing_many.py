@@ -13,7 +13,7 @@ import pytest
 from tests.forwarding.services import echo, service
 from tests.relay.served import HERE, USER, Served, new_key, public, serving
 from tests.ssh.waiting import DEADLINE, until
-from tunnelkeeper.relay.auth_session import REFUSAL_TAKES
+from tunnelkeeper.relay.auth_session import MIN_FAIL_DELAY
 from tunnelkeeper.relay.config import RelayLimits
 from tunnelkeeper.relay.max_startups import MaxStartups
 from tunnelkeeper.relay.permits import HostPermit
@@ -72,7 +72,9 @@ async def test_strangers_that_have_spoken_are_too_many_at_last(tmp_path: Path) -
     limits = RelayLimits(penalties=False, max_startups=MaxStartups(5, 100, 5))
     async with serving(tmp_path, limits=limits) as served:
         async with silent_clients(served.port, 5, b"SSH-2.0-slow\r\n"):
-            await until(lambda: all(one.has_spoken for one in served.relay._door._strangers))
+            await until(
+                lambda: all(one.has_sent_banner for one in served.relay._admission._connections)
+            )
             assert await first_line(served.port) == b"Exceeded MaxStartups\r\n"
             assert served.relay.status().refusals.connections == 1
         await until(lambda: not served.relay.status().waiting)
@@ -168,7 +170,7 @@ async def test_a_refusal_takes_its_time_whoever_is_asked_for(tmp_path: Path) -> 
             with pytest.raises(asyncssh.PermissionDenied):
                 async with served.client(user=user):
                     pass
-            assert time.monotonic() - began >= REFUSAL_TAKES
+            assert time.monotonic() - began >= MIN_FAIL_DELAY
 
 
 async def test_the_user_of_a_connection_cannot_change(served: Served) -> None:

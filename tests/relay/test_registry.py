@@ -24,23 +24,23 @@ from tunnelkeeper.relay.registry import (
 if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
 
-PLACES: tuple[BindTarget, ...] = (
+TARGETS: tuple[BindTarget, ...] = (
     TcpAddress("localhost", 2222),
     Name("home", 22),
     UnixAddress("/run/relay/a.sock"),
 )
 
 
-class FakeHolder:
+class FakeOwner:
     """A client that listens and is never reached."""
 
-    def __init__(self, owner: str) -> None:
-        self.owner = (owner, b"key")
+    def __init__(self, identity: str) -> None:
+        self.identity = (identity, b"key")
 
-    async def reach(self, *_: object) -> ChannelEndpoint:
+    async def open_channel(self, *_: object) -> ChannelEndpoint:
         raise AssertionError("nobody comes")
 
-    def challenge(self) -> None:
+    def probe_liveness(self) -> None:
         raise AssertionError("the registry challenges nobody")
 
 
@@ -55,87 +55,87 @@ class FakeListener(Listener):
         self.is_closed = True
 
 
-def a_holding(place: BindTarget, owner: str | FakeHolder = "ann") -> Binding:
-    holder = owner if isinstance(owner, FakeHolder) else FakeHolder(owner)
-    return Binding(place, holder, "", 0, "2026-11-22T12:00:00Z")
+def a_binding(target: BindTarget, identity: str | FakeOwner = "ann") -> Binding:
+    owner = identity if isinstance(identity, FakeOwner) else FakeOwner(identity)
+    return Binding(target, owner, "", 0, "2026-11-22T12:00:00Z")
 
 
-each_place = pytest.mark.parametrize("place", PLACES, ids=str)
+each_target = pytest.mark.parametrize("target", TARGETS, ids=str)
 
 
-@each_place
-def test_a_place_is_held_until_it_is_released(place: BindTarget) -> None:
-    registry, holding = Registry(), a_holding(place)
+@each_target
+def test_a_place_is_held_until_it_is_released(target: BindTarget) -> None:
+    registry, binding = Registry(), a_binding(target)
 
-    assert registry.claim(holding) == []
-    assert registry.of(holding.holder) == [holding]
-    registry.release(holding)
-    registry.release(holding)
-    assert registry.of(holding.holder) == []
-    assert registry.claim(a_holding(place, "bob")) == []
+    assert registry.claim(binding) == []
+    assert registry.of(binding.owner) == [binding]
+    registry.release(binding)
+    registry.release(binding)
+    assert registry.of(binding.owner) == []
+    assert registry.claim(a_binding(target, "bob")) == []
 
 
-@each_place
+@each_target
 def test_the_owners_newer_connection_gets_the_place_and_the_older_ones_sockets_close(
-    place: BindTarget,
+    target: BindTarget,
 ) -> None:
-    registry, older, newer = Registry(), a_holding(place), a_holding(place)
+    registry, older, newer = Registry(), a_binding(target), a_binding(target)
     older.listener = listener = FakeListener()
     registry.claim(older)
 
     assert registry.claim(newer) == [older]
     assert listener.is_closed
-    assert older.is_over
-    assert registry.of(older.holder) == []
-    assert registry.of(newer.holder) == [newer]
+    assert older.is_released
+    assert registry.of(older.owner) == []
+    assert registry.of(newer.owner) == [newer]
 
 
-@each_place
-def test_another_owner_gets_nothing_and_nothing_changes(place: BindTarget) -> None:
-    registry, holding = Registry(), a_holding(place)
-    registry.claim(holding)
-    other = a_holding(place, "bob")
+@each_target
+def test_another_owner_gets_nothing_and_nothing_changes(target: BindTarget) -> None:
+    registry, binding = Registry(), a_binding(target)
+    registry.claim(binding)
+    other = a_binding(target, "bob")
 
     with pytest.raises(AlreadyBoundError):
         registry.claim(other)
-    assert registry.of(holding.holder) == [holding]
-    assert registry.of(other.holder) == []
-    assert not holding.is_over
+    assert registry.of(binding.owner) == [binding]
+    assert registry.of(other.owner) == []
+    assert not binding.is_released
 
 
 def test_a_client_does_not_take_a_place_from_itself() -> None:
-    registry, holder = Registry(), FakeHolder("ann")
-    registry.claim(a_holding(PLACES[0], holder))
+    registry, owner = Registry(), FakeOwner("ann")
+    registry.claim(a_binding(TARGETS[0], owner))
 
     with pytest.raises(AlreadyBoundError):
-        registry.claim(a_holding(PLACES[0], holder))
+        registry.claim(a_binding(TARGETS[0], owner))
 
 
 def test_a_place_that_overlaps_a_strangers_is_not_taken_even_if_one_is_our_own() -> None:
     registry = Registry()
-    mine = a_holding(TcpAddress("192.0.2.1", 80), "ann")
+    mine = a_binding(TcpAddress("192.0.2.1", 80), "ann")
     registry.claim(mine)
-    registry.claim(a_holding(TcpAddress("192.0.2.2", 80), "bob"))
+    registry.claim(a_binding(TcpAddress("192.0.2.2", 80), "bob"))
 
     with pytest.raises(AlreadyBoundError):
-        registry.claim(a_holding(TcpAddress("*", 80), "ann"))
-    assert not mine.is_over
+        registry.claim(a_binding(TcpAddress("*", 80), "ann"))
+    assert not mine.is_released
 
 
 def test_the_holder_of_a_name_is_found_by_name_and_port() -> None:
-    registry, holding = Registry(), a_holding(Name("home", 22))
-    registry.claim(holding)
+    registry, binding = Registry(), a_binding(Name("home", 22))
+    registry.claim(binding)
 
-    assert registry.named("home", 22) is holding
+    assert registry.named("home", 22) is binding
     assert registry.named("home", 23) is None
     assert registry.named("away", 22) is None
 
 
 def test_places_of_different_kinds_never_overlap() -> None:
-    for one, other in product(PLACES, PLACES):
+    for one, other in product(TARGETS, TARGETS):
         registry = Registry()
-        registry.claim(a_holding(one))
-        assert bool(registry.claim(a_holding(other))) == (one is other)
+        registry.claim(a_binding(one))
+        assert bool(registry.claim(a_binding(other))) == (one is other)
 
 
 # -- names -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tunnelkeeper.cli.relay_table import heading, refused, row
+from tunnelkeeper.cli.relay_table import client_row, heading, refusal_lines
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.relay_snapshot import (
     BindingSnapshot,
@@ -19,7 +19,7 @@ from tunnelkeeper.core.relay_snapshot import (
 )
 from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
 from tunnelkeeper.relay.refusal_log import RECENT, RefusalKind, RefusalLog
-from tunnelkeeper.relay.server import differences
+from tunnelkeeper.relay.server import describe_changes
 
 NOON = "2026-11-22T12:00:00Z"
 LATER = datetime(2026, 11, 22, 15, 2, tzinfo=UTC)
@@ -59,7 +59,7 @@ def a_relay(**changes: Any) -> RelaySnapshot:
 
 
 def test_a_client_is_a_row() -> None:
-    shown = row(a_client(), LATER)
+    shown = client_row(a_client(), LATER)
 
     assert (shown.user, shown.address, shown.since) == ("box17", "192.0.2.7:4711", "3h 2m")
     assert (shown.channels, shown.traffic) == ("2", "1.2 kB / 3.4 MB")
@@ -71,12 +71,14 @@ def test_each_place_stands_on_its_line() -> None:
         BindingSnapshot("name", "home:22", NOON, 2, 2),
     ]
 
-    assert row(a_client(holds=holds), LATER).holds == "localhost:2222\nhome:22 (2 connected)"
+    assert client_row(a_client(holds=holds), LATER).holds == "localhost:2222\nhome:22 (2 connected)"
 
 
 def test_text_of_others_is_made_printable() -> None:
     evil = "\x1b[31m\n"
-    shown = row(a_client(user=evil, holds=[BindingSnapshot("name", evil, NOON, 0, 0)]), LATER)
+    shown = client_row(
+        a_client(user=evil, holds=[BindingSnapshot("name", evil, NOON, 0, 0)]), LATER
+    )
 
     assert shown.user.isprintable()
     assert shown.holds.isprintable()
@@ -92,7 +94,7 @@ def test_refusals_are_counted_and_the_last_are_shown() -> None:
         RefusalSnapshot(NOON, "login", "192.0.2.9", "eve", f"reason {number}")
         for number in range(20)
     ]
-    lines = refused(a_relay(refusals=RefusalsSnapshot(1, 20, 0, 2, recent)))
+    lines = refusal_lines(a_relay(refusals=RefusalsSnapshot(1, 20, 0, 2, recent)))
 
     assert lines[0] == f"refused since {NOON}: 1 connection, 20 logins, 2 channels"
     assert len(lines) == 11
@@ -100,7 +102,7 @@ def test_refusals_are_counted_and_the_last_are_shown() -> None:
 
 
 def test_where_nothing_was_refused_nothing_is_said() -> None:
-    assert refused(a_relay()) == []
+    assert refusal_lines(a_relay()) == []
 
 
 # -- what is remembered ----------------------------------------------------------------------------
@@ -109,8 +111,8 @@ def test_where_nothing_was_refused_nothing_is_said() -> None:
 def test_refusals_are_remembered_up_to_a_number() -> None:
     refusals = RefusalLog()
     for number in range(3 * RECENT):
-        refusals.note(RefusalKind.LOGIN, "192.0.2.9", "eve", f"reason {number}")
-    refusals.note(RefusalKind.OPEN, "192.0.2.9", "a\x1bb", "bad\nwords")
+        refusals.record(RefusalKind.LOGIN, "192.0.2.9", "eve", f"reason {number}")
+    refusals.record(RefusalKind.OPEN, "192.0.2.9", "a\x1bb", "bad\nwords")
     snapshot = refusals.snapshot()
 
     assert (snapshot.logins, snapshot.opens, snapshot.listens) == (3 * RECENT, 1, 0)
@@ -131,9 +133,9 @@ def test_every_changed_key_is_named() -> None:
         path="elsewhere.toml",
     )
 
-    assert differences(old, new) == [
+    assert describe_changes(old, new) == [
         "limits.penalties changed",
         "listen changed and takes effect after a restart",
         "names changed",
     ]
-    assert differences(old, old) == []
+    assert describe_changes(old, old) == []

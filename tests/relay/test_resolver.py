@@ -11,7 +11,7 @@ import pytest
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.relay import resolver
-from tunnelkeeper.relay.resolver import LOOKUPS_AT_ONCE, Resolver
+from tunnelkeeper.relay.resolver import MAX_LOOKUPS, Resolver
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ async def test_one_client_keeps_a_few_threads_busy_at_most(monkeypatch: pytest.M
     monkeypatch.setattr(resolver, "_look_up", look_up)
     slow, other = Resolver(), Resolver()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
-        names = [f"host{number}" for number in range(3 * LOOKUPS_AT_ONCE)]
+        names = [f"host{number}" for number in range(3 * MAX_LOOKUPS)]
         found = [tasks.create_task(slow.addresses_of(name)) for name in names]
-        for _ in range(LOOKUPS_AT_ONCE):
+        for _ in range(MAX_LOOKUPS):
             await until(lambda: running.acquire(blocking=False))
         tasks.create_task(other.addresses_of("another"))
         await until(lambda: running.acquire(blocking=False))  # another client's turn comes

@@ -30,9 +30,11 @@ async def is_bound(port: int) -> bool:
     return False
 
 
-async def talk(visitor: asyncssh.SSHClientConnection, name: str, port: int, data: bytes) -> bytes:
+async def talk(
+    opener_client: asyncssh.SSHClientConnection, name: str, port: int, data: bytes
+) -> bytes:
     """Send data to a name and end that half; all that comes back."""
-    reader, writer = await visitor.open_connection(name, port)
+    reader, writer = await opener_client.open_connection(name, port)
     writer.write(data)
     await writer.drain()
     writer.write_eof()
@@ -40,19 +42,23 @@ async def talk(visitor: asyncssh.SSHClientConnection, name: str, port: int, data
 
 
 async def test_a_name_leads_to_the_box_that_listens_on_it(served: Served) -> None:
-    async with service(echo) as port, served.client() as box, served.client(user="me") as visitor:
+    async with (
+        service(echo) as port,
+        served.client() as box,
+        served.client(user="me") as opener_client,
+    ):
         await box.forward_remote_port("home", 22, HERE, port)
 
         assert served.held == ["home:22"]
         assert not await is_bound(22)
-        assert await talk(visitor, "home", 22, b"hello box") == b"hello box"
+        assert await talk(opener_client, "home", 22, b"hello box") == b"hello box"
 
 
 async def test_a_server_that_speaks_first_is_heard(served: Served) -> None:
     async with service(source(b"SSH-2.0-box\r\n")) as port, served.client() as box:
         await box.forward_remote_port("home", 22, HERE, port)
-        async with served.client() as visitor:
-            reader, _ = await visitor.open_connection("home", 22)
+        async with served.client() as opener_client:
+            reader, _ = await opener_client.open_connection("home", 22)
             assert await reader.read() == b"SSH-2.0-box\r\n"
 
 
@@ -61,36 +67,36 @@ async def test_much_data_and_half_close_pass_both_ways(served: Served) -> None:
         service(hash_sink) as sink,
         service(source(blob(MUCH))) as spring,
         served.client() as box,
-        served.client() as visitor,
+        served.client() as opener_client,
     ):
         await box.forward_remote_port("sink", 1, HERE, sink)
         await box.forward_remote_port("spring", 1, HERE, spring)
 
-        assert await talk(visitor, "sink", 1, blob(MUCH)) == sha256(blob(MUCH)).encode()
-        assert sha256(await talk(visitor, "spring", 1, b"")) == sha256(blob(MUCH))
+        assert await talk(opener_client, "sink", 1, blob(MUCH)) == sha256(blob(MUCH)).encode()
+        assert sha256(await talk(opener_client, "spring", 1, b"")) == sha256(blob(MUCH))
 
 
 async def test_what_a_slow_reader_leaves_is_held_back(served: Served) -> None:
     async with service(source(blob(64 << 20))) as port, served.client() as box:
         await box.forward_remote_port("spring", 1, HERE, port)
-        async with served.client() as visitor:
-            _, writer = await visitor.open_connection("spring", 1)
+        async with served.client() as opener_client:
+            _, writer = await opener_client.open_connection("spring", 1)
             await until(lambda: served.clients[0].bytes_in > 1 << 20)
             assert await stays(lambda: served.clients[0].bytes_in) < 16 << 20
             writer.close()
 
 
 async def test_names_are_the_same_in_upper_and_lower_case(served: Served) -> None:
-    async with service(echo) as port, served.client() as box, served.client() as visitor:
+    async with service(echo) as port, served.client() as box, served.client() as opener_client:
         await box.forward_remote_port("home", 22, HERE, port)
-        assert await talk(visitor, "HOME", 22, b"loud") == b"loud"
+        assert await talk(opener_client, "HOME", 22, b"loud") == b"loud"
 
 
 async def test_another_port_of_a_name_is_another_place(served: Served) -> None:
-    async with served.client() as box, served.client() as visitor:
+    async with served.client() as box, served.client() as opener_client:
         await box.forward_remote_port("home", 22, HERE, 9)
         with pytest.raises(asyncssh.ChannelOpenError):
-            await visitor.open_connection("home", 80)
+            await opener_client.open_connection("home", 80)
 
 
 async def test_a_name_without_a_port_is_refused(served: Served) -> None:
@@ -100,12 +106,12 @@ async def test_a_name_without_a_port_is_refused(served: Served) -> None:
 
 
 async def test_a_name_is_gone_with_its_box(served: Served) -> None:
-    async with served.client() as visitor:
+    async with served.client() as opener_client:
         async with served.client(user="other") as box:
             await box.forward_remote_port("home", 22, HERE, 9)
         await until(lambda: not served.held)
         with pytest.raises(asyncssh.ChannelOpenError):
-            await visitor.open_connection("home", 22)
+            await opener_client.open_connection("home", 22)
 
 
 async def test_a_name_is_not_listened_on_once_cancelled(served: Served) -> None:
@@ -117,10 +123,10 @@ async def test_a_name_is_not_listened_on_once_cancelled(served: Served) -> None:
 
 
 async def test_what_the_box_cannot_reach_is_said(served: Served) -> None:
-    async with served.client() as box, served.client() as visitor:
+    async with served.client() as box, served.client() as opener_client:
         await box.forward_remote_port("home", 22, HERE, 1)
         with pytest.raises(asyncssh.ChannelOpenError, match="home:22: its client: it says"):
-            await visitor.open_connection("home", 22)
+            await opener_client.open_connection("home", 22)
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 99])
@@ -130,10 +136,10 @@ async def test_a_box_that_opens_no_channel_is_a_failed_connect_whatever_its_code
     def refuse(*_: object) -> asyncssh.SSHTCPSession[bytes]:
         raise asyncssh.ChannelOpenError(code, "not today")
 
-    async with served.client() as box, served.client() as visitor:
+    async with served.client() as box, served.client() as opener_client:
         await box.create_server(refuse, "home", 22)
         with pytest.raises(asyncssh.ChannelOpenError) as refused:
-            await visitor.open_connection("home", 22)
+            await opener_client.open_connection("home", 22)
 
     assert refused.value.code == asyncssh.OPEN_CONNECT_FAILED
     assert refused.value.reason == "home:22: its client: it says: not today"
@@ -142,13 +148,13 @@ async def test_a_box_that_opens_no_channel_is_a_failed_connect_whatever_its_code
 async def test_a_connection_ends_when_either_side_goes(served: Served) -> None:
     async with service(echo) as port, served.client() as box:
         await box.forward_remote_port("home", 22, HERE, port)
-        async with served.client() as visitor:
-            await visitor.open_connection("home", 22)
+        async with served.client() as opener_client:
+            await opener_client.open_connection("home", 22)
             await until(lambda: [client.channels for client in served.clients] == [1, 1])
         await until(lambda: [client.channels for client in served.clients] == [0])
 
-        async with served.client(user="me") as visitor:
-            reader, _ = await visitor.open_connection("home", 22)
+        async with served.client(user="me") as opener_client:
+            reader, _ = await opener_client.open_connection("home", 22)
             box.abort()
             assert await reader.read() == b""
 
@@ -160,7 +166,7 @@ async def test_permits_hold_for_names(served: Served) -> None:
     async with (
         service(echo) as port,
         served.client(listener) as box,
-        served.client(opener) as visitor,
+        served.client(opener) as opener_client,
     ):
         await box.forward_remote_port("home", 22, HERE, port)
         with pytest.raises(asyncssh.ChannelListenError):
@@ -168,9 +174,9 @@ async def test_permits_hold_for_names(served: Served) -> None:
         async with served.client() as other:
             await other.forward_remote_port("away", 22, HERE, port)
 
-            assert await talk(visitor, "home", 22, b"in") == b"in"
+            assert await talk(opener_client, "home", 22, b"in") == b"in"
             with pytest.raises(asyncssh.ChannelOpenError, match="is not permitted"):
-                await visitor.open_connection("away", 22)
+                await opener_client.open_connection("away", 22)
 
 
 async def test_a_host_name_with_dots_is_never_a_name(served: Served) -> None:

@@ -15,7 +15,7 @@ from tests.e2e.waiting import wait_until
 from tests.relay.relay_process import RelayProcess
 from tests.systemd.listener import listening
 from tunnelkeeper.core.forward_spec import TcpAddress
-from tunnelkeeper.relay.socket_activation import UnusableSocketError, check, differs
+from tunnelkeeper.relay.socket_activation import UnusableSocketError, check, mismatch_warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def test_any_other_socket_is_refused_with_the_setting_that_is_wrong(bound: socke
 def test_the_sockets_that_listen_would_make_are_the_same(
     configured: list[str], handed: list[str]
 ) -> None:
-    assert differs(
+    assert mismatch_warning(
         [TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in handed]
     ) is (None)
 
@@ -74,7 +74,9 @@ def test_the_sockets_that_listen_would_make_are_the_same(
     ],
 )
 def test_others_are_told_apart_with_what_to_do(configured: list[str], handed: list[str]) -> None:
-    told = differs([TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in handed])
+    told = mismatch_warning(
+        [TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in handed]
+    )
 
     assert told is not None
     assert f"{configured[0]}:22" in told

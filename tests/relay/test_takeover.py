@@ -79,23 +79,23 @@ async def test_the_newer_connection_of_a_key_gets_the_port_at_once(
     async with (
         service(source(b"old")) as old,
         service(source(b"new")) as new,
-        served.client() as first,
-        served.client() as second,
+        served.client() as older,
+        served.client() as newer,
     ):
-        port = (await first.forward_remote_port("", 0, HERE, old)).get_port()
+        port = (await older.forward_remote_port("", 0, HERE, old)).get_port()
         assert await exchange(port, b"") == b"old"
 
-        await second.forward_remote_port("", port, HERE, new)
+        await newer.forward_remote_port("", port, HERE, new)
         assert await exchange(port, b"") == b"new"
         assert [len(client.holds) for client in served.clients] == [0, 1]
     assert f"took localhost:{port} over from box@127.0.0.1:" in caplog.text
 
 
 async def test_a_name_is_taken_over_too(served: Served) -> None:
-    async with service(echo) as port, served.client() as first, served.client() as second:
-        await first.forward_remote_port("home", 22, HERE, 1)
-        await second.forward_remote_port("home", 22, HERE, port)
-        reader, writer = await first.open_connection("home", 22)
+    async with service(echo) as port, served.client() as older, served.client() as newer:
+        await older.forward_remote_port("home", 22, HERE, 1)
+        await newer.forward_remote_port("home", 22, HERE, port)
+        reader, writer = await older.open_connection("home", 22)
         writer.write(b"the second")
         writer.write_eof()
         assert await reader.read() == b"the second"
@@ -104,11 +104,15 @@ async def test_a_name_is_taken_over_too(served: Served) -> None:
 
 @pytest.mark.parametrize("host", ["", "home"])
 async def test_another_keys_port_or_name_is_never_taken(served: Served, host: str) -> None:
-    stranger = new_key()
-    served.authorize(stranger)
-    async with service(echo) as echoing, served.client() as first, served.client(stranger) as other:
+    other_key = new_key()
+    served.authorize(other_key)
+    async with (
+        service(echo) as echoing,
+        served.client() as older,
+        served.client(other_key) as other,
+    ):
         wanted = 0 if not host else 22
-        port = (await first.forward_remote_port(host, wanted, HERE, echoing)).get_port()
+        port = (await older.forward_remote_port(host, wanted, HERE, echoing)).get_port()
         with pytest.raises(asyncssh.ChannelListenError):
             await other.forward_remote_port(host, port, HERE, 9)
         assert [len(client.holds) for client in served.clients] == [1, 0]
@@ -117,8 +121,8 @@ async def test_another_keys_port_or_name_is_never_taken(served: Served, host: st
 
 
 async def test_another_users_port_is_not_taken_even_with_the_same_key(served: Served) -> None:
-    async with served.client(user="one") as first, served.client(user="two") as other:
-        port = (await first.forward_remote_port("", 0, HERE, 9)).get_port()
+    async with served.client(user="one") as older, served.client(user="two") as other:
+        port = (await older.forward_remote_port("", 0, HERE, 9)).get_port()
         with pytest.raises(asyncssh.ChannelListenError):
             await other.forward_remote_port("", port, HERE, 9)
 
@@ -131,13 +135,13 @@ async def test_a_connection_does_not_take_a_port_from_itself(served: Served) -> 
 
 
 async def test_an_older_connection_that_lives_stays_without_the_port(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits=SOON) as served, served.client() as first:
-        port = (await first.forward_remote_port("", 0, HERE, 9)).get_port()
-        async with served.client() as second:
-            await second.forward_remote_port("", port, HERE, 9)
-            older = served.relay._clients[0].transport
-            assert older._tasks  # it was asked whether it lives
-            await until(lambda: not older._tasks)
+    async with serving(tmp_path, limits=SOON) as served, served.client() as older:
+        port = (await older.forward_remote_port("", 0, HERE, 9)).get_port()
+        async with served.client() as newer:
+            await newer.forward_remote_port("", port, HERE, 9)
+            transport = served.relay._clients[0].transport
+            assert transport._tasks  # the probe for liveness
+            await until(lambda: not transport._tasks)
             assert [len(client.holds) for client in served.clients] == [0, 1]
 
 
@@ -148,16 +152,16 @@ async def test_a_box_whose_connection_was_swallowed_comes_back(tmp_path: Path) -
         black_hole(served.port) as hole,
         service(echo) as echoing,
         asyncio.timeout(30),
-        served.client(port=hole.port) as first,
+        served.client(port=hole.port) as older,
     ):
-        port = (await first.forward_remote_port("", 0, HERE, 9)).get_port()
+        port = (await older.forward_remote_port("", 0, HERE, 9)).get_port()
         hole.swallow()
-        async with served.client() as second:
-            await second.forward_remote_port("", port, HERE, echoing)
+        async with served.client() as newer:
+            await newer.forward_remote_port("", port, HERE, echoing)
             assert await exchange(port, b"back") == b"back"
             await until(lambda: len(served.clients) == 1)
             assert served.clients[0].holds != []
-        first.abort()
+        older.abort()
 
 
 async def test_a_client_that_answers_no_keepalive_is_dropped(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def test_a_client_that_leaves_what_it_is_sent_unread_is_dropped(
 
 async def test_too_many_requests_at_once_end_their_connection_alone(served: Served) -> None:
     async with served.client() as other, served.client() as connection:
-        for _ in range(10 * transport.REQUESTS_AT_ONCE):
+        for _ in range(10 * transport.MAX_PENDING_REQUESTS):
             connection._send_global_request(b"tcpip-forward", b"\0\0\0\4home\0\0\0\x16")
         await connection.wait_closed()
         assert not other.is_closed()
@@ -81,7 +81,7 @@ async def test_a_channel_that_cannot_be_opened_is_refused_with_the_code_of_its_r
         async def open_tcp(*_: object) -> ChannelEndpoint:
             raise ConnectError(reason, "db:5432: no")
 
-        monkeypatch.setattr(transport_of(served).desk, "open_tcp", open_tcp)
+        monkeypatch.setattr(transport_of(served).handler, "open_tcp", open_tcp)
         with pytest.raises(asyncssh.ChannelOpenError) as refused:
             await connection.open_connection("db", 5432)
 

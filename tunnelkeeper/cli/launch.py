@@ -102,7 +102,7 @@ def serve_relay(
         make_private_folder,
     )
     from tunnelkeeper.relay import main
-    from tunnelkeeper.relay.config import Source
+    from tunnelkeeper.relay.config import ConfigSource
 
     try:
         make_private_folder(socket.parent)
@@ -111,16 +111,16 @@ def serve_relay(
         raise CommandError(str(error)) from error
     except AlreadyRunningError as error:
         raise CommandError(f"another relay holds {error}; it is left alone") from error
-    source = Source(config, must_exist, listen, host_keys, authorized_keys)
+    source = ConfigSource(config, must_exist, listen, host_keys, authorized_keys)
     return main.run(source, socket, verbose=verbose)
 
 
 def check_relay(config: Path, *, must_exist: bool) -> Findings:
     """Validate a relay's config file and the files it names; listens nowhere."""
     from tunnelkeeper.relay import main
-    from tunnelkeeper.relay.config import Source
+    from tunnelkeeper.relay.config import ConfigSource
 
-    return Findings(*main.check(Source(config, must_exist)))
+    return Findings(*main.check(ConfigSource(config, must_exist)))
 
 
 def relay_addresses(config: Path, *, must_exist: bool) -> tuple[TcpAddress, ...]:
@@ -128,6 +128,6 @@ def relay_addresses(config: Path, *, must_exist: bool) -> tuple[TcpAddress, ...]
 
     Raises ConfigError.
     """
-    from tunnelkeeper.relay.config import Source
+    from tunnelkeeper.relay.config import ConfigSource
 
-    return Source(config, must_exist).read().listen
+    return ConfigSource(config, must_exist).read().listen

@@ -13,8 +13,8 @@ import msgspec
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch, status_table
 from tunnelkeeper.cli.check import show
-from tunnelkeeper.cli.relay_instance import connected, place_of
-from tunnelkeeper.cli.relay_table import HEADERS, Row, heading, refused, row
+from tunnelkeeper.cli.relay_instance import connect, instance_for
+from tunnelkeeper.cli.relay_table import HEADERS, Row, client_row, heading, refusal_lines
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.forward_spec import SpecError, TcpAddress, parse_listen
@@ -53,11 +53,11 @@ def serve(
     verbose: bool,
 ) -> int:
     """Be the relay, in the foreground, until a signal ends it; SIGHUP reloads."""
-    place = place_of(settings, config)
+    instance = instance_for(settings, config)
     return launch.serve_relay(
-        place.config,
-        place.socket,
-        must_exist=place.named,
+        instance.config,
+        instance.socket,
+        must_exist=instance.is_named,
         listen=tuple(map(_address, listen)),
         host_keys=tuple(map(_absolute, host_key)),
         authorized_keys=_absolute(authorized_keys) if authorized_keys else "",
@@ -71,17 +71,17 @@ def serve(
 @click.pass_obj
 def status(settings: Settings, config: str | None, as_json: bool) -> int:
     """Show who is connected, what they listen on, and what was refused."""
-    with connected(settings, config, ANSWER_TIMEOUT) as client:
-        said = client.call("status")
+    with connect(settings, config, ANSWER_TIMEOUT) as client:
+        answer = client.call("status")
     if as_json:
-        click.echo(msgspec.json.format(said))
+        click.echo(msgspec.json.format(answer))
         return ExitCode.OK
-    relay = msgspec.json.decode(said, type=RelaySnapshot)
+    relay = msgspec.json.decode(answer, type=RelaySnapshot)
     click.echo(heading(relay))
     if relay.clients:
         now = datetime.now(UTC)
-        status_table.show(_clients([row(client, now) for client in relay.clients]))
-    if lines := refused(relay):
+        status_table.show(_client_table([client_row(client, now) for client in relay.clients]))
+    if lines := refusal_lines(relay):
         click.echo("\n" + "\n".join(lines))
     return ExitCode.OK
 
@@ -95,11 +95,11 @@ def check(settings: Settings, config: str | None, as_json: bool) -> int:
 
     Silent when all is well. Problems make the exit code 2, warnings do not.
     """
-    place = place_of(settings, config)
-    findings = launch.check_relay(place.config, must_exist=place.named)
+    instance = instance_for(settings, config)
+    findings = launch.check_relay(instance.config, must_exist=instance.is_named)
     if as_json:
-        found = {"problems": findings.problems, "warnings": findings.warnings}
-        click.echo(msgspec.json.encode(found))
+        result = {"problems": findings.problems, "warnings": findings.warnings}
+        click.echo(msgspec.json.encode(result))
     else:
         show(findings)
     return ExitCode.USAGE if findings.problems else ExitCode.OK
@@ -110,7 +110,7 @@ def check(settings: Settings, config: str | None, as_json: bool) -> int:
 @click.pass_obj
 def reload(settings: Settings, config: str | None) -> int:
     """Read the config file and the authorized keys again; live connections stay."""
-    with connected(settings, config, WORK_TIMEOUT) as client:
+    with connect(settings, config, WORK_TIMEOUT) as client:
         click.echo("\n".join(client.reload()))
     return ExitCode.OK
 
@@ -129,11 +129,18 @@ def _absolute(written: str) -> str:
     return str(Path.cwd() / paths.expanded(written, os.environ))
 
 
-def _clients(rows: list[Row]) -> Table:
+def _client_table(rows: list[Row]) -> Table:
     from rich.text import Text
 
     def cells(row: Row) -> map[Text]:
-        texts = (row.user, row.address, row.holds, row.since, row.channels, row.traffic)
+        texts = (
+            row.user,
+            row.address,
+            row.holds,
+            row.since,
+            row.channels,
+            row.traffic,
+        )
         return map(Text, texts)
 
     return status_table.table(HEADERS, map(cells, rows))

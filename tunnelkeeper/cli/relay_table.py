@@ -33,12 +33,12 @@ class Row:
     traffic: str
 
 
-def row(client: ClientSnapshot, now: datetime) -> Row:
+def client_row(client: ClientSnapshot, now: datetime) -> Row:
     """What a client's row says; each place that it holds stands on a line of its own."""
     return Row(
         user=printable(client.user),
         address=printable(client.address),
-        holds="\n".join(map(_holding, client.holds)),
+        holds="\n".join(map(_binding_text, client.holds)),
         since=ago(client.since, now),
         channels=str(client.channels),
         traffic=f"{size(client.bytes_in)} / {size(client.bytes_out)}",
@@ -52,14 +52,14 @@ def heading(relay: RelaySnapshot) -> str:
     return f"listening on {where}; {len(relay.clients)} connected{waiting}"
 
 
-def refused(relay: RelaySnapshot) -> list[str]:
+def refusal_lines(relay: RelaySnapshot) -> list[str]:
     """What was refused: a line of counts and one for each of the last; none where nothing was."""
     refusals = relay.refusals
     if not refusals.recent:
         return []
     counts = ", ".join(
-        f"{count} {what}{'' if count == 1 else 's'}"
-        for what, count in (
+        f"{count} {kind}{'' if count == 1 else 's'}"
+        for kind, count in (
             ("connection", refusals.connections),
             ("login", refusals.logins),
             ("listener", refusals.listens),
@@ -68,12 +68,12 @@ def refused(relay: RelaySnapshot) -> list[str]:
         if count
     )
     lines = [f"refused since {printable(relay.started_at)}: {counts}"]
-    for one in refusals.recent[-REFUSALS_SHOWN:]:
-        who = f"{one.user}@{one.address}" if one.user else one.address
-        lines.append(printable(f"{one.at}  {one.what:10}  {who}: {one.reason}", 1000))
+    for refusal in refusals.recent[-REFUSALS_SHOWN:]:
+        who = f"{refusal.user}@{refusal.address}" if refusal.user else refusal.address
+        lines.append(printable(f"{refusal.at}  {refusal.what:10}  {who}: {refusal.reason}", 1000))
     return lines
 
 
-def _holding(holding: BindingSnapshot) -> str:
-    users = f" ({holding.connections} connected)" if holding.connections else ""
-    return printable(f"{holding.listen}{users}")
+def _binding_text(binding: BindingSnapshot) -> str:
+    users = f" ({binding.connections} connected)" if binding.connections else ""
+    return printable(f"{binding.listen}{users}")

@@ -11,7 +11,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.relay_instance import place_of
+from tunnelkeeper.cli.relay_instance import instance_for
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -72,14 +72,14 @@ def _options(settings: Settings, *, is_system: bool) -> list[str]:
 
 
 def _of_relay(settings: Settings, on_failure: str, *, is_system: bool) -> UnitOptions:
-    place = place_of(settings, None)
-    config, named = place.config, place.named
+    instance = instance_for(settings, None)
+    config, named = instance.config, instance.is_named
     if is_system and not named:
         config = SYSTEM_FOLDER / "relay.toml"
     is_usual = not is_system and config == _usual_folder() / "relay.toml"
     options = [] if is_usual else ["--config", str(config)]
     if settings.socket_option is not None:
-        options += ["--socket", str(place.socket)]
+        options += ["--socket", str(instance.socket)]
     listen = launch.relay_addresses(config, must_exist=named)
     return UnitOptions(program(), options, is_system, "tried", on_failure, listen)
 

@@ -10,7 +10,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.relay_instance import place_of
+from tunnelkeeper.cli.relay_instance import instance_for
 from tunnelkeeper.cli.settings import CommandError, listed
 from tunnelkeeper.cli.unit_options import unit_texts
 from tunnelkeeper.config import ConfigError, load
@@ -146,8 +146,8 @@ def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> lis
     Raises Failed for the name of no tunnel.
     """
     if kind is UnitKind.RELAY:
-        place = place_of(settings, None)
-        return launch.check_relay(place.config, must_exist=place.named).problems
+        instance = instance_for(settings, None)
+        return launch.check_relay(instance.config, must_exist=instance.is_named).problems
     try:
         known = load(settings.config).tunnels
     except ConfigError as error:

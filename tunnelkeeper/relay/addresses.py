@@ -32,7 +32,7 @@ def parse(text: str) -> IPAddress:
     return address
 
 
-_CLOSED: tuple[tuple[str, tuple[IPNetwork, ...]], ...] = tuple(
+_CLOSED_NETWORKS: tuple[tuple[str, tuple[IPNetwork, ...]], ...] = tuple(
     (what, tuple(map(ip_network, networks)))
     for what, networks in (
         ("the relay's own loopback", ("127.0.0.0/8", "::1/128")),
@@ -63,22 +63,22 @@ _ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214 section 6.1
 _IPV4_BITS = 0xFFFFFFFF
 
 
-def why_closed(address: IPAddress, own: Collection[IPAddress] = ()) -> str | None:
+def closed_reason(address: IPAddress, own: Collection[IPAddress] = ()) -> str | None:
     """What an address is that no stranger should reach through the relay; None for any other.
 
     own: the addresses of the relay's interfaces. An address that a gateway would turn into such
     a one (NAT64, 6to4, Teredo, ISATAP) is as closed as that.
     """
-    for candidate in (address, *_carried(address)):
+    for candidate in (address, *_embedded_ipv4(address)):
         if candidate in own:
             return "the relay's own address"
-        for what, networks in _CLOSED:
+        for what, networks in _CLOSED_NETWORKS:
             if any(candidate in network for network in networks):
                 return what
     return None
 
 
-def _carried(address: IPAddress) -> tuple[IPv4Address, ...]:
+def _embedded_ipv4(address: IPAddress) -> tuple[IPv4Address, ...]:
     """The IPv4 addresses inside an IPv6 address, wherever a way of translation may look for one."""
     if isinstance(address, IPv4Address):
         return ()

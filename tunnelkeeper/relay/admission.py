@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.penalties import Offence
 
 # What sshd says to those it does not let in; RFC 4253 section 4.2 allows such lines.
-SHUT_OUT = b"Not allowed at this time\r\n"
-CROWDED = b"Exceeded MaxStartups\r\n"
+PENALTY_MESSAGE = b"Not allowed at this time\r\n"
+MAX_STARTUPS_MESSAGE = b"Exceeded MaxStartups\r\n"
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class UnauthenticatedConnection(Protocol):
     """A connection that has not logged in."""
 
     @property
-    def has_spoken(self) -> bool:
+    def has_sent_banner(self) -> bool:
         """Whether it has said anything yet; an SSH client names its version at once."""
 
     def close(self) -> None:
@@ -45,19 +45,19 @@ class AdmissionControl:
 
     def __init__(
         self,
-        shared: RelayContext,
+        context: RelayContext,
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._shared = shared
+        self._context = context
         self._chance = chance
         self._clock = clock
-        self._strangers: dict[UnauthenticatedConnection, None] = {}
+        self._connections: dict[UnauthenticatedConnection, None] = {}
 
     @property
     def waiting(self) -> int:
         """How many have not logged in."""
-        return len(self._strangers)
+        return len(self._connections)
 
     def check(self, address: TcpAddress) -> bytes | None:
         """What to tell one who knocks and is not let in; None: come in.
@@ -65,44 +65,44 @@ class AdmissionControl:
         Where there are too many strangers, the oldest that has said nothing makes room: so those
         who only hold connections open keep nobody out who wants to log in.
         """
-        limits = self._shared.configuration.limits
-        if limits.penalties and self._shared.penalties.is_refused(address.host, self._clock()):
-            self._note(address, "its address did too much wrong lately")
-            return SHUT_OUT
+        limits = self._context.configuration.limits
+        if limits.penalties and self._context.penalties.is_refused(address.host, self._clock()):
+            self._record_refusal(address, "its address did too much wrong lately")
+            return PENALTY_MESSAGE
         if not limits.max_startups.refuses(self.waiting, self._chance()):
             return None
-        silent = next((one for one in self._strangers if not one.has_spoken), None)
+        silent = next((one for one in self._connections if not one.has_sent_banner), None)
         if silent is None:
-            self._note(address, f"{self.waiting} connections have not logged in")
-            return CROWDED
-        self.leave(silent)
+            self._record_refusal(address, f"{self.waiting} connections have not logged in")
+            return MAX_STARTUPS_MESSAGE
+        self.discard(silent)
         silent.close()
         return None
 
-    def enter(self, stranger: UnauthenticatedConnection) -> None:
+    def add(self, connection: UnauthenticatedConnection) -> None:
         """Count one who was let in."""
-        self._strangers[stranger] = None
+        self._connections[connection] = None
 
-    def leave(self, stranger: UnauthenticatedConnection) -> None:
+    def discard(self, connection: UnauthenticatedConnection) -> None:
         """Count one no more: it has logged in, or is gone."""
-        self._strangers.pop(stranger, None)
+        self._connections.pop(connection, None)
 
     def close_all(self) -> None:
         """Close every connection that has not logged in."""
-        for stranger in list(self._strangers):
-            self.leave(stranger)
-            stranger.close()
+        for connection in list(self._connections):
+            self.discard(connection)
+            connection.close()
 
     def penalize(self, address: TcpAddress, offence: Offence) -> None:
         """Remember what one from this address did.
 
         This machine's own is left out: behind a proxy that runs here, it is everybody's.
         """
-        if self._shared.configuration.limits.penalties and not _is_loopback(address.host):
-            self._shared.penalties.note(address.host, offence, self._clock())
+        if self._context.configuration.limits.penalties and not _is_loopback(address.host):
+            self._context.penalties.add(address.host, offence, self._clock())
 
-    def _note(self, address: TcpAddress, reason: str) -> None:
-        self._shared.refusals.note(RefusalKind.CONNECTION, address.host, "", reason)
+    def _record_refusal(self, address: TcpAddress, reason: str) -> None:
+        self._context.refusals.record(RefusalKind.CONNECTION, address.host, "", reason)
 
 
 def _is_loopback(host: str) -> bool:
@@ -116,10 +116,10 @@ class AdmissionProtocol(asyncio.Protocol):
     """One who has just connected: turned away, or handed to the protocol that serves it."""
 
     def __init__(
-        self, door: AdmissionControl, admit: Callable[[TcpAddress], asyncio.Protocol]
+        self, admission: AdmissionControl, admit: Callable[[TcpAddress], asyncio.Protocol]
     ) -> None:
-        self._door = door
-        self._admit = admit
+        self._admission = admission
+        self._create_transport = admit
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Decide."""
@@ -129,11 +129,11 @@ class AdmissionProtocol(asyncio.Protocol):
             transport.abort()
             return
         address = TcpAddress(peer[0], peer[1])
-        words = self._door.check(address)
-        if words is not None:
-            transport.write(words)
+        message = self._admission.check(address)
+        if message is not None:
+            transport.write(message)
             transport.close()
             return
-        protocol = self._admit(address)
+        protocol = self._create_transport(address)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

@@ -74,14 +74,14 @@ def parse(
     """
     keys: list[AuthorizedKey] = []
     warnings: list[str] = []
-    first: dict[tuple[bytes, bool], int] = {}
+    first_lines: dict[tuple[bytes, bool], int] = {}
     # Not splitlines(): it also splits where sshd does not, and the numbers would be off.
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.rstrip("\r").strip(_BLANKS)
         if not line or line.startswith("#"):
             continue
         try:
-            keys.append(_parse_line(line, path, number, zone, first))
+            keys.append(_parse_line(line, path, number, zone, first_lines))
         except (_LineError, OptionError, PublicKeyError) as error:
             warnings.append(f"{printable(path, 4096)}:{number}: {error}")
     return tuple(keys), tuple(warnings)
@@ -92,21 +92,21 @@ def _parse_line(
     path: str,
     number: int,
     zone: tzinfo | None,
-    first: dict[tuple[bytes, bool], int],
+    first_lines: dict[tuple[bytes, bool], int],
 ) -> AuthorizedKey:
     """Read a line; `first` says where each key stood first, and learns of this one.
 
     A key may stand once for itself and once as a certificate authority.
     """
-    written, algorithm, encoded, comment = _fields(line)
+    options_text, algorithm, encoded, comment = _fields(line)
     blob = parse_blob(algorithm, encoded)
     try:
-        options = parse_options(written, zone)
+        options = parse_options(options_text, zone)
     except OptionError:
         for is_authority in (False, True):
-            first.setdefault((blob, is_authority), number)
+            first_lines.setdefault((blob, is_authority), number)
         raise
-    earlier = first.setdefault((blob, options.cert_authority), number)
+    earlier = first_lines.setdefault((blob, options.cert_authority), number)
     if earlier != number:
         raise _LineError(f"this key stands in line {earlier} already; the first one counts")
     return AuthorizedKey(path, number, algorithm, blob, comment, options)
@@ -114,19 +114,19 @@ def _parse_line(
 
 def _fields(line: str) -> tuple[str, str, str, str]:
     """The options (or nothing), key type, key and comment of a line."""
-    written = ""
+    options_text = ""
     if _BLANK.split(line, maxsplit=1)[0] not in KEY_TYPES:
         match = _OPTIONS.match(line)
         if match is None or line[match.end() :][:1] not in _BLANKS:
             raise _LineError("a quote in the options is not closed")
-        written, line = match[0], line[match.end() :].lstrip(_BLANKS)
+        options_text, line = match[0], line[match.end() :].lstrip(_BLANKS)
     algorithm, encoded, comment, *_ = *_BLANK.split(line, maxsplit=2), "", "", ""
     if algorithm not in KEY_TYPES:
         found = f"'{printable(algorithm, 60)}'" if algorithm else "nothing"
         raise _LineError(f"expected a key type such as ssh-ed25519 after the options, got {found}")
     if not encoded:
         raise _LineError(f"expected a key in base64 after '{algorithm}'; the line ends there")
-    return written, algorithm, encoded, comment
+    return options_text, algorithm, encoded, comment
 
 
 def parse_blob(algorithm: str, encoded: str) -> bytes:

@@ -28,7 +28,7 @@ _Signature = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _CachedFile:
     """What a file held when it had this signature."""
 
     signature: _Signature
@@ -40,28 +40,28 @@ class AuthorizedKeysStore:
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        self._read: dict[Path, _Read] = {}
+        self._cache: dict[Path, _CachedFile] = {}
 
-    def keys_of(self, user: str) -> Keys:
+    def keys_for(self, user: str) -> Keys:
         """The keys that may log in as a user; none for a user nobody knows."""
         if not _USER.fullmatch(user):
             return ()
-        return self._keys_in(self._file_of(user))
+        return self._read_keys(self._path_for(user))
 
-    def _file_of(self, user: str) -> Path:
+    def _path_for(self, user: str) -> Path:
         # One pass, so that neither a user's name nor "%%u" is taken for a token.
         tokens = {"%%": "%", _USER_TOKEN: user}
         return Path(re.sub("%[%u]", lambda token: tokens[token[0]], self.pattern))
 
-    def _keys_in(self, path: Path) -> Keys:
+    def _read_keys(self, path: Path) -> Keys:
         try:
             status = path.stat()
             signature = (status.st_ino, status.st_mtime_ns, status.st_size)
-            known = self._read.get(path)
+            known = self._cache.get(path)
             if known is None or known.signature != signature:
-                known = self._read[path] = _Read(signature, _load(path))
+                known = self._cache[path] = _CachedFile(signature, _load(path))
         except (OSError, ValueError) as error:
-            self._read.pop(path, None)
+            self._cache.pop(path, None)
             if not isinstance(error, FileNotFoundError) or _USER_TOKEN not in self.pattern:
                 log.error("cannot read authorized keys: %s", printable(str(error), 1000))  # noqa: TRY400
             return ()
@@ -84,20 +84,20 @@ def _load(path: Path) -> Keys:
     return keys
 
 
-def problems_of(pattern: str) -> list[str]:
+def find_problems(pattern: str) -> list[str]:
     """What `relay check` should say of the authorized keys: lines left out, files not there."""
     paths = _files(pattern)
     if not paths:
         return [f"{pattern}: no such file, so nobody can log in"]
-    found: list[str] = []
+    problems: list[str] = []
     for path in paths:
         try:
             text = path.read_bytes().decode("utf-8", "backslashreplace")
         except OSError as error:
-            found.append(f"{path}: {error.strerror}")
+            problems.append(f"{path}: {error.strerror}")
         else:
-            found += authorized_keys.parse(text, str(path))[1]
-    return found
+            problems += authorized_keys.parse(text, str(path))[1]
+    return problems
 
 
 def _files(pattern: str) -> list[Path]:
@@ -109,10 +109,10 @@ def _files(pattern: str) -> list[Path]:
     folder = Path(before.rpartition("/")[0].replace("%%", "%") or "/")
     start = before.rpartition("/")[2]
     end, _, below = after.partition("/")
-    found = []
+    problems = []
     for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
         user = entry.name.removeprefix(start).removesuffix(end)
         path = entry / below if below else entry
         if _USER.fullmatch(user) and entry.name == f"{start}{user}{end}" and path.is_file():
-            found.append(path)
-    return found
+            problems.append(path)
+    return problems

@@ -16,12 +16,12 @@ from tunnelkeeper.forwarding.pump import SocketEndpoint
 from tunnelkeeper.net.bind_addresses import bind_addresses
 from tunnelkeeper.net.listener import Listener, ListenError, listen
 
-PORTS_TRIED = 20
+PORT_ATTEMPTS = 20
 """A port that the system chose for 127.0.0.1 may be taken on ::1."""
 
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
-Welcome = Callable[[SocketEndpoint], None]
+AcceptCallback = Callable[[SocketEndpoint], None]
 """Takes one who came to a listener."""
 
 
@@ -31,7 +31,7 @@ def choose_port(host: str) -> int:
     Raises ConnectError.
     """
     failure = OSError(errno.EADDRINUSE, "no free port")
-    for _ in range(PORTS_TRIED):
+    for _ in range(PORT_ATTEMPTS):
         try:
             return _probe(host, 0)
         except OSError as error:
@@ -39,19 +39,19 @@ def choose_port(host: str) -> int:
     raise _refused(TcpAddress(host, 0), failure)
 
 
-async def bind(place: TcpAddress | UnixAddress, welcome: Welcome) -> Listener:
+async def bind(target: TcpAddress | UnixAddress, on_accept: AcceptCallback) -> Listener:
     """Listen on a path, or on a port of an address, of loopback or of every interface.
 
     Raises ConnectError.
     """
     try:
-        if isinstance(place, TcpAddress):
+        if isinstance(target, TcpAddress):
             # A listen() that fails looks through all processes for the one that has the port,
             # which no client should be able to start at will; so the port is tried before.
-            _probe(place.host, place.port)
-        return await listen(place, lambda: SocketEndpoint(welcome))
+            _probe(target.host, target.port)
+        return await listen(target, lambda: SocketEndpoint(on_accept))
     except OSError as error:
-        raise _refused(place, error) from error
+        raise _refused(target, error) from error
     except ListenError as error:
         raise ConnectError(Reason.FAILED, error.failure.message) from error
 
@@ -64,18 +64,18 @@ def _probe(host: str, port: int) -> int:
     chosen = port
     for address in bind_addresses(host):
         try:
-            with socket.socket(address.family, socket.SOCK_STREAM) as one:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with socket.socket(address.family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if address.family == socket.AF_INET6:
-                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                one.bind((address.host, chosen))
-                chosen = one.getsockname()[1]
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((address.host, chosen))
+                chosen = probe.getsockname()[1]
         except OSError as error:
             if not (address.is_optional and error.errno in _ABSENT):
                 raise
     return chosen
 
 
-def _refused(place: TcpAddress | UnixAddress, error: OSError) -> ConnectError:
-    words = printable(error.strerror or str(error))
-    return ConnectError(Reason.FAILED, f"cannot listen on {place}: {words}")
+def _refused(target: TcpAddress | UnixAddress, error: OSError) -> ConnectError:
+    message = printable(error.strerror or str(error))
+    return ConnectError(Reason.FAILED, f"cannot listen on {target}: {message}")

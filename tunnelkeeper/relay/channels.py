@@ -48,78 +48,82 @@ class Channels:
         """
         if self._transport.is_closed():
             target.abort()
-            raise has_left()
+            raise client_left_error()
         endpoint = ChannelEndpoint(self.traffic, lambda channel: join(target, channel))
         self._transport.register(endpoint)
         return endpoint
 
-    async def to_holder(self, holding: Binding, origin: Origin) -> ChannelEndpoint:
+    async def to_binding(self, binding: Binding, origin: Origin) -> ChannelEndpoint:
         """The session of a channel that the client opens to a name which another one holds.
 
         Raises ConnectError.
         """
-        held = await holding.holder.reach(holding, origin, _pause)
+        held = await binding.owner.open_channel(binding, origin, _pause)
         if self._transport.is_closed():
             held.abort()
-            raise has_left()
+            raise client_left_error()
 
-        def made(opened: ChannelEndpoint) -> None:
+        def on_open(opened: ChannelEndpoint) -> None:
             # What the client sends waits: it may have its answer before the next turn of the loop.
             _pause(opened)
             asyncio.get_running_loop().call_soon(join, opened, held)
 
-        endpoint = ChannelEndpoint(self.traffic, made)
+        endpoint = ChannelEndpoint(self.traffic, on_open)
         self._transport.register(endpoint)
         return endpoint
 
-    async def reach(
-        self, holding: Binding, origin: Origin, on_made: Callable[[ChannelEndpoint], None]
+    async def open_channel(
+        self, binding: Binding, origin: Origin, on_open: Callable[[ChannelEndpoint], None]
     ) -> ChannelEndpoint:
         """A channel to the client for one who came to a place that it holds.
 
         Raises ConnectError.
         """
-        end = ChannelEndpoint(self.traffic, on_made)
+        endpoint = ChannelEndpoint(self.traffic, on_open)
 
         def on_gone() -> None:
-            holding.counters.connections -= 1
+            binding.counters.connections -= 1
 
         def session() -> ChannelEndpoint:
-            holding.counters.connections += 1
-            holding.counters.connections_total += 1
-            self._transport.register(end, on_gone)
-            return end
+            binding.counters.connections += 1
+            binding.counters.connections_total += 1
+            self._transport.register(endpoint, on_gone)
+            return endpoint
 
         if self._transport.is_full:
-            raise _unreachable(holding, "it has as many channels open as it may")
+            raise _unreachable(binding, "it has as many channels open as it may")
         try:
-            if isinstance(holding.place, UnixAddress):
-                await self._transport.open_path_back(session, holding.place.path)
+            if isinstance(binding.target, UnixAddress):
+                await self._transport.open_forwarded_streamlocal(session, binding.target.path)
             else:
-                await self._transport.open_tcp_back(session, holding.host, holding.port, origin)
+                await self._transport.open_forwarded_tcpip(
+                    session, binding.host, binding.port, origin
+                )
         except asyncssh.ChannelOpenError as error:
-            raise _unreachable(holding, f"it says: {printable(error.reason)}") from error
+            raise _unreachable(binding, f"it says: {printable(error.reason)}") from error
         except (asyncssh.Error, OSError, ValueError) as error:
-            raise _unreachable(holding, printable(str(error))) from error
-        return end
+            raise _unreachable(binding, printable(str(error))) from error
+        return endpoint
 
-    def welcome(self, holding: Binding, visitor: SocketEndpoint) -> None:
+    def accept(self, binding: Binding, accepted: SocketEndpoint) -> None:
         """Connect one who came to a listener of the client."""
         if self._transport.is_closed():
-            visitor.abort()
+            accepted.abort()
         else:
-            self._transport.open_in_own_task(self._bring(holding, visitor))
+            self._transport.open_in_own_task(self._connect(binding, accepted))
 
-    async def _bring(self, holding: Binding, visitor: SocketEndpoint) -> None:
+    async def _connect(self, binding: Binding, accepted: SocketEndpoint) -> None:
         # An exception that left a task of the transport would close it.
         try:
-            await self.reach(holding, visitor.origin, lambda channel: join(visitor, channel))
+            await self.open_channel(
+                binding, accepted.origin, lambda channel: join(accepted, channel)
+            )
         except ConnectError as refusal:
             log.info("%s", refusal)
-            visitor.abort()
+            accepted.abort()
         except Exception:
-            log.exception("a fault in serving %s; please report it", holding.place)
-            visitor.abort()
+            log.exception("a fault in serving %s; please report it", binding.target)
+            accepted.abort()
 
 
 def _pause(endpoint: ChannelEndpoint) -> None:
@@ -127,10 +131,10 @@ def _pause(endpoint: ChannelEndpoint) -> None:
     endpoint.pause_reading(PauseReason.NO_PEER)
 
 
-def has_left() -> ConnectError:
+def client_left_error() -> ConnectError:
     """The answer that nobody will hear."""
     return ConnectError(Reason.FAILED, "the client has left")
 
 
-def _unreachable(holding: Binding, why: str) -> ConnectError:
-    return ConnectError(Reason.FAILED, f"{holding.place}: its client: {why}")
+def _unreachable(binding: Binding, reason: str) -> ConnectError:
+    return ConnectError(Reason.FAILED, f"{binding.target}: its client: {reason}")

@@ -12,13 +12,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from tunnelkeeper.clock import iso_now
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
 from tunnelkeeper.relay import bind, open_target, policy
-from tunnelkeeper.relay.channels import Channels, Origin, has_left
+from tunnelkeeper.relay.channels import Channels, Origin, client_left_error
 from tunnelkeeper.relay.open_target import ensure_allowed
-from tunnelkeeper.relay.refusal_log import RefusalKind, now
+from tunnelkeeper.relay.refusal_log import RefusalKind
 from tunnelkeeper.relay.registry import AlreadyBoundError, Binding, Name, listen_name
 from tunnelkeeper.relay.resolver import Resolver
 from tunnelkeeper.ssh.errors import PeerDeadError
@@ -45,188 +46,188 @@ class ClientSession:
         transport: ServerTransport,
         admitted: Admitted,
         address: TcpAddress,
-        shared: RelayContext,
+        context: RelayContext,
     ) -> None:
         self.transport = transport
         self.admitted = admitted
         self.address = address
-        self.since = now()
+        self.since = iso_now()
         self.channels = Channels(transport)
-        self.heartbeat = KeepaliveMonitor(transport, shared.configuration.limits.keepalive)
-        self._shared = shared
+        self.keepalive_monitor = KeepaliveMonitor(transport, context.configuration.limits.keepalive)
+        self._context = context
         self._resolver = Resolver()
 
     def __str__(self) -> str:
         return f"{self.admitted.user}@{self.address}"
 
     @property
-    def holdings(self) -> list[Binding]:
+    def bindings(self) -> list[Binding]:
         """What it listens on, oldest first."""
-        return self._shared.registry.of(self)
+        return self._context.registry.of(self)
 
-    def end(self) -> None:
+    def connection_lost(self) -> None:
         """The connection is gone: give up what it holds."""
-        self.heartbeat.stop()
-        for holding in self.holdings:
-            self._shared.registry.release(holding)
+        self.keepalive_monitor.stop()
+        for binding in self.bindings:
+            self._context.registry.release(binding)
 
     # -- registry.Holder ---------------------------------------------------------------------
 
     @property
-    def owner(self) -> tuple[str, bytes]:
+    def identity(self) -> tuple[str, bytes]:
         """See Holder."""
-        return self.admitted.owner
+        return self.admitted.identity
 
-    async def reach(
-        self, holding: Binding, origin: Origin, on_made: Callable[[ChannelEndpoint], None]
+    async def open_channel(
+        self, binding: Binding, origin: Origin, on_made: Callable[[ChannelEndpoint], None]
     ) -> ChannelEndpoint:
         """See Holder."""
-        return await self.channels.reach(holding, origin, on_made)
+        return await self.channels.open_channel(binding, origin, on_made)
 
-    def challenge(self) -> None:
+    def probe_liveness(self) -> None:
         """See Holder."""
-        self.transport.open_in_own_task(self._be_challenged())
+        self.transport.open_in_own_task(self._probe_liveness())
 
     # -- desk.Desk ---------------------------------------------------------------------------
 
     @property
     def channel_limit(self) -> int:
         """See Desk."""
-        return self._shared.configuration.limits.channels_per_connection
+        return self._context.configuration.limits.channels_per_connection
 
     async def open_tcp(self, host: str, port: int) -> ChannelEndpoint:
         """See Desk."""
-        return await self._noted(RefusalKind.OPEN, self._open_tcp(host, port))
+        return await self._record_refusals(RefusalKind.OPEN, self._open_tcp(host, port))
 
     async def open_path(self, path: str) -> ChannelEndpoint:
         """See Desk."""
-        return await self._noted(RefusalKind.OPEN, self._open_path(path))
+        return await self._record_refusals(RefusalKind.OPEN, self._open_path(path))
 
     async def listen_tcp(self, host: str, port: int) -> int:
         """See Desk."""
-        return await self._noted(RefusalKind.LISTEN, self._listen_tcp(host, port))
+        return await self._record_refusals(RefusalKind.LISTEN, self._listen_tcp(host, port))
 
     async def listen_path(self, path: str) -> None:
         """See Desk."""
-        await self._noted(RefusalKind.LISTEN, self._listen_path(path))
+        await self._record_refusals(RefusalKind.LISTEN, self._listen_path(path))
 
     def cancel_tcp(self, host: str, port: int) -> bool:
         """See Desk."""
-        return self._cancel(lambda holding: (holding.host, holding.port) == (host, port))
+        return self._release_matching(lambda binding: (binding.host, binding.port) == (host, port))
 
     def cancel_path(self, path: str) -> bool:
         """See Desk."""
-        return self._cancel(lambda holding: holding.place == UnixAddress(path))
+        return self._release_matching(lambda binding: binding.target == UnixAddress(path))
 
     # -- inside ------------------------------------------------------------------------------
 
     async def _open_tcp(self, host: str, port: int) -> ChannelEndpoint:
-        configuration, options = self._shared.configuration, self.admitted.options
-        registry = self._shared.registry
+        configuration, options = self._context.configuration, self.admitted.options
+        registry = self._context.registry
         name = listen_name(host) if configuration.names else None
-        holding = registry.named(name, port) if name is not None else None
-        if holding is not None:
-            ensure_allowed(policy.may_open(host, port, (), configuration.permit_open, options))
+        binding = registry.named(name, port) if name is not None else None
+        if binding is not None:
+            ensure_allowed(policy.check_open(host, port, (), configuration.permit_open, options))
             origin = (self.address.host, self.address.port)
-            return await self.channels.to_holder(holding, origin)
+            return await self.channels.to_binding(binding, origin)
         resolver = self._resolver
         target = await open_target.open_tcp(host, port, configuration, options, registry, resolver)
         return self.channels.to_socket(target)
 
     async def _open_path(self, path: str) -> ChannelEndpoint:
         target = await open_target.open_path(
-            path, self._shared.configuration, self.admitted.options
+            path, self._context.configuration, self.admitted.options
         )
         return self.channels.to_socket(target)
 
     async def _listen_tcp(self, host: str, port: int) -> int:
-        configuration = self._shared.configuration
+        configuration = self._context.configuration
         ensure_allowed(
-            policy.may_listen(host, port, configuration.permit_listen, self.admitted.options)
+            policy.check_listen(host, port, configuration.permit_listen, self.admitted.options)
         )
-        self._demand_room()
+        self._check_listener_limit()
         name = listen_name(host) if configuration.names else None
         if name is not None:
             if port == 0:
                 ensure_allowed(policy.Refusal(f"the name {name} needs a port of its own"))
-            self._hold(Binding(Name(name, port), self, host, port, now()))
+            self._claim(Binding(Name(name, port), self, host, port, iso_now()))
             return port
-        bound = await self._bound_host(policy.gateway(configuration.gateway_ports, host))
+        bound = await self._resolve_bind_host(policy.bind_host(configuration.gateway_ports, host))
         chosen = port or bind.choose_port(bound)
-        place = TcpAddress(bound, chosen)
-        await self._listen(Binding(place, self, host, chosen, now()), place)
+        target = TcpAddress(bound, chosen)
+        await self._listen(Binding(target, self, host, chosen, iso_now()), target)
         return chosen
 
     async def _listen_path(self, path: str) -> None:
-        configuration, options = self._shared.configuration, self.admitted.options
+        configuration, options = self._context.configuration, self.admitted.options
         folder = configuration.unix_socket_dir
-        ensure_allowed(policy.may_listen_path(path, folder, configuration.permit_listen, options))
+        ensure_allowed(policy.check_listen_path(path, folder, configuration.permit_listen, options))
         ensure_allowed(policy.check_symlinks(path, folder))
-        self._demand_room()
-        place = UnixAddress(path)
-        await self._listen(Binding(place, self, path, 0, now()), place)
+        self._check_listener_limit()
+        target = UnixAddress(path)
+        await self._listen(Binding(target, self, path, 0, iso_now()), target)
 
-    async def _listen(self, holding: Binding, place: TcpAddress | UnixAddress) -> None:
-        self._hold(holding)
+    async def _listen(self, binding: Binding, target: TcpAddress | UnixAddress) -> None:
+        self._claim(binding)
         try:
-            listener = await bind.bind(place, partial(self.channels.welcome, holding))
+            listener = await bind.bind(target, partial(self.channels.accept, binding))
         except BaseException:
-            self._shared.registry.release(holding)
+            self._context.registry.release(binding)
             raise
-        if holding.is_over:  # the connection has ended, or a newer one has taken the place
+        if binding.is_released:  # the connection has ended, or a newer one has taken the place
             listener.close()
-            raise has_left()
-        holding.listener = listener
+            raise client_left_error()
+        binding.listener = listener
 
-    def _hold(self, holding: Binding) -> None:
+    def _claim(self, binding: Binding) -> None:
         if self.transport.is_closed():
-            raise has_left()
+            raise client_left_error()
         try:
-            given_up = self._shared.registry.claim(holding)
-        except AlreadyBoundError as taken:
-            words = f"another connection listens on {taken}"
-            raise ConnectError(Reason.FAILED, words) from taken
-        log.info("%s listens on %s", self, holding.place)
-        for older in given_up:
-            log.info("%s took %s over from %s", self, older.place, older.holder)
-            older.holder.challenge()
+            released = self._context.registry.claim(binding)
+        except AlreadyBoundError as conflict:
+            message = f"another connection listens on {conflict}"
+            raise ConnectError(Reason.FAILED, message) from conflict
+        log.info("%s listens on %s", self, binding.target)
+        for older in released:
+            log.info("%s took %s over from %s", self, older.target, older.owner)
+            older.owner.probe_liveness()
 
-    async def _bound_host(self, host: str) -> str:
+    async def _resolve_bind_host(self, host: str) -> str:
         if host in {LOOPBACK, EVERY_INTERFACE}:
             return host
         return (await self._resolver.addresses_of(host))[0]
 
-    def _demand_room(self) -> None:
-        limit = self._shared.configuration.limits.listeners_per_connection
-        if limit and len(self.holdings) >= limit:
+    def _check_listener_limit(self) -> None:
+        limit = self._context.configuration.limits.listeners_per_connection
+        if limit and len(self.bindings) >= limit:
             ensure_allowed(
                 policy.Refusal(f"this connection has {limit} listeners, which is the limit")
             )
 
-    def _cancel(self, is_meant: Callable[[Binding], bool]) -> bool:
-        meant = [holding for holding in self.holdings if is_meant(holding)]
-        for holding in meant:
-            log.info("%s listens no more on %s", self, holding.place)
-            self._shared.registry.release(holding)
-        return bool(meant)
+    def _release_matching(self, matches: Callable[[Binding], bool]) -> bool:
+        matching = [binding for binding in self.bindings if matches(binding)]
+        for binding in matching:
+            log.info("%s listens no more on %s", self, binding.target)
+            self._context.registry.release(binding)
+        return bool(matching)
 
-    async def _noted(self, kind: RefusalKind, work: Coroutine[object, object, T]) -> T:
+    async def _record_refusals(self, kind: RefusalKind, work: Coroutine[object, object, T]) -> T:
         """Do something; if it is refused, that is noted."""
         try:
             return await work
         except ConnectError as refusal:
             user = self.admitted.user
-            self._shared.refusals.note(kind, self.address.host, user, str(refusal))
+            self._context.refusals.record(kind, self.address.host, user, str(refusal))
             raise
 
-    async def _be_challenged(self) -> None:
+    async def _probe_liveness(self) -> None:
         """End the connection unless it answers within one keepalive."""
-        asked = time.monotonic()
-        patience = self._shared.configuration.limits.keepalive.interval or Keepalive().interval
+        asked_at = time.monotonic()
+        timeout = self._context.configuration.limits.keepalive.interval or Keepalive().interval
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await self.transport.keepalive()
         except TimeoutError:
-            if self.transport.last_heard < asked:
-                words = "a newer connection took its place, and it does not answer"
-                self.transport.connection_lost(PeerDeadError(words))
+            if self.transport.last_heard < asked_at:
+                message = "a newer connection took its place, and it does not answer"
+                self.transport.connection_lost(PeerDeadError(message))

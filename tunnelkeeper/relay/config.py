@@ -78,7 +78,7 @@ class RelayConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConfigSource:
     """path: of relay.toml, absolute. must_exist: whether somebody named it; else the defaults do.
 
     The others are the command line's, and come first where there are any; files are absolute.

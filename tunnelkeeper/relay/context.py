@@ -20,7 +20,7 @@ class RelayContext:
     """State that every connection uses. A reload replaces configuration and accounts."""
 
     configuration: RelayConfiguration
-    accounts: AuthorizedKeysStore
+    authorized_keys: AuthorizedKeysStore
     registry: Registry = field(default_factory=Registry)
     refusals: RefusalLog = field(default_factory=RefusalLog)
     penalties: Penalties = field(default_factory=Penalties)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
-class SourceError(ValueError):
+class PatternError(ValueError):
     """A pattern is none; the text says why."""
 
 
@@ -36,7 +36,9 @@ def matches(patterns: Iterable[str], address: str, hostname: str | None) -> bool
     try:
         peer = addresses.parse(address)
         host = (hostname or str(peer)).lower().removesuffix(".")
-        found = [(pattern.startswith("!"), _fits(pattern, peer, host)) for pattern in patterns]
+        found = [
+            (pattern.startswith("!"), _matches_one(pattern, peer, host)) for pattern in patterns
+        ]
     except ValueError:
         return False
     if any(negated and fit for negated, fit in found):
@@ -51,11 +53,11 @@ def check(pattern: str) -> None:
     """
     bare = pattern.removeprefix("!")
     if not bare or not bare.isprintable() or " " in bare:
-        raise SourceError(f"expected a host, an address or a network, got {_shown(pattern)}")
+        raise PatternError(f"expected a host, an address or a network, got {_quoted(pattern)}")
     _network(bare)
 
 
-def _fits(pattern: str, peer: IPAddress, host: str) -> bool:
+def _matches_one(pattern: str, peer: IPAddress, host: str) -> bool:
     """Whether a pattern, its negation left aside, is for this peer."""
     check(pattern)
     bare = pattern.removeprefix("!").lower()
@@ -75,19 +77,19 @@ def _network(pattern: str) -> IPNetwork | None:
         ip_address(address)
     except ValueError:
         if slash:
-            raise SourceError(f"expected address/length, got {_shown(pattern)}") from None
+            raise PatternError(f"expected address/length, got {_quoted(pattern)}") from None
         return None
     if slash and not (length.isascii() and length.isdecimal()):
-        raise SourceError(f"expected a length in bits after '/', got {_shown(pattern)}")
+        raise PatternError(f"expected a length in bits after '/', got {_quoted(pattern)}")
     try:
         network = ip_network(pattern)
     except ValueError as error:
-        raise SourceError(f"not a network: {printable(str(error), 100)}") from None
+        raise PatternError(f"not a network: {printable(str(error), 100)}") from None
     if isinstance(network, IPv6Network) and network.subnet_of(_IPV4_MAPPED):
         mapped = int(network.network_address) & 0xFFFFFFFF
         return ip_network((mapped, network.prefixlen - 96))
     return network
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     return f"'{printable(text, 80)}'"

@@ -45,14 +45,16 @@ class AuthHandler(Protocol):
     def auth_requested(self, user: bytes, method: bytes) -> str | None:
         """A request to log in has come; why the connection must end instead of an answer."""
 
-    async def authenticate(self, user: str, key: bytes, proves: Callable[[Any], bool]) -> bool:
+    async def authenticate(
+        self, user: str, key: bytes, verify_signature: Callable[[Any], bool]
+    ) -> bool:
         """Whether a key lets this user in. proves: whether its signature is good, where it came."""
 
-    def refused(self) -> None:
+    def auth_failed(self) -> None:
         """The last request to log in was answered with a refusal."""
 
-    def logged_in(self) -> RequestHandler | None:
+    def auth_completed(self) -> RequestHandler | None:
         """The user is in; where to take requests, None when the connection is being closed."""
 
-    def ended(self, error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone. error: None after a proper end."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.authorized_keys import AuthorizedKey
     from tunnelkeeper.relay.key_options import KeyOptions
 
-REQUESTS_PER_TRY = 4
+REQUESTS_PER_ATTEMPT = 4
 """A try is a question and a signature at most; a client that sends more cancels its own tries."""
 
 
@@ -55,7 +55,7 @@ class Admitted:
     line: AuthorizedKey
 
     @property
-    def owner(self) -> tuple[str, bytes]:
+    def identity(self) -> tuple[str, bytes]:
         """Whose listeners it may take over: those of the same user's same key."""
         return self.user, self.key.blob
 
@@ -86,24 +86,24 @@ class AuthAttempts:
         self._limit = limit
         self._requests = 0
         self._user: bytes | None = None
-        self._counts = False
+        self._is_counted = False
 
-    def request(self, user: bytes, method: bytes) -> str | None:
+    def record_request(self, user: bytes, method: bytes) -> str | None:
         """Note a request; why the connection must end instead of an answer, in sshd's words."""
         self._requests += 1
         # As sshd (auth2.c): asking for the list of methods by a first "none" is free.
-        self._counts = method != b"none" or self._requests > 1
+        self._is_counted = method != b"none" or self._requests > 1
         if self._user not in {None, user}:
             return "Change of username or service not allowed"
         self._user = user
-        many = self._limit and self._requests > REQUESTS_PER_TRY * (self._limit + 1)
+        many = self._limit and self._requests > REQUESTS_PER_ATTEMPT * (self._limit + 1)
         if many or (self._limit and self.failed >= self._limit):
             return "Too many authentication failures"
         return None
 
-    def refused(self) -> None:
+    def record_failure(self) -> None:
         """Note that the last request was refused."""
-        self.failed += self._counts
+        self.failed += self._is_counted
 
 
 def parse_key(data: bytes) -> Candidate | None:
@@ -136,17 +136,19 @@ def authorize(
     else:
         return Denied("nobody authorized this key")
     options = line.options
-    where = f"{printable(line.path, 4096)}:{line.number}"
+    location = f"{printable(line.path, 4096)}:{line.number}"
     if options.expired(now):
-        return Denied(f"the key expired ({where})")
+        return Denied(f"the key expired ({location})")
     if options.sources is not None and not from_patterns.matches(options.sources, source, None):
-        return Denied(f"the key may not be used from {source} ({where})")
-    if certificate is not None and (reason := _why_not(certificate, user, options, source)):
-        return Denied(f"certificate: {reason} ({where})")
+        return Denied(f"the key may not be used from {source} ({location})")
+    if certificate is not None and (
+        reason := _certificate_problem(certificate, user, options, source)
+    ):
+        return Denied(f"certificate: {reason} ({location})")
     return Admitted(user, candidate, line)
 
 
-def _why_not(
+def _certificate_problem(
     certificate: SSHOpenSSHCertificate, user: str, options: KeyOptions, source: str
 ) -> str | None:
     """What speaks against a certificate of an authority that is trusted, as sshd sees it."""

@@ -68,9 +68,9 @@ def parse_options(text: str, zone: tzinfo | None) -> KeyOptions:
         elif value is not None and (read := _VALUES.get(name)):
             options = read(options, value)
         elif value is not None and name == "expiry-time":
-            options = _expiring(options, value, zone)
+            options = _expiry_time(options, value, zone)
         else:
-            raise OptionError(_why_refused(name, value))
+            raise OptionError(_option_problem(name, value))
     if options.principals is not None and not options.cert_authority:
         raise OptionError("principals= is for a cert-authority, and this key is none")
     return options
@@ -89,7 +89,7 @@ def _split(text: str) -> Iterator[tuple[str, str | None]]:
         position = match.end()
 
 
-def _why_refused(name: str, value: str | None) -> str:
+def _option_problem(name: str, value: str | None) -> str:
     if name in _FLAGS:
         return f"{name} takes no value"
     if name in _VALUES or name == "expiry-time":
@@ -123,22 +123,22 @@ _FLAGS: dict[str, Callable[[KeyOptions], KeyOptions]] = {
 
 
 def _command(options: KeyOptions, value: str) -> KeyOptions:
-    _once("command", options.command)
+    _reject_duplicate("command", options.command)
     return replace(options, command=value)
 
 
 def _principals(options: KeyOptions, value: str) -> KeyOptions:
-    _once("principals", options.principals)
+    _reject_duplicate("principals", options.principals)
     return replace(options, principals=tuple(value.split(",")))
 
 
 def _from(options: KeyOptions, value: str) -> KeyOptions:
-    _once("from", options.sources)
+    _reject_duplicate("from", options.sources)
     patterns = tuple(value.split(","))
     try:
         for pattern in patterns:
             from_patterns.check(pattern)
-    except from_patterns.SourceError as error:
+    except from_patterns.PatternError as error:
         raise OptionError(f"from=: {error}") from None
     return replace(options, sources=patterns)
 
@@ -176,7 +176,7 @@ _VALUES: dict[str, Callable[[KeyOptions, str], KeyOptions]] = {
 }
 
 
-def _expiring(options: KeyOptions, value: str, zone: tzinfo | None) -> KeyOptions:
+def _expiry_time(options: KeyOptions, value: str, zone: tzinfo | None) -> KeyOptions:
     """The earliest of several times counts."""
     expires = _time(value, zone)
     if options.expires is not None:
@@ -213,6 +213,6 @@ def _permit(name: str, parse: Callable[[str], Permit], value: str) -> Permit:
         raise OptionError(f"{name}=: {error}") from None
 
 
-def _once(name: str, earlier: object) -> None:
+def _reject_duplicate(name: str, earlier: object) -> None:
     if earlier is not None:
         raise OptionError(f"{name}= is there twice")

@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tunnelkeeper.core.relay_snapshot import RelaySnapshot
-    from tunnelkeeper.relay.config import Source
+    from tunnelkeeper.relay.config import ConfigSource
     from tunnelkeeper.systemd.notify import ServiceManager
 
 log = logging.getLogger(__name__)
 
 
-def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
+def run(source: ConfigSource, socket_path: Path, *, verbose: bool = False) -> int:
     """Serve until told to end; returns the exit code."""
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
@@ -67,27 +67,29 @@ def run(source: Source, socket_path: Path, *, verbose: bool = False) -> int:
         return ExitCode.USAGE
     code = ExitCode.OK
     try:
-        handed = manager.sockets()
-        socket_activation.check(handed)
+        passed_sockets = manager.sockets()
+        socket_activation.check(passed_sockets)
     except (OSError, UnusableSocketError) as error:
         _print_error(str(error))
         return ExitCode.FAILED
     try:
         asyncio.run(
-            _serve(source, RelayServer(configuration, host_keys), socket_path, manager, handed)
+            _serve(
+                source, RelayServer(configuration, host_keys), socket_path, manager, passed_sockets
+            )
         )
     except* ListenError as failed:
         code = ExitCode.FAILED
         for failure in failed.exceptions:
             _print_error(str(failure))
-    except* (SocketFileError, OSError) as unable:
+    except* (SocketFileError, OSError) as errors:
         code = ExitCode.FAILED
-        for reason in unable.exceptions:
+        for reason in errors.exceptions:
             _print_error(f"cannot serve {socket_path}: {reason}")
     return code
 
 
-def check(source: Source) -> tuple[list[str], list[str]]:
+def check(source: ConfigSource) -> tuple[list[str], list[str]]:
     """What is wrong with a configuration and the files it names, and what is worth knowing."""
     try:
         configuration = source.read()
@@ -103,14 +105,14 @@ def check(source: Source) -> tuple[list[str], list[str]]:
             problems.append(f"{path}: {error.strerror}")
         except HostKeyError as error:
             problems.append(str(error))
-    warnings += authorized_keys_store.problems_of(configuration.authorized_keys)
+    warnings += authorized_keys_store.find_problems(configuration.authorized_keys)
     return problems, warnings
 
 
 # -- control socket ------------------------------------------------------------------------------
 
 
-class Controlled(Protocol):
+class RelayApi(Protocol):
     """A relay that is running."""
 
     def status(self) -> RelaySnapshot:
@@ -126,15 +128,15 @@ class Controlled(Protocol):
         """Begin to end."""
 
 
-async def _status(relay: Controlled, _params: NoParams) -> RelaySnapshot:
+async def _status(relay: RelayApi, _params: NoParams) -> RelaySnapshot:
     return relay.status()
 
 
-async def _reload(relay: Controlled, _params: NoParams) -> Changes:
+async def _reload(relay: RelayApi, _params: NoParams) -> Changes:
     return Changes(relay.reload())
 
 
-async def _shutdown(relay: Controlled, _params: NoParams) -> Done:
+async def _shutdown(relay: RelayApi, _params: NoParams) -> Done:
     relay.shutdown()
     return Done()
 
@@ -151,10 +153,10 @@ converse = partial(ControlConnection, methods=METHODS)
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
+class _RunningRelay:
     """What the control socket and the signals act upon."""
 
-    source: Source
+    source: ConfigSource
     relay: RelayServer
     stopping: asyncio.Event
     manager: ServiceManager
@@ -179,37 +181,37 @@ class _Running:
         """See control.Controlled."""
         self.stopping.set()
 
-    def reload_or_complain(self) -> None:
+    def reload_or_log(self) -> None:
         """Reload as SIGHUP asks for it: nobody waits for the answer, so problems are logged."""
         try:
             self.reload()
-        except ConfigRejectedError as bad:
-            for problem in (*bad.problems, str(bad)):
+        except ConfigRejectedError as error:
+            for problem in (*error.problems, str(error)):
                 log.error("%s", problem)  # noqa: TRY400  the problem says it all
 
 
 async def _serve(
-    source: Source,
+    source: ConfigSource,
     relay: RelayServer,
     socket_path: Path,
     manager: ServiceManager,
-    handed: list[socket.socket],
+    passed_sockets: list[socket.socket],
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_fault)
-    running = _Running(source, relay, asyncio.Event(), manager)
-    for end in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(end, running.shutdown)
-    loop.add_signal_handler(signal.SIGHUP, running.reload_or_complain)
+    running = _RunningRelay(source, relay, asyncio.Event(), manager)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.shutdown)
+    loop.add_signal_handler(signal.SIGHUP, running.reload_or_log)
     server = ControlServer(socket_path, running, make_connection=converse)
-    await relay.open(handed)
+    await relay.open(passed_sockets)
     try:
         async with asyncio.TaskGroup() as tasks, server.serving(tasks):
             where = ", ".join(map(str, relay.addresses))
             log.info("tunnelkeeper %s: the relay listens on %s", __version__, where)
             for fingerprint in relay.fingerprints:
                 log.info("host key %s", fingerprint)
-            async with _reported(manager, where):
+            async with _notifying(manager, where):
                 await running.stopping.wait()
             log.info("ending")
     finally:
@@ -218,15 +220,15 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _reported(manager: ServiceManager, where: str) -> AsyncIterator[None]:
+async def _notifying(manager: ServiceManager, where: str) -> AsyncIterator[None]:
     """Let the service manager know that the relay serves, and after the body that it ends."""
     manager.notify("READY=1", f"STATUS=listens on {where}")
     async with asyncio.TaskGroup() as tasks:
-        beating = tasks.create_task(ping_watchdog(manager, asyncio.sleep))
+        watchdog = tasks.create_task(ping_watchdog(manager, asyncio.sleep))
         try:
             yield
         finally:
-            beating.cancel()
+            watchdog.cancel()
             manager.notify("STOPPING=1", "STATUS=closing the connections")
 
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.registry import Registry
     from tunnelkeeper.relay.resolver import Resolver
 
-ADDRESS_PATIENCE = 10.0
+ADDRESS_TIMEOUT = 10.0
 """Seconds for each address of a host that has several; the client waits for all of them."""
 
-ADDRESSES_TRIED = 4
+MAX_ADDRESSES = 4
 
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 
@@ -45,17 +45,17 @@ async def open_tcp(
     Raises ConnectError.
     """
     permits = configuration.permit_open
-    ensure_allowed(policy.may_open(host, port, (), permits, options))
-    found = await resolver.addresses_of(host)
-    held, own = registry.bound(port), own_addresses()
+    ensure_allowed(policy.check_open(host, port, (), permits, options))
+    resolved = await resolver.addresses_of(host)
+    bound, interfaces = registry.bound(port), interface_addresses()
     refusals = {
-        address: policy.may_open(host, port, (address,), permits, options, held, own)
-        for address in found
+        address: policy.check_open(host, port, (address,), permits, options, bound, interfaces)
+        for address in resolved
     }
-    open_ones = [address for address, refusal in refusals.items() if refusal is None]
-    if not open_ones:
+    allowed = [address for address, refusal in refusals.items() if refusal is None]
+    if not allowed:
         ensure_allowed(next(iter(refusals.values()), policy.Refusal(f"{host} has no address")))
-    return await _first_of(open_ones[:ADDRESSES_TRIED], port)
+    return await _connect_first(allowed[:MAX_ADDRESSES], port)
 
 
 async def open_path(
@@ -66,11 +66,11 @@ async def open_path(
     Raises ConnectError.
     """
     folder = configuration.unix_socket_dir
-    ensure_allowed(policy.may_open_path(path, folder, configuration.permit_open, options))
+    ensure_allowed(policy.check_open_path(path, folder, configuration.permit_open, options))
     ensure_allowed(policy.check_symlinks(path, folder))
-    end = SocketEndpoint()
-    await connect_here(UnixAddress(path), end)
-    return end
+    endpoint = SocketEndpoint()
+    await connect_here(UnixAddress(path), endpoint)
+    return endpoint
 
 
 def ensure_allowed(refusal: policy.Refusal | None) -> None:
@@ -82,34 +82,34 @@ def ensure_allowed(refusal: policy.Refusal | None) -> None:
         raise ConnectError(Reason.NOT_PERMITTED, str(refusal))
 
 
-def own_addresses() -> list[str]:
+def interface_addresses() -> list[str]:
     """The addresses of this machine's interfaces, without zones; they may change at any time."""
     return [
-        found.address.partition("%")[0]
+        resolved.address.partition("%")[0]
         for interface in psutil.net_if_addrs().values()
-        for found in interface
-        if found.family in _INTERNET
+        for resolved in interface
+        if resolved.family in _INTERNET
     ]
 
 
-async def _first_of(addresses: list[str], port: int) -> SocketEndpoint:
+async def _connect_first(addresses: list[str], port: int) -> SocketEndpoint:
     """Connect to the first address that accepts.
 
     Raises ConnectError with what the last one said.
     """
     failure: ConnectError | None = None
     for address in addresses:
-        end = SocketEndpoint()
-        patience = ADDRESS_PATIENCE if len(addresses) > 1 else None
+        endpoint = SocketEndpoint()
+        timeout = ADDRESS_TIMEOUT if len(addresses) > 1 else None
         try:
-            async with asyncio.timeout(patience):
-                await connect_here(TcpAddress(address, port), end)
+            async with asyncio.timeout(timeout):
+                await connect_here(TcpAddress(address, port), endpoint)
         except ConnectError as refusal:
             failure = refusal
         except TimeoutError:
-            words = f"{TcpAddress(address, port)}: no answer within {patience:.0f} s"
-            failure = ConnectError(Reason.TIMED_OUT, words)
+            message = f"{TcpAddress(address, port)}: no answer within {timeout:.0f} s"
+            failure = ConnectError(Reason.TIMED_OUT, message)
         else:
-            return end
+            return endpoint
     assert failure is not None  # noqa: S101  there is at least one address
     raise failure

@@ -61,18 +61,18 @@ class Penalties:
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
 
-    def note(self, source: str, offence: Offence, now: float) -> None:
+    def add(self, source: str, offence: Offence, now: float) -> None:
         """Add the penalty of an offence to a source's."""
-        if (place := _place(source)) is None:
+        if (key := _source_key(source)) is None:
             return
-        version, network = place
+        version, network = key
         self._tables[version].add(network, PENALTY[offence], now)
 
     def is_refused(self, source: str, now: float) -> bool:
         """Whether a connection from a source is to be closed at once."""
-        if (place := _place(source)) is None:
+        if (key := _source_key(source)) is None:
             return False
-        version, network = place
+        version, network = key
         return self._tables[version].is_active(network, now)
 
 
@@ -116,7 +116,7 @@ class _Table:
             del self._penalties[network]
 
 
-def _place(source: str) -> tuple[int, int] | None:
+def _source_key(source: str) -> tuple[int, int] | None:
     """The address family and the network that a source is counted under; None: no address."""
     try:
         address = addresses.parse(source)

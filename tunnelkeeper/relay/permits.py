@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ANY_HOST = "*"
 ANY_PORT = "*"
-LONGEST_HOST = 1024  # NI_MAXHOST of netdb.h, less its final NUL
+MAX_HOST_LENGTH = 1024  # NI_MAXHOST of netdb.h, less its final NUL
 _PORT_DIGITS = 5
 _NOT_IN_A_HOST = frozenset("[]/\\\"' ,@")
 
@@ -72,7 +72,7 @@ def parse_open(text: str) -> Permit:
         return PathPermit(_path(text))
     host, colon, port = _host_and_port(text)
     if not colon:
-        raise PermitError(f"expected host:port, [IPv6]:port or a path, got {_shown(text)}")
+        raise PermitError(f"expected host:port, [IPv6]:port or a path, got {_quoted(text)}")
     return HostPermit(_host(host, text), _port(port, text))
 
 
@@ -131,15 +131,15 @@ def _host_and_port(text: str) -> tuple[str, str, str]:
         return text.partition(":")
     host, _, rest = text[1:].partition("]")
     if ":" not in host or not rest.startswith(":"):
-        raise PermitError(f"expected [IPv6]:port, got {_shown(text)}")
+        raise PermitError(f"expected [IPv6]:port, got {_quoted(text)}")
     return host, ":", rest[1:]
 
 
 def _host(host: str, text: str) -> str:
     is_plain = host.isascii() and host.isprintable() and not _NOT_IN_A_HOST.intersection(host)
-    if host and is_plain and len(host) <= LONGEST_HOST:
+    if host and is_plain and len(host) <= MAX_HOST_LENGTH:
         return host
-    raise PermitError(f"expected a host before the port, got {_shown(text)}")
+    raise PermitError(f"expected a host before the port, got {_quoted(text)}")
 
 
 def _port(port: str, text: str) -> int | None:
@@ -148,7 +148,7 @@ def _port(port: str, text: str) -> int | None:
     # isdecimal() alone would let other scripts' digits in; int() alone would take "1_0" and " 1".
     if port.isascii() and port.isdecimal() and len(port) <= _PORT_DIGITS and 0 < int(port) < 65536:
         return int(port)
-    raise PermitError(f"expected a port from 1 to 65535 or '*', got {_shown(text)}")
+    raise PermitError(f"expected a port from 1 to 65535 or '*', got {_quoted(text)}")
 
 
 def _path(path: str) -> str:
@@ -156,8 +156,8 @@ def _path(path: str) -> str:
     is_plain = posixpath.normpath(path) == path != "/" and not path.startswith("//")
     if is_plain and path.isprintable():
         return path
-    raise PermitError(f"expected a path without '..' and the like, got {_shown(path)}")
+    raise PermitError(f"expected a path without '..' and the like, got {_quoted(path)}")
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     return f"'{printable(text, 80)}'"

@@ -28,9 +28,9 @@ GatewayPorts = Literal["no", "yes", "clientspecified"]
 Bound = tuple[str, int]
 """An address and a port that a listener of a relayed client is bound to on the relay."""
 
-HIGHEST_PORT = 65535
-LONGEST_NAME = 253  # RFC 1035 section 2.3.4, less the length and the root that it counts
-LONGEST_PATH = 107  # unix(7): 108 bytes with the final NUL
+MAX_PORT = 65535
+MAX_NAME_LENGTH = 253  # RFC 1035 section 2.3.4, less the length and the root that it counts
+MAX_PATH_LENGTH = 107  # unix(7): 108 bytes with the final NUL
 # RFC 1123 section 2.1, and the underscore that people write.
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
@@ -45,7 +45,7 @@ class Refusal:
         return self.message
 
 
-def gateway(setting: GatewayPorts, asked_host: str) -> str:
+def bind_host(setting: GatewayPorts, asked_host: str) -> str:
     """The host to bind for the one asked for (channel_fwd_bind_addr() of OpenSSH's channels.c).
 
     `localhost` is 127.0.0.1 and ::1, `*` is every interface; anything else is bound as it is.
@@ -57,33 +57,33 @@ def gateway(setting: GatewayPorts, asked_host: str) -> str:
     return asked_host or EVERY_INTERFACE
 
 
-def may_listen(
+def check_listen(
     host: str, port: int, permits: Iterable[Permit], options: KeyOptions
 ) -> Refusal | None:
     """Judge a request to listen on a host, an address or a name, as the client wrote it.
 
     port: 0 lets the relay choose, which only a permit of every port allows, as with sshd.
     """
-    if not 0 <= port <= HIGHEST_PORT:
+    if not 0 <= port <= MAX_PORT:
         return Refusal(f"{port} is no port")
     if host not in {"", EVERY_INTERFACE} and not _is_host(host):
-        return Refusal(f"{_shown(host)} is no host name or address")
+        return Refusal(f"{_quoted(host)} is no host name or address")
     if not options.port_forwarding:
         return Refusal("this key may not forward ports")
     for granted in (permits, options.permit_listen):
         if granted is not None and not allow_listen(granted, host, port):
-            return Refusal(f"listening on {_shown(host)} port {port} is not permitted")
+            return Refusal(f"listening on {_quoted(host)} port {port} is not permitted")
     return None
 
 
-def may_open(
+def check_open(
     host: str,
     port: int,
     resolved: Iterable[str],
     permits: Collection[Permit],
     options: KeyOptions,
-    held: Collection[Bound] = (),
-    own: Collection[str] = (),
+    bound: Collection[Bound] = (),
+    interfaces: Collection[str] = (),
 ) -> Refusal | None:
     """Judge a request to open a connection to a host, as the client wrote it.
 
@@ -93,25 +93,25 @@ def may_open(
     addresses other than `*` also open what is closed to strangers. held: where listeners of
     relayed clients are bound. own: the addresses of the relay's interfaces.
     """
-    if not 1 <= port <= HIGHEST_PORT:
+    if not 1 <= port <= MAX_PORT:
         return Refusal(f"{port} is no port")
     if not _is_host(host):
-        return Refusal(f"{_shown(host)} is no host name or address")
+        return Refusal(f"{_quoted(host)} is no host name or address")
     if not options.port_forwarding:
         return Refusal("this key may not forward ports")
     for granted in (permits, options.permit_open):
         if granted is not None and not allow_open(granted, host, port):
-            return Refusal(f"opening {_shown(host)} port {port} is not permitted")
-    if _names(permits, host, port):
+            return Refusal(f"opening {_quoted(host)} port {port} is not permitted")
+    if _is_named(permits, host, port):
         return None
-    interfaces = frozenset(map(addresses.parse, own))
+    interface_addresses = frozenset(map(addresses.parse, interfaces))
     for text in resolved:
-        if refusal := _closed(text, port, permits, held, interfaces):
+        if refusal := _check_address(text, port, permits, bound, interface_addresses):
             return refusal
     return None
 
 
-def may_listen_path(
+def check_listen_path(
     path: str, folder: str, permits: Iterable[Permit], options: KeyOptions
 ) -> Refusal | None:
     """Judge a request to listen on a Unix socket. folder: the only place for it; empty: nowhere.
@@ -121,7 +121,7 @@ def may_listen_path(
     return _path_refusal("listening on", path, folder, (permits, options.permit_listen), options)
 
 
-def may_open_path(
+def check_open_path(
     path: str, folder: str, permits: Iterable[Permit], options: KeyOptions
 ) -> Refusal | None:
     """Judge a request to open a connection to a Unix socket, as `may_listen_path` does."""
@@ -133,36 +133,36 @@ def check_symlinks(path: str, folder: str) -> Refusal | None:
     real = os.path.realpath(path)
     if real.startswith(os.path.realpath(folder) + os.sep):
         return None
-    return Refusal(f"{_shown(path)} leads out of the folder of this relay's sockets")
+    return Refusal(f"{_quoted(path)} leads out of the folder of this relay's sockets")
 
 
-def _closed(
+def _check_address(
     text: str,
     port: int,
     permits: Iterable[Permit],
-    held: Collection[Bound],
-    own: Collection[IPAddress],
+    bound: Collection[Bound],
+    interfaces: Collection[IPAddress],
 ) -> Refusal | None:
     """Why an address is closed to strangers; None where it is not, or named, or a client's."""
     try:
         address = addresses.parse(text)
     except ValueError:
-        return Refusal(f"{_shown(text)} is no address")
-    what = addresses.why_closed(address, own)
-    if what is None or _names(permits, str(address), port):
+        return Refusal(f"{_quoted(text)} is no address")
+    reason = addresses.closed_reason(address, interfaces)
+    if reason is None or _is_named(permits, str(address), port):
         return None
-    if (address.is_loopback or address in own) and _is_held(address, port, held):
+    if (address.is_loopback or address in interfaces) and _is_bound_by_client(address, port, bound):
         return None
-    return Refusal(f"{address} is {what}, which is closed")
+    return Refusal(f"{address} is {reason}, which is closed")
 
 
-def _is_held(address: IPAddress, port: int, held: Collection[Bound]) -> bool:
+def _is_bound_by_client(address: IPAddress, port: int, bound: Collection[Bound]) -> bool:
     """Whether a relayed client's listener is what answers at an address of the relay."""
     everywhere = ANY_IPV4 if address.version == 4 else ANY_IPV6
-    return (str(address), port) in held or (everywhere, port) in held
+    return (str(address), port) in bound or (everywhere, port) in bound
 
 
-def _names(permits: Iterable[Permit], host: str, port: int) -> bool:
+def _is_named(permits: Iterable[Permit], host: str, port: int) -> bool:
     """Whether a permit is for this very host or address, rather than for all of them."""
     return any(
         permit.port in {None, port} and _canonical(permit.host) == _canonical(host)
@@ -190,13 +190,13 @@ def _path_refusal(
         return Refusal("this key may not forward ports")
     if not folder:
         return Refusal("Unix sockets are not forwarded here")
-    if not path.isprintable() or len(path.encode()) > LONGEST_PATH:
-        return Refusal(f"{_shown(path)} is no path of a socket")
+    if not path.isprintable() or len(path.encode()) > MAX_PATH_LENGTH:
+        return Refusal(f"{_quoted(path)} is no path of a socket")
     inside = path.startswith(folder.rstrip("/") + "/")
     if not inside or posixpath.normpath(path) != path:
-        return Refusal(f"{_shown(path)} is not below the folder of this relay's sockets")
+        return Refusal(f"{_quoted(path)} is not below the folder of this relay's sockets")
     if any(granted is not None and not allow_path(granted, path) for granted in grants):
-        return Refusal(f"{doing} {_shown(path)} is not permitted")
+        return Refusal(f"{doing} {_quoted(path)} is not permitted")
     return None
 
 
@@ -206,9 +206,9 @@ def _is_host(host: str) -> bool:
         addresses.parse(host)
     except ValueError:
         name = host.removesuffix(".")
-        return len(name) <= LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))
+        return len(name) <= MAX_NAME_LENGTH and all(map(_LABEL.fullmatch, name.split(".")))
     return True
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     return f"'{printable(text, 80)}'"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from datetime import UTC, datetime
 from enum import StrEnum
 
+from tunnelkeeper.clock import iso_now
 from tunnelkeeper.core.relay_snapshot import RefusalSnapshot, RefusalsSnapshot
 from tunnelkeeper.core.text import printable
 
@@ -28,27 +28,22 @@ class RefusalLog:
     """The refusals since the relay started."""
 
     def __init__(self) -> None:
-        self._counts: Counter[RefusalKind] = Counter()
+        self._is_counted: Counter[RefusalKind] = Counter()
         self._recent: deque[RefusalSnapshot] = deque(maxlen=RECENT)
 
-    def note(self, kind: RefusalKind, address: str, user: str, reason: str) -> None:
+    def record(self, kind: RefusalKind, address: str, user: str, reason: str) -> None:
         """Count and log one. user and reason may be a client's own words."""
-        self._counts[kind] += 1
+        self._is_counted[kind] += 1
         user, reason = printable(user, 64), printable(reason)
-        self._recent.append(RefusalSnapshot(now(), kind.value, address, user, reason))
+        self._recent.append(RefusalSnapshot(iso_now(), kind.value, address, user, reason))
         log.info("%s%s: %s refused: %s", f"{user}@" if user else "", address, kind, reason)
 
     def snapshot(self) -> RefusalsSnapshot:
         """As status shows them."""
         return RefusalsSnapshot(
-            connections=self._counts[RefusalKind.CONNECTION],
-            logins=self._counts[RefusalKind.LOGIN],
-            listens=self._counts[RefusalKind.LISTEN],
-            opens=self._counts[RefusalKind.OPEN],
+            connections=self._is_counted[RefusalKind.CONNECTION],
+            logins=self._is_counted[RefusalKind.LOGIN],
+            listens=self._is_counted[RefusalKind.LISTEN],
+            opens=self._is_counted[RefusalKind.OPEN],
             recent=list(self._recent),
         )
-
-
-def now() -> str:
-    """The moment, as status and logs show it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

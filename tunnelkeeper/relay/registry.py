@@ -29,7 +29,7 @@ K = TypeVar("K")
 # read 2130706433 and 0x7f000001 as 127.0.0.1 (inet_aton(3)).
 _LABEL = re.compile(r"(?=.*[a-z])(?!0x[0-9a-f]*\Z)[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
-_OF_THIS_MACHINE = frozenset(
+_LOCAL_NAMES = frozenset(
     {
         "localhost",
         "localhost4",  # Fedora's /etc/hosts
@@ -59,7 +59,7 @@ def listen_name(host: str) -> str | None:
     An address, `localhost`, `*`, nothing at all, a host name with dots: all of these are bound.
     """
     name = ascii_lower(host)
-    if name in _OF_THIS_MACHINE or not _LABEL.fullmatch(name):
+    if name in _LOCAL_NAMES or not _LABEL.fullmatch(name):
         return None
     return name
 
@@ -72,18 +72,18 @@ class BindingOwner(Protocol):
     """A connection that listens."""
 
     @property
-    def owner(self) -> tuple[str, bytes]:
+    def identity(self) -> tuple[str, bytes]:
         """User and key: connections of the same owner may take places from each other."""
 
-    async def reach(
-        self, holding: Binding, origin: tuple[str, int], on_made: Callable[[ChannelEndpoint], None]
+    async def open_channel(
+        self, binding: Binding, origin: tuple[str, int], on_open: Callable[[ChannelEndpoint], None]
     ) -> ChannelEndpoint:
         """A channel to this client for one who came to a place it holds.
 
         Raises ConnectError.
         """
 
-    def challenge(self) -> None:
+    def probe_liveness(self) -> None:
         """End the connection unless it answers soon: a newer one has taken what it held."""
 
 
@@ -94,18 +94,18 @@ class Binding:
     listener: None for a name, and while the sockets are being made.
     """
 
-    place: BindTarget
-    holder: BindingOwner
+    target: BindTarget
+    owner: BindingOwner
     host: str
     port: int
     since: str
     listener: Listener | None = None
     counters: Counters = field(default_factory=Counters)
-    is_over: bool = False
+    is_released: bool = False
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Accept no more; what is connected stays."""
-        self.is_over = True
+        self.is_released = True
         if self.listener is not None:
             self.listener.close()
             self.listener = None
@@ -120,33 +120,35 @@ class Registry:
 
     def __init__(self) -> None:
         self._by_key: defaultdict[object, list[Binding]] = defaultdict(list)
-        self._by_holder: defaultdict[BindingOwner, list[Binding]] = defaultdict(list)
+        self._by_owner: defaultdict[BindingOwner, list[Binding]] = defaultdict(list)
 
-    def claim(self, holding: Binding) -> list[Binding]:
+    def claim(self, binding: Binding) -> list[Binding]:
         """Take a place; the holdings of older connections of the same owner that ended for it.
 
         Raises PlaceTaken, and then nothing has changed.
         """
-        rivals = self._by_key.get(_key(holding.place), [])
-        in_the_way = [held for held in rivals if _conflict(held.place, holding.place)]
-        for held in in_the_way:
-            if held.holder is holding.holder or held.holder.owner != holding.holder.owner:
-                raise AlreadyBoundError(str(held.place))
-        for held in in_the_way:
-            self.release(held)
-        self._by_key[_key(holding.place)].append(holding)
-        self._by_holder[holding.holder].append(holding)
-        return in_the_way
+        candidates = self._by_key.get(_key(binding.target), [])
+        conflicts = [
+            existing for existing in candidates if _conflict(existing.target, binding.target)
+        ]
+        for existing in conflicts:
+            if existing.owner is binding.owner or existing.owner.identity != binding.owner.identity:
+                raise AlreadyBoundError(str(existing.target))
+        for existing in conflicts:
+            self.release(existing)
+        self._by_key[_key(binding.target)].append(binding)
+        self._by_owner[binding.owner].append(binding)
+        return conflicts
 
-    def release(self, holding: Binding) -> None:
+    def release(self, binding: Binding) -> None:
         """Give a place up, if it is still held."""
-        holding.end()
-        _remove(self._by_key, _key(holding.place), holding)
-        _remove(self._by_holder, holding.holder, holding)
+        binding.close()
+        _remove(self._by_key, _key(binding.target), binding)
+        _remove(self._by_owner, binding.owner, binding)
 
-    def of(self, holder: BindingOwner) -> list[Binding]:
+    def of(self, owner: BindingOwner) -> list[Binding]:
         """What a client holds, oldest first."""
-        return list(self._by_holder.get(holder, []))
+        return list(self._by_owner.get(owner, []))
 
     def named(self, name: str, port: int) -> Binding | None:
         """Who holds a name with a port."""
@@ -157,22 +159,22 @@ class Registry:
         """The addresses that listeners of clients are bound to with a port."""
         return {
             bound.getsockname()[:2]
-            for holding in self._by_key.get(port, [])
-            if holding.listener is not None
-            for bound in holding.listener.sockets
+            for binding in self._by_key.get(port, [])
+            if binding.listener is not None
+            for bound in binding.listener.sockets
         }
 
 
-def _key(place: BindTarget) -> object:
+def _key(target: BindTarget) -> object:
     """What places that may overlap have in common."""
-    return place if isinstance(place, Name) else conflict_key(place)
+    return target if isinstance(target, Name) else conflict_key(target)
 
 
-def _remove(table: dict[K, list[Binding]], key: K, holding: Binding) -> None:
-    held = table.get(key, [])
-    if holding in held:
-        held.remove(holding)
-    if not held:
+def _remove(table: dict[K, list[Binding]], key: K, binding: Binding) -> None:
+    existing = table.get(key, [])
+    if binding in existing:
+        existing.remove(binding)
+    if not existing:
         table.pop(key, None)
 
 

@@ -15,7 +15,7 @@ from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.relay import addresses
 
-LOOKUPS_AT_ONCE = 8
+MAX_LOOKUPS = 8
 """Threads that one client can keep busy; its other requests wait their turn."""
 
 _THREADS = DaemonThreads()
@@ -25,7 +25,7 @@ class Resolver:
     """Looks names up for one client."""
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+        self._limit_lookups = asyncio.Semaphore(MAX_LOOKUPS)
 
     async def addresses_of(self, host: str) -> list[str]:
         """The addresses of a host, in the order they should be tried.
@@ -34,12 +34,12 @@ class Resolver:
         """
         with suppress(ValueError):
             return [str(addresses.parse(host))]
-        async with self._turns:
+        async with self._limit_lookups:
             try:
                 return await asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, host)
             except (OSError, ValueError) as error:  # ValueError: what IDNA makes of odd names
-                words = f"{printable(host, 80)}: {printable(_words(error))}"
-                raise ConnectError(Reason.HOST_UNREACHABLE, words) from error
+                message = f"{printable(host, 80)}: {printable(_error_message(error))}"
+                raise ConnectError(Reason.HOST_UNREACHABLE, message) from error
 
 
 def _look_up(host: str) -> list[str]:
@@ -47,5 +47,5 @@ def _look_up(host: str) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
-def _words(error: Exception) -> str:
+def _error_message(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

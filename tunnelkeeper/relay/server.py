@@ -20,6 +20,7 @@ from asyncssh.kex import get_default_kex_algs
 from asyncssh.public_key import get_default_public_key_algs
 
 from tunnelkeeper import __version__
+from tunnelkeeper.clock import iso_now
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.core.relay_snapshot import BindingSnapshot, ClientSnapshot, RelaySnapshot
 from tunnelkeeper.core.text import printable
@@ -29,7 +30,6 @@ from tunnelkeeper.relay.admission import AdmissionControl, AdmissionProtocol
 from tunnelkeeper.relay.auth_session import AuthSession
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore
 from tunnelkeeper.relay.context import RelayContext
-from tunnelkeeper.relay.refusal_log import now
 from tunnelkeeper.relay.registry import Name
 from tunnelkeeper.relay.transport import ServerTransport
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 SOFTWARE = "tunnelkeeper"
 
-NEEDS_A_RESTART = frozenset({"listen", "host_keys"})
+RESTART_KEYS = frozenset({"listen", "host_keys"})
 
 # Dropbear's client sends its first key exchange unasked. asyncssh does not see that the guess was
 # wrong, as RFC 4253 section 7 defines it, so it must be right: this is Dropbear's first choice.
@@ -64,14 +64,14 @@ class RelayServer:
         self, configuration: RelayConfiguration, host_keys: Sequence[asyncssh.SSHKey]
     ) -> None:
         self._host_keys = host_keys
-        self._shared = RelayContext(
+        self._context = RelayContext(
             configuration, AuthorizedKeysStore(configuration.authorized_keys)
         )
-        self._door = AdmissionControl(self._shared)
+        self._admission = AdmissionControl(self._context)
         self._options = _options(configuration, host_keys)
         self._listeners: list[Listener] = []
         self._clients: list[ClientSession] = []  # oldest first
-        self._started_at = now()
+        self._started_at = iso_now()
 
     @property
     def addresses(self) -> list[TcpAddress]:
@@ -87,22 +87,24 @@ class RelayServer:
         """Of its host keys, as ssh shows them to whoever connects first."""
         return [key.get_fingerprint() for key in self._host_keys]
 
-    async def open(self, handed: Sequence[socket.socket] = ()) -> None:
+    async def open(self, passed_sockets: Sequence[socket.socket] = ()) -> None:
         """Listen on all addresses or on none.
 
         handed: sockets that are bound already, in place of the configuration's addresses. Raises
         ListenFailed, OSError.
         """
-        welcome = partial(AdmissionProtocol, self._door, self._admit)
-        if handed:
-            self._listeners.append(adopt(handed, welcome))
-            differs = socket_activation.differs(self._shared.configuration.listen, self.addresses)
-            if differs is not None:
-                log.warning("%s", differs)
+        protocol_factory = partial(AdmissionProtocol, self._admission, self._create_transport)
+        if passed_sockets:
+            self._listeners.append(adopt(passed_sockets, protocol_factory))
+            mismatch_warning = socket_activation.mismatch_warning(
+                self._context.configuration.listen, self.addresses
+            )
+            if mismatch_warning is not None:
+                log.warning("%s", mismatch_warning)
             return
         with ExitStack() as undo:
-            for address in self._shared.configuration.listen:
-                listener = await listen(address, welcome)
+            for address in self._context.configuration.listen:
+                listener = await listen(address, protocol_factory)
                 undo.callback(listener.close)
                 self._listeners.append(listener)
             undo.pop_all()
@@ -111,7 +113,7 @@ class RelayServer:
         """Listen no more and disconnect everybody."""
         for listener in self._listeners:
             listener.close()
-        self._door.close_all()
+        self._admission.close_all()
         transports = [client.transport for client in self._clients]
         for transport in transports:
             transport.disconnect(DISC_BY_APPLICATION, "the relay ends")
@@ -123,10 +125,10 @@ class RelayServer:
 
         Connections stay, with what they hold and with their keepalives.
         """
-        old = self._shared.configuration
-        changes = ["authorized keys are read again", *differences(old, new)]
-        self._shared.configuration = replace(new, listen=old.listen, host_keys=old.host_keys)
-        self._shared.accounts = AuthorizedKeysStore(new.authorized_keys)
+        old = self._context.configuration
+        changes = ["authorized keys are read again", *describe_changes(old, new)]
+        self._context.configuration = replace(new, listen=old.listen, host_keys=old.host_keys)
+        self._context.authorized_keys = AuthorizedKeysStore(new.authorized_keys)
         self._options = _options(new, self._host_keys)
         log.info("reloaded: %s", "; ".join(changes))
         return changes
@@ -136,33 +138,33 @@ class RelayServer:
         return RelaySnapshot(
             version=__version__,
             pid=os.getpid(),
-            config=self._shared.configuration.path,
+            config=self._context.configuration.path,
             started_at=self._started_at,
             listen=[str(address) for address in self.addresses],
             host_keys=self.fingerprints,
-            waiting=self._door.waiting,
+            waiting=self._admission.waiting,
             clients=[_client_snapshot(client) for client in self._clients],
-            refusals=self._shared.refusals.snapshot(),
+            refusals=self._context.refusals.snapshot(),
         )
 
-    def _admit(self, address: TcpAddress) -> ServerTransport:
-        visitor = AuthSession(address, self._shared, self._door, self._clients)
+    def _create_transport(self, address: TcpAddress) -> ServerTransport:
+        session = AuthSession(address, self._context, self._admission, self._clients)
         loop = asyncio.get_running_loop()
-        visitor.transport = ServerTransport(loop, self._options, visitor)
-        visitor.transport.windows = self._shared.windows
-        self._door.enter(visitor)
-        return visitor.transport
+        session.transport = ServerTransport(loop, self._options, session)
+        session.transport.windows = self._context.windows
+        self._admission.add(session)
+        return session.transport
 
 
-def differences(old: RelayConfiguration, new: RelayConfiguration) -> list[str]:
+def describe_changes(old: RelayConfiguration, new: RelayConfiguration) -> list[str]:
     """A sentence for each key that is not as it was, those of [limits] by name."""
-    changed = [f"limits.{key}" for key in _changed(old.limits, new.limits)]
-    changed += [key for key in _changed(old, new) if key not in {"limits", "path"}]
+    changed = [f"limits.{key}" for key in _changed_fields(old.limits, new.limits)]
+    changed += [key for key in _changed_fields(old, new) if key not in {"limits", "path"}]
     later = " and takes effect after a restart"
-    return [f"{key} changed{later if key in NEEDS_A_RESTART else ''}" for key in changed]
+    return [f"{key} changed{later if key in RESTART_KEYS else ''}" for key in changed]
 
 
-def _changed(old: Part, new: Part) -> list[str]:
+def _changed_fields(old: Part, new: Part) -> list[str]:
     names = [field.name for field in fields(old)]
     return [name for name in names if getattr(old, name) != getattr(new, name)]
 
@@ -211,26 +213,26 @@ def _client_snapshot(client: ClientSession) -> ClientSnapshot:
         version=client.transport.client_version,
         since=client.since,
         silent=round(time.monotonic() - client.transport.last_heard, 1),
-        rtt_ms=client.heartbeat.rtt_ms,
+        rtt_ms=client.keepalive_monitor.rtt_ms,
         channels=client.transport.channel_count,
         bytes_in=traffic.bytes_in,
         bytes_out=traffic.bytes_out,
-        holds=[_binding_snapshot(holding) for holding in client.holdings],
+        holds=[_binding_snapshot(binding) for binding in client.bindings],
     )
 
 
-def _binding_snapshot(holding: Binding) -> BindingSnapshot:
+def _binding_snapshot(binding: Binding) -> BindingSnapshot:
     return BindingSnapshot(
-        kind=_kind_of(holding.place),
-        listen=printable(str(holding.place)),
-        since=holding.since,
-        connections=holding.counters.connections,
-        connections_total=holding.counters.connections_total,
+        kind=_kind_of(binding.target),
+        listen=printable(str(binding.target)),
+        since=binding.since,
+        connections=binding.counters.connections,
+        connections_total=binding.counters.connections_total,
     )
 
 
-def _kind_of(place: BindTarget) -> Literal["port", "name", "path"]:
-    match place:
+def _kind_of(target: BindTarget) -> Literal["port", "name", "path"]:
+    match target:
         case TcpAddress():
             return "port"
         case Name():

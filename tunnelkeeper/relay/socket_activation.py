@@ -16,36 +16,39 @@ class UnusableSocketError(Exception):
     """A socket that a relay cannot listen on; the message says why."""
 
 
-def check(handed: Iterable[socket.socket]) -> None:
+def check(sockets: Iterable[socket.socket]) -> None:
     """See that every socket listens on TCP.
 
     Raises Unusable.
     """
-    for one in handed:
-        if one.family not in {socket.AF_INET, socket.AF_INET6} or one.type != socket.SOCK_STREAM:
+    for passed in sockets:
+        if (
+            passed.family not in {socket.AF_INET, socket.AF_INET6}
+            or passed.type != socket.SOCK_STREAM
+        ):
             raise UnusableSocketError(
                 "the service manager hands over a socket that is not TCP; the relay listens on TCP "
                 "only (ListenStream= with an address and a port)"
             )
-        if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise UnusableSocketError(
                 "the service manager hands over a connection in place of a listening socket "
                 "(Accept=no is needed)"
             )
 
 
-def differs(configured: Sequence[TcpAddress], handed: Sequence[TcpAddress]) -> str | None:
+def mismatch_warning(configured: Sequence[TcpAddress], sockets: Sequence[TcpAddress]) -> str | None:
     """What to tell where the sockets are not those that `listen` would make."""
-    wanted = {
+    expected = {
         TcpAddress(bound.host, address.port): bound.is_optional
         for address in configured
         for bound in bind_addresses(address.host)
     }
-    missing = [address for address, optional in wanted.items() if not optional]
-    if set(handed) <= set(wanted) and set(missing) <= set(handed):
+    missing = [address for address, optional in expected.items() if not optional]
+    if set(sockets) <= set(expected) and set(missing) <= set(sockets):
         return None
     return (
-        f"listens on {_listed(handed)}, as the service manager says, and not on "
+        f"listens on {_listed(sockets)}, as the service manager says, and not on "
         f"{_listed(configured)} as `listen` does; `tunnelkeeper units install --kind relay` writes "
         "its socket unit anew"
     )

@@ -51,7 +51,7 @@ OPEN_FAILURE_CODES = {
 }
 """The reason code of RFC 4254 section 5.1 for each reason."""
 
-REQUESTS_AT_ONCE = 200
+MAX_PENDING_REQUESTS = 200
 """Global requests that may wait for their answers; asyncssh answers them one inside the other."""
 
 OUTPUT_LIMIT = 64 * 1024 * 1024
@@ -60,23 +60,23 @@ OUTPUT_LIMIT = 64 * 1024 * 1024
 CHANNEL_SIZES = {"window": 2 * 1024 * 1024, "max_pktsize": 32 * 1024}
 """Bytes that a channel takes before somebody reads them, and at once: OpenSSH's values."""
 
-SMALLEST_PACKET = 2
+MIN_PACKET_SIZE = 2
 """Bytes of data that a client must take at once; asyncssh uses one less with some Dropbears."""
 
 log = logging.getLogger(__name__)
 
 
-class _Owner(asyncssh.SSHServer):
+class _ServerCallbacks(asyncssh.SSHServer):
     """What asyncssh asks of a server, as far as a visitor must hear of it."""
 
-    def __init__(self, transport: ServerTransport, visitor: AuthHandler) -> None:
+    def __init__(self, transport: ServerTransport, auth_handler: AuthHandler) -> None:
         self._transport = transport
-        self._visitor = visitor
+        self._auth_handler = auth_handler
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass it on."""
         try:
-            self._visitor.ended(exc)
+            self._auth_handler.connection_lost(exc)
         except Exception:
             log.exception("a fault at the end of a connection; please report it")
 
@@ -88,7 +88,7 @@ class _Owner(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         """Open the desk."""
         try:
-            self._transport.desk = self._visitor.logged_in()
+            self._transport.handler = self._auth_handler.auth_completed()
         except Exception:
             log.exception("a fault after a login; please report it")
             self._transport.abort()
@@ -105,15 +105,15 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         self,
         loop: asyncio.AbstractEventLoop,
         options: asyncssh.SSHServerConnectionOptions,
-        visitor: AuthHandler,
+        auth_handler: AuthHandler,
     ) -> None:
         super().__init__(loop, options)
-        self.desk: RequestHandler | None = None
-        self._visitor = visitor
-        self._protocol_factory = lambda: _Owner(self, visitor)
+        self.handler: RequestHandler | None = None
+        self._auth_handler = auth_handler
+        self._protocol_factory = lambda: _ServerCallbacks(self, auth_handler)
 
     @property
-    def has_spoken(self) -> bool:
+    def has_sent_banner(self) -> bool:
         """Whether the client has named its version, as SSH clients do at once."""
         return bool(self._client_version)
 
@@ -130,7 +130,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     @property
     def is_full(self) -> bool:
         """Whether there are as many channels as there may be."""
-        limit = self.desk.channel_limit if self.desk is not None else 0
+        limit = self.handler.channel_limit if self.handler is not None else 0
         return 0 < limit <= self.channel_count
 
     async def reload_config(self) -> None:
@@ -163,7 +163,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         if not self._auth_complete:
             ahead = SSHPacket(packet.get_remaining_payload())
             user, _service, method = ahead.get_string(), ahead.get_string(), ahead.get_string()
-            reason = self._visitor.auth_requested(user, method)
+            reason = self._auth_handler.auth_requested(user, method)
             if reason is not None:
                 raise asyncssh.DisconnectError(DISC_NO_MORE_AUTH_METHODS_AVAILABLE, reason)
         return self._process_userauth_request(pkttype, pktid, packet)
@@ -173,7 +173,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     ) -> bool:
         """Whether a key lets a user in; without msg the client only asks whether it would."""
 
-        def proves(key: asyncssh.SSHKey) -> bool:
+        def verify_signature(key: asyncssh.SSHKey) -> bool:
             if not msg:
                 return True
             try:
@@ -183,17 +183,17 @@ class ServerTransport(BaseTransport, SSHServerConnection):
             except (PacketDecodeError, ValueError):
                 return False
 
-        return await self._visitor.authenticate(username, key_data, proves)
+        return await self._auth_handler.authenticate(username, key_data, verify_signature)
 
     def send_userauth_failure(self, partial_success: bool) -> None:
         """Refuse a try to log in."""
-        self._visitor.refused()
+        self._auth_handler.auth_failed()
         super().send_userauth_failure(partial_success)
 
     # -- listening ---------------------------------------------------------------------------
 
     def _process_any_global_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
-        if len(self._global_request_queue) >= REQUESTS_AT_ONCE:
+        if len(self._global_request_queue) >= MAX_PENDING_REQUESTS:
             raise asyncssh.ProtocolError("Too many requests at once")
         self._process_global_request(pkttype, pktid, packet)
 
@@ -205,7 +205,9 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     def _process_cancel_tcpip_forward_global_request(self, packet: SSHPacket) -> None:
         host, port = _host_and_port(packet)
         packet.check_end()
-        self._report_global_response(self.desk is not None and self.desk.cancel_tcp(host, port))
+        self._report_global_response(
+            self.handler is not None and self.handler.cancel_tcp(host, port)
+        )
 
     def _process_streamlocal_forward_at_openssh_dot_com_global_request(
         self, packet: SSHPacket
@@ -219,18 +221,18 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     ) -> None:
         path = _text(packet.get_string())
         packet.check_end()
-        self._report_global_response(self.desk is not None and self.desk.cancel_path(path))
+        self._report_global_response(self.handler is not None and self.handler.cancel_path(path))
 
     async def _listen_tcp(self, host: str, port: int) -> bool | bytes:
-        if self.desk is None:
+        if self.handler is None:
             return False
-        bound = await self.desk.listen_tcp(host, port)
+        bound = await self.handler.listen_tcp(host, port)
         return UInt32(bound) if port == 0 else True  # RFC 4254 section 7.1
 
     async def _listen_path(self, path: str) -> bool:
-        if self.desk is None:
+        if self.handler is None:
             return False
-        await self.desk.listen_path(path)
+        await self.handler.listen_path(path)
         return True
 
     async def _answer(self, work: Callable[[], Awaitable[bool | bytes]]) -> None:
@@ -253,7 +255,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         _window, size = ahead.get_uint32(), ahead.get_uint32()
         if not kind.isascii():
             self._refuse_channel(number, OPEN_CONNECT_FAILED, "no such kind of channel")
-        elif size < SMALLEST_PACKET:
+        elif size < MIN_PACKET_SIZE:
             self._refuse_channel(number, OPEN_CONNECT_FAILED, f"a packet size of {size} bytes")
         elif self.is_full:
             self._refuse_channel(number, OPEN_RESOURCE_SHORTAGE, "too many channels are open")
@@ -268,8 +270,10 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         packet.get_string()  # where the client says that its client comes from
         packet.get_uint32()
         packet.check_end()
-        desk = self._desk_for_channels()
-        return self.create_tcp_channel(**CHANNEL_SIZES), _opened(desk.open_tcp(host, port))
+        handler = self._require_handler()
+        return self.create_tcp_channel(**CHANNEL_SIZES), _translate_refusal(
+            handler.open_tcp(host, port)
+        )
 
     def _process_direct_streamlocal_at_openssh_dot_com_open(
         self, packet: SSHPacket
@@ -278,14 +282,16 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         packet.get_string()  # reserved (OpenSSH's PROTOCOL, section 2.4)
         packet.get_uint32()
         packet.check_end()
-        desk = self._desk_for_channels()
-        return self.create_unix_channel(**CHANNEL_SIZES), _opened(desk.open_path(path))
+        handler = self._require_handler()
+        return self.create_unix_channel(**CHANNEL_SIZES), _translate_refusal(
+            handler.open_path(path)
+        )
 
     def _process_session_open(self, packet: SSHPacket) -> tuple[SessionChannel, NoShellSession]:
         packet.check_end()
         return SessionChannel(self, self._loop, **CHANNEL_SIZES), NoShellSession()
 
-    async def open_tcp_back(
+    async def open_forwarded_tcpip(
         self, session: Callable[[], ChannelEndpoint], host: str, port: int, origin: tuple[str, int]
     ) -> None:
         """Open a channel to the client for one who came to a port or a name of it.
@@ -295,7 +301,9 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         channel = self.create_tcp_channel(**CHANNEL_SIZES)
         await channel.accept(cast("Any", session), host, port, *origin)
 
-    async def open_path_back(self, session: Callable[[], ChannelEndpoint], path: str) -> None:
+    async def open_forwarded_streamlocal(
+        self, session: Callable[[], ChannelEndpoint], path: str
+    ) -> None:
         """Open a channel to the client for one who came to a Unix socket of it.
 
         Raises what asyncssh raises.
@@ -303,10 +311,10 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         channel = self.create_unix_channel(**CHANNEL_SIZES)
         await channel.accept(cast("Any", session), path)
 
-    def _desk_for_channels(self) -> RequestHandler:
-        if self.desk is None:
+    def _require_handler(self) -> RequestHandler:
+        if self.handler is None:
             raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "the connection is being closed")
-        return self.desk
+        return self.handler
 
     _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
         **SSHServerConnection._packet_handlers,  # noqa: SLF001
@@ -316,7 +324,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     }
 
 
-async def _opened(opening: Coroutine[Any, Any, ChannelEndpoint]) -> ChannelEndpoint:
+async def _translate_refusal(opening: Coroutine[Any, Any, ChannelEndpoint]) -> ChannelEndpoint:
     """The session of a channel, or the one exception that asyncssh takes for a refusal."""
     try:
         return await opening
