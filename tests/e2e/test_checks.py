@@ -96,7 +96,7 @@ def test_a_target_that_answers_500_degrades_and_the_connection_is_replaced_once(
     assert degraded.forwards[0].state == "failed"
 
     program.wait_for("t", lambda tunnel: tunnel.restarts == 1 and tunnel.state == "degraded")
-    assert "2 checks in a row failed; connecting anew" in program.log()
+    assert "2 checks in a row failed; replacing the connection" in program.log()
     failed_at = check_of(program.tunnel("t")).at
     program.wait_for("t", lambda tunnel: check_of(tunnel).at not in {failed_at, None})
     assert program.tunnel("t").restarts == 1

@@ -131,7 +131,7 @@ async def test_a_new_connection_that_carries_nothing_gives_way_to_the_old_one_th
 
         assert snapshot_of(runner).replacement is None
         assert old.channel_count == 1, "the transfer went on"
-        words = "the new connection does not carry data: the one before it is used again"
+        words = "the new connection does not carry data: the old one is used again"
         assert words in stage.log.getvalue()
         writer.close()
 
@@ -173,7 +173,7 @@ async def test_a_connection_that_is_replaced_in_vain_is_not_replaced_again() -> 
 
         assert snapshot_of(runner).state == "degraded"
         assert len(stage.far.attempts) == 2
-        assert stage.log.getvalue().count("3 checks in a row failed; connecting anew") == 1
+        assert stage.log.getvalue().count("3 checks in a row failed; replacing the connection") == 1
 
 
 async def test_a_connection_that_is_lost_is_not_held_against_the_forward() -> None:

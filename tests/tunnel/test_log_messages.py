@@ -33,7 +33,9 @@ TRUSTED = LiveConnection(NOW, FailedAttempts(), inf, inf)
 LOST = Failure(Cause.LOST, "connection lost", "me@relay:22")
 REFUSED = Failure(Cause.REFUSED, "connection refused", "me@relay:22", "is it running?")
 DENIED = Failure(Cause.AUTH, "no key", "me@relay:22")
-TAKEN_OVER = "replaced: connected takes over; what is open on the one before it may take 300 s more"
+TAKEN_OVER = (
+    "replaced: connected takes over; open channels of the old connection have 300 s to finish"
+)
 TOO_MANY = Failure(Cause.TOO_MANY_ATTEMPTS, "gave up", "me@relay:22")
 BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
 
@@ -86,7 +88,7 @@ BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
             Blocked(FailedAttempts(3), inf, TOO_MANY),
             ("error", "blocked: too_many_attempts: me@relay:22: gave up"),
         ),
-        (Up(LIFE), Stopping(then_start=True), ("info", "closing, to connect anew")),
+        (Up(LIFE), Stopping(then_start=True), ("info", "closing the connection to reconnect")),
         (Up(LIFE), Stopping(), None),
         (Stopping(), Stopping(then_start=True), None),
         (Stopping(), Stopped(), ("info", "stopped")),
@@ -104,7 +106,7 @@ def test_every_change_has_its_line(
         (
             NoReplacement(),
             ReplacementConnecting(FailedAttempts()),
-            ("info", "replacing the connection: making another one beside it"),
+            ("info", "replacing the connection: opening a new one beside it"),
         ),
         (
             ReplacementBackoff(FailedAttempts(1), NOW, LOST),
@@ -132,14 +134,14 @@ def test_every_change_has_its_line(
             ReplacementBackoff(FailedAttempts(1), inf, DENIED),
             (
                 "warning",
-                f"the new connection ended, and the one before it is used again: {DENIED}",
+                f"the new connection ended, and the old one is used again: {DENIED}",
             ),
         ),
         (Draining(LIFE, NOW + 9), Closing(), None),
         (
             Draining(LIFE, NOW),
             Closing(),
-            ("warning", "drain_timeout: what is still open on the old connection is cut off"),
+            ("warning", "drain_timeout: closing the open channels of the old connection"),
         ),
         (Closing(), NoReplacement(), ("info", "the old connection is closed")),
         (Draining(LIFE, NOW + 9), NoReplacement(), ("info", "the old connection is closed")),

@@ -1,1 +1,1 @@
-"""The engine of one tunnel: its runner, sessions, forwards, checks, hooks and log."""
+"""The runtime of one tunnel: runner, sessions, forwards, checks, hooks and log."""

@@ -1,7 +1,7 @@
-"""The end-to-end check of one forward, again and again while there is a connection.
+"""The periodic end-to-end check of one forward while its tunnel is connected.
 
-core.health_checks decides when to check; forwarding.health_probe checks. This module has the timer,
-the task, and what status shows of them.
+This module owns the timer, the task and the status of the check. core.health_checks decides when
+to check, and forwarding.health_probe runs the check.
 """
 
 from __future__ import annotations
@@ -36,11 +36,20 @@ ProbeFunction = Callable[
 
 
 class CheckLoop:
-    """Checks one forward from `look` to `stop`, and keeps what it found over many connections.
+    """The checks of one forward, from `check_now` to `stop`.
 
-    connection: the one to check through; None while there is none, or the forward does not listen.
-    on_change is called when the failure comes, changes or goes; on_useless, with the number of
-    checks that failed in a row, when the connection is to be replaced.
+    The last result is kept across connections.
+
+    Args:
+        check: What to check, how often and with which timeout.
+        probe: Runs one check over a connection.
+        tasks: Owns the running check.
+        clock: The clock of the timer and of the reported times.
+        get_connection: Returns the connection to check. Returns None while the tunnel is not
+            connected or the forward is not listening.
+        on_change: Called when a failure appears, changes or clears.
+        on_unhealthy: Called with the number of consecutive failed checks when the connection
+            should be replaced.
     """
 
     def __init__(
@@ -73,14 +82,14 @@ class CheckLoop:
 
     @property
     def failure(self) -> Failure | None:
-        """Why the last check failed; nothing while there is no connection to blame.
+        """The failure of the last check, or None without a connection.
 
-        What was found on the last connection holds for a new one until that has been checked.
+        A new connection inherits the last result until its own first check.
         """
         return self._failure if self._get_connection() is not None else None
 
     def stop(self) -> None:
-        """Check no more; what was found stays."""
+        """Stop checking. Keep the last result."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -90,13 +99,14 @@ class CheckLoop:
         self._first_result.set()
 
     async def wait_for_first_result(self) -> None:
-        """Wait for the first result on the connection, if there is one to wait for."""
+        """Wait for the first result on this connection. Return at once if no check is pending."""
         await self._first_result.wait()
 
     def check_now(self) -> None:
-        """Go on, where a connection is there and the forward listens; a new one is checked at once.
+        """Check a new connection at once. Schedule the next check of a known one.
 
-        A check that is under way goes on: what it sends has to be awaited as its own.
+        Do nothing without a connection. A check in progress continues, because its traffic must
+        be recognized as its own.
         """
         opener = self._get_connection()
         if opener is None:
@@ -111,32 +121,32 @@ class CheckLoop:
             self._timer = self._clock.call_at(self._health.due_at, self._on_timer)
 
     def snapshot(self) -> CheckSnapshot:
-        """As front ends see it."""
+        """Return the snapshot for front ends."""
         return self._snapshot
 
     def _on_timer(self) -> None:
         self._timer = None
         opener = self._get_connection()
-        if opener is None:  # `look` will come; until then nothing keeps what is gone
+        if opener is None:  # check_now() resumes; do not keep a reference to a dead connection
             self._opener = None
             return
         self._task = self._tasks.create_task(self._check_once(opener))
 
     async def _check_once(self, opener: ChannelOpener) -> None:
-        judged = self._first_result
+        first_result = self._first_result
         try:
             await self._run_check(opener)
         finally:
-            judged.set()
+            first_result.set()
 
     async def _run_check(self, opener: ChannelOpener) -> None:
-        began = self._clock.monotonic()
-        found = await self._probe(opener, self.check)
+        started_at = self._clock.monotonic()
+        problem = await self._probe(opener, self.check)
         now = self._clock.monotonic()
         self._task = None
-        if opener.is_closed:  # what failed is the connection, which has a cause of its own
+        if opener.is_closed:  # the connection failed, and reports its own cause
             return
-        result = CheckPassed(now - began) if found is None else found
+        result = CheckPassed(now - started_at) if problem is None else problem
         self._health, is_useless = record(self._health, result, self.check, now)
         self._record_result(result)
         if is_useless:

@@ -1,7 +1,4 @@
-"""The services that the runners of one supervisor share, and the host lookup among them.
-
-It makes and holds them; it starts no tunnel.
-"""
+"""The services that all runners of one supervisor share. This module starts nothing."""
 
 from __future__ import annotations
 
@@ -24,17 +21,22 @@ if TYPE_CHECKING:
 
 
 class HostResolver(Protocol):
-    """Looks up the hosts of a tunnel, first hop first."""
+    """Resolves the hosts of a tunnel from the config file and ssh_config."""
 
     async def chain(self, tunnel: Tunnel) -> tuple[Host, ...]:
-        """Raises SshConfigError."""
+        """Return the hosts of the tunnel, first hop first.
+
+        Raises:
+            SshConfigError: ssh_config cannot be evaluated for a host.
+        """
 
 
 @dataclass(slots=True)
 class TunnelContext:
-    """What all runners of a supervisor share. A reload replaces the finder.
+    """The services that all runners share. A reload replaces host_resolver.
 
-    on_change and on_up are told a tunnel's name. hook_places: bounds the hooks of all of them.
+    on_change and on_up receive the name of a tunnel. hook_slots limits the hooks of all tunnels
+    together.
     """
 
     host_resolver: HostResolver

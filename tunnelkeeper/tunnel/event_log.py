@@ -1,4 +1,4 @@
-"""What happened, a line an event: kept for `logs`, told to subscribers, printed as text or JSON."""
+"""The event log of a supervisor: kept for `logs`, sent to subscribers, printed as text or JSON."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ Level = Literal["debug", "info", "warning", "error"]
 LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 THROTTLE_INTERVAL = 30.0
-"""Seconds in which `notice` says the same thing of a tunnel only once."""
+"""Seconds in which `write_throttled` writes a given message of a tunnel only once."""
 
 
 @dataclass(slots=True)
 class EventLog:
-    """The log of one supervisor. Lines below `level` are neither kept nor printed.
+    """The log of one supervisor. Records below `level` are neither kept nor printed.
 
-    for_journald: whether what is printed goes to systemd's journal, which has a time of its own and
-    takes each line's priority.
+    for_journald: Whether the output goes to systemd's journal, which adds the time itself and reads
+    a priority prefix from each line.
     """
 
     clock: Clock
@@ -51,7 +51,7 @@ class EventLog:
     _last_written: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def write(self, level: Level, tunnel: str, message: str) -> None:
-        """Add a line. tunnel: its name, or empty for the supervisor's own."""
+        """Add a record. tunnel: the name of a tunnel, or empty for the supervisor itself."""
         if LEVELS[level] < LEVELS[self.level]:
             return
         text = printable(message, MAX_MESSAGE_LENGTH)
@@ -65,7 +65,7 @@ class EventLog:
             self.on_record(record)
 
     def write_throttled(self, level: Level, tunnel: str, message: str) -> None:
-        """Add a line that may come very often, such as one for each client that is refused."""
+        """Add a record that can be very frequent, such as one per refused client."""
         now = self.clock.monotonic()
         if len(self._last_written) > MAX_SUPERVISOR_RECORDS:
             self._last_written.clear()
@@ -74,7 +74,7 @@ class EventLog:
             self.write(level, tunnel, message)
 
     def tail(self, tunnel: str | None, lines: int) -> list[LogRecord]:
-        """The newest lines of a tunnel, or of all of them and the supervisor; newest last."""
+        """Return the newest records of a tunnel, newest last; of everything if tunnel is None."""
         if lines <= 0:
             return []
         if tunnel is not None:
@@ -84,7 +84,7 @@ class EventLog:
         return [record for _, record in kept[-lines:]]
 
     def forget(self, tunnel: str) -> None:
-        """A tunnel is gone from the configuration."""
+        """Drop the records of a tunnel that was removed from the configuration."""
         self._records.pop(tunnel, None)
 
     def _print(self, record: LogRecord) -> None:
@@ -94,7 +94,7 @@ class EventLog:
             self.out.write(self._format(record) + "\n")
             self.out.flush()
         except (OSError, ValueError):
-            # A full disk or a closed terminal must not take the tunnels down; `logs` still has it.
+            # A full disk or a closed terminal must not stop the tunnels; `logs` keeps the record.
             return
 
     def _format(self, record: LogRecord) -> str:
@@ -105,21 +105,21 @@ class EventLog:
 
 
 def format_record(record: LogRecord, form: LogFormat) -> str:
-    """A record as one line of the log, without its end."""
+    """Return a record as one line of the log, without a newline."""
     if form == "json":
         return msgspec.json.encode(record).decode("utf-8")
     return str(record)
 
 
 class EventLogHandler(logging.Handler):
-    """Takes what libraries and our own lower layers log, warnings and worse, into the journal."""
+    """A logging handler that copies warnings and errors of all loggers into the event log."""
 
     def __init__(self, event_log: EventLog) -> None:
         super().__init__(logging.WARNING)
         self._event_log = event_log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; a traceback becomes its last line, where the reason stands."""
+        """Write one record. Reduce a traceback to the exception's type and message."""
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]

@@ -1,6 +1,7 @@
-"""Notices that one of a few files changed: the key or known_hosts file that was at fault.
+"""Detects a change of the key or known_hosts files that caused a failure.
 
-It looks once a second, and only while a tunnel is blocked; that works on every file system.
+It polls once a second, because polling works on every file system, and only while a tunnel is
+blocked.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 1.0
 
 Signatures = dict[str, Signature | None]
-"""What tells one version of each file from another; None: it is not there."""
+"""The inode, mtime, size, mode and owner of each file; None for a missing file."""
 
 
 class FileWatcher:
-    """A watch over one set of files at a time; `on_change` is called once, at its first change."""
+    """Watches one set of files at a time. Calls `on_change` once, at the first change."""
 
     def __init__(self, clock: Clock, on_change: Callable[[], None]) -> None:
         self._clock = clock
@@ -31,12 +32,12 @@ class FileWatcher:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, before: Signatures, tasks: asyncio.TaskGroup) -> None:
-        """Watch these files from now on, and no others; a change since `before` counts."""
+        """Watch these files instead of the previous ones. A change since `before` counts."""
         self.stop()
         self._task = tasks.create_task(self._watch(before))
 
     def stop(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -47,13 +48,13 @@ class FileWatcher:
 
 
 async def wait_for_change(before: Signatures, clock: Clock) -> None:
-    """Return when any of the files is not as it was: changed, gone, or there at last."""
+    """Return when any of the files has changed, disappeared or appeared."""
     while read_signatures(before) == before:
         await clock.sleep(POLL_INTERVAL)
 
 
 def read_signatures(files: Iterable[str]) -> Signatures:
-    """How the files are now."""
+    """Return the current signatures of the files."""
     return {path: _read_signature(path) for path in files}
 
 

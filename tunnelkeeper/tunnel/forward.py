@@ -1,6 +1,6 @@
-"""What every forward of a running tunnel has: a state, counters, a check, and who is told of them.
+"""The base of all running forwards: state, counters, health check and change notification.
 
-How it listens differs: local_forwards, remote_forwards.
+The subclasses in local_forward and remote_forward listen.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """A failure and when it came."""
+    """A failure and the time of its first occurrence."""
 
     failure: Failure
     at: datetime
 
     def snapshot(self) -> FailureSnapshot:
-        """As front ends see it."""
+        """Return the snapshot for front ends."""
         f = self.failure
         return FailureSnapshot(f.cause, f.hop, f.message, f.hint, iso(self.at))
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardContext:
-    """What a forward needs of its tunnel. tasks owns whatever the forward starts.
+    """The parts of a tunnel that its forwards use. tasks owns everything that a forward starts.
 
-    on_useless: so many checks of it failed that the connection should be replaced.
+    on_unhealthy: Called when enough checks of the forward have failed to replace the connection.
     """
 
     gate: Gate
@@ -59,7 +59,7 @@ class ForwardContext:
 
 
 class RunningForward:
-    """A forward while its tunnel runs; it tells the tunnel when its state changes."""
+    """A forward of a running tunnel. It notifies the tunnel of state changes."""
 
     def __init__(
         self, forward: Forward, counters: Counters, context: ForwardContext, probe: ProbeFunction
@@ -75,26 +75,26 @@ class RunningForward:
 
     @property
     def current_failure(self) -> FailureRecord | None:
-        """Why it does not work: it does not listen, or it does and its check fails."""
+        """The reason why the forward does not work: it cannot listen, or its check fails."""
         if self.check is not None and self.check.failure is not None:
             return FailureRecord(self.check.failure, self.check.failed_at)
         return self.last_failure
 
     @property
     def listen_address(self) -> Address:
-        """Where it listens, as its clients write it."""
+        """The address that clients connect to."""
         return self.forward.listen
 
     def snapshot(self) -> ForwardSnapshot:
-        """As front ends see it."""
+        """Return the snapshot for front ends."""
         target = target_of(self.forward)
-        failing = self.current_failure
+        failure = self.current_failure
         return ForwardSnapshot(
             kind=kind_of(self.forward),
             listen=str(self.listen_address),
             connect=None if target is None else str(target),
-            state="failed" if failing else self.state,
-            failure=failing.snapshot() if failing else None,
+            state="failed" if failure else self.state,
+            failure=failure.snapshot() if failure else None,
             bytes_in=self.counters.bytes_in,
             bytes_out=self.counters.bytes_out,
             connections=self.counters.connections,
@@ -103,10 +103,7 @@ class RunningForward:
         )
 
     def set_check(self, check: Check | None) -> None:
-        """Check it in this way from now on, or not at all.
-
-        Where nothing changes, what the checks found stays.
-        """
+        """Replace the health check; None removes it. An equal check keeps its last result."""
         if check == (self.check.check if self.check else None):
             return
         self.stop_checking()
@@ -115,7 +112,7 @@ class RunningForward:
             self.check.check_now()
 
     def stop_checking(self) -> None:
-        """Nobody wants it any more, for now or for good."""
+        """Stop the health check until the forward listens again."""
         if self.check is not None:
             self.check.stop()
 

@@ -1,6 +1,6 @@
-"""All forwards of a tunnel together: made, bound while it is wanted, changed by a reload.
+"""All forwards of one tunnel: created, bound while the tunnel is wanted, changed by a reload.
 
-How one of them listens is its own matter; when, the runner says.
+The runner decides when to bind; each forward knows how to listen.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ AnyRunningForward = RunningLocalForward | RunningRemoteForward
 class ForwardSet:
     """The forwards in the order of the config file, and the gate that their clients pass.
 
-    all is empty until `make`. on_change: called when a forward's state changes. on_useless: when
-    the checks of one say that the connection should be replaced.
+    `all` is empty until `create` is called. on_change is called when the state of a forward
+    changes, on_unhealthy when failed checks of a forward ask for a new connection.
     """
 
     def __init__(
@@ -50,65 +50,66 @@ class ForwardSet:
         self._tasks: asyncio.TaskGroup
 
     def create(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
-        """Make what is configured, not yet listening. tasks owns whatever they start."""
+        """Create the configured forwards without listening. tasks owns everything they start."""
         self._tasks = tasks
         self.all = [self._create(forward, tunnel) for forward in tunnel.forwards]
 
     @property
     def remote_forwards(self) -> list[RunningRemoteForward]:
-        """Those that the server listens for."""
+        """The forwards that listen on the server."""
         return [forward for forward in self.all if isinstance(forward, RunningRemoteForward)]
 
     @property
     def local_forwards(self) -> list[RunningLocalForward]:
-        """Those that listen here."""
+        """The forwards that listen on this machine."""
         return [forward for forward in self.all if isinstance(forward, RunningLocalForward)]
 
     @property
     def first_failure(self) -> Failure | None:
-        """Why the tunnel is degraded, if it is."""
+        """The first failure of a forward or its check: the reason for a degraded tunnel."""
         return next(
             (f.current_failure.failure for f in self.all if f.current_failure is not None), None
         )
 
     @property
     def first_listen_failure(self) -> Failure | None:
-        """Why a forward does not listen, if one does not; what its check says does not matter."""
+        """The first failure to listen. Failed checks do not count."""
         return next((f.last_failure.failure for f in self.all if f.last_failure is not None), None)
 
     async def bind(self) -> None:
-        """Let the local ones listen."""
+        """Bind the local forwards."""
         for forward in self.local_forwards:
             await forward.open()
 
     def unbind(self) -> None:
-        """Let the local ones listen no more, and check none."""
+        """Close the local listeners and stop all checks."""
         for local in self.local_forwards:
             local.close()
         for forward in self.all:
             forward.stop_checking()
 
     def check_now(self) -> None:
-        """There is a connection: check what is to be checked."""
+        """Run all health checks on a new connection."""
         for forward in self.all:
             if forward.check is not None:
                 forward.check.check_now()
 
     @property
     def has_checks(self) -> bool:
-        """Whether any of them is checked."""
+        """Whether any forward has a health check."""
         return any(forward.check is not None for forward in self.all)
 
     async def wait_for_first_checks(self) -> None:
-        """Wait until each check has said what it found on the connection first."""
+        """Wait for the first result of every check on the current connection."""
         for forward in tuple(self.all):
             if forward.check is not None:
                 await forward.check.wait_for_first_result()
 
     async def reconfigure(self, tunnel: Tunnel, session: Session | None, *, bound: bool) -> None:
-        """Change to what is configured now; what stays is not touched.
+        """Apply a new configuration. Unchanged forwards are not touched.
 
-        session: the one that new remote forwards belong to. bound: whether local ones listen.
+        session: The session that new remote forwards belong to. bound: Whether new local forwards
+        listen.
         """
         known = self.all
         before = {running.forward: running for running in known}
@@ -116,18 +117,19 @@ class ForwardSet:
             before.pop(forward) if forward in before else self._create(forward, tunnel)
             for forward in tunnel.forwards
         ]
-        # What is gone goes first: a new forward may want its port.
-        for gone in before.values():
-            gone.stop_checking()
-            if isinstance(gone, RunningRemoteForward):
-                await gone.close()
+        # Close removed forwards first: a new forward may use the port of one of them.
+        for removed in before.values():
+            removed.stop_checking()
+            if isinstance(removed, RunningRemoteForward):
+                await removed.close()
             else:
-                gone.close()
+                removed.close()
         for served in self.local_forwards:
             served.clients.hold_timeout = tunnel.hold_timeout
         for kept in self.all:
             kept.set_check(tunnel.checks.get(kept.forward))
-        # Remote ones at once: a session that connects while a local one opens has them already.
+        # Attach remote forwards before binding local ones, which awaits: a session that connects
+        # meanwhile must have them already.
         for remote in self.remote_forwards:
             if remote not in known and session is not None:
                 session.attach_remote_forward(remote, self._tasks)
@@ -153,8 +155,8 @@ class ForwardSet:
         return new
 
     def _on_checks_failed(self, forward: Forward, failed: int) -> None:
-        words = f"{forward}: {failed} checks in a row failed; connecting anew, in case that helps"
-        self._context.event_log.write("warning", self._name, words)
+        message = f"{forward}: {failed} checks in a row failed; replacing the connection"
+        self._context.event_log.write("warning", self._name, message)
         self._on_unhealthy()
 
     def _log_refused_client(self, forward: Forward, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""Runs a tunnel's on_up and on_down programs beside it; which one is due is core.hook_queue'.
+"""Runs the on_up and on_down programs of a tunnel. core.hook_queue decides which one is due.
 
-No shell is involved and nothing is waited for: a hook that hangs, fails or cannot be started costs
-a line of the log and never a connection.
+It uses no shell, and the tunnel never waits for a hook: one that hangs, fails or cannot be started
+costs a log message and never a connection.
 """
 
 from __future__ import annotations
@@ -35,81 +35,81 @@ if TYPE_CHECKING:
     from tunnelkeeper.tunnel.event_log import EventLog
 
 MAX_CONCURRENT_HOOKS = 32
-"""Hooks of all tunnels that run at a time: each is a process and a pipe."""
+"""Hooks of all tunnels that run at the same time. Each needs a process and a pipe."""
 
 MAX_OUTPUT_LINES = 20
-"""Lines of a hook's output that are logged."""
+"""Logged lines of a hook's output."""
 
-MAX_LINE_LENGTH = 4096  # bytes of a line that never ends
+MAX_LINE_LENGTH = 4096  # bytes; a longer line is split
 
 TERMINATE_TIMEOUT = 0.5
-"""Seconds between SIGTERM and SIGKILL, and for the last words of a program that has exited."""
+"""Seconds between SIGTERM and SIGKILL, and to read the remaining output after an exit."""
 
 
 class HookRunner:
-    """The hooks of one tunnel. places bounds those of all tunnels together."""
+    """The hooks of one tunnel. slots limits the hooks of all tunnels together."""
 
     def __init__(self, event_log: EventLog, slots: asyncio.Semaphore) -> None:
         self._event_log = event_log
         self._slots = slots
         self._queue = HookQueue()
         self._timeout: asyncio.Timeout | None = None
-        self._on_up_deadline = inf  # on the loop's clock
+        self._on_up_deadline = inf  # time of the event loop's clock
 
     def on_state(
         self, tunnel: Tunnel, state: str, failure: Failure | None, tasks: asyncio.TaskGroup
     ) -> None:
-        """A tunnel is in a state; tasks owns what runs because of it."""
+        """Run the hooks that are due in a new state of the tunnel. tasks owns them."""
         self._queue = on_state(self._queue, state, failure)
-        self._queue, occasion = next_due(self._queue)
-        if occasion is not None:
-            tasks.create_task(self._run_all(tunnel, occasion))
+        self._queue, event = next_due(self._queue)
+        if event is not None:
+            tasks.create_task(self._run_all(tunnel, event))
 
     def end_on_up(self) -> None:
-        """The tunnel is going for good: an on_up that still runs must not keep on_down waiting."""
+        """End a running on_up hook and start no other, so that on_down runs before the exit."""
         self._on_up_deadline = asyncio.get_running_loop().time()
         if self._queue.running == "up" and self._timeout is not None:
             self._timeout.reschedule(self._on_up_deadline)
 
     async def _run_all(self, tunnel: Tunnel, first: HookEvent) -> None:
-        occasion: HookEvent | None = first
-        while occasion is not None:
-            command = tunnel.on_up if occasion.kind == "up" else tunnel.on_down
+        event: HookEvent | None = first
+        while event is not None:
+            command = tunnel.on_up if event.kind == "up" else tunnel.on_down
             if command:
                 async with self._slots:
-                    await self._run(tunnel, occasion, command)
-            self._queue, occasion = next_due(on_finished(self._queue))
+                    await self._run(tunnel, event, command)
+            self._queue, event = next_due(on_finished(self._queue))
 
-    async def _run(self, tunnel: Tunnel, occasion: HookEvent, command: tuple[str, ...]) -> None:
+    async def _run(self, tunnel: Tunnel, event: HookEvent, command: tuple[str, ...]) -> None:
         def log(text: str) -> None:
-            self._event_log.write("info", tunnel.name, f"on_{occasion.kind}: {text}")
+            self._event_log.write("info", tunnel.name, f"on_{event.kind}: {text}")
 
         try:
-            process = await _HookProcess.start(command, variables(tunnel.name, occasion), log)
+            process = await _HookProcess.start(command, variables(tunnel.name, event), log)
         except (OSError, ValueError) as error:
-            words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            said = f"{printable(command[0])} cannot be started: {printable(words)}"
-            self._event_log.write("warning", tunnel.name, f"on_{occasion.kind}: {said}")
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            message = f"{printable(command[0])} cannot be started: {printable(reason)}"
+            self._event_log.write("warning", tunnel.name, f"on_{event.kind}: {message}")
             return
-        until = asyncio.get_running_loop().time() + tunnel.hook_timeout
-        if occasion.kind == "up":
-            until = min(until, self._on_up_deadline)
+        deadline = asyncio.get_running_loop().time() + tunnel.hook_timeout
+        if event.kind == "up":
+            deadline = min(deadline, self._on_up_deadline)
         try:
-            async with asyncio.timeout_at(until) as self._timeout:
+            async with asyncio.timeout_at(deadline) as self._timeout:
                 problem = await process.wait()
         except TimeoutError:
             problem = f"ended, as it took longer than {tunnel.hook_timeout:g} s"
-            if occasion.kind == "up" and self._on_up_deadline < inf:
+            if event.kind == "up" and self._on_up_deadline < inf:
                 problem = "ended, as the tunnel ends"
         finally:
             self._timeout = None
             await process.terminate()
         if problem:
-            self._event_log.write("warning", tunnel.name, f"on_{occasion.kind}: {problem}")
+            self._event_log.write("warning", tunnel.name, f"on_{event.kind}: {problem}")
 
 
 class _HookProcess(asyncio.SubprocessProtocol):
-    """A hook that runs, at the head of a process group of its own."""
+    """A running hook, the leader of its own process group."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
@@ -123,9 +123,11 @@ class _HookProcess(asyncio.SubprocessProtocol):
     async def start(
         cls, command: tuple[str, ...], hook_variables: dict[str, str], log: Callable[[str], None]
     ) -> _HookProcess:
-        """Start a program, without input; a `~` in front of it is the home folder.
+        """Start a program with stdin from /dev/null. A leading `~` is the home directory.
 
-        Raises OSError and ValueError.
+        Raises:
+            OSError: The program cannot be started.
+            ValueError: An argument contains a null byte.
         """
         inherited = {k: v for k, v in os.environ.items() if k not in PRIVATE_VARIABLES}
         _, process = await asyncio.get_running_loop().subprocess_exec(
@@ -140,9 +142,9 @@ class _HookProcess(asyncio.SubprocessProtocol):
         return process
 
     async def wait(self) -> str:
-        """Wait for the program itself, not for what it left running; what went wrong, or nothing.
+        """Wait for the program to exit, but not for its children. Return its problem or "".
 
-        Cancelled, it leaves the program running.
+        Cancellation leaves the program running.
         """
         await self._exited.wait()
         with suppress(TimeoutError):
@@ -154,7 +156,7 @@ class _HookProcess(asyncio.SubprocessProtocol):
         return f"ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
 
     async def terminate(self) -> None:
-        """End what has not ended, with all that it started; read no more."""
+        """Terminate the process group if the program still runs, and stop reading its output."""
         transport = self._transport
         if transport is None:
             return
@@ -172,12 +174,12 @@ class _HookProcess(asyncio.SubprocessProtocol):
     # -- asyncio.SubprocessProtocol ----------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the transport."""
+        """Keep the transport."""
         assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101
         self._transport = transport
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Log the first lines, and drop the rest."""
+        """Log the first lines and discard the rest."""
         del fd
         if not self._lines_left:
             return
@@ -188,11 +190,11 @@ class _HookProcess(asyncio.SubprocessProtocol):
             self._log_line(line)
 
     def process_exited(self) -> None:
-        """The program itself is over; what it started may go on and hold its output."""
+        """Record the exit. Children of the program can still hold its output open."""
         self._exited.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """All it said is read: log a last line without an end."""
+        """Log the last line if it has no newline."""
         del exc
         self._log_line(self._partial)
         self._partial = b""
@@ -203,13 +205,14 @@ class _HookProcess(asyncio.SubprocessProtocol):
         if not text or not self._lines_left:
             return
         self._lines_left -= 1
-        self._log(text if self._lines_left else f"{text} (what follows is not logged)")
+        self._log(text if self._lines_left else f"{text} (further output is not logged)")
 
 
 def program_path(program: str) -> str:
-    """A hook's program as it is started: a name for PATH, or a path without `~`.
+    """Return the program of a hook with a leading `~` expanded. A bare name is left for PATH.
 
-    Raises OSError.
+    Raises:
+        OSError: The home directory is unknown.
     """
     try:
         return str(Path(program).expanduser()) if program.startswith("~") else program
@@ -218,6 +221,6 @@ def program_path(program: str) -> str:
 
 
 def _signal_group(transport: asyncio.SubprocessTransport, number: signal.Signals) -> None:
-    """To the whole group, which outlives its head as long as a member does."""
+    """Send a signal to the whole group, which exists until its last member exits."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(transport.get_pid(), number)

@@ -1,6 +1,6 @@
-"""Looks out for wakes and for changes of the network, and says so: to the log and to the keeper.
+"""Detects resumes from suspend and network changes, and reports them to the log and a callback.
 
-core.suspend_detection and core.network_changes decide what counts as one; the tunnel registry acts.
+core.suspend_detection and core.network_changes decide what counts; daemon.tunnel_registry reacts.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.tunnel.event_log import EventLog
 
 SETTLE_TIME = 0.5
-"""Seconds from the first message of a burst to the look: an address, its routes and the default
-route come within a few milliseconds of each other."""
+"""Seconds between the first message of a burst and the check of the network. An address, its routes
+and the default route arrive within a few milliseconds of each other."""
 
 UNKNOWN_NETWORK = NetworkState(Network(frozenset()))
 PROBING_CONNECTIONS = "asking every connection whether it still lives"
@@ -39,7 +39,11 @@ PROBING_CONNECTIONS = "asking every connection whether it still lives"
 
 @dataclass(slots=True)
 class HostMonitor:
-    """on_move is told of each wake and change: the addresses there are, None if unknown."""
+    """Watches the clocks and the network of this machine.
+
+    on_network_change is called on every resume and network change with the current addresses, or
+    with None if they are unknown.
+    """
 
     clock: Clock
     event_log: EventLog
@@ -48,7 +52,7 @@ class HostMonitor:
     state: NetworkState = UNKNOWN_NETWORK
 
     async def watch_clocks(self) -> None:
-        """Notice wakes, for ever."""
+        """Report every resume from suspend, until cancelled."""
         before = self._read_clocks()
         while True:
             await self.clock.sleep(CHECK_INTERVAL)
@@ -59,7 +63,7 @@ class HostMonitor:
                 self._on_resume(_resume_message(resume))
 
     async def watch_network(self) -> None:
-        """Notice changes of the network, as long as the system tells of them."""
+        """Report every network change, while the system provides notifications."""
         try:
             while self.source is not None:
                 await self.source.wait_for_change()
@@ -69,7 +73,7 @@ class HostMonitor:
             self._stop_watching_network(error)
 
     def open_source(self) -> None:
-        """Find what tells of the network here, if anything does, and have a first look."""
+        """Open the system's source of network notifications, and read the initial state."""
         try:
             self.source, warning = open_network_source(self.clock)
             self.state = NetworkState(self.source.read())
@@ -80,7 +84,7 @@ class HostMonitor:
                 self.event_log.write("warning", "", warning)
 
     def close_source(self) -> None:
-        """Ask the system no more."""
+        """Close the source of network notifications."""
         if self.source is not None:
             self.source.close()
             self.source = None
@@ -89,16 +93,16 @@ class HostMonitor:
         return ClockReading(self.clock.monotonic(), self.clock.boottime())
 
     def _on_resume(self, message: str) -> None:
-        self._check_network()  # its messages may still wait to be read
+        self._check_network()  # messages about the network may not have been read yet
         if self.state.is_lost:
-            # Whoever is asked now cannot answer, and would be held dead for it.
+            # Without a network no server can answer, and its connection would be taken for dead.
             self.event_log.write("info", "", f"{message}; the network is not back yet")
             return
         self.event_log.write("info", "", f"{message}: {PROBING_CONNECTIONS}")
         self.on_network_change(None)
 
     def _check_network(self) -> None:
-        """Look at the network, and say what became of it."""
+        """Read the network and report a change."""
         if self.source is None:
             return
         try:
@@ -140,7 +144,7 @@ def _resume_message(resume: Resume) -> str:
 
 @asynccontextmanager
 async def monitoring(monitor: HostMonitor, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
-    """While the body runs, wakes and changes are told."""
+    """Report resumes and network changes while the body runs."""
     monitor.open_source()
     watch_tasks = [
         tasks.create_task(monitor.watch_clocks(), name="clocks"),

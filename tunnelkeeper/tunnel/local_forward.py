@@ -1,4 +1,4 @@
-"""A forward that listens here: bound while its tunnel is wanted, also while it is away."""
+"""A forward that listens on this machine, bound while its tunnel is wanted, connected or not."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.gate import ChannelOpener
 
 LOCAL_RETRY_INTERVAL = 1.0
-"""Seconds between the tries at a local port that is taken: a bind costs next to nothing."""
+"""Seconds between attempts to bind a local port that is in use. A bind costs next to nothing."""
 
 
 class RunningLocalForward(RunningForward):
-    """A forward that listens here, from the tunnel's start to its stop."""
+    """A forward that listens on this machine from the start of its tunnel to its stop."""
 
     def __init__(
         self, forward: LocallyBoundForward, tunnel: Tunnel, context: ForwardContext
@@ -30,26 +30,26 @@ class RunningLocalForward(RunningForward):
             forward,
             context.gate,
             tunnel.hold_timeout,
-            lambda words: context.on_client_refused(forward, words),
+            lambda reason: context.on_client_refused(forward, reason),
         )
         super().__init__(forward, self.clients.counters, context, self._probe)
         self._listener: Listener | None = None
 
     @property
     def listen_address(self) -> Address:
-        """Where it listens: loopback by its number, which every client takes."""
+        """The address that clients connect to. Loopback is shown as 127.0.0.1."""
         match self.forward.listen:
             case TcpAddress(host=host, port=port) if host == LOOPBACK:
                 return TcpAddress("127.0.0.1", port)
         return self.forward.listen
 
     async def open(self) -> None:
-        """Listen; where that fails, go on trying in the background."""
+        """Start listening. Retry in the background if that fails."""
         if self._listener is None and self._retry_task is None and not await self._try_listen():
             self._retry_task = self._context.tasks.create_task(self._retry_until_listening())
 
     def close(self) -> None:
-        """Listen no more; connections that are open stay."""
+        """Stop listening. Open connections stay open."""
         self._cancel_retry()
         if self._listener is not None:
             self._listener.close()

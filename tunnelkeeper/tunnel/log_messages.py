@@ -1,4 +1,4 @@
-"""The line of the log for each change of a tunnel's state. Pure text; it writes nothing."""
+"""The log message for each state transition of a tunnel. It only makes text and writes nothing."""
 
 from __future__ import annotations
 
@@ -33,24 +33,29 @@ if TYPE_CHECKING:
 def transition_message(  # noqa: C901, PLR0911  one table, as the lifecycle is
     old: State, new: State, now: float, session: Session | None, last_logged: Failure | None
 ) -> tuple[Level, str] | None:
-    """What to write about a change from one state to another; None: nothing new to say.
+    """Return the level and message for a state transition, or None if nothing needs logging.
 
-    now: monotonic seconds. known: the failure that was told last; told again at every attempt, it
-    would fill the log while a server is away.
+    Args:
+        old: The state before the transition.
+        new: The state after it.
+        now: The current time in monotonic seconds.
+        session: The current session, for the names of its hosts.
+        last_logged: The failure that was logged last. The same failure is logged at debug level,
+            or it would fill the log while a server is down.
     """
     match old, new:
         case ((Up() | Degraded()), (Up() | Degraded())) if old.replacement != new.replacement:
             return _replacement_message(old.replacement, new.replacement, now, session, last_logged)
         case ((Up() | Degraded()), (Up() | Degraded())) if failure_of(old) == failure_of(new):
-            return None  # it is trusted now
+            return None  # the gate time has passed
         case Degraded(), Up():
             return "info", "every forward works again"
         case (Stopping(), Stopping()) | (Connecting(), Connecting()):
             return None
         case _, Connecting(failure=Failure() as failure):
             return "warning", f"{_failure_text(failure)}; another connection is on its way already"
-        case _, Connecting(attempts=tries) if tries.failed:
-            return "debug", f"connecting, attempt {tries.failed + 1}"
+        case _, Connecting(attempts=attempts) if attempts.failed:
+            return "debug", f"connecting, attempt {attempts.failed + 1}"
         case _, Connecting():
             return "info", "connecting"
         case _, Up():
@@ -65,7 +70,7 @@ def transition_message(  # noqa: C901, PLR0911  one table, as the lifecycle is
         case _, Blocked(retry_at=retry_at, failure=failure):
             return "error", _blocked_text(failure, retry_at - now)
         case _, Stopping(then_start=True):
-            return "info", "closing, to connect anew"
+            return "info", "closing the connection to reconnect"
         case _, Stopped():
             return "info", "stopped"
     return None
@@ -79,27 +84,27 @@ def _replacement_message(
     last_logged: Failure | None,
 ) -> tuple[Level, str] | None:
     match old, new:
-        case ReplacementBackoff(), ReplacementConnecting(attempts=tries):
-            return "debug", f"replacing the connection, attempt {tries.failed + 1}"
+        case ReplacementBackoff(), ReplacementConnecting(attempts=attempts):
+            return "debug", f"replacing the connection, attempt {attempts.failed + 1}"
         case _, ReplacementConnecting():
-            return "info", "replacing the connection: making another one beside it"
-        case ReplacementConnecting(), Draining(closes_at=until):
-            left = f"what is open on the one before it may take {until - now:.0f} s more"
-            return "info", f"replaced: {_connection_text(session)} takes over; {left}"
+            return "info", "replacing the connection: opening a new one beside it"
+        case ReplacementConnecting(), Draining(closes_at=closes_at):
+            drain = f"open channels of the old connection have {closes_at - now:.0f} s to finish"
+            return "info", f"replaced: {_connection_text(session)} takes over; {drain}"
         case _, ReplacementBackoff(retry_at=retry_at, failure=failure):
             level: Level = "debug" if failure == last_logged else "warning"
-            what = (
+            outcome = (
                 "the connection cannot be replaced, and stays"
                 if isinstance(old, ReplacementConnecting)
-                else "the new connection ended, and the one before it is used again"
+                else "the new connection ended, and the old one is used again"
             )
-            when = "" if retry_at == inf else f"; trying again in {retry_at - now:.1f} s"
-            return level, f"{what}: {_failure_text(failure)}{when}"
+            retry = "" if retry_at == inf else f"; trying again in {retry_at - now:.1f} s"
+            return level, f"{outcome}: {_failure_text(failure)}{retry}"
         case Draining(), Draining():
-            words = "the new connection does not carry data: the one before it is used again"
-            return "warning", words
-        case Draining(closes_at=until), Closing() if now >= until:
-            return "warning", "drain_timeout: what is still open on the old connection is cut off"
+            message = "the new connection does not carry data: the old one is used again"
+            return "warning", message
+        case Draining(closes_at=closes_at), Closing() if now >= closes_at:
+            return "warning", "drain_timeout: closing the open channels of the old connection"
         case _, NoReplacement():
             return "info", "the old connection is closed"
     return None
@@ -110,7 +115,7 @@ def _blocked_text(failure: Failure, wait: float) -> str:
         return f"blocked: {_failure_text(failure)}; trying again in {wait:.0f} s"
     if failure.cause is Cause.TOO_MANY_ATTEMPTS:
         return f"blocked: {_failure_text(failure)}"
-    return _failure_text(failure)  # what follows is not the lifecycle's to say
+    return _failure_text(failure)  # the lifecycle does not decide what happens next
 
 
 def _failure_text(failure: Failure) -> str:
@@ -126,8 +131,8 @@ def _connection_text(session: Session | None) -> str:
 
 def _failed_attempts_suffix(old: State) -> str:
     match old:
-        case Connecting(attempts=tries) if tries.failed == 1:
+        case Connecting(attempts=attempts) if attempts.failed == 1:
             return " after one failed attempt"
-        case Connecting(attempts=tries) if tries.failed:
-            return f" after {tries.failed} failed attempts"
+        case Connecting(attempts=attempts) if attempts.failed:
+            return f" after {attempts.failed} failed attempts"
     return ""

@@ -1,4 +1,4 @@
-"""A forward that the server listens for: it belongs to a connection, and moves to the next one."""
+"""A forward that listens on the server. It belongs to one connection and moves to the next."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.remote_listener import RemoteListener
 
 REMOTE_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between the tries at a remote port; the last goes on. A stale session of ours usually
-holds it, and the server needs a while to notice. One that is forbidden is tried as seldom as a
-blocked tunnel."""
+"""Seconds between attempts to listen on a remote port; the last delay repeats. Usually a stale
+session of ours holds the port, and the server needs a while to notice. A forbidden port is retried
+as seldom as a blocked tunnel."""
 
 
 class RunningRemoteForward(RunningForward):
-    """A forward that the server listens for, as long as a connection lives."""
+    """A forward that listens on the server while its connection lasts."""
 
     def __init__(self, forward: RemotelyBoundForward, context: ForwardContext) -> None:
         self.clients = RemoteClients(
-            forward, context.tasks, lambda words: context.on_client_refused(forward, words)
+            forward, context.tasks, lambda reason: context.on_client_refused(forward, reason)
         )
         super().__init__(forward, self.clients.counters, context, self._probe)
         self._connection: Connection | None = None
@@ -42,14 +42,14 @@ class RunningRemoteForward(RunningForward):
 
     @property
     def listen_address(self) -> Address:
-        """Where the server listens: with the port it chose, once it did."""
+        """The address that the server listens on, with the port that it assigned."""
         return self._listener.address if self._listener else self.forward.listen
 
     def attach(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
-        """Ask the server to listen; where it does not, go on trying on this connection.
+        """Ask the server to listen, and retry on this connection if it refuses.
 
-        What listens on another connection of ours gives way first: the server has each port once.
-        tasks owns the first try.
+        The listener on a previous connection is closed first, because the server can bind each
+        port only once. tasks owns the first attempt.
         """
         if self._connection is not connection:
             self._cancel_retry()
@@ -57,22 +57,22 @@ class RunningRemoteForward(RunningForward):
             tasks.create_task(self._start_listening(connection))
 
     def connection_lost(self, connection: Connection) -> None:
-        """A connection is gone, and with it the server's listener, if this was attached to it."""
+        """Detach if this was attached to the lost connection, whose listeners are gone."""
         if self._connection is connection:
             self.detach()
 
     def retry_now(self) -> None:
-        """Where it waits to ask again, ask at once: the server may have changed its mind."""
+        """Skip the current retry delay: the server may accept now."""
         self._retry_requested.set()
 
     def detach(self) -> None:
-        """Belong to no connection any more."""
+        """Forget the connection and its listener."""
         self._cancel_retry()
         self._connection = self._listener = None
         self._set_state("pending")
 
     async def close(self) -> None:
-        """Ask the server to listen no more; connections that are open stay."""
+        """Ask the server to stop listening. Open connections stay open."""
         listener = self._listener
         self.detach()
         if listener is not None:
@@ -86,11 +86,11 @@ class RunningRemoteForward(RunningForward):
         )
 
     async def _start_listening(self, connection: Connection) -> None:
-        if self._connection is not connection:  # it was detached before this began
+        if self._connection is not connection:  # detached before this task started
             return
         known = None
         if self._listener is not None:
-            # Not pending meanwhile: it takes a moment only, and what a check found goes on to hold.
+            # Keep the state: the move takes a moment only, and the last check result stays valid.
             known = self._listener.address
             await self._listener.close()
         if not await self._try_listen(connection, known) and self._connection is connection:
@@ -119,7 +119,7 @@ class RunningRemoteForward(RunningForward):
         try:
             listener = await self._request_listener(connection, known)
         except FailureError as failed:
-            # The end of the connection is not this forward's failure; it has its own cause.
+            # The end of the connection is not a failure of this forward; it has its own cause.
             if self._connection is connection and not connection.is_closed:
                 self._listener = None
                 self._set_state("failed", failed.failure)
@@ -127,16 +127,17 @@ class RunningRemoteForward(RunningForward):
         if self._connection is connection:
             self._listener = listener
             self._set_state("listening")
-        elif not connection.is_closed:  # nobody wants it any more
+        elif not connection.is_closed:  # detached meanwhile
             await listener.close()
         return True
 
     async def _request_listener(
         self, connection: Connection, known: Address | None
     ) -> RemoteListener:
-        """Where it listened before if it may, though it asks for any port: people know that one.
+        """Request a listener. Prefer the port that the server assigned before, as clients know it.
 
-        Raises SshFailure.
+        Raises:
+            FailureError: The server does not listen.
         """
         if known is not None and known != self.forward.listen:
             with suppress(FailureError):

@@ -1,7 +1,7 @@
-"""Runs one tunnel: feeds events to the lifecycle and carries out what it says.
+"""Runs one tunnel: passes events to the state machine and executes its commands.
 
-It decides nothing about states; that is core.lifecycle. It owns the tunnel's session, its
-forwards and its timer, and everybody else sees only its snapshots.
+It owns the sessions, forwards and timer of the tunnel. It decides no state transition; that is
+core.lifecycle. Other modules see only snapshots of it.
 """
 
 from __future__ import annotations
@@ -71,15 +71,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reconfigure:
-    """Take over a new configuration: forwards and policies, without touching the connection."""
+    """Apply a new configuration of forwards and policies without touching the connection."""
 
     tunnel: Tunnel
 
 
 class Runner:
-    """One tunnel, from its configuration to its end. `run` is its life; `post` its mailbox.
+    """The runner of one tunnel. `run` processes the events that `send` queues.
 
-    policy_of: what to make of a tunnel's configuration and the seed.
+    policy_of: Makes the retry policy from the tunnel's configuration and the seed.
     """
 
     def __init__(
@@ -114,20 +114,20 @@ class Runner:
         self._hooks = HookRunner(context.event_log, context.hook_slots)
         self._inbox_processed = asyncio.Event()
 
-    # -- what others ask ---------------------------------------------------------------------
+    # -- the public interface ----------------------------------------------------------------
 
     def send(self, event: Event | SessionEvent | Reconfigure) -> None:
-        """Let something happen to the tunnel."""
+        """Queue an event for the tunnel."""
         self._inbox_processed.clear()
         self._inbox.put_nowait(event)
 
     def shutdown(self) -> None:
-        """Stop, and end `run` with it."""
+        """Stop the tunnel and let `run` return."""
         self.send(Stop())
         self._inbox.put_nowait(None)
 
     async def until_stopped(self) -> None:
-        """Wait until all that was posted is done and the tunnel is stopped, or is wanted again."""
+        """Wait until all queued events are processed and the tunnel is stopped or wanted again."""
         while not self._inbox.empty() or self._is_stopping:
             self._inbox_processed.clear()
             await self._inbox_processed.wait()
@@ -137,7 +137,7 @@ class Runner:
         return isinstance(self.state, Stopping) and not is_wanted(self.state)
 
     def is_waiting_for_server(self, first_hop: Host) -> bool:
-        """Whether it is in backoff because nothing answered, there or behind that host."""
+        """Whether the tunnel is in backoff because this host, or one behind it, did not answer."""
         match self.state:
             case BackingOff(failure=Failure(cause=cause)) if cause in NO_HANDSHAKE_CAUSES:
                 return bool(self.host_chain) and self.host_chain[0] == first_hop
@@ -145,33 +145,33 @@ class Runner:
 
     @property
     def session(self) -> Session | None:
-        """The session that it has, or the last one that it had."""
+        """The current session, or the last one."""
         return self._sessions.current
 
     @property
     def replacement(self) -> Session | None:
-        """The session that is to take over, or that leaves, if there is one."""
+        """The session that is about to take over or that drains, if any."""
         return self._sessions.replacement
 
     @property
     def forwards(self) -> Sequence[RunningForward]:
-        """Its forwards, in the order of the config file; none before it first runs."""
+        """The forwards in the order of the config file; empty before `run`."""
         return self._forwards.all
 
     @property
     def host_chain(self) -> tuple[Host, ...]:
-        """The hosts of the last session, first hop first; empty before they were looked up."""
+        """The hosts of the last session, first hop first; empty until they are resolved."""
         return self.session.host_chain if self.session is not None else ()
 
     @property
     def gate(self) -> Gate:
-        """The way in for connections that are not a forward's (ssh -W)."""
+        """The gate for connections that belong to no forward (ssh -W)."""
         return self._forwards.gate
 
-    # -- its life ----------------------------------------------------------------------------
+    # -- the event loop ----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Handle what is posted until retired."""
+        """Process queued events until `shutdown`."""
         async with IsolatedTaskGroup() as self._tasks:
             self._forwards.create(self.tunnel, self._tasks)
             try:
@@ -183,15 +183,15 @@ class Runner:
                 self._hooks.end_on_up()
 
     async def _process_inbox(self) -> None:
-        retiring = False
-        while not (retiring and isinstance(self.state, Stopped) and self._inbox.empty()):
+        is_shutting_down = False
+        while not (is_shutting_down and isinstance(self.state, Stopped) and self._inbox.empty()):
             match await self._inbox.get():
                 case None:
-                    retiring = True
-                case Start() | Restart() | RestartGracefully() | HostChanged() if retiring:
+                    is_shutting_down = True
+                case Start() | Restart() | RestartGracefully() | HostChanged() if is_shutting_down:
                     pass
-                case letter:
-                    await self._handle_message(letter)
+                case message:
+                    await self._handle_message(message)
             self._inbox_processed.set()
 
     async def _handle_message(self, message: Event | SessionEvent | Reconfigure) -> None:
@@ -205,7 +205,7 @@ class Runner:
                         await self._handle_event(event)
                 case event:
                     await self._handle_event(event)
-        except Exception:  # a fault in one step must not leave the tunnel without a runner
+        except Exception:  # a bug in one step must not leave the tunnel without a runner
             log.exception("tunnel %s: an internal fault; please report it", self.tunnel.name)
 
     async def _handle_event(self, event: Event) -> None:
@@ -215,7 +215,7 @@ class Runner:
                 remote.retry_now()
         self.state, command = step(old, event, self._context.clock.monotonic(), self._policy)
         if self.state == old and command is None:
-            if isinstance(event, DeadlineReached):  # early: it still has to come
+            if isinstance(event, DeadlineReached):  # the timer fired early: set it again
                 self._set_timer()
             return
         self._update_gate(old)
@@ -237,7 +237,7 @@ class Runner:
         self._context.on_change(self.tunnel.name)
 
     def _record_transition(self, old: State) -> None:
-        """Remember what status shows, and write the line of the log."""
+        """Update the fields that status shows, run hooks and log the transition."""
         now = self._context.clock.wall()
         if not is_same_phase(old, self.state):
             self.changed_at = now
@@ -258,10 +258,12 @@ class Runner:
             self._context.on_up(self.tunnel.name)
         self._hooks.on_state(self.tunnel, state_name(self.state), failure, self._tasks)
         monotonic = self._context.clock.monotonic()
-        known = shown.failure if shown else None
-        line = log_messages.transition_message(old, self.state, monotonic, self.session, known)
-        if line is not None:
-            self._context.event_log.write(line[0], self.tunnel.name, line[1])
+        last_logged = shown.failure if shown else None
+        message = log_messages.transition_message(
+            old, self.state, monotonic, self.session, last_logged
+        )
+        if message is not None:
+            self._context.event_log.write(message[0], self.tunnel.name, message[1])
 
     def _record_replacement_failure(self, old: Replacement, new: Replacement) -> None:
         match new:
@@ -277,14 +279,14 @@ class Runner:
         self._context.on_change(self.tunnel.name)
 
     def _update_gate(self, old: State) -> None:
-        """Clients wait for a connection only while there may be one."""
+        """Let clients wait for a connection unless the tunnel is stopped."""
         if isinstance(self.state, Stopped):
             self._forwards.gate.open(STOPPED)
         elif isinstance(old, Stopped):
             self._forwards.gate.shut()
 
     async def _update_local_ports(self, old: State) -> None:
-        """Bound while the tunnel is wanted, whatever its connection does."""
+        """Keep local ports bound while the tunnel is wanted, connected or not."""
         if is_wanted(self.state) and not is_wanted(old):
             await self._forwards.bind()
         elif is_wanted(old) and not is_wanted(self.state):
@@ -314,7 +316,7 @@ class Runner:
             self._timer = None
 
     def _watch_files(self) -> None:
-        """Where a file was at fault, try again at once when it changes."""
+        """Watch the files that caused the failure, to retry as soon as one changes."""
         self._file_watcher.stop()
         match self.state:
             case Blocked(failure=failure) | Up(replacement=ReplacementBackoff(failure=failure)):
@@ -328,6 +330,6 @@ class Runner:
             self._file_watcher.start(before, self._tasks)
 
     def _on_file_changed(self) -> None:
-        words = "a key or known_hosts file changed: trying again"
-        self._context.event_log.write("info", self.tunnel.name, words)
+        message = "a key or known_hosts file changed: trying again"
+        self._context.event_log.write("info", self.tunnel.name, message)
         self.send(RetryNow())

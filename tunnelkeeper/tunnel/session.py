@@ -1,7 +1,7 @@
-"""One session of a tunnel: from looking up its hosts to the end of its connection.
+"""One session of a tunnel, from the resolution of its hosts to the end of its connection.
 
-It runs as one task of its runner, reports what it reaches, and returns why it ended; cancelling it
-closes everything that it opened.
+A session runs as one task, reports its milestones to a listener and returns why it ended.
+Cancelling it closes everything that it opened. It never reconnects.
 """
 
 from __future__ import annotations
@@ -34,31 +34,34 @@ log = logging.getLogger(__name__)
 
 
 class Role(Enum):
-    """What a session is there for; its runner says so."""
+    """The role of a session in its tunnel. The runner assigns it."""
 
-    STANDBY = "connect, and be ready to take over"
-    SERVING = "have the tunnel's clients and its remote forwards"
-    DRAINING = "let go of what is served, and take nothing new"
+    STANDBY = "connected, ready to take over"
+    SERVING = "serves the clients and the remote forwards of the tunnel"
+    DRAINING = "finishes open channels and accepts no new ones"
 
 
 class SessionListener(Protocol):
-    """Whoever a session tells what becomes of it."""
+    """The receiver of a session's milestones."""
 
     def on_connected(self, session: Session) -> None:
-        """It is connected and answers, and was not told to serve yet."""
+        """Record that a standby session is connected and its server answers."""
 
     def on_serving(self, session: Session) -> Failure | None:
-        """It serves: every forward was tried. A failure that is returned ends the session."""
+        """Record that every remote forward was attempted. A returned failure ends the session."""
 
     async def finish_opening(self, session: Session) -> None:
-        """The forwards that have a check were checked, once this returns; the others need none."""
+        """Wait for the first health checks and report the session open."""
 
     def on_drained(self, session: Session) -> None:
-        """It was told to leave, and the last channel is closed."""
+        """Record that the last channel of a draining session is closed."""
 
 
 class SessionProgress:
-    """An ssh.progress.Report. progress: the step that the session is at."""
+    """The progress of one session, for status, and its messages, for the event log.
+
+    current: The step that the session is at.
+    """
 
     def __init__(self, name: str, context: TunnelContext) -> None:
         self.current: ProgressSnapshot | None = None
@@ -66,28 +69,29 @@ class SessionProgress:
         self._context = context
 
     def step(self, hop: str, step: Step) -> None:
-        """The session is at a step of a hop."""
+        """Record the current hop and step."""
         self.current = ProgressSnapshot(hop, step)
         self._context.on_change(self._name)
 
     def debug(self, text: str) -> None:
-        """For whoever looks closely."""
+        """Log a detail."""
         self._context.event_log.write("debug", self._name, text)
 
     def info(self, text: str) -> None:
-        """It happened and is fine."""
+        """Log a normal event."""
         self._context.event_log.write("info", self._name, text)
 
     def warn(self, text: str) -> None:
-        """A person should mend it, though it goes on; said once, not at every attempt."""
+        """Log a problem that the user should fix. It is throttled, not repeated per attempt."""
         self._context.event_log.write_throttled("warning", self._name, text)
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """What is known of the session while it runs. way and chain: once they are there.
+    """One session of a tunnel.
 
-    files: how the key and known_hosts files of the way were before they were used.
+    host_chain is empty until the hosts are resolved, hop_connections None until connected.
+    files: The signatures of the hosts' key and known_hosts files before they were used.
     """
 
     tunnel: Tunnel
@@ -106,7 +110,7 @@ class Session:
     _forward_failure: Failure | None = None
 
     async def run(self) -> Failure:
-        """Connect, do what was told, and wait for the end; returns why it came."""
+        """Connect, serve or drain as requested, and return why the session ended."""
         try:
             return await self._connect_and_hold()
         except FailureError as failed:
@@ -116,20 +120,20 @@ class Session:
             return Failure(Cause.PROTOCOL, f"internal error: {printable(repr(error))}")
 
     def serve(self) -> None:
-        """Take over, as soon as it is connected, or come back from leaving."""
+        """Serve the tunnel once connected. A draining session becomes the serving one again."""
         self.role = Role.SERVING
         self._serve_requested.set()
         if self.hop_connections is not None:
             self.hop_connections.connection.when_idle(None)
 
     def drain(self) -> None:
-        """Take nothing new any more, and say when what is open is done."""
+        """Accept nothing new, and notify the listener when the last channel closes."""
         self.role = Role.DRAINING
         if self.hop_connections is not None:
             self.hop_connections.connection.when_idle(lambda: self.listener.on_drained(self))
 
     def attach_remote_forward(self, remote: RunningRemoteForward, tasks: asyncio.TaskGroup) -> None:
-        """Let a forward listen on the server; before there is a connection, that comes with it."""
+        """Let a forward listen on the server. Before the connection is up, serving does it."""
         if self.hop_connections is not None:
             self._attached.add(remote)
             remote.attach(self.hop_connections.connection, tasks)
@@ -165,7 +169,7 @@ class Session:
 
     async def _serve_on_request(self, connection: Connection) -> None:
         if self.role is Role.STANDBY:
-            # What it is to take over stays with the other one until it can be taken at once.
+            # The current session keeps its forwards until this one can take them over at once.
             await connection.answers()
             self.listener.on_connected(self)
         while True:

@@ -1,7 +1,7 @@
-"""The sessions of a tunnel: the one in use and a second one that comes or goes.
+"""The sessions of a tunnel: the current one, and a replacement that connects or drains.
 
-It opens and closes them as it is told, and turns what they tell into events of the lifecycle. It
-decides nothing.
+It opens and closes sessions on command and turns their reports into lifecycle events. It decides
+nothing.
 """
 
 from __future__ import annotations
@@ -34,14 +34,17 @@ CLOSED_ON_REQUEST = Failure(Cause.LOST, "closed on request")
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """What a session tells. Which of the two it is, is seen when the letter is read."""
+    """A report of a session. Its role in the pair is determined when the event is processed."""
 
     session: Session
     event: SessionOpened | ReplacementReady | Drained | SessionEnded
 
 
 class SessionPair:
-    """A session.Audience. current: the session in use, or the last one. second: if there is one."""
+    """The sessions of one tunnel; a session.SessionListener.
+
+    current is the session in use, or the last one. replacement is the other session, if any.
+    """
 
     def __init__(
         self, context: TunnelContext, forwards: ForwardSet, send: Callable[[SessionEvent], None]
@@ -54,21 +57,21 @@ class SessionPair:
         self._last_ended: Session | None = None
         self._tasks: dict[Session, asyncio.Task[Failure]] = {}
 
-    # -- what the lifecycle wants ------------------------------------------------------------
+    # -- commands of the lifecycle -----------------------------------------------------------
 
     def open(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
-        """Start the session of the tunnel."""
+        """Start the current session."""
         self.current = self._start(tunnel, tasks)
         self.current.serve()
 
     def open_replacement(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
-        """Start another session, which connects and then waits."""
+        """Start another session, which connects and waits in standby."""
         self.replacement = self._start(tunnel, tasks)
 
     def switch(self) -> None:
-        """Let the second session have clients and remote forwards; if the other lives, it leaves.
+        """Make the replacement current. The old session, if still open, drains.
 
-        It leaves once they all have been moved: until then it still holds the server's ports.
+        It drains only once all remote forwards have moved: until then it holds the server's ports.
         """
         before, self.current = self.current, self.replacement
         self.replacement = before if before in self._tasks else None
@@ -76,44 +79,47 @@ class SessionPair:
             self.current.serve()
 
     def close_replacement(self) -> None:
-        """End the second session."""
+        """Close the replacement, or the session that drains."""
         if self.replacement in self._tasks:
             self._tasks[self.replacement].cancel()
 
     def close_all(self) -> None:
-        """End every session; each will tell."""
+        """Close every session. Each reports its end."""
         for task in self._tasks.values():
             task.cancel()
 
-    # -- what the sessions tell (session.Audience) -------------------------------------------
+    # -- session.SessionListener -------------------------------------------------------------
 
     def on_connected(self, session: Session) -> None:
-        """It could take over."""
+        """Report that the replacement is ready to take over."""
         self._send(SessionEvent(session, ReplacementReady()))
 
     def on_serving(self, session: Session) -> Failure | None:
-        """It has clients and forwards; the one before it has nothing more to do."""
-        refused = self._forwards.first_listen_failure
-        if refused is not None and session.tunnel.exit_on_forward_failure:
-            return refused
+        """Drain the previous session, and start the checks.
+
+        Return a failure if a forward cannot listen and exit_on_forward_failure is set.
+        """
+        failure = self._forwards.first_listen_failure
+        if failure is not None and session.tunnel.exit_on_forward_failure:
+            return failure
         if self.replacement is not None and self.replacement.role is Role.SERVING:
             self.replacement.drain()
         self._forwards.check_now()
         return None
 
     async def finish_opening(self, session: Session) -> None:
-        """Whoever hears that it is open may rely on what is checked."""
+        """Report the session open after its first checks, so that `up` means checked."""
         if session.hop_connections is not None and self._forwards.has_checks:
             session.progress.step(str(session.hop_connections.connection.host), "checks")
         await self._forwards.wait_for_first_checks()
         self._send(SessionEvent(session, SessionOpened(self._forwards.first_failure)))
 
     def on_drained(self, session: Session) -> None:
-        """It left, and nothing is open on it any more."""
+        """Report that the session has drained."""
         self._send(SessionEvent(session, Drained()))
 
     def to_lifecycle_event(self, session_event: SessionEvent) -> Event | None:
-        """What news means for the tunnel now; None: nothing any more."""
+        """Return the lifecycle event for a session event, or None if it is outdated."""
         is_replacement = session_event.session is self.replacement
         match session_event.event:
             case SessionEnded(failure=failure):
@@ -129,7 +135,10 @@ class SessionPair:
                 return session_event.event if is_replacement else None
 
     def signatures_before_use(self, files: Iterable[str]) -> Signatures:
-        """How files were before the session that ended last used them; of those that it did use."""
+        """Return the signatures that files had before the last ended session used them.
+
+        Files that the session did not use are left out.
+        """
         known = self._last_ended.files if self._last_ended is not None else {}
         return {path: known[path] for path in files if path in known}
 
@@ -153,5 +162,5 @@ class SessionPair:
     def _report_end(self, session: Session, task: asyncio.Task[Failure]) -> None:
         if task.cancelled():
             self._send(SessionEvent(session, SessionEnded(CLOSED_ON_REQUEST)))
-        elif task.exception() is None:  # else it is a bug, and the task group raises it
+        elif task.exception() is None:  # otherwise it is a bug, which the task group raises
             self._send(SessionEvent(session, SessionEnded(task.result())))

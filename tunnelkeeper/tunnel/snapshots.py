@@ -1,4 +1,4 @@
-"""Snapshots of a runner, for front ends: states in their names and times in people's time."""
+"""Snapshots of a runner for front ends, with state names and wall-clock times."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 
 def tunnel_snapshot(runner: Runner, clock: Clock) -> TunnelSnapshot:
-    """A runner as front ends see it."""
+    """Return the snapshot of a runner for front ends."""
     forwards = [forward.snapshot() for forward in runner.forwards]
     session = runner.session
     connections = session.hop_connections if session else None
     hops = connections.hops if connections else []
-    # A connected hop names the port that was reached, of several.
+    # A connected hop names the port that was actually reached.
     hosts = [str(hop.host) for hop in hops] or [str(host) for host in runner.host_chain]
     rtts = [hop.rtt_ms for hop in hops]
     return TunnelSnapshot(
@@ -85,7 +85,10 @@ def _progress(runner: Runner) -> ProgressSnapshot | None:
 
 
 def tunnel_counters(runner: Runner) -> TunnelCounters:
-    """What changes of a runner without a word: a small part of `of`, for many runners often."""
+    """Return the values of a runner that change without an event.
+
+    It is a cheap part of `tunnel_snapshot`, to be called often for many runners.
+    """
     session = runner.session
     hops = session.hop_connections.hops if session and session.hop_connections else []
     return TunnelCounters(
@@ -96,41 +99,46 @@ def tunnel_counters(runner: Runner) -> TunnelCounters:
 
 
 def _forward_counters(forward: RunningForward) -> ForwardCounters:
-    c = forward.counters
+    counters = forward.counters
     check = forward.check.snapshot() if forward.check else None
-    return ForwardCounters(c.bytes_in, c.bytes_out, c.connections, c.connections_total, check)
+    return ForwardCounters(
+        counters.bytes_in,
+        counters.bytes_out,
+        counters.connections,
+        counters.connections_total,
+        check,
+    )
 
 
 def _replacement(runner: Runner, clock: Clock) -> ReplacementSnapshot | None:
     session = runner.replacement
     match replacement_of(runner.state):
-        case ReplacementConnecting(attempts=tries):
+        case ReplacementConnecting(attempts=attempts):
             progress = session.progress.current if session else None
-            return ReplacementSnapshot("connecting", tries.failed + 1, progress)
-        case ReplacementBackoff(attempts=tries, retry_at=at):
+            return ReplacementSnapshot("connecting", attempts.failed + 1, progress)
+        case ReplacementBackoff(attempts=attempts, retry_at=retry_at):
             failure = runner.replacement_failure.snapshot() if runner.replacement_failure else None
             return ReplacementSnapshot(
-                "backoff", tries.failed, retry_at=_iso_time(at, clock), failure=failure
+                "backoff", attempts.failed, retry_at=_iso_time(retry_at, clock), failure=failure
             )
-        case (Draining() | Closing()) as leaving:
-            at = leaving.closes_at if isinstance(leaving, Draining) else inf
-            left = (
-                session.hop_connections.connection.channel_count
-                if session and session.hop_connections
-                else 0
+        case (Draining() | Closing()) as draining:
+            closes_at = draining.closes_at if isinstance(draining, Draining) else inf
+            connections = session.hop_connections if session else None
+            count = connections.connection.channel_count if connections else 0
+            return ReplacementSnapshot(
+                "draining", connections=count, closes_at=_iso_time(closes_at, clock)
             )
-            return ReplacementSnapshot("draining", connections=left, closes_at=_iso_time(at, clock))
     return None
 
 
 def _attempt(state: State) -> int:
     match state:
-        case Connecting(attempts=tries):
-            return tries.failed + 1
-        case BackingOff(attempts=tries) | Blocked(attempts=tries):
-            return tries.failed
-        case Up(connection=life) | Degraded(connection=life):
-            return life.attempts.failed
+        case Connecting(attempts=attempts):
+            return attempts.failed + 1
+        case BackingOff(attempts=attempts) | Blocked(attempts=attempts):
+            return attempts.failed
+        case Up(connection=connection) | Degraded(connection=connection):
+            return connection.attempts.failed
     return 0
 
 
@@ -140,7 +148,7 @@ def _retry_at(state: State, clock: Clock) -> str | None:
 
 
 def _iso_time(moment: float, clock: Clock) -> str | None:
-    """A moment of the monotonic clock as people write it; inf: None."""
+    """Return a monotonic time as ISO 8601 wall-clock time, or None for inf."""
     if moment == inf:
         return None
     return iso(clock.wall() + timedelta(seconds=moment - clock.monotonic()))

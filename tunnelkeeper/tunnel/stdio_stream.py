@@ -1,4 +1,4 @@
-"""A single stream through a tunnel's connection, for `tunnelkeeper connect` (ssh -W)."""
+"""One stream through a tunnel's connection, for `tunnelkeeper connect` (ssh -W)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ async def relay_stream(
     target: Address,
     timeout: float,
 ) -> None:
-    """Join a connected socket with a channel to a target, and return when both are done.
+    """Relay between a connected socket and a channel to a target until both are closed.
 
-    early is sent first. confirm is called once the target is reached, before anything is written
-    to the socket. Raises ConnectError until then.
+    Args:
+        sock: The connected socket of the client.
+        initial_data: Data that the client has already sent.
+        on_connected: Called once the target is reached, before anything is written to the socket.
+        gate: The gate of the tunnel, which provides the connection.
+        target: The address that the server connects to.
+        timeout: Seconds to wait for the tunnel's connection.
+
+    Raises:
+        ConnectError: The target cannot be reached. on_connected has not been called.
     """
     channel = await gate.connect(target, ("", 0), timeout, Counters())
-    # Only now: until the target is reached, the socket is the caller's to answer on.
+    # Until the target is reached, the caller answers on the socket.
     on_connected()
     if initial_data:
         channel.write(initial_data)
@@ -44,13 +52,13 @@ async def relay_stream(
 
 
 class _ClientEndpoint(SocketEndpoint):
-    """A socket whose end somebody waits for."""
+    """A socket endpoint with an event for its end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.closed = asyncio.Event()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Set the event."""
         super().connection_lost(exc)
         self.closed.set()

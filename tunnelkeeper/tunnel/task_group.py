@@ -1,4 +1,4 @@
-"""A task group whose tasks fail alone: a fault in serving one client must not end a tunnel."""
+"""A task group whose tasks fail independently: a bug with one client must not end a tunnel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class IsolatedTaskGroup(asyncio.TaskGroup):
-    """Like TaskGroup, but an exception that nobody foresaw is logged and ends its task only."""
+    """A TaskGroup that logs an unexpected exception of a task and lets the other tasks run."""
 
     def create_task(
         self,
@@ -26,16 +26,16 @@ class IsolatedTaskGroup(asyncio.TaskGroup):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        """Start a task of this group. Its result is that of the coroutine, None after a fault."""
+        """Start a task. Its result is the coroutine's, or None after an unexpected exception."""
         task = super().create_task(_log_exceptions(coro), name=name, context=context)
-        # A task that is cancelled before its first step never awaits what it was given.
+        # A task that is cancelled before its first step never awaits its coroutine.
         task.add_done_callback(lambda _: coro.close())
         return task
 
 
 @contextmanager
 def unwrap_exception_groups() -> Iterator[None]:
-    """Let a single exception out as it is: a task group wraps even what its own body raises."""
+    """Raise a single exception without its groups: a task group wraps even those of its body."""
     try:
         yield
     except ExceptionGroup as group:
