@@ -103,7 +103,7 @@ async def test_what_is_open_is_cut_off_at_the_drain_timeout() -> None:
         await stage.clock.passes(1)
 
         await until(lambda: old.is_closed)
-        assert "drain_timeout: what is still open" in stage.log.getvalue()
+        assert "drain_timeout: closing the open channels" in stage.log.getvalue()
         writer.close()
         del reader
 
