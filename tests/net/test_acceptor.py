@@ -89,7 +89,7 @@ async def test_clients_have_their_small_packets_sent_at_once() -> None:
 async def test_without_a_descriptor_it_rests_and_goes_on_by_itself(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "PAUSE", 0.01)
+    monkeypatch.setattr(module, "ACCEPT_RETRY_DELAY", 0.01)
     sock = Exhausted()
     async with accepting(sock) as acceptor, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         client = tasks.create_task(answer(acceptor.socket.getsockname()[1]))

@@ -96,7 +96,7 @@ def test_the_kernel_is_told_to_take_little_that_it_cannot_send() -> None:
     with socket.socket() as connection:
         dial.limit_unsent(connection)
 
-        assert connection.getsockopt(socket.IPPROTO_TCP, option) == dial.UNSENT
+        assert connection.getsockopt(socket.IPPROTO_TCP, option) == dial.UNSENT_LIMIT
 
 
 def test_a_socket_that_knows_no_such_limit_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

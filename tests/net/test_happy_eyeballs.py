@@ -15,9 +15,9 @@ from tests.ssh.waiting import until
 from tunnelkeeper.net import happy_eyeballs
 from tunnelkeeper.net.happy_eyeballs import (
     AddressInfo,
-    connected,
-    first_connected,
-    interleaved,
+    connect_address,
+    connect_first,
+    interleave,
     resolve,
 )
 
@@ -33,8 +33,8 @@ def info(host: str, port: int = 22) -> AddressInfo:
     return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
 
 
-async def connect_first(infos: Sequence[AddressInfo]) -> socket.socket:
-    return await first_connected(infos, connected)
+async def connect(infos: Sequence[AddressInfo]) -> socket.socket:
+    return await connect_first(infos, connect_address)
 
 
 @pytest.fixture
@@ -92,17 +92,17 @@ async def test_a_name_that_does_not_exist_is_a_gaierror() -> None:
 def test_the_families_take_turns_and_the_resolvers_first_choice_begins() -> None:
     found = [info("2001:db8::1"), info("2001:db8::2"), info("2001:db8::3"), info("192.0.2.1")]
 
-    hosts = [entry[4][0] for entry in interleaved(found)]
+    hosts = [entry[4][0] for entry in interleave(found)]
 
     assert hosts == ["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]
-    assert interleaved([]) == []
+    assert interleave([]) == []
 
 
 # The race
 
 
 async def test_an_address_that_answers_is_connected(server: socket.socket) -> None:
-    with await connect_first([info("127.0.0.1", server.getsockname()[1])]) as connected:
+    with await connect([info("127.0.0.1", server.getsockname()[1])]) as connected:
         assert connected.getpeername() == server.getsockname()
 
 
@@ -113,7 +113,7 @@ async def test_a_refusal_lets_the_next_address_begin_at_once(
     network.settle("127.0.0.2", ConnectionRefusedError())
     network.settle("127.0.0.3")
     async with asyncio.timeout(10):
-        (await connect_first([info("127.0.0.2"), info("127.0.0.3")])).close()
+        (await connect([info("127.0.0.2"), info("127.0.0.3")])).close()
 
     assert network.tried == ["127.0.0.2", "127.0.0.3"]
 
@@ -124,7 +124,7 @@ async def test_an_address_that_goes_nowhere_delays_the_next_by_the_stagger_only(
     network.settle("127.0.0.3")
     begun = asyncio.get_running_loop().time()
     async with asyncio.timeout(10):
-        (await connect_first([info(BLACK_HOLE), info("127.0.0.3")])).close()
+        (await connect([info(BLACK_HOLE), info("127.0.0.3")])).close()
 
     assert happy_eyeballs.STAGGER * 0.9 < asyncio.get_running_loop().time() - begun < 5
     assert network.outcomes[BLACK_HOLE].cancelled()
@@ -134,7 +134,7 @@ async def test_the_same_with_a_real_black_hole(server: socket.socket) -> None:
     with unanswering() as hole:
         places = [info(*hole), info("127.0.0.1", server.getsockname()[1])]
         async with asyncio.timeout(10):
-            with await connect_first(places) as connected:
+            with await connect(places) as connected:
                 assert connected.getpeername() == server.getsockname()
 
 
@@ -144,7 +144,7 @@ async def test_a_slow_first_address_still_wins_if_it_answers_first(
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
     before = psutil.Process().num_fds()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect_first([info("127.0.0.2"), info("127.0.0.3")]))
+        connecting = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
         await until(lambda: len(network.tried) == 2)
         network.settle("127.0.0.2")
 
@@ -159,7 +159,7 @@ async def test_a_failure_leaves_the_race_to_those_still_under_way(
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect_first([info("127.0.0.2"), info("127.0.0.3")]))
+        connecting = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
         await until(lambda: len(network.tried) == 2)
         network.settle("127.0.0.2", ConnectionRefusedError())
         await until(network.outcomes["127.0.0.2"].done)
@@ -175,7 +175,7 @@ async def test_of_two_that_answer_in_one_turn_one_is_kept(
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
     before = psutil.Process().num_fds()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect_first([info("127.0.0.2"), info("127.0.0.3")]))
+        connecting = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
         await until(lambda: len(network.tried) == 2)
         network.settle("127.0.0.2")
         network.settle("127.0.0.3")
@@ -189,19 +189,19 @@ async def test_where_none_answers_the_first_error_is_raised(network: FakeNetwork
     network.settle("127.0.0.3", ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
     before = psutil.Process().num_fds()
     with pytest.raises(OSError, match="No route to host"):
-        await connect_first([info("127.0.0.2"), info("127.0.0.3")])
+        await connect([info("127.0.0.2"), info("127.0.0.3")])
 
     assert psutil.Process().num_fds() == before
 
 
 async def test_a_closed_port_is_refused() -> None:
     with pytest.raises(ConnectionRefusedError):
-        await connect_first([info("127.0.0.1", closed_port())])
+        await connect([info("127.0.0.1", closed_port())])
 
 
 async def test_a_name_without_addresses_is_an_error() -> None:
     with pytest.raises(OSError, match="no addresses"):
-        await connect_first([])
+        await connect([])
 
 
 async def test_a_race_that_is_called_off_leaves_no_descriptor(
@@ -210,7 +210,7 @@ async def test_a_race_that_is_called_off_leaves_no_descriptor(
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
     before = psutil.Process().num_fds()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect_first([info("127.0.0.2"), info("127.0.0.3")]))
+        connecting = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
         await until(lambda: len(network.tried) == 2)
         connecting.cancel()
 
@@ -223,7 +223,7 @@ async def test_a_race_that_is_called_off_when_it_was_just_won_leaves_no_descript
 ) -> None:
     before = psutil.Process().num_fds()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect_first([info("127.0.0.2")]))
+        connecting = tasks.create_task(connect([info("127.0.0.2")]))
         await until(lambda: network.tried)
         network.settle("127.0.0.2")
         while not connecting.done() and psutil.Process().num_fds() > before:

@@ -74,7 +74,7 @@ def free_port() -> int:
 
 
 def names(listener: Listener) -> list[tuple[str, int]]:
-    return sorted(one.getsockname()[:2] for one in listener.sockets)
+    return sorted(sock.getsockname()[:2] for sock in listener.sockets)
 
 
 async def greeting(host: str, port: int) -> bytes:
@@ -116,14 +116,14 @@ async def test_localhost_is_bound_on_both_loopback_addresses(listening: Listen) 
 async def test_a_machine_without_ipv6_listens_on_ipv4_alone(
     listening: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = module._bind_one
+    whole = module._bind_socket
 
-    def without_ipv6(family: int, where: tuple[object, ...]) -> socket.socket:
+    def without_ipv6(family: int, address_info: tuple[object, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
-        return whole(family, where)
+        return whole(family, address_info)
 
-    monkeypatch.setattr(module, "_bind_one", without_ipv6)
+    monkeypatch.setattr(module, "_bind_socket", without_ipv6)
     port = free_port()
 
     assert names(await listening(TcpAddress("localhost", port))) == [("127.0.0.1", port)]
@@ -189,10 +189,10 @@ async def test_an_address_that_no_interface_has_is_named() -> None:
 
 
 async def test_a_port_that_needs_privileges_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(family: int, where: tuple[object, ...]) -> socket.socket:
+    def denied(family: int, address_info: tuple[object, ...]) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(module, "_bind_one", denied)
+    monkeypatch.setattr(module, "_bind_socket", denied)
 
     said = await failure_of(TcpAddress("127.0.0.1", 80))
 

@@ -50,7 +50,7 @@ def machine() -> Iterator[Machine]:
         yield network.box
 
 
-async def told(source: NetlinkSource) -> None:
+async def dumped(source: NetlinkSource) -> None:
     async with asyncio.timeout(DEADLINE):
         await source.wait_for_change()
 
@@ -73,23 +73,23 @@ def test_a_change_is_told_and_seen(machine: Machine) -> None:
         before = source.read()
 
         machine.ip("address", "add", "10.77.9.9/24", "dev", "uplink")
-        await told(source)
+        await dumped(source)
         assert source.read().addresses - before.addresses == {"10.77.9.9"}
 
         machine.ip("route", "add", "default", "via", "10.77.9.1", "metric", "50")
-        await told(source)
+        await dumped(source)
         routes = source.read().routes
         assert routes is not None
         assert "default via 10.77.9.1 dev uplink metric 50" in routes
 
         machine.ip("route", "del", "default")
         machine.ip("address", "del", "10.77.9.9/24", "dev", "uplink")
-        await told(source)
+        await dumped(source)
         assert source.read() == before
 
         machine.ip("-6", "address", "add", "fd77::2/64", "dev", "uplink", "nodad")
         machine.ip("-6", "route", "add", "default", "via", "fd77::1")
-        await told(source)
+        await dumped(source)
         now = source.read()
         assert now.addresses - before.addresses == {"fd77::2"}
         assert (now.routes or set()) - (before.routes or set()) == {
@@ -106,7 +106,7 @@ def test_a_link_that_is_taken_down_leads_nowhere(machine: Machine) -> None:
         source = NetlinkSource()
 
         machine.ip("link", "set", "uplink", "down")
-        await told(source)
+        await dumped(source)
 
         assert source.read() == Network(frozenset(), frozenset())
         source.close()
@@ -123,11 +123,11 @@ def test_what_a_container_does_is_told_but_changes_nothing(machine: Machine) -> 
         machine.ip("link", "add", "veth1", "type", "veth", "peer", "name", "veth2")
         machine.ip("link", "set", "veth1", "up")
         machine.ip("link", "set", "veth2", "up")
-        await told(source)
+        await dumped(source)
         assert source.read() == before
 
         machine.ip("link", "delete", "veth1")
-        await told(source)
+        await dumped(source)
         assert source.read() == before
         source.close()
 
@@ -138,14 +138,14 @@ def test_what_a_container_does_is_told_but_changes_nothing(machine: Machine) -> 
 def test_more_news_than_were_taken_are_news_too(machine: Machine) -> None:
     async def scenario() -> None:
         source = NetlinkSource()
-        source._news.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        source._changes.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         for number in range(2, 60):
             machine.ip("address", "add", f"10.77.9.{number}/24", "dev", "uplink")
-        await told(source)
+        await dumped(source)
 
         assert len(source.read().addresses) == 59
         machine.ip("address", "flush", "dev", "uplink")
-        await told(source)
+        await dumped(source)
         assert source.read().addresses == frozenset()
         source.close()
 
@@ -165,10 +165,10 @@ def test_without_netlink_addresses_are_polled_and_that_is_said(
 ) -> None:
     monkeypatch.setattr(module, "_netlink_socket", no_netlink)
 
-    source, lacking = open_network_source(FakeClock())
+    source, limitation = open_network_source(FakeClock())
 
     assert isinstance(source, AddressPoller)
-    assert lacking == (
+    assert limitation == (
         "netlink is not allowed here (Address family not supported by protocol): changes of the "
         "network are looked for every 10 s"
     )
@@ -185,10 +185,10 @@ def test_where_nothing_may_be_asked_that_is_an_error(monkeypatch: pytest.MonkeyP
 def test_a_system_without_netlink_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 
-    source, lacking = open_network_source(FakeClock())
+    source, limitation = open_network_source(FakeClock())
 
     assert isinstance(source, AddressPoller)
-    assert not lacking
+    assert not limitation
 
 
 # -- the poll --------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ async def test_a_poll_looks_now_and_then() -> None:
 
 def test_an_address_whose_link_leads_nowhere_does_not_count() -> None:
     addresses = [Address("192.0.2.2", 1, is_lasting=True), Address("10.0.0.1", 2, is_lasting=True)]
-    routes = [Route("192.0.2.0/24", ((1, ""),), came_by_itself=True)]
+    routes = [Route("192.0.2.0/24", ((1, ""),), is_kernel_made=True)]
 
     network = network_from(addresses, routes)
 
@@ -250,7 +250,7 @@ def test_an_address_whose_link_leads_nowhere_does_not_count() -> None:
 
 def test_of_a_router_with_too_many_routes_only_the_addresses_count() -> None:
     routes = [
-        Route(f"10.{n >> 8}.{n & 255}.0/24", ((1, ""),), came_by_itself=False)
+        Route(f"10.{n >> 8}.{n & 255}.0/24", ((1, ""),), is_kernel_made=False)
         for n in range(module.MAX_ROUTES + 1)
     ]
     network = network_from([Address("192.0.2.2", 2, is_lasting=True)], routes)

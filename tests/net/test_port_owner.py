@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tunnelkeeper.net.port_owner import AT_LEAST, GOOD_FOR, PortOwners
+from tunnelkeeper.net.port_owner import MAX_AGE, MIN_INTERVAL, PortOwners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @dataclass
-class Looks:
+class Scans:
     """Counts how often the system was asked, and says what time it is."""
 
     number: int = 0
@@ -24,8 +24,8 @@ class Looks:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
-    counted, real = Looks(), psutil.net_connections
+def scans(monkeypatch: pytest.MonkeyPatch) -> Scans:
+    counted, real = Scans(), psutil.net_connections
 
     def count(kind: str) -> list[Any]:
         counted.number += 1
@@ -49,36 +49,36 @@ HERE = psutil.Process()
 US = f"{HERE.name()} (pid {HERE.pid})"
 
 
-def test_many_busy_ports_are_one_look(looks: Looks, ports: list[int]) -> None:
-    known = PortOwners(lambda: looks.now)
+def test_many_busy_ports_are_one_look(scans: Scans, ports: list[int]) -> None:
+    known = PortOwners(lambda: scans.now)
 
-    assert [known.of(port) for port in ports * 50] == [US] * 100
-    assert looks.number == 1
+    assert [known.owner_of(port) for port in ports * 50] == [US] * 100
+    assert scans.number == 1
 
 
-def test_a_look_is_good_for_a_while(looks: Looks, ports: list[int]) -> None:
-    known = PortOwners(lambda: looks.now)
-    for seconds in (0, GOOD_FOR - 0.1, 0.1):
-        looks.now += seconds
-        assert known.of(ports[0]) == US
+def test_a_look_is_good_for_a_while(scans: Scans, ports: list[int]) -> None:
+    known = PortOwners(lambda: scans.now)
+    for seconds in (0, MAX_AGE - 0.1, 0.1):
+        scans.now += seconds
+        assert known.owner_of(ports[0]) == US
 
-    assert looks.number == 2
+    assert scans.number == 2
 
 
 def test_a_port_that_was_not_seen_is_looked_for_but_not_at_every_question(
-    looks: Looks, ports: list[int]
+    scans: Scans, ports: list[int]
 ) -> None:
-    known = PortOwners(lambda: looks.now)
-    known.of(ports[0])
+    known = PortOwners(lambda: scans.now)
+    known.owner_of(ports[0])
     with socket.create_server(("127.0.0.1", 0)) as late:
         port = late.getsockname()[1]
-        assert known.of(port) == ""
-        assert looks.number == 1
+        assert known.owner_of(port) == ""
+        assert scans.number == 1
 
-        looks.now += AT_LEAST
+        scans.now += MIN_INTERVAL
 
-        assert known.of(port) == US
-    assert looks.number == 2
+        assert known.owner_of(port) == US
+    assert scans.number == 2
 
 
 def test_where_the_system_does_not_tell_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,18 +87,18 @@ def test_where_the_system_does_not_tell_nothing_is_said(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(psutil, "net_connections", denied)
 
-    assert PortOwners().of(22) == ""
+    assert PortOwners().owner_of(22) == ""
 
 
 def test_a_program_that_has_just_ended_is_not_named(
-    looks: Looks, ports: list[int], monkeypatch: pytest.MonkeyPatch
+    scans: Scans, ports: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = PortOwners(lambda: looks.now)
-    known.of(ports[0])
+    known = PortOwners(lambda: scans.now)
+    known.owner_of(ports[0])
 
     def gone(pid: int) -> psutil.Process:
         raise psutil.NoSuchProcess(pid)
 
     monkeypatch.setattr(psutil, "Process", gone)
 
-    assert known.of(ports[0]) == ""
+    assert known.owner_of(ports[0]) == ""

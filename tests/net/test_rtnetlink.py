@@ -108,12 +108,12 @@ def test_of_a_link_between_two_the_address_is_that_of_this_end() -> None:
 def test_a_default_route_is_told_with_its_gateway_link_and_metric() -> None:
     assert route(
         "0.0.0.0/0", number(4, 3), attribute(5, packed("192.0.2.1")), number(6, 600)
-    ) == Route("default", ((3, "192.0.2.1"),), came_by_itself=False, metric=600)
+    ) == Route("default", ((3, "192.0.2.1"),), is_kernel_made=False, metric=600)
 
 
 def test_a_route_to_a_network_without_a_gateway_is_told_too() -> None:
     assert route("10.0.0.0/8", number(4, 7), number(15, 51820)) == Route(
-        "10.0.0.0/8", ((7, ""),), came_by_itself=False, table=51820
+        "10.0.0.0/8", ((7, ""),), is_kernel_made=False, table=51820
     )
 
 
@@ -121,13 +121,13 @@ def test_a_route_that_the_kernel_made_for_an_address_is_known() -> None:
     found = route("192.0.2.0/24", number(4, 3), protocol=KERNEL)
 
     assert found is not None
-    assert found.came_by_itself
+    assert found.is_kernel_made
 
 
 def test_the_default_route_that_a_router_announced_did_not_come_by_itself() -> None:
     found = route("::/0", number(4, 3), attribute(5, packed("fe80::1")), protocol=KERNEL)
 
-    assert found == Route("default (IPv6)", ((3, "fe80::1"),), came_by_itself=False)
+    assert found == Route("default (IPv6)", ((3, "fe80::1"),), is_kernel_made=False)
 
 
 def test_a_route_of_several_ways_is_told_with_all_in_an_order_of_its_own() -> None:

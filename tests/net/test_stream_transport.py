@@ -73,8 +73,8 @@ async def drained(sock: socket.socket, taken: int = MEGABYTE) -> bytes:
     """All that comes until the end. taken: bytes at a time, at the most."""
     received = bytearray()
     loop = asyncio.get_running_loop()
-    while piece := await loop.sock_recv(sock, taken):
-        received += piece
+    while buffer := await loop.sock_recv(sock, taken):
+        received += buffer
     return bytes(received)
 
 
@@ -155,16 +155,16 @@ async def test_what_the_socket_does_not_take_waits_and_arrives_whole_and_in_orde
 
 @given(st.lists(st.binary(max_size=90_000), max_size=12), st.integers(1, 70_000))
 def test_any_pieces_arrive_whatever_the_reader_takes_at_a_time(
-    pieces: list[bytes], taken: int
+    buffers: list[bytes], taken: int
 ) -> None:
     async def carried() -> bytes:
         with pair(Heard()) as (transport, theirs):
-            for piece in pieces:
-                transport.write(bytearray(piece))
+            for buffer in buffers:
+                transport.write(bytearray(buffer))
             transport.close()
             return await drained(theirs, taken)
 
-    assert asyncio.run(carried()) == b"".join(pieces)
+    assert asyncio.run(carried()) == b"".join(buffers)
 
 
 async def test_a_changed_buffer_does_not_change_what_waits() -> None:
@@ -295,16 +295,16 @@ async def test_an_end_of_sending_on_a_socket_that_is_reset_is_an_os_error() -> N
 
 @given(st.lists(st.binary(max_size=40_000), max_size=90), st.integers(1, 70_000))
 def test_several_pieces_at_once_arrive_whatever_the_reader_takes(
-    pieces: list[bytes], taken: int
+    buffers: list[bytes], taken: int
 ) -> None:
     async def carried() -> bytes:
         with pair(Heard()) as (transport, theirs):
-            for start in range(0, len(pieces), 70):
-                transport.writelines(memoryview(piece) for piece in pieces[start : start + 70])
+            for start in range(0, len(buffers), 70):
+                transport.writelines(memoryview(buffer) for buffer in buffers[start : start + 70])
             transport.close()
             return await drained(theirs, taken)
 
-    assert asyncio.run(carried()) == b"".join(pieces)
+    assert asyncio.run(carried()) == b"".join(buffers)
 
 
 async def test_several_pieces_at_once_find_an_end_that_is_gone() -> None:

@@ -13,9 +13,9 @@ from tunnelkeeper.core.connect_error import ConnectError, Reason, reason_from_er
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.happy_eyeballs import (
-    connected,
-    connected_to,
-    first_connected,
+    connect_address,
+    connect_first,
+    connect_socket,
     resolve,
 )
 from tunnelkeeper.net.stream_transport import StreamTransport
@@ -55,11 +55,11 @@ async def connect_here(target: Address, end: SocketEndpoint) -> None:
 async def _connected(target: Address) -> socket.socket:
     match target:
         case TcpAddress(host=host, port=port):
-            connection = await first_connected(await resolve(host, port), connected)
+            connection = await connect_first(await resolve(host, port), connect_address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
         case UnixAddress(path=path):
-            return await connected_to(socket.AF_UNIX, _expanded(path))
+            return await connect_socket(socket.AF_UNIX, _expanded(path))
 
 
 def _expanded(path: str) -> str:

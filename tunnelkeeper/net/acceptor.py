@@ -1,4 +1,7 @@
-"""Accepting clients on a bound socket; each is connected to its protocol in the same turn."""
+"""The accept loop of a listening socket. A protocol serves each client from the same loop turn.
+
+It binds nothing and knows nothing of what the protocols do.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from tunnelkeeper.net.stream_transport import StreamTransport, reset_at_close
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AT_ONCE = 32
-"""Clients accepted in one turn of the loop: everything else has its turn in between."""
+ACCEPT_BATCH = 32
+"""Clients accepted in one turn of the loop, so that a burst of clients does not block the rest."""
 
-PAUSE = 1.0
-"""Seconds without accepting when there is no room: what is there goes on, nobody spins."""
+ACCEPT_RETRY_DELAY = 1.0
+"""Seconds to wait when accept() fails for lack of descriptors or memory; as in asyncio."""
 
 log = logging.getLogger(__name__)
 
 
 class Acceptor:
-    """Accepts on one listening socket until it is closed."""
+    """Accepts clients on one listening socket until it is closed."""
 
     def __init__(self, sock: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
         self.socket = sock
@@ -32,12 +35,12 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         if sock.family != socket.AF_UNIX:
-            # Accepted sockets inherit it (tcp(7)): small packets are not held back.
+            # Accepted sockets inherit it (tcp(7)). Small packets are then sent without delay.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more; clients that were accepted stay."""
+        """Stop accepting. Clients that are connected stay connected."""
         if self.socket.fileno() == -1:
             return
         if self._pause is not None:
@@ -46,7 +49,7 @@ class Acceptor:
         self.socket.close()
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(ACCEPT_BATCH):
             try:
                 reserve_fd(self.socket)
                 client, peername = self.socket.accept()
@@ -68,7 +71,7 @@ class Acceptor:
     def _pause_accepting(self, error: OSError) -> None:
         log.warning("clients wait: %s", local_resources_failure(error.strerror or ""))
         self._loop.remove_reader(self.socket.fileno())
-        self._pause = self._loop.call_later(PAUSE, self._resume_accepting)
+        self._pause = self._loop.call_later(ACCEPT_RETRY_DELAY, self._resume_accepting)
 
     def _resume_accepting(self) -> None:
         self._pause = None

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.net import happy_eyeballs
-from tunnelkeeper.net.happy_eyeballs import first_connected
+from tunnelkeeper.net.happy_eyeballs import connect_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from tunnelkeeper.net.happy_eyeballs import AddressInfo
 
 TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-UNSENT = 512 * 1024
+UNSENT_LIMIT = 512 * 1024
 """Bytes that wait in the kernel to be sent for the first time; what is on its way is not counted,
 so a fast or long link is filled all the same."""
 
-_LONGEST_USER_TIMEOUT = 2**31 - 1  # milliseconds; the option is an int (tcp(7))
+_MAX_USER_TIMEOUT = 2**31 - 1  # milliseconds; the option is an int (tcp(7))
 
 _TCP_RTO_MAX_MS = 44  # linux/tcp.h, since Linux 6.15; Python has no name for it
-_CONNECT_AGAIN = 2.0
-_SEND_AGAIN = 5.0
-_KERNELS_OWN = 120.0
+_CONNECT_RTO_MAX = 2.0
+_DATA_RTO_MAX = 5.0
+_DEFAULT_RTO_MAX = 120.0
 """Seconds after which the kernel repeats at the latest what nobody acknowledged: the beginning of a
 connection, and data; and its own choice (RFC 6298 section 5.5). A network that is back is used that
 soon. Data has longer, as a link that is slow and full may take seconds to acknowledge any."""
 
-_MOST_REPEATS = 127
+_SYN_RETRIES = 127
 """Of the beginning of a connection (tcp(7), TCP_SYNCNT): more than fit into connect_timeout."""
 
 FAMILIES: dict[AddressFamily, int] = {
@@ -60,7 +60,7 @@ async def connect(infos: Sequence[AddressInfo], bind_address: str | None) -> soc
 
     Raises the first OSError that came where none does.
     """
-    return await first_connected(infos, partial(_connect_one, bind_address=bind_address))
+    return await connect_first(infos, partial(_connect_to, bind_address=bind_address))
 
 
 def limit_unacknowledged(connection: socket.socket, seconds: float) -> None:
@@ -71,12 +71,12 @@ def limit_unacknowledged(connection: socket.socket, seconds: float) -> None:
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None and seconds:
-        milliseconds = min(round(seconds * 1000), _LONGEST_USER_TIMEOUT)
+        milliseconds = min(round(seconds * 1000), _MAX_USER_TIMEOUT)
         connection.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
-        _repeats_within(connection, _SEND_AGAIN)
+        _set_rto_max(connection, _DATA_RTO_MAX)
 
 
-def _repeats_within(connection: socket.socket, seconds: float) -> bool:
+def _set_rto_max(connection: socket.socket, seconds: float) -> bool:
     """Whether the kernel will repeat at the latest after so many seconds what nobody acknowledged.
 
     Left to itself it doubles the pause each time, and a connection that outlived an outage stands
@@ -100,22 +100,22 @@ def limit_unsent(connection: socket.socket) -> None:
     """
     if TCP_NOTSENT_LOWAT is not None:
         with suppress(OSError):  # no TCP socket
-            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+            connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_LIMIT)
 
 
-async def _connect_one(info: AddressInfo, bind_address: str | None) -> socket.socket:
+async def _connect_to(info: AddressInfo, bind_address: str | None) -> socket.socket:
     family, kind, protocol, _, address = info
     connection = socket.socket(family, kind, protocol)
     try:
         connection.setblocking(False)
         if bind_address is not None:
             await _bind(connection, bind_address)
-        if _repeats_within(connection, _CONNECT_AGAIN):
+        if _set_rto_max(connection, _CONNECT_RTO_MAX):
             # Else it would give up after a number of them, which now come sooner.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _MOST_REPEATS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _SYN_RETRIES)
         await asyncio.get_running_loop().sock_connect(connection, address)
         # Now, too, it gives up after a number of them, unless it is told a time.
-        _repeats_within(connection, _KERNELS_OWN)
+        _set_rto_max(connection, _DEFAULT_RTO_MAX)
     except BaseException:
         connection.close()
         raise

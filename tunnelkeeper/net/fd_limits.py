@@ -25,7 +25,7 @@ RESERVE = 32
 """Descriptors that clients of forwards leave to whoever asks for the status, to logins and to
 `ssh -G`. Of a small limit it is a quarter."""
 
-PAUSE = 0.9
+RETRY_DELAY = 0.9
 """Seconds in which a listener that is out of descriptors is not tried again. asyncio looks after a
 second, but until then it asks as often as its backlog is long (CPython 3.11)."""
 
@@ -67,11 +67,11 @@ def with_inherited_limit(command: Sequence[str]) -> list[str]:
         raise OSError(number, os.strerror(number), command[0])
     # Not between fork and exec: a process with threads must not run Python there. A shell starts
     # ten times sooner than Python. It reads none of the words: they are its parameters.
-    script = f'ulimit -S -n {_in_words(limit.soft)}; exec "$@"'
+    script = f'ulimit -S -n {_ulimit_text(limit.soft)}; exec "$@"'
     return ["/bin/sh", "-c", script, "sh", program, *command[1:]]
 
 
-def _in_words(limit: int) -> str:
+def _ulimit_text(limit: int) -> str:
     return "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
 
 
@@ -84,13 +84,13 @@ def are_exhausted() -> bool:
     return False
 
 
-def reserve_fd(beside: socket.socket) -> None:
+def reserve_fd(open_socket: socket.socket) -> None:
     """See that a client's descriptor would not be one of those that are kept back.
 
-    beside: any socket that is open. Raises OSError: EMFILE.
+    open_socket: any socket that is open. Raises OSError: EMFILE.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(beside.fileno())  # always the lowest: dup(2)
+    lowest_free = os.dup(open_socket.fileno())  # always the lowest: dup(2)
     os.close(lowest_free)
     if lowest_free >= limit - min(RESERVE, limit // 4):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -112,5 +112,5 @@ class AcceptingSocket(socket.socket):
             return super().accept()
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                self._starved_until = time.monotonic() + PAUSE
+                self._starved_until = time.monotonic() + RETRY_DELAY
             raise

@@ -31,15 +31,15 @@ async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[
     Raises socket.gaierror.
     """
     kind = socket.SOCK_STREAM, socket.IPPROTO_TCP
-    if _is_number(host):  # then no server is asked, and it needs no thread
+    if _is_ip_address(host):  # then no server is asked, and it needs no thread
         found = socket.getaddrinfo(host, port, family, *kind)
     else:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, family=family, type=kind[0], proto=kind[1])
-    return interleaved([tuple(info) for info in found])  # type: ignore[misc]
+    return interleave([tuple(info) for info in found])  # type: ignore[misc]
 
 
-def _is_number(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
@@ -47,7 +47,7 @@ def _is_number(host: str) -> bool:
     return True
 
 
-def interleaved(infos: Sequence[AddressInfo]) -> list[AddressInfo]:
+def interleave(infos: Sequence[AddressInfo]) -> list[AddressInfo]:
     """The addresses with their families in turn (RFC 8305 section 4)."""
     first = [info for info in infos if info[0] == infos[0][0]]
     others = [info for info in infos if info[0] != infos[0][0]]
@@ -57,7 +57,7 @@ def interleaved(infos: Sequence[AddressInfo]) -> list[AddressInfo]:
     return ordered
 
 
-async def first_connected(infos: Sequence[AddressInfo], attempt: Attempt) -> socket.socket:
+async def connect_first(infos: Sequence[AddressInfo], attempt: Attempt) -> socket.socket:
     """A socket connected to the first of the addresses that answers.
 
     Raises the first OSError that came where none does.
@@ -76,12 +76,12 @@ async def first_connected(infos: Sequence[AddressInfo], attempt: Attempt) -> soc
     return race.winner
 
 
-async def connected(info: AddressInfo) -> socket.socket:
+async def connect_address(info: AddressInfo) -> socket.socket:
     """An attempt with nothing special."""
-    return await connected_to(info[0], info[4])
+    return await connect_socket(info[0], info[4])
 
 
-async def connected_to(family: int, address: str | tuple[object, ...]) -> socket.socket:
+async def connect_socket(family: int, address: str | tuple[object, ...]) -> socket.socket:
     """A non-blocking stream socket, connected. Raises OSError."""
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -1,6 +1,6 @@
-"""Local listening sockets: bind them as ssh does, say who holds a port that is taken, let go.
+"""Local listening sockets, bound as ssh binds them, with failures that name the owner of a port.
 
-Nothing here knows what its clients want; each accepted one is handed to a protocol factory.
+A protocol factory serves the clients; nothing here reads or writes their data.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 BACKLOG = 512
 UNIX_PATH_LIMIT = 107
-"""Bytes of sun_path without its end (unix(7))."""
+"""Bytes of sun_path without the final NUL (unix(7))."""
 
 
 class ListenError(Exception):
-    """A local address cannot be listened on."""
+    """Raised when a local address cannot be bound; carries the failure to report."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(str(failure))
@@ -47,39 +47,41 @@ class Listener:
 
     @property
     def sockets(self) -> list[socket.socket]:
-        """What is bound; nothing any more once it is closed."""
+        """The bound sockets; empty once the listener is closed."""
         sockets = [acceptor.socket for acceptor in self.acceptors]
         return [bound for bound in sockets if bound.fileno() != -1]
 
     def close(self) -> None:
-        """Accept no more; a Unix socket's file goes too, if it is still ours."""
+        """Stop accepting, and remove the file of a Unix socket if it is still ours."""
         for acceptor in self.acceptors:
             acceptor.close()
         if self.unix_socket is not None:
             path, identity = self.unix_socket
             with suppress(OSError):
-                if _identity(path) == identity:
+                if _file_id(path) == identity:
                     path.unlink()
 
 
 async def listen(address: Address, factory: Callable[[], asyncio.Protocol]) -> Listener:
-    """Listen on a local address.
+    """Listen on a local address, with all of its sockets or with none.
 
-    Raises ListenFailed: all of an address's sockets are bound, or none.
+    Raises ListenError.
     """
     try:
         match address:
             case TcpAddress():
-                return Listener([Acceptor(one, factory) for one in await _bind_tcp(address)])
+                return Listener([Acceptor(sock, factory) for sock in await _bind_tcp(address)])
             case UnixAddress(path=name):
-                path = _expanded(name)
-                return Listener([Acceptor(_bind_unix(path), factory)], (path, _identity(path)))
+                path = _expand_user(name)
+                return Listener([Acceptor(_bind_unix(path), factory)], (path, _file_id(path)))
     except OSError as error:
-        raise ListenError(_why(address, error)) from error
+        raise ListenError(_to_failure(address, error)) from error
 
 
 def adopt(sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protocol]) -> Listener:
-    """Serve on sockets that are bound already: a service manager's, who keeps them when we end.
+    """Listen on sockets that are already bound.
+
+    A service manager passes such sockets on (sd_listen_fds(3)) and keeps them open when we exit.
 
     Raises OSError.
     """
@@ -92,23 +94,23 @@ def adopt(sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protoc
 async def _bind_tcp(address: TcpAddress) -> list[socket.socket]:
     bound: list[socket.socket] = []
     try:
-        for family, where, optional in await _places(address):
+        for family, address_info, optional in await _socket_addresses(address):
             try:
-                bound.append(_bind_one(family, where))
+                bound.append(_bind_socket(family, address_info))
             except OSError as error:
-                # "Where there is one": a machine without IPv6 has no ::1 to bind.
+                # A machine without IPv6 has no ::1 to bind.
                 absent = error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
                 if not (optional and absent):
                     raise
     except BaseException:
-        for one in bound:
-            one.close()
+        for sock in bound:
+            sock.close()
         raise
     return bound
 
 
-async def _places(address: TcpAddress) -> list[tuple[int, tuple[object, ...], bool]]:
-    """The family and socket address of each socket to bind, and whether it may be missing."""
+async def _socket_addresses(address: TcpAddress) -> list[tuple[int, tuple[object, ...], bool]]:
+    """Return the family and address of each socket, and whether the machine may lack it."""
     if special := special_addresses(address.host):
         return [(bound.family, (bound.host, address.port), bound.is_optional) for bound in special]
     infos = await asyncio.get_running_loop().getaddrinfo(
@@ -117,23 +119,23 @@ async def _places(address: TcpAddress) -> list[tuple[int, tuple[object, ...], bo
     return [(info[0], info[4], False) for info in infos]
 
 
-def _bind_one(family: int, where: tuple[object, ...]) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
+def _bind_socket(family: int, address_info: tuple[object, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        one.setblocking(False)
-        # As ssh does: a port of connections that have just ended can be bound again at once.
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        # As ssh does, so that the port can be bound again while old connections are in TIME_WAIT.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(where)
-        one.listen(BACKLOG)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address_info)
+        sock.listen(BACKLOG)
     except BaseException:
-        one.close()
+        sock.close()
         raise
-    return one
+    return sock
 
 
-def _expanded(name: str) -> Path:
+def _expand_user(name: str) -> Path:
     try:
         return Path(name).expanduser()
     except RuntimeError as error:
@@ -141,27 +143,27 @@ def _expanded(name: str) -> Path:
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    """Bind a Unix socket that only its owner can use; replace a file nobody listens on."""
+    """Bind a Unix socket that only its owner can use, in place of a stale socket file."""
     if len(os.fsencode(path)) > UNIX_PATH_LIMIT:
         raise OSError(errno.ENAMETOOLONG, f"a socket path has at most {UNIX_PATH_LIMIT} bytes")
     _remove_stale(path)
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The mode must be right from the first moment; the umask is what bind() goes by.
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # bind() takes the mode from the umask. A later chmod would leave the socket open meanwhile.
     before = os.umask(0o177)
     try:
-        one.setblocking(False)
-        one.bind(str(path))
-        one.listen(BACKLOG)
+        sock.setblocking(False)
+        sock.bind(str(path))
+        sock.listen(BACKLOG)
     except BaseException:
-        one.close()
+        sock.close()
         raise
     finally:
         os.umask(before)
-    return one
+    return sock
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove a socket file that nobody listens on; leave everything else alone."""
+    """Remove a socket file without a listener; raise OSError if the path is in use."""
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:
@@ -174,26 +176,26 @@ def _remove_stale(path: Path) -> None:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
-        except BlockingIOError as error:  # its backlog is full: somebody is alive there
+        except BlockingIOError as error:  # the backlog of a live listener is full
             raise OSError(errno.EADDRINUSE, "another process listens there") from error
         else:
             raise OSError(errno.EADDRINUSE, "another process listens there")
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _file_id(path: Path) -> tuple[int, int]:
     status = path.lstat()
     return status.st_dev, status.st_ino
 
 
-def _why(address: Address, error: OSError) -> Failure:
-    words = printable(error.strerror or str(error))
+def _to_failure(address: Address, error: OSError) -> Failure:
+    message = printable(error.strerror or str(error))
     hint = ""
     if error.errno in EXHAUSTION_ERRNOS:
-        return local_resources_failure(f"cannot listen on {address}: {words}")
+        return local_resources_failure(f"cannot listen on {address}: {message}")
     match error.errno, address:
         case errno.EADDRINUSE, TcpAddress(port=port):
-            holder = PORT_OWNERS.of(port)
-            words = f"port {port} is taken{f' by {holder}' if holder else ''}"
+            owner = PORT_OWNERS.owner_of(port)
+            message = f"port {port} is taken{f' by {owner}' if owner else ''}"
             hint = "end that program or choose another port"
         case errno.EADDRINUSE, _:
             hint = "end that program or choose another path"
@@ -201,4 +203,4 @@ def _why(address: Address, error: OSError) -> Failure:
             hint = "ports below 1024 need root, CAP_NET_BIND_SERVICE or another port"
         case errno.EADDRNOTAVAIL, _:
             hint = "no interface of this machine has this address"
-    return Failure(Cause.LOCAL_PORT_BUSY, f"cannot listen on {address}: {words}", hint=hint)
+    return Failure(Cause.LOCAL_PORT_BUSY, f"cannot listen on {address}: {message}", hint=hint)

@@ -52,38 +52,38 @@ class NetlinkSource:
     """What Linux tells of itself (netlink(7)). Raises OSError where that is not allowed."""
 
     def __init__(self) -> None:
-        self._news = _netlink_socket()
+        self._changes = _netlink_socket()
         try:
-            self._news.bind((0, rtnetlink.CHANGES))
+            self._changes.bind((0, rtnetlink.CHANGES))
         except BaseException:
-            self._news.close()
+            self._changes.close()
             raise
-        self._news.setblocking(False)
+        self._changes.setblocking(False)
 
     def read(self) -> Network:
-        """See NetworkSource. What was still to be told is part of what is seen."""
-        self._forget_news()
-        told = _dump(rtnetlink.GET_ROUTE, rtnetlink.NEW_ROUTE)
-        routes = islice(filter(None, map(rtnetlink.route, told)), MAX_ROUTES + 1)
+        """See NetworkSource. What was still to be dumped is part of what is seen."""
+        self._discard_pending()
+        dumped = _dump(rtnetlink.GET_ROUTE, rtnetlink.NEW_ROUTE)
+        routes = islice(filter(None, map(rtnetlink.route, dumped)), MAX_ROUTES + 1)
         addresses = map(rtnetlink.address, _dump(rtnetlink.GET_ADDRESS, rtnetlink.NEW_ADDRESS))
         return network_from(list(filter(None, addresses)), list(routes))
 
     async def wait_for_change(self) -> None:
         """See NetworkSource."""
         try:
-            await asyncio.get_running_loop().sock_recv(self._news, DATAGRAM)
+            await asyncio.get_running_loop().sock_recv(self._changes, DATAGRAM)
         except OSError as error:
-            if error.errno != errno.ENOBUFS:  # more was told than we took: it did change
+            if error.errno != errno.ENOBUFS:  # more was dumped than we took: it did change
                 raise
 
     def close(self) -> None:
         """See NetworkSource."""
-        self._news.close()
+        self._changes.close()
 
-    def _forget_news(self) -> None:
+    def _discard_pending(self) -> None:
         while True:
             try:
-                self._news.recv(DATAGRAM)
+                self._changes.recv(DATAGRAM)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -92,7 +92,7 @@ class NetlinkSource:
 
 
 class AddressPoller:
-    """A look now and then at the addresses; routes are not told."""
+    """A look now and then at the addresses; routes are not dumped."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -107,7 +107,7 @@ class AddressPoller:
                     continue
                 text = each.address.partition("%")[0]  # the zone of a link-local address
                 present.add(text)
-                if link in states and states[link].isup and _reaches_further(text):
+                if link in states and states[link].isup and _is_routable(text):
                     lasting.add(text)
         return Network(frozenset(lasting), None, frozenset(present))
 
@@ -124,30 +124,32 @@ def open_network_source(clock: Clock) -> tuple[NetworkSource, str]:
 
     Raises OSError where there is none at all.
     """
-    lacking = ""
+    limitation = ""
     if sys.platform == "linux":
         try:
             return NetlinkSource(), ""
         except OSError as error:
-            lacking = (
+            limitation = (
                 f"netlink is not allowed here ({error.strerror}): changes of the network are "
                 f"looked for every {POLL_INTERVAL:.0f} s"
             )
     poll = AddressPoller(clock)
     poll.read()
-    return poll, lacking
+    return poll, limitation
 
 
 def network_from(addresses: list[rtnetlink.Address], routes: list[rtnetlink.Route]) -> Network:
     """The network that these make up; of too many routes, nothing is concluded."""
-    leading = {link for route in routes for link, _ in route.hops}
+    route_links = {link for route in routes for link, _ in route.hops}
     too_many = len(routes) > MAX_ROUTES
-    lasting = {a.text for a in addresses if a.is_lasting and (a.link in leading or too_many)}
-    set_up = None if too_many else frozenset(_words(r) for r in routes if not r.came_by_itself)
-    return Network(frozenset(lasting), set_up, frozenset(a.text for a in addresses))
+    lasting = {a.text for a in addresses if a.is_lasting and (a.link in route_links or too_many)}
+    configured = (
+        None if too_many else frozenset(_route_text(r) for r in routes if not r.is_kernel_made)
+    )
+    return Network(frozenset(lasting), configured, frozenset(a.text for a in addresses))
 
 
-def _words(route: rtnetlink.Route) -> str:
+def _route_text(route: rtnetlink.Route) -> str:
     """A route as ip-route(8) prints it, as far as it matters."""
     words = [route.destination]
     for link, gateway in route.hops:
@@ -168,7 +170,7 @@ def _dump(request: int, wanted: int) -> Iterator[bytes]:
 
     Raises OSError.
     """
-    with _asked(rtnetlink.dump_request(request, sequence=1)) as kernel:
+    with _request(rtnetlink.dump_request(request, sequence=1)) as kernel:
         while True:
             data, (port, _) = kernel.recvfrom(DATAGRAM)
             if port != 0:  # a process may write to our socket, too (netlink(7))
@@ -181,7 +183,7 @@ def _dump(request: int, wanted: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def _asked(request: bytes) -> Iterator[socket.socket]:
+def _request(request: bytes) -> Iterator[socket.socket]:
     with _netlink_socket() as kernel:
         kernel.settimeout(ANSWER_TIMEOUT)
         kernel.send(request)
@@ -192,6 +194,6 @@ def _netlink_socket() -> socket.socket:
     return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
 
 
-def _reaches_further(text: str) -> bool:
+def _is_routable(text: str) -> bool:
     address = ipaddress.ip_address(text)
     return not (address.is_loopback or address.is_link_local)

@@ -1,8 +1,8 @@
-"""Who listens on this machine's TCP ports, as far as the system tells us.
+"""The programs that listen on this machine's TCP ports, as far as the system shows them.
 
-To find out means to read the descriptors of every process. A file of tunnels that are still held
-by what they replace has hundreds of busy ports, each tried again every second; so they share one
-look, which is good for a while.
+To find them, psutil reads the descriptors of every process. When many tunnels wait for busy ports,
+each of them asks every second, so all of them share the result of one scan for a while. Nothing is
+ever ended or changed here.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from tunnelkeeper.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GOOD_FOR = 10.0
-"""Seconds in which a look is not repeated for a port that it has seen."""
+MAX_AGE = 10.0
+"""Seconds for which a scan is reused for a port that it found."""
 
-AT_LEAST = 1.0
-"""Seconds between two looks, whatever is asked for."""
+MIN_INTERVAL = 1.0
+"""Seconds between two scans, whatever is asked for."""
 
 
 @dataclass(slots=True)
 class PortOwners:
-    """The programs that were seen at the last look, by port. now: tells seconds."""
+    """The processes found by the last scan, by port. now: returns seconds."""
 
     now: Callable[[], float] = time.monotonic
-    _seen: dict[int, int | None] = field(default_factory=dict)  # process ids, where told
-    _looked_at: float = -inf
+    _pid_of: dict[int, int | None] = field(default_factory=dict)  # None: the system hides the pid
+    _scanned_at: float = -inf
 
-    def of(self, port: int) -> str:
-        """The program that listens on a port, as `name (pid 1)`; empty where it is not told."""
-        age = self.now() - self._looked_at
-        if age >= GOOD_FOR or (age >= AT_LEAST and port not in self._seen):
-            self._look()
-        pid = self._seen.get(port)
+    def owner_of(self, port: int) -> str:
+        """Return the program that listens on a port as `name (pid 1)`; empty if it is unknown."""
+        age = self.now() - self._scanned_at
+        if age >= MAX_AGE or (age >= MIN_INTERVAL and port not in self._pid_of):
+            self._scan()
+        pid = self._pid_of.get(port)
         with suppress(psutil.Error):
             return f"{printable(psutil.Process(pid).name())} (pid {pid})" if pid else ""
         return ""
 
-    def _look(self) -> None:
-        self._seen = {}
+    def _scan(self) -> None:
+        self._pid_of = {}
         with suppress(psutil.Error, OSError):
             for connection in psutil.net_connections("tcp"):
                 if connection.status == psutil.CONN_LISTEN and connection.laddr:
                     port = connection.laddr[1]
-                    self._seen[port] = connection.pid or self._seen.get(port)
-        self._looked_at = self.now()
+                    self._pid_of[port] = connection.pid or self._pid_of.get(port)
+        self._scanned_at = self.now()
 
 
 PORT_OWNERS = PortOwners()
-"""This process's knowledge: there is one machine."""
+"""The instance that all listeners share."""

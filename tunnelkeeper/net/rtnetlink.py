@@ -51,14 +51,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A unicast route. came_by_itself: the kernel made it for an address.
+    """A unicast route. is_kernel_made: the kernel made it for an address.
 
     hops: link and gateway, if there is one, of each way that it has.
     """
 
     destination: str
     hops: tuple[tuple[int, str], ...]
-    came_by_itself: bool
+    is_kernel_made: bool
     metric: int = 0
     table: int = MAIN_TABLE
 
@@ -85,11 +85,11 @@ def address(body: bytes) -> Address | None:
     if len(body) < _ADDRESS.size:
         return None
     family, _, flags, scope, link = _ADDRESS.unpack_from(body)
-    about = _attributes(body[_ADDRESS.size :])
-    text = _text(family, about.get(_IFA_LOCAL, about.get(_IFA_ADDRESS, b"")))
+    attributes = _attributes(body[_ADDRESS.size :])
+    text = _text(family, attributes.get(_IFA_LOCAL, attributes.get(_IFA_ADDRESS, b"")))
     if text is None:
         return None
-    flags = _number(about.get(_IFA_FLAGS), flags)
+    flags = _number(attributes.get(_IFA_FLAGS), flags)
     unready = _TENTATIVE | _DUPLICATE | (_TEMPORARY if family == socket.AF_INET6 else 0)
     return Address(text, link, is_lasting=scope < _LINK_SCOPE and not flags & unready)
 
@@ -104,10 +104,10 @@ def route(body: bytes) -> Route | None:
     family, prefix, _, _, table, protocol, _, kind, flags = _ROUTE.unpack_from(body)
     if kind != _UNICAST or flags & _CLONED:
         return None
-    about = _attributes(body[_ROUTE.size :])
+    attributes = _attributes(body[_ROUTE.size :])
     destination = "default"
     if prefix:
-        text = _text(family, about.get(_RTA_DST, b""))
+        text = _text(family, attributes.get(_RTA_DST, b""))
         if text is None or text.startswith(("fe80:", "ff")):
             return None
         destination = f"{text}/{prefix}"
@@ -115,17 +115,17 @@ def route(body: bytes) -> Route | None:
         return None
     return Route(
         destination if family == socket.AF_INET or prefix else "default (IPv6)",
-        tuple(sorted(_hops(family, about))),
+        tuple(sorted(_hops(family, attributes))),
         protocol == _BY_KERNEL and prefix > 0,
-        _number(about.get(_RTA_PRIORITY)),
-        _number(about.get(_RTA_TABLE), table),
+        _number(attributes.get(_RTA_PRIORITY)),
+        _number(attributes.get(_RTA_TABLE), table),
     )
 
 
-def _hops(family: int, about: dict[int, bytes]) -> Iterator[tuple[int, str]]:
-    if _RTA_OIF in about:
-        yield _number(about[_RTA_OIF]), _gateway(family, about)
-    several, at = about.get(_RTA_MULTIPATH, b""), 0
+def _hops(family: int, attributes: dict[int, bytes]) -> Iterator[tuple[int, str]]:
+    if _RTA_OIF in attributes:
+        yield _number(attributes[_RTA_OIF]), _gateway(family, attributes)
+    several, at = attributes.get(_RTA_MULTIPATH, b""), 0
     while at + _NEXT_HOP.size <= len(several):
         length, _, _, link = _NEXT_HOP.unpack_from(several, at)
         if length < _NEXT_HOP.size:
@@ -134,13 +134,13 @@ def _hops(family: int, about: dict[int, bytes]) -> Iterator[tuple[int, str]]:
         at += _aligned(length)
 
 
-def _gateway(family: int, about: dict[int, bytes]) -> str:
+def _gateway(family: int, attributes: dict[int, bytes]) -> str:
     if (
-        len(about.get(_RTA_VIA, b"")) > _SHORT.size
+        len(attributes.get(_RTA_VIA, b"")) > _SHORT.size
     ):  # a gateway of the other family: rtvia, its family in front (RFC 5549)
-        via = about[_RTA_VIA]
+        via = attributes[_RTA_VIA]
         return _text(_SHORT.unpack_from(via)[0], via[2:]) or ""
-    return _text(family, about.get(_RTA_GATEWAY, b"")) or ""
+    return _text(family, attributes.get(_RTA_GATEWAY, b"")) or ""
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:

@@ -1,10 +1,11 @@
-"""A connected socket as an asyncio transport, with less between the socket and its protocol.
+"""A stream transport for connected sockets, with less overhead than asyncio's own.
 
-asyncio's own starts each accepted connection in a task, three turns of the loop after the accept,
-and moves what a socket did not take to the front of one buffer, byte by byte. A tunnel opens
-thousands of connections and moves gigabytes, so both show. Here a connection is made in the turn
-that accepts it; what a socket did not take waits in pieces, and goes out with as few system calls
-as it can. It runs on loops that watch file descriptors.
+asyncio starts each accepted connection in a task, three turns of the loop after the accept, and
+moves unsent data to the front of one buffer, byte by byte. A tunnel opens thousands of connections
+and carries gigabytes, so both are measurable. This transport calls connection_made() in the turn
+that accepts the client, keeps unsent data in a queue of buffers, and sends many of them in one
+system call. It needs a loop with add_reader() and add_writer(), and supports neither TLS nor
+datagrams.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 READ_SIZE = 256 * 1024
-"""Bytes of one read; as asyncio has it."""
+"""Bytes of one recv(), as in asyncio."""
 
 HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
-"""Bytes that wait when the protocol is told to pause and to go on; as asyncio has them."""
+"""Unsent bytes at which pause_writing() and resume_writing() are called, as in asyncio."""
 
-PIECES = 64
-"""Of what waits, so many go into one call; POSIX allows 16 at least, Linux and macOS 1024."""
+MAX_BUFFERS = 64
+"""Buffers in one sendmsg(). IOV_MAX is at least 16 in POSIX, and 1024 on Linux and macOS."""
 
 NO_LINGER = struct.pack("ii", 1, 0)
-"""SO_LINGER of socket(7), for 0 s."""
+"""SO_LINGER with a timeout of 0 s (socket(7)): close() resets the connection."""
 
 log = logging.getLogger(__name__)
 
 
 def reset_at_close(sock: socket.socket) -> None:
-    """Let closing a socket send a reset in place of an orderly end."""
-    with suppress(OSError):  # it is reset already
+    """Make close() send a reset in place of a FIN."""
+    with suppress(OSError):  # the peer has reset it
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
 
@@ -71,32 +72,32 @@ class StreamTransport(asyncio.Transport):
         self._sock = sock
         self._fd = sock.fileno()
         self._peername = peername
-        self._waiting: deque[bytes | memoryview] = deque()
-        self._size = 0
+        self._pending: deque[bytes | memoryview] = deque()
+        self._pending_size = 0
         self._high, self._low = HIGH_WATER, LOW_WATER
         self._is_reading = True
-        self._is_watched = False  # by the loop, for what can be read
-        self._is_full = False
+        self._has_reader = False
+        self._is_protocol_paused = False
         self._is_closing = False
-        self._is_lost = False
-        self._at_eof = False
-        self._wants_eof = False
+        self._is_closed = False
+        self._is_eof_received = False
+        self._is_eof_requested = False
         self._protocol: Any = protocol
         self._protocol.connection_made(self)
         if self._is_reading:
-            self._watch()
+            self._add_reader()
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Who is served."""
+        """Return the protocol."""
         protocol: asyncio.BaseProtocol = self._protocol
         return protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Serve somebody else from now on."""
+        """Set the protocol."""
         self._protocol = protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """The socket, or its peername or sockname."""
+        """Return `socket`, `peername` or `sockname`; otherwise the default."""
         match name:
             case "socket":
                 return self._sock
@@ -109,64 +110,67 @@ class StreamTransport(asyncio.Transport):
     # -- receiving ---------------------------------------------------------------------------
 
     def is_reading(self) -> bool:
-        """Whether the protocol receives."""
+        """Return whether the transport is reading."""
         return self._is_reading
 
     def pause_reading(self) -> None:
-        """Receive no more for now."""
+        """Pause reading."""
         self._is_reading = False
-        if self._is_watched:
-            self._is_watched = False
+        if self._has_reader:
+            self._has_reader = False
             self._loop.remove_reader(self._fd)
 
     def resume_reading(self) -> None:
-        """Receive, unless the other side has ended already."""
-        if not (self._is_reading or self._is_closing or self._at_eof):
+        """Resume reading, unless the peer has sent EOF."""
+        if not (self._is_reading or self._is_closing or self._is_eof_received):
             self._is_reading = True
-            self._watch()
+            self._add_reader()
 
     def read_now(self) -> None:
-        """Receive what is there already, in this turn of the loop."""
-        if self._is_watched:
-            self._readable()
+        """Read available data at once, without waiting for the loop."""
+        if self._has_reader:
+            self._read_ready()
 
-    def _watch(self) -> None:
-        self._is_watched = True
-        self._loop.add_reader(self._fd, self._readable)
+    def _add_reader(self) -> None:
+        self._has_reader = True
+        self._loop.add_reader(self._fd, self._read_ready)
 
-    def _readable(self) -> None:
+    def _read_ready(self) -> None:
         try:
             data = self._sock.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._fail(error)
+            self._force_close(error)
             return
         try:
             if data:
                 self._protocol.data_received(data)
                 return
-            self._at_eof = True
+            self._is_eof_received = True
             self.pause_reading()
             if not self._protocol.eof_received():
                 self.close()
         except Exception as error:
             log.exception("an internal fault; please report it: a connection is closed for it")
-            self._fail(error)
+            self._force_close(error)
 
     # -- sending -----------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send data, or keep what the socket does not take; it is not changed meanwhile."""
-        if self._is_lost or self._wants_eof or not data:
+        """Send data; queue what the socket does not accept.
+
+        A bytearray is copied into the queue. A memoryview is not: its buffer must not change.
+        """
+        if self._is_closed or self._is_eof_requested or not data:
             return
-        if not self._waiting:
+        if not self._pending:
             try:
                 sent = self._sock.send(data)
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
-                self._fail(error)
+                self._force_close(error)
                 return
             if sent == len(data):
                 return
@@ -174,130 +178,133 @@ class StreamTransport(asyncio.Transport):
         self._buffer(data)
 
     def _buffer(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._waiting:
-            self._loop.add_writer(self._fd, self._writable)
-        self._waiting.append(bytes(data) if isinstance(data, bytearray) else data)
-        self._size += len(data)
-        if self._size > self._high and not self._is_full:
-            self._is_full = True
+        if not self._pending:
+            self._loop.add_writer(self._fd, self._write_ready)
+        self._pending.append(bytes(data) if isinstance(data, bytearray) else data)
+        self._pending_size += len(data)
+        if self._pending_size > self._high and not self._is_protocol_paused:
+            self._is_protocol_paused = True
             self._protocol.pause_writing()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Send several pieces, at best in one call, or keep what the socket does not take."""
-        pieces = [piece for piece in list_of_data if piece]
-        if self._waiting or self._is_lost or self._wants_eof or len(pieces) > PIECES:
-            for piece in pieces:
-                self.write(piece)
+        """Send several buffers, if possible in one call; queue what the socket does not accept."""
+        buffers = [buffer for buffer in list_of_data if buffer]
+        if self._pending or self._is_closed or self._is_eof_requested or len(buffers) > MAX_BUFFERS:
+            for buffer in buffers:
+                self.write(buffer)
             return
         try:
-            sent = self._sock.sendmsg(pieces)
+            sent = self._sock.sendmsg(buffers)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            self._fail(error)
+            self._force_close(error)
             return
-        for piece in pieces:
-            if sent >= len(piece):
-                sent -= len(piece)
+        for buffer in buffers:
+            if sent >= len(buffer):
+                sent -= len(buffer)
             else:
-                self._buffer(memoryview(piece)[sent:])
+                self._buffer(memoryview(buffer)[sent:])
                 sent = 0
 
     def write_eof(self) -> None:
-        """Send no more, once what waits is sent. Raises OSError where the socket is reset."""
-        if self._wants_eof or self._is_closing:
+        """Send EOF after the queued data.
+
+        Raises OSError if the peer has reset the connection.
+        """
+        if self._is_eof_requested or self._is_closing:
             return
-        self._wants_eof = True
-        if not self._waiting:
+        self._is_eof_requested = True
+        if not self._pending:
             self._sock.shutdown(socket.SHUT_WR)
 
     def can_write_eof(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that wait."""
-        return self._size
+        """Return the number of queued bytes."""
+        return self._pending_size
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Bytes: low, high."""
+        """Return the low and high water marks in bytes."""
         return self._low, self._high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Bytes that may wait before the protocol is paused, and until it goes on."""
+        """Set the water marks in bytes; a missing one follows from the other, as in asyncio."""
         self._high = high if high is not None else HIGH_WATER if low is None else 4 * low
         self._low = low if low is not None else self._high // 4
 
-    def _writable(self) -> None:
+    def _write_ready(self) -> None:
         try:
-            sent = self._sock.sendmsg(islice(self._waiting, PIECES))
+            sent = self._sock.sendmsg(islice(self._pending, MAX_BUFFERS))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._fail(error)
+            self._force_close(error)
             return
         self._consume(sent)
-        if self._is_full and self._size <= self._low:
-            self._is_full = False
+        if self._is_protocol_paused and self._pending_size <= self._low:
+            self._is_protocol_paused = False
             self._protocol.resume_writing()
-        if self._waiting:
+        if self._pending:
             return
         self._loop.remove_writer(self._fd)
         if self._is_closing:
-            self._end(None)
-        elif self._wants_eof:
+            self._schedule_connection_lost(None)
+        elif self._is_eof_requested:
             try:
                 self._sock.shutdown(socket.SHUT_WR)
             except OSError as error:
-                self._fail(error)
+                self._force_close(error)
 
     def _consume(self, sent: int) -> None:
-        self._size -= sent
+        self._pending_size -= sent
         while sent:
-            first = self._waiting[0]
+            first = self._pending[0]
             if sent < len(first):
-                self._waiting[0] = memoryview(first)[sent:]
+                self._pending[0] = memoryview(first)[sent:]
                 return
             sent -= len(first)
-            self._waiting.popleft()
+            self._pending.popleft()
 
-    # -- the end -----------------------------------------------------------------------------
+    # -- closing -----------------------------------------------------------------------------
 
     def is_closing(self) -> bool:
-        """Whether the end is near, or past."""
+        """Return whether the transport is closing or closed."""
         return self._is_closing
 
     def close(self) -> None:
-        """Receive no more, and end once what waits is sent."""
+        """Stop reading, and close after the queued data is sent."""
         if self._is_closing:
             return
         self._is_closing = True
         self.pause_reading()
-        if not self._waiting:
-            self._end(None)
+        if not self._pending:
+            self._schedule_connection_lost(None)
 
     def abort(self) -> None:
-        """End now; what waits is gone."""
-        self._fail(None)
+        """Close at once and drop the queued data."""
+        self._force_close(None)
 
-    def _fail(self, error: Exception | None) -> None:
-        """End for a reason; what waits is gone."""
-        if self._is_lost:
+    def _force_close(self, error: Exception | None) -> None:
+        """Close at once with an error and drop the queued data."""
+        if self._is_closed:
             return
         self._is_closing = True
         self.pause_reading()
-        if self._waiting:
-            self._waiting.clear()
-            self._size = 0
+        if self._pending:
+            self._pending.clear()
+            self._pending_size = 0
             self._loop.remove_writer(self._fd)
-        self._end(error)
+        self._schedule_connection_lost(error)
 
-    def _end(self, error: Exception | None) -> None:
-        # In a later turn: whoever asked for the end is not called from within.
-        self._is_lost = True
-        self._loop.call_soon(self._ended, error)
+    def _schedule_connection_lost(self, error: Exception | None) -> None:
+        # As in asyncio, connection_lost() is never called from within close() or write().
+        self._is_closed = True
+        self._loop.call_soon(self._call_connection_lost, error)
 
-    def _ended(self, error: Exception | None) -> None:
+    def _call_connection_lost(self, error: Exception | None) -> None:
         try:
             self._protocol.connection_lost(error)
         finally:
