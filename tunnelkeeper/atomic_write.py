@@ -1,6 +1,6 @@
-"""A file put in place whole: whoever looks sees the old one or the new one, after a crash too.
+"""Atomic file replacement: readers see the old file or the new one, even after a crash.
 
-It makes no folder, and follows no symbolic link: one that is there is replaced.
+It creates no folder and follows no symbolic link: an existing link is replaced.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 def write_atomically(path: Path, content: bytes, grant: Callable[[int], None]) -> None:
-    """Write a file, or replace the one that is there.
+    """Create or replace a file.
 
-    grant is called with the new file's descriptor, before there is anything to read, and gives it
-    its owner and mode; until then only we can open it. Raises OSError, and what grant raises: then
-    nothing has changed.
+    grant: sets the owner and mode of the new file. It is called with the descriptor before any
+    content is written; until then only this user can open the file.
+
+    Raises OSError, and what grant raises; the old file is then unchanged.
     """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

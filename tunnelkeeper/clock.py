@@ -1,4 +1,4 @@
-"""Time, handed in: the one place where the daemon reads a clock or waits for one."""
+"""The clock that tunnels get injected. Only this module reads the system's clocks for them."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ if TYPE_CHECKING:
 
 
 class Timer(Protocol):
-    """A call that is still to come."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Let it not come."""
+        """Cancel the call."""
 
 
 class Clock(Protocol):
-    """What runners and forwards know of time. Durations are seconds."""
+    """The interface of a clock; tests have a fake one. Durations are in seconds."""
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Return the seconds of a clock that never jumps."""
 
     def boottime(self) -> float | None:
-        """Seconds that go on while the machine sleeps, or None: this system does not count them."""
+        """Return seconds that include suspend, or None if the system does not count them."""
 
     def wall(self) -> datetime:
-        """The date and time, for people only: nothing is decided by it."""
+        """Return the date and time for display. No decision depends on it."""
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back once monotonic() has reached `when`."""
+        """Schedule a call for the time when monotonic() reaches `when`."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
 
 
 class SystemClock:
     """The clock of the machine."""
 
     def monotonic(self) -> float:
-        """See Clock."""
+        """Return the seconds of CLOCK_MONOTONIC."""
         return time.monotonic()
 
     def boottime(self) -> float | None:
-        """See Clock."""
-        clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux has it
+        """Return the seconds of CLOCK_BOOTTIME, or None where it does not exist."""
+        clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
         return None if clock is None else time.clock_gettime(clock)
 
     def wall(self) -> datetime:
-        """See Clock."""
+        """Return the current time in UTC."""
         return datetime.now(UTC)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """See Clock."""
+        """Schedule a call on the running loop."""
         delay = max(0.0, when - time.monotonic())
         return asyncio.get_running_loop().call_later(delay, callback)
 
     async def sleep(self, seconds: float) -> None:
-        """See Clock."""
+        """Sleep on the running loop."""
         await asyncio.sleep(seconds)
 
 
 def iso(moment: datetime) -> str:
-    """A moment as status and logs show it: ISO 8601 in UTC, whole seconds."""
+    """Format a moment for status and logs: ISO 8601 in UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,6 +1,6 @@
-"""Where config, socket, lock, log and state live, by the XDG Base Directory Specification.
+"""The paths of config, socket, lock, log and state, by the XDG Base Directory Specification.
 
-Nothing is created or looked at; only `~` may ask the system's list of users for a home.
+No path is created or checked. Only `~` may look up a home folder in the user database.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 _FOLDER = "tunnelkeeper"
 
 Environment = Mapping[str, str]
-"""What os.environ is: handed in, so that a test or another user's service can have its own."""
+"""The type of os.environ. It is a parameter so that tests and services can pass another one."""
 
 
 def config_path(option: str | None, env: Environment) -> Path:
-    """The config file: --config, else $TUNNELKEEPER_CONFIG, else tunnels.toml in its XDG folder."""
+    """Return --config, else $TUNNELKEEPER_CONFIG, else tunnels.toml in the XDG config folder."""
     named = _named(option, "TUNNELKEEPER_CONFIG", env)
     if named is not None:
         return expanded(named, env)
@@ -25,9 +25,9 @@ def config_path(option: str | None, env: Environment) -> Path:
 
 
 def socket_path(option: str | None, env: Environment) -> Path:
-    """The control socket: --socket, else $TUNNELKEEPER_SOCKET, else in the runtime folder.
+    """Return --socket, else $TUNNELKEEPER_SOCKET, else control.sock in the runtime folder.
 
-    Without XDG_RUNTIME_DIR (no login session: cron, a container) it lies in the state folder.
+    Without XDG_RUNTIME_DIR (cron and containers have no login session) it is in the state folder.
     """
     named = _named(option, "TUNNELKEEPER_SOCKET", env)
     if named is not None:
@@ -38,37 +38,37 @@ def socket_path(option: str | None, env: Environment) -> Path:
 
 
 def lock_path(socket: Path) -> Path:
-    """The lock file next to a control socket; one supervisor holds it."""
+    """Return the lock file beside a control socket; one supervisor holds it."""
     return socket.with_name(socket.name + ".lock")
 
 
 def log_path(env: Environment) -> Path:
-    """The log of a supervisor in the background."""
+    """Return the log file of a supervisor in the background."""
     return state_folder(env) / "tunnelkeeper.log"
 
 
 def state_folder(env: Environment) -> Path:
-    """What outlives the supervisor and is nobody's configuration."""
+    """Return the folder for data that outlives the supervisor and is not configuration."""
     return _xdg_folder("XDG_STATE_HOME", ".local/state", env)
 
 
 def user_units_folder(env: Environment) -> Path:
-    """Where systemd looks for the units that a user made (systemd.unit(5))."""
+    """Return the folder in which systemd looks for a user's own units (systemd.unit(5))."""
     return _xdg_folder("XDG_CONFIG_HOME", ".config", env).with_name("systemd") / "user"
 
 
 def home(env: Environment) -> Path:
-    """$HOME, or what the system's list of users says where it is not set.
+    """Return $HOME, else the home folder from the user database.
 
-    Raises KeyError where neither names one: a user id without an entry, as in some containers.
+    Raises KeyError if the user id has no entry there either, as in some containers.
     """
     return _absolute(env.get("HOME")) or Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
 def expanded(text: str, env: Environment) -> Path:
-    """A path as a person writes it, with `~` and `~user` expanded.
+    """Expand `~` and `~user` in a path.
 
-    The `~` of a user nobody knows stays, so that the error about the file shows what was written.
+    The `~` of an unknown user stays, so that error messages show the path as it was written.
     """
     if text == "~" or text.startswith("~/"):
         return home(env) / text[2:].lstrip("/")
@@ -79,7 +79,7 @@ def expanded(text: str, env: Environment) -> Path:
 
 
 def _named(option: str | None, variable: str, env: Environment) -> str | None:
-    """An empty variable is as good as none; an empty option is the caller's mistake to see."""
+    """Return the option, else the variable. Only an empty variable counts as unset."""
     return option if option is not None else env.get(variable) or None
 
 
@@ -88,5 +88,5 @@ def _xdg_folder(variable: str, default: str, env: Environment) -> Path:
 
 
 def _absolute(text: str | None) -> Path | None:
-    """None for an unset, empty or relative path: the specification has them ignored."""
+    """Return None for an unset, empty or relative path; the specification ignores them."""
     return Path(text) if text and text.startswith("/") else None

@@ -1,7 +1,7 @@
-"""A TCP connection to a server, and what the kernel is told to do with it.
+"""TCP connections to servers, and their socket options.
 
-Where it comes from, how soon the kernel repeats what nobody answered, when it gives up, and how
-much it takes that cannot be sent yet. Nothing here knows SSH.
+The options set the local address, how soon the kernel retransmits, when it gives up, and how much
+unsent data it accepts. Nothing here knows SSH.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 UNSENT_LIMIT = 512 * 1024
-"""Bytes that wait in the kernel to be sent for the first time; what is on its way is not counted,
-so a fast or long link is filled all the same."""
+"""Bytes in the kernel that were never sent. Data in flight does not count, so that a fast or long
+link is still filled."""
 
 _MAX_USER_TIMEOUT = 2**31 - 1  # milliseconds; the option is an int (tcp(7))
 
@@ -33,12 +33,12 @@ _TCP_RTO_MAX_MS = 44  # linux/tcp.h, since Linux 6.15; Python has no name for it
 _CONNECT_RTO_MAX = 2.0
 _DATA_RTO_MAX = 5.0
 _DEFAULT_RTO_MAX = 120.0
-"""Seconds after which the kernel repeats at the latest what nobody acknowledged: the beginning of a
-connection, and data; and its own choice (RFC 6298 section 5.5). A network that is back is used that
-soon. Data has longer, as a link that is slow and full may take seconds to acknowledge any."""
+"""The longest retransmission timeout in seconds: for SYN packets, for data, and the default (RFC
+6298 section 5.5). After an outage, a connection idles for at most that long. Data has a longer
+timeout because a slow and full link may take seconds to acknowledge it."""
 
 _SYN_RETRIES = 127
-"""Of the beginning of a connection (tcp(7), TCP_SYNCNT): more than fit into connect_timeout."""
+"""SYN retransmissions (tcp(7), TCP_SYNCNT): more than fit into connect_timeout."""
 
 FAMILIES: dict[AddressFamily, int] = {
     "any": socket.AF_UNSPEC,
@@ -48,7 +48,7 @@ FAMILIES: dict[AddressFamily, int] = {
 
 
 async def resolve(host: str, port: int, family: AddressFamily) -> list[AddressInfo]:
-    """The addresses of a host, its families alternating, the resolver's first choice first.
+    """Return the addresses of a host in the order to try them: families alternate (RFC 8305).
 
     Raises socket.gaierror.
     """
@@ -56,18 +56,18 @@ async def resolve(host: str, port: int, family: AddressFamily) -> list[AddressIn
 
 
 async def connect(infos: Sequence[AddressInfo], bind_address: str | None) -> socket.socket:
-    """A socket connected to the first of the addresses that answers.
+    """Connect to the first of the addresses that answers; return the socket.
 
-    Raises the first OSError that came where none does.
+    Raises the first OSError if no attempt succeeds.
     """
     return await connect_first(infos, partial(_connect_to, bind_address=bind_address))
 
 
 def limit_unacknowledged(connection: socket.socket, seconds: float) -> None:
-    """Let the kernel end a connection whose data was not acknowledged for so long; 0: as it likes.
+    """Let the kernel close a connection whose data stays unacknowledged; 0: keep its default.
 
-    Left to itself, Linux sends for about a quarter of an hour (tcp_retries2 in tcp(7)), more and
-    more seldom. A system without TCP_USER_TIMEOUT (RFC 5482) is left to itself.
+    By default, Linux retransmits for about 15 minutes at growing intervals (tcp_retries2 in
+    tcp(7)). A system without TCP_USER_TIMEOUT (RFC 5482) keeps its default.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None and seconds:
@@ -77,10 +77,10 @@ def limit_unacknowledged(connection: socket.socket, seconds: float) -> None:
 
 
 def _set_rto_max(connection: socket.socket, seconds: float) -> bool:
-    """Whether the kernel will repeat at the latest after so many seconds what nobody acknowledged.
+    """Set the longest retransmission timeout; return whether the system supports that.
 
-    Left to itself it doubles the pause each time, and a connection that outlived an outage stands
-    still for as long again. Systems that cannot do otherwise are left to it.
+    By default the timeout doubles each time, so a connection that survives an outage then idles
+    for as long again.
     """
     if sys.platform != "linux":
         return False
@@ -92,14 +92,14 @@ def _set_rto_max(connection: socket.socket, seconds: float) -> bool:
 
 
 def limit_unsent(connection: socket.socket) -> None:
-    """Let the kernel take little more than it can send at once.
+    """Let the kernel accept little more data than it can send at once.
 
-    Left to itself, it takes megabytes on the way into a slow network, and what a small channel or
-    a keepalive has to say stands behind all of them. A system without TCP_NOTSENT_LOWAT (tcp(7))
-    is left to itself.
+    By default it accepts megabytes for a slow network, and the data of a small channel or a
+    keepalive waits behind all of them. A system without TCP_NOTSENT_LOWAT (tcp(7)) keeps its
+    default.
     """
     if TCP_NOTSENT_LOWAT is not None:
-        with suppress(OSError):  # no TCP socket
+        with suppress(OSError):  # not a TCP socket
             connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_LIMIT)
 
 
@@ -111,10 +111,10 @@ async def _connect_to(info: AddressInfo, bind_address: str | None) -> socket.soc
         if bind_address is not None:
             await _bind(connection, bind_address)
         if _set_rto_max(connection, _CONNECT_RTO_MAX):
-            # Else it would give up after a number of them, which now come sooner.
+            # The default number of SYNs would be used up too soon, as they are closer together.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _SYN_RETRIES)
         await asyncio.get_running_loop().sock_connect(connection, address)
-        # Now, too, it gives up after a number of them, unless it is told a time.
+        # Data retransmissions are counted, too, unless TCP_USER_TIMEOUT sets a time.
         _set_rto_max(connection, _DEFAULT_RTO_MAX)
     except BaseException:
         connection.close()
@@ -129,7 +129,7 @@ async def _bind(connection: socket.socket, bind_address: str) -> None:
             bind_address, 0, family=connection.family, type=socket.SOCK_STREAM
         )
     except socket.gaierror as error:
-        # For this family the bind address is none; another family's attempt may still serve.
+        # The bind address is not of this family; an attempt of another family may still succeed.
         raise OSError(f"bind_address {bind_address}: {error.strerror}") from error
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,6 @@
-"""This process's share of file descriptors: all that it may have, and what is kept back of them.
+"""The file descriptor limits of this process, and the descriptors that it keeps in reserve.
 
-It opens nothing but listening sockets, and says nothing to anybody: who is refused a descriptor
-makes a failure of it. It runs nothing either; it says how.
+It logs nothing and starts no program; callers turn the errors into failures.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 RESERVE = 32
-"""Descriptors that clients of forwards leave to whoever asks for the status, to logins and to
-`ssh -G`. Of a small limit it is a quarter."""
+"""Descriptors that clients of forwards leave free for status requests, logins and `ssh -G`. With a
+small limit it is a quarter of the limit."""
 
 RETRY_DELAY = 0.9
-"""Seconds in which a listener that is out of descriptors is not tried again. asyncio looks after a
-second, but until then it asks as often as its backlog is long (CPython 3.11)."""
+"""Seconds for which accept() is not called again after it ran out of descriptors. asyncio retries
+after one second, but before that it calls accept() once per slot of the backlog (CPython 3.11)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many descriptors: for now (soft), and at most (hard). See getrlimit(2)."""
+    """The soft and hard limit of open file descriptors (getrlimit(2))."""
 
     soft: int
     hard: int
@@ -40,22 +39,22 @@ class Limit:
 
 @cache
 def inherited() -> Limit:
-    """The limit that this process was started with; children of ours get it back."""
+    """Return the limit that this process was started with; its children get it back."""
     return Limit(*resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
 def raise_limit() -> None:
-    """Allow ourselves as many descriptors as we may have; where that is refused, as many as now."""
+    """Raise the soft limit to the hard limit; keep it if the system refuses."""
     limit = inherited()
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit.hard, limit.hard))
 
 
 def with_inherited_limit(command: Sequence[str]) -> list[str]:
-    """The command line that runs a command with the limit that we were started with.
+    """Return the command line that runs a command with the limit that we were started with.
 
-    A program that expects small numbers, or closes each that there might be, would suffer from
-    ours. Raises OSError where there is no such program.
+    A raised limit breaks programs that use select(2), and slows those that close every possible
+    descriptor. Raises OSError if the program does not exist.
     """
     limit = inherited()
     if resource.getrlimit(resource.RLIMIT_NOFILE) == (limit.soft, limit.hard):
@@ -65,8 +64,8 @@ def with_inherited_limit(command: Sequence[str]) -> list[str]:
         is_there = os.sep in command[0] and Path(command[0]).exists()
         number = errno.EACCES if is_there else errno.ENOENT
         raise OSError(number, os.strerror(number), command[0])
-    # Not between fork and exec: a process with threads must not run Python there. A shell starts
-    # ten times sooner than Python. It reads none of the words: they are its parameters.
+    # Not with preexec_fn: a process with threads must not run Python between fork and exec. A shell
+    # starts ten times faster than Python. The arguments are parameters that it does not parse.
     script = f'ulimit -S -n {_ulimit_text(limit.soft)}; exec "$@"'
     return ["/bin/sh", "-c", script, "sh", program, *command[1:]]
 
@@ -76,7 +75,7 @@ def _ulimit_text(limit: int) -> str:
 
 
 def are_exhausted() -> bool:
-    """Whether not one more can be had now."""
+    """Return whether no descriptor can be opened now."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError:
@@ -85,26 +84,26 @@ def are_exhausted() -> bool:
 
 
 def reserve_fd(open_socket: socket.socket) -> None:
-    """See that a client's descriptor would not be one of those that are kept back.
+    """Raise OSError (EMFILE) if a new client's descriptor would come from the reserve.
 
-    open_socket: any socket that is open. Raises OSError: EMFILE.
+    open_socket: any open socket, to find the lowest free descriptor.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(open_socket.fileno())  # always the lowest: dup(2)
+    lowest_free = os.dup(open_socket.fileno())  # dup(2) returns the lowest free one
     os.close(lowest_free)
     if lowest_free >= limit - min(RESERVE, limit // 4):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 class AcceptingSocket(socket.socket):
-    """One for asyncio's servers that lets clients wait while there are no descriptors for them."""
+    """A listening socket for asyncio servers. Clients wait while descriptors run short."""
 
     _starved_until = 0.0
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Take a client.
+        """Accept a client.
 
-        Raises OSError: EMFILE once a second, which lets asyncio wait, and else EAGAIN.
+        Raises OSError: EMFILE once a second, on which asyncio waits, otherwise EAGAIN.
         """
         if time.monotonic() < self._starved_until:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

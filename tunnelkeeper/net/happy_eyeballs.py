@@ -1,7 +1,7 @@
-"""A TCP connection to the first address that answers: resolve, then a staggered race.
+"""Happy Eyeballs (RFC 8305): resolve a host and connect to the first address that answers.
 
-RFC 8305 (Happy Eyeballs): an address that goes nowhere delays the next by a fraction of a second,
-not by its whole timeout. What one attempt does with its socket is for others to say.
+An address that does not answer delays the next attempt by a fraction of a second, not by its whole
+timeout. The caller decides how an attempt connects.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ STAGGER = 0.25
 AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
 
 Attempt = Callable[[AddressInfo], Awaitable[socket.socket]]
-"""Gives a connected, non-blocking socket, or raises OSError; cancelled, it leaves none open."""
+"""Returns a connected, non-blocking socket or raises OSError. If cancelled, it leaves none open."""
 
 
 async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[AddressInfo]:
-    """The addresses of a host, its families alternating, the resolver's first choice first.
+    """Return the addresses of a host; families alternate, the resolver's first choice leads.
 
     Raises socket.gaierror.
     """
     kind = socket.SOCK_STREAM, socket.IPPROTO_TCP
-    if _is_ip_address(host):  # then no server is asked, and it needs no thread
+    if _is_ip_address(host):  # no server is asked, so it cannot block
         found = socket.getaddrinfo(host, port, family, *kind)
     else:
         loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ def _is_ip_address(host: str) -> bool:
 
 
 def interleave(infos: Sequence[AddressInfo]) -> list[AddressInfo]:
-    """The addresses with their families in turn (RFC 8305 section 4)."""
+    """Return the addresses with alternating families (RFC 8305 section 4)."""
     first = [info for info in infos if info[0] == infos[0][0]]
     others = [info for info in infos if info[0] != infos[0][0]]
     ordered: list[AddressInfo] = []
@@ -58,9 +58,9 @@ def interleave(infos: Sequence[AddressInfo]) -> list[AddressInfo]:
 
 
 async def connect_first(infos: Sequence[AddressInfo], attempt: Attempt) -> socket.socket:
-    """A socket connected to the first of the addresses that answers.
+    """Connect to the first of the addresses that answers; return the socket.
 
-    Raises the first OSError that came where none does.
+    Raises the first OSError if no attempt succeeds.
     """
     if len(infos) == 1:
         return await attempt(infos[0])
@@ -77,12 +77,15 @@ async def connect_first(infos: Sequence[AddressInfo], attempt: Attempt) -> socke
 
 
 async def connect_address(info: AddressInfo) -> socket.socket:
-    """An attempt with nothing special."""
+    """Connect to an address without socket options."""
     return await connect_socket(info[0], info[4])
 
 
 async def connect_socket(family: int, address: str | tuple[object, ...]) -> socket.socket:
-    """A non-blocking stream socket, connected. Raises OSError."""
+    """Return a connected, non-blocking stream socket.
+
+    Raises OSError.
+    """
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
@@ -95,7 +98,7 @@ async def connect_socket(family: int, address: str | tuple[object, ...]) -> sock
 
 @dataclass(slots=True)
 class _Race:
-    """The attempts on one host's addresses; the winner is the first that connected."""
+    """The attempts for one host; the winner is the first connected socket."""
 
     attempt: Attempt
     winner: socket.socket | None = None

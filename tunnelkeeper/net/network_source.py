@@ -1,6 +1,6 @@
-"""Shows the machine's network and waits until it may have changed: netlink on Linux, else a poll.
+"""The state of the machine's network and its changes, from netlink on Linux, otherwise by polling.
 
-It does not judge what a change means; that is core.network_changes.
+core.network_changes decides what a change means; nothing here does.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from tunnelkeeper.clock import Clock
 
 POLL_INTERVAL = 10.0
-"""Seconds between two looks where the system tells nobody of changes."""
+"""Seconds between two polls on a system that does not announce changes."""
 
 MAX_ROUTES = 2000
-"""Routes that are looked at. A machine with more is a router: its routes change all the time, and
-only its addresses count."""
+"""Routes that are read. A machine with more is a router, whose routes change all the time, so only
+its addresses count."""
 
-DATAGRAM = 1 << 16  # bytes; the kernel writes a dump in pieces of at most half of that
-ANSWER_TIMEOUT = 1.0  # seconds for the kernel to answer in; it does so at once
+DATAGRAM = 1 << 16  # bytes; the kernel sends a dump in datagrams of at most half that size
+ANSWER_TIMEOUT = 1.0  # seconds; the kernel normally answers at once
 
 
 class NetworkSource(Protocol):
-    """A way to learn of the network. Raises OSError where the system allows no look."""
+    """A source of network states. Its methods raise OSError if the system denies access."""
 
     def read(self) -> Network:
-        """The network as it is now."""
+        """Return the current network."""
 
     async def wait_for_change(self) -> None:
-        """Wait until it may have changed."""
+        """Wait until the network may have changed."""
 
     def close(self) -> None:
-        """Wait no more."""
+        """Release the source's sockets."""
 
 
 class NetlinkSource:
-    """What Linux tells of itself (netlink(7)). Raises OSError where that is not allowed."""
+    """Change notifications of Linux (netlink(7)). Raises OSError where netlink is not allowed."""
 
     def __init__(self) -> None:
         self._changes = _netlink_socket()
@@ -61,7 +61,7 @@ class NetlinkSource:
         self._changes.setblocking(False)
 
     def read(self) -> Network:
-        """See NetworkSource. What was still to be dumped is part of what is seen."""
+        """Return the current network. It includes all pending changes, so they are discarded."""
         self._discard_pending()
         dumped = _dump(rtnetlink.GET_ROUTE, rtnetlink.NEW_ROUTE)
         routes = islice(filter(None, map(rtnetlink.route, dumped)), MAX_ROUTES + 1)
@@ -69,15 +69,15 @@ class NetlinkSource:
         return network_from(list(filter(None, addresses)), list(routes))
 
     async def wait_for_change(self) -> None:
-        """See NetworkSource."""
+        """Wait for a message on the netlink socket."""
         try:
             await asyncio.get_running_loop().sock_recv(self._changes, DATAGRAM)
         except OSError as error:
-            if error.errno != errno.ENOBUFS:  # more was dumped than we took: it did change
+            if error.errno != errno.ENOBUFS:  # the receive buffer overflowed: something did change
                 raise
 
     def close(self) -> None:
-        """See NetworkSource."""
+        """Close the netlink socket."""
         self._changes.close()
 
     def _discard_pending(self) -> None:
@@ -92,37 +92,37 @@ class NetlinkSource:
 
 
 class AddressPoller:
-    """A look now and then at the addresses; routes are not dumped."""
+    """A poll of the addresses every POLL_INTERVAL; it does not read routes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     def read(self) -> Network:
-        """See NetworkSource."""
+        """Return the current addresses, without routes."""
         states = psutil.net_if_stats()
         present, lasting = set(), set()
         for link, addresses in psutil.net_if_addrs().items():
             for each in addresses:
                 if each.family not in {socket.AF_INET, socket.AF_INET6}:
                     continue
-                text = each.address.partition("%")[0]  # the zone of a link-local address
+                text = each.address.partition("%")[0]  # without the zone of a link-local address
                 present.add(text)
                 if link in states and states[link].isup and _is_routable(text):
                     lasting.add(text)
         return Network(frozenset(lasting), None, frozenset(present))
 
     async def wait_for_change(self) -> None:
-        """See NetworkSource."""
+        """Wait for one poll interval."""
         await self._clock.sleep(POLL_INTERVAL)
 
     def close(self) -> None:
-        """See NetworkSource."""
+        """Do nothing: no socket is open."""
 
 
 def open_network_source(clock: Clock) -> tuple[NetworkSource, str]:
-    """The best source that this system has, and what it lacks, for the log; empty: nothing.
+    """Return the best source of this system, and a log message on its limitation (may be empty).
 
-    Raises OSError where there is none at all.
+    Raises OSError if no source works.
     """
     limitation = ""
     if sys.platform == "linux":
@@ -139,24 +139,26 @@ def open_network_source(clock: Clock) -> tuple[NetworkSource, str]:
 
 
 def network_from(addresses: list[rtnetlink.Address], routes: list[rtnetlink.Route]) -> Network:
-    """The network that these make up; of too many routes, nothing is concluded."""
+    """Return the network of these addresses and routes; too many routes are ignored."""
     route_links = {link for route in routes for link, _ in route.hops}
     too_many = len(routes) > MAX_ROUTES
     lasting = {a.text for a in addresses if a.is_lasting and (a.link in route_links or too_many)}
-    configured = (
-        None if too_many else frozenset(_route_text(r) for r in routes if not r.is_kernel_made)
+    configured = [_route_text(route) for route in routes if not route.is_kernel_made]
+    return Network(
+        frozenset(lasting),
+        None if too_many else frozenset(configured),
+        frozenset(a.text for a in addresses),
     )
-    return Network(frozenset(lasting), configured, frozenset(a.text for a in addresses))
 
 
 def _route_text(route: rtnetlink.Route) -> str:
-    """A route as ip-route(8) prints it, as far as it matters."""
-    words = [route.destination]
+    """Return the relevant fields of a route as ip-route(8) prints them."""
+    fields = [route.destination]
     for link, gateway in route.hops:
-        words += [f"via {gateway}"] * bool(gateway) + [f"dev {_link_name(link)}"]
-    words += [f"metric {route.metric}"] * bool(route.metric)
-    words += [f"table {route.table}"] * (route.table != rtnetlink.MAIN_TABLE)
-    return " ".join(words)
+        fields += [f"via {gateway}"] * bool(gateway) + [f"dev {_link_name(link)}"]
+    fields += [f"metric {route.metric}"] * bool(route.metric)
+    fields += [f"table {route.table}"] * (route.table != rtnetlink.MAIN_TABLE)
+    return " ".join(fields)
 
 
 def _link_name(link: int) -> str:
@@ -166,14 +168,14 @@ def _link_name(link: int) -> str:
 
 
 def _dump(request: int, wanted: int) -> Iterator[bytes]:
-    """All messages of a kind that the kernel answers with.
+    """Send a dump request; yield the bodies of the wanted messages in the answer.
 
     Raises OSError.
     """
     with _request(rtnetlink.dump_request(request, sequence=1)) as kernel:
         while True:
             data, (port, _) = kernel.recvfrom(DATAGRAM)
-            if port != 0:  # a process may write to our socket, too (netlink(7))
+            if port != 0:  # another process may write to the socket, too (netlink(7))
                 continue
             for kind, body in rtnetlink.messages(data):
                 if kind == wanted:

@@ -24,7 +24,7 @@ MAX_AGE = 10.0
 """Seconds for which a scan is reused for a port that it found."""
 
 MIN_INTERVAL = 1.0
-"""Seconds between two scans, whatever is asked for."""
+"""Seconds between two scans, even for a port that the last one did not find."""
 
 
 @dataclass(slots=True)

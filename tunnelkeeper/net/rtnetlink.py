@@ -1,7 +1,7 @@
-"""Reads what Linux says of addresses and routes (rtnetlink(7)); pure, it has no socket.
+"""A parser for the address and route messages of Linux (rtnetlink(7)); it opens no socket.
 
-What is malformed is passed over: it comes from the kernel, and one message that this program does
-not understand must not cost it the others.
+Malformed messages are skipped. They come from the kernel, and a message that this program does not
+understand must not hide the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DONE, ERROR = 3, 2
 NEW_ADDRESS, GET_ADDRESS = 20, 22
 NEW_ROUTE, GET_ROUTE = 24, 26
 CHANGES = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
-"""The multicast groups of links, and of addresses and routes of IPv4 and IPv6."""
+"""The multicast groups for links, and for addresses and routes of IPv4 and IPv6."""
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
@@ -33,16 +33,16 @@ _NESTED = 0xC000  # NLA_F_NESTED | NLA_F_NET_BYTEORDER, in an attribute's type
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH = 1, 4, 5, 6, 9
 _RTA_TABLE, _RTA_VIA = 15, 18
-_TEMPORARY, _DUPLICATE, _TENTATIVE = 0x01, 0x08, 0x40  # the first means another thing for IPv4
+_TEMPORARY, _DUPLICATE, _TENTATIVE = 0x01, 0x08, 0x40  # 0x01 is IFA_F_SECONDARY for IPv4
 _UNICAST, _CLONED, _BY_KERNEL = 1, 0x200, 2
-_LINK_SCOPE = 253  # from here on, an address reaches no further than a link
+_LINK_SCOPE = 253  # RT_SCOPE_LINK; higher scopes are narrower
 MAIN_TABLE = 254
 _LENGTHS: dict[int, int] = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of a link. is_lasting: it reaches further and is no temporary or unready one."""
+    """An address of a link. is_lasting: wider than link scope, neither temporary nor tentative."""
 
     text: str
     link: int
@@ -51,9 +51,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A unicast route. is_kernel_made: the kernel made it for an address.
+    """A unicast route. is_kernel_made: the kernel added it for an address.
 
-    hops: link and gateway, if there is one, of each way that it has.
+    hops: the link and the gateway (may be empty) of each next hop.
     """
 
     destination: str
@@ -64,13 +64,13 @@ class Route:
 
 
 def dump_request(kind: int, sequence: int) -> bytes:
-    """The request for all addresses or all routes, of every family."""
+    """Return the request for all addresses or all routes of every family."""
     body = _NUMBER.pack(0)  # rtgenmsg, padded: AF_UNSPEC
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, sequence, 0) + body
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The type and body of each whole message of a datagram."""
+    """Yield the type and body of each complete message of a datagram."""
     at = 0
     while at + _HEADER.size <= len(data):
         length, kind, _, _, _ = _HEADER.unpack_from(data, at)
@@ -81,7 +81,7 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def address(body: bytes) -> Address | None:
-    """What a message says of an address; None: nothing that can be read."""
+    """Parse an address message; return None if it is malformed."""
     if len(body) < _ADDRESS.size:
         return None
     family, _, flags, scope, link = _ADDRESS.unpack_from(body)
@@ -95,9 +95,9 @@ def address(body: bytes) -> Address | None:
 
 
 def route(body: bytes) -> Route | None:
-    """What a message says of a unicast route; None: of another kind, or nothing that can be read.
+    """Parse a route message; return None if it is malformed or not a unicast route.
 
-    Multicast, the link-local network of each link, and the kernel's notes of its own are none.
+    Multicast routes, link-local networks and cached (cloned) routes are not returned either.
     """
     if len(body) < _ROUTE.size:
         return None
@@ -125,19 +125,18 @@ def route(body: bytes) -> Route | None:
 def _hops(family: int, attributes: dict[int, bytes]) -> Iterator[tuple[int, str]]:
     if _RTA_OIF in attributes:
         yield _number(attributes[_RTA_OIF]), _gateway(family, attributes)
-    several, at = attributes.get(_RTA_MULTIPATH, b""), 0
-    while at + _NEXT_HOP.size <= len(several):
-        length, _, _, link = _NEXT_HOP.unpack_from(several, at)
+    next_hops, at = attributes.get(_RTA_MULTIPATH, b""), 0
+    while at + _NEXT_HOP.size <= len(next_hops):
+        length, _, _, link = _NEXT_HOP.unpack_from(next_hops, at)
         if length < _NEXT_HOP.size:
             return
-        yield link, _gateway(family, _attributes(several[at + _NEXT_HOP.size : at + length]))
+        yield link, _gateway(family, _attributes(next_hops[at + _NEXT_HOP.size : at + length]))
         at += _aligned(length)
 
 
 def _gateway(family: int, attributes: dict[int, bytes]) -> str:
-    if (
-        len(attributes.get(_RTA_VIA, b"")) > _SHORT.size
-    ):  # a gateway of the other family: rtvia, its family in front (RFC 5549)
+    # RFC 5549: a gateway of the other family is an rtvia, which starts with the family.
+    if len(attributes.get(_RTA_VIA, b"")) > _SHORT.size:
         via = attributes[_RTA_VIA]
         return _text(_SHORT.unpack_from(via)[0], via[2:]) or ""
     return _text(family, attributes.get(_RTA_GATEWAY, b"")) or ""
@@ -161,8 +160,8 @@ def _text(family: int, packed: bytes) -> str | None:
     return socket.inet_ntop(family, packed)
 
 
-def _number(data: bytes | None, otherwise: int = 0) -> int:
-    return _NUMBER.unpack(data)[0] if data is not None and len(data) == 4 else otherwise
+def _number(data: bytes | None, default: int = 0) -> int:
+    return _NUMBER.unpack(data)[0] if data is not None and len(data) == 4 else default
 
 
 def _aligned(length: int) -> int:
