@@ -140,7 +140,7 @@ async def test_a_target_that_cuts_off_at_once_is_a_general_failure(
     async def connect(*_: object) -> socket.socket:
         return cut_off
 
-    monkeypatch.setattr(connect_target, "connected", connect)
+    monkeypatch.setattr(connect_target, "connect_address", connect)
     with socket.socket() as cut_off:
         refusal = await refusal_of(TcpAddress("127.0.0.1", 80))
 
