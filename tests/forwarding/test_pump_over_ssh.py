@@ -307,11 +307,11 @@ async def test_what_is_kept_for_a_slow_reader_is_bounded(connection: Connection)
     assert await is_bounded_for_a_slow_reader(connection)
 
 
-@pytest.mark.skipif(not transport.OVERDRAWN, reason="this asyncssh has not the defect")
+@pytest.mark.skipif(not transport.NEEDS_FLOW_CONTROL, reason="this asyncssh has not the defect")
 async def test_without_our_channels_what_is_kept_for_a_slow_reader_grows(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "OVERDRAWN", False)
+    monkeypatch.setattr(transport, "NEEDS_FLOW_CONTROL", False)
     monkeypatch.setattr(open_channel, "ENABLED", False)
     async with connected(server.host()) as connection:
         assert not await is_bounded_for_a_slow_reader(connection)

@@ -31,8 +31,8 @@ async def test_while_keys_are_exchanged_nothing_more_is_read_for_a_client(served
         server = transport_of(served)
         server._send_kexinit()
         server._kexinit_sent = True  # as asyncssh does
-        assert server.stalled
-        await until(lambda: not server.stalled)
+        assert server.is_stalled
+        await until(lambda: not server.is_stalled)
         assert await exchange(held, b"with new keys") == b"with new keys"
 
 

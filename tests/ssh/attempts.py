@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.ssh.connect import connect_hop
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 
 async def failure_of(
-    host: Host, notes: Notes | None = None, via: Connection | None = None
+    host: Host, notes: ProgressRecorder | None = None, via: Connection | None = None
 ) -> Failure:
     """Why a host cannot be connected to."""
     async with asyncio.timeout(20):
         with pytest.raises(FailureError) as failed:
-            await connect_hop(host, via, SshContext(), notes or Notes())
+            await connect_hop(host, via, SshContext(), notes or ProgressRecorder())
     return failed.value.failure
 
 
 async def given_up_at(step: str, host: Host, via: Connection | None = None) -> None:
     """Cancel an attempt as soon as it is at a step."""
-    notes = Notes()
+    notes = ProgressRecorder()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         attempt = tasks.create_task(connect_hop(host, via, SshContext(), notes))
-        await until(lambda: step in notes.names or attempt.done())
+        await until(lambda: step in notes.step_names or attempt.done())
         attempt.cancel()
     assert attempt.cancelled()
 

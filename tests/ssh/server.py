@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.waiting import DEADLINE
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
@@ -222,10 +222,10 @@ async def jump_host(folder: Path, **changes: Any) -> AsyncIterator[tuple[Server,
 
 @asynccontextmanager
 async def connected(
-    host: Host, notes: Notes | None = None, via: Connection | None = None
+    host: Host, notes: ProgressRecorder | None = None, via: Connection | None = None
 ) -> AsyncIterator[Connection]:
     """A connection to a host, closed at the end."""
-    connection = await connect_hop(host, via, SshContext(), notes or Notes())
+    connection = await connect_hop(host, via, SshContext(), notes or ProgressRecorder())
     try:
         yield connection
     finally:

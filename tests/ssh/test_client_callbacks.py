@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected, new_key, serve
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
@@ -24,13 +24,13 @@ class FaultyIdentities(Identities):
         raise ZeroDivisionError("in the agent's\nanswer")
 
 
-def login(notes: Notes, identities: Identities | None = None) -> ClientCallbacks:
+def login(notes: ProgressRecorder, identities: Identities | None = None) -> ClientCallbacks:
     check = HostKeyVerifier(HOST, 22, KnownKeys())
     return ClientCallbacks(check, identities or Identities(HOST, PrivateKeys()), notes.debug)
 
 
 async def test_how_the_connection_ended_is_noted_once() -> None:
-    made, first = login(Notes()), ConnectionError("first")
+    made, first = login(ProgressRecorder()), ConnectionError("first")
 
     made.connection_lost(first)
     made.connection_lost(None)
@@ -39,19 +39,19 @@ async def test_how_the_connection_ended_is_noted_once() -> None:
 
 
 async def test_an_unknown_host_key_is_judged_and_refused() -> None:
-    made = login(Notes())
+    made = login(ProgressRecorder())
 
     assert made.validate_host_public_key("relay", "192.0.2.1", 22, new_key()) is False
-    assert made._check.failure is not None
+    assert made._verifier.failure is not None
 
 
 async def test_a_fault_while_reading_the_keys_is_noted_and_offers_none() -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
 
     made = login(notes, FaultyIdentities(HOST, PrivateKeys()))
 
     assert await made.public_key_auth_requested() is None
-    assert notes.whispered == [
+    assert notes.debugs == [
         'reading the keys failed: ZeroDivisionError("in the agent\'s\\nanswer")'
     ]
 
@@ -65,18 +65,18 @@ async def test_the_servers_banner_is_noted_and_made_printable(tmp_path: Path) ->
             self._connection.send_auth_banner("Welcome\x1b[2J\n")
             return False
 
-    notes = Notes()
+    notes = ProgressRecorder()
     async with (
         serve(tmp_path, server_factory=Greeting) as server,
         connected(server.host(), notes),
     ):
         pass
 
-    assert "banner: Welcome\\x1b[2J" in notes.whispered
+    assert "banner: Welcome\\x1b[2J" in notes.debugs
 
 
 async def test_the_agent_is_let_go_when_the_connection_is(server: Server) -> None:
     async with connected(server.host()) as connection:
-        identities = connection._login._identities
+        identities = connection._callbacks._identities
 
     assert identities._agent is None

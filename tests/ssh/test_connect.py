@@ -9,7 +9,7 @@ import pytest
 
 from tests.ssh.attempts import failure_of
 from tests.ssh.links import closed_port, dropping, mute, unanswering
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
 from tests.ssh.waiting import until
 from tunnelkeeper.core.configuration import Keepalive
@@ -29,11 +29,11 @@ SOON = 0.3
 
 
 async def test_the_steps_are_reported_in_order_with_their_hop(server: Server) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     async with connected(server.host(), notes) as connection:
         assert str(connection.host) == f"me@127.0.0.1:{server.port}"
 
-    assert notes.names == ["resolve", "connect", "key_exchange", "host_key", "login"]
+    assert notes.step_names == ["resolve", "connect", "key_exchange", "host_key", "login"]
     assert {hop for hop, _ in notes.steps} == {f"me@127.0.0.1:{server.port}"}
 
 
@@ -128,7 +128,7 @@ async def test_algorithms_that_the_server_lacks_are_a_key_exchange_failure(tmp_p
 
 
 async def test_algorithms_that_nobody_has_fail_before_anything_is_sent(server: Server) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     failure = await failure_of(server.host(ciphers="rot13"), notes)
 
     assert failure.cause is Cause.KEY_EXCHANGE
@@ -217,16 +217,16 @@ async def test_a_login_that_never_ends_is_given_up(server: Server) -> None:
 async def test_the_next_port_is_tried_where_the_first_leads_nowhere(
     server: Server, first: str
 ) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     async with dropping() as drops, mute(b"SSH-1.5-old\r\n") as odd, mute() as silent:
         ports = {"closed": closed_port(), "dropping": drops, "not ssh": odd, "mute": silent}
         host = server.host(ports=(ports[first], server.port), connect_timeout=1)
         async with connected(host, notes) as connection:
             assert connection.host.ports == (server.port,)
 
-    assert len(notes.said) == 1
-    assert notes.said[0].startswith(f"port {ports[first]}: ")
-    assert notes.said[0].endswith("; trying the next port")
+    assert len(notes.infos) == 1
+    assert notes.infos[0].startswith(f"port {ports[first]}: ")
+    assert notes.infos[0].endswith("; trying the next port")
     assert notes.steps[-1] == (f"me@127.0.0.1:{server.port}", "login")
 
 
@@ -239,11 +239,11 @@ async def test_of_ports_that_all_fail_the_last_is_told(server: Server) -> None:
 
 async def test_a_refused_login_is_not_tried_at_the_next_port(server: Server) -> None:
     server.refuse_logins = True
-    notes = Notes()
+    notes = ProgressRecorder()
     failure = await failure_of(server.host(ports=(server.port, closed_port())), notes)
 
     assert failure.cause is Cause.AUTH
-    assert notes.said == []
+    assert notes.infos == []
 
 
 # Through a jump host
@@ -252,12 +252,12 @@ async def test_a_refused_login_is_not_tried_at_the_next_port(server: Server) -> 
 async def test_the_steps_through_a_jump_host_begin_with_connect(
     server: Server, tmp_path: Path
 ) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     async with jump_host(tmp_path) as (_, outer), connected(server.host(), notes, outer) as inner:
-        assert inner.via is outer
+        assert inner.jump is outer
         await until(lambda: inner.rtt_ms is not None)
 
-    assert notes.names == ["connect", "key_exchange", "host_key", "login"]
+    assert notes.step_names == ["connect", "key_exchange", "host_key", "login"]
 
 
 async def test_a_target_that_the_jump_host_cannot_reach_is_refused(
@@ -302,7 +302,7 @@ async def test_a_jump_host_that_does_not_answer_is_given_up_and_keeps_no_channel
 async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
     shared = SshContext()
     for _ in range(2):
-        connection = await connect_hop(server.host(), None, shared, Notes())
+        connection = await connect_hop(server.host(), None, shared, ProgressRecorder())
         await connection.close()
 
     assert list(shared.keys._files._entries) == [server.user_key_file]
@@ -315,11 +315,11 @@ async def test_a_key_that_was_replaced_is_used_at_the_next_attempt(
     wrong = write_key(tmp_path / "id", new_key())
     host = server.host(identity_files=(wrong,))
     with pytest.raises(FailureError):
-        await connect_hop(host, None, shared, Notes())
+        await connect_hop(host, None, shared, ProgressRecorder())
 
     write_key(tmp_path / "id", server.user_key)
 
-    connection = await connect_hop(host, None, shared, Notes())
+    connection = await connect_hop(host, None, shared, ProgressRecorder())
     assert not connection.is_closed
     await connection.close()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.ssh.attempts import failure_of, given_up_at, leaving_nothing
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected
 from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import Cause
@@ -37,7 +37,7 @@ def relaying_to(port: int, words: str = "") -> str:
 async def test_a_proxy_command_reaches_the_server_and_ends_with_the_connection(
     server: Server,
 ) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     host = server.host(proxy_command=relaying_to(server.port, "through the proxy\n"))
     async with connected(host, notes) as connection:
         assert connection._proxy is not None
@@ -45,8 +45,8 @@ async def test_a_proxy_command_reaches_the_server_and_ends_with_the_connection(
         assert process is not None
         pid = process.get_pid()
 
-        assert notes.said == ["proxy command: through the proxy"]
-        assert notes.names == ["connect", "key_exchange", "host_key", "login"]
+        assert notes.infos == ["proxy command: through the proxy"]
+        assert notes.step_names == ["connect", "key_exchange", "host_key", "login"]
         assert psutil.pid_exists(pid)
 
     await until(lambda: not psutil.pid_exists(pid))
@@ -59,7 +59,7 @@ async def test_a_proxy_command_is_ended_when_the_server_hangs_up(server: Server)
         process = connection._proxy._transport
         assert process is not None
         server.drop()
-        await connection.ended()
+        await connection.wait_ended()
 
         await until(lambda: not psutil.pid_exists(process.get_pid()))
 
@@ -67,13 +67,13 @@ async def test_a_proxy_command_is_ended_when_the_server_hangs_up(server: Server)
 async def test_a_proxy_command_that_fails_is_told_with_its_status_and_its_last_words(
     server: Server,
 ) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     host = server.host(proxy_command="sh -c 'echo no route >&2; exit 3'")
     failure = await failure_of(host, notes)
 
     assert failure.cause is Cause.PROXY
     assert failure.message == "the proxy command ended with exit status 3: no route"
-    assert notes.said == ["proxy command: no route"]
+    assert notes.infos == ["proxy command: no route"]
 
 
 async def test_a_proxy_command_that_cannot_be_run_is_told(

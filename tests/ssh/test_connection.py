@@ -53,7 +53,7 @@ async def test_a_live_connection_says_what_it_is(server: Server, connection: Con
     assert connection.cipher is not None
     assert connection.cipher.encode() in asyncssh.encryption.get_encryption_algs()
     assert connection.host.ports == (server.port,)
-    assert connection.via is None
+    assert connection.jump is None
     await until(lambda: connection.rtt_ms is not None)
 
 
@@ -63,7 +63,7 @@ async def test_a_connection_says_when_its_last_channel_is_closed(connection: Con
         ends = [an_end(), an_end()]
         for end in ends:
             await opened(connection, TcpAddress(LOOPBACK, port), end)
-        connection.when_idle(lambda: idle.append(connection.channel_count))
+        connection.call_when_idle(lambda: idle.append(connection.channel_count))
         assert connection.channel_count == 2
 
         ends[0].abort()
@@ -76,8 +76,8 @@ async def test_a_connection_says_when_its_last_channel_is_closed(connection: Con
 async def test_a_connection_without_a_channel_is_idle_at_once(connection: Connection) -> None:
     idle: list[bool] = []
 
-    connection.when_idle(lambda: idle.append(True))
-    connection.when_idle(None)
+    connection.call_when_idle(lambda: idle.append(True))
+    connection.call_when_idle(None)
 
     assert idle == [True]
 
@@ -117,7 +117,7 @@ async def test_a_channel_on_a_connection_that_has_ended_is_refused(
     server: Server, connection: Connection
 ) -> None:
     server.drop()
-    await connection.ended()
+    await connection.wait_ended()
 
     assert connection.is_closed
     refusal = await refusal_of(connection, TcpAddress(LOOPBACK, 1))
@@ -199,7 +199,7 @@ async def test_a_refusal_that_nobody_waits_for_any_more_is_no_fault(
 async def test_the_end_says_that_the_server_hung_up(server: Server, connection: Connection) -> None:
     server.drop()
     async with asyncio.timeout(10):
-        failure = await connection.ended()
+        failure = await connection.wait_ended()
 
     assert failure.cause is Cause.LOST
     assert failure.hop == str(connection.host)
@@ -210,7 +210,7 @@ async def test_the_end_says_what_the_server_said(server: Server, connection: Con
     (peer,) = server.connections
     peer.disconnect(asyncssh.DISC_SERVICE_NOT_AVAILABLE, "going down for maintenance")
     async with asyncio.timeout(10):
-        failure = await connection.ended()
+        failure = await connection.wait_ended()
 
     assert failure.cause is Cause.LOST
     assert "going down for maintenance" in failure.message
@@ -220,9 +220,9 @@ async def test_several_may_wait_for_the_end_and_one_may_give_up(
     server: Server, connection: Connection
 ) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        impatient = tasks.create_task(connection.ended())
-        patient = tasks.create_task(connection.ended())
-        await until(lambda: connection._login.ended._callbacks)
+        impatient = tasks.create_task(connection.wait_ended())
+        patient = tasks.create_task(connection.wait_ended())
+        await until(lambda: connection._callbacks.ended._callbacks)
         impatient.cancel()
         await until(impatient.done)
         server.drop()
@@ -238,8 +238,8 @@ async def test_the_first_hop_that_ended_is_to_blame(server: Server, tmp_path: Pa
     ):
         jump.drop()
 
-        assert (await inner.ended()).hop == str(outer.host)
-        assert (await outer.ended()).hop == str(outer.host)
+        assert (await inner.wait_ended()).hop == str(outer.host)
+        assert (await outer.wait_ended()).hop == str(outer.host)
 
 
 async def test_a_last_hop_that_ended_alone_is_to_blame_itself(
@@ -252,7 +252,7 @@ async def test_a_last_hop_that_ended_alone_is_to_blame_itself(
     ):
         server.drop()
 
-        assert (await inner.ended()).hop == str(inner.host)
+        assert (await inner.wait_ended()).hop == str(inner.host)
         assert not outer.is_closed
         assert inner.transport not in outer.transport.writers
         await until(lambda: not channels(outer))
@@ -290,5 +290,5 @@ async def test_closing_that_is_called_off_still_lets_everything_go(server: Serve
             closing.cancel()
 
         assert closing.cancelled()
-        assert connection.heartbeat._timer is None
+        assert connection.keepalive_monitor._timer is None
         await until(lambda: not server.connections)

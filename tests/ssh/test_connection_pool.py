@@ -10,7 +10,7 @@ from tests.forwarding.services import blob, echo, exchange, service
 from tests.forwarding.sites import local_site
 from tests.ssh.attempts import leaving_nothing
 from tests.ssh.links import closed_port
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, serve
 from tests.ssh.waiting import until
 from tunnelkeeper.core.failures import Cause, FailureError
@@ -67,17 +67,19 @@ async def gone(*servers: Server) -> None:
 async def test_a_host_without_jumps_is_connected_directly(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
-    chain = await jumps.connect((hosts.final.host(),), Notes())
+    chain = await jumps.connect((hosts.final.host(),), ProgressRecorder())
 
     assert chain.hops == [chain.connection]
-    assert jumps._shares == {}
+    assert jumps._connections == {}
     await chain.close()
 
 
 async def test_chains_through_the_same_jump_host_share_its_connection(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
-    one, other = await asyncio.gather(*(jumps.connect(hosts.one_jump, Notes()) for _ in range(2)))
+    one, other = await asyncio.gather(
+        *(jumps.connect(hosts.one_jump, ProgressRecorder()) for _ in range(2))
+    )
 
     assert len(hosts.first.connections) == 1
     assert len(hosts.final.connections) == 2
@@ -89,15 +91,15 @@ async def test_chains_through_the_same_jump_host_share_its_connection(
 
     await other.close()
     await gone(hosts.first, hosts.final)
-    assert jumps._shares == {}
+    assert jumps._connections == {}
 
 
 async def test_a_jump_host_that_is_reached_differently_is_another_connection(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
-    one = await jumps.connect(hosts.one_jump, Notes())
+    one = await jumps.connect(hosts.one_jump, ProgressRecorder())
     jump, final = hosts.one_jump
-    other = await jumps.connect((replace(jump, compression=True), final), Notes())
+    other = await jumps.connect((replace(jump, compression=True), final), ProgressRecorder())
 
     assert len(hosts.first.connections) == 2
     await one.close()
@@ -108,7 +110,7 @@ async def test_hops_are_in_the_order_they_are_passed_and_carry_data(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     data = blob(1 << 20)
-    chain = await jumps.connect(hosts.two_jumps, Notes())
+    chain = await jumps.connect(hosts.two_jumps, ProgressRecorder())
 
     assert [hop.host.ports[0] for hop in chain.hops] == [
         server.port for server in (hosts.first, hosts.second, hosts.final)
@@ -125,8 +127,8 @@ async def test_hops_are_in_the_order_they_are_passed_and_carry_data(
 async def test_chains_that_part_behind_the_first_jump_share_that(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
-    longer = await jumps.connect(hosts.two_jumps, Notes())
-    shorter = await jumps.connect(hosts.one_jump, Notes())
+    longer = await jumps.connect(hosts.two_jumps, ProgressRecorder())
+    shorter = await jumps.connect(hosts.one_jump, ProgressRecorder())
 
     assert len(hosts.first.connections) == 1
     assert longer.hops[0] is shorter.hops[0]
@@ -141,28 +143,28 @@ async def test_chains_that_part_behind_the_first_jump_share_that(
 async def test_the_steps_of_the_way_are_reported_to_the_one_who_asked(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     chain = await jumps.connect(hosts.one_jump, notes)
 
     jump, final = (str(host) for host in hosts.one_jump)
     assert [hop for hop, _ in notes.steps] == [jump] * 6 + [final] * 4
-    assert notes.names[0] == "connect"
+    assert notes.step_names[0] == "connect"
     await chain.close()
 
 
 async def test_a_jump_host_that_was_lost_is_connected_anew(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
-    lost = await jumps.connect(hosts.one_jump, Notes())
+    lost = await jumps.connect(hosts.one_jump, ProgressRecorder())
     hosts.first.drop()
-    await lost.connection.ended()
-    new = await jumps.connect(hosts.one_jump, Notes())
+    await lost.connection.wait_ended()
+    new = await jumps.connect(hosts.one_jump, ProgressRecorder())
 
     assert new.hops[0] is not lost.hops[0]
 
     await lost.close()  # must not take the new one with it
     assert not new.connection.is_closed
-    shared = await jumps.connect(hosts.one_jump, Notes())
+    shared = await jumps.connect(hosts.one_jump, ProgressRecorder())
     assert shared.hops[0] is new.hops[0]
     await shared.close()
     await new.close()
@@ -175,7 +177,7 @@ async def test_a_jump_host_that_fails_fails_all_who_wait_and_is_tried_again_next
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     hosts.first.refuse_logins = True
-    waiting = [jumps.connect(hosts.one_jump, Notes()) for _ in range(3)]
+    waiting = [jumps.connect(hosts.one_jump, ProgressRecorder()) for _ in range(3)]
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
 
     assert hosts.first.logins == ["me"]  # it was tried once for all of them
@@ -183,10 +185,10 @@ async def test_a_jump_host_that_fails_fails_all_who_wait_and_is_tried_again_next
         assert isinstance(outcome, FailureError)
         assert outcome.failure.cause is Cause.AUTH
         assert outcome.failure.hop == str(hosts.first.host())
-    assert jumps._shares == {}
+    assert jumps._connections == {}
 
     hosts.first.refuse_logins = False
-    chain = await jumps.connect(hosts.one_jump, Notes())
+    chain = await jumps.connect(hosts.one_jump, ProgressRecorder())
     await chain.close()
 
 
@@ -194,15 +196,15 @@ async def test_one_who_comes_while_others_still_learn_of_the_failure_has_an_atte
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     hosts.first.refuse_logins = True
-    share = jumps._share(hosts.one_jump[:-1], Notes())
-    await asyncio.wait([share.opening])
-    assert share.is_dead
+    share = jumps._acquire(hosts.one_jump[:-1], ProgressRecorder())
+    await asyncio.wait([share.task])
+    assert share.is_unusable
 
     hosts.first.refuse_logins = False
-    chain = await jumps.connect(hosts.one_jump, Notes())
+    chain = await jumps.connect(hosts.one_jump, ProgressRecorder())
     await share.release()  # must not forget the new one
 
-    assert jumps._shares[hosts.one_jump[:-1]].users == 1
+    assert jumps._connections[hosts.one_jump[:-1]].users == 1
     await chain.close()
 
 
@@ -211,20 +213,20 @@ async def test_a_final_host_that_fails_lets_its_jump_host_go(
 ) -> None:
     jump, final = hosts.one_jump
     with pytest.raises(FailureError) as failed:
-        await jumps.connect((jump, replace(final, ports=(closed_port(),))), Notes())
+        await jumps.connect((jump, replace(final, ports=(closed_port(),))), ProgressRecorder())
 
     assert failed.value.failure.cause is Cause.REFUSED
     await gone(hosts.first)
-    assert jumps._shares == {}
+    assert jumps._connections == {}
 
 
 async def test_a_final_host_that_fails_leaves_the_jump_host_to_others(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     jump, final = hosts.one_jump
-    chain = await jumps.connect(hosts.one_jump, Notes())
+    chain = await jumps.connect(hosts.one_jump, ProgressRecorder())
     with pytest.raises(FailureError):
-        await jumps.connect((jump, replace(final, ports=(closed_port(),))), Notes())
+        await jumps.connect((jump, replace(final, ports=(closed_port(),))), ProgressRecorder())
 
     assert not chain.connection.is_closed
     await chain.close()
@@ -238,8 +240,8 @@ async def test_one_who_gives_up_leaves_the_attempt_to_the_others(
 ) -> None:
     hosts.first.may_log_in.clear()
     async with asyncio.TaskGroup() as tasks:
-        impatient = tasks.create_task(jumps.connect(hosts.one_jump, Notes()))
-        patient = tasks.create_task(jumps.connect(hosts.one_jump, Notes()))
+        impatient = tasks.create_task(jumps.connect(hosts.one_jump, ProgressRecorder()))
+        patient = tasks.create_task(jumps.connect(hosts.one_jump, ProgressRecorder()))
         await until(lambda: hosts.first.logins)
         impatient.cancel()
         await until(impatient.done)
@@ -257,14 +259,17 @@ async def test_when_all_give_up_the_attempt_is_ended_and_nothing_is_left(
     hosts.first.may_log_in.clear()
     async with leaving_nothing():
         async with asyncio.TaskGroup() as tasks:
-            waiting = [tasks.create_task(jumps.connect(hosts.one_jump, Notes())) for _ in range(3)]
+            waiting = [
+                tasks.create_task(jumps.connect(hosts.one_jump, ProgressRecorder()))
+                for _ in range(3)
+            ]
             await until(lambda: hosts.first.logins)
             for task in waiting:
                 task.cancel()
         hosts.first.may_log_in.set()
         await gone(hosts.first)
 
-    assert jumps._shares == {}
+    assert jumps._connections == {}
 
 
 @pytest.mark.parametrize("stuck", ["first", "second", "final"])
@@ -275,38 +280,38 @@ async def test_giving_up_at_any_hop_leaves_nothing(
     server.may_log_in.clear()
     async with leaving_nothing():
         async with asyncio.TaskGroup() as tasks:
-            attempt = tasks.create_task(jumps.connect(hosts.two_jumps, Notes()))
+            attempt = tasks.create_task(jumps.connect(hosts.two_jumps, ProgressRecorder()))
             await until(lambda: server.logins)
             attempt.cancel()
         server.may_log_in.set()
         await gone(hosts.first, hosts.second, hosts.final)
 
-    assert jumps._shares == {}
+    assert jumps._connections == {}
 
 
 async def test_a_share_whose_attempt_was_ended_is_dead(hosts: Hosts, jumps: ConnectionPool) -> None:
     hosts.first.may_log_in.clear()
-    share = jumps._share(hosts.one_jump[:-1], Notes())
+    share = jumps._acquire(hosts.one_jump[:-1], ProgressRecorder())
     await until(lambda: hosts.first.logins)
 
-    share.opening.cancel()
-    await asyncio.wait([share.opening])
+    share.task.cancel()
+    await asyncio.wait([share.task])
 
-    assert share.is_dead
+    assert share.is_unusable
     await share.release()
 
 
 async def test_closing_that_is_called_off_still_lets_the_jump_host_go(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
-    chain = await jumps.connect(hosts.one_jump, Notes())
+    chain = await jumps.connect(hosts.one_jump, ProgressRecorder())
     async with asyncio.TaskGroup() as tasks:
         closing = tasks.create_task(chain.close())
         await asyncio.wait([closing], timeout=0)
         closing.cancel()
 
     await gone(hosts.first, hosts.final)
-    assert jumps._shares == {}
+    assert jumps._connections == {}
 
 
 async def test_when_the_program_ends_the_attempts_end_too(hosts: Hosts) -> None:
@@ -315,7 +320,7 @@ async def test_when_the_program_ends_the_attempts_end_too(hosts: Hosts) -> None:
 
     async def connect(jumps: ConnectionPool) -> HopConnections:
         try:
-            return await jumps.connect(hosts.one_jump, Notes())
+            return await jumps.connect(hosts.one_jump, ProgressRecorder())
         except asyncio.CancelledError as error:
             failed.append(error)
             raise

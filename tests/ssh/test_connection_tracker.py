@@ -10,7 +10,7 @@ import pytest
 
 from tests.ssh.attempts import leaving_nothing
 from tests.ssh.links import mute, unanswering
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, jump_host
 from tests.ssh.waiting import DEADLINE, stays, until
 from tunnelkeeper.core.failures import Cause, FailureError
@@ -31,7 +31,7 @@ ELSEWHERE = frozenset({"192.0.2.7"})
 
 @asynccontextmanager
 async def attempt(
-    host: Host, shared: SshContext, notes: Notes, via: Connection | None = None
+    host: Host, shared: SshContext, notes: ProgressRecorder, via: Connection | None = None
 ) -> AsyncIterator[asyncio.Task[Connection | FailureError]]:
     """An attempt to connect, with its outcome; whatever comes of it is closed at the end."""
 
@@ -54,69 +54,69 @@ async def attempt(
 
 async def test_live_connections_are_asked(server: Server) -> None:
     shared = SshContext()
-    async with attempt(server.host(), shared, Notes()) as outcome:
+    async with attempt(server.host(), shared, ProgressRecorder()) as outcome:
         connection = await outcome
         assert isinstance(connection, Connection)
         await until(lambda: connection.rtt_ms is not None)
-        heard = connection.transport.last_heard
+        heard = connection.transport.last_received_at
 
         shared.connection_tracker.network_changed(HERE)
 
-        await until(lambda: connection.transport.last_heard > heard)
+        await until(lambda: connection.transport.last_received_at > heard)
         assert not connection.is_closed
 
 
 async def test_a_connection_that_has_ended_is_not_asked(server: Server) -> None:
     shared = SshContext()
-    async with attempt(server.host(), shared, Notes()) as outcome:
+    async with attempt(server.host(), shared, ProgressRecorder()) as outcome:
         connection = await outcome
         assert isinstance(connection, Connection)
         await connection.close()
 
         shared.connection_tracker.network_changed(None)
 
-        assert connection.heartbeat._timer is None
+        assert connection.keepalive_monitor._timer is None
 
 
 async def test_an_attempt_that_nobody_has_answered_yet_begins_again(server: Server) -> None:
-    shared, notes = SshContext(), Notes()
+    shared, notes = SshContext(), ProgressRecorder()
     with unanswering() as (_, port):
         async with attempt(server.host(ports=(port,)), shared, notes):
-            await until(lambda: "connect" in notes.names)
+            await until(lambda: "connect" in notes.step_names)
             shared.connection_tracker.network_changed(HERE)
-            await until(lambda: notes.names == ["resolve", "connect"] * 2)
+            await until(lambda: notes.step_names == ["resolve", "connect"] * 2)
 
 
 @pytest.mark.parametrize("present", [ELSEWHERE, None], ids=["address gone", "slept"])
 async def test_an_attempt_that_cannot_be_answered_any_more_begins_again_with_all_its_time(
     server: Server, present: frozenset[str] | None
 ) -> None:
-    shared, notes = SshContext(), Notes()
+    shared, notes = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
     async with leaving_nothing(), attempt(server.host(), shared, notes) as outcome:
         await until(lambda: server.logins)
         shared.connection_tracker.network_changed(present)
-        await until(lambda: notes.names.count("login") == 2)
+        await until(lambda: notes.step_names.count("login") == 2)
         server.let_all_go_on()
 
         assert isinstance(await outcome, Connection)
 
 
 async def test_an_attempt_from_an_address_that_is_still_there_goes_on(server: Server) -> None:
-    shared, notes = SshContext(), Notes()
+    shared, notes = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
     async with attempt(server.host(), shared, notes) as outcome:
         await until(lambda: server.logins)
         shared.connection_tracker.network_changed(HERE)
-        await stays(lambda: len(notes.names))
+        await stays(lambda: len(notes.step_names))
         server.let_all_go_on()
         await outcome
 
-    assert notes.names.count("login") == 1
+    assert notes.step_names.count("login") == 1
 
 
 async def test_what_a_jump_host_carries_is_left_to_it(server: Server, tmp_path: Path) -> None:
-    shared, notes = SshContext(), Notes()
+    shared, notes = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
     async with (
         jump_host(tmp_path) as (_, via),
@@ -124,18 +124,18 @@ async def test_what_a_jump_host_carries_is_left_to_it(server: Server, tmp_path: 
     ):
         await until(lambda: server.logins)
         shared.connection_tracker.network_changed(None)
-        await stays(lambda: len(notes.names))
+        await stays(lambda: len(notes.step_names))
         server.let_all_go_on()
         await outcome
 
-    assert notes.names.count("login") == 1
+    assert notes.step_names.count("login") == 1
 
 
 async def test_an_attempt_has_its_deadline_all_the_same(server: Server) -> None:
     shared = SshContext()
     async with mute() as port:
         host = server.host(ports=(port,), connect_timeout=0.2)
-        async with attempt(host, shared, Notes()) as outcome:
+        async with attempt(host, shared, ProgressRecorder()) as outcome:
             failed = await outcome
 
     assert isinstance(failed, FailureError)

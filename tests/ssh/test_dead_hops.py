@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ssh.links import Link, link
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, serve
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core import keepalive
@@ -44,7 +44,7 @@ class Journey:
     async def blamed(self) -> str:
         """The hop that the end of the chain is put down to."""
         async with asyncio.timeout(DEADLINE):
-            failure = await self.chain.connection.ended()
+            failure = await self.chain.connection.wait_ended()
         assert failure.cause is Cause.PEER_DEAD, failure
         return failure.hop
 
@@ -69,7 +69,7 @@ async def journey(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> Asyn
         ConnectionPool(context) as jumps,
     ):
         way = (behind(to_jump, jump, jump_watch), behind(to_final, final, watch))
-        chain = await jumps.connect(way, Notes())
+        chain = await jumps.connect(way, ProgressRecorder())
         await until(lambda: all(hop.rtt_ms is not None for hop in chain.hops))
         yield Journey(chain, context.connection_tracker, to_jump, to_final)
         to_jump.thaw()
@@ -120,17 +120,17 @@ class Via(KeepaliveMonitor):
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    async def answer(self) -> None:
-        self.connection.transport.last_heard = time.monotonic()
+    async def wait_for_answer(self) -> None:
+        self.connection.transport.last_received_at = time.monotonic()
 
 
 async def test_a_host_that_answers_at_the_last_moment_lives(tmp_path: Path) -> None:
     async with journey(tmp_path, NEVER, OFTEN) as made:
         connection = made.chain.connection
-        heartbeat = connection.heartbeat
+        heartbeat = connection.keepalive_monitor
         heartbeat.stop()
-        heartbeat._via = Via(connection)
-        await heartbeat._give_up("dead")
+        heartbeat._jump_monitor = Via(connection)
+        await heartbeat._close_if_dead("dead")
 
         assert not connection.is_closed
         assert heartbeat._timer is not None

@@ -52,7 +52,7 @@ async def test_each_request_gets_the_words_that_came_before_its_own_answer() -> 
         first, second, third = (requests.ask(tasks) for _ in range(3))
         await asyncio.sleep(0)
         requests.answer()
-        requests.overhear(REFUSED)
+        requests.record_debug_message(REFUSED)
         requests.answer()
         requests.answer(MSG_REQUEST_SUCCESS)
 
@@ -63,11 +63,13 @@ async def test_each_request_gets_the_words_that_came_before_its_own_answer() -> 
 
 async def test_other_words_and_words_out_of_season_mean_nothing() -> None:
     requests = Overheard()
-    requests.overhear(REFUSED)
+    requests.record_debug_message(REFUSED)
     async with asyncio.TaskGroup() as tasks:
         asked = requests.ask(tasks)
         await asyncio.sleep(0)
-        requests.overhear('Forwarding listen address "*" overridden by server GatewayPorts')
+        requests.record_debug_message(
+            'Forwarding listen address "*" overridden by server GatewayPorts'
+        )
         requests.answer()
 
     assert asked.result() == MSG_REQUEST_FAILURE
@@ -78,7 +80,7 @@ async def test_a_keepalive_that_is_refused_is_answered_whatever_was_said() -> No
     async with asyncio.TaskGroup() as tasks:
         asked = requests.ask(tasks, b"keepalive@openssh.com")
         await asyncio.sleep(0)
-        requests.overhear(REFUSED)
+        requests.record_debug_message(REFUSED)
         requests.answer()
 
     assert asked.result() == MSG_REQUEST_FAILURE
@@ -91,7 +93,7 @@ async def test_a_request_that_was_given_up_keeps_its_place() -> None:
         await asyncio.sleep(0)
         given_up.cancel()
         await asyncio.sleep(0)
-        requests.overhear(REFUSED)
+        requests.record_debug_message(REFUSED)
         requests.answer()
         requests.answer()
 
@@ -101,8 +103,8 @@ async def test_a_request_that_was_given_up_keeps_its_place() -> None:
 def test_it_is_known_where_the_server_has_chosen_a_port() -> None:
     requests = Overheard()
 
-    assert requests.has_chosen_port_on("LOCALHOST")
-    assert not requests.has_chosen_port_on("")
+    assert requests.has_server_chosen_port("LOCALHOST")
+    assert not requests.has_server_chosen_port("")
 
 
 def test_a_forbidden_port_is_still_what_asyncssh_calls_it() -> None:

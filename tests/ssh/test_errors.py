@@ -11,7 +11,7 @@ from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.ssh.errors import (
     PeerDeadError,
-    open_failure_words,
+    open_failure_text,
     reason_from_text,
     to_connect_error,
     to_failure,
@@ -149,8 +149,8 @@ def test_what_the_server_says_is_escaped_and_cut() -> None:
 
 
 def test_a_channel_that_is_not_opened_is_explained_without_words_too() -> None:
-    assert open_failure_words(asyncssh.ChannelOpenError(2, "")) == "connect failed"
-    assert open_failure_words(asyncssh.ChannelOpenError(99, "odd\n")) == "code 99: odd\\n"
+    assert open_failure_text(asyncssh.ChannelOpenError(2, "")) == "connect failed"
+    assert open_failure_text(asyncssh.ChannelOpenError(99, "odd\n")) == "code 99: odd\\n"
 
 
 def test_an_exception_without_words_is_named() -> None:

@@ -41,9 +41,9 @@ async def test_a_server_that_stops_answering_is_dead_after_the_last_unanswered_p
     async with watched(server, Keepalive(INTERVAL, count_max)) as (connection, way):
         await until(lambda: connection.rtt_ms is not None)
         way.freeze()
-        heard = connection.transport.last_heard
+        heard = connection.transport.last_received_at
         async with asyncio.timeout(DEADLINE):
-            failure = await connection.ended()
+            failure = await connection.wait_ended()
 
         silence = asyncio.get_running_loop().time() - heard
         assert failure.cause is Cause.PEER_DEAD
@@ -56,8 +56,8 @@ async def test_a_server_that_answers_lives(server: Server) -> None:
     keepalive = Keepalive(0.02, 9)
     silence_of_the_dead = keepalive.interval * (keepalive.count_max + 1)
     async with watched(server, keepalive) as (connection, _):
-        heard = connection.transport.last_heard
-        await until(lambda: connection.transport.last_heard > heard + 2 * silence_of_the_dead)
+        heard = connection.transport.last_received_at
+        await until(lambda: connection.transport.last_received_at > heard + 2 * silence_of_the_dead)
 
         assert not connection.is_closed
         assert connection.rtt_ms is not None
@@ -66,16 +66,16 @@ async def test_a_server_that_answers_lives(server: Server) -> None:
 async def test_any_data_counts_as_life_and_no_probe_goes_out(server: Server) -> None:
     async with watched(server, Keepalive(0.5, 1)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
-        before = connection.heartbeat._watch
+        before = connection.keepalive_monitor._state
         (peer,) = server.connections
 
         def was_looked_at() -> bool:
             peer.send_debug("alive")
-            return connection.heartbeat._watch != before
+            return connection.keepalive_monitor._state != before
 
         await until(was_looked_at)
 
-        assert connection.heartbeat._watch.unanswered == 0
+        assert connection.keepalive_monitor._state.unanswered == 0
 
 
 async def test_without_an_interval_nobody_is_watched_but_the_round_trip_is_known(
@@ -84,12 +84,12 @@ async def test_without_an_interval_nobody_is_watched_but_the_round_trip_is_known
     async with watched(server, Keepalive(0, 3)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
 
-        assert connection.heartbeat._timer is None
+        assert connection.keepalive_monitor._timer is None
 
 
 async def test_a_heartbeat_stops_with_its_connection(server: Server) -> None:
     async with watched(server, Keepalive(INTERVAL, 3)) as (connection, _):
-        heartbeat = connection.heartbeat
+        heartbeat = connection.keepalive_monitor
         await connection.close()
 
         assert heartbeat._timer is None
@@ -103,9 +103,9 @@ async def test_a_peer_that_is_asked_out_of_turn_and_is_gone_is_dead_soon(
     async with watched(server, Keepalive(300, 3)) as (connection, way):
         await until(lambda: connection.rtt_ms is not None)
         way.freeze()
-        connection.ask()
+        connection.probe()
         async with asyncio.timeout(DEADLINE):
-            failure = await connection.ended()
+            failure = await connection.wait_ended()
 
         assert failure.cause is Cause.PEER_DEAD
         assert failure.message.startswith("no answer within ")
@@ -117,23 +117,23 @@ async def test_a_peer_that_is_asked_out_of_turn_and_answers_is_left_in_peace(
 ) -> None:
     async with watched(server, Keepalive(300, 3)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
-        heard = connection.transport.last_heard
-        connection.ask()
-        connection.ask()
-        await until(lambda: connection.transport.last_heard > heard)
-        heartbeat = connection.heartbeat
+        heard = connection.transport.last_received_at
+        connection.probe()
+        connection.probe()
+        await until(lambda: connection.transport.last_received_at > heard)
+        heartbeat = connection.keepalive_monitor
         heartbeat.stop()
-        heartbeat._due()
+        heartbeat._on_timer()
 
         assert not connection.is_closed
-        assert heartbeat._watch.dead_at == inf
+        assert heartbeat._state.dead_at == inf
 
 
 class FakeTransport:
     """A transport that is closed, or is not."""
 
     def __init__(self) -> None:
-        self.last_heard = 0.0
+        self.last_received_at = 0.0
         self.lost: list[Exception] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.closed = False
@@ -147,10 +147,10 @@ class FakeTransport:
     def connection_lost(self, error: Exception) -> None:
         self.lost.append(error)
 
-    async def keepalive(self) -> bool:
+    async def send_keepalive(self) -> bool:
         raise ConnectionError("gone")
 
-    def open_in_own_task(self, coroutine: object) -> None:
+    def start_task(self, coroutine: object) -> None:
         coroutine.close()  # type: ignore[attr-defined]
 
 

@@ -28,7 +28,7 @@ class FakeServer:
     asked: list[Address] = field(default_factory=list)
     visited: list[Address] = field(default_factory=list)
 
-    async def would_listen(self, address: TcpAddress) -> bool:
+    async def can_listen(self, address: TcpAddress) -> bool:
         self.asked.append(address)
         return address in self.free
 
@@ -54,7 +54,7 @@ async def test_openssh_that_forbids_nothing_is_not_asked_again_nor_the_holder_vi
 
 @pytest.mark.parametrize(
     ("answer", "so"),
-    [(Answer.NOBODY, DENIED), (Answer.SOMEBODY, HELD), (Answer.UNKNOWN, HELD)],
+    [(Answer.NOT_LISTENING, DENIED), (Answer.LISTENING, HELD), (Answer.UNKNOWN, HELD)],
 )
 async def test_a_port_below_1024_that_nobody_holds_is_kept_for_root(
     answer: Answer, so: Cause
@@ -65,7 +65,7 @@ async def test_a_port_below_1024_that_nobody_holds_is_kept_for_root(
 async def test_a_port_below_1024_that_was_just_let_go_is_there_at_the_next_try() -> None:
     port = TcpAddress("localhost", 80)
 
-    assert await cause(FakeServer(OPENSSH, free={port}, answer=Answer.NOBODY), port) is HELD
+    assert await cause(FakeServer(OPENSSH, free={port}, answer=Answer.NOT_LISTENING), port) is HELD
 
 
 @pytest.mark.parametrize("free", [True, False])
@@ -80,18 +80,18 @@ async def test_an_address_of_its_own_is_told_from_one_that_the_server_has_not(fr
 
 
 async def test_a_port_where_somebody_listens_is_held() -> None:
-    assert await cause(FakeServer(answer=Answer.SOMEBODY)) is HELD
+    assert await cause(FakeServer(answer=Answer.LISTENING)) is HELD
 
 
 async def test_a_port_where_nobody_listens_is_denied() -> None:
-    assert await cause(FakeServer(answer=Answer.NOBODY)) is DENIED
+    assert await cause(FakeServer(answer=Answer.NOT_LISTENING)) is DENIED
 
 
 async def test_a_port_that_has_just_become_free_is_asked_for_again_soon() -> None:
-    assert await cause(FakeServer(answer=Answer.NOBODY, free={ASKED})) is HELD
+    assert await cause(FakeServer(answer=Answer.NOT_LISTENING, free={ASKED})) is HELD
 
 
-@pytest.mark.parametrize("answer", [Answer.UNKNOWN, Answer.NO_SUCH_THING])
+@pytest.mark.parametrize("answer", [Answer.UNKNOWN, Answer.UNSUPPORTED])
 async def test_where_a_port_may_not_be_connected_to_port_0_decides(answer: Answer) -> None:
     assert await cause(FakeServer(answer=answer, free={ANY_PORT})) is HELD
     assert await cause(FakeServer(answer=answer)) is DENIED
@@ -102,7 +102,7 @@ async def test_a_server_that_chooses_no_port_for_us_denies_it() -> None:
 
 
 async def test_every_interface_is_reached_by_loopback() -> None:
-    server = FakeServer(answer=Answer.SOMEBODY)
+    server = FakeServer(answer=Answer.LISTENING)
     await cause(server, TcpAddress("*", 2222))
 
     assert server.visited == [ASKED]
@@ -111,10 +111,10 @@ async def test_every_interface_is_reached_by_loopback() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer.SOMEBODY, HELD),
-        (Answer.NOBODY, HELD),
+        (Answer.LISTENING, HELD),
+        (Answer.NOT_LISTENING, HELD),
         (Answer.UNKNOWN, HELD),
-        (Answer.NO_SUCH_THING, DENIED),
+        (Answer.UNSUPPORTED, DENIED),
     ],
 )
 async def test_a_path_is_held_or_in_the_way_or_unknown(answer: Answer, expected: Cause) -> None:

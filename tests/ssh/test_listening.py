@@ -126,7 +126,7 @@ async def test_a_target_reached_after_the_connections_end_is_let_go(
         async with asyncio.timeout(10), client(address.port):
             await accepting.wait()
             server.drop()
-            await connection.ended()
+            await connection.wait_ended()
             go_on.set()
             await until(lambda: socket.is_closed)
 
@@ -192,7 +192,7 @@ async def test_listening_on_a_connection_that_has_ended_is_a_failure(
     server: Server, connection: Connection
 ) -> None:
     server.drop()
-    await connection.ended()
+    await connection.wait_ended()
     async with asyncio.timeout(10):
         with pytest.raises(FailureError):
             await connection.listen(TcpAddress("localhost", 0), pytest.fail)

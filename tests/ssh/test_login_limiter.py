@@ -30,7 +30,7 @@ class Visitors:
                 self.inside.remove(visit)
 
     def waiting(self, server: tuple[str, int]) -> int:
-        return sum(not turn.done() for turn in self.crowd._doors[server].queue)
+        return sum(not turn.done() for turn in self.crowd._servers[server].queue)
 
 
 async def all_places(crowd: LoginLimiter, count: int = MAX_LIMIT) -> list[Place]:
@@ -163,4 +163,4 @@ async def test_those_that_wait_come_as_soon_as_more_may() -> None:
         only.succeeded()
         visitors.leave.set()
         await until(lambda: not visitors.waiting(RELAY))
-        assert crowd._doors[RELAY].allowance.limit == 2
+        assert crowd._servers[RELAY].concurrency.limit == 2

@@ -14,7 +14,7 @@ import pytest
 from tests.ssh.waiting import until
 from tunnelkeeper.net.fd_limits import inherited
 from tunnelkeeper.ssh import proxy_command
-from tunnelkeeper.ssh.proxy_command import KEPT_LINES, LINE_LIMIT, ProxyCommand
+from tunnelkeeper.ssh.proxy_command import KEPT_STDERR_LINES, LINE_LIMIT, ProxyCommand
 
 if TYPE_CHECKING:
     import socket
@@ -94,7 +94,7 @@ async def test_what_it_says_on_standard_error_is_logged_line_by_line() -> None:
         await until(lambda: len(said) == 3)
 
         assert said == ["first", "second", "no end"]
-        assert list(process.said) == said
+        assert list(process.stderr_lines) == said
 
 
 async def test_what_it_says_is_made_printable() -> None:
@@ -110,14 +110,16 @@ async def test_a_line_that_never_ends_is_cut() -> None:
         process.pipe_data_received(2, b"x" * (LINE_LIMIT // 2 + 1))
 
     assert len(process._partial) <= LINE_LIMIT
-    assert len(process.said) == 1
+    assert len(process.stderr_lines) == 1
 
 
 async def test_only_the_last_lines_are_kept() -> None:
     process = ProxyCommand(lambda _: None)
     process.pipe_data_received(2, b"".join(b"%d\n" % number for number in range(20)))
 
-    assert list(process.said) == [str(number) for number in range(20 - KEPT_LINES, 20)]
+    assert list(process.stderr_lines) == [
+        str(number) for number in range(20 - KEPT_STDERR_LINES, 20)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ async def test_the_outcome_says_how_it_ended_and_what_it_said_last(
     command: str, outcome: str
 ) -> None:
     async with running(f"sh -c {shlex.quote(command)}") as (process, _, _):
-        assert await process.outcome() == outcome
+        assert await process.describe_exit() == outcome
 
 
 async def test_a_command_that_closed_its_output_and_runs_on_is_not_waited_for(
@@ -140,7 +142,7 @@ async def test_a_command_that_closed_its_output_and_runs_on_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(proxy_command, "EXIT_TIMEOUT", 0.02)
     async with running("cat") as (process, _, _):
-        assert await process.outcome() == "the proxy command closed its output"
+        assert await process.describe_exit() == "the proxy command closed its output"
 
 
 async def test_a_command_that_is_closed_takes_its_children_along(tmp_path: Path) -> None:
@@ -169,11 +171,11 @@ async def test_a_command_that_ignores_the_polite_signal_is_killed() -> None:
 
 async def test_closing_twice_or_after_the_end_is_no_error() -> None:
     async with running("true") as (process, _, _):
-        await process.outcome()
+        await process.describe_exit()
         process.close()
         process.close()
 
-        assert (await process.outcome()).startswith("the proxy command closed")
+        assert (await process.describe_exit()).startswith("the proxy command closed")
 
 
 async def test_a_command_that_is_gone_while_it_is_ended_is_no_error(
@@ -221,5 +223,5 @@ async def test_a_command_gets_the_limit_of_descriptors_that_we_were_started_with
 
 async def outcome_of(process: ProxyCommand) -> str:
     """How it ended, once it has: on a busy machine that takes a while."""
-    await until(lambda: process.said)
-    return await process.outcome()
+    await until(lambda: process.stderr_lines)
+    return await process.describe_exit()

@@ -114,7 +114,7 @@ async def test_closing_after_the_connections_end_is_no_error(
 ) -> None:
     listener = await connection.listen(TcpAddress("localhost", 0), nobody)
     server.drop()
-    await connection.ended()
+    await connection.wait_ended()
 
     await listener.close()
 

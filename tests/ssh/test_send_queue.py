@@ -39,7 +39,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def of(connection: socket.socket) -> SendQueue:
-    backlog = SendQueue.of(TransportSocket(connection))
+    backlog = SendQueue.read(TransportSocket(connection))
     assert backlog is not None
     return backlog
 
@@ -58,10 +58,10 @@ async def test_data_that_is_taken_little_by_little_is_seen_to_be(
 ) -> None:
     one, other = pair
     one.send(b"first")
-    await until(lambda: not of(one).is_waiting)
+    await until(lambda: not of(one).is_pending)
     sent = one.send(MEGABYTE)
     stuck = of(one)
-    assert stuck.is_waiting
+    assert stuck.is_pending
 
     read = 0
 
@@ -76,7 +76,7 @@ async def test_data_that_is_taken_little_by_little_is_seen_to_be(
     def all_was_read() -> bool:
         nonlocal read
         read += drain(other)
-        return read == len(b"first") + sent and not of(one).is_waiting
+        return read == len(b"first") + sent and not of(one).is_pending
 
     await until(all_was_read)
     assert of(one).acknowledged >= sent
@@ -86,9 +86,9 @@ async def test_data_that_is_taken_little_by_little_is_seen_to_be(
 def test_of_what_is_no_tcp_connection_nothing_is_known() -> None:
     one, other = socket.socketpair()
     with closing(one), closing(other):
-        assert SendQueue.of(TransportSocket(one)) is None
-    assert SendQueue.of(TransportSocket(one)) is None
-    assert SendQueue.of(None) is None
+        assert SendQueue.read(TransportSocket(one)) is None
+    assert SendQueue.read(TransportSocket(one)) is None
+    assert SendQueue.read(None) is None
 
 
 def test_a_system_that_tells_nothing_or_too_little_is_believed(
@@ -99,9 +99,9 @@ def test_a_system_that_tells_nothing_or_too_little_is_believed(
             return b"\0" * 104
 
     if hasattr(socket, "TCP_INFO"):
-        assert SendQueue.of(Terse()) is None  # type: ignore[arg-type]
+        assert SendQueue.read(Terse()) is None  # type: ignore[arg-type]
     monkeypatch.delattr(socket, "TCP_INFO", raising=False)
-    assert SendQueue.of(Terse()) is None  # type: ignore[arg-type]
+    assert SendQueue.read(Terse()) is None  # type: ignore[arg-type]
 
 
 def test_what_is_not_known_does_not_drain() -> None:
@@ -115,7 +115,7 @@ def test_what_is_not_known_does_not_drain() -> None:
 class FakeTransport:
     """A transport that nothing comes from. tasks: what ends it."""
 
-    last_heard = 0.0
+    last_received_at = 0.0
 
     def __init__(self) -> None:
         self.started = 0
@@ -126,10 +126,10 @@ class FakeTransport:
     def get_extra_info(self, _: str) -> None:
         return None
 
-    async def keepalive(self) -> bool:
+    async def send_keepalive(self) -> bool:
         return False
 
-    def open_in_own_task(self, coroutine: object) -> None:
+    def start_task(self, coroutine: object) -> None:
         self.started += 1
         coroutine.close()  # type: ignore[attr-defined]
 
@@ -138,16 +138,16 @@ async def test_a_peer_that_still_takes_data_is_not_dead_and_one_that_stops_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = iter([SendQueue(True, 1), SendQueue(True, 2), SendQueue(True, 2)])
-    monkeypatch.setattr(SendQueue, "of", classmethod(lambda _cls, _connection: next(told)))
+    monkeypatch.setattr(SendQueue, "read", classmethod(lambda _cls, _connection: next(told)))
     fake = FakeTransport()
     transport: ClientTransport = fake  # type: ignore[assignment]
     heartbeat = KeepaliveMonitor(transport, Keepalive(0, 3))
-    heartbeat.ask()
+    heartbeat.probe_now()
     for dead_by_now in (False, True):
         before = fake.started
         heartbeat.stop()
-        heartbeat._watch = KeepaliveState(0.0, 0, 0.0, 0.0)
-        heartbeat._due()
+        heartbeat._state = KeepaliveState(0.0, 0, 0.0, 0.0)
+        heartbeat._on_timer()
         assert (fake.started > before) is dead_by_now
         assert (heartbeat._timer is None) is dead_by_now
     await asyncio.sleep(0)

@@ -222,6 +222,6 @@ async def test_a_command_that_takes_too_long_is_waited_for_no_longer(
     source = write('Match exec "sleep 0.5"\n  Port 1\n')
 
     with pytest.raises(SshConfigError, match=r"more than 0\.1 s") as caught:
-        await FallbackQuery(facts, deadline=0.1)(Request("relay", source=source))
+        await FallbackQuery(facts, timeout=0.1)(Request("relay", source=source))
 
     assert caught.value.temporary

@@ -80,7 +80,7 @@ async def hashes_after_a_freeze(
         for _, writer in clients:
             writer.write(blob(EACH))
             writer.write_eof()
-        await until(lambda: connection.transport.stalled)
+        await until(lambda: connection.transport.is_stalled)
         await stays(lambda: site.counters.bytes_out)
         look()
         frozen.thaw()
@@ -102,7 +102,7 @@ async def test_a_link_that_takes_no_more_holds_all_who_send_into_it(server: Serv
             hashes = await hashes_after_a_freeze(connection, way, look)
 
             assert hashes == [sha256(blob(EACH)).encode()] * SENDERS
-            await until(lambda: not connection.transport.stalled)
+            await until(lambda: not connection.transport.is_stalled)
 
 
 @asynccontextmanager
@@ -128,17 +128,17 @@ async def through_a_jump_host(folder: Path) -> AsyncIterator[tuple[Connection, L
 
 async def test_a_stalled_link_holds_those_behind_a_jump_host_too(tmp_path: Path) -> None:
     async with through_a_jump_host(tmp_path) as (connection, way):
-        outer = connection.via
+        outer = connection.jump
         assert outer is not None
 
         def look() -> None:
-            assert outer.transport.stalled
+            assert outer.transport.is_stalled
             assert waiting_to_be_sent(outer) + waiting_to_be_sent(connection) < SMALL
 
         hashes = await hashes_after_a_freeze(connection, way, look)
 
         assert hashes == [sha256(blob(EACH)).encode()] * SENDERS
-        await until(lambda: not connection.transport.stalled and not outer.transport.stalled)
+        await until(lambda: not connection.transport.is_stalled and not outer.transport.is_stalled)
 
 
 async def test_a_link_that_two_say_is_full_drains_when_both_say_so(connection: Connection) -> None:
@@ -152,26 +152,28 @@ async def test_a_link_that_two_say_is_full_drains_when_both_say_so(connection: C
         (connection.transport.resume_link, False),
     ):
         change()
-        assert (connection.transport.stalled, end.is_write_paused) == (stalled, stalled)
+        assert (connection.transport.is_stalled, end.is_write_paused) == (stalled, stalled)
 
 
 async def test_a_connection_made_over_a_stalled_link_is_held_from_the_start(
     tmp_path: Path,
 ) -> None:
     async with through_a_jump_host(tmp_path) as (connection, _):
-        outer = connection.via
+        outer = connection.jump
         assert outer is not None
-        connection._let_go()
+        connection._release()
         outer.transport.pause_writing()
 
-        later = type(connection)(connection.host, connection.transport, connection._login, outer)
+        later = type(connection)(
+            connection.host, connection.transport, connection._callbacks, outer
+        )
 
-        assert later.transport._stalls == 1
+        assert later.transport._pause_count == 1
 
         outer.transport.resume_writing()
 
-        assert later.transport._stalls == 0
-        later._let_go()
+        assert later.transport._pause_count == 0
+        later._release()
 
 
 async def test_a_channel_opened_over_a_stalled_link_is_held_from_the_start(
@@ -250,7 +252,7 @@ class Sender(asyncssh.SSHTCPSession[bytes]):
             chan.write(piece)
 
 
-@pytest.mark.skipif(not transport.OVERDRAWN, reason="this asyncssh has not the defect")
+@pytest.mark.skipif(not transport.NEEDS_FLOW_CONTROL, reason="this asyncssh has not the defect")
 async def test_the_credit_given_adds_up_to_what_was_delivered(
     server: Server, connection: Connection
 ) -> None:
@@ -298,7 +300,7 @@ async def test_a_long_queue_of_small_packets_is_delivered_without_walking_it_for
 async def test_channels_of_every_kind_are_bounded(
     server: Server, connection: Connection, tmp_path: Path
 ) -> None:
-    if not transport.OVERDRAWN:
+    if not transport.NEEDS_FLOW_CONTROL:
         pytest.skip("this asyncssh has not the defect")
     end = ChannelEndpoint(Counters(), lambda _: None)
     path = tmp_path / "service.sock"
@@ -314,7 +316,7 @@ async def test_channels_of_every_kind_are_bounded(
 async def test_an_asyncssh_without_the_defect_makes_its_own_channels(
     server: Server, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "OVERDRAWN", False)
+    monkeypatch.setattr(transport, "NEEDS_FLOW_CONTROL", False)
     monkeypatch.setattr(open_channel, "ENABLED", False)
     server.session = lambda: Sender([])
     _, channel = await open_paused(connection)
@@ -332,20 +334,20 @@ async def test_an_asyncssh_without_the_defect_makes_its_own_channels(
 
 
 async def test_every_byte_of_the_peer_is_noted(connection: Connection) -> None:
-    before = connection.transport.last_heard
-    await connection.transport.keepalive()
+    before = connection.transport.last_received_at
+    await connection.transport.send_keepalive()
 
-    assert before < connection.transport.last_heard <= time.monotonic()
+    assert before < connection.transport.last_received_at <= time.monotonic()
 
 
 async def test_a_keepalive_is_answered_by_a_server_that_does_not_know_it(
     connection: Connection,
 ) -> None:
-    assert await connection.transport.keepalive() is True
+    assert await connection.transport.send_keepalive() is True
 
 
 async def test_a_connection_has_exchanged_keys(connection: Connection) -> None:
-    assert connection.transport.keys_exchanged
+    assert connection.transport.has_exchanged_keys
 
 
 async def test_a_transfer_goes_on_when_the_keys_are_exchanged_anew(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ssh.links import closed_port, dropping, mute
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tunnelkeeper.core.concurrency_limit import MAX_LIMIT, SUCCESSES_PER_INCREASE, ConcurrencyLimit
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.ssh.connect import connect_hop
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 async def allowed_after_all_at_once(host: Host) -> tuple[int, list[str]]:
     """How many may come at once after MOST of them failed together, and what was said of it."""
-    shared, notes = SshContext(), Notes()
+    shared, notes = SshContext(), ProgressRecorder()
     async with asyncio.timeout(20):
         outcomes = await asyncio.gather(
             *(connect_hop(host, None, shared, notes) for _ in range(MAX_LIMIT)),
             return_exceptions=True,
         )
     assert all(isinstance(outcome, FailureError) for outcome in outcomes)
-    door = shared.login_limiter._doors.get((host.hostname, host.ports[0]))
-    return (door.allowance.limit if door else MAX_LIMIT), notes.said
+    door = shared.login_limiter._servers.get((host.hostname, host.ports[0]))
+    return (door.concurrency.limit if door else MAX_LIMIT), notes.infos
 
 
 @pytest.mark.parametrize("last_words", [b"", b"Not allowed at this time\r\n"])
@@ -70,10 +70,12 @@ async def test_a_server_that_lets_people_in_again_gets_more_at_once(server: Serv
     name = (host.hostname, host.ports[0])
     for _ in range(2):  # together
         await shared.login_limiter.acquire(name).__aenter__()
-    shared.login_limiter._doors[name].allowance = ConcurrencyLimit(2, SUCCESSES_PER_INCREASE - 1)
-    shared.login_limiter._doors[name].inside -= 1
+    shared.login_limiter._servers[name].concurrency = ConcurrencyLimit(
+        2, SUCCESSES_PER_INCREASE - 1
+    )
+    shared.login_limiter._servers[name].in_progress -= 1
 
-    connection = await connect_hop(host, None, shared, Notes())
+    connection = await connect_hop(host, None, shared, ProgressRecorder())
     await connection.close()
 
-    assert shared.login_limiter._doors[name].allowance == ConcurrencyLimit(3)
+    assert shared.login_limiter._servers[name].concurrency == ConcurrencyLimit(3)

@@ -133,14 +133,14 @@ class FakeConnection:
     def is_closed(self) -> bool:
         return self._end.done()
 
-    async def answers(self) -> None:
+    async def wait_for_answer(self) -> None:
         await self._far.may_answer.wait()
 
     @property
     def channel_count(self) -> int:
         return sum(channel.is_open for _, channel in self.opened)
 
-    def when_idle(self, callback: Callable[[], None] | None) -> None:
+    def call_when_idle(self, callback: Callable[[], None] | None) -> None:
         self._on_idle = callback
         self._look_whether_idle()
 
@@ -154,7 +154,7 @@ class FakeConnection:
             self._end.set_result(failure)
             self._far.live.remove(self)
 
-    async def ended(self) -> Failure:
+    async def wait_ended(self) -> Failure:
         return await asyncio.shield(self._end)
 
     async def close(self) -> None:

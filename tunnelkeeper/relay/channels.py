@@ -110,7 +110,7 @@ class Channels:
         if self._transport.is_closed():
             accepted.abort()
         else:
-            self._transport.open_in_own_task(self._connect(binding, accepted))
+            self._transport.start_task(self._connect(binding, accepted))
 
     async def _connect(self, binding: Binding, accepted: SocketEndpoint) -> None:
         # An exception that left a task of the transport would close it.

@@ -86,7 +86,7 @@ class ClientSession:
 
     def probe_liveness(self) -> None:
         """See Holder."""
-        self.transport.open_in_own_task(self._probe_liveness())
+        self.transport.start_task(self._probe_liveness())
 
     # -- desk.Desk ---------------------------------------------------------------------------
 
@@ -226,8 +226,8 @@ class ClientSession:
         timeout = self._context.configuration.limits.keepalive.interval or Keepalive().interval
         try:
             async with asyncio.timeout(timeout):
-                await self.transport.keepalive()
+                await self.transport.send_keepalive()
         except TimeoutError:
-            if self.transport.last_heard < asked_at:
+            if self.transport.last_received_at < asked_at:
                 message = "a newer connection took its place, and it does not answer"
                 self.transport.connection_lost(PeerDeadError(message))

@@ -212,7 +212,7 @@ def _client_snapshot(client: ClientSession) -> ClientSnapshot:
         address=str(client.address),
         version=client.transport.client_version,
         since=client.since,
-        silent=round(time.monotonic() - client.transport.last_heard, 1),
+        silent=round(time.monotonic() - client.transport.last_received_at, 1),
         rtt_ms=client.keepalive_monitor.rtt_ms,
         channels=client.transport.channel_count,
         bytes_in=traffic.bytes_in,

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Make = Callable[[], Any]
+OnOpen = Callable[[], Any]
 """Makes the session of a channel that is open."""
 
-Refused = Callable[[Exception], None]
+OnError = Callable[[Exception], None]
 """Told once, with a ChannelOpenError or what ended the connection, where no channel comes."""
 
-LEAST_TIME = 1e-6
+MIN_ELAPSED = 1e-6
 """Seconds that anything takes: a clock may tell twice the same."""
 
 
@@ -38,11 +38,11 @@ class OpeningChannel(SSHForwardChannel[bytes]):
 
     _conn: Any
     _recv_chan: int
-    _asked: tuple[Make, Refused] | None = None
+    _callbacks: tuple[OnOpen, OnError] | None = None
 
-    def ask(self, make: Make, refused: Refused, kind: bytes, *details: bytes) -> None:
+    def send_open(self, on_open: OnOpen, on_error: OnError, kind: bytes, *details: bytes) -> None:
         """Ask the peer to open it: make or refused is called, once."""
-        self._asked = make, refused
+        self._callbacks = on_open, on_error
         size = UInt32(self._recv_window), UInt32(self._recv_pktsize)
         number = UInt32(self._recv_chan)
         self._conn.send_packet(
@@ -53,19 +53,19 @@ class OpeningChannel(SSHForwardChannel[bytes]):
         self, send_chan: int, send_window: int, send_pktsize: int, packet: SSHPacket
     ) -> None:
         """The peer has opened it."""
-        if self._asked is None:
+        if self._callbacks is None:
             super().process_open_confirmation(send_chan, send_window, send_pktsize, packet)
             return
         packet.check_end()
-        make, _ = self._asked
-        self._asked = None
+        on_open, _ = self._callbacks
+        self._callbacks = None
         self._send_chan, self._send_window, self._send_pktsize = (
             send_chan,
             send_window,
             send_pktsize,
         )
         self._send_state = self._recv_state = "open"
-        self._session = make()
+        self._session = on_open()
         self._session.connection_made(self)
         self._session.session_started()
         if self._recv_paused == "starting":  # else the session has already said when
@@ -84,27 +84,27 @@ class OpeningChannel(SSHForwardChannel[bytes]):
 
     def process_open_failure(self, code: int, reason: str, lang: str) -> None:
         """The peer does not open it."""
-        if self._asked is None:
+        if self._callbacks is None:
             super().process_open_failure(code, reason, lang)
             return
-        _, refused = self._asked
-        self._asked = None
+        _, on_error = self._callbacks
+        self._callbacks = None
         self._cleanup()
-        self._tell(refused, asyncssh.ChannelOpenError(code, reason, lang))
+        self._call_on_error(on_error, asyncssh.ChannelOpenError(code, reason, lang))
 
     def _cleanup(self, exc: Exception | None = None) -> None:
         super()._cleanup(exc)
-        if self._asked is not None:
-            _, refused = self._asked
-            self._asked = None
+        if self._callbacks is not None:
+            _, on_error = self._callbacks
+            self._callbacks = None
             closed = asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "SSH connection closed")
             # In a later turn: by then the connection knows of its end, and says so when asked.
-            self._loop.call_soon(self._tell, refused, closed)
+            self._loop.call_soon(self._call_on_error, on_error, closed)
 
     @staticmethod
-    def _tell(refused: Refused, error: Exception) -> None:
+    def _call_on_error(on_error: OnError, error: Exception) -> None:
         try:
-            refused(error)
+            on_error(error)
         except Exception:  # it would close the whole connection
             log.exception("a client whose channel was refused could not be turned away")
 
@@ -121,13 +121,13 @@ class FlowControlledChannel:
     _recv_window: int
     _delivered = 0  # bytes that the peer has no credit for yet
     _credited_at = 0.0  # monotonic seconds
-    _grown = 0  # bytes that the window has now beyond its first size
+    _window_growth = 0  # bytes that the window has now beyond its first size
     _rate = 0.0  # bytes per second at which it grew last
 
     def write(self, data: bytes, datatype: Any = None) -> None:
         """Send data, or keep what the window does not take."""
         super().write(data, datatype)  # type: ignore[misc]
-        if self._conn is not None and self._conn.stalled:
+        if self._conn is not None and self._conn.is_stalled:
             self._conn.writers.move_to_back(self._session)
 
     def _deliver_data(self, data: bytes, datatype: Any) -> None:
@@ -144,25 +144,25 @@ class FlowControlledChannel:
                 credit, self._delivered = self._delivered, 0
             self._recv_window = window + credit
         if credit and self._conn is not None:
-            self._grow(credit)
+            self._grow_window(credit)
 
-    def _grow(self, credit: int) -> None:
+    def _grow_window(self, credit: int) -> None:
         now = time.monotonic()
         elapsed, self._credited_at = now - self._credited_at, now
-        rate = credit / max(elapsed, LEAST_TIME)
+        rate = credit / max(elapsed, MIN_ELAPSED)
         windows, round_trip = self._conn.windows, self._conn.round_trip
         extra = windows.grant(self._init_recv_window, rate, round_trip, self._rate)
         if extra:
             self._rate = rate
-            self._grown += extra
+            self._window_growth += extra
             self._init_recv_window += extra
             self._recv_window += extra
             self.send_packet(MSG_CHANNEL_WINDOW_ADJUST, extra.to_bytes(4, "big"))  # type: ignore[attr-defined]
 
     def _cleanup(self, exc: Exception | None = None) -> None:
         if self._conn is not None:
-            self._conn.windows.release(self._grown)
-            self._grown = 0
+            self._conn.windows.release(self._window_growth)
+            self._window_growth = 0
         super()._cleanup(exc)  # type: ignore[misc]
 
 

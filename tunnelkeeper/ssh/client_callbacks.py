@@ -26,10 +26,10 @@ class ClientCallbacks(asyncssh.SSHClient):
     _transport: ClientTransport  # there before any question
 
     def __init__(
-        self, check: HostKeyVerifier, identities: Identities, debug: Callable[[str], None]
+        self, verifier: HostKeyVerifier, identities: Identities, debug: Callable[[str], None]
     ) -> None:
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        self._check = check
+        self._verifier = verifier
         self._identities = identities
         self._debug = debug
 
@@ -48,7 +48,7 @@ class ClientCallbacks(asyncssh.SSHClient):
     ) -> bool:
         """Judge a host key; asyncssh knows none by itself, so this is asked for each."""
         del host, addr, port
-        return self._check.verify(key)
+        return self._verifier.verify(key)
 
     async def public_key_auth_requested(self) -> OfferedKey | None:
         """The next key to offer."""
@@ -66,5 +66,5 @@ class ClientCallbacks(asyncssh.SSHClient):
     def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
         """Note what the server says in passing."""
         del lang, always_display
-        self._transport.overhear(msg)
+        self._transport.record_debug_message(msg)
         self._debug(f"the server says: {printable(msg.strip())}")

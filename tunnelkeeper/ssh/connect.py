@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.ssh.context import ProgressListener, SshContext
 
-TRY_THE_NEXT_PORT = frozenset(
+NEXT_PORT_CAUSES = frozenset(
     {Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMEOUT, Cause.LOST, Cause.PROTOCOL}
 )
 """What a firewall does to a port it does not like; a refused login is none of these."""
 
 
 async def connect_hop(
-    host: Host, via: Connection | None, shared: SshContext, report: ProgressListener
+    host: Host, jump: Connection | None, context: SshContext, progress: ProgressListener
 ) -> Connection:
     """Connect to a host, directly or through another connection, trying its ports in order.
 
@@ -48,12 +48,12 @@ async def connect_hop(
     *others, last = host.ports
     for port in others:
         try:
-            return await ConnectAttempt(host, port, via, shared, report).run()
+            return await ConnectAttempt(host, port, jump, context, progress).run()
         except FailureError as failed:
-            if failed.failure.cause not in TRY_THE_NEXT_PORT:
+            if failed.failure.cause not in NEXT_PORT_CAUSES:
                 raise
-            report.info(f"port {port}: {failed.failure}; trying the next port")
-    return await ConnectAttempt(host, last, via, shared, report).run()
+            progress.info(f"port {port}: {failed.failure}; trying the next port")
+    return await ConnectAttempt(host, last, jump, context, progress).run()
 
 
 @dataclass(slots=True)
@@ -62,13 +62,13 @@ class ConnectAttempt:
 
     host: Host
     port: int
-    via: Connection | None
-    shared: SshContext
-    report: ProgressListener
+    jump: Connection | None
+    context: SshContext
+    progress: ProgressListener
     transport: ClientTransport | None = None
     logged_in: asyncio.Future[None] = field(init=False)
     proxy: ProxyCommand | None = None
-    check: HostKeyVerifier = field(init=False)
+    verifier: HostKeyVerifier = field(init=False)
     identities: Identities = field(init=False)
     step: Step = "connect"
 
@@ -80,13 +80,13 @@ class ConnectAttempt:
     async def run(self) -> Connection:
         """The connection, logged in."""
         try:
-            return await self._connect_in_turn()
+            return await self._connect_with_slot()
         except FailureError:
             await self._discard()
             raise
         except (OSError, asyncssh.Error, ValueError) as error:
             await self._discard()
-            raise FailureError(await self._explained(error)) from error
+            raise FailureError(await self._to_failure(error)) from error
         except BaseException:
             if self.proxy is not None:
                 self.proxy.close()
@@ -99,20 +99,20 @@ class ConnectAttempt:
         name = self.transport.get_extra_info("sockname") if self.transport is not None else None
         return str(name[0]).partition("%")[0] if name else None
 
-    async def _connect_in_turn(self) -> Connection:
+    async def _connect_with_slot(self) -> Connection:
         """Connect as one of the few that may at once, and let the others learn how it went."""
-        async with self.shared.login_limiter.acquire((self.host.hostname, self.port)) as visit:
+        async with self.context.login_limiter.acquire((self.host.hostname, self.port)) as slot:
             try:
-                connection = await self._connect_in_time()
+                connection = await self._connect_with_timeout()
             except (ConnectionError, asyncssh.ConnectionLost):
-                if self._was_turned_away and (news := visit.rejected()):
-                    self.report.info(f"{self.hop}: {news}")
+                if self._is_rejected_before_banner and (message := slot.rejected()):
+                    self.progress.info(f"{self.hop}: {message}")
                 raise
-            visit.succeeded()
+            slot.succeeded()
             return connection
 
     @property
-    def _was_turned_away(self) -> bool:
+    def _is_rejected_before_banner(self) -> bool:
         """Whether a connection that is lost was so before the server had said who it is.
 
         So sshd treats those who are too many (MaxStartups) or not welcome (PerSourcePenalties),
@@ -122,60 +122,62 @@ class ConnectAttempt:
             return False
         return self.transport.get_extra_info("server_version") is None
 
-    async def _connect_in_time(self) -> Connection:
+    async def _connect_with_timeout(self) -> Connection:
         """Connect within connect_timeout; a move of this machine begins the time anew."""
-        if self.via is not None or self.host.proxy_command is not None:
+        if self.jump is not None or self.host.proxy_command is not None:
             async with asyncio.timeout(self.host.connect_timeout):
                 return await self._connect()
         while True:
             try:
                 async with (
                     asyncio.timeout(self.host.connect_timeout),
-                    self.shared.connection_tracker.restart_on_network_change(self),
+                    self.context.connection_tracker.restart_on_network_change(self),
                 ):
                     return await self._connect()
             except NetworkChangedError:
-                self.report.debug(f"{self.hop}: this machine moved; connecting again")
+                self.progress.debug(f"{self.hop}: this machine moved; connecting again")
                 await self._discard()
 
     async def _connect(self) -> Connection:
-        files = self.shared.known_hosts
-        self.check = await HostKeyVerifier.prepare(self.host, self.port, files, self.report.warn)
-        self.identities = Identities(self.host, self.shared.keys)
-        login = ClientCallbacks(self.check, self.identities, self.report.debug)
-        options = self._options(login)
+        files = self.context.known_hosts
+        self.verifier = await HostKeyVerifier.prepare(
+            self.host, self.port, files, self.progress.warn
+        )
+        self.identities = Identities(self.host, self.context.keys)
+        callbacks = ClientCallbacks(self.verifier, self.identities, self.progress.debug)
+        options = self._options(callbacks)
         options.waiter = self.logged_in = asyncio.get_running_loop().create_future()
         self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
-        self.transport.windows = self.shared.windows
-        await self._reach(self.transport)
-        self._at("key_exchange")
-        self.transport.last_heard = time.monotonic()
-        self.transport.on_step = self._at
+        self.transport.windows = self.context.windows
+        await self._connect_transport(self.transport)
+        self._set_step("key_exchange")
+        self.transport.last_received_at = time.monotonic()
+        self.transport.on_step = self._set_step
         self.transport.set_extra_info(host=self.host.hostname, port=self.port)
         await self.logged_in
         await self._save_host_key()
-        reached = replace(self.host, ports=(self.port,))
-        connection = Connection(reached, self.transport, login, self.via, self.proxy)
-        self.shared.connection_tracker.connections.add(connection)
+        host = replace(self.host, ports=(self.port,))
+        connection = Connection(host, self.transport, callbacks, self.jump, self.proxy)
+        self.context.connection_tracker.connections.add(connection)
         return connection
 
-    async def _reach(self, transport: ClientTransport) -> None:
+    async def _connect_transport(self, transport: ClientTransport) -> None:
         """Give the transport a way to the server."""
         loop = asyncio.get_running_loop()
         if self.host.proxy_command is not None:
-            self._at("connect")
-            log = self.report.info
+            self._set_step("connect")
+            log = self.progress.info
             self.proxy, connected = await ProxyCommand.start(
                 self.host.proxy_command, lambda line: log(f"proxy command: {line}")
             )
-        elif self.via is not None:
-            self._at("connect")
-            await self.via.open_transport(self.host.hostname, self.port, transport)
+        elif self.jump is not None:
+            self._set_step("connect")
+            await self.jump.open_transport(self.host.hostname, self.port, transport)
             return
         else:
-            self._at("resolve")
+            self._set_step("resolve")
             infos = await dial.resolve(self.host.hostname, self.port, self.host.address_family)
-            self._at("connect")
+            self._set_step("connect")
             connected = await dial.connect(infos, self.host.bind_address)
             dial.limit_unsent(connected)
             if self.host.tcp_keepalive:
@@ -186,22 +188,22 @@ class ConnectAttempt:
             connected.close()
             raise
 
-    def _options(self, login: ClientCallbacks) -> asyncssh.SSHClientConnectionOptions:
+    def _options(self, callbacks: ClientCallbacks) -> asyncssh.SSHClientConnectionOptions:
         """Options with nothing left to asyncssh's own look-ups of files and environment."""
         host = self.host
-        authorities = self.check.ca_keys()
+        authorities = self.verifier.ca_keys()
         # asyncssh judges certificates; of plain keys HostKeyCheck can say more.
-        revoked = self.check.revoked_keys() if authorities else []
+        revoked = self.verifier.revoked_keys() if authorities else []
         return asyncssh.SSHClientConnectionOptions(
             config=None,
-            client_factory=lambda: login,
+            client_factory=lambda: callbacks,
             host=host.hostname,
             port=self.port,
             username=host.user,
             known_hosts=lambda *_: ([], authorities, revoked),
             host_key_alias=host.host_key_alias,
             server_host_key_algs=algorithms.host_key_algorithms(
-                host, self.check.known_types, with_certificates=bool(authorities)
+                host, self.verifier.known_types, with_certificates=bool(authorities)
             ),
             encryption_algs=algorithms.ciphers(host),
             mac_algs=algorithms.macs(host),
@@ -222,49 +224,49 @@ class ConnectAttempt:
             agent_path=None,
         )
 
-    def _at(self, step: Step) -> None:
+    def _set_step(self, step: Step) -> None:
         self.step = step
-        self.report.step(self.hop, step)
+        self.progress.step(self.hop, step)
 
     async def _save_host_key(self) -> None:
         """Remember a new host key, now that its signature was good."""
         try:
-            done = await self.check.save_new_key()
+            message = await self.verifier.save_new_key()
         except OSError as error:
-            self.report.warn(f"the host key of {self.hop} could not be written down: {error}")
+            self.progress.warn(f"the host key of {self.hop} could not be written down: {error}")
             return
-        if done:
-            self.report.info(done)
+        if message:
+            self.progress.info(message)
 
     async def _discard(self) -> None:
         """Leave nothing of a failed attempt behind but a new host key that proved good."""
         if self.transport is None:
             return
-        proved_good = self.transport.keys_exchanged
+        is_host_key_proved = self.transport.has_exchanged_keys
         self.logged_in.cancel()  # a channel that opens too late would report to nobody
         self.transport.abort()
-        if proved_good:
+        if is_host_key_proved:
             await self._save_host_key()
 
-    async def _explained(self, error: Exception) -> Failure:
+    async def _to_failure(self, error: Exception) -> Failure:
         """The failure in the words of whoever knows most about it."""
         try:
             match error:
                 case TimeoutError(errno=None):
-                    return self._timed_out()
+                    return self._timeout_failure()
                 case asyncssh.HostKeyNotVerifiable():
-                    return self.check.failure or self.check.certificate_failure(str(error))
+                    return self.verifier.failure or self.verifier.certificate_failure(str(error))
                 case asyncssh.PermissionDenied() if self.transport is not None:
                     return self.identities.login_failure(self.transport.get_server_auth_methods())
             if self.proxy is not None and self.step == "key_exchange":
                 hint = "run the proxy command by hand to see what it says"
-                return Failure(Cause.PROXY, await self.proxy.outcome(), self.hop, hint)
+                return Failure(Cause.PROXY, await self.proxy.describe_exit(), self.hop, hint)
             return to_failure(error, self.hop, self.step)
         finally:
             if self.proxy is not None:
                 self.proxy.close()
 
-    def _timed_out(self) -> Failure:
+    def _timeout_failure(self) -> Failure:
         """Who did not answer in time: a name server, nobody at all, or the server."""
         seconds = f"{self.host.connect_timeout:g} s"
         hint = "check the network and firewalls on the way, or raise connect_timeout"

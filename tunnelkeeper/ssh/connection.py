@@ -20,7 +20,7 @@ from tunnelkeeper.ssh.errors import OPEN_CONNECT_FAILED, to_connect_error, to_fa
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 from tunnelkeeper.ssh.listen_diagnosis import diagnose, forbidden
 from tunnelkeeper.ssh.open_channel import open_channel
-from tunnelkeeper.ssh.remote_command import CommandRefusedError, Kind
+from tunnelkeeper.ssh.remote_command import CommandKind, CommandRefusedError
 from tunnelkeeper.ssh.remote_listener import ListenProbe, RemoteListener, listen_host
 
 if TYPE_CHECKING:
@@ -51,25 +51,27 @@ class Connection:
         self,
         host: Host,
         transport: ClientTransport,
-        login: ClientCallbacks,
-        via: Connection | None = None,
+        callbacks: ClientCallbacks,
+        jump: Connection | None = None,
         proxy: ProxyCommand | None = None,
     ) -> None:
         self.host = host
-        self.via = via
+        self.jump = jump
         self.transport = transport
-        self._login = login
+        self._callbacks = callbacks
         self._proxy = proxy
-        below = via.heartbeat if via is not None else None
-        self.heartbeat: KeepaliveMonitor = KeepaliveMonitor(transport, host.keepalive, below)
-        self._refusals: dict[Address, Failure] = {}
-        if via is not None:
-            via.transport.add_writer(transport)
+        jump_monitor = jump.keepalive_monitor if jump is not None else None
+        self.keepalive_monitor: KeepaliveMonitor = KeepaliveMonitor(
+            transport, host.keepalive, jump_monitor
+        )
+        self._diagnoses: dict[Address, Failure] = {}
+        if jump is not None:
+            jump.transport.add_writer(transport)
 
     @property
     def is_closed(self) -> bool:
         """Whether it has ended, or is about to."""
-        return self._login.ended.done() or self.transport.is_closed()
+        return self._callbacks.ended.done() or self.transport.is_closed()
 
     @property
     def cipher(self) -> str | None:
@@ -80,38 +82,38 @@ class Connection:
     @property
     def rtt_ms(self) -> float | None:
         """The round trip of the last keepalive, in milliseconds."""
-        return self.heartbeat.rtt_ms
+        return self.keepalive_monitor.rtt_ms
 
-    def ask(self) -> None:
+    def probe(self) -> None:
         """Have the server prove soon that it is still there (see core.keepalive.urge)."""
         if not self.is_closed:
-            self.heartbeat.ask()
+            self.keepalive_monitor.probe_now()
 
-    async def answers(self) -> None:
+    async def wait_for_answer(self) -> None:
         """Wait until the server answers a request, or the connection has ended.
 
         sshd has work of its own to do after a login, before it listens for us: some 0.1 s.
         """
         with suppress(OSError, asyncssh.Error):
-            await self.transport.keepalive()
+            await self.transport.send_keepalive()
 
     @property
     def channel_count(self) -> int:
         """How many channels are open, or on the way to it."""
         return self.transport.channel_count
 
-    def when_idle(self, callback: Callable[[], None] | None) -> None:
+    def call_when_idle(self, callback: Callable[[], None] | None) -> None:
         """Call back when no channel is left, at once if there is none; None: never mind."""
         self.transport.on_idle = callback
         if callback is not None and not self.channel_count:
             callback()
 
-    async def ended(self) -> Failure:
+    async def wait_ended(self) -> Failure:
         """Wait for the end, and say why; of a chain, the first hop that ended is to blame."""
-        error = await asyncio.shield(self._login.ended)
-        self._let_go()
-        if self.via is not None and self.via.is_closed:
-            return await self.via.ended()
+        error = await asyncio.shield(self._callbacks.ended)
+        self._release()
+        if self.jump is not None and self.jump.is_closed:
+            return await self.jump.wait_ended()
         return to_failure(error, str(self.host), "forwards")
 
     async def close(self) -> None:
@@ -123,10 +125,10 @@ class Connection:
                     await self.transport.wait_closed()
         finally:
             self.transport.abort()
-            self._let_go()
+            self._release()
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
+        self, target: Address, endpoint: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
 
@@ -134,8 +136,8 @@ class Connection:
         """
 
         def session() -> ChannelEndpoint:
-            self.transport.register(end)
-            return end
+            self.transport.register(endpoint)
+            return endpoint
 
         def failed(error: Exception) -> None:
             on_error(to_connect_error(error))
@@ -148,26 +150,26 @@ class Connection:
         Raises what asyncssh raises.
         """
         opening = self.transport.create_connection(lambda: inner, hostname, port)  # type: ignore[arg-type,return-value]
-        await self._guarded(opening, _abort)
+        await self._shielded_request(opening, _abort)
 
-    async def run(self, program: RemoteCommand, end: CommandEndpoint) -> None:
+    async def run_command(self, command: RemoteCommand, endpoint: CommandEndpoint) -> None:
         """Start a program on the server, with `end` as its session.
 
         Raises ProgramRefused.
         """
 
         def session() -> Any:
-            self.transport.register(end)
-            return end
+            self.transport.register(endpoint)
+            return endpoint
 
-        if program.agent is not None:
-            self.transport.forward_agent(program.agent)
-        terminal = program.terminal
-        opening = self.transport.create_program_channel().create(
+        if command.agent_socket is not None:
+            self.transport.forward_agent(command.agent_socket)
+        terminal = command.terminal
+        opening = self.transport.create_command_channel().create(
             session,
-            command=program.text if program.kind is Kind.COMMAND else None,
-            subsystem=program.text if program.kind is Kind.SUBSYSTEM else None,
-            env={name.encode(): value.encode() for name, value in program.environment},
+            command=command.text if command.kind is CommandKind.COMMAND else None,
+            subsystem=command.text if command.kind is CommandKind.SUBSYSTEM else None,
+            env={name.encode(): value.encode() for name, value in command.environment},
             request_pty=terminal is not None,
             term_type=terminal.name if terminal else None,
             term_size=(terminal.columns, terminal.lines) if terminal else None,
@@ -176,10 +178,10 @@ class Connection:
             x11_display=None,
             x11_auth_path=None,
             x11_single_connection=False,
-            agent_forwarding=program.agent is not None,
+            agent_forwarding=command.agent_socket is not None,
         )
         try:
-            await self._guarded(opening, lambda _: end.abort())
+            await self._shielded_request(opening, lambda _: endpoint.abort())
         except asyncssh.ChannelOpenError as error:
             raise CommandRefusedError(printable(error.reason)) from error
         except (OSError, asyncssh.Error, ValueError) as error:
@@ -208,54 +210,54 @@ class Connection:
 
         match address:
             case TcpAddress(host=host, port=port):
-                asking: Awaitable[SSHListener] = self.transport.create_server(
+                request: Awaitable[SSHListener] = self.transport.create_server(
                     session, listen_host(host), port
                 )
             case UnixAddress(path=path):
-                asking = self.transport.create_unix_server(session, path)
+                request = self.transport.create_unix_server(session, path)
         try:
-            listener = await self._guarded(asking, lambda late: late.close())
+            listener = await self._shielded_request(request, lambda late: late.close())
         except ForwardForbiddenError as error:
             raise FailureError(forbidden(address, str(self.host), error.reason)) from error
         except asyncssh.ChannelListenError as error:
-            raise FailureError(await self._why_refused(address)) from error
+            raise FailureError(await self._diagnose_refusal(address)) from error
         except (OSError, asyncssh.Error, ValueError) as error:
             raise FailureError(to_failure(error, str(self.host), "forwards")) from error
         return RemoteListener(address, listener)
 
-    async def _why_refused(self, address: Address) -> Failure:
+    async def _diagnose_refusal(self, address: Address) -> Failure:
         # Once: else every try would be a visit to whoever holds the port.
-        if address not in self._refusals:
-            inquiry = ListenProbe(self.transport, self._guarded)
-            self._refusals[address] = await diagnose(inquiry, address, str(self.host))
-        return self._refusals[address]
+        if address not in self._diagnoses:
+            probe = ListenProbe(self.transport, self._shielded_request)
+            self._diagnoses[address] = await diagnose(probe, address, str(self.host))
+        return self._diagnoses[address]
 
-    async def _guarded(self, asking: Awaitable[T], let_go: Callable[[T], None]) -> T:
+    async def _shielded_request(self, request: Awaitable[T], discard: Callable[[T], None]) -> T:
         """Ask the server so that giving up leaks nothing: what still comes then is let go."""
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def carry() -> None:
             try:
-                given = await asking
+                given = await request
             except Exception as error:
-                if not outcome.done():
-                    outcome.set_exception(error)
+                if not result.done():
+                    result.set_exception(error)
             except asyncio.CancelledError:  # the program ends
-                outcome.cancel()
+                result.cancel()
                 raise
             else:
-                if outcome.done():
-                    let_go(given)
+                if result.done():
+                    discard(given)
                 else:
-                    outcome.set_result(given)
+                    result.set_result(given)
 
-        self.transport.open_in_own_task(carry())
-        return await outcome
+        self.transport.start_task(carry())
+        return await result
 
-    def _let_go(self) -> None:
-        self.heartbeat.stop()
-        if self.via is not None:
-            self.via.transport.writers.discard(self.transport)
+    def _release(self) -> None:
+        self.keepalive_monitor.stop()
+        if self.jump is not None:
+            self.jump.transport.writers.discard(self.transport)
         if self._proxy is not None:
             self._proxy.close()
 

@@ -36,8 +36,8 @@ class HopConnections:
     def hops(self) -> list[Connection]:
         """The connections, first hop first."""
         hops = [self.connection]
-        while hops[0].via is not None:
-            hops.insert(0, hops[0].via)
+        while hops[0].jump is not None:
+            hops.insert(0, hops[0].jump)
         return hops
 
     async def close(self) -> None:
@@ -53,27 +53,27 @@ class HopConnections:
 class PooledConnection:
     """A jump host's chain, or the attempt at one, and how many hold on to it."""
 
-    opening: asyncio.Task[HopConnections | FailureError]
-    forget: Callable[[], None]
+    task: asyncio.Task[HopConnections | FailureError]
+    remove: Callable[[], None]
     users: int = 0
 
     @property
-    def is_dead(self) -> bool:
+    def is_unusable(self) -> bool:
         """Whether nobody can use it any more."""
-        if not self.opening.done():
+        if not self.task.done():
             return False
-        if self.opening.cancelled():
+        if self.task.cancelled():
             return True
-        outcome = self.opening.result()
+        outcome = self.task.result()
         return isinstance(outcome, FailureError) or outcome.connection.is_closed
 
-    async def chain(self) -> HopConnections:
+    async def wait_connected(self) -> HopConnections:
         """The chain, once it is connected.
 
         Raises SshFailure.
         """
         # Shielded: one user that gives up must not end the attempt of the others.
-        outcome = await asyncio.shield(self.opening)
+        outcome = await asyncio.shield(self.task)
         if isinstance(outcome, FailureError):
             raise FailureError(outcome.failure)
         return outcome
@@ -83,11 +83,11 @@ class PooledConnection:
         self.users -= 1
         if self.users > 0:
             return
-        self.forget()
-        if not self.opening.done():
-            self.opening.cancel()
-        elif not self.opening.cancelled():
-            outcome = self.opening.result()
+        self.remove()
+        if not self.task.done():
+            self.task.cancel()
+        elif not self.task.cancelled():
+            outcome = self.task.result()
             if not isinstance(outcome, FailureError):
                 await outcome.close()
 
@@ -97,7 +97,7 @@ class ConnectionPool:
     """The jump-host connections of one process. Use it as a context: it owns their tasks."""
 
     context: SshContext
-    _shares: dict[HostChain, PooledConnection] = field(default_factory=dict)
+    _connections: dict[HostChain, PooledConnection] = field(default_factory=dict)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def __aenter__(self) -> Self:
@@ -110,45 +110,49 @@ class ConnectionPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for share in self._shares.values():
-            share.opening.cancel()
+        for share in self._connections.values():
+            share.task.cancel()
         await self._tasks.__aexit__(kind, error, traceback)
 
-    async def connect(self, way: HostChain, report: ProgressListener) -> HopConnections:
+    async def connect(self, host_chain: HostChain, progress: ProgressListener) -> HopConnections:
         """Connect to the last host of a way.
 
         Raises SshFailure.
         """
-        if len(way) == 1:
-            return HopConnections(await connect_hop(way[0], None, self.context, report), way, None)
-        share = self._share(way[:-1], report)
+        if len(host_chain) == 1:
+            return HopConnections(
+                await connect_hop(host_chain[0], None, self.context, progress), host_chain, None
+            )
+        pooled = self._acquire(host_chain[:-1], progress)
         try:
-            report.step(str(way[-2]), "connect")
-            jump = await share.chain()
-            connection = await connect_hop(way[-1], jump.connection, self.context, report)
+            progress.step(str(host_chain[-2]), "connect")
+            jump = await pooled.wait_connected()
+            connection = await connect_hop(host_chain[-1], jump.connection, self.context, progress)
         except BaseException:
-            await share.release()
+            await pooled.release()
             raise
-        return HopConnections(connection, way, share)
+        return HopConnections(connection, host_chain, pooled)
 
-    def _share(self, way: HostChain, report: ProgressListener) -> PooledConnection:
+    def _acquire(self, host_chain: HostChain, progress: ProgressListener) -> PooledConnection:
         """A share in the connection to the end of a way; the first asks for it to be opened."""
-        share = self._shares.get(way)
-        if share is None or share.is_dead:
-            opening = self._tasks.create_task(self._open(way, report))
-            share = PooledConnection(opening, lambda: self._forget(way, opening))
-            self._shares[way] = share
-        share.users += 1
-        return share
+        pooled = self._connections.get(host_chain)
+        if pooled is None or pooled.is_unusable:
+            opening = self._tasks.create_task(self._open(host_chain, progress))
+            pooled = PooledConnection(opening, lambda: self._remove(host_chain, opening))
+            self._connections[host_chain] = pooled
+        pooled.users += 1
+        return pooled
 
     async def _open(
-        self, way: HostChain, report: ProgressListener
+        self, host_chain: HostChain, progress: ProgressListener
     ) -> HopConnections | FailureError:
         try:
-            return await self.connect(way, report)
+            return await self.connect(host_chain, progress)
         except FailureError as failed:
             return failed  # raised in a task of its own, it would end the others
 
-    def _forget(self, way: HostChain, opening: asyncio.Task[HopConnections | FailureError]) -> None:
-        if way in self._shares and self._shares[way].opening is opening:
-            del self._shares[way]
+    def _remove(
+        self, host_chain: HostChain, task: asyncio.Task[HopConnections | FailureError]
+    ) -> None:
+        if host_chain in self._connections and self._connections[host_chain].task is task:
+            del self._connections[host_chain]

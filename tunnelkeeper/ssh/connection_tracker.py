@@ -44,7 +44,7 @@ class ConnectionTracker:
         to what was begun before.
         """
         for connection in list(self.connections):
-            connection.ask()
+            connection.probe()
         now = asyncio.get_running_loop().time()
         for scope, attempt in self._attempts.items():
             address = attempt.local_address

@@ -12,14 +12,14 @@ from typing import Any
 import asyncssh
 from asyncssh.constants import MSG_REQUEST_FAILURE
 
-FORBIDS = (
+FORBIDDEN_PREFIXES = (
     "Server has disabled port forwarding",
     "Server has disabled streamlocal forwarding",
     "port forwarding refused",
 )
 """How such a message begins (serverloop.c and channels.c of OpenSSH); our relay adds its reason."""
 
-_TO_LISTEN = frozenset({b"tcpip-forward", b"streamlocal-forward@openssh.com"})
+_LISTEN_REQUESTS = frozenset({b"tcpip-forward", b"streamlocal-forward@openssh.com"})
 
 
 class ForwardForbiddenError(asyncssh.ChannelListenError):
@@ -35,29 +35,29 @@ class DebugMessageMixin:
 
     _global_request_waiters: list[Any]
     _dynamic_remote_listeners: dict[str, Any]
-    _asked = 0  # global requests so far
+    _request_count = 0  # global requests so far
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._said: dict[int, str] = {}
+        self._messages: dict[int, str] = {}
 
-    def overhear(self, words: str) -> None:
+    def record_debug_message(self, message: str) -> None:
         """Take a debug message of the server's."""
         waiting = len(self._global_request_waiters)
-        if waiting and words.startswith(FORBIDS):
-            self._said[self._asked - waiting + 1] = words
+        if waiting and message.startswith(FORBIDDEN_PREFIXES):
+            self._messages[self._request_count - waiting + 1] = message
 
-    def has_chosen_port_on(self, host: str) -> bool:
+    def has_server_chosen_port(self, host: str) -> bool:
         """Whether the server listens for us on a port of its own choice, on that address."""
         return host.lower() in self._dynamic_remote_listeners
 
     async def _make_global_request(self, request: bytes, *args: bytes) -> tuple[int, Any]:
-        self._asked += 1
-        number = self._asked
+        self._request_count += 1
+        number = self._request_count
         try:
             kind, packet = await super()._make_global_request(request, *args)  # type: ignore[misc]
         finally:
-            words = self._said.pop(number, "")
-        if words and kind == MSG_REQUEST_FAILURE and request in _TO_LISTEN:
-            raise ForwardForbiddenError(words)
+            message = self._messages.pop(number, "")
+        if message and kind == MSG_REQUEST_FAILURE and request in _LISTEN_REQUESTS:
+            raise ForwardForbiddenError(message)
         return kind, packet

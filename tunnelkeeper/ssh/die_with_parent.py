@@ -22,18 +22,18 @@ from contextlib import suppress
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def command_line(command: list[str], descriptors: int) -> list[str]:
+def command_line(command: list[str], fd_limit: int) -> list[str]:
     """The command line that runs a command so."""
     # Nothing of the user's Python environment, and no site-packages, to start soon.
-    start = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(descriptors)]
+    start = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(fd_limit)]
     return [*start, *command]
 
 
-def main(parent: int, descriptors: int, command: list[str]) -> None:
+def main(parent: int, fd_limit: int, command: list[str]) -> None:
     """Bind this process to its parent, and become the command."""
     with suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, hard))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # it has ended already

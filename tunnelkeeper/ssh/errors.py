@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
 
 OPEN_CONNECT_FAILED = 2
-OPEN_FAILURES = {
+OPEN_FAILURE_NAMES = {
     1: "administratively prohibited",
     OPEN_CONNECT_FAILED: "connect failed",
     3: "unknown channel type",
@@ -66,10 +66,10 @@ def to_failure(error: BaseException | None, hop: str, step: Step) -> Failure:
             return _from_os(error, hop, step)
         case asyncssh.ChannelOpenError():
             return _from_channel(error, hop)
-        case asyncssh.Error() if step == "login" and _server_ended_the_login(error):
+        case asyncssh.Error() if step == "login" and _is_login_ended_by_server(error):
             return Failure(
                 Cause.AUTH,
-                f"the server ended the login: {_words(error)}",
+                f"the server ended the login: {_text(error)}",
                 hop,
                 "fewer keys may help: set identities_only = true and identity_files",
             )
@@ -77,31 +77,31 @@ def to_failure(error: BaseException | None, hop: str, step: Step) -> Failure:
 
 
 def _from_os(error: OSError, hop: str, step: Step) -> Failure:
-    words = printable(error.strerror or str(error) or type(error).__name__)
+    message = printable(error.strerror or str(error) or type(error).__name__)
     if error.errno in EXHAUSTION_ERRNOS:
-        return local_resources_failure(words, hop)
+        return local_resources_failure(message, hop)
     match error:
         case ConnectionRefusedError():
             hint = "is the SSH server running, and is the port right?"
             return Failure(Cause.REFUSED, "connection refused", hop, hint)
         case TimeoutError():
-            return Failure(Cause.TIMEOUT, words, hop, _UNREACHABLE_HINT)
+            return Failure(Cause.TIMEOUT, message, hop, _UNREACHABLE_HINT)
         case ConnectionError():
             hint = _HUNG_UP_HINT if step == "key_exchange" else ""
-            return Failure(Cause.LOST, f"connection lost: {words}", hop, hint)
-    return Failure(Cause.UNREACHABLE, words, hop, _UNREACHABLE_HINT)
+            return Failure(Cause.LOST, f"connection lost: {message}", hop, hint)
+    return Failure(Cause.UNREACHABLE, message, hop, _UNREACHABLE_HINT)
 
 
 def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
     """Why a jump host did not open the way to the next hop."""
-    words = open_failure_words(error)
+    message = open_failure_text(error)
     if error.code == OPEN_CONNECT_FAILED:
-        refused = "refused" in words.lower()  # sshd's own words are all that tells the two apart
+        refused = "refused" in message.lower()  # sshd's own words are all that tells the two apart
         cause = Cause.REFUSED if refused else Cause.UNREACHABLE
-        return Failure(cause, f"the jump host could not connect: {words}", hop, _UNREACHABLE_HINT)
+        return Failure(cause, f"the jump host could not connect: {message}", hop, _UNREACHABLE_HINT)
     return Failure(
         Cause.JUMP,
-        f"the jump host refused to forward: {words}",
+        f"the jump host refused to forward: {message}",
         hop,
         "see AllowTcpForwarding and PermitOpen in the jump host's sshd_config",
     )
@@ -111,7 +111,7 @@ def to_connect_error(error: Exception) -> ConnectError:
     """Translate an exception that asyncssh raises instead of opening a channel."""
     match error:
         case asyncssh.ChannelOpenError(code=code):
-            text = open_failure_words(error)
+            text = open_failure_text(error)
             if code == OPEN_CONNECT_FAILED:
                 return ConnectError(reason_from_text(text), text)
             return ConnectError(_OPEN_FAILURE_REASONS.get(code, Reason.FAILED), text)
@@ -136,40 +136,40 @@ def reason_from_text(text: str) -> Reason:
     return Reason.FAILED
 
 
-def open_failure_words(error: asyncssh.ChannelOpenError) -> str:
+def open_failure_text(error: asyncssh.ChannelOpenError) -> str:
     """What a server said of a channel that it did not open: the meaning of its code, its words."""
-    kind = OPEN_FAILURES.get(error.code, f"code {error.code}")
+    kind = OPEN_FAILURE_NAMES.get(error.code, f"code {error.code}")
     return f"{kind}: {printable(error.reason)}" if error.reason else kind
 
 
 def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure:
     match error:
         case PeerDeadError():
-            return Failure(Cause.PEER_DEAD, _words(error), hop)
+            return Failure(Cause.PEER_DEAD, _text(error), hop)
         case asyncssh.KeyExchangeFailed():
-            return Failure(Cause.KEY_EXCHANGE, _words(error), hop, _ALGORITHM_HINT)
+            return Failure(Cause.KEY_EXCHANGE, _text(error), hop, _ALGORITHM_HINT)
         case asyncssh.PermissionDenied() | asyncssh.IllegalUserName():
-            return Failure(Cause.AUTH, _words(error), hop)
+            return Failure(Cause.AUTH, _text(error), hop)
         case None:
             return Failure(Cause.LOST, "the server closed the connection", hop)
         case asyncssh.ConnectionLost() if step == "key_exchange":
-            words = "the connection was closed before the key exchange was done"
-            return Failure(Cause.LOST, words, hop, _HUNG_UP_HINT)
+            message = "the connection was closed before the key exchange was done"
+            return Failure(Cause.LOST, message, hop, _HUNG_UP_HINT)
         case asyncssh.ConnectionLost():
             return Failure(Cause.LOST, "connection lost", hop)
         case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported() | asyncssh.MACError():
-            return Failure(Cause.PROTOCOL, _words(error), hop, "is it really an SSH server?")
+            return Failure(Cause.PROTOCOL, _text(error), hop, "is it really an SSH server?")
         case asyncssh.DisconnectError():
-            return Failure(Cause.LOST, f"the server disconnected: {_words(error)}", hop)
+            return Failure(Cause.LOST, f"the server disconnected: {_text(error)}", hop)
     return Failure(Cause.PROTOCOL, printable(f"{type(error).__name__}: {error}"), hop)
 
 
-def _server_ended_the_login(error: asyncssh.Error) -> bool:
+def _is_login_ended_by_server(error: asyncssh.Error) -> bool:
     # sshd reports too many tries as a protocol error (code 2), others as code 14.
     return isinstance(error, asyncssh.DisconnectError) and not isinstance(
         error, asyncssh.ConnectionLost | asyncssh.PermissionDenied | asyncssh.MACError
     )
 
 
-def _words(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     return printable(str(error) or type(error).__name__)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # struct tcp_info of linux/tcp.h: tcpi_unacked, tcpi_bytes_acked, tcpi_notsent_bytes
 _UNACKNOWLEDGED, _ACKNOWLEDGED, _UNSENT = ("=I", 24), ("=Q", 120), ("=I", 144)
-_ENOUGH = 148  # bytes; Linux has had these fields since 4.6
+_TCP_INFO_SIZE = 148  # bytes; Linux has had these fields since 4.6
 
 
 class KeepaliveMonitor:
@@ -41,34 +41,37 @@ class KeepaliveMonitor:
     """
 
     def __init__(
-        self, transport: BaseTransport, keepalive: Keepalive, via: KeepaliveMonitor | None = None
+        self,
+        transport: BaseTransport,
+        keepalive: Keepalive,
+        jump_monitor: KeepaliveMonitor | None = None,
     ) -> None:
         self.rtt_ms: float | None = None
         self._transport = transport
         self._keepalive = keepalive
-        self._via = via
+        self._jump_monitor = jump_monitor
         self._timer: asyncio.TimerHandle | None = None
-        self._watch = start(time.monotonic(), keepalive)
-        self._backlog: SendQueue | None = None  # at the last look
+        self._state = start(time.monotonic(), keepalive)
+        self._send_queue: SendQueue | None = None  # at the last look
         self._schedule()
-        transport.open_in_own_task(self._get_to_know())
+        transport.start_task(self._measure_round_trip())
 
-    def ask(self) -> None:
+    def probe_now(self) -> None:
         """Probe out of turn: this machine woke or its network changed, and the peer may be gone."""
         now = time.monotonic()
-        heard = self._transport.last_heard
-        self._backlog = self._backlog_now()
-        self._watch, verdict = probe_now(self._watch, now, heard, self._keepalive)
+        received_at = self._transport.last_received_at
+        self._send_queue = self._read_send_queue()
+        self._state, verdict = probe_now(self._state, now, received_at, self._keepalive)
         if verdict is Verdict.PROBE:
             self.stop()
-            self._transport.open_in_own_task(self._probe(now))
+            self._transport.start_task(self._probe(now))
             self._schedule()
 
-    async def answer(self) -> None:
+    async def wait_for_answer(self) -> None:
         """Ask, and return with the answer; where none comes, the connection ends before long."""
-        self.ask()
+        self.probe_now()
         with suppress(OSError, asyncssh.Error):
-            await self._transport.keepalive()
+            await self._transport.send_keepalive()
 
     def stop(self) -> None:
         """Watch no more."""
@@ -78,68 +81,70 @@ class KeepaliveMonitor:
 
     def _schedule(self) -> None:
         self._timer = None
-        if self._watch.due_at < inf:
-            delay = max(0.0, self._watch.due_at - time.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._due)
+        if self._state.due_at < inf:
+            delay = max(0.0, self._state.due_at - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
-    def _due(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         if self._transport.is_closed():
             return
         now = time.monotonic()
-        before, self._backlog = self._backlog, self._backlog_now()
-        self._watch, verdict = on_timer(
-            self._watch, now, self._transport.last_heard, self._keepalive
+        before, self._send_queue = self._send_queue, self._read_send_queue()
+        self._state, verdict = on_timer(
+            self._state, now, self._transport.last_received_at, self._keepalive
         )
         match verdict:
             case Verdict.PROBE:
-                self._transport.open_in_own_task(self._probe(now))
-            case Verdict.DEAD if is_draining(before, self._backlog):
-                self._watch = extend(self._watch, now, self._keepalive)
+                self._transport.start_task(self._probe(now))
+            case Verdict.DEAD if is_draining(before, self._send_queue):
+                self._state = extend(self._state, now, self._keepalive)
             case Verdict.DEAD:
-                self._transport.open_in_own_task(self._give_up(self._silence(now)))
+                self._transport.start_task(self._close_if_dead(self._describe_silence(now)))
             case Verdict.WAIT:
                 pass
         self._schedule()
 
-    def _backlog_now(self) -> SendQueue | None:
-        if self._via is not None:  # the link is the jump host's, and others may keep it busy
+    def _read_send_queue(self) -> SendQueue | None:
+        if (
+            self._jump_monitor is not None
+        ):  # the link is the jump host's, and others may keep it busy
             return None
-        return SendQueue.of(self._transport.get_extra_info("socket"))
+        return SendQueue.read(self._transport.get_extra_info("socket"))
 
-    def _silence(self, now: float) -> str:
-        if now >= self._watch.dead_at:
-            asked = f"no answer within {PROBE_NOW_TIMEOUT:g} s of a wake or a change of network"
+    def _describe_silence(self, now: float) -> str:
+        if now >= self._state.dead_at:
+            reason = f"no answer within {PROBE_NOW_TIMEOUT:g} s of a wake or a change of network"
         else:
-            asked = f"no answer to {self._watch.unanswered} keepalives"
-        return f"{asked}, silent for {now - self._transport.last_heard:.0f} s"
+            reason = f"no answer to {self._state.unanswered} keepalives"
+        return f"{reason}, silent for {now - self._transport.last_received_at:.0f} s"
 
-    async def _give_up(self, words: str) -> None:
+    async def _close_if_dead(self, message: str) -> None:
         """End the connection, unless it is the way here that is dead: that ends by itself then.
 
         A peer behind a dead jump host is at least as silent as that is, and must not be blamed.
         """
-        heard = self._transport.last_heard
-        if self._via is not None:
-            await self._via.answer()
-        if self._transport.last_heard > heard:
-            self._watch = start(self._transport.last_heard, self._keepalive)
+        received_at = self._transport.last_received_at
+        if self._jump_monitor is not None:
+            await self._jump_monitor.wait_for_answer()
+        if self._transport.last_received_at > received_at:
+            self._state = start(self._transport.last_received_at, self._keepalive)
             self._schedule()
         elif not self._transport.is_closed():
-            self._transport.connection_lost(PeerDeadError(words))
+            self._transport.connection_lost(PeerDeadError(message))
 
-    async def _get_to_know(self) -> None:
+    async def _measure_round_trip(self) -> None:
         """Have a round trip soon, for status and for the size of windows.
 
         The second one: a server answers the first late, as it has work to do after a login.
         """
         with suppress(OSError, asyncssh.Error):
-            await self._transport.keepalive()
+            await self._transport.send_keepalive()
             await self._probe(time.monotonic())
 
     async def _probe(self, sent_at: float) -> None:
         with suppress(OSError, asyncssh.Error):
-            await self._transport.keepalive()
+            await self._transport.send_keepalive()
             self.rtt_ms = round((time.monotonic() - sent_at) * 1000, 3)
 
 
@@ -147,24 +152,24 @@ class KeepaliveMonitor:
 class SendQueue:
     """is_waiting: not all that was sent is acknowledged. acknowledged: bytes that ever were."""
 
-    is_waiting: bool
+    is_pending: bool
     acknowledged: int
 
     @classmethod
-    def of(cls, connection: TransportSocket | None) -> Self | None:
+    def read(cls, connection: TransportSocket | None) -> Self | None:
         """That of a TCP connection; None where it cannot be told."""
         option = getattr(socket, "TCP_INFO", None)
         if connection is None or option is None:
             return None
         try:
-            told = connection.getsockopt(socket.IPPROTO_TCP, option, _ENOUGH)
+            info = connection.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO_SIZE)
         except OSError:  # a proxy command's, or one that is just being closed
             return None
-        if len(told) < _ENOUGH:
+        if len(info) < _TCP_INFO_SIZE:
             return None
         unacknowledged, acknowledged, unsent = (
-            struct.unpack_from(form, told, at)[0]
-            for form, at in (_UNACKNOWLEDGED, _ACKNOWLEDGED, _UNSENT)
+            struct.unpack_from(layout, info, offset)[0]
+            for layout, offset in (_UNACKNOWLEDGED, _ACKNOWLEDGED, _UNSENT)
         )
         return cls(bool(unacknowledged or unsent), acknowledged)
 
@@ -173,4 +178,4 @@ def is_draining(before: SendQueue | None, now: SendQueue | None) -> bool:
     """Whether some of it was taken meanwhile, and some is still to be."""
     if before is None or now is None:
         return False
-    return now.is_waiting and now.acknowledged > before.acknowledged
+    return now.is_pending and now.acknowledged > before.acknowledged

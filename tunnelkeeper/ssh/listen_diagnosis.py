@@ -35,22 +35,22 @@ from tunnelkeeper.core.text import printable
 if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import UnixAddress
 
-SAYS_WHEN_IT_FORBIDS = ("SSH-2.0-OpenSSH_", "SSH-2.0-tunnelkeeper")
+REPORTS_FORBIDDEN = ("SSH-2.0-OpenSSH_", "SSH-2.0-tunnelkeeper")
 """How the versions of servers begin that never forbid without a word."""
 
-PRIVILEGED = range(1, 1024)
+PRIVILEGED_PORTS = range(1, 1024)
 """Ports that a system may keep for root: ip(7), ip_unprivileged_port_start."""
 
-_DENIED_HINT = (
+_FORBIDDEN_PORT_HINT = (
     "the server's administrator must allow it: AllowTcpForwarding, PermitListen, GatewayPorts and "
     "DisableForwarding in sshd_config, permitlisten and restrict in authorized_keys; ports below "
     "1024 are root's"
 )
-_DENIED_PATH_HINT = (
+_FORBIDDEN_PATH_HINT = (
     "the server's administrator must allow it: AllowStreamLocalForwarding and DisableForwarding "
     "in sshd_config, restrict and no-port-forwarding in authorized_keys"
 )
-_STALE_HINT = (
+_STALE_SOCKET_HINT = (
     "a file that an older session left is in the way, or the folder is missing or not yours: "
     "remove the file, or let `StreamLocalBindUnlink yes` in sshd_config do it"
 )
@@ -59,10 +59,10 @@ _STALE_HINT = (
 class Answer(Enum):
     """What a connection to an address, made from the server, came to."""
 
-    SOMEBODY = "somebody listens there"
-    NOBODY = "nobody does"
+    LISTENING = "somebody listens there"
+    NOT_LISTENING = "nobody does"
     UNKNOWN = "the server does not make the connection, or not in time"
-    NO_SUCH_THING = "the server does not know such connections"
+    UNSUPPORTED = "the server does not know such connections"
 
 
 class Server(Protocol):
@@ -72,78 +72,81 @@ class Server(Protocol):
     def version(self) -> str:
         """Its identification (RFC 4253 section 4.2)."""
 
-    async def would_listen(self, address: TcpAddress) -> bool:
+    async def can_listen(self, address: TcpAddress) -> bool:
         """Whether it listens there now."""
 
     async def connect(self, address: Address) -> Answer:
         """Who is at that address, seen from the server."""
 
 
-def forbidden(address: Address, hop: str, words: str = "") -> Failure:
+def forbidden(address: Address, hop: str, message: str = "") -> Failure:
     """A refusal that is the server's will. words: its own, if it said any."""
-    says = f": {printable(words)}" if words else ""
-    hint = _DENIED_HINT if isinstance(address, TcpAddress) else _DENIED_PATH_HINT
-    message = f"the server does not allow us to listen on {address}{says}"
+    detail = f": {printable(message)}" if message else ""
+    hint = _FORBIDDEN_PORT_HINT if isinstance(address, TcpAddress) else _FORBIDDEN_PATH_HINT
+    message = f"the server does not allow us to listen on {address}{detail}"
     return Failure(Cause.FORWARD_DENIED, message, hop, hint)
 
 
 async def diagnose(server: Server, address: Address, hop: str) -> Failure:
     """Find out why a server refused to listen without a word."""
     if isinstance(address, TcpAddress):
-        return await _why_not_that_port(server, address, hop)
-    return await _why_not_that_path(server, address, hop)
+        return await _diagnose_port(server, address, hop)
+    return await _diagnose_path(server, address, hop)
 
 
-async def _why_not_that_port(server: Server, address: TcpAddress, hop: str) -> Failure:
+async def _diagnose_port(server: Server, address: TcpAddress, hop: str) -> Failure:
     any_port = TcpAddress(address.host, 0)
-    if server.version.startswith(SAYS_WHEN_IT_FORBIDS):
+    if server.version.startswith(REPORTS_FORBIDDEN):
         common = address.host in {LOOPBACK, EVERY_INTERFACE, "127.0.0.1", "::1"}
-        if common or (address.port and await server.would_listen(any_port)):
-            if address.port in PRIVILEGED and await _who_is_at(server, address) is Answer.NOBODY:
+        if common or (address.port and await server.can_listen(any_port)):
+            if (
+                address.port in PRIVILEGED_PORTS
+                and await _check_port(server, address) is Answer.NOT_LISTENING
+            ):
                 return forbidden(address, hop)
-            return _held(address, hop)
+            return _port_in_use(address, hop)
         message = f"the server listens on no port of the address {address.host}"
         hint = "is it an address of the server? Compare `ip address` there"
         return Failure(Cause.REMOTE_PORT_BUSY, message, hop, hint)
     if address.port == 0:
         return forbidden(address, hop)
-    match await _who_is_at(server, address):
-        case Answer.SOMEBODY:
-            return _held(address, hop)
-        case Answer.NOBODY:
+    match await _check_port(server, address):
+        case Answer.LISTENING:
+            return _port_in_use(address, hop)
+        case Answer.NOT_LISTENING:
             return forbidden(address, hop)
-    allowed = await server.would_listen(any_port)
-    return _held(address, hop) if allowed else forbidden(address, hop)
+    allowed = await server.can_listen(any_port)
+    return _port_in_use(address, hop) if allowed else forbidden(address, hop)
 
 
-async def _who_is_at(server: Server, address: TcpAddress) -> Answer:
+async def _check_port(server: Server, address: TcpAddress) -> Answer:
     """Who holds a port that was refused."""
-    found = await server.connect(_reached_at(address))
-    if found is Answer.NOBODY and await server.would_listen(address):
+    answer = await server.connect(_connect_address(address))
+    if answer is Answer.NOT_LISTENING and await server.can_listen(address):
         # Whoever held it has just gone; so it is there for us at the next try.
-        return Answer.SOMEBODY
-    return found
+        return Answer.LISTENING
+    return answer
 
 
-async def _why_not_that_path(server: Server, address: UnixAddress, hop: str) -> Failure:
+async def _diagnose_path(server: Server, address: UnixAddress, hop: str) -> Failure:
     match await server.connect(address):
-        case Answer.SOMEBODY:
+        case Answer.LISTENING:
             message = f"somebody listens on {address} on the server"
             hint = f"an older session, or another program: `ss -xlp src {address}` there shows who"
             return Failure(Cause.REMOTE_PORT_BUSY, message, hop, hint)
-        case Answer.NO_SUCH_THING:
+        case Answer.UNSUPPORTED:
             return forbidden(address, hop, "it knows no Unix sockets")
     message = f"the server cannot make the socket {address}"
-    return Failure(Cause.REMOTE_PORT_BUSY, message, hop, _STALE_HINT)
+    return Failure(Cause.REMOTE_PORT_BUSY, message, hop, _STALE_SOCKET_HINT)
 
 
-def _reached_at(listening: TcpAddress) -> TcpAddress:
+def _connect_address(listening: TcpAddress) -> TcpAddress:
     """Where something that listens on an address is found."""
     host = LOOPBACK if listening.host == EVERY_INTERFACE else listening.host
     return TcpAddress(host, listening.port)
 
 
-def _held(address: TcpAddress, hop: str) -> Failure:
+def _port_in_use(address: TcpAddress, hop: str) -> Failure:
     return Failure(
         Cause.REMOTE_PORT_BUSY,
         f"the port {address.port} of {address.host} is held by somebody else on the server",

@@ -25,77 +25,79 @@ Server = tuple[str, int]
 class ServerSlots:
     """One server's. inside: handshakes under way. queue: whose turn comes, told its company."""
 
-    allowance: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
-    inside: int = 0
+    concurrency: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
+    in_progress: int = 0
     queue: deque[asyncio.Future[int]] = field(default_factory=deque)
 
     @property
-    def is_forgettable(self) -> bool:
+    def is_unused(self) -> bool:
         """Whether nobody is there, and nothing was learnt."""
-        return not self.inside and not self.queue and self.allowance == ConcurrencyLimit()
+        return not self.in_progress and not self.queue and self.concurrency == ConcurrencyLimit()
 
-    async def enter(self) -> int:
+    async def acquire(self) -> int:
         """Wait for a place; the company found there, oneself included."""
-        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.queue.append(turn)
-        self._let_in()
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.queue.append(waiter)
+        self._grant()
         try:
-            return await turn
+            return await waiter
         except asyncio.CancelledError:
-            if not turn.cancelled():  # its turn had just come
-                self.leave()
+            if not waiter.cancelled():  # its turn had just come
+                self.release()
             raise
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Make room for the next."""
-        self.inside -= 1
-        self._let_in()
+        self.in_progress -= 1
+        self._grant()
 
-    def _let_in(self) -> None:
-        while self.queue and self.inside < self.allowance.limit:
-            turn = self.queue.popleft()
-            if not turn.cancelled():  # whoever gave up waiting is still in the queue
-                self.inside += 1
-                turn.set_result(self.inside)
+    def _grant(self) -> None:
+        while self.queue and self.in_progress < self.concurrency.limit:
+            waiter = self.queue.popleft()
+            if not waiter.cancelled():  # whoever gave up waiting is still in the queue
+                self.in_progress += 1
+                waiter.set_result(self.in_progress)
 
 
 @dataclass(frozen=True, slots=True)
 class LoginSlot:
     """One handshake that is under way, and a word on how it went. company: see Allowance."""
 
-    door: ServerSlots
+    slots: ServerSlots
     in_flight: int
 
     def succeeded(self) -> None:
         """The login is done."""
-        self.door.allowance = self.door.allowance.on_success(self.in_flight)
+        self.slots.concurrency = self.slots.concurrency.on_success(self.in_flight)
 
     def rejected(self) -> str:
         """The server hung up before it had said who it is. What is news of that, or nothing."""
-        before = self.door.allowance.limit
-        self.door.allowance = self.door.allowance.on_rejected(self.in_flight)
-        now = self.door.allowance.limit
-        if now == before:
+        before = self.slots.concurrency.limit
+        self.slots.concurrency = self.slots.concurrency.on_rejected(self.in_flight)
+        after = self.slots.concurrency.limit
+        if after == before:
             return ""
-        return f"hung up on one of {self.in_flight} that came at once; from now on {now} at a time"
+        return (
+            f"hung up on one of {self.in_flight} that came at once; from now on {after} at a time"
+        )
 
 
 @dataclass(slots=True)
 class LoginLimiter:
     """The handshakes under way, by host name and port."""
 
-    _doors: dict[Server, ServerSlots] = field(default_factory=dict)
+    _servers: dict[Server, ServerSlots] = field(default_factory=dict)
 
     @asynccontextmanager
     async def acquire(self, server: Server) -> AsyncIterator[LoginSlot]:
         """Wait for a place in the queue to a server, and keep it while the body runs."""
-        door = self._doors.setdefault(server, ServerSlots())
+        slots = self._servers.setdefault(server, ServerSlots())
         try:
-            company = await door.enter()
+            in_flight = await slots.acquire()
             try:
-                yield LoginSlot(door, company)
+                yield LoginSlot(slots, in_flight)
             finally:
-                door.leave()
+                slots.release()
         finally:
-            if door.is_forgettable and self._doors.get(server) is door:
-                del self._doors[server]
+            if slots.is_unused and self._servers.get(server) is slots:
+                del self._servers[server]

@@ -14,7 +14,7 @@ import asyncssh
 from asyncssh.packet import String, UInt32
 
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
-from tunnelkeeper.ssh.channels import Make, OpeningChannel, Refused
+from tunnelkeeper.ssh.channels import OnError, OnOpen, OpeningChannel
 from tunnelkeeper.ssh.fastpath.connection import ENABLED
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.ssh.transport import ClientTransport
 
-FIRST_WINDOW = 2 * 1024 * 1024
+INITIAL_WINDOW = 2 * 1024 * 1024
 """Bytes that a peer may send before it needs credit: as ssh and asyncssh have it."""
 
-LARGEST_PACKET = 32 * 1024
+MAX_PACKET = 32 * 1024
 """Bytes of data in one packet (RFC 4253 section 6.1)."""
 
-NEW_CHANNEL = None, "strict", FIRST_WINDOW, LARGEST_PACKET
+CHANNEL_SETTINGS = None, "strict", INITIAL_WINDOW, MAX_PACKET
 """Bytes, not text, in both directions."""
 
 
@@ -36,42 +36,44 @@ def open_channel(
     transport: ClientTransport,
     target: Address,
     origin: tuple[str, int],
-    make: Make,
-    refused: Refused,
+    on_open: OnOpen,
+    on_error: OnError,
 ) -> None:
     """Open a channel to a target seen from the server: make or refused is called, once."""
     if not ENABLED:
-        transport.open_in_own_task(_open(_coroutine(transport, target, origin, make), refused))
+        transport.start_task(
+            _await_open(_open_with_asyncssh(transport, target, origin, on_open), on_error)
+        )
         return
     try:
         match target:
             case TcpAddress(host=host, port=port):
-                channel: object = transport.create_tcp_channel(*NEW_CHANNEL)
+                channel: object = transport.create_tcp_channel(*CHANNEL_SETTINGS)
                 kind, details = b"direct-tcpip", [String(host), UInt32(port)]
             case UnixAddress(path=path):
-                channel = transport.create_unix_channel(*NEW_CHANNEL)
+                channel = transport.create_unix_channel(*CHANNEL_SETTINGS)
                 # PROTOCOL section 2.4 of OpenSSH has "reserved" fields where TCP has the origin.
                 kind, details = b"direct-streamlocal@openssh.com", [String(path)]
                 origin = ("", 0)
     except asyncssh.ChannelOpenError as error:  # the connection has ended
-        refused(error)
+        on_error(error)
         return
     assert isinstance(channel, OpeningChannel)  # noqa: S101
-    channel.ask(make, refused, kind, *details, String(origin[0]), UInt32(origin[1]))
+    channel.send_open(on_open, on_error, kind, *details, String(origin[0]), UInt32(origin[1]))
 
 
-def _coroutine(
-    transport: ClientTransport, target: Address, origin: tuple[str, int], make: Make
+def _open_with_asyncssh(
+    transport: ClientTransport, target: Address, origin: tuple[str, int], on_open: OnOpen
 ) -> Awaitable[object]:
     match target:
         case TcpAddress(host=host, port=port):
-            return transport.create_connection(make, host, port, *origin)
+            return transport.create_connection(on_open, host, port, *origin)
         case UnixAddress(path=path):
-            return transport.create_unix_connection(make, path)
+            return transport.create_unix_connection(on_open, path)
 
 
-async def _open(opening: Awaitable[object], refused: Refused) -> None:
+async def _await_open(opening: Awaitable[object], on_error: OnError) -> None:
     try:
         await opening
     except (OSError, asyncssh.Error, AssertionError) as error:
-        refused(error)
+        on_error(error)

@@ -21,7 +21,7 @@ from tunnelkeeper.ssh import die_with_parent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEPT_LINES = 5
+KEPT_STDERR_LINES = 5
 LINE_LIMIT = 4096  # bytes of a line that never ends
 EXIT_TIMEOUT = 1.0
 """Seconds to wait for a command's exit status after it closed its output."""
@@ -31,7 +31,7 @@ class ProxyCommand(asyncio.SubprocessProtocol):
     """A running command. said: the last lines of its standard error, made printable."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
-        self.said: deque[str] = deque(maxlen=KEPT_LINES)
+        self.stderr_lines: deque[str] = deque(maxlen=KEPT_STDERR_LINES)
         self._log = log
         self._partial = b""
         self._transport: asyncio.SubprocessTransport | None = None
@@ -45,25 +45,25 @@ class ProxyCommand(asyncio.SubprocessProtocol):
 
         Raises OSError.
         """
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        local, remote = socket.socketpair()
+        local.setblocking(False)
         try:
             shell = os.environ.get("SHELL") or "/bin/sh"
             run = die_with_parent.command_line([shell, "-c", f"exec {command}"], inherited().soft)
             _, process = await asyncio.get_running_loop().subprocess_exec(
                 lambda: cls(log),
                 *run,
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
+                stdin=remote.fileno(),
+                stdout=remote.fileno(),
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
             )
         except BaseException:
-            ours.close()
+            local.close()
             raise
         finally:
-            theirs.close()
-        return process, ours
+            remote.close()
+        return process, local
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the process's transport."""
@@ -76,16 +76,16 @@ class ProxyCommand(asyncio.SubprocessProtocol):
         if len(self._partial) > LINE_LIMIT:
             lines, self._partial = [*lines, self._partial], b""
         for line in lines:
-            self._say(line)
+            self._log_line(line)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has exited, and all it said is read: log a last line without an end."""
         del exc
-        self._say(self._partial)
+        self._log_line(self._partial)
         self._partial = b""
         self._ended.set()
 
-    async def outcome(self) -> str:
+    async def describe_exit(self) -> str:
         """How the command ended, for a failure's message."""
         with suppress(TimeoutError):
             async with asyncio.timeout(EXIT_TIMEOUT):
@@ -98,7 +98,7 @@ class ProxyCommand(asyncio.SubprocessProtocol):
                 how = f"the proxy command was ended by signal {-code}"
             case _:
                 how = f"the proxy command ended with exit status {code}"
-        return f"{how}: {self.said[-1]}" if self.said else how
+        return f"{how}: {self.stderr_lines[-1]}" if self.stderr_lines else how
 
     def close(self) -> None:
         """End the command and what it started."""
@@ -110,8 +110,8 @@ class ProxyCommand(asyncio.SubprocessProtocol):
         self._transport.close()  # kills what SIGTERM did not move
         self._transport = None
 
-    def _say(self, line: bytes) -> None:
+    def _log_line(self, line: bytes) -> None:
         text = printable(line.decode("utf-8", "replace").strip())
         if text:
-            self.said.append(text)
+            self.stderr_lines.append(text)
             self._log(text)

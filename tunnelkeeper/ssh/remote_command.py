@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 STDERR = 1
 """SSH_EXTENDED_DATA_STDERR: RFC 4254 section 5.2."""
-LOST = 255
+SIGNALLED_EXIT_STATUS = 255
 """ssh's own exit status where a program was ended by a signal."""
 
 
-class Kind(Enum):
+class CommandKind(Enum):
     """How the server is asked for a program."""
 
     COMMAND = "exec"
@@ -46,11 +46,11 @@ class RemoteCommand:
     agent: the socket of the agent to forward, or None.
     """
 
-    kind: Kind
+    kind: CommandKind
     text: str = ""
     environment: tuple[tuple[str, str], ...] = ()
     terminal: Terminal | None = None
-    agent: str | None = None
+    agent_socket: str | None = None
 
 
 class CommandRefusedError(Exception):
@@ -60,22 +60,22 @@ class CommandRefusedError(Exception):
 class StderrEndpoint(SocketEndpoint):
     """The socket that what a program writes to its standard error goes to."""
 
-    def __init__(self, program: CommandEndpoint) -> None:
+    def __init__(self, command: CommandEndpoint) -> None:
         super().__init__()
-        self._program = program
+        self._command = command
 
     def pause_writing(self) -> None:
         """It takes no more: the program's channel holds."""
-        self._program.pause_reading(PauseReason.STDERR_WRITE_PAUSED)
+        self._command.pause_reading(PauseReason.STDERR_WRITE_PAUSED)
 
     def resume_writing(self) -> None:
         """It drains."""
-        self._program.resume_reading(PauseReason.STDERR_WRITE_PAUSED)
+        self._command.resume_reading(PauseReason.STDERR_WRITE_PAUSED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody reads the errors any more; the program goes on."""
         super().connection_lost(exc)
-        self._program.resume_reading(PauseReason.STDERR_WRITE_PAUSED)
+        self._command.resume_reading(PauseReason.STDERR_WRITE_PAUSED)
 
 
 class CommandEndpoint(ChannelEndpoint):
@@ -86,17 +86,17 @@ class CommandEndpoint(ChannelEndpoint):
 
     def __init__(self) -> None:
         super().__init__(Counters(), lambda opened: opened.pause_reading(PauseReason.NO_PEER))
-        self.errors = StderrEndpoint(self)
-        self.ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.stderr = StderrEndpoint(self)
+        self.exit_status: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._status: int | None = None
 
     @property
-    def sent(self) -> int:
+    def bytes_sent(self) -> int:
         """Bytes that the program was sent."""
         return self._counters.bytes_out
 
     @property
-    def received(self) -> int:
+    def bytes_received(self) -> int:
         """Bytes that the program sent."""
         return self._counters.bytes_in
 
@@ -106,7 +106,7 @@ class CommandEndpoint(ChannelEndpoint):
             super().data_received(data, datatype)
             return
         try:
-            self.errors.write(data)
+            self.stderr.write(data)
         except Exception as error:  # noqa: BLE001  asyncssh called this
             self._contain(error)
 
@@ -128,7 +128,7 @@ class CommandEndpoint(ChannelEndpoint):
 
     def exit_signal_received(self, *_: object) -> None:
         """The program was ended by a signal."""
-        self._status = LOST
+        self._status = SIGNALLED_EXIT_STATUS
 
     def xon_xoff_requested(self, client_can_do: bool) -> None:
         """Part of asyncssh's session interface; the terminal is raw either way."""
@@ -136,9 +136,9 @@ class CommandEndpoint(ChannelEndpoint):
     def connection_lost(self, exc: Exception | None) -> None:
         """The channel is gone."""
         super().connection_lost(exc)
-        self.errors.close()
-        if not self.ended.done():
-            self.ended.set_result(self._status)
+        self.stderr.close()
+        if not self.exit_status.done():
+            self.exit_status.set_result(self._status)
 
     def resize(self, columns: int, lines: int) -> None:
         """Tell the server that the terminal has another size now."""

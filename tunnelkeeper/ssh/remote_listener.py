@@ -35,16 +35,16 @@ PROBE_TIMEOUT = 10.0
 class RemoteListener:
     """A port or path that the server holds for us."""
 
-    asked: Address
+    requested: Address
     _listener: SSHListener
 
     @property
     def address(self) -> Address:
         """Where the server really listens: for port 0 with the port that it chose."""
-        match self.asked:
+        match self.requested:
             case TcpAddress(host=host, port=0):
                 return TcpAddress(host, self._listener.get_port())
-        return self.asked
+        return self.requested
 
     async def close(self) -> None:
         """Ask the server to listen no more; connections that are open stay."""
@@ -59,23 +59,23 @@ class ListenProbe:
     """A refusal.Server. guarded: lets a request be given up, and what still comes be let go."""
 
     transport: ClientTransport
-    guarded: Callable[..., Awaitable[object]]
+    shielded_request: Callable[..., Awaitable[object]]
 
     @property
     def version(self) -> str:
         """See Server."""
         return str(self.transport.get_extra_info("server_version", ""))
 
-    async def would_listen(self, address: TcpAddress) -> bool:
+    async def can_listen(self, address: TcpAddress) -> bool:
         """See Server."""
         host = listen_host(address.host)
-        if address.port == 0 and self.transport.has_chosen_port_on(host):
+        if address.port == 0 and self.transport.has_server_chosen_port(host):
             # It does so already. A second such listener could be taken for the first one.
             return True
-        asking = self.transport.create_server(_turn_away, host, address.port)
+        request = self.transport.create_server(_reject, host, address.port)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
-                listener: SSHListener = await self.guarded(asking, _close)  # type: ignore[assignment]
+                listener: SSHListener = await self.shielded_request(request, _close)  # type: ignore[assignment]
         except (asyncssh.ChannelListenError, asyncssh.Error, OSError):
             return False
         await RemoteListener(address, listener).close()
@@ -91,17 +91,17 @@ class ListenProbe:
                 opening = self.transport.create_unix_connection(asyncssh.SSHUNIXSession, path)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
-                _abort(await self.guarded(opening, _abort))
+                _abort(await self.shielded_request(opening, _abort))
         except asyncssh.ChannelOpenError as error:
             match error.code:
                 case code if code == OPEN_CONNECT_FAILED:
-                    return Answer.NOBODY
+                    return Answer.NOT_LISTENING
                 case code if code == OPEN_UNKNOWN_CHANNEL_TYPE:
-                    return Answer.NO_SUCH_THING
+                    return Answer.UNSUPPORTED
             return Answer.UNKNOWN
         except (asyncssh.Error, OSError):
             return Answer.UNKNOWN
-        return Answer.SOMEBODY
+        return Answer.LISTENING
 
 
 def listen_host(host: str) -> str:
@@ -109,7 +109,7 @@ def listen_host(host: str) -> str:
     return "" if host == EVERY_INTERFACE else host
 
 
-async def _turn_away(*_origin: object) -> NoReturn:
+async def _reject(*_origin: object) -> NoReturn:
     raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "nobody is served here")
 
 

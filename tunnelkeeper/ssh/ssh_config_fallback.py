@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.local_facts import Facts
     from tunnelkeeper.sshconfig.lookup_request import Answer, Request
 
-DEADLINE = 5.0
+READ_TIMEOUT = 5.0
 """Seconds for one reading; Match exec can make it long."""
 HINT = "with ssh installed, ssh itself would read it and take all that ssh_config(5) has"
 
-EXPANDED = frozenset({"certificatefile", "identityagent", "identityfile", "proxycommand"})
+ALREADY_EXPANDED = frozenset({"certificatefile", "identityagent", "identityfile", "proxycommand"})
 """What asyncssh's parser hands out with its tokens expanded already."""
-LOWERED = frozenset({"hostname", "stricthostkeychecking"})
+LOWERCASE_VALUES = frozenset({"hostname", "stricthostkeychecking"})
 """What ssh prints in lower case, however it was written."""
-LISTS_ON_ONE_LINE = frozenset(
+SINGLE_LINE_LISTS = frozenset(
     {"globalknownhostsfile", "userknownhostsfile", "canonicaldomains", "setenv"}
 )
 FAMILIES = {socket.AF_UNSPEC: "any", socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
@@ -48,7 +48,7 @@ DEFAULTS: Answer = {
     "userknownhostsfile": ["~/.ssh/known_hosts ~/.ssh/known_hosts2"],
     "globalknownhostsfile": ["/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"],
 }
-WORDS = {
+SINGLE_WORD_DIRECTIVES = {
     "HashKnownHosts": "HashKnownHosts",
     "PubkeyAcceptedAlgorithms": "PubkeyAcceptedAlgorithms",
     "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # its name before OpenSSH 8.5
@@ -56,10 +56,10 @@ WORDS = {
 }
 """Directives of one word that are honoured and that asyncssh passes over, and their names now."""
 
-LINES = (*UNSUPPORTED, "LocalCommand", "PermitLocalCommand", "ProxyUseFdpass")
+UNSUPPORTED_DIRECTIVES = (*UNSUPPORTED, "LocalCommand", "PermitLocalCommand", "ProxyUseFdpass")
 """Directives that are not honoured; whoever has them is told so."""
 
-WITHOUT_VALUE = frozenset({"all", "canonical", "final"})
+CRITERIA_WITHOUT_VALUE = frozenset({"all", "canonical", "final"})
 """The criteria of Match that have none: ssh_config(5)."""
 
 
@@ -72,22 +72,22 @@ class FallbackQuery:
     def __init__(
         self,
         facts: Facts,
-        system: Path = Path("/etc/ssh/ssh_config"),
-        deadline: float = DEADLINE,
+        system_config: Path = Path("/etc/ssh/ssh_config"),
+        timeout: float = READ_TIMEOUT,
     ) -> None:
         self._facts = facts
-        self._system = system
-        self._deadline = deadline
+        self._system_config = system_config
+        self._timeout = timeout
 
     async def __call__(self, request: Request) -> Answer:
         """What the files say; raises SshConfigError."""
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self._timeout):
                 # In a thread: the parser reads files and waits for the commands of Match exec.
                 options = await asyncio.to_thread(self._read, request)
         except TimeoutError:
             raise SshConfigError(
-                f"reading ssh_config for {request.host} took more than {self._deadline:g} s",
+                f"reading ssh_config for {request.host} took more than {self._timeout:g} s",
                 "see what its `Match exec` waits for",
                 temporary=True,
             ) from None
@@ -103,7 +103,7 @@ class FallbackQuery:
         if request.source is not None:
             return [Path(request.source)]
         user = Path(self._facts.home, ".ssh", "config")
-        return [path for path in (user, self._system) if path.exists()]
+        return [path for path in (user, self._system_config) if path.exists()]
 
     def _read(self, request: Request) -> dict[str, object]:
         """The options of asyncssh's parser, by its names, in the order they were first set."""
@@ -129,9 +129,9 @@ class FallbackQuery:
             "port": [str(DEFAULT_SSH_PORT)],
             **DEFAULTS,
         }
-        for keyword, value in _one_way(options, jumps=request.jumps).items():
-            answer[keyword.lower()] = _printed(keyword.lower(), value)
-        for keyword in LOWERED & answer.keys():
+        for keyword, value in _select_proxy(options, jumps=request.jumps).items():
+            answer[keyword.lower()] = _format_value(keyword.lower(), value)
+        for keyword in LOWERCASE_VALUES & answer.keys():
             answer[keyword] = [value.lower() for value in answer[keyword]]
         if options.get("CanonicalizeHostname"):
             answer[SSH_ONLY] = ["CanonicalizeHostname"]
@@ -145,22 +145,25 @@ class SshConfigReader(SSHClientConfig):
         super().__init__(*args)
         reader = type(self)
         self._handlers = {
-            **{name.lower(): (name, reader.take_line) for name in LINES},
-            **{name.lower(): (now, reader.take_word) for name, now in WORDS.items()},
+            **{name.lower(): (name, reader.set_string_list) for name in UNSUPPORTED_DIRECTIVES},
+            **{
+                name.lower(): (now, reader.set_string)
+                for name, now in SINGLE_WORD_DIRECTIVES.items()
+            },
             **self._handlers,
-            "include": ("Include", reader.include_in_order),
+            "include": ("Include", reader.include_sorted),
             "match": ("Match", reader.match_with_tokens),
         }
 
-    def take_line(self, option: str, args: list[str]) -> None:
+    def set_string_list(self, option: str, args: list[str]) -> None:
         """Take the words of a directive, the first time it comes."""
         self._set_string_list(option, args)
 
-    def take_word(self, option: str, args: list[str]) -> None:
+    def set_string(self, option: str, args: list[str]) -> None:
         """Take the one word of a directive, the first time it comes."""
         self._set_string(option, args)
 
-    def include_in_order(self, option: str, args: list[str]) -> None:
+    def include_sorted(self, option: str, args: list[str]) -> None:
         """Include a pattern's files as glob(7) sorts them: the first to say something wins."""
         patterns = [str(self._default_path / Path(pattern).expanduser()) for pattern in args]
         found = [sorted(glob.glob(pattern)) for pattern in patterns]  # noqa: PTH207  as ssh does
@@ -170,28 +173,28 @@ class SshConfigReader(SSHClientConfig):
     def match_with_tokens(self, option: str, args: list[str]) -> None:
         """Match, with the tokens replaced that the command of `exec` may hold."""
         self._set_tokens()
-        places = iter(range(len(args)))
-        for place in places:
-            criterion = args[place].lower().removeprefix("!")
-            value = None if criterion in WITHOUT_VALUE else next(places, None)
-            if criterion == "exec" and value is not None:
-                args[value] = expand(args[value], self._tokens, frozenset(self._tokens))
+        indexes = iter(range(len(args)))
+        for index in indexes:
+            criterion = args[index].lower().removeprefix("!")
+            value_index = None if criterion in CRITERIA_WITHOUT_VALUE else next(indexes, None)
+            if criterion == "exec" and value_index is not None:
+                args[value_index] = expand(args[value_index], self._tokens, frozenset(self._tokens))
         self._match(option, args)
 
 
-def _one_way(options: dict[str, object], *, jumps: bool) -> dict[str, object]:
+def _select_proxy(options: dict[str, object], *, jumps: bool) -> dict[str, object]:
     """The options without what lost: of ProxyJump and ProxyCommand the first wins, as in ssh.
 
     A ProxyJump of `none` keeps no later ProxyCommand away, but a ProxyCommand of `none` does.
     """
-    ways = [keyword for keyword in options if keyword in {"ProxyJump", "ProxyCommand"}]
-    lost = set(ways[1:])
+    keywords = [keyword for keyword in options if keyword in {"ProxyJump", "ProxyCommand"}]
+    ignored = set(keywords[1:])
     if options.get("ProxyJump") is None or not jumps:
-        lost = {"ProxyJump"}
-    return {keyword: value for keyword, value in options.items() if keyword not in lost}
+        ignored = {"ProxyJump"}
+    return {keyword: value for keyword, value in options.items() if keyword not in ignored}
 
 
-def _printed(keyword: str, value: object) -> list[str]:
+def _format_value(keyword: str, value: object) -> list[str]:
     """A value as `ssh -G` prints it."""
     match value:
         case None | []:
@@ -200,10 +203,10 @@ def _printed(keyword: str, value: object) -> list[str]:
             return ["yes" if value else "no"]
         case socket.AddressFamily():
             return [FAMILIES[value]]
-        case list() if keyword in LISTS_ON_ONE_LINE:
+        case list() if keyword in SINGLE_LINE_LISTS:
             return [" ".join(str(word) for word in value)]
         case list() | tuple():
             words = [str(word) for word in value]
         case _:
             words = [str(value)]
-    return [escape_percent(word) for word in words] if keyword in EXPANDED else words
+    return [escape_percent(word) for word in words] if keyword in ALREADY_EXPANDED else words

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.fastpath.write_scheduler import LinkWriter
 
 
-CREDITS_QUEUED_DATA = frozenset({"2.24.1"})
+AFFECTED_VERSIONS = frozenset({"2.24.1"})
 """asyncssh versions that give a peer window credit for data which still waits in a channel's
 queue, so that the queue behind a slow reader grows without bound."""
 
-OVERDRAWN = asyncssh.__version__ in CREDITS_QUEUED_DATA
+NEEDS_FLOW_CONTROL = asyncssh.__version__ in AFFECTED_VERSIONS
 
 
 class BaseTransport(FastPathConnection):
@@ -48,34 +48,34 @@ class BaseTransport(FastPathConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._logger = SILENCE  # type: ignore[assignment]
-        self.last_heard = time.monotonic()
+        self.last_received_at = time.monotonic()
         self.round_trip: float | None = None  # the shortest seen, in seconds
         self.windows = WindowBudget()
         self.on_idle: Callable[[], None] | None = None
         self.writers = WriteScheduler()
-        self._stalls = 0
+        self._pause_count = 0
 
     @property
-    def stalled(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether the link below takes no more for now."""
-        return self._stalls > 0
+        return self._pause_count > 0
 
     def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
         """Take bytes of the peer, and note that it lives."""
-        self.last_heard = time.monotonic()
+        self.last_received_at = time.monotonic()
         super().data_received(data, datatype)
 
     def pause_writing(self) -> None:
         """The link is full. Behind a jump host both that channel and its link can say so."""
-        self._stalls += 1
-        if self._stalls == 1:
+        self._pause_count += 1
+        if self._pause_count == 1:
             for writer in self.writers:
                 writer.pause_link()
 
     def resume_writing(self) -> None:
         """The link drains again."""
-        self._stalls -= 1
-        if self._stalls == 0:
+        self._pause_count -= 1
+        if self._pause_count == 0:
             for writer in self.writers:
                 writer.resume_link()
 
@@ -86,7 +86,7 @@ class BaseTransport(FastPathConnection):
     def add_writer(self, writer: LinkWriter) -> None:
         """Pause and resume a writer with this link, from now on."""
         self.writers.add(writer)
-        if self.stalled:
+        if self.is_stalled:
             writer.pause_link()
 
     def register(
@@ -106,7 +106,7 @@ class BaseTransport(FastPathConnection):
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
     ) -> SSHTCPChannel[bytes]:
         """A new TCP channel with a bounded receive queue."""
-        if not OVERDRAWN:
+        if not NEEDS_FLOW_CONTROL:
             return super().create_tcp_channel(encoding, errors, window, max_pktsize)
         self._update_recv_pktlen(max_pktsize)
         return TcpChannel(self, self._loop, encoding, errors, window, max_pktsize)
@@ -115,7 +115,7 @@ class BaseTransport(FastPathConnection):
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
     ) -> SSHUNIXChannel[bytes]:
         """A new Unix-socket channel with a bounded receive queue."""
-        if not OVERDRAWN:
+        if not NEEDS_FLOW_CONTROL:
             return super().create_unix_channel(encoding, errors, window, max_pktsize)
         self._update_recv_pktlen(max_pktsize)
         return UnixChannel(self, self._loop, encoding, errors, window, max_pktsize)
@@ -131,18 +131,18 @@ class BaseTransport(FastPathConnection):
         if not self._channels and self.on_idle is not None:
             self.on_idle()
 
-    async def keepalive(self) -> bool:
+    async def send_keepalive(self) -> bool:
         """Ask the peer for any answer at all, as OpenSSH does; whether it came.
 
         A peer that does not know the request answers with a failure, which is an answer.
         """
         sent_at = time.monotonic()
         await self._make_global_request(b"keepalive@openssh.com")
-        took = time.monotonic() - sent_at
-        self.round_trip = took if self.round_trip is None else min(took, self.round_trip)
+        elapsed = time.monotonic() - sent_at
+        self.round_trip = elapsed if self.round_trip is None else min(elapsed, self.round_trip)
         return True
 
-    def open_in_own_task(self, coroutine: Any) -> asyncio.Task[None]:
+    def start_task(self, coroutine: Any) -> asyncio.Task[None]:
         """Run a coroutine that belongs to this connection and ends with it."""
         return self.create_task(coroutine)
 
@@ -154,9 +154,9 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
         super().__init__(*args, **kwargs)
         self.on_step: Callable[[Step], None] | None = None
 
-    def create_program_channel(self) -> SSHClientChannel[bytes]:
+    def create_command_channel(self) -> SSHClientChannel[bytes]:
         """A new session channel; what its program writes is bytes."""
-        kind = CommandChannel if OVERDRAWN else SSHClientChannel
+        kind = CommandChannel if NEEDS_FLOW_CONTROL else SSHClientChannel
         window, packet = self._options.window, self._options.max_pktsize
         self._update_recv_pktlen(packet)
         return kind(self, self._loop, "strict", None, "strict", window, packet)
@@ -166,20 +166,20 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
         self._agent_forward_path = path
 
     @property
-    def keys_exchanged(self) -> bool:
+    def has_exchanged_keys(self) -> bool:
         """Whether the server has proved that it owns its host key."""
         return self.get_extra_info("send_cipher") is not None
 
     def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
         """Judge the server's key."""
-        self._at("host_key")
+        self._report_step("host_key")
         return super().validate_server_host_key(key_data)
 
     def send_service_request(self, service: bytes) -> None:
         """Begin the login: the keys are exchanged and the host key is good."""
-        self._at("login")
+        self._report_step("login")
         super().send_service_request(service)
 
-    def _at(self, step: Step) -> None:
+    def _report_step(self, step: Step) -> None:
         if self.on_step is not None:
             self.on_step(step)

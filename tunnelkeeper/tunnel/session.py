@@ -124,13 +124,13 @@ class Session:
         self.role = Role.SERVING
         self._serve_requested.set()
         if self.hop_connections is not None:
-            self.hop_connections.connection.when_idle(None)
+            self.hop_connections.connection.call_when_idle(None)
 
     def drain(self) -> None:
         """Accept nothing new, and notify the listener when the last channel closes."""
         self.role = Role.DRAINING
         if self.hop_connections is not None:
-            self.hop_connections.connection.when_idle(lambda: self.listener.on_drained(self))
+            self.hop_connections.connection.call_when_idle(lambda: self.listener.on_drained(self))
 
     def attach_remote_forward(self, remote: RunningRemoteForward, tasks: asyncio.TaskGroup) -> None:
         """Let a forward listen on the server. Before the connection is up, serving does it."""
@@ -163,14 +163,14 @@ class Session:
         connection = self.hop_connections.connection
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self._serve_on_request(connection))
-            ended = await connection.ended()
+            ended = await connection.wait_ended()
             serving.cancel()
         return self._forward_failure or ended
 
     async def _serve_on_request(self, connection: Connection) -> None:
         if self.role is Role.STANDBY:
             # The current session keeps its forwards until this one can take them over at once.
-            await connection.answers()
+            await connection.wait_for_answer()
             self.listener.on_connected(self)
         while True:
             await self._serve_requested.wait()

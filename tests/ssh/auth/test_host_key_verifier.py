@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
-from tests.ssh.notes import Notes
+from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected, new_key, public, serve
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
@@ -26,10 +26,10 @@ def shown(key: asyncssh.SSHKey) -> str:
     return f"{key.algorithm.decode()} {fingerprint(key.public_data)}"
 
 
-async def refusal(server: Server, host: Host, notes: Notes | None = None) -> Failure:
+async def refusal(server: Server, host: Host, notes: ProgressRecorder | None = None) -> Failure:
     """Why a server's key is refused; and it was refused before anything of the login was sent."""
     with pytest.raises(FailureError) as failed:
-        await connect_hop(host, None, SshContext(), notes or Notes())
+        await connect_hop(host, None, SshContext(), notes or ProgressRecorder())
 
     assert server.logins == []
     assert server.offered == []
@@ -49,11 +49,11 @@ def stranger(server: Server) -> Server:
 
 
 async def test_a_known_key_is_taken_without_a_word(server: Server) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     async with connected(server.host(), notes):
         assert server.logins == ["me"]
 
-    assert notes.said == notes.warned == []
+    assert notes.infos == notes.warnings == []
 
 
 async def test_an_unknown_key_is_refused_with_its_fingerprint(stranger: Server) -> None:
@@ -131,21 +131,21 @@ async def test_a_key_is_looked_for_under_the_alias(stranger: Server) -> None:
 
 
 async def test_a_malformed_line_is_passed_over_with_a_warning(server: Server) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     with server.known_hosts.open("a") as file:
         file.write("nonsense\n")
     async with connected(server.host(), notes):
         pass
 
-    assert len(notes.warned) == 1
-    assert notes.warned[0].startswith(f"{server.known_hosts}:2: ")
+    assert len(notes.warnings) == 1
+    assert notes.warnings[0].startswith(f"{server.known_hosts}:2: ")
 
 
 # Accept-new
 
 
 async def test_an_unknown_key_is_taken_and_written_down(stranger: Server) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     async with connected(stranger.host(host_key_policy="accept-new"), notes):
         assert stranger.logins == ["me"]
 
@@ -153,7 +153,7 @@ async def test_an_unknown_key_is_taken_and_written_down(stranger: Server) -> Non
         f"[127.0.0.1]:{stranger.port} {public(stranger.host_key)}\n"
     )
     assert stat.S_IMODE(stranger.known_hosts.stat().st_mode) == 0o600
-    (line,) = notes.said
+    (line,) = notes.infos
     assert line == (
         f"added the host key of [127.0.0.1]:{stranger.port} "
         f"({fingerprint(stranger.host_key.public_data)}) to {stranger.known_hosts}"
@@ -174,7 +174,8 @@ async def test_it_is_written_hashed_where_that_is_asked_for_and_known_from_then_
 
 
 async def test_connections_that_come_together_write_it_once(stranger: Server) -> None:
-    host, notes, shared = stranger.host(host_key_policy="accept-new"), Notes(), SshContext()
+    host = stranger.host(host_key_policy="accept-new")
+    notes, shared = ProgressRecorder(), SshContext()
     async with asyncio.timeout(20):
         connections = await asyncio.gather(
             *(connect_hop(host, None, shared, notes) for _ in range(6))
@@ -182,13 +183,14 @@ async def test_connections_that_come_together_write_it_once(stranger: Server) ->
         await asyncio.gather(*(connection.close() for connection in connections))
 
     assert len(stranger.known_hosts.read_text().splitlines()) == 1
-    assert len(notes.said) == 1
+    assert len(notes.infos) == 1
 
 
 async def test_it_is_written_down_though_the_login_is_refused(stranger: Server) -> None:
     stranger.refuse_logins = True
+    host = stranger.host(host_key_policy="accept-new")
     with pytest.raises(FailureError) as failed:
-        await connect_hop(stranger.host(host_key_policy="accept-new"), None, SshContext(), Notes())
+        await connect_hop(host, None, SshContext(), ProgressRecorder())
 
     assert failed.value.failure.cause is Cause.AUTH
     assert len(stranger.known_hosts.read_text().splitlines()) == 1
@@ -202,7 +204,7 @@ async def test_a_key_that_the_server_cannot_sign_with_is_not_written_down(tmp_pa
         server.known_hosts.unlink()
         with pytest.raises(FailureError) as failed:
             await connect_hop(
-                server.host(host_key_policy="accept-new"), None, SshContext(), Notes()
+                server.host(host_key_policy="accept-new"), None, SshContext(), ProgressRecorder()
             )
 
         assert failed.value.failure.cause is Cause.KEY_EXCHANGE
@@ -213,24 +215,24 @@ async def test_a_key_that_the_server_cannot_sign_with_is_not_written_down(tmp_pa
 async def test_a_key_that_cannot_be_written_down_is_taken_with_a_warning(
     stranger: Server, tmp_path: Path
 ) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     host = stranger.host(
         host_key_policy="accept-new", user_known_hosts=(str(tmp_path / "a" / "b" / "c"),)
     )
     async with connected(host, notes):
         assert stranger.logins == ["me"]
 
-    assert len(notes.warned) == 1
-    assert "could not be written down" in notes.warned[0]
+    assert len(notes.warnings) == 1
+    assert "could not be written down" in notes.warnings[0]
 
 
 async def test_without_a_file_of_the_user_nothing_is_written(stranger: Server) -> None:
-    notes = Notes()
+    notes = ProgressRecorder()
     host = stranger.host(host_key_policy="accept-new", user_known_hosts=())
     async with connected(host, notes):
         pass
 
-    assert notes.said == notes.warned == []
+    assert notes.infos == notes.warnings == []
 
 
 async def test_a_key_that_another_login_wrote_down_meanwhile_is_left_alone(tmp_path: Path) -> None:

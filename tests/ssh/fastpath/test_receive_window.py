@@ -12,7 +12,7 @@ from tunnelkeeper.ssh.fastpath.receive_window import (
     TOTAL_BUDGET,
     WindowBudget,
 )
-from tunnelkeeper.ssh.open_channel import FIRST_WINDOW
+from tunnelkeeper.ssh.open_channel import INITIAL_WINDOW
 
 MB = 1_000_000
 
@@ -24,7 +24,7 @@ class Channel:
     fastest: float
     round_trip: float
     windows: WindowBudget = field(default_factory=WindowBudget)
-    window: int = FIRST_WINDOW
+    window: int = INITIAL_WINDOW
     before: float = 0.0
 
     @property
@@ -66,7 +66,7 @@ def test_it_grows_no_further_than_the_link_asks(fastest: float, round_trip: floa
 
     channel.settle(round_trip)
 
-    assert channel.window <= max(FIRST_WINDOW, 2 * BDP_FACTOR * fastest * round_trip)
+    assert channel.window <= max(INITIAL_WINDOW, 2 * BDP_FACTOR * fastest * round_trip)
 
 
 @given(rates, round_trips, st.floats(1, 1000))
@@ -104,7 +104,7 @@ def test_all_windows_together_stay_within_their_bound(trips: list[float]) -> Non
     for channel in channels:
         channel.settle(channel.round_trip)
 
-    assert windows.granted == sum(channel.window - FIRST_WINDOW for channel in channels)
+    assert windows.granted == sum(channel.window - INITIAL_WINDOW for channel in channels)
     assert windows.granted <= TOTAL_BUDGET
     assert all(channel.window <= MAX_WINDOW for channel in channels)
 
@@ -114,9 +114,9 @@ def test_what_a_channel_gives_back_others_may_have() -> None:
     channel = Channel(300 * MB, 0.1, windows)
     assert not channel.credit(0.1)
 
-    windows.release(FIRST_WINDOW)
+    windows.release(INITIAL_WINDOW)
 
-    assert channel.credit(0.1) == FIRST_WINDOW
+    assert channel.credit(0.1) == INITIAL_WINDOW
 
 
 @pytest.mark.parametrize("megabytes", [4, 16])
@@ -127,4 +127,4 @@ def test_on_a_long_link_it_takes_as_many_credits_as_doublings(megabytes: int) ->
         assert channel.credit(0.1)
         doublings += 1
 
-    assert FIRST_WINDOW << doublings == megabytes * 1024 * 1024
+    assert INITIAL_WINDOW << doublings == megabytes * 1024 * 1024

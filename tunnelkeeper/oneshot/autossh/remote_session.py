@@ -21,8 +21,8 @@ from tunnelkeeper.forwarding.pump import PauseReason, SocketEndpoint, join
 from tunnelkeeper.oneshot.autossh import terminal
 from tunnelkeeper.ssh.remote_command import (
     CommandEndpoint,
+    CommandKind,
     CommandRefusedError,
-    Kind,
     RemoteCommand,
 )
 from tunnelkeeper.tunnel.stdio_stream import relay_stream
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection import Connection
 
 _KINDS = {
-    Purpose.COMMAND: Kind.COMMAND,
-    Purpose.SHELL: Kind.SHELL,
-    Purpose.SUBSYSTEM: Kind.SUBSYSTEM,
+    Purpose.COMMAND: CommandKind.COMMAND,
+    Purpose.SHELL: CommandKind.SHELL,
+    Purpose.SUBSYSTEM: CommandKind.SUBSYSTEM,
 }
 
 
@@ -148,7 +148,7 @@ class _CommandSession:
         end = CommandEndpoint()
         program = self._remote_command()
         try:
-            await connection.run(program, end)
+            await connection.run_command(program, end)
         except CommandRefusedError as refusal:
             return (
                 ConnectionLost(resumable=True)
@@ -169,17 +169,17 @@ class _CommandSession:
         stdin = os.open(os.devnull, os.O_RDONLY) if self.plan.stdin_is_null else self.stdio.stdin
         try:
             out, out_here = await _socket_pair(SocketEndpoint())
-            _, errors_here = await _socket_pair(end.errors)
+            _, errors_here = await _socket_pair(end.stderr)
             threads = [
                 loop.run_in_executor(None, self.stdio.copy_stdio, out_here, stdin),
                 loop.run_in_executor(None, self.stdio.copy_stderr, errors_here),
             ]
-            end.errors.resume_reading(PauseReason.NO_PEER)
+            end.stderr.resume_reading(PauseReason.NO_PEER)
             join(out, end)
-            over: set[asyncio.Future[Any]] = {end.ended, threads[0]}
+            over: set[asyncio.Future[Any]] = {end.exit_status, threads[0]}
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
-            unheard = not (end.ended.done() or end.received_eof)
-            status = await end.ended
+            unheard = not (end.exit_status.done() or end.received_eof)
+            status = await end.exit_status
             await asyncio.gather(*threads)  # all that it wrote is out
         finally:
             if stdin != self.stdio.stdin:
@@ -197,8 +197,8 @@ class _CommandSession:
         of the first.
         """
         if self.plan.purpose is Purpose.SUBSYSTEM:
-            return ConnectionLost(resumable=not (end.sent or end.received))
-        return ConnectionLost(resumable=self.stdio.is_terminal or not end.sent)
+            return ConnectionLost(resumable=not (end.bytes_sent or end.bytes_received))
+        return ConnectionLost(resumable=self.stdio.is_terminal or not end.bytes_sent)
 
     def _remote_command(self) -> RemoteCommand:
         plan, console = self.plan, self.stdio

@@ -10,27 +10,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Notes:
+class ProgressRecorder:
     """What an attempt reported: its steps as (hop, step), and its lines by how loud they are."""
 
     steps: list[tuple[str, Step]] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    whispered: list[str] = field(default_factory=list)
-    warned: list[str] = field(default_factory=list)
+    infos: list[str] = field(default_factory=list)
+    debugs: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def step(self, hop: str, step: Step) -> None:
         self.steps.append((hop, step))
 
     def debug(self, text: str) -> None:
-        self.whispered.append(text)
+        self.debugs.append(text)
 
     def info(self, text: str) -> None:
-        self.said.append(text)
+        self.infos.append(text)
 
     def warn(self, text: str) -> None:
-        self.warned.append(text)
+        self.warnings.append(text)
 
     @property
-    def names(self) -> list[Step]:
+    def step_names(self) -> list[Step]:
         """The steps without their hops."""
         return [step for _, step in self.steps]
