@@ -1,1 +1,1 @@
-"""The supervisor: one runner per tunnel, the keeper of them all, signals and start-up."""
+"""The supervisor process: start-up, signals, the registry of tunnels and the control API."""

@@ -1,6 +1,6 @@
-"""Tells one subscriber what no event tells: counters, round trips, the supervisor's own process.
+"""Publishes to one subscriber what no event reports: counters, round trips and process statistics.
 
-It looks at all tunnels so often and tells of those that changed. States are not its business.
+It reads all tunnels periodically and sends those that changed. It does not report state changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CounterPublisher:
-    """Beats from its making to `stop`. every: seconds between two beats."""
+    """Publishes counters every `interval` seconds, from its creation to `stop`."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class CounterPublisher:
         self._get_runners = get_runners
         self._get_supervisor_snapshot = get_supervisor_snapshot
         self._listener = listener
-        # What was so before is in the `status` that a subscriber asks for.
+        # The subscriber gets earlier values from `status`.
         self._last_published = self._read_counters()
         self._timer = clock.call_at(clock.monotonic() + interval, self._publish)
 
     def stop(self) -> None:
-        """Tell nothing any more."""
+        """Stop publishing."""
         self._timer.cancel()
 
     def _publish(self) -> None:
@@ -51,7 +51,7 @@ class CounterPublisher:
             tunnel, counters = self._last_published[runner.tunnel.name]
             tunnel_before, counters_before = before.get(tunnel.name, (None, None))
             if tunnel is not tunnel_before:
-                # New, or configured anew: that changes no state, so nothing else tells it.
+                # A new or changed configuration alone causes no event.
                 self._listener(TunnelEvent(tunnel_snapshot(runner, self._clock)))
             elif counters != counters_before:
                 changed.append(counters)

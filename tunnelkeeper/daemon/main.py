@@ -1,4 +1,7 @@
-"""Be the supervisor: take the lock, hold the tunnels, serve the socket, end on a signal."""
+"""The main function of the supervisor: lock, tunnels, control socket and signals.
+
+Errors before the event log exists go to stderr.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.systemd.unit_templates import Ready
 
 SHUTDOWN_TIMEOUT = 3.0
-"""Seconds that all tunnels together may take to close before they are cut off."""
+"""Seconds for all tunnels together to close before their connections are aborted."""
 
 
 def run(
@@ -55,14 +58,14 @@ def run(
     group: str | None,
     ready: Ready = "tried",
 ) -> int:
-    """Hold the tunnels of a config file until told to end; returns the exit code.
+    """Run the tunnels of a config file until a signal or `shutdown`. Return the exit code.
 
-    names, group: the tunnels to start; with neither, every one with autostart. ready: when a
-    service manager, if one started us, hears that they are.
+    names, group: The tunnels to start; with neither, every one with autostart.
+    ready: When a service manager is notified of readiness.
     """
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
-        faulthandler.enable()  # a loop that is stuck is aborted, and says where it was
+        faulthandler.enable()  # systemd aborts a blocked event loop; log its stack
     try:
         configuration, warnings = load_with_warnings(config_path)
     except ConfigError as error:
@@ -106,7 +109,7 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What is to be started, and when all of it is ready; as `run` takes it."""
+    """The tunnels to start and the condition for readiness, as passed to `run`."""
 
     names: tuple[str, ...]
     group: str | None
@@ -155,15 +158,15 @@ async def _run_supervisor(
 def _install_signal_handlers(
     supervisor: Supervisor, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop
 ) -> None:
-    for end in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(end, supervisor.shutdown)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.shutdown)
     loop.add_signal_handler(
         signal.SIGHUP, lambda: tasks.create_task(supervisor.reload_and_log_errors())
     )
 
 
 async def _close(supervisor: Supervisor) -> None:
-    """Stop all tunnels, and cut off what does not stop in time."""
+    """Stop all tunnels. Abort the connections that do not close in time."""
     try:
         async with asyncio.timeout(SHUTDOWN_TIMEOUT):
             await supervisor.close()
@@ -172,7 +175,7 @@ async def _close(supervisor: Supervisor) -> None:
 
 
 def _redirect_logging(event_log: EventLog, loop: asyncio.AbstractEventLoop) -> None:
-    """Let everything that is logged anywhere end up in the journal."""
+    """Send the records of all loggers and unhandled exceptions to the event log."""
     handler = EventLogHandler(event_log)
     for name in ("tunnelkeeper", "asyncio"):
         logger = logging.getLogger(name)
@@ -194,7 +197,7 @@ def _redirect_logging(event_log: EventLog, loop: asyncio.AbstractEventLoop) -> N
 
 
 def _unbuffered(out: TextIO) -> TextIO:
-    """The same file without a buffer: what a full disk did not take is not kept for ever."""
+    """Return the file without a buffer, which would keep unwritable data while the disk is full."""
     try:
         raw = io.FileIO(out.fileno(), "w", closefd=False)
     except (OSError, ValueError):

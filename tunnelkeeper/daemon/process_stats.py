@@ -1,4 +1,4 @@
-"""What the supervisor itself takes of the machine, as status shows it."""
+"""Resource usage of the supervisor process, for status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class ProcessStats:
-    """At a moment. cpu_seconds: of user and system together."""
+    """The usage at one moment. cpu_seconds is user plus system time."""
 
     memory_bytes: int = 0
     cpu_seconds: float = 0.0
@@ -18,16 +18,17 @@ class ProcessStats:
 
 @dataclass(slots=True)
 class ProcessStatsReader:
-    """Measures this process. Where the system cannot be asked, the last answer holds.
+    """Measures this process.
 
-    Asking takes a descriptor, and just when there is none, people ask for the status.
+    A measurement needs a file descriptor. If none is free, the last result is returned, because
+    that is when people ask for the status.
     """
 
     _process: psutil.Process = field(default_factory=psutil.Process)
     _last: ProcessStats = field(default_factory=ProcessStats)
 
     def read(self) -> ProcessStats:
-        """What is used now."""
+        """Return the current usage, or the last known one if it cannot be measured."""
         try:
             with self._process.oneshot():
                 times = self._process.cpu_times()

@@ -1,6 +1,7 @@
-"""Tells the service manager what is so: ready, the line of status, reloads, and a heart that beats.
+"""Notifies the service manager of readiness, status, reloads and liveness (sd_notify).
 
-What the line says and when all is ready is decided in systemd.status_text; nothing is changed here.
+systemd.status_text decides when the supervisor is ready and what the status line is. This module
+only observes the supervisor.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     from tunnelkeeper.systemd.unit_templates import Ready
 
 STATUS_INTERVAL = 1.0
-"""Seconds between two lines of status, however much happens."""
+"""Seconds between two status lines, however many events occur."""
 
 START_EXTENSION = 30.0
-"""Seconds that a start may go on after each time that we say it does; said three times as often."""
+"""Seconds by which each EXTEND_TIMEOUT_USEC extends the start. It is sent three times as often."""
 
 
 class SdNotifier:
-    """What the manager is told of one supervisor; see `reporting`."""
+    """The notifications about one supervisor. `notifying` runs it."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class SdNotifier:
         self._update_ready()
 
     def on_event(self, event: Event) -> None:
-        """Take in what has changed."""
+        """Update the state from a supervisor event."""
         match event:
             case TunnelEvent(tunnel):
                 self._tunnels[tunnel.name] = tunnel
@@ -68,15 +69,15 @@ class SdNotifier:
         self._update_ready()
 
     async def run(self) -> None:
-        """Tell the manager all that is worth it, until cancelled."""
+        """Send watchdog pings, status lines and READY=1, until cancelled."""
         async with IsolatedTaskGroup() as tasks:
             tasks.create_task(ping_watchdog(self._manager, self._clock.sleep))
             tasks.create_task(self._send_status())
-            waiting = tasks.create_task(self._extend_start_timeout())
+            extending = tasks.create_task(self._extend_start_timeout())
             await self._ready.wait()
-            waiting.cancel()
+            extending.cancel()
             self._manager.notify("READY=1", f"STATUS={self._status_line()}")
-            # Not before: a READY=1 after a reload would be taken for that of the start.
+            # Only now, because the READY=1 after a reload would be taken for that of the start.
             self._supervisor.reload_context = self._reloading
 
     def _update_ready(self) -> None:
@@ -86,8 +87,8 @@ class SdNotifier:
             self._ready.set()
 
     def _status_line(self) -> str:
-        stage = "" if self._ready.is_set() else "starting: "
-        return stage + status_line(self._tunnels.values())
+        prefix = "" if self._ready.is_set() else "starting: "
+        return prefix + status_line(self._tunnels.values())
 
     async def _send_status(self) -> None:
         while True:
@@ -97,7 +98,7 @@ class SdNotifier:
             await self._clock.sleep(STATUS_INTERVAL)
 
     async def _extend_start_timeout(self) -> None:
-        """Let the manager wait for a start that takes long, as long as the loop turns."""
+        """Extend the start timeout of the manager for as long as the event loop runs."""
         while True:
             self._manager.notify(f"EXTEND_TIMEOUT_USEC={START_EXTENSION * 1e6:.0f}")
             await self._clock.sleep(START_EXTENSION / 3)
@@ -115,9 +116,9 @@ class SdNotifier:
 async def notifying(
     supervisor: Supervisor, manager: ServiceManager, clock: Clock, ready: Ready, started: list[str]
 ) -> AsyncIterator[None]:
-    """Let the manager know while the body runs, and after it that the end comes.
+    """Notify the manager while the body runs, and send STOPPING=1 after it.
 
-    started: the tunnels that were just asked to start; nothing may have happened since.
+    started: The tunnels that were just started. No event may have been processed since.
     """
     if not manager.listens:
         yield

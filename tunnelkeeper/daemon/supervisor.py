@@ -1,4 +1,4 @@
-"""The supervisor: does what the control socket asks for, with keeper, journal and config file."""
+"""The supervisor: the control API, implemented with registry, event log and config file."""
 
 from __future__ import annotations
 
@@ -47,11 +47,14 @@ ResolverFactory = Callable[["Configuration"], "HostResolver"]
 
 
 class Supervisor:
-    """Holds the tunnels of one configuration. tasks owns everything that runs.
+    """Runs the tunnels of one configuration; a control.api.SupervisorApi.
 
-    starts_added: whether a tunnel with autostart that a reload brings is started; not so where only
-    some tunnels were asked for. stopping is set when the end was asked for; around_reload is
-    entered around every reload.
+    Args:
+        tasks: Owns everything that runs.
+        start_added: Whether a reload starts new tunnels with autostart. False if only some
+            tunnels were requested at start.
+
+    stopping is set when a shutdown is requested. reload_context is entered around every reload.
     """
 
     def __init__(
@@ -92,47 +95,50 @@ class Supervisor:
         for tunnel in configuration.tunnels.values():
             self._registry.add(tunnel)
 
-    # -- control.api.Supervised -------------------------------------------------------
+    # -- control.api.SupervisorApi -----------------------------------------------------------
 
     def status(self, names: list[str] | None) -> StatusSnapshot:
-        """See Supervised."""
+        """Return the supervisor and the named tunnels, or all of them."""
         tunnels = self._registry.snapshots(names)
         return StatusSnapshot(self._snapshot(), tunnels)
 
     async def start(self, names: list[str], group: str | None) -> list[str]:
-        """See Supervised."""
+        """Start tunnels. Return their names."""
         return self._registry.start(names, group)
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
-        """See Supervised."""
+        """Stop tunnels and wait until they are stopped. Return their names."""
         return await self._registry.stop(names, group)
 
     async def restart(
         self, names: list[str], group: str | None, *, graceful: bool = False
     ) -> list[str]:
-        """See Supervised."""
+        """Reconnect tunnels. Return their names."""
         return self._registry.restart(names, group, graceful=graceful)
 
     async def reload(self) -> list[str]:
-        """See Supervised."""
+        """Read the config file again and apply it. Return a description of each change."""
         async with self._reloading:
             with self.reload_context():
                 return await self._reload()
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
-        """See Supervised."""
+        """Return the newest log records of a tunnel, or of everything."""
         if name is not None:
             self._registry.runner(name)
         return self._event_log.tail(name, lines)
 
     def shutdown(self) -> None:
-        """See Supervised."""
+        """Request the shutdown. main performs it."""
         self.stopping.set()
 
     def subscribe(
         self, listener: Listener, counters_every: float | None = None
     ) -> Callable[[], None]:
-        """See Supervised."""
+        """Send events to the listener, with counters if an interval is given.
+
+        Return a function that unsubscribes it.
+        """
         self._listeners.add(listener)
         publisher = None
         if counters_every is not None:
@@ -151,7 +157,7 @@ class Supervisor:
     async def connect(
         self, name: str, target: str, sock: socket.socket, early: bytes, confirm: Callable[[], None]
     ) -> None:
-        """See Supervised."""
+        """Relay a client's socket to a target through a tunnel's connection."""
         runner = self._registry.runner(name)
         try:
             address = parse_target(target)
@@ -169,16 +175,16 @@ class Supervisor:
     # -- for main ----------------------------------------------------------------------------
 
     async def reload_and_log_errors(self) -> None:
-        """Reload as SIGHUP asks for it: nobody waits for the answer, so problems are logged."""
+        """Reload on SIGHUP. Log the problems, because no client waits for the result."""
         try:
             await self.reload()
-        except ConfigRejectedError as bad:
-            for problem in bad.problems:
+        except ConfigRejectedError as error:
+            for problem in error.problems:
                 self._event_log.write("error", "", problem)
-            self._event_log.write("error", "", str(bad))
+            self._event_log.write("error", "", str(error))
 
     def network_changed(self, present: frozenset[str] | None) -> None:
-        """See Keeper."""
+        """Let all tunnels react to a resume or a network change."""
         self._registry.network_changed(present)
 
     async def close(self) -> None:
@@ -186,10 +192,10 @@ class Supervisor:
         await self._registry.close()
 
     def abort_connections(self) -> None:
-        """End what `close` was waiting for."""
+        """Abort the tunnels that `close` is still waiting for."""
         self._registry.abort_connections()
 
-    # -- inside ------------------------------------------------------------------------------
+    # -- private -----------------------------------------------------------------------------
 
     def _snapshot(self) -> SupervisorSnapshot:
         stats = self._stats_reader.read()
@@ -227,7 +233,7 @@ class Supervisor:
     async def _tunnels_with_new_hosts(
         self, host_resolver: HostResolver, new: Configuration
     ) -> frozenset[str]:
-        """The tunnels whose session has other hosts than those that are looked up now."""
+        """Return the tunnels whose session uses other hosts than the new configuration gives."""
         changed = set()
         for name, tunnel in new.tunnels.items():
             in_use = self._hosts_in_use(name)
@@ -248,7 +254,7 @@ class Supervisor:
         try:
             return await host_resolver.chain(tunnel)
         except SshConfigError as error:
-            # The connection that is up stays; the next one will say what is wrong.
+            # Keep the current connection. The next attempt to connect reports the failure.
             self._event_log.write("warning", tunnel.name, f"ssh_config: {printable(error.message)}")
             return None
 
@@ -261,7 +267,7 @@ class Supervisor:
             self._publish(TunnelEvent(tunnel_snapshot(self._registry.runner(name), self._clock)))
 
     def _on_tunnel_up(self, name: str) -> None:
-        if name in self._registry:  # else a reload is just taking it away
+        if name in self._registry:  # otherwise a reload is removing it
             self._registry.retry_same_server(name)
 
     def _on_tunnel_removed(self, name: str) -> None:

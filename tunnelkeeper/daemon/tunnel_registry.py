@@ -1,6 +1,6 @@
-"""The keeper of all tunnels: one runner for each, found by name, changed together by a reload.
+"""The registry of all tunnels: one runner per name, changed together by a reload.
 
-It talks to runners through events and snapshots only.
+It communicates with runners only through events and snapshots.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TunnelRegistry:
         self._runner_tasks: set[asyncio.Task[None]] = set()
 
     def add(self, tunnel: Tunnel) -> Runner:
-        """Take a tunnel in, stopped."""
+        """Add a tunnel in state `stopped` and run its runner."""
         runner = Runner(tunnel, self._context, token_hex(8))
         self._runners[tunnel.name] = runner
         task = self._tasks.create_task(runner.run(), name=f"tunnel {tunnel.name}")
@@ -60,9 +60,10 @@ class TunnelRegistry:
         return runner
 
     def runner(self, name: str) -> Runner:
-        """The runner of a tunnel.
+        """Return the runner of a tunnel.
 
-        Raises NoSuchTunnel.
+        Raises:
+            NoSuchTunnelError: No tunnel has this name.
         """
         try:
             return self._runners[name]
@@ -73,18 +74,20 @@ class TunnelRegistry:
         return name in self._runners
 
     def runners(self) -> Iterable[Runner]:
-        """All of them, in the order of the config file."""
+        """Return all runners in the order of the config file."""
         return self._runners.values()
 
     @property
     def tunnels(self) -> dict[str, Tunnel]:
-        """What is configured."""
+        """The configured tunnels by name."""
         return {name: runner.tunnel for name, runner in self._runners.items()}
 
     def select(self, names: Iterable[str], group: str | None) -> list[Runner]:
-        """The named tunnels and those of the group, each once, in the order of the config file.
+        """Return the named tunnels and those of the group, each once, in config file order.
 
-        Raises NoSuchTunnel and NoSuchGroup.
+        Raises:
+            NoSuchTunnelError: A name is unknown.
+            NoSuchGroupError: No tunnel is in the group.
         """
         wanted = {self.runner(name).tunnel.name for name in names}
         if group is not None:
@@ -95,9 +98,10 @@ class TunnelRegistry:
         return [runner for name, runner in self._runners.items() if name in wanted]
 
     def snapshots(self, names: list[str] | None) -> list[TunnelSnapshot]:
-        """The tunnels as front ends see them.
+        """Return snapshots of the named tunnels, or of all.
 
-        Raises NoSuchTunnel.
+        Raises:
+            NoSuchTunnelError: A name is unknown.
         """
         if names is None:
             return [
@@ -106,7 +110,7 @@ class TunnelRegistry:
         return [tunnel_snapshot(self.runner(name), self._context.clock) for name in names]
 
     def start(self, names: list[str], group: str | None) -> list[str]:
-        """Want tunnels up; with neither names nor group, every one with autostart."""
+        """Start tunnels. Without names and group, start every tunnel with autostart."""
         if names or group is not None:
             runners = self.select(names, group)
         else:
@@ -116,7 +120,7 @@ class TunnelRegistry:
         return _names(runners)
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
-        """Want tunnels down, and wait until they are."""
+        """Stop tunnels and wait until they are stopped."""
         runners = self.select(names, group)
         for runner in runners:
             runner.send(Stop())
@@ -125,7 +129,7 @@ class TunnelRegistry:
         return _names(runners)
 
     def restart(self, names: list[str], group: str | None, *, graceful: bool) -> list[str]:
-        """Let tunnels connect again at once; graceful: before they let go of what they have."""
+        """Reconnect tunnels. graceful: Open the new connection before closing the old one."""
         runners = self.select(names, group)
         for runner in runners:
             runner.send(RestartGracefully() if graceful else Restart())
@@ -134,15 +138,18 @@ class TunnelRegistry:
     async def apply(
         self, changes: Iterable[Change], order: Iterable[str], *, start_added: bool
     ) -> None:
-        """Carry out a reload; tunnels that no change names are left alone, blocked ones tried.
+        """Apply the changes of a reload. Unchanged tunnels only retry if they are waiting.
 
-        starts_added: whether a new tunnel with autostart is started.
+        Args:
+            changes: The difference between the old and the new configuration.
+            order: The names of all tunnels in the order of the new config file.
+            start_added: Whether to start new tunnels with autostart.
         """
         changed = set()
         for change in changes:
             match change:
-                case Removed(name=gone):
-                    await self._remove(gone)
+                case Removed(name=name):
+                    await self._remove(name)
                 case Added(tunnel=tunnel):
                     runner = self.add(tunnel)
                     if start_added and tunnel.autostart:
@@ -160,30 +167,30 @@ class TunnelRegistry:
         self._runners = {name: self._runners[name] for name in order}
 
     async def close(self) -> None:
-        """Stop every tunnel and wait until all are gone."""
+        """Stop every tunnel and wait until all runners have ended."""
         for runner in self._runners.values():
             runner.shutdown()
         if self._runner_tasks:
             await asyncio.wait(self._runner_tasks)
 
     def retry_same_server(self, name: str) -> None:
-        """A tunnel came up: others that wait for the same server need not wait any longer."""
+        """Let the tunnels that wait for the same server retry, because this tunnel came up."""
         first_hop = self.runner(name).host_chain[0]
         for runner in self._runners.values():
             if runner.is_waiting_for_server(first_hop):
                 runner.send(RetryNow())
 
     def network_changed(self, present: frozenset[str] | None) -> None:
-        """This machine woke or its network changed: every wait ends, every connection is asked.
+        """End every retry delay and probe every connection after a resume or network change.
 
-        present: the addresses that this machine has now; None: they are not known to be others.
+        present: The current addresses of this machine, or None if they may be unchanged.
         """
         self._context.ssh_context.connection_tracker.network_changed(present)
         for runner in self._runners.values():
             runner.send(NetworkChanged())
 
     def abort_connections(self) -> None:
-        """End what does not stop."""
+        """Cancel the runners that do not stop."""
         for task in self._runner_tasks:
             task.cancel()
 
