@@ -14,7 +14,7 @@ from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding import connect_target
-from tunnelkeeper.forwarding.connect_target import connect_here
+from tunnelkeeper.forwarding.connect_target import connect_endpoint
 from tunnelkeeper.forwarding.pump import SocketEndpoint
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 async def refusal_of(target: Address) -> ConnectError:
     async with asyncio.timeout(10):
         with pytest.raises(ConnectError) as refused:
-            await connect_here(target, SocketEndpoint())
+            await connect_endpoint(target, SocketEndpoint())
     return refused.value
 
 
 async def test_a_tcp_target_is_connected_and_not_read_before_it_has_a_peer() -> None:
     async with service(echo) as port:
         end = SocketEndpoint()
-        await connect_here(TcpAddress("127.0.0.1", port), end)
+        await connect_endpoint(TcpAddress("127.0.0.1", port), end)
 
         assert end._transport is not None
         assert not end._transport.is_reading()
@@ -45,7 +45,7 @@ async def test_a_unix_target_is_connected(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     async with service(echo, path):
         end = SocketEndpoint()
-        await connect_here(UnixAddress(str(path)), end)
+        await connect_endpoint(UnixAddress(str(path)), end)
 
         assert end.origin == ("", 0)
         end.abort()
@@ -70,7 +70,7 @@ async def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("HOME", str(tmp_path))
     async with service(echo, tmp_path / "echo.sock"):
         end = SocketEndpoint()
-        await connect_here(UnixAddress("~/echo.sock"), end)
+        await connect_endpoint(UnixAddress("~/echo.sock"), end)
         end.abort()
         await until(lambda: end.is_closed)
 

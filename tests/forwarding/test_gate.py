@@ -165,7 +165,7 @@ async def test_patience_is_for_all_connections_together() -> None:
 async def test_a_gate_that_is_shut_again_holds_those_who_come_then() -> None:
     gate, connection = Gate(), FakeConnection()
     gate.open(connection)
-    gate.shut()
+    gate.close()
 
     with pytest.raises(ConnectError):
         await open_channel(gate, patience=0)

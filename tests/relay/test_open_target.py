@@ -99,7 +99,7 @@ async def test_an_address_that_does_not_answer_gives_way_to_the_next(
     async def never(*_: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(open_target, "connect_here", never)
+    monkeypatch.setattr(open_target, "connect_endpoint", never)
     with pytest.raises(ConnectError, match="no answer within 10 s") as refused:
         await opened(80, NOBODY, "127.0.0.1")
     assert refused.value.reason is Reason.TIMED_OUT

@@ -15,7 +15,7 @@ from tunnelkeeper.core.forward_spec import (
     TcpAddress,
     UnixAddress,
 )
-from tunnelkeeper.forwarding.connect_target import connect_here
+from tunnelkeeper.forwarding.connect_target import connect_endpoint
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
 from tunnelkeeper.forwarding.remote_clients import RemoteClients
 
@@ -116,7 +116,7 @@ async def test_a_target_reached_after_the_connections_end_is_let_go(
     async with service(echo) as port:
 
         async def slow() -> ChannelEndpoint:
-            await connect_here(TcpAddress(LOOPBACK, port), socket)
+            await connect_endpoint(TcpAddress(LOOPBACK, port), socket)
             accepting.set()
             await go_on.wait()
             return ChannelEndpoint(Counters(), lambda channel: join(socket, channel))

@@ -1,1 +1,1 @@
-"""Listeners, the pump between a socket and a channel, and SOCKS."""
+"""Forwarded connections: the pump between two endpoints, the gate, SOCKS and health probes."""

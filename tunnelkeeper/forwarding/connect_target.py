@@ -1,4 +1,4 @@
-"""Reaching the target of one forwarded connection, from this machine or through SSH."""
+"""Connects to the target of one forwarded connection from this machine, never through SSH."""
 
 from __future__ import annotations
 
@@ -24,46 +24,49 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import SocketEndpoint
 
 CONNECT_TIMEOUT = 30.0
-"""Seconds a target on this side may take to accept; a client on the far side is waiting."""
+"""Seconds a target may take to accept a connection while a client on the far side waits."""
 
 
-async def connect_here(target: Address, end: SocketEndpoint) -> None:
-    """Connect an end to a target from this machine.
+async def connect_endpoint(target: Address, endpoint: SocketEndpoint) -> None:
+    """Connect an endpoint to a target.
 
     Raises ConnectError.
     """
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            connection = await _connected(target)
+            connection = await _connect(target)
     except socket.gaierror as error:
-        words = f"{target}: {printable(error.strerror or str(error))}"
-        raise ConnectError(Reason.HOST_UNREACHABLE, words) from error
+        message = f"{target}: {printable(error.strerror or str(error))}"
+        raise ConnectError(Reason.HOST_UNREACHABLE, message) from error
     except TimeoutError as error:
-        words = f"{target}: no answer within {CONNECT_TIMEOUT:.0f} s"
-        raise ConnectError(Reason.TIMED_OUT, words) from error
+        message = f"{target}: no answer within {CONNECT_TIMEOUT:.0f} s"
+        raise ConnectError(Reason.TIMED_OUT, message) from error
     except (OSError, UnicodeError, OverflowError, ValueError) as error:
         number = getattr(error, "errno", None) or 0
-        words = os.strerror(number) if number else printable(str(error))
-        raise ConnectError(reason_from_errno(number), f"{target}: {words}") from error
+        message = os.strerror(number) if number else printable(str(error))
+        raise ConnectError(reason_from_errno(number), f"{target}: {message}") from error
     try:
-        StreamTransport(asyncio.get_running_loop(), connection, end, connection.getpeername())
-    except OSError as error:  # it was reset meanwhile
+        StreamTransport(asyncio.get_running_loop(), connection, endpoint, connection.getpeername())
+    except OSError as error:  # the target has already reset the connection
         connection.close()
         raise ConnectError(Reason.FAILED, f"{target}: {error.strerror}") from error
 
 
-async def _connected(target: Address) -> socket.socket:
+async def _connect(target: Address) -> socket.socket:
     match target:
         case TcpAddress(host=host, port=port):
             connection = await connect_first(await resolve(host, port), connect_address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
         case UnixAddress(path=path):
-            return await connect_socket(socket.AF_UNIX, _expanded(path))
+            return await connect_socket(socket.AF_UNIX, _expand_home(path))
 
 
-def _expanded(path: str) -> str:
-    """Raises OSError."""
+def _expand_home(path: str) -> str:
+    """Expand a leading `~`.
+
+    Raises OSError.
+    """
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError as error:

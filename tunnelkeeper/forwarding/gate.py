@@ -1,4 +1,8 @@
-"""Where the clients of a tunnel's local ports wait while its connection is away."""
+"""The gate of a tunnel: its clients wait here while it has no SSH connection.
+
+"Gate" is a word of this project. An open gate passes each client on to the connection; a closed
+one holds clients until it opens or their time is over. It opens no connection.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +19,34 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import Counters
 
 OnError = Callable[[ConnectError], None]
-"""Told why no channel comes."""
+"""Called with the reason why no channel was opened."""
 
 
 class ChannelOpener(Protocol):
-    """An SSH connection, as far as forwarding is concerned."""
+    """What forwarding needs of an SSH connection."""
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has ended: what failed on it may be tried on the next."""
+        """Whether the connection has ended, so that a failed open may be tried on the next one."""
 
     def open_channel(
         self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
-        """Open a channel to a target seen from the server, with `end` as its session.
+        """Open a channel to a target as seen from the server, with `end` as its session.
 
-        Either end.connection_made or refused is called, once, now or later.
+        Calls either end.connection_made or on_error, once, now or later.
         """
 
 
 class _Stopped:
-    """Where the gate of a stopped tunnel leads: whoever waits or comes is turned away at once."""
+    """The opener of a stopped tunnel: it rejects waiting and new clients at once."""
 
     is_closed = False
 
     def open_channel(
         self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
-        """Open nothing."""
+        """Report an error."""
         on_error(ConnectError(Reason.FAILED, "the tunnel is stopped"))
 
 
@@ -50,32 +54,32 @@ STOPPED: ChannelOpener = _Stopped()
 
 
 async def wait_for_channel(
-    opening: Callable[[ChannelEndpoint, OnError], None], counters: Counters
+    open_channel: Callable[[ChannelEndpoint, OnError], None], counters: Counters
 ) -> ChannelEndpoint:
-    """Wait for a channel; what comes out of it is held back until it is released or joined.
+    """Open a channel and wait for it. It reads nothing until it is resumed or joined.
 
     Raises ConnectError.
     """
-    outcome: asyncio.Future[ChannelEndpoint] = asyncio.get_running_loop().create_future()
+    opened: asyncio.Future[ChannelEndpoint] = asyncio.get_running_loop().create_future()
 
-    def made(channel: ChannelEndpoint) -> None:
+    def on_connected(channel: ChannelEndpoint) -> None:
         channel.pause_reading(PauseReason.NO_PEER)
-        if outcome.done():  # nobody waits for it any more
+        if opened.done():  # the caller was cancelled
             channel.abort()
         else:
-            outcome.set_result(channel)
+            opened.set_result(channel)
 
-    def refused(why: ConnectError) -> None:
-        if not outcome.done():
-            outcome.set_exception(why)
+    def on_error(error: ConnectError) -> None:
+        if not opened.done():
+            opened.set_exception(error)
 
-    opening(ChannelEndpoint(counters, made), refused)
-    return await outcome
+    open_channel(ChannelEndpoint(counters, on_connected), on_error)
+    return await opened
 
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """Who wants a channel, and until when (the loop's time) it waits for a connection."""
+    """A client that wants a channel. deadline: how long it waits, in the loop's time."""
 
     target: Address
     end: ChannelEndpoint
@@ -85,33 +89,33 @@ class _Client:
 
 
 class Gate:
-    """Holds clients until there is a connection, each for its own patience (seconds)."""
+    """Holds clients until there is a connection, each for its own timeout in seconds."""
 
     def __init__(self) -> None:
         self._opener: ChannelOpener | None = None
         self._waiting: dict[_Client, asyncio.TimerHandle] = {}
 
     def open(self, opener: ChannelOpener) -> None:
-        """Let clients through to a connection, in the order in which they came."""
+        """Pass waiting clients, in their order, and new ones on to a connection."""
         self._opener = opener
         waiting, self._waiting = self._waiting, {}
-        for client, patience in waiting.items():
-            patience.cancel()
-            self._forward(client)
+        for client, timer in waiting.items():
+            timer.cancel()
+            self._open_channel(client)
 
-    def shut(self) -> None:
-        """Hold clients from now on."""
+    def close(self) -> None:
+        """Hold new clients."""
         self._opener = None
 
     @property
     def connection(self) -> ChannelOpener | None:
-        """Where clients go now; None while they are held, and where there is no tunnel."""
+        """The connection that serves clients; None while they wait or the tunnel is stopped."""
         return None if self._opener is STOPPED else self._opener
 
     def close_if(self, opener: ChannelOpener) -> None:
-        """Hold clients, if this is the connection that they go to: it ends."""
+        """Hold new clients if this connection, which is ending, serves them now."""
         if self._opener is opener:
-            self.shut()
+            self.close()
 
     def open_channel(
         self,
@@ -121,37 +125,40 @@ class Gate:
         timeout: float,
         on_error: OnError,
     ) -> None:
-        """Open a channel on this connection or, while patience lasts, on the next.
+        """Open a channel on this connection or, until the timeout, on the next one.
 
-        Either end.connection_made or refused is called, once, now or later.
+        Calls either end.connection_made or on_error, once, now or later.
         """
-        until = asyncio.get_running_loop().time() + timeout
-        self._forward(_Client(target, end, origin, on_error, until))
+        deadline = asyncio.get_running_loop().time() + timeout
+        self._open_channel(_Client(target, end, origin, on_error, deadline))
 
     async def connect(
         self, target: Address, origin: tuple[str, int], timeout: float, counters: Counters
     ) -> ChannelEndpoint:
-        """Wait for a channel, as `reach` does. Raises ConnectError."""
+        """Open a channel and wait for it. It reads nothing until it is resumed or joined.
 
-        def opening(end: ChannelEndpoint, refused: OnError) -> None:
-            self.open_channel(target, end, origin, timeout, refused)
+        Raises ConnectError.
+        """
 
-        return await wait_for_channel(opening, counters)
+        def open_channel(end: ChannelEndpoint, on_error: OnError) -> None:
+            self.open_channel(target, end, origin, timeout, on_error)
 
-    def _forward(self, client: _Client) -> None:
+        return await wait_for_channel(open_channel, counters)
+
+    def _open_channel(self, client: _Client) -> None:
         opener = self._opener
         if opener is None:
             self._hold(client)
             return
 
-        def refused(why: ConnectError) -> None:
+        def on_error(error: ConnectError) -> None:
             if not opener.is_closed:
-                client.on_error(why)
+                client.on_error(error)
                 return
-            self.close_if(opener)  # its end may not be known here yet
-            self._forward(client)
+            self.close_if(opener)  # the gate may not have been notified yet
+            self._open_channel(client)
 
-        opener.open_channel(client.target, client.end, client.origin, refused)
+        opener.open_channel(client.target, client.end, client.origin, on_error)
 
     def _hold(self, client: _Client) -> None:
         loop = asyncio.get_running_loop()
@@ -162,5 +169,4 @@ class Gate:
 
     def _reject(self, client: _Client) -> None:
         self._waiting.pop(client, None)
-        words = "the tunnel's connection is away"
-        client.on_error(ConnectError(Reason.FAILED, words))
+        client.on_error(ConnectError(Reason.FAILED, "the tunnel's connection is away"))

@@ -1,4 +1,4 @@
-"""The near side of a local or SOCKS forward: clients that connect here and go through SSH."""
+"""Clients of a local or SOCKS forward: they connect here and go through SSH. It never listens."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class LocalClients:
-    """Serves the clients of one forward, in callbacks without a task.
+    """Serves the clients of one forward in callbacks, without a task for each.
 
-    hold_timeout: seconds a client waits for a connection.
+    hold_timeout: seconds that a client waits for a connection. on_error gets a message for each
+    client that cannot be served.
     """
 
     forward: LocallyBoundForward
     gate: Gate
     hold_timeout: float
-    on_refused: Callable[[str], None]
+    on_error: Callable[[str], None]
     counters: Counters = field(default_factory=Counters)
 
     def accept(self) -> asyncio.Protocol:
-        """The protocol of a client that just connected."""
+        """Return the protocol of a client that has just connected."""
         return SocketEndpoint(self._begin)
 
     def _begin(self, client: SocketEndpoint) -> None:
@@ -43,31 +44,29 @@ class LocalClients:
                 self._begin_socks(client)
 
     def _serve(self, client: SocketEndpoint, target: Address) -> None:
-        def refused(why: ConnectError) -> None:
-            self.on_refused(f"{target}: {why}")
+        def on_error(error: ConnectError) -> None:
+            self.on_error(f"{target}: {error}")
             client.abort()
 
         end = ChannelEndpoint(self.counters, lambda channel: join(client, channel))
-        self.gate.open_channel(target, end, client.origin, self.hold_timeout, refused)
+        self.gate.open_channel(target, end, client.origin, self.hold_timeout, on_error)
 
     def _begin_socks(self, client: SocketEndpoint) -> None:
-        def requested(target: TcpAddress) -> None:
-            self._serve_socks(client, target, conversation)
+        def on_request(target: TcpAddress) -> None:
+            self._serve_socks(client, target, socks)
 
-        conversation = SocksStream(client, requested, self.on_refused)
+        socks = SocksStream(client, on_request, self.on_error)
 
-    def _serve_socks(
-        self, client: SocketEndpoint, target: TcpAddress, conversation: SocksStream
-    ) -> None:
-        def granted(channel: ChannelEndpoint) -> None:
-            conversation.grant()
-            if conversation.leftover:
-                channel.write(conversation.leftover)
+    def _serve_socks(self, client: SocketEndpoint, target: TcpAddress, socks: SocksStream) -> None:
+        def on_connected(channel: ChannelEndpoint) -> None:
+            socks.grant()
+            if socks.leftover:
+                channel.write(socks.leftover)
             join(client, channel)
 
-        def refused(why: ConnectError) -> None:
-            self.on_refused(f"{target}: {why}")
-            conversation.reject(why.reason)
+        def on_error(error: ConnectError) -> None:
+            self.on_error(f"{target}: {error}")
+            socks.reject(error.reason)
 
-        end = ChannelEndpoint(self.counters, granted)
-        self.gate.open_channel(target, end, client.origin, self.hold_timeout, refused)
+        end = ChannelEndpoint(self.counters, on_connected)
+        self.gate.open_channel(target, end, client.origin, self.hold_timeout, on_error)

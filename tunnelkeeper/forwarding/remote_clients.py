@@ -1,4 +1,4 @@
-"""The near side of a remote forward: channels that the server opens and that end up here."""
+"""Clients of a remote forward: channels that the server opens to us. It never listens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.forward_spec import RemoteForward, RemotelyBoundForward
-from tunnelkeeper.forwarding.connect_target import connect_here
+from tunnelkeeper.forwarding.connect_target import connect_endpoint
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
 from tunnelkeeper.forwarding.socks_stream import SocksStream
 
@@ -22,41 +22,43 @@ if TYPE_CHECKING:
 class RemoteClients:
     """Serves the channels of one remote forward.
 
-    tasks owns what connects a SOCKS client's target; on_refused is told what could not be reached.
+    tasks runs the connects to the targets of SOCKS clients. on_error gets a message for each
+    client that cannot be served.
     """
 
     forward: RemotelyBoundForward
     tasks: asyncio.TaskGroup
-    on_refused: Callable[[str], None]
+    on_error: Callable[[str], None]
     counters: Counters = field(default_factory=Counters)
-    _expected: asyncio.Future[str] | None = None
+    _check_arrival: asyncio.Future[str] | None = None
 
-    def expect(self) -> asyncio.Future[str]:
-        """Take the next channel for one that we made ourselves: it is not counted.
+    def expect_check_channel(self) -> asyncio.Future[str]:
+        """Expect the next channel to be that of an end-to-end check, which is not counted.
 
-        The result comes with it: why the target could not be reached, or nothing.
+        Return a future that is done when it arrives. Its result is why the target could not be
+        connected; it is empty on success.
         """
-        self._expected = asyncio.get_running_loop().create_future()
-        return self._expected
+        self._check_arrival = asyncio.get_running_loop().create_future()
+        return self._check_arrival
 
-    def expect_no_more(self) -> None:
-        """Whatever comes from now on is a client's."""
-        self._expected = None
+    def stop_expecting(self) -> None:
+        """Treat every further channel as a client's."""
+        self._check_arrival = None
 
     async def accept(self) -> ChannelEndpoint:
-        """The session of a channel that the server opens.
+        """Return the session of a channel that the server opens.
 
-        Raises ConnectError: the server is told that the channel cannot be opened.
+        Raises ConnectError. The caller then refuses the channel.
         """
-        arrival, self._expected = self._expected, None
+        arrival, self._check_arrival = self._check_arrival, None
         if arrival is None:
             return await self._accept(self.counters)
         try:
             end = await self._accept(Counters())
-        except ConnectError as refusal:
-            _tell(arrival, str(refusal))
+        except ConnectError as error:
+            _set_result(arrival, str(error))
             raise
-        _tell(arrival, "")
+        _set_result(arrival, "")
         return end
 
     async def _accept(self, counters: Counters) -> ChannelEndpoint:
@@ -64,36 +66,36 @@ class RemoteClients:
             case RemoteForward(connect=target):
                 socket = SocketEndpoint()
                 try:
-                    await connect_here(target, socket)
-                except ConnectError as refusal:
-                    if counters is self.counters:  # a check speaks for itself
-                        self.on_refused(str(refusal))
+                    await connect_endpoint(target, socket)
+                except ConnectError as error:
+                    if counters is self.counters:  # a check reports its own failure
+                        self.on_error(str(error))
                     raise
                 return ChannelEndpoint(counters, lambda channel: join(socket, channel))
             case _:
                 return ChannelEndpoint(counters, self._begin_socks)
 
     def _begin_socks(self, channel: ChannelEndpoint) -> None:
-        def requested(target: TcpAddress) -> None:
-            self.tasks.create_task(self._serve_socks(channel, target, conversation))
+        def on_request(target: TcpAddress) -> None:
+            self.tasks.create_task(self._serve_socks(channel, target, socks))
 
-        conversation = SocksStream(channel, requested, self.on_refused)
+        socks = SocksStream(channel, on_request, self.on_error)
 
     async def _serve_socks(
-        self, channel: ChannelEndpoint, target: TcpAddress, conversation: SocksStream
+        self, channel: ChannelEndpoint, target: TcpAddress, socks: SocksStream
     ) -> None:
         socket = SocketEndpoint()
         try:
-            await connect_here(target, socket)
-        except ConnectError as refusal:
-            self.on_refused(str(refusal))
-            conversation.reject(refusal.reason)
+            await connect_endpoint(target, socket)
+        except ConnectError as error:
+            self.on_error(str(error))
+            socks.reject(error.reason)
             return
-        conversation.grant()
-        socket.write(conversation.leftover)
+        socks.grant()
+        socket.write(socks.leftover)
         join(socket, channel)
 
 
-def _tell(arrival: asyncio.Future[str], words: str) -> None:
-    if not arrival.done():  # nobody waits any more, else
-        arrival.set_result(words)
+def _set_result(arrival: asyncio.Future[str], message: str) -> None:
+    if not arrival.done():  # the check may have timed out
+        arrival.set_result(message)

@@ -1,11 +1,11 @@
 """The server's side of a SOCKS handshake, bytes in and bytes out: SOCKS 4, 4a and 5.
 
-Served is what `ssh -D` serves: CONNECT, without authentication (RFC 1928; Ying-Da Lee's memos on
-SOCKS4 and 4a). It resolves no name, opens no socket and keeps no time: deadlines are the caller's.
+It serves what `ssh -D` serves: CONNECT without authentication (RFC 1928; Ying-Da Lee's memos on
+SOCKS4 and 4a). It resolves no name, opens no socket and has no clock; deadlines are the caller's.
 
     awaiting VERSION ──4──> awaiting SOCKS4_REQUEST ─────────────────────────> Requested
                     ╰──5──> awaiting SOCKS5_METHODS ──> awaiting SOCKS5_REQUEST ───╯
-    and from each of them, when what came is not what is served: Refused
+    and from each of them, after a message that is not supported: Rejected
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tunnelkeeper.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONNECT = 0x01  # the same in SOCKS4 and RFC 1928 section 4
+CONNECT = 0x01  # the same in SOCKS4 and in RFC 1928 section 4
 NO_AUTHENTICATION = 0x00  # RFC 1928 section 3
 NO_ACCEPTABLE_METHODS = 0xFF
 IPV4, DOMAIN_NAME, IPV6 = 0x01, 0x03, 0x04  # ATYP, RFC 1928 section 5
 ADDRESS_LENGTHS = {IPV4: 4, IPV6: 16}
 
 FIELD_LIMIT = 255
-"""Bytes of a SOCKS4 user id or name. SOCKS4 sets no limit; this is what SOCKS5 can express."""
+"""Bytes of a SOCKS4 user id or name. SOCKS4 sets no limit; SOCKS5 has a one-byte length."""
 
 TLS_HANDSHAKE = 0x16  # the record type that opens a connection, RFC 8446 section 5.1
 HTTP_METHODS = tuple(
@@ -57,7 +57,7 @@ REPLIES = {
     Reason.REFUSED: Reply.CONNECTION_REFUSED,
     Reason.NETWORK_UNREACHABLE: Reply.NETWORK_UNREACHABLE,
     Reason.HOST_UNREACHABLE: Reply.HOST_UNREACHABLE,
-    Reason.TIMED_OUT: Reply.TTL_EXPIRED,  # the nearest that RFC 1928 has
+    Reason.TIMED_OUT: Reply.TTL_EXPIRED,  # the nearest reply that RFC 1928 has
     Reason.NOT_PERMITTED: Reply.NOT_ALLOWED,
     Reason.RESOURCE_SHORTAGE: Reply.GENERAL_FAILURE,
     Reason.FAILED: Reply.GENERAL_FAILURE,
@@ -66,7 +66,7 @@ REPLIES = {
 
 
 class Awaiting(Enum):
-    """What has to come next, while the handshake is under way."""
+    """The message that must come next during the handshake."""
 
     VERSION = auto()
     SOCKS4_REQUEST = auto()
@@ -76,7 +76,7 @@ class Awaiting(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """The client has named its target and waits for the reply."""
+    """The client has sent its request and waits for the reply."""
 
     version: Version
     target: TcpAddress
@@ -84,7 +84,7 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The handshake is over without a request."""
+    """The handshake has ended without a request."""
 
     reason: str
 
@@ -94,17 +94,17 @@ State = Awaiting | Requested | Rejected
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a message comes to: the next state, how many bytes it took, what to send back."""
+    """The result of reading a message: the next state, the bytes consumed and the answer."""
 
     state: State
-    taken: int = 0
+    consumed: int = 0
     answer: bytes = b""
 
 
 class Handshake:
     """One client's handshake.
 
-    While it is under way fewer than 520 bytes are kept: the longest SOCKS4a request.
+    It keeps fewer than 520 bytes, the length of the longest SOCKS4a request.
     """
 
     def __init__(self) -> None:
@@ -113,26 +113,26 @@ class Handshake:
 
     @property
     def request(self) -> TcpAddress | None:
-        """The target, once it is known; the host is what the client wrote, never resolved."""
+        """The target, or None before the request; the host is as the client wrote it."""
         return self._state.target if isinstance(self._state, Requested) else None
 
     @property
     def rejection(self) -> str | None:
-        """Why there will be no request, as text for a log line: nothing more is to be read."""
+        """The text for a log line if the handshake has failed, else None. Then read no more."""
         return self._state.reason if isinstance(self._state, Rejected) else None
 
     @property
     def leftover(self) -> bytes:
-        """What came behind the request and belongs to the stream.
+        """The data after the request, which belongs to the stream.
 
-        It grows with whatever is still received, so stop reading as soon as `request` is set.
+        It grows with all further data, so stop reading as soon as `request` is set.
         """
         return self._unread if isinstance(self._state, Requested) else b""
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes from the client, cut anywhere; returns what to send back now.
+        """Take bytes from the client, in pieces of any size, and return the bytes to send back.
 
-        When `refused` is set afterwards, send what was returned and close the connection.
+        If `rejection` is set afterwards, send them and close the connection.
         """
         self._unread += data
         answer = b""
@@ -141,7 +141,7 @@ class Handshake:
             if step is None:
                 break
             self._state = step.state
-            self._unread = self._unread[step.taken :]
+            self._unread = self._unread[step.consumed :]
             answer += step.answer
         if isinstance(self._state, Rejected):
             self._unread = b""
@@ -170,20 +170,20 @@ class Handshake:
 
 
 def encode_reply(version: Version, reply: Reply) -> bytes:
-    """The reply on the wire; its address is 0.0.0.0:0, since only the SSH server knows it."""
+    """Encode a reply. Its address is 0.0.0.0:0, because only the SSH server knows the real one."""
     if version == 4:
-        # 0x5a: granted, 0x5b: rejected or failed; SOCKS4's other codes are about identd.
+        # 0x5a: granted, 0x5b: rejected or failed. The other codes of SOCKS4 are about identd.
         return bytes([0, 0x5A if reply is Reply.SUCCEEDED else 0x5B]) + bytes(6)
     return bytes([5, reply.value, 0, IPV4]) + bytes(6)
 
 
-# Each reader takes everything unread and returns None until its message is whole. A request is
-# read to its end before it is refused, where the end can be told: closing a socket with bytes
-# unread resets the connection, and the client may never see the reply.
+# Each reader gets all unread bytes and returns None until its message is complete. A request is
+# read to its end, if that is known, before it is rejected: closing a socket with unread bytes
+# resets the connection, and the client may never see the reply.
 
 
 def _read_version(unread: bytes) -> Step | None:
-    """Tell SOCKS4 from SOCKS5; what else knocks here by mistake is named."""
+    """Tell SOCKS4 from SOCKS5, and name another protocol in the rejection."""
     if not unread:
         return None
     if unread[0] == 4:
@@ -207,33 +207,33 @@ def _not_socks(protocol: str) -> Rejected:
 
 
 def _read_socks4_request(unread: bytes) -> Step | None:
-    """VN CD DSTPORT(2) DSTIP(4) USERID NUL, and in 4a, where DSTIP is 0.0.0.x: NAME NUL."""
+    """Read VN CD DSTPORT(2) DSTIP(4) USERID NUL, and NAME NUL if DSTIP is 0.0.0.x (SOCKS4a)."""
     if len(unread) < 8:
         return None
     command, port, address = unread[1], unread[2:4], unread[4:8]
     end = unread.find(0, 8, 8 + FIELD_LIMIT + 1)
     if end < 0:
-        return _unended(unread[8:], "user id")
+        return _read_more(unread[8:], "user id")
     if address[:3] != bytes(3) or address[3] == 0:
-        return _decide(4, command, IPV4, address, port, end + 1)
+        return _check_request(4, command, IPV4, address, port, end + 1)
 
     start = end + 1
     end = unread.find(0, start, start + FIELD_LIMIT + 1)
     if end < 0:
-        return _unended(unread[start:], "target name")
-    return _decide(4, command, DOMAIN_NAME, unread[start:end], port, end + 1)
+        return _read_more(unread[start:], "target name")
+    return _check_request(4, command, DOMAIN_NAME, unread[start:end], port, end + 1)
 
 
-def _unended(field: bytes, what: str) -> Step | None:
-    """A SOCKS4 field whose NUL is not there: wait for it, unless the field is too long already."""
+def _read_more(field: bytes, what: str) -> Step | None:
+    """Wait for the NUL that ends a SOCKS4 field, or reject a field that is too long."""
     if len(field) <= FIELD_LIMIT:
         return None
     reason = f"expected a {what} of at most {FIELD_LIMIT} bytes, got more"
-    return _refuse(4, Reply.GENERAL_FAILURE, reason)
+    return _reject(4, Reply.GENERAL_FAILURE, reason)
 
 
 def _read_socks5_methods(unread: bytes) -> Step | None:
-    """VER NMETHODS METHODS(NMETHODS), RFC 1928 section 3."""
+    """Read VER NMETHODS METHODS(NMETHODS), RFC 1928 section 3."""
     if len(unread) < 2 or len(unread) < (end := 2 + unread[1]):
         return None
     offered = unread[2:end]
@@ -247,24 +247,24 @@ def _read_socks5_methods(unread: bytes) -> Step | None:
 
 
 def _read_socks5_request(unread: bytes) -> Step | None:
-    """VER CMD RSV ATYP DST.ADDR DST.PORT(2), RFC 1928 section 4; RSV is not looked at."""
-    if len(unread) < 5:  # a domain name's length is in the fifth byte
+    """Read VER CMD RSV ATYP DST.ADDR DST.PORT(2), RFC 1928 section 4. RSV is ignored."""
+    if len(unread) < 5:  # the fifth byte is the length of a domain name
         return None
     version, command, _, address_type, name_length = unread[:5]
     if version != 5:
         reason = f"expected version 5 in the request, got {version}"
-        return _refuse(5, Reply.GENERAL_FAILURE, reason)
+        return _reject(5, Reply.GENERAL_FAILURE, reason)
     if address_type == DOMAIN_NAME:
         start, end = 5, 5 + name_length
     elif address_type in ADDRESS_LENGTHS:
         start, end = 4, 4 + ADDRESS_LENGTHS[address_type]
     else:
         reason = f"expected an address type of 1, 3 or 4, got {address_type}"
-        return _refuse(5, Reply.ADDRESS_TYPE_NOT_SUPPORTED, reason)
+        return _reject(5, Reply.ADDRESS_TYPE_NOT_SUPPORTED, reason)
     if len(unread) < end + 2:
         return None
     address, port = unread[start:end], unread[end : end + 2]
-    return _decide(5, command, address_type, address, port, end + 2)
+    return _check_request(5, command, address_type, address, port, end + 2)
 
 
 READERS: dict[Awaiting, Callable[[bytes], Step | None]] = {
@@ -275,25 +275,25 @@ READERS: dict[Awaiting, Callable[[bytes], Step | None]] = {
 }
 
 
-def _decide(
+def _check_request(
     version: Version, command: int, address_type: int, address: bytes, port: bytes, end: int
 ) -> Step:
-    """Accept a request that was read to its end, or refuse what is not served."""
+    """Accept a complete request, or reject one that is not supported."""
     if command != CONNECT:
         reason = f"expected the command CONNECT (1), got {command}; BIND and UDP are not served"
-        return _refuse(version, Reply.COMMAND_NOT_SUPPORTED, reason)
+        return _reject(version, Reply.COMMAND_NOT_SUPPORTED, reason)
     if port == bytes(2):
-        return _refuse(version, Reply.GENERAL_FAILURE, "expected a port from 1 to 65535, got 0")
-    host = _host(address_type, address)
+        return _reject(version, Reply.GENERAL_FAILURE, "expected a port from 1 to 65535, got 0")
+    host = _decode_host(address_type, address)
     if host is None:
         found = printable(repr(address), 80) if address else "nothing"
         reason = f"expected a target name of printable characters without spaces, got {found}"
-        return _refuse(version, Reply.GENERAL_FAILURE, reason)
+        return _reject(version, Reply.GENERAL_FAILURE, reason)
     return Step(Requested(version, TcpAddress(host, int.from_bytes(port))), end)
 
 
-def _host(address_type: int, address: bytes) -> str | None:
-    """A target as text, written as `ssh -D` writes it; None: not a name that one could look up."""
+def _decode_host(address_type: int, address: bytes) -> str | None:
+    """Return a target's host as `ssh -D` writes it, or None if it cannot be a host name."""
     if address_type == IPV4:
         return inet_ntop(AF_INET, address)
     if address_type == IPV6:
@@ -305,5 +305,5 @@ def _host(address_type: int, address: bytes) -> str | None:
     return name if name and name.isprintable() and " " not in name else None
 
 
-def _refuse(version: Version, reply: Reply, reason: str) -> Step:
+def _reject(version: Version, reply: Reply, reason: str) -> Step:
     return Step(Rejected(f"SOCKS{version}: {reason}"), answer=encode_reply(version, reply))

@@ -1,7 +1,7 @@
-"""A SOCKS conversation on an open stream: the handshake, then the stream is handed over.
+"""The SOCKS handshake on an open stream, after which the stream carries the client's data.
 
-The stream is a client's socket (socks) or a channel of the server (remote without a destination);
-the conversation is its peer until the request is known. The answer waits for the outcome.
+The stream is a client's socket (`ssh -D`) or a channel of the server (`ssh -R` without a target).
+The reply waits for the connect, which is the caller's; this module connects to nothing.
 """
 
 from __future__ import annotations
@@ -20,51 +20,52 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import ChannelEndpoint, SocketEndpoint
 
 HANDSHAKE_TIMEOUT = 30.0
-"""Seconds a client may take to say what it wants."""
+"""Seconds a client may take to send its request."""
 
 
 class SocksStream:
     """The peer of a stream until its SOCKS request is answered.
 
-    on_request is called once, with the target; on_refused once with the reason, if there is none.
+    It calls on_request once with the target, or on_error once with a message if the handshake
+    fails. A client that closes early causes neither call.
     """
 
     def __init__(
         self,
         stream: SocketEndpoint | ChannelEndpoint,
         on_request: Callable[[TcpAddress], None],
-        on_refused: Callable[[str], None],
+        on_error: Callable[[str], None],
     ) -> None:
         self._stream = stream
         self._handshake = Handshake()
         self._on_request = on_request
-        self._on_refused = on_refused
-        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self._late)
+        self._on_error = on_error
+        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self._on_timeout)
         stream.peer = self
         stream.resume_reading(PauseReason.NO_PEER)
 
     @property
     def leftover(self) -> bytes:
-        """What the client sent behind its request: the first bytes for the target."""
+        """Data that the client sent after its request: the first bytes for the target."""
         return self._handshake.leftover
 
     def grant(self) -> None:
-        """Tell the client that its target is connected."""
+        """Reply that the target is connected."""
         self._stream.write(self._handshake.grant())
 
     def reject(self, reason: Reason) -> None:
-        """Tell the client why not, and close."""
+        """Reply with the reason for a failed connect, and close."""
         self._stream.write(self._handshake.reject(reason))
         self._stream.close()
 
     def write(self, data: bytes) -> None:
-        """Take bytes of the client."""
+        """Take data of the client."""
         answer = self._handshake.receive(data)
         if answer:
             self._stream.write(answer)
         if self._handshake.rejection is not None:
             self._deadline.cancel()
-            self._on_refused(self._handshake.rejection)
+            self._on_error(self._handshake.rejection)
             self._stream.close()
         elif self._handshake.request is not None:
             self._deadline.cancel()
@@ -72,16 +73,16 @@ class SocksStream:
             self._on_request(self._handshake.request)
 
     def write_eof(self) -> None:
-        """The client said all it will; without a request there is nothing to do for it."""
+        """Close, unless the client sent its request before its EOF."""
         if self._handshake.request is None:
             self._stream.close()
             self._deadline.cancel()
 
     def pause_reading(self, reason: PauseReason) -> None:
-        """Answers are a few bytes: nothing has to be held back for them."""
+        """Do nothing: the replies are a few bytes."""
 
     def resume_reading(self, reason: PauseReason) -> None:
-        """See `hold`."""
+        """Do nothing."""
 
     def close(self) -> None:
         """Stop: the client is gone."""
@@ -89,6 +90,6 @@ class SocksStream:
 
     abort = close
 
-    def _late(self) -> None:
-        self._on_refused(f"no SOCKS request within {HANDSHAKE_TIMEOUT:.0f} s")
+    def _on_timeout(self) -> None:
+        self._on_error(f"no SOCKS request within {HANDSHAKE_TIMEOUT:.0f} s")
         self._stream.abort()

@@ -14,7 +14,7 @@ import psutil
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
-from tunnelkeeper.forwarding.connect_target import connect_here
+from tunnelkeeper.forwarding.connect_target import connect_endpoint
 from tunnelkeeper.forwarding.pump import SocketEndpoint
 from tunnelkeeper.relay import policy
 
@@ -69,7 +69,7 @@ async def open_path(
     ensure_allowed(policy.check_open_path(path, folder, configuration.permit_open, options))
     ensure_allowed(policy.check_symlinks(path, folder))
     endpoint = SocketEndpoint()
-    await connect_here(UnixAddress(path), endpoint)
+    await connect_endpoint(UnixAddress(path), endpoint)
     return endpoint
 
 
@@ -103,7 +103,7 @@ async def _connect_first(addresses: list[str], port: int) -> SocketEndpoint:
         timeout = ADDRESS_TIMEOUT if len(addresses) > 1 else None
         try:
             async with asyncio.timeout(timeout):
-                await connect_here(TcpAddress(address, port), endpoint)
+                await connect_endpoint(TcpAddress(address, port), endpoint)
         except ConnectError as refusal:
             failure = refusal
         except TimeoutError:

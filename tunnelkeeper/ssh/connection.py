@@ -132,7 +132,7 @@ class Connection:
     ) -> None:
         """Open a channel to a target seen from the server, with `end` as its session.
 
-        Either end.connection_made or refused is called, once.
+        Calls either end.connection_made or on_error, once.
         """
 
         def session() -> ChannelEndpoint:

@@ -283,7 +283,7 @@ class Runner:
         if isinstance(self.state, Stopped):
             self._forwards.gate.open(STOPPED)
         elif isinstance(old, Stopped):
-            self._forwards.gate.shut()
+            self._forwards.gate.close()
 
     async def _update_local_ports(self, old: State) -> None:
         """Keep local ports bound while the tunnel is wanted, connected or not."""
