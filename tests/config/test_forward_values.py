@@ -160,7 +160,7 @@ def test_the_check_of_a_socks_proxy_names_the_target() -> None:
     ("table", "at", "message"),
     [
         ({"check": "udp"}, ("check",), "expected tcp or http://host/path, got 'udp'"),
-        ({"check": "https://web/"}, ("check",), "https is not offered"),
+        ({"check": "https://web/"}, ("check",), "https is not supported"),
         ({"check": ""}, ("check",), "expected a string, got an empty one"),
         ({"check": True}, ("check",), "expected a string in quotes, got true"),
         ({"check": "tcp", "check_failures": 0}, ("check_failures",), "at least 1, got 0"),

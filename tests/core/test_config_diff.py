@@ -89,7 +89,7 @@ def test_a_policy_or_the_order_of_forwards_touches_no_connection(new: Tunnel) ->
     [
         (Added(OLD), "db: added"),
         (Removed("db"), "db: removed"),
-        (HostSettingsChanged(OLD), "db: host changed, connecting anew"),
+        (HostSettingsChanged(OLD), "db: host changed, reconnecting"),
         (SettingsChanged(OLD, (), ()), "db: settings changed on the live connection"),
         (
             SettingsChanged(OLD, (parse_socks("1080"),), (UNIX,)),

@@ -59,7 +59,7 @@ def test_a_check_is_tcp_or_a_url(text: str, forward: Forward, probe: Probe) -> N
         ("udp", LOCAL, "expected tcp or http://host/path, got 'udp'"),
         ("ftp://web/", LOCAL, "expected tcp or http://host/path, got 'ftp://web/'"),
         ("http:web", LOCAL, "expected tcp or http://host/path"),
-        ("https://web/", LOCAL, "https is not offered: write http://host/path, or tcp"),
+        ("https://web/", LOCAL, "https is not supported: write http://host/path, or tcp"),
         ("tcp", SOCKS, "a SOCKS proxy has no target of its own: write tcp://host:port"),
         ("tcp://web:80", LOCAL, 'write "tcp": the forward itself has a target'),
         ("tcp://web", SOCKS, "expected host:port after the slashes, got 'tcp://web'"),

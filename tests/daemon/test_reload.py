@@ -166,7 +166,7 @@ async def test_a_tunnel_to_another_host_connects_anew(tmp_path: Path) -> None:
         other = await held.up("web", "elsewhere")
         held.write(DB.replace("relay", "other") + WEB)
 
-        assert await held.supervisor.reload() == ["db: host changed, connecting anew"]
+        assert await held.supervisor.reload() == ["db: host changed, reconnecting"]
 
         (await held.attempt("other")).succeeds()
         await held.becomes("db", "up")
@@ -190,7 +190,7 @@ async def test_a_jump_host_that_moved_is_a_changed_way(tmp_path: Path) -> None:
         connection = await held.up("db", "relay")
         held.write(BEHIND + '[hosts.bastion]\nhostname = "new"\n')
 
-        assert await held.supervisor.reload() == ["db: host changed, connecting anew"]
+        assert await held.supervisor.reload() == ["db: host changed, reconnecting"]
 
         attempt = await held.attempt("relay")
         assert connection.is_closed

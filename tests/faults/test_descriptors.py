@@ -113,7 +113,7 @@ def test_a_tunnel_that_cannot_connect_for_want_of_one_says_so_and_comes_back(sit
         wait_until(lambda: program.call("version"), MARGIN)
         with limited(pid, 3):
             server.kill()
-            wait_until(lambda: "no more to give" in program.log(), MARGIN, program.log)
+            wait_until(lambda: "out of resources" in program.log(), MARGIN, program.log)
             share = cpu_share(program, pid)
             server.start()
         assert share < BUSY

@@ -1,1 +1,1 @@
-"""Pure decisions: no clock, no files, no asyncio, no randomness that is not handed in."""
+"""Pure decisions: no clock, files or asyncio, and no randomness except a given seed."""

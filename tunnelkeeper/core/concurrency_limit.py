@@ -1,8 +1,8 @@
-"""How many may be on their way into one server at once, learnt from whom it turned away.
+"""An adaptive limit of concurrent handshakes with one server. It keeps no queue and no time.
 
-A server says nowhere how many strangers it bears (MaxStartups of sshd_config(5), or a firewall), so
-this goes by what TCP does about a network that does not say either: one place more after a while
-without trouble, half as many at trouble (RFC 5681 section 3.1). It keeps no queue and no time.
+A server does not announce its limit (MaxStartups of sshd_config(5), or a firewall). So this works
+like TCP congestion control: the limit grows by one after a series of successes and is halved when
+the server rejects a connection (RFC 5681 section 3.1).
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_LIMIT = 6
-"""Handshakes at once with a server that turns nobody away: sshd drops at random from the tenth on
-that has not logged in (MaxStartups 10:30:100), and others want to log in as well."""
+"""Concurrent handshakes with a server that rejects none. By default sshd starts to drop connections
+at random once ten are unauthenticated (MaxStartups 10:30:100), and other clients log in as well."""
 
 SUCCESSES_PER_INCREASE = 10
-"""In a row, each in full company. A place too many costs somebody a wait, so it is tried seldom."""
+"""Consecutive successes at the limit before it grows. A limit that is too high makes a connection
+fail and wait, so it grows slowly."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimit:
-    """What is known of one server. logins: those towards one place more.
+    """The limit for one server. successes: those counted towards the next increase.
 
-    The company of a handshake is how many there were when it began, itself included.
+    in_flight: handshakes in progress when one began, itself included.
     """
 
     limit: int = MAX_LIMIT
     successes: int = 0
 
     def on_success(self, in_flight: int) -> ConcurrencyLimit:
-        """With one that was let in. Less company than is allowed proves nothing for more."""
+        """Return the limit after a successful login. Only successes at the limit count."""
         if in_flight < self.limit or self.limit == MAX_LIMIT:
             return self
         if self.successes + 1 < SUCCESSES_PER_INCREASE:
@@ -36,10 +37,10 @@ class ConcurrencyLimit:
         return ConcurrencyLimit(self.limit + 1)
 
     def on_rejected(self, in_flight: int) -> ConcurrencyLimit:
-        """With one that was turned away at the door.
+        """Return the limit after the server rejected a connection before its login.
 
-        Of those that came together several may be: one trouble, not one for each. Whoever was
-        alone was not turned away for the company.
+        Rejections of concurrent handshakes halve the limit once. A single handshake was not
+        rejected because of concurrency.
         """
-        bearable = in_flight // 2 if in_flight > 1 else MAX_LIMIT
-        return ConcurrencyLimit(min(self.limit, bearable))
+        halved = in_flight // 2 if in_flight > 1 else MAX_LIMIT
+        return ConcurrencyLimit(min(self.limit, halved))

@@ -1,6 +1,7 @@
-"""What a reload changes: the least that turns the old configuration into the new one.
+"""The smallest set of changes from one configuration to another, for a reload. It applies nothing.
 
-Hosts are compared by what they mean for a tunnel, so the caller hands in the resolved way of each.
+A change of a host can affect a tunnel whose own table is unchanged. The caller resolves the hosts
+and passes the names of such tunnels.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A tunnel that was not there."""
+    """A tunnel that is new."""
 
     tunnel: Tunnel
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A tunnel that is there no more."""
+    """A tunnel that is no longer configured."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettingsChanged:
-    """The way to the server changed: the tunnel has to connect anew."""
+    """The host settings changed, so the tunnel must reconnect."""
 
     tunnel: Tunnel
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsChanged:
-    """Only forwards or policies changed: the connection stays."""
+    """Only forwards or policies changed, so the connection stays."""
 
     tunnel: Tunnel
     added: tuple[Forward, ...]
@@ -53,10 +54,10 @@ def diff(
     new: Mapping[str, Tunnel],
     changed_hosts: frozenset[str] = frozenset(),
 ) -> tuple[Change, ...]:
-    """The changes from old to new, in the order: removed, then as the new file has them.
+    """Return the changes from old to new: first removals, then in the order of the new file.
 
-    Removed come first, since a new tunnel may want a port of theirs. changed_ways: names of
-    tunnels whose host or jump hosts mean something else now although their own tables do not.
+    Removals come first because a new tunnel may use one of their ports. changed_hosts: names of
+    tunnels whose host or jump hosts resolve differently although their own tables are unchanged.
     """
     changes: list[Change] = [Removed(name) for name in old if name not in new]
     for name, tunnel in new.items():
@@ -81,19 +82,19 @@ def _settings_changed(before: Tunnel, after: Tunnel) -> SettingsChanged:
 
 
 def name_of(change: Change) -> str:
-    """The name of the tunnel that changes."""
+    """Return the name of the changed tunnel."""
     return change.name if isinstance(change, Removed) else change.tunnel.name
 
 
 def describe(change: Change) -> str:
-    """What a change means, for the person who asked for the reload."""
+    """Describe a change for the user who requested the reload."""
     match change:
         case Added(tunnel=tunnel):
             return f"{tunnel.name}: added"
         case Removed(name=name):
             return f"{name}: removed"
         case HostSettingsChanged(tunnel=tunnel):
-            return f"{tunnel.name}: host changed, connecting anew"
+            return f"{tunnel.name}: host changed, reconnecting"
         case SettingsChanged(tunnel=tunnel, added=added, removed=removed):
             parts = [f"+{forward}" for forward in added] + [f"-{forward}" for forward in removed]
             what = f"forwards {', '.join(parts)}" if parts else "settings"

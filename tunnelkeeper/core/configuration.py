@@ -1,4 +1,4 @@
-"""What is configured: hosts, tunnels and their policies. Plain values; nothing here is running."""
+"""The configuration: hosts, tunnels and their policies. These values have no behaviour."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ AddressFamily = Literal["any", "inet", "inet6"]
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """What the config file says of a host; None: it says nothing, ssh_config may.
+    """The settings of a host in the config file. None: not set, so ssh_config decides.
 
-    Durations are seconds. Paths are as written (`~` and ssh_config's percent tokens included).
-    `ciphers` and the other algorithm lists are OpenSSH's syntax, with + - ^ in front or not.
+    Durations are seconds. Paths are as written, with `~` and ssh_config's percent tokens.
+    `ciphers` and the other algorithm lists use OpenSSH's syntax, with an optional + - or ^.
     """
 
     hostname: str | None = None
@@ -51,7 +51,7 @@ class HostOptions:
     tcp_keepalive: bool | None = None
 
     def merged_over(self, defaults: HostOptions) -> HostOptions:
-        """These options where they say something, else the other's."""
+        """Return these options, with unset ones taken from `defaults`."""
         merged = {
             f.name: mine
             if (mine := getattr(self, f.name)) is not None
@@ -71,10 +71,10 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One hop, with everything decided: how to reach a server, trust it and log in there.
+    """One resolved hop: how to reach a server, verify it and log in.
 
-    name: what the file or the chain calls it, before any lookup. ports are tried in order.
-    Paths are absolute. An algorithm list of None means that nobody chose one.
+    name: its name in the file or the chain, before any lookup. ports are tried in order.
+    Paths are absolute. An algorithm list of None is not configured.
     identity_agent: a socket path, or None for no agent.
     """
 
@@ -111,10 +111,10 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait between attempts: exponential, with jitter. Durations are seconds.
+    """The delay between attempts: exponential, with jitter. Durations are seconds.
 
-    jitter: the part of each wait that is left to chance, 0 to 1; a wait is between
-    (1 - jitter) and 1 times its ceiling.
+    jitter: the random part of each delay, 0 to 1. A delay is between (1 - jitter) and 1 times
+    its ceiling.
     """
 
     initial: float = 1.0
@@ -123,26 +123,26 @@ class Backoff:
     jitter: float = 0.5
 
     def delay(self, attempt: int, seed: str, cap: float | None = None) -> float:
-        """The wait after a number of failed attempts (1 or more), never above `cap`.
+        """Return the delay after a number of failed attempts (1 or more), at most `cap`.
 
-        The seed is drawn once per tunnel and supervisor: spread in the field, exact in tests.
+        The seed is drawn once per tunnel and supervisor: random in production, exact in tests.
         """
-        exponent = min(attempt - 1, 64)  # by then every sane policy is at its maximum
+        exponent = min(attempt - 1, 64)  # every sensible policy has reached its maximum
         ceiling = min(self.initial * self.factor**exponent, self.max)
         if cap is not None:
             ceiling = min(ceiling, cap)
-        chance = Random(f"{seed}:{attempt}").random()  # noqa: S311  spread, not secrecy
-        return ceiling * (1 - self.jitter * chance)
+        fraction = Random(f"{seed}:{attempt}").random()  # noqa: S311  jitter, not a secret
+        return ceiling * (1 - self.jitter * fraction)
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """A name, a host and its forwards: the unit that a person starts and stops.
+    """A name, a host and its forwards: the unit that a user starts and stops.
 
-    host: a [hosts] name, an ssh_config alias or [user@]host[:port]. options: what the file says of
-    the final host (tunnel over its host over defaults). Durations are seconds, 0: none.
-    on_up, on_down: a program and its arguments; nothing: no hook. checks: of the forwards that have
-    one, with check_interval and the other two decided for each.
+    host: a [hosts] name, an ssh_config alias or [user@]host[:port]. options: the settings of the
+    final host (tunnel over its host over defaults). Durations are seconds; 0 disables them.
+    on_up, on_down: a program and its arguments; empty for no hook. checks: the checks of the
+    forwards that have one, with check_interval, check_timeout and check_failures resolved.
     """
 
     name: str
@@ -173,7 +173,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class SupervisorOptions:
-    """The [supervisor] table. ssh_config: a path, None for ssh's own files, False for none."""
+    """The [supervisor] table. ssh_config: a path, None for ssh's default files, False for none."""
 
     ssh_config: str | Literal[False] | None = None
     log_level: LogLevel = "info"
@@ -182,9 +182,9 @@ class SupervisorOptions:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A whole config file. hosts: by name, with [defaults] already under each.
+    """A whole config file. hosts: by name, each with [defaults] already applied.
 
-    defaults: what holds for a host that no [hosts] table names.
+    defaults: the settings of hosts without a [hosts] table.
     """
 
     path: str

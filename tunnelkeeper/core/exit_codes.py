@@ -1,4 +1,4 @@
-"""The exit codes of every command; scripts build on them, so they never change."""
+"""The exit codes of every command. Scripts depend on them, so they never change."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ class ExitCode(IntEnum):
     NO_SUPERVISOR = 3
     NOT_FOUND = 4
     TIMED_OUT = 5
-    INTERRUPTED = 130  # as a shell says of SIGINT: 128 + 2
+    INTERRUPTED = 130  # as shells report SIGINT: 128 + 2

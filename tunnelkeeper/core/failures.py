@@ -1,6 +1,6 @@
-"""Why a tunnel is not up: causes, and the failure that carries one to the person who must know.
+"""Why a tunnel is not up: causes, and the failure that reports one to the user. It does no I/O.
 
-Every exception of the edges becomes one of these values exactly once; nothing here does I/O.
+Every exception at an I/O edge is converted to one of these values exactly once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from errno import EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 
 class Cause(StrEnum):
-    """What kind of trouble a failure is; the words of status, logs and scripts."""
+    """The kind of a failure, as shown in status and logs and used by scripts."""
 
     DNS = "dns"
     UNREACHABLE = "unreachable"
@@ -25,7 +25,7 @@ class Cause(StrEnum):
     HOST_KEY_UNKNOWN = "host_key_unknown"
     HOST_KEY_CHANGED = "host_key_changed"
     AUTH = "auth"
-    SECRET_NEEDED = "secret_needed"  # noqa: S105  a word of the status, not a secret
+    SECRET_NEEDED = "secret_needed"  # noqa: S105  a cause, not a secret
     PROTOCOL = "protocol"
     SSH_CONFIG = "ssh_config"
     FORWARD_DENIED = "forward_denied"
@@ -47,28 +47,29 @@ NEEDS_USER_CAUSES = frozenset(
         Cause.FORWARD_DENIED,
     }
 )
-"""Trying again soon cannot help and would hammer the server: the tunnel is blocked, or a forward
-of it is tried as seldom as a blocked tunnel."""
+"""Causes that only a user can resolve. Frequent retries would not help and would burden the server,
+so the tunnel is blocked, or its forward is retried as rarely as a blocked tunnel."""
 
 NO_HANDSHAKE_CAUSES = frozenset(
     {Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED, Cause.LOCAL_RESOURCES}
 )
-"""No handshake was spent, so trying often is no burden and a server that returns is used soon."""
+"""Causes that cost the server no handshake. Frequent retries are cheap, and the tunnel soon uses a
+server that returns."""
 
 
 EXHAUSTION_ERRNOS = frozenset({EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN})
-"""The errors of a machine that is out of descriptors, memory or processes: nobody is to blame for
-what could not be opened, and it passes."""
+"""The errors of a machine that is out of descriptors, memory or processes. They are temporary, and
+unrelated to what could not be opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One thing that went wrong.
+    """One failure.
 
-    hop: the host of the chain it happened at, as `user@host:port`; empty where none took part.
-    message: what was said, made safe by `printable`. hint: what to do about it, or empty.
-    files: the key and known_hosts files that were read and did not do; when one of them changes,
-    trying again is worth it at once.
+    hop: the host of the chain where it happened, as `user@host:port`; empty if none was involved.
+    message: what failed, made safe by `printable`. hint: what to do about it, or empty.
+    files: the key and known_hosts files that were used. When one of them changes, the tunnel
+    retries immediately.
     """
 
     cause: Cause
@@ -79,7 +80,7 @@ class Failure:
 
     @property
     def needs_user(self) -> bool:
-        """Whether only a person's act can mend this."""
+        """Whether only a user can resolve this."""
         return self.cause in NEEDS_USER_CAUSES
 
     def __str__(self) -> str:
@@ -88,7 +89,7 @@ class Failure:
 
 
 class FailureError(Exception):
-    """Carries a Failure up to the code that reports it."""
+    """Raised to carry a Failure to the code that reports it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(str(failure))
@@ -96,6 +97,8 @@ class FailureError(Exception):
 
 
 def local_resources_failure(message: str, hop: str = "") -> Failure:
-    """The failure of whatever this machine had nothing left for. words: its own."""
-    hint = "raise the limit of open files (LimitNOFILE=, ulimit -n), or end what holds so many"
-    return Failure(Cause.LOCAL_RESOURCES, f"this machine has no more to give: {message}", hop, hint)
+    """Return the failure of an operation that exhausted this machine's resources."""
+    hint = (
+        "raise the limit of open files (LimitNOFILE=, ulimit -n), or close programs that hold many"
+    )
+    return Failure(Cause.LOCAL_RESOURCES, f"this machine is out of resources: {message}", hop, hint)

@@ -1,14 +1,14 @@
-"""What a tunnel forwards: the four kinds of forward, and the -L, -R and -D specs that name them.
+"""The four kinds of forward, and their -L, -R and -D specs. It opens nothing.
 
 The grammar is ssh(1)'s:
 
     local          [bind_address:]port:host:hostport      [bind_address:]port:remote_socket
                    local_socket:host:hostport             local_socket:remote_socket
-    remote         the same with the two sides exchanged, and [bind_address:]port for SOCKS
+    remote         the same with the two ends exchanged, and [bind_address:]port for SOCKS
     socks          [bind_address:]port                    local_socket
 
-An IPv6 address stands in brackets, `*` or an empty bind address means every interface, and a path
-(it has a `/`) in place of either end means a Unix socket. This module opens nothing.
+An IPv6 address is in brackets. `*` or an empty bind address means every interface. A path (with a
+`/`) in place of either end means a Unix socket.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 LOOPBACK = "localhost"
-"""The bind address of a forward that names none: 127.0.0.1, and ::1 where there is one."""
+"""The default bind address of a forward: 127.0.0.1, and ::1 if available."""
 
 EVERY_INTERFACE = "*"
 
@@ -25,7 +25,7 @@ Kind = Literal["local", "remote", "socks"]
 
 
 class SpecError(ValueError):
-    """A forward was not written as ssh(1) writes it; the text says what was expected."""
+    """Raised for a forward that does not follow ssh(1). The text says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ Address = TcpAddress | UnixAddress
 
 @dataclass(frozen=True, slots=True)
 class LocalForward:
-    """Listen here; each client reaches one target through the server (ssh -L)."""
+    """Listen on this machine; clients reach one target through the server (ssh -L)."""
 
     listen: Address
     connect: Address
@@ -65,7 +65,7 @@ class LocalForward:
 
 @dataclass(frozen=True, slots=True)
 class RemoteForward:
-    """Listen on the server; each client there reaches one target from here (ssh -R)."""
+    """Listen on the server; clients reach one target through this machine (ssh -R)."""
 
     listen: Address
     connect: Address
@@ -76,7 +76,7 @@ class RemoteForward:
 
 @dataclass(frozen=True, slots=True)
 class SocksForward:
-    """Listen here as a SOCKS proxy; each client names its target (ssh -D)."""
+    """Listen on this machine as a SOCKS proxy; each client names its target (ssh -D)."""
 
     listen: Address
 
@@ -86,7 +86,7 @@ class SocksForward:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSocksForward:
-    """Listen on the server as a SOCKS proxy; its clients reach targets from here (ssh -R 1080)."""
+    """Listen on the server as a SOCKS proxy for targets of this machine (ssh -R 1080)."""
 
     listen: Address
 
@@ -102,7 +102,7 @@ RemotelyBoundForward = RemoteForward | RemoteSocksForward
 
 
 def kind_of(forward: Forward) -> Kind:
-    """The table of the config file that a forward belongs to."""
+    """Return the table of the config file that a forward belongs to."""
     match forward:
         case LocalForward():
             return "local"
@@ -115,7 +115,7 @@ def kind_of(forward: Forward) -> Kind:
 
 
 def target_of(forward: Forward) -> Address | None:
-    """Where a forward's clients end up; None where each client names its own target (SOCKS)."""
+    """Return the target of a forward, or None for SOCKS, where each client names its target."""
     match forward:
         case LocalForward(connect=connect) | RemoteForward(connect=connect):
             return connect
@@ -126,7 +126,7 @@ def target_of(forward: Forward) -> Address | None:
 
 
 def connectable_address(listen: Address) -> Address:
-    """Where a listener is reached from its own machine: one on every interface on the loopback."""
+    """Return the address to reach a listener at from its own machine: loopback for `*`."""
     match listen:
         case TcpAddress(host=host, port=port) if host == EVERY_INTERFACE:
             return TcpAddress(LOOPBACK, port)
@@ -134,9 +134,10 @@ def connectable_address(listen: Address) -> Address:
 
 
 def parse_local(spec: str) -> LocalForward:
-    """Read a -L spec.
+    """Parse a -L spec.
 
-    Raises SpecError.
+    Raises:
+        SpecError: The spec is invalid.
     """
     listen, connect = _listen_and_connect(spec)
     if connect is None:
@@ -145,9 +146,10 @@ def parse_local(spec: str) -> LocalForward:
 
 
 def parse_remote(spec: str) -> RemoteForward | RemoteSocksForward:
-    """Read a -R spec; port 0 lets the server choose. Without a destination it is a SOCKS proxy.
+    """Parse a -R spec. Port 0 lets the server choose. Without a target it is a SOCKS proxy.
 
-    Raises SpecError.
+    Raises:
+        SpecError: The spec is invalid.
     """
     listen, connect = _listen_and_connect(spec)
     if connect is None:
@@ -156,9 +158,10 @@ def parse_remote(spec: str) -> RemoteForward | RemoteSocksForward:
 
 
 def parse_socks(spec: str) -> SocksForward:
-    """Read a -D spec.
+    """Parse a -D spec.
 
-    Raises SpecError.
+    Raises:
+        SpecError: The spec is invalid.
     """
     listen, connect = _listen_and_connect(spec)
     if connect is not None:
@@ -167,9 +170,10 @@ def parse_socks(spec: str) -> SocksForward:
 
 
 def parse_listen(text: str) -> Address:
-    """Read the `listen` end of the table form: [bind_address:]port or a path.
+    """Parse the `listen` end of the table form: [bind_address:]port or a path.
 
-    Raises SpecError.
+    Raises:
+        SpecError: The spec is invalid.
     """
     listen, connect = _listen_and_connect(text)
     if connect is not None:
@@ -178,9 +182,10 @@ def parse_listen(text: str) -> Address:
 
 
 def parse_target(text: str) -> Address:
-    """Read the `connect` end of the table form: host:port or a path.
+    """Parse the `connect` end of the table form: host:port or a path.
 
-    Raises SpecError.
+    Raises:
+        SpecError: The spec is invalid.
     """
     fields = _fields(text)
     if len(fields) == 1 and "/" in fields[0]:
@@ -191,7 +196,7 @@ def parse_target(text: str) -> Address:
 
 
 def _listen_and_connect(spec: str) -> tuple[Address, Address | None]:
-    """Split a spec into its two ends; the second is None where there is none."""
+    """Split a spec into its listen and connect ends. The connect end may be None."""
     fields = _fields(spec)
     match fields:
         case [listen] if "/" in listen:
@@ -218,7 +223,7 @@ def _listen_and_connect(spec: str) -> tuple[Address, Address | None]:
 
 
 def _fields(spec: str) -> list[str]:
-    """Split at colons outside brackets; a bracketed field loses its brackets."""
+    """Split at colons outside brackets, and remove the brackets."""
     fields: list[str] = []
     rest = spec
     while True:
@@ -252,7 +257,7 @@ def _host(text: str, spec: str) -> str:
 
 
 def _port(text: str, spec: str) -> int:
-    # isdecimal() alone would let other scripts' digits in; int() alone would take "1_0" and " 1".
+    # isdecimal() alone accepts digits of other scripts; int() alone accepts "1_0" and " 1".
     if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 65536:
         return int(text)
     raise SpecError(f"expected a port from 1 to 65535, got {text!r} in {spec!r}")

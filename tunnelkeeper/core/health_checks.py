@@ -1,8 +1,8 @@
-"""When a forward is checked end to end, and what the results mean for its connection.
+"""The schedule of end-to-end checks, and when failures replace the connection. It checks nothing.
 
-A check that fails so many times in a row asks for another connection, once. Where that did not
-help it is not asked for again until a check has passed or a long wait is over: a target that is
-down must not cost a tunnel its connection again and again. This module checks nothing.
+After a number of consecutive failures the connection is replaced once. If that does not help, it
+is not replaced again until a check passes or a long delay is over. So a target that is down does
+not cost a tunnel its connection again and again.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.probes import Probe
 
 REPLACEMENT_DELAY = 900.0
-"""Seconds until a connection may be replaced again after it did not help; doubled each time."""
+"""Seconds until a connection may be replaced again after that did not help. Doubled each time."""
 
 MAX_REPLACEMENT_DELAY = 4 * 3600.0
-"""The longest such wait, in seconds."""
+"""The longest such delay, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How one forward is checked. Durations are seconds.
+    """The check of one forward. Durations are seconds.
 
-    interval: from the end of a check to the next. failures: so many in a row are too many.
+    interval: from the end of a check to the next one.
+    failures: consecutive failures that replace the connection.
     """
 
     probe: Probe
@@ -38,14 +39,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class CheckPassed:
-    """The forward carried data from end to end. seconds: how long that took."""
+    """The forward carried data from end to end. seconds: the duration of the check."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class CheckFailed:
-    """It did not. is_forbidden: the server said so, and another connection would hear the same."""
+    """The check failed.
+
+    is_forbidden: the server prohibits it, so a new connection would not help.
+    """
 
     message: str
     hint: str = ""
@@ -53,13 +57,13 @@ class CheckFailed:
 
     @property
     def failure(self) -> Failure:
-        """As the forward's failure."""
+        """The failure of the forward."""
         return Failure(Cause.CHECK_FAILED, self.message, hint=self.hint)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckImpossible:
-    """Nobody can tell: the server does not let the check through, which says nothing of clients."""
+    """The server does not permit the check, so nothing is known about the forward."""
 
     message: str
 
@@ -69,10 +73,10 @@ CheckResult = CheckPassed | CheckFailed | CheckImpossible
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a forward's checks have shown so far. Times are monotonic seconds.
+    """The results of a forward's checks so far. Times are monotonic seconds.
 
-    failed: in a row, on this connection. replaced: connections, in a row, that did not help.
-    may_replace_at: the connection is left alone before.
+    failed: consecutive failures on this connection. replaced: consecutive replacements that did
+    not help. may_replace_at: the earliest time of the next replacement.
     """
 
     due_at: float
@@ -82,12 +86,12 @@ class Health:
 
 
 def on_connected(health: Health, now: float) -> Health:
-    """On a new connection: it is checked at once, and owes nothing to the one before."""
+    """Return the health on a new connection: checked immediately, without failures."""
     return replace(health, due_at=now, failed=0)
 
 
 def record(health: Health, result: CheckResult, check: Check, now: float) -> tuple[Health, bool]:
-    """What a result leads to, and whether the connection is to be replaced."""
+    """Record a check result. Return the new health and whether to replace the connection."""
     due_at = now + check.interval
     match result:
         case CheckPassed():
@@ -97,6 +101,6 @@ def record(health: Health, result: CheckResult, check: Check, now: float) -> tup
     failed = health.failed + 1
     if failed < check.failures or now < health.may_replace_at:
         return replace(health, due_at=due_at, failed=failed), False
-    # By 2**10 every wait is at its maximum.
+    # 2**10 reaches the maximum.
     wait = min(REPLACEMENT_DELAY * 2.0 ** min(health.replaced, 10), MAX_REPLACEMENT_DELAY)
     return Health(due_at, failed, health.replaced + 1, now + wait), True

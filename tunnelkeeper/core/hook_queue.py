@@ -1,7 +1,6 @@
-"""Which hook of a tunnel is to run, and when: in order, never two at once, the last one wins.
+"""The order of a tunnel's hooks: one at a time, and only the latest event. It runs no program.
 
-A tunnel that goes up and down faster than its hooks run is told only where it ended up. Nothing
-here runs a program.
+If a tunnel goes up and down faster than its hooks run, only the last state is reported.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.failures import Failure
 
 HookKind = Literal["up", "down"]
-"""What a hook is for: on_up or on_down."""
+"""The hook to run: on_up or on_down."""
 
 PRIVATE_VARIABLES = frozenset(
     {
@@ -27,12 +26,12 @@ PRIVATE_VARIABLES = frozenset(
         "WATCHDOG_USEC",
     }
 )
-"""What a service manager tells the supervisor and nobody else: systemd.exec(5), sd_notify(3)."""
+"""Variables that a service manager sets for the supervisor only: systemd.exec(5), sd_notify(3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookEvent:
-    """A reason to run a hook. state: the tunnel's, as status shows it. failure: why, if any."""
+    """An event that runs a hook. state: the tunnel's, as status shows it. failure: why, if any."""
 
     kind: HookKind
     state: str
@@ -41,9 +40,9 @@ class HookEvent:
 
 @dataclass(frozen=True, slots=True)
 class HookQueue:
-    """Where a tunnel's hooks stand. told: what the last one that began was for.
+    """The hooks of one tunnel. last_run: the hook that started last. latest: the latest event.
 
-    At first that is "down", so that on_down never comes before on_up. latest: the newest occasion.
+    last_run is "down" at first, so that on_down never runs before on_up.
     """
 
     last_run: HookKind = "down"
@@ -52,16 +51,16 @@ class HookQueue:
 
 
 def on_state(queue: HookQueue, state: str, failure: Failure | None) -> HookQueue:
-    """A tunnel is in a state. Only `up` is up: a degraded tunnel's hook hears that it is not."""
+    """Record the state of the tunnel. A degraded tunnel counts as down."""
     kind: HookKind = "up" if state == "up" else "down"
-    # The first word about going down says why; what follows from it (connecting...) does not.
+    # The first event of going down has the reason; later ones (connecting...) do not.
     if queue.latest is not None and queue.latest.kind == kind:
         return queue
     return replace(queue, latest=HookEvent(kind, state, failure))
 
 
 def next_due(queue: HookQueue) -> tuple[HookQueue, HookEvent | None]:
-    """The hook to run now, if there is one."""
+    """Return the queue and the hook to run now, if any."""
     latest = queue.latest
     if queue.running is not None or latest is None or latest.kind == queue.last_run:
         return queue, None
@@ -69,12 +68,12 @@ def next_due(queue: HookQueue) -> tuple[HookQueue, HookEvent | None]:
 
 
 def on_finished(queue: HookQueue) -> HookQueue:
-    """The hook that ran is over."""
+    """Record that the running hook has finished."""
     return replace(queue, running=None)
 
 
 def variables(tunnel: str, event: HookEvent) -> dict[str, str]:
-    """What a hook finds in its environment."""
+    """Return the environment variables of a hook."""
     failure = event.failure
     return {
         "TUNNELKEEPER_TUNNEL": tunnel,

@@ -1,8 +1,7 @@
-"""How a chain names a host: a [hosts] name, an ssh_config alias, [user@]host[:port] or ssh://.
+"""A host as written by a user: a [hosts] name, an ssh_config alias, [user@]host[:port] or ssh://.
 
-Only the text is read here; what the name means is looked up elsewhere. Text that could be taken
-for an option or for shell syntax is refused, as OpenSSH refuses it, since references end up in
-argument lists and in ProxyCommand.
+It parses the text and looks nothing up. Text that could be taken for an option or for shell syntax
+is rejected, as in OpenSSH, because host specs end up in argument lists and in ProxyCommand.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from tunnelkeeper.core.text import printable
 
 _SCHEME = "ssh://"
 _NOT_IN_A_HOST = frozenset("'`\"$\\;&<>|(){}[]@/,*? ")
-"""What valid_hostname() of OpenSSH's ssh.c refuses, patterns, and what separates the parts."""
+"""Characters that valid_hostname() of OpenSSH's ssh.c rejects, wildcards, and separators."""
 _NOT_IN_A_USER = frozenset("'`\"$;&<>|(){}/,: ")
-"""What valid_ruser() of OpenSSH's ssh.c refuses, and separators. A Windows domain's \\ passes."""
+"""Characters that valid_ruser() of ssh.c rejects, and separators. A Windows domain's \ is allowed."""
 
 
 class HostSpecError(ValueError):
-    """A host was not named as ssh(1) names one; the text says what was expected."""
+    """Raised for a host that does not follow ssh(1). The text says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """A host as a person names it. None: nothing was said, so the lookup decides.
+    """A host as written by a user. None: not given, so the lookup decides.
 
-    host has no brackets; port is 1 to 65535.
+    host has no brackets. port is 1 to 65535.
     """
 
     user: str | None
@@ -41,19 +40,20 @@ class HostSpec:
         return f"{user}{host}{port}"
 
     def is_same_server(self, other: HostSpec) -> bool:
-        """Whether both name one host and port, whoever logs in there."""
+        """Return whether both have the same host and port, regardless of the user."""
         return (self.host, self.port) == (other.host, other.port)
 
 
 def parse_host_spec(text: str) -> HostSpec:
-    """Read a reference; a user may contain @, so the last one ends it, as in ssh.
+    """Parse a host spec. A user may contain @, so the last one ends it, as in ssh.
 
-    Raises HostReferenceError.
+    Raises:
+        HostSpecError: The text is invalid.
     """
     if not text:
         raise HostSpecError("expected a host, got an empty string")
     is_url = text.startswith(_SCHEME)
-    # A URL's path is not for ssh to use; OpenSSH's parse_uri() lets a lone slash pass too.
+    # ssh does not use the path of a URL. OpenSSH's parse_uri() accepts a single slash, too.
     rest = text.removeprefix(_SCHEME).removesuffix("/") if is_url else text
     user, at, address = rest.rpartition("@")
     if is_url:
@@ -67,19 +67,19 @@ def parse_host_spec(text: str) -> HostSpec:
 
 
 def is_host(text: str) -> bool:
-    """Whether ssh would take this for a host: a name, an alias, or an address without brackets."""
+    """Return whether ssh accepts this as a host: a name, an alias or a bare address."""
     return _is_safe(text, _NOT_IN_A_HOST)
 
 
 def is_user(text: str) -> bool:
-    """Whether ssh would take this for a user on the server."""
+    """Return whether ssh accepts this as a user on the server."""
     return _is_safe(text, _NOT_IN_A_USER) and not text.endswith("\\")
 
 
 def _is_safe(text: str, forbidden: frozenset[str]) -> bool:
     return (
         bool(text)
-        and not text.startswith("-")  # or ssh would read an option
+        and not text.startswith("-")  # ssh would parse it as an option
         and text.isprintable()
         and forbidden.isdisjoint(text)
     )
@@ -100,7 +100,7 @@ def _host_and_port(address: str, text: str) -> tuple[str, int | None]:
 
 
 def _port(digits: str, text: str) -> int:
-    # isdecimal() alone would let other scripts' digits in; int() alone would take "1_0" and " 1".
+    # isdecimal() alone accepts digits of other scripts; int() alone accepts "1_0" and " 1".
     if digits.isascii() and digits.isdecimal() and len(digits) <= 5 and 0 < int(digits) < 65536:
         return int(digits)
     raise HostSpecError(f"expected a port from 1 to 65535 after the colon, got {_quoted(text)}")

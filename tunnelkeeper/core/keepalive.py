@@ -1,9 +1,9 @@
-"""When to probe a silent peer, and when to call it dead: ServerAliveInterval and CountMax.
+"""The keepalive schedule: ServerAliveInterval and ServerAliveCountMax. It does no I/O.
 
-Counted as OpenSSH counts (clientloop.c, server_alive_check): a probe goes out after `interval`
-seconds without a byte from the peer; when the probe number count_max + 1 would be due and still
-nothing came, the peer is dead. Any byte counts as life. After a wake or a change of network the
-peer is asked at once and has to answer soon. Nothing here has a clock or sends.
+It counts as OpenSSH does (clientloop.c, server_alive_check): a probe is sent after `interval`
+seconds without data from the peer. If probe number count_max + 1 is due and no data has arrived,
+the peer is dead. Any byte counts as an answer. After a resume or a network change the peer is
+probed immediately and must answer soon.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Keepalive
 
 PROBE_NOW_TIMEOUT = 5.0
-"""Seconds to answer in after a wake or a change of network: time for TCP to send a lost probe again
-four times (RFC 6298: after 0.2, 0.6, 1.4 and 3 s on most systems), as radio links need that have
-just come up; and short beside what a person waits before doing something about it."""
+"""Seconds to answer a probe after a resume or a network change. TCP can retransmit a lost probe
+four times (RFC 6298: after 0.2, 0.6, 1.4 and 3 s on most systems), which a radio link
+needs that has just come up. It is shorter than most users wait before they act themselves."""
 
 
 class Verdict(Enum):
-    """What to do when the time of a watch has come."""
+    """What to do about the peer."""
 
     WAIT = "wait"
     PROBE = "probe"
@@ -32,10 +32,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KeepaliveState:
-    """A peer under watch. Times are monotonic seconds; due_at: when to look again.
+    """The state of one peer. Times are monotonic seconds.
 
-    unanswered: regular probes in a row that brought nothing. probed_at: when the last probe went
-    out. dead_at: when the peer is dead if nothing comes before, whatever was counted; inf mostly.
+    due_at: when to call on_timer. unanswered: consecutive regular probes without an answer.
+    probed_at: when the last probe was sent. dead_at: when the peer is dead unless data arrives,
+    regardless of the count; usually inf.
     """
 
     due_at: float
@@ -45,14 +46,14 @@ class KeepaliveState:
 
 
 def start(now: float, keepalive: Keepalive) -> KeepaliveState:
-    """A watch over a peer that was just heard."""
+    """Return the state of a peer whose data just arrived."""
     return KeepaliveState(now + keepalive.interval if keepalive.interval else inf)
 
 
 def probe_now(
     state: KeepaliveState, now: float, last_received: float, keepalive: Keepalive
 ) -> tuple[KeepaliveState, Verdict]:
-    """Ask the peer at `now`, out of turn; WAIT: it is being asked already, with as little time."""
+    """Probe the peer at `now`, outside the schedule. WAIT: such a probe is already pending."""
     if state.dead_at < inf and last_received <= state.probed_at:
         return state, Verdict.WAIT
     dead_at = now + PROBE_NOW_TIMEOUT
@@ -64,7 +65,7 @@ def probe_now(
 def on_timer(
     state: KeepaliveState, now: float, last_received: float, keepalive: Keepalive
 ) -> tuple[KeepaliveState, Verdict]:
-    """Judge the peer at `now`; last_heard is when its last byte came."""
+    """Judge the peer at `now`. last_received: when its last byte arrived."""
     if last_received > state.probed_at:
         state = replace(state, unanswered=0, dead_at=inf)
     if now >= state.dead_at:
@@ -81,12 +82,12 @@ def on_timer(
 
 
 def extend(state: KeepaliveState, now: float, keepalive: Keepalive) -> KeepaliveState:
-    """As much time again for a peer that is still busy with what was sent before the probe."""
+    """Extend the deadline once for a peer that still receives data sent before the probe."""
     if state.dead_at < inf:
         return replace(state, due_at=now + PROBE_NOW_TIMEOUT, dead_at=now + PROBE_NOW_TIMEOUT)
     return replace(state, due_at=now + keepalive.interval)
 
 
 def tcp_user_timeout(keepalive: Keepalive) -> float:
-    """Seconds that sent data may stay unacknowledged: as long as a silent peer has. 0: no limit."""
+    """Return the seconds that sent data may stay unacknowledged. 0: no limit."""
     return keepalive.interval * (keepalive.count_max + 1)

@@ -1,7 +1,7 @@
-"""What this machine's network is, as far as tunnels mind, and when it has become another one.
+"""The parts of this machine's network that matter to tunnels, and how they change. It does no I/O.
 
-Only pictures of the whole network are compared, never what was said in between: a burst of messages
-is one change, and what left everything as it was is none. Nothing here asks the system.
+Only snapshots of the whole network are compared, not the messages in between. So a burst of
+messages is one change, and messages that leave the network as it was are none.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 MAX_LOGGED_CHANGES = 4
-"""Addresses and routes that one line of the log names."""
+"""Addresses and routes in one log line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The addresses that reach further than their link, and the routes that somebody set up.
+    """The addresses that reach beyond their link, and the configured routes.
 
-    Left out, as they come and go and no connection minds: loopback and link-local addresses (every
-    container brings one), temporary IPv6 addresses (RFC 8981), addresses that lead nowhere or are
-    still being checked for duplicates, and the routes that only come with an address.
-    routes: None where the system does not tell them.
-    present: every address of the machine, also those left out.
+    These are omitted because they come and go without affecting connections: loopback and
+    link-local addresses (every container adds one), temporary IPv6 addresses (RFC 8981),
+    addresses that are not usable or still checked for duplicates, and the routes that the system
+    adds with an address.
+    routes: None if the system does not report them.
+    all_addresses: every address of the machine, including the omitted ones.
     """
 
     addresses: frozenset[str]
@@ -30,7 +31,7 @@ class Network:
 
 
 class Change(Enum):
-    """What became of the network between two pictures of it."""
+    """How the network changed between two snapshots."""
 
     SAME = "same"
     CHANGED = "changed"
@@ -40,41 +41,41 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NetworkState:
-    """known: the network as it was when it last led somewhere. is_lost: it does not any more."""
+    """The network so far. last_good: when it was last usable. is_lost: it is not usable now."""
 
     last_good: Network
     is_lost: bool = False
 
 
 def compare(state: NetworkState, network: Network) -> tuple[NetworkState, Change]:
-    """What has become of the network. A lost one that is still lost is the same one."""
-    known = state.last_good
-    if _is_lost(known, network):
-        return NetworkState(known, is_lost=True), Change.SAME if state.is_lost else Change.LOST
+    """Return the new state and the change. A network that is still lost has not changed."""
+    last_good = state.last_good
+    if _is_lost(last_good, network):
+        return NetworkState(last_good, is_lost=True), Change.SAME if state.is_lost else Change.LOST
     if state.is_lost:
         return NetworkState(network), Change.BACK
-    return NetworkState(network), Change.SAME if network == known else Change.CHANGED
+    return NetworkState(network), Change.SAME if network == last_good else Change.CHANGED
 
 
 def describe_difference(before: Network, after: Network) -> str:
-    """What came and what went, for the log."""
+    """Return the added and removed addresses and routes, for the log."""
     old, new = _names(before), _names(after)
-    parts = [f"+ {each}" for each in _addresses_first(new - old)]
-    parts += [f"- {each}" for each in _addresses_first(old - new)]
+    parts = [f"+ {name}" for name in _addresses_first(new - old)]
+    parts += [f"- {name}" for name in _addresses_first(old - new)]
     more = len(parts) - MAX_LOGGED_CHANGES
     return ", ".join(parts[:MAX_LOGGED_CHANGES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _is_lost(known: Network, network: Network) -> bool:
-    """Whether there were ways out and there are none now, and nothing new came in their place."""
-    if known.addresses and not network.addresses:
+def _is_lost(last_good: Network, network: Network) -> bool:
+    """Return whether all addresses or all routes are gone, and none was added."""
+    if last_good.addresses and not network.addresses:
         return True
-    way_out_gone = bool(known.routes) and network.routes == frozenset()
-    return way_out_gone and network.addresses <= known.addresses
+    routes_gone = bool(last_good.routes) and network.routes == frozenset()
+    return routes_gone and network.addresses <= last_good.addresses
 
 
-def _addresses_first(named: set[str]) -> list[str]:
-    return sorted(named, key=lambda each: (" " in each, each))
+def _addresses_first(names: set[str]) -> list[str]:
+    return sorted(names, key=lambda name: (" " in name, name))
 
 
 def _names(network: Network) -> set[str]:

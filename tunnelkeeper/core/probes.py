@@ -1,7 +1,6 @@
-"""What an end-to-end check asks, and how it is written: `tcp`, `tcp://host:port`, `http://host/path`.
+"""The probe of an end-to-end check: `tcp`, `tcp://host:port` or `http://host/path`. It does no I/O.
 
-The HTTP of it is one tiny request and the status line of its answer (RFC 9112). Nothing here sends
-or receives.
+HTTP is limited to one request and the status line of its response (RFC 9112).
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
 HTTP_PORT = 80  # RFC 9110 section 4.2.1
 
 MAX_RESPONSE = 4096
-"""Bytes of an answer that are read; a status line is far shorter."""
+"""Bytes of a response that are read. A status line is far shorter."""
 
 _VERSION = b"HTTP/1."
 _STATUS_LINE = len("HTTP/1.1 200")
 
 
 class ProbeError(ValueError):
-    """A check was not written as it can be; the text says what was expected."""
+    """Raised for an invalid check. The text says what was expected."""
 
 
 class NotHttpError(ValueError):
-    """What came is no answer of an HTTP/1 server."""
+    """Raised for data that is not an HTTP/1 response."""
 
 
 @dataclass(frozen=True, slots=True)
 class TcpProbe:
-    """Connect, and say nothing. target: None where the forward itself names it."""
+    """Connect and send nothing. target: None if the forward itself names it."""
 
     target: TcpAddress | None = None
     kind: Literal["tcp"] = "tcp"
@@ -52,7 +51,7 @@ class TcpProbe:
 
 @dataclass(frozen=True, slots=True)
 class HttpProbe:
-    """GET a path, and look at the status. host: for the Host field. target: as in TcpProbe."""
+    """GET a path and check the status. host: for the Host field. target: as in TcpProbe."""
 
     host: str
     path: str
@@ -64,7 +63,7 @@ class HttpProbe:
 
     @property
     def request(self) -> bytes:
-        """What is sent: one request, after whose answer the server closes."""
+        """The request to send. The server closes the connection after its response."""
         lines = (
             f"GET {self.path} HTTP/1.1",
             f"Host: {self.host}",
@@ -79,9 +78,10 @@ Probe = TcpProbe | HttpProbe
 
 
 def parse_probe(text: str, forward: Forward) -> Probe:
-    """Read the `check` of a forward.
+    """Parse the `check` of a forward.
 
-    Raises ProbeError.
+    Raises:
+        ProbeError: The check is invalid.
     """
     if text == "tcp":
         if isinstance(forward, SocksForward):
@@ -90,7 +90,7 @@ def parse_probe(text: str, forward: Forward) -> Probe:
     scheme, separator, rest = text.partition("://")
     match scheme.lower() if separator else "":
         case "https":
-            raise ProbeError("https is not offered: write http://host/path, or tcp")
+            raise ProbeError("https is not supported: write http://host/path, or tcp")
         case "http":
             return _parse_http(rest, text, forward)
         case "tcp" if isinstance(forward, SocksForward):
@@ -103,16 +103,17 @@ def parse_probe(text: str, forward: Forward) -> Probe:
 
 
 def target_of_probe(probe: Probe, forward_target: Address | None) -> Address:
-    """What a check connects to: the target it names, else the forward's own."""
+    """Return the address that a probe connects to: its own target, else the forward's."""
     target = probe.target or forward_target
-    assert target is not None  # noqa: S101  parse_probe() lets no other through
+    assert target is not None  # noqa: S101  parse_probe() ensures it
     return target
 
 
 def parse_status(response: bytes) -> int | None:
-    """The status of an HTTP answer of which this is the beginning; None: too little came yet.
+    """Return the status of an HTTP response from its first bytes; None if more are needed.
 
-    Raises NotHttpError.
+    Raises:
+        NotHttpError: The data is not an HTTP/1 response.
     """
     if not response.startswith(_VERSION[: len(response)]):
         raise NotHttpError("the answer is not HTTP")
@@ -126,7 +127,7 @@ def parse_status(response: bytes) -> int | None:
 
 
 def is_success(status: int) -> bool:
-    """Whether a status says that the target works: 2xx, and 3xx, which leads elsewhere."""
+    """Return whether a status means that the target works: 2xx, or a redirect (3xx)."""
     return 200 <= status < 400
 
 

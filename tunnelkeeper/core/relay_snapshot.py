@@ -1,6 +1,6 @@
-"""What front ends may know of a relay: the answer of `relay status`, as it crosses the socket.
+"""The result of `relay status`, as values that cross the control socket. It reads no state itself.
 
-Fields are only ever added. Times are ISO 8601 in UTC. Text of clients is printable.
+Fields are only ever added. Times are ISO 8601 in UTC. Text from clients is printable.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import msgspec
 
 
 class BindingSnapshot(msgspec.Struct, frozen=True):
-    """Something a client listens on. listen: `address:port`, `name:port` or a path.
+    """A listener of a client. listen: `address:port`, `name:port` or a path.
 
-    connections: of those who came there and are connected to the client now.
+    connections: those accepted there and currently connected to the client.
     """
 
     kind: Literal["port", "name", "path"]
@@ -24,9 +24,9 @@ class BindingSnapshot(msgspec.Struct, frozen=True):
 
 
 class ClientSnapshot(msgspec.Struct, frozen=True):
-    """One connection that is logged in. key: its fingerprint. line: the place in authorized_keys.
+    """One authenticated connection. key: its fingerprint. line: its line in authorized_keys.
 
-    silent: seconds since its last byte. bytes_in came from it, bytes_out was sent to it.
+    silent: seconds since its last byte. bytes_in was received from it, bytes_out sent to it.
     """
 
     user: str
@@ -44,7 +44,7 @@ class ClientSnapshot(msgspec.Struct, frozen=True):
 
 
 class RefusalSnapshot(msgspec.Struct, frozen=True):
-    """Something that was refused. user: empty for a connection that named none."""
+    """One refused request. user: empty for a connection that named none."""
 
     at: str
     what: str
@@ -54,7 +54,7 @@ class RefusalSnapshot(msgspec.Struct, frozen=True):
 
 
 class RefusalsSnapshot(msgspec.Struct, frozen=True):
-    """What was refused since the start, by kind, and the last of them, newest last."""
+    """The refusals since the start, by kind, and the most recent ones, newest last."""
 
     connections: int
     logins: int
@@ -64,7 +64,7 @@ class RefusalsSnapshot(msgspec.Struct, frozen=True):
 
 
 class RelaySnapshot(msgspec.Struct, frozen=True):
-    """The whole answer. waiting: connections that have not logged in."""
+    """The whole result. waiting: connections that have not authenticated."""
 
     version: str
     pid: int

@@ -1,6 +1,6 @@
-"""When to try again: how long to wait after a failure, and when to give up.
+"""The retry policy: how long to wait after a failure, and when to give up.
 
-Pure, as the lifecycle is that asks it; which state follows is decided there.
+It does not decide which state follows; `lifecycle` does.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from tunnelkeeper.core.configuration import Backoff, Tunnel
 from tunnelkeeper.core.failures import NO_HANDSHAKE_CAUSES, Cause, Failure
 
 BLOCKED_DELAY = 300.0
-"""Seconds between the tries of a blocked tunnel: often enough to notice a key that an
-administrator put back, seldom enough not to trip the server's PerSourcePenalties."""
+"""Seconds between the attempts of a blocked tunnel. Often enough to notice a key that an
+administrator restored, and rare enough not to trigger the server's PerSourcePenalties."""
 
 BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE = 30.0
-"""Longest wait of a blocked tunnel, in seconds, once the machine moved: the same address may be
-another server there. Not at once: a network that comes and goes must not hammer a login."""
+"""The longest delay of a blocked tunnel after a network change, in seconds. In another network the
+same address may be a different server. There is a delay so that an unstable network does not cause
+frequent logins."""
 
 NO_HANDSHAKE_MAX_DELAY = 5.0
-"""Longest wait, in seconds, after an attempt that asked nothing of the server."""
+"""The longest delay after an attempt that cost the server no handshake, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to try again and when to stop trying. Durations are seconds, 0: none.
+    """The retry settings of a tunnel. Durations are seconds; 0 disables them.
 
-    seed: drawn once per tunnel and supervisor; it spreads the waits of many tunnels. retries: if
-    not, a failure leaves it blocked until Start or Restart, as whoever wants it up sees fit.
+    seed: drawn once per tunnel and supervisor, so that many tunnels do not retry at once.
+    retries: if false, a failure leaves the tunnel blocked until Start or Restart.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
@@ -41,7 +42,7 @@ class RetryPolicy:
 
     @classmethod
     def from_tunnel(cls, tunnel: Tunnel, seed: str) -> RetryPolicy:
-        """What a tunnel's configuration says."""
+        """Return the policy in a tunnel's configuration."""
         return cls(
             backoff=tunnel.backoff,
             gate_time=tunnel.gate_time,
@@ -54,26 +55,26 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempts:
-    """Failed attempts in a row. costly: those of them that cost the server a handshake.
+    """Consecutive failed attempts. with_handshake: those that cost the server a handshake.
 
-    They are counted apart so that an hour of refusals does not lengthen the wait after the one
-    connection that a server drops while it starts.
+    They are counted separately so that an hour of refused connections does not lengthen the delay
+    after the one connection that a starting server drops.
     """
 
     failed: int = 0
     with_handshake: int = 0
 
     def plus(self, failure: Failure) -> FailedAttempts:
-        """With one more failure."""
+        """Return the counts with one more failure."""
         free = failure.cause in NO_HANDSHAKE_CAUSES
         return FailedAttempts(self.failed + 1, self.with_handshake + (not free))
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What follows a failure: another try at `at` (monotonic seconds), or never (inf).
+    """The next attempt after a failure: at `at` (monotonic seconds), or never (inf).
 
-    failure: the one to show, which is another one when it was the last straw.
+    failure: the failure to show. After the last attempt it is TOO_MANY_ATTEMPTS.
     """
 
     attempts: FailedAttempts
@@ -84,7 +85,7 @@ class Retry:
 def retry_after_attempt(
     failure: Failure, attempts: FailedAttempts, now: float, policy: RetryPolicy
 ) -> Retry:
-    """When to try again after a failed attempt; tries: those that failed before it."""
+    """Return the next retry after a failed attempt. attempts: those that failed before it."""
     attempts = attempts.plus(failure)
     if policy.max_attempts and attempts.failed >= policy.max_attempts:
         return Retry(attempts, inf, _gave_up_failure(failure, attempts))
@@ -94,7 +95,7 @@ def retry_after_attempt(
 def retry_after_loss(
     failure: Failure, attempts: FailedAttempts, now: float, policy: RetryPolicy
 ) -> Retry:
-    """When to try again after a failure that is counted already, or is no failed attempt."""
+    """Return the next retry for a failure that is already counted, or is no failed attempt."""
     if not policy.retries:
         return Retry(attempts, inf, failure)
     if failure.needs_user:

@@ -1,7 +1,7 @@
-"""What front ends may know: the answer of `status`, as values that cross the control socket.
+"""The result of `status`, as values that cross the control socket. It reads no state itself.
 
-The fields and their order are those of `status --json`; fields are only ever added. Times are
-ISO 8601 in UTC. `bytes_out` was sent into SSH, `bytes_in` came out of it.
+The fields and their order are those of `status --json`. Fields are only ever added. Times are
+ISO 8601 in UTC. `bytes_out` was sent over SSH, `bytes_in` was received.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class FailureSnapshot(msgspec.Struct, frozen=True):
 class CheckSnapshot(msgspec.Struct, frozen=True):
     """The last end-to-end check of a forward. at is null before the first.
 
-    ok: null as long as nothing is known: before the first, or where the server does not let it
-    through. ms: how long a good one took. message: why it failed or could not be made.
+    ok: null while nothing is known: before the first check, or if the server does not permit it.
+    ms: the duration of a successful check. message: why it failed or was not possible.
     """
 
     kind: Literal["tcp", "http"]
@@ -44,8 +44,9 @@ class CheckSnapshot(msgspec.Struct, frozen=True):
 class ForwardSnapshot(msgspec.Struct, frozen=True):
     """One forward. connect is None for SOCKS, where each client names its target.
 
-    listen names the port that is really bound: for a remote port 0 the one the server chose.
-    failed: it does not listen, or its check fails. check is None where none is configured.
+    listen has the port that is bound: for a remote port 0, the one the server chose.
+    A forward that does not listen, or whose check fails, is failed. check is None if none is
+    configured.
     """
 
     kind: Literal["local", "remote", "socks"]
@@ -61,7 +62,7 @@ class ForwardSnapshot(msgspec.Struct, frozen=True):
 
 
 class HopSnapshot(msgspec.Struct, frozen=True):
-    """One host of the chain, in the order it is passed; rtt_ms is its last keepalive's."""
+    """One host of the chain, in connection order. rtt_ms: of its last keepalive."""
 
     host: str
     connected: bool
@@ -69,18 +70,18 @@ class HopSnapshot(msgspec.Struct, frozen=True):
 
 
 class ProgressSnapshot(msgspec.Struct, frozen=True):
-    """How far a connecting tunnel has come."""
+    """The step that a connecting tunnel has reached."""
 
     hop: str
     step: Step
 
 
 class ReplacementSnapshot(msgspec.Struct, frozen=True):
-    """A second connection of a tunnel that is connected: on its way in, or on its way out.
+    """The replacement of a connected tunnel.
 
-    connecting: it is made, by attempt so and so; progress is how far it has come. backoff: the last
-    attempt failed, and the next begins at retry_at, if ever. draining: it took over; so many
-    connections are still open on the one before it, which is closed at closes_at at the latest.
+    connecting: `attempt` is in progress and has reached `progress`. backoff: the last attempt
+    failed, and the next one begins at retry_at, if any. draining: the replacement is in use;
+    `connections` are still open on the previous connection, which closes by closes_at.
     """
 
     state: Literal["connecting", "backoff", "draining"]
@@ -96,8 +97,8 @@ class TunnelSnapshot(msgspec.Struct, frozen=True):
     """One tunnel. failure is the last one while the tunnel is not up.
 
     since: when it came up, went away or was stopped; attempts and waits in between do not count.
-    wanted: whether somebody wants it up. attempt: the number of the attempt under way, or of those
-    that failed in a row; 0 once the connection is trusted.
+    wanted: whether it should be up. attempt: the number of the current attempt, or of consecutive
+    failed ones; 0 after the gate time.
     """
 
     name: str
@@ -136,14 +137,14 @@ class SupervisorSnapshot(msgspec.Struct, frozen=True):
 
 
 class StatusSnapshot(msgspec.Struct, frozen=True):
-    """The whole answer of `status`."""
+    """The whole result of `status`."""
 
     supervisor: SupervisorSnapshot
     tunnels: list[TunnelSnapshot]
 
 
 class LogRecord(msgspec.Struct, frozen=True):
-    """One line of the log. tunnel is empty for the supervisor's own."""
+    """One line of the log. tunnel is empty for lines about the supervisor."""
 
     at: str
     level: Literal["debug", "info", "warning", "error"]

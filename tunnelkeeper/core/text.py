@@ -1,21 +1,21 @@
-"""Text made safe and complete for a log or a screen. It decides nothing about its content."""
+"""Formatting of untrusted text and hints for a log or a screen. It does not interpret text."""
 
 from __future__ import annotations
 
 MESSAGE_LIMIT = 300
-"""Characters of another side's words that are kept; banners and reasons are untrusted."""
+"""Characters kept of a peer's text. Banners and reasons are untrusted."""
 
 
 def with_hint(message: str, hint: str) -> str:
-    """What is wrong and, in brackets, what to do about it, where that is known."""
+    """Return a message, followed by its hint in brackets if there is one."""
     return f"{message} ({hint})" if hint else message
 
 
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Another side's text made safe for a log or a screen: escaped, on one line, and cut.
+    """Return a peer's text made safe for a log or a screen: escaped, on one line, truncated.
 
-    Whatever str.isprintable() does not accept (controls, escapes, newlines, bidirectional marks,
-    lone surrogates) is shown as a backslash escape.
+    Characters that str.isprintable() rejects (controls, escapes, newlines, bidirectional marks,
+    lone surrogates) become backslash escapes.
     """
     cut = text[: limit + 1]
     safe = "".join(c if c.isprintable() else _escaped(c) for c in cut)

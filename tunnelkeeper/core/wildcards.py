@@ -1,4 +1,4 @@
-"""Matches a text against one pattern of ssh_config(5), PATTERNS; lists and negation are not its."""
+"""Matching of one pattern of ssh_config(5), PATTERNS. It handles no lists and no negation."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 def ascii_lower(host: str) -> str:
-    """A host in lower case, as those that differ only in ASCII case are the same."""
+    """Return a host in ASCII lower case. Hosts that differ only in ASCII case are the same."""
     return host.translate(_ASCII_LOWER)
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether a whole text fits a pattern with `*` and `?` (match_pattern() in match.c)."""
-    at = 0  # in the pattern
+    """Return whether a text matches a pattern with `*` and `?` (match_pattern() in match.c)."""
+    at = 0  # position in the pattern
     star = -1  # the last `*` passed
-    resume = 0  # where in the text that star's run ends, as tried last
+    resume = 0  # position in the text where that star's match ends
     position = 0
-    # Going back to the last star only keeps the work at len(text) * len(pattern) at most,
-    # whatever a client asks for; a regular expression of many stars would not.
+    # Backtracking to the last star only limits the work to len(text) * len(pattern) for any input
+    # of a client. A regular expression with many stars does not.
     while position < len(text):
         if at < len(pattern) and pattern[at] == "*":
             star, resume = at, position
