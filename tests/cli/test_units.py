@@ -155,7 +155,7 @@ def test_what_cannot_be_written_is_refused(tool: Tool) -> None:
     name = tool("units", "print", "--on-failure", "alarm; reboot")
 
     assert (newline.code, newline.out) == (2, "")
-    assert "a control character cannot stand in a unit file" in newline.err
+    assert "a unit file cannot contain a control character" in newline.err
     assert name.code == 2
     assert "is no unit's name" in name.err
 

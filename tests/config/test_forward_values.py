@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.config.errors import ValueRefusedError
+from tunnelkeeper.config.errors import InvalidValueError
 from tunnelkeeper.config.forward_values import Entry, local, remote, socks
 from tunnelkeeper.core.forward_spec import (
     Forward,
@@ -73,7 +73,7 @@ def test_a_socks_forward_may_be_a_bare_port(value: object) -> None:
 
 
 def test_a_remote_port_alone_stands_in_quotes_like_every_remote_spec() -> None:
-    with pytest.raises(ValueRefusedError, match=r'for SOCKS, "\[bind_address:\]port" in quotes'):
+    with pytest.raises(InvalidValueError, match=r'for SOCKS, "\[bind_address:\]port" in quotes'):
         remote([8080])
 
 
@@ -84,7 +84,7 @@ def test_a_remote_port_alone_stands_in_quotes_like_every_remote_spec() -> None:
         ("80a:web:80", "expected a port from 1 to 65535, got '80a' in '80a:web:80'"),
         (8080, r'expected "\[bind_address:\]port:host:hostport" in quotes, got 8080'),
         ({"connect": "web:80"}, r"'listen' is missing"),
-        ({"listen": 8080}, "'connect' is missing: where do the clients"),
+        ({"listen": 8080}, "'connect' is missing: the target of the clients"),
         ({"listen": 0, "connect": "web:80"}, "expected a port from 1 to 65535, got 0"),
         ({"listen": "0", "connect": "web:80"}, "expected a port from 1 to 65535, got 0"),
         ({"listen": True, "connect": "web:80"}, "expected a port from 1 to 65535, got true"),
@@ -95,7 +95,7 @@ def test_a_remote_port_alone_stands_in_quotes_like_every_remote_spec() -> None:
     ],
 )
 def test_a_bad_local_forward_says_what_was_expected(value: object, message: str) -> None:
-    with pytest.raises(ValueRefusedError, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         local(value)
 
 
@@ -110,32 +110,35 @@ def test_a_bad_local_forward_says_what_was_expected(value: object, message: str)
     ],
 )
 def test_a_bad_socks_forward_says_what_was_expected(value: object, message: str) -> None:
-    with pytest.raises(ValueRefusedError, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         socks(value)
 
 
 def test_a_bad_end_is_named_by_its_place() -> None:
-    with pytest.raises(ValueRefusedError) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         local(["8080:web:80", {"listen": 70000, "connect": "web:x"}])
 
-    assert [fault.at for fault in caught.value.faults] == [(1, "listen"), (1, "connect")]
+    assert [fault.key_path for fault in caught.value.problems] == [(1, "listen"), (1, "connect")]
 
 
 def test_all_that_is_wrong_with_a_table_is_said_together() -> None:
     bad = {"listen": 70000, "check": "udp", "check_interval": 0, "check_failures": 0}
 
-    with pytest.raises(ValueRefusedError) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         local(bad)
 
     places = [("listen",), ("check_interval",), ("check_failures",), (), ("check",)]
-    assert [fault.at for fault in caught.value.faults] == places
+    assert [fault.key_path for fault in caught.value.problems] == places
 
 
 def test_each_setting_of_a_check_that_is_not_there_is_named() -> None:
-    with pytest.raises(ValueRefusedError) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         local({"listen": 1, "connect": "web:80", "check_interval": 5, "check_timeout": 5})
 
-    assert [fault.at for fault in caught.value.faults] == [("check_interval",), ("check_timeout",)]
+    assert [fault.key_path for fault in caught.value.problems] == [
+        ("check_interval",),
+        ("check_timeout",),
+    ]
 
 
 # -- checks ----------------------------------------------------------------------------------------
@@ -166,14 +169,14 @@ def test_the_check_of_a_socks_proxy_names_the_target() -> None:
         ({"check": "tcp", "check_failures": 0}, ("check_failures",), "at least 1, got 0"),
         ({"check": "tcp", "check_interval": 0}, ("check_interval",), "more than 0 seconds"),
         ({"check": "tcp", "check_timeout": "soon"}, ("check_timeout",), "expected a duration"),
-        ({"check_interval": 5}, ("check_interval",), "there is no 'check' that it could be about"),
+        ({"check_interval": 5}, ("check_interval",), "has no effect without 'check'"),
         ({"chek": "tcp"}, ("chek",), "did you mean 'check'"),
     ],
 )
 def test_a_bad_check_is_named_by_its_key(
     table: dict[str, object], at: tuple[str, ...], message: str
 ) -> None:
-    with pytest.raises(ValueRefusedError, match=message) as caught:
+    with pytest.raises(InvalidValueError, match=message) as caught:
         local({"listen": 8080, "connect": "web:80", **table})
 
-    assert [fault.at for fault in caught.value.faults] == [at]
+    assert [fault.key_path for fault in caught.value.problems] == [at]

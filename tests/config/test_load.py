@@ -90,9 +90,12 @@ def test_the_error_reads_as_its_problems() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a = 1\na = 2\n", "t:2: Cannot overwrite a value; the key is there twice"),
-        ("[hosts]\n\n[hosts]\n", "t:3: Cannot declare ('hosts',) twice; the table is there twice"),
-        ("\nhost = relay\n", "t:2: Invalid value; a string stands in quotes; true and false"),
+        ("a = 1\na = 2\n", "t:2: Cannot overwrite a value; the key is defined twice"),
+        (
+            "[hosts]\n\n[hosts]\n",
+            "t:3: Cannot declare ('hosts',) twice; the table is defined twice",
+        ),
+        ("\nhost = relay\n", "t:2: Invalid value; write strings in quotes, and true and false"),
         ("[hosts\n", "t:1: Expected ']' at the end of a table declaration"),
         ("a = 1\nb = [1,\n\n", "t:2: Invalid value"),
         ("a = " + "[" * 5000, "t: brackets are nested too deeply"),
@@ -112,11 +115,11 @@ def test_a_text_that_is_not_toml_is_one_problem(text: str, problem: str) -> None
     [
         (
             "[hosts.a]\njump = ['b']\n[hosts.b]\njump = 'u@c'\n[hosts.c]\njump = 'a,x'\n",
-            "tunnels.toml:2: hosts.a.jump: the jump hosts go round in a loop: a -> b -> c -> a",
+            "tunnels.toml:2: hosts.a.jump: the jump hosts form a loop: a -> b -> c -> a",
         ),
         (
             "[hosts.a]\njump = 'x,a'\n",
-            "tunnels.toml:2: hosts.a.jump: the jump hosts go round in a loop: a -> a",
+            "tunnels.toml:2: hosts.a.jump: the jump hosts form a loop: a -> a",
         ),
         (
             "[tunnels.t]\nhost = 'u@h'\njump = 'h'\n",
@@ -132,7 +135,7 @@ def test_a_text_that_is_not_toml_is_one_problem(text: str, problem: str) -> None
         ),
         (
             "[hosts.h]\njump = 'a'\nproxy_command = 'nc'\n",
-            "tunnels.toml:3: hosts.h.proxy_command: jump is there as well",
+            "tunnels.toml:3: hosts.h.proxy_command: jump is set as well",
         ),
         (
             "[defaults]\nbackoff.initial = 9\n[tunnels.t]\nhost = 'h'\nbackoff = { max = 5 }\n",
@@ -220,11 +223,11 @@ def test_a_missing_file_says_how_to_name_another(tmp_path: Path) -> None:
     problem = only_problem(tmp_path / "none.toml")
 
     assert problem.line is None
-    assert problem.message.startswith("no such file; write one, or name another with --config")
+    assert problem.message.startswith("no such file; create it, or name another file with --config")
 
 
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
-    assert only_problem(tmp_path).message == "this is a folder; name the file in it"
+    assert only_problem(tmp_path).message == "this is a directory; name a file in it"
 
 
 def test_a_file_below_a_file_is_named_with_the_systems_words(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.config.errors import ValueRefusedError, found, printed
-from tunnelkeeper.config.value_parsers import LONGEST_DURATION, duration, several, text
+from tunnelkeeper.config.errors import InvalidValueError, format_key_path, format_value
+from tunnelkeeper.config.value_parsers import MAX_DURATION, duration, several, text
 
 if TYPE_CHECKING:
     from tunnelkeeper.config.errors import KeyPath
@@ -43,7 +43,7 @@ def test_a_written_duration_reads_back(days: int, hours: int, minutes: int, seco
     assert duration(written) == ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
-@given(st.floats(0, LONGEST_DURATION))
+@given(st.floats(0, MAX_DURATION))
 def test_a_number_of_seconds_is_kept_as_it_is(seconds: float) -> None:
     assert duration(seconds) == seconds
 
@@ -69,13 +69,13 @@ def test_a_number_of_seconds_is_kept_as_it_is(seconds: float) -> None:
     ],
 )
 def test_anything_else_is_answered_with_the_forms_of_a_duration(value: object) -> None:
-    with pytest.raises(ValueRefusedError, match='"500ms", "15s", "2m" or "1h30m", got'):
+    with pytest.raises(InvalidValueError, match='"500ms", "15s", "2m" or "1h30m", got'):
         duration(value)
 
 
 @pytest.mark.parametrize("value", [float("inf"), 10**400, "9" * 400 + "s", "40000d"])
 def test_a_duration_beyond_a_century_is_a_slip(value: object) -> None:
-    with pytest.raises(ValueRefusedError, match="at most 100 years"):
+    with pytest.raises(InvalidValueError, match="at most 100 years"):
         duration(value)
 
 
@@ -86,10 +86,10 @@ def test_one_value_stands_for_a_list_of_one() -> None:
 
 
 def test_every_bad_element_of_a_list_is_named() -> None:
-    with pytest.raises(ValueRefusedError) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         several(text)([1, "good", ""])
 
-    assert [fault.at for fault in caught.value.faults] == [(0,), (2,)]
+    assert [fault.key_path for fault in caught.value.problems] == [(0,), (2,)]
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_every_bad_element_of_a_list_is_named() -> None:
     ],
 )
 def test_a_found_value_is_shown_as_toml_writes_it_and_safely(value: object, shown: str) -> None:
-    assert found(value) == shown
+    assert format_value(value) == shown
 
 
 def test_a_found_value_is_cut() -> None:
-    assert len(found("x" * 10_000)) <= 80
+    assert len(format_value("x" * 10_000)) <= 80
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_a_found_value_is_cut() -> None:
     ],
 )
 def test_a_place_is_printed_as_a_person_would_write_it(at: KeyPath, shown: str) -> None:
-    assert printed(at) == shown
+    assert format_key_path(at) == shown

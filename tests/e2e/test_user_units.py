@@ -13,7 +13,7 @@ from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import tunnel_table
 from tests.e2e.systemd import UID
-from tunnelkeeper.systemd.quoting import command
+from tunnelkeeper.systemd.quoting import quote_command
 from tunnelkeeper.systemd.unit_templates import RELAY, RELAY_SOCKET, SUPERVISOR
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def test_systemd_reads_back_every_word_as_it_was(person: Person) -> None:
         folder / "program", "#!/bin/sh\nfor word; do printf '%s\\0' \"$word\"; done > ~/words\n"
     )
     program.chmod(0o755)
-    unit = f"[Service]\nType=oneshot\nExecStart={command([str(program), *words])}\n"
+    unit = f"[Service]\nType=oneshot\nExecStart={quote_command([str(program), *words])}\n"
     person.machine.write(person.machine.units / "awkward.service", unit)
     person.machine.systemctl("daemon-reload")
 

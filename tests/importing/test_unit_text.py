@@ -10,7 +10,7 @@ from tunnelkeeper.importing.environment_file import read_environment
 from tunnelkeeper.importing.source_commands import UnreadableError
 from tunnelkeeper.importing.unit_quoting import split_commands, split_variable, split_words
 from tunnelkeeper.importing.unit_text import read_unit
-from tunnelkeeper.systemd.quoting import UnquotableError, command
+from tunnelkeeper.systemd.quoting import UnquotableError, quote_command
 
 # -- lines -----------------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ WRITABLE = st.text(st.characters(blacklist_categories=["Cs", "Cc"]))
 @given(st.lists(WRITABLE))
 def test_words_are_read_back_as_our_own_units_write_them(words: list[str]) -> None:
     try:
-        line = command(["/bin/true", *words]).removeprefix(":")
+        line = quote_command(["/bin/true", *words]).removeprefix(":")
     except UnquotableError:
         return
 

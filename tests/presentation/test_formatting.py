@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.presentation.formatting import ago, duration, size, until
+from tunnelkeeper.presentation.formatting import (
+    format_duration,
+    format_size,
+    time_since,
+    time_until,
+)
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -30,7 +35,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
     ],
 )
 def test_a_duration_names_its_two_largest_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -50,16 +55,16 @@ def test_a_duration_names_its_two_largest_units(seconds: float, text: str) -> No
     ],
 )
 def test_a_size_has_two_or_three_digits_and_a_unit(count: int, text: str) -> None:
-    assert size(count) == text
+    assert format_size(count) == text
 
 
 @given(st.integers(0, 10**17))
 def test_no_size_is_wider_than_six_characters(count: int) -> None:
-    assert len(size(count)) <= 6
+    assert len(format_size(count)) <= 6
 
 
 def test_times_are_told_from_now() -> None:
-    assert ago("2026-11-22T11:58:00Z", NOON) == "2m"
-    assert ago("2026-11-22T11:58:00", NOON) == "2m"
-    assert until("2026-11-22T13:00:04+01:00", NOON) == "4s"
-    assert until("2026-11-22T11:00:00Z", NOON + timedelta(days=1)) == "0s"
+    assert time_since("2026-11-22T11:58:00Z", NOON) == "2m"
+    assert time_since("2026-11-22T11:58:00", NOON) == "2m"
+    assert time_until("2026-11-22T13:00:04+01:00", NOON) == "4s"
+    assert time_until("2026-11-22T11:00:00Z", NOON + timedelta(days=1)) == "0s"

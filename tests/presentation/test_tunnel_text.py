@@ -7,7 +7,12 @@ import pytest
 
 from tests.control.fakes import REFUSED, a_forward, a_tunnel
 from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
-from tunnelkeeper.presentation.tunnel_text import describe, forward_text, reasons, row
+from tunnelkeeper.presentation.tunnel_text import (
+    describe,
+    failure_lines,
+    format_forward,
+    status_row,
+)
 
 NOW = datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC)
 
@@ -25,7 +30,7 @@ NOW = datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC)
     ],
 )
 def test_a_forward_is_told_in_short(kind: str, listen: str, connect: str | None, text: str) -> None:
-    assert forward_text(a_forward(kind=kind, listen=listen, connect=connect)) == text
+    assert format_forward(a_forward(kind=kind, listen=listen, connect=connect)) == text
 
 
 def test_the_row_of_a_tunnel_that_is_up() -> None:
@@ -36,7 +41,7 @@ def test_the_row_of_a_tunnel_that_is_up() -> None:
         forwards=[a_forward(), a_forward(kind="socks", listen="localhost:1080", connect=None)],
     )
 
-    assert msgspec.to_builtins(row(tunnel, NOW)) == {
+    assert msgspec.to_builtins(status_row(tunnel, NOW)) == {
         "name": "db",
         "state": "up",
         "host": "me@relay via a, me@b:2222",
@@ -52,20 +57,20 @@ def test_a_tunnel_in_backoff_says_why_how_often_and_when_next() -> None:
         state="backoff", failure=REFUSED, attempt=3, retry_at="2026-11-22T12:03:16.9Z"
     )
 
-    assert row(tunnel, NOW).failure == "refused, 3 times, retry in 4s"
+    assert status_row(tunnel, NOW).failure == "refused, 3 times, retry in 4s"
 
 
 def test_a_first_failure_is_not_counted() -> None:
     tunnel = a_tunnel(state="backoff", failure=REFUSED, attempt=1)
 
-    assert row(tunnel, NOW).failure == "refused"
+    assert status_row(tunnel, NOW).failure == "refused"
 
 
 def test_a_connecting_tunnel_says_which_step() -> None:
     progress = ProgressSnapshot("me@relay:22", "login")
     tunnel = a_tunnel(state="connecting", progress=progress)
 
-    assert row(tunnel, NOW).state == "connecting\nlogin"
+    assert status_row(tunnel, NOW).state == "connecting\nlogin"
     assert describe(tunnel) == ["db: connecting: me@relay:22: login"]
 
 
@@ -84,21 +89,23 @@ def test_a_connecting_tunnel_says_which_step() -> None:
 def test_a_tunnel_whose_connection_is_replaced_says_how_far_that_is(
     replacement: ReplacementSnapshot, text: str
 ) -> None:
-    assert row(a_tunnel(replacement=replacement), NOW).state == text
+    assert status_row(a_tunnel(replacement=replacement), NOW).state == text
 
 
 def test_why_a_connection_is_not_replaced_is_told_in_full() -> None:
     tunnel = a_tunnel(replacement=ReplacementSnapshot("backoff", failure=REFUSED))
 
-    [reason] = reasons(tunnel)
+    [reason] = failure_lines(tunnel)
     assert reason.startswith(f"db: not replaced: {REFUSED.cause}: {REFUSED.hop}: {REFUSED.message}")
 
 
 def test_a_forward_that_waits_is_marked_only_while_the_tunnel_is_connected() -> None:
     pending = a_forward(state="pending")
 
-    assert row(a_tunnel(state="degraded", forwards=[pending]), NOW).forwards.endswith("(pending)")
-    assert "pending" not in row(a_tunnel(state="backoff", forwards=[pending]), NOW).forwards
+    assert status_row(a_tunnel(state="degraded", forwards=[pending]), NOW).forwards.endswith(
+        "(pending)"
+    )
+    assert "pending" not in status_row(a_tunnel(state="backoff", forwards=[pending]), NOW).forwards
 
 
 def test_a_failed_forward_is_marked_and_its_failure_is_the_tunnels() -> None:
@@ -108,26 +115,28 @@ def test_a_failed_forward_is_marked_and_its_failure_is_the_tunnels() -> None:
     )
     tunnel = a_tunnel(state="degraded", forwards=[forward])
 
-    assert row(tunnel, NOW).forwards == "R 2222 -> localhost:22 (failed)"
-    assert row(tunnel, NOW).failure == "remote_port_busy"
-    assert reasons(tunnel) == ["db: degraded: remote_port_busy: R 2222 -> localhost:22: taken"]
+    assert status_row(tunnel, NOW).forwards == "R 2222 -> localhost:22 (failed)"
+    assert status_row(tunnel, NOW).failure == "remote_port_busy"
+    assert failure_lines(tunnel) == [
+        "db: degraded: remote_port_busy: R 2222 -> localhost:22: taken"
+    ]
 
 
 def test_the_reason_is_told_in_full_with_the_hint() -> None:
     tunnel = a_tunnel(state="backoff", failure=REFUSED)
 
     line = "db: backoff: refused: me@relay:22: Connection refused (is sshd running?)"
-    assert reasons(tunnel) == [line]
+    assert failure_lines(tunnel) == [line]
 
 
 def test_a_long_reason_is_not_cut() -> None:
     failure = msgspec.structs.replace(REFUSED, message="x" * 300, hint="y" * 1000)
 
-    assert reasons(a_tunnel(state="blocked", failure=failure))[0].endswith("y)")
+    assert failure_lines(a_tunnel(state="blocked", failure=failure))[0].endswith("y)")
 
 
 def test_a_tunnel_that_is_up_has_no_reasons_and_one_that_is_stopped_an_account() -> None:
-    assert reasons(a_tunnel()) == []
+    assert failure_lines(a_tunnel()) == []
     assert describe(a_tunnel(state="stopped")) == ["db: stopped"]
 
 
@@ -136,8 +145,8 @@ def test_what_other_machines_say_cannot_move_the_cursor() -> None:
     tunnel = a_tunnel(
         state="backoff", failure=evil, host="\x1b]0;x\a", forwards=[a_forward(connect="\u202eevil")]
     )
-    shown = row(tunnel, NOW)
+    shown = status_row(tunnel, NOW)
 
-    assert reasons(tunnel) == ["db: backoff: refused: \\x1b[2J\\nfake: up (is sshd running?)"]
+    assert failure_lines(tunnel) == ["db: backoff: refused: \\x1b[2J\\nfake: up (is sshd running?)"]
     assert shown.host.isprintable()
     assert shown.forwards.isprintable()

@@ -253,7 +253,9 @@ def test_a_missing_file_says_how_to_name_another(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError) as caught:
         load(path)
-    assert str(caught.value) == f"{path}: no such file; write one, or name another with --config"
+    assert (
+        str(caught.value) == f"{path}: no such file; create it, or name another file with --config"
+    )
 
 
 values = st.recursive(

@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.systemd.listener import listening
-from tunnelkeeper.systemd.notify import ServiceManager, from_environment, is_waiting, reloading
+from tunnelkeeper.systemd.notify import (
+    ServiceManager,
+    from_environment,
+    is_waiting,
+    reloading_assignments,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +41,7 @@ def test_where_nobody_listens_nothing_happens(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["", "relative/path", "vsock:2:1234", "http://x"])
 def test_an_address_of_another_kind_is_nobodys(address: str) -> None:
-    assert not from_environment({"NOTIFY_SOCKET": address}).listens
+    assert not from_environment({"NOTIFY_SOCKET": address}).is_listening
 
 
 def test_its_variables_are_taken_away_from_children() -> None:
@@ -82,7 +87,7 @@ def test_no_number_is_read_into_nonsense(watchdog: str, count: str) -> None:
 
 
 def test_a_reload_is_told_with_its_time() -> None:
-    said, when = reloading()
+    said, when = reloading_assignments()
 
     assert said == "RELOADING=1"
     assert int(when.removeprefix("MONOTONIC_USEC=")) > 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.systemd.quoting import Specifiers, UnquotableError, command, word
+from tunnelkeeper.systemd.quoting import Specifiers, UnquotableError, quote_command, quote_word
 
 WRITABLE = st.text(st.characters(blacklist_categories=["Cs", "Cc"]) | st.just("\t"))
 AWKWARD = st.text(st.sampled_from("%$\\\"';: -{}\t\nax4" + string.printable))
@@ -44,15 +44,15 @@ def needs_refusal(text: str) -> bool:
 def test_every_word_is_read_back_as_it_was_or_refused(words: list[str]) -> None:
     if any(map(needs_refusal, words)):
         with pytest.raises(UnquotableError):
-            command(["/bin/true", *words])
+            quote_command(["/bin/true", *words])
     else:
-        assert read_back(command(["/bin/true", *words])) == ["/bin/true", *words]
+        assert read_back(quote_command(["/bin/true", *words])) == ["/bin/true", *words]
 
 
 @given(st.lists(AWKWARD | WRITABLE))
 def test_a_command_is_one_line_without_a_separator_or_an_open_end(words: list[str]) -> None:
     try:
-        line = command(["/bin/true", *words])
+        line = quote_command(["/bin/true", *words])
     except UnquotableError:
         return
 
@@ -63,7 +63,7 @@ def test_a_command_is_one_line_without_a_separator_or_an_open_end(words: list[st
 
 
 def test_what_is_plain_stays_readable() -> None:
-    assert command(["/usr/bin/tunnelkeeper", "--config", "/etc/tk.toml", "up"]) == (
+    assert quote_command(["/usr/bin/tunnelkeeper", "--config", "/etc/tk.toml", "up"]) == (
         "/usr/bin/tunnelkeeper --config /etc/tk.toml up"
     )
 
@@ -82,15 +82,15 @@ def test_what_is_plain_stays_readable() -> None:
     ],
 )
 def test_a_word_is_quoted_where_it_must_be(text: str, written: str) -> None:
-    assert word(text) == written
+    assert quote_word(text) == written
 
 
 def test_a_dollar_keeps_systemd_from_looking_for_variables() -> None:
-    assert command(["/bin/echo", "$HOME"]) == ':/bin/echo "$HOME"'
+    assert quote_command(["/bin/echo", "$HOME"]) == ':/bin/echo "$HOME"'
 
 
 def test_a_word_that_systemd_is_to_fill_in_is_left_as_it_is() -> None:
-    assert command([Specifiers("%h/bin/x"), Specifiers("%i"), "%i"]) == "%h/bin/x %i %%i"
+    assert quote_command([Specifiers("%h/bin/x"), Specifiers("%i"), "%i"]) == "%h/bin/x %i %%i"
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_a_word_that_systemd_is_to_fill_in_is_left_as_it_is() -> None:
 )
 def test_what_no_unit_file_can_hold_is_refused_with_the_reason(words: list[str], why: str) -> None:
     with pytest.raises(UnquotableError, match=why):
-        command(words)
+        quote_command(words)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.control.fakes import a_tunnel
 from tunnelkeeper.core.snapshot import FailureSnapshot, TunnelSnapshot
-from tunnelkeeper.systemd.status_text import STATUS_LIMIT, is_ready, status_line, was_tried
+from tunnelkeeper.systemd.status_text import STATUS_LIMIT, has_been_tried, is_ready, status_line
 
 REFUSED = FailureSnapshot("refused", "me@relay:22", "connection refused", "", "")
 DENIED = FailureSnapshot("auth", "me@relay:22", "no key was accepted", "", "")
@@ -82,6 +82,6 @@ def test_a_tunnel_that_was_taken_away_or_stopped_is_not_waited_for(asked: str) -
 
 
 def test_the_first_attempt_is_a_beginning_and_what_follows_is_more() -> None:
-    assert not was_tried(a_tunnel("db", "connecting", attempt=1))
-    assert was_tried(a_tunnel("db", "connecting", attempt=2))
-    assert was_tried(a_tunnel("db", "blocked"))
+    assert not has_been_tried(a_tunnel("db", "connecting", attempt=1))
+    assert has_been_tried(a_tunnel("db", "connecting", attempt=2))
+    assert has_been_tried(a_tunnel("db", "blocked"))

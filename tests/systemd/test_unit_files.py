@@ -20,7 +20,7 @@ THEIRS = "[Service]\nExecStart=/theirs\n"
 def test_files_are_written_with_the_folders_above_them(tmp_path: Path) -> None:
     folder = tmp_path / "systemd" / "user"
 
-    assert unit_files.write(folder, {SUPERVISOR: OURS, RELAY: OURS}) == [SUPERVISOR, RELAY]
+    assert unit_files.write_units(folder, {SUPERVISOR: OURS, RELAY: OURS}) == [SUPERVISOR, RELAY]
     assert {path.name: path.read_text() for path in folder.iterdir()} == {
         SUPERVISOR: OURS,
         RELAY: OURS,
@@ -29,10 +29,10 @@ def test_files_are_written_with_the_folders_above_them(tmp_path: Path) -> None:
 
 
 def test_only_what_differs_is_written_again(tmp_path: Path) -> None:
-    unit_files.write(tmp_path, {SUPERVISOR: OURS, RELAY: OLD})
+    unit_files.write_units(tmp_path, {SUPERVISOR: OURS, RELAY: OLD})
     before = (tmp_path / SUPERVISOR).stat().st_ino
 
-    assert unit_files.write(tmp_path, {SUPERVISOR: OURS, RELAY: OURS}) == [RELAY]
+    assert unit_files.write_units(tmp_path, {SUPERVISOR: OURS, RELAY: OURS}) == [RELAY]
     assert (tmp_path / SUPERVISOR).stat().st_ino == before
 
 
@@ -42,9 +42,9 @@ def test_another_ones_file_is_neither_replaced_nor_removed_nor_is_anything_else(
     (tmp_path / RELAY).write_text(THEIRS)
 
     with pytest.raises(ForeignUnitError, match="not written by tunnelkeeper"):
-        unit_files.write(tmp_path, {SUPERVISOR: OURS, RELAY: OURS})
+        unit_files.write_units(tmp_path, {SUPERVISOR: OURS, RELAY: OURS})
     with pytest.raises(ForeignUnitError, match="not written by tunnelkeeper"):
-        unit_files.remove(tmp_path, [SUPERVISOR, RELAY])
+        unit_files.remove_units(tmp_path, [SUPERVISOR, RELAY])
 
     assert [path.name for path in tmp_path.iterdir()] == [RELAY]
     assert (tmp_path / RELAY).read_text() == THEIRS
@@ -56,11 +56,11 @@ def test_a_symbolic_link_is_refused_wherever_it_leads(tmp_path: Path, target: st
     (tmp_path / SUPERVISOR).symlink_to(target)
 
     with pytest.raises(ForeignUnitError, match=f"symbolic link to {target}"):
-        unit_files.write(tmp_path, {SUPERVISOR: OURS})
+        unit_files.write_units(tmp_path, {SUPERVISOR: OURS})
     with pytest.raises(ForeignUnitError, match="symbolic link"):
-        unit_files.remove(tmp_path, [SUPERVISOR])
+        unit_files.remove_units(tmp_path, [SUPERVISOR])
 
-    assert unit_files.ours(tmp_path) == []
+    assert unit_files.own_units(tmp_path) == []
     assert (tmp_path / SUPERVISOR).is_symlink()
     assert (tmp_path / "ours").read_text() == OLD
 
@@ -69,21 +69,21 @@ def test_a_folder_of_that_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / SUPERVISOR).mkdir()
 
     with pytest.raises(ForeignUnitError):
-        unit_files.write(tmp_path, {SUPERVISOR: OURS})
+        unit_files.write_units(tmp_path, {SUPERVISOR: OURS})
 
 
 def test_what_we_wrote_is_found_and_removed(tmp_path: Path) -> None:
-    unit_files.write(tmp_path, {SUPERVISOR: OLD, TEMPLATE: OURS})
+    unit_files.write_units(tmp_path, {SUPERVISOR: OLD, TEMPLATE: OURS})
     (tmp_path / RELAY).write_text(THEIRS)
 
-    assert unit_files.ours(tmp_path) == [SUPERVISOR, TEMPLATE]
-    unit_files.remove(tmp_path, [SUPERVISOR, TEMPLATE])
-    unit_files.remove(tmp_path, [SUPERVISOR])
+    assert unit_files.own_units(tmp_path) == [SUPERVISOR, TEMPLATE]
+    unit_files.remove_units(tmp_path, [SUPERVISOR, TEMPLATE])
+    unit_files.remove_units(tmp_path, [SUPERVISOR])
     assert [path.name for path in tmp_path.iterdir()] == [RELAY]
 
 
 def test_nothing_half_written_is_left_when_writing_fails(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
-        unit_files.write(tmp_path, {SUPERVISOR: f"{MARKER}\n\udce9"})
+        unit_files.write_units(tmp_path, {SUPERVISOR: f"{MARKER}\n\udce9"})
 
     assert list(tmp_path.iterdir()) == []

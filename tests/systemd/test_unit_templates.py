@@ -14,10 +14,10 @@ from tunnelkeeper.systemd.unit_templates import (
     RELAY_SOCKET,
     UnitKind,
     UnitOptions,
-    files,
-    instance,
+    instance_name,
     is_ours,
     is_unit_name,
+    unit_files,
 )
 
 each_kind = pytest.mark.parametrize("kind", UnitKind)
@@ -37,7 +37,9 @@ def values(text: str, key: str) -> list[str]:
 
 
 def service(kind: UnitKind, wishes: UnitOptions) -> str:
-    return next(text for name, text in files(kind, wishes).items() if name.endswith(".service"))
+    return next(
+        text for name, text in unit_files(kind, wishes).items() if name.endswith(".service")
+    )
 
 
 def test_the_folder_holds_what_is_generated_for_the_defaults() -> None:
@@ -90,7 +92,7 @@ def test_a_unit_for_one_tunnel_has_a_socket_of_its_own_and_no_escaping() -> None
         "%h/.local/bin/tunnelkeeper --socket %t/tunnelkeeper@%i/socket up --ready up %i"
     ]
     assert values(text, "RuntimeDirectory") == ["tunnelkeeper@%i"]
-    assert instance("a-b") == "tunnelkeeper@a-b.service"
+    assert instance_name("a-b") == "tunnelkeeper@a-b.service"
 
 
 def test_another_unit_is_started_at_each_failure_only_when_asked_for() -> None:
@@ -109,7 +111,7 @@ def test_the_relays_socket_has_the_addresses_that_the_relay_would_listen_on() ->
         TcpAddress("*", 24),
         TcpAddress("fe80::1%eth0", 25),
     )
-    socket = files(UnitKind.RELAY, UnitOptions(DEFAULT_PROGRAM, listen=listen))[RELAY_SOCKET]
+    socket = unit_files(UnitKind.RELAY, UnitOptions(DEFAULT_PROGRAM, listen=listen))[RELAY_SOCKET]
 
     assert values(socket, "ListenStream") == [
         *("192.0.2.1:22", "127.0.0.1:23", "[::1]:23", "0.0.0.0:24", "[::]:24"),
@@ -120,7 +122,7 @@ def test_the_relays_socket_has_the_addresses_that_the_relay_would_listen_on() ->
 @pytest.mark.parametrize("address", [TcpAddress("relay.example.com", 22), TcpAddress("::", 0)])
 def test_an_address_that_systemd_cannot_listen_on_is_refused(address: TcpAddress) -> None:
     with pytest.raises(UnquotableError, match=re.escape(str(address))):
-        files(UnitKind.RELAY, UnitOptions(DEFAULT_PROGRAM, listen=[address]))
+        unit_files(UnitKind.RELAY, UnitOptions(DEFAULT_PROGRAM, listen=[address]))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.requirements import require
 from tests.systemd.shipped import FOLDER
-from tunnelkeeper.systemd.unit_templates import UnitKind, UnitOptions, files
+from tunnelkeeper.systemd.unit_templates import UnitKind, UnitOptions, unit_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,9 @@ def test_the_shipped_units_are_valid(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", UnitKind)
 def test_units_of_the_system_are_valid(kind: UnitKind, tmp_path: Path) -> None:
-    written = files(kind, UnitOptions(["/bin/true"], is_system=True, on_failure="alarm.service"))
+    written = unit_files(
+        kind, UnitOptions(["/bin/true"], is_system=True, on_failure="alarm.service")
+    )
     paths = [tmp_path / name.replace("@.", "@db.") for name in written]
     for path, text in zip(paths, written.values(), strict=True):
         path.write_text(text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.presentation.formatting import ago, size
+from tunnelkeeper.presentation.formatting import format_size, time_since
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,9 +39,9 @@ def client_row(client: ClientSnapshot, now: datetime) -> Row:
         user=printable(client.user),
         address=printable(client.address),
         holds="\n".join(map(_binding_text, client.holds)),
-        since=ago(client.since, now),
+        since=time_since(client.since, now),
         channels=str(client.channels),
-        traffic=f"{size(client.bytes_in)} / {size(client.bytes_out)}",
+        traffic=f"{format_size(client.bytes_in)} / {format_size(client.bytes_out)}",
     )
 
 

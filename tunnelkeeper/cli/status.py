@@ -16,7 +16,7 @@ from rich.text import Text
 from tunnelkeeper.cli import status_table
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot
-from tunnelkeeper.presentation.tunnel_text import reasons, row
+from tunnelkeeper.presentation.tunnel_text import failure_lines, status_row
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -46,8 +46,10 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
         click.echo(f"no tunnels are configured in {snapshot.supervisor.config}")
     else:
         now = datetime.now(UTC)
-        status_table.show(status_table.of_tunnels(row(tunnel, now) for tunnel in snapshot.tunnels))
-        lines = [line for tunnel in snapshot.tunnels for line in reasons(tunnel)]
+        status_table.show(
+            status_table.of_tunnels(status_row(tunnel, now) for tunnel in snapshot.tunnels)
+        )
+        lines = [line for tunnel in snapshot.tunnels for line in failure_lines(tunnel)]
         if lines:
             click.echo("\n" + "\n".join(lines))
     return _exit_code(snapshot.tunnels)
@@ -88,6 +90,6 @@ def _watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
 
 def _picture(tunnels: list[TunnelSnapshot]) -> Group:
     now = datetime.now(UTC)
-    shown = status_table.of_tunnels(row(tunnel, now) for tunnel in tunnels)
-    why = [Text(line) for tunnel in tunnels for line in reasons(tunnel)]
+    shown = status_table.of_tunnels(status_row(tunnel, now) for tunnel in tunnels)
+    why = [Text(line) for tunnel in tunnels for line in failure_lines(tunnel)]
     return Group(shown, *([Text(""), *why] if why else []))

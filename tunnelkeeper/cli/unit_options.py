@@ -16,7 +16,13 @@ from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.systemd.quoting import UnquotableError
-from tunnelkeeper.systemd.unit_templates import Ready, UnitKind, UnitOptions, files, is_unit_name
+from tunnelkeeper.systemd.unit_templates import (
+    Ready,
+    UnitKind,
+    UnitOptions,
+    is_unit_name,
+    unit_files,
+)
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -41,7 +47,7 @@ def unit_texts(
         else:
             options = _options(settings, is_system=is_system)
             wishes = UnitOptions(program(), options, is_system, ready, on_failure)
-        return files(kind, wishes)
+        return unit_files(kind, wishes)
     except UnquotableError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
     except ConfigError as error:

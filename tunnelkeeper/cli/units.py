@@ -107,7 +107,7 @@ def install(
         click.echo("\n".join(problems), err=True)
         raise CommandError("nothing was installed", ExitCode.USAGE)
     try:
-        systemctl.find_manager()
+        systemctl.require_manager()
         _install(unit_texts(settings, meant, ready, on_failure), _services(meant, names), now=now)
     except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
         raise CommandError(str(error)) from error
@@ -118,22 +118,22 @@ def install(
 def uninstall() -> int:
     """Stop and remove every user unit that `install` wrote, and nothing else."""
     folder = paths.user_units_folder(os.environ)
-    found = unit_files.ours(folder)
+    found = unit_files.own_units(folder)
     if not found:
         click.echo(f"there is no unit of tunnelkeeper's in {folder}")
         return ExitCode.OK
     try:
-        systemctl.find_manager()
+        systemctl.require_manager()
         running = [
-            unit_templates.EVERY_INSTANCE if name == unit_templates.TEMPLATE else name
+            unit_templates.INSTANCE_PATTERN if name == unit_templates.TEMPLATE else name
             for name in found
         ]
-        systemctl.ask("stop", *running, timeout=None)
-        systemctl.ask("disable", *found)
+        systemctl.run_systemctl("stop", *running, timeout=None)
+        systemctl.run_systemctl("disable", *found)
         with suppress(SystemctlError):  # of one that never ran there is nothing to forget
-            systemctl.ask("reset-failed", *running)
-        unit_files.remove(folder, found)
-        systemctl.ask("daemon-reload")
+            systemctl.run_systemctl("reset-failed", *running)
+        unit_files.remove_units(folder, found)
+        systemctl.run_systemctl("daemon-reload")
     except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
         raise CommandError(str(error)) from error
     click.echo("\n".join(f"removed {folder / name}" for name in found))
@@ -166,28 +166,31 @@ def _services(kind: UnitKind, names: tuple[str, ...]) -> list[str]:
         case UnitKind.SUPERVISOR:
             return [unit_templates.SUPERVISOR]
         case UnitKind.TUNNEL:
-            return [unit_templates.instance(name) for name in names]
+            return [unit_templates.instance_name(name) for name in names]
         case UnitKind.RELAY:
             return [unit_templates.RELAY]
 
 
 def _install(written: Mapping[str, str], services: list[str], *, now: bool) -> None:
     folder = paths.user_units_folder(os.environ)
-    changed = unit_files.write(folder, written)
+    changed = unit_files.write_units(folder, written)
     for name in written:
         click.echo(f"{'wrote' if name in changed else 'unchanged:'} {folder / name}")
-    systemctl.ask("daemon-reload")
-    systemctl.ask("enable", *services)
+    systemctl.run_systemctl("daemon-reload")
+    systemctl.run_systemctl("enable", *services)
     click.echo(f"enabled {listed(services)}")
     outdated = [each for each in services if changed and _is_active(each)]
     if now:
-        systemctl.ask("start", *services, timeout=None)
+        systemctl.run_systemctl("start", *services, timeout=None)
         click.echo(f"running: systemctl --user status {' '.join(services)}")
     if outdated:
         words = f"systemctl --user restart {' '.join(outdated)}"
         click.echo(f"what runs already takes the new unit with its next start: {words}")
-    click.echo({True: LINGERS, False: LINGERS_NOT, None: LINGERS_PERHAPS}[systemctl.lingers()])
+    click.echo({True: LINGERS, False: LINGERS_NOT, None: LINGERS_PERHAPS}[systemctl.is_lingering()])
 
 
 def _is_active(unit: str) -> bool:
-    return systemctl.ask("show", "--property=ActiveState", "--value", unit).strip() == "active"
+    return (
+        systemctl.run_systemctl("show", "--property=ActiveState", "--value", unit).strip()
+        == "active"
+    )

@@ -1,4 +1,4 @@
-"""What is wrong with a config file, and how it is said; nothing here finds anything."""
+"""Problems of a config file, and how they are printed. It finds none itself."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KeyPath = tuple[str | int, ...]
-"""A place in the document: keys, and the indices of arrays, from the top."""
+"""The path of a value in the document: keys and array indices from the top."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")  # TOML 1.0, "Keys"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a file. line starts at 1; None: it is about the whole file.
+    """A problem of a file. line: from 1, or None for the whole file.
 
-    key: the place as `tunnels.db.local[0]`, or empty. path: the file, as the caller named it.
+    key: the key path, such as `tunnels.db.local[0]`, or empty. path: as the caller named the file.
     """
 
     path: str
@@ -38,7 +38,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A config file cannot be used. problems: all of them, in the order of the file."""
+    """A config file that cannot be used. problems: all of them, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -47,42 +47,42 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ValueProblem:
-    """Something wrong at a place of the document, before anybody knows its line."""
+    """A problem at a key path, before its line is known."""
 
-    at: KeyPath
+    key_path: KeyPath
     message: str
 
 
-class ValueRefusedError(Exception):
-    """A value is not what its key takes. faults: what is wrong, each at its place in the value."""
+class InvalidValueError(Exception):
+    """A value that its key does not accept. problems: each with its path inside the value."""
 
-    def __init__(self, *faults: ValueProblem) -> None:
-        self.faults = faults
-        super().__init__("; ".join(fault.message for fault in faults))
-
-
-def under(at: KeyPath, faults: Iterable[ValueProblem]) -> list[ValueProblem]:
-    """The faults of a value as seen from the table or array that holds it at a place."""
-    return [ValueProblem(at + fault.at, fault.message) for fault in faults]
+    def __init__(self, *problems: ValueProblem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problem.message for problem in problems))
 
 
-def refused(message: str) -> ValueRefusedError:
-    """The error for a value that is wrong as a whole."""
-    return ValueRefusedError(ValueProblem((), message))
+def prefixed(at: KeyPath, problems: Iterable[ValueProblem]) -> list[ValueProblem]:
+    """Return the problems of a value with the key path of that value in front."""
+    return [ValueProblem(at + problem.key_path, problem.message) for problem in problems]
 
 
-def mismatch(expected: str, value: object, advice: str = "") -> ValueRefusedError:
-    """The error that names what was expected and what was found, and perhaps what to write."""
-    message = f"expected {expected}, got {found(value)}"
-    return refused(f"{message}; {advice}" if advice else message)
+def value_error(message: str) -> InvalidValueError:
+    """Return the error for a value that is wrong as a whole."""
+    return InvalidValueError(ValueProblem((), message))
 
 
-def found(value: object) -> str:
-    """A value of the document as an error shows it: short, on one line, as TOML writes it."""
+def mismatch(expected: str, value: object, advice: str = "") -> InvalidValueError:
+    """Return an error that names what was expected, what was found, and optional advice."""
+    message = f"expected {expected}, got {format_value(value)}"
+    return value_error(f"{message}; {advice}" if advice else message)
+
+
+def format_value(value: object) -> str:
+    """Return a value as an error shows it: short, on one line, in TOML syntax."""
     match value:
         case bool():
             return str(value).lower()
-        case int() if value.bit_length() > 64:  # TOML promises no more, and str() may refuse it
+        case int() if value.bit_length() > 64:  # TOML guarantees no more, and str() may refuse it
             return "a number beyond 64 bits"
         case dict():
             return "a table"
@@ -93,8 +93,8 @@ def found(value: object) -> str:
     return printable(repr(value), 80)
 
 
-def printed(at: KeyPath) -> str:
-    """A place as a person reads it: `tunnels.db.local[0]`, odd keys in quotes."""
+def format_key_path(at: KeyPath) -> str:
+    """Return a key path as text: `tunnels.db.local[0]`. Keys that need quotes have them."""
     text = ""
     for part in at:
         if isinstance(part, int):

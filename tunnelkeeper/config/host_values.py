@@ -1,21 +1,21 @@
-"""Reads the values that only a host has: its name, user, jump hosts and host key policy.
+"""Parsers for values of hosts: name, user, jump hosts and host key policy.
 
-References are checked for their form; whether such a host exists is found out when connecting.
+They check the form of a host only. Whether it exists is known when the tunnel connects.
 """
 
 from __future__ import annotations
 
-from tunnelkeeper.config.errors import mismatch, refused
+from tunnelkeeper.config.errors import mismatch, value_error
 from tunnelkeeper.config.value_parsers import one_of, several, text
 from tunnelkeeper.core.host_spec import HostSpecError, is_host, is_user, parse_host_spec
 
 NO_JUMP = "none"  # ssh_config(5), ProxyJump
 TRUSTS_ANY_KEY = ("no", "off")
-"""StrictHostKeyChecking's words for a policy that this program does not have."""
+"""Values of StrictHostKeyChecking that trust changed keys. This program never does."""
 
 
 def hostname(value: object) -> str:
-    """A name or an address that a socket can connect to, without user and port."""
+    """Parse a host name or an address, without user and port."""
     host = text(value)
     if is_host(host):
         return host
@@ -33,25 +33,25 @@ def hostname(value: object) -> str:
 
 
 def user(value: object) -> str:
-    """A user on the server."""
+    """Parse a user name of the server."""
     if is_user(login := text(value)):
         return login
     raise mismatch("a user name", value)
 
 
-def reference(value: object) -> str:
-    """A [hosts] name, an ssh_config alias, [user@]host[:port] or ssh://[user@]host[:port]."""
+def host_reference(value: object) -> str:
+    """Parse a [hosts] name, an ssh_config alias, [user@]host[:port] or ssh://[user@]host[:port]."""
     if not isinstance(value, str):
         raise mismatch("a host in quotes", value)
     try:
         parse_host_spec(value)
     except HostSpecError as error:
-        raise refused(str(error)) from None
+        raise value_error(str(error)) from None
     return value
 
 
 def jump(value: object) -> tuple[str, ...]:
-    """References in ssh -J order: a list, or one text with commas. "none" is for no jump host."""
+    """Parse hosts in ssh -J order: a list, or one string with commas. "none": no jump host."""
     if value in (NO_JUMP, [NO_JUMP]):
         return ()
     chain = several(_hops)(value)
@@ -61,19 +61,19 @@ def jump(value: object) -> tuple[str, ...]:
 def _hops(value: object) -> tuple[str, ...]:
     if not isinstance(value, str):
         raise mismatch("a host in quotes", value)
-    hops = tuple(reference(hop.strip(" ")) for hop in value.split(","))
+    hops = tuple(host_reference(hop.strip(" ")) for hop in value.split(","))
     if NO_JUMP in hops:
-        raise refused(f"{NO_JUMP!r} is for no jump host at all, so it stands alone: jump = 'none'")
+        raise value_error(f"{NO_JUMP!r} means no jump host and cannot be combined: jump = 'none'")
     return hops
 
 
 def host_key_policy(value: object) -> str:
-    """What to do with a host key that nobody knows yet.
+    """Parse the policy for unknown host keys.
 
-    ssh's "no" trusts changed keys too; nothing here does, so it becomes the nearest thing.
+    ssh's "no" would trust changed keys too. It is read as "accept-new", the closest policy.
     """
     if value in TRUSTS_ANY_KEY:
         return "accept-new"
-    if value in ("yes", "ask"):  # StrictHostKeyChecking's words
+    if value in ("yes", "ask"):  # values of StrictHostKeyChecking
         raise mismatch("'strict' or 'accept-new'", value, "write 'strict'")
     return one_of("strict", "accept-new")(value)

@@ -1,6 +1,6 @@
-"""Finds the line of every key of a TOML text, which tomllib does not tell.
+"""Line numbers of the keys of a TOML text, which tomllib does not report.
 
-It walks a text that tomllib has accepted, so it checks nothing and trusts every bracket.
+It walks a text that tomllib has accepted, so it checks nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEY_PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"\\]*(?:\\.[^"\\]*)*"|'[^']*'""")
 _DOT = re.compile(r"[ \t]*\.[ \t]*")
 _EQUALS = re.compile(r"[ \t]*=[ \t]*")
 _SCALAR = re.compile(
-    r'''"""(?:\\.|[^\\])*?"{3,5}'''  # up to two quotes may stand before the three that end it
+    r'''"""(?:\\.|[^\\])*?"{3,5}'''  # up to two quotes can precede the closing three
     r"""|'''.*?'{3,5}"""
     r"""|"[^"\\]*(?:\\.[^"\\]*)*"|'[^']*'"""
     r"""|[^,\]}#\n]*""",
@@ -27,16 +27,16 @@ _SCALAR = re.compile(
 
 
 def line_numbers(text: str) -> dict[KeyPath, int]:
-    """The line, from 1, of every key, table and array element of a text that tomllib accepts.
+    """Return the line, from 1, of every key, table and array element of a valid TOML text.
 
-    A table that is opened several times (by a dotted key, or by a table below it) is at its own
-    header, else where it was named first.
+    A table that is opened several times (by a dotted key, or by a table below it) has the line of
+    its own header, or else of its first mention.
     """
     return _Walk(text).lines
 
 
 class _Walk:
-    """One pass over a text. lines is what it found."""
+    """One pass over a text. lines: the result."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[KeyPath, int] = {}
@@ -51,7 +51,7 @@ class _Walk:
             self._take(_BLANK)
 
     def _header(self) -> KeyPath:
-        """Read [table] or [[array of tables]]; what follows belongs to the path returned."""
+        """Read [table] or [[array of tables]]. Return the path of the keys that follow."""
         line = self._line()
         brackets = 2 if self._at("[[") else 1
         self._skip(brackets)
@@ -70,12 +70,12 @@ class _Walk:
         return path
 
     def _current(self, path: KeyPath) -> KeyPath:
-        """A header's name for an array of tables means the array's last element."""
+        """Return the path of the last element if a header's name is an array of tables."""
         last = self._last_element.get(path)
         return path if last is None else (*path, last)
 
     def _pair(self, table: KeyPath) -> KeyPath:
-        """Read `key = value` inside a table, and stay in that table."""
+        """Read `key = value` inside a table. Return the table."""
         line = self._line()
         path = table
         for part in self._key():
@@ -114,7 +114,7 @@ class _Walk:
             self._pair(path)
 
     def _has_next(self, end: str) -> bool:
-        """Skip the opening bracket or a comma; False, and past the end, where nothing follows."""
+        """Skip the opening bracket or a comma. Return False, past the end, if nothing follows."""
         self._take(_BLANK)
         if not self._at(end):
             self._skip(1)
@@ -131,7 +131,7 @@ class _Walk:
         return self._text.startswith(text, self._position)
 
     def _take(self, pattern: re.Pattern[str]) -> str:
-        """Move past what matches here, if anything does, and return it."""
+        """Return the match at this position and move past it; an empty string without a match."""
         match = pattern.match(self._text, self._position)
         if match is None:
             return ""
@@ -146,7 +146,7 @@ class _Walk:
 
 
 def _decoded(part: str) -> str:
-    """A key without its quotes and escapes."""
+    """Return a key without its quotes and escapes."""
     if not part.startswith(('"', "'")):
         return part
     decoded: str = tomllib.loads(f"key = {part}")["key"]

@@ -1,4 +1,4 @@
-"""From the text of a config file to a Configuration, or to every problem that the file has."""
+"""Loading of a config file: a Configuration, or every problem that the file has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.config.errors import ConfigError, Problem
 from tunnelkeeper.config.merging import merge
 from tunnelkeeper.config.sections import read_sections
-from tunnelkeeper.config.toml_document import parse_document, text_of
+from tunnelkeeper.config.toml_document import parse_document, read_text
 from tunnelkeeper.config.validation import conflicts, warnings
 from tunnelkeeper.core.configuration import Configuration
 
@@ -29,15 +29,15 @@ def load(path: str | Path) -> Configuration:
 
 
 def load_with_warnings(path: str | Path) -> Loaded:
-    """Read a config file, and tell what in it is allowed and probably not meant.
+    """Read a config file. Return the warnings too: what is valid and probably a mistake.
 
     Raises ConfigError with all its problems.
     """
-    return parse_with_warnings(text_of(str(path), _NAMED_BY), str(path))
+    return parse_with_warnings(read_text(str(path), _NAMED_BY), str(path))
 
 
 def parse(text: str, path: str) -> Configuration:
-    """Read the text of a config file. path: what to call it.
+    """Parse the text of a config file. path: its name in messages.
 
     Raises ConfigError with all its problems.
     """
@@ -45,14 +45,14 @@ def parse(text: str, path: str) -> Configuration:
 
 
 def parse_with_warnings(text: str, path: str) -> Loaded:
-    """Read the text of a config file, and tell what is allowed and probably not meant.
+    """Parse the text of a config file. Return the warnings too.
 
     Raises ConfigError with all its problems.
     """
     document = parse_document(text, path)
-    sections, faults = read_sections(document.values)
-    faults += conflicts(sections)
-    if faults:
-        raise ConfigError(document.problems(faults))
+    sections, problems = read_sections(document.values)
+    problems += conflicts(sections)
+    if problems:
+        raise ConfigError(document.problems(problems))
     configuration = merge(sections, path)
     return configuration, document.problems(warnings(document.values, configuration))

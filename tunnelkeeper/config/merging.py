@@ -1,8 +1,4 @@
-"""Puts the tables of a file one over the other: tunnel over its host over [defaults].
-
-It checks nothing: what the tables say has been read, and what they mean together is checked
-elsewhere.
-"""
+"""Merging of tables by precedence: tunnel over its host over [defaults]. It checks nothing."""
 
 from __future__ import annotations
 
@@ -27,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def merge(sections: Sections, path: str) -> Configuration:
-    """The configuration that the sections make. A tunnel whose host could not be read is left out.
+    """Return the configuration. A tunnel whose host could not be read is left out.
 
-    The jump hosts of [defaults] are for the final hosts of tunnels only: a host that is jumped
-    through would jump through itself.
+    The jump hosts of [defaults] apply to the final hosts of tunnels only. Otherwise a jump host
+    would be reached through itself.
     """
     defaults = _options(sections.defaults)
     for_every_hop = replace(defaults, jump=None)
@@ -39,7 +35,7 @@ def merge(sections: Sections, path: str) -> Configuration:
         path=path,
         supervisor=SupervisorOptions(**sections.supervisor),
         defaults=defaults,
-        hosts={name: _over(options, for_every_hop) for name, options in hosts.items()},
+        hosts={name: _merge_options(options, for_every_hop) for name, options in hosts.items()},
         tunnels={
             name: _tunnel(name, values, sections.defaults, hosts)
             for name, values in sections.tunnels.items()
@@ -48,29 +44,29 @@ def merge(sections: Sections, path: str) -> Configuration:
     )
 
 
-def backoff_of(values: Values, defaults: Values) -> Backoff:
-    """A tunnel's backoff: each of its parts over that of [defaults] over the built-in."""
+def merge_backoff(values: Values, defaults: Values) -> Backoff:
+    """Return a tunnel's backoff: each key over that of [defaults] over the built-in."""
     return Backoff(**{**defaults.get("backoff", {}), **values.get("backoff", {})})
 
 
-def entries_of(values: Values) -> tuple[Entry, ...]:
-    """All forwards of a tunnel, -L then -R then -D."""
+def forward_entries(values: Values) -> tuple[Entry, ...]:
+    """Return all forwards of a tunnel: local, remote, SOCKS."""
     return (*values.get("local", ()), *values.get("remote", ()), *values.get("socks", ()))
 
 
 def _tunnel(name: str, values: Values, defaults: Values, hosts: dict[str, HostOptions]) -> Tunnel:
-    reference = parse_host_spec(values["host"])
-    port = None if reference.port is None else (reference.port,)
+    host_spec = parse_host_spec(values["host"])
+    port = None if host_spec.port is None else (host_spec.port,)
     options = _options(values)
     for lower in (
-        HostOptions(user=reference.user, port=port),
-        hosts.get(reference.host, HostOptions()),
-        _defaults_for(reference, defaults),
+        HostOptions(user=host_spec.user, port=port),
+        hosts.get(host_spec.host, HostOptions()),
+        _defaults_for_host(host_spec, defaults),
     ):
-        options = _over(options, lower)
+        options = _merge_options(options, lower)
     policy = {key: value for key, value in {**defaults, **values}.items() if key in POLICY_KEYS}
-    policy["backoff"] = backoff_of(values, defaults)
-    entries = entries_of(values)
+    policy["backoff"] = merge_backoff(values, defaults)
+    entries = forward_entries(values)
     tunnel = Tunnel(
         name=name,
         host=values["host"],
@@ -82,7 +78,7 @@ def _tunnel(name: str, values: Values, defaults: Values, hosts: dict[str, HostOp
 
 
 def _checks(entries: tuple[Entry, ...], tunnel: Tunnel) -> dict[Forward, Check]:
-    """How each forward that names a check is checked: what it does not say, the tunnel does."""
+    """Return the check of each forward that has one. The tunnel provides missing settings."""
     general = {
         "interval": tunnel.check_interval,
         "timeout": tunnel.check_timeout,
@@ -100,21 +96,22 @@ def _options(values: Values) -> HostOptions:
     return HostOptions(**{key: value for key, value in values.items() if key in HOST_KEYS})
 
 
-def _over(upper: HostOptions, lower: HostOptions) -> HostOptions:
-    """Both in one. jump and proxy_command compete, as ssh_config(5) has it under ProxyJump.
+def _merge_options(upper: HostOptions, lower: HostOptions) -> HostOptions:
+    """Merge two tables.
 
-    So whoever says one of them first keeps the other from taking effect.
+    jump and proxy_command compete, as ssh_config(5) describes at ProxyJump: the first one that is
+    set disables the other.
     """
     if upper.jump is not None or upper.proxy_command is not None:
         lower = replace(lower, jump=None, proxy_command=None)
     return upper.merged_over(lower)
 
 
-def _defaults_for(reference: HostSpec, defaults: Values) -> HostOptions:
-    """[defaults] for a final host; one of its own jump hosts is reached by those before it."""
+def _defaults_for_host(host_spec: HostSpec, defaults: Values) -> HostOptions:
+    """Return [defaults] for a final host. A jump host in it is reached through those before it."""
     options = _options(defaults)
     jump = options.jump or ()
     for index, hop in enumerate(jump):
-        if parse_host_spec(hop).is_same_server(reference):
+        if parse_host_spec(hop).is_same_server(host_spec):
             return replace(options, jump=jump[:index])
     return options

@@ -1,7 +1,7 @@
-"""Every key of the config file, once: in which table it may stand, and how its value is read.
+"""Every key of the config file: the tables that may have it, and the parser of its value.
 
 A key is named after the field it fills (core.configuration): a new key is a line here and a field
-there. What keys mean together is checked elsewhere.
+there. config.validation checks keys against each other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tunnelkeeper.config.value_parsers import (
 
 
 def ssh_config(value: object) -> str | bool:
-    """A path, or false."""
+    """Parse a path or false."""
     if value is False:
         return False
     if isinstance(value, str):
@@ -90,12 +90,12 @@ POLICY_KEYS: Keys = {
 }
 
 OWN_KEYS: Keys = {
-    "host": host_values.reference,
+    "host": host_values.host_reference,
     "local": forward_values.local,
     "remote": forward_values.remote,
     "socks": forward_values.socks,
 }
-"""What makes a tunnel this one and no other, so that no default can say it."""
+"""Keys that identify one tunnel, so that [defaults] cannot have them."""
 
 DEFAULTS_KEYS: Keys = {**HOST_KEYS, **POLICY_KEYS}
 TUNNEL_KEYS: Keys = {**OWN_KEYS, **HOST_KEYS, **POLICY_KEYS}
@@ -114,25 +114,25 @@ SSH_NAMES = {
     "stricthostkeychecking": "host_key_policy",
     "userknownhostsfile": "known_hosts",
 }
-"""ssh_config(5)'s words that are too far from ours for a guess by spelling."""
+"""Keywords of ssh_config(5) whose counterpart cannot be guessed by spelling."""
 
 
 def unknown_in_host(key: str, value: object) -> str:
-    """What to say of a key of [hosts.NAME] that does not exist there."""
+    """Return the message for an unknown key of [hosts.NAME]."""
     if key in OWN_KEYS or key in POLICY_KEYS:
         return "a key of a tunnel, not of a host"
     return _unknown(key, value, HOST_KEYS, "hosts")
 
 
 def unknown_in_defaults(key: str, value: object) -> str:
-    """What to say of a key of [defaults] that does not exist there."""
+    """Return the message for an unknown key of [defaults]."""
     if key in OWN_KEYS:
         return "not allowed in [defaults]: it belongs to one tunnel; write it in [tunnels.NAME]"
     return _unknown(key, value, DEFAULTS_KEYS, None)
 
 
 def unknown_in_tunnel(key: str, value: object) -> str:
-    """What to say of a key of [tunnels.NAME] that does not exist."""
+    """Return the message for an unknown key of [tunnels.NAME]."""
     if key == "check":
         return "belongs to one forward, in its table: { listen = ..., check = ... }"
     return _unknown(key, value, TUNNEL_KEYS, "tunnels")
@@ -144,5 +144,5 @@ def _unknown(key: str, value: object, keys: Keys, family: str | None) -> str:
         return f"unknown key; it is called {meant!r} here"
     message = unknown_key(key, keys)
     if family is not None and isinstance(value, dict) and message == "unknown key":
-        return f'{message}; a name with dots stands in quotes, as in [{family}."a.example.org"]'
+        return f'{message}; write a name with dots in quotes, as in [{family}."a.example.org"]'
     return message

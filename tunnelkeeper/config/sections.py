@@ -1,6 +1,6 @@
-"""Reads the four sections of a document, each table by itself; nothing is put together yet.
+"""Reading of the four sections of a document, each table by itself. It merges nothing.
 
-What cannot be read is left out and named as a fault, so that all faults are found in one go.
+A value that cannot be read is left out and reported, so that all problems are found at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper.config import schema
-from tunnelkeeper.config.errors import KeyPath, ValueProblem, ValueRefusedError, found, under
+from tunnelkeeper.config.errors import (
+    InvalidValueError,
+    KeyPath,
+    ValueProblem,
+    format_value,
+    prefixed,
+)
 from tunnelkeeper.config.table_reader import Keys, read_keys, unknown_key
 from tunnelkeeper.config.value_parsers import name as read_name
 
@@ -25,7 +31,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """What a file says, table by table. hosts and tunnels are by name."""
+    """The values of a file, table by table. hosts and tunnels are keyed by name."""
 
     supervisor: Values
     defaults: Values
@@ -34,69 +40,69 @@ class Sections:
 
 
 def read_sections(document: Mapping[str, object]) -> tuple[Sections, list[ValueProblem]]:
-    """The values of a document that can be read, and the faults of all others."""
-    faults = [
+    """Return the values that can be read, and the problems of the others."""
+    problems = [
         ValueProblem((key,), unknown_key(key, SECTIONS)) for key in document if key not in SECTIONS
     ]
     sections = Sections(
-        supervisor=_section(document, "supervisor", _SUPERVISOR, faults),
-        defaults=_section(document, "defaults", _DEFAULTS, faults),
-        hosts=_named_tables(document, "hosts", _HOST, faults),
-        tunnels=_named_tables(document, "tunnels", _TUNNEL, faults),
+        supervisor=_section(document, "supervisor", _SUPERVISOR, problems),
+        defaults=_section(document, "defaults", _DEFAULTS, problems),
+        hosts=_named_tables(document, "hosts", _HOST, problems),
+        tunnels=_named_tables(document, "tunnels", _TUNNEL, problems),
     )
-    return sections, faults + _missing_hosts(document)
+    return sections, problems + _missing_hosts(document)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of table: its keys, and what to say of any other key and its value."""
+class _TableKind:
+    """A kind of table: its keys, and the message for an unknown key and its value."""
 
     keys: Keys
     explain: Callable[[str, object], str] | None = None
 
 
-_SUPERVISOR = _Kind(schema.SUPERVISOR_KEYS)
-_DEFAULTS = _Kind(schema.DEFAULTS_KEYS, schema.unknown_in_defaults)
-_HOST = _Kind(schema.HOST_KEYS, schema.unknown_in_host)
-_TUNNEL = _Kind(schema.TUNNEL_KEYS, schema.unknown_in_tunnel)
+_SUPERVISOR = _TableKind(schema.SUPERVISOR_KEYS)
+_DEFAULTS = _TableKind(schema.DEFAULTS_KEYS, schema.unknown_in_defaults)
+_HOST = _TableKind(schema.HOST_KEYS, schema.unknown_in_host)
+_TUNNEL = _TableKind(schema.TUNNEL_KEYS, schema.unknown_in_tunnel)
 
 
 def _section(
-    document: Mapping[str, object], section: str, kind: _Kind, faults: list[ValueProblem]
+    document: Mapping[str, object], section: str, kind: _TableKind, problems: list[ValueProblem]
 ) -> Values:
-    """Read a section that is one table; an absent one is empty. Adds to the faults."""
-    return _table(document.get(section, {}), (section,), kind, faults)
+    """Read a section that is one table, empty if absent. Add to the problems."""
+    return _table(document.get(section, {}), (section,), kind, problems)
 
 
 def _named_tables(
-    document: Mapping[str, object], section: str, kind: _Kind, faults: list[ValueProblem]
+    document: Mapping[str, object], section: str, kind: _TableKind, problems: list[ValueProblem]
 ) -> dict[str, Values]:
-    """Read a section of tables with names. Adds to the faults."""
+    """Read a section of named tables. Add to the problems."""
     tables = document.get(section, {})
     if not isinstance(tables, dict):
-        message = f"expected tables with names, [{section}.NAME], got {found(tables)}"
-        faults.append(ValueProblem((section,), message))
+        message = f"expected tables with names, [{section}.NAME], got {format_value(tables)}"
+        problems.append(ValueProblem((section,), message))
         return {}
     for name in tables:
         try:
             read_name(name)
-        except ValueRefusedError as error:
-            faults += under((section, name), error.faults)
-    return {name: _table(tables[name], (section, name), kind, faults) for name in tables}
+        except InvalidValueError as error:
+            problems += prefixed((section, name), error.problems)
+    return {name: _table(tables[name], (section, name), kind, problems) for name in tables}
 
 
-def _table(table: object, at: KeyPath, kind: _Kind, faults: list[ValueProblem]) -> Values:
-    """Read a table that stands at a place of the document. Adds to the faults."""
+def _table(table: object, at: KeyPath, kind: _TableKind, problems: list[ValueProblem]) -> Values:
+    """Read the table at a key path. Add to the problems."""
     if not isinstance(table, dict):
-        faults.append(ValueProblem(at, f"expected a table, got {found(table)}"))
+        problems.append(ValueProblem(at, f"expected a table, got {format_value(table)}"))
         return {}
     values, refused = read_keys(table, kind.keys, kind.explain)
-    faults += under(at, refused)
+    problems += prefixed(at, refused)
     return values
 
 
 def _missing_hosts(document: Mapping[str, object]) -> list[ValueProblem]:
-    """A fault for each tunnel that names no host, not even by a misspelt key."""
+    """Return a problem for each tunnel without a host, unless a misspelt key names one."""
     tunnels = document.get("tunnels")
     return [
         ValueProblem(

@@ -1,7 +1,7 @@
-"""From the text of a TOML file to a document whose every key has a line, or to what is wrong.
+"""TOML files as documents in which every key has a line number, or the problems of a file.
 
-What the keys mean is for others: the tunnels' file and the relay's are both read through this, the
-only module of the package that opens a file.
+It knows no keys. tunnels.toml and relay.toml are both read through it; no other module of the
+package opens a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunnelkeeper.config.errors import ConfigError, KeyPath, Problem, ValueProblem, printed
+from tunnelkeeper.config.errors import ConfigError, KeyPath, Problem, ValueProblem, format_key_path
 from tunnelkeeper.config.line_numbers import line_numbers
 from tunnelkeeper.core.text import printable
 
@@ -21,35 +21,37 @@ if TYPE_CHECKING:
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 _SYNTAX_HINTS = {
-    "Invalid value": "a string stands in quotes; true and false have none",
-    "Cannot overwrite a value": "the key is there twice",
-    "Cannot declare": "the table is there twice",
+    "Invalid value": "write strings in quotes, and true and false without",
+    "Cannot overwrite a value": "the key is defined twice",
+    "Cannot declare": "the table is defined twice",
     "Expected '=' after a key": "a table's header stands in brackets",
 }
-"""What tomllib says of the commonest slips, and what to look for."""
+"""tomllib's messages for common mistakes, and a hint for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file says. path: as the caller named it. lines: of every key, from 1."""
+    """The content of a file. path: as the caller named it. lines: of every key, from 1."""
 
     path: str
     values: Mapping[str, Any]
     lines: Mapping[KeyPath, int]
 
-    def problems(self, faults: Iterable[ValueProblem]) -> tuple[Problem, ...]:
-        """The faults with their lines, sorted by them; those of the whole file come first."""
-        problems = (
-            Problem(self.path, self.lines.get(fault.at), printed(fault.at), fault.message)
-            for fault in faults
+    def problems(self, found: Iterable[ValueProblem]) -> tuple[Problem, ...]:
+        """Return the problems with their lines, sorted. Those of the whole file come first."""
+        located = (
+            Problem(
+                self.path, self.lines.get(one.key_path), format_key_path(one.key_path), one.message
+            )
+            for one in found
         )
-        return tuple(sorted(problems, key=lambda problem: problem.line or 0))
+        return tuple(sorted(located, key=lambda problem: problem.line or 0))
 
 
 def parse_document(text: str, path: str) -> Document:
-    """Read the text of a file.
+    """Parse the text of a file.
 
-    Raises ConfigError where it is no TOML.
+    Raises ConfigError if it is not TOML.
     """
     try:
         return Document(path, tomllib.loads(text), line_numbers(text))
@@ -57,22 +59,22 @@ def parse_document(text: str, path: str) -> Document:
         problem = Problem(path, None, "", "brackets are nested too deeply")
     except tomllib.TOMLDecodeError as error:
         problem = _syntax_problem(error, text, path)
-    except ValueError:  # from int(), which does not read thousands of digits
+    except ValueError:  # from int(), which refuses thousands of digits
         problem = Problem(path, None, "", "a number has thousands of digits")
     raise ConfigError([problem])
 
 
-def text_of(path: str, named_by: str) -> str:
-    """The text of a file; a byte order mark, as some editors leave it, is no part of it.
+def read_text(path: str, named_by: str) -> str:
+    """Return the text of a file, without a byte order mark.
 
-    named_by: how a person names another file, for the messages. Raises ConfigError.
+    named_by: the option that names another file, for messages. Raises ConfigError.
     """
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        problem = f"no such file; write one, or name another with {named_by}"
+        problem = f"no such file; create it, or name another file with {named_by}"
     except IsADirectoryError:
-        problem = "this is a folder; name the file in it"
+        problem = "this is a directory; name a file in it"
     except PermissionError:
         problem = "permission denied; let the user that runs tunnelkeeper read it"
     except UnicodeDecodeError as error:

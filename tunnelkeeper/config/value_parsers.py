@@ -13,13 +13,19 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TypeGuard, TypeVar
 
-from tunnelkeeper.config.errors import ValueProblem, ValueRefusedError, mismatch, refused, under
+from tunnelkeeper.config.errors import (
+    InvalidValueError,
+    ValueProblem,
+    mismatch,
+    prefixed,
+    value_error,
+)
 
 T = TypeVar("T")
 Reader = Callable[[object], T]
 
-LONGEST_DURATION = 100 * 365 * 86400.0
-"""Seconds. More is a slip of the finger, and would overflow what adds it to a date."""
+MAX_DURATION = 100 * 365 * 86400.0
+"""Seconds. More is a typing mistake, and would overflow when added to a date."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NUMBER = r"(\d+(?:\.\d+)?)"
@@ -33,18 +39,18 @@ _ALGORITHMS = re.compile(r"[-+^]?[A-Za-z0-9@._*?!-]+(?:,[A-Za-z0-9@._*?!-]+)*")
 
 
 def text(value: object) -> str:
-    """A text of one line, not empty, without control characters."""
+    """Parse a string of one line, not empty, without control characters."""
     if not isinstance(value, str):
         raise mismatch("a string in quotes", value)
     if not value:
-        raise refused("expected a string, got an empty one; leave the key out instead")
+        raise value_error("expected a string, got an empty one; leave the key out instead")
     if not value.isprintable():
         raise mismatch("a string of one line without control characters", value)
     return value
 
 
 def name(value: object) -> str:
-    """A name of a tunnel, a host or a group."""
+    """Parse the name of a tunnel, a host or a group."""
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
     rule = "a name of at most 64 letters, digits, '.', '_' and '-' that begins with a letter"
@@ -52,7 +58,7 @@ def name(value: object) -> str:
 
 
 def flag(value: object) -> bool:
-    """True or false."""
+    """Parse true or false."""
     if isinstance(value, bool):
         return value
     meant = {"true": "true", "yes": "true", "false": "false", "no": "false"}.get(
@@ -62,7 +68,7 @@ def flag(value: object) -> bool:
 
 
 def one_of(*choices: str) -> Reader[str]:
-    """One of a few words."""
+    """Return a parser for one of these words."""
     expected = " or ".join([", ".join(map(repr, choices[:-1])), repr(choices[-1])])
 
     def read(value: object) -> str:
@@ -75,7 +81,7 @@ def one_of(*choices: str) -> Reader[str]:
 
 
 def at_least(minimum: int, advice: str = "") -> Reader[int]:
-    """A whole number."""
+    """Return a parser for a whole number."""
 
     def read(value: object) -> int:
         if type(value) is int and minimum <= value < 2**31:  # not isinstance: True is an int
@@ -86,7 +92,7 @@ def at_least(minimum: int, advice: str = "") -> Reader[int]:
 
 
 def between(minimum: float, maximum: float) -> Reader[float]:
-    """A number, whole or not."""
+    """Return a parser for a number in a range."""
 
     def read(value: object) -> float:
         if is_number(value) and minimum <= value <= maximum:
@@ -97,20 +103,20 @@ def between(minimum: float, maximum: float) -> Reader[float]:
 
 
 def duration(value: object) -> float:
-    """Seconds: a number, or a text with units from days to milliseconds, largest first."""
+    """Parse seconds: a number, or a string with units from days to milliseconds, largest first."""
     seconds = value
     if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
         amounts = zip(match.groups(default="0"), _SECONDS, strict=True)
         seconds = sum(float(amount) * unit for amount, unit in amounts)
     if not is_number(seconds) or not seconds >= 0:
         raise mismatch(_DURATION_FORMS, value)
-    if seconds > LONGEST_DURATION:
+    if seconds > MAX_DURATION:
         raise mismatch("a duration of at most 100 years", value)
     return float(seconds)
 
 
 def positive_duration(value: object) -> float:
-    """Seconds, more than none."""
+    """Parse a duration of more than 0 seconds."""
     seconds = duration(value)
     if seconds == 0:
         raise mismatch("a duration of more than 0 seconds", value)
@@ -118,21 +124,21 @@ def positive_duration(value: object) -> float:
 
 
 def port(value: object) -> int:
-    """A TCP port, 1 to 65535."""
+    """Parse a TCP port, 1 to 65535."""
     if type(value) is int and 0 < value < 65536:
         return value
     raise mismatch("a port from 1 to 65535", value, unquoted(value))
 
 
 def ports(value: object) -> tuple[int, ...]:
-    """One port or several."""
+    """Parse a port or a list of ports."""
     if value == []:
-        raise refused("expected a port or several, got an empty list")
+        raise value_error("expected a port or several, got an empty list")
     return several(port)(value)
 
 
 def algorithms(value: object) -> str:
-    """A list of algorithms in OpenSSH's syntax, or as an array of their names."""
+    """Parse a list of algorithms in OpenSSH's syntax, or an array of their names."""
     listed = ",".join(several(text)(value))
     if not _ALGORITHMS.fullmatch(listed):
         raise mismatch("names with commas between them, after + - or ^ if at all", listed)
@@ -140,38 +146,38 @@ def algorithms(value: object) -> str:
 
 
 def several(read: Reader[T]) -> Reader[tuple[T, ...]]:
-    """A list, or one value in place of a list of one; every bad element is named."""
+    """Return a parser for a list or a single value. Every invalid element is reported."""
 
     def read_all(value: object) -> tuple[T, ...]:
         if not isinstance(value, list):
             return (read(value),)
         accepted: list[T] = []
-        faults: list[ValueProblem] = []
+        problems: list[ValueProblem] = []
         for index, element in enumerate(value):
             try:
                 accepted.append(read(element))
-            except ValueRefusedError as error:
-                faults += under((index,), error.faults)
-        if faults:
-            raise ValueRefusedError(*faults)
+            except InvalidValueError as error:
+                problems += prefixed((index,), error.problems)
+        if problems:
+            raise InvalidValueError(*problems)
         return tuple(accepted)
 
     return read_all
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether TOML holds a number here; true and false are none, and nan is not excluded."""
+    """Return whether a value is a number. true and false are not; nan is."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def unquoted(value: object) -> str:
-    """The advice for a number that stands in quotes, else nothing."""
+    """Return advice for a number in quotes, or an empty string."""
     is_digits = isinstance(value, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII)
     return f"write it without quotes: {value}" if is_digits else ""
 
 
 def hook_command(value: object) -> tuple[str, ...]:
-    """A program and its arguments; an empty list is no hook, so that one of [defaults] can go."""
+    """Parse a program and its arguments. An empty list disables a hook of [defaults]."""
     match value:
         case str():
             return _split_command_line(text(value))
@@ -182,30 +188,30 @@ def hook_command(value: object) -> tuple[str, ...]:
 
 def _split_command_line(line: str) -> tuple[str, ...]:
     try:
-        words = tuple(shlex.split(line))
-    except ValueError as error:  # shlex says "No closing quotation" and the like
-        raise refused(f"{str(error)[:1].lower()}{str(error)[1:]} in {line!r}") from None
-    if not words or not words[0]:
+        arguments = tuple(shlex.split(line))
+    except ValueError as error:  # for example "No closing quotation"
+        raise value_error(f"{str(error)[:1].lower()}{str(error)[1:]} in {line!r}") from None
+    if not arguments or not arguments[0]:
         raise mismatch("a command", line)
-    return words
+    return arguments
 
 
 def _argument_list(value: list[object]) -> tuple[str, ...]:
-    faults = []
-    words = []
+    problems = []
+    arguments = []
     for index, word in enumerate(value):
         if not isinstance(word, str):
-            faults.append(_element_problem(index, mismatch("a string in quotes", word)))
+            problems.append(_element_problem(index, mismatch("a string in quotes", word)))
         elif "\0" in word:
-            faults.append(ValueProblem((index,), "a program cannot be given a NUL character"))
+            problems.append(ValueProblem((index,), "a program cannot be given a NUL character"))
         elif not index and not word:
-            faults.append(ValueProblem((index,), "expected a program, got an empty string"))
+            problems.append(ValueProblem((index,), "expected a program, got an empty string"))
         else:
-            words.append(word)
-    if faults:
-        raise ValueRefusedError(*faults)
-    return tuple(words)
+            arguments.append(word)
+    if problems:
+        raise InvalidValueError(*problems)
+    return tuple(arguments)
 
 
-def _element_problem(index: int, error: ValueRefusedError) -> ValueProblem:
-    return ValueProblem((index,), error.faults[0].message)
+def _element_problem(index: int, error: InvalidValueError) -> ValueProblem:
+    return ValueProblem((index,), error.problems[0].message)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.control.payloads import Event, RemovedEvent, TunnelEvent
 from tunnelkeeper.systemd import notify
 from tunnelkeeper.systemd.notify import ping_watchdog
-from tunnelkeeper.systemd.status_text import is_ready, status_line, was_tried
+from tunnelkeeper.systemd.status_text import has_been_tried, is_ready, status_line
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SdNotifier:
         match event:
             case TunnelEvent(tunnel):
                 self._tunnels[tunnel.name] = tunnel
-                if was_tried(tunnel):
+                if has_been_tried(tunnel):
                     self._attempted.add(tunnel.name)
             case RemovedEvent(name):
                 self._tunnels.pop(name, None)
@@ -105,7 +105,7 @@ class SdNotifier:
 
     @contextmanager
     def _reloading(self) -> Iterator[None]:
-        self._manager.notify(*notify.reloading())
+        self._manager.notify(*notify.reloading_assignments())
         try:
             yield
         finally:
@@ -120,7 +120,7 @@ async def notifying(
 
     started: The tunnels that were just started. No event may have been processed since.
     """
-    if not manager.listens:
+    if not manager.is_listening:
         yield
         return
     notifier = SdNotifier(supervisor, manager, clock, ready, started)

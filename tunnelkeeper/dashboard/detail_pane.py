@@ -11,7 +11,13 @@ from tunnelkeeper.dashboard.log_pane import record_lines
 from tunnelkeeper.dashboard.pane_title import rule
 from tunnelkeeper.dashboard.table_rows import CONNECTED, forward_words
 from tunnelkeeper.dashboard.text_width import Fragment, Line, fitted, left, width, wrapped
-from tunnelkeeper.presentation.formatting import ago, duration, milliseconds, size, until
+from tunnelkeeper.presentation.formatting import (
+    format_duration,
+    format_milliseconds,
+    format_size,
+    time_since,
+    time_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +78,10 @@ def detail(
 
 def _title(tunnel: TunnelSnapshot, now: Moment, signs: Glyphs) -> Line:
     state = (f"class:state.{tunnel.state}", f"{signs.states[tunnel.state]} {tunnel.state}")
-    since = ("class:quiet", f"since {ago(tunnel.since, now.wall)}")
+    since = ("class:quiet", f"since {time_since(tunnel.since, now.wall)}")
     retry: Line = []
     if tunnel.retry_at is not None:
-        tries = f"tried {tunnel.attempt} times, again in {until(tunnel.retry_at, now.wall)}"
+        tries = f"tried {tunnel.attempt} times, again in {time_until(tunnel.retry_at, now.wall)}"
         retry = [("class:countdown", f", {tries}")]
     name = ("class:title", signs.text(tunnel.name))
     return [name, ("", "  "), state, ("", " "), since, *retry]
@@ -120,7 +126,7 @@ def _hops(tunnel: TunnelSnapshot, signs: Glyphs) -> list[Line]:
     for hop in tunnel.hops:
         state: StateName = "up" if hop.connected else "stopped"
         sign = (f"class:state.{state}", f"{signs.states[state]} ")
-        rtt = "" if hop.rtt_ms is None else f"  {milliseconds(hop.rtt_ms)}"
+        rtt = "" if hop.rtt_ms is None else f"  {format_milliseconds(hop.rtt_ms)}"
         step = ""
         if tunnel.progress is not None and tunnel.progress.hop == hop.host:
             step = f"  {tunnel.progress.step.replace('_', ' ')}"
@@ -139,12 +145,12 @@ def _replacement(replacement: ReplacementSnapshot, now: Moment, signs: Glyphs) -
         case "backoff":
             sign, words = signs.states["backoff"], f"not yet, tried {replacement.attempt} times"
             if replacement.retry_at is not None:
-                words += f", again in {until(replacement.retry_at, now.wall)}"
+                words += f", again in {time_until(replacement.retry_at, now.wall)}"
             style = "class:state.backoff"
         case "draining":
             sign, words = signs.states["stopping"], f"{replacement.connections} open on the old one"
             if replacement.closes_at is not None:
-                words += f", closed in {until(replacement.closes_at, now.wall)} at the latest"
+                words += f", closed in {time_until(replacement.closes_at, now.wall)} at the latest"
             style = "class:state.stopping"
     return [(style, f"{sign} "), ("", signs.text(words))]
 
@@ -160,8 +166,8 @@ def _forwards(tunnel: TunnelSnapshot, cells: int, signs: Glyphs) -> list[Line]:
         if forward.state == "pending" and not is_connected:
             state = "stopped"
         sign = (f"class:state.{state}", f"{signs.states[state]} ")
-        flows = f"  {signs.inward} {size(forward.bytes_in):>6}  {signs.outward} "
-        flows += f"{size(forward.bytes_out):>6}"
+        flows = f"  {signs.inward} {format_size(forward.bytes_in):>6}  {signs.outward} "
+        flows += f"{format_size(forward.bytes_out):>6}"
         clients = f"  {forward.connections} open of {forward.connections_total}"
         name = ("class:forwards", left(text, room, signs.ellipsis))
         lines.append([sign, name, ("class:number", flows), ("class:quiet", clients)])
@@ -173,7 +179,7 @@ def _check(check: CheckSnapshot | None) -> Fragment:
     """What a forward's own check found last; why it failed is told as the forward's failure."""
     match check:
         case CheckSnapshot(ok=True, ms=float(ms)):
-            return "class:state.up", f"  {check.kind} {milliseconds(ms)}"
+            return "class:state.up", f"  {check.kind} {format_milliseconds(ms)}"
         case CheckSnapshot(ok=False):
             return "class:state.blocked", f"  {check.kind} failed"
         case CheckSnapshot():
@@ -186,7 +192,7 @@ def _failure(
 ) -> list[Line]:
     cause = signs.text(failure.cause.replace("_", " "))
     style = f"class:failure.{tunnel.state}"
-    when = ("class:quiet", f"  {ago(failure.at, now.wall)} ago")
+    when = ("class:quiet", f"  {time_since(failure.at, now.wall)} ago")
     where = signs.text(f"  {failure.hop}") if failure.hop else ""
     lines: list[Line] = [[(style, cause), ("class:host", where), when]]
     lines += [[("", text)] for text in wrapped(signs.text(failure.message), cells)]
@@ -208,11 +214,11 @@ def _drawn(
     values = [each.total for each in rates]
     title: Line = [
         ("class:label", "Traffic"),
-        ("class:number", f"  {signs.inward} {size(int(rate.inward))}/s"),
-        ("class:number", f"  {signs.outward} {size(int(rate.outward))}/s"),
+        ("class:number", f"  {signs.inward} {format_size(int(rate.inward))}/s"),
+        ("class:number", f"  {signs.outward} {format_size(int(rate.outward))}/s"),
     ]
     lines: list[Line] = [[("class:curve", line)] for line in chart(values, height, signs.bars)]
-    top = f"{duration(cells)} ago, up to {size(int(scale_of(values)))}/s"
+    top = f"{format_duration(cells)} ago, up to {format_size(int(scale_of(values)))}/s"
     axis: Line = [("class:quiet", left(top, cells - 3, "") + "now")]
     return [title, *lines, axis]
 

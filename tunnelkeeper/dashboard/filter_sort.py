@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tunnelkeeper.presentation.tunnel_text import first_failure, forward_text, host_chain_text
+from tunnelkeeper.presentation.tunnel_text import first_failure, format_forward, format_host_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,10 +103,10 @@ def shown(board: Model, chosen: Filter, sorting: Sorting) -> list[TunnelSnapshot
 
 
 def _searched(tunnel: TunnelSnapshot) -> str:
-    forwards = (forward_text(forward) for forward in tunnel.forwards)
+    forwards = (format_forward(forward) for forward in tunnel.forwards)
     cause = failure.cause if (failure := first_failure(tunnel)) else ""
     return " ".join(
-        (tunnel.name, host_chain_text(tunnel), *forwards, *tunnel.groups, cause)
+        (tunnel.name, format_host_chain(tunnel), *forwards, *tunnel.groups, cause)
     ).lower()
 
 
@@ -118,8 +118,8 @@ def _by_failure(tunnel: TunnelSnapshot, _board: Model) -> tuple[bool, str]:
 _KEYS: Mapping[str, Callable[[TunnelSnapshot, Model], Any]] = {
     "state": lambda tunnel, _: URGENCY.index(tunnel.state),
     "name": lambda tunnel, _: tunnel.name.lower(),
-    "host": lambda tunnel, _: host_chain_text(tunnel),
-    "forwards": lambda tunnel, _: [forward_text(forward) for forward in tunnel.forwards],
+    "host": lambda tunnel, _: format_host_chain(tunnel),
+    "forwards": lambda tunnel, _: [format_forward(forward) for forward in tunnel.forwards],
     "since": lambda tunnel, _: tunnel.since,
     "rtt": lambda tunnel, _: -1.0 if tunnel.rtt_ms is None else tunnel.rtt_ms,
     "in": lambda tunnel, board: board.rate(tunnel.name).inward,

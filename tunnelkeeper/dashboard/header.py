@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.model import ConnectedFeed, Disconnected
 from tunnelkeeper.dashboard.text_width import Line, apart, line_width
-from tunnelkeeper.presentation.formatting import ago, duration, size
+from tunnelkeeper.presentation.formatting import format_duration, format_size, time_since
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StateName
@@ -53,13 +53,13 @@ def _traffic(board: Model, signs: Glyphs) -> Line:
     parts: Line = []
     for sign, amount in ((signs.inward, rate.inward), (signs.outward, rate.outward)):
         style = "class:number" if amount else "class:quiet"
-        parts += [("class:quiet", f"  {sign} "), (style, f"{size(int(amount))}/s")]
+        parts += [("class:quiet", f"  {sign} "), (style, f"{format_size(int(amount))}/s")]
     return [*parts, ("", " ")]
 
 
 def _place(board: Model, now: Moment, signs: Glyphs) -> Line:
     if isinstance(board.link, Disconnected) and board.supervisor is not None:
-        gone = duration(now.monotonic - board.link.since)
+        gone = format_duration(now.monotonic - board.link.since)
         words = f" the supervisor is gone for {gone}; this is the last picture"
         return [("class:gone", f"{words} {signs.dot} u starts one ")]
     config = board.supervisor.config if board.supervisor else ""
@@ -70,10 +70,10 @@ def _process(board: Model, now: Moment, signs: Glyphs) -> Line:
     supervisor = board.supervisor
     if supervisor is None or not isinstance(board.link, ConnectedFeed):
         return []
-    parts = [supervisor.version, f"up {ago(supervisor.started_at, now.wall)}"]
-    parts.append(size(supervisor.memory_bytes))
+    parts = [supervisor.version, f"up {time_since(supervisor.started_at, now.wall)}"]
+    parts.append(format_size(supervisor.memory_bytes))
     if board.load is not None:
         parts.append(f"{board.load * 100:.1f} % CPU")
     total = board.total
-    parts.append(f"{size(total.inward)} in, {size(total.outward)} out")
+    parts.append(f"{format_size(total.inward)} in, {format_size(total.outward)} out")
     return [("class:quiet", f" {signs.dot} ".join(parts) + " ")]

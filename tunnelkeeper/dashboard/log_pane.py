@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.pane_title import rule
 from tunnelkeeper.dashboard.text_width import Line, fitted, wrapped
-from tunnelkeeper.presentation.formatting import moment
+from tunnelkeeper.presentation.formatting import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ def record_lines(
     record: LogRecord, now: Moment, cells: int, signs: Glyphs, *, with_name: bool
 ) -> list[Line]:
     """A line of the log, and where it is too long, more of them below its message."""
-    time = moment(record.at).astimezone(now.wall.tzinfo).strftime("%H:%M:%S")
+    time = parse_time(record.at).astimezone(now.wall.tzinfo).strftime("%H:%M:%S")
     name = f"{signs.text(record.tunnel)}: " if with_name and record.tunnel else ""
     indent = len(time) + 2
     first, *rest = wrapped(signs.text(f"{name}{record.message}"), max(10, cells - indent))

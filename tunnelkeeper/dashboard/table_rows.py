@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.dashboard.chart import sparkline
 from tunnelkeeper.dashboard.columns import FLEXIBLE, Column, fit, gap_before
 from tunnelkeeper.dashboard.text_width import Fragment, Line, cut, left, right, width
-from tunnelkeeper.presentation.formatting import ago, left_until, milliseconds, short_size
+from tunnelkeeper.presentation.formatting import (
+    format_milliseconds,
+    format_short_size,
+    format_time_left,
+    time_since,
+)
 from tunnelkeeper.presentation.tunnel_text import (
     first_failure,
-    forward_text,
-    host_chain_text,
-    replacement_text,
+    format_forward,
+    format_host_chain,
+    format_replacement,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +98,7 @@ class Table:
         return line
 
     def _made(self, tunnel: TunnelSnapshot) -> Texts:
-        host = self.signs.text(host_chain_text(tunnel))
+        host = self.signs.text(format_host_chain(tunnel))
         forwards = tuple(forward_words(forward, self.signs) for forward in tunnel.forwards)
         failure = self.signs.text(failure_words(tunnel))
         longest = (self.signs.text(tunnel.name), host, ", ".join(forwards), failure)
@@ -106,7 +111,7 @@ class Table:
         host = way_as_fits(texts.host, len(tunnel.jump), widths.get("host", 0), self.signs)
         curve = [each.total for each in board.series(tunnel.name, widths.get("traffic", 0))]
         is_connected = tunnel.state in CONNECTED
-        rtt = "" if tunnel.rtt_ms is None else milliseconds(tunnel.rtt_ms).replace(" ", "")
+        rtt = "" if tunnel.rtt_ms is None else format_milliseconds(tunnel.rtt_ms).replace(" ", "")
         return {
             "name": ("class:name", self.signs.text(tunnel.name)),
             "state": (f"class:state.{tunnel.state}", tunnel.state),
@@ -151,7 +156,7 @@ def failure_words(tunnel: TunnelSnapshot) -> str:
         return f"{step}, try {tunnel.attempt}" if tunnel.attempt > 1 else step
     failure = first_failure(tunnel)
     if failure is None:
-        under_way = replacement_text(tunnel.replacement) if tunnel.replacement else ""
+        under_way = format_replacement(tunnel.replacement) if tunnel.replacement else ""
         return under_way.replace("_", " ")
     words = failure.cause.replace("_", " ")
     return f"{words} x{tunnel.attempt}" if tunnel.attempt > 1 else words
@@ -159,7 +164,7 @@ def failure_words(tunnel: TunnelSnapshot) -> str:
 
 def forward_words(forward: ForwardSnapshot, signs: Glyphs) -> str:
     """A forward in short."""
-    return signs.text(forward_text(forward)).replace(" -> ", f" {signs.arrow} ")
+    return signs.text(format_forward(forward)).replace(" -> ", f" {signs.arrow} ")
 
 
 def way_as_fits(way: str, jumps: int, cells: int, signs: Glyphs) -> str:
@@ -188,15 +193,15 @@ def as_fits(texts: tuple[str, ...], cells: int) -> str:
 def since(tunnel: TunnelSnapshot, now: Moment) -> Fragment:
     """How long it is so, or how long until it is tried again."""
     if tunnel.retry_at is not None:
-        return "class:countdown", f"in {left_until(tunnel.retry_at, now.wall)}"
-    return "class:quiet", ago(tunnel.since, now.wall)
+        return "class:countdown", f"in {format_time_left(tunnel.retry_at, now.wall)}"
+    return "class:quiet", time_since(tunnel.since, now.wall)
 
 
 def flow(amount: float) -> Fragment:
     """Bytes per second."""
-    return ("class:number", short_size(amount)) if amount >= 1 else ("class:quiet", "0")
+    return ("class:number", format_short_size(amount)) if amount >= 1 else ("class:quiet", "0")
 
 
 def count(amount: int) -> Fragment:
     """How many; none is not worth a look."""
-    return ("class:number", short_size(amount)) if amount else ("class:quiet", "0")
+    return ("class:number", format_short_size(amount)) if amount else ("class:quiet", "0")

@@ -125,7 +125,7 @@ def _unit_file(path: Path) -> tuple[str, str]:
 
 def _shown(name: UnitName, *, is_user: bool) -> tuple[str, str]:
     try:
-        text = systemctl.cat(name.full, is_user=is_user)
+        text = systemctl.cat_unit(name.full, is_user=is_user)
     except (NoServiceManagerError, SystemctlError) as error:
         raise UnreadableError(f"{error} (or name the unit's file)") from None
     first = text.partition("\n")[0]

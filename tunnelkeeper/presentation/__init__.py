@@ -1,1 +1,1 @@
-"""How people are told what snapshots say: amounts, times, forwards, reasons. Pure; no colours."""
+"""Text for people: amounts, times, forwards and failure reasons. Pure, without colours."""

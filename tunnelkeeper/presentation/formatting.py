@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the two largest units that matter: 4s, 3m 12s, 2h 5m, 3d 4h. Negative is 0s."""
+def format_duration(seconds: float) -> str:
+    """Return seconds in their two largest units: 4s, 3m 12s, 2h 5m, 3d 4h. Negative is 0s."""
     whole = max(0, int(seconds))
     for unit, name, below, name_below in (
         (_DAY, "d", _HOUR, "h"),
@@ -26,52 +26,52 @@ def duration(seconds: float) -> str:
     return f"{whole}s"
 
 
-def size(count: int) -> str:
-    """Bytes in decimal units: 999 B, 1.2 kB, 15 kB, 3.4 GB."""
+def format_size(count: int) -> str:
+    """Return bytes in decimal units: 999 B, 1.2 kB, 15 kB, 3.4 GB."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
-        # 999.5 would print as 1000: the next unit says it better.
+        # 999.5 would print as 1000, so the next unit takes over.
         if amount < 999.5 or unit == "PB":
             break
         amount /= 1000
-    # The same at 9.95, which one decimal would print as 10.0.
+    # 9.95 with one decimal would print as 10.0.
     return f"{amount:.1f} {unit}" if unit != "B" and amount < 9.95 else f"{amount:.0f} {unit}"
 
 
-def moment(text: str) -> datetime:
-    """An ISO 8601 time of a snapshot; UTC where it names no zone."""
+def parse_time(text: str) -> datetime:
+    """Parse an ISO 8601 time of a snapshot. Without a zone it is UTC."""
     parsed = datetime.fromisoformat(text)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def ago(text: str, now: datetime) -> str:
-    """How long ago an ISO 8601 time was."""
-    return duration((now - moment(text)).total_seconds())
+def time_since(text: str, now: datetime) -> str:
+    """Return how long ago an ISO 8601 time was."""
+    return format_duration((now - parse_time(text)).total_seconds())
 
 
-def until(text: str, now: datetime) -> str:
-    """How long it is to an ISO 8601 time; 0s when it has come."""
-    return duration((moment(text) - now).total_seconds())
+def time_until(text: str, now: datetime) -> str:
+    """Return the time left until an ISO 8601 time; 0s when it has passed."""
+    return format_duration((parse_time(text) - now).total_seconds())
 
 
-def short_size(count: float) -> str:
-    """Bytes in at most four cells, for columns: 999, 1.2k, 15k, 999M."""
-    return size(int(count)).replace(" ", "").removesuffix("B")
+def format_short_size(count: float) -> str:
+    """Return bytes in at most four cells, for columns: 999, 1.2k, 15k, 999M."""
+    return format_size(int(count)).replace(" ", "").removesuffix("B")
 
 
-def milliseconds(amount: float) -> str:
-    """A round trip: 0.3 ms, 12 ms, 1.2 s."""
+def format_milliseconds(amount: float) -> str:
+    """Return a round trip: 0.3 ms, 12 ms, 1.2 s."""
     if amount >= 999.5:
         return f"{amount / 1000:.1f} s"
     return f"{amount:.1f} ms" if amount < 9.95 else f"{amount:.0f} ms"
 
 
-def left_until(text: str, now: datetime) -> str:
-    """How long it is to an ISO 8601 time, in the largest unit alone: 4s, 12m, 23h, 400d."""
-    return until(text, now).partition(" ")[0]
+def format_time_left(text: str, now: datetime) -> str:
+    """Return the time left until an ISO 8601 time in its largest unit: 4s, 12m, 23h, 400d."""
+    return time_until(text, now).partition(" ")[0]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """How a complaint about a word goes on: `; did you mean 'status'?`, or not at all."""
+    """Return `; did you mean 'status'?` for an unknown word, or nothing."""
     near = get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

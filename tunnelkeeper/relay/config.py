@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper import paths
-from tunnelkeeper.config.errors import ConfigError, mismatch, refused
+from tunnelkeeper.config.errors import ConfigError, mismatch, value_error
 from tunnelkeeper.config.table_reader import Keys, read_keys, table_of, unknown_key
-from tunnelkeeper.config.toml_document import parse_document, text_of
+from tunnelkeeper.config.toml_document import parse_document, read_text
 from tunnelkeeper.config.value_parsers import (
     Reader,
     at_least,
@@ -115,7 +115,7 @@ def load(path: str | Path) -> RelayConfiguration:
 
     Raises ConfigError with all its problems.
     """
-    return parse(text_of(str(path), "--config"), str(path))
+    return parse(read_text(str(path), "--config"), str(path))
 
 
 def parse(text: str, path: str) -> RelayConfiguration:
@@ -145,7 +145,7 @@ def _listen(value: object) -> TcpAddress:
     try:
         address = parse_listen(value)
     except SpecError as error:
-        raise refused(printable(str(error))) from None
+        raise value_error(printable(str(error))) from None
     if isinstance(address, TcpAddress):
         return address
     raise mismatch(expected, value, "the relay listens on TCP only")
@@ -154,7 +154,9 @@ def _listen(value: object) -> TcpAddress:
 def _one_or_more(read: Reader[Any], what: str) -> Reader[tuple[Any, ...]]:
     def read_all(value: object) -> tuple[Any, ...]:
         if value == []:
-            raise refused(f"expected {what}, got an empty list; leave the key out for the default")
+            raise value_error(
+                f"expected {what}, got an empty list; leave the key out for the default"
+            )
         return several(read)(value)
 
     return read_all
@@ -175,7 +177,9 @@ def _unix_socket_dir(value: object) -> str:
     if not folder.startswith("/") or {"..", "."}.intersection(folder.split("/")):
         raise mismatch("an absolute path without '..'", value)
     if not (folder := folder.rstrip("/")):
-        raise refused("'/' would open every socket of this machine; name a folder for the relay's")
+        raise value_error(
+            "'/' would open every socket of this machine; name a folder for the relay's"
+        )
     return folder
 
 
@@ -186,11 +190,11 @@ def _permits(parse_one: Callable[[str], Permit]) -> Reader[tuple[Permit, ...]]:
         if not isinstance(value, str):
             raise mismatch('"host:port" in quotes', value)
         if value in {"any", "none"}:
-            raise refused(f"{value!r} stands alone, without other permits")
+            raise value_error(f"{value!r} stands alone, without other permits")
         try:
             permit = parse_one(value)
         except PermitError as error:
-            raise refused(printable(str(error))) from None
+            raise value_error(printable(str(error))) from None
         return permit
 
     def read(value: object) -> tuple[Permit, ...]:
@@ -218,7 +222,7 @@ def _max_startups(value: object) -> MaxStartups:
     try:
         return MaxStartups.parse(written)
     except LimitError as error:
-        raise refused(str(error)) from None
+        raise value_error(str(error)) from None
 
 
 _LIMIT_KEYS: Keys = {

@@ -167,7 +167,7 @@ class _RunningRelay:
 
     def reload(self) -> list[str]:
         """See control.Controlled."""
-        self.manager.notify(*notify.reloading())
+        self.manager.notify(*notify.reloading_assignments())
         try:
             configuration = self.source.read()
         except ConfigError as error:

@@ -31,15 +31,15 @@ _VARIABLES = (
 )
 _DESCRIPTORS_LIMIT = 1024
 _SEND_TIMEOUT = 5.0
-"""Seconds that a manager which reads nothing may hold us up; systemd reads at once."""
+"""Seconds that a manager which does not read may delay us. systemd reads at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """Whoever started this service.
+    """The service manager that started this process, if any.
 
-    address: where it listens for what we tell, or empty. watchdog: seconds within which it wants to
-    hear from us, 0 for never. descriptors: the listening sockets that it opened for us.
+    address: its notification socket, or empty. watchdog: the interval in seconds within which it
+    expects a ping, 0 for none. descriptors: listening sockets that it passed to us.
     """
 
     address: str = ""
@@ -47,25 +47,25 @@ class ServiceManager:
     descriptors: tuple[int, ...] = ()
 
     @property
-    def listens(self) -> bool:
-        """Whether anybody hears what is told."""
+    def is_listening(self) -> bool:
+        """Whether it receives notifications."""
         return bool(self.address)
 
     def notify(self, *assignments: str) -> None:
-        """Send assignments such as READY=1; what cannot be delivered is lost without a word."""
+        """Send assignments such as READY=1. A message that cannot be delivered is dropped."""
         if not self.address:
             return
-        # A name that begins with @ is abstract: the kernel wants a zero byte there (unix(7)).
+        # A name that begins with @ is abstract: it begins with a zero byte (unix(7)).
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
-        # A restart of the manager leaves nobody there for a moment; the next message will do.
+        # The socket is absent for a moment while the manager restarts; the next message arrives.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.settimeout(_SEND_TIMEOUT)
             sock.sendto("\n".join(assignments).encode("utf-8", "replace"), address)
 
     def sockets(self) -> list[socket.socket]:
-        """The sockets that it opened, ours from now on; children do not inherit them.
+        """Return the passed sockets. The caller owns them; children do not inherit them.
 
-        Raises OSError for a descriptor that is no socket.
+        Raises OSError for a descriptor that is not a socket.
         """
         found = []
         for descriptor in self.descriptors:
@@ -76,60 +76,67 @@ class ServiceManager:
 
 
 def is_waiting(environment: MutableMapping[str, str]) -> bool:
-    """Whether a service manager waits to hear that this process is ready."""
+    """Return whether a service manager waits for this process to be ready."""
     return bool(environment.get("NOTIFY_SOCKET"))
 
 
 def from_environment(environment: MutableMapping[str, str]) -> ServiceManager:
-    """The manager that this process's environment names.
+    """Return the manager that the environment names.
 
-    Its variables are removed: a child that found them could speak in our name.
+    Its variables are removed, so that no child can send notifications in our name.
     """
     given = {name: environment.pop(name, "") for name in _VARIABLES}
     address = given["NOTIFY_SOCKET"]
     return ServiceManager(
         address=address if address[:1] in {"/", "@"} else "",
-        watchdog=_number(given["WATCHDOG_USEC"]) / 1e6 if _is_us(given["WATCHDOG_PID"]) else 0.0,
-        descriptors=_descriptors(given["LISTEN_FDS"]) if _is_us(given["LISTEN_PID"], "-") else (),
+        watchdog=_parse_number(given["WATCHDOG_USEC"]) / 1e6
+        if _is_for_this_process(given["WATCHDOG_PID"])
+        else 0.0,
+        descriptors=_descriptors(given["LISTEN_FDS"])
+        if _is_for_this_process(given["LISTEN_PID"], "-")
+        else (),
     )
 
 
-def reloading() -> tuple[str, str]:
-    """What is told before the configuration is read again; READY=1 follows when that is done."""
+def reloading_assignments() -> tuple[str, str]:
+    """Return the assignments to send before a reload. READY=1 follows when it is done."""
     return "RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
-def _is_us(written: str, absent: str = "") -> bool:
-    """Whether a variable is meant for this process; one without a process id is for any."""
+def _is_for_this_process(written: str, absent: str = "") -> bool:
+    """Return whether a variable is meant for this process, by the process id in it."""
     return written in {str(os.getpid()), absent}
 
 
 def _descriptors(written: str) -> tuple[int, ...]:
-    count = min(_number(written), _DESCRIPTORS_LIMIT)
+    count = min(_parse_number(written), _DESCRIPTORS_LIMIT)
     return tuple(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count))
 
 
-def _number(written: str) -> int:
+def _parse_number(written: str) -> int:
     return int(written) if written.isascii() and written.isdigit() else 0
 
 
 Sleep = Callable[[float], Awaitable[None]]
-"""Waits so many seconds in the loop that is watched."""
+"""Sleeps in the event loop that the watchdog supervises."""
 
 
 async def ping_watchdog(manager: ServiceManager, sleep: Sleep) -> None:
-    """Tell it twice as often as the manager wants to hear it, until cancelled."""
+    """Ping the watchdog at half its interval until cancelled.
+
+    A blocked event loop sends no ping, and the manager restarts the service.
+    """
     while manager.watchdog:
         manager.notify("WATCHDOG=1")
         await sleep(manager.watchdog / 2)
 
 
 PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-"""syslog(3)'s numbers for the levels of our log."""
+"""The numbers of syslog(3) for the levels of our log."""
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether what is written to a stream goes to the journal: $JOURNAL_STREAM names its pipe."""
+    """Return whether a stream goes to the journal: $JOURNAL_STREAM names its pipe."""
     device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
     try:
         found = os.fstat(stream.fileno())
@@ -139,14 +146,14 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 def journal_prefix(level: str) -> str:
-    """What stands before a line of a level: `<3>` for an error."""
+    """Return the priority prefix of a line: `<3>` for an error."""
     return f"<{PRIORITIES.get(level, PRIORITIES['info'])}>"
 
 
 class PriorityFormatter(logging.Formatter):
-    """Formats what Python's logging writes for the journal, each line of it with the priority."""
+    """A logging formatter that prefixes each line with the priority for the journal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
+        """Format a record."""
         start = journal_prefix(record.levelname.lower())
         return "\n".join(f"{start}{line}" for line in super().format(record).splitlines())

@@ -1,6 +1,6 @@
-"""Writes words so that systemd reads them back as they were: systemd.syntax(7).
+"""Quoting of words for unit files, so that systemd reads them back unchanged: systemd.syntax(7).
 
-Pure text; what a unit consists of is not known here.
+Pure text; it does not know the structure of units.
 """
 
 from __future__ import annotations
@@ -12,51 +12,51 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_./:=@%+,~^-]+")
-_TOLD_APART = {"\\": "\\\\", '"': '\\"', "\t": "\\t"}
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\t": "\\t"}
 _NOT_IN_A_PROGRAM = frozenset("\"'\\\t")
-"""What systemd refuses in the path of the program itself, however it is written."""
+"""Characters that systemd refuses in the path of a program, quoted or not."""
 
 
 class UnquotableError(ValueError):
-    """A text that no unit file can hold; the message says which and why."""
+    """A text that a unit file cannot contain. The message gives the reason."""
 
 
 class Specifiers(str):
-    """A word that systemd is to fill in: its %-specifiers are meant, and nothing is escaped."""
+    """A word with %-specifiers that systemd expands. It is not escaped."""
 
     __slots__ = ()
 
 
-def command(words: Sequence[str]) -> str:
-    """The value of ExecStart= for a program, which is an absolute path, and its arguments.
+def quote_command(words: Sequence[str]) -> str:
+    """Return the value of ExecStart= for a program, an absolute path, and its arguments.
 
-    Raises Unwritable.
+    Raises UnquotableError.
     """
     program, *arguments = words
     if not isinstance(program, Specifiers):
         _check_program(program)
-    line = " ".join([word(program), *map(word, arguments)])
-    # A prefix of `:` keeps every `$` as it is; `$$` would not do for the program's own path.
+    line = " ".join([quote_word(program), *map(quote_word, arguments)])
+    # The prefix `:` keeps every `$`. `$$` does not work in the path of the program.
     return f":{line}" if "$" in line else line
 
 
-def word(text: str) -> str:
-    """One word, in quotes where it needs them. It must not start a line of its own.
+def quote_word(text: str) -> str:
+    """Return a word, quoted if necessary. It must not begin a line.
 
-    Raises Unwritable.
+    Raises UnquotableError.
     """
     if isinstance(text, Specifiers):
         return text
-    escaped = specifier_free(text)
+    escaped = escape_specifiers(text)
     if _NEEDS_NO_QUOTES.fullmatch(escaped):
         return escaped
-    return '"' + "".join(_TOLD_APART.get(each, each) for each in escaped) + '"'
+    return '"' + "".join(_ESCAPES.get(each, each) for each in escaped) + '"'
 
 
-def specifier_free(text: str) -> str:
-    """A value in which nothing is filled in, such as the address of ListenStream=.
+def escape_specifiers(text: str) -> str:
+    """Return a value without specifiers, such as the address of ListenStream=.
 
-    Raises Unwritable.
+    Raises UnquotableError.
     """
     _check_characters(text)
     return text.replace("%", "%%")
@@ -65,14 +65,14 @@ def specifier_free(text: str) -> str:
 def _check_characters(text: str) -> None:
     for each in text:
         if (each < " " and each != "\t") or each == "\x7f":
-            raise UnquotableError(f"{text!r}: a control character cannot stand in a unit file")
+            raise UnquotableError(f"{text!r}: a unit file cannot contain a control character")
         if "\ud800" <= each <= "\udfff":
             raise UnquotableError(f"{text!r}: a unit file is UTF-8, and this is not")
 
 
 def _check_program(path: str) -> None:
     if not path.startswith("/"):
-        raise UnquotableError(f"{path!r}: systemd wants the absolute path of a program")
+        raise UnquotableError(f"{path!r}: systemd needs the absolute path of a program")
     found = "".join(sorted(_NOT_IN_A_PROGRAM & set(path)))
     if found:
         raise UnquotableError(f"{path!r}: systemd starts no program with {found!r} in its path")

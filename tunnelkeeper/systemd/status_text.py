@@ -1,6 +1,6 @@
-"""What the service manager is told of the tunnels: one line of status, and when all is ready. Pure.
+"""The STATUS= line of the service, and the decision when it is ready. Pure.
 
-It is the picture that `systemctl status` shows beside "active (running)".
+`systemctl status` shows the line below "active (running)".
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from tunnelkeeper.systemd.unit_templates import Ready
 
 STATUS_LIMIT = 240
-"""Characters of the line; the manager takes 4096 bytes for all of a message."""
+"""Characters of the line. The manager accepts 4096 bytes per message."""
 
-TOLD_LIMIT = 3
-"""So many of the tunnels that are not up are named."""
+MAX_NAMED_TUNNELS = 3
+"""The largest number of tunnels that the line names."""
 
 _REASON_LIMIT = 90
 _WORST_FIRST: tuple[StateName, ...] = ("blocked", "degraded", "backoff", "connecting", "stopping")
 
 
 def status_line(tunnels: Iterable[TunnelSnapshot]) -> str:
-    """How many of the wanted tunnels are up, and why the others are not."""
+    """Return how many of the wanted tunnels are up, and why the others are not."""
     wanted = [tunnel for tunnel in tunnels if tunnel.wanted]
     if not wanted:
         return "no tunnel is wanted"
     away = [tunnel for tunnel in wanted if tunnel.state != "up"]
-    away.sort(key=_badness)
+    away.sort(key=_severity_rank)
     parts = [f"{len(wanted) - len(away)} of {len(wanted)} up"]
-    parts += [f"{tunnel.name}: {_reason(tunnel)}" for tunnel in away[:TOLD_LIMIT]]
-    if len(away) > TOLD_LIMIT:
-        parts.append(f"{len(away) - TOLD_LIMIT} more")
+    parts += [f"{tunnel.name}: {_reason(tunnel)}" for tunnel in away[:MAX_NAMED_TUNNELS]]
+    if len(away) > MAX_NAMED_TUNNELS:
+        parts.append(f"{len(away) - MAX_NAMED_TUNNELS} more")
     return printable("; ".join(parts), STATUS_LIMIT)
 
 
@@ -45,10 +45,10 @@ def is_ready(
     tunnels: Mapping[str, TunnelSnapshot],
     tried: Collection[str],
 ) -> bool:
-    """Whether all tunnels that the service started with are as far as `ready` asks for.
+    """Return whether the tunnels that the service started with satisfy `ready`.
 
-    One that a person stopped, or a reload took away meanwhile, is not waited for. tried: those that
-    were seen at the end of an attempt.
+    A tunnel that a person stopped or a reload removed does not count. tried: the tunnels whose
+    first attempt has ended.
     """
     awaited = [name for name in started if name in tunnels]
     if ready == "up":
@@ -56,8 +56,8 @@ def is_ready(
     return all(name in tried for name in awaited)
 
 
-def was_tried(tunnel: TunnelSnapshot) -> bool:
-    """Whether what is told of a tunnel, for the first time or later, is more than a beginning."""
+def has_been_tried(tunnel: TunnelSnapshot) -> bool:
+    """Return whether the first attempt of a tunnel has ended."""
     return tunnel.state != "connecting" or tunnel.attempt > 1
 
 
@@ -65,7 +65,7 @@ def _was_stopped(tunnel: TunnelSnapshot, tried: Collection[str]) -> bool:
     return not tunnel.wanted and tunnel.name in tried
 
 
-def _badness(tunnel: TunnelSnapshot) -> int:
+def _severity_rank(tunnel: TunnelSnapshot) -> int:
     return _WORST_FIRST.index(tunnel.state) if tunnel.state in _WORST_FIRST else len(_WORST_FIRST)
 
 

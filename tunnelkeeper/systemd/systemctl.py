@@ -1,6 +1,6 @@
-"""Asks the service manager of this user, through systemctl(1) and loginctl(1).
+"""Requests to the service manager of this user, through systemctl(1) and loginctl(1).
 
-What to ask is decided by whoever calls; an answer that is a failure becomes one exception.
+The caller decides what to request. A failure becomes an exception.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import subprocess
 from tunnelkeeper.core.text import printable
 
 ANSWER_TIMEOUT = 60.0
-"""Seconds for what takes the manager no waiting for a service."""
+"""Seconds for requests that do not wait for a service."""
 
-_WORDS_LIMIT = 1000
+_ERROR_TEXT_LIMIT = 1000
 
 
 class NoServiceManagerError(Exception):
-    """No service manager of this user answers; the message says what to do."""
+    """No service manager of this user answers. The message says what to do."""
 
 
 class SystemctlError(Exception):
-    """systemctl did not do what it was asked; the message has its words."""
+    """systemctl failed. The message has its output."""
 
 
-def find_manager() -> None:
-    """See that the manager of this user answers.
+def require_manager() -> None:
+    """Check that the service manager of this user answers.
 
-    Raises NoManager.
+    Raises NoServiceManagerError if not.
     """
     try:
         done = _run("systemctl", "--user", "show", "--property=Version", timeout=ANSWER_TIMEOUT)
@@ -40,29 +40,29 @@ def find_manager() -> None:
         raise NoServiceManagerError("the systemd of this user does not answer") from None
     if done.returncode:
         raise NoServiceManagerError(
-            f"the systemd of this user does not answer: {_said(done)} (log in as this user "
-            "anew, not with su or sudo; or run `loginctl enable-linger` for it first)"
+            f"the systemd of this user does not answer: {_error_text(done)} (log in as this "
+            "user, not with su or sudo, or run `loginctl enable-linger` for it first)"
         )
 
 
-def ask(*arguments: str, timeout: float | None = ANSWER_TIMEOUT) -> str:
-    """Run `systemctl --user` with these arguments; returns what it printed.
+def run_systemctl(*arguments: str, timeout: float | None = ANSWER_TIMEOUT) -> str:
+    """Run `systemctl --user` with these arguments. Return its output.
 
-    timeout: seconds, None where a service decides how long it takes. Raises SystemctlFailed.
+    timeout: seconds, or None if a service determines the duration. Raises SystemctlError.
     """
     try:
         done = _run("systemctl", "--user", *arguments, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise SystemctlError(f"systemctl --user {' '.join(arguments)}: no answer") from None
     if done.returncode:
-        raise SystemctlError(f"systemctl --user {' '.join(arguments)}: {_said(done)}")
+        raise SystemctlError(f"systemctl --user {' '.join(arguments)}: {_error_text(done)}")
     return done.stdout
 
 
-def cat(unit: str, *, is_user: bool) -> str:
-    """The files of a unit of this user, or of the system: its own, then its drop-ins.
+def cat_unit(unit: str, *, is_user: bool) -> str:
+    """Return the files of a unit of this user or of the system: its own, then its drop-ins.
 
-    Raises NoManager and SystemctlFailed.
+    Raises NoServiceManagerError and SystemctlError.
     """
     command = ["systemctl", *(["--user"] if is_user else []), "--no-pager", "cat", "--", unit]
     try:
@@ -74,12 +74,12 @@ def cat(unit: str, *, is_user: bool) -> str:
     except subprocess.TimeoutExpired:
         raise SystemctlError(f"{' '.join(command)}: no answer") from None
     if done.returncode:
-        raise SystemctlError(f"{' '.join(command)}: {_said(done)}")
+        raise SystemctlError(f"{' '.join(command)}: {_error_text(done)}")
     return done.stdout
 
 
-def lingers() -> bool | None:
-    """Whether this user's services run without a login; None where nobody can tell."""
+def is_lingering() -> bool | None:
+    """Return whether this user's services run without a login, or None if unknown."""
     user = _user_name()
     try:
         done = _run("loginctl", "show-user", user, "--property=Linger", timeout=ANSWER_TIMEOUT)
@@ -107,6 +107,6 @@ def _run(*command: str, timeout: float | None) -> subprocess.CompletedProcess[st
     )
 
 
-def _said(done: subprocess.CompletedProcess[str]) -> str:
-    said = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
-    return printable(said.replace("\n", "; "), _WORDS_LIMIT)
+def _error_text(done: subprocess.CompletedProcess[str]) -> str:
+    text = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+    return printable(text.replace("\n", "; "), _ERROR_TEXT_LIMIT)

@@ -1,6 +1,6 @@
-"""Our unit files in their folder: written whole or not at all, and nobody else's ever touched.
+"""Our unit files in their folder: written atomically; files of others are never touched.
 
-What stands in them is not known here, but for the line that marks a file as ours.
+It knows nothing of their content but the line that marks a file as ours.
 """
 
 from __future__ import annotations
@@ -21,57 +21,57 @@ _MODE = 0o644
 
 
 class ForeignUnitError(Exception):
-    """A file of this name is there and we did not write it; the message says what to do."""
+    """A file of this name exists that we did not write. The message says what to do."""
 
 
-def write(folder: Path, texts: Mapping[str, str]) -> list[str]:
-    """Write unit files, by name; returns the names of those that are new or have changed.
+def write_units(folder: Path, texts: Mapping[str, str]) -> list[str]:
+    """Write unit files, by name. Return the names of the new and changed ones.
 
-    Raises NotOurs before anything is written, and OSError.
+    Raises ForeignUnitError before anything is written, and OSError.
     """
-    _refuse_others(folder, texts)
+    _refuse_foreign(folder, texts)
     folder.mkdir(parents=True, exist_ok=True)
     changed = [name for name, text in texts.items() if _read(folder / name) != text]
     for name in changed:
-        write_atomically(folder / name, texts[name].encode(), _grant)
+        write_atomically(folder / name, texts[name].encode(), _set_mode)
     return changed
 
 
-def remove(folder: Path, names: Iterable[str]) -> None:
-    """Remove unit files of ours; one that is gone already is no error.
+def remove_units(folder: Path, names: Iterable[str]) -> None:
+    """Remove our unit files. A missing file is no error.
 
-    Raises NotOurs before anything is removed, and OSError.
+    Raises ForeignUnitError before anything is removed, and OSError.
     """
     names = list(names)
-    _refuse_others(folder, names)
+    _refuse_foreign(folder, names)
     for name in names:
         (folder / name).unlink(missing_ok=True)
 
 
-def ours(folder: Path) -> list[str]:
-    """The names of the files here that we wrote."""
+def own_units(folder: Path) -> list[str]:
+    """Return the names of the files in a folder that we wrote."""
     return [name for name in NAMES if is_ours(_read(folder / name) or "")]
 
 
-def _refuse_others(folder: Path, names: Iterable[str]) -> None:
+def _refuse_foreign(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         path = folder / name
         with suppress(FileNotFoundError):
             mode = path.lstat().st_mode
             if stat.S_ISLNK(mode):
-                words = f"{path}: is a symbolic link to {path.readlink()}, which is not followed"
+                problem = f"{path}: is a symbolic link to {path.readlink()}, which is not followed"
                 raise ForeignUnitError(
-                    f"{words}; remove it first (`systemctl --user unmask` a masked unit)"
+                    f"{problem}; remove it first (`systemctl --user unmask` a masked unit)"
                 )
             if not stat.S_ISREG(mode) or not is_ours(_read(path) or ""):
-                words = f"{path}: was not written by tunnelkeeper and is left alone"
+                problem = f"{path}: was not written by tunnelkeeper and is left alone"
                 raise ForeignUnitError(
-                    f"{words}; move it away, or begin it with the line `{MARKER}`"
+                    f"{problem}; move it away, or begin it with the line `{MARKER}`"
                 )
 
 
 def _read(path: Path) -> str | None:
-    """The text of a regular file; None where there is none."""
+    """Return the text of a regular file, or None."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -80,5 +80,5 @@ def _read(path: Path) -> str | None:
         return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
-def _grant(descriptor: int) -> None:
+def _set_mode(descriptor: int) -> None:
     os.fchmod(descriptor, _MODE)

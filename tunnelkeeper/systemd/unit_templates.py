@@ -1,10 +1,10 @@
-"""The text of our unit files: what is run, what it may do, and when it starts. Pure text.
+"""The text of our unit files: what they run, what it may do, and when it starts. Pure text.
 
-What is said of user units holds for systemd 252 without root. Left out of them on purpose:
+These options are left out of user units on purpose, as tried with systemd 252 without root.
 CapabilityBoundingSet=, PrivateDevices=, ProtectClock=, ProtectKernelModules=, ProtectKernelLogs=
-and DynamicUser= keep a user unit from starting; ProtectSystem=strict is accepted there and not
-enforced; StateDirectory= is the folder of the config file before systemd 254 and turns ours into
-a link to it afterwards.
+and DynamicUser= keep a user unit from starting. ProtectSystem=strict is accepted and not enforced.
+StateDirectory= is the folder of the config file before systemd 254, and makes ours a link to it
+afterwards.
 """
 
 from __future__ import annotations
@@ -16,33 +16,38 @@ from typing import TYPE_CHECKING, Literal
 
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.net.bind_addresses import bind_addresses
-from tunnelkeeper.systemd.quoting import Specifiers, UnquotableError, command, specifier_free
+from tunnelkeeper.systemd.quoting import (
+    Specifiers,
+    UnquotableError,
+    escape_specifiers,
+    quote_command,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MARKER = "# Written by `tunnelkeeper units`; without this line it is left alone."
-"""The first line of every file of ours: a file without it is somebody else's."""
+"""The first line of every unit file that we write. A file without it is not ours."""
 
 SUPERVISOR = "tunnelkeeper.service"
 TEMPLATE = "tunnelkeeper@.service"
 RELAY = "tunnelkeeper-relay.service"
 RELAY_SOCKET = "tunnelkeeper-relay.socket"
 NAMES = (SUPERVISOR, TEMPLATE, RELAY, RELAY_SOCKET)
-"""Every file that may be ours."""
+"""The names of all unit files that we may write."""
 
-EVERY_INSTANCE = "tunnelkeeper@*.service"
-"""The running units of single tunnels, as systemctl takes a pattern."""
+INSTANCE_PATTERN = "tunnelkeeper@*.service"
+"""The pattern for systemctl that matches the units of single tunnels."""
 
 Ready = Literal["tried", "up"]
-"""When a service is ready: every tunnel was tried once, or all of them are up."""
+"""When a service is ready: after the first attempt of every tunnel, or when all are up."""
 
 _IP_ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
 _UNIT_NAME = re.compile(r"[A-Za-z0-9:_.@%-]+\.(service|target|socket|path|timer)")
 
 
 class UnitKind(StrEnum):
-    """What is to run."""
+    """What a unit runs."""
 
     SUPERVISOR = "supervisor"
     TUNNEL = "tunnel"
@@ -51,7 +56,7 @@ class UnitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnitOptions:
-    """What a person may choose of a unit.
+    """The options of a unit that a person can choose.
 
     program: the words that start tunnelkeeper, the first an absolute path. options: the global
     options that follow, none where the defaults do. listen: the relay's addresses. on_failure: a
@@ -69,7 +74,7 @@ class UnitOptions:
 DEFAULT_PROGRAM = (Specifiers("%h/.local/bin/tunnelkeeper"),)
 """Where pipx, uv and `pip install --user` put it: what the files in units/ start."""
 
-_PATIENCE = """\
+_TIMEOUTS = """\
 Restart=always
 RestartSec=5
 TimeoutStopSec=15
@@ -106,79 +111,79 @@ ProtectKernelTunables=yes
 ProtectSystem=strict"""
 
 
-def files(kind: UnitKind, wishes: UnitOptions) -> dict[str, str]:
-    """The unit files of a kind: their names and their texts.
+def unit_files(kind: UnitKind, unit: UnitOptions) -> dict[str, str]:
+    """Return the unit files of a kind, by name.
 
-    Raises Unwritable for a program or option that no unit file can hold.
+    Raises UnquotableError for a program or option that a unit file cannot contain.
     """
     match kind:
         case UnitKind.SUPERVISOR:
-            return {SUPERVISOR: _supervisor(wishes)}
+            return {SUPERVISOR: _supervisor(unit)}
         case UnitKind.TUNNEL:
-            return {TEMPLATE: _tunnel(wishes)}
+            return {TEMPLATE: _tunnel(unit)}
         case UnitKind.RELAY:
-            return {RELAY: _relay(wishes), RELAY_SOCKET: _relay_socket(wishes)}
+            return {RELAY: _relay(unit), RELAY_SOCKET: _relay_socket(unit)}
 
 
 def is_ours(text: str) -> bool:
-    """Whether we wrote the file that holds this text."""
+    """Return whether we wrote the file with this text."""
     return text.splitlines()[:1] == [MARKER]
 
 
 def is_unit_name(text: str) -> bool:
-    """Whether it can be started when ours fails; specifiers such as %n are allowed."""
+    """Return whether a text names a unit. Specifiers such as %n are allowed."""
     return _UNIT_NAME.fullmatch(text) is not None
 
 
-def instance(tunnel: str) -> str:
-    """The unit that holds one tunnel. Its name needs no escaping: see core.configuration."""
+def instance_name(tunnel: str) -> str:
+    """Return the unit of one tunnel. Names of tunnels need no escaping (core.configuration)."""
     return TEMPLATE.replace("@", f"@{tunnel}")
 
 
-def _supervisor(wishes: UnitOptions) -> str:
-    options = [*wishes.options, *_place(wishes, "control.sock")]
+def _supervisor(unit: UnitOptions) -> str:
+    options = [*unit.options, *_socket_option(unit, "control.sock")]
     return _service(
-        wishes,
+        unit,
         "SSH tunnels kept up by tunnelkeeper",
-        start=[*wishes.program, *options, "up", *_ready(wishes)],
-        reload=[*wishes.program, *options, "reload"],
+        start=[*unit.program, *options, "up", *_ready_option(unit)],
+        reload=[*unit.program, *options, "reload"],
         folder="tunnelkeeper",
     )
 
 
-def _tunnel(wishes: UnitOptions) -> str:
-    # %i and not %I: a tunnel's name is used as it stands, and %I would make a `/` of each `-`.
-    options = [*wishes.options, "--socket", Specifiers("%t/tunnelkeeper@%i/socket")]
+def _tunnel(unit: UnitOptions) -> str:
+    # %i and not %I: %I would replace each `-` in the tunnel's name by `/`.
+    options = [*unit.options, "--socket", Specifiers("%t/tunnelkeeper@%i/socket")]
     return _service(
-        wishes,
+        unit,
         "SSH tunnel %i kept up by tunnelkeeper",
-        start=[*wishes.program, *options, "up", *_ready(wishes), Specifiers("%i")],
-        reload=[*wishes.program, *options, "reload"],
+        start=[*unit.program, *options, "up", *_ready_option(unit), Specifiers("%i")],
+        reload=[*unit.program, *options, "reload"],
         folder="tunnelkeeper@%i",
     )
 
 
-def _relay(wishes: UnitOptions) -> str:
-    options = [*wishes.options, *_place(wishes, "relay.sock")]
+def _relay(unit: UnitOptions) -> str:
+    options = [*unit.options, *_socket_option(unit, "relay.sock")]
     return _service(
-        wishes,
+        unit,
         "tunnelkeeper relay",
-        start=[*wishes.program, *options, "relay", "serve"],
-        reload=[*wishes.program, *options, "relay", "reload"],
+        start=[*unit.program, *options, "relay", "serve"],
+        reload=[*unit.program, *options, "relay", "reload"],
         folder="tunnelkeeper",
         socket=RELAY_SOCKET,
     )
 
 
-def _relay_socket(wishes: UnitOptions) -> str:
-    return _joined(
+def _relay_socket(unit: UnitOptions) -> str:
+    return _unit_text(
         "[Unit]",
         "Description=The ports of the tunnelkeeper relay",
         "",
         "[Socket]",
-        *[f"ListenStream={where}" for address in wishes.listen for where in _streams(address)],
+        *[f"ListenStream={where}" for address in unit.listen for where in _listen_streams(address)],
         "BindIPv6Only=ipv6-only",
-        "# An address that this machine gets only later can be listened on at once.",
+        "# Listen on an address even before this machine has it.",
         "FreeBind=yes",
         "Backlog=512",
         "",
@@ -187,97 +192,95 @@ def _relay_socket(wishes: UnitOptions) -> str:
     )
 
 
-def _streams(address: TcpAddress) -> list[str]:
-    """An address as ListenStream= takes it, with the sockets that the relay would make itself."""
+def _listen_streams(address: TcpAddress) -> list[str]:
+    """Return an address as values of ListenStream=: the sockets that the relay would bind."""
     hosts = [bound.host for bound in bind_addresses(address.host)]
     if not all(map(_IP_ADDRESS.fullmatch, hosts)):
         raise UnquotableError(
-            f"{address}: systemd listens on addresses, not on names; write the address"
+            f"{address}: systemd listens on addresses, not on names; use the address"
         )
     if not address.port:
         raise UnquotableError(f"{address}: systemd needs the number of the port")
-    return [specifier_free(str(TcpAddress(host, address.port))) for host in hosts]
+    return [escape_specifiers(str(TcpAddress(host, address.port))) for host in hosts]
 
 
 def _service(
-    wishes: UnitOptions,
+    unit: UnitOptions,
     description: str,
     start: Sequence[str],
     reload: Sequence[str],
     folder: str,
     socket: str = "",
 ) -> str:
-    return _joined(
+    return _unit_text(
         "[Unit]",
         f"Description={description}",
-        *_order(wishes, socket),
-        "# Whatever happens: systemd never gives up for good.",
+        *_dependencies(unit, socket),
+        "# systemd restarts the service for ever.",
         "StartLimitIntervalSec=0",
         "",
         "[Service]",
         "Type=notify",
-        *(["User=tunnelkeeper"] if wishes.is_system else []),
+        *(["User=tunnelkeeper"] if unit.is_system else []),
         "SyslogIdentifier=%p",
-        f"ExecStart={command(start)}",
-        f"ExecReload={command(reload)}",
-        *_alarm(wishes),
-        *_PATIENCE.splitlines(),
-        *_folders(wishes, folder),
+        f"ExecStart={quote_command(start)}",
+        f"ExecReload={quote_command(reload)}",
+        *_on_failure(unit),
+        *_TIMEOUTS.splitlines(),
+        *_folders(unit, folder),
         "",
         *_LIMITS.splitlines(),
         "",
         *_HARDENING.splitlines(),
-        *(_HARDENING_OF_A_SYSTEM_UNIT.splitlines() if wishes.is_system else []),
+        *(_HARDENING_OF_A_SYSTEM_UNIT.splitlines() if unit.is_system else []),
         "",
         "[Install]",
-        f"WantedBy={'multi-user.target' if wishes.is_system else 'default.target'}",
+        f"WantedBy={'multi-user.target' if unit.is_system else 'default.target'}",
         *([f"Also={socket}"] if socket else []),
     )
 
 
-def _order(wishes: UnitOptions, socket: str) -> list[str]:
+def _dependencies(unit: UnitOptions, socket: str) -> list[str]:
     lines = []
-    if wishes.is_system:  # the manager of a user has no such target
+    if unit.is_system:  # the service manager of a user has no such target
         lines += ["Wants=network-online.target", "After=network-online.target"]
     if socket:
         lines += [f"Requires={socket}", f"After={socket}"]
     return lines
 
 
-def _alarm(wishes: UnitOptions) -> list[str]:
-    """What starts another unit whenever ours fails.
+def _on_failure(unit: UnitOptions) -> list[str]:
+    """Return the line that starts another unit whenever ours fails.
 
-    OnFailure= would wait for the end of all restarts, which never comes, before systemd 254.
+    Before systemd 254, OnFailure= would wait for the end of all restarts, which never comes.
     """
-    if not wishes.on_failure:
+    if not unit.on_failure:
         return []
-    systemctl = f"systemctl {'' if wishes.is_system else '--user '}start --no-block"
-    script = f'test "$SERVICE_RESULT" = success || exec {systemctl} {wishes.on_failure}'
-    return [f"ExecStopPost=-{'+' if wishes.is_system else ''}/bin/sh -c '{script}'"]
+    systemctl = f"systemctl {'' if unit.is_system else '--user '}start --no-block"
+    script = f'test "$SERVICE_RESULT" = success || exec {systemctl} {unit.on_failure}'
+    return [f"ExecStopPost=-{'+' if unit.is_system else ''}/bin/sh -c '{script}'"]
 
 
-def _folders(wishes: UnitOptions, folder: str) -> list[str]:
+def _folders(unit: UnitOptions, folder: str) -> list[str]:
     lines = [f"RuntimeDirectory={folder}", "RuntimeDirectoryMode=0700"]
     if folder == "tunnelkeeper":
-        lines += [
-            "# Supervisor and relay have their sockets there, and each ends without the other."
-        ]
+        lines += ["# Supervisor and relay share this folder, so neither may remove it at its end."]
         lines += ["RuntimeDirectoryPreserve=yes"]
-    if wishes.is_system:
+    if unit.is_system:
         lines += ["StateDirectory=tunnelkeeper", "StateDirectoryMode=0700"]
     return lines
 
 
-def _place(wishes: UnitOptions, socket: str) -> list[str]:
-    """Where the control socket is; a user's is found in XDG_RUNTIME_DIR, as every command does."""
-    if not wishes.is_system or "--socket" in wishes.options:
+def _socket_option(unit: UnitOptions, socket: str) -> list[str]:
+    """Return the --socket option of a system unit. A user unit uses XDG_RUNTIME_DIR."""
+    if not unit.is_system or "--socket" in unit.options:
         return []
     return ["--socket", Specifiers(f"%t/tunnelkeeper/{socket}")]
 
 
-def _ready(wishes: UnitOptions) -> list[str]:
-    return ["--ready", "up"] if wishes.ready == "up" else []
+def _ready_option(unit: UnitOptions) -> list[str]:
+    return ["--ready", "up"] if unit.ready == "up" else []
 
 
-def _joined(*lines: str) -> str:
+def _unit_text(*lines: str) -> str:
     return "\n".join((MARKER, "", *lines, ""))

@@ -18,7 +18,7 @@ from tunnelkeeper.core.network_changes import (
 )
 from tunnelkeeper.core.suspend_detection import CHECK_INTERVAL, ClockReading, detect_resume
 from tunnelkeeper.net.network_source import open_network_source
-from tunnelkeeper.presentation.formatting import duration
+from tunnelkeeper.presentation.formatting import format_duration
 
 if TYPE_CHECKING:
     import asyncio
@@ -138,8 +138,8 @@ class HostMonitor:
 
 def _resume_message(resume: Resume) -> str:
     if resume.suspended:
-        return f"woke after {duration(resume.suspended)}"
-    return f"this process was stopped for {duration(resume.stopped)}"
+        return f"woke after {format_duration(resume.suspended)}"
+    return f"this process was stopped for {format_duration(resume.stopped)}"
 
 
 @asynccontextmanager
