@@ -1,4 +1,4 @@
-"""Files that are put in place whole."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def readable(descriptor: int) -> None:
     os.fchmod(descriptor, 0o644)
 
 
-def test_a_file_is_there_with_the_mode_that_it_was_granted(tmp_path: Path) -> None:
+def test_a_new_file_has_the_granted_mode(tmp_path: Path) -> None:
     write_atomically(tmp_path / "new", b"content\r\n", readable)
 
     assert (tmp_path / "new").read_bytes() == b"content\r\n"
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o644
 
 
-def test_who_reads_the_old_file_goes_on_to_read_it(tmp_path: Path) -> None:
+def test_an_open_file_keeps_its_old_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with path.open("rb") as reading:
@@ -35,7 +35,7 @@ def test_who_reads_the_old_file_goes_on_to_read_it(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
-def test_a_symbolic_link_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_replaced_and_its_target_kept(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"old")
     (tmp_path / "link").symlink_to("target")
 
@@ -45,7 +45,7 @@ def test_a_symbolic_link_is_replaced_and_its_target_left_alone(tmp_path: Path) -
     assert (tmp_path / "target").read_bytes() == b"old"
 
 
-def test_where_it_cannot_be_done_the_old_file_stays_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_on_failure_the_old_file_stays_and_no_temporary_file_remains(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
 

@@ -1,4 +1,4 @@
-"""The machine's own clock; what waits for it is tested with a fake one."""
+"""The system clock. Tests of its users have a fake clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.fake_clock import in_time
 from tunnelkeeper.clock import SystemClock, iso
 
 
-async def test_a_call_comes_when_its_time_has() -> None:
+async def test_a_call_is_made_at_its_time() -> None:
     clock = SystemClock()
     called = asyncio.Event()
     due = clock.monotonic() + 0.01
@@ -21,7 +21,7 @@ async def test_a_call_comes_when_its_time_has() -> None:
     assert clock.monotonic() >= due
 
 
-async def test_a_call_that_is_overdue_comes_at_once_and_not_before_the_next_turn() -> None:
+async def test_an_overdue_call_is_made_in_the_next_loop_turn() -> None:
     clock = SystemClock()
     called = asyncio.Event()
 
@@ -32,7 +32,7 @@ async def test_a_call_that_is_overdue_comes_at_once_and_not_before_the_next_turn
         await called.wait()
 
 
-async def test_a_call_that_was_cancelled_does_not_come() -> None:
+async def test_a_cancelled_call_is_not_made() -> None:
     clock = SystemClock()
     calls: list[str] = []
     last = asyncio.Event()
@@ -45,7 +45,7 @@ async def test_a_call_that_was_cancelled_does_not_come() -> None:
     assert calls == []
 
 
-async def test_sleeping_takes_its_time() -> None:
+async def test_sleep_waits_for_the_given_time() -> None:
     clock = SystemClock()
     before = clock.monotonic()
 
@@ -54,12 +54,12 @@ async def test_sleeping_takes_its_time() -> None:
     assert clock.monotonic() - before >= 0.005
 
 
-def test_the_time_of_day_is_that_of_utc() -> None:
+def test_wall_time_is_in_utc() -> None:
     assert abs(SystemClock().wall() - datetime.now(UTC)) < timedelta(seconds=5)
     assert SystemClock().wall().tzinfo is UTC
 
 
-def test_a_moment_is_shown_in_utc_and_whole_seconds() -> None:
+def test_iso_formats_utc_in_whole_seconds() -> None:
     cet = timezone(timedelta(hours=1))
     moment = datetime(2026, 11, 22, 13, 0, 59, 999_999, tzinfo=cet)
 

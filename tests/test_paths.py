@@ -1,4 +1,4 @@
-"""Where things live, for every way in which a person or a system can say so."""
+"""Paths from options, environment variables and the user database."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tunnelkeeper.paths import config_path, expanded, home, lock_path, log_path,
 HOME = {"HOME": "/home/ann"}
 
 
-def test_the_option_names_the_config_file_before_everything_else() -> None:
+def test_the_config_option_has_priority_over_everything() -> None:
     env = HOME | {"TUNNELKEEPER_CONFIG": "/env.toml", "XDG_CONFIG_HOME": "/xdg"}
 
     assert config_path("my.toml", env) == Path("my.toml")
 
 
-def test_the_variable_names_the_config_file_before_xdg() -> None:
+def test_the_config_variable_has_priority_over_xdg() -> None:
     env = HOME | {"TUNNELKEEPER_CONFIG": "/env.toml", "XDG_CONFIG_HOME": "/xdg"}
 
     assert config_path(None, env) == Path("/env.toml")
 
 
-def test_an_empty_variable_names_nothing() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     env = HOME | {"TUNNELKEEPER_CONFIG": "", "XDG_CONFIG_HOME": ""}
 
     assert config_path(None, env) == Path("/home/ann/.config/tunnelkeeper/tunnels.toml")
@@ -44,11 +44,11 @@ def test_a_relative_xdg_folder_is_ignored_as_the_specification_says() -> None:
     assert socket_path(None, env) == Path("/home/ann/.local/state/tunnelkeeper/control.sock")
 
 
-def test_an_empty_option_is_not_taken_for_the_default() -> None:
+def test_an_empty_option_is_not_replaced_by_the_default() -> None:
     assert config_path("", HOME) == Path()
 
 
-def test_the_socket_is_named_by_option_then_variable_then_runtime_folder() -> None:
+def test_the_socket_comes_from_option_then_variable_then_runtime_folder() -> None:
     env = HOME | {"XDG_RUNTIME_DIR": "/run/user/7", "TUNNELKEEPER_SOCKET": "~/tk.sock"}
 
     assert socket_path("/tmp/s", env) == Path("/tmp/s")
@@ -63,7 +63,7 @@ def test_without_a_runtime_folder_the_socket_is_in_the_state_folder() -> None:
     assert socket_path(None, env) == Path("/var/state/tunnelkeeper/control.sock")
 
 
-def test_the_lock_is_next_to_the_socket_and_one_for_each() -> None:
+def test_each_socket_has_its_own_lock_beside_it() -> None:
     assert lock_path(Path("/run/a.sock")) == Path("/run/a.sock.lock")
     assert lock_path(Path("/run/a.other")) != lock_path(Path("/run/a.sock"))
 
@@ -74,7 +74,7 @@ def test_the_log_is_in_the_state_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "path"),
     [
         ("~", "/home/ann"),
         ("~/a/b", "/home/ann/a/b"),
@@ -84,8 +84,8 @@ def test_the_log_is_in_the_state_folder() -> None:
         ("~no-such-user-here/a", "~no-such-user-here/a"),
     ],
 )
-def test_a_tilde_at_the_beginning_is_the_home(written: str, meant: str) -> None:
-    assert expanded(written, HOME) == Path(meant)
+def test_a_leading_tilde_is_expanded_to_home(written: str, path: str) -> None:
+    assert expanded(written, HOME) == Path(path)
 
 
 def test_a_tilde_with_a_user_is_that_users_home() -> None:
@@ -95,5 +95,5 @@ def test_a_tilde_with_a_user_is_that_users_home() -> None:
 
 
 @pytest.mark.parametrize("env", [{}, {"HOME": ""}, {"HOME": "relative"}])
-def test_without_a_usable_home_variable_the_system_is_asked(env: dict[str, str]) -> None:
+def test_without_a_usable_home_variable_the_user_database_is_used(env: dict[str, str]) -> None:
     assert home(env) == Path(pwd.getpwuid(os.getuid()).pw_dir)

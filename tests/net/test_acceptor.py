@@ -1,4 +1,4 @@
-"""Accepting clients: each is served, and a system without room is waited for."""
+"""The accept loop: every client is served, and it retries when descriptors run out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Client(asyncio.Protocol):
-    """Answers with the name of its peer."""
+    """Sends the peer's address and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -28,14 +28,14 @@ class Client(asyncio.Protocol):
 
 
 class Exhausted(socket.socket):
-    """A listening socket of a process that has no descriptor left while `left` is False."""
+    """A listening socket without free descriptors until `has_room`. calls: calls of accept()."""
 
-    left = False
-    asked = 0
+    has_room = False
+    calls = 0
 
     def accept(self) -> tuple[socket.socket, object]:
-        self.asked += 1
-        if not self.left:
+        self.calls += 1
+        if not self.has_room:
             raise OSError(errno.EMFILE, "Too many open files")
         return super().accept()
 
@@ -55,7 +55,7 @@ async def accepting(
 
 
 async def answer(port: int) -> tuple[bytes, str]:
-    """What a client is told, and what it should be."""
+    """Return what a client receives, and what it should receive."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         return await reader.read(), str(writer.get_extra_info("sockname"))
@@ -63,49 +63,49 @@ async def answer(port: int) -> tuple[bytes, str]:
         writer.close()
 
 
-async def test_a_hundred_clients_at_once_are_all_served() -> None:
+async def test_a_hundred_simultaneous_clients_are_all_served() -> None:
     async with accepting(socket.socket()) as acceptor, asyncio.timeout(20):
         port = acceptor.socket.getsockname()[1]
         answers = await asyncio.gather(*(answer(port) for _ in range(100)))
 
-    assert all(said.decode() == name for said, name in answers)
+    assert all(received.decode() == name for received, name in answers)
 
 
-async def test_clients_have_their_small_packets_sent_at_once() -> None:
+async def test_accepted_sockets_have_tcp_nodelay_set() -> None:
     made = asyncio.get_running_loop().create_future()
 
-    class Asked(asyncio.Protocol):
+    class NoDelay(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             sock = transport.get_extra_info("socket")
             made.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             transport.close()
 
-    async with accepting(socket.socket(), Asked) as acceptor, asyncio.timeout(10):
+    async with accepting(socket.socket(), NoDelay) as acceptor, asyncio.timeout(10):
         await answer(acceptor.socket.getsockname()[1])
 
         assert await made
 
 
-async def test_without_a_descriptor_it_rests_and_goes_on_by_itself(
+async def test_it_retries_by_itself_after_descriptors_ran_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "ACCEPT_RETRY_DELAY", 0.01)
     sock = Exhausted()
     async with accepting(sock) as acceptor, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         client = tasks.create_task(answer(acceptor.socket.getsockname()[1]))
-        await until(lambda: sock.asked > 2)
-        sock.left = True
-        said, name = await client
+        await until(lambda: sock.calls > 2)
+        sock.has_room = True
+        received, name = await client
 
-    assert said.decode() == name
+    assert received.decode() == name
     assert "clients wait: " in caplog.text
 
 
-async def test_it_can_be_closed_while_it_rests_and_twice() -> None:
+async def test_it_can_be_closed_during_the_retry_delay_and_twice() -> None:
     sock = Exhausted()
     async with accepting(sock) as acceptor, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection(*sock.getsockname())
-        await until(lambda: sock.asked == 1)
+        await until(lambda: sock.calls == 1)
         acceptor.close()
 
         with pytest.raises(ConnectionResetError):
@@ -113,7 +113,7 @@ async def test_it_can_be_closed_while_it_rests_and_twice() -> None:
         writer.close()
 
 
-async def test_a_client_that_cannot_be_served_is_closed_and_the_next_is_served(
+async def test_a_failing_factory_closes_only_its_client(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clients = iter([None, Client])
@@ -121,14 +121,14 @@ async def test_a_client_that_cannot_be_served_is_closed_and_the_next_is_served(
     def factory() -> asyncio.Protocol:
         kind = next(clients)
         if kind is None:
-            raise RuntimeError("nobody foresaw this")
+            raise RuntimeError("a bug")
         return kind()
 
     async with accepting(socket.socket(), factory) as acceptor, asyncio.timeout(10):
         port = acceptor.socket.getsockname()[1]
         with pytest.raises(ConnectionResetError):
             await answer(port)
-        said, name = await answer(port)
+        received, name = await answer(port)
 
-    assert said.decode() == name
+    assert received.decode() == name
     assert "an internal fault; please report it" in caplog.text

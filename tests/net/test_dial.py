@@ -1,3 +1,5 @@
+"""TCP connections to servers and their socket options."""
+
 from __future__ import annotations
 
 import asyncio
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import AddressFamily
     from tunnelkeeper.net.happy_eyeballs import AddressInfo
 
-BLACK_HOLE = "192.0.2.1"  # RFC 5737: nobody answers there; here no packet goes out
+BLACK_HOLE = "192.0.2.1"  # RFC 5737: no host answers there; these tests send no packet
 
 
 def info(host: str, port: int = 22) -> AddressInfo:
@@ -41,7 +43,7 @@ def server() -> Iterator[socket.socket]:
         ("inet6", [socket.AF_INET6]),
     ],
 )
-async def test_the_address_family_is_kept_to(
+async def test_only_addresses_of_the_configured_family_are_returned(
     family: AddressFamily, found: list[socket.AddressFamily]
 ) -> None:
     infos = []
@@ -60,7 +62,7 @@ async def test_the_connection_comes_from_the_bind_address(server: socket.socket)
         assert connected.getsockname()[0] == "127.0.0.9"
 
 
-async def test_a_bind_address_of_the_other_family_names_itself(server: socket.socket) -> None:
+async def test_the_error_names_a_bind_address_of_the_other_family(server: socket.socket) -> None:
     before = psutil.Process().num_fds()
     with pytest.raises(OSError, match="bind_address ::1: "):
         await connect([info("127.0.0.1", server.getsockname()[1])], "::1")
@@ -68,21 +70,19 @@ async def test_a_bind_address_of_the_other_family_names_itself(server: socket.so
     assert psutil.Process().num_fds() == before
 
 
-async def test_a_bind_address_that_is_not_ours_is_an_error(server: socket.socket) -> None:
+async def test_a_bind_address_of_another_machine_is_an_error(server: socket.socket) -> None:
     with pytest.raises(OSError, match="assign requested address"):
         await connect([info("127.0.0.1", server.getsockname()[1])], BLACK_HOLE)
 
 
-# What is never acknowledged
+# Unacknowledged and unsent data
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux's own option")
 @pytest.mark.parametrize(
     ("seconds", "option"), [(60, 60_000), (0.5, 500), (0, 0), (1e9, 2**31 - 1)]
 )
-def test_the_kernel_is_told_how_long_data_may_stay_unacknowledged(
-    seconds: float, option: int
-) -> None:
+def test_the_timeout_for_unacknowledged_data_is_set(seconds: float, option: int) -> None:
     with socket.socket() as connection:
         dial.limit_unacknowledged(connection, seconds)
 
@@ -90,7 +90,7 @@ def test_the_kernel_is_told_how_long_data_may_stay_unacknowledged(
 
 
 @pytest.mark.skipif(dial.TCP_NOTSENT_LOWAT is None, reason="an option of Linux and macOS")
-def test_the_kernel_is_told_to_take_little_that_it_cannot_send() -> None:
+def test_the_limit_for_unsent_data_is_set() -> None:
     option = dial.TCP_NOTSENT_LOWAT
     assert option is not None
     with socket.socket() as connection:
@@ -99,7 +99,9 @@ def test_the_kernel_is_told_to_take_little_that_it_cannot_send() -> None:
         assert connection.getsockopt(socket.IPPROTO_TCP, option) == dial.UNSENT_LIMIT
 
 
-def test_a_socket_that_knows_no_such_limit_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_without_the_unsent_limit_stays_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     left, right = socket.socketpair()
     with left, right:
         dial.limit_unsent(left)
@@ -107,17 +109,19 @@ def test_a_socket_that_knows_no_such_limit_is_left_alone(monkeypatch: pytest.Mon
         dial.limit_unsent(left)
 
 
-def test_a_system_without_the_option_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_user_timeouts_is_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
     with socket.socket() as connection:
         dial.limit_unacknowledged(connection, 60)
 
 
-# What is repeated
+# Retransmission
 
 
-def longest_pause(connection: socket.socket) -> int:
-    """Milliseconds; from a kernel that has no such option, there is nothing to test."""
+def rto_max(connection: socket.socket) -> int:
+    """Return TCP_RTO_MAX_MS; skip the test if the kernel does not have it."""
     try:
         return connection.getsockopt(socket.IPPROTO_TCP, dial._TCP_RTO_MAX_MS)
     except OSError:
@@ -125,34 +129,34 @@ def longest_pause(connection: socket.socket) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's own option")
-async def test_the_kernel_repeats_soon_where_it_is_told_when_to_give_up(
+async def test_data_is_retransmitted_sooner_if_a_timeout_is_set(
     server: socket.socket,
 ) -> None:
     with await connect([info("127.0.0.1", server.getsockname()[1])], None) as connection:
-        assert longest_pause(connection) == 120_000
+        assert rto_max(connection) == 120_000
         dial.limit_unacknowledged(connection, 0)
-        assert longest_pause(connection) == 120_000
+        assert rto_max(connection) == 120_000
         dial.limit_unacknowledged(connection, 60)
-        assert longest_pause(connection) == 5000
+        assert rto_max(connection) == 5000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's own option")
-async def test_a_connection_is_asked_for_again_every_two_seconds(
+async def test_a_syn_is_retransmitted_at_least_every_two_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[tuple[int, int]] = []
+    recorded: list[tuple[int, int]] = []
 
-    async def look(connection: socket.socket, _: object) -> None:
+    async def record(connection: socket.socket, _: object) -> None:
         syns = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT)
-        asked.append((longest_pause(connection), syns))
+        recorded.append((rto_max(connection), syns))
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", look)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", record)
     (await connect([info("127.0.0.1")], None)).close()
 
-    assert asked == [(2000, 127)]
+    assert recorded == [(2000, 127)]
 
 
-def test_a_kernel_that_cannot_be_told_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_without_the_rto_option_is_left_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "_TCP_RTO_MAX_MS", 0x7FFF)
     with socket.socket() as connection:
         dial.limit_unacknowledged(connection, 5)

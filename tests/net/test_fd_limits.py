@@ -1,4 +1,4 @@
-"""A listening socket without descriptors for its clients, and the limits of a process."""
+"""A listening socket that runs out of descriptors, and the limits of a process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def starve(*_: object) -> int:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
-def test_a_client_is_taken_while_there_is_room(
+def test_a_client_is_accepted_while_descriptors_are_free(
     listener: AcceptingSocket, client: socket.socket
 ) -> None:
     reserve_fd(listener)
@@ -56,7 +56,7 @@ def test_a_client_is_taken_while_there_is_room(
     taken.close()
 
 
-def test_without_room_it_says_so_once_and_then_waits(
+def test_without_descriptors_accept_fails_once_and_then_asks_the_caller_to_wait(
     listener: AcceptingSocket, client: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del client
@@ -79,7 +79,7 @@ def test_without_room_it_says_so_once_and_then_waits(
     ("limit", "lowest_free", "has_room"),
     [(1000, 967, True), (1000, 968, False), (64, 47, True), (64, 48, False)],
 )
-def test_clients_leave_the_last_ones_to_others(
+def test_clients_cannot_use_the_descriptors_of_the_reserve(
     listener: AcceptingSocket,
     monkeypatch: pytest.MonkeyPatch,
     limit: int,
@@ -88,7 +88,7 @@ def test_clients_leave_the_last_ones_to_others(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     monkeypatch.setattr(os, "dup", lambda _: lowest_free)
-    monkeypatch.setattr(os, "close", lambda _: None)  # it was not opened
+    monkeypatch.setattr(os, "close", lambda _: None)  # dup() opened nothing
     if has_room:
         reserve_fd(listener)
     else:
@@ -96,13 +96,13 @@ def test_clients_leave_the_last_ones_to_others(
             reserve_fd(listener)
 
 
-def test_it_is_told_whether_one_more_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exhaustion_of_descriptors_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not are_exhausted()
     monkeypatch.setattr(os, "open", starve)
     assert are_exhausted()
 
 
-def test_a_limit_that_may_not_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ValueError("not allowed to raise maximum limit")
 
@@ -112,12 +112,12 @@ def test_a_limit_that_may_not_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -
     assert inherited().soft == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-# -- programs that we run --------------------------------------------------------------------------
+# -- child processes -------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def raised(monkeypatch: pytest.MonkeyPatch) -> int:
-    """The limit that this process claims to have been started with: lower than the one it has."""
+    """Pretend that the process was started with a lower limit than it has; return that limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     monkeypatch.setattr(fd_limits, "inherited", lambda: Limit(soft - 1, hard))
     return soft - 1
@@ -127,23 +127,23 @@ def output_of(command: list[str]) -> str:
     return subprocess.check_output(with_inherited_limit(command), text=True)
 
 
-def test_a_program_gets_the_limit_back_that_was_there_before_it_was_raised(raised: int) -> None:
+def test_a_child_process_gets_the_inherited_limit(raised: int) -> None:
     assert output_of(["sh", "-c", "ulimit -S -n"]) == f"{raised}\n"
 
 
 @pytest.mark.usefixtures("raised")
-def test_no_shell_reads_the_words_of_a_program() -> None:
-    words = ["; id", "$(id)", "`id`", "two\nlines", "", "'\"\\"]
+def test_the_shell_does_not_parse_the_arguments_of_a_program() -> None:
+    arguments = ["; id", "$(id)", "`id`", "two\nlines", "", "'\"\\"]
 
-    assert output_of(["printf", "<%s>", *words]) == "".join(f"<{word}>" for word in words)
+    assert output_of(["printf", "<%s>", *arguments]) == "".join(f"<{each}>" for each in arguments)
 
 
-def test_a_limit_that_was_not_raised_needs_no_shell() -> None:
+def test_an_unchanged_limit_needs_no_shell() -> None:
     assert with_inherited_limit(["no such program", "$1"]) == ["no such program", "$1"]
 
 
 @pytest.mark.usefixtures("raised")
-def test_a_program_that_cannot_be_run_is_told_before_it_is(tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_run_is_an_error_before_it_starts(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such program"):
         with_inherited_limit(["no such program"])
     with pytest.raises(PermissionError):

@@ -1,4 +1,4 @@
-"""Names become addresses, and the first that answers is connected."""
+"""Name resolution, and the race between the addresses of a host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tunnelkeeper.net.happy_eyeballs import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-BLACK_HOLE = "192.0.2.1"  # RFC 5737: nobody answers there; here no packet goes out
+BLACK_HOLE = "192.0.2.1"  # RFC 5737: no host answers there; these tests send no packet
 
 
 def info(host: str, port: int = 22) -> AddressInfo:
@@ -44,7 +44,7 @@ def server() -> Iterator[socket.socket]:
 
 
 class FakeNetwork:
-    """Sockets that connect when the test says so. tried: the addresses, in order."""
+    """A network whose connection attempts succeed or fail on command. tried: addresses in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tried: list[str] = []
@@ -56,7 +56,7 @@ class FakeNetwork:
         await self.outcomes.setdefault(address[0], asyncio.get_running_loop().create_future())
 
     def settle(self, host: str, error: OSError | None = None) -> None:
-        """Let an attempt succeed or fail, now or when it comes."""
+        """Let a current or future attempt succeed or fail."""
         outcome = self.outcomes.setdefault(host, asyncio.get_running_loop().create_future())
         if error is None:
             outcome.set_result(None)
@@ -72,11 +72,11 @@ async def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
 # Resolving
 
 
-async def test_a_number_is_resolved_to_itself() -> None:
+async def test_an_ip_address_is_resolved_to_itself() -> None:
     assert [found[4] for found in await resolve("127.0.0.1", 22)] == [("127.0.0.1", 22)]
 
 
-async def test_the_address_family_is_kept_to() -> None:
+async def test_only_addresses_of_the_requested_family_are_returned() -> None:
     assert {found[0] for found in await resolve("localhost", 22, socket.AF_INET)} == {
         socket.AF_INET
     }
@@ -89,7 +89,7 @@ async def test_a_name_that_does_not_exist_is_a_gaierror() -> None:
         await resolve("no.such.host.invalid", 22)
 
 
-def test_the_families_take_turns_and_the_resolvers_first_choice_begins() -> None:
+def test_families_alternate_and_the_resolvers_first_choice_leads() -> None:
     found = [info("2001:db8::1"), info("2001:db8::2"), info("2001:db8::3"), info("192.0.2.1")]
 
     hosts = [entry[4][0] for entry in interleave(found)]
@@ -106,7 +106,7 @@ async def test_an_address_that_answers_is_connected(server: socket.socket) -> No
         assert connected.getpeername() == server.getsockname()
 
 
-async def test_a_refusal_lets_the_next_address_begin_at_once(
+async def test_a_refusal_starts_the_next_attempt_at_once(
     network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 600)
@@ -118,23 +118,25 @@ async def test_a_refusal_lets_the_next_address_begin_at_once(
     assert network.tried == ["127.0.0.2", "127.0.0.3"]
 
 
-async def test_an_address_that_goes_nowhere_delays_the_next_by_the_stagger_only(
+async def test_an_unanswered_attempt_delays_the_next_one_by_the_stagger_only(
     network: FakeNetwork,
 ) -> None:
     network.settle("127.0.0.3")
-    begun = asyncio.get_running_loop().time()
+    started = asyncio.get_running_loop().time()
     async with asyncio.timeout(10):
         (await connect([info(BLACK_HOLE), info("127.0.0.3")])).close()
 
-    assert happy_eyeballs.STAGGER * 0.9 < asyncio.get_running_loop().time() - begun < 5
+    assert happy_eyeballs.STAGGER * 0.9 < asyncio.get_running_loop().time() - started < 5
     assert network.outcomes[BLACK_HOLE].cancelled()
 
 
-async def test_the_same_with_a_real_black_hole(server: socket.socket) -> None:
+async def test_a_real_silent_address_delays_the_next_one_briefly(
+    server: socket.socket,
+) -> None:
     with unanswering() as hole:
-        places = [info(*hole), info("127.0.0.1", server.getsockname()[1])]
+        infos = [info(*hole), info("127.0.0.1", server.getsockname()[1])]
         async with asyncio.timeout(10):
-            with await connect(places) as connected:
+            with await connect(infos) as connected:
                 assert connected.getpeername() == server.getsockname()
 
 
@@ -154,7 +156,7 @@ async def test_a_slow_first_address_still_wins_if_it_answers_first(
     assert network.outcomes["127.0.0.3"].cancelled()
 
 
-async def test_a_failure_leaves_the_race_to_those_still_under_way(
+async def test_a_failed_attempt_does_not_end_the_attempts_in_progress(
     network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
@@ -169,7 +171,7 @@ async def test_a_failure_leaves_the_race_to_those_still_under_way(
     connecting.result().close()
 
 
-async def test_of_two_that_answer_in_one_turn_one_is_kept(
+async def test_when_two_attempts_succeed_in_one_turn_one_socket_is_kept(
     network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
@@ -184,7 +186,7 @@ async def test_of_two_that_answer_in_one_turn_one_is_kept(
     assert psutil.Process().num_fds() == before
 
 
-async def test_where_none_answers_the_first_error_is_raised(network: FakeNetwork) -> None:
+async def test_without_an_answer_the_first_error_is_raised(network: FakeNetwork) -> None:
     network.settle("127.0.0.2", OSError(errno.EHOSTUNREACH, "No route to host"))
     network.settle("127.0.0.3", ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
     before = psutil.Process().num_fds()
@@ -204,7 +206,7 @@ async def test_a_name_without_addresses_is_an_error() -> None:
         await connect([])
 
 
-async def test_a_race_that_is_called_off_leaves_no_descriptor(
+async def test_a_cancelled_race_leaves_no_descriptor(
     network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
@@ -218,7 +220,7 @@ async def test_a_race_that_is_called_off_leaves_no_descriptor(
     assert psutil.Process().num_fds() == before
 
 
-async def test_a_race_that_is_called_off_when_it_was_just_won_leaves_no_descriptor(
+async def test_a_race_cancelled_as_it_is_won_leaves_no_descriptor(
     network: FakeNetwork,
 ) -> None:
     before = psutil.Process().num_fds()
@@ -227,7 +229,7 @@ async def test_a_race_that_is_called_off_when_it_was_just_won_leaves_no_descript
         await until(lambda: network.tried)
         network.settle("127.0.0.2")
         while not connecting.done() and psutil.Process().num_fds() > before:
-            connecting.cancel()  # in the turn of the win, and in those around it
+            connecting.cancel()  # in the loop turn of the win, and in the turns before and after it
             await asyncio.wait([connecting], timeout=0)
 
     assert psutil.Process().num_fds() == before

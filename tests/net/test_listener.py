@@ -1,3 +1,5 @@
+"""TCP and Unix listeners: what is bound, what replaces a stale socket, and how failures read."""
+
 from __future__ import annotations
 
 import asyncio
@@ -36,7 +38,7 @@ needs_ipv6 = pytest.mark.skipif(
 
 
 class Greeter(asyncio.Protocol):
-    """Greets and hangs up."""
+    """Sends a greeting and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -46,7 +48,7 @@ class Greeter(asyncio.Protocol):
 
 @pytest.fixture
 async def listening() -> AsyncIterator[Listen]:
-    """`listen` with a greeter; what listens is closed at the end."""
+    """Yield `listen` with a greeter; close its listeners afterwards."""
     made: list[Listener] = []
 
     async def start(address: Address) -> Listener:
@@ -60,14 +62,14 @@ async def listening() -> AsyncIterator[Listen]:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A port of 127.0.0.1 that this process listens on, and that nobody has looked for yet."""
+    """Listen on a port of 127.0.0.1 that no scan has found yet; return the port."""
     monkeypatch.setattr(module, "PORT_OWNERS", PortOwners())
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 def free_port() -> int:
-    """A port that is free on every interface."""
+    """Return a port that is free on every interface."""
     with socket.socket() as v4:
         v4.bind(("0.0.0.0", 0))
         return int(v4.getsockname()[1])
@@ -116,12 +118,12 @@ async def test_localhost_is_bound_on_both_loopback_addresses(listening: Listen) 
 async def test_a_machine_without_ipv6_listens_on_ipv4_alone(
     listening: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = module._bind_socket
+    real = module._bind_socket
 
     def without_ipv6(family: int, address_info: tuple[object, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
-        return whole(family, address_info)
+        return real(family, address_info)
 
     monkeypatch.setattr(module, "_bind_socket", without_ipv6)
     port = free_port()
@@ -144,17 +146,17 @@ async def test_one_address_is_bound_alone(listening: Listen) -> None:
     assert names(await listening(TcpAddress("127.0.0.1", port))) == [("127.0.0.1", port)]
 
 
-async def test_a_port_that_is_taken_is_named_with_the_program_that_holds_it(taken: int) -> None:
-    said = await failure_of(TcpAddress("127.0.0.1", taken))
+async def test_a_taken_port_is_reported_with_the_program_that_owns_it(taken: int) -> None:
+    message = await failure_of(TcpAddress("127.0.0.1", taken))
 
     here = psutil.Process()
-    assert said == (
+    assert message == (
         f"cannot listen on 127.0.0.1:{taken}: port {taken} is taken by {here.name()} "
         f"(pid {here.pid}); end that program or choose another port"
     )
 
 
-async def test_a_port_whose_holder_cannot_be_told_is_named_all_the_same(
+async def test_a_taken_port_with_an_unknown_owner_is_reported(
     taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(kind: str) -> list[object]:
@@ -162,13 +164,13 @@ async def test_a_port_whose_holder_cannot_be_told_is_named_all_the_same(
 
     monkeypatch.setattr(psutil, "net_connections", denied)
 
-    said = await failure_of(TcpAddress("127.0.0.1", taken))
+    message = await failure_of(TcpAddress("127.0.0.1", taken))
 
-    assert said.startswith(f"cannot listen on 127.0.0.1:{taken}: port {taken} is taken;")
+    assert message.startswith(f"cannot listen on 127.0.0.1:{taken}: port {taken} is taken;")
 
 
 @needs_ipv6
-async def test_of_an_address_all_sockets_are_bound_or_none() -> None:
+async def test_either_all_sockets_of_an_address_are_bound_or_none() -> None:
     with socket.socket(socket.AF_INET6) as v6:
         v6.bind(("::1", 0))
         v6.listen()
@@ -176,13 +178,13 @@ async def test_of_an_address_all_sockets_are_bound_or_none() -> None:
         await failure_of(TcpAddress("localhost", port))
 
         with socket.socket() as v4:
-            v4.bind(("127.0.0.1", port))  # it was let go again
+            v4.bind(("127.0.0.1", port))  # the socket of the failed attempt is closed
 
 
-async def test_an_address_that_no_interface_has_is_named() -> None:
-    said = await failure_of(TcpAddress("192.0.2.1", 8080))
+async def test_an_address_without_an_interface_is_reported() -> None:
+    message = await failure_of(TcpAddress("192.0.2.1", 8080))
 
-    assert said == (
+    assert message == (
         "cannot listen on 192.0.2.1:8080: Cannot assign requested address; "
         "no interface of this machine has this address"
     )
@@ -194,9 +196,9 @@ async def test_a_port_that_needs_privileges_is_explained(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(module, "_bind_socket", denied)
 
-    said = await failure_of(TcpAddress("127.0.0.1", 80))
+    message = await failure_of(TcpAddress("127.0.0.1", 80))
 
-    assert said == (
+    assert message == (
         "cannot listen on 127.0.0.1:80: Permission denied; "
         "ports below 1024 need root, CAP_NET_BIND_SERVICE or another port"
     )
@@ -204,9 +206,9 @@ async def test_a_port_that_needs_privileges_is_explained(monkeypatch: pytest.Mon
 
 
 async def test_a_bind_address_that_does_not_resolve_is_a_failure() -> None:
-    said = await failure_of(TcpAddress("no.such.host.invalid", 8080))
+    message = await failure_of(TcpAddress("no.such.host.invalid", 8080))
 
-    assert said.startswith("cannot listen on no.such.host.invalid:8080: ")
+    assert message.startswith("cannot listen on no.such.host.invalid:8080: ")
 
 
 async def test_a_port_is_free_again_after_the_close(listening: Listen) -> None:
@@ -235,7 +237,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_umask() -> Iterator[None]:
-    """No help from the umask: modes are what the code asks for."""
+    """Set an empty umask, so that modes come from the code alone."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -254,18 +256,18 @@ def is_socket(path: Path) -> bool:
 
 
 def leave_stale(path: Path) -> None:
-    """A socket file whose program is gone."""
+    """Leave a socket file without a listener."""
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(path))
 
 
 @pytest.mark.usefixtures("open_umask")
-async def test_a_unix_socket_is_its_owners_alone(listening: Listen, path: Path) -> None:
+async def test_only_its_owner_can_use_a_unix_socket(listening: Listen, path: Path) -> None:
     await listening(UnixAddress(str(path)))
 
     assert mode(path) == 0o600
     assert await greeting_at(path) == b"hello"
-    assert os.umask(0) == 0  # as it was
+    assert os.umask(0) == 0  # restored
 
 
 async def test_a_stale_socket_file_is_replaced(listening: Listen, path: Path) -> None:
@@ -279,9 +281,9 @@ async def test_a_stale_socket_file_is_replaced(listening: Listen, path: Path) ->
 async def test_a_live_socket_is_never_replaced(listening: Listen, path: Path) -> None:
     await listening(UnixAddress(str(path)))
 
-    said = await failure_of(UnixAddress(str(path)))
+    message = await failure_of(UnixAddress(str(path)))
 
-    assert said == (
+    assert message == (
         f"cannot listen on {path}: another process listens there; "
         "end that program or choose another path"
     )
@@ -300,7 +302,7 @@ async def test_a_live_socket_whose_backlog_is_full_is_never_replaced(path: Path)
 
 @pytest.fixture
 def precious(path: Path) -> Path:
-    """A file in the way."""
+    """Create a regular file at the path."""
     path.write_text("precious")
     return path
 
@@ -309,16 +311,16 @@ def text_of(path: Path) -> str:
     return path.read_text()
 
 
-async def test_what_is_not_a_socket_is_never_replaced(precious: Path) -> None:
-    said = await failure_of(UnixAddress(str(precious)))
+async def test_a_file_that_is_not_a_socket_is_never_replaced(precious: Path) -> None:
+    message = await failure_of(UnixAddress(str(precious)))
 
-    assert said.startswith(f"cannot listen on {precious}: the path exists and is not a socket")
+    assert message.startswith(f"cannot listen on {precious}: the path exists and is not a socket")
     assert text_of(precious) == "precious"
 
 
 @pytest.fixture
 def linked(path: Path, tmp_path: Path) -> Path:
-    """A symbolic link to a stale socket."""
+    """Create a symbolic link to a stale socket."""
     leave_stale(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     return path
@@ -326,16 +328,18 @@ def linked(path: Path, tmp_path: Path) -> Path:
 
 async def test_a_link_to_a_socket_is_not_followed(linked: Path) -> None:
     assert "not a socket" in await failure_of(UnixAddress(str(linked)))
-    assert is_socket(linked)  # what it leads to is still there
+    assert is_socket(linked)  # its target still exists
 
 
-async def test_the_file_goes_with_its_listener(listening: Listen, path: Path) -> None:
+async def test_close_removes_the_socket_file(listening: Listen, path: Path) -> None:
     (await listening(UnixAddress(str(path)))).close()
 
     assert not is_socket(path)
 
 
-async def test_a_file_that_somebody_else_put_there_stays(listening: Listen, path: Path) -> None:
+async def test_close_keeps_the_socket_file_of_another_process(
+    listening: Listen, path: Path
+) -> None:
     listener = await listening(UnixAddress(str(path)))
     move_away(path)
     leave_stale(path)
@@ -345,7 +349,7 @@ async def test_a_file_that_somebody_else_put_there_stays(listening: Listen, path
     assert is_socket(path)
 
 
-async def test_a_file_that_is_gone_already_is_no_error(listening: Listen, path: Path) -> None:
+async def test_a_removed_socket_file_is_no_error(listening: Listen, path: Path) -> None:
     listener = await listening(UnixAddress(str(path)))
     move_away(path)
 
@@ -354,13 +358,13 @@ async def test_a_file_that_is_gone_already_is_no_error(listening: Listen, path: 
     assert not is_socket(path)
 
 
-async def test_a_path_that_is_too_long_for_a_socket_is_named(tmp_path: Path) -> None:
+async def test_a_path_that_is_too_long_for_a_socket_is_reported(tmp_path: Path) -> None:
     path = tmp_path / ("x" * UNIX_PATH_LIMIT)
 
     assert f"at most {UNIX_PATH_LIMIT} bytes" in await failure_of(UnixAddress(str(path)))
 
 
-async def test_the_longest_path_there_can_be_is_bound(
+async def test_the_longest_possible_path_is_bound(
     listening: Listen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -371,10 +375,10 @@ async def test_the_longest_path_there_can_be_is_bound(
     assert is_socket(path)
 
 
-async def test_a_folder_that_is_missing_is_a_failure(tmp_path: Path) -> None:
-    said = await failure_of(UnixAddress(str(tmp_path / "none" / "db.sock")))
+async def test_a_missing_folder_is_a_failure(tmp_path: Path) -> None:
+    message = await failure_of(UnixAddress(str(tmp_path / "none" / "db.sock")))
 
-    assert "No such file or directory" in said
+    assert "No such file or directory" in message
 
 
 async def test_a_home_folder_is_expanded(
@@ -386,10 +390,10 @@ async def test_a_home_folder_is_expanded(
     assert is_socket(tmp_path / "db.sock")
 
 
-async def test_the_home_folder_of_nobody_is_a_failure() -> None:
-    said = await failure_of(UnixAddress("~no-such-user/db.sock"))
+async def test_the_home_folder_of_an_unknown_user_is_a_failure() -> None:
+    message = await failure_of(UnixAddress("~no-such-user/db.sock"))
 
-    assert said.startswith("cannot listen on ~no-such-user/db.sock: ")
+    assert message.startswith("cannot listen on ~no-such-user/db.sock: ")
 
 
 async def test_a_path_that_cannot_be_bound_leaves_no_descriptor(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The network of a machine as its system shows it, and what is done where it shows less."""
+"""The network as netlink shows it, and the poll for systems without netlink."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ class _Address(NamedTuple):
     address: str
 
 
-# -- netlink, on a machine of the test's own -------------------------------------------------------
+# -- netlink, in a network namespace ---------------------------------------------------------------
 
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    """A machine with the address 10.77.2.2 on `uplink`, and a route to 10.77.0.1; we are on it."""
+    """Enter a machine with the address 10.77.2.2 on `uplink` and a route to 10.77.0.1."""
     with new_network() as network, network.box.entered():
         yield network.box
 
 
-async def dumped(source: NetlinkSource) -> None:
+async def changed(source: NetlinkSource) -> None:
     async with asyncio.timeout(DEADLINE):
         await source.wait_for_change()
 
 
 @on_linux
-def test_addresses_and_routes_are_seen(machine: Machine) -> None:
+def test_addresses_and_routes_are_read(machine: Machine) -> None:
     with closing(NetlinkSource()) as source:
         network = source.read()
 
@@ -67,29 +67,29 @@ def test_addresses_and_routes_are_seen(machine: Machine) -> None:
 
 
 @on_linux
-def test_a_change_is_told_and_seen(machine: Machine) -> None:
+def test_a_change_is_announced_and_read(machine: Machine) -> None:
     async def scenario() -> None:
         source = NetlinkSource()
         before = source.read()
 
         machine.ip("address", "add", "10.77.9.9/24", "dev", "uplink")
-        await dumped(source)
+        await changed(source)
         assert source.read().addresses - before.addresses == {"10.77.9.9"}
 
         machine.ip("route", "add", "default", "via", "10.77.9.1", "metric", "50")
-        await dumped(source)
+        await changed(source)
         routes = source.read().routes
         assert routes is not None
         assert "default via 10.77.9.1 dev uplink metric 50" in routes
 
         machine.ip("route", "del", "default")
         machine.ip("address", "del", "10.77.9.9/24", "dev", "uplink")
-        await dumped(source)
+        await changed(source)
         assert source.read() == before
 
         machine.ip("-6", "address", "add", "fd77::2/64", "dev", "uplink", "nodad")
         machine.ip("-6", "route", "add", "default", "via", "fd77::1")
-        await dumped(source)
+        await changed(source)
         now = source.read()
         assert now.addresses - before.addresses == {"fd77::2"}
         assert (now.routes or set()) - (before.routes or set()) == {
@@ -101,12 +101,12 @@ def test_a_change_is_told_and_seen(machine: Machine) -> None:
 
 
 @on_linux
-def test_a_link_that_is_taken_down_leads_nowhere(machine: Machine) -> None:
+def test_the_addresses_and_routes_of_a_link_that_is_down_do_not_count(machine: Machine) -> None:
     async def scenario() -> None:
         source = NetlinkSource()
 
         machine.ip("link", "set", "uplink", "down")
-        await dumped(source)
+        await changed(source)
 
         assert source.read() == Network(frozenset(), frozenset())
         source.close()
@@ -115,7 +115,7 @@ def test_a_link_that_is_taken_down_leads_nowhere(machine: Machine) -> None:
 
 
 @on_linux
-def test_what_a_container_does_is_told_but_changes_nothing(machine: Machine) -> None:
+def test_the_links_of_a_container_are_announced_but_change_nothing(machine: Machine) -> None:
     async def scenario() -> None:
         source = NetlinkSource()
         before = source.read()
@@ -123,11 +123,11 @@ def test_what_a_container_does_is_told_but_changes_nothing(machine: Machine) -> 
         machine.ip("link", "add", "veth1", "type", "veth", "peer", "name", "veth2")
         machine.ip("link", "set", "veth1", "up")
         machine.ip("link", "set", "veth2", "up")
-        await dumped(source)
+        await changed(source)
         assert source.read() == before
 
         machine.ip("link", "delete", "veth1")
-        await dumped(source)
+        await changed(source)
         assert source.read() == before
         source.close()
 
@@ -135,24 +135,24 @@ def test_what_a_container_does_is_told_but_changes_nothing(machine: Machine) -> 
 
 
 @on_linux
-def test_more_news_than_were_taken_are_news_too(machine: Machine) -> None:
+def test_an_overflow_of_the_receive_buffer_counts_as_a_change(machine: Machine) -> None:
     async def scenario() -> None:
         source = NetlinkSource()
         source._changes.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         for number in range(2, 60):
             machine.ip("address", "add", f"10.77.9.{number}/24", "dev", "uplink")
-        await dumped(source)
+        await changed(source)
 
         assert len(source.read().addresses) == 59
         machine.ip("address", "flush", "dev", "uplink")
-        await dumped(source)
+        await changed(source)
         assert source.read().addresses == frozenset()
         source.close()
 
     asyncio.run(scenario())
 
 
-# -- where it is not allowed -----------------------------------------------------------------------
+# -- without netlink -------------------------------------------------------------------------------
 
 
 def no_netlink(*_: object) -> socket.socket:
@@ -160,7 +160,7 @@ def no_netlink(*_: object) -> socket.socket:
 
 
 @on_linux
-def test_without_netlink_addresses_are_polled_and_that_is_said(
+def test_without_netlink_addresses_are_polled_and_the_log_message_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_netlink_socket", no_netlink)
@@ -169,12 +169,12 @@ def test_without_netlink_addresses_are_polled_and_that_is_said(
 
     assert isinstance(source, AddressPoller)
     assert limitation == (
-        "netlink is not allowed here (Address family not supported by protocol): changes of the "
-        "network are looked for every 10 s"
+        "netlink is not allowed here (Address family not supported by protocol): the "
+        "network is polled every 10 s"
     )
 
 
-def test_where_nothing_may_be_asked_that_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_source_opening_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_netlink_socket", no_netlink)
     monkeypatch.setattr(psutil, "net_if_addrs", no_netlink)
 
@@ -182,7 +182,9 @@ def test_where_nothing_may_be_asked_that_is_an_error(monkeypatch: pytest.MonkeyP
         open_network_source(FakeClock())
 
 
-def test_a_system_without_netlink_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_other_than_linux_has_no_limitation_to_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 
     source, limitation = open_network_source(FakeClock())
@@ -194,7 +196,7 @@ def test_a_system_without_netlink_lacks_nothing(monkeypatch: pytest.MonkeyPatch)
 # -- the poll --------------------------------------------------------------------------------------
 
 
-def test_a_poll_sees_the_addresses_of_links_that_are_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poll_reads_the_addresses_of_links_that_are_up(monkeypatch: pytest.MonkeyPatch) -> None:
     links = {
         "lo0": [_Address(socket.AF_INET, "127.0.0.1"), _Address(socket.AF_INET6, "::1")],
         "en0": [
@@ -222,23 +224,23 @@ def test_a_poll_sees_the_addresses_of_links_that_are_up(monkeypatch: pytest.Monk
     }
 
 
-async def test_a_poll_looks_now_and_then() -> None:
+async def test_a_poll_waits_for_its_interval() -> None:
     clock = FakeClock()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
-        looking = tasks.create_task(AddressPoller(clock).wait_for_change())
+        waiting = tasks.create_task(AddressPoller(clock).wait_for_change())
         await clock.passes(module.POLL_INTERVAL - 1)
-        assert not looking.done()
+        assert not waiting.done()
 
         await clock.passes(1)
         await settled()
 
-        assert looking.done()
+        assert waiting.done()
 
 
-# -- the picture -----------------------------------------------------------------------------------
+# -- the network from addresses and routes ---------------------------------------------------------
 
 
-def test_an_address_whose_link_leads_nowhere_does_not_count() -> None:
+def test_an_address_on_a_link_without_routes_does_not_count() -> None:
     addresses = [Address("192.0.2.2", 1, is_lasting=True), Address("10.0.0.1", 2, is_lasting=True)]
     routes = [Route("192.0.2.0/24", ((1, ""),), is_kernel_made=True)]
 
@@ -248,7 +250,7 @@ def test_an_address_whose_link_leads_nowhere_does_not_count() -> None:
     assert network.all_addresses == {"192.0.2.2", "10.0.0.1"}
 
 
-def test_of_a_router_with_too_many_routes_only_the_addresses_count() -> None:
+def test_with_too_many_routes_only_the_addresses_count() -> None:
     routes = [
         Route(f"10.{n >> 8}.{n & 255}.0/24", ((1, ""),), is_kernel_made=False)
         for n in range(module.MAX_ROUTES + 1)

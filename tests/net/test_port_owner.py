@@ -1,4 +1,4 @@
-"""Who holds a port is looked up once for all that ask at about the same time."""
+"""One scan serves all requests for port owners within a while."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Scans:
-    """Counts how often the system was asked, and says what time it is."""
+    """The number of scans, and the current time."""
 
     number: int = 0
     now: float = 1000.0
@@ -37,7 +37,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> Scans:
 
 @pytest.fixture
 def ports() -> Iterator[list[int]]:
-    """Of servers of this process."""
+    """Return the ports of two servers of this process."""
     with (
         socket.create_server(("127.0.0.1", 0)) as first,
         socket.create_server(("127.0.0.1", 0)) as second,
@@ -49,39 +49,39 @@ HERE = psutil.Process()
 US = f"{HERE.name()} (pid {HERE.pid})"
 
 
-def test_many_busy_ports_are_one_look(scans: Scans, ports: list[int]) -> None:
-    known = PortOwners(lambda: scans.now)
+def test_many_busy_ports_share_one_scan(scans: Scans, ports: list[int]) -> None:
+    owners = PortOwners(lambda: scans.now)
 
-    assert [known.owner_of(port) for port in ports * 50] == [US] * 100
+    assert [owners.owner_of(port) for port in ports * 50] == [US] * 100
     assert scans.number == 1
 
 
-def test_a_look_is_good_for_a_while(scans: Scans, ports: list[int]) -> None:
-    known = PortOwners(lambda: scans.now)
+def test_a_scan_is_reused_for_a_while(scans: Scans, ports: list[int]) -> None:
+    owners = PortOwners(lambda: scans.now)
     for seconds in (0, MAX_AGE - 0.1, 0.1):
         scans.now += seconds
-        assert known.owner_of(ports[0]) == US
+        assert owners.owner_of(ports[0]) == US
 
     assert scans.number == 2
 
 
-def test_a_port_that_was_not_seen_is_looked_for_but_not_at_every_question(
+def test_an_unknown_port_causes_a_scan_but_not_at_every_request(
     scans: Scans, ports: list[int]
 ) -> None:
-    known = PortOwners(lambda: scans.now)
-    known.owner_of(ports[0])
+    owners = PortOwners(lambda: scans.now)
+    owners.owner_of(ports[0])
     with socket.create_server(("127.0.0.1", 0)) as late:
         port = late.getsockname()[1]
-        assert known.owner_of(port) == ""
+        assert owners.owner_of(port) == ""
         assert scans.number == 1
 
         scans.now += MIN_INTERVAL
 
-        assert known.owner_of(port) == US
+        assert owners.owner_of(port) == US
     assert scans.number == 2
 
 
-def test_where_the_system_does_not_tell_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_permission_the_owner_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(kind: str) -> list[object]:
         raise psutil.AccessDenied
 
@@ -90,15 +90,15 @@ def test_where_the_system_does_not_tell_nothing_is_said(monkeypatch: pytest.Monk
     assert PortOwners().owner_of(22) == ""
 
 
-def test_a_program_that_has_just_ended_is_not_named(
+def test_a_process_that_has_ended_is_not_named(
     scans: Scans, ports: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = PortOwners(lambda: scans.now)
-    known.owner_of(ports[0])
+    owners = PortOwners(lambda: scans.now)
+    owners.owner_of(ports[0])
 
     def gone(pid: int) -> psutil.Process:
         raise psutil.NoSuchProcess(pid)
 
     monkeypatch.setattr(psutil, "Process", gone)
 
-    assert known.owner_of(ports[0]) == ""
+    assert owners.owner_of(ports[0]) == ""

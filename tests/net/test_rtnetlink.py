@@ -1,4 +1,4 @@
-"""Messages as Linux writes them, and as it never would."""
+"""Valid and malformed rtnetlink messages."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ def packed(text: str) -> bytes:
 
 
 def address(text: str, flags: int = PERMANENT, scope: int = GLOBAL) -> Address | None:
-    """What is read of the message about an address of link 3."""
+    """Encode a message about an address of link 3, and parse it."""
     family = V6 if ":" in text else V4
     head = struct.pack("=BBBBI", family, 24, flags & 0xFF, scope, 3)
     return rtnetlink.address(head + attribute(1, packed(text)) + number(8, flags))
 
 
 def route(destination: str, *attributes: bytes, **head: int) -> Route | None:
-    """What is read of the message about a route of the main table."""
+    """Encode a message about a route of the main table, and parse it."""
     text, _, prefix = destination.partition("/")
-    about = {"protocol": BOOT, "kind": UNICAST, "flags": 0, "family": V6 if ":" in text else V4}
-    about |= head
+    fields = {"protocol": BOOT, "kind": UNICAST, "flags": 0, "family": V6 if ":" in text else V4}
+    fields |= head
     start = struct.pack(
         "=BBBBBBBBI",
-        about["family"],
+        fields["family"],
         int(prefix),
         0,
         0,
         MAIN_TABLE,
-        about["protocol"],
+        fields["protocol"],
         GLOBAL,
-        about["kind"],
-        about["flags"],
+        fields["kind"],
+        fields["flags"],
     )
-    goal = attribute(1, packed(text)) if int(prefix) else b""
-    return rtnetlink.route(start + goal + b"".join(attributes))
+    dst = attribute(1, packed(text)) if int(prefix) else b""
+    return rtnetlink.route(start + dst + b"".join(attributes))
 
 
 def message(kind: int, body: bytes) -> bytes:
@@ -69,7 +69,7 @@ def message(kind: int, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("text", ["192.0.2.2", "2001:db8::2"])
-def test_an_address_of_a_network_lasts(text: str) -> None:
+def test_a_global_address_is_lasting(text: str) -> None:
     assert address(text) == Address(text, 3, is_lasting=True)
 
 
@@ -85,17 +85,15 @@ def test_an_address_of_a_network_lasts(text: str) -> None:
     ],
     ids=["loopback", "no DHCP", "link-local", "temporary", "tentative", "duplicate"],
 )
-def test_an_address_that_comes_and_goes_for_itself_does_not(
-    text: str, flags: int, scope: int
-) -> None:
+def test_other_addresses_are_not_lasting(text: str, flags: int, scope: int) -> None:
     assert address(text, flags, scope) == Address(text, 3, is_lasting=False)
 
 
-def test_a_second_address_of_ipv4_is_no_temporary_one() -> None:
+def test_a_secondary_ipv4_address_is_lasting() -> None:
     assert address("192.0.2.3", SECONDARY) == Address("192.0.2.3", 3, is_lasting=True)
 
 
-def test_of_a_link_between_two_the_address_is_that_of_this_end() -> None:
+def test_the_local_address_of_a_point_to_point_link_is_read() -> None:
     head = struct.pack("=BBBBI", V4, 32, PERMANENT, GLOBAL, 3)
     peer, here = attribute(1, packed("192.0.2.1")), attribute(2, packed("192.0.2.2"))
 
@@ -105,42 +103,42 @@ def test_of_a_link_between_two_the_address_is_that_of_this_end() -> None:
 # -- routes ----------------------------------------------------------------------------------------
 
 
-def test_a_default_route_is_told_with_its_gateway_link_and_metric() -> None:
+def test_a_default_route_has_its_gateway_link_and_metric() -> None:
     assert route(
         "0.0.0.0/0", number(4, 3), attribute(5, packed("192.0.2.1")), number(6, 600)
     ) == Route("default", ((3, "192.0.2.1"),), is_kernel_made=False, metric=600)
 
 
-def test_a_route_to_a_network_without_a_gateway_is_told_too() -> None:
+def test_a_route_without_a_gateway_is_read() -> None:
     assert route("10.0.0.0/8", number(4, 7), number(15, 51820)) == Route(
         "10.0.0.0/8", ((7, ""),), is_kernel_made=False, table=51820
     )
 
 
-def test_a_route_that_the_kernel_made_for_an_address_is_known() -> None:
+def test_a_route_that_the_kernel_made_for_an_address_is_recognized() -> None:
     found = route("192.0.2.0/24", number(4, 3), protocol=KERNEL)
 
     assert found is not None
     assert found.is_kernel_made
 
 
-def test_the_default_route_that_a_router_announced_did_not_come_by_itself() -> None:
+def test_a_default_route_from_a_router_advertisement_is_not_kernel_made() -> None:
     found = route("::/0", number(4, 3), attribute(5, packed("fe80::1")), protocol=KERNEL)
 
     assert found == Route("default (IPv6)", ((3, "fe80::1"),), is_kernel_made=False)
 
 
-def test_a_route_of_several_ways_is_told_with_all_in_an_order_of_its_own() -> None:
+def test_the_next_hops_of_a_multipath_route_are_sorted() -> None:
     def hop(link: int, gateway: str, flags: int) -> bytes:
-        about = attribute(5, packed(gateway))
-        return struct.pack("=HBBI", 8 + len(about), flags, 0, link) + about
+        gateway_attribute = attribute(5, packed(gateway))
+        return struct.pack("=HBBI", 8 + len(gateway_attribute), flags, 0, link) + gateway_attribute
 
-    one, other = hop(3, "192.0.2.1", 0), hop(4, "198.51.100.1", 16)
+    first, second = hop(3, "192.0.2.1", 0), hop(4, "198.51.100.1", 16)
 
-    found = route("0.0.0.0/0", attribute(9, one + other))
+    found = route("0.0.0.0/0", attribute(9, first + second))
     assert found is not None
     assert found.hops == ((3, "192.0.2.1"), (4, "198.51.100.1"))
-    assert found == route("0.0.0.0/0", attribute(9, other + one))
+    assert found == route("0.0.0.0/0", attribute(9, second + first))
 
 
 def test_a_gateway_may_be_of_the_other_family() -> None:
@@ -163,7 +161,7 @@ def test_a_gateway_may_be_of_the_other_family() -> None:
     ],
     ids=["local", "multicast", "multicast as unicast", "link-local", "cached", "MPLS"],
 )
-def test_what_leads_nowhere_is_no_route(destination: str, head: dict[str, int]) -> None:
+def test_other_kinds_of_routes_are_skipped(destination: str, head: dict[str, int]) -> None:
     assert route(destination, number(4, 3), **head) is None
 
 
@@ -176,14 +174,14 @@ def test_a_datagram_holds_many_messages() -> None:
     assert list(rtnetlink.messages(data)) == [(NEW_ADDRESS, b"abcde"), (rtnetlink.DONE, b"")]
 
 
-def test_a_message_that_is_cut_ends_the_datagram() -> None:
+def test_a_truncated_message_ends_the_datagram() -> None:
     data = message(NEW_ADDRESS, b"abcd")
 
     assert list(rtnetlink.messages(data + data[:-1])) == [(NEW_ADDRESS, b"abcd")]
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_are_too_strange_to_be_read(data: bytes) -> None:
+def test_arbitrary_bytes_cause_no_exception(data: bytes) -> None:
     list(rtnetlink.messages(data))
     rtnetlink.address(data)
     rtnetlink.route(data)
@@ -194,7 +192,7 @@ def test_no_bytes_are_too_strange_to_be_read(data: bytes) -> None:
     prefix=st.integers(0, 255),
     attributes=st.lists(st.tuples(st.integers(0, 40), st.binary(max_size=40)), max_size=6),
 )
-def test_no_attributes_are_too_strange_to_be_read(
+def test_arbitrary_attributes_cause_no_exception(
     family: int, prefix: int, attributes: list[tuple[int, bytes]]
 ) -> None:
     tail = b"".join(attribute(kind, data) for kind, data in attributes)

@@ -1,4 +1,4 @@
-"""The transport of accepted clients, on real sockets."""
+"""The stream transport, on real sockets."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ MEGABYTE = 1024 * 1024
 
 
 @dataclass
-class Heard(asyncio.Protocol):
-    """Writes down what its transport tells it. keeps: whether it stays open at the other's end."""
+class Recorder(asyncio.Protocol):
+    """Records its callbacks. keeps: what eof_received() returns."""
 
     keeps: bool = True
     on_made: Callable[[asyncio.Transport], None] = lambda _: None
     on_data: Callable[[bytes], None] = lambda _: None
-    told: list[object] = field(default_factory=list)
+    calls: list[object] = field(default_factory=list)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.on_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        self.told.append(data)
+        self.calls.append(data)
         self.on_data(data)
 
     def eof_received(self) -> bool:
-        self.told.append("eof")
+        self.calls.append("eof")
         return self.keeps
 
     def pause_writing(self) -> None:
-        self.told.append("pause")
+        self.calls.append("pause")
 
     def resume_writing(self) -> None:
-        self.told.append("resume")
+        self.calls.append("resume")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.told.append(("lost", type(exc)))
+        self.calls.append(("lost", type(exc)))
 
 
 LOST = ("lost", type(None))
 
 
 @contextmanager
-def pair(protocol: Heard) -> Iterator[tuple[StreamTransport, socket.socket]]:
-    """A transport that serves the protocol, and the socket at its other end."""
+def pair(protocol: Recorder) -> Iterator[tuple[StreamTransport, socket.socket]]:
+    """Yield a transport that serves the protocol, and the socket of its peer."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -70,7 +70,7 @@ def pair(protocol: Heard) -> Iterator[tuple[StreamTransport, socket.socket]]:
 
 
 async def drained(sock: socket.socket, taken: int = MEGABYTE) -> bytes:
-    """All that comes until the end. taken: bytes at a time, at the most."""
+    """Read until EOF. taken: the maximum number of bytes for each read."""
     received = bytearray()
     loop = asyncio.get_running_loop()
     while buffer := await loop.sock_recv(sock, taken):
@@ -78,87 +78,87 @@ async def drained(sock: socket.socket, taken: int = MEGABYTE) -> bytes:
     return bytes(received)
 
 
-async def test_what_comes_is_handed_on_and_the_end_is_told() -> None:
-    heard = Heard()
-    with pair(heard) as (transport, theirs):
+async def test_data_and_eof_are_passed_to_the_protocol() -> None:
+    recorder = Recorder()
+    with pair(recorder) as (transport, theirs):
         theirs.send(b"hello")
         theirs.shutdown(socket.SHUT_WR)
-        await until(lambda: heard.told == [b"hello", "eof"])
+        await until(lambda: recorder.calls == [b"hello", "eof"])
         assert not transport.is_closing()
 
-        transport.resume_reading()  # the end is not told twice
+        transport.resume_reading()  # EOF is not reported twice
 
         transport.write(b"answer")
         transport.close()
         assert await drained(theirs) == b"answer"
-        await until(lambda: heard.told[-1] == LOST)
+        await until(lambda: recorder.calls[-1] == LOST)
 
 
-async def test_a_protocol_that_does_not_stay_is_closed_at_the_others_end() -> None:
-    heard = Heard(keeps=False)
-    with pair(heard) as (_, theirs):
+async def test_eof_closes_the_transport_if_the_protocol_does_not_keep_it_open() -> None:
+    recorder = Recorder(keeps=False)
+    with pair(recorder) as (_, theirs):
         theirs.shutdown(socket.SHUT_WR)
         assert await drained(theirs) == b""
-        await until(lambda: heard.told == ["eof", LOST])
+        await until(lambda: recorder.calls == ["eof", LOST])
 
 
-async def test_nothing_is_read_while_it_is_paused_even_from_the_start() -> None:
-    heard = Heard(on_made=lambda transport: transport.pause_reading())
-    with pair(heard) as (transport, theirs):
+async def test_nothing_is_read_while_paused_even_from_connection_made_on() -> None:
+    recorder = Recorder(on_made=lambda transport: transport.pause_reading())
+    with pair(recorder) as (transport, theirs):
         theirs.send(b"hello")
         assert not transport.is_reading()
         for _ in range(5):
             await asyncio.sleep(0)
-        assert heard.told == []
+        assert recorder.calls == []
 
         transport.resume_reading()
-        await until(lambda: heard.told == [b"hello"])
+        await until(lambda: recorder.calls == [b"hello"])
 
         transport.pause_reading()
         transport.pause_reading()
         theirs.send(b"more")
         for _ in range(5):
             await asyncio.sleep(0)
-        assert heard.told == [b"hello"]
+        assert recorder.calls == [b"hello"]
 
 
-async def test_what_is_there_can_be_had_in_the_same_turn_but_not_while_it_is_paused() -> None:
-    heard = Heard()
-    with pair(heard) as (transport, theirs):
+async def test_read_now_reads_available_data_at_once_unless_paused() -> None:
+    recorder = Recorder()
+    with pair(recorder) as (transport, theirs):
         transport.read_now()
-        assert heard.told == []
+        assert recorder.calls == []
 
         theirs.send(b"hello")
         transport.read_now()
-        assert heard.told == [b"hello"]
+        assert recorder.calls == [b"hello"]
 
         transport.pause_reading()
         theirs.send(b"more")
         transport.read_now()
-        assert heard.told == [b"hello"]
+        assert recorder.calls == [b"hello"]
 
 
-async def test_what_the_socket_does_not_take_waits_and_arrives_whole_and_in_order() -> None:
-    heard, data = Heard(), blob(4 * MEGABYTE)
-    with pair(heard) as (transport, theirs):
+async def test_queued_data_arrives_complete_and_in_order() -> None:
+    recorder, data = Recorder(), blob(4 * MEGABYTE)
+    with pair(recorder) as (transport, theirs):
         for at in range(0, len(data), 32768):
             transport.write(memoryview(data)[at : at + 32768])
         transport.write_eof()
-        transport.write(b"nothing goes out behind the end")
+        transport.write(b"data after EOF is dropped")
         assert transport.get_write_buffer_size() > 0
-        assert heard.told == ["pause"]
+        assert recorder.calls == ["pause"]
 
         assert await drained(theirs) == data
-        assert heard.told == ["pause", "resume"]
+        assert recorder.calls == ["pause", "resume"]
         assert transport.get_write_buffer_size() == 0
 
 
 @given(st.lists(st.binary(max_size=90_000), max_size=12), st.integers(1, 70_000))
-def test_any_pieces_arrive_whatever_the_reader_takes_at_a_time(
+def test_any_buffers_arrive_whatever_the_size_of_the_reads(
     buffers: list[bytes], taken: int
 ) -> None:
     async def carried() -> bytes:
-        with pair(Heard()) as (transport, theirs):
+        with pair(Recorder()) as (transport, theirs):
             for buffer in buffers:
                 transport.write(bytearray(buffer))
             transport.close()
@@ -167,8 +167,8 @@ def test_any_pieces_arrive_whatever_the_reader_takes_at_a_time(
     assert asyncio.run(carried()) == b"".join(buffers)
 
 
-async def test_a_changed_buffer_does_not_change_what_waits() -> None:
-    with pair(Heard()) as (transport, theirs):
+async def test_changing_a_bytearray_does_not_change_queued_data() -> None:
+    with pair(Recorder()) as (transport, theirs):
         filler, mine = blob(2 * MEGABYTE), bytearray(b"as it was")
         transport.write(filler)
         transport.write(mine)
@@ -178,9 +178,9 @@ async def test_a_changed_buffer_does_not_change_what_waits() -> None:
         assert await drained(theirs) == filler + b"as it was"
 
 
-async def test_closing_sends_what_waits_and_reads_no_more() -> None:
-    heard, data = Heard(), blob(2 * MEGABYTE)
-    with pair(heard) as (transport, theirs):
+async def test_close_sends_queued_data_and_stops_reading() -> None:
+    recorder, data = Recorder(), blob(2 * MEGABYTE)
+    with pair(recorder) as (transport, theirs):
         transport.write(data)
         transport.close()
         transport.close()
@@ -189,84 +189,84 @@ async def test_closing_sends_what_waits_and_reads_no_more() -> None:
         assert not transport.is_reading()
 
         assert await drained(theirs) == data
-        await until(lambda: LOST in heard.told)
+        await until(lambda: LOST in recorder.calls)
 
 
-async def test_aborting_drops_what_waits_and_is_told_once() -> None:
-    heard = Heard()
-    with pair(heard) as (transport, _):
+async def test_abort_drops_queued_data_and_reports_the_loss_once() -> None:
+    recorder = Recorder()
+    with pair(recorder) as (transport, _):
         transport.write(blob(2 * MEGABYTE))
         transport.abort()
         transport.abort()
-        assert "lost" not in str(heard.told)  # not from within
+        assert "lost" not in str(recorder.calls)  # not called from within abort()
 
-        await until(lambda: LOST in heard.told)
+        await until(lambda: LOST in recorder.calls)
         assert transport.get_write_buffer_size() == 0
-        transport.write(b"nobody is there")
+        transport.write(b"no peer")
         await asyncio.sleep(0)
-        assert heard.told.count(LOST) == 1
+        assert recorder.calls.count(LOST) == 1
 
 
 @pytest.mark.parametrize("amount", [10, 2 * MEGABYTE])
-async def test_an_end_that_is_gone_is_found_by_writing(amount: int) -> None:
-    heard = Heard()
-    with pair(heard) as (transport, theirs):
+async def test_writing_to_a_closed_peer_reports_a_broken_pipe(amount: int) -> None:
+    recorder = Recorder()
+    with pair(recorder) as (transport, theirs):
         transport.pause_reading()
         transport.write(blob(amount))
         theirs.close()
         transport.write(b"more")
 
-        await until(lambda: ("lost", BrokenPipeError) in heard.told)
+        await until(lambda: ("lost", BrokenPipeError) in recorder.calls)
         assert transport.is_closing()
 
 
-async def test_a_reset_is_told_with_its_reason() -> None:
-    heard = Heard()
+async def test_a_reset_is_reported_with_its_error() -> None:
+    recorder = Recorder()
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, peername = server.accept()
     ours.setblocking(False)
-    StreamTransport(asyncio.get_running_loop(), ours, heard, peername)
+    StreamTransport(asyncio.get_running_loop(), ours, recorder, peername)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
 
-    await until(lambda: heard.told == [("lost", ConnectionResetError)])
+    await until(lambda: recorder.calls == [("lost", ConnectionResetError)])
 
 
-async def test_a_fault_of_the_protocol_ends_its_connection_and_is_logged(
+async def test_an_exception_in_the_protocol_closes_its_connection_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fault(_: bytes) -> None:
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("a bug")
 
-    heard = Heard(on_data=fault)
-    with pair(heard) as (_, theirs):
+    recorder = Recorder(on_data=fault)
+    with pair(recorder) as (_, theirs):
         theirs.send(b"hello")
         assert await drained(theirs) == b""
-        await until(lambda: ("lost", RuntimeError) in heard.told)
+        await until(lambda: ("lost", RuntimeError) in recorder.calls)
 
     assert "an internal fault; please report it" in caplog.text
 
 
-async def test_it_says_what_it_is() -> None:
-    heard = Heard()
-    with pair(heard) as (transport, theirs):
+async def test_extra_info_and_protocol_are_available() -> None:
+    recorder = Recorder()
+    with pair(recorder) as (transport, theirs):
         assert transport.get_extra_info("peername") == "a peer"
         assert transport.get_extra_info("sockname") == theirs.getpeername()
         assert transport.get_extra_info("socket").fileno() >= 0
         assert transport.get_extra_info("cipher", "none") == "none"
         assert transport.can_write_eof()
-        assert transport.get_protocol() is heard
+        assert transport.get_protocol() is recorder
         assert transport.is_reading()
 
-        other = Heard()
+        other = Recorder()
         transport.set_protocol(other)
         theirs.send(b"hello")
-        await until(lambda: other.told == [b"hello"])
+        await until(lambda: other.calls == [b"hello"])
 
 
 async def test_the_water_marks_can_be_set() -> None:
-    with pair(Heard()) as (transport, _):
+    with pair(Recorder()) as (transport, _):
         transport.set_write_buffer_limits(low=10)
         assert transport.get_write_buffer_limits() == (10, 40)
         transport.set_write_buffer_limits(high=100, low=1)
@@ -275,30 +275,30 @@ async def test_the_water_marks_can_be_set() -> None:
         assert transport.get_write_buffer_limits() == (16384, 65536)
 
 
-async def test_an_end_of_sending_on_a_socket_that_is_reset_is_an_os_error() -> None:
+async def test_write_eof_on_a_reset_socket_raises_an_os_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()
     ours.setblocking(False)
-    heard = Heard(on_made=lambda transport: transport.pause_reading())
-    transport = StreamTransport(asyncio.get_running_loop(), ours, heard)
+    recorder = Recorder(on_made=lambda transport: transport.pause_reading())
+    transport = StreamTransport(asyncio.get_running_loop(), ours, recorder)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
 
     with pytest.raises(OSError, match="not connected") as raised:
         transport.write_eof()
     transport.abort()
-    await until(lambda: LOST in heard.told)
+    await until(lambda: LOST in recorder.calls)
 
     assert raised.value.errno == errno.ENOTCONN
 
 
 @given(st.lists(st.binary(max_size=40_000), max_size=90), st.integers(1, 70_000))
-def test_several_pieces_at_once_arrive_whatever_the_reader_takes(
+def test_writelines_sends_all_buffers_whatever_the_size_of_the_reads(
     buffers: list[bytes], taken: int
 ) -> None:
     async def carried() -> bytes:
-        with pair(Heard()) as (transport, theirs):
+        with pair(Recorder()) as (transport, theirs):
             for start in range(0, len(buffers), 70):
                 transport.writelines(memoryview(buffer) for buffer in buffers[start : start + 70])
             transport.close()
@@ -307,10 +307,10 @@ def test_several_pieces_at_once_arrive_whatever_the_reader_takes(
     assert asyncio.run(carried()) == b"".join(buffers)
 
 
-async def test_several_pieces_at_once_find_an_end_that_is_gone() -> None:
-    heard = Heard(on_made=lambda transport: transport.pause_reading())
-    with pair(heard) as (transport, theirs):
+async def test_writelines_to_a_closed_peer_reports_a_broken_pipe() -> None:
+    recorder = Recorder(on_made=lambda transport: transport.pause_reading())
+    with pair(recorder) as (transport, theirs):
         theirs.close()
         transport.writelines([b"one", b"two"])
 
-        await until(lambda: heard.told == [("lost", BrokenPipeError)])
+        await until(lambda: recorder.calls == [("lost", BrokenPipeError)])

@@ -130,8 +130,8 @@ def open_network_source(clock: Clock) -> tuple[NetworkSource, str]:
             return NetlinkSource(), ""
         except OSError as error:
             limitation = (
-                f"netlink is not allowed here ({error.strerror}): changes of the network are "
-                f"looked for every {POLL_INTERVAL:.0f} s"
+                f"netlink is not allowed here ({error.strerror}): the network is polled every "
+                f"{POLL_INTERVAL:.0f} s"
             )
     poll = AddressPoller(clock)
     poll.read()
