@@ -1,5 +1,3 @@
-"""TCP and Unix listeners: what is bound, what replaces a stale socket, and how failures read."""
-
 from __future__ import annotations
 
 import asyncio
@@ -337,9 +335,7 @@ async def test_close_removes_the_socket_file(listening: Listen, path: Path) -> N
     assert not is_socket(path)
 
 
-async def test_close_keeps_the_socket_file_of_another_process(
-    listening: Listen, path: Path
-) -> None:
+async def test_close_keeps_a_foreign_socket_file(listening: Listen, path: Path) -> None:
     listener = await listening(UnixAddress(str(path)))
     move_away(path)
     leave_stale(path)
