@@ -15,7 +15,8 @@ _SCHEME = "ssh://"
 _NOT_IN_A_HOST = frozenset("'`\"$\\;&<>|(){}[]@/,*? ")
 """Characters that valid_hostname() of OpenSSH's ssh.c rejects, wildcards, and separators."""
 _NOT_IN_A_USER = frozenset("'`\"$;&<>|(){}/,: ")
-"""Characters that valid_ruser() of ssh.c rejects, and separators. A Windows domain's \ is allowed."""
+"""Characters that valid_ruser() of ssh.c rejects, and separators. A backslash (Windows domain) is
+allowed."""
 
 
 class HostSpecError(ValueError):
