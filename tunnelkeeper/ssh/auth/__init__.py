@@ -1,1 +1,1 @@
-"""Login: host keys and known_hosts, the keys to offer, and the algorithms to accept."""
+"""SSH authentication: host keys and known_hosts, keys to offer, and algorithms to accept."""

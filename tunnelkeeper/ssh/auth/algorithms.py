@@ -1,4 +1,4 @@
-"""Algorithm lists in OpenSSH's syntax made into what asyncssh takes, and the order nobody chose."""
+"""Algorithm lists for asyncssh, from OpenSSH's syntax or in a default order."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Host
 
 AES_GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-"""First where the processor has AES instructions: twice as fast as chacha20-poly1305 there."""
-
+"""First if the processor has AES instructions: then twice as fast as chacha20-poly1305."""
 
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
-"""How the names of certificates' types end (PROTOCOL.certkeys of OpenSSH)."""
+"""Suffix of certificate type names (PROTOCOL.certkeys of OpenSSH)."""
 
 
 def ciphers(host: Host) -> list[str]:
-    """The ciphers to offer, first choice first. Raises SshFailure where none can be had."""
+    """Return the ciphers to offer, in order of preference.
+
+    Raises FailureError if none is supported.
+    """
     default = _decode_names(get_default_encryption_algs())
     if host.ciphers is None and has_aes_instructions():
         return [*AES_GCM, *(name for name in default if name not in AES_GCM)]
@@ -40,13 +42,19 @@ def ciphers(host: Host) -> list[str]:
 
 
 def macs(host: Host) -> list[str]:
-    """The MACs to offer. Raises SshFailure where none can be had."""
+    """Return the MACs to offer.
+
+    Raises FailureError if none is supported.
+    """
     known = _decode_names(get_mac_algs())
     return _apply_spec("macs", host.macs, _decode_names(get_default_mac_algs()), known, host)
 
 
 def key_exchanges(host: Host) -> list[str]:
-    """The key exchanges to offer. Raises SshFailure where none can be had."""
+    """Return the key exchange algorithms to offer.
+
+    Raises FailureError if none is supported.
+    """
     known = _decode_names(get_kex_algs())
     default = _decode_names(get_default_kex_algs())
     return _apply_spec("kex_algorithms", host.kex_algorithms, default, known, host)
@@ -55,10 +63,10 @@ def key_exchanges(host: Host) -> list[str]:
 def host_key_algorithms(
     host: Host, known_types: Sequence[str], *, with_certificates: bool
 ) -> list[str]:
-    """The host key algorithms to offer: those of the keys already known first, as ssh does.
+    """Return the host key algorithms to offer: those of known keys first, as ssh does.
 
-    Certificates are offered only where an authority is known; a server that has both then shows
-    its plain key to the others. Raises SshFailure where none can be had.
+    Certificates are offered only if a CA key is known, so other clients get the plain key of a
+    server that has both. Raises FailureError if none is supported.
     """
     certificates = _decode_names(get_default_certificate_algs()) if with_certificates else []
     if host.host_key_algorithms is not None:
@@ -73,27 +81,27 @@ def host_key_algorithms(
 
 
 def pubkey_accepted_algorithms(host: Host) -> list[str]:
-    """The algorithms to log in by (PubkeyAcceptedAlgorithms): of keys, and of certificates.
+    """Return the key and certificate algorithms of PubkeyAcceptedAlgorithms.
 
-    Raises SshFailure where none can be had.
+    Raises FailureError if none is supported.
     """
-    # Nothing is left out by default: a server that is older than rsa-sha2 decides for itself.
+    # The default excludes nothing, so a server older than rsa-sha2 can still choose ssh-rsa.
     known = _decode_names(get_certificate_algs()) + _decode_names(get_public_key_algs())
     spec = host.pubkey_accepted_algorithms
     return _apply_spec("PubkeyAcceptedAlgorithms", spec, known, known, host)
 
 
 def signature_algorithms(host: Host) -> list[str]:
-    """The algorithms to sign a login with: a certificate's key signs as the bare key would."""
+    """Return the signature algorithms for logins. A certificate's key signs like a plain key."""
     names = (name.removesuffix(CERTIFICATE_SUFFIX) for name in pubkey_accepted_algorithms(host))
     known = _decode_names(get_public_key_algs())
     return [name for name in dict.fromkeys(names) if name in known]
 
 
 def is_key_type_accepted(host: Host, key_type: str) -> bool:
-    """Whether a key or a certificate of a type may be offered.
+    """Return whether a key or certificate of a type may be offered.
 
-    As key_type_allowed_by_config() of OpenSSH's sshconnect2.c has it.
+    The rule is key_type_allowed_by_config() of OpenSSH's sshconnect2.c.
     """
     bare = key_type.removesuffix(CERTIFICATE_SUFFIX)
     suffix = key_type[len(bare) :]
@@ -103,11 +111,11 @@ def is_key_type_accepted(host: Host, key_type: str) -> bool:
 
 @cache
 def has_aes_instructions() -> bool:
-    """Whether this processor has AES instructions; where nobody can tell, it is taken to."""
+    """Return whether this processor has AES instructions; True if unknown."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return True  # macOS: every processor it runs on has them
+        return True  # macOS: all its processors have them
     lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
     return not lines or " aes" in lines[0]
 
@@ -142,7 +150,7 @@ def _apply_spec(
 
 
 def _signature_names(key_type: str) -> tuple[str, ...]:
-    # RFC 8332: one RSA key signs under several names.
+    # RFC 8332: one RSA key has several signature algorithms.
     return ("rsa-sha2-512", "rsa-sha2-256") if key_type == "ssh-rsa" else (key_type,)
 
 

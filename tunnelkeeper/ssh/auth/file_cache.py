@@ -1,7 +1,6 @@
-"""What was made of files: each is read once, and again when it has changed.
+"""Parsed files, each read once and again when it changes. This module interprets no contents.
 
-It decides nothing about what is in them. A file that could not be read is not remembered: the next
-reader tries again.
+Errors are not cached: after one, the next call reads the file again.
 """
 
 from __future__ import annotations
@@ -17,25 +16,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Signature = tuple[int, ...]
-"""What of a file's status changes with what is in it."""
+"""Parts of a file's status that identify its version."""
 
 
 @dataclass(slots=True)
 class FileCache(Generic[T]):
-    """Reads files, by path.
+    """A cache of parsed files by path.
 
-    read: makes of a path and its status what is kept; may raise OSError.
+    read: returns the parsed file for a path and its status; may raise OSError.
     """
 
     read: Callable[[str, os.stat_result], T]
     _entries: dict[str, tuple[Signature, T]] = field(default_factory=dict)
 
     def get(self, path: str) -> T:
-        """What the file is now.
+        """Return the parsed file, read again if it changed.
 
         Raises OSError.
         """
-        # Looked at first: what is written while it is read is noticed the next time.
+        # The status comes before the read, so the next call notices a write during the read.
         status = Path(path).stat()
         signature = file_signature(status)
         entry = self._entries.get(path)

@@ -1,6 +1,6 @@
-"""Whether to trust a server's host key: known_hosts and the policy of the host, for one login.
+"""Verification of a server's host key by known_hosts and the host's policy, for one login.
 
-asyncssh is given no known host of its own, so every key comes here to be judged.
+asyncssh gets no known hosts of its own, so it passes every plain key to this module.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class HostKeyVerifier:
-    """The judgement over one server's key during one key exchange.
+    """The verification of one server's host key.
 
-    failure is set when a key was refused; new_key when an unknown one was taken (accept-new) and
-    waits to be written down by `remember`, once its signature has proved good.
+    failure: set when a key is refused. new_key: set when an unknown key is accepted (accept-new);
+    `save_new_key` writes it to known_hosts once its signature is verified.
     """
 
     host: Host
@@ -52,7 +52,7 @@ class HostKeyVerifier:
     async def prepare(
         cls, host: Host, port: int, files: KnownHostsFiles, warn: Callable[[str], None]
     ) -> HostKeyVerifier:
-        """Read what is known of a host."""
+        """Read the known keys of a host."""
         paths = (*host.user_known_hosts, *host.system_known_hosts)
         known_keys, warnings = await files.keys_for(paths, host.hostname, port, host.host_key_alias)
         for warning in warnings:
@@ -61,19 +61,19 @@ class HostKeyVerifier:
 
     @property
     def known_types(self) -> tuple[str, ...]:
-        """The types of the keys known, to be offered first."""
+        """The types of the known keys, to be offered first."""
         return known_key_types(self.known_keys)
 
     def ca_keys(self) -> list[asyncssh.SSHKey]:
-        """The keys that may sign this host's certificate."""
+        """Return the CA keys that may sign this host's certificate."""
         return _import_keys(self.known_keys.ca_keys)
 
     def revoked_keys(self) -> list[asyncssh.SSHKey]:
-        """The keys that must never be taken."""
+        """Return the keys that must never be accepted."""
         return _import_keys(self.known_keys.revoked)
 
     def verify(self, key: asyncssh.SSHKey) -> bool:
-        """Judge a plain host key; a refusal is left in `failure`."""
+        """Return whether to accept a plain host key. Set `failure` if not."""
         verdict = check_host_key(self.known_keys, key.algorithm.decode("ascii"), key.public_data)
         match verdict:
             case Trusted():
@@ -94,14 +94,14 @@ class HostKeyVerifier:
         return False
 
     def certificate_failure(self, message: str) -> Failure:
-        """The failure for a host certificate that asyncssh did not take."""
+        """Return the failure for a host certificate that asyncssh refused."""
         hint = "see the @cert-authority and @revoked lines of known_hosts"
         return Failure(Cause.HOST_KEY_CHANGED, message, str(self.host), hint, self._paths)
 
     async def save_new_key(self) -> str | None:
-        """Write the new key down, unless another login has meanwhile; what was done, in words.
+        """Add the new key to known_hosts. Return a log message, or None if nothing was written.
 
-        Raises OSError.
+        Another login may have added it already. Raises OSError.
         """
         key, self.new_key = self.new_key, None
         if key is None or not self.host.user_known_hosts:
@@ -109,7 +109,7 @@ class HostKeyVerifier:
         return await self.files.run_in_thread(self._paths, lambda: self._append_if_unknown(key))
 
     def _append_if_unknown(self, key: asyncssh.SSHKey) -> str | None:
-        """Blocks. Raises OSError."""
+        """Append the key unless the file has one by now. This call blocks; raises OSError."""
         algorithm = key.algorithm.decode("ascii")
         host = self.host
         lines, _ = self.files.keys_for_blocking(
@@ -137,7 +137,7 @@ class HostKeyVerifier:
             Cause.HOST_KEY_UNKNOWN,
             f"no host key is known for {self._pattern}; the server shows {_describe_key(key)}",
             str(self.host),
-            "compare the fingerprint with the server's own and connect once with ssh, "
+            "compare the fingerprint with the server's and connect once with ssh, "
             'or set host_key_policy = "accept-new"',
             self._paths,
         )
@@ -149,7 +149,7 @@ class HostKeyVerifier:
             f"{_describe_key(key)}, {line.path}:{line.number} has "
             f"{line.algorithm} {fingerprint(line.blob)}",
             str(self.host),
-            "somebody may be in between; if the server's key was really replaced: "
+            "this may be a man-in-the-middle attack; if the server's key was replaced: "
             f"ssh-keygen -R '{self._pattern}' -f {line.path}",
             self._paths,
         )
@@ -169,7 +169,7 @@ def _describe_key(key: asyncssh.SSHKey) -> str:
 
 
 def _import_keys(lines: Sequence[HostKeyLine]) -> list[asyncssh.SSHKey]:
-    """The lines' keys as asyncssh has them; types that it does not know cannot match anyway."""
+    """Return the keys of lines. A type unknown to asyncssh is skipped, since it cannot match."""
     keys = []
     for line in lines:
         try:

@@ -1,7 +1,8 @@
-"""Which keys to offer at a login, and in which order: what ssh(1) does in pubkey_prepare().
+"""The keys to offer at a login and their order, as in pubkey_prepare() of ssh(1).
 
-Keys of the agent that a configured file names come first, then the agent's others (unless
-identities_only), then the files. What could not be offered is kept, for the message of a refusal.
+Agent keys that a configured file names come first, then other agent keys (unless identities_only),
+then key files. Keys that could not be offered are recorded for the failure message. This module
+sends nothing to the server.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Host
 
 AGENT_TIMEOUT = 5.0
-"""Seconds an agent may take to list its keys; one that hangs must not hold up the login."""
+"""Seconds an agent may take to list its keys, so that a hung agent does not block the login."""
 
 OfferedKey = asyncssh.SSHKeyPair
 
 
 @dataclass(slots=True)
 class Identities:
-    """The keys for one login on one host, handed out one by one."""
+    """The keys for one login on one host, returned one by one."""
 
     host: Host
     keys: PrivateKeys
@@ -48,7 +49,7 @@ class Identities:
     _offers: AsyncIterator[OfferedKey] | None = None
 
     async def next_key(self) -> OfferedKey | None:
-        """The next key to try, or None when there are no more, or this machine cannot open them."""
+        """Return the next key to offer; None after the last or if this machine lacks resources."""
         if self._offers is None:
             self._offers = self._ordered_offers()
         try:
@@ -58,13 +59,13 @@ class Identities:
             return None
 
     def close(self) -> None:
-        """Let go of the agent."""
+        """Close the connection to the agent."""
         if self._agent is not None:
             self._agent.close()
             self._agent = None
 
     def login_failure(self, accepted_methods: Sequence[str]) -> Failure:
-        """Why the login failed, in terms of what was and was not offered."""
+        """Return the login failure with the keys that were and were not offered."""
         if self._resource_error is not None:
             return local_resources_failure(printable(str(self._resource_error)), str(self.host))
         encrypted = [p for p in self.problems if p.kind is Unusable.ENCRYPTED]
@@ -105,7 +106,7 @@ class Identities:
                     yield offer
         for path, public in blobs.items():
             if public is not None and public in by_blob:
-                continue  # the agent has it, unlocked
+                continue  # the agent has already offered it
             loaded = self.keys.load(path)
             if isinstance(loaded, KeyProblem):
                 self.problems.append(loaded)
@@ -118,7 +119,7 @@ class Identities:
                 yield key
 
     def _filter_accepted(self, source: str, offers: Iterable[OfferedKey]) -> Iterator[OfferedKey]:
-        """Those of a type that the host's configuration lets us log in with."""
+        """Yield the keys of accepted types. Record the others as problems."""
         for offer in offers:
             key_type = offer.algorithm.decode("ascii")
             if algorithms.is_key_type_accepted(self.host, key_type):
@@ -144,7 +145,7 @@ class Identities:
     def _with_agent_certificates(
         self, pair: asyncssh.SSHKeyPair, certificates: Sequence[asyncssh.SSHCertificate]
     ) -> Iterator[asyncssh.SSHKeyPair]:
-        """An agent's key, after itself under each certificate that was made for it."""
+        """Yield an agent key with each certificate for it, then without one."""
         for certificate in certificates:
             if self._agent is not None and certificate.key.public_data == pair.public_data:
                 comment = pair.get_comment_bytes() or b""
@@ -159,7 +160,7 @@ class Identities:
 def _with_certificates(
     key: asyncssh.SSHKey, certificates: Sequence[asyncssh.SSHCertificate]
 ) -> list[OfferedKey]:
-    """A key, after itself under each certificate that was made for it."""
+    """Return a key with each certificate for it, then without one."""
     own = [(key, c) for c in certificates if c.key.public_data == key.public_data]
     certified = [asyncssh.load_keypairs([pair])[0] for pair in own]
     return [*certified, *asyncssh.load_keypairs([key])]
@@ -177,5 +178,5 @@ def _hint(host: Host, accepted: Sequence[str], problems: Sequence[KeyProblem]) -
         return f"the server takes no keys, only {', '.join(accepted)}"
     return (
         f"put the public key into ~{host.user}/.ssh/authorized_keys on the server, "
-        f"or name the right user and identity_files"
+        f"or set the right user and identity_files"
     )

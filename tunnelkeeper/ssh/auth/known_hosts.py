@@ -1,8 +1,8 @@
-"""What known_hosts says of a host's key: parse its lines, find a host's, judge a key by them.
+"""Parsing of known_hosts, lookup of a host's keys, and verdicts on the key a server presents.
 
-The format is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT; the decisions are those of OpenSSH's
-hostfile.c and of check_host_key() in its sshconnect.c, and stricter where a docstring says so.
-This module opens no file, checks no signature and no certificate, and asks nobody.
+The format is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. The rules are those of OpenSSH's
+hostfile.c and of check_host_key() in its sshconnect.c; a docstring says where they are stricter.
+This module opens no file, verifies no signature or certificate, and prompts no user.
 """
 
 from __future__ import annotations
@@ -24,30 +24,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SALT_BYTES = hashlib.sha1(usedforsecurity=False).digest_size
-"""A hashed name's salt is as long as its hash (host_hash() in hostfile.c)."""
+"""Bytes of a hashed name's salt: as many as of its hash (host_hash() in hostfile.c)."""
 
-HASH_MAGIC = "|1|"  # "1" names HMAC-SHA1, the only kind there is
-MAX_QUOTED = 60  # characters of a malformed line that a warning shows
-PATTERN_CHARACTERS = frozenset("*?!|")  # in a name these mean something else than themselves
+HASH_MAGIC = "|1|"  # "1" is HMAC-SHA1, the only defined hash
+MAX_QUOTED = 60  # characters of a malformed line to quote in a warning
+PATTERN_CHARACTERS = frozenset("*?!|")  # these are not literal in a host name
 
 
 class Marker(StrEnum):
-    """What a marked line's key is, instead of a host's own key."""
+    """The marker of a line whose key is not a host key."""
 
     CERT_AUTHORITY = "@cert-authority"
     REVOKED = "@revoked"
 
 
 class LineError(ValueError):
-    """A line is not one of known_hosts; the text says why."""
+    """Raised for a malformed known_hosts line; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostKeyLine:
-    """One key of a known_hosts file, and the hosts it is for.
+    """One key of a known_hosts file and the hosts that it belongs to.
 
-    number: the line, from 1. patterns: in lower case; or the one hashed name, as written.
-    algorithm: the key's type, such as `ssh-rsa`. blob: the public key (RFC 4253 section 6.6).
+    number: the line number, from 1. patterns: host patterns in lower case, or the one hashed name
+    as written. algorithm: the key type, such as `ssh-rsa`. blob: the public key (RFC 4253 section
+    6.6).
     """
 
     path: str
@@ -58,7 +59,7 @@ class HostKeyLine:
     blob: bytes
 
     def matches(self, name: str) -> bool:
-        """Whether the line is for a name, as `host_pattern` writes it."""
+        """Return whether the line matches a name in the form of `host_pattern`."""
         first = self.patterns[0]
         if first.startswith(HASH_MAGIC):
             salt = _decode_base64(first.split("|")[2])
@@ -75,10 +76,11 @@ class HostKeyLine:
 
 @dataclass(frozen=True, slots=True)
 class KnownKeys:
-    """What known_hosts holds for one host; the keys that speak for it are in file order.
+    """The lines of known_hosts that match one host, in file order.
 
-    host_keys_without_port: for a port other than 22, and only where host_keys is empty, the keys
-    of the bare host name: equal to the key presented they make it trusted, else they say nothing.
+    host_keys_without_port: for a port other than 22, if host_keys is empty, the keys of the host
+    name without a port. A presented key that equals one of them is trusted; otherwise they are
+    ignored.
     """
 
     host_keys: tuple[HostKeyLine, ...] = ()
@@ -89,15 +91,16 @@ class KnownKeys:
 
 @dataclass(frozen=True, slots=True)
 class KnownHosts:
-    """The lines of all known_hosts files, in the order they were read."""
+    """The lines of all known_hosts files, in reading order."""
 
     lines: tuple[HostKeyLine, ...] = ()
 
     def keys_for(self, host: str, port: int, alias: str | None) -> KnownKeys:
-        """The keys of a host under its one right name: the alias, `host` or `[host]:port`.
+        """Return the keys of a host under its name: the alias, `host` or `[host]:port`.
 
-        Where a port other than 22 has no key of a kind, the bare name's are used ("found matching
-        key w/out port" of ssh -v). @revoked lines count under either name, stricter than OpenSSH.
+        If a port other than 22 has no host key or no CA key, that of the name without port is used
+        ("found matching key w/out port" of ssh -v). @revoked lines count under both names, which is
+        stricter than OpenSSH.
         """
         name = host_pattern(host, port, alias)
         bare_name = host_pattern(host, DEFAULT_SSH_PORT, alias)
@@ -115,33 +118,33 @@ class KnownHosts:
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """The line holds this very key, or the CA that signed its certificate."""
+    """The line has this key, or the CA key that signed its certificate."""
 
     line: HostKeyLine
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No key of this host is known; nothing speaks for the key or against it."""
+    """No key of this host is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The host is known with another key of the same type: the line's."""
+    """The line has another key of the same type for this host."""
 
     line: HostKeyLine
 
 
 @dataclass(frozen=True, slots=True)
 class OtherTypeKnown:
-    """The host is known, but only with keys of other types; OpenSSH calls this changed, too."""
+    """The host is known only with keys of other types; OpenSSH also calls this changed."""
 
     lines: tuple[HostKeyLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """The line says that the key, or the CA that signed it, must never be accepted."""
+    """The line revokes the key or the CA key that signed it."""
 
     line: HostKeyLine
 
@@ -151,10 +154,10 @@ CaVerdict = Trusted | Unknown | Revoked
 
 
 def parse(text: str, path: str) -> tuple[tuple[HostKeyLine, ...], tuple[str, ...]]:
-    """Read a file's text: its lines, and a warning `path:number: why` for each malformed one."""
+    """Return the lines of a file's text, and a warning `path:number: reason` per malformed line."""
     lines: list[HostKeyLine] = []
     warnings: list[str] = []
-    # Not splitlines(): it also splits where ssh does not, and the numbers would be off.
+    # splitlines() also splits where ssh does not, so the line numbers would be wrong.
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.rstrip("\r").strip(" \t")
         if not line or line.startswith("#"):
@@ -167,7 +170,10 @@ def parse(text: str, path: str) -> tuple[tuple[HostKeyLine, ...], tuple[str, ...
 
 
 def check_host_key(known_keys: KnownKeys, algorithm: str, blob: bytes) -> Verdict:
-    """Judge a plain host key. algorithm: the type in the blob (`ssh-rsa`, never `rsa-sha2-256`)."""
+    """Return the verdict on a plain host key.
+
+    algorithm: the key type in the blob (`ssh-rsa`, never `rsa-sha2-256`).
+    """
     if line := _find_line(known_keys.revoked, blob):
         return Revoked(line)
     if line := _find_line((*known_keys.host_keys, *known_keys.host_keys_without_port), blob):
@@ -181,10 +187,10 @@ def check_host_key(known_keys: KnownKeys, algorithm: str, blob: bytes) -> Verdic
 
 
 def check_ca(known_keys: KnownKeys, ca_blob: bytes, host_blob: bytes) -> CaVerdict:
-    """Judge a host certificate by the CA that signed it and the plain key that it certifies.
+    """Return the verdict on a host certificate by its CA key and the host key that it certifies.
 
-    Unknown is no end: as in OpenSSH the certified key may still be judged as a plain one. Trusted
-    speaks for the CA only; the certificate's signature, names and dates are the caller's to check.
+    After Unknown, the host key may still be checked as a plain key, as in OpenSSH. Trusted applies
+    to the CA key only: the caller must verify the certificate's signature, names and dates.
     """
     if line := _find_line(known_keys.revoked, host_blob) or _find_line(known_keys.revoked, ca_blob):
         return Revoked(line)
@@ -194,36 +200,36 @@ def check_ca(known_keys: KnownKeys, ca_blob: bytes, host_blob: bytes) -> CaVerdi
 
 
 def known_key_types(known_keys: KnownKeys) -> tuple[str, ...]:
-    """The types of the host's known keys, in file order without repeats: to be offered first."""
+    """Return the types of a host's known keys, in file order without duplicates."""
     lines = (*known_keys.host_keys, *known_keys.host_keys_without_port)
     return tuple(dict.fromkeys(line.algorithm for line in lines))
 
 
 def fingerprint(blob: bytes) -> str:
-    """A key's `SHA256:...`, as ssh-keygen -l prints it."""
+    """Return a key's fingerprint (`SHA256:...`), as ssh-keygen -l prints it."""
     return "SHA256:" + _encode_base64(hashlib.sha256(blob).digest()).rstrip("=")
 
 
 def host_pattern(host: str, port: int, alias: str | None) -> str:
-    """The name that a host's key is filed under, as OpenSSH writes it.
+    """Return the name of a host in known_hosts, as OpenSSH writes it.
 
-    host: without brackets. An alias (HostKeyAlias of ssh_config(5)) stands alone, without a port.
+    host: without brackets. An alias (HostKeyAlias of ssh_config(5)) replaces host and port.
     """
     name = alias or (host if port == DEFAULT_SSH_PORT else f"[{host}]:{port}")
     return ascii_lower(name)
 
 
 def hash_host(pattern: str, salt: bytes) -> str:
-    """A name as HashKnownHosts of ssh_config(5) hides it. salt: SALT_BYTES random bytes."""
+    """Return a hashed name (HashKnownHosts of ssh_config(5)). salt: SALT_BYTES random bytes."""
     name = ascii_lower(pattern).encode("utf-8", "surrogatepass")
     digest = hmac.digest(salt, name, "sha1")
     return f"{HASH_MAGIC}{_encode_base64(salt)}|{_encode_base64(digest)}"
 
 
 def format_line(pattern: str, algorithm: str, blob: bytes, salt: bytes | None) -> str:
-    """The line, without its newline, that records a host's key; with a salt its name is hashed.
+    """Return the line for a host key, without newline. A salt makes the name hashed.
 
-    Raises ValueError for what would be read back as anything else than this one name and key.
+    Raises ValueError if the line would not parse back to exactly this name and key.
     """
     name = ascii_lower(pattern) if salt is None else hash_host(pattern, salt)
     if salt is None and PATTERN_CHARACTERS.intersection(name):
@@ -237,7 +243,7 @@ def format_line(pattern: str, algorithm: str, blob: bytes, salt: bytes | None) -
 
 def _parse_line(line: str, path: str, number: int) -> HostKeyLine:
     marker = None
-    # Only blank and tab separate fields; str.split() would split at any Unicode space.
+    # Only spaces and tabs separate fields; str.split() splits at any Unicode space.
     fields = re.split(r"[ \t]+", line, maxsplit=4)
     if fields[0].startswith("@"):
         marker = _parse_marker(fields.pop(0))
@@ -279,7 +285,7 @@ def _is_sha1(encoded: str) -> bool:
 
 
 def _parse_blob(algorithm: str, encoded: str) -> bytes:
-    """A key's blob, whose first string (RFC 4251 section 5) repeats the line's key type."""
+    """Return a key's blob. Its first string (RFC 4251 section 5) must equal the line's key type."""
     try:
         blob = _decode_base64(encoded)
     except ValueError:
@@ -289,13 +295,13 @@ def _parse_blob(algorithm: str, encoded: str) -> bytes:
     if len(blob) < 4 or len(inner) < length:
         raise LineError("the key is cut short")
     if inner != algorithm.encode("utf-8", "surrogatepass"):
-        found = _quote(inner.decode("utf-8", "replace"))
-        raise LineError(f"the key type says {_quote(algorithm)}, the key itself {found}")
+        actual = _quote(inner.decode("utf-8", "replace"))
+        raise LineError(f"the key type says {_quote(algorithm)}, the key itself {actual}")
     return blob
 
 
 def _decode_base64(encoded: str) -> bytes:
-    """Raises ValueError."""
+    """Decode strict base64; raises ValueError."""
     return binascii.a2b_base64(encoded, strict_mode=True)
 
 

@@ -1,8 +1,8 @@
-"""The known_hosts files on disk: read them all, or add one line to one of them.
+"""Reading of known_hosts files, and appending of one line to a file.
 
-What the lines mean is known_hosts' business. Nothing here changes or removes what a file holds, or
-gives an existing file another mode. All but `known` and `aside` block for as long as the disk, or
-another writer's lock, takes.
+`known_hosts` interprets the lines. This module never changes or removes existing lines, nor the
+mode of an existing file. All functions except the async ones block on the disk and on the locks of
+other writers.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SIZE_LIMIT = 16 * 1024 * 1024
-"""Bytes of one file; about 100 000 lines. A larger one is some other file, named by mistake."""
+"""Maximum bytes of one file: about 100 000 lines. A larger file is probably not known_hosts."""
 
 
 TRANSIENT_ERRNOS = EXHAUSTION_ERRNOS | {errno.EIO}
-"""Trouble of this machine and not of a file. To go on without the file would be to trust whatever
-key comes, where new ones are accepted."""
+"""Errors of this machine, not of a file. If such a file were skipped, accept-new would trust any
+key."""
 
 ParsedFile = tuple[tuple[HostKeyLine, ...], tuple[str, ...]]
-"""The lines of a file, and a warning for each that is none."""
+"""The lines of a file, and a warning for each malformed line."""
 
 
 @dataclass(frozen=True, slots=True)
 class CombinedFiles:
-    """Several files as one. of: what they held; found: what hosts were found to have in them."""
+    """Several files combined. keys_by_host: results of earlier lookups."""
 
     files: tuple[ParsedFile, ...]
     known_hosts: KnownHosts
@@ -57,11 +57,10 @@ class CombinedFiles:
 
 @dataclass(slots=True)
 class KnownHostsFiles:
-    """known_hosts files, each read and parsed once while it is unchanged.
+    """known_hosts files, each parsed again only after a change.
 
-    Ten thousand hashed lines take a tenth of a second and more to parse and to look through, which
-    every attempt of every tunnel would pay; so what a host was found to have is kept as well, and
-    the first time is spent in a thread.
+    Parsing and searching ten thousand hashed lines takes more than 0.1 s, which every attempt of
+    every tunnel would pay. So lookup results are cached too, and the first lookup runs in a thread.
     """
 
     _files: FileCache[ParsedFile] = field(default_factory=lambda: FileCache(_parse_file))
@@ -71,24 +70,24 @@ class KnownHostsFiles:
     async def keys_for(
         self, paths: tuple[str, ...], host: str, port: int, alias: str | None
     ) -> tuple[KnownKeys, tuple[str, ...]]:
-        """`keys_for`, in a thread."""
+        """Run `keys_for_blocking` in a thread."""
         return await self.run_in_thread(
             paths, lambda: self.keys_for_blocking(paths, host, port, alias)
         )
 
     async def run_in_thread(self, paths: tuple[str, ...], function: Callable[[], T]) -> T:
-        """What a function makes of some files, in a thread; of the same files one at a time.
+        """Call a function in a thread, one call at a time per set of paths, and return its result.
 
-        Raises what it raises.
+        Raises what the function raises.
         """
         return await self._executor.call(paths, function)
 
     def keys_for_blocking(
         self, paths: Iterable[str], host: str, port: int, alias: str | None
     ) -> tuple[KnownKeys, tuple[str, ...]]:
-        """The keys of a host in some files, and the warnings of `read`.
+        """Return the keys of a host, and the warnings of `read`.
 
-        Raises OSError: PASSING.
+        Raises OSError with one of TRANSIENT_ERRNOS.
         """
         combined, warnings, _ = self._read(paths)
         query = (host, port, alias)
@@ -97,12 +96,12 @@ class KnownHostsFiles:
         return combined.keys_by_host[query], warnings
 
     def read(self, paths: Iterable[str]) -> tuple[KnownHosts, tuple[str, ...], tuple[str, ...]]:
-        """Read files in order: what they hold, the warnings, and the paths that were read.
+        """Read files in order. Return their lines, the warnings, and the paths that were read.
 
-        A missing file, and /dev/null, are nothing to mention, as with ssh. A file that cannot be
-        read or is larger than SIZE_LIMIT is left out whole, with a warning.
+        A missing file and /dev/null are skipped silently, as by ssh. An unreadable file and one
+        larger than SIZE_LIMIT are skipped with a warning.
 
-        Raises OSError: PASSING.
+        Raises OSError with one of TRANSIENT_ERRNOS.
         """
         combined, warnings, files_read = self._read(paths)
         return combined.known_hosts, warnings, files_read
@@ -138,11 +137,11 @@ class KnownHostsFiles:
 
 
 def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed: bool) -> None:
-    """Add the line for one host key; make the file (0600) and its folder (0700) where missing.
+    """Append a host key. Create the file (0600) and its directory (0700) if they are missing.
 
-    pattern: as `known_hosts.host_pattern` writes it. Lines of several writers stay whole.
+    pattern: in the form of `known_hosts.host_pattern`. Concurrent writers never split a line.
 
-    Raises OSError: also for a name that known_hosts cannot hold (EINVAL).
+    Raises OSError, with EINVAL for a name that known_hosts cannot represent.
     """
     salt = secrets.token_bytes(SALT_BYTES) if hashed else None
     try:
@@ -155,7 +154,7 @@ def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if _lacks_final_newline(descriptor):
             record = b"\n" + record
-        # ssh takes no lock: one write in append mode is what keeps its lines and ours apart.
+        # ssh takes no lock; only a single write in append mode keeps its lines and ours intact.
         written = os.write(descriptor, record)
         if written < len(record):
             _undo_partial_write(descriptor, written)
@@ -165,15 +164,15 @@ def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed
 
 
 def _parse_file(path: str, status: os.stat_result) -> ParsedFile:
-    """Raises OSError, also for what is no regular file or is too large."""
+    """Parse a file. Raises OSError, also if it is not a regular file or is too large."""
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
     return parse(_read_file(path).decode("utf-8", "surrogateescape"), path)
 
 
 def _read_file(path: str) -> bytes:
-    """Raises OSError, also for what is no regular file or is too large."""
-    # Without O_NONBLOCK, opening a pipe would wait for a writer.
+    """Return the bytes of a file. Raises OSError like `_parse_file`."""
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -188,7 +187,7 @@ def _read_file(path: str) -> bytes:
 
 
 def _undo_partial_write(descriptor: int, written: int) -> None:
-    """Remove what a full disk took of a line, if it is still the last."""
+    """Remove the part of a line that a full disk accepted, if the file still ends with it."""
     size = os.fstat(descriptor).st_size
     if os.lseek(descriptor, 0, os.SEEK_CUR) == size:
         os.ftruncate(descriptor, size - written)

@@ -1,4 +1,4 @@
-"""Private keys and certificates from files, as ssh reads them: each file once while unchanged."""
+"""Private keys and certificates from files. This module never asks for a passphrase."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunnelkeeper.ssh.auth.file_cache import FileCache
 
 
 class Unusable(Enum):
-    """Why a key file does not serve."""
+    """The reason why a key file cannot be used."""
 
     MISSING = "missing"
     OPEN_TO_OTHERS = "open to others"
@@ -26,7 +26,7 @@ class Unusable(Enum):
 
 @dataclass(frozen=True, slots=True)
 class KeyProblem:
-    """A key file that cannot be used: why, and what to do about it, or nothing."""
+    """A key file that cannot be used. remedy: a command that fixes it, or empty."""
 
     path: str
     kind: Unusable
@@ -42,17 +42,17 @@ LoadedKey = asyncssh.SSHKey | KeyProblem
 
 @dataclass(slots=True)
 class PrivateKeys:
-    """Key files that were read, by path; a file that changed is read again.
+    """A cache of private keys by path.
 
-    The keys are shared between connections: reading a large RSA key takes a while.
+    Connections share it because reading a large RSA key is slow.
     """
 
     _files: FileCache[LoadedKey] = field(default_factory=lambda: FileCache(_read_key))
 
     def load(self, path: str) -> LoadedKey:
-        """The private key of a file, or why it cannot be used.
+        """Return the private key of a file, or the problem with it.
 
-        Raises OSError: EXHAUSTED.
+        Raises OSError with one of EXHAUSTION_ERRNOS.
         """
         try:
             return self._files.get(path)
@@ -63,7 +63,7 @@ class PrivateKeys:
 
 
 def load_certificate(path: str) -> asyncssh.SSHCertificate | None:
-    """The OpenSSH certificate of a file; None where there is none that can be read."""
+    """Return the OpenSSH certificate of a file; None if it is missing or unreadable."""
     try:
         return asyncssh.read_certificate(path)
     except (OSError, ValueError):
@@ -71,7 +71,7 @@ def load_certificate(path: str) -> asyncssh.SSHCertificate | None:
 
 
 def load_public_blob(path: str) -> bytes | None:
-    """The wire form of the public key beside a private key's path; None where there is none."""
+    """Return the public key of a private key's path in wire format; None if it has none."""
     for candidate in (f"{path}.pub", path):
         try:
             return asyncssh.read_public_key(candidate).public_data
@@ -81,7 +81,7 @@ def load_public_blob(path: str) -> bytes | None:
 
 
 def _check_permissions(path: str, status: os.stat_result) -> KeyProblem | None:
-    """Refuse a key of our own that others could read (sshkey_perm_ok in authfile.c)."""
+    """Return a problem if others can read a key of this user (sshkey_perm_ok in authfile.c)."""
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid != os.getuid() or not mode & 0o077:
         return None
@@ -90,7 +90,7 @@ def _check_permissions(path: str, status: os.stat_result) -> KeyProblem | None:
 
 
 def _read_key(path: str, status: os.stat_result) -> LoadedKey:
-    """Raises OSError."""
+    """Read a private key file; raises OSError."""
     problem = _check_permissions(path, status)
     if problem is not None:
         return problem
@@ -99,7 +99,7 @@ def _read_key(path: str, status: os.stat_result) -> LoadedKey:
     except asyncssh.KeyEncryptionError:
         return _encrypted_problem(path)
     except asyncssh.KeyImportError as error:
-        if "passphrase" in str(error).lower():  # asyncssh has no type of its own for this
+        if "passphrase" in str(error).lower():  # asyncssh has no exception type for this
             return _encrypted_problem(path)
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
     except ValueError as error:

@@ -1,1 +1,1 @@
-"""The data path of an established connection, past the layers of asyncssh that copy data."""
+"""The data path of an established connection, which bypasses the layers of asyncssh that copy."""

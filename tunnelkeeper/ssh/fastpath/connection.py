@@ -1,12 +1,12 @@
-"""The short way for what an established connection sends and receives: channels and their data.
+"""The fast path for channel data and channel messages of an established connection.
 
-asyncssh copies a chunk eight or nine times on its way out and walks a read by cutting its front
-off packet by packet. On an established connection with AES-GCM and no compression, a chunk is
-sent as slices of one view, and the whole packets of a read are walked in place. The few messages
-by which a channel opens, gets credit and closes go the same way, and so do answers to keepalives.
-Everything else (logins, a rekey, half a packet, anything odd) takes asyncssh's own way, and both
-ways keep the same counters, so they can alternate at any packet. It is on for asyncssh versions
-that were tested with it. RFC 4253 section 6 (packets), RFC 4254 section 5.2 (data), RFC 5647
+asyncssh copies a chunk eight or nine times before it is sent, and removes each received packet by
+copying the rest of the read. With AES-GCM and no compression, the fast path sends a chunk as slices
+of one view and processes the complete packets of a read in place. It also handles the messages that
+open, credit and close a channel, and the replies to keepalives. It leaves everything else (logins,
+key exchanges, unusual packets) to asyncssh. Both paths keep the same counters, so they can
+alternate at any packet. The fast path overrides private methods of asyncssh and is enabled only
+for the tested version, 2.24.1. RFC 4253 section 6 (packets), RFC 4254 section 5.2 (data), RFC 5647
 (AES-GCM).
 """
 
@@ -60,24 +60,26 @@ CONNECTION_MESSAGES = frozenset(
         MSG_CHANNEL_OPEN_FAILURE,
     }
 )
-"""Served by the connection; the messages below by the channel that they name first."""
+"""Messages that the connection handles."""
 CHANNEL_MESSAGES = frozenset({MSG_CHANNEL_WINDOW_ADJUST, MSG_CHANNEL_EOF, MSG_CHANNEL_CLOSE})
+"""Messages that a channel handles. Their first field is the channel number."""
 EMPTY_STRING = b"\0\0\0\0"
 
 MIN_VIEW_BYTES = 4096
-"""Bytes of data from which a view is worth having: it costs 400 bytes, and the time of a copy of
-so many. A peer that sends byte by byte could otherwise fill a window with views alone."""
+"""Bytes of data from which a view is cheaper than a copy. A view takes 400 bytes of memory and as
+much time as a copy of 4096 bytes. Without this limit, a peer that sends single bytes could fill a
+window with views."""
 
 log = logging.getLogger(__name__)
 
 
 class FastPathChannel(SSHChannel[bytes]):
-    """A channel that sends its data the short way where it can."""
+    """A channel that sends its data on the fast path if possible."""
 
     _conn: Any
 
     def write(self, data: bytes, datatype: Any = None) -> None:
-        """Send data, or keep what the window does not take."""
+        """Send data. Buffer what exceeds the send window."""
         cipher = None if self._send_buf or datatype is not None else self._fast_path_cipher()
         if cipher is None or not data:
             super().write(data, datatype)
@@ -93,7 +95,7 @@ class FastPathChannel(SSHChannel[bytes]):
             self._flush_send_buf()
 
     def _flush_send_buf(self) -> None:
-        """Send what was kept, as far as the window goes."""
+        """Send buffered data as far as the send window allows."""
         cipher = self._fast_path_cipher() if self._send_buf and self._send_window else None
         while cipher is not None and self._send_buf and self._send_window:
             chunk, datatype = self._send_buf[0]
@@ -101,7 +103,7 @@ class FastPathChannel(SSHChannel[bytes]):
                 break
             with memoryview(chunk) as view, view[: self._send_window] as now:
                 sent = self._conn.send_data(cipher, self._send_chan, now, self._send_pktsize)
-            if not sent:  # a key exchange comes first
+            if not sent:  # a key exchange is due
                 break
             if sent == len(chunk):
                 del self._send_buf[0]
@@ -113,16 +115,16 @@ class FastPathChannel(SSHChannel[bytes]):
 
     @property
     def remaining_window(self) -> int:
-        """Bytes of data that would be in order now: of more, asyncssh says what is wrong."""
+        """Bytes that the peer may still send. asyncssh reports the error if it sends more."""
         return self._recv_window if self._recv_state == "open" else 0
 
     @property
     def accepts_buffer_list(self) -> bool:
-        """Whether the session takes a BufferList in place of bytes."""
+        """Whether the session accepts a BufferList instead of bytes."""
         return getattr(self._session, "accepts_buffer_list", False)
 
     def accept_data(self, data: Any) -> None:
-        """Deliver or queue data that arrived in order."""
+        """Deliver or queue data that arrived within the receive window."""
         self._accept_data(data)
 
     def _fast_path_cipher(self) -> CachedGcm | None:
@@ -133,7 +135,7 @@ class FastPathChannel(SSHChannel[bytes]):
 
 
 class FastPathConnection(SSHConnection):
-    """A connection that walks received data the short way where it can."""
+    """A connection that processes received data on the fast path if possible."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -147,7 +149,7 @@ class FastPathConnection(SSHConnection):
 
     @property
     def send_cipher(self) -> CachedGcm | None:
-        """What seals the next packet; None where asyncssh has to do it."""
+        """The cipher that seals the next packet; None if asyncssh must send it."""
         if not (self._kex_complete and self._auth_complete) or self._compressor is not None:
             return None
         return install_cached_gcm(self._send_encryption)
@@ -162,9 +164,9 @@ class FastPathConnection(SSHConnection):
     def send_data(
         self, cipher: CachedGcm, channel: int, data: memoryview, max_packet_size: int
     ) -> int:
-        """Send CHANNEL_DATA packets, each of `largest` bytes at most; the bytes that went.
+        """Send data in CHANNEL_DATA packets. Return the number of bytes sent.
 
-        A key exchange that is due stops it.
+        Sending stops when a key exchange is due.
         """
         size, sent = len(data), 0
         pieces: list[bytes] = []
@@ -182,9 +184,9 @@ class FastPathConnection(SSHConnection):
         return sent
 
     def send_packet(self, pkttype: int, *args: bytes, handler: Any = None) -> None:
-        """Send any packet, without asyncssh's empty MSG_IGNORE before it.
+        """Send a packet without the empty MSG_IGNORE that asyncssh sends before it.
 
-        That one hides the chained IV of CBC ciphers; with AES-GCM there is nothing to hide.
+        That message hides the chained IV of CBC ciphers. AES-GCM does not need it.
         """
         if ENABLED and pkttype > MSG_USERAUTH_LAST and not self.is_rekey_due:
             cipher = self.send_cipher
@@ -205,7 +207,7 @@ class FastPathConnection(SSHConnection):
     def _seal_packet(
         self, cipher: CachedGcm, length: int, *plain: bytes | memoryview
     ) -> tuple[bytes, bytes]:
-        """Make one packet of so many bytes, and count it as sent."""
+        """Encrypt one packet and count it as sent."""
         header = UINT32.pack(length)
         sealed = cipher.seal(header, b"".join(plain))
         self._send_seq = (self._send_seq + 1) & 0xFFFFFFFF
@@ -222,10 +224,10 @@ class FastPathConnection(SSHConnection):
     # -- receiving ---------------------------------------------------------------------------
 
     accepts_buffer_list = True
-    """What this connection is to the channel of a jump host that it runs through."""
+    """Read by the jump host's channel that carries this connection."""
 
     def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
-        """Take bytes of the peer."""
+        """Process bytes from the peer."""
         if isinstance(data, BufferList):
             data = b"".join(data.views)
         if not ENABLED:
@@ -252,15 +254,15 @@ class FastPathConnection(SSHConnection):
         self._process_view(view, datatype)
 
     def _process_view(self, view: memoryview, datatype: Any) -> None:
-        """Serve what is whole of a read, and keep the beginning of a packet behind it."""
-        while view and self._transport is not None:  # else the last packet was the end of it
+        """Process the complete packets of a read. Keep an incomplete packet at its end."""
+        while view and self._transport is not None:  # else the last packet ended the connection
             if self._is_between_packets:
                 view = view[self._process_packets(view) :]
                 if not view:
                     return
                 missing = self._missing_bytes(view)
                 if missing:
-                    # Left to asyncssh, it would begin with the packet and have to finish it.
+                    # If asyncssh started this packet, it would also have to finish it.
                     self._partial_packet.start(view, missing)
                     return
             self._batch.flush()
@@ -273,26 +275,26 @@ class FastPathConnection(SSHConnection):
         return self._transport is not None and self._recv_handler == self._recv_pkthdr
 
     def _missing_bytes(self, view: memoryview) -> int:
-        """The bytes that are missing to the packet at the front; 0 where only asyncssh can tell."""
+        """Return the bytes missing from the first packet; 0 if only asyncssh can tell."""
         size = self._packet_size(view)
         if size is None or size > LENGTH_BYTES + self._max_recv_pktlen + TAG_BYTES:
             return 0
         return max(0, size - len(view))
 
     def _first_packet(self, view: memoryview) -> memoryview:
-        """The first packet of a view, where that can be told, else all of it."""
+        """Return the first packet of a view, or the whole view if its size is unknown."""
         size = self._packet_size(view) if self._is_between_packets else None
         return view if size is None else view[:size]
 
     def _packet_size(self, view: memoryview) -> int | None:
-        """The bytes of the packet at the front; None where only asyncssh can tell."""
+        """Return the size of the first packet; None if only asyncssh can tell."""
         if len(view) < LENGTH_BYTES or install_cached_gcm(self._recv_encryption) is None:
             return None
         (length,) = UINT32.unpack_from(view)
         return LENGTH_BYTES + int(length) + TAG_BYTES
 
     def _process_packets(self, view: memoryview) -> int:
-        """Serve whole packets of channels from the front; returns where something else begins."""
+        """Process complete packets. Return the offset of the first one left to asyncssh."""
         cipher = install_cached_gcm(self._recv_encryption)
         if cipher is None or self._decompressor or not self._auth_final:
             return 0
@@ -313,14 +315,13 @@ class FastPathConnection(SSHConnection):
         return offset
 
     def _handle_packet(self, cipher: CachedGcm, plain: bytes) -> bool:
-        """Serve one packet; False leaves it to asyncssh."""
+        """Process one packet. Return False to leave it to asyncssh."""
         if len(plain) < DATA_HEADER_BYTES:
             return False
         padding, kind, number, size = DATA_HEADER.unpack_from(plain)
         if kind != MSG_CHANNEL_DATA:
-            return (
-                kind in CHANNEL_MESSAGES or kind in CONNECTION_MESSAGES
-            ) and self._handle_message(cipher, plain, kind)
+            is_handled = kind in CHANNEL_MESSAGES or kind in CONNECTION_MESSAGES
+            return is_handled and self._handle_message(cipher, plain, kind)
         end = DATA_HEADER_BYTES + size
         if not padding or end + padding != len(plain):
             return False
@@ -333,20 +334,15 @@ class FastPathConnection(SSHConnection):
         if not 0 < size <= batch.remaining_window:
             return False
         self._consume_packet(cipher)
-        batch.add(
-            plain[DATA_HEADER_BYTES:end]
-            if size < MIN_VIEW_BYTES
-            else memoryview(plain)[DATA_HEADER_BYTES:end],
-            size,
-        )
+        source = plain if size < MIN_VIEW_BYTES else memoryview(plain)
+        batch.add(source[DATA_HEADER_BYTES:end], size)
         return True
 
     def _handle_message(self, cipher: CachedGcm, plain: bytes, kind: int) -> bool:
         self._batch.flush()
         end = len(plain) - plain[0]
-        min_size = (
-            2 if kind in CONNECTION_MESSAGES else 6
-        )  # that number, and of the others the channel's
+        # Padding length and message number; a channel message continues with the channel number.
+        min_size = 2 if kind in CONNECTION_MESSAGES else 6
         if not min_size <= end < len(plain):
             return False
         packet = SSHPacket(plain[2:end])
@@ -369,17 +365,17 @@ class FastPathConnection(SSHConnection):
 
 
 def _padding_size(size: int) -> int:
-    """The padding of a packet. size: bytes of the message and of the padding's length."""
+    """Return the padding for a packet. size: bytes of the message and of the padding length."""
     padding = -size % BLOCK_BYTES
     return padding if padding >= MIN_PADDING else padding + BLOCK_BYTES
 
 
 @cache
 def _warn_untested_version() -> None:
-    """Say so once in a process."""
+    """Log once per process that the fast path is disabled."""
     log.warning(
-        "asyncssh %s is none of the versions that the short way for data was tested with (%s); "
-        "data takes asyncssh's own way, which is slower",
+        "the fast path for data was not tested with asyncssh %s (tested: %s); "
+        "it is disabled and transfers are slower",
         asyncssh.__version__,
         ", ".join(sorted(TESTED_VERSIONS)),
     )

@@ -1,6 +1,7 @@
-"""What a read leaves to be put together: data that goes on together, a packet that is not whole.
+"""Batches of channel data, and packets that span several reads.
 
-Nothing here knows what a packet is. Data is never copied for it, a packet in parts is copied once.
+This module does not parse packets. It never copies the data of a batch. It copies a packet that
+spans reads once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 from tunnelkeeper.net.stream_transport import BufferList
 
 MAX_BATCH_PACKETS = 32
-"""Packets whose data is handed over together: more than a read has of large ones."""
+"""Packets in one batch: more large packets than one read contains."""
 
 
 class BatchReceiver(Protocol):
@@ -18,21 +19,22 @@ class BatchReceiver(Protocol):
 
     @property
     def remaining_window(self) -> int:
-        """Bytes that are left of its receive window."""
+        """Bytes left in its receive window."""
 
     @property
     def accepts_buffer_list(self) -> bool:
-        """Whether it takes a BufferList in place of bytes."""
+        """Whether it accepts a BufferList instead of bytes."""
 
     def accept_data(self, data: Any) -> None:
         """Deliver or queue the data of a batch."""
 
 
 class DataBatch:
-    """Data of one channel from packets in a row, which it is handed together.
+    """Data of consecutive packets for one channel, delivered together.
 
-    Only sessions that say so get data in pieces; the others get each packet's, as from asyncssh.
-    number: the channel's own, or None. room: bytes that may still be added for it.
+    A session that does not accept a BufferList gets the data of each packet separately, as from
+    asyncssh. channel_number: our number of the channel, or None. remaining_window: bytes that may
+    still be added.
     """
 
     def __init__(self) -> None:
@@ -44,7 +46,7 @@ class DataBatch:
         self._size = 0
 
     def start(self, number: int, channel: BatchReceiver) -> None:
-        """Hand over what there is, and gather for another channel."""
+        """Deliver the current batch and start one for another channel."""
         self.flush()
         self.channel_number, self._channel, self.remaining_window = (
             number,
@@ -54,7 +56,7 @@ class DataBatch:
         self._max_packets = MAX_BATCH_PACKETS if channel.accepts_buffer_list else 1
 
     def add(self, view: bytes | memoryview, size: int) -> None:
-        """Keep the data of one packet, for which there is room."""
+        """Add the data of one packet, which must fit the remaining window."""
         self._views.append(view)
         self._size += size
         self.remaining_window -= size
@@ -62,37 +64,37 @@ class DataBatch:
             self.flush()
 
     def flush(self) -> None:
-        """Let the channel have what was gathered."""
+        """Deliver the batch to its channel."""
         channel, self._channel = self._channel, None
         self.channel_number, self.remaining_window = None, 0
         if not self._views or channel is None:
             return
         views, self._views = self._views, []
         size, self._size = self._size, 0
-        # Views and pieces where asyncssh has bytes: its channels only keep and hand them on.
+        # asyncssh passes bytes here. Its channels only store and forward them, so a view works.
         data: Any = views[0] if len(views) == 1 else BufferList(views, size)
         channel.accept_data(data)
 
 
 class PartialPacket:
-    """The beginning of a packet whose rest is to come, copied once when it has. missing: bytes."""
+    """A packet whose end has not arrived yet. missing: bytes still to come."""
 
     def __init__(self) -> None:
         self.missing = 0
         self._views: list[memoryview] = []
 
     def start(self, view: memoryview, missing: int) -> None:
-        """Keep the beginning of a packet."""
+        """Store the beginning of a packet."""
         self._views, self.missing = [view], missing
 
     def append(self, view: memoryview) -> memoryview:
-        """Take what belongs to the packet from a read; returns what is behind it."""
+        """Append the packet's bytes from a read. Return the rest of the read."""
         taken = view[: self.missing]
         self._views.append(taken)
         self.missing -= len(taken)
         return view[len(taken) :]
 
     def join(self) -> bytes:
-        """The packet, of which nothing is missing any more."""
+        """Return the complete packet."""
         views, self._views = self._views, []
         return b"".join(views)

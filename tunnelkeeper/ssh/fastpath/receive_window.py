@@ -1,10 +1,9 @@
-"""How large a channel's receive window may grow: as the link and the reader ask, within a bound.
+"""Growth of channel receive windows, within a budget for the process. This module sends nothing.
 
-A window of 2 MB, which ssh never leaves, carries at most 2 MB a round trip: 20 MB/s at 100 ms.
-A window that limits its sender is on the link as a whole, so it is doubled while it is less than
-three times what the link holds. Each doubling has to prove itself before the next: more than the
-link or the reader takes only piles up at the sender (sshd moves its pile around in memory, and is
-ten times slower with 32 MB of it). This decides sizes; it sends nothing.
+OpenSSH keeps a window of 2 MB, which limits a channel to 2 MB per round trip: 20 MB/s at 100 ms.
+Here a window doubles while it is smaller than three times the bandwidth-delay product. Each
+doubling must raise the rate before the next: data that the link or the reader cannot take piles up
+at the sender (sshd moves its backlog in memory and is ten times slower with 32 MB of it).
 """
 
 from __future__ import annotations
@@ -12,30 +11,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_WINDOW = 32 * 1024 * 1024
-"""Bytes of one channel's window: 320 MB/s at a round trip of 100 ms."""
+"""Maximum bytes of one channel's window: 320 MB/s at a round trip of 100 ms."""
 
 TOTAL_BUDGET = 256 * 1024 * 1024
-"""Bytes that all windows of a process may have grown by; readers that stop can cost no more."""
+"""Bytes by which all windows of a process may grow. Stalled readers cannot use more memory."""
 
 BDP_FACTOR = 3
-"""A window of fewer times what the link holds may be what limits."""
+"""A window below this multiple of the bandwidth-delay product may limit the rate."""
 
 MIN_SPEEDUP = 1.25
-"""How much faster data has to come once a window has grown, before it may grow again."""
+"""Factor by which the rate must rise after a growth before the window may grow again."""
 
 
 @dataclass(slots=True)
 class WindowBudget:
-    """The growth of all windows of a process. grown: bytes that are handed out beyond the first."""
+    """The growth of all windows of a process. granted: bytes beyond the initial windows."""
 
     granted: int = 0
 
     def grant(self, window: int, rate: float, round_trip: float | None, last_rate: float) -> int:
-        """The bytes that a window grows by; 0 where it is not what limits, or enough is out.
+        """Return the bytes to grow a window by; 0 if it is not the limit or the budget is used up.
 
-        rate: bytes per second at which half of the window went, and before: that at which it had
-        gone when the window grew last, 0 if never. round_trip: the shortest seen on this
-        connection, in seconds; None while it is not known.
+        rate: bytes per second at which half of the window arrived. last_rate: that rate at the last
+        growth, or 0. round_trip: the shortest one on this connection, in seconds; None if unknown.
         """
         if (
             round_trip is None
@@ -50,5 +48,5 @@ class WindowBudget:
         return extra
 
     def release(self, extra: int) -> None:
-        """A channel that had grown is gone."""
+        """Return the bytes granted to a closed channel to the budget."""
         self.granted -= extra

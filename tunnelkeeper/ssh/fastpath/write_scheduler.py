@@ -1,7 +1,7 @@
-"""Who writes into a link, and in which order they have their turns when it drains.
+"""Round-robin scheduling of the writers that share one SSH connection.
 
-The first that may write again can fill the link again, and what the others have to say would not
-be read until it is done; so whoever filled it has its next turn behind all others.
+The first writer that resumes can fill the connection again and starve the others, so the writer
+that filled it moves behind all others. This module decides the order; it pauses nothing itself.
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ if TYPE_CHECKING:
 
 
 class LinkWriter(Protocol):
-    """Something that writes into a connection and can hold its breath."""
+    """A writer that can be paused while its connection is full."""
 
     def pause_link(self) -> None:
-        """The link is full: write no more."""
+        """Stop writing: the connection is full."""
 
     def resume_link(self) -> None:
-        """The link drains again."""
+        """Resume writing: the connection has drained."""
 
 
 class WriteScheduler:
-    """The writers of one link, in the order of their turns."""
+    """The writers of one connection, in the order in which they resume."""
 
     def __init__(self) -> None:
         self._writers: dict[LinkWriter, None] = {}
 
     def __iter__(self) -> Iterator[LinkWriter]:
-        """As they are now, whatever their turns do to them."""
+        """Iterate over a copy, since a resumed writer may change the order."""
         return iter(tuple(self._writers))
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of writers."""
         return len(self._writers)
 
     def __contains__(self, writer: object) -> bool:
-        """Whether it is one of them."""
+        """Return whether a writer is registered."""
         return writer in self._writers
 
     def add(self, writer: LinkWriter) -> None:
-        """One more, behind the others."""
+        """Add a writer behind the others."""
         self._writers[writer] = None
 
     def discard(self, writer: LinkWriter) -> None:
-        """It is gone."""
+        """Remove a writer if it is registered."""
         self._writers.pop(writer, None)
 
     def move_to_back(self, writer: LinkWriter) -> None:
-        """This one has filled the link."""
+        """Move the writer that filled the connection behind the others."""
         if writer in self._writers:
             del self._writers[writer]
             self._writers[writer] = None
