@@ -187,7 +187,7 @@ def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: File, tmp_path: Path)
     [problem] = problems
     assert problem.startswith(f"{file.where}: ssh cannot look relay up: ")
     assert "prot" in problem.lower()
-    assert "(ssh says the same to: ssh -G" in problem
+    assert "(to reproduce: ssh -G" in problem
 
 
 def test_what_ssh_config_asks_for_in_vain_is_a_warning(file: File, tmp_path: Path) -> None:

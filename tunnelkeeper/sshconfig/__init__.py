@@ -1,14 +1,17 @@
-"""Host lookup in ssh_config, as ssh does it. The results are core.configuration.Host values.
+"""Host lookup in ssh_config with `ssh -G`. The results are core.configuration.Host values.
 
-    request   what is asked, of whom, and the error
-    query     asks `ssh -G`                          output    reads its answer
-    sharing   one run for those who ask the same     tokens    expands %h, ~ and ${ENV}
-    facts     this machine and its user              support   names what cannot be honoured
-    resolve   one host: file > ssh_config > built-in
-    lookup    whole chains, jump hosts first
+    lookup_request          requests, answers and SshConfigError
+    ssh_g                   runs `ssh -G`
+    ssh_g_output            parses its output
+    query_cache             shares one run between equal requests
+    tokens                  expands %h, ~ and ${ENV}
+    local_facts             this machine and its user
+    unsupported_directives  directives that tunnelkeeper does not support
+    resolve                 one host: config file > ssh_config > built-in default
+    lookup                  chains of hosts, jump hosts first
 
-Nothing here connects or imports asyncssh; where no ssh is installed, tunnelkeeper.ssh has a query
-that reads the files itself.
+This package neither connects nor imports asyncssh. If ssh is not installed,
+tunnelkeeper.ssh.ssh_config_fallback reads the files instead.
 """
 
 from tunnelkeeper.sshconfig.local_facts import Facts, gather_facts

@@ -1,4 +1,4 @@
-"""What ssh_config may ask of this machine and its user. Read once, then handed in as a value."""
+"""Facts about this machine and its user that ssh_config refers to, collected once as a value."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HomeOf = Callable[[str], str | None]
-"""The home of a local user, or None where there is no such user."""
+"""Returns the home directory of a local user, or None if there is no such user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """This machine and the user who runs this program.
 
-    hostname: what gethostname(2) says, with its domain where it has one. folder: what relative
-    paths are relative to. home_of answers for `~user`.
+    hostname: the result of gethostname(2), possibly with a domain. cwd: the base of relative paths.
+    home_of: the lookup for `~user`.
     """
 
     user: str
@@ -31,7 +31,7 @@ class Facts:
 
 
 def gather_facts() -> Facts:
-    """The facts here and now. The home is the account's, as for ssh: $HOME is not asked."""
+    """Return the current facts. Like ssh, use the account's home directory and ignore $HOME."""
     uid = os.getuid()
     try:
         account = pwd.getpwuid(uid)

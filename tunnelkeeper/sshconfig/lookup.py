@@ -1,8 +1,8 @@
-"""Resolves a tunnel's whole chain of hosts, jump hosts first, as ssh -J and ProxyJump have it.
+"""Lookup of a tunnel's chain of hosts, jump hosts first, by the rules of ssh -J and ProxyJump.
 
-ssh reaches a host behind `-J a,b` by running `ssh -J a -W host b`, and b by `ssh -W b a`. So each
-host is looked up by itself, and only the first one may bring jump hosts of its own: for the others
-the chain is the way. That is what is done here, without connecting to anything.
+ssh reaches a host behind `-J a,b` with `ssh -J a -W host b`, and b with `ssh -W b a`. So each host
+is looked up separately, and only the first may have jump hosts of its own; the others are reached
+through the chain. This module connects to nothing.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Source
 
 MAX_CHAIN_LENGTH = 32
-"""Hosts on the way to one; more is a ProxyJump that makes up a new host from each (`x%h`)."""
+"""Maximum jump hosts before a host. It stops a ProxyJump that derives new hosts (`x%h`)."""
 
 UNCONFIGURED_HOST = Request(host="somehost", source=False)
-"""What ssh says of it without any configuration is its built-in default."""
+"""A request without any configuration. Its answer has the built-in defaults of ssh."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One host of a chain before its lookup. name: as it was written; host: what ssh is asked.
+    """One host of a chain before its lookup.
 
-    arguments, command: what a command line of ssh says around it, if it stands on one.
+    name: the reference as written. alias: its host part. queried_host: the host to pass to ssh.
+    arguments, command: options and command of the ssh command line, if it comes from one.
     """
 
     name: str
@@ -47,14 +48,14 @@ class Hop:
 
     @property
     def endpoint(self) -> tuple[str, tuple[int, ...] | None]:
-        """Equal for two stops where one is no way to the other, whoever logs in there."""
+        """The server, regardless of the user. No hop is a jump host of an equal endpoint."""
         return self.alias, self.options.port
 
 
 class HostLookup:
-    """Looks hosts up for one configuration. ask: where; clock: monotonic seconds.
+    """Host lookup for one configuration. clock: monotonic seconds.
 
-    Make a new one when the configuration was read again. All methods raise SshConfigError.
+    A reloaded configuration needs a new HostLookup. All methods raise SshConfigError.
     """
 
     def __init__(
@@ -66,27 +67,27 @@ class HostLookup:
         self._default_answer: Answer | None = None
 
     async def chain(self, tunnel: Tunnel) -> tuple[Host, ...]:
-        """The hosts to a tunnel's end: jump hosts in ssh -J order, then the final host."""
+        """Return the hosts of a tunnel: jump hosts in ssh -J order, then the final host."""
         return tuple(resolve(host) for host in await self._look_up_chain(self._tunnel_hop(tunnel)))
 
     async def chain_to(self, reference: str) -> tuple[Host, ...]:
-        """The same for a host that is no tunnel."""
+        """Return the hosts for a host that does not belong to a tunnel."""
         return tuple(resolve(host) for host in await self._look_up_chain(self._hop(reference)))
 
     async def chain_for_command_line(
         self, reference: str, arguments: tuple[str, ...], command: tuple[str, ...]
     ) -> tuple[tuple[Host, ...], Answer]:
-        """The same for the host of a command line of ssh, and all that ssh answers for it.
+        """Return the hosts for an ssh command line, and ssh's answer for its host.
 
-        arguments: the line's options, which say as much of the host as ssh_config does. command:
-        the words behind the host.
+        arguments: the options of the line, which set as much as ssh_config. command: the arguments
+        after the host.
         """
         hop = replace(self._hop(reference), arguments=arguments, command=command)
         results = await self._look_up_chain(hop)
         return tuple(resolve(host) for host in results), results[-1].answer
 
     async def find_deviations(self, tunnel: Tunnel) -> tuple[str, ...]:
-        """What ssh_config says of the hosts of a chain and cannot be honoured, for `check`."""
+        """Return one sentence for each setting of ssh_config that a tunnel does not follow."""
         results = await self._look_up_chain(self._tunnel_hop(tunnel))
         return tuple(remark for host in results for remark in find_deviations(host))
 
@@ -94,7 +95,7 @@ class HostLookup:
         return _parse_hop(tunnel.host, lambda _: tunnel.options, prefer_reference=False)
 
     def _hop(self, name: str) -> Hop:
-        """A host that is no tunnel's: its [hosts] table, or else [defaults] without their jump."""
+        """Return a hop with its [hosts] table, or else [defaults] without jump hosts."""
         hosts, defaults = self._configuration.hosts, self._configuration.defaults
 
         def options_of(host: str) -> HostOptions:
@@ -103,14 +104,14 @@ class HostLookup:
         return _parse_hop(name, options_of, prefer_reference=True)
 
     async def _look_up_chain(self, hop: Hop, later_hops: Sequence[Hop] = ()) -> list[LookupResult]:
-        """A host and those before it. seen: the hosts that this one is on the way to."""
+        """Look up a host and its jump hosts. later_hops: the hosts that it is a jump host for."""
         if (
             any(hop.endpoint == other.endpoint for other in later_hops)
             or len(later_hops) >= MAX_CHAIN_LENGTH
         ):
             chain = " -> ".join(s.name for s in (*later_hops, hop))
             raise SshConfigError(
-                f"the jump hosts lead in a circle: {chain}",
+                f"the jump hosts form a loop: {chain}",
                 "give one of them `jump = []`, or `ProxyJump none` in ssh_config",
             )
         jumps = self._configured_jumps(hop)
@@ -127,10 +128,10 @@ class HostLookup:
         return [*results, replace(result, jump=results[-1].original_host)]
 
     def _configured_jumps(self, hop: Hop) -> list[Hop] | None:
-        """The jump hosts that the file gives a host; None: it leaves them to ssh_config.
+        """Return a host's jump hosts in the config file; None to use those of ssh_config.
 
-        One that is its own jump host is reached by those before it, so that a jump host of many
-        can be used by itself too. proxy_command competes with jump, as in ssh_config(5).
+        If the host itself is in the list, only the jump hosts before it count. So a jump host that
+        many hosts share can also be used directly. proxy_command excludes jump, as in ssh_config(5).
         """
         if hop.options.jump is None:
             return None if hop.options.proxy_command is None else []
@@ -174,7 +175,7 @@ class HostLookup:
 
 
 def source_for(configuration: Configuration, facts: Facts) -> Source:
-    """Where a configuration has its hosts looked up.
+    """Return the ssh_config that a configuration uses.
 
     Raises SshConfigError.
     """
@@ -190,7 +191,7 @@ def source_for(configuration: Configuration, facts: Facts) -> Source:
 def _parse_hop(
     reference: str, options_of: Callable[[str], HostOptions], *, prefer_reference: bool
 ) -> Hop:
-    """Read a reference. A user or port in it goes over a host's options, and under a tunnel's."""
+    """Parse a reference. Its user and port override a host's options but not a tunnel's."""
     try:
         spec = parse_host_spec(reference)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What is asked about a host, and of whom. It asks nothing itself."""
+"""Requests to look a host up, and their answers. This module runs no query."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from tunnelkeeper.core.host_spec import is_host, is_user
 from tunnelkeeper.core.text import printable
 
 Answer = Mapping[str, list[str]]
-"""What holds for a host: values in their order, by keyword in lower case.
+"""The settings of a host: values in order, by keyword in lower case.
 
-Values are written as `ssh -G` prints them. Where ssh expands them later, their tokens are still in
-them; in those that were expanded already, each percent sign is doubled. So whoever uses a value
-that may have tokens expands it, once.
+Values have the form in which `ssh -G` prints them. A value that ssh expands later still has its
+tokens. In a value that is already expanded, each percent sign is doubled. So a user of a value that
+may have tokens must expand it exactly once.
 """
 
 SSH_ONLY = "for-ssh-alone"
-"""A keyword that ssh never prints: the directives in effect that only ssh itself could follow."""
+"""A keyword that ssh never prints: directives in effect that need ssh itself."""
 
 Source = str | Literal[False] | None
-"""Where to look: an absolute path (ssh -F), None for ssh's own files, False for none at all."""
+"""The file to read: an absolute path (ssh -F), None for ssh's default files, False for no file."""
 
 
 WITHOUT_SESSION = ("-N",)
 
 
 class SshConfigError(Exception):
-    """A host could not be looked up.
+    """Raised if a host cannot be looked up.
 
-    message: what was wrong and where, fit for a screen. hint: what to do about it, or empty.
-    temporary: nobody's mistake, such as a name server that does not answer; it may pass by itself.
+    message: the error and its location, printable. hint: what to do about it, or empty. temporary:
+    True for an error that may pass without a change, such as an unreachable name server.
     """
 
     def __init__(self, message: str, hint: str = "", *, temporary: bool = False) -> None:
@@ -43,14 +43,14 @@ class SshConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One host to look up, as it stands on a command line of ssh.
+    """One host to look up, in terms of an ssh command line.
 
-    user, port: ssh's -l and -p; None: ssh_config decides. jumps: whether its ProxyJump is wanted;
-    if not, it is overruled by `none`. options: more keywords and values, ssh's -o. arguments: more
-    options as they stand on a line; a connection without a session, as tunnels are, has -N.
-    command: the words behind the host.
+    user, port: ssh's -l and -p; None leaves them to ssh_config. jumps: whether to include
+    ProxyJump; if not, ProxyJump=none overrides it. options: keywords and values for ssh's -o.
+    arguments: further options as on a command line; -N for a connection without a session, such as
+    a tunnel. command: the arguments after the host.
 
-    Raises SshConfigError where a part could be taken for an option or for shell syntax.
+    Raises SshConfigError if a part could be mistaken for an option or for shell syntax.
     """
 
     host: str
@@ -77,8 +77,8 @@ def _invalid(expected: str, value: str) -> SshConfigError:
 
 
 class Query(Protocol):
-    """A way to look a host up: `ssh -G`, or a reader of the files where there is no ssh."""
+    """A lookup of a host: `ssh -G`, or a reader of the files if ssh is not installed."""
 
     async def __call__(self, request: Request) -> Answer:
-        """What ssh_config says; raises SshConfigError."""
+        """Return the host's settings; raises SshConfigError."""
         ...

@@ -1,7 +1,7 @@
-"""Lets those who ask the same at the same time share one answer, and keeps it for a moment.
+"""A cache that runs equal concurrent queries once and keeps the answer for a short time.
 
-A supervisor with a thousand tunnels through one jump host asks once about it. What the answer is
-and how it is found is not known here; an error is shared with those who wait, and not kept.
+A supervisor with a thousand tunnels through one jump host queries it once. This module does not
+interpret answers. Waiters share an error too, but it is not cached.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Request
 
 MAX_AGE = 5.0
-"""Seconds that an answer is good for: time for a start of everything, too short to go stale."""
+"""Seconds to reuse an answer: enough to start all tunnels, too short for stale settings."""
 
 
 class CachedQuery:
-    """A query that runs another one as seldom as it may. clock: monotonic seconds."""
+    """A query that caches the answers of another one. clock: monotonic seconds."""
 
     def __init__(self, query: Query, clock: Callable[[], float]) -> None:
         self._query = query
@@ -31,7 +31,7 @@ class CachedQuery:
         self._running: dict[Request, asyncio.Future[Answer | SshConfigError | None]] = {}
 
     async def __call__(self, request: Request) -> Answer:
-        """The answer of the other query, or the error it raised."""
+        """Return the answer to a request, or raise the error of the wrapped query."""
         while True:
             since, answer = self._answers.get(request, (-inf, {}))
             if self._clock() - since < MAX_AGE:
@@ -39,14 +39,14 @@ class CachedQuery:
             running = self._running.get(request)
             if running is None:
                 return await self._run(request)
-            # Unlike awaiting the future, this leaves it alone when this waiter is cancelled.
+            # Unlike awaiting the future, this does not cancel it if this waiter is cancelled.
             await asyncio.wait({running})
             outcome = running.result()
             if isinstance(outcome, SshConfigError):
                 raise SshConfigError(outcome.message, outcome.hint, temporary=outcome.temporary)
             if outcome is not None:
                 return outcome
-            # Whoever ran it was cancelled: the next in line runs it.
+            # The task that ran the query was cancelled, so the next waiter runs it.
 
     async def _run(self, request: Request) -> Answer:
         outcome: Answer | SshConfigError | None = None

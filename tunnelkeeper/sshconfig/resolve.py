@@ -1,6 +1,6 @@
-"""Makes one Host of what the config file and ssh_config say: file > ssh_config > built-in.
+"""The settings of one Host: config file > ssh_config > built-in default.
 
-Pure: the answer of ssh_config is handed in, and no path is looked at.
+This module is pure: it receives the answer of ssh_config and accesses no file.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds to connect to a host where nobody says; ssh itself would wait for the kernel."""
+"""Default seconds to connect to a host; ssh itself has no limit but the kernel's."""
 AGENT_SOCKET_VARIABLE = "SSH_AUTH_SOCK"
 ACCEPTS_CHANGED_KEYS = frozenset({"no", "off", "false"})
-"""StrictHostKeyChecking that accepts changed keys as well."""
+"""Values of StrictHostKeyChecking that also accept changed keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """A host with all that is known of it. name: as file or chain call it; asked: as ssh was told.
+    """The results of the lookup of one host.
 
-    options: what the file says. answer: what ssh_config says. unchosen: what ssh_config says of a
-    host that it says nothing of; a list of algorithms that equals it was chosen by nobody.
-    jump: the last jump host on the way, or empty.
+    name: the host's name in the config file or chain. original_host: the host passed to ssh (%n).
+    options: settings of the config file. answer: settings of ssh_config. default_answer: settings
+    of a host that ssh_config does not mention; an equal algorithm list is ssh's default. jump: the
+    last jump host before this host, or empty.
     """
 
     name: str
@@ -60,7 +61,7 @@ class LookupResult:
 
 
 def resolve(result: LookupResult) -> Host:
-    """The host, with everything decided.
+    """Return the host with its final settings.
 
     Raises SshConfigError.
     """
@@ -94,7 +95,7 @@ def resolve(result: LookupResult) -> Host:
         host_key_algorithms=_algorithms(result, options.host_key_algorithms, "hostkeyalgorithms"),
         pubkey_accepted_algorithms=(
             _algorithms(result, None, "pubkeyacceptedalgorithms")
-            or _algorithms(result, None, "pubkeyacceptedkeytypes")  # its name before OpenSSH 8.5
+            or _algorithms(result, None, "pubkeyacceptedkeytypes")  # the name before OpenSSH 8.5
         ),
         proxy_command=_proxy_command(result, tokens),
         connect_timeout=_connect_timeout(result),
@@ -106,7 +107,7 @@ def resolve(result: LookupResult) -> Host:
 
 
 def jump_hosts(host: LookupResult) -> tuple[str, ...]:
-    """The references of ssh_config's ProxyJump, in the order they are passed.
+    """Return the hosts of ssh_config's ProxyJump, in connection order.
 
     Raises SshConfigError.
     """
@@ -121,7 +122,7 @@ def jump_hosts(host: LookupResult) -> tuple[str, ...]:
 
 
 def find_deviations(host: LookupResult) -> tuple[str, ...]:
-    """What ssh_config says of the host that is not done as it says, one sentence each."""
+    """Return one sentence for each setting of ssh_config that tunnelkeeper does not follow."""
     remarks = [
         f"{host.name}: {name} of ssh_config is not supported"
         for name in find_unsupported(host.answer)
@@ -166,7 +167,7 @@ def _user_known_hosts(host: LookupResult, tokens: Tokens) -> tuple[str, ...]:
 
 def _system_known_hosts(host: LookupResult) -> tuple[str, ...]:
     files = split_paths(get_value(host.answer, "globalknownhostsfile"))
-    try:  # no tokens here: ssh_config(5)
+    try:  # ssh_config(5) allows no tokens here
         return tuple(make_absolute(expand_home(path, host.facts), host.facts) for path in files)
     except TokenError as error:
         raise _token_error(host, "GlobalKnownHostsFile", " ".join(files), error) from None
@@ -190,7 +191,7 @@ def _expand_path(host: LookupResult, tokens: Tokens, keyword: str, value: str) -
 
 
 def _identity_agent(host: LookupResult, tokens: Tokens) -> str | None:
-    """The agent's socket: ssh_config(5), IdentityAgent. A variable that is not set is no agent."""
+    """Return the agent's socket (IdentityAgent of ssh_config(5)); None if its variable is unset."""
     value = (
         host.options.identity_agent or host.answer.get("identityagent", [AGENT_SOCKET_VARIABLE])[0]
     )
@@ -232,7 +233,7 @@ def _address_family(answer: Answer) -> AddressFamily:
 
 
 def _algorithms(host: LookupResult, own: str | None, keyword: str) -> str | None:
-    """A list of algorithms, or None where neither the file nor ssh_config chose one."""
+    """Return an algorithm list; None if neither the config file nor ssh_config sets one."""
     value = get_value(host.answer, keyword)
     if own is None and value == get_value(host.default_answer, keyword):
         return None
@@ -246,7 +247,7 @@ def _connect_timeout(host: LookupResult) -> float:
 
 
 def _keepalive(host: LookupResult) -> Keepalive:
-    """The default of ssh is no keepalive at all (0), so a 0 there is nobody's wish."""
+    """Return the keepalive settings. A 0 is ssh's default (no keepalive), so it counts as unset."""
     built_in = Keepalive()
     interval: float = _integer(host, "serveraliveinterval", 0)
     count_max = _integer(host, "serveralivecountmax", built_in.count_max)
@@ -277,5 +278,5 @@ def _or_default(value: _T | None, default: _T) -> _T:
 def _token_error(host: LookupResult, keyword: str, value: str, error: TokenError) -> SshConfigError:
     return SshConfigError(
         f"{host.name}: {keyword} {printable(repr(value))}: {printable(str(error))}",
-        "ssh_config(5) says under TOKENS what may stand there",
+        "for the tokens that it accepts, see TOKENS in ssh_config(5)",
     )

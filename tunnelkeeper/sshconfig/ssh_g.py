@@ -1,4 +1,4 @@
-"""Asks `ssh -G` what holds for a host. What the answer means is decided elsewhere."""
+"""Host lookup with `ssh -G`. This module does not interpret the settings."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 SSH = "ssh"
 TIMEOUT = 5.0
-"""Seconds for one run. It takes 10 ms; Match exec and canonical names (DNS) can make it longer."""
+"""Seconds for one run. It usually takes 10 ms; Match exec and canonical names (DNS) take longer."""
 MAX_CONCURRENT = 4
-"""Runs at the same time: enough to be quick, too few to be felt by the machine."""
+"""Concurrent runs: enough to be fast, few enough to leave the machine responsive."""
 
 RESOLVER_ERROR = "Could not resolve host"
-"""What OpenSSH's ssh.c says where canonical names need a name server that does not answer; its
-exit status is that of every other trouble."""
+"""The error of OpenSSH's ssh.c if a name server does not answer for a canonical name. The exit
+status does not identify it."""
 
 
 def ssh_is_installed() -> bool:
-    """Whether there is an ssh on PATH to ask."""
+    """Return whether ssh is on PATH."""
     return shutil.which(SSH) is not None
 
 
 class SshQuery:
-    """A query that runs ssh. deadline: seconds until a run is ended, Match exec and all."""
+    """A query that runs `ssh -G`. timeout: seconds until the run and its children are killed."""
 
     def __init__(self, program: str = SSH, timeout: float = TIMEOUT) -> None:
         self._program = program
@@ -44,9 +44,9 @@ class SshQuery:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def __call__(self, request: Request) -> Answer:
-        """What ssh says.
+        """Return the settings that ssh prints.
 
-        Raises SshConfigError with ssh's words, and OSError: EXHAUSTED.
+        Raises SshConfigError with ssh's message, and OSError with one of EXHAUSTION_ERRNOS.
         """
         command = command_line(request, self._program)
         async with self._slots:
@@ -68,14 +68,14 @@ class SshQuery:
             )
             raise SshConfigError(
                 f"ssh cannot look {request.host} up: {message}",
-                f"ssh says the same to: {shlex.join(command)}",
+                f"to reproduce: {shlex.join(command)}",
                 temporary=RESOLVER_ERROR in errors,
             )
         return parse_output(output)
 
 
 def command_line(request: Request, program: str = SSH) -> list[str]:
-    """The arguments that ask ssh. Of what is said twice it takes the first, as for any line."""
+    """Return the command line of `ssh -G`. ssh uses the first of several values for an option."""
     command = [program, "-G", *request.arguments]
     if request.source is not None:
         command += ["-F", request.source or "none"]
@@ -91,7 +91,7 @@ def command_line(request: Request, program: str = SSH) -> list[str]:
 
 
 async def _run(command: list[str], timeout: float) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error. Raises OSError and TimeoutError."""
+    """Run ssh. Return exit status, stdout and stderr. Raises OSError and TimeoutError."""
     process = await asyncio.create_subprocess_exec(
         *with_inherited_limit(command),
         stdin=asyncio.subprocess.DEVNULL,
@@ -103,7 +103,7 @@ async def _run(command: list[str], timeout: float) -> tuple[int, str, str]:
         async with asyncio.timeout(timeout):
             output, errors = await process.communicate()
     except BaseException:
-        # The whole group: a command of Match exec outlives its ssh otherwise.
+        # Kill the process group: otherwise a Match exec command outlives its ssh.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()

@@ -1,4 +1,4 @@
-"""Reads what `ssh -G` prints: one keyword and its value a line. It runs nothing."""
+"""Parser of the output of `ssh -G`: one keyword and value per line. It runs no program."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.lookup_request import Answer
 
 NONE = "none"
-"""How ssh_config(5) says of a path, a command or a jump host that there is none."""
+"""The value of ssh_config(5) for no path, no command or no jump host."""
 
 PRINTED_EXPANDED = "userknownhostsfile"
-"""Printed after its tokens were expanded (since tokens are known there, OpenSSH 8.4), so a percent
-sign in it is one. Other values come with their tokens, or take none."""
+"""The one keyword that ssh prints with expanded tokens (since OpenSSH 8.4), so its percent signs
+are literal. Other values are printed with their tokens, or accept none."""
 
 
 def parse_output(text: str) -> Answer:
-    """The values of each keyword, in their order; see Answer."""
+    """Return the values of each keyword in order, in the form of Answer."""
     answer: dict[str, list[str]] = {}
     for line in text.splitlines():
         keyword, _, value = line.partition(" ")
         if keyword:
-            # OpenSSH prints canonicalizePermittedcnames, alone among all, with a capital.
+            # OpenSSH prints only canonicalizePermittedcnames with a capital letter.
             answer.setdefault(keyword.lower(), []).append(value)
     if PRINTED_EXPANDED in answer:
         answer[PRINTED_EXPANDED] = [escape_percent(value) for value in answer[PRINTED_EXPANDED]]
@@ -29,33 +29,33 @@ def parse_output(text: str) -> Answer:
 
 
 def escape_percent(value: str) -> str:
-    """A value that was expanded already, so written that expanding it again changes nothing."""
+    """Escape an expanded value so that expanding it again does not change it."""
     return value.replace("%", "%%")
 
 
 def get_value(answer: Answer, keyword: str) -> str | None:
-    """The one value of a keyword; None where there is none, or where it says so."""
+    """Return the single value of a keyword; None if it is missing or `none`."""
     value = answer.get(keyword, [""])[0]
     return None if value.lower() in {"", NONE} else value
 
 
 def get_values(answer: Answer, keyword: str) -> tuple[str, ...]:
-    """The values of a keyword that may come several times, without duplicates and `none`."""
+    """Return the values of a repeatable keyword, without duplicates and `none`."""
     values = dict.fromkeys(answer.get(keyword, ()))
     return tuple(value for value in values if value.lower() not in {"", NONE})
 
 
 def get_flag(answer: Answer, keyword: str, *, default: bool) -> bool:
-    """A yes or a no; ssh prints some of them as true and false."""
+    """Return a yes/no value. ssh prints some of them as true and false."""
     value = get_value(answer, keyword)
     return default if value is None else value.lower() in {"yes", "true"}
 
 
 def split_paths(value: str | None) -> tuple[str, ...]:
-    """The paths of a list that ssh prints without the quotes it was written with.
+    """Split a list of paths, which ssh prints without its quotes.
 
-    After an absolute path, a word that is none belongs to it: the path had a space in it. Of a
-    list that begins with a relative path, each word is one.
+    A word that is not absolute belongs to an absolute path before it, whose quotes protected a
+    space. If the list starts with a relative path, each word is a path.
     """
     result: list[str] = []
     for word in (value or "").split(" "):

@@ -1,7 +1,7 @@
-"""Expands what ssh_config(5) lets a value hold: percent tokens, ${ENV}, and ~ in front of a path.
+"""Expansion of percent tokens, ${ENV} and a leading ~ in values of ssh_config(5).
 
-Each place takes its own set of tokens (ssh_config(5), TOKENS); one that is unknown there is an
-error, as it is for ssh, and never left in the text. Nothing here looks at files.
+Each directive accepts its own set of tokens (ssh_config(5), TOKENS). Any other token is an error,
+as in ssh, and is never left in the text. This module accesses no file.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.local_facts import Facts
 
 Tokens = Mapping[str, str]
-"""What each letter stands for. %% is known everywhere."""
+"""The value of each token letter. %% is accepted everywhere."""
 
 PATH_TOKENS = frozenset("CdhijkLlnpru")
-"""CertificateFile, IdentityAgent, IdentityFile, UserKnownHostsFile; these take ${ENV} as well."""
+"""CertificateFile, IdentityAgent, IdentityFile and UserKnownHostsFile also accept ${ENV}."""
 PROXY_TOKENS = frozenset("hnpr")
-"""ProxyCommand and ProxyJump."""
+"""For ProxyCommand and ProxyJump."""
 
 _EXPANDABLE = re.compile(r"%(?P<token>.?)|\$\{(?P<variable>[^}]*)(?P<closing>\}?)", re.DOTALL)
 _TOKEN = re.compile(r"%(?P<token>.?)", re.DOTALL)
 
 
 class TokenError(ValueError):
-    """A value held something that cannot be expanded; the text says what."""
+    """Raised for a value that cannot be expanded; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The far end that tokens speak of. asked: what ssh was asked for (%n), hostname: %h.
+    """The host that tokens refer to. original_host: as passed to ssh (%n). hostname: %h.
 
-    jump: the last jump host on the way there (%j), or empty.
+    jump: the last jump host before it (%j), or empty.
     """
 
     original_host: str
@@ -48,7 +48,7 @@ class Destination:
 
 
 def tokens_for(destination: Destination, facts: Facts) -> Tokens:
-    """All tokens that make sense before a connection."""
+    """Return all tokens that are defined before a connection."""
     port = str(destination.port)
     # OpenSSH's readconf.c, ssh_connection_hash(); %j is part of it since OpenSSH 9.6.
     connection = (
@@ -73,13 +73,13 @@ def tokens_for(destination: Destination, facts: Facts) -> Tokens:
         "n": destination.original_host,
         "p": port,
         "r": destination.user,
-        "T": "NONE",  # no tun(4) device: these tunnels do not ask for one
+        "T": "NONE",  # tunnelkeeper requests no tun(4) device
         "u": facts.user,
     }
 
 
 def expand(text: str, tokens: Tokens, accepted: frozenset[str]) -> str:
-    """A text with its percent tokens replaced; nothing else is touched, least of all quotes.
+    """Replace percent tokens and nothing else. Quotes stay as they are.
 
     Raises TokenError.
     """
@@ -87,7 +87,7 @@ def expand(text: str, tokens: Tokens, accepted: frozenset[str]) -> str:
 
 
 def expand_path(text: str, tokens: Tokens, facts: Facts) -> str:
-    """An absolute path, with ~, percent tokens and ${ENV} replaced in that order, each once.
+    """Return an absolute path after replacing ~, then percent tokens and ${ENV}, each once.
 
     Raises TokenError.
     """
@@ -103,7 +103,7 @@ def expand_path(text: str, tokens: Tokens, facts: Facts) -> str:
 
 
 def expand_home(path: str, facts: Facts) -> str:
-    """A path with ~ or ~user in front replaced.
+    """Replace a leading ~ or ~user.
 
     Raises TokenError.
     """
@@ -117,7 +117,7 @@ def expand_home(path: str, facts: Facts) -> str:
 
 
 def make_absolute(path: str, facts: Facts) -> str:
-    """A path as seen from the root; a relative one is relative to the working folder, as in ssh."""
+    """Return an absolute path. Like ssh, resolve a relative path against the working directory."""
     return posixpath.join(facts.cwd, path)
 
 

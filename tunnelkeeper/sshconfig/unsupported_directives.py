@@ -1,9 +1,9 @@
-"""Names the directives of an answer that this program cannot honour.
+"""Directives of ssh_config that tunnelkeeper does not support. This module only lists them.
 
-Only those count whose absence would change what the user gets: what is harmless without a session
-(ForwardAgent, SendEnv), what this program does in its own way (ControlMaster, ConnectionAttempts,
-ExitOnForwardFailure), and what distributions switch on for everybody (GSSAPIAuthentication,
-RequiredRSASize) is passed over in silence.
+A directive counts only if ignoring it changes the result for the user. Not listed: directives
+without effect unless there is a session (ForwardAgent, SendEnv), those that tunnelkeeper implements
+differently (ControlMaster, ConnectionAttempts, ExitOnForwardFailure), and those that distributions
+enable by default (GSSAPIAuthentication, RequiredRSASize).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UNSUPPORTED = {
     "Tunnel": OFF,
     "VerifyHostKeyDNS": OFF,
 }
-"""Directives of ssh_config(5), and the values with which each one changes nothing."""
+"""Directives of ssh_config(5), and the values with which each has no effect."""
 
 
 def _has_local_command(answer: Answer) -> bool:
@@ -67,7 +67,7 @@ _COMBINED: dict[str, Callable[[Answer], bool]] = {
 
 
 def find_unsupported(answer: Answer) -> list[str]:
-    """The directives in effect that are not honoured, in alphabetical order."""
+    """Return the unsupported directives in effect, in alphabetical order."""
     alone = [
         name
         for name, harmless in UNSUPPORTED.items()
