@@ -174,27 +174,29 @@ async def test_another_port_of_a_jump_host_is_reached_through_it(lookup: Make) -
 
 
 @pytest.mark.parametrize(
-    ("ssh", "circle"),
+    ("ssh", "loop"),
     [
         (FakeSsh(a="proxyjump b", b="proxyjump a"), "a -> b -> a"),
         (FakeSsh(a="proxyjump a"), "a -> a"),
         (FakeSsh(a="proxyjump b,x", b="proxyjump c", c="proxyjump b,y"), "a -> b -> c -> b"),
     ],
 )
-async def test_a_circle_of_jump_hosts_is_named(ssh: FakeSsh, circle: str, lookup: Make) -> None:
-    with pytest.raises(SshConfigError, match="circle") as caught:
+async def test_a_loop_of_jump_hosts_is_an_error_that_names_them(
+    ssh: FakeSsh, loop: str, lookup: Make
+) -> None:
+    with pytest.raises(SshConfigError, match="loop") as caught:
         await lookup(ssh).chain_to("a")
 
-    assert caught.value.message.endswith(f": {circle}")
+    assert caught.value.message.endswith(f": {loop}")
     assert "ProxyJump none" in caught.value.hint
 
 
-async def test_jump_hosts_without_end_come_to_an_end(lookup: Make) -> None:
+async def test_an_endless_chain_of_jump_hosts_is_an_error(lookup: Make) -> None:
     class Endless(FakeSsh):
         async def __call__(self, request: Request) -> Answer:
             return {"hostname": [request.host], "proxyjump": ["x%h"]}
 
-    with pytest.raises(SshConfigError, match="circle"):
+    with pytest.raises(SshConfigError, match="loop"):
         await lookup(Endless()).chain_to("a")
 
 

@@ -131,7 +131,7 @@ class HostLookup:
         """Return a host's jump hosts in the config file; None to use those of ssh_config.
 
         If the host itself is in the list, only the jump hosts before it count. So a jump host that
-        many hosts share can also be used directly. proxy_command excludes jump, as in ssh_config(5).
+        many hosts share can also be used directly. proxy_command excludes jump (ssh_config(5)).
         """
         if hop.options.jump is None:
             return None if hop.options.proxy_command is None else []
