@@ -1,1 +1,1 @@
-"""Pages for people, and the programs that draw and write parts of them."""
+"""The documentation, and the programs that generate parts of it."""

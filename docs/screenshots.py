@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Takes the picture of the dashboard that README shows: from a real run, in tmux.
+"""The screenshot of the dashboard in README, taken from a real run in tmux.
 
     python docs/screenshots.py            needs tmux; takes about a minute
 
-It runs the demo with three tunnels more (one that is broken, one that is half broken, one that
-nobody wants), sends data through some, and writes docs/dashboard.svg.
+It runs the demo with three more tunnels (one failing, one degraded, one stopped), sends data
+through some of them, and writes docs/dashboard.svg.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 COLUMNS, ROWS = 120, 35
 TARGET = Path(__file__).parent / "dashboard.svg"
 HISTORY = 45.0
-"""Seconds of traffic in the picture."""
+"""Seconds of traffic in the screenshot."""
 
-SEEN = 3.0
-"""Seconds after a key in which the picture is certainly there."""
+REDRAW_TIME = 3.0
+"""Seconds to wait after a key, longer than any redraw."""
 
-MORE = """
+EXTRA_TUNNELS = """
 [tunnels.broken]
 host = "127.0.0.1:1"
 socks = "127.0.0.1:{free}"
@@ -59,7 +59,7 @@ autostart = false
 
 
 def main() -> None:
-    """Write the picture."""
+    """Take the screenshot and write it."""
     with staged() as (stage, _), taken_port() as taken, terminal(stage) as tmux:
         add_tunnels(stage, taken)
         ended = threading.Event()
@@ -70,7 +70,7 @@ def main() -> None:
             time.sleep(HISTORY)
             for key in ("Down", "Down", "Down", "Enter"):
                 subprocess.run([*tmux, "send-keys", key], check=True)
-            time.sleep(SEEN)
+            time.sleep(REDRAW_TIME)
             capture = [*tmux, "capture-pane", "-N", "-e", "-p"]
             captured = subprocess.run(capture, check=True, capture_output=True, text=True).stdout
         finally:
@@ -81,35 +81,35 @@ def main() -> None:
 
 
 def add_tunnels(stage: Stage, taken: int) -> None:
-    """Write them into the demo's config file and have it read again."""
+    """Add the tunnels to the demo's config file and reload it."""
     free, other, third = (stage.ports.local + offset for offset in (1, 2, 3))
-    more = MORE.format(taken=taken, free=free, other=other, third=third)
-    stage.config.write_text(stage.config.read_text(encoding="utf-8") + more, encoding="utf-8")
+    extra = EXTRA_TUNNELS.format(taken=taken, free=free, other=other, third=third)
+    stage.config.write_text(stage.config.read_text(encoding="utf-8") + extra, encoding="utf-8")
     with Client(stage.socket) as client:
         client.reload()
 
 
 def load(stage: Stage, number: int, ended: threading.Event) -> None:
-    """Send data through one of the tunnels, in waves, until told to end."""
-    chance = random.Random(number)  # noqa: S311  a picture, not a secret
+    """Send data through a tunnel in bursts until the event is set."""
+    rng = random.Random(number)  # noqa: S311  not for cryptography
     entry = stage.acts[number].entry
     while not ended.is_set():
         with suppress(ProbeError):
-            for _ in range(chance.randrange(1, 400)):
+            for _ in range(rng.randrange(1, 400)):
                 greet(entry)
-        ended.wait(chance.uniform(0.0, 0.8))
+        ended.wait(rng.uniform(0.0, 0.8))
 
 
 @contextmanager
 def taken_port() -> Iterator[int]:
-    """A port that somebody else listens on."""
+    """Yield a port that is already in use."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield int(listening.getsockname()[1])
 
 
 @contextmanager
 def terminal(stage: Stage) -> Iterator[list[str]]:
-    """The dashboard in tmux; the beginning of a tmux command line for its window."""
+    """Run the dashboard in tmux; yield the start of a tmux command line for that server."""
     with tempfile.TemporaryDirectory(prefix="tk-") as folder:
         tmux = ["tmux", "-S", str(Path(folder) / "tmux"), "-f", os.devnull]
         size = ["-x", str(COLUMNS), "-y", str(ROWS)]

@@ -1,17 +1,17 @@
-"""Puts what a program has written into a page, between its markers; the rest is by hand; pure."""
+"""Generated sections of hand-written pages, replaced between their markers; reads no files."""
 
 from __future__ import annotations
 
 
 def markers(name: str) -> tuple[str, str]:
-    """The lines between which a page has a section; Markdown does not show them."""
+    """Return the lines that mark a section; Markdown does not show them."""
     return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
 
 
 def put_between(begin: str, end: str, page: str, section: str) -> str:
-    """A page with a section between its markers, in place of what stood there.
+    """Replace the text between the markers of a page.
 
-    Raises ValueError where the markers are missing.
+    Raises ValueError if a marker is missing.
     """
     before, found_begin, rest = page.partition(begin)
     _, found_end, after = rest.partition(end)

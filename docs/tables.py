@@ -1,4 +1,4 @@
-"""Rows as a table: in Markdown for a page, in columns of characters for a terminal; pure."""
+"""Tables in Markdown for a page, and in aligned columns for a terminal; prints nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 def markdown(
     head: Sequence[str], rows: Iterable[Sequence[str]], to_the_right: Container[str] = ()
 ) -> str:
-    """Rows as a Markdown table. to_the_right: the headers of columns of figures."""
+    """Format rows as a Markdown table. to_the_right: the headers of right-aligned columns."""
     rule = ["---:" if header in to_the_right else "---" for header in head]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
 def aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows in columns of characters."""
+    """Format rows as aligned columns."""
     lines = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Draws what tmux captured of a terminal as an SVG picture.
+"""Renders a terminal screen that tmux captured as SVG.
 
     tmux capture-pane -N -e -p | python docs/terminal_svg.py COLUMNS > picture.svg
 
-It knows the attributes that the dashboard uses, SGR of ECMA-48 with the sixteen colours, and no
-cursor movements: tmux has done those.
+It supports the attributes that the dashboard uses: SGR of ECMA-48 with 16 colours. It supports no
+cursor movements, as tmux has already applied them.
 """
 
 from __future__ import annotations
@@ -27,57 +27,57 @@ PALETTE = (
 )
 DIM = 0.55
 BLOCKS = "▁▂▃▄▅▆▇█"
-_SWITCHES = {1: "bold", 2: "dim", 7: "reverse"}
-_INKS = {39: None, **{30 + i: i for i in range(8)}, **{90 + i: 8 + i for i in range(8)}}
-_PAPERS = {49: None, **{40 + i: i for i in range(8)}}
+_FLAGS = {1: "bold", 2: "dim", 7: "reverse"}
+_FOREGROUNDS = {39: None, **{30 + i: i for i in range(8)}, **{90 + i: 8 + i for i in range(8)}}
+_BACKGROUNDS = {49: None, **{40 + i: i for i in range(8)}}
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How a cell is drawn; colours are indexes of PALETTE, None for the terminal's own."""
+class Attributes:
+    """The attributes of a cell. Colours are indexes of PALETTE; None is the terminal's default."""
 
-    ink: int | None = None
-    paper: int | None = None
+    foreground: int | None = None
+    background: int | None = None
     bold: bool = False
     dim: bool = False
     reverse: bool = False
 
 
-Cells = list[tuple[str, Look]]
+Cells = list[tuple[str, Attributes]]
 
 
 def parse(captured: str) -> list[Cells]:
-    """The lines of a capture as characters, each with its look."""
-    look = Look()
+    """Parse a capture into lines of characters with their attributes."""
+    attributes = Attributes()
     lines = []
     for line in captured.splitlines():
         cells: Cells = []
         for number, piece in enumerate(_SGR.split(line)):
             if number % 2:
-                look = changed(look, piece)
+                attributes = apply_sgr(attributes, piece)
             else:
-                cells += [(character, look) for character in piece]
+                cells += [(character, attributes) for character in piece]
         lines.append(cells)
     return lines
 
 
-def changed(look: Look, codes: str) -> Look:
-    """A look after an SGR sequence."""
+def apply_sgr(attributes: Attributes, codes: str) -> Attributes:
+    """Return the attributes after an SGR sequence."""
     for code in [int(code or 0) for code in codes.split(";")]:
         if code == 0:
-            look = Look()
-        elif code in _SWITCHES:
-            look = replace(look, **{_SWITCHES[code]: True})
-        elif code in _INKS:
-            look = replace(look, ink=_INKS[code])
-        elif code in _PAPERS:
-            look = replace(look, paper=_PAPERS[code])
-    return look
+            attributes = Attributes()
+        elif code in _FLAGS:
+            attributes = replace(attributes, **{_FLAGS[code]: True})
+        elif code in _FOREGROUNDS:
+            attributes = replace(attributes, foreground=_FOREGROUNDS[code])
+        elif code in _BACKGROUNDS:
+            attributes = replace(attributes, background=_BACKGROUNDS[code])
+    return attributes
 
 
 def svg(lines: list[Cells], columns: int) -> str:
-    """The picture: a window as wide as so many columns."""
+    """Render the lines as SVG, as wide as the number of columns."""
     width = columns * CELL_WIDTH + 2 * MARGIN
     height = len(lines) * CELL_HEIGHT + 2 * MARGIN
     size = f'viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}"'
@@ -93,34 +93,36 @@ def svg(lines: list[Cells], columns: int) -> str:
 def _line(cells: Cells, top: float) -> list[str]:
     drawn = []
     x = float(MARGIN)
-    for (look, is_block), run in groupby(cells, key=lambda cell: (cell[1], cell[0] in BLOCKS)):
+    for (attributes, is_block), run in groupby(
+        cells, key=lambda cell: (cell[1], cell[0] in BLOCKS)
+    ):
         text = "".join(character for character, _ in run)
         across = sum(max(0, wcwidth(character)) for character in text) * CELL_WIDTH
-        ink, paper = _colours(look)
-        if paper != BACKGROUND:
-            drawn.append(_box(x, top, across, CELL_HEIGHT, paper))
+        foreground, background = _colours(attributes)
+        if background != BACKGROUND:
+            drawn.append(_box(x, top, across, CELL_HEIGHT, background))
         if is_block:
             drawn += [
-                _bar(x + i * CELL_WIDTH, top, BLOCKS.index(character) + 1, ink)
+                _bar(x + i * CELL_WIDTH, top, BLOCKS.index(character) + 1, foreground)
                 for i, character in enumerate(text)
             ]
         elif text.strip():
-            drawn.append(_text(x, top, across, text, look, ink))
+            drawn.append(_text(x, top, across, text, attributes, foreground))
         x += across
     return drawn
 
 
-def _colours(look: Look) -> tuple[str, str]:
-    ink = FOREGROUND if look.ink is None else PALETTE[look.ink]
-    paper = BACKGROUND if look.paper is None else PALETTE[look.paper]
-    if look.reverse:
-        return paper, ink
-    return (_mixed(ink, paper) if look.dim else ink), paper
+def _colours(attributes: Attributes) -> tuple[str, str]:
+    foreground = FOREGROUND if attributes.foreground is None else PALETTE[attributes.foreground]
+    background = BACKGROUND if attributes.background is None else PALETTE[attributes.background]
+    if attributes.reverse:
+        return background, foreground
+    return (_mixed(foreground, background) if attributes.dim else foreground), background
 
 
-def _mixed(ink: str, paper: str) -> str:
-    """A dim colour: between ink and paper."""
-    pairs = [(int(ink[i : i + 2], 16), int(paper[i : i + 2], 16)) for i in (1, 3, 5)]
+def _mixed(foreground: str, background: str) -> str:
+    """Return a dim colour, between foreground and background."""
+    pairs = [(int(foreground[i : i + 2], 16), int(background[i : i + 2], 16)) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(a * DIM + b * (1 - DIM)):02x}" for a, b in pairs)
 
 
@@ -131,27 +133,29 @@ def _box(x: float, y: float, width: float, height: float, colour: str) -> str:
 
 
 def _bar(x: float, top: float, eighths: int, colour: str) -> str:
-    """A block character, drawn: fonts leave gaps between them."""
+    """Draw a block character as a rectangle, because fonts leave gaps between them."""
     height = CELL_HEIGHT * eighths / 8
     return _box(x, top + CELL_HEIGHT - height, CELL_WIDTH + 0.1, height, colour)
 
 
-def _text(x: float, top: float, across: float, text: str, look: Look, colour: str) -> str:
-    # Each character has its own place: no font's width can break the columns.
-    places, at = [], x
+def _text(
+    x: float, top: float, across: float, text: str, attributes: Attributes, colour: str
+) -> str:
+    # Each character has its own x position, so that no font's width can break the columns.
+    positions, at = [], x
     for character in text:
-        places.append(f"{at:.1f}")
+        positions.append(f"{at:.1f}")
         at += max(0, wcwidth(character)) * CELL_WIDTH
-    weight = ' font-weight="bold"' if look.bold else ""
+    weight = ' font-weight="bold"' if attributes.bold else ""
     y = top + CELL_HEIGHT * 0.74
     return (
-        f'<text x="{" ".join(places)}" y="{y:.1f}" fill="{colour}"{weight} xml:space="preserve">'
+        f'<text x="{" ".join(positions)}" y="{y:.1f}" fill="{colour}"{weight} xml:space="preserve">'
         f"{escape(text)}</text>"
     )
 
 
 def main() -> None:
-    """From standard input to standard output."""
+    """Read a capture from standard input, and write SVG to standard output."""
     if len(sys.argv) != 2 or not sys.argv[1].isdigit():
         sys.exit(f"usage: {sys.argv[0]} COLUMNS")
     sys.stdout.write(svg(parse(sys.stdin.read()), int(sys.argv[1])))
