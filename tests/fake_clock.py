@@ -17,20 +17,20 @@ DEADLINE = 30
 LONGER_THAN_ANY_STALL = 24 * 3600.0
 """Seconds, for limits of the program that go by the machine's clock and are not the subject."""
 
-TURNS = 40
+SETTLE_TURNS = 40
 """More turns of the event loop than anything takes that waits neither for time nor for a socket."""
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-async def settled(turns: int = TURNS) -> None:
+async def settle(turns: int = SETTLE_TURNS) -> None:
     """Let everything happen that can happen without time or a socket."""
     for _ in range(turns):
         await asyncio.sleep(0)
 
 
 @asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
+async def within_deadline() -> AsyncIterator[None]:
     """Give the body DEADLINE seconds in which the machine really runs.
 
     They are counted one by one, so that a machine that stood still for a minute is a second late
@@ -56,7 +56,7 @@ async def in_time() -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let things happen until the condition is true."""
-    async with in_time():
+    async with within_deadline():
         while not condition():  # noqa: ASYNC110  an event for everything would change the subject
             await asyncio.sleep(0)
 
@@ -73,7 +73,7 @@ class FakeTimer:
         if self in self._timers:
             self._timers.remove(self)
 
-    def comes(self) -> None:
+    def fire(self) -> None:
         """Let the call come now, whatever time it is."""
         self.cancel()
         self.callback()
@@ -88,20 +88,20 @@ class FakeClock:
     """
 
     now: float = 1000.0
-    asleep: float = 0.0
-    set_by: float = 0.0
+    suspended: float = 0.0
+    wall_offset: float = 0.0
     counts_sleep: bool = True
     timers: list[FakeTimer] = field(default_factory=list)
-    _began: float = 1000.0
+    _started_at: float = 1000.0
 
     def monotonic(self) -> float:
         return self.now
 
     def boottime(self) -> float | None:
-        return self.now + self.asleep if self.counts_sleep else None
+        return self.now + self.suspended if self.counts_sleep else None
 
     def wall(self) -> datetime:
-        passed = self.now - self._began + self.asleep + self.set_by
+        passed = self.now - self._started_at + self.suspended + self.wall_offset
         return NOON + timedelta(seconds=passed)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> FakeTimer:
@@ -117,13 +117,13 @@ class FakeClock:
         finally:
             timer.cancel()
 
-    async def passes(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         """Let so much time pass; what falls due happens in order, each with its consequences."""
         end = self.now + seconds
-        await settled()
+        await settle()
         while due := [timer for timer in self.timers if timer.when <= end]:
             first = min(due, key=lambda timer: timer.when)
             self.now = max(self.now, first.when)
-            first.comes()
-            await settled()
+            first.fire()
+            await settle()
         self.now = end

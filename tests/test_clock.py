@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 
-from tests.fake_clock import in_time
+from tests.fake_clock import within_deadline
 from tunnelkeeper.clock import SystemClock, iso
 
 
@@ -15,7 +15,7 @@ async def test_a_call_is_made_at_its_time() -> None:
     due = clock.monotonic() + 0.01
 
     clock.call_at(due, called.set)
-    async with in_time():
+    async with within_deadline():
         await called.wait()
 
     assert clock.monotonic() >= due
@@ -28,7 +28,7 @@ async def test_an_overdue_call_is_made_in_the_next_loop_turn() -> None:
     clock.call_at(clock.monotonic() - 5, called.set)
     assert not called.is_set()
 
-    async with in_time():
+    async with within_deadline():
         await called.wait()
 
 
@@ -39,7 +39,7 @@ async def test_a_cancelled_call_is_not_made() -> None:
 
     clock.call_at(clock.monotonic(), lambda: calls.append("cancelled")).cancel()
     clock.call_at(clock.monotonic() + 0.005, last.set)
-    async with in_time():
+    async with within_deadline():
         await last.wait()
 
     assert calls == []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fake_clock import DEADLINE, in_time
+from tests.fake_clock import DEADLINE, within_deadline
 
 HOUR = 3600.0
 
@@ -30,7 +30,7 @@ async def stall(monkeypatch: pytest.MonkeyPatch) -> Stall:
 
 async def stand_still(times: int, stall: Stall) -> None:
     """What takes no time but that of so many stalls, each seen by the loop in two turns at most."""
-    async with in_time():
+    async with within_deadline():
         for _ in range(times):
             stall()
             await asyncio.sleep(0)

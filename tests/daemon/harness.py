@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from tests.fake_clock import FakeClock, in_time, until
-from tests.tunnel.fake_ssh import Attempt, FakeConnection, FarSide, Way, a_host
+from tests.fake_clock import FakeClock, until, within_deadline
+from tests.tunnel.fake_ssh import Attempt, FakeConnection, FakeConnectionPool, HostChain, make_host
 from tunnelkeeper.config import load
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.daemon.supervisor import Supervisor
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HEAD = '[supervisor]\nlog_level = "debug"\n[defaults]\nbackoff = { initial = 2, jitter = 0 }\n'
 
 
-class TableFinder:
+class ConfigHostResolver:
     """A tunnel.context.HostResolver that knows the config file's tables and nothing else.
 
     errors: what looking up raises, by a tunnel's name.
@@ -39,12 +39,12 @@ class TableFinder:
         self._hosts = configuration.hosts
         self._errors = errors
 
-    async def chain(self, tunnel: Tunnel) -> Way:
+    async def chain(self, tunnel: Tunnel) -> HostChain:
         await asyncio.sleep(0)
         if tunnel.name in self._errors:
             raise self._errors[tunnel.name]
         jumps = tunnel.options.jump or ()
-        return (*(self._host(name) for name in jumps), a_host(tunnel.host))
+        return (*(self._host(name) for name in jumps), make_host(tunnel.host))
 
     def _host(self, name: str) -> Host:
         options = self._hosts.get(name)
@@ -53,16 +53,16 @@ class TableFinder:
 
 
 @dataclass
-class Supervision:
+class SupervisorHarness:
     """errors: as TableFinder takes them."""
 
     file: Path
     tasks: IsolatedTaskGroup
     clock: FakeClock = field(default_factory=FakeClock)
-    far: FarSide = field(default_factory=FarSide)
+    pool: FakeConnectionPool = field(default_factory=FakeConnectionPool)
     log: io.StringIO = field(default_factory=io.StringIO)
     errors: dict[str, Exception] = field(default_factory=dict)
-    starts_added: bool = True
+    start_added: bool = True
     supervisor: Supervisor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,11 +71,11 @@ class Supervision:
             configuration,
             EventLog(self.clock, self.log, configuration.supervisor.log_level),
             self.clock,
-            SshContext(connection_tracker=cast("ConnectionTracker", self.far)),
-            cast("ConnectionPool", self.far),
+            SshContext(connection_tracker=cast("ConnectionTracker", self.pool)),
+            cast("ConnectionPool", self.pool),
             self.tasks,
-            lambda read: TableFinder(read, self.errors),
-            start_added=self.starts_added,
+            lambda read: ConfigHostResolver(read, self.errors),
+            start_added=self.start_added,
         )
 
     def write(self, text: str) -> None:
@@ -90,44 +90,44 @@ class Supervision:
         """The state of every tunnel, in the order of status."""
         return {tunnel.name: tunnel.state for tunnel in self.supervisor.status(None).tunnels}
 
-    async def becomes(self, name: str, state: StateName) -> None:
+    async def wait_for_state(self, name: str, state: StateName) -> None:
         """Wait until a tunnel is in a state."""
         try:
             await until(lambda: self.tunnel(name).state == state)
         except TimeoutError:
             raise AssertionError(f"not {state}: {self.tunnel(name)}") from None
 
-    async def attempt(self, host: str) -> Attempt:
+    async def next_attempt(self, host: str) -> Attempt:
         """The attempt to connect to a host that is under way, once it is."""
 
         def found() -> list[Attempt]:
-            return [each for each in self.far.under_way if each.way[-1].name == host]
+            return [each for each in self.pool.pending_attempts if each.host_chain[-1].name == host]
 
         await until(found)
         [attempt] = found()
         return attempt
 
-    async def up(self, name: str, host: str) -> FakeConnection:
+    async def start_and_connect(self, name: str, host: str) -> FakeConnection:
         """Start a tunnel and let it connect."""
         await self.supervisor.start([name], None)
-        connection = (await self.attempt(host)).succeeds()
-        await self.becomes(name, "up")
+        connection = (await self.next_attempt(host)).succeed()
+        await self.wait_for_state(name, "up")
         return connection
 
 
 @asynccontextmanager
-async def supervision(
-    folder: Path, text: str, *, starts_added: bool = True
-) -> AsyncIterator[Supervision]:
+async def supervisor_harness(
+    folder: Path, text: str, *, start_added: bool = True
+) -> AsyncIterator[SupervisorHarness]:
     """A supervisor of this config file; at its end it is closed, and nothing is left of it."""
     file = folder / "tunnels.toml"
     file.write_text(HEAD + text)
     before = asyncio.all_tasks()
-    async with in_time(), IsolatedTaskGroup() as tasks:
-        held = Supervision(file, tasks, starts_added=starts_added)
-        yield held
-        await held.supervisor.close()
+    async with within_deadline(), IsolatedTaskGroup() as tasks:
+        harness = SupervisorHarness(file, tasks, start_added=start_added)
+        yield harness
+        await harness.supervisor.close()
     assert asyncio.all_tasks() == before
-    assert held.clock.timers == []
-    assert held.far.under_way == []
-    assert held.far.live == []
+    assert harness.clock.timers == []
+    assert harness.pool.pending_attempts == []
+    assert harness.pool.open_connections == []

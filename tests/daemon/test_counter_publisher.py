@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.daemon.harness import Supervision, supervision
-from tests.fake_clock import settled
+from tests.daemon.harness import SupervisorHarness, supervisor_harness
+from tests.fake_clock import settle
 from tunnelkeeper.control.payloads import CountersEvent, TunnelEvent
 
 if TYPE_CHECKING:
@@ -30,23 +30,25 @@ def counters(told: list[Event]) -> list[CountersEvent]:
     return [event for event in told if isinstance(event, CountersEvent)]
 
 
-def subscribed(held: Supervision, every: float = 1.0) -> tuple[list[Event], Callable[[], None]]:
+def subscribed(
+    harness: SupervisorHarness, every: float = 1.0
+) -> tuple[list[Event], Callable[[], None]]:
     told: list[Event] = []
-    return told, held.supervisor.subscribe(told.append, every)
+    return told, harness.supervisor.subscribe(told.append, every)
 
 
-def runner(held: Supervision, name: str) -> Runner:
-    return held.supervisor._registry.runner(name)
+def runner(harness: SupervisorHarness, name: str) -> Runner:
+    return harness.supervisor._registry.runner(name)
 
 
 async def test_only_what_changed_is_told_and_the_process_each_time(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        await held.up("db", "relay")
-        told, unsubscribe = subscribed(held)
-        await held.clock.passes(1)
-        runner(held, "db").forwards[0].counters.bytes_in += 5
-        await held.clock.passes(1)
-        await held.clock.passes(1)
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        await harness.start_and_connect("db", "relay")
+        told, unsubscribe = subscribed(harness)
+        await harness.clock.advance(1)
+        runner(harness, "db").forwards[0].counters.bytes_in += 5
+        await harness.clock.advance(1)
+        await harness.clock.advance(1)
         unsubscribe()
 
         quiet, changed, quiet_again = counters(told)
@@ -57,36 +59,36 @@ async def test_only_what_changed_is_told_and_the_process_each_time(tmp_path: Pat
 
 
 async def test_its_lists_are_as_long_as_those_of_status(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        await held.up("db", "relay")
-        told, unsubscribe = subscribed(held)
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        await harness.start_and_connect("db", "relay")
+        told, unsubscribe = subscribed(harness)
         for name in ("db", "web"):
-            for forward in runner(held, name).forwards:
+            for forward in runner(harness, name).forwards:
                 forward.counters.connections_total += 1
-        await held.clock.passes(1)
+        await harness.clock.advance(1)
         unsubscribe()
 
         [event] = counters(told)
         for each in event.tunnels:
-            snapshot = held.tunnel(each.name)
+            snapshot = harness.tunnel(each.name)
             assert len(each.rtts_ms) == len(snapshot.hops)
             assert len(each.forwards) == len(snapshot.forwards)
 
 
 async def test_nothing_comes_after_the_end_of_a_subscription(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        told, unsubscribe = subscribed(held)
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        told, unsubscribe = subscribed(harness)
         unsubscribe()
-        await held.clock.passes(3)
+        await harness.clock.advance(3)
 
         assert counters(told) == []
 
 
 async def test_without_being_asked_for_none_comes(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
         told: list[Event] = []
-        held.supervisor.subscribe(told.append)
-        await held.clock.passes(3)
+        harness.supervisor.subscribe(told.append)
+        await harness.clock.advance(3)
 
         assert counters(told) == []
 
@@ -94,12 +96,12 @@ async def test_without_being_asked_for_none_comes(tmp_path: Path) -> None:
 async def test_a_tunnel_that_a_reload_brings_is_told_though_it_does_not_start(
     tmp_path: Path,
 ) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        told, unsubscribe = subscribed(held)
-        held.write(TUNNELS + SPARE)
-        await held.supervisor.reload()
-        await settled()
-        await held.clock.passes(1)
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        told, unsubscribe = subscribed(harness)
+        harness.write(TUNNELS + SPARE)
+        await harness.supervisor.reload()
+        await settle()
+        await harness.clock.advance(1)
         unsubscribe()
 
         names = [event.tunnel.name for event in told if isinstance(event, TunnelEvent)]

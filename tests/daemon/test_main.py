@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tunnelkeeper
-from tests.daemon.harness import supervision
+from tests.daemon.harness import supervisor_harness
 from tests.e2e.ports import free_port
 from tests.e2e.waiting import wait_until
-from tests.fake_clock import DEADLINE, FakeClock, settled
+from tests.fake_clock import DEADLINE, FakeClock, settle
 from tunnelkeeper import paths
 from tunnelkeeper.control.client import Client, NoSupervisorError
 from tunnelkeeper.control.unix_socket import acquire_lock
@@ -96,7 +96,7 @@ def test_a_bad_file_is_told_problem_by_problem(
 
 
 @pytest.mark.parametrize(
-    ("names", "group", "words"),
+    ("names", "group", "message"),
     [
         (("db", "dbb"), None, "no tunnel is named 'dbb'"),
         ((), "wrok", "no tunnel is in a group 'wrok'"),
@@ -109,11 +109,11 @@ def test_it_does_not_start_for_a_tunnel_that_is_not_there(
     capsys: pytest.CaptureFixture[str],
     names: tuple[str, ...],
     group: str | None,
-    words: str,
+    message: str,
 ) -> None:
     assert main.run(config(tmp_path), sock, names, group) == 4
 
-    assert capsys.readouterr().err == f"tunnelkeeper: {tmp_path}/tunnels.toml: {words}\n"
+    assert capsys.readouterr().err == f"tunnelkeeper: {tmp_path}/tunnels.toml: {message}\n"
     assert not sock.parent.exists()
 
 
@@ -122,11 +122,11 @@ def test_a_second_supervisor_leaves_the_first_alone(
 ) -> None:
     sock.parent.mkdir(mode=0o700)
     sock.touch()
-    held = acquire_lock(paths.lock_path(sock))
+    harness = acquire_lock(paths.lock_path(sock))
 
     assert main.run(config(tmp_path), sock, (), None) == 1
 
-    os.close(held)
+    os.close(harness)
     assert "another supervisor holds" in capsys.readouterr().err
     assert sock.exists()
 
@@ -243,14 +243,14 @@ async def test_a_tunnel_that_does_not_close_in_time_is_cut_off(
 ) -> None:
     monkeypatch.setattr(main, "SHUTDOWN_TIMEOUT", 0.01)
     text = '[tunnels.db]\nhost = "relay"\nremote = "2201:localhost:22"\n'
-    async with supervision(tmp_path, text) as held:
-        await held.up("db", "relay")
-        held.far.may_close.clear()
+    async with supervisor_harness(tmp_path, text) as harness:
+        await harness.start_and_connect("db", "relay")
+        harness.pool.may_close.clear()
 
-        await main._close(held.supervisor)
-        await settled()
+        await main._close(harness.supervisor)
+        await settle()
 
-        assert held.far.live == []
+        assert harness.pool.open_connections == []
 
 
 # -- a process of its own ------------------------------------------------------------------------
@@ -337,14 +337,14 @@ def test_a_signal_ends_it_at_once_whatever_its_tunnels_wait_for(tmp_path: Path, 
                 complaint=lambda: str(client.status()),
             )
             before = client.status().supervisor.open_files
-            with socket.create_connection(("127.0.0.1", port)) as held:
+            with socket.create_connection(("127.0.0.1", port)) as harness:
                 wait_until(lambda: client.status().supervisor.open_files > before, within=DEADLINE)
                 has_asked_for("server.hangs", process)
 
                 seconds, _ = ended(process, signal.SIGTERM)
 
                 with pytest.raises(ConnectionResetError):
-                    held.recv(1)
+                    harness.recv(1)
     assert seconds < main.SHUTDOWN_TIMEOUT, "something had to be cut off"
     assert not sock.exists()
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.daemon.harness import supervision
-from tests.fake_clock import settled
+from tests.daemon.harness import supervisor_harness
+from tests.fake_clock import settle
 from tests.tunnel.fake_ssh import LOST
 from tunnelkeeper import __version__
 from tunnelkeeper.control.api import NoSuchTunnelError, RequestFailedError
@@ -38,33 +38,33 @@ hold_timeout = 0
 async def test_status_shows_the_process_and_its_tunnels_in_the_order_asked_for(
     tmp_path: Path,
 ) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        status = held.supervisor.status(None)
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        status = harness.supervisor.status(None)
         assert [tunnel.name for tunnel in status.tunnels] == ["db", "web"]
-        picked = held.supervisor.status(["web", "db"]).tunnels
+        picked = harness.supervisor.status(["web", "db"]).tunnels
         assert [tunnel.name for tunnel in picked] == ["web", "db"]
 
         process = status.supervisor
         assert (process.version, process.pid) == (__version__, os.getpid())
-        assert process.config == str(held.file)
+        assert process.config == str(harness.file)
         assert process.started_at == "2026-11-22T12:00:00Z"
         assert process.memory_bytes > 1_000_000
         assert process.cpu_seconds > 0
         assert process.open_files > 3
 
         with pytest.raises(NoSuchTunnelError):
-            held.supervisor.status(["db", "dbb"])
+            harness.supervisor.status(["db", "dbb"])
 
 
 async def test_whoever_subscribes_is_told_of_states_forwards_progress_and_the_log(
     tmp_path: Path,
 ) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
         events: list[Event] = []
-        unsubscribe = held.supervisor.subscribe(events.append)
-        connection = await held.up("db", "relay")
-        connection.ends(LOST)
-        await held.becomes("db", "backoff")
+        unsubscribe = harness.supervisor.subscribe(events.append)
+        connection = await harness.start_and_connect("db", "relay")
+        connection.lose(LOST)
+        await harness.wait_for_state("db", "backoff")
 
         tunnels = [event.tunnel for event in events if isinstance(event, TunnelEvent)]
         assert {tunnel.name for tunnel in tunnels} == {"db"}
@@ -80,44 +80,44 @@ async def test_whoever_subscribes_is_told_of_states_forwards_progress_and_the_lo
         unsubscribe()
         unsubscribe()
         count = len(events)
-        await held.supervisor.restart(["db"], None)
-        await settled()
+        await harness.supervisor.restart(["db"], None)
+        await settle()
         assert len(events) == count
 
 
 async def test_the_log_is_asked_for_by_tunnel_or_as_a_whole(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        await held.up("db", "relay")
-        await held.up("web", "elsewhere")
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        await harness.start_and_connect("db", "relay")
+        await harness.start_and_connect("web", "elsewhere")
 
-        assert [r.tunnel for r in held.supervisor.logs("web", 100)] == ["web", "web"]
-        assert [r.tunnel for r in held.supervisor.logs(None, 3)] == ["db", "web", "web"]
+        assert [r.tunnel for r in harness.supervisor.logs("web", 100)] == ["web", "web"]
+        assert [r.tunnel for r in harness.supervisor.logs(None, 3)] == ["db", "web", "web"]
         with pytest.raises(NoSuchTunnelError):
-            held.supervisor.logs("dbb", 1)
+            harness.supervisor.logs("dbb", 1)
 
 
 async def test_a_shutdown_is_only_begun(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        await held.up("db", "relay")
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        await harness.start_and_connect("db", "relay")
 
-        held.supervisor.shutdown()
+        harness.supervisor.shutdown()
 
-        assert held.supervisor.stopping.is_set()
-        assert held.tunnel("db").state == "up"
+        assert harness.supervisor.stopping.is_set()
+        assert harness.tunnel("db").state == "up"
 
 
 async def test_what_does_not_stop_is_cut_off(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        await held.up("db", "relay")
-        held.far.may_close.clear()
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        await harness.start_and_connect("db", "relay")
+        harness.pool.may_close.clear()
         async with asyncio.TaskGroup() as tasks:
-            closing = tasks.create_task(held.supervisor.close())
-            await settled()
+            closing = tasks.create_task(harness.supervisor.close())
+            await settle()
             assert not closing.done()
 
-            held.supervisor.abort_connections()
+            harness.supervisor.abort_connections()
 
-        assert held.far.live == []
+        assert harness.pool.open_connections == []
 
 
 # -- a stream through a tunnel's connection ------------------------------------------------------
@@ -141,51 +141,51 @@ async def answer_of(client: socket.socket) -> bytes:
 
 
 async def test_a_stream_is_carried_to_its_target_and_back(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        connection = await held.up("db", "relay")
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        connection = await harness.start_and_connect("db", "relay")
         confirmed: list[bool] = []
         with a_pair() as (ours, client):
             client.send(b" and late")
             client.shutdown(socket.SHUT_WR)
-            await held.supervisor.connect(
+            await harness.supervisor.connect(
                 "db", "intranet:80", ours, b"early", lambda: confirmed.append(True)
             )
 
             assert await answer_of(client) == b"EARLY AND LATE"
         assert confirmed == [True]
         assert connection.opened[0][0] == TcpAddress("intranet", 80)
-        assert held.tunnel("db").connections == 0, "it is none of the forwards'"
+        assert harness.tunnel("db").connections == 0, "it is none of the forwards'"
 
 
 async def test_a_stream_waits_for_the_connection_as_clients_do(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        await held.supervisor.start(["db"], None)
-        attempt = await held.attempt("relay")
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        await harness.supervisor.start(["db"], None)
+        attempt = await harness.next_attempt("relay")
         with a_pair() as (ours, client):
             client.shutdown(socket.SHUT_WR)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(
-                    held.supervisor.connect("db", "intranet:80", ours, b"hello", lambda: None)
+                    harness.supervisor.connect("db", "intranet:80", ours, b"hello", lambda: None)
                 )
-                await settled()
-                attempt.succeeds()
+                await settle()
+                attempt.succeed()
 
             assert await answer_of(client) == b"HELLO"
 
 
 async def test_a_target_that_cannot_be_reached_is_said_with_the_reason(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        connection = await held.up("web", "elsewhere")
-        held.far.unreachable.add(TcpAddress("intranet", 80))
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        connection = await harness.start_and_connect("web", "elsewhere")
+        harness.pool.unreachable.add(TcpAddress("intranet", 80))
         with a_pair() as (ours, _):
             with pytest.raises(RequestFailedError) as refused:
-                await held.supervisor.connect("web", "intranet:80", ours, b"", never)
+                await harness.supervisor.connect("web", "intranet:80", ours, b"", never)
             assert str(refused.value) == "web: intranet:80: connect failed"
 
-            connection.ends(LOST)
-            await held.becomes("web", "backoff")
+            connection.lose(LOST)
+            await harness.wait_for_state("web", "backoff")
             with pytest.raises(RequestFailedError) as away:
-                await held.supervisor.connect("web", "intranet:80", ours, b"", never)
+                await harness.supervisor.connect("web", "intranet:80", ours, b"", never)
             assert str(away.value) == (
                 "web: intranet:80: the tunnel's connection is away "
                 "(lost: me@relay:22: connection lost)"
@@ -193,31 +193,31 @@ async def test_a_target_that_cannot_be_reached_is_said_with_the_reason(tmp_path:
 
 
 async def test_a_stopped_tunnel_carries_no_stream_and_says_so_at_once(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        words = "db: intranet:80: the tunnel is stopped"
-        with a_pair() as (ours, _), pytest.raises(RequestFailedError, match=words):
-            await held.supervisor.connect("db", "intranet:80", ours, b"", never)
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        message = "db: intranet:80: the tunnel is stopped"
+        with a_pair() as (ours, _), pytest.raises(RequestFailedError, match=message):
+            await harness.supervisor.connect("db", "intranet:80", ours, b"", never)
 
 
 async def test_a_stream_needs_a_tunnel_and_a_target(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
         with a_pair() as (ours, _):
             with pytest.raises(NoSuchTunnelError):
-                await held.supervisor.connect("dbb", "intranet:80", ours, b"", never)
+                await harness.supervisor.connect("dbb", "intranet:80", ours, b"", never)
             with pytest.raises(
                 RequestFailedError, match="expected host:port or a path, got 'intranet'"
             ):
-                await held.supervisor.connect("db", "intranet", ours, b"", never)
+                await harness.supervisor.connect("db", "intranet", ours, b"", never)
 
 
 async def test_a_client_that_is_gone_leaves_no_channel_open(tmp_path: Path) -> None:
-    async with supervision(tmp_path, TUNNELS) as held:
-        connection = await held.up("db", "relay")
+    async with supervisor_harness(tmp_path, TUNNELS) as harness:
+        connection = await harness.start_and_connect("db", "relay")
         with a_pair() as (ours, _):
             ours.close()
             with pytest.raises((OSError, ValueError)):
-                await held.supervisor.connect("db", "intranet:80", ours, b"", lambda: None)
-        await settled()
+                await harness.supervisor.connect("db", "intranet:80", ours, b"", lambda: None)
+        await settle()
 
         [(_, channel)] = connection.opened
         assert not channel.is_open

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.e2e.netns import Machine, new_network
-from tests.fake_clock import FakeClock, settled
+from tests.fake_clock import FakeClock, settle
 from tunnelkeeper.core.network_changes import Network
 from tunnelkeeper.net import network_source as module
 from tunnelkeeper.net.network_source import (
@@ -228,11 +228,11 @@ async def test_a_poll_waits_for_its_interval() -> None:
     clock = FakeClock()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(AddressPoller(clock).wait_for_change())
-        await clock.passes(module.POLL_INTERVAL - 1)
+        await clock.advance(module.POLL_INTERVAL - 1)
         assert not waiting.done()
 
-        await clock.passes(1)
-        await settled()
+        await clock.advance(1)
+        await settle()
 
         assert waiting.done()
 

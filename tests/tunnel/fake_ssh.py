@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.context import ProgressListener
     from tunnelkeeper.sshconfig import SshConfigError
 
-Way = tuple[Host, ...]
+HostChain = tuple[Host, ...]
 
-CHOSEN_PORT = 40022
+ASSIGNED_PORT = 40022
 """What the server gives to whoever leaves the choice of a port to it."""
 
 HOP = "me@relay:22"
@@ -33,27 +33,27 @@ LOST = Failure(Cause.LOST, "connection lost", HOP)
 DENIED = Failure(Cause.AUTH, "permission denied (publickey)", HOP, files=("/no/such/key",))
 
 
-def a_host(name: str = "relay") -> Host:
+def make_host(name: str = "relay") -> Host:
     return Host(name=name, hostname=name, user="me")
 
 
-class FakeFinder:
+class FakeHostResolver:
     """A tunnel.context.HostResolver. ways: by a tunnel's name; any other leads to its host alone.
 
     error: raised instead. may_look: cleared, every look-up waits for it.
     """
 
     def __init__(self) -> None:
-        self.ways: dict[str, Way] = {}
+        self.chains: dict[str, HostChain] = {}
         self.error: SshConfigError | Exception | None = None
-        self.may_look = asyncio.Event()
-        self.may_look.set()
+        self.may_resolve = asyncio.Event()
+        self.may_resolve.set()
 
-    async def chain(self, tunnel: Tunnel) -> Way:
-        await self.may_look.wait()
+    async def chain(self, tunnel: Tunnel) -> HostChain:
+        await self.may_resolve.wait()
         if self.error is not None:
             raise self.error
-        return self.ways.get(tunnel.name, (a_host(tunnel.host),))
+        return self.chains.get(tunnel.name, (make_host(tunnel.host),))
 
 
 class FakeChannel:
@@ -64,7 +64,7 @@ class FakeChannel:
         self._on_closed = on_closed
         self._end = end
         self._answers: list[bytes] = []
-        self._is_over = False
+        self._eof_sent = False
         self._is_paused = False
 
     def write(self, data: bytes) -> None:
@@ -72,7 +72,7 @@ class FakeChannel:
         self._answer()
 
     def write_eof(self) -> None:
-        self._is_over = True
+        self._eof_sent = True
         self._answer()
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class FakeChannel:
     def _answer(self) -> None:
         while self._answers and not self._is_paused:
             self._end.data_received(self._answers.pop(0))
-        if self._is_over and not self._is_paused:
+        if self._eof_sent and not self._is_paused:
             self._end.eof_received()
             self.close()
 
@@ -104,11 +104,11 @@ class FakeListener:
     """What ssh.remote_listener.RemoteListener is: a port that the server holds."""
 
     address: Address
-    accepts: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]]
+    accept_callbacks: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]]
 
     async def close(self) -> None:
         await asyncio.sleep(0)
-        del self.accepts[self.address]
+        del self.accept_callbacks[self.address]
 
 
 class FakeConnection:
@@ -120,12 +120,12 @@ class FakeConnection:
     cipher = "aes128-gcm@openssh.com"
     rtt_ms = 1.5
 
-    def __init__(self, host: Host, far: FarSide) -> None:
+    def __init__(self, host: Host, pool: FakeConnectionPool) -> None:
         self.host = host
-        self.accepts: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]] = {}
+        self.accept_callbacks: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]] = {}
         self.opened: list[tuple[Address, FakeChannel]] = []
         self.unreachable: set[Address] = set()
-        self._far = far
+        self._pool = pool
         self._on_idle: Callable[[], None] | None = None
         self._end: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
 
@@ -134,7 +134,7 @@ class FakeConnection:
         return self._end.done()
 
     async def wait_for_answer(self) -> None:
-        await self._far.may_answer.wait()
+        await self._pool.may_answer.wait()
 
     @property
     def channel_count(self) -> int:
@@ -142,66 +142,66 @@ class FakeConnection:
 
     def call_when_idle(self, callback: Callable[[], None] | None) -> None:
         self._on_idle = callback
-        self._look_whether_idle()
+        self._notify_if_idle()
 
-    def _look_whether_idle(self) -> None:
+    def _notify_if_idle(self) -> None:
         if self._on_idle is not None and not self.channel_count:
             self._on_idle()
 
-    def ends(self, failure: Failure = LOST) -> None:
+    def lose(self, failure: Failure = LOST) -> None:
         """The connection is lost, as the test wants it."""
         if not self._end.done():
             self._end.set_result(failure)
-            self._far.live.remove(self)
+            self._pool.open_connections.remove(self)
 
     async def wait_ended(self) -> Failure:
         return await asyncio.shield(self._end)
 
     async def close(self) -> None:
         try:
-            await self._far.may_close.wait()
+            await self._pool.may_close.wait()
         finally:
-            self.ends()
-        if self._far.fault_of_closing is not None:
-            raise self._far.fault_of_closing
+            self.lose()
+        if self._pool.close_error is not None:
+            raise self._pool.close_error
 
     def open_channel(
         self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: OnError
     ) -> None:
-        if target in self._far.silent:
+        if target in self._pool.unresponsive:
             return
-        if self.is_closed or target in self._far.unreachable | self.unreachable:
+        if self.is_closed or target in self._pool.unreachable | self.unreachable:
             refused(ConnectError(Reason.REFUSED, "connect failed"))
             return
-        if self._far.fault_of_opening is not None:
-            raise self._far.fault_of_opening
-        channel = FakeChannel(end, self._look_whether_idle)
+        if self._pool.open_error is not None:
+            raise self._pool.open_error
+        channel = FakeChannel(end, self._notify_if_idle)
         self.opened.append((target, channel))
         end.connection_made(channel)
 
     async def listen(
         self, address: Address, accept: Callable[[], Awaitable[ChannelEndpoint]]
     ) -> FakeListener:
-        self._far.asked_to_listen.append(address)
-        await self._far.may_listen.wait()
-        if self._far.fault_of_listening is not None:
-            raise self._far.fault_of_listening
-        if self.is_closed or address in (*self._far.taken, *self._far.listening):
+        self._pool.listen_requests.append(address)
+        await self._pool.may_listen.wait()
+        if self._pool.listen_error is not None:
+            raise self._pool.listen_error
+        if self.is_closed or address in (*self._pool.ports_in_use, *self._pool.listening):
             words = f"the server does not listen on {address}"
             raise FailureError(Failure(Cause.REMOTE_PORT_BUSY, words, str(self.host)))
         match address:
             case TcpAddress(host=host, port=0):
-                address = TcpAddress(host, CHOSEN_PORT)
-        self.accepts[address] = accept
-        return FakeListener(address, self.accepts)
+                address = TcpAddress(host, ASSIGNED_PORT)
+        self.accept_callbacks[address] = accept
+        return FakeListener(address, self.accept_callbacks)
 
 
 @dataclass
-class FakeChain:
+class FakeHopConnections:
     """A fake of ssh.connection_pool.Chain whose jump hosts never end by themselves."""
 
     connection: FakeConnection
-    way: Way
+    host_chain: HostChain
     jumps: list[FakeConnection]
 
     @property
@@ -218,27 +218,27 @@ class FakeChain:
 class Attempt:
     """One try to connect; it hangs until the test says what becomes of it."""
 
-    way: Way
-    report: ProgressListener
-    far: FarSide
-    outcome: asyncio.Future[FakeChain]
+    host_chain: HostChain
+    progress: ProgressListener
+    pool: FakeConnectionPool
+    outcome: asyncio.Future[FakeHopConnections]
 
     @property
-    def is_under_way(self) -> bool:
+    def is_pending(self) -> bool:
         return not self.outcome.done()
 
-    def succeeds(self) -> FakeConnection:
-        hops = [FakeConnection(host, self.far) for host in self.way]
-        self.far.live += hops
-        self.outcome.set_result(FakeChain(hops[-1], self.way, hops[:-1]))
+    def succeed(self) -> FakeConnection:
+        hops = [FakeConnection(host, self.pool) for host in self.host_chain]
+        self.pool.open_connections += hops
+        self.outcome.set_result(FakeHopConnections(hops[-1], self.host_chain, hops[:-1]))
         return hops[-1]
 
-    def fails(self, failure: Failure = REFUSED) -> None:
+    def fail(self, failure: Failure = REFUSED) -> None:
         self.outcome.set_exception(FailureError(failure))
 
 
 @dataclass
-class FarSide:
+class FakeConnectionPool:
     """Does what ssh.connection_pool.ConnectionPool promises, and remembers what was asked of it.
 
     live: the connections that are open. taken: addresses where the server does not listen.
@@ -248,15 +248,15 @@ class FarSide:
     """
 
     attempts: list[Attempt] = field(default_factory=list)
-    live: list[FakeConnection] = field(default_factory=list)
-    asked_to_listen: list[Address] = field(default_factory=list)
-    taken: set[Address] = field(default_factory=set)
+    open_connections: list[FakeConnection] = field(default_factory=list)
+    listen_requests: list[Address] = field(default_factory=list)
+    ports_in_use: set[Address] = field(default_factory=set)
     unreachable: set[Address] = field(default_factory=set)
-    silent: set[Address] = field(default_factory=set)
+    unresponsive: set[Address] = field(default_factory=set)
     moves: list[frozenset[str] | None] = field(default_factory=list)
-    fault_of_listening: Exception | None = None
-    fault_of_opening: Exception | None = None
-    fault_of_closing: Exception | None = None
+    listen_error: Exception | None = None
+    open_error: Exception | None = None
+    close_error: Exception | None = None
     may_listen: asyncio.Event = field(default_factory=asyncio.Event)
     may_close: asyncio.Event = field(default_factory=asyncio.Event)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
@@ -266,8 +266,8 @@ class FarSide:
         self.may_close.set()
         self.may_answer.set()
 
-    async def connect(self, way: Way, report: ProgressListener) -> FakeChain:
-        outcome: asyncio.Future[FakeChain] = asyncio.get_running_loop().create_future()
+    async def connect(self, way: HostChain, report: ProgressListener) -> FakeHopConnections:
+        outcome: asyncio.Future[FakeHopConnections] = asyncio.get_running_loop().create_future()
         self.attempts.append(Attempt(way, report, self, outcome))
         report.step(str(way[-1]), "connect")
         try:
@@ -275,7 +275,7 @@ class FarSide:
         except asyncio.CancelledError:
             if outcome.done() and not outcome.cancelled():  # it came too late for whoever asked
                 for connection in outcome.result().hops:
-                    connection.ends()
+                    connection.lose()
             raise
 
     def network_changed(self, present: frozenset[str] | None) -> None:
@@ -284,9 +284,13 @@ class FarSide:
     @property
     def listening(self) -> list[Address]:
         """The addresses that the server holds for us."""
-        return [address for connection in self.live for address in connection.accepts]
+        return [
+            address
+            for connection in self.open_connections
+            for address in connection.accept_callbacks
+        ]
 
     @property
-    def under_way(self) -> list[Attempt]:
+    def pending_attempts(self) -> list[Attempt]:
         """The attempts whose outcome is still open."""
-        return [attempt for attempt in self.attempts if attempt.is_under_way]
+        return [attempt for attempt in self.attempts if attempt.is_pending]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
-from tests.fake_clock import LONGER_THAN_ANY_STALL, FakeClock, in_time, until
-from tests.tunnel.fake_ssh import Attempt, FakeConnection, FakeFinder, FarSide
+from tests.fake_clock import LONGER_THAN_ANY_STALL, FakeClock, until, within_deadline
+from tests.tunnel.fake_ssh import Attempt, FakeConnection, FakeConnectionPool, FakeHostResolver
 from tunnelkeeper.core.configuration import Backoff, Tunnel
 from tunnelkeeper.core.forward_spec import parse_local, parse_remote, parse_socks
 from tunnelkeeper.core.lifecycle import Start
@@ -39,7 +39,7 @@ def snapshot_of(runner: Runner) -> TunnelSnapshot:
     return tunnel_snapshot(runner, runner._context.clock)
 
 
-def a_tunnel(name: str = "db", **changes: Any) -> Tunnel:
+def make_tunnel(name: str = "db", **changes: Any) -> Tunnel:
     """A tunnel to `relay`. local, remote, socks: its forwards, as a config file has them.
 
     forwards: others, before them. Clients are held for as long as a test may take.
@@ -58,27 +58,27 @@ def a_tunnel(name: str = "db", **changes: Any) -> Tunnel:
 
 
 @dataclass
-class Stage:
+class RunnerHarness:
     """tasks owns the runners. changes and ups: the names that on_change and on_up were told."""
 
     tasks: IsolatedTaskGroup
     clock: FakeClock = field(default_factory=FakeClock)
-    far: FarSide = field(default_factory=FarSide)
-    finder: FakeFinder = field(default_factory=FakeFinder)
+    pool: FakeConnectionPool = field(default_factory=FakeConnectionPool)
+    host_resolver: FakeHostResolver = field(default_factory=FakeHostResolver)
     log: io.StringIO = field(default_factory=io.StringIO)
     changes: list[str] = field(default_factory=list)
     ups: list[str] = field(default_factory=list)
     runners: list[Runner] = field(default_factory=list)
-    journal: EventLog = field(init=False)
-    services: TunnelContext = field(init=False)
+    event_log: EventLog = field(init=False)
+    context: TunnelContext = field(init=False)
 
     def __post_init__(self) -> None:
-        self.journal = EventLog(self.clock, self.log, level="debug")
-        self.services = TunnelContext(
-            self.finder,
-            SshContext(connection_tracker=cast("ConnectionTracker", self.far)),
-            cast("ConnectionPool", self.far),
-            self.journal,
+        self.event_log = EventLog(self.clock, self.log, level="debug")
+        self.context = TunnelContext(
+            self.host_resolver,
+            SshContext(connection_tracker=cast("ConnectionTracker", self.pool)),
+            cast("ConnectionPool", self.pool),
+            self.event_log,
             self.clock,
             self.changes.append,
             self.ups.append,
@@ -86,32 +86,32 @@ class Stage:
 
     def runner(self, tunnel: Tunnel | None = None) -> Runner:
         """A tunnel that nobody has started yet."""
-        runner = Runner(tunnel or a_tunnel(), self.services, "seed")
+        runner = Runner(tunnel or make_tunnel(), self.context, "seed")
         self.runners.append(runner)
         self.tasks.create_task(runner.run())
         return runner
 
-    async def started(self, tunnel: Tunnel | None = None) -> tuple[Runner, Attempt]:
+    async def start(self, tunnel: Tunnel | None = None) -> tuple[Runner, Attempt]:
         """A tunnel that is connecting, and how it does."""
         runner = self.runner(tunnel)
         runner.send(Start())
-        return runner, await self.attempt()
+        return runner, await self.next_attempt()
 
-    async def connected(self, tunnel: Tunnel | None = None) -> tuple[Runner, FakeConnection]:
+    async def connect(self, tunnel: Tunnel | None = None) -> tuple[Runner, FakeConnection]:
         """A tunnel that is up or degraded, and its connection."""
-        runner, attempt = await self.started(tunnel)
-        connection = attempt.succeeds()
+        runner, attempt = await self.start(tunnel)
+        connection = attempt.succeed()
         await until(lambda: snapshot_of(runner).state in {"up", "degraded"})
         return runner, connection
 
-    async def attempt(self) -> Attempt:
+    async def next_attempt(self) -> Attempt:
         """The one attempt to connect that is under way, once it is."""
-        await until(lambda: self.far.under_way)
-        [attempt] = self.far.under_way
+        await until(lambda: self.pool.pending_attempts)
+        [attempt] = self.pool.pending_attempts
         return attempt
 
 
-async def becomes(runner: Runner, state: StateName) -> None:
+async def wait_for_state(runner: Runner, state: StateName) -> None:
     """Wait until a tunnel is in a state."""
     try:
         await until(lambda: snapshot_of(runner).state == state)
@@ -120,32 +120,32 @@ async def becomes(runner: Runner, state: StateName) -> None:
 
 
 @asynccontextmanager
-async def a_stage() -> AsyncIterator[Stage]:
-    """A stage; at its end every tunnel is retired, and nothing is left of any."""
+async def runner_harness() -> AsyncIterator[RunnerHarness]:
+    """A harness; at its end every tunnel is retired, and nothing is left of any."""
     before = asyncio.all_tasks()
-    async with in_time(), IsolatedTaskGroup() as tasks:
-        stage = Stage(tasks)
-        yield stage
-        for runner in stage.runners:
+    async with within_deadline(), IsolatedTaskGroup() as tasks:
+        harness = RunnerHarness(tasks)
+        yield harness
+        for runner in harness.runners:
             runner.shutdown()
         try:
             await until(lambda: asyncio.all_tasks() == before)
         except TimeoutError:
             raise AssertionError(f"still there: {asyncio.all_tasks() - before}") from None
-    assert stage.clock.timers == []
-    assert stage.far.under_way == []
-    assert stage.far.live == []
-    assert stage.far.listening == []
+    assert harness.clock.timers == []
+    assert harness.pool.pending_attempts == []
+    assert harness.pool.open_connections == []
+    assert harness.pool.listening == []
 
 
-async def ask(port: int, question: bytes) -> bytes:
+async def send_request(port: int, request: bytes) -> bytes:
     """What a client of a local port is answered, until the other side ends.
 
     Raises ConnectionResetError where it is turned away.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(question)
+        writer.write(request)
         with suppress(OSError):  # it may be turned away already
             writer.write_eof()
         return await reader.read()

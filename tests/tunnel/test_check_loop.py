@@ -7,9 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.ports import free_port
-from tests.fake_clock import settled, until
+from tests.fake_clock import settle, until
 from tests.tunnel.fake_ssh import LOST
-from tests.tunnel.harness import Stage, a_stage, a_tunnel, becomes, snapshot_of
+from tests.tunnel.harness import (
+    RunnerHarness,
+    make_tunnel,
+    runner_harness,
+    snapshot_of,
+    wait_for_state,
+)
 from tunnelkeeper.core.forward_spec import Forward, TcpAddress, parse_local, parse_remote
 from tunnelkeeper.core.health_checks import Check
 from tunnelkeeper.core.lifecycle import RestartGracefully, Stop
@@ -26,7 +32,7 @@ CHECK = Check(TcpProbe(), interval=60, timeout=10, failures=3)
 def a_checked(check: Check = CHECK, **changes: Any) -> Tunnel:
     """A tunnel with one local forward to DB, checked."""
     forward: Forward = parse_local(f"{free_port()}:{DB}")
-    return a_tunnel(forwards=(forward,), checks={forward: check}, **changes)
+    return make_tunnel(forwards=(forward,), checks={forward: check}, **changes)
 
 
 def ok(runner: Runner) -> bool | None:
@@ -42,17 +48,17 @@ def step_of(runner: Runner) -> str:
     return progress.step if progress else ""
 
 
-async def a_good_one(stage: Stage, check: Check = CHECK, **changes: Any) -> Runner:
+async def a_good_one(harness: RunnerHarness, check: Check = CHECK, **changes: Any) -> Runner:
     """A tunnel whose first check has passed."""
-    runner, _ = await stage.connected(a_checked(check, **changes))
-    await stage.clock.passes(0)
+    runner, _ = await harness.connect(a_checked(check, **changes))
+    await harness.clock.advance(0)
     await until(lambda: ok(runner))
     return runner
 
 
 async def test_the_first_check_is_made_at_once_and_counts_as_nobodys_traffic() -> None:
-    async with a_stage() as stage:
-        runner = await a_good_one(stage)
+    async with runner_harness() as harness:
+        runner = await a_good_one(harness)
 
         tunnel = snapshot_of(runner)
         assert tunnel.state == "up"
@@ -60,163 +66,165 @@ async def test_the_first_check_is_made_at_once_and_counts_as_nobodys_traffic() -
 
 
 async def test_a_tunnel_is_not_called_up_before_what_is_checked_has_proved_good() -> None:
-    async with a_stage() as stage:
-        stage.far.silent.add(DB)
+    async with runner_harness() as harness:
+        harness.pool.unresponsive.add(DB)
         tunnel = a_checked(replace(CHECK, timeout=0.05), on_up=("false",))
-        runner, attempt = await stage.started(tunnel)
-        attempt.succeeds()
+        runner, attempt = await harness.start(tunnel)
+        attempt.succeed()
         await until(lambda: step_of(runner) == "checks")
         assert snapshot_of(runner).state == "connecting"
 
-        await becomes(runner, "degraded")
-        assert "up: " not in stage.log.getvalue()
+        await wait_for_state(runner, "degraded")
+        assert "up: " not in harness.log.getvalue()
 
-        stage.far.silent.clear()
-        await stage.clock.passes(60)
-        await becomes(runner, "up")
-        await until(lambda: "on_up: ended with exit status 1" in stage.log.getvalue())
+        harness.pool.unresponsive.clear()
+        await harness.clock.advance(60)
+        await wait_for_state(runner, "up")
+        await until(lambda: "on_up: ended with exit status 1" in harness.log.getvalue())
 
 
 async def test_a_forward_that_does_not_listen_is_not_waited_for() -> None:
-    async with a_stage() as stage:
+    async with runner_harness() as harness:
         forward = parse_remote("2222:localhost:22")
-        stage.far.taken.add(forward.listen)
-        runner, _ = await stage.connected(a_tunnel(forwards=(forward,), checks={forward: CHECK}))
+        harness.pool.ports_in_use.add(forward.listen)
+        runner, _ = await harness.connect(make_tunnel(forwards=(forward,), checks={forward: CHECK}))
 
-        await becomes(runner, "degraded")
+        await wait_for_state(runner, "degraded")
 
 
 async def test_a_reload_may_take_away_what_a_tunnel_waits_for() -> None:
-    async with a_stage() as stage:
-        stage.far.silent.add(DB)
+    async with runner_harness() as harness:
+        harness.pool.unresponsive.add(DB)
         tunnel = a_checked()
-        runner, attempt = await stage.started(tunnel)
-        attempt.succeeds()
+        runner, attempt = await harness.start(tunnel)
+        attempt.succeed()
         await until(lambda: step_of(runner) == "checks")
 
         runner.send(Reconfigure(replace(tunnel, checks={})))
 
-        await becomes(runner, "up")
+        await wait_for_state(runner, "up")
 
 
 async def test_a_first_check_can_be_one_too_many() -> None:
-    async with a_stage() as stage:
-        stage.far.unreachable.add(DB)
-        runner, _ = await stage.connected(a_checked(replace(CHECK, failures=1)))
-        await stage.clock.passes(1)
+    async with runner_harness() as harness:
+        harness.pool.unreachable.add(DB)
+        runner, _ = await harness.connect(a_checked(replace(CHECK, failures=1)))
+        await harness.clock.advance(1)
 
-        (await stage.attempt()).succeeds()
+        (await harness.next_attempt()).succeed()
 
         await until(lambda: snapshot_of(runner).restarts == 1)
         assert snapshot_of(runner).state == "degraded"
 
 
 async def test_a_new_connection_that_carries_nothing_gives_way_to_the_old_one_that_did() -> None:
-    async with a_stage() as stage:
+    async with runner_harness() as harness:
         tunnel = a_checked(replace(CHECK, failures=2))
         [forward] = tunnel.forwards
-        runner, old = await stage.connected(tunnel)
+        runner, old = await harness.connect(tunnel)
         assert isinstance(forward.listen, TcpAddress)
         _, writer = await asyncio.open_connection("127.0.0.1", forward.listen.port)
         await until(lambda: old.channel_count)
-        await stage.clock.passes(1)
+        await harness.clock.advance(1)
         runner.send(RestartGracefully())
-        new = (await stage.attempt()).succeeds()
+        new = (await harness.next_attempt()).succeed()
         new.unreachable.add(DB)
-        await becomes(runner, "degraded")
-        await stage.clock.passes(60)
+        await wait_for_state(runner, "degraded")
+        await harness.clock.advance(60)
 
-        await becomes(runner, "up")
-        await until(lambda: stage.far.live == [old])
+        await wait_for_state(runner, "up")
+        await until(lambda: harness.pool.open_connections == [old])
 
         assert snapshot_of(runner).replacement is None
         assert old.channel_count == 1, "the transfer went on"
-        words = "the new connection does not carry data: the old one is used again"
-        assert words in stage.log.getvalue()
+        message = "the new connection does not carry data: the old one is used again"
+        assert message in harness.log.getvalue()
         writer.close()
 
 
 async def test_a_failed_check_degrades_and_a_good_one_heals() -> None:
-    async with a_stage() as stage:
-        runner = await a_good_one(stage)
+    async with runner_harness() as harness:
+        runner = await a_good_one(harness)
 
-        stage.far.unreachable.add(DB)
-        await stage.clock.passes(60)
-        await becomes(runner, "degraded")
+        harness.pool.unreachable.add(DB)
+        await harness.clock.advance(60)
+        await wait_for_state(runner, "degraded")
         [forward] = snapshot_of(runner).forwards
         assert forward.state == "failed"
         assert forward.failure is not None
         assert forward.failure.cause == "check_failed"
         assert forward.failure.message == "db:5432: connect failed"
 
-        stage.far.unreachable.clear()
-        await stage.clock.passes(60)
-        await becomes(runner, "up")
+        harness.pool.unreachable.clear()
+        await harness.clock.advance(60)
+        await wait_for_state(runner, "up")
         assert snapshot_of(runner).forwards[0].state == "listening"
-        assert len(stage.far.attempts) == 1
+        assert len(harness.pool.attempts) == 1
 
 
 async def test_a_connection_that_is_replaced_in_vain_is_not_replaced_again() -> None:
-    async with a_stage() as stage:
-        runner = await a_good_one(stage)
-        stage.far.unreachable.add(DB)
+    async with runner_harness() as harness:
+        runner = await a_good_one(harness)
+        harness.pool.unreachable.add(DB)
         for _ in range(3):
-            await stage.clock.passes(60)
-            await settled()
-        (await stage.attempt()).succeeds()
+            await harness.clock.advance(60)
+            await settle()
+        (await harness.next_attempt()).succeed()
 
         # What was found on the old connection holds until the new one is checked.
         await until(lambda: snapshot_of(runner).state == "degraded")
         for _ in range(10):
-            await stage.clock.passes(60)
-            await settled()
+            await harness.clock.advance(60)
+            await settle()
 
         assert snapshot_of(runner).state == "degraded"
-        assert len(stage.far.attempts) == 2
-        assert stage.log.getvalue().count("3 checks in a row failed; replacing the connection") == 1
+        assert len(harness.pool.attempts) == 2
+        assert (
+            harness.log.getvalue().count("3 checks in a row failed; replacing the connection") == 1
+        )
 
 
 async def test_a_connection_that_is_lost_is_not_held_against_the_forward() -> None:
-    async with a_stage() as stage:
-        stage.far.silent.add(DB)
-        runner, attempt = await stage.started(a_checked())
-        connection = attempt.succeeds()
+    async with runner_harness() as harness:
+        harness.pool.unresponsive.add(DB)
+        runner, attempt = await harness.start(a_checked())
+        connection = attempt.succeed()
         await until(lambda: step_of(runner) == "checks")
-        connection.ends(LOST)
-        await becomes(runner, "backoff")
-        await stage.clock.passes(0)
+        connection.lose(LOST)
+        await wait_for_state(runner, "backoff")
+        await harness.clock.advance(0)
 
         assert ok(runner) is None
         assert snapshot_of(runner).forwards[0].state == "listening"
 
 
 async def test_while_the_tunnel_is_away_nothing_is_checked_and_nothing_is_shown_as_failed() -> None:
-    async with a_stage() as stage:
-        stage.far.unreachable.add(DB)
-        runner, connection = await stage.connected(a_checked())
-        await becomes(runner, "degraded")
+    async with runner_harness() as harness:
+        harness.pool.unreachable.add(DB)
+        runner, connection = await harness.connect(a_checked())
+        await wait_for_state(runner, "degraded")
 
-        connection.ends(LOST)
-        await becomes(runner, "backoff")
-        stage.far.unreachable.clear()
+        connection.lose(LOST)
+        await wait_for_state(runner, "backoff")
+        harness.pool.unreachable.clear()
         assert snapshot_of(runner).forwards[0].failure is None
-        await stage.clock.passes(2)
-        (await stage.attempt()).succeeds()
-        await stage.clock.passes(0)
+        await harness.clock.advance(2)
+        (await harness.next_attempt()).succeed()
+        await harness.clock.advance(0)
 
-        await becomes(runner, "up")
+        await wait_for_state(runner, "up")
         assert ok(runner) is True
 
 
 async def test_a_remote_port_that_leads_nowhere_fails_its_check() -> None:
-    async with a_stage() as stage:
+    async with runner_harness() as harness:
         forward = parse_remote("2222:localhost:22")
         check = Check(TcpProbe(), timeout=0.05)
-        tunnel = a_tunnel(forwards=(forward,), checks={forward: check})
-        runner, connection = await stage.connected(tunnel)
-        await stage.clock.passes(0)
+        tunnel = make_tunnel(forwards=(forward,), checks={forward: check})
+        runner, connection = await harness.connect(tunnel)
+        await harness.clock.advance(0)
 
-        await becomes(runner, "degraded")
+        await wait_for_state(runner, "degraded")
 
         failure = snapshot_of(runner).forwards[0].failure
         assert failure is not None
@@ -225,62 +233,64 @@ async def test_a_remote_port_that_leads_nowhere_fails_its_check() -> None:
 
 
 async def test_exit_on_forward_failure_is_about_listening_and_not_about_checks() -> None:
-    async with a_stage() as stage:
-        stage.far.unreachable.add(DB)
-        runner, connection = await stage.connected(a_checked(exit_on_forward_failure=True))
-        await becomes(runner, "degraded")
+    async with runner_harness() as harness:
+        harness.pool.unreachable.add(DB)
+        runner, connection = await harness.connect(a_checked(exit_on_forward_failure=True))
+        await wait_for_state(runner, "degraded")
 
-        connection.ends(LOST)
-        await becomes(runner, "backoff")
-        await stage.clock.passes(2)
-        (await stage.attempt()).succeeds()
+        connection.lose(LOST)
+        await wait_for_state(runner, "backoff")
+        await harness.clock.advance(2)
+        (await harness.next_attempt()).succeed()
 
-        await becomes(runner, "degraded")
+        await wait_for_state(runner, "degraded")
 
 
 async def test_a_forward_that_listens_late_is_checked_then() -> None:
-    async with a_stage() as stage:
+    async with runner_harness() as harness:
         forward = parse_remote("2222:localhost:22")
-        stage.far.taken.add(forward.listen)
+        harness.pool.ports_in_use.add(forward.listen)
         check = Check(TcpProbe(), timeout=0.05)
-        tunnel = a_tunnel(forwards=(forward,), checks={forward: check})
-        runner, _ = await stage.connected(tunnel)
-        await stage.clock.passes(0)
+        tunnel = make_tunnel(forwards=(forward,), checks={forward: check})
+        runner, _ = await harness.connect(tunnel)
+        await harness.clock.advance(0)
         assert ok(runner) is None
 
-        stage.far.taken.clear()
-        await stage.clock.passes(1)
-        await stage.clock.passes(0)
+        harness.pool.ports_in_use.clear()
+        await harness.clock.advance(1)
+        await harness.clock.advance(0)
 
         await until(lambda: ok(runner) is False)
 
 
 async def test_a_reload_that_leaves_a_check_alone_leaves_its_findings_alone() -> None:
-    async with a_stage() as stage:
-        runner = await a_good_one(stage)
+    async with runner_harness() as harness:
+        runner = await a_good_one(harness)
         tunnel = runner.tunnel
         [forward] = tunnel.forwards
 
-        runner.send(Reconfigure(a_tunnel(forwards=(forward,), checks=tunnel.checks, gate_time=5)))
-        await settled()
+        runner.send(
+            Reconfigure(make_tunnel(forwards=(forward,), checks=tunnel.checks, gate_time=5))
+        )
+        await settle()
         assert ok(runner) is True
 
         other = Check(HttpProbe("web", "/"), interval=60)
-        runner.send(Reconfigure(a_tunnel(forwards=(forward,), checks={forward: other})))
-        await settled()
-        await stage.clock.passes(0)
-        await becomes(runner, "degraded")
-        runner.send(Reconfigure(a_tunnel(forwards=(forward,))))
-        await becomes(runner, "up")
+        runner.send(Reconfigure(make_tunnel(forwards=(forward,), checks={forward: other})))
+        await settle()
+        await harness.clock.advance(0)
+        await wait_for_state(runner, "degraded")
+        runner.send(Reconfigure(make_tunnel(forwards=(forward,))))
+        await wait_for_state(runner, "up")
         assert snapshot_of(runner).forwards[0].check is None
-        assert len(stage.clock.timers) == 1  # the gate's, and no check's
+        assert len(harness.clock.timers) == 1  # the gate's, and no check's
 
 
 async def test_a_stop_ends_the_checks() -> None:
-    async with a_stage() as stage:
-        runner = await a_good_one(stage)
+    async with runner_harness() as harness:
+        runner = await a_good_one(harness)
 
         runner.send(Stop())
-        await becomes(runner, "stopped")
+        await wait_for_state(runner, "stopped")
 
-        assert stage.clock.timers == []
+        assert harness.clock.timers == []

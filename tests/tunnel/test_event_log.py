@@ -40,7 +40,7 @@ def out() -> io.StringIO:
 
 
 @pytest.fixture
-def journal(clock: FakeClock, out: io.StringIO) -> EventLog:
+def event_log(clock: FakeClock, out: io.StringIO) -> EventLog:
     return EventLog(clock, out)
 
 
@@ -49,10 +49,10 @@ def messages(records: list[LogRecord]) -> list[str]:
 
 
 def test_a_line_of_text_says_when_how_bad_of_which_tunnel_and_what(
-    journal: EventLog, out: io.StringIO
+    event_log: EventLog, out: io.StringIO
 ) -> None:
-    journal.write("warning", "db", "degraded")
-    journal.write("info", "", "reloaded: nothing changed")
+    event_log.write("warning", "db", "degraded")
+    event_log.write("info", "", "reloaded: nothing changed")
 
     assert out.getvalue() == (
         "2026-11-22T12:00:00Z warning db: degraded\n"
@@ -63,11 +63,11 @@ def test_a_line_of_text_says_when_how_bad_of_which_tunnel_and_what(
 def test_for_systemds_journal_a_line_has_its_priority_and_no_time(
     clock: FakeClock, out: io.StringIO
 ) -> None:
-    journal = EventLog(clock, out, for_journald=True)
+    event_log = EventLog(clock, out, for_journald=True)
     for level in LEVELS[1:]:
-        journal.write(level, "db", "said")
-    journal.format = "json"
-    journal.write("error", "", "as JSON")
+        event_log.write(level, "db", "said")
+    event_log.format = "json"
+    event_log.write("error", "", "as JSON")
 
     *lines, last = out.getvalue().splitlines()
 
@@ -75,10 +75,10 @@ def test_for_systemds_journal_a_line_has_its_priority_and_no_time(
     assert json.loads(last.removeprefix("<3>"))["message"] == "as JSON"
 
 
-def test_a_line_of_json_says_the_same_to_a_program(journal: EventLog, out: io.StringIO) -> None:
-    journal.format = "json"
+def test_a_line_of_json_says_the_same_to_a_program(event_log: EventLog, out: io.StringIO) -> None:
+    event_log.format = "json"
 
-    journal.write("error", "db", 'blocked: "denied"')
+    event_log.write("error", "db", 'blocked: "denied"')
 
     assert json.loads(out.getvalue()) == {
         "at": "2026-11-22T12:00:00Z",
@@ -91,110 +91,110 @@ def test_a_line_of_json_says_the_same_to_a_program(journal: EventLog, out: io.St
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_what_is_below_the_level_is_neither_kept_nor_printed_nor_told(
-    journal: EventLog, out: io.StringIO, level: LogLevel
+    event_log: EventLog, out: io.StringIO, level: LogLevel
 ) -> None:
     told: list[LogRecord] = []
-    journal.level, journal.on_record = level, told.append
+    event_log.level, event_log.on_record = level, told.append
     for each in LEVELS:
-        journal.write(each, "db", each)
+        event_log.write(each, "db", each)
 
     expected = list(LEVELS[LEVELS.index(level) :])
 
-    assert messages(journal.tail("db", 10)) == expected
+    assert messages(event_log.tail("db", 10)) == expected
     assert messages(told) == expected
     assert len(out.getvalue().splitlines()) == len(expected)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_nothing_that_a_server_says_can_move_the_cursor_or_add_a_line(
-    journal: EventLog, out: io.StringIO, form: str
+    event_log: EventLog, out: io.StringIO, form: str
 ) -> None:
-    journal.format = "json" if form == "json" else "text"
+    event_log.format = "json" if form == "json" else "text"
 
-    journal.write("info", "db", "\x1b[2J\r\n\x9b31m\u202etxet \ud800 \0")
+    event_log.write("info", "db", "\x1b[2J\r\n\x9b31m\u202etxet \ud800 \0")
 
     assert out.getvalue().endswith("\n")
     assert out.getvalue()[:-1].isprintable()
-    [record] = journal.tail("db", 1)
+    [record] = event_log.tail("db", 1)
     assert record.message == r"\x1b[2J\r\n\x9b31m\u202etxet \ud800 \x00"
 
 
-def test_a_message_has_an_end(journal: EventLog) -> None:
-    journal.write("info", "db", "x" * 1_000_000)
+def test_a_message_has_an_end(event_log: EventLog) -> None:
+    event_log.write("info", "db", "x" * 1_000_000)
 
-    assert len(journal.tail("db", 1)[0].message) == MAX_MESSAGE_LENGTH
+    assert len(event_log.tail("db", 1)[0].message) == MAX_MESSAGE_LENGTH
 
 
-def test_each_tunnel_keeps_its_newest_lines_whatever_others_say(journal: EventLog) -> None:
-    journal.out = None
-    journal.write("info", "quiet", "the only line")
+def test_each_tunnel_keeps_its_newest_lines_whatever_others_say(event_log: EventLog) -> None:
+    event_log.out = None
+    event_log.write("info", "quiet", "the only line")
     for number in range(MAX_RECORDS_PER_TUNNEL + 1):
-        journal.write("info", "chatty", str(number))
+        event_log.write("info", "chatty", str(number))
     for number in range(MAX_SUPERVISOR_RECORDS + 1):
-        journal.write("info", "", str(number))
+        event_log.write("info", "", str(number))
 
-    chatty = messages(journal.tail("chatty", 10_000))
+    chatty = messages(event_log.tail("chatty", 10_000))
     assert (len(chatty), chatty[0], chatty[-1]) == (
         MAX_RECORDS_PER_TUNNEL,
         "1",
         str(MAX_RECORDS_PER_TUNNEL),
     )
-    assert messages(journal.tail("quiet", 10_000)) == ["the only line"]
-    everything = journal.tail(None, 10_000)
+    assert messages(event_log.tail("quiet", 10_000)) == ["the only line"]
+    everything = event_log.tail(None, 10_000)
     assert len(everything) == 1 + MAX_RECORDS_PER_TUNNEL + MAX_SUPERVISOR_RECORDS
 
 
 def test_the_lines_of_all_tunnels_come_in_the_order_in_which_they_were_written(
-    journal: EventLog,
+    event_log: EventLog,
 ) -> None:
     for number, tunnel in enumerate(["db", "", "web", "db", "", "web"]):
-        journal.write("info", tunnel, str(number))
+        event_log.write("info", tunnel, str(number))
 
-    assert messages(journal.tail(None, 10)) == ["0", "1", "2", "3", "4", "5"]
-    assert messages(journal.tail(None, 2)) == ["4", "5"]
-    assert messages(journal.tail("web", 10)) == ["2", "5"]
+    assert messages(event_log.tail(None, 10)) == ["0", "1", "2", "3", "4", "5"]
+    assert messages(event_log.tail(None, 2)) == ["4", "5"]
+    assert messages(event_log.tail("web", 10)) == ["2", "5"]
 
 
 @pytest.mark.parametrize("lines", [0, -1])
-def test_no_lines_are_no_lines(journal: EventLog, lines: int) -> None:
-    journal.write("info", "db", "up")
+def test_no_lines_are_no_lines(event_log: EventLog, lines: int) -> None:
+    event_log.write("info", "db", "up")
 
-    assert journal.tail("db", lines) == []
-    assert journal.tail("nobody", 5) == []
-
-
-def test_a_tunnel_that_is_gone_is_forgotten(journal: EventLog) -> None:
-    journal.write("info", "db", "up")
-
-    journal.forget("db")
-    journal.forget("db")
-
-    assert journal.tail(None, 10) == []
+    assert event_log.tail("db", lines) == []
+    assert event_log.tail("nobody", 5) == []
 
 
-def test_a_notice_is_not_repeated_for_a_while(journal: EventLog, clock: FakeClock) -> None:
+def test_a_tunnel_that_is_gone_is_forgotten(event_log: EventLog) -> None:
+    event_log.write("info", "db", "up")
+
+    event_log.forget("db")
+    event_log.forget("db")
+
+    assert event_log.tail(None, 10) == []
+
+
+def test_a_notice_is_not_repeated_for_a_while(event_log: EventLog, clock: FakeClock) -> None:
     for _ in range(3):
-        journal.write_throttled("warning", "db", "refused")
-    journal.write_throttled("warning", "web", "refused")
-    journal.write_throttled("warning", "db", "timed out")
-    assert messages(journal.tail(None, 10)) == ["refused", "refused", "timed out"]
+        event_log.write_throttled("warning", "db", "refused")
+    event_log.write_throttled("warning", "web", "refused")
+    event_log.write_throttled("warning", "db", "timed out")
+    assert messages(event_log.tail(None, 10)) == ["refused", "refused", "timed out"]
 
     clock.now += THROTTLE_INTERVAL - 0.1
-    journal.write_throttled("warning", "db", "refused")
-    assert len(journal.tail("db", 10)) == 2
+    event_log.write_throttled("warning", "db", "refused")
+    assert len(event_log.tail("db", 10)) == 2
 
     clock.now += 0.1
-    journal.write_throttled("warning", "db", "refused")
-    assert len(journal.tail("db", 10)) == 3
+    event_log.write_throttled("warning", "db", "refused")
+    assert len(event_log.tail("db", 10)) == 3
 
 
-def test_a_client_that_makes_every_notice_another_fills_no_memory(journal: EventLog) -> None:
-    journal.out = None
+def test_a_client_that_makes_every_notice_another_fills_no_memory(event_log: EventLog) -> None:
+    event_log.out = None
     for number in range(3 * MAX_SUPERVISOR_RECORDS):
-        journal.write_throttled("warning", "db", f"port {number} refused")
+        event_log.write_throttled("warning", "db", f"port {number} refused")
 
-    assert len(journal._last_written) <= MAX_SUPERVISOR_RECORDS + 1
-    assert len(journal.tail("db", 10_000)) == MAX_RECORDS_PER_TUNNEL
+    assert len(event_log._last_written) <= MAX_SUPERVISOR_RECORDS + 1
+    assert len(event_log.tail("db", 10_000)) == MAX_RECORDS_PER_TUNNEL
 
 
 class FullDisk(io.StringIO):
@@ -214,44 +214,44 @@ def closed() -> io.StringIO:
 
 
 @pytest.mark.parametrize("stream", [FullDisk(), Hurried(), closed()])
-def test_a_stream_that_fails_takes_nothing_down(journal: EventLog, stream: TextIO) -> None:
-    journal.out = stream
+def test_a_stream_that_fails_takes_nothing_down(event_log: EventLog, stream: TextIO) -> None:
+    event_log.out = stream
 
-    journal.write("info", "db", "up")
+    event_log.write("info", "db", "up")
 
-    assert messages(journal.tail("db", 1)) == ["up"]
+    assert messages(event_log.tail("db", 1)) == ["up"]
 
 
 @pytest.fixture
-def logger(journal: EventLog) -> Iterator[logging.Logger]:
+def logger(event_log: EventLog) -> Iterator[logging.Logger]:
     """A logger whose lines go into the journal alone."""
     logger = logging.getLogger("tests.a_library")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    logger.handlers = [EventLogHandler(journal)]
+    logger.handlers = [EventLogHandler(event_log)]
     yield logger
     logger.handlers.clear()
 
 
 def test_what_libraries_warn_of_is_in_the_log_of_the_supervisor(
-    journal: EventLog, logger: logging.Logger
+    event_log: EventLog, logger: logging.Logger
 ) -> None:
     logger.info("not worth a line")
     logger.warning("slow: %d s", 7)
     logger.critical("on\nfire")
 
-    lines = [(r.level, r.tunnel, r.message) for r in journal.tail(None, 10)]
+    lines = [(r.level, r.tunnel, r.message) for r in event_log.tail(None, 10)]
     assert lines == [("warning", "", "slow: 7 s"), ("error", "", r"on\nfire")]
 
 
-def test_a_fault_is_one_line_with_its_reason(journal: EventLog, logger: logging.Logger) -> None:
+def test_a_fault_is_one_line_with_its_reason(event_log: EventLog, logger: logging.Logger) -> None:
     try:
         raise ValueError("the reason")
     except ValueError:
         logger.exception("an internal fault")
     logger.error("no exception at hand", exc_info=(None, None, None))
 
-    assert messages(journal.tail(None, 10)) == [
+    assert messages(event_log.tail(None, 10)) == [
         "an internal fault: ValueError: the reason",
         "no exception at hand",
     ]

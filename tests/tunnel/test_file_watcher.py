@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fake_clock import FakeClock, settled
+from tests.fake_clock import FakeClock, settle
 from tunnelkeeper.tunnel.file_watcher import POLL_INTERVAL, read_signatures, wait_for_change
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def written(path: Path) -> None:
-    path.write_text("other words")
+    path.write_text("other message")
 
 
 def replaced(path: Path) -> None:
@@ -40,14 +40,14 @@ async def test_every_kind_of_change_is_noticed(
     tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     clock, path = FakeClock(), tmp_path / "known_hosts"
-    path.write_text("words")
+    path.write_text("message")
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(wait_for_change(read_signatures([str(path)]), clock))
-        await clock.passes(5 * POLL_INTERVAL)
+        await clock.advance(5 * POLL_INTERVAL)
         assert not waiting.done()
 
         change(path)
-        await clock.passes(POLL_INTERVAL)
+        await clock.advance(POLL_INTERVAL)
 
         assert waiting.done()
 
@@ -56,9 +56,9 @@ async def test_a_file_that_comes_at_last_is_noticed(tmp_path: Path) -> None:
     clock, path = FakeClock(), tmp_path / "id_ed25519"
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(wait_for_change(read_signatures([str(path)]), clock))
-        await settled()
+        await settle()
         path.write_text("a key")
-        await clock.passes(POLL_INTERVAL)
+        await clock.advance(POLL_INTERVAL)
 
         assert waiting.done()
 

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.ports import free_port
-from tests.fake_clock import settled, until
-from tests.tunnel.fake_ssh import CHOSEN_PORT, LOST
-from tests.tunnel.harness import a_stage, a_tunnel, ask, becomes, is_bound, snapshot_of
+from tests.fake_clock import settle, until
+from tests.tunnel.fake_ssh import ASSIGNED_PORT, LOST
+from tests.tunnel.harness import (
+    is_bound,
+    make_tunnel,
+    runner_harness,
+    send_request,
+    snapshot_of,
+    wait_for_state,
+)
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.lifecycle import Start, Stop
 from tunnelkeeper.tunnel.remote_forward import REMOTE_RETRY_DELAYS
@@ -38,31 +45,31 @@ def cause_of(forward: ForwardSnapshot) -> str | None:
 
 async def test_a_local_port_is_bound_from_the_start_to_the_stop() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner = stage.runner(a_tunnel(local=[f"{port}:db:5432"]))
+    async with runner_harness() as harness:
+        runner = harness.runner(make_tunnel(local=[f"{port}:db:5432"]))
         assert not is_bound(port)
 
         runner.send(Start())
-        attempt = await stage.attempt()
+        attempt = await harness.next_attempt()
         assert is_bound(port)
-        connection = attempt.succeeds()
-        await becomes(runner, "up")
-        connection.ends(LOST)
-        await becomes(runner, "backoff")
+        connection = attempt.succeed()
+        await wait_for_state(runner, "up")
+        connection.lose(LOST)
+        await wait_for_state(runner, "backoff")
         assert is_bound(port)
 
         runner.send(Stop())
-        await becomes(runner, "stopped")
+        await wait_for_state(runner, "stopped")
         assert not is_bound(port)
         assert the_forward_of(runner).state == "pending"
 
 
 async def test_a_client_is_served_through_the_connection_and_counted() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner, connection = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+    async with runner_harness() as harness:
+        runner, connection = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
 
-        assert await ask(port, b"hello") == b"HELLO"
+        assert await send_request(port, b"hello") == b"HELLO"
 
         assert connection.opened[0][0] == DATABASE
         forward = the_forward_of(runner)
@@ -78,64 +85,64 @@ async def test_a_client_is_served_through_the_connection_and_counted() -> None:
 
 async def test_a_client_that_comes_in_the_gap_is_held_and_served() -> None:
     port = free_port()
-    async with a_stage() as stage, asyncio.TaskGroup() as clients:
-        runner, connection = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
-        connection.ends(LOST)
-        await becomes(runner, "backoff")
+    async with runner_harness() as harness, asyncio.TaskGroup() as clients:
+        runner, connection = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
+        connection.lose(LOST)
+        await wait_for_state(runner, "backoff")
 
-        client = clients.create_task(ask(port, b"patience"))
-        await settled()
+        client = clients.create_task(send_request(port, b"patience"))
+        await settle()
         assert not client.done()
-        await stage.clock.passes(2)
-        (await stage.attempt()).succeeds()
+        await harness.clock.advance(2)
+        (await harness.next_attempt()).succeed()
 
         assert await client == b"PATIENCE"
 
 
 async def test_a_client_that_is_held_is_turned_away_when_the_tunnel_stops() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner, attempt = await stage.started(a_tunnel(local=[f"{port}:db:5432"]))
+    async with runner_harness() as harness:
+        runner, attempt = await harness.start(make_tunnel(local=[f"{port}:db:5432"]))
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await settled()
+        await settle()
 
         runner.send(Stop())
 
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.close()
-        assert not attempt.is_under_way
+        assert not attempt.is_pending
 
 
 async def test_without_a_hold_timeout_a_client_in_the_gap_is_closed_at_once() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        await stage.started(a_tunnel(local=[f"{port}:db:5432"], hold_timeout=0))
+    async with runner_harness() as harness:
+        await harness.start(make_tunnel(local=[f"{port}:db:5432"], hold_timeout=0))
 
         with pytest.raises(ConnectionResetError):
-            await ask(port, b"hello")
+            await send_request(port, b"hello")
 
-        assert "the tunnel's connection is away" in stage.log.getvalue()
+        assert "the tunnel's connection is away" in harness.log.getvalue()
 
 
 async def test_a_target_that_refuses_is_logged_once_and_not_for_each_client() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        stage.far.unreachable.add(DATABASE)
-        await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+    async with runner_harness() as harness:
+        harness.pool.unreachable.add(DATABASE)
+        await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
 
         for _ in range(3):
             with pytest.raises(ConnectionResetError):
-                await ask(port, b"hello")
+                await send_request(port, b"hello")
 
-        words = f"localhost:{port}:db:5432: db:5432: connect failed"
-        assert stage.log.getvalue().count(words) == 1
+        message = f"localhost:{port}:db:5432: db:5432: connect failed"
+        assert harness.log.getvalue().count(message) == 1
 
 
 async def test_a_socks_forward_has_no_target_of_its_own() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner, _ = await stage.connected(a_tunnel(socks=[f"127.0.0.1:{port}"]))
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect(make_tunnel(socks=[f"127.0.0.1:{port}"]))
 
         forward = the_forward_of(runner)
 
@@ -149,52 +156,52 @@ async def test_a_socks_forward_has_no_target_of_its_own() -> None:
 async def test_a_local_port_that_is_taken_is_had_when_it_is_free() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)) as holder:
-        async with a_stage() as stage:
-            runner, _ = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+        async with runner_harness() as harness:
+            runner, _ = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
             assert snapshot_of(runner).state == "degraded"
             assert cause_of(the_forward_of(runner)) == "local_port_busy"
             assert f"degraded: local_port_busy: cannot listen on localhost:{port}" in (
-                stage.log.getvalue()
+                harness.log.getvalue()
             )
 
-            await stage.clock.passes(1)
+            await harness.clock.advance(1)
             assert the_forward_of(runner).state == "failed"
             holder.close()
-            await stage.clock.passes(1)
-            await becomes(runner, "up")
+            await harness.clock.advance(1)
+            await wait_for_state(runner, "up")
 
             assert the_forward_of(runner).failure is None
-            assert "every forward works again" in stage.log.getvalue()
+            assert "every forward works again" in harness.log.getvalue()
             assert is_bound(port)
 
 
 async def test_a_stop_ends_the_tries_at_a_local_port_that_is_taken() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
-        async with a_stage() as stage:
-            runner, _ = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+        async with runner_harness() as harness:
+            runner, _ = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
 
             runner.send(Stop())
-            await becomes(runner, "stopped")
+            await wait_for_state(runner, "stopped")
 
             assert the_forward_of(runner).state == "pending"
-            assert stage.clock.timers == []
+            assert harness.clock.timers == []
 
 
 async def test_an_internal_fault_in_serving_one_client_hurts_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner, _ = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
-        stage.far.fault_of_opening = RuntimeError("nobody foresaw this")
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
+        harness.pool.open_error = RuntimeError("nobody foresaw this")
         with pytest.raises(ConnectionError):
-            await ask(port, b"unlucky")
+            await send_request(port, b"unlucky")
         assert "an internal fault; please report it" in caplog.text
 
-        stage.far.fault_of_opening = None
+        harness.pool.open_error = None
 
-        assert await ask(port, b"hello") == b"HELLO"
+        assert await send_request(port, b"hello") == b"HELLO"
         assert snapshot_of(runner).state == "up"
 
 
@@ -202,135 +209,135 @@ async def test_an_internal_fault_in_serving_one_client_hurts_no_other(
 
 
 async def test_a_remote_port_that_is_taken_is_tried_again_on_the_live_connection() -> None:
-    async with a_stage() as stage:
-        stage.far.taken.add(SSH_PORT)
-        runner, connection = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+    async with runner_harness() as harness:
+        harness.pool.ports_in_use.add(SSH_PORT)
+        runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         assert snapshot_of(runner).state == "degraded"
         assert cause_of(the_forward_of(runner)) == "remote_port_busy"
-        asked = len(stage.far.asked_to_listen)
+        asked = len(harness.pool.listen_requests)
 
         for delay in (*REMOTE_RETRY_DELAYS, REMOTE_RETRY_DELAYS[-1]):
-            await stage.clock.passes(delay - 0.1)
-            assert len(stage.far.asked_to_listen) == asked
-            await stage.clock.passes(0.1)
+            await harness.clock.advance(delay - 0.1)
+            assert len(harness.pool.listen_requests) == asked
+            await harness.clock.advance(0.1)
             asked += 1
-            assert len(stage.far.asked_to_listen) == asked
+            assert len(harness.pool.listen_requests) == asked
 
-        stage.far.taken.clear()
-        await stage.clock.passes(REMOTE_RETRY_DELAYS[-1])
-        await becomes(runner, "up")
-        assert stage.far.live == [connection]
+        harness.pool.ports_in_use.clear()
+        await harness.clock.advance(REMOTE_RETRY_DELAYS[-1])
+        await wait_for_state(runner, "up")
+        assert harness.pool.open_connections == [connection]
         assert the_forward_of(runner).state == "listening"
-        assert stage.far.listening == [SSH_PORT]
+        assert harness.pool.listening == [SSH_PORT]
 
 
 async def test_the_tries_end_with_the_connection() -> None:
-    async with a_stage() as stage:
-        stage.far.taken.add(SSH_PORT)
-        runner, connection = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+    async with runner_harness() as harness:
+        harness.pool.ports_in_use.add(SSH_PORT)
+        runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
 
-        connection.ends(LOST)
-        await becomes(runner, "backoff")
+        connection.lose(LOST)
+        await wait_for_state(runner, "backoff")
 
         assert the_forward_of(runner).state == "pending"
         assert cause_of(the_forward_of(runner)) is None
-        assert len(stage.clock.timers) == 1, "the wait of the tunnel itself"
+        assert len(harness.clock.timers) == 1, "the wait of the tunnel itself"
 
 
 async def test_a_try_that_finds_the_connection_gone_is_the_last() -> None:
-    async with a_stage() as stage:
-        stage.far.taken.add(SSH_PORT)
-        runner, connection = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
-        stage.far.may_close.clear()  # the end takes a while to be noticed here
-        asked = len(stage.far.asked_to_listen)
+    async with runner_harness() as harness:
+        harness.pool.ports_in_use.add(SSH_PORT)
+        runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
+        harness.pool.may_close.clear()  # the end takes a while to be noticed here
+        asked = len(harness.pool.listen_requests)
 
-        connection.ends(LOST)
-        for timer in list(stage.clock.timers):
-            timer.comes()
-        await settled()
-        stage.far.may_close.set()
-        await becomes(runner, "backoff")
+        connection.lose(LOST)
+        for timer in list(harness.clock.timers):
+            timer.fire()
+        await settle()
+        harness.pool.may_close.set()
+        await wait_for_state(runner, "backoff")
 
-        assert len(stage.far.asked_to_listen) == asked
+        assert len(harness.pool.listen_requests) == asked
 
 
 async def test_with_exit_on_forward_failure_there_is_no_half_a_tunnel() -> None:
-    async with a_stage() as stage:
-        stage.far.taken.add(SSH_PORT)
-        runner, attempt = await stage.started(
-            a_tunnel(remote=["2222:localhost:22"], exit_on_forward_failure=True)
+    async with runner_harness() as harness:
+        harness.pool.ports_in_use.add(SSH_PORT)
+        runner, attempt = await harness.start(
+            make_tunnel(remote=["2222:localhost:22"], exit_on_forward_failure=True)
         )
-        attempt.succeeds()
-        await becomes(runner, "backoff")
+        attempt.succeed()
+        await wait_for_state(runner, "backoff")
 
         failure = snapshot_of(runner).failure
         assert failure is not None
         assert failure.cause == "remote_port_busy"
-        assert stage.far.live == []
-        assert stage.ups == []
+        assert harness.pool.open_connections == []
+        assert harness.ups == []
 
-        stage.far.taken.clear()
-        await stage.clock.passes(2)
-        (await stage.attempt()).succeeds()
-        await becomes(runner, "up")
+        harness.pool.ports_in_use.clear()
+        await harness.clock.advance(2)
+        (await harness.next_attempt()).succeed()
+        await wait_for_state(runner, "up")
 
 
 async def test_a_connection_that_ends_before_its_forwards_listen_was_never_up() -> None:
-    async with a_stage() as stage:
-        stage.far.may_listen.clear()
-        runner, attempt = await stage.started(
-            a_tunnel(remote=["2222:localhost:22"], exit_on_forward_failure=True)
+    async with runner_harness() as harness:
+        harness.pool.may_listen.clear()
+        runner, attempt = await harness.start(
+            make_tunnel(remote=["2222:localhost:22"], exit_on_forward_failure=True)
         )
-        connection = attempt.succeeds()
-        await until(lambda: stage.far.asked_to_listen)
+        connection = attempt.succeed()
+        await until(lambda: harness.pool.listen_requests)
         progress = snapshot_of(runner).progress
         assert progress is not None
         assert progress.step == "forwards"
 
-        connection.ends(LOST)
-        stage.far.may_listen.set()
-        await becomes(runner, "backoff")
+        connection.lose(LOST)
+        harness.pool.may_listen.set()
+        await wait_for_state(runner, "backoff")
 
         failure = snapshot_of(runner).failure
         assert failure is not None
         assert failure.cause == "lost"
-        assert stage.ups == []
+        assert harness.ups == []
         assert the_forward_of(runner).state == "pending"
 
 
 async def test_a_port_that_the_server_chose_is_shown_while_it_listens() -> None:
-    async with a_stage() as stage:
-        runner, connection = await stage.connected(a_tunnel(remote=["0:localhost:22"]))
-        assert the_forward_of(runner).listen == f"localhost:{CHOSEN_PORT}"
+    async with runner_harness() as harness:
+        runner, connection = await harness.connect(make_tunnel(remote=["0:localhost:22"]))
+        assert the_forward_of(runner).listen == f"localhost:{ASSIGNED_PORT}"
 
-        connection.ends(LOST)
-        await becomes(runner, "backoff")
+        connection.lose(LOST)
+        await wait_for_state(runner, "backoff")
 
         assert the_forward_of(runner).listen == "localhost:0"
 
 
 async def test_a_remote_target_that_refuses_is_logged() -> None:
     nobody = free_port()
-    async with a_stage() as stage:
-        _, connection = await stage.connected(a_tunnel(remote=[f"2222:127.0.0.1:{nobody}"]))
+    async with runner_harness() as harness:
+        _, connection = await harness.connect(make_tunnel(remote=[f"2222:127.0.0.1:{nobody}"]))
 
         with pytest.raises(Exception, match=f"127.0.0.1:{nobody}"):
-            await connection.accepts[SSH_PORT]()
+            await connection.accept_callbacks[SSH_PORT]()
 
-        assert f"warning db: localhost:2222:127.0.0.1:{nobody}" in stage.log.getvalue()
+        assert f"warning db: localhost:2222:127.0.0.1:{nobody}" in harness.log.getvalue()
 
 
 async def test_an_internal_fault_in_asking_for_a_port_ends_the_session_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with a_stage() as stage:
-        stage.far.fault_of_listening = RuntimeError("nobody foresaw this")
-        runner, attempt = await stage.started(a_tunnel(remote=["2222:localhost:22"]))
-        attempt.succeeds()
-        await becomes(runner, "backoff")
+    async with runner_harness() as harness:
+        harness.pool.listen_error = RuntimeError("nobody foresaw this")
+        runner, attempt = await harness.start(make_tunnel(remote=["2222:localhost:22"]))
+        attempt.succeed()
+        await wait_for_state(runner, "backoff")
         assert "tunnel db: the session failed" in caplog.text
 
-        stage.far.fault_of_listening = None
-        await stage.clock.passes(2)
-        (await stage.attempt()).succeeds()
-        await becomes(runner, "up")
+        harness.pool.listen_error = None
+        await harness.clock.advance(2)
+        (await harness.next_attempt()).succeed()
+        await wait_for_state(runner, "up")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fake_clock import DEADLINE
-from tests.tunnel.harness import Stage, a_stage, a_tunnel, becomes
+from tests.tunnel.harness import RunnerHarness, make_tunnel, runner_harness, wait_for_state
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import Stop
 from tunnelkeeper.tunnel.hook_runner import HookRunner, program_path
@@ -47,8 +47,8 @@ def no_more_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def log_of(stage: Stage) -> str:
-    return stage.log.getvalue()
+def log_of(harness: RunnerHarness) -> str:
+    return harness.log.getvalue()
 
 
 async def test_a_hook_is_told_awkward_words_as_they_are(tmp_path: Path) -> None:
@@ -58,12 +58,12 @@ async def test_a_hook_is_told_awkward_words_as_they_are(tmp_path: Path) -> None:
         f"with open({str(record)!r}, 'w') as file:",
         "    json.dump([os.environ['TUNNELKEEPER_MESSAGE'], sys.argv[1:]], file)",
     )
-    async with a_stage() as stage:
-        tunnel = a_tunnel(on_down=(*command, AWKWARD, "two\nlines", ""))
-        hooks = HookRunner(stage.journal, stage.services.hook_slots)
+    async with runner_harness() as harness:
+        tunnel = make_tunnel(on_down=(*command, AWKWARD, "two\nlines", ""))
+        hooks = HookRunner(harness.event_log, harness.context.hook_slots)
 
-        hooks.on_state(tunnel, "up", None, stage.tasks)
-        hooks.on_state(tunnel, "backoff", Failure(Cause.LOST, AWKWARD), stage.tasks)
+        hooks.on_state(tunnel, "up", None, harness.tasks)
+        hooks.on_state(tunnel, "backoff", Failure(Cause.LOST, AWKWARD), harness.tasks)
 
         await seen(lambda: record.exists() and record.stat().st_size)
     assert json.loads(record.read_text()) == [AWKWARD, [AWKWARD, "two\nlines", ""]]
@@ -71,70 +71,70 @@ async def test_a_hook_is_told_awkward_words_as_they_are(tmp_path: Path) -> None:
 
 async def test_a_runner_tells_its_hooks_when_it_comes_up_and_goes_down() -> None:
     say = python("import os", "print(os.environ['TUNNELKEEPER_STATE'])")
-    async with a_stage() as stage:
-        runner, _ = await stage.connected(a_tunnel(on_up=say, on_down=say))
-        await seen(lambda: "on_up: up" in log_of(stage))
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect(make_tunnel(on_up=say, on_down=say))
+        await seen(lambda: "on_up: up" in log_of(harness))
 
         runner.send(Stop())
-        await becomes(runner, "stopped")
+        await wait_for_state(runner, "stopped")
 
-        await seen(lambda: "on_down: stopping" in log_of(stage))
+        await seen(lambda: "on_down: stopping" in log_of(harness))
 
 
 async def test_no_descriptors_left_is_a_line_of_the_log_and_the_next_hook_runs() -> None:
-    async with a_stage() as stage:
-        tunnel = a_tunnel(on_up=python("print('up')"), on_down=python("print('down')"))
-        hooks = HookRunner(stage.journal, stage.services.hook_slots)
+    async with runner_harness() as harness:
+        tunnel = make_tunnel(on_up=python("print('up')"), on_down=python("print('down')"))
+        hooks = HookRunner(harness.event_log, harness.context.hook_slots)
         with no_more_files():
-            hooks.on_state(tunnel, "up", None, stage.tasks)
+            hooks.on_state(tunnel, "up", None, harness.tasks)
             for _ in range(20):
                 await asyncio.sleep(0)
-        assert "on_up: " in log_of(stage)
-        assert "cannot be started: Too many open files" in log_of(stage)
+        assert "on_up: " in log_of(harness)
+        assert "cannot be started: Too many open files" in log_of(harness)
 
-        hooks.on_state(tunnel, "backoff", None, stage.tasks)
+        hooks.on_state(tunnel, "backoff", None, harness.tasks)
 
-        await seen(lambda: "on_down: down" in log_of(stage))
+        await seen(lambda: "on_down: down" in log_of(harness))
 
 
 async def test_what_a_hook_says_and_how_it_ends_is_logged() -> None:
-    async with a_stage() as stage:
-        hooks = HookRunner(stage.journal, stage.services.hook_slots)
+    async with runner_harness() as harness:
+        hooks = HookRunner(harness.event_log, harness.context.hook_slots)
         killed = python("import os, signal", "os.kill(os.getpid(), signal.SIGKILL)")
         spoken = python("import os", "os.write(1, b'no end \\xff\\x1b[0m')", "os._exit(3)")
 
-        hooks.on_state(a_tunnel(on_up=spoken), "up", None, stage.tasks)
-        await seen(lambda: "on_up: ended with exit status 3" in log_of(stage))
-        hooks.on_state(a_tunnel(on_down=killed), "backoff", None, stage.tasks)
-        await seen(lambda: "on_down: ended by signal 9" in log_of(stage))
+        hooks.on_state(make_tunnel(on_up=spoken), "up", None, harness.tasks)
+        await seen(lambda: "on_up: ended with exit status 3" in log_of(harness))
+        hooks.on_state(make_tunnel(on_down=killed), "backoff", None, harness.tasks)
+        await seen(lambda: "on_down: ended by signal 9" in log_of(harness))
 
-    assert "on_up: no end \N{REPLACEMENT CHARACTER}\\x1b[0m" in log_of(stage)
+    assert "on_up: no end \N{REPLACEMENT CHARACTER}\\x1b[0m" in log_of(harness)
 
 
 async def test_hooks_of_all_tunnels_have_so_many_places() -> None:
-    async with a_stage() as stage:
+    async with runner_harness() as harness:
         places = asyncio.Semaphore(1)
         await places.acquire()
-        hooks = HookRunner(stage.journal, places)
+        hooks = HookRunner(harness.event_log, places)
 
-        hooks.on_state(a_tunnel(on_up=python("print('up')")), "up", None, stage.tasks)
+        hooks.on_state(make_tunnel(on_up=python("print('up')")), "up", None, harness.tasks)
         for _ in range(20):
             await asyncio.sleep(0)
-        assert log_of(stage) == ""
+        assert log_of(harness) == ""
 
         places.release()
-        await seen(lambda: "on_up: up" in log_of(stage))
+        await seen(lambda: "on_up: up" in log_of(harness))
 
 
 async def test_an_on_up_that_begins_as_the_tunnel_ends_is_not_waited_for() -> None:
-    async with a_stage() as stage:
-        hooks = HookRunner(stage.journal, stage.services.hook_slots)
-        tunnel = a_tunnel(on_up=python("input()", "import time", "time.sleep(600)"))
+    async with runner_harness() as harness:
+        hooks = HookRunner(harness.event_log, harness.context.hook_slots)
+        tunnel = make_tunnel(on_up=python("input()", "import time", "time.sleep(600)"))
 
-        hooks.on_state(tunnel, "up", None, stage.tasks)
+        hooks.on_state(tunnel, "up", None, harness.tasks)
         hooks.end_on_up()
 
-        await seen(lambda: "on_up: ended" in log_of(stage))
+        await seen(lambda: "on_up: ended" in log_of(harness))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fake_clock import FakeClock, in_time, settled
+from tests.fake_clock import FakeClock, settle, within_deadline
 from tunnelkeeper.core.network_changes import Network
 from tunnelkeeper.core.suspend_detection import CHECK_INTERVAL, MIN_STOPPED
 from tunnelkeeper.tunnel import host_monitor as vigil_module
@@ -87,7 +87,7 @@ class Scene:
     async def sees(self, network: Network) -> None:
         """The network becomes another one, and everybody has had time to notice."""
         self.source.becomes(network)
-        await self.clock.passes(1)
+        await self.clock.advance(1)
 
 
 @pytest.fixture
@@ -101,10 +101,10 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
 
 @asynccontextmanager
 async def kept(scene: Scene) -> AsyncIterator[None]:
-    async with in_time(), IsolatedTaskGroup() as tasks:
+    async with within_deadline(), IsolatedTaskGroup() as tasks:
         vigil = HostMonitor(scene.clock, scene.journal, scene.moves.append)
         async with monitoring(vigil, tasks):
-            await settled()
+            await settle()
             yield
     assert scene.clock.timers == []
 
@@ -113,8 +113,8 @@ async def kept(scene: Scene) -> AsyncIterator[None]:
 
 
 async def test_a_wake_is_told_within_two_seconds(scene: Scene) -> None:
-    scene.clock.asleep += 3 * 3600 + 12 * 60
-    await scene.clock.passes(CHECK_INTERVAL)
+    scene.clock.suspended += 3 * 3600 + 12 * 60
+    await scene.clock.advance(CHECK_INTERVAL)
 
     assert scene.moves == [None]
     assert scene.log == [f"woke after 3h 12m: {ASKING}"]
@@ -122,9 +122,9 @@ async def test_a_wake_is_told_within_two_seconds(scene: Scene) -> None:
 
 async def test_a_process_that_was_stopped_is_told_so(scene: Scene) -> None:
     scene.clock.counts_sleep = False
-    await scene.clock.passes(CHECK_INTERVAL)
+    await scene.clock.advance(CHECK_INTERVAL)
     scene.clock.now += MIN_STOPPED + CHECK_INTERVAL
-    await scene.clock.passes(0)
+    await scene.clock.advance(0)
 
     assert scene.moves == [None]
     assert scene.log == [f"this process was stopped for 5s: {ASKING}"]
@@ -133,8 +133,8 @@ async def test_a_process_that_was_stopped_is_told_so(scene: Scene) -> None:
 @pytest.mark.parametrize("seconds", [3600, -3600, 86400 * 365, -86400 * 365])
 async def test_a_wall_clock_that_is_set_moves_nothing(scene: Scene, seconds: float) -> None:
     before = scene.clock.wall()
-    scene.clock.set_by = seconds
-    await scene.clock.passes(10)
+    scene.clock.wall_offset = seconds
+    await scene.clock.advance(10)
 
     assert scene.clock.wall() != before
     assert scene.moves == []
@@ -142,7 +142,7 @@ async def test_a_wall_clock_that_is_set_moves_nothing(scene: Scene, seconds: flo
 
 
 async def test_passing_time_is_no_wake(scene: Scene) -> None:
-    await scene.clock.passes(600)
+    await scene.clock.advance(600)
 
     assert scene.moves == []
 
@@ -165,7 +165,7 @@ async def test_a_change_is_told_with_the_addresses_that_are_left(scene: Scene) -
 async def test_a_burst_of_messages_is_one_change(scene: Scene) -> None:
     for network in (NOWHERE, HOME, NOWHERE, ABROAD, ABROAD):
         scene.source.becomes(network)
-    await scene.clock.passes(10)
+    await scene.clock.advance(10)
 
     assert scene.moves == [ABROAD.all_addresses]
 
@@ -173,7 +173,7 @@ async def test_a_burst_of_messages_is_one_change(scene: Scene) -> None:
 async def test_messages_that_change_nothing_are_not_told(scene: Scene) -> None:
     for _ in range(10):
         scene.source.tells()
-    await scene.clock.passes(60)
+    await scene.clock.advance(60)
 
     assert scene.moves == []
     assert scene.log == []
@@ -194,8 +194,8 @@ async def test_a_lost_network_asks_nobody_until_it_is_back(scene: Scene) -> None
 
 async def test_a_wake_without_a_network_waits_for_it(scene: Scene) -> None:
     scene.source.network = NOWHERE  # and its message is not read yet
-    scene.clock.asleep += 60
-    await scene.clock.passes(CHECK_INTERVAL)
+    scene.clock.suspended += 60
+    await scene.clock.advance(CHECK_INTERVAL)
     assert scene.moves == []
     assert scene.log[1:] == ["woke after 1m; the network is not back yet"]
 
@@ -214,9 +214,9 @@ async def test_what_cannot_be_watched_any_more_is_said_once_and_wakes_still_are(
     else:
         scene.source.error = error
         scene.source.tells()
-    await scene.clock.passes(10)
-    scene.clock.asleep += 60
-    await scene.clock.passes(10)
+    await scene.clock.advance(10)
+    scene.clock.suspended += 60
+    await scene.clock.advance(10)
 
     assert scene.source.is_closed
     assert scene.log == [
@@ -237,8 +237,8 @@ async def test_where_the_network_cannot_be_watched_at_all_wakes_are(
     monkeypatch.setattr(vigil_module, "open_network_source", no_source)
     scene = Scene()
     async with kept(scene):
-        scene.clock.asleep += 60
-        await scene.clock.passes(CHECK_INTERVAL)
+        scene.clock.suspended += 60
+        await scene.clock.advance(CHECK_INTERVAL)
 
     assert scene.moves == [None]
     assert "cannot be watched here (Permission denied)" in scene.log[0]

@@ -176,5 +176,7 @@ def test_a_failure_that_was_told_already_is_for_whoever_looks_closely() -> None:
     first = transition_message(Connecting(), again, NOW, None, LOST)
     second = transition_message(Connecting(), again, NOW, None, REFUSED)
 
-    words = "refused: me@relay:22: connection refused (is it running?); trying again, next in 2.0 s"
-    assert (first, second) == (("warning", words), ("debug", words))
+    message = (
+        "refused: me@relay:22: connection refused (is it running?); trying again, next in 2.0 s"
+    )
+    assert (first, second) == (("warning", message), ("debug", message))

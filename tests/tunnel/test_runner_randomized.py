@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.e2e.ports import free_port
-from tests.fake_clock import TURNS, settled
+from tests.fake_clock import SETTLE_TURNS, settle
 from tests.tunnel.fake_ssh import DENIED, LOST, REFUSED
-from tests.tunnel.harness import a_stage, a_tunnel, is_bound
+from tests.tunnel.harness import is_bound, make_tunnel, runner_harness
 from tunnelkeeper.core.forward_spec import LocalForward, RemoteForward, TcpAddress
 from tunnelkeeper.core.lifecycle import (
     ConnectionUnhealthy,
@@ -31,7 +31,7 @@ from tunnelkeeper.core.states import (
 from tunnelkeeper.tunnel.runner import Reconfigure
 
 if TYPE_CHECKING:
-    from tests.tunnel.harness import Stage
+    from tests.tunnel.harness import RunnerHarness
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.lifecycle import Event
     from tunnelkeeper.tunnel.runner import Runner
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 PORT = free_port()
 SSH_PORT = TcpAddress("localhost", 2222)
 TUNNELS = [
-    a_tunnel(local=[f"{PORT}:db:5432"], remote=["2222:localhost:22"]),
-    a_tunnel(remote=["2222:localhost:22", "2223:localhost:22"], exit_on_forward_failure=True),
-    a_tunnel(local=[f"{PORT}:db:5432"], max_lifetime=20, gate_time=5),
-    a_tunnel(max_attempts=2),
-    a_tunnel(local=[f"{PORT}:db:5432"], remote=["2222:localhost:22"], drain_timeout=5),
+    make_tunnel(local=[f"{PORT}:db:5432"], remote=["2222:localhost:22"]),
+    make_tunnel(remote=["2222:localhost:22", "2223:localhost:22"], exit_on_forward_failure=True),
+    make_tunnel(local=[f"{PORT}:db:5432"], max_lifetime=20, gate_time=5),
+    make_tunnel(max_attempts=2),
+    make_tunnel(local=[f"{PORT}:db:5432"], remote=["2222:localhost:22"], drain_timeout=5),
 ]
 
-Action = Callable[["Stage", "Runner"], Coroutine[None, None, None]]
+Action = Callable[["RunnerHarness", "Runner"], Coroutine[None, None, None]]
 
 
 def named(action: Action, name: str) -> Action:
@@ -56,42 +56,42 @@ def named(action: Action, name: str) -> Action:
 
 
 def posts(event: Event | Reconfigure) -> Action:
-    async def act(_: Stage, runner: Runner) -> None:
+    async def act(_: RunnerHarness, runner: Runner) -> None:
         runner.send(event)
 
     return named(act, f"posts {event}")
 
 
-async def succeeds(stage: Stage, _: Runner) -> None:
-    for attempt in stage.far.under_way:
-        attempt.succeeds()
+async def succeeds(harness: RunnerHarness, _: Runner) -> None:
+    for attempt in harness.pool.pending_attempts:
+        attempt.succeed()
 
 
 def fails(failure: Failure) -> Action:
-    async def act(stage: Stage, _: Runner) -> None:
-        for attempt in stage.far.under_way:
-            attempt.fails(failure)
+    async def act(harness: RunnerHarness, _: Runner) -> None:
+        for attempt in harness.pool.pending_attempts:
+            attempt.fail(failure)
 
     return named(act, f"fails {failure}")
 
 
-async def is_lost(stage: Stage, _: Runner) -> None:
-    for connection in list(stage.far.live):
-        connection.ends(LOST)
+async def is_lost(harness: RunnerHarness, _: Runner) -> None:
+    for connection in list(harness.pool.open_connections):
+        connection.lose(LOST)
 
 
-async def the_remote_port_is_taken_or_free(stage: Stage, _: Runner) -> None:
-    stage.far.taken ^= {SSH_PORT}
+async def the_remote_port_is_taken_or_free(harness: RunnerHarness, _: Runner) -> None:
+    harness.pool.ports_in_use ^= {SSH_PORT}
 
 
-def hesitations(stage: Stage) -> tuple[asyncio.Event, ...]:
+def hesitations(harness: RunnerHarness) -> tuple[asyncio.Event, ...]:
     """What the far side may take its time for."""
-    far = stage.far
-    return far.may_listen, far.may_close, far.may_answer, stage.finder.may_look
+    far = harness.pool
+    return far.may_listen, far.may_close, far.may_answer, harness.host_resolver.may_resolve
 
 
-async def the_far_side_hesitates_or_goes_on(stage: Stage, _: Runner) -> None:
-    for event in hesitations(stage):
+async def the_far_side_hesitates_or_goes_on(harness: RunnerHarness, _: Runner) -> None:
+    for event in hesitations(harness):
         if event.is_set():
             event.clear()
         else:
@@ -99,8 +99,8 @@ async def the_far_side_hesitates_or_goes_on(stage: Stage, _: Runner) -> None:
 
 
 def passes(seconds: float) -> Action:
-    async def act(stage: Stage, _: Runner) -> None:
-        await stage.clock.passes(seconds)
+    async def act(harness: RunnerHarness, _: Runner) -> None:
+        await harness.clock.advance(seconds)
 
     return named(act, f"passes {seconds}")
 
@@ -120,39 +120,43 @@ ACTIONS = [
     the_remote_port_is_taken_or_free,
     the_far_side_hesitates_or_goes_on,
 ]
-TURNS_BETWEEN = [TURNS, TURNS, TURNS, 0, 1, 2, 3, 5]
+TURNS_BETWEEN = [SETTLE_TURNS, SETTLE_TURNS, SETTLE_TURNS, 0, 1, 2, 3, 5]
 """Of the event loop: mostly all there are, else just a few, so that the next comes in between."""
 
 scripts = st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(TURNS_BETWEEN)), max_size=30)
 
 
 async def live(script: list[tuple[Action, int]]) -> None:
-    async with a_stage() as stage:
-        runner = stage.runner(TUNNELS[0])
+    async with runner_harness() as harness:
+        runner = harness.runner(TUNNELS[0])
         runner.send(Start())
-        await settled()
+        await settle()
         for act, turns in script:
-            await act(stage, runner)
-            await settled(turns)
-            sessions = len(stage.far.under_way) + len(stage.far.live)
+            await act(harness, runner)
+            await settle(turns)
+            sessions = len(harness.pool.pending_attempts) + len(harness.pool.open_connections)
             assert sessions <= session_count(runner.state) <= 2, "a session too many"
 
-        for event in hesitations(stage):
+        for event in hesitations(harness):
             event.set()
-        await settled()
+        await settle()
         forwards = runner.tunnel.forwards
         has_local = any(isinstance(forward, LocalForward) for forward in forwards)
         assert is_bound(PORT) == (has_local and is_wanted(runner.state))
         remote = {forward.listen for forward in forwards if isinstance(forward, RemoteForward)}
-        assert set(stage.far.listening) <= remote
+        assert set(harness.pool.listening) <= remote
         if isinstance(runner.state, Up):
-            assert set(stage.far.listening) == remote
+            assert set(harness.pool.listening) == remote
 
         runner.send(Stop())
         await runner.until_stopped()
         assert not is_bound(PORT)
-        await settled()
-        assert (stage.far.under_way, stage.far.live, stage.clock.timers) == ([], [], [])
+        await settle()
+        assert (
+            harness.pool.pending_attempts,
+            harness.pool.open_connections,
+            harness.clock.timers,
+        ) == ([], [], [])
 
 
 @settings(max_examples=120, deadline=None)

@@ -8,50 +8,50 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.ports import free_port
-from tests.fake_clock import settled, until
+from tests.fake_clock import settle, until
 from tests.tunnel.fake_ssh import DENIED, REFUSED
-from tests.tunnel.harness import a_stage, a_tunnel, becomes, is_bound, snapshot_of
+from tests.tunnel.harness import is_bound, make_tunnel, runner_harness, snapshot_of, wait_for_state
 from tunnelkeeper.core.lifecycle import Restart, Start, Stop
 
 if TYPE_CHECKING:
-    from tests.tunnel.harness import Stage
+    from tests.tunnel.harness import RunnerHarness
     from tunnelkeeper.tunnel.runner import Runner
 
 PHASES = ["looking up", "connecting", "listening", "up", "closing", "backoff", "blocked"]
 
 
-async def bring_to(phase: str, stage: Stage, port: int) -> Runner:
-    tunnel = a_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])
-    runner = stage.runner(tunnel)
+async def bring_to(phase: str, harness: RunnerHarness, port: int) -> Runner:
+    tunnel = make_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])
+    runner = harness.runner(tunnel)
     if phase == "looking up":
-        stage.finder.may_look.clear()
+        harness.host_resolver.may_resolve.clear()
     if phase == "listening":
-        stage.far.may_listen.clear()
+        harness.pool.may_listen.clear()
     runner.send(Start())
     await until(lambda: snapshot_of(runner).progress)
     if phase == "looking up":
         return runner
-    attempt = await stage.attempt()
+    attempt = await harness.next_attempt()
     match phase:
         case "listening":
-            attempt.succeeds()
-            await until(lambda: stage.far.asked_to_listen)
+            attempt.succeed()
+            await until(lambda: harness.pool.listen_requests)
         case "up":
-            attempt.succeeds()
-            await becomes(runner, "up")
+            attempt.succeed()
+            await wait_for_state(runner, "up")
         case "closing":
-            attempt.succeeds()
-            await becomes(runner, "up")
-            stage.far.may_close.clear()
+            attempt.succeed()
+            await wait_for_state(runner, "up")
+            harness.pool.may_close.clear()
             runner.send(Restart())
-            await settled()
-            stage.far.may_close.set()
+            await settle()
+            harness.pool.may_close.set()
         case "backoff":
-            attempt.fails(REFUSED)
-            await becomes(runner, "backoff")
+            attempt.fail(REFUSED)
+            await wait_for_state(runner, "backoff")
         case "blocked":
-            attempt.fails(DENIED)
-            await becomes(runner, "blocked")
+            attempt.fail(DENIED)
+            await wait_for_state(runner, "blocked")
     return runner
 
 
@@ -59,8 +59,8 @@ async def bring_to(phase: str, stage: Stage, port: int) -> Runner:
 async def test_a_stop_leaves_nothing_behind_in_any_phase(phase: str) -> None:
     port = free_port()
     before = asyncio.all_tasks()
-    async with a_stage() as stage:
-        runner = await bring_to(phase, stage, port)
+    async with runner_harness() as harness:
+        runner = await bring_to(phase, harness, port)
         assert is_bound(port)
 
         runner.send(Stop())
@@ -68,35 +68,35 @@ async def test_a_stop_leaves_nothing_behind_in_any_phase(phase: str) -> None:
 
         assert snapshot_of(runner).state == "stopped"
         assert not is_bound(port)
-        assert stage.far.live == []
-        assert stage.far.under_way == []
-        assert stage.clock.timers == []
+        assert harness.pool.open_connections == []
+        assert harness.pool.pending_attempts == []
+        assert harness.clock.timers == []
         running = asyncio.all_tasks() - before
         assert len(running) == 1, "only its runner"
 
 
 @pytest.mark.parametrize("phase", PHASES)
 async def test_a_stop_and_a_start_lead_to_one_connection_in_any_phase(phase: str) -> None:
-    async with a_stage() as stage:
-        runner = await bring_to(phase, stage, free_port())
+    async with runner_harness() as harness:
+        runner = await bring_to(phase, harness, free_port())
         runner.send(Stop())
         runner.send(Start())
-        stage.finder.may_look.set()
-        stage.far.may_listen.set()
-        await settled()
+        harness.host_resolver.may_resolve.set()
+        harness.pool.may_listen.set()
+        await settle()
 
-        attempt = await stage.attempt()
-        attempt.succeeds()
-        await becomes(runner, "up")
+        attempt = await harness.next_attempt()
+        attempt.succeed()
+        await wait_for_state(runner, "up")
 
-        assert len(stage.far.live) == 1
+        assert len(harness.pool.open_connections) == 1
 
 
 @pytest.mark.parametrize("phase", PHASES)
 async def test_a_tunnel_can_be_retired_in_any_phase(phase: str) -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner = await bring_to(phase, stage, port)
+    async with runner_harness() as harness:
+        runner = await bring_to(phase, harness, port)
 
         runner.shutdown()
         await runner.until_stopped()
@@ -105,23 +105,23 @@ async def test_a_tunnel_can_be_retired_in_any_phase(phase: str) -> None:
 
 
 async def test_a_retired_tunnel_cannot_be_started_any_more() -> None:
-    async with a_stage() as stage:
-        runner, _ = await stage.connected()
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect()
 
         runner.shutdown()
         runner.send(Start())
         runner.send(Restart())
         await runner.until_stopped()
 
-        assert len(stage.far.attempts) == 1
+        assert len(harness.pool.attempts) == 1
 
 
 async def test_waiting_for_a_stop_ends_when_somebody_starts_the_tunnel_again() -> None:
-    async with a_stage() as stage:
-        runner, _ = await stage.connected()
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect()
         runner.send(Stop())
         runner.send(Start())
 
         await runner.until_stopped()
 
-        await stage.attempt()
+        await harness.next_attempt()

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.ports import free_port
-from tests.fake_clock import settled, until
-from tests.tunnel.fake_ssh import CHOSEN_PORT, DENIED, LOST, REFUSED, a_host
-from tests.tunnel.harness import a_stage, a_tunnel, ask, becomes, snapshot_of
+from tests.fake_clock import settle, until
+from tests.tunnel.fake_ssh import ASSIGNED_PORT, DENIED, LOST, REFUSED, make_host
+from tests.tunnel.harness import (
+    make_tunnel,
+    runner_harness,
+    send_request,
+    snapshot_of,
+    wait_for_state,
+)
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.core.lifecycle import ConnectionUnhealthy, HostChanged, RestartGracefully, Stop
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.tunnel.fake_ssh import FakeConnection
-    from tests.tunnel.harness import Stage
+    from tests.tunnel.harness import RunnerHarness
     from tunnelkeeper.core.snapshot import ReplacementSnapshot
     from tunnelkeeper.tunnel.runner import Runner
 
@@ -33,30 +39,30 @@ def the_replacement_of(runner: Runner) -> ReplacementSnapshot:
     return replacement
 
 
-async def replaced(stage: Stage, runner: Runner) -> FakeConnection:
+async def replaced(harness: RunnerHarness, runner: Runner) -> FakeConnection:
     """Ask for another connection, and let it come."""
-    await stage.clock.passes(1)
+    await harness.clock.advance(1)
     runner.send(RestartGracefully())
-    connection = (await stage.attempt()).succeeds()
+    connection = (await harness.next_attempt()).succeed()
     await until(lambda: runner.session and runner.session.hop_connections)
-    await settled()
+    await settle()
     return connection
 
 
 async def test_a_client_goes_on_with_the_old_connection_while_new_ones_use_the_new() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner, old = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"one")
         assert await reader.readexactly(3) == b"ONE"
 
-        new = await replaced(stage, runner)
+        new = await replaced(harness, runner)
 
         assert snapshot_of(runner).state == "up"
         assert the_replacement_of(runner).state == "draining"
         assert the_replacement_of(runner).connections == 1
-        assert await ask(port, b"hello") == b"HELLO"
+        assert await send_request(port, b"hello") == b"HELLO"
         assert (len(old.opened), len(new.opened)) == (1, 1)
         writer.write(b"two")
         assert await reader.readexactly(3) == b"TWO"
@@ -64,123 +70,123 @@ async def test_a_client_goes_on_with_the_old_connection_while_new_ones_use_the_n
         writer.close()
         await until(lambda: old.is_closed)
         await until(lambda: snapshot_of(runner).replacement is None)
-        assert stage.far.live == [new]
+        assert harness.pool.open_connections == [new]
         assert snapshot_of(runner).restarts == 1
 
 
 async def test_a_connection_is_replaced_when_its_lifetime_is_over() -> None:
-    async with a_stage() as stage:
-        runner, old = await stage.connected(a_tunnel(max_lifetime=3600))
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(max_lifetime=3600))
         since = snapshot_of(runner).since
-        await stage.clock.passes(3599)
-        assert stage.far.under_way == []
-        await stage.clock.passes(1)
+        await harness.clock.advance(3599)
+        assert harness.pool.pending_attempts == []
+        await harness.clock.advance(1)
 
-        attempt = await stage.attempt()
+        attempt = await harness.next_attempt()
         assert not old.is_closed
         assert the_replacement_of(runner).progress is not None
-        new = attempt.succeeds()
+        new = attempt.succeed()
 
         await until(lambda: snapshot_of(runner).replacement is None)
-        assert stage.far.live == [new]
+        assert harness.pool.open_connections == [new]
         assert (snapshot_of(runner).state, snapshot_of(runner).since) == ("up", since)
-        assert "replaced: me@relay:22 (aes128-gcm@openssh.com) takes over" in stage.log.getvalue()
-        assert "the old connection is closed" in stage.log.getvalue()
+        assert "replaced: me@relay:22 (aes128-gcm@openssh.com) takes over" in harness.log.getvalue()
+        assert "the old connection is closed" in harness.log.getvalue()
 
 
 async def test_what_is_open_is_cut_off_at_the_drain_timeout() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        tunnel = a_tunnel(local=[f"{port}:db:5432"], drain_timeout=60)
-        runner, old = await stage.connected(tunnel)
+    async with runner_harness() as harness:
+        tunnel = make_tunnel(local=[f"{port}:db:5432"], drain_timeout=60)
+        runner, old = await harness.connect(tunnel)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await until(lambda: old.opened)
-        await replaced(stage, runner)
+        await replaced(harness, runner)
 
-        await stage.clock.passes(59)
+        await harness.clock.advance(59)
         assert not old.is_closed
         assert the_replacement_of(runner).closes_at is not None
-        await stage.clock.passes(1)
+        await harness.clock.advance(1)
 
         await until(lambda: old.is_closed)
-        assert "drain_timeout: closing the open channels" in stage.log.getvalue()
+        assert "drain_timeout: closing the open channels" in harness.log.getvalue()
         writer.close()
         del reader
 
 
 async def test_a_remote_port_is_given_up_by_the_old_connection_and_taken_by_the_new() -> None:
-    async with a_stage() as stage:
-        runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
 
-        new = await replaced(stage, runner)
+        new = await replaced(harness, runner)
 
         await until(lambda: old.is_closed)
-        assert list(new.accepts) == [SSH_PORT]
-        assert stage.far.asked_to_listen == [SSH_PORT, SSH_PORT]
-        assert "degraded" not in stage.log.getvalue()
+        assert list(new.accept_callbacks) == [SSH_PORT]
+        assert harness.pool.listen_requests == [SSH_PORT, SSH_PORT]
+        assert "degraded" not in harness.log.getvalue()
 
 
 async def test_a_new_connection_takes_nothing_over_before_its_server_answers() -> None:
-    async with a_stage() as stage:
-        runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
-        stage.far.may_answer.clear()
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
+        harness.pool.may_answer.clear()
 
-        new = await replaced(stage, runner)
-        assert list(old.accepts) == [SSH_PORT]
+        new = await replaced(harness, runner)
+        assert list(old.accept_callbacks) == [SSH_PORT]
         assert the_replacement_of(runner).state == "connecting"
 
-        stage.far.may_answer.set()
-        await until(lambda: list(new.accepts) == [SSH_PORT])
+        harness.pool.may_answer.set()
+        await until(lambda: list(new.accept_callbacks) == [SSH_PORT])
 
 
 async def test_the_old_connection_stays_until_the_new_one_has_the_remote_ports() -> None:
-    async with a_stage() as stage:
-        runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
-        stage.far.may_listen.clear()
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
+        harness.pool.may_listen.clear()
 
-        await replaced(stage, runner)
-        await stage.clock.passes(10)
+        await replaced(harness, runner)
+        await harness.clock.advance(10)
         assert not old.is_closed
 
-        stage.far.may_listen.set()
+        harness.pool.may_listen.set()
         await until(lambda: old.is_closed)
 
 
 async def test_a_port_that_the_server_chose_stays_the_same() -> None:
-    async with a_stage() as stage:
-        runner, _ = await stage.connected(a_tunnel(remote=["0:localhost:22"]))
-        chosen = TcpAddress("localhost", CHOSEN_PORT)
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect(make_tunnel(remote=["0:localhost:22"]))
+        chosen = TcpAddress("localhost", ASSIGNED_PORT)
 
-        new = await replaced(stage, runner)
-        assert list(new.accepts) == [chosen]
-        assert stage.far.asked_to_listen[-1] == chosen
+        new = await replaced(harness, runner)
+        assert list(new.accept_callbacks) == [chosen]
+        assert harness.pool.listen_requests[-1] == chosen
 
-        stage.far.taken.add(chosen)
-        await replaced(stage, runner)
-        assert stage.far.asked_to_listen[-2:] == [chosen, TcpAddress("localhost", 0)]
-        stage.far.taken.clear()
+        harness.pool.ports_in_use.add(chosen)
+        await replaced(harness, runner)
+        assert harness.pool.listen_requests[-2:] == [chosen, TcpAddress("localhost", 0)]
+        harness.pool.ports_in_use.clear()
 
 
 async def test_a_remote_port_that_somebody_else_took_in_between_is_asked_for_again() -> None:
-    async with a_stage() as stage:
-        runner, _ = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
-        stage.far.taken.add(SSH_PORT)
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
+        harness.pool.ports_in_use.add(SSH_PORT)
 
-        await replaced(stage, runner)
-        await becomes(runner, "degraded")
+        await replaced(harness, runner)
+        await wait_for_state(runner, "degraded")
 
-        stage.far.taken.clear()
-        await stage.clock.passes(1)
-        await becomes(runner, "up")
+        harness.pool.ports_in_use.clear()
+        await harness.clock.advance(1)
+        await wait_for_state(runner, "up")
 
 
 @pytest.mark.parametrize("failure", [REFUSED, DENIED], ids=["passing", "for a person"])
 async def test_a_connection_that_cannot_be_replaced_stays_in_use(failure: Failure) -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner, old = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
         runner.send(ConnectionUnhealthy())
-        (await stage.attempt()).fails(failure)
+        (await harness.next_attempt()).fail(failure)
         await until(lambda: the_replacement_of(runner).state == "backoff")
 
         shown = the_replacement_of(runner)
@@ -188,11 +194,11 @@ async def test_a_connection_that_cannot_be_replaced_stays_in_use(failure: Failur
         assert (shown.failure.cause, shown.attempt) == (failure.cause, 1)
         assert shown.retry_at is not None
         assert (snapshot_of(runner).state, snapshot_of(runner).failure) == ("up", None)
-        assert await ask(port, b"still here") == b"STILL HERE"
-        assert "the connection cannot be replaced, and stays" in stage.log.getvalue()
+        assert await send_request(port, b"still here") == b"STILL HERE"
+        assert "the connection cannot be replaced, and stays" in harness.log.getvalue()
 
-        await stage.clock.passes(300)
-        (await stage.attempt()).succeeds()
+        await harness.clock.advance(300)
+        (await harness.next_attempt()).succeed()
         await until(lambda: old.is_closed)
 
 
@@ -200,72 +206,72 @@ async def test_a_replacement_is_tried_at_once_when_the_file_at_fault_changes(
     tmp_path: Path,
 ) -> None:
     key = tmp_path / "id_ed25519"
-    async with a_stage() as stage:
-        stage.finder.ways["db"] = (replace(a_host(), identity_files=(str(key),)),)
-        runner, old = await stage.connected()
+    async with runner_harness() as harness:
+        harness.host_resolver.chains["db"] = (replace(make_host(), identity_files=(str(key),)),)
+        runner, old = await harness.connect()
         runner.send(ConnectionUnhealthy())
-        (await stage.attempt()).fails(Failure(Cause.AUTH, "no key", files=(str(key),)))
+        (await harness.next_attempt()).fail(Failure(Cause.AUTH, "no key", files=(str(key),)))
         await until(lambda: the_replacement_of(runner).state == "backoff")
 
         key.write_text("here it is")
-        await stage.clock.passes(1)
+        await harness.clock.advance(1)
 
-        (await stage.attempt()).succeeds()
+        (await harness.next_attempt()).succeed()
         await until(lambda: old.is_closed)
 
 
 async def test_a_connection_that_is_lost_meanwhile_is_followed_by_the_one_on_its_way() -> None:
-    async with a_stage() as stage:
-        runner, old = await stage.connected(a_tunnel(remote=["2222:localhost:22"]))
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         runner.send(ConnectionUnhealthy())
-        attempt = await stage.attempt()
+        attempt = await harness.next_attempt()
 
-        old.ends(LOST)
-        await becomes(runner, "connecting")
+        old.lose(LOST)
+        await wait_for_state(runner, "connecting")
         failure = snapshot_of(runner).failure
         assert failure is not None
         assert failure.cause == "lost"
-        assert stage.far.under_way == [attempt]
+        assert harness.pool.pending_attempts == [attempt]
 
-        new = attempt.succeeds()
-        await becomes(runner, "up")
-        assert list(new.accepts) == [SSH_PORT]
+        new = attempt.succeed()
+        await wait_for_state(runner, "up")
+        assert list(new.accept_callbacks) == [SSH_PORT]
 
 
 async def test_a_new_connection_that_ends_soon_gives_the_old_one_back() -> None:
     port = free_port()
-    async with a_stage() as stage:
-        tunnel = a_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])
-        runner, old = await stage.connected(tunnel)
+    async with runner_harness() as harness:
+        tunnel = make_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])
+        runner, old = await harness.connect(tunnel)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await until(lambda: old.opened)
-        new = await replaced(stage, runner)
+        new = await replaced(harness, runner)
 
-        new.ends(LOST)
+        new.lose(LOST)
         await until(lambda: the_replacement_of(runner).state == "backoff")
-        await until(lambda: list(old.accepts) == [SSH_PORT])
+        await until(lambda: list(old.accept_callbacks) == [SSH_PORT])
 
         assert snapshot_of(runner).state == "up"
-        assert await ask(port, b"hello") == b"HELLO"
+        assert await send_request(port, b"hello") == b"HELLO"
         writer.write(b"and I")
         assert await reader.readexactly(5) == b"AND I"
         writer.close()
 
 
 async def test_exit_on_forward_failure_gives_the_old_connection_back() -> None:
-    tunnel = a_tunnel(
+    tunnel = make_tunnel(
         remote=["2222:localhost:22", "2223:localhost:22"], exit_on_forward_failure=True
     )
     second_port = TcpAddress("localhost", 2223)
-    async with a_stage() as stage:
-        runner, old = await stage.connected(tunnel)
-        stage.far.taken.add(second_port)
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(tunnel)
+        harness.pool.ports_in_use.add(second_port)
 
-        new = await replaced(stage, runner)
+        new = await replaced(harness, runner)
 
         await until(lambda: new.is_closed)
-        await until(lambda: SSH_PORT in old.accepts)
-        stage.far.taken.clear()
+        await until(lambda: SSH_PORT in old.accept_callbacks)
+        harness.pool.ports_in_use.clear()
 
 
 @pytest.mark.parametrize("phase", ["arriving", "draining"])
@@ -274,19 +280,19 @@ async def test_both_connections_are_closed_when_the_tunnel_is(
     phase: str, event: Stop | HostChanged
 ) -> None:
     port = free_port()
-    async with a_stage() as stage:
-        runner, old = await stage.connected(a_tunnel(local=[f"{port}:db:5432"]))
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await until(lambda: old.opened)
         runner.send(RestartGracefully())
-        attempt = await stage.attempt()
+        attempt = await harness.next_attempt()
         if phase == "draining":
-            attempt.succeeds()
+            attempt.succeed()
             await until(lambda: the_replacement_of(runner).state == "draining")
 
         runner.send(event)
 
-        await until(lambda: stage.far.live == [])
-        await until(lambda: attempt not in stage.far.under_way)
+        await until(lambda: harness.pool.open_connections == [])
+        await until(lambda: attempt not in harness.pool.pending_attempts)
         writer.close()
         del reader

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from tests.fake_clock import settled, until
-from tests.tunnel.fake_ssh import DENIED, LOST, a_host
-from tests.tunnel.harness import Stage, a_stage, a_tunnel, becomes, snapshot_of
+from tests.fake_clock import settle, until
+from tests.tunnel.fake_ssh import DENIED, LOST, make_host
+from tests.tunnel.harness import (
+    RunnerHarness,
+    make_tunnel,
+    runner_harness,
+    snapshot_of,
+    wait_for_state,
+)
 from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.lifecycle import Start, Stop
 from tunnelkeeper.core.snapshot import FailureSnapshot, HopSnapshot, ProgressSnapshot
@@ -13,18 +19,18 @@ NOON = "2026-11-22T12:00:00Z"
 HOP = "me@relay:22"
 
 
-def behind_a_jump_host(stage: Stage) -> None:
-    stage.finder.ways["db"] = (a_host("bastion"), a_host("relay"))
+def behind_a_jump_host(harness: RunnerHarness) -> None:
+    harness.host_resolver.chains["db"] = (make_host("bastion"), make_host("relay"))
 
 
 async def test_a_stopped_tunnel_is_shown_as_it_is_configured() -> None:
     options = HostOptions(jump=("bastion", "inner"))
-    tunnel = a_tunnel(options=options, groups=("work",), remote=["2222:localhost:22"])
-    async with a_stage() as stage:
-        shown = snapshot_of(stage.runner(tunnel))
+    tunnel = make_tunnel(options=options, groups=("work",), remote=["2222:localhost:22"])
+    async with runner_harness() as harness:
+        shown = snapshot_of(harness.runner(tunnel))
         assert shown.forwards == [], "its forwards are made when it first runs"
-        await settled()
-        shown = snapshot_of(stage.runners[0])
+        await settle()
+        shown = snapshot_of(harness.runners[0])
 
         assert (shown.name, shown.state, shown.wanted, shown.since) == (
             "db",
@@ -40,9 +46,9 @@ async def test_a_stopped_tunnel_is_shown_as_it_is_configured() -> None:
 
 
 async def test_a_tunnel_that_looks_its_hosts_up_says_so() -> None:
-    async with a_stage() as stage:
-        stage.finder.may_look.clear()
-        runner = stage.runner()
+    async with runner_harness() as harness:
+        harness.host_resolver.may_resolve.clear()
+        runner = harness.runner()
         runner.send(Start())
         await until(lambda: snapshot_of(runner).progress)
 
@@ -51,29 +57,29 @@ async def test_a_tunnel_that_looks_its_hosts_up_says_so() -> None:
         assert (shown.state, shown.wanted, shown.attempt) == ("connecting", True, 1)
         assert shown.progress == ProgressSnapshot("relay", "ssh_config")
         assert shown.hops == []
-        assert stage.changes[-1] == "db"
+        assert harness.changes[-1] == "db"
 
 
 async def test_a_connecting_tunnel_says_at_which_hop_it_is() -> None:
-    async with a_stage() as stage:
-        behind_a_jump_host(stage)
-        runner, attempt = await stage.started()
-        before = len(stage.changes)
-        attempt.report.step("me@bastion:22", "login")
+    async with runner_harness() as harness:
+        behind_a_jump_host(harness)
+        runner, attempt = await harness.start()
+        before = len(harness.changes)
+        attempt.progress.step("me@bastion:22", "login")
 
         shown = snapshot_of(runner)
 
         assert (shown.host, shown.jump) == (HOP, ["me@bastion:22"])
         assert shown.progress == ProgressSnapshot("me@bastion:22", "login")
         assert shown.hops == [HopSnapshot("me@bastion:22", False), HopSnapshot(HOP, False)]
-        assert stage.changes[before:] == ["db"]
+        assert harness.changes[before:] == ["db"]
 
 
 async def test_an_up_tunnel_is_shown_hop_by_hop() -> None:
-    async with a_stage() as stage:
-        behind_a_jump_host(stage)
-        await stage.clock.passes(5)
-        runner, _ = await stage.connected()
+    async with runner_harness() as harness:
+        behind_a_jump_host(harness)
+        await harness.clock.advance(5)
+        runner, _ = await harness.connect()
 
         shown = snapshot_of(runner)
 
@@ -87,44 +93,44 @@ async def test_an_up_tunnel_is_shown_hop_by_hop() -> None:
 
 
 async def test_an_up_tunnel_remembers_its_attempts_until_it_is_trusted() -> None:
-    async with a_stage() as stage:
-        runner, attempt = await stage.started(a_tunnel(gate_time=30))
-        attempt.fails(LOST)
-        await becomes(runner, "backoff")
-        await stage.clock.passes(2)
-        (await stage.attempt()).succeeds()
-        await becomes(runner, "up")
+    async with runner_harness() as harness:
+        runner, attempt = await harness.start(make_tunnel(gate_time=30))
+        attempt.fail(LOST)
+        await wait_for_state(runner, "backoff")
+        await harness.clock.advance(2)
+        (await harness.next_attempt()).succeed()
+        await wait_for_state(runner, "up")
         since = snapshot_of(runner).since
 
         assert snapshot_of(runner).attempt == 1
-        await stage.clock.passes(30)
+        await harness.clock.advance(30)
 
         assert snapshot_of(runner).attempt == 0
         assert snapshot_of(runner).since == since
 
 
 async def test_a_degraded_tunnel_shows_the_failure_of_its_forward_at_both_places() -> None:
-    async with a_stage() as stage:
-        stage.far.fault_of_listening = None
-        tunnel = a_tunnel(remote=["2222:localhost:22", "2223:localhost:22"])
-        stage.far.taken.add(tunnel.forwards[1].listen)
-        runner, _ = await stage.connected(tunnel)
+    async with runner_harness() as harness:
+        harness.pool.listen_error = None
+        tunnel = make_tunnel(remote=["2222:localhost:22", "2223:localhost:22"])
+        harness.pool.ports_in_use.add(tunnel.forwards[1].listen)
+        runner, _ = await harness.connect(tunnel)
 
         shown = snapshot_of(runner)
 
         assert (shown.state, shown.wanted) == ("degraded", True)
-        words = "the server does not listen on localhost:2223"
-        assert shown.failure == FailureSnapshot("remote_port_busy", HOP, words, "", NOON)
+        message = "the server does not listen on localhost:2223"
+        assert shown.failure == FailureSnapshot("remote_port_busy", HOP, message, "", NOON)
         assert [f.state for f in shown.forwards] == ["listening", "failed"]
         assert [f.failure for f in shown.forwards] == [None, shown.failure]
 
 
 async def test_a_tunnel_in_backoff_says_when_and_why() -> None:
-    async with a_stage() as stage:
-        runner, connection = await stage.connected()
-        await stage.clock.passes(60)
-        connection.ends(LOST)
-        await becomes(runner, "backoff")
+    async with runner_harness() as harness:
+        runner, connection = await harness.connect()
+        await harness.clock.advance(60)
+        connection.lose(LOST)
+        await wait_for_state(runner, "backoff")
 
         shown = snapshot_of(runner)
 
@@ -137,10 +143,10 @@ async def test_a_tunnel_in_backoff_says_when_and_why() -> None:
 
 
 async def test_a_blocked_tunnel_says_when_it_is_tried_next() -> None:
-    async with a_stage() as stage:
-        runner, attempt = await stage.started()
-        attempt.fails(DENIED)
-        await becomes(runner, "blocked")
+    async with runner_harness() as harness:
+        runner, attempt = await harness.start()
+        attempt.fail(DENIED)
+        await wait_for_state(runner, "blocked")
 
         shown = snapshot_of(runner)
 
@@ -151,12 +157,12 @@ async def test_a_blocked_tunnel_says_when_it_is_tried_next() -> None:
 
 
 async def test_a_failed_attempt_stays_visible_during_the_next() -> None:
-    async with a_stage() as stage:
-        runner, attempt = await stage.started()
-        attempt.fails(LOST)
-        await becomes(runner, "backoff")
-        await stage.clock.passes(2)
-        await stage.attempt()
+    async with runner_harness() as harness:
+        runner, attempt = await harness.start()
+        attempt.fail(LOST)
+        await wait_for_state(runner, "backoff")
+        await harness.clock.advance(2)
+        await harness.next_attempt()
 
         shown = snapshot_of(runner)
 
@@ -166,14 +172,14 @@ async def test_a_failed_attempt_stays_visible_during_the_next() -> None:
 
 
 async def test_a_stopping_tunnel_is_not_wanted_any_more() -> None:
-    async with a_stage() as stage:
-        runner, _ = await stage.connected()
-        stage.far.may_close.clear()
+    async with runner_harness() as harness:
+        runner, _ = await harness.connect()
+        harness.pool.may_close.clear()
         runner.send(Stop())
-        await becomes(runner, "stopping")
+        await wait_for_state(runner, "stopping")
 
         shown = snapshot_of(runner)
 
         assert (shown.wanted, shown.attempt, shown.retry_at) == (False, 0, None)
-        stage.far.may_close.set()
-        await becomes(runner, "stopped")
+        harness.pool.may_close.set()
+        await wait_for_state(runner, "stopped")

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from tests.fake_clock import settled
+from tests.fake_clock import settle
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
 
@@ -32,7 +32,7 @@ async def test_a_fault_ends_its_task_only_and_is_logged(caplog: pytest.LogCaptur
     async with IsolatedTaskGroup() as tasks:
         failed = tasks.create_task(fail())
         tasks.create_task(others_done.wait())
-        await settled()
+        await settle()
         assert failed.done()
         assert failed.result() is None
         others_done.set()
@@ -47,7 +47,7 @@ async def test_a_task_can_be_cancelled_at_any_time_and_leaves_no_warning(turns: 
     """Before its first step a coroutine was never awaited, which Python warns about."""
     async with IsolatedTaskGroup() as tasks:
         task = tasks.create_task(asyncio.Event().wait())
-        await settled(turns)
+        await settle(turns)
         task.cancel()
 
     assert task.cancelled()
