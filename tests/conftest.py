@@ -1,18 +1,39 @@
-"""What tests of every layer may ask for."""
+"""Fixtures and settings of the tests of every layer."""
 
 from __future__ import annotations
+
+import signal
 
 import pytest
 from hypothesis import settings
 
+from tests.leaks import LeakGuard
 from tests.requirements import require
 
-# How long an example takes is the machine's business, not the test's.
+# The time that an example takes depends on the machine.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    _handle_ignored_signals()
+    config.pluginmanager.register(LeakGuard())
+
+
 @pytest.fixture(scope="session")
 def ssh() -> str:
-    """The path of the ssh client, to compare with or to be asked."""
+    """The path of the ssh client, as a reference or as the program under test."""
     return require("ssh")
+
+
+def _handle_ignored_signals() -> None:
+    """Undo what `nohup` and `&` of a script do: their children ignore SIGHUP or SIGINT.
+
+    Children of the tests would inherit that, and no test could interrupt them. A signal with a
+    handler is reset to its default by execve(2), and the tests themselves still survive a hangup.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)

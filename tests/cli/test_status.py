@@ -140,15 +140,19 @@ def test_it_is_kept_fresh_on_a_terminal_until_ctrl_c(server: RunningServer) -> N
     )
     os.close(theirs)
     printed = ""
-    server.fake.tunnels = {"db": a_tunnel()}
-    while "me@relay" not in printed:
-        printed += os.read(ours, 65536).decode()
-    server.publish(TunnelEvent(BACKOFF))
-    while "Connection refused" not in printed:
-        printed += os.read(ours, 65536).decode()
-    process.send_signal(signal.SIGINT)
-    code = process.wait(60)
-    os.close(ours)
+    try:
+        server.fake.tunnels = {"db": a_tunnel()}
+        while "me@relay" not in printed:
+            printed += os.read(ours, 65536).decode()
+        server.publish(TunnelEvent(BACKOFF))
+        while "Connection refused" not in printed:
+            printed += os.read(ours, 65536).decode()
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
     assert code == 1
     assert "\x1b[?1049h" not in printed  # the screen stays the person's own

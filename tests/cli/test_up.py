@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.control.fakes import REFUSED, RunningServer, a_tunnel
-from tunnelkeeper.cli import launch
+from tunnelkeeper.cli import background, launch
 from tunnelkeeper.control.payloads import TunnelEvent
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
     from tests.cli.conftest import Tool
 
 SUPERVISOR = """
@@ -51,12 +54,23 @@ class FakeLaunch:
 
 
 @pytest.fixture
-def launched(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> FakeLaunch:
+def launched(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLaunch]:
     tool.config.write_text('tunnels.db = { host = "relay", socks = "1080" }')
     fake = FakeLaunch()
     for name in ("run", "command_line"):
         monkeypatch.setattr(launch, name, getattr(fake, name))
-    return fake
+    started: list[subprocess.Popen[bytes]] = []
+    start = background.start
+
+    def start_and_keep(arguments: list[str], log: Path) -> background.Background:
+        process = start(arguments, log)
+        started.append(process.process)
+        return process
+
+    monkeypatch.setattr(background, "start", start_and_keep)
+    yield fake
+    for process in started:
+        process.wait(30)
 
 
 def test_it_is_the_supervisor_where_none_runs(tool: Tool, launched: FakeLaunch) -> None:

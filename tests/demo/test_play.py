@@ -59,11 +59,15 @@ def test_it_can_be_tried_until_it_is_interrupted(short_tmp: Path, tmp_path: Path
     environment = os.environ | {"TMPDIR": str(short_tmp), "PYTHONUNBUFFERED": "1"}
     out = tmp_path / "out"
     with out.open("wb") as file, subprocess.Popen(COMMAND, env=environment, stdout=file) as demo:
-        wait_until(lambda: b"Ctrl-C" in out.read_bytes(), within=40)
-        line = next(x for x in out.read_text().splitlines() if x.strip().startswith("local"))
-        url = line.split()[-1]
-        page = subprocess.run([curl, "-s", url], capture_output=True, check=True).stdout
-        demo.send_signal(signal.SIGINT)
+        try:
+            wait_until(lambda: b"Ctrl-C" in out.read_bytes(), within=40)
+            line = next(x for x in out.read_text().splitlines() if x.strip().startswith("local"))
+            url = line.split()[-1]
+            page = subprocess.run([curl, "-s", url], capture_output=True, check=True).stdout
+            demo.send_signal(signal.SIGINT)
+            demo.wait(60)
+        finally:
+            demo.kill()
 
     assert page.startswith(b"hello")
     assert demo.returncode == 0

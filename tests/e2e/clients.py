@@ -76,6 +76,16 @@ def receive_until_cut(connection: socket.socket) -> bytes:
     return bytes(received)
 
 
+def connect_and_receive(address: Address, timeout: float = 20) -> bytes:
+    """Connect, and return everything until the other side ends or resets.
+
+    A client that is refused at once may be reset before its connect() returns.
+    """
+    with contextlib.suppress(ConnectionResetError), connected(address, timeout) as connection:
+        return receive_until_cut(connection)
+    return b""
+
+
 def receive_exactly(connection: socket.socket, size: int) -> bytes:
     """So many bytes, or fewer when the other side ends before."""
     received = bytearray()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.clients import connected, exchange, receive_until_cut
+from tests.e2e.clients import connect_and_receive, exchange
 from tests.e2e.ports import free_port
 from tests.e2e.services import echo, sender
 from tests.e2e.site import Site, tunnel_table
@@ -104,8 +104,7 @@ def test_a_target_that_the_server_denies_ends_that_client_and_no_more(site: Site
     program.up()
     program.wait_for("t", lambda tunnel: tunnel.state in {"up", "degraded"})
 
-    with connected(port) as client:
-        assert receive_until_cut(client) == b""
+    assert connect_and_receive(port) == b""
     assert "prohibited" in program.succeed("logs", "t")
     assert exchange(allowed, b"the other works") == b"the other works"
     assert server.logins() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from random import Random
@@ -103,8 +104,9 @@ def test_nonsense_on_the_socks_port_ends_that_client_and_no_more(scene: Scene) -
     scene.begins(f'socks = "{port}"')
     for words in nonsense(Random(7)):
         with connected(port) as client:
-            client.sendall(words)
-            client.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # it may be cut off before it has sent all
+                client.sendall(words)
+                client.shutdown(socket.SHUT_WR)
             receive_until_cut(client)
     scene.stays_up()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.e2e.clients import connected, exchange, is_listening, receive_until_cut
+from tests.e2e.clients import connect_and_receive, exchange, is_listening
 from tests.e2e.ports import free_port
 from tests.e2e.services import echo, sender
 from tests.e2e.waiting import wait_until
@@ -69,7 +69,6 @@ def test_a_target_that_refuses_ends_that_client_and_no_more(scene: Scene) -> Non
     refused = free_port()
     scene.begins(local=(f"{refused}:{NOBODY}",))
     for _ in range(20):
-        with connected(refused) as client:
-            assert receive_until_cut(client) == b""
+        assert connect_and_receive(refused) == b""
     scene.stays_up()
     assert "refused" in scene.program.succeed("logs", "t")

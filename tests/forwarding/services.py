@@ -53,7 +53,9 @@ async def service(
         except (OSError, asyncio.CancelledError):
             writer.transport.abort()  # its client is gone, or the test is over
         finally:
-            await closed(writer)
+            # StreamReaderProtocol of Python 3.11 logs an error if this task is cancelled.
+            with suppress(asyncio.CancelledError):
+                await closed(writer)
             running.discard(task)
 
     if at is None:

@@ -71,5 +71,12 @@ class SerialExecutor:
         except BaseException:
             lock.release()
             raise
-        done.add_done_callback(lambda _: lock.release())
+
+        def release(done: asyncio.Future[T]) -> None:
+            lock.release()
+            # asyncio logs an exception that is not retrieved. A cancelled caller does not.
+            if not done.cancelled():
+                done.exception()
+
+        done.add_done_callback(release)
         return await asyncio.shield(done)
