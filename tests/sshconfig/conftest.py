@@ -7,7 +7,7 @@ HOMES = {"ann": "/home/ann", "root": "/root"}
 
 @pytest.fixture
 def facts() -> Facts:
-    """A machine and a user that do not exist."""
+    """Return facts about an invented machine and user."""
     return Facts(
         user="ann",
         uid=1000,

@@ -7,7 +7,7 @@ import pytest
 from tunnelkeeper.sshconfig import gather_facts
 
 
-def test_the_home_is_the_accounts_whatever_the_environment_says(
+def test_the_home_is_that_of_the_account_not_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     account = pwd.getpwuid(os.getuid())
@@ -19,14 +19,14 @@ def test_the_home_is_the_accounts_whatever_the_environment_says(
     assert facts.cwd == str(Path.cwd())
 
 
-def test_the_homes_of_other_users_are_known() -> None:
+def test_the_home_of_another_user_can_be_looked_up() -> None:
     facts = gather_facts()
 
     assert facts.home_of("root") == pwd.getpwnam("root").pw_dir
     assert facts.home_of("no such user") is None
 
 
-def test_a_user_without_an_account_has_the_home_of_the_environment(
+def test_a_uid_without_an_account_uses_the_home_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def no_account(uid: int) -> pwd.struct_passwd:

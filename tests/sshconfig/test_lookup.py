@@ -1,4 +1,4 @@
-"""The rules of chains, with a fake in place of ssh."""
+"""Lookup of chains with a fake ssh."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Make = Callable[..., HostLookup]
 
 
 class FakeSsh:
-    """An ssh_config by host; a ProxyJump that was not asked for is not told, as by ssh -G."""
+    """An ssh_config by host. Like ssh -G, it omits a ProxyJump that the request overrides."""
 
     def __init__(self, **stanzas: str) -> None:
         self.stanzas = {name.replace("_", "-"): text for name, text in stanzas.items()}
@@ -62,7 +62,7 @@ async def test_a_host_without_jump_hosts_is_a_chain_of_one(lookup: Make) -> None
     assert (host.name, host.hostname) == ("relay", "r.example.com")
 
 
-async def test_jump_hosts_come_first_in_the_order_of_ssh(lookup: Make) -> None:
+async def test_jump_hosts_come_first_in_ssh_order(lookup: Make) -> None:
     ssh = FakeSsh(deep="proxyjump a,u@b:2200,c")
     chain = await lookup(ssh).chain_to("deep")
 
@@ -77,21 +77,21 @@ async def test_only_the_first_jump_host_may_have_jump_hosts_of_its_own(lookup: M
     assert not ssh.requests("y")
 
 
-async def test_jump_hosts_of_the_file_overrule_those_of_ssh_config(lookup: Make) -> None:
+async def test_jump_hosts_of_the_config_file_override_ssh_config(lookup: Make) -> None:
     ssh = FakeSsh(deep="proxyjump a")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=("b",)))
 
     assert [host.name for host in await lookup(ssh).chain(tunnel)] == ["b", "deep"]
 
 
-async def test_no_jump_hosts_in_the_file_means_none(lookup: Make) -> None:
+async def test_an_empty_jump_list_in_the_config_file_means_no_jump_hosts(lookup: Make) -> None:
     ssh = FakeSsh(deep="proxyjump a")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=()))
 
     assert [host.name for host in await lookup(ssh).chain(tunnel)] == ["deep"]
 
 
-async def test_a_proxy_command_of_the_file_overrules_jump_hosts_of_ssh_config(
+async def test_a_proxy_command_of_the_config_file_overrides_proxy_jump(
     lookup: Make,
 ) -> None:
     ssh = FakeSsh(deep="proxyjump a")
@@ -101,7 +101,7 @@ async def test_a_proxy_command_of_the_file_overrules_jump_hosts_of_ssh_config(
     assert host.proxy_command == "nc deep"
 
 
-async def test_a_proxy_command_is_for_the_first_hop_only(lookup: Make) -> None:
+async def test_a_proxy_command_applies_to_the_first_hop_only(lookup: Make) -> None:
     ssh = FakeSsh(deep="proxycommand c", a="proxycommand x %n", b="proxycommand y")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=("a", "b")))
     chain = await lookup(ssh).chain(tunnel)
@@ -109,7 +109,7 @@ async def test_a_proxy_command_is_for_the_first_hop_only(lookup: Make) -> None:
     assert [host.proxy_command for host in chain] == ["x a", None, None]
 
 
-async def test_a_host_of_the_file_is_looked_up_by_its_hostname(lookup: Make) -> None:
+async def test_a_host_of_the_config_file_is_looked_up_by_its_hostname(lookup: Make) -> None:
     ssh = FakeSsh()
     ssh.stanzas["relay.example.com"] = "identityfile /keys/relay"
     hosts = {"relay": HostOptions(hostname="relay.example.com", port=(22, 443), user="tunnel")}
@@ -121,7 +121,7 @@ async def test_a_host_of_the_file_is_looked_up_by_its_hostname(lookup: Make) -> 
     assert ssh.requests("relay.example.com") == [Request("relay.example.com", "tunnel", 22)]
 
 
-async def test_a_host_of_the_file_may_be_a_jump_host_with_jump_hosts_of_its_own(
+async def test_a_jump_host_of_the_config_file_may_have_jump_hosts(
     lookup: Make,
 ) -> None:
     hosts = {"a": HostOptions(jump=("gate",)), "b": HostOptions(jump=("nowhere",))}
@@ -131,21 +131,21 @@ async def test_a_host_of_the_file_may_be_a_jump_host_with_jump_hosts_of_its_own(
     assert [host.name for host in chain] == ["gate", "a", "b", "deep"]
 
 
-async def test_user_and_port_of_a_reference_go_over_the_hosts_options(lookup: Make) -> None:
+async def test_user_and_port_of_a_reference_override_the_hosts_options(lookup: Make) -> None:
     hosts = {"relay": HostOptions(user="tunnel", port=(22, 443), compression=True)}
     (host,) = await lookup(FakeSsh(), configuration(hosts)).chain_to("bob@relay:24")
 
     assert (host.user, host.ports, host.compression) == ("bob", (24,), True)
 
 
-async def test_user_and_port_of_a_reference_go_under_the_tunnels_options(lookup: Make) -> None:
+async def test_a_tunnels_options_override_user_and_port_of_its_reference(lookup: Make) -> None:
     own = Tunnel("t", "bob@relay:24", options=HostOptions(user="tunnel"))
     (host,) = await lookup(FakeSsh()).chain(own)
 
     assert (host.user, host.ports) == ("tunnel", (24,))
 
 
-async def test_a_host_that_the_file_does_not_name_has_the_defaults_without_their_jump(
+async def test_a_host_without_a_table_has_the_defaults_without_jump(
     lookup: Make,
 ) -> None:
     defaults = HostOptions(connect_timeout=3, jump=("gate",))
@@ -158,7 +158,7 @@ async def test_a_host_that_the_file_does_not_name_has_the_defaults_without_their
     ("jump", "expected"),
     [(("relay",), ["relay"]), (("a", "relay"), ["a", "relay"]), (("relay", "b"), ["relay"])],
 )
-async def test_a_host_that_is_its_own_jump_host_is_reached_by_those_before_it(
+async def test_a_host_in_its_own_jump_list_uses_only_the_hosts_before_it(
     jump: tuple[str, ...], expected: list[str], lookup: Make
 ) -> None:
     tunnel = Tunnel("t", "relay", options=HostOptions(jump=jump))
@@ -166,7 +166,7 @@ async def test_a_host_that_is_its_own_jump_host_is_reached_by_those_before_it(
     assert [host.name for host in await lookup(FakeSsh()).chain(tunnel)] == expected
 
 
-async def test_another_port_of_a_jump_host_is_reached_through_it(lookup: Make) -> None:
+async def test_a_second_port_of_a_jump_host_is_reached_through_it(lookup: Make) -> None:
     tunnel = Tunnel("t", "box", options=HostOptions(port=(2222,), jump=("box",)))
     chain = await lookup(FakeSsh()).chain(tunnel)
 
@@ -200,7 +200,7 @@ async def test_an_endless_chain_of_jump_hosts_is_an_error(lookup: Make) -> None:
         await lookup(Endless()).chain_to("a")
 
 
-async def test_what_ssh_must_know_of_the_file_is_told_to_it(lookup: Make) -> None:
+async def test_settings_that_ssh_needs_are_passed_with_the_request(lookup: Make) -> None:
     ssh = FakeSsh()
     options = HostOptions(
         ciphers="+aes", macs="^m", kex_algorithms="-k", host_key_algorithms="h", host_key_alias="x"
@@ -222,7 +222,7 @@ async def test_what_ssh_must_know_of_the_file_is_told_to_it(lookup: Make) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "source"),
+    ("configured", "source"),
     [
         (None, None),
         (False, False),
@@ -231,35 +231,35 @@ async def test_what_ssh_must_know_of_the_file_is_told_to_it(lookup: Make) -> Non
         ("x", "/srv/here/x"),
     ],
 )
-async def test_hosts_are_looked_up_where_the_file_says(
-    said: str | None, source: str | None, lookup: Make
+async def test_hosts_are_looked_up_in_the_configured_ssh_config(
+    configured: str | None, source: str | None, lookup: Make
 ) -> None:
     ssh = FakeSsh()
-    configured = configuration(supervisor=SupervisorOptions(ssh_config=said))
-    await lookup(ssh, configured).chain_to("relay")
+    config = configuration(supervisor=SupervisorOptions(ssh_config=configured))
+    await lookup(ssh, config).chain_to("relay")
 
     assert ssh.requests("relay") == [Request("relay", source=source)]
 
 
-async def test_an_ssh_config_of_nobody_is_named(lookup: Make) -> None:
-    configured = configuration(supervisor=SupervisorOptions(ssh_config="~nobody/x"))
+async def test_an_ssh_config_of_an_unknown_user_is_an_error(lookup: Make) -> None:
+    configured = configuration(supervisor=SupervisorOptions(ssh_config="~unknown/x"))
 
-    with pytest.raises(SshConfigError, match=r"supervisor\.ssh_config '~nobody/x': no such user"):
+    with pytest.raises(SshConfigError, match=r"supervisor\.ssh_config '~unknown/x': no such user"):
         await lookup(FakeSsh(), configured).chain_to("relay")
 
 
 @pytest.mark.parametrize("reference", ["", "-oProxyCommand=x", "a b", "relay:0", "::1", "u@"])
-async def test_what_is_no_reference_is_refused(reference: str, lookup: Make) -> None:
+async def test_a_malformed_reference_is_refused(reference: str, lookup: Make) -> None:
     with pytest.raises(SshConfigError):
         await lookup(FakeSsh()).chain_to(reference)
 
 
-async def test_a_jump_host_of_ssh_config_that_is_no_reference_is_refused(lookup: Make) -> None:
+async def test_a_malformed_proxy_jump_is_refused(lookup: Make) -> None:
     with pytest.raises(SshConfigError):
         await lookup(FakeSsh(a="proxyjump -x")).chain_to("a")
 
 
-async def test_an_address_in_brackets_is_asked_for_without_them(lookup: Make) -> None:
+async def test_brackets_are_removed_from_an_address_before_the_lookup(lookup: Make) -> None:
     ssh = FakeSsh()
     (host,) = await lookup(ssh).chain_to("[::1]:2222")
 
@@ -267,7 +267,7 @@ async def test_an_address_in_brackets_is_asked_for_without_them(lookup: Make) ->
     assert ssh.requests("::1") == [Request("::1", port=2222)]
 
 
-async def test_a_thousand_tunnels_through_one_jump_host_ask_once_for_it(lookup: Make) -> None:
+async def test_a_thousand_tunnels_query_their_jump_host_once(lookup: Make) -> None:
     ssh = FakeSsh()
     hosts = lookup(ssh)
     tunnel = Tunnel("t", "a", options=HostOptions(jump=("relay",)))
@@ -280,7 +280,7 @@ async def test_a_thousand_tunnels_through_one_jump_host_ask_once_for_it(lookup: 
     assert len(ssh.asked) == 1002
 
 
-async def test_remarks_are_made_on_each_host_of_a_chain(lookup: Make) -> None:
+async def test_deviations_are_reported_for_each_host_of_a_chain(lookup: Make) -> None:
     ssh = FakeSsh(a="bindinterface eth0", deep="proxyjump a\nstricthostkeychecking false")
     remarks = await lookup(ssh).find_deviations(Tunnel("t", "deep"))
 

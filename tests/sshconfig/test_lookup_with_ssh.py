@@ -1,4 +1,4 @@
-"""Whole chains, looked up by the real ssh in real files."""
+"""Lookup of chains with the real ssh and real files."""
 
 import socket
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Look = Callable[[str], HostLookup]
 
 @pytest.fixture
 def look(tmp_path: Path) -> Look:
-    """A lookup with a text as the ssh_config."""
+    """Return a function that looks hosts up in an ssh_config with a given text."""
 
     def look(text: str) -> HostLookup:
         path = tmp_path / "ssh_config"
@@ -28,7 +28,7 @@ def look(tmp_path: Path) -> Look:
     return look
 
 
-async def test_a_chain_of_several_hops_is_found_as_ssh_would_go(look: Look) -> None:
+async def test_a_chain_of_several_hops_matches_the_route_of_ssh(look: Look) -> None:
     text = """\
 Host deep
   HostName deep.internal
@@ -64,7 +64,7 @@ Host gate
     ]
 
 
-async def test_a_proxy_command_of_none_keeps_the_general_one_away(look: Look) -> None:
+async def test_proxy_command_none_overrides_a_general_one(look: Look) -> None:
     text = "Host near\n  ProxyCommand none\nHost *\n  ProxyCommand nc %h %p\n"
     lookup = look(text)
     near, far = await lookup.chain_to("near"), await lookup.chain_to("far")
@@ -73,7 +73,7 @@ async def test_a_proxy_command_of_none_keeps_the_general_one_away(look: Look) ->
     assert far[0].proxy_command == "nc far 22"
 
 
-async def test_nobody_chose_algorithms_where_no_file_says_anything(look: Look) -> None:
+async def test_algorithms_are_unset_if_no_file_sets_them(look: Look) -> None:
     (host,) = await look("Host *\n  Compression yes\n").chain_to("relay")
 
     assert host.ciphers is host.macs is host.kex_algorithms is None
@@ -81,7 +81,7 @@ async def test_nobody_chose_algorithms_where_no_file_says_anything(look: Look) -
     assert host.compression
 
 
-async def test_lists_with_plus_minus_and_caret_mean_what_they_mean_to_ssh(look: Look) -> None:
+async def test_lists_with_plus_minus_and_caret_are_applied_as_in_ssh(look: Look) -> None:
     text = """\
 Host relay
   Ciphers ^aes256-gcm@openssh.com
@@ -102,7 +102,7 @@ Host relay
     assert host.pubkey_accepted_algorithms is None
 
 
-async def test_a_list_of_the_file_that_ssh_refuses_is_told_in_its_words(look: Look) -> None:
+async def test_a_list_that_ssh_refuses_is_reported_with_its_message(look: Look) -> None:
     tunnel = Tunnel("t", "relay", options=HostOptions(macs="rot13"))
 
     with pytest.raises(SshConfigError, match="Bad SSH2 MAC spec 'rot13'"):
@@ -130,14 +130,14 @@ Host relay
     )
 
 
-async def test_a_scope_in_an_address_is_no_token(look: Look) -> None:
+async def test_an_ipv6_scope_is_not_a_token(look: Look) -> None:
     (host,) = await look("UserKnownHostsFile /k/%h\n").chain_to("[fe80::1%lo]")
 
     assert host.hostname == "fe80::1%lo"
     assert host.user_known_hosts == ("/k/fe80::1%lo",)
 
 
-async def test_paths_are_absolute_and_those_of_ssh_itself_are_among_them(look: Look) -> None:
+async def test_paths_are_absolute_and_include_the_defaults_of_ssh(look: Look) -> None:
     text = """\
 UserKnownHostsFile ~/k1 "/a b/k2"
 GlobalKnownHostsFile none
@@ -161,20 +161,20 @@ IdentityAgent none
 
 
 @pytest.mark.parametrize(
-    ("said", "policy"),
+    ("value", "policy"),
     [("ask", "strict"), ("yes", "strict"), ("accept-new", "accept-new"), ("off", "accept-new")],
 )
-async def test_strict_host_key_checking_is_read_from_what_ssh_makes_of_it(
-    said: str, policy: str, look: Look
+async def test_strict_host_key_checking_is_read_from_the_answer_of_ssh(
+    value: str, policy: str, look: Look
 ) -> None:
-    lookup = look(f"StrictHostKeyChecking {said}\n")
+    lookup = look(f"StrictHostKeyChecking {value}\n")
     (host,) = await lookup.chain_to("relay")
 
     assert host.host_key_policy == policy
-    assert bool(await lookup.find_deviations(Tunnel("t", "relay"))) == (said == "off")
+    assert bool(await lookup.find_deviations(Tunnel("t", "relay"))) == (value == "off")
 
 
-async def test_times_and_switches_are_read_in_the_units_of_ssh(look: Look) -> None:
+async def test_times_and_flags_are_read_in_the_units_of_ssh(look: Look) -> None:
     text = """\
 ServerAliveInterval 2m
 ServerAliveCountMax 4
@@ -194,7 +194,7 @@ IdentitiesOnly yes
     assert host.identities_only
 
 
-async def test_what_distributions_ship_leaves_nothing_to_remark(look: Look) -> None:
+async def test_the_default_ssh_config_of_distributions_has_no_deviations(look: Look) -> None:
     text = """\
 Host *
   SendEnv LANG LC_*
@@ -207,7 +207,7 @@ Host *
     assert await look(text).find_deviations(Tunnel("t", "relay")) == ()
 
 
-async def test_what_is_not_honoured_is_remarked_for_each_host_of_the_chain(look: Look) -> None:
+async def test_unsupported_directives_are_reported_for_each_host_of_the_chain(look: Look) -> None:
     text = """\
 Host relay
   ProxyJump gate
@@ -222,7 +222,7 @@ Host gate
     )
 
 
-async def test_a_changed_user_is_seen_by_match(look: Look) -> None:
+async def test_match_sees_an_overridden_user(look: Look) -> None:
     text = "Match user bob\n  Port 2222\n"
     lookup = look(text)
 
@@ -230,13 +230,13 @@ async def test_a_changed_user_is_seen_by_match(look: Look) -> None:
     assert (await lookup.chain_to("eve@relay"))[0].ports == (22,)
 
 
-async def test_an_alias_of_odd_characters_is_a_host(look: Look) -> None:
+async def test_an_alias_with_unusual_characters_is_a_host(look: Look) -> None:
     text = "Host bücher#1\n  HostName 127.0.0.1\n"
 
     assert (await look(text).chain_to("bücher#1"))[0].hostname == "127.0.0.1"
 
 
-async def test_the_host_of_a_command_line_is_what_its_options_and_ssh_config_make_it(
+async def test_a_command_line_combines_its_options_with_ssh_config(
     look: Look,
 ) -> None:
     text = "Host box\n  User other\n  Port 24\n  LocalForward 1 a:2\n"

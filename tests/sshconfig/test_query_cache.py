@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(10)
 
 
 class SlowQuery:
-    """A query that answers when it is let to, and counts how often it was asked."""
+    """A query that blocks until released, and counts its runs."""
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
@@ -44,7 +44,7 @@ async def outcome(answer: Awaitable[Answer]) -> Answer | str:
         return f"{error.message}/{error.hint}/{error.temporary}"
 
 
-async def test_those_who_ask_at_the_same_time_share_one_run() -> None:
+async def test_equal_concurrent_requests_share_one_run() -> None:
     slow = SlowQuery()
     shared = CachedQuery(slow, Clock())
     async with asyncio.TaskGroup() as tasks:
@@ -56,7 +56,7 @@ async def test_those_who_ask_at_the_same_time_share_one_run() -> None:
     assert slow.asked == [RELAY]
 
 
-async def test_other_questions_are_asked_at_once() -> None:
+async def test_different_requests_run_concurrently() -> None:
     slow = SlowQuery()
     shared = CachedQuery(slow, Clock())
     other = Request("relay", user="ann")
@@ -70,7 +70,7 @@ async def test_other_questions_are_asked_at_once() -> None:
     assert slow.asked == [RELAY, other]
 
 
-async def test_an_answer_is_good_for_a_moment_and_no_longer() -> None:
+async def test_an_answer_is_reused_until_its_maximum_age() -> None:
     slow, clock = SlowQuery(), Clock()
     slow.may_answer.set()
     shared = CachedQuery(slow, clock)
@@ -82,7 +82,7 @@ async def test_an_answer_is_good_for_a_moment_and_no_longer() -> None:
     assert await shared(RELAY) == {"run": ["2"]}
 
 
-async def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
+async def test_an_error_reaches_all_waiters_and_is_not_cached() -> None:
     slow = SlowQuery()
     slow.error = SshConfigError("no", "hint", temporary=True)
     shared = CachedQuery(slow, Clock())
@@ -96,7 +96,7 @@ async def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
     assert await shared(RELAY) == {"run": ["2"]}
 
 
-async def test_when_the_one_who_runs_is_cancelled_the_next_one_runs() -> None:
+async def test_the_next_waiter_runs_the_query_if_the_first_is_cancelled() -> None:
     slow = SlowQuery()
     shared = CachedQuery(slow, Clock())
     async with asyncio.TaskGroup() as tasks:
@@ -112,7 +112,7 @@ async def test_when_the_one_who_runs_is_cancelled_the_next_one_runs() -> None:
     assert second.result() == {"run": ["2"]}
 
 
-async def test_one_who_waits_and_is_cancelled_disturbs_nobody() -> None:
+async def test_cancelling_a_waiter_does_not_affect_the_run() -> None:
     slow = SlowQuery()
     shared = CachedQuery(slow, Clock())
     async with asyncio.TaskGroup() as tasks:
@@ -128,7 +128,7 @@ async def test_one_who_waits_and_is_cancelled_disturbs_nobody() -> None:
     assert slow.asked == [RELAY]
 
 
-async def test_another_exception_goes_to_the_one_who_ran_it() -> None:
+async def test_an_unexpected_exception_reaches_only_the_caller_that_ran_the_query() -> None:
     class Broken(SlowQuery):
         async def __call__(self, request: Request) -> Answer:
             raise ZeroDivisionError

@@ -17,28 +17,28 @@ pubkeyacceptedalgorithms ed25519
 
 
 def asked(
-    facts: Facts, said: str = "", options: HostOptions | None = None, jump: str = ""
+    facts: Facts, value: str = "", options: HostOptions | None = None, jump: str = ""
 ) -> LookupResult:
-    """The host `relay`, of which ssh_config says this."""
+    """Return the lookup result of the host `relay` for a text of ssh_config."""
     return LookupResult(
         name="relay",
         original_host="relay",
         options=options or HostOptions(),
-        answer=parse_output(said),
+        answer=parse_output(value),
         default_answer=parse_output(UNCHOSEN),
         facts=facts,
         jump=jump,
     )
 
 
-def test_a_host_of_which_nobody_says_anything_gets_the_built_in_defaults(facts: Facts) -> None:
+def test_an_unconfigured_host_gets_the_built_in_defaults(facts: Facts) -> None:
     host = resolve(asked(facts, UNCHOSEN))
 
     assert host == Host(name="relay", hostname="relay", user="ann", identity_agent="/run/agent")
 
 
-def test_ssh_config_lies_over_the_built_in_defaults(facts: Facts) -> None:
-    said = """\
+def test_ssh_config_overrides_the_built_in_defaults(facts: Facts) -> None:
+    value = """\
 hostname relay.example.com
 user tunnel
 port 2222
@@ -69,7 +69,7 @@ serveralivecountmax 5
 tcpkeepalive no
 """
 
-    assert resolve(asked(facts, said)) == Host(
+    assert resolve(asked(facts, value)) == Host(
         name="relay",
         hostname="relay.example.com",
         user="tunnel",
@@ -98,8 +98,8 @@ tcpkeepalive no
     )
 
 
-def test_the_file_lies_over_ssh_config(facts: Facts) -> None:
-    said = """\
+def test_the_config_file_overrides_ssh_config(facts: Facts) -> None:
+    value = """\
 user tunnel
 port 2222
 identityfile /keys/a
@@ -139,7 +139,7 @@ tcpkeepalive no
         tcp_keepalive=True,
     )
 
-    assert resolve(asked(facts, said, options)) == Host(
+    assert resolve(asked(facts, value, options)) == Host(
         name="relay",
         hostname="relay",
         user="me",
@@ -162,7 +162,7 @@ tcpkeepalive no
     )
 
 
-def test_a_list_of_algorithms_that_the_file_asked_for_is_chosen_even_if_it_is_the_default(
+def test_an_algorithm_list_of_the_config_file_is_kept_even_if_it_equals_the_default(
     facts: Facts,
 ) -> None:
     host = resolve(asked(facts, UNCHOSEN, HostOptions(ciphers="+aes")))
@@ -170,14 +170,14 @@ def test_a_list_of_algorithms_that_the_file_asked_for_is_chosen_even_if_it_is_th
     assert (host.ciphers, host.macs) == ("chacha,aes", None)
 
 
-def test_the_old_name_of_the_accepted_keys_is_known(facts: Facts) -> None:
-    said = "pubkeyacceptedkeytypes rsa"
+def test_the_old_name_of_pubkey_accepted_algorithms_is_read(facts: Facts) -> None:
+    value = "pubkeyacceptedkeytypes rsa"
 
-    assert resolve(asked(facts, said)).pubkey_accepted_algorithms == "rsa"
+    assert resolve(asked(facts, value)).pubkey_accepted_algorithms == "rsa"
 
 
 @pytest.mark.parametrize(
-    ("said", "policy"),
+    ("value", "policy"),
     [
         ("ask", "strict"),
         ("true", "strict"),
@@ -189,21 +189,21 @@ def test_the_old_name_of_the_accepted_keys_is_known(facts: Facts) -> None:
     ],
 )
 def test_strict_host_key_checking_becomes_a_policy(
-    said: str, policy: HostKeyPolicy, facts: Facts
+    value: str, policy: HostKeyPolicy, facts: Facts
 ) -> None:
-    host = asked(facts, f"stricthostkeychecking {said}")
+    host = asked(facts, f"stricthostkeychecking {value}")
 
     assert resolve(host).host_key_policy == policy
-    assert bool(find_deviations(host)) == (said in {"false", "off", "no"})
+    assert bool(find_deviations(host)) == (value in {"false", "off", "no"})
 
 
-def test_a_policy_of_the_file_leaves_nothing_to_remark(facts: Facts) -> None:
-    said = "stricthostkeychecking false"
+def test_a_policy_in_the_config_file_is_no_deviation(facts: Facts) -> None:
+    value = "stricthostkeychecking false"
 
-    assert find_deviations(asked(facts, said, HostOptions(host_key_policy="accept-new"))) == ()
+    assert find_deviations(asked(facts, value, HostOptions(host_key_policy="accept-new"))) == ()
 
 
-def test_a_directive_that_is_not_honoured_is_remarked_with_the_name_of_the_host(
+def test_an_unsupported_directive_is_reported_with_the_host(
     facts: Facts,
 ) -> None:
     assert find_deviations(asked(facts, "bindinterface eth0")) == (
@@ -212,7 +212,7 @@ def test_a_directive_that_is_not_honoured_is_remarked_with_the_name_of_the_host(
 
 
 @pytest.mark.parametrize(
-    ("said", "options", "keepalive"),
+    ("value", "options", "keepalive"),
     [
         ("serveraliveinterval 0\nserveralivecountmax 9", HostOptions(), Keepalive(15, 3)),
         ("serveraliveinterval 30\nserveralivecountmax 9", HostOptions(), Keepalive(30, 9)),
@@ -221,19 +221,19 @@ def test_a_directive_that_is_not_honoured_is_remarked_with_the_name_of_the_host(
         ("serveraliveinterval 30", HostOptions(keepalive_interval=0), Keepalive(0, 3)),
     ],
 )
-def test_keepalives_of_ssh_config_count_where_it_asks_for_some(
-    said: str, options: HostOptions, keepalive: Keepalive, facts: Facts
+def test_keepalives_of_ssh_config_apply_unless_the_interval_is_zero(
+    value: str, options: HostOptions, keepalive: Keepalive, facts: Facts
 ) -> None:
-    assert resolve(asked(facts, said, options)).keepalive == keepalive
+    assert resolve(asked(facts, value, options)).keepalive == keepalive
 
 
-@pytest.mark.parametrize("said", ["none", "0"])
-def test_no_timeout_in_ssh_config_is_the_built_in_one(said: str, facts: Facts) -> None:
-    assert resolve(asked(facts, f"connecttimeout {said}")).connect_timeout == 10
+@pytest.mark.parametrize("value", ["none", "0"])
+def test_without_a_timeout_in_ssh_config_the_default_applies(value: str, facts: Facts) -> None:
+    assert resolve(asked(facts, f"connecttimeout {value}")).connect_timeout == 10
 
 
 @pytest.mark.parametrize(
-    ("said", "agent"),
+    ("value", "agent"),
     [
         ("none", None),
         ("SSH_AUTH_SOCK", "/run/agent"),
@@ -246,20 +246,20 @@ def test_no_timeout_in_ssh_config_is_the_built_in_one(said: str, facts: Facts) -
     ],
 )
 def test_an_identity_agent_is_a_path_or_a_variable_or_none(
-    said: str, agent: str | None, facts: Facts
+    value: str, agent: str | None, facts: Facts
 ) -> None:
-    assert resolve(asked(facts, f"identityagent {said}")).identity_agent == agent
-    assert resolve(asked(facts, "", HostOptions(identity_agent=said))).identity_agent == agent
+    assert resolve(asked(facts, f"identityagent {value}")).identity_agent == agent
+    assert resolve(asked(facts, "", HostOptions(identity_agent=value))).identity_agent == agent
 
 
 @pytest.mark.parametrize("environment", [{}, {"SSH_AUTH_SOCK": ""}])
-def test_without_an_agent_in_the_environment_there_is_none(
+def test_without_an_agent_in_the_environment_no_agent_is_used(
     environment: dict[str, str], facts: Facts
 ) -> None:
     assert resolve(asked(replace(facts, environment=environment))).identity_agent is None
 
 
-def test_a_host_behind_a_jump_host_needs_no_proxy_command(facts: Facts) -> None:
+def test_a_host_behind_a_jump_host_has_no_proxy_command(facts: Facts) -> None:
     options = HostOptions(proxy_command="mine")
 
     assert resolve(asked(facts, "proxycommand nc", jump="b")).proxy_command is None
@@ -267,50 +267,53 @@ def test_a_host_behind_a_jump_host_needs_no_proxy_command(facts: Facts) -> None:
 
 
 @pytest.mark.parametrize("written", ["none", "NONE"])
-def test_a_proxy_command_of_none_is_none(written: str, facts: Facts) -> None:
+def test_proxy_command_none_means_no_command(written: str, facts: Facts) -> None:
     options = HostOptions(proxy_command=written)
 
     assert resolve(asked(facts, "proxycommand nc", options)).proxy_command is None
 
 
 @pytest.mark.parametrize("keyword", ["userknownhostsfile", "globalknownhostsfile"])
-def test_known_hosts_of_none_are_none(keyword: str, facts: Facts) -> None:
+def test_known_hosts_none_means_no_files(keyword: str, facts: Facts) -> None:
     host = resolve(asked(facts, f"{keyword} none"))
 
     assert host.user_known_hosts == host.system_known_hosts == ()
 
 
-def test_jump_hosts_have_tokens_of_the_host_behind_them(facts: Facts) -> None:
-    said = "hostname r.example.com\nproxyjump %r@gate-%h:%p,%n.gate"
+def test_proxy_jump_expands_tokens_of_the_target_host(facts: Facts) -> None:
+    value = "hostname r.example.com\nproxyjump %r@gate-%h:%p,%n.gate"
 
-    assert jump_hosts(asked(facts, said)) == ("ann@gate-r.example.com:22", "relay.gate")
+    assert jump_hosts(asked(facts, value)) == ("ann@gate-r.example.com:22", "relay.gate")
 
 
-@pytest.mark.parametrize("said", ["", "proxyjump none"])
-def test_without_a_proxy_jump_there_are_no_jump_hosts(said: str, facts: Facts) -> None:
-    assert jump_hosts(asked(facts, said)) == ()
+@pytest.mark.parametrize("value", ["", "proxyjump none"])
+def test_without_a_proxy_jump_there_are_no_jump_hosts(value: str, facts: Facts) -> None:
+    assert jump_hosts(asked(facts, value)) == ()
 
 
 @pytest.mark.parametrize(
-    ("said", "complaint"),
+    ("value", "complaint"),
     [
         ("identityfile /%y", "relay: IdentityFile '/%y': unknown token %y"),
-        ("certificatefile ~nobody/c", "relay: CertificateFile '~nobody/c': no such user: nobody"),
-        ("globalknownhostsfile ~nobody/k", "relay: GlobalKnownHostsFile"),
+        (
+            "certificatefile ~unknown/c",
+            "relay: CertificateFile '~unknown/c': no such user: unknown",
+        ),
+        ("globalknownhostsfile ~unknown/k", "relay: GlobalKnownHostsFile"),
         ("proxycommand nc %u", "relay: ProxyCommand 'nc %u': unknown token %u"),
         ("identityagent ${NOPE}", "no variable NOPE"),
         ("port ssh", "relay: expected a number for port of ssh_config, got ssh"),
     ],
 )
-def test_what_cannot_be_used_is_named_with_host_and_directive(
-    said: str, complaint: str, facts: Facts
+def test_an_invalid_value_is_reported_with_host_and_directive(
+    value: str, complaint: str, facts: Facts
 ) -> None:
     with pytest.raises(SshConfigError) as caught:
-        resolve(asked(facts, said))
+        resolve(asked(facts, value))
 
     assert complaint in caught.value.message
 
 
-def test_a_jump_host_with_an_unknown_token_is_named(facts: Facts) -> None:
+def test_an_unknown_token_in_proxy_jump_is_reported(facts: Facts) -> None:
     with pytest.raises(SshConfigError, match=r"relay: ProxyJump '%u\.gate'"):
         jump_hosts(asked(facts, "proxyjump %u.gate"))

@@ -1,4 +1,4 @@
-"""What is asked of the real ssh, and what it answers to real files."""
+"""Command lines for the real ssh, and its answers to real files."""
 
 import asyncio
 import getpass
@@ -15,18 +15,18 @@ pytestmark = pytest.mark.usefixtures("ssh")
 
 
 async def ask(folder: Path, text: str, request: Request) -> Answer:
-    """What ssh says of a host with this text as its ssh_config."""
+    """Return the answer of ssh for a host, with a text as the ssh_config."""
     path = folder / "ssh_config"
     path.write_text(text)
     source = Request(request.host, request.user, request.port, str(path), request.jumps)
     return await SshQuery()(source)
 
 
-def test_the_host_stands_where_it_cannot_be_an_option() -> None:
+def test_the_host_follows_a_double_dash() -> None:
     assert command_line(Request("relay")) == ["ssh", "-G", "-N", "--", "relay"]
 
 
-def test_all_of_a_request_is_on_the_command_line() -> None:
+def test_the_command_line_contains_the_whole_request() -> None:
     request = Request(
         "relay", "ann", 24, source=False, jumps=False, options=(("Ciphers", "+aes128-ctr"),)
     )
@@ -46,15 +46,15 @@ async def test_ssh_answers_without_any_file() -> None:
     assert ssh_is_installed()
 
 
-async def test_include_and_wildcards_mean_what_they_mean_to_ssh(tmp_path: Path) -> None:
+async def test_include_and_wildcards_work_as_in_ssh(tmp_path: Path) -> None:
     (tmp_path / "more").write_text("Host re*\n  Port 2222\n")
-    text = f"Include {tmp_path}/mo*\nHost * !relay\n  User nobody\nHost relay\n  User ann\n"
+    text = f"Include {tmp_path}/mo*\nHost * !relay\n  User other\nHost relay\n  User ann\n"
     answer = await ask(tmp_path, text, Request("relay"))
 
     assert (answer["port"], answer["user"]) == (["2222"], ["ann"])
 
 
-async def test_match_sees_the_host_the_user_and_the_outcome_of_a_command(tmp_path: Path) -> None:
+async def test_match_sees_host_user_and_the_exit_status_of_a_command(tmp_path: Path) -> None:
     text = """\
 Match host relay user bob
   Port 1
@@ -68,7 +68,7 @@ Match exec false
     assert (answer["port"], answer["hostkeyalias"]) == (["1"], ["yes"])
 
 
-async def test_a_canonical_name_needs_no_name_server_where_the_name_is_full(
+async def test_a_fully_qualified_name_needs_no_name_server(
     tmp_path: Path,
 ) -> None:
     text = """\
@@ -83,18 +83,18 @@ Match canonical host 127.0.0.1
     assert answer["port"] == ["2222"]
 
 
-async def test_a_jump_host_that_is_not_asked_for_is_not_answered(tmp_path: Path) -> None:
+async def test_jump_hosts_are_omitted_unless_requested(tmp_path: Path) -> None:
     text = "Host relay\n  ProxyJump relay\n"
 
     assert "proxyjump" not in await ask(tmp_path, text, Request("relay", jumps=False))
 
 
-async def test_a_jump_to_itself_is_refused_in_the_words_of_ssh(tmp_path: Path) -> None:
+async def test_a_jump_to_itself_is_refused_with_the_message_of_ssh(tmp_path: Path) -> None:
     with pytest.raises(SshConfigError, match="jumphost loop via relay"):
         await ask(tmp_path, "ProxyJump relay\n", Request("relay"))
 
 
-async def test_a_mistake_in_the_file_is_told_with_its_line_and_the_command_to_see_it(
+async def test_a_syntax_error_is_reported_with_its_line_and_the_command_to_reproduce_it(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(SshConfigError) as caught:
@@ -111,14 +111,14 @@ async def test_a_missing_file_is_an_error() -> None:
         await SshQuery()(Request("relay", source="/nonexistent/file"))
 
 
-async def test_a_list_of_algorithms_that_ssh_does_not_know_is_an_error() -> None:
+async def test_an_algorithm_unknown_to_ssh_is_an_error() -> None:
     request = Request("relay", source=False, options=(("Ciphers", "+rot13"),))
 
     with pytest.raises(SshConfigError, match="Bad SSH2 cipher spec"):
         await SshQuery()(request)
 
 
-async def test_a_command_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+async def test_a_run_that_exceeds_the_timeout_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "ssh_config"
     path.write_text('Match exec "sleep 60; true"\n  Port 1\n')
 
@@ -130,7 +130,7 @@ async def test_a_command_that_takes_too_long_is_given_up(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
-async def test_ssh_is_ended_with_the_commands_it_runs(tmp_path: Path) -> None:
+async def test_a_timeout_kills_ssh_and_its_children(tmp_path: Path) -> None:
     path, started = tmp_path / "ssh_config", tmp_path / "started"
     os.mkfifo(started)
     path.write_text(f'Match exec "echo $$ > {started}; sleep 60; true"\n  Port 1\n')
@@ -151,17 +151,17 @@ def ends_within(seconds: float, pid: int) -> bool:
         return bool(select.select([waitable], [], [], seconds)[0])
 
 
-async def test_a_program_that_is_not_there_is_named() -> None:
+async def test_a_missing_program_is_named() -> None:
     with pytest.raises(SshConfigError, match="cannot run /nonexistent/ssh: No such file"):
         await SshQuery("/nonexistent/ssh")(Request("relay"))
 
 
-async def test_silence_of_ssh_is_told_by_its_exit_status() -> None:
+async def test_without_an_error_message_the_exit_status_is_reported() -> None:
     with pytest.raises(SshConfigError, match="exit status 1"):
         await SshQuery("false")(Request("relay"))
 
 
-async def test_a_name_that_cannot_be_resolved_may_pass(tmp_path: Path) -> None:
+async def test_a_resolver_error_is_temporary(tmp_path: Path) -> None:
     program = tmp_path / "ssh"
     program.write_text("#!/bin/sh\necho 'ssh: Could not resolve host \"x\"' >&2\nexit 255\n")
     program.chmod(0o755)

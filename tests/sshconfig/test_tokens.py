@@ -37,20 +37,18 @@ RELAY = Destination("relay", "relay.example.com", 2222, "tunnel")
         ("%u", "ann"),
     ],
 )
-def test_each_token_of_a_path_stands_for_what_the_man_page_says(
-    token: str, value: str, facts: Facts
-) -> None:
+def test_each_path_token_expands_as_in_the_man_page(token: str, value: str, facts: Facts) -> None:
     assert expand(f"<{token}>", tokens_for(RELAY, facts), PATH_TOKENS) == f"<{value}>"
 
 
-def test_the_hash_of_the_connection_is_that_of_ssh(facts: Facts) -> None:
+def test_the_connection_hash_equals_that_of_ssh(facts: Facts) -> None:
     text = "desk.example.orgrelay.example.com2222tunnel"
     tokens = tokens_for(RELAY, facts)
 
     assert tokens["C"] == hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def test_an_alias_and_a_jump_host_have_tokens(facts: Facts) -> None:
+def test_tokens_include_the_alias_and_the_jump_host(facts: Facts) -> None:
     behind = Destination("db", "db", 22, "ann", host_key_alias="alias", jump="relay")
     tokens = tokens_for(behind, facts)
 
@@ -62,7 +60,7 @@ def test_a_tunnel_has_no_network_interface(facts: Facts) -> None:
 
 
 @pytest.mark.parametrize("token", sorted(PATH_TOKENS - PROXY_TOKENS))
-def test_a_proxy_command_knows_fewer_tokens_than_a_path(token: str, facts: Facts) -> None:
+def test_a_proxy_command_accepts_fewer_tokens_than_a_path(token: str, facts: Facts) -> None:
     with pytest.raises(TokenError, match=f"unknown token %{token}"):
         expand(f"nc %{token}", tokens_for(RELAY, facts), PROXY_TOKENS)
 
@@ -82,7 +80,7 @@ def test_a_command_keeps_its_quotes_and_its_shell_variables(facts: Facts) -> Non
 
 
 @given(st.text())
-def test_a_text_with_its_percent_signs_doubled_comes_back_as_it_was(text: str) -> None:
+def test_expanding_escaped_percent_signs_restores_the_text(text: str) -> None:
     assert expand(text.replace("%", "%%"), {}, PATH_TOKENS) == text
 
 
@@ -102,34 +100,32 @@ def test_a_text_with_its_percent_signs_doubled_comes_back_as_it_was(text: str) -
         ("/a/%%{KEYS}", "/a/%{KEYS}"),
     ],
 )
-def test_a_path_is_expanded_as_ssh_does_it(written: str, path: str, facts: Facts) -> None:
+def test_a_path_is_expanded_as_in_ssh(written: str, path: str, facts: Facts) -> None:
     assert expand_path(written, tokens_for(RELAY, facts), facts) == path
 
 
 @pytest.mark.parametrize(
     ("written", "complaint"),
     [
-        ("~nobody/k", "no such user: nobody"),
+        ("~unknown/k", "no such user: unknown"),
         ("${NOPE}/k", "no variable NOPE"),
         ("${KEYS/k", "without '}'"),
         ("%H", "unknown token %H"),
         ("%T", "unknown token %T"),
     ],
 )
-def test_what_cannot_be_expanded_in_a_path_is_named(
-    written: str, complaint: str, facts: Facts
-) -> None:
+def test_an_error_names_what_cannot_be_expanded(written: str, complaint: str, facts: Facts) -> None:
     with pytest.raises(TokenError, match=complaint):
         expand_path(written, tokens_for(RELAY, facts), facts)
 
 
-def test_what_a_token_stands_for_is_not_expanded_again(facts: Facts) -> None:
+def test_the_value_of_a_token_is_not_expanded_again(facts: Facts) -> None:
     odd = Destination("n", "${KEYS}%p~", 22, "%h")
 
     assert expand_path("/%h/%r", tokens_for(odd, facts), facts) == "/${KEYS}%p~/%h"
 
 
-def test_a_home_that_is_the_root_makes_no_double_slash(facts: Facts) -> None:
+def test_the_root_as_home_yields_no_double_slash(facts: Facts) -> None:
     service = Facts("svc", 1, "/", "h", "/", {}, {"svc": "/"}.get)
 
     assert expand_home("~/k", service) == "/k"

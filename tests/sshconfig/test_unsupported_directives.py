@@ -30,7 +30,7 @@ from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
         ("proxyusefdpass yes\nproxycommand nc %h", "ProxyUseFdpass"),
     ],
 )
-def test_a_directive_that_would_change_something_is_named(line: str, named: str) -> None:
+def test_a_directive_with_an_effect_is_listed(line: str, named: str) -> None:
     assert find_unsupported(parse_output(line)) == [named]
 
 
@@ -51,11 +51,11 @@ def test_a_directive_that_would_change_something_is_named(line: str, named: str)
         "remotecommand ls\nrequesttty yes",
     ],
 )
-def test_what_changes_nothing_or_comes_with_every_machine_is_not_named(lines: str) -> None:
+def test_a_directive_without_effect_or_set_by_distributions_is_not_listed(lines: str) -> None:
     assert find_unsupported(parse_output(lines)) == []
 
 
-def test_names_come_once_and_in_alphabetical_order() -> None:
+def test_names_are_unique_and_in_alphabetical_order() -> None:
     text = "tunnel yes\nlocalforward 1 [a]:1\nlocalforward 2 [a]:2\nbindinterface eth0"
 
     assert find_unsupported(parse_output(text)) == ["BindInterface", "LocalForward", "Tunnel"]

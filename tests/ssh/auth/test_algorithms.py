@@ -48,11 +48,11 @@ def _no_aes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(algorithms, "has_aes_instructions", lambda: False)
 
 
-# Nobody chose
+# Defaults
 
 
 @pytest.mark.usefixtures("_aes")
-def test_aes_gcm_comes_first_where_nobody_chose() -> None:
+def test_aes_gcm_comes_first_by_default() -> None:
     offered = ciphers(host())
 
     assert offered[:2] == list(AES_GCM)
@@ -60,42 +60,42 @@ def test_aes_gcm_comes_first_where_nobody_chose() -> None:
 
 
 @pytest.mark.usefixtures("_no_aes")
-def test_asyncsshs_order_stands_where_the_processor_has_no_aes() -> None:
+def test_without_aes_instructions_the_order_is_that_of_asyncssh() -> None:
     assert ciphers(host()) == CIPHERS
     assert CIPHERS[0] == CHACHA
 
 
-def test_the_other_lists_are_asyncsshs_where_nobody_chose() -> None:
+def test_the_other_default_lists_are_those_of_asyncssh() -> None:
     assert macs(host()) == names(get_default_mac_algs())
     assert key_exchanges(host()) == names(get_default_kex_algs())
     assert host_key_algorithms(host(), (), with_certificates=False) == HOST_KEYS
 
 
-# Somebody chose
+# Configured lists
 
 
 @pytest.mark.usefixtures("_aes")
-def test_a_list_is_offered_as_it_stands() -> None:
+def test_a_plain_list_is_offered_unchanged() -> None:
     assert ciphers(host(ciphers=f"aes256-ctr,{CHACHA}")) == ["aes256-ctr", CHACHA]
 
 
-def test_plus_appends() -> None:
+def test_a_plus_appends() -> None:
     assert ciphers(host(ciphers="+3des-cbc, aes128-cbc")) == [*CIPHERS, "3des-cbc", "aes128-cbc"]
 
 
-def test_caret_puts_in_front_without_repeats() -> None:
+def test_a_caret_prepends_without_duplicates() -> None:
     offered = ciphers(host(ciphers="^aes256-ctr"))
 
     assert offered == ["aes256-ctr", *(name for name in CIPHERS if name != "aes256-ctr")]
 
 
-def test_minus_takes_away() -> None:
+def test_a_minus_removes() -> None:
     offered = ciphers(host(ciphers=f"-{CHACHA},aes128-ctr"))
 
     assert offered == [name for name in CIPHERS if name not in {CHACHA, "aes128-ctr"}]
 
 
-def test_what_asyncssh_lacks_is_dropped() -> None:
+def test_algorithms_unknown_to_asyncssh_are_dropped() -> None:
     assert ciphers(host(ciphers="rot13,aes256-ctr,,none-such")) == ["aes256-ctr"]
 
 
@@ -108,7 +108,7 @@ def test_what_asyncssh_lacks_is_dropped() -> None:
         ("host_key_algorithms", lambda h: host_key_algorithms(h, (), with_certificates=False)),
     ],
 )
-def test_a_list_of_which_nothing_is_left_is_a_failure_that_needs_a_person(
+def test_a_list_without_supported_algorithms_is_a_failure_that_needs_the_user(
     key: str, choose: Callable[[Host], list[str]]
 ) -> None:
     with pytest.raises(FailureError) as failed:
@@ -134,7 +134,7 @@ def test_each_list_has_the_same_syntax(key: str) -> None:
 # Host keys
 
 
-def test_the_types_of_the_keys_that_are_known_come_first() -> None:
+def test_the_types_of_known_keys_come_first() -> None:
     offered = host_key_algorithms(
         host(), ("ecdsa-sha2-nistp256", "ssh-rsa"), with_certificates=False
     )
@@ -143,18 +143,18 @@ def test_the_types_of_the_keys_that_are_known_come_first() -> None:
     assert sorted(offered) == sorted(HOST_KEYS)
 
 
-def test_a_type_that_asyncssh_lacks_is_not_offered() -> None:
+def test_a_type_unknown_to_asyncssh_is_not_offered() -> None:
     assert host_key_algorithms(host(), ("ssh-quantum",), with_certificates=False) == HOST_KEYS
 
 
-def test_certificates_come_first_where_an_authority_is_known() -> None:
+def test_certificates_come_first_if_a_ca_key_is_known() -> None:
     certificates = names(get_default_certificate_algs())
     offered = host_key_algorithms(host(), ("ssh-ed25519",), with_certificates=True)
 
     assert offered[: len(certificates) + 1] == [*certificates, "ssh-ed25519"]
 
 
-def test_a_choice_of_host_keys_is_offered_without_certificates_nobody_could_check() -> None:
+def test_a_configured_list_is_offered_without_certificates_unless_a_ca_key_is_known() -> None:
     chosen = "ssh-ed25519-cert-v01@openssh.com,ssh-ed25519"
 
     offered = host_key_algorithms(host(host_key_algorithms=chosen), (), with_certificates=False)
@@ -186,7 +186,7 @@ def _forget() -> Iterator[None]:
         (None, True),
     ],
 )
-def test_the_processor_says_whether_it_has_aes(
+def test_aes_support_is_read_from_cpuinfo(
     cpuinfo: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_text(path: Path, **_: object) -> str:
@@ -213,7 +213,7 @@ def test_the_processor_says_whether_it_has_aes(
         ("-ssh-ed25519", "ssh-ed25519", False),
     ],
 )
-def test_a_key_may_log_in_where_an_algorithm_of_its_type_is_accepted(
+def test_a_key_is_accepted_if_an_algorithm_of_its_type_is(
     accepted: str | None, key_type: str, may: bool
 ) -> None:
     host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
@@ -221,7 +221,7 @@ def test_a_key_may_log_in_where_an_algorithm_of_its_type_is_accepted(
     assert algorithms.is_key_type_accepted(host, key_type) == may
 
 
-def test_a_certificate_that_is_accepted_signs_as_its_key_does() -> None:
+def test_an_accepted_certificate_signs_with_the_algorithm_of_its_key() -> None:
     accepted = "ssh-ed25519-cert-v01@openssh.com,rsa-sha2-512-cert-v01@openssh.com"
     host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
 

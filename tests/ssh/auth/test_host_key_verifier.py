@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def shown(key: asyncssh.SSHKey) -> str:
+def describe(key: asyncssh.SSHKey) -> str:
     return f"{key.algorithm.decode()} {fingerprint(key.public_data)}"
 
 
 async def refusal(server: Server, host: Host, notes: ProgressRecorder | None = None) -> Failure:
-    """Why a server's key is refused; and it was refused before anything of the login was sent."""
+    """Return why a server's key is refused. Assert that no login was attempted."""
     with pytest.raises(FailureError) as failed:
         await connect_hop(host, None, SshContext(), notes or ProgressRecorder())
 
@@ -40,7 +40,7 @@ async def refusal(server: Server, host: Host, notes: ProgressRecorder | None = N
 
 @pytest.fixture
 def stranger(server: Server) -> Server:
-    """The server, of which no key is known."""
+    """Return a server without a known host key."""
     server.known_hosts.unlink()
     return server
 
@@ -48,7 +48,7 @@ def stranger(server: Server) -> Server:
 # Strict
 
 
-async def test_a_known_key_is_taken_without_a_word(server: Server) -> None:
+async def test_a_known_key_is_accepted_silently(server: Server) -> None:
     notes = ProgressRecorder()
     async with connected(server.host(), notes):
         assert server.logins == ["me"]
@@ -62,7 +62,7 @@ async def test_an_unknown_key_is_refused_with_its_fingerprint(stranger: Server) 
     assert failure.cause is Cause.HOST_KEY_UNKNOWN
     assert failure.message == (
         f"no host key is known for [127.0.0.1]:{stranger.port}; "
-        f"the server shows {shown(stranger.host_key)}"
+        f"the server shows {describe(stranger.host_key)}"
     )
     assert "accept-new" in failure.hint
     assert not stranger.known_hosts.exists()
@@ -82,7 +82,7 @@ async def test_a_changed_key_is_refused_with_both_fingerprints_and_the_line(
     assert failure.cause is Cause.HOST_KEY_CHANGED
     assert failure.message == (
         f"the host key of [127.0.0.1]:{stranger.port} is not the known one: the server shows "
-        f"{shown(stranger.host_key)}, {stranger.known_hosts}:2 has {shown(known)}"
+        f"{describe(stranger.host_key)}, {stranger.known_hosts}:2 has {describe(known)}"
     )
     assert f"ssh-keygen -R '[127.0.0.1]:{stranger.port}'" in failure.hint
     assert stranger.known_hosts.read_text() == before
@@ -98,22 +98,22 @@ async def test_a_key_of_another_type_than_the_known_one_is_refused(
     failure = await refusal(stranger, stranger.host(host_key_policy=policy))
 
     assert failure.cause is Cause.HOST_KEY_CHANGED
-    assert shown(known) in failure.message
-    assert shown(stranger.host_key) in failure.message
+    assert describe(known) in failure.message
+    assert describe(stranger.host_key) in failure.message
 
 
-async def test_a_revoked_key_is_refused_though_it_is_known(server: Server) -> None:
+async def test_a_revoked_key_is_refused_although_it_is_known(server: Server) -> None:
     server.know(server.host_key, "@revoked")
 
     failure = await refusal(server, server.host())
 
     assert failure.cause is Cause.HOST_KEY_CHANGED
     assert failure.message == (
-        f"the server shows {shown(server.host_key)}, which is revoked in {server.known_hosts}:2"
+        f"the server shows {describe(server.host_key)}, which is revoked in {server.known_hosts}:2"
     )
 
 
-async def test_a_revoked_key_is_refused_though_an_authority_is_known(server: Server) -> None:
+async def test_a_revoked_key_is_refused_although_a_ca_key_is_known(server: Server) -> None:
     server.know(server.host_key, "@revoked")
     server.know(new_key(), "@cert-authority")
 
@@ -123,14 +123,14 @@ async def test_a_revoked_key_is_refused_though_an_authority_is_known(server: Ser
     assert "revoked" in failure.message
 
 
-async def test_a_key_is_looked_for_under_the_alias(stranger: Server) -> None:
+async def test_a_key_is_looked_up_under_the_alias(stranger: Server) -> None:
     stranger.known_hosts.write_text(f"home {public(stranger.host_key)}\n")
 
     async with connected(stranger.host(host_key_alias="home")):
         assert stranger.logins == ["me"]
 
 
-async def test_a_malformed_line_is_passed_over_with_a_warning(server: Server) -> None:
+async def test_a_malformed_line_is_skipped_with_a_warning(server: Server) -> None:
     notes = ProgressRecorder()
     with server.known_hosts.open("a") as file:
         file.write("nonsense\n")
@@ -144,7 +144,7 @@ async def test_a_malformed_line_is_passed_over_with_a_warning(server: Server) ->
 # Accept-new
 
 
-async def test_an_unknown_key_is_taken_and_written_down(stranger: Server) -> None:
+async def test_accept_new_accepts_and_saves_an_unknown_key(stranger: Server) -> None:
     notes = ProgressRecorder()
     async with connected(stranger.host(host_key_policy="accept-new"), notes):
         assert stranger.logins == ["me"]
@@ -160,7 +160,7 @@ async def test_an_unknown_key_is_taken_and_written_down(stranger: Server) -> Non
     )
 
 
-async def test_it_is_written_hashed_where_that_is_asked_for_and_known_from_then_on(
+async def test_a_new_key_is_saved_hashed_if_configured_and_then_known(
     stranger: Server,
 ) -> None:
     host = stranger.host(host_key_policy="accept-new", hash_known_hosts=True)
@@ -173,7 +173,7 @@ async def test_it_is_written_hashed_where_that_is_asked_for_and_known_from_then_
         pass
 
 
-async def test_connections_that_come_together_write_it_once(stranger: Server) -> None:
+async def test_concurrent_connections_save_a_new_key_once(stranger: Server) -> None:
     host = stranger.host(host_key_policy="accept-new")
     notes, shared = ProgressRecorder(), SshContext()
     async with asyncio.timeout(20):
@@ -186,7 +186,7 @@ async def test_connections_that_come_together_write_it_once(stranger: Server) ->
     assert len(notes.infos) == 1
 
 
-async def test_it_is_written_down_though_the_login_is_refused(stranger: Server) -> None:
+async def test_a_new_key_is_saved_even_if_the_login_is_refused(stranger: Server) -> None:
     stranger.refuse_logins = True
     host = stranger.host(host_key_policy="accept-new")
     with pytest.raises(FailureError) as failed:
@@ -196,10 +196,10 @@ async def test_it_is_written_down_though_the_login_is_refused(stranger: Server) 
     assert len(stranger.known_hosts.read_text().splitlines()) == 1
 
 
-async def test_a_key_that_the_server_cannot_sign_with_is_not_written_down(tmp_path: Path) -> None:
+async def test_a_key_without_a_valid_signature_is_not_saved(tmp_path: Path) -> None:
     shown_key = new_key()
     (pair,) = asyncssh.load_keypairs([new_key()])
-    pair.public_data = shown_key.public_data  # an impostor knows but the public half
+    pair.public_data = shown_key.public_data  # an impostor has only the public key
     async with serve(tmp_path, server_host_keys=[pair]) as server:
         server.known_hosts.unlink()
         with pytest.raises(FailureError) as failed:
@@ -212,7 +212,7 @@ async def test_a_key_that_the_server_cannot_sign_with_is_not_written_down(tmp_pa
         assert not server.known_hosts.exists()
 
 
-async def test_a_key_that_cannot_be_written_down_is_taken_with_a_warning(
+async def test_a_key_that_cannot_be_saved_is_accepted_with_a_warning(
     stranger: Server, tmp_path: Path
 ) -> None:
     notes = ProgressRecorder()
@@ -226,7 +226,7 @@ async def test_a_key_that_cannot_be_written_down_is_taken_with_a_warning(
     assert "could not be written down" in notes.warnings[0]
 
 
-async def test_without_a_file_of_the_user_nothing_is_written(stranger: Server) -> None:
+async def test_without_a_user_known_hosts_file_nothing_is_saved(stranger: Server) -> None:
     notes = ProgressRecorder()
     host = stranger.host(host_key_policy="accept-new", user_known_hosts=())
     async with connected(host, notes):
@@ -235,12 +235,12 @@ async def test_without_a_file_of_the_user_nothing_is_written(stranger: Server) -
     assert notes.infos == notes.warnings == []
 
 
-async def test_a_key_that_another_login_wrote_down_meanwhile_is_left_alone(tmp_path: Path) -> None:
+async def test_a_key_saved_by_another_login_meanwhile_is_not_changed(tmp_path: Path) -> None:
     file, key = tmp_path / "known_hosts", new_key()
     host = Host("relay", "relay", "me", user_known_hosts=(str(file),), host_key_policy="accept-new")
     check = await HostKeyVerifier.prepare(host, 22, KnownHostsFiles(), print)
     assert check.verify(key)
-    file.write_text(f"relay {public(new_key())}\n")  # not even the same
+    file.write_text(f"relay {public(new_key())}\n")  # a different key
     before = file.read_text()
 
     assert await check.save_new_key() is None
@@ -251,7 +251,7 @@ async def test_a_key_that_another_login_wrote_down_meanwhile_is_left_alone(tmp_p
 # Certificates
 
 
-async def test_a_host_certificate_of_a_known_authority_is_taken(tmp_path: Path) -> None:
+async def test_a_host_certificate_of_a_known_ca_is_accepted(tmp_path: Path) -> None:
     authority = new_key()
     async with serve(tmp_path, certified_by=authority) as server:
         server.know(authority, "@cert-authority")
@@ -259,7 +259,7 @@ async def test_a_host_certificate_of_a_known_authority_is_taken(tmp_path: Path) 
             assert server.logins == ["me"]
 
 
-async def test_a_host_certificate_of_another_authority_is_refused(tmp_path: Path) -> None:
+async def test_a_host_certificate_of_an_unknown_ca_is_refused(tmp_path: Path) -> None:
     async with serve(tmp_path, certified_by=new_key()) as server:
         server.know(new_key(), "@cert-authority")
 
@@ -271,9 +271,7 @@ async def test_a_host_certificate_of_another_authority_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize("what", ["authority", "key"])
-async def test_a_host_certificate_with_something_revoked_is_refused(
-    tmp_path: Path, what: str
-) -> None:
+async def test_a_host_certificate_with_a_revoked_key_is_refused(tmp_path: Path, what: str) -> None:
     authority = new_key()
     async with serve(tmp_path, certified_by=authority) as server:
         server.know(authority, "@cert-authority")
@@ -296,14 +294,14 @@ async def test_a_host_certificate_for_another_name_is_refused(tmp_path: Path) ->
         assert "principal" in failure.message
 
 
-async def test_where_no_authority_is_known_the_plain_key_counts(tmp_path: Path) -> None:
+async def test_without_a_known_ca_key_the_plain_key_counts(tmp_path: Path) -> None:
     async with serve(tmp_path, certified_by=new_key()) as server:
         server.know(server.host_key)
         async with connected(server.host()):
             assert server.logins == ["me"]
 
 
-async def test_an_authority_of_a_type_that_asyncssh_lacks_cannot_match_anyway(
+async def test_a_ca_key_of_a_type_unknown_to_asyncssh_is_ignored(
     tmp_path: Path,
 ) -> None:
     kind = b"ssh-quantum"

@@ -34,8 +34,8 @@ class Agent:
             ["ssh-agent", "-D", "-a", self.socket], stdout=subprocess.DEVNULL
         )
 
-    def is_there(self) -> bool:
-        # Its file is there as soon as the socket is bound, which is before anybody listens.
+    def is_running(self) -> bool:
+        # The socket file exists after bind(), before listen().
         with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
             client.connect(self.socket)
             return True
@@ -57,7 +57,7 @@ class Agent:
 @pytest.fixture
 async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
     agent = Agent(tmp_path)
-    await until(agent.is_there)
+    await until(agent.is_running)
     yield agent
     agent.end()
 
@@ -71,8 +71,8 @@ def key_file(folder: Path, name: str, passphrase: str = "") -> str:
     return write_key(folder / name, new_key(), passphrase)
 
 
-def named(offer: OfferedKey) -> bytes:
-    """The public key of an offer, or its certificate."""
+def identify(offer: OfferedKey) -> bytes:
+    """Return the public key of an offer, marked if it has a certificate."""
     return (b"certificate " if offer.has_cert else b"") + key_of_pair(offer)
 
 
@@ -87,13 +87,13 @@ def blob(path: str) -> bytes:
     return asyncssh.read_public_key(f"{path}.pub").public_data
 
 
-async def all_of(asked: Identities) -> list[bytes]:
+async def offered_keys(keys: Identities) -> list[bytes]:
     offers = []
     try:
-        while (offer := await asked.next_key()) is not None:
-            offers.append(named(offer))
+        while (offer := await keys.next_key()) is not None:
+            offers.append(identify(offer))
     finally:
-        asked.close()
+        keys.close()
     return offers
 
 
@@ -101,105 +101,113 @@ def identities_of(**changes: Any) -> Identities:
     return Identities(Host("relay", "relay", "me", **changes), PrivateKeys())
 
 
-# The order
+# Order
 
 
-async def test_files_are_offered_in_their_order(folder: Path) -> None:
+async def test_key_files_are_offered_in_their_order(folder: Path) -> None:
     first, second = key_file(folder, "first"), key_file(folder, "second")
-    asked = identities_of(identity_files=(first, second))
+    keys = identities_of(identity_files=(first, second))
 
-    assert await all_of(asked) == [blob(first), blob(second)]
-    assert asked.offered == [first, second]
-    assert asked.problems == []
+    assert await offered_keys(keys) == [blob(first), blob(second)]
+    assert keys.offered == [first, second]
+    assert keys.problems == []
 
 
-async def test_agent_keys_that_a_file_names_come_first_then_the_agents_others_then_files(
+async def test_the_order_is_named_agent_keys_then_other_agent_keys_then_files(
     folder: Path, agent: Agent
 ) -> None:
     other, named_key, plain = (key_file(folder, name) for name in ("other", "named", "plain"))
     agent.add(other)
     agent.add(named_key)
-    asked = identities_of(identity_agent=agent.socket, identity_files=(plain, named_key))
+    keys = identities_of(identity_agent=agent.socket, identity_files=(plain, named_key))
 
-    assert await all_of(asked) == [blob(named_key), blob(other), blob(plain)]
-    assert [text.rsplit(" ", 1)[-1] for text in asked.offered] == ["(agent)", "(agent)", plain]
+    assert await offered_keys(keys) == [blob(named_key), blob(other), blob(plain)]
+    assert [text.rsplit(" ", 1)[-1] for text in keys.offered] == [
+        "(agent)",
+        "(agent)",
+        plain,
+    ]
 
 
-async def test_identities_only_leaves_the_agents_other_keys_out(folder: Path, agent: Agent) -> None:
+async def test_identities_only_excludes_other_agent_keys(folder: Path, agent: Agent) -> None:
     other, named_key = key_file(folder, "other"), key_file(folder, "named")
     agent.add(other)
     agent.add(named_key)
-    asked = identities_of(
+    keys = identities_of(
         identity_agent=agent.socket, identity_files=(named_key,), identities_only=True
     )
 
-    assert await all_of(asked) == [blob(named_key)]
+    assert await offered_keys(keys) == [blob(named_key)]
 
 
-async def test_a_key_that_only_the_agent_can_unlock_is_named_by_its_public_half(
+async def test_an_agent_key_is_identified_by_its_public_key_file(
     folder: Path, agent: Agent
 ) -> None:
     path = key_file(folder, "locked")
     agent.add(path)
     (folder / "locked").unlink()
-    asked = identities_of(identity_agent=agent.socket, identity_files=(path,), identities_only=True)
+    keys = identities_of(identity_agent=agent.socket, identity_files=(path,), identities_only=True)
 
-    assert await all_of(asked) == [blob(path)]
-    assert asked.problems == []
+    assert await offered_keys(keys) == [blob(path)]
+    assert keys.problems == []
 
 
-async def test_a_certificate_beside_its_key_is_offered(folder: Path) -> None:
+async def test_a_certificate_next_to_its_key_is_offered(folder: Path) -> None:
     path = key_file(folder, "certified")
     certify(folder / "certified", folder / "certified-cert.pub")
 
-    asked = identities_of(identity_files=(path,))
+    keys = identities_of(identity_files=(path,))
 
-    assert await all_of(asked) == [b"certificate " + blob(path), blob(path)]
-    assert asked.offered == [path]
+    assert await offered_keys(keys) == [b"certificate " + blob(path), blob(path)]
+    assert keys.offered == [path]
 
 
 @pytest.mark.parametrize("accepted", ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com"])
-async def test_of_a_key_and_its_certificate_only_what_is_accepted_is_offered(
+async def test_only_accepted_types_of_key_and_certificate_are_offered(
     folder: Path, accepted: str
 ) -> None:
     path = key_file(folder, "certified")
     certify(folder / "certified", folder / "certified-cert.pub")
 
-    asked = identities_of(identity_files=(path,), pubkey_accepted_algorithms=accepted)
+    keys = identities_of(identity_files=(path,), pubkey_accepted_algorithms=accepted)
 
     expected = b"certificate " + blob(path) if "cert" in accepted else blob(path)
-    assert await all_of(asked) == [expected]
+    assert await offered_keys(keys) == [expected]
 
 
-async def test_a_key_that_is_not_accepted_is_named_when_the_login_fails(
+async def test_the_login_failure_names_keys_of_types_not_accepted(
     folder: Path, agent: Agent
 ) -> None:
     path, other = key_file(folder, "own"), key_file(folder, "other")
     agent.add(other)
 
-    asked = identities_of(
+    keys = identities_of(
         identity_agent=agent.socket,
         identity_files=(path,),
         pubkey_accepted_algorithms="rsa-sha2-256",
     )
 
-    assert await all_of(asked) == []
-    message = asked.login_failure(["publickey"]).message
+    assert await offered_keys(keys) == []
+    message = keys.login_failure(["publickey"]).message
     assert f"{path}: ssh-ed25519 is not in PubkeyAcceptedAlgorithms" in message
     assert "agent: ssh-ed25519 is not in" in message
 
 
-async def test_a_certificate_named_apart_goes_with_the_key_it_was_made_for(folder: Path) -> None:
+async def test_a_separate_certificate_file_is_matched_with_its_key(folder: Path) -> None:
     path, other = key_file(folder, "certified"), key_file(folder, "other")
     certify(folder / "certified", folder / "apart.pub")
     certificates = (str(folder / "apart.pub"), str(folder / "none.pub"))
 
-    asked = identities_of(identity_files=(other, path), certificate_files=certificates)
+    keys = identities_of(identity_files=(other, path), certificate_files=certificates)
 
-    assert await all_of(asked) == [blob(other), b"certificate " + blob(path), blob(path)]
+    assert await offered_keys(keys) == [
+        blob(other),
+        b"certificate " + blob(path),
+        blob(path),
+    ]
 
 
-async def test_an_agents_key_is_offered_under_its_certificate_and_then_plain(
+async def test_an_agent_key_is_offered_with_its_certificate_then_without(
     folder: Path, agent: Agent
 ) -> None:
     path, other = key_file(folder, "certified"), key_file(folder, "other")
@@ -207,9 +215,9 @@ async def test_an_agents_key_is_offered_under_its_certificate_and_then_plain(
     certify(folder / "certified", folder / "apart.pub")
     certify(Path(other), folder / "others.pub")
     certificates = (str(folder / "others.pub"), str(folder / "apart.pub"))
-    asked = identities_of(identity_agent=agent.socket, certificate_files=certificates)
+    keys = identities_of(identity_agent=agent.socket, certificate_files=certificates)
 
-    assert await all_of(asked) == [b"certificate " + blob(path), blob(path)]
+    assert await offered_keys(keys) == [b"certificate " + blob(path), blob(path)]
 
 
 def certify(path: Path, certificate: Path, authority: asyncssh.SSHKey | None = None) -> None:
@@ -218,15 +226,15 @@ def certify(path: Path, certificate: Path, authority: asyncssh.SSHKey | None = N
     certificate.write_bytes(made.export_certificate())
 
 
-# What cannot be offered
+# Keys that cannot be offered
 
 
 async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
     path = key_file(folder, "locked", passphrase="secret")
-    asked = identities_of(identity_files=(path,))
-    assert await all_of(asked) == []
+    keys = identities_of(identity_files=(path,))
+    assert await offered_keys(keys) == []
 
-    failure = asked.login_failure(["publickey"])
+    failure = keys.login_failure(["publickey"])
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert failure.hint == f"unlock it for the agent: ssh-add {path}"
@@ -237,104 +245,104 @@ async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
 async def test_a_key_that_others_can_read_is_not_offered(folder: Path) -> None:
     path = key_file(folder, "open")
     (folder / "open").chmod(0o640)
-    asked = identities_of(identity_files=(path,))
-    assert await all_of(asked) == []
+    keys = identities_of(identity_files=(path,))
+    assert await offered_keys(keys) == []
 
-    failure = asked.login_failure(["publickey"])
+    failure = keys.login_failure(["publickey"])
 
     assert failure.cause is Cause.AUTH
     assert f"not used: {path}: its permissions 0640 let others read it" in failure.message
     assert failure.hint == f"chmod 600 {path}"
 
 
-async def test_a_missing_key_is_not_worth_mentioning(folder: Path) -> None:
-    """Several default files are named to us, as to ssh, and nobody has them all."""
-    asked = identities_of(identity_files=(str(folder / "id_rsa"),))
-    assert await all_of(asked) == []
+async def test_a_missing_key_is_not_reported(folder: Path) -> None:
+    """The default identity files are several, and hardly any user has all of them."""
+    keys = identities_of(identity_files=(str(folder / "id_rsa"),))
+    assert await offered_keys(keys) == []
 
-    failure = asked.login_failure(["publickey"])
+    failure = keys.login_failure(["publickey"])
 
     assert failure.message == "login as me refused; no key could be offered"
     assert "authorized_keys" in failure.hint
 
 
-async def test_a_broken_key_is_named_and_leaves_the_hint_to_the_server(folder: Path) -> None:
+async def test_a_broken_key_is_named_and_the_hint_comes_from_the_server(folder: Path) -> None:
     (folder / "broken").write_text("not a key")
     (folder / "broken").chmod(0o600)
-    asked = identities_of(identity_files=(str(folder / "broken"),))
-    await all_of(asked)
+    keys = identities_of(identity_files=(str(folder / "broken"),))
+    await offered_keys(keys)
 
-    failure = asked.login_failure(["keyboard-interactive", "password"])
+    failure = keys.login_failure(["keyboard-interactive", "password"])
 
     assert f"not used: {folder / 'broken'}: " in failure.message
     assert failure.hint == "the server takes no keys, only keyboard-interactive, password"
 
 
-async def test_what_was_offered_is_named(folder: Path) -> None:
+async def test_the_login_failure_names_the_offered_keys(folder: Path) -> None:
     path = key_file(folder, "id")
-    asked = identities_of(identity_files=(path,))
-    await all_of(asked)
+    keys = identities_of(identity_files=(path,))
+    await offered_keys(keys)
 
-    failure = asked.login_failure([])
+    failure = keys.login_failure([])
 
     assert failure.message == f"login as me refused; offered {path}"
     assert failure.hop == "me@relay:22"
     assert "authorized_keys" in failure.hint
 
 
-# Agents that fail
+# Failing agents
 
 
-async def test_a_dead_agent_does_not_stop_the_files(folder: Path, agent: Agent) -> None:
+async def test_key_files_are_offered_despite_a_dead_agent(folder: Path, agent: Agent) -> None:
     path = key_file(folder, "id")
-    asked = identities_of(identity_agent=agent.socket, identity_files=(path,))
+    keys = identities_of(identity_agent=agent.socket, identity_files=(path,))
     agent.end()
 
-    assert await all_of(asked) == [blob(path)]
-    assert "; agent: " in asked.login_failure([]).message
+    assert await offered_keys(keys) == [blob(path)]
+    assert "; agent: " in keys.login_failure([]).message
 
 
-async def test_a_missing_agent_does_not_stop_the_files(folder: Path) -> None:
+async def test_key_files_are_offered_despite_a_missing_agent(folder: Path) -> None:
     path = key_file(folder, "id")
-    asked = identities_of(identity_agent=str(folder / "none.sock"), identity_files=(path,))
+    keys = identities_of(identity_agent=str(folder / "none.sock"), identity_files=(path,))
 
-    assert await all_of(asked) == [blob(path)]
-    assert asked.agent_problem
+    assert await offered_keys(keys) == [blob(path)]
+    assert keys.agent_problem
 
 
-async def test_an_agent_that_hangs_does_not_stop_the_files(
+async def test_key_files_are_offered_despite_a_hung_agent(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(identities, "AGENT_TIMEOUT", 0.05)
     path = key_file(folder, "id")
     async with mute(at=folder / "agent.sock"):
-        asked = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
+        keys = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
 
-        assert await all_of(asked) == [blob(path)]
-        assert asked.agent_problem == "TimeoutError"
+        assert await offered_keys(keys) == [blob(path)]
+        assert keys.agent_problem == "TimeoutError"
 
 
-async def test_an_agent_that_talks_nonsense_does_not_stop_the_files(folder: Path) -> None:
+async def test_key_files_are_offered_despite_an_invalid_agent_reply(folder: Path) -> None:
     path = key_file(folder, "id")
     async with mute(b"\0\0\0\1\xff", at=folder / "agent.sock"):
-        asked = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
+        keys = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
 
-        assert await all_of(asked) == [blob(path)]
-        assert asked.agent_problem
+        assert await offered_keys(keys) == [blob(path)]
+        assert keys.agent_problem
 
 
 async def test_an_empty_agent_is_no_problem(folder: Path, agent: Agent) -> None:
-    asked = identities_of(identity_agent=agent.socket)
+    keys = identities_of(identity_agent=agent.socket)
 
-    assert await all_of(asked) == []
-    assert asked.agent_problem == ""
-    asked.close()
-
-
-# At a login
+    assert await offered_keys(keys) == []
+    assert keys.agent_problem == ""
+    keys.close()
 
 
-async def test_an_agents_key_lets_one_in(folder: Path, agent: Agent) -> None:
+# Logins
+
+
+async def test_an_agent_key_is_accepted_by_a_server(folder: Path, agent: Agent) -> None:
     async with serve(folder) as server:
         agent.add(server.user_key_file)
         host = server.host(identity_agent=agent.socket, identity_files=())
@@ -343,7 +351,9 @@ async def test_an_agents_key_lets_one_in(folder: Path, agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("held_by_agent", [False, True])
-async def test_a_certificate_lets_one_in(folder: Path, agent: Agent, held_by_agent: bool) -> None:
+async def test_a_certificate_is_accepted_by_a_server(
+    folder: Path, agent: Agent, held_by_agent: bool
+) -> None:
     async with serve(folder) as server:
         server.user_authority = new_key()
         path = key_file(folder, "certified")
@@ -359,7 +369,9 @@ async def test_a_certificate_lets_one_in(folder: Path, agent: Agent, held_by_age
         assert f"certificate by {authority}" in server.offered
 
 
-async def test_keys_are_offered_one_by_one_until_one_is_taken(server: Server, folder: Path) -> None:
+async def test_keys_are_offered_one_by_one_until_one_is_accepted(
+    server: Server, folder: Path
+) -> None:
     wrong, unused = key_file(folder, "wrong"), key_file(folder, "unused")
     host = server.host(identity_files=(wrong, server.user_key_file, unused))
     async with connected(host):
@@ -369,7 +381,7 @@ async def test_keys_are_offered_one_by_one_until_one_is_taken(server: Server, fo
     assert offered == [asyncssh.read_public_key(f"{wrong}.pub").get_fingerprint(), right]
 
 
-async def test_a_refused_login_says_what_was_offered(server: Server, folder: Path) -> None:
+async def test_a_refused_login_reports_the_offered_keys(server: Server, folder: Path) -> None:
     server.refuse_logins = True
     locked = key_file(folder, "locked", passphrase="secret")
     with pytest.raises(FailureError) as failed:

@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_umask() -> Iterator[None]:
-    """No help from the umask: modes are what the code asks for."""
+    """Clear the umask, so that modes are those that the code sets."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -46,14 +46,14 @@ def hosts_in(file: Path) -> list[str]:
 # Reading
 
 
-def test_a_file_is_read_again_when_it_has_changed_and_not_before(
+def test_a_file_is_read_again_only_after_a_change(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, path = KnownHostsFiles(), str(file)
     append_host_key(path, "host", ALGORITHM, key(1), hashed=True)
     first, _ = files.keys_for_blocking([path], "host", 22, None)
     with monkeypatch.context() as patched:
-        patched.setattr(os, "open", pytest.fail)  # not even looked into
+        patched.setattr(os, "open", pytest.fail)  # must not be opened
         assert files.keys_for_blocking([path], "host", 22, None)[0] is first
 
     append_host_key(path, "host", ALGORITHM, key(2), hashed=True)
@@ -62,7 +62,7 @@ def test_a_file_is_read_again_when_it_has_changed_and_not_before(
     assert [line.blob for line in second.host_keys] == [key(1), key(2)]
 
 
-async def test_a_file_of_any_size_holds_up_nobody_but_who_asks_for_it(
+async def test_a_large_file_does_not_block_the_event_loop(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
@@ -80,14 +80,14 @@ async def test_a_file_of_any_size_holds_up_nobody_but_who_asks_for_it(
     assert threading.main_thread() not in threads != []
 
 
-def test_the_warnings_of_a_file_that_was_kept_are_given_again(file: Path) -> None:
+def test_the_warnings_of_a_cached_file_are_returned_again(file: Path) -> None:
     file.write_text("what is this\n")
     files = KnownHostsFiles()
 
     assert files.read([str(file)])[1] == files.read([str(file)])[1] != ()
 
 
-def test_a_file_that_could_not_be_read_is_tried_again(
+def test_a_file_that_could_not_be_read_is_read_again(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_descriptor(*_: object) -> int:
@@ -103,7 +103,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert files.read([str(file)])[2] == (str(file),)
 
 
-def test_files_together_change_when_one_of_them_goes(tmp_path: Path) -> None:
+def test_combined_files_change_when_one_of_them_is_removed(tmp_path: Path) -> None:
     files, paths = KnownHostsFiles(), [tmp_path / "user", tmp_path / "system"]
     for number, path in enumerate(paths):
         append_host_key(str(path), "host", ALGORITHM, key(number), hashed=False)
@@ -115,7 +115,7 @@ def test_files_together_change_when_one_of_them_goes(tmp_path: Path) -> None:
     assert [line.blob for line in files.read(names)[0].lines] == [key(1)]
 
 
-def test_files_are_read_in_order_and_missing_ones_passed_over(tmp_path: Path) -> None:
+def test_files_are_read_in_order_and_missing_ones_are_skipped(tmp_path: Path) -> None:
     user, system = tmp_path / "user", tmp_path / "system"
     append_host_key(str(user), "host", ALGORITHM, key(1), hashed=False)
     append_host_key(str(system), "host", ALGORITHM, key(2), hashed=False)
@@ -132,13 +132,13 @@ def test_files_are_read_in_order_and_missing_ones_passed_over(tmp_path: Path) ->
     assert files_read == (str(user), str(system))
 
 
-def test_dev_null_is_how_a_user_names_no_file() -> None:
+def test_dev_null_means_no_file() -> None:
     known_hosts, warnings, files_read = KnownHostsFiles().read([os.devnull])
 
     assert (known_hosts.lines, warnings, files_read) == ((), (), ())
 
 
-def test_malformed_lines_are_warned_of_with_their_file(file: Path) -> None:
+def test_a_warning_about_a_malformed_line_names_the_file(file: Path) -> None:
     file.write_text("junk\n")
 
     assert KnownHostsFiles().read([str(file)])[1] == (
@@ -146,7 +146,7 @@ def test_malformed_lines_are_warned_of_with_their_file(file: Path) -> None:
     )
 
 
-def test_bytes_that_are_no_text_hurt_only_their_own_line(file: Path) -> None:
+def test_invalid_utf8_affects_only_its_own_line(file: Path) -> None:
     append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
     file.write_bytes(b"\xff\xfe\x00 \x80 \x81\n" + file.read_bytes())
 
@@ -156,7 +156,7 @@ def test_bytes_that_are_no_text_hurt_only_their_own_line(file: Path) -> None:
     assert len(warnings) == 1
 
 
-def test_a_folder_in_place_of_the_file_is_a_warning(tmp_path: Path) -> None:
+def test_a_directory_is_skipped_with_a_warning(tmp_path: Path) -> None:
     known_hosts, warnings, files_read = KnownHostsFiles().read([str(tmp_path)])
 
     assert known_hosts.lines == ()
@@ -164,7 +164,7 @@ def test_a_folder_in_place_of_the_file_is_a_warning(tmp_path: Path) -> None:
     assert files_read == ()
 
 
-def test_a_pipe_in_place_of_the_file_is_a_warning_and_no_wait(file: Path) -> None:
+def test_a_fifo_is_skipped_with_a_warning_and_does_not_block(file: Path) -> None:
     os.mkfifo(file)
 
     assert KnownHostsFiles().read([str(file)])[1] == (
@@ -172,7 +172,7 @@ def test_a_pipe_in_place_of_the_file_is_a_warning_and_no_wait(file: Path) -> Non
     )
 
 
-def test_a_path_that_cannot_be_opened_is_a_warning(file: Path) -> None:
+def test_an_unreadable_file_is_skipped_with_a_warning(file: Path) -> None:
     file.touch()
 
     assert KnownHostsFiles().read([f"{file}/below"])[1] == (
@@ -180,7 +180,7 @@ def test_a_path_that_cannot_be_opened_is_a_warning(file: Path) -> None:
     )
 
 
-def test_a_file_of_enormous_size_is_left_out_with_a_warning(file: Path) -> None:
+def test_a_file_above_the_size_limit_is_skipped_with_a_warning(file: Path) -> None:
     append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
     os.truncate(file, SIZE_LIMIT + 1)
 
@@ -195,7 +195,7 @@ def test_a_file_of_enormous_size_is_left_out_with_a_warning(file: Path) -> None:
 
 
 @pytest.mark.parametrize("hashed", [False, True], ids=["plain", "hashed"])
-def test_an_added_key_is_found_again_here_and_by_ssh_keygen(file: Path, *, hashed: bool) -> None:
+def test_an_appended_key_is_found_here_and_by_ssh_keygen(file: Path, *, hashed: bool) -> None:
     name = host_pattern("Host", 2222, None)
     append_host_key(str(file), name, ALGORITHM, key(1), hashed=hashed)
     found = KnownHostsFiles().read([str(file)])[0].keys_for("host", 2222, None)
@@ -208,7 +208,7 @@ def test_an_added_key_is_found_again_here_and_by_ssh_keygen(file: Path, *, hashe
     assert ("[host]" in file.read_text()) is not hashed
 
 
-def test_a_host_is_hashed_with_another_salt_each_time(file: Path) -> None:
+def test_each_hashed_host_has_a_new_salt(file: Path) -> None:
     append_host_key(str(file), "host", ALGORITHM, key(1), hashed=True)
     append_host_key(str(file), "host", ALGORITHM, key(1), hashed=True)
 
@@ -216,7 +216,7 @@ def test_a_host_is_hashed_with_another_salt_each_time(file: Path) -> None:
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_a_missing_file_and_its_folder_are_made_for_the_user_alone(tmp_path: Path) -> None:
+def test_a_missing_file_and_its_directory_are_created_private(tmp_path: Path) -> None:
     file = tmp_path / ".ssh" / "known_hosts"
     append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
 
@@ -225,7 +225,7 @@ def test_a_missing_file_and_its_folder_are_made_for_the_user_alone(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_what_exists_keeps_its_mode_and_what_it_holds(tmp_path: Path) -> None:
+def test_an_existing_file_keeps_its_mode_and_contents(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     file = tmp_path / "known_hosts"
     file.write_text("# mine\n")
@@ -236,7 +236,7 @@ def test_what_exists_keeps_its_mode_and_what_it_holds(tmp_path: Path) -> None:
     assert file.read_text().startswith("# mine\nhost ssh-ed25519 ")
 
 
-def test_a_link_stays_a_link(file: Path) -> None:
+def test_a_symlink_stays_a_symlink(file: Path) -> None:
     target = file.with_name("elsewhere")
     file.symlink_to(target)
     append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
@@ -245,7 +245,7 @@ def test_a_link_stays_a_link(file: Path) -> None:
     assert hosts_in(target) == ["host"]
 
 
-def test_a_last_line_without_a_newline_is_ended_first(file: Path) -> None:
+def test_a_missing_final_newline_is_added_first(file: Path) -> None:
     append_host_key(str(file), "first", ALGORITHM, key(1), hashed=False)
     file.write_text(file.read_text().rstrip("\n"))
     append_host_key(str(file), "second", ALGORITHM, key(2), hashed=False)
@@ -254,7 +254,7 @@ def test_a_last_line_without_a_newline_is_ended_first(file: Path) -> None:
     assert "\n\n" not in file.read_text()
 
 
-def test_lines_of_several_writers_at_once_stay_whole(file: Path) -> None:
+def test_lines_of_concurrent_writers_stay_intact(file: Path) -> None:
     names = [f"host{number}" for number in range(64)]
     with ThreadPoolExecutor(8) as writers:
         list(
@@ -267,7 +267,7 @@ def test_lines_of_several_writers_at_once_stay_whole(file: Path) -> None:
     assert sorted(hosts_in(file)) == sorted(names)
 
 
-def test_a_name_that_the_file_cannot_hold_is_refused_and_nothing_is_made(file: Path) -> None:
+def test_an_invalid_name_is_refused_and_no_file_is_created(file: Path) -> None:
     with pytest.raises(OSError, match="more than one host") as refused:
         append_host_key(str(file), "*", ALGORITHM, key(1), hashed=False)
 
@@ -276,7 +276,7 @@ def test_a_name_that_the_file_cannot_hold_is_refused_and_nothing_is_made(file: P
     assert not file.exists()
 
 
-def test_a_folder_is_made_but_no_tree_of_them(tmp_path: Path) -> None:
+def test_only_the_last_directory_is_created(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         append_host_key(str(tmp_path / "a" / "b" / "kh"), "host", ALGORITHM, key(1), hashed=False)
 
@@ -287,7 +287,7 @@ def test_a_full_disk_is_an_error() -> None:
         append_host_key("/dev/full", "host", ALGORITHM, key(1), hashed=False)
 
 
-def test_a_line_written_in_part_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partially_written_line_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:10]))
 

@@ -48,7 +48,7 @@ def test_a_key_is_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize("format_", ["pkcs1-pem", "pkcs8-pem"])
-def test_a_key_in_pem_form_is_read(path: Path, format_: str) -> None:
+def test_a_pem_key_is_read(path: Path, format_: str) -> None:
     key = new_key("ecdsa-sha2-nistp256")
     path.write_bytes(key.export_private_key(format_))
     path.chmod(0o600)
@@ -56,14 +56,14 @@ def test_a_key_in_pem_form_is_read(path: Path, format_: str) -> None:
     assert key_of(PrivateKeys(), path).public_data == key.public_data
 
 
-def test_a_key_is_read_once_while_its_file_stays_the_same(path: Path) -> None:
+def test_an_unchanged_key_file_is_read_once(path: Path) -> None:
     write_key(path, new_key())
     keys = PrivateKeys()
 
     assert key_of(keys, path) is key_of(keys, path)
 
 
-def test_a_key_whose_file_changed_is_read_again(path: Path) -> None:
+def test_a_changed_key_file_is_read_again(path: Path) -> None:
     keys = PrivateKeys()
     write_key(path, new_key())
     before = key_of(keys, path)
@@ -74,7 +74,7 @@ def test_a_key_whose_file_changed_is_read_again(path: Path) -> None:
     assert key_of(keys, path).public_data == replacement.public_data
 
 
-def test_a_key_that_was_closed_to_others_meanwhile_is_used(path: Path) -> None:
+def test_a_key_is_used_once_its_permissions_are_fixed(path: Path) -> None:
     keys = PrivateKeys()
     write_key(path, new_key())
     path.chmod(0o644)
@@ -97,7 +97,7 @@ def test_a_key_that_others_can_read_is_refused_with_the_remedy(path: Path, mode:
     assert problem.remedy == f"chmod 600 {path}"
 
 
-def test_a_key_of_somebody_else_is_left_to_its_owner(
+def test_permissions_of_another_users_key_are_not_checked(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_key(path, new_key())
@@ -107,31 +107,31 @@ def test_a_key_of_somebody_else_is_left_to_its_owner(
     assert isinstance(PrivateKeys().load(str(path)), asyncssh.SSHKey)
 
 
-def test_a_missing_key_is_missing(path: Path) -> None:
+def test_a_missing_file_is_reported_as_missing(path: Path) -> None:
     assert problem_of(path).kind is Unusable.MISSING
     assert problem_of(path / "below").kind is Unusable.MISSING
 
 
-def test_a_key_below_a_file_is_missing(path: Path) -> None:
+def test_a_path_below_a_file_is_reported_as_missing(path: Path) -> None:
     path.write_text("a file")
 
     assert problem_of(path / "below").kind is Unusable.MISSING
 
 
-def test_a_folder_is_no_key(path: Path) -> None:
+def test_a_directory_is_not_a_key(path: Path) -> None:
     path.mkdir(mode=0o700)
 
     assert problem_of(path).kind is Unusable.BROKEN
 
 
-def test_what_is_no_key_is_broken(path: Path) -> None:
+def test_a_file_without_a_key_is_broken(path: Path) -> None:
     path.write_text("not a key")
     path.chmod(0o600)
 
     assert problem_of(path).kind is Unusable.BROKEN
 
 
-def test_an_openssh_key_with_a_passphrase_says_how_to_unlock_it(path: Path) -> None:
+def test_an_encrypted_openssh_key_has_a_remedy(path: Path) -> None:
     write_key(path, new_key(), passphrase="secret")
 
     problem = problem_of(path)
@@ -141,7 +141,7 @@ def test_an_openssh_key_with_a_passphrase_says_how_to_unlock_it(path: Path) -> N
 
 
 @pytest.mark.parametrize("format_", ["pkcs8-pem", "pkcs1-pem"])
-def test_a_key_with_a_passphrase_is_told_from_a_broken_one(path: Path, format_: str) -> None:
+def test_an_encrypted_pem_key_is_not_reported_as_broken(path: Path, format_: str) -> None:
     key = new_key("ssh-rsa")
     path.write_bytes(key.export_private_key(format_, passphrase="secret"))
     path.chmod(0o600)
@@ -149,7 +149,7 @@ def test_a_key_with_a_passphrase_is_told_from_a_broken_one(path: Path, format_: 
     assert problem_of(path).kind is Unusable.ENCRYPTED
 
 
-def test_a_key_cut_short_is_broken(path: Path) -> None:
+def test_a_truncated_key_is_broken(path: Path) -> None:
     write_key(path, new_key())
     path.write_bytes(path.read_bytes()[:100])
 
@@ -170,7 +170,7 @@ def test_a_certificate_is_read(path: Path) -> None:
     assert loaded.key.public_data == key.public_data
 
 
-def test_what_is_no_certificate_is_none(path: Path) -> None:
+def test_a_file_without_a_certificate_yields_none(path: Path) -> None:
     assert load_certificate(str(path)) is None
 
     path.write_text("not a certificate")
@@ -178,22 +178,22 @@ def test_what_is_no_certificate_is_none(path: Path) -> None:
     assert load_certificate(str(path)) is None
 
 
-def test_the_public_key_beside_a_private_one_is_read(path: Path) -> None:
+def test_the_public_key_next_to_a_private_key_is_read(path: Path) -> None:
     key = new_key()
     write_key(path, key, passphrase="secret")
 
     assert load_public_blob(str(path)) == key.public_data
 
 
-def test_a_public_key_named_as_the_identity_is_read(path: Path) -> None:
-    """As ssh does: IdentityFile may name the public half of a key that the agent holds."""
+def test_a_public_key_file_as_identity_is_read(path: Path) -> None:
+    """As with ssh, IdentityFile may name the public key of an agent key."""
     key = new_key()
     path.write_bytes(key.export_public_key())
 
     assert load_public_blob(str(path)) == key.public_data
 
 
-def test_the_public_half_within_a_locked_private_key_is_read(path: Path) -> None:
+def test_the_public_key_inside_an_encrypted_private_key_is_read(path: Path) -> None:
     key = new_key()
     write_key(path, key, passphrase="secret")
     path.with_name(f"{path.name}.pub").unlink()
@@ -201,7 +201,7 @@ def test_the_public_half_within_a_locked_private_key_is_read(path: Path) -> None
     assert load_public_blob(str(path)) == key.public_data
 
 
-def test_where_there_is_no_public_key_there_is_none(path: Path) -> None:
+def test_a_path_without_a_public_key_yields_none(path: Path) -> None:
     assert load_public_blob(str(path)) is None
 
     path.write_text("not a key")
