@@ -156,7 +156,7 @@ def test_a_setting_without_a_keyword_or_a_value_is_refused(setting: str) -> None
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("-Z host", "unknown option -Z"), ("-NZ host", "'-NZ'"), ("host -L", "a value behind -L")],
+    [("-Z host", "unknown option -Z"), ("-NZ host", "'-NZ'"), ("host -L", "a value after -L")],
 )
 def test_a_wrong_option_is_named(line: str, message: str) -> None:
     with pytest.raises(CommandLineError, match=message):

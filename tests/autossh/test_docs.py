@@ -1,4 +1,4 @@
-"""docs/autossh.md says of every option and variable what the code does with it."""
+"""docs/autossh.md documents the support of every option and variable."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from tunnelkeeper.autossh.ssh_command import CommandLineError
 PAGE = ROOT / "docs" / "autossh.md"
 OPTION = re.compile(r"`-(\w)`")
 OWN = {"f", "o"}
-"""Explained elsewhere on the page."""
+"""Options that another section of the page explains."""
 
 
-def fates() -> dict[str, str]:
+def documented_support() -> dict[str, str]:
     rows = rows_of(section(PAGE, "Options of ssh"))
     return {letter: text for option, text in rows for letter in OPTION.findall(option)}
 
 
 @pytest.mark.parametrize("letter", sorted(OPTIONS))
-def test_the_fate_of_an_option_is_documented(letter: str) -> None:
-    meaning, text = OPTIONS[letter], fates()[letter]
+def test_the_support_of_each_option_is_documented(letter: str) -> None:
+    rule, text = OPTIONS[letter], documented_support()[letter]
 
     if letter not in OWN:
-        assert text.startswith(meaning.support)
-    if meaning.support_in_session is Support.REFUSED:
+        assert text.startswith(rule.support)
+    if rule.support_in_session is Support.REFUSED:
         assert "else refused" in text
 
 
 def test_no_option_is_documented_that_does_not_exist() -> None:
-    assert set(fates()) == set(OPTIONS)
+    assert set(documented_support()) == set(OPTIONS)
 
 
 def test_the_variables_are_documented() -> None:
     rows = rows_of(section(PAGE, "Variables"))
     names = {cells[0].strip("`") for cells in rows}
-    numbers = {name for name in names if is_a_number(name)}
+    numbers = {name for name in names if is_number(name)}
 
     assert len(names) == len(rows) == 13
     assert numbers == {
@@ -49,7 +49,7 @@ def test_the_variables_are_documented() -> None:
     }
 
 
-def is_a_number(variable: str) -> bool:
+def is_number(variable: str) -> bool:
     try:
         parse_environment({variable: "no number"})
     except CommandLineError:

@@ -207,7 +207,7 @@ def test_what_another_ssh_config_says_becomes_keys(ssh_config: Path) -> None:
         ("-s office sftp", "a command on the server"),
         ("-N -O check office", "-O connects to nothing"),
         ("-N -Z office", "unknown option -Z"),
-        ("-N", "there is none"),
+        ("-N", "expected a host, got none"),
         ("-N -o Nonsense=1 office", "Bad configuration option"),
         ("-N -L nonsense office", "Bad local forwarding specification"),
         ("-N plain", "forwards nothing"),

@@ -1,12 +1,12 @@
-"""Reads the command lines and the environment of autossh(1) and ssh(1), and knows autossh's rules.
+"""Parsing of the command lines and environment of autossh(1) and ssh(1), and autossh's rules.
 
-    options    ssh's options: which take a value, and what becomes of each here
-    ssh_line   one command line of ssh: its options, host, command and forwards
-    reading    how such a line, and one of autossh, is read
-    settings   the AUTOSSH_ variables
-    plan       what a line is to do, with what `ssh -G` answers for it
-    course     when to start again, and when to end
-    probe      the loop of -M
+    options           the options of ssh, and how each is supported
+    ssh_command       a parsed command line of ssh: options, host, command and forwards
+    command_line      the parsers for command lines of ssh and autossh
+    environment       the AUTOSSH_ variables
+    session_plan      what a command line does, given the output of `ssh -G`
+    restart_rules     when to restart, and when to exit
+    monitor_protocol  the monitoring loop of -M
 
-All of it is pure: oneshot.autossh asks, connects and runs.
+This package does no I/O. oneshot.autossh queries ssh, connects and runs.
 """

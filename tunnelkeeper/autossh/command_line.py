@@ -1,11 +1,11 @@
-"""Reads a command line of ssh(1) or autossh(1), argument by argument, as they do.
+"""Parsers for the command lines of ssh(1) and autossh(1). They look nothing up.
 
     ssh     [options] destination [options] [command [argument ...]]
-    autossh [--strict] [-V] [-M port[:echo_port]] [-f] and then as ssh
+    autossh [--strict] [-V] [-M port[:echo_port]] [-f] followed by ssh arguments
 
-Flags may stand together, and a value may stand with its option or be the next argument: `-NfL
-8080:localhost:80`, `-TND4711`, `-p2222`. Options go on behind the destination, unless `--` stood
-before it; the first argument after them begins the command. Nothing is looked up.
+Flags may be combined, and a value may be attached to its option or be the next argument: `-NfL
+8080:localhost:80`, `-TND4711`, `-p2222`. More options may follow the destination, unless `--`
+preceded it. The first argument after them begins the command.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ MONITOR = "M"
 VERSION = "V"
 BACKGROUND = "f"
 STRICT = "--strict"
-"""Our own: autossh's waits and gate, to the letter. It stands first."""
+"""Our own option: follow autossh's delays and gate time exactly. It must be the first argument."""
 
 HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """The loop of -M: a port here that leads there and back again.
+    """The monitoring loop of -M: a local port whose data returns through the server.
 
-    echo_port: that of an echo service on the server; None: the way back is a forward to port + 1.
+    echo_port: the port of an echo service on the server. None: a remote forward returns the data
+    to port + 1.
     """
 
     port: int
@@ -42,9 +43,9 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True)
 class AutosshCommand:
-    """A command line of autossh. ssh: what it hands on.
+    """A command line of autossh. ssh: the part that autossh passes to ssh.
 
-    monitor: as -M has it; None where it stands not on the line (AUTOSSH_PORT may say it then).
+    monitor: the value of -M, or None if not given (AUTOSSH_PORT may set it).
     """
 
     ssh: SshCommand
@@ -54,17 +55,19 @@ class AutosshCommand:
 
 
 def parse_ssh(arguments: Sequence[str]) -> SshCommand:
-    """Read what stands behind the word `ssh`.
+    """Parse the arguments of `ssh`.
 
-    Raises LineError.
+    Raises:
+        CommandLineError: The command line is invalid.
     """
     return _Parser(arguments, ignores_first_terminator=False).command(extra="")
 
 
 def parse_autossh(arguments: Sequence[str]) -> AutosshCommand:
-    """Read what stands behind the word `autossh`; -V is for wants_version.
+    """Parse the arguments of `autossh`. For -V, use has_version_flag.
 
-    Raises LineError.
+    Raises:
+        CommandLineError: The command line is invalid.
     """
     strict, arguments = _split_strict(arguments)
     line = _Parser(arguments, ignores_first_terminator=True).command(extra=MONITOR)
@@ -85,9 +88,10 @@ def parse_autossh(arguments: Sequence[str]) -> AutosshCommand:
 
 
 def has_version_flag(arguments: Sequence[str]) -> bool:
-    """Whether -V stands among the options: autossh then says its version and does no more.
+    """Return whether -V is among the options. autossh then only prints its version.
 
-    Raises LineError.
+    Raises:
+        CommandLineError: The command line is invalid.
     """
     _, arguments = _split_strict(arguments)
     parser = _Parser(arguments, ignores_first_terminator=True)
@@ -95,13 +99,14 @@ def has_version_flag(arguments: Sequence[str]) -> bool:
 
 
 def parse_monitor(text: str) -> Monitor | None:
-    """Read `port[:echo_port]`, as -M and AUTOSSH_PORT have it; None: port 0, no loop.
+    """Parse `port[:echo_port]`, the value of -M and AUTOSSH_PORT. Port 0, no loop, gives None.
 
-    Raises LineError.
+    Raises:
+        CommandLineError: The command line is invalid.
     """
     port_text, colon, echo_text = text.partition(":")
     port = _parse_number(port_text)
-    # The way back takes the next port, so the last one is too high: autossh.c.
+    # The return path uses the next port, so the highest port is invalid: autossh.c.
     if port is None or port >= HIGHEST_PORT:
         raise CommandLineError(
             f"-M: expected a port from 0 to {HIGHEST_PORT - 1}, got {port_text!r}"
@@ -116,7 +121,10 @@ def parse_monitor(text: str) -> Monitor | None:
 
 @dataclass(slots=True)
 class _Parser:
-    """swallows: whether the first `--` says nothing: autossh takes it out before ssh sees it."""
+    """A parser of options. extra: letters of options with a value beyond those of ssh.
+
+    ignores_first_terminator: autossh removes the first `--` before ssh sees it.
+    """
 
     arguments: Sequence[str]
     ignores_first_terminator: bool
@@ -127,7 +135,7 @@ class _Parser:
         before = tuple(self.options(extra))
         destination = self._next()
         if destination is None:
-            raise CommandLineError("expected a host, and there is none")
+            raise CommandLineError("expected a host, got none")
         behind = () if self.options_ended else tuple(self.options(extra))
         return SshCommand(
             destination,
@@ -138,7 +146,7 @@ class _Parser:
         )
 
     def options(self, extra: str) -> Iterator[Option]:
-        """The options from here to the first word that is none. own: letters with a value."""
+        """Yield the options up to the first argument that is not an option."""
         while self.position < len(self.arguments):
             argument = self.arguments[self.position]
             if argument == "--":
@@ -152,13 +160,13 @@ class _Parser:
                 return
             if argument.startswith("--"):
                 raise CommandLineError(
-                    f"unknown option {argument}; {STRICT} stands first, if at all"
+                    f"unknown option {argument}; {STRICT} must be the first argument"
                 )
             self.position += 1
             yield from self._cluster(argument[1:], extra)
 
     def _cluster(self, letters: str, extra: str) -> Iterator[Option]:
-        """The options of one word: flags, of which the last may have a value."""
+        """Yield the options of one argument: flags, of which the last may have a value."""
         for at, letter in enumerate(letters, 1):
             if letter not in OPTIONS:
                 raise CommandLineError(f"unknown option -{letter} in {'-' + letters!r}")
@@ -167,9 +175,9 @@ class _Parser:
                 continue
             value = letters[at:] or self._next()
             if value is None:
-                raise CommandLineError(f"expected a value behind -{letter}")
+                raise CommandLineError(f"expected a value after -{letter}")
             if letter == "o":
-                parse_setting(value)  # or it is refused here, where it stands
+                parse_setting(value)  # raises here if it is invalid
             yield Option(letter, value)
             return
 
@@ -186,7 +194,7 @@ def _split_strict(arguments: Sequence[str]) -> tuple[bool, Sequence[str]]:
 
 
 def _parse_destination(text: str) -> HostSpec:
-    """Read a destination: only a URL has a port; elsewhere a colon belongs to an IPv6 address."""
+    """Parse a destination. Only a URL has a port; otherwise a colon is part of an IPv6 address."""
     if text.startswith("ssh://"):
         try:
             return parse_host_spec(text)

@@ -1,7 +1,7 @@
-"""Reads the AUTOSSH_ variables as autossh(1) reads them; the environment is handed in.
+"""The AUTOSSH_ variables, parsed like autossh(1). It does not read the process environment.
 
-Whole numbers are C's: decimal, 0x for hexadecimal, a leading 0 for octal. A variable that is set
-and empty is a wrong number where a number is expected, as it is to autossh.
+Integers use C's syntax: decimal, 0x for hexadecimal, a leading 0 for octal. An empty variable is
+an invalid number, as it is for autossh.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ GATE_TIME = 30
 POLL_TIME = 600
 NO_LIMIT = -1
 MAX_MESSAGE = 64
-"""Characters of AUTOSSH_MESSAGE: autossh(1)."""
+"""The length limit of AUTOSSH_MESSAGE in bytes: autossh(1)."""
 
 _INTEGER = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", re.ASCII)
 
 _IGNORED = {
-    "AUTOSSH_NTSERVICE": "it is for Cygwin",
-    "AUTOSSH_PATH": "no other ssh program carries the connection",
+    "AUTOSSH_NTSERVICE": "it applies to Cygwin only",
+    "AUTOSSH_PATH": "the connection uses no ssh program",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment says. Times are seconds; None: it says nothing.
+    """The settings in the environment. Times are seconds. None: not set.
 
-    log_level: that of syslog(3), 0 to 7. max_starts: NO_LIMIT for none. max_lifetime: 0 for none.
-    port: as -M has it.
+    log_level: a level of syslog(3), 0 to 7. max_starts: NO_LIMIT for none. max_lifetime: 0 for
+    none. port: in the form of -M.
     """
 
     debug: bool = False
@@ -52,9 +52,10 @@ class Settings:
 
 
 def parse_environment(environment: Mapping[str, str]) -> Settings:
-    """Read the variables.
+    """Parse the AUTOSSH_ variables.
 
-    Raises LineError.
+    Raises:
+        CommandLineError: A variable is invalid.
     """
     message = environment.get("AUTOSSH_MESSAGE", "")
     if len(message.encode(errors="surrogateescape")) > MAX_MESSAGE:
@@ -72,12 +73,14 @@ def parse_environment(environment: Mapping[str, str]) -> Settings:
         max_lifetime=_number(environment, "AUTOSSH_MAXLIFETIME", settings.max_lifetime, 0),
         message=message,
         port=environment.get("AUTOSSH_PORT") or None,
-        ignored=tuple(Note(name, why) for name, why in _IGNORED.items() if environment.get(name)),
+        ignored=tuple(
+            Note(name, reason) for name, reason in _IGNORED.items() if environment.get(name)
+        ),
     )
 
 
 def parse_integer(text: str) -> int | None:
-    """A number as strtol(3) with base 0 reads it; None for anything else."""
+    """Return an integer as parsed by strtol(3) with base 0, or None if invalid."""
     match = _INTEGER.fullmatch(text)
     if match is None:
         return None

@@ -1,7 +1,7 @@
-"""The loop of -M: which forwards it takes, when it is tried, and what has to come back.
+"""The monitoring loop of -M: its forwards, timing and message. It opens nothing.
 
-autossh(1) sends a line through the connection and expects the same line: by a second forward to a
-port of its own, or from an echo service on the server. Nothing is opened here.
+autossh(1) sends a line through the connection and expects the same line back, through a remote
+forward to another port or from an echo service on the server.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 LOCALHOST = "127.0.0.1"
 NET_TIMEOUT = 15.0
-"""Seconds for the way back, and for the message; autossh.c lowers it where polls are frequent."""
+"""Seconds to accept the returning connection, and to receive the message. autossh.c lowers it for
+frequent polls."""
 SHORT_POLL = 30.0
 ATTEMPTS = 2
-"""Times that the loop is tried before it counts as broken."""
+"""Attempts before the loop counts as broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When to probe, in seconds.
+    """The timing of probes, in seconds.
 
-    first: from a connection's start to the first probe. poll: between two. patience: for each step.
+    first: from a connection's start to the first probe. poll: between two probes. timeout: of each
+    step of a probe.
     """
 
     first: float
@@ -37,15 +39,15 @@ class Timing:
 
 
 def timing_from_settings(settings: Settings) -> Timing:
-    """What the environment asks for; no poll is longer than the program's life."""
-    life = float(settings.max_lifetime) or inf
-    poll = min(float(settings.poll), life)
-    first = min(float(settings.first_poll or poll), life)
+    """Return the timing that the environment requests, limited by AUTOSSH_MAXLIFETIME."""
+    max_lifetime = float(settings.max_lifetime) or inf
+    poll = min(float(settings.poll), max_lifetime)
+    first = min(float(settings.first_poll or poll), max_lifetime)
     return Timing(first, poll, poll / 2 if poll < SHORT_POLL else NET_TIMEOUT)
 
 
 def loop_forwards(monitor: Monitor) -> tuple[Forward, ...]:
-    """The forwards that make the loop."""
+    """Return the forwards that form the loop."""
     here = TcpAddress(LOCALHOST, monitor.port)
     if monitor.echo_port is not None:
         return (LocalForward(here, TcpAddress(LOCALHOST, monitor.echo_port)),)
@@ -54,5 +56,5 @@ def loop_forwards(monitor: Monitor) -> tuple[Forward, ...]:
 
 
 def format_message(node: str, pid: int, number: int, text: str) -> bytes:
-    """The line that goes round: whose it is, a number by chance, and AUTOSSH_MESSAGE."""
+    """Return the line to send: its sender, a random number, and AUTOSSH_MESSAGE."""
     return f"{node} autossh {pid} {number} {text}\r\n".encode(errors="surrogateescape")

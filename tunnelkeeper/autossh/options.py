@@ -1,8 +1,8 @@
-"""The options of ssh(1): which take a value, and what becomes of each one here.
+"""The options of ssh(1): which take a value, and how each is supported. It parses nothing.
 
-Taken: it does what it does with ssh. Noted: it is accepted, and means nothing here or is so anyway.
-Refused: the user would get something else than asked for. Some matter to a session (a command, a
-subsystem or a shell) only, and are noted on a line that only forwards. Nothing is parsed here.
+Honoured: it works as in ssh. Ignored: it is accepted, but has no effect or already applies.
+Refused: without it the result would differ from what the user asked for. Some options matter only
+to a session (a command, a subsystem or a shell); a command line that only forwards ignores them.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from enum import StrEnum
 
 
 class Support(StrEnum):
-    """What becomes of an option."""
+    """How an option is supported."""
 
-    HONOURED = "taken"
-    IGNORED = "noted"
+    HONOURED = "honoured"
+    IGNORED = "ignored"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class OptionRule:
-    """An option of ssh. why: what to tell of it, where it is not simply taken.
+    """The support of one option of ssh. reason: why it is not honoured.
 
-    in_session: its fate on a line that runs something; None: the same.
+    support_in_session: the support on a command line that starts a session; None: the same.
     """
 
     support: Support = Support.HONOURED
@@ -39,10 +39,10 @@ def _with_value(support: Support = Support.HONOURED, reason: str = "") -> Option
 _HONOURED_FLAG = OptionRule()
 _X11 = OptionRule(Support.IGNORED, "X11 is not forwarded", support_in_session=Support.REFUSED)
 _GSSAPI = OptionRule(Support.IGNORED, "GSSAPI is not used to log in")
-_ASKS_SSH = "it asks something of ssh and connects to nothing"
+_ASKS_SSH = "it queries ssh and makes no connection"
 
 OPTIONS = {
-    "1": OptionRule(Support.REFUSED, "SSH protocol 1 is not spoken by any ssh of today"),
+    "1": OptionRule(Support.REFUSED, "SSH protocol 1 is obsolete"),
     "2": OptionRule(Support.IGNORED, "SSH protocol 2 is the only one"),
     "4": _HONOURED_FLAG,
     "6": _HONOURED_FLAG,
@@ -59,13 +59,13 @@ OPTIONS = {
     "J": _with_value(),
     "K": _GSSAPI,
     "L": _with_value(),
-    "M": OptionRule(Support.IGNORED, "a connection is shared by its own forwards only"),
+    "M": OptionRule(Support.IGNORED, "only the forwards of one command line share a connection"),
     "N": _HONOURED_FLAG,
-    "O": _with_value(Support.REFUSED, "it speaks to a master connection of ssh"),
+    "O": _with_value(Support.REFUSED, "it controls a master connection of ssh"),
     "P": _with_value(),
     "Q": _with_value(Support.REFUSED, _ASKS_SSH),
     "R": _with_value(),
-    "S": _with_value(Support.IGNORED, "a connection is shared by its own forwards only"),
+    "S": _with_value(Support.IGNORED, "only the forwards of one command line share a connection"),
     "T": _HONOURED_FLAG,
     "V": OptionRule(Support.REFUSED, _ASKS_SSH),
     "W": _with_value(),
@@ -74,7 +74,7 @@ OPTIONS = {
     "a": _HONOURED_FLAG,
     "b": _with_value(),
     "c": _with_value(),
-    "e": _with_value(Support.IGNORED, "no escape character is looked for"),
+    "e": _with_value(Support.IGNORED, "escape characters are not supported"),
     "f": _HONOURED_FLAG,
     "g": _HONOURED_FLAG,
     "i": _with_value(),
@@ -94,18 +94,18 @@ OPTIONS = {
 }
 """Every option of ssh(1) as of OpenSSH 9.9, by its letter."""
 
-_SHARING = "a connection is shared by its own forwards only"
+_SHARING = "only the forwards of one command line share a connection"
 
 IGNORED_KEYWORDS = {
-    "batchmode": "nothing is ever asked",
+    "batchmode": "there are no prompts",
     "controlmaster": _SHARING,
     "controlpath": _SHARING,
     "controlpersist": _SHARING,
 }
-"""Keywords of ssh_config(5) that are noted when they stand behind -o, in lower case."""
+"""Keywords of ssh_config(5), in lower case, that are ignored after -o."""
 
 
 def support_of(letter: str, *, in_session: bool) -> Support:
-    """What becomes of an option, on a line that runs something or on one that only forwards."""
+    """Return the support of an option. in_session: the command line starts a session."""
     rule = OPTIONS[letter]
     return rule.support_in_session or rule.support if in_session else rule.support

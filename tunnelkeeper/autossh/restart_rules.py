@@ -1,8 +1,8 @@
-"""What autossh(1) does when a run of ssh ends: go on, with or without a wait, or end itself.
+"""The rules of autossh(1) for the end of an ssh run: restart, wait first, or exit. It has no clock.
 
-A run begins with the way to the server and ends with its loss, with a failure to get there, or with
-the end of what was run there; its status is the one that ssh would exit with. Pure: the time is
-handed in, in monotonic seconds, so a clock that is set changes nothing.
+A run begins with a connection attempt. It ends when the attempt fails, the connection is lost, or
+the remote command exits. Its status is the one that ssh would exit with. Times are monotonic
+seconds, so setting the clock has no effect.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from math import inf
 from tunnelkeeper.autossh.environment import NO_LIMIT
 
 EXIT_STATUS_LOST = 255
-"""ssh's exit status for every trouble of its own."""
+"""ssh's exit status for its own errors."""
 
 EXIT_OK, EXIT_FAILED = 0, 1
-"""autossh's exit codes: it hands no status on."""
+"""autossh's exit codes. It does not pass on the status of ssh."""
 
 IMMEDIATE_RESTARTS = 5
 MIN_RUN = 10.0
-"""Short runs in a row that are started again at once, and the least length (seconds) of a run that
-is not short: autossh.c, grace_time()."""
+"""Consecutive short runs that are restarted without delay, and the shortest duration (seconds) of a
+run that is not short: autossh.c, grace_time()."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the line and the environment ask for. Times are seconds; gate_time 0: no gate.
+    """The rules set by the command line and the environment. Times are seconds.
 
-    strict: autossh's gate, to the letter. Else a first run that fails within the gate time ends the
-    program only where its cause is known to need a person.
+    gate_time: 0 disables it. strict: follow autossh's gate time exactly. Otherwise a first run that
+    fails within the gate time ends the program only if a user must resolve the failure.
     """
 
     gate_time: float
@@ -40,7 +40,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class ProgramExit:
-    """End with a code. words: for the log."""
+    """Exit with a code. message: for the log."""
 
     code: int
     message: str
@@ -48,7 +48,7 @@ class ProgramExit:
 
 @dataclass(frozen=True, slots=True)
 class NextRun:
-    """Start again after a wait in seconds, as autossh waits. words: for the log."""
+    """Start again after a delay in seconds. message: for the log."""
 
     wait: float
     message: str
@@ -56,7 +56,7 @@ class NextRun:
 
 @dataclass(frozen=True, slots=True)
 class RunHistory:
-    """The runs so far. started_at: the last one's start; short: how many in a row were short."""
+    """The runs so far. started_at: start of the last one. short_runs: consecutive short runs."""
 
     rules: Rules
     starts: int = 0
@@ -65,18 +65,18 @@ class RunHistory:
 
     @property
     def may_start(self) -> bool:
-        """Whether AUTOSSH_MAXSTART leaves another run."""
+        """Whether AUTOSSH_MAXSTART permits another run."""
         return self.rules.max_starts == NO_LIMIT or self.starts < self.rules.max_starts
 
     def with_start(self, now: float) -> RunHistory:
-        """A run begins."""
+        """Record the start of a run."""
         short = self.short_runs + 1 if now - self.started_at < self._min_run else 0
         return replace(self, starts=self.starts + 1, started_at=now, short_runs=short)
 
     def on_exit(
         self, status: int, now: float, *, needs_user: bool = False
     ) -> ProgramExit | NextRun:
-        """What follows when the last run ended. for_a_person: trying again soon cannot help."""
+        """Return what follows the end of a run. needs_user: only a user can resolve the failure."""
         gate = self.rules.gate_time
         gated = self.starts == 1 and gate > 0 and now - self.started_at <= gate
         if gated and (self.rules.strict or needs_user or status not in {EXIT_OK, EXIT_STATUS_LOST}):
@@ -84,7 +84,7 @@ class RunHistory:
             return ProgramExit(EXIT_FAILED, message)
         if status == EXIT_OK:
             return ProgramExit(EXIT_OK, "ssh exited with status 0; autossh exiting")
-        # ssh exits with 1 or 2 for troubles of its own too: autossh.c, ssh_wait().
+        # ssh also exits with 1 or 2 for its own errors: autossh.c, ssh_wait().
         if status in {1, 2} and (self.starts > 1 or gate == 0):
             return self._restart(f"ssh exited with error status {status}; restarting ssh", now)
         if status == EXIT_STATUS_LOST:
@@ -103,8 +103,8 @@ class RunHistory:
 
 
 def grace_time(short_runs: int, poll: float) -> float:
-    """The wait before a run that follows so many short ones: whole seconds, up to the poll time."""
+    """Return the delay after a number of short runs: whole seconds, at most the poll time."""
     if short_runs <= IMMEDIATE_RESTARTS:
         return 0.0
-    further = short_runs - IMMEDIATE_RESTARTS
-    return float(min(int(poll / 100 * (further * (further / 3))), poll))
+    excess = short_runs - IMMEDIATE_RESTARTS
+    return float(min(int(poll / 100 * (excess * (excess / 3))), poll))

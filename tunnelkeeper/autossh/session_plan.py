@@ -1,8 +1,8 @@
-"""What a line is to do, by its own words and by what `ssh -G` answers for it.
+"""The plan of a session, from a command line and the output of `ssh -G` for it. It runs nothing.
 
-ssh has read the line and its configuration together by then, so a forward, a command or a yes may
-come from either. Forwards are read as `ssh -G` prints them: `8080 [db.internal]:5432`, `[*]:1080`,
-`/run/a.sock /run/b.sock`. Pure: the answer is handed in.
+`ssh -G` combines the command line and ssh_config, so a forward, a command or a flag may come from
+either. Forwards are parsed as `ssh -G` prints them: `8080 [db.internal]:5432`, `[*]:1080`,
+`/run/a.sock /run/b.sock`.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ _REQUEST_TTY: dict[str, RequestTty] = {
     "yes": "yes",
 }
 _SERVER_PROXY = "[socks]:0"
-"""What `ssh -G` prints as the target of a remote SOCKS proxy."""
+"""The target that `ssh -G` prints for a remote SOCKS proxy."""
 
 _OPTIONS_NOT_FOR_SSH_G = frozenset("EFGMOQSVfvy")
 
 HONOURED_DIRECTIVES = frozenset({"LocalForward", "RemoteForward", "DynamicForward", "GatewayPorts"})
-"""Directives that a tunnel of the config file does not take from ssh_config, and a line does."""
+"""Directives of ssh_config that apply to a command line, but not to tunnels of the config file."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
     """What to do on the connection.
 
-    target: of STDIO. command: the text for the server's shell, or the subsystem's name.
-    environment: what is set there. stdin_is_null: nothing is read here. agent: the socket of the
-    agent to forward, or None.
+    target: for STDIO. command: the command for the remote shell, or the name of the subsystem.
+    environment: variables to set on the server. stdin_is_null: do not read stdin. agent: the
+    socket of the agent to forward, or None.
     """
 
     purpose: Purpose
@@ -70,9 +70,10 @@ class SessionPlan:
 
 
 def plan_session(line: SshCommand, answer: Answer, environment: Mapping[str, str]) -> SessionPlan:
-    """What to do.
+    """Return what the command line does.
 
-    Raises LineError.
+    Raises:
+        CommandLineError: The command line is invalid.
     """
     purpose = _purpose(line, answer)
     return SessionPlan(
@@ -89,7 +90,7 @@ def plan_session(line: SshCommand, answer: Answer, environment: Mapping[str, str
 
 
 def wants_terminal(request_tty: RequestTty, purpose: Purpose, *, stdin_is_terminal: bool) -> bool:
-    """Whether the server is asked for a terminal: ssh.c."""
+    """Return whether to request a terminal from the server: ssh.c."""
     match request_tty:
         case "force":
             return True
@@ -172,7 +173,7 @@ def _parse_socks(value: str, *, gateway: bool) -> Forward:
 
 
 def _join_ends(value: str) -> str:
-    """The two ends as one spec of ssh(1); only paths have spaces, and the second seldom one."""
+    """Join both ends into one spec of ssh(1). Only paths contain spaces, the second one rarely."""
     listen, _, connect = value.rpartition(" ")
     return f"{_bind_all_as_star(listen)}:{_bind_all_as_star(connect)}"
 
@@ -182,7 +183,7 @@ def _bind_all_as_star(text: str) -> str:
 
 
 def _sent_environment(answer: Answer, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that SendEnv and SetEnv of ssh_config(5) set on the server."""
+    """Return the variables to set on the server: SendEnv and SetEnv of ssh_config(5)."""
     patterns = [word for value in answer.get("sendenv", []) for word in value.split()]
     sent = {n: v for n, v in environment.items() if any(fnmatchcase(n, p) for p in patterns)}
     for value in answer.get("setenv", []):
@@ -193,7 +194,7 @@ def _sent_environment(answer: Answer, environment: Mapping[str, str]) -> dict[st
 
 
 def _agent(answer: Answer, environment: Mapping[str, str]) -> str | None:
-    """ForwardAgent of ssh_config(5): yes, a socket's path, or a variable that has it."""
+    """Resolve ForwardAgent of ssh_config(5): yes, a socket path, or a variable with the path."""
     value = _first(answer, "forwardagent")
     if value.startswith("/"):
         return value
@@ -211,9 +212,9 @@ def _is_yes(answer: Answer, keyword: str) -> bool:
 
 
 def ssh_g_options(line: SshCommand) -> tuple[str, ...]:
-    """The options to ask `ssh -G` with: those that decide what holds for the host.
+    """Return the options for `ssh -G`: those that affect the settings of the host.
 
-    Left out are -F, and those that make ssh write, listen or talk to another ssh.
+    -F is omitted, and so are options that make ssh write, listen or control another ssh.
     """
     arguments: list[str] = []
     for option in line.options:

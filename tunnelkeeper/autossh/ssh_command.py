@@ -1,6 +1,6 @@
-"""What a command line of ssh(1) says: its options, its host, its command, and what they ask for.
+"""A parsed command line of ssh(1): its options, host, command, and what they request.
 
-These are values. How a line is read is in `reading`; what ssh_config adds to it, `ssh -G` knows.
+Parsing is in `command_line`. This module does not consider ssh_config; `session_plan` does.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _KEYWORDS = {"dynamicforward": "D", "localforward": "L", "remoteforward": "R"}
 
 
 class CommandLineError(ValueError):
-    """A line was not written as ssh(1) or autossh(1) has it; the text says what was expected."""
+    """Raised for an invalid command line or variable. The text says what was expected."""
 
 
 class Purpose(Enum):
-    """What a line is for."""
+    """The purpose of a command line."""
 
     FORWARD = "forward"
     STDIO = "stdio"
@@ -52,13 +52,13 @@ class Purpose(Enum):
 
     @property
     def has_session(self) -> bool:
-        """Whether something runs on the server."""
+        """Whether a session runs on the server."""
         return self in {Purpose.SUBSYSTEM, Purpose.COMMAND, Purpose.SHELL}
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option as it stood on a line: its letter, and its value unless it is a flag."""
+    """An option of a command line: its letter, and its value unless it is a flag."""
 
     letter: str
     value: str | None = None
@@ -69,7 +69,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What stood behind -o: a keyword of ssh_config(5) in lower case, and its value."""
+    """The value of -o: a keyword of ssh_config(5) in lower case, and its value."""
 
     keyword: str
     value: str
@@ -77,7 +77,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """An option that was noted or refused, as it stood on the line, and why."""
+    """An option that is ignored or refused, as written, and the reason."""
 
     option: str
     reason: str
@@ -90,9 +90,9 @@ class Note:
 class SshCommand:
     """A command line of ssh.
 
-    destination: the host as it was written; host: what that means, without the options' -l and -p.
-    before, behind: the options on both sides of it, in their order. command: the words after all
-    that, which ssh joins with spaces; of a subsystem, its name.
+    destination: the host as written. host: its parsed form, without -l and -p.
+    options_before, options_after: the options on either side of it, in order. command: the
+    remaining arguments, which ssh joins with spaces, or the name of a subsystem.
     """
 
     destination: str
@@ -103,45 +103,45 @@ class SshCommand:
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """All options, in their order."""
+        """All options, in order."""
         return self.options_before + self.options_after
 
     def count(self, letter: str) -> int:
-        """How often an option stands on the line: -t and -v add up."""
+        """Return how often an option is given: -t and -v add up."""
         return sum(option.letter == letter for option in self.options)
 
     def has(self, letter: str) -> bool:
-        """Whether an option stands on the line."""
+        """Return whether an option is given."""
         return self.count(letter) > 0
 
     def values(self, letter: str) -> tuple[str, ...]:
-        """What an option was given, each time."""
+        """Return all values of an option."""
         return tuple(o.value for o in self.options if o.letter == letter and o.value is not None)
 
     @property
     def settings(self) -> tuple[Setting, ...]:
-        """What stood behind -o; for each keyword ssh goes by the first, but forwards add up."""
+        """The values of -o. ssh uses the first value of each keyword, but all forwards."""
         return tuple(parse_setting(value) for value in self.values("o"))
 
     def setting(self, keyword: str) -> str | None:
-        """The value that -o gives a keyword (in lower case), or None."""
+        """Return the value that -o gives a keyword (in lower case), or None."""
         return next((s.value for s in self.settings if s.keyword == keyword), None)
 
     @property
     def user(self) -> str | None:
-        """Who logs in, where the line says so: the first word holds, as in ssh.c."""
+        """The user, if given. The first value applies, as in ssh.c."""
         return self._first_value("l", "user", self.host.user)
 
     @property
     def port(self) -> int | None:
-        """The server's port, where the line says so and it is a number."""
-        written = None if self.host.port is None else str(self.host.port)
-        port = self._first_value("p", "port", written)
+        """The server's port, if given as a number."""
+        in_destination = None if self.host.port is None else str(self.host.port)
+        port = self._first_value("p", "port", in_destination)
         return int(port) if port is not None and port.isdecimal() else None
 
     @property
     def purpose(self) -> Purpose:
-        """What the line is for, as far as it says so itself."""
+        """The purpose of the command line without ssh_config."""
         if self.has("W"):
             return Purpose.STDIO
         if self.has("N") or self.setting("sessiontype") == "none":
@@ -153,19 +153,20 @@ class SshCommand:
 
     @property
     def forwards(self) -> tuple[Forward, ...]:
-        """What the line forwards by -L, -R, -D or -o, in its order.
+        """The forwards of -L, -R, -D and -o, in order.
 
-        Raises LineError.
+        Raises:
+            CommandLineError: A forward is invalid.
         """
         if (self.setting("clearallforwardings") or "no").lower() in _YES:
             return ()
         gateway = self.has("g") or (self.setting("gatewayports") or "no").lower() in _YES
-        found = [forward_from_option(option, gateway=gateway) for option in self.options]
-        return tuple(forward for forward in found if forward is not None)
+        forwards = [forward_from_option(option, gateway=gateway) for option in self.options]
+        return tuple(forward for forward in forwards if forward is not None)
 
     @property
     def ignored(self) -> tuple[Note, ...]:
-        """The options that are accepted and mean nothing here."""
+        """The options that are accepted but have no effect."""
         keywords = [s for s in self.settings if s.keyword in IGNORED_KEYWORDS]
         return self._with_support(Support.IGNORED) + tuple(
             Note(f"-o {s.keyword}={s.value}", IGNORED_KEYWORDS[s.keyword]) for s in keywords
@@ -173,7 +174,7 @@ class SshCommand:
 
     @property
     def refused(self) -> tuple[Note, ...]:
-        """The options without which the user would get something else than asked for."""
+        """The options that are not supported and cannot be ignored."""
         return self._with_support(Support.REFUSED)
 
     def _with_support(self, support: Support) -> tuple[Note, ...]:
@@ -192,9 +193,10 @@ class SshCommand:
 
 
 def parse_setting(text: str) -> Setting:
-    """Read what stands behind -o: `Keyword=value` or `Keyword value`, quoted or not.
+    """Parse the value of -o: `Keyword=value` or `Keyword value`, optionally quoted.
 
-    Raises LineError.
+    Raises:
+        CommandLineError: The command line is invalid.
     """
     rest = text.strip()
     end = next((at for at, c in enumerate(rest) if c in " \t="), len(rest))
@@ -202,21 +204,22 @@ def parse_setting(text: str) -> Setting:
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1]
     if not keyword or not value:
-        raise CommandLineError(f"expected Keyword=value behind -o, got {text!r}")
+        raise CommandLineError(f"expected Keyword=value after -o, got {text!r}")
     return Setting(keyword.lower(), value)
 
 
 def forward_from_option(option: Option, *, gateway: bool = False) -> Forward | None:
-    """The forward that an option asks for; None for any other option.
+    """Return the forward that an option requests, or None for other options.
 
-    gateway: whether -g or GatewayPorts opens ports to everybody that name no address.
+    gateway: whether -g or GatewayPorts binds forwards without an address to all interfaces.
 
-    Raises LineError.
+    Raises:
+        CommandLineError: The command line is invalid.
     """
     letter, spec = option.letter, option.value or ""
     if letter == "o":
         setting = parse_setting(spec)
-        # ssh_config(5) parts the two ends of a forward with white space.
+        # In ssh_config(5), white space separates the two ends of a forward.
         letter, spec = _KEYWORDS.get(setting.keyword, ""), ":".join(setting.value.split())
     if letter not in _SPECS:
         return None
@@ -228,7 +231,7 @@ def forward_from_option(option: Option, *, gateway: bool = False) -> Forward | N
 
 
 def with_gateway_ports(forward: Forward, spec: str) -> Forward:
-    """A forward under GatewayPorts: of those that listen here, what names no address."""
+    """Return a forward under GatewayPorts: without a bind address, it listens on all interfaces."""
     match forward:
         case (
             LocalForward(listen=TcpAddress(host=host, port=port))
