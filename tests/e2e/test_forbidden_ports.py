@@ -171,7 +171,7 @@ def test_a_remote_socket_that_somebody_serves_is_held(site: Site) -> None:
     program = site.program(tunnel_table("t", server.port, f'remote = "{path}:127.0.0.1:9"'))
     program.up()
 
-    assert "somebody listens" in failure_of(program).message
+    assert "another process listens" in failure_of(program).message
 
 
 def test_a_remote_socket_that_sshd_forbids_is_denied(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""What keeps asyncssh from logging: it repeats what reaches us as exceptions and callbacks."""
+"""Switches asyncssh's logging off: its messages also reach us as exceptions and callbacks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import asyncssh
 
 
 def silence_asyncssh() -> None:
-    """Keep asyncssh from logging, in the whole process."""
+    """Set asyncssh's log level so that it logs nothing in the whole process."""
     asyncssh.set_log_level(logging.CRITICAL)
 
 
 class Silence:
-    """The logger of a connection and of its channels: asyncssh's own formats lines nobody reads.
+    """A logger that drops everything, for connections and channels.
 
-    It has the methods that asyncssh's connections and channels call.
+    asyncssh's own logger formats each line before the level is checked. This one has the methods
+    that asyncssh 2.24.1 calls.
     """
 
     def get_child(self, *_args: object, **_kwargs: object) -> Silence:
-        """One for a channel, which has as little to say."""
+        """Return the logger of a channel, which drops everything too."""
         return self
 
     def _ignore(self, *_args: object, **_kwargs: object) -> None:

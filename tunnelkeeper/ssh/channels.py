@@ -1,7 +1,7 @@
 """Channel classes of a connection: callbacks when a channel opens, and bounded receive queues.
 
-They override private methods of asyncssh.channel.SSHChannel, checked against asyncssh 2.24.1. Where
-asyncssh has another version, ssh.transport and ssh.fastpath fall back to its own classes.
+They override private methods of asyncssh.channel.SSHChannel and rest on asyncssh 2.24.1. With
+another version, ssh.transport and ssh.fastpath fall back to asyncssh's own classes.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OnOpen = Callable[[], Any]
-"""Makes the session of a channel that is open."""
+"""Returns the session of a channel that is open."""
 
 OnError = Callable[[Exception], None]
-"""Told once, with a ChannelOpenError or what ended the connection, where no channel comes."""
+"""Called once if the channel does not open, with a ChannelOpenError or the connection's error."""
 
 MIN_ELAPSED = 1e-6
-"""Seconds that anything takes: a clock may tell twice the same."""
+"""Seconds: avoids a division by zero when the clock does not advance between two readings."""
 
 
 class OpeningChannel(SSHForwardChannel[bytes]):
-    """A channel that tells by callbacks whether it is open."""
+    """A channel that reports by callbacks whether it is open."""
 
     _conn: Any
     _recv_chan: int
     _callbacks: tuple[OnOpen, OnError] | None = None
 
     def send_open(self, on_open: OnOpen, on_error: OnError, kind: bytes, *details: bytes) -> None:
-        """Ask the peer to open it: make or refused is called, once."""
+        """Send CHANNEL_OPEN. Either on_open or on_error is called, once."""
         self._callbacks = on_open, on_error
         size = UInt32(self._recv_window), UInt32(self._recv_pktsize)
         number = UInt32(self._recv_chan)
@@ -52,7 +52,7 @@ class OpeningChannel(SSHForwardChannel[bytes]):
     def process_open_confirmation(
         self, send_chan: int, send_window: int, send_pktsize: int, packet: SSHPacket
     ) -> None:
-        """The peer has opened it."""
+        """Create the session of a channel that the peer has opened, and start it."""
         if self._callbacks is None:
             super().process_open_confirmation(send_chan, send_window, send_pktsize, packet)
             return
@@ -68,13 +68,13 @@ class OpeningChannel(SSHForwardChannel[bytes]):
         self._session = on_open()
         self._session.connection_made(self)
         self._session.session_started()
-        if self._recv_paused == "starting":  # else the session has already said when
+        if self._recv_paused == "starting":  # else the session has decided itself
             self._recv_paused = False
 
     async def _finish_open_request(self, result: Any) -> None:
         """Serve a channel that the peer opens, as asyncssh does.
 
-        But what its session holds back from the beginning stays back: asyncssh lets it receive.
+        A session that has paused reading stays paused. asyncssh would resume it.
         """
         await super(SSHForwardChannel, self)._finish_open_request(result)
         if self._session is not None:
@@ -83,7 +83,7 @@ class OpeningChannel(SSHForwardChannel[bytes]):
                 self.resume_reading()
 
     def process_open_failure(self, code: int, reason: str, lang: str) -> None:
-        """The peer does not open it."""
+        """Report that the peer does not open the channel."""
         if self._callbacks is None:
             super().process_open_failure(code, reason, lang)
             return
@@ -98,19 +98,19 @@ class OpeningChannel(SSHForwardChannel[bytes]):
             _, on_error = self._callbacks
             self._callbacks = None
             closed = asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "SSH connection closed")
-            # In a later turn: by then the connection knows of its end, and says so when asked.
+            # In a later iteration: by then the connection reports that it is closed.
             self._loop.call_soon(self._call_on_error, on_error, closed)
 
     @staticmethod
     def _call_on_error(on_error: OnError, error: Exception) -> None:
         try:
             on_error(error)
-        except Exception:  # it would close the whole connection
+        except Exception:  # an exception here would close the whole connection
             log.exception("a client whose channel was refused could not be turned away")
 
 
 class FlowControlledChannel:
-    """A channel whose peer gets credit only for what was really delivered.
+    """A channel whose peer gets window credit only for data that was delivered.
 
     The receive window grows with the link and the reader (ssh.fastpath.receive_window).
     """
@@ -119,20 +119,20 @@ class FlowControlledChannel:
     _session: Any
     _init_recv_window: int
     _recv_window: int
-    _delivered = 0  # bytes that the peer has no credit for yet
+    _delivered = 0  # bytes delivered that the peer has no credit for yet
     _credited_at = 0.0  # monotonic seconds
-    _window_growth = 0  # bytes that the window has now beyond its first size
-    _rate = 0.0  # bytes per second at which it grew last
+    _window_growth = 0  # bytes beyond the initial window
+    _rate = 0.0  # bytes per second at the last growth
 
     def write(self, data: bytes, datatype: Any = None) -> None:
-        """Send data, or keep what the window does not take."""
+        """Send data, and buffer what exceeds the peer's window."""
         super().write(data, datatype)  # type: ignore[misc]
         if self._conn is not None and self._conn.is_stalled:
             self._conn.writers.move_to_back(self._session)
 
     def _deliver_data(self, data: bytes, datatype: Any) -> None:
-        # asyncssh grants "initial minus current window" here, and what is queued is missing from
-        # that window, too. Shown a window that lacks only what was delivered, it grants just that.
+        # asyncssh grants "initial minus current window" here, which includes queued data. With a
+        # window reduced only by the delivered data, it grants just that.
         self._delivered += len(data)
         window = self._recv_window
         self._recv_window = self._init_recv_window - self._delivered

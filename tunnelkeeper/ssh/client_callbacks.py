@@ -1,6 +1,6 @@
-"""What asyncssh asks while a connection comes up: is this host key good, which key is next.
+"""Client callbacks of asyncssh during a login: whether a host key is valid, which key is next.
 
-One object per connection; it also learns first how the connection ended.
+There is one object per connection. It also records how the connection ended.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 
 class ClientCallbacks(asyncssh.SSHClient):
-    """The answers to asyncssh's questions. ended: what the connection ended with, once it has."""
+    """The client callbacks of one connection.
 
-    _transport: ClientTransport  # there before any question
+    Attributes:
+        ended: The exception that ended the connection, or None after an orderly end.
+    """
+
+    _transport: ClientTransport  # set before any other callback
 
     def __init__(
         self, verifier: HostKeyVerifier, identities: Identities, debug: Callable[[str], None]
@@ -34,11 +38,11 @@ class ClientCallbacks(asyncssh.SSHClient):
         self._debug = debug
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        """Know the connection: what its server says in passing is about one of its requests."""
+        """Store the connection: a debug message belongs to one of its requests."""
         self._transport = conn  # type: ignore[assignment]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note how it ended."""
+        """Record how the connection ended."""
         self._identities.close()
         if not self.ended.done():
             self.ended.set_result(exc)
@@ -46,25 +50,27 @@ class ClientCallbacks(asyncssh.SSHClient):
     def validate_host_public_key(
         self, host: str, addr: str, port: int, key: asyncssh.SSHKey
     ) -> bool:
-        """Judge a host key; asyncssh knows none by itself, so this is asked for each."""
+        """Return whether to accept a host key. asyncssh knows none, so it asks about each."""
         del host, addr, port
         return self._verifier.verify(key)
 
     async def public_key_auth_requested(self) -> OfferedKey | None:
-        """The next key to offer."""
+        """Return the next key to offer, or None."""
         try:
             return await self._identities.next_key()
-        except Exception as error:  # it would close the connection and hide why
+        except (
+            Exception
+        ) as error:  # an exception here would close the connection and hide the reason
             self._debug(f"reading the keys failed: {printable(repr(error))}")
             return None
 
     def auth_banner_received(self, msg: str, lang: str) -> None:
-        """Note the server's greeting."""
+        """Log the server's banner."""
         del lang
         self._debug(f"banner: {printable(msg.strip())}")
 
     def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
-        """Note what the server says in passing."""
+        """Record and log a debug message of the server (RFC 4253 section 11.3)."""
         del lang, always_display
         self._transport.record_debug_message(msg)
         self._debug(f"the server says: {printable(msg.strip())}")

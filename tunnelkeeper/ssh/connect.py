@@ -1,7 +1,7 @@
-"""One hop: from a host's configuration to a connection that is logged in.
+"""One hop: connects to a host and logs in.
 
-The steps, in order: resolve, connect, key_exchange, host_key, login. Each failure names its hop
-and comes out as a SshFailure.
+The steps are resolve, connect, key_exchange, host_key and login. Every failure names its hop and
+is raised as a FailureError.
 """
 
 from __future__ import annotations
@@ -35,15 +35,18 @@ if TYPE_CHECKING:
 NEXT_PORT_CAUSES = frozenset(
     {Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMEOUT, Cause.LOST, Cause.PROTOCOL}
 )
-"""What a firewall does to a port it does not like; a refused login is none of these."""
+"""Causes that a firewall in front of a port can produce. A rejected login is none of them."""
 
 
 async def connect_hop(
     host: Host, jump: Connection | None, context: SshContext, progress: ProgressListener
 ) -> Connection:
-    """Connect to a host, directly or through another connection, trying its ports in order.
+    """Connect to a host, directly or through a jump host, trying its ports in order.
 
-    Each port has connect_timeout seconds for the whole way. Raises SshFailure: the last port's.
+    Each port has connect_timeout seconds for all steps.
+
+    Raises:
+        FailureError: The failure of the last port.
     """
     *others, last = host.ports
     for port in others:
@@ -58,7 +61,7 @@ async def connect_hop(
 
 @dataclass(slots=True)
 class ConnectAttempt:
-    """One try at one port of one host."""
+    """One attempt to connect to one port of one host."""
 
     host: Host
     port: int
@@ -78,7 +81,11 @@ class ConnectAttempt:
         return str(replace(self.host, ports=(self.port,)))
 
     async def run(self) -> Connection:
-        """The connection, logged in."""
+        """Return the connection, logged in.
+
+        Raises:
+            FailureError: The attempt failed. Nothing of it is left.
+        """
         try:
             return await self._connect_with_slot()
         except FailureError:
@@ -95,12 +102,12 @@ class ConnectAttempt:
 
     @property
     def local_address(self) -> str | None:
-        """See moves.Attempt."""
+        """The address that this attempt connects from, or None before it is connected."""
         name = self.transport.get_extra_info("sockname") if self.transport is not None else None
         return str(name[0]).partition("%")[0] if name else None
 
     async def _connect_with_slot(self) -> Connection:
-        """Connect as one of the few that may at once, and let the others learn how it went."""
+        """Connect while holding a slot of the login limiter, and report the result to it."""
         async with self.context.login_limiter.acquire((self.host.hostname, self.port)) as slot:
             try:
                 connection = await self._connect_with_timeout()
@@ -113,17 +120,17 @@ class ConnectAttempt:
 
     @property
     def _is_rejected_before_banner(self) -> bool:
-        """Whether a connection that is lost was so before the server had said who it is.
+        """Whether the server closed the connection before it sent its identification.
 
-        So sshd treats those who are too many (MaxStartups) or not welcome (PerSourcePenalties),
-        with a line before it or without. A proxy command ends for reasons of its own.
+        sshd does so above MaxStartups and under PerSourcePenalties, with or without a line before.
+        Connections through a proxy command do not count: the command can end for its own reasons.
         """
         if self.transport is None or self.proxy is not None or self.step != "key_exchange":
             return False
         return self.transport.get_extra_info("server_version") is None
 
     async def _connect_with_timeout(self) -> Connection:
-        """Connect within connect_timeout; a move of this machine begins the time anew."""
+        """Connect within connect_timeout. A network change restarts attempt and timeout."""
         if self.jump is not None or self.host.proxy_command is not None:
             async with asyncio.timeout(self.host.connect_timeout):
                 return await self._connect()
@@ -135,7 +142,7 @@ class ConnectAttempt:
                 ):
                     return await self._connect()
             except NetworkChangedError:
-                self.progress.debug(f"{self.hop}: this machine moved; connecting again")
+                self.progress.debug(f"{self.hop}: the network changed; connecting again")
                 await self._discard()
 
     async def _connect(self) -> Connection:
@@ -162,7 +169,7 @@ class ConnectAttempt:
         return connection
 
     async def _connect_transport(self, transport: ClientTransport) -> None:
-        """Give the transport a way to the server."""
+        """Connect the transport to the server."""
         loop = asyncio.get_running_loop()
         if self.host.proxy_command is not None:
             self._set_step("connect")
@@ -189,10 +196,10 @@ class ConnectAttempt:
             raise
 
     def _options(self, callbacks: ClientCallbacks) -> asyncssh.SSHClientConnectionOptions:
-        """Options with nothing left to asyncssh's own look-ups of files and environment."""
+        """Return options that keep asyncssh from reading files and the environment itself."""
         host = self.host
         authorities = self.verifier.ca_keys()
-        # asyncssh judges certificates; of plain keys HostKeyCheck can say more.
+        # asyncssh validates certificates; HostKeyVerifier explains more about plain keys.
         revoked = self.verifier.revoked_keys() if authorities else []
         return asyncssh.SSHClientConnectionOptions(
             config=None,
@@ -212,8 +219,8 @@ class ConnectAttempt:
             compression_algs=["zlib@openssh.com", "none"] if host.compression else ["none"],
             tcp_keepalive=host.tcp_keepalive,
             login_timeout=0,  # the attempt has its own deadline
-            keepalive_interval=0,  # the connection has its own heartbeat
-            client_keys=None,  # the login hands them out one by one
+            keepalive_interval=0,  # the connection has its own KeepaliveMonitor
+            client_keys=None,  # the callbacks offer them one by one
             public_key_auth=True,
             password_auth=False,
             kbdint_auth=False,
@@ -229,27 +236,27 @@ class ConnectAttempt:
         self.progress.step(self.hop, step)
 
     async def _save_host_key(self) -> None:
-        """Remember a new host key, now that its signature was good."""
+        """Save a new host key, now that its signature is verified."""
         try:
             message = await self.verifier.save_new_key()
         except OSError as error:
-            self.progress.warn(f"the host key of {self.hop} could not be written down: {error}")
+            self.progress.warn(f"the host key of {self.hop} could not be saved: {error}")
             return
         if message:
             self.progress.info(message)
 
     async def _discard(self) -> None:
-        """Leave nothing of a failed attempt behind but a new host key that proved good."""
+        """Abort the transport, but save a new host key whose signature was verified."""
         if self.transport is None:
             return
         is_host_key_proved = self.transport.has_exchanged_keys
-        self.logged_in.cancel()  # a channel that opens too late would report to nobody
+        self.logged_in.cancel()  # else a channel that opens too late would set its result
         self.transport.abort()
         if is_host_key_proved:
             await self._save_host_key()
 
     async def _to_failure(self, error: Exception) -> Failure:
-        """The failure in the words of whoever knows most about it."""
+        """Return the failure, described by the part that knows most about it."""
         try:
             match error:
                 case TimeoutError(errno=None):
@@ -259,7 +266,7 @@ class ConnectAttempt:
                 case asyncssh.PermissionDenied() if self.transport is not None:
                     return self.identities.login_failure(self.transport.get_server_auth_methods())
             if self.proxy is not None and self.step == "key_exchange":
-                hint = "run the proxy command by hand to see what it says"
+                hint = "run the proxy command by hand to see its error message"
                 return Failure(Cause.PROXY, await self.proxy.describe_exit(), self.hop, hint)
             return to_failure(error, self.hop, self.step)
         finally:
@@ -267,7 +274,7 @@ class ConnectAttempt:
                 self.proxy.close()
 
     def _timeout_failure(self) -> Failure:
-        """Who did not answer in time: a name server, nobody at all, or the server."""
+        """Return the failure of a timeout, which depends on the step."""
         seconds = f"{self.host.connect_timeout:g} s"
         hint = "check the network and firewalls on the way, or raise connect_timeout"
         match self.step:

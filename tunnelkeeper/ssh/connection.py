@@ -1,6 +1,6 @@
-"""One SSH connection as the rest of the program sees it: channels, remote listeners, its end.
+"""One SSH connection to one host: its channels, remote listeners and end.
 
-It answers for one hop; the connection it runs through, if any, is its `via`.
+It knows only its own hop. The connection that it runs through, if any, is its `jump`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds a connection may take to close before it is cut."""
+"""Seconds a connection may take to close before it is aborted."""
 
 
 class Connection:
@@ -70,7 +70,7 @@ class Connection:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has ended, or is about to."""
+        """Whether it has ended or is ending."""
         return self._callbacks.ended.done() or self.transport.is_closed()
 
     @property
@@ -85,31 +85,34 @@ class Connection:
         return self.keepalive_monitor.rtt_ms
 
     def probe(self) -> None:
-        """Have the server prove soon that it is still there (see core.keepalive.urge)."""
+        """Send a keepalive now and expect its answer soon (core.keepalive.probe_now)."""
         if not self.is_closed:
             self.keepalive_monitor.probe_now()
 
     async def wait_for_answer(self) -> None:
-        """Wait until the server answers a request, or the connection has ended.
+        """Wait until the server answers a request or the connection has ended.
 
-        sshd has work of its own to do after a login, before it listens for us: some 0.1 s.
+        After a login, sshd is busy for about 0.1 s before it handles a request to listen.
         """
         with suppress(OSError, asyncssh.Error):
             await self.transport.send_keepalive()
 
     @property
     def channel_count(self) -> int:
-        """How many channels are open, or on the way to it."""
+        """The number of channels that are open or opening."""
         return self.transport.channel_count
 
     def call_when_idle(self, callback: Callable[[], None] | None) -> None:
-        """Call back when no channel is left, at once if there is none; None: never mind."""
+        """Call back when the last channel is closed, at once if there is none.
+
+        None removes the callback.
+        """
         self.transport.on_idle = callback
         if callback is not None and not self.channel_count:
             callback()
 
     async def wait_ended(self) -> Failure:
-        """Wait for the end, and say why; of a chain, the first hop that ended is to blame."""
+        """Wait for the end and return its failure. The first hop that ended is blamed."""
         error = await asyncio.shield(self._callbacks.ended)
         self._release()
         if self.jump is not None and self.jump.is_closed:
@@ -117,7 +120,7 @@ class Connection:
         return to_failure(error, str(self.host), "forwards")
 
     async def close(self) -> None:
-        """Close, cutting it off where the other side does not play along."""
+        """Close the connection. Abort it after CLOSE_TIMEOUT."""
         self.transport.close()
         try:
             with suppress(TimeoutError):
@@ -130,9 +133,9 @@ class Connection:
     def open_channel(
         self, target: Address, endpoint: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
-        """Open a channel to a target seen from the server, with `end` as its session.
+        """Open a channel to a target seen from the server, with the endpoint as its session.
 
-        Calls either end.connection_made or on_error, once.
+        Either endpoint.connection_made or refused is called, once.
         """
 
         def session() -> ChannelEndpoint:
@@ -145,17 +148,19 @@ class Connection:
         open_channel(self.transport, target, origin, session, failed)
 
     async def open_transport(self, hostname: str, port: int, inner: ClientTransport) -> None:
-        """Let another SSH connection run through this one (ssh -J).
+        """Run another SSH connection through this one (ssh -J).
 
-        Raises what asyncssh raises.
+        Raises:
+            OSError, asyncssh.Error: As asyncssh raises them.
         """
         opening = self.transport.create_connection(lambda: inner, hostname, port)  # type: ignore[arg-type,return-value]
         await self._shielded_request(opening, _abort)
 
     async def run_command(self, command: RemoteCommand, endpoint: CommandEndpoint) -> None:
-        """Start a program on the server, with `end` as its session.
+        """Start a command on the server, with the endpoint as its session.
 
-        Raises ProgramRefused.
+        Raises:
+            CommandRefusedError: The server does not start it.
         """
 
         def session() -> Any:
@@ -190,9 +195,10 @@ class Connection:
     async def listen(
         self, address: Address, accept: Callable[[], Awaitable[ChannelEndpoint]]
     ) -> RemoteListener:
-        """Let the server listen; each of its clients gets the session that `accept` gives.
+        """Ask the server to listen. Each of its clients gets the session that `accept` returns.
 
-        Raises SshFailure.
+        Raises:
+            FailureError: The server does not listen.
         """
 
         async def session(*_origin: object) -> Any:
@@ -226,14 +232,17 @@ class Connection:
         return RemoteListener(address, listener)
 
     async def _diagnose_refusal(self, address: Address) -> Failure:
-        # Once: else every try would be a visit to whoever holds the port.
+        # Once: otherwise every attempt would connect to the program that holds the port.
         if address not in self._diagnoses:
             probe = ListenProbe(self.transport, self._shielded_request)
             self._diagnoses[address] = await diagnose(probe, address, str(self.host))
         return self._diagnoses[address]
 
     async def _shielded_request(self, request: Awaitable[T], discard: Callable[[T], None]) -> T:
-        """Ask the server so that giving up leaks nothing: what still comes then is let go."""
+        """Await a request that continues when the caller is cancelled.
+
+        A result that comes after that is passed to `discard`, so that nothing leaks.
+        """
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def carry() -> None:

@@ -1,7 +1,7 @@
-"""Chains of hops: tunnels that pass the same jump hosts in the same way share those connections.
+"""Chains of hops. Tunnels with the same jump hosts in the same order share those connections.
 
-A jump host's connection is opened by the first that needs it and closed with the last. It is
-asked for by its whole way (the hosts up to it), so a changed host is another connection.
+The first user of a jump host opens its connection, and the last one closes it. The key is the
+whole host chain up to the jump host, so a changed host gets a new connection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HostChain = tuple["Host", ...]
 
 @dataclass(slots=True)
 class HopConnections:
-    """A connection to the last host of a way, and its share in the jump host before it."""
+    """A connection to the last host of a chain, and its hold on the jump host before it."""
 
     connection: Connection
     host_chain: HostChain
@@ -41,7 +41,7 @@ class HopConnections:
         return hops
 
     async def close(self) -> None:
-        """Close the connection; a jump host goes with the last chain that uses it."""
+        """Close the connection, and release the jump host."""
         try:
             await self.connection.close()
         finally:
@@ -51,7 +51,7 @@ class HopConnections:
 
 @dataclass(slots=True)
 class PooledConnection:
-    """A jump host's chain, or the attempt at one, and how many hold on to it."""
+    """A jump host's connections, or the attempt to open them, with the number of users."""
 
     task: asyncio.Task[HopConnections | FailureError]
     remove: Callable[[], None]
@@ -59,7 +59,7 @@ class PooledConnection:
 
     @property
     def is_unusable(self) -> bool:
-        """Whether nobody can use it any more."""
+        """Whether the connection has failed or ended."""
         if not self.task.done():
             return False
         if self.task.cancelled():
@@ -68,18 +68,19 @@ class PooledConnection:
         return isinstance(outcome, FailureError) or outcome.connection.is_closed
 
     async def wait_connected(self) -> HopConnections:
-        """The chain, once it is connected.
+        """Return the connections once they are open.
 
-        Raises SshFailure.
+        Raises:
+            FailureError: The attempt failed.
         """
-        # Shielded: one user that gives up must not end the attempt of the others.
+        # Shielded: cancelling one user must not cancel the attempt of the others.
         outcome = await asyncio.shield(self.task)
         if isinstance(outcome, FailureError):
             raise FailureError(outcome.failure)
         return outcome
 
     async def release(self) -> None:
-        """Let go; the last one closes it."""
+        """Drop one user. The last one closes the connection."""
         self.users -= 1
         if self.users > 0:
             return
@@ -94,7 +95,7 @@ class PooledConnection:
 
 @dataclass(slots=True)
 class ConnectionPool:
-    """The jump-host connections of one process. Use it as a context: it owns their tasks."""
+    """The jump-host connections of one process. As a context manager it owns their tasks."""
 
     context: SshContext
     _connections: dict[HostChain, PooledConnection] = field(default_factory=dict)
@@ -115,9 +116,10 @@ class ConnectionPool:
         await self._tasks.__aexit__(kind, error, traceback)
 
     async def connect(self, host_chain: HostChain, progress: ProgressListener) -> HopConnections:
-        """Connect to the last host of a way.
+        """Connect to the last host of a chain.
 
-        Raises SshFailure.
+        Raises:
+            FailureError: A hop failed.
         """
         if len(host_chain) == 1:
             return HopConnections(
@@ -134,7 +136,7 @@ class ConnectionPool:
         return HopConnections(connection, host_chain, pooled)
 
     def _acquire(self, host_chain: HostChain, progress: ProgressListener) -> PooledConnection:
-        """A share in the connection to the end of a way; the first asks for it to be opened."""
+        """Return the shared connection to the last host of a chain; open it for the first user."""
         pooled = self._connections.get(host_chain)
         if pooled is None or pooled.is_unusable:
             opening = self._tasks.create_task(self._open(host_chain, progress))
@@ -149,7 +151,7 @@ class ConnectionPool:
         try:
             return await self.connect(host_chain, progress)
         except FailureError as failed:
-            return failed  # raised in a task of its own, it would end the others
+            return failed  # raised, it would cancel the other tasks of the group
 
     def _remove(
         self, host_chain: HostChain, task: asyncio.Task[HopConnections | FailureError]

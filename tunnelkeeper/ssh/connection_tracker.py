@@ -1,7 +1,7 @@
-"""What a move of this machine, a wake or another network, means for connections and attempts.
+"""Reaction of connections and attempts to a resume from suspend or a change of network.
 
-A live connection is asked whether its server is still there. An attempt that cannot succeed any
-more begins again, with all of its time, instead of waiting for an answer that will not come.
+A live connection is probed. An attempt that can no longer succeed restarts with its full timeout
+instead of waiting for an answer that will not come.
 """
 
 from __future__ import annotations
@@ -19,29 +19,34 @@ if TYPE_CHECKING:
 
 
 class NetworkChangedError(Exception):
-    """The machine moved under an attempt."""
+    """Raised when the network changes during an attempt."""
 
 
 class Attempt(Protocol):
-    """One that goes out from this machine itself: what a jump host carries is the jump host's."""
+    """An attempt that connects from this machine itself, not through a jump host."""
 
     @property
     def local_address(self) -> str | None:
-        """The address that it connects from; None: it is not connected yet."""
+        """The address that it connects from, or None before it is connected."""
 
 
 @dataclass(slots=True)
 class ConnectionTracker:
-    """connections: those that live, or have ended not long ago; nothing is kept for their sake."""
+    """The connections and attempts of a process.
+
+    Attributes:
+        connections: The live connections, weakly referenced; some may have ended.
+    """
 
     connections: WeakSet[Connection] = field(default_factory=WeakSet)
     _attempts: dict[asyncio.Timeout, Attempt] = field(default_factory=dict)
 
     def network_changed(self, present: frozenset[str] | None) -> None:
-        """Ask every connection, and let attempts begin again that have to.
+        """Probe every connection, and restart attempts that can no longer succeed.
 
-        present: the addresses that this machine has now; None: it slept, and nobody still answers
-        to what was begun before.
+        Args:
+            present: The addresses of this machine, or None after a suspend, when no peer answers
+                what was begun before.
         """
         for connection in list(self.connections):
             connection.probe()
@@ -53,9 +58,10 @@ class ConnectionTracker:
 
     @asynccontextmanager
     async def restart_on_network_change(self, attempt: Attempt) -> AsyncIterator[None]:
-        """Cut the body off when a move overtakes the attempt.
+        """Cancel the body when the network changes under the attempt.
 
-        Raises Overtaken then.
+        Raises:
+            NetworkChangedError: The body was cancelled; start it again.
         """
         scope = asyncio.timeout(None)
         self._attempts[scope] = attempt

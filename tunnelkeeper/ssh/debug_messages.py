@@ -1,8 +1,9 @@
-"""What a server says before it refuses a request, which has no reason of its own (RFC 4254 4).
+"""Debug messages that give the reason of a rejected request. The reply has none (RFC 4254 4).
 
-OpenSSH's sshd sends a debug message (RFC 4253 section 11.3) just before it refuses to listen where
-its configuration or the key's options forbid it, and none where the port cannot be bound. Answers
-come in the order of the requests, so a message belongs to the oldest request that is unanswered.
+OpenSSH's sshd sends a debug message (RFC 4253 section 11.3) just before it refuses to listen if its
+configuration or the key's options forbid it, and none if it cannot bind the port. Replies come in
+the order of the requests, so a message belongs to the oldest unanswered request. This overrides
+private parts of asyncssh's connections and rests on asyncssh 2.24.1.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ FORBIDDEN_PREFIXES = (
     "Server has disabled streamlocal forwarding",
     "port forwarding refused",
 )
-"""How such a message begins (serverloop.c and channels.c of OpenSSH); our relay adds its reason."""
+"""Prefixes of such messages (serverloop.c and channels.c of OpenSSH); our relay adds its reason."""
 
 _LISTEN_REQUESTS = frozenset({b"tcpip-forward", b"streamlocal-forward@openssh.com"})
 
 
 class ForwardForbiddenError(asyncssh.ChannelListenError):
-    """The server does not listen, and said that it is not allowed. reason: its own words."""
+    """Raised when the server reports that it is not allowed to listen.
+
+    Attributes:
+        reason: The server's text.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -31,7 +36,7 @@ class ForwardForbiddenError(asyncssh.ChannelListenError):
 
 
 class DebugMessageMixin:
-    """A connection that puts a server's words to the request that they are about."""
+    """A connection that assigns each debug message to the request it is about."""
 
     _global_request_waiters: list[Any]
     _dynamic_remote_listeners: dict[str, Any]
@@ -42,13 +47,13 @@ class DebugMessageMixin:
         self._messages: dict[int, str] = {}
 
     def record_debug_message(self, message: str) -> None:
-        """Take a debug message of the server's."""
+        """Store a debug message of the server for the oldest unanswered request."""
         waiting = len(self._global_request_waiters)
         if waiting and message.startswith(FORBIDDEN_PREFIXES):
             self._messages[self._request_count - waiting + 1] = message
 
     def has_server_chosen_port(self, host: str) -> bool:
-        """Whether the server listens for us on a port of its own choice, on that address."""
+        """Return whether the server already listens for us on that address, on a port it chose."""
         return host.lower() in self._dynamic_remote_listeners
 
     async def _make_global_request(self, request: bytes, *args: bytes) -> tuple[int, Any]:

@@ -1,6 +1,6 @@
-"""What asyncssh and the system raise on the way to a server, translated once, by step.
+"""Translation of exceptions of asyncssh and the system into failures, by step.
 
-The steps are those a person would walk with `ssh -v`; each failure says at which it happened.
+The steps are those of `ssh -v`. Each failure names the step at which it happened.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OPEN_FAILURE_NAMES = {
     3: "unknown channel type",
     4: "resource shortage",
 }
-"""Why a channel was not opened (RFC 4254 section 5.1), in the words of ssh(1)."""
+"""Reason codes of SSH_MSG_CHANNEL_OPEN_FAILURE (RFC 4254 section 5.1), as ssh(1) prints them."""
 
 _OPEN_FAILURE_REASONS = {1: Reason.NOT_PERMITTED, 4: Reason.RESOURCE_SHORTAGE}
 """The codes, besides "connect failed", that mean more than Reason.FAILED."""
@@ -45,11 +45,11 @@ _ALGORITHM_HINT = (
 
 
 class PeerDeadError(asyncssh.ConnectionLost):
-    """The peer answered none of the keepalives."""
+    """Raised when the peer answers none of the keepalives."""
 
 
 def to_failure(error: BaseException | None, hop: str, step: Step) -> Failure:
-    """The Failure that an exception means at a step; None is a connection closed without a word."""
+    """Return the failure of an exception at a step. None: closed without an error."""
     match error:
         case FailureError(failure=failure):
             return failure
@@ -93,10 +93,10 @@ def _from_os(error: OSError, hop: str, step: Step) -> Failure:
 
 
 def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
-    """Why a jump host did not open the way to the next hop."""
+    """Return why a jump host did not connect to the next hop."""
     message = open_failure_text(error)
     if error.code == OPEN_CONNECT_FAILED:
-        refused = "refused" in message.lower()  # sshd's own words are all that tells the two apart
+        refused = "refused" in message.lower()  # only sshd's text tells the two apart
         cause = Cause.REFUSED if refused else Cause.UNREACHABLE
         return Failure(cause, f"the jump host could not connect: {message}", hop, _UNREACHABLE_HINT)
     return Failure(
@@ -137,7 +137,7 @@ def reason_from_text(text: str) -> Reason:
 
 
 def open_failure_text(error: asyncssh.ChannelOpenError) -> str:
-    """What a server said of a channel that it did not open: the meaning of its code, its words."""
+    """Return the meaning of a channel's failure code, followed by the server's text."""
     kind = OPEN_FAILURE_NAMES.get(error.code, f"code {error.code}")
     return f"{kind}: {printable(error.reason)}" if error.reason else kind
 
@@ -165,7 +165,7 @@ def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure
 
 
 def _is_login_ended_by_server(error: asyncssh.Error) -> bool:
-    # sshd reports too many tries as a protocol error (code 2), others as code 14.
+    # sshd reports too many attempts as a protocol error (code 2), others as code 14.
     return isinstance(error, asyncssh.DisconnectError) and not isinstance(
         error, asyncssh.ConnectionLost | asyncssh.PermissionDenied | asyncssh.MACError
     )

@@ -1,4 +1,4 @@
-"""The keepalives of one connection: asks core.keepalive what is due, and does it."""
+"""Keepalives of one connection: does what core.keepalive decides, and decides nothing itself."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ _TCP_INFO_SIZE = 148  # bytes; Linux has had these fields since 4.6
 
 
 class KeepaliveMonitor:
-    """Watches a transport from its login on. rtt_ms: of the last answered probe, or None.
+    """Monitors a transport from its login on.
 
-    via: that of the connection which this one runs through.
+    Attributes:
+        rtt_ms: The round trip of the last answered keepalive in milliseconds, or None.
     """
 
     def __init__(
@@ -52,12 +53,12 @@ class KeepaliveMonitor:
         self._jump_monitor = jump_monitor
         self._timer: asyncio.TimerHandle | None = None
         self._state = start(time.monotonic(), keepalive)
-        self._send_queue: SendQueue | None = None  # at the last look
+        self._send_queue: SendQueue | None = None  # at the last reading
         self._schedule()
         transport.start_task(self._measure_round_trip())
 
     def probe_now(self) -> None:
-        """Probe out of turn: this machine woke or its network changed, and the peer may be gone."""
+        """Send a keepalive now, after a resume or network change: the peer may be gone."""
         now = time.monotonic()
         received_at = self._transport.last_received_at
         self._send_queue = self._read_send_queue()
@@ -68,13 +69,13 @@ class KeepaliveMonitor:
             self._schedule()
 
     async def wait_for_answer(self) -> None:
-        """Ask, and return with the answer; where none comes, the connection ends before long."""
+        """Probe, and wait for the answer. Without one, the connection ends soon."""
         self.probe_now()
         with suppress(OSError, asyncssh.Error):
             await self._transport.send_keepalive()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop monitoring."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -106,9 +107,7 @@ class KeepaliveMonitor:
         self._schedule()
 
     def _read_send_queue(self) -> SendQueue | None:
-        if (
-            self._jump_monitor is not None
-        ):  # the link is the jump host's, and others may keep it busy
+        if self._jump_monitor is not None:  # other connections share the jump host's link
             return None
         return SendQueue.read(self._transport.get_extra_info("socket"))
 
@@ -120,9 +119,10 @@ class KeepaliveMonitor:
         return f"{reason}, silent for {now - self._transport.last_received_at:.0f} s"
 
     async def _close_if_dead(self, message: str) -> None:
-        """End the connection, unless it is the way here that is dead: that ends by itself then.
+        """End the connection, unless its jump host is the one that is dead.
 
-        A peer behind a dead jump host is at least as silent as that is, and must not be blamed.
+        A peer behind a dead jump host is at least as silent, and must not be blamed. This
+        connection ends with that of the jump host.
         """
         received_at = self._transport.last_received_at
         if self._jump_monitor is not None:
@@ -134,9 +134,9 @@ class KeepaliveMonitor:
             self._transport.connection_lost(PeerDeadError(message))
 
     async def _measure_round_trip(self) -> None:
-        """Have a round trip soon, for status and for the size of windows.
+        """Measure a round trip soon after the login, for status and for the size of windows.
 
-        The second one: a server answers the first late, as it has work to do after a login.
+        The second keepalive counts: a server is busy after a login and answers the first late.
         """
         with suppress(OSError, asyncssh.Error):
             await self._transport.send_keepalive()
@@ -150,20 +150,28 @@ class KeepaliveMonitor:
 
 @dataclass(frozen=True, slots=True)
 class SendQueue:
-    """is_waiting: not all that was sent is acknowledged. acknowledged: bytes that ever were."""
+    """Unacknowledged data of a TCP connection. Only Linux reports it.
+
+    On a slow link a keepalive waits behind megabytes in the kernel's buffer, and acknowledgements
+    are the only sign of life from the peer.
+
+    Attributes:
+        is_pending: Whether some of the data is not yet acknowledged.
+        acknowledged: Bytes acknowledged since the connection began.
+    """
 
     is_pending: bool
     acknowledged: int
 
     @classmethod
     def read(cls, connection: TransportSocket | None) -> Self | None:
-        """That of a TCP connection; None where it cannot be told."""
+        """Return the send queue of a TCP connection, or None if it is not available."""
         option = getattr(socket, "TCP_INFO", None)
         if connection is None or option is None:
             return None
         try:
             info = connection.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO_SIZE)
-        except OSError:  # a proxy command's, or one that is just being closed
+        except OSError:  # a proxy command's socket, or one that is closing
             return None
         if len(info) < _TCP_INFO_SIZE:
             return None
@@ -175,7 +183,7 @@ class SendQueue:
 
 
 def is_draining(before: SendQueue | None, now: SendQueue | None) -> bool:
-    """Whether some of it was taken meanwhile, and some is still to be."""
+    """Return whether data was acknowledged between two readings, and some is still pending."""
     if before is None or now is None:
         return False
     return now.is_pending and now.acknowledged > before.acknowledged

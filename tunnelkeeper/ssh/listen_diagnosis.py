@@ -1,26 +1,26 @@
-"""Why a server does not listen for us: the port is held, or it is forbidden.
+"""Diagnosis of a refused remote listener: the port is in use, or the server forbids it.
 
-A refusal carries no reason (RFC 4254 section 7.1), so what can be told is told from what comes with
-it, and found out by trying where nothing does:
+A refusal carries no reason (RFC 4254 section 7.1). It is derived from the debug message that comes
+with it, or from probes if there is no message:
 
-- OpenSSH's sshd says when it forbids: `AllowTcpForwarding no` or `local`, `DisableForwarding`, a
-  key with `restrict` or `no-port-forwarding`: "Server has disabled port forwarding.";
-  `PermitListen` and a key's `permitlisten`: "port forwarding refused";
-  `AllowStreamLocalForwarding`: "Server has disabled streamlocal forwarding.". Where it forbids it
-  says so, so what it refuses without a word it could not bind: the port is taken, or the address
-  (GatewayPorts clientspecified) is none of its own, where port 0 is refused as well. But it leaves
-  it to the system whether a port below 1024 is root's alone (bind_permitted() in misc.c): who
-  listens there has to be looked at.
-- Our relay says "port forwarding refused: " and its reason; without it, the place is taken.
-- Dropbear says nothing, whether the port is taken, it runs with -k, or the key has
-  no-port-forwarding: a connection to the port tells whether somebody listens there. Without -a it
-  listens on localhost, whatever address was asked for. Others the same. Where that is not allowed
-  either, port 0 tells whether anything may be listened on.
-- Unix sockets: sshd says when it forbids; else a file is in the way or the folder does not do, and
-  a connection to the path tells whether somebody listens. Dropbear knows neither request.
+- OpenSSH's sshd sends a message when it forbids: `AllowTcpForwarding no` or `local`,
+  `DisableForwarding`, a key with `restrict` or `no-port-forwarding`: "Server has disabled port
+  forwarding."; `PermitListen` and a key's `permitlisten`: "port forwarding refused";
+  `AllowStreamLocalForwarding`: "Server has disabled streamlocal forwarding.". So without a message
+  it could not bind: the port is in use, or the address (GatewayPorts clientspecified) is not the
+  server's, and then port 0 is refused as well. It does not check itself whether a port below 1024
+  is reserved for root (bind_permitted() in misc.c), so those ports are probed.
+- Our relay sends "port forwarding refused: " and its reason. Without it, the name is in use.
+- Dropbear sends nothing, whether the port is in use, it runs with -k, or the key has
+  no-port-forwarding. A connection to the port shows whether something listens there. Without -a it
+  listens on localhost, whatever the requested address. Other servers are treated the same. If they
+  forbid the connection too, port 0 shows whether they allow any listener.
+- Unix sockets: sshd sends a message when it forbids. Otherwise a file is in the way or the folder
+  is unusable, and a connection to the path shows whether something listens. Dropbear supports
+  neither request.
 
-It cannot be told that `localhost` was bound on ::1 alone as somebody else has 127.0.0.1: sshd calls
-that a success. A check of the forward (docs/reliability.md) finds it.
+One case cannot be detected here: `localhost` bound on ::1 alone because 127.0.0.1 is in use. sshd
+calls that a success. A health check of the forward (docs/reliability.md) finds it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import UnixAddress
 
 REPORTS_FORBIDDEN = ("SSH-2.0-OpenSSH_", "SSH-2.0-tunnelkeeper")
-"""How the versions of servers begin that never forbid without a word."""
+"""Version prefixes of servers that always send a message if they forbid a listener."""
 
 PRIVILEGED_PORTS = range(1, 1024)
-"""Ports that a system may keep for root: ip(7), ip_unprivileged_port_start."""
+"""Ports that a system may reserve for root: ip(7), ip_unprivileged_port_start."""
 
 _FORBIDDEN_PORT_HINT = (
     "the server's administrator must allow it: AllowTcpForwarding, PermitListen, GatewayPorts and "
@@ -57,30 +57,30 @@ _STALE_SOCKET_HINT = (
 
 
 class Answer(Enum):
-    """What a connection to an address, made from the server, came to."""
+    """The result of a connection to an address, made from the server."""
 
-    LISTENING = "somebody listens there"
-    NOT_LISTENING = "nobody does"
-    UNKNOWN = "the server does not make the connection, or not in time"
-    UNSUPPORTED = "the server does not know such connections"
+    LISTENING = "a program listens there"
+    NOT_LISTENING = "no program listens there"
+    UNKNOWN = "the server does not connect, or not in time"
+    UNSUPPORTED = "the server does not support such connections"
 
 
 class Server(Protocol):
-    """What may be asked of a server. Everything that is opened for it is closed at once."""
+    """The probes of a server. Everything that they open is closed at once."""
 
     @property
     def version(self) -> str:
-        """Its identification (RFC 4253 section 4.2)."""
+        """The server's identification (RFC 4253 section 4.2)."""
 
     async def can_listen(self, address: TcpAddress) -> bool:
-        """Whether it listens there now."""
+        """Return whether the server listens on the address now."""
 
     async def connect(self, address: Address) -> Answer:
-        """Who is at that address, seen from the server."""
+        """Connect to the address from the server, and return the result."""
 
 
 def forbidden(address: Address, hop: str, message: str = "") -> Failure:
-    """A refusal that is the server's will. words: its own, if it said any."""
+    """Return the failure of a listener that the server forbids, with its message if any."""
     detail = f": {printable(message)}" if message else ""
     hint = _FORBIDDEN_PORT_HINT if isinstance(address, TcpAddress) else _FORBIDDEN_PATH_HINT
     message = f"the server does not allow us to listen on {address}{detail}"
@@ -88,7 +88,7 @@ def forbidden(address: Address, hop: str, message: str = "") -> Failure:
 
 
 async def diagnose(server: Server, address: Address, hop: str) -> Failure:
-    """Find out why a server refused to listen without a word."""
+    """Return why a server refused to listen without a message."""
     if isinstance(address, TcpAddress):
         return await _diagnose_port(server, address, hop)
     return await _diagnose_path(server, address, hop)
@@ -120,10 +120,10 @@ async def _diagnose_port(server: Server, address: TcpAddress, hop: str) -> Failu
 
 
 async def _check_port(server: Server, address: TcpAddress) -> Answer:
-    """Who holds a port that was refused."""
+    """Probe whether something listens on a port that was refused."""
     answer = await server.connect(_connect_address(address))
     if answer is Answer.NOT_LISTENING and await server.can_listen(address):
-        # Whoever held it has just gone; so it is there for us at the next try.
+        # The program that held the port has just ended, so the next attempt can succeed.
         return Answer.LISTENING
     return answer
 
@@ -131,8 +131,8 @@ async def _check_port(server: Server, address: TcpAddress) -> Answer:
 async def _diagnose_path(server: Server, address: UnixAddress, hop: str) -> Failure:
     match await server.connect(address):
         case Answer.LISTENING:
-            message = f"somebody listens on {address} on the server"
-            hint = f"an older session, or another program: `ss -xlp src {address}` there shows who"
+            message = f"another process listens on {address} on the server"
+            hint = f"an older session, or another program: `ss -xlp src {address}` there shows it"
             return Failure(Cause.REMOTE_PORT_BUSY, message, hop, hint)
         case Answer.UNSUPPORTED:
             return forbidden(address, hop, "it knows no Unix sockets")
@@ -141,7 +141,7 @@ async def _diagnose_path(server: Server, address: UnixAddress, hop: str) -> Fail
 
 
 def _connect_address(listening: TcpAddress) -> TcpAddress:
-    """Where something that listens on an address is found."""
+    """Return the address at which to reach a listener."""
     host = LOOPBACK if listening.host == EVERY_INTERFACE else listening.host
     return TcpAddress(host, listening.port)
 
@@ -149,8 +149,8 @@ def _connect_address(listening: TcpAddress) -> TcpAddress:
 def _port_in_use(address: TcpAddress, hop: str) -> Failure:
     return Failure(
         Cause.REMOTE_PORT_BUSY,
-        f"the port {address.port} of {address.host} is held by somebody else on the server",
+        f"the port {address.port} of {address.host} is held by another process on the server",
         hop,
         "often an older session of this tunnel: `ClientAliveInterval 15` in sshd_config lets the "
-        f"server end stale ones; `ss -tlnp sport = :{address.port}` there shows who holds it",
+        f"server end stale ones; `ss -tlnp sport = :{address.port}` there shows which",
     )

@@ -1,8 +1,8 @@
-"""A few handshakes at a time to one server: many tunnels coming back must not look like a flood.
+"""Limit of concurrent handshakes with one server, so that many tunnels do not overload it.
 
-The limit is learnt from the server (core.concurrency_limit) and remembered as long as it is below
-usual: whoever was turned away comes back when all others are gone, and the next crowd comes when
-the server was restarted.
+The limit is learnt from the server (core.concurrency_limit) and kept while it is below the default.
+A rejected attempt retries after all others have ended, and after a restart of the server many
+attempts come at once again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ Server = tuple[str, int]
 
 @dataclass(slots=True)
 class ServerSlots:
-    """One server's. inside: handshakes under way. queue: whose turn comes, told its company."""
+    """The handshakes with one server.
+
+    Attributes:
+        concurrency: The limit that was learnt.
+        in_progress: The number of handshakes that run.
+        queue: Waiters in order. Each gets the number of handshakes in progress, its own included.
+    """
 
     concurrency: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
     in_progress: int = 0
@@ -31,47 +37,54 @@ class ServerSlots:
 
     @property
     def is_unused(self) -> bool:
-        """Whether nobody is there, and nothing was learnt."""
+        """Whether no handshake runs or waits, and nothing was learnt."""
         return not self.in_progress and not self.queue and self.concurrency == ConcurrencyLimit()
 
     async def acquire(self) -> int:
-        """Wait for a place; the company found there, oneself included."""
+        """Wait for a slot. Return the number of handshakes in progress, this one included."""
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.queue.append(waiter)
         self._grant()
         try:
             return await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled():  # its turn had just come
+            if not waiter.cancelled():  # the slot was granted at the same time
                 self.release()
             raise
 
     def release(self) -> None:
-        """Make room for the next."""
+        """Free the slot for the next waiter."""
         self.in_progress -= 1
         self._grant()
 
     def _grant(self) -> None:
         while self.queue and self.in_progress < self.concurrency.limit:
             waiter = self.queue.popleft()
-            if not waiter.cancelled():  # whoever gave up waiting is still in the queue
+            if not waiter.cancelled():  # a cancelled waiter is still in the queue
                 self.in_progress += 1
                 waiter.set_result(self.in_progress)
 
 
 @dataclass(frozen=True, slots=True)
 class LoginSlot:
-    """One handshake that is under way, and a word on how it went. company: see Allowance."""
+    """A handshake in progress, and its result.
+
+    Attributes:
+        in_flight: See core.concurrency_limit.
+    """
 
     slots: ServerSlots
     in_flight: int
 
     def succeeded(self) -> None:
-        """The login is done."""
+        """Record a successful login."""
         self.slots.concurrency = self.slots.concurrency.on_success(self.in_flight)
 
     def rejected(self) -> str:
-        """The server hung up before it had said who it is. What is news of that, or nothing."""
+        """Record that the server closed the connection before its banner.
+
+        Return a log message if the limit changed, else an empty string.
+        """
         before = self.slots.concurrency.limit
         self.slots.concurrency = self.slots.concurrency.on_rejected(self.in_flight)
         after = self.slots.concurrency.limit
@@ -84,13 +97,13 @@ class LoginSlot:
 
 @dataclass(slots=True)
 class LoginLimiter:
-    """The handshakes under way, by host name and port."""
+    """The handshakes in progress, by host name and port."""
 
     _servers: dict[Server, ServerSlots] = field(default_factory=dict)
 
     @asynccontextmanager
     async def acquire(self, server: Server) -> AsyncIterator[LoginSlot]:
-        """Wait for a place in the queue to a server, and keep it while the body runs."""
+        """Wait for a slot of a server, and hold it while the body runs."""
         slots = self._servers.setdefault(server, ServerSlots())
         try:
             in_flight = await slots.acquire()

@@ -1,9 +1,9 @@
-"""Opening a channel by callbacks: no task and no future stand between a client and its channel.
+"""Opens channels by callbacks, without a task or a future per channel.
 
-asyncssh opens a channel in a coroutine that waits for the answer, and begins to read it in a task
-of its own: four turns of the loop for every forwarded connection. Here the confirmation itself
-makes the session, and what follows it in the same read is delivered at once. Where asyncssh's
-inside is not the tested one, its coroutine is used. RFC 4254 section 5.1.
+asyncssh opens a channel in a coroutine that waits for the reply, and starts to read in a task of
+its own. That costs four iterations of the event loop for every forwarded connection. Here the
+confirmation creates the session, and data that follows it in the same read is delivered at once.
+This rests on asyncssh 2.24.1; with another version its coroutine is used. RFC 4254 section 5.1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.transport import ClientTransport
 
 INITIAL_WINDOW = 2 * 1024 * 1024
-"""Bytes that a peer may send before it needs credit: as ssh and asyncssh have it."""
+"""Bytes that a peer may send before it needs credit. The default of ssh and asyncssh."""
 
 MAX_PACKET = 32 * 1024
 """Bytes of data in one packet (RFC 4253 section 6.1)."""
@@ -39,7 +39,7 @@ def open_channel(
     on_open: OnOpen,
     on_error: OnError,
 ) -> None:
-    """Open a channel to a target seen from the server: make or refused is called, once."""
+    """Open a channel to a target seen from the server. on_open or on_error is called, once."""
     if not ENABLED:
         transport.start_task(
             _await_open(_open_with_asyncssh(transport, target, origin, on_open), on_error)

@@ -1,7 +1,7 @@
-"""A ProxyCommand: a process of the user's whose standard input and output reach the server.
+"""A ProxyCommand: a process whose standard input and output are the connection to the server.
 
-asyncssh would mix the command's standard error into the SSH stream, so it is started here, over a
-socket pair; its standard error goes to the log, and it ends with the connection, or with us.
+asyncssh would mix the command's standard error into the SSH stream, so the command is started here,
+on a socket pair. Its standard error is logged. It ends with the connection or with this process.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEPT_STDERR_LINES = 5
-LINE_LIMIT = 4096  # bytes of a line that never ends
+LINE_LIMIT = 4096  # bytes; a longer line is split
 EXIT_TIMEOUT = 1.0
 """Seconds to wait for a command's exit status after it closed its output."""
 
 
 class ProxyCommand(asyncio.SubprocessProtocol):
-    """A running command. said: the last lines of its standard error, made printable."""
+    """A running proxy command.
+
+    Attributes:
+        stderr_lines: The last lines of its standard error, made printable.
+    """
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self.stderr_lines: deque[str] = deque(maxlen=KEPT_STDERR_LINES)
@@ -41,9 +45,10 @@ class ProxyCommand(asyncio.SubprocessProtocol):
     async def start(
         cls, command: str, log: Callable[[str], None]
     ) -> tuple[ProxyCommand, socket.socket]:
-        """Run a command by the user's shell, as ssh does; the process and our end of it.
+        """Run a command with the user's shell, as ssh does. Return it and our end of the pair.
 
-        Raises OSError.
+        Raises:
+            OSError: The shell cannot be started.
         """
         local, remote = socket.socketpair()
         local.setblocking(False)
@@ -66,12 +71,12 @@ class ProxyCommand(asyncio.SubprocessProtocol):
         return process, local
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the process's transport."""
+        """Store the process's transport."""
         assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101
         self._transport = transport
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Log what the command says, line by line."""
+        """Log the command's standard error, line by line."""
         *lines, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > LINE_LIMIT:
             lines, self._partial = [*lines, self._partial], b""
@@ -79,14 +84,14 @@ class ProxyCommand(asyncio.SubprocessProtocol):
             self._log_line(line)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has exited, and all it said is read: log a last line without an end."""
+        """Log a last line without a line end. The command has exited and its output is read."""
         del exc
         self._log_line(self._partial)
         self._partial = b""
         self._ended.set()
 
     async def describe_exit(self) -> str:
-        """How the command ended, for a failure's message."""
+        """Return how the command ended, for a failure's message."""
         with suppress(TimeoutError):
             async with asyncio.timeout(EXIT_TIMEOUT):
                 await self._ended.wait()
@@ -101,13 +106,13 @@ class ProxyCommand(asyncio.SubprocessProtocol):
         return f"{how}: {self.stderr_lines[-1]}" if self.stderr_lines else how
 
     def close(self) -> None:
-        """End the command and what it started."""
+        """End the command and its children."""
         if self._transport is None:
             return
         if self._transport.get_returncode() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._transport.get_pid(), signal.SIGTERM)
-        self._transport.close()  # kills what SIGTERM did not move
+        self._transport.close()  # sends SIGKILL
         self._transport = None
 
     def _log_line(self, line: bytes) -> None:

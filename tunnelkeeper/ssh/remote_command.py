@@ -1,6 +1,6 @@
-"""A program on the server, over a channel of its own: a command, a subsystem or a shell.
+"""A command, subsystem or shell on the server, over a channel of its own (RFC 4254 section 6).
 
-RFC 4254 section 6. Its bytes go through the pump; what they are for is not known here.
+Its data goes through the pump. What the data means is not known here.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 STDERR = 1
 """SSH_EXTENDED_DATA_STDERR: RFC 4254 section 5.2."""
 SIGNALLED_EXIT_STATUS = 255
-"""ssh's own exit status where a program was ended by a signal."""
+"""The exit status of ssh(1) when a signal ended the remote command."""
 
 
 class CommandKind(Enum):
-    """How the server is asked for a program."""
+    """The channel request that starts the command."""
 
     COMMAND = "exec"
     SUBSYSTEM = "subsystem"
@@ -31,7 +31,7 @@ class CommandKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """A terminal to ask for: its type, its size in characters, its modes (RFC 4254 section 8)."""
+    """A terminal to request: its type, its size in characters, its modes (RFC 4254 section 8)."""
 
     name: str
     columns: int
@@ -41,9 +41,11 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class RemoteCommand:
-    """What to run. text: the command, or the subsystem's name; a shell has none.
+    """The command to run.
 
-    agent: the socket of the agent to forward, or None.
+    Attributes:
+        text: The command, or the subsystem's name. Empty for a shell.
+        agent_socket: The socket of the agent to forward, or None.
     """
 
     kind: CommandKind
@@ -54,34 +56,35 @@ class RemoteCommand:
 
 
 class CommandRefusedError(Exception):
-    """The server does not run it, and says so in these words."""
+    """Raised when the server does not run the command. The message is the server's text."""
 
 
 class StderrEndpoint(SocketEndpoint):
-    """The socket that what a program writes to its standard error goes to."""
+    """The socket that receives the command's standard error."""
 
     def __init__(self, command: CommandEndpoint) -> None:
         super().__init__()
         self._command = command
 
     def pause_writing(self) -> None:
-        """It takes no more: the program's channel holds."""
+        """Pause the command's channel: the socket is full."""
         self._command.pause_reading(PauseReason.STDERR_WRITE_PAUSED)
 
     def resume_writing(self) -> None:
-        """It drains."""
+        """Resume the command's channel: the socket has drained."""
         self._command.resume_reading(PauseReason.STDERR_WRITE_PAUSED)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody reads the errors any more; the program goes on."""
+        """Resume the channel without a reader of standard error. The command continues."""
         super().connection_lost(exc)
         self._command.resume_reading(PauseReason.STDERR_WRITE_PAUSED)
 
 
 class CommandEndpoint(ChannelEndpoint):
-    """The channel of a program. ended: its exit status once it is over, None where there is none.
+    """The channel of a command. It stays paused until it is joined with a socket.
 
-    Nothing of it moves before it is joined with a socket.
+    Attributes:
+        exit_status: The exit status once the command has ended; None if the server sent none.
     """
 
     def __init__(self) -> None:
@@ -92,16 +95,16 @@ class CommandEndpoint(ChannelEndpoint):
 
     @property
     def bytes_sent(self) -> int:
-        """Bytes that the program was sent."""
+        """Bytes sent to the command."""
         return self._counters.bytes_out
 
     @property
     def bytes_received(self) -> int:
-        """Bytes that the program sent."""
+        """Bytes received from the command."""
         return self._counters.bytes_in
 
     def data_received(self, data: bytes, datatype: Any = None) -> None:
-        """Hand data on, to where it belongs."""
+        """Pass standard output to the peer, and standard error to its own socket."""
         if datatype != STDERR:
             super().data_received(data, datatype)
             return
@@ -111,36 +114,36 @@ class CommandEndpoint(ChannelEndpoint):
             self._contain(error)
 
     def write_eof(self) -> None:
-        """The program gets no more input. Its status comes last, so the channel stays."""
+        """Send EOF. The channel stays open, because the exit status comes last."""
         if self._channel is not None:
             self._channel.write_eof()
 
     def close(self) -> None:
-        """Close the channel; after the program has said its last, only its status is awaited."""
+        """Close the channel. After the command's EOF, wait for its exit status instead."""
         if self.received_eof:
             self.peer = None
         else:
             super().close()
 
     def exit_status_received(self, status: int) -> None:
-        """The program ended by itself."""
+        """Store the exit status of a command that ended by itself."""
         self._status = status
 
     def exit_signal_received(self, *_: object) -> None:
-        """The program was ended by a signal."""
+        """Store the exit status of a command that a signal ended."""
         self._status = SIGNALLED_EXIT_STATUS
 
     def xon_xoff_requested(self, client_can_do: bool) -> None:
-        """Part of asyncssh's session interface; the terminal is raw either way."""
+        """Do nothing: the terminal is raw either way. Required by asyncssh."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The channel is gone."""
+        """Close standard error and report the exit status: the channel is closed."""
         super().connection_lost(exc)
         self.stderr.close()
         if not self.exit_status.done():
             self.exit_status.set_result(self._status)
 
     def resize(self, columns: int, lines: int) -> None:
-        """Tell the server that the terminal has another size now."""
+        """Send the terminal's new size to the server."""
         if self._channel is not None:
             self._channel.change_terminal_size(columns, lines)

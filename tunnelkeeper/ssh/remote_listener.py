@@ -1,6 +1,6 @@
-"""Listeners on the server: their address, how to close them, and a probe for a refused one.
+"""Listeners on the server: their address, their closing, and the probe of a refused one.
 
-What a probe's answers mean is decided in ssh.listen_diagnosis.
+What a probe's results mean is decided in ssh.listen_diagnosis.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.transport import ClientTransport
 
 CANCEL_TIMEOUT = 5.0
-"""Seconds the server may take to let a port go."""
+"""Seconds the server may take to stop listening."""
 
 PROBE_TIMEOUT = 10.0
-"""Seconds for one question: a server that connects to an address may meet a silent firewall."""
+"""Seconds for one probe. The server may connect to an address behind a silent firewall."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteListener:
-    """A port or path that the server holds for us."""
+    """A port or path that the server listens on for us."""
 
     requested: Address
     _listener: SSHListener
 
     @property
     def address(self) -> Address:
-        """Where the server really listens: for port 0 with the port that it chose."""
+        """The address that the server listens on. For port 0 it has the port that was chosen."""
         match self.requested:
             case TcpAddress(host=host, port=0):
                 return TcpAddress(host, self._listener.get_port())
         return self.requested
 
     async def close(self) -> None:
-        """Ask the server to listen no more; connections that are open stay."""
+        """Ask the server to stop listening. Open connections stay."""
         self._listener.close()
         with suppress(TimeoutError, OSError, asyncssh.Error):
             async with asyncio.timeout(CANCEL_TIMEOUT):
@@ -56,21 +56,25 @@ class RemoteListener:
 
 @dataclass(frozen=True, slots=True)
 class ListenProbe:
-    """A refusal.Server. guarded: lets a request be given up, and what still comes be let go."""
+    """Probes a server, as listen_diagnosis.Server describes it.
+
+    Attributes:
+        shielded_request: Runs a request that can be given up, and discards a late result.
+    """
 
     transport: ClientTransport
     shielded_request: Callable[..., Awaitable[object]]
 
     @property
     def version(self) -> str:
-        """See Server."""
+        """The server's identification."""
         return str(self.transport.get_extra_info("server_version", ""))
 
     async def can_listen(self, address: TcpAddress) -> bool:
-        """See Server."""
+        """Return whether the server listens on the address now; close the listener again."""
         host = listen_host(address.host)
         if address.port == 0 and self.transport.has_server_chosen_port(host):
-            # It does so already. A second such listener could be taken for the first one.
+            # asyncssh could not tell a second such listener from the first one.
             return True
         request = self.transport.create_server(_reject, host, address.port)
         try:
@@ -82,7 +86,7 @@ class ListenProbe:
         return True
 
     async def connect(self, address: Address) -> Answer:
-        """See Server."""
+        """Connect to the address from the server; close the connection again."""
         opening: Awaitable[object]
         match address:
             case TcpAddress(host=host, port=port):
@@ -105,12 +109,12 @@ class ListenProbe:
 
 
 def listen_host(host: str) -> str:
-    """The address to ask a server for: "" is every interface (RFC 4254 section 7.1)."""
+    """Return the address to request: "" is every interface (RFC 4254 section 7.1)."""
     return "" if host == EVERY_INTERFACE else host
 
 
 async def _reject(*_origin: object) -> NoReturn:
-    raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "nobody is served here")
+    raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "this listener serves no connections")
 
 
 def _close(listener: SSHListener) -> None:

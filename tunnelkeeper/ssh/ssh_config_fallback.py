@@ -1,8 +1,8 @@
-"""Reads ssh_config with asyncssh's own parser, for machines where no ssh is installed to ask.
+"""Reads ssh_config with asyncssh's parser, for machines without an ssh program.
 
-It gives what `ssh -G` would give as far as that parser goes: what it cannot read it refuses, it
-looks no canonical names up (and says so in its answer), and lists of algorithms stay as they were
-written, with + - ^ in front.
+The answer is that of `ssh -G` as far as the parser goes. What it cannot parse is an error. It does
+not canonicalize host names, and reports that in its answer. Lists of algorithms stay as written,
+with a leading + - or ^. It overrides private parts of asyncssh.config and rests on asyncssh 2.24.1.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.lookup_request import Answer, Request
 
 READ_TIMEOUT = 5.0
-"""Seconds for one reading; Match exec can make it long."""
+"""Seconds for one reading. The commands of Match exec can be slow."""
 HINT = "with ssh installed, ssh itself would read it and take all that ssh_config(5) has"
 
 ALREADY_EXPANDED = frozenset({"certificatefile", "identityagent", "identityfile", "proxycommand"})
-"""What asyncssh's parser hands out with its tokens expanded already."""
+"""Keywords whose tokens asyncssh's parser has expanded."""
 LOWERCASE_VALUES = frozenset({"hostname", "stricthostkeychecking"})
-"""What ssh prints in lower case, however it was written."""
+"""Keywords whose values ssh prints in lower case."""
 SINGLE_LINE_LISTS = frozenset(
     {"globalknownhostsfile", "userknownhostsfile", "canonicaldomains", "setenv"}
 )
@@ -51,22 +51,24 @@ DEFAULTS: Answer = {
 SINGLE_WORD_DIRECTIVES = {
     "HashKnownHosts": "HashKnownHosts",
     "PubkeyAcceptedAlgorithms": "PubkeyAcceptedAlgorithms",
-    "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # its name before OpenSSH 8.5
+    "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # the name before OpenSSH 8.5
     "StrictHostKeyChecking": "StrictHostKeyChecking",
 }
-"""Directives of one word that are honoured and that asyncssh passes over, and their names now."""
+"""Supported directives of one word that asyncssh ignores, and their current names."""
 
 UNSUPPORTED_DIRECTIVES = (*UNSUPPORTED, "LocalCommand", "PermitLocalCommand", "ProxyUseFdpass")
-"""Directives that are not honoured; whoever has them is told so."""
+"""Directives that are not supported. They are reported to the user."""
 
 CRITERIA_WITHOUT_VALUE = frozenset({"all", "canonical", "final"})
-"""The criteria of Match that have none: ssh_config(5)."""
+"""Match criteria that take no value: ssh_config(5)."""
 
 
 class FallbackQuery:
-    """A query that reads the files itself. system: the machine's own file, read after the user's.
+    """A query that reads the files itself.
 
-    deadline: seconds until it gives a reading up.
+    Args:
+        system_config: The machine's own file, read after the user's.
+        timeout: Seconds for one reading.
     """
 
     def __init__(
@@ -80,7 +82,11 @@ class FallbackQuery:
         self._timeout = timeout
 
     async def __call__(self, request: Request) -> Answer:
-        """What the files say; raises SshConfigError."""
+        """Return the settings of a host.
+
+        Raises:
+            SshConfigError: The files cannot be read in time, or have an error.
+        """
         try:
             async with asyncio.timeout(self._timeout):
                 # In a thread: the parser reads files and waits for the commands of Match exec.
@@ -106,7 +112,7 @@ class FallbackQuery:
         return [path for path in (user, self._system_config) if path.exists()]
 
     def _read(self, request: Request) -> dict[str, object]:
-        """The options of asyncssh's parser, by its names, in the order they were first set."""
+        """Return the options by the parser's names, in the order they were first set."""
         files = self._files(request)
 
         def load(last: SshConfigReader | None, *, final: bool) -> SshConfigReader:
@@ -156,22 +162,22 @@ class SshConfigReader(SSHClientConfig):
         }
 
     def set_string_list(self, option: str, args: list[str]) -> None:
-        """Take the words of a directive, the first time it comes."""
+        """Store the words of a directive the first time it occurs."""
         self._set_string_list(option, args)
 
     def set_string(self, option: str, args: list[str]) -> None:
-        """Take the one word of a directive, the first time it comes."""
+        """Store the word of a directive the first time it occurs."""
         self._set_string(option, args)
 
     def include_sorted(self, option: str, args: list[str]) -> None:
-        """Include a pattern's files as glob(7) sorts them: the first to say something wins."""
+        """Include the files of a pattern in sorted order, as glob(7) does: the first value wins."""
         patterns = [str(self._default_path / Path(pattern).expanduser()) for pattern in args]
         found = [sorted(glob.glob(pattern)) for pattern in patterns]  # noqa: PTH207  as ssh does
         args[:] = [glob.escape(path) for paths in found for path in paths]
         self._include(option, args)
 
     def match_with_tokens(self, option: str, args: list[str]) -> None:
-        """Match, with the tokens replaced that the command of `exec` may hold."""
+        """Evaluate Match with the tokens expanded in the command of `exec`."""
         self._set_tokens()
         indexes = iter(range(len(args)))
         for index in indexes:
@@ -183,9 +189,10 @@ class SshConfigReader(SSHClientConfig):
 
 
 def _select_proxy(options: dict[str, object], *, jumps: bool) -> dict[str, object]:
-    """The options without what lost: of ProxyJump and ProxyCommand the first wins, as in ssh.
+    """Return the options without the proxy directive that is ignored.
 
-    A ProxyJump of `none` keeps no later ProxyCommand away, but a ProxyCommand of `none` does.
+    The first of ProxyJump and ProxyCommand wins, as in ssh. `ProxyJump none` does not suppress a
+    later ProxyCommand, but `ProxyCommand none` suppresses a later ProxyJump.
     """
     keywords = [keyword for keyword in options if keyword in {"ProxyJump", "ProxyCommand"}]
     ignored = set(keywords[1:])
@@ -195,7 +202,7 @@ def _select_proxy(options: dict[str, object], *, jumps: bool) -> dict[str, objec
 
 
 def _format_value(keyword: str, value: object) -> list[str]:
-    """A value as `ssh -G` prints it."""
+    """Return a value as `ssh -G` prints it."""
     match value:
         case None | []:
             return [NONE]

@@ -1,9 +1,10 @@
-"""asyncssh's client connection with what a tunnel that lives for months needs besides.
+"""asyncssh's client connection with what a long-lived tunnel needs in addition.
 
-It notes when the peer was last heard, hands congestion of the link on to whoever writes into it,
-bounds what a channel keeps for a slow reader, and knows at which step of the login it is. This is
-the one module that reaches into asyncssh's classes; it decides nothing about tunnels. What a
-server's connection needs as well is in Link, so that the relay shares it.
+It records when data last arrived, pauses the writers of a congested link, bounds the receive queue
+of a channel with a slow reader, and reports the steps of the login. It decides nothing about
+tunnels. BaseTransport has the parts that the relay's connections share.
+
+It overrides private parts of asyncssh and rests on asyncssh 2.24.1.
 """
 
 from __future__ import annotations
@@ -33,23 +34,28 @@ if TYPE_CHECKING:
 
 
 AFFECTED_VERSIONS = frozenset({"2.24.1"})
-"""asyncssh versions that give a peer window credit for data which still waits in a channel's
-queue, so that the queue behind a slow reader grows without bound."""
+"""asyncssh versions that give a peer window credit for data that still waits in a channel's queue.
+
+With them, the queue of a slow reader grows without bound.
+"""
 
 NEEDS_FLOW_CONTROL = asyncssh.__version__ in AFFECTED_VERSIONS
 
 
 class BaseTransport(FastPathConnection):
-    """What a connection of either side needs. last_heard: monotonic seconds of its last byte.
+    """The parts that connections of clients and servers share.
 
-    on_idle: called whenever the last channel is gone.
+    Attributes:
+        last_received_at: Monotonic seconds of the last data received.
+        round_trip: The shortest round trip of a keepalive in seconds, or None.
+        on_idle: Called whenever the last channel is closed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._logger = SILENCE  # type: ignore[assignment]
         self.last_received_at = time.monotonic()
-        self.round_trip: float | None = None  # the shortest seen, in seconds
+        self.round_trip: float | None = None  # in seconds
         self.windows = WindowBudget()
         self.on_idle: Callable[[], None] | None = None
         self.writers = WriteScheduler()
@@ -57,34 +63,34 @@ class BaseTransport(FastPathConnection):
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the link below takes no more for now."""
+        """Whether the link is congested and takes no more data for now."""
         return self._pause_count > 0
 
     def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
-        """Take bytes of the peer, and note that it lives."""
+        """Process data from the peer, and record when it arrived."""
         self.last_received_at = time.monotonic()
         super().data_received(data, datatype)
 
     def pause_writing(self) -> None:
-        """The link is full. Behind a jump host both that channel and its link can say so."""
+        """Pause the writers. Behind a jump host, its channel and its link both call this."""
         self._pause_count += 1
         if self._pause_count == 1:
             for writer in self.writers:
                 writer.pause_link()
 
     def resume_writing(self) -> None:
-        """The link drains again."""
+        """Resume the writers once every cause of the pause is gone."""
         self._pause_count -= 1
         if self._pause_count == 0:
             for writer in self.writers:
                 writer.resume_link()
 
-    # A connection through this one is a writer too.
+    # A connection that runs through another one is one of its writers.
     pause_link = pause_writing
     resume_link = resume_writing
 
     def add_writer(self, writer: LinkWriter) -> None:
-        """Pause and resume a writer with this link, from now on."""
+        """Pause and resume a writer together with this link."""
         self.writers.add(writer)
         if self.is_stalled:
             writer.pause_link()
@@ -92,7 +98,7 @@ class BaseTransport(FastPathConnection):
     def register(
         self, endpoint: ChannelEndpoint, on_gone: Callable[[], None] | None = None
     ) -> None:
-        """Add a channel's endpoint to the writers until its channel is gone; then call on_gone."""
+        """Add a channel's endpoint to the writers until the channel closes, then call on_gone."""
 
         def gone() -> None:
             self.writers.discard(endpoint)
@@ -105,7 +111,7 @@ class BaseTransport(FastPathConnection):
     def create_tcp_channel(
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
     ) -> SSHTCPChannel[bytes]:
-        """A new TCP channel with a bounded receive queue."""
+        """Return a new TCP channel with a bounded receive queue."""
         if not NEEDS_FLOW_CONTROL:
             return super().create_tcp_channel(encoding, errors, window, max_pktsize)
         self._update_recv_pktlen(max_pktsize)
@@ -114,7 +120,7 @@ class BaseTransport(FastPathConnection):
     def create_unix_channel(
         self, encoding: Any = None, errors: Any = "strict", window: Any = 0, max_pktsize: Any = 0
     ) -> SSHUNIXChannel[bytes]:
-        """A new Unix-socket channel with a bounded receive queue."""
+        """Return a new Unix-socket channel with a bounded receive queue."""
         if not NEEDS_FLOW_CONTROL:
             return super().create_unix_channel(encoding, errors, window, max_pktsize)
         self._update_recv_pktlen(max_pktsize)
@@ -122,19 +128,19 @@ class BaseTransport(FastPathConnection):
 
     @property
     def channel_count(self) -> int:
-        """How many channels are open, or on the way to it."""
+        """The number of channels that are open or opening."""
         return len(self._channels)
 
     def remove_channel(self, recv_chan: int) -> None:
-        """Forget a channel that is closed on both sides."""
+        """Remove a channel that is closed on both sides."""
         super().remove_channel(recv_chan)
         if not self._channels and self.on_idle is not None:
             self.on_idle()
 
     async def send_keepalive(self) -> bool:
-        """Ask the peer for any answer at all, as OpenSSH does; whether it came.
+        """Send a keepalive request as OpenSSH does, wait for the reply, and return True.
 
-        A peer that does not know the request answers with a failure, which is an answer.
+        A peer that does not know the request replies with a failure, which counts as well.
         """
         sent_at = time.monotonic()
         await self._make_global_request(b"keepalive@openssh.com")
@@ -143,26 +149,30 @@ class BaseTransport(FastPathConnection):
         return True
 
     def start_task(self, coroutine: Any) -> asyncio.Task[None]:
-        """Run a coroutine that belongs to this connection and ends with it."""
+        """Run a coroutine in a task that ends with this connection."""
         return self.create_task(coroutine)
 
 
 class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
-    """One SSH connection to a server. on_step: told of the steps of its login."""
+    """One SSH connection to a server.
+
+    Attributes:
+        on_step: Called with each step of the login.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_step: Callable[[Step], None] | None = None
 
     def create_command_channel(self) -> SSHClientChannel[bytes]:
-        """A new session channel; what its program writes is bytes."""
+        """Return a new session channel that delivers bytes."""
         kind = CommandChannel if NEEDS_FLOW_CONTROL else SSHClientChannel
         window, packet = self._options.window, self._options.max_pktsize
         self._update_recv_pktlen(packet)
         return kind(self, self._loop, "strict", None, "strict", window, packet)
 
     def forward_agent(self, path: str) -> None:
-        """Let the server's programs ask the agent at this socket."""
+        """Let the server's programs use the agent at this socket."""
         self._agent_forward_path = path
 
     @property
@@ -171,12 +181,12 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
         return self.get_extra_info("send_cipher") is not None
 
     def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
-        """Judge the server's key."""
+        """Report the step, and validate the server's host key."""
         self._report_step("host_key")
         return super().validate_server_host_key(key_data)
 
     def send_service_request(self, service: bytes) -> None:
-        """Begin the login: the keys are exchanged and the host key is good."""
+        """Report the step, and start the login. The host key is valid."""
         self._report_step("login")
         super().send_service_request(service)
 

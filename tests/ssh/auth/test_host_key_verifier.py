@@ -223,7 +223,7 @@ async def test_a_key_that_cannot_be_saved_is_accepted_with_a_warning(
         assert stranger.logins == ["me"]
 
     assert len(notes.warnings) == 1
-    assert "could not be written down" in notes.warnings[0]
+    assert "could not be saved" in notes.warnings[0]
 
 
 async def test_without_a_user_known_hosts_file_nothing_is_saved(stranger: Server) -> None:
