@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.cli.stdio import carry
+from tunnelkeeper.cli.connect import carry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

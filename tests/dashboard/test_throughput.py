@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.dashboard.chart import chart, sparkline
-from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
+from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE, chart, sparkline
 from tunnelkeeper.dashboard.throughput import IDLE, KEPT, Meter, Rate
 
 

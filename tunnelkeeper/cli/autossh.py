@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from tunnelkeeper.cli import launch, stdio
+from tunnelkeeper.cli import connect, launch
 from tunnelkeeper.cli.main import run
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def main() -> NoReturn:
 def carry(sock: socket.socket, stdin: int) -> None:
     """Carry a socket to standard output, and from a descriptor; then close it."""
     with sock:
-        stdio.carry(sock, b"", stdin, sys.stdout.fileno(), keeps_stdout=True)
+        connect.carry(sock, b"", stdin, sys.stdout.fileno(), keeps_stdout=True)
 
 
 def copy_errors(sock: socket.socket) -> None:
     """Carry a socket to standard error, and close it."""
     with sock:
-        while data := sock.recv(stdio.CHUNK):
+        while data := sock.recv(connect.CHUNK):
             try:
                 _write(sys.stderr.fileno(), data)
             except OSError:  # nobody reads it

@@ -1,7 +1,7 @@
 """The command line's entry: the table of subcommands, the global options, and how errors end.
 
-A subcommand's module is imported only when it is used, so that `status` starts fast. Every module
-has a click command named `command`, which returns the exit code.
+A subcommand's module is imported only when it is used, so that `status` starts fast. Its click
+command returns the exit code.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ PROGRAM = "tunnelkeeper"
 
 @dataclass(frozen=True, slots=True)
 class Subcommand:
-    """A word of the command line, where it is done, and what it does."""
+    """A subcommand: its name, the module and name of its click command, and a summary."""
 
     name: str
     module: str
     summary: str
+    command: str = "command"
 
 
 SUBCOMMANDS = (
     Subcommand("up", "tunnelkeeper.cli.up", "hold tunnels up: run the supervisor"),
-    Subcommand("down", "tunnelkeeper.cli.down", "stop tunnels, or the supervisor"),
-    Subcommand("restart", "tunnelkeeper.cli.restart", "close tunnels and connect again at once"),
+    Subcommand("down", "tunnelkeeper.cli.control", "stop tunnels, or the supervisor", "down"),
+    Subcommand("restart", "tunnelkeeper.cli.control", "close tunnels and reconnect", "restart"),
     Subcommand("status", "tunnelkeeper.cli.status", "show what every tunnel is doing"),
     Subcommand("dashboard", "tunnelkeeper.cli.dashboard", "watch and control on the full screen"),
     Subcommand("wait", "tunnelkeeper.cli.wait", "wait until tunnels are up or down"),
     Subcommand("logs", "tunnelkeeper.cli.logs", "show what happened, newest last"),
-    Subcommand("reload", "tunnelkeeper.cli.reload", "read the config file again"),
+    Subcommand("reload", "tunnelkeeper.cli.control", "read the config file again", "reload"),
     Subcommand("check", "tunnelkeeper.cli.check", "validate the config file, connect to nothing"),
     Subcommand("demo", "tunnelkeeper.cli.demo", "a tunnel of every kind on loopback, to try"),
     Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
@@ -60,28 +61,30 @@ class Program(click.Group):
     """The table of subcommands as a click group that imports them late."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The words of the table, in its order."""
+        """Return the names of the table, in its order."""
         return [subcommand.name for subcommand in SUBCOMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of one word."""
+        """Import the module of a subcommand and return its click command."""
         for subcommand in SUBCOMMANDS:
             if subcommand.name == cmd_name:
-                command: click.Command = importlib.import_module(subcommand.module).command
+                command: click.Command = getattr(
+                    importlib.import_module(subcommand.module), subcommand.command
+                )
                 return command
         return None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Complain of an unknown word with the one that was probably meant."""
-        words = self.list_commands(ctx)
-        if args[0] not in words and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], words)}", ctx)
+        """Reject an unknown subcommand with a suggestion."""
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], known)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the words without importing what they stand for."""
+        """List the subcommands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(each.name, each.summary) for each in SUBCOMMANDS])
 

@@ -6,9 +6,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.snapshot import CheckSnapshot
-from tunnelkeeper.dashboard.chart import chart, scale_of
+from tunnelkeeper.dashboard.glyphs import chart, rule, scale_of
 from tunnelkeeper.dashboard.log_pane import record_lines
-from tunnelkeeper.dashboard.pane_title import rule
 from tunnelkeeper.dashboard.table_rows import CONNECTED, forward_words
 from tunnelkeeper.dashboard.text_width import Fragment, Line, fitted, left, width, wrapped
 from tunnelkeeper.presentation.formatting import (

@@ -1,6 +1,6 @@
-"""The signs that are not letters: one set for UTF-8, one for plain ASCII; pure.
+"""Glyphs that are not letters, for UTF-8 and for ASCII terminals, and charts drawn with them. Pure.
 
-Each state has a sign of its own, for those who see no colours.
+Each state has a glyph of its own, for terminals without colours.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.text_width import safe
+from tunnelkeeper.dashboard.text_width import Line, fitted, line_width, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tunnelkeeper.core.snapshot import StateName
 
@@ -92,3 +92,44 @@ ASCII = Glyphs(
     enter="Enter",
     is_ascii=True,
 )
+
+
+QUIET = 1000.0
+"""Bytes per second that fill a bar at least: a few bytes shall not look like a flood."""
+
+
+def scale_of(values: Sequence[float]) -> float:
+    """What a full bar stands for."""
+    return max(QUIET, *values) if values else QUIET
+
+
+def sparkline(values: Sequence[float], bars: str) -> str:
+    """One character for each value; whatever flows at all is seen."""
+    scale = scale_of(values)
+    steps = len(bars) - 1
+    return "".join(bars[_steps(value, scale, steps)] for value in values)
+
+
+def chart(values: Sequence[float], height: int, bars: str) -> list[str]:
+    """Lines of one character for each value, the highest line first."""
+    scale = scale_of(values)
+    per_line = len(bars) - 1
+    steps = [_steps(value, scale, per_line * height) for value in values]
+    return [
+        "".join(bars[min(per_line, max(0, step - per_line * below))] for step in steps)
+        for below in reversed(range(height))
+    ]
+
+
+def _steps(value: float, scale: float, steps: int) -> int:
+    return max(1, round(value / scale * steps)) if value > 0 else 0
+
+
+def rule(title: Line, after: Line, cells: int, signs: Glyphs) -> Line:
+    """A title in a line of its own, with something more at the right where it fits."""
+    begin: Line = [("class:rule", signs.rule), ("", " "), *title, ("", " ")]
+    end: Line = [("", " "), *after, ("", " "), ("class:rule", signs.rule)] if after else []
+    between = cells - line_width(begin) - line_width(end)
+    if between < 1:
+        between, end = cells - line_width(begin), []
+    return fitted([*begin, ("class:rule", signs.rule * max(0, between)), *end], cells, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.pane_title import rule
+from tunnelkeeper.dashboard.glyphs import rule
 from tunnelkeeper.dashboard.text_width import Line, fitted, left, wrapped
 
 if TYPE_CHECKING:

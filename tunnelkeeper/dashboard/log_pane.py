@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.pane_title import rule
+from tunnelkeeper.dashboard.glyphs import rule
 from tunnelkeeper.dashboard.text_width import Line, fitted, wrapped
 from tunnelkeeper.presentation.formatting import parse_time
 

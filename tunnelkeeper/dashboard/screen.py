@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.dashboard.columns import Column, heading
 from tunnelkeeper.dashboard.detail_pane import detail
 from tunnelkeeper.dashboard.filter_sort import Sorting, shown
+from tunnelkeeper.dashboard.glyphs import rule
 from tunnelkeeper.dashboard.header import header
 from tunnelkeeper.dashboard.help_page import page
 from tunnelkeeper.dashboard.log_pane import log_pane
 from tunnelkeeper.dashboard.model import Disconnected, Searching
-from tunnelkeeper.dashboard.pane_title import rule
 from tunnelkeeper.dashboard.status_bar import Hint, bar, hints
 from tunnelkeeper.dashboard.table_rows import Table, selected
 from tunnelkeeper.dashboard.text_width import Line, fitted, width, wrapped

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.chart import sparkline
 from tunnelkeeper.dashboard.columns import FLEXIBLE, Column, fit, gap_before
+from tunnelkeeper.dashboard.glyphs import sparkline
 from tunnelkeeper.dashboard.text_width import Fragment, Line, cut, left, right, width
 from tunnelkeeper.presentation.formatting import (
     format_milliseconds,

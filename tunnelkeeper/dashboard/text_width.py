@@ -1,8 +1,4 @@
-"""Text as cells of a terminal: how wide it is, cut and filled to a width; pure.
-
-A line is a list of fragments: the name of a style, which dashboard/style.py knows, and a text.
-Text from outside goes through `safe` before it is put into one.
-"""
+"""Text measured in terminal cells: its width, cut and filled to a width. Pure."""
 
 from __future__ import annotations
 

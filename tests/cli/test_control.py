@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli import down
+from tunnelkeeper.cli import control
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Tool
@@ -51,7 +51,7 @@ def test_down_waits_for_the_lock(tool: Tool, monkeypatch: pytest.MonkeyPatch) ->
         looked.set()
         lock.close()
 
-    monkeypatch.setattr("tunnelkeeper.cli.down.time.sleep", look_again)
+    monkeypatch.setattr("tunnelkeeper.cli.control.time.sleep", look_again)
 
     assert tool("down").code == 0
     assert looked.is_set()
@@ -61,7 +61,7 @@ def test_down_waits_for_the_lock(tool: Tool, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_supervisor_that_does_not_end_is_a_timeout(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(down, "END_TIMEOUT", 0.1)
+    monkeypatch.setattr(control, "END_TIMEOUT", 0.1)
 
     with paths.lock_path(tool.socket).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

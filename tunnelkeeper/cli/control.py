@@ -1,0 +1,114 @@
+"""`tunnelkeeper down`, `restart` and `reload`: requests that the running supervisor carries out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from tunnelkeeper import paths
+from tunnelkeeper.cli.settings import WORK_TIMEOUT, listed, selection
+from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.core.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunnelkeeper.cli.settings import Settings
+    from tunnelkeeper.control.client import Client
+
+END_TIMEOUT = 10.0
+"""Seconds for the supervisor to end. It takes at most five."""
+
+_POLL_INTERVAL = 0.02
+
+
+@click.command()
+@selection
+@click.pass_obj
+def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
+    """Stop tunnels; without a NAME or a group, the supervisor with all of them."""
+    with settings.client(WORK_TIMEOUT) as client:
+        if names or group is not None:
+            stopped = client.stop(list(names), group)
+            click.echo(f"stopped {listed(stopped)}")
+        else:
+            _shut_down(client, settings.socket, time.monotonic() + END_TIMEOUT)
+            click.echo("the supervisor has ended")
+    return ExitCode.OK
+
+
+@click.command()
+@selection
+@click.option("--graceful", is_flag=True, help="Connect first, and let open transfers finish.")
+@click.pass_obj
+def restart(settings: Settings, names: tuple[str, ...], group: str | None, graceful: bool) -> int:
+    """Close tunnels and reconnect at once. This ends a wait for the next attempt too."""
+    if not names and group is None:
+        raise click.UsageError("name the tunnels to restart, or a group with --group")
+    with settings.client(WORK_TIMEOUT) as client:
+        restarted = client.restart(list(names), group, graceful=graceful)
+    click.echo(f"restarting {listed(restarted)}{' gracefully' if graceful else ''}")
+    return ExitCode.OK
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the changes, or the problems.")
+@click.pass_obj
+def reload(settings: Settings, as_json: bool) -> int:
+    """Read the config file again and apply its changes; a bad file changes nothing."""
+    with settings.client(WORK_TIMEOUT) as client:
+        try:
+            changes = client.reload()
+        except RemoteError as error:
+            if as_json:
+                _print_changes([], error.problems or [error.message])
+            raise
+    if as_json:
+        _print_changes(changes, [])
+    else:
+        click.echo("\n".join(changes) if changes else "nothing changed")
+    return ExitCode.OK
+
+
+def _shut_down(client: Client, socket: Path, deadline: float) -> None:
+    """Shut the supervisor down. Return when its socket is gone and its lock is free.
+
+    Raises TimeoutError at the deadline.
+    """
+    try:
+        client.shutdown()
+        for _ in client.events(deadline):
+            pass
+    except NoSupervisorError:
+        pass  # it has closed the connection, as expected
+    # Nothing reports that a lock becomes free, so the last moments are polled.
+    while socket.exists() or _is_held(paths.lock_path(socket)):
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"the supervisor at {socket} has not ended within {END_TIMEOUT:.0f}s"
+            )
+        time.sleep(_POLL_INTERVAL)
+
+
+def _is_held(lock: Path) -> bool:
+    """Return whether a supervisor holds its lock file (flock(2))."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _print_changes(changes: list[str], problems: list[str]) -> None:
+    click.echo(msgspec.json.encode({"changes": changes, "problems": problems}))
