@@ -1,4 +1,4 @@
-"""A socket and a channel that carry nothing and note what is asked of them."""
+"""A transport and a channel that carry nothing and record the calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FakeTransport(asyncio.Transport):
-    """The socket below a SocketEnd. done: what was asked, in order, data as it is."""
+    """The transport of a SocketEndpoint. done: the calls in order, and written data."""
 
     def __init__(self, peername: object = ("192.0.2.7", 50000)) -> None:
         super().__init__({"peername": peername})
@@ -50,7 +50,7 @@ class FakeTransport(asyncio.Transport):
 
 
 class FakeChannel:
-    """The channel below a ChannelEnd, with asyncssh's names."""
+    """The channel of a ChannelEndpoint, with the methods of asyncssh's. done: as above."""
 
     def __init__(self) -> None:
         self.done: list[str | bytes] = []
@@ -80,7 +80,7 @@ class FakeChannel:
 
 @dataclass(slots=True)
 class Ends:
-    """A socket's end and a channel's, both open, and what is below them."""
+    """The endpoints of a socket and a channel, both open, with the fakes below them."""
 
     socket: SocketEndpoint
     channel: ChannelEndpoint
@@ -89,24 +89,24 @@ class Ends:
     counters: Counters = field(default_factory=Counters)
 
 
-def open_ends(on_made: Callable[[ChannelEndpoint], None] = lambda _: None) -> Ends:
-    """Two ends that are not joined yet; on_made is the channel's."""
+def open_ends(on_connected: Callable[[ChannelEndpoint], None] = lambda _: None) -> Ends:
+    """Return two endpoints that are not joined. on_connected: of the channel's."""
     counters = Counters()
     ends: Any = Ends(
         SocketEndpoint(),
-        ChannelEndpoint(counters, on_made),
+        ChannelEndpoint(counters, on_connected),
         FakeTransport(),
         FakeChannel(),
         counters,
     )
     ends.socket.connection_made(ends.below_socket)
     ends.channel.connection_made(ends.below_channel)
-    made: Ends = ends
-    return made
+    opened: Ends = ends
+    return opened
 
 
 def joined_ends() -> Ends:
-    """Two ends that serve each other."""
+    """Return two joined endpoints."""
     ends = open_ends()
     join(ends.socket, ends.channel)
     return ends

@@ -1,4 +1,4 @@
-"""Opening a channel in a test: waits for what callbacks tell."""
+"""Opens a channel in a test and waits for its callbacks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ async def opened(
     opener: ChannelOpener, target: Address, end: ChannelEndpoint, origin: tuple[str, int] = ("", 0)
 ) -> None:
     """Open a channel and wait until it is open. Raises ConnectError."""
-    outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    made = end._on_connected
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    on_connected = end._on_connected
 
-    def noted(channel: ChannelEndpoint) -> None:
-        made(channel)
-        if not outcome.done():
-            outcome.set_result(None)
+    def on_open(channel: ChannelEndpoint) -> None:
+        on_connected(channel)
+        if not done.done():
+            done.set_result(None)
 
-    def refused(why: ConnectError) -> None:
-        if not outcome.done():
-            outcome.set_exception(why)
+    def on_error(error: ConnectError) -> None:
+        if not done.done():
+            done.set_exception(error)
 
-    end._on_connected = noted
-    opener.open_channel(target, end, origin, refused)
-    await outcome
+    end._on_connected = on_open
+    opener.open_channel(target, end, origin, on_error)
+    await done

@@ -1,4 +1,4 @@
-"""What forwards lead to, and who comes through them: small servers and clients on this machine."""
+"""Small servers and clients on this machine, for both ends of a forward."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE = 30.0
-"""Seconds for a whole conversation."""
+"""Seconds for a whole exchange of data."""
 
 CHUNK = 256 * 1024
 MEGABYTE = 1 << 20
@@ -23,7 +23,7 @@ MEGABYTE = 1 << 20
 
 @cache
 def blob(size: int, seed: int = 0) -> bytes:
-    """So many bytes that look random and are the same every time."""
+    """Return pseudo-random bytes that are the same in every run."""
     return hashlib.shake_128(bytes([seed])).digest(size)
 
 
@@ -37,10 +37,9 @@ async def service(
     at: Path | None = None,
     kernel_buffer: int | None = None,
 ) -> AsyncIterator[int]:
-    """The port of a server on 127.0.0.1; or, at a path, one on a Unix socket.
+    """Run a server and yield its port on 127.0.0.1, or 0 if it is on a Unix socket at a path.
 
-    kernel_buffer: bytes that the kernel may take from a client of the port (SO_RCVBUF); None: its
-    own choice.
+    kernel_buffer: SO_RCVBUF of the port, in bytes; None leaves it to the kernel.
     """
     running: set[asyncio.Task[None]] = set()
 
@@ -51,7 +50,7 @@ async def service(
         try:
             await handler(reader, writer)
         except (OSError, asyncio.CancelledError):
-            writer.transport.abort()  # its client is gone, or the test is over
+            writer.transport.abort()  # the client has disconnected, or the test is over
         finally:
             # StreamReaderProtocol of Python 3.11 logs an error if this task is cancelled.
             with suppress(asyncio.CancelledError):
@@ -82,14 +81,14 @@ def _bound(kernel_buffer: int | None) -> socket.socket:
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send back what comes, until the client has said its last."""
+    """Send back all data until the client's EOF."""
     while data := await reader.read(CHUNK):
         writer.write(data)
         await writer.drain()
 
 
 async def hash_sink(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer the SHA-256 of what came, once the client has ended its half."""
+    """Send the SHA-256 of all data after the client's EOF."""
     digest = hashlib.sha256()
     while data := await reader.read(CHUNK):
         digest.update(data)
@@ -97,7 +96,7 @@ async def hash_sink(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 def source(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    """A handler that sends the data and ends."""
+    """Return a handler that sends data and closes."""
 
     async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         view = memoryview(data)
@@ -112,7 +111,7 @@ def source(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter]
 async def client(
     port: int, host: str = "127.0.0.1"
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A client of a TCP port, closed at the end if it is not yet."""
+    """Connect to a TCP port, and close the connection at the end."""
     reader, writer = await asyncio.open_connection(host, port, limit=CHUNK)
     try:
         yield reader, writer
@@ -121,14 +120,14 @@ async def client(
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:
-    """Close a connection, and wait until it is."""
+    """Close a connection and wait until it is closed."""
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
 
 
 async def exchange(port: int, data: bytes) -> bytes:
-    """Send the data and end that half; what came back until the other side ended too."""
+    """Send data and EOF on a new connection, and return all data up to the peer's EOF."""
     async with asyncio.timeout(PATIENCE), client(port) as (reader, writer):
         return await converse(reader, writer, data)
 
@@ -136,7 +135,7 @@ async def exchange(port: int, data: bytes) -> bytes:
 async def converse(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes
 ) -> bytes:
-    """Send the data and end that half, while everything that comes back is read."""
+    """Send data and EOF while reading, and return all data up to the peer's EOF."""
 
     async def send() -> None:
         await source(data)(reader, writer)
@@ -149,7 +148,7 @@ async def converse(
 
 
 async def read_all(reader: asyncio.StreamReader) -> bytes:
-    """Everything until the other side ends."""
+    """Return all data up to the peer's EOF."""
     received = bytearray()
     while data := await reader.read(CHUNK):
         received += data
@@ -157,7 +156,7 @@ async def read_all(reader: asyncio.StreamReader) -> bytes:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection as a crashed program's is: with a RST."""
+    """Close a connection with a RST, as the kernel does for a crashed program."""
     raw = writer.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

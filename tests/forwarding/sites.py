@@ -1,4 +1,4 @@
-"""The near side of one forward, whole: a listener, its clients, and the gate they wait at."""
+"""A local or SOCKS forward with its listener, its clients and its gate."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ KERNEL_BUFFER = 64 * 1024
 
 @dataclass(slots=True)
 class Site:
-    """port: where its clients connect. refused: what was said of those it could not serve."""
+    """A forward that listens. port: for its clients. errors: the messages about failed ones."""
 
     port: int
     gate: Gate
     counters: Counters
-    refused: list[str]
+    errors: list[str]
 
 
 @asynccontextmanager
 async def local_site(
     target: Address | None, opener: ChannelOpener | None = None, hold_timeout: float = 5.0
 ) -> AsyncIterator[Site]:
-    """A local forward to a target, or a SOCKS forward; its gate is open if there is an opener."""
+    """Run a local forward, or a SOCKS forward without a target. An opener opens its gate."""
     forward: LocallyBoundForward = (
         SocksForward(ANY_PORT) if target is None else LocalForward(ANY_PORT, target)
     )
-    gate, refused = Gate(), list[str]()
+    gate, errors = Gate(), list[str]()
     if opener is not None:
         gate.open(opener)
-    clients = LocalClients(forward, gate, hold_timeout, refused.append)
+    clients = LocalClients(forward, gate, hold_timeout, errors.append)
     accepted: list[SocketEndpoint] = []
 
     def accept() -> asyncio.Protocol:
@@ -58,10 +58,10 @@ async def local_site(
 
     listener = await listen(ANY_PORT, accept)
     bound = listener.sockets[0]
-    # Clients' sockets inherit this: what the kernel takes should be little beside a window.
+    # Accepted sockets inherit this, so that the kernel buffers little in comparison to a window.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
     try:
-        yield Site(bound.getsockname()[1], gate, clients.counters, refused)
+        yield Site(bound.getsockname()[1], gate, clients.counters, errors)
     finally:
         listener.close()
         for end in accepted:

@@ -44,7 +44,7 @@ def socks5_name(name: bytes, port: int = 80) -> bytes:
 class Result:
     answer: bytes
     request: TcpAddress | None
-    refused: str | None
+    rejection: str | None
     leftover: bytes
 
 

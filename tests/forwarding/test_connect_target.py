@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Address
 
 
-async def refusal_of(target: Address) -> ConnectError:
+async def error_of(target: Address) -> ConnectError:
     async with asyncio.timeout(10):
-        with pytest.raises(ConnectError) as refused:
+        with pytest.raises(ConnectError) as raised:
             await connect_endpoint(target, SocketEndpoint())
-    return refused.value
+    return raised.value
 
 
 async def test_a_tcp_target_is_connected_and_not_read_before_it_has_a_peer() -> None:
@@ -52,18 +52,18 @@ async def test_a_unix_target_is_connected(tmp_path: Path) -> None:
         await until(lambda: end.is_closed)
 
 
-async def test_a_closed_port_is_connection_refused() -> None:
+async def test_connecting_to_a_closed_port_is_refused() -> None:
     target = TcpAddress("127.0.0.1", closed_port())
-    refusal = await refusal_of(target)
+    error = await error_of(target)
 
-    assert refusal.reason is Reason.REFUSED
-    assert str(target) in str(refusal)
+    assert error.reason is Reason.REFUSED
+    assert str(target) in str(error)
 
 
-async def test_a_missing_socket_file_is_a_general_failure(tmp_path: Path) -> None:
-    refusal = await refusal_of(UnixAddress(str(tmp_path / "none.sock")))
+async def test_connecting_to_a_missing_socket_file_fails(tmp_path: Path) -> None:
+    error = await error_of(UnixAddress(str(tmp_path / "none.sock")))
 
-    assert refusal.reason is Reason.FAILED
+    assert error.reason is Reason.FAILED
 
 
 async def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -75,24 +75,24 @@ async def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_pa
         await until(lambda: end.is_closed)
 
 
-async def test_the_home_folder_of_nobody_is_a_general_failure() -> None:
-    refusal = await refusal_of(UnixAddress("~no-such-user/echo.sock"))
+async def test_the_home_folder_of_an_unknown_user_fails() -> None:
+    error = await error_of(UnixAddress("~no-such-user/echo.sock"))
 
-    assert refusal.reason is Reason.FAILED
+    assert error.reason is Reason.FAILED
 
 
-async def test_a_name_that_does_not_resolve_is_an_unreachable_host() -> None:
-    refusal = await refusal_of(TcpAddress("no.such.host.invalid", 80))
+async def test_a_name_that_does_not_resolve_is_host_unreachable() -> None:
+    error = await error_of(TcpAddress("no.such.host.invalid", 80))
 
-    assert refusal.reason is Reason.HOST_UNREACHABLE
-    assert str(refusal).startswith("no.such.host.invalid:80: ")
+    assert error.reason is Reason.HOST_UNREACHABLE
+    assert str(error).startswith("no.such.host.invalid:80: ")
 
 
 @pytest.mark.parametrize("name", ["x" * 64 + ".example", "a..b", "nul\0byte"])
-async def test_a_name_that_cannot_be_one_is_refused_and_not_a_fault(name: str) -> None:
-    refusal = await refusal_of(TcpAddress(name, 80))
+async def test_an_invalid_host_name_is_a_connect_error_and_not_a_crash(name: str) -> None:
+    error = await error_of(TcpAddress(name, 80))
 
-    assert refusal.reason in {Reason.FAILED, Reason.HOST_UNREACHABLE}
+    assert error.reason in {Reason.FAILED, Reason.HOST_UNREACHABLE}
 
 
 @pytest.mark.parametrize(
@@ -109,32 +109,32 @@ async def test_each_errno_has_its_reason(
     number: int, reason: Reason, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
-        raise OSError(number, "so the system says")
+        raise OSError(number, "the text of the system")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
-    refusal = await refusal_of(TcpAddress("192.0.2.1", 80))
+    error = await error_of(TcpAddress("192.0.2.1", 80))
 
-    assert refusal.reason is reason
-    assert str(refusal) == f"192.0.2.1:80: {os.strerror(number)}"
-
-
-async def test_several_addresses_that_all_refuse_are_told_as_one() -> None:
-    refusal = await refusal_of(TcpAddress("localhost", closed_port()))
-
-    assert refusal.reason is Reason.REFUSED
-    assert str(refusal).endswith(": Connection refused")
+    assert error.reason is reason
+    assert str(error) == f"192.0.2.1:80: {os.strerror(number)}"
 
 
-async def test_a_target_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_several_addresses_that_all_refuse_give_one_error() -> None:
+    error = await error_of(TcpAddress("localhost", closed_port()))
+
+    assert error.reason is Reason.REFUSED
+    assert str(error).endswith(": Connection refused")
+
+
+async def test_a_target_that_never_answers_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connect_target, "CONNECT_TIMEOUT", 0.05)
     with unanswering() as (host, port):
-        refusal = await refusal_of(TcpAddress(host, port))
+        error = await error_of(TcpAddress(host, port))
 
-    assert refusal.reason is Reason.TIMED_OUT
-    assert "no answer within" in str(refusal)
+    assert error.reason is Reason.TIMED_OUT
+    assert "no answer within" in str(error)
 
 
-async def test_a_target_that_cuts_off_at_once_is_a_general_failure(
+async def test_a_target_that_resets_at_once_is_a_failed_connect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def connect(*_: object) -> socket.socket:
@@ -142,16 +142,16 @@ async def test_a_target_that_cuts_off_at_once_is_a_general_failure(
 
     monkeypatch.setattr(connect_target, "connect_address", connect)
     with socket.socket() as cut_off:
-        refusal = await refusal_of(TcpAddress("127.0.0.1", 80))
+        error = await error_of(TcpAddress("127.0.0.1", 80))
 
         assert cut_off.fileno() == -1
-    assert refusal.reason is Reason.FAILED
+    assert error.reason is Reason.FAILED
 
 
-async def test_a_system_that_gave_up_waiting_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_timeout_of_the_kernel_is_a_timeout_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ETIMEDOUT, "Connection timed out")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
 
-    assert (await refusal_of(TcpAddress("192.0.2.1", 80))).reason is Reason.TIMED_OUT
+    assert (await error_of(TcpAddress("192.0.2.1", 80))).reason is Reason.TIMED_OUT

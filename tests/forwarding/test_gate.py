@@ -20,38 +20,38 @@ if TYPE_CHECKING:
 
 TARGET = TcpAddress("db.internal", 5432)
 ORIGIN = ("127.0.0.1", 4711)
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 @dataclass
 class FakeConnection:
-    """Opens channels, or does what `on_open` does instead."""
+    """Opens channels, or calls on_open, which may raise instead."""
 
     on_open: Callable[[], None] = lambda: None
     is_closed: bool = False
     opened: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: OnError
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
         try:
             self.on_open()
-        except ConnectError as why:
-            refused(why)
+        except ConnectError as error:
+            on_error(error)
             return
         self.opened.append((target, origin))
         end.connection_made(FakeChannel())
 
 
-async def open_channel(gate: Gate, patience: float = PATIENCE) -> ChannelEndpoint:
-    return await gate.connect(TARGET, ORIGIN, patience, Counters())
+async def open_channel(gate: Gate, timeout: float = TIMEOUT) -> ChannelEndpoint:
+    return await gate.connect(TARGET, ORIGIN, timeout, Counters())
 
 
 def refuse() -> None:
     raise ConnectError(Reason.REFUSED, "Connection refused")
 
 
-async def test_a_client_goes_through_an_open_gate_at_once() -> None:
+async def test_an_open_gate_passes_a_client_on_at_once() -> None:
     gate, connection = Gate(), FakeConnection()
     gate.open(connection)
 
@@ -60,23 +60,23 @@ async def test_a_client_goes_through_an_open_gate_at_once() -> None:
     assert connection.opened == [(TARGET, ORIGIN)]
 
 
-async def test_a_connection_that_ends_shuts_the_gate_only_if_clients_still_go_to_it() -> None:
+async def test_a_connection_that_ends_closes_the_gate_only_if_it_serves_new_clients() -> None:
     gate, old, new = Gate(), FakeConnection(), FakeConnection()
     gate.open(old)
     gate.open(new)
 
     gate.close_if(old)
-    await open_channel(gate, patience=0)
+    await open_channel(gate, timeout=0)
     assert new.opened == [(TARGET, ORIGIN)]
 
     gate.close_if(new)
     with pytest.raises(ConnectError, match="away"):
-        await open_channel(gate, patience=0)
+        await open_channel(gate, timeout=0)
 
 
-async def test_clients_wait_at_a_shut_gate_and_are_served_when_the_connection_comes() -> None:
+async def test_clients_wait_at_a_closed_gate_until_it_opens() -> None:
     gate, connection = Gate(), FakeConnection()
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(TIMEOUT):
         clients = [tasks.create_task(open_channel(gate)) for _ in range(3)]
         await until(lambda: len(gate._waiting) == len(clients))
         assert connection.opened == []
@@ -85,33 +85,33 @@ async def test_clients_wait_at_a_shut_gate_and_are_served_when_the_connection_co
     assert len(connection.opened) == 3
 
 
-async def test_a_client_without_patience_is_refused_at_once_when_the_connection_is_away() -> None:
-    async with asyncio.timeout(PATIENCE):
-        with pytest.raises(ConnectError, match="the tunnel's connection is away") as refused:
-            await open_channel(Gate(), patience=0)
+async def test_a_client_without_timeout_is_rejected_at_once_by_a_closed_gate() -> None:
+    async with asyncio.timeout(TIMEOUT):
+        with pytest.raises(ConnectError, match="the tunnel's connection is away") as raised:
+            await open_channel(Gate(), timeout=0)
 
-    assert refused.value.reason is Reason.FAILED
+    assert raised.value.reason is Reason.FAILED
 
 
-async def test_a_client_without_patience_is_served_by_a_connection_that_is_there() -> None:
+async def test_a_client_without_timeout_is_served_by_an_open_gate() -> None:
     gate, connection = Gate(), FakeConnection()
     gate.open(connection)
 
-    await open_channel(gate, patience=0)
+    await open_channel(gate, timeout=0)
 
     assert len(connection.opened) == 1
 
 
-async def test_a_client_waits_no_longer_than_its_patience() -> None:
+async def test_a_client_waits_no_longer_than_its_timeout() -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     with pytest.raises(ConnectError):
-        await open_channel(Gate(), patience=0.05)
+        await open_channel(Gate(), timeout=0.05)
 
     assert 0.04 < loop.time() - begun < 5
 
 
-async def test_a_target_that_refuses_is_not_asked_again() -> None:
+async def test_a_refused_target_is_not_tried_again() -> None:
     gate, connection = Gate(), FakeConnection(refuse)
     gate.open(connection)
 
@@ -119,22 +119,22 @@ async def test_a_target_that_refuses_is_not_asked_again() -> None:
         await open_channel(gate)
 
 
-async def test_a_client_whose_connection_dies_while_opening_is_served_by_the_next() -> None:
+async def test_a_client_whose_connection_ends_while_opening_is_served_by_the_next() -> None:
     def die() -> None:
         dying.is_closed = True
         refuse()
 
     gate, dying, healthy = Gate(), FakeConnection(die), FakeConnection()
     gate.open(dying)
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(TIMEOUT):
         tasks.create_task(open_channel(gate))
-        await until(lambda: gate._opener is None)  # found out here first, nobody else need try
+        await until(lambda: gate._opener is None)  # the failed open closed the gate
         gate.open(healthy)
 
     assert healthy.opened == [(TARGET, ORIGIN)]
 
 
-async def test_a_connection_that_came_meanwhile_is_left_in_the_gate() -> None:
+async def test_a_failed_open_on_an_old_connection_leaves_the_new_one_in_the_gate() -> None:
     def die() -> None:
         dying.is_closed = True
         gate.open(healthy)
@@ -143,13 +143,13 @@ async def test_a_connection_that_came_meanwhile_is_left_in_the_gate() -> None:
     gate, dying, healthy = Gate(), FakeConnection(die), FakeConnection()
     gate.open(dying)
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         await open_channel(gate)
 
     assert healthy.opened == [(TARGET, ORIGIN)]
 
 
-async def test_patience_is_for_all_connections_together() -> None:
+async def test_the_timeout_spans_all_connections() -> None:
     def die() -> None:
         dying.is_closed = True
         refuse()
@@ -157,17 +157,17 @@ async def test_patience_is_for_all_connections_together() -> None:
     gate, dying = Gate(), FakeConnection(die)
     gate.open(dying)
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         with pytest.raises(ConnectError, match="away"):
-            await open_channel(gate, patience=0)
+            await open_channel(gate, timeout=0)
 
 
-async def test_a_gate_that_is_shut_again_holds_those_who_come_then() -> None:
+async def test_a_gate_that_is_closed_again_holds_new_clients() -> None:
     gate, connection = Gate(), FakeConnection()
     gate.open(connection)
     gate.close()
 
     with pytest.raises(ConnectError):
-        await open_channel(gate, patience=0)
+        await open_channel(gate, timeout=0)
 
     assert connection.opened == []

@@ -30,19 +30,19 @@ SOCKS5_REQUEST = bytes([5, 1, 0, 5, 1, 0, 3, 7]) + b"db.home" + (5432).to_bytes(
 
 @dataclass
 class FakeConnection:
-    """Opens fake channels, or refuses every target."""
+    """Opens fake channels, or fails with an error."""
 
-    refusal: ConnectError | None = None
+    error: ConnectError | None = None
     is_closed: bool = False
     asked: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
     opened: list[tuple[ChannelEndpoint, FakeChannel]] = field(default_factory=list)
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: OnError
+        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
         self.asked.append((target, origin))
-        if self.refusal is not None:
-            refused(self.refusal)
+        if self.error is not None:
+            on_error(self.error)
             return
         channel = FakeChannel()
         self.opened.append((end, channel))
@@ -63,10 +63,10 @@ async def test_a_client_is_joined_with_a_channel_to_the_target() -> None:
 
         assert await read_all(reader) == b"answer"
         assert connection.asked == [(TARGET, here)]
-        assert site.refused == []
+        assert site.errors == []
 
 
-async def test_a_client_that_comes_while_the_connection_is_away_is_served_when_it_is_back() -> None:
+async def test_a_client_without_a_connection_is_served_by_the_next_one() -> None:
     connection = FakeConnection()
     async with local_site(TARGET) as site, client(site.port) as (_, writer):
         writer.write(b"patient")
@@ -75,20 +75,20 @@ async def test_a_client_that_comes_while_the_connection_is_away_is_served_when_i
         await until(lambda: connection.opened and connection.opened[0][1].done == [b"patient"])
 
 
-async def test_a_client_that_nobody_serves_is_closed_and_the_reason_noted() -> None:
+async def test_a_client_that_waited_too_long_is_closed_and_reported() -> None:
     async with local_site(TARGET, hold_timeout=0) as site, client(site.port) as (reader, _):
         with suppress(ConnectionResetError):
             assert await read_all(reader) == b""
 
-        assert site.refused == ["db.home:5432: the tunnel's connection is away"]
+        assert site.errors == ["db.home:5432: the tunnel's connection is away"]
 
 
-async def test_a_refused_target_closes_its_client_and_the_reason_is_noted() -> None:
-    refusal = ConnectError(Reason.REFUSED, "Connection refused")
-    async with local_site(TARGET, FakeConnection(refusal)) as site, client(site.port):
-        await until(lambda: site.refused)
+async def test_a_refused_target_closes_its_client_and_is_reported() -> None:
+    error = ConnectError(Reason.REFUSED, "Connection refused")
+    async with local_site(TARGET, FakeConnection(error)) as site, client(site.port):
+        await until(lambda: site.errors)
 
-        assert site.refused == ["db.home:5432: Connection refused"]
+        assert site.errors == ["db.home:5432: Connection refused"]
         assert site.counters.connections_total == 0
 
 
@@ -135,20 +135,20 @@ async def test_a_socks_client_without_early_data_sends_none() -> None:
         assert connection.opened[0][1].done == []
 
 
-async def test_a_socks_client_hears_why_its_target_is_refused() -> None:
-    refusal = ConnectError(Reason.REFUSED, "Connection refused")
+async def test_a_socks5_client_gets_a_reply_for_a_refused_target() -> None:
+    error = ConnectError(Reason.REFUSED, "Connection refused")
     async with (
-        local_site(None, FakeConnection(refusal)) as site,
+        local_site(None, FakeConnection(error)) as site,
         client(site.port) as (reader, writer),
         asyncio.timeout(10),
     ):
         writer.write(SOCKS5_REQUEST)
 
         assert await read_all(reader) == bytes([5, 0, 5, 5, 0, 1]) + bytes(6)
-        assert site.refused == ["db.home:5432: Connection refused"]
+        assert site.errors == ["db.home:5432: Connection refused"]
 
 
-async def test_a_socks4_client_hears_that_its_target_is_refused() -> None:
+async def test_a_socks4_client_gets_a_reply_for_a_refused_target() -> None:
     async with (
         local_site(None, hold_timeout=0) as site,
         client(site.port) as (reader, writer),
@@ -159,7 +159,7 @@ async def test_a_socks4_client_hears_that_its_target_is_refused() -> None:
         assert await read_all(reader) == SOCKS4_REFUSED
 
 
-async def test_a_client_that_is_not_a_socks_client_is_noted() -> None:
+async def test_a_client_of_another_protocol_is_reported() -> None:
     async with (
         local_site(None, FakeConnection()) as site,
         client(site.port) as (reader, writer),
@@ -168,24 +168,24 @@ async def test_a_client_that_is_not_a_socks_client_is_noted() -> None:
         writer.write(b"GET / HTTP/1.1\r\n")
 
         assert await read_all(reader) == b""
-        assert "HTTP" in site.refused[0]
+        assert "HTTP" in site.errors[0]
 
 
 @pytest.mark.parametrize(
-    ("forward", "said", "ending"),
+    ("forward", "data", "ending"),
     [
         (LocalForward(ANY_PORT, UnixAddress("/run/db.sock")), b"", ["abort"]),
         (SocksForward(ANY_PORT), SOCKS4_REQUEST, [SOCKS4_REFUSED, "close"]),
     ],
 )
-async def test_a_held_client_is_closed_when_its_tunnel_ends(
-    forward: LocallyBoundForward, said: bytes, ending: list[object]
+async def test_a_waiting_client_is_closed_when_its_tunnel_stops(
+    forward: LocallyBoundForward, data: bytes, ending: list[object]
 ) -> None:
     below, gate = FakeTransport(), Gate()
     held = LocalClients(forward, gate, 60.0, lambda _: None).accept()
     held.connection_made(below)
-    if said:
-        held.data_received(said)
+    if data:
+        held.data_received(data)
     assert below.done == []
 
     gate.open(STOPPED)

@@ -29,10 +29,10 @@ def ends() -> Ends:
     return joined_ends()
 
 
-# Data and its count
+# Data and counters
 
 
-def test_what_one_end_receives_the_other_sends(ends: Ends) -> None:
+def test_each_endpoint_sends_what_the_other_receives(ends: Ends) -> None:
     ends.socket.data_received(b"question")
     ends.channel.data_received(b"answer")
 
@@ -61,7 +61,7 @@ def test_a_socket_is_not_read_before_it_has_a_peer() -> None:
     assert ends.below_socket.reading
 
 
-async def test_what_a_client_sent_before_it_had_a_peer_goes_on_when_they_are_joined() -> None:
+async def test_data_from_before_the_join_is_sent_by_the_join() -> None:
     ends = open_ends()
     ours, client = socketpair()
     ours.setblocking(False)
@@ -77,7 +77,7 @@ async def test_what_a_client_sent_before_it_had_a_peer_goes_on_when_they_are_joi
         transport.abort()
 
 
-def test_the_origin_is_the_other_sides_address_and_port() -> None:
+def test_the_origin_is_the_remote_address_and_port() -> None:
     socket = SocketEndpoint()
 
     assert socket.origin == ("", 0)
@@ -94,7 +94,7 @@ def test_a_unix_socket_has_no_origin() -> None:
     assert socket.origin == ("", 0)
 
 
-def test_what_comes_before_there_is_a_peer_is_not_an_error() -> None:
+def test_data_without_a_peer_is_dropped_without_an_error() -> None:
     ends = open_ends()
 
     ends.channel.data_received(b"lost")
@@ -108,8 +108,8 @@ def test_what_comes_before_there_is_a_peer_is_not_an_error() -> None:
 # Half-close
 
 
-def test_the_sockets_half_close_goes_on_and_leaves_the_other_direction_open(ends: Ends) -> None:
-    assert ends.socket.eof_received() is True  # else asyncio would close the socket
+def test_a_half_close_of_the_socket_leaves_the_other_direction_open(ends: Ends) -> None:
+    assert ends.socket.eof_received() is True  # otherwise asyncio closes the socket
 
     ends.channel.data_received(b"the answer")
 
@@ -117,8 +117,8 @@ def test_the_sockets_half_close_goes_on_and_leaves_the_other_direction_open(ends
     assert ends.below_socket.done == [b"the answer"]
 
 
-def test_the_channels_half_close_goes_on_and_leaves_the_other_direction_open(ends: Ends) -> None:
-    assert ends.channel.eof_received() is True  # else asyncssh would half-close the channel, too
+def test_a_half_close_of_the_channel_leaves_the_other_direction_open(ends: Ends) -> None:
+    assert ends.channel.eof_received() is True  # otherwise asyncssh half-closes the channel
 
     ends.socket.data_received(b"the question")
 
@@ -126,7 +126,7 @@ def test_the_channels_half_close_goes_on_and_leaves_the_other_direction_open(end
     assert ends.below_channel.done == [b"the question"]
 
 
-def test_the_second_half_close_closes_the_first_side(ends: Ends) -> None:
+def test_an_eof_of_the_channel_after_one_of_the_socket_closes_both(ends: Ends) -> None:
     ends.socket.eof_received()
     ends.channel.eof_received()
 
@@ -138,7 +138,7 @@ def test_the_second_half_close_closes_the_first_side(ends: Ends) -> None:
     assert ends.below_channel.done == ["eof", "close"]
 
 
-def test_the_same_in_the_other_order(ends: Ends) -> None:
+def test_an_eof_of_the_socket_after_one_of_the_channel_closes_both(ends: Ends) -> None:
     ends.channel.eof_received()
     ends.socket.eof_received()
 
@@ -150,7 +150,7 @@ def test_the_same_in_the_other_order(ends: Ends) -> None:
     assert ends.below_socket.done == ["eof", "close"]
 
 
-def test_a_half_close_of_the_socket_before_the_join_is_not_forgotten() -> None:
+def test_an_eof_of_the_socket_before_the_join_is_passed_on() -> None:
     ends = open_ends()
     ends.socket.eof_received()
 
@@ -160,7 +160,7 @@ def test_a_half_close_of_the_socket_before_the_join_is_not_forgotten() -> None:
     assert ends.below_socket.done == []
 
 
-def test_a_half_close_of_the_channel_before_the_join_is_not_forgotten() -> None:
+def test_an_eof_of_the_channel_before_the_join_is_passed_on() -> None:
     ends = open_ends()
     ends.channel.eof_received()
 
@@ -170,7 +170,7 @@ def test_a_half_close_of_the_channel_before_the_join_is_not_forgotten() -> None:
     assert ends.below_channel.done == []
 
 
-def test_both_half_closes_before_the_join_close_both() -> None:
+def test_both_eofs_before_the_join_close_both() -> None:
     ends = open_ends()
     ends.socket.eof_received()
     ends.channel.eof_received()
@@ -188,7 +188,7 @@ def test_a_socket_that_is_closing_is_not_half_closed(ends: Ends) -> None:
     assert ends.below_socket.done == ["close"]
 
 
-def test_half_closing_a_socket_that_was_just_reset_is_no_fault(
+def test_half_closing_a_reset_socket_aborts_it_without_an_error(
     ends: Ends, caplog: pytest.LogCaptureFixture
 ) -> None:
     ends.below_socket.error_at_eof = OSError(107, "Transport endpoint is not connected")
@@ -200,17 +200,17 @@ def test_half_closing_a_socket_that_was_just_reset_is_no_fault(
     assert not caplog.records
 
 
-# The end
+# Closing
 
 
-def test_a_socket_that_ends_well_closes_the_channel_after_what_it_sent(ends: Ends) -> None:
+def test_an_orderly_end_of_the_socket_closes_the_channel_after_pending_data(ends: Ends) -> None:
     ends.socket.eof_received()
     ends.socket.connection_lost(None)
 
     assert ends.below_channel.done == ["eof", "close"]
 
 
-def test_what_a_socket_sent_before_its_end_still_goes_out_when_it_is_reset_later(
+def test_data_before_an_eof_is_sent_though_the_socket_is_reset_later(
     ends: Ends,
 ) -> None:
     ends.socket.eof_received()
@@ -219,25 +219,25 @@ def test_what_a_socket_sent_before_its_end_still_goes_out_when_it_is_reset_later
     assert ends.below_channel.done == ["eof", "close"]
 
 
-def test_a_socket_that_is_reset_cuts_the_channel(ends: Ends) -> None:
+def test_a_reset_of_the_socket_aborts_the_channel(ends: Ends) -> None:
     ends.socket.connection_lost(BROKEN)
 
     assert ends.below_channel.done == ["abort"]
 
 
-def test_a_channel_that_ends_well_closes_the_socket_after_what_it_sent(ends: Ends) -> None:
+def test_an_orderly_end_of_the_channel_closes_the_socket_after_pending_data(ends: Ends) -> None:
     ends.channel.connection_lost(None)
 
     assert ends.below_socket.done == ["close"]
 
 
-def test_a_channel_that_is_lost_with_its_connection_cuts_the_socket(ends: Ends) -> None:
+def test_a_channel_that_is_lost_with_its_connection_aborts_the_socket(ends: Ends) -> None:
     ends.channel.connection_lost(ConnectionError("gone"))
 
     assert ends.below_socket.done == ["abort"]
 
 
-def test_an_end_that_is_gone_takes_nothing_and_says_nothing(ends: Ends) -> None:
+def test_calls_on_a_closed_endpoint_do_nothing(ends: Ends) -> None:
     ends.socket.connection_lost(None)
     ends.channel.connection_lost(None)
     before = list(ends.below_socket.done), list(ends.below_channel.done)
@@ -253,17 +253,17 @@ def test_an_end_that_is_gone_takes_nothing_and_says_nothing(ends: Ends) -> None:
     assert (ends.below_socket.done, ends.below_channel.done) == before
 
 
-def test_what_a_channel_ended_on_is_told_to_its_connection(ends: Ends) -> None:
-    told: list[str] = []
-    ends.channel.on_closed = lambda: told.append("gone")
+def test_a_closed_channel_calls_on_closed(ends: Ends) -> None:
+    calls: list[str] = []
+    ends.channel.on_closed = lambda: calls.append("closed")
 
     ends.channel.connection_lost(None)
 
-    assert told == ["gone"]
+    assert calls == ["closed"]
     assert ends.channel.is_closed
 
 
-def test_a_socket_that_is_gone_before_the_join_costs_no_channel() -> None:
+def test_a_join_with_a_closed_socket_aborts_the_channel() -> None:
     ends = open_ends()
     ends.socket.connection_lost(BROKEN)
 
@@ -272,7 +272,7 @@ def test_a_socket_that_is_gone_before_the_join_costs_no_channel() -> None:
     assert ends.below_channel.done == ["abort"]
 
 
-def test_a_channel_that_is_gone_before_the_join_costs_no_socket() -> None:
+def test_a_join_with_a_closed_channel_aborts_the_socket() -> None:
     ends = open_ends()
     ends.channel.connection_lost(None)
 
@@ -281,21 +281,21 @@ def test_a_channel_that_is_gone_before_the_join_costs_no_socket() -> None:
     assert ends.below_socket.done == ["abort"]
 
 
-def test_what_a_slow_client_still_has_to_get_survives_its_writing_to_a_closed_channel(
+def test_writing_to_a_closed_channel_keeps_the_data_that_it_still_delivers(
     ends: Ends,
 ) -> None:
     ends.below_channel.error = BrokenPipeError("Channel not open for sending")
 
     ends.socket.data_received(b"too late")
-    ends.channel.data_received(b"what the target had said before")
+    ends.channel.data_received(b"what the target sent before")
     ends.channel.connection_lost(None)
 
     assert ends.below_channel.done == []
-    assert ends.below_socket.done == [b"what the target had said before", "close"]
+    assert ends.below_socket.done == [b"what the target sent before", "close"]
     assert ends.counters.bytes_out == 0
 
 
-def test_a_channel_that_never_opens_lets_go_of_the_socket_it_was_for() -> None:
+def test_a_channel_that_never_opens_aborts_its_socket() -> None:
     socket, counters = SocketEndpoint(), Counters()
     below = FakeTransport()
     socket.connection_made(below)
@@ -306,11 +306,11 @@ def test_a_channel_that_never_opens_lets_go_of_the_socket_it_was_for() -> None:
     assert counters == Counters()
 
 
-# Faults
+# Bugs in callbacks
 
 
 class Faulty(SocketEndpoint):
-    """A peer with a bug in everything a channel asks of it."""
+    """A peer that raises from every call of a channel."""
 
     def write(self, data: bytes | BufferList) -> None:
         raise ZeroDivisionError("in write")
@@ -329,7 +329,7 @@ def with_faulty_peer() -> Ends:
 
 
 @pytest.mark.parametrize("callback", ["data", "eof"])
-def test_a_fault_in_a_callback_closes_its_channel_and_leaves_asyncssh_alone(
+def test_an_exception_in_a_callback_closes_the_channel_and_stays_out_of_asyncssh(
     callback: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ends = with_faulty_peer()
@@ -343,20 +343,20 @@ def test_a_fault_in_a_callback_closes_its_channel_and_leaves_asyncssh_alone(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
-def test_a_fault_while_a_channel_ends_still_tells_its_connection(
+def test_an_exception_while_a_channel_closes_still_calls_on_closed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ends = with_faulty_peer()
-    told: list[str] = []
-    ends.channel.on_closed = lambda: told.append("gone")
+    calls: list[str] = []
+    ends.channel.on_closed = lambda: calls.append("closed")
 
     ends.channel.connection_lost(None)
 
-    assert told == ["gone"]
+    assert calls == ["closed"]
     assert len(caplog.records) == 1
 
 
-def test_a_fault_in_what_takes_over_an_open_channel_closes_it(
+def test_an_exception_in_on_connected_closes_the_channel(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail(_: ChannelEndpoint) -> None:
@@ -368,7 +368,7 @@ def test_a_fault_in_what_takes_over_an_open_channel_closes_it(
     assert len(caplog.records) == 1
 
 
-def test_a_session_start_says_nothing_new(ends: Ends) -> None:
+def test_session_started_does_nothing(ends: Ends) -> None:
     ends.channel.session_started()
 
     assert ends.below_channel.done == []

@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.forwarding.fakes import Ends, joined_ends, open_ends
-from tunnelkeeper.forwarding.pump import PauseReason, WritePauseReason, join
+from tests.forwarding.fakes import Ends, FakeChannel, joined_ends, open_ends
+from tunnelkeeper.forwarding.pump import (
+    ChannelEndpoint,
+    Counters,
+    PauseReason,
+    WritePauseReason,
+    join,
+)
 
 
 @pytest.fixture
@@ -11,7 +17,7 @@ def ends() -> Ends:
     return joined_ends()
 
 
-def test_a_socket_that_is_full_holds_the_channel_until_it_drains(ends: Ends) -> None:
+def test_a_full_socket_pauses_the_channel_until_it_drains(ends: Ends) -> None:
     ends.socket.pause_writing()
 
     assert not ends.below_channel.reading
@@ -23,10 +29,10 @@ def test_a_socket_that_is_full_holds_the_channel_until_it_drains(ends: Ends) -> 
 
 @pytest.mark.parametrize("first", list(WritePauseReason))
 @pytest.mark.parametrize("drained", list(WritePauseReason))
-def test_a_channel_that_cannot_send_holds_the_socket_until_nothing_stalls_it(
+def test_a_channel_pauses_the_socket_until_both_reasons_are_removed(
     ends: Ends, first: WritePauseReason, drained: WritePauseReason
 ) -> None:
-    second = next(cause for cause in WritePauseReason if cause is not first)
+    second = next(reason for reason in WritePauseReason if reason is not first)
     ends.channel.pause_link(first)
     ends.channel.pause_link(second)
 
@@ -36,12 +42,12 @@ def test_a_channel_that_cannot_send_holds_the_socket_until_nothing_stalls_it(
 
     assert not ends.below_socket.reading
 
-    ends.channel.resume_link(next(cause for cause in WritePauseReason if cause is not drained))
+    ends.channel.resume_link(next(reason for reason in WritePauseReason if reason is not drained))
 
     assert ends.below_socket.reading
 
 
-def test_a_channels_window_and_its_link_are_told_apart(ends: Ends) -> None:
+def test_the_window_and_the_link_pause_a_channel_independently(ends: Ends) -> None:
     ends.channel.pause_writing()
     ends.channel.pause_link()
     ends.channel.resume_link()
@@ -53,7 +59,7 @@ def test_a_channels_window_and_its_link_are_told_apart(ends: Ends) -> None:
     assert ends.below_socket.reading
 
 
-def test_a_channel_that_is_stalled_at_the_join_holds_the_socket() -> None:
+def test_a_channel_that_is_paused_before_the_join_pauses_the_socket() -> None:
     ends = open_ends()
     ends.channel.pause_link()
 
@@ -66,7 +72,7 @@ def test_a_channel_that_is_stalled_at_the_join_holds_the_socket() -> None:
     assert ends.below_socket.reading
 
 
-def test_a_socket_that_is_full_at_the_join_holds_the_channel() -> None:
+def test_a_socket_that_is_full_before_the_join_pauses_the_channel() -> None:
     ends = open_ends()
     ends.socket.pause_writing()
 
@@ -79,7 +85,7 @@ def test_a_socket_that_is_full_at_the_join_holds_the_channel() -> None:
     assert ends.below_channel.reading
 
 
-def test_an_end_reads_again_only_when_every_cause_is_released(ends: Ends) -> None:
+def test_an_endpoint_reads_again_only_when_every_reason_is_removed(ends: Ends) -> None:
     for end, below in (
         (ends.socket, ends.below_socket),
         (ends.channel, ends.below_channel),
@@ -95,7 +101,7 @@ def test_an_end_reads_again_only_when_every_cause_is_released(ends: Ends) -> Non
         assert below.reading
 
 
-def test_releasing_what_does_not_hold_changes_nothing(ends: Ends) -> None:
+def test_removing_an_absent_reason_changes_nothing(ends: Ends) -> None:
     ends.socket.pause_reading(PauseReason.PEER_WRITE_PAUSED)
     ends.socket.resume_reading(PauseReason.HANDSHAKE)
     ends.channel.pause_reading(PauseReason.PEER_WRITE_PAUSED)
@@ -103,3 +109,43 @@ def test_releasing_what_does_not_hold_changes_nothing(ends: Ends) -> None:
 
     assert not ends.below_socket.reading
     assert not ends.below_channel.reading
+
+
+# Endpoints of one kind
+
+
+def two_channels() -> tuple[ChannelEndpoint, ChannelEndpoint, FakeChannel, FakeChannel]:
+    first, second = (ChannelEndpoint(Counters(), lambda _: None) for _ in range(2))
+    below_first, below_second = FakeChannel(), FakeChannel()
+    first.connection_made(below_first)
+    second.connection_made(below_second)
+    return first, second, below_first, below_second
+
+
+def test_two_channels_can_be_joined() -> None:
+    first, second, below_first, below_second = two_channels()
+    first.pause_reading(PauseReason.NO_PEER)
+    second.pause_link()
+    second.eof_received()
+
+    join(first, second)
+    reading = [below_first.reading]
+    second.resume_link()
+    reading.append(below_first.reading)
+    first.data_received(b"question")
+    second.data_received(b"answer")
+
+    assert reading == [False, True]
+    assert below_first.done == ["eof", b"answer"]
+    assert below_second.done == [b"question"]
+
+
+@pytest.mark.parametrize("closed", [0, 1])
+def test_a_join_with_a_closed_channel_aborts_the_other(closed: int) -> None:
+    first, second, *below = two_channels()
+    (first, second)[closed].connection_lost(None)
+
+    join(first, second)
+
+    assert below[closed].done == []
+    assert below[1 - closed].done == ["abort"]

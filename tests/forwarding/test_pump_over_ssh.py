@@ -1,4 +1,4 @@
-"""The pump on a real connection: what it carries, and what it keeps in memory."""
+"""The pump on a real connection: the data it carries and the memory it takes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 MUCH = 100 * MEGABYTE
 ROOM = 3 * MEGABYTE
-"""Bytes that one forwarded connection may keep beyond the window of its channel."""
+"""Bytes that one forwarded connection may buffer beyond the window of its channel."""
 FIRST_WINDOW = 2 * MEGABYTE
 BOUND = FIRST_WINDOW + ROOM
 
@@ -64,7 +64,7 @@ async def forwarded(
     connection: Connection,
     handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> AsyncIterator[Site]:
-    """A local forward to a service."""
+    """Run a local forward to a service."""
     async with (
         service(handler) as port,
         local_site(TcpAddress("127.0.0.1", port), connection) as site,
@@ -74,7 +74,7 @@ async def forwarded(
 
 @asynccontextmanager
 async def client_that_does_not_read(port: int) -> AsyncIterator[socket.socket]:
-    """A client whose kernel keeps little for it."""
+    """Connect a client with a small receive buffer."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         client.setblocking(False)
@@ -82,8 +82,8 @@ async def client_that_does_not_read(port: int) -> AsyncIterator[socket.socket]:
         yield client
 
 
-def kept(connection: Connection) -> int:
-    """The bytes that this process keeps for the forwarded connections of an SSH connection."""
+def buffered(connection: Connection) -> int:
+    """Return the bytes that this process buffers for the channels of an SSH connection."""
     total = 0
     for channel in channels(connection):
         total += sum(len(data) for data, _ in channel._recv_buf) + channel._send_buf_len
@@ -95,7 +95,7 @@ def kept(connection: Connection) -> int:
 
 
 def bound(connection: Connection) -> int:
-    """What may be kept for a connection's one channel, whose window may have grown meanwhile."""
+    """Return the most that may be buffered for one channel, whose window may have grown."""
     windows = [channel._init_recv_window for channel in channels(connection)]
     return max(windows, default=FIRST_WINDOW) + ROOM
 
@@ -104,7 +104,7 @@ def channels(connection: Connection) -> list[Any]:
     return list(connection.transport._channels.values())
 
 
-# What is carried
+# Data
 
 
 async def test_bytes_arrive_intact_both_ways(connection: Connection) -> None:
@@ -125,7 +125,7 @@ async def test_bytes_arrive_intact_through_unix_sockets(
         assert await exchange(site.port, data) == data
 
 
-async def test_an_answer_comes_after_the_clients_half_close(connection: Connection) -> None:
+async def test_an_answer_arrives_after_the_clients_half_close(connection: Connection) -> None:
     data = blob(3 * MEGABYTE)
     async with forwarded(connection, hash_sink) as site:
         assert await exchange(site.port, data) == sha256(data).encode()
@@ -133,13 +133,13 @@ async def test_an_answer_comes_after_the_clients_half_close(connection: Connecti
     await until(lambda: not channels(connection))
 
 
-async def test_a_client_may_go_on_after_the_targets_half_close(connection: Connection) -> None:
-    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+async def test_a_client_may_send_after_the_targets_half_close(connection: Connection) -> None:
+    received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"go on")
         writer.write_eof()
-        heard.set_result(await read_all(reader))
+        received.set_result(await read_all(reader))
 
     async with forwarded(connection, listen) as site, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
@@ -147,7 +147,7 @@ async def test_a_client_may_go_on_after_the_targets_half_close(connection: Conne
         writer.write(b"and on")
         writer.close()
 
-        assert await heard == b"and on"
+        assert await received == b"and on"
 
     await until(lambda: not channels(connection))
 
@@ -156,7 +156,7 @@ async def test_nothing_is_lost_at_the_end_of_a_transfer(connection: Connection) 
     data = blob(8 * MEGABYTE)
     async with forwarded(connection, source(data)) as site, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=CHUNK)
-        # The target has closed long before its slow client has got everything.
+        # The target closes long before its slow client has received everything.
         first = await reader.readexactly(MEGABYTE)
         await stays(lambda: site.counters.bytes_in)
 
@@ -165,29 +165,29 @@ async def test_nothing_is_lost_at_the_end_of_a_transfer(connection: Connection) 
         writer.close()
 
 
-class SpeakAndLeave(asyncssh.SSHTCPSession[bytes]):
-    """What serves a channel on the server: it says its piece and closes both directions."""
+class SendAndClose(asyncssh.SSHTCPSession[bytes]):
+    """A session on the server that sends data and closes both directions."""
 
-    def __init__(self, words: bytes) -> None:
-        self._words = words
+    def __init__(self, data: bytes) -> None:
+        self._data = data
 
     def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
-        chan.write(self._words)
+        chan.write(self._data)
         chan.close()
 
 
-async def test_nothing_is_lost_though_the_client_writes_after_the_targets_end(
+async def test_nothing_is_lost_when_the_client_writes_after_the_targets_close(
     server: Server, connection: Connection
 ) -> None:
     data = blob(MEGABYTE)
-    server.session = lambda: SpeakAndLeave(data)
+    server.session = lambda: SendAndClose(data)
     async with (
         local_site(TcpAddress("ignored", 1), connection) as site,
         client_that_does_not_read(site.port) as client,
         asyncio.timeout(PATIENCE),
     ):
         loop = asyncio.get_running_loop()
-        await until(lambda: kept(connection) > 0)  # what the client has yet to get
+        await until(lambda: buffered(connection) > 0)  # the client has yet to receive it
         await until(channels(connection)[0].is_closing)
         await loop.sock_sendall(client, b"too late")
         received = bytearray()
@@ -206,10 +206,10 @@ async def test_twenty_transfers_at_once_arrive_intact(connection: Connection) ->
     await until(lambda: not channels(connection))
 
 
-# What is kept
+# Memory
 
 
-async def test_a_client_that_does_not_read_holds_the_far_side_back(connection: Connection) -> None:
+async def test_a_client_that_does_not_read_pauses_the_target(connection: Connection) -> None:
     data = blob(MUCH)
     async with (
         forwarded(connection, source(data)) as site,
@@ -218,11 +218,11 @@ async def test_a_client_that_does_not_read_holds_the_far_side_back(connection: C
     ):
         await stays(lambda: site.counters.bytes_in)
 
-        assert kept(connection) < BOUND
-        assert site.counters.bytes_in < 2 * BOUND  # of those, the kernel keeps some
+        assert buffered(connection) < BOUND
+        assert site.counters.bytes_in < 2 * BOUND  # the kernel buffers some of them
         assert len(channels(connection)) == 1
 
-        # Others are served meanwhile.
+        # Other clients are served meanwhile.
         async with forwarded(connection, echo) as other:
             assert await exchange(other.port, data[:MEGABYTE]) == data[:MEGABYTE]
 
@@ -231,7 +231,7 @@ async def test_a_client_that_does_not_read_holds_the_far_side_back(connection: C
         while received < len(data):
             piece = await asyncio.get_running_loop().sock_recv(client, CHUNK)
             assert piece
-            assert kept(connection) < bound(connection)
+            assert buffered(connection) < bound(connection)
             digest.update(piece)
             received += len(piece)
 
@@ -239,7 +239,7 @@ async def test_a_client_that_does_not_read_holds_the_far_side_back(connection: C
 
 
 class Stalled(asyncssh.SSHTCPSession[bytes]):
-    """What serves a channel on the server: it takes nothing until told to, then hashes."""
+    """A session on the server that reads only after the test resumes it, and hashes the data."""
 
     def __init__(self) -> None:
         self.channel: Any = None
@@ -249,7 +249,9 @@ class Stalled(asyncssh.SSHTCPSession[bytes]):
 
     def connection_made(self, chan: Any) -> None:
         self.channel = chan
-        asyncio.get_running_loop().call_soon(chan.pause_reading)  # asyncssh begins to read before
+        asyncio.get_running_loop().call_soon(
+            chan.pause_reading
+        )  # asyncssh starts reading only after this call
 
     def data_received(self, data: bytes, datatype: object = None) -> None:
         self.received += len(data)
@@ -260,7 +262,7 @@ class Stalled(asyncssh.SSHTCPSession[bytes]):
         return False
 
 
-async def test_a_far_side_that_does_not_read_holds_the_client_back(
+async def test_a_target_that_does_not_read_pauses_the_client(
     server: Server, connection: Connection
 ) -> None:
     data = blob(MUCH)
@@ -271,10 +273,10 @@ async def test_a_far_side_that_does_not_read_holds_the_client_back(
         sending = asyncio.gather(converse(reader, writer, data))
         await stays(lambda: site.counters.bytes_out)
 
-        assert kept(connection) < MEGABYTE  # the window's worth lies on the other side
+        assert buffered(connection) < MEGABYTE  # a whole window is buffered on the server
         assert site.counters.bytes_out < BOUND
 
-        # Others are served meanwhile.
+        # Other clients are served meanwhile.
         server.session = None
         async with forwarded(connection, echo) as other:
             assert await exchange(other.port, data[:MEGABYTE]) == data[:MEGABYTE]
@@ -288,7 +290,7 @@ async def test_a_far_side_that_does_not_read_holds_the_client_back(
 
 
 async def is_bounded_for_a_slow_reader(connection: Connection) -> bool:
-    """Whether no more than the window is ever kept for a client that reads now and then."""
+    """Return whether at most the window is ever buffered for a client that reads slowly."""
     async with (
         forwarded(connection, source(blob(MUCH))) as site,
         client_that_does_not_read(site.port) as client,
@@ -298,17 +300,19 @@ async def is_bounded_for_a_slow_reader(connection: Connection) -> bool:
         while received < 20 * MEGABYTE:
             await stays(lambda: site.counters.bytes_in, turns=1)
             received += len(await asyncio.get_running_loop().sock_recv(client, MEGABYTE))
-            if kept(connection) > bound(connection):
+            if buffered(connection) > bound(connection):
                 return False
     return True
 
 
-async def test_what_is_kept_for_a_slow_reader_is_bounded(connection: Connection) -> None:
+async def test_the_buffer_for_a_slow_reader_is_bounded(connection: Connection) -> None:
     assert await is_bounded_for_a_slow_reader(connection)
 
 
-@pytest.mark.skipif(not transport.NEEDS_FLOW_CONTROL, reason="this asyncssh has not the defect")
-async def test_without_our_channels_what_is_kept_for_a_slow_reader_grows(
+@pytest.mark.skipif(
+    not transport.NEEDS_FLOW_CONTROL, reason="this asyncssh does not have the defect"
+)
+async def test_without_our_channels_the_buffer_for_a_slow_reader_grows(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "NEEDS_FLOW_CONTROL", False)
@@ -328,7 +332,7 @@ async def test_clients_that_are_reset_leave_no_channel(
         await until(lambda: site.counters.connections == 100)
         for reader, writer in early:
             writer.write(b"x" * 1000)
-            assert await reader.readexactly(1)  # in the middle of its conversation
+            assert await reader.readexactly(1)  # in the middle of an exchange
 
         server.may_open.clear()
         late = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(200)]
@@ -351,25 +355,25 @@ async def test_clients_that_are_reset_leave_no_channel(
 
 
 class Broken:
-    """A peer with a bug."""
+    """A peer that raises."""
 
     def __init__(self) -> None:
-        self.fed = 0
+        self.writes = 0
 
     def write(self, data: bytes) -> None:
-        self.fed += 1
+        self.writes += 1
         raise ZeroDivisionError
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None
 
 
-async def test_a_fault_closes_its_own_channel_only(
+async def test_an_exception_closes_only_its_own_channel(
     connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = Broken()
 
-    def made(end: ChannelEndpoint) -> None:
+    def on_connected(end: ChannelEndpoint) -> None:
         end.peer = broken
 
     async with (
@@ -378,12 +382,12 @@ async def test_a_fault_closes_its_own_channel_only(
         asyncio.timeout(PATIENCE),
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-        end = ChannelEndpoint(Counters(), made)
+        end = ChannelEndpoint(Counters(), on_connected)
         await opened(connection, TcpAddress("127.0.0.1", port), end)
         await until(lambda: end.is_closed)
 
-        assert broken.fed == 1
-        assert len(channels(connection)) == 1  # the other's
+        assert broken.writes == 1
+        assert len(channels(connection)) == 1  # the other one
         writer.write(b"hello")
         assert await reader.readexactly(5) == b"hello"
 

@@ -24,16 +24,16 @@ LISTEN = TcpAddress("localhost", 2222)
 
 @asynccontextmanager
 async def serving(forward: RemotelyBoundForward) -> AsyncIterator[tuple[RemoteClients, list[str]]]:
-    refused: list[str] = []
+    errors: list[str] = []
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
-        yield RemoteClients(forward, tasks, refused.append), refused
+        yield RemoteClients(forward, tasks, errors.append), errors
 
 
 def socks4_request(port: int) -> bytes:
     return bytes([4, 1]) + port.to_bytes(2) + bytes([127, 0, 0, 1, 0])
 
 
-def said(channel: FakeChannel) -> bytes:
+def written(channel: FakeChannel) -> bytes:
     return b"".join(piece for piece in channel.done if isinstance(piece, bytes))
 
 
@@ -41,28 +41,28 @@ async def test_a_channel_of_the_server_reaches_the_target_here() -> None:
     channel = FakeChannel()
     async with (
         service(echo) as port,
-        serving(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port))) as (clients, refused),
+        serving(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port))) as (clients, errors),
     ):
         end = await clients.accept()
         end.connection_made(channel)
         end.data_received(b"hello")
-        await until(lambda: said(channel) == b"hello")
+        await until(lambda: written(channel) == b"hello")
         end.eof_received()
         await until(lambda: channel.done[-1] == "close")
         end.connection_lost(None)
 
-    assert refused == []
+    assert errors == []
     assert (clients.counters.bytes_in, clients.counters.bytes_out) == (5, 5)
 
 
-async def test_a_target_that_is_refused_is_told_to_the_server_and_noted() -> None:
+async def test_a_refused_target_raises_for_the_server_and_is_reported() -> None:
     target = TcpAddress("127.0.0.1", closed_port())
-    async with serving(RemoteForward(LISTEN, target)) as (clients, refused):
+    async with serving(RemoteForward(LISTEN, target)) as (clients, errors):
         with pytest.raises(ConnectError) as failed:
             await clients.accept()
 
     assert failed.value.reason is Reason.REFUSED
-    assert refused == [str(failed.value)]
+    assert errors == [str(failed.value)]
 
 
 async def test_a_socks_client_of_the_server_reaches_the_target_it_names() -> None:
@@ -71,36 +71,36 @@ async def test_a_socks_client_of_the_server_reaches_the_target_it_names() -> Non
         end = await clients.accept()
         end.connection_made(channel)
         end.data_received(socks4_request(port) + b"early, ")
-        await until(lambda: said(channel) == bytes([0, 0x5A]) + bytes(6) + b"early, ")
+        await until(lambda: written(channel) == bytes([0, 0x5A]) + bytes(6) + b"early, ")
         end.data_received(b"later")
-        await until(lambda: said(channel).endswith(b"early, later"))
+        await until(lambda: written(channel).endswith(b"early, later"))
         end.connection_lost(None)
 
 
-async def test_a_half_close_that_comes_with_a_socks_request_reaches_the_target() -> None:
+async def test_a_half_close_after_a_socks_request_reaches_the_target() -> None:
     channel = FakeChannel()
     async with service(hash_sink) as port, serving(RemoteSocksForward(LISTEN)) as (clients, _):
         end = await clients.accept()
         end.connection_made(channel)
         end.data_received(socks4_request(port) + b"all I say")
         end.eof_received()
-        await until(lambda: said(channel)[8:] == sha256(b"all I say").encode())
+        await until(lambda: written(channel)[8:] == sha256(b"all I say").encode())
         end.connection_lost(None)
 
 
-async def test_a_socks_client_of_the_server_hears_that_its_target_is_refused() -> None:
+async def test_a_socks_client_of_the_server_gets_a_reply_for_a_refused_target() -> None:
     channel = FakeChannel()
-    async with serving(RemoteSocksForward(LISTEN)) as (clients, refused):
+    async with serving(RemoteSocksForward(LISTEN)) as (clients, errors):
         end = await clients.accept()
         end.connection_made(channel)
         end.data_received(socks4_request(closed_port()))
         await until(lambda: channel.done)
 
     assert channel.done == [bytes([0, 0x5B]) + bytes(6), "close"]
-    assert len(refused) == 1
+    assert len(errors) == 1
 
 
-async def test_a_socks_client_that_is_gone_before_its_target_is_reached_leaves_no_socket() -> None:
+async def test_a_socks_client_that_closes_before_its_target_is_connected_leaves_no_socket() -> None:
     channel = FakeChannel()
     async with service(echo) as port, serving(RemoteSocksForward(LISTEN)) as (clients, _):
         end = await clients.accept()

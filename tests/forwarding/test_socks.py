@@ -28,7 +28,7 @@ ADDRESS_TYPE_NOT_SUPPORTED5 = b"\x05\x08\x00\x01" + bytes(6)
 
 
 def play_socks5(request: bytes) -> Result:
-    """What follows a greeting that was accepted; the answer is the one to the request alone."""
+    """Play a request after an accepted greeting; the answer is the one to the request alone."""
     result = play(GREETING, request)
     assert result.answer.startswith(SELECTED)
     return replace(result, answer=result.answer.removeprefix(SELECTED))
@@ -43,13 +43,13 @@ def test_socks4_names_its_target_by_address() -> None:
     )
 
 
-def test_socks4a_names_its_target_behind_the_user_id() -> None:
+def test_socks4a_names_its_target_after_the_user_id() -> None:
     assert play(socks4a(b"db.internal", 5432, user=b"me")).request == TcpAddress(
         "db.internal", 5432
     )
 
 
-def test_0_0_0_0_is_an_address_and_no_sign_of_socks4a() -> None:
+def test_0_0_0_0_is_an_address_and_not_socks4a() -> None:
     assert play(socks4("0.0.0.0", 80) + b"data") == Result(
         b"", TcpAddress("0.0.0.0", 80), None, b"data"
     )
@@ -64,8 +64,8 @@ def test_socks4_serves_no_command_but_connect(command: int) -> None:
     result = play(socks4(command=command))
 
     assert result.answer == REJECTED4
-    assert result.refused is not None
-    assert f"got {command}" in result.refused
+    assert result.rejection is not None
+    assert f"got {command}" in result.rejection
 
 
 def test_socks4_fields_may_be_255_bytes_long() -> None:
@@ -79,20 +79,20 @@ def test_socks4_fields_may_be_255_bytes_long() -> None:
     ("request_bytes", "what"),
     [(socks4(user=b"u" * 256), "user id"), (socks4a(b"n" * 256), "target name")],
 )
-def test_a_socks4_field_beyond_255_bytes_is_refused_before_its_end(
+def test_a_socks4_field_beyond_255_bytes_is_rejected_before_its_end(
     request_bytes: bytes, what: str
 ) -> None:
     result = play(request_bytes[:-1])
 
     assert result == play(request_bytes)
     assert result.answer == REJECTED4
-    assert result.refused == f"SOCKS4: expected a {what} of at most 255 bytes, got more"
+    assert result.rejection == f"SOCKS4: expected a {what} of at most 255 bytes, got more"
 
 
 # --- SOCKS5 ---
 
 
-def test_socks5_selects_no_authentication_before_it_hears_the_request() -> None:
+def test_socks5_selects_no_authentication_before_it_reads_the_request() -> None:
     assert play(GREETING) == Result(SELECTED, None, None, b"")
 
 
@@ -109,8 +109,8 @@ def test_a_client_that_insists_on_authentication_gets_no_acceptable_method(
     result = play(greeting)
 
     assert result.answer == b"\x05\xff"
-    assert result.refused is not None
-    assert result.refused.endswith(found)
+    assert result.rejection is not None
+    assert result.rejection.endswith(found)
 
 
 @pytest.mark.parametrize(
@@ -143,11 +143,11 @@ def test_bind_and_udp_associate_are_not_supported(command: int) -> None:
     result = play_socks5(socks5(1, bytes(4), command=command))
 
     assert result.answer == COMMAND_NOT_SUPPORTED5
-    assert result.refused is not None
-    assert "BIND and UDP are not served" in result.refused
+    assert result.rejection is not None
+    assert "BIND and UDP are not served" in result.rejection
 
 
-def test_a_request_is_read_to_its_end_before_it_is_refused() -> None:
+def test_a_request_is_read_to_its_end_before_it_is_rejected() -> None:
     assert play_socks5(socks5(1, bytes(4), command=2)[:-1]) == UNDER_WAY
 
 
@@ -155,17 +155,17 @@ def test_an_unknown_address_type_is_not_supported() -> None:
     result = play_socks5(socks5(2, b"abc"))
 
     assert result.answer == ADDRESS_TYPE_NOT_SUPPORTED5
-    assert result.refused == "SOCKS5: expected an address type of 1, 3 or 4, got 2"
+    assert result.rejection == "SOCKS5: expected an address type of 1, 3 or 4, got 2"
 
 
-def test_a_request_of_another_version_than_its_greeting_is_refused() -> None:
+def test_a_request_of_another_version_than_its_greeting_is_rejected() -> None:
     result = play_socks5(socks4())
 
     assert result.answer == GENERAL_FAILURE5
-    assert result.refused == "SOCKS5: expected version 5 in the request, got 4"
+    assert result.rejection == "SOCKS5: expected version 5 in the request, got 4"
 
 
-# --- targets that no one could reach ---
+# --- targets that cannot be valid ---
 
 
 @pytest.mark.parametrize(
@@ -180,22 +180,22 @@ def test_a_request_of_another_version_than_its_greeting_is_refused() -> None:
         "a\u202eb".encode(),
     ],
 )
-def test_a_name_that_is_none_is_refused_and_shown_escaped(name: bytes) -> None:
+def test_an_invalid_name_is_rejected_and_shown_escaped(name: bytes) -> None:
     by_version5, by_version4 = play_socks5(socks5_name(name)), play(socks4a(name))
 
     assert by_version5.answer == GENERAL_FAILURE5
     assert by_version4.answer == REJECTED4
     for result in by_version5, by_version4:
         assert result.request is None
-        assert result.refused is not None
-        assert result.refused.isprintable()
+        assert result.rejection is not None
+        assert result.rejection.isprintable()
 
 
-def test_a_nul_in_a_socks5_name_is_refused() -> None:
+def test_a_nul_in_a_socks5_name_is_rejected() -> None:
     assert play_socks5(socks5_name(b"good.example\0evil")).answer == GENERAL_FAILURE5
 
 
-def test_port_0_is_refused() -> None:
+def test_port_0_is_rejected() -> None:
     assert play_socks5(socks5(1, bytes(4), port=0)).answer == GENERAL_FAILURE5
     assert play(socks4(port=0)).answer == REJECTED4
 
@@ -211,29 +211,27 @@ def test_port_0_is_refused() -> None:
         (b"\x16\x03\x01\x02\x00", "TLS"),
     ],
 )
-def test_a_client_of_another_protocol_is_told_apart_in_the_log(
-    opening: bytes, protocol: str
-) -> None:
+def test_the_rejection_names_a_known_other_protocol(opening: bytes, protocol: str) -> None:
     result = play(opening)
 
     assert result.answer == b""
-    assert result.refused is not None
-    assert f"the client speaks {protocol}" in result.refused
+    assert result.rejection is not None
+    assert f"the client speaks {protocol}" in result.rejection
 
 
-def test_any_other_first_byte_is_refused() -> None:
+def test_any_other_first_byte_is_rejected() -> None:
     expected = "expected SOCKS version 4 or 5 in the first byte, got "
 
-    assert play(b"SSH-2.0-x\r\n").refused == expected + "0x53"
-    assert play(b"GETAWAY").refused == expected + "0x47"
-    assert play(b"\x00").refused == expected + "0x00"
+    assert play(b"SSH-2.0-x\r\n").rejection == expected + "0x53"
+    assert play(b"GETAWAY").rejection == expected + "0x47"
+    assert play(b"\x00").rejection == expected + "0x00"
 
 
-def test_what_may_still_become_an_http_method_is_waited_for() -> None:
+def test_the_beginning_of_an_http_method_waits_for_more() -> None:
     assert play(b"P") == play(b"CONNECT") == UNDER_WAY
 
 
-def test_nothing_is_heard_after_a_refusal() -> None:
+def test_data_after_a_rejection_is_ignored() -> None:
     assert play(b"\x00", GREETING, socks5_name(b"web")) == play(b"\x00")
 
 

@@ -20,17 +20,17 @@ TARGET = TcpAddress("db.home", 5432)
 
 
 class Talk:
-    """A conversation on one of two streams, and what came of it."""
+    """A handshake on one of the two kinds of stream, and its callbacks."""
 
     def __init__(self, side: str) -> None:
         ends = open_ends()
         self.requested: list[TcpAddress] = []
-        self.refused: list[str] = []
+        self.errors: list[str] = []
         self.stream = ends.socket if side == "socket" else ends.channel
         self.below = ends.below_socket if side == "socket" else ends.below_channel
-        self.socks = SocksStream(self.stream, self.requested.append, self.refused.append)
+        self.socks = SocksStream(self.stream, self.requested.append, self.errors.append)
 
-    def say(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         self.stream.data_received(data)
 
 
@@ -40,28 +40,28 @@ async def talk(request: pytest.FixtureRequest) -> Talk:
 
 
 @pytest.fixture
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socks_stream, "HANDSHAKE_TIMEOUT", 0.02)
 
 
-async def test_a_client_is_read_and_its_request_handed_on(talk: Talk) -> None:
+async def test_a_request_is_read_and_passed_on(talk: Talk) -> None:
     assert talk.below.reading
 
-    talk.say(METHODS)
-    talk.say(REQUEST)
+    talk.send(METHODS)
+    talk.send(REQUEST)
 
     assert talk.below.done == [NO_AUTHENTICATION]
     assert talk.requested == [TARGET]
 
 
-async def test_a_client_that_sends_all_at_once_is_understood(talk: Talk) -> None:
-    talk.say(METHODS + REQUEST)
+async def test_greeting_and_request_may_come_at_once(talk: Talk) -> None:
+    talk.send(METHODS + REQUEST)
 
     assert talk.requested == [TARGET]
 
 
 async def test_a_client_is_not_read_while_its_target_is_connected(talk: Talk) -> None:
-    talk.say(METHODS + REQUEST)
+    talk.send(METHODS + REQUEST)
 
     assert not talk.below.reading
 
@@ -70,14 +70,14 @@ async def test_a_client_is_not_read_while_its_target_is_connected(talk: Talk) ->
     assert talk.below.reading
 
 
-async def test_what_comes_behind_the_request_is_kept_for_the_target(talk: Talk) -> None:
-    talk.say(METHODS + REQUEST + b"SELECT 1")
+async def test_data_after_the_request_is_kept_for_the_target(talk: Talk) -> None:
+    talk.send(METHODS + REQUEST + b"SELECT 1")
 
     assert talk.socks.leftover == b"SELECT 1"
 
 
-async def test_the_answer_waits_for_the_outcome(talk: Talk) -> None:
-    talk.say(METHODS + REQUEST)
+async def test_the_reply_waits_for_the_connect(talk: Talk) -> None:
+    talk.send(METHODS + REQUEST)
     assert talk.below.done == [NO_AUTHENTICATION]
 
     talk.socks.grant()
@@ -85,81 +85,81 @@ async def test_the_answer_waits_for_the_outcome(talk: Talk) -> None:
     assert talk.below.done == [NO_AUTHENTICATION, GRANTED]
 
 
-async def test_a_refusal_is_told_with_its_code_and_the_stream_is_closed(talk: Talk) -> None:
-    talk.say(METHODS + REQUEST)
+async def test_a_failed_connect_sends_its_reply_and_closes_the_stream(talk: Talk) -> None:
+    talk.send(METHODS + REQUEST)
     talk.socks.reject(Reason.REFUSED)
 
     assert talk.below.done == [NO_AUTHENTICATION, REFUSED, "close"]
 
 
-async def test_a_client_that_cannot_do_without_a_password_is_told_and_closed(talk: Talk) -> None:
-    talk.say(bytes([5, 1, 2]))
+async def test_a_client_that_needs_authentication_gets_a_reply_and_is_closed(talk: Talk) -> None:
+    talk.send(bytes([5, 1, 2]))
 
     assert talk.below.done == [UNSUITABLE, "close"]
     assert talk.requested == []
-    assert len(talk.refused) == 1
+    assert len(talk.errors) == 1
 
 
-async def test_a_client_that_speaks_something_else_is_closed_with_a_reason(talk: Talk) -> None:
-    talk.say(b"GET / HTTP/1.1\r\n")
+async def test_a_client_of_another_protocol_is_closed_and_reported(talk: Talk) -> None:
+    talk.send(b"GET / HTTP/1.1\r\n")
 
     assert talk.below.done == ["close"]
-    assert "HTTP" in talk.refused[0]
+    assert "HTTP" in talk.errors[0]
 
 
-async def test_a_client_that_ends_before_its_request_is_closed(talk: Talk) -> None:
-    talk.say(METHODS)
+async def test_an_eof_before_the_request_closes_the_stream(talk: Talk) -> None:
+    talk.send(METHODS)
     talk.stream.eof_received()
 
     assert talk.below.done == [NO_AUTHENTICATION, "close"]
-    assert talk.refused == []
+    assert talk.errors == []
     assert talk.requested == []
 
 
 async def test_a_client_that_half_closes_after_its_request_is_served(talk: Talk) -> None:
-    talk.say(METHODS + REQUEST)
+    talk.send(METHODS + REQUEST)
     talk.stream.eof_received()
 
     assert talk.below.done == [NO_AUTHENTICATION]
 
 
-async def test_a_client_that_is_gone_is_forgotten(talk: Talk) -> None:
+async def test_a_client_that_disconnects_cancels_the_deadline(talk: Talk) -> None:
     talk.stream.connection_lost(None)
 
     assert talk.socks._deadline.cancelled()
-    assert talk.refused == []
+    assert talk.errors == []
 
 
-async def test_holding_back_an_answer_of_a_few_bytes_is_not_needed(talk: Talk) -> None:
+async def test_pausing_and_resuming_does_not_delay_a_reply(talk: Talk) -> None:
     talk.stream.pause_writing()
     talk.stream.resume_writing()
     talk.socks.pause_reading(PauseReason.PEER_WRITE_PAUSED)
     talk.socks.resume_reading(PauseReason.PEER_WRITE_PAUSED)
-    talk.say(METHODS)
+    talk.send(METHODS)
 
     assert talk.below.done == [NO_AUTHENTICATION]
 
 
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("short_timeout")
 @pytest.mark.parametrize("side", ["socket", "channel"])
-@pytest.mark.parametrize("said", [b"", METHODS, METHODS + REQUEST[:-1]])
-async def test_a_client_that_does_not_say_what_it_wants_is_cut_off(side: str, said: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", METHODS, METHODS + REQUEST[:-1]])
+async def test_a_client_that_sends_no_request_in_time_is_aborted(side: str, data: bytes) -> None:
     talk = Talk(side)
-    talk.say(said)
+    talk.send(data)
 
-    await until(lambda: talk.refused)
+    await until(lambda: talk.errors)
 
-    assert talk.refused == ["no SOCKS request within 0 s"]
+    assert talk.errors == ["no SOCKS request within 0 s"]
     assert talk.below.done[-1] == "abort"
 
 
 @pytest.mark.parametrize("last", [METHODS + REQUEST, b"GET / HTTP/1.1\r\n", None])
 @pytest.mark.parametrize("side", ["socket", "channel"])
-async def test_the_deadline_is_over_when_the_handshake_is(side: str, last: bytes | None) -> None:
+async def test_the_deadline_ends_with_the_handshake(side: str, last: bytes | None) -> None:
     talk = Talk(side)
     if last is None:
         talk.stream.eof_received()
     else:
-        talk.say(last)
+        talk.send(last)
 
     assert talk.socks._deadline.cancelled()
