@@ -1,4 +1,4 @@
-"""The kept cipher stands in for asyncssh's: each opens what the other sealed, at every packet."""
+"""CachedGcm and the cipher of asyncssh open what the other sealed, at every packet."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES, CachedGcm, install_cach
 KEY = bytes(range(16))
 IV = bytes(range(12))
 LAST_IV = bytes(4) + b"\xff" * 8
-"""Behind this one the counter begins at zero again (RFC 5647 section 7.1)."""
+"""After this IV the counter wraps to zero (RFC 5647 section 7.1)."""
 
 
 def ciphers(key: bytes = KEY, iv: bytes = IV) -> tuple[CachedGcm, GCMCipher]:
-    """One of ours and one of asyncssh's, at the same place."""
+    """Return a CachedGcm and an asyncssh cipher with the same state."""
     name = f"aes{8 * len(key)}-gcm"
     return CachedGcm(GCMCipher(name, key, iv)), GCMCipher(name, key, iv)
 
@@ -29,9 +29,9 @@ def encryption(name: str, key: bytes = KEY, iv: bytes = IV) -> Any:
     return get_encryption(name.encode(), key, iv, b"hmac-sha2-256", bytes(32))
 
 
-@pytest.mark.parametrize("iv", [IV, LAST_IV], ids=["anywhere", "at the end of the counter"])
+@pytest.mark.parametrize("iv", [IV, LAST_IV], ids=["any counter", "last counter"])
 @pytest.mark.parametrize("key", [bytes(16), bytes(32)], ids=["128", "256"])
-def test_it_seals_packet_by_packet_what_asyncssh_seals(key: bytes, iv: bytes) -> None:
+def test_sealed_packets_equal_those_of_asyncssh(key: bytes, iv: bytes) -> None:
     kept, asyncsshs = ciphers(key, iv)
     for size in (0, 1, 16, 32, 40_000):
         header, data = size.to_bytes(4), bytes(size)
@@ -39,8 +39,8 @@ def test_it_seals_packet_by_packet_what_asyncssh_seals(key: bytes, iv: bytes) ->
         assert kept.encrypt_and_sign(header, data) == asyncsshs.encrypt_and_sign(header, data)
 
 
-@pytest.mark.parametrize("iv", [IV, LAST_IV], ids=["anywhere", "at the end of the counter"])
-def test_it_opens_packet_by_packet_what_asyncssh_sealed(iv: bytes) -> None:
+@pytest.mark.parametrize("iv", [IV, LAST_IV], ids=["any counter", "last counter"])
+def test_packets_sealed_by_asyncssh_are_opened(iv: bytes) -> None:
     kept, asyncsshs = ciphers(iv=iv)
     for data in (b"one", b"two", b"three"):
         sealed, tag = asyncsshs.encrypt_and_sign(b"head", data)
@@ -48,7 +48,7 @@ def test_it_opens_packet_by_packet_what_asyncssh_sealed(iv: bytes) -> None:
         assert kept.verify_and_decrypt(b"head", sealed[4:], tag) == data
 
 
-def test_what_it_seals_at_once_is_the_ciphertext_and_its_tag() -> None:
+def test_seal_returns_the_ciphertext_and_its_tag() -> None:
     kept, asyncsshs = ciphers()
     sealed, tag = asyncsshs.encrypt_and_sign(b"head", b"data")
 
@@ -56,7 +56,7 @@ def test_what_it_seals_at_once_is_the_ciphertext_and_its_tag() -> None:
     assert len(tag) == TAG_BYTES
 
 
-def test_a_look_at_a_packet_does_not_go_past_it() -> None:
+def test_peek_does_not_consume_a_packet() -> None:
     kept, asyncsshs = ciphers()
     sealed = [asyncsshs.encrypt_and_sign(b"head", data) for data in (b"one", b"two")]
     first, second = (memoryview(data)[4:].tobytes() + tag for data, tag in sealed)
@@ -70,7 +70,7 @@ def test_a_look_at_a_packet_does_not_go_past_it() -> None:
 
 
 @pytest.mark.parametrize("flipped", range(4 + 3 + TAG_BYTES))
-def test_what_was_tampered_with_is_refused_wherever_it_was(flipped: int) -> None:
+def test_tampering_is_detected_at_every_byte(flipped: int) -> None:
     kept, asyncsshs = ciphers()
     whole = bytearray(b"".join(asyncsshs.encrypt_and_sign(b"head", b"abc")))
     whole[flipped] ^= 1
@@ -82,13 +82,15 @@ def test_what_was_tampered_with_is_refused_wherever_it_was(flipped: int) -> None
 
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=40))), st.integers(0, 2**64 - 1))
-def test_both_can_take_turns_at_any_packet(turns: list[tuple[bool, bytes]], counter: int) -> None:
-    """What is sealed or opened at once, and what in asyncssh's calls, all counts alike."""
+def test_methods_can_alternate_at_any_packet(
+    packets: list[tuple[bool, bytes]], counter: int
+) -> None:
+    """All methods advance the same counter."""
     iv = IV[:4] + counter.to_bytes(8)
     (sender, asyncsshs), (receiver, _) = ciphers(iv=iv), ciphers(iv=iv)
-    for at_once, data in turns:
+    for directly, data in packets:
         sealed, tag = asyncsshs.encrypt_and_sign(b"head", data)
-        if at_once:
+        if directly:
             assert sender.seal(b"head", data) == sealed[4:] + tag
             assert receiver.peek(b"head", sealed[4:] + tag) == data
             receiver.advance()
@@ -97,7 +99,7 @@ def test_both_can_take_turns_at_any_packet(turns: list[tuple[bool, bytes]], coun
             assert receiver.verify_and_decrypt(b"head", sealed[4:], tag) == data
 
 
-def test_an_encryption_object_keeps_its_cipher_from_where_it_stands() -> None:
+def test_an_installed_cipher_continues_the_counter() -> None:
     ours, theirs = (encryption("aes128-gcm@openssh.com") for _ in range(2))
     for number in range(3):
         assert ours.encrypt_packet(number, b"head", b"x") == theirs.encrypt_packet(
@@ -112,7 +114,7 @@ def test_an_encryption_object_keeps_its_cipher_from_where_it_stands() -> None:
     assert b"head" + kept.seal(b"head", b"x") == b"".join(theirs.encrypt_packet(4, b"head", b"x"))
 
 
-def test_new_keys_have_a_cipher_of_their_own() -> None:
+def test_each_encryption_object_has_its_own_cipher() -> None:
     first, second = (encryption("aes128-gcm@openssh.com") for _ in range(2))
 
     assert isinstance(first, GCMEncryption)
@@ -123,7 +125,7 @@ def test_new_keys_have_a_cipher_of_their_own() -> None:
     ("name", "key_size"),
     [("chacha20-poly1305@openssh.com", 64), ("aes128-ctr", 16), ("aes128-cbc", 16)],
 )
-def test_no_other_cipher_is_touched(name: str, key_size: int) -> None:
+def test_other_ciphers_are_not_replaced(name: str, key_size: int) -> None:
     other = encryption(name, bytes(key_size), bytes(16))
     cipher = other._cipher
 
@@ -131,5 +133,5 @@ def test_no_other_cipher_is_touched(name: str, key_size: int) -> None:
     assert other._cipher is cipher
 
 
-def test_a_connection_that_is_not_encrypted_yet_has_none() -> None:
+def test_an_unencrypted_connection_has_no_cipher() -> None:
     assert install_cached_gcm(None) is None

@@ -1,4 +1,4 @@
-"""What is sent the short way is what asyncssh sends, packet by packet."""
+"""The fast path sends the same packets as asyncssh."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.ssh.established import PACKET, WINDOW, Established, Session, both_way
 
 
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 8, 15, 16, 17, 1000, PACKET - 1, PACKET])
-def test_a_packet_is_padded_as_the_protocol_has_it(size: int) -> None:
-    """RFC 4253 section 6, and RFC 5647 section 7.2: the length itself is not counted."""
-    live = both_ways(lambda here: here.open().write(bytes(size)))
+def test_a_packet_is_padded_as_specified(size: int) -> None:
+    """RFC 4253 section 6 and RFC 5647 section 7.2: the length field is not counted."""
+    result = both_ways(lambda here: here.open().write(bytes(size)))
 
-    ((payload, length),) = live.sent
+    ((payload, length),) = result.sent
     assert payload == Byte(MSG_CHANNEL_DATA) + UInt32(0) + String(bytes(size))
     assert length % 16 == 0
     assert 4 <= length - 1 - len(payload) < 20
-    assert live.counts == (1, 0)
+    assert result.counts == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -47,46 +47,44 @@ def test_a_packet_is_padded_as_the_protocol_has_it(size: int) -> None:
         (0, PACKET, 10),
     ],
 )
-def test_a_window_is_used_to_its_last_byte_and_no_further(
-    window: int, packet: int, size: int
-) -> None:
+def test_exactly_the_send_window_is_used(window: int, packet: int, size: int) -> None:
     data = blob(size)
-    live = both_ways(lambda here: here.open(window=window, packet=packet).write(data))
+    result = both_ways(lambda here: here.open(window=window, packet=packet).write(data))
 
-    assert b"".join(live.sent_data) == data[:window]
-    assert all(len(piece) <= packet for piece in live.sent_data)
-    assert live.counts == (len(live.sent_data), 0)
+    assert b"".join(result.sent_data) == data[:window]
+    assert all(len(piece) <= packet for piece in result.sent_data)
+    assert result.counts == (len(result.sent_data), 0)
 
 
 @pytest.mark.parametrize("packet", [1, 30, PACKET])
-def test_what_is_kept_goes_out_as_the_window_opens_and_closes(packet: int) -> None:
+def test_buffered_data_is_sent_as_the_window_allows(packet: int) -> None:
     data = blob(1000)
 
-    def life(here: Established) -> None:
+    def scenario(here: Established) -> None:
         channel = here.open(window=100, packet=packet)
         channel.write(data[:400])
         here.receive(here.peer.adjust(1), here.peer.adjust(49))
         channel.write(data[400:])
         here.receive(here.peer.adjust(0), here.peer.adjust(250), here.peer.adjust(WINDOW))
 
-    live = both_ways(life)
+    result = both_ways(scenario)
 
-    assert b"".join(live.sent_data) == data
-    assert live.counts == (len(live.sent_data), 5)
+    assert b"".join(result.sent_data) == data
+    assert result.counts == (len(result.sent_data), 5)
 
 
-def test_channels_have_windows_of_their_own() -> None:
-    def life(here: Established) -> None:
+def test_each_channel_has_its_own_window() -> None:
+    def scenario(here: Established) -> None:
         narrow, wide = here.open(window=5), here.open()
         narrow.write(b"narrow window")
         wide.write(b"wide window")
         here.receive(here.peer.adjust(1, channel=0))
 
-    assert both_ways(life).sent_data == [b"narro", b"wide window", b"w"]
+    assert both_ways(scenario).sent_data == [b"narro", b"wide window", b"w"]
 
 
-def test_writers_are_held_and_released_at_the_same_marks() -> None:
-    def life(here: Established) -> None:
+def test_writers_are_paused_and_resumed_at_the_same_limits() -> None:
+    def scenario(here: Established) -> None:
         session = Session()
         channel = here.open(session, window=0)
         channel.write(bytes(65536))
@@ -101,32 +99,32 @@ def test_writers_are_held_and_released_at_the_same_marks() -> None:
         here.receive(here.peer.adjust(WINDOW))
         assert session.heard == ["pause", "resume"] * 2
 
-    both_ways(life)
+    both_ways(scenario)
 
 
-def test_a_write_that_the_window_takes_holds_nobody() -> None:
-    live = both_ways(lambda here: here.open().write(bytes(MEGABYTE)))
+def test_a_write_within_the_window_does_not_pause_the_writer() -> None:
+    result = both_ways(lambda here: here.open().write(bytes(MEGABYTE)))
 
-    assert live.sessions[0].heard == []
+    assert result.sessions[0].heard == []
 
 
-def test_a_session_that_writes_as_it_is_released_does_so_behind_what_is_kept() -> None:
+def test_data_written_in_resume_writing_follows_buffered_data() -> None:
     class Eager(Session):
         def resume_writing(self) -> None:
             self.channel.write(b"last")
 
-    def life(here: Established) -> None:
+    def scenario(here: Established) -> None:
         here.open(Eager(), window=0).write(b"a" * 70_000)
         here.receive(here.peer.adjust(60_000), here.peer.adjust(60_000))
 
-    assert b"".join(both_ways(life).sent_data) == b"a" * 70_000 + b"last"
+    assert b"".join(both_ways(scenario).sent_data) == b"a" * 70_000 + b"last"
 
 
-# New keys
+# Key exchanges
 
 
-def test_a_key_exchange_begins_at_the_same_packet_and_holds_the_rest_back() -> None:
-    def life(here: Established) -> None:
+def test_a_key_exchange_starts_at_the_same_packet_and_defers_the_rest() -> None:
+    def scenario(here: Established) -> None:
         here.transport._rekey_bytes = 3000
         channel = here.open(window=8000, packet=1000)
         channel.write(blob(10_000))
@@ -134,48 +132,48 @@ def test_a_key_exchange_begins_at_the_same_packet_and_holds_the_rest_back() -> N
         channel.write_eof()
         here.receive(here.peer.adjust(500), here.peer.adjust(PACKET))
 
-    live = both_ways(life)
+    result = both_ways(scenario)
 
-    assert live.sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
-    later = [payload[9:] for payload in live.ledger.deferred if payload[0] == MSG_CHANNEL_DATA]
-    assert b"".join(live.sent_data + later) == blob(10_000) + b"behind it"
-    assert live.ledger.deferred[-1][0] == MSG_CHANNEL_EOF
+    assert result.sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
+    later = [payload[9:] for payload in result.ledger.deferred if payload[0] == MSG_CHANNEL_DATA]
+    assert b"".join(result.sent_data + later) == blob(10_000) + b"behind it"
+    assert result.ledger.deferred[-1][0] == MSG_CHANNEL_EOF
 
 
-def test_a_key_exchange_begins_in_the_middle_of_what_was_kept() -> None:
-    def life(here: Established) -> None:
+def test_a_key_exchange_may_start_within_buffered_data() -> None:
+    def scenario(here: Established) -> None:
         here.transport._rekey_bytes = 3000
         here.open(window=0, packet=1000).write(blob(10_000))
         here.receive(here.peer.adjust(7000))
 
-    assert both_ways(life).sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
+    assert both_ways(scenario).sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
 
 
 @pytest.mark.parametrize(("limit", "begins"), [(96, True), (97, False)])
-def test_a_key_exchange_begins_when_just_so_many_bytes_were_sent(limit: int, begins: bool) -> None:
-    def life(here: Established) -> None:
+def test_a_key_exchange_starts_exactly_at_its_byte_limit(limit: int, begins: bool) -> None:
+    def scenario(here: Established) -> None:
         here.transport._rekey_bytes = limit
         here.open(packet=20).write(bytes(60))  # each packet has 48 bytes
 
-    assert (MSG_KEXINIT in both_ways(life).sent_numbers) == begins
+    assert (MSG_KEXINIT in both_ways(scenario).sent_numbers) == begins
 
 
-def test_a_key_exchange_begins_when_its_time_has_come() -> None:
-    def life(here: Established) -> None:
+def test_a_key_exchange_starts_at_its_time_limit() -> None:
+    def scenario(here: Established) -> None:
         channel = here.open()
         channel.write(b"before")
         here.transport._rekey_time = 0
         channel.write(b"after")
 
-    live = both_ways(life)
+    result = both_ways(scenario)
 
-    assert live.sent_numbers == [MSG_CHANNEL_DATA, MSG_KEXINIT]
-    assert len(live.ledger.deferred) == 1
+    assert result.sent_numbers == [MSG_CHANNEL_DATA, MSG_KEXINIT]
+    assert len(result.ledger.deferred) == 1
 
 
 @pytest.mark.parametrize("condition", ["_kex_complete", "_auth_complete"])
-def test_what_was_held_back_goes_out_in_order_when_it_may(condition: str) -> None:
-    def life(here: Established) -> None:
+def test_deferred_data_is_sent_in_order_later(condition: str) -> None:
+    def scenario(here: Established) -> None:
         channel = here.open(packet=100)
         setattr(here.transport, condition, False)
         channel.write(blob(250))
@@ -184,40 +182,40 @@ def test_what_was_held_back_goes_out_in_order_when_it_may(condition: str) -> Non
         here.transport._send_deferred_packets()
         channel.write(b"behind it")
 
-    live = both_ways(life)
+    result = both_ways(scenario)
 
-    assert live.sent_data == [blob(250)[:100], blob(250)[100:200], blob(250)[200:], b"behind it"]
-    assert live.counts == (1, 0)
-
-
-# The sequence number
+    assert result.sent_data == [blob(250)[:100], blob(250)[100:200], blob(250)[200:], b"behind it"]
+    assert result.counts == (1, 0)
 
 
-def test_the_sequence_number_begins_anew_behind_its_last() -> None:
-    def life(here: Established) -> None:
+# Sequence numbers
+
+
+def test_the_sequence_number_wraps_around() -> None:
+    def scenario(here: Established) -> None:
         here.transport._send_seq = 0xFFFFFFFE
         channel = here.open()
         for _ in range(3):
             channel.write(b"x")
 
-    assert both_ways(life).ledger.send_seq == 1
+    assert both_ways(scenario).ledger.send_seq == 1
 
 
 # The empty MSG_IGNORE
 
 
-def test_the_empty_ignore_is_left_out_and_no_other_one() -> None:
-    def life(here: Established) -> None:
+def test_only_the_empty_ignore_is_omitted() -> None:
+    def scenario(here: Established) -> None:
         for text in (b"", b"x"):
             here.transport.send_packet(MSG_IGNORE, String(text))
 
-    assert [payload for payload, _ in both_ways(life).sent] == [Byte(MSG_IGNORE) + String(b"x")]
+    assert [payload for payload, _ in both_ways(scenario).sent] == [Byte(MSG_IGNORE) + String(b"x")]
 
 
 @pytest.mark.parametrize(
     ("cipher", "key_size"), [(b"chacha20-poly1305@openssh.com", 64), (b"aes128-cbc", 16)]
 )
-def test_with_another_cipher_the_empty_ignore_is_sent(cipher: bytes, key_size: int) -> None:
+def test_the_empty_ignore_is_sent_with_other_ciphers(cipher: bytes, key_size: int) -> None:
     here = Established()
     here.transport._send_encryption = get_encryption(
         cipher, bytes(key_size), bytes(16), b"hmac-sha2-256", bytes(32)

@@ -1,4 +1,4 @@
-"""The short way on real connections: new keys, jump hosts, and where it does not apply."""
+"""The fast path on real connections: key exchanges, jump hosts, and unsupported settings."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ AES_GCM = "aes128-gcm@openssh.com"
 DATA = blob(4 * MEGABYTE)
 
 
-@pytest.fixture(params=[True, False], ids=["short", "asyncssh's"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways in turn."""
+@pytest.fixture(params=[True, False], ids=["fast path", "asyncssh"])
+def each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test with and without the fast path."""
     monkeypatch.setattr(connection, "ENABLED", request.param)
 
 
 @pytest.fixture
-def unused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The short way would fail, if it were taken."""
+def fast_path_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail the test if the fast path is used."""
 
     def fail(*_: object) -> None:
-        raise AssertionError("the short way was taken")
+        raise AssertionError("the fast path was used")
 
     monkeypatch.setattr(connection, "ENABLED", True)
     monkeypatch.setattr(FastPathConnection, "send_data", fail)
@@ -47,7 +47,7 @@ def unused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def echoed(connection: Connection, data: bytes) -> bytes:
-    """What comes back of data that goes through a forward to an echo."""
+    """Return what an echo server returns through a forward."""
     async with (
         asyncio.timeout(20),
         service(echo) as port,
@@ -56,15 +56,15 @@ async def echoed(connection: Connection, data: bytes) -> bytes:
         return await exchange(site.port, data)
 
 
-# New keys
+# Key exchanges
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("each_path")
 @pytest.mark.parametrize(("ours", "theirs"), [(1, 1 << 10), (1 << 10, 1), (1, 1)])
-async def test_data_flows_both_ways_while_the_keys_are_exchanged(
+async def test_data_flows_in_both_directions_during_key_exchanges(
     tmp_path: Path, ours: int, theirs: int
 ) -> None:
-    """ours, theirs: megabytes that a side sends before it wants new keys."""
+    """ours, theirs: megabytes that a side sends before it starts a key exchange."""
     exchanged: list[Step] = []
     async with (
         serve(tmp_path, rekey_bytes=theirs * MEGABYTE) as server,
@@ -75,11 +75,11 @@ async def test_data_flows_both_ways_while_the_keys_are_exchanged(
 
         assert await echoed(connection, DATA) == DATA
 
-    assert exchanged.count("host_key") >= 3  # the server proves itself at every exchange
+    assert exchanged.count("host_key") >= 3  # the server presents its key at every exchange
 
 
-@pytest.mark.usefixtures("way")
-async def test_what_is_kept_and_what_waits_for_new_keys_goes_out_in_order(server: Server) -> None:
+@pytest.mark.usefixtures("each_path")
+async def test_buffered_and_deferred_data_is_sent_in_order(server: Server) -> None:
     async with (
         connected(server.host(ciphers=AES_GCM)) as connection,
         service(hash_sink) as port,
@@ -101,11 +101,11 @@ async def test_what_is_kept_and_what_waits_for_new_keys_goes_out_in_order(server
     assert session.received.decode() == sha256(DATA + b"behind it")
 
 
-# Through a jump host, and through SOCKS
+# Jump hosts and SOCKS
 
 
-@pytest.mark.usefixtures("way")
-async def test_a_connection_through_a_jump_host_takes_what_its_channel_hands_it(
+@pytest.mark.usefixtures("each_path")
+async def test_a_connection_through_a_jump_host_accepts_its_channels_data(
     server: Server, tmp_path: Path
 ) -> None:
     async with (
@@ -113,20 +113,20 @@ async def test_a_connection_through_a_jump_host_takes_what_its_channel_hands_it(
         connected(server.host(ciphers=AES_GCM), via=outer) as inner,
     ):
         kinds: set[type] = set()
-        take = inner.transport.data_received
+        receive = inner.transport.data_received
 
-        def look(data: bytes, datatype: Any = None) -> None:
+        def record(data: bytes, datatype: Any = None) -> None:
             kinds.add(type(data))
-            take(data, datatype)
+            receive(data, datatype)
 
-        inner.transport.data_received = look  # type: ignore[method-assign,assignment]
+        inner.transport.data_received = record  # type: ignore[method-assign,assignment]
 
         assert await echoed(inner, DATA) == DATA
 
     assert (memoryview in kinds) == connection.ENABLED
 
 
-async def test_a_socks_client_on_a_channel_may_send_its_request_in_a_large_packet(
+async def test_a_socks_request_may_arrive_in_a_large_packet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection, "ENABLED", True)
@@ -146,11 +146,11 @@ async def test_a_socks_client_on_a_channel_may_send_its_request_in_a_large_packe
     socks.close()
 
 
-# Where it does not apply
+# Unsupported settings
 
 
-@pytest.mark.usefixtures("unused")
-async def test_compressed_data_takes_asyncsshs_way(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("fast_path_unused")
+async def test_compressed_data_does_not_use_the_fast_path(tmp_path: Path) -> None:
     async with (
         serve(tmp_path, compression_algs=["zlib@openssh.com"]) as server,
         connected(server.host(ciphers=AES_GCM, compression=True)) as connection,
@@ -159,9 +159,9 @@ async def test_compressed_data_takes_asyncsshs_way(tmp_path: Path) -> None:
         assert await echoed(connection, DATA) == DATA
 
 
-@pytest.mark.usefixtures("unused")
+@pytest.mark.usefixtures("fast_path_unused")
 @pytest.mark.parametrize("cipher", ["aes128-ctr", "chacha20-poly1305@openssh.com"])
-async def test_with_another_cipher_data_takes_asyncsshs_way(server: Server, cipher: str) -> None:
+async def test_other_ciphers_do_not_use_the_fast_path(server: Server, cipher: str) -> None:
     async with connected(server.host(ciphers=cipher)) as connection:
         assert connection.cipher == cipher
         assert await echoed(connection, DATA) == DATA

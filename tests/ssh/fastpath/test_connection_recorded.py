@@ -1,4 +1,4 @@
-"""A stream of all kinds of packets, sealed by a real server's connection, cut at every byte."""
+"""A stream with all kinds of packets, sealed by a real server and split at every byte."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ PACKETS: list[tuple[int, bytes]] = [
     (MSG_CHANNEL_EOF, UInt32(0)),
     (MSG_CHANNEL_WINDOW_ADJUST, UInt32(0) + UInt32(1000)),
     (MSG_CHANNEL_CLOSE, UInt32(0)),
-    (MSG_CHANNEL_DATA, UInt32(1) + String(b"it goes on")),
+    (MSG_CHANNEL_DATA, UInt32(1) + String(b"more data")),
     (MSG_CHANNEL_DATA, UInt32(7) + String(b"whose?")),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a server sent, and the keys it was sealed with."""
+    """Packets that a server sent, and the keys they are sealed with."""
 
     keys: Keys
     stream: bytes
@@ -59,7 +59,7 @@ class Recording:
 
 @pytest.fixture
 async def recording(server: Server, monkeypatch: pytest.MonkeyPatch) -> Recording:
-    """The packets, with the empty MSG_IGNORE that asyncssh sends before most."""
+    """Return the packets, with the empty MSG_IGNORE that asyncssh sends before most of them."""
     monkeypatch.setattr(connection, "ENABLED", False)
     async with connected(server.host(ciphers="aes128-gcm@openssh.com")):
         (far,) = server.connections
@@ -74,7 +74,7 @@ async def recording(server: Server, monkeypatch: pytest.MonkeyPatch) -> Recordin
 
 
 def replay(recording: Recording, here: Established, *cuts: int) -> None:
-    """Let a connection with two channels receive it, in the reads that the cuts make of it."""
+    """Receive the stream on a connection with two channels, split at the given offsets."""
     here.open(window=10).write(blob(500))
     here.open()._read_datatypes = {1}
     ends = [*cuts, len(recording.stream)]
@@ -82,22 +82,22 @@ def replay(recording: Recording, here: Established, *cuts: int) -> None:
         here.receive(recording.stream[start:end])
 
 
-def told(ledger: Ledger) -> list[object]:
+def session_events(ledger: Ledger) -> list[object]:
     return [channel[-1] for channel in ledger.channels]
 
 
-async def test_the_stream_comes_to_what_it_says(recording: Recording) -> None:
-    live = both_ways(lambda here: replay(recording, here), theirs=recording.keys)
+async def test_the_stream_is_received_correctly(recording: Recording) -> None:
+    result = both_ways(lambda here: replay(recording, here), theirs=recording.keys)
 
     lost = "lost: ProtocolError('Invalid channel number 7 received')"
-    assert told(live.ledger) == [
+    assert session_events(result.ledger) == [
         [b"first", blob(100), b"last", "eof", "lost: None"],
-        [b"of another channel", (b"a warning", 1), b"it goes on", lost],
+        [b"of another channel", (b"a warning", 1), b"more data", lost],
     ]
-    assert live.counts == (3, 9)
+    assert result.counts == (3, 9)
 
 
-async def test_it_does_so_cut_at_every_byte(
+async def test_the_stream_may_be_split_at_any_byte(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = both_ways(lambda here: replay(recording, here), theirs=recording.keys).ledger
@@ -109,10 +109,10 @@ async def test_it_does_so_cut_at_every_byte(
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 15, 16, 17, 36, 100])
-async def test_it_does_so_in_reads_of_any_size(recording: Recording, step: int) -> None:
+async def test_the_stream_may_arrive_in_reads_of_any_size(recording: Recording, step: int) -> None:
     whole = both_ways(lambda here: replay(recording, here), theirs=recording.keys).ledger
     cuts = range(step, len(recording.stream), step)
 
-    live = both_ways(lambda here: replay(recording, here, *cuts), theirs=recording.keys)
+    result = both_ways(lambda here: replay(recording, here, *cuts), theirs=recording.keys)
 
-    assert live.ledger == whole
+    assert result.ledger == whole

@@ -1,4 +1,4 @@
-"""What must end a connection ends it the short way just as it does asyncssh's."""
+"""Errors that end a connection end it on the fast path as in asyncssh."""
 
 from __future__ import annotations
 
@@ -31,94 +31,94 @@ TOO_LONG = "ProtocolError('Max packet size exceeded')"
 WINDOW_EXCEEDED = "ProtocolError('Window exceeded')"
 
 DATA = Byte(MSG_CHANNEL_DATA) + UInt32(0)
-"""How a payload of data for channel 0 begins."""
+"""The start of a data payload for channel 0."""
 
 
 def ended(stream_of: Callable[[Peer], bytes], session: type[Session] = Session) -> Established:
-    """A connection that received a stream with an end in it, between two packets of data."""
+    """Return a connection that received the given packets between two data packets."""
 
-    def life(here: Established) -> None:
+    def scenario(here: Established) -> None:
         here.open(session())
         here.receive(here.peer.data(b"before") + stream_of(here.peer) + here.peer.data(b"after"))
 
-    return both_ways(life)
+    return both_ways(scenario)
 
 
-# Tampered with
+# Tampering
 
 
-def test_a_flipped_bit_ends_the_connection_wherever_it_is() -> None:
-    """In a length it may leave a packet that is never whole: that waits, or is too long."""
+def test_a_flipped_bit_anywhere_ends_the_connection() -> None:
+    """A bit in the length may yield a packet that is never complete: it waits, or is too long."""
     texts = [b"eighteen bytes %03d" % number for number in range(3)]
     sealed = LENGTH_BYTES + 32 + TAG_BYTES
 
     def flipped(at: int) -> Established:
-        def life(here: Established) -> None:
+        def scenario(here: Established) -> None:
             here.open()
             stream = bytearray(b"".join(map(here.peer.data, texts)))
             assert len(stream) == len(texts) * sealed
             stream[at] ^= 1 << at % 8
             here.receive(bytes(stream))
 
-        return both_ways(life)
+        return both_ways(scenario)
 
     for at in range(len(texts) * sealed):
-        live = flipped(at)
-        whole, place = divmod(at, sealed)
-        assert live.sessions[0].received == b"".join(texts[:whole])
-        assert live.ledger.ended in (
-            {MAC_ERROR, TOO_LONG, ""} if place < LENGTH_BYTES else {MAC_ERROR}
+        result = flipped(at)
+        whole, offset = divmod(at, sealed)
+        assert result.sessions[0].received == b"".join(texts[:whole])
+        assert result.ledger.ended in (
+            {MAC_ERROR, TOO_LONG, ""} if offset < LENGTH_BYTES else {MAC_ERROR}
         )
 
 
-def test_a_packet_that_came_twice_ends_the_connection() -> None:
-    def life(here: Established) -> None:
+def test_a_replayed_packet_ends_the_connection() -> None:
+    def scenario(here: Established) -> None:
         here.open()
         here.receive(here.peer.data(b"once") * 2)
 
-    live = both_ways(life)
+    result = both_ways(scenario)
 
-    assert live.ledger.ended == MAC_ERROR
-    assert live.sessions[0].received == b"once"
+    assert result.ledger.ended == MAC_ERROR
+    assert result.sessions[0].received == b"once"
 
 
 # Lengths
 
 
-def longest(here: Established) -> bytes:
-    """The data of the longest packet that is taken."""
+def longest_data(here: Established) -> bytes:
+    """Return the data of the longest accepted packet."""
     return blob(here.transport._max_recv_pktlen - 10 - 6)
 
 
 @pytest.mark.parametrize("cut", [3, 4, 15, 16, 1000, -16, -1])
-def test_the_longest_packet_is_taken_however_it_is_cut(cut: int) -> None:
-    def life(here: Established) -> None:
+def test_the_longest_packet_is_accepted_however_it_is_split(cut: int) -> None:
+    def scenario(here: Established) -> None:
         here.open()
-        sealed = here.peer.data(longest(here))
+        sealed = here.peer.data(longest_data(here))
         here.receive(sealed[:cut], sealed[cut:])
 
-    live = both_ways(life)
+    result = both_ways(scenario)
 
-    assert live.sessions[0].received == longest(live)
-    assert live.counts == (0, 1)
+    assert result.sessions[0].received == longest_data(result)
+    assert result.counts == (0, 1)
 
 
 @pytest.mark.parametrize("cut", [4, 15, 16, 1000, 1 << 20])
 def test_a_longer_packet_ends_the_connection_as_soon_as_its_length_is_known(cut: int) -> None:
-    def life(here: Established) -> None:
+    def scenario(here: Established) -> None:
         here.open()
-        here.receive(here.peer.data(longest(here) + bytes(3))[:cut])
+        here.receive(here.peer.data(longest_data(here) + bytes(3))[:cut])
 
-    assert both_ways(life).ledger.ended == (TOO_LONG if cut >= 16 else "")
+    assert both_ways(scenario).ledger.ended == (TOO_LONG if cut >= 16 else "")
 
 
-# Malformed
+# Malformed packets
 
 
 @pytest.mark.parametrize(
     ("plain", "error"),
     [
-        (b"", MAC_ERROR),  # what asyncssh takes an empty packet for
+        (b"", MAC_ERROR),  # as asyncssh treats an empty packet
         (Byte(4), "PacketDecodeError('Incomplete packet')"),
         (Byte(0) + DATA + String(b"data"), "PacketDecodeError('Incomplete packet')"),
         (Byte(4) + DATA[:1] + bytes(4), "ProtocolError('Incomplete channel request received')"),
@@ -142,23 +142,23 @@ def test_a_longer_packet_ends_the_connection_as_soon_as_its_length_is_known(cut:
     ],
 )
 def test_a_malformed_packet_ends_the_connection(plain: bytes, error: str) -> None:
-    def life(here: Established) -> None:
+    def scenario(here: Established) -> None:
         here.open()
         here.receive(here.peer.data(b"before") + here.peer.seal(plain))
 
-    live = both_ways(life)
+    result = both_ways(scenario)
 
-    assert live.ledger.ended == error
-    assert live.counts == (0, 1)
+    assert result.ledger.ended == error
+    assert result.counts == (0, 1)
 
 
 @pytest.mark.parametrize("padding", [1, 3, 255])
-def test_any_padding_is_taken(padding: int) -> None:
+def test_any_padding_is_accepted(padding: int) -> None:
     plain = Byte(padding) + DATA + String(b"data") + bytes(padding)
-    live = ended(lambda peer: peer.seal(plain))
+    result = ended(lambda peer: peer.seal(plain))
 
-    assert live.sessions[0].heard == [b"before", b"data", b"after"]
-    assert live.counts == (0, 3)
+    assert result.sessions[0].heard == [b"before", b"data", b"after"]
+    assert result.counts == (0, 3)
 
 
 # Out of order
@@ -168,47 +168,47 @@ def test_any_padding_is_taken(padding: int) -> None:
     ("size", "error"), [(94, ""), (95, WINDOW_EXCEEDED), (PACKET, WINDOW_EXCEEDED)]
 )
 def test_data_beyond_the_window_ends_the_connection(size: int, error: str) -> None:
-    def life(here: Established) -> None:
+    def scenario(here: Established) -> None:
         here.open(receives=100).pause_reading()
         here.receive(here.peer.data(b"before") + here.peer.data(blob(size)))
 
-    assert both_ways(life).ledger.ended == error
+    assert both_ways(scenario).ledger.ended == error
 
 
 @pytest.mark.parametrize("state", ["eof_pending", "eof", "close_pending", "closed"])
 def test_data_for_a_channel_that_the_peer_has_closed_ends_the_connection(state: str) -> None:
-    def life(here: Established) -> None:
+    def scenario(here: Established) -> None:
         here.open()._recv_state = state
         here.receive(here.peer.data(b"late"))
 
-    live = both_ways(life)
+    result = both_ways(scenario)
 
-    assert live.ledger.ended == NOT_OPEN
-    assert [payload[0] for payload, _ in live.sent] == [MSG_DISCONNECT]
-
-
-def test_data_behind_an_end_of_data_ends_the_connection() -> None:
-    live = ended(lambda peer: peer.packet(MSG_CHANNEL_EOF, UInt32(0)))
-
-    assert live.sessions[0].heard[:2] == [b"before", "eof"]
-    assert live.ledger.ended == NOT_OPEN
+    assert result.ledger.ended == NOT_OPEN
+    assert [payload[0] for payload, _ in result.sent] == [MSG_DISCONNECT]
 
 
-def test_data_for_a_channel_that_does_not_exist_ends_the_connection() -> None:
-    live = ended(lambda peer: peer.data(b"whose?", 7))
+def test_data_after_eof_ends_the_connection() -> None:
+    result = ended(lambda peer: peer.packet(MSG_CHANNEL_EOF, UInt32(0)))
 
-    assert live.sessions[0].received == b"before"
-    assert live.ledger.ended == NO_SUCH_CHANNEL
+    assert result.sessions[0].heard[:2] == [b"before", "eof"]
+    assert result.ledger.ended == NOT_OPEN
 
 
-def test_extended_data_where_there_is_none_ends_the_connection() -> None:
+def test_data_for_an_unknown_channel_ends_the_connection() -> None:
+    result = ended(lambda peer: peer.data(b"whose?", 7))
+
+    assert result.sessions[0].received == b"before"
+    assert result.ledger.ended == NO_SUCH_CHANNEL
+
+
+def test_unexpected_extended_data_ends_the_connection() -> None:
     fields = UInt32(0) + UInt32(1) + String(b"a warning")
-    live = ended(lambda peer: peer.packet(MSG_CHANNEL_EXTENDED_DATA, fields))
+    result = ended(lambda peer: peer.packet(MSG_CHANNEL_EXTENDED_DATA, fields))
 
-    assert live.ledger.ended == "ProtocolError('Invalid extended data type')"
+    assert result.ledger.ended == "ProtocolError('Invalid extended data type')"
 
 
-# Faults of sessions
+# Faulty sessions
 
 
 @pytest.mark.parametrize(
@@ -227,13 +227,13 @@ def test_a_session_that_raises_ends_the_connection(error: Exception) -> None:
             if data == b"now":
                 raise error
 
-    live = ended(lambda peer: peer.data(b"now"), session=Faulty)
+    result = ended(lambda peer: peer.data(b"now"), session=Faulty)
 
-    assert live.sessions[0].received == b"beforenow"
-    assert live.ledger.ended == repr(error)
+    assert result.sessions[0].received == b"beforenow"
+    assert result.ledger.ended == repr(error)
 
 
-def test_a_session_that_closes_the_connection_hears_the_rest_of_the_read() -> None:
+def test_a_session_that_closes_the_connection_gets_the_rest_of_the_read() -> None:
     class Leaving(Session):
         connection: Any = None
 
@@ -241,10 +241,10 @@ def test_a_session_that_closes_the_connection_hears_the_rest_of_the_read() -> No
             super().data_received(data, datatype)
             self.connection.abort()
 
-    def life(here: Established) -> None:
+    def scenario(here: Established) -> None:
         session = Leaving()
         session.connection = here.transport
         here.open(session)
         here.receive(here.peer.data(b"one") + here.peer.data(b"two"))
 
-    assert both_ways(life).sessions[0].received == b"onetwo"
+    assert both_ways(scenario).sessions[0].received == b"onetwo"

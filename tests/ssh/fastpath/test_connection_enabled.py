@@ -1,4 +1,4 @@
-"""The short way is on for the versions of asyncssh that it was tested with, unless switched off."""
+"""The fast path is enabled for tested versions of asyncssh, unless the environment disables it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunnelkeeper.ssh.fastpath.connection import TESTED_VERSIONS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PROGRAM = """
 import sys
@@ -22,35 +22,35 @@ for _ in range(2):
     here.receive(here.peer.data(b"one") + here.peer.data(b"two"))
     print(*here.counts, len(here.sent), *here.sessions[0].heard)
 """
-SHORT = "4 2 4 b'one' b'two'\n" * 2
-ASYNCSSHS = "0 0 4 b'one' b'two'\n" * 2
+FAST_PATH = "4 2 4 b'one' b'two'\n" * 2
+ASYNCSSH = "0 0 4 b'one' b'two'\n" * 2
 
 
-def run(version: str, switch: str = "") -> subprocess.CompletedProcess[str]:
-    """Use two connections in a process where asyncssh says it is of a version."""
-    environment = os.environ | {"TUNNELKEEPER_FASTPATH": switch}
+def run(version: str, setting: str = "") -> subprocess.CompletedProcess[str]:
+    """Use two connections in a process with a patched asyncssh version."""
+    environment = os.environ | {"TUNNELKEEPER_FASTPATH": setting}
     command = [sys.executable, "-c", PROGRAM, version]
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
 
 
-def test_it_is_on_and_says_nothing() -> None:
+def test_it_is_enabled_and_logs_nothing() -> None:
     done = run(max(TESTED_VERSIONS))
 
-    assert (done.stdout, done.stderr) == (SHORT, "")
+    assert (done.stdout, done.stderr) == (FAST_PATH, "")
 
 
-def test_it_is_off_where_the_environment_says_so() -> None:
+def test_the_environment_can_disable_it() -> None:
     done = run(max(TESTED_VERSIONS), "off")
 
-    assert (done.stdout, done.stderr) == (ASYNCSSHS, "")
+    assert (done.stdout, done.stderr) == (ASYNCSSH, "")
 
 
-def test_with_a_version_that_was_not_tested_it_is_off_and_says_so_once() -> None:
+def test_an_untested_version_disables_it_and_logs_once() -> None:
     done = run("99.0")
 
-    assert done.stdout == ASYNCSSHS
+    assert done.stdout == ASYNCSSH
     assert done.stderr == (
         "the fast path for data was not tested with asyncssh 99.0 "
         f"(tested: {', '.join(sorted(TESTED_VERSIONS))}); it is disabled and transfers are slower\n"

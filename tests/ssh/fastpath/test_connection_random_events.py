@@ -1,4 +1,4 @@
-"""Whatever two channels send and receive, in whatever reads: both ways come to the same."""
+"""Random events on two channels have the same result with and without the fast path."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tests.ssh.established import PACKET, Established, both_ways
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST = 600
-"""Bytes of one event."""
+MAX_EVENT_BYTES = 600
+"""Maximum bytes of one event."""
 
 WINDOW = 2000
-"""Bytes of every window: a few events use one up."""
+"""Bytes of every window: a few events exhaust it."""
 
 
 class World:
-    """A connection with two channels, what befalls them, and what is on its way to them."""
+    """A connection with two channels, and the bytes that the peer has sent but it has not read."""
 
     def __init__(self, here: Established, packet: int) -> None:
         self._here = here
-        self._coming = bytearray()
+        self._in_transit = bytearray()
         self._channels = [
             here.open(window=WINDOW, packet=packet, receives=WINDOW) for _ in range(2)
         ]
         for channel in self._channels:
-            channel.set_write_buffer_limits(MOST)
+            channel.set_write_buffer_limits(MAX_EVENT_BYTES)
 
     def write(self, channel: int, size: int) -> None:
         with suppress(BrokenPipeError):
@@ -47,44 +47,46 @@ class World:
         self._channels[channel].resume_reading()
 
     def data(self, channel: int, size: int) -> None:
-        self._coming += self._here.peer.data(blob(size), channel)
+        self._in_transit += self._here.peer.data(blob(size), channel)
 
     def adjust(self, channel: int, size: int) -> None:
-        self._coming += self._here.peer.adjust(size, channel)
+        self._in_transit += self._here.peer.adjust(size, channel)
 
     def read(self, _: int, size: int) -> None:
-        read = bytes(self._coming[:size])
-        del self._coming[:size]
+        read = bytes(self._in_transit[:size])
+        del self._in_transit[:size]
         self._here.receive(read)
 
     def read_all(self) -> None:
-        self.read(0, len(self._coming))
+        self.read(0, len(self._in_transit))
 
 
 Event = tuple["Callable[[World, int, int], None]", int, int]
 
-KINDS = (World.write, World.write_eof, World.pause, World.resume)
-KINDS_OF_THE_PEER = (World.data, World.adjust, World.read)
+LOCAL_EVENTS = (World.write, World.write_eof, World.pause, World.resume)
+PEER_EVENTS = (World.data, World.adjust, World.read)
 
 events: st.SearchStrategy[Event] = st.tuples(
-    st.one_of(st.sampled_from(KINDS), st.sampled_from(KINDS_OF_THE_PEER)),
+    st.one_of(st.sampled_from(LOCAL_EVENTS), st.sampled_from(PEER_EVENTS)),
     st.integers(0, 1),
-    st.integers(0, MOST),
+    st.integers(0, MAX_EVENT_BYTES),
 )
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    befalling=st.lists(events, max_size=50),
+    sequence=st.lists(events, max_size=50),
     packet=st.sampled_from([1, 50, PACKET]),
     rekey_bytes=st.sampled_from([1000, 1 << 30]),
 )
-def test_both_ways_come_to_the_same(befalling: list[Event], packet: int, rekey_bytes: int) -> None:
-    def life(here: Established) -> None:
+def test_both_paths_have_the_same_result(
+    sequence: list[Event], packet: int, rekey_bytes: int
+) -> None:
+    def scenario(here: Established) -> None:
         here.transport._rekey_bytes = rekey_bytes
         world = World(here, packet)
-        for befall, channel, size in befalling:
-            befall(world, channel, size)
+        for event, channel, size in sequence:
+            event(world, channel, size)
         world.read_all()
 
-    both_ways(life)
+    both_ways(scenario)
