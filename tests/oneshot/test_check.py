@@ -154,7 +154,7 @@ def test_a_socket_needs_a_folder_to_be_made_in(file: File, tmp_path: Path) -> No
     problems = file.problems(f'local = ["{good}:db:5432", "{bad}:db:5432"]')
 
     assert problems == [
-        f"{file.where}: {bad}:db:5432: the folder {bad.parent} is missing or not writable"
+        f"{file.where}: {bad}:db:5432: the directory {bad.parent} is missing or not writable"
     ]
 
 
@@ -163,7 +163,7 @@ def test_a_socket_below_the_home_of_nobody_is_a_problem(file: File) -> None:
 
     forward = "~no-such-user/db.sock:db:5432"
     assert problems == [
-        f"{file.where}: {forward}: the folder ~no-such-user is missing or not writable"
+        f"{file.where}: {forward}: the directory ~no-such-user is missing or not writable"
     ]
 
 

@@ -1,4 +1,4 @@
-"""`tunnelkeeper check`: the config file and everything it names, looked at without connecting."""
+"""`tunnelkeeper check`: checks the config file and everything it names, without connecting."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def check(config_path: str) -> tuple[list[str], list[str]]:
-    """What keeps a tunnel from doing what the file says, and the warnings; a line each."""
+    """Return problems that keep a tunnel from working, and warnings, as lines."""
     try:
-        configuration, cautions = load_with_warnings(config_path)
+        configuration, config_warnings = load_with_warnings(config_path)
     except ConfigError as error:
         return [str(problem) for problem in error.problems], []
     problems, warnings = asyncio.run(_check_tunnels(configuration))
-    return problems, [*(str(caution) for caution in cautions), *warnings]
+    return problems, [*(str(warning) for warning in config_warnings), *warnings]
 
 
 async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[str]]:
@@ -52,11 +52,11 @@ async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[
             continue
         for host in hosts:
             at = f"{where}: {host}"
-            named = _has_configured_identity_files(configuration, tunnel, host)
+            configured = _has_configured_identity_files(configuration, tunnel, host)
             problems += [f"{at}: {text}" for text in _algorithm_problems(host)]
-            # Of ssh's own defaults one may do where another does not.
-            bad = problems if named else warnings
-            bad += [f"{at}: {text}" for text in _key_problems(host, keys, named)]
+            # One of ssh's default keys may work where another does not.
+            key_messages = problems if configured else warnings
+            key_messages += [f"{at}: {text}" for text in _key_problems(host, keys, configured)]
             warnings += [f"{at}: {text}" for text in _known_hosts_warnings(host, known_hosts)]
     return list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
 
@@ -64,7 +64,7 @@ async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[
 def _has_configured_identity_files(
     configuration: Configuration, tunnel: Tunnel, host: Host
 ) -> bool:
-    """Whether the file names the host's keys: a missing one is a mistake then, unlike ssh's own."""
+    """Return whether the file configures the host's keys. A missing one is then a problem."""
     own = tunnel.options if host.name == tunnel.host else configuration.hosts.get(host.name)
     options = own or configuration.defaults
     return options.identity_files is not None
@@ -87,17 +87,17 @@ def _algorithm_problems(host: Host) -> Iterator[str]:
         yield failed.failure.message
 
 
-def _key_problems(host: Host, keys: PrivateKeys, named: bool) -> Iterator[str]:
+def _key_problems(host: Host, keys: PrivateKeys, configured: bool) -> Iterator[str]:
     for path in host.identity_files:
         loaded = keys.load(path)
         if not isinstance(loaded, KeyProblem):
             yield from _not_accepted(host, path, loaded.get_algorithm())
             continue
-        # The agent may hold a key of which only the public half is here, or unlock this one.
+        # The agent may hold the key: only its public half is here, or it is encrypted.
         in_agent = host.identity_agent is not None and (
             loaded.kind is Unusable.ENCRYPTED or Path(f"{path}.pub").exists()
         )
-        if in_agent or (loaded.kind is Unusable.MISSING and not named):
+        if in_agent or (loaded.kind is Unusable.MISSING and not configured):
             continue
         yield with_hint(f"identity file {loaded}", loaded.remedy)
     for path in host.certificate_files:
@@ -110,7 +110,7 @@ def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:
         if not algorithms.is_key_type_accepted(host, key_type):
             yield f"identity file {path}: {key_type} is not in PubkeyAcceptedAlgorithms"
     except FailureError:
-        return  # that nothing is accepted at all is a problem of its own
+        return  # reported by _algorithm_problems
 
 
 def _known_hosts_warnings(host: Host, known_hosts: KnownHostsFiles) -> Iterator[str]:
@@ -122,9 +122,9 @@ def _unwritable_sockets(tunnel: Tunnel) -> Iterator[str]:
     for forward in tunnel.forwards:
         match forward:
             case LocalForward(listen=UnixAddress(path=path)):
-                folder = Path(os.path.expanduser(path)).parent  # noqa: PTH111  raises nothing
-                if not os.access(folder, os.W_OK | os.X_OK):
-                    yield f"{forward}: the folder {folder} is missing or not writable"
+                directory = Path(os.path.expanduser(path)).parent  # noqa: PTH111  raises nothing
+                if not os.access(directory, os.W_OK | os.X_OK):
+                    yield f"{forward}: the directory {directory} is missing or not writable"
 
 
 def _missing_hooks(tunnel: Tunnel) -> Iterator[str]:
@@ -132,9 +132,9 @@ def _missing_hooks(tunnel: Tunnel) -> Iterator[str]:
         if not command:
             continue
         try:
-            found = shutil.which(program_path(command[0]))
+            program = shutil.which(program_path(command[0]))
         except OSError:
-            found = None
-        if found is None:
-            program = printable(command[0])
-            yield f"{key}: there is no program {program} that can be run (no shell reads this line)"
+            program = None
+        if program is None:
+            name = printable(command[0])
+            yield f"{key}: {name} is not an executable program (the line is not run by a shell)"

@@ -1,4 +1,4 @@
-"""`tunnelkeeper connect HOST HOST:PORT` without a supervisor: a connection of our own (ssh -W)."""
+"""`tunnelkeeper connect HOST HOST:PORT` without a supervisor: its own connection (ssh -W)."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
 
 CopyStdio = Callable[[socket.socket], None]
-"""Copies between standard input and output and a socket until both are done; it may block.
+"""A function that copies between the standard streams and a socket until EOF in both directions.
 
-It closes the socket when it ends before that, so that the other side learns of it.
+It may block. It closes the socket if it ends earlier, so that the peer notices.
 """
 
 
 def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> int:
     """Connect to a host, open a target there and let `pump` serve it; returns the exit code.
 
-    reference: a tunnel or host of the config file, if there is one, or of ssh_config.
+    host: a tunnel or host of the config file, or a host of ssh_config.
     """
     silence_asyncssh()
     try:
@@ -91,35 +91,35 @@ async def _connect(
             await chain.close()
 
 
-async def _resolve_hosts(configuration: Configuration, reference: str) -> tuple[Host, ...]:
+async def _resolve_hosts(configuration: Configuration, host: str) -> tuple[Host, ...]:
     lookup = lookup_for(configuration)
-    tunnel = configuration.tunnels.get(reference)
+    tunnel = configuration.tunnels.get(host)
     if tunnel is not None:
         return await lookup.chain(tunnel)
-    return await lookup.chain_to(reference)
+    return await lookup.chain_to(host)
 
 
 def _load_configuration(path: str) -> Configuration:
-    """The config file, or an empty configuration: a host of ssh_config needs none."""
+    """Load the config file, if it exists. A host of ssh_config does not need one."""
     return load(path) if Path(path).exists() else Configuration(path)
 
 
 def _print_error(text: str) -> None:
-    print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  this is a command's voice
+    print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  the messages of a command
 
 
 class _WarningsOnly:
-    """Reports warnings only: standard output is the stream."""
+    """A progress report that prints only warnings, to stderr. Standard output is the stream."""
 
     def step(self, hop: str, step: Step) -> None:
-        """See ssh.progress.Report."""
+        """Ignore the step."""
 
     def debug(self, text: str) -> None:
-        """See ssh.progress.Report."""
+        """Ignore the message."""
 
     def info(self, text: str) -> None:
-        """See ssh.progress.Report."""
+        """Ignore the message."""
 
     def warn(self, text: str) -> None:
-        """See ssh.progress.Report."""
+        """Print a warning."""
         _print_error(text)

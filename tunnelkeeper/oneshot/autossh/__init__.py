@@ -1,11 +1,10 @@
-"""Runs a command line of autossh: one tunnel on the library's own core, no supervisor and no ssh.
+"""The autossh program: one tunnel for one command line, without a supervisor or ssh process.
 
-main       from the arguments to the exit code
-order      what is to be done, once `ssh -G` was asked
-keeping    the tunnel, started again and ended by autossh's rules
-errand     what runs over each connection: a program, or -W
-terminal   the terminal that a program is shown on
-loop       the loop of -M
-log        autossh's log, and what ssh would have said
-background -f and the pid file
+main            from the arguments to the exit code; -f and the pid file
+resolve         the command line, resolved with `ssh -G`
+supervise       the tunnel, restarted and ended by autossh's rules
+remote_session  what runs over each connection: a command, or -W
+terminal        the local terminal of a remote command
+monitor_loop    the monitoring loop of -M
+log             autossh's log, and the messages of ssh
 """

@@ -1,7 +1,7 @@
-"""What is told: autossh's log in a file or the system's, and on stderr what ssh would have said.
+"""The log of autossh, in a file or syslog, and the messages that ssh would print to stderr.
 
-Lines and levels are autossh's where the event is the same, so that whatever reads such logs goes
-on to do so.
+Lines and levels are those of autossh for the same events, so that programs that parse its log keep
+working. It does not decide which events are logged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LINE_LIMIT = 2000  # characters
 
 
 class Level(IntEnum):
-    """The levels of syslog(3) that are used; AUTOSSH_LOGLEVEL is one of them."""
+    """The levels of syslog(3) in use. AUTOSSH_LOGLEVEL sets one of them."""
 
     ERROR = 3
     WARNING = 4
@@ -42,12 +42,12 @@ LEVELS = {
     "warning": Level.WARNING,
     "error": Level.ERROR,
 }
-"""Those of the journal."""
+"""The levels of the event log."""
 
 
 @dataclass(slots=True)
 class Log:
-    """autossh's log. file: a path, or None for the system's log. to_stderr: there too."""
+    """autossh's log. file: a path, or None for syslog. to_stderr: write to stderr as well."""
 
     level: int
     clock: Clock
@@ -55,12 +55,12 @@ class Log:
     to_stderr: bool = False
 
     def write(self, level: Level, text: str) -> None:
-        """Add a line, if it is important enough. A log that cannot be written stops nothing."""
+        """Write a line if its level is enabled. Errors in writing the log are ignored."""
         if level > self.level:
             return
         line = printable(text, LINE_LIMIT)
-        at = self.clock.wall().astimezone().strftime("%Y/%m/%d %H:%M:%S")
-        stamped = f"{at} {NAME}[{os.getpid()}]: {line}\n"
+        timestamp = self.clock.wall().astimezone().strftime("%Y/%m/%d %H:%M:%S")
+        stamped = f"{timestamp} {NAME}[{os.getpid()}]: {line}\n"
         if self.to_stderr:
             write_stderr(stamped)
         if self.file is None:
@@ -74,9 +74,10 @@ class Log:
 
 
 def open_log(level: int, clock: Clock, file: str | None, *, to_stderr: bool) -> Log:
-    """The log that the environment asks for; `file` relative to where we are now.
+    """Open the log set in the environment. `file` is relative to the current directory.
 
-    Raises OSError: it cannot be written.
+    Raises:
+        OSError: The file cannot be written.
     """
     if file is None:
         syslog.openlog(NAME, syslog.LOG_PID, syslog.LOG_USER)
@@ -88,9 +89,9 @@ def open_log(level: int, clock: Clock, file: str | None, *, to_stderr: bool) -> 
 
 @dataclass(slots=True)
 class SshMessages:
-    """What ssh would say on stderr, or where -E and -y send it. least: the level still told.
+    """The messages that ssh would print to stderr, or where -E and -y redirect them.
 
-    None for least: nothing (-q).
+    level: the least important level that is written. None: nothing (-q).
     """
 
     level: Level | None
@@ -98,7 +99,7 @@ class SshMessages:
     to_syslog: bool = False
 
     def write(self, level: Level, text: str) -> None:
-        """Tell it, if it is important enough."""
+        """Write a message if its level is enabled."""
         if self.level is None or level > self.level:
             return
         if self.to_syslog:
@@ -114,27 +115,27 @@ class SshMessages:
 
 
 def write_stderr(line: str) -> None:
-    """Write to stderr; on a terminal that may be raw, with a carriage return."""
+    """Write to stderr. A terminal may be in raw mode, so it gets carriage returns."""
     try:
         sys.stderr.write(line.replace("\n", "\r\n") if sys.stderr.isatty() else line)
         sys.stderr.flush()
     except (OSError, ValueError):
-        return  # nobody is there to read it
+        return  # stderr is closed
 
 
 def event_log_for(log: Log, ssh_messages: SshMessages) -> EventLog:
-    """The journal that a tunnel's runner writes to, led into the log and to whoever started us."""
+    """Return an event log for the runner that writes to autossh's log and ssh's messages."""
     event_log = EventLog(log.clock, level="debug")
     event_log.on_record = _record_writer(log, ssh_messages)
     return event_log
 
 
 def _record_writer(log: Log, ssh_messages: SshMessages) -> Callable[[LogRecord], None]:
-    def tell(record: LogRecord) -> None:
+    def write(record: LogRecord) -> None:
         level = LEVELS[record.level]
         where = f"{record.tunnel}: " if record.tunnel else ""
         log.write(level, where + record.message)
         if not log.to_stderr:
             ssh_messages.write(level, f"{NAME}: {where}{record.message}")
 
-    return tell
+    return write

@@ -1,4 +1,7 @@
-"""A command line of autossh from its arguments to its exit code, which is autossh's: 0 or 1."""
+"""The autossh program, from its arguments to its exit code: 0 or 1, as in autossh.
+
+It also implements -f and the pid file. It does not interpret the options of ssh.
+"""
 
 from __future__ import annotations
 
@@ -32,63 +35,63 @@ if TYPE_CHECKING:
     from tunnelkeeper.autossh.command_line import AutosshCommand, Monitor
     from tunnelkeeper.autossh.environment import Settings
 
-IMITATED = "1.4g"
-"""The version of autossh whose command line this is."""
+EMULATED_VERSION = "1.4g"
+"""The version of autossh whose command line is emulated."""
 
 USAGE = """\
 usage: autossh [--strict] [-V] [-M port[:echo_port]] [-f] [SSH_OPTIONS]
 
     -M        port of the monitoring loop, 0: none. Overrides AUTOSSH_PORT
-    -f        go on in the background
+    -f        run in the background
     -V        print the version and exit
-    --strict  autossh's own waiting times and gate, to the letter
+    --strict  follow the delays and the gate time of autossh exactly
 
 Environment: AUTOSSH_DEBUG, _FIRST_POLL, _GATETIME, _LOGFILE, _LOGLEVEL, _MAXLIFETIME,
-_MAXSTART, _MESSAGE, _PIDFILE, _POLL, _PORT: as in autossh(1). No ssh is started:
-tunnelkeeper makes the connection. docs/autossh.md has every difference.
+_MAXSTART, _MESSAGE, _PIDFILE, _POLL, _PORT: as in autossh(1). No ssh process is
+started: tunnelkeeper connects itself. docs/autossh.md lists every difference.
 """
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], console: Stdio) -> int:
-    """Do what a command line says; returns the exit code."""
+    """Run a command line. Return the exit code."""
     silence_asyncssh()
     try:
         if has_version_flag(arguments):
-            print(f"autossh {IMITATED} (tunnelkeeper {__version__})")  # noqa: T201  asked for
+            print(f"autossh {EMULATED_VERSION} (tunnelkeeper {__version__})")  # noqa: T201  the output of -V
             return EXIT_OK
         line, settings = parse_autossh(arguments), parse_environment(environment)
         monitor = _monitor(line, settings)
-        _check(line)
+        _reject_unsupported(line)
         with unwrap_exception_groups():
-            todo = asyncio.run(resolve(line.ssh, monitor))
+            command = asyncio.run(resolve(line.ssh, monitor))
     except CommandLineError as error:
-        return _complain(str(error), usage=len(arguments) == 0)
+        return _print_error(str(error), usage=len(arguments) == 0)
     except SshConfigError as error:
-        return _complain(with_hint(error.message, error.hint))
+        return _print_error(with_hint(error.message, error.hint))
     try:
-        return _keep(line, settings, monitor, todo, console)
+        return _supervise(line, settings, monitor, command, console)
     except OSError as error:
-        return _complain(f"{error.filename or ''}: {error.strerror}".removeprefix(": "))
+        return _print_error(f"{error.filename or ''}: {error.strerror}".removeprefix(": "))
 
 
-def _keep(
+def _supervise(
     line: AutosshCommand,
     settings: Settings,
     monitor: Monitor | None,
-    todo: ResolvedCommand,
+    command: ResolvedCommand,
     console: Stdio,
 ) -> int:
     clock = SystemClock()
     level = Level.DEBUG if settings.debug else settings.log_level
     log = open_log(level, clock, settings.log_file, to_stderr=settings.debug)
     pid_file = Path(settings.pid_file).absolute() if settings.pid_file else None
-    voice = _voice(line)
+    ssh_messages = _ssh_messages(line)
     if line.background and not _daemonize():
         return EXIT_OK
-    _tell_remarks(line, settings, todo, log)
-    job = SupervisedCommand(
-        command=todo,
-        remote_task=remote_task_for(todo.plan, console),
+    _log_warnings(line, settings, command, log)
+    options = SupervisedCommand(
+        command=command,
+        remote_task=remote_task_for(command.plan, console),
         rules=Rules(
             gate_time=0 if line.background else settings.gate_time,
             poll=settings.poll,
@@ -100,69 +103,73 @@ def _keep(
         max_lifetime=settings.max_lifetime,
         message=settings.message,
     )
-    keeping = AutosshSupervisor(job, log, event_log_for(log, voice), clock)
+    supervisor = AutosshSupervisor(options, log, event_log_for(log, ssh_messages), clock)
     with _pid_file(pid_file), unwrap_exception_groups():
-        return asyncio.run(_run(keeping))
+        return asyncio.run(_run(supervisor))
 
 
-async def _run(keeping: AutosshSupervisor) -> int:
+async def _run(supervisor: AutosshSupervisor) -> int:
     asyncio.get_running_loop().set_default_executor(DaemonThreads())
-    return await keeping.run()
+    return await supervisor.run()
 
 
 def _monitor(line: AutosshCommand, settings: Settings) -> Monitor | None:
-    """The loop that is asked for; autossh wants a word about it, and keepalives need none."""
-    said = line.monitor if line.monitor is not None else settings.port
-    if said is None and line.strict:
+    """Return the monitoring loop, if requested. Only --strict requires -M, as autossh does."""
+    value = line.monitor if line.monitor is not None else settings.port
+    if value is None and line.strict:
         raise CommandLineError(
-            "expected -M port, -M 0 or AUTOSSH_PORT; without --strict none is needed"
+            "expected -M port, -M 0 or AUTOSSH_PORT; it is optional without --strict"
         )
-    return None if said is None else parse_monitor(said)
+    return None if value is None else parse_monitor(value)
 
 
-def _check(line: AutosshCommand) -> None:
-    """Refuse what would give the user something else than asked for."""
-    for remark in line.ssh.refused:
-        raise CommandLineError(f"{remark.option} is not supported: {remark.reason}")
+def _reject_unsupported(line: AutosshCommand) -> None:
+    """Reject options that are not supported and cannot be ignored."""
+    for note in line.ssh.refused:
+        raise CommandLineError(f"{note.option} is not supported: {note.reason}")
 
 
-def _voice(line: AutosshCommand) -> SshMessages:
-    wordiness = line.ssh.count("v")
-    least = None if line.ssh.has("q") else Level.WARNING
-    if wordiness:
-        least = Level.INFO if wordiness == 1 else Level.DEBUG
+def _ssh_messages(line: AutosshCommand) -> SshMessages:
+    verbosity = line.ssh.count("v")
+    level = None if line.ssh.has("q") else Level.WARNING
+    if verbosity:
+        level = Level.INFO if verbosity == 1 else Level.DEBUG
     files = line.ssh.values("E")
     file = Path(files[-1]).absolute() if files else None
     if file is not None:
         file.open("a").close()
-    return SshMessages(least, file, to_syslog=line.ssh.has("y"))
+    return SshMessages(level, file, to_syslog=line.ssh.has("y"))
 
 
-def _tell_remarks(
-    line: AutosshCommand, settings: Settings, todo: ResolvedCommand, log: Log
+def _log_warnings(
+    line: AutosshCommand, settings: Settings, command: ResolvedCommand, log: Log
 ) -> None:
-    for remark in (*line.ssh.ignored, *settings.ignored):
-        log.write(Level.DEBUG, f"noted: {remark}")
-    for words in todo.warnings:
-        log.write(Level.WARNING, words)
+    for note in (*line.ssh.ignored, *settings.ignored):
+        log.write(Level.DEBUG, f"ignored: {note}")
+    for warning in command.warnings:
+        log.write(Level.WARNING, warning)
     if settings.port == "0" or line.monitor == "0":
         log.write(Level.INFO, "port set to 0, monitoring disabled")
 
 
-def _complain(words: str, *, usage: bool = False) -> int:
+def _print_error(message: str, *, usage: bool = False) -> int:
     if usage:
-        print(USAGE, file=sys.stderr)  # noqa: T201  there is no log yet
-    print(f"autossh: {words}", file=sys.stderr)  # noqa: T201
+        print(USAGE, file=sys.stderr)  # noqa: T201  the log is not open yet
+    print(f"autossh: {message}", file=sys.stderr)  # noqa: T201
     return EXIT_FAILED
 
 
 def _daemonize() -> bool:
-    """Go on as a process without a terminal, in `/`, its three descriptors on /dev/null.
+    """Detach from the terminal, change to `/` and redirect the standard streams to /dev/null.
 
-    False: this is the process that was started, and has nothing more to do. As daemon(3) with a
-    second fork, so that no terminal can ever become ours. No threads may run, nor an event loop.
+    This is daemon(3) with a second fork, so that the process cannot acquire a controlling
+    terminal. No threads and no event loop may be running.
 
-    Raises OSError.
+    Returns:
+        False in the original process, which must exit; True in the background process.
+
+    Raises:
+        OSError: The process cannot fork.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -172,18 +179,19 @@ def _daemonize() -> bool:
     if os.fork():
         os._exit(0)
     os.chdir("/")
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+        os.dup2(null, descriptor)
+    os.close(null)
     return True
 
 
 @contextmanager
 def _pid_file(path: Path | None) -> Iterator[None]:
-    """Keep this process's number in a file, and remove the file at the end.
+    """Write the process id to a file, and remove the file on exit.
 
-    Raises OSError.
+    Raises:
+        OSError: The file cannot be written.
     """
     if path is None:
         yield

@@ -1,4 +1,7 @@
-"""The loop of -M, really walked: a line goes out through one forward and has to come back."""
+"""The monitoring loop of -M: it sends a line through one forward and expects it back.
+
+It does not restart the connection; its caller does.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ RANDOM_BELOW = 2**31
 
 
 class MonitorLoop:
-    """The monitoring loop of one connection. text: AUTOSSH_MESSAGE; debug: told what happens."""
+    """The monitoring loop of one connection. text: AUTOSSH_MESSAGE. debug: logs each step."""
 
     def __init__(
         self,
@@ -38,31 +41,31 @@ class MonitorLoop:
         self._debug = debug
 
     async def run_until_broken(self) -> None:
-        """Walk it at every poll; returns when it is broken."""
+        """Probe the loop at every poll. Return when it is broken."""
         await self._clock.sleep(self._timing.first)
         while await self._is_working():
             await self._clock.sleep(self._timing.poll)
 
     async def _is_working(self) -> bool:
-        """Whether a line came back, at one of the tries."""
+        """Return whether the line came back in one of the attempts."""
         for _ in range(ATTEMPTS):
             sent = format_message(
                 socket.gethostname(), os.getpid(), secrets.randbelow(RANDOM_BELOW), self._text
             )
             try:
-                came = await self._send_and_receive(sent)
+                received = await self._send_and_receive(sent)
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
                 self._debug(f"the monitoring loop: {type(error).__name__}: {error}")
                 continue
-            if came == sent:
+            if received == sent:
                 self._debug("connection ok")
                 return True
-            self._debug(f"not what I sent: {sent!r} : {came!r}")
+            self._debug(f"not what I sent: {sent!r} : {received!r}")
         self._debug(f"tried connection {ATTEMPTS} times and failed")
         return False
 
     async def _send_and_receive(self, sent: bytes) -> bytes:
-        """Send a line, and take what comes back."""
+        """Send a line, and return what comes back."""
         if self._monitor.echo_port is not None:
             return await self._exchange(sent, None)
         back: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()

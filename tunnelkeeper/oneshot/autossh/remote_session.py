@@ -1,7 +1,8 @@
-"""What is run over each connection of a line that does more than forward: a program, or -W.
+"""The remote session of a command line: a command, a shell, a subsystem, or -W.
 
-Standard input and output are carried by threads that may block, since their descriptors are shared
-with other processes and stay as they are; between those and the channel stands a socket pair.
+Threads copy standard input and output and may block, because their descriptors are shared with
+other processes and cannot be made non-blocking. A socket pair connects each thread to the channel.
+It does not decide what follows the end of a session; `supervise` does.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Stdio:
-    """Who started us. Each function closes its socket, may block, and is called in a thread.
+    """The standard streams. Each function closes its socket, may block, and runs in a thread.
 
-    carry: copies between stdin (a descriptor), stdout and a socket until both ways are done.
-    copy_errors: from a socket to stderr. terminal_name: $TERM.
+    copy_stdio: copies between stdin (a descriptor), stdout and a socket until EOF in both
+    directions. copy_stderr: copies from a socket to stderr. terminal_name: $TERM.
     """
 
     stdin: int
@@ -55,48 +56,48 @@ class Stdio:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether somebody types."""
+        """Whether stdin is a terminal."""
         return os.isatty(self.stdin)
 
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """It came to its end, with ssh's exit status for it."""
+    """The remote session exited. status: as ssh would report it."""
 
     status: int
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """The server does not run it, or nothing answers at the target of -W."""
+    """The server refused the request, or the target of -W is unreachable."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """The connection went away under it. resumable: starting it again continues what it did."""
+    """The connection was lost. resumable: the session can be started again without loss of data."""
 
     resumable: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StdoutClosed:
-    """Nobody reads our standard output any more."""
+    """The reader of our standard output closed it."""
 
 
 Outcome = Exited | RequestRefused | ConnectionLost | StdoutClosed
 
 
 class RemoteTask(Protocol):
-    """Something to run over a connection."""
+    """A remote session to run over a connection."""
 
     async def run(self, connection: Connection, gate: Gate) -> Outcome:
-        """Run it to its end."""
+        """Run the session to its end."""
 
 
 def remote_task_for(plan: SessionPlan, stdio: Stdio) -> RemoteTask | None:
-    """What a plan asks for; None: it only forwards."""
+    """Return the task of a plan, or None if it only forwards."""
     match plan.purpose:
         case Purpose.FORWARD:
             return None
@@ -108,13 +109,13 @@ def remote_task_for(plan: SessionPlan, stdio: Stdio) -> RemoteTask | None:
 
 @dataclass(frozen=True, slots=True)
 class _StdioForward:
-    """-W: stdin and stdout to a target."""
+    """-W: stdin and stdout connected to a target."""
 
     plan: SessionPlan
     stdio: Stdio
 
     async def run(self, connection: Connection, gate: Gate) -> Outcome:
-        assert self.plan.target is not None  # noqa: S101  -W has one
+        assert self.plan.target is not None  # noqa: S101  plan_session() sets it for -W
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -146,9 +147,9 @@ class _CommandSession:
 
     async def run(self, connection: Connection, _gate: Gate) -> Outcome:
         end = CommandEndpoint()
-        program = self._remote_command()
+        command = self._remote_command()
         try:
-            await connection.run_command(program, end)
+            await connection.run_command(command, end)
         except CommandRefusedError as refusal:
             return (
                 ConnectionLost(resumable=True)
@@ -157,7 +158,7 @@ class _CommandSession:
             )
         try:
             with ExitStack() as stack:
-                if program.terminal is not None:
+                if command.terminal is not None:
                     stack.enter_context(terminal.raw(self.stdio.stdin))
                     stack.enter_context(_forward_resizes(end, self.stdio.stdin))
                 return await self._serve(end, connection)
@@ -178,23 +179,23 @@ class _CommandSession:
             join(out, end)
             over: set[asyncio.Future[Any]] = {end.exit_status, threads[0]}
             await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
-            unheard = not (end.exit_status.done() or end.received_eof)
+            stdout_closed = not (end.exit_status.done() or end.received_eof)
             status = await end.exit_status
-            await asyncio.gather(*threads)  # all that it wrote is out
+            await asyncio.gather(*threads)  # all output is written
         finally:
             if stdin != self.stdio.stdin:
                 os.close(stdin)
-        if unheard:
+        if stdout_closed:
             return StdoutClosed()
         if status is not None:
             return Exited(status)
         return self._connection_lost(end) if connection.is_closed else Exited(255)
 
     def _connection_lost(self, end: CommandEndpoint) -> ConnectionLost:
-        """Whether what follows would go on from where it was.
+        """Return whether the session can be resumed.
 
-        A stream between two programs would not: its next part would reach one that knows nothing
-        of the first.
+        A stream between two programs cannot: the restarted program would receive the rest of the
+        data without its beginning.
         """
         if self.plan.purpose is Purpose.SUBSYSTEM:
             return ConnectionLost(resumable=not (end.bytes_sent or end.bytes_received))
@@ -203,13 +204,13 @@ class _CommandSession:
     def _remote_command(self) -> RemoteCommand:
         plan, console = self.plan, self.stdio
         wanted = wants_terminal(plan.terminal, plan.purpose, stdin_is_terminal=console.is_terminal)
-        shown = terminal.describe(console.stdin, console.terminal_name) if wanted else None
+        requested = terminal.describe(console.stdin, console.terminal_name) if wanted else None
         kind = _KINDS[plan.purpose]
-        return RemoteCommand(kind, plan.command, plan.environment, shown, plan.agent)
+        return RemoteCommand(kind, plan.command, plan.environment, requested, plan.agent)
 
 
 async def _socket_pair(end: SocketEndpoint) -> tuple[SocketEndpoint, socket.socket]:
-    """A socket pair: one side served by the loop, the other for a thread."""
+    """Create a socket pair: one end for the event loop, the other for a thread."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     await asyncio.get_running_loop().create_connection(lambda: end, sock=ours)
@@ -218,7 +219,7 @@ async def _socket_pair(end: SocketEndpoint) -> tuple[SocketEndpoint, socket.sock
 
 @contextmanager
 def _forward_resizes(end: CommandEndpoint, descriptor: int) -> Iterator[None]:
-    """Tell the server whenever the terminal's size changes."""
+    """Send the terminal's size to the server whenever it changes."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGWINCH, lambda: end.resize(*terminal.size(descriptor)))
     try:

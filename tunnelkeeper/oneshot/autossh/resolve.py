@@ -1,4 +1,4 @@
-"""What a command line is to do: asks `ssh -G`, and refuses what cannot be honoured."""
+"""A command line resolved with `ssh -G`. It rejects unsupported options and opens no connection."""
 
 from __future__ import annotations
 
@@ -33,32 +33,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CommandLineResolver:
-    """Looks up the hosts of a line, as tunnel.context.HostResolver. facts: where it was given."""
+    """A tunnel.context.HostResolver for a command line. facts: about the local machine."""
 
     line: SshCommand
     facts: Facts = field(default_factory=gather_facts)
 
     async def chain(self, _tunnel: Tunnel) -> tuple[Host, ...]:
-        """Raises SshConfigError."""
+        """Return the hosts of the chain.
+
+        Raises:
+            SshConfigError: ssh_config cannot be read or used.
+        """
         return (await self.look_up())[0]
 
     async def look_up(self) -> tuple[tuple[Host, ...], dict[str, list[str]]]:
-        """The hosts, and all that `ssh -G` answers for the last.
+        """Return the hosts, and the output of `ssh -G` for the last one.
 
-        Raises SshConfigError.
+        Raises:
+            SshConfigError: ssh_config cannot be read or used.
         """
         configuration = Configuration("", SupervisorOptions(ssh_config=self._source()))
-        # A new one each time: what ssh_config says may have changed since the last attempt.
+        # Not cached: ssh_config may have changed since the last attempt.
         lookup = HostLookup(configuration, SshQuery(), self.facts, time.monotonic)
         reference = str(HostSpec(self.line.user, self.line.host.host, self.line.port))
         line = self.line
-        way, answer = await lookup.chain_for_command_line(
+        hosts, answer = await lookup.chain_for_command_line(
             reference, ssh_g_options(line), line.command
         )
-        return way, dict(answer)
+        return hosts, dict(answer)
 
     def _source(self) -> str | Literal[False] | None:
-        """The file of -F; of several ssh takes the last."""
+        """Return the file of -F. ssh uses the last one."""
         files = self.line.values("F")
         if files and files[-1].lower() == "none":
             return False
@@ -67,7 +72,7 @@ class CommandLineResolver:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCommand:
-    """What is to be done. remarks: what ssh_config asks for and is not done, for the log."""
+    """A resolved command line. warnings: unsupported directives of ssh_config, for the log."""
 
     tunnel: Tunnel
     plan: SessionPlan
@@ -76,25 +81,27 @@ class ResolvedCommand:
 
 
 async def resolve(line: SshCommand, monitor: Monitor | None) -> ResolvedCommand:
-    """Look the line's host up.
+    """Look up the host of a command line.
 
-    Raises LineError and SshConfigError.
+    Raises:
+        CommandLineError: An option is not supported, or ssh is not installed.
+        SshConfigError: ssh_config cannot be read or used.
     """
     if not ssh_is_installed():
-        raise CommandLineError("ssh is not installed; what a line means is asked of `ssh -G`")
-    finder = CommandLineResolver(line)
-    _, answer = await finder.look_up()
+        raise CommandLineError("ssh is not installed; `ssh -G` is needed to read the command line")
+    resolver = CommandLineResolver(line)
+    _, answer = await resolver.look_up()
     missing = [name for name in find_unsupported(answer) if name not in HONOURED_DIRECTIVES]
-    said = {setting.keyword for setting in line.settings}
-    refused = [name for name in missing if name.lower() in said]
+    given = {setting.keyword for setting in line.settings}
+    refused = [name for name in missing if name.lower() in given]
     if refused:
         raise CommandLineError(f"-o {refused[0]} is not supported")
-    todo = plan_session(line, answer, finder.facts.environment)
+    plan = plan_session(line, answer, resolver.facts.environment)
     tunnel = Tunnel(
         name=line.host.host,
         host=line.destination,
-        forwards=todo.forwards + (loop_forwards(monitor) if monitor else ()),
-        exit_on_forward_failure=todo.exit_on_forward_failure,
+        forwards=plan.forwards + (loop_forwards(monitor) if monitor else ()),
+        exit_on_forward_failure=plan.exit_on_forward_failure,
     )
-    remarks = tuple(f"{name} of ssh_config is not supported" for name in missing)
-    return ResolvedCommand(tunnel, todo, finder, remarks)
+    warnings = tuple(f"{name} of ssh_config is not supported" for name in missing)
+    return ResolvedCommand(tunnel, plan, resolver, warnings)

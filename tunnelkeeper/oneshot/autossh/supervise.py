@@ -1,6 +1,6 @@
-"""Keeps one line's tunnel by autossh's rules: counts its runs, runs what it runs, ends as autossh.
+"""Supervision of one tunnel by autossh's rules: it counts runs, starts remote sessions, and exits.
 
-States, attempts and the wait after the network's trouble are the runner's, as for any tunnel. With
+It does not handle states, attempts and retry delays; the runner does, as for any tunnel. With
 --strict the runner waits after each failure until autossh.restart_rules allows the next start.
 """
 
@@ -62,12 +62,15 @@ if TYPE_CHECKING:
     from tunnelkeeper.tunnel.event_log import EventLog
 
 SHUTDOWN_TIMEOUT = 3.0
-"""Seconds that the connection may take to close before it is cut off."""
+"""Seconds for the connection to close before it is aborted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisedCommand:
-    """What to keep and how. max_lifetime: seconds, 0: no limit. text: AUTOSSH_MESSAGE."""
+    """The command line to run, and its rules.
+
+    max_lifetime: seconds; 0 for no limit. message: AUTOSSH_MESSAGE.
+    """
 
     command: ResolvedCommand
     remote_task: RemoteTask | None
@@ -79,188 +82,196 @@ class SupervisedCommand:
 
 
 class AutosshSupervisor:
-    """The tunnel of one line, until it ends."""
+    """The supervisor of one tunnel, until the program exits."""
 
-    def __init__(self, job: SupervisedCommand, log: Log, journal: EventLog, clock: Clock) -> None:
-        self._job = job
+    def __init__(
+        self, options: SupervisedCommand, log: Log, event_log: EventLog, clock: Clock
+    ) -> None:
+        self._options = options
         self._log = log
-        self._journal = journal
+        self._event_log = event_log
         self._clock = clock
-        self._course = RunHistory(job.rules)
-        self._seen: State = Stopped()
+        self._history = RunHistory(options.rules)
+        self._state: State = Stopped()
         self._exit: asyncio.Future[ProgramExit]
         self._runner: Runner
         self._tasks: IsolatedTaskGroup
         self._ssh_context = SshContext()
-        self._watching: asyncio.Task[None] | None = None
-        self._errand: asyncio.Task[None] | None = None
+        self._monitor_task: asyncio.Task[None] | None = None
+        self._remote_task: asyncio.Task[None] | None = None
         self._start_timer: Timer | None = None
 
     async def run(self) -> int:
-        """Keep it up; returns the exit code."""
+        """Run the tunnel. Return the exit code."""
         self._exit = asyncio.get_running_loop().create_future()
         async with (
             IsolatedTaskGroup() as self._tasks,
             ConnectionPool(self._ssh_context) as connection_pool,
         ):
-            services = TunnelContext(
-                self._job.command.resolver,
+            context = TunnelContext(
+                self._options.command.resolver,
                 self._ssh_context,
                 connection_pool,
-                self._journal,
+                self._event_log,
                 self._clock,
-                lambda _: self._changed(),
-                lambda _: self._connected(),
+                lambda _: self._on_state_changed(),
+                lambda _: self._on_connected(),
             )
-            self._runner = Runner(self._job.command.tunnel, services, token_hex(8), self._policy)
-            running = self._tasks.create_task(self._runner.run())
-            vigil = HostMonitor(self._clock, self._journal, self._moved)
-            self._obey_signals()
-            lifetime = self._limit_lifetime()
+            self._runner = Runner(self._options.command.tunnel, context, token_hex(8), self._policy)
+            runner_task = self._tasks.create_task(self._runner.run())
+            host_monitor = HostMonitor(self._clock, self._event_log, self._on_network_changed)
+            self._add_signal_handlers()
+            lifetime = self._start_lifetime_timer()
             try:
-                async with monitoring(vigil, self._tasks):
-                    self._begin()
-                    ending = await self._exit
+                async with monitoring(host_monitor, self._tasks):
+                    self._start_first_run()
+                    program_exit = await self._exit
             finally:
                 if lifetime is not None:
                     lifetime.cancel()
-                self._let_go()
-                await self._stop(running)
-        self._log.write(Level.INFO if ending.code == EXIT_OK else Level.ERROR, ending.message)
-        return ending.code
+                self._cancel_tasks()
+                await self._stop(runner_task)
+        self._log.write(
+            Level.INFO if program_exit.code == EXIT_OK else Level.ERROR, program_exit.message
+        )
+        return program_exit.code
 
-    # -- what happens ------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        if self._course.may_start:
+    def _start_first_run(self) -> None:
+        if self._history.may_start:
             self._runner.send(Start())
         else:
             self._finish(ProgramExit(EXIT_OK, "max start count reached; exiting"))
 
-    def _changed(self) -> None:
-        """The tunnel's state is another one, perhaps."""
-        old, self._seen = self._seen, self._runner.state
-        match old, self._seen:
+    def _on_state_changed(self) -> None:
+        """Handle a possible change of the tunnel's state."""
+        old, self._state = self._state, self._runner.state
+        match old, self._state:
             case Connecting(), Connecting():
                 return
             case _, Connecting():
-                self._course = self._course.with_start(self._clock.monotonic())
-                self._log.write(Level.INFO, f"starting ssh (count {self._course.starts})")
+                self._history = self._history.with_start(self._clock.monotonic())
+                self._log.write(Level.INFO, f"starting ssh (count {self._history.starts})")
             case ((Connecting() | Up() | Degraded()), (BackingOff() | Blocked())):
-                self._run_ended()
-        if not isinstance(self._seen, Up | Degraded) and self._watching is not None:
-            self._watching.cancel()
+                self._on_run_ended()
+        if not isinstance(self._state, Up | Degraded) and self._monitor_task is not None:
+            self._monitor_task.cancel()
 
-    def _connected(self) -> None:
-        """A connection is there, the first or another one."""
-        self._run_errand()
-        if self._watching is not None:
-            self._watching.cancel()
-        if self._job.monitor is not None:
-            self._watching = self._tasks.create_task(self._watch_loop(self._job.monitor))
+    def _on_connected(self) -> None:
+        """Handle a new connection: the first one or a replacement."""
+        self._start_remote_task()
+        if self._monitor_task is not None:
+            self._monitor_task.cancel()
+        if self._options.monitor is not None:
+            self._monitor_task = self._tasks.create_task(
+                self._run_monitor_loop(self._options.monitor)
+            )
 
-    def _run_ended(self) -> None:
-        """The connection is lost, or was never made."""
-        failure = failure_of(self._seen)
-        needs_a_person = failure is not None and failure.needs_user
+    def _on_run_ended(self) -> None:
+        """Handle a lost connection or a failed attempt."""
+        failure = failure_of(self._state)
+        needs_user = failure is not None and failure.needs_user
         now = self._clock.monotonic()
-        match self._course.on_exit(EXIT_STATUS_LOST, now, needs_user=needs_a_person):
-            case ProgramExit() as ending:
-                self._finish(ending)
-            case NextRun(wait=wait, message=words):
-                self._log.write(Level.INFO, words)
-                if self._job.rules.strict:
+        match self._history.on_exit(EXIT_STATUS_LOST, now, needs_user=needs_user):
+            case ProgramExit() as program_exit:
+                self._finish(program_exit)
+            case NextRun(wait=wait, message=message):
+                self._log.write(Level.INFO, message)
+                if self._options.rules.strict:
                     self._start_after(wait)
 
-    def _run_errand(self) -> None:
-        """Run what is to be run, unless it runs already or there is nothing to run it on.
+    def _start_remote_task(self) -> None:
+        """Start the remote session, unless it is running or there is no connection.
 
-        It stays on its connection when another one takes over, as long as that lives.
+        It stays on its connection after a replacement, as long as that connection is alive.
         """
         session = self._runner.session
         chain = session.hop_connections if session else None
-        errand = self._job.remote_task
-        if errand is None or self._errand is not None:
+        remote_task = self._options.remote_task
+        if remote_task is None or self._remote_task is not None:
             return
         if chain is not None and not chain.connection.is_closed:
-            running = errand.run(chain.connection, self._runner.gate)
-            self._errand = self._tasks.create_task(self._until_ended(running))
+            running = remote_task.run(chain.connection, self._runner.gate)
+            self._remote_task = self._tasks.create_task(self._run_remote_task(running))
 
-    async def _until_ended(self, running: Coroutine[None, None, Outcome]) -> None:
+    async def _run_remote_task(self, running: Coroutine[None, None, Outcome]) -> None:
         outcome = await running
-        self._errand = None
-        self._errand_ended(outcome)
+        self._remote_task = None
+        self._on_remote_task_ended(outcome)
 
-    def _errand_ended(self, outcome: Outcome) -> None:
+    def _on_remote_task_ended(self, outcome: Outcome) -> None:
         match outcome:
             case ConnectionLost(resumable=resumable):
-                if not (resumable or self._job.rules.strict):
-                    words = "the connection is lost, and what went through it cannot be resumed"
-                    self._finish(ProgramExit(EXIT_FAILED, words))
+                if not (resumable or self._options.rules.strict):
+                    message = "the connection was lost, and its session cannot be resumed"
+                    self._finish(ProgramExit(EXIT_FAILED, message))
                 else:
-                    self._run_errand()  # where another connection is there already
+                    self._start_remote_task()  # a replacement may already be connected
                 return
             case StdoutClosed():
-                self._finish(ProgramExit(EXIT_FAILED, "nobody reads the output any more; exiting"))
+                self._finish(ProgramExit(EXIT_FAILED, "standard output was closed; exiting"))
                 return
             case Exited(status=status):
-                verdict = self._course.on_exit(status, self._clock.monotonic())
-            case RequestRefused(message=words):
-                self._journal.write("error", self._job.command.tunnel.name, words)
-                verdict = self._course.on_exit(
+                verdict = self._history.on_exit(status, self._clock.monotonic())
+            case RequestRefused(message=message):
+                self._event_log.write("error", self._options.command.tunnel.name, message)
+                verdict = self._history.on_exit(
                     EXIT_STATUS_LOST, self._clock.monotonic(), needs_user=True
                 )
         match verdict:
-            case ProgramExit() as ending:
-                self._finish(ending)
-            case NextRun(wait=wait, message=words):
-                self._log.write(Level.INFO, words)
+            case ProgramExit() as program_exit:
+                self._finish(program_exit)
+            case NextRun(wait=wait, message=message):
+                self._log.write(Level.INFO, message)
                 self._runner.send(Restart() if not wait else Stop())
                 if wait:
                     self._start_after(wait)
 
-    async def _watch_loop(self, monitor: Monitor) -> None:
-        job = self._job
-        loop = MonitorLoop(monitor, job.timing, job.message, self._clock, self._debug)
+    async def _run_monitor_loop(self, monitor: Monitor) -> None:
+        options = self._options
+        loop = MonitorLoop(monitor, options.timing, options.message, self._clock, self._debug)
         await loop.run_until_broken()
         self._log.write(Level.INFO, "port down, restarting ssh")
         self._runner.send(Restart())
 
-    # -- signals and time --------------------------------------------------------------------
+    # -- signals and timers ------------------------------------------------------------------
 
-    def _obey_signals(self) -> None:
+    def _add_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
-        for end in (signal.SIGTERM, signal.SIGINT):
-            words = f"received signal to exit ({int(end)})"
-            loop.add_signal_handler(end, self._finish, ProgramExit(EXIT_FAILED, words))
-        for prod in (signal.SIGHUP, signal.SIGUSR2):
-            loop.add_signal_handler(prod, self._prod)
-        loop.add_signal_handler(signal.SIGUSR1, self._start_anew)
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            message = f"received signal to exit ({int(signal_number)})"
+            loop.add_signal_handler(signal_number, self._finish, ProgramExit(EXIT_FAILED, message))
+        for signal_number in (signal.SIGHUP, signal.SIGUSR2):
+            loop.add_signal_handler(signal_number, self._retry_now)
+        loop.add_signal_handler(signal.SIGUSR1, self._restart)
 
-    def _prod(self) -> None:
-        """End a wait; a connection that is up is left alone."""
+    def _retry_now(self) -> None:
+        """End a wait. A live connection is not affected."""
         self._debug("signalled to check")
         self._start_after(0)
 
-    def _start_anew(self) -> None:
+    def _restart(self) -> None:
         self._log.write(Level.INFO, "signalled to kill and restart ssh")
-        self._forget_start()
+        self._cancel_start_timer()
         self._runner.send(Restart())
 
-    def _moved(self, present: frozenset[str] | None) -> None:
-        """This machine woke, or its network changed: see daemon.tunnel_registry."""
+    def _on_network_changed(self, present: frozenset[str] | None) -> None:
+        """Handle a resume or a network change, as daemon.tunnel_registry does."""
         self._ssh_context.connection_tracker.network_changed(present)
         self._runner.send(NetworkChanged())
 
-    def _limit_lifetime(self) -> Timer | None:
-        limit = self._job.max_lifetime
+    def _start_lifetime_timer(self) -> Timer | None:
+        limit = self._options.max_lifetime
         if not limit:
             return None
-        ending = ProgramExit(EXIT_OK, "exceeded maximum time to live, shutting down")
-        return self._clock.call_at(self._clock.monotonic() + limit, lambda: self._finish(ending))
+        program_exit = ProgramExit(EXIT_OK, "exceeded maximum time to live, shutting down")
+        return self._clock.call_at(
+            self._clock.monotonic() + limit, lambda: self._finish(program_exit)
+        )
 
     def _start_after(self, wait: float) -> None:
-        self._forget_start()
+        self._cancel_start_timer()
         if not wait:
             self._runner.send(Start())
             return
@@ -268,31 +279,33 @@ class AutosshSupervisor:
         when = self._clock.monotonic() + wait
         self._start_timer = self._clock.call_at(when, lambda: self._start_after(0))
 
-    def _forget_start(self) -> None:
+    def _cancel_start_timer(self) -> None:
         if self._start_timer is not None:
             self._start_timer.cancel()
             self._start_timer = None
 
-    # -- the end -----------------------------------------------------------------------------
+    # -- shutdown ----------------------------------------------------------------------------
 
-    def _finish(self, ending: ProgramExit) -> None:
+    def _finish(self, program_exit: ProgramExit) -> None:
         if not self._exit.done():
-            self._exit.set_result(ending)
+            self._exit.set_result(program_exit)
 
-    def _let_go(self) -> None:
-        self._forget_start()
-        for task in (self._watching, self._errand):
+    def _cancel_tasks(self) -> None:
+        self._cancel_start_timer()
+        for task in (self._monitor_task, self._remote_task):
             if task is not None:
                 task.cancel()
 
-    async def _stop(self, running: asyncio.Task[None]) -> None:
-        """Close the connection, and cut off what does not close in time."""
+    async def _stop(self, runner_task: asyncio.Task[None]) -> None:
+        """Close the connection. Abort it if it does not close in time."""
         self._runner.shutdown()
-        await asyncio.wait({running}, timeout=SHUTDOWN_TIMEOUT)
-        running.cancel()
+        await asyncio.wait({runner_task}, timeout=SHUTDOWN_TIMEOUT)
+        runner_task.cancel()
 
     def _policy(self, tunnel: Tunnel, seed: str) -> RetryPolicy:
-        return replace(RetryPolicy.from_tunnel(tunnel, seed), retries=not self._job.rules.strict)
+        return replace(
+            RetryPolicy.from_tunnel(tunnel, seed), retries=not self._options.rules.strict
+        )
 
     def _debug(self, text: str) -> None:
         self._log.write(Level.DEBUG, text)

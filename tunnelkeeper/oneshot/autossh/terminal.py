@@ -1,4 +1,4 @@
-"""The terminal that a server's program is shown on: what it is, raw while it runs, restored."""
+"""The local terminal of a remote command: modes, size and raw mode. It transfers no data."""
 
 from __future__ import annotations
 
@@ -61,32 +61,32 @@ _FLAGS = (
         61: "ECHOKE",
     },
 )
-"""Modes of RFC 4254 section 8 by their number, and termios(3)'s names for them: the special
-characters, then the flags of input, output, control and line, as tcgetattr(3) orders them."""
+"""The modes of RFC 4254 section 8 by number, with their names in termios(3): the special
+characters, then the input, output, control and local flags in the order of tcgetattr(3)."""
 _INPUT_SPEED, _OUTPUT_SPEED = 128, 129
-_USUAL_SPEED = 38400
-_NONE = 255
-"""A character that is not set."""
+_DEFAULT_SPEED = 38400
+_DISABLED = 255
+"""The value of a disabled special character: RFC 4254 section 8."""
 
 
 def describe(descriptor: int, name: str) -> Terminal:
-    """A terminal as the server is to have it; of what is none, the defaults (ssh -tt)."""
+    """Return the terminal to request from the server. Without one, use defaults (ssh -tt)."""
     columns, lines = size(descriptor)
     return Terminal(name, columns, lines, _modes(descriptor))
 
 
 def size(descriptor: int) -> tuple[int, int]:
-    """Columns and lines."""
+    """Return the columns and lines of a terminal."""
     try:
-        found = os.get_terminal_size(descriptor)
+        size = os.get_terminal_size(descriptor)
     except OSError:
         return DEFAULT_SIZE
-    return (found.columns or DEFAULT_SIZE[0], found.lines or DEFAULT_SIZE[1])
+    return (size.columns or DEFAULT_SIZE[0], size.lines or DEFAULT_SIZE[1])
 
 
 @contextmanager
 def raw(descriptor: int) -> Iterator[None]:
-    """Hand every byte through as it is, and restore the terminal in the end; else, nothing."""
+    """Set the terminal to raw mode, and restore it on exit. Do nothing without a terminal."""
     try:
         before = termios.tcgetattr(descriptor)
     except termios.error:
@@ -96,7 +96,7 @@ def raw(descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(termios.error):  # it hung up
+        with suppress(termios.error):  # the terminal hung up
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
@@ -111,10 +111,10 @@ def _modes(descriptor: int) -> dict[int, int]:
         if index is not None:
             character = characters[index]
             value = character[0] if isinstance(character, bytes) else int(character)
-            modes[mode] = value or _NONE
+            modes[mode] = value or _DISABLED
     for group, bits in zip(_FLAGS, flags, strict=True):
         for mode, name in group.items():
             bit = getattr(termios, name, 0)
             modes[mode] = int(bool(bit) and bits & bit == bit)
-    modes[_INPUT_SPEED] = modes[_OUTPUT_SPEED] = _USUAL_SPEED
+    modes[_INPUT_SPEED] = modes[_OUTPUT_SPEED] = _DEFAULT_SPEED
     return modes
