@@ -282,9 +282,9 @@ async def test_a_thousand_tunnels_query_their_jump_host_once(lookup: Make) -> No
 
 async def test_deviations_are_reported_for_each_host_of_a_chain(lookup: Make) -> None:
     ssh = FakeSsh(a="bindinterface eth0", deep="proxyjump a\nstricthostkeychecking false")
-    remarks = await lookup(ssh).find_deviations(Tunnel("t", "deep"))
+    deviations = await lookup(ssh).find_deviations(Tunnel("t", "deep"))
 
-    assert [remark.split(" ", 2)[:2] for remark in remarks] == [
+    assert [text.split(" ", 2)[:2] for text in deviations] == [
         ["a:", "BindInterface"],
         ["deep:", "StrictHostKeyChecking"],
     ]

@@ -84,12 +84,12 @@ class HostLookup:
         """
         hop = replace(self._hop(reference), arguments=arguments, command=command)
         results = await self._look_up_chain(hop)
-        return tuple(resolve(host) for host in results), results[-1].answer
+        return tuple(resolve(result) for result in results), results[-1].answer
 
     async def find_deviations(self, tunnel: Tunnel) -> tuple[str, ...]:
         """Return one sentence for each setting of ssh_config that a tunnel does not follow."""
         results = await self._look_up_chain(self._tunnel_hop(tunnel))
-        return tuple(remark for host in results for remark in find_deviations(host))
+        return tuple(text for result in results for text in find_deviations(result))
 
     def _tunnel_hop(self, tunnel: Tunnel) -> Hop:
         return _parse_hop(tunnel.host, lambda _: tunnel.options, prefer_reference=False)
@@ -106,10 +106,10 @@ class HostLookup:
     async def _look_up_chain(self, hop: Hop, later_hops: Sequence[Hop] = ()) -> list[LookupResult]:
         """Look up a host and its jump hosts. later_hops: the hosts that it is a jump host for."""
         if (
-            any(hop.endpoint == other.endpoint for other in later_hops)
+            any(hop.endpoint == later.endpoint for later in later_hops)
             or len(later_hops) >= MAX_CHAIN_LENGTH
         ):
-            chain = " -> ".join(s.name for s in (*later_hops, hop))
+            chain = " -> ".join(h.name for h in (*later_hops, hop))
             raise SshConfigError(
                 f"the jump hosts form a loop: {chain}",
                 "give one of them `jump = []`, or `ProxyJump none` in ssh_config",
@@ -147,7 +147,7 @@ class HostLookup:
         if self._default_answer is None:
             self._default_answer = await self._query(UNCONFIGURED_HOST)
         options = hop.options
-        algorithms = {
+        settings = {
             "HostKeyAlias": options.host_key_alias,
             "Ciphers": options.ciphers,
             "MACs": options.macs,
@@ -160,7 +160,7 @@ class HostLookup:
             port=options.port[0] if options.port else None,
             source=source_for(self._configuration, self._facts),
             jumps=with_jumps,
-            options=tuple((key, value) for key, value in algorithms.items() if value is not None),
+            options=tuple((key, value) for key, value in settings.items() if value is not None),
             arguments=hop.arguments,
             command=hop.command,
         )

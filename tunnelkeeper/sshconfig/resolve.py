@@ -123,21 +123,21 @@ def jump_hosts(host: LookupResult) -> tuple[str, ...]:
 
 def find_deviations(host: LookupResult) -> tuple[str, ...]:
     """Return one sentence for each setting of ssh_config that tunnelkeeper does not follow."""
-    remarks = [
+    deviations = [
         f"{host.name}: {name} of ssh_config is not supported"
         for name in find_unsupported(host.answer)
     ]
-    remarks += [
+    deviations += [
         f"{host.name}: {name} of ssh_config needs ssh (openssh-client), which is not installed"
         for name in get_values(host.answer, SSH_ONLY)
     ]
     policy = get_value(host.answer, "stricthostkeychecking")
     if host.options.host_key_policy is None and policy in ACCEPTS_CHANGED_KEYS:
-        remarks.append(
+        deviations.append(
             f"{host.name}: StrictHostKeyChecking no of ssh_config is treated as accept-new: "
             "a changed host key is refused"
         )
-    return tuple(remarks)
+    return tuple(deviations)
 
 
 def _destination(host: LookupResult) -> Destination:
