@@ -8,9 +8,9 @@ import pytest
 
 from tests.forwarding.fakes import FakeChannel
 from tests.ssh.waiting import until
-from tunnelkeeper.core.connect_error import ConnectError, Reason
+from tunnelkeeper.core.connect_error import ConnectError, OnError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
-from tunnelkeeper.forwarding.gate import Gate, OnError
+from tunnelkeeper.forwarding.gate import Gate
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from tunnelkeeper.forwarding.pump import ChannelEndpoint
 from tunnelkeeper.forwarding.remote_clients import RemoteClients
 
 if TYPE_CHECKING:
-    from tunnelkeeper.forwarding.gate import OnError
+    from tunnelkeeper.core.connect_error import OnError
 
 DB, HERE = TcpAddress("db", 5432), TcpAddress("localhost", 2222)
 TIMEOUT = 20.0

@@ -17,8 +17,8 @@ from tunnelkeeper.forwarding.gate import STOPPED, Gate
 from tunnelkeeper.forwarding.local_clients import LocalClients
 
 if TYPE_CHECKING:
+    from tunnelkeeper.core.connect_error import OnError
     from tunnelkeeper.core.forward_spec import Address, LocallyBoundForward
-    from tunnelkeeper.forwarding.gate import OnError
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
 
 TARGET = TcpAddress("db.home", 5432)

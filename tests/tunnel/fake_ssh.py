@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tunnelkeeper.core.configuration import Tunnel
+    from tunnelkeeper.core.connect_error import OnError
     from tunnelkeeper.core.forward_spec import Address
-    from tunnelkeeper.forwarding.gate import OnError
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.ssh.context import ProgressListener
     from tunnelkeeper.sshconfig import SshConfigError

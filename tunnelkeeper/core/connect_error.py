@@ -8,6 +8,7 @@ knows neither.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from enum import Enum
 
 
@@ -58,3 +59,7 @@ class ConnectError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+OnError = Callable[[ConnectError], None]
+"""Called with the reason why no channel was opened."""

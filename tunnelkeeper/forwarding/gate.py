@@ -7,19 +7,17 @@ one holds clients until it opens or their time is over. It opens no connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tunnelkeeper.core.connect_error import ConnectError, Reason
+from tunnelkeeper.core.connect_error import ConnectError, OnError, Reason
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, PauseReason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.forwarding.pump import Counters
-
-OnError = Callable[[ConnectError], None]
-"""Called with the reason why no channel was opened."""
 
 
 class ChannelOpener(Protocol):

@@ -27,10 +27,11 @@ from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, PauseReason
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tunnelkeeper.core.connect_error import OnError
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.core.health_checks import Check
     from tunnelkeeper.core.probes import Probe
-    from tunnelkeeper.forwarding.gate import ChannelOpener, OnError
+    from tunnelkeeper.forwarding.gate import ChannelOpener
     from tunnelkeeper.forwarding.remote_clients import RemoteClients
 
 _TARGET_HINT = "is the target running, and can the server reach it?"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from asyncssh.listener import SSHListener
 
     from tunnelkeeper.core.configuration import Host
+    from tunnelkeeper.core.connect_error import OnError
     from tunnelkeeper.core.failures import Failure
-    from tunnelkeeper.forwarding.gate import OnError
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
     from tunnelkeeper.ssh.proxy_command import ProxyCommand
