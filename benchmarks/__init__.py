@@ -1,1 +1,1 @@
-"""Measures of tunnelkeeper against ssh and autossh, side by side in one run on one machine."""
+"""Benchmarks of tunnelkeeper against ssh and autossh, in one run on one machine."""

@@ -1,6 +1,6 @@
-"""What the operating system says that processes have used: processor time and memory; Linux only.
+"""CPU time and memory of processes, as the Linux kernel accounts for them.
 
-It trusts no program's own word, and counts only the ids that it is given.
+It uses no figures that programs report themselves, and counts only the given process ids.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ PROC = Path("/proc")
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Processor time of processes so far, in user and in kernel mode."""
+    """Return the CPU seconds of processes so far, in user and kernel mode."""
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return sum(each.user + each.system for each in times)
 
 
 def proportional_bytes(pids: Iterable[int]) -> int:
-    """Memory of processes; what several share is divided among them (PSS, proc(5))."""
+    """Return the proportional memory of processes: shared pages are divided (PSS, proc(5))."""
     return sum(_kilobytes(pid, "smaps_rollup", "Pss") for pid in pids) * KB
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory of a process now (RSS)."""
+    """Return the current memory of a process (RSS)."""
     return _kilobytes(pid, "status", "VmRSS") * KB
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that a process had since it began, or since its peak was forgotten."""
+    """Return the peak memory of a process since its start or the last reset."""
     return _kilobytes(pid, "status", "VmHWM") * KB
 
 
-def forget_peak(pid: int) -> None:
-    """Let the peak be what is resident now (proc(5), clear_refs)."""
+def reset_peak(pid: int) -> None:
+    """Reset the peak to the current memory (proc(5), clear_refs)."""
     (PROC / str(pid) / "clear_refs").write_text("5")
 
 

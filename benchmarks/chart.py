@@ -1,7 +1,7 @@
-"""Draws the ratios of a run as an SVG of bars; to the right is better, whatever was measured. Pure.
+"""A bar chart of a run's ratios as SVG; bars to the right are better. It writes no files.
 
-The scale is logarithmic, as memory is another order than speed: twice as good is as long a bar to
-the right as half as good is to the left.
+The scale is logarithmic because memory and speed differ by orders of magnitude: twice as good is as
+far to the right as half as good is to the left.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from benchmarks.report import Comparison
 
 WIDTH = 860
-NAMES = 200  # where the rows' names end
-LABELS = 340  # where the bars' area begins
-RIGHT = 60  # what is left for the numbers behind the bars
+NAMES = 200  # x where the row names end
+LABELS = 340  # x where the bars start
+RIGHT = 60  # space for the numbers behind the bars
 TOP, LINE, BOTTOM = 64, 24, 34
 BAR = 12
 TICKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64)
@@ -53,7 +53,7 @@ STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How many times as good: above 1 is better than the other."""
+    """A ratio in which more is better: above 1, tunnelkeeper is better."""
 
     label: str
     against: str
@@ -66,20 +66,20 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Where a gain lies, in pixels."""
+    """A logarithmic scale from gains to pixels."""
 
     least: float
     most: float
 
     def x(self, gain: float) -> float:
-        """The pixel of a gain; what is beyond the ends of the axis lies on them."""
+        """Return the x position of a gain, clamped to the ends of the axis."""
         held = min(max(gain, self.least), self.most)
         share = math.log(held / self.least) / math.log(self.most / self.least)
         return round(LABELS + share * (WIDTH - LABELS - RIGHT), 1)
 
 
 def bar(comparison: Comparison) -> Bar:
-    """A comparison as a bar. Ratios that are good when small are turned over."""
+    """Return the bar of a comparison. A ratio in which less is better is inverted."""
     row, ratio = comparison.row, comparison.ratio
     ends = (ratio.least, ratio.most)
     gain, required = ratio.median, row.required
@@ -90,7 +90,7 @@ def bar(comparison: Comparison) -> Bar:
 
 
 def axis(bars: Sequence[Bar]) -> Axis:
-    """An axis that shows every bar, and 1, between two of TICKS."""
+    """Return an axis from one tick to another that shows every bar, and 1."""
     low = min([each.least for each in bars] + [each.required for each in bars] + [1.0])
     high = max([each.most for each in bars] + [each.required for each in bars] + [1.0])
     least = max((tick for tick in TICKS if tick < low), default=TICKS[0])
@@ -99,7 +99,7 @@ def axis(bars: Sequence[Bar]) -> Axis:
 
 
 def draw(comparisons: Sequence[Comparison], title: str) -> str:
-    """The chart, as the text of an SVG file."""
+    """Render the chart as SVG."""
     bars = [bar(each) for each in comparisons]
     scale = axis(bars)
     height = TOP + LINE * len(bars) + BOTTOM
@@ -145,7 +145,7 @@ def _bar(shown: Bar, number: int, scale: Axis) -> list[str]:
         _tag("text", shown.label, class_="label", x=NAMES, y=base),
         _tag("text", shown.against, class_="faint", x=NAMES + 10, y=base),
         _tag("rect", class_=kind, x=left, y=top, width=width, height=BAR),
-        _tag("circle", class_=kind, cx=end, cy=middle, r=4),  # a bar of no length is seen, too
+        _tag("circle", class_=kind, cx=end, cy=middle, r=4),  # makes a bar of zero length visible
         _tag("line", class_="spread", x1=least, y1=middle, x2=most, y2=middle),
         _tag("line", class_="required", x1=required, y1=top - 3, x2=required, y2=top + BAR + 3),
         _tag("text", figure(shown.gain), class_="faint", x=behind, y=base),
@@ -153,6 +153,10 @@ def _bar(shown: Bar, number: int, scale: Axis) -> list[str]:
 
 
 def _tag(name: str, text: str = "", **attributes: str | float) -> str:
-    """An element of XML; a trailing _ of an attribute's name keeps it from being Python's word."""
-    words = "".join(f" {key.rstrip('_')}={quoteattr(str(v))}" for key, v in attributes.items())
-    return f"<{name}{words}>{escape(text)}</{name}>" if text else f"<{name}{words}/>"
+    """Return an XML element. A trailing _ in an attribute name avoids a Python keyword."""
+    attribute_text = "".join(
+        f" {key.rstrip('_')}={quoteattr(str(v))}" for key, v in attributes.items()
+    )
+    return (
+        f"<{name}{attribute_text}>{escape(text)}</{name}>" if text else f"<{name}{attribute_text}/>"
+    )

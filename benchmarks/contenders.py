@@ -1,6 +1,6 @@
-"""Runs the contenders through their command lines, and ends them again; measures nothing.
+"""The contenders, started and stopped through their command lines; nothing is measured here.
 
-A contender that runs says which processes are its client side, and where a forward is entered.
+A running contender knows its client processes and the ports of its forwards.
 """
 
 from __future__ import annotations
@@ -14,8 +14,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from benchmarks.processes import Unable, ended, family, listens, program, run, spawn, wait_until
-from benchmarks.rows import Against
+from benchmarks.processes import (
+    BenchmarkError,
+    ended,
+    family,
+    is_listening,
+    program,
+    run,
+    spawn,
+    wait_until,
+)
+from benchmarks.rows import Contender
 from benchmarks.tunnels import ssh_arguments, ssh_config, tunnelkeeper_config
 from tunnelkeeper.core.snapshot import StatusSnapshot
 
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).resolve().parent.parent
 READY_WITHIN = 120.0  # seconds: a thousand tunnels on a slow machine
 CONFIG, SOCKET, LOG = "tunnels.toml", "control.sock", "log"
-CIPHERS = {Against.SSH_GCM: "aes128-gcm@openssh.com"}  # what tunnelkeeper takes by itself
+CIPHERS = {Contender.SSH_GCM: "aes128-gcm@openssh.com"}  # the cipher that tunnelkeeper chooses
 
 
 class Client:
@@ -43,32 +52,32 @@ class Client:
         self._ahead = [forward.listen for tunnel in tunnels for forward in tunnel.forwards]
 
     def pids(self) -> list[int]:
-        """Its processes, and those that they have started."""
+        """Return the ids of its processes and their descendants."""
         return family(each.pid for each in self.programs)
 
     def entry(self, forward: Forward) -> int:
-        """The port that a client of the forward connects to."""
+        """Return the port that a client of the forward connects to."""
         return forward.listen
 
     def is_up(self) -> bool:
-        """Whether every forward listens; only then does ssh."""
-        while self._ahead and listens(self._ahead[-1]):
+        """Return whether every forward listens; ssh listens only after its login."""
+        while self._ahead and is_listening(self._ahead[-1]):
             self._ahead.pop()
         return not self._ahead
 
     def wait_until_up(self) -> None:
-        """Return when every tunnel is up. Raises Unable when one is not in time."""
+        """Wait until every tunnel is up; raise BenchmarkError after the timeout."""
         wait_until(lambda: self.is_up() or self._has_ended(), READY_WITHIN, "all tunnels are up")
         if self._has_ended():
             lines = self.log.read_text(errors="backslashreplace").splitlines()
-            raise Unable("\n".join(["a contender ended before its time:", *lines[-10:]]))
+            raise BenchmarkError("\n".join(["a contender exited too early:", *lines[-10:]]))
 
     def _has_ended(self) -> bool:
         return any(each.poll() is not None for each in self.programs)
 
 
 class Supervisor(Client):
-    """A running `tunnelkeeper up`, asked through `tunnelkeeper status`."""
+    """A running `tunnelkeeper up`, observed through `tunnelkeeper status`."""
 
     def __init__(self, programs: Sequence[Popen[bytes]], home: Path) -> None:
         super().__init__(programs, (), home / LOG)
@@ -76,53 +85,53 @@ class Supervisor(Client):
 
     @property
     def pid(self) -> int:
-        """The supervisor's process."""
+        """The process id of the supervisor."""
         return self.programs[0].pid
 
     def is_up(self) -> bool:
-        """Whether it says so of every tunnel."""
+        """Return whether the status of every tunnel is `up`."""
         if not (self._home / SOCKET).exists():
             return False
         return all(tunnel.state == "up" for tunnel in self.status().tunnels)
 
     def status(self) -> StatusSnapshot:
-        """What it says now."""
+        """Return the current status."""
         command = _tunnelkeeper(self._home, "status", "--json")
-        said = run(*command, environment=_environment(self._home), codes=(0, 1))
-        return msgspec.json.decode(said, type=StatusSnapshot)
+        output = run(*command, environment=_environment(self._home), codes=(0, 1))
+        return msgspec.json.decode(output, type=StatusSnapshot)
 
 
 class NoTunnel(Client):
-    """Nothing between client and service: what the load generators reach alone."""
+    """A direct connection to the service: the upper bound of the load generators."""
 
     def entry(self, forward: Forward) -> int:
-        """The service's own port."""
+        """Return the port of the service."""
         return forward.connect
 
 
 @contextmanager
-def opened(lab: Lab, name: Against, tunnels: Sequence[Tunnel]) -> Iterator[Client]:
-    """A contender with all tunnels up; it is ended when the block is left."""
+def opened(lab: Lab, name: Contender, tunnels: Sequence[Tunnel]) -> Iterator[Client]:
+    """Run a contender with all tunnels up; stop it at the end of the block."""
     with started(lab, name, tunnels) as client:
         client.wait_until_up()
         yield client
 
 
 @contextmanager
-def started(lab: Lab, name: Against, tunnels: Sequence[Tunnel]) -> Iterator[Client]:
-    """The same without waiting for anything."""
+def started(lab: Lab, name: Contender, tunnels: Sequence[Tunnel]) -> Iterator[Client]:
+    """Run a contender without waiting for its tunnels."""
     home = lab.subdirectory("contender")
     match name:
-        case Against.TUNNELKEEPER:
+        case Contender.TUNNELKEEPER:
             with _supervisor(lab, home, tunnels) as client:
                 yield client
-        case Against.NO_TUNNEL:
+        case Contender.NO_TUNNEL:
             yield NoTunnel((), (), home / LOG)
-        case Against.SSH | Against.SSH_GCM:
+        case Contender.SSH | Contender.SSH_GCM:
             with _ssh_each(lab, home, tunnels, [program("ssh")], CIPHERS.get(name, "")) as client:
                 yield client
-        case Against.AUTOSSH:
-            # -M 0: no monitoring port, as units run it; the gate time would end what fails at once.
+        case Contender.AUTOSSH:
+            # -M 0: no monitoring port, as in systemd units. A gate time would make early failures final.
             environment = {"AUTOSSH_PATH": program("ssh"), "AUTOSSH_GATETIME": "0"}
             command = [program("autossh"), "-M", "0"]
             with _ssh_each(lab, home, tunnels, command, "", environment) as client:
@@ -131,7 +140,7 @@ def started(lab: Lab, name: Against, tunnels: Sequence[Tunnel]) -> Iterator[Clie
 
 @contextmanager
 def supervisor(lab: Lab, tunnels: Sequence[Tunnel]) -> Iterator[Supervisor]:
-    """A tunnelkeeper with all tunnels up."""
+    """Run tunnelkeeper with all tunnels up."""
     with _supervisor(lab, lab.subdirectory("contender"), tunnels) as running:
         running.wait_until_up()
         yield running
@@ -155,15 +164,15 @@ def _ssh_each(
     ciphers: str,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Client]:
-    """A process of ssh, or of what starts it, for each tunnel."""
+    """Run one ssh or autossh process for each tunnel."""
     config = home / "ssh_config"
     config.write_text(ssh_config(lab.login, ciphers))
-    surroundings = {**os.environ, **environment}
+    full_environment = {**os.environ, **environment}
     programs: list[Popen[bytes]] = []
     with ended(programs):
         for tunnel in tunnels:
-            words = [*command, *ssh_arguments(tunnel, config)]
-            programs.append(spawn(words, home / LOG, surroundings))
+            arguments = [*command, *ssh_arguments(tunnel, config)]
+            programs.append(spawn(arguments, home / LOG, full_environment))
         yield Client(programs, tunnels, home / LOG)
 
 
@@ -173,11 +182,11 @@ def _tunnelkeeper(home: Path, *arguments: str) -> list[str]:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """What the user's own set-up says stays out; only the switches of what is measured count."""
+    """Return an environment without the user's own settings; debugging switches stay."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if name not in {"TUNNELKEEPER_CONFIG", "TUNNELKEEPER_SOCKET", "SSH_AUTH_SOCK"}
     }
-    places = {name: str(home) for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
-    return kept | places | {"PYTHONPATH": str(SOURCE)}
+    folders = {name: str(home) for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
+    return kept | folders | {"PYTHONPATH": str(SOURCE)}

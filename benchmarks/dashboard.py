@@ -1,10 +1,10 @@
-"""What the dashboard costs: how fast a key is answered, and an idle screen, with many tunnels.
+"""The cost of the dashboard with many tunnels: the response time of a key, and the idle CPU use.
 
     python -m benchmarks.dashboard [TUNNELS]
 
-The real program on a pseudo-terminal of 120x35. The supervisor is a stand-in behind the real
-control socket, in this process: all tunnels are up, and the round trip of each changes every 15
-seconds, as keepalives make it. An answer is complete when the last byte of the screen has come.
+The real program runs on a pseudo-terminal of 120x35. A fake supervisor in this process serves the
+real control socket. All tunnels are up, and the round-trip time of each changes every 15 seconds,
+as with keepalives. A response is complete when the last byte of the screen has arrived.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
 ROWS, COLUMNS = 35, 120
 KEYS = b"jjjjjGgkk?\x0c" * 4
 SETTLED = 0.03
-"""Seconds without a byte after which a screen is complete."""
+"""Seconds without output after which a screen is complete."""
 
 IDLE = 30.0
 KEEPALIVE = 15
 
 
-class StandIn:
-    """Answers as a supervisor of so many tunnels does, all up and without traffic."""
+class FakeSupervisor:
+    """A fake supervisor with a number of tunnels, all up and without traffic."""
 
     def __init__(self, tunnels: int) -> None:
         since = (datetime.now(UTC) - timedelta(hours=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -66,15 +66,15 @@ class StandIn:
         self._beats = 0
 
     def status(self, names: list[str] | None) -> StatusSnapshot:
-        """See Supervised."""
+        """Return the status of all tunnels."""
         return StatusSnapshot(self._process, self._tunnels)
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
-        """See Supervised."""
+        """Return no records."""
         return []
 
     def subscribe(self, listener: Listener, counters_every: float | None) -> Callable[[], None]:
-        """See Supervised; it is told as a supervisor tells it."""
+        """Send counters as a supervisor does."""
         loop = asyncio.get_running_loop()
         every = counters_every or 1.0
         timers: list[asyncio.TimerHandle] = []
@@ -85,8 +85,8 @@ class StandIn:
             changed = self._tunnels[self._beats % KEEPALIVE :: KEEPALIVE]
             rtt = 1.0 + self._beats % 7
             counters = ForwardCounters(0, 0, 0, 0)
-            told = [TunnelCounters(tunnel.name, [rtt], [counters]) for tunnel in changed]
-            listener(CountersEvent(self._process, told))
+            changes = [TunnelCounters(tunnel.name, [rtt], [counters]) for tunnel in changed]
+            listener(CountersEvent(self._process, changes))
 
         timers.append(loop.call_later(every, beat))
 
@@ -96,31 +96,31 @@ class StandIn:
         return unsubscribe
 
     async def start(self, names: list[str], group: str | None) -> list[str]:
-        """See Supervised."""
-        raise RequestFailedError("a stand-in")
+        """Refuse."""
+        raise RequestFailedError("a fake supervisor")
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
-        """See Supervised."""
-        raise RequestFailedError("a stand-in")
+        """Refuse."""
+        raise RequestFailedError("a fake supervisor")
 
     async def restart(
         self, names: list[str], group: str | None, *, graceful: bool = False
     ) -> list[str]:
-        """See Supervised."""
-        raise RequestFailedError("a stand-in")
+        """Refuse."""
+        raise RequestFailedError("a fake supervisor")
 
     async def reload(self) -> list[str]:
-        """See Supervised."""
-        raise RequestFailedError("a stand-in")
+        """Refuse."""
+        raise RequestFailedError("a fake supervisor")
 
     def shutdown(self) -> None:
-        """See Supervised."""
+        """Do nothing."""
 
     async def connect(
         self, name: str, target: str, sock: socket.socket, early: bytes, confirm: Callable[[], None]
     ) -> None:
-        """See Supervised."""
-        raise RequestFailedError("a stand-in")
+        """Refuse."""
+        raise RequestFailedError("a fake supervisor")
 
 
 class Terminal:
@@ -137,22 +137,22 @@ class Terminal:
         os.close(theirs)
 
     def read(self, quiet: float) -> tuple[bytes, float]:
-        """All that is written until nothing comes for so long, and when the last of it came."""
-        said, last = b"", time.monotonic()
-        with suppress(OSError):  # EIO: a terminal's way to say that its program has ended
+        """Read until nothing arrives for `quiet` seconds; return the data and its last time."""
+        output, last = b"", time.monotonic()
+        with suppress(OSError):  # EIO: the program has exited
             while select.select([self._ours], [], [], quiet)[0]:
-                said += os.read(self._ours, 1 << 16)
+                output += os.read(self._ours, 1 << 16)
                 last = time.monotonic()
-        return said, last
+        return output, last
 
     def press(self, key: int) -> float:
-        """Seconds until a key was answered in full."""
+        """Press a key; return the seconds until the response is complete."""
         began = time.monotonic()
         os.write(self._ours, bytes([key]))
         return self.read(SETTLED)[1] - began
 
     def close(self) -> None:
-        """Leave the program."""
+        """End the program."""
         self.program.terminate()
         while self.program.poll() is None:
             self.read(0.1)
@@ -160,10 +160,10 @@ class Terminal:
 
 
 def main(tunnels: int) -> None:
-    """Measure, and print a line for each figure."""
+    """Measure, and print one line for each figure."""
     with tempfile.TemporaryDirectory(prefix="tk") as folder:
         socket = Path(folder) / "control.sock"
-        with _serving(socket, StandIn(tunnels)):
+        with _serving(socket, FakeSupervisor(tunnels)):
             terminal = Terminal(socket)
             try:
                 _until_shown(terminal, b"t0")
@@ -195,21 +195,21 @@ def _idle(terminal: Terminal) -> float:
 
 
 def _until_shown(terminal: Terminal, text: bytes) -> None:
-    said = b""
-    while text not in said:
-        said += terminal.read(0.1)[0]
+    output = b""
+    while text not in output:
+        output += terminal.read(0.1)[0]
         if terminal.program.poll() is not None:
-            sys.exit(said.decode(errors="replace"))
+            sys.exit(output.decode(errors="replace"))
     terminal.read(0.3)
 
 
 @contextmanager
-def _serving(path: Path, stand_in: StandIn) -> Iterator[None]:
+def _serving(path: Path, supervisor: FakeSupervisor) -> Iterator[None]:
     started, ended = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        async with asyncio.TaskGroup() as tasks, ControlServer(path, stand_in).serving(tasks):
+        async with asyncio.TaskGroup() as tasks, ControlServer(path, supervisor).serving(tasks):
             started.set()
             await ended.wait()
 

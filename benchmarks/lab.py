@@ -1,6 +1,6 @@
-"""Where a run happens: a directory with throwaway keys, and a real sshd on a free port.
+"""The test site of a run: a directory with throwaway keys, and a real sshd on a free port.
 
-Nothing of the machine's own SSH configuration is read or written.
+The SSH configuration of the machine is neither read nor written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A directory, an sshd, and how to log in there."""
+    """A directory, an sshd, and the credentials for it."""
 
     directory: Path
     sshd: Sshd
@@ -33,11 +33,11 @@ class Lab:
 
     @property
     def port(self) -> int:
-        """Where the sshd listens."""
+        """The port of the sshd."""
         return self.sshd.port
 
     def subdirectory(self, name: str) -> Path:
-        """A new directory of this lab."""
+        """Create a new directory in the lab."""
         made = self.directory / f"{name}-{next(self._numbers)}"
         made.mkdir(mode=0o700)
         return made
@@ -45,9 +45,9 @@ class Lab:
 
 @contextmanager
 def open_lab(address: str = LOOPBACK) -> Iterator[Lab]:
-    """A lab whose sshd listens on an address, and the end of it all.
+    """Create a lab whose sshd listens on an address; remove it afterwards.
 
-    Raises Unable when the sshd does not start.
+    Raises BenchmarkError if the sshd does not start.
     """
     directory = Path(tempfile.mkdtemp(prefix="tkbench"))
     try:

@@ -1,4 +1,4 @@
-"""Says on what machine it was measured, and with which versions; it changes nothing."""
+"""The hardware, system and program versions of a run; nothing is changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.report import Machine
 
 
 def describe() -> Machine:
-    """This machine. Raises Unable where ssh or autossh is not installed."""
+    """Describe this machine; raise BenchmarkError if ssh or autossh is not installed."""
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 1,
@@ -27,8 +27,10 @@ def describe() -> Machine:
             "Python": platform.python_version(),
             "asyncssh": version("asyncssh"),
             "cryptography": version("cryptography"),
-            "OpenSSH": _said(program("ssh"), "-V").partition(",")[0].removeprefix("OpenSSH_"),
-            "autossh": _said(program("autossh"), "-V").removeprefix("autossh "),
+            "OpenSSH": _version_output(program("ssh"), "-V")
+            .partition(",")[0]
+            .removeprefix("OpenSSH_"),
+            "autossh": _version_output(program("autossh"), "-V").removeprefix("autossh "),
         },
         load=round(os.getloadavg()[0], 2),
     )
@@ -42,7 +44,7 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _said(*command: str) -> str:
-    """What a program says of its version, on whichever stream."""
+def _version_output(*command: str) -> str:
+    """Return the version output of a program, from either stream."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip()

@@ -15,10 +15,10 @@ import psutil
 from rich.console import Console
 
 from benchmarks import chart, page
-from benchmarks.clients import PATIENCE
+from benchmarks.clients import TIMEOUT
 from benchmarks.lab import open_lab
 from benchmarks.machine import describe
-from benchmarks.processes import PACKAGES, Unable, missing_programs, no_strays
+from benchmarks.processes import PACKAGES, BenchmarkError, kill_leftovers, missing_programs
 from benchmarks.report import Report, from_json, to_json
 from benchmarks.rows import KEYS
 from benchmarks.run import measure
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 TITLE = "tunnelkeeper against ssh and autossh"
-DONE, MISSED, UNABLE, INTERRUPTED = 0, 1, 2, 130
-QUIET = 0.5  # load average above which the figures of a small machine are doubtful
-_BEGUN = time.monotonic()
-PLAIN_WIDTH = 160  # columns where the output is no terminal
+DONE, MISSED, FAILED, INTERRUPTED = 0, 1, 2, 130
+QUIET = 0.5  # load average above which results of a small machine are unreliable
+_STARTED = time.monotonic()
+PLAIN_WIDTH = 160  # columns if the output is not a terminal
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 1 when a row was missed, 2 when it could not."""
+    """Run a command line; return exit code 1 if a row was missed, 2 if measuring failed."""
     options = _parser().parse_args(arguments)
     try:
         report = _read(options.read) if options.read else _measured(options)
         _hand_on(report, options)
-    except Unable as error:
+    except BenchmarkError as error:
         sys.stderr.write(f"benchmarks: {error}\n")
-        return UNABLE
-    except BlockingIOError:  # so the kernel says that a socket's patience is over
-        sys.stderr.write(f"benchmarks: nothing went through a tunnel for {PATIENCE} s\n")
-        return UNABLE
+        return FAILED
+    except BlockingIOError:  # the kernel's error for a socket timeout
+        sys.stderr.write(f"benchmarks: nothing went through a tunnel for {TIMEOUT} s\n")
+        return FAILED
     except (OSError, psutil.Error) as error:
         sys.stderr.write(f"benchmarks: the measuring itself failed: {error}\n")
-        return UNABLE
+        return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("\nbenchmarks: interrupted; everything is ended\n")
         return INTERRUPTED
@@ -77,7 +77,7 @@ def _read(file: Path) -> Report:
     try:
         return from_json(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise Unable(f"{file}: {error}") from None
+        raise BenchmarkError(f"{file}: {error}") from None
 
 
 def _measured(options: argparse.Namespace) -> Report:
@@ -88,7 +88,7 @@ def _measured(options: argparse.Namespace) -> Report:
     machine = describe()
     if machine.load > QUIET:
         _tell(f"the machine is busy (load {machine.load}): the ratios will be noisy")
-    with no_strays(), open_lab() as lab:
+    with kill_leftovers(), open_lab() as lab:
         found = measure(lab, scale, options.only or KEYS, _tell)
     day = datetime.now(UTC).date().isoformat()
     return Report(
@@ -104,12 +104,14 @@ def _measured(options: argparse.Namespace) -> Report:
 
 
 def _check_machine() -> None:
-    """Raises Unable where something is missing; allows as many open files as the system does."""
+    """Check requirements and raise the open-file limit; raise BenchmarkError if one is missing."""
     if sys.platform != "linux":
-        raise Unable("memory and CPU are read from Linux' /proc; this system has none")
+        raise BenchmarkError("memory and CPU are read from Linux' /proc; this system has none")
     if missing := missing_programs():
         packages = " ".join(dict.fromkeys(PACKAGES[name] for name in missing))
-        raise Unable(f"not installed: {', '.join(missing)} (Debian: apt-get install {packages})")
+        raise BenchmarkError(
+            f"not installed: {', '.join(missing)} (Debian: apt-get install {packages})"
+        )
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -150,12 +152,12 @@ def _write(file: Path, text: str) -> None:
 
 
 def _tell(line: str) -> None:
-    elapsed = time.monotonic() - _BEGUN
+    elapsed = time.monotonic() - _STARTED
     sys.stderr.write(f"{elapsed:5.0f} s  {line}\n")
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
-    """Ctrl-C once: everything is ended in order, and no second one comes in between."""
+    """Ignore further signals, so that everything is ended in order after the first Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt

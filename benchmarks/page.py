@@ -1,4 +1,4 @@
-"""Puts the results of a run into docs/performance.md, between its markers; the rest is by hand."""
+"""The results section of docs/performance.md; text outside its markers is not changed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from benchmarks.table import CHECKED, COMPARED, check_cells, comparison_cells, f
 from docs.sections import markers, put_between
 
 if TYPE_CHECKING:
-    from benchmarks.report import Aside, Machine, Report
+    from benchmarks.report import Figure, Machine, Report
 
 BEGIN, END = markers("measured")
 
 
 def written_into(page: str, report: Report) -> str:
-    """A page with the results between its markers.
+    """Replace the results in a page.
 
-    Raises ValueError where the markers are missing.
+    Raises ValueError if a marker is missing.
     """
     return put_between(BEGIN, END, page, results(report))
 
 
 def results(report: Report) -> str:
-    """What was found, where, and how often, as Markdown."""
+    """Format the results, the machine and the number of rounds as Markdown."""
     rounds = f"{'quick run, ' if report.quick else ''}{report.rounds} alternating rounds"
     parts = [f"Measured on {report.day} ({rounds}) on {machine(report.machine)}"]
     if report.comparisons:
@@ -40,7 +40,7 @@ def results(report: Report) -> str:
 
 
 def machine(described: Machine) -> str:
-    """A machine in a sentence."""
+    """Describe a machine in one line."""
     versions = ", ".join(f"{name} {version}" for name, version in described.versions.items())
     return (
         f"{described.processor}, {described.cores} cores, {described.memory_gb:.0f} GB, "
@@ -48,6 +48,6 @@ def machine(described: Machine) -> str:
     )
 
 
-def listed(asides: list[Aside]) -> str:
-    """Asides in a row."""
+def listed(asides: list[Figure]) -> str:
+    """Format figures as a list in one line."""
     return "; ".join(f"{each.what} {figure(each.value)} {each.unit}" for each in asides)

@@ -1,4 +1,4 @@
-"""Starts programs, waits for what they bring about, and ends them by id, never by name."""
+"""Child processes: started, waited for, and ended by id, never by name."""
 
 from __future__ import annotations
 
@@ -20,51 +20,53 @@ SYSTEM_DIRECTORIES = (
     "/usr/sbin",
     "/sbin",
     "/usr/local/sbin",
-)  # where sshd lives, often not on PATH
+)  # of sshd, often not on PATH
 PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
     "autossh": "autossh",
 }
-"""Every program that is needed, and Debian's package of it."""
+"""The required programs and their Debian packages."""
 
-ENDS_WITHIN = 10.0  # seconds that a program has to end in before it is killed
+ENDS_WITHIN = 10.0  # seconds between SIGTERM and SIGKILL
 
 
-class Unable(Exception):
-    """The benchmarks cannot go on; the message says why and what to do."""
+class BenchmarkError(Exception):
+    """Raised when the benchmarks cannot continue; the message says why and what to do."""
 
 
 def program(name: str) -> str:
-    """The path of a program. Raises Unable where it is not installed."""
+    """Return the path of a program; raise BenchmarkError if it is not installed."""
     found = _find(name)
     if found is None:
-        raise Unable(f"{name} is not installed (Debian: apt-get install {PACKAGES[name]})")
+        raise BenchmarkError(f"{name} is not installed (Debian: apt-get install {PACKAGES[name]})")
     return found
 
 
 def missing_programs() -> list[str]:
-    """Those of PACKAGES that are not installed."""
+    """Return the programs of PACKAGES that are not installed."""
     return [name for name in PACKAGES if _find(name) is None]
 
 
 def run(
     *command: str, environment: Mapping[str, str] | None = None, codes: tuple[int, ...] = (0,)
 ) -> str:
-    """What a command prints. Raises Unable when its exit code is none of these."""
+    """Run a command and return its output; raise BenchmarkError for an unexpected exit code."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in codes:
-        raise Unable(f"{' '.join(command)} exited with {done.returncode}: {done.stderr.strip()}")
+        raise BenchmarkError(
+            f"{' '.join(command)} exited with {done.returncode}: {done.stderr.strip()}"
+        )
     return done.stdout
 
 
 def spawn(
     command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """A program in the background, its output in the log.
+    """Start a program in the background with its output in the log.
 
-    In a session of its own: Ctrl-C reaches the benchmarks alone, which then end it in order.
+    It has its own session, so that Ctrl-C reaches only the benchmarks, which then end it.
     """
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -79,7 +81,7 @@ def spawn(
 
 @contextmanager
 def ended(programs: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """End programs that we started when the block is left, and all that they have started."""
+    """Terminate the programs and their descendants at the end of the block."""
     try:
         yield
     finally:
@@ -98,10 +100,10 @@ def ended(programs: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 
 @contextmanager
-def no_strays() -> Iterator[None]:
-    """End what is still a child of ours when the block is left.
+def kill_leftovers() -> Iterator[None]:
+    """Kill all remaining child processes at the end of the block.
 
-    An interrupt may come after a process was started and before anybody has taken note of it.
+    An interrupt may arrive after a process has started and before it is recorded.
     """
     try:
         yield
@@ -114,7 +116,7 @@ def no_strays() -> Iterator[None]:
 
 
 def family(pids: Iterable[int]) -> list[int]:
-    """The ids of these processes and of all their descendants that run now."""
+    """Return the ids of the running processes and all their descendants."""
     parents = {
         process.pid: process.info["ppid"]
         for process in psutil.process_iter(["ppid", "status"])
@@ -132,37 +134,37 @@ def family(pids: Iterable[int]) -> list[int]:
 
 
 def wait_until(condition: Callable[[], bool], within: float, what: str) -> None:
-    """Look until it is so. Raises Unable with `what` when it is not within so many seconds."""
+    """Poll a condition; raise BenchmarkError, with `what`, after `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:
-            raise Unable(f"{what}: not so within {within:.0f} s")
+            raise BenchmarkError(f"{what}: not within {within:.0f} s")
         time.sleep(0.02)
 
 
-def listens(port: int, address: str = "127.0.0.1") -> bool:
-    """Whether somebody accepts connections on a port of this machine."""
+def is_listening(port: int, address: str = "127.0.0.1") -> bool:
+    """Return whether a local port accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex((address, port)) == 0
 
 
-_given: set[int] = set()
+_used: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports of 127.0.0.1 that nobody holds, none of them given twice in a run.
+    """Return free TCP ports of 127.0.0.1, each at most once in a run.
 
-    They lie below the range that Linux draws the ports of outgoing connections from.
-    Raises Unable when there are not that many.
+    They are below the range from which Linux chooses ports for outgoing connections.
+    Raises BenchmarkError if too few ports are free.
     """
     found: list[int] = []
     for port in random.sample(range(10_000, 32_000), k=22_000):
         if len(found) == count:
             return found
-        if port not in _given and _is_free(port):
-            _given.add(port)
+        if port not in _used and _is_free(port):
+            _used.add(port)
             found.append(port)
-    raise Unable(f"found only {len(found)} of {count} free ports")
+    raise BenchmarkError(f"found only {len(found)} of {count} free ports")
 
 
 def _is_free(port: int) -> bool:
@@ -176,8 +178,8 @@ def _is_free(port: int) -> bool:
 
 
 def _find(name: str) -> str | None:
-    places = (
+    candidates = (
         shutil.which(name),
-        *(shutil.which(f"{place}/{name}") for place in SYSTEM_DIRECTORIES),
+        *(shutil.which(f"{folder}/{name}") for folder in SYSTEM_DIRECTORIES),
     )
-    return next(filter(None, places), None)
+    return next(filter(None, candidates), None)

@@ -1,4 +1,4 @@
-"""What a run has found: samples, ratios, verdicts; to and from JSON. It measures nothing."""
+"""The results of a run: samples, ratios and verdicts, to and from JSON. It measures nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.statistics import Spread, median, ratios, spread
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A row of the table, with the samples of both sides, a pair a round."""
+    """A row of the table with the samples of both sides, one pair for each round."""
 
     key: str
     ours: list[float]
@@ -20,17 +20,17 @@ class Comparison:
 
     @property
     def row(self) -> Row:
-        """What was compared. Raises KeyError when this version has no such row."""
+        """The compared row. Raises KeyError if this version has no such row."""
         return {row.key: row for row in ROWS}[self.key]
 
     @property
     def ratio(self) -> Spread:
-        """Ours over theirs."""
+        """The spread of ours divided by theirs."""
         return spread(ratios(self.ours, self.theirs))
 
     @property
     def verdict(self) -> str:
-        """In a word; the median decides."""
+        """The verdict; the median decides."""
         ratio = self.ratio.median
         if self.row.is_aimed(ratio):
             return "met, aim too"
@@ -39,7 +39,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A limit, with what was found. detail: how much was asked of the tunnel."""
+    """A limit and its measured value. detail: the load on the tunnel."""
 
     key: str
     value: float
@@ -47,7 +47,7 @@ class Check:
 
     @property
     def limit(self) -> Limit:
-        """What was checked. Raises KeyError when this version has no such limit."""
+        """The checked limit. Raises KeyError if this version has no such limit."""
         return {limit.key: limit for limit in LIMITS}[self.key]
 
     @property
@@ -57,8 +57,8 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """A figure that nothing has to be reached by, worth knowing beside the table."""
+class Figure:
+    """A figure without a requirement, shown beside the table."""
 
     what: str
     value: float
@@ -67,7 +67,7 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it was measured, and with which versions. load: of the last minute, before the run."""
+    """The hardware and software of a run. load: the load average before it, over one minute."""
 
     processor: str
     cores: int
@@ -81,8 +81,8 @@ class Machine:
 class Report:
     """One run.
 
-    ceilings: what the load generators reach with no tunnel between them. first_data: how long each
-    contender takes from its command to the first data through a single tunnel.
+    ceilings: results of the load generators without a tunnel. first_data: the time of each
+    contender from its command to the first data through a single tunnel.
     """
 
     day: str
@@ -90,25 +90,25 @@ class Report:
     rounds: int
     machine: Machine
     comparisons: list[Comparison]
-    ceilings: list[Aside]
-    first_data: list[Aside]
+    ceilings: list[Figure]
+    first_data: list[Figure]
     checks: list[Check]
 
     @property
     def missed(self) -> list[str]:
-        """The keys of what was not reached."""
+        """The keys of missed rows and limits."""
         found: list[Comparison | Check] = [*self.comparisons, *self.checks]
         return [each.key for each in found if each.verdict == "missed"]
 
 
 def compared(row: Row, ours: list[float], theirs: list[float]) -> Comparison:
-    """A row with its samples. Raises ValueError when they cannot be paired."""
+    """Return a row with its samples; raise ValueError if they cannot be paired."""
     ratios(ours, theirs)
     return Comparison(row.key, ours, theirs)
 
 
 def to_json(report: Report) -> bytes:
-    """The samples, and beside them what they come to, for programs that read only that."""
+    """Encode a report. Medians, ratios and verdicts are added for other programs."""
     plain = msgspec.to_builtins(report)
     for each, shown in zip(report.comparisons, plain["comparisons"], strict=True):
         shown |= {
@@ -130,9 +130,9 @@ def to_json(report: Report) -> bytes:
 
 
 def from_json(text: bytes) -> Report:
-    """The report of an earlier run.
+    """Decode the report of an earlier run.
 
-    Raises ValueError when it is none, or names rows that this version does not have.
+    Raises ValueError if it is malformed or has rows that this version does not know.
     """
     report = msgspec.json.decode(text, type=Report)
     known = {row.key for row in ROWS} | {limit.key for limit in LIMITS}

@@ -1,7 +1,7 @@
-"""What is compared with what, and what has to be reached: the table of all rows, and no code.
+"""The table of all comparisons and limits, with their requirements; it measures nothing.
 
-A row's ratio is tunnelkeeper's figure divided by the other's. A limit is a figure of tunnelkeeper
-alone that must stay below a number.
+A row's ratio is tunnelkeeper's figure divided by the other contender's. A limit is the maximum of a
+figure of tunnelkeeper alone.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from enum import StrEnum
 
 
 class Better(StrEnum):
-    """Which ratios are good."""
+    """The direction in which a ratio is better."""
 
     MORE = "more"
     LESS = "less"
 
 
-class Against(StrEnum):
-    """The contenders, by the names that the table shows."""
+class Contender(StrEnum):
+    """The contenders, by their names in the table."""
 
     TUNNELKEEPER = "tunnelkeeper"
     SSH = "ssh"
     SSH_GCM = "ssh -c aes128-gcm"
     AUTOSSH = "autossh + ssh"
-    NO_TUNNEL = "no tunnel"  # what the load generators reach alone
+    NO_TUNNEL = "no tunnel"  # the load generators alone
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One comparison.
 
-    measure and figure: which number of which measure is compared. required and aim: ratios; with
-    Better.MORE the least that will do, with Better.LESS the most.
+    measure and figure: the measure and the figure of it that is compared. required and aim: ratios;
+    minimums with Better.MORE, maximums with Better.LESS.
     """
 
     key: str
@@ -40,23 +40,23 @@ class Row:
     measure: str
     figure: str
     unit: str
-    against: Against
+    against: Contender
     better: Better
     required: float
     aim: float
 
     def is_met(self, ratio: float) -> bool:
-        """Whether a ratio is as good as required."""
+        """Return whether a ratio meets the requirement."""
         return _reaches(ratio, self.required, self.better)
 
     def is_aimed(self, ratio: float) -> bool:
-        """Whether a ratio is as good as it was hoped to be."""
+        """Return whether a ratio meets the aim."""
         return _reaches(ratio, self.aim, self.better)
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One number of tunnelkeeper alone, and the most that it may be."""
+    """A figure of tunnelkeeper alone, and its maximum."""
 
     key: str
     what: str
@@ -65,7 +65,7 @@ class Limit:
 
 
 _MORE, _LESS = Better.MORE, Better.LESS
-_SSH, _GCM, _AUTOSSH = Against.SSH, Against.SSH_GCM, Against.AUTOSSH
+_SSH, _GCM, _AUTOSSH = Contender.SSH, Contender.SSH_GCM, Contender.AUTOSSH
 
 ROWS = (
     Row("up-default", "one stream, up", "streams", "up", "MB/s", _SSH, _MORE, 1.3, 1.8),

@@ -1,4 +1,4 @@
-"""Takes measures: contenders in turn, round by round, so that what disturbs one disturbs all."""
+"""The measuring loop. Contenders alternate in each round, so that a disturbance affects all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.measures import connecting, fleets, latency, limits, streams
-from benchmarks.report import Aside, Check, Comparison, compared
-from benchmarks.rows import LIMITS, ROWS, Against
+from benchmarks.report import Check, Comparison, Figure, compared
+from benchmarks.rows import LIMITS, ROWS, Contender
 from benchmarks.statistics import median
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.rows import Row
     from benchmarks.scale import Scale
 
-    Samples = dict[Against, list[Figures]]
+    Samples = dict[Contender, list[Figures]]
 
 MEASURES: dict[str, Measure] = {
     "streams": streams.streams,
@@ -36,31 +36,31 @@ MEASURES: dict[str, Measure] = {
     "slow-link": streams.over_slow_link,
     "narrow-link": latency.beside_bulk_on_narrow_link,
 }
-"""How the measures that rows name are taken."""
+"""The measures that rows refer to."""
 
 WITH_CEILING = frozenset({"streams", "rtt", "connect", "slow-link"})
-"""Measures that are taken without a tunnel, too: is it the load generators that are slow?"""
+"""Measures also taken without a tunnel, to show the limit of the load generators."""
 
 PAUSE = 0.1
-"""Seconds between two contenders, for what is still on the way to be thrown away."""
+"""Seconds between two contenders, for data in flight to be discarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that a run has measured."""
+    """The results of a run."""
 
     comparisons: list[Comparison]
-    ceilings: list[Aside]
-    first_data: list[Aside]
+    ceilings: list[Figure]
+    first_data: list[Figure]
     checks: list[Check]
 
 
 def measure(
     lab: Lab, scale: Scale, wanted: Container[str], tell: Callable[[str], None]
 ) -> Findings:
-    """Measure the rows and limits whose keys are wanted. tell: hears what is done just now."""
+    """Measure the rows and limits with the wanted keys. tell: receives progress messages."""
     comparisons: list[Comparison] = []
-    ceilings: list[Aside] = []
+    ceilings: list[Figure] = []
     for name, ready_for in MEASURES.items():
         rows = [row for row in ROWS if row.measure == name and row.key in wanted]
         if rows:
@@ -76,26 +76,26 @@ def measure(
     return Findings(comparisons, ceilings, first_data, _checks(lab, scale, wanted, tell))
 
 
-def _contenders(name: str, rows: Sequence[Row]) -> list[Against]:
-    alone = [Against.NO_TUNNEL] if name in WITH_CEILING else []
-    return [*dict.fromkeys(row.against for row in rows), Against.TUNNELKEEPER, *alone]
+def _contenders(name: str, rows: Sequence[Row]) -> list[Contender]:
+    alone = [Contender.NO_TUNNEL] if name in WITH_CEILING else []
+    return [*dict.fromkeys(row.against for row in rows), Contender.TUNNELKEEPER, *alone]
 
 
 def _alternate(
     name: str,
-    measures: Mapping[Against, AbstractContextManager[Take]],
+    measures: Mapping[Contender, AbstractContextManager[Take]],
     rounds: int,
     tell: Callable[[str], None],
 ) -> Samples:
-    """The figures of every contender, one after the other in each round."""
+    """Measure every contender once in each round; return the figures."""
     samples: Samples = {contender: [] for contender in measures}
     with ExitStack() as stack:
         tell(f"{name}: starting")
         ready = {each: stack.enter_context(measure) for each, measure in measures.items()}
         for number in range(rounds):
             for contender, take in ready.items():
-                if contender is Against.NO_TUNNEL and number:
-                    continue  # once says enough: nothing is divided by it
+                if contender is Contender.NO_TUNNEL and number:
+                    continue  # one sample suffices, as no ratio uses it
                 tell(f"{name}: round {number + 1} of {rounds}: {contender}")
                 samples[contender].append(take())
                 time.sleep(PAUSE)
@@ -105,26 +105,26 @@ def _alternate(
 def _comparison(row: Row, samples: Samples) -> Comparison:
     ours, theirs = (
         [figures[row.figure] for figures in samples[contender]]
-        for contender in (Against.TUNNELKEEPER, row.against)
+        for contender in (Contender.TUNNELKEEPER, row.against)
     )
     return compared(row, ours, theirs)
 
 
-def _ceilings(name: str, rows: Sequence[Row], samples: Samples) -> list[Aside]:
-    if Against.NO_TUNNEL not in samples:
+def _ceilings(name: str, rows: Sequence[Row], samples: Samples) -> list[Figure]:
+    if Contender.NO_TUNNEL not in samples:
         return []
     units = {row.figure: row.unit for row in rows if not row.figure.startswith("cpu")}
     return [
-        Aside(f"{name} {figure}", _median_of(samples[Against.NO_TUNNEL], figure), unit)
+        Figure(f"{name} {figure}", _median_of(samples[Contender.NO_TUNNEL], figure), unit)
         for figure, unit in units.items()
     ]
 
 
-def _first_data(lab: Lab, scale: Scale, tell: Callable[[str], None]) -> list[Aside]:
-    contenders = (Against.TUNNELKEEPER, Against.SSH, Against.AUTOSSH)
+def _first_data(lab: Lab, scale: Scale, tell: Callable[[str], None]) -> list[Figure]:
+    contenders = (Contender.TUNNELKEEPER, Contender.SSH, Contender.AUTOSSH)
     ready = {each: fleets.first_data(lab, scale, each) for each in contenders}
     samples = _alternate("first data", ready, scale.rounds, tell)
-    return [Aside(each, _median_of(samples[each], "seconds"), "s") for each in contenders]
+    return [Figure(each, _median_of(samples[each], "seconds"), "s") for each in contenders]
 
 
 def _median_of(samples: Sequence[Figures], figure: str) -> float:

@@ -1,4 +1,4 @@
-"""How much is measured: the sizes of a full run and of a quick one."""
+"""The sizes of a full run and of a quick run; no code."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ class Scale:
 
     rounds: int
     stream: float  # one transfer
-    slow_stream: float  # one transfer over the slow link, its start included
+    slow_stream: float  # one transfer over the slow link, including slow start
     pings: int
-    connecting: float  # opening connections, for each of one by one and many at once
+    connecting: float  # opening connections, once for each concurrency
     busy: float  # round trips beside a bulk transfer
-    narrow: float  # the same over a narrow link, where they take long
+    narrow: float  # the same over a narrow link
     memory_rounds: int
     memory_tunnels: int
     startup_tunnels: int
     channels: int
-    stuck: float  # how long readers stay stuck
+    stuck: float  # without reading
     early_megabytes: int
     churn: int
     idle_tunnels: int
@@ -35,7 +35,7 @@ FULL = Scale(
     connecting=3.0,
     busy=4.0,
     narrow=6.0,
-    memory_rounds=1,  # it varies by less than a percent, and a thousand pairs take a minute
+    memory_rounds=1,  # it varies by less than 1 %, and a thousand pairs take a minute
     memory_tunnels=1000,
     startup_tunnels=200,
     channels=5000,
@@ -62,5 +62,5 @@ QUICK = Scale(
     early_megabytes=500,
     churn=3000,
     idle_tunnels=100,
-    idle=15.0,  # one keepalive of every tunnel
+    idle=15.0,  # one keepalive interval
 )

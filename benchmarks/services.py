@@ -1,6 +1,6 @@
-"""What tunnels lead to: a source, a sink, an echo and two that misbehave, each a process apart.
+"""The targets of tunnels: source, sink, echo and two that misbehave, each in its own process.
 
-They are plain sockets, and spare every copy they can: they must not be what limits a tunnel.
+They use plain sockets and avoid copies, because they must not limit the throughput of a tunnel.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from threading import Thread
 
 Serve = Callable[[socket.socket], None]
-"""Serves the connections of a listener for ever."""
+"""Serves the connections of a listener endlessly."""
 
 BLOCK = 1 << 20
 COUNT = struct.Struct(">Q")
-"""How the sink says how many bytes have come."""
+"""The sink's answer: the number of bytes received."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The ports of the three that every measure uses."""
+    """The ports of the three services that most measures use."""
 
     source: int
     sink: int
@@ -35,7 +35,7 @@ class Services:
 
 @contextmanager
 def serving(serve: Serve) -> Iterator[int]:
-    """Run a service as a process of its own; its port on 127.0.0.1."""
+    """Run a service in its own process; yield its port on 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
         port: int = listener.getsockname()[1]
         process = multiprocessing.get_context("fork").Process(
@@ -51,18 +51,18 @@ def serving(serve: Serve) -> Iterator[int]:
 
 @contextmanager
 def open_services() -> Iterator[Services]:
-    """A source, a sink and an echo."""
+    """Run a source, a sink and an echo."""
     with ExitStack() as stack:
         yield Services(*[stack.enter_context(serving(serve)) for serve in (source, sink, echo)])
 
 
 @contextmanager
 def unaccepting() -> Iterator[int]:
-    """A port whose connections are never established: its queue is full, and stays so."""
+    """Yield a port on which connections are never established, because its backlog is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         port: int = listener.getsockname()[1]
-        for _ in range(4):  # one fits in; Linux drops the first packet of the others
+        for _ in range(4):  # one fits; Linux drops the SYN packets of the others
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             with suppress(BlockingIOError):
@@ -71,24 +71,24 @@ def unaccepting() -> Iterator[int]:
 
 
 def source(listener: socket.socket) -> None:
-    """Send to every client until it goes away."""
-    _thread_each(listener, _pour)
+    """Send to every client until it disconnects."""
+    _thread_each(listener, _send_endlessly)
 
 
 def sink(listener: socket.socket) -> None:
-    """Take all that a client sends; answer how much it was, as COUNT."""
-    _thread_each(listener, _swallow)
+    """Read until EOF; answer with the number of bytes as COUNT."""
+    _thread_each(listener, _discard)
 
 
 def deaf(listener: socket.socket) -> None:
-    """Accept every client, and never read a byte of it."""
+    """Accept every client and never read from it."""
     clients = []
     while True:
         clients.append(listener.accept())
 
 
 def echo(listener: socket.socket) -> None:
-    """Send back what comes; no thread a client, as thousands may come at once."""
+    """Send data back, without a thread for each of thousands of clients."""
     clients: dict[int, socket.socket] = {}
     poll = select.epoll()
     poll.register(listener, select.EPOLLIN)
@@ -100,11 +100,11 @@ def echo(listener: socket.socket) -> None:
                 clients[client.fileno()] = client
                 poll.register(client, select.EPOLLIN)
             elif not _echoed(clients[number]):
-                clients.pop(number).close()  # which poll notices
+                clients.pop(number).close()  # closing removes it from the poll
 
 
 def _echoed(client: socket.socket) -> bool:
-    """Echo what is there; whether the client will say more."""
+    """Echo available data; return False at EOF."""
     try:
         data = client.recv(65536)
         client.sendall(data)  # messages are small, so this does not wait
@@ -113,17 +113,17 @@ def _echoed(client: socket.socket) -> bool:
     return bool(data)
 
 
-def _pour(client: socket.socket) -> None:
+def _send_endlessly(client: socket.socket) -> None:
     block = os.memfd_create("source")
     try:
         os.ftruncate(block, BLOCK)
         while True:
-            os.sendfile(client.fileno(), block, 0, BLOCK)  # the kernel's pages, nothing is copied
+            os.sendfile(client.fileno(), block, 0, BLOCK)  # without copying
     finally:
         os.close(block)
 
 
-def _swallow(client: socket.socket) -> None:
+def _discard(client: socket.socket) -> None:
     room = bytearray(BLOCK)
     total = 0
     # With MSG_TRUNC, TCP discards the bytes and copies nothing (tcp(7)).
@@ -144,5 +144,7 @@ def _handle(handle: Serve, client: socket.socket) -> None:
 
 
 def _serve_apart(serve: Serve, listener: socket.socket) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the benchmarks, which end us
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the benchmarks handle Ctrl-C and end this process
     serve(listener)

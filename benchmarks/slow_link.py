@@ -1,8 +1,8 @@
-"""TCP proxies for what a loopback is not: a long link, and a narrow one.
+"""TCP proxies that simulate a long link and a narrow one on loopback.
 
-The long one hands everything on later. Each direction is a thread that reads at once and one that
-writes when it is time, so what is on the way is bounded only by what the ends are willing to have
-on the way. The narrow one takes so many bytes a second from its client, and keeps few itself.
+The long link delays all data. In each direction one thread reads at once and another writes when
+the data is due, so only the endpoints' windows limit the data in flight. The narrow link limits the
+rate from its client and buffers little itself.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ NARROW_BUFFER = 1 << 16
 
 
 def slow_link(port: int, round_trip: float) -> AbstractContextManager[int]:
-    """A port that leads to another port of this machine, so many seconds away and back."""
+    """Proxy a local port with a round-trip time in seconds; yield the proxy's port."""
     return serving(partial(_accept, port=port, delay=round_trip / 2))
 
 
 def narrow_link(port: int, rate: float) -> AbstractContextManager[int]:
-    """A port that leads to another port of this machine; up go so many bytes a second."""
+    """Proxy a local port with an upload rate in bytes per second; yield the proxy's port."""
     return serving(partial(_accept_narrowly, port=port, rate=rate))
 
 
 def _accept_narrowly(listener: socket.socket, port: int, rate: float) -> None:
-    # What waits in here would be in front of every small packet, whoever sent it.
+    # Data buffered here would delay every small packet, of any channel.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BUFFER)
     while True:
         near, _ = listener.accept()
@@ -81,7 +81,7 @@ def _carry(source: socket.socket, target: socket.socket, delay: float) -> None:
                 data = b""
             on_the_way.put((time.monotonic() + delay, data))
         if is_over.is_set():
-            source.close()  # else it would be read for nobody, and kept
+            source.close()  # otherwise it would be read and kept without a target
 
     def write() -> None:
         try:

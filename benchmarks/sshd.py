@@ -1,4 +1,4 @@
-"""The sshd of a lab: started, and ended as by a power cut, as often as a measure wants."""
+"""The sshd of a lab. It can be started, and killed as by a power failure, repeatedly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmarks.processes import Unable, family, free_ports, listens, program, spawn, wait_until
+from benchmarks.processes import (
+    BenchmarkError,
+    family,
+    free_ports,
+    is_listening,
+    program,
+    spawn,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -18,9 +26,9 @@ STARTS_WITHIN = 10.0
 
 
 class Sshd:
-    """OpenSSH's server below a directory; it reads nothing of the machine's own.
+    """OpenSSH's server in a directory, without the machine's own configuration.
 
-    programs: the process that runs now, for who ends it with the lab.
+    programs: the running process, for the lab to end it.
     """
 
     def __init__(self, directory: Path, address: str) -> None:
@@ -33,18 +41,18 @@ class Sshd:
         self._log = directory / "sshd.log"
 
     def start(self) -> None:
-        """Run it; return when it listens. Raises Unable when it does not."""
+        """Start it and wait until it listens; raise BenchmarkError if it fails."""
         self._config.write_text(
             f"ListenAddress {self._address}\n"
             f"Port {self.port}\n"
             f"HostKey {self.host_key}\n"
             f"AuthorizedKeysFile {self.authorized_keys}\n"
             "PidFile none\n"
-            "StrictModes no\n"  # the keys lie below /tmp, which others can write to
+            "StrictModes no\n"  # the keys are in /tmp, which is writable for others
             "PermitRootLogin yes\n"
             "PasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\n"
-            "MaxStartups 10000\n"  # a thousand tunnels come at once
+            "MaxStartups 10000\n"  # a thousand tunnels connect at once
             "LogLevel ERROR\n"
         )
         if os.geteuid() == 0:
@@ -53,18 +61,18 @@ class Sshd:
         server = spawn([program("sshd"), "-D", "-e", "-f", str(self._config)], self._log)
         self.programs.append(server)
         wait_until(
-            lambda: listens(self.port, self._address) or server.poll() is not None,
+            lambda: is_listening(self.port, self._address) or server.poll() is not None,
             within=STARTS_WITHIN,
             what="sshd listens",
         )
         if server.poll() is not None:
-            said = self._log.read_text(errors="backslashreplace").strip()
-            raise Unable(f"sshd did not start: {said}")
+            output = self._log.read_text(errors="backslashreplace").strip()
+            raise BenchmarkError(f"sshd did not start: {output}")
 
     def kill(self) -> None:
-        """End it and its sessions at once; their clients hear of it from the kernel alone."""
+        """Kill it and its sessions; clients notice only through the kernel."""
         server = self.programs.pop()
-        psutil.Process(server.pid).suspend()  # else it could fork a session that is missed here
+        psutil.Process(server.pid).suspend()  # otherwise it could fork another session
         for pid in reversed(family([server.pid])):
             with suppress(psutil.NoSuchProcess):
                 psutil.Process(pid).kill()

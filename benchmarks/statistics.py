@@ -1,4 +1,4 @@
-"""Sums up samples: medians, spreads, percentiles, ratios taken pair by pair; measures nothing."""
+"""Medians, spreads, percentiles and pairwise ratios of samples; it measures nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What is left of samples: their median, and how far they lie apart."""
+    """The median, minimum and maximum of samples."""
 
     median: float
     least: float
@@ -20,12 +20,12 @@ class Spread:
 
 
 def spread(samples: Sequence[float]) -> Spread:
-    """The spread of samples. Raises ValueError when there is none."""
+    """Return the spread of samples; raise ValueError without samples."""
     return Spread(median(samples), min(samples), max(samples))
 
 
 def median(samples: Sequence[float]) -> float:
-    """The middle sample, or the mean of the two in the middle.
+    """Return the middle sample, or the mean of the two middle samples.
 
     Raises ValueError without samples.
     """
@@ -39,9 +39,10 @@ def median(samples: Sequence[float]) -> float:
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
-    """The smallest sample that so many percent of all are not above (nearest rank).
+    """Return the smallest sample with at least this percentage of samples at or below it.
 
-    Raises ValueError without samples, or when percent is not within 0 and 100.
+    This is the nearest-rank method. Raises ValueError without samples, or if percent is not within
+    0 and 100.
     """
     if not samples:
         raise ValueError("there is no percentile of no samples")
@@ -52,10 +53,10 @@ def percentile(samples: Sequence[float], percent: float) -> float:
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Ours divided by theirs, round by round.
+    """Return ours divided by theirs for each round.
 
-    Neighbours in time are compared, so what disturbs the machine for a while disturbs both.
-    Raises ValueError when the rounds differ in number, or when one of theirs is not positive.
+    The samples of a round are close in time, so a temporary disturbance affects both.
+    Raises ValueError if the numbers of rounds differ, or if one of theirs is not positive.
     """
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} samples cannot be paired with {len(theirs)}")

@@ -1,4 +1,4 @@
-"""The results as a table for a terminal, and as one for a page in Markdown; pure."""
+"""The results as a table for a terminal or in Markdown; nothing is printed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ COMPARED = (
     "",
 )
 CHECKED = ("what", "found", "at most", "how much", "")
-TO_THE_RIGHT = frozenset({"tunnelkeeper", "other", "ratio", "required", "aim", "found", "at most"})
+RIGHT_ALIGNED = frozenset({"tunnelkeeper", "other", "ratio", "required", "aim", "found", "at most"})
 COLOURS = {"met, aim too": "green", "met": "green", "missed": "bold red"}
 
 Cells = tuple[str, ...]
 
 
 def comparison_cells(comparison: Comparison) -> Cells:
-    """A text for each of COMPARED."""
+    """Return the cells of a comparison, one for each header of COMPARED."""
     row, ratio = comparison.row, comparison.ratio
     sign = "≥" if row.better is Better.MORE else "≤"
     return (
@@ -52,7 +52,7 @@ def comparison_cells(comparison: Comparison) -> Cells:
 
 
 def check_cells(check: Check) -> Cells:
-    """A text for each of CHECKED."""
+    """Return the cells of a check, one for each header of CHECKED."""
     limit = check.limit
     return (
         limit.what,
@@ -64,7 +64,7 @@ def check_cells(check: Check) -> Cells:
 
 
 def figure(value: float) -> str:
-    """A number with three digits that say something: 1050, 83.1, 0.92, 0.0341."""
+    """Format a number with three significant digits: 1050, 83.1, 0.92, 0.0341."""
     if value == 0:
         return "0"
     if abs(value) >= 100:
@@ -75,26 +75,26 @@ def figure(value: float) -> str:
 
 
 def goal(value: float) -> str:
-    """A bound, as people say it: small ones as a fraction."""
+    """Format a bound; small ones as a fraction."""
     return f"1/{1 / value:.0f}" if 0 < value < 0.1 else f"{value:g}"
 
 
 def drawn(headers: Sequence[str], rows: Sequence[Cells]) -> Table:
-    """Rows as a table for a rich console; the last cell is the verdict."""
+    """Return a table for a rich console; the last cell is the verdict."""
     table = Table(box=None, pad_edge=False)
     for header in headers:
-        table.add_column(header, justify="right" if header in TO_THE_RIGHT else "left")
+        table.add_column(header, justify="right" if header in RIGHT_ALIGNED else "left")
     for cells in rows:
         *plain, verdict = cells
-        # Text, not str: what stands in [brackets] would be taken for markup.
+        # Text, not str: rich would interpret [brackets] as markup.
         table.add_row(*map(Text, plain), Text(verdict, COLOURS[verdict]))
     return table
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Cells]) -> str:
-    """Rows as a Markdown table; what was missed stands out."""
+    """Format rows as a Markdown table with missed verdicts in bold."""
     marked = ([*cells[:-1], _marked(cells[-1])] for cells in rows)
-    return tables.markdown(headers, marked, TO_THE_RIGHT)
+    return tables.markdown(headers, marked, RIGHT_ALIGNED)
 
 
 def _marked(verdict: str) -> str:

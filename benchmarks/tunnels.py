@@ -1,4 +1,4 @@
-"""A tunnel as each contender is asked for it: in words for ssh, a config for tunnelkeeper; pure."""
+"""A tunnel as ssh arguments and as a tunnelkeeper config; it starts nothing."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 
 SERVER = "server"
-"""The name by which the sshd's key is known, whatever port it is met at."""
+"""The alias of the sshd's host key, independent of the port."""
 
 FLAGS = {"local": "-L", "remote": "-R", "socks": "-D"}  # ssh(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """One forward between ports of this machine. connect: 0 for SOCKS, whose clients choose."""
+    """One forward between ports of this machine. connect: 0 for SOCKS."""
 
     kind: Literal["local", "remote", "socks"]
     listen: int
     connect: int = 0
 
     def __str__(self) -> str:
-        """As ssh and tunnelkeeper take it."""
+        """Return the spec for ssh and tunnelkeeper."""
         listen = f"127.0.0.1:{self.listen}"
         return listen if self.kind == "socks" else f"{listen}:127.0.0.1:{self.connect}"
 
@@ -37,7 +37,7 @@ class Forward:
 class Tunnel:
     """One SSH connection with its forwards.
 
-    port: where the sshd is met. jump: by way of the same sshd, as a jump host.
+    port: the port of the sshd, or of a proxy for it. jump: use the same sshd as a jump host.
     """
 
     forwards: tuple[Forward, ...]
@@ -47,7 +47,7 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How every contender logs in, and at which address."""
+    """The credentials and the server address for all contenders."""
 
     user: str
     key: Path
@@ -56,7 +56,10 @@ class Login:
 
 
 def ssh_config(login: Login, ciphers: str) -> str:
-    """What ssh reads (ssh_config(5)), for jump hosts, too. ciphers: empty for ssh's own."""
+    """Return the text of an ssh_config file, which covers jump hosts.
+
+    ciphers: empty for the defaults of ssh.
+    """
     options = {
         "HostName": login.address,
         "HostKeyAlias": SERVER,
@@ -67,7 +70,7 @@ def ssh_config(login: Login, ciphers: str) -> str:
         "GlobalKnownHostsFile": "none",
         "BatchMode": "yes",
         "ExitOnForwardFailure": "yes",
-        "ServerAliveInterval": 15,  # what tunnelkeeper does unasked
+        "ServerAliveInterval": 15,  # tunnelkeeper's default
         "LogLevel": "ERROR",
     }
     if ciphers:
@@ -76,7 +79,7 @@ def ssh_config(login: Login, ciphers: str) -> str:
 
 
 def ssh_arguments(tunnel: Tunnel, config: Path) -> list[str]:
-    """What stands behind `ssh` for a tunnel."""
+    """Return the arguments of ssh for a tunnel."""
     arguments = ["-F", str(config), "-N", "-p", str(tunnel.port)]
     for forward in tunnel.forwards:
         arguments += [FLAGS[forward.kind], str(forward)]
@@ -86,7 +89,7 @@ def ssh_arguments(tunnel: Tunnel, config: Path) -> list[str]:
 
 
 def tunnelkeeper_config(login: Login, tunnels: Sequence[Tunnel]) -> str:
-    """A config file with all tunnels."""
+    """Return a config file with all tunnels."""
     hosts: dict[str, dict[str, object]] = {}
     tables: dict[str, dict[str, object]] = {}
     for number, tunnel in enumerate(tunnels):

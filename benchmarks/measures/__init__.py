@@ -1,7 +1,7 @@
-"""Each measure is made ready for one contender, and then taken once a round.
+"""The measures. Each is prepared for one contender, and then taken once in each round.
 
-Made ready is a context manager that yields the taking: a call that measures once and returns
-figures by name. What it holds open (tunnels, services) ends with the block.
+A measure is a context manager that yields a function, which measures once and returns figures by
+name. Its tunnels and services run until the end of the block.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from benchmarks.lab import Lab
-from benchmarks.rows import Against
+from benchmarks.rows import Contender
 from benchmarks.scale import Scale
 
 Figures = Mapping[str, float]
 Take = Callable[[], Figures]
-Measure = Callable[[Lab, Scale, Against], AbstractContextManager[Take]]
+Measure = Callable[[Lab, Scale, Contender], AbstractContextManager[Take]]

@@ -1,4 +1,4 @@
-"""New connections per second through a forward: connect, have 1 KB sent back, close."""
+"""New connections per second through a forward: connect, exchange 1 KB, close."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from benchmarks.lab import Lab
     from benchmarks.measures import Figures, Take
-    from benchmarks.rows import Against
+    from benchmarks.rows import Contender
     from benchmarks.scale import Scale
 
 AT_ONCE = (1, 50)
 
 
 @contextmanager
-def connections(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
-    """Connections per second, by how many are open at a time: figures 1 and 50."""
+def connections(lab: Lab, scale: Scale, name: Contender) -> Iterator[Take]:
+    """Measure connections per second with 1 and with 50 concurrent ones. Figures: 1 and 50."""
     with open_services() as services:
         forward = Forward("local", free_ports(1)[0], services.echo)
         with opened(lab, name, [Tunnel((forward,), lab.port)]) as client:
@@ -41,9 +41,9 @@ def _rate(port: int, at_once: int, seconds: float) -> float:
     with closing(visits(port, at_once)) as done:
         for _ in range(at_once):  # the first ones warm up
             next(done)
-        begun = perf_counter()
+        started_at = perf_counter()
         count = 0
-        while (elapsed := perf_counter() - begun) < seconds:
+        while (elapsed := perf_counter() - started_at) < seconds:
             next(done)
             count += 1
     return count / elapsed

@@ -1,6 +1,6 @@
-"""Many tunnels at once: how soon they all carry data, and how much memory one more takes.
+"""Startup time and memory of many tunnels.
 
-Only the client side counts: the far side is the same sshd for all.
+Only the client side is measured; all contenders use the same sshd.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
     from benchmarks.lab import Lab
     from benchmarks.measures import Figures, Take
-    from benchmarks.rows import Against
+    from benchmarks.rows import Contender
     from benchmarks.scale import Scale
 
 WITHIN = 300.0
-"""Seconds in which every fleet has to be up, on however slow a machine."""
+"""Seconds in which every fleet must be up, even on a slow machine."""
 
 
 def fleet(lab: Lab, count: int, target: int) -> list[Tunnel]:
-    """So many tunnels, a local forward to the target each."""
+    """Return tunnels with one local forward to the target each."""
     return [Tunnel((Forward("local", listen, target),), lab.port) for listen in free_ports(count)]
 
 
 def ports_of(tunnels: list[Tunnel]) -> list[int]:
-    """Where the forwards of tunnels are entered."""
+    """Return the listen ports of the tunnels' forwards."""
     return [forward.listen for tunnel in tunnels for forward in tunnel.forwards]
 
 
 @contextmanager
-def start_up(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
-    """From the first process that is started until all tunnels carry data.
+def start_up(lab: Lab, scale: Scale, name: Contender) -> Iterator[Take]:
+    """Measure the time from the first process until all tunnels carry data.
 
     Figure: rate, in tunnels per second.
     """
@@ -51,16 +51,16 @@ def start_up(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
 
 
 @contextmanager
-def first_data(lab: Lab, _scale: Scale, name: Against) -> Iterator[Take]:
-    """The same for a single tunnel. Figure: seconds."""
+def first_data(lab: Lab, _scale: Scale, name: Contender) -> Iterator[Take]:
+    """Measure the same for a single tunnel. Figure: seconds."""
     with serving(echo) as target:
         tunnels = fleet(lab, 1, target)
         yield lambda: {"seconds": _seconds_to_carry(lab, name, tunnels)}
 
 
 @contextmanager
-def memory(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
-    """Memory (PSS) of the client's processes. Figure: pss, in kB a tunnel after the first one."""
+def memory(lab: Lab, scale: Scale, name: Contender) -> Iterator[Take]:
+    """Measure the memory (PSS) of the client. Figure: pss, in kB per tunnel after the first."""
     with serving(echo) as target:
         tunnels = fleet(lab, scale.memory_tunnels, target)
 
@@ -75,8 +75,8 @@ def memory(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
         yield take
 
 
-def _seconds_to_carry(lab: Lab, name: Against, tunnels: list[Tunnel]) -> float:
-    begun = perf_counter()
+def _seconds_to_carry(lab: Lab, name: Contender, tunnels: list[Tunnel]) -> float:
+    started_at = perf_counter()
     with started(lab, name, tunnels):
         wait_until_all_carry(ports_of(tunnels), WITHIN)
-        return perf_counter() - begun
+        return perf_counter() - started_at

@@ -1,4 +1,4 @@
-"""How long 64 bytes take there and back: alone, and beside a bulk transfer on one connection."""
+"""Round-trip times of 64 bytes, alone and beside a bulk transfer on the same connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.clients import connected, ping, pull, push
 from benchmarks.contenders import opened
-from benchmarks.processes import Unable, free_ports
+from benchmarks.processes import BenchmarkError, free_ports
 from benchmarks.services import open_services
 from benchmarks.slow_link import narrow_link
 from benchmarks.statistics import percentile
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from benchmarks.clients import Transfer
     from benchmarks.lab import Lab
     from benchmarks.measures import Figures, Take
-    from benchmarks.rows import Against
+    from benchmarks.rows import Contender
     from benchmarks.scale import Scale
 
-WARM_UP = 100  # round trips that are not counted
+WARM_UP = 100  # uncounted round trips
 NARROW = 20e6
-"""Bytes a second that the narrow link takes: a good uplink."""
-LONGER = 60.0  # seconds that a bulk transfer would last: it is ended before
+"""Bytes per second on the narrow link: a good uplink."""
+LONGER = 60.0  # seconds, longer than any measurement; the transfer is ended before
 
 
 @contextmanager
-def round_trips(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
-    """One by one on an idle connection. Figures: p50 and p99 in microseconds."""
+def round_trips(lab: Lab, scale: Scale, name: Contender) -> Iterator[Take]:
+    """Measure round trips on an idle connection. Figures: p50 and p99 in microseconds."""
     with open_services() as services:
         forward = Forward("local", free_ports(1)[0], services.echo)
         with opened(lab, name, [Tunnel((forward,), lab.port)]) as client:
@@ -50,8 +50,8 @@ def round_trips(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
 
 
 @contextmanager
-def beside_bulk(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
-    """The p99 in microseconds while another channel uploads (up) or downloads (down)."""
+def beside_bulk(lab: Lab, scale: Scale, name: Contender) -> Iterator[Take]:
+    """Measure the p99 in microseconds beside an upload (up) and a download (down)."""
     with open_services() as services:
         targets = (services.echo, services.sink, services.source)
         listens = free_ports(len(targets))
@@ -70,8 +70,8 @@ def beside_bulk(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
 
 
 @contextmanager
-def beside_bulk_on_narrow_link(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
-    """The p50 in microseconds while another channel uploads over a link that is soon full."""
+def beside_bulk_on_narrow_link(lab: Lab, scale: Scale, name: Contender) -> Iterator[Take]:
+    """Measure the p50 in microseconds beside an upload that fills a narrow link."""
     with open_services() as services, narrow_link(lab.port, NARROW) as far:
         forwards = [
             Forward("local", *ends)
@@ -89,12 +89,14 @@ def beside_bulk_on_narrow_link(lab: Lab, scale: Scale, name: Against) -> Iterato
 
 @contextmanager
 def _moving(port: int, move: Callable[[socket, float], Transfer]) -> Iterator[None]:
-    """Bulk data on the way, moved by a process of its own; the block begins when it flows."""
+    """Run a bulk transfer in another process; enter the block once data flows."""
     context = multiprocessing.get_context("fork")
     flows = context.Event()
 
     def work() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the benchmarks, which end us
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # the benchmarks handle Ctrl-C and end this process
         with connected(port) as stream:
             move(stream, 0.1)
         with connected(port) as stream:
@@ -105,7 +107,7 @@ def _moving(port: int, move: Callable[[socket, float], Transfer]) -> Iterator[No
     process.start()
     try:
         if not flows.wait(10):
-            raise Unable("no bulk data flows after 10 s")
+            raise BenchmarkError("no bulk data flows after 10 s")
         yield
     finally:
         process.kill()

@@ -1,6 +1,6 @@
-"""What must stay bounded however a tunnel is used: memory, open files, and the CPU of idleness.
+"""Limits of a tunnel under load: memory, open files, and the CPU time when idle.
 
-Each check starts a tunnelkeeper of its own and ends it; ssh has no part in them.
+Each check starts and stops its own tunnelkeeper; ssh is not measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.accounting import cpu_seconds, forget_peak, peak_bytes, resident_bytes
+from benchmarks.accounting import cpu_seconds, peak_bytes, reset_peak, resident_bytes
 from benchmarks.clients import connected, ping, visits
 from benchmarks.contenders import Supervisor, supervisor
 from benchmarks.measures.fleets import fleet
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 Checking = Callable[["Lab", "Scale"], list[Check]]
 
-WARM_UP = 1000  # connections after which pools and caches are what they will be
-STALLED = 2.0  # seconds without progress after which a sender is taken to be held back
-SETTLING = 1.0  # seconds after start-up that do not count as idle
+WARM_UP = 1000  # connections until pools and caches have their final size
+STALLED = 2.0  # seconds without progress after which a sender counts as blocked
+SETTLING = 1.0  # seconds after startup that are not measured
 
 
 def open_channels(lab: Lab, scale: Scale) -> list[Check]:
-    """Thousands of connections, all open at a time.
+    """Check thousands of concurrent connections.
 
-    sshd looks at all its channels for each packet, so the last ones take long; that is not ours.
+    sshd iterates over all its channels for each packet, so the last connections are slow.
     """
     with (
         serving(echo) as target,
@@ -53,7 +53,7 @@ def open_channels(lab: Lab, scale: Scale) -> list[Check]:
 
 
 def stuck_readers(lab: Lab, scale: Scale) -> list[Check]:
-    """A client that never reads what a source sends, and a target that never reads its client."""
+    """Check a client that never reads, and a target that never reads."""
     with (
         serving(source) as endless,
         serving(deaf) as never,
@@ -69,7 +69,7 @@ def stuck_readers(lab: Lab, scale: Scale) -> list[Check]:
 
 
 def early_data(lab: Lab, scale: Scale) -> list[Check]:
-    """A client that sends while the far side still tries to reach its target."""
+    """Check a client that sends while the server is still connecting to the target."""
     limit = scale.early_megabytes * 1_000_000
     with (
         unaccepting() as target,
@@ -84,7 +84,7 @@ def early_data(lab: Lab, scale: Scale) -> list[Check]:
 
 
 def churn(lab: Lab, scale: Scale) -> list[Check]:
-    """Thousands of connections, opened and closed; a first lot does not count."""
+    """Check thousands of connections, opened and closed after a warm-up."""
     with serving(echo) as target, _tunnel_to(lab, target) as (running, [port]):
         _visit(port, WARM_UP)
         before, files = resident_bytes(running.pid), _settled_files(running)
@@ -96,7 +96,7 @@ def churn(lab: Lab, scale: Scale) -> list[Check]:
 
 
 def idle(lab: Lab, scale: Scale) -> list[Check]:
-    """Tunnels that carry nothing but their keepalives."""
+    """Check tunnels that carry only keepalives."""
     count = scale.idle_tunnels
     with serving(echo) as target, supervisor(lab, fleet(lab, count, target)) as running:
         time.sleep(SETTLING)
@@ -114,12 +114,12 @@ CHECKS: dict[str, Checking] = {
     "churn-files": churn,
     "idle": idle,
 }
-"""What finds the value of each limit, by its key."""
+"""The check that measures each limit, by its key."""
 
 
 @contextmanager
 def _tunnel_to(lab: Lab, *targets: int) -> Iterator[tuple[Supervisor, list[int]]]:
-    """A tunnelkeeper with one tunnel, and the ports that lead to the targets."""
+    """Run tunnelkeeper with one tunnel; yield it and its ports for the targets."""
     ports = free_ports(len(targets))
     forwards = [Forward("local", *ends) for ends in zip(ports, targets, strict=True)]
     with supervisor(lab, [Tunnel(tuple(forwards), lab.port)]) as running:
@@ -127,17 +127,17 @@ def _tunnel_to(lab: Lab, *targets: int) -> Iterator[tuple[Supervisor, list[int]]
 
 
 def _idle(running: Supervisor) -> int:
-    forget_peak(running.pid)
+    reset_peak(running.pid)
     return resident_bytes(running.pid)
 
 
 def _growth(running: Supervisor, since: int) -> float:
-    """By how many MB the most was above what was resident then."""
+    """Return by how many MB the peak exceeds an earlier value."""
     return (peak_bytes(running.pid) - since) / 1e6
 
 
 def _send_until_held_back(sender: socket, limit: int) -> int:
-    """How many bytes were taken before nothing was for a while, or the limit was reached."""
+    """Send until nothing is accepted for a while, or up to the limit; return the bytes sent."""
     block = memoryview(bytes(BLOCK))
     sent, progress = 0, time.monotonic()
     sender.setblocking(False)
@@ -158,7 +158,7 @@ def _visit(port: int, count: int) -> None:
 
 
 def _settled_files(running: Supervisor) -> int:
-    """How many files are open once every connection is closed on the inside, too."""
+    """Return the number of open files after all connections are closed."""
 
     def all_closed() -> bool:
         return all(tunnel.connections == 0 for tunnel in running.status().tunnels)

@@ -1,4 +1,4 @@
-"""One stream through a forward, up and down: its throughput, and what it costs the client's CPU."""
+"""Throughput and client CPU time of one stream through a forward, up and down."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.accounting import cpu_seconds
-from benchmarks.clients import connected, connected_by_socks, pull, push
+from benchmarks.clients import connect_via_socks, connected, pull, push
 from benchmarks.contenders import opened
 from benchmarks.processes import free_ports
-from benchmarks.rows import Against
+from benchmarks.rows import Contender
 from benchmarks.services import open_services
 from benchmarks.slow_link import slow_link
 from benchmarks.tunnels import Forward, Tunnel
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 Kind = Literal["local", "remote", "socks"]
 
 ROUND_TRIP = 0.1
-"""Seconds that the slow link takes there and back."""
+"""The round-trip time of the slow link in seconds."""
 
 
 @contextmanager
 def streams(
-    lab: Lab, scale: Scale, name: Against, *, kind: Kind = "local", jump: bool = False
+    lab: Lab, scale: Scale, name: Contender, *, kind: Kind = "local", jump: bool = False
 ) -> Iterator[Take]:
-    """Both directions, one after the other, through one connection.
+    """Measure both directions, one after the other, through one connection.
 
     Figures: up and down in MB/s, cpu-up and cpu-down in seconds per GB.
     """
@@ -44,7 +44,7 @@ def streams(
 
             def dial(service: int) -> socket:
                 if kind == "socks":
-                    return connected_by_socks(client.entry(forwards[0]), service)
+                    return connect_via_socks(client.entry(forwards[0]), service)
                 [forward] = [each for each in forwards if each.connect == service]
                 return connected(client.entry(forward))
 
@@ -68,12 +68,12 @@ def streams(
 
 
 @contextmanager
-def over_slow_link(lab: Lab, scale: Scale, name: Against) -> Iterator[Take]:
-    """Down through -L, when the server is ROUND_TRIP away. Figure: down in MB/s."""
+def over_slow_link(lab: Lab, scale: Scale, name: Contender) -> Iterator[Take]:
+    """Measure a download through a slow link. Figure: down in MB/s."""
     with open_services() as services:
         [listen] = free_ports(1)
         forward = Forward("local", listen, services.source)
-        alone = name is Against.NO_TUNNEL  # then it is the link itself that is measured
+        alone = name is Contender.NO_TUNNEL  # measures the link itself
         with (
             slow_link(services.source if alone else lab.port, ROUND_TRIP) as far,
             opened(lab, name, [Tunnel((forward,), far)]) as client,

@@ -1,1 +1,1 @@
-"""How soon data flows again after an outage: tunnelkeeper and autossh, side by side."""
+"""The recovery times of tunnelkeeper and autossh after an outage."""

@@ -1,4 +1,4 @@
-"""The command line of the measuring after outages."""
+"""The command line of the recovery benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import page
 from benchmarks.machine import describe
-from benchmarks.processes import Unable, no_strays
+from benchmarks.processes import BenchmarkError, kill_leftovers
 from benchmarks.recovery import report
 from benchmarks.recovery.measure import Outage, measure
 from benchmarks.recovery.report import Recovery
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 OUTAGES = (1.0, 5.0, 30.0, 60.0, 120.0)
 KINDS = {"killed": Kind.KILLED, "black-hole": Kind.BLACK_HOLE}
-DONE, MISSED, UNABLE, INTERRUPTED = 0, 1, 2, 130
-_BEGUN = time.monotonic()
+DONE, MISSED, FAILED, INTERRUPTED = 0, 1, 2, 130
+_STARTED = time.monotonic()
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line; the exit code is 1 where tunnelkeeper's worst is above the aim."""
+    """Run a command line; return exit code 1 if tunnelkeeper's worst time exceeds the aim."""
     options = _parser().parse_args(arguments)
     try:
         recovery = (
             report.from_json(options.read.read_bytes()) if options.read else _measured(options)
         )
-    except Unable as error:
+    except BenchmarkError as error:
         sys.stderr.write(f"benchmarks: {error}\n")
-        return UNABLE
+        return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("\nbenchmarks: interrupted; everything is ended\n")
         return INTERRUPTED
@@ -54,14 +54,14 @@ def _measured(options: argparse.Namespace) -> Recovery:
     kinds = [KINDS[name] for name in options.only or KINDS]
     outages = [Outage(kind, seconds) for kind in kinds for seconds in options.outages]
     machine = page.machine(describe())
-    with no_strays():
+    with kill_leftovers():
         returns = measure(outages, options.rounds, _tell)
     day = datetime.now(UTC).date().isoformat()
     return Recovery(day, options.rounds, machine, returns)
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(f"{time.monotonic() - _BEGUN:5.0f} s  {line}\n")
+    sys.stderr.write(f"{time.monotonic() - _STARTED:5.0f} s  {line}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,8 +70,15 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure how soon data flows again after an outage, beside autossh.",
     )
     add = parser.add_argument
-    add("--rounds", type=int, default=3, help="how often each outage (default: 3)")
-    add("--outages", type=float, nargs="+", default=OUTAGES, metavar="S", help="how long each is")
+    add("--rounds", type=int, default=3, help="rounds of each outage (default: 3)")
+    add(
+        "--outages",
+        type=float,
+        nargs="+",
+        default=OUTAGES,
+        metavar="S",
+        help="durations in seconds",
+    )
     add("--only", action="append", choices=KINDS, help="this kind of outage; repeatable")
     add("--from", dest="read", type=Path, metavar="FILE", help="show an earlier run's JSON again")
     add("--json", type=Path, metavar="FILE", help="write every sample")

@@ -1,4 +1,4 @@
-"""Takes the time from a server's return until data flows, for both contenders at once."""
+"""The time from the server's return until data flows, for both contenders at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.clients import wait_until_all_carry
 from benchmarks.contenders import opened
-from benchmarks.processes import Unable, free_ports
+from benchmarks.processes import BenchmarkError, free_ports
 from benchmarks.recovery.report import Returns
 from benchmarks.recovery.worlds import Kind, world_of
-from benchmarks.rows import Against
+from benchmarks.rows import Contender
 from benchmarks.tunnels import Forward, Tunnel
 
 if TYPE_CHECKING:
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 
     from benchmarks.recovery.worlds import Place, World
 
-CONTENDERS = (Against.TUNNELKEEPER, Against.AUTOSSH)
+CONTENDERS = (Contender.TUNNELKEEPER, Contender.AUTOSSH)
 SETTLED = 3.0
-"""Seconds that both are up before the outage."""
+"""Seconds for which both are up before the outage."""
 
 BACK_WITHIN = 300.0
-"""Seconds after which it is not waited any longer."""
+"""Seconds to wait for data after an outage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """What happens, and for how many seconds."""
+    """The kind of an outage, and its duration in seconds."""
 
     kind: Kind
     seconds: float
 
 
 def measure(outages: Sequence[Outage], rounds: int, tell: Callable[[str], None]) -> list[Returns]:
-    """All outages at the same time, each with a world of its own, so many times one after another.
+    """Measure all outages concurrently, each in its own world, for a number of rounds.
 
-    Raises Unable.
+    Raises BenchmarkError.
     """
     with ExitStack() as stack:
-        # The worlds come before any thread: their services are forks, and would keep pipes and
-        # locks open that another thread has just then, and waits for.
+        # The worlds start before any thread. Their services are forks, which would inherit pipes
+        # and locks that another thread holds at that moment.
         worlds = [stack.enter_context(world_of(outage.kind)) for outage in outages]
         halt = Event()
         threads = stack.enter_context(ThreadPoolExecutor(len(outages)))
@@ -62,21 +62,21 @@ def measure(outages: Sequence[Outage], rounds: int, tell: Callable[[str], None])
 def _rounds(
     world: World, outage: Outage, rounds: int, tell: Callable[[str], None], halt: Event
 ) -> list[Returns]:
-    samples: dict[Against, list[float]] = {name: [] for name in CONTENDERS}
+    samples: dict[Contender, list[float]] = {name: [] for name in CONTENDERS}
     for number in range(rounds):
         took = _once(world, outage.seconds, halt)
         for name in CONTENDERS:
             samples[name].append(took[name])
-        said = ", ".join(f"{name} {took[name]:.1f} s" for name in CONTENDERS)
-        tell(f"{outage.kind}, {outage.seconds:g} s, round {number + 1}: {said}")
+        times = ", ".join(f"{name} {took[name]:.1f} s" for name in CONTENDERS)
+        tell(f"{outage.kind}, {outage.seconds:g} s, round {number + 1}: {times}")
     return [Returns(outage.kind, outage.seconds, name, samples[name]) for name in CONTENDERS]
 
 
-def _once(world: World, seconds: float, halt: Event) -> dict[Against, float]:
-    """Both contenders anew, up, and through one outage."""
+def _once(world: World, seconds: float, halt: Event) -> dict[Contender, float]:
+    """Start both contenders and take them through one outage; return their times."""
     with ExitStack() as stack:
         stack.enter_context(world.near())
-        ports: dict[Against, int] = {}
+        ports: dict[Contender, int] = {}
         for name in CONTENDERS:
             [port] = free_ports(1)
             tunnel = Tunnel((Forward("local", port, world.target),), world.lab.port)
@@ -97,7 +97,7 @@ def _once(world: World, seconds: float, halt: Event) -> dict[Against, float]:
 
 def _wait(seconds: float, halt: Event) -> None:
     if halt.wait(seconds):
-        raise Unable("interrupted")
+        raise BenchmarkError("interrupted")
 
 
 def _seconds_since(back: float, port: int, near: Place) -> float:

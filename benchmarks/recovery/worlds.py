@@ -1,4 +1,4 @@
-"""Where an outage happens: an sshd that both contenders use, and what takes it away and back."""
+"""Environments with an outage: an sshd for both contenders, and a way to interrupt it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.lab import open_lab
-from benchmarks.processes import Unable
+from benchmarks.processes import BenchmarkError
 from benchmarks.services import echo, serving
 from tests.e2e.netns import RELAY, new_network
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from benchmarks.lab import Lab
 
 Place = Callable[[], AbstractContextManager[None]]
-"""Where something is started: within such a context; it holds for the thread that enters it."""
+"""A context in which programs start, for example a network namespace; valid for its thread."""
 
 
 class Kind(StrEnum):
-    """What is wrong, in the words of the table."""
+    """The kinds of outages, as the table names them."""
 
     KILLED = "sshd is killed, its port refuses"
     BLACK_HOLE = "the network drops everything"
@@ -31,10 +31,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """target: the port of an echo service beside the sshd.
+    """An sshd and an echo service beside it. target: the port of the echo service.
 
-    near: where the contenders are; far: where the servers are. outage: a context; the server is
-    back when it is left.
+    near: the place of the contenders; far: the place of the servers. outage: a context; the server
+    returns when it ends.
     """
 
     lab: Lab
@@ -46,7 +46,7 @@ class World:
 
 @contextmanager
 def world_of(kind: Kind) -> Iterator[World]:
-    """A world with an outage of this kind, and the end of it. Raises Unable."""
+    """Create a world for an outage of this kind; raise BenchmarkError if that fails."""
     match kind:
         case Kind.KILLED:
             with open_lab() as lab, serving(echo) as target:
@@ -61,7 +61,7 @@ def world_of(kind: Kind) -> Iterator[World]:
                             target = stack.enter_context(serving(echo))
                         yield World(lab, target, near, far, network.client_cut_off)
             except pytest.skip.Exception as absent:
-                raise Unable(str(absent)) from None
+                raise BenchmarkError(str(absent)) from None
 
 
 @contextmanager

@@ -27,20 +27,20 @@ def test_a_cost_that_is_half_as_high_is_twice_as_good() -> None:
     assert drawn.required == pytest.approx(1 / 1.2)
 
 
-def test_what_is_missed_has_another_colour() -> None:
+def test_a_missed_row_has_another_colour() -> None:
     missed, met = (shapes(draw([faster(ratio)], ""), "rect")[-1] for ratio in (1.0, 2.0))
 
     assert (missed.get("class"), met.get("class")) == ("missed", "met")
 
 
-def test_as_much_better_is_as_far_as_as_much_worse() -> None:
+def test_the_scale_is_symmetric_around_1() -> None:
     scale = Axis(1 / 4, 4)
 
     assert scale.x(2) - scale.x(1) == pytest.approx(scale.x(1) - scale.x(1 / 2))
     assert (scale.x(1 / 4), scale.x(4)) == (LABELS, WIDTH - RIGHT)
 
 
-def test_what_lies_beyond_the_axis_is_drawn_at_its_end() -> None:
+def test_values_beyond_the_axis_are_clamped() -> None:
     assert Axis(1 / 4, 4).x(100) == Axis(1 / 4, 4).x(4)
 
 
@@ -62,7 +62,7 @@ def test_a_chart_is_xml_with_a_name_for_every_row() -> None:
     assert {row.what for row in ROWS} <= set(words)
 
 
-def test_a_chart_of_nothing_is_still_a_picture() -> None:
+def test_a_chart_without_rows_is_valid() -> None:
     assert shapes(draw([], "nothing"), "text")[0].text == "nothing"
 
 

@@ -7,7 +7,7 @@ from benchmarks.report import Check
 from tests.benchmarks.findings import faster, report
 
 
-def test_only_what_stands_between_the_markers_is_replaced() -> None:
+def test_only_the_text_between_the_markers_is_replaced() -> None:
     page = f"before\n{BEGIN}\nold figures\n{END}\nafter\n"
 
     written = written_into(page, report(faster()))
@@ -17,7 +17,7 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
     assert "old figures" not in written
 
 
-def test_writing_twice_is_writing_once() -> None:
+def test_writing_twice_changes_nothing() -> None:
     once = written_into(f"{BEGIN}{END}", report(faster()))
 
     assert written_into(once, report(faster())) == once
@@ -29,7 +29,7 @@ def test_a_page_without_its_markers_is_left_alone(page: str) -> None:
         written_into(page, report(faster()))
 
 
-def test_the_results_name_machine_versions_and_what_the_generators_reach() -> None:
+def test_the_results_name_machine_versions_and_ceilings() -> None:
     text = results(report(faster(), checks=(Check("idle", 0.4, "100 tunnels"),)))
 
     assert "on Some Processor, 4 cores, 16 GB, Some Linux 1; tunnelkeeper 1.2, OpenSSH 9.9." in text

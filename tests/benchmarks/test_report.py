@@ -24,7 +24,7 @@ def test_less_is_better_where_a_cost_is_compared(ratio: float, verdict: str) -> 
     assert leaner(ratio).verdict == verdict
 
 
-def test_the_median_decides_and_not_one_bad_round() -> None:
+def test_the_median_decides_the_verdict() -> None:
     comparison = Comparison("up-default", ours=[200, 10, 190], theirs=[100, 100, 100])
 
     assert comparison.ratio == Spread(median=1.9, least=0.1, most=2.0)
@@ -41,7 +41,7 @@ def test_a_limit_is_met_up_to_its_number(value: float, verdict: str) -> None:
     assert Check("idle", value, "").verdict == verdict
 
 
-def test_what_was_missed_is_named() -> None:
+def test_missed_rows_and_limits_are_listed() -> None:
     found = report(faster(1.0), leaner(), checks=(Check("idle", 4.0, ""),))
 
     assert found.missed == ["up-default", "idle"]
@@ -53,7 +53,7 @@ def test_a_report_comes_back_from_its_json() -> None:
     assert from_json(to_json(written)) == written
 
 
-def test_the_json_says_what_the_samples_come_to() -> None:
+def test_the_json_has_medians_ratios_and_verdicts() -> None:
     [shown] = json.loads(to_json(report(faster(2.0))))["comparisons"]
 
     assert shown["what"] == "one stream, up"
@@ -69,6 +69,6 @@ def test_a_report_with_rows_of_another_version_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"day": 3}'])
-def test_what_is_no_report_is_refused(text: bytes) -> None:
+def test_a_malformed_report_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         from_json(text)

@@ -12,11 +12,11 @@ numbers = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50)
 
 
 @given(numbers)
-def test_the_median_is_what_python_takes_for_it(samples: list[float]) -> None:
+def test_the_median_is_that_of_python(samples: list[float]) -> None:
     assert median(samples) == pytest.approx(python_statistics.median(samples))
 
 
-def test_a_spread_tells_the_middle_and_the_ends() -> None:
+def test_a_spread_has_the_median_minimum_and_maximum() -> None:
     assert spread([3.0, 1.0, 2.0]) == Spread(median=2.0, least=1.0, most=3.0)
 
 
@@ -38,12 +38,12 @@ def test_a_percentile_is_one_of_the_samples_and_has_its_share_below(
 
 
 @pytest.mark.parametrize("percent", [-1, 101])
-def test_no_percentile_lies_outside_of_all(percent: float) -> None:
+def test_a_percentage_outside_0_to_100_is_an_error(percent: float) -> None:
     with pytest.raises(ValueError, match="from 0 to 100"):
         percentile([1.0], percent)
 
 
-def test_of_no_samples_nothing_is_said() -> None:
+def test_statistics_without_samples_are_an_error() -> None:
     with pytest.raises(ValueError, match="no median of no samples"):
         median([])
     with pytest.raises(ValueError, match="no percentile of no samples"):
@@ -60,6 +60,6 @@ def test_rounds_that_differ_in_number_are_not_paired() -> None:
         ratios([1, 2], [1])
 
 
-def test_nothing_is_compared_with_zero() -> None:
+def test_a_ratio_to_zero_is_an_error() -> None:
     with pytest.raises(ValueError, match="above zero"):
         ratios([1], [0])

@@ -32,18 +32,18 @@ from tests.benchmarks.findings import faster, leaner
         (-0.5, "-0.50"),
     ],
 )
-def test_a_figure_has_the_digits_that_say_something(value: float, text: str) -> None:
+def test_a_figure_has_three_significant_digits(value: float, text: str) -> None:
     assert figure(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(1.3, "1.3"), (1.0, "1"), (1 / 20, "1/20"), (100, "100"), (0, "0")]
 )
-def test_a_goal_is_said_as_people_say_it(value: float, text: str) -> None:
+def test_a_small_goal_is_formatted_as_a_fraction(value: float, text: str) -> None:
     assert goal(value) == text
 
 
-def test_a_row_tells_both_medians_and_the_ratio_with_its_spread() -> None:
+def test_a_row_has_both_medians_and_the_ratio_with_its_spread() -> None:
     comparison = Comparison("up", ours=[900, 950, 1000], theirs=[1000, 1000, 1000])
 
     assert comparison_cells(comparison) == (
@@ -59,13 +59,13 @@ def test_a_row_tells_both_medians_and_the_ratio_with_its_spread() -> None:
     )
 
 
-def test_a_row_of_costs_asks_for_at_most() -> None:
+def test_a_row_of_costs_has_an_upper_bound() -> None:
     cells = comparison_cells(leaner(1 / 25))
 
     assert cells[4:] == ("0.04", "0.04 .. 0.04", "≤ 1/20", "≤ 1/30", "met")
 
 
-def test_a_check_tells_its_number_its_limit_and_how_much_was_asked() -> None:
+def test_a_check_has_its_value_limit_and_load() -> None:
     cells = check_cells(Check("channels", 31.4, "5000 connections"))
 
     assert cells[1:] == ("31.4 MB", "100 MB", "5000 connections", "met")
@@ -82,7 +82,7 @@ def test_the_terminals_table_shows_every_cell() -> None:
     assert all(cell in line for cell in cells)
 
 
-def test_the_pages_table_is_markdown_and_what_was_missed_stands_out() -> None:
+def test_missed_rows_are_bold_in_markdown() -> None:
     rows = [check_cells(Check("idle", value, "100 tunnels")) for value in (0.5, 5.0)]
 
     assert markdown(CHECKED, rows).splitlines() == [

@@ -17,7 +17,7 @@ LOGIN = Login("someone", Path("/keys/key"), Path("/keys/known_hosts"))
 FORWARDS = (Forward("local", 1001, 2001), Forward("remote", 1002, 2002), Forward("socks", 1003))
 
 
-def test_ssh_is_asked_for_every_forward() -> None:
+def test_ssh_gets_an_option_for_every_forward() -> None:
     assert ssh_arguments(Tunnel(FORWARDS, port=22), Path("file")) == [
         *("-F", "file", "-N", "-p", "22"),
         *("-L", "127.0.0.1:1001:127.0.0.1:2001"),
@@ -27,14 +27,14 @@ def test_ssh_is_asked_for_every_forward() -> None:
     ]
 
 
-def test_ssh_is_sent_through_the_jump_host() -> None:
+def test_ssh_gets_the_jump_host() -> None:
     assert ssh_arguments(Tunnel((), port=22, jump=True), Path("file"))[-3:] == [
         *("-J", "jump:22"),
         "server",
     ]
 
 
-def test_ssh_keeps_its_own_ciphers_unless_told() -> None:
+def test_ssh_uses_its_default_ciphers_unless_configured() -> None:
     assert "Ciphers" not in ssh_config(LOGIN, "")
     assert "\nCiphers aes128-gcm@openssh.com\n" in ssh_config(LOGIN, "aes128-gcm@openssh.com")
 
