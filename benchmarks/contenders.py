@@ -131,7 +131,8 @@ def started(lab: Lab, name: Contender, tunnels: Sequence[Tunnel]) -> Iterator[Cl
             with _ssh_each(lab, home, tunnels, [program("ssh")], CIPHERS.get(name, "")) as client:
                 yield client
         case Contender.AUTOSSH:
-            # -M 0: no monitoring port, as in systemd units. A gate time would make early failures final.
+            # -M 0: no monitoring port, as in systemd units.
+            # A gate time would make early failures final.
             environment = {"AUTOSSH_PATH": program("ssh"), "AUTOSSH_GATETIME": "0"}
             command = [program("autossh"), "-M", "0"]
             with _ssh_each(lab, home, tunnels, command, "", environment) as client:
