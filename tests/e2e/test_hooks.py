@@ -200,7 +200,9 @@ def test_what_goes_wrong_with_a_hook_is_a_line_of_the_log(site: Site) -> None:
     )
     checked = program.run("check")
     assert checked.returncode == 2
-    assert "on_down: /no/such/program is not an executable program" in checked.stdout + checked.stderr
+    assert (
+        "on_down: /no/such/program is not an executable program" in checked.stdout + checked.stderr
+    )
     program.up()
     program.wait_until_up("t")
     wait_until(lambda: "on_up: ended with exit status 3" in program.log(), 15)

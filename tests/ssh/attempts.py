@@ -1,4 +1,4 @@
-"""Attempts to connect that fail or are given up, and what they must not leave behind."""
+"""Attempts to connect that fail or are cancelled, and a check that they leak nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 async def failure_of(
     host: Host, notes: ProgressRecorder | None = None, via: Connection | None = None
 ) -> Failure:
-    """Why a host cannot be connected to."""
+    """Return the failure of an attempt to connect to a host."""
     async with asyncio.timeout(20):
         with pytest.raises(FailureError) as failed:
             await connect_hop(host, via, SshContext(), notes or ProgressRecorder())
@@ -34,7 +34,7 @@ async def failure_of(
 
 
 async def given_up_at(step: str, host: Host, via: Connection | None = None) -> None:
-    """Cancel an attempt as soon as it is at a step."""
+    """Cancel an attempt when it reaches a step."""
     notes = ProgressRecorder()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         attempt = tasks.create_task(connect_hop(host, via, SshContext(), notes))
@@ -45,8 +45,8 @@ async def given_up_at(step: str, host: Host, via: Connection | None = None) -> N
 
 @asynccontextmanager
 async def leaving_nothing() -> AsyncIterator[None]:
-    """Whatever the body does, no task and no descriptor is left of it."""
-    await asyncio.get_running_loop().run_in_executor(None, int)  # its thread is there to stay
+    """Check that the body leaks no task and no descriptor."""
+    await asyncio.get_running_loop().run_in_executor(None, int)  # the thread stays
     tasks, descriptors = asyncio.all_tasks(), psutil.Process().num_fds()
     yield
     await until(lambda: asyncio.all_tasks() <= tasks, what="no task is left")

@@ -1,8 +1,8 @@
-"""A client's connection in the middle of its life, made without a handshake.
+"""An established client connection, made without a handshake.
 
-The keys are fixed and the wire leads nowhere, so a test decides about every byte that is received
-and reads every packet that was sent. `both_ways` lets the short way and asyncssh's own live through
-the same, and holds them to each other.
+The keys are fixed and the wire is a fake, so a test controls every received byte and reads every
+packet that was sent. `both_ways` runs a scenario over the fast path and over asyncssh's own code,
+and compares the results.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WINDOW = 2 * 1024 * 1024
 PACKET = 32 * 1024
-"""Bytes that a channel takes before somebody reads them, and at once: what OpenSSH allows."""
+"""Bytes that a channel takes before they are read, and per packet: the values of OpenSSH."""
 
 AES_GCM = b"aes128-gcm@openssh.com"
 OURS = Keys(bytes(range(16)), bytes(range(12)))
@@ -39,7 +39,7 @@ THEIRS = Keys(bytes(range(16, 32)), bytes(range(100, 112)))
 
 
 class Session(asyncssh.SSHTCPSession[bytes]):
-    """What a channel tells, and the channel."""
+    """Records the callbacks of a channel."""
 
     channel: Any = None
 
@@ -68,7 +68,7 @@ class Session(asyncssh.SSHTCPSession[bytes]):
 
 
 class _Wire(asyncio.Transport):
-    """Keeps what is sent."""
+    """Records what is sent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,11 +78,11 @@ class _Wire(asyncio.Transport):
         self.sent.append(bytes(data))
 
     def abort(self) -> None:
-        """Nothing is there to be cut."""
+        """Do nothing: there is no connection to abort."""
 
 
 class _Later:
-    """As much of an event loop as a connection needs that stands already."""
+    """The part of an event loop that an established connection needs."""
 
     def __init__(self) -> None:
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -97,7 +97,7 @@ class _Later:
 
 
 class _Counted(ClientTransport):
-    """Counts what went the short way."""
+    """Counts the packets of the fast path."""
 
     sent_short = served_short = 0
 
@@ -121,10 +121,12 @@ class _Owner(asyncssh.SSHClient):
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """All that both ways have to agree on. ended: why the connection did, or nothing.
+    """The state that both paths must agree on.
 
-    received: the packets so far and the invocations of AES-GCM for them; of a connection that has
-    ended nobody cares. deferred: what waits for new keys.
+    Attributes:
+        received: The packet count and the AES-GCM invocations for them; None after the end.
+        deferred: What waits for new keys.
+        ended: Why the connection ended, or an empty string.
     """
 
     sent: list[Packet]
@@ -167,7 +169,7 @@ class Established:
         packet: int = PACKET,
         receives: int = WINDOW,
     ) -> Any:
-        """A channel. window and packet are the peer's, receives is our window."""
+        """Open a channel. window and packet are the peer's, receives is our window."""
         channel: Any = TcpChannel(self.transport, self.loop, None, "strict", receives, 1)
         session = session or Session()
         session.channel = channel
@@ -175,7 +177,7 @@ class Established:
         return channel
 
     def adopt(self, channel: Any, session: Any, window: int, packet: int) -> None:
-        """Let a channel of any kind be open."""
+        """Make a channel of any kind open."""
         channel._session = session
         channel._send_chan = channel._recv_chan
         channel._send_window, channel._send_pktsize = window, packet
@@ -189,13 +191,13 @@ class Established:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many packets were sent and received the short way."""
+        """The number of packets that were sent and received on the fast path."""
         return self.transport.sent_short, self.transport.served_short
 
     def receive(self, *pieces: bytes) -> None:
-        """Take bytes of the peer, read by read, and do what is to be done soon after each.
+        """Receive data of the peer, read by read, and run the callbacks that each schedules.
 
-        Once the connection has ended nothing reads its socket any more.
+        After the end of the connection nothing is read.
         """
         for piece in pieces:
             if self._owner.ended:
@@ -252,9 +254,10 @@ class Established:
 
 
 def both_ways(life: Callable[[Established], object], **settings: Any) -> Established:
-    """Let two connections live through the same, one each way; that of the short way.
+    """Run a scenario on two connections, one per path, and return the one of the fast path.
 
-    Raises AssertionError where they do not come to the same.
+    Raises:
+        AssertionError: The results differ.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "ENABLED", False)

@@ -1,4 +1,4 @@
-"""Ways to a server that misbehave: links that freeze, servers that say nothing or hang up."""
+"""Links to a server that misbehave: they freeze, send nothing or close at once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SMALL = 64 * 1024
-"""Bytes of a receive buffer: what a frozen link swallows should be little beside a window."""
+"""Bytes of a receive buffer: a frozen link must buffer little compared with a window."""
 
 
 class Link:
-    """A TCP relay to a port. Frozen, it takes nothing from its clients and gives them nothing."""
+    """A TCP relay to a port. While frozen it forwards nothing."""
 
     def __init__(self, target: int) -> None:
         self.port = 0
@@ -29,11 +29,11 @@ class Link:
         self._thawed.set()
 
     def freeze(self) -> None:
-        """Let nothing pass, either way, until `thaw`."""
+        """Stop forwarding in both directions until `thaw`."""
         self._thawed.clear()
 
     def thaw(self) -> None:
-        """Let everything pass again."""
+        """Forward again."""
         self._thawed.set()
 
     def cut(self) -> None:
@@ -42,7 +42,7 @@ class Link:
             pipe.cut()
 
     async def serve(self, near_reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
-        """Carry one client's connection."""
+        """Relay one client's connection."""
         self.connections += 1
         far_reader, far = await asyncio.open_connection("127.0.0.1", self._target)
         pipe = _Pipe(near, far)
@@ -80,7 +80,7 @@ class _Pipe:
 
 @asynccontextmanager
 async def link(target: int) -> AsyncIterator[Link]:
-    """A link to a port of 127.0.0.1."""
+    """Run a link to a port of 127.0.0.1."""
     made = Link(target)
     async with service(made.serve, kernel_buffer=SMALL) as made.port:
         try:
@@ -92,9 +92,9 @@ async def link(target: int) -> AsyncIterator[Link]:
 
 @asynccontextmanager
 async def mute(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator[int]:
-    """The port of a server that takes connections, greets, and says nothing more.
+    """Run a server that accepts connections and sends only its greeting; yield its port.
 
-    at: a path; then it listens on a Unix socket there.
+    With a path in `at` it listens on a Unix socket there.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,7 +108,7 @@ async def mute(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator[i
 
 @asynccontextmanager
 async def dropping(last_words: bytes = b"") -> AsyncIterator[int]:
-    """The port of a server that hangs up on everyone at once."""
+    """Run a server that closes every connection at once; yield its port."""
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(last_words)
@@ -120,7 +120,7 @@ async def dropping(last_words: bytes = b"") -> AsyncIterator[int]:
 
 @contextmanager
 def unanswering() -> Iterator[tuple[str, int]]:
-    """The address of a port that answers nobody who connects: its backlog is full."""
+    """Yield the address of a port that accepts no connection: its backlog is full."""
     with socket.socket() as busy, socket.socket() as waiting:
         busy.bind(("127.0.0.1", 0))
         busy.listen(0)
@@ -129,7 +129,7 @@ def unanswering() -> Iterator[tuple[str, int]]:
 
 
 def closed_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 without a listener."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]

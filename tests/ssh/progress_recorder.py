@@ -1,4 +1,4 @@
-"""A report that keeps what it is told."""
+"""A progress listener that records its calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ProgressRecorder:
-    """What an attempt reported: its steps as (hop, step), and its lines by how loud they are."""
+    """The steps of an attempt as (hop, step), and its log messages by level."""
 
     steps: list[tuple[str, Step]] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)

@@ -1,7 +1,7 @@
-"""An SSH server in the test's own process, with switches for what real ones do to their clients.
+"""An in-process SSH server with switches for the behaviour of real servers.
 
-It has a throwaway host key, lets one throwaway user key in, and forwards every way. The real sshd
-is met in the end-to-end tests.
+It has a throwaway host key, accepts one throwaway user key and forwards in every direction. The
+end-to-end tests use the real sshd.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Server:
         return self.folder / f"known_hosts_{self.port}"
 
     def host(self, **changes: Any) -> Host:
-        """How to reach this server and be let in, with changes."""
+        """Return how to connect and log in to this server, with changes."""
         host = Host(
             name="server",
             hostname="127.0.0.1",
@@ -84,17 +84,17 @@ class Server:
         return replace(host, **changes)
 
     def know(self, key: asyncssh.SSHKey, marker: str = "") -> None:
-        """Write a key down as this server's."""
+        """Add a key to this server's known_hosts file."""
         with self.known_hosts.open("a") as file:
             file.write(f"{marker} [127.0.0.1]:{self.port} {public(key)}\n".lstrip())
 
     def let_all_go_on(self) -> None:
-        """Set the events that hold anybody."""
+        """Set the events that requests wait for."""
         for event in (self.may_log_in, self.may_open, self.may_listen):
             event.set()
 
     def drop(self) -> None:
-        """Cut every connection, without a word."""
+        """Abort every connection without a message."""
         for connection in self.connections:
             connection.abort()
 
@@ -161,7 +161,7 @@ class _Visit(asyncssh.SSHServer):
             return self._server.session()
         try:
             return await forward()
-        except asyncssh.ChannelOpenError as error:  # in sshd's words
+        except asyncssh.ChannelOpenError as error:  # with sshd's text
             raise asyncssh.ChannelOpenError(error.code, "Connection refused") from error
 
 
@@ -174,11 +174,11 @@ async def serve(
     port: int = 0,
     **options: Any,
 ) -> AsyncIterator[Server]:
-    """A running server, its host key in its known_hosts file and its user key in a file.
+    """Run a server with its host key in its known_hosts file and its user key in a file.
 
-    certified_by: an authority that signs the host key; then nothing is in known_hosts.
+    With an authority in `certified_by` the host key is signed by it, and known_hosts is empty.
     """
-    silence_asyncssh()  # asyncssh would spend its time on lines that nobody reads
+    silence_asyncssh()  # formatting asyncssh's log lines takes time
     server = Server(folder, new_key(), user_key or new_key())
     server.let_all_go_on()
     certificates = []
@@ -211,9 +211,9 @@ async def serve(
 
 @asynccontextmanager
 async def jump_host(folder: Path, **changes: Any) -> AsyncIterator[tuple[Server, Connection]]:
-    """A server with a folder of its own below this one, and a connection to it.
+    """Run a server with its own subfolder, and connect to it.
 
-    changes: to its host.
+    The changes apply to its host.
     """
     (folder / "jump").mkdir()
     async with serve(folder / "jump") as jump, connected(jump.host(**changes)) as connection:
@@ -224,7 +224,7 @@ async def jump_host(folder: Path, **changes: Any) -> AsyncIterator[tuple[Server,
 async def connected(
     host: Host, notes: ProgressRecorder | None = None, via: Connection | None = None
 ) -> AsyncIterator[Connection]:
-    """A connection to a host, closed at the end."""
+    """Connect to a host; close the connection at the end."""
     connection = await connect_hop(host, via, SshContext(), notes or ProgressRecorder())
     try:
         yield connection
@@ -233,12 +233,12 @@ async def connected(
 
 
 def new_key(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
-    """A throwaway key."""
+    """Return a throwaway key."""
     return asyncssh.generate_private_key(kind)
 
 
 def write_key(path: Path, key: asyncssh.SSHKey, passphrase: str = "") -> str:
-    """Write a private key (0600) and its public half beside it; the path, as text."""
+    """Write a private key (0600) and its public half beside it; return the path as text."""
     path.unlink(missing_ok=True)
     path.touch(0o600)
     path.write_bytes(key.export_private_key())
@@ -250,5 +250,5 @@ def write_key(path: Path, key: asyncssh.SSHKey, passphrase: str = "") -> str:
 
 
 def public(key: asyncssh.SSHKey) -> str:
-    """`type base64` of a key's public half."""
+    """Return `type base64` of a key's public half."""
     return " ".join(key.export_public_key().decode().split()[:2])

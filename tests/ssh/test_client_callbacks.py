@@ -29,7 +29,7 @@ def login(notes: ProgressRecorder, identities: Identities | None = None) -> Clie
     return ClientCallbacks(check, identities or Identities(HOST, PrivateKeys()), notes.debug)
 
 
-async def test_how_the_connection_ended_is_noted_once() -> None:
+async def test_only_the_first_end_of_a_connection_is_recorded() -> None:
     made, first = login(ProgressRecorder()), ConnectionError("first")
 
     made.connection_lost(first)
@@ -38,14 +38,14 @@ async def test_how_the_connection_ended_is_noted_once() -> None:
     assert await made.ended is first
 
 
-async def test_an_unknown_host_key_is_judged_and_refused() -> None:
+async def test_an_unknown_host_key_is_rejected() -> None:
     made = login(ProgressRecorder())
 
     assert made.validate_host_public_key("relay", "192.0.2.1", 22, new_key()) is False
     assert made._verifier.failure is not None
 
 
-async def test_a_fault_while_reading_the_keys_is_noted_and_offers_none() -> None:
+async def test_an_error_while_reading_the_keys_is_logged_and_offers_no_key() -> None:
     notes = ProgressRecorder()
 
     made = login(notes, FaultyIdentities(HOST, PrivateKeys()))
@@ -56,7 +56,7 @@ async def test_a_fault_while_reading_the_keys_is_noted_and_offers_none() -> None
     ]
 
 
-async def test_the_servers_banner_is_noted_and_made_printable(tmp_path: Path) -> None:
+async def test_the_servers_banner_is_logged_in_printable_form(tmp_path: Path) -> None:
     class Greeting(asyncssh.SSHServer):
         def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
             self._connection = conn
@@ -75,7 +75,7 @@ async def test_the_servers_banner_is_noted_and_made_printable(tmp_path: Path) ->
     assert "banner: Welcome\\x1b[2J" in notes.debugs
 
 
-async def test_the_agent_is_let_go_when_the_connection_is(server: Server) -> None:
+async def test_closing_the_connection_closes_the_agent(server: Server) -> None:
     async with connected(server.host()) as connection:
         identities = connection._callbacks._identities
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOON = 0.3
-"""Seconds of patience where the patience itself is looked at."""
+"""Seconds of a timeout that a test waits for."""
 
 
-# The way there
+# Connecting
 
 
 async def test_the_steps_are_reported_in_order_with_their_hop(server: Server) -> None:
@@ -37,7 +37,7 @@ async def test_the_steps_are_reported_in_order_with_their_hop(server: Server) ->
     assert {hop for hop, _ in notes.steps} == {f"me@127.0.0.1:{server.port}"}
 
 
-async def test_aes_gcm_is_used_where_nobody_chose_a_cipher(
+async def test_aes_gcm_is_the_default_cipher(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tunnelkeeper.ssh.auth.algorithms.has_aes_instructions", lambda: True)
@@ -46,7 +46,7 @@ async def test_aes_gcm_is_used_where_nobody_chose_a_cipher(
 
 
 @pytest.mark.parametrize("compression", [False, True])
-async def test_what_was_chosen_is_used(server: Server, compression: bool) -> None:
+async def test_configured_algorithms_are_used(server: Server, compression: bool) -> None:
     host = server.host(
         ciphers="aes256-ctr",
         macs="hmac-sha2-512",
@@ -68,7 +68,7 @@ async def test_the_connection_comes_from_the_bind_address(server: Server) -> Non
         assert connection.transport.get_extra_info("sockname")[0] == "127.0.0.9"
 
 
-async def test_a_socket_that_is_cut_off_as_soon_as_it_is_connected_is_closed(
+async def test_a_socket_that_is_disconnected_at_once_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def connect(*_: object) -> socket.socket:
@@ -99,7 +99,7 @@ async def test_a_closed_port_is_refused(server: Server) -> None:
     assert failure.hop == f"me@127.0.0.1:{port}"
 
 
-async def test_a_server_that_hangs_up_at_once_is_lost(server: Server) -> None:
+async def test_a_server_that_closes_the_connection_at_once_is_lost(server: Server) -> None:
     async with dropping() as port:
         failure = await failure_of(server.host(ports=(port,)))
 
@@ -108,7 +108,7 @@ async def test_a_server_that_hangs_up_at_once_is_lost(server: Server) -> None:
 
 
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n" * 2000, b"SSH-1.5-old\r\n"])
-async def test_what_is_no_ssh_server_of_ours_is_a_protocol_failure(
+async def test_a_server_without_ssh_2_is_a_protocol_failure(
     server: Server, greeting: bytes
 ) -> None:
     async with mute(greeting) as port:
@@ -127,7 +127,7 @@ async def test_algorithms_that_the_server_lacks_are_a_key_exchange_failure(tmp_p
         assert server.logins == []
 
 
-async def test_algorithms_that_nobody_has_fail_before_anything_is_sent(server: Server) -> None:
+async def test_unknown_algorithms_fail_before_anything_is_sent(server: Server) -> None:
     notes = ProgressRecorder()
     failure = await failure_of(server.host(ciphers="rot13"), notes)
 
@@ -144,7 +144,7 @@ async def test_a_refused_login_names_what_was_offered(server: Server) -> None:
     assert failure.files == (server.user_key_file,)
 
 
-async def test_a_login_that_the_server_ends_is_told_from_a_lost_connection(server: Server) -> None:
+async def test_a_login_that_the_server_ends_is_no_lost_connection(server: Server) -> None:
     server.end_the_login = True
     failure = await failure_of(server.host())
 
@@ -163,10 +163,10 @@ async def test_a_connection_that_is_cut_during_the_login_is_lost(server: Server)
     assert failing.result().cause is Cause.LOST
 
 
-# Patience
+# Timeouts
 
 
-async def test_a_resolver_that_hangs_is_given_up(
+async def test_a_resolver_that_hangs_times_out(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*_: object) -> Any:
@@ -181,7 +181,7 @@ async def test_a_resolver_that_hangs_is_given_up(
     )
 
 
-async def test_a_port_that_answers_nobody_is_given_up(server: Server) -> None:
+async def test_a_port_that_does_not_answer_times_out(server: Server) -> None:
     with unanswering() as (_, port):
         failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
 
@@ -189,7 +189,7 @@ async def test_a_port_that_answers_nobody_is_given_up(server: Server) -> None:
 
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-mute\r\n"])
-async def test_a_server_that_says_nothing_is_given_up(server: Server, greeting: bytes) -> None:
+async def test_a_server_that_sends_nothing_times_out(server: Server, greeting: bytes) -> None:
     async with mute(greeting) as port:
         failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
 
@@ -199,7 +199,7 @@ async def test_a_server_that_says_nothing_is_given_up(server: Server, greeting: 
     )
 
 
-async def test_a_login_that_never_ends_is_given_up(server: Server) -> None:
+async def test_a_login_that_never_ends_times_out(server: Server) -> None:
     server.may_log_in.clear()
     failure = await failure_of(server.host(connect_timeout=SOON))
 
@@ -214,9 +214,7 @@ async def test_a_login_that_never_ends_is_given_up(server: Server) -> None:
 
 
 @pytest.mark.parametrize("first", ["closed", "dropping", "not ssh", "mute"])
-async def test_the_next_port_is_tried_where_the_first_leads_nowhere(
-    server: Server, first: str
-) -> None:
+async def test_the_next_port_is_tried_if_the_first_fails(server: Server, first: str) -> None:
     notes = ProgressRecorder()
     async with dropping() as drops, mute(b"SSH-1.5-old\r\n") as odd, mute() as silent:
         ports = {"closed": closed_port(), "dropping": drops, "not ssh": odd, "mute": silent}
@@ -230,7 +228,7 @@ async def test_the_next_port_is_tried_where_the_first_leads_nowhere(
     assert notes.steps[-1] == (f"me@127.0.0.1:{server.port}", "login")
 
 
-async def test_of_ports_that_all_fail_the_last_is_told(server: Server) -> None:
+async def test_the_failure_of_the_last_port_is_reported(server: Server) -> None:
     ports = closed_port(), closed_port()
     failure = await failure_of(server.host(ports=ports))
 
@@ -271,7 +269,9 @@ async def test_a_target_that_the_jump_host_cannot_reach_is_refused(
         assert not outer.is_closed
 
 
-async def test_a_jump_host_that_forbids_forwarding_says_so(server: Server, tmp_path: Path) -> None:
+async def test_a_jump_host_that_forbids_forwarding_is_a_jump_failure(
+    server: Server, tmp_path: Path
+) -> None:
     async with jump_host(tmp_path) as (jump, outer):
         jump.refuse_opening = True
         failure = await failure_of(server.host(), via=outer)
@@ -280,7 +280,7 @@ async def test_a_jump_host_that_forbids_forwarding_says_so(server: Server, tmp_p
         assert "AllowTcpForwarding" in failure.hint
 
 
-async def test_a_jump_host_that_does_not_answer_is_given_up_and_keeps_no_channel(
+async def test_a_jump_host_that_does_not_answer_times_out_and_keeps_no_channel(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with jump_host(tmp_path) as (jump, outer):
@@ -292,11 +292,11 @@ async def test_a_jump_host_that_does_not_answer_is_given_up_and_keeps_no_channel
         await until(lambda: not outer.transport._channels)
         await until(lambda: not server.connections)
         assert not outer.is_closed
-    gc.collect()  # a future's exception that nobody asked for is told when it is collected
+    gc.collect()  # a future's unretrieved exception is logged when it is collected
     assert not caplog.records
 
 
-# What is shared
+# Shared state
 
 
 async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
@@ -308,9 +308,7 @@ async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
     assert list(shared.keys._files._entries) == [server.user_key_file]
 
 
-async def test_a_key_that_was_replaced_is_used_at_the_next_attempt(
-    server: Server, tmp_path: Path
-) -> None:
+async def test_a_replaced_key_is_used_at_the_next_attempt(server: Server, tmp_path: Path) -> None:
     shared = SshContext()
     wrong = write_key(tmp_path / "id", new_key())
     host = server.host(identity_files=(wrong,))
@@ -324,7 +322,7 @@ async def test_a_key_that_was_replaced_is_used_at_the_next_attempt(
     await connection.close()
 
 
-# The kernel's own patience
+# The kernel's timeout
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux's own option")

@@ -21,7 +21,7 @@ def through(program: str) -> str:
 
 
 def relaying_to(port: int, words: str = "") -> str:
-    """A command that connects its standard input and output with a port."""
+    """Return a command that connects its standard input and output to a port."""
     return through(
         "import os, select, socket, sys\n"
         f"sys.stderr.write({words!r}); sys.stderr.flush()\n"
@@ -64,7 +64,7 @@ async def test_a_proxy_command_is_ended_when_the_server_hangs_up(server: Server)
         await until(lambda: not psutil.pid_exists(process.get_pid()))
 
 
-async def test_a_proxy_command_that_fails_is_told_with_its_status_and_its_last_words(
+async def test_a_failed_proxy_command_is_reported_with_its_status_and_last_line(
     server: Server,
 ) -> None:
     notes = ProgressRecorder()
@@ -76,7 +76,7 @@ async def test_a_proxy_command_that_fails_is_told_with_its_status_and_its_last_w
     assert notes.infos == ["proxy command: no route"]
 
 
-async def test_a_proxy_command_that_cannot_be_run_is_told(
+async def test_a_proxy_command_that_cannot_be_run_is_reported(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHELL", "/no/such/shell")
@@ -96,7 +96,7 @@ async def test_a_login_refused_through_a_proxy_command_ends_the_command(server: 
     assert failure.cause is Cause.AUTH
 
 
-async def test_giving_up_behind_a_proxy_command_leaves_nothing(server: Server) -> None:
+async def test_cancelling_behind_a_proxy_command_leaks_nothing(server: Server) -> None:
     async with leaving_nothing():
         await given_up_at("key_exchange", server.host(proxy_command="sleep 60"))
         await until(lambda: not psutil.Process().children())

@@ -45,10 +45,12 @@ async def refusal_of(connection: Connection, target: Address) -> ConnectError:
     return refused.value
 
 
-# What is known of it
+# Properties
 
 
-async def test_a_live_connection_says_what_it_is(server: Server, connection: Connection) -> None:
+async def test_a_live_connection_has_a_host_and_a_cipher(
+    server: Server, connection: Connection
+) -> None:
     assert not connection.is_closed
     assert connection.cipher is not None
     assert connection.cipher.encode() in asyncssh.encryption.get_encryption_algs()
@@ -57,7 +59,9 @@ async def test_a_live_connection_says_what_it_is(server: Server, connection: Con
     await until(lambda: connection.rtt_ms is not None)
 
 
-async def test_a_connection_says_when_its_last_channel_is_closed(connection: Connection) -> None:
+async def test_the_idle_callback_runs_when_the_last_channel_is_closed(
+    connection: Connection,
+) -> None:
     idle: list[int] = []
     async with service(echo) as port:
         ends = [an_end(), an_end()]
@@ -85,7 +89,7 @@ async def test_a_connection_without_a_channel_is_idle_at_once(connection: Connec
 # Channels
 
 
-async def test_a_target_that_the_server_cannot_reach_is_refused_in_its_words(
+async def test_an_unreachable_target_is_reported_with_the_servers_text(
     connection: Connection,
 ) -> None:
     refusal = await refusal_of(connection, TcpAddress(LOOPBACK, closed_port()))
@@ -137,7 +141,7 @@ async def test_a_channel_whose_connection_dies_while_it_opens_is_refused(
     assert connection.is_closed
 
 
-async def test_an_error_of_the_system_while_opening_is_a_refusal(
+async def test_a_system_error_while_opening_is_a_refusal(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:
@@ -151,7 +155,7 @@ async def test_an_error_of_the_system_while_opening_is_a_refusal(
     assert str(refusal) == "Channel already open"
 
 
-async def test_a_channel_that_nobody_waits_for_any_more_is_closed_when_it_comes(
+async def test_a_channel_that_opens_after_cancellation_is_closed(
     server: Server, connection: Connection
 ) -> None:
     gate, counters = Gate(), Counters()
@@ -174,7 +178,7 @@ async def test_a_channel_that_nobody_waits_for_any_more_is_closed_when_it_comes(
     assert not connection.transport.writers
 
 
-async def test_a_refusal_that_nobody_waits_for_any_more_is_no_fault(
+async def test_a_refusal_after_cancellation_is_no_error(
     server: Server, connection: Connection
 ) -> None:
     gate = Gate()
@@ -196,7 +200,9 @@ async def test_a_refusal_that_nobody_waits_for_any_more_is_no_fault(
 # The end
 
 
-async def test_the_end_says_that_the_server_hung_up(server: Server, connection: Connection) -> None:
+async def test_a_connection_that_the_server_closes_ends_as_lost(
+    server: Server, connection: Connection
+) -> None:
     server.drop()
     async with asyncio.timeout(10):
         failure = await connection.wait_ended()
@@ -206,7 +212,9 @@ async def test_the_end_says_that_the_server_hung_up(server: Server, connection: 
     assert connection.is_closed
 
 
-async def test_the_end_says_what_the_server_said(server: Server, connection: Connection) -> None:
+async def test_the_failure_contains_the_servers_disconnect_message(
+    server: Server, connection: Connection
+) -> None:
     (peer,) = server.connections
     peer.disconnect(asyncssh.DISC_SERVICE_NOT_AVAILABLE, "going down for maintenance")
     async with asyncio.timeout(10):
@@ -216,7 +224,7 @@ async def test_the_end_says_what_the_server_said(server: Server, connection: Con
     assert "going down for maintenance" in failure.message
 
 
-async def test_several_may_wait_for_the_end_and_one_may_give_up(
+async def test_cancelling_one_waiter_for_the_end_leaves_the_others(
     server: Server, connection: Connection
 ) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
@@ -242,9 +250,7 @@ async def test_the_first_hop_that_ended_is_to_blame(server: Server, tmp_path: Pa
         assert (await outer.wait_ended()).hop == str(outer.host)
 
 
-async def test_a_last_hop_that_ended_alone_is_to_blame_itself(
-    server: Server, tmp_path: Path
-) -> None:
+async def test_a_last_hop_that_ended_alone_is_to_blame(server: Server, tmp_path: Path) -> None:
     async with (
         jump_host(tmp_path) as (_, outer),
         connected(server.host(), via=outer) as inner,
@@ -258,14 +264,14 @@ async def test_a_last_hop_that_ended_alone_is_to_blame_itself(
         await until(lambda: not channels(outer))
 
 
-async def test_a_connection_that_is_closed_leaves_nothing(server: Server) -> None:
+async def test_a_closed_connection_leaks_nothing(server: Server) -> None:
     async with leaving_nothing():
         async with connected(server.host()) as connection:
             await until(lambda: connection.rtt_ms is not None)
         await until(lambda: not server.connections)
 
 
-async def test_a_connection_that_does_not_close_is_cut(
+async def test_a_connection_that_does_not_close_is_aborted(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut: list[str] = []
@@ -282,7 +288,7 @@ async def test_a_connection_that_does_not_close_is_cut(
     assert cut == ["cut"]
 
 
-async def test_closing_that_is_called_off_still_lets_everything_go(server: Server) -> None:
+async def test_cancelling_the_close_still_releases_everything(server: Server) -> None:
     async with connected(server.host()) as connection, asyncio.timeout(10):
         async with asyncio.TaskGroup() as tasks:
             closing = tasks.create_task(connection.close())

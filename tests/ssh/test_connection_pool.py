@@ -94,7 +94,7 @@ async def test_chains_through_the_same_jump_host_share_its_connection(
     assert jumps._connections == {}
 
 
-async def test_a_jump_host_that_is_reached_differently_is_another_connection(
+async def test_a_jump_host_behind_other_hosts_gets_its_own_connection(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     one = await jumps.connect(hosts.one_jump, ProgressRecorder())
@@ -106,9 +106,7 @@ async def test_a_jump_host_that_is_reached_differently_is_another_connection(
     await other.close()
 
 
-async def test_hops_are_in_the_order_they_are_passed_and_carry_data(
-    hosts: Hosts, jumps: ConnectionPool
-) -> None:
+async def test_hops_are_listed_in_order_and_carry_data(hosts: Hosts, jumps: ConnectionPool) -> None:
     data = blob(1 << 20)
     chain = await jumps.connect(hosts.two_jumps, ProgressRecorder())
 
@@ -124,7 +122,7 @@ async def test_hops_are_in_the_order_they_are_passed_and_carry_data(
     await gone(hosts.first, hosts.second, hosts.final)
 
 
-async def test_chains_that_part_behind_the_first_jump_share_that(
+async def test_chains_with_the_same_first_jump_host_share_it(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     longer = await jumps.connect(hosts.two_jumps, ProgressRecorder())
@@ -140,7 +138,7 @@ async def test_chains_that_part_behind_the_first_jump_share_that(
     await gone(hosts.first)
 
 
-async def test_the_steps_of_the_way_are_reported_to_the_one_who_asked(
+async def test_steps_are_reported_to_the_first_user_of_a_connection(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     notes = ProgressRecorder()
@@ -152,9 +150,7 @@ async def test_the_steps_of_the_way_are_reported_to_the_one_who_asked(
     await chain.close()
 
 
-async def test_a_jump_host_that_was_lost_is_connected_anew(
-    hosts: Hosts, jumps: ConnectionPool
-) -> None:
+async def test_a_lost_jump_host_is_connected_again(hosts: Hosts, jumps: ConnectionPool) -> None:
     lost = await jumps.connect(hosts.one_jump, ProgressRecorder())
     hosts.first.drop()
     await lost.connection.wait_ended()
@@ -162,7 +158,7 @@ async def test_a_jump_host_that_was_lost_is_connected_anew(
 
     assert new.hops[0] is not lost.hops[0]
 
-    await lost.close()  # must not take the new one with it
+    await lost.close()  # must not close the new one
     assert not new.connection.is_closed
     shared = await jumps.connect(hosts.one_jump, ProgressRecorder())
     assert shared.hops[0] is new.hops[0]
@@ -173,7 +169,7 @@ async def test_a_jump_host_that_was_lost_is_connected_anew(
 # Failing
 
 
-async def test_a_jump_host_that_fails_fails_all_who_wait_and_is_tried_again_next_time(
+async def test_a_failed_jump_host_fails_all_waiters_and_is_tried_again_next_time(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     hosts.first.refuse_logins = True
@@ -192,7 +188,7 @@ async def test_a_jump_host_that_fails_fails_all_who_wait_and_is_tried_again_next
     await chain.close()
 
 
-async def test_one_who_comes_while_others_still_learn_of_the_failure_has_an_attempt_of_its_own(
+async def test_a_user_that_comes_after_the_failure_starts_a_new_attempt(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     hosts.first.refuse_logins = True
@@ -202,13 +198,13 @@ async def test_one_who_comes_while_others_still_learn_of_the_failure_has_an_atte
 
     hosts.first.refuse_logins = False
     chain = await jumps.connect(hosts.one_jump, ProgressRecorder())
-    await share.release()  # must not forget the new one
+    await share.release()  # must not remove the new one
 
     assert jumps._connections[hosts.one_jump[:-1]].users == 1
     await chain.close()
 
 
-async def test_a_final_host_that_fails_lets_its_jump_host_go(
+async def test_a_final_host_that_fails_releases_its_jump_host(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     jump, final = hosts.one_jump
@@ -220,7 +216,7 @@ async def test_a_final_host_that_fails_lets_its_jump_host_go(
     assert jumps._connections == {}
 
 
-async def test_a_final_host_that_fails_leaves_the_jump_host_to_others(
+async def test_a_final_host_that_fails_leaves_the_jump_host_to_its_other_users(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     jump, final = hosts.one_jump
@@ -232,10 +228,10 @@ async def test_a_final_host_that_fails_leaves_the_jump_host_to_others(
     await chain.close()
 
 
-# Giving up
+# Cancelling
 
 
-async def test_one_who_gives_up_leaves_the_attempt_to_the_others(
+async def test_cancelling_one_user_leaves_the_attempt_to_the_others(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     hosts.first.may_log_in.clear()
@@ -253,7 +249,7 @@ async def test_one_who_gives_up_leaves_the_attempt_to_the_others(
     await gone(hosts.first, hosts.final)
 
 
-async def test_when_all_give_up_the_attempt_is_ended_and_nothing_is_left(
+async def test_cancelling_all_users_ends_the_attempt_and_leaks_nothing(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     hosts.first.may_log_in.clear()
@@ -273,7 +269,7 @@ async def test_when_all_give_up_the_attempt_is_ended_and_nothing_is_left(
 
 
 @pytest.mark.parametrize("stuck", ["first", "second", "final"])
-async def test_giving_up_at_any_hop_leaves_nothing(
+async def test_cancelling_at_any_hop_leaks_nothing(
     hosts: Hosts, jumps: ConnectionPool, stuck: str
 ) -> None:
     server: Server = getattr(hosts, stuck)
@@ -289,7 +285,9 @@ async def test_giving_up_at_any_hop_leaves_nothing(
     assert jumps._connections == {}
 
 
-async def test_a_share_whose_attempt_was_ended_is_dead(hosts: Hosts, jumps: ConnectionPool) -> None:
+async def test_a_pooled_connection_whose_attempt_was_cancelled_is_unusable(
+    hosts: Hosts, jumps: ConnectionPool
+) -> None:
     hosts.first.may_log_in.clear()
     share = jumps._acquire(hosts.one_jump[:-1], ProgressRecorder())
     await until(lambda: hosts.first.logins)
@@ -301,7 +299,7 @@ async def test_a_share_whose_attempt_was_ended_is_dead(hosts: Hosts, jumps: Conn
     await share.release()
 
 
-async def test_closing_that_is_called_off_still_lets_the_jump_host_go(
+async def test_cancelling_the_close_still_releases_the_jump_host(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     chain = await jumps.connect(hosts.one_jump, ProgressRecorder())
@@ -314,7 +312,7 @@ async def test_closing_that_is_called_off_still_lets_the_jump_host_go(
     assert jumps._connections == {}
 
 
-async def test_when_the_program_ends_the_attempts_end_too(hosts: Hosts) -> None:
+async def test_closing_the_pool_cancels_its_attempts(hosts: Hosts) -> None:
     hosts.first.may_log_in.clear()
     failed: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""A machine that wakes or moves while it is connected, or on the way to it."""
+"""A machine that resumes or changes its network while it is connected or connecting."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ELSEWHERE = frozenset({"192.0.2.7"})
 async def attempt(
     host: Host, shared: SshContext, notes: ProgressRecorder, via: Connection | None = None
 ) -> AsyncIterator[asyncio.Task[Connection | FailureError]]:
-    """An attempt to connect, with its outcome; whatever comes of it is closed at the end."""
+    """Run an attempt to connect; close its connection at the end."""
 
     async def run() -> Connection | FailureError:
         try:
@@ -52,7 +52,7 @@ async def attempt(
                 await connection.close()
 
 
-async def test_live_connections_are_asked(server: Server) -> None:
+async def test_live_connections_are_probed(server: Server) -> None:
     shared = SshContext()
     async with attempt(server.host(), shared, ProgressRecorder()) as outcome:
         connection = await outcome
@@ -66,7 +66,7 @@ async def test_live_connections_are_asked(server: Server) -> None:
         assert not connection.is_closed
 
 
-async def test_a_connection_that_has_ended_is_not_asked(server: Server) -> None:
+async def test_a_connection_that_has_ended_is_not_probed(server: Server) -> None:
     shared = SshContext()
     async with attempt(server.host(), shared, ProgressRecorder()) as outcome:
         connection = await outcome
@@ -78,7 +78,7 @@ async def test_a_connection_that_has_ended_is_not_asked(server: Server) -> None:
         assert connection.keepalive_monitor._timer is None
 
 
-async def test_an_attempt_that_nobody_has_answered_yet_begins_again(server: Server) -> None:
+async def test_an_unanswered_attempt_restarts(server: Server) -> None:
     shared, notes = SshContext(), ProgressRecorder()
     with unanswering() as (_, port):
         async with attempt(server.host(ports=(port,)), shared, notes):
@@ -88,7 +88,7 @@ async def test_an_attempt_that_nobody_has_answered_yet_begins_again(server: Serv
 
 
 @pytest.mark.parametrize("present", [ELSEWHERE, None], ids=["address gone", "slept"])
-async def test_an_attempt_that_cannot_be_answered_any_more_begins_again_with_all_its_time(
+async def test_an_attempt_without_its_address_restarts_with_its_full_timeout(
     server: Server, present: frozenset[str] | None
 ) -> None:
     shared, notes = SshContext(), ProgressRecorder()
@@ -102,7 +102,7 @@ async def test_an_attempt_that_cannot_be_answered_any_more_begins_again_with_all
         assert isinstance(await outcome, Connection)
 
 
-async def test_an_attempt_from_an_address_that_is_still_there_goes_on(server: Server) -> None:
+async def test_an_attempt_whose_address_is_still_present_continues(server: Server) -> None:
     shared, notes = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
     async with attempt(server.host(), shared, notes) as outcome:
@@ -115,7 +115,9 @@ async def test_an_attempt_from_an_address_that_is_still_there_goes_on(server: Se
     assert notes.step_names.count("login") == 1
 
 
-async def test_what_a_jump_host_carries_is_left_to_it(server: Server, tmp_path: Path) -> None:
+async def test_an_attempt_through_a_jump_host_is_not_restarted(
+    server: Server, tmp_path: Path
+) -> None:
     shared, notes = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
     async with (
@@ -131,7 +133,7 @@ async def test_what_a_jump_host_carries_is_left_to_it(server: Server, tmp_path: 
     assert notes.step_names.count("login") == 1
 
 
-async def test_an_attempt_has_its_deadline_all_the_same(server: Server) -> None:
+async def test_a_tracked_attempt_keeps_its_timeout(server: Server) -> None:
     shared = SshContext()
     async with mute() as port:
         host = server.host(ports=(port,), connect_timeout=0.2)
@@ -146,13 +148,13 @@ class Unconnected:
     local_address = None
 
 
-async def test_a_timeout_of_the_bodys_own_is_not_a_move() -> None:
+async def test_a_timeout_of_the_body_is_no_network_change() -> None:
     with pytest.raises(TimeoutError, match="its own"):
         async with ConnectionTracker().restart_on_network_change(Unconnected()):
             raise TimeoutError("its own")
 
 
-async def test_what_is_overtaken_is_forgotten() -> None:
+async def test_a_restarted_attempt_is_no_longer_tracked() -> None:
     moves = ConnectionTracker()
 
     async def attempt_for_ever() -> None:

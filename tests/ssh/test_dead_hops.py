@@ -1,4 +1,4 @@
-"""A chain of two hops of which one dies: the one that is blamed."""
+"""A chain of two hops of which one dies: which one is blamed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OFTEN, RARELY, NEVER = Keepalive(0.2, 1), Keepalive(300, 3), Keepalive(0, 3)
 
 @dataclass
 class Journey:
-    """A chain, and the links before its jump host and before its final host."""
+    """A chain, and the links before its jump host and its final host."""
 
     chain: HopConnections
     tracker: ConnectionTracker
@@ -42,7 +42,7 @@ class Journey:
     to_final: Link
 
     async def blamed(self) -> str:
-        """The hop that the end of the chain is put down to."""
+        """Return the hop that is blamed for the end of the chain."""
         async with asyncio.timeout(DEADLINE):
             failure = await self.chain.connection.wait_ended()
         assert failure.cause is Cause.PEER_DEAD, failure
@@ -50,7 +50,7 @@ class Journey:
 
 
 def behind(way: Link, server: Server, watch: Keepalive) -> Host:
-    """The server as it is reached through a link."""
+    """Return the host of a server that is reached through a link."""
     server.port = way.port
     server.know(server.host_key)
     return server.host(keepalive=watch)
@@ -83,7 +83,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
-async def test_a_dead_jump_host_is_blamed_for_the_silence_of_what_is_behind_it(
+async def test_a_dead_jump_host_is_blamed_for_the_silence_of_the_host_behind_it(
     tmp_path: Path, jump_watch: Keepalive
 ) -> None:
     async with journey(tmp_path, jump_watch, OFTEN) as made:
@@ -93,7 +93,7 @@ async def test_a_dead_jump_host_is_blamed_for_the_silence_of_what_is_behind_it(
 
 
 @pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
-async def test_a_jump_host_that_lives_is_not_blamed_for_what_is_behind_it(
+async def test_a_live_jump_host_is_not_blamed_for_the_host_behind_it(
     tmp_path: Path, jump_watch: Keepalive
 ) -> None:
     async with journey(tmp_path, jump_watch, OFTEN) as made:
@@ -104,9 +104,7 @@ async def test_a_jump_host_that_lives_is_not_blamed_for_what_is_behind_it(
 
 
 @pytest.mark.parametrize("dead", [0, 1], ids=["jump host", "final host"])
-async def test_of_hops_that_are_asked_out_of_turn_the_dead_one_is_blamed(
-    tmp_path: Path, dead: int
-) -> None:
+async def test_the_dead_hop_is_blamed_after_a_network_change(tmp_path: Path, dead: int) -> None:
     async with journey(tmp_path, RARELY, RARELY) as made:
         (made.to_jump, made.to_final)[dead].freeze()
         made.tracker.network_changed(None)
@@ -115,7 +113,7 @@ async def test_of_hops_that_are_asked_out_of_turn_the_dead_one_is_blamed(
 
 
 class Via(KeepaliveMonitor):
-    """That of a jump host, through which an answer comes just when it is asked itself."""
+    """A jump host's monitor: data arrives just when it is probed."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -124,7 +122,7 @@ class Via(KeepaliveMonitor):
         self.connection.transport.last_received_at = time.monotonic()
 
 
-async def test_a_host_that_answers_at_the_last_moment_lives(tmp_path: Path) -> None:
+async def test_a_host_that_answers_at_the_last_moment_stays_connected(tmp_path: Path) -> None:
     async with journey(tmp_path, NEVER, OFTEN) as made:
         connection = made.chain.connection
         heartbeat = connection.keepalive_monitor

@@ -1,4 +1,4 @@
-"""A server's debug messages are put to the request that they are about."""
+"""A server's debug messages are assigned to the request that they are about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANSWER = tuple[int, bytes]
 
 
 class Requests:
-    """Global requests as asyncssh has them: answered in the order that they were made in."""
+    """Global requests as in asyncssh: answered in the order they were made in."""
 
     def __init__(self) -> None:
         self._global_request_waiters: list[asyncio.Future[ANSWER]] = []
@@ -29,7 +29,7 @@ class Requests:
 
 
 class Overheard(DebugMessageMixin, Requests):
-    """Both."""
+    """The mixin over these requests."""
 
     def ask(self, tasks: asyncio.TaskGroup, request: bytes = b"tcpip-forward") -> Any:
         return tasks.create_task(self._refusal_of(request))
@@ -46,7 +46,7 @@ class Overheard(DebugMessageMixin, Requests):
             return forbidden.reason
 
 
-async def test_each_request_gets_the_words_that_came_before_its_own_answer() -> None:
+async def test_each_request_gets_the_message_that_precedes_its_reply() -> None:
     requests = Overheard()
     async with asyncio.TaskGroup() as tasks:
         first, second, third = (requests.ask(tasks) for _ in range(3))
@@ -61,7 +61,7 @@ async def test_each_request_gets_the_words_that_came_before_its_own_answer() -> 
     assert third.result() == MSG_REQUEST_SUCCESS
 
 
-async def test_other_words_and_words_out_of_season_mean_nothing() -> None:
+async def test_other_messages_and_messages_without_a_request_are_ignored() -> None:
     requests = Overheard()
     requests.record_debug_message(REFUSED)
     async with asyncio.TaskGroup() as tasks:
@@ -75,7 +75,7 @@ async def test_other_words_and_words_out_of_season_mean_nothing() -> None:
     assert asked.result() == MSG_REQUEST_FAILURE
 
 
-async def test_a_keepalive_that_is_refused_is_answered_whatever_was_said() -> None:
+async def test_a_rejected_keepalive_is_an_answer_despite_a_message() -> None:
     requests = Overheard()
     async with asyncio.TaskGroup() as tasks:
         asked = requests.ask(tasks, b"keepalive@openssh.com")
@@ -86,7 +86,7 @@ async def test_a_keepalive_that_is_refused_is_answered_whatever_was_said() -> No
     assert asked.result() == MSG_REQUEST_FAILURE
 
 
-async def test_a_request_that_was_given_up_keeps_its_place() -> None:
+async def test_a_cancelled_request_keeps_its_position() -> None:
     requests = Overheard()
     async with asyncio.TaskGroup() as tasks:
         given_up, asked = requests.ask(tasks), requests.ask(tasks)
@@ -100,12 +100,12 @@ async def test_a_request_that_was_given_up_keeps_its_place() -> None:
     assert asked.result() == MSG_REQUEST_FAILURE
 
 
-def test_it_is_known_where_the_server_has_chosen_a_port() -> None:
+def test_the_transport_knows_where_the_server_chose_a_port() -> None:
     requests = Overheard()
 
     assert requests.has_server_chosen_port("LOCALHOST")
     assert not requests.has_server_chosen_port("")
 
 
-def test_a_forbidden_port_is_still_what_asyncssh_calls_it() -> None:
+def test_a_forbidden_listener_is_still_a_channel_listen_error() -> None:
     assert issubclass(ForwardForbiddenError, asyncssh.ChannelListenError)

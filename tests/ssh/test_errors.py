@@ -134,26 +134,26 @@ def test_each_exception_has_its_cause(
     assert words in failure.message
 
 
-def test_a_failure_that_is_known_already_is_not_touched() -> None:
+def test_a_failure_error_keeps_its_failure() -> None:
     known = Failure(Cause.AUTH, "login refused", "me@jump:22")
 
     assert to_failure(FailureError(known), HOP, "login") is known
     assert str(FailureError(known)) == "auth: me@jump:22: login refused"
 
 
-def test_what_the_server_says_is_escaped_and_cut() -> None:
+def test_the_servers_text_is_escaped_and_truncated() -> None:
     failure = to_failure(asyncssh.DisconnectError(11, "\x1b[2J" + "x" * 1000), HOP, "forwards")
 
     assert "\x1b" not in failure.message
     assert len(failure.message) < 400
 
 
-def test_a_channel_that_is_not_opened_is_explained_without_words_too() -> None:
+def test_an_open_failure_without_text_is_explained() -> None:
     assert open_failure_text(asyncssh.ChannelOpenError(2, "")) == "connect failed"
     assert open_failure_text(asyncssh.ChannelOpenError(99, "odd\n")) == "code 99: odd\\n"
 
 
-def test_an_exception_without_words_is_named() -> None:
+def test_an_exception_without_text_is_named() -> None:
     assert (
         "KeyExchangeFailed"
         in to_failure(asyncssh.KeyExchangeFailed(""), HOP, "key_exchange").message

@@ -26,7 +26,7 @@ INTERVAL = 0.05
 
 @asynccontextmanager
 async def watched(server: Server, keepalive: Keepalive) -> AsyncIterator[tuple[Connection, Link]]:
-    """A connection under watch, and the link it runs over."""
+    """Run a monitored connection, and the link it uses."""
     async with link(server.port) as way:
         server.port = way.port
         server.know(server.host_key)
@@ -52,7 +52,7 @@ async def test_a_server_that_stops_answering_is_dead_after_the_last_unanswered_p
         assert connection.is_closed
 
 
-async def test_a_server_that_answers_lives(server: Server) -> None:
+async def test_a_server_that_answers_stays_connected(server: Server) -> None:
     keepalive = Keepalive(0.02, 9)
     silence_of_the_dead = keepalive.interval * (keepalive.count_max + 1)
     async with watched(server, keepalive) as (connection, _):
@@ -63,7 +63,7 @@ async def test_a_server_that_answers_lives(server: Server) -> None:
         assert connection.rtt_ms is not None
 
 
-async def test_any_data_counts_as_life_and_no_probe_goes_out(server: Server) -> None:
+async def test_any_received_data_replaces_a_keepalive(server: Server) -> None:
     async with watched(server, Keepalive(0.5, 1)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
         before = connection.keepalive_monitor._state
@@ -78,7 +78,7 @@ async def test_any_data_counts_as_life_and_no_probe_goes_out(server: Server) -> 
         assert connection.keepalive_monitor._state.unanswered == 0
 
 
-async def test_without_an_interval_nobody_is_watched_but_the_round_trip_is_known(
+async def test_without_an_interval_only_the_round_trip_is_measured(
     server: Server,
 ) -> None:
     async with watched(server, Keepalive(0, 3)) as (connection, _):
@@ -87,7 +87,7 @@ async def test_without_an_interval_nobody_is_watched_but_the_round_trip_is_known
         assert connection.keepalive_monitor._timer is None
 
 
-async def test_a_heartbeat_stops_with_its_connection(server: Server) -> None:
+async def test_the_monitor_stops_with_its_connection(server: Server) -> None:
     async with watched(server, Keepalive(INTERVAL, 3)) as (connection, _):
         heartbeat = connection.keepalive_monitor
         await connection.close()
@@ -96,7 +96,7 @@ async def test_a_heartbeat_stops_with_its_connection(server: Server) -> None:
         heartbeat.stop()
 
 
-async def test_a_peer_that_is_asked_out_of_turn_and_is_gone_is_dead_soon(
+async def test_a_peer_that_does_not_answer_probe_now_is_dead_soon(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keepalive, "PROBE_NOW_TIMEOUT", 0.1)
@@ -112,7 +112,7 @@ async def test_a_peer_that_is_asked_out_of_turn_and_is_gone_is_dead_soon(
         assert "of a wake or a change of network, silent for 0 s" in failure.message
 
 
-async def test_a_peer_that_is_asked_out_of_turn_and_answers_is_left_in_peace(
+async def test_a_peer_that_answers_probe_now_stays_connected(
     server: Server,
 ) -> None:
     async with watched(server, Keepalive(300, 3)) as (connection, _):
@@ -165,7 +165,7 @@ async def test_a_connection_that_ended_by_itself_is_not_ended_again() -> None:
     assert fake.lost == []
 
 
-async def test_a_probe_that_the_connections_end_cuts_short_is_no_fault() -> None:
+async def test_a_keepalive_that_the_connections_end_interrupts_is_no_error() -> None:
     transport: ClientTransport = FakeTransport()  # type: ignore[assignment]
     heartbeat = KeepaliveMonitor(transport, Keepalive(0, 3))
 

@@ -1,4 +1,4 @@
-"""What is concluded from what a server says, and from what comes of trying."""
+"""What is concluded from a server's message, and from probes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DENIED, HELD = Cause.FORWARD_DENIED, Cause.REMOTE_PORT_BUSY
 
 @dataclass
 class FakeServer:
-    """Listens on some addresses, and makes one answer for every connection."""
+    """Listens on some addresses, and gives one answer for every connection."""
 
     version: str = DROPBEAR
     free: set[TcpAddress] = field(default_factory=set)
@@ -44,7 +44,7 @@ async def cause(server: FakeServer, address: Address = ASKED) -> Cause:
     return failure.cause
 
 
-async def test_openssh_that_forbids_nothing_is_not_asked_again_nor_the_holder_visited() -> None:
+async def test_an_openssh_that_forbids_nothing_is_not_probed() -> None:
     server = FakeServer(OPENSSH)
 
     assert await cause(server) is HELD
@@ -56,20 +56,18 @@ async def test_openssh_that_forbids_nothing_is_not_asked_again_nor_the_holder_vi
     ("answer", "so"),
     [(Answer.NOT_LISTENING, DENIED), (Answer.LISTENING, HELD), (Answer.UNKNOWN, HELD)],
 )
-async def test_a_port_below_1024_that_nobody_holds_is_kept_for_root(
-    answer: Answer, so: Cause
-) -> None:
+async def test_an_unused_port_below_1024_is_reserved_for_root(answer: Answer, so: Cause) -> None:
     assert await cause(FakeServer(OPENSSH, answer=answer), TcpAddress("localhost", 80)) is so
 
 
-async def test_a_port_below_1024_that_was_just_let_go_is_there_at_the_next_try() -> None:
+async def test_a_port_below_1024_that_was_just_freed_is_reported_as_in_use() -> None:
     port = TcpAddress("localhost", 80)
 
     assert await cause(FakeServer(OPENSSH, free={port}, answer=Answer.NOT_LISTENING), port) is HELD
 
 
 @pytest.mark.parametrize("free", [True, False])
-async def test_an_address_of_its_own_is_told_from_one_that_the_server_has_not(free: bool) -> None:
+async def test_an_address_that_the_server_lacks_is_reported(free: bool) -> None:
     own = TcpAddress("192.0.2.1", 2222)
     server = FakeServer(OPENSSH, free={TcpAddress("192.0.2.1", 0)} if free else set())
 
@@ -79,25 +77,25 @@ async def test_an_address_of_its_own_is_told_from_one_that_the_server_has_not(fr
     assert ("no port of the address" in failure.message) is not free
 
 
-async def test_a_port_where_somebody_listens_is_held() -> None:
+async def test_a_port_with_a_listener_is_in_use() -> None:
     assert await cause(FakeServer(answer=Answer.LISTENING)) is HELD
 
 
-async def test_a_port_where_nobody_listens_is_denied() -> None:
+async def test_a_port_without_a_listener_is_denied() -> None:
     assert await cause(FakeServer(answer=Answer.NOT_LISTENING)) is DENIED
 
 
-async def test_a_port_that_has_just_become_free_is_asked_for_again_soon() -> None:
+async def test_a_port_that_has_just_become_free_is_reported_as_in_use() -> None:
     assert await cause(FakeServer(answer=Answer.NOT_LISTENING, free={ASKED})) is HELD
 
 
 @pytest.mark.parametrize("answer", [Answer.UNKNOWN, Answer.UNSUPPORTED])
-async def test_where_a_port_may_not_be_connected_to_port_0_decides(answer: Answer) -> None:
+async def test_port_0_decides_if_the_server_forbids_the_connection(answer: Answer) -> None:
     assert await cause(FakeServer(answer=answer, free={ANY_PORT})) is HELD
     assert await cause(FakeServer(answer=answer)) is DENIED
 
 
-async def test_a_server_that_chooses_no_port_for_us_denies_it() -> None:
+async def test_a_refused_port_0_is_denied() -> None:
     assert await cause(FakeServer(), ANY_PORT) is DENIED
 
 
@@ -117,11 +115,11 @@ async def test_every_interface_is_reached_by_loopback() -> None:
         (Answer.UNSUPPORTED, DENIED),
     ],
 )
-async def test_a_path_is_held_or_in_the_way_or_unknown(answer: Answer, expected: Cause) -> None:
+async def test_a_path_is_in_use_or_stale_or_unsupported(answer: Answer, expected: Cause) -> None:
     assert await cause(FakeServer(answer=answer), PATH) is expected
 
 
-def test_the_words_of_a_server_that_forbids_are_made_printable() -> None:
+def test_the_message_of_a_server_that_forbids_is_made_printable() -> None:
     failure = forbidden(ASKED, HOP, "port forwarding refused\x1b[2J")
 
     assert failure.cause is DENIED

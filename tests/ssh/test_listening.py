@@ -93,7 +93,7 @@ async def test_a_target_here_that_refuses_closes_its_client_and_no_other(
     assert not connection.is_closed
 
 
-async def test_a_fault_in_serving_a_channel_of_the_server_refuses_that_channel_only(
+async def test_an_error_in_serving_a_channel_refuses_that_channel_only(
     connection: Connection,
 ) -> None:
     async def broken() -> ChannelEndpoint:
@@ -107,7 +107,7 @@ async def test_a_fault_in_serving_a_channel_of_the_server_refuses_that_channel_o
     await until(lambda: not channels(connection))
 
 
-async def test_a_target_reached_after_the_connections_end_is_let_go(
+async def test_a_target_reached_after_the_connections_end_is_closed(
     server: Server, connection: Connection
 ) -> None:
     accepting, go_on = asyncio.Event(), asyncio.Event()
@@ -131,7 +131,7 @@ async def test_a_target_reached_after_the_connections_end_is_let_go(
             await until(lambda: socket.is_closed)
 
 
-async def test_a_server_that_says_that_it_forbids_is_quoted(
+async def test_the_message_of_a_server_that_forbids_is_quoted(
     server: Server, connection: Connection
 ) -> None:
     server.refuse_listening = True
@@ -146,7 +146,7 @@ async def test_a_server_that_says_that_it_forbids_is_quoted(
         assert failure.hop == str(connection.host)
 
 
-async def test_a_refusal_without_a_word_is_looked_into_once_and_leaves_nothing(
+async def test_a_refusal_without_a_message_is_diagnosed_once_and_leaks_nothing(
     server: Server, connection: Connection
 ) -> None:
     server.refuse_listening = True
@@ -161,7 +161,7 @@ async def test_a_refusal_without_a_word_is_looked_into_once_and_leaves_nothing(
     assert server.opening == 2
 
 
-async def test_a_port_0_that_finds_out_leaves_the_listener_on_another_one_alone(
+async def test_the_probe_of_port_0_leaves_an_existing_listener_alone(
     server: Server, connection: Connection
 ) -> None:
     async with asyncio.TaskGroup() as tasks, service(echo) as port:
@@ -177,7 +177,7 @@ async def test_a_port_0_that_finds_out_leaves_the_listener_on_another_one_alone(
         assert await exchange(chosen.port, b"still mine") == b"still mine"
 
 
-async def test_a_path_that_is_refused_without_a_word_is_looked_into(
+async def test_a_path_that_is_refused_without_a_message_is_diagnosed(
     server: Server, connection: Connection, tmp_path: Path
 ) -> None:
     server.refuse_listening = True
@@ -198,7 +198,7 @@ async def test_listening_on_a_connection_that_has_ended_is_a_failure(
             await connection.listen(TcpAddress("localhost", 0), pytest.fail)
 
 
-async def test_a_port_that_cannot_be_asked_for_is_a_failure(
+async def test_an_invalid_port_is_a_failure(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:

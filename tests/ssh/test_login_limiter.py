@@ -34,7 +34,7 @@ class Visitors:
 
 
 async def all_places(crowd: LoginLimiter, count: int = MAX_LIMIT) -> list[Place]:
-    """Places at a server, taken together and at once."""
+    """Take all slots of a server at once."""
     places = [crowd.acquire(RELAY) for _ in range(count)]
     async with asyncio.timeout(10):
         return [(place, await place.__aenter__()) for place in places]
@@ -46,14 +46,14 @@ async def left(*places: Place) -> None:
 
 
 async def turn_away(crowd: LoginLimiter, company: int) -> list[str]:
-    """Let so many come together, all for nothing; what was news of it."""
+    """Reject a number of concurrent logins; return the log messages."""
     places = await all_places(crowd, company)
     news = [visit.rejected() for _, visit in places]
     await left(*places)
     return [line for line in news if line]
 
 
-async def test_only_so_many_handshakes_with_one_server_run_at_once() -> None:
+async def test_concurrent_handshakes_with_one_server_are_limited() -> None:
     visitors = Visitors()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         for _ in range(MAX_LIMIT + 4):
@@ -69,7 +69,7 @@ async def test_only_so_many_handshakes_with_one_server_run_at_once() -> None:
     assert visitors.crowd == LoginLimiter()
 
 
-async def test_one_that_gives_up_waiting_leaves_its_place_to_the_next() -> None:
+async def test_cancelling_a_waiter_passes_its_turn_to_the_next() -> None:
     visitors = Visitors()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         inside = [tasks.create_task(visitors.visit(RELAY)) for _ in range(MAX_LIMIT)]
@@ -87,7 +87,7 @@ async def test_one_that_gives_up_waiting_leaves_its_place_to_the_next() -> None:
     assert visitors.crowd == LoginLimiter()
 
 
-async def test_one_that_gives_up_just_when_its_turn_comes_leaves_it_to_the_next() -> None:
+async def test_cancelling_a_granted_slot_passes_it_to_the_next_waiter() -> None:
     visitors = Visitors()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         first, *others = await all_places(visitors.crowd)
@@ -106,7 +106,7 @@ async def test_one_that_gives_up_just_when_its_turn_comes_leaves_it_to_the_next(
     assert visitors.crowd == LoginLimiter()
 
 
-async def test_one_that_gave_up_has_nothing_to_do_with_those_that_came_since() -> None:
+async def test_a_cancelled_waiter_does_not_affect_later_ones() -> None:
     visitors = Visitors()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         places = await all_places(visitors.crowd)
@@ -126,7 +126,7 @@ async def test_one_that_gave_up_has_nothing_to_do_with_those_that_came_since() -
     assert visitors.crowd == LoginLimiter()
 
 
-async def test_of_those_a_server_turns_away_fewer_come_the_next_time() -> None:
+async def test_rejections_lower_the_limit() -> None:
     crowd = LoginLimiter()
 
     assert await turn_away(crowd, 4) == [
@@ -134,7 +134,7 @@ async def test_of_those_a_server_turns_away_fewer_come_the_next_time() -> None:
     ]
 
     visitors = Visitors()
-    visitors.crowd = crowd  # nobody was there meanwhile
+    visitors.crowd = crowd  # all slots were free meanwhile
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         for _ in range(3):
             tasks.create_task(visitors.visit(RELAY))
@@ -146,7 +146,7 @@ async def test_of_those_a_server_turns_away_fewer_come_the_next_time() -> None:
         visitors.leave.set()
 
 
-async def test_those_that_wait_come_as_soon_as_more_may() -> None:
+async def test_waiters_start_as_soon_as_the_limit_rises() -> None:
     crowd = LoginLimiter()
     await turn_away(crowd, 2)
     for _ in range(SUCCESSES_PER_INCREASE - 1):

@@ -1,4 +1,4 @@
-"""A channel that the peer opens delivers nothing before its session wants it."""
+"""A channel that the peer opens delivers nothing before its session resumes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunnelkeeper.ssh.channels import TcpChannel
 
 
 class Holding(Session):
-    """Holds back what comes, from the moment when its channel is open."""
+    """Pauses reading as soon as its channel is open."""
 
     def connection_made(self, chan: TcpChannel) -> None:  # type: ignore[override]
         chan.pause_reading()
@@ -25,7 +25,7 @@ async def opened(here: Established, session: Session) -> TcpChannel:
     return channel
 
 
-async def test_what_a_session_holds_back_from_the_beginning_waits_for_it() -> None:
+async def test_a_session_that_pauses_at_once_receives_nothing_until_it_resumes() -> None:
     here, session = Established(), Holding()
     channel = await opened(here, session)
 
@@ -37,7 +37,7 @@ async def test_what_a_session_holds_back_from_the_beginning_waits_for_it() -> No
 
 
 @pytest.mark.parametrize("data", [b"early", b"early" * 2000])
-async def test_a_session_that_holds_nothing_back_receives_at_once(data: bytes) -> None:
+async def test_a_session_that_does_not_pause_receives_at_once(data: bytes) -> None:
     here, session = Established(), Session()
     await opened(here, session)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def running(command: str) -> AsyncIterator[tuple[ProxyCommand, socket.socket, list[str]]]:
-    """A proxy command, our end of it, and what it said."""
+    """Run a proxy command; yield it, our end of its socket pair, and its log lines."""
     said: list[str] = []
     process, ours = await ProxyCommand.start(command, said.append)
     transport = process._transport
@@ -69,13 +69,13 @@ async def test_a_command_is_run_by_the_users_shell(
         assert await receive(ours, 19) == b"-c exec nc relay 22"
 
 
-async def test_without_a_shell_of_the_user_sh_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_user_shell_sh_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHELL", raising=False)
     async with running("printf %s $((40 + 2))") as (_, ours, _):
         assert await receive(ours, 2) == b"42"
 
 
-async def test_what_cannot_be_started_is_an_os_error_and_leaves_no_descriptor(
+async def test_a_failed_start_is_an_os_error_and_leaks_no_descriptor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running("cat"):  # the loop's own machinery for processes is there from now on
@@ -88,7 +88,7 @@ async def test_what_cannot_be_started_is_an_os_error_and_leaves_no_descriptor(
     assert psutil.Process().num_fds() == before
 
 
-async def test_what_it_says_on_standard_error_is_logged_line_by_line() -> None:
+async def test_standard_error_is_logged_line_by_line() -> None:
     program = "printf 'first\\nsec' >&2; printf 'ond\\n\\n' >&2; printf 'no end' >&2"
     async with running(f"sh -c {shlex.quote(program)}") as (process, _, said):
         await until(lambda: len(said) == 3)
@@ -97,14 +97,14 @@ async def test_what_it_says_on_standard_error_is_logged_line_by_line() -> None:
         assert list(process.stderr_lines) == said
 
 
-async def test_what_it_says_is_made_printable() -> None:
+async def test_standard_error_is_made_printable() -> None:
     async with running("printf '\\033[2J\\377\\n' >&2") as (_, _, said):
         await until(lambda: said)
 
         assert said == ["\\x1b[2J\N{REPLACEMENT CHARACTER}"]
 
 
-async def test_a_line_that_never_ends_is_cut() -> None:
+async def test_an_endless_line_is_split() -> None:
     process = ProxyCommand(lambda _: None)
     for _ in range(3):
         process.pipe_data_received(2, b"x" * (LINE_LIMIT // 2 + 1))
@@ -130,14 +130,14 @@ async def test_only_the_last_lines_are_kept() -> None:
         ("kill -9 $$", "the proxy command was ended by signal 9"),
     ],
 )
-async def test_the_outcome_says_how_it_ended_and_what_it_said_last(
+async def test_the_exit_description_has_the_status_and_the_last_line(
     command: str, outcome: str
 ) -> None:
     async with running(f"sh -c {shlex.quote(command)}") as (process, _, _):
         assert await process.describe_exit() == outcome
 
 
-async def test_a_command_that_closed_its_output_and_runs_on_is_not_waited_for(
+async def test_a_command_that_runs_after_closing_its_output_is_not_awaited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(proxy_command, "EXIT_TIMEOUT", 0.02)
@@ -145,7 +145,7 @@ async def test_a_command_that_closed_its_output_and_runs_on_is_not_waited_for(
         assert await process.describe_exit() == "the proxy command closed its output"
 
 
-async def test_a_command_that_is_closed_takes_its_children_along(tmp_path: Path) -> None:
+async def test_closing_a_command_ends_its_children(tmp_path: Path) -> None:
     note = tmp_path / "child"
     program = f"sleep 60 & echo $! > {shlex.quote(str(note))}; wait"
     async with running(f"sh -c {shlex.quote(program)}"):
@@ -154,7 +154,7 @@ async def test_a_command_that_is_closed_takes_its_children_along(tmp_path: Path)
     await until(lambda: not is_alive(child))
 
 
-async def test_a_command_that_ignores_the_polite_signal_is_killed() -> None:
+async def test_a_command_that_ignores_sigterm_is_killed() -> None:
     program = python(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -178,7 +178,7 @@ async def test_closing_twice_or_after_the_end_is_no_error() -> None:
         assert (await process.describe_exit()).startswith("the proxy command closed")
 
 
-async def test_a_command_that_is_gone_while_it_is_ended_is_no_error(
+async def test_closing_a_command_that_has_just_exited_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def gone(group: int, number: int) -> None:
@@ -208,13 +208,13 @@ async def test_the_signal_goes_to_the_commands_own_group(monkeypatch: pytest.Mon
     assert sent == [(pid, signal.SIGTERM)]
 
 
-async def test_a_shell_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_shell_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/no/such/shell")
     async with running("cat") as (process, _, _):
         assert "/no/such/shell: No such file" in await outcome_of(process)
 
 
-async def test_a_command_gets_the_limit_of_descriptors_that_we_were_started_with() -> None:
+async def test_a_command_gets_the_descriptor_limit_that_we_inherited() -> None:
     async with running("sh -c 'ulimit -n >&2; cat'") as (_, _, said):
         await until(lambda: said)
 
@@ -222,6 +222,6 @@ async def test_a_command_gets_the_limit_of_descriptors_that_we_were_started_with
 
 
 async def outcome_of(process: ProxyCommand) -> str:
-    """How it ended, once it has: on a busy machine that takes a while."""
+    """Return how a command ended, once it has: a busy machine needs a while."""
     await until(lambda: process.stderr_lines)
     return await process.describe_exit()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection import Connection
 
 
-async def nobody() -> ChannelEndpoint:
-    raise AssertionError("nobody comes in these tests")
+async def no_client() -> ChannelEndpoint:
+    raise AssertionError("no client connects in these tests")
 
 
 @dataclass
@@ -54,7 +54,7 @@ async def is_listening(port: int) -> bool:
 async def test_for_port_0_the_address_has_the_port_that_the_server_chose(
     connection: Connection,
 ) -> None:
-    listener = await connection.listen(TcpAddress("localhost", 0), nobody)
+    listener = await connection.listen(TcpAddress("localhost", 0), no_client)
 
     address = listener.address
     assert isinstance(address, TcpAddress)
@@ -63,17 +63,17 @@ async def test_for_port_0_the_address_has_the_port_that_the_server_chose(
     await listener.close()
 
 
-async def test_a_port_that_was_asked_for_stands(connection: Connection) -> None:
+async def test_a_requested_port_is_the_address(connection: Connection) -> None:
     asked = TcpAddress("localhost", closed_port())
-    listener = await connection.listen(asked, nobody)
+    listener = await connection.listen(asked, no_client)
 
     assert listener.address == asked
     await listener.close()
 
 
-async def test_a_path_stands(connection: Connection, tmp_path: Path) -> None:
+async def test_a_requested_path_is_the_address(connection: Connection, tmp_path: Path) -> None:
     asked = UnixAddress(str(tmp_path / "there.sock"))
-    listener = await connection.listen(asked, nobody)
+    listener = await connection.listen(asked, no_client)
 
     assert listener.address == asked
     await listener.close()
@@ -81,22 +81,22 @@ async def test_a_path_stands(connection: Connection, tmp_path: Path) -> None:
 
 async def test_a_port_is_free_on_the_server_after_the_close(connection: Connection) -> None:
     port = closed_port()
-    listener = await connection.listen(TcpAddress("127.0.0.1", port), nobody)
+    listener = await connection.listen(TcpAddress("127.0.0.1", port), no_client)
     await listener.close()
 
     assert not await is_listening(port)
 
-    again = await connection.listen(TcpAddress("127.0.0.1", port), nobody)
+    again = await connection.listen(TcpAddress("127.0.0.1", port), no_client)
     await again.close()
 
 
-async def test_a_port_that_nobody_waits_for_any_more_is_let_go_when_it_comes(
+async def test_a_listener_that_opens_after_cancellation_is_closed(
     server: Server, connection: Connection
 ) -> None:
     port = closed_port()
     server.may_listen.clear()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(connection.listen(TcpAddress("127.0.0.1", port), nobody))
+        asking = tasks.create_task(connection.listen(TcpAddress("127.0.0.1", port), no_client))
         await until(lambda: server.listening)
         asking.cancel()
         await until(asking.done)
@@ -105,21 +105,21 @@ async def test_a_port_that_nobody_waits_for_any_more_is_let_go_when_it_comes(
         again = None
         while again is None:  # the answers come in the order that was asked in
             with suppress(FailureError):
-                again = await connection.listen(TcpAddress("127.0.0.1", port), nobody)
+                again = await connection.listen(TcpAddress("127.0.0.1", port), no_client)
     await again.close()
 
 
 async def test_closing_after_the_connections_end_is_no_error(
     server: Server, connection: Connection
 ) -> None:
-    listener = await connection.listen(TcpAddress("localhost", 0), nobody)
+    listener = await connection.listen(TcpAddress("localhost", 0), no_client)
     server.drop()
     await connection.wait_ended()
 
     await listener.close()
 
 
-async def test_a_server_that_does_not_answer_is_not_waited_for(
+async def test_closing_does_not_wait_for_a_server_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(remote_listener, "CANCEL_TIMEOUT", 0.02)
@@ -133,5 +133,5 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(
 
 
 @pytest.mark.parametrize(("host", "asked"), [("*", ""), ("localhost", "localhost"), ("::1", "::1")])
-def test_every_interface_is_asked_for_as_the_rfc_writes_it(host: str, asked: str) -> None:
+def test_every_interface_is_requested_as_the_empty_string(host: str, asked: str) -> None:
     assert listen_host(host) == asked

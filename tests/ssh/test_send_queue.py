@@ -1,4 +1,4 @@
-"""What Linux tells of data on its way, and a slow link on which a keepalive waits its turn."""
+"""The send queue that Linux reports, and a slow link on which a keepalive waits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MEGABYTE = b"x" * (1 << 20)
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two ends of a TCP connection whose second takes little before it is read."""
+    """Yield both ends of a TCP connection whose second end buffers little."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))
@@ -45,7 +45,7 @@ def of(connection: socket.socket) -> SendQueue:
 
 
 def drain(connection: socket.socket) -> int:
-    """Read what is there; how many bytes."""
+    """Read what has arrived; return the number of bytes."""
     try:
         return len(connection.recv(1 << 16))
     except BlockingIOError:
@@ -53,7 +53,7 @@ def drain(connection: socket.socket) -> int:
 
 
 @on_linux
-async def test_data_that_is_taken_little_by_little_is_seen_to_be(
+async def test_a_queue_that_is_acknowledged_slowly_is_draining(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     one, other = pair
@@ -83,7 +83,7 @@ async def test_data_that_is_taken_little_by_little_is_seen_to_be(
     assert not is_draining(stuck, of(one))
 
 
-def test_of_what_is_no_tcp_connection_nothing_is_known() -> None:
+def test_a_socket_that_is_not_tcp_has_no_send_queue() -> None:
     one, other = socket.socketpair()
     with closing(one), closing(other):
         assert SendQueue.read(TransportSocket(one)) is None
@@ -91,7 +91,7 @@ def test_of_what_is_no_tcp_connection_nothing_is_known() -> None:
     assert SendQueue.read(None) is None
 
 
-def test_a_system_that_tells_nothing_or_too_little_is_believed(
+def test_a_system_without_tcp_info_has_no_send_queue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Terse:
@@ -104,7 +104,7 @@ def test_a_system_that_tells_nothing_or_too_little_is_believed(
     assert SendQueue.read(Terse()) is None  # type: ignore[arg-type]
 
 
-def test_what_is_not_known_does_not_drain() -> None:
+def test_an_unknown_send_queue_is_not_draining() -> None:
     busy, busier = SendQueue(True, 1), SendQueue(True, 2)
 
     assert is_draining(busy, busier)
@@ -113,7 +113,7 @@ def test_what_is_not_known_does_not_drain() -> None:
 
 
 class FakeTransport:
-    """A transport that nothing comes from. tasks: what ends it."""
+    """A transport that receives nothing. tasks: the coroutines that end it."""
 
     last_received_at = 0.0
 
@@ -134,7 +134,7 @@ class FakeTransport:
         coroutine.close()  # type: ignore[attr-defined]
 
 
-async def test_a_peer_that_still_takes_data_is_not_dead_and_one_that_stops_is(
+async def test_a_peer_is_dead_only_when_its_send_queue_stops_draining(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = iter([SendQueue(True, 1), SendQueue(True, 2), SendQueue(True, 2)])

@@ -1,4 +1,4 @@
-"""Reading ssh_config without ssh: the same answers where asyncssh's parser can give them."""
+"""Reading ssh_config without ssh: the same answers as far as asyncssh's parser goes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +36,7 @@ def facts() -> Facts:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write an ssh_config and name it."""
+    """Write an ssh_config; return its path."""
 
     def write(text: str) -> str:
         path = tmp_path / "ssh_config"
@@ -47,7 +47,7 @@ def write(tmp_path: Path) -> Write:
 
 
 async def chain(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
-    """The chain, without what only ssh chooses: the defaults of one of its versions."""
+    """Return the chain without the defaults of a particular ssh version."""
     configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
     hosts = await HostLookup(configuration, query, gather_facts(), monotonic).chain(tunnel)
     return [replace(host, identity_files=host.identity_files[:1]) for host in hosts]
@@ -90,7 +90,7 @@ async def remarks(query: Query, source: str) -> tuple[str, ...]:
         'HostName inner\nMatch host exec,inner exec "echo %h | grep -qx inner"\n  Port 1\n',
     ],
 )
-async def test_it_agrees_with_ssh(text: str, write: Write, facts: Facts) -> None:
+async def test_the_fallback_agrees_with_ssh(text: str, write: Write, facts: Facts) -> None:
     source = write(text)
     tunnel = Tunnel("t", "relay")
 
@@ -99,7 +99,7 @@ async def test_it_agrees_with_ssh(text: str, write: Write, facts: Facts) -> None
     )
 
 
-async def test_what_the_file_says_goes_over_ssh_config(write: Write, facts: Facts) -> None:
+async def test_config_file_options_override_ssh_config(write: Write, facts: Facts) -> None:
     source = write("User bob\nPort 1\nProxyJump gate\nHostKeyAlias a\nCiphers aes128-ctr\n")
     options = HostOptions(
         user="ann", port=(22, 443), jump=(), host_key_alias="b", ciphers="+aes256-ctr"
@@ -110,7 +110,7 @@ async def test_what_the_file_says_goes_over_ssh_config(write: Write, facts: Fact
     assert host.ciphers == "+aes256-ctr"
 
 
-async def test_lists_with_plus_minus_and_caret_are_handed_on(write: Write, facts: Facts) -> None:
+async def test_lists_with_plus_minus_and_caret_are_unchanged(write: Write, facts: Facts) -> None:
     source = write("Ciphers ^aes256-ctr\nMACs -hmac-sha1\n")
     (host,) = await chain(FallbackQuery(facts), source, Tunnel("t", "relay"))
 
@@ -145,7 +145,7 @@ async def test_included_files_are_read_in_their_order(write: Write, facts: Facts
         "CanonicalizeHostname no\n",
     ],
 )
-async def test_it_names_what_cannot_be_honoured_as_with_ssh(
+async def test_unsupported_directives_are_named_as_with_ssh(
     text: str, write: Write, facts: Facts
 ) -> None:
     source = write(text)
@@ -153,7 +153,7 @@ async def test_it_names_what_cannot_be_honoured_as_with_ssh(
     assert await remarks(FallbackQuery(facts), source) == await remarks(SshQuery(), source)
 
 
-async def test_it_says_what_only_ssh_could_do(write: Write, facts: Facts) -> None:
+async def test_directives_that_only_ssh_supports_are_named(write: Write, facts: Facts) -> None:
     source = write("Host relay\n  CanonicalizeHostname yes\n  CanonicalDomains example.com\n")
 
     [remark] = await remarks(FallbackQuery(facts), source)
@@ -164,7 +164,7 @@ async def test_it_says_what_only_ssh_could_do(write: Write, facts: Facts) -> Non
     )
 
 
-async def test_the_users_file_goes_over_that_of_the_machine(tmp_path: Path, facts: Facts) -> None:
+async def test_the_users_file_overrides_the_machines_file(tmp_path: Path, facts: Facts) -> None:
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text("Host relay\n  User bob\n")
     system = tmp_path / "system"
@@ -194,7 +194,7 @@ async def test_without_any_file_the_defaults_of_ssh_hold(tmp_path: Path, facts: 
         ("StrictHostKeyChecking no yes\n", "yes"),
     ],
 )
-async def test_what_the_parser_cannot_read_is_an_error_with_a_hint(
+async def test_a_parse_error_has_a_hint(
     text: str, complaint: str, write: Write, facts: Facts
 ) -> None:
     with pytest.raises(SshConfigError, match=complaint) as caught:
@@ -203,7 +203,7 @@ async def test_what_the_parser_cannot_read_is_an_error_with_a_hint(
     assert "ssh installed" in caught.value.hint
 
 
-async def test_a_file_that_is_no_text_is_an_error(tmp_path: Path, facts: Facts) -> None:
+async def test_a_binary_file_is_an_error(tmp_path: Path, facts: Facts) -> None:
     path = tmp_path / "ssh_config"
     path.write_bytes(b"Host \xff\xfe\n")
 
@@ -216,9 +216,7 @@ async def test_a_missing_file_is_an_error(facts: Facts) -> None:
         await FallbackQuery(facts)(Request("relay", source="/nonexistent/file"))
 
 
-async def test_a_command_that_takes_too_long_is_waited_for_no_longer(
-    write: Write, facts: Facts
-) -> None:
+async def test_a_match_exec_that_takes_too_long_times_out(write: Write, facts: Facts) -> None:
     source = write('Match exec "sleep 0.5"\n  Port 1\n')
 
     with pytest.raises(SshConfigError, match=r"more than 0\.1 s") as caught:

@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 NO_PROBES = Keepalive(interval=0)
 SENDERS = 8
 EACH = 2 * MEGABYTE
-"""Bytes of each sender: a window's worth, so that nothing but the link can hold it back."""
+"""Bytes of each sender: one window, so that only the link can pause it."""
 SMALL = 2 * MEGABYTE
-"""Bytes kept for a stalled link: its buffer, and for each sender what one read brought."""
+"""Bytes kept for a congested link: its buffer, and one read of each sender."""
 
 
-# A link that takes no more
+# A congested link
 
 
 @asynccontextmanager
 async def site_and_senders(connection: Connection) -> AsyncIterator[tuple[Site, list[Any]]]:
-    """A forward to a service, and clients that have begun and not finished to send."""
+    """Run a forward to a service, with clients in the middle of sending."""
     async with (
         service(hash_sink) as port,
         local_site(TcpAddress("127.0.0.1", port), connection) as site,
@@ -74,7 +74,7 @@ def waiting_to_be_sent(connection: Connection) -> int:
 async def hashes_after_a_freeze(
     connection: Connection, frozen: Link, look: Callable[[], None]
 ) -> list[bytes]:
-    """What the far side made of data that was sent while the link stood still."""
+    """Return what the far side received of data sent while the link was frozen."""
     async with site_and_senders(connection) as (site, clients), asyncio.timeout(PATIENCE):
         frozen.freeze()
         for _, writer in clients:
@@ -87,7 +87,7 @@ async def hashes_after_a_freeze(
         return [await reader.read() for reader, _ in clients]
 
 
-async def test_a_link_that_takes_no_more_holds_all_who_send_into_it(server: Server) -> None:
+async def test_a_congested_link_pauses_all_its_writers(server: Server) -> None:
     async with link(server.port) as way:
         server.port = way.port
         server.know(server.host_key)
@@ -107,7 +107,7 @@ async def test_a_link_that_takes_no_more_holds_all_who_send_into_it(server: Serv
 
 @asynccontextmanager
 async def through_a_jump_host(folder: Path) -> AsyncIterator[tuple[Connection, Link]]:
-    """A connection through a jump host, and the link to that."""
+    """Connect through a jump host; yield the connection and the link to that host."""
     async with AsyncExitStack() as stack:
         (folder / "jump").mkdir()
         (folder / "final").mkdir()
@@ -117,7 +117,7 @@ async def through_a_jump_host(folder: Path) -> AsyncIterator[tuple[Connection, L
         jump.port = way.port
         jump.know(jump.host_key)
         outer = await stack.enter_async_context(connected(jump.host(keepalive=NO_PROBES)))
-        # The link is to be full before the window of the one channel that runs through it.
+        # The link must be full before the window of the one channel that runs through it.
         raw = outer.transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
         yield (
@@ -126,7 +126,7 @@ async def through_a_jump_host(folder: Path) -> AsyncIterator[tuple[Connection, L
         )
 
 
-async def test_a_stalled_link_holds_those_behind_a_jump_host_too(tmp_path: Path) -> None:
+async def test_a_congested_link_pauses_the_writers_behind_a_jump_host(tmp_path: Path) -> None:
     async with through_a_jump_host(tmp_path) as (connection, way):
         outer = connection.jump
         assert outer is not None
@@ -141,7 +141,9 @@ async def test_a_stalled_link_holds_those_behind_a_jump_host_too(tmp_path: Path)
         await until(lambda: not connection.transport.is_stalled and not outer.transport.is_stalled)
 
 
-async def test_a_link_that_two_say_is_full_drains_when_both_say_so(connection: Connection) -> None:
+async def test_a_link_paused_twice_resumes_when_both_causes_are_gone(
+    connection: Connection,
+) -> None:
     """Behind a jump host the channel and the link below it each have a say."""
     end = ChannelEndpoint(Counters(), lambda _: None)
     connection.transport.writers.add(end)
@@ -155,7 +157,7 @@ async def test_a_link_that_two_say_is_full_drains_when_both_say_so(connection: C
         assert (connection.transport.is_stalled, end.is_write_paused) == (stalled, stalled)
 
 
-async def test_a_connection_made_over_a_stalled_link_is_held_from_the_start(
+async def test_a_connection_over_a_congested_link_starts_paused(
     tmp_path: Path,
 ) -> None:
     async with through_a_jump_host(tmp_path) as (connection, _):
@@ -176,7 +178,7 @@ async def test_a_connection_made_over_a_stalled_link_is_held_from_the_start(
         later._release()
 
 
-async def test_a_channel_opened_over_a_stalled_link_is_held_from_the_start(
+async def test_a_channel_over_a_congested_link_starts_paused(
     connection: Connection,
 ) -> None:
     end = ChannelEndpoint(Counters(), lambda _: None)
@@ -192,7 +194,7 @@ async def test_a_channel_opened_over_a_stalled_link_is_held_from_the_start(
     assert not end.is_write_paused
 
 
-async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
+async def test_a_writer_that_filled_the_link_moves_to_the_back(
     connection: Connection,
 ) -> None:
     """Else a large transfer could fill it again and again before a small one is ever read."""
@@ -229,18 +231,18 @@ async def test_who_filled_the_link_has_its_next_turn_behind_the_others(
             end.abort()
 
 
-# What a channel keeps, and the credit it gives
+# The queue of a channel, and its window credit
 
 
 async def open_paused(connection: Connection) -> tuple[ChannelEndpoint, Any]:
-    """A channel that takes nothing until its hold ALONE is released, and its end."""
+    """Open a channel that is paused until PauseReason.ALONE is removed, with its endpoint."""
     end = ChannelEndpoint(Counters(), lambda opened: opened.pause_reading(PauseReason.NO_PEER))
     await opened(connection, TcpAddress("ignored", 1), end)
     return end, end._channel
 
 
 class Sender(asyncssh.SSHTCPSession[bytes]):
-    """What serves a channel on the server: it sends pieces, as the window allows."""
+    """Serves a channel on the server: sends pieces as the window allows."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
@@ -313,7 +315,7 @@ async def test_channels_of_every_kind_are_bounded(
     assert isinstance(channel, TcpChannel)
 
 
-async def test_an_asyncssh_without_the_defect_makes_its_own_channels(
+async def test_an_asyncssh_without_the_defect_uses_its_own_channels(
     server: Server, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "NEEDS_FLOW_CONTROL", False)
@@ -330,10 +332,10 @@ async def test_an_asyncssh_without_the_defect_makes_its_own_channels(
         assert not isinstance(end._channel, UnixChannel)
 
 
-# Life
+# Keepalives and keys
 
 
-async def test_every_byte_of_the_peer_is_noted(connection: Connection) -> None:
+async def test_received_data_updates_the_time_of_the_last_receipt(connection: Connection) -> None:
     before = connection.transport.last_received_at
     await connection.transport.send_keepalive()
 
@@ -350,7 +352,7 @@ async def test_a_connection_has_exchanged_keys(connection: Connection) -> None:
     assert connection.transport.has_exchanged_keys
 
 
-async def test_a_transfer_goes_on_when_the_keys_are_exchanged_anew(tmp_path: Path) -> None:
+async def test_a_transfer_continues_over_a_new_key_exchange(tmp_path: Path) -> None:
     data = blob(4 * MEGABYTE)
     async with (
         serve(tmp_path, rekey_bytes=MEGABYTE) as server,

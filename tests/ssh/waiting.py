@@ -11,16 +11,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE = 30.0
-"""Seconds: far more than anything here takes, far less than a person waits for a hung test."""
+"""Seconds: far more than any step takes, far less than a person waits for a hung test."""
 
 POLL_INTERVAL = 0.002
-"""Seconds between two looks: short beside every deadline."""
+"""Seconds between two checks: short compared with every deadline."""
 
 
 async def until(condition: Callable[[], T], within: float = DEADLINE, what: str = "") -> T:
-    """The condition's first true value.
+    """Return the condition's first true value.
 
-    Raises AssertionError when there is none within so many seconds.
+    Raises:
+        AssertionError: There is none within the time.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
@@ -34,7 +35,7 @@ async def until(condition: Callable[[], T], within: float = DEADLINE, what: str 
 
 
 async def stays(value: Callable[[], T], turns: int = 50) -> T:
-    """A value that has stopped changing: the same over so many looks in a row."""
+    """Return a value once it is the same in a number of checks in a row."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DEADLINE
     last, same = value(), 0

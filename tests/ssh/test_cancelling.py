@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-async def test_giving_up_while_resolving_leaves_nothing(
+async def test_cancelling_while_resolving_leaks_nothing(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*_: object) -> Any:
@@ -27,18 +27,18 @@ async def test_giving_up_while_resolving_leaves_nothing(
         await given_up_at("resolve", server.host())
 
 
-async def test_giving_up_while_connecting_leaves_nothing(server: Server) -> None:
+async def test_cancelling_while_connecting_leaks_nothing(server: Server) -> None:
     with unanswering() as (_, port):
         async with leaving_nothing():
             await given_up_at("connect", server.host(ports=(port,)))
 
 
-async def test_giving_up_during_the_key_exchange_leaves_nothing(server: Server) -> None:
+async def test_cancelling_during_the_key_exchange_leaks_nothing(server: Server) -> None:
     async with mute() as port, leaving_nothing():
         await given_up_at("key_exchange", server.host(ports=(port,)))
 
 
-async def test_giving_up_during_the_login_leaves_nothing(server: Server) -> None:
+async def test_cancelling_during_the_login_leaks_nothing(server: Server) -> None:
     server.may_log_in.clear()
     async with leaving_nothing():
         await given_up_at("login", server.host())
@@ -46,7 +46,7 @@ async def test_giving_up_during_the_login_leaves_nothing(server: Server) -> None
         await until(lambda: not server.connections)
 
 
-async def test_giving_up_behind_a_jump_host_leaves_nothing(
+async def test_cancelling_behind_a_jump_host_leaks_nothing(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with jump_host(tmp_path) as (jump, outer):
@@ -61,11 +61,11 @@ async def test_giving_up_behind_a_jump_host_leaves_nothing(
             await given_up_at("login", server.host(), outer)
             server.may_log_in.set()
             await until(lambda: not outer.transport._channels and not server.connections)
-    gc.collect()  # a future's exception that nobody asked for is told when it is collected
+    gc.collect()  # a future's unretrieved exception is logged when it is collected
     assert not caplog.records
 
 
-async def test_failing_leaves_nothing(server: Server) -> None:
+async def test_a_failed_attempt_leaks_nothing(server: Server) -> None:
     server.refuse_logins = True
     async with leaving_nothing():
         await failure_of(server.host())

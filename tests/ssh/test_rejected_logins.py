@@ -1,4 +1,4 @@
-"""How many may come at once is learnt from a server that hangs up on some, and from no other."""
+"""The limit of concurrent logins is learnt only from a server that closes before its banner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def allowed_after_all_at_once(host: Host) -> tuple[int, list[str]]:
-    """How many may come at once after MOST of them failed together, and what was said of it."""
+    """Return the limit after MOST logins failed together, and the log messages."""
     shared, notes = SshContext(), ProgressRecorder()
     async with asyncio.timeout(20):
         outcomes = await asyncio.gather(
@@ -33,7 +33,7 @@ async def allowed_after_all_at_once(host: Host) -> tuple[int, list[str]]:
 
 
 @pytest.mark.parametrize("last_words", [b"", b"Not allowed at this time\r\n"])
-async def test_a_server_that_hangs_up_before_it_says_who_it_is_gets_fewer_at_once(
+async def test_a_server_that_closes_before_its_banner_lowers_the_limit(
     server: Server, last_words: bytes
 ) -> None:
     async with dropping(last_words) as port:
@@ -43,14 +43,14 @@ async def test_a_server_that_hangs_up_before_it_says_who_it_is_gets_fewer_at_onc
     assert f"me@127.0.0.1:{port}: hung up on one of " in said[0]
 
 
-async def test_a_server_that_said_who_it_is_does_not_hang_up_for_the_company(
+async def test_a_server_that_closes_after_its_banner_keeps_the_limit(
     server: Server,
 ) -> None:
     async with dropping(b"SSH-2.0-moody\r\n") as port:
         assert await allowed_after_all_at_once(server.host(ports=(port,))) == (MAX_LIMIT, [])
 
 
-async def test_nothing_is_learnt_of_who_refuses_or_does_not_answer(server: Server) -> None:
+async def test_refusals_and_timeouts_keep_the_limit(server: Server) -> None:
     refuses = server.host(ports=(closed_port(),))
     assert await allowed_after_all_at_once(refuses) == (MAX_LIMIT, [])
 
@@ -59,13 +59,13 @@ async def test_nothing_is_learnt_of_who_refuses_or_does_not_answer(server: Serve
         assert await allowed_after_all_at_once(silent) == (MAX_LIMIT, [])
 
 
-async def test_a_proxy_command_that_ends_says_nothing_of_the_server(server: Server) -> None:
+async def test_a_proxy_command_that_ends_keeps_the_limit(server: Server) -> None:
     host = server.host(proxy_command="true")
 
     assert await allowed_after_all_at_once(host) == (MAX_LIMIT, [])
 
 
-async def test_a_server_that_lets_people_in_again_gets_more_at_once(server: Server) -> None:
+async def test_successful_logins_raise_the_limit_again(server: Server) -> None:
     shared, host = SshContext(), server.host()
     name = (host.hostname, host.ports[0])
     for _ in range(2):  # together
