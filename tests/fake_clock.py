@@ -1,4 +1,4 @@
-"""Time under a test's control, and waiting for what needs no time: turns of the event loop."""
+"""A clock under the control of a test, and helpers that run the event loop without waiting."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 DEADLINE = 30
-"""Real seconds: far more than anything here takes, far less than a person waits for a hung test."""
+"""Real seconds, far more than any test takes, and short enough to wait for a hanging test."""
 
 LONGER_THAN_ANY_STALL = 24 * 3600.0
-"""Seconds, for limits of the program that go by the machine's clock and are not the subject."""
+"""Seconds, for limits that use the machine's clock and are not the subject of the test."""
 
 SETTLE_TURNS = 40
-"""More turns of the event loop than anything takes that waits neither for time nor for a socket."""
+"""More iterations of the event loop than any work needs that waits for neither time nor sockets."""
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 async def settle(turns: int = SETTLE_TURNS) -> None:
-    """Let everything happen that can happen without time or a socket."""
+    """Run the event loop until all work that needs neither time nor a socket is done."""
     for _ in range(turns):
         await asyncio.sleep(0)
 
 
 @asynccontextmanager
 async def within_deadline() -> AsyncIterator[None]:
-    """Give the body DEADLINE seconds in which the machine really runs.
+    """Give the body DEADLINE seconds during which the machine actually runs.
 
-    They are counted one by one, so that a machine that stood still for a minute is a second late
-    and not at its end. Raises TimeoutError.
+    The seconds are counted one by one, so that a stall of a minute costs one second.
+
+    Raises:
+        TimeoutError: The body took longer.
     """
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle
@@ -55,7 +57,7 @@ async def within_deadline() -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let things happen until the condition is true."""
+    """Run the event loop until the condition is true."""
     async with within_deadline():
         while not condition():  # noqa: ASYNC110  an event for everything would change the subject
             await asyncio.sleep(0)
@@ -63,7 +65,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 @dataclass(eq=False)
 class FakeTimer:
-    """A call that comes when the test lets its time come."""
+    """A scheduled call that runs when the test advances the clock."""
 
     when: float
     callback: Callable[[], None]
@@ -74,17 +76,17 @@ class FakeTimer:
             self._timers.remove(self)
 
     def fire(self) -> None:
-        """Let the call come now, whatever time it is."""
+        """Run the call now, whatever the time is."""
         self.cancel()
         self.callback()
 
 
 @dataclass
 class FakeClock:
-    """A clock.Clock that stands still until a test lets time pass.
+    """A clock.Clock that stands still until a test advances it.
 
-    asleep: seconds that the machine has slept. set_by: seconds that somebody set the wall clock by.
-    counts_sleep: whether the system has a clock that goes on meanwhile.
+    suspended: Seconds that the machine was suspended. wall_offset: Seconds by which the wall clock
+    was set. counts_sleep: Whether the system has a clock that includes suspended time.
     """
 
     now: float = 1000.0
@@ -118,7 +120,7 @@ class FakeClock:
             timer.cancel()
 
     async def advance(self, seconds: float) -> None:
-        """Let so much time pass; what falls due happens in order, each with its consequences."""
+        """Advance the time. Run due timers in order, and settle after each."""
         end = self.now + seconds
         await settle()
         while due := [timer for timer in self.timers if timer.when <= end]:

@@ -1,4 +1,4 @@
-"""The time that these tests give themselves: a hung test ends, a machine that hung is forgiven."""
+"""The deadline of tests: a hanging test ends, a stalled machine does not fail it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ async def stall(monkeypatch: pytest.MonkeyPatch) -> Stall:
 
 
 async def stand_still(times: int, stall: Stall) -> None:
-    """What takes no time but that of so many stalls, each seen by the loop in two turns at most."""
+    """Run a number of stalls, each of which the event loop sees in at most two iterations."""
     async with within_deadline():
         for _ in range(times):
             stall()
             await asyncio.sleep(0)
 
 
-async def test_a_machine_that_stands_still_ends_no_test(stall: Stall) -> None:
+async def test_a_stalled_machine_does_not_fail_a_test(stall: Stall) -> None:
     await stand_still(DEADLINE // 2, stall)
 
 
-async def test_a_test_that_hangs_is_ended_all_the_same(stall: Stall) -> None:
+async def test_a_hanging_test_is_ended(stall: Stall) -> None:
     with pytest.raises(TimeoutError):
         await stand_still(3 * DEADLINE, stall)

@@ -1,4 +1,4 @@
-"""A whole supervisor in a test: a config file, a clock that stands still, a far side in memory."""
+"""A harness for a whole supervisor: a config file, a fake clock and a fake SSH connection pool."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ HEAD = '[supervisor]\nlog_level = "debug"\n[defaults]\nbackoff = { initial = 2, 
 
 
 class ConfigHostResolver:
-    """A tunnel.context.HostResolver that knows the config file's tables and nothing else.
+    """A tunnel.context.HostResolver that reads only the tables of the config file.
 
-    errors: what looking up raises, by a tunnel's name.
+    errors: The exceptions that lookups raise, by tunnel name.
     """
 
     def __init__(self, configuration: Configuration, errors: dict[str, Exception]) -> None:
@@ -54,7 +54,7 @@ class ConfigHostResolver:
 
 @dataclass
 class SupervisorHarness:
-    """errors: as TableFinder takes them."""
+    """A supervisor with fake surroundings. errors: passed to ConfigHostResolver."""
 
     file: Path
     tasks: IsolatedTaskGroup
@@ -83,11 +83,11 @@ class SupervisorHarness:
         self.file.write_text(HEAD + text)
 
     def tunnel(self, name: str) -> TunnelSnapshot:
-        """A tunnel as status shows it."""
+        """Return the snapshot of a tunnel."""
         return self.supervisor.status([name]).tunnels[0]
 
     def states(self) -> dict[str, StateName]:
-        """The state of every tunnel, in the order of status."""
+        """Return the state of every tunnel, in the order of status."""
         return {tunnel.name: tunnel.state for tunnel in self.supervisor.status(None).tunnels}
 
     async def wait_for_state(self, name: str, state: StateName) -> None:
@@ -98,7 +98,7 @@ class SupervisorHarness:
             raise AssertionError(f"not {state}: {self.tunnel(name)}") from None
 
     async def next_attempt(self, host: str) -> Attempt:
-        """The attempt to connect to a host that is under way, once it is."""
+        """Wait for the pending attempt to connect to a host."""
 
         def found() -> list[Attempt]:
             return [each for each in self.pool.pending_attempts if each.host_chain[-1].name == host]
@@ -119,7 +119,7 @@ class SupervisorHarness:
 async def supervisor_harness(
     folder: Path, text: str, *, start_added: bool = True
 ) -> AsyncIterator[SupervisorHarness]:
-    """A supervisor of this config file; at its end it is closed, and nothing is left of it."""
+    """Yield a running supervisor. Close it at the end and assert that nothing is left."""
     file = folder / "tunnels.toml"
     file.write_text(HEAD + text)
     before = asyncio.all_tasks()

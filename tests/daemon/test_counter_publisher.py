@@ -1,4 +1,4 @@
-"""What a subscriber with counters_every is told beside the events."""
+"""The counters that a subscriber with counters_every receives in addition to events."""
 
 from __future__ import annotations
 
@@ -26,83 +26,83 @@ remote = "2202:localhost:22"
 SPARE = '[tunnels.spare]\nhost = "relay"\nremote = "2203:localhost:22"\nautostart = false\n'
 
 
-def counters(told: list[Event]) -> list[CountersEvent]:
-    return [event for event in told if isinstance(event, CountersEvent)]
+def counters(events: list[Event]) -> list[CountersEvent]:
+    return [event for event in events if isinstance(event, CountersEvent)]
 
 
 def subscribed(
     harness: SupervisorHarness, every: float = 1.0
 ) -> tuple[list[Event], Callable[[], None]]:
-    told: list[Event] = []
-    return told, harness.supervisor.subscribe(told.append, every)
+    events: list[Event] = []
+    return events, harness.supervisor.subscribe(events.append, every)
 
 
 def runner(harness: SupervisorHarness, name: str) -> Runner:
     return harness.supervisor._registry.runner(name)
 
 
-async def test_only_what_changed_is_told_and_the_process_each_time(tmp_path: Path) -> None:
+async def test_only_changed_counters_are_sent_and_process_statistics_always(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.start_and_connect("db", "relay")
-        told, unsubscribe = subscribed(harness)
+        events, unsubscribe = subscribed(harness)
         await harness.clock.advance(1)
         runner(harness, "db").forwards[0].counters.bytes_in += 5
         await harness.clock.advance(1)
         await harness.clock.advance(1)
         unsubscribe()
 
-        quiet, changed, quiet_again = counters(told)
+        quiet, changed, quiet_again = counters(events)
         assert quiet.tunnels == quiet_again.tunnels == []
         assert quiet.supervisor.memory_bytes > 0
         assert [each.name for each in changed.tunnels] == ["db"]
         assert [each.bytes_in for each in changed.tunnels[0].forwards] == [5]
 
 
-async def test_its_lists_are_as_long_as_those_of_status(tmp_path: Path) -> None:
+async def test_counter_lists_match_those_of_status(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.start_and_connect("db", "relay")
-        told, unsubscribe = subscribed(harness)
+        events, unsubscribe = subscribed(harness)
         for name in ("db", "web"):
             for forward in runner(harness, name).forwards:
                 forward.counters.connections_total += 1
         await harness.clock.advance(1)
         unsubscribe()
 
-        [event] = counters(told)
+        [event] = counters(events)
         for each in event.tunnels:
             snapshot = harness.tunnel(each.name)
             assert len(each.rtts_ms) == len(snapshot.hops)
             assert len(each.forwards) == len(snapshot.forwards)
 
 
-async def test_nothing_comes_after_the_end_of_a_subscription(tmp_path: Path) -> None:
+async def test_nothing_is_sent_after_unsubscribe(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
-        told, unsubscribe = subscribed(harness)
+        events, unsubscribe = subscribed(harness)
         unsubscribe()
         await harness.clock.advance(3)
 
-        assert counters(told) == []
+        assert counters(events) == []
 
 
-async def test_without_being_asked_for_none_comes(tmp_path: Path) -> None:
+async def test_counters_are_sent_only_on_request(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
-        told: list[Event] = []
-        harness.supervisor.subscribe(told.append)
+        events: list[Event] = []
+        harness.supervisor.subscribe(events.append)
         await harness.clock.advance(3)
 
-        assert counters(told) == []
+        assert counters(events) == []
 
 
-async def test_a_tunnel_that_a_reload_brings_is_told_though_it_does_not_start(
+async def test_a_tunnel_added_by_a_reload_is_published_even_if_it_does_not_start(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
-        told, unsubscribe = subscribed(harness)
+        events, unsubscribe = subscribed(harness)
         harness.write(TUNNELS + SPARE)
         await harness.supervisor.reload()
         await settle()
         await harness.clock.advance(1)
         unsubscribe()
 
-        names = [event.tunnel.name for event in told if isinstance(event, TunnelEvent)]
+        names = [event.tunnel.name for event in events if isinstance(event, TunnelEvent)]
         assert names == ["spare"]

@@ -1,4 +1,4 @@
-"""Being the supervisor: its exit codes, its socket and lock, its signals, and its end in time."""
+"""The supervisor process: exit codes, socket, lock, signals and shutdown."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ groups = ["work"]
 
 @pytest.fixture(autouse=True)
 def loggers() -> Iterator[None]:
-    """The supervisor takes the loggers over; these tests give them back."""
+    """Restore the loggers, which the supervisor reconfigures."""
     kept = [logging.getLogger(name) for name in ("tunnelkeeper", "asyncio")]
     before = [(list(logger.handlers), logger.propagate) for logger in kept]
     yield
@@ -70,20 +70,20 @@ def config(folder: Path, text: str = TUNNELS) -> str:
 
 
 def client_of(path: Path) -> Client:
-    """A connection to the supervisor, once it serves its socket."""
+    """Wait until the supervisor serves its socket. Return a connection to it."""
 
     def connected() -> Client | None:
         with suppress(NoSupervisorError, OSError):
             return Client(path)
         return None
 
-    return wait_until(connected, within=DEADLINE, complaint=f"nobody serves {path}")
+    return wait_until(connected, within=DEADLINE, complaint=f"no supervisor serves {path}")
 
 
 # -- what keeps it from starting -----------------------------------------------------------------
 
 
-def test_a_bad_file_is_told_problem_by_problem(
+def test_every_problem_of_a_bad_file_is_reported(
     tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = config(tmp_path, '[supervisor]\nlog_level = "loud"\n[tunnels.db]\nhots = "relay"\n')
@@ -103,7 +103,7 @@ def test_a_bad_file_is_told_problem_by_problem(
         (("db",), "wrok", "no tunnel is in a group 'wrok'"),
     ],
 )
-def test_it_does_not_start_for_a_tunnel_that_is_not_there(
+def test_an_unknown_tunnel_or_group_is_an_error(
     tmp_path: Path,
     sock: Path,
     capsys: pytest.CaptureFixture[str],
@@ -131,7 +131,7 @@ def test_a_second_supervisor_leaves_the_first_alone(
     assert sock.exists()
 
 
-def test_a_folder_that_others_can_write_to_is_refused(
+def test_a_directory_writable_by_others_is_refused(
     tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sock.parent.mkdir()
@@ -142,7 +142,7 @@ def test_a_folder_that_others_can_write_to_is_refused(
     assert "others can write to it" in capsys.readouterr().err
 
 
-def test_a_file_in_the_place_of_the_socket_is_left_alone(
+def test_a_regular_file_at_the_socket_path_is_left_alone(
     tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sock.parent.mkdir(mode=0o700)
@@ -150,23 +150,23 @@ def test_a_file_in_the_place_of_the_socket_is_left_alone(
 
     assert main.run(config(tmp_path), sock, (), None) == 1
 
-    said = capsys.readouterr().err
-    assert said == (
+    output = capsys.readouterr().err
+    assert output == (
         f"tunnelkeeper: cannot serve {sock}: {sock}: exists and is not a socket; "
         "remove it or use --socket\n"
     )
     assert sock.read_text() == "precious"
 
 
-def test_a_fault_of_our_own_is_not_mistaken_for_a_socket_that_cannot_be_served(
+def test_an_internal_error_is_not_reported_as_a_socket_error(
     tmp_path: Path, sock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> None:
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("unexpected error")
 
     monkeypatch.setattr(main, "lookup_for", fail)
 
-    with pytest.raises(RuntimeError, match="nobody foresaw this"):
+    with pytest.raises(RuntimeError, match="unexpected error"):
         main.run(config(tmp_path), sock, (), None)
 
 
@@ -175,7 +175,7 @@ def test_a_fault_of_our_own_is_not_mistaken_for_a_socket_that_cannot_be_served(
 
 @contextmanager
 def meanwhile(path: Path) -> Iterator[list[str]]:
-    """While the body is the supervisor, a client of its socket looks around and ends it."""
+    """Query and end the supervisor in the body from a client of its socket."""
     seen: list[str] = []
 
     def visit() -> None:
@@ -190,7 +190,7 @@ def meanwhile(path: Path) -> Iterator[list[str]]:
     assert not visitor.is_alive()
 
 
-def test_it_starts_what_it_is_asked_to_and_ends_when_it_is_told_to(
+def test_it_starts_the_requested_tunnels_and_ends_on_shutdown(
     tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with meanwhile(sock) as states:
@@ -198,14 +198,14 @@ def test_it_starts_what_it_is_asked_to_and_ends_when_it_is_told_to(
 
     assert states in (["connecting"], ["backoff"])
     assert not sock.exists()
-    said = capsys.readouterr().err.splitlines()
-    assert f"tunnelkeeper {tunnelkeeper.__version__} holds" in said[0]
-    texts = [line.split(maxsplit=1)[1] for line in said]
+    output = capsys.readouterr().err.splitlines()
+    assert f"tunnelkeeper {tunnelkeeper.__version__} holds" in output[0]
+    texts = [line.split(maxsplit=1)[1] for line in output]
     assert "info    ending" in texts
     assert texts[-2:] == ["info    db: stopped", "info    ended"]
 
 
-def test_its_log_is_as_the_file_wants_it(
+def test_log_level_and_format_come_from_the_config_file(
     tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = TUNNELS.replace(HEAD, f'{HEAD}log_format = "json"\nlog_level = "warning"\n')
@@ -219,7 +219,7 @@ def test_its_log_is_as_the_file_wants_it(
     assert "host_key_policy" in record["message"]
 
 
-async def test_what_goes_wrong_anywhere_is_in_the_log() -> None:
+async def test_warnings_and_unhandled_exceptions_are_in_the_log() -> None:
     journal, loop = EventLog(FakeClock()), asyncio.get_running_loop()
     before = loop.get_exception_handler()
     main._redirect_logging(journal, loop)
@@ -238,7 +238,7 @@ async def test_what_goes_wrong_anywhere_is_in_the_log() -> None:
     ]
 
 
-async def test_a_tunnel_that_does_not_close_in_time_is_cut_off(
+async def test_a_tunnel_that_does_not_close_in_time_is_aborted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(main, "SHUTDOWN_TIMEOUT", 0.01)
@@ -275,7 +275,7 @@ sys.exit(main.run(sys.argv[1], Path(sys.argv[2]), (), None))
 
 @contextmanager
 def a_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]:
-    """The supervisor as a process whose name server never answers for `.hangs`."""
+    """Start the supervisor as a process whose name server never answers for `.hangs`."""
     command = [sys.executable, "-c", WITH_A_NAME_SERVER_THAT_DOES_NOT_ANSWER, file, str(sock)]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     process = subprocess.Popen(
@@ -294,17 +294,17 @@ def a_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str]:
-    """Send a signal; how many seconds the process took to end well, and all that it said."""
+    """Send a signal. Return the seconds until the process exited, and its output."""
     began = time.monotonic()
     process.send_signal(number)
-    said, _ = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0, said
-    assert "Traceback" not in said
-    return time.monotonic() - began, said
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    return time.monotonic() - began, output
 
 
 def has_asked_for(host: str, process: subprocess.Popen[str]) -> None:
-    """Wait until the process has asked the name server, which a thread of it does."""
+    """Wait until a thread of the process has queried the name server."""
     assert process.stdout is not None
     while process.stdout.readline() != f"asked for {host}\n":
         assert process.poll() is None
@@ -314,7 +314,7 @@ def phase_of(tunnel: TunnelSnapshot) -> str:
     return tunnel.progress.step if tunnel.progress else tunnel.state
 
 
-def test_a_signal_ends_it_at_once_whatever_its_tunnels_wait_for(tmp_path: Path, sock: Path) -> None:
+def test_a_signal_ends_it_at_once_in_every_phase_of_its_tunnels(tmp_path: Path, sock: Path) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         text = f"""{HEAD}
@@ -349,7 +349,7 @@ def test_a_signal_ends_it_at_once_whatever_its_tunnels_wait_for(tmp_path: Path, 
     assert not sock.exists()
 
 
-def test_a_local_port_whose_address_is_never_resolved_does_not_hold_it_up_for_long(
+def test_a_listen_address_that_never_resolves_delays_the_end_only_briefly(
     tmp_path: Path, sock: Path
 ) -> None:
     text = f"""{HEAD}
@@ -365,7 +365,7 @@ def test_a_local_port_whose_address_is_never_resolved_does_not_hold_it_up_for_lo
     assert seconds < main.SHUTDOWN_TIMEOUT + SLACK
 
 
-def test_a_hangup_has_the_file_read_again(tmp_path: Path, sock: Path) -> None:
+def test_sighup_reloads_the_config_file(tmp_path: Path, sock: Path) -> None:
     file = config(tmp_path)
     with a_process(file, sock) as process, client_of(sock) as client:
         with client_of(sock) as follower:
@@ -383,5 +383,5 @@ def test_a_hangup_has_the_file_read_again(tmp_path: Path, sock: Path) -> None:
         )
 
         assert [tunnel.name for tunnel in client.status().tunnels] == ["web"]
-        _, said = ended(process, signal.SIGTERM)
-    assert "reloaded: db: removed; web: added" in said
+        _, output = ended(process, signal.SIGTERM)
+    assert "reloaded: db: removed; web: added" in output

@@ -1,4 +1,4 @@
-"""Reading the config file again: what changed is changed, and nothing else is touched."""
+"""Reloads: only what changed in the config file is changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def session_of(harness: SupervisorHarness, name: str) -> object:
     return harness.supervisor._registry.runner(name).session
 
 
-async def test_a_file_that_did_not_change_changes_nothing(tmp_path: Path) -> None:
+async def test_an_unchanged_file_changes_nothing(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB + WEB) as harness:
         connection = await harness.start_and_connect("db", "relay")
         session = session_of(harness, "db")
@@ -46,7 +46,7 @@ async def test_a_file_that_did_not_change_changes_nothing(tmp_path: Path) -> Non
         assert "reloaded: nothing changed" in harness.log.getvalue()
 
 
-async def test_where_only_some_were_asked_for_a_new_tunnel_waits_until_it_is(
+async def test_a_new_tunnel_is_not_started_if_only_some_were_requested(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, DB, start_added=False) as harness:
@@ -59,7 +59,7 @@ async def test_where_only_some_were_asked_for_a_new_tunnel_waits_until_it_is(
         assert harness.states() == {"db": "up", "web": "stopped"}
 
 
-async def test_a_new_tunnel_is_started_if_it_is_to_start_by_itself(tmp_path: Path) -> None:
+async def test_a_new_tunnel_with_autostart_is_started(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         connection = await harness.start_and_connect("db", "relay")
         session = session_of(harness, "db")
@@ -78,7 +78,7 @@ async def test_a_new_tunnel_is_started_if_it_is_to_start_by_itself(tmp_path: Pat
         assert harness.pool.open_connections == [connection]
 
 
-async def test_a_tunnel_that_is_gone_is_closed_and_forgotten(tmp_path: Path) -> None:
+async def test_a_removed_tunnel_is_closed_and_forgotten(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB + WEB) as harness:
         events: list[Event] = []
         await harness.start_and_connect("db", "relay")
@@ -100,7 +100,7 @@ async def test_a_tunnel_that_is_gone_is_closed_and_forgotten(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("failure", [REFUSED, DENIED], ids=["backoff", "blocked"])
-async def test_a_tunnel_that_waits_can_go_too(tmp_path: Path, failure: Failure) -> None:
+async def test_a_waiting_tunnel_can_be_removed(tmp_path: Path, failure: Failure) -> None:
     port = free_port()
     text = f'[tunnels.db]\nhost = "relay"\nlocal = "{port}:db:5432"\n'
     async with supervisor_harness(tmp_path, text + WEB) as harness:
@@ -116,10 +116,10 @@ async def test_a_tunnel_that_waits_can_go_too(tmp_path: Path, failure: Failure) 
 
 
 @pytest.mark.parametrize("turns", range(12))
-async def test_a_tunnel_that_just_comes_up_can_go_too(
+async def test_a_tunnel_that_is_coming_up_can_be_removed(
     tmp_path: Path, turns: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After one of these numbers of turns the news that it is up is on its way."""
+    """After one of these numbers of iterations, the event that it is up is queued."""
     async with supervisor_harness(tmp_path, DB + WEB) as harness:
         await harness.supervisor.start(["db"], None)
         attempt = await harness.next_attempt("relay")
@@ -133,7 +133,7 @@ async def test_a_tunnel_that_just_comes_up_can_go_too(
         assert caplog.text == ""
 
 
-async def test_forwards_are_changed_on_the_live_connection(tmp_path: Path) -> None:
+async def test_forwards_are_changed_on_the_open_connection(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         connection = await harness.start_and_connect("db", "relay")
         session = session_of(harness, "db")
@@ -148,7 +148,7 @@ async def test_forwards_are_changed_on_the_live_connection(tmp_path: Path) -> No
         assert harness.tunnel("db").state == "up"
 
 
-async def test_policies_are_changed_on_the_live_connection(tmp_path: Path) -> None:
+async def test_policies_are_changed_on_the_open_connection(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         await harness.start_and_connect("db", "relay")
         session = session_of(harness, "db")
@@ -160,7 +160,7 @@ async def test_policies_are_changed_on_the_live_connection(tmp_path: Path) -> No
         assert session_of(harness, "db") is session
 
 
-async def test_a_tunnel_to_another_host_connects_anew(tmp_path: Path) -> None:
+async def test_a_tunnel_with_a_new_host_reconnects(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB + WEB) as harness:
         connection = await harness.start_and_connect("db", "relay")
         other = await harness.start_and_connect("web", "elsewhere")
@@ -174,7 +174,7 @@ async def test_a_tunnel_to_another_host_connects_anew(tmp_path: Path) -> None:
         assert not other.is_closed
 
 
-async def test_a_stopped_tunnel_to_another_host_stays_stopped(tmp_path: Path) -> None:
+async def test_a_stopped_tunnel_with_a_new_host_stays_stopped(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         harness.write(DB.replace("relay", "other"))
         await harness.supervisor.reload()
@@ -185,7 +185,7 @@ async def test_a_stopped_tunnel_to_another_host_stays_stopped(tmp_path: Path) ->
         await harness.start_and_connect("db", "other")
 
 
-async def test_a_jump_host_that_moved_is_a_changed_way(tmp_path: Path) -> None:
+async def test_a_changed_jump_host_reconnects_the_tunnel(tmp_path: Path) -> None:
     async with supervisor_harness(
         tmp_path, BEHIND + '[hosts.bastion]\nhostname = "old"\n'
     ) as harness:
@@ -199,7 +199,7 @@ async def test_a_jump_host_that_moved_is_a_changed_way(tmp_path: Path) -> None:
         assert [str(host) for host in attempt.host_chain] == ["me@new:22", "me@relay:22"]
 
 
-async def test_a_jump_host_that_moved_is_noticed_by_a_tunnel_on_its_way_as_well(
+async def test_a_changed_jump_host_restarts_a_connecting_tunnel(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(
@@ -216,7 +216,7 @@ async def test_a_jump_host_that_moved_is_noticed_by_a_tunnel_on_its_way_as_well(
         assert str(attempt.host_chain[0]) == "me@new:22"
 
 
-async def test_a_way_that_cannot_be_looked_up_now_leaves_the_connection_alone(
+async def test_unresolvable_hosts_leave_the_connection_alone(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
@@ -232,7 +232,7 @@ async def test_a_way_that_cannot_be_looked_up_now_leaves_the_connection_alone(
 
 
 @pytest.mark.parametrize("change", ["", "gate_time = 5\n"], ids=["unchanged", "adjusted"])
-async def test_a_blocked_tunnel_is_tried_at_once(tmp_path: Path, change: str) -> None:
+async def test_a_reload_retries_a_blocked_tunnel_at_once(tmp_path: Path, change: str) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         await harness.supervisor.start(["db"], None)
         (await harness.next_attempt("relay")).fail(DENIED)
@@ -260,7 +260,7 @@ async def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
         assert await harness.supervisor.reload() == []
 
 
-async def test_a_signal_gets_its_answer_in_the_log(tmp_path: Path) -> None:
+async def test_a_reload_by_signal_logs_its_result(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         harness.write('[tunnels.web]\nhots = "elsewhere"\n')
         await harness.supervisor.reload_and_log_errors()
@@ -274,7 +274,7 @@ async def test_a_signal_gets_its_answer_in_the_log(tmp_path: Path) -> None:
         assert "reloaded: web: added" in harness.log.getvalue()
 
 
-async def test_the_log_follows_the_file(tmp_path: Path) -> None:
+async def test_a_reload_applies_log_level_and_format(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         events: list[Event] = []
         harness.supervisor.subscribe(events.append)
@@ -294,7 +294,7 @@ async def test_the_log_follows_the_file(tmp_path: Path) -> None:
         assert any(isinstance(event, LogEvent) for event in events)
 
 
-async def test_reloads_take_turns(tmp_path: Path) -> None:
+async def test_concurrent_reloads_are_serialized(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         await harness.start_and_connect("db", "relay")
         harness.write(DB + WEB)

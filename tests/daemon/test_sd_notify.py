@@ -1,4 +1,4 @@
-"""What a service manager hears of a supervisor: ready when ready, and a heart that beats."""
+"""Notifications to the service manager: readiness, status, reloads and watchdog pings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LAZY = '[tunnels.lazy]\nhost = "third"\nremote = "2203:localhost:22"\nautostart 
 async def reported(
     folder: Path, text: str, ready: Ready = "tried", watchdog: float = 0.0
 ) -> AsyncIterator[tuple[SupervisorHarness, FakeServiceManager]]:
-    """A supervisor whose tunnels were just started, and the manager that is told of it."""
+    """Yield a supervisor whose tunnels were just started, and the manager that it notifies."""
     with listening(str(folder / "notify")) as service_manager:
         async with supervisor_harness(folder, text) as harness:
             started = await harness.supervisor.start([], None)
@@ -40,7 +40,7 @@ async def reported(
                 yield harness, service_manager
 
 
-async def test_it_is_ready_once_every_tunnel_was_tried(tmp_path: Path) -> None:
+async def test_it_is_ready_once_every_tunnel_was_attempted(tmp_path: Path) -> None:
     async with reported(tmp_path, DB + WEB + LAZY) as (harness, service_manager):
         (await harness.next_attempt("relay")).fail(REFUSED)
         await harness.wait_for_state("db", "backoff")
@@ -55,7 +55,7 @@ async def test_it_is_ready_once_every_tunnel_was_tried(tmp_path: Path) -> None:
         assert service_manager.status().startswith("1 of 2 up; db: refused: ")
 
 
-async def test_it_can_be_ready_only_when_all_are_up(tmp_path: Path) -> None:
+async def test_it_can_be_ready_only_once_all_tunnels_are_up(tmp_path: Path) -> None:
     async with reported(tmp_path, DB, ready="up") as (harness, service_manager):
         (await harness.next_attempt("relay")).fail(DENIED)
         await harness.wait_for_state("db", "blocked")
@@ -72,12 +72,12 @@ async def test_it_can_be_ready_only_when_all_are_up(tmp_path: Path) -> None:
         assert service_manager.status() == "1 of 1 up"
 
 
-async def test_with_nothing_to_start_it_is_ready_at_once(tmp_path: Path) -> None:
+async def test_it_is_ready_at_once_without_tunnels_to_start(tmp_path: Path) -> None:
     async with reported(tmp_path, LAZY) as (_, service_manager):
         assert service_manager.count("READY=1") == 1
 
 
-async def test_a_long_start_asks_for_time_until_it_is_done(tmp_path: Path) -> None:
+async def test_a_long_start_extends_the_start_timeout(tmp_path: Path) -> None:
     extension = f"EXTEND_TIMEOUT_USEC={START_EXTENSION * 1e6:.0f}"
     async with reported(tmp_path, DB) as (harness, service_manager):
         await harness.clock.advance(START_EXTENSION)
@@ -91,7 +91,7 @@ async def test_a_long_start_asks_for_time_until_it_is_done(tmp_path: Path) -> No
         assert service_manager.count(extension) == asked
 
 
-async def test_the_line_of_status_follows_but_not_more_than_once_a_second(tmp_path: Path) -> None:
+async def test_the_status_line_is_updated_at_most_once_a_second(tmp_path: Path) -> None:
     async with reported(tmp_path, DB) as (harness, service_manager):
         connection = (await harness.next_attempt("relay")).succeed()
         await harness.wait_for_state("db", "up")
@@ -111,14 +111,14 @@ async def test_the_line_of_status_follows_but_not_more_than_once_a_second(tmp_pa
         assert service_manager.status() == "no tunnel is wanted"
 
 
-async def test_a_heart_beats_twice_as_often_as_is_wanted(tmp_path: Path) -> None:
+async def test_watchdog_pings_are_sent_at_half_the_interval(tmp_path: Path) -> None:
     async with reported(tmp_path, LAZY, watchdog=10.0) as (harness, service_manager):
         assert service_manager.count("WATCHDOG=1") == 1
         await harness.clock.advance(20)
         assert service_manager.count("WATCHDOG=1") == 5
 
 
-async def test_a_reload_is_told_and_its_end_too_also_when_the_file_is_bad(tmp_path: Path) -> None:
+async def test_a_reload_is_notified_even_if_the_file_is_bad(tmp_path: Path) -> None:
     async with reported(tmp_path, LAZY) as (harness, service_manager):
         await harness.supervisor.reload()
         assert service_manager.count("RELOADING=1") == 1
@@ -131,14 +131,14 @@ async def test_a_reload_is_told_and_its_end_too_also_when_the_file_is_bad(tmp_pa
         assert service_manager.count("READY=1") == 3
 
 
-async def test_a_reload_before_it_is_ready_makes_nobody_believe_it_is(tmp_path: Path) -> None:
+async def test_a_reload_before_readiness_sends_no_ready(tmp_path: Path) -> None:
     async with reported(tmp_path, DB) as (harness, service_manager):
         await harness.supervisor.reload()
 
         assert service_manager.count("READY=1") == 0
 
 
-async def test_a_tunnel_that_a_reload_takes_away_is_not_waited_for(tmp_path: Path) -> None:
+async def test_readiness_does_not_wait_for_a_removed_tunnel(tmp_path: Path) -> None:
     async with reported(tmp_path, DB + WEB) as (harness, service_manager):
         (await harness.next_attempt("elsewhere")).succeed()
         await harness.wait_for_state("web", "up")
@@ -149,7 +149,7 @@ async def test_a_tunnel_that_a_reload_takes_away_is_not_waited_for(tmp_path: Pat
         assert service_manager.count("READY=1") == 1
 
 
-async def test_the_end_is_told(tmp_path: Path) -> None:
+async def test_stopping_is_notified_at_the_end(tmp_path: Path) -> None:
     with listening(str(tmp_path / "notify")) as service_manager:
         async with supervisor_harness(tmp_path, LAZY) as harness:
             manager = service_manager.manager()
@@ -158,7 +158,7 @@ async def test_the_end_is_told(tmp_path: Path) -> None:
             assert service_manager.count("STOPPING=1") == 1
 
 
-async def test_without_a_manager_nobody_is_listened_to(tmp_path: Path) -> None:
+async def test_without_a_manager_there_is_no_subscription(tmp_path: Path) -> None:
     async with (
         supervisor_harness(tmp_path, LAZY) as harness,
         notifying(harness.supervisor, ServiceManager(), harness.clock, "tried", []),

@@ -1,4 +1,4 @@
-"""What the control socket asks of a supervisor, and what it is told."""
+"""The supervisor's implementation of the control API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ hold_timeout = 0
 """
 
 
-async def test_status_shows_the_process_and_its_tunnels_in_the_order_asked_for(
+async def test_status_shows_the_process_and_its_tunnels_in_the_requested_order(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
@@ -56,7 +56,7 @@ async def test_status_shows_the_process_and_its_tunnels_in_the_order_asked_for(
             harness.supervisor.status(["db", "dbb"])
 
 
-async def test_whoever_subscribes_is_told_of_states_forwards_progress_and_the_log(
+async def test_a_subscriber_receives_states_forwards_progress_and_log_records(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
@@ -85,7 +85,7 @@ async def test_whoever_subscribes_is_told_of_states_forwards_progress_and_the_lo
         assert len(events) == count
 
 
-async def test_the_log_is_asked_for_by_tunnel_or_as_a_whole(tmp_path: Path) -> None:
+async def test_logs_returns_the_records_of_one_tunnel_or_of_all(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.start_and_connect("db", "relay")
         await harness.start_and_connect("web", "elsewhere")
@@ -96,7 +96,7 @@ async def test_the_log_is_asked_for_by_tunnel_or_as_a_whole(tmp_path: Path) -> N
             harness.supervisor.logs("dbb", 1)
 
 
-async def test_a_shutdown_is_only_begun(tmp_path: Path) -> None:
+async def test_shutdown_only_requests_the_end(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.start_and_connect("db", "relay")
 
@@ -106,7 +106,7 @@ async def test_a_shutdown_is_only_begun(tmp_path: Path) -> None:
         assert harness.tunnel("db").state == "up"
 
 
-async def test_what_does_not_stop_is_cut_off(tmp_path: Path) -> None:
+async def test_abort_connections_ends_tunnels_that_do_not_stop(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.start_and_connect("db", "relay")
         harness.pool.may_close.clear()
@@ -125,7 +125,7 @@ async def test_what_does_not_stop_is_cut_off(tmp_path: Path) -> None:
 
 @contextmanager
 def a_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """The supervisor's end of a client's connection, and the client's."""
+    """Yield both ends of a client's connection, the supervisor's first."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -140,7 +140,7 @@ async def answer_of(client: socket.socket) -> bytes:
     return answer
 
 
-async def test_a_stream_is_carried_to_its_target_and_back(tmp_path: Path) -> None:
+async def test_a_stream_is_relayed_to_its_target_and_back(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("db", "relay")
         confirmed: list[bool] = []
@@ -157,7 +157,7 @@ async def test_a_stream_is_carried_to_its_target_and_back(tmp_path: Path) -> Non
         assert harness.tunnel("db").connections == 0, "it is none of the forwards'"
 
 
-async def test_a_stream_waits_for_the_connection_as_clients_do(tmp_path: Path) -> None:
+async def test_a_stream_waits_for_the_connection(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.supervisor.start(["db"], None)
         attempt = await harness.next_attempt("relay")
@@ -173,7 +173,7 @@ async def test_a_stream_waits_for_the_connection_as_clients_do(tmp_path: Path) -
             assert await answer_of(client) == b"HELLO"
 
 
-async def test_a_target_that_cannot_be_reached_is_said_with_the_reason(tmp_path: Path) -> None:
+async def test_an_unreachable_target_is_reported_with_the_reason(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("web", "elsewhere")
         harness.pool.unreachable.add(TcpAddress("intranet", 80))
@@ -192,14 +192,14 @@ async def test_a_target_that_cannot_be_reached_is_said_with_the_reason(tmp_path:
             )
 
 
-async def test_a_stopped_tunnel_carries_no_stream_and_says_so_at_once(tmp_path: Path) -> None:
+async def test_a_stream_through_a_stopped_tunnel_fails_at_once(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         message = "db: intranet:80: the tunnel is stopped"
         with a_pair() as (ours, _), pytest.raises(RequestFailedError, match=message):
             await harness.supervisor.connect("db", "intranet:80", ours, b"", never)
 
 
-async def test_a_stream_needs_a_tunnel_and_a_target(tmp_path: Path) -> None:
+async def test_a_stream_needs_a_known_tunnel_and_a_valid_target(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         with a_pair() as (ours, _):
             with pytest.raises(NoSuchTunnelError):
@@ -210,7 +210,7 @@ async def test_a_stream_needs_a_tunnel_and_a_target(tmp_path: Path) -> None:
                 await harness.supervisor.connect("db", "intranet", ours, b"", never)
 
 
-async def test_a_client_that_is_gone_leaves_no_channel_open(tmp_path: Path) -> None:
+async def test_a_closed_client_leaves_no_channel_open(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("db", "relay")
         with a_pair() as (ours, _):
@@ -224,4 +224,4 @@ async def test_a_client_that_is_gone_leaves_no_channel_open(tmp_path: Path) -> N
 
 
 def never() -> None:
-    raise AssertionError("the client was told that its target is reached")
+    raise AssertionError("the client was notified of a reached target")

@@ -1,4 +1,4 @@
-"""All tunnels together: found by name and group, and told of each other's luck."""
+"""The registry: selection by name and group, and retries across tunnels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_without_names_every_tunnel_with_autostart_is_started(tmp_path: Pa
         assert harness.states() == {"db": "connecting", "web": "connecting", "spare": "stopped"}
 
 
-async def test_tunnels_are_started_by_name_and_group_each_once_in_the_order_of_the_file(
+async def test_tunnels_are_started_by_name_and_group_once_in_config_file_order(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
@@ -81,7 +81,7 @@ async def test_an_unknown_name_or_group_changes_nothing(tmp_path: Path, method: 
         assert harness.pool.attempts == []
 
 
-async def test_a_stop_comes_back_when_the_tunnels_are_down(tmp_path: Path) -> None:
+async def test_stop_returns_once_the_tunnels_are_stopped(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.supervisor.start(["spare"], None)
         (await harness.next_attempt("elsewhere")).succeed()
@@ -93,7 +93,7 @@ async def test_a_stop_comes_back_when_the_tunnels_are_down(tmp_path: Path) -> No
         assert harness.pool.open_connections == []
 
 
-async def test_a_restart_is_for_stopped_tunnels_too(tmp_path: Path) -> None:
+async def test_restart_also_starts_stopped_tunnels(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("spare", "elsewhere")
 
@@ -113,7 +113,7 @@ async def waits(harness: SupervisorHarness, name: str, host: str, failure: Failu
     assert harness.tunnel(name).state in {"backoff", "blocked"}
 
 
-async def test_a_server_that_is_back_is_tried_at_once_by_all_that_wait_for_it(
+async def test_tunnels_waiting_for_a_server_retry_once_another_reaches_it(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, SAME_SERVER) as harness:
@@ -133,7 +133,9 @@ async def test_a_server_that_is_back_is_tried_at_once_by_all_that_wait_for_it(
 
 
 @pytest.mark.parametrize("failure", [LOST, DENIED], ids=["lost", "denied"])
-async def test_a_server_that_answered_is_not_pestered(tmp_path: Path, failure: Failure) -> None:
+async def test_tunnels_whose_server_answered_do_not_retry_early(
+    tmp_path: Path, failure: Failure
+) -> None:
     async with supervisor_harness(tmp_path, SAME_SERVER) as harness:
         await waits(harness, "second", "relay", failure)
 
@@ -143,7 +145,7 @@ async def test_a_server_that_answered_is_not_pestered(tmp_path: Path, failure: F
         assert harness.tunnel("second").state in {"backoff", "blocked"}
 
 
-async def test_a_move_ends_waits_shortens_those_of_the_blocked_and_is_passed_on(
+async def test_a_network_change_ends_backoff_shortens_blocked_delays_and_reaches_the_tracker(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, SAME_SERVER) as harness:
@@ -161,7 +163,7 @@ async def test_a_move_ends_waits_shortens_those_of_the_blocked_and_is_passed_on(
             "behind": "blocked",
             "other": "connecting",
         }
-        assert harness.pool.moves == [frozenset({"192.0.2.2"})]
+        assert harness.pool.network_changes == [frozenset({"192.0.2.2"})]
         assert not connection.is_closed
         shorter = harness.tunnel("behind").retry_at
         assert shorter is not None

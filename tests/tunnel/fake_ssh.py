@@ -1,4 +1,4 @@
-"""Everything beyond this machine, in memory: SSH connections that open, serve and end on a word."""
+"""In-memory fakes of an SSH connection pool, its connections, channels and listeners."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HostChain = tuple[Host, ...]
 
 ASSIGNED_PORT = 40022
-"""What the server gives to whoever leaves the choice of a port to it."""
+"""The port that the server assigns to a request for port 0."""
 
 HOP = "me@relay:22"
 REFUSED = Failure(Cause.REFUSED, "connection refused", HOP, "is the SSH server running?")
@@ -38,9 +38,9 @@ def make_host(name: str = "relay") -> Host:
 
 
 class FakeHostResolver:
-    """A tunnel.context.HostResolver. ways: by a tunnel's name; any other leads to its host alone.
+    """A tunnel.context.HostResolver. chains: Hosts by tunnel name; the default is the host alone.
 
-    error: raised instead. may_look: cleared, every look-up waits for it.
+    error: Raised by every lookup. may_resolve: While cleared, every lookup waits.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class FakeHostResolver:
 
 
 class FakeChannel:
-    """An open channel to a service that answers in capitals and ends when its client has."""
+    """An open channel to a service that answers in capitals and closes after the client's EOF."""
 
     def __init__(self, end: ChannelEndpoint, on_closed: Callable[[], None]) -> None:
         self.is_open = True
@@ -101,7 +101,7 @@ class FakeChannel:
 
 @dataclass
 class FakeListener:
-    """What ssh.remote_listener.RemoteListener is: a port that the server holds."""
+    """A fake ssh.remote_listener.RemoteListener: a port that the server listens on."""
 
     address: Address
     accept_callbacks: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]]
@@ -112,9 +112,10 @@ class FakeListener:
 
 
 class FakeConnection:
-    """Does what ssh.connection.Connection promises. accepts: what serves each remote forward.
+    """A fake ssh.connection.Connection.
 
-    unreachable: as the far side's, for this connection alone.
+    accept_callbacks: The callbacks that serve each remote forward. unreachable: Targets that this
+    connection alone cannot reach.
     """
 
     cipher = "aes128-gcm@openssh.com"
@@ -149,7 +150,7 @@ class FakeConnection:
             self._on_idle()
 
     def lose(self, failure: Failure = LOST) -> None:
-        """The connection is lost, as the test wants it."""
+        """Lose the connection."""
         if not self._end.done():
             self._end.set_result(failure)
             self._pool.open_connections.remove(self)
@@ -187,8 +188,8 @@ class FakeConnection:
         if self._pool.listen_error is not None:
             raise self._pool.listen_error
         if self.is_closed or address in (*self._pool.ports_in_use, *self._pool.listening):
-            words = f"the server does not listen on {address}"
-            raise FailureError(Failure(Cause.REMOTE_PORT_BUSY, words, str(self.host)))
+            message = f"the server does not listen on {address}"
+            raise FailureError(Failure(Cause.REMOTE_PORT_BUSY, message, str(self.host)))
         match address:
             case TcpAddress(host=host, port=0):
                 address = TcpAddress(host, ASSIGNED_PORT)
@@ -198,7 +199,7 @@ class FakeConnection:
 
 @dataclass
 class FakeHopConnections:
-    """A fake of ssh.connection_pool.Chain whose jump hosts never end by themselves."""
+    """A fake ssh.connection_pool.HopConnections whose jump hosts never end by themselves."""
 
     connection: FakeConnection
     host_chain: HostChain
@@ -216,7 +217,7 @@ class FakeHopConnections:
 
 @dataclass(eq=False)
 class Attempt:
-    """One try to connect; it hangs until the test says what becomes of it."""
+    """One attempt to connect. It waits until the test lets it succeed or fail."""
 
     host_chain: HostChain
     progress: ProgressListener
@@ -239,12 +240,14 @@ class Attempt:
 
 @dataclass
 class FakeConnectionPool:
-    """Does what ssh.connection_pool.ConnectionPool promises, and remembers what was asked of it.
+    """A fake ssh.connection_pool.ConnectionPool, with the server behind it. It records requests.
 
-    live: the connections that are open. taken: addresses where the server does not listen.
-    moves: what `moved` was told. unreachable: targets that no channel leads to; silent: those of
-    which nobody hears whether one does. may_listen, may_close, may_answer: cleared, such requests
-    wait for them. fault_of_...: an internal fault of them.
+    ports_in_use: Addresses on which the server refuses to listen.
+    unreachable: Targets that the server cannot connect to.
+    unresponsive: Targets for which a channel open is never answered.
+    network_changes: The arguments of `network_changed`.
+    may_listen, may_close, may_answer: While cleared, such requests wait.
+    listen_error, open_error, close_error: Internal errors that such requests raise.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -253,7 +256,7 @@ class FakeConnectionPool:
     ports_in_use: set[Address] = field(default_factory=set)
     unreachable: set[Address] = field(default_factory=set)
     unresponsive: set[Address] = field(default_factory=set)
-    moves: list[frozenset[str] | None] = field(default_factory=list)
+    network_changes: list[frozenset[str] | None] = field(default_factory=list)
     listen_error: Exception | None = None
     open_error: Exception | None = None
     close_error: Exception | None = None
@@ -273,17 +276,19 @@ class FakeConnectionPool:
         try:
             return await outcome
         except asyncio.CancelledError:
-            if outcome.done() and not outcome.cancelled():  # it came too late for whoever asked
+            if (
+                outcome.done() and not outcome.cancelled()
+            ):  # the caller was cancelled before it saw the result
                 for connection in outcome.result().hops:
                     connection.lose()
             raise
 
     def network_changed(self, present: frozenset[str] | None) -> None:
-        self.moves.append(present)
+        self.network_changes.append(present)
 
     @property
     def listening(self) -> list[Address]:
-        """The addresses that the server holds for us."""
+        """The addresses that the server listens on."""
         return [
             address
             for connection in self.open_connections
@@ -292,5 +297,5 @@ class FakeConnectionPool:
 
     @property
     def pending_attempts(self) -> list[Attempt]:
-        """The attempts whose outcome is still open."""
+        """The attempts without an outcome."""
         return [attempt for attempt in self.attempts if attempt.is_pending]

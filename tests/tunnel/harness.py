@@ -1,4 +1,4 @@
-"""Where runners live in a test: a clock that stands still, a far side in memory, a journal."""
+"""A harness for runners: a fake clock, a fake SSH connection pool and an event log in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
 
 STEADY = Backoff(initial=2, factor=2, max=60, jitter=0)
-"""Waits of 2, 4, 8 ... 60 seconds, the free ones of at most 5."""
+"""Delays of 2, 4, 8 ... 60 seconds; at most 5 without a handshake."""
 
 
 def snapshot_of(runner: Runner) -> TunnelSnapshot:
@@ -40,9 +40,9 @@ def snapshot_of(runner: Runner) -> TunnelSnapshot:
 
 
 def make_tunnel(name: str = "db", **changes: Any) -> Tunnel:
-    """A tunnel to `relay`. local, remote, socks: its forwards, as a config file has them.
+    """Make a tunnel to `relay`. local, remote and socks are forward specs as in a config file.
 
-    forwards: others, before them. Clients are held for as long as a test may take.
+    forwards: Parsed forwards, listed before them. hold_timeout is longer than any test.
     """
     forwards: list[Forward] = [*changes.pop("forwards", ())]
     forwards += [parse_local(spec) for spec in changes.pop("local", ())]
@@ -59,7 +59,7 @@ def make_tunnel(name: str = "db", **changes: Any) -> Tunnel:
 
 @dataclass
 class RunnerHarness:
-    """tasks owns the runners. changes and ups: the names that on_change and on_up were told."""
+    """Runners with fake surroundings. changes and ups record the calls of on_change and on_up."""
 
     tasks: IsolatedTaskGroup
     clock: FakeClock = field(default_factory=FakeClock)
@@ -85,27 +85,27 @@ class RunnerHarness:
         )
 
     def runner(self, tunnel: Tunnel | None = None) -> Runner:
-        """A tunnel that nobody has started yet."""
+        """Return the runner of a tunnel that has not been started."""
         runner = Runner(tunnel or make_tunnel(), self.context, "seed")
         self.runners.append(runner)
         self.tasks.create_task(runner.run())
         return runner
 
     async def start(self, tunnel: Tunnel | None = None) -> tuple[Runner, Attempt]:
-        """A tunnel that is connecting, and how it does."""
+        """Start a tunnel. Return its runner and its attempt to connect."""
         runner = self.runner(tunnel)
         runner.send(Start())
         return runner, await self.next_attempt()
 
     async def connect(self, tunnel: Tunnel | None = None) -> tuple[Runner, FakeConnection]:
-        """A tunnel that is up or degraded, and its connection."""
+        """Start a tunnel and let it connect. Return its runner and its connection."""
         runner, attempt = await self.start(tunnel)
         connection = attempt.succeed()
         await until(lambda: snapshot_of(runner).state in {"up", "degraded"})
         return runner, connection
 
     async def next_attempt(self) -> Attempt:
-        """The one attempt to connect that is under way, once it is."""
+        """Wait for the single pending attempt to connect."""
         await until(lambda: self.pool.pending_attempts)
         [attempt] = self.pool.pending_attempts
         return attempt
@@ -121,7 +121,7 @@ async def wait_for_state(runner: Runner, state: StateName) -> None:
 
 @asynccontextmanager
 async def runner_harness() -> AsyncIterator[RunnerHarness]:
-    """A harness; at its end every tunnel is retired, and nothing is left of any."""
+    """Yield a harness. Shut its runners down at the end and assert that nothing is left."""
     before = asyncio.all_tasks()
     async with within_deadline(), IsolatedTaskGroup() as tasks:
         harness = RunnerHarness(tasks)
@@ -139,14 +139,15 @@ async def runner_harness() -> AsyncIterator[RunnerHarness]:
 
 
 async def send_request(port: int, request: bytes) -> bytes:
-    """What a client of a local port is answered, until the other side ends.
+    """Send a request to a local port. Return the answer up to EOF.
 
-    Raises ConnectionResetError where it is turned away.
+    Raises:
+        ConnectionResetError: The client was rejected.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)
-        with suppress(OSError):  # it may be turned away already
+        with suppress(OSError):  # the client may already be rejected
             writer.write_eof()
         return await reader.read()
     finally:
@@ -154,7 +155,7 @@ async def send_request(port: int, request: bytes) -> bytes:
 
 
 def is_bound(port: int) -> bool:
-    """Whether this process listens on a TCP port; no client is made to find out."""
+    """Return whether this process listens on a TCP port, without connecting to it."""
     return any(
         connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
         for connection in psutil.Process().net_connections("tcp")

@@ -1,4 +1,4 @@
-"""Checks of running forwards, told as stories on a clock that stands still."""
+"""Health checks of running forwards, on a fake clock."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ CHECK = Check(TcpProbe(), interval=60, timeout=10, failures=3)
 
 
 def a_checked(check: Check = CHECK, **changes: Any) -> Tunnel:
-    """A tunnel with one local forward to DB, checked."""
+    """Make a tunnel with one checked local forward to DB."""
     forward: Forward = parse_local(f"{free_port()}:{DB}")
     return make_tunnel(forwards=(forward,), checks={forward: check}, **changes)
 
 
 def ok(runner: Runner) -> bool | None:
-    """What the last check of its forward said."""
+    """Return the result of the last check of the tunnel's forward."""
     check = snapshot_of(runner).forwards[0].check
     assert check is not None
     return check.ok
 
 
 def step_of(runner: Runner) -> str:
-    """How far a tunnel has come that is connecting."""
+    """Return the current step of a connecting tunnel."""
     progress = snapshot_of(runner).progress
     return progress.step if progress else ""
 
 
 async def a_good_one(harness: RunnerHarness, check: Check = CHECK, **changes: Any) -> Runner:
-    """A tunnel whose first check has passed."""
+    """Connect a tunnel and let its first check pass."""
     runner, _ = await harness.connect(a_checked(check, **changes))
     await harness.clock.advance(0)
     await until(lambda: ok(runner))
     return runner
 
 
-async def test_the_first_check_is_made_at_once_and_counts_as_nobodys_traffic() -> None:
+async def test_the_first_check_runs_at_once_and_is_not_counted_as_traffic() -> None:
     async with runner_harness() as harness:
         runner = await a_good_one(harness)
 
@@ -65,7 +65,7 @@ async def test_the_first_check_is_made_at_once_and_counts_as_nobodys_traffic() -
         assert (tunnel.connections, tunnel.connections_total, tunnel.bytes_out) == (0, 0, 0)
 
 
-async def test_a_tunnel_is_not_called_up_before_what_is_checked_has_proved_good() -> None:
+async def test_a_tunnel_is_up_only_after_its_checks_have_passed() -> None:
     async with runner_harness() as harness:
         harness.pool.unresponsive.add(DB)
         tunnel = a_checked(replace(CHECK, timeout=0.05), on_up=("false",))
@@ -83,7 +83,7 @@ async def test_a_tunnel_is_not_called_up_before_what_is_checked_has_proved_good(
         await until(lambda: "on_up: ended with exit status 1" in harness.log.getvalue())
 
 
-async def test_a_forward_that_does_not_listen_is_not_waited_for() -> None:
+async def test_opening_does_not_wait_for_a_forward_that_does_not_listen() -> None:
     async with runner_harness() as harness:
         forward = parse_remote("2222:localhost:22")
         harness.pool.ports_in_use.add(forward.listen)
@@ -92,7 +92,7 @@ async def test_a_forward_that_does_not_listen_is_not_waited_for() -> None:
         await wait_for_state(runner, "degraded")
 
 
-async def test_a_reload_may_take_away_what_a_tunnel_waits_for() -> None:
+async def test_a_reload_that_removes_a_pending_check_lets_the_tunnel_come_up() -> None:
     async with runner_harness() as harness:
         harness.pool.unresponsive.add(DB)
         tunnel = a_checked()
@@ -105,7 +105,7 @@ async def test_a_reload_may_take_away_what_a_tunnel_waits_for() -> None:
         await wait_for_state(runner, "up")
 
 
-async def test_a_first_check_can_be_one_too_many() -> None:
+async def test_a_failed_first_check_can_replace_the_connection() -> None:
     async with runner_harness() as harness:
         harness.pool.unreachable.add(DB)
         runner, _ = await harness.connect(a_checked(replace(CHECK, failures=1)))
@@ -117,7 +117,7 @@ async def test_a_first_check_can_be_one_too_many() -> None:
         assert snapshot_of(runner).state == "degraded"
 
 
-async def test_a_new_connection_that_carries_nothing_gives_way_to_the_old_one_that_did() -> None:
+async def test_a_replacement_that_fails_its_checks_returns_to_the_draining_connection() -> None:
     async with runner_harness() as harness:
         tunnel = a_checked(replace(CHECK, failures=2))
         [forward] = tunnel.forwards
@@ -142,7 +142,7 @@ async def test_a_new_connection_that_carries_nothing_gives_way_to_the_old_one_th
         writer.close()
 
 
-async def test_a_failed_check_degrades_and_a_good_one_heals() -> None:
+async def test_a_failed_check_degrades_the_tunnel_and_a_passed_one_restores_it() -> None:
     async with runner_harness() as harness:
         runner = await a_good_one(harness)
 
@@ -162,7 +162,7 @@ async def test_a_failed_check_degrades_and_a_good_one_heals() -> None:
         assert len(harness.pool.attempts) == 1
 
 
-async def test_a_connection_that_is_replaced_in_vain_is_not_replaced_again() -> None:
+async def test_failed_checks_replace_the_connection_only_once() -> None:
     async with runner_harness() as harness:
         runner = await a_good_one(harness)
         harness.pool.unreachable.add(DB)
@@ -171,7 +171,7 @@ async def test_a_connection_that_is_replaced_in_vain_is_not_replaced_again() -> 
             await settle()
         (await harness.next_attempt()).succeed()
 
-        # What was found on the old connection holds until the new one is checked.
+        # The last result on the old connection stays valid until the new one is checked.
         await until(lambda: snapshot_of(runner).state == "degraded")
         for _ in range(10):
             await harness.clock.advance(60)
@@ -184,7 +184,7 @@ async def test_a_connection_that_is_replaced_in_vain_is_not_replaced_again() -> 
         )
 
 
-async def test_a_connection_that_is_lost_is_not_held_against_the_forward() -> None:
+async def test_a_lost_connection_is_not_recorded_as_a_failed_check() -> None:
     async with runner_harness() as harness:
         harness.pool.unresponsive.add(DB)
         runner, attempt = await harness.start(a_checked())
@@ -198,7 +198,7 @@ async def test_a_connection_that_is_lost_is_not_held_against_the_forward() -> No
         assert snapshot_of(runner).forwards[0].state == "listening"
 
 
-async def test_while_the_tunnel_is_away_nothing_is_checked_and_nothing_is_shown_as_failed() -> None:
+async def test_a_disconnected_tunnel_runs_no_checks_and_shows_no_check_failure() -> None:
     async with runner_harness() as harness:
         harness.pool.unreachable.add(DB)
         runner, connection = await harness.connect(a_checked())
@@ -216,7 +216,7 @@ async def test_while_the_tunnel_is_away_nothing_is_checked_and_nothing_is_shown_
         assert ok(runner) is True
 
 
-async def test_a_remote_port_that_leads_nowhere_fails_its_check() -> None:
+async def test_a_remote_port_without_a_reachable_target_fails_its_check() -> None:
     async with runner_harness() as harness:
         forward = parse_remote("2222:localhost:22")
         check = Check(TcpProbe(), timeout=0.05)
@@ -232,7 +232,7 @@ async def test_a_remote_port_that_leads_nowhere_fails_its_check() -> None:
         assert connection.opened[0][0] == TcpAddress("localhost", 2222)
 
 
-async def test_exit_on_forward_failure_is_about_listening_and_not_about_checks() -> None:
+async def test_exit_on_forward_failure_ignores_failed_checks() -> None:
     async with runner_harness() as harness:
         harness.pool.unreachable.add(DB)
         runner, connection = await harness.connect(a_checked(exit_on_forward_failure=True))
@@ -246,7 +246,7 @@ async def test_exit_on_forward_failure_is_about_listening_and_not_about_checks()
         await wait_for_state(runner, "degraded")
 
 
-async def test_a_forward_that_listens_late_is_checked_then() -> None:
+async def test_a_forward_is_checked_as_soon_as_it_listens() -> None:
     async with runner_harness() as harness:
         forward = parse_remote("2222:localhost:22")
         harness.pool.ports_in_use.add(forward.listen)
@@ -263,7 +263,7 @@ async def test_a_forward_that_listens_late_is_checked_then() -> None:
         await until(lambda: ok(runner) is False)
 
 
-async def test_a_reload_that_leaves_a_check_alone_leaves_its_findings_alone() -> None:
+async def test_a_reload_keeps_the_result_of_an_unchanged_check() -> None:
     async with runner_harness() as harness:
         runner = await a_good_one(harness)
         tunnel = runner.tunnel
@@ -286,7 +286,7 @@ async def test_a_reload_that_leaves_a_check_alone_leaves_its_findings_alone() ->
         assert len(harness.clock.timers) == 1  # the gate's, and no check's
 
 
-async def test_a_stop_ends_the_checks() -> None:
+async def test_a_stop_cancels_the_checks() -> None:
     async with runner_harness() as harness:
         runner = await a_good_one(harness)
 

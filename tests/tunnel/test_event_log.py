@@ -1,4 +1,4 @@
-"""The log: what is kept, in which order, and how its lines look."""
+"""The event log: retention, order and line formats."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def messages(records: list[LogRecord]) -> list[str]:
     return [record.message for record in records]
 
 
-def test_a_line_of_text_says_when_how_bad_of_which_tunnel_and_what(
+def test_a_text_line_has_time_level_tunnel_and_message(
     event_log: EventLog, out: io.StringIO
 ) -> None:
     event_log.write("warning", "db", "degraded")
@@ -60,22 +60,22 @@ def test_a_line_of_text_says_when_how_bad_of_which_tunnel_and_what(
     )
 
 
-def test_for_systemds_journal_a_line_has_its_priority_and_no_time(
+def test_a_line_for_journald_has_a_priority_prefix_and_no_time(
     clock: FakeClock, out: io.StringIO
 ) -> None:
     event_log = EventLog(clock, out, for_journald=True)
     for level in LEVELS[1:]:
-        event_log.write(level, "db", "said")
+        event_log.write(level, "db", "text")
     event_log.format = "json"
     event_log.write("error", "", "as JSON")
 
     *lines, last = out.getvalue().splitlines()
 
-    assert lines == ["<6>db: said", "<4>db: said", "<3>db: said"]
+    assert lines == ["<6>db: text", "<4>db: text", "<3>db: text"]
     assert json.loads(last.removeprefix("<3>"))["message"] == "as JSON"
 
 
-def test_a_line_of_json_says_the_same_to_a_program(event_log: EventLog, out: io.StringIO) -> None:
+def test_a_json_line_has_the_same_fields(event_log: EventLog, out: io.StringIO) -> None:
     event_log.format = "json"
 
     event_log.write("error", "db", 'blocked: "denied"')
@@ -90,23 +90,23 @@ def test_a_line_of_json_says_the_same_to_a_program(event_log: EventLog, out: io.
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_what_is_below_the_level_is_neither_kept_nor_printed_nor_told(
+def test_records_below_the_level_are_neither_kept_nor_printed_nor_published(
     event_log: EventLog, out: io.StringIO, level: LogLevel
 ) -> None:
-    told: list[LogRecord] = []
-    event_log.level, event_log.on_record = level, told.append
+    published: list[LogRecord] = []
+    event_log.level, event_log.on_record = level, published.append
     for each in LEVELS:
         event_log.write(each, "db", each)
 
     expected = list(LEVELS[LEVELS.index(level) :])
 
     assert messages(event_log.tail("db", 10)) == expected
-    assert messages(told) == expected
+    assert messages(published) == expected
     assert len(out.getvalue().splitlines()) == len(expected)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_nothing_that_a_server_says_can_move_the_cursor_or_add_a_line(
+def test_control_characters_of_a_server_are_escaped(
     event_log: EventLog, out: io.StringIO, form: str
 ) -> None:
     event_log.format = "json" if form == "json" else "text"
@@ -119,13 +119,13 @@ def test_nothing_that_a_server_says_can_move_the_cursor_or_add_a_line(
     assert record.message == r"\x1b[2J\r\n\x9b31m\u202etxet \ud800 \x00"
 
 
-def test_a_message_has_an_end(event_log: EventLog) -> None:
+def test_a_long_message_is_truncated(event_log: EventLog) -> None:
     event_log.write("info", "db", "x" * 1_000_000)
 
     assert len(event_log.tail("db", 1)[0].message) == MAX_MESSAGE_LENGTH
 
 
-def test_each_tunnel_keeps_its_newest_lines_whatever_others_say(event_log: EventLog) -> None:
+def test_each_tunnel_keeps_its_newest_records_independently(event_log: EventLog) -> None:
     event_log.out = None
     event_log.write("info", "quiet", "the only line")
     for number in range(MAX_RECORDS_PER_TUNNEL + 1):
@@ -144,7 +144,7 @@ def test_each_tunnel_keeps_its_newest_lines_whatever_others_say(event_log: Event
     assert len(everything) == 1 + MAX_RECORDS_PER_TUNNEL + MAX_SUPERVISOR_RECORDS
 
 
-def test_the_lines_of_all_tunnels_come_in_the_order_in_which_they_were_written(
+def test_the_records_of_all_tunnels_are_in_order_of_writing(
     event_log: EventLog,
 ) -> None:
     for number, tunnel in enumerate(["db", "", "web", "db", "", "web"]):
@@ -156,14 +156,14 @@ def test_the_lines_of_all_tunnels_come_in_the_order_in_which_they_were_written(
 
 
 @pytest.mark.parametrize("lines", [0, -1])
-def test_no_lines_are_no_lines(event_log: EventLog, lines: int) -> None:
+def test_a_tail_of_zero_or_fewer_lines_is_empty(event_log: EventLog, lines: int) -> None:
     event_log.write("info", "db", "up")
 
     assert event_log.tail("db", lines) == []
-    assert event_log.tail("nobody", 5) == []
+    assert event_log.tail("unknown", 5) == []
 
 
-def test_a_tunnel_that_is_gone_is_forgotten(event_log: EventLog) -> None:
+def test_forget_drops_the_records_of_a_tunnel(event_log: EventLog) -> None:
     event_log.write("info", "db", "up")
 
     event_log.forget("db")
@@ -172,7 +172,9 @@ def test_a_tunnel_that_is_gone_is_forgotten(event_log: EventLog) -> None:
     assert event_log.tail(None, 10) == []
 
 
-def test_a_notice_is_not_repeated_for_a_while(event_log: EventLog, clock: FakeClock) -> None:
+def test_a_throttled_message_is_not_repeated_within_the_interval(
+    event_log: EventLog, clock: FakeClock
+) -> None:
     for _ in range(3):
         event_log.write_throttled("warning", "db", "refused")
     event_log.write_throttled("warning", "web", "refused")
@@ -188,7 +190,7 @@ def test_a_notice_is_not_repeated_for_a_while(event_log: EventLog, clock: FakeCl
     assert len(event_log.tail("db", 10)) == 3
 
 
-def test_a_client_that_makes_every_notice_another_fills_no_memory(event_log: EventLog) -> None:
+def test_many_different_throttled_messages_use_bounded_memory(event_log: EventLog) -> None:
     event_log.out = None
     for number in range(3 * MAX_SUPERVISOR_RECORDS):
         event_log.write_throttled("warning", "db", f"port {number} refused")
@@ -214,7 +216,7 @@ def closed() -> io.StringIO:
 
 
 @pytest.mark.parametrize("stream", [FullDisk(), Hurried(), closed()])
-def test_a_stream_that_fails_takes_nothing_down(event_log: EventLog, stream: TextIO) -> None:
+def test_a_failing_output_stream_raises_nothing(event_log: EventLog, stream: TextIO) -> None:
     event_log.out = stream
 
     event_log.write("info", "db", "up")
@@ -224,7 +226,7 @@ def test_a_stream_that_fails_takes_nothing_down(event_log: EventLog, stream: Tex
 
 @pytest.fixture
 def logger(event_log: EventLog) -> Iterator[logging.Logger]:
-    """A logger whose lines go into the journal alone."""
+    """Yield a logger whose records go only into the event log."""
     logger = logging.getLogger("tests.a_library")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
@@ -233,7 +235,7 @@ def logger(event_log: EventLog) -> Iterator[logging.Logger]:
     logger.handlers.clear()
 
 
-def test_what_libraries_warn_of_is_in_the_log_of_the_supervisor(
+def test_warnings_of_libraries_are_in_the_event_log(
     event_log: EventLog, logger: logging.Logger
 ) -> None:
     logger.info("not worth a line")
@@ -244,7 +246,7 @@ def test_what_libraries_warn_of_is_in_the_log_of_the_supervisor(
     assert lines == [("warning", "", "slow: 7 s"), ("error", "", r"on\nfire")]
 
 
-def test_a_fault_is_one_line_with_its_reason(event_log: EventLog, logger: logging.Logger) -> None:
+def test_an_exception_is_logged_as_one_line(event_log: EventLog, logger: logging.Logger) -> None:
     try:
         raise ValueError("the reason")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Noticing that a key or known_hosts file changed."""
+"""Detection of changed key and known_hosts files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def removed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [written, replaced, locked_away, removed])
-async def test_every_kind_of_change_is_noticed(
+async def test_every_kind_of_change_is_detected(
     tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     clock, path = FakeClock(), tmp_path / "known_hosts"
@@ -52,7 +52,7 @@ async def test_every_kind_of_change_is_noticed(
         assert waiting.done()
 
 
-async def test_a_file_that_comes_at_last_is_noticed(tmp_path: Path) -> None:
+async def test_a_new_file_is_detected(tmp_path: Path) -> None:
     clock, path = FakeClock(), tmp_path / "id_ed25519"
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(wait_for_change(read_signatures([str(path)]), clock))
@@ -63,7 +63,7 @@ async def test_a_file_that_comes_at_last_is_noticed(tmp_path: Path) -> None:
         assert waiting.done()
 
 
-def test_what_cannot_be_looked_at_is_not_there(tmp_path: Path) -> None:
+def test_an_unreadable_path_counts_as_missing(tmp_path: Path) -> None:
     within_a_file = tmp_path / "file" / "below"
     (tmp_path / "file").touch()
     paths = [str(within_a_file), "nul\0byte", str(tmp_path / "missing")]

@@ -1,4 +1,4 @@
-"""A tunnel's forwards: bound, tried again, and served."""
+"""Forwards of a tunnel: binding, retries and clients."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cause_of(forward: ForwardSnapshot) -> str | None:
 # -- local ports ---------------------------------------------------------------------------------
 
 
-async def test_a_local_port_is_bound_from_the_start_to_the_stop() -> None:
+async def test_a_local_port_is_bound_from_start_to_stop() -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner = harness.runner(make_tunnel(local=[f"{port}:db:5432"]))
@@ -83,7 +83,7 @@ async def test_a_client_is_served_through_the_connection_and_counted() -> None:
         assert (tunnel.bytes_in, tunnel.connections, tunnel.connections_total) == (5, 0, 1)
 
 
-async def test_a_client_that_comes_in_the_gap_is_held_and_served() -> None:
+async def test_a_client_that_connects_during_an_outage_is_held_and_served() -> None:
     port = free_port()
     async with runner_harness() as harness, asyncio.TaskGroup() as clients:
         runner, connection = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
@@ -99,7 +99,7 @@ async def test_a_client_that_comes_in_the_gap_is_held_and_served() -> None:
         assert await client == b"PATIENCE"
 
 
-async def test_a_client_that_is_held_is_turned_away_when_the_tunnel_stops() -> None:
+async def test_a_held_client_is_reset_when_the_tunnel_stops() -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner, attempt = await harness.start(make_tunnel(local=[f"{port}:db:5432"]))
@@ -114,7 +114,7 @@ async def test_a_client_that_is_held_is_turned_away_when_the_tunnel_stops() -> N
         assert not attempt.is_pending
 
 
-async def test_without_a_hold_timeout_a_client_in_the_gap_is_closed_at_once() -> None:
+async def test_without_a_hold_timeout_a_client_during_an_outage_is_closed_at_once() -> None:
     port = free_port()
     async with runner_harness() as harness:
         await harness.start(make_tunnel(local=[f"{port}:db:5432"], hold_timeout=0))
@@ -125,7 +125,7 @@ async def test_without_a_hold_timeout_a_client_in_the_gap_is_closed_at_once() ->
         assert "the tunnel's connection is away" in harness.log.getvalue()
 
 
-async def test_a_target_that_refuses_is_logged_once_and_not_for_each_client() -> None:
+async def test_a_refusing_target_is_logged_once_and_not_for_each_client() -> None:
     port = free_port()
     async with runner_harness() as harness:
         harness.pool.unreachable.add(DATABASE)
@@ -153,7 +153,7 @@ async def test_a_socks_forward_has_no_target_of_its_own() -> None:
         )
 
 
-async def test_a_local_port_that_is_taken_is_had_when_it_is_free() -> None:
+async def test_a_local_port_in_use_is_bound_once_it_is_free() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)) as holder:
         async with runner_harness() as harness:
@@ -175,7 +175,7 @@ async def test_a_local_port_that_is_taken_is_had_when_it_is_free() -> None:
             assert is_bound(port)
 
 
-async def test_a_stop_ends_the_tries_at_a_local_port_that_is_taken() -> None:
+async def test_a_stop_ends_the_retries_of_a_local_port_in_use() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         async with runner_harness() as harness:
@@ -188,13 +188,13 @@ async def test_a_stop_ends_the_tries_at_a_local_port_that_is_taken() -> None:
             assert harness.clock.timers == []
 
 
-async def test_an_internal_fault_in_serving_one_client_hurts_no_other(
+async def test_an_internal_error_with_one_client_does_not_affect_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner, _ = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
-        harness.pool.open_error = RuntimeError("nobody foresaw this")
+        harness.pool.open_error = RuntimeError("unexpected error")
         with pytest.raises(ConnectionError):
             await send_request(port, b"unlucky")
         assert "an internal fault; please report it" in caplog.text
@@ -208,7 +208,7 @@ async def test_an_internal_fault_in_serving_one_client_hurts_no_other(
 # -- remote ports --------------------------------------------------------------------------------
 
 
-async def test_a_remote_port_that_is_taken_is_tried_again_on_the_live_connection() -> None:
+async def test_a_remote_port_in_use_is_retried_on_the_same_connection() -> None:
     async with runner_harness() as harness:
         harness.pool.ports_in_use.add(SSH_PORT)
         runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
@@ -231,7 +231,7 @@ async def test_a_remote_port_that_is_taken_is_tried_again_on_the_live_connection
         assert harness.pool.listening == [SSH_PORT]
 
 
-async def test_the_tries_end_with_the_connection() -> None:
+async def test_retries_of_a_remote_port_end_with_the_connection() -> None:
     async with runner_harness() as harness:
         harness.pool.ports_in_use.add(SSH_PORT)
         runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
@@ -244,7 +244,7 @@ async def test_the_tries_end_with_the_connection() -> None:
         assert len(harness.clock.timers) == 1, "the wait of the tunnel itself"
 
 
-async def test_a_try_that_finds_the_connection_gone_is_the_last() -> None:
+async def test_a_retry_on_a_closed_connection_is_the_last() -> None:
     async with runner_harness() as harness:
         harness.pool.ports_in_use.add(SSH_PORT)
         runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
@@ -261,7 +261,7 @@ async def test_a_try_that_finds_the_connection_gone_is_the_last() -> None:
         assert len(harness.pool.listen_requests) == asked
 
 
-async def test_with_exit_on_forward_failure_there_is_no_half_a_tunnel() -> None:
+async def test_exit_on_forward_failure_closes_the_connection() -> None:
     async with runner_harness() as harness:
         harness.pool.ports_in_use.add(SSH_PORT)
         runner, attempt = await harness.start(
@@ -282,7 +282,7 @@ async def test_with_exit_on_forward_failure_there_is_no_half_a_tunnel() -> None:
         await wait_for_state(runner, "up")
 
 
-async def test_a_connection_that_ends_before_its_forwards_listen_was_never_up() -> None:
+async def test_a_connection_that_ends_before_its_forwards_listen_never_counts_as_up() -> None:
     async with runner_harness() as harness:
         harness.pool.may_listen.clear()
         runner, attempt = await harness.start(
@@ -305,7 +305,7 @@ async def test_a_connection_that_ends_before_its_forwards_listen_was_never_up() 
         assert the_forward_of(runner).state == "pending"
 
 
-async def test_a_port_that_the_server_chose_is_shown_while_it_listens() -> None:
+async def test_a_port_assigned_by_the_server_is_shown_while_it_listens() -> None:
     async with runner_harness() as harness:
         runner, connection = await harness.connect(make_tunnel(remote=["0:localhost:22"]))
         assert the_forward_of(runner).listen == f"localhost:{ASSIGNED_PORT}"
@@ -316,22 +316,22 @@ async def test_a_port_that_the_server_chose_is_shown_while_it_listens() -> None:
         assert the_forward_of(runner).listen == "localhost:0"
 
 
-async def test_a_remote_target_that_refuses_is_logged() -> None:
-    nobody = free_port()
+async def test_a_refusing_remote_target_is_logged() -> None:
+    unused = free_port()
     async with runner_harness() as harness:
-        _, connection = await harness.connect(make_tunnel(remote=[f"2222:127.0.0.1:{nobody}"]))
+        _, connection = await harness.connect(make_tunnel(remote=[f"2222:127.0.0.1:{unused}"]))
 
-        with pytest.raises(Exception, match=f"127.0.0.1:{nobody}"):
+        with pytest.raises(Exception, match=f"127.0.0.1:{unused}"):
             await connection.accept_callbacks[SSH_PORT]()
 
-        assert f"warning db: localhost:2222:127.0.0.1:{nobody}" in harness.log.getvalue()
+        assert f"warning db: localhost:2222:127.0.0.1:{unused}" in harness.log.getvalue()
 
 
-async def test_an_internal_fault_in_asking_for_a_port_ends_the_session_only(
+async def test_an_internal_error_during_a_listen_request_ends_only_the_session(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with runner_harness() as harness:
-        harness.pool.listen_error = RuntimeError("nobody foresaw this")
+        harness.pool.listen_error = RuntimeError("unexpected error")
         runner, attempt = await harness.start(make_tunnel(remote=["2222:localhost:22"]))
         attempt.succeed()
         await wait_for_state(runner, "backoff")

@@ -1,4 +1,4 @@
-"""Forwards that come and go while their tunnel runs, as a reload has it."""
+"""Forwards that a reload adds and removes while their tunnel runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def the_forward_of(runner: Runner) -> ForwardSnapshot:
     return forward
 
 
-async def test_forwards_come_and_go_on_the_live_connection() -> None:
+async def test_forwards_are_added_and_removed_on_the_open_connection() -> None:
     old, kept, new = free_port(), free_port(), free_port()
     before = make_tunnel(local=[f"{old}:db:5432", f"{kept}:db:5432"], remote=["2222:localhost:22"])
     after = make_tunnel(local=[f"{new}:db:5432", f"{kept}:db:5432"], remote=["2223:localhost:22"])
@@ -52,7 +52,7 @@ async def test_forwards_come_and_go_on_the_live_connection() -> None:
         assert await send_request(new, b"hello") == b"HELLO"
 
 
-async def test_a_new_forward_may_take_the_port_of_one_that_goes() -> None:
+async def test_a_new_forward_can_use_the_port_of_a_removed_one() -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner, _ = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
@@ -78,7 +78,7 @@ async def test_a_new_forward_that_fails_degrades_the_tunnel() -> None:
         assert len(harness.clock.timers) == 1, "the gate time of the tunnel itself"
 
 
-async def test_a_stopped_tunnel_binds_nothing_that_it_is_given() -> None:
+async def test_a_stopped_tunnel_does_not_bind_new_forwards() -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner = harness.runner()
@@ -92,7 +92,7 @@ async def test_a_stopped_tunnel_binds_nothing_that_it_is_given() -> None:
         assert harness.pool.listen_requests == []
 
 
-async def test_a_forward_that_comes_while_the_tunnel_connects_listens_with_the_others() -> None:
+async def test_a_forward_added_while_connecting_listens_with_the_others() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
         runner.send(Reconfigure(make_tunnel(remote=["2222:localhost:22"])))
@@ -106,7 +106,7 @@ async def test_a_forward_that_comes_while_the_tunnel_connects_listens_with_the_o
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_forwards_of_both_sides_that_come_while_the_tunnel_comes_up_are_made_once(
+async def test_local_and_remote_forwards_added_during_connect_listen_once(
     turns: int,
 ) -> None:
     port = free_port()
@@ -124,7 +124,7 @@ async def test_forwards_of_both_sides_that_come_while_the_tunnel_comes_up_are_ma
         assert is_bound(port)
 
 
-async def test_a_change_while_the_server_is_asked_for_a_port_asks_for_it_only_once() -> None:
+async def test_a_reload_during_a_listen_request_sends_no_second_request() -> None:
     async with runner_harness() as harness:
         harness.pool.may_listen.clear()
         runner, attempt = await harness.start(make_tunnel(remote=["2222:localhost:22"]))
@@ -139,7 +139,7 @@ async def test_a_change_while_the_server_is_asked_for_a_port_asks_for_it_only_on
         assert harness.pool.listen_requests == [SSH_PORT]
 
 
-async def test_a_forward_that_goes_while_the_server_is_asked_for_its_port_leaves_none() -> None:
+async def test_a_forward_removed_during_its_listen_request_leaves_no_port() -> None:
     async with runner_harness() as harness:
         harness.pool.may_listen.clear()
         runner, attempt = await harness.start(make_tunnel(remote=["2222:localhost:22"]))
@@ -155,7 +155,7 @@ async def test_a_forward_that_goes_while_the_server_is_asked_for_its_port_leaves
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_forward_that_goes_while_the_tunnel_comes_up_leaves_no_port(turns: int) -> None:
+async def test_a_forward_removed_during_connect_leaves_no_port(turns: int) -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start(make_tunnel(remote=["2222:localhost:22"]))
         attempt.succeed()
@@ -168,7 +168,7 @@ async def test_a_forward_that_goes_while_the_tunnel_comes_up_leaves_no_port(turn
         assert harness.pool.listening == []
 
 
-async def test_a_server_that_does_not_answer_keeps_no_tunnel_from_being_stopped() -> None:
+async def test_a_tunnel_can_be_stopped_while_the_server_does_not_answer() -> None:
     async with runner_harness() as harness:
         runner, _ = await harness.connect()
         harness.pool.may_listen.clear()
@@ -185,7 +185,7 @@ async def test_a_server_that_does_not_answer_keeps_no_tunnel_from_being_stopped(
 
 
 @pytest.mark.parametrize("taken", [True, False])
-async def test_an_answer_that_comes_while_the_connection_is_closed_changes_nothing(
+async def test_an_answer_during_the_close_of_the_connection_is_ignored(
     taken: bool,
 ) -> None:
     async with runner_harness() as harness:
@@ -209,7 +209,7 @@ async def test_an_answer_that_comes_while_the_connection_is_closed_changes_nothi
         await wait_for_state(runner, "stopped")
 
 
-async def test_the_patience_with_clients_changes_at_once() -> None:
+async def test_a_new_hold_timeout_applies_at_once() -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner, attempt = await harness.start(make_tunnel(local=[f"{port}:db:5432"]))

@@ -1,4 +1,4 @@
-"""Hooks beside a tunnel: what their programs can do to it, which is nothing."""
+"""Hooks of a tunnel: nothing that their programs do affects it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ async def seen(condition: Callable[[], object]) -> None:
 
 
 def python(*lines: str) -> tuple[str, ...]:
-    """A hook in Python."""
+    """Return the command of a hook written in Python."""
     return (sys.executable, "-c", "\n".join(lines))
 
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    """This process can open none."""
+    """Leave no free file descriptor in this process."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     try:
@@ -51,7 +51,7 @@ def log_of(harness: RunnerHarness) -> str:
     return harness.log.getvalue()
 
 
-async def test_a_hook_is_told_awkward_words_as_they_are(tmp_path: Path) -> None:
+async def test_special_characters_reach_a_hook_unchanged(tmp_path: Path) -> None:
     record = tmp_path / "record"
     command = python(
         "import json, os, sys",
@@ -69,7 +69,7 @@ async def test_a_hook_is_told_awkward_words_as_they_are(tmp_path: Path) -> None:
     assert json.loads(record.read_text()) == [AWKWARD, [AWKWARD, "two\nlines", ""]]
 
 
-async def test_a_runner_tells_its_hooks_when_it_comes_up_and_goes_down() -> None:
+async def test_a_runner_runs_hooks_when_it_comes_up_and_goes_down() -> None:
     say = python("import os", "print(os.environ['TUNNELKEEPER_STATE'])")
     async with runner_harness() as harness:
         runner, _ = await harness.connect(make_tunnel(on_up=say, on_down=say))
@@ -81,7 +81,7 @@ async def test_a_runner_tells_its_hooks_when_it_comes_up_and_goes_down() -> None
         await seen(lambda: "on_down: stopping" in log_of(harness))
 
 
-async def test_no_descriptors_left_is_a_line_of_the_log_and_the_next_hook_runs() -> None:
+async def test_without_free_descriptors_a_hook_is_logged_and_the_next_one_runs() -> None:
     async with runner_harness() as harness:
         tunnel = make_tunnel(on_up=python("print('up')"), on_down=python("print('down')"))
         hooks = HookRunner(harness.event_log, harness.context.hook_slots)
@@ -97,7 +97,7 @@ async def test_no_descriptors_left_is_a_line_of_the_log_and_the_next_hook_runs()
         await seen(lambda: "on_down: down" in log_of(harness))
 
 
-async def test_what_a_hook_says_and_how_it_ends_is_logged() -> None:
+async def test_the_output_and_exit_status_of_a_hook_are_logged() -> None:
     async with runner_harness() as harness:
         hooks = HookRunner(harness.event_log, harness.context.hook_slots)
         killed = python("import os, signal", "os.kill(os.getpid(), signal.SIGKILL)")
@@ -111,7 +111,7 @@ async def test_what_a_hook_says_and_how_it_ends_is_logged() -> None:
     assert "on_up: no end \N{REPLACEMENT CHARACTER}\\x1b[0m" in log_of(harness)
 
 
-async def test_hooks_of_all_tunnels_have_so_many_places() -> None:
+async def test_the_hooks_of_all_tunnels_share_a_limit() -> None:
     async with runner_harness() as harness:
         places = asyncio.Semaphore(1)
         await places.acquire()
@@ -126,7 +126,7 @@ async def test_hooks_of_all_tunnels_have_so_many_places() -> None:
         await seen(lambda: "on_up: up" in log_of(harness))
 
 
-async def test_an_on_up_that_begins_as_the_tunnel_ends_is_not_waited_for() -> None:
+async def test_an_on_up_hook_that_starts_during_shutdown_is_ended() -> None:
     async with runner_harness() as harness:
         hooks = HookRunner(harness.event_log, harness.context.hook_slots)
         tunnel = make_tunnel(on_up=python("input()", "import time", "time.sleep(600)"))
@@ -141,11 +141,11 @@ async def test_an_on_up_that_begins_as_the_tunnel_ends_is_not_waited_for() -> No
     ("program", "path"),
     [("notify", "notify"), ("/bin/sh", "/bin/sh"), ("./~", "./~")],
 )
-def test_a_program_is_taken_as_it_is_written(program: str, path: str) -> None:
+def test_a_program_path_without_a_tilde_is_unchanged(program: str, path: str) -> None:
     assert program_path(program) == path
 
 
-def test_a_tilde_in_front_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leading_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
 
     assert program_path("~/bin/hook") == "/home/me/bin/hook"

@@ -1,4 +1,4 @@
-"""What is said and done when the machine wakes or its network changes; clocks and network fake."""
+"""Reports of resumes and network changes, with a fake clock and network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ASKING = "asking every connection whether it still lives"
 
 
 class FakeNetwork:
-    """A net.network_source.NetworkSource. error: what looking raises."""
+    """A fake net.network_source.NetworkSource. error: Raised by `read`."""
 
     def __init__(self) -> None:
         self.network = HOME
@@ -46,7 +46,7 @@ class FakeNetwork:
         self._news = asyncio.Queue[OSError | None]()
 
     def becomes(self, network: Network) -> None:
-        """The network changes, and the system says so."""
+        """Change the network and send a notification."""
         self.network = network
         self.tells()
 
@@ -70,7 +70,7 @@ class FakeNetwork:
 
 @dataclass
 class Scene:
-    """moves: what whoever holds the tunnels was told."""
+    """A monitor under test. moves: the reported network changes."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     source: FakeNetwork = field(default_factory=FakeNetwork)
@@ -85,14 +85,14 @@ class Scene:
         return [record.message for record in self.journal.tail(None, 10)]
 
     async def sees(self, network: Network) -> None:
-        """The network becomes another one, and everybody has had time to notice."""
+        """Change the network and advance the clock until the change is reported."""
         self.source.becomes(network)
         await self.clock.advance(1)
 
 
 @pytest.fixture
 async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    """A vigil that is kept; nothing of it is left at the end."""
+    """Yield a running monitor. Assert that nothing is left of it at the end."""
     scene = Scene()
     monkeypatch.setattr(vigil_module, "open_network_source", lambda _: (scene.source, ""))
     async with kept(scene):
@@ -112,7 +112,7 @@ async def kept(scene: Scene) -> AsyncIterator[None]:
 # -- wakes -----------------------------------------------------------------------------------------
 
 
-async def test_a_wake_is_told_within_two_seconds(scene: Scene) -> None:
+async def test_a_resume_is_reported_within_two_seconds(scene: Scene) -> None:
     scene.clock.suspended += 3 * 3600 + 12 * 60
     await scene.clock.advance(CHECK_INTERVAL)
 
@@ -120,7 +120,7 @@ async def test_a_wake_is_told_within_two_seconds(scene: Scene) -> None:
     assert scene.log == [f"woke after 3h 12m: {ASKING}"]
 
 
-async def test_a_process_that_was_stopped_is_told_so(scene: Scene) -> None:
+async def test_a_process_that_was_stopped_reports_a_resume(scene: Scene) -> None:
     scene.clock.counts_sleep = False
     await scene.clock.advance(CHECK_INTERVAL)
     scene.clock.now += MIN_STOPPED + CHECK_INTERVAL
@@ -131,7 +131,7 @@ async def test_a_process_that_was_stopped_is_told_so(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600, 86400 * 365, -86400 * 365])
-async def test_a_wall_clock_that_is_set_moves_nothing(scene: Scene, seconds: float) -> None:
+async def test_setting_the_wall_clock_is_not_a_resume(scene: Scene, seconds: float) -> None:
     before = scene.clock.wall()
     scene.clock.wall_offset = seconds
     await scene.clock.advance(10)
@@ -141,7 +141,7 @@ async def test_a_wall_clock_that_is_set_moves_nothing(scene: Scene, seconds: flo
     assert scene.log == []
 
 
-async def test_passing_time_is_no_wake(scene: Scene) -> None:
+async def test_passing_time_is_not_a_resume(scene: Scene) -> None:
     await scene.clock.advance(600)
 
     assert scene.moves == []
@@ -150,7 +150,7 @@ async def test_passing_time_is_no_wake(scene: Scene) -> None:
 # -- the network -----------------------------------------------------------------------------------
 
 
-async def test_a_change_is_told_with_the_addresses_that_are_left(scene: Scene) -> None:
+async def test_a_network_change_is_reported_with_the_current_addresses(scene: Scene) -> None:
     await scene.sees(ABROAD)
 
     assert scene.moves == [ABROAD.all_addresses]
@@ -170,7 +170,7 @@ async def test_a_burst_of_messages_is_one_change(scene: Scene) -> None:
     assert scene.moves == [ABROAD.all_addresses]
 
 
-async def test_messages_that_change_nothing_are_not_told(scene: Scene) -> None:
+async def test_messages_without_a_change_are_not_reported(scene: Scene) -> None:
     for _ in range(10):
         scene.source.tells()
     await scene.clock.advance(60)
@@ -179,7 +179,7 @@ async def test_messages_that_change_nothing_are_not_told(scene: Scene) -> None:
     assert scene.log == []
 
 
-async def test_a_lost_network_asks_nobody_until_it_is_back(scene: Scene) -> None:
+async def test_a_lost_network_is_reported_only_once_it_is_back(scene: Scene) -> None:
     await scene.sees(NOWHERE)
     assert scene.moves == []
 
@@ -192,7 +192,7 @@ async def test_a_lost_network_asks_nobody_until_it_is_back(scene: Scene) -> None
     ]
 
 
-async def test_a_wake_without_a_network_waits_for_it(scene: Scene) -> None:
+async def test_a_resume_without_a_network_waits_for_the_network(scene: Scene) -> None:
     scene.source.network = NOWHERE  # and its message is not read yet
     scene.clock.suspended += 60
     await scene.clock.advance(CHECK_INTERVAL)
@@ -205,7 +205,7 @@ async def test_a_wake_without_a_network_waits_for_it(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("while_waiting", [True, False])
-async def test_what_cannot_be_watched_any_more_is_said_once_and_wakes_still_are(
+async def test_a_failing_network_source_is_logged_once_and_resumes_are_still_reported(
     scene: Scene, while_waiting: bool
 ) -> None:
     error = OSError(errno.ENOBUFS, "No buffer space available")
@@ -228,7 +228,7 @@ async def test_what_cannot_be_watched_any_more_is_said_once_and_wakes_still_are(
     ]
 
 
-async def test_where_the_network_cannot_be_watched_at_all_wakes_are(
+async def test_without_a_network_source_resumes_are_still_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def no_source(_: object) -> None:
@@ -244,7 +244,7 @@ async def test_where_the_network_cannot_be_watched_at_all_wakes_are(
     assert "cannot be watched here (Permission denied)" in scene.log[0]
 
 
-async def test_what_is_lacking_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_limited_network_source_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
     monkeypatch.setattr(
         vigil_module, "open_network_source", lambda _: (scene.source, "only a poll")
@@ -253,7 +253,7 @@ async def test_what_is_lacking_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         assert scene.log == ["only a poll"]
 
 
-async def test_the_watch_ends_with_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_monitoring_ends_with_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
     monkeypatch.setattr(vigil_module, "open_network_source", lambda _: (scene.source, ""))
     async with kept(scene):

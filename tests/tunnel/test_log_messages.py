@@ -1,4 +1,4 @@
-"""The line of the log for each change of state."""
+"""The log message for each state transition."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", "me@relay:22", "end it")
         (Stopping(), Stopped(), ("info", "stopped")),
     ],
 )
-def test_every_change_has_its_line(
+def test_every_transition_has_its_message(
     old: State, new: State, expected: tuple[str, str] | None
 ) -> None:
     assert transition_message(old, new, NOW, None, None) == expected
@@ -147,7 +147,7 @@ def test_every_change_has_its_line(
         (Draining(LIFE, NOW + 9), NoReplacement(), ("info", "the old connection is closed")),
     ],
 )
-def test_every_step_of_a_replacement_has_its_line(
+def test_every_step_of_a_replacement_has_its_message(
     old: Replacement, new: Replacement, expected: tuple[str, str] | None
 ) -> None:
     assert transition_message(Up(LIFE, old), Up(TRUSTED, new), NOW, None, None) == expected
@@ -157,7 +157,7 @@ def test_every_step_of_a_replacement_has_its_line(
     )
 
 
-def test_a_connection_that_is_lost_while_another_is_on_its_way_is_told() -> None:
+def test_a_connection_lost_during_its_replacement_is_logged() -> None:
     assert transition_message(
         Up(LIFE, ReplacementConnecting(FailedAttempts())),
         Connecting(FailedAttempts(), LOST),
@@ -170,7 +170,7 @@ def test_a_connection_that_is_lost_while_another_is_on_its_way_is_told() -> None
     )
 
 
-def test_a_failure_that_was_told_already_is_for_whoever_looks_closely() -> None:
+def test_a_repeated_failure_is_logged_at_debug_level() -> None:
     again = BackingOff(FailedAttempts(2), NOW + 2, REFUSED)
 
     first = transition_message(Connecting(), again, NOW, None, LOST)

@@ -1,4 +1,4 @@
-"""A tunnel's life: up, lost, tried again, blocked, stopped."""
+"""The runner: connecting, backoff, retries, blocked and stopped tunnels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def the_failure_of(runner: Runner) -> str | None:
     return failure.cause if failure else None
 
 
-async def test_a_tunnel_that_is_started_comes_up() -> None:
+async def test_a_started_tunnel_comes_up() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
         assert snapshot_of(runner).state == "connecting"
@@ -38,7 +38,7 @@ async def test_a_tunnel_that_is_started_comes_up() -> None:
         assert "db: up: me@relay:22 (aes128-gcm@openssh.com)" in harness.log.getvalue()
 
 
-async def test_a_server_that_refuses_is_tried_again_after_the_wait_of_the_policy() -> None:
+async def test_a_refusing_server_is_retried_after_the_policy_delay() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
         for wait in (2, 4, 5, 5):  # the cap of what asks nothing of the server
@@ -74,7 +74,7 @@ async def test_a_connection_that_ends_leads_to_backoff_and_its_cause_is_shown() 
         assert snapshot_of(runner).restarts == 1
 
 
-async def test_the_attempts_are_forgotten_only_after_the_gate_time() -> None:
+async def test_attempts_are_reset_only_after_the_gate_time() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start(make_tunnel(gate_time=30))
         attempt.fail(LOST)
@@ -89,7 +89,7 @@ async def test_the_attempts_are_forgotten_only_after_the_gate_time() -> None:
         assert snapshot_of(runner).attempt == 0
 
 
-async def test_a_deadline_that_comes_early_comes_again() -> None:
+async def test_a_timer_that_fires_early_is_set_again() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
         attempt.fail(REFUSED)
@@ -104,7 +104,7 @@ async def test_a_deadline_that_comes_early_comes_again() -> None:
         await harness.next_attempt()
 
 
-async def test_max_attempts_leave_it_to_a_person() -> None:
+async def test_max_attempts_block_the_tunnel_until_a_manual_start() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start(make_tunnel(max_attempts=2))
         attempt.fail(REFUSED)
@@ -125,7 +125,7 @@ async def test_max_attempts_leave_it_to_a_person() -> None:
         await wait_for_state(runner, "up")
 
 
-async def test_a_blocked_tunnel_is_tried_again_every_five_minutes() -> None:
+async def test_a_blocked_tunnel_is_retried_every_five_minutes() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
         attempt.fail(DENIED)
@@ -138,7 +138,7 @@ async def test_a_blocked_tunnel_is_tried_again_every_five_minutes() -> None:
         await harness.next_attempt()
 
 
-async def test_a_blocked_tunnel_is_tried_at_once_when_the_file_at_fault_changes(
+async def test_a_blocked_tunnel_retries_at_once_when_the_file_at_fault_changes(
     tmp_path: Path,
 ) -> None:
     key = tmp_path / "id_ed25519"
@@ -160,7 +160,7 @@ async def test_a_blocked_tunnel_is_tried_at_once_when_the_file_at_fault_changes(
         assert "a key or known_hosts file changed: trying again" in harness.log.getvalue()
 
 
-async def test_a_file_that_changed_during_the_attempt_itself_counts(tmp_path: Path) -> None:
+async def test_a_file_change_during_the_attempt_triggers_a_retry(tmp_path: Path) -> None:
     key = tmp_path / "id_ed25519"
     async with runner_harness() as harness:
         harness.host_resolver.chains["db"] = (replace(make_host(), identity_files=(str(key),)),)
@@ -175,7 +175,7 @@ async def test_a_file_that_changed_during_the_attempt_itself_counts(tmp_path: Pa
 
 @pytest.mark.parametrize("event", [Start(), Restart(), RetryNow()])
 @pytest.mark.parametrize("failure", [REFUSED, DENIED], ids=["backoff", "blocked"])
-async def test_a_wait_ends_at_once_when_somebody_says_so(
+async def test_an_event_can_end_a_retry_delay_at_once(
     event: Start | Restart | RetryNow, failure: Failure
 ) -> None:
     async with runner_harness() as harness:
@@ -189,7 +189,7 @@ async def test_a_wait_ends_at_once_when_somebody_says_so(
         await wait_for_state(runner, "up")
 
 
-async def test_the_way_through_jump_hosts_is_told() -> None:
+async def test_the_jump_hosts_are_logged() -> None:
     async with runner_harness() as harness:
         harness.host_resolver.chains["db"] = (make_host("bastion"), make_host("relay"))
 
@@ -212,7 +212,7 @@ async def test_a_restart_closes_the_connection_and_opens_another() -> None:
         assert snapshot_of(runner).restarts == 1
 
 
-async def test_only_a_wanted_tunnel_connects_anew() -> None:
+async def test_only_a_wanted_tunnel_reconnects() -> None:
     async with runner_harness() as harness:
         stopped = harness.runner(make_tunnel("idle"))
         stopped.send(HostChanged())
@@ -225,7 +225,7 @@ async def test_only_a_wanted_tunnel_connects_anew() -> None:
         assert connection.is_closed
 
 
-async def test_a_stop_is_not_overtaken_by_another_way_that_comes_right_after_it() -> None:
+async def test_a_host_change_right_after_a_stop_does_not_start_the_tunnel() -> None:
     async with runner_harness() as harness:
         runner, connection = await harness.connect()
 
@@ -238,7 +238,7 @@ async def test_a_stop_is_not_overtaken_by_another_way_that_comes_right_after_it(
         assert harness.pool.pending_attempts == []
 
 
-async def test_a_stopped_tunnel_shows_no_failure_any_more() -> None:
+async def test_a_stopped_tunnel_shows_no_failure() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
         attempt.fail(DENIED)
@@ -251,7 +251,7 @@ async def test_a_stopped_tunnel_shows_no_failure_any_more() -> None:
         assert the_failure_of(runner) is None
 
 
-async def test_what_the_way_to_the_server_says_is_logged() -> None:
+async def test_messages_of_the_connection_attempt_are_logged() -> None:
     async with runner_harness() as harness:
         _, attempt = await harness.start()
 
@@ -268,7 +268,7 @@ async def test_what_the_way_to_the_server_says_is_logged() -> None:
         ]
 
 
-async def test_a_host_that_cannot_be_looked_up_blocks_the_tunnel() -> None:
+async def test_an_unresolvable_ssh_config_blocks_the_tunnel() -> None:
     async with runner_harness() as harness:
         harness.host_resolver.error = SshConfigError("Bad configuration option: foo", "mend line 3")
         runner = harness.runner()
@@ -281,7 +281,7 @@ async def test_a_host_that_cannot_be_looked_up_blocks_the_tunnel() -> None:
         assert harness.pool.attempts == []
 
 
-async def test_a_name_server_that_is_away_is_waited_for() -> None:
+async def test_a_temporary_dns_failure_leads_to_backoff() -> None:
     async with runner_harness() as harness:
         harness.host_resolver.error = SshConfigError("Could not resolve host", temporary=True)
         runner = harness.runner()
@@ -292,16 +292,16 @@ async def test_a_name_server_that_is_away_is_waited_for() -> None:
         assert the_failure_of(runner) == UNRESOLVED.cause
 
 
-async def test_an_internal_fault_ends_its_session_only(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_internal_error_ends_only_its_session(caplog: pytest.LogCaptureFixture) -> None:
     async with runner_harness() as harness:
-        harness.host_resolver.error = RuntimeError("\x1b[31mnobody foresaw this")
+        harness.host_resolver.error = RuntimeError("\x1b[31munexpected error")
         runner = harness.runner()
         runner.send(Start())
         await wait_for_state(runner, "backoff")
 
         failure = snapshot_of(runner).failure
         assert failure is not None
-        assert failure.message == r"internal error: RuntimeError('\x1b[31mnobody foresaw this')"
+        assert failure.message == r"internal error: RuntimeError('\x1b[31munexpected error')"
         assert "tunnel db: the session failed" in caplog.text
 
         harness.host_resolver.error = None
@@ -310,12 +310,12 @@ async def test_an_internal_fault_ends_its_session_only(caplog: pytest.LogCapture
         await wait_for_state(runner, "up")
 
 
-async def test_an_internal_fault_while_a_session_closes_ends_it_too(
+async def test_an_internal_error_during_the_close_ends_the_session(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with runner_harness() as harness:
         runner, connection = await harness.connect()
-        harness.pool.close_error = RuntimeError("nobody foresaw this")
+        harness.pool.close_error = RuntimeError("unexpected error")
 
         connection.lose(LOST)
         await wait_for_state(runner, "backoff")

@@ -1,4 +1,4 @@
-"""Whatever is asked of a tunnel and whatever becomes of its sessions, in any order."""
+"""Random sequences of requests to a tunnel and of outcomes of its sessions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Action = Callable[["RunnerHarness", "Runner"], Coroutine[None, None, None]]
 
 
 def named(action: Action, name: str) -> Action:
-    """An action that is shown by this name when a script fails."""
+    """Give an action the name that is shown when a script fails."""
     action.__name__ = name
     return action
 
@@ -85,7 +85,7 @@ async def the_remote_port_is_taken_or_free(harness: RunnerHarness, _: Runner) ->
 
 
 def hesitations(harness: RunnerHarness) -> tuple[asyncio.Event, ...]:
-    """What the far side may take its time for."""
+    """Return the events that make the fake SSH side wait while they are cleared."""
     far = harness.pool
     return far.may_listen, far.may_close, far.may_answer, harness.host_resolver.may_resolve
 
@@ -161,7 +161,7 @@ async def live(script: list[tuple[Action, int]]) -> None:
 
 @settings(max_examples=120, deadline=None)
 @given(scripts)
-def test_there_are_never_more_sessions_than_the_state_says_and_nothing_is_left_at_the_end(
+def test_the_state_bounds_the_sessions_and_a_stop_leaves_nothing_behind(
     script: list[tuple[Action, int]],
 ) -> None:
     asyncio.run(live(script))

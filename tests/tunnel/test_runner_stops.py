@@ -1,4 +1,4 @@
-"""The end of a tunnel: stopped, restarted or retired, in whatever phase it is."""
+"""Stops, restarts and shutdowns of a tunnel in every phase."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_a_stop_and_a_start_lead_to_one_connection_in_any_phase(phase: str
 
 
 @pytest.mark.parametrize("phase", PHASES)
-async def test_a_tunnel_can_be_retired_in_any_phase(phase: str) -> None:
+async def test_a_runner_can_be_shut_down_in_any_phase(phase: str) -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner = await bring_to(phase, harness, port)
@@ -104,7 +104,7 @@ async def test_a_tunnel_can_be_retired_in_any_phase(phase: str) -> None:
         assert not is_bound(port)
 
 
-async def test_a_retired_tunnel_cannot_be_started_any_more() -> None:
+async def test_a_runner_ignores_starts_after_shutdown() -> None:
     async with runner_harness() as harness:
         runner, _ = await harness.connect()
 
@@ -116,7 +116,7 @@ async def test_a_retired_tunnel_cannot_be_started_any_more() -> None:
         assert len(harness.pool.attempts) == 1
 
 
-async def test_waiting_for_a_stop_ends_when_somebody_starts_the_tunnel_again() -> None:
+async def test_waiting_for_a_stop_ends_when_the_tunnel_is_started_again() -> None:
     async with runner_harness() as harness:
         runner, _ = await harness.connect()
         runner.send(Stop())

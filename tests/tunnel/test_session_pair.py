@@ -1,4 +1,4 @@
-"""A connection that another one takes the place of, and the clients that must not notice."""
+"""The replacement of a connection without interrupting its clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def the_replacement_of(runner: Runner) -> ReplacementSnapshot:
 
 
 async def replaced(harness: RunnerHarness, runner: Runner) -> FakeConnection:
-    """Ask for another connection, and let it come."""
+    """Request a replacement and let it connect."""
     await harness.clock.advance(1)
     runner.send(RestartGracefully())
     connection = (await harness.next_attempt()).succeed()
@@ -49,7 +49,7 @@ async def replaced(harness: RunnerHarness, runner: Runner) -> FakeConnection:
     return connection
 
 
-async def test_a_client_goes_on_with_the_old_connection_while_new_ones_use_the_new() -> None:
+async def test_existing_clients_keep_the_old_connection_and_new_ones_use_the_replacement() -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner, old = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
@@ -74,7 +74,7 @@ async def test_a_client_goes_on_with_the_old_connection_while_new_ones_use_the_n
         assert snapshot_of(runner).restarts == 1
 
 
-async def test_a_connection_is_replaced_when_its_lifetime_is_over() -> None:
+async def test_a_connection_is_replaced_at_the_end_of_max_lifetime() -> None:
     async with runner_harness() as harness:
         runner, old = await harness.connect(make_tunnel(max_lifetime=3600))
         since = snapshot_of(runner).since
@@ -94,7 +94,7 @@ async def test_a_connection_is_replaced_when_its_lifetime_is_over() -> None:
         assert "the old connection is closed" in harness.log.getvalue()
 
 
-async def test_what_is_open_is_cut_off_at_the_drain_timeout() -> None:
+async def test_open_channels_are_closed_at_the_drain_timeout() -> None:
     port = free_port()
     async with runner_harness() as harness:
         tunnel = make_tunnel(local=[f"{port}:db:5432"], drain_timeout=60)
@@ -114,7 +114,7 @@ async def test_what_is_open_is_cut_off_at_the_drain_timeout() -> None:
         del reader
 
 
-async def test_a_remote_port_is_given_up_by_the_old_connection_and_taken_by_the_new() -> None:
+async def test_a_remote_port_moves_from_the_old_connection_to_the_replacement() -> None:
     async with runner_harness() as harness:
         runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
 
@@ -126,7 +126,7 @@ async def test_a_remote_port_is_given_up_by_the_old_connection_and_taken_by_the_
         assert "degraded" not in harness.log.getvalue()
 
 
-async def test_a_new_connection_takes_nothing_over_before_its_server_answers() -> None:
+async def test_a_replacement_takes_over_only_after_its_server_answers() -> None:
     async with runner_harness() as harness:
         runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         harness.pool.may_answer.clear()
@@ -139,7 +139,7 @@ async def test_a_new_connection_takes_nothing_over_before_its_server_answers() -
         await until(lambda: list(new.accept_callbacks) == [SSH_PORT])
 
 
-async def test_the_old_connection_stays_until_the_new_one_has_the_remote_ports() -> None:
+async def test_the_old_connection_stays_open_until_the_remote_ports_have_moved() -> None:
     async with runner_harness() as harness:
         runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         harness.pool.may_listen.clear()
@@ -152,7 +152,7 @@ async def test_the_old_connection_stays_until_the_new_one_has_the_remote_ports()
         await until(lambda: old.is_closed)
 
 
-async def test_a_port_that_the_server_chose_stays_the_same() -> None:
+async def test_a_port_assigned_by_the_server_stays_the_same_after_a_replacement() -> None:
     async with runner_harness() as harness:
         runner, _ = await harness.connect(make_tunnel(remote=["0:localhost:22"]))
         chosen = TcpAddress("localhost", ASSIGNED_PORT)
@@ -167,7 +167,7 @@ async def test_a_port_that_the_server_chose_stays_the_same() -> None:
         harness.pool.ports_in_use.clear()
 
 
-async def test_a_remote_port_that_somebody_else_took_in_between_is_asked_for_again() -> None:
+async def test_a_remote_port_taken_by_another_client_during_the_move_is_retried() -> None:
     async with runner_harness() as harness:
         runner, _ = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         harness.pool.ports_in_use.add(SSH_PORT)
@@ -202,7 +202,7 @@ async def test_a_connection_that_cannot_be_replaced_stays_in_use(failure: Failur
         await until(lambda: old.is_closed)
 
 
-async def test_a_replacement_is_tried_at_once_when_the_file_at_fault_changes(
+async def test_a_replacement_retries_at_once_when_the_file_at_fault_changes(
     tmp_path: Path,
 ) -> None:
     key = tmp_path / "id_ed25519"
@@ -220,7 +220,7 @@ async def test_a_replacement_is_tried_at_once_when_the_file_at_fault_changes(
         await until(lambda: old.is_closed)
 
 
-async def test_a_connection_that_is_lost_meanwhile_is_followed_by_the_one_on_its_way() -> None:
+async def test_a_connection_lost_during_its_replacement_is_succeeded_by_the_replacement() -> None:
     async with runner_harness() as harness:
         runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         runner.send(ConnectionUnhealthy())
@@ -238,7 +238,7 @@ async def test_a_connection_that_is_lost_meanwhile_is_followed_by_the_one_on_its
         assert list(new.accept_callbacks) == [SSH_PORT]
 
 
-async def test_a_new_connection_that_ends_soon_gives_the_old_one_back() -> None:
+async def test_a_replacement_that_ends_soon_returns_to_the_old_connection() -> None:
     port = free_port()
     async with runner_harness() as harness:
         tunnel = make_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])
@@ -258,7 +258,7 @@ async def test_a_new_connection_that_ends_soon_gives_the_old_one_back() -> None:
         writer.close()
 
 
-async def test_exit_on_forward_failure_gives_the_old_connection_back() -> None:
+async def test_exit_on_forward_failure_returns_to_the_old_connection() -> None:
     tunnel = make_tunnel(
         remote=["2222:localhost:22", "2223:localhost:22"], exit_on_forward_failure=True
     )
@@ -276,9 +276,7 @@ async def test_exit_on_forward_failure_gives_the_old_connection_back() -> None:
 
 @pytest.mark.parametrize("phase", ["arriving", "draining"])
 @pytest.mark.parametrize("event", [Stop(), HostChanged()])
-async def test_both_connections_are_closed_when_the_tunnel_is(
-    phase: str, event: Stop | HostChanged
-) -> None:
+async def test_a_stop_closes_both_connections(phase: str, event: Stop | HostChanged) -> None:
     port = free_port()
     async with runner_harness() as harness:
         runner, old = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))

@@ -1,4 +1,4 @@
-"""What status shows of a tunnel in each of its states."""
+"""The snapshot of a tunnel in each of its states."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def behind_a_jump_host(harness: RunnerHarness) -> None:
     harness.host_resolver.chains["db"] = (make_host("bastion"), make_host("relay"))
 
 
-async def test_a_stopped_tunnel_is_shown_as_it_is_configured() -> None:
+async def test_a_stopped_tunnel_shows_its_configuration() -> None:
     options = HostOptions(jump=("bastion", "inner"))
     tunnel = make_tunnel(options=options, groups=("work",), remote=["2222:localhost:22"])
     async with runner_harness() as harness:
@@ -45,7 +45,7 @@ async def test_a_stopped_tunnel_is_shown_as_it_is_configured() -> None:
         assert [forward.state for forward in shown.forwards] == ["pending"]
 
 
-async def test_a_tunnel_that_looks_its_hosts_up_says_so() -> None:
+async def test_a_tunnel_that_resolves_its_hosts_shows_the_ssh_config_step() -> None:
     async with runner_harness() as harness:
         harness.host_resolver.may_resolve.clear()
         runner = harness.runner()
@@ -60,7 +60,7 @@ async def test_a_tunnel_that_looks_its_hosts_up_says_so() -> None:
         assert harness.changes[-1] == "db"
 
 
-async def test_a_connecting_tunnel_says_at_which_hop_it_is() -> None:
+async def test_a_connecting_tunnel_shows_its_current_hop() -> None:
     async with runner_harness() as harness:
         behind_a_jump_host(harness)
         runner, attempt = await harness.start()
@@ -92,7 +92,7 @@ async def test_an_up_tunnel_is_shown_hop_by_hop() -> None:
         ]
 
 
-async def test_an_up_tunnel_remembers_its_attempts_until_it_is_trusted() -> None:
+async def test_an_up_tunnel_shows_its_failed_attempts_until_the_gate_time() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start(make_tunnel(gate_time=30))
         attempt.fail(LOST)
@@ -109,7 +109,7 @@ async def test_an_up_tunnel_remembers_its_attempts_until_it_is_trusted() -> None
         assert snapshot_of(runner).since == since
 
 
-async def test_a_degraded_tunnel_shows_the_failure_of_its_forward_at_both_places() -> None:
+async def test_a_degraded_tunnel_and_its_forward_show_the_same_failure() -> None:
     async with runner_harness() as harness:
         harness.pool.listen_error = None
         tunnel = make_tunnel(remote=["2222:localhost:22", "2223:localhost:22"])
@@ -125,7 +125,7 @@ async def test_a_degraded_tunnel_shows_the_failure_of_its_forward_at_both_places
         assert [f.failure for f in shown.forwards] == [None, shown.failure]
 
 
-async def test_a_tunnel_in_backoff_says_when_and_why() -> None:
+async def test_a_tunnel_in_backoff_shows_retry_time_and_failure() -> None:
     async with runner_harness() as harness:
         runner, connection = await harness.connect()
         await harness.clock.advance(60)
@@ -142,7 +142,7 @@ async def test_a_tunnel_in_backoff_says_when_and_why() -> None:
         assert shown.hops == [HopSnapshot(HOP, connected=False)]
 
 
-async def test_a_blocked_tunnel_says_when_it_is_tried_next() -> None:
+async def test_a_blocked_tunnel_shows_its_next_retry() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
         attempt.fail(DENIED)
@@ -156,7 +156,7 @@ async def test_a_blocked_tunnel_says_when_it_is_tried_next() -> None:
         assert shown.failure.message == "permission denied (publickey)"
 
 
-async def test_a_failed_attempt_stays_visible_during_the_next() -> None:
+async def test_the_last_failure_stays_visible_during_the_next_attempt() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
         attempt.fail(LOST)
@@ -171,7 +171,7 @@ async def test_a_failed_attempt_stays_visible_during_the_next() -> None:
         assert (shown.failure.cause, shown.failure.at) == ("lost", NOON)
 
 
-async def test_a_stopping_tunnel_is_not_wanted_any_more() -> None:
+async def test_a_stopping_tunnel_is_not_wanted() -> None:
     async with runner_harness() as harness:
         runner, _ = await harness.connect()
         harness.pool.may_close.clear()

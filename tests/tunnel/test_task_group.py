@@ -1,4 +1,4 @@
-"""Tasks that fail alone."""
+"""Tasks that fail independently."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.fake_clock import settle
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
 
-async def test_a_task_gives_its_result() -> None:
+async def test_a_task_returns_its_result() -> None:
     async def work() -> int:
         return 7
 
@@ -23,11 +23,13 @@ async def test_a_task_gives_its_result() -> None:
     assert task.get_name() == "work"
 
 
-async def test_a_fault_ends_its_task_only_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_ends_only_its_task_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     others_done = asyncio.Event()
 
     async def fail() -> None:
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("unexpected error")
 
     async with IsolatedTaskGroup() as tasks:
         failed = tasks.create_task(fail())
@@ -39,12 +41,12 @@ async def test_a_fault_ends_its_task_only_and_is_logged(caplog: pytest.LogCaptur
 
     [record] = caplog.records
     assert record.levelno == logging.ERROR
-    assert "nobody foresaw this" in caplog.text
+    assert "unexpected error" in caplog.text
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2])
-async def test_a_task_can_be_cancelled_at_any_time_and_leaves_no_warning(turns: int) -> None:
-    """Before its first step a coroutine was never awaited, which Python warns about."""
+async def test_a_task_can_be_cancelled_at_any_time_without_a_warning(turns: int) -> None:
+    """A coroutine cancelled before its first step was never awaited; Python would warn."""
     async with IsolatedTaskGroup() as tasks:
         task = tasks.create_task(asyncio.Event().wait())
         await settle(turns)
@@ -55,7 +57,7 @@ async def test_a_task_can_be_cancelled_at_any_time_and_leaves_no_warning(turns: 
     gc.collect()  # a warning would come now, and fail the test
 
 
-async def test_one_exception_comes_out_of_its_groups_as_it_is() -> None:
+async def test_a_single_exception_is_unwrapped() -> None:
     reason = OSError("the reason")
 
     with pytest.raises(ValueError, match="a word") as caught, unwrap_exception_groups():
@@ -65,19 +67,19 @@ async def test_one_exception_comes_out_of_its_groups_as_it_is() -> None:
     assert caught.value.__cause__ is reason
 
 
-def test_several_exceptions_stay_together() -> None:
+def test_several_exceptions_stay_in_a_group() -> None:
     with pytest.raises(ExceptionGroup) as caught, unwrap_exception_groups():
         raise ExceptionGroup("both", [ValueError("one"), OSError("two")])
 
     assert caught.group_contains(ValueError)
 
 
-def test_what_is_in_no_group_is_left_alone() -> None:
+def test_an_exception_without_a_group_is_unchanged() -> None:
     with pytest.raises(KeyError), unwrap_exception_groups():
         raise KeyError("as it is")
 
 
-async def test_a_fault_in_the_body_ends_the_tasks() -> None:
+async def test_an_exception_in_the_body_cancels_the_tasks() -> None:
     started: list[asyncio.Task[bool]] = []
 
     async def body() -> None:
