@@ -118,10 +118,10 @@ async def test_a_machine_without_ipv6_listens_on_ipv4_alone(
 ) -> None:
     real = module._bind_socket
 
-    def without_ipv6(family: int, address_info: tuple[object, ...]) -> socket.socket:
+    def without_ipv6(family: int, sockaddr: tuple[object, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
-        return real(family, address_info)
+        return real(family, sockaddr)
 
     monkeypatch.setattr(module, "_bind_socket", without_ipv6)
     port = free_port()
@@ -189,7 +189,7 @@ async def test_an_address_without_an_interface_is_reported() -> None:
 
 
 async def test_a_port_that_needs_privileges_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(family: int, address_info: tuple[object, ...]) -> socket.socket:
+    def denied(family: int, sockaddr: tuple[object, ...]) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(module, "_bind_socket", denied)

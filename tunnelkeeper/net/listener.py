@@ -94,13 +94,13 @@ def adopt(sockets: Sequence[socket.socket], factory: Callable[[], asyncio.Protoc
 async def _bind_tcp(address: TcpAddress) -> list[socket.socket]:
     bound: list[socket.socket] = []
     try:
-        for family, address_info, optional in await _socket_addresses(address):
+        for family, sockaddr, is_optional in await _socket_addresses(address):
             try:
-                bound.append(_bind_socket(family, address_info))
+                bound.append(_bind_socket(family, sockaddr))
             except OSError as error:
                 # A machine without IPv6 has no ::1 to bind.
-                absent = error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-                if not (optional and absent):
+                is_absent = error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+                if not (is_optional and is_absent):
                     raise
     except BaseException:
         for sock in bound:
@@ -119,7 +119,7 @@ async def _socket_addresses(address: TcpAddress) -> list[tuple[int, tuple[object
     return [(info[0], info[4], False) for info in infos]
 
 
-def _bind_socket(family: int, address_info: tuple[object, ...]) -> socket.socket:
+def _bind_socket(family: int, sockaddr: tuple[object, ...]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -127,7 +127,7 @@ def _bind_socket(family: int, address_info: tuple[object, ...]) -> socket.socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address_info)
+        sock.bind(sockaddr)
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()
