@@ -269,16 +269,16 @@ class FakeConnectionPool:
         self.may_close.set()
         self.may_answer.set()
 
-    async def connect(self, way: HostChain, report: ProgressListener) -> FakeHopConnections:
+    async def connect(
+        self, host_chain: HostChain, progress: ProgressListener
+    ) -> FakeHopConnections:
         outcome: asyncio.Future[FakeHopConnections] = asyncio.get_running_loop().create_future()
-        self.attempts.append(Attempt(way, report, self, outcome))
-        report.step(str(way[-1]), "connect")
+        self.attempts.append(Attempt(host_chain, progress, self, outcome))
+        progress.step(str(host_chain[-1]), "connect")
         try:
             return await outcome
         except asyncio.CancelledError:
-            if (
-                outcome.done() and not outcome.cancelled()
-            ):  # the caller was cancelled before it saw the result
+            if outcome.done() and not outcome.cancelled():  # the caller never saw the result
                 for connection in outcome.result().hops:
                     connection.lose()
             raise

@@ -55,19 +55,19 @@ def named(action: Action, name: str) -> Action:
     return action
 
 
-def posts(event: Event | Reconfigure) -> Action:
+def send(event: Event | Reconfigure) -> Action:
     async def act(_: RunnerHarness, runner: Runner) -> None:
         runner.send(event)
 
-    return named(act, f"posts {event}")
+    return named(act, f"send {event}")
 
 
-async def succeeds(harness: RunnerHarness, _: Runner) -> None:
+async def succeed_attempts(harness: RunnerHarness, _: Runner) -> None:
     for attempt in harness.pool.pending_attempts:
         attempt.succeed()
 
 
-def fails(failure: Failure) -> Action:
+def fail_attempts(failure: Failure) -> Action:
     async def act(harness: RunnerHarness, _: Runner) -> None:
         for attempt in harness.pool.pending_attempts:
             attempt.fail(failure)
@@ -75,30 +75,30 @@ def fails(failure: Failure) -> Action:
     return named(act, f"fails {failure}")
 
 
-async def is_lost(harness: RunnerHarness, _: Runner) -> None:
+async def lose_connections(harness: RunnerHarness, _: Runner) -> None:
     for connection in list(harness.pool.open_connections):
         connection.lose(LOST)
 
 
-async def the_remote_port_is_taken_or_free(harness: RunnerHarness, _: Runner) -> None:
+async def toggle_remote_port(harness: RunnerHarness, _: Runner) -> None:
     harness.pool.ports_in_use ^= {SSH_PORT}
 
 
-def hesitations(harness: RunnerHarness) -> tuple[asyncio.Event, ...]:
+def gates(harness: RunnerHarness) -> tuple[asyncio.Event, ...]:
     """Return the events that make the fake SSH side wait while they are cleared."""
-    far = harness.pool
-    return far.may_listen, far.may_close, far.may_answer, harness.host_resolver.may_resolve
+    pool = harness.pool
+    return pool.may_listen, pool.may_close, pool.may_answer, harness.host_resolver.may_resolve
 
 
-async def the_far_side_hesitates_or_goes_on(harness: RunnerHarness, _: Runner) -> None:
-    for event in hesitations(harness):
+async def toggle_gates(harness: RunnerHarness, _: Runner) -> None:
+    for event in gates(harness):
         if event.is_set():
             event.clear()
         else:
             event.set()
 
 
-def passes(seconds: float) -> Action:
+def advance(seconds: float) -> Action:
     async def act(harness: RunnerHarness, _: Runner) -> None:
         await harness.clock.advance(seconds)
 
@@ -111,22 +111,24 @@ ANY_TIME: tuple[Event, ...] = (
     ConnectionUnhealthy(),
 )
 ACTIONS = [
-    *([succeeds] * 6),
-    *(fails(failure) for failure in (REFUSED, LOST, DENIED)),
-    *([is_lost] * 2),
-    *(posts(event) for event in ANY_TIME),
-    *(posts(Reconfigure(tunnel)) for tunnel in TUNNELS),
-    *(passes(seconds) for seconds in (0.5, 2, 2, 10, 400)),
-    the_remote_port_is_taken_or_free,
-    the_far_side_hesitates_or_goes_on,
+    *([succeed_attempts] * 6),
+    *(fail_attempts(failure) for failure in (REFUSED, LOST, DENIED)),
+    *([lose_connections] * 2),
+    *(send(event) for event in ANY_TIME),
+    *(send(Reconfigure(tunnel)) for tunnel in TUNNELS),
+    *(advance(seconds) for seconds in (0.5, 2, 2, 10, 400)),
+    toggle_remote_port,
+    toggle_gates,
 ]
-TURNS_BETWEEN = [SETTLE_TURNS, SETTLE_TURNS, SETTLE_TURNS, 0, 1, 2, 3, 5]
-"""Of the event loop: mostly all there are, else just a few, so that the next comes in between."""
+ITERATIONS_BETWEEN = [SETTLE_TURNS, SETTLE_TURNS, SETTLE_TURNS, 0, 1, 2, 3, 5]
+"""Event loop iterations between actions: mostly enough to settle, else a few to interleave."""
 
-scripts = st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(TURNS_BETWEEN)), max_size=30)
+scripts = st.lists(
+    st.tuples(st.sampled_from(ACTIONS), st.sampled_from(ITERATIONS_BETWEEN)), max_size=30
+)
 
 
-async def live(script: list[tuple[Action, int]]) -> None:
+async def run_script(script: list[tuple[Action, int]]) -> None:
     async with runner_harness() as harness:
         runner = harness.runner(TUNNELS[0])
         runner.send(Start())
@@ -137,7 +139,7 @@ async def live(script: list[tuple[Action, int]]) -> None:
             sessions = len(harness.pool.pending_attempts) + len(harness.pool.open_connections)
             assert sessions <= session_count(runner.state) <= 2, "a session too many"
 
-        for event in hesitations(harness):
+        for event in gates(harness):
             event.set()
         await settle()
         forwards = runner.tunnel.forwards
@@ -164,4 +166,4 @@ async def live(script: list[tuple[Action, int]]) -> None:
 def test_the_state_bounds_the_sessions_and_a_stop_leaves_nothing_behind(
     script: list[tuple[Action, int]],
 ) -> None:
-    asyncio.run(live(script))
+    asyncio.run(run_script(script))

@@ -27,22 +27,28 @@ async def test_a_stopped_tunnel_shows_its_configuration() -> None:
     options = HostOptions(jump=("bastion", "inner"))
     tunnel = make_tunnel(options=options, groups=("work",), remote=["2222:localhost:22"])
     async with runner_harness() as harness:
-        shown = snapshot_of(harness.runner(tunnel))
-        assert shown.forwards == [], "its forwards are made when it first runs"
+        snapshot = snapshot_of(harness.runner(tunnel))
+        assert snapshot.forwards == [], "its forwards are made when it first runs"
         await settle()
-        shown = snapshot_of(harness.runners[0])
+        snapshot = snapshot_of(harness.runners[0])
 
-        assert (shown.name, shown.state, shown.wanted, shown.since) == (
+        assert (snapshot.name, snapshot.state, snapshot.wanted, snapshot.since) == (
             "db",
             "stopped",
             False,
             NOON,
         )
-        assert (shown.host, shown.jump, shown.groups) == ("relay", ["bastion", "inner"], ["work"])
-        assert (shown.attempt, shown.retry_at, shown.restarts) == (0, None, 0)
-        assert (shown.rtt_ms, shown.cipher, shown.failure, shown.progress) == (None,) * 4
-        assert shown.hops == []
-        assert [forward.state for forward in shown.forwards] == ["pending"]
+        assert (snapshot.host, snapshot.jump, snapshot.groups) == (
+            "relay",
+            ["bastion", "inner"],
+            ["work"],
+        )
+        assert (snapshot.attempt, snapshot.retry_at, snapshot.restarts) == (0, None, 0)
+        assert (snapshot.rtt_ms, snapshot.cipher, snapshot.failure, snapshot.progress) == (
+            None,
+        ) * 4
+        assert snapshot.hops == []
+        assert [forward.state for forward in snapshot.forwards] == ["pending"]
 
 
 async def test_a_tunnel_that_resolves_its_hosts_shows_the_ssh_config_step() -> None:
@@ -52,11 +58,11 @@ async def test_a_tunnel_that_resolves_its_hosts_shows_the_ssh_config_step() -> N
         runner.send(Start())
         await until(lambda: snapshot_of(runner).progress)
 
-        shown = snapshot_of(runner)
+        snapshot = snapshot_of(runner)
 
-        assert (shown.state, shown.wanted, shown.attempt) == ("connecting", True, 1)
-        assert shown.progress == ProgressSnapshot("relay", "ssh_config")
-        assert shown.hops == []
+        assert (snapshot.state, snapshot.wanted, snapshot.attempt) == ("connecting", True, 1)
+        assert snapshot.progress == ProgressSnapshot("relay", "ssh_config")
+        assert snapshot.hops == []
         assert harness.changes[-1] == "db"
 
 
@@ -67,11 +73,11 @@ async def test_a_connecting_tunnel_shows_its_current_hop() -> None:
         before = len(harness.changes)
         attempt.progress.step("me@bastion:22", "login")
 
-        shown = snapshot_of(runner)
+        snapshot = snapshot_of(runner)
 
-        assert (shown.host, shown.jump) == (HOP, ["me@bastion:22"])
-        assert shown.progress == ProgressSnapshot("me@bastion:22", "login")
-        assert shown.hops == [HopSnapshot("me@bastion:22", False), HopSnapshot(HOP, False)]
+        assert (snapshot.host, snapshot.jump) == (HOP, ["me@bastion:22"])
+        assert snapshot.progress == ProgressSnapshot("me@bastion:22", "login")
+        assert snapshot.hops == [HopSnapshot("me@bastion:22", False), HopSnapshot(HOP, False)]
         assert harness.changes[before:] == ["db"]
 
 
@@ -81,12 +87,12 @@ async def test_an_up_tunnel_is_shown_hop_by_hop() -> None:
         await harness.clock.advance(5)
         runner, _ = await harness.connect()
 
-        shown = snapshot_of(runner)
+        snapshot = snapshot_of(runner)
 
-        assert (shown.state, shown.since) == ("up", "2026-11-22T12:00:05Z")
-        assert (shown.attempt, shown.failure, shown.progress) == (0, None, None)
-        assert (shown.rtt_ms, shown.cipher) == (1.5, "aes128-gcm@openssh.com")
-        assert shown.hops == [
+        assert (snapshot.state, snapshot.since) == ("up", "2026-11-22T12:00:05Z")
+        assert (snapshot.attempt, snapshot.failure, snapshot.progress) == (0, None, None)
+        assert (snapshot.rtt_ms, snapshot.cipher) == (1.5, "aes128-gcm@openssh.com")
+        assert snapshot.hops == [
             HopSnapshot("me@bastion:22", connected=True, rtt_ms=1.5),
             HopSnapshot(HOP, connected=True, rtt_ms=1.5),
         ]
@@ -116,13 +122,13 @@ async def test_a_degraded_tunnel_and_its_forward_show_the_same_failure() -> None
         harness.pool.ports_in_use.add(tunnel.forwards[1].listen)
         runner, _ = await harness.connect(tunnel)
 
-        shown = snapshot_of(runner)
+        snapshot = snapshot_of(runner)
 
-        assert (shown.state, shown.wanted) == ("degraded", True)
+        assert (snapshot.state, snapshot.wanted) == ("degraded", True)
         message = "the server does not listen on localhost:2223"
-        assert shown.failure == FailureSnapshot("remote_port_busy", HOP, message, "", NOON)
-        assert [f.state for f in shown.forwards] == ["listening", "failed"]
-        assert [f.failure for f in shown.forwards] == [None, shown.failure]
+        assert snapshot.failure == FailureSnapshot("remote_port_busy", HOP, message, "", NOON)
+        assert [f.state for f in snapshot.forwards] == ["listening", "failed"]
+        assert [f.failure for f in snapshot.forwards] == [None, snapshot.failure]
 
 
 async def test_a_tunnel_in_backoff_shows_retry_time_and_failure() -> None:
@@ -132,14 +138,16 @@ async def test_a_tunnel_in_backoff_shows_retry_time_and_failure() -> None:
         connection.lose(LOST)
         await wait_for_state(runner, "backoff")
 
-        shown = snapshot_of(runner)
+        snapshot = snapshot_of(runner)
 
-        assert (shown.state, shown.wanted) == ("backoff", True)
-        assert shown.since == "2026-11-22T12:01:00Z"
-        assert shown.retry_at == "2026-11-22T12:01:02Z"
-        assert shown.failure == FailureSnapshot("lost", HOP, "connection lost", "", shown.since)
-        assert (shown.rtt_ms, shown.cipher, shown.progress) == (None, None, None)
-        assert shown.hops == [HopSnapshot(HOP, connected=False)]
+        assert (snapshot.state, snapshot.wanted) == ("backoff", True)
+        assert snapshot.since == "2026-11-22T12:01:00Z"
+        assert snapshot.retry_at == "2026-11-22T12:01:02Z"
+        assert snapshot.failure == FailureSnapshot(
+            "lost", HOP, "connection lost", "", snapshot.since
+        )
+        assert (snapshot.rtt_ms, snapshot.cipher, snapshot.progress) == (None, None, None)
+        assert snapshot.hops == [HopSnapshot(HOP, connected=False)]
 
 
 async def test_a_blocked_tunnel_shows_its_next_retry() -> None:
@@ -148,12 +156,12 @@ async def test_a_blocked_tunnel_shows_its_next_retry() -> None:
         attempt.fail(DENIED)
         await wait_for_state(runner, "blocked")
 
-        shown = snapshot_of(runner)
+        snapshot = snapshot_of(runner)
 
-        assert (shown.state, shown.wanted, shown.attempt) == ("blocked", True, 1)
-        assert shown.retry_at == "2026-11-22T12:05:00Z"
-        assert shown.failure is not None
-        assert shown.failure.message == "permission denied (publickey)"
+        assert (snapshot.state, snapshot.wanted, snapshot.attempt) == ("blocked", True, 1)
+        assert snapshot.retry_at == "2026-11-22T12:05:00Z"
+        assert snapshot.failure is not None
+        assert snapshot.failure.message == "permission denied (publickey)"
 
 
 async def test_the_last_failure_stays_visible_during_the_next_attempt() -> None:
@@ -164,11 +172,11 @@ async def test_the_last_failure_stays_visible_during_the_next_attempt() -> None:
         await harness.clock.advance(2)
         await harness.next_attempt()
 
-        shown = snapshot_of(runner)
+        snapshot = snapshot_of(runner)
 
-        assert (shown.state, shown.attempt) == ("connecting", 2)
-        assert shown.failure is not None
-        assert (shown.failure.cause, shown.failure.at) == ("lost", NOON)
+        assert (snapshot.state, snapshot.attempt) == ("connecting", 2)
+        assert snapshot.failure is not None
+        assert (snapshot.failure.cause, snapshot.failure.at) == ("lost", NOON)
 
 
 async def test_a_stopping_tunnel_is_not_wanted() -> None:
@@ -178,8 +186,8 @@ async def test_a_stopping_tunnel_is_not_wanted() -> None:
         runner.send(Stop())
         await wait_for_state(runner, "stopping")
 
-        shown = snapshot_of(runner)
+        snapshot = snapshot_of(runner)
 
-        assert (shown.wanted, shown.attempt, shown.retry_at) == (False, 0, None)
+        assert (snapshot.wanted, snapshot.attempt, snapshot.retry_at) == (False, 0, None)
         harness.pool.may_close.set()
         await wait_for_state(runner, "stopped")

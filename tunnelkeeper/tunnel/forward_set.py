@@ -111,34 +111,34 @@ class ForwardSet:
         session: The session that new remote forwards belong to. bound: Whether new local forwards
         listen.
         """
-        known = self.all
-        before = {running.forward: running for running in known}
+        previous = self.all
+        unclaimed = {running.forward: running for running in previous}
         self.all = [
-            before.pop(forward) if forward in before else self._create(forward, tunnel)
+            unclaimed.pop(forward) if forward in unclaimed else self._create(forward, tunnel)
             for forward in tunnel.forwards
         ]
         # Close removed forwards first: a new forward may use the port of one of them.
-        for removed in before.values():
+        for removed in unclaimed.values():
             removed.stop_checking()
             if isinstance(removed, RunningRemoteForward):
                 await removed.close()
             else:
                 removed.close()
-        for served in self.local_forwards:
-            served.clients.hold_timeout = tunnel.hold_timeout
+        for forward in self.local_forwards:
+            forward.clients.hold_timeout = tunnel.hold_timeout
         for kept in self.all:
             kept.set_check(tunnel.checks.get(kept.forward))
         # Attach remote forwards before binding local ones, which awaits: a session that connects
         # meanwhile must have them already.
         for remote in self.remote_forwards:
-            if remote not in known and session is not None:
+            if remote not in previous and session is not None:
                 session.attach_remote_forward(remote, self._tasks)
         for local in self.local_forwards:
-            if local not in known and bound:
+            if local not in previous and bound:
                 await local.open()
 
     def _create(self, forward: Forward, tunnel: Tunnel) -> AnyRunningForward:
-        around = ForwardContext(
+        context = ForwardContext(
             self.gate,
             self._tasks,
             self._context.clock,
@@ -148,9 +148,9 @@ class ForwardSet:
         )
         new: AnyRunningForward
         if isinstance(forward, LocalForward | SocksForward):
-            new = RunningLocalForward(forward, tunnel, around)
+            new = RunningLocalForward(forward, tunnel, context)
         else:
-            new = RunningRemoteForward(forward, around)
+            new = RunningRemoteForward(forward, context)
         new.set_check(tunnel.checks.get(forward))
         return new
 

@@ -88,12 +88,12 @@ class RunningRemoteForward(RunningForward):
     async def _start_listening(self, connection: Connection) -> None:
         if self._connection is not connection:  # detached before this task started
             return
-        known = None
+        previous = None
         if self._listener is not None:
             # Keep the state: the move takes a moment only, and the last check result stays valid.
-            known = self._listener.address
+            previous = self._listener.address
             await self._listener.close()
-        if not await self._try_listen(connection, known) and self._connection is connection:
+        if not await self._try_listen(connection, previous) and self._connection is connection:
             self._retry_task = self._context.tasks.create_task(
                 self._retry_until_listening(connection)
             )
@@ -115,9 +115,9 @@ class RunningRemoteForward(RunningForward):
         finally:
             timer.cancel()
 
-    async def _try_listen(self, connection: Connection, known: Address | None = None) -> bool:
+    async def _try_listen(self, connection: Connection, previous: Address | None = None) -> bool:
         try:
-            listener = await self._request_listener(connection, known)
+            listener = await self._request_listener(connection, previous)
         except FailureError as failed:
             # The end of the connection is not a failure of this forward; it has its own cause.
             if self._connection is connection and not connection.is_closed:
@@ -132,16 +132,16 @@ class RunningRemoteForward(RunningForward):
         return True
 
     async def _request_listener(
-        self, connection: Connection, known: Address | None
+        self, connection: Connection, previous: Address | None
     ) -> RemoteListener:
         """Request a listener. Prefer the port that the server assigned before, as clients know it.
 
         Raises:
             FailureError: The server does not listen.
         """
-        if known is not None and known != self.forward.listen:
+        if previous is not None and previous != self.forward.listen:
             with suppress(FailureError):
-                return await connection.listen(known, self.clients.accept)
+                return await connection.listen(previous, self.clients.accept)
         return await connection.listen(self.forward.listen, self.clients.accept)
 
 

@@ -242,7 +242,7 @@ class Runner:
         if not is_same_phase(old, self.state):
             self.changed_at = now
         failure = failure_of(self.state)
-        shown = (
+        last_record = (
             self.replacement_failure
             if isinstance(replacement_of(self.state), ReplacementBackoff)
             else self.last_failure
@@ -258,7 +258,7 @@ class Runner:
             self._context.on_up(self.tunnel.name)
         self._hooks.on_state(self.tunnel, state_name(self.state), failure, self._tasks)
         monotonic = self._context.clock.monotonic()
-        last_logged = shown.failure if shown else None
+        last_logged = last_record.failure if last_record else None
         message = log_messages.transition_message(
             old, self.state, monotonic, self.session, last_logged
         )

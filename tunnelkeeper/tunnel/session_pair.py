@@ -139,8 +139,8 @@ class SessionPair:
 
         Files that the session did not use are left out.
         """
-        known = self._last_ended.files if self._last_ended is not None else {}
-        return {path: known[path] for path in files if path in known}
+        signatures = self._last_ended.files if self._last_ended is not None else {}
+        return {path: signatures[path] for path in files if path in signatures}
 
     # -- inside ------------------------------------------------------------------------------
 
