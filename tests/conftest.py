@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def ssh() -> str:
-    """The path of the ssh client, as a reference or as the program under test."""
+    """Return the path of the ssh client, as a reference or as the program under test."""
     return require("ssh")
 
 

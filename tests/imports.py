@@ -51,7 +51,7 @@ class Import:
 
 
 def layer_of(module: str) -> str:
-    """The folder or file directly below the package; of a library its own name."""
+    """Return the folder or file directly below the package; of a library its own name."""
     top, _, rest = module.partition(".")
     return rest.partition(".")[0] or top if top == PACKAGE else top
 
@@ -72,7 +72,7 @@ def imports() -> list[Import]:
 
 
 def imports_in(source: str) -> list[tuple[str, When, int]]:
-    """The imports of a source text: full dotted name, when, line."""
+    """Yield the imports of a source text: full dotted name, when, line."""
     return _found(ast.parse(source), When.AT_ONCE)
 
 
@@ -82,7 +82,7 @@ def _module_of(path: Path) -> str:
 
 
 def _nearest(name: str, known: dict[str, Path]) -> str:
-    """A name of the package as the module that has it; any other as it is."""
+    """Return the module that has a name of the package; any other name unchanged."""
     if name.partition(".")[0] != PACKAGE or name in known:
         return name
     return name.rpartition(".")[0]

@@ -16,13 +16,13 @@ HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 
 
 def headings(page: Path, level: int) -> list[str]:
-    """The headings of a level."""
+    """Return the headings of a level."""
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
     return [text for marks, text in HEADING.findall(prose) if len(marks) == level]
 
 
 def section(page: Path, heading: str) -> str:
-    """What stands below a heading, up to the next one of any level."""
+    """Return the text below a heading, up to the next one of any level."""
     text = page.read_text(encoding="utf-8")
     match = re.search(
         rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL
@@ -32,7 +32,7 @@ def section(page: Path, heading: str) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks in a language."""
+    """Return the code blocks in a language."""
     return blocks_in(page.read_text(encoding="utf-8"), language)
 
 
@@ -41,7 +41,7 @@ def blocks_in(text: str, language: str) -> list[str]:
 
 
 def rows_of(text: str) -> list[list[str]]:
-    """The rows of all tables, without their heads."""
+    """Yield the rows of all tables, without their heads."""
     lines = [line for line in FENCE.sub("", text).splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     rules = [index for index, cells in enumerate(rows) if set(cells[0]) == {"-"}]
@@ -50,7 +50,7 @@ def rows_of(text: str) -> list[list[str]]:
 
 
 def links(page: Path) -> list[str]:
-    """The targets of links that stay within the project."""
+    """Yield the targets of links that stay within the project."""
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
     return [to for to in re.findall(r"\]\(([^)\s]+)\)", prose) if "://" not in to]
 
@@ -63,6 +63,6 @@ def leads_somewhere(link: str, page: Path) -> bool:
 
 
 def anchors(page: Path) -> set[str]:
-    """The names that GitHub gives the headings of a page."""
+    """Return the anchors that GitHub gives the headings of a page."""
     texts = [text for level in range(1, 5) for text in headings(page, level)]
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}

@@ -96,7 +96,7 @@ class Finding:
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """The line and text of everything in a file that a person reads.
+    """Yield the line and text of everything in a file that a person reads.
 
     Of Python that is comments, strings and the names of functions and classes.
     """
@@ -114,7 +114,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def findings(path: Path) -> list[Finding]:
-    """What a file has of banned words and old module names."""
+    """Return the banned words and old module names in a file."""
     found = []
     for line, text in texts(path):
         folded = " ".join(text.split())

@@ -12,7 +12,7 @@ SYSTEM_DIRECTORIES = "/usr/sbin:/sbin:/usr/local/sbin"  # where sshd lives, ofte
 
 
 def require(name: str) -> str:
-    """The path of a program; without it the test is skipped, or fails where all are demanded."""
+    """Return the path of a program. Skip the test without it, or fail if all are required."""
     search = os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM_DIRECTORIES))
     found = shutil.which(name, path=search)
     if found is None:

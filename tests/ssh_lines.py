@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def ask_ssh(command: str) -> list[tuple[str, str]]:
-    """What `ssh -G` prints for a command line of ssh or autossh: keywords and values."""
+    """Return what `ssh -G` prints for a command line of ssh or autossh: keywords and values."""
     program, *arguments = shlex.split(command)
     if program == "autossh":
         flag, _monitoring_port, *arguments = arguments
@@ -34,14 +34,14 @@ def ask_ssh(command: str) -> list[tuple[str, str]]:
 
 
 def answer_to(arguments: Sequence[str], source: str = "none") -> list[tuple[str, str]]:
-    """What `ssh -G` prints for these arguments. source: the ssh_config to ask in, or `none`."""
+    """Return what `ssh -G` prints for these arguments. source: the ssh_config, or `none`."""
     asked = [require("ssh"), "-F", source, "-G", *arguments]
     output = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
     return [(key, value) for key, _, value in (line.partition(" ") for line in output.splitlines())]
 
 
 def forwards_in(answer: Sequence[tuple[str, str]]) -> list[Forward]:
-    """The forwards that ssh would make."""
+    """Return the forwards that ssh would make."""
     is_open = ("gatewayports", "yes") in answer
     local = [parse_local(spec(v, is_open=is_open)) for key, v in answer if key == "localforward"]
     remote = [parse_remote(spec(value)) for key, value in answer if key == "remoteforward"]
@@ -61,19 +61,19 @@ def spec(value: str, *, is_open: bool = False) -> str:
 
 
 def in_order(forwards: tuple[Forward, ...] | list[Forward]) -> list[tuple[str, str]]:
-    """Forwards by kind; within a kind the order does not matter."""
+    """Group forwards by kind; within a kind the order does not matter."""
     return sorted((kind_of(forward), str(forward)) for forward in forwards)
 
 
 async def way_of(tunnel: Tunnel, configuration: Configuration) -> list[str]:
-    """The hosts of a tunnel, first hop first, when ssh_config says nothing."""
+    """Return the hosts of a tunnel, first hop first, without an ssh_config."""
     alone = replace(configuration, supervisor=SupervisorOptions(ssh_config=False))
     lookup = HostLookup(alone, SshQuery(require("ssh")), gather_facts(), time.monotonic)
     return [str(host) for host in await lookup.chain(tunnel)]
 
 
 def way_in(answer: list[tuple[str, str]]) -> list[str]:
-    """The hosts that ssh would pass through and end at."""
+    """Return the hosts that ssh would pass through and end at."""
     said = dict(answer)
     hops = said["proxyjump"].split(",") if "proxyjump" in said else []
     references = [parse_host_spec(hop) for hop in hops]

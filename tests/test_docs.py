@@ -55,7 +55,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 
 def host_defaults() -> dict[str, object]:
-    """What holds for a host that nobody says anything of; None: it varies."""
+    """Return the defaults of a host that has no settings; None: it varies."""
     host = resolve(LookupResult("host", "host", HostOptions(), {}, {}, gather_facts()))
     renamed = {
         "port": host.ports[0],
@@ -105,19 +105,19 @@ def test_every_key_is_used_in_an_example_of_the_reference(heading: str) -> None:
 
 
 def documented_defaults(heading: str) -> dict[str, str]:
-    """The column Default of a table of the reference, by key."""
+    """Return the column Default of a table of the reference, by key."""
     rows = rows_of(section(ROOT / "docs/config.md", heading))
     return {cells[0].strip("`"): cells[2] for cells in rows}
 
 
 def literal(cell: str) -> object:
-    """A value that a cell shows as TOML."""
+    """Parse a value that a cell shows as TOML."""
     value: object = tomllib.loads(f"value = {cell.strip('`')}")["value"]
     return value
 
 
 def keys_in(value: object) -> set[str]:
-    """The keys of all tables in a document."""
+    """Return the keys of all tables in a document."""
     match value:
         case dict():
             return set(value).union(*map(keys_in, value.values()))
@@ -181,7 +181,7 @@ def test_the_states_are_documented_in_their_order() -> None:
 
 
 def check_options(command: click.Command, text: str, *besides: str) -> None:
-    """The options in a section's tables are those of a command, with the defaults it shows."""
+    """Check that a section lists the options of a command, with the defaults it shows."""
     rows = [cells for cells in rows_of(text) if cells[0].startswith("`-")]
     shown = {name: cells[1] for cells in rows for name in re.findall(r"`(--?[a-z-]+)", cells[0])}
     options = [param for param in command.params if isinstance(param, click.Option)]

@@ -60,6 +60,6 @@ def pairs(path: Path) -> list[tuple[Tunnel, list[tuple[str, str]]]]:
 
 
 def commands_of(path: Path) -> list[str]:
-    """The commands in an example's comments, in the order of its tunnels."""
+    """Return the commands in an example's comments, in the order of its tunnels."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.removeprefix(REPLACES) for line in lines if line.startswith(REPLACES)]

@@ -176,7 +176,7 @@ def edges() -> set[tuple[str, str]]:
 
 
 def folder_of(module: str) -> str:
-    """The package that holds a module; a module right below the top package stands for itself."""
+    """Return the package that holds a module; a top-level module is its own."""
     path = MODULES[module]
     if path.parent.name == PACKAGE:
         return module

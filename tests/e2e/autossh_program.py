@@ -39,7 +39,7 @@ SLEEPING = re.compile(r"sleeping for grace time (\d+) secs")
 
 
 def ours(directory: Path) -> Path:
-    """A link named autossh to our program."""
+    """Create a link named autossh to our program."""
     program = Path(sys.executable).with_name("tunnelkeeper")
     if not program.exists():
         absent(f"{program} is not installed")
@@ -56,7 +56,7 @@ def real() -> Path:
 
 
 def ssh_config(site: Site, server: Sshd, address: str = "127.0.0.1") -> Path:
-    """A configuration of ssh in which `box` and the hosts of documentation are the server."""
+    """Write an ssh_config in which `box` and the example hosts are the server."""
     path = site.directory / f"ssh_config{server.port}"
     path.write_text(
         f"""\
@@ -96,7 +96,7 @@ class Autossh:
             )
 
     def variables(self) -> dict[str, str]:
-        """The environment it runs in."""
+        """Return the environment it runs in."""
         clean = {n: v for n, v in os.environ.items() if not n.startswith("AUTOSSH_")}
         own = {
             "AUTOSSH_LOGFILE": str(self.log_file),
@@ -117,7 +117,7 @@ class Autossh:
         return self.log_file.read_text() if self.log_file.exists() else ""
 
     def said(self) -> str:
-        """What it printed."""
+        """Return its output."""
         return (self.directory / "out").read_text() + (self.directory / "err").read_text()
 
     def starts(self) -> int:
@@ -125,11 +125,11 @@ class Autossh:
         return max((int(n) for n in STARTING.findall(self.log())), default=0)
 
     def waits(self) -> list[int]:
-        """The seconds it slept between starts, as its log has them."""
+        """Return the seconds between starts, as logged."""
         return [int(n) for n in SLEEPING.findall(self.log())]
 
     def pid(self) -> int:
-        """The number in its pid file, or 0."""
+        """Return the number in its pid file, or 0."""
         text = self.pid_file.read_text().strip() if self.pid_file.exists() else ""
         return int(text or 0)
 
@@ -140,7 +140,7 @@ class Autossh:
         wait_until(lambda: self.starts() >= count, within, lambda: f"{count} starts: {self.log()}")
 
     def signal(self, number: int) -> None:
-        """Send a signal to whoever the pid file names."""
+        """Send a signal to the process that the pid file names."""
         os.kill(wait_until(self.pid, within=10), number)
 
     def exit_code(self, within: float = 40) -> int:
@@ -166,7 +166,7 @@ def launched(
     *arguments: str,
     variables: Mapping[str, str] | None = None,
 ) -> Autossh:
-    """A run that ends with the site. variables: autossh's, without AUTOSSH_ in front."""
+    """Start a run that ends with the site. variables: autossh's, without the AUTOSSH_ prefix."""
     environment = {f"AUTOSSH_{name}": value for name, value in (variables or {}).items()}
     run = Autossh(program, site.subdirectory("a"), arguments, environment)
     run.start()
@@ -177,7 +177,7 @@ def launched(
 def autossh(
     site: Site, server: Sshd, line: str, variables: Mapping[str, str] | None = None
 ) -> Autossh:
-    """A line, with nothing added but where `example.com` is."""
+    """Run a command line; add only an ssh_config that says where `example.com` is."""
     words = ["-F", str(ssh_config(site, server)), *shlex.split(line)]
     return launched(site, ours(site.directory), *words, variables=variables)
 
@@ -185,7 +185,7 @@ def autossh(
 def run(
     site: Site, server: Sshd, line: str, data: bytes = b"", **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """A line that ends by itself, with its standard input and output."""
+    """Run a command line that ends by itself, with its standard input and output."""
     words = [str(ours(site.directory)), "-F", str(ssh_config(site, server)), *shlex.split(line)]
     environment = {**os.environ, **variables}
     return subprocess.run(

@@ -22,18 +22,18 @@ MEGABYTE = 1 << 20
 
 @cache
 def blob(size: int) -> bytes:
-    """So many bytes that look random and are the same every time."""
+    """Return pseudorandom bytes that are the same every time."""
     return hashlib.shake_128(b"tunnelkeeper").digest(size)
 
 
 def sha256(data: bytes) -> str:
-    """The hash that `services.hash_sink` answers."""
+    """Return the hash that `services.hash_sink` answers."""
     return hashlib.sha256(data).hexdigest()
 
 
 @contextmanager
 def connected(address: Address, timeout: float = 20) -> Iterator[socket.socket]:
-    """A socket that is connected to the address; each of its operations may take so long."""
+    """Connect a socket to the address. timeout: seconds for each of its operations."""
     family = socket.AF_INET
     where: object = address
     if isinstance(address, int):
@@ -49,7 +49,7 @@ def connected(address: Address, timeout: float = 20) -> Iterator[socket.socket]:
 
 
 def exchange(address: Address, data: bytes = b"", timeout: float = 20) -> bytes:
-    """Send the data and end that half; what came back until the other side ended too."""
+    """Send the data and EOF; return everything until the peer ends."""
     with connected(address, timeout) as connection:
         sending = Thread(target=_send_and_end, args=(connection, data))
         sending.start()
@@ -60,7 +60,7 @@ def exchange(address: Address, data: bytes = b"", timeout: float = 20) -> bytes:
 
 
 def receive_all(connection: socket.socket) -> bytes:
-    """Everything until the other side ends."""
+    """Receive everything until the peer ends."""
     received = bytearray()
     while data := connection.recv(MEGABYTE):
         received += data
@@ -68,7 +68,7 @@ def receive_all(connection: socket.socket) -> bytes:
 
 
 def receive_until_cut(connection: socket.socket) -> bytes:
-    """Everything until the other side ends or resets: for a client that is not to be served."""
+    """Receive everything until the peer ends or resets: for a client that is refused."""
     received = bytearray()
     with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(MEGABYTE):
@@ -87,7 +87,7 @@ def connect_and_receive(address: Address, timeout: float = 20) -> bytes:
 
 
 def receive_exactly(connection: socket.socket, size: int) -> bytes:
-    """So many bytes, or fewer when the other side ends before."""
+    """Receive this many bytes, or fewer if the peer ends first."""
     received = bytearray()
     while len(received) < size and (data := connection.recv(size - len(received))):
         received += data
@@ -95,7 +95,7 @@ def receive_exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def is_listening(address: Address) -> bool:
-    """Whether anybody accepts connections there."""
+    """Return whether connections are accepted there."""
     try:
         with connected(address, timeout=5):
             return True

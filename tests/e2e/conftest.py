@@ -29,14 +29,14 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def shared_site() -> Iterator[Site]:
-    """A site for all tests of a file, where they only look and never break anything."""
+    """Share a site between all tests of a module, which only read and break nothing."""
     with new_site() as site:
         yield site
 
 
 @pytest.fixture(scope="module", params=["on", "off"])
 def way(request: pytest.FixtureRequest) -> Iterator[str]:
-    """How data goes in the programs that are started: the short way, or asyncssh's own."""
+    """Select the data path of the programs: the fast path, or asyncssh's own."""
     setting: str = request.param
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUNNELKEEPER_FASTPATH", setting)
@@ -45,7 +45,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def each_site(way: str) -> Iterator[Site]:
-    """A shared site for either way of data."""
+    """Share a site for each data path."""
     with new_site() as site:
         yield site
 
@@ -60,7 +60,7 @@ def person(site: Site) -> Iterator[Person]:
 
 @pytest.fixture
 def port(site: Site, person: Person) -> int:
-    """A local port that leads to an echo service; the tunnel is `db`, and its config written."""
+    """Configure the tunnel `db` to an echo service; return its local port."""
     port = free_port()
     person.write_config(tunnel_table("db", site.sshd().port, forward(site, port)))
     return port

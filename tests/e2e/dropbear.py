@@ -58,7 +58,7 @@ def _authorize(authorized_keys: Path, home: Path) -> None:
 
 
 def _with_home(home: Path, command: list[str]) -> list[str]:
-    """The command, run where the directory is the home directory; its process id stays the same."""
+    """Wrap a command so that the directory is the home directory; its process ID stays the same."""
     if os.geteuid() != 0:
         absent("Dropbear needs a mount namespace for its authorized_keys, and that needs root")
     mount = shlex.join([require("mount"), "--bind", str(home), str(Path("~root").expanduser())])

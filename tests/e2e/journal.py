@@ -31,7 +31,7 @@ class Journal:
         return b"".join(bytes(text) for _, text in self._said).decode(errors="replace")
 
     def lines_of(self, identifier: str) -> str:
-        """What all runs under a SyslogIdentifier= have printed."""
+        """Return the output of all runs under a SyslogIdentifier=."""
         said = b"".join(bytes(text) for name, text in self._said if name == identifier)
         return said.decode(errors="replace")
 

@@ -9,7 +9,7 @@ from tests.requirements import require
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """A new private key at this path, its public half beside it as `.pub`."""
+    """Generate a private key at this path, and its public half beside it as `.pub`."""
     path.unlink(missing_ok=True)
     _ssh_keygen("-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path))
     return path
@@ -21,18 +21,18 @@ def public(key: Path) -> str:
 
 
 def fingerprint(key: Path) -> str:
-    """The SHA256:... fingerprint as ssh prints it."""
+    """Return the SHA256:... fingerprint as ssh prints it."""
     return _ssh_keygen("-l", "-f", f"{key}.pub").split()[1]
 
 
 def certify_user(authority: Path, key: Path, principal: str) -> Path:
-    """A user certificate for the key, as ssh looks for it: `KEY-cert.pub`."""
+    """Sign a user certificate for the key where ssh looks for it: `KEY-cert.pub`."""
     _ssh_keygen("-q", "-s", str(authority), "-I", "user", "-n", principal, f"{key}.pub")
     return Path(f"{key}-cert.pub")
 
 
 def certify_host(authority: Path, key: Path, principal: str) -> Path:
-    """A host certificate for the key: `KEY-cert.pub`."""
+    """Sign a host certificate for the key: `KEY-cert.pub`."""
     _ssh_keygen("-q", "-s", str(authority), "-I", "host", "-h", "-n", principal, f"{key}.pub")
     return Path(f"{key}-cert.pub")
 

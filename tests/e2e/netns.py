@@ -75,7 +75,7 @@ class Network:
 
     @contextmanager
     def box_cut_off(self) -> Iterator[None]:
-        """Drop what the box and the relay send each other; no one is told.
+        """Silently drop what the box and the relay send each other.
 
         Afterwards the box has another address, as after a dial-up: nothing of its old connections
         arrives late, so that the relay could learn of their end.
@@ -88,7 +88,7 @@ class Network:
 
     @contextmanager
     def client_cut_off(self) -> Iterator[None]:
-        """Drop what the client and the relay send each other; no one is told."""
+        """Silently drop what the client and the relay send each other."""
         with self._cut_off(self.client, "to-client", "10.77.1.2", "10.77.1.1"):
             yield
 
@@ -102,7 +102,7 @@ class Network:
             _neighbour(end, through, neighbour, "delete")
 
     def _link(self, machine: Machine, device: str, gateway: str) -> None:
-        """A cable from a machine to the relay, whose end of it is the gateway."""
+        """Connect a machine to the relay, whose end of the link is the gateway."""
         here, there = ["name", _UPLINK], ["name", device, "netns", self.relay.name]
         machine.ip("link", "add", *here, "type", "veth", "peer", *there)
         machine.ip("link", "set", _UPLINK, "up")
@@ -112,7 +112,7 @@ class Network:
 
 @contextmanager
 def new_network() -> Iterator[Network]:
-    """A network of its own, and the end of it. What ran in it has to have ended before."""
+    """Create a network and remove it. Processes in it must have ended by then."""
     if os.geteuid() != 0:
         absent("network namespaces need root")
     token = secrets.token_hex(3)

@@ -44,7 +44,7 @@ class Person:
         self.machine.systemctl("daemon-reload")
 
     def process(self, unit: str = SUPERVISOR) -> int:
-        """The main process of a unit, as its own machine numbers it; 0 when there is none."""
+        """Return the main process ID of a unit in its own PID namespace; 0 without one."""
         return int(self.machine.property(unit, "MainPID"))
 
     def wait_for_another_process(self, before: int) -> None:
@@ -54,5 +54,5 @@ class Person:
 
 
 def forward(site: Site, port: int) -> str:
-    """The key of a tunnel that leads from a local port to an echo service."""
+    """Return the key of a tunnel that leads from a local port to an echo service."""
     return f'local = "{port}:{site.service(echo)}"'

@@ -14,7 +14,7 @@ _tokens: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A TCP port that nobody uses, on 127.0.0.1 and ::1, and that no parallel test will be given.
+    """Return a TCP port that is free on 127.0.0.1 and ::1 and that no parallel test gets.
 
     The UDP port of the same number is held as a token, so the TCP port can be bound, given up and
     bound again by anyone meanwhile.

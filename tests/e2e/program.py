@@ -48,7 +48,7 @@ class Program:
         logbook.keep(f"tunnelkeeper up ({home.name})", self._log)
 
     def write_config(self, text: str) -> None:
-        """Replace the config file; nothing is told to reload it."""
+        """Replace the config file without a reload."""
         self.config.write_text(text)
 
     def up(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -64,7 +64,7 @@ class Program:
         return process
 
     def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """A command in the background, its output in the log."""
+        """Start a command in the background, with its output in the log."""
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 [*self.through, *COMMAND, *arguments],
@@ -78,7 +78,7 @@ class Program:
     def run(
         self, *arguments: str, timeout: float = 30, text: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """A command, run to its end; the caller looks at the exit code."""
+        """Run a command to its end; the caller checks the exit code."""
         return subprocess.run(
             [*COMMAND, *arguments],
             env=self.environment,
@@ -91,13 +91,13 @@ class Program:
         )
 
     def succeed(self, *arguments: str, timeout: float = 30) -> str:
-        """A command that must exit with 0; what it printed."""
+        """Run a command that must exit with 0; return its output."""
         done = self.run(*arguments, timeout=timeout)
         assert done.returncode == 0, f"{arguments} exited with {done.returncode}: {done}"
         return done.stdout
 
     def call(self, method: str, **parameters: object) -> object:
-        """One request on the control socket, as any program may send it.
+        """Send one request on the control socket, as any program may.
 
         Raises OSError when no supervisor listens.
         """
@@ -112,17 +112,17 @@ class Program:
         return answer["result"]
 
     def status(self) -> StatusSnapshot:
-        """What the supervisor says of its tunnels now."""
+        """Return the status of all tunnels."""
         return msgspec.convert(self.call("status"), StatusSnapshot)
 
     def tunnel(self, name: str) -> TunnelSnapshot:
-        """What the supervisor says of one tunnel now."""
+        """Return the status of one tunnel."""
         return next(tunnel for tunnel in self.status().tunnels if tunnel.name == name)
 
     def wait_for(
         self, name: str, so: Callable[[TunnelSnapshot], object], within: float = PATIENCE
     ) -> TunnelSnapshot:
-        """The tunnel as it was when it was so for the first time."""
+        """Wait until the tunnel meets the condition; return its snapshot."""
         seen: list[TunnelSnapshot] = []
 
         def is_so() -> TunnelSnapshot | None:
@@ -134,7 +134,7 @@ class Program:
     def wait_for_state(
         self, name: str, state: str, cause: str | None = None, within: float = PATIENCE
     ) -> TunnelSnapshot:
-        """The tunnel once it is in the state, for that cause if one is given."""
+        """Wait until the tunnel is in the state, with that cause if given; return its snapshot."""
 
         def is_so(tunnel: TunnelSnapshot) -> bool:
             found = tunnel.failure.cause if tunnel.failure else None
@@ -148,7 +148,7 @@ class Program:
             self.wait_for_state(name, "up", within=within)
 
     def log(self) -> str:
-        """What `up` has printed."""
+        """Return the output of `up`."""
         return self._log.read_text(errors="backslashreplace") if self._log.exists() else ""
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -157,7 +157,7 @@ class Program:
         self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End the foreground supervisor in time; its exit code."""
+        """End the foreground supervisor in time; return its exit code."""
         self.send_signal(number)
         return self.wait_for_exit()
 
@@ -169,7 +169,7 @@ class Program:
         self._process = None
 
     def wait_for_exit(self, within: float = ENDS_WITHIN) -> int:
-        """The exit code of the foreground supervisor, which is about to end."""
+        """Wait for the foreground supervisor to end; return its exit code."""
         process, self._process = self._process, None
         assert process is not None
         try:
@@ -199,7 +199,7 @@ class Program:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """This process's environment without what would lead the program out of its home."""
+    """Return this environment without variables that lead the program out of its home."""
     kept = {
         name: value
         for name, value in os.environ.items()

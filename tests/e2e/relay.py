@@ -52,7 +52,7 @@ class Relay(ServerProcess):
         )
 
     def status(self) -> RelaySnapshot:
-        """What `relay status` says now."""
+        """Return the result of `relay status`."""
         command = [*self._program, "relay", "status", "--json"]
         said = subprocess.run(command, check=True, capture_output=True).stdout
         return msgspec.json.decode(said, type=RelaySnapshot)

@@ -44,7 +44,7 @@ class ServerProcess:
         assert not self._has_ended(), f"{self.title} ended: {self.log()[before:]}"
 
     def kill(self) -> None:
-        """End the server and its sessions as a power cut would: nothing is said to any client."""
+        """End the server and its sessions as a power cut would, without a word to clients."""
         if self._process is None:
             return
         family = self._family()
@@ -61,7 +61,7 @@ class ServerProcess:
         _each(self._family(), psutil.Process.suspend)
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """Resume them."""
         _each(self._family(), psutil.Process.resume)
 
     @property
@@ -71,11 +71,11 @@ class ServerProcess:
         return self._process.pid
 
     def sessions(self) -> set[int]:
-        """The ids of the processes that serve clients now."""
+        """Return the IDs of the processes that serve clients."""
         return {process.pid for process in self._family()[1:]}
 
     def log(self) -> str:
-        """What the server has said since it was made."""
+        """Return the server's log since it was created."""
         return self._log.read_text(errors="backslashreplace") if self._log.exists() else ""
 
     def close(self) -> None:

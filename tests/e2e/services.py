@@ -77,7 +77,7 @@ class Service:
 
 
 def echo(connection: socket.socket) -> None:
-    """Send back what comes, until the client has said its last."""
+    """Send back what arrives until the client sends EOF."""
     while data := connection.recv(CHUNK):
         connection.sendall(data)
 
@@ -91,7 +91,7 @@ def hash_sink(connection: socket.socket) -> None:
 
 
 def sender(data: bytes) -> Handler:
-    """A handler that sends the data and ends."""
+    """Return a handler that sends the data and ends."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(data)
@@ -100,7 +100,7 @@ def sender(data: bytes) -> Handler:
 
 
 def web_page(text: str) -> Handler:
-    """A handler that answers every HTTP request with the text."""
+    """Return a handler that answers every HTTP request with the text."""
 
     def answer(connection: socket.socket) -> None:
         request = b""

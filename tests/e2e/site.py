@@ -40,7 +40,7 @@ class Site:
         self.known_hosts.touch(mode=0o600)
 
     def sshd(self, *, known: bool = True, **options: str) -> Sshd:
-        """A running sshd with these options of sshd_config(5); its key is known or not."""
+        """Start an sshd with these options of sshd_config(5). known: add its key to known_hosts."""
         server = Sshd(self.subdirectory("sshd"), self.authorized_keys, {**options})
         self._stack.callback(server.close)
         server.start()
@@ -49,7 +49,7 @@ class Site:
         return server
 
     def dropbear(self, *options: str) -> Dropbear:
-        """A running Dropbear with these options; its key is known."""
+        """Start a Dropbear with these options; add its key to known_hosts."""
         server = Dropbear(self.subdirectory("dropbear"), self.authorized_keys, *options)
         self._stack.callback(server.close)
         server.start()
@@ -62,13 +62,13 @@ class Site:
             file.write(f"{marker} {names} {key}\n".lstrip())
 
     def service(self, handler: Handler, at: Path | int | None = None) -> Service:
-        """A running service, on a free port of its own unless told where."""
+        """Start a service, by default on a free port."""
         service = Service(handler, at)
         self._stack.callback(service.close)
         return service
 
     def program(self, *tables: str, head: str | None = None) -> Program:
-        """A program whose config file is the head and these tables; nothing runs yet.
+        """Create a program whose config file is the head and these tables; start nothing yet.
 
         head: what stands before them; without one, the site's key and known_hosts for every host,
         and no ssh_config.
@@ -78,11 +78,11 @@ class Site:
         return program
 
     def config(self, *tables: str, head: str | None = None) -> str:
-        """The text of a config file, as `program` takes its parts."""
+        """Return the text of a config file from the parts that `program` takes."""
         return "".join((self.head() if head is None else head, *tables))
 
     def head(self, ssh_config: str = "false") -> str:
-        """The tables that let every host of a config file be logged in to with the site's key."""
+        """Return the tables that make every host of a config file use the site's key."""
         return dedent(f"""\
             [supervisor]
             ssh_config = {ssh_config}
@@ -96,7 +96,7 @@ class Site:
             """)
 
     def spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        """A program in the background, ended with the site."""
+        """Start a program in the background that ends with the site."""
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
@@ -107,14 +107,14 @@ class Site:
         self._stack.callback(callback)
 
     def ssh(self, port: int, *arguments: str) -> list[str]:
-        """The command line of the real ssh that logs in to a server of this site."""
+        """Return the command line of the real ssh that logs in to a server of this site."""
         options = [f"IdentityFile={self.key}", f"UserKnownHostsFile={self.known_hosts}"]
         options += ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR"]
         flags = [part for option in options for part in ("-o", option)]
         return [require("ssh"), "-F", "none", *flags, "-p", str(port), *arguments]
 
     def subdirectory(self, kind: str) -> Path:
-        """A new directory of this site."""
+        """Create a directory of this site."""
         directory = self.directory / f"{kind}{next(self._numbers)}"
         directory.mkdir()
         return directory
@@ -122,7 +122,7 @@ class Site:
 
 @contextmanager
 def new_site() -> Iterator[Site]:
-    """A site, and the end of everything that was made in it.
+    """Create a site; at the end close everything that was created in it.
 
     Its directory's name is short: the path of a Unix socket has less than 108 bytes (unix(7)).
     """
@@ -135,18 +135,18 @@ def new_site() -> Iterator[Site]:
 
 
 def host_table(name: str, port: int, *lines: str) -> str:
-    """The [hosts] table of a server of this machine."""
+    """Return the [hosts] table of a server on this machine."""
     return _table(f"hosts.{name}", 'hostname = "127.0.0.1"', f"port = {port}", *lines)
 
 
 def tunnel_table(name: str, host: int | str, *lines: str) -> str:
-    """The [tunnels] table of a tunnel to a host, or to the server on a port of this machine."""
+    """Return the [tunnels] table of a tunnel to a host or to a server's port on this machine."""
     where = f"127.0.0.1:{host}" if isinstance(host, int) else host
     return _table(f"tunnels.{name}", f'host = "{where}"', *lines)
 
 
 def socks_tunnel(name: str, host: int | str, *lines: str) -> str:
-    """The table of a tunnel that only has to log in: its one forward, SOCKS, asks for no more."""
+    """Return the table of a tunnel that only has to log in: its one forward is SOCKS."""
     return tunnel_table(name, host, f'socks = "{free_port()}"', *lines)
 
 

@@ -81,7 +81,7 @@ class UserManager:
         )
 
     def succeed(self, *command: str, timeout: float = ANSWERS_WITHIN) -> str:
-        """A command that must exit with 0; what it printed."""
+        """Run a command that must exit with 0; return its output."""
         done = self.run(*command, timeout=timeout)
         assert done.returncode == 0, f"{done}\n{self.told()}"
         return done.stdout
@@ -93,11 +93,11 @@ class UserManager:
         return self.run(*COMMAND, *arguments, timeout=timeout)
 
     def systemctl(self, *arguments: str, timeout: float = ANSWERS_WITHIN) -> str:
-        """A `systemctl --user` that must succeed; what it printed."""
+        """Run a `systemctl --user` that must succeed; return its output."""
         return self.succeed("systemctl", "--user", *arguments, timeout=timeout)
 
     def property(self, unit: str, name: str) -> str:
-        """A property of a unit, as `systemctl show` has it."""
+        """Return a property of a unit, as `systemctl show` has it."""
         return self.systemctl("show", f"--property={name}", "--value", unit).strip()
 
     def wait_for_property(
@@ -111,7 +111,7 @@ class UserManager:
         )
 
     def write(self, path: Path, text: str) -> Path:
-        """A file of the user's, with the folders above it."""
+        """Write a file of the user, and create its parent directories."""
         for folder in reversed([f for f in path.parents if not f.exists()]):
             folder.mkdir()
             os.chown(folder, UID, UID)
@@ -125,7 +125,7 @@ class UserManager:
         return path
 
     def told(self) -> str:
-        """All that systemd and the services have said."""
+        """Return the output of systemd and the services."""
         return f"{self._log.read_text(errors='replace')}\n{self.journal.text()}"
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class UserManager:
         logbook.forget(self._log)
 
     def _lay_out(self) -> None:
-        """The folders of the machine's /run and of the user's home, and who users are."""
+        """Create the machine's /run, the user's home and the user database."""
         run = self._directory / "run"
         for name in ("systemd/system", "systemd/journal", f"user/{UID}"):
             (run / name).mkdir(parents=True)
@@ -168,7 +168,7 @@ class UserManager:
             )
 
     def _first_process(self) -> int:
-        """The process id, as the host has it, of the first process of the machine."""
+        """Return the host's process ID of the machine's first process."""
 
         def found() -> list[psutil.Process]:
             if self._process.poll() is not None:
@@ -195,7 +195,7 @@ class UserManager:
 
 @contextmanager
 def new_user_manager(directory: Path) -> Iterator[UserManager]:
-    """A machine with a `systemd --user`, and the end of it. directory: new and empty, short."""
+    """Run a machine with a `systemd --user`. directory: new, empty, with a short path."""
     if os.geteuid() != 0:
         absent("namespaces with a systemd of their own need root")
     manager = UserManager(directory)

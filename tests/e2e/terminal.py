@@ -45,18 +45,18 @@ class Terminal:
         self._do("resize-window", "-x", str(columns), "-y", str(rows))
 
     def screen(self, *, coloured: bool = False) -> str:
-        """What is on the screen; with its escape sequences if asked for."""
+        """Return the text of the screen. coloured: with its escape sequences."""
         return self._do("capture-pane", "-p", *(["-e", "-N"] if coloured else []))
 
     def shows(self, *words: str, without: str = "\0") -> str:
-        """The screen once it has all these words, and not that one."""
+        """Wait until the screen has all these words and not that one; return it."""
         return self.becomes(
             lambda text: all(word in text for word in words) and without not in text,
             f"{words} without {without!r}",
         )
 
     def becomes(self, so: Callable[[str], object], what: str) -> str:
-        """The screen once it is so."""
+        """Wait until the screen meets the condition; return it."""
         seen = [""]
 
         def is_so() -> str | None:

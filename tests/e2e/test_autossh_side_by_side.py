@@ -86,7 +86,7 @@ def bare(*line: str, **variables: str) -> Story:
 
 
 def nowhere(*line: str, **variables: str) -> Story:
-    """The same at a port where nothing listens."""
+    """Run the same against a port where nothing listens."""
     return lambda world: world.run("-p", str(free_port()), *line, "box", "true", **variables)
 
 
@@ -104,7 +104,7 @@ def signalled(number: int, *more: int) -> Story:
 
 
 def prodded(number: int) -> Story:
-    """A signal that changes nothing, and then the end."""
+    """Send a signal that changes nothing, then end the run."""
 
     def story(world: World) -> Autossh:
         before = world.server.logins()
@@ -161,7 +161,7 @@ def seen(run: Autossh) -> Seen:
 
 
 def both(story: Story, site: Site, server: Sshd) -> tuple[Seen, Seen]:
-    """What is seen of the real one, and of ours."""
+    """Return what is observed of the real autossh and of ours."""
     programs = ((real(), ()), (ours(site.directory), ("--strict",)))
     first, second = (seen(story(World(site, server, *program))) for program in programs)
     return first, second

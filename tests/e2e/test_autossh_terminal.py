@@ -49,7 +49,7 @@ class Screen:
 
     @property
     def echoes(self) -> bool:
-        """Whether the terminal itself shows what is typed, as it does when nobody made it raw."""
+        """Return whether the terminal echoes what is typed, as it does unless it is raw."""
         return bool(termios.tcgetattr(self._descriptor)[3] & termios.ECHO)
 
     def exit_code(self) -> int:

@@ -30,7 +30,7 @@ def mute(connection: socket.socket) -> None:
 
 
 def answering(status: list[str]) -> Handler:
-    """A web server whose status line the test can change."""
+    """Run a web server whose status line the test can change."""
 
     def answer(connection: socket.socket) -> None:
         connection.recv(CHUNK)
@@ -46,7 +46,7 @@ def check_of(tunnel: TunnelSnapshot) -> CheckSnapshot:
 
 
 def wait_for_check(program: Program, *, ok: bool | None) -> TunnelSnapshot:
-    """The tunnel once a check was made and came out so."""
+    """Wait until a check has this result; return the tunnel."""
     return program.wait_for("t", lambda t: (c := check_of(t)).at is not None and c.ok is ok)
 
 

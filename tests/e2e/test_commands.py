@@ -30,7 +30,7 @@ class Running(NamedTuple):
 
 @pytest.fixture(scope="module")
 def running(shared_site: Site) -> Running:
-    """A supervisor with a tunnel that is up and one that nobody wants."""
+    """Run a supervisor with one tunnel that is up and one that is stopped."""
     server, service, port = shared_site.sshd(), shared_site.service(echo), free_port()
     program = shared_site.program(
         host_table("relay", server.port),

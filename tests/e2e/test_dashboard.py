@@ -41,7 +41,7 @@ def dashboard(
 
 
 def seven_tunnels(site: Site) -> tuple[Program, Sshd]:
-    """A tunnel of every kind, one that is broken and one that nobody wants; and the server."""
+    """Run a tunnel of every kind, one that is broken and one that is stopped, and the server."""
     server, inner = site.sshd(), site.sshd()
     port = site.service(echo).port
     program = site.program(
@@ -69,7 +69,7 @@ def seven_tunnels(site: Site) -> tuple[Program, Sshd]:
 
 
 def row(screen: str, name: str) -> str:
-    """A tunnel's row; empty where there is none."""
+    """Return a tunnel's row, or an empty string."""
     found = re.search(rf"^.\S {re.escape(name)} .*$", screen, re.MULTILINE)
     return found.group() if found else ""
 

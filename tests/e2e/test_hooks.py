@@ -29,14 +29,14 @@ with open(sys.argv[1], "a") as file:
 
 
 def script(site: Site, body: str) -> Path:
-    """A Python program of the test's."""
+    """Write a Python program of the test."""
     path = site.subdirectory("hook") / "hook.py"
     path.write_text(dedent(body))
     return path
 
 
 def telling(site: Site) -> tuple[str, Path]:
-    """The key value of a hook that writes down what it was told, and where it does."""
+    """Return a hook that records its input, and the file it writes to."""
     path = script(site, f"PRIVATE = ['NOTIFY_SOCKET', 'LISTEN_FDS']\n{TELL}")
     record = path.parent / "record"
     record.touch()
@@ -49,7 +49,7 @@ def told(record: Path) -> list[list[object]]:
 
 
 def events(record: Path) -> list[tuple[str, str]]:
-    """The event and the state of each run."""
+    """Return the event and the state of each run."""
     found = []
     for environment, *_ in told(record):
         assert isinstance(environment, dict)
@@ -58,7 +58,7 @@ def events(record: Path) -> list[tuple[str, str]]:
 
 
 def program_with(site: Site, *lines: str) -> Program:
-    """A program whose tunnel `t` has a port and these lines besides."""
+    """Create a program whose tunnel `t` has a port and these lines."""
     server = site.sshd()
     local = f'local = "{free_port()}:{site.service(echo)}"'
     return site.program(tunnel_table("t", server.port, local, *lines))

@@ -13,7 +13,7 @@ from tests.e2e.site import Site, socks_tunnel
 
 
 def hashed(name: str) -> str:
-    """A host's name as HashKnownHosts writes it: |1|salt|HMAC-SHA1."""
+    """Return a host name as HashKnownHosts writes it: |1|salt|HMAC-SHA1."""
     salt = b"twenty bytes of salt"
     digest = hmac.digest(salt, name.encode(), "sha1")
     return f"|1|{b64encode(salt).decode()}|{b64encode(digest).decode()}"

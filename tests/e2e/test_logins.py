@@ -82,7 +82,7 @@ def test_a_user_certificate_logs_in(site: Site, place: str) -> None:
 
 @pytest.fixture
 def agent(site: Site) -> Iterator[Path]:
-    """The socket of an ssh-agent that holds the site's key."""
+    """Run an ssh-agent with the site's key; return its socket."""
     path = site.directory / "agent.sock"
     command = [require("ssh-agent"), "-D", "-a", str(path)]
     process = ServerProcess("ssh-agent", command, site.directory / "agent.log", "SSH_AUTH_SOCK")

@@ -53,7 +53,7 @@ class Clients:
             thread.join()
 
     def more(self, count: int = 20) -> None:
-        """Wait until so many more were served."""
+        """Wait until this many more were served."""
         enough = self.served + count
         wait_until(lambda: self.served >= enough, within=30, complaint=lambda: str(vars(self)))
 

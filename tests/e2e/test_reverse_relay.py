@@ -87,7 +87,7 @@ class World(NamedTuple):
     box_sshd: Sshd
 
     def echo(self, data: bytes) -> bytes:
-        """What the box's service answers to the client, through the client's tunnel."""
+        """Return the answer of the box's service through the client's tunnel."""
         with self.network.client.entered():
             return exchange(TO_ECHO, data)
 
@@ -124,7 +124,7 @@ class World(NamedTuple):
 
 @pytest.fixture(scope="module")
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A box that is up at its relay, and a client that is up at the box."""
+    """Run a box that is up at its relay, and a client that is up at the box."""
     whose, way = request.param.split()
     with new_network() as network, new_site() as site, ExitStack() as stack:
         sockets = site.subdirectory("sockets")
@@ -257,6 +257,6 @@ def client_is_up_again(world: World) -> None:
 
 
 def connected_from(address: str, relay: Relay) -> list[str]:
-    """The clients that our relay still shows from an address."""
+    """Return the clients from an address that our relay still shows."""
     clients = [client.address for client in relay.status().clients]
     return [client for client in clients if client.startswith(f"{address}:")]

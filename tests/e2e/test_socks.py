@@ -23,13 +23,13 @@ class Proxies(NamedTuple):
     echo: Service
 
     def side(self, name: str) -> int:
-        """The port of the proxy on that side."""
+        """Return the port of the proxy on that side."""
         return self.here if name == "here" else self.there
 
 
 @pytest.fixture(scope="module")
 def proxies(each_site: Site) -> Proxies:
-    """A SOCKS proxy on either side of one connection; the server opens only two addresses."""
+    """Run a SOCKS proxy on each side of one connection; the server permits two addresses."""
     here, there = free_port(), free_port()
     server = each_site.sshd(PermitOpen="127.0.0.1:* localhost:*")
     program = each_site.program(

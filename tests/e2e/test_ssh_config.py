@@ -13,7 +13,7 @@ from tests.requirements import require
 
 
 def proxy_command(script: str) -> str:
-    """The key for a script: ssh gives the shell `exec COMMAND`, which takes a single command."""
+    """Return the key for a script: ssh runs `exec COMMAND`, which takes a single command."""
     return f"""proxy_command = "sh -c '{script}'\""""
 
 

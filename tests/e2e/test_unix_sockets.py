@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def leave_stale_socket(path: Path) -> None:
-    """A socket file that nobody listens on any more."""
+    """Create a socket file without a listener."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()

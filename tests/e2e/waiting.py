@@ -22,7 +22,7 @@ def wait_until(
     within: float = PATIENCE,
     complaint: Callable[[], str] | str = "",
 ) -> T:
-    """The condition's first true value.
+    """Wait for the condition's first true value and return it.
 
     Raises AssertionError with the complaint when there is none within so many seconds.
     """

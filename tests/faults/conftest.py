@@ -20,7 +20,7 @@ __all__ = ["pytest_runtest_makereport", "site"]
 
 @pytest.fixture
 def proof(request: pytest.FixtureRequest) -> Proof:
-    """What the test is marked with."""
+    """Return the test's @proves mark."""
     mark = request.node.get_closest_marker("proves")
     assert mark is not None, "a test on a scene says with @proves what it proves"
     found = mark.args[0]
@@ -30,6 +30,6 @@ def proof(request: pytest.FixtureRequest) -> Proof:
 
 @pytest.fixture
 def scene(site: Site, proof: Proof) -> Iterator[Scene]:
-    """What a test plays on: all of it on this machine's loopback."""
+    """Set a scene up on this machine's loopback."""
     with Scene(site, proof) as scene:
         yield scene

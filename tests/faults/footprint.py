@@ -25,7 +25,7 @@ class Footprint:
 
     @classmethod
     def of(cls, pid: int) -> Footprint:
-        """What the process holds now."""
+        """Return what the process holds now."""
         process = psutil.Process(pid)
         children = [child for child in process.children(recursive=True) if runs(child)]
         return cls(_memory(process), process.num_fds(), process.num_threads(), len(children))
@@ -47,7 +47,7 @@ class Footprint:
 
 
 def _memory(process: psutil.Process) -> int:
-    """The proportional set size (smaps_rollup of proc(5)); without one, what is resident."""
+    """Return the proportional set size (smaps_rollup of proc(5)), else the resident size."""
     try:
         text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     except OSError:

@@ -32,7 +32,7 @@ class Link:
         return self._background.call(lambda: self._flows((direction,))[0].heard)
 
     def hold(self, *directions: Direction) -> None:
-        """Let nothing through in these directions, or in both; nobody is told."""
+        """Silently let nothing through in these directions, or in both."""
         for flow in self._flows(directions):
             self._background.call(flow.hold)
 
@@ -45,7 +45,7 @@ class Link:
         self._background.call(self._proxy.forget)
 
     def slow_down(self, rate: float, delay: float = 0.0) -> None:
-        """Let so many bytes a second through each way, each so many seconds late."""
+        """Limit each direction to this many bytes a second, each delayed by this many seconds."""
 
         def act() -> None:
             for flow in self._flows(()):

@@ -23,7 +23,7 @@ exec "$@"
 
 
 def seeing(files: Mapping[str, Path]) -> tuple[str, ...]:
-    """A command that ends by running another, which sees these files in place of the system's."""
+    """Return a command prefix; the command behind it sees these files in place of the system's."""
     if os.geteuid() != 0:
         absent("mount namespaces need root")
     pairs = [str(path) for there, here in files.items() for path in (here, there)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def deafly(site: Site, background: Background, hosts: str) -> tuple[str, ...]:
-    """What to start a program through, so that it is there. hosts: what /etc/hosts has.
+    """Return the command prefix that puts a program there. hosts: the content of /etc/hosts.
 
     The name server takes questions until the background is closed. Needs root.
     """

@@ -75,5 +75,5 @@ def proves(
 
 
 def withstands(fault: str) -> pytest.MarkDecorator:
-    """Mark a test of a fault that leaves the tunnel up, and hurts nobody else's data."""
+    """Mark a test of a fault that leaves the tunnel up and all other data intact."""
     return proves(fault, says=("up",), noticed=NOTHING_TO_NOTICE, flows=NEVER_AWAY)

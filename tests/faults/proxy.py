@@ -43,7 +43,7 @@ class Flow:
         self._goes.set()
 
     def hold(self) -> None:
-        """Let nothing through, not even the end of a connection: nobody is told."""
+        """Silently let nothing through, not even the end of a connection."""
         self._goes.clear()
 
     def go(self) -> None:
@@ -140,7 +140,7 @@ class Proxy:
             self._listener = None
 
     def hold(self) -> None:
-        """Drop everything both ways, and tell nobody: a black hole."""
+        """Silently drop everything in both directions: a black hole."""
         self.to_server.hold()
         self.to_client.hold()
 

@@ -95,18 +95,18 @@ class Scene:
     # -- what a test makes ---------------------------------------------------------------------
 
     def link_to(self, server: Sshd) -> Link:
-        """A link to a server of the site, whose key is known under the link's port too."""
+        """Create a link to a server of the site, whose key is known under the link's port too."""
         link = Link(self.background, server.port, self.host)
         self.site.know(f"[{self.host}]:{link.port}", public(server.host_key))
         return link
 
     def service(self, handler: Handler) -> Service:
-        """A service where the servers are."""
+        """Start a service where the servers are."""
         with self._far():
             return self.site.service(handler)
 
     def tunnel(self, *lines: str, local: tuple[str, ...] = ()) -> str:
-        """The table of "t", with its forward to an echo service.
+        """Return the table of "t", with its forward to an echo service.
 
         lines: more of the table, or other values. local: more local forwards.
         """
@@ -128,7 +128,7 @@ class Scene:
         self.starts(self.site.program(self.tunnel(*lines, local=local), *tables))
 
     def starts(self, program: Program) -> None:
-        """The same with a program of the test's own."""
+        """Do the same with a program of the test's own."""
         self.program = program
         with self._near():
             program.up()
@@ -191,7 +191,7 @@ class Scene:
         return self.program.status().supervisor.pid
 
     def said(self) -> list[tuple[str, str | None]]:
-        """The states and causes that the tunnel has gone through since the fault."""
+        """Return the tunnel's states and causes since the fault."""
         tunnels = self._witness.tunnels(TUNNEL, self._events)
         return [(t.state, t.failure.cause if t.failure else None) for t in tunnels]
 
@@ -200,21 +200,21 @@ class Scene:
         return len(self._witness.seen)
 
     def is_up(self, within: float = MARGIN) -> None:
-        """Insist that the tunnel is up and carries data, each so many seconds from now."""
+        """Check that the tunnel comes up and carries data, each within its number of seconds."""
         self.program.wait_for_state(TUNNEL, "up", within=within)
         self.carries_data()
 
     def came_up_again(self, times: int) -> None:
-        """Wait until the tunnel has come up so many times after the first."""
+        """Wait until the tunnel has come up this many times after the first."""
         self.program.wait_for(TUNNEL, lambda tunnel: tunnel.restarts >= times, within=MARGIN)
 
     def failed_in_a_row(self) -> int:
-        """The most attempts in a row that status has called failed since the fault."""
+        """Return the most consecutive failed attempts that status has shown since the fault."""
         tunnels = self._witness.tunnels(TUNNEL, self._events)
         return max((tunnel.attempt for tunnel in tunnels if tunnel.state == "backoff"), default=0)
 
     def was_never_away(self) -> None:
-        """Insist that status has said nothing but "up", of one connection."""
+        """Check that status has shown nothing but "up", of one connection."""
         assert {state for state, _ in self.said()} <= {"up"}, self.said()
         assert self.program.tunnel(TUNNEL).restarts == 0
 
@@ -224,7 +224,7 @@ class Scene:
             assert exchange(self.port, b"are you there?", timeout) == b"are you there?"
 
     def holds(self) -> Footprint:
-        """What the supervisor holds now."""
+        """Return what the supervisor holds now."""
         return Footprint.of(self.pid)
 
     def server_descriptors(self) -> int:

@@ -25,7 +25,7 @@ DRIP = 0.05
 
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[int]:
-    """A server on a free port of 127.0.0.1, which is what the context gives."""
+    """Run a server on a free port of 127.0.0.1; yield the port."""
     async with asyncio.TaskGroup() as tasks:
         serving: set[asyncio.Task[None]] = set()
 
@@ -81,7 +81,7 @@ class _Mute(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def mute_dns(host: str) -> AsyncIterator[None]:
-    """A name server that takes every question and answers none."""
+    """Run a name server that receives every query and answers none."""
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(_Mute, (host, DNS_PORT))
     try:

@@ -28,7 +28,7 @@ HEAD = ("Fault", "`status` says", "noticed within", "data flows again within")
 
 
 def proofs() -> Iterator[Proof]:
-    """What the fault tests prove: by file, and in it from top to bottom."""
+    """Yield what the fault tests prove: by file, and in it from top to bottom."""
     for path in sorted(HERE.glob("test_*.py")):
         module = importlib.import_module(f"{__package__}.{path.stem}")
         for value in vars(module).values():
@@ -38,12 +38,12 @@ def proofs() -> Iterator[Proof]:
 
 
 def table() -> str:
-    """The proofs as a Markdown table."""
+    """Return the proofs as a Markdown table."""
     return markdown(HEAD, (proof.row for proof in proofs()))
 
 
 def written_into(text: str) -> str:
-    """A document with the table between its markers.
+    """Put the table between the markers of a document.
 
     Raises ValueError where the markers are missing.
     """

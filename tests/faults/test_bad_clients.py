@@ -61,7 +61,7 @@ def test_a_slow_reader_holds_up_nobody_else(scene: Scene) -> None:
 
 
 def wait_until_nothing_moves(scene: Scene) -> Footprint:
-    """What the supervisor holds once all that fits between service and client is there."""
+    """Return what the supervisor holds once all buffers between service and client are full."""
     seen = [-1]
 
     def nothing_moves() -> bool:
@@ -73,7 +73,7 @@ def wait_until_nothing_moves(scene: Scene) -> Footprint:
 
 
 def cut_in(port: int, times: int) -> None:
-    """Connect and reset at once, so many times; return when all of them were accepted."""
+    """Connect and reset at once, this many times; return when all were accepted."""
     for _ in range(times):
         with connected(port) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
@@ -112,7 +112,7 @@ def test_nonsense_on_the_socks_port_ends_that_client_and_no_more(scene: Scene) -
 
 
 def nonsense(chance: Random) -> Iterator[bytes]:
-    """What no SOCKS proxy accepts: nothing of it is a whole request to connect."""
+    """Yield what no SOCKS proxy accepts: none of it is a complete CONNECT request."""
     request = b"\x05\x01\x00" + b"\x05\x01\x00\x03\x04host\x00\x50"
     yield from (request[:length] for length in range(1, len(request)))
     yield from (b"\x04\x01\x00\x50\x7f\x00\x00\x01nobody"[:length] for length in range(1, 14))

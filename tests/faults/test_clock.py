@@ -17,7 +17,7 @@ HOUR = 3600
 
 
 def faketime() -> Path:
-    """The library that shows a program another time of day (Debian's libfaketime)."""
+    """Return the library that shows a program another time of day (Debian's libfaketime)."""
     places = ("lib/*/faketime", "lib*/faketime", "lib/*", "lib*")
     found = [path for place in places for path in Path("/usr").glob(f"{place}/{LIBRARY}")]
     if not found:

@@ -30,7 +30,7 @@ BUSY = 0.5
 
 @contextlib.contextmanager
 def limited(pid: int, soft: int) -> Iterator[None]:
-    """Let a process have no more descriptors than so many, for a while."""
+    """Limit the file descriptors of a process for a while."""
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, before[1]))
     try:
@@ -40,7 +40,7 @@ def limited(pid: int, soft: int) -> Iterator[None]:
 
 
 def cpu_share(program: Program, pid: int, within: float = 3) -> float:
-    """The share of a processor that a process takes over some seconds."""
+    """Return the share of a processor that a process takes over some seconds."""
     process = psutil.Process(pid)
     return process.cpu_percent(within) / 100
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def disk(site: Site) -> Iterator[Path]:
-    """A small file system of the test's own."""
+    """Mount a small file system for the test."""
     if os.geteuid() != 0:
         absent("mounting a file system needs root")
     place = site.subdirectory("disk")
@@ -66,7 +66,7 @@ def read_only(disk: Path) -> Iterator[None]:
 
 
 def new_hosts(site: Site, disk: Path, server_port: int, local: int, target: object) -> Program:
-    """A program that accepts new host keys into a known_hosts on the disk."""
+    """Create a program that accepts new host keys into a known_hosts on the disk."""
     known_hosts = f'known_hosts = "{disk / "known_hosts"}"'
     policy = 'host_key_policy = "accept-new"'
     forward = f'local = "{local}:{target}"'

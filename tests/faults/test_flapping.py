@@ -39,7 +39,7 @@ def test_a_server_that_accepts_and_drops_is_backed_off_from(scene: Scene) -> Non
     with Witness(scene.program.socket) as witness:
 
         def was(state: str, attempt: int, since: int = 0) -> None:
-            """Wait until the tunnel was in the state with so many failed attempts."""
+            """Wait until the tunnel was in the state with this many failed attempts."""
             wait_until(
                 lambda: any((t.state, t.attempt) == (state, attempt) for t in witness.seen[since:]),
                 within=GATE_TIME + MARGIN,
@@ -62,6 +62,6 @@ def test_a_server_that_accepts_and_drops_is_backed_off_from(scene: Scene) -> Non
 
 
 def waits_told(scene: Scene) -> list[float]:
-    """The waits that the log tells of, in seconds."""
+    """Return the retry delays in the log, in seconds."""
     told = re.findall(r"trying again, next in ([\d.]+) s", scene.program.log())
     return [float(wait) for wait in told]

@@ -40,7 +40,7 @@ def family(program: Program) -> list[psutil.Process]:
 
 @contextlib.contextmanager
 def silent_server() -> Iterator[int]:
-    """A port whose owner accepts and says nothing."""
+    """Return a port whose owner accepts and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

@@ -82,7 +82,7 @@ def test_a_name_is_asked_for_again_at_each_attempt(scene: Scene) -> None:
 
 @pytest.fixture
 def lonely_scene(site: Site, proof: Proof) -> Iterator[Scene]:
-    """A scene on a machine whose network loses what is sent to NOWHERE."""
+    """Set a scene up on a machine whose network drops what is sent to NOWHERE."""
     device, nobody = ("dev", "uplink"), ("lladdr", "02:00:00:00:00:01")
     with new_network() as network:
         machine = network.client
@@ -108,7 +108,7 @@ def test_an_address_that_leads_nowhere_delays_the_next_by_a_moment(lonely_scene:
 
 
 def addresses(scene: Scene) -> list[str]:
-    """What the supervisor's machine resolves the name to, in the order that it is tried in."""
+    """Return the addresses of the name on the supervisor's machine, in the order they are tried."""
     command = [*scene.program.through, "getent", "ahosts", NAME]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [line.split()[0] for line in said.splitlines() if "STREAM" in line]

@@ -41,7 +41,7 @@ def network() -> Iterator[Network]:
 
 @pytest.fixture
 def far_scene(network: Network, site: Site, proof: Proof) -> Iterator[Scene]:
-    """A scene whose servers are on another machine."""
+    """Set a scene up whose servers are on another machine."""
     near, far = network.client.entered, network.relay.entered
     with Scene(site, proof, near, far, host=RELAY) as scene:
         yield scene
@@ -80,7 +80,7 @@ def test_an_attempt_that_nobody_answers_costs_the_server_nothing(
 
 @pytest.fixture
 def moving_scene(network: Network, site: Site, proof: Proof) -> Iterator[Scene]:
-    """A scene whose program is on the box, which loses its network and gets another address."""
+    """Set a scene up whose program is on the box, which loses its network and changes address."""
     with Scene(site, proof, network.box.entered, network.relay.entered, host=RELAY) as scene:
         yield scene
 

@@ -38,7 +38,7 @@ SUMMARY = Summary(
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """The path of a Unix socket has less than 108 bytes (unix(7)), and tmp_path spends most."""
+    """Return a short directory: a Unix socket path has less than 108 bytes (unix(7))."""
     with TemporaryDirectory(prefix="tk") as folder:
         yield Path(folder)
 

@@ -53,18 +53,18 @@ class World(NamedTuple):
             assert exchange(PORT, b"are you there?", MARGIN) == b"are you there?"
 
     def unplugged(self) -> None:
-        """The box loses its address, and its way to the server with it."""
+        """Remove the box's address, and its route to the server with it."""
         self.network.box.ip("address", "flush", "dev", LINK)
 
     def plugged_in(self, address: str) -> None:
-        """The box has an address, and a way to the server."""
+        """Give the box an address and a route to the server."""
         box = self.network.box
         box.ip("address", "add", f"{address}/24", "dev", LINK)
         box.ip("route", "replace", RELAY, "via", "10.77.2.1")
 
     @contextmanager
     def slow(self) -> Iterator[None]:
-        """The box sends no more than 12 kB in a second."""
+        """Limit the box to 12 kB a second."""
         tc = [require("tc"), "-n", self.network.box.name, "qdisc"]
         limit = ["tbf", "rate", "100kbit", "burst", "4kb", "latency", "2s"]
         subprocess.run([*tc, "add", "dev", LINK, "root", *limit], check=True)

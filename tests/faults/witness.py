@@ -48,7 +48,7 @@ class Witness:
         self._connection.close()
 
     def tunnels(self, name: str, since: int = 0) -> list[TunnelSnapshot]:
-        """How a tunnel was from event to event, after so many of them."""
+        """Return the states of a tunnel from event to event, skipping this many."""
         return [tunnel for tunnel in self.seen[since:] if tunnel.name == name]
 
     def _listen(self) -> None:

@@ -26,17 +26,17 @@ class Chronicle:
         self._lock = Lock()
 
     def tell(self, sentence: str) -> None:
-        """What is done, and what is found."""
+        """Record an action or a finding."""
         self._write(sentence)
         if self._aloud:
             sys.stderr.write(f"{self._now()}  {sentence}\n")
 
     def note(self, sentence: str) -> None:
-        """What is seen meanwhile: of interest when something goes wrong."""
+        """Record an observation, of interest if something goes wrong."""
         self._write(sentence)
 
     def last(self) -> list[str]:
-        """The last events, with their times in seconds from the beginning."""
+        """Return the last events, with seconds since the beginning."""
         with self._lock:
             return list(self._last)
 

@@ -32,7 +32,7 @@ class Entry:
     remote: bool = False
 
     def open(self, patience: float) -> socket.socket:
-        """A connection to the service. patience: seconds for each step. Raises OSError."""
+        """Connect to the service. patience: seconds for each step. Raises OSError."""
         unix = isinstance(self.at, Path)
         client = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
         try:

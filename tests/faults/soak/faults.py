@@ -64,7 +64,7 @@ class SupervisorFault:
     renews: bool = False
 
     def excuse(self, everyone: frozenset[str]) -> Excuse:
-        """What cannot be asked for meanwhile."""
+        """Return what cannot be required during the fault."""
         return Excuse(everyone if self.hurts else frozenset(), self.lies, self.silence)
 
 

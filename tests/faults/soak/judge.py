@@ -45,7 +45,7 @@ class Excuse:
     silence: bool = False
 
     def __or__(self, other: Excuse) -> Excuse:
-        """What cannot be asked for while both faults last."""
+        """Return what cannot be required while both faults last."""
         return Excuse(
             self.hurt | other.hurt, self.lies or other.lies, self.silence or other.silence
         )
@@ -85,18 +85,18 @@ class Judge:
         self._claims.clear()
 
     def carried(self, entry: str, now: float) -> None:
-        """A service has answered through an entry."""
+        """Record that a service has answered through an entry."""
         self._measure(entry)
         self._carried[entry] = now
 
     def answered(self, asked: float, now: float) -> None:
-        """The control socket has answered what it was asked before."""
+        """Record that the control socket has answered."""
         self._answered = now
         if asked >= self._begun and not self._excuse.silence:
             self.slowest_answer = max(self.slowest_answer, now - asked)
 
     def said(self, tunnel: str, state: str, life: Life, now: float) -> None:
-        """What status says of a tunnel."""
+        """Record the status of a tunnel."""
         claim = self._claims.get(tunnel)
         if state != "up":
             self._claims.pop(tunnel, None)
@@ -110,7 +110,7 @@ class Judge:
         return self._carried[entry] > since and self._entries[entry] in self._claims
 
     def complaint(self, now: float) -> str:
-        """What must not be and is, in a sentence; empty when all is as it must be."""
+        """Return a sentence about what is wrong; empty if nothing is."""
         if not self._excuse.silence:
             silent = now - max(self._answered, self._begun)
             if silent > self.bounds.control:

@@ -20,7 +20,7 @@ MOST_CPU = 0.1
 def watched(
     processes: Mapping[str, int], when: str, wait: Callable[[float], None], seconds: float
 ) -> list[Quiet]:
-    """Processes by name and id, watched for so many seconds."""
+    """Watch processes, by name and ID, for this many seconds."""
     used = {who: _cpu(psutil.Process(pid)) for who, pid in processes.items()}
     began = time.monotonic()
     wait(seconds)
@@ -31,7 +31,7 @@ def watched(
 
 
 def grown(before: Quiet, now: Quiet) -> str:
-    """What a process holds more of than before, in a sentence; empty when nothing has grown."""
+    """Return a sentence about what a process holds more of; empty if nothing has grown."""
     more = [
         f"{name} from {was} to {is_now}"
         for name, was, is_now in (

@@ -71,7 +71,7 @@ def returns_within(entry: Entry) -> float:
 
 
 def allowed(entries: list[Entry]) -> Allowed:
-    """The bounds of a run, for its summary."""
+    """Return the bounds of a run, for its summary."""
     longest = max(map(returns_within, entries))
     return Allowed(BOUNDS.lie, BOUNDS.peace, BOUNDS.control, longest)
 
@@ -88,7 +88,7 @@ class Run:
     quiet: float = 10.0
 
     def play(self, seconds: float) -> None:
-        """Faults for so many seconds, and the quiet moments. Raises Violation."""
+        """Run faults for this many seconds, and the quiet moments. Raises Violation."""
         self._heals(self.watch.begin(Excuse(self._everyone)), [])
         self._rests("at the beginning")
         self._rounds(FIRST_PART * seconds, may_kill=True)
@@ -144,7 +144,7 @@ class Run:
     def _choose(
         self, *, may_kill: bool
     ) -> tuple[list[tuple[Fault, Place]], SupervisorFault | None]:
-        """What happens in a round: at least one thing."""
+        """Choose what happens in a round: at least one fault."""
         places = self.chance.sample(list(self.stage.places.values()), self.chance.randint(0, 2))
         chosen = [(self._fault(place, may_kill=may_kill), place) for place in places]
         if chosen and self.chance.random() < 1 / 2:

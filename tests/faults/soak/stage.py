@@ -104,7 +104,7 @@ class Stage:
         return self.program.status().supervisor.pid
 
     def config(self, *extra: str) -> str:
-        """The text of the config file with these tables as well."""
+        """Return the text of the config file with these tables added."""
         return self.site.config(*self._tables, *extra)
 
     def _place(self, name: str, server: Sshd | Relay, port: int) -> None:
@@ -157,7 +157,7 @@ class Stage:
         socks: int = 0,
         remote: bool = False,
     ) -> None:
-        """A tunnel with one forward, by way of these places."""
+        """Return a tunnel with one forward through these servers."""
         *jumps, host = way
         lines = [f"jump = {jumps}"] if jumps else []
         self._tables.append(tunnel_table(name, host, *OWN, *lines, forward))

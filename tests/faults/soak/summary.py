@@ -69,26 +69,26 @@ def to_json(summary: Summary) -> bytes:
 
 
 def from_json(text: bytes) -> Summary:
-    """The summary of an earlier run. Raises ValueError when it is none."""
+    """Read the summary of an earlier run. Raises ValueError if it is none."""
     return msgspec.json.decode(text, type=Summary)
 
 
 def told(summary: Summary) -> str:
-    """A run for a terminal."""
+    """Format a run for a terminal."""
     parts = [sentence(summary), aligned(FAULTS, fault_rows(summary))]
     parts.append(aligned(QUIETS, quiet_rows(summary)))
     return "\n\n".join([*parts, verdict(summary)])
 
 
 def section(summary: Summary) -> str:
-    """A run for the document."""
+    """Format a run for the document."""
     parts = [sentence(summary), markdown(FAULTS, fault_rows(summary), to_the_right=FAULTS[1:])]
     parts += [markdown(QUIETS, quiet_rows(summary), to_the_right=QUIETS[1:]), verdict(summary)]
     return "\n\n".join(parts)
 
 
 def sentence(summary: Summary) -> str:
-    """What was done, where, and how much was looked at."""
+    """Describe what was done, where, and how much was checked."""
     faults = sum(map(len, summary.returns.values()))
     return (
         f"{summary.day}, {summary.minutes:g} minutes, seed {summary.seed}, {summary.tunnels} "
@@ -98,7 +98,7 @@ def sentence(summary: Summary) -> str:
 
 
 def verdict(summary: Summary) -> str:
-    """What must not be, and how near to it the run came."""
+    """Describe the limits and how near to them the run came."""
     allowed = summary.allowed
     near = (
         f"Longest time that a tunnel was called up without carrying a ping: "
@@ -112,7 +112,7 @@ def verdict(summary: Summary) -> str:
 
 
 def fault_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """A row for each kind of fault."""
+    """Return a row for each kind of fault."""
     rows: list[tuple[str, ...]] = []
     for name, returns in summary.returns.items():
         ordered = sorted(returns)
@@ -122,7 +122,7 @@ def fault_rows(summary: Summary) -> list[tuple[str, ...]]:
 
 
 def quiet_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """A row for each process and quiet moment."""
+    """Return a row for each process and quiet moment."""
     return [
         (
             each.who,
@@ -139,5 +139,5 @@ def quiet_rows(summary: Summary) -> list[tuple[str, ...]]:
 
 
 def written_into(text: str, summary: Summary) -> str:
-    """A document with the run between its markers. Raises ValueError where they are missing."""
+    """Put the run between the markers of a document. Raises ValueError if they are missing."""
     return put_between(BEGIN, END, text, section(summary))

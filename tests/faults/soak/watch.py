@@ -114,7 +114,7 @@ class Watch:
         return True
 
     def wait_until_well(self, entry: str, since: float, within: float) -> bool:
-        """The same for an entry that carries data after a time, its tunnel being up."""
+        """Check the same for an entry that carries data after a time, with its tunnel up."""
 
         def is_well() -> bool:
             with self._lock:
