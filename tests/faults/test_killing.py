@@ -21,7 +21,7 @@ from tests.faults.background import Background
 from tests.faults.names import deafly
 from tests.faults.proof import MARGIN
 from tests.requirements import require
-from tests.ssh.links import unanswering
+from tests.ssh.links import full_backlog
 from tests.ssh.server import serve
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def phases(site: Site, silent: int, deaf: int) -> dict[str, tuple[str, ...]]:
 def test_it_ends_in_time_in_every_phase_and_leaves_nothing(
     site: Site, phase: str, number: signal.Signals
 ) -> None:
-    with silent_server() as silent, unanswering() as (_, deaf):
+    with silent_server() as silent, full_backlog() as (_, deaf):
         program = site.program(*phases(site, silent, deaf)["up" if phase == "stopping" else phase])
         program.up()
         state = {"up": "up", "stopping": "up", "backoff": "backoff", "blocked": "blocked"}

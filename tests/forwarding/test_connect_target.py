@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.forwarding.services import echo, service
-from tests.ssh.links import closed_port, unanswering
+from tests.ssh.links import closed_port, full_backlog
 from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
@@ -127,7 +127,7 @@ async def test_several_addresses_that_all_refuse_give_one_error() -> None:
 
 async def test_a_target_that_never_answers_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connect_target, "CONNECT_TIMEOUT", 0.05)
-    with unanswering() as (host, port):
+    with full_backlog() as (host, port):
         error = await error_of(TcpAddress(host, port))
 
     assert error.reason is Reason.TIMED_OUT

@@ -29,7 +29,7 @@ from tests.forwarding.services import (
 )
 from tests.forwarding.sites import Site, local_site
 from tests.ssh.server import Server, connected, serve
-from tests.ssh.waiting import stays, until
+from tests.ssh.waiting import until, until_stable
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint
 from tunnelkeeper.ssh import open_channel, transport
@@ -158,7 +158,7 @@ async def test_nothing_is_lost_at_the_end_of_a_transfer(connection: Connection) 
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=CHUNK)
         # The target closes long before its slow client has received everything.
         first = await reader.readexactly(MEGABYTE)
-        await stays(lambda: site.counters.bytes_in)
+        await until_stable(lambda: site.counters.bytes_in)
 
         assert first + await read_all(reader) == data
 
@@ -216,7 +216,7 @@ async def test_a_client_that_does_not_read_pauses_the_target(connection: Connect
         client_that_does_not_read(site.port) as client,
         asyncio.timeout(PATIENCE),
     ):
-        await stays(lambda: site.counters.bytes_in)
+        await until_stable(lambda: site.counters.bytes_in)
 
         assert buffered(connection) < BOUND
         assert site.counters.bytes_in < 2 * BOUND  # the kernel buffers some of them
@@ -271,7 +271,7 @@ async def test_a_target_that_does_not_read_pauses_the_client(
     async with local_site(TcpAddress("ignored", 1), connection) as site, asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=CHUNK)
         sending = asyncio.gather(converse(reader, writer, data))
-        await stays(lambda: site.counters.bytes_out)
+        await until_stable(lambda: site.counters.bytes_out)
 
         assert buffered(connection) < MEGABYTE  # a whole window is buffered on the server
         assert site.counters.bytes_out < BOUND
@@ -298,7 +298,7 @@ async def is_bounded_for_a_slow_reader(connection: Connection) -> bool:
     ):
         received = 0
         while received < 20 * MEGABYTE:
-            await stays(lambda: site.counters.bytes_in, turns=1)
+            await until_stable(lambda: site.counters.bytes_in, turns=1)
             received += len(await asyncio.get_running_loop().sock_recv(client, MEGABYTE))
             if buffered(connection) > bound(connection):
                 return False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.ssh.links import closed_port, unanswering
+from tests.ssh.links import closed_port, full_backlog
 from tests.ssh.waiting import until
 from tunnelkeeper.net import happy_eyeballs
 from tunnelkeeper.net.happy_eyeballs import (
@@ -133,7 +133,7 @@ async def test_an_unanswered_attempt_delays_the_next_one_by_the_stagger_only(
 async def test_a_real_silent_address_delays_the_next_one_briefly(
     server: socket.socket,
 ) -> None:
-    with unanswering() as hole:
+    with full_backlog() as hole:
         infos = [info(*hole), info("127.0.0.1", server.getsockname()[1])]
         async with asyncio.timeout(10):
             with await connect(infos) as connected:

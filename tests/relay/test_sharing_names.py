@@ -10,7 +10,7 @@ import pytest
 
 from tests.forwarding.services import blob, echo, hash_sink, service, sha256, source
 from tests.relay.served import HERE, Served, new_key, serving
-from tests.ssh.waiting import stays, until
+from tests.ssh.waiting import until, until_stable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ async def test_what_a_slow_reader_leaves_is_held_back(served: Served) -> None:
         async with served.client() as opener_client:
             _, writer = await opener_client.open_connection("spring", 1)
             await until(lambda: served.clients[0].bytes_in > 1 << 20)
-            assert await stays(lambda: served.clients[0].bytes_in) < 16 << 20
+            assert await until_stable(lambda: served.clients[0].bytes_in) < 16 << 20
             writer.close()
 
 

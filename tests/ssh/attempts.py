@@ -33,7 +33,7 @@ async def failure_of(
     return failed.value.failure
 
 
-async def given_up_at(step: str, host: Host, via: Connection | None = None) -> None:
+async def cancel_at_step(step: str, host: Host, via: Connection | None = None) -> None:
     """Cancel an attempt when it reaches a step."""
     notes = ProgressRecorder()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
@@ -44,7 +44,7 @@ async def given_up_at(step: str, host: Host, via: Connection | None = None) -> N
 
 
 @asynccontextmanager
-async def leaving_nothing() -> AsyncIterator[None]:
+async def no_leaks() -> AsyncIterator[None]:
     """Check that the body leaks no task and no descriptor."""
     await asyncio.get_running_loop().run_in_executor(None, int)  # the thread stays
     tasks, descriptors = asyncio.all_tasks(), psutil.Process().num_fds()

@@ -81,7 +81,7 @@ class _Wire(asyncio.Transport):
         """Do nothing: there is no connection to abort."""
 
 
-class _Later:
+class _FakeLoop:
     """The part of an event loop that an established connection needs."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class _Later:
             callback(*args)
 
 
-class _Counted(ClientTransport):
+class _CountingTransport(ClientTransport):
     """Counts the packets of the fast path."""
 
     sent_short = served_short = 0
@@ -120,7 +120,7 @@ class _Owner(asyncssh.SSHClient):
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class ConnectionState:
     """The state that both paths must agree on.
 
     Attributes:
@@ -132,7 +132,7 @@ class Ledger:
     sent: list[Packet]
     deferred: list[bytes]
     send_seq: int
-    invocations: int
+    gcm_invocations: int
     rekey_bytes_sent: int
     received: tuple[int, int] | None
     channels: list[tuple[object, ...]]
@@ -146,9 +146,9 @@ class Established:
         self.wire = _Wire()
         self.peer = Peer(theirs)
         self._channels: list[tuple[Any, Any]] = []
-        self.loop: Any = _Later()
+        self.loop: Any = _FakeLoop()
         self._owner = _Owner()
-        self.transport: Any = _Counted(self.loop, _options())
+        self.transport: Any = _CountingTransport(self.loop, _options())
         self.transport._transport = self.wire
         self.transport._owner = self._owner
         self.transport._recv_handler = self.transport._recv_pkthdr
@@ -224,10 +224,10 @@ class Established:
         return [payload[9:] for payload, _ in self.sent if payload[0] == MSG_CHANNEL_DATA]
 
     @property
-    def ledger(self) -> Ledger:
+    def state(self) -> ConnectionState:
         it = self.transport
         received = (it._recv_seq, _invocations(it._recv_encryption))
-        return Ledger(
+        return ConnectionState(
             self.sent,
             [Byte(number) + b"".join(fields) for number, fields in it._deferred_packets],
             it._send_seq,
@@ -253,7 +253,7 @@ class Established:
         )
 
 
-def both_ways(life: Callable[[Established], object], **settings: Any) -> Established:
+def compare_paths(scenario: Callable[[Established], object], **settings: Any) -> Established:
     """Run a scenario on two connections, one per path, and return the one of the fast path.
 
     Raises:
@@ -262,13 +262,13 @@ def both_ways(life: Callable[[Established], object], **settings: Any) -> Establi
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "ENABLED", False)
         own = Established(**settings)
-        life(own)
+        scenario(own)
         patch.setattr(connection, "ENABLED", True)
         short = Established(**settings)
-        life(short)
+        scenario(short)
     assert own.counts == (0, 0)
     assert not isinstance(own.transport._recv_encryption._cipher, CachedGcm)
-    assert short.ledger == own.ledger
+    assert short.state == own.state
     return short
 
 

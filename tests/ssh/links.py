@@ -91,7 +91,7 @@ async def link(target: int) -> AsyncIterator[Link]:
 
 
 @asynccontextmanager
-async def mute(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator[int]:
+async def silent(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator[int]:
     """Run a server that accepts connections and sends only its greeting; yield its port.
 
     With a path in `at` it listens on a Unix socket there.
@@ -119,7 +119,7 @@ async def dropping(last_words: bytes = b"") -> AsyncIterator[int]:
 
 
 @contextmanager
-def unanswering() -> Iterator[tuple[str, int]]:
+def full_backlog() -> Iterator[tuple[str, int]]:
     """Yield the address of a port that accepts no connection: its backlog is full."""
     with socket.socket() as busy, socket.socket() as waiting:
         busy.bind(("127.0.0.1", 0))

@@ -49,7 +49,7 @@ class Server:
     refuse_logins: bool = False
     end_the_login: bool = False
     refuse_listening: bool = False
-    said_of_listening: str = ""
+    listen_debug_message: str = ""
     refuse_opening: bool = False
     open_failure: tuple[int, str] = (PROHIBITED, "not by this server")
     may_log_in: asyncio.Event = field(default_factory=asyncio.Event)
@@ -88,7 +88,7 @@ class Server:
         with self.known_hosts.open("a") as file:
             file.write(f"{marker} [127.0.0.1]:{self.port} {public(key)}\n".lstrip())
 
-    def let_all_go_on(self) -> None:
+    def release_all(self) -> None:
         """Set the events that requests wait for."""
         for event in (self.may_log_in, self.may_open, self.may_listen):
             event.set()
@@ -99,7 +99,7 @@ class Server:
             connection.abort()
 
 
-class _Visit(asyncssh.SSHServer):
+class _ServerCallbacks(asyncssh.SSHServer):
     """One client's connection."""
 
     def __init__(self, server: Server) -> None:
@@ -148,8 +148,8 @@ class _Visit(asyncssh.SSHServer):
         return self._may_listen()
 
     def _may_listen(self) -> bool:
-        if self._server.said_of_listening:
-            self._connection.send_debug(self._server.said_of_listening)
+        if self._server.listen_debug_message:
+            self._connection.send_debug(self._server.listen_debug_message)
         return not self._server.refuse_listening
 
     async def _open(self, forward: Callable[[], Awaitable[Any]]) -> Any:
@@ -180,7 +180,7 @@ async def serve(
     """
     silence_asyncssh()  # formatting asyncssh's log lines takes time
     server = Server(folder, new_key(), user_key or new_key())
-    server.let_all_go_on()
+    server.release_all()
     certificates = []
     if certified_by is not None:
         principals = ["127.0.0.1"]
@@ -188,7 +188,7 @@ async def serve(
             certified_by.generate_host_certificate(server.host_key, "host", principals=principals)
         ]
     settings = {
-        "server_factory": lambda: _Visit(server),
+        "server_factory": lambda: _ServerCallbacks(server),
         "server_host_keys": [server.host_key],
         "server_host_certs": certificates,
         "gss_host": None,
@@ -202,7 +202,7 @@ async def serve(
         yield server
     finally:
         acceptor.close()
-        server.let_all_go_on()
+        server.release_all()
         async with asyncio.timeout(DEADLINE):
             for connection in list(server.connections):
                 connection.abort()

@@ -4,8 +4,8 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, Any
 
-from tests.ssh.attempts import failure_of, given_up_at, leaving_nothing
-from tests.ssh.links import mute, unanswering
+from tests.ssh.attempts import cancel_at_step, failure_of, no_leaks
+from tests.ssh.links import full_backlog, silent
 from tests.ssh.server import Server, jump_host
 from tests.ssh.waiting import until
 from tunnelkeeper.net import dial
@@ -23,25 +23,25 @@ async def test_cancelling_while_resolving_leaks_nothing(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(dial, "resolve", never)
-    async with leaving_nothing():
-        await given_up_at("resolve", server.host())
+    async with no_leaks():
+        await cancel_at_step("resolve", server.host())
 
 
 async def test_cancelling_while_connecting_leaks_nothing(server: Server) -> None:
-    with unanswering() as (_, port):
-        async with leaving_nothing():
-            await given_up_at("connect", server.host(ports=(port,)))
+    with full_backlog() as (_, port):
+        async with no_leaks():
+            await cancel_at_step("connect", server.host(ports=(port,)))
 
 
 async def test_cancelling_during_the_key_exchange_leaks_nothing(server: Server) -> None:
-    async with mute() as port, leaving_nothing():
-        await given_up_at("key_exchange", server.host(ports=(port,)))
+    async with silent() as port, no_leaks():
+        await cancel_at_step("key_exchange", server.host(ports=(port,)))
 
 
 async def test_cancelling_during_the_login_leaks_nothing(server: Server) -> None:
     server.may_log_in.clear()
-    async with leaving_nothing():
-        await given_up_at("login", server.host())
+    async with no_leaks():
+        await cancel_at_step("login", server.host())
         server.may_log_in.set()  # its own task waits for this
         await until(lambda: not server.connections)
 
@@ -51,14 +51,14 @@ async def test_cancelling_behind_a_jump_host_leaks_nothing(
 ) -> None:
     async with jump_host(tmp_path) as (jump, outer):
         jump.may_open.clear()
-        async with leaving_nothing():
-            await given_up_at("connect", server.host(), outer)
+        async with no_leaks():
+            await cancel_at_step("connect", server.host(), outer)
             jump.may_open.set()
             await until(lambda: not outer.transport._channels and not server.connections)
 
         server.may_log_in.clear()
-        async with leaving_nothing():
-            await given_up_at("login", server.host(), outer)
+        async with no_leaks():
+            await cancel_at_step("login", server.host(), outer)
             server.may_log_in.set()
             await until(lambda: not outer.transport._channels and not server.connections)
     gc.collect()  # a future's unretrieved exception is logged when it is collected
@@ -67,6 +67,6 @@ async def test_cancelling_behind_a_jump_host_leaks_nothing(
 
 async def test_a_failed_attempt_leaks_nothing(server: Server) -> None:
     server.refuse_logins = True
-    async with leaving_nothing():
+    async with no_leaks():
         await failure_of(server.host())
         await until(lambda: not server.connections)

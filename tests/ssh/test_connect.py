@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.ssh.attempts import failure_of
-from tests.ssh.links import closed_port, dropping, mute, unanswering
+from tests.ssh.links import closed_port, dropping, full_backlog, silent
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
 from tests.ssh.waiting import until
@@ -111,7 +111,7 @@ async def test_a_server_that_closes_the_connection_at_once_is_lost(server: Serve
 async def test_a_server_without_ssh_2_is_a_protocol_failure(
     server: Server, greeting: bytes
 ) -> None:
-    async with mute(greeting) as port:
+    async with silent(greeting) as port:
         failure = await failure_of(server.host(ports=(port,)))
 
     assert failure.cause is Cause.PROTOCOL
@@ -182,7 +182,7 @@ async def test_a_resolver_that_hangs_times_out(
 
 
 async def test_a_port_that_does_not_answer_times_out(server: Server) -> None:
-    with unanswering() as (_, port):
+    with full_backlog() as (_, port):
         failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
 
     assert (failure.cause, failure.message) == (Cause.UNREACHABLE, "no connection within 0.3 s")
@@ -190,7 +190,7 @@ async def test_a_port_that_does_not_answer_times_out(server: Server) -> None:
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-mute\r\n"])
 async def test_a_server_that_sends_nothing_times_out(server: Server, greeting: bytes) -> None:
-    async with mute(greeting) as port:
+    async with silent(greeting) as port:
         failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
 
     assert (failure.cause, failure.message) == (
@@ -216,8 +216,8 @@ async def test_a_login_that_never_ends_times_out(server: Server) -> None:
 @pytest.mark.parametrize("first", ["closed", "dropping", "not ssh", "mute"])
 async def test_the_next_port_is_tried_if_the_first_fails(server: Server, first: str) -> None:
     notes = ProgressRecorder()
-    async with dropping() as drops, mute(b"SSH-1.5-old\r\n") as odd, mute() as silent:
-        ports = {"closed": closed_port(), "dropping": drops, "not ssh": odd, "mute": silent}
+    async with dropping() as drops, silent(b"SSH-1.5-old\r\n") as odd, silent() as quiet:
+        ports = {"closed": closed_port(), "dropping": drops, "not ssh": odd, "mute": quiet}
         host = server.host(ports=(ports[first], server.port), connect_timeout=1)
         async with connected(host, notes) as connection:
             assert connection.host.ports == (server.port,)

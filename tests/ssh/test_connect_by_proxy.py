@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.ssh.attempts import failure_of, given_up_at, leaving_nothing
+from tests.ssh.attempts import cancel_at_step, failure_of, no_leaks
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected
 from tests.ssh.waiting import until
@@ -88,7 +88,7 @@ async def test_a_proxy_command_that_cannot_be_run_is_reported(
 
 async def test_a_login_refused_through_a_proxy_command_ends_the_command(server: Server) -> None:
     server.refuse_logins = True
-    async with leaving_nothing():
+    async with no_leaks():
         failure = await failure_of(server.host(proxy_command=relaying_to(server.port)))
         await until(lambda: not server.connections)
         await until(lambda: not psutil.Process().children())
@@ -97,6 +97,6 @@ async def test_a_login_refused_through_a_proxy_command_ends_the_command(server: 
 
 
 async def test_cancelling_behind_a_proxy_command_leaks_nothing(server: Server) -> None:
-    async with leaving_nothing():
-        await given_up_at("key_exchange", server.host(proxy_command="sleep 60"))
+    async with no_leaks():
+        await cancel_at_step("key_exchange", server.host(proxy_command="sleep 60"))
         await until(lambda: not psutil.Process().children())

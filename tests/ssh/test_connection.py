@@ -8,7 +8,7 @@ import pytest
 
 from tests.forwarding.opening import opened
 from tests.forwarding.services import echo, service
-from tests.ssh.attempts import leaving_nothing
+from tests.ssh.attempts import no_leaks
 from tests.ssh.links import closed_port
 from tests.ssh.server import Server, connected, jump_host
 from tests.ssh.waiting import until
@@ -265,7 +265,7 @@ async def test_a_last_hop_that_ended_alone_is_to_blame(server: Server, tmp_path:
 
 
 async def test_a_closed_connection_leaks_nothing(server: Server) -> None:
-    async with leaving_nothing():
+    async with no_leaks():
         async with connected(server.host()) as connection:
             await until(lambda: connection.rtt_ms is not None)
         await until(lambda: not server.connections)

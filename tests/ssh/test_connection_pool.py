@@ -8,7 +8,7 @@ import pytest
 
 from tests.forwarding.services import blob, echo, exchange, service
 from tests.forwarding.sites import local_site
-from tests.ssh.attempts import leaving_nothing
+from tests.ssh.attempts import no_leaks
 from tests.ssh.links import closed_port
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, serve
@@ -253,7 +253,7 @@ async def test_cancelling_all_users_ends_the_attempt_and_leaks_nothing(
     hosts: Hosts, jumps: ConnectionPool
 ) -> None:
     hosts.first.may_log_in.clear()
-    async with leaving_nothing():
+    async with no_leaks():
         async with asyncio.TaskGroup() as tasks:
             waiting = [
                 tasks.create_task(jumps.connect(hosts.one_jump, ProgressRecorder()))
@@ -274,7 +274,7 @@ async def test_cancelling_at_any_hop_leaks_nothing(
 ) -> None:
     server: Server = getattr(hosts, stuck)
     server.may_log_in.clear()
-    async with leaving_nothing():
+    async with no_leaks():
         async with asyncio.TaskGroup() as tasks:
             attempt = tasks.create_task(jumps.connect(hosts.two_jumps, ProgressRecorder()))
             await until(lambda: server.logins)
@@ -323,7 +323,7 @@ async def test_closing_the_pool_cancels_its_attempts(hosts: Hosts) -> None:
             failed.append(error)
             raise
 
-    async with leaving_nothing():
+    async with no_leaks():
         async with (
             asyncio.timeout(10),
             asyncio.TaskGroup() as tasks,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ssh.attempts import leaving_nothing
-from tests.ssh.links import mute, unanswering
+from tests.ssh.attempts import no_leaks
+from tests.ssh.links import full_backlog, silent
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, jump_host
-from tests.ssh.waiting import DEADLINE, stays, until
+from tests.ssh.waiting import DEADLINE, until, until_stable
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.ssh.connect import connect_hop
 from tunnelkeeper.ssh.connection import Connection
@@ -80,7 +80,7 @@ async def test_a_connection_that_has_ended_is_not_probed(server: Server) -> None
 
 async def test_an_unanswered_attempt_restarts(server: Server) -> None:
     shared, notes = SshContext(), ProgressRecorder()
-    with unanswering() as (_, port):
+    with full_backlog() as (_, port):
         async with attempt(server.host(ports=(port,)), shared, notes):
             await until(lambda: "connect" in notes.step_names)
             shared.connection_tracker.network_changed(HERE)
@@ -93,11 +93,11 @@ async def test_an_attempt_without_its_address_restarts_with_its_full_timeout(
 ) -> None:
     shared, notes = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
-    async with leaving_nothing(), attempt(server.host(), shared, notes) as outcome:
+    async with no_leaks(), attempt(server.host(), shared, notes) as outcome:
         await until(lambda: server.logins)
         shared.connection_tracker.network_changed(present)
         await until(lambda: notes.step_names.count("login") == 2)
-        server.let_all_go_on()
+        server.release_all()
 
         assert isinstance(await outcome, Connection)
 
@@ -108,8 +108,8 @@ async def test_an_attempt_whose_address_is_still_present_continues(server: Serve
     async with attempt(server.host(), shared, notes) as outcome:
         await until(lambda: server.logins)
         shared.connection_tracker.network_changed(HERE)
-        await stays(lambda: len(notes.step_names))
-        server.let_all_go_on()
+        await until_stable(lambda: len(notes.step_names))
+        server.release_all()
         await outcome
 
     assert notes.step_names.count("login") == 1
@@ -126,8 +126,8 @@ async def test_an_attempt_through_a_jump_host_is_not_restarted(
     ):
         await until(lambda: server.logins)
         shared.connection_tracker.network_changed(None)
-        await stays(lambda: len(notes.step_names))
-        server.let_all_go_on()
+        await until_stable(lambda: len(notes.step_names))
+        server.release_all()
         await outcome
 
     assert notes.step_names.count("login") == 1
@@ -135,7 +135,7 @@ async def test_an_attempt_through_a_jump_host_is_not_restarted(
 
 async def test_a_tracked_attempt_keeps_its_timeout(server: Server) -> None:
     shared = SshContext()
-    async with mute() as port:
+    async with silent() as port:
         host = server.host(ports=(port,), connect_timeout=0.2)
         async with attempt(host, shared, ProgressRecorder()) as outcome:
             failed = await outcome

@@ -33,7 +33,7 @@ OFTEN, RARELY, NEVER = Keepalive(0.2, 1), Keepalive(300, 3), Keepalive(0, 3)
 
 
 @dataclass
-class Journey:
+class TwoHops:
     """A chain, and the links before its jump host and its final host."""
 
     chain: HopConnections
@@ -41,7 +41,7 @@ class Journey:
     to_jump: Link
     to_final: Link
 
-    async def blamed(self) -> str:
+    async def blamed_hop(self) -> str:
         """Return the hop that is blamed for the end of the chain."""
         async with asyncio.timeout(DEADLINE):
             failure = await self.chain.connection.wait_ended()
@@ -57,7 +57,7 @@ def behind(way: Link, server: Server, watch: Keepalive) -> Host:
 
 
 @asynccontextmanager
-async def journey(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> AsyncIterator[Journey]:
+async def two_hops(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> AsyncIterator[TwoHops]:
     for name in ("jump", "final"):
         (folder / name).mkdir()
     context = SshContext()
@@ -71,7 +71,7 @@ async def journey(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> Asyn
         way = (behind(to_jump, jump, jump_watch), behind(to_final, final, watch))
         chain = await jumps.connect(way, ProgressRecorder())
         await until(lambda: all(hop.rtt_ms is not None for hop in chain.hops))
-        yield Journey(chain, context.connection_tracker, to_jump, to_final)
+        yield TwoHops(chain, context.connection_tracker, to_jump, to_final)
         to_jump.thaw()
         to_final.thaw()
         await chain.close()
@@ -86,33 +86,33 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_dead_jump_host_is_blamed_for_the_silence_of_the_host_behind_it(
     tmp_path: Path, jump_watch: Keepalive
 ) -> None:
-    async with journey(tmp_path, jump_watch, OFTEN) as made:
+    async with two_hops(tmp_path, jump_watch, OFTEN) as made:
         made.to_jump.freeze()
 
-        assert await made.blamed() == str(made.chain.host_chain[0])
+        assert await made.blamed_hop() == str(made.chain.host_chain[0])
 
 
 @pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
 async def test_a_live_jump_host_is_not_blamed_for_the_host_behind_it(
     tmp_path: Path, jump_watch: Keepalive
 ) -> None:
-    async with journey(tmp_path, jump_watch, OFTEN) as made:
+    async with two_hops(tmp_path, jump_watch, OFTEN) as made:
         made.to_final.freeze()
 
-        assert await made.blamed() == str(made.chain.host_chain[1])
+        assert await made.blamed_hop() == str(made.chain.host_chain[1])
         assert not made.chain.hops[0].is_closed
 
 
 @pytest.mark.parametrize("dead", [0, 1], ids=["jump host", "final host"])
 async def test_the_dead_hop_is_blamed_after_a_network_change(tmp_path: Path, dead: int) -> None:
-    async with journey(tmp_path, RARELY, RARELY) as made:
+    async with two_hops(tmp_path, RARELY, RARELY) as made:
         (made.to_jump, made.to_final)[dead].freeze()
         made.tracker.network_changed(None)
 
-        assert await made.blamed() == str(made.chain.host_chain[dead])
+        assert await made.blamed_hop() == str(made.chain.host_chain[dead])
 
 
-class Via(KeepaliveMonitor):
+class ProbedJumpMonitor(KeepaliveMonitor):
     """A jump host's monitor: data arrives just when it is probed."""
 
     def __init__(self, connection: Connection) -> None:
@@ -123,11 +123,11 @@ class Via(KeepaliveMonitor):
 
 
 async def test_a_host_that_answers_at_the_last_moment_stays_connected(tmp_path: Path) -> None:
-    async with journey(tmp_path, NEVER, OFTEN) as made:
+    async with two_hops(tmp_path, NEVER, OFTEN) as made:
         connection = made.chain.connection
         heartbeat = connection.keepalive_monitor
         heartbeat.stop()
-        heartbeat._jump_monitor = Via(connection)
+        heartbeat._jump_monitor = ProbedJumpMonitor(connection)
         await heartbeat._close_if_dead("dead")
 
         assert not connection.is_closed

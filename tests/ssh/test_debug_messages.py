@@ -28,7 +28,7 @@ class Requests:
         return await waiter
 
 
-class Overheard(DebugMessageMixin, Requests):
+class FakeTransport(DebugMessageMixin, Requests):
     """The mixin over these requests."""
 
     def ask(self, tasks: asyncio.TaskGroup, request: bytes = b"tcpip-forward") -> Any:
@@ -47,7 +47,7 @@ class Overheard(DebugMessageMixin, Requests):
 
 
 async def test_each_request_gets_the_message_that_precedes_its_reply() -> None:
-    requests = Overheard()
+    requests = FakeTransport()
     async with asyncio.TaskGroup() as tasks:
         first, second, third = (requests.ask(tasks) for _ in range(3))
         await asyncio.sleep(0)
@@ -62,7 +62,7 @@ async def test_each_request_gets_the_message_that_precedes_its_reply() -> None:
 
 
 async def test_other_messages_and_messages_without_a_request_are_ignored() -> None:
-    requests = Overheard()
+    requests = FakeTransport()
     requests.record_debug_message(REFUSED)
     async with asyncio.TaskGroup() as tasks:
         asked = requests.ask(tasks)
@@ -76,7 +76,7 @@ async def test_other_messages_and_messages_without_a_request_are_ignored() -> No
 
 
 async def test_a_rejected_keepalive_is_an_answer_despite_a_message() -> None:
-    requests = Overheard()
+    requests = FakeTransport()
     async with asyncio.TaskGroup() as tasks:
         asked = requests.ask(tasks, b"keepalive@openssh.com")
         await asyncio.sleep(0)
@@ -87,7 +87,7 @@ async def test_a_rejected_keepalive_is_an_answer_despite_a_message() -> None:
 
 
 async def test_a_cancelled_request_keeps_its_position() -> None:
-    requests = Overheard()
+    requests = FakeTransport()
     async with asyncio.TaskGroup() as tasks:
         given_up, asked = requests.ask(tasks), requests.ask(tasks)
         await asyncio.sleep(0)
@@ -101,7 +101,7 @@ async def test_a_cancelled_request_keeps_its_position() -> None:
 
 
 def test_the_transport_knows_where_the_server_chose_a_port() -> None:
-    requests = Overheard()
+    requests = FakeTransport()
 
     assert requests.has_server_chosen_port("LOCALHOST")
     assert not requests.has_server_chosen_port("")

@@ -135,7 +135,7 @@ async def test_the_message_of_a_server_that_forbids_is_quoted(
     server: Server, connection: Connection
 ) -> None:
     server.refuse_listening = True
-    server.said_of_listening = "port forwarding refused: not for you"
+    server.listen_debug_message = "port forwarding refused: not for you"
     for address in (TcpAddress("localhost", 2222), UnixAddress("/run/there.sock")):
         with pytest.raises(FailureError) as failed:
             await connection.listen(address, pytest.fail)

@@ -33,7 +33,7 @@ class Visitors:
         return sum(not turn.done() for turn in self.crowd._servers[server].queue)
 
 
-async def all_places(crowd: LoginLimiter, count: int = MAX_LIMIT) -> list[Place]:
+async def all_slots(crowd: LoginLimiter, count: int = MAX_LIMIT) -> list[Place]:
     """Take all slots of a server at once."""
     places = [crowd.acquire(RELAY) for _ in range(count)]
     async with asyncio.timeout(10):
@@ -45,9 +45,9 @@ async def left(*places: Place) -> None:
         await place.__aexit__(None, None, None)
 
 
-async def turn_away(crowd: LoginLimiter, company: int) -> list[str]:
+async def reject_all(crowd: LoginLimiter, company: int) -> list[str]:
     """Reject a number of concurrent logins; return the log messages."""
-    places = await all_places(crowd, company)
+    places = await all_slots(crowd, company)
     news = [visit.rejected() for _, visit in places]
     await left(*places)
     return [line for line in news if line]
@@ -90,7 +90,7 @@ async def test_cancelling_a_waiter_passes_its_turn_to_the_next() -> None:
 async def test_cancelling_a_granted_slot_passes_it_to_the_next_waiter() -> None:
     visitors = Visitors()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        first, *others = await all_places(visitors.crowd)
+        first, *others = await all_slots(visitors.crowd)
         impatient = tasks.create_task(visitors.visit(RELAY))
         tasks.create_task(visitors.visit(RELAY))
         await until(lambda: visitors.waiting(RELAY) == 2)
@@ -109,13 +109,13 @@ async def test_cancelling_a_granted_slot_passes_it_to_the_next_waiter() -> None:
 async def test_a_cancelled_waiter_does_not_affect_later_ones() -> None:
     visitors = Visitors()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        places = await all_places(visitors.crowd)
+        places = await all_slots(visitors.crowd)
         impatient = tasks.create_task(visitors.visit(RELAY))
         await until(lambda: visitors.waiting(RELAY) == 1)
 
         impatient.cancel()
         await left(*places)
-        places = await all_places(visitors.crowd)
+        places = await all_slots(visitors.crowd)
         await until(impatient.done)
         tasks.create_task(visitors.visit(RELAY))
 
@@ -129,7 +129,7 @@ async def test_a_cancelled_waiter_does_not_affect_later_ones() -> None:
 async def test_rejections_lower_the_limit() -> None:
     crowd = LoginLimiter()
 
-    assert await turn_away(crowd, 4) == [
+    assert await reject_all(crowd, 4) == [
         "hung up on one of 2 that came at once; from now on 1 at a time"
     ]
 
@@ -148,7 +148,7 @@ async def test_rejections_lower_the_limit() -> None:
 
 async def test_waiters_start_as_soon_as_the_limit_rises() -> None:
     crowd = LoginLimiter()
-    await turn_away(crowd, 2)
+    await reject_all(crowd, 2)
     for _ in range(SUCCESSES_PER_INCREASE - 1):
         async with crowd.acquire(RELAY) as visit:
             visit.succeeded()

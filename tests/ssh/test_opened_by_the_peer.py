@@ -9,7 +9,7 @@ from tests.ssh.established import PACKET, WINDOW, Established, Session
 from tunnelkeeper.ssh.channels import TcpChannel
 
 
-class Holding(Session):
+class PausedSession(Session):
     """Pauses reading as soon as its channel is open."""
 
     def connection_made(self, chan: TcpChannel) -> None:  # type: ignore[override]
@@ -26,7 +26,7 @@ async def opened(here: Established, session: Session) -> TcpChannel:
 
 
 async def test_a_session_that_pauses_at_once_receives_nothing_until_it_resumes() -> None:
-    here, session = Established(), Holding()
+    here, session = Established(), PausedSession()
     channel = await opened(here, session)
 
     here.receive(here.peer.data(b"early"))

@@ -211,7 +211,7 @@ async def test_the_signal_goes_to_the_commands_own_group(monkeypatch: pytest.Mon
 async def test_a_missing_shell_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/no/such/shell")
     async with running("cat") as (process, _, _):
-        assert "/no/such/shell: No such file" in await outcome_of(process)
+        assert "/no/such/shell: No such file" in await exit_of(process)
 
 
 async def test_a_command_gets_the_descriptor_limit_that_we_inherited() -> None:
@@ -221,7 +221,7 @@ async def test_a_command_gets_the_descriptor_limit_that_we_inherited() -> None:
         assert said == [str(inherited().soft)]
 
 
-async def outcome_of(process: ProxyCommand) -> str:
+async def exit_of(process: ProxyCommand) -> str:
     """Return how a command ended, once it has: a busy machine needs a while."""
     await until(lambda: process.stderr_lines)
     return await process.describe_exit()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ssh.links import closed_port, dropping, mute
+from tests.ssh.links import closed_port, dropping, silent
 from tests.ssh.progress_recorder import ProgressRecorder
 from tunnelkeeper.core.concurrency_limit import MAX_LIMIT, SUCCESSES_PER_INCREASE, ConcurrencyLimit
 from tunnelkeeper.core.failures import FailureError
@@ -54,9 +54,9 @@ async def test_refusals_and_timeouts_keep_the_limit(server: Server) -> None:
     refuses = server.host(ports=(closed_port(),))
     assert await allowed_after_all_at_once(refuses) == (MAX_LIMIT, [])
 
-    async with mute() as port:
-        silent = server.host(ports=(port,), connect_timeout=0.3)
-        assert await allowed_after_all_at_once(silent) == (MAX_LIMIT, [])
+    async with silent() as port:
+        host = server.host(ports=(port,), connect_timeout=0.3)
+        assert await allowed_after_all_at_once(host) == (MAX_LIMIT, [])
 
 
 async def test_a_proxy_command_that_ends_keeps_the_limit(server: Server) -> None:

@@ -23,7 +23,7 @@ from tests.forwarding.services import (
 from tests.forwarding.sites import KERNEL_BUFFER, Site, local_site
 from tests.ssh.links import Link, link
 from tests.ssh.server import Server, connected, serve
-from tests.ssh.waiting import stays, until
+from tests.ssh.waiting import until, until_stable
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, PauseReason, SocketEndpoint
@@ -81,7 +81,7 @@ async def hashes_after_a_freeze(
             writer.write(blob(EACH))
             writer.write_eof()
         await until(lambda: connection.transport.is_stalled)
-        await stays(lambda: site.counters.bytes_out)
+        await until_stable(lambda: site.counters.bytes_out)
         look()
         frozen.thaw()
         return [await reader.read() for reader, _ in clients]
@@ -262,7 +262,7 @@ async def test_the_credit_given_adds_up_to_what_was_delivered(
     sender = Sender([data])
     server.session = lambda: sender
     end, channel = await open_paused(connection)
-    await stays(lambda: channel._recv_window)
+    await until_stable(lambda: channel._recv_window)
 
     assert channel._recv_window == 0  # it is all queued, and no credit was given for it
 
@@ -273,7 +273,7 @@ async def test_the_credit_given_adds_up_to_what_was_delivered(
             queued = sum(len(piece) for piece, _ in channel._recv_buf)
             credit = channel._recv_window + queued + channel._delivered
             assert credit <= channel._init_recv_window  # which may grow meanwhile
-            await stays(lambda: channel._recv_window, turns=2)
+            await until_stable(lambda: channel._recv_window, turns=2)
 
     assert end._counters.bytes_in == len(data)
     assert channel._recv_window + channel._delivered == channel._init_recv_window

@@ -34,7 +34,7 @@ async def until(condition: Callable[[], T], within: float = DEADLINE, what: str 
         await asyncio.sleep(POLL_INTERVAL)
 
 
-async def stays(value: Callable[[], T], turns: int = 50) -> T:
+async def until_stable(value: Callable[[], T], turns: int = 50) -> T:
     """Return a value once it is the same in a number of checks in a row."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DEADLINE

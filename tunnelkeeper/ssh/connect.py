@@ -70,7 +70,7 @@ class ConnectAttempt:
     progress: ProgressListener
     transport: ClientTransport | None = None
     logged_in: asyncio.Future[None] = field(init=False)
-    proxy: ProxyCommand | None = None
+    proxy_command: ProxyCommand | None = None
     verifier: HostKeyVerifier = field(init=False)
     identities: Identities = field(init=False)
     step: Step = "connect"
@@ -95,8 +95,8 @@ class ConnectAttempt:
             await self._discard()
             raise FailureError(await self._to_failure(error)) from error
         except BaseException:
-            if self.proxy is not None:
-                self.proxy.close()
+            if self.proxy_command is not None:
+                self.proxy_command.close()
             await self._discard()
             raise
 
@@ -125,7 +125,7 @@ class ConnectAttempt:
         sshd does so above MaxStartups and under PerSourcePenalties, with or without a line before.
         Connections through a proxy command do not count: the command can end for its own reasons.
         """
-        if self.transport is None or self.proxy is not None or self.step != "key_exchange":
+        if self.transport is None or self.proxy_command is not None or self.step != "key_exchange":
             return False
         return self.transport.get_extra_info("server_version") is None
 
@@ -164,7 +164,7 @@ class ConnectAttempt:
         await self.logged_in
         await self._save_host_key()
         host = replace(self.host, ports=(self.port,))
-        connection = Connection(host, self.transport, callbacks, self.jump, self.proxy)
+        connection = Connection(host, self.transport, callbacks, self.jump, self.proxy_command)
         self.context.connection_tracker.connections.add(connection)
         return connection
 
@@ -174,7 +174,7 @@ class ConnectAttempt:
         if self.host.proxy_command is not None:
             self._set_step("connect")
             log = self.progress.info
-            self.proxy, connected = await ProxyCommand.start(
+            self.proxy_command, connected = await ProxyCommand.start(
                 self.host.proxy_command, lambda line: log(f"proxy command: {line}")
             )
         elif self.jump is not None:
@@ -265,13 +265,15 @@ class ConnectAttempt:
                     return self.verifier.failure or self.verifier.certificate_failure(str(error))
                 case asyncssh.PermissionDenied() if self.transport is not None:
                     return self.identities.login_failure(self.transport.get_server_auth_methods())
-            if self.proxy is not None and self.step == "key_exchange":
+            if self.proxy_command is not None and self.step == "key_exchange":
                 hint = "run the proxy command by hand to see its error message"
-                return Failure(Cause.PROXY, await self.proxy.describe_exit(), self.hop, hint)
+                return Failure(
+                    Cause.PROXY, await self.proxy_command.describe_exit(), self.hop, hint
+                )
             return to_failure(error, self.hop, self.step)
         finally:
-            if self.proxy is not None:
-                self.proxy.close()
+            if self.proxy_command is not None:
+                self.proxy_command.close()
 
     def _timeout_failure(self) -> Failure:
         """Return the failure of a timeout, which depends on the step."""

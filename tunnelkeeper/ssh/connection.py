@@ -203,16 +203,16 @@ class Connection:
 
         async def session(*_origin: object) -> Any:
             try:
-                end = await accept()
+                endpoint = await accept()
             except ConnectError as refusal:
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, str(refusal)) from refusal
             except Exception as error:
                 words = f"{type(error).__name__}: {error}"
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, words) from error
             if self.is_closed:  # it ended while the target was being connected
-                end.abandon()
-            self.transport.register(end)
-            return end
+                endpoint.abandon()
+            self.transport.register(endpoint)
+            return endpoint
 
         match address:
             case TcpAddress(host=host, port=port):

@@ -64,8 +64,8 @@ class PooledConnection:
             return False
         if self.task.cancelled():
             return True
-        outcome = self.task.result()
-        return isinstance(outcome, FailureError) or outcome.connection.is_closed
+        result = self.task.result()
+        return isinstance(result, FailureError) or result.connection.is_closed
 
     async def wait_connected(self) -> HopConnections:
         """Return the connections once they are open.
@@ -74,10 +74,10 @@ class PooledConnection:
             FailureError: The attempt failed.
         """
         # Shielded: cancelling one user must not cancel the attempt of the others.
-        outcome = await asyncio.shield(self.task)
-        if isinstance(outcome, FailureError):
-            raise FailureError(outcome.failure)
-        return outcome
+        result = await asyncio.shield(self.task)
+        if isinstance(result, FailureError):
+            raise FailureError(result.failure)
+        return result
 
     async def release(self) -> None:
         """Drop one user. The last one closes the connection."""
@@ -88,9 +88,9 @@ class PooledConnection:
         if not self.task.done():
             self.task.cancel()
         elif not self.task.cancelled():
-            outcome = self.task.result()
-            if not isinstance(outcome, FailureError):
-                await outcome.close()
+            result = self.task.result()
+            if not isinstance(result, FailureError):
+                await result.close()
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from asyncssh.encryption import get_encryption
 from asyncssh.packet import Byte, String, UInt32
 
 from tests.forwarding.services import MEGABYTE, blob
-from tests.ssh.established import PACKET, WINDOW, Established, Session, both_ways
+from tests.ssh.established import PACKET, WINDOW, Established, Session, compare_paths
 
 # Packets and windows
 
@@ -21,7 +21,7 @@ from tests.ssh.established import PACKET, WINDOW, Established, Session, both_way
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 8, 15, 16, 17, 1000, PACKET - 1, PACKET])
 def test_a_packet_is_padded_as_specified(size: int) -> None:
     """RFC 4253 section 6 and RFC 5647 section 7.2: the length field is not counted."""
-    result = both_ways(lambda here: here.open().write(bytes(size)))
+    result = compare_paths(lambda here: here.open().write(bytes(size)))
 
     ((payload, length),) = result.sent
     assert payload == Byte(MSG_CHANNEL_DATA) + UInt32(0) + String(bytes(size))
@@ -49,7 +49,7 @@ def test_a_packet_is_padded_as_specified(size: int) -> None:
 )
 def test_exactly_the_send_window_is_used(window: int, packet: int, size: int) -> None:
     data = blob(size)
-    result = both_ways(lambda here: here.open(window=window, packet=packet).write(data))
+    result = compare_paths(lambda here: here.open(window=window, packet=packet).write(data))
 
     assert b"".join(result.sent_data) == data[:window]
     assert all(len(piece) <= packet for piece in result.sent_data)
@@ -67,7 +67,7 @@ def test_buffered_data_is_sent_as_the_window_allows(packet: int) -> None:
         channel.write(data[400:])
         here.receive(here.peer.adjust(0), here.peer.adjust(250), here.peer.adjust(WINDOW))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert b"".join(result.sent_data) == data
     assert result.counts == (len(result.sent_data), 5)
@@ -80,7 +80,7 @@ def test_each_channel_has_its_own_window() -> None:
         wide.write(b"wide window")
         here.receive(here.peer.adjust(1, channel=0))
 
-    assert both_ways(scenario).sent_data == [b"narro", b"wide window", b"w"]
+    assert compare_paths(scenario).sent_data == [b"narro", b"wide window", b"w"]
 
 
 def test_writers_are_paused_and_resumed_at_the_same_limits() -> None:
@@ -99,11 +99,11 @@ def test_writers_are_paused_and_resumed_at_the_same_limits() -> None:
         here.receive(here.peer.adjust(WINDOW))
         assert session.heard == ["pause", "resume"] * 2
 
-    both_ways(scenario)
+    compare_paths(scenario)
 
 
 def test_a_write_within_the_window_does_not_pause_the_writer() -> None:
-    result = both_ways(lambda here: here.open().write(bytes(MEGABYTE)))
+    result = compare_paths(lambda here: here.open().write(bytes(MEGABYTE)))
 
     assert result.sessions[0].heard == []
 
@@ -117,7 +117,7 @@ def test_data_written_in_resume_writing_follows_buffered_data() -> None:
         here.open(Eager(), window=0).write(b"a" * 70_000)
         here.receive(here.peer.adjust(60_000), here.peer.adjust(60_000))
 
-    assert b"".join(both_ways(scenario).sent_data) == b"a" * 70_000 + b"last"
+    assert b"".join(compare_paths(scenario).sent_data) == b"a" * 70_000 + b"last"
 
 
 # Key exchanges
@@ -132,12 +132,12 @@ def test_a_key_exchange_starts_at_the_same_packet_and_defers_the_rest() -> None:
         channel.write_eof()
         here.receive(here.peer.adjust(500), here.peer.adjust(PACKET))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
-    later = [payload[9:] for payload in result.ledger.deferred if payload[0] == MSG_CHANNEL_DATA]
+    later = [payload[9:] for payload in result.state.deferred if payload[0] == MSG_CHANNEL_DATA]
     assert b"".join(result.sent_data + later) == blob(10_000) + b"behind it"
-    assert result.ledger.deferred[-1][0] == MSG_CHANNEL_EOF
+    assert result.state.deferred[-1][0] == MSG_CHANNEL_EOF
 
 
 def test_a_key_exchange_may_start_within_buffered_data() -> None:
@@ -146,7 +146,7 @@ def test_a_key_exchange_may_start_within_buffered_data() -> None:
         here.open(window=0, packet=1000).write(blob(10_000))
         here.receive(here.peer.adjust(7000))
 
-    assert both_ways(scenario).sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
+    assert compare_paths(scenario).sent_numbers == [MSG_CHANNEL_DATA] * 3 + [MSG_KEXINIT]
 
 
 @pytest.mark.parametrize(("limit", "begins"), [(96, True), (97, False)])
@@ -155,7 +155,7 @@ def test_a_key_exchange_starts_exactly_at_its_byte_limit(limit: int, begins: boo
         here.transport._rekey_bytes = limit
         here.open(packet=20).write(bytes(60))  # each packet has 48 bytes
 
-    assert (MSG_KEXINIT in both_ways(scenario).sent_numbers) == begins
+    assert (MSG_KEXINIT in compare_paths(scenario).sent_numbers) == begins
 
 
 def test_a_key_exchange_starts_at_its_time_limit() -> None:
@@ -165,10 +165,10 @@ def test_a_key_exchange_starts_at_its_time_limit() -> None:
         here.transport._rekey_time = 0
         channel.write(b"after")
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sent_numbers == [MSG_CHANNEL_DATA, MSG_KEXINIT]
-    assert len(result.ledger.deferred) == 1
+    assert len(result.state.deferred) == 1
 
 
 @pytest.mark.parametrize("condition", ["_kex_complete", "_auth_complete"])
@@ -182,7 +182,7 @@ def test_deferred_data_is_sent_in_order_later(condition: str) -> None:
         here.transport._send_deferred_packets()
         channel.write(b"behind it")
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sent_data == [blob(250)[:100], blob(250)[100:200], blob(250)[200:], b"behind it"]
     assert result.counts == (1, 0)
@@ -198,7 +198,7 @@ def test_the_sequence_number_wraps_around() -> None:
         for _ in range(3):
             channel.write(b"x")
 
-    assert both_ways(scenario).ledger.send_seq == 1
+    assert compare_paths(scenario).state.send_seq == 1
 
 
 # The empty MSG_IGNORE
@@ -209,7 +209,7 @@ def test_only_the_empty_ignore_is_omitted() -> None:
         for text in (b"", b"x"):
             here.transport.send_packet(MSG_IGNORE, String(text))
 
-    assert [payload for payload, _ in both_ways(scenario).sent] == [Byte(MSG_IGNORE) + String(b"x")]
+    assert [sent for sent, _ in compare_paths(scenario).sent] == [Byte(MSG_IGNORE) + String(b"x")]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.forwarding.services import blob
-from tests.ssh.established import Established, Session, both_ways
+from tests.ssh.established import Established, Session, compare_paths
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint
 from tunnelkeeper.net.stream_transport import BufferList
 from tunnelkeeper.ssh.fastpath import connection
@@ -49,7 +49,7 @@ def test_the_packets_of_one_read_are_delivered_together() -> None:
         here.open(BatchSession())
         here.receive(packets(here, [b"one", blob(10_000), b"three"]))
 
-    session = both_ways(scenario).sessions[0]
+    session = compare_paths(scenario).sessions[0]
 
     assert session.heard == [b"one", blob(10_000), b"three"]
     assert session.batch_sizes == [3]
@@ -60,7 +60,7 @@ def test_other_sessions_get_each_packet_separately() -> None:
         here.open()
         here.receive(packets(here, [b"one", b"two"]))
 
-    assert both_ways(scenario).sessions[0].heard == [b"one", b"two"]
+    assert compare_paths(scenario).sessions[0].heard == [b"one", b"two"]
 
 
 def test_interleaved_channels_keep_their_order() -> None:
@@ -74,7 +74,7 @@ def test_interleaved_channels_keep_their_order() -> None:
             + packets(here, [b"2", b"3"], 1)
         )
 
-    first, second = both_ways(scenario).sessions
+    first, second = compare_paths(scenario).sessions
 
     assert (first.heard, first.batch_sizes) == ([b"a", b"b", b"c"], [2, 1])
     assert (second.heard, second.batch_sizes) == ([b"1", b"2", b"3"], [1, 2])
@@ -89,7 +89,7 @@ def test_eof_and_close_follow_the_data() -> None:
             + here.peer.packet(MSG_CHANNEL_CLOSE, UInt32(0))
         )
 
-    assert both_ways(scenario).sessions[0].heard == [b"one", b"two", "eof", "lost: None"]
+    assert compare_paths(scenario).sessions[0].heard == [b"one", b"two", "eof", "lost: None"]
 
 
 def test_a_batch_has_a_maximum_number_of_packets() -> None:
@@ -99,7 +99,7 @@ def test_a_batch_has_a_maximum_number_of_packets() -> None:
         here.open(BatchSession())
         here.receive(packets(here, many))
 
-    session = both_ways(scenario).sessions[0]
+    session = compare_paths(scenario).sessions[0]
 
     assert session.heard == many
     assert session.batch_sizes == [*[MAX_BATCH_PACKETS] * 3, 1]
@@ -111,7 +111,7 @@ def test_a_batch_is_delivered_before_the_window_is_exceeded() -> None:
         # The first packet makes credit due, so the batch is delivered before the next is checked.
         here.receive(packets(here, [blob(60), blob(60), blob(60)]))
 
-    assert both_ways(scenario).sessions[0].heard == [blob(60)] * 3
+    assert compare_paths(scenario).sessions[0].heard == [blob(60)] * 3
 
 
 def test_data_within_the_window_is_delivered_before_the_error() -> None:
@@ -119,7 +119,7 @@ def test_data_within_the_window_is_delivered_before_the_error() -> None:
         here.open(BatchSession(), receives=100)
         here.receive(packets(here, [b"in order", blob(101)]))
 
-    assert both_ways(scenario).sessions[0].heard[0] == b"in order"
+    assert compare_paths(scenario).sessions[0].heard[0] == b"in order"
 
 
 @given(
@@ -137,7 +137,7 @@ def test_any_packets_in_any_reads_have_the_same_result(
         ends = sorted({min(cut, len(whole)) for cut in cuts} | {0, len(whole)})
         here.receive(*(whole[a:b] for a, b in itertools.pairwise(ends)))
 
-    both_ways(scenario)
+    compare_paths(scenario)
 
 
 class _Sink:

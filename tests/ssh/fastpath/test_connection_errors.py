@@ -15,7 +15,7 @@ from asyncssh.constants import (
 from asyncssh.packet import Byte, String, UInt32
 
 from tests.forwarding.services import blob
-from tests.ssh.established import PACKET, Established, Session, both_ways
+from tests.ssh.established import PACKET, Established, Session, compare_paths
 from tunnelkeeper.ssh.fastpath.aes_gcm import TAG_BYTES
 from tunnelkeeper.ssh.fastpath.connection import LENGTH_BYTES
 
@@ -41,7 +41,7 @@ def ended(stream_of: Callable[[Peer], bytes], session: type[Session] = Session) 
         here.open(session())
         here.receive(here.peer.data(b"before") + stream_of(here.peer) + here.peer.data(b"after"))
 
-    return both_ways(scenario)
+    return compare_paths(scenario)
 
 
 # Tampering
@@ -60,13 +60,13 @@ def test_a_flipped_bit_anywhere_ends_the_connection() -> None:
             stream[at] ^= 1 << at % 8
             here.receive(bytes(stream))
 
-        return both_ways(scenario)
+        return compare_paths(scenario)
 
     for at in range(len(texts) * sealed):
         result = flipped(at)
         whole, offset = divmod(at, sealed)
         assert result.sessions[0].received == b"".join(texts[:whole])
-        assert result.ledger.ended in (
+        assert result.state.ended in (
             {MAC_ERROR, TOO_LONG, ""} if offset < LENGTH_BYTES else {MAC_ERROR}
         )
 
@@ -76,9 +76,9 @@ def test_a_replayed_packet_ends_the_connection() -> None:
         here.open()
         here.receive(here.peer.data(b"once") * 2)
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
-    assert result.ledger.ended == MAC_ERROR
+    assert result.state.ended == MAC_ERROR
     assert result.sessions[0].received == b"once"
 
 
@@ -97,7 +97,7 @@ def test_the_longest_packet_is_accepted_however_it_is_split(cut: int) -> None:
         sealed = here.peer.data(longest_data(here))
         here.receive(sealed[:cut], sealed[cut:])
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].received == longest_data(result)
     assert result.counts == (0, 1)
@@ -109,7 +109,7 @@ def test_a_longer_packet_ends_the_connection_as_soon_as_its_length_is_known(cut:
         here.open()
         here.receive(here.peer.data(longest_data(here) + bytes(3))[:cut])
 
-    assert both_ways(scenario).ledger.ended == (TOO_LONG if cut >= 16 else "")
+    assert compare_paths(scenario).state.ended == (TOO_LONG if cut >= 16 else "")
 
 
 # Malformed packets
@@ -146,9 +146,9 @@ def test_a_malformed_packet_ends_the_connection(plain: bytes, error: str) -> Non
         here.open()
         here.receive(here.peer.data(b"before") + here.peer.seal(plain))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
-    assert result.ledger.ended == error
+    assert result.state.ended == error
     assert result.counts == (0, 1)
 
 
@@ -172,7 +172,7 @@ def test_data_beyond_the_window_ends_the_connection(size: int, error: str) -> No
         here.open(receives=100).pause_reading()
         here.receive(here.peer.data(b"before") + here.peer.data(blob(size)))
 
-    assert both_ways(scenario).ledger.ended == error
+    assert compare_paths(scenario).state.ended == error
 
 
 @pytest.mark.parametrize("state", ["eof_pending", "eof", "close_pending", "closed"])
@@ -181,9 +181,9 @@ def test_data_for_a_channel_that_the_peer_has_closed_ends_the_connection(state: 
         here.open()._recv_state = state
         here.receive(here.peer.data(b"late"))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
-    assert result.ledger.ended == NOT_OPEN
+    assert result.state.ended == NOT_OPEN
     assert [payload[0] for payload, _ in result.sent] == [MSG_DISCONNECT]
 
 
@@ -191,21 +191,21 @@ def test_data_after_eof_ends_the_connection() -> None:
     result = ended(lambda peer: peer.packet(MSG_CHANNEL_EOF, UInt32(0)))
 
     assert result.sessions[0].heard[:2] == [b"before", "eof"]
-    assert result.ledger.ended == NOT_OPEN
+    assert result.state.ended == NOT_OPEN
 
 
 def test_data_for_an_unknown_channel_ends_the_connection() -> None:
     result = ended(lambda peer: peer.data(b"whose?", 7))
 
     assert result.sessions[0].received == b"before"
-    assert result.ledger.ended == NO_SUCH_CHANNEL
+    assert result.state.ended == NO_SUCH_CHANNEL
 
 
 def test_unexpected_extended_data_ends_the_connection() -> None:
     fields = UInt32(0) + UInt32(1) + String(b"a warning")
     result = ended(lambda peer: peer.packet(MSG_CHANNEL_EXTENDED_DATA, fields))
 
-    assert result.ledger.ended == "ProtocolError('Invalid extended data type')"
+    assert result.state.ended == "ProtocolError('Invalid extended data type')"
 
 
 # Faulty sessions
@@ -230,7 +230,7 @@ def test_a_session_that_raises_ends_the_connection(error: Exception) -> None:
     result = ended(lambda peer: peer.data(b"now"), session=Faulty)
 
     assert result.sessions[0].received == b"beforenow"
-    assert result.ledger.ended == repr(error)
+    assert result.state.ended == repr(error)
 
 
 def test_a_session_that_closes_the_connection_gets_the_rest_of_the_read() -> None:
@@ -247,4 +247,4 @@ def test_a_session_that_closes_the_connection_gets_the_rest_of_the_read() -> Non
         here.open(session)
         here.receive(here.peer.data(b"one") + here.peer.data(b"two"))
 
-    assert both_ways(scenario).sessions[0].received == b"onetwo"
+    assert compare_paths(scenario).sessions[0].received == b"onetwo"

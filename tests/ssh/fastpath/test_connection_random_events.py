@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.forwarding.services import blob
-from tests.ssh.established import PACKET, Established, both_ways
+from tests.ssh.established import PACKET, Established, compare_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,4 +89,4 @@ def test_both_paths_have_the_same_result(
             event(world, channel, size)
         world.read_all()
 
-    both_ways(scenario)
+    compare_paths(scenario)

@@ -18,7 +18,7 @@ from asyncssh.constants import (
 from asyncssh.packet import Boolean, Byte, String, UInt32
 
 from tests.forwarding.services import blob
-from tests.ssh.established import PACKET, WINDOW, Established, Session, both_ways
+from tests.ssh.established import PACKET, WINDOW, Established, Session, compare_paths
 from tunnelkeeper.ssh.fastpath import connection
 from tunnelkeeper.ssh.fastpath.connection import MIN_VIEW_BYTES
 
@@ -45,7 +45,7 @@ def test_each_packet_of_a_read_reaches_its_channel() -> None:
             here.peer.data(b"one", 0) + here.peer.data(b"two", 1) + here.peer.data(b"three", 0)
         )
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert [session.heard for session in result.sessions] == [[b"one", b"three"], [b"two"]]
     assert result.counts == (0, 3)
@@ -58,13 +58,13 @@ def test_a_read_may_end_at_any_byte_of_a_packet() -> None:
             whole = stream(here)
             here.receive(whole[:end], whole[end:])
 
-        return both_ways(scenario)
+        return compare_paths(scenario)
 
     uncut = cut_at(0)
     for end in range(len(stream(Established()))):
         result = cut_at(end)
         assert result.counts == (0, len(PIECES))
-        assert result.ledger == uncut.ledger
+        assert result.state == uncut.state
 
 
 def test_packets_may_arrive_byte_by_byte() -> None:
@@ -72,7 +72,7 @@ def test_packets_may_arrive_byte_by_byte() -> None:
         here.open()
         here.receive(*(bytes([byte]) for byte in stream(here)))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == PIECES
     assert result.counts == (0, len(PIECES))
@@ -86,7 +86,7 @@ def test_a_large_packet_may_span_many_reads() -> None:
         sealed = here.peer.data(data) + here.peer.data(b"next")
         here.receive(*(sealed[at : at + 1460] for at in range(0, len(sealed), 1460)))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == [data, b"next"]
     assert result.counts == (0, 2)
@@ -104,7 +104,7 @@ def test_other_packets_are_left_to_asyncssh_in_order() -> None:
             + here.peer.data(b"three")
         )
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert [payload for payload, _ in result.sent] == [
         Byte(MSG_REQUEST_FAILURE),
@@ -133,7 +133,7 @@ def test_replies_to_global_requests_keep_their_order_among_data() -> None:
             MSG_REQUEST_SUCCESS,
         ]
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == [b"one", b"two", b"three"]
     assert result.counts == (0, 5)
@@ -144,7 +144,7 @@ def test_an_unexpected_reply_ends_the_connection() -> None:
         here.open()
         here.receive(here.peer.data(b"one") + here.peer.packet(MSG_REQUEST_FAILURE))
 
-    assert "Unexpected global response" in both_ways(scenario).ledger.ended
+    assert "Unexpected global response" in compare_paths(scenario).state.ended
 
 
 def test_packets_wait_for_one_that_is_processed_in_a_task() -> None:
@@ -167,7 +167,7 @@ def test_packets_wait_for_one_that_is_processed_in_a_task() -> None:
 
         asyncio.run(run())
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == PIECES * 2
     assert result.counts == (0, len(PIECES))
@@ -179,7 +179,7 @@ def test_the_sequence_number_wraps_around() -> None:
         here.open()
         here.receive(stream(here))
 
-    assert both_ways(scenario).ledger.received == (3, 7523661662112280180)
+    assert compare_paths(scenario).state.received == (3, 7523661662112280180)
 
 
 # Received data
@@ -191,7 +191,7 @@ def test_data_of_any_size_is_received(size: int) -> None:
         here.open()
         here.receive(here.peer.data(blob(size)), here.peer.data(b"next"))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].received == blob(size) + b"next"
     assert result.counts == (0, 2 if size else 1)
@@ -220,7 +220,7 @@ def test_a_nested_connection_receives_any_buffer_type(
         for part in (whole[:50], whole[50:250], whole[250:]):
             here.receive(kind(part))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == PIECES
     assert result.counts == (0, len(PIECES))
@@ -232,7 +232,7 @@ def test_extended_data_is_left_to_asyncssh() -> None:
         extended = UInt32(0) + UInt32(1) + String(b"a warning")
         here.receive(stream(here) + here.peer.packet(MSG_CHANNEL_EXTENDED_DATA, extended))
 
-    assert both_ways(scenario).sessions[0].heard == [*PIECES, (b"a warning", 1)]
+    assert compare_paths(scenario).sessions[0].heard == [*PIECES, (b"a warning", 1)]
 
 
 def test_channels_of_other_classes_are_left_to_asyncssh() -> None:
@@ -242,7 +242,7 @@ def test_channels_of_other_classes_are_left_to_asyncssh() -> None:
         here.receive(stream(here))
         channel.write(bytes(250))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == PIECES
     assert result.counts == (0, 0)
@@ -258,10 +258,10 @@ def test_window_credit_is_sent_at_the_same_bytes(window: int) -> None:
         for wish in (1, window // 2, window // 2, 1, window, window, window - 1, window):
             here.receive(here.peer.data(blob(min(wish, channel._recv_window))))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert {payload[0] for payload, _ in result.sent} == {MSG_CHANNEL_WINDOW_ADJUST}
-    assert result.ledger.ended == ""
+    assert result.state.ended == ""
 
 
 def test_data_for_a_paused_reader_is_queued_without_credit() -> None:
@@ -273,7 +273,7 @@ def test_data_for_a_paused_reader_is_queued_without_credit() -> None:
         assert here.sessions[0].heard == []
         channel.resume_reading()
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == PIECES
     assert result.counts == (0, len(PIECES))
@@ -289,7 +289,7 @@ def test_a_reader_that_pauses_gets_no_more_of_the_same_read() -> None:
         here.open(PausingSession())
         here.receive(stream(here))
 
-    assert both_ways(scenario).sessions[0].heard == PIECES[:1]
+    assert compare_paths(scenario).sessions[0].heard == PIECES[:1]
 
 
 def test_a_session_may_write_while_it_receives() -> None:
@@ -302,7 +302,7 @@ def test_a_session_may_write_while_it_receives() -> None:
         here.open(Echo(), window=100)
         here.receive(stream(here) + here.peer.adjust(WINDOW))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert b"".join(payload[9:] for payload, _ in result.sent) == b"".join(PIECES)
     assert result.counts == (len(result.sent), len(PIECES) + 1)
@@ -313,10 +313,10 @@ def test_data_for_a_locally_closed_channel_is_dropped() -> None:
         here.open().abort()
         here.receive(stream(here))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == []
-    assert result.ledger.ended == ""
+    assert result.state.ended == ""
 
 
 def test_packets_before_the_end_of_the_login_are_left_to_asyncssh() -> None:
@@ -325,7 +325,7 @@ def test_packets_before_the_end_of_the_login_are_left_to_asyncssh() -> None:
         here.open()
         here.receive(stream(here))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sessions[0].heard == PIECES
     assert result.counts == (

@@ -19,7 +19,7 @@ from asyncssh.constants import (
 from asyncssh.packet import Boolean, String, UInt32
 
 from tests.forwarding.services import blob
-from tests.ssh.established import Established, Ledger, both_ways
+from tests.ssh.established import ConnectionState, Established, compare_paths
 from tests.ssh.peer import Keys
 from tests.ssh.server import connected
 from tunnelkeeper.ssh.fastpath import connection
@@ -82,15 +82,15 @@ def replay(recording: Recording, here: Established, *cuts: int) -> None:
         here.receive(recording.stream[start:end])
 
 
-def session_events(ledger: Ledger) -> list[object]:
+def session_events(ledger: ConnectionState) -> list[object]:
     return [channel[-1] for channel in ledger.channels]
 
 
 async def test_the_stream_is_received_correctly(recording: Recording) -> None:
-    result = both_ways(lambda here: replay(recording, here), theirs=recording.keys)
+    result = compare_paths(lambda here: replay(recording, here), theirs=recording.keys)
 
     lost = "lost: ProtocolError('Invalid channel number 7 received')"
-    assert session_events(result.ledger) == [
+    assert session_events(result.state) == [
         [b"first", blob(100), b"last", "eof", "lost: None"],
         [b"of another channel", (b"a warning", 1), b"more data", lost],
     ]
@@ -100,19 +100,19 @@ async def test_the_stream_is_received_correctly(recording: Recording) -> None:
 async def test_the_stream_may_be_split_at_any_byte(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = both_ways(lambda here: replay(recording, here), theirs=recording.keys).ledger
+    whole = compare_paths(lambda here: replay(recording, here), theirs=recording.keys).state
     monkeypatch.setattr(connection, "ENABLED", True)
     for cut in range(1, len(recording.stream)):
         here = Established(theirs=recording.keys)
         replay(recording, here, cut)
-        assert here.ledger == whole, cut
+        assert here.state == whole, cut
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 15, 16, 17, 36, 100])
 async def test_the_stream_may_arrive_in_reads_of_any_size(recording: Recording, step: int) -> None:
-    whole = both_ways(lambda here: replay(recording, here), theirs=recording.keys).ledger
+    whole = compare_paths(lambda here: replay(recording, here), theirs=recording.keys).state
     cuts = range(step, len(recording.stream), step)
 
-    result = both_ways(lambda here: replay(recording, here, *cuts), theirs=recording.keys)
+    result = compare_paths(lambda here: replay(recording, here, *cuts), theirs=recording.keys)
 
-    assert result.ledger == whole
+    assert result.state == whole

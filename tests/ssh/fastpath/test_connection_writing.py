@@ -13,7 +13,7 @@ from asyncssh.constants import (
 )
 
 from tests.forwarding.services import MEGABYTE, blob
-from tests.ssh.established import WINDOW, Established, both_ways
+from tests.ssh.established import WINDOW, Established, compare_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ BUFFERS: list[Callable[[bytes], Any]] = [
 
 @pytest.mark.parametrize("buffer", BUFFERS, ids=range(len(BUFFERS)))
 def test_any_buffer_of_bytes_can_be_written(buffer: Callable[[bytes], Any]) -> None:
-    result = both_ways(lambda here: here.open(window=50).write(buffer(blob(70))))
+    result = compare_paths(lambda here: here.open(window=50).write(buffer(blob(70))))
 
     assert result.sent_data == [blob(50)]
     assert result.counts == (1, 0)
@@ -42,12 +42,12 @@ def test_buffered_data_is_a_copy() -> None:
         mine[:] = b"other"
         here.receive(here.peer.adjust(3))
 
-    assert both_ways(scenario).sent_data == [b"fi", b"rst"]
+    assert compare_paths(scenario).sent_data == [b"fi", b"rst"]
 
 
 @pytest.mark.parametrize("buffer", BUFFERS, ids=range(len(BUFFERS)))
 def test_an_empty_write_sends_nothing(buffer: Callable[[bytes], Any]) -> None:
-    assert both_ways(lambda here: here.open().write(buffer(b""))).sent == []
+    assert compare_paths(lambda here: here.open().write(buffer(b""))).sent == []
 
 
 def test_a_huge_write_is_sent_completely() -> None:
@@ -59,7 +59,7 @@ def test_a_huge_write_is_sent_completely() -> None:
         while channel._send_buf:
             here.receive(here.peer.adjust(WINDOW))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert b"".join(result.sent_data) == data
 
@@ -73,7 +73,7 @@ def test_extended_data_is_left_to_asyncssh_and_keeps_its_order() -> None:
         channel.write(b"five")
         here.receive(here.peer.adjust(WINDOW))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     whole = [
         payload[9:] if payload[0] == MSG_CHANNEL_DATA else payload[13:]
@@ -91,7 +91,7 @@ def test_a_channel_that_is_closed_for_sending_refuses_data(state: str) -> None:
         with pytest.raises(BrokenPipeError):
             channel.write(b"late")
 
-    assert both_ways(scenario).sent == []
+    assert compare_paths(scenario).sent == []
 
 
 @pytest.mark.parametrize("window", [0, 3, WINDOW])
@@ -105,7 +105,7 @@ def test_eof_and_close_follow_written_data(window: int, end: str, number: int) -
         getattr(channel, end)()
         here.receive(here.peer.adjust(10))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert b"".join(result.sent_data) == b"last words"
     assert result.sent_numbers[-1] == number
@@ -118,7 +118,7 @@ def test_an_abort_drops_buffered_data() -> None:
         channel.abort()
         here.receive(here.peer.adjust(10))
 
-    result = both_ways(scenario)
+    result = compare_paths(scenario)
 
     assert result.sent_data == [b"las"]
     assert result.sent_numbers == [MSG_CHANNEL_DATA, MSG_CHANNEL_CLOSE]
