@@ -53,7 +53,7 @@ def shown(forwards: tuple[Forward, ...]) -> list[str]:
         ("-M 1 -M 2 host", "2", False, ""),
     ],
 )
-def test_what_is_autossh_s_own_is_taken_out_of_the_line(
+def test_options_of_autossh_are_removed_from_the_ssh_command(
     line: str, monitor: str | None, background: bool, options: str
 ) -> None:
     found = read(line)
@@ -123,7 +123,7 @@ def test_a_host_is_named_in_every_way_that_ssh_knows(
 
 
 @pytest.mark.parametrize("host", ["", "@host", "a b", "ssh://", "ssh://host:0", "h;id", "$(id)"])
-def test_what_is_no_host_is_refused(host: str) -> None:
+def test_an_invalid_host_is_rejected(host: str) -> None:
     with pytest.raises(CommandLineError, match="expected"):
         parse_ssh([host])
 
@@ -214,7 +214,7 @@ def test_a_wrong_forward_is_named_with_its_option(line: list[str]) -> None:
         _ = parse_ssh([*line, "host"]).forwards
 
 
-# -- what becomes of options -----------------------------------------------------------------------
+# -- support of options --------------------------------------------------------------------------
 
 
 def test_an_option_that_means_nothing_here_is_noted() -> None:
@@ -238,7 +238,7 @@ def test_x11_matters_to_a_session_only() -> None:
 
 
 @pytest.mark.parametrize("letter", sorted(OPTIONS))
-def test_whoever_refuses_or_notes_an_option_says_why(letter: str) -> None:
+def test_an_option_that_is_not_honoured_has_a_reason(letter: str) -> None:
     meaning = OPTIONS[letter]
 
     assert bool(meaning.reason) is (
@@ -256,7 +256,7 @@ def test_any_arguments_are_read_or_refused(arguments: list[str]) -> None:
 
 
 @given(st.lists(st.tuples(LETTERS, VALUES)))
-def test_what_was_written_is_what_is_read(pairs: list[tuple[str, str]]) -> None:
+def test_written_options_are_parsed_back(pairs: list[tuple[str, str]]) -> None:
     options = [
         Option(letter, value if OPTIONS[letter].takes_value else None)
         for letter, value in pairs

@@ -23,11 +23,11 @@ from tunnelkeeper.autossh.monitor_protocol import (
         (Settings(poll=60, first_poll=200, max_lifetime=100), Timing(100, 60, 15)),
     ],
 )
-def test_probes_come_as_the_environment_asks(settings: Settings, expected: Timing) -> None:
+def test_the_environment_sets_the_timing_of_probes(settings: Settings, expected: Timing) -> None:
     assert timing_from_settings(settings) == expected
 
 
-def test_a_loop_goes_out_by_one_forward_and_comes_back_by_another() -> None:
+def test_a_loop_consists_of_a_local_and_a_remote_forward() -> None:
     assert [str(forward) for forward in loop_forwards(Monitor(20000))] == [
         "127.0.0.1:20000:127.0.0.1:20000",
         "127.0.0.1:20000:127.0.0.1:20001",
@@ -40,5 +40,5 @@ def test_a_loop_by_an_echo_service_is_one_forward() -> None:
     ]
 
 
-def test_a_message_says_whose_it_is() -> None:
+def test_a_message_identifies_its_sender() -> None:
     assert format_message("box", 12, 34, "hello") == b"box autossh 12 34 hello\r\n"

@@ -47,14 +47,14 @@ def test_forwards_are_read_as_ssh_prints_them(keyword: str, value: str, expected
 
 
 @pytest.mark.parametrize("listen", ["/a", "5432", "[::1]:5432"])
-def test_what_ssh_prints_twice_is_one_forward(listen: str) -> None:
+def test_a_forward_that_ssh_prints_twice_is_one_forward(listen: str) -> None:
     answer = {"localforward": [f"{listen} /b"], "dynamicforward": [listen]}
 
     [forward] = forwards(answer)
     assert forward.startswith("LocalForward(")
 
 
-def test_gateway_ports_open_what_names_no_address() -> None:
+def test_gateway_ports_bind_forwards_without_an_address_to_all_interfaces() -> None:
     answer = {
         "gatewayports": ["yes"],
         "localforward": ["1 [a]:2", "[localhost]:3 [a]:4"],
@@ -124,11 +124,11 @@ def test_a_terminal_is_asked_for_when_ssh_would(
 
 
 @pytest.mark.parametrize(
-    ("said", "wish"),
+    ("value", "wish"),
     [("auto", "auto"), ("true", "yes"), ("yes", "yes"), ("force", "force"), ("false", "no")],
 )
-def test_a_wish_for_a_terminal_is_read_however_ssh_prints_it(said: str, wish: str) -> None:
-    assert planned("host", {"requesttty": [said]}).terminal == wish
+def test_request_tty_is_parsed_in_every_form_that_ssh_prints(value: str, wish: str) -> None:
+    assert planned("host", {"requesttty": [value]}).terminal == wish
 
 
 def test_variables_are_sent_as_the_configuration_says() -> None:
@@ -140,11 +140,11 @@ def test_variables_are_sent_as_the_configuration_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "agent"),
+    ("value", "agent"),
     [("no", None), ("yes", "/agent"), ("$OTHER", "/other"), ("$NONE", None), ("/a/b", "/a/b")],
 )
-def test_an_agent_is_forwarded_if_asked_for(said: str, agent: str | None) -> None:
-    found = planned("host", {"forwardagent": [said]}, SSH_AUTH_SOCK="/agent", OTHER="/other")
+def test_an_agent_is_forwarded_if_requested(value: str, agent: str | None) -> None:
+    found = planned("host", {"forwardagent": [value]}, SSH_AUTH_SOCK="/agent", OTHER="/other")
 
     assert found.agent == agent
 

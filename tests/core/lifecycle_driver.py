@@ -1,4 +1,4 @@
-"""A tunnel on a clock that the test moves, and a state and an event of every kind."""
+"""A driver for the state machine with a fake clock, and a state and event of every kind."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from tunnelkeeper.core.states import (
 NOW = 1000.0
 GATE_TIME = 30.0
 STEADY = RetryPolicy(Backoff(initial=1, factor=2, max=60, jitter=0), gate_time=GATE_TIME, seed="db")
-"""Without jitter, so that waits are round numbers: 1, 2, 4 ... 60 seconds."""
+"""A policy without jitter, so that delays are round numbers: 1, 2, 4 ... 60 seconds."""
 
 REFUSED = Failure(Cause.REFUSED, "Connection refused", hop="me@relay:22")
 LOST = Failure(Cause.LOST, "Connection reset by peer", hop="me@relay:22")
@@ -58,7 +58,7 @@ PORT_BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken", hop="me@relay:22")
 
 @dataclass
 class LifecycleDriver:
-    """What the runner is to a tunnel, without the I/O: state, clock and the commands so far."""
+    """A runner without I/O: the state, a fake clock, and the commands so far."""
 
     policy: RetryPolicy = STEADY
     state: State = field(default_factory=Stopped)
@@ -76,17 +76,17 @@ class LifecycleDriver:
 
     def at_deadline(self) -> State:
         at = deadline(self.state)
-        assert at is not None, f"{self.state} waits for no deadline"
+        assert at is not None, f"{self.state} has no deadline"
         self.now = max(self.now, at)
         return self.feed(DeadlineReached())
 
     def waits(self) -> float | None:
-        """Seconds to the next deadline."""
+        """Return the seconds to the next deadline."""
         at = deadline(self.state)
         return None if at is None else at - self.now
 
     def fail(self, failure: Failure, times: int) -> list[float | None]:
-        """Start, fail in one way again and again, and tell the waits between; it tries again."""
+        """Start, fail a number of times, and return the delays. End in a new attempt."""
         self.feed(Start())
         waits = []
         for _ in range(times):
@@ -106,27 +106,27 @@ EXPIRED = LiveConnection(NOW - 99, FailedAttempts(), stable_at=inf, expires_at=N
 STATES: dict[str, State] = {
     "stopped": Stopped(),
     "connecting": Connecting(PRIOR_ATTEMPTS),
-    "up, young": Up(UNSTABLE),
+    "up, unstable": Up(UNSTABLE),
     "up, gate passed": Up(GATE_PASSED),
-    "up, trusted": Up(STABLE),
+    "up, stable": Up(STABLE),
     "up, expired": Up(EXPIRED),
-    "up, arriving": Up(EXPIRED, ReplacementConnecting(PRIOR_ATTEMPTS)),
-    "up, delayed": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, LATER, LOST)),
-    "up, delay over": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, NOW, LOST)),
-    "up, not again": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, inf, LOST)),
-    "up, leaving": Up(UNSTABLE, Draining(EXPIRED, LATER)),
-    "up, overdue": Up(UNSTABLE, Draining(EXPIRED, NOW)),
-    "up, dismissed": Up(UNSTABLE, Closing()),
-    "degraded, young": Degraded(UNSTABLE, PORT_BUSY),
+    "up, connecting": Up(EXPIRED, ReplacementConnecting(PRIOR_ATTEMPTS)),
+    "up, backoff": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, LATER, LOST)),
+    "up, retry due": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, NOW, LOST)),
+    "up, gave up": Up(EXPIRED, ReplacementBackoff(PRIOR_ATTEMPTS, inf, LOST)),
+    "up, draining": Up(UNSTABLE, Draining(EXPIRED, LATER)),
+    "up, drain timeout": Up(UNSTABLE, Draining(EXPIRED, NOW)),
+    "up, closing": Up(UNSTABLE, Closing()),
+    "degraded, unstable": Degraded(UNSTABLE, PORT_BUSY),
     "degraded, gate passed": Degraded(GATE_PASSED, PORT_BUSY),
-    "degraded, trusted": Degraded(STABLE, PORT_BUSY),
+    "degraded, stable": Degraded(STABLE, PORT_BUSY),
     "degraded, expired": Degraded(EXPIRED, PORT_BUSY),
-    "degraded, arriving": Degraded(EXPIRED, PORT_BUSY, ReplacementConnecting(PRIOR_ATTEMPTS)),
-    "degraded, leaving": Degraded(UNSTABLE, PORT_BUSY, Draining(EXPIRED, LATER)),
-    "waiting": BackingOff(PRIOR_ATTEMPTS, LATER, LOST),
-    "wait over": BackingOff(PRIOR_ATTEMPTS, NOW, LOST),
+    "degraded, connecting": Degraded(EXPIRED, PORT_BUSY, ReplacementConnecting(PRIOR_ATTEMPTS)),
+    "degraded, draining": Degraded(UNSTABLE, PORT_BUSY, Draining(EXPIRED, LATER)),
+    "backoff": BackingOff(PRIOR_ATTEMPTS, LATER, LOST),
+    "backoff, retry due": BackingOff(PRIOR_ATTEMPTS, NOW, LOST),
     "blocked": Blocked(PRIOR_ATTEMPTS, LATER, DENIED),
-    "blocked, due": Blocked(PRIOR_ATTEMPTS, NOW, DENIED),
+    "blocked, retry due": Blocked(PRIOR_ATTEMPTS, NOW, DENIED),
     "gave up": Blocked(PRIOR_ATTEMPTS, inf, LOST),
     "stopping": Stopping(),
     "stopping, then start": Stopping(then_start=True),
@@ -139,32 +139,32 @@ REQUESTS: dict[str, Event] = {
     "stop": Stop(),
     "restart": Restart(),
     "graceful": RestartGracefully(),
-    "way": HostChanged(),
+    "host": HostChanged(),
 }
-"""What people say, the config file, and checks."""
+"""Requests of users, and changes of the configuration."""
 
 EXTERNAL_EVENTS: dict[str, Event] = {
-    "nudged": RetryNow(),
-    "moved": NetworkChanged(),
-    "time": DeadlineReached(),
+    "retry": RetryNow(),
+    "network": NetworkChanged(),
+    "deadline": DeadlineReached(),
 }
-"""What the world and the clock say."""
+"""Events of the environment and the clock."""
 
 SESSION_EVENTS: dict[str, Event] = {
     "opened": SessionOpened(),
-    "lacking": SessionOpened(PORT_BUSY),
-    "healed": ForwardsChanged(),
-    "hurt": ForwardsChanged(PORT_BUSY),
-    "useless": ConnectionUnhealthy(),
+    "partial": SessionOpened(PORT_BUSY),
+    "recover": ForwardsChanged(),
+    "fail": ForwardsChanged(PORT_BUSY),
+    "unhealthy": ConnectionUnhealthy(),
     "lost": SessionEnded(LOST),
     "denied": SessionEnded(DENIED),
 }
-"""What the session in use says."""
+"""Events of the session in use."""
 
 REPLACEMENT_EVENTS: dict[str, Event] = {
-    "arrived": ReplacementReady(),
+    "ready": ReplacementReady(),
     "drained": Drained(),
-    "gone": ReplacementEnded(LOST),
-    "barred": ReplacementEnded(DENIED),
+    "ended": ReplacementEnded(LOST),
+    "rejected": ReplacementEnded(DENIED),
 }
-"""What the second session says."""
+"""Events of the session that is not in use."""

@@ -7,35 +7,35 @@ companies = st.integers(1, MAX_LIMIT)
 
 
 def after_logins(allowance: ConcurrencyLimit, count: int) -> ConcurrencyLimit:
-    """With so many more that were let in, each as the last of as many as are allowed."""
+    """Return the limit after a number of successes at the limit."""
     for _ in range(count):
         allowance = allowance.on_success(allowance.limit)
     return allowance
 
 
-def test_a_server_that_turns_nobody_away_has_as_many_as_there_may_be() -> None:
+def test_a_server_that_rejects_nothing_keeps_the_maximum_limit() -> None:
     assert after_logins(ConcurrencyLimit(), 1000) == ConcurrencyLimit(MAX_LIMIT)
 
 
-def test_half_of_those_that_were_too_many_may_come() -> None:
+def test_a_rejection_halves_the_number_in_flight() -> None:
     assert ConcurrencyLimit().on_rejected(6) == ConcurrencyLimit(3)
     assert ConcurrencyLimit().on_rejected(5) == ConcurrencyLimit(2)
     assert ConcurrencyLimit().on_rejected(2) == ConcurrencyLimit(1)
 
 
-def test_several_rejections_of_one_company_are_one_trouble() -> None:
+def test_rejections_of_concurrent_handshakes_halve_the_limit_once() -> None:
     once = ConcurrencyLimit().on_rejected(4)
 
     assert once == ConcurrencyLimit(2)
     assert once.on_rejected(4) == once.on_rejected(6) == once
 
 
-def test_whoever_was_turned_away_alone_was_not_too_many() -> None:
+def test_the_rejection_of_a_single_handshake_keeps_the_limit() -> None:
     assert ConcurrencyLimit().on_rejected(1) == ConcurrencyLimit()
     assert ConcurrencyLimit(1, successes=3).on_rejected(1) == ConcurrencyLimit(1)
 
 
-def test_after_a_number_of_logins_one_more_may_come() -> None:
+def test_the_limit_grows_by_one_after_a_number_of_successes() -> None:
     nearly = after_logins(ConcurrencyLimit(1), SUCCESSES_PER_INCREASE - 1)
 
     assert nearly.limit == 1
@@ -45,13 +45,13 @@ def test_after_a_number_of_logins_one_more_may_come() -> None:
     ) == ConcurrencyLimit(MAX_LIMIT)
 
 
-def test_a_rejection_has_the_logins_counted_anew() -> None:
+def test_a_rejection_resets_the_count_of_successes() -> None:
     nearly = after_logins(ConcurrencyLimit(2), SUCCESSES_PER_INCREASE - 1)
 
     assert nearly.on_rejected(6) == ConcurrencyLimit(2)
 
 
-def test_logins_in_less_company_than_allowed_prove_nothing() -> None:
+def test_successes_below_the_limit_do_not_count() -> None:
     allowance = ConcurrencyLimit(3)
     for _ in range(10 * SUCCESSES_PER_INCREASE):
         allowance = allowance.on_success(in_flight=2)
@@ -60,7 +60,7 @@ def test_logins_in_less_company_than_allowed_prove_nothing() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), companies)))
-def test_there_is_always_room_for_one_and_never_for_more_than_the_most(
+def test_the_limit_stays_between_one_and_the_maximum(
     visits: list[tuple[bool, int]],
 ) -> None:
     allowance = ConcurrencyLimit()

@@ -1,4 +1,4 @@
-"""What a reload touches, and what it leaves alone."""
+"""The changes that a reload makes, and the connections it keeps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OLD = Tunnel("db", "relay", (DB, BACK))
 
 
 def change_to(new: Tunnel) -> Change | None:
-    """What becomes of OLD."""
+    """Return the change from OLD to a tunnel."""
     changes = diff({"db": OLD}, {"db": new})
     assert len(changes) <= 1
     return changes[0] if changes else None
@@ -39,7 +39,7 @@ def test_the_same_file_changes_nothing() -> None:
     assert diff({"db": OLD}, {"db": same}) == ()
 
 
-def test_what_goes_goes_before_what_comes_as_it_may_hold_its_port() -> None:
+def test_removals_come_before_additions_because_they_may_free_a_port() -> None:
     old = {"a": replace(OLD, name="a"), "b": replace(OLD, name="b")}
     new = {"c": replace(OLD, name="c"), "b": replace(OLD, name="b", host="other")}
 
@@ -54,18 +54,18 @@ def test_what_goes_goes_before_what_comes_as_it_may_hold_its_port() -> None:
         replace(OLD, host="other", forwards=(WEB,)),
     ],
 )
-def test_another_way_to_the_server_connects_anew(new: Tunnel) -> None:
+def test_changed_host_settings_reconnect(new: Tunnel) -> None:
     assert change_to(new) == HostSettingsChanged(new)
 
 
-def test_a_host_that_means_something_else_now_connects_anew() -> None:
+def test_a_host_that_resolves_differently_reconnects() -> None:
     other = replace(OLD, name="web")
     tunnels = {"db": OLD, "web": other}
 
     assert diff(tunnels, tunnels, frozenset({"web"})) == (HostSettingsChanged(other),)
 
 
-def test_forwards_come_and_go_on_the_live_connection() -> None:
+def test_forwards_change_on_the_live_connection() -> None:
     new = replace(OLD, forwards=(BACK, WEB))
 
     assert change_to(new) == SettingsChanged(new, added=(WEB,), removed=(DB,))
@@ -97,6 +97,6 @@ def test_a_policy_or_the_order_of_forwards_touches_no_connection(new: Tunnel) ->
         ),
     ],
 )
-def test_a_change_is_told_in_a_sentence_that_names_the_tunnel(change: Change, words: str) -> None:
+def test_the_description_of_a_change_names_the_tunnel(change: Change, words: str) -> None:
     assert describe(change) == words
     assert name_of(change) == "db"

@@ -1,4 +1,4 @@
-"""Options laid over one another, hosts in print, and the arithmetic of waits."""
+"""Merging of options, the text of hosts, and backoff delays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKOFFS = st.builds(
 )
 
 
-def test_options_win_over_those_below_where_they_say_something() -> None:
+def test_set_options_override_the_defaults() -> None:
     above = HostOptions(user="me", compression=False, jump=())
     below = HostOptions(user="other", compression=True, jump=("gate",), port=(22, 443))
 
@@ -29,7 +29,7 @@ def test_options_win_over_those_below_where_they_say_something() -> None:
     )
 
 
-def test_options_that_say_nothing_change_nothing() -> None:
+def test_unset_options_change_nothing() -> None:
     said = HostOptions(**{field.name: field.name for field in fields(HostOptions)})  # type: ignore[arg-type]
 
     assert said.merged_over(HostOptions()) == said
@@ -68,7 +68,7 @@ def test_a_seed_gives_the_same_waits_every_time(backoff: Backoff, attempt: int, 
     assert backoff.delay(attempt, seed) == backoff.delay(attempt, seed)
 
 
-def test_a_thousand_tunnels_do_not_knock_at_once() -> None:
+def test_a_thousand_tunnels_spread_their_retries() -> None:
     waits = sorted(Backoff(max=60, jitter=0.5).delay(10, f"{n}") for n in range(1000))
     gaps = [later - earlier for earlier, later in pairwise(waits)]
 
@@ -77,7 +77,7 @@ def test_a_thousand_tunnels_do_not_knock_at_once() -> None:
     assert max(gaps) < 1
 
 
-def test_one_tunnel_does_not_draw_the_same_lot_at_each_attempt() -> None:
+def test_the_jitter_of_a_tunnel_differs_between_attempts() -> None:
     backoff = Backoff(initial=1, factor=1, max=1, jitter=1)
 
     assert len({backoff.delay(n, "db") for n in range(1, 100)}) == 99

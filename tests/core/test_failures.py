@@ -1,4 +1,4 @@
-"""Failures in words, and other people's words made harmless."""
+"""The text of failures, and untrusted text made safe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NASTY = st.characters(categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
 """Controls, bidirectional and invisible marks, lone surrogates, no characters, line breaks."""
 
 
-def test_a_failure_says_what_where_and_why() -> None:
+def test_a_failure_shows_its_cause_hop_and_message() -> None:
     failure = Failure(Cause.REFUSED, "Connection refused", hop="me@relay:22")
 
     assert str(failure) == "refused: me@relay:22: Connection refused"
@@ -26,11 +26,11 @@ def test_a_failure_without_a_hop_names_none() -> None:
 
 
 @pytest.mark.parametrize("cause", Cause)
-def test_a_failure_needs_a_person_when_its_cause_does(cause: Cause) -> None:
+def test_a_failure_needs_the_user_if_its_cause_does(cause: Cause) -> None:
     assert Failure(cause, "no").needs_user == (cause in NEEDS_USER_CAUSES)
 
 
-def test_what_needs_a_person_is_never_what_asked_nothing_of_the_server() -> None:
+def test_no_cause_both_needs_the_user_and_costs_no_handshake() -> None:
     assert not NEEDS_USER_CAUSES & NO_HANDSHAKE_CAUSES
 
 
@@ -47,18 +47,18 @@ def test_what_needs_a_person_is_never_what_asked_nothing_of_the_server() -> None
         ("", ""),
     ],
 )
-def test_words_are_shown_with_what_a_terminal_would_obey_escaped(words: str, shown: str) -> None:
+def test_control_characters_are_escaped(words: str, shown: str) -> None:
     assert printable(words) == shown
 
 
-def test_words_that_are_too_long_are_cut_and_say_so() -> None:
+def test_long_text_is_truncated_with_an_ellipsis() -> None:
     assert printable("x" * MESSAGE_LIMIT) == "x" * MESSAGE_LIMIT
     assert printable("x" * (MESSAGE_LIMIT + 1)) == "x" * (MESSAGE_LIMIT - 1) + "…"
     assert printable("\x00" * 3, limit=9) == "\\x00\\x00…"
 
 
 @given(text=st.text() | st.text(NASTY), limit=st.integers(1, 400))
-def test_whatever_was_said_is_one_harmless_line_within_the_limit(text: str, limit: int) -> None:
+def test_any_text_becomes_one_safe_line_within_the_limit(text: str, limit: int) -> None:
     shown = printable(text, limit)
 
     assert len(shown) <= limit
@@ -67,5 +67,5 @@ def test_whatever_was_said_is_one_harmless_line_within_the_limit(text: str, limi
 
 
 @given(text=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=MESSAGE_LIMIT))
-def test_plain_words_stay_as_they_are(text: str) -> None:
+def test_plain_text_is_unchanged(text: str) -> None:
     assert printable(text) == text

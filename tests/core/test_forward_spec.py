@@ -179,7 +179,7 @@ def test_a_forward_knows_its_table_and_where_its_clients_end_up(
         (parse_target, "/run/\ndb", "a socket path without control characters"),
     ],
 )
-def test_a_spec_that_ssh_would_not_take_says_what_was_expected(
+def test_the_error_of_an_invalid_spec_states_what_was_expected(
     parse: Parser, spec: str, expected: str
 ) -> None:
     with pytest.raises(SpecError) as caught:

@@ -110,7 +110,7 @@ def test_a_spec_means_what_it_means_to_ssh(option: str, spec: str) -> None:
         ("-D", "1080:db.internal:80"),
     ],
 )
-def test_what_ssh_refuses_is_refused(option: str, spec: str) -> None:
+def test_a_spec_that_ssh_rejects_is_rejected(option: str, spec: str) -> None:
     assert asked_of_ssh(option, spec).returncode != 0
     with pytest.raises(SpecError):
         PARSERS[option](spec)

@@ -55,7 +55,7 @@ def test_a_new_connection_is_checked_at_once_and_owes_nothing() -> None:
     assert health == Health(NOW, failed=0, replaced=1, may_replace_at=NOW + 900)
 
 
-def test_so_many_failures_in_a_row_ask_for_another_connection() -> None:
+def test_consecutive_failures_request_a_replacement() -> None:
     assert replacements([BAD, BAD, BAD]) == [3]
     assert replacements([BAD, BAD, GOOD, BAD, BAD]) == []
     assert replacements([BAD, BAD, UNKNOWN, BAD]) == [4]
@@ -78,11 +78,11 @@ def test_while_no_check_passes_connections_are_replaced_ever_more_seldom() -> No
 
 
 @pytest.mark.parametrize("result", [FORBIDDEN, UNKNOWN])
-def test_what_the_server_forbids_would_be_forbidden_on_any_connection(result: CheckResult) -> None:
+def test_a_forbidden_or_impossible_check_requests_no_replacement(result: CheckResult) -> None:
     assert replacements([result] * 20) == []
 
 
-def test_a_failure_has_its_own_cause_and_keeps_the_words() -> None:
+def test_the_failure_of_a_check_keeps_its_message() -> None:
     assert BAD.failure.cause is Cause.CHECK_FAILED
     assert (BAD.failure.message, BAD.failure.hint) == ("db:5432: refused", "is it running?")
     assert not BAD.failure.needs_user

@@ -1,4 +1,4 @@
-"""Which hook runs, when, and what it is told."""
+"""Which hook runs, when, and its environment."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Story:
         return [occasion.kind for occasion in self.begun]
 
 
-def test_a_tunnel_that_never_came_up_is_not_told_to_be_down() -> None:
+def test_a_tunnel_that_never_came_up_runs_no_down_hook() -> None:
     assert Story().sees("connecting").sees("backoff", LOST).sees("stopped").begun == []
 
 
-def test_coming_up_and_going_down_are_told_in_order() -> None:
+def test_the_hooks_for_up_and_down_run_in_order() -> None:
     story = Story().sees("connecting").sees("up").ends().sees("backoff", LOST)
 
     assert story.begun == [HookEvent("up", "up"), HookEvent("down", "backoff", LOST)]
@@ -74,20 +74,20 @@ def test_on_down_waits_for_on_up_and_tells_the_first_reason() -> None:
     assert story.begun[1:] == [HookEvent("down", "backoff", LOST)]
 
 
-def test_what_is_over_before_its_turn_comes_is_not_told() -> None:
+def test_a_state_that_ends_before_its_hook_starts_runs_no_hook() -> None:
     story = Story().sees("up").sees("backoff", LOST).sees("up").sees("backoff", LOST).sees("up")
 
     assert story.ends().moments == ["up"]
 
 
-def test_staying_down_in_another_way_is_told_once() -> None:
+def test_a_change_between_down_states_runs_the_hook_once() -> None:
     story = Story().sees("up").ends().sees("degraded", BUSY).ends().sees("backoff", LOST)
 
     assert story.sees("blocked", LOST).sees("stopping").sees("stopped").moments == ["up", "down"]
 
 
 @given(st.lists(st.sampled_from(["up", "degraded", "backoff", "connecting", "END"])))
-def test_hooks_take_turns_and_the_last_one_told_is_how_it_is(states: list[str]) -> None:
+def test_hooks_alternate_and_the_last_one_matches_the_state(states: list[str]) -> None:
     story = Story()
     for state in states:
         if state == "END":

@@ -1,4 +1,4 @@
-"""References as people write them, and those that nobody should get past ssh."""
+"""Host specs as written by users, and unsafe ones that are rejected."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def test_a_reference_reads_the_same_as_a_url(reference: HostSpec) -> None:
         ("ssh://%0aann@relay", "a user name before the @"),
     ],
 )
-def test_a_malformed_reference_says_what_was_expected(text: str, expected: str) -> None:
+def test_the_error_of_an_invalid_host_spec_states_what_was_expected(
+    text: str, expected: str
+) -> None:
     with pytest.raises(HostSpecError) as caught:
         parse_host_spec(text)
 
@@ -105,6 +107,6 @@ def test_any_text_is_a_reference_or_a_malformed_one(text: str) -> None:
     assert host.isprintable()
 
 
-def test_references_name_the_same_server_whoever_logs_in() -> None:
+def test_host_specs_with_different_users_are_the_same_server() -> None:
     assert parse_host_spec("ann@relay:22").is_same_server(parse_host_spec("bob@relay:22"))
     assert not parse_host_spec("relay:22").is_same_server(parse_host_spec("relay:23"))

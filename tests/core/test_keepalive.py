@@ -1,4 +1,4 @@
-"""A silent peer, told in scenes. The clock is the test's."""
+"""Keepalives of a silent peer, with a fake clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERY_15 = Keepalive(interval=15, count_max=3)
 
 
 class Peer:
-    """A watch over a peer, a clock, and the probes that went out."""
+    """The keepalive state of a peer, a fake clock, and the probes sent."""
 
     def __init__(self, keepalive: Keepalive = EVERY_15) -> None:
         self.keepalive = keepalive
@@ -61,7 +61,7 @@ def test_a_silent_peer_is_dead_after_count_max_unanswered_probes() -> None:
     assert peer.now == NOW + 15 * (3 + 1)
 
 
-def test_a_dead_peer_is_not_looked_at_again() -> None:
+def test_a_dead_peer_has_no_further_timer() -> None:
     peer = Peer(Keepalive(interval=15, count_max=0))
 
     assert peer.at_due() is Verdict.DEAD
@@ -78,7 +78,7 @@ def test_a_peer_that_speaks_is_not_probed_until_it_falls_silent() -> None:
     assert peer.probes == [NOW + 25]
 
 
-def test_an_answer_forgives_the_probes_before_it() -> None:
+def test_an_answer_resets_the_count_of_unanswered_probes() -> None:
     peer = Peer()
     for _ in range(3):
         peer.at_due()
@@ -99,7 +99,7 @@ def test_a_peer_that_answers_every_probe_lives() -> None:
     assert peer.watch.unanswered == 0
 
 
-def test_looking_early_changes_nothing() -> None:
+def test_an_early_timer_changes_nothing() -> None:
     peer = Peer()
     peer.at_due()
     before = peer.watch
@@ -109,7 +109,7 @@ def test_looking_early_changes_nothing() -> None:
     assert peer.watch == before
 
 
-def test_what_came_before_a_probe_is_not_its_answer() -> None:
+def test_data_received_before_a_probe_does_not_answer_it() -> None:
     peer = Peer()
     peer.at_due()
     peer.last_heard = peer.now
@@ -118,7 +118,7 @@ def test_what_came_before_a_probe_is_not_its_answer() -> None:
     assert peer.watch.unanswered == 2
 
 
-def test_a_late_look_probes_once_and_does_not_count_what_was_missed() -> None:
+def test_a_late_timer_sends_one_probe_and_counts_no_missed_ones() -> None:
     peer = Peer()
     peer.now += 3600
 
@@ -126,7 +126,7 @@ def test_a_late_look_probes_once_and_does_not_count_what_was_missed() -> None:
     assert peer.watch == KeepaliveState(peer.now + 15, unanswered=1, probed_at=peer.now)
 
 
-def test_an_interval_of_zero_watches_nothing() -> None:
+def test_an_interval_of_zero_disables_keepalives() -> None:
     peer = Peer(Keepalive(interval=0))
     assert peer.watch.due_at == inf
 
@@ -153,7 +153,7 @@ EVERY_300 = Keepalive(interval=300, count_max=3)
 
 
 @pytest.mark.parametrize("keepalive", [EVERY_15, EVERY_300, Keepalive(interval=0)])
-def test_a_peer_that_is_asked_out_of_turn_has_to_answer_soon(keepalive: Keepalive) -> None:
+def test_a_peer_probed_immediately_must_answer_soon(keepalive: Keepalive) -> None:
     peer = Peer(keepalive)
 
     assert peer.urged(after=7) is Verdict.PROBE
@@ -173,7 +173,7 @@ def test_an_answer_in_time_returns_the_peer_to_the_regular_count(keepalive: Keep
     assert [peer.at_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
 
 
-def test_without_an_interval_an_answer_ends_the_watch_again() -> None:
+def test_without_an_interval_an_answer_stops_the_timer() -> None:
     peer = Peer(Keepalive(interval=0))
     peer.urged(after=7)
     peer.speaks(after=1)
@@ -182,7 +182,7 @@ def test_without_an_interval_an_answer_ends_the_watch_again() -> None:
     assert peer.watch.due_at == inf
 
 
-def test_what_is_asked_again_and_again_is_not_given_more_time() -> None:
+def test_repeated_immediate_probes_do_not_extend_the_deadline() -> None:
     peer = Peer(EVERY_300)
     peer.urged()
 
@@ -192,7 +192,7 @@ def test_what_is_asked_again_and_again_is_not_given_more_time() -> None:
     assert peer.now == NOW + PROBE_NOW_TIMEOUT
 
 
-def test_what_has_answered_can_be_asked_again_before_anybody_looked() -> None:
+def test_a_peer_that_answered_can_be_probed_again_before_the_timer() -> None:
     peer = Peer(EVERY_300)
     peer.urged()
     peer.speaks(after=0.1)
@@ -202,7 +202,7 @@ def test_what_has_answered_can_be_asked_again_before_anybody_looked() -> None:
     assert peer.now == pytest.approx(NOW + 1.1 + PROBE_NOW_TIMEOUT)
 
 
-def test_asking_out_of_turn_counts_as_none_of_the_regular_probes() -> None:
+def test_an_immediate_probe_does_not_count_as_a_regular_one() -> None:
     peer = Peer(Keepalive(interval=2, count_max=1))
     peer.urged()
 
@@ -216,7 +216,7 @@ def test_asking_out_of_turn_counts_as_none_of_the_regular_probes() -> None:
     interval=st.sampled_from([0, 1, 15, 300]),
     count_max=st.integers(0, 4),
 )
-def test_asking_out_of_turn_never_lets_a_dead_peer_live_longer(
+def test_an_immediate_probe_never_delays_the_detection_of_a_dead_peer(
     steps: list[tuple[str, float]], interval: float, count_max: int
 ) -> None:
     peer = Peer(Keepalive(interval, count_max))
@@ -239,7 +239,7 @@ def test_asking_out_of_turn_never_lets_a_dead_peer_live_longer(
 
 
 @pytest.mark.parametrize("urged", [True, False], ids=["asked out of turn", "counted out"])
-def test_a_busy_peer_is_given_as_much_time_again_and_no_more(urged: bool) -> None:
+def test_extend_doubles_the_time_of_a_busy_peer_once(urged: bool) -> None:
     peer = Peer(EVERY_15)
     if urged:
         peer.urged()
@@ -252,7 +252,7 @@ def test_a_busy_peer_is_given_as_much_time_again_and_no_more(urged: bool) -> Non
     assert peer.now == dead_since + (PROBE_NOW_TIMEOUT if urged else EVERY_15.interval)
 
 
-def test_a_busy_peer_that_answers_at_last_is_counted_anew() -> None:
+def test_an_answer_of_a_busy_peer_resets_its_count() -> None:
     peer = Peer(EVERY_15)
     while peer.at_due() is not Verdict.DEAD:
         pass
@@ -263,6 +263,6 @@ def test_a_busy_peer_that_answers_at_last_is_counted_anew() -> None:
     assert peer.watch.unanswered == 0
 
 
-def test_the_kernel_is_as_patient_as_the_keepalives() -> None:
+def test_the_tcp_user_timeout_matches_the_keepalives() -> None:
     assert tcp_user_timeout(EVERY_15) == 60
     assert tcp_user_timeout(Keepalive(interval=0)) == 0

@@ -1,4 +1,4 @@
-"""The life of a tunnel, told in scenes."""
+"""The tunnel state machine: starting, stopping, forwards, lifetime and blocking."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ from tunnelkeeper.core.states import (
 OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_ALL
 
 
-# -- to and fro ------------------------------------------------------------------------------------
+# -- start and stop---------------------------------------------------------------------------------
 
 
-def test_a_tunnel_is_started_is_up_and_is_stopped(tunnel: LifecycleDriver) -> None:
+def test_a_tunnel_starts_goes_up_and_stops(tunnel: LifecycleDriver) -> None:
     assert tunnel.feed(Start()) == Connecting()
     tunnel.wait(2)
     assert tunnel.feed(SessionOpened()) == Up(
@@ -72,7 +72,7 @@ def test_a_stop_in_the_middle_of_connecting_closes_the_session(tunnel: Lifecycle
     assert tunnel.commands == [OPEN, CLOSE]
 
 
-def test_whoever_speaks_last_while_it_stops_is_heard(tunnel: LifecycleDriver) -> None:
+def test_the_last_request_while_stopping_wins(tunnel: LifecycleDriver) -> None:
     tunnel.feed(Start(), SessionOpened(), Stop(), Start(), Stop(), Start())
     assert tunnel.feed(SessionEnded(LOST)) == Connecting()
 
@@ -108,20 +108,20 @@ def test_a_forward_that_fails_and_recovers_leaves_the_connection_alone(
     assert tunnel.commands == [OPEN]
 
 
-def test_another_forward_that_fails_becomes_the_reason(tunnel: LifecycleDriver) -> None:
+def test_the_failure_of_another_forward_replaces_the_reason(tunnel: LifecycleDriver) -> None:
     denied = Failure(Cause.FORWARD_DENIED, "administratively prohibited")
     tunnel.feed(Start(), SessionOpened(PORT_BUSY), ForwardsChanged(denied))
 
     assert failure_of(tunnel.state) == denied
 
 
-def test_news_of_forwards_that_comes_late_changes_nothing(tunnel: LifecycleDriver) -> None:
+def test_a_late_forward_event_changes_nothing(tunnel: LifecycleDriver) -> None:
     before = tunnel.feed(Start(), SessionOpened(), SessionEnded(LOST))
 
     assert tunnel.feed(ForwardsChanged(PORT_BUSY)) is before
 
 
-# -- a limited life --------------------------------------------------------------------------------
+# -- max_lifetime ----------------------------------------------------------------------------------
 
 
 def test_a_connection_is_renewed_at_the_end_of_its_lifetime() -> None:
@@ -135,7 +135,7 @@ def test_a_connection_is_renewed_at_the_end_of_its_lifetime() -> None:
     assert tunnel.commands == [OPEN, Command.OPEN_REPLACEMENT]
 
 
-def test_a_lifetime_counts_from_the_moment_it_opened_and_goes_on_while_degraded() -> None:
+def test_the_lifetime_counts_from_opening_and_continues_while_degraded() -> None:
     tunnel = LifecycleDriver(replace(STEADY, max_lifetime=10))
     tunnel.feed(Start(), SessionOpened())
     tunnel.wait(9)
@@ -178,7 +178,7 @@ def test_the_gate_deadline_of_a_lost_connection_does_not_hammer_a_server_that_re
 # -- the policy ------------------------------------------------------------------------------------
 
 
-def test_a_policy_is_what_the_tunnel_says() -> None:
+def test_a_policy_has_the_settings_of_the_tunnel() -> None:
     backoff = Backoff(initial=3)
     tunnel = Tunnel(
         "db",

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, some things hold."""
+"""Invariants of the state machine under any sequence of events."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def tries_of(state: State) -> FailedAttempts | None:
     return None
 
 
-class AnyLife(RuleBasedStateMachine):
-    """A tunnel to which anything may happen, beside a plain account of what should be so."""
+class LifecycleModel(RuleBasedStateMachine):
+    """A tunnel that receives any events, next to a simple model of the expected values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class AnyLife(RuleBasedStateMachine):
     def configure(self, policy: RetryPolicy) -> None:
         self.policy = policy
 
-    # -- what may happen --
+    # -- rules --
 
     @rule(seconds=st.floats(0, 400))
     def time_passes(self, seconds: float) -> None:
@@ -111,7 +111,7 @@ class AnyLife(RuleBasedStateMachine):
             assert self.state == before
 
     @rule(event=st.sampled_from([Start(), Restart(), RestartGracefully(), Stop()]))
-    def somebody_speaks(self, event: Event) -> None:
+    def a_user_requests(self, event: Event) -> None:
         self.is_wanted = not isinstance(event, Stop)
         self.happens(event)
 
@@ -172,7 +172,7 @@ class AnyLife(RuleBasedStateMachine):
             case Command.CLOSE_ALL:
                 assert self.sessions == 1
 
-    # -- what must be so --
+    # -- invariants --
 
     @invariant()
     def there_are_two_sessions_at_most_and_the_state_knows(self) -> None:
@@ -181,22 +181,22 @@ class AnyLife(RuleBasedStateMachine):
             assert self.sessions == 1
 
     @invariant()
-    def it_is_wanted_as_the_last_word_was(self) -> None:
+    def it_is_wanted_as_last_requested(self) -> None:
         assert is_wanted(self.state) == self.is_wanted
 
     @invariant()
-    def it_waits_only_for_what_will_come(self) -> None:
+    def its_deadline_is_finite(self) -> None:
         at = deadline(self.state)
         assert at is None or at < inf
 
     @invariant()
-    def it_never_tries_longer_than_it_may(self) -> None:
+    def it_never_exceeds_max_attempts(self) -> None:
         tries, limit = tries_of(self.state), self.policy.max_attempts
         if tries and limit and not isinstance(self.state, Blocked):
             assert tries.failed < limit
 
     def what_is_known_is_kept(self, before: State, event: Event) -> None:
-        """Attempts are forgotten on a person's word, on another way, or after the gate time."""
+        """Failed attempts are reset by a request, a host change, or the gate time."""
         then, now = tries_of(before), tries_of(self.state)
         if then and now and now.failed < then.failed:
             by_word = isinstance(event, Start | Restart | RestartGracefully | HostChanged)
@@ -222,5 +222,5 @@ class AnyLife(RuleBasedStateMachine):
                 )
 
 
-AnyLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-test_what_must_be_so_is_so_whatever_happens = AnyLife.TestCase
+LifecycleModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+test_the_invariants_hold_for_any_sequence_of_events = LifecycleModel.TestCase

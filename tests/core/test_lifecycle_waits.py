@@ -1,4 +1,4 @@
-"""When a tunnel tries again, what it remembers of its attempts, and when it gives up."""
+"""The retry delays of a tunnel, its count of failed attempts, and when it gives up."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ from tunnelkeeper.core.states import (
 )
 
 OPEN = Command.OPEN_SESSION
-ASKED_NOTHING = [Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED, Cause.LOCAL_RESOURCES]
-NEEDS_A_PERSON = [
+NO_HANDSHAKE = [Cause.DNS, Cause.UNREACHABLE, Cause.REFUSED, Cause.LOCAL_RESOURCES]
+NEEDS_USER = [
     Cause.KEY_EXCHANGE,
     Cause.HOST_KEY_UNKNOWN,
     Cause.HOST_KEY_CHANGED,
@@ -58,14 +58,14 @@ NEEDS_A_PERSON = [
     Cause.SSH_CONFIG,
     Cause.FORWARD_DENIED,
 ]
-COSTLY = [cause for cause in Cause if cause not in ASKED_NOTHING + NEEDS_A_PERSON]
+WITH_HANDSHAKE = [cause for cause in Cause if cause not in NO_HANDSHAKE + NEEDS_USER]
 
 
 # -- waits -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cause", ASKED_NOTHING)
-def test_what_asked_nothing_of_the_server_waits_five_seconds_at_most(
+@pytest.mark.parametrize("cause", NO_HANDSHAKE)
+def test_a_failure_without_a_handshake_waits_at_most_five_seconds(
     tunnel: LifecycleDriver, cause: Cause
 ) -> None:
     waits = tunnel.fail(Failure(cause, "no way"), 1000)
@@ -73,15 +73,15 @@ def test_what_asked_nothing_of_the_server_waits_five_seconds_at_most(
     assert waits == [1, 2, 4] + [5] * 997
 
 
-@pytest.mark.parametrize("cause", COSTLY)
-def test_what_cost_the_server_a_handshake_waits_up_to_the_maximum(
+@pytest.mark.parametrize("cause", WITH_HANDSHAKE)
+def test_a_failure_with_a_handshake_waits_up_to_the_maximum(
     tunnel: LifecycleDriver, cause: Cause
 ) -> None:
     assert tunnel.fail(Failure(cause, "no"), 9) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-@pytest.mark.parametrize("cause", NEEDS_A_PERSON)
-def test_what_needs_a_person_is_tried_every_five_minutes(
+@pytest.mark.parametrize("cause", NEEDS_USER)
+def test_a_failure_that_needs_the_user_is_retried_every_five_minutes(
     tunnel: LifecycleDriver, cause: Cause
 ) -> None:
     assert tunnel.fail(Failure(cause, "no"), 5) == [300] * 5
@@ -118,16 +118,14 @@ def test_a_deadline_that_comes_early_ends_no_wait(tunnel: LifecycleDriver) -> No
 
 
 @pytest.mark.parametrize("event", [Start(), Restart(), RetryNow(), NetworkChanged()])
-def test_a_wait_is_ended_by_a_word_or_a_change_in_the_world(
-    tunnel: LifecycleDriver, event: Event
-) -> None:
+def test_a_request_or_an_external_event_ends_a_wait(tunnel: LifecycleDriver, event: Event) -> None:
     tunnel.feed(Start(), SessionEnded(LOST))
 
     assert isinstance(tunnel.feed(event), Connecting)
     assert tunnel.commands == [OPEN, OPEN]
 
 
-def test_a_move_shortens_the_wait_of_what_is_blocked_and_a_second_one_does_not_put_it_off(
+def test_a_network_change_shortens_the_wait_of_a_blocked_tunnel_and_another_does_not_extend_it(
     tunnel: LifecycleDriver,
 ) -> None:
     tunnel.feed(Start(), SessionEnded(DENIED))
@@ -142,7 +140,9 @@ def test_a_move_shortens_the_wait_of_what_is_blocked_and_a_second_one_does_not_p
     assert tunnel.commands == [OPEN]
 
 
-def test_a_move_makes_no_blocked_tunnel_wait_longer(tunnel: LifecycleDriver) -> None:
+def test_a_network_change_never_extends_the_wait_of_a_blocked_tunnel(
+    tunnel: LifecycleDriver,
+) -> None:
     tunnel.feed(Start(), SessionEnded(DENIED))
     tunnel.wait(BLOCKED_DELAY - 1)
     before = tunnel.state
@@ -150,7 +150,7 @@ def test_a_move_makes_no_blocked_tunnel_wait_longer(tunnel: LifecycleDriver) -> 
     assert tunnel.feed(NetworkChanged()) == before
 
 
-def test_a_word_forgets_the_attempts_before_it_but_a_change_in_the_world_does_not(
+def test_a_request_resets_the_failed_attempts_but_an_external_event_does_not(
     tunnel: LifecycleDriver,
 ) -> None:
     tunnel.fail(LOST, 4)
@@ -161,12 +161,12 @@ def test_a_word_forgets_the_attempts_before_it_but_a_change_in_the_world_does_no
     assert tunnel.feed(Start()) == Connecting(FailedAttempts())
 
 
-def test_a_stop_ends_a_wait_and_nothing_has_to_be_closed(tunnel: LifecycleDriver) -> None:
+def test_a_stop_ends_a_wait_without_closing_anything(tunnel: LifecycleDriver) -> None:
     assert tunnel.feed(Start(), SessionEnded(LOST), Stop()) == Stopped()
     assert tunnel.commands == [OPEN]
 
 
-# -- the gate --------------------------------------------------------------------------------------
+# -- gate time -------------------------------------------------------------------------------------
 
 
 def test_a_loss_inside_the_gate_time_counts_as_one_more_failed_attempt(
@@ -190,7 +190,7 @@ def test_a_loss_after_the_gate_time_is_no_failed_attempt(tunnel: LifecycleDriver
     assert tunnel.feed(SessionEnded(LOST)) == BackingOff(FailedAttempts(), tunnel.now + 1, LOST)
 
 
-def test_a_loss_that_is_heard_of_before_the_gate_opens_is_none_either(
+def test_a_loss_handled_before_the_due_gate_deadline_is_no_failed_attempt(
     tunnel: LifecycleDriver,
 ) -> None:
     tunnel.fail(LOST, 3)
@@ -220,7 +220,7 @@ def test_a_degraded_tunnel_passes_the_gate_too(tunnel: LifecycleDriver) -> None:
     )
 
 
-def test_a_trusted_tunnel_waits_for_nothing(tunnel: LifecycleDriver) -> None:
+def test_a_stable_tunnel_has_no_deadline(tunnel: LifecycleDriver) -> None:
     tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
 
@@ -238,7 +238,7 @@ def gave_up() -> LifecycleDriver:
     return tunnel
 
 
-def test_after_max_attempts_it_says_so_and_waits_for_nothing(gave_up: LifecycleDriver) -> None:
+def test_after_max_attempts_it_reports_that_and_has_no_deadline(gave_up: LifecycleDriver) -> None:
     failure = failure_of(gave_up.state)
 
     assert isinstance(gave_up.state, Blocked)
@@ -261,7 +261,7 @@ def test_the_hint_of_the_last_attempt_is_kept() -> None:
     assert failure.hint == "is sshd running?"
 
 
-def test_neither_the_world_nor_a_stray_deadline_moves_what_gave_up(
+def test_external_events_and_stray_deadlines_do_not_affect_a_tunnel_that_gave_up(
     gave_up: LifecycleDriver,
 ) -> None:
     before = gave_up.state
@@ -273,16 +273,16 @@ def test_neither_the_world_nor_a_stray_deadline_moves_what_gave_up(
 
 
 @pytest.mark.parametrize("event", [Start(), Restart()])
-def test_a_word_makes_it_try_as_often_again(gave_up: LifecycleDriver, event: Event) -> None:
+def test_a_request_allows_max_attempts_again(gave_up: LifecycleDriver, event: Event) -> None:
     assert gave_up.feed(event) == Connecting(FailedAttempts())
     assert isinstance(gave_up.feed(SessionEnded(LOST)), BackingOff)
 
 
-def test_what_gave_up_can_be_stopped(gave_up: LifecycleDriver) -> None:
+def test_a_tunnel_that_gave_up_can_be_stopped(gave_up: LifecycleDriver) -> None:
     assert gave_up.feed(Stop()) == Stopped()
 
 
-def test_attempts_that_a_person_could_mend_count_too() -> None:
+def test_failures_that_need_the_user_count_as_attempts() -> None:
     tunnel = LifecycleDriver(replace(STEADY, max_attempts=2))
     tunnel.fail(DENIED, 1)
 
@@ -290,11 +290,11 @@ def test_attempts_that_a_person_could_mend_count_too() -> None:
     assert tunnel.waits() is None
 
 
-# -- attempts that somebody else decides on --------------------------------------------------------
+# -- without retries -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("failure", [LOST, REFUSED, DENIED])
-def test_a_tunnel_that_does_not_retry_waits_for_a_word(failure: Failure) -> None:
+def test_a_tunnel_without_retries_waits_for_a_request(failure: Failure) -> None:
     tunnel = LifecycleDriver(replace(STEADY, retries=False))
     tunnel.feed(Start(), SessionEnded(failure))
 
@@ -303,7 +303,7 @@ def test_a_tunnel_that_does_not_retry_waits_for_a_word(failure: Failure) -> None
     assert isinstance(tunnel.feed(Start()), Connecting)
 
 
-def test_a_tunnel_that_does_not_retry_waits_after_a_long_life_too() -> None:
+def test_a_tunnel_without_retries_also_waits_after_a_stable_connection() -> None:
     tunnel = LifecycleDriver(replace(STEADY, retries=False))
     tunnel.feed(Start(), SessionOpened())
     tunnel.now += GATE_TIME + 1

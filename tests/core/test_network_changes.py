@@ -26,7 +26,7 @@ NETWORKS = st.builds(Network, TEXTS, st.none() | TEXTS)
 
 
 def turns(*networks: Network) -> list[Change]:
-    """What becomes of the network from one picture to the next."""
+    """Return the changes between successive snapshots."""
     standing, found = NetworkState(networks[0]), []
     for network in networks[1:]:
         standing, turn = compare(standing, network)
@@ -39,11 +39,11 @@ def test_another_address_or_another_route_is_a_change() -> None:
     assert turns(HOME, replace(HOME, routes=ABROAD.routes)) == [Change.CHANGED]
 
 
-def test_what_is_as_it_was_is_no_change() -> None:
+def test_an_equal_snapshot_is_no_change() -> None:
     assert turns(HOME, replace(HOME), replace(HOME)) == [Change.SAME, Change.SAME]
 
 
-def test_addresses_that_come_and_go_for_themselves_are_no_change() -> None:
+def test_omitted_addresses_cause_no_change() -> None:
     temporary = replace(
         HOME, all_addresses=frozenset({"192.0.2.2", "2001:db8::dead:beef", "fe80::1"})
     )
@@ -51,7 +51,7 @@ def test_addresses_that_come_and_go_for_themselves_are_no_change() -> None:
     assert turns(HOME, temporary) == [Change.SAME]
 
 
-def test_a_network_without_addresses_or_without_its_ways_out_is_lost() -> None:
+def test_a_network_without_addresses_or_routes_is_lost() -> None:
     assert turns(HOME, NOWHERE) == [Change.LOST]
     assert turns(HOME, CUT_OFF) == [Change.LOST]
 
@@ -66,7 +66,7 @@ def test_a_lost_network_is_lost_once_and_back_when_it_leads_somewhere() -> None:
     assert turns(HOME, NOWHERE, ABROAD) == [Change.LOST, Change.BACK]
 
 
-def test_a_new_network_without_a_way_out_is_not_a_lost_one() -> None:
+def test_a_new_network_without_routes_is_not_lost() -> None:
     assert turns(HOME, DIRECT) == [Change.CHANGED]
     assert turns(HOME, NOWHERE, DIRECT) == [Change.LOST, Change.BACK]
 
@@ -76,7 +76,7 @@ def test_a_machine_that_never_had_a_network_waits_for_none() -> None:
     assert turns(NOWHERE, HOME) == [Change.CHANGED]
 
 
-def test_where_routes_are_not_told_addresses_decide() -> None:
+def test_addresses_decide_if_routes_are_unknown() -> None:
     home, nowhere = replace(HOME, routes=None), Network(frozenset(), None)
 
     assert turns(home, nowhere, home) == [Change.LOST, Change.BACK]
@@ -96,7 +96,7 @@ def test_lost_and_back_alternate(networks: list[Network]) -> None:
     assert told == [Change.LOST, Change.BACK] * (len(told) // 2) + [Change.LOST] * (len(told) % 2)
 
 
-def test_what_came_and_went_is_named() -> None:
+def test_the_difference_names_added_and_removed_entries() -> None:
     assert describe_difference(HOME, replace(HOME, addresses=frozenset({"192.0.2.9"}))) == (
         "+ 192.0.2.9, - 192.0.2.2"
     )

@@ -75,7 +75,7 @@ def test_a_check_is_tcp_or_a_url(text: str, forward: Forward, probe: Probe) -> N
         ("http://web/", REMOTE_SOCKS, 'takes "tcp" only'),
     ],
 )
-def test_what_is_no_check_is_refused_with_what_was_expected(
+def test_the_error_of_an_invalid_check_states_what_was_expected(
     text: str, forward: Forward, message: str
 ) -> None:
     with pytest.raises(ProbeError, match=message.replace("?", r"\?")):
@@ -139,7 +139,7 @@ def test_the_status_is_read_as_soon_as_it_is_there(answer: bytes, status: int) -
         b"<html>",
     ],
 )
-def test_what_is_not_http_is_found_out(answer: bytes) -> None:
+def test_a_response_that_is_not_http_is_rejected(answer: bytes) -> None:
     with pytest.raises(NotHttpError):
         parse_status(answer)
 
@@ -154,7 +154,7 @@ def test_any_bytes_are_a_status_too_little_or_not_http(answer: bytes) -> None:
     assert status is not None or len(answer) < 13
 
 
-def test_good_are_success_and_redirection() -> None:
+def test_success_and_redirection_are_good() -> None:
     good = [
         status for status in (100, 199, 200, 204, 301, 399, 400, 401, 500) if is_success(status)
     ]

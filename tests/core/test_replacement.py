@@ -1,4 +1,4 @@
-"""A connection that another one takes the place of, told in scenes."""
+"""The replacement of a connection, from its attempts to the end of the previous one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from tunnelkeeper.core.states import (
 )
 
 DRAIN_TIMEOUT = STEADY.drain_timeout
-OPEN, OPEN_SECOND, SWITCH, CLOSE_SECOND, CLOSE_ALL = (
+OPEN, OPEN_REPLACEMENT, SWITCH, CLOSE_REPLACEMENT, CLOSE_ALL = (
     Command.OPEN_SESSION,
     Command.OPEN_REPLACEMENT,
     Command.SWITCH_SESSIONS,
@@ -66,7 +66,7 @@ OPEN, OPEN_SECOND, SWITCH, CLOSE_SECOND, CLOSE_ALL = (
 
 @pytest.fixture
 def up() -> LifecycleDriver:
-    """A tunnel that is up and trusted."""
+    """A tunnel that is up and stable."""
     tunnel = LifecycleDriver()
     tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
@@ -74,7 +74,7 @@ def up() -> LifecycleDriver:
 
 
 @pytest.mark.parametrize("asked", [RestartGracefully(), ConnectionUnhealthy()])
-def test_a_new_connection_takes_over_before_the_old_one_is_let_go(
+def test_the_new_connection_takes_over_before_the_previous_one_closes(
     up: LifecycleDriver, asked: Event
 ) -> None:
     first = opened_at(up.state)
@@ -88,10 +88,10 @@ def test_a_new_connection_takes_over_before_the_old_one_is_let_go(
     assert replacement_of(up.feed(ReplacementEnded(LOST))) == NoReplacement()
 
     assert isinstance(up.state, Up)
-    assert up.commands == [OPEN, OPEN_SECOND, SWITCH, CLOSE_SECOND]
+    assert up.commands == [OPEN, OPEN_REPLACEMENT, SWITCH, CLOSE_REPLACEMENT]
 
 
-def test_what_is_open_on_the_old_connection_is_cut_off_at_the_drain_timeout(
+def test_the_previous_connection_is_closed_at_the_drain_timeout(
     up: LifecycleDriver,
 ) -> None:
     up.feed(ConnectionUnhealthy(), ReplacementReady())
@@ -100,10 +100,10 @@ def test_what_is_open_on_the_old_connection_is_cut_off_at_the_drain_timeout(
 
     assert up.waits() == DRAIN_TIMEOUT - GATE_TIME
     assert replacement_of(up.at_deadline()) == Closing()
-    assert up.commands[-1] is CLOSE_SECOND
+    assert up.commands[-1] is CLOSE_REPLACEMENT
 
 
-def test_a_drain_timeout_of_nothing_leaves_no_time() -> None:
+def test_a_drain_timeout_of_zero_closes_at_once() -> None:
     tunnel = LifecycleDriver(replace(STEADY, drain_timeout=0))
     tunnel.feed(Start(), SessionOpened(), ConnectionUnhealthy(), ReplacementReady())
 
@@ -111,7 +111,7 @@ def test_a_drain_timeout_of_nothing_leaves_no_time() -> None:
     assert replacement_of(tunnel.at_deadline()) == Closing()
 
 
-def test_a_connection_whose_replacement_fails_stays_in_use_and_is_tried_again(
+def test_a_connection_whose_replacement_fails_stays_in_use_and_the_replacement_is_retried(
     up: LifecycleDriver,
 ) -> None:
     first = opened_at(up.state)
@@ -128,7 +128,7 @@ def test_a_connection_whose_replacement_fails_stays_in_use_and_is_tried_again(
     assert isinstance(replacement_of(up.feed(ReplacementReady())), Draining)
 
 
-def test_a_replacement_that_a_person_must_help_is_tried_again_seldom_and_when_files_change(
+def test_a_replacement_that_needs_the_user_is_retried_rarely_and_when_files_change(
     up: LifecycleDriver,
 ) -> None:
     up.feed(ConnectionUnhealthy(), ReplacementEnded(DENIED))
@@ -137,7 +137,7 @@ def test_a_replacement_that_a_person_must_help_is_tried_again_seldom_and_when_fi
     assert isinstance(replacement_of(up.feed(RetryNow())), ReplacementConnecting)
 
 
-def test_a_move_ends_the_wait_for_a_replacement_or_shortens_it_for_a_person(
+def test_a_network_change_ends_the_wait_for_a_replacement_or_shortens_it_if_it_needs_the_user(
     up: LifecycleDriver,
 ) -> None:
     up.feed(ConnectionUnhealthy(), ReplacementEnded(DENIED), NetworkChanged())
@@ -148,7 +148,7 @@ def test_a_move_ends_the_wait_for_a_replacement_or_shortens_it_for_a_person(
     assert isinstance(replacement_of(up.feed(NetworkChanged())), ReplacementConnecting)
 
 
-def test_a_replacement_that_failed_too_often_waits_for_a_persons_word() -> None:
+def test_after_max_attempts_a_replacement_waits_for_a_request() -> None:
     tunnel = LifecycleDriver(replace(STEADY, max_attempts=1))
     tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
@@ -167,23 +167,23 @@ def test_a_replacement_that_failed_too_often_waits_for_a_persons_word() -> None:
 def test_a_failing_check_does_not_shorten_the_wait_for_the_next_replacement(
     up: LifecycleDriver,
 ) -> None:
-    delayed = up.feed(ConnectionUnhealthy(), ReplacementEnded(LOST))
+    backoff = up.feed(ConnectionUnhealthy(), ReplacementEnded(LOST))
 
-    assert up.feed(ConnectionUnhealthy(), ConnectionUnhealthy()) == delayed
+    assert up.feed(ConnectionUnhealthy(), ConnectionUnhealthy()) == backoff
 
 
-def test_a_connection_that_ends_while_another_is_on_its_way_is_followed_by_that(
+def test_a_connection_that_ends_while_its_replacement_connects_is_followed_by_it(
     up: LifecycleDriver,
 ) -> None:
     up.feed(ConnectionUnhealthy())
 
     assert up.feed(SessionEnded(LOST)) == Connecting(FailedAttempts(), LOST)
-    assert up.commands == [OPEN, OPEN_SECOND, SWITCH]
+    assert up.commands == [OPEN, OPEN_REPLACEMENT, SWITCH]
     assert failure_of(up.state) == LOST
     assert isinstance(up.feed(SessionOpened()), Up)
 
 
-def test_a_new_connection_that_ends_soon_gives_the_old_one_back(up: LifecycleDriver) -> None:
+def test_the_previous_connection_is_used_again_if_the_new_one_ends(up: LifecycleDriver) -> None:
     first = opened_at(up.state)
     up.feed(ConnectionUnhealthy(), ReplacementReady())
     up.wait(1)
@@ -198,7 +198,7 @@ def test_a_new_connection_that_ends_soon_gives_the_old_one_back(up: LifecycleDri
     assert up.waits() == 2, "a server that accepts and drops is backed off from"
 
 
-def test_a_connection_that_ends_after_its_predecessor_was_dismissed_is_made_anew(
+def test_a_connection_that_ends_while_the_previous_one_closes_is_opened_again(
     up: LifecycleDriver,
 ) -> None:
     up.feed(ConnectionUnhealthy(), ReplacementReady(), Drained())
@@ -207,22 +207,22 @@ def test_a_connection_that_ends_after_its_predecessor_was_dismissed_is_made_anew
     assert up.feed(ReplacementEnded(LOST)) == Connecting()
 
 
-def test_a_replacement_that_is_asked_for_while_one_leaves_comes_after_that(
+def test_a_replacement_requested_while_a_connection_drains_is_opened_afterwards(
     up: LifecycleDriver,
 ) -> None:
     up.feed(RestartGracefully(), ReplacementReady(), RestartGracefully())
-    assert up.commands.count(OPEN_SECOND) == 1
+    assert up.commands.count(OPEN_REPLACEMENT) == 1
 
     up.feed(Drained(), ReplacementEnded(LOST))
     assert up.waits() == 0
     up.at_deadline()
-    assert up.commands.count(OPEN_SECOND) == 2
+    assert up.commands.count(OPEN_REPLACEMENT) == 2
 
 
 @pytest.mark.parametrize(
     "events", [(ConnectionUnhealthy(),), (ConnectionUnhealthy(), ReplacementReady())]
 )
-def test_a_stop_closes_both_and_waits_for_both(
+def test_a_stop_closes_both_sessions_and_waits_for_both(
     up: LifecycleDriver, events: tuple[Event, ...]
 ) -> None:
     up.feed(*events)
@@ -233,7 +233,7 @@ def test_a_stop_closes_both_and_waits_for_both(
     assert up.feed(SessionEnded(LOST)) == Stopped()
 
 
-def test_a_degraded_tunnel_is_replaced_and_is_up_when_its_forwards_are(up: LifecycleDriver) -> None:
+def test_a_replaced_degraded_tunnel_is_up_once_its_forwards_work(up: LifecycleDriver) -> None:
     up.feed(ForwardsChanged(PORT_BUSY), ConnectionUnhealthy())
 
     assert isinstance(up.feed(ReplacementReady()), Degraded)
@@ -241,7 +241,7 @@ def test_a_degraded_tunnel_is_replaced_and_is_up_when_its_forwards_are(up: Lifec
 
 
 @pytest.mark.parametrize("max_lifetime", [0, 500])
-def test_a_new_connection_that_carries_no_data_gives_way_to_the_old_one_at_once(
+def test_an_unhealthy_new_connection_is_switched_back_to_the_previous_one(
     up: LifecycleDriver, max_lifetime: float
 ) -> None:
     up.policy = replace(STEADY, max_lifetime=max_lifetime)
@@ -253,7 +253,7 @@ def test_a_new_connection_that_carries_no_data_gives_way_to_the_old_one_at_once(
     up.wait(60)
 
     assert isinstance(replacement_of(up.feed(ConnectionUnhealthy())), Draining)
-    assert up.commands == [OPEN, OPEN_SECOND, SWITCH, SWITCH]
+    assert up.commands == [OPEN, OPEN_REPLACEMENT, SWITCH, SWITCH]
     assert opened_at(up.state) == first < second
     up.feed(SessionOpened(), Drained(), ReplacementEnded(LOST))
 
@@ -261,17 +261,17 @@ def test_a_new_connection_that_carries_no_data_gives_way_to_the_old_one_at_once(
     assert up.waits() == (max_lifetime or None), "not replaced again at once"
 
 
-def test_a_connection_whose_first_check_is_one_too_many_is_replaced_when_it_has_opened() -> None:
+def test_a_connection_that_is_unhealthy_before_it_opens_is_replaced_after_opening() -> None:
     tunnel = LifecycleDriver()
 
     tunnel.feed(Start(), ConnectionUnhealthy(), SessionOpened(PORT_BUSY))
 
     assert tunnel.waits() == 0
     assert replacement_of(tunnel.at_deadline()) == ReplacementConnecting(FailedAttempts())
-    assert tunnel.commands == [OPEN, OPEN_SECOND]
+    assert tunnel.commands == [OPEN, OPEN_REPLACEMENT]
 
 
-def test_lifetimes_follow_each_other(up: LifecycleDriver) -> None:
+def test_each_replacement_is_replaced_after_its_own_lifetime(up: LifecycleDriver) -> None:
     up.policy = replace(STEADY, max_lifetime=2, gate_time=0)
     up.feed(ConnectionUnhealthy(), ReplacementReady())
     for _ in range(5):
@@ -283,7 +283,7 @@ def test_lifetimes_follow_each_other(up: LifecycleDriver) -> None:
     assert up.commands.count(SWITCH) == 6
 
 
-def test_an_expired_connection_is_not_replaced_while_its_predecessor_leaves(
+def test_an_expired_connection_is_not_replaced_while_the_previous_one_drains(
     up: LifecycleDriver,
 ) -> None:
     up.policy = replace(STEADY, max_lifetime=10)

@@ -81,7 +81,7 @@ def test_a_newer_supervisor_may_say_more_than_an_older_front_end_knows() -> None
     assert msgspec.json.decode(json.dumps(more), type=StatusSnapshot) == STATUS
 
 
-def test_a_state_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_state_is_rejected() -> None:
     strange = json.loads(msgspec.json.encode(STATUS))
     strange["tunnels"][0]["state"] = "sleeping"
 

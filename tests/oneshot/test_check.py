@@ -59,14 +59,14 @@ def test_keys_that_ssh_would_look_for_need_not_be_there(file: File) -> None:
     assert file.check() == ([], [])
 
 
-def test_what_is_wrong_with_the_file_itself_comes_first(file: File) -> None:
+def test_errors_of_the_file_itself_come_first(file: File) -> None:
     problems, warnings = file.check("prot = 22")
 
     assert problems == [f"{file.path}:9: tunnels.db.prot: unknown key; did you mean 'port'?"]
     assert warnings == []
 
 
-def test_what_the_file_should_not_say_is_a_warning(file: File) -> None:
+def test_a_discouraged_setting_is_a_warning(file: File) -> None:
     problems, warnings = file.check('host_key_policy = "no"')
 
     assert problems == []
@@ -116,7 +116,7 @@ def test_a_key_with_a_passphrase_needs_an_agent(file: File, tmp_path: Path) -> N
     assert file.problems(line, 'identity_agent = "/run/agent"') == []
 
 
-def test_what_is_no_key_is_a_problem_once_whoever_uses_it(file: File, tmp_path: Path) -> None:
+def test_an_invalid_key_is_reported_once_for_all_its_tunnels(file: File, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_text("not a key\n")
     broken.chmod(0o600)
@@ -148,7 +148,7 @@ def test_algorithms_of_which_none_can_be_had_are_a_problem(
     ]
 
 
-def test_a_socket_needs_a_folder_to_be_made_in(file: File, tmp_path: Path) -> None:
+def test_a_socket_in_a_missing_directory_is_a_problem(file: File, tmp_path: Path) -> None:
     good, bad = tmp_path / "db.sock", tmp_path / "missing" / "db.sock"
 
     problems = file.problems(f'local = ["{good}:db:5432", "{bad}:db:5432"]')
@@ -158,7 +158,7 @@ def test_a_socket_needs_a_folder_to_be_made_in(file: File, tmp_path: Path) -> No
     ]
 
 
-def test_a_socket_below_the_home_of_nobody_is_a_problem(file: File) -> None:
+def test_a_socket_below_the_home_of_an_unknown_user_is_a_problem(file: File) -> None:
     problems = file.problems('local = "~no-such-user/db.sock:db:5432"')
 
     forward = "~no-such-user/db.sock:db:5432"
@@ -190,7 +190,7 @@ def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: File, tmp_path: Path)
     assert "(to reproduce: ssh -G" in problem
 
 
-def test_what_ssh_config_asks_for_in_vain_is_a_warning(file: File, tmp_path: Path) -> None:
+def test_an_unsupported_directive_of_ssh_config_is_a_warning(file: File, tmp_path: Path) -> None:
     require("ssh")
     ssh_config = tmp_path / "ssh_config"
     ssh_config.write_text("Host relay\n  LocalForward 8080 intranet:80\n")
@@ -226,7 +226,7 @@ def test_without_ssh_the_files_are_read_by_ourselves(
     ]
 
 
-def test_without_ssh_what_a_distribution_says_for_everybody_is_nothing_to_warn_of(
+def test_without_ssh_the_directives_of_a_distribution_cause_no_warning(
     file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -239,7 +239,7 @@ def test_without_ssh_what_a_distribution_says_for_everybody_is_nothing_to_warn_o
     assert file.check(ssh_config=f'"{ssh_config}"') == ([], [])
 
 
-def test_without_ssh_what_only_ssh_could_do_is_a_warning(
+def test_without_ssh_a_directive_that_needs_ssh_is_a_warning(
     file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -92,7 +92,7 @@ def test_any_host_can_be_named_as_ssh_does(site: Site, server: Sshd, service: Se
     assert pump.answer == pump.question
 
 
-def test_a_target_that_refuses_is_told_and_nothing_is_pumped(
+def test_a_target_that_refuses_is_reported_and_nothing_is_copied(
     site: Site, server: Sshd, pump: Conversation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, target = config(site, host_table("relay", server.port)), f"127.0.0.1:{free_port()}"
@@ -105,7 +105,7 @@ def test_a_target_that_refuses_is_told_and_nothing_is_pumped(
     assert pump.answer is None
 
 
-def test_a_host_that_refuses_is_told_with_what_to_do(
+def test_a_host_that_refuses_is_reported_with_a_hint(
     site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
@@ -129,7 +129,7 @@ def test_without_a_config_file_there_is_ssh_config(
     assert f"{reference}: connection refused" in capsys.readouterr().err
 
 
-def test_a_host_that_cannot_be_looked_up_is_told(
+def test_a_failed_host_lookup_is_reported(
     site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = config(site, host_table("relay", 22, 'ciphers = "rot13"'))
@@ -141,7 +141,7 @@ def test_a_host_that_cannot_be_looked_up_is_told(
     assert "rot13" in said
 
 
-def test_a_reference_that_is_none_is_told(
+def test_an_invalid_host_is_reported(
     site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert connect.connect(config(site), "user@host:port", "localhost:80", pump) == 1
@@ -149,7 +149,7 @@ def test_a_reference_that_is_none_is_told(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_bad_file_is_told_problem_by_problem(
+def test_every_problem_of_an_invalid_file_is_reported(
     site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = config(site, "[hosts.relay]\nprot = 22\nusre = 'me'\n")
@@ -159,7 +159,7 @@ def test_a_bad_file_is_told_problem_by_problem(
     assert capsys.readouterr().err.count(f"{file}:") == 2
 
 
-def test_what_a_person_should_mend_goes_to_standard_error(
+def test_warnings_go_to_standard_error(
     site: Site,
     server: Sshd,
     service: Service,
