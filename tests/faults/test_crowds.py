@@ -105,4 +105,4 @@ def test_a_server_that_bears_two_at_a_time_has_to_refuse_few_of_thirty(site: Sit
     program.wait_until_up(within=BACK_WITHIN + MARGIN)
 
     assert 0 < refusals(server) < FEW / 2
-    assert "hung up on one of" in program.log()
+    assert "the server closed one of" in program.log()

@@ -20,11 +20,11 @@ def through(program: str) -> str:
     return f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"
 
 
-def relaying_to(port: int, words: str = "") -> str:
+def relaying_to(port: int, text: str = "") -> str:
     """Return a command that connects its standard input and output to a port."""
     return through(
         "import os, select, socket, sys\n"
-        f"sys.stderr.write({words!r}); sys.stderr.flush()\n"
+        f"sys.stderr.write({text!r}); sys.stderr.flush()\n"
         f"s = socket.create_connection(('127.0.0.1', {port}))\n"
         "while True:\n"
         "    for r in select.select([0, s], [], [])[0]:\n"

@@ -49,9 +49,9 @@ class TwoHops:
         return failure.hop
 
 
-def behind(way: Link, server: Server, watch: Keepalive) -> Host:
+def behind(to_server: Link, server: Server, watch: Keepalive) -> Host:
     """Return the host of a server that is reached through a link."""
-    server.port = way.port
+    server.port = to_server.port
     server.know(server.host_key)
     return server.host(keepalive=watch)
 
@@ -68,8 +68,8 @@ async def two_hops(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> Asy
         link(final.port) as to_final,
         ConnectionPool(context) as jumps,
     ):
-        way = (behind(to_jump, jump, jump_watch), behind(to_final, final, watch))
-        chain = await jumps.connect(way, ProgressRecorder())
+        host_chain = (behind(to_jump, jump, jump_watch), behind(to_final, final, watch))
+        chain = await jumps.connect(host_chain, ProgressRecorder())
         await until(lambda: all(hop.rtt_ms is not None for hop in chain.hops))
         yield TwoHops(chain, context.connection_tracker, to_jump, to_final)
         to_jump.thaw()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HOP = "me@relay:22"
 
-# What asyncssh and the system raise, at which step, what it is called, and words of the message.
+# What asyncssh and the system raise, at which step, what it is called, and text of the message.
 TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
     (
         socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
@@ -123,15 +123,15 @@ TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "step", "cause", "words"), TABLE)
+@pytest.mark.parametrize(("error", "step", "cause", "text"), TABLE)
 def test_each_exception_has_its_cause(
-    error: BaseException | None, step: Step, cause: Cause, words: str
+    error: BaseException | None, step: Step, cause: Cause, text: str
 ) -> None:
     failure = to_failure(error, HOP, step)
 
     assert failure.cause is cause
     assert failure.hop == HOP
-    assert words in failure.message
+    assert text in failure.message
 
 
 def test_a_failure_error_keeps_its_failure() -> None:

@@ -27,20 +27,20 @@ INTERVAL = 0.05
 @asynccontextmanager
 async def watched(server: Server, keepalive: Keepalive) -> AsyncIterator[tuple[Connection, Link]]:
     """Run a monitored connection, and the link it uses."""
-    async with link(server.port) as way:
-        server.port = way.port
+    async with link(server.port) as path:
+        server.port = path.port
         server.know(server.host_key)
         async with connected(server.host(keepalive=keepalive)) as connection:
-            yield connection, way
+            yield connection, path
 
 
 @pytest.mark.parametrize("count_max", [1, 3])
 async def test_a_server_that_stops_answering_is_dead_after_the_last_unanswered_probe(
     server: Server, count_max: int
 ) -> None:
-    async with watched(server, Keepalive(INTERVAL, count_max)) as (connection, way):
+    async with watched(server, Keepalive(INTERVAL, count_max)) as (connection, path):
         await until(lambda: connection.rtt_ms is not None)
-        way.freeze()
+        path.freeze()
         heard = connection.transport.last_received_at
         async with asyncio.timeout(DEADLINE):
             failure = await connection.wait_ended()
@@ -100,9 +100,9 @@ async def test_a_peer_that_does_not_answer_probe_now_is_dead_soon(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keepalive, "PROBE_NOW_TIMEOUT", 0.1)
-    async with watched(server, Keepalive(300, 3)) as (connection, way):
+    async with watched(server, Keepalive(300, 3)) as (connection, path):
         await until(lambda: connection.rtt_ms is not None)
-        way.freeze()
+        path.freeze()
         connection.probe()
         async with asyncio.timeout(DEADLINE):
             failure = await connection.wait_ended()

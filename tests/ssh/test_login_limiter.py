@@ -10,157 +10,157 @@ from tunnelkeeper.ssh.login_limiter import LoginLimiter, LoginSlot
 RELAY = ("relay", 22)
 OTHER = ("other", 22)
 
-Place = tuple[AbstractAsyncContextManager[LoginSlot], LoginSlot]
+HeldSlot = tuple[AbstractAsyncContextManager[LoginSlot], LoginSlot]
 
 
-class Visitors:
-    """Visitors of servers that stay until the door is opened."""
+class Clients:
+    """Clients that hold their slots until `leave` is set."""
 
     def __init__(self) -> None:
-        self.crowd = LoginLimiter()
-        self.inside: list[LoginSlot] = []
+        self.limiter = LoginLimiter()
+        self.in_progress: list[LoginSlot] = []
         self.leave = asyncio.Event()
 
-    async def visit(self, server: tuple[str, int]) -> None:
-        async with self.crowd.acquire(server) as visit:
-            self.inside.append(visit)
+    async def log_in(self, server: tuple[str, int]) -> None:
+        async with self.limiter.acquire(server) as slot:
+            self.in_progress.append(slot)
             try:
                 await self.leave.wait()
             finally:
-                self.inside.remove(visit)
+                self.in_progress.remove(slot)
 
     def waiting(self, server: tuple[str, int]) -> int:
-        return sum(not turn.done() for turn in self.crowd._servers[server].queue)
+        return sum(not turn.done() for turn in self.limiter._servers[server].queue)
 
 
-async def all_slots(crowd: LoginLimiter, count: int = MAX_LIMIT) -> list[Place]:
+async def all_slots(limiter: LoginLimiter, count: int = MAX_LIMIT) -> list[HeldSlot]:
     """Take all slots of a server at once."""
-    places = [crowd.acquire(RELAY) for _ in range(count)]
+    slots = [limiter.acquire(RELAY) for _ in range(count)]
     async with asyncio.timeout(10):
-        return [(place, await place.__aenter__()) for place in places]
+        return [(slot, await slot.__aenter__()) for slot in slots]
 
 
-async def left(*places: Place) -> None:
-    for place, _ in places:
+async def left(*slots: HeldSlot) -> None:
+    for place, _ in slots:
         await place.__aexit__(None, None, None)
 
 
-async def reject_all(crowd: LoginLimiter, company: int) -> list[str]:
+async def reject_all(limiter: LoginLimiter, count: int) -> list[str]:
     """Reject a number of concurrent logins; return the log messages."""
-    places = await all_slots(crowd, company)
-    news = [visit.rejected() for _, visit in places]
-    await left(*places)
-    return [line for line in news if line]
+    slots = await all_slots(limiter, count)
+    messages = [slot.rejected() for _, slot in slots]
+    await left(*slots)
+    return [line for line in messages if line]
 
 
 async def test_concurrent_handshakes_with_one_server_are_limited() -> None:
-    visitors = Visitors()
+    clients = Clients()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         for _ in range(MAX_LIMIT + 4):
-            tasks.create_task(visitors.visit(RELAY))
-        await until(lambda: len(visitors.inside) == MAX_LIMIT)
-        assert visitors.waiting(RELAY) == 4
+            tasks.create_task(clients.log_in(RELAY))
+        await until(lambda: len(clients.in_progress) == MAX_LIMIT)
+        assert clients.waiting(RELAY) == 4
 
-        tasks.create_task(visitors.visit(OTHER))  # has a queue of its own
-        await until(lambda: len(visitors.inside) == MAX_LIMIT + 1)
-        visitors.leave.set()
+        tasks.create_task(clients.log_in(OTHER))  # has a queue of its own
+        await until(lambda: len(clients.in_progress) == MAX_LIMIT + 1)
+        clients.leave.set()
 
-    assert visitors.inside == []
-    assert visitors.crowd == LoginLimiter()
+    assert clients.in_progress == []
+    assert clients.limiter == LoginLimiter()
 
 
 async def test_cancelling_a_waiter_passes_its_turn_to_the_next() -> None:
-    visitors = Visitors()
+    clients = Clients()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        inside = [tasks.create_task(visitors.visit(RELAY)) for _ in range(MAX_LIMIT)]
-        await until(lambda: len(visitors.inside) == MAX_LIMIT)
-        impatient = tasks.create_task(visitors.visit(RELAY))
-        patient = tasks.create_task(visitors.visit(RELAY))
-        await until(lambda: visitors.waiting(RELAY) == 2)
+        inside = [tasks.create_task(clients.log_in(RELAY)) for _ in range(MAX_LIMIT)]
+        await until(lambda: len(clients.in_progress) == MAX_LIMIT)
+        impatient = tasks.create_task(clients.log_in(RELAY))
+        patient = tasks.create_task(clients.log_in(RELAY))
+        await until(lambda: clients.waiting(RELAY) == 2)
         impatient.cancel()
         inside[0].cancel()
-        await until(lambda: inside[0].done() and len(visitors.inside) == MAX_LIMIT)
+        await until(lambda: inside[0].done() and len(clients.in_progress) == MAX_LIMIT)
         assert impatient.cancelled()
         assert not patient.done()
-        visitors.leave.set()
+        clients.leave.set()
 
-    assert visitors.crowd == LoginLimiter()
+    assert clients.limiter == LoginLimiter()
 
 
 async def test_cancelling_a_granted_slot_passes_it_to_the_next_waiter() -> None:
-    visitors = Visitors()
+    clients = Clients()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        first, *others = await all_slots(visitors.crowd)
-        impatient = tasks.create_task(visitors.visit(RELAY))
-        tasks.create_task(visitors.visit(RELAY))
-        await until(lambda: visitors.waiting(RELAY) == 2)
+        first, *others = await all_slots(clients.limiter)
+        impatient = tasks.create_task(clients.log_in(RELAY))
+        tasks.create_task(clients.log_in(RELAY))
+        await until(lambda: clients.waiting(RELAY) == 2)
 
         await left(first)
         impatient.cancel()
 
-        await until(lambda: impatient.done() and len(visitors.inside) == 1)
-        assert visitors.waiting(RELAY) == 0
-        visitors.leave.set()
+        await until(lambda: impatient.done() and len(clients.in_progress) == 1)
+        assert clients.waiting(RELAY) == 0
+        clients.leave.set()
         await left(*others)
 
-    assert visitors.crowd == LoginLimiter()
+    assert clients.limiter == LoginLimiter()
 
 
 async def test_a_cancelled_waiter_does_not_affect_later_ones() -> None:
-    visitors = Visitors()
+    clients = Clients()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        places = await all_slots(visitors.crowd)
-        impatient = tasks.create_task(visitors.visit(RELAY))
-        await until(lambda: visitors.waiting(RELAY) == 1)
+        slots = await all_slots(clients.limiter)
+        impatient = tasks.create_task(clients.log_in(RELAY))
+        await until(lambda: clients.waiting(RELAY) == 1)
 
         impatient.cancel()
-        await left(*places)
-        places = await all_slots(visitors.crowd)
+        await left(*slots)
+        slots = await all_slots(clients.limiter)
         await until(impatient.done)
-        tasks.create_task(visitors.visit(RELAY))
+        tasks.create_task(clients.log_in(RELAY))
 
-        await until(lambda: visitors.waiting(RELAY) == 1)
-        visitors.leave.set()
-        await left(*places)
+        await until(lambda: clients.waiting(RELAY) == 1)
+        clients.leave.set()
+        await left(*slots)
 
-    assert visitors.crowd == LoginLimiter()
+    assert clients.limiter == LoginLimiter()
 
 
 async def test_rejections_lower_the_limit() -> None:
-    crowd = LoginLimiter()
+    limiter = LoginLimiter()
 
-    assert await reject_all(crowd, 4) == [
-        "hung up on one of 2 that came at once; from now on 1 at a time"
+    assert await reject_all(limiter, 4) == [
+        "the server closed one of 2 concurrent logins; the limit is now 1"
     ]
 
-    visitors = Visitors()
-    visitors.crowd = crowd  # all slots were free meanwhile
+    clients = Clients()
+    clients.limiter = limiter  # all slots were free meanwhile
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         for _ in range(3):
-            tasks.create_task(visitors.visit(RELAY))
-        await until(lambda: visitors.inside)
-        assert visitors.waiting(RELAY) == 2
-        tasks.create_task(visitors.visit(OTHER))  # has done nothing
-        tasks.create_task(visitors.visit(OTHER))
-        await until(lambda: len(visitors.inside) == 3)
-        visitors.leave.set()
+            tasks.create_task(clients.log_in(RELAY))
+        await until(lambda: clients.in_progress)
+        assert clients.waiting(RELAY) == 2
+        tasks.create_task(clients.log_in(OTHER))  # has done nothing
+        tasks.create_task(clients.log_in(OTHER))
+        await until(lambda: len(clients.in_progress) == 3)
+        clients.leave.set()
 
 
 async def test_waiters_start_as_soon_as_the_limit_rises() -> None:
-    crowd = LoginLimiter()
-    await reject_all(crowd, 2)
+    limiter = LoginLimiter()
+    await reject_all(limiter, 2)
     for _ in range(SUCCESSES_PER_INCREASE - 1):
-        async with crowd.acquire(RELAY) as visit:
-            visit.succeeded()
+        async with limiter.acquire(RELAY) as slot:
+            slot.succeeded()
 
-    visitors = Visitors()
-    visitors.crowd = crowd
+    clients = Clients()
+    clients.limiter = limiter
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         for _ in range(3):
-            tasks.create_task(visitors.visit(RELAY))
-        await until(lambda: visitors.waiting(RELAY) == 2)
-        [only] = visitors.inside
+            tasks.create_task(clients.log_in(RELAY))
+        await until(lambda: clients.waiting(RELAY) == 2)
+        [only] = clients.in_progress
         only.succeeded()
-        visitors.leave.set()
-        await until(lambda: not visitors.waiting(RELAY))
-        assert crowd._servers[RELAY].concurrency.limit == 2
+        clients.leave.set()
+        await until(lambda: not clients.waiting(RELAY))
+        assert limiter._servers[RELAY].concurrency.limit == 2

@@ -40,7 +40,7 @@ async def test_a_server_that_closes_before_its_banner_lowers_the_limit(
         at_once, said = await allowed_after_all_at_once(server.host(ports=(port,)))
 
     assert at_once == 1
-    assert f"me@127.0.0.1:{port}: hung up on one of " in said[0]
+    assert f"me@127.0.0.1:{port}: the server closed one of " in said[0]
 
 
 async def test_a_server_that_closes_after_its_banner_keeps_the_limit(

@@ -207,8 +207,8 @@ class Connection:
             except ConnectError as refusal:
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, str(refusal)) from refusal
             except Exception as error:
-                words = f"{type(error).__name__}: {error}"
-                raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, words) from error
+                message = f"{type(error).__name__}: {error}"
+                raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, message) from error
             if self.is_closed:  # it ended while the target was being connected
                 endpoint.abandon()
             self.transport.register(endpoint)
@@ -245,9 +245,9 @@ class Connection:
         """
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        async def carry() -> None:
+        async def run() -> None:
             try:
-                given = await request
+                value = await request
             except Exception as error:
                 if not result.done():
                     result.set_exception(error)
@@ -256,11 +256,11 @@ class Connection:
                 raise
             else:
                 if result.done():
-                    discard(given)
+                    discard(value)
                 else:
-                    result.set_result(given)
+                    result.set_result(value)
 
-        self.transport.start_task(carry())
+        self.transport.start_task(run())
         return await result
 
     def _release(self) -> None:

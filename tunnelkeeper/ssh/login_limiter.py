@@ -91,7 +91,7 @@ class LoginSlot:
         if after == before:
             return ""
         return (
-            f"hung up on one of {self.in_flight} that came at once; from now on {after} at a time"
+            f"the server closed one of {self.in_flight} concurrent logins; the limit is now {after}"
         )
 
 

@@ -59,7 +59,7 @@ class ListenProbe:
     """Probes a server, as listen_diagnosis.Server describes it.
 
     Attributes:
-        shielded_request: Runs a request that can be given up, and discards a late result.
+        shielded_request: Runs a request that can be cancelled, and discards a late result.
     """
 
     transport: ClientTransport
