@@ -274,7 +274,7 @@ sys.exit(main.run(sys.argv[1], Path(sys.argv[2]), (), None))
 
 
 @contextmanager
-def a_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]:
+def supervisor_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]:
     """Start the supervisor as a process whose name server never answers for `.hangs`."""
     command = [sys.executable, "-c", WITH_A_NAME_SERVER_THAT_DOES_NOT_ANSWER, file, str(sock)]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -329,7 +329,7 @@ def test_a_signal_ends_it_at_once_in_every_phase_of_its_tunnels(tmp_path: Path, 
             host = "127.0.0.1:{free_port()}"
             ciphers = "rot13"
             """
-        with a_process(config(tmp_path, text), sock) as process, client_of(sock) as client:
+        with supervisor_process(config(tmp_path, text), sock) as process, client_of(sock) as client:
             expected = ["resolve", "key_exchange", "backoff", "blocked"]
             wait_until(
                 lambda: [phase_of(tunnel) for tunnel in client.status().tunnels] == expected,
@@ -345,7 +345,7 @@ def test_a_signal_ends_it_at_once_in_every_phase_of_its_tunnels(tmp_path: Path, 
 
                 with pytest.raises(ConnectionResetError):
                     harness.recv(1)
-    assert seconds < main.SHUTDOWN_TIMEOUT, "something had to be cut off"
+    assert seconds < main.SHUTDOWN_TIMEOUT, "a tunnel had to be aborted"
     assert not sock.exists()
 
 
@@ -357,7 +357,7 @@ def test_a_listen_address_that_never_resolves_delays_the_end_only_briefly(
         host = "127.0.0.1:{free_port()}"
         local = "bind.hangs:{free_port()}:db:5432"
         """
-    with a_process(config(tmp_path, text), sock) as process:
+    with supervisor_process(config(tmp_path, text), sock) as process:
         has_asked_for("bind.hangs", process)
 
         seconds, _ = ended(process, signal.SIGINT)
@@ -367,7 +367,7 @@ def test_a_listen_address_that_never_resolves_delays_the_end_only_briefly(
 
 def test_sighup_reloads_the_config_file(tmp_path: Path, sock: Path) -> None:
     file = config(tmp_path)
-    with a_process(file, sock) as process, client_of(sock) as client:
+    with supervisor_process(file, sock) as process, client_of(sock) as client:
         with client_of(sock) as follower:
             follower.follow("status")
             config(tmp_path, TUNNELS.replace("tunnels.db", "tunnels.web"))

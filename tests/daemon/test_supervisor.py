@@ -124,7 +124,7 @@ async def test_abort_connections_ends_tunnels_that_do_not_stop(tmp_path: Path) -
 
 
 @contextmanager
-def a_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+def socket_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Yield both ends of a client's connection, the supervisor's first."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -144,7 +144,7 @@ async def test_a_stream_is_relayed_to_its_target_and_back(tmp_path: Path) -> Non
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("db", "relay")
         confirmed: list[bool] = []
-        with a_pair() as (ours, client):
+        with socket_pair() as (ours, client):
             client.send(b" and late")
             client.shutdown(socket.SHUT_WR)
             await harness.supervisor.connect(
@@ -154,14 +154,14 @@ async def test_a_stream_is_relayed_to_its_target_and_back(tmp_path: Path) -> Non
             assert await answer_of(client) == b"EARLY AND LATE"
         assert confirmed == [True]
         assert connection.opened[0][0] == TcpAddress("intranet", 80)
-        assert harness.tunnel("db").connections == 0, "it is none of the forwards'"
+        assert harness.tunnel("db").connections == 0, "it is not counted for a forward"
 
 
 async def test_a_stream_waits_for_the_connection(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.supervisor.start(["db"], None)
         attempt = await harness.next_attempt("relay")
-        with a_pair() as (ours, client):
+        with socket_pair() as (ours, client):
             client.shutdown(socket.SHUT_WR)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(
@@ -177,7 +177,7 @@ async def test_an_unreachable_target_is_reported_with_the_reason(tmp_path: Path)
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("web", "elsewhere")
         harness.pool.unreachable.add(TcpAddress("intranet", 80))
-        with a_pair() as (ours, _):
+        with socket_pair() as (ours, _):
             with pytest.raises(RequestFailedError) as refused:
                 await harness.supervisor.connect("web", "intranet:80", ours, b"", never)
             assert str(refused.value) == "web: intranet:80: connect failed"
@@ -195,13 +195,13 @@ async def test_an_unreachable_target_is_reported_with_the_reason(tmp_path: Path)
 async def test_a_stream_through_a_stopped_tunnel_fails_at_once(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         message = "db: intranet:80: the tunnel is stopped"
-        with a_pair() as (ours, _), pytest.raises(RequestFailedError, match=message):
+        with socket_pair() as (ours, _), pytest.raises(RequestFailedError, match=message):
             await harness.supervisor.connect("db", "intranet:80", ours, b"", never)
 
 
 async def test_a_stream_needs_a_known_tunnel_and_a_valid_target(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
-        with a_pair() as (ours, _):
+        with socket_pair() as (ours, _):
             with pytest.raises(NoSuchTunnelError):
                 await harness.supervisor.connect("dbb", "intranet:80", ours, b"", never)
             with pytest.raises(
@@ -213,7 +213,7 @@ async def test_a_stream_needs_a_known_tunnel_and_a_valid_target(tmp_path: Path) 
 async def test_a_closed_client_leaves_no_channel_open(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("db", "relay")
-        with a_pair() as (ours, _):
+        with socket_pair() as (ours, _):
             ours.close()
             with pytest.raises((OSError, ValueError)):
                 await harness.supervisor.connect("db", "intranet:80", ours, b"", lambda: None)

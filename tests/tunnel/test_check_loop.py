@@ -29,36 +29,36 @@ DB = TcpAddress("db", 5432)
 CHECK = Check(TcpProbe(), interval=60, timeout=10, failures=3)
 
 
-def a_checked(check: Check = CHECK, **changes: Any) -> Tunnel:
+def make_checked_tunnel(check: Check = CHECK, **changes: Any) -> Tunnel:
     """Make a tunnel with one checked local forward to DB."""
     forward: Forward = parse_local(f"{free_port()}:{DB}")
     return make_tunnel(forwards=(forward,), checks={forward: check}, **changes)
 
 
-def ok(runner: Runner) -> bool | None:
+def last_check_ok(runner: Runner) -> bool | None:
     """Return the result of the last check of the tunnel's forward."""
     check = snapshot_of(runner).forwards[0].check
     assert check is not None
-    return check.ok
+    return check.last_check_ok
 
 
-def step_of(runner: Runner) -> str:
+def current_step(runner: Runner) -> str:
     """Return the current step of a connecting tunnel."""
     progress = snapshot_of(runner).progress
     return progress.step if progress else ""
 
 
-async def a_good_one(harness: RunnerHarness, check: Check = CHECK, **changes: Any) -> Runner:
+async def connect_and_check(harness: RunnerHarness, check: Check = CHECK, **changes: Any) -> Runner:
     """Connect a tunnel and let its first check pass."""
-    runner, _ = await harness.connect(a_checked(check, **changes))
+    runner, _ = await harness.connect(make_checked_tunnel(check, **changes))
     await harness.clock.advance(0)
-    await until(lambda: ok(runner))
+    await until(lambda: last_check_ok(runner))
     return runner
 
 
 async def test_the_first_check_runs_at_once_and_is_not_counted_as_traffic() -> None:
     async with runner_harness() as harness:
-        runner = await a_good_one(harness)
+        runner = await connect_and_check(harness)
 
         tunnel = snapshot_of(runner)
         assert tunnel.state == "up"
@@ -68,10 +68,10 @@ async def test_the_first_check_runs_at_once_and_is_not_counted_as_traffic() -> N
 async def test_a_tunnel_is_up_only_after_its_checks_have_passed() -> None:
     async with runner_harness() as harness:
         harness.pool.unresponsive.add(DB)
-        tunnel = a_checked(replace(CHECK, timeout=0.05), on_up=("false",))
+        tunnel = make_checked_tunnel(replace(CHECK, timeout=0.05), on_up=("false",))
         runner, attempt = await harness.start(tunnel)
         attempt.succeed()
-        await until(lambda: step_of(runner) == "checks")
+        await until(lambda: current_step(runner) == "checks")
         assert snapshot_of(runner).state == "connecting"
 
         await wait_for_state(runner, "degraded")
@@ -95,10 +95,10 @@ async def test_opening_does_not_wait_for_a_forward_that_does_not_listen() -> Non
 async def test_a_reload_that_removes_a_pending_check_lets_the_tunnel_come_up() -> None:
     async with runner_harness() as harness:
         harness.pool.unresponsive.add(DB)
-        tunnel = a_checked()
+        tunnel = make_checked_tunnel()
         runner, attempt = await harness.start(tunnel)
         attempt.succeed()
-        await until(lambda: step_of(runner) == "checks")
+        await until(lambda: current_step(runner) == "checks")
 
         runner.send(Reconfigure(replace(tunnel, checks={})))
 
@@ -108,7 +108,7 @@ async def test_a_reload_that_removes_a_pending_check_lets_the_tunnel_come_up() -
 async def test_a_failed_first_check_can_replace_the_connection() -> None:
     async with runner_harness() as harness:
         harness.pool.unreachable.add(DB)
-        runner, _ = await harness.connect(a_checked(replace(CHECK, failures=1)))
+        runner, _ = await harness.connect(make_checked_tunnel(replace(CHECK, failures=1)))
         await harness.clock.advance(1)
 
         (await harness.next_attempt()).succeed()
@@ -119,7 +119,7 @@ async def test_a_failed_first_check_can_replace_the_connection() -> None:
 
 async def test_a_replacement_that_fails_its_checks_returns_to_the_draining_connection() -> None:
     async with runner_harness() as harness:
-        tunnel = a_checked(replace(CHECK, failures=2))
+        tunnel = make_checked_tunnel(replace(CHECK, failures=2))
         [forward] = tunnel.forwards
         runner, old = await harness.connect(tunnel)
         assert isinstance(forward.listen, TcpAddress)
@@ -136,7 +136,7 @@ async def test_a_replacement_that_fails_its_checks_returns_to_the_draining_conne
         await until(lambda: harness.pool.open_connections == [old])
 
         assert snapshot_of(runner).replacement is None
-        assert old.channel_count == 1, "the transfer went on"
+        assert old.channel_count == 1, "the transfer continued"
         message = "the new connection does not carry data: the old one is used again"
         assert message in harness.log.getvalue()
         writer.close()
@@ -144,7 +144,7 @@ async def test_a_replacement_that_fails_its_checks_returns_to_the_draining_conne
 
 async def test_a_failed_check_degrades_the_tunnel_and_a_passed_one_restores_it() -> None:
     async with runner_harness() as harness:
-        runner = await a_good_one(harness)
+        runner = await connect_and_check(harness)
 
         harness.pool.unreachable.add(DB)
         await harness.clock.advance(60)
@@ -164,7 +164,7 @@ async def test_a_failed_check_degrades_the_tunnel_and_a_passed_one_restores_it()
 
 async def test_failed_checks_replace_the_connection_only_once() -> None:
     async with runner_harness() as harness:
-        runner = await a_good_one(harness)
+        runner = await connect_and_check(harness)
         harness.pool.unreachable.add(DB)
         for _ in range(3):
             await harness.clock.advance(60)
@@ -187,21 +187,21 @@ async def test_failed_checks_replace_the_connection_only_once() -> None:
 async def test_a_lost_connection_is_not_recorded_as_a_failed_check() -> None:
     async with runner_harness() as harness:
         harness.pool.unresponsive.add(DB)
-        runner, attempt = await harness.start(a_checked())
+        runner, attempt = await harness.start(make_checked_tunnel())
         connection = attempt.succeed()
-        await until(lambda: step_of(runner) == "checks")
+        await until(lambda: current_step(runner) == "checks")
         connection.lose(LOST)
         await wait_for_state(runner, "backoff")
         await harness.clock.advance(0)
 
-        assert ok(runner) is None
+        assert last_check_ok(runner) is None
         assert snapshot_of(runner).forwards[0].state == "listening"
 
 
 async def test_a_disconnected_tunnel_runs_no_checks_and_shows_no_check_failure() -> None:
     async with runner_harness() as harness:
         harness.pool.unreachable.add(DB)
-        runner, connection = await harness.connect(a_checked())
+        runner, connection = await harness.connect(make_checked_tunnel())
         await wait_for_state(runner, "degraded")
 
         connection.lose(LOST)
@@ -213,7 +213,7 @@ async def test_a_disconnected_tunnel_runs_no_checks_and_shows_no_check_failure()
         await harness.clock.advance(0)
 
         await wait_for_state(runner, "up")
-        assert ok(runner) is True
+        assert last_check_ok(runner) is True
 
 
 async def test_a_remote_port_without_a_reachable_target_fails_its_check() -> None:
@@ -235,7 +235,9 @@ async def test_a_remote_port_without_a_reachable_target_fails_its_check() -> Non
 async def test_exit_on_forward_failure_ignores_failed_checks() -> None:
     async with runner_harness() as harness:
         harness.pool.unreachable.add(DB)
-        runner, connection = await harness.connect(a_checked(exit_on_forward_failure=True))
+        runner, connection = await harness.connect(
+            make_checked_tunnel(exit_on_forward_failure=True)
+        )
         await wait_for_state(runner, "degraded")
 
         connection.lose(LOST)
@@ -254,18 +256,18 @@ async def test_a_forward_is_checked_as_soon_as_it_listens() -> None:
         tunnel = make_tunnel(forwards=(forward,), checks={forward: check})
         runner, _ = await harness.connect(tunnel)
         await harness.clock.advance(0)
-        assert ok(runner) is None
+        assert last_check_ok(runner) is None
 
         harness.pool.ports_in_use.clear()
         await harness.clock.advance(1)
         await harness.clock.advance(0)
 
-        await until(lambda: ok(runner) is False)
+        await until(lambda: last_check_ok(runner) is False)
 
 
 async def test_a_reload_keeps_the_result_of_an_unchanged_check() -> None:
     async with runner_harness() as harness:
-        runner = await a_good_one(harness)
+        runner = await connect_and_check(harness)
         tunnel = runner.tunnel
         [forward] = tunnel.forwards
 
@@ -273,7 +275,7 @@ async def test_a_reload_keeps_the_result_of_an_unchanged_check() -> None:
             Reconfigure(make_tunnel(forwards=(forward,), checks=tunnel.checks, gate_time=5))
         )
         await settle()
-        assert ok(runner) is True
+        assert last_check_ok(runner) is True
 
         other = Check(HttpProbe("web", "/"), interval=60)
         runner.send(Reconfigure(make_tunnel(forwards=(forward,), checks={forward: other})))
@@ -283,12 +285,12 @@ async def test_a_reload_keeps_the_result_of_an_unchanged_check() -> None:
         runner.send(Reconfigure(make_tunnel(forwards=(forward,))))
         await wait_for_state(runner, "up")
         assert snapshot_of(runner).forwards[0].check is None
-        assert len(harness.clock.timers) == 1  # the gate's, and no check's
+        assert len(harness.clock.timers) == 1  # only the timer of the gate time
 
 
 async def test_a_stop_cancels_the_checks() -> None:
     async with runner_harness() as harness:
-        runner = await a_good_one(harness)
+        runner = await connect_and_check(harness)
 
         runner.send(Stop())
         await wait_for_state(runner, "stopped")

@@ -31,7 +31,7 @@ SSH_PORT = TcpAddress("localhost", 2222)
 DATABASE = TcpAddress("db", 5432)
 
 
-def the_forward_of(runner: Runner) -> ForwardSnapshot:
+def only_forward(runner: Runner) -> ForwardSnapshot:
     [forward] = snapshot_of(runner).forwards
     return forward
 
@@ -61,7 +61,7 @@ async def test_a_local_port_is_bound_from_start_to_stop() -> None:
         runner.send(Stop())
         await wait_for_state(runner, "stopped")
         assert not is_bound(port)
-        assert the_forward_of(runner).state == "pending"
+        assert only_forward(runner).state == "pending"
 
 
 async def test_a_client_is_served_through_the_connection_and_counted() -> None:
@@ -72,7 +72,7 @@ async def test_a_client_is_served_through_the_connection_and_counted() -> None:
         assert await send_request(port, b"hello") == b"HELLO"
 
         assert connection.opened[0][0] == DATABASE
-        forward = the_forward_of(runner)
+        forward = only_forward(runner)
         assert (forward.bytes_in, forward.bytes_out) == (5, 5)
         assert (forward.kind, forward.listen, forward.connect) == (
             "local",
@@ -144,7 +144,7 @@ async def test_a_socks_forward_has_no_target_of_its_own() -> None:
     async with runner_harness() as harness:
         runner, _ = await harness.connect(make_tunnel(socks=[f"127.0.0.1:{port}"]))
 
-        forward = the_forward_of(runner)
+        forward = only_forward(runner)
 
         assert (forward.kind, forward.listen, forward.connect) == (
             "socks",
@@ -159,18 +159,18 @@ async def test_a_local_port_in_use_is_bound_once_it_is_free() -> None:
         async with runner_harness() as harness:
             runner, _ = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
             assert snapshot_of(runner).state == "degraded"
-            assert cause_of(the_forward_of(runner)) == "local_port_busy"
+            assert cause_of(only_forward(runner)) == "local_port_busy"
             assert f"degraded: local_port_busy: cannot listen on localhost:{port}" in (
                 harness.log.getvalue()
             )
 
             await harness.clock.advance(1)
-            assert the_forward_of(runner).state == "failed"
+            assert only_forward(runner).state == "failed"
             holder.close()
             await harness.clock.advance(1)
             await wait_for_state(runner, "up")
 
-            assert the_forward_of(runner).failure is None
+            assert only_forward(runner).failure is None
             assert "every forward works again" in harness.log.getvalue()
             assert is_bound(port)
 
@@ -184,7 +184,7 @@ async def test_a_stop_ends_the_retries_of_a_local_port_in_use() -> None:
             runner.send(Stop())
             await wait_for_state(runner, "stopped")
 
-            assert the_forward_of(runner).state == "pending"
+            assert only_forward(runner).state == "pending"
             assert harness.clock.timers == []
 
 
@@ -213,7 +213,7 @@ async def test_a_remote_port_in_use_is_retried_on_the_same_connection() -> None:
         harness.pool.ports_in_use.add(SSH_PORT)
         runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         assert snapshot_of(runner).state == "degraded"
-        assert cause_of(the_forward_of(runner)) == "remote_port_busy"
+        assert cause_of(only_forward(runner)) == "remote_port_busy"
         asked = len(harness.pool.listen_requests)
 
         for delay in (*REMOTE_RETRY_DELAYS, REMOTE_RETRY_DELAYS[-1]):
@@ -227,7 +227,7 @@ async def test_a_remote_port_in_use_is_retried_on_the_same_connection() -> None:
         await harness.clock.advance(REMOTE_RETRY_DELAYS[-1])
         await wait_for_state(runner, "up")
         assert harness.pool.open_connections == [connection]
-        assert the_forward_of(runner).state == "listening"
+        assert only_forward(runner).state == "listening"
         assert harness.pool.listening == [SSH_PORT]
 
 
@@ -239,16 +239,16 @@ async def test_retries_of_a_remote_port_end_with_the_connection() -> None:
         connection.lose(LOST)
         await wait_for_state(runner, "backoff")
 
-        assert the_forward_of(runner).state == "pending"
-        assert cause_of(the_forward_of(runner)) is None
-        assert len(harness.clock.timers) == 1, "the wait of the tunnel itself"
+        assert only_forward(runner).state == "pending"
+        assert cause_of(only_forward(runner)) is None
+        assert len(harness.clock.timers) == 1, "only the retry timer of the tunnel"
 
 
 async def test_a_retry_on_a_closed_connection_is_the_last() -> None:
     async with runner_harness() as harness:
         harness.pool.ports_in_use.add(SSH_PORT)
         runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
-        harness.pool.may_close.clear()  # the end takes a while to be noticed here
+        harness.pool.may_close.clear()  # the tunnel learns of the end only later
         asked = len(harness.pool.listen_requests)
 
         connection.lose(LOST)
@@ -302,18 +302,18 @@ async def test_a_connection_that_ends_before_its_forwards_listen_never_counts_as
         assert failure is not None
         assert failure.cause == "lost"
         assert harness.ups == []
-        assert the_forward_of(runner).state == "pending"
+        assert only_forward(runner).state == "pending"
 
 
 async def test_a_port_assigned_by_the_server_is_shown_while_it_listens() -> None:
     async with runner_harness() as harness:
         runner, connection = await harness.connect(make_tunnel(remote=["0:localhost:22"]))
-        assert the_forward_of(runner).listen == f"localhost:{ASSIGNED_PORT}"
+        assert only_forward(runner).listen == f"localhost:{ASSIGNED_PORT}"
 
         connection.lose(LOST)
         await wait_for_state(runner, "backoff")
 
-        assert the_forward_of(runner).listen == "localhost:0"
+        assert only_forward(runner).listen == "localhost:0"
 
 
 async def test_a_refusing_remote_target_is_logged() -> None:

@@ -75,7 +75,7 @@ async def test_a_new_forward_that_fails_degrades_the_tunnel() -> None:
         runner.send(Reconfigure(make_tunnel()))
         await wait_for_state(runner, "up")
         await settle()
-        assert len(harness.clock.timers) == 1, "the gate time of the tunnel itself"
+        assert len(harness.clock.timers) == 1, "only the gate timer of the tunnel"
 
 
 async def test_a_stopped_tunnel_does_not_bind_new_forwards() -> None:

@@ -193,7 +193,7 @@ async def test_a_lost_network_is_reported_only_once_it_is_back(scene: Scene) -> 
 
 
 async def test_a_resume_without_a_network_waits_for_the_network(scene: Scene) -> None:
-    scene.source.network = NOWHERE  # and its message is not read yet
+    scene.source.network = NOWHERE  # its notification has not been read yet
     scene.clock.suspended += 60
     await scene.clock.advance(CHECK_INTERVAL)
     assert scene.moves == []

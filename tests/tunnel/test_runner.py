@@ -41,11 +41,11 @@ async def test_a_started_tunnel_comes_up() -> None:
 async def test_a_refusing_server_is_retried_after_the_policy_delay() -> None:
     async with runner_harness() as harness:
         runner, attempt = await harness.start()
-        for wait in (2, 4, 5, 5):  # the cap of what asks nothing of the server
+        for delay in (2, 4, 5, 5):  # capped, as no handshake took place
             attempt.fail(REFUSED)
             await wait_for_state(runner, "backoff")
 
-            await harness.clock.advance(wait - 0.001)
+            await harness.clock.advance(delay - 0.001)
             assert harness.pool.pending_attempts == []
 
             await harness.clock.advance(0.002)
@@ -270,14 +270,14 @@ async def test_messages_of_the_connection_attempt_are_logged() -> None:
 
 async def test_an_unresolvable_ssh_config_blocks_the_tunnel() -> None:
     async with runner_harness() as harness:
-        harness.host_resolver.error = SshConfigError("Bad configuration option: foo", "mend line 3")
+        harness.host_resolver.error = SshConfigError("Bad configuration option: foo", "fix line 3")
         runner = harness.runner()
         runner.send(Start())
         await wait_for_state(runner, "blocked")
 
         failure = snapshot_of(runner).failure
         assert failure is not None
-        assert (failure.cause, failure.hint) == ("ssh_config", "mend line 3")
+        assert (failure.cause, failure.hint) == ("ssh_config", "fix line 3")
         assert harness.pool.attempts == []
 
 

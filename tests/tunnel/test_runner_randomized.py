@@ -137,7 +137,7 @@ async def run_script(script: list[tuple[Action, int]]) -> None:
             await act(harness, runner)
             await settle(turns)
             sessions = len(harness.pool.pending_attempts) + len(harness.pool.open_connections)
-            assert sessions <= session_count(runner.state) <= 2, "a session too many"
+            assert sessions <= session_count(runner.state) <= 2, "too many sessions"
 
         for event in gates(harness):
             event.set()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SSH_PORT = TcpAddress("localhost", 2222)
 
 
-def the_replacement_of(runner: Runner) -> ReplacementSnapshot:
+def replacement_snapshot(runner: Runner) -> ReplacementSnapshot:
     replacement = snapshot_of(runner).replacement
     assert replacement is not None
     return replacement
@@ -60,8 +60,8 @@ async def test_existing_clients_keep_the_old_connection_and_new_ones_use_the_rep
         new = await replaced(harness, runner)
 
         assert snapshot_of(runner).state == "up"
-        assert the_replacement_of(runner).state == "draining"
-        assert the_replacement_of(runner).connections == 1
+        assert replacement_snapshot(runner).state == "draining"
+        assert replacement_snapshot(runner).connections == 1
         assert await send_request(port, b"hello") == b"HELLO"
         assert (len(old.opened), len(new.opened)) == (1, 1)
         writer.write(b"two")
@@ -84,7 +84,7 @@ async def test_a_connection_is_replaced_at_the_end_of_max_lifetime() -> None:
 
         attempt = await harness.next_attempt()
         assert not old.is_closed
-        assert the_replacement_of(runner).progress is not None
+        assert replacement_snapshot(runner).progress is not None
         new = attempt.succeed()
 
         await until(lambda: snapshot_of(runner).replacement is None)
@@ -105,7 +105,7 @@ async def test_open_channels_are_closed_at_the_drain_timeout() -> None:
 
         await harness.clock.advance(59)
         assert not old.is_closed
-        assert the_replacement_of(runner).closes_at is not None
+        assert replacement_snapshot(runner).closes_at is not None
         await harness.clock.advance(1)
 
         await until(lambda: old.is_closed)
@@ -133,7 +133,7 @@ async def test_a_replacement_takes_over_only_after_its_server_answers() -> None:
 
         new = await replaced(harness, runner)
         assert list(old.accept_callbacks) == [SSH_PORT]
-        assert the_replacement_of(runner).state == "connecting"
+        assert replacement_snapshot(runner).state == "connecting"
 
         harness.pool.may_answer.set()
         await until(lambda: list(new.accept_callbacks) == [SSH_PORT])
@@ -187,12 +187,12 @@ async def test_a_connection_that_cannot_be_replaced_stays_in_use(failure: Failur
         runner, old = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
         runner.send(ConnectionUnhealthy())
         (await harness.next_attempt()).fail(failure)
-        await until(lambda: the_replacement_of(runner).state == "backoff")
+        await until(lambda: replacement_snapshot(runner).state == "backoff")
 
-        shown = the_replacement_of(runner)
-        assert shown.failure is not None
-        assert (shown.failure.cause, shown.attempt) == (failure.cause, 1)
-        assert shown.retry_at is not None
+        snapshot = replacement_snapshot(runner)
+        assert snapshot.failure is not None
+        assert (snapshot.failure.cause, snapshot.attempt) == (failure.cause, 1)
+        assert snapshot.retry_at is not None
         assert (snapshot_of(runner).state, snapshot_of(runner).failure) == ("up", None)
         assert await send_request(port, b"still here") == b"STILL HERE"
         assert "the connection cannot be replaced, and stays" in harness.log.getvalue()
@@ -211,7 +211,7 @@ async def test_a_replacement_retries_at_once_when_the_file_at_fault_changes(
         runner, old = await harness.connect()
         runner.send(ConnectionUnhealthy())
         (await harness.next_attempt()).fail(Failure(Cause.AUTH, "no key", files=(str(key),)))
-        await until(lambda: the_replacement_of(runner).state == "backoff")
+        await until(lambda: replacement_snapshot(runner).state == "backoff")
 
         key.write_text("here it is")
         await harness.clock.advance(1)
@@ -248,7 +248,7 @@ async def test_a_replacement_that_ends_soon_returns_to_the_old_connection() -> N
         new = await replaced(harness, runner)
 
         new.lose(LOST)
-        await until(lambda: the_replacement_of(runner).state == "backoff")
+        await until(lambda: replacement_snapshot(runner).state == "backoff")
         await until(lambda: list(old.accept_callbacks) == [SSH_PORT])
 
         assert snapshot_of(runner).state == "up"
@@ -286,7 +286,7 @@ async def test_a_stop_closes_both_connections(phase: str, event: Stop | HostChan
         attempt = await harness.next_attempt()
         if phase == "draining":
             attempt.succeed()
-            await until(lambda: the_replacement_of(runner).state == "draining")
+            await until(lambda: replacement_snapshot(runner).state == "draining")
 
         runner.send(event)
 

@@ -28,7 +28,7 @@ async def test_a_stopped_tunnel_shows_its_configuration() -> None:
     tunnel = make_tunnel(options=options, groups=("work",), remote=["2222:localhost:22"])
     async with runner_harness() as harness:
         snapshot = snapshot_of(harness.runner(tunnel))
-        assert snapshot.forwards == [], "its forwards are made when it first runs"
+        assert snapshot.forwards == [], "forwards are created when the runner starts"
         await settle()
         snapshot = snapshot_of(harness.runners[0])
 

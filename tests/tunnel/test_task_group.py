@@ -54,7 +54,7 @@ async def test_a_task_can_be_cancelled_at_any_time_without_a_warning(turns: int)
 
     assert task.cancelled()
     del task
-    gc.collect()  # a warning would come now, and fail the test
+    gc.collect()  # a warning would be raised here
 
 
 async def test_a_single_exception_is_unwrapped() -> None:
