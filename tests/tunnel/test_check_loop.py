@@ -39,7 +39,7 @@ def last_check_ok(runner: Runner) -> bool | None:
     """Return the result of the last check of the tunnel's forward."""
     check = snapshot_of(runner).forwards[0].check
     assert check is not None
-    return check.last_check_ok
+    return check.ok
 
 
 def current_step(runner: Runner) -> str:
