@@ -16,6 +16,6 @@ __all__ = ["pytest_runtest_makereport", "shared_site", "site"]
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    """A relay as it comes, but for penalties."""
+    """Serve a relay with default settings, except for penalties."""
     async with serving(tmp_path) as served:
         yield served

@@ -1,4 +1,4 @@
-"""Public keys to write into authorized_keys; no private half exists."""
+"""Public keys for authorized_keys files; they have no private key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def ssh_string(data: bytes) -> bytes:
 
 
 def blob(seed: int = 1) -> bytes:
-    """An ed25519 key."""
+    """Return the blob of an ed25519 key."""
     return ssh_string(b"ssh-ed25519") + ssh_string(bytes([seed]) * 32)
 
 
@@ -24,6 +24,6 @@ def encoded(data: bytes) -> str:
 
 
 def line(options: str = "", seed: int = 1, comment: str = "") -> str:
-    """A line of authorized_keys."""
+    """Return a line of authorized_keys."""
     words = (options, "ssh-ed25519", encoded(blob(seed)), comment)
     return " ".join(word for word in words if word)

@@ -1,4 +1,4 @@
-"""The real ssh, logging in to a relay; what a test started with it ends with the test."""
+"""The real ssh as a client of a relay; its processes end with the test."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Ssh:
         return [*command, "-o", "ExitOnForwardFailure=yes", *arguments, AT]
 
     def tunnel(self, *arguments: str, key: Path | None = None) -> subprocess.Popen[bytes]:
-        """Ssh -N with these forwards, in the background."""
+        """Start ssh -N with these forwards in the background."""
         process = subprocess.Popen(
             [*self.command("-N", *arguments, key=key)], stdin=subprocess.DEVNULL
         )
@@ -53,7 +53,7 @@ class Ssh:
     def run(
         self, *arguments: str, then: tuple[str, ...] = (), text: str = "", key: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """ssh, run to its end. then: what comes after the destination."""
+        """Run ssh to its end. then: the arguments after the destination."""
         return subprocess.run(
             [*self.command(*arguments, key=key), *then],
             input=text,

@@ -1,4 +1,4 @@
-"""The real `tunnelkeeper relay serve` on a loopback port, and its commands beside it."""
+"""The real `tunnelkeeper relay serve` on a loopback port, and its other commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USER = "box"
 
 
 class RelayProcess(ServerProcess):
-    """One relay with a config file of its own. settings: the keys of relay.toml."""
+    """One relay with a separate config file. settings: the keys of relay.toml."""
 
     def __init__(self, directory: Path, authorized_keys: Path, **settings: Any) -> None:
         self.port = free_port()
@@ -57,7 +57,7 @@ class RelayProcess(ServerProcess):
         )
 
     def write_config(self, **settings: Any) -> None:
-        """Replace relay.toml; nothing is told to reload it."""
+        """Replace relay.toml without a reload."""
         settings = {
             "listen": [f"127.0.0.1:{self.port}"],
             "authorized_keys": str(self.authorized_keys),
@@ -66,7 +66,7 @@ class RelayProcess(ServerProcess):
         self.config.write_text(tomli_w.dumps(settings))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A subcommand of `relay`, run to its end."""
+        """Run a subcommand of `relay` to its end."""
         return subprocess.run(
             [*COMMAND, "relay", *arguments],
             env=self.environment,
@@ -77,18 +77,18 @@ class RelayProcess(ServerProcess):
         )
 
     def status(self) -> Any:
-        """What the relay says of itself on its control socket."""
+        """Return the status that the relay reports on its control socket."""
         [socket] = (self.directory / "tunnelkeeper").glob("relay*.sock")
         with Client(socket) as client:
             return json.loads(bytes(client.call("status")))
 
     def held(self) -> list[str]:
-        """What all clients listen on."""
+        """Return the targets of all bindings."""
         return [hold["listen"] for client in self.status()["clients"] for hold in client["holds"]]
 
-    def wait_until_held(self, *places: str) -> None:
-        """Wait until clients listen on these places and no others."""
-        wait_until(lambda: sorted(self.held()) == sorted(places), 10, lambda: str(self.status()))
+    def wait_until_held(self, *targets: str) -> None:
+        """Wait until clients listen on exactly these targets."""
+        wait_until(lambda: sorted(self.held()) == sorted(targets), 10, lambda: str(self.status()))
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send the relay a signal."""
@@ -96,7 +96,7 @@ class RelayProcess(ServerProcess):
         self._process.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End the relay as an administrator does; its exit code."""
+        """Stop the relay as an administrator does; return its exit code."""
         assert self._process is not None
         self.send_signal(number)
         code = self._process.wait(5)
@@ -105,7 +105,7 @@ class RelayProcess(ServerProcess):
 
 
 def start_relay(site: Site, **settings: Any) -> RelayProcess:
-    """A running relay that lets the site's key in; its host key is known."""
+    """Start a relay that accepts the site's key; its host key is in known_hosts."""
     relay = RelayProcess(site.subdirectory("r"), site.authorized_keys, **settings)
     site._stack.callback(relay.close)
     relay.start()
@@ -124,5 +124,5 @@ def know(site: Site, relay: RelayProcess, *names: str) -> None:
 
 
 def authorized(key: Path, options: str = "") -> str:
-    """A line of authorized_keys."""
+    """Return a line of authorized_keys."""
     return f"{options} {public(key)}\n".lstrip()

@@ -1,4 +1,4 @@
-"""A relay in the test's own process, and asyncssh clients that log in there with throwaway keys."""
+"""A relay in the process of the test, and asyncssh clients with temporary keys."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def new_key() -> asyncssh.SSHKey:
 
 
 def public(key: asyncssh.SSHKey) -> str:
-    """`type base64`."""
+    """Return a public key as `type base64`."""
     return " ".join(key.export_public_key().decode().split()[:2])
 
 
 @dataclass(slots=True)
 class Served:
-    """A relay and the key that its authorized_keys lets in."""
+    """A relay and the key that its authorized_keys accepts."""
 
     relay: RelayServer
     configuration: RelayConfiguration
@@ -52,11 +52,11 @@ class Served:
 
     @property
     def held(self) -> list[str]:
-        """What all clients listen on."""
+        """The targets of all bindings."""
         return [binding.listen for client in self.clients for binding in client.holds]
 
     def authorize(self, key: asyncssh.SSHKey, options: str = "") -> None:
-        """Let one more key in."""
+        """Authorize another key."""
         line = f"{options} {public(key)}\n".lstrip()
         self.authorized_keys.write_text(self.authorized_keys.read_text() + line)
 
@@ -68,7 +68,7 @@ class Served:
         port: int | None = None,
         **options: Any,
     ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-        """A client that is logged in. port: of something in front of the relay."""
+        """Connect a client. port: of a proxy in front of the relay."""
         async with (
             asyncio.timeout(DEADLINE),
             await asyncssh.connect(
@@ -85,7 +85,7 @@ class Served:
             yield connection
 
     async def until_gone(self) -> None:
-        """Wait until nobody is logged in."""
+        """Wait until no client is connected."""
         await until(lambda: not self.clients)
 
 
@@ -93,7 +93,7 @@ class Served:
 async def serving(
     folder: Path, *, limits: RelayLimits | None = None, **settings: Any
 ) -> AsyncIterator[Served]:
-    """A relay on a free loopback port. Penalties are off: every client here has one address."""
+    """Serve a relay on a free loopback port, without penalties: all clients share one address."""
     authorized_keys = folder / "authorized_keys"
     configuration = replace(
         RelayConfiguration(

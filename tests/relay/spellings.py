@@ -1,4 +1,4 @@
-"""The many ways to write one IP address, and the IPv6 addresses that lead to an IPv4 one."""
+"""Alternative spellings of an IP address, and IPv6 addresses that are translated to IPv4."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 
 def of_ipv4(address: IPv4Address) -> list[str]:
-    """What a resolver may return, or a client write, to reach an IPv4 address."""
+    """Return what a resolver may return, or a client write, to reach an IPv4 address."""
     bits = int(address)
     high, low = bits >> 16, bits & 0xFFFF
     return [
@@ -17,7 +17,7 @@ def of_ipv4(address: IPv4Address) -> list[str]:
         f"::ffff:{address}%eth0",
         f"::{address}",  # IPv4-compatible
         f"64:ff9b::{address}",  # NAT64
-        f"64:ff9b:1::{address}",  # NAT64 of one's own, whatever the length of its prefix
+        f"64:ff9b:1::{address}",  # local NAT64, with any prefix length
         f"64:ff9b:1:{high:x}:{low >> 8:x}:{(low & 0xFF) << 8:x}::",
         f"2002:{high:x}:{low:x}::1",  # 6to4
         str(

@@ -1,4 +1,4 @@
-"""Which addresses are closed to strangers, in every spelling."""
+"""Addresses that are closed to clients, in every spelling."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -47,7 +47,7 @@ closed_ipv6 = st.sampled_from(CLOSED_IPV6).flatmap(lambda net: st.ip_addresses(n
         ("2001:db8::5", "the relay's own address"),
     ],
 )
-def test_a_closed_address_says_what_it_is(text: str, what: str) -> None:
+def test_a_closed_address_is_reported_with_its_kind(text: str, what: str) -> None:
     own = {parse("203.0.113.5"), parse("2001:db8::5")}
 
     assert closed_reason(parse(text), own) == what
@@ -112,6 +112,6 @@ def test_an_own_address_is_closed_in_every_spelling(address: IPv4Address) -> Non
         "::1\n",
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_text_that_is_not_an_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="address"):
         parse(text)

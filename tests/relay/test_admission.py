@@ -1,4 +1,4 @@
-"""Who is let in as far as a handshake: a door with strangers, chances and a clock of its own."""
+"""Admission control with fake connections, random numbers and a fake clock."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def with_connections(admission: AdmissionControl, *connections: FakeConnection) 
     return admission
 
 
-def test_below_the_threshold_everybody_comes_in() -> None:
+def test_connections_below_the_threshold_are_admitted() -> None:
     admission = with_connections(
         an_admission(), *(FakeConnection(has_sent_banner=True) for _ in range(9))
     )
@@ -62,14 +62,14 @@ def test_below_the_threshold_everybody_comes_in() -> None:
     assert admission.check(CLIENT) is None
 
 
-def test_from_the_threshold_on_chance_decides() -> None:
+def test_connections_from_the_threshold_on_are_dropped_at_random() -> None:
     for chance, message in ((0.29, MAX_STARTUPS_MESSAGE), (0.31, None)):
         admission = an_admission(chance=lambda chance=chance: chance)  # type: ignore[misc]
         with_connections(admission, *(FakeConnection(has_sent_banner=True) for _ in range(10)))
         assert admission.check(CLIENT) == message
 
 
-def test_the_oldest_silent_stranger_makes_room() -> None:
+def test_the_oldest_connection_without_a_banner_is_closed_to_make_room() -> None:
     spoken = [FakeConnection(has_sent_banner=True) for _ in range(10)]
     silent = [FakeConnection(), FakeConnection()]
     admission = with_connections(an_admission(), spoken[0], *silent, *spoken[1:])
@@ -80,7 +80,7 @@ def test_the_oldest_silent_stranger_makes_room() -> None:
     assert admission.waiting == 11
 
 
-def test_who_has_logged_in_is_no_stranger() -> None:
+def test_an_authenticated_connection_is_not_counted() -> None:
     connections = [FakeConnection(has_sent_banner=True) for _ in range(10)]
     admission = with_connections(an_admission(), *connections)
     admission.discard(connections[3])
@@ -90,14 +90,14 @@ def test_who_has_logged_in_is_no_stranger() -> None:
     assert admission.check(CLIENT) is None
 
 
-def test_without_a_limit_any_number_waits() -> None:
+def test_without_a_limit_every_connection_is_admitted() -> None:
     admission = an_admission(RelayLimits(max_startups=MaxStartups(0, 100, 0)))
     with_connections(admission, *(FakeConnection(has_sent_banner=True) for _ in range(1000)))
 
     assert admission.check(CLIENT) is None
 
 
-def test_an_address_that_did_too_much_wrong_is_shut_out_for_a_while() -> None:
+def test_an_address_with_penalties_is_refused_until_they_expire() -> None:
     now = [100.0]
     admission = an_admission(clock=lambda: now[0])
     for _ in range(4):
@@ -111,7 +111,7 @@ def test_an_address_that_did_too_much_wrong_is_shut_out_for_a_while() -> None:
 
 
 @pytest.mark.parametrize("address", LOCAL, ids=str)
-def test_this_machine_is_never_shut_out(address: TcpAddress) -> None:
+def test_loopback_is_never_penalized(address: TcpAddress) -> None:
     admission = an_admission()
     for _ in range(100):
         admission.penalize(address, Offence.CRASH)
@@ -119,7 +119,7 @@ def test_this_machine_is_never_shut_out(address: TcpAddress) -> None:
     assert admission.check(address) is None
 
 
-def test_without_penalties_nobody_is_shut_out() -> None:
+def test_with_penalties_disabled_no_address_is_refused() -> None:
     admission = an_admission(RelayLimits(penalties=False))
     for _ in range(100):
         admission.penalize(CLIENT, Offence.CRASH)
@@ -128,7 +128,7 @@ def test_without_penalties_nobody_is_shut_out() -> None:
 
 
 class FakeTransport(asyncio.Transport):
-    """Keeps what is written to it."""
+    """A transport that stores what is written to it."""
 
     def __init__(self, peer: tuple[str, int] | None) -> None:
         super().__init__({"peername": peer})
@@ -149,7 +149,7 @@ class FakeTransport(asyncio.Transport):
         self.protocol = protocol
 
 
-def test_who_is_turned_away_hears_why_and_meets_no_ssh() -> None:
+def test_a_refused_connection_gets_a_reason_and_no_handshake() -> None:
     admission, transport = an_admission(), FakeTransport(("192.0.2.7", 4711))
     for _ in range(4):
         admission.penalize(CLIENT, Offence.AUTHFAIL)
@@ -160,7 +160,7 @@ def test_who_is_turned_away_hears_why_and_meets_no_ssh() -> None:
     assert transport.protocol is None
 
 
-def test_who_is_let_in_is_served_by_another_protocol() -> None:
+def test_an_admitted_connection_is_handed_to_another_protocol() -> None:
     admitted: list[TcpAddress] = []
     protocol = asyncio.Protocol()
 
@@ -174,7 +174,7 @@ def test_who_is_let_in_is_served_by_another_protocol() -> None:
     assert (admitted, transport.protocol) == ([CLIENT], protocol)
 
 
-def test_who_is_gone_before_it_was_looked_at_is_dropped() -> None:
+def test_a_connection_that_is_already_closed_is_aborted() -> None:
     transport = FakeTransport(None)
 
     AdmissionProtocol(an_admission(), lambda _: pytest.fail("it was let in")).connection_made(

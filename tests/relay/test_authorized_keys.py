@@ -1,4 +1,4 @@
-"""Whole authorized_keys files: the keys they let in, and a warning for each line left out."""
+"""Whole authorized_keys files: their keys, and a warning for each skipped line."""
 
 import base64
 import subprocess
@@ -38,7 +38,7 @@ def only_warning_of(text: str) -> str:
     return warnings[0]
 
 
-def test_a_plain_key_may_do_everything() -> None:
+def test_a_key_without_options_has_no_restrictions() -> None:
     assert keys_for(line(comment="box in the attic")) == [
         AuthorizedKey(PATH, 1, "ssh-ed25519", blob(), "box in the attic", KeyOptions())
     ]
@@ -67,7 +67,7 @@ def test_blanks_and_quotes_inside_a_quoted_option_belong_to_it() -> None:
     assert key.options.permit_open == (HostPermit("a", 1),)
 
 
-def test_a_hash_inside_a_line_begins_no_comment() -> None:
+def test_a_hash_inside_a_line_does_not_start_a_comment() -> None:
     assert keys_for(line('command="#1"', comment="#2"))[0].comment == "#2"
 
 
@@ -79,10 +79,10 @@ def test_a_hash_inside_a_line_begins_no_comment() -> None:
         ("restrict ssh-dss AAAA", "such as ssh-ed25519 after the options, got 'ssh-dss'"),
         (f"restrict, pty {line()}", "after the options, got 'pty'"),
         ("ssh-ed25519 ????", "expected a key in base64, got '????'"),
-        (f"ssh-rsa {encoded(blob())}", "says 'ssh-rsa', the key itself 'ssh-ed25519'"),
+        (f"ssh-rsa {encoded(blob())}", "is 'ssh-rsa', but the key itself is 'ssh-ed25519'"),
         (f"ssh-rsa {encoded(rsa_blob(512))}", "1024 bits or more, got 512"),
         (f'command="x {line()}', "a quote in the options is not closed"),
-        # The backslash takes the closing quote away, as it does for sshd.
+        # The backslash escapes the closing quote, as in sshd.
         (rf'command="x\" {line()}', "a quote in the options is not closed"),
         (line("frobnicate"), "unknown option 'frobnicate'"),
         (line("verify-required"), "verify-required cannot be checked here"),
@@ -105,30 +105,30 @@ def test_a_bad_line_does_not_stop_the_others() -> None:
     assert len(warnings) == 1
 
 
-def test_of_duplicate_keys_the_first_counts() -> None:
+def test_the_first_of_duplicate_keys_counts() -> None:
     keys, warnings = parse(f"{line('restrict')}\n{line()}\n{line('pty')}", PATH, UTC)
 
     assert [(key.number, key.options.port_forwarding) for key in keys] == [(1, False)]
     assert warnings == (
-        f"{PATH}:2: this key stands in line 1 already; the first one counts",
-        f"{PATH}:3: this key stands in line 1 already; the first one counts",
+        f"{PATH}:2: this key is already in line 1; the first line counts",
+        f"{PATH}:3: this key is already in line 1; the first line counts",
     )
 
 
-def test_a_later_line_never_gives_a_key_what_its_first_one_refuses() -> None:
+def test_a_later_line_never_grants_what_the_first_line_of_a_key_refuses() -> None:
     keys, warnings = parse(f"{line('verify-required')}\n{line()}", PATH, UTC)
 
     assert keys == ()
     assert len(warnings) == 2
 
 
-def test_a_key_may_be_an_authority_and_log_in_itself() -> None:
+def test_a_key_can_be_both_an_authority_and_a_user_key() -> None:
     keys = keys_for(f"{line('cert-authority')}\n{line()}")
 
     assert [key.options.cert_authority for key in keys] == [True, False]
 
 
-def test_a_strange_path_stays_on_one_line() -> None:
+def test_a_path_with_control_characters_is_escaped_in_warnings() -> None:
     _, (warning,) = parse("junk", "a\nb", UTC)
 
     assert warning.startswith(r"a\nb:1: ")
@@ -138,7 +138,7 @@ def test_a_strange_path_stays_on_one_line() -> None:
     st.text(alphabet=st.sampled_from('ssh-ed25519 restrict=",\\\t\n#')) | st.text(),
     st.text(alphabet=st.sampled_from('a=",\\ \t')),
 )
-def test_any_text_is_read_with_one_key_or_warning_a_line_at_most(text: str, before: str) -> None:
+def test_any_text_gives_at_most_one_key_or_warning_per_line(text: str, before: str) -> None:
     text = f"{text}\n{before}{line()}\n{text}"
     keys, warnings = parse(text, PATH, UTC)
 
@@ -147,7 +147,7 @@ def test_any_text_is_read_with_one_key_or_warning_a_line_at_most(text: str, befo
 
 
 @given(st.binary())
-def test_bytes_of_any_kind_are_read(data: bytes) -> None:
+def test_arbitrary_bytes_can_be_parsed(data: bytes) -> None:
     parse(data.decode("utf-8", "surrogateescape"), PATH, UTC)
 
 
@@ -170,24 +170,24 @@ def test_a_key_of_ssh_keygen_is_read(options: list[str], tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("algorithm", "data", "why"),
     [
-        ("ssh-ed25519", b"", "cut short"),
-        ("ssh-ed25519", b"\0\0\0", "cut short"),
-        ("ssh-ed25519", blob()[:-1], "cut short"),
-        ("ssh-ed25519", blob() + b"\0", "cut short"),
-        ("ssh-ed25519", blob() + ssh_string(b""), "not made as a key"),
-        ("ssh-ed25519", ssh_string(b"ssh-ed25519"), "not made as a key"),
-        ("ssh-rsa", blob(), "says 'ssh-rsa', the key itself 'ssh-ed25519'"),
-        ("ssh-ed25519", ssh_string(b"\x1b[2J"), r"the key itself '\\x1b\[2J'"),
+        ("ssh-ed25519", b"", "truncated"),
+        ("ssh-ed25519", b"\0\0\0", "truncated"),
+        ("ssh-ed25519", blob()[:-1], "truncated"),
+        ("ssh-ed25519", blob() + b"\0", "truncated"),
+        ("ssh-ed25519", blob() + ssh_string(b""), "malformed for type"),
+        ("ssh-ed25519", ssh_string(b"ssh-ed25519"), "malformed for type"),
+        ("ssh-rsa", blob(), "is 'ssh-rsa', but the key itself is 'ssh-ed25519'"),
+        ("ssh-ed25519", ssh_string(b"\x1b[2J"), r"the key itself is '\\x1b\[2J'"),
         ("ssh-rsa", rsa_blob(768), "1024 bits or more, got 768"),
     ],
 )
-def test_a_key_that_is_none_is_refused(algorithm: str, data: bytes, why: str) -> None:
+def test_a_malformed_key_is_refused(algorithm: str, data: bytes, why: str) -> None:
     with pytest.raises(PublicKeyError, match=why):
         parse_blob(algorithm, encoded(data))
 
 
 @pytest.mark.parametrize("text", ["", "AAAA!", "AAAA====", "ä", "\x1b"])
-def test_what_is_no_base64_is_refused(text: str) -> None:
+def test_text_that_is_not_base64_is_refused(text: str) -> None:
     with pytest.raises(PublicKeyError) as caught:
         parse_blob("ssh-ed25519", text)
 

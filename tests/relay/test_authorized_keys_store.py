@@ -1,4 +1,4 @@
-"""Whose keys are where, and that a changed file counts at once."""
+"""Files of users, and reloading of a changed file at the next login."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def written(path: Path, *seeds: int) -> Path:
-    """An authorized_keys with the keys of these numbers."""
+    """Write an authorized_keys file with the keys of these numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line(seed=seed)}\n" for seed in seeds))
     return path
@@ -27,13 +27,13 @@ def numbers(store: AuthorizedKeysStore, user: str) -> list[int]:
     return [known[key.blob] for key in store.keys_for(user)]
 
 
-def test_one_file_is_for_every_user(tmp_path: Path) -> None:
+def test_one_file_serves_every_user(tmp_path: Path) -> None:
     store = AuthorizedKeysStore(str(written(tmp_path / "keys", 1, 2)))
 
     assert numbers(store, "ann") == numbers(store, "bob") == [1, 2]
 
 
-def test_every_user_can_have_a_file(tmp_path: Path) -> None:
+def test_each_user_can_have_a_separate_file(tmp_path: Path) -> None:
     written(tmp_path / "ann", 1)
     written(tmp_path / "bob", 2)
     store = AuthorizedKeysStore(f"{tmp_path}/%u")
@@ -60,7 +60,7 @@ def test_every_user_can_have_a_file(tmp_path: Path) -> None:
         "-ann",
     ],
 )
-def test_a_user_that_is_no_plain_name_has_no_keys(tmp_path: Path, user: str) -> None:
+def test_a_user_name_that_is_not_plain_has_no_keys(tmp_path: Path, user: str) -> None:
     for name in ("outside", "keys/.hidden", "keys/ann", "keys/a/b"):
         written(tmp_path / name, 1)
     written(tmp_path / "one", 1)
@@ -110,7 +110,7 @@ def test_a_replaced_file_of_the_same_time_and_size_counts(tmp_path: Path) -> Non
     assert numbers(store, "ann") == [2]
 
 
-def test_a_bad_line_is_left_out_with_one_log_line(
+def test_a_bad_line_is_skipped_with_one_log_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "keys"
@@ -125,7 +125,7 @@ def test_a_bad_line_is_left_out_with_one_log_line(
     ]
 
 
-def test_a_file_that_cannot_be_read_lets_nobody_in_and_is_logged(
+def test_an_unreadable_file_gives_no_keys_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert AuthorizedKeysStore(str(tmp_path)).keys_for("ann") == ()
@@ -142,13 +142,13 @@ def test_an_unknown_user_leaves_no_log_line(
 # -- relay check -----------------------------------------------------------------------------------
 
 
-def test_nobody_can_log_in_without_files(tmp_path: Path) -> None:
+def test_check_warns_if_no_authorized_keys_file_exists(tmp_path: Path) -> None:
     for pattern in (f"{tmp_path}/none", f"{tmp_path}/none/%u", f"{tmp_path}/%u"):
-        assert find_problems(pattern) == [f"{pattern}: no such file, so nobody can log in"]
+        assert find_problems(pattern) == [f"{pattern}: no such file; no user can log in"]
 
 
 @pytest.mark.parametrize("pattern", ["%u", "%u.keys", "keys-%u", "%u/authorized_keys", "100%%/%u"])
-def test_the_lines_of_every_users_file_are_looked_at(tmp_path: Path, pattern: str) -> None:
+def test_check_reads_the_files_of_all_users(tmp_path: Path, pattern: str) -> None:
     folder = tmp_path / "keys"
     path = folder / pattern.replace("%u", "ann").replace("%%", "%")
     path.parent.mkdir(parents=True)

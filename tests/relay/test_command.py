@@ -27,7 +27,7 @@ OFF = {"penalties": False}
 
 
 def run(relay: RelayProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command line beside a relay, which need not run."""
+    """Run a command in the environment of a relay, which need not run."""
     return subprocess.run(
         [*COMMAND, *arguments],
         env=relay.environment,
@@ -40,11 +40,11 @@ def run(relay: RelayProcess, *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.fixture
 def idle(site: Site) -> RelayProcess:
-    """A relay that does not run."""
+    """Return a relay that does not run."""
     return RelayProcess(site.subdirectory("r"), site.authorized_keys)
 
 
-def test_status_shows_who_is_there_and_what_they_hold(site: Site) -> None:
+def test_status_shows_clients_and_their_bindings(site: Site) -> None:
     relay, service, port = start_relay(site), site.service(echo), free_port()
     with Ssh(site, relay) as ssh:
         ssh.tunnel("-R", f"{port}:{service}", "-R", f"home:22:{service}")
@@ -64,7 +64,7 @@ def test_status_shows_who_is_there_and_what_they_hold(site: Site) -> None:
     assert lines[2].split()[2] == f"localhost:{port}"
     assert lines[3].split() == ["home:22"]
     assert lines[5].startswith("refused since ")
-    assert "nobody authorized this key" in lines[-1]
+    assert "this key is not authorized" in lines[-1]
     [client] = said["clients"]
     assert (client["bytes_in"], client["bytes_out"]) == (5, 5)
     assert client["version"].startswith("SSH-2.0-OpenSSH")
@@ -75,7 +75,7 @@ def test_status_shows_who_is_there_and_what_they_hold(site: Site) -> None:
     assert said["listen"] == [f"127.0.0.1:{relay.port}"]
 
 
-def test_a_reload_keeps_connections_and_lets_removed_keys_in_no_more(site: Site) -> None:
+def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None:
     relay, service, port = start_relay(site, limits=OFF), site.service(echo), free_port()
     other = make_key(site.directory / "other")
     with Ssh(site, relay) as ssh:
@@ -119,7 +119,9 @@ def test_sighup_reloads(site: Site) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_leaves_nothing_behind(site: Site, number: signal.Signals) -> None:
+def test_a_signal_stops_the_relay_and_leaves_no_files_behind(
+    site: Site, number: signal.Signals
+) -> None:
     relay, port = start_relay(site), free_port()
     with Ssh(site, relay) as ssh:
         client = ssh.tunnel("-R", f"{port}:x:1")
@@ -130,7 +132,7 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(site: Site, number: signal.S
 
     assert not list((relay.directory / "tunnelkeeper").glob("*.sock"))
     assert "Traceback" not in relay.log()
-    assert relay.log().splitlines()[-1].endswith("ended")
+    assert relay.log().splitlines()[-1].endswith("stopped")
 
 
 def test_a_second_relay_of_a_file_leaves_the_first_alone(site: Site) -> None:
@@ -157,7 +159,7 @@ def test_relays_of_two_files_run_side_by_side(site: Site) -> None:
         wait_until(lambda: len([*folder.glob("relay*.sock")]) == 2, 20, "the second does not run")
         asked = first.run("status")
         assert asked.returncode == 2
-        assert "2 relays are running; say which" in asked.stderr
+        assert "2 relays are running; choose one" in asked.stderr
         named = first.run("status", "--config", str(second.config))
         assert f"listening on 127.0.0.1:{second.port};" in named.stdout
     finally:
@@ -165,7 +167,7 @@ def test_relays_of_two_files_run_side_by_side(site: Site) -> None:
         started.wait(5)
 
 
-def test_options_come_before_the_file(idle: RelayProcess, site: Site) -> None:
+def test_command_line_options_override_the_file(idle: RelayProcess, site: Site) -> None:
     port, keys = free_port(), site.directory / "keys"
     keys.write_text(authorized(site.key))
     options = ["--listen", f"127.0.0.1:{port}", "--authorized-keys", str(keys)]
@@ -186,7 +188,7 @@ def test_options_come_before_the_file(idle: RelayProcess, site: Site) -> None:
         process.stderr.close()  # type: ignore[union-attr]
 
 
-def test_without_a_relay_status_and_reload_say_so(idle: RelayProcess) -> None:
+def test_status_and_reload_report_that_no_relay_is_running(idle: RelayProcess) -> None:
     for command in ("status", "reload"):
         done = idle.run(command)
         assert done.returncode == 3
@@ -194,7 +196,7 @@ def test_without_a_relay_status_and_reload_say_so(idle: RelayProcess) -> None:
         assert "tunnelkeeper relay serve" in done.stderr
 
 
-def test_a_port_that_is_taken_is_named(idle: RelayProcess, site: Site) -> None:
+def test_a_port_in_use_is_named_in_the_error(idle: RelayProcess, site: Site) -> None:
     taken = site.service(echo).port
     listen = f"127.0.0.1:{taken}"
     done = idle.run("serve", "--config", str(idle.config), "--listen", listen)
@@ -203,7 +205,7 @@ def test_a_port_that_is_taken_is_named(idle: RelayProcess, site: Site) -> None:
     assert f"cannot listen on {listen}: port {taken} is taken by " in done.stderr
 
 
-def test_check_is_silent_when_all_is_well(site: Site) -> None:
+def test_check_prints_nothing_for_a_valid_configuration(site: Site) -> None:
     relay = start_relay(site)
     done = relay.run("check", "--config", str(relay.config))
 
@@ -227,7 +229,7 @@ def test_check_names_problems_and_warnings(idle: RelayProcess, site: Site) -> No
     assert f"warning: {site.authorized_keys}:1: " in warned.stderr
 
 
-def test_a_config_file_that_was_named_must_exist(idle: RelayProcess) -> None:
+def test_a_config_file_named_on_the_command_line_must_exist(idle: RelayProcess) -> None:
     idle.config.unlink()
     for command in ("serve", "check"):
         done = idle.run(command, "--config", str(idle.config))
@@ -235,7 +237,7 @@ def test_a_config_file_that_was_named_must_exist(idle: RelayProcess) -> None:
         assert "no such file" in done.stderr
 
 
-def test_without_a_config_file_the_defaults_hold(idle: RelayProcess, tmp_path: Path) -> None:
+def test_without_a_config_file_the_defaults_apply(idle: RelayProcess, tmp_path: Path) -> None:
     idle.environment["XDG_CONFIG_HOME"] = str(tmp_path)
     done = idle.run("check")
 

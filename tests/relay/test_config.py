@@ -1,4 +1,4 @@
-"""relay.toml: the configuration that a file makes, or all that is wrong with it."""
+"""relay.toml: the configuration of a file, or all problems in it."""
 
 import tomllib
 from dataclasses import fields
@@ -133,7 +133,7 @@ def test_every_field_has_a_key() -> None:
     }
 
 
-def test_an_empty_file_is_the_defaults() -> None:
+def test_an_empty_file_gives_the_defaults() -> None:
     assert parse("", "") == RelayConfiguration() == parse(DEFAULTS, "")
 
 
@@ -154,7 +154,7 @@ def test_one_key_of_the_limits_leaves_the_others_at_their_defaults() -> None:
         ('"db:5432"', (HostPermit("db", 5432),)),
     ],
 )
-def test_permits_take_the_words_of_sshd_config(
+def test_permits_accept_any_and_none_of_sshd_config(
     written: str, permits: tuple[HostPermit, ...]
 ) -> None:
     text = f"permit_open = {written}\npermit_listen = {written}\n"
@@ -193,7 +193,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ("relay.toml:5: permit_listen[2]: expected a port from 1 to 65535 or '*', got 'a:b'"),
         (
             "relay.toml:6: permit_open[0]: "
-            "a host to open is no pattern; write it out, or '*': got '*.example.com:443'"
+            "expected a host to open or '*', not a pattern: got '*.example.com:443'"
         ),
         "relay.toml:7: max_startups: unknown key; it belongs in the table [limits]",
         "relay.toml:8: permitopen: unknown key; did you mean 'permit_open'?",
@@ -225,7 +225,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ("permit_open = [80]", 'expected "host:port" in quotes, got 80'),
         ('permit_open = ["any", "db:1"]', "'any' stands alone"),
         ('permit_open = "80"', "expected host:port"),
-        ('permit_listen = "/run/../x"', "expected a path without '..'"),
+        ('permit_listen = "/run/../x"', "expected a normalised path without '..'"),
         ("names = 1", "expected true or false"),
         ("limits = 1", "expected a table of max_startups"),
         ("[limits]\nmax_startups = true", 'expected "begin:rate:full" in quotes, got true'),
@@ -234,7 +234,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ("[limits", "Expected ']'"),
     ],
 )
-def test_a_problem_says_what_was_expected(text: str, why: str) -> None:
+def test_a_problem_names_the_expected_value(text: str, why: str) -> None:
     (problem,) = find_problems(text)
 
     assert why in problem
@@ -248,7 +248,7 @@ def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
     assert load(path) == RelayConfiguration(path=str(path), names=False)
 
 
-def test_a_missing_file_says_how_to_name_another(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_the_option_for_another(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
 
     with pytest.raises(ConfigError) as caught:
@@ -267,7 +267,7 @@ known_keys = st.sampled_from(sorted({**tomllib.loads(EVERY_KEY)} | {"odd": 1}))
 
 
 @given(st.dictionaries(known_keys, values), st.dictionaries(st.text() | known_keys, values))
-def test_any_values_make_a_configuration_or_problems(
+def test_any_values_give_a_configuration_or_problems(
     top: dict[str, object], limits: dict[str, object]
 ) -> None:
     try:

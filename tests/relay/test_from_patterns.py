@@ -1,4 +1,4 @@
-"""The patterns of from=: which peers they let in, and which they keep out first."""
+"""The patterns of from=: which peers match, and that negation takes precedence."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
@@ -41,11 +41,11 @@ HERE = "192.0.2.7"
         ("!192.0.2.7,*", HERE, False),
         ("!192.0.2.0/24,192.0.2.7", HERE, False),
         ("!::ffff:192.0.2.0/120,*", HERE, False),
-        # Negation comes first wherever it stands.
+        # Negation takes precedence at any position.
         ("*,!192.0.2.7", HERE, False),
         ("192.0.2.7,!192.0.2.0/24", HERE, False),
         ("!192.0.2.*,192.0.2.7", HERE, False),
-        # A list with a bad pattern matches nobody.
+        # A list with an invalid pattern matches no client.
         ("192.0.2.7/24,*", HERE, False),
         ("192.0.2.0/33,*", HERE, False),
         ("192.0.2.0/255.255.255.0,*", HERE, False),
@@ -56,7 +56,7 @@ HERE = "192.0.2.7"
         ("*", "", False),
     ],
 )
-def test_an_address_is_held_against_every_pattern(
+def test_an_address_is_matched_with_every_pattern(
     patterns: str, address: str, expected: bool
 ) -> None:
     assert matches(patterns.split(","), address, None) is expected
@@ -73,17 +73,17 @@ def test_an_address_is_held_against_every_pattern(
         # The example of ssh_config(5), PATTERNS.
         ("!*.dialup.example.com,*.example.com", "box.example.com", True),
         ("!*.dialup.example.com,*.example.com", "a.dialup.example.com", False),
-        # Either of the two may match, and either may be refused.
+        # Address or name may match, and either may be refused.
         ("192.0.2.7", "host.example.com", True),
         ("!host.example.com,192.0.2.7", "host.example.com", False),
         ("!192.0.2.7,*.example.com", "host.example.com", False),
-        # Without a name the address serves for it, as with sshd's UseDNS no.
+        # Without a name the address is used as the name, as with UseDNS no in sshd.
         ("192.0.2.*", None, True),
-        # A name that looks like an address does not pass for it.
+        # A name that looks like an address is not treated as one.
         ("198.51.100.0/24", "198.51.100.1", False),
     ],
 )
-def test_a_name_is_held_against_every_pattern(
+def test_a_host_name_is_matched_with_every_pattern(
     patterns: str, hostname: str | None, expected: bool
 ) -> None:
     assert matches(patterns.split(","), HERE, hostname) is expected
@@ -113,14 +113,14 @@ def test_a_bad_pattern_is_named(pattern: str, why: str) -> None:
 
 
 @given(st.lists(st.text()), st.text(), st.none() | st.text())
-def test_nothing_that_a_peer_or_a_file_says_raises(
+def test_no_input_from_a_peer_or_a_file_raises(
     patterns: list[str], address: str, hostname: str | None
 ) -> None:
     matches(patterns, address, hostname)
 
 
 @given(st.ip_addresses(), st.integers(0, 32))
-def test_an_address_is_in_each_of_its_networks_and_kept_out_by_its_negation(
+def test_a_network_of_an_address_matches_and_its_negation_refuses(
     address: IPv4Address | IPv6Address, host_bits: int
 ) -> None:
     assume(":ffff:" not in f"::{address}")  # an IPv4-mapped one is in IPv4's networks

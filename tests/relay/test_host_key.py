@@ -1,4 +1,4 @@
-"""The relay's own keys: made once, whole and private, and refused where others can read them."""
+"""Host keys: generated once, atomically and private; refused if others can read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_key_is_made_when_there_is_none_and_stays(tmp_path: Path) -> None:
+def test_a_missing_key_is_generated_once(tmp_path: Path) -> None:
     path = tmp_path / "new" / "host_key"
     first, second = load(path), load(path)
 
@@ -26,14 +26,14 @@ def test_a_key_is_made_when_there_is_none_and_stays(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["host_key"]
 
 
-def test_making_a_key_tells_its_public_half(tmp_path: Path) -> None:
+def test_generating_a_key_returns_its_public_key(tmp_path: Path) -> None:
     path = tmp_path / "host_key"
     told = make_key(path)
 
     assert told == " ".join(load(path).export_public_key().decode().split()[:2])
 
 
-def test_a_file_that_is_there_is_never_replaced(tmp_path: Path) -> None:
+def test_an_existing_file_is_never_replaced(tmp_path: Path) -> None:
     path = tmp_path / "host_key"
     path.write_text("mine")
 
@@ -62,7 +62,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"), [("nonsense", "not a private key"), ("", "not a private key")]
 )
-def test_what_is_no_key_is_refused(tmp_path: Path, content: str, words: str) -> None:
+def test_a_file_that_is_not_a_key_is_refused(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "host_key"
     path.write_text(content)
     path.chmod(0o600)
@@ -78,13 +78,13 @@ def test_a_key_with_a_passphrase_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
-def test_a_folder_is_no_key(tmp_path: Path) -> None:
+def test_a_directory_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     with pytest.raises(HostKeyError, match="Is a directory"):
         load(tmp_path)
 
 
-def test_a_public_half_is_no_host_key(tmp_path: Path) -> None:
+def test_a_public_key_is_refused_as_a_host_key(tmp_path: Path) -> None:
     path = tmp_path / "key.pub"
     path.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_public_key())
     path.chmod(0o600)

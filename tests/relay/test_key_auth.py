@@ -1,4 +1,4 @@
-"""Which keys and certificates let a user in, and how many tries there are."""
+"""Authorization of keys and certificates, and the limit of attempts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def key(number: int) -> asyncssh.SSHKey:
 
 
 def keys(options: str = "", of: asyncssh.SSHKey | None = None) -> tuple[Any, ...]:
-    """What authorized_keys says of a key, or of an authority's."""
+    """Return the authorized_keys line of a key or of an authority."""
     line = f"{options} {public(of or key(1))}".lstrip()
     found, warnings = authorized_keys.parse(line, "authorized_keys", UTC)
     assert not warnings
@@ -49,7 +49,7 @@ def verdict(
 
 
 def certificate(**options: Any) -> bytes:
-    """A certificate of the key number 2 by the key number 1."""
+    """Return a certificate of key number 2, signed by key number 1."""
     settings = {"principals": ["box"], **options}
     return key(1).generate_user_certificate(key(2), "an id", **settings).public_data
 
@@ -63,7 +63,7 @@ def certified(options: str = "cert-authority", **settings: Any) -> Admitted | De
 # -- keys ------------------------------------------------------------------------------------------
 
 
-def test_an_authorized_key_lets_in() -> None:
+def test_an_authorized_key_is_accepted() -> None:
     admitted = verdict()
 
     assert isinstance(admitted, Admitted)
@@ -72,12 +72,12 @@ def test_an_authorized_key_lets_in() -> None:
     assert admitted.key.fingerprint == key(1).get_fingerprint()
 
 
-def test_another_key_does_not() -> None:
-    assert verdict(shows=key(3).public_data) == Denied("nobody authorized this key")
+def test_a_key_that_is_not_authorized_is_refused() -> None:
+    assert verdict(shows=key(3).public_data) == Denied("this key is not authorized")
 
 
-def test_the_key_of_an_authority_is_no_key_of_a_user() -> None:
-    assert verdict("cert-authority") == Denied("nobody authorized this key")
+def test_an_authority_key_cannot_log_in_itself() -> None:
+    assert verdict("cert-authority") == Denied("this key is not authorized")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_key_of_an_authority_is_no_key_of_a_user() -> None:
         ("restrict", True),
     ],
 )
-def test_when_and_from_where_a_key_lets_in(options: str, admitted: bool) -> None:
+def test_expiry_time_and_source_restrict_a_key(options: str, admitted: bool) -> None:
     assert isinstance(verdict(options), Admitted) == admitted
 
 
@@ -101,14 +101,14 @@ def test_when_and_from_where_a_key_lets_in(options: str, admitted: bool) -> None
     ("options", "forwards"),
     [("restrict", False), ("restrict,port-forwarding", True), ("no-port-forwarding", False)],
 )
-def test_what_a_key_may_do_comes_with_it(options: str, forwards: bool) -> None:
+def test_an_accepted_key_carries_its_options(options: str, forwards: bool) -> None:
     admitted = verdict(options)
 
     assert isinstance(admitted, Admitted)
     assert admitted.options.port_forwarding == forwards
 
 
-def test_no_touch_is_required_where_the_line_spares_it() -> None:
+def test_no_touch_required_in_the_line_waives_the_touch() -> None:
     admitted, spared = verdict(), verdict("no-touch-required")
 
     assert isinstance(admitted, Admitted)
@@ -119,7 +119,7 @@ def test_no_touch_is_required_where_the_line_spares_it() -> None:
 # -- certificates ----------------------------------------------------------------------------------
 
 
-def test_a_certificate_of_an_authority_lets_its_principals_in() -> None:
+def test_a_certificate_is_accepted_for_its_principals() -> None:
     admitted = certified()
 
     assert isinstance(admitted, Admitted)
@@ -127,8 +127,8 @@ def test_a_certificate_of_an_authority_lets_its_principals_in() -> None:
     assert isinstance(certified(user="other"), Denied)
 
 
-def test_a_certificate_of_a_key_that_is_no_authority_does_not() -> None:
-    assert certified(options="") == Denied("nobody authorized this key")
+def test_a_certificate_of_a_key_without_cert_authority_is_refused() -> None:
+    assert certified(options="") == Denied("this key is not authorized")
 
 
 @pytest.mark.parametrize(
@@ -138,40 +138,40 @@ def test_a_certificate_of_a_key_that_is_no_authority_does_not() -> None:
         ('cert-authority,principals="ops,staff"', ["staff"], True),
         ('cert-authority,principals="ops"', ["box"], False),
         ('cert-authority,principals="ops"', [], False),
-        ("cert-authority", [], True),  # as sshd: it is good for every user
+        ("cert-authority", [], True),  # as in sshd: valid for every user
     ],
 )
-def test_principals_of_the_line_count_instead_of_the_user(
+def test_principals_of_the_line_replace_the_user_name(
     options: str, principals: list[str], admitted: bool
 ) -> None:
     assert isinstance(certified(options, principals=principals), Admitted) == admitted
 
 
-def test_a_certificate_is_good_for_its_time() -> None:
+def test_a_certificate_is_accepted_only_within_its_validity() -> None:
     assert isinstance(certified(valid_before="20200101"), Denied)
     assert isinstance(certified(valid_after="20990101"), Denied)
 
 
-def test_a_host_certificate_lets_nobody_in() -> None:
+def test_a_host_certificate_is_refused() -> None:
     data = key(1).generate_host_certificate(key(2), "an id", principals=["box"]).public_data
 
     assert isinstance(verdict("cert-authority", shows=data), Denied)
 
 
-def test_a_certificate_may_be_for_some_addresses_only() -> None:
+def test_a_certificate_can_restrict_the_source_address() -> None:
     assert isinstance(certified(source_address=["192.0.2.0/24"]), Admitted)
     assert isinstance(certified(source_address=["192.0.2.0/24"], source="198.51.100.1"), Denied)
     assert isinstance(certified(source_address=["2001:db8::/32"]), Denied)
 
 
-def test_a_certificate_can_take_forwarding_away() -> None:
+def test_a_certificate_can_disable_forwarding() -> None:
     admitted = certified(permit_port_forwarding=False)
 
     assert isinstance(admitted, Admitted)
     assert not admitted.options.port_forwarding
 
 
-def test_a_certificate_does_not_give_what_its_line_refuses() -> None:
+def test_a_certificate_does_not_grant_what_its_line_refuses() -> None:
     admitted = certified("cert-authority,restrict", permit_port_forwarding=True)
 
     assert isinstance(admitted, Admitted)
@@ -186,7 +186,7 @@ def test_a_certificate_and_its_line_must_force_the_same_command() -> None:
     assert isinstance(certified("cert-authority", force_command="id"), Admitted)
 
 
-def test_touch_is_spared_only_by_line_and_certificate_together() -> None:
+def test_touch_is_waived_only_by_line_and_certificate_together() -> None:
     both = certified("cert-authority,no-touch-required", touch_required=False)
     line = certified("cert-authority,no-touch-required")
 
@@ -195,7 +195,7 @@ def test_touch_is_spared_only_by_line_and_certificate_together() -> None:
     assert (both.touch_required, line.touch_required) == (False, True)
 
 
-def test_a_certificate_that_was_tampered_with_is_no_key() -> None:
+def test_a_tampered_certificate_is_not_parsed() -> None:
     data = bytearray(certificate())
     data[-1] ^= 1
 
@@ -203,7 +203,7 @@ def test_a_certificate_that_was_tampered_with_is_no_key() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_are_too_odd_to_be_looked_at(data: bytes) -> None:
+def test_arbitrary_key_bytes_never_raise(data: bytes) -> None:
     candidate = parse_key(data)
 
     assert candidate is None or isinstance(
@@ -212,7 +212,7 @@ def test_no_bytes_are_too_odd_to_be_looked_at(data: bytes) -> None:
 
 
 @given(st.integers(0, 250), st.binary(max_size=8))
-def test_a_damaged_certificate_lets_nobody_in(at: int, damage: bytes) -> None:
+def test_a_damaged_certificate_is_refused(at: int, damage: bytes) -> None:
     data = certificate()
     damaged = data[:at] + damage + data[at + len(damage) :]
     candidate = parse_key(damaged)
@@ -220,7 +220,7 @@ def test_a_damaged_certificate_lets_nobody_in(at: int, damage: bytes) -> None:
     assert damaged == data or candidate is None
 
 
-# -- tries -----------------------------------------------------------------------------------------
+# -- attempts --------------------------------------------------------------------------------------
 
 
 def fail(attempts: AuthAttempts, times: int) -> None:
@@ -229,14 +229,14 @@ def fail(attempts: AuthAttempts, times: int) -> None:
         attempts.record_failure()
 
 
-def test_after_six_failures_the_seventh_try_is_not_answered() -> None:
+def test_the_attempt_after_six_failures_disconnects() -> None:
     attempts = AuthAttempts(6)
     fail(attempts, 6)
 
     assert attempts.record_request(b"box", b"publickey") == "Too many authentication failures"
 
 
-def test_asking_for_the_methods_first_is_no_try() -> None:
+def test_a_first_none_request_is_not_an_attempt() -> None:
     attempts = AuthAttempts(6)
     attempts.record_request(b"box", b"none")
     attempts.record_failure()
@@ -244,7 +244,7 @@ def test_asking_for_the_methods_first_is_no_try() -> None:
     assert attempts.failed == 6
 
 
-def test_asking_for_the_methods_again_is_one() -> None:
+def test_a_second_none_request_is_an_attempt() -> None:
     attempts = AuthAttempts(2)
     for _ in range(3):
         assert attempts.record_request(b"box", b"none") is None
@@ -252,19 +252,19 @@ def test_asking_for_the_methods_again_is_one() -> None:
     assert attempts.record_request(b"box", b"none") is not None
 
 
-def test_tries_that_are_not_waited_for_count_too() -> None:
+def test_pipelined_requests_are_limited() -> None:
     attempts = AuthAttempts(6)
     answers = [attempts.record_request(b"box", b"publickey") for _ in range(100)]
 
     assert answers[27:] == [None] + ["Too many authentication failures"] * 72
 
 
-def test_without_a_limit_there_is_none() -> None:
+def test_without_a_limit_attempts_are_unlimited() -> None:
     attempts = AuthAttempts(0)
     fail(attempts, 1000)
 
 
-def test_the_user_of_a_connection_stays() -> None:
+def test_the_user_of_a_connection_must_not_change() -> None:
     attempts = AuthAttempts(6)
     attempts.record_request(b"box", b"none")
 

@@ -58,7 +58,7 @@ def options(text: str) -> KeyOptions:
         (r'command="echo \"a, b\" \n"', KeyOptions(command=r'echo "a, b" \n')),
         ('command=""', KeyOptions(command="")),
         ("no-touch-required", KeyOptions(touch_required=False)),
-        # These concern sessions, of which there are none.
+        # These concern sessions, which the relay does not have.
         ('environment="A=b c",environment="B="', KeyOptions()),
         ('tunnel="0"', KeyOptions()),
         ('tunnel="any"', KeyOptions()),
@@ -73,7 +73,7 @@ def test_an_option_means_what_sshd_says(text: str, expected: KeyOptions) -> None
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        # Nothing here looks at the flag by which an authenticator says that it saw its user.
+        # The flag by which an authenticator confirms user verification is not checked.
         ("verify-required", "verify-required cannot be checked here"),
         ("frobnicate", "unknown option 'frobnicate'"),
         ('frobnicate="x"', "unknown option 'frobnicate' with a value"),
@@ -100,17 +100,17 @@ def test_an_option_means_what_sshd_says(text: str, expected: KeyOptions) -> None
         ('permitlisten=""', "permitlisten=: expected a port"),
         ('from=""', "from=: expected a host"),
         ('from="10.0.0.1/8"', "from=: not a network"),
-        ('from="a",from="b"', "from= is there twice"),
-        ('command="a",command="b"', "command= is there twice"),
-        ('cert-authority,principals="a",principals="b"', "principals= is there twice"),
+        ('from="a",from="b"', "from= appears twice"),
+        ('command="a",command="b"', "command= appears twice"),
+        ('cert-authority,principals="a",principals="b"', "principals= appears twice"),
         # "Ignored for keys that are not marked" says sshd(8), and sshd itself refuses the key.
-        ('principals="alice"', "principals= is for a cert-authority"),
+        ('principals="alice"', "principals= requires cert-authority"),
         ('environment="A"', "environment= needs NAME=value"),
         ('environment="A-B=c"', "environment= needs NAME=value"),
-        ('tunnel="tun0"', "tunnel= needs the number"),
+        ('tunnel="tun0"', "tunnel= needs a device number"),
     ],
 )
-def test_an_option_that_cannot_be_honoured_refuses_the_key(text: str, why: str) -> None:
+def test_an_option_that_cannot_be_enforced_refuses_the_key(text: str, why: str) -> None:
     with pytest.raises(OptionError) as caught:
         options(text)
 
@@ -132,17 +132,17 @@ def test_an_option_that_cannot_be_honoured_refuses_the_key(text: str, why: str) 
         ("20280229Z", datetime(2028, 2, 29, tzinfo=UTC)),
     ],
 )
-def test_an_expiry_time_without_z_is_in_the_zone_handed_in(written: str, expires: datetime) -> None:
+def test_an_expiry_time_without_z_uses_the_given_zone(written: str, expires: datetime) -> None:
     assert parse_options(f'expiry-time="{written}"', EAST).expires == expires
 
 
-def test_without_a_zone_the_systems_counts() -> None:
+def test_without_a_zone_the_system_zone_applies() -> None:
     expires = parse_options('expiry-time="203012311530"', None).expires
 
     assert expires == datetime(2030, 12, 31, 15, 30).astimezone()
 
 
-def test_the_last_day_of_the_calendar_is_no_error_in_any_zone() -> None:
+def test_the_last_day_of_the_calendar_is_valid_in_every_zone() -> None:
     for zone in (EAST, UTC, WEST):
         options = parse_options('expiry-time="99991231235959"', zone)
 
@@ -174,7 +174,7 @@ def test_the_last_day_of_the_calendar_is_no_error_in_any_zone() -> None:
         "٢٠٣٠١٢٣١",
     ],
 )
-def test_an_invalid_expiry_time_never_lets_in(written: str) -> None:
+def test_an_invalid_expiry_time_refuses_the_key(written: str) -> None:
     with pytest.raises(OptionError, match="expiry-time="):
         options(f'expiry-time="{written}"')
 
@@ -185,7 +185,7 @@ def test_the_earliest_of_several_expiry_times_counts() -> None:
     assert options(text).expires == datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def test_a_key_is_good_up_to_its_last_moment() -> None:
+def test_a_key_is_valid_until_its_expiry_time() -> None:
     expiring = options('expiry-time="20300101Z"')
     last = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -213,7 +213,7 @@ def test_any_text_is_options_or_an_option_error(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["restrict", "port-forwarding", "no-port-forwarding", "pty"])))
-def test_the_last_word_on_port_forwarding_counts(words: list[str]) -> None:
+def test_the_last_port_forwarding_option_counts(words: list[str]) -> None:
     said = [word for word in words if word != "pty"]
 
     assert options(",".join(words)).port_forwarding is (said[-1:] in ([], ["port-forwarding"]))

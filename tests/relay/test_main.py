@@ -1,4 +1,4 @@
-"""The lines of a relay's log."""
+"""The log lines of a relay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.relay.main import LineFormatter
 
 
-def test_a_line_looks_like_one_of_the_supervisors() -> None:
+def test_a_log_line_has_the_format_of_the_supervisor() -> None:
     record = logging.makeLogRecord(
         {"levelname": "WARNING", "msg": "%s is refused", "args": ("box",), "created": 1.5}
     )

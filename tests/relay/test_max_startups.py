@@ -1,4 +1,4 @@
-"""MaxStartups: read as sshd reads it, and dropped as sshd drops."""
+"""MaxStartups: parsed and applied as in sshd."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ def test_the_default_is_that_of_sshd() -> None:
 
 @pytest.mark.parametrize(
     ("unauthenticated", "per_cent"),
-    # sshd's division is of whole numbers, so the line rises in steps.
+    # sshd uses integer division, so the rate rises in steps.
     [(0, 0), (9, 0), (10, 30), (11, 30), (12, 31), (20, 37), (55, 65), (99, 99), (100, 100)],
 )
 def test_the_chance_of_a_refusal_rises_from_begin_to_full(
@@ -29,14 +29,14 @@ def test_the_chance_of_a_refusal_rises_from_begin_to_full(
     assert refused_of_a_hundred(MaxStartups(), unauthenticated) == per_cent
 
 
-def test_a_number_alone_refuses_all_from_there_on() -> None:
+def test_a_single_number_is_a_hard_limit() -> None:
     limit = MaxStartups.parse("5")
 
     assert not limit.refuses(4, 0.0)
     assert limit.refuses(5, NEARLY_ONE)
 
 
-def test_a_rate_of_a_hundred_refuses_all_from_begin_on() -> None:
+def test_a_rate_of_100_refuses_all_from_begin() -> None:
     assert MaxStartups.parse("5:100:50").refuses(5, NEARLY_ONE)
 
 
@@ -55,12 +55,12 @@ def test_zero_is_no_limit(text: str) -> None:
         ("10:30:100\n", "begin:rate:full"),
         ("٣", "begin:rate:full"),
         ("9999999", "begin:rate:full"),
-        ("10:0:100", "from 1 to 100 per cent, got 0"),
-        ("10:101:100", "from 1 to 100 per cent, got 101"),
+        ("10:0:100", "from 1 to 100 percent, got 0"),
+        ("10:101:100", "from 1 to 100 percent, got 101"),
         ("101:30:100", r"begin \(101\) is more than full \(100\)"),
     ],
 )
-def test_what_sshd_does_not_take_is_refused(text: str, why: str) -> None:
+def test_values_that_sshd_rejects_are_refused(text: str, why: str) -> None:
     with pytest.raises(LimitError, match=why):
         MaxStartups.parse(text)
 
@@ -81,7 +81,7 @@ def test_any_text_is_a_limit_or_a_limit_error(text: str) -> None:
     st.integers(0, 120),
     st.floats(0, 1, exclude_max=True),
 )
-def test_one_more_waiting_never_makes_a_refusal_less_likely(
+def test_more_connections_never_make_a_refusal_less_likely(
     begin: int, rate: int, more: int, unauthenticated: int, chance: float
 ) -> None:
     limit = MaxStartups(begin, rate, begin + more)

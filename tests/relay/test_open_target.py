@@ -1,4 +1,4 @@
-"""Which of a host's addresses are connected to, and in what words it fails."""
+"""Choice among the addresses of a host, and the messages of failures."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.forwarding.pump import SocketEndpoint
 
-NOBODY = "127.0.0.9"  # nobody listens there, and the answer comes at once
+CLOSED_HOST = "127.0.0.9"  # no listener, and an immediate refusal
 CLOSED = "169.254.169.254"
 
 
 class FixedResolver(Resolver):
-    """Gives every name the same addresses."""
+    """A resolver that returns the same addresses for every name."""
 
     def __init__(self, *addresses: str) -> None:
         super().__init__()
@@ -40,8 +40,8 @@ class FixedResolver(Resolver):
 
 
 async def opened(port: int, *addresses: str, permits: tuple[Permit, ...] = ()) -> SocketEndpoint:
-    """A socket to a host that has these addresses; those on loopback are permitted by name."""
-    named = tuple(HostPermit(address, None) for address in ("127.0.0.1", NOBODY))
+    """Open a host that has these addresses; loopback addresses are permitted by name."""
+    named = tuple(HostPermit(address, None) for address in ("127.0.0.1", CLOSED_HOST))
     configuration = RelayConfiguration(permit_open=permits or (ANYTHING, *named))
     resolver = FixedResolver(*addresses)
     return await open_target.open_tcp(
@@ -51,7 +51,7 @@ async def opened(port: int, *addresses: str, permits: tuple[Permit, ...] = ()) -
 
 @asynccontextmanager
 async def target(at: Path | None = None) -> AsyncIterator[int]:
-    """A service that must have been reached before it ends."""
+    """Serve, and check on exit that a client has connected."""
     reached = asyncio.Event()
 
     async def wait_for_the_end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -63,9 +63,9 @@ async def target(at: Path | None = None) -> AsyncIterator[int]:
         await reached.wait()
 
 
-async def test_the_first_address_that_accepts_is_taken() -> None:
+async def test_the_first_address_that_accepts_is_used() -> None:
     async with target() as port:
-        end = await opened(port, NOBODY, CLOSED, "127.0.0.1")
+        end = await opened(port, CLOSED_HOST, CLOSED, "127.0.0.1")
         assert end.origin == ("127.0.0.1", port)
         end.close()
 
@@ -76,7 +76,7 @@ async def test_a_host_with_closed_addresses_only_is_refused() -> None:
     assert refused.value.reason is Reason.NOT_PERMITTED
 
 
-async def test_a_name_that_leads_into_the_relay_is_refused() -> None:
+async def test_a_name_that_resolves_to_the_relay_is_refused() -> None:
     with pytest.raises(ConnectError, match="which is closed"):
         await opened(80, "127.0.0.1", permits=(ANYTHING,))
 
@@ -86,14 +86,14 @@ async def test_a_host_without_addresses_is_refused() -> None:
         await opened(80)
 
 
-async def test_a_refusal_is_said_in_the_words_of_the_system() -> None:
+async def test_a_refused_connection_has_the_message_of_the_system() -> None:
     with pytest.raises(ConnectError) as refused:
-        await opened(1, NOBODY)
-    assert str(refused.value) == f"{NOBODY}:1: Connection refused"
+        await opened(1, CLOSED_HOST)
+    assert str(refused.value) == f"{CLOSED_HOST}:1: Connection refused"
     assert refused.value.reason is Reason.REFUSED
 
 
-async def test_an_address_that_does_not_answer_gives_way_to_the_next(
+async def test_after_a_timeout_the_next_address_is_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def never(*_: object) -> None:
@@ -101,7 +101,7 @@ async def test_an_address_that_does_not_answer_gives_way_to_the_next(
 
     monkeypatch.setattr(open_target, "connect_endpoint", never)
     with pytest.raises(ConnectError, match="no answer within 10 s") as refused:
-        await opened(80, NOBODY, "127.0.0.1")
+        await opened(80, CLOSED_HOST, "127.0.0.1")
     assert refused.value.reason is Reason.TIMED_OUT
 
 
@@ -132,7 +132,7 @@ async def test_a_symbolic_link_does_not_lead_out_of_the_folder(tmp_path: Path) -
                 await open_path(path, folder)
 
 
-async def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+async def test_the_folder_itself_may_be_a_symbolic_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.mkdir()
     link.symlink_to(real)

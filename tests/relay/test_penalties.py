@@ -1,4 +1,4 @@
-"""Penalties per source: how they add up, fade, and never fill the memory."""
+"""Penalties per source: addition, expiry and bounded memory."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ def refused_for(penalties: Penalties, source: str = SOURCE) -> int:
     return sum(penalties.is_refused(source, BEGIN + second) for second in range(1, 1000))
 
 
-def test_the_numbers_are_those_of_sshd_config() -> None:
+def test_the_penalties_are_those_of_sshd_config() -> None:
     assert {offence.value: PENALTY[offence] for offence in Offence} == {
         "crash": 90,
         "authfail": 5,
@@ -54,7 +54,7 @@ def test_penalties_add_up_from_a_minimum_to_a_maximum(
     assert refused_for(noted(*offences)) == seconds
 
 
-def test_what_fades_in_between_does_not_add_up() -> None:
+def test_expired_penalties_do_not_add_up() -> None:
     penalties = Penalties()
     for second in range(0, 100, 5):
         penalties.add(SOURCE, Offence.AUTHFAIL, BEGIN + second)
@@ -62,7 +62,7 @@ def test_what_fades_in_between_does_not_add_up() -> None:
     assert not penalties.is_refused(SOURCE, BEGIN + 100)
 
 
-def test_a_source_once_refused_is_so_until_its_penalty_ends() -> None:
+def test_a_refused_source_stays_refused_until_its_penalty_ends() -> None:
     penalties = noted(*[Offence.AUTHFAIL] * 4)
     penalties.add(SOURCE, Offence.NOAUTH, BEGIN + 19)
 
@@ -92,14 +92,14 @@ def test_a_source_is_an_ipv4_address_or_an_ipv6_network(
 
 
 @pytest.mark.parametrize("source", ["", "localhost", "@", "1.2.3", "\0"])
-def test_what_is_no_address_is_never_refused(source: str) -> None:
+def test_a_source_that_is_not_an_address_is_never_refused(source: str) -> None:
     penalties = noted(Offence.CRASH, source=source)
 
     assert not penalties.is_refused(source, BEGIN)
     assert len(penalties) == 0
 
 
-def test_a_full_table_forgets_what_would_end_soonest() -> None:
+def test_a_full_table_drops_the_penalty_that_ends_first() -> None:
     penalties = Penalties(max_sources=2)
     penalties.add("192.0.2.1", Offence.CRASH, BEGIN)
     penalties.add("192.0.2.2", Offence.CRASH, BEGIN + 1)
@@ -110,7 +110,7 @@ def test_a_full_table_forgets_what_would_end_soonest() -> None:
     assert refused == [1, 3]
 
 
-def test_ipv6_sources_never_crowd_out_ipv4_ones() -> None:
+def test_ipv6_sources_never_displace_ipv4_sources() -> None:
     penalties = Penalties(max_sources=2)
     penalties.add(SOURCE, Offence.CRASH, BEGIN)
     for number in range(10):
@@ -120,7 +120,7 @@ def test_ipv6_sources_never_crowd_out_ipv4_ones() -> None:
     assert len(penalties) == 3
 
 
-def test_what_has_ended_is_forgotten() -> None:
+def test_expired_penalties_are_removed() -> None:
     penalties = noted(Offence.AUTHFAIL)
     penalties.add("192.0.2.8", Offence.NOAUTH, BEGIN + 6)
 
@@ -149,7 +149,7 @@ def test_a_table_never_exceeds_its_bound_and_never_keeps_stale_ends(
             assert {key for _, key in table._ends} >= set(table._penalties)
 
 
-def test_a_source_that_comes_again_and_again_fills_no_memory() -> None:
+def test_repeated_penalties_of_one_source_do_not_grow_the_heap() -> None:
     penalties = Penalties(max_sources=2)
     for second in range(100):
         penalties.add(SOURCE, Offence.GRACE_EXCEEDED, BEGIN + second)
@@ -159,7 +159,7 @@ def test_a_source_that_comes_again_and_again_fills_no_memory() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(Offence), st.floats(0, 30)), max_size=100))
-def test_nobody_is_refused_for_longer_than_the_maximum(
+def test_a_penalty_never_exceeds_the_maximum(
     events: list[tuple[Offence, float]],
 ) -> None:
     penalties = Penalties()

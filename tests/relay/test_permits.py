@@ -1,4 +1,4 @@
-"""permitopen and permitlisten, PermitOpen and PermitListen: what is read, and what it allows."""
+"""permitopen, permitlisten, PermitOpen and PermitListen: syntax and decisions."""
 
 import pytest
 from hypothesis import given
@@ -54,7 +54,7 @@ def test_a_permit_is_read_the_same_for_both_directions(text: str, permit: Permit
         ("[::1]:22000", HostPermit("::1", 22000)),
     ],
 )
-def test_a_permit_to_listen_may_go_without_a_host(text: str, permit: Permit) -> None:
+def test_a_listen_permit_may_omit_the_host(text: str, permit: Permit) -> None:
     assert parse_listen(text) == permit
 
 
@@ -101,7 +101,7 @@ def test_a_permit_to_open_needs_host_and_port(text: str) -> None:
         "run/x.sock",
     ],
 )
-def test_what_is_no_permit_is_refused_in_both_directions(text: str) -> None:
+def test_malformed_permits_are_refused_in_both_directions(text: str) -> None:
     for parse in (parse_open, parse_listen):
         with pytest.raises(PermitError, match="expected") as caught:
             parse(text)
@@ -110,7 +110,7 @@ def test_what_is_no_permit_is_refused_in_both_directions(text: str) -> None:
 
 
 @given(permits)
-def test_a_printed_permit_reads_back(permit: Permit) -> None:
+def test_a_permit_round_trips_through_its_text(permit: Permit) -> None:
     assert parse_open(str(permit)) == permit
     assert parse_listen(str(permit)) == permit
 
@@ -146,7 +146,7 @@ def test_any_text_is_a_permit_or_a_permit_error(text: str) -> None:
         ("/run/x", "/run/x", 80, False),
     ],
 )
-def test_a_host_is_opened_as_it_is_written(
+def test_an_open_host_is_compared_literally(
     permit: str, host: str, port: int, expected: bool
 ) -> None:
     assert allow_open([parse_open(permit)], host, port) is expected
@@ -155,7 +155,7 @@ def test_a_host_is_opened_as_it_is_written(
 @pytest.mark.parametrize(
     ("permit", "host", "port", "expected"),
     [
-        # A permit without a host is for every one, also for those that gateway_ports changes.
+        # A permit without a host allows every host, including those that gateway_ports changes.
         ("8080", "localhost", 8080, True),
         ("8080", "127.0.0.1", 8080, True),
         ("8080", "", 8080, True),
@@ -182,7 +182,7 @@ def test_a_host_is_opened_as_it_is_written(
         ("/run/x", "/run/x", 80, False),
     ],
 )
-def test_a_listen_host_is_held_against_a_pattern(
+def test_a_listen_host_is_matched_with_patterns(
     permit: str, host: str, port: int, expected: bool
 ) -> None:
     assert allow_listen([parse_listen(permit)], host, port) is expected
@@ -200,23 +200,25 @@ def test_a_listen_host_is_held_against_a_pattern(
         ("localhost:*", "/run/relay/a", False),
     ],
 )
-def test_a_path_is_named_or_nothing_is_restricted(permit: str, path: str, expected: bool) -> None:
+def test_a_path_must_be_named_unless_everything_is_permitted(
+    permit: str, path: str, expected: bool
+) -> None:
     assert allow_path([parse_open(permit)], path) is expected
 
 
-def test_the_kelvin_sign_is_no_k() -> None:
+def test_case_is_ignored_for_ascii_only() -> None:
     assert not allow_listen([parse_listen("kiosk:22")], "\N{KELVIN SIGN}iosk", 22)
 
 
 @given(st.text(), st.integers())
-def test_no_permits_allow_nothing(host: str, port: int) -> None:
+def test_an_empty_list_of_permits_allows_nothing(host: str, port: int) -> None:
     assert not allow_open([], host, port)
     assert not allow_listen([], host, port)
     assert not allow_path([], host)
 
 
 @given(st.lists(permits), permits, hosts, st.integers(0, 65535))
-def test_a_further_permit_never_takes_anything_away(
+def test_an_additional_permit_never_restricts(
     granted: list[Permit], further: Permit, host: str, port: int
 ) -> None:
     for allow in (allow_open, allow_listen):

@@ -1,4 +1,4 @@
-"""What one request may do, with the relay's policy, the key's options and what is held open."""
+"""The policy for one request: permits of the relay, options of the key, and bound ports."""
 
 import socket
 from collections.abc import Callable, Iterable
@@ -62,7 +62,7 @@ def test_gateway_ports_changes_the_bind_host_as_sshd_does(
 
 
 @given(st.text())
-def test_without_gateway_ports_nothing_leaves_the_loopback(asked: str) -> None:
+def test_without_gateway_ports_only_loopback_is_bound(asked: str) -> None:
     assert bind_host("no", asked) in {"localhost", "127.0.0.1", "::1"}
 
 
@@ -76,11 +76,11 @@ def test_by_default_any_port_may_be_listened_on(setting: GatewayPorts, host: str
 @pytest.mark.parametrize(
     ("host", "port", "permits", "options", "message"),
     [
-        ("localhost", 65616, ("*",), FREE, "65616 is no port"),
-        ("localhost", -1, ("*",), FREE, "-1 is no port"),
-        ("a" * 300, 80, ("*",), FREE, f"'{'a' * 79}…' is no host name or address"),
-        ("a..b", 80, ("*",), FREE, "'a..b' is no host name or address"),
-        ("\x1b[2J", 80, ("*",), FREE, r"'\x1b[2J' is no host name or address"),
+        ("localhost", 65616, ("*",), FREE, "65616 is not a port"),
+        ("localhost", -1, ("*",), FREE, "-1 is not a port"),
+        ("a" * 300, 80, ("*",), FREE, f"'{'a' * 79}…' is not a host name or address"),
+        ("a..b", 80, ("*",), FREE, "'a..b' is not a host name or address"),
+        ("\x1b[2J", 80, ("*",), FREE, r"'\x1b[2J' is not a host name or address"),
         ("localhost", 80, ("*",), NO_FORWARDING, "this key may not forward ports"),
         ("localhost", 81, ("80",), FREE, "listening on 'localhost' port 81 is not permitted"),
         ("localhost", 80, (), FREE, "listening on 'localhost' port 80 is not permitted"),
@@ -109,7 +109,7 @@ def test_a_refusal_to_listen_says_why(
     assert check_listen(host, port, listening(*permits), options) == Refusal(message)
 
 
-def test_a_key_can_listen_where_both_it_and_the_relay_permit() -> None:
+def test_listening_needs_the_permits_of_both_key_and_relay() -> None:
     options = KeyOptions(permit_listen=listening("home:22", "8080"), permit_open=())
 
     assert check_listen("home", 22, listening("*:22", "localhost:*"), options) is None
@@ -120,13 +120,13 @@ def test_a_key_can_listen_where_both_it_and_the_relay_permit() -> None:
 @pytest.mark.parametrize(
     ("host", "port", "resolved", "permits", "options", "message"),
     [
-        ("db", 0, (), ("*:*",), FREE, "0 is no port"),
-        ("db", 65616, (), ("*:*",), FREE, "65616 is no port"),
-        ("", 80, (), ("*:*",), FREE, "'' is no host name or address"),
-        ("*", 80, (), ("*:*",), FREE, "'*' is no host name or address"),
-        ("a" * 64, 80, (), ("*:*",), FREE, f"'{'a' * 64}' is no host name or address"),
-        ("hö", 80, (), ("*:*",), FREE, "'hö' is no host name or address"),
-        ("a\0b", 80, (), ("*:*",), FREE, r"'a\x00b' is no host name or address"),
+        ("db", 0, (), ("*:*",), FREE, "0 is not a port"),
+        ("db", 65616, (), ("*:*",), FREE, "65616 is not a port"),
+        ("", 80, (), ("*:*",), FREE, "'' is not a host name or address"),
+        ("*", 80, (), ("*:*",), FREE, "'*' is not a host name or address"),
+        ("a" * 64, 80, (), ("*:*",), FREE, f"'{'a' * 64}' is not a host name or address"),
+        ("hö", 80, (), ("*:*",), FREE, "'hö' is not a host name or address"),
+        ("a\0b", 80, (), ("*:*",), FREE, r"'a\x00b' is not a host name or address"),
         ("db", 80, (), ("*:*",), NO_FORWARDING, "this key may not forward ports"),
         ("db", 80, (), ("db:81",), FREE, "opening 'db' port 80 is not permitted"),
         ("db", 80, (), (), FREE, "opening 'db' port 80 is not permitted"),
@@ -154,7 +154,7 @@ def test_a_key_can_listen_where_both_it_and_the_relay_permit() -> None:
             FREE,
             "169.254.169.254 is a cloud's metadata service, which is closed",
         ),
-        ("db", 80, ("gone",), ("*:*",), FREE, "'gone' is no address"),
+        ("db", 80, ("gone",), ("*:*",), FREE, "'gone' is not an address"),
     ],
 )
 def test_a_refusal_to_open_says_why(
@@ -196,11 +196,11 @@ def test_by_default_other_machines_may_be_opened(host: str, resolved: list[str])
         (["*:*", "127.0.0.1:5432"], "localhost", 5432, ["::1"], False),
         (["*:*", "[0:0:0:0:0:0:0:1]:5432"], "::1", 5432, ["::1"], True),
         (["*:*", "169.254.169.254:80"], "169.254.169.254", 80, ["169.254.169.254"], True),
-        # Every host at a port is no host in particular.
+        # Every host with one port does not name a host.
         (["*:5432"], "localhost", 5432, ["127.0.0.1"], False),
     ],
 )
-def test_what_the_relay_names_is_open_although_it_is_closed_to_strangers(
+def test_a_closed_address_named_by_the_relay_is_open(
     permits: list[str], host: str, port: int, resolved: list[str], expected: bool
 ) -> None:
     refusal = check_open(host, port, resolved, opening(*permits), FREE)
@@ -208,7 +208,7 @@ def test_what_the_relay_names_is_open_although_it_is_closed_to_strangers(
     assert (refusal is None) is expected
 
 
-def test_a_key_cannot_open_what_only_its_own_line_names() -> None:
+def test_a_permitopen_of_a_key_does_not_open_closed_addresses() -> None:
     options = KeyOptions(permit_open=opening("localhost:5432"))
 
     assert check_open("localhost", 5432, ["127.0.0.1"], [ANYTHING], options) is not None
@@ -230,16 +230,14 @@ def test_a_key_cannot_open_what_only_its_own_line_names() -> None:
         ([("0.0.0.0", 2222)], "203.0.113.5", True),
         ([("203.0.113.5", 2222)], "203.0.113.5", True),
         ([("127.0.0.1", 2222)], "203.0.113.5", False),
-        # These lead to somebody else's listener, whatever clients of this relay hold.
+        # These reach a listener that no client of this relay has bound.
         ([("0.0.0.0", 2222)], "169.254.169.254", False),
         ([("::", 2222)], "fe80::1", False),
         ([("::", 2222)], "64:ff9b::127.0.0.1", False),
         ([("0.0.0.0", 2222)], "0.0.0.0", False),
     ],
 )
-def test_a_port_that_a_relayed_client_holds_is_open(
-    held: list[Bound], address: str, expected: bool
-) -> None:
+def test_a_port_bound_by_a_client_is_open(held: list[Bound], address: str, expected: bool) -> None:
     refusal = check_open("box", 2222, [address], [ANYTHING], FREE, held, ["203.0.113.5"])
 
     assert (refusal is None) is expected
@@ -260,7 +258,7 @@ def test_no_closed_ipv6_address_passes_in_any_spelling(address: IPv6Address, por
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "0177.0.0.1"])
-def test_odd_spellings_are_judged_by_what_the_resolver_makes_of_them(host: str) -> None:
+def test_unusual_spellings_are_checked_by_their_resolved_address(host: str) -> None:
     found = socket.getaddrinfo(host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
     resolved = [str(address[0]) for *_, address in found]
 
@@ -277,7 +275,7 @@ def test_a_path_below_the_folder_may_be_used(may: PathRule, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "folder", "message"),
     [
-        ("/run/relay/a", "", "Unix sockets are not forwarded here"),
+        ("/run/relay/a", "", "Unix sockets are not forwarded by this relay"),
         ("/run/other/a", FOLDER, "not below the folder"),
         ("/run/relay", FOLDER, "not below the folder"),
         ("/run/relay/", FOLDER, "not below the folder"),
@@ -289,14 +287,16 @@ def test_a_path_below_the_folder_may_be_used(may: PathRule, path: str) -> None:
         ("run/relay/a", FOLDER, "not below the folder"),
         ("@abstract", FOLDER, "not below the folder"),
         ("", FOLDER, "not below the folder"),
-        ("/run/relay/a\0", FOLDER, r"'/run/relay/a\x00' is no path of a socket"),
-        ("\0/run/relay/a", FOLDER, "is no path of a socket"),
-        ("/run/relay/\ud800", FOLDER, "is no path of a socket"),
-        ("/run/relay/" + "a" * 97, FOLDER, "is no path of a socket"),
-        ("/run/relay/" + "ü" * 49, FOLDER, "is no path of a socket"),
+        ("/run/relay/a\0", FOLDER, r"'/run/relay/a\x00' is not a valid socket path"),
+        ("\0/run/relay/a", FOLDER, "is not a valid socket path"),
+        ("/run/relay/\ud800", FOLDER, "is not a valid socket path"),
+        ("/run/relay/" + "a" * 97, FOLDER, "is not a valid socket path"),
+        ("/run/relay/" + "ü" * 49, FOLDER, "is not a valid socket path"),
     ],
 )
-def test_any_other_path_may_not(may: PathRule, path: str, folder: str, message: str) -> None:
+def test_a_path_outside_the_folder_is_refused(
+    may: PathRule, path: str, folder: str, message: str
+) -> None:
     refusal = may(path, folder, [ANYTHING], FREE)
 
     assert refusal is not None
@@ -320,7 +320,7 @@ def test_permits_apply_to_paths_in_their_direction() -> None:
 
 
 @given(st.text(), st.integers(), st.lists(st.text(), max_size=3))
-def test_nothing_that_a_client_asks_for_raises(host: str, port: int, resolved: list[str]) -> None:
+def test_no_request_of_a_client_raises(host: str, port: int, resolved: list[str]) -> None:
     for refusal in (
         check_listen(host, port, [ANYTHING], FREE),
         check_open(host, port, resolved, [ANYTHING], FREE),
@@ -331,6 +331,6 @@ def test_nothing_that_a_client_asks_for_raises(host: str, port: int, resolved: l
 
 
 @given(st.text(max_size=80), st.integers(1, 65535))
-def test_a_host_that_passes_can_be_handed_to_a_resolver(host: str, port: int) -> None:
+def test_an_accepted_host_can_be_passed_to_a_resolver(host: str, port: int) -> None:
     if check_open(host, port, [], [ANYTHING], FREE) is None:
         assert host.encode("idna")

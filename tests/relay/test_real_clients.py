@@ -1,4 +1,4 @@
-"""The relay with the clients that people have: OpenSSH's and Dropbear's."""
+"""The relay with real clients: OpenSSH and Dropbear."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.e2e.site import Site
 
 OPEN_LOOPBACK = ["*:*", "127.0.0.1:*", "localhost:*"]
-"""The services of these tests are on the relay's own loopback, which is closed by default."""
+"""Permits for the services of these tests: loopback is closed by default."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def sockets(shared_site: Site) -> Path:
 
 @pytest.fixture(scope="module")
 def relay(shared_site: Site, sockets: Path) -> Iterator[RelayProcess]:
-    """A relay for all tests of this file that only use it."""
+    """Start a relay for all tests of this file that do not change it."""
     relay = start_relay(
         shared_site,
         permit_open=OPEN_LOOPBACK,
@@ -83,7 +83,7 @@ def test_a_remote_forward_carries_data_both_ways(ssh: Ssh) -> None:
     assert exchange(("::1", up), b"six").decode() == sha256(b"six")
 
 
-def test_a_remote_forward_of_port_0_says_which_port_it_got(ssh: Ssh) -> None:
+def test_a_remote_forward_of_port_0_reports_the_chosen_port(ssh: Ssh) -> None:
     service = ssh.site.service(echo)
     quiet = ssh.command("-N", "-R", f"0:{service}")
     process = subprocess.Popen(
@@ -124,7 +124,7 @@ def test_a_remote_forward_can_be_a_socks_proxy(ssh: Ssh) -> None:
     assert done.stdout == b"hello"
 
 
-def test_stdin_and_stdout_lead_to_a_target(ssh: Ssh) -> None:
+def test_stdin_and_stdout_are_connected_to_a_target(ssh: Ssh) -> None:
     done = ssh.run("-W", str(ssh.site.service(echo)), text="through")
 
     assert (done.returncode, done.stdout) == (0, "through")
@@ -144,7 +144,7 @@ def test_unix_sockets_are_forwarded_both_ways(ssh: Ssh, sockets: Path) -> None:
     assert remote.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_unix_socket_is_gone_with_its_client(ssh: Ssh, sockets: Path) -> None:
+def test_a_unix_socket_is_removed_when_its_client_disconnects(ssh: Ssh, sockets: Path) -> None:
     remote = sockets / "gone.sock"
     process = ssh.tunnel("-R", f"{remote}:127.0.0.1:9")
     ssh.relay.wait_until_held(str(remote))
@@ -240,7 +240,7 @@ def test_dropbear_listens_on_the_relay(ssh: Ssh) -> None:
 
 
 def make_dropbear_key(site: Site, key: Path) -> None:
-    """A key in Dropbear's format that the relay lets in."""
+    """Create an authorized key in Dropbear's format."""
     make = [require("dropbearkey"), "-t", "ed25519", "-f", str(key)]
     said = subprocess.run(make, check=True, capture_output=True, text=True).stdout
     line = next(line for line in said.splitlines() if line.startswith("ssh-"))
@@ -248,7 +248,7 @@ def make_dropbear_key(site: Site, key: Path) -> None:
         file.write(f"{line}\n")
 
 
-# -- what a relay is not ---------------------------------------------------------------------------
+# -- sessions --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arguments", [(), ("-t",), ("-A",), ("-X",)])
@@ -288,10 +288,10 @@ def test_a_second_listener_on_a_port_is_refused(ssh: Ssh) -> None:
     assert f"remote port forwarding failed for listen port {taken}" in done.stderr
 
 
-# -- who may log in --------------------------------------------------------------------------------
+# -- authentication --------------------------------------------------------------------------------
 
 
-def test_users_have_keys_of_their_own(site: Site) -> None:
+def test_each_user_has_separate_keys(site: Site) -> None:
     keys = site.directory / "keys"
     keys.mkdir()
     other = make_key(site.directory / "other")
@@ -312,7 +312,7 @@ def test_users_have_keys_of_their_own(site: Site) -> None:
     assert not any(logins.values())
 
 
-def test_who_is_unknown_hears_what_a_wrong_key_hears(site: Site) -> None:
+def test_an_unknown_user_gets_the_same_answer_as_a_wrong_key(site: Site) -> None:
     keys = site.directory / "keys"
     keys.mkdir()
     (keys / USER).write_text(authorized(make_key(site.directory / "other")))
@@ -330,10 +330,10 @@ def test_who_is_unknown_hears_what_a_wrong_key_hears(site: Site) -> None:
     assert "Permission denied (publickey)" in said[0][1]
 
 
-# -- coming back -----------------------------------------------------------------------------------
+# -- takeover --------------------------------------------------------------------------------------
 
 
-def test_a_frozen_client_loses_its_port_to_the_one_that_comes_back(site: Site) -> None:
+def test_a_frozen_client_loses_its_port_to_its_newer_connection(site: Site) -> None:
     limits = {"keepalive_interval": 1, "penalties": False}
     relay = start_relay(site, limits=limits)
     port, old, new = free_port(), site.service(sender(b"old")), site.service(sender(b"new"))
@@ -349,10 +349,10 @@ def test_a_frozen_client_loses_its_port_to_the_one_that_comes_back(site: Site) -
         assert relay.held() == [f"localhost:{port}"]
 
 
-# -- strangers -------------------------------------------------------------------------------------
+# -- unauthenticated connections -------------------------------------------------------------------
 
 
-def test_silent_clients_keep_no_good_client_out(site: Site) -> None:
+def test_silent_connections_do_not_keep_other_clients_out(site: Site) -> None:
     relay = start_relay(site)
     silent = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(50)]
     try:

@@ -83,7 +83,9 @@ def listens(ssh: Ssh, place: object) -> bool:
         ('environment="A=B"', True),
     ],
 )
-def test_who_may_forward(ssh: Ssh, service: Service, options: str, forwards: bool) -> None:
+def test_restrict_and_port_forwarding(
+    ssh: Ssh, service: Service, options: str, forwards: bool
+) -> None:
     allow(ssh, options)
 
     assert logs_in(ssh)
@@ -99,7 +101,7 @@ def test_who_may_forward(ssh: Ssh, service: Service, options: str, forwards: boo
         ("*:{port}", True),
         ("*:*", True),
         ("[::1]:{port}", False),
-        ("localhost:{port}", False),  # a host is compared as it is written
+        ("localhost:{port}", False),  # a host is compared literally
         ("127.0.0.1:1", False),
         ("*:1", False),
     ],
@@ -132,7 +134,7 @@ def test_permitlisten(ssh: Ssh, service: Service, option: str, permitted: bool) 
     assert opens(ssh, service)
 
 
-def test_several_permits_are_for_all_that_they_name(ssh: Ssh) -> None:
+def test_several_permits_allow_everything_that_they_name(ssh: Ssh) -> None:
     one, two, three = free_port(), free_port(), free_port()
     allow(ssh, f'permitlisten="{one}",permitlisten="localhost:{two}"')
 
@@ -165,7 +167,7 @@ def test_permits_for_paths(ssh: Ssh) -> None:
         ("cert-authority", False),
     ],
 )
-def test_when_and_from_where_a_key_may_log_in(ssh: Ssh, option: str, logged_in: bool) -> None:
+def test_expiry_time_and_from(ssh: Ssh, option: str, logged_in: bool) -> None:
     allow(ssh, option)
 
     assert logs_in(ssh) == logged_in
@@ -198,7 +200,7 @@ def test_the_first_line_of_a_key_counts(ssh: Ssh, service: Service) -> None:
     assert not opens(ssh, service)
 
 
-def test_a_malformed_line_is_left_out_with_a_warning(ssh: Ssh, relay: RelayProcess) -> None:
+def test_a_malformed_line_is_skipped_with_a_warning(ssh: Ssh, relay: RelayProcess) -> None:
     lines = "ssh-ed25519 nonsense\n" + authorized(ssh.site.key)
     ssh.site.authorized_keys.write_text(lines)
 

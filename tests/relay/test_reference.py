@@ -1,4 +1,4 @@
-"""What docs/relay.md says of relay.toml is true, and the example is good."""
+"""docs/relay.md matches relay.toml, and the example is valid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLE = ROOT / "examples" / "relay.toml"
 
 
 def documented() -> dict[str, str]:
-    """The column Default of the tables of keys, by key."""
+    """Return the Default column of the tables of keys, by key."""
     rows = rows_of(section(PAGE, "relay.toml"))
     return {cells[0].strip("`"): cells[2].strip("`") for cells in rows if len(cells) == 3}
 
@@ -44,7 +44,7 @@ def test_the_example_loads_and_names_only_what_is_documented() -> None:
 
 
 @pytest.mark.parametrize("page", [EXAMPLE, PAGE], ids=lambda page: page.name)
-def test_the_options_in_front_of_example_keys_are_good(page: object) -> None:
+def test_the_options_of_example_keys_are_valid(page: object) -> None:
     text = EXAMPLE.read_text() if page is EXAMPLE else PAGE.read_text()
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 42 + "A"
     lines = [line for line in text.splitlines() if "ssh-ed25519 AAAA..." in line]

@@ -1,4 +1,4 @@
-"""Limits: what one client, one key and one address can take from a relay, and no more."""
+"""Limits for one client, one key and one address."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SILENT = 50
 async def silent_clients(
     port: int, number: int, first_words: bytes = b""
 ) -> AsyncIterator[list[asyncio.StreamReader]]:
-    """TCP clients that connect, say so much and then nothing."""
+    """TCP clients that connect, send some bytes and then nothing."""
     pairs = [await asyncio.open_connection(HERE, port) for _ in range(number)]
     for _, writer in pairs:
         writer.write(first_words)
@@ -43,7 +43,7 @@ async def silent_clients(
 
 
 async def first_line(port: int) -> bytes:
-    """What the relay says to one who connects."""
+    """Return what the relay sends to a new connection."""
     reader, writer = await asyncio.open_connection(HERE, port)
     try:
         async with asyncio.timeout(DEADLINE):
@@ -55,20 +55,20 @@ async def first_line(port: int) -> bytes:
 # -- before the login ------------------------------------------------------------------------------
 
 
-async def test_silent_clients_keep_nobody_out(served: Served) -> None:
+async def test_silent_clients_do_not_keep_others_out(served: Served) -> None:
     async with silent_clients(served.port, SILENT):
         for _ in range(5):
             async with served.client():
                 assert len(served.clients) == 1
 
 
-async def test_no_more_strangers_wait_than_may(served: Served) -> None:
+async def test_unauthenticated_connections_stay_within_the_limit(served: Served) -> None:
     async with silent_clients(served.port, 200):
         await until(lambda: served.relay.status().waiting >= 10)
         assert served.relay.status().waiting <= 100
 
 
-async def test_strangers_that_have_spoken_are_too_many_at_last(tmp_path: Path) -> None:
+async def test_connections_with_a_banner_count_towards_the_limit(tmp_path: Path) -> None:
     limits = RelayLimits(penalties=False, max_startups=MaxStartups(5, 100, 5))
     async with serving(tmp_path, limits=limits) as served:
         async with silent_clients(served.port, 5, b"SSH-2.0-slow\r\n"):
@@ -82,7 +82,7 @@ async def test_strangers_that_have_spoken_are_too_many_at_last(tmp_path: Path) -
             assert served.clients
 
 
-async def test_who_does_not_log_in_in_time_is_disconnected(tmp_path: Path) -> None:
+async def test_a_client_that_exceeds_login_grace_is_disconnected(tmp_path: Path) -> None:
     limits = RelayLimits(penalties=False, login_grace=0.3)
     async with (
         serving(tmp_path, limits=limits) as served,
@@ -94,9 +94,9 @@ async def test_who_does_not_log_in_in_time_is_disconnected(tmp_path: Path) -> No
         assert [refusal.reason for refusal in recent] == ["no login within 0.3 s"]
 
 
-async def test_failures_from_this_machine_shut_nobody_out(tmp_path: Path) -> None:
+async def test_failures_from_loopback_are_not_penalized(tmp_path: Path) -> None:
     async with serving(tmp_path, limits=RelayLimits()) as served:
-        for _ in range(4):  # at 5 s each, above the 15 s from which on it would count
+        for _ in range(4):  # 5 s each; above 15 s a penalty would be active
             with pytest.raises(asyncssh.PermissionDenied):
                 async with served.client(new_key()):
                     pass
@@ -108,7 +108,7 @@ async def test_failures_from_this_machine_shut_nobody_out(tmp_path: Path) -> Non
 
 
 class KeyRing(asyncssh.SSHClient):
-    """Offers one new key after the other, and counts how the server answered."""
+    """Offers new keys one after another, and counts the answers."""
 
     def __init__(self, keys: int) -> None:
         self.offered = 0
@@ -122,7 +122,7 @@ class KeyRing(asyncssh.SSHClient):
 
 
 async def offer(served: Served, keys: int) -> tuple[int, Exception]:
-    """How many keys were answered, and how it ended."""
+    """Return how many keys were answered, and the final error."""
     rings: list[KeyRing] = []
 
     def ring() -> KeyRing:
@@ -143,7 +143,7 @@ async def offer(served: Served, keys: int) -> tuple[int, Exception]:
     return rings[0].offered, ended.value
 
 
-async def test_six_tries_are_answered_and_the_seventh_is_not(served: Served) -> None:
+async def test_the_seventh_failed_attempt_disconnects(served: Served) -> None:
     offered, error = await offer(served, 20)
 
     assert offered == 7
@@ -151,18 +151,18 @@ async def test_six_tries_are_answered_and_the_seventh_is_not(served: Served) -> 
     assert "Too many authentication failures" in str(error)
     refusal = served.relay.status().refusals.recent[0]
     assert (refusal.what, refusal.user) == ("login", USER)
-    assert refusal.reason == "nobody authorized this key (tries: 6)"
+    assert refusal.reason == "this key is not authorized (attempts: 6)"
 
 
-async def test_six_wrong_keys_alone_are_simply_refused(served: Served) -> None:
+async def test_six_wrong_keys_do_not_disconnect(served: Served) -> None:
     offered, error = await offer(served, 6)
 
     assert offered == 6
     assert isinstance(error, asyncssh.PermissionDenied)
 
 
-async def test_a_refusal_takes_its_time_whoever_is_asked_for(tmp_path: Path) -> None:
-    """Finding no user is quicker than finding no key, and must not show."""
+async def test_a_refusal_takes_a_minimum_time_for_every_user(tmp_path: Path) -> None:
+    """Failing to find a user is faster than failing to find a key; it must not be visible."""
     async with serving(tmp_path, authorized_keys=f"{tmp_path}/%u") as served:
         (tmp_path / USER).write_text(f"{public(new_key())}\n")
         for user in (USER, "nobody", "../nobody"):
@@ -198,7 +198,7 @@ async def test_the_user_of_a_connection_cannot_change(served: Served) -> None:
 # -- after the login -------------------------------------------------------------------------------
 
 
-async def test_a_key_has_so_many_connections(tmp_path: Path) -> None:
+async def test_connections_per_key_are_limited(tmp_path: Path) -> None:
     limits = RelayLimits(penalties=False, connections_per_key=2)
     async with serving(tmp_path, limits=limits) as served, served.client(), served.client():
         async with await asyncssh.connect(
@@ -221,7 +221,7 @@ async def test_a_key_has_so_many_connections(tmp_path: Path) -> None:
             assert len(served.clients) == 3
 
 
-async def test_a_connection_has_so_many_listeners(tmp_path: Path) -> None:
+async def test_listeners_per_connection_are_limited(tmp_path: Path) -> None:
     limits = RelayLimits(penalties=False, listeners_per_connection=2)
     async with serving(tmp_path, limits=limits) as served, served.client() as connection:
         first = await connection.forward_remote_port("", 0, HERE, 9)
@@ -235,7 +235,7 @@ async def test_a_connection_has_so_many_listeners(tmp_path: Path) -> None:
         assert len(served.held) == 2
 
 
-async def test_a_connection_has_so_many_channels(tmp_path: Path) -> None:
+async def test_channels_per_connection_are_limited(tmp_path: Path) -> None:
     limits = RelayLimits(penalties=False, channels_per_connection=3)
     permits = (HostPermit(HERE, None),)
     async with (
@@ -253,7 +253,7 @@ async def test_a_connection_has_so_many_channels(tmp_path: Path) -> None:
         await connection.open_connection(HERE, port)
 
 
-async def test_who_comes_to_a_full_client_is_sent_away(tmp_path: Path) -> None:
+async def test_a_connection_to_a_client_at_its_channel_limit_is_closed(tmp_path: Path) -> None:
     limits = RelayLimits(penalties=False, channels_per_connection=1)
     async with (
         serving(tmp_path, limits=limits) as served,

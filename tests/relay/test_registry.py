@@ -1,4 +1,4 @@
-"""Who holds which place, and who may take it from whom."""
+"""Bindings, takeover, and names."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class FakeOwner:
         self.identity = (identity, b"key")
 
     async def open_channel(self, *_: object) -> ChannelEndpoint:
-        raise AssertionError("nobody comes")
+        raise AssertionError("no client connects")
 
     def probe_liveness(self) -> None:
-        raise AssertionError("the registry challenges nobody")
+        raise AssertionError("the registry probes no client")
 
 
 class FakeListener(Listener):
-    """Notes that it was closed."""
+    """A listener that records its close."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -64,7 +64,7 @@ each_target = pytest.mark.parametrize("target", TARGETS, ids=str)
 
 
 @each_target
-def test_a_place_is_held_until_it_is_released(target: BindTarget) -> None:
+def test_a_target_stays_bound_until_it_is_released(target: BindTarget) -> None:
     registry, binding = Registry(), a_binding(target)
 
     assert registry.claim(binding) == []
@@ -76,7 +76,7 @@ def test_a_place_is_held_until_it_is_released(target: BindTarget) -> None:
 
 
 @each_target
-def test_the_owners_newer_connection_gets_the_place_and_the_older_ones_sockets_close(
+def test_a_newer_connection_of_the_owner_takes_over_and_the_older_listener_closes(
     target: BindTarget,
 ) -> None:
     registry, older, newer = Registry(), a_binding(target), a_binding(target)
@@ -91,7 +91,7 @@ def test_the_owners_newer_connection_gets_the_place_and_the_older_ones_sockets_c
 
 
 @each_target
-def test_another_owner_gets_nothing_and_nothing_changes(target: BindTarget) -> None:
+def test_another_owner_cannot_take_over_a_binding(target: BindTarget) -> None:
     registry, binding = Registry(), a_binding(target)
     registry.claim(binding)
     other = a_binding(target, "bob")
@@ -103,7 +103,7 @@ def test_another_owner_gets_nothing_and_nothing_changes(target: BindTarget) -> N
     assert not binding.is_released
 
 
-def test_a_client_does_not_take_a_place_from_itself() -> None:
+def test_a_client_does_not_take_over_its_own_binding() -> None:
     registry, owner = Registry(), FakeOwner("ann")
     registry.claim(a_binding(TARGETS[0], owner))
 
@@ -111,7 +111,7 @@ def test_a_client_does_not_take_a_place_from_itself() -> None:
         registry.claim(a_binding(TARGETS[0], owner))
 
 
-def test_a_place_that_overlaps_a_strangers_is_not_taken_even_if_one_is_our_own() -> None:
+def test_a_target_that_overlaps_another_owners_binding_is_refused_entirely() -> None:
     registry = Registry()
     mine = a_binding(TcpAddress("192.0.2.1", 80), "ann")
     registry.claim(mine)
@@ -122,7 +122,7 @@ def test_a_place_that_overlaps_a_strangers_is_not_taken_even_if_one_is_our_own()
     assert not mine.is_released
 
 
-def test_the_holder_of_a_name_is_found_by_name_and_port() -> None:
+def test_a_binding_is_found_by_name_and_port() -> None:
     registry, binding = Registry(), a_binding(Name("home", 22))
     registry.claim(binding)
 
@@ -131,7 +131,7 @@ def test_the_holder_of_a_name_is_found_by_name_and_port() -> None:
     assert registry.named("away", 22) is None
 
 
-def test_places_of_different_kinds_never_overlap() -> None:
+def test_targets_of_different_kinds_never_conflict() -> None:
     for one, other in product(TARGETS, TARGETS):
         registry = Registry()
         registry.claim(a_binding(one))
@@ -193,19 +193,19 @@ def test_a_single_label_is_a_name(host: str, name: str) -> None:
         "\0",
     ],
 )
-def test_anything_else_is_not(host: str) -> None:
+def test_other_hosts_are_not_names(host: str) -> None:
     assert listen_name(host) is None
 
 
 @given(st.text())
-def test_any_text_is_a_name_that_stays_itself_or_none(host: str) -> None:
+def test_a_listen_name_is_unchanged_by_a_second_call(host: str) -> None:
     name = listen_name(host)
 
     assert name is None or listen_name(name) == name
 
 
 @given(st.from_regex(r"[0-9a-fA-FxX.]{1,12}", fullmatch=True))
-def test_what_a_resolver_takes_for_an_address_is_no_name(host: str) -> None:
+def test_text_that_a_resolver_reads_as_an_address_is_not_a_name(host: str) -> None:
     try:
         socket.inet_aton(host)
     except OSError:

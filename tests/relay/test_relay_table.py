@@ -1,4 +1,4 @@
-"""The words of `relay status`, and of what a reload changed."""
+"""The text of `relay status`, and of the changes of a reload."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_client_is_a_row() -> None:
     assert (shown.channels, shown.traffic) == ("2", "1.2 kB / 3.4 MB")
 
 
-def test_each_place_stands_on_its_line() -> None:
+def test_each_binding_has_its_own_line() -> None:
     holds = [
         BindingSnapshot("port", "localhost:2222", NOON, 0, 7),
         BindingSnapshot("name", "home:22", NOON, 2, 2),
@@ -84,7 +84,7 @@ def test_text_of_others_is_made_printable() -> None:
     assert shown.holds.isprintable()
 
 
-def test_the_heading_says_where_and_how_many() -> None:
+def test_the_heading_shows_addresses_and_number_of_clients() -> None:
     assert heading(a_relay()) == "listening on 0.0.0.0:2222, [::]:2222; 1 connected"
     assert heading(a_relay(waiting=3)).endswith("; 1 connected, 3 not logged in yet")
 
@@ -101,14 +101,14 @@ def test_refusals_are_counted_and_the_last_are_shown() -> None:
     assert lines[-1] == f"{NOON}  login       eve@192.0.2.9: reason 19"
 
 
-def test_where_nothing_was_refused_nothing_is_said() -> None:
+def test_without_refusals_no_line_is_printed() -> None:
     assert refusal_lines(a_relay()) == []
 
 
-# -- what is remembered ----------------------------------------------------------------------------
+# -- refusal log -----------------------------------------------------------------------------------
 
 
-def test_refusals_are_remembered_up_to_a_number() -> None:
+def test_the_number_of_recent_refusals_is_bounded() -> None:
     refusals = RefusalLog()
     for number in range(3 * RECENT):
         refusals.record(RefusalKind.LOGIN, "192.0.2.9", "eve", f"reason {number}")
@@ -120,7 +120,7 @@ def test_refusals_are_remembered_up_to_a_number() -> None:
     assert (snapshot.recent[-1].user, snapshot.recent[-1].reason) == ("a\\x1bb", "bad\\nwords")
 
 
-# -- what a reload changed -------------------------------------------------------------------------
+# -- reload ----------------------------------------------------------------------------------------
 
 
 def test_every_changed_key_is_named() -> None:

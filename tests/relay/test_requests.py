@@ -1,4 +1,4 @@
-"""What a client may ask for, and that nonsense fails alone: the connection goes on."""
+"""Requests of a client; an invalid request fails alone and the connection stays open."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ UNKNOWN_CHANNEL = 4000
 
 @pytest.fixture
 async def open_relay(tmp_path: Path) -> AsyncIterator[Served]:
-    """One that opens its own loopback, where the services of these tests are."""
+    """Serve a relay that permits its own loopback, where the services of these tests are."""
     permits = (HostPermit("*", None), HostPermit(HERE, None), HostPermit("localhost", None))
     async with serving(tmp_path, permit_open=permits) as served:
         yield served
 
 
 async def still_works(connection: asyncssh.SSHClientConnection) -> bool:
-    """Whether a connection can still be forwarded through."""
+    """Return whether a connection still forwards."""
     async with service(echo) as port:
         reader, writer = await connection.open_connection(HERE, port)
         writer.write(b"still here")
@@ -44,7 +44,7 @@ async def still_works(connection: asyncssh.SSHClientConnection) -> bool:
 
 
 async def request(connection: asyncssh.SSHClientConnection, name: bytes, *args: bytes) -> int:
-    """The type of the answer to a global request."""
+    """Send a global request; return the message type of the answer."""
     kind, _ = await connection._make_global_request(name, *args)
     return kind
 
@@ -56,7 +56,7 @@ async def open_raw(
     *args: bytes,
     packet_size: int = 32768,
 ) -> tuple[int, str]:
-    """Code and reason of the failure to open a channel that is asked for byte by byte."""
+    """Open a channel with raw bytes; return code and reason of the failure."""
     failures: list[tuple[int, str]] = []
 
     def failed(_self: object, _pkttype: int, _pktid: int, packet: SSHPacket) -> None:
@@ -70,7 +70,7 @@ async def open_raw(
     return (await until(lambda: failures))[0]
 
 
-# -- what works ------------------------------------------------------------------------------------
+# -- valid requests --------------------------------------------------------------------------------
 
 
 async def test_a_client_opens_and_listens(open_relay: Served) -> None:
@@ -88,7 +88,7 @@ async def test_a_client_opens_and_listens(open_relay: Served) -> None:
             await exchange(listener.get_port(), b"")
 
 
-async def test_a_port_of_its_own_is_on_both_loopback_addresses(served: Served) -> None:
+async def test_a_chosen_port_is_bound_on_both_loopback_addresses(served: Served) -> None:
     async with service(echo) as port, served.client() as connection:
         listener = await connection.forward_remote_port("localhost", 0, HERE, port)
         for host in (HERE, "::1"):
@@ -96,7 +96,7 @@ async def test_a_port_of_its_own_is_on_both_loopback_addresses(served: Served) -
                 assert await converse(reader, writer, b"hello") == b"hello"
 
 
-async def test_what_a_client_listened_on_is_free_when_it_is_gone(served: Served) -> None:
+async def test_bindings_are_released_when_the_client_disconnects(served: Served) -> None:
     async with served.client() as connection:
         listener = await connection.forward_remote_port("", 0, HERE, 9)
         port = listener.get_port()
@@ -134,7 +134,7 @@ async def test_gateway_ports_can_be_the_clients_choice(tmp_path: Path) -> None:
         assert served.held == [f"127.0.0.1:{one.get_port()}", f"*:{two.get_port()}"]
 
 
-# -- what is closed --------------------------------------------------------------------------------
+# -- closed addresses ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ async def test_metadata_and_link_local_addresses_are_closed(served: Served, host
             await connection.open_connection(host, 80)
 
 
-async def test_a_port_that_a_client_holds_is_open_to_others(served: Served) -> None:
+async def test_a_port_bound_by_a_client_is_open_to_other_clients(served: Served) -> None:
     async with service(echo) as port, served.client() as box, served.client() as visitor:
         listener = await box.forward_remote_port("", 0, HERE, port)
         reader, writer = await visitor.open_connection("localhost", listener.get_port())
@@ -165,7 +165,7 @@ async def test_a_port_that_a_client_holds_is_open_to_others(served: Served) -> N
         assert await reader.read() == b"to the box"
 
 
-async def test_a_target_that_refuses_is_told_from_one_that_is_closed(open_relay: Served) -> None:
+async def test_a_connection_refused_differs_from_a_closed_target(open_relay: Served) -> None:
     async with open_relay.client() as connection:
         with pytest.raises(asyncssh.ChannelOpenError) as refused:
             await connection.open_connection(HERE, 1)
@@ -174,12 +174,12 @@ async def test_a_target_that_refuses_is_told_from_one_that_is_closed(open_relay:
     assert "refused" in refused.value.reason.lower()
 
 
-# -- nonsense --------------------------------------------------------------------------------------
+# -- invalid requests ------------------------------------------------------------------------------
 
 
 async def test_opening_a_port_beyond_65535_fails_alone(open_relay: Served) -> None:
     async with open_relay.client() as connection:
-        with pytest.raises(asyncssh.ChannelOpenError, match="65616 is no port"):
+        with pytest.raises(asyncssh.ChannelOpenError, match="65616 is not a port"):
             await connection.open_connection(HERE, 65616)
         assert await still_works(connection)
 
@@ -187,18 +187,18 @@ async def test_opening_a_port_beyond_65535_fails_alone(open_relay: Served) -> No
 @pytest.mark.parametrize("host", ["x" * 300, "x..y", ("x" * 64) + ".example.com", "", "a b", "\0"])
 async def test_opening_a_bad_host_name_fails_alone(open_relay: Served, host: str) -> None:
     async with open_relay.client() as connection:
-        with pytest.raises(asyncssh.ChannelOpenError, match="no host name or address"):
+        with pytest.raises(asyncssh.ChannelOpenError, match="not a host name or address"):
             await connection.open_connection(host, 80)
         assert await still_works(connection)
 
 
-async def test_a_host_name_that_is_no_text_fails_alone(
+async def test_a_host_name_that_is_not_utf8_fails_alone(
     open_relay: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_relay.client() as connection:
         target = (String(b"\xff\xfe"), UInt32(80), String(""), UInt32(0))
         code, reason = await open_raw(connection, monkeypatch, b"direct-tcpip", *target)
-        assert (code, "no host name" in reason) == (1, True)
+        assert (code, "not a host name" in reason) == (1, True)
         assert await still_works(connection)
 
 
@@ -254,7 +254,7 @@ async def test_other_kinds_of_channels_are_refused_alone(
         assert await still_works(connection)
 
 
-async def test_a_request_that_nobody_waits_for_is_served(open_relay: Served) -> None:
+async def test_a_request_without_want_reply_is_executed(open_relay: Served) -> None:
     async with open_relay.client() as connection:
         connection._send_global_request(b"no-such-request@example.com")
         assert await request(connection, b"keepalive@openssh.com") == MSG_REQUEST_SUCCESS

@@ -1,4 +1,4 @@
-"""Host names are looked up in threads of their own, a few at a time for each client."""
+"""Host name lookups in threads, with a limit for each client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_an_address_is_not_looked_up(
     assert await Resolver().addresses_of(host) == [address]
 
 
-async def test_a_name_has_each_of_its_addresses_once() -> None:
+async def test_each_address_of_a_name_is_returned_once() -> None:
     found = await Resolver().addresses_of("localhost")
 
     assert "127.0.0.1" in found
@@ -36,7 +36,7 @@ async def test_a_name_has_each_of_its_addresses_once() -> None:
 @pytest.mark.parametrize(
     "error", [socket.gaierror(socket.EAI_NONAME, "Name not known"), UnicodeError("label too long")]
 )
-async def test_a_name_that_leads_nowhere_is_refused(
+async def test_a_name_that_does_not_resolve_is_refused(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look_up(_host: str) -> list[str]:
@@ -48,7 +48,9 @@ async def test_a_name_that_leads_nowhere_is_refused(
     assert refused.value.reason is Reason.HOST_UNREACHABLE
 
 
-async def test_one_client_keeps_a_few_threads_busy_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_lookups_of_one_client_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     release, running = threading.Event(), threading.Semaphore(0)
 
     def look_up(host: str) -> list[str]:
@@ -64,13 +66,13 @@ async def test_one_client_keeps_a_few_threads_busy_at_most(monkeypatch: pytest.M
         for _ in range(MAX_LOOKUPS):
             await until(lambda: running.acquire(blocking=False))
         tasks.create_task(other.addresses_of("another"))
-        await until(lambda: running.acquire(blocking=False))  # another client's turn comes
+        await until(lambda: running.acquire(blocking=False))  # another client is not blocked
         assert not running.acquire(blocking=False)
         release.set()
     assert [task.result() for task in found] == [[name] for name in names]
 
 
-async def test_a_lookup_nobody_waits_for_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_abandoned_lookup_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     release, ended = threading.Event(), threading.Event()
 
     def look_up(host: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Names: a box listens on one, nothing is bound, and whoever opens it is connected to the box."""
+"""Names: a client listens on a name without a socket, and other clients connect to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def is_bound(port: int) -> bool:
 async def talk(
     opener_client: asyncssh.SSHClientConnection, name: str, port: int, data: bytes
 ) -> bytes:
-    """Send data to a name and end that half; all that comes back."""
+    """Send data and EOF to a name; return all data received."""
     reader, writer = await opener_client.open_connection(name, port)
     writer.write(data)
     await writer.drain()
@@ -41,7 +41,7 @@ async def talk(
     return bytes(await reader.read())
 
 
-async def test_a_name_leads_to_the_box_that_listens_on_it(served: Served) -> None:
+async def test_a_name_is_connected_to_the_client_that_listens_on_it(served: Served) -> None:
     async with (
         service(echo) as port,
         served.client() as box,
@@ -54,7 +54,7 @@ async def test_a_name_leads_to_the_box_that_listens_on_it(served: Served) -> Non
         assert await talk(opener_client, "home", 22, b"hello box") == b"hello box"
 
 
-async def test_a_server_that_speaks_first_is_heard(served: Served) -> None:
+async def test_data_of_a_server_that_speaks_first_arrives(served: Served) -> None:
     async with service(source(b"SSH-2.0-box\r\n")) as port, served.client() as box:
         await box.forward_remote_port("home", 22, HERE, port)
         async with served.client() as opener_client:
@@ -76,7 +76,7 @@ async def test_much_data_and_half_close_pass_both_ways(served: Served) -> None:
         assert sha256(await talk(opener_client, "spring", 1, b"")) == sha256(blob(MUCH))
 
 
-async def test_what_a_slow_reader_leaves_is_held_back(served: Served) -> None:
+async def test_a_slow_reader_pauses_the_sender(served: Served) -> None:
     async with service(source(blob(64 << 20))) as port, served.client() as box:
         await box.forward_remote_port("spring", 1, HERE, port)
         async with served.client() as opener_client:
@@ -92,7 +92,7 @@ async def test_names_are_the_same_in_upper_and_lower_case(served: Served) -> Non
         assert await talk(opener_client, "HOME", 22, b"loud") == b"loud"
 
 
-async def test_another_port_of_a_name_is_another_place(served: Served) -> None:
+async def test_another_port_of_a_name_is_a_separate_binding(served: Served) -> None:
     async with served.client() as box, served.client() as opener_client:
         await box.forward_remote_port("home", 22, HERE, 9)
         with pytest.raises(asyncssh.ChannelOpenError):
@@ -105,7 +105,7 @@ async def test_a_name_without_a_port_is_refused(served: Served) -> None:
             await box.forward_remote_port("home", 0, HERE, 9)
 
 
-async def test_a_name_is_gone_with_its_box(served: Served) -> None:
+async def test_a_name_is_released_when_its_client_disconnects(served: Served) -> None:
     async with served.client() as opener_client:
         async with served.client(user="other") as box:
             await box.forward_remote_port("home", 22, HERE, 9)
@@ -114,7 +114,7 @@ async def test_a_name_is_gone_with_its_box(served: Served) -> None:
             await opener_client.open_connection("home", 22)
 
 
-async def test_a_name_is_not_listened_on_once_cancelled(served: Served) -> None:
+async def test_a_cancelled_name_is_released(served: Served) -> None:
     async with served.client() as box:
         listener = await box.forward_remote_port("home", 22, HERE, 9)
         listener.close()
@@ -122,15 +122,15 @@ async def test_a_name_is_not_listened_on_once_cancelled(served: Served) -> None:
         assert served.held == []
 
 
-async def test_what_the_box_cannot_reach_is_said(served: Served) -> None:
+async def test_a_target_that_the_client_cannot_reach_is_reported(served: Served) -> None:
     async with served.client() as box, served.client() as opener_client:
         await box.forward_remote_port("home", 22, HERE, 1)
-        with pytest.raises(asyncssh.ChannelOpenError, match="home:22: its client: it says"):
+        with pytest.raises(asyncssh.ChannelOpenError, match="home:22: client: refused"):
             await opener_client.open_connection("home", 22)
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 99])
-async def test_a_box_that_opens_no_channel_is_a_failed_connect_whatever_its_code(
+async def test_a_channel_refused_by_the_client_is_always_reported_as_connect_failed(
     served: Served, code: int
 ) -> None:
     def refuse(*_: object) -> asyncssh.SSHTCPSession[bytes]:
@@ -142,10 +142,10 @@ async def test_a_box_that_opens_no_channel_is_a_failed_connect_whatever_its_code
             await opener_client.open_connection("home", 22)
 
     assert refused.value.code == asyncssh.OPEN_CONNECT_FAILED
-    assert refused.value.reason == "home:22: its client: it says: not today"
+    assert refused.value.reason == "home:22: client: refused: not today"
 
 
-async def test_a_connection_ends_when_either_side_goes(served: Served) -> None:
+async def test_a_forwarded_connection_closes_when_either_client_disconnects(served: Served) -> None:
     async with service(echo) as port, served.client() as box:
         await box.forward_remote_port("home", 22, HERE, port)
         async with served.client() as opener_client:
@@ -159,7 +159,7 @@ async def test_a_connection_ends_when_either_side_goes(served: Served) -> None:
             assert await reader.read() == b""
 
 
-async def test_permits_hold_for_names(served: Served) -> None:
+async def test_permits_apply_to_names(served: Served) -> None:
     listener, opener = new_key(), new_key()
     served.authorize(listener, 'permitlisten="home:22"')
     served.authorize(opener, 'permitopen="home:22"')
@@ -185,7 +185,7 @@ async def test_a_host_name_with_dots_is_never_a_name(served: Served) -> None:
         assert served.held == [f"localhost:{listener.get_port()}"]
 
 
-async def test_names_can_be_switched_off(tmp_path: Path) -> None:
+async def test_names_can_be_disabled(tmp_path: Path) -> None:
     async with serving(tmp_path, names=False) as served, served.client() as box:
         listener = await box.forward_remote_port("home", 0, HERE, 9)
         assert served.held == [f"localhost:{listener.get_port()}"]

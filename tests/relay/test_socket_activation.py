@@ -1,4 +1,4 @@
-"""A relay whose sockets somebody else opened for it."""
+"""A relay with sockets from a service manager."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def bound() -> Iterator[socket.socket]:
         yield server
 
 
-def test_a_socket_that_listens_on_tcp_will_do(bound: socket.socket) -> None:
+def test_a_listening_tcp_socket_is_accepted(bound: socket.socket) -> None:
     check([bound])
 
 
-def test_any_other_socket_is_refused_with_the_setting_that_is_wrong(bound: socket.socket) -> None:
+def test_other_sockets_are_refused_with_the_setting_to_correct(bound: socket.socket) -> None:
     with (
         socket.socket(socket.AF_UNIX) as unix,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
@@ -57,7 +57,7 @@ def test_any_other_socket_is_refused_with_the_setting_that_is_wrong(bound: socke
         (["*"], ["::", "0.0.0.0"]),
     ],
 )
-def test_the_sockets_that_listen_would_make_are_the_same(
+def test_the_sockets_that_listen_describes_give_no_warning(
     configured: list[str], handed: list[str]
 ) -> None:
     assert mismatch_warning(
@@ -73,7 +73,9 @@ def test_the_sockets_that_listen_would_make_are_the_same(
         (["127.0.0.1", "192.0.2.1"], ["127.0.0.1"]),
     ],
 )
-def test_others_are_told_apart_with_what_to_do(configured: list[str], handed: list[str]) -> None:
+def test_other_sockets_give_a_warning_with_the_remedy(
+    configured: list[str], handed: list[str]
+) -> None:
     told = mismatch_warning(
         [TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in handed]
     )
@@ -83,7 +85,7 @@ def test_others_are_told_apart_with_what_to_do(configured: list[str], handed: li
     assert "tunnelkeeper units install --kind relay" in told
 
 
-def test_a_relay_serves_on_the_sockets_that_it_was_handed_and_says_when(
+def test_a_relay_serves_on_passed_sockets_and_notifies_readiness(
     site: Site, bound: socket.socket
 ) -> None:
     relay = RelayProcess(site.subdirectory("r"), site.authorized_keys)
@@ -116,7 +118,7 @@ def test_a_relay_serves_on_the_sockets_that_it_was_handed_and_says_when(
     relay.close()
 
 
-def test_a_handed_file_that_is_no_socket_ends_it_with_a_message(site: Site) -> None:
+def test_a_passed_file_that_is_not_a_socket_ends_the_relay_with_a_message(site: Site) -> None:
     relay = RelayProcess(site.subdirectory("r"), site.authorized_keys)
     script = 'exec 3<"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
     command = ["bash", "-c", script, "bash", "/dev/null", *COMMAND, "relay", "serve"]

@@ -1,4 +1,4 @@
-"""A client that comes back takes over what its older connection still holds; nobody else does."""
+"""Takeover: a client that reconnects takes over its older bindings, and no one else's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOON = RelayLimits(penalties=False, keepalive=Keepalive(interval=0.3, count_max=
 
 
 class BlackHole:
-    """A TCP proxy that can swallow everything, both ways, and tell nobody."""
+    """A TCP proxy that can silently drop all data in both directions."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -103,7 +103,7 @@ async def test_a_name_is_taken_over_too(served: Served) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "home"])
-async def test_another_keys_port_or_name_is_never_taken(served: Served, host: str) -> None:
+async def test_a_binding_of_another_key_is_never_taken_over(served: Served, host: str) -> None:
     other_key = new_key()
     served.authorize(other_key)
     async with (
@@ -120,21 +120,23 @@ async def test_another_keys_port_or_name_is_never_taken(served: Served, host: st
             assert await exchange(port, b"still the first") == b"still the first"
 
 
-async def test_another_users_port_is_not_taken_even_with_the_same_key(served: Served) -> None:
+async def test_a_binding_of_another_user_is_not_taken_over_with_the_same_key(
+    served: Served,
+) -> None:
     async with served.client(user="one") as older, served.client(user="two") as other:
         port = (await older.forward_remote_port("", 0, HERE, 9)).get_port()
         with pytest.raises(asyncssh.ChannelListenError):
             await other.forward_remote_port("", port, HERE, 9)
 
 
-async def test_a_connection_does_not_take_a_port_from_itself(served: Served) -> None:
+async def test_a_connection_does_not_take_over_its_own_port(served: Served) -> None:
     async with served.client() as connection:
         port = (await connection.forward_remote_port("", 0, HERE, 9)).get_port()
         with pytest.raises(asyncssh.ChannelListenError):
             await connection.forward_remote_port("", port, HERE, 9)
 
 
-async def test_an_older_connection_that_lives_stays_without_the_port(tmp_path: Path) -> None:
+async def test_an_older_connection_that_answers_stays_open_without_the_port(tmp_path: Path) -> None:
     async with serving(tmp_path, limits=SOON) as served, served.client() as older:
         port = (await older.forward_remote_port("", 0, HERE, 9)).get_port()
         async with served.client() as newer:
@@ -145,7 +147,7 @@ async def test_an_older_connection_that_lives_stays_without_the_port(tmp_path: P
             assert [len(client.holds) for client in served.clients] == [0, 1]
 
 
-async def test_a_box_whose_connection_was_swallowed_comes_back(tmp_path: Path) -> None:
+async def test_a_client_behind_a_black_hole_can_reconnect(tmp_path: Path) -> None:
     for_ever = RelayLimits(penalties=False, keepalive=Keepalive(interval=0.3, count_max=10_000))
     async with (
         serving(tmp_path, limits=for_ever) as served,

@@ -1,4 +1,4 @@
-"""What a client can make the relay keep in memory is bounded, and a rekey disturbs nothing."""
+"""Bounded memory for one client, and forwarding during a key exchange."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def transport_of(served: Served) -> ServerTransport:
     return served.relay._clients[0].transport
 
 
-async def test_while_keys_are_exchanged_nothing_more_is_read_for_a_client(served: Served) -> None:
+async def test_reading_for_a_client_pauses_during_a_key_exchange(served: Served) -> None:
     async with service(echo) as port, served.client() as connection:
         held = (await connection.forward_remote_port("", 0, HERE, port)).get_port()
         server = transport_of(served)
@@ -36,14 +36,14 @@ async def test_while_keys_are_exchanged_nothing_more_is_read_for_a_client(served
         assert await exchange(held, b"with new keys") == b"with new keys"
 
 
-async def test_data_is_whole_when_keys_change_in_the_middle(served: Served) -> None:
+async def test_a_key_exchange_does_not_corrupt_data(served: Served) -> None:
     async with service(source(blob(MUCH))) as port, served.client() as connection:
         held = (await connection.forward_remote_port("", 0, HERE, port)).get_port()
         transport_of(served)._rekey_bytes = connection._rekey_bytes = 1 << 20
         assert await exchange(held, b"") == blob(MUCH)
 
 
-async def test_a_client_that_leaves_what_it_is_sent_unread_is_dropped(
+async def test_a_client_that_does_not_read_is_disconnected(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with served.client() as connection:
@@ -53,7 +53,7 @@ async def test_a_client_that_leaves_what_it_is_sent_unread_is_dropped(
         await served.until_gone()
 
 
-async def test_too_many_requests_at_once_end_their_connection_alone(served: Served) -> None:
+async def test_too_many_pending_requests_close_only_their_connection(served: Served) -> None:
     async with served.client() as other, served.client() as connection:
         for _ in range(10 * transport.MAX_PENDING_REQUESTS):
             connection._send_global_request(b"tcpip-forward", b"\0\0\0\4home\0\0\0\x16")
@@ -88,10 +88,10 @@ async def test_a_channel_that_cannot_be_opened_is_refused_with_the_code_of_its_r
     assert (refused.value.code, refused.value.reason) == (code, "db:5432: no")
 
 
-def test_no_reason_is_without_a_code() -> None:
+def test_every_reason_has_a_code() -> None:
     assert set(OPEN_FAILURE_CODES) == set(Reason)
 
 
-async def test_what_a_client_calls_itself_is_shown_safely(served: Served) -> None:
+async def test_the_client_version_is_printable(served: Served) -> None:
     async with served.client(client_version="evil_1.0 comment with spaces"):
         assert served.clients[0].version == "SSH-2.0-evil_1.0 comment with spaces"

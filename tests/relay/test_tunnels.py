@@ -1,4 +1,4 @@
-"""Tunnels of our own through the relay: the box's side and the client's, by port, name and path."""
+"""tunnelkeeper on both sides of the relay: by port, name and path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DATA = blob(MEGABYTE)
 
 
-def test_a_box_is_reached_by_port_by_name_and_by_path(site: Site) -> None:
+def test_a_client_is_reached_by_port_by_name_and_by_path(site: Site) -> None:
     box, service = site.sshd(), site.service(echo)
     sockets = site.subdirectory("s")
     relay = start_relay(site, unix_socket_dir=str(sockets), limits={"penalties": False})
@@ -52,7 +52,7 @@ def test_a_box_is_reached_by_port_by_name_and_by_path(site: Site) -> None:
         assert exchange(port, DATA) == DATA
 
 
-def test_a_relay_that_was_killed_is_used_again(site: Site) -> None:
+def test_tunnels_reconnect_after_the_relay_was_killed(site: Site) -> None:
     relay, service, port = start_relay(site), site.service(echo), free_port()
     program = site.program(
         host_table("relay", relay.port, 'user = "box"'),

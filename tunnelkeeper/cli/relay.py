@@ -1,4 +1,4 @@
-"""`tunnelkeeper relay serve|status|check|reload`: the relay server, and what to ask of it."""
+"""`tunnelkeeper relay serve|status|check|reload`: run the relay server, or query a running one."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _config = click.option("--config", metavar="FILE", help="The config file, relay.
 
 @click.group()
 def command() -> None:
-    """Serve a relay for machines behind NAT, or ask the one that runs.
+    """Run a relay for machines behind NAT, or query a running one.
 
-    Its config file is relay.toml beside tunnels.toml, unless --config names another; `status` and
-    `reload` find the relay that runs by themselves where there is only one.
+    The config file is relay.toml next to tunnels.toml, unless --config names another. If only one
+    relay is running, `status` and `reload` find it without --config.
     """
 
 
-@command.command(short_help="be the relay, in the foreground")
+@command.command(short_help="run the relay in the foreground")
 @_config
 @click.option("--listen", metavar="ADDR:PORT", multiple=True, help="Listen here; may be repeated.")
-@click.option("--host-key", metavar="FILE", multiple=True, help="A host key; made when missing.")
+@click.option("--host-key", metavar="FILE", multiple=True, help="A host key; generated if missing.")
 @click.option("--authorized-keys", metavar="FILE", help="Who may log in; %u is the user.")
-@click.option("-v", "--verbose", is_flag=True, help="Log every try to log in.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every login attempt.")
 @click.pass_obj
 def serve(
     settings: Settings,
@@ -52,7 +52,7 @@ def serve(
     authorized_keys: str | None,
     verbose: bool,
 ) -> int:
-    """Be the relay, in the foreground, until a signal ends it; SIGHUP reloads."""
+    """Run the relay in the foreground until SIGTERM or SIGINT; SIGHUP reloads."""
     instance = instance_for(settings, config)
     return launch.serve_relay(
         instance.config,
@@ -67,7 +67,7 @@ def serve(
 
 @command.command(short_help="who is connected, what was refused")
 @_config
-@click.option("--json", "as_json", is_flag=True, help="Print what the relay says, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the relay's answer as JSON.")
 @click.pass_obj
 def status(settings: Settings, config: str | None, as_json: bool) -> int:
     """Show who is connected, what they listen on, and what was refused."""
@@ -86,14 +86,14 @@ def status(settings: Settings, config: str | None, as_json: bool) -> int:
     return ExitCode.OK
 
 
-@command.command(short_help="validate the config file, listen nowhere")
+@command.command(short_help="validate the config file without listening")
 @_config
 @click.option("--json", "as_json", is_flag=True, help="Print problems and warnings as JSON.")
 @click.pass_obj
 def check(settings: Settings, config: str | None, as_json: bool) -> int:
-    """Validate the config file and the files it names; listen nowhere.
+    """Validate the config file and the files it names, without listening.
 
-    Silent when all is well. Problems make the exit code 2, warnings do not.
+    Prints nothing if there is no problem. Problems make the exit code 2, warnings do not.
     """
     instance = instance_for(settings, config)
     findings = launch.check_relay(instance.config, must_exist=instance.is_named)

@@ -1,7 +1,7 @@
-"""Which relay is meant: its config file, and the control socket that belongs to it.
+"""Selection of a relay: its config file and the control socket that belongs to it.
 
-One relay serves a config file, so each file has a socket of its own: relay.sock for the default
-one. Nothing is asked of a relay here but whether it answers.
+Each config file has its own socket; the default file has relay.sock. It opens connections and sends
+no request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SUPERVISOR_VARIABLES = frozenset({"TUNNELKEEPER_CONFIG", "TUNNELKEEPER_SOCKET"}
 
 @dataclass(frozen=True, slots=True)
 class RelayInstance:
-    """A relay's config file and its control socket. named: whether somebody named the file."""
+    """A relay's config file and control socket. is_named: whether an option named the file."""
 
     config: Path
     socket: Path
@@ -33,7 +33,7 @@ class RelayInstance:
 
 
 def instance_for(settings: Settings, config: str | None) -> RelayInstance:
-    """The relay of a config file. config: the subcommand's own option."""
+    """Return the relay of a config file. config: the --config of the subcommand."""
     environment = _environment()
     option = config if config is not None else settings.config_option
     default = Path.cwd() / paths.config_path(None, environment).with_name("relay.toml")
@@ -46,9 +46,9 @@ def instance_for(settings: Settings, config: str | None) -> RelayInstance:
 
 
 def connect(settings: Settings, config: str | None, timeout: float) -> Client:
-    """A connection to the relay that is meant; where none is named, to the one that runs.
+    """Connect to the selected relay; if none is named, to the only running one.
 
-    timeout: seconds for an answer. Raises Failed, OSError.
+    timeout: seconds for an answer. Raises CommandError, OSError.
     """
     instance = instance_for(settings, config)
     if instance.is_named or settings.socket_option is not None:
@@ -63,7 +63,7 @@ def connect(settings: Settings, config: str | None, timeout: float) -> Client:
         client.close()
     if len(running) > 1:
         running[0].close()
-        message = f"{len(running)} relays are running; say which with --config"
+        message = f"{len(running)} relays are running; choose one with --config"
         raise CommandError(message, ExitCode.USAGE)
     return running[0]
 
@@ -95,5 +95,5 @@ def _not_running(socket: Path) -> CommandError:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what names the supervisor's own file and socket."""
+    """Return the environment without the variables of the supervisor's file and socket."""
     return {key: value for key, value in os.environ.items() if key not in _SUPERVISOR_VARIABLES}

@@ -1,7 +1,7 @@
-"""The words of `relay status`: a row for each client, and what was refused.
+"""The text of `relay status`: a row for each client, and the refusals.
 
-Pure: it measures no terminal. Text of other machines is made printable here, whatever the relay
-did with it.
+Pure: it measures no terminal. Text of other machines is made printable here, independently of the
+relay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REFUSALS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One client, a text for each of HEADERS."""
+    """The row of a client: a text for each of HEADERS."""
 
     user: str
     address: str
@@ -34,7 +34,7 @@ class Row:
 
 
 def client_row(client: ClientSnapshot, now: datetime) -> Row:
-    """What a client's row says; each place that it holds stands on a line of its own."""
+    """Return the row of a client, with each binding on a line of its own."""
     return Row(
         user=printable(client.user),
         address=printable(client.address),
@@ -46,14 +46,14 @@ def client_row(client: ClientSnapshot, now: datetime) -> Row:
 
 
 def heading(relay: RelaySnapshot) -> str:
-    """Where the relay listens and how many are there."""
+    """Return where the relay listens and how many clients are connected."""
     where = ", ".join(map(printable, relay.listen))
     waiting = f", {relay.waiting} not logged in yet" if relay.waiting else ""
     return f"listening on {where}; {len(relay.clients)} connected{waiting}"
 
 
 def refusal_lines(relay: RelaySnapshot) -> list[str]:
-    """What was refused: a line of counts and one for each of the last; none where nothing was."""
+    """Return a line of refusal counts and a line for each recent refusal; empty without any."""
     refusals = relay.refusals
     if not refusals.recent:
         return []

@@ -1,6 +1,6 @@
-"""Reads IP addresses and tells which lead into the relay itself or its machine's neighbourhood.
+"""IP address parsing, and the ranges that lead to the relay itself or to its surroundings.
 
-It knows the ranges and nothing of who asks; nothing is looked up here.
+It knows ranges only: it resolves nothing and knows no client.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # netdevice(7): IFNAMSIZ, less its 
 
 
 def parse(text: str) -> IPAddress:
-    """An address without its zone (`%eth0`); one that wraps an IPv4 address in IPv6 is that one.
+    """Parse an address, without its zone (`%eth0`); an IPv4-mapped one becomes IPv4.
 
     Raises ValueError.
     """
@@ -38,7 +38,7 @@ _CLOSED_NETWORKS: tuple[tuple[str, tuple[IPNetwork, ...]], ...] = tuple(
         ("the relay's own loopback", ("127.0.0.0/8", "::1/128")),
         # RFC 1122 section 3.2.1.3: Linux takes 0.0.0.0 and :: for itself.
         ("no address of any host", ("0.0.0.0/8", "::/128")),
-        # Before link-local, which holds the first, so that the message names the danger.
+        # Before link-local, which contains the first one, so that the message names the danger.
         (
             "a cloud's metadata service",
             (
@@ -64,10 +64,10 @@ _IPV4_BITS = 0xFFFFFFFF
 
 
 def closed_reason(address: IPAddress, own: Collection[IPAddress] = ()) -> str | None:
-    """What an address is that no stranger should reach through the relay; None for any other.
+    """Return why clients must not reach an address through the relay, or None if they may.
 
-    own: the addresses of the relay's interfaces. An address that a gateway would turn into such
-    a one (NAT64, 6to4, Teredo, ISATAP) is as closed as that.
+    own: the addresses of the relay's interfaces. An IPv6 address that a gateway translates to a
+    closed IPv4 address (NAT64, 6to4, Teredo, ISATAP) is closed as well.
     """
     for candidate in (address, *_embedded_ipv4(address)):
         if candidate in own:
@@ -79,7 +79,7 @@ def closed_reason(address: IPAddress, own: Collection[IPAddress] = ()) -> str | 
 
 
 def _embedded_ipv4(address: IPAddress) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses inside an IPv6 address, wherever a way of translation may look for one."""
+    """Return the IPv4 addresses that any translation mechanism reads out of an IPv6 address."""
     if isinstance(address, IPv4Address):
         return ()
     bits = int(address)
@@ -88,7 +88,7 @@ def _embedded_ipv4(address: IPAddress) -> tuple[IPv4Address, ...]:
     if address in _NAT64 or address in _IPV4_COMPATIBLE or (bits >> 32) & _IPV4_BITS in _ISATAP:
         carried.append(last)
     if address in _LOCAL_NAT64:
-        # RFC 6052 section 2.2: after a prefix of 48 bits it stands in two halves round bit 64.
+        # RFC 6052 section 2.2: after a 48-bit prefix, the address is split around bit 64.
         halves = (bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF
         carried += [last, IPv4Address(halves)]
     if address.sixtofour is not None:

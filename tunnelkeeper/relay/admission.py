@@ -1,7 +1,7 @@
-"""Who gets as far as a handshake: how many strangers may wait at once, and who must stay away.
+"""Admission control before the handshake: MaxStartups and PerSourcePenalties.
 
-A connection that is refused costs the relay a line of text; no SSH is spoken with it. What a
-stranger does once let in is for its visitor to see.
+A refused connection gets one line of text and no SSH handshake. Authentication itself belongs to
+`auth_session`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.context import RelayContext
     from tunnelkeeper.relay.penalties import Offence
 
-# What sshd says to those it does not let in; RFC 4253 section 4.2 allows such lines.
+# sshd's own texts. RFC 4253 section 4.2 allows such lines before the version string.
 PENALTY_MESSAGE = b"Not allowed at this time\r\n"
 MAX_STARTUPS_MESSAGE = b"Exceeded MaxStartups\r\n"
 
@@ -30,18 +30,18 @@ log = logging.getLogger(__name__)
 
 
 class UnauthenticatedConnection(Protocol):
-    """A connection that has not logged in."""
+    """A connection that has not authenticated yet."""
 
     @property
     def has_sent_banner(self) -> bool:
-        """Whether it has said anything yet; an SSH client names its version at once."""
+        """Whether the peer has sent its version string, as an SSH client does at once."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
 
 
 class AdmissionControl:
-    """Counts the strangers of one relay. chance: random numbers, 0 <= chance < 1."""
+    """The unauthenticated connections of one relay. chance: returns a random 0 <= number < 1."""
 
     def __init__(
         self,
@@ -56,22 +56,22 @@ class AdmissionControl:
 
     @property
     def waiting(self) -> int:
-        """How many have not logged in."""
+        """The number of connections that have not authenticated."""
         return len(self._connections)
 
     def check(self, address: TcpAddress) -> bytes | None:
-        """What to tell one who knocks and is not let in; None: come in.
+        """Return the refusal to send to a new connection, or None to admit it.
 
-        Where there are too many strangers, the oldest that has said nothing makes room: so those
-        who only hold connections open keep nobody out who wants to log in.
+        At the limit, the oldest connection that has sent no version string is closed instead.
+        Clients that only hold connections open therefore cannot keep others out.
         """
         limits = self._context.configuration.limits
         if limits.penalties and self._context.penalties.is_refused(address.host, self._clock()):
-            self._record_refusal(address, "its address did too much wrong lately")
+            self._record_refusal(address, "too many recent failures from this address")
             return PENALTY_MESSAGE
         if not limits.max_startups.refuses(self.waiting, self._chance()):
             return None
-        silent = next((one for one in self._connections if not one.has_sent_banner), None)
+        silent = next((each for each in self._connections if not each.has_sent_banner), None)
         if silent is None:
             self._record_refusal(address, f"{self.waiting} connections have not logged in")
             return MAX_STARTUPS_MESSAGE
@@ -80,23 +80,23 @@ class AdmissionControl:
         return None
 
     def add(self, connection: UnauthenticatedConnection) -> None:
-        """Count one who was let in."""
+        """Count an admitted connection."""
         self._connections[connection] = None
 
     def discard(self, connection: UnauthenticatedConnection) -> None:
-        """Count one no more: it has logged in, or is gone."""
+        """Stop counting a connection that has authenticated or closed."""
         self._connections.pop(connection, None)
 
     def close_all(self) -> None:
-        """Close every connection that has not logged in."""
+        """Close every connection that has not authenticated."""
         for connection in list(self._connections):
             self.discard(connection)
             connection.close()
 
     def penalize(self, address: TcpAddress, offence: Offence) -> None:
-        """Remember what one from this address did.
+        """Add the penalty for an offence to an address.
 
-        This machine's own is left out: behind a proxy that runs here, it is everybody's.
+        Loopback is exempt: behind a proxy on this machine, all clients share it.
         """
         if self._context.configuration.limits.penalties and not _is_loopback(address.host):
             self._context.penalties.add(address.host, offence, self._clock())
@@ -113,19 +113,21 @@ def _is_loopback(host: str) -> bool:
 
 
 class AdmissionProtocol(asyncio.Protocol):
-    """One who has just connected: turned away, or handed to the protocol that serves it."""
+    """Protocol of a new connection: refuses it or hands it to the SSH transport."""
 
     def __init__(
-        self, admission: AdmissionControl, admit: Callable[[TcpAddress], asyncio.Protocol]
+        self,
+        admission: AdmissionControl,
+        create_transport: Callable[[TcpAddress], asyncio.Protocol],
     ) -> None:
         self._admission = admission
-        self._create_transport = admit
+        self._create_transport = create_transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Decide."""
+        """Refuse the connection, or pass it to the transport that `create_transport` returns."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
         peer = transport.get_extra_info("peername")
-        if peer is None:  # it is gone already
+        if peer is None:  # disconnected already
             transport.abort()
             return
         address = TcpAddress(peer[0], peer[1])

@@ -1,6 +1,6 @@
-"""One connection from its acceptance to its end: who logs in, and what the relay learns of it.
+"""One connection from accept to close: its authentication attempts, penalties and client session.
 
-Whether a key is good is decided by login; what a client does once it is in is its own affair.
+`key_auth` decides whether a key is accepted; `client_session` serves the authenticated client.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.transport import ServerTransport
 
 MIN_FAIL_DELAY = 0.005
-"""Seconds from a key to its refusal at least (MIN_FAIL_DELAY_SECONDS of OpenSSH's auth2.c): the
-time that looking for a user takes must not tell whether there is one."""
+"""Minimum seconds before a key is refused (MIN_FAIL_DELAY_SECONDS in OpenSSH's auth2.c). Without
+it, the time of the lookup would reveal whether a user exists."""
 
 log = logging.getLogger(__name__)
 
 
 class AuthSession:
-    """Answers what a transport asks about its client. transport is set before it is used."""
+    """The AuthHandler of one transport. `transport` must be set before use."""
 
     transport: ServerTransport
 
@@ -57,39 +57,39 @@ class AuthSession:
         self._user = ""
         self._admitted: Admitted | None = None
         self._is_authenticated = False
-        self._denial_reason = "no key was shown"
+        self._denial_reason = "no key was offered"
         self._is_evicted = False
 
-    # -- door.Stranger -----------------------------------------------------------------------
+    # -- admission.UnauthenticatedConnection -------------------------------------------------
 
     @property
     def has_sent_banner(self) -> bool:
-        """See Stranger."""
+        """Whether the client has sent its version string."""
         return self.transport.has_sent_banner
 
     def close(self) -> None:
-        """See Stranger."""
+        """Close the connection to make room for another one."""
         self._is_evicted = True
         self.transport.abort()
 
-    # -- desk.Visitor ------------------------------------------------------------------------
+    # -- interfaces.AuthHandler --------------------------------------------------------------
 
     def auth_requested(self, user: bytes, method: bytes) -> str | None:
-        """See Visitor."""
+        """Record a USERAUTH_REQUEST; return a reason to disconnect, or None."""
         self._user = user.decode("utf-8", "backslashreplace")
         return self._attempts.record_request(user, method)
 
     async def authenticate(
         self, user: str, key: bytes, verify_signature: Callable[[Any], bool]
     ) -> bool:
-        """See Visitor."""
+        """Return whether a key is accepted; refuse after MIN_FAIL_DELAY at the earliest."""
         began = time.monotonic()
         self._admitted = None
         try:
             verdict = self._authorize_key(user, key, verify_signature)
         except Exception:
-            log.exception("a fault in a login; please report it")
-            verdict = Denied("an internal fault")
+            log.exception("authentication failed unexpectedly; please report it")
+            verdict = Denied("internal error")
         if isinstance(verdict, Admitted):
             self._admitted = verdict
             return True
@@ -99,26 +99,26 @@ class AuthSession:
         return False
 
     def auth_failed(self) -> None:
-        """See Visitor."""
+        """Count the refused request."""
         self._attempts.record_failure()
 
     def auth_completed(self) -> ClientSession | None:
-        """See Visitor."""
+        """Return the session of the authenticated client, or None if it is disconnected."""
         self._admission.discard(self)
         admitted = self._admitted
-        if admitted is None:  # asyncssh let in whom nobody admitted
+        if admitted is None:  # asyncssh reports a login that was not authorized here
             self.transport.abort()
             return None
         self._is_authenticated = True
         limit = self._limits.connections_per_key
-        others = [one for one in self._clients if one.identity == admitted.identity]
+        others = [client for client in self._clients if client.identity == admitted.identity]
         if limit and len(others) >= limit:
             reason = f"{limit} connections with this key are open"
             self._context.refusals.record(
                 RefusalKind.LOGIN, self.address.host, admitted.user, reason
             )
             for other in others:
-                other.probe_liveness()  # some may have died unnoticed
+                other.probe_liveness()  # some may be dead without having been noticed
             self.transport.disconnect(DISC_TOO_MANY_CONNECTIONS, reason)
             return None
         self.client = ClientSession(self.transport, admitted, self.address, self._context)
@@ -128,13 +128,13 @@ class AuthSession:
         return self.client
 
     def connection_lost(self, error: Exception | None) -> None:
-        """See Visitor."""
+        """Close the client session, or record why authentication did not complete."""
         self._admission.discard(self)
         if self.client is not None:
             self.client.connection_lost()
             self._clients.remove(self.client)
             why = f": {printable(str(error))}" if error is not None else ""
-            log.info("%s left%s", self.client, why)
+            log.info("%s disconnected%s", self.client, why)
         elif not self._is_authenticated and not self._is_evicted:
             self._add_penalty()
 
@@ -146,27 +146,27 @@ class AuthSession:
         keys = self._context.authorized_keys.keys_for(user)
         candidate = parse_key(key)
         if candidate is None:
-            return Denied("what was shown is no key of a kind that is known here")
+            return Denied("not a public key of a supported type")
         verdict = authorize(candidate, user, keys, self.address.host, datetime.now(UTC))
         if isinstance(verdict, Admitted):
             candidate.key.set_touch_required(verdict.touch_required)
             if not verify_signature(candidate.key):
-                return Denied("the signature is not good")
+                return Denied("the signature is invalid")
         return verdict
 
     def _add_penalty(self) -> None:
-        """Note a connection that came to nothing (as sshd's monitor tells srclimit.c)."""
+        """Penalize a connection that ended without a login, as sshd's monitor does."""
         grace = self._limits.login_grace
         if grace and time.monotonic() - self._connected_at >= grace:
             offence, reason = Offence.GRACE_EXCEEDED, f"no login within {grace:g} s"
         elif self._attempts.failed:
             offence, reason = (
                 Offence.AUTHFAIL,
-                f"{self._denial_reason} (tries: {self._attempts.failed})",
+                f"{self._denial_reason} (attempts: {self._attempts.failed})",
             )
         else:
             self._admission.penalize(self.address, Offence.NOAUTH)
-            log.debug("%s left before a login", self.address)
+            log.debug("%s disconnected before authentication", self.address)
             return
         self._admission.penalize(self.address, offence)
         self._context.refusals.record(RefusalKind.LOGIN, self.address.host, self._user, reason)

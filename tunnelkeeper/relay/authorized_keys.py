@@ -1,9 +1,10 @@
-"""Reads authorized_keys: which keys may log in, and what each may do; it opens no file.
+"""Parser of authorized_keys: which keys may log in, and what each may do. It opens no file.
 
 The format is that of sshd(8), AUTHORIZED_KEYS FILE FORMAT. A line that is malformed, or whose
-options cannot all be honoured, is left out with one warning. Unlike sshd, which tries every line of
-a key until one lets it in, the first line of a key is the one that counts, even if it is left out:
-a line further down never gives a key what the first line refuses.
+options cannot all be enforced, is skipped with one warning. Unlike sshd, which tries each line of a
+key until one accepts it, only the first line of a key counts, even if that line is skipped. A later
+line never grants a key what its first line refuses. Blobs are checked for form and size; signatures
+are not checked here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _BLANK = re.compile(r"[ \t]+")
 # sshkey_advance_past_options() in OpenSSH's sshkey.c: blanks inside quotes belong to the options.
 _OPTIONS = re.compile(r'(?:\\"|[^" \t]|"(?:\\"|[^"])*+")++')
 
-# How many strings and integers (RFC 4251 section 5) the blob of each type has, its type included:
+# The number of strings and integers (RFC 4251 section 5) in a blob, including the type name:
 # RFC 4253 section 6.6, RFC 5656 section 3.1, RFC 8709 section 4, and OpenSSH's PROTOCOL.u2f.
 _FIELDS = {
     "ssh-ed25519": 2,
@@ -43,10 +44,10 @@ MINIMUM_RSA_BITS = 1024  # sshd_config(5), RequiredRSASize
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedKey:
-    """A key that may log in, or whose certificates may.
+    """A line of authorized_keys: a key that may log in, or the authority of certificates that may.
 
     number: its line, from 1. algorithm: the key's type, such as `ssh-rsa`. blob: the public key
-    (RFC 4253 section 6.6). comment: as written, and not to be trusted.
+    (RFC 4253 section 6.6). comment: as written; untrusted text.
     """
 
     path: str
@@ -58,24 +59,24 @@ class AuthorizedKey:
 
 
 class PublicKeyError(ValueError):
-    """A public key cannot be used; the text says why."""
+    """Raised for an unusable public key; the text gives the reason."""
 
 
 class _LineError(ValueError):
-    """A line holds no key that can be used; the text says why."""
+    """Raised for a line without a usable key; the text gives the reason."""
 
 
 def parse(
     text: str, path: str, zone: tzinfo | None = None
 ) -> tuple[tuple[AuthorizedKey, ...], tuple[str, ...]]:
-    """Read a file's text: its keys, and a warning `path:number: why` for each line left out.
+    """Parse a file's text; return its keys and a `path:number: reason` for each skipped line.
 
-    zone: of expiry times that name none; None: the system's.
+    zone: the time zone of expiry times without one; None: the system's.
     """
     keys: list[AuthorizedKey] = []
     warnings: list[str] = []
     first_lines: dict[tuple[bytes, bool], int] = {}
-    # Not splitlines(): it also splits where sshd does not, and the numbers would be off.
+    # Not splitlines(): it also splits where sshd does not, so line numbers would differ.
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.rstrip("\r").strip(_BLANKS)
         if not line or line.startswith("#"):
@@ -94,9 +95,9 @@ def _parse_line(
     zone: tzinfo | None,
     first_lines: dict[tuple[bytes, bool], int],
 ) -> AuthorizedKey:
-    """Read a line; `first` says where each key stood first, and learns of this one.
+    """Parse a line, and enter its number in first_lines if its key appears for the first time.
 
-    A key may stand once for itself and once as a certificate authority.
+    A key may appear once for itself and once as a certificate authority.
     """
     options_text, algorithm, encoded, comment = _fields(line)
     blob = parse_blob(algorithm, encoded)
@@ -108,12 +109,12 @@ def _parse_line(
         raise
     earlier = first_lines.setdefault((blob, options.cert_authority), number)
     if earlier != number:
-        raise _LineError(f"this key stands in line {earlier} already; the first one counts")
+        raise _LineError(f"this key is already in line {earlier}; the first line counts")
     return AuthorizedKey(path, number, algorithm, blob, comment, options)
 
 
 def _fields(line: str) -> tuple[str, str, str, str]:
-    """The options (or nothing), key type, key and comment of a line."""
+    """Split a line into options (possibly empty), key type, key and comment."""
     options_text = ""
     if _BLANK.split(line, maxsplit=1)[0] not in KEY_TYPES:
         match = _OPTIONS.match(line)
@@ -130,7 +131,7 @@ def _fields(line: str) -> tuple[str, str, str, str]:
 
 
 def parse_blob(algorithm: str, encoded: str) -> bytes:
-    """The blob of a key. algorithm: one of KEY_TYPES.
+    """Decode and check the blob of a key. algorithm: one of KEY_TYPES.
 
     Raises PublicKeyError.
     """
@@ -142,9 +143,9 @@ def parse_blob(algorithm: str, encoded: str) -> bytes:
     fields = _strings(blob)
     if fields[0] != algorithm.encode("ascii"):
         found = printable(fields[0].decode("utf-8", "replace"), 60)
-        raise PublicKeyError(f"the key type says '{algorithm}', the key itself '{found}'")
+        raise PublicKeyError(f"the key type is '{algorithm}', but the key itself is '{found}'")
     if len(fields) != _FIELDS[algorithm]:
-        raise PublicKeyError(f"the key is not made as a key of type '{algorithm}'")
+        raise PublicKeyError(f"the key is malformed for type '{algorithm}'")
     bits = int.from_bytes(fields[-1]).bit_length()
     if algorithm == "ssh-rsa" and bits < MINIMUM_RSA_BITS:
         raise PublicKeyError(f"expected an RSA key of {MINIMUM_RSA_BITS} bits or more, got {bits}")
@@ -152,13 +153,13 @@ def parse_blob(algorithm: str, encoded: str) -> bytes:
 
 
 def _strings(blob: bytes) -> list[bytes]:
-    """The strings that a blob consists of, at least one."""
+    """Split a blob into its strings; return at least one."""
     strings: list[bytes] = []
     while blob or not strings:
         length = int.from_bytes(blob[:4])
         string = blob[4 : 4 + length]
         if len(blob) < 4 or len(string) < length:
-            raise PublicKeyError("the key is cut short")
+            raise PublicKeyError("the key is truncated")
         strings.append(string)
         blob = blob[4 + length :]
     return strings

@@ -1,6 +1,6 @@
-"""The authorized_keys files: the keys of each user, kept in memory, read again when they change.
+"""Cache of the authorized_keys files of all users, reread when a file changes.
 
-It knows which file is whose and nothing of what a key may do.
+It maps users to files and does not interpret key options.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tunnelkeeper.relay.authorized_keys import AuthorizedKey
 log = logging.getLogger(__name__)
 
 SIZE_LIMIT = 16 * 1024 * 1024
-"""Bytes of one file: a hundred thousand keys."""
+"""Maximum bytes of one file: about a hundred thousand keys."""
 
 _USER_TOKEN = "%u"  # noqa: S105  sshd_config(5), TOKENS
-# A user's name becomes part of a path, so it is a plain one: no slash, no dot in front.
+# A user name becomes part of a path, so slashes and leading dots are not allowed.
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 Keys = tuple[AuthorizedKey, ...]
@@ -29,7 +29,7 @@ _Signature = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class _CachedFile:
-    """What a file held when it had this signature."""
+    """The keys of a file as of its stat signature."""
 
     signature: _Signature
     keys: Keys
@@ -43,13 +43,13 @@ class AuthorizedKeysStore:
         self._cache: dict[Path, _CachedFile] = {}
 
     def keys_for(self, user: str) -> Keys:
-        """The keys that may log in as a user; none for a user nobody knows."""
+        """Return the keys that may log in as a user; empty for an unknown user."""
         if not _USER.fullmatch(user):
             return ()
         return self._read_keys(self._path_for(user))
 
     def _path_for(self, user: str) -> Path:
-        # One pass, so that neither a user's name nor "%%u" is taken for a token.
+        # One pass, so that neither a user name nor "%%u" is expanded again.
         tokens = {"%%": "%", _USER_TOKEN: user}
         return Path(re.sub("%[%u]", lambda token: tokens[token[0]], self.pattern))
 
@@ -69,7 +69,7 @@ class AuthorizedKeysStore:
 
 
 def _load(path: Path) -> Keys:
-    """Read a file and log what is wrong with its lines.
+    """Read a file and log a warning for each skipped line.
 
     Raises OSError, ValueError.
     """
@@ -77,7 +77,7 @@ def _load(path: Path) -> Keys:
         data = file.read(SIZE_LIMIT + 1)
     if len(data) > SIZE_LIMIT:
         raise ValueError(f"{path}: longer than {SIZE_LIMIT} bytes")
-    # A byte that is no UTF-8 can only be in a comment, or its line is refused.
+    # Bytes that are not UTF-8 are harmless in a comment; elsewhere the line is skipped.
     keys, warnings = authorized_keys.parse(data.decode("utf-8", "backslashreplace"), str(path))
     for warning in warnings:
         log.warning("%s", warning)
@@ -85,10 +85,10 @@ def _load(path: Path) -> Keys:
 
 
 def find_problems(pattern: str) -> list[str]:
-    """What `relay check` should say of the authorized keys: lines left out, files not there."""
+    """Return the warnings of `relay check`: skipped lines and missing files."""
     paths = _files(pattern)
     if not paths:
-        return [f"{pattern}: no such file, so nobody can log in"]
+        return [f"{pattern}: no such file; no user can log in"]
     problems: list[str] = []
     for path in paths:
         try:
@@ -101,7 +101,7 @@ def find_problems(pattern: str) -> list[str]:
 
 
 def _files(pattern: str) -> list[Path]:
-    """The files that a pattern stands for now."""
+    """Return the existing files that match a pattern."""
     before, token, after = pattern.partition(_USER_TOKEN)
     if not token:
         path = Path(pattern.replace("%%", "%"))

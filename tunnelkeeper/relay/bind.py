@@ -1,6 +1,6 @@
-"""Makes the sockets that a client listens on; who comes there is handed to a callback.
+"""Listening sockets of clients; each accepted connection goes to a callback.
 
-Which places a client may have is decided before; this chooses ports and binds.
+It chooses ports and binds. `policy` has already decided whether the client may.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tunnelkeeper.net.bind_addresses import bind_addresses
 from tunnelkeeper.net.listener import Listener, ListenError, listen
 
 PORT_ATTEMPTS = 20
-"""A port that the system chose for 127.0.0.1 may be taken on ::1."""
+"""Attempts to find a free port: one that is free on 127.0.0.1 may be in use on ::1."""
 
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 AcceptCallback = Callable[[SocketEndpoint], None]
-"""Takes one who came to a listener."""
+"""Takes a connection that a listener has accepted."""
 
 
 def choose_port(host: str) -> int:
-    """A port that is free on all addresses of a host. host: as for bind().
+    """Return a port that is free on all addresses of a host. host: as for bind().
 
     Raises ConnectError.
     """
@@ -40,14 +40,14 @@ def choose_port(host: str) -> int:
 
 
 async def bind(target: TcpAddress | UnixAddress, on_accept: AcceptCallback) -> Listener:
-    """Listen on a path, or on a port of an address, of loopback or of every interface.
+    """Listen on a path, or on a port of one address, of loopback or of every interface.
 
     Raises ConnectError.
     """
     try:
         if isinstance(target, TcpAddress):
-            # A listen() that fails looks through all processes for the one that has the port,
-            # which no client should be able to start at will; so the port is tried before.
+            # A failed listen() scans all processes for the owner of the port. Probing the port
+            # first keeps clients from triggering that scan at will.
             _probe(target.host, target.port)
         return await listen(target, lambda: SocketEndpoint(on_accept))
     except OSError as error:
@@ -57,7 +57,7 @@ async def bind(target: TcpAddress | UnixAddress, on_accept: AcceptCallback) -> L
 
 
 def _probe(host: str, port: int) -> int:
-    """Bind a port for a moment; which it was, as port 0 is any.
+    """Bind a port briefly and return its number; port 0 lets the system choose.
 
     Raises OSError.
     """

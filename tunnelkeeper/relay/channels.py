@@ -1,6 +1,6 @@
-"""The channels of one client: those it opened, and those to it for who came to a place it holds.
+"""The channels of one client: those it opens, and those opened to it for its bindings.
 
-It opens channels and joins their ends; whether they may be is decided before.
+It opens channels and joins endpoints. `policy` has already decided whether they are allowed.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Origin = tuple[str, int]
-"""Where one who came to a place comes from; of a Unix socket, nothing."""
+"""The originator's host and port (RFC 4254 section 7.2); empty for a Unix socket."""
 
 
 class Channels:
-    """The channels of a transport. traffic: bytes_in came from its client."""
+    """The channels of a transport. traffic: bytes_in counts bytes from the client."""
 
     def __init__(self, transport: ServerTransport) -> None:
         self.traffic = Counters()
         self._transport = transport
 
     def to_socket(self, target: SocketEndpoint) -> ChannelEndpoint:
-        """The session of a channel that the client opens to a target which is connected.
+        """Return the session of a channel from the client to a connected socket.
 
-        Raises ConnectError when the client has left meanwhile.
+        Raises ConnectError if the client has disconnected meanwhile.
         """
         if self._transport.is_closed():
             target.abort()
@@ -54,7 +54,7 @@ class Channels:
         return endpoint
 
     async def to_binding(self, binding: Binding, origin: Origin) -> ChannelEndpoint:
-        """The session of a channel that the client opens to a name which another one holds.
+        """Return the session of a channel from the client to a name that another client has bound.
 
         Raises ConnectError.
         """
@@ -75,7 +75,7 @@ class Channels:
     async def open_channel(
         self, binding: Binding, origin: Origin, on_open: Callable[[ChannelEndpoint], None]
     ) -> ChannelEndpoint:
-        """A channel to the client for one who came to a place that it holds.
+        """Open a channel to the client for a connection to one of its bindings.
 
         Raises ConnectError.
         """
@@ -91,7 +91,7 @@ class Channels:
             return endpoint
 
         if self._transport.is_full:
-            raise _unreachable(binding, "it has as many channels open as it may")
+            raise _unreachable(binding, "its channel limit is reached")
         try:
             if isinstance(binding.target, UnixAddress):
                 await self._transport.open_forwarded_streamlocal(session, binding.target.path)
@@ -100,20 +100,20 @@ class Channels:
                     session, binding.host, binding.port, origin
                 )
         except asyncssh.ChannelOpenError as error:
-            raise _unreachable(binding, f"it says: {printable(error.reason)}") from error
+            raise _unreachable(binding, f"refused: {printable(error.reason)}") from error
         except (asyncssh.Error, OSError, ValueError) as error:
             raise _unreachable(binding, printable(str(error))) from error
         return endpoint
 
     def accept(self, binding: Binding, accepted: SocketEndpoint) -> None:
-        """Connect one who came to a listener of the client."""
+        """Open a channel to the client for an accepted connection."""
         if self._transport.is_closed():
             accepted.abort()
         else:
             self._transport.start_task(self._connect(binding, accepted))
 
     async def _connect(self, binding: Binding, accepted: SocketEndpoint) -> None:
-        # An exception that left a task of the transport would close it.
+        # asyncssh closes the transport if an exception leaves one of its tasks.
         try:
             await self.open_channel(
                 binding, accepted.origin, lambda channel: join(accepted, channel)
@@ -122,7 +122,7 @@ class Channels:
             log.info("%s", refusal)
             accepted.abort()
         except Exception:
-            log.exception("a fault in serving %s; please report it", binding.target)
+            log.exception("forwarding a connection to %s failed; please report it", binding.target)
             accepted.abort()
 
 
@@ -132,9 +132,9 @@ def _pause(endpoint: ChannelEndpoint) -> None:
 
 
 def client_left_error() -> ConnectError:
-    """The answer that nobody will hear."""
-    return ConnectError(Reason.FAILED, "the client has left")
+    """Return the error for a request of a disconnected client; it is never sent."""
+    return ConnectError(Reason.FAILED, "the client has disconnected")
 
 
 def _unreachable(binding: Binding, reason: str) -> ConnectError:
-    return ConnectError(Reason.FAILED, f"{binding.target}: its client: {reason}")
+    return ConnectError(Reason.FAILED, f"{binding.target}: client: {reason}")

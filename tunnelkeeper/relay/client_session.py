@@ -1,7 +1,6 @@
-"""One client that is logged in: what it listens on, what it opens, and its end.
+"""The request handler of one authenticated client: its bindings, channels and liveness.
 
-It is the desk of its transport: each request is judged by policy, then done or refused, and a
-refusal is noted.
+`policy` decides each request, which is then executed or refused; every refusal is recorded.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ T = TypeVar("T")
 
 
 class ClientSession:
-    """A connection that is logged in. address: where it comes from. since: ISO 8601."""
+    """An authenticated connection. address: of the client. since: the login time, ISO 8601."""
 
     def __init__(
         self,
@@ -62,61 +61,61 @@ class ClientSession:
 
     @property
     def bindings(self) -> list[Binding]:
-        """What it listens on, oldest first."""
+        """What the client listens on, oldest first."""
         return self._context.registry.of(self)
 
     def connection_lost(self) -> None:
-        """The connection is gone: give up what it holds."""
+        """Stop the keepalives and release all bindings."""
         self.keepalive_monitor.stop()
         for binding in self.bindings:
             self._context.registry.release(binding)
 
-    # -- registry.Holder ---------------------------------------------------------------------
+    # -- registry.BindingOwner ---------------------------------------------------------------
 
     @property
     def identity(self) -> tuple[str, bytes]:
-        """See Holder."""
+        """The user and the public key."""
         return self.admitted.identity
 
     async def open_channel(
         self, binding: Binding, origin: Origin, on_made: Callable[[ChannelEndpoint], None]
     ) -> ChannelEndpoint:
-        """See Holder."""
+        """Open a channel to the client for a connection to one of its bindings."""
         return await self.channels.open_channel(binding, origin, on_made)
 
     def probe_liveness(self) -> None:
-        """See Holder."""
+        """Close the connection unless it answers within one keepalive interval."""
         self.transport.start_task(self._probe_liveness())
 
-    # -- desk.Desk ---------------------------------------------------------------------------
+    # -- interfaces.RequestHandler -----------------------------------------------------------
 
     @property
     def channel_limit(self) -> int:
-        """See Desk."""
+        """The maximum number of open channels; 0: no limit."""
         return self._context.configuration.limits.channels_per_connection
 
     async def open_tcp(self, host: str, port: int) -> ChannelEndpoint:
-        """See Desk."""
+        """Connect to a host, or to a name of another client."""
         return await self._record_refusals(RefusalKind.OPEN, self._open_tcp(host, port))
 
     async def open_path(self, path: str) -> ChannelEndpoint:
-        """See Desk."""
+        """Connect to a Unix socket."""
         return await self._record_refusals(RefusalKind.OPEN, self._open_path(path))
 
     async def listen_tcp(self, host: str, port: int) -> int:
-        """See Desk."""
+        """Listen on a port or a name; return the port."""
         return await self._record_refusals(RefusalKind.LISTEN, self._listen_tcp(host, port))
 
     async def listen_path(self, path: str) -> None:
-        """See Desk."""
+        """Listen on a Unix socket."""
         await self._record_refusals(RefusalKind.LISTEN, self._listen_path(path))
 
     def cancel_tcp(self, host: str, port: int) -> bool:
-        """See Desk."""
+        """Stop listening on a port or name; return whether it was bound."""
         return self._release_matching(lambda binding: (binding.host, binding.port) == (host, port))
 
     def cancel_path(self, path: str) -> bool:
-        """See Desk."""
+        """Stop listening on a Unix socket; return whether it was bound."""
         return self._release_matching(lambda binding: binding.target == UnixAddress(path))
 
     # -- inside ------------------------------------------------------------------------------
@@ -149,7 +148,7 @@ class ClientSession:
         name = listen_name(host) if configuration.names else None
         if name is not None:
             if port == 0:
-                ensure_allowed(policy.Refusal(f"the name {name} needs a port of its own"))
+                ensure_allowed(policy.Refusal(f"the name {name} needs a port other than 0"))
             self._claim(Binding(Name(name, port), self, host, port, iso_now()))
             return port
         bound = await self._resolve_bind_host(policy.bind_host(configuration.gateway_ports, host))
@@ -174,7 +173,7 @@ class ClientSession:
         except BaseException:
             self._context.registry.release(binding)
             raise
-        if binding.is_released:  # the connection has ended, or a newer one has taken the place
+        if binding.is_released:  # by the end of the connection, or taken over by a newer one
             listener.close()
             raise client_left_error()
         binding.listener = listener
@@ -201,18 +200,18 @@ class ClientSession:
         limit = self._context.configuration.limits.listeners_per_connection
         if limit and len(self.bindings) >= limit:
             ensure_allowed(
-                policy.Refusal(f"this connection has {limit} listeners, which is the limit")
+                policy.Refusal(f"the limit of {limit} listeners per connection is reached")
             )
 
     def _release_matching(self, matches: Callable[[Binding], bool]) -> bool:
         matching = [binding for binding in self.bindings if matches(binding)]
         for binding in matching:
-            log.info("%s listens no more on %s", self, binding.target)
+            log.info("%s stopped listening on %s", self, binding.target)
             self._context.registry.release(binding)
         return bool(matching)
 
     async def _record_refusals(self, kind: RefusalKind, work: Coroutine[object, object, T]) -> T:
-        """Do something; if it is refused, that is noted."""
+        """Await a request, and record a refusal."""
         try:
             return await work
         except ConnectError as refusal:
@@ -221,7 +220,7 @@ class ClientSession:
             raise
 
     async def _probe_liveness(self) -> None:
-        """End the connection unless it answers within one keepalive."""
+        """Send a keepalive; treat the client as dead if nothing arrives within one interval."""
         asked_at = time.monotonic()
         timeout = self._context.configuration.limits.keepalive.interval or Keepalive().interval
         try:
@@ -229,5 +228,5 @@ class ClientSession:
                 await self.transport.send_keepalive()
         except TimeoutError:
             if self.transport.last_received_at < asked_at:
-                message = "a newer connection took its place, and it does not answer"
+                message = "a newer connection replaced it, and it does not answer"
                 self.transport.connection_lost(PeerDeadError(message))

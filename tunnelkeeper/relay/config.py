@@ -41,9 +41,9 @@ _WILD = frozenset("*?")
 
 @dataclass(frozen=True, slots=True)
 class RelayLimits:
-    """The [limits] table. Durations are seconds; 0 is no limit.
+    """The [limits] table. Durations are seconds; 0: no limit.
 
-    penalties: whether sources are refused for a while after what PerSourcePenalties names.
+    penalties: whether PerSourcePenalties of sshd_config(5) apply.
     """
 
     max_startups: MaxStartups = field(default_factory=MaxStartups)
@@ -58,11 +58,11 @@ class RelayLimits:
 
 @dataclass(frozen=True, slots=True)
 class RelayConfiguration:
-    """A whole relay.toml; its defaults are safe on a public machine. path: of the file, or empty.
+    """The settings of relay.toml; the defaults are safe on a public machine.
 
-    Files are as written: relative ones are beside relay.toml, and `~` is not expanded.
-    authorized_keys: with sshd_config(5)'s %u for the user and %% for a per cent sign.
-    unix_socket_dir: an absolute folder without a slash at its end, or empty for none.
+    path: of the file, or empty. File names are as written: relative to relay.toml, with `~`.
+    authorized_keys: with the tokens %u (user) and %% (percent sign) of sshd_config(5).
+    unix_socket_dir: an absolute path without a trailing slash; empty: no Unix sockets.
     """
 
     path: str = ""
@@ -79,9 +79,10 @@ class RelayConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class ConfigSource:
-    """path: of relay.toml, absolute. must_exist: whether somebody named it; else the defaults do.
+    """relay.toml and the command-line options that override it.
 
-    The others are the command line's, and come first where there are any; files are absolute.
+    path: of relay.toml, absolute. must_exist: True if it was named; otherwise a missing file means
+    the defaults. The other fields override the file unless empty; file names are absolute.
     """
 
     path: Path
@@ -91,7 +92,7 @@ class ConfigSource:
     authorized_keys: str = ""
 
     def read(self) -> RelayConfiguration:
-        """The configuration as it is now; its files are absolute.
+        """Read the current configuration; file names in it are absolute.
 
         Raises ConfigError.
         """
@@ -113,15 +114,15 @@ class ConfigSource:
 def load(path: str | Path) -> RelayConfiguration:
     """Read a relay.toml.
 
-    Raises ConfigError with all its problems.
+    Raises ConfigError with every problem in it.
     """
     return parse(read_text(str(path), "--config"), str(path))
 
 
 def parse(text: str, path: str) -> RelayConfiguration:
-    """Read the text of a relay.toml. path: what to call it.
+    """Parse the text of a relay.toml. path: its name in messages.
 
-    Raises ConfigError with all its problems.
+    Raises ConfigError with every problem in it.
     """
     document = parse_document(text, path)
     values, faults = read_keys(document.values, _KEYS, _unknown)
@@ -138,7 +139,7 @@ def _limits(values: dict[str, Any]) -> RelayLimits:
 
 
 def _listen(value: object) -> TcpAddress:
-    """[address:]port; port 0 lets the system choose."""
+    """Read [address:]port; port 0 lets the system choose."""
     expected = '"address:port" in quotes, such as "0.0.0.0:2222"'
     if not isinstance(value, str):
         raise mismatch(expected, value)
@@ -163,7 +164,7 @@ def _one_or_more(read: Reader[Any], what: str) -> Reader[tuple[Any, ...]]:
 
 
 def _authorized_keys(value: object) -> str:
-    """A path in which %u is the user and %% a per cent sign (sshd_config(5), TOKENS)."""
+    """Read a path with the tokens %u (user) and %% (percent sign), see sshd_config(5), TOKENS."""
     path = text(value)
     if "%" in path.replace("%%", "").replace("%u", ""):
         raise mismatch("a path with no other token than %u and %%", value)
@@ -184,7 +185,7 @@ def _unix_socket_dir(value: object) -> str:
 
 
 def _permits(parse_one: Callable[[str], Permit]) -> Reader[tuple[Permit, ...]]:
-    """Permits as sshd_config(5) writes them; `any` and `none` stand alone."""
+    """Return a reader of permits in the syntax of sshd_config(5); `any` and `none` stand alone."""
 
     def read_one(value: object) -> Permit:
         if not isinstance(value, str):
@@ -208,10 +209,10 @@ def _permits(parse_one: Callable[[str], Permit]) -> Reader[tuple[Permit, ...]]:
 
 
 def _parse_open(written: str) -> Permit:
-    """As sshd reads it, except for patterns, which would silently match nothing."""
+    """Read a permit as sshd does, but refuse host patterns, which would silently match nothing."""
     permit = permits.parse_open(written)
     if isinstance(permit, HostPermit) and permit.host != ANY_HOST and _WILD & set(permit.host):
-        raise PermitError(f"a host to open is no pattern; write it out, or '*': got '{written}'")
+        raise PermitError(f"expected a host to open or '*', not a pattern: got '{written}'")
     return permit
 
 
@@ -251,7 +252,7 @@ _KEYS: Keys = {
 
 
 def _unknown(key: str, _value: object) -> str:
-    """What to say of a key that does not exist at the top of the file."""
+    """Return the message for an unknown top-level key."""
     if key in _LIMIT_KEYS:
         return "unknown key; it belongs in the table [limits]"
     return unknown_key(key, _KEYS)

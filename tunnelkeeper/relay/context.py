@@ -1,4 +1,4 @@
-"""What all connections of one relay have in common; it does nothing with any of it."""
+"""State that all connections of one relay share. It has no behaviour of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RelayContext:
-    """State that every connection uses. A reload replaces configuration and accounts."""
+    """Shared state of a relay. A reload replaces configuration and authorized_keys."""
 
     configuration: RelayConfiguration
     authorized_keys: AuthorizedKeysStore

@@ -1,9 +1,10 @@
-"""Where a key may be used from: the patterns of from= in authorized_keys; nothing is looked up.
+"""Matching of the patterns of from= in authorized_keys. Nothing is resolved here.
 
-As match_host_and_ip() of OpenSSH's match.c: the address is held against every pattern as CIDR or
-wildcards, the host name as wildcards; a negated pattern that matches either refuses at once, and
-else one match of either is enough. Stricter than sshd: a netmask that is no CIDR length makes the
-whole list match nothing (there, only the pattern), and an IPv4-mapped network means its IPv4 one.
+It follows match_host_and_ip() in OpenSSH's match.c: the address is compared with each pattern as
+CIDR or wildcards, the host name as wildcards. A negated pattern that matches either one refuses;
+otherwise one match is enough. It is stricter than sshd: a netmask that is not a CIDR length makes
+the whole list match nothing (in sshd, only that pattern), and an IPv4-mapped network means the IPv4
+network.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ _IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 class PatternError(ValueError):
-    """A pattern is none; the text says why."""
+    """Raised for an invalid pattern; the text gives the reason."""
 
 
 def matches(patterns: Iterable[str], address: str, hostname: str | None) -> bool:
-    """Whether a client may come from here. address: the peer's IP address.
+    """Return whether patterns match a client. address: the peer's IP address.
 
-    hostname: its name, where it was looked up; None: as sshd without UseDNS, the address serves
-    for the name as well. A list with a bad pattern matches nobody.
+    hostname: the resolved name; None: the address is used as the name as well, as in sshd without
+    UseDNS. A list with an invalid pattern matches no client.
     """
     try:
         peer = addresses.parse(address)
@@ -47,9 +48,9 @@ def matches(patterns: Iterable[str], address: str, hostname: str | None) -> bool
 
 
 def check(pattern: str) -> None:
-    """Look at one pattern as a file holds it.
+    """Check one pattern as written in a file.
 
-    Raises SourceError where it can match nothing, or not what was meant.
+    Raises PatternError if it can match nothing, or not what was meant.
     """
     bare = pattern.removeprefix("!")
     if not bare or not bare.isprintable() or " " in bare:
@@ -58,7 +59,7 @@ def check(pattern: str) -> None:
 
 
 def _matches_one(pattern: str, peer: IPAddress, host: str) -> bool:
-    """Whether a pattern, its negation left aside, is for this peer."""
+    """Return whether a pattern matches a peer, regardless of its negation."""
     check(pattern)
     bare = pattern.removeprefix("!").lower()
     network = _network(bare)
@@ -68,9 +69,9 @@ def _matches_one(pattern: str, peer: IPAddress, host: str) -> bool:
 
 
 def _network(pattern: str) -> IPNetwork | None:
-    """The network that a pattern writes as address[/length]; None where it names hosts.
+    """Return the network of an address[/length] pattern; None for a host pattern.
 
-    Raises SourceError.
+    Raises PatternError.
     """
     address, slash, length = pattern.partition("/")
     try:

@@ -1,4 +1,4 @@
-"""The relay's own keys: read from their files, and made on the first start."""
+"""The host keys of the relay: read from files, and generated on the first start."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ NEW_KEY = "ssh-ed25519"
 
 
 class HostKeyError(Exception):
-    """A host key cannot be used; the text says which and what to do."""
+    """Raised for an unusable host key; the text names the file and what to do."""
 
 
 def load(path: Path) -> asyncssh.SSHKey:
-    """Read a host key; where there is none yet, make one that only its owner can read.
+    """Read a host key; generate it with mode 0600 if the file does not exist.
 
     Raises HostKeyError.
     """
     try:
         if not path.exists():
-            with suppress(FileExistsError):  # another process was quicker, and its key counts
+            with suppress(FileExistsError):  # another process created it first, and its key counts
                 make_key(path)
         return read(path)
     except OSError as error:
@@ -32,7 +32,7 @@ def load(path: Path) -> asyncssh.SSHKey:
 
 
 def read(path: Path) -> asyncssh.SSHKey:
-    """Read a host key that is there.
+    """Read an existing host key.
 
     Raises HostKeyError, OSError.
     """
@@ -48,9 +48,9 @@ def read(path: Path) -> asyncssh.SSHKey:
 
 
 def make_key(path: Path) -> str:
-    """Write a new key that only its owner can read; its public half as `type base64`.
+    """Write a new key with mode 0600; return the public key as `type base64`.
 
-    It is there whole or not at all. Raises OSError, FileExistsError where there is a file already.
+    The write is atomic. Raises OSError, FileExistsError if the file already exists.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = asyncssh.generate_private_key(NEW_KEY, comment="tunnelkeeper relay")

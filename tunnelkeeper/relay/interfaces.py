@@ -1,4 +1,4 @@
-"""What a transport asks of the relay: who may log in, and what then is to be done; it does none."""
+"""Interfaces that a server transport calls: authentication, and requests after it."""
 
 from __future__ import annotations
 
@@ -11,50 +11,53 @@ if TYPE_CHECKING:
 
 
 class RequestHandler(Protocol):
-    """Does what a client that is logged in asks for.
+    """Executes the requests of an authenticated client.
 
-    What it refuses it says by ConnectError. Hosts and paths are as the client wrote them.
+    It refuses by raising ConnectError. Hosts and paths are as the client wrote them.
     """
 
     @property
     def channel_limit(self) -> int:
-        """How many channels may be open at once; 0: any number."""
+        """The maximum number of open channels; 0: no limit."""
 
     async def open_tcp(self, host: str, port: int) -> ChannelEndpoint:
-        """Reach a target; the session that serves the channel to it."""
+        """Connect to a target; return the session of the channel to it."""
 
     async def open_path(self, path: str) -> ChannelEndpoint:
-        """Reach a Unix socket; the session that serves the channel to it."""
+        """Connect to a Unix socket; return the session of the channel to it."""
 
     async def listen_tcp(self, host: str, port: int) -> int:
-        """Listen on a port or a name; the port, which is another one only for port 0."""
+        """Listen on a port or a name; return the port, which differs only for port 0."""
 
     async def listen_path(self, path: str) -> None:
         """Listen on a Unix socket."""
 
     def cancel_tcp(self, host: str, port: int) -> bool:
-        """Listen there no more; whether it was listened on."""
+        """Stop listening; return whether the client was listening there."""
 
     def cancel_path(self, path: str) -> bool:
-        """Listen there no more; whether it was listened on."""
+        """Stop listening; return whether the client was listening there."""
 
 
 class AuthHandler(Protocol):
-    """What a connection asks and tells the relay."""
+    """Authenticates the client of one connection."""
 
     def auth_requested(self, user: bytes, method: bytes) -> str | None:
-        """A request to log in has come; why the connection must end instead of an answer."""
+        """Record a USERAUTH_REQUEST; return a reason to disconnect, or None."""
 
     async def authenticate(
         self, user: str, key: bytes, verify_signature: Callable[[Any], bool]
     ) -> bool:
-        """Whether a key lets this user in. proves: whether its signature is good, where it came."""
+        """Return whether a key may log in as a user.
+
+        verify_signature: whether the signature is valid; true if the client has sent none.
+        """
 
     def auth_failed(self) -> None:
-        """The last request to log in was answered with a refusal."""
+        """Count the last request as refused."""
 
     def auth_completed(self) -> RequestHandler | None:
-        """The user is in; where to take requests, None when the connection is being closed."""
+        """Return the handler of further requests, or None if the connection is being closed."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The connection is gone. error: None after a proper end."""
+        """Handle the end of the connection. error: None after an orderly close."""

@@ -1,7 +1,7 @@
-"""Decides whether a key that a client shows lets a user in: plain keys, certificates, their terms.
+"""Public key authentication: whether a key or certificate that a client offers is authorized.
 
-It is handed the keys of the user and the time, reads no file and checks no login's signature. Why
-somebody is not let in is for the log; the client hears the same refusal whatever the reason.
+The user's keys and the time are parameters; it reads no file and checks no login signature. The
+reason of a refusal is for the log only; the client gets the same answer for every reason.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.key_options import KeyOptions
 
 REQUESTS_PER_ATTEMPT = 4
-"""A try is a question and a signature at most; a client that sends more cancels its own tries."""
+"""An attempt is at most a query and a signature; a client that sends more requests cancels them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A key that a client shows. blob: the public key, of a certificate the one it is about."""
+    """A key that a client offers. blob: the public key; for a certificate, the certified key."""
 
     key: asyncssh.SSHKey
     blob: bytes
@@ -42,13 +42,13 @@ class Candidate:
 
     @property
     def fingerprint(self) -> str:
-        """As ssh-keygen -l prints it."""
+        """The fingerprint, as ssh-keygen -l prints it."""
         return self.key.get_fingerprint()
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A key that lets its user in. line: of authorized_keys, of a certificate its authority's."""
+    """An authorized key. line: its authorized_keys line; for a certificate, its authority's."""
 
     user: str
     key: Candidate
@@ -56,30 +56,30 @@ class Admitted:
 
     @property
     def identity(self) -> tuple[str, bytes]:
-        """Whose listeners it may take over: those of the same user's same key."""
+        """User and key: connections with the same identity may take over each other's bindings."""
         return self.user, self.key.blob
 
     @property
     def options(self) -> KeyOptions:
-        """What it may do: a certificate can only take from what its authority's line gives."""
+        """The key's options: a certificate can only restrict what its authority's line grants."""
         forwards = self.line.options.port_forwarding and _has(self.key, "permit-port-forwarding")
         return replace(self.line.options, port_forwarding=forwards)
 
     @property
     def touch_required(self) -> bool:
-        """Whether a security key must have been touched, which both line and certificate spare."""
+        """Whether a security key must be touched; only line and certificate together waive it."""
         return self.line.options.touch_required or not _has(self.key, "no-touch-required")
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Why a key does not let its user in, for the log alone."""
+    """A refused key. reason: for the log only."""
 
     reason: str
 
 
 class AuthAttempts:
-    """The tries to log in of one connection. limit: how many may fail; 0: any number."""
+    """The authentication attempts of one connection. limit: of failures; 0: no limit."""
 
     def __init__(self, limit: int) -> None:
         self.failed = 0
@@ -89,9 +89,9 @@ class AuthAttempts:
         self._is_counted = False
 
     def record_request(self, user: bytes, method: bytes) -> str | None:
-        """Note a request; why the connection must end instead of an answer, in sshd's words."""
+        """Record a request; return sshd's reason to disconnect, or None."""
         self._requests += 1
-        # As sshd (auth2.c): asking for the list of methods by a first "none" is free.
+        # As in sshd (auth2.c), a first "none", which asks for the list of methods, is free.
         self._is_counted = method != b"none" or self._requests > 1
         if self._user not in {None, user}:
             return "Change of username or service not allowed"
@@ -102,19 +102,19 @@ class AuthAttempts:
         return None
 
     def record_failure(self) -> None:
-        """Note that the last request was refused."""
+        """Count the last request as failed."""
         self.failed += self._is_counted
 
 
 def parse_key(data: bytes) -> Candidate | None:
-    """Read what a client shows as its key (RFC 4253 section 6.6); None for what is no such key."""
+    """Parse an offered public key (RFC 4253 section 6.6); return None if it is not one."""
     try:
         certificate = decode_ssh_certificate(data)
     except (asyncssh.KeyImportError, PacketDecodeError, ValueError):
         pass
     else:
         if not isinstance(certificate, SSHOpenSSHCertificate):
-            return None  # of X.509, which nothing here checks
+            return None  # X.509, which is not supported
         return Candidate(certificate.key, certificate.key.public_data, certificate)
     try:
         key = decode_ssh_public_key(data)
@@ -126,7 +126,7 @@ def parse_key(data: bytes) -> Candidate | None:
 def authorize(
     candidate: Candidate, user: str, keys: Iterable[AuthorizedKey], source: str, now: datetime
 ) -> Admitted | Denied:
-    """Whether a key lets a user in. keys: the user's. source: the client's address."""
+    """Authorize a key for a user. keys: the user's. source: the client's address."""
     certificate = candidate.certificate
     blob = candidate.blob if certificate is None else certificate.signing_key.public_data
     is_authority = certificate is not None
@@ -134,7 +134,7 @@ def authorize(
         if line.blob == blob and line.options.cert_authority == is_authority:
             break
     else:
-        return Denied("nobody authorized this key")
+        return Denied("this key is not authorized")
     options = line.options
     location = f"{printable(line.path, 4096)}:{line.number}"
     if options.expired(now):
@@ -151,7 +151,7 @@ def authorize(
 def _certificate_problem(
     certificate: SSHOpenSSHCertificate, user: str, options: KeyOptions, source: str
 ) -> str | None:
-    """What speaks against a certificate of an authority that is trusted, as sshd sees it."""
+    """Return why a certificate of a trusted authority is refused, by sshd's rules, or None."""
     principals = options.principals
     if principals is not None and not set(principals) & set(certificate.principals):
         return "none of its principals is authorized"
@@ -164,11 +164,11 @@ def _certificate_problem(
         return f"it may not be used from {source}"
     forced = certificate.options.get("force-command")
     if forced is not None and options.command is not None and forced != options.command:
-        return "it forces another command than its authority's line"
+        return "its forced command differs from its authority's line"
     return None
 
 
 def _has(candidate: Candidate, extension: str) -> bool:
-    """Whether a certificate grants something; a plain key leaves it to its line."""
+    """Return whether a certificate has an extension; true for a plain key."""
     certificate = candidate.certificate
     return certificate is None or bool(certificate.options.get(extension))

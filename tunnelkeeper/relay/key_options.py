@@ -1,9 +1,9 @@
-"""The options in front of a key in authorized_keys, each with sshd(8)'s meaning or refused.
+"""Parser of the options of a key in authorized_keys, with the meaning of sshd(8).
 
-As sshauthopt_parse() of OpenSSH's auth-options.c, one after the other, so that `port-forwarding`
-after `restrict` allows again and before it does not. What concerns shells only (command,
-environment, pty, agent, X11, rc, tun devices) is accepted if it is well formed and has nothing to
-restrict here. Refused: what is unknown, and verify-required, which nothing here could check.
+Options apply in order, as in sshauthopt_parse() of OpenSSH's auth-options.c: `port-forwarding`
+allows forwarding after `restrict`, not before it. Options for shells (command, environment, pty,
+agent, X11, rc, tun devices) are accepted if well formed and have no effect. It refuses unknown
+options, and verify-required, which cannot be checked here.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _OPTION = re.compile(r'([A-Za-z0-9-]+)(="((?:\\"|[^"])*+)")?(?:,|\Z)')
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?)?(Z|UTC)?", re.ASCII | re.IGNORECASE)
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_]+=.*", re.DOTALL)
 _TUN_DEVICE = re.compile(r"(?:any|\d{1,9})(?::(?:any|\d{1,9}))?", re.ASCII)  # a2tun() in misc.c
-_FIRST_YEAR = 1970  # no earlier time fits sshd's either
+_FIRST_YEAR = 1970  # sshd accepts no earlier time either
 
 
 class OptionError(ValueError):
-    """A key's options cannot be honoured, so its key must not be used; the text says why."""
+    """Raised for options that cannot be enforced, so that the key must not be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """What a key may do here. None: the option is not there, so it restricts nothing.
+    """The options of a key. None: the option is absent and restricts nothing.
 
-    principals: for a certificate authority, the names of which a certificate must hold one.
-    sources: the patterns of from=. expires: the last moment the key is good. command: never run;
-    a certificate that forces a command is good only if it forces the same one.
+    principals: of a certificate authority; a certificate needs one of them. sources: the patterns
+    of from=. expires: the last moment at which the key is valid. command: never run; a certificate
+    with a forced command is valid only if it forces the same one.
     """
 
     cert_authority: bool = False
@@ -52,12 +52,12 @@ class KeyOptions:
     command: str | None = None
 
     def expired(self, now: datetime) -> bool:
-        """Whether the key is no good any more. now: with its time zone."""
+        """Return whether the key has expired. now: with its time zone."""
         return self.expires is not None and now > self.expires
 
 
 def parse_options(text: str, zone: tzinfo | None) -> KeyOptions:
-    """Read the options of one key. zone: of the times that name none; None: the system's.
+    """Parse the options of one key. zone: of times without one; None: the system's.
 
     Raises OptionError.
     """
@@ -72,12 +72,12 @@ def parse_options(text: str, zone: tzinfo | None) -> KeyOptions:
         else:
             raise OptionError(_option_problem(name, value))
     if options.principals is not None and not options.cert_authority:
-        raise OptionError("principals= is for a cert-authority, and this key is none")
+        raise OptionError("principals= requires cert-authority")
     return options
 
 
 def _split(text: str) -> Iterator[tuple[str, str | None]]:
-    """The options with their values; names in lower case, quotes and their escapes taken off."""
+    """Yield the options with their values: names in lower case, values unquoted."""
     position = 0
     while position < len(text) or text.endswith(","):
         match = _OPTION.match(text, position)
@@ -161,7 +161,7 @@ def _environment(options: KeyOptions, value: str) -> KeyOptions:
 
 def _tunnel(options: KeyOptions, value: str) -> KeyOptions:
     if not _TUN_DEVICE.fullmatch(value):
-        raise OptionError("tunnel= needs the number of a device")
+        raise OptionError("tunnel= needs a device number")
     return options
 
 
@@ -177,7 +177,7 @@ _VALUES: dict[str, Callable[[KeyOptions, str], KeyOptions]] = {
 
 
 def _expiry_time(options: KeyOptions, value: str, zone: tzinfo | None) -> KeyOptions:
-    """The earliest of several times counts."""
+    """Set the expiry time; the earliest of several counts."""
     expires = _time(value, zone)
     if options.expires is not None:
         expires = min(expires, options.expires)
@@ -185,7 +185,7 @@ def _expiry_time(options: KeyOptions, value: str, zone: tzinfo | None) -> KeyOpt
 
 
 def _time(text: str, zone: tzinfo | None) -> datetime:
-    """A time as parse_absolute_time() in misc.c reads it, in UTC."""
+    """Parse a time as parse_absolute_time() in misc.c does; return it in UTC."""
     expected = f"expiry-time= needs YYYYMMDD[Z] or YYYYMMDDHHMM[SS][Z], got '{printable(text, 40)}'"
     match = _TIME.fullmatch(text)
     if match is None:
@@ -202,7 +202,7 @@ def _time(text: str, zone: tzinfo | None) -> datetime:
     except (
         OverflowError,
         ValueError,
-    ):  # west of Greenwich, and as late as a calendar of four digits goes
+    ):  # in year 9999, in a zone west of Greenwich
         return datetime.max.replace(tzinfo=UTC)
 
 
@@ -215,4 +215,4 @@ def _permit(name: str, parse: Callable[[str], Permit], value: str) -> Permit:
 
 def _reject_duplicate(name: str, earlier: object) -> None:
     if earlier is not None:
-        raise OptionError(f"{name}= is there twice")
+        raise OptionError(f"{name}= appears twice")

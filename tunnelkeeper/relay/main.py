@@ -1,6 +1,6 @@
-"""Be a relay until a signal ends it: configuration, log, control socket, reload on SIGHUP.
+"""The relay process: configuration, log, control socket, reload on SIGHUP, exit on a signal.
 
-Whoever runs it holds the lock next to the control socket.
+The caller must hold the lock next to the control socket.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ log = logging.getLogger(__name__)
 
 
 def run(source: ConfigSource, socket_path: Path, *, verbose: bool = False) -> int:
-    """Serve until told to end; returns the exit code."""
+    """Serve until a signal or a shutdown request; return the exit code."""
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
-        faulthandler.enable()  # a loop that is stuck is aborted, and says where it was
+        faulthandler.enable()  # the watchdog aborts a stuck loop; this prints where it hung
     _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     fd_limits.raise_limit()  # each channel is a socket, all in one process
     try:
@@ -90,7 +90,7 @@ def run(source: ConfigSource, socket_path: Path, *, verbose: bool = False) -> in
 
 
 def check(source: ConfigSource) -> tuple[list[str], list[str]]:
-    """What is wrong with a configuration and the files it names, and what is worth knowing."""
+    """Return the problems and the warnings of a configuration and the files that it names."""
     try:
         configuration = source.read()
     except ConfigError as error:
@@ -100,7 +100,7 @@ def check(source: ConfigSource) -> tuple[list[str], list[str]]:
         try:
             host_key.read(path)
         except FileNotFoundError:
-            warnings.append(f"{path}: no host key yet; one is made at the first start")
+            warnings.append(f"{path}: no host key yet; the first start generates one")
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
         except HostKeyError as error:
@@ -113,19 +113,19 @@ def check(source: ConfigSource) -> tuple[list[str], list[str]]:
 
 
 class RelayApi(Protocol):
-    """A relay that is running."""
+    """The relay, as methods of the control socket use it."""
 
     def status(self) -> RelaySnapshot:
-        """What front ends may know."""
+        """Return the snapshot for front ends."""
 
     def reload(self) -> list[str]:
-        """Read relay.toml and the authorized keys again; a sentence for each change.
+        """Reread relay.toml and the authorized keys; return a sentence for each change.
 
-        Raises control.api.BadConfig, and then nothing has changed.
+        Raises control.api.ConfigRejectedError without changing anything.
         """
 
     def shutdown(self) -> None:
-        """Begin to end."""
+        """Start the shutdown."""
 
 
 async def _status(relay: RelayApi, _params: NoParams) -> RelaySnapshot:
@@ -149,12 +149,12 @@ METHODS: Methods = {
 }
 
 converse = partial(ControlConnection, methods=METHODS)
-"""Talks to a client of the control socket."""
+"""Serves one client of the control socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class _RunningRelay:
-    """What the control socket and the signals act upon."""
+    """The target of control methods and signals."""
 
     source: ConfigSource
     relay: RelayServer
@@ -162,11 +162,11 @@ class _RunningRelay:
     manager: ServiceManager
 
     def status(self) -> RelaySnapshot:
-        """See control.Controlled."""
+        """Return the snapshot for front ends."""
         return self.relay.status()
 
     def reload(self) -> list[str]:
-        """See control.Controlled."""
+        """Reread the configuration; return a sentence for each change."""
         self.manager.notify(*notify.reloading_assignments())
         try:
             configuration = self.source.read()
@@ -178,16 +178,16 @@ class _RunningRelay:
             self.manager.notify("READY=1")
 
     def shutdown(self) -> None:
-        """See control.Controlled."""
+        """Start the shutdown."""
         self.stopping.set()
 
     def reload_or_log(self) -> None:
-        """Reload as SIGHUP asks for it: nobody waits for the answer, so problems are logged."""
+        """Reload on SIGHUP, and log problems, since no client waits for an answer."""
         try:
             self.reload()
         except ConfigRejectedError as error:
             for problem in (*error.problems, str(error)):
-                log.error("%s", problem)  # noqa: TRY400  the problem says it all
+                log.error("%s", problem)  # noqa: TRY400  the problem needs no traceback
 
 
 async def _serve(
@@ -213,15 +213,15 @@ async def _serve(
                 log.info("host key %s", fingerprint)
             async with _notifying(manager, where):
                 await running.stopping.wait()
-            log.info("ending")
+            log.info("stopping")
     finally:
         await relay.close()
-    log.info("ended")
+    log.info("stopped")
 
 
 @asynccontextmanager
 async def _notifying(manager: ServiceManager, where: str) -> AsyncIterator[None]:
-    """Let the service manager know that the relay serves, and after the body that it ends."""
+    """Notify the service manager: READY before the body, STOPPING after it."""
     manager.notify("READY=1", f"STATUS=listens on {where}")
     async with asyncio.TaskGroup() as tasks:
         watchdog = tasks.create_task(ping_watchdog(manager, asyncio.sleep))
@@ -242,20 +242,20 @@ def _log_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-11-22T10:00:00Z info    the message`, as core.snapshot.LogRecord has it."""
+    """Formats `2026-11-22T10:00:00Z info    the message`, as core.snapshot.LogRecord does."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(lowered)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
+        """Format a record with its level in lower case."""
         record.lowered = record.levelname.lower()
         return super().format(record)
 
 
 def _log_to_stderr(level: int) -> None:
-    """Write what this process logs there, for people or for the journal."""
+    """Log to standard error, in the format of the terminal or of the journal."""
     handler = logging.StreamHandler(sys.stderr)
     for_journal = is_journal(sys.stderr, os.environ)
     handler.setFormatter(PriorityFormatter("%(message)s") if for_journal else LineFormatter())
@@ -269,6 +269,6 @@ def _log_to_stderr(level: int) -> None:
 
 
 def _print_error(text: str) -> None:
-    """Say why it cannot serve."""
+    """Print why the relay cannot serve."""
     priority = journal_prefix("error") if is_journal(sys.stderr, os.environ) else ""
-    print(f"{priority}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  for whoever starts it
+    print(f"{priority}tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  the log may not be set up yet

@@ -1,4 +1,4 @@
-"""How many strangers may knock at once: MaxStartups of sshd_config(5), and no clock or dice."""
+"""MaxStartups of sshd_config(5). It has no clock and draws no random number."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _MAX_STARTUPS = re.compile(r"(\d{1,6})(?::(\d{1,6}):(\d{1,6}))?", re.ASCII)
 
 
 class LimitError(ValueError):
-    """A limit was not written as sshd_config(5) writes it; the text says what was expected."""
+    """Raised for a value that sshd_config(5) does not allow; the text names what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaxStartups:
     """Random early drop of connections that have not logged in.
 
-    From `begin` of them on, `rate` per cent of new ones are refused, more with each further one,
-    and from `full` on all. full = 0: no limit.
+    From `begin` connections on, `rate` percent of new ones are refused. The rate rises linearly to
+    100 percent at `full`. full = 0: no limit.
     """
 
     begin: int = 10
@@ -31,7 +31,7 @@ class MaxStartups:
 
     @classmethod
     def parse(cls, text: str) -> MaxStartups:
-        """Read begin:rate:full, or a number alone, from which on all are refused; 0: no limit.
+        """Parse begin:rate:full, or a single number, which is a hard limit; 0: no limit.
 
         Raises LimitError.
         """
@@ -43,16 +43,16 @@ class MaxStartups:
             return cls(int(match[1]), 100, int(match[1]))
         limit = cls(*map(int, match.groups()))
         if not 1 <= limit.rate <= 100:
-            raise LimitError(f"expected a rate from 1 to 100 per cent, got {limit.rate}")
+            raise LimitError(f"expected a rate from 1 to 100 percent, got {limit.rate}")
         if limit.begin > limit.full:
             raise LimitError(f"begin ({limit.begin}) is more than full ({limit.full})")
         return limit
 
     def refuses(self, unauthenticated: int, chance: float) -> bool:
-        """Whether to drop a new connection (should_drop_connection() of OpenSSH's sshd.c).
+        """Return whether to drop a new connection (should_drop_connection() in OpenSSH's sshd.c).
 
-        unauthenticated: connections that have not logged in, without this one. chance: a random
-        number, 0 <= chance < 1.
+        unauthenticated: the number of other unauthenticated connections. chance: a random number,
+        0 <= chance < 1.
         """
         if self.full == 0 or unauthenticated < self.begin:
             return False

@@ -1,7 +1,7 @@
-"""Reaches what a client wants to open: a host and port, a Unix socket, or a name of another client.
+"""Outgoing connections for clients: to a host and port, or to a Unix socket.
 
-A host is resolved once, judged by the addresses it has, and connected to by address, so that a
-name cannot point elsewhere in between.
+A host is resolved once; policy checks its addresses, and the connection uses the checked address,
+so that a second lookup cannot return a different one. `policy` decides what is allowed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.relay.resolver import Resolver
 
 ADDRESS_TIMEOUT = 10.0
-"""Seconds for each address of a host that has several; the client waits for all of them."""
+"""Seconds per address of a host with several; the client waits for all attempts together."""
 
 MAX_ADDRESSES = 4
 
@@ -40,7 +40,7 @@ async def open_tcp(
     registry: Registry,
     resolver: Resolver,
 ) -> SocketEndpoint:
-    """A socket connected to a host as the client wrote it.
+    """Connect to a host, as the client wrote it.
 
     Raises ConnectError.
     """
@@ -61,7 +61,7 @@ async def open_tcp(
 async def open_path(
     path: str, configuration: RelayConfiguration, options: KeyOptions
 ) -> SocketEndpoint:
-    """A socket connected to a Unix socket.
+    """Connect to a Unix socket.
 
     Raises ConnectError.
     """
@@ -74,16 +74,13 @@ async def open_path(
 
 
 def ensure_allowed(refusal: policy.Refusal | None) -> None:
-    """Go on where nothing is refused.
-
-    Raises ConnectError.
-    """
+    """Raise ConnectError for a refusal; do nothing for None."""
     if refusal is not None:
         raise ConnectError(Reason.NOT_PERMITTED, str(refusal))
 
 
 def interface_addresses() -> list[str]:
-    """The addresses of this machine's interfaces, without zones; they may change at any time."""
+    """Return the current addresses of this machine's interfaces, without zones."""
     return [
         resolved.address.partition("%")[0]
         for interface in psutil.net_if_addrs().values()
@@ -95,7 +92,7 @@ def interface_addresses() -> list[str]:
 async def _connect_first(addresses: list[str], port: int) -> SocketEndpoint:
     """Connect to the first address that accepts.
 
-    Raises ConnectError with what the last one said.
+    Raises the ConnectError of the last attempt.
     """
     failure: ConnectError | None = None
     for address in addresses:

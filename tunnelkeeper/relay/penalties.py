@@ -1,8 +1,8 @@
-"""Which sources are refused for a while: PerSourcePenalties of sshd_config(5).
+"""PerSourcePenalties of sshd_config(5): sources that are refused for some time.
 
-As OpenSSH's srclimit.c: what a source does wrong adds up, fades with time, and shuts it out once
-there is enough of it. The table is bounded; where it is full, what would end soonest is forgotten
-(`overflow:permissive`). Nothing here has a clock; times are monotonic seconds handed in.
+As in OpenSSH's srclimit.c, penalties of a source add up, expire with time, and refuse the source
+above a minimum. The table is bounded; when it is full, the penalty that ends first is dropped
+(`overflow:permissive`). It has no clock; times are monotonic seconds passed by the caller.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tunnelkeeper.relay import addresses
 
 
 class Offence(StrEnum):
-    """What a client did wrong, in the words of sshd_config(5)."""
+    """An offence of a client, named as in sshd_config(5)."""
 
     CRASH = "crash"
     AUTHFAIL = "authfail"
@@ -36,21 +36,21 @@ MAXIMUM = 600.0
 MINIMUM = 15.0
 MAX_SOURCES = 65536  # of each address family: max-sources4 and max-sources6
 
-# PerSourceNetBlockSize is 32:128 by default. A /64 is what one customer gets (RFC 6177), so
-# penalties of single IPv6 addresses would be escaped by taking the next one.
+# PerSourceNetBlockSize is 32:128 by default. One customer gets at least a /64 (RFC 6177), so a
+# penalty for a single IPv6 address could be evaded with the next address.
 _PREFIX = {4: 32, 6: 64}
 
 
 @dataclass(slots=True)
 class _Penalty:
-    """ends: when it is over. active: whether enough came together to refuse the source."""
+    """ends: its end. active: whether it has reached MINIMUM, so that the source is refused."""
 
     ends: float
     active: bool
 
 
 class Penalties:
-    """The sources that did something wrong lately. max_sources: entries of each address family.
+    """The current penalties. max_sources: entries per address family.
 
     A source is an IP address; anything else (a Unix socket has none) is never refused.
     """
@@ -62,14 +62,14 @@ class Penalties:
         return sum(map(len, self._tables.values()))
 
     def add(self, source: str, offence: Offence, now: float) -> None:
-        """Add the penalty of an offence to a source's."""
+        """Add the penalty for an offence to a source."""
         if (key := _source_key(source)) is None:
             return
         version, network = key
         self._tables[version].add(network, PENALTY[offence], now)
 
     def is_refused(self, source: str, now: float) -> bool:
-        """Whether a connection from a source is to be closed at once."""
+        """Return whether connections from a source must be refused."""
         if (key := _source_key(source)) is None:
             return False
         version, network = key
@@ -82,7 +82,7 @@ class _Table:
     def __init__(self, max_sources: int) -> None:
         self._max_sources = max_sources
         self._penalties: dict[int, _Penalty] = {}
-        # (ends, network), soonest first; out of date where a penalty has grown since.
+        # A heap of (ends, network); an entry is stale if its penalty has grown since.
         self._ends: list[tuple[float, int]] = []
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ class _Table:
             self._forget_soonest()
 
     def _forget_soonest(self) -> None:
-        """Drop the first entry of the heap, and the penalty if that is still its end."""
+        """Drop the first heap entry, and its penalty unless the entry is stale."""
         ends, network = heapq.heappop(self._ends)
         penalty = self._penalties.get(network)
         if penalty is not None and penalty.ends == ends:
@@ -117,7 +117,7 @@ class _Table:
 
 
 def _source_key(source: str) -> tuple[int, int] | None:
-    """The address family and the network that a source is counted under; None: no address."""
+    """Return the address family and network of a source; None if it is not an IP address."""
     try:
         address = addresses.parse(source)
     except ValueError:

@@ -1,15 +1,15 @@
-"""What may be opened and listened on: permitopen, permitlisten, PermitOpen and PermitListen.
+"""Permits: permitopen and permitlisten of sshd(8), PermitOpen and PermitListen of sshd_config(5).
 
-The grammar is that of sshd(8) and sshd_config(5), and a Unix path in place of host and port:
+The grammar is theirs, with a Unix path as an alternative to host and port:
 
     open      host:port     [IPv6]:port     *:port     host:*     /path
     listen    port          host:port       [IPv6]:port           /path
 
-The decisions are those of OpenSSH's channels.c. To open, a host is compared as it is written, and
-only a lone `*` means every host. To listen, a host is a pattern; a permit without a host is for
-every host (auth-options.c reads `8080` as `*:8080`), also for the `localhost` that ssh(1) asks for
-when its user names none. Port `*` means every port, and nothing else lets port 0 through. Nothing
-is resolved here: two spellings of one address are two hosts.
+The decisions are those of OpenSSH's channels.c. To open, the host is compared literally, and only
+`*` alone means every host. To listen, the host is a pattern. A permit without a host allows every
+host (auth-options.c reads `8080` as `*:8080`), including the `localhost` that ssh(1) requests when
+its user names no host. Port `*` means every port, and only it allows port 0. Nothing is resolved
+here: two spellings of one address are two hosts.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _NOT_IN_A_HOST = frozenset("[]/\\\"' ,@")
 
 
 class PermitError(ValueError):
-    """A permit was not written as sshd(8) writes it; the text says what was expected."""
+    """Raised for a permit that sshd(8) does not allow; the text names what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostPermit:
-    """A host, without brackets, and a TCP port; None: every port. `*` is every host."""
+    """A host without brackets, `*` for every host, and a TCP port, None for every port."""
 
     host: str
     port: int | None
@@ -60,11 +60,11 @@ class PathPermit:
 Permit = HostPermit | PathPermit
 
 ANYTHING = HostPermit(ANY_HOST, None)
-"""No restriction at all, and so the only permit of hosts that lets every path through as well."""
+"""No restriction: the only host permit that also allows every path."""
 
 
 def parse_open(text: str) -> Permit:
-    """Read one permitopen or PermitOpen.
+    """Parse one permitopen or PermitOpen.
 
     Raises PermitError.
     """
@@ -77,7 +77,7 @@ def parse_open(text: str) -> Permit:
 
 
 def parse_listen(text: str) -> Permit:
-    """Read one permitlisten or PermitListen.
+    """Parse one permitlisten or PermitListen.
 
     Raises PermitError.
     """
@@ -90,7 +90,7 @@ def parse_listen(text: str) -> Permit:
 
 
 def allow_open(permits: Iterable[Permit], host: str, port: int) -> bool:
-    """Whether a client may open a connection to a host, as it wrote it (open_match())."""
+    """Return whether permits allow a connection to a host as the client wrote it (open_match())."""
     return any(
         permit.host in {ANY_HOST, host} and permit.port in {None, port}
         for permit in permits
@@ -99,9 +99,9 @@ def allow_open(permits: Iterable[Permit], host: str, port: int) -> bool:
 
 
 def allow_listen(permits: Iterable[Permit], host: str, port: int) -> bool:
-    """Whether a client may listen on a host, as it wrote it, before gateway_ports changes it.
+    """Return whether permits allow listening on a host as written, before gateway_ports applies.
 
-    As remote_open_match(), and a pattern's upper case is no matter either.
+    As remote_open_match(), but patterns ignore case as well.
     """
     asked = ascii_lower(host)
     return any(
@@ -112,9 +112,9 @@ def allow_listen(permits: Iterable[Permit], host: str, port: int) -> bool:
 
 
 def allow_path(permits: Iterable[Permit], path: str) -> bool:
-    """Whether a client may open, or listen on, a normalised path.
+    """Return whether permits allow opening, or listening on, a normalised path.
 
-    OpenSSH lets every path through; here it is one that was named, or nothing is restricted.
+    OpenSSH allows every path; here a permit must name the path, or nothing is restricted.
     """
     return any(
         matches(path, permit.path) if isinstance(permit, PathPermit) else permit == ANYTHING
@@ -123,7 +123,7 @@ def allow_path(permits: Iterable[Permit], path: str) -> bool:
 
 
 def _host_and_port(text: str) -> tuple[str, str, str]:
-    """Split at the colon after the host; brackets are taken off. No colon: three parts, two empty.
+    """Split at the colon after the host, without brackets; without a colon, as str.partition().
 
     Raises PermitError.
     """
@@ -145,18 +145,18 @@ def _host(host: str, text: str) -> str:
 def _port(port: str, text: str) -> int | None:
     if port == ANY_PORT:
         return None
-    # isdecimal() alone would let other scripts' digits in; int() alone would take "1_0" and " 1".
+    # isdecimal() alone accepts digits of other scripts; int() alone accepts "1_0" and " 1".
     if port.isascii() and port.isdecimal() and len(port) <= _PORT_DIGITS and 0 < int(port) < 65536:
         return int(port)
     raise PermitError(f"expected a port from 1 to 65535 or '*', got {_quoted(text)}")
 
 
 def _path(path: str) -> str:
-    # normpath() keeps two slashes in front, as POSIX lets them mean something of their own.
+    # normpath() keeps two leading slashes, which POSIX leaves to the implementation.
     is_plain = posixpath.normpath(path) == path != "/" and not path.startswith("//")
     if is_plain and path.isprintable():
         return path
-    raise PermitError(f"expected a path without '..' and the like, got {_quoted(path)}")
+    raise PermitError(f"expected a normalised path without '..', got {_quoted(path)}")
 
 
 def _quoted(text: str) -> str:

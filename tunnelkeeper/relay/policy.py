@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 GatewayPorts = Literal["no", "yes", "clientspecified"]
 Bound = tuple[str, int]
-"""An address and a port that a listener of a relayed client is bound to on the relay."""
+"""An address and a port on the relay to which a listener of a client is bound."""
 
 MAX_PORT = 65535
-MAX_NAME_LENGTH = 253  # RFC 1035 section 2.3.4, less the length and the root that it counts
+MAX_NAME_LENGTH = 253  # RFC 1035 section 2.3.4, without the length byte and the root label
 MAX_PATH_LENGTH = 107  # unix(7): 108 bytes with the final NUL
 # RFC 1123 section 2.1, and the underscore that people write.
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -37,7 +37,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is refused, in words that may go to the client; they are printable."""
+    """A refused request. message: the reason, printable and fit for the client."""
 
     message: str
 
@@ -46,9 +46,9 @@ class Refusal:
 
 
 def bind_host(setting: GatewayPorts, asked_host: str) -> str:
-    """The host to bind for the one asked for (channel_fwd_bind_addr() of OpenSSH's channels.c).
+    """Return the host to bind for a requested host (channel_fwd_bind_addr() in channels.c).
 
-    `localhost` is 127.0.0.1 and ::1, `*` is every interface; anything else is bound as it is.
+    `localhost` means 127.0.0.1 and ::1, `*` means every interface; other hosts are unchanged.
     """
     if setting == "no":
         return asked_host if asked_host in {"127.0.0.1", "::1"} else LOOPBACK
@@ -60,14 +60,14 @@ def bind_host(setting: GatewayPorts, asked_host: str) -> str:
 def check_listen(
     host: str, port: int, permits: Iterable[Permit], options: KeyOptions
 ) -> Refusal | None:
-    """Judge a request to listen on a host, an address or a name, as the client wrote it.
+    """Check a request to listen on a host, address or name, as the client wrote it.
 
-    port: 0 lets the relay choose, which only a permit of every port allows, as with sshd.
+    port: 0 lets the relay choose; only a permit for every port allows it, as in sshd.
     """
     if not 0 <= port <= MAX_PORT:
-        return Refusal(f"{port} is no port")
+        return Refusal(f"{port} is not a port")
     if host not in {"", EVERY_INTERFACE} and not _is_host(host):
-        return Refusal(f"{_quoted(host)} is no host name or address")
+        return Refusal(f"{_quoted(host)} is not a host name or address")
     if not options.port_forwarding:
         return Refusal("this key may not forward ports")
     for granted in (permits, options.permit_listen):
@@ -85,18 +85,18 @@ def check_open(
     bound: Collection[Bound] = (),
     interfaces: Collection[str] = (),
 ) -> Refusal | None:
-    """Judge a request to open a connection to a host, as the client wrote it.
+    """Check a request to open a connection to a host, as the client wrote it.
 
-    resolved: the addresses that will be connected to; with none (before the lookup, or for a name
-    that a client listens on) only host and port are judged. One address that is closed is enough
-    for a refusal; ask for each by itself to use the others. permits: the relay's, whose hosts and
-    addresses other than `*` also open what is closed to strangers. held: where listeners of
-    relayed clients are bound. own: the addresses of the relay's interfaces.
+    resolved: the addresses to connect to. If empty (before the lookup, or for a name that a client
+    listens on), only host and port are checked. One closed address refuses the request; check each
+    address separately to use the others. permits: the relay's; a host or address in them, other
+    than `*`, also opens a closed address. bound: where listeners of clients are bound. interfaces:
+    the addresses of the relay's interfaces.
     """
     if not 1 <= port <= MAX_PORT:
-        return Refusal(f"{port} is no port")
+        return Refusal(f"{port} is not a port")
     if not _is_host(host):
-        return Refusal(f"{_quoted(host)} is no host name or address")
+        return Refusal(f"{_quoted(host)} is not a host name or address")
     if not options.port_forwarding:
         return Refusal("this key may not forward ports")
     for granted in (permits, options.permit_open):
@@ -114,9 +114,9 @@ def check_open(
 def check_listen_path(
     path: str, folder: str, permits: Iterable[Permit], options: KeyOptions
 ) -> Refusal | None:
-    """Judge a request to listen on a Unix socket. folder: the only place for it; empty: nowhere.
+    """Check a request to listen on a Unix socket. folder: sockets must be below it; empty: none.
 
-    Whether a symbolic link leads elsewhere is for whoever binds it to see.
+    `check_symlinks` checks whether a symbolic link leads elsewhere.
     """
     return _path_refusal("listening on", path, folder, (permits, options.permit_listen), options)
 
@@ -124,7 +124,7 @@ def check_listen_path(
 def check_open_path(
     path: str, folder: str, permits: Iterable[Permit], options: KeyOptions
 ) -> Refusal | None:
-    """Judge a request to open a connection to a Unix socket, as `may_listen_path` does."""
+    """Check a request to open a connection to a Unix socket, as `check_listen_path` does."""
     return _path_refusal("opening", path, folder, (permits, options.permit_open), options)
 
 
@@ -143,11 +143,11 @@ def _check_address(
     bound: Collection[Bound],
     interfaces: Collection[IPAddress],
 ) -> Refusal | None:
-    """Why an address is closed to strangers; None where it is not, or named, or a client's."""
+    """Refuse a closed address unless a permit names it or a client listens on it."""
     try:
         address = addresses.parse(text)
     except ValueError:
-        return Refusal(f"{_quoted(text)} is no address")
+        return Refusal(f"{_quoted(text)} is not an address")
     reason = addresses.closed_reason(address, interfaces)
     if reason is None or _is_named(permits, str(address), port):
         return None
@@ -157,13 +157,13 @@ def _check_address(
 
 
 def _is_bound_by_client(address: IPAddress, port: int, bound: Collection[Bound]) -> bool:
-    """Whether a relayed client's listener is what answers at an address of the relay."""
+    """Return whether a client's listener answers at an address of the relay."""
     everywhere = ANY_IPV4 if address.version == 4 else ANY_IPV6
     return (str(address), port) in bound or (everywhere, port) in bound
 
 
 def _is_named(permits: Iterable[Permit], host: str, port: int) -> bool:
-    """Whether a permit is for this very host or address, rather than for all of them."""
+    """Return whether a permit names this host or address, rather than `*`."""
     return any(
         permit.port in {None, port} and _canonical(permit.host) == _canonical(host)
         for permit in permits
@@ -172,7 +172,7 @@ def _is_named(permits: Iterable[Permit], host: str, port: int) -> bool:
 
 
 def _canonical(host: str) -> str:
-    """The one spelling of an address; a name as it is."""
+    """Return the canonical form of an address; a name unchanged."""
     try:
         return str(addresses.parse(host))
     except ValueError:
@@ -189,9 +189,9 @@ def _path_refusal(
     if not options.port_forwarding:
         return Refusal("this key may not forward ports")
     if not folder:
-        return Refusal("Unix sockets are not forwarded here")
+        return Refusal("Unix sockets are not forwarded by this relay")
     if not path.isprintable() or len(path.encode()) > MAX_PATH_LENGTH:
-        return Refusal(f"{_quoted(path)} is no path of a socket")
+        return Refusal(f"{_quoted(path)} is not a valid socket path")
     inside = path.startswith(folder.rstrip("/") + "/")
     if not inside or posixpath.normpath(path) != path:
         return Refusal(f"{_quoted(path)} is not below the folder of this relay's sockets")
@@ -201,7 +201,7 @@ def _path_refusal(
 
 
 def _is_host(host: str) -> bool:
-    """Whether a resolver can be asked for this: an address or a name of sound form."""
+    """Return whether a host is an address or a well-formed name that a resolver accepts."""
     try:
         addresses.parse(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Remembers what was refused: how often, and the last few; it refuses nothing itself."""
+"""Log of refusals: counts and the most recent ones. It refuses nothing itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class RefusalKind(StrEnum):
-    """What a client did not get."""
+    """The kind of request that was refused."""
 
     CONNECTION = "connection"
     LOGIN = "login"
@@ -32,14 +32,14 @@ class RefusalLog:
         self._recent: deque[RefusalSnapshot] = deque(maxlen=RECENT)
 
     def record(self, kind: RefusalKind, address: str, user: str, reason: str) -> None:
-        """Count and log one. user and reason may be a client's own words."""
+        """Count and log a refusal. user and reason may contain text of the client."""
         self._is_counted[kind] += 1
         user, reason = printable(user, 64), printable(reason)
         self._recent.append(RefusalSnapshot(iso_now(), kind.value, address, user, reason))
         log.info("%s%s: %s refused: %s", f"{user}@" if user else "", address, kind, reason)
 
     def snapshot(self) -> RefusalsSnapshot:
-        """As status shows them."""
+        """Return the refusals for `relay status`."""
         return RefusalsSnapshot(
             connections=self._is_counted[RefusalKind.CONNECTION],
             logins=self._is_counted[RefusalKind.LOGIN],

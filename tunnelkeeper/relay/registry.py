@@ -1,8 +1,11 @@
-"""Who listens where: ports, names and paths, each held by one connection; and takeover.
+"""Registry of bindings: the ports, names and paths that clients listen on, and takeover.
 
-A place that an older connection of the same owner holds is given up for the newer one: a box whose
-connection died unnoticed gets its port back at once. Anybody else's is never touched. Nothing is
-bound here.
+A newer connection with the same user and key takes a binding over from an older one, so that a
+machine whose connection died unnoticed gets its port back at once. A binding of any other client is
+never touched. The registry binds no socket.
+
+A name is a single label (`ssh -R home:22:localhost:22`) and never contains a dot: a client that
+could bind `db.example.com` would get connections that others mean for that host.
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 
-# RFC 1123 section 2.1, and the underscore that people write. A letter must be in it: resolvers
-# read 2130706433 and 0x7f000001 as 127.0.0.1 (inet_aton(3)).
+# RFC 1123 section 2.1, plus the underscore that is used in practice. A letter is required, because
+# resolvers read 2130706433 and 0x7f000001 as 127.0.0.1 (inet_aton(3)).
 _LABEL = re.compile(r"(?=.*[a-z])(?!0x[0-9a-f]*\Z)[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 _LOCAL_NAMES = frozenset(
@@ -44,7 +47,7 @@ _LOCAL_NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name, in lower case, with its port; nothing is bound for it."""
+    """A name in lower case and its port; no socket is bound for it."""
 
     name: str
     port: int
@@ -54,9 +57,9 @@ class Name:
 
 
 def listen_name(host: str) -> str | None:
-    """The name, in lower case, that a listen host is; None for whatever else it may be.
+    """Return the name, in lower case, that a listen host is; None if a socket must be bound.
 
-    An address, `localhost`, `*`, nothing at all, a host name with dots: all of these are bound.
+    An address, `localhost`, `*`, an empty host and a host name with dots are not names.
     """
     name = ascii_lower(host)
     if name in _LOCAL_NAMES or not _LABEL.fullmatch(name):
@@ -65,33 +68,33 @@ def listen_name(host: str) -> str | None:
 
 
 BindTarget = TcpAddress | Name | UnixAddress
-"""What a client can listen on. Of a TCP address the host is what is bound, and its port never 0."""
+"""What a client can listen on. A TCP address has the host that is bound, and its port is not 0."""
 
 
 class BindingOwner(Protocol):
-    """A connection that listens."""
+    """A connection that owns bindings."""
 
     @property
     def identity(self) -> tuple[str, bytes]:
-        """User and key: connections of the same owner may take places from each other."""
+        """User and key: connections with the same identity may take over each other's bindings."""
 
     async def open_channel(
         self, binding: Binding, origin: tuple[str, int], on_open: Callable[[ChannelEndpoint], None]
     ) -> ChannelEndpoint:
-        """A channel to this client for one who came to a place it holds.
+        """Open a channel to this client for a connection to one of its bindings.
 
         Raises ConnectError.
         """
 
     def probe_liveness(self) -> None:
-        """End the connection unless it answers soon: a newer one has taken what it held."""
+        """Close the connection unless it answers soon: a newer one has taken its binding."""
 
 
 @dataclass(slots=True, eq=False)
 class Binding:
-    """A place that a client listens on. host, port: what it asked for, as it wrote it.
+    """What one client listens on. host, port: as the client requested them.
 
-    listener: None for a name, and while the sockets are being made.
+    listener: None for a name, and until the sockets are bound.
     """
 
     target: BindTarget
@@ -104,7 +107,7 @@ class Binding:
     is_released: bool = False
 
     def close(self) -> None:
-        """Accept no more; what is connected stays."""
+        """Stop accepting; accepted connections stay open."""
         self.is_released = True
         if self.listener is not None:
             self.listener.close()
@@ -112,20 +115,20 @@ class Binding:
 
 
 class AlreadyBoundError(Exception):
-    """Somebody else listens there."""
+    """Raised when another client is bound to the target."""
 
 
 class Registry:
-    """Every place that a client holds."""
+    """All bindings of all clients."""
 
     def __init__(self) -> None:
         self._by_key: defaultdict[object, list[Binding]] = defaultdict(list)
         self._by_owner: defaultdict[BindingOwner, list[Binding]] = defaultdict(list)
 
     def claim(self, binding: Binding) -> list[Binding]:
-        """Take a place; the holdings of older connections of the same owner that ended for it.
+        """Add a binding; return the bindings of older connections that were released for it.
 
-        Raises PlaceTaken, and then nothing has changed.
+        Raises AlreadyBoundError without changing anything.
         """
         candidates = self._by_key.get(_key(binding.target), [])
         conflicts = [
@@ -141,22 +144,22 @@ class Registry:
         return conflicts
 
     def release(self, binding: Binding) -> None:
-        """Give a place up, if it is still held."""
+        """Close and remove a binding; do nothing if it is already released."""
         binding.close()
         _remove(self._by_key, _key(binding.target), binding)
         _remove(self._by_owner, binding.owner, binding)
 
     def of(self, owner: BindingOwner) -> list[Binding]:
-        """What a client holds, oldest first."""
+        """Return the bindings of a client, oldest first."""
         return list(self._by_owner.get(owner, []))
 
     def named(self, name: str, port: int) -> Binding | None:
-        """Who holds a name with a port."""
+        """Return the binding of a name and port, if any."""
         found = self._by_key.get(Name(name, port))
         return found[0] if found else None
 
     def bound(self, port: int) -> set[tuple[str, int]]:
-        """The addresses that listeners of clients are bound to with a port."""
+        """Return the addresses on which listeners of clients are bound to a port."""
         return {
             bound.getsockname()[:2]
             for binding in self._by_key.get(port, [])
@@ -166,7 +169,7 @@ class Registry:
 
 
 def _key(target: BindTarget) -> object:
-    """What places that may overlap have in common."""
+    """Return a key that targets which may conflict have in common."""
     return target if isinstance(target, Name) else conflict_key(target)
 
 

@@ -16,28 +16,28 @@ from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.relay import addresses
 
 MAX_LOOKUPS = 8
-"""Threads that one client can keep busy; its other requests wait their turn."""
+"""Concurrent lookups of one client; its other requests wait."""
 
 _THREADS = DaemonThreads()
 
 
 class Resolver:
-    """Looks names up for one client."""
+    """Resolves names for one client."""
 
     def __init__(self) -> None:
-        self._limit_lookups = asyncio.Semaphore(MAX_LOOKUPS)
+        self._lookup_slots = asyncio.Semaphore(MAX_LOOKUPS)
 
     async def addresses_of(self, host: str) -> list[str]:
-        """The addresses of a host, in the order they should be tried.
+        """Resolve a host; return its addresses in the order to try them.
 
         Raises ConnectError.
         """
         with suppress(ValueError):
             return [str(addresses.parse(host))]
-        async with self._limit_lookups:
+        async with self._lookup_slots:
             try:
                 return await asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, host)
-            except (OSError, ValueError) as error:  # ValueError: what IDNA makes of odd names
+            except (OSError, ValueError) as error:  # ValueError: the IDNA codec rejects the name
                 message = f"{printable(host, 80)}: {printable(_error_message(error))}"
                 raise ConnectError(Reason.HOST_UNREACHABLE, message) from error
 

@@ -1,6 +1,6 @@
-"""The relay: listens for SSH clients, knows who is there, and takes a new configuration over.
+"""The relay server: listens for SSH clients, lists them, and applies a new configuration.
 
-Signals, files' places and the control socket are the service's; each connection is its visitor's.
+Signals and the control socket belong to `main`; each connection belongs to its `AuthSession`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ SOFTWARE = "tunnelkeeper"
 
 RESTART_KEYS = frozenset({"listen", "host_keys"})
 
-# Dropbear's client sends its first key exchange unasked. asyncssh does not see that the guess was
-# wrong, as RFC 4253 section 7 defines it, so it must be right: this is Dropbear's first choice.
+# Dropbear's client sends a guessed key exchange packet (RFC 4253 section 7). asyncssh does not
+# detect a wrong guess, so the first algorithm here must be Dropbear's first choice.
 _FIRST = ["curve25519-sha256", "curve25519-sha256@libssh.org"]
 
 _WEAK = frozenset({"diffie-hellman-group14-sha1", "rsa2048-sha256"})
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 
 class RelayServer:
-    """A relay with its configuration, whose files are absolute, and its host keys."""
+    """A relay. configuration: with absolute file names."""
 
     def __init__(
         self, configuration: RelayConfiguration, host_keys: Sequence[asyncssh.SSHKey]
@@ -75,7 +75,7 @@ class RelayServer:
 
     @property
     def addresses(self) -> list[TcpAddress]:
-        """Where it listens, with the ports that the system chose."""
+        """The addresses on which it listens, with the actual ports."""
         return [
             TcpAddress(*bound.getsockname()[:2])
             for listener in self._listeners
@@ -84,14 +84,14 @@ class RelayServer:
 
     @property
     def fingerprints(self) -> list[str]:
-        """Of its host keys, as ssh shows them to whoever connects first."""
+        """The fingerprints of the host keys, as ssh shows them on the first connection."""
         return [key.get_fingerprint() for key in self._host_keys]
 
     async def open(self, passed_sockets: Sequence[socket.socket] = ()) -> None:
         """Listen on all addresses or on none.
 
-        handed: sockets that are bound already, in place of the configuration's addresses. Raises
-        ListenFailed, OSError.
+        passed_sockets: bound sockets that replace the configured addresses (socket activation).
+        Raises ListenError, OSError.
         """
         protocol_factory = partial(AdmissionProtocol, self._admission, self._create_transport)
         if passed_sockets:
@@ -110,20 +110,20 @@ class RelayServer:
             undo.pop_all()
 
     async def close(self) -> None:
-        """Listen no more and disconnect everybody."""
+        """Stop listening and disconnect all clients."""
         for listener in self._listeners:
             listener.close()
         self._admission.close_all()
         transports = [client.transport for client in self._clients]
         for transport in transports:
-            transport.disconnect(DISC_BY_APPLICATION, "the relay ends")
+            transport.disconnect(DISC_BY_APPLICATION, "the relay is shutting down")
         for transport in transports:
             await transport.wait_closed()
 
     def reconfigure(self, new: RelayConfiguration) -> list[str]:
-        """Follow a new configuration; a sentence for each thing that changed.
+        """Apply a new configuration; return a sentence for each change.
 
-        Connections stay, with what they hold and with their keepalives.
+        Connections keep their bindings and their keepalive settings.
         """
         old = self._context.configuration
         changes = ["authorized keys are read again", *describe_changes(old, new)]
@@ -134,7 +134,7 @@ class RelayServer:
         return changes
 
     def status(self) -> RelaySnapshot:
-        """What front ends may know."""
+        """Return the snapshot for front ends."""
         return RelaySnapshot(
             version=__version__,
             pid=os.getpid(),
@@ -157,7 +157,7 @@ class RelayServer:
 
 
 def describe_changes(old: RelayConfiguration, new: RelayConfiguration) -> list[str]:
-    """A sentence for each key that is not as it was, those of [limits] by name."""
+    """Return a sentence for each changed key, with the keys of [limits] by name."""
     changed = [f"limits.{key}" for key in _changed_fields(old.limits, new.limits)]
     changed += [key for key in _changed_fields(old, new) if key not in {"limits", "path"}]
     later = " and takes effect after a restart"
@@ -178,8 +178,8 @@ def _options(
         server_host_keys=list(host_keys),
         kex_algs=_key_exchanges(),
         signature_algs=_signatures(),
-        compression_algs=None,  # asyncssh does not bound what a packet may grow to
-        gss_host=None,  # the default looks this machine's name up, at every login
+        compression_algs=None,  # asyncssh does not limit the size of a decompressed packet
+        gss_host=None,  # the default resolves this machine's name at every login
         public_key_auth=True,
         password_auth=False,
         kbdint_auth=False,
@@ -190,20 +190,24 @@ def _options(
 
 
 def _key_exchanges() -> list[str]:
-    """Key exchanges, in the order that lets Dropbear in."""
+    """Return the key exchange algorithms, in the order that Dropbear needs.
+
+    They are asyncssh's, without those that OpenSSH's server does not offer. The client's order
+    decides in a key exchange, so this order is no preference.
+    """
     names = [name.decode("ascii") for name in get_default_kex_algs()]
     known = [name for name in names if not name.startswith("gss-") and name not in _WEAK]
     return [*_FIRST, *(name for name in known if name not in _FIRST)]
 
 
 def _signatures() -> list[str]:
-    """Signatures that clients may log in with: no SHA-1 (OpenSSH 8.8)."""
+    """Return the signature algorithms for logins: no SHA-1, as in OpenSSH 8.8."""
     names = [name.decode("ascii") for name in get_default_public_key_algs()]
     return [name for name in names if name != _SHA1_SIGNATURE and "@ssh.com" not in name]
 
 
 def _client_snapshot(client: ClientSession) -> ClientSnapshot:
-    """One client that is logged in."""
+    """Return the snapshot of an authenticated client."""
     line, traffic = client.admitted.line, client.channels.traffic
     return ClientSnapshot(
         user=client.admitted.user,

@@ -1,7 +1,7 @@
-"""What a client gets that asks for a shell, a command or sftp: a sentence, and the end.
+"""Refusal of shells, commands and sftp: a message to the client, then the end of the channel.
 
-The channel is opened and the request granted, since that is the only way to a message which ssh
-shows; nothing is ever run.
+The channel is opened and the request granted, because ssh shows a message only then. Nothing is
+ever run. SessionChannel overrides private request handlers of asyncssh 2.24.1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXIT_STATUS = 1
 
 
 class SessionChannel(SSHServerChannel[bytes]):
-    """A session channel that keeps nothing of what its client says."""
+    """A session channel that ignores environment, X11 and agent requests."""
 
     def __init__(
         self,
@@ -59,39 +59,39 @@ class SessionChannel(SSHServerChannel[bytes]):
 
 
 class NoShellSession(asyncssh.SSHServerSession[bytes]):
-    """Says its sentence to whoever wants something run."""
+    """A session that answers every request to run something with MESSAGE."""
 
     def __init__(self) -> None:
         self._channel: SSHServerChannel[bytes] | None = None
 
     def connection_made(self, chan: SSHServerChannel[bytes]) -> None:
-        """The channel is open."""
+        """Store the channel."""
         self._channel = chan
 
     def shell_requested(self) -> bool:
-        """Granted, to be able to say why there is none."""
+        """Grant the request, so that the message can be sent."""
         return True
 
     def exec_requested(self, command: str) -> bool:
-        """The same for a command."""
+        """Grant the request, as for a shell."""
         del command
         return True
 
     def subsystem_requested(self, subsystem: str) -> bool:
-        """The same for sftp."""
+        """Grant the request, as for a shell."""
         del subsystem
         return True
 
     def session_started(self) -> None:
-        """Say it and end."""
+        """Send the message and close the channel."""
         if self._channel is not None and not self._channel.is_closing():
             self._channel.write_stderr(MESSAGE.encode("ascii"))
             self._channel.exit(EXIT_STATUS)
 
     def data_received(self, data: bytes, datatype: Any) -> None:
-        """Nobody listens."""
+        """Discard the data."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The channel is gone."""
+        """Drop the channel."""
         del exc
         self._channel = None

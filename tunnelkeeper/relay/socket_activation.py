@@ -1,4 +1,4 @@
-"""Sockets that a service manager opened for the relay: whether they serve and are those meant."""
+"""Socket activation: checks of the sockets that a service manager passes to the relay."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class UnusableSocketError(Exception):
-    """A socket that a relay cannot listen on; the message says why."""
+    """Raised for a socket on which a relay cannot listen; the text gives the reason."""
 
 
 def check(sockets: Iterable[socket.socket]) -> None:
-    """See that every socket listens on TCP.
+    """Check that every socket listens on TCP.
 
-    Raises Unusable.
+    Raises UnusableSocketError.
     """
     for passed in sockets:
         if (
@@ -27,18 +27,18 @@ def check(sockets: Iterable[socket.socket]) -> None:
             or passed.type != socket.SOCK_STREAM
         ):
             raise UnusableSocketError(
-                "the service manager hands over a socket that is not TCP; the relay listens on TCP "
+                "the service manager passed a socket that is not TCP; the relay listens on TCP "
                 "only (ListenStream= with an address and a port)"
             )
         if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise UnusableSocketError(
-                "the service manager hands over a connection in place of a listening socket "
+                "the service manager passed a connection instead of a listening socket "
                 "(Accept=no is needed)"
             )
 
 
 def mismatch_warning(configured: Sequence[TcpAddress], sockets: Sequence[TcpAddress]) -> str | None:
-    """What to tell where the sockets are not those that `listen` would make."""
+    """Return a warning if the passed sockets differ from those that `listen` describes."""
     expected = {
         TcpAddress(bound.host, address.port): bound.is_optional
         for address in configured
@@ -48,9 +48,9 @@ def mismatch_warning(configured: Sequence[TcpAddress], sockets: Sequence[TcpAddr
     if set(sockets) <= set(expected) and set(missing) <= set(sockets):
         return None
     return (
-        f"listens on {_listed(sockets)}, as the service manager says, and not on "
-        f"{_listed(configured)} as `listen` does; `tunnelkeeper units install --kind relay` writes "
-        "its socket unit anew"
+        f"listens on {_listed(sockets)}, the sockets of the service manager, and not on "
+        f"{_listed(configured)} as `listen` does; run `tunnelkeeper units install --kind relay` to "
+        "update the socket unit"
     )
 
 

@@ -1,9 +1,9 @@
-"""asyncssh's server connection with what a relay that faces the internet needs besides.
+"""asyncssh's server connection, hardened for a relay on the internet.
 
-What a client asks for and cannot have fails by itself: over an unknown cancel, a packet size of 0
-or an exception in a callback, asyncssh would close the connection. What a client can make the
-relay keep in memory is bounded. This is the one module of the relay that reaches into asyncssh's
-classes; it decides nothing about who may log in and what they may do.
+A bad request fails alone: for an unknown cancel, a packet size of 0 or an exception in a callback,
+asyncssh would close the connection. The memory that one client can occupy is bounded. It overrides
+private methods of asyncssh 2.24.1, as does `session_refusal`. It does not decide who may log in or
+what a client may do.
 """
 
 from __future__ import annotations
@@ -52,54 +52,54 @@ OPEN_FAILURE_CODES = {
 """The reason code of RFC 4254 section 5.1 for each reason."""
 
 MAX_PENDING_REQUESTS = 200
-"""Global requests that may wait for their answers; asyncssh answers them one inside the other."""
+"""Global requests that may wait for an answer; asyncssh answers them recursively."""
 
 OUTPUT_LIMIT = 64 * 1024 * 1024
-"""Bytes for a client that waits to be read by it; nobody who reads lets so many pile up."""
+"""Bytes that may wait to be read by a client; a client that reads never falls this far behind."""
 
 CHANNEL_SIZES = {"window": 2 * 1024 * 1024, "max_pktsize": 32 * 1024}
-"""Bytes that a channel takes before somebody reads them, and at once: OpenSSH's values."""
+"""Receive window and maximum packet size of a channel, in bytes: OpenSSH's values."""
 
 MIN_PACKET_SIZE = 2
-"""Bytes of data that a client must take at once; asyncssh uses one less with some Dropbears."""
+"""Bytes of data that a client must accept per packet; asyncssh sends one less to old Dropbears."""
 
 log = logging.getLogger(__name__)
 
 
 class _ServerCallbacks(asyncssh.SSHServer):
-    """What asyncssh asks of a server, as far as a visitor must hear of it."""
+    """asyncssh's server callbacks, forwarded to an AuthHandler."""
 
     def __init__(self, transport: ServerTransport, auth_handler: AuthHandler) -> None:
         self._transport = transport
         self._auth_handler = auth_handler
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass it on."""
+        """Notify the AuthHandler."""
         try:
             self._auth_handler.connection_lost(exc)
         except Exception:
-            log.exception("a fault at the end of a connection; please report it")
+            log.exception("closing a connection failed; please report it")
 
     def begin_auth(self, username: str) -> bool:
-        """Everybody must show a key."""
+        """Require authentication of every user."""
         del username
         return True
 
     def auth_completed(self) -> None:
-        """Open the desk."""
+        """Set the handler of the client's requests."""
         try:
             self._transport.handler = self._auth_handler.auth_completed()
         except Exception:
-            log.exception("a fault after a login; please report it")
+            log.exception("setting up a client failed; please report it")
             self._transport.abort()
 
     def public_key_auth_supported(self) -> bool:
-        """Keys are the one way in, for known and unknown users alike."""
+        """Offer public keys, the only method, to known and unknown users alike."""
         return True
 
 
 class ServerTransport(BaseTransport, SSHServerConnection):
-    """One SSH connection to the relay. desk: where its requests go once its user is logged in."""
+    """One SSH connection to the relay. handler: of its requests, set after authentication."""
 
     def __init__(
         self,
@@ -114,32 +114,32 @@ class ServerTransport(BaseTransport, SSHServerConnection):
 
     @property
     def has_sent_banner(self) -> bool:
-        """Whether the client has named its version, as SSH clients do at once."""
+        """Whether the client has sent its version string, as SSH clients do at once."""
         return bool(self._client_version)
 
     @property
     def client_version(self) -> str:
-        """What the client calls itself, made safe."""
+        """The client's version string, printable."""
         return printable(self._client_version.decode("ascii", "backslashreplace"), 100)
 
     @property
     def channel_count(self) -> int:
-        """How many channels are open or being opened."""
+        """The number of channels that are open or being opened."""
         return len(self._channels)
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many channels as there may be."""
+        """Whether the channel limit is reached."""
         limit = self.handler.channel_limit if self.handler is not None else 0
         return 0 < limit <= self.channel_count
 
     async def reload_config(self) -> None:
-        """Do nothing: asyncssh would look for config files at every login, in a thread."""
+        """Do nothing: asyncssh would search for config files at every login, in a thread."""
 
     # -- bounds ------------------------------------------------------------------------------
 
     def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
-        """Take bytes of the client, unless it leaves what it is sent unread."""
+        """Receive data, or disconnect a client that does not read what it is sent."""
         transport = self._transport
         if transport is not None and transport.get_write_buffer_size() > OUTPUT_LIMIT:
             self.connection_lost(asyncssh.ConnectionLost("the client does not read"))
@@ -147,13 +147,13 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         super().data_received(data, datatype)
 
     def _send_kexinit(self) -> None:
-        # Until the new keys are there asyncssh keeps all that is sent, and the client may take
-        # for ever to do its part: nothing more must be read for it meanwhile.
+        # asyncssh buffers all output until the new keys are in use, and the client may never
+        # finish the key exchange. Reading from its peers must pause meanwhile.
         self.pause_link()
         super()._send_kexinit()
 
     def send_newkeys(self, k: bytes, h: bytes) -> None:
-        """End a key exchange."""
+        """Finish a key exchange and resume reading for the client."""
         super().send_newkeys(k, h)
         self.resume_link()
 
@@ -171,7 +171,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     async def validate_public_key(
         self, username: str, key_data: bytes, msg: bytes, signature: bytes
     ) -> bool:
-        """Whether a key lets a user in; without msg the client only asks whether it would."""
+        """Return whether a key may log in; without msg the client only queries."""
 
         def verify_signature(key: asyncssh.SSHKey) -> bool:
             if not msg:
@@ -186,7 +186,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         return await self._auth_handler.authenticate(username, key_data, verify_signature)
 
     def send_userauth_failure(self, partial_success: bool) -> None:
-        """Refuse a try to log in."""
+        """Count and refuse an authentication attempt."""
         self._auth_handler.auth_failed()
         super().send_userauth_failure(partial_success)
 
@@ -254,7 +254,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
         kind, number = ahead.get_string(), ahead.get_uint32()
         _window, size = ahead.get_uint32(), ahead.get_uint32()
         if not kind.isascii():
-            self._refuse_channel(number, OPEN_CONNECT_FAILED, "no such kind of channel")
+            self._refuse_channel(number, OPEN_CONNECT_FAILED, "unknown channel type")
         elif size < MIN_PACKET_SIZE:
             self._refuse_channel(number, OPEN_CONNECT_FAILED, f"a packet size of {size} bytes")
         elif self.is_full:
@@ -267,7 +267,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
 
     def _process_direct_tcpip_open(self, packet: SSHPacket) -> tuple[SSHTCPChannel[bytes], Any]:
         host, port = _host_and_port(packet)
-        packet.get_string()  # where the client says that its client comes from
+        packet.get_string()  # the originator, which is not used
         packet.get_uint32()
         packet.check_end()
         handler = self._require_handler()
@@ -325,7 +325,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
 
 
 async def _translate_refusal(opening: Coroutine[Any, Any, ChannelEndpoint]) -> ChannelEndpoint:
-    """The session of a channel, or the one exception that asyncssh takes for a refusal."""
+    """Await a session; translate every failure to the ChannelOpenError that asyncssh expects."""
     try:
         return await opening
     except ConnectError as refusal:
@@ -333,7 +333,7 @@ async def _translate_refusal(opening: Coroutine[Any, Any, ChannelEndpoint]) -> C
         raise asyncssh.ChannelOpenError(code, printable(str(refusal))) from refusal
     except Exception as error:
         log.exception("opening a channel failed; please report it")
-        raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "internal fault") from error
+        raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, "internal error") from error
 
 
 def _host_and_port(packet: SSHPacket) -> tuple[str, int]:
@@ -341,5 +341,5 @@ def _host_and_port(packet: SSHPacket) -> tuple[str, int]:
 
 
 def _text(data: bytes) -> str:
-    """Text that is sent back as the same bytes; what is no UTF-8 becomes what no host is named."""
+    """Decode a host or path; invalid UTF-8 becomes text that names no host."""
     return data.decode("utf-8", "backslashreplace")
