@@ -70,7 +70,7 @@ class LoginSlot:
     """A handshake in progress, and its result.
 
     Attributes:
-        in_flight: See core.concurrency_limit.
+        in_flight: The handshakes in progress when it was granted, its own included.
     """
 
     slots: ServerSlots
