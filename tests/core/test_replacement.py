@@ -66,7 +66,7 @@ OPEN, OPEN_REPLACEMENT, SWITCH, CLOSE_REPLACEMENT, CLOSE_ALL = (
 
 @pytest.fixture
 def up() -> LifecycleDriver:
-    """A tunnel that is up and stable."""
+    """Return a tunnel that is up and stable."""
     tunnel = LifecycleDriver()
     tunnel.feed(Start(), SessionOpened())
     tunnel.at_deadline()
