@@ -26,7 +26,8 @@ class Background:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever)
+        self._closing = asyncio.Event()
+        self._thread = Thread(target=self._run)
         self._contexts: list[tuple[asyncio.Event, Future[None]]] = []
 
     def __enter__(self) -> Self:
@@ -44,9 +45,13 @@ class Background:
                 self._loop.call_soon_threadsafe(closing.set)
                 done.result(DEADLINE)
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join()
-            self._loop.close()
+
+    def _run(self) -> None:
+        # A runner lets tasks and transports end, which loop.stop() leaves behind.
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._closing.wait())
 
     def enter(self, context: AbstractAsyncContextManager[T]) -> T:
         """Enter a context in the loop; it is left when this is closed."""

@@ -142,7 +142,8 @@ class _ServerCallbacks(asyncssh.SSHServer):
     async def server_requested(self, listen_host: str, listen_port: int) -> bool:
         self._server.listening += 1
         await self._server.may_listen.wait()
-        return self._may_listen()
+        # asyncssh never closes a listener that it makes for a connection that is lost already.
+        return self._connection in self._server.connections and self._may_listen()
 
     def unix_server_requested(self, listen_path: str) -> bool:
         return self._may_listen()
