@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.waiting import wait_until
-from tunnelkeeper.cli.dashboard import shows_utf8, starter
+from tunnelkeeper.cli.dashboard import shows_utf8, supervisor_starter
 from tunnelkeeper.cli.settings import Settings
 from tunnelkeeper.dashboard.effects import StartError
 
@@ -46,7 +46,7 @@ def test_a_bad_file_starts_no_supervisor(tmp_path: Path) -> None:
     config = tmp_path / "tunnels.toml"
     config.write_text("[tunnels.db]\n")
     with pytest.raises(StartError, match="has problems") as caught:
-        starter(Settings(str(config), str(tmp_path / "control.sock")))()
+        supervisor_starter(Settings(str(config), str(tmp_path / "control.sock")))()
 
     assert "tunnels.db" in "".join(caught.value.problems)
 
@@ -59,6 +59,6 @@ def test_a_supervisor_that_ends_at_once_is_quoted(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     here = tmp_path / "taken"
     here.write_text("a file where the socket's folder should be")
-    ended = starter(Settings(str(config), str(here / "control.sock")))()
+    ended = supervisor_starter(Settings(str(config), str(here / "control.sock")))()
 
     assert "the supervisor ended with exit code" in wait_until(ended, within=60)

@@ -272,7 +272,7 @@ def test_hosts_that_hold_too_are_named(tool: Tool) -> None:
 
     done = tool("import", "autossh", "--write", "--", *LINE)
 
-    assert "what [hosts] says of relay.example.com holds" in done.err
+    assert "the [hosts] tables of relay.example.com apply" in done.err
 
 
 def test_without_ssh_there_is_nobody_to_ask(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:

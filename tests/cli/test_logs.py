@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.control.fakes import NOON, RunningServer
-from tunnelkeeper.cli.logs import line
+from tunnelkeeper.cli.logs import format_record
 from tunnelkeeper.control.payloads import LogEvent
 from tunnelkeeper.core.snapshot import LogRecord
 
@@ -45,4 +45,7 @@ def test_following_goes_on_until_the_supervisor_ends(tool: Tool, server: Running
 
 
 def test_a_line_is_one_line_whatever_it_says() -> None:
-    assert line(LogRecord(NOON, "error", "db", "a\nb\x1b[m")) == f"{NOON} error   db: a\\nb\\x1b[m"
+    assert (
+        format_record(LogRecord(NOON, "error", "db", "a\nb\x1b[m"))
+        == f"{NOON} error   db: a\\nb\\x1b[m"
+    )

@@ -165,4 +165,4 @@ def test_without_a_terminal_there_is_nothing_to_keep_fresh(
     done = tool("status", "--watch", *more)
 
     assert done.code == 2
-    assert "--watch is for a terminal" in done.err
+    assert "--watch needs a terminal" in done.err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.cli.connect import carry
+from tunnelkeeper.cli.connect import relay_stdio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Carried:
 
         def run() -> None:
             with ours:
-                carry(ours, early, stdin, stdout)
+                relay_stdio(ours, early, stdin, stdout)
             os.close(stdin)
             os.close(stdout)
 
@@ -147,7 +147,7 @@ def test_a_closed_stdin_is_the_end_of_it() -> None:
     with ours, target:
         target.sendall(b"all")
         target.shutdown(socket.SHUT_WR)
-        carry(ours, b"", closed, writer)
+        relay_stdio(ours, b"", closed, writer)
         assert target.recv(1) == b""
     os.close(writer)
     assert read_all(reader) == b"all"
@@ -162,7 +162,7 @@ def test_an_output_that_others_write_to_is_left_open() -> None:
     target.shutdown(socket.SHUT_WR)
 
     with ours, target:
-        carry(ours, b"", stdin, stdout, keeps_stdout=True)
+        relay_stdio(ours, b"", stdin, stdout, keeps_stdout=True)
     os.write(stdout, b" two")
 
     assert os.read(shown, 100) == b"one two"

@@ -157,7 +157,7 @@ def test_what_cannot_be_written_is_refused(tool: Tool) -> None:
     assert (newline.code, newline.out) == (2, "")
     assert "a unit file cannot contain a control character" in newline.err
     assert name.code == 2
-    assert "is no unit's name" in name.err
+    assert "is not the name of a unit" in name.err
 
 
 # -- install ---------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_install_now_starts_it(tool: Tool, systemd: FakeSystemd) -> None:
     done = tool("units", "install", "--now")
 
     assert systemd.asked()[-1] == f"start {SUPERVISOR}"
-    assert "start with the machine, without a login" in done.out
+    assert "start at boot, without a login" in done.out
 
 
 @pytest.mark.usefixtures("folder")
@@ -196,7 +196,7 @@ def test_installed_again_it_says_what_is_left_to_do(tool: Tool, systemd: FakeSys
     assert "unchanged" in same.out
     assert "restart" not in same.out
     assert f"systemctl --user restart {SUPERVISOR}" in other.out
-    assert "cannot be told" in other.out
+    assert "cannot tell whether lingering is on" in other.out
 
 
 def test_tunnels_with_units_of_their_own_are_enabled_each(
@@ -302,5 +302,5 @@ def test_with_nothing_installed_nothing_is_removed(tool: Tool, systemd: FakeSyst
     done = tool("units", "uninstall")
 
     assert done.code == 0
-    assert "there is no unit" in done.out
+    assert "no units of tunnelkeeper" in done.out
     assert systemd.asked() == []

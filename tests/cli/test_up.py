@@ -62,7 +62,7 @@ def launched(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLaunch
     started: list[subprocess.Popen[bytes]] = []
     start = background.start
 
-    def start_and_keep(arguments: list[str], log: Path) -> background.Background:
+    def start_and_keep(arguments: list[str], log: Path) -> background.BackgroundProcess:
         process = start(arguments, log)
         started.append(process.process)
         return process
@@ -111,7 +111,7 @@ def test_a_supervisor_that_holds_another_file_is_not_asked(
     done = tool("--config", "other.toml", "up")
 
     assert (done.code, done.out) == (1, "")
-    assert "a supervisor runs already, and holds " in done.err
+    assert "a supervisor is running already with " in done.err
     assert "--socket PATH" in done.err
     assert server.fake.asked == []
 
@@ -173,7 +173,7 @@ def test_a_supervisor_that_dies_at_once_is_quoted(tool: Tool, launched: FakeLaun
 
     assert (done.code, done.out) == (4, "")
     assert done.err == (
-        f"tunnelkeeper: the supervisor ended with exit code 4; it said (in {log}):\n"
+        f"tunnelkeeper: the supervisor ended with exit code 4; its output (in {log}):\n"
         "  no \\x1b[31mluck\n"
     )
 

@@ -71,7 +71,7 @@ def test_it_can_be_tried_until_it_is_interrupted(short_tmp: Path, tmp_path: Path
 
     assert page.startswith(b"hello")
     assert demo.returncode == 0
-    assert "nothing is left behind" in out.read_text()
+    assert "everything is removed" in out.read_text()
     assert list(short_tmp.iterdir()) == []
 
 

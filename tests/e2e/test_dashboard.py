@@ -187,7 +187,7 @@ def test_the_demo_opens_it_and_leaves_nothing_behind(site: Site) -> None:
         terminal.press("l")
         terminal.shows("following")
         terminal.press("q")
-        terminal.shows("nothing is left behind", "ended with 0")
+        terminal.shows("everything is removed", "ended with 0")
     finally:
         terminal.close()
     assert list(folder.iterdir()) == []

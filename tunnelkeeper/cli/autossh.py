@@ -1,6 +1,6 @@
-"""`tunnelkeeper autossh`, also as the program `tunnelkeeper-autossh` and through a link `autossh`.
+"""`tunnelkeeper autossh`, also as `tunnelkeeper-autossh` and through a link named `autossh`.
 
-The arguments go on as they are: their grammar is ssh's. What is done here is standard input,
+The arguments are passed on unparsed: their grammar is ssh's. This module provides standard input,
 output and error.
 """
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NAME = "autossh"
 
 
-class _AsTheyAre(click.Command):
-    """A command whose arguments click leaves alone."""
+class _UnparsedCommand(click.Command):
+    """A command whose arguments click does not parse."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.params["arguments"] = tuple(args)
@@ -30,36 +30,36 @@ class _AsTheyAre(click.Command):
 
 
 @click.command(
-    cls=_AsTheyAre,
+    cls=_UnparsedCommand,
     add_help_option=False,
     options_metavar="[--strict] [-V] [-M PORT[:ECHO_PORT]] [-f] [SSH_OPTIONS] HOST [COMMAND]",
 )
 def command(arguments: tuple[str, ...]) -> int:
     """Run a command line of autossh(1): [-M port] [-f] [SSH_OPTIONS] host [command]."""
-    return launch.autossh(arguments, carry, copy_errors, sys.stdin.fileno())
+    return launch.autossh(arguments, relay_stdio, copy_errors, sys.stdin.fileno())
 
 
 def main() -> NoReturn:
-    """Be autossh."""
+    """Run as autossh and exit with its code."""
     sys.exit(run([NAME, *sys.argv[1:]]))
 
 
-def carry(sock: socket.socket, stdin: int) -> None:
-    """Carry a socket to standard output, and from a descriptor; then close it."""
+def relay_stdio(sock: socket.socket, stdin: int) -> None:
+    """Relay a socket to standard output and from a descriptor; then close it."""
     with sock:
-        connect.carry(sock, b"", stdin, sys.stdout.fileno(), keeps_stdout=True)
+        connect.relay_stdio(sock, b"", stdin, sys.stdout.fileno(), keeps_stdout=True)
 
 
 def copy_errors(sock: socket.socket) -> None:
-    """Carry a socket to standard error, and close it."""
+    """Copy a socket to standard error; then close it."""
     with sock:
         while data := sock.recv(connect.CHUNK):
             try:
-                _write(sys.stderr.fileno(), data)
-            except OSError:  # nobody reads it
+                _write_all(sys.stderr.fileno(), data)
+            except OSError:  # standard error has no reader any more
                 return
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]

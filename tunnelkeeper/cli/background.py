@@ -1,6 +1,6 @@
-"""A supervisor in the background: its process, the log it writes to, and the wait until it answers.
+"""A supervisor in the background: its process, its log, and the wait until it answers.
 
-What the process does is handed in as an argument list; what it holds is not looked at.
+The caller provides the argument list; the module knows nothing of tunnels.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
-_LOOK_AGAIN = 0.05
+_POLL_INTERVAL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
-    """A process in a session of its own, and where in its log it began to write."""
+class BackgroundProcess:
+    """A process in its own session. log_start: the size of its log when it began to write."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -36,33 +36,33 @@ class Background:
     def client(self, socket: Path, deadline: float) -> Client:
         """Wait until a supervisor answers on the socket.
 
-        Raises Failed when the process ends first, TimeoutError at the deadline (monotonic).
+        Raises CommandError if the process ends first, TimeoutError at the deadline (monotonic).
         """
         while True:
             with suppress(NoSupervisorError):
                 return Client(socket)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the supervisor does not answer at {socket}; see {self.log}")
-            if self._ended_within(_LOOK_AGAIN):
-                raise self.failed()
+            if self._has_ended_within(_POLL_INTERVAL):
+                raise self.start_error()
 
-    def failed(self) -> CommandError:
-        """The error that says how the process ended and what it said last; waits for its end."""
+    def start_error(self) -> CommandError:
+        """Wait for the end of the process. Return an error with its exit status and last output."""
         code = self.process.wait()
-        said = "".join(f"\n  {line}" for line in tail(self.log, self.log_start))
+        output = "".join(f"\n  {line}" for line in tail(self.log, self.log_start))
         ended = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
-        told = f"; it said (in {self.log}):{said}" if said else ""
+        details = f"; its output (in {self.log}):{output}" if output else ""
         known = ExitCode(code) if code in set(ExitCode) and code else ExitCode.FAILED
-        return CommandError(f"the supervisor ended {ended}{told}", known)
+        return CommandError(f"the supervisor ended {ended}{details}", known)
 
-    def _ended_within(self, seconds: float) -> bool:
+    def _has_ended_within(self, seconds: float) -> bool:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
         return self.process.returncode is not None
 
 
-def start(arguments: list[str], log: Path) -> Background:
-    """Start a process without a terminal, in a session of its own; its output goes to the log.
+def start(arguments: list[str], log: Path) -> BackgroundProcess:
+    """Start a process without a terminal, in its own session. Its output goes to the log.
 
     Raises OSError.
     """
@@ -79,11 +79,11 @@ def start(arguments: list[str], log: Path) -> Background:
         )
     finally:
         os.close(output)
-    return Background(process, log, log_start)
+    return BackgroundProcess(process, log, log_start)
 
 
 def tail(log: Path, start: int) -> list[str]:
-    """The last lines that were written to a log since it had this many bytes."""
+    """Return the last lines that were written to a log since it had this many bytes."""
     with log.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(start, end - _TAIL_BYTES))

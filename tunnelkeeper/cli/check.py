@@ -1,4 +1,4 @@
-"""`tunnelkeeper check`: say what is wrong with a config file, or nothing."""
+"""`tunnelkeeper check`: print the problems of a config file, or nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def command(settings: Settings, as_json: bool) -> int:
     """Validate the config file and everything it names; connect to nothing.
 
-    Silent when all is well. Problems make the exit code 2, warnings do not.
+    Prints nothing if the file is valid. Problems make the exit code 2, warnings do not.
     """
     findings = launch.check(settings.config)
     if as_json:
@@ -28,12 +28,12 @@ def command(settings: Settings, as_json: bool) -> int:
             msgspec.json.encode({"problems": findings.problems, "warnings": findings.warnings})
         )
     else:
-        show(findings)
+        print_findings(findings)
     return ExitCode.USAGE if findings.problems else ExitCode.OK
 
 
-def show(findings: launch.Findings) -> None:
-    """Print problems and warnings, each on its line of stderr."""
+def print_findings(findings: launch.Findings) -> None:
+    """Print problems and warnings to stderr, a line each."""
     for problem in findings.problems:
         click.echo(problem, err=True)
     for warning in findings.warnings:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="HOST:PORT")
 @click.pass_obj
 def command(settings: Settings, reference: str, target: str) -> int:
-    """Carry stdin and stdout to HOST:PORT, as seen from the server; for ProxyCommand.
+    """Relay stdin and stdout to HOST:PORT, as seen from the server; for ProxyCommand.
 
-    Through the tunnel NAME where a supervisor holds it, else through a connection of its own.
+    Uses the tunnel NAME if a supervisor holds it, otherwise a connection of its own.
     """
     try:
         parse_target(target)
@@ -41,20 +41,20 @@ def command(settings: Settings, reference: str, target: str) -> int:
         raise click.BadParameter(str(error), param_hint="HOST:PORT") from error
     try:
         with settings.client() as client:
-            _pump(*client.connect(reference, target, WORK_TIMEOUT))
+            _relay(*client.connect(reference, target, WORK_TIMEOUT))
     except NoSupervisorError:
-        return launch.connect(settings.config, reference, target, _pump)
+        return launch.connect(settings.config, reference, target, _relay)
     except RemoteError as error:
         if error.code != ErrorCode.NOT_FOUND:
             raise
-        return launch.connect(settings.config, reference, target, _pump)
+        return launch.connect(settings.config, reference, target, _relay)
     return ExitCode.OK
 
 
-def _pump(sock: socket.socket, early: bytes = b"") -> None:
-    """Carry a socket to this process's stdin and stdout, and close it."""
+def _relay(sock: socket.socket, early: bytes = b"") -> None:
+    """Relay a socket to stdin and stdout of this process; then close it."""
     with sock:
-        carry(sock, early, sys.stdin.fileno(), sys.stdout.fileno())
+        relay_stdio(sock, early, sys.stdin.fileno(), sys.stdout.fileno())
 
 
 CHUNK = 64 * 1024
@@ -62,24 +62,27 @@ CHUNK = 64 * 1024
 _GONE = select.POLLHUP | select.POLLERR
 
 
-def carry(
+def relay_stdio(
     sock: socket.socket, early: bytes, stdin: int, stdout: int, *, keeps_stdout: bool = False
 ) -> None:
-    """Copy both ways until both have ended, or nobody is left at one end.
+    """Copy in both directions until both have ended or one side has gone.
 
-    early: what was received from the socket already. stdin and stdout are descriptors; stdout is
-    led to /dev/null once the socket's side has said its last, so that its reader sees the end,
-    unless something else will write there (keeps_stdout).
+    Args:
+        early: Bytes that were received from the socket already.
+        stdin: A descriptor to read from.
+        stdout: A descriptor to write to. At the end of the socket's data it is redirected to
+            /dev/null, so that its reader sees the end.
+        keeps_stdout: Leave stdout open, because something else still writes there.
     """
     sock.setblocking(False)
-    carriage = _Carriage(sock, stdin, stdout, keeps_stdout, _Way(), _Way(early))
-    while carriage.goes_on:
-        carriage.step()
+    relay = _StdioRelay(sock, stdin, stdout, keeps_stdout, _Direction(), _Direction(early))
+    while relay.is_active:
+        relay.step()
 
 
 @dataclass(slots=True)
-class _Way:
-    """One direction: what was read and is not yet written, and whether more may come."""
+class _Direction:
+    """One direction. pending: read and not yet written. open: whether more can be read."""
 
     pending: bytes = b""
     open: bool = True
@@ -89,31 +92,31 @@ class _Way:
         return self.open and not self.pending
 
     @property
-    def goes_on(self) -> bool:
+    def is_active(self) -> bool:
         return self.open or bool(self.pending)
 
-    def take(self, data: bytes) -> None:
-        """Keep what was read; nothing is the end of it."""
+    def set_input(self, data: bytes) -> None:
+        """Keep the data of a read. Empty data is the end."""
         self.pending = data
         self.open = bool(data)
 
     def end(self) -> None:
-        """Nobody is left to write to."""
-        self.take(b"")
+        """Drop the direction: its writer has gone."""
+        self.set_input(b"")
 
 
 @dataclass(slots=True)
-class _Carriage:
+class _StdioRelay:
     sock: socket.socket
     stdin: int
     stdout: int
     keeps_stdout: bool
-    out: _Way
-    back: _Way
+    to_socket: _Direction
+    from_socket: _Direction
 
     @property
-    def goes_on(self) -> bool:
-        return self.out.goes_on or self.back.goes_on
+    def is_active(self) -> bool:
+        return self.to_socket.is_active or self.from_socket.is_active
 
     def step(self) -> None:
         """Wait until a descriptor is ready, and move what can be moved."""
@@ -127,65 +130,67 @@ class _Carriage:
 
     def _ready(self) -> list[tuple[int, int]]:
         poll = select.poll()
-        if self.out.wants_input:
+        if self.to_socket.wants_input:
             poll.register(self.stdin, select.POLLIN)
-        if self.back.pending:
+        if self.from_socket.pending:
             poll.register(self.stdout, select.POLLOUT)
-        wanted = select.POLLIN if self.back.wants_input else 0
-        wanted |= select.POLLOUT if self.out.pending else 0
-        # With its side at an end, the peer is still watched: poll reports unasked that it left.
-        if wanted or not self.back.open:
+        wanted = select.POLLIN if self.from_socket.wants_input else 0
+        wanted |= select.POLLOUT if self.to_socket.pending else 0
+        # After the peer's EOF poll still reports, without being asked, that the peer has gone.
+        if wanted or not self.from_socket.open:
             poll.register(self.sock, wanted)
         return poll.poll()
 
     def _read_stdin(self) -> None:
         try:
-            self.out.take(os.read(self.stdin, CHUNK))
+            self.to_socket.set_input(os.read(self.stdin, CHUNK))
         except OSError:  # a closed stdin, a terminal that hung up
-            self.out.end()
-        if not self.out.open:
+            self.to_socket.end()
+        if not self.to_socket.open:
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_WR)
 
     def _write_stdout(self) -> None:
         try:
-            # So many bytes fit without waiting when poll says that a pipe is writable.
-            written = os.write(self.stdout, self.back.pending[: select.PIPE_BUF])
-        except OSError:  # its reader left, as `| head` does
-            self.out.end()
-            self.back.end()
+            # A pipe that is writable takes PIPE_BUF bytes without blocking.
+            written = os.write(self.stdout, self.from_socket.pending[: select.PIPE_BUF])
+        except OSError:  # its reader has gone, as `| head` does
+            self.to_socket.end()
+            self.from_socket.end()
         else:
-            self.back.pending = self.back.pending[written:]
+            self.from_socket.pending = self.from_socket.pending[written:]
 
     def _serve_socket(self, events: int) -> None:
-        if self.out.pending:
+        if self.to_socket.pending:
             self._send()
-        if self.back.wants_input:
+        if self.from_socket.wants_input:
             self._receive()
-        elif events & _GONE and not self.back.open:
-            self.out.end()
+        elif events & _GONE and not self.from_socket.open:
+            self.to_socket.end()
 
     def _send(self) -> None:
         try:
-            self.out.pending = self.out.pending[self.sock.send(self.out.pending) :]
+            self.to_socket.pending = self.to_socket.pending[
+                self.sock.send(self.to_socket.pending) :
+            ]
         except BlockingIOError:
             pass
         except OSError:
-            self.out.end()
+            self.to_socket.end()
 
     def _receive(self) -> None:
         try:
-            self.back.take(self.sock.recv(CHUNK))
+            self.from_socket.set_input(self.sock.recv(CHUNK))
         except BlockingIOError:
             return
         except OSError:
-            self.back.end()
-        if not self.back.open and not self.keeps_stdout:
-            _end_output(self.stdout)
+            self.from_socket.end()
+        if not self.from_socket.open and not self.keeps_stdout:
+            _close_output(self.stdout)
 
 
-def _end_output(stdout: int) -> None:
-    """Close an output without freeing its number, which the next open file would take."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stdout)
-    os.close(nowhere)
+def _close_output(stdout: int) -> None:
+    """Close an output but keep its descriptor number, which the next open file would take."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stdout)
+    os.close(null)

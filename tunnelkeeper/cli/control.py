@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from tunnelkeeper import paths
-from tunnelkeeper.cli.settings import WORK_TIMEOUT, listed, selection
+from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.core.exit_codes import ExitCode
 
@@ -28,14 +28,14 @@ _POLL_INTERVAL = 0.02
 
 
 @click.command()
-@selection
+@tunnel_selection
 @click.pass_obj
 def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
     """Stop tunnels; without a NAME or a group, the supervisor with all of them."""
     with settings.client(WORK_TIMEOUT) as client:
         if names or group is not None:
             stopped = client.stop(list(names), group)
-            click.echo(f"stopped {listed(stopped)}")
+            click.echo(f"stopped {join_names(stopped)}")
         else:
             _shut_down(client, settings.socket, time.monotonic() + END_TIMEOUT)
             click.echo("the supervisor has ended")
@@ -43,7 +43,7 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
 
 
 @click.command()
-@selection
+@tunnel_selection
 @click.option("--graceful", is_flag=True, help="Connect first, and let open transfers finish.")
 @click.pass_obj
 def restart(settings: Settings, names: tuple[str, ...], group: str | None, graceful: bool) -> int:
@@ -52,7 +52,7 @@ def restart(settings: Settings, names: tuple[str, ...], group: str | None, grace
         raise click.UsageError("name the tunnels to restart, or a group with --group")
     with settings.client(WORK_TIMEOUT) as client:
         restarted = client.restart(list(names), group, graceful=graceful)
-    click.echo(f"restarting {listed(restarted)}{' gracefully' if graceful else ''}")
+    click.echo(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
     return ExitCode.OK
 
 

@@ -1,4 +1,4 @@
-"""`tunnelkeeper dashboard`: the full-screen view, and how it has a supervisor started."""
+"""`tunnelkeeper dashboard`: the full-screen view, and how it starts a supervisor."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ C_LOCALES = frozenset({"C", "POSIX"})
 def command(settings: Settings, plain: bool) -> int:
     """Show all tunnels on the full screen, and control them by keys: `?` lists them.
 
-    It needs no supervisor to begin with, and leaving it changes nothing.
+    It does not need a running supervisor, and leaving it changes nothing.
     """
-    show(settings.socket, starter(settings), plain=plain)
+    show_dashboard(settings.socket, supervisor_starter(settings), plain=plain)
     return ExitCode.OK
 
 
-def show(
+def show_dashboard(
     socket: Path,
     start: Callable[[], Callable[[], str | None]],
     *,
     plain: bool = False,
     notes: tuple[str, ...] = (),
 ) -> None:
-    """Open the dashboard until the person leaves it.
+    """Open the dashboard until the user leaves it.
 
-    Raises Failed where there is no terminal that it could be on.
+    Raises CommandError without a terminal.
     """
-    if not is_possible():
+    if not has_terminal():
         message = "the dashboard needs a terminal; `tunnelkeeper status` does not"
         raise CommandError(message, ExitCode.USAGE)
     from tunnelkeeper.dashboard.app import run
@@ -56,32 +56,32 @@ def show(
 
 
 def show_demo(socket: Path, tries: tuple[str, ...]) -> None:
-    """Open the dashboard on the demo's supervisor, with what there is to try."""
+    """Open the dashboard on the demo's supervisor, with commands to try."""
 
     def start() -> Callable[[], str | None]:
         from tunnelkeeper.dashboard.effects import StartError
 
         raise StartError("the demo's supervisor has ended; q ends the demo")
 
-    show(socket, start, notes=tries)
+    show_dashboard(socket, start, notes=tries)
 
 
-def is_possible() -> bool:
-    """Whether there is a terminal that can be drawn on."""
+def has_terminal() -> bool:
+    """Return whether there is a terminal that can be drawn on."""
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return is_terminal and os.environ.get("TERM") != "dumb"
 
 
 def shows_utf8(env: Mapping[str, str]) -> bool:
-    """Whether the terminal takes UTF-8, by the locale that it was set up with (locale(7)).
+    """Return whether the terminal accepts UTF-8, by its locale (locale(7)).
 
-    Where nothing is set it does: a container rarely has a locale and its terminal always does.
+    Without a locale it does: a container rarely sets one, and its terminal is always UTF-8.
     """
     if named := env.get("LC_ALL"):
         return _is_utf8(named)
     language = env.get("LANG", "")
     kind = env.get("LC_CTYPE", "")
-    # Python itself sets LC_CTYPE so where the locale is C (PEP 538), which says nothing.
+    # Python itself sets LC_CTYPE to this in the C locale (PEP 538), so it means nothing.
     if kind == "C.UTF-8" and language in C_LOCALES:
         return False
     named = kind or language
@@ -92,8 +92,8 @@ def _is_utf8(locale: str) -> bool:
     return locale.upper().replace("-", "").endswith("UTF8")
 
 
-def starter(settings: Settings) -> Callable[[], Callable[[], str | None]]:
-    """What starts a supervisor in the background, as `up --detach` does."""
+def supervisor_starter(settings: Settings) -> Callable[[], Callable[[], str | None]]:
+    """Return a function that starts a supervisor in the background, as `up --detach` does."""
 
     def start() -> Callable[[], str | None]:
         from tunnelkeeper.dashboard.effects import StartError
@@ -110,7 +110,7 @@ def starter(settings: Settings) -> Callable[[], Callable[[], str | None]]:
             raise StartError(f"{error.filename}: {error.strerror}") from error
 
         def ended() -> str | None:
-            return None if started.process.poll() is None else str(started.failed())
+            return None if started.process.poll() is None else str(started.start_error())
 
         return ended
 

@@ -1,4 +1,4 @@
-"""`tunnelkeeper demo`: a tunnel of every kind on loopback, to try or to prove."""
+"""`tunnelkeeper demo`: a tunnel of every kind on loopback, to try or to check."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Prove that all work and come back, then end.")
+@click.option("--check", is_flag=True, help="Check that all work and reconnect, then end.")
 def command(check: bool) -> int:
     """Run a relay, a web server and a tunnel of every kind on loopback, with throwaway keys.
 
-    It says what to try and opens the dashboard on it; without a terminal it waits for Ctrl-C.
-    Nothing is left behind. With --check it sends data through each tunnel, cuts the relay once and
-    sees each come back; the exit code is 1 when one does not.
+    It prints commands to try and opens the dashboard; without a terminal it waits for Ctrl-C. It
+    removes everything at the end. With --check it sends data through each tunnel, cuts the relay
+    once and checks that each reconnects; the exit code is 1 if one does not.
     """
-    # All that is needed, before the person is told of Ctrl-C: one that comes while an import makes
-    # its dataclasses has CPython end the process by the signal, whoever caught it.
+    # Import everything before Ctrl-C is announced: CPython ends the process by the signal if it
+    # arrives while an import creates its dataclasses, even if the exception is caught.
     from tunnelkeeper.demo import play
     from tunnelkeeper.demo.processes import DemoError
 
     try:
         if check:
             return ExitCode.OK if play.check(click.echo) else ExitCode.FAILED
-        play.show(click.echo, dashboard.show_demo if dashboard.is_possible() else _wait)
+        play.show(
+            click.echo, dashboard.show_demo if dashboard.has_terminal() else _wait_for_interrupt
+        )
     except DemoError as failed:
         raise CommandError(f"the demo cannot be shown: {failed}") from failed
     except KeyboardInterrupt:
         click.echo()
-    click.echo("ended; nothing is left behind")
+    click.echo("ended; everything is removed")
     return ExitCode.OK
 
 
-def _wait(_socket: Path, _tries: tuple[str, ...]) -> None:
-    """Until Ctrl-C."""
+def _wait_for_interrupt(_socket: Path, _tries: tuple[str, ...]) -> None:
+    """Wait until Ctrl-C."""
     threading.Event().wait()

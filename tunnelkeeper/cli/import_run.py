@@ -1,4 +1,4 @@
-"""One run of `import`, from what was found to its end: tables printed or written, the rest told."""
+"""One run of `import`: resolve what was found, print or write the tunnels, report the rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tunnelkeeper.cli.settings import CommandError, listed
+from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.config import ConfigError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import printable
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from tunnelkeeper.importing.deduplicate import Outcome
     from tunnelkeeper.importing.ssh_g_resolver import Resolver
 
-_LONGEST_MESSAGE = 1000
+_MESSAGE_LIMIT = 1000
 
 
 class ImportRun:
-    """What was asked for, and the config file that it is about. Raises Failed, wherever."""
+    """The options of an import and its config file. Every method may raise CommandError."""
 
     def __init__(self, settings: Settings, *, write: bool, replace: bool) -> None:
         if replace and not write:
@@ -38,8 +38,8 @@ class ImportRun:
         self._replace = replace
 
     @cached_property
-    def asker(self) -> Resolver:
-        """Who knows what old lines mean."""
+    def resolver(self) -> Resolver:
+        """The resolver that asks ssh what the command lines mean."""
         from tunnelkeeper.importing import ssh_g_resolver
 
         try:
@@ -47,53 +47,55 @@ class ImportRun:
         except UnreadableError as error:
             raise CommandError(str(error)) from error
 
-    def end(self, outcomes: Sequence[Outcome]) -> int:
-        """Print or write the tunnels, and tell of the others; returns the exit code."""
+    def finish(self, outcomes: Sequence[Outcome]) -> int:
+        """Print or write the tunnels, and report the others. Return the exit code."""
         file = self._file if self._write else None
         existing = () if file is None else file.configuration.tunnels
         final = deduplicate(outcomes, existing, replaces=self._replace)
         tunnels = [each for each in final if isinstance(each, ImportedTunnel)]
         refused = [each for each in final if isinstance(each, NotImportable)]
         if file is not None and tunnels:
-            self._put(file, tunnels)
+            self._write_tunnels(file, tunnels)
         else:
             click.echo(toml_of_all(tunnels), nl=False)
         for each in refused:
-            say(f"not imported: {each}")
+            report(f"not imported: {each}")
         return ExitCode.FAILED if refused else ExitCode.OK
 
     @cached_property
     def _file(self) -> ConfigFile | None:
-        """The config file; where it is only printed for, a broken one does not matter."""
+        """The config file. An invalid one is no error unless it is written."""
         try:
             return config_file.read(self._path)
         except ConfigError as error:
             if self._write:
-                raise _nothing_written(error) from error
+                raise _write_error(error) from error
             return None
 
-    def _put(self, file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> None:
+    def _write_tunnels(self, file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> None:
         try:
             config_file.write(file, config_file.with_tunnels(file, tunnels))
         except ConfigError as error:
-            raise _nothing_written(error) from error
+            raise _write_error(error) from error
         for tunnel in tunnels:
             done = "replaced" if tunnel.name in file.configuration.tunnels else "added"
             click.echo(f"{done} {tunnel.name}: {printable(tunnel.origin)}")
         shared = config_file.hosts_that_hold_too(file, tunnels)
         if shared:
-            say(f"mind that what [hosts] says of {listed(shared)} holds for these tunnels too")
+            report(
+                f"note that the [hosts] tables of {join_names(shared)} apply to these tunnels too"
+            )
         click.echo(
-            f"{file.path} is written; `tunnelkeeper reload` has a running supervisor read it"
+            f"{file.path} is written; `tunnelkeeper reload` makes a running supervisor read it"
         )
 
 
-def say(text: str) -> None:
-    """Tell a person something; words of others are in it."""
-    click.echo(printable(text, _LONGEST_MESSAGE), err=True)
+def report(text: str) -> None:
+    """Print a message to stderr. Text from other sources in it is made printable."""
+    click.echo(printable(text, _MESSAGE_LIMIT), err=True)
 
 
-def _nothing_written(error: ConfigError) -> CommandError:
+def _write_error(error: ConfigError) -> CommandError:
     return CommandError(
         "\n".join([*map(str, error.problems), "nothing was written"]), ExitCode.USAGE
     )

@@ -1,7 +1,6 @@
-"""The one place where the command line starts what it otherwise only talks to.
+"""The only module of the command line that starts a supervisor, a relay or a one-shot program.
 
-That is the supervisor and the relay. Everything is imported late: the commands that ask one which
-runs must not pay for SSH.
+It imports them late: commands that only talk to a supervisor must not pay for SSH.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is wrong with a config file, and what is only worth knowing; one line each."""
+    """The problems and the warnings about a config file, a line each."""
 
     problems: list[str]
     warnings: list[str]
 
 
 def check(config: Path) -> Findings:
-    """Validate a config file and everything it names; connects to nothing."""
+    """Validate a config file and everything it names. Connect to nothing."""
     from tunnelkeeper.oneshot import check
 
     return Findings(*check.check(str(config)))
 
 
 def run(config: Path, socket: Path, names: tuple[str, ...], group: str | None, ready: Ready) -> int:
-    """Be the supervisor until it ends; returns the exit code."""
+    """Run the supervisor. Return its exit code."""
     from tunnelkeeper.daemon import main
 
     return main.run(str(config), socket, names, group, ready)
@@ -45,7 +44,7 @@ def run(config: Path, socket: Path, names: tuple[str, ...], group: str | None, r
 def connect(
     config: Path, reference: str, target: str, pump: Callable[[socket.socket], None]
 ) -> int:
-    """Let `pump` serve a target through a connection of our own; returns the exit code."""
+    """Let `pump` serve a target through a new connection. Return the exit code."""
     from tunnelkeeper.oneshot import connect
 
     return connect.connect(str(config), reference, target, pump)
@@ -57,9 +56,9 @@ def autossh(
     copy_errors: Callable[[socket.socket], None],
     stdin: int,
 ) -> int:
-    """Be autossh; returns the exit code.
+    """Run as autossh. Return the exit code.
 
-    carry: copies between a descriptor, stdout and a socket. copy_errors: from a socket to stderr.
+    carry: relays between a socket, a descriptor and stdout. copy_errors: copies a socket to stderr.
     """
     from tunnelkeeper.oneshot.autossh import main
     from tunnelkeeper.oneshot.autossh.remote_session import Stdio
@@ -71,7 +70,7 @@ def autossh(
 def command_line(
     config: Path, socket: Path, names: tuple[str, ...], group: str | None
 ) -> list[str]:
-    """The arguments of a process that does what run() does."""
+    """Return the arguments of a process that does what run() does."""
     arguments = [sys.executable, "-m", "tunnelkeeper"]
     arguments += ["--config", str(config), "--socket", str(socket), "up"]
     if group is not None:
@@ -89,9 +88,9 @@ def serve_relay(
     authorized_keys: str,
     verbose: bool,
 ) -> int:
-    """Be the relay of a config file until it ends; returns the exit code.
+    """Run the relay of a config file. Return its exit code.
 
-    The options come before the file; empty ones say nothing. Raises Failed.
+    The options take precedence over the file; empty ones have no effect. Raises CommandError.
     """
     from tunnelkeeper import paths
     from tunnelkeeper.cli.settings import CommandError
@@ -110,13 +109,13 @@ def serve_relay(
     except SocketFileError as error:
         raise CommandError(str(error)) from error
     except AlreadyRunningError as error:
-        raise CommandError(f"another relay holds {error}; it is left alone") from error
+        raise CommandError(f"another relay holds {error}") from error
     source = ConfigSource(config, must_exist, listen, host_keys, authorized_keys)
     return main.run(source, socket, verbose=verbose)
 
 
 def check_relay(config: Path, *, must_exist: bool) -> Findings:
-    """Validate a relay's config file and the files it names; listens nowhere."""
+    """Validate a relay's config file and the files it names. Listen nowhere."""
     from tunnelkeeper.relay import main
     from tunnelkeeper.relay.config import ConfigSource
 
@@ -124,7 +123,7 @@ def check_relay(config: Path, *, must_exist: bool) -> Findings:
 
 
 def relay_addresses(config: Path, *, must_exist: bool) -> tuple[TcpAddress, ...]:
-    """Where the relay of a config file listens.
+    """Return the addresses that the relay of a config file listens on.
 
     Raises ConfigError.
     """

@@ -1,4 +1,4 @@
-"""`tunnelkeeper logs`: what happened to the tunnels, newest last."""
+"""`tunnelkeeper logs`: the log of the tunnels, newest last."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import LogRecord
 
 LINE_LIMIT = 4096
-"""Characters of a line that are shown."""
+"""Characters of a line to print."""
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log.")
 @click.option(
     "-n",
     "--lines",
@@ -29,20 +29,20 @@ LINE_LIMIT = 4096
     type=click.IntRange(0, LOG_LINES_LIMIT),
     default=100,
     show_default=True,
-    help="How many of the newest lines.",
+    help="The number of newest lines.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line.")
 @click.pass_obj
 def command(settings: Settings, name: str | None, follow: bool, lines: int, as_json: bool) -> int:
-    """Show what happened to the tunnel NAME, or to all and the supervisor itself."""
+    """Show the log of the tunnel NAME, or of all and the supervisor."""
 
     def show(record: LogRecord) -> None:
-        click.echo(msgspec.json.encode(record) if as_json else line(record))
+        click.echo(msgspec.json.encode(record) if as_json else format_record(record))
 
     with settings.client() as client:
         ask = client.follow if follow else client.call
-        said = ask("logs", name=name, lines=lines)
-        for record in msgspec.json.decode(said, type=LogLines).records:
+        result = ask("logs", name=name, lines=lines)
+        for record in msgspec.json.decode(result, type=LogLines).records:
             show(record)
         if follow:
             for event in client.events():
@@ -51,6 +51,6 @@ def command(settings: Settings, name: str | None, follow: bool, lines: int, as_j
     return ExitCode.OK
 
 
-def line(record: LogRecord) -> str:
-    """A record as the supervisor's own log has it."""
+def format_record(record: LogRecord) -> str:
+    """Return a record in the format of the supervisor's log."""
     return printable(str(record), LINE_LIMIT)

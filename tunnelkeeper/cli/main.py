@@ -1,4 +1,4 @@
-"""The command line's entry: the table of subcommands, the global options, and how errors end.
+"""The entry of the command line: subcommands, global options, and exit codes of errors.
 
 A subcommand's module is imported only when it is used, so that `status` starts fast. Its click
 command returns the exit code.
@@ -96,7 +96,7 @@ class Program(click.Group):
 )
 @click.option("--config", metavar="FILE", help="The config file [$TUNNELKEEPER_CONFIG].")
 @click.option("--socket", metavar="PATH", help="The control socket [$TUNNELKEEPER_SOCKET].")
-@click.option("-v", "--verbose", is_flag=True, help="Show where an unexpected error came from.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
 def program(ctx: click.Context, config: str | None, socket: str | None, verbose: bool) -> None:
@@ -113,58 +113,60 @@ def program(ctx: click.Context, config: str | None, socket: str | None, verbose:
 
 
 def main() -> NoReturn:
-    """Run the command line of this process, and exit with its code."""
+    """Run the command line of this process and exit with its code."""
     if Path(sys.argv[0]).name == "autossh":  # called through a link
         sys.exit(run(["autossh", *sys.argv[1:]]))
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code. Every error is one line on stderr."""
+    """Run a command line and return the exit code. Every error is one line on stderr."""
     try:
         code = program.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except click.Abort:
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
-        return _misused(error)
+        return _report_usage_error(error)
     except CommandError as error:
-        return _complain(str(error), error.code)
+        return _print_error(str(error), error.code)
     except NoSupervisorError as error:
-        return _complain(str(error), ExitCode.NO_SUPERVISOR)
+        return _print_error(str(error), ExitCode.NO_SUPERVISOR)
     except RemoteError as error:
-        return _declined(error)
+        return _report_remote_error(error)
     except ProtocolError as error:
-        return _complain(f"the supervisor is not understood: {error}", ExitCode.FAILED)
+        return _print_error(f"cannot understand the supervisor: {error}", ExitCode.FAILED)
     except TimeoutError as error:
-        return _complain(str(error), ExitCode.TIMED_OUT)
+        return _print_error(str(error), ExitCode.TIMED_OUT)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}", ExitCode.FAILED)
+        return _print_error(f"{where}{error.strerror or error}", ExitCode.FAILED)
     except Exception as error:
         import logging
 
-        logging.getLogger(__name__).debug("where it came from:", exc_info=error)
-        return _complain(f"unexpected {type(error).__name__}: {error} (-v: where)", ExitCode.FAILED)
+        logging.getLogger(__name__).debug("traceback:", exc_info=error)
+        return _print_error(
+            f"unexpected {type(error).__name__}: {error} (-v shows the traceback)", ExitCode.FAILED
+        )
     return int(code or 0)
 
 
-def _complain(message: str, code: ExitCode) -> ExitCode:
+def _print_error(message: str, code: ExitCode) -> ExitCode:
     click.echo(f"{PROGRAM}: {message}", err=True)
     return code
 
 
-def _misused(error: click.ClickException) -> ExitCode:
+def _report_usage_error(error: click.ClickException) -> ExitCode:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help
         click.echo(error.format_message(), err=True)
         return ExitCode.USAGE
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = f" (see `{context.command_path} --help`)" if context else ""
-    return _complain(f"{error.format_message()}{where}", ExitCode(error.exit_code))
+    return _print_error(f"{error.format_message()}{where}", ExitCode(error.exit_code))
 
 
-def _declined(error: RemoteError) -> ExitCode:
-    """The supervisor's error codes are exit codes; those of the protocol itself are not."""
+def _report_remote_error(error: RemoteError) -> ExitCode:
+    """Print a supervisor's error. Its codes are exit codes, those of JSON-RPC are not."""
     for problem in error.problems:
         click.echo(problem, err=True)
     code = ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.FAILED
-    return _complain(error.message, code)
+    return _print_error(error.message, code)

@@ -12,7 +12,7 @@ import msgspec
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch, status_table
-from tunnelkeeper.cli.check import show
+from tunnelkeeper.cli.check import print_findings
 from tunnelkeeper.cli.relay_instance import connect, instance_for
 from tunnelkeeper.cli.relay_table import HEADERS, Row, client_row, heading, refusal_lines
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
@@ -80,7 +80,9 @@ def status(settings: Settings, config: str | None, as_json: bool) -> int:
     click.echo(heading(relay))
     if relay.clients:
         now = datetime.now(UTC)
-        status_table.show(_client_table([client_row(client, now) for client in relay.clients]))
+        status_table.print_table(
+            _client_table([client_row(client, now) for client in relay.clients])
+        )
     if lines := refusal_lines(relay):
         click.echo("\n" + "\n".join(lines))
     return ExitCode.OK
@@ -101,7 +103,7 @@ def check(settings: Settings, config: str | None, as_json: bool) -> int:
         result = {"problems": findings.problems, "warnings": findings.warnings}
         click.echo(msgspec.json.encode(result))
     else:
-        show(findings)
+        print_findings(findings)
     return ExitCode.USAGE if findings.problems else ExitCode.OK
 
 
@@ -143,4 +145,4 @@ def _client_table(rows: list[Row]) -> Table:
         )
         return map(Text, texts)
 
-    return status_table.table(HEADERS, map(cells, rows))
+    return status_table.make_table(HEADERS, map(cells, rows))

@@ -15,33 +15,33 @@ from tunnelkeeper.control.client import Client
 from tunnelkeeper.core.exit_codes import ExitCode
 
 ANSWER_TIMEOUT = 10.0
-"""Seconds for an answer that takes the supervisor no work."""
+"""Seconds for an answer that the supervisor gives at once."""
 
 WORK_TIMEOUT = 60.0
-"""Seconds for one that does: closing connections, asking ssh about every host."""
+"""Seconds for work: closing connections, asking ssh about every host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """--config and --socket, as given."""
+    """The options --config and --socket."""
 
     config_option: str | None = None
     socket_option: str | None = None
 
     @property
     def config(self) -> Path:
-        """The config file, absolute; it need not exist."""
+        """The absolute path of the config file, which may not exist."""
         return Path.cwd() / paths.config_path(self.config_option, os.environ)
 
     @property
     def socket(self) -> Path:
-        """The control socket, absolute; it need not exist."""
+        """The absolute path of the control socket, which may not exist."""
         return Path.cwd() / paths.socket_path(self.socket_option, os.environ)
 
     def client(self, timeout: float = ANSWER_TIMEOUT) -> Client:
-        """A connection to the supervisor.
+        """Connect to the supervisor.
 
-        Raises NoSupervisor, OSError.
+        Raises NoSupervisorError, OSError.
         """
         return Client(self.socket, timeout)
 
@@ -49,19 +49,19 @@ class Settings:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def selection(command: F) -> F:
-    """Give a command NAME... and --group."""
+def tunnel_selection(command: F) -> F:
+    """Add NAME... and --group to a command."""
     command = click.option("--group", metavar="G", help="The tunnels of this group.")(command)
     return click.argument("names", metavar="[NAME]...", nargs=-1)(command)
 
 
-def listed(names: list[str]) -> str:
-    """Names for a sentence."""
+def join_names(names: list[str]) -> str:
+    """Return names for a sentence."""
     return ", ".join(names) if names else "no tunnel"
 
 
 class CommandError(Exception):
-    """A command did not do what it was asked; the message is for stderr."""
+    """Ends a command with an exit code and a message on stderr."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)

@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print what the supervisor says, as JSON.")
-@click.option("--watch", is_flag=True, help="Keep the table fresh until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print the supervisor's answer as JSON.")
+@click.option("--watch", is_flag=True, help="Refresh the table until Ctrl-C.")
 @click.pass_obj
 def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bool) -> int:
     """Show what tunnels are doing; without a NAME, all of them.
 
-    The exit code is 0 when every tunnel that should be up is up, 1 when one is not; with --watch,
-    when Ctrl-C ended it.
+    The exit code is 0 if every tunnel that should be up is up, otherwise 1. With --watch, the state
+    at Ctrl-C counts.
     """
     if watch:
         return _watch_status(settings, names, as_json=as_json)
     with settings.client() as client:
-        said = client.call("status", names=list(names) or None)
-    snapshot = msgspec.json.decode(said, type=StatusSnapshot)
+        result = client.call("status", names=list(names) or None)
+    snapshot = msgspec.json.decode(result, type=StatusSnapshot)
     if as_json:
-        click.echo(msgspec.json.format(said))
+        click.echo(msgspec.json.format(result))
     elif not snapshot.tunnels:
         click.echo(f"no tunnels are configured in {snapshot.supervisor.config}")
     else:
         now = datetime.now(UTC)
-        status_table.show(
-            status_table.of_tunnels(status_row(tunnel, now) for tunnel in snapshot.tunnels)
+        status_table.print_table(
+            status_table.tunnel_table(status_row(tunnel, now) for tunnel in snapshot.tunnels)
         )
         lines = [line for tunnel in snapshot.tunnels for line in failure_lines(tunnel)]
         if lines:
@@ -57,7 +57,7 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
 
 def _watch_status(settings: Settings, names: tuple[str, ...], *, as_json: bool) -> ExitCode:
     if as_json or not sys.stdout.isatty():
-        raise click.UsageError("--watch is for a terminal; `logs -f --json` tells a program more")
+        raise click.UsageError("--watch needs a terminal; programs can use `logs -f --json`")
 
     with settings.client() as client:
         return _exit_code(_watch(client, list(names) or None))
@@ -68,28 +68,28 @@ def _exit_code(tunnels: list[TunnelSnapshot]) -> ExitCode:
     return ExitCode.OK if up else ExitCode.FAILED
 
 
-REFRESH = 1.0
-"""Seconds between two pictures."""
+REFRESH_INTERVAL = 1.0
+"""Seconds between two refreshes."""
 
 
 def _watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
-    """Show these tunnels until Ctrl-C, None for all; the last picture stays and is returned.
+    """Show these tunnels until Ctrl-C. None: all. Return the last ones shown.
 
-    Raises NoSupervisor when the supervisor ends, and what a call raises.
+    Raises NoSupervisorError when the supervisor ends, and what a call raises.
     """
     tunnels: list[TunnelSnapshot] = []
     with Live(auto_refresh=False, console=Console(highlight=False)) as live:
         try:
             while True:
                 tunnels = client.status(names).tunnels
-                live.update(_picture(tunnels), refresh=True)
-                time.sleep(REFRESH)
+                live.update(_render(tunnels), refresh=True)
+                time.sleep(REFRESH_INTERVAL)
         except KeyboardInterrupt:
             return tunnels
 
 
-def _picture(tunnels: list[TunnelSnapshot]) -> Group:
+def _render(tunnels: list[TunnelSnapshot]) -> Group:
     now = datetime.now(UTC)
-    shown = status_table.of_tunnels(status_row(tunnel, now) for tunnel in tunnels)
-    why = [Text(line) for tunnel in tunnels for line in failure_lines(tunnel)]
-    return Group(shown, *([Text(""), *why] if why else []))
+    table = status_table.tunnel_table(status_row(tunnel, now) for tunnel in tunnels)
+    failures = [Text(line) for tunnel in tunnels for line in failure_lines(tunnel)]
+    return Group(table, *([Text(""), *failures] if failures else []))

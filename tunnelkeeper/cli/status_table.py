@@ -1,4 +1,4 @@
-"""The tables of `status` and of `relay status`, fitted to the terminal; it asks nobody anything."""
+"""The tables of `status` and `relay status`, fitted to the terminal."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _COLOURS = {
 _UNBROKEN = frozenset({"NAME", "STATE", "SINCE", "IN / OUT"})
 
 
-def of_tunnels(rows: Iterable[Row]) -> Table:
-    """A row for each tunnel, its state in colour."""
+def tunnel_table(rows: Iterable[Row]) -> Table:
+    """Return a table with a row for each tunnel, its state in colour."""
     from rich.text import Text
 
     def cells(row: Row) -> tuple[Text, ...]:
@@ -35,28 +35,28 @@ def of_tunnels(rows: Iterable[Row]) -> Table:
         rest = (row.host, row.forwards, row.since, row.traffic, row.failure)
         return Text(row.name), Text(row.state, colour), *map(Text, rest)
 
-    return table(HEADERS, map(cells, rows), unbroken=_UNBROKEN)
+    return make_table(HEADERS, map(cells, rows), unbroken=_UNBROKEN)
 
 
-def table(
+def make_table(
     headers: Iterable[str], rows: Iterable[Iterable[Text]], unbroken: frozenset[str] = frozenset()
 ) -> Table:
-    """Columns below headers. unbroken: those whose texts are never folded.
+    """Return a table. unbroken: the headers of columns that never wrap.
 
-    Cells are Text, not str: what stands in [brackets] would be taken for markup.
+    Cells are Text, because rich would read [brackets] in a str as markup.
     """
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False)
+    result = Table(box=None, pad_edge=False)
     for header in headers:
-        made.add_column(header, no_wrap=header in unbroken, overflow="fold")
+        result.add_column(header, no_wrap=header in unbroken, overflow="fold")
     for row in rows:
-        made.add_row(*row)
-    return made
+        result.add_row(*row)
+    return result
 
 
-def show(table: Table) -> None:
-    """Print a table as wide as the terminal; in full, and without blanks at the ends, elsewhere."""
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal. Elsewhere in full, without trailing blanks."""
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""From the command line to the units that are wanted: the program, its options, its addresses."""
+"""Unit options from the command line: the program, its options, its addresses."""
 
 from __future__ import annotations
 
@@ -29,25 +29,27 @@ if TYPE_CHECKING:
 
 PROGRAM = "tunnelkeeper"
 SYSTEM_FOLDER = Path("/etc/tunnelkeeper")
-"""Where a unit of the system looks for tunnels.toml and relay.toml, unless --config names one."""
+"""The folder of tunnels.toml and relay.toml of a system unit without --config."""
 
 
 def unit_texts(
     settings: Settings, kind: UnitKind, ready: Ready, on_failure: str, *, is_system: bool = False
 ) -> dict[str, str]:
-    """The unit files that start this very program as it would be started now.
+    """Return unit files that start this program with the same options.
 
-    Raises Failed where no unit file can say so, and click.BadParameter.
+    Raises CommandError if a unit file cannot express them, and click.BadParameter.
     """
     if on_failure and not is_unit_name(on_failure):
-        raise click.BadParameter(f"{on_failure!r} is no unit's name", param_hint="--on-failure")
+        raise click.BadParameter(
+            f"{on_failure!r} is not the name of a unit", param_hint="--on-failure"
+        )
     try:
         if kind is UnitKind.RELAY:
-            wishes = _of_relay(settings, on_failure, is_system=is_system)
+            unit = _relay_options(settings, on_failure, is_system=is_system)
         else:
             options = _options(settings, is_system=is_system)
-            wishes = UnitOptions(program(), options, is_system, ready, on_failure)
-        return unit_files(kind, wishes)
+            unit = UnitOptions(program(), options, is_system, ready, on_failure)
+        return unit_files(kind, unit)
     except UnquotableError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
     except ConfigError as error:
@@ -55,9 +57,9 @@ def unit_texts(
 
 
 def program() -> list[str]:
-    """The words that start this program again: its command, or Python with its package.
+    """Return the command that starts this program: its script, or Python with the package.
 
-    Links are not followed, so that a unit still holds when an upgrade moves what they lead to.
+    Links are not resolved, so that the unit still works after an upgrade moves their target.
     """
     started = Path(sys.argv[0])
     if started.name == PROGRAM and os.access(started, os.X_OK):
@@ -66,30 +68,30 @@ def program() -> list[str]:
 
 
 def _options(settings: Settings, *, is_system: bool) -> list[str]:
-    """What has to be said because the service's environment is not that of this command."""
+    """Return the options that the service needs because its environment is another one."""
     config = settings.config
     if is_system and settings.config_option is None:
         config = SYSTEM_FOLDER / "tunnels.toml"
-    is_usual = not is_system and config == _usual_folder() / "tunnels.toml"
-    options = [] if is_usual else ["--config", str(config)]
+    is_default = not is_system and config == _default_folder() / "tunnels.toml"
+    options = [] if is_default else ["--config", str(config)]
     if settings.socket_option is not None or os.environ.get("TUNNELKEEPER_SOCKET"):
         options += ["--socket", str(settings.socket)]
     return options
 
 
-def _of_relay(settings: Settings, on_failure: str, *, is_system: bool) -> UnitOptions:
+def _relay_options(settings: Settings, on_failure: str, *, is_system: bool) -> UnitOptions:
     instance = instance_for(settings, None)
     config, named = instance.config, instance.is_named
     if is_system and not named:
         config = SYSTEM_FOLDER / "relay.toml"
-    is_usual = not is_system and config == _usual_folder() / "relay.toml"
-    options = [] if is_usual else ["--config", str(config)]
+    is_default = not is_system and config == _default_folder() / "relay.toml"
+    options = [] if is_default else ["--config", str(config)]
     if settings.socket_option is not None:
         options += ["--socket", str(instance.socket)]
     listen = launch.relay_addresses(config, must_exist=named)
     return UnitOptions(program(), options, is_system, "tried", on_failure, listen)
 
 
-def _usual_folder() -> Path:
-    """Where a service looks that knows nothing but its user's home."""
+def _default_folder() -> Path:
+    """Return the config folder of a service that has no other environment than HOME."""
     return paths.config_path(None, {"HOME": str(paths.home(os.environ))}).parent

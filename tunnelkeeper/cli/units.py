@@ -1,4 +1,4 @@
-"""`tunnelkeeper units print|install|uninstall`: have systemd hold tunnels, or a relay."""
+"""`tunnelkeeper units print|install|uninstall`: systemd units for tunnels or a relay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch
 from tunnelkeeper.cli.relay_instance import instance_for
-from tunnelkeeper.cli.settings import CommandError, listed
+from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.cli.unit_options import unit_texts
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
     Function = TypeVar("Function", bound=Callable[..., object])
 
-LINGERS = "lingering is on: they start with the machine, without a login"
-LINGERS_NOT = (
-    "lingering is off: they start when you log in and end when you log out. To have them from boot "
-    "on, without a login: loginctl enable-linger"
+LINGERING_ON = "lingering is on: the units start at boot, without a login"
+LINGERING_OFF = (
+    "lingering is off: the units start at your login and end at your logout. To start them at "
+    "boot, without a login: loginctl enable-linger"
 )
-LINGERS_PERHAPS = (
-    "whether lingering is on cannot be told here; with it they start with the machine, without a "
-    "login: loginctl enable-linger"
+LINGERING_UNKNOWN = (
+    "cannot tell whether lingering is on; with it the units start at boot, without a login: "
+    "loginctl enable-linger"
 )
 
 
-def _choices(function: Function) -> Function:
-    """The options of whatever writes a unit."""
+def _unit_options(function: Function) -> Function:
+    """Add the options of units to a command."""
     for option in (
         click.option(
             "--on-failure", metavar="UNIT", default="", help="A unit to start when it fails."
@@ -49,14 +49,14 @@ def _choices(function: Function) -> Function:
             type=click.Choice(get_args(Ready)),
             default="tried",
             show_default=True,
-            help="Ready once every tunnel was tried, or when all are up.",
+            help="Ready after the first attempt of every tunnel, or when all are up.",
         ),
         click.option(
             "--kind",
             type=click.Choice([kind.value for kind in UnitKind]),
             default=UnitKind.SUPERVISOR.value,
             show_default=True,
-            help="What is to run: all tunnels, one for each unit, or a relay.",
+            help="What to run: all tunnels, one tunnel per unit, or a relay.",
         ),
     ):
         function = option(function)
@@ -65,25 +65,25 @@ def _choices(function: Function) -> Function:
 
 @click.group()
 def command() -> None:
-    """Have systemd hold the tunnels, after every boot: user units, made for this installation."""
+    """Let systemd run the tunnels at boot: user units for this installation."""
 
 
 @command.command("print", short_help="print the unit files")
-@_choices
-@click.option("--system", is_flag=True, help="A unit of the system, with a user of its own.")
+@_unit_options
+@click.option("--system", is_flag=True, help="A system unit, with its own user.")
 @click.pass_obj
 def print_(settings: Settings, kind: str, ready: Ready, on_failure: str, system: bool) -> int:
-    """Print the unit files; nothing is written or started."""
+    """Print the unit files. Write and start nothing."""
     written = unit_texts(settings, UnitKind(kind), ready, on_failure, is_system=system)
     named = [f"# {name}\n{text}" if len(written) > 1 else text for name, text in written.items()]
     click.echo("\n".join(named), nl=False)
     return ExitCode.OK
 
 
-@command.command(short_help="write user units, have systemd start them")
-@_choices
-@click.option("--per-tunnel", is_flag=True, help="The same as --kind tunnel: a unit for each NAME.")
-@click.option("--now", is_flag=True, help="Start them too, and come back when they are ready.")
+@command.command(short_help="write and enable user units")
+@_unit_options
+@click.option("--per-tunnel", is_flag=True, help="The same as --kind tunnel: a unit per NAME.")
+@click.option("--now", is_flag=True, help="Start them too, and return when they are ready.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.pass_obj
 def install(
@@ -95,13 +95,15 @@ def install(
     now: bool,
     names: tuple[str, ...],
 ) -> int:
-    """Write user units and have systemd start them from now on.
+    """Write user units and enable them.
 
-    Again after a change or an upgrade: only what differs is written.
+    Run it again after a change or an upgrade: only changed units are written.
     """
     meant = UnitKind.TUNNEL if per_tunnel else UnitKind(kind)
     if bool(names) != (meant is UnitKind.TUNNEL):
-        raise click.UsageError("--per-tunnel goes with the NAMEs of tunnels, and they with it")
+        raise click.UsageError(
+            "--per-tunnel needs the NAMEs of tunnels, and NAMEs need --per-tunnel"
+        )
     problems = _problems(settings, meant, names)
     if problems:
         click.echo("\n".join(problems), err=True)
@@ -114,13 +116,13 @@ def install(
     return ExitCode.OK
 
 
-@command.command(short_help="stop and remove what install wrote")
+@command.command(short_help="stop and remove the installed units")
 def uninstall() -> int:
     """Stop and remove every user unit that `install` wrote, and nothing else."""
     folder = paths.user_units_folder(os.environ)
     found = unit_files.own_units(folder)
     if not found:
-        click.echo(f"there is no unit of tunnelkeeper's in {folder}")
+        click.echo(f"no units of tunnelkeeper in {folder}")
         return ExitCode.OK
     try:
         systemctl.require_manager()
@@ -130,7 +132,7 @@ def uninstall() -> int:
         ]
         systemctl.run_systemctl("stop", *running, timeout=None)
         systemctl.run_systemctl("disable", *found)
-        with suppress(SystemctlError):  # of one that never ran there is nothing to forget
+        with suppress(SystemctlError):  # a unit that never ran has no failure to reset
             systemctl.run_systemctl("reset-failed", *running)
         unit_files.remove_units(folder, found)
         systemctl.run_systemctl("daemon-reload")
@@ -141,9 +143,9 @@ def uninstall() -> int:
 
 
 def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> list[str]:
-    """What would keep the service from starting.
+    """Return the problems that would keep the service from starting.
 
-    Raises Failed for the name of no tunnel.
+    Raises CommandError for an unknown tunnel.
     """
     if kind is UnitKind.RELAY:
         instance = instance_for(settings, None)
@@ -161,7 +163,7 @@ def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> lis
 
 
 def _services(kind: UnitKind, names: tuple[str, ...]) -> list[str]:
-    """What is enabled and started; a unit may bring others along."""
+    """Return the units to enable and start. They may pull in others."""
     match kind:
         case UnitKind.SUPERVISOR:
             return [unit_templates.SUPERVISOR]
@@ -178,15 +180,19 @@ def _install(written: Mapping[str, str], services: list[str], *, now: bool) -> N
         click.echo(f"{'wrote' if name in changed else 'unchanged:'} {folder / name}")
     systemctl.run_systemctl("daemon-reload")
     systemctl.run_systemctl("enable", *services)
-    click.echo(f"enabled {listed(services)}")
+    click.echo(f"enabled {join_names(services)}")
     outdated = [each for each in services if changed and _is_active(each)]
     if now:
         systemctl.run_systemctl("start", *services, timeout=None)
         click.echo(f"running: systemctl --user status {' '.join(services)}")
     if outdated:
-        words = f"systemctl --user restart {' '.join(outdated)}"
-        click.echo(f"what runs already takes the new unit with its next start: {words}")
-    click.echo({True: LINGERS, False: LINGERS_NOT, None: LINGERS_PERHAPS}[systemctl.is_lingering()])
+        command = f"systemctl --user restart {' '.join(outdated)}"
+        click.echo(f"running services use the new unit after a restart: {command}")
+    click.echo(
+        {True: LINGERING_ON, False: LINGERING_OFF, None: LINGERING_UNKNOWN}[
+            systemctl.is_lingering()
+        ]
+    )
 
 
 def _is_active(unit: str) -> bool:

@@ -1,4 +1,4 @@
-"""`tunnelkeeper up`: be the supervisor, put one in the background, or ask the one that runs."""
+"""`tunnelkeeper up`: run the supervisor, start one in the background, or use the running one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
-from tunnelkeeper.cli.settings import CommandError, listed, selection
+from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -25,22 +25,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@selection
-@click.option("--detach", is_flag=True, help="In the background; back when the tunnels are up.")
+@tunnel_selection
+@click.option(
+    "--detach", is_flag=True, help="Run in the background; return when the tunnels are up."
+)
 @click.option(
     "--timeout",
     metavar="S",
     type=click.FloatRange(min=0),
     default=30,
     show_default=True,
-    help="With --detach: wait this many seconds at most.",
+    help="With --detach: wait at most this many seconds.",
 )
 @click.option(
     "--ready",
     type=click.Choice(get_args(Ready)),
     default="tried",
     show_default=True,
-    help="When a service manager hears that all is ready: each tried once, or all up.",
+    help="When to report readiness to a service manager: each tried once, or all up.",
 )
 @click.pass_obj
 def command(
@@ -51,48 +53,48 @@ def command(
     timeout: float,
     ready: Ready,
 ) -> int:
-    """Hold tunnels up; without a NAME or a group, all that start by themselves.
+    """Hold tunnels up; without a NAME or a group, all with autostart.
 
-    Where a supervisor runs already, it is asked to start them. With --detach the exit code is 1
-    when one of them is not up, and it is said why.
+    A running supervisor is asked to start them. With --detach the exit code is 1 if one of them
+    is not up, and the reason is printed.
     """
     deadline = time.monotonic() + timeout
     if is_waiting(os.environ) and not detach:
-        # A service manager wants this process to hold them, or to fail where another one does.
+        # A service manager expects this process to be the supervisor, or else to fail.
         return launch.run(settings.config, settings.socket, names, group, ready)
     try:
         client = settings.client()
     except NoSupervisorError:
         if not detach:
             return launch.run(settings.config, settings.socket, names, group, ready)
-        return _in_the_background(settings, names, group, deadline)
+        return _start_in_background(settings, names, group, deadline)
     with client:
-        _demand_the_same_file(settings, client)
+        _ensure_same_config(settings, client)
         started = client.start(list(names), group)
         if detach:
-            return _settled(client, started, deadline)
-    click.echo(f"a supervisor runs already; it was asked to start {listed(started)}")
+            return _wait_until_settled(client, started, deadline)
+    click.echo(f"a supervisor is running already; it was asked to start {join_names(started)}")
     return ExitCode.OK
 
 
-def _demand_the_same_file(settings: Settings, client: Client) -> None:
-    """A file that was named is not passed over because another one is held already.
+def _ensure_same_config(settings: Settings, client: Client) -> None:
+    """Check that the running supervisor uses the file that --config names.
 
-    Raises Failed.
+    Raises CommandError if not.
     """
     if settings.config_option is None:
         return
     held = Path(client.status().supervisor.config)
     if held.resolve() != settings.config.resolve():
-        words = f"a supervisor runs already, and holds {held}, not {settings.config}"
-        raise CommandError(f"{words}; a second one needs a socket of its own: --socket PATH")
+        problem = f"a supervisor is running already with {held}, not {settings.config}"
+        raise CommandError(f"{problem}; a second one needs its own socket: --socket PATH")
 
 
-def _in_the_background(
+def _start_in_background(
     settings: Settings, names: tuple[str, ...], group: str | None, deadline: float
 ) -> int:
     try:
-        load(settings.config)  # what is wrong with the file is said here, not in a log
+        load(settings.config)  # problems of the file are printed here, not in a log
     except ConfigError as error:
         click.echo("\n".join(str(problem) for problem in error.problems), err=True)
         return ExitCode.USAGE
@@ -100,18 +102,18 @@ def _in_the_background(
     started = background.start(arguments, paths.log_path(os.environ))
     try:
         with started.client(settings.socket, deadline) as client:
-            # It starts them by itself; asked again, it names them.
-            return _settled(client, client.start(list(names), group), deadline)
+            # It starts them by itself. This request returns their names.
+            return _wait_until_settled(client, client.start(list(names), group), deadline)
     except NoSupervisorError:
-        raise started.failed() from None
+        raise started.start_error() from None
 
 
-def _settled(client: Client, names: list[str], deadline: float) -> int:
-    """Wait until there is something to say of each tunnel, and say it."""
+def _wait_until_settled(client: Client, names: list[str], deadline: float) -> int:
+    """Wait until each tunnel has settled, and print the results."""
     tunnels = wait.wait_until(client, names, wait.is_settled, deadline)
     up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]
     late = [tunnel for tunnel in tunnels.values() if tunnel.state != "up"]
-    click.echo(f"up: {listed(up)}")
+    click.echo(f"up: {join_names(up)}")
     for tunnel in late:
         click.echo("\n".join(describe(tunnel)), err=True)
     return ExitCode.FAILED if late else ExitCode.OK

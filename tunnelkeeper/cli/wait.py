@@ -31,7 +31,7 @@ _STATE = {"up": "up", "down": "stopped"}
 @click.option("--timeout", metavar="S", type=click.FloatRange(min=0), help="Give up after seconds.")
 @click.pass_obj
 def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: float | None) -> int:
-    """Wait until every NAME is up, or down; without a timeout, for as long as it takes."""
+    """Wait until every NAME is up, or down; without a timeout, for ever."""
     deadline = None if timeout is None else time.monotonic() + timeout
     wanted = _STATE[goal]
 
@@ -44,7 +44,7 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
         except NoSupervisorError:
             if goal == "up":
                 raise
-            return ExitCode.OK  # with the supervisor its tunnels went down
+            return ExitCode.OK  # the tunnels went down with the supervisor
     if goal == "up" and (gone := sorted(set(names) - set(seen))):
         raise CommandError(f"no longer in the config file: {', '.join(gone)}", ExitCode.NOT_FOUND)
     late = [tunnel for tunnel in seen.values() if not holds(tunnel)]
@@ -55,8 +55,8 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
     return ExitCode.OK
 
 
-FAILURES_ENOUGH = 3
-"""After so many failed attempts in a row there is something to tell, though it goes on trying."""
+SETTLED_ATTEMPTS = 3
+"""After this many failed attempts in a row a tunnel counts as settled, though it retries."""
 
 
 def wait_until(
@@ -67,13 +67,13 @@ def wait_until(
 ) -> dict[str, TunnelSnapshot]:
     """Follow tunnels until a condition holds for each, or the deadline (of time.monotonic()).
 
-    Returns how they were last seen, without those that a reload took away meanwhile.
-    Raises NoSupervisor when the supervisor ends, RemoteError for an unknown name.
+    Returns their last snapshots, without tunnels that a reload removed meanwhile.
+    Raises NoSupervisorError when the supervisor ends, RemoteError for an unknown name.
     """
     if not names:
         return {}
-    said = client.follow("status", names=list(names))
-    seen = {t.name: t for t in msgspec.json.decode(said, type=StatusSnapshot).tunnels}
+    result = client.follow("status", names=list(names))
+    seen = {t.name: t for t in msgspec.json.decode(result, type=StatusSnapshot).tunnels}
     if all(map(holds, seen.values())):
         return seen
     try:
@@ -86,12 +86,12 @@ def wait_until(
             if all(map(holds, seen.values())):
                 break
     except TimeoutError:
-        pass  # what was last seen is the answer
+        pass  # the last snapshots are the answer
     return seen
 
 
 def is_settled(tunnel: TunnelSnapshot) -> bool:
-    """Whether waiting longer for a tunnel that was just started would tell little."""
+    """Return whether a tunnel that was just started needs no further wait."""
     if tunnel.state == "backoff":
-        return tunnel.attempt >= FAILURES_ENOUGH
+        return tunnel.attempt >= SETTLED_ATTEMPTS
     return tunnel.state in {"up", "degraded", "blocked", "stopped"}
