@@ -141,7 +141,11 @@ def test_an_unknown_name_or_group_is_exit_4(tool: Tool, line: str) -> None:
             "tunnelkeeper: /s: Permission denied\n",
         ),
         (OSError("AF_UNIX path too long"), 1, "tunnelkeeper: AF_UNIX path too long\n"),
-        (ZeroDivisionError("x"), 1, "tunnelkeeper: unexpected ZeroDivisionError: x (-v shows the traceback)\n"),
+        (
+            ZeroDivisionError("x"),
+            1,
+            "tunnelkeeper: unexpected ZeroDivisionError: x (-v shows the traceback)\n",
+        ),
     ],
 )
 def test_errors_are_one_line(
