@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.conftest import pytest_runtest_makereport, shared_site, site
-from tests.relay.served import Served, serving
+from tests.relay.in_process_relay import Served, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

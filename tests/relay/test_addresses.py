@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.relay import spellings
+from tests.relay import address_spellings
 from tunnelkeeper.relay.addresses import closed_reason, parse
 
 CLOSED_IPV4 = [
@@ -78,19 +78,19 @@ def test_other_addresses_are_open(text: str) -> None:
 
 @given(closed_ipv4)
 def test_a_closed_ipv4_address_is_closed_in_every_spelling(address: IPv4Address) -> None:
-    for spelling in spellings.of_ipv4(address):
+    for spelling in address_spellings.of_ipv4(address):
         assert closed_reason(parse(spelling)) is not None, spelling
 
 
 @given(closed_ipv6)
 def test_a_closed_ipv6_address_is_closed_in_every_spelling(address: IPv6Address) -> None:
-    for spelling in spellings.of_ipv6(address):
+    for spelling in address_spellings.of_ipv6(address):
         assert closed_reason(parse(spelling)) is not None, spelling
 
 
 @given(st.ip_addresses(v=4))
 def test_an_own_address_is_closed_in_every_spelling(address: IPv4Address) -> None:
-    for spelling in spellings.of_ipv4(address):
+    for spelling in address_spellings.of_ipv4(address):
         assert closed_reason(parse(spelling), {address}) is not None, spelling
 
 

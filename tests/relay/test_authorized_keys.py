@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.relay.keys import blob, encoded, line, rsa_blob, ssh_string
+from tests.relay.authorized_keys_lines import blob, encoded, line, rsa_blob, ssh_string
 from tunnelkeeper.relay.authorized_keys import (
     KEY_TYPES,
     AuthorizedKey,

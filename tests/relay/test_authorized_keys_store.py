@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.relay.keys import blob, line
+from tests.relay.authorized_keys_lines import blob, line
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore, find_problems
 
 if TYPE_CHECKING:

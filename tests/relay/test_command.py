@@ -15,7 +15,7 @@ from tests.e2e.ports import free_port
 from tests.e2e.program import COMMAND
 from tests.e2e.services import echo
 from tests.e2e.waiting import wait_until
-from tests.relay.real_ssh import GREETING, Ssh
+from tests.relay.openssh_client import GREETING, Ssh
 from tests.relay.relay_process import RelayProcess, authorized, start_relay
 
 if TYPE_CHECKING:

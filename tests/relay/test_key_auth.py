@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.relay.served import new_key, public
+from tests.relay.in_process_relay import new_key, public
 from tunnelkeeper.relay import authorized_keys
 from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
 

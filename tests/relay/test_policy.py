@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.relay import spellings
+from tests.relay import address_spellings
 from tests.relay.test_addresses import closed_ipv4, closed_ipv6
 from tunnelkeeper.relay.key_options import KeyOptions
 from tunnelkeeper.relay.permits import ANYTHING, Permit, parse_listen, parse_open
@@ -245,7 +245,7 @@ def test_a_port_bound_by_a_client_is_open(held: list[Bound], address: str, expec
 
 @given(closed_ipv4, st.integers(1, 65535))
 def test_no_closed_ipv4_address_passes_in_any_spelling(address: IPv4Address, port: int) -> None:
-    for spelling in spellings.of_ipv4(address):
+    for spelling in address_spellings.of_ipv4(address):
         for host in ("rebound.example.com", spelling):
             assert check_open(host, port, [spelling], [ANYTHING], FREE) is not None, spelling
             assert check_open(host, port, ["192.0.2.1", spelling], [ANYTHING], FREE) is not None
@@ -253,7 +253,7 @@ def test_no_closed_ipv4_address_passes_in_any_spelling(address: IPv4Address, por
 
 @given(closed_ipv6, st.integers(1, 65535))
 def test_no_closed_ipv6_address_passes_in_any_spelling(address: IPv6Address, port: int) -> None:
-    for spelling in spellings.of_ipv6(address):
+    for spelling in address_spellings.of_ipv6(address):
         assert check_open("rebound.example.com", port, [spelling], [ANYTHING], FREE) is not None
 
 

@@ -15,7 +15,7 @@ from tests.e2e.keys import make_key
 from tests.e2e.ports import free_port
 from tests.e2e.services import echo, hash_sink, sender, web_page
 from tests.e2e.waiting import wait_until
-from tests.relay.real_ssh import AT, GREETING, Ssh
+from tests.relay.openssh_client import AT, GREETING, Ssh
 from tests.relay.relay_process import USER, RelayProcess, authorized, know, start_relay
 from tests.requirements import require
 
@@ -56,7 +56,7 @@ def ssh(shared_site: Site, relay: RelayProcess) -> Iterator[Ssh]:
 
 
 def listening(port: int | Path) -> None:
-    wait_until(lambda: is_listening(port), 10, f"nobody listens on {port}")
+    wait_until(lambda: is_listening(port), 10, f"no listener on {port}")
 
 
 # -- forwards --------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_each_user_has_separate_keys(site: Site) -> None:
     relay.start()
     know(site, relay)
     logins = {}
-    for user in (USER, "other", "nobody", "../outside", "../keys/" + USER, "", "."):
+    for user in (USER, "other", "unknown", "../outside", "../keys/" + USER, "", "."):
         command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         logins[user] = GREETING in done.stderr
@@ -321,7 +321,7 @@ def test_an_unknown_user_gets_the_same_answer_as_a_wrong_key(site: Site) -> None
     relay.start()
     know(site, relay)
     said = []
-    for user in (USER, "nobody"):
+    for user in (USER, "unknown"):
         command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         said.append((done.returncode, done.stderr.replace(user, "USER")))

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.keys import certify_user, make_key
 from tests.e2e.ports import free_port
 from tests.e2e.services import Service, echo
-from tests.relay.real_ssh import GREETING, Ssh
+from tests.relay.openssh_client import GREETING, Ssh
 from tests.relay.relay_process import USER, RelayProcess, authorized, start_relay
 
 if TYPE_CHECKING:

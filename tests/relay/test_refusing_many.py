@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 
 from tests.forwarding.services import echo, service
-from tests.relay.served import HERE, USER, Served, new_key, public, serving
+from tests.relay.in_process_relay import HERE, USER, Served, new_key, public, serving
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.relay.auth_session import MIN_FAIL_DELAY
 from tunnelkeeper.relay.config import RelayLimits
@@ -165,7 +165,7 @@ async def test_a_refusal_takes_a_minimum_time_for_every_user(tmp_path: Path) -> 
     """Failing to find a user is faster than failing to find a key; it must not be visible."""
     async with serving(tmp_path, authorized_keys=f"{tmp_path}/%u") as served:
         (tmp_path / USER).write_text(f"{public(new_key())}\n")
-        for user in (USER, "nobody", "../nobody"):
+        for user in (USER, "unknown", "../unknown"):
             began = time.monotonic()
             with pytest.raises(asyncssh.PermissionDenied):
                 async with served.client(user=user):
@@ -187,7 +187,7 @@ async def test_the_user_of_a_connection_cannot_change(served: Served) -> None:
             HERE,
             served.port,
             config=None,
-            username="nobody",
+            username="unknown",
             client_keys=[],
             known_hosts=None,
             agent_path=None,

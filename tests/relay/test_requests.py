@@ -15,7 +15,7 @@ from asyncssh.constants import (
 from asyncssh.packet import SSHPacket, String, UInt32
 
 from tests.forwarding.services import client, converse, echo, exchange, service
-from tests.relay.served import HERE, Served, serving
+from tests.relay.in_process_relay import HERE, Served, serving
 from tests.ssh.waiting import until
 from tunnelkeeper.relay.permits import HostPermit
 

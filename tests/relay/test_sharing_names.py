@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 
 from tests.forwarding.services import blob, echo, hash_sink, service, sha256, source
-from tests.relay.served import HERE, Served, new_key, serving
+from tests.relay.in_process_relay import HERE, Served, new_key, serving
 from tests.ssh.waiting import until, until_stable
 
 if TYPE_CHECKING:

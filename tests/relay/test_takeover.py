@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 
 from tests.forwarding.services import echo, exchange, service, source
-from tests.relay.served import HERE, Served, new_key, serving
+from tests.relay.in_process_relay import HERE, Served, new_key, serving
 from tests.ssh.waiting import until
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.relay.config import RelayLimits

@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 
 from tests.forwarding.services import blob, echo, exchange, service, source
-from tests.relay.served import HERE, Served
+from tests.relay.in_process_relay import HERE, Served
 from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.relay import transport
