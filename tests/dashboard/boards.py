@@ -47,7 +47,9 @@ ALL = (DB, DEEP, HALF, AWAY, STUCK, SPARE)
 def a_board(*tunnels: TunnelSnapshot) -> Model:
     """A board that was just greeted."""
     board = Model()
-    board.log([LogRecord(NOON, "info", "db", "connecting"), LogRecord(NOON, "warning", "", "hot")])
+    board.on_logs(
+        [LogRecord(NOON, "info", "db", "connecting"), LogRecord(NOON, "warning", "", "hot")]
+    )
     board.on_status(StatusSnapshot(PROCESS, list(tunnels or ALL)), NOW.monotonic)
     return board
 

@@ -81,7 +81,7 @@ class Screen:
 
     def picture(self) -> str:
         """What the desk last drew, whatever prompt_toolkit made of it."""
-        return "\n".join(text_of(line) for line in lines_of(self.dashboard.desk.seen))
+        return "\n".join(text_of(line) for line in lines_of(self.dashboard.desk.screen))
 
 
 def nobody_starts() -> Callable[[], str | None]:

@@ -224,7 +224,9 @@ async def test_a_click_chooses_sorts_and_presses(path: Path) -> None:
         lines = screen.shown()
         row = next(y for y, line in enumerate(lines) if " half " in line)
         click(10, row)
-        await screen.becomes(lambda _: screen.dashboard.desk.view.selected == "half", "half chosen")
+        await screen.becomes(
+            lambda _: screen.dashboard.desk.ui_state.selected == "half", "half chosen"
+        )
         click(10, row)
         await screen.shows("half  ◐ degraded")
         click(lines[3].index("NAME"), 3)

@@ -12,8 +12,8 @@ from tunnelkeeper.control.payloads import LogEvent, RemovedEvent
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.dashboard.controller import MESSAGE_STAYS
 from tunnelkeeper.dashboard.ui_state import (
-    Asking,
     Browsing,
+    Confirming,
     FetchLog,
     Moment,
     Quit,
@@ -136,7 +136,7 @@ def test_a_retry_is_for_what_waits_and_breaks_no_connection() -> None:
 def test_a_reload_is_asked_about() -> None:
     alone = DeskAlone()
     alone.desk.reload()
-    assert isinstance(alone.view.mode, Asking)
+    assert isinstance(alone.view.mode, Confirming)
     alone.desk.decide(yes=True)
 
     assert alone.deeds == [Reload()]
@@ -211,11 +211,11 @@ def test_commands_change_the_view() -> None:
     view = alone.view
 
     assert (view.sorting.key, view.filter.text, view.selected) == ("name", "state=up", "deep")
-    assert (view.log, view.search) == ("chosen", "conn")
+    assert (view.log_scope, view.search) == ("chosen", "conn")
     for line in ("log off", "help"):
         alone.desk.type_command()
         alone.desk.entered(line)
-    assert view.log == "off"
+    assert view.log_scope == "off"
     assert isinstance(view.mode, Reading)
 
 
@@ -245,7 +245,7 @@ def test_the_log_goes_from_all_to_the_chosen_one_to_none() -> None:
 
 def test_notes_are_one_more_pane() -> None:
     alone = DeskAlone()
-    alone.view.notes, alone.view.log = ("curl http://here/",), "notes"
+    alone.view.notes, alone.view.log_scope = ("curl http://here/",), "notes"
     assert "curl http://here/" in alone.text()
     alone.desk.cycle_log()
     assert "hot" in alone.text()
@@ -268,7 +268,7 @@ def test_the_log_of_the_chosen_one_is_recalled_once() -> None:
     alone = DeskAlone()
     alone.desk.toggle_detail()
     assert alone.deeds == [FetchLog("db")]
-    alone.board.recall("db", [LogRecord(NOON, "info", "db", "from long ago")])
+    alone.board.set_tunnel_records("db", [LogRecord(NOON, "info", "db", "from long ago")])
     alone.desk.toggle_detail()
     alone.desk.toggle_detail()
 

@@ -7,11 +7,13 @@ import pytest
 from tests.control.fakes import a_tunnel
 from tests.dashboard.boards import ALL, PROCESS, a_board
 from tunnelkeeper.control.payloads import CountersEvent, ForwardCounters, TunnelCounters
-from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, Sorting, SortKey, shown
+from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, Sorting, SortKey, visible_tunnels
 
 
 def names(text: str = "", sorting: Sorting | None = None) -> list[str]:
-    return [tunnel.name for tunnel in shown(a_board(), Filter(text), sorting or Sorting())]
+    return [
+        tunnel.name for tunnel in visible_tunnels(a_board(), Filter(text), sorting or Sorting())
+    ]
 
 
 @pytest.mark.parametrize(
@@ -47,23 +49,23 @@ def test_by_state_what_needs_a_person_comes_first() -> None:
 def test_numbers_begin_with_the_largest() -> None:
     board = a_board(a_tunnel("one", restarts=1), a_tunnel("many", restarts=7), a_tunnel("none"))
 
-    found = shown(board, Filter(), Sorting("restarts"))
+    found = visible_tunnels(board, Filter(), Sorting("restarts"))
     assert [tunnel.name for tunnel in found] == ["many", "one", "none"]
 
 
 def test_traffic_sorts_by_what_flows_now() -> None:
     board = a_board(a_tunnel("still"), a_tunnel("busy"))
     counters = TunnelCounters("busy", [], [ForwardCounters(5000, 0, 1, 1)])
-    board.on_event(CountersEvent(PROCESS, [counters]), board.as_of + 1)
+    board.on_event(CountersEvent(PROCESS, [counters]), board.counters_at + 1)
 
-    found = shown(board, Filter(), Sorting("in"))
+    found = visible_tunnels(board, Filter(), Sorting("in"))
     assert [tunnel.name for tunnel in found] == ["busy", "still"]
 
 
 @pytest.mark.parametrize("key", SORT_KEYS)
 def test_every_column_sorts_and_turns_round(key: SortKey) -> None:
     assert sorted(names(sorting=Sorting(key))) == sorted(names())
-    assert Sorting(key).by(key).descends != Sorting(key).descends
+    assert Sorting(key).by(key).is_descending != Sorting(key).is_descending
 
 
 def test_the_next_columns_lead_back_to_the_file() -> None:

@@ -16,7 +16,7 @@ from tunnelkeeper.control.payloads import (
     TunnelEvent,
 )
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
-from tunnelkeeper.dashboard.model import ConnectedFeed, Disconnected, Model, Searching
+from tunnelkeeper.dashboard.model import Connected, Disconnected, Model, Searching
 from tunnelkeeper.dashboard.throughput import IDLE, Rate
 
 
@@ -30,14 +30,14 @@ def process(cpu_seconds: float, pid: int = 83) -> SupervisorSnapshot:
 
 def test_counters_change_a_tunnel_and_its_rates() -> None:
     board = a_board(DB)
-    board.on_event(counted("db", 3000, [7.5]), board.as_of + 2)
+    board.on_event(counted("db", 3000, [7.5]), board.counters_at + 2)
 
     tunnel = board.tunnels["db"]
     assert (tunnel.bytes_in, tunnel.connections, tunnel.connections_total) == (3000, 2, 5)
     assert tunnel.forwards[0].bytes_in == 3000
     assert tunnel.rtt_ms == tunnel.hops[0].rtt_ms == 7.5
     assert board.rate("db") == Rate(1500, 0)
-    assert board.total.rate(board.as_of) == Rate(1500, 0)
+    assert board.total_meter.rate(board.counters_at) == Rate(1500, 0)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_counters_change_a_tunnel_and_its_rates() -> None:
 )
 def test_counters_of_another_shape_are_passed_over(event: CountersEvent) -> None:
     board = a_board(DB)
-    board.on_event(event, board.as_of + 1)
+    board.on_event(event, board.counters_at + 1)
 
     assert list(board.tunnels.values()) == [DB]
 
@@ -64,7 +64,7 @@ def test_curves_go_on_over_a_reload_and_begin_anew_with_another_supervisor() -> 
     board.on_event(counted("db", 3000, [1.0]), 1001)
     flowed = [board.tunnels["db"]]
     board.on_status(StatusSnapshot(PROCESS, flowed), 1001)
-    assert sum(rate.inward for rate in board.series("db", 5)) == pytest.approx(3000)
+    assert sum(rate.inbound for rate in board.series("db", 5)) == pytest.approx(3000)
 
     board.on_status(StatusSnapshot(process(0, pid=84), [DB]), 1002)
     assert board.series("db", 5) == [IDLE] * 5
@@ -72,23 +72,23 @@ def test_curves_go_on_over_a_reload_and_begin_anew_with_another_supervisor() -> 
 
 def test_the_load_is_what_the_process_took_lately() -> None:
     board = a_board(DB)
-    assert board.load is None
+    assert board.cpu_load is None
     for second in range(1, 31):
         busy = 0.5 * max(0, second - 20)
-        board.on_event(CountersEvent(process(1.0 + busy), []), board.as_of + 1)
+        board.on_event(CountersEvent(process(1.0 + busy), []), board.counters_at + 1)
 
-    assert board.load == pytest.approx(0.5, abs=0.06)
+    assert board.cpu_load == pytest.approx(0.5, abs=0.06)
 
 
 def test_the_log_is_kept_for_all_and_for_the_one_that_was_recalled() -> None:
     board = a_board(DB)
-    board.recall("db", [LogRecord(NOON, "info", "db", "long ago")])
+    board.set_tunnel_records("db", [LogRecord(NOON, "info", "db", "long ago")])
     for name in ("db", "web"):
         board.on_event(LogEvent(LogRecord(NOON, "info", name, "now")), 1001)
 
-    assert [record.message for record in board.records_of("db") or ()] == ["long ago", "now"]
+    assert [record.message for record in board.tunnel_records("db") or ()] == ["long ago", "now"]
     assert [record.tunnel for record in board.records] == ["db", "", "db", "web"]
-    assert board.records_of("web") is None
+    assert board.tunnel_records("web") is None
 
 
 def test_the_last_picture_stays_when_nobody_answers_and_the_loss_keeps_its_time() -> None:
@@ -96,13 +96,13 @@ def test_the_last_picture_stays_when_nobody_answers_and_the_loss_keeps_its_time(
     board.on_disconnect("no supervisor is running", 1005)
     board.on_disconnect("no supervisor is running", 1009)
 
-    assert board.link == Disconnected("no supervisor is running", 1005)
+    assert board.feed_state == Disconnected("no supervisor is running", 1005)
     assert list(board.tunnels.values()) == [DB]
 
 
 def test_before_anything_was_heard_it_is_not_known_whether_there_is_one() -> None:
-    assert Model().link == Searching()
-    assert a_board(DB).link == ConnectedFeed()
+    assert Model().feed_state == Searching()
+    assert a_board(DB).feed_state == Connected()
 
 
 def test_forwards_that_changed_start_their_counters_anew() -> None:
@@ -111,4 +111,4 @@ def test_forwards_that_changed_start_their_counters_anew() -> None:
     board.on_event(TunnelEvent(msgspec.structs.replace(DB, forwards=[a_forward()])), 1002)
 
     assert board.tunnels["db"].bytes_in == 0
-    assert sum(rate.inward for rate in board.series("db", 5)) == pytest.approx(3000)
+    assert sum(rate.inbound for rate in board.series("db", 5)) == pytest.approx(3000)

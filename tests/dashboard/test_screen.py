@@ -36,8 +36,8 @@ def test_every_screen_is_filled_exactly(cells: int, height: int, signs: object, 
         case "gone":
             alone.board.on_disconnect("no supervisor is running", 990)
         case "nobody":
-            alone.desk.board = Model()
-            alone.desk.board.on_disconnect("no supervisor is running at /run/x", 990)
+            alone.desk.model = Model()
+            alone.desk.model.on_disconnect("no supervisor is running at /run/x", 990)
     lines = lines_of(alone.draw(cells, height))
 
     assert len(lines) == height

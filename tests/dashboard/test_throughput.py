@@ -14,7 +14,7 @@ def a_meter(*seconds: tuple[float, float, int]) -> Meter:
     """One that noted so many bytes in, between these moments."""
     meter = Meter(0, 0)
     for begin, end, inward in seconds:
-        meter.note(begin, end, meter.inward + inward, 0)
+        meter.record(begin, end, meter.bytes_in + inward, 0)
     return meter
 
 
@@ -28,22 +28,22 @@ def test_the_rate_is_that_of_the_last_time_counters_were_told() -> None:
 def test_bytes_are_spread_over_the_seconds_that_they_came_in() -> None:
     meter = a_meter((0.5, 2.5, 400))
 
-    assert [rate.inward for rate in meter.series(3, 4)] == pytest.approx([0, 100, 200, 100])
+    assert [rate.inbound for rate in meter.series(3, 4)] == pytest.approx([0, 100, 200, 100])
 
 
 def test_what_a_state_told_in_between_is_not_counted_twice() -> None:
     meter = a_meter((0, 0.5, 100), (0, 1, 100))
 
-    assert meter.rate(1).inward == pytest.approx(200)
-    assert sum(rate.inward for rate in meter.series(1, 3)) == pytest.approx(200)
+    assert meter.rate(1).inbound == pytest.approx(200)
+    assert sum(rate.inbound for rate in meter.series(1, 3)) == pytest.approx(200)
 
 
 def test_counters_that_went_back_are_no_traffic() -> None:
     meter = a_meter((0, 1, 500))
-    meter.note(1, 2, 10, 0)
+    meter.record(1, 2, 10, 0)
 
     assert meter.rate(2) == IDLE
-    assert meter.inward == 10
+    assert meter.bytes_in == 10
 
 
 def test_idle_tunnels_cost_no_memory_and_old_samples_are_forgotten() -> None:
@@ -59,13 +59,13 @@ def test_idle_tunnels_cost_no_memory_and_old_samples_are_forgotten() -> None:
 def test_a_curve_holds_no_more_than_what_flowed(steps: list[tuple[float, int]], count: int) -> None:
     meter, now = Meter(0, 0), 0.0
     for seconds, more in steps:
-        meter.note(now, now + seconds, meter.inward + more, 0)
+        meter.record(now, now + seconds, meter.bytes_in + more, 0)
         now += seconds
     series = meter.series(now, count)
 
     assert len(series) == count
-    assert all(rate.inward >= 0 for rate in series)
-    assert sum(rate.inward for rate in series) <= meter.inward * 1.001 + 1
+    assert all(rate.inbound >= 0 for rate in series)
+    assert sum(rate.inbound for rate in series) <= meter.bytes_in * 1.001 + 1
 
 
 def test_a_sparkline_has_a_character_for_each_value() -> None:

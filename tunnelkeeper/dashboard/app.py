@@ -20,7 +20,7 @@ from tunnelkeeper.dashboard.effects import Starter, run_action, start_supervisor
 from tunnelkeeper.dashboard.feed import listen
 from tunnelkeeper.dashboard.key_bindings import key_bindings
 from tunnelkeeper.dashboard.layout import CommandCompleter, layout
-from tunnelkeeper.dashboard.model import ConnectedFeed, Model
+from tunnelkeeper.dashboard.model import Connected, Model
 from tunnelkeeper.dashboard.mouse import handlers
 from tunnelkeeper.dashboard.style import STYLE
 from tunnelkeeper.dashboard.ui_state import (
@@ -63,7 +63,7 @@ _KEYS = {"enter": Keys.Enter, "escape": Keys.Escape}
 
 def run(socket: Path, start: Starter, signs: Glyphs, notes: tuple[str, ...] = ()) -> None:
     """Show the supervisor at a socket until the person leaves. notes: what there is to try."""
-    view = UiState(signs, notes=notes, log="notes" if notes else "all")
+    view = UiState(signs, notes=notes, log_scope="notes" if notes else "all")
     try:
         asyncio.run(Dashboard(socket, start, view).run())
     except ExceptionGroup as group:
@@ -144,7 +144,7 @@ class Dashboard:
 
     def on_logs(self, records: list[LogRecord]) -> None:
         """See Hearer."""
-        self.board.log(records)
+        self.board.on_logs(records)
         self._look_soon()
 
     def on_event(self, event: Event) -> bool:
@@ -200,15 +200,15 @@ class Dashboard:
         return False
 
     def _is_typing_a_command(self) -> bool:
-        return self.desk.view.mode == Typing("command")
+        return self.desk.ui_state.mode == Typing("command")
 
     def _settle(self) -> None:
         """After whatever a key did: the keys go where the view wants them."""
         self._is_fresh = False
-        mode, focus = self.desk.view.mode, self.app.layout
+        mode, focus = self.desk.ui_state.mode, self.app.layout
         is_typed_into = focus.has_focus(self._typed)
         if isinstance(mode, Typing) and not is_typed_into:
-            self._typed.document = Document(mode.before)
+            self._typed.document = Document(mode.initial_text)
             focus.focus(self._typed)
         elif is_typed_into and not isinstance(mode, Typing):
             focus.focus_last()
@@ -219,7 +219,7 @@ class Dashboard:
         """Countdowns go on when nobody tells anything."""
         while True:
             await asyncio.sleep(TICK)
-            if not isinstance(self.board.link, ConnectedFeed):
+            if not isinstance(self.board.feed_state, Connected):
                 self._look()
 
     def _look_soon(self) -> None:
@@ -231,7 +231,7 @@ class Dashboard:
         if self._next_look is not None:
             self._next_look.cancel()
             self._next_look = None
-        before = self.desk.seen
+        before = self.desk.screen
         if self._draw() != before:
             self._is_fresh = True
             self.app.invalidate()

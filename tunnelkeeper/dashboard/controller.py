@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard import command_parser, help_page
-from tunnelkeeper.dashboard.filter_sort import Filter, Sorting, shown
+from tunnelkeeper.dashboard.filter_sort import Filter, Sorting, visible_tunnels
 from tunnelkeeper.dashboard.log_pane import newest_first
 from tunnelkeeper.dashboard.screen import Screen, render
 from tunnelkeeper.dashboard.status_bar import WAITING
 from tunnelkeeper.dashboard.table_rows import Table
 from tunnelkeeper.dashboard.ui_state import (
     Action,
-    Asking,
     Browsing,
+    Confirming,
     FetchLog,
     LogScope,
     Message,
@@ -47,101 +47,103 @@ MESSAGE_STAYS = 10.0
 class Controller:
     """The board, the view, and all that a person can do with them."""
 
-    board: Model
-    view: UiState
-    do: Callable[[Action], None]
-    seen: Screen = field(default_factory=Screen)
+    model: Model
+    ui_state: UiState
+    dispatch: Callable[[Action], None]
+    screen: Screen = field(default_factory=Screen)
     _table: Table = field(init=False)
     _said_at: float | None = None
 
     def __post_init__(self) -> None:
-        self._table = Table(self.view.signs)
+        self._table = Table(self.ui_state.glyphs)
 
     def draw(self, now: Moment, cells: int, height: int) -> Screen:
         """The screen as it is now, which is also what clicks refer to."""
-        if self.view.message is None:
+        if self.ui_state.message is None:
             self._said_at = None
         elif self._said_at is None:
             self._said_at = now.monotonic
         elif now.monotonic - self._said_at > MESSAGE_STAYS:
             self.hush()
-        self.seen = render(self.board, self.view, self._table, now, cells, height)
-        return self.seen
+        self.screen = render(self.model, self.ui_state, self._table, now, cells, height)
+        return self.screen
 
     # -- moving ------------------------------------------------------------------------------
 
     def shown(self) -> list[TunnelSnapshot]:
         """The tunnels in the table."""
-        return shown(self.board, self.view.filter, self.view.sorting)
+        return visible_tunnels(self.model, self.ui_state.filter, self.ui_state.sorting)
 
     def move(self, by: int) -> None:
         """Up or down by so many rows, or lines of a page."""
-        if isinstance(self.view.mode, Reading):
-            top = max(0, self.view.mode.top + by)
-            self.view.mode = replace(self.view.mode, top=min(top, len(self.view.mode.lines)))
+        if isinstance(self.ui_state.mode, Reading):
+            top = max(0, self.ui_state.mode.top + by)
+            self.ui_state.mode = replace(
+                self.ui_state.mode, top=min(top, len(self.ui_state.mode.lines))
+            )
             return
         tunnels = self.shown()
         if tunnels:
-            row = max(0, min(len(tunnels) - 1, self.view.row + by))
+            row = max(0, min(len(tunnels) - 1, self.ui_state.selected_row + by))
             self.choose(tunnels[row].name)
 
     def turn_page(self, by: int) -> None:
         """Up or down by so many screens of rows."""
-        self.move(by * max(1, len(self.seen.rows) - 1))
+        self.move(by * max(1, len(self.screen.rows) - 1))
 
     def choose(self, name: str) -> None:
         """Put the cursor on a tunnel."""
         names = [tunnel.name for tunnel in self.shown()]
         if name in names:
-            self.view.selected, self.view.row = name, names.index(name)
+            self.ui_state.selected, self.ui_state.selected_row = name, names.index(name)
             self._look_closer()
 
     def toggle_detail(self) -> None:
         """Open or close the pane of the chosen tunnel."""
-        self.view.detail = not self.view.detail
+        self.ui_state.is_detail_open = not self.ui_state.is_detail_open
         self._look_closer()
 
     def cycle_log(self) -> None:
         """The log of all, of the chosen tunnel, none; the notes too where there are some."""
         order: list[LogScope] = ["all", "chosen", "off"]
-        order = ["notes", *order] if self.view.notes else order
-        self.show_log(order[(order.index(self.view.log) + 1) % len(order)])
+        order = ["notes", *order] if self.ui_state.notes else order
+        self.show_log(order[(order.index(self.ui_state.log_scope) + 1) % len(order)])
 
     def show_log(self, scope: LogScope) -> None:
         """From its end."""
-        self.view.log, self.view.log_back = scope, 0
+        self.ui_state.log_scope, self.ui_state.log_offset = scope, 0
         self._look_closer()
 
     def scroll_log(self, by: int) -> None:
         """Back (positive) or forth by so many records."""
-        count = sum(1 for _ in newest_first(self.board, self.view))
-        self.view.log_back = max(0, min(count - 1, self.view.log_back + by))
+        count = sum(1 for _ in newest_first(self.model, self.ui_state))
+        self.ui_state.log_offset = max(0, min(count - 1, self.ui_state.log_offset + by))
 
     def sort_by(self, key: SortKey) -> None:
         """By a column, or the other way round."""
-        self.view.sorting = self.view.sorting.by(key)
+        self.ui_state.sorting = self.ui_state.sorting.by(key)
 
     def sort_next(self) -> None:
         """By the next column."""
-        self.view.sorting = self.view.sorting.next()
+        self.ui_state.sorting = self.ui_state.sorting.next()
 
     def turn_sorting(self) -> None:
         """The other way round."""
-        sorting = self.view.sorting
-        self.view.sorting = Sorting(sorting.key, not sorting.is_reversed)
+        sorting = self.ui_state.sorting
+        self.ui_state.sorting = Sorting(sorting.key, not sorting.is_reversed)
 
     # -- marking -----------------------------------------------------------------------------
 
     def mark(self) -> None:
         """Mark the chosen tunnel or take its mark away, and go on to the next."""
-        if self.view.selected is not None:
-            self.view.marked ^= {self.view.selected}
+        if self.ui_state.selected is not None:
+            self.ui_state.marked ^= {self.ui_state.selected}
             self.move(1)
 
     def mark_all(self) -> None:
         """Mark all that are shown, or none where they are marked already."""
         names = {tunnel.name for tunnel in self.shown()}
-        self.view.marked = set() if names <= self.view.marked else names
+        self.ui_state.marked = set() if names <= self.ui_state.marked else names
 
     # -- acting ------------------------------------------------------------------------------
 
@@ -166,74 +168,74 @@ class Controller:
         words = f"{verb} {what}{' gracefully' if graceful else ''}"
         deed = TunnelAction(method, tuple(tunnel.name for tunnel in tunnels), words, graceful)
         if len(tunnels) > 1:
-            self.view.mode = Asking(f"{words}?", deed)
+            self.ui_state.mode = Confirming(f"{words}?", deed)
         else:
-            self.do(deed)
+            self.dispatch(deed)
 
     def reload(self) -> None:
         """Have the config file read again; it may concern every tunnel, so it is asked first."""
-        self.view.mode = Asking("read the config file again?", Reload())
+        self.ui_state.mode = Confirming("read the config file again?", Reload())
 
     def start_supervisor(self) -> None:
         """Start one in the background."""
         self._say("starting a supervisor")
-        self.do(StartSupervisor())
+        self.dispatch(StartSupervisor())
 
     def decide(self, *, yes: bool) -> None:
         """Answer the question."""
-        if isinstance(self.view.mode, Asking):
-            deed = self.view.mode.deed
-            self.view.mode = Browsing()
+        if isinstance(self.ui_state.mode, Confirming):
+            deed = self.ui_state.mode.action
+            self.ui_state.mode = Browsing()
             if yes:
-                self.view.marked.clear()
-                self.do(deed)
+                self.ui_state.marked.clear()
+                self.dispatch(deed)
 
     def quit(self) -> None:
         """Leave."""
-        self.do(Quit())
+        self.dispatch(Quit())
 
     # -- lines that are typed ----------------------------------------------------------------
 
     def type_filter(self) -> None:
         """Begin to type a filter."""
-        self.view.mode = Typing("filter", self.view.filter.text)
+        self.ui_state.mode = Typing("filter", self.ui_state.filter.text)
 
     def type_search(self) -> None:
         """Begin to type what is looked for in the log."""
-        if self.view.log not in {"all", "chosen"}:
+        if self.ui_state.log_scope not in {"all", "chosen"}:
             self.show_log("all")
-        self.view.mode = Typing("search", self.view.search)
+        self.ui_state.mode = Typing("search", self.ui_state.search)
 
     def type_command(self) -> None:
         """Begin to type a command."""
-        self.view.mode = Typing("command")
+        self.ui_state.mode = Typing("command")
 
     def typed(self, text: str) -> None:
         """The line as it is so far: filters and searches take effect while they are typed."""
-        match self.view.mode:
+        match self.ui_state.mode:
             case Typing("filter"):
-                self.view.filter = Filter(text)
+                self.ui_state.filter = Filter(text)
             case Typing("search"):
-                self.view.search, self.view.log_back = text, 0
+                self.ui_state.search, self.ui_state.log_offset = text, 0
 
     def entered(self, text: str) -> None:
         """The line is finished."""
-        mode, self.view.mode = self.view.mode, Browsing()
-        if isinstance(mode, Typing) and mode.what == "command" and text.strip():
+        mode, self.ui_state.mode = self.ui_state.mode, Browsing()
+        if isinstance(mode, Typing) and mode.kind == "command" and text.strip():
             try:
-                self.command(command_parser.parse(text, self.board))
+                self.command(command_parser.parse(text, self.model))
             except command_parser.UnknownCommandError as error:
                 self._say(str(error), bad=True)
 
     def escape(self) -> None:
         """Take the last thing back: what is typed or read, marks, the search, the filter."""
-        view = self.view
+        view = self.ui_state
         match view.mode:
             case Typing(_, before) as typing:
                 self.typed(before)
                 view.mode = Browsing()
-                view.search = before if typing.what == "search" else view.search
-            case Asking() | Reading():
+                view.search = before if typing.kind == "search" else view.search
+            case Confirming() | Reading():
                 view.mode = Browsing()
             case _ if view.marked:
                 view.marked.clear()
@@ -241,8 +243,8 @@ class Controller:
                 view.search = ""
             case _ if view.filter:
                 view.filter = Filter()
-            case _ if view.detail:
-                view.detail = False
+            case _ if view.is_detail_open:
+                view.is_detail_open = False
 
     def command(self, command: command_parser.Command) -> None:
         """Do what a command means."""
@@ -250,10 +252,10 @@ class Controller:
             case command_parser.Act(verb, names, graceful):
                 self.act(verb, names, graceful=graceful)
             case command_parser.SetFilter(chosen):
-                self.view.filter = chosen
+                self.ui_state.filter = chosen
             case command_parser.Find(text):
-                self.view.search = text
-                self.show_log("all" if self.view.log != "chosen" else "chosen")
+                self.ui_state.search = text
+                self.show_log("all" if self.ui_state.log_scope != "chosen" else "chosen")
             case command_parser.SortBy(key):
                 self.sort_by(key)
             case command_parser.ShowLog(of):
@@ -267,29 +269,29 @@ class Controller:
 
     def help(self) -> None:
         """Show all keys."""
-        self.view.mode = Reading("help", help_page.help_lines(self.view.signs))
+        self.ui_state.mode = Reading("help", help_page.help_lines(self.ui_state.glyphs))
 
     def answer(self, text: str, *problems: str, bad: bool = False) -> None:
         """How a deed went, in a line; problems, of a config file, have a page."""
         if problems:
             self.hush()
-            self.view.mode = Reading(text, problems)
+            self.ui_state.mode = Reading(text, problems)
         else:
             self._say(text, bad=bad)
 
     def hush(self) -> None:
         """A key was pressed: the last message was read."""
-        self.view.message, self._said_at = None, None
+        self.ui_state.message, self._said_at = None, None
 
     # -- inside ------------------------------------------------------------------------------
 
     def _meant(self, names: tuple[str, ...] | None) -> list[TunnelSnapshot]:
-        tunnels = self.board.tunnels
+        tunnels = self.model.tunnels
         if names is not None:
             return [tunnels[name] for name in names if name in tunnels]
-        if self.view.marked:
-            return [tunnel for tunnel in tunnels.values() if tunnel.name in self.view.marked]
-        chosen = tunnels.get(self.view.selected or "")
+        if self.ui_state.marked:
+            return [tunnel for tunnel in tunnels.values() if tunnel.name in self.ui_state.marked]
+        chosen = tunnels.get(self.ui_state.selected or "")
         return [chosen] if chosen else []
 
     def _log_of(self, of: str) -> None:
@@ -302,10 +304,10 @@ class Controller:
 
     def _look_closer(self) -> None:
         """The common log may not reach back to what happened to the chosen tunnel."""
-        name = self.view.selected
-        wanted = self.view.detail or self.view.log == "chosen"
-        if wanted and name is not None and self.board.records_of(name) is None:
-            self.do(FetchLog(name))
+        name = self.ui_state.selected
+        wanted = self.ui_state.is_detail_open or self.ui_state.log_scope == "chosen"
+        if wanted and name is not None and self.model.tunnel_records(name) is None:
+            self.dispatch(FetchLog(name))
 
     def _say(self, text: str, *, bad: bool = False) -> None:
-        self.view.message, self._said_at = Message(text, "bad" if bad else "good"), None
+        self.ui_state.message, self._said_at = Message(text, "bad" if bad else "good"), None

@@ -213,8 +213,8 @@ def _drawn(
     values = [each.total for each in rates]
     title: Line = [
         ("class:label", "Traffic"),
-        ("class:number", f"  {signs.inward} {format_size(int(rate.inward))}/s"),
-        ("class:number", f"  {signs.outward} {format_size(int(rate.outward))}/s"),
+        ("class:number", f"  {signs.inward} {format_size(int(rate.inbound))}/s"),
+        ("class:number", f"  {signs.outward} {format_size(int(rate.outbound))}/s"),
     ]
     lines: list[Line] = [[("class:curve", line)] for line in chart(values, height, signs.bars)]
     top = f"{format_duration(cells)} ago, up to {format_size(int(scale_of(values)))}/s"
@@ -223,7 +223,7 @@ def _drawn(
 
 
 def _events(tunnel: TunnelSnapshot, board: Model, now: Moment, signs: Glyphs) -> list[Line]:
-    own = board.records_of(tunnel.name)
+    own = board.tunnel_records(tunnel.name)
     records: Sequence[LogRecord] = list(own) if own is not None else []
     if own is None:
         records = [record for record in board.records if record.tunnel == tunnel.name]

@@ -12,7 +12,7 @@ from tunnelkeeper.control.async_client import CONTROL_ERRORS, call
 from tunnelkeeper.control.client import RemoteError
 from tunnelkeeper.control.payloads import Changes, LogLines
 from tunnelkeeper.dashboard.feed import describe_error
-from tunnelkeeper.dashboard.model import RECORDS_KEPT_OF_ONE, ConnectedFeed
+from tunnelkeeper.dashboard.model import RECORDS_KEPT_OF_ONE, Connected
 from tunnelkeeper.dashboard.ui_state import FetchLog, Reload, TunnelAction
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ async def run_action(
                 said = await call(
                     socket, "logs", ACTION_TIMEOUT, name=name, lines=RECORDS_KEPT_OF_ONE
                 )
-                desk.board.recall(name, msgspec.json.decode(said, type=LogLines).records)
+                desk.model.set_tunnel_records(
+                    name, msgspec.json.decode(said, type=LogLines).records
+                )
     except RemoteError as error:
         desk.answer(error.message, *error.problems, bad=True)
     except CONTROL_ERRORS as error:
@@ -74,7 +76,7 @@ async def start_supervisor(start: Starter, desk: Controller) -> None:
         desk.answer(str(error), *error.problems, bad=True)
         return
     for _ in range(int(START_TIMEOUT / LOOK_AGAIN)):
-        if isinstance(desk.board.link, ConnectedFeed):
+        if isinstance(desk.model.feed_state, Connected):
             desk.answer("a supervisor runs in the background, with or without the dashboard")
             return
         said = ended()

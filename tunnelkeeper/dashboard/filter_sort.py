@@ -51,7 +51,7 @@ class Sorting:
     is_reversed: bool = False
 
     @property
-    def descends(self) -> bool:
+    def is_descending(self) -> bool:
         """Whether the largest comes first."""
         return (self.key in LARGEST_FIRST) != self.is_reversed
 
@@ -92,14 +92,14 @@ class Filter:
         return True
 
 
-def shown(board: Model, chosen: Filter, sorting: Sorting) -> list[TunnelSnapshot]:
+def visible_tunnels(board: Model, chosen: Filter, sorting: Sorting) -> list[TunnelSnapshot]:
     """The tunnels that pass the filter, sorted; equals stay in the order of the file."""
     found = [t for t in board.tunnels.values() if chosen.matches(t)] if chosen else None
     tunnels = list(board.tunnels.values()) if found is None else found
     if sorting.key == "config":
         return tunnels[::-1] if sorting.is_reversed else tunnels
     key = _KEYS[sorting.key]
-    return sorted(tunnels, key=lambda tunnel: key(tunnel, board), reverse=sorting.descends)
+    return sorted(tunnels, key=lambda tunnel: key(tunnel, board), reverse=sorting.is_descending)
 
 
 def _searched(tunnel: TunnelSnapshot) -> str:
@@ -122,8 +122,8 @@ _KEYS: Mapping[str, Callable[[TunnelSnapshot, Model], Any]] = {
     "forwards": lambda tunnel, _: [format_forward(forward) for forward in tunnel.forwards],
     "since": lambda tunnel, _: tunnel.since,
     "rtt": lambda tunnel, _: -1.0 if tunnel.rtt_ms is None else tunnel.rtt_ms,
-    "in": lambda tunnel, board: board.rate(tunnel.name).inward,
-    "out": lambda tunnel, board: board.rate(tunnel.name).outward,
+    "in": lambda tunnel, board: board.rate(tunnel.name).inbound,
+    "out": lambda tunnel, board: board.rate(tunnel.name).outbound,
     "open": lambda tunnel, _: tunnel.connections,
     "restarts": lambda tunnel, _: tunnel.restarts,
     "failure": _by_failure,

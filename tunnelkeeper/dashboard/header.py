@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.model import ConnectedFeed, Disconnected
+from tunnelkeeper.dashboard.model import Connected, Disconnected
 from tunnelkeeper.dashboard.text_width import Line, apart, line_width
 from tunnelkeeper.presentation.formatting import format_duration, format_size, time_since
 
@@ -29,8 +29,8 @@ ALWAYS_COUNTED = COUNTED[:4]
 
 def header(board: Model, view: UiState, now: Moment, cells: int, lines: int) -> list[Line]:
     """One line or two, as asked for."""
-    first = apart(_counts(board, view.signs, cells), _traffic(board, view.signs), cells, "")
-    second = apart(_place(board, now, view.signs), _process(board, now, view.signs), cells, "")
+    first = apart(_counts(board, view.glyphs, cells), _traffic(board, view.glyphs), cells, "")
+    second = apart(_place(board, now, view.glyphs), _process(board, now, view.glyphs), cells, "")
     return [first, second][:lines]
 
 
@@ -49,17 +49,17 @@ def _counts(board: Model, signs: Glyphs, cells: int) -> Line:
 def _traffic(board: Model, signs: Glyphs) -> Line:
     if board.supervisor is None:
         return []
-    rate = board.total.rate(board.as_of)
+    rate = board.total_meter.rate(board.counters_at)
     parts: Line = []
-    for sign, amount in ((signs.inward, rate.inward), (signs.outward, rate.outward)):
+    for sign, amount in ((signs.inward, rate.inbound), (signs.outward, rate.outbound)):
         style = "class:number" if amount else "class:quiet"
         parts += [("class:quiet", f"  {sign} "), (style, f"{format_size(int(amount))}/s")]
     return [*parts, ("", " ")]
 
 
 def _place(board: Model, now: Moment, signs: Glyphs) -> Line:
-    if isinstance(board.link, Disconnected) and board.supervisor is not None:
-        gone = format_duration(now.monotonic - board.link.since)
+    if isinstance(board.feed_state, Disconnected) and board.supervisor is not None:
+        gone = format_duration(now.monotonic - board.feed_state.since)
         words = f" the supervisor is gone for {gone}; this is the last picture"
         return [("class:gone", f"{words} {signs.dot} u starts one ")]
     config = board.supervisor.config if board.supervisor else ""
@@ -68,12 +68,12 @@ def _place(board: Model, now: Moment, signs: Glyphs) -> Line:
 
 def _process(board: Model, now: Moment, signs: Glyphs) -> Line:
     supervisor = board.supervisor
-    if supervisor is None or not isinstance(board.link, ConnectedFeed):
+    if supervisor is None or not isinstance(board.feed_state, Connected):
         return []
     parts = [supervisor.version, f"up {time_since(supervisor.started_at, now.wall)}"]
     parts.append(format_size(supervisor.memory_bytes))
-    if board.load is not None:
-        parts.append(f"{board.load * 100:.1f} % CPU")
-    total = board.total
-    parts.append(f"{format_size(total.inward)} in, {format_size(total.outward)} out")
+    if board.cpu_load is not None:
+        parts.append(f"{board.cpu_load * 100:.1f} % CPU")
+    total = board.total_meter
+    parts.append(f"{format_size(total.bytes_in)} in, {format_size(total.bytes_out)} out")
     return [("class:quiet", f" {signs.dot} ".join(parts) + " ")]

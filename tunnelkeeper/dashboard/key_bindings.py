@@ -9,8 +9,8 @@ from prompt_toolkit.key_binding import KeyBindings
 
 from tunnelkeeper.dashboard.command_parser import certain, completions
 from tunnelkeeper.dashboard.controller import Controller
-from tunnelkeeper.dashboard.model import ConnectedFeed
-from tunnelkeeper.dashboard.ui_state import Asking, Browsing, Reading, Typing
+from tunnelkeeper.dashboard.model import Connected
+from tunnelkeeper.dashboard.ui_state import Browsing, Confirming, Reading, Typing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,17 +78,17 @@ def key_bindings(desk: Controller, settle: Callable[[], None]) -> KeyBindings:
                 keys.add(name, filter=Condition(when))(_pressed(desk, deed, settle))
 
     def is_alone() -> bool:
-        return isinstance(desk.view.mode, Browsing) and not isinstance(
-            desk.board.link, ConnectedFeed
+        return isinstance(desk.ui_state.mode, Browsing) and not isinstance(
+            desk.model.feed_state, Connected
         )
 
-    bind(MOVING, lambda: isinstance(desk.view.mode, Browsing | Reading))
-    bind(BROWSING, lambda: isinstance(desk.view.mode, Browsing))
+    bind(MOVING, lambda: isinstance(desk.ui_state.mode, Browsing | Reading))
+    bind(BROWSING, lambda: isinstance(desk.ui_state.mode, Browsing))
     bind(ALONE, is_alone)
-    bind(ASKING, lambda: isinstance(desk.view.mode, Asking))
-    bind(READING, lambda: isinstance(desk.view.mode, Reading))
-    bind(TYPING, lambda: isinstance(desk.view.mode, Typing))
-    is_commanding = Condition(lambda: desk.view.mode == Typing("command"))
+    bind(ASKING, lambda: isinstance(desk.ui_state.mode, Confirming))
+    bind(READING, lambda: isinstance(desk.ui_state.mode, Reading))
+    bind(TYPING, lambda: isinstance(desk.ui_state.mode, Typing))
+    is_commanding = Condition(lambda: desk.ui_state.mode == Typing("command"))
     keys.add("tab", filter=is_commanding)(lambda event: _complete(event, desk))
     keys.add("c-z")(lambda event: event.app.suspend_to_background())
     keys.add("c-l")(lambda event: event.app.renderer.clear())
@@ -113,6 +113,6 @@ def _complete(event: KeyPressEvent, desk: Controller) -> None:
         line.complete_next()
         return
     text = line.document.text_before_cursor
-    line.insert_text(certain(text, desk.board))
-    if len(completions(text, desk.board)) > 1:
+    line.insert_text(certain(text, desk.model))
+    if len(completions(text, desk.model)) > 1:
         line.start_completion()

@@ -92,11 +92,11 @@ class CommandCompleter(Completer):
 
 def layout(desk: Controller, typed: Buffer, clicked: dict[str, Clicked]) -> Layout:
     """The screen. typed: the line that is typed into; clicked: for the parts, by name."""
-    is_typing = Condition(lambda: isinstance(desk.view.mode, Typing))
+    is_typing = Condition(lambda: isinstance(desk.ui_state.mode, Typing))
 
     def part(name: str, *, focusable: bool = False) -> tuple[Window, Condition]:
         def lines() -> list[Line]:
-            found: list[Line] = getattr(desk.seen, name)
+            found: list[Line] = getattr(desk.screen, name)
             return found
 
         window = Window(
@@ -111,8 +111,8 @@ def layout(desk: Controller, typed: Buffer, clicked: dict[str, Clicked]) -> Layo
     panes = [ConditionalContainer(*part(name)) for name in ("detail", "log")]
 
     def prompt() -> StyleAndTextTuples:
-        mode = desk.view.mode
-        return [("class:prompt", PROMPTS[mode.what] if isinstance(mode, Typing) else "")]
+        mode = desk.ui_state.mode
+        return [("class:prompt", PROMPTS[mode.kind] if isinstance(mode, Typing) else "")]
 
     line = VSplit(
         [

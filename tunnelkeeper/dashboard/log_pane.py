@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 def log_pane(board: Model, view: UiState, now: Moment, cells: int, height: int) -> list[Line]:
     """The pane, its rule first, of exactly so many lines."""
-    signs = view.signs
-    about = f"log of {view.selected}" if view.log == "chosen" else "log"
+    signs = view.glyphs
+    about = f"log of {view.selected}" if view.log_scope == "chosen" else "log"
     title: Line = [("class:title", signs.text(about))]
     found = newest_first(board, view)
-    where = f"{view.log_back} back" if view.log_back else "following"
+    where = f"{view.log_offset} back" if view.log_offset else "following"
     after: Line = [("class:quiet", where)]
     if view.search:
         after = [("class:search", f"/{signs.text(view.search)}"), ("", "  "), *after]
     lines: list[Line] = []
-    for record in islice(found, view.log_back, None):
-        told = record_lines(record, now, cells - 1, signs, with_name=view.log == "all")
+    for record in islice(found, view.log_offset, None):
+        told = record_lines(record, now, cells - 1, signs, with_name=view.log_scope == "all")
         told = [_with_search(line, view.search) for line in told]
         lines = [*told, *lines]
         if len(lines) >= height - 1:
@@ -45,12 +45,12 @@ def log_pane(board: Model, view: UiState, now: Moment, cells: int, height: int) 
 def newest_first(board: Model, view: UiState) -> Iterator[LogRecord]:
     """What the pane may show, with the newest first."""
     records: Sequence[LogRecord] = board.records
-    if view.log == "chosen" and view.selected is not None:
-        own = board.records_of(view.selected)
+    if view.log_scope == "chosen" and view.selected is not None:
+        own = board.tunnel_records(view.selected)
         records = own if own is not None else board.records
     search = view.search.lower()
     for record in reversed(records):
-        if view.log == "chosen" and record.tunnel != view.selected:
+        if view.log_scope == "chosen" and record.tunnel != view.selected:
             continue
         if search and search not in f"{record.tunnel}: {record.message}".lower():
             continue

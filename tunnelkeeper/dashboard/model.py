@@ -43,38 +43,38 @@ class Searching:
 class Disconnected:
     """Nobody answers. why: in a sentence. since: monotonic seconds."""
 
-    why: str
+    reason: str
     since: float
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectedFeed:
+class Connected:
     """The supervisor answers."""
 
 
-Link = Searching | Disconnected | ConnectedFeed
+FeedState = Searching | Disconnected | Connected
 
 
 @dataclass(slots=True)
 class Model:
     """Of every tunnel the last snapshot, in the order of the config file."""
 
-    link: Link = field(default_factory=Searching)
+    feed_state: FeedState = field(default_factory=Searching)
     supervisor: SupervisorSnapshot | None = None
     tunnels: dict[str, TunnelSnapshot] = field(default_factory=dict)
     records: deque[LogRecord] = field(default_factory=lambda: deque(maxlen=RECORDS_KEPT))
-    as_of: float = 0.0
+    counters_at: float = 0.0
     """When the counters were told last, in monotonic seconds."""
     version: int = 0
     """Grows with every change of the tunnels."""
-    total: Meter = field(default_factory=lambda: Meter(0, 0))
+    total_meter: Meter = field(default_factory=lambda: Meter(0, 0))
     _meters: dict[str, Meter] = field(default_factory=dict)
     _own_records: dict[str, deque[LogRecord]] = field(default_factory=dict)
     _loads: deque[tuple[float, float]] = field(default_factory=deque)
 
     # -- what happens ------------------------------------------------------------------------
 
-    def log(self, records: Iterable[LogRecord]) -> None:
+    def on_logs(self, records: Iterable[LogRecord]) -> None:
         """Start from the log of a supervisor."""
         self.records.clear()
         self.records.extend(records)
@@ -83,22 +83,22 @@ class Model:
     def on_status(self, status: StatusSnapshot, now: float) -> None:
         """Start from the whole picture of a supervisor, which need not be the one before."""
         is_another = self.supervisor is None or self.supervisor.pid != status.supervisor.pid
-        self.link = ConnectedFeed()
+        self.feed_state = Connected()
         if is_another:
             self._meters.clear()
             self._loads.clear()
         self.tunnels = {tunnel.name: tunnel for tunnel in status.tunnels}
         for tunnel in status.tunnels:
-            self._meter(tunnel).note(now, now, tunnel.bytes_in, tunnel.bytes_out)
+            self._meter(tunnel).record(now, now, tunnel.bytes_in, tunnel.bytes_out)
         self._supervised(status.supervisor, now)
-        self.total.note(now, now, *self._sums())
-        self.as_of = now
+        self.total_meter.record(now, now, *self._sums())
+        self.counters_at = now
         self.version += 1
 
     def on_disconnect(self, why: str, now: float) -> None:
         """Nobody answers any more; the last picture stays."""
-        since = self.link.since if isinstance(self.link, Disconnected) else now
-        self.link = Disconnected(why, since)
+        since = self.feed_state.since if isinstance(self.feed_state, Disconnected) else now
+        self.feed_state = Disconnected(why, since)
 
     def on_event(self, event: Event, now: float) -> bool:
         """Take an event in; returns whether it is about a tunnel whose place is not known."""
@@ -116,15 +116,15 @@ class Model:
             case CountersEvent(supervisor, changed):
                 self._count(changed, now)
                 self._supervised(supervisor, now)
-                self.total.note(self.as_of, now, *self._sums())
-                self.as_of = now
+                self.total_meter.record(self.counters_at, now, *self._sums())
+                self.counters_at = now
             case LogEvent(record):
                 self.records.append(record)
                 if record.tunnel in self._own_records:
                     self._own_records[record.tunnel].append(record)
         return False
 
-    def recall(self, name: str, records: Iterable[LogRecord]) -> None:
+    def set_tunnel_records(self, name: str, records: Iterable[LogRecord]) -> None:
         """Keep a tunnel's own log, which reaches further back than the common one."""
         self._own_records[name] = deque(records, maxlen=RECORDS_KEPT_OF_ONE)
 
@@ -133,19 +133,19 @@ class Model:
     def rate(self, name: str) -> Rate:
         """Bytes per second of a tunnel now."""
         meter = self._meters.get(name)
-        return meter.rate(self.as_of) if meter else IDLE
+        return meter.rate(self.counters_at) if meter else IDLE
 
     def series(self, name: str, count: int) -> list[Rate]:
         """A tunnel's rates of the last seconds, newest last."""
         meter = self._meters.get(name)
-        return meter.series(self.as_of, count) if meter else [IDLE] * count
+        return meter.series(self.counters_at, count) if meter else [IDLE] * count
 
-    def records_of(self, name: str) -> deque[LogRecord] | None:
+    def tunnel_records(self, name: str) -> deque[LogRecord] | None:
         """A tunnel's own log, where it was recalled."""
         return self._own_records.get(name)
 
     @property
-    def load(self) -> float | None:
+    def cpu_load(self) -> float | None:
         """The share of a processor core that the supervisor takes; None while not known."""
         if len(self._loads) < 2:
             return None
@@ -159,7 +159,7 @@ class Model:
         return self._meters.setdefault(tunnel.name, made)
 
     def _flowed(self, tunnel: TunnelSnapshot, now: float) -> None:
-        self._meter(tunnel).note(self.as_of, now, tunnel.bytes_in, tunnel.bytes_out)
+        self._meter(tunnel).record(self.counters_at, now, tunnel.bytes_in, tunnel.bytes_out)
 
     def _count(self, changed: list[TunnelCounters], now: float) -> None:
         for counters in changed:

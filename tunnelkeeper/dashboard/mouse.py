@@ -30,12 +30,12 @@ def handlers(
     """
 
     def clicked_in_bar(x: int, _y: int) -> None:
-        hint = hint_at(list(desk.seen.hints), x)
+        hint = hint_at(list(desk.screen.hints), x)
         if hint is not None:
             press(hint.key)
 
     def clicked_in_body(x: int, y: int) -> None:
-        if not isinstance(desk.view.mode, Reading):
+        if not isinstance(desk.ui_state.mode, Reading):
             _click_in_table(desk, x, y)
 
     return {
@@ -71,12 +71,12 @@ def _click_in_table(desk: Controller, x: int, y: int) -> None:
     """A title sorts, a tunnel is chosen, and the chosen one opened."""
     row = y - ABOVE_ROWS
     if row == -1:
-        column = column_at(desk.seen.columns, x)
+        column = column_at(desk.screen.columns, x)
         if column is not None and column.sort is not None:
             desk.sort_by(column.sort)
-    elif 0 <= row < len(desk.seen.rows):
-        name = desk.seen.rows[row]
-        if name == desk.view.selected:
+    elif 0 <= row < len(desk.screen.rows):
+        name = desk.screen.rows[row]
+        if name == desk.ui_state.selected:
             desk.toggle_detail()
         else:
             desk.choose(name)

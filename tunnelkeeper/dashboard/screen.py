@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.columns import Column, heading
 from tunnelkeeper.dashboard.detail_pane import detail
-from tunnelkeeper.dashboard.filter_sort import Sorting, shown
+from tunnelkeeper.dashboard.filter_sort import Sorting, visible_tunnels
 from tunnelkeeper.dashboard.glyphs import rule
 from tunnelkeeper.dashboard.header import header
 from tunnelkeeper.dashboard.help_page import page
@@ -76,7 +76,7 @@ def render(
     board: Model, view: UiState, table: Table, now: Moment, cells: int, height: int
 ) -> Screen:
     """Draw everything. The view's scrolling follows its selected tunnel."""
-    tunnels = shown(board, view.filter, view.sorting)
+    tunnels = visible_tunnels(board, view.filter, view.sorting)
     chosen = follow(view, tunnels)
     found = hints(board, view, chosen, cells)
     bar_line = [bar(board, view, chosen, cells)]
@@ -85,17 +85,17 @@ def render(
     if isinstance(view.mode, Reading) or board.supervisor is None:
         room = max(1, height - header_lines - 1)
         return Screen(top, _page(board, view, cells, room), bar=bar_line, hints=tuple(found))
-    pane = detail(chosen, board, now, cells, view.signs) if view.detail and chosen else []
-    heights = arrange(height, len(tunnels), len(pane), has_log=view.log != "off")
+    pane = detail(chosen, board, now, cells, view.glyphs) if view.is_detail_open and chosen else []
+    heights = arrange(height, len(tunnels), len(pane), has_log=view.log_scope != "off")
     _scroll(view, len(tunnels), heights.body - ABOVE_ROWS)
     columns = table.columns(tunnels, cells)
     seen = tunnels[view.top : view.top + max(0, heights.body - ABOVE_ROWS)]
     body = [_table_rule(tunnels, board, view, cells), heading(columns, view, cells)]
     for tunnel in seen:
-        line = fitted(table.row(tunnel, columns, board, view, now), cells, view.signs.ellipsis)
+        line = fitted(table.row(tunnel, columns, board, view, now), cells, view.glyphs.ellipsis)
         body.append(selected(line) if tunnel is chosen else line)
     log = _log(board, view, now, cells, heights.log)
-    if isinstance(board.link, Disconnected):
+    if isinstance(board.feed_state, Disconnected):
         body, pane, log = map(_faded, (body, pane, log))
     return Screen(
         top,
@@ -115,16 +115,16 @@ def follow(view: UiState, tunnels: Sequence[TunnelSnapshot]) -> TunnelSnapshot |
         return None
     for index, tunnel in enumerate(tunnels):
         if tunnel.name == view.selected:
-            view.row = index
+            view.selected_row = index
             return tunnel
-    view.row = min(view.row, len(tunnels) - 1)
-    view.selected = tunnels[view.row].name
-    return tunnels[view.row]
+    view.selected_row = min(view.selected_row, len(tunnels) - 1)
+    view.selected = tunnels[view.selected_row].name
+    return tunnels[view.selected_row]
 
 
 def _scroll(view: UiState, count: int, room: int) -> None:
     lowest_top = max(0, count - room)
-    view.top = max(min(view.top, view.row), view.row - max(1, room) + 1)
+    view.top = max(min(view.top, view.selected_row), view.selected_row - max(1, room) + 1)
     view.top = max(0, min(view.top, lowest_top))
 
 
@@ -134,33 +134,33 @@ def _table_rule(tunnels: Sequence[TunnelSnapshot], board: Model, view: UiState, 
     after: Line = []
     if view.filter:
         title = [title[0], ("class:quiet", f" {len(tunnels)} of {total}")]
-        after = [("class:search", f"/{view.signs.text(view.filter.text)}")]
+        after = [("class:search", f"/{view.glyphs.text(view.filter.text)}")]
     if view.sorting != Sorting():
-        arrow = view.signs.descending if view.sorting.descends else view.signs.ascending
+        arrow = view.glyphs.descending if view.sorting.is_descending else view.glyphs.ascending
         after = [*after, ("class:quiet", f"  by {view.sorting.key} {arrow}")]
     if view.marked:
         after = [*after, ("class:marked", f"  {len(view.marked)} marked")]
-    return rule(title, after, cells, view.signs)
+    return rule(title, after, cells, view.glyphs)
 
 
 def _log(board: Model, view: UiState, now: Moment, cells: int, lines: int) -> list[Line]:
     if lines < 1:
         return []
-    if view.log != "notes":
+    if view.log_scope != "notes":
         return log_pane(board, view, now, cells, lines)
     title: Line = [("class:title", "try")]
-    body: list[Line] = [[("", f" {view.signs.text(note)}")] for note in view.notes]
-    return [rule(title, [("class:quiet", "l: the log")], cells, view.signs), *body]
+    body: list[Line] = [[("", f" {view.glyphs.text(note)}")] for note in view.notes]
+    return [rule(title, [("class:quiet", "l: the log")], cells, view.glyphs), *body]
 
 
 def _page(board: Model, view: UiState, cells: int, height: int) -> list[Line]:
     if isinstance(view.mode, Reading):
-        return page(view.mode, cells, height, view.signs)
-    match board.link:
+        return page(view.mode, cells, height, view.glyphs)
+    match board.feed_state:
         case Searching():
             texts = ["looking for the supervisor"]
         case Disconnected(why):
-            texts = [*wrapped(view.signs.text(why), cells - 4), "", "u starts one, q leaves"]
+            texts = [*wrapped(view.glyphs.text(why), cells - 4), "", "u starts one, q leaves"]
         case _:
             texts = []
     above = max(0, (height - len(texts)) // 2)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.model import ConnectedFeed, Disconnected
+from tunnelkeeper.dashboard.model import Connected, Disconnected
 from tunnelkeeper.dashboard.table_rows import CONNECTED
 from tunnelkeeper.dashboard.text_width import Line, fitted, line_width
-from tunnelkeeper.dashboard.ui_state import Asking, Reading, UiState
+from tunnelkeeper.dashboard.ui_state import Confirming, Reading, UiState
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
@@ -38,8 +38,8 @@ class Hint:
 
 def bar(board: Model, view: UiState, chosen: TunnelSnapshot | None, cells: int) -> Line:
     """Exactly one line."""
-    signs = view.signs
-    if isinstance(view.mode, Asking):
+    signs = view.glyphs
+    if isinstance(view.mode, Confirming):
         question: Line = [("class:question", f" {view.mode.question} ")]
         keys = [part for hint in hints(board, view, chosen, cells) for part in hint.line()]
         return fitted([*question, *keys], cells, signs.ellipsis)
@@ -53,7 +53,7 @@ def bar(board: Model, view: UiState, chosen: TunnelSnapshot | None, cells: int) 
 def hints(board: Model, view: UiState, chosen: TunnelSnapshot | None, cells: int) -> list[Hint]:
     """The keys that apply, without those that do not fit: how to get help and out stay."""
     match view.mode:
-        case Asking():
+        case Confirming():
             return [Hint("y", "yes"), Hint("n", "no")]
         case Reading():
             return [Hint("escape", "back", "Esc"), Hint("j", "down"), Hint("k", "up")]
@@ -80,8 +80,10 @@ def hint_at(found: list[Hint], x: int) -> Hint | None:
 
 
 def _some(board: Model, view: UiState, chosen: TunnelSnapshot | None) -> list[Hint]:
-    if not isinstance(board.link, ConnectedFeed):
-        start = [Hint("u", "start a supervisor")] if isinstance(board.link, Disconnected) else []
+    if not isinstance(board.feed_state, Connected):
+        start = (
+            [Hint("u", "start a supervisor")] if isinstance(board.feed_state, Disconnected) else []
+        )
         return [*start, *([Hint("l", "log")] if board.supervisor else [])]
     found = _for_tunnels(view, chosen)
     found += [Hint("/", "filter"), Hint("l", "log"), Hint("o", "sort"), Hint("a", "all")]
@@ -101,7 +103,7 @@ def _for_tunnels(view: UiState, chosen: TunnelSnapshot | None) -> list[Hint]:
         ]
     if chosen is None:
         return []
-    found = [Hint("enter", "close" if view.detail else "detail", view.signs.enter)]
+    found = [Hint("enter", "close" if view.is_detail_open else "detail", view.glyphs.enter)]
     if chosen.state == "stopped":
         return [*found, Hint("s", "start")]
     if chosen.state in WAITING:

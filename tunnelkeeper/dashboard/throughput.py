@@ -16,13 +16,13 @@ KEPT = 300.0
 class Rate(NamedTuple):
     """Bytes per second."""
 
-    inward: float
-    outward: float
+    inbound: float
+    outbound: float
 
     @property
     def total(self) -> float:
         """Both ways."""
-        return self.inward + self.outward
+        return self.inbound + self.outbound
 
 
 IDLE = Rate(0.0, 0.0)
@@ -42,17 +42,17 @@ class Sample:
 class Meter:
     """The traffic of one tunnel, or of all. Times are monotonic seconds."""
 
-    inward: int
-    outward: int
+    bytes_in: int
+    bytes_out: int
     _samples: deque[Sample] = field(default_factory=deque)
 
-    def note(self, begin: float, now: float, inward: int, outward: int) -> None:
+    def record(self, begin: float, now: float, inward: int, outward: int) -> None:
         """Take over the counters. begin: when they were last known to be what they were.
 
         Counters that went back are those of another supervisor, or of changed forwards.
         """
-        more_in, more_out = inward - self.inward, outward - self.outward
-        self.inward, self.outward = inward, outward
+        more_in, more_out = inward - self.bytes_in, outward - self.bytes_out
+        self.bytes_in, self.bytes_out = inward, outward
         if self._samples:
             begin = max(begin, self._samples[-1].end)
         if more_in < 0 or more_out < 0 or not (more_in or more_out) or begin >= now:

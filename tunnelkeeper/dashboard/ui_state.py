@@ -33,16 +33,16 @@ class Browsing:
 class Typing:
     """A line is being typed; before: what Escape brings back."""
 
-    what: Literal["filter", "search", "command"]
-    before: str = ""
+    kind: Literal["filter", "search", "command"]
+    initial_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class Confirming:
     """A question that `y` answers with a deed, and anything else with nothing."""
 
     question: str
-    deed: Action
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Reading:
     top: int = 0
 
 
-Mode = Browsing | Typing | Asking | Reading
+Mode = Browsing | Typing | Confirming | Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Message:
 class UiState:
     """notes: lines that the pane of the log can show, too: what the demo lets one try."""
 
-    signs: Glyphs
+    glyphs: Glyphs
     selected: str | None = None
     top: int = 0
     marked: set[str] = field(default_factory=set)
@@ -77,11 +77,11 @@ class UiState:
     sorting: Sorting = field(default_factory=Sorting)
     mode: Mode = field(default_factory=Browsing)
     message: Message | None = None
-    detail: bool = False
-    log: LogScope = "all"
-    log_back: int = 0
+    is_detail_open: bool = False
+    log_scope: LogScope = "all"
+    log_offset: int = 0
     """How many records the log is scrolled back from its end."""
-    row: int = 0
+    selected_row: int = 0
     """Where the selected tunnel was in the table last, for when it goes away."""
     search: str = ""
     notes: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class TunnelAction:
 
     method: Method
     names: tuple[str, ...]
-    words: str
+    description: str
     graceful: bool = False
 
 
