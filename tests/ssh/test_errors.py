@@ -78,7 +78,18 @@ TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
         Cause.JUMP,
         "the jump host refused to forward: administratively prohibited: open failed",
     ),
-    (asyncssh.ChannelOpenError(4, "no memory"), "connect", Cause.JUMP, "no memory"),
+    (
+        asyncssh.ChannelOpenError(3, "no such type"),
+        "connect",
+        Cause.JUMP,
+        "the jump host opened no channel: unknown channel type: no such type",
+    ),
+    (
+        asyncssh.ChannelOpenError(4, "no memory"),
+        "connect",
+        Cause.JUMP,
+        "the jump host opened no channel: resource shortage: no memory",
+    ),
     (PeerDeadError("no answer to 3 keepalives"), "forwards", Cause.PEER_DEAD, "no answer to 3"),
     (
         asyncssh.KeyExchangeFailed("No matching cipher"),
@@ -208,3 +219,12 @@ def test_the_code_of_an_open_failure_gives_the_reason(code: int, text: str, reas
 )
 def test_the_text_of_a_server_gives_the_reason(text: str, reason: Reason) -> None:
     assert reason_from_text(text) is reason
+
+
+@pytest.mark.parametrize(("code", "is_hinted"), [(1, True), (3, False), (4, False), (99, False)])
+def test_only_a_prohibited_channel_hints_at_the_forwarding_rules(
+    code: int, is_hinted: bool
+) -> None:
+    failure = to_failure(asyncssh.ChannelOpenError(code, "x"), "hop", "connect")
+
+    assert ("AllowTcpForwarding" in failure.hint) is is_hinted

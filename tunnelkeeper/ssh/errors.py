@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
 
 OPEN_CONNECT_FAILED = 2
+OPEN_ADMINISTRATIVELY_PROHIBITED = 1
 OPEN_FAILURE_NAMES = {
-    1: "administratively prohibited",
+    OPEN_ADMINISTRATIVELY_PROHIBITED: "administratively prohibited",
     OPEN_CONNECT_FAILED: "connect failed",
     3: "unknown channel type",
     4: "resource shortage",
@@ -99,12 +100,10 @@ def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
         refused = "refused" in message.lower()  # only sshd's text tells the two apart
         cause = Cause.REFUSED if refused else Cause.UNREACHABLE
         return Failure(cause, f"the jump host could not connect: {message}", hop, _UNREACHABLE_HINT)
-    return Failure(
-        Cause.JUMP,
-        f"the jump host refused to forward: {message}",
-        hop,
-        "see AllowTcpForwarding and PermitOpen in the jump host's sshd_config",
-    )
+    if error.code == OPEN_ADMINISTRATIVELY_PROHIBITED:
+        hint = "see AllowTcpForwarding and PermitOpen in the jump host's sshd_config"
+        return Failure(Cause.JUMP, f"the jump host refused to forward: {message}", hop, hint)
+    return Failure(Cause.JUMP, f"the jump host opened no channel: {message}", hop)
 
 
 def to_connect_error(error: Exception) -> ConnectError:
