@@ -74,8 +74,8 @@ async def way_of(tunnel: Tunnel, configuration: Configuration) -> list[str]:
 
 def way_in(answer: list[tuple[str, str]]) -> list[str]:
     """Return the hosts that ssh would pass through and end at."""
-    said = dict(answer)
-    hops = said["proxyjump"].split(",") if "proxyjump" in said else []
+    options = dict(answer)
+    hops = options["proxyjump"].split(",") if "proxyjump" in options else []
     references = [parse_host_spec(hop) for hop in hops]
     jumps = [str(hop if hop.port else replace(hop, port=22)) for hop in references]
-    return [*jumps, f"{said['user']}@{said['hostname']}:{said['port']}"]
+    return [*jumps, f"{options['user']}@{options['hostname']}:{options['port']}"]

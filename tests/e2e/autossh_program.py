@@ -116,7 +116,7 @@ class Autossh:
     def log(self) -> str:
         return self.log_file.read_text() if self.log_file.exists() else ""
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return its output."""
         return (self.directory / "out").read_text() + (self.directory / "err").read_text()
 

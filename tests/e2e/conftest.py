@@ -55,7 +55,7 @@ def person(site: Site) -> Iterator[Person]:
     site.directory.chmod(0o755)
     with new_user_manager(site.subdirectory("m")) as machine:
         yield Person(site, machine)
-        assert "Traceback" not in machine.told(), machine.told()
+        assert "Traceback" not in machine.output(), machine.output()
 
 
 @pytest.fixture

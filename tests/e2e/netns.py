@@ -132,7 +132,7 @@ def _new_machine(name: str) -> Iterator[Machine]:
         try:
             _ip("netns", "add", name)
         except subprocess.CalledProcessError as error:
-            absent(f"this machine lets nobody make network namespaces: {error.stderr.strip()}")
+            absent(f"this machine does not allow network namespaces: {error.stderr.strip()}")
     try:
         yield Machine(name)
     finally:

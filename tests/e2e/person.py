@@ -34,7 +34,7 @@ class Person:
     def install(self, *arguments: str) -> str:
         """Run `units install`, which must succeed; what it printed."""
         done = self.machine.tunnelkeeper("units", "install", *arguments)
-        assert done.returncode == 0, f"{done}\n{self.machine.told()}"
+        assert done.returncode == 0, f"{done}\n{self.machine.output()}"
         return done.stdout
 
     def drop_in(self, unit: str, *lines: str) -> None:
@@ -49,7 +49,7 @@ class Person:
 
     def wait_for_another_process(self, before: int) -> None:
         """Wait until the supervisor runs as another process than this one, and is ready."""
-        wait_until(lambda: self.process() not in {0, before}, 90, self.machine.told)
+        wait_until(lambda: self.process() not in {0, before}, 90, self.machine.output)
         self.machine.wait_for_property(SUPERVISOR, "ActiveState", "active")
 
 

@@ -83,7 +83,7 @@ class UserManager:
     def succeed(self, *command: str, timeout: float = ANSWERS_WITHIN) -> str:
         """Run a command that must exit with 0; return its output."""
         done = self.run(*command, timeout=timeout)
-        assert done.returncode == 0, f"{done}\n{self.told()}"
+        assert done.returncode == 0, f"{done}\n{self.output()}"
         return done.stdout
 
     def tunnelkeeper(
@@ -107,7 +107,7 @@ class UserManager:
         wait_until(
             lambda: self.property(unit, name) == value,
             within,
-            lambda: f"{name} of {unit} is not {value}: {self.told()}",
+            lambda: f"{name} of {unit} is not {value}: {self.output()}",
         )
 
     def write(self, path: Path, text: str) -> Path:
@@ -124,7 +124,7 @@ class UserManager:
         os.chown(path, UID, UID)
         return path
 
-    def told(self) -> str:
+    def output(self) -> str:
         """Return the output of systemd and the services."""
         return f"{self._log.read_text(errors='replace')}\n{self.journal.text()}"
 
@@ -172,7 +172,9 @@ class UserManager:
 
         def found() -> list[psutil.Process]:
             if self._process.poll() is not None:
-                absent(f"this machine lets nobody make one for systemd: {self._log.read_text()}")
+                absent(
+                    f"this machine does not allow namespaces for systemd: {self._log.read_text()}"
+                )
             return psutil.Process(self._process.pid).children()
 
         [first] = wait_until(found, STARTS_WITHIN, "unshare starts nothing")
@@ -186,7 +188,7 @@ class UserManager:
                 absent(f"systemd --user does not run here: {self._log.read_text()}")
             return socket.exists() and self._is_running()
 
-        wait_until(answers, STARTS_WITHIN, self.told)
+        wait_until(answers, STARTS_WITHIN, self.output)
 
     def _is_running(self) -> bool:
         done = self.run("systemctl", "--user", "is-system-running")

@@ -143,7 +143,7 @@ def test_what_a_person_must_mend_ends_it_within_the_gate(site: Site) -> None:
     run = autossh(site, site.sshd(), "-M 0 -N -l nosuchuser box")
 
     assert run.exit_code() == 1
-    assert "auth" in run.said()
+    assert "auth" in run.output()
     assert run.starts() == 1
 
 
@@ -212,11 +212,11 @@ def test_the_pid_file_is_readable_and_names_the_program(site: Site) -> None:
     assert stat.S_IMODE(run.pid_file.stat().st_mode) & 0o444
 
 
-def test_a_log_that_cannot_be_written_is_told(site: Site) -> None:
+def test_a_log_that_cannot_be_written_is_reported(site: Site) -> None:
     run = autossh(site, site.sshd(), "-M 0 -N box", {"LOGFILE": "/no/such/folder/log"})
 
     assert run.exit_code() == 1
-    assert "/no/such/folder/log" in run.said()
+    assert "/no/such/folder/log" in run.output()
 
 
 def test_a_program_of_its_own_is_installed() -> None:

@@ -150,7 +150,7 @@ def mounted(site: Site) -> Iterator[tuple[Sshd, Path]]:
         try:
             wait_until(lambda: mount.is_mount() or process.poll() is not None, within=BACK)
             if process.poll() is not None:
-                pytest.skip("this machine lets nobody mount with FUSE")
+                pytest.skip("this machine does not allow FUSE mounts")
             yield server, mount
         finally:
             subprocess.run([require("fusermount"), "-u", "-z", str(mount)], check=False)

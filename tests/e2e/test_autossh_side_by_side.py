@@ -134,7 +134,7 @@ STORIES: dict[str, Story] = {
     "a life of two seconds": simply("-N", "box", MAXLIFETIME="2"),
     "TERM": signalled(signal.SIGTERM),
     "INT": signalled(signal.SIGINT),
-    "USR1 starts ssh anew": signalled(signal.SIGUSR1, signal.SIGTERM),
+    "USR1 restarts ssh": signalled(signal.SIGUSR1, signal.SIGTERM),
     "HUP changes nothing": prodded(signal.SIGHUP),
     "USR2 changes nothing": prodded(signal.SIGUSR2),
     "no host": simply(),

@@ -1,4 +1,4 @@
-"""Ports that somebody else holds, here or on the server, and forwards that the server denies."""
+"""Ports that are taken, here or on the server, and forwards that the server denies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.e2e.services import echo, sender
 from tests.e2e.site import Site, tunnel_table
 
 
-def test_a_local_port_that_is_taken_is_said_and_bound_as_soon_as_it_is_free(site: Site) -> None:
+def test_a_taken_local_port_is_reported_and_bound_once_it_is_free(site: Site) -> None:
     port, other = free_port(), free_port()
     owner = site.service(sender(b"mine"), at=port)
     service = site.service(echo)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OFTEN = ("check_interval = 0.2", "check_failures = 2")
 PATIENT = ("check_interval = 0.2", "check_failures = 1000")
 IMPATIENT = "check_timeout = 3"
-"""Where nobody answers; long beside what an answer takes, also on a busy machine."""
+"""For checks without an answer; long beside what an answer takes, also on a busy machine."""
 
 
 def mute(connection: socket.socket) -> None:

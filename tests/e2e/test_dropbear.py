@@ -91,7 +91,7 @@ def test_a_port_that_is_held_on_dropbears_machine_is_busy_and_taken_once_it_is_f
     server = site.dropbear(*options)
     remote = f'remote = "{owner.port}:{site.service(echo)}"'
     program = site.program(tunnel_table("t", server.port, remote))
-    # Of one that holds 127.0.0.1 alone nobody is told: Dropbear is content with ::1 then.
+    # A listener on 127.0.0.1 alone goes unnoticed: Dropbear is content with ::1 then.
     with socket.create_server(("::1", owner.port), family=socket.AF_INET6):
         program.up()
         program.wait_for_state("t", "degraded", Cause.REMOTE_PORT_BUSY)

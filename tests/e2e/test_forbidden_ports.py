@@ -1,4 +1,4 @@
-"""Forwards that the server forbids, told apart from ports that somebody else holds there."""
+"""Forwards that the server forbids, as distinct from ports that are taken there."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_a_port_that_the_keys_options_forbid_is_denied(site: Site, option: str) 
     assert failure_of(program).cause == Cause.FORWARD_DENIED
 
 
-def test_a_port_below_1024_is_denied_to_whoever_is_not_root_there(site: Site) -> None:
+def test_a_port_below_1024_is_denied_to_users_other_than_root(site: Site) -> None:
     if os.geteuid() != 0:
-        absent("logging in as somebody else needs root")
+        absent("logging in as another user needs root")
     site.directory.chmod(0o711)  # sshd reads the keys as the one who logs in
     site.authorized_keys.chmod(0o644)
     server = site.sshd()
@@ -133,7 +133,7 @@ def test_a_port_that_is_held_names_what_ends_a_stale_session(site: Site) -> None
     assert f"ss -tlnp sport = :{taken}" in failure.hint
 
 
-def test_an_address_that_the_server_does_not_have_is_said(site: Site) -> None:
+def test_an_address_that_the_server_does_not_have_is_reported(site: Site) -> None:
     server = site.sshd(GatewayPorts="clientspecified")
     forward = f'remote = "192.0.2.1:{free_port()}:127.0.0.1:9"'
     program = site.program(tunnel_table("t", server.port, forward))
@@ -164,7 +164,7 @@ def test_a_file_in_the_way_of_a_remote_socket_is_named_until_it_is_gone(site: Si
     assert server.logins() == 1
 
 
-def test_a_remote_socket_that_somebody_serves_is_held(site: Site) -> None:
+def test_a_remote_socket_in_use_is_held(site: Site) -> None:
     path = site.directory / "there.sock"
     site.service(sender(b"theirs"), at=path)
     server = site.sshd()

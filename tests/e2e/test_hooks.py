@@ -44,14 +44,14 @@ def telling(site: Site) -> tuple[str, Path]:
     return json.dumps(words), record
 
 
-def told(record: Path) -> list[list[object]]:
+def recorded(record: Path) -> list[list[object]]:
     return [json.loads(line) for line in record.read_text().splitlines()]
 
 
 def events(record: Path) -> list[tuple[str, str]]:
     """Return the event and the state of each run."""
     found = []
-    for environment, *_ in told(record):
+    for environment, *_ in recorded(record):
         assert isinstance(environment, dict)
         found.append((environment["TUNNELKEEPER_EVENT"], environment["TUNNELKEEPER_STATE"]))
     return found
@@ -68,25 +68,25 @@ def port_of(program: Program) -> int:
     return int(program.tunnel("t").forwards[0].listen.rpartition(":")[2])
 
 
-def test_hooks_are_told_what_happened_and_no_shell_reads_their_words(site: Site) -> None:
+def test_hooks_get_the_event_and_no_shell_reads_their_arguments(site: Site) -> None:
     command, record = telling(site)
     program = program_with(site, f"on_up = {command}", f"on_down = {command}")
     program.environment["NOTIFY_SOCKET"] = "@nobody"
     program.up()
     program.wait_until_up("t")
-    wait_until(lambda: len(told(record)) == 1, 10)
+    wait_until(lambda: len(recorded(record)) == 1, 10)
 
     program.succeed("down", "t")
 
-    wait_until(lambda: len(told(record)) == 2, 10)
+    wait_until(lambda: len(recorded(record)) == 2, 10)
     words = ["; rm -rf /", "$(id)", "a \"b\" 'c'\n"]
     nothing = {"TUNNELKEEPER_CAUSE": "", "TUNNELKEEPER_MESSAGE": "", "TUNNELKEEPER_TUNNEL": "t"}
     up = {"TUNNELKEEPER_EVENT": "up", "TUNNELKEEPER_STATE": "up", **nothing}
     down = {"TUNNELKEEPER_EVENT": "down", "TUNNELKEEPER_STATE": "stopping", **nothing}
-    assert told(record) == [[up, words, ""], [down, words, ""]]
+    assert recorded(record) == [[up, words, ""], [down, words, ""]]
 
 
-def test_on_down_is_told_the_cause_in_the_servers_own_words(site: Site) -> None:
+def test_on_down_gets_the_cause_in_the_servers_own_words(site: Site) -> None:
     command, record = telling(site)
     server = site.sshd()
     local = f'local = "{free_port()}:{site.service(echo)}"'
@@ -96,8 +96,8 @@ def test_on_down_is_told_the_cause_in_the_servers_own_words(site: Site) -> None:
 
     server.kill()
 
-    wait_until(lambda: told(record), 10)
-    [[environment, *_]] = told(record)
+    wait_until(lambda: recorded(record), 10)
+    [[environment, *_]] = recorded(record)
     assert isinstance(environment, dict)
     assert environment["TUNNELKEEPER_STATE"] == "backoff"
     assert environment["TUNNELKEEPER_CAUSE"] == "lost"
@@ -109,7 +109,7 @@ def test_at_the_end_of_the_supervisor_on_down_still_runs(site: Site) -> None:
     program = program_with(site, f"on_up = {command}", f"on_down = {command}")
     program.up()
     program.wait_until_up("t")
-    wait_until(lambda: told(record), 10)
+    wait_until(lambda: recorded(record), 10)
 
     assert program.stop() == 0
 

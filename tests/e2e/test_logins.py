@@ -1,4 +1,4 @@
-"""How a login succeeds, and what is said and awaited when it cannot."""
+"""Logins that succeed, and the reports and retries of those that cannot."""
 
 from __future__ import annotations
 

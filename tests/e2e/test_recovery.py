@@ -1,4 +1,4 @@
-"""A server that goes away and comes back: what is said, how soon, and what its clients notice."""
+"""A server that goes away and comes back: the reports, the delays, and what clients notice."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_server_that_answers_no_keepalive_is_dead(site: Site) -> None:
 
 
 @pytest.mark.parametrize("hold_timeout", [0, 1])
-def test_a_client_is_held_no_longer_than_it_was_told(site: Site, hold_timeout: int) -> None:
+def test_a_client_is_held_no_longer_than_hold_timeout(site: Site, hold_timeout: int) -> None:
     server = site.sshd()
     port = free_port()
     program = site.program(

@@ -1,4 +1,4 @@
-"""A connection that is replaced while people use it: nobody notices."""
+"""A connection that is replaced while clients use it, without their notice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DATA = blob(48 * MEGABYTE)
 """More than all buffers on its way hold: it is not done until its reader wants it to be."""
 
 GAP = 5.0
-"""Seconds for which the server's port may be nobody's; on loopback it is some milliseconds."""
+"""Seconds for which the server's port may be unbound; on loopback it is some milliseconds."""
 
 
 class Clients:

@@ -38,7 +38,7 @@ NOTICED_WITHIN = 6
 """Seconds to find a peer dead: keepalive_interval is 1 and keepalive_count_max is 2."""
 
 RELAY_KEEPALIVE = 1
-"""Seconds between our relay's keepalives; it lets so many go unanswered that only a takeover ends
+"""Seconds between our relay's keepalives; it tolerates so few answers that only a takeover ends
 the box's old connection."""
 
 HOLDS_A_PORT = """\

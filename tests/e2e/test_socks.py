@@ -67,7 +67,7 @@ def test_curl_fetches_a_page(proxies: Proxies, side: str, option: str, host: str
     ("option", "reply"),
     [("--socks4", "(91)"), ("--socks5", "(5)"), ("--socks5-hostname", "(5)")],
 )
-def test_a_refused_target_is_told_as_such(
+def test_a_refused_target_is_reported_as_refused(
     proxies: Proxies, side: str, option: str, reply: str
 ) -> None:
     """0x5b of SOCKS4, and "connection refused" of RFC 1928 section 6."""
@@ -77,7 +77,7 @@ def test_a_refused_target_is_told_as_such(
     assert reply in done.stderr
 
 
-def test_a_target_that_the_server_forbids_is_told_as_such(proxies: Proxies) -> None:
+def test_a_target_that_the_server_forbids_is_reported_as_forbidden(proxies: Proxies) -> None:
     """RFC 1928 section 6: "connection not allowed by ruleset"."""
     done = curl("--socks5", proxies.here, "http://127.0.0.9:80/")
 

@@ -1,4 +1,4 @@
-"""Unix sockets at either end of a forward, and what becomes of the files they leave."""
+"""Unix sockets at either end of a forward, and the files they leave behind."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_port_leads_to_a_socket_file_on_either_side(site: Site) -> None:
     assert exchange(there, b"the other") == b"the other"
 
 
-def test_a_socket_that_somebody_serves_is_left_to_them(site: Site) -> None:
+def test_a_socket_in_use_is_left_alone(site: Site) -> None:
     theirs = site.directory / "busy.sock"
     owner = site.service(sender(b"mine"), at=theirs)
     forward = f'local = "{theirs}:{site.service(echo)}"'

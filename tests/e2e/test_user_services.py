@@ -46,7 +46,7 @@ def test_a_service_can_be_ready_only_when_its_tunnels_are_up(person: Person, sit
     wait_until(
         lambda: "starting: 0 of 1 up; db: " in person.machine.property(SUPERVISOR, "StatusText"),
         60,
-        person.machine.told,
+        person.machine.output,
     )
 
     assert person.machine.property(SUPERVISOR, "ActiveState") == "activating"
@@ -88,7 +88,7 @@ def test_a_supervisor_that_cannot_start_is_tried_for_ever(person: Person, port: 
 
     person.machine.succeed("kill", "-KILL", str(person.process()))
     wait_until(  # systemd gives up after five with the default of StartLimitBurst=
-        lambda: int(person.machine.property(SUPERVISOR, "NRestarts")) > 7, 90, person.machine.told
+        lambda: int(person.machine.property(SUPERVISOR, "NRestarts")) > 7, 90, person.machine.output
     )
     person.machine.write(person.config, good)
 
@@ -107,7 +107,7 @@ def test_another_unit_is_started_whenever_the_supervisor_fails(person: Person, p
     before = person.process()
     person.machine.succeed("kill", "-KILL", str(before))
 
-    wait_until(sign.exists, 60, person.machine.told)
+    wait_until(sign.exists, 60, person.machine.output)
     person.wait_for_another_process(before)
     assert exchange(port, b"and goes on") == b"and goes on"
 

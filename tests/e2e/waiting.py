@@ -24,7 +24,7 @@ def wait_until(
 ) -> T:
     """Wait for the condition's first true value and return it.
 
-    Raises AssertionError with the complaint when there is none within so many seconds.
+    Raises AssertionError with the complaint if there is none. within: seconds.
     """
     deadline = time.monotonic() + within
     while True:

@@ -28,7 +28,7 @@ class Link:
         return self._background.call(lambda: self._proxy.accepted)
 
     def heard(self, direction: Direction) -> int:
-        """How many times the senders of a direction have said something, held or not."""
+        """Return how often the senders of a direction have sent something, held or not."""
         return self._background.call(lambda: self._flows((direction,))[0].heard)
 
     def hold(self, *directions: Direction) -> None:

@@ -40,5 +40,5 @@ def seeing(files: Mapping[str, Path]) -> tuple[str, ...]:
     )
     tried = subprocess.run([*through, "true"], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
-        absent(f"this machine lets nobody make mount namespaces: {tried.stderr.strip()}")
+        absent(f"this machine does not allow mount namespaces: {tried.stderr.strip()}")
     return through

@@ -32,7 +32,7 @@ class Flow:
     """One direction of all connections together.
 
     delay: seconds that every byte is late. rate: bytes a second, for each connection.
-    heard: how many times its senders have said something, whether it got through or not.
+    heard: how often its senders have sent something, whether it got through or not.
     """
 
     def __init__(self) -> None:

@@ -155,7 +155,7 @@ class Scene:
         """
         state, cause = self.proof.says
 
-        def said() -> FailureSnapshot | None:
+        def reported() -> FailureSnapshot | None:
             for tunnel in self._witness.tunnels(TUNNEL, self._events):
                 failure = tunnel.failure
                 if failure is None or words not in failure.message:
@@ -165,9 +165,9 @@ class Scene:
             return None
 
         return wait_until(
-            said,
+            reported,
             within=self.proof.noticed.seconds + MARGIN,
-            complaint=lambda: f"{state}, {cause} ({words}) was never said, but {self.said()}",
+            complaint=lambda: f"{state}, {cause} ({words}) was never reported, but {self.states()}",
         )
 
     def recovers(self, slack: int = SLACK) -> None:
@@ -190,7 +190,7 @@ class Scene:
         """The supervisor's process."""
         return self.program.status().supervisor.pid
 
-    def said(self) -> list[tuple[str, str | None]]:
+    def states(self) -> list[tuple[str, str | None]]:
         """Return the tunnel's states and causes since the fault."""
         tunnels = self._witness.tunnels(TUNNEL, self._events)
         return [(t.state, t.failure.cause if t.failure else None) for t in tunnels]
@@ -215,7 +215,7 @@ class Scene:
 
     def was_never_away(self) -> None:
         """Check that status has shown nothing but "up", of one connection."""
-        assert {state for state, _ in self.said()} <= {"up"}, self.said()
+        assert {state for state, _ in self.states()} <= {"up"}, self.states()
         assert self.program.tunnel(TUNNEL).restarts == 0
 
     def carries_data(self, timeout: float = MARGIN) -> None:

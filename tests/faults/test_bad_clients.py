@@ -1,4 +1,4 @@
-"""Clients that do not read, cut in, or talk nonsense: they harm nobody but themselves."""
+"""Clients that do not read, cut in, or talk nonsense: they harm only themselves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STILL = 25
 
 RST = struct.pack("ii", 1, 0)  # struct linger: close() cuts the connection
 LEAK = 4 * MEGABYTE
-"""Bytes that so many clients may leave behind; a kilobyte of each would be a quarter of it."""
+"""Bytes that this many clients may leave behind; a kilobyte of each would be a quarter of it."""
 
 
 def send_without_end(connection: socket.socket) -> None:
@@ -47,7 +47,7 @@ def wait_for_the_end(connection: socket.socket) -> None:
 
 
 @withstands("a client stops reading for good")
-def test_a_slow_reader_holds_up_nobody_else(scene: Scene) -> None:
+def test_a_slow_reader_holds_up_no_other_client(scene: Scene) -> None:
     port = free_port()
     scene.begins(local=(f"{port}:{scene.service(send_without_end)}",))
     before = scene.holds()

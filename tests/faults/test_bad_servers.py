@@ -58,12 +58,12 @@ def test_a_banner_without_an_end_is_given_up_in_time(scene: Scene) -> None:
 
 
 @proves("something else than SSH answers", says=("backoff", "protocol"), flows=BACKOFF)
-def test_garbage_is_said_to_be_no_ssh(scene: Scene) -> None:
+def test_garbage_is_reported_as_not_ssh(scene: Scene) -> None:
     play(scene, talk_garbage)
 
 
 @proves("SSH turns into garbage", says=("backoff", "protocol"), flows=BACKOFF)
-def test_garbage_after_a_banner_is_said_to_be_no_ssh(scene: Scene) -> None:
+def test_garbage_after_a_banner_is_reported_as_not_ssh(scene: Scene) -> None:
     play(scene, turn_to_garbage)
 
 
@@ -113,16 +113,16 @@ def test_a_stopped_session_of_the_server_is_replaced(scene: Scene) -> None:
 
 
 @proves(
-    "the whole server is stopped, and goes on",
+    "the whole server is stopped, and resumes",
     says=("backoff", "timeout"),
     noticed=UNANSWERED_KEEPALIVES + CONNECTING,
     flows=CONNECTING + BACKOFF,
 )
-def test_a_stopped_server_is_used_again_when_it_goes_on(scene: Scene) -> None:
+def test_a_stopped_server_is_used_again_when_it_resumes(scene: Scene) -> None:
     scene.begins()
     scene.server.freeze()
     scene.says_so()
-    assert ("backoff", "peer_dead") in scene.said()
+    assert ("backoff", "peer_dead") in scene.states()
     scene.server.thaw()
     scene.recovers()
 

@@ -55,7 +55,7 @@ def seconds_until_all_carry(ports: list[int], program: Program, within: float) -
 
 
 SMALL = "2"
-"""MaxStartups of a server that refuses whoever comes while two others log in."""
+"""MaxStartups of a server that refuses clients while two others log in."""
 
 FEW = 30
 

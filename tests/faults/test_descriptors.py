@@ -1,4 +1,4 @@
-"""A supervisor without file descriptors: what lives goes on, it says why, and it gets over it."""
+"""A supervisor without file descriptors: connections stay, it reports why, and it gets over it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.e2e.site import Site
 
 BUSY = 0.5
-"""The share of a processor that is spinning, where next to nothing is to be done."""
+"""The share of a processor that is spinning, where there is next to nothing to do."""
 
 
 @contextlib.contextmanager
@@ -94,7 +94,7 @@ def test_clients_leave_descriptors_for_those_who_ask_for_the_status(site: Site) 
         for _ in range(80):
             crowd.enter_context(connected(port))
         wait_until(
-            lambda: "clients wait" in program.succeed("logs"), MARGIN, "nobody was left waiting"
+            lambda: "clients wait" in program.succeed("logs"), MARGIN, "no client was left waiting"
         )
 
         assert program.tunnel("t").state == "up"

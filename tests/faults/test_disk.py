@@ -106,7 +106,7 @@ def test_a_disk_that_turns_read_only_does_not_touch_a_tunnel(site: Site, disk: P
         assert exchange(port, b"read only", MARGIN) == b"read only"
 
 
-def test_a_log_that_cannot_be_written_ends_nothing_and_goes_on_later(
+def test_a_log_that_cannot_be_written_ends_nothing_and_is_continued_later(
     site: Site, disk: Path
 ) -> None:
     port, server, service = free_port(), site.sshd(), site.service(echo)

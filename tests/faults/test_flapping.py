@@ -43,7 +43,7 @@ def test_a_server_that_accepts_and_drops_is_backed_off_from(scene: Scene) -> Non
             wait_until(
                 lambda: any((t.state, t.attempt) == (state, attempt) for t in witness.seen[since:]),
                 within=GATE_TIME + MARGIN,
-                complaint=lambda: f"{state} {attempt}: {scene.said()}",
+                complaint=lambda: f"{state} {attempt}: {scene.states()}",
             )
 
         for lost in range(1, LOSSES + 1):
@@ -51,17 +51,17 @@ def test_a_server_that_accepts_and_drops_is_backed_off_from(scene: Scene) -> Non
             was("backoff", lost)
             was("up", lost)
         scene.says_so()
-        assert waits_told(scene) == WAITS
+        assert logged_delays(scene) == WAITS
 
         was("up", 0)
         seen = len(witness.seen)
         scene.link.reset()
         was("up", 0, seen)
-        assert waits_told(scene) == [*WAITS, WAITS[0]], "the failures before it are forgotten"
+        assert logged_delays(scene) == [*WAITS, WAITS[0]], "the failures before it are forgotten"
     scene.recovers()
 
 
-def waits_told(scene: Scene) -> list[float]:
+def logged_delays(scene: Scene) -> list[float]:
     """Return the retry delays in the log, in seconds."""
     told = re.findall(r"trying again, next in ([\d.]+) s", scene.program.log())
     return [float(wait) for wait in told]

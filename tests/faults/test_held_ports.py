@@ -20,7 +20,7 @@ from tests.faults.proof import (
 if TYPE_CHECKING:
     from tests.faults.scene import Scene
 
-NOBODY = "127.0.0.1:9"  # discard: nobody listens there
+NOBODY = "127.0.0.1:9"  # discard (RFC 863): not in use
 
 
 @proves(

@@ -1,4 +1,4 @@
-"""Name servers that do not answer, and addresses that lead nowhere: nobody else waits for them."""
+"""Name servers that do not answer, and unreachable addresses: no other tunnel waits for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = "good.test"
 """A name that the machine knows by itself, from its hosts file."""
 
 NOWHERE = "fd77::2"
-"""An address of the client's own network where nobody is: what is sent there is lost."""
+"""An unused address of the client's own network: what is sent there is lost."""
 
 
 def begins_deaf(scene: Scene, hosts: str, *lines: str, tables: tuple[str, ...] = ()) -> None:
@@ -41,7 +41,7 @@ def begins_deaf(scene: Scene, hosts: str, *lines: str, tables: tuple[str, ...] =
 
 @pytest.mark.parametrize("others", [1, 20])
 @withstands("no name server answers, for 20 other tunnels")
-def test_names_that_nobody_answers_for_hold_up_no_other(scene: Scene, others: int) -> None:
+def test_names_without_an_answer_hold_up_no_other(scene: Scene, others: int) -> None:
     dead = [
         socks_tunnel(
             f"dead{number}",

@@ -180,7 +180,7 @@ async def test_it_can_forget_its_connections_and_take_new_ones() -> None:
         assert await old.hears_nothing()
 
 
-async def test_its_servers_are_as_bad_as_they_are_said_to_be() -> None:
+async def test_its_servers_are_as_bad_as_their_names() -> None:
     async with proxied(stay_silent) as proxy, connected(proxy) as client:
         assert await client.hears_nothing()
     async with proxied(hang_up) as proxy, connected(proxy) as client:

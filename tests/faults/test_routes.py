@@ -63,14 +63,12 @@ def test_a_route_that_comes_back_is_used_soon(network: Network, far_scene: Scene
 
 
 @proves(
-    "nobody on the way answers or says a word, for longer than an attempt",
+    "no host on the route answers, for longer than an attempt",
     says=("backoff", "unreachable"),
     noticed=UNANSWERED_KEEPALIVES + CONNECTING,
     flows=FREE_RETRY,
 )
-def test_an_attempt_that_nobody_answers_costs_the_server_nothing(
-    network: Network, far_scene: Scene
-) -> None:
+def test_an_unanswered_attempt_costs_the_server_nothing(network: Network, far_scene: Scene) -> None:
     scene = far_scene
     scene.begins()
     with network.client_cut_off():

@@ -47,7 +47,7 @@ def short_folder() -> Iterator[Path]:
 def test_half_a_minute_of_random_faults_does_no_harm(short_folder: Path) -> None:
     summary = soak(short_folder, minutes=0.5, seed=5, aloud=False, quiet=2.0)
 
-    assert summary.violation == "", report.told(summary)
+    assert summary.violation == "", report.format_run(summary)
     assert summary.rounds > 0
     assert summary.pings > 0
 

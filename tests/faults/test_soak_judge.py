@@ -1,4 +1,4 @@
-"""The judge of a soak run sees what must not be: told as a story, with times of its own."""
+"""The judge of a soak run sees what must not be: written as a story, with times of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Story:
         for _ in range(seconds):
             self.now += 1.0
             self.judge.answered(self.now, self.now)
-            self.judge.said("t", state, life, self.now)
+            self.judge.record_status("t", state, life, self.now)
             if carries:
                 self.judge.carried("e", self.now)
             if complaint := self.judge.complaint(self.now):
@@ -65,7 +65,7 @@ def test_a_new_connection_has_its_own_time_to_carry_data(story: Story) -> None:
     assert story.passes(8, life=SECOND) == ""
 
 
-def test_of_a_time_without_a_look_nothing_is_said(story: Story) -> None:
+def test_nothing_is_reported_of_a_time_without_samples(story: Story) -> None:
     story.passes(8)
     story.now += GAP
     story.judge.begin(story.now)

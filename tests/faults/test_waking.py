@@ -76,7 +76,7 @@ class World(NamedTuple):
         log = self.program.log
         wait_until(lambda: words in log(), within=MARGIN, complaint=log)
 
-    def connected_anew(self, within: float) -> None:
+    def wait_for_new_connection(self, within: float) -> None:
         self.program.wait_for("t", lambda t: t.state == "up" and t.restarts, within + MARGIN)
         self.carries_data()
 
@@ -127,7 +127,7 @@ def test_a_tunnel_moves_with_its_machine_however_rare_its_keepalives(world: Worl
     world.unplugged()
     world.plugged_in("10.77.2.9")
 
-    world.connected_anew(within=ASKED.seconds + FREE_RETRY.seconds)
+    world.wait_for_new_connection(within=ASKED.seconds + FREE_RETRY.seconds)
     log = world.program.log()
     assert "the network " in log
     assert "+ 10.77.2.9" in log
@@ -152,7 +152,7 @@ def test_a_tunnel_without_a_way_is_up_soon_after_there_is_one(world: World) -> N
     world.program.wait_for_state("t", "backoff", "unreachable", within=MARGIN)
     world.plugged_in("10.77.2.2")
 
-    world.connected_anew(within=FREE_RETRY.seconds)
+    world.wait_for_new_connection(within=FREE_RETRY.seconds)
 
 
 def test_an_attempt_from_an_address_that_is_gone_does_not_wait_for_its_timeout(
@@ -166,7 +166,7 @@ def test_an_attempt_from_an_address_that_is_gone_does_not_wait_for_its_timeout(
     world.logged("+ 10.77.2.9")
     world.server.thaw()
 
-    world.connected_anew(within=2)
+    world.wait_for_new_connection(within=2)
     assert "timeout" not in world.program.log()
 
 
@@ -188,7 +188,7 @@ def test_a_slow_link_that_is_full_is_no_dead_one(world: World) -> None:
 
 
 @proves(
-    "the process is stopped, and the server is gone when it goes on",
+    "the process is stopped, and the server is gone when it resumes",
     says=("backoff", "peer_dead"),
     noticed=WOKEN_AND_ASKED,
     flows=BACKOFF,

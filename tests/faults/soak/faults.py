@@ -1,6 +1,6 @@
 """What may happen in a soak run: each fault is a context, which begins and is over.
 
-A fault of a place (a server and its link) hurts the tunnels that pass it and nobody else.
+A fault of a place (a server and its link) hurts only the tunnels that pass it.
 """
 
 from __future__ import annotations

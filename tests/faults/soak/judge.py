@@ -1,4 +1,4 @@
-"""What must be so at every moment of a soak run: told what is seen and when, it names what is not.
+"""The invariants of a soak run: from timed observations it names what is not.
 
 It has no clock and looks at nothing itself. Times are monotonic seconds.
 """
@@ -95,7 +95,7 @@ class Judge:
         if asked >= self._begun and not self._excuse.silence:
             self.slowest_answer = max(self.slowest_answer, now - asked)
 
-    def said(self, tunnel: str, state: str, life: Life, now: float) -> None:
+    def record_status(self, tunnel: str, state: str, life: Life, now: float) -> None:
         """Record the status of a tunnel."""
         claim = self._claims.get(tunnel)
         if state != "up":

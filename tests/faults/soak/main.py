@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stderr.write(f"the logs are in {directory}\n")
         else:
             shutil.rmtree(directory)
-    sys.stdout.write(f"{report.told(summary)}\n")
+    sys.stdout.write(f"{report.format_run(summary)}\n")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_bytes(report.to_json(summary))

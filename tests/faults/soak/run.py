@@ -34,8 +34,8 @@ MARGIN = 15.0
 
 SHORT = (0.0, 10.0)
 LONG = (30.0, 45.0)
-"""Seconds of a fault, from and to. Short ones end in the middle of things; a long one shows whoever
-calls a dead tunnel up, since it is longer than BOUNDS.lie."""
+"""Seconds of a fault, from and to. Short ones end in the middle of things; a long one exposes a
+supervisor that calls a dead tunnel up, since it is longer than BOUNDS.lie."""
 
 LONG_ONES = 0.2
 """Of the rounds."""

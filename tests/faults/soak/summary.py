@@ -73,7 +73,7 @@ def from_json(text: bytes) -> Summary:
     return msgspec.json.decode(text, type=Summary)
 
 
-def told(summary: Summary) -> str:
+def format_run(summary: Summary) -> str:
     """Format a run for a terminal."""
     parts = [sentence(summary), aligned(FAULTS, fault_rows(summary))]
     parts.append(aligned(QUIETS, quiet_rows(summary)))

@@ -144,7 +144,7 @@ class Watch:
     def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
         try:
             work(*arguments)
-        except Exception as error:  # noqa: BLE001  the thread's last words, told by the run
+        except Exception as error:  # noqa: BLE001  the run reports the thread's error
             with self._lock:
                 self._broken.append(f"{type(error).__name__}: {error}")
 
@@ -202,7 +202,7 @@ class Watch:
             self.looks += 1
             for tunnel in status.tunnels:
                 life = tunnel.since, tunnel.restarts
-                self.judge.said(tunnel.name, tunnel.state, life, now)
+                self.judge.record_status(tunnel.name, tunnel.state, life, now)
         for tunnel in status.tunnels:
             failure = tunnel.failure
             words = f"{tunnel.name} is {tunnel.state}"
