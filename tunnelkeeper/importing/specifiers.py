@@ -20,7 +20,7 @@ _ESCAPED = re.compile(r"\\x([0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class UnitName:
-    """A unit's name in its parts: `autossh@relay.main`. instance: None where there is none."""
+    """A unit's name in its parts: `autossh@relay.service`. instance: None where there is none."""
 
     full: str
 
