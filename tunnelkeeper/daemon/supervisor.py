@@ -26,8 +26,7 @@ from tunnelkeeper.core.states import (
     session_count,
 )
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.daemon.counter_publisher import CounterPublisher
-from tunnelkeeper.daemon.process_stats import ProcessStatsReader
+from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
 from tunnelkeeper.sshconfig import SshConfigError
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
