@@ -7,8 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dashboard.boards import DEEP, DeskAlone
-from tunnelkeeper.dashboard.columns import EDGE, FLEXIBLE, column_at, fit, gap_before
-from tunnelkeeper.dashboard.table_rows import as_fits
+from tunnelkeeper.dashboard.columns import (
+    FLEXIBLE,
+    LEFT_MARGIN,
+    find_column,
+    fit_columns,
+    gap_before,
+)
+from tunnelkeeper.dashboard.table_rows import fit_list
 from tunnelkeeper.dashboard.text_width import line_width
 
 NATURAL = st.fixed_dictionaries({key: st.integers(0, 80) for key in FLEXIBLE})
@@ -16,8 +22,8 @@ NATURAL = st.fixed_dictionaries({key: st.integers(0, 80) for key in FLEXIBLE})
 
 @given(NATURAL, st.integers(30, 300))
 def test_columns_never_take_more_than_the_screen(natural: dict[str, int], cells: int) -> None:
-    columns = fit(natural, cells)
-    used = EDGE + sum(room for _, room in columns)
+    columns = fit_columns(natural, cells)
+    used = LEFT_MARGIN + sum(room for _, room in columns)
     used += sum(gap_before(column) for column, _ in columns[1:])
 
     assert used <= cells
@@ -54,20 +60,20 @@ def test_a_title_is_found_under_the_mouse() -> None:
     picture = DeskAlone().draw(120)
     titles = "".join(text for _, text in picture.body[1])
     for column, _ in picture.columns:
-        found = column_at(picture.columns, titles.index(column.title))
+        found = find_column(picture.columns, titles.index(column.title))
         assert found is not None
         assert found.key == column.key
-    assert column_at(picture.columns, 119) is None or picture.columns[-1][0].key == "failure"
+    assert find_column(picture.columns, 119) is None or picture.columns[-1][0].key == "failure"
 
 
 def test_of_many_forwards_those_that_fit_are_shown_and_the_rest_counted() -> None:
     texts = ("L 80 → a:80", "S 1080", "R 22 → b:22")
 
-    assert as_fits(texts, 60) == "L 80 → a:80, S 1080, R 22 → b:22"
-    assert as_fits(texts, 25) == "L 80 → a:80, S 1080 +1"
-    assert as_fits(texts, 14) == "L 80 → a:80 +2"
-    assert as_fits(texts, 9) == "L 80 → +2"
-    assert as_fits((), 9) == ""
+    assert fit_list(texts, 60) == "L 80 → a:80, S 1080, R 22 → b:22"
+    assert fit_list(texts, 25) == "L 80 → a:80, S 1080 +1"
+    assert fit_list(texts, 14) == "L 80 → a:80 +2"
+    assert fit_list(texts, 9) == "L 80 → +2"
+    assert fit_list((), 9) == ""
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tunnelkeeper.core.snapshot import CheckSnapshot, FailureSnapshot, LogRecord
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
 from tunnelkeeper.dashboard.model import Model
-from tunnelkeeper.dashboard.screen import arrange
+from tunnelkeeper.dashboard.screen import compute_heights
 from tunnelkeeper.dashboard.text_width import line_width
 from tunnelkeeper.dashboard.ui_state import UiState
 
@@ -48,7 +48,7 @@ def test_every_screen_is_filled_exactly(cells: int, height: int, signs: object, 
 def test_a_screen_is_shared_out_without_a_rest(
     height: int, rows: int, detail: int, has_log: bool
 ) -> None:
-    heights = arrange(height, rows, detail, has_log=has_log)
+    heights = compute_heights(height, rows, detail, has_log=has_log)
     parts = (heights.header, heights.body, heights.detail, heights.log, heights.bar)
 
     assert sum(parts) == height

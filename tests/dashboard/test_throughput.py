@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE, chart, sparkline
+from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE, draw_chart, draw_sparkline
 from tunnelkeeper.dashboard.throughput import IDLE, KEPT, Meter, Rate
 
 
@@ -71,20 +71,20 @@ def test_a_curve_holds_no_more_than_what_flowed(steps: list[tuple[float, int]], 
 def test_a_sparkline_has_a_character_for_each_value() -> None:
     values = [0.0, 1.0, 4000.0, 8000.0]
 
-    assert sparkline(values, UNICODE.bars) == " ▁▄█"
-    assert sparkline(values, ASCII.bars) == " .:#"
+    assert draw_sparkline(values, UNICODE.bars) == " ▁▄█"
+    assert draw_sparkline(values, ASCII.bars) == " .:#"
 
 
 def test_little_is_not_drawn_as_much() -> None:
-    assert sparkline([3.0], UNICODE.bars) == "▁"
+    assert draw_sparkline([3.0], UNICODE.bars) == "▁"
 
 
 def test_a_chart_stands_on_its_lowest_line() -> None:
-    assert chart([8000.0, 4000.0, 0.0], 2, UNICODE.bars) == ["█  ", "██ "]
+    assert draw_chart([8000.0, 4000.0, 0.0], 2, UNICODE.bars) == ["█  ", "██ "]
 
 
 @given(st.lists(st.floats(0, 1e12), max_size=20), st.integers(1, 9))
 def test_a_chart_is_as_large_as_was_asked_for(values: list[float], height: int) -> None:
-    lines = chart(values, height, UNICODE.bars)
+    lines = draw_chart(values, height, UNICODE.bars)
 
     assert [len(line) for line in lines] == [len(values)] * height

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.text_width import Line, fitted, line_width, safe
+from tunnelkeeper.dashboard.text_width import Line, fit_line, line_width, printable_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ class Glyphs:
     enter: str
     is_ascii: bool
 
-    def text(self, text: str) -> str:
+    def printable(self, text: str) -> str:
         """Text from outside: safe, and escaped where the terminal has no letters for it."""
-        made = safe(text)
+        made = printable_text(text)
         if self.is_ascii and not made.isascii():
             return made.encode("ascii", "backslashreplace").decode("ascii")
         return made
@@ -94,42 +94,42 @@ ASCII = Glyphs(
 )
 
 
-QUIET = 1000.0
+MIN_SCALE = 1000.0
 """Bytes per second that fill a bar at least: a few bytes shall not look like a flood."""
 
 
-def scale_of(values: Sequence[float]) -> float:
+def chart_scale(values: Sequence[float]) -> float:
     """What a full bar stands for."""
-    return max(QUIET, *values) if values else QUIET
+    return max(MIN_SCALE, *values) if values else MIN_SCALE
 
 
-def sparkline(values: Sequence[float], bars: str) -> str:
+def draw_sparkline(values: Sequence[float], bars: str) -> str:
     """One character for each value; whatever flows at all is seen."""
-    scale = scale_of(values)
+    scale = chart_scale(values)
     steps = len(bars) - 1
-    return "".join(bars[_steps(value, scale, steps)] for value in values)
+    return "".join(bars[_bar_steps(value, scale, steps)] for value in values)
 
 
-def chart(values: Sequence[float], height: int, bars: str) -> list[str]:
+def draw_chart(values: Sequence[float], height: int, bars: str) -> list[str]:
     """Lines of one character for each value, the highest line first."""
-    scale = scale_of(values)
+    scale = chart_scale(values)
     per_line = len(bars) - 1
-    steps = [_steps(value, scale, per_line * height) for value in values]
+    steps = [_bar_steps(value, scale, per_line * height) for value in values]
     return [
         "".join(bars[min(per_line, max(0, step - per_line * below))] for step in steps)
         for below in reversed(range(height))
     ]
 
 
-def _steps(value: float, scale: float, steps: int) -> int:
+def _bar_steps(value: float, scale: float, steps: int) -> int:
     return max(1, round(value / scale * steps)) if value > 0 else 0
 
 
-def rule(title: Line, after: Line, cells: int, signs: Glyphs) -> Line:
+def pane_title(title: Line, after: Line, cells: int, glyphs: Glyphs) -> Line:
     """A title in a line of its own, with something more at the right where it fits."""
-    begin: Line = [("class:rule", signs.rule), ("", " "), *title, ("", " ")]
-    end: Line = [("", " "), *after, ("", " "), ("class:rule", signs.rule)] if after else []
+    begin: Line = [("class:rule", glyphs.rule), ("", " "), *title, ("", " ")]
+    end: Line = [("", " "), *after, ("", " "), ("class:rule", glyphs.rule)] if after else []
     between = cells - line_width(begin) - line_width(end)
     if between < 1:
         between, end = cells - line_width(begin), []
-    return fitted([*begin, ("class:rule", signs.rule * max(0, between)), *end], cells, "")
+    return fit_line([*begin, ("class:rule", glyphs.rule * max(0, between)), *end], cells, "")

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.dashboard.model import Connected, Disconnected
-from tunnelkeeper.dashboard.text_width import Line, apart, line_width
+from tunnelkeeper.dashboard.text_width import Line, line_width, spread
 from tunnelkeeper.presentation.formatting import format_duration, format_size, time_since
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.model import Model
     from tunnelkeeper.dashboard.ui_state import Moment, UiState
 
-COUNTED: tuple[StateName, ...] = (
+STATE_ORDER: tuple[StateName, ...] = (
     "up",
     "degraded",
     "backoff",
@@ -24,56 +24,68 @@ COUNTED: tuple[StateName, ...] = (
     "stopping",
     "stopped",
 )
-ALWAYS_COUNTED = COUNTED[:4]
+ALWAYS_SHOWN = STATE_ORDER[:4]
 
 
-def header(board: Model, view: UiState, now: Moment, cells: int, lines: int) -> list[Line]:
+def render_header(
+    model: Model, ui_state: UiState, now: Moment, cells: int, lines: int
+) -> list[Line]:
     """One line or two, as asked for."""
-    first = apart(_counts(board, view.glyphs, cells), _traffic(board, view.glyphs), cells, "")
-    second = apart(_place(board, now, view.glyphs), _process(board, now, view.glyphs), cells, "")
+    first = spread(
+        _render_state_counts(model, ui_state.glyphs, cells),
+        _render_traffic(model, ui_state.glyphs),
+        cells,
+        "",
+    )
+    second = spread(
+        _render_config_path(model, now, ui_state.glyphs),
+        _render_process(model, now, ui_state.glyphs),
+        cells,
+        "",
+    )
     return [first, second][:lines]
 
 
-def _counts(board: Model, signs: Glyphs, cells: int) -> Line:
+def _render_state_counts(model: Model, glyphs: Glyphs, cells: int) -> Line:
     title: Line = [("", " "), ("class:title", "tunnelkeeper")]
-    states = Counter(tunnel.state for tunnel in board.tunnels.values())
+    states = Counter(tunnel.state for tunnel in model.tunnels.values())
     told: Line = []
-    for state in COUNTED:
-        if states[state] or state in ALWAYS_COUNTED:
+    for state in STATE_ORDER:
+        if states[state] or state in ALWAYS_SHOWN:
             style = f"class:state.{state}" if states[state] else "class:quiet"
-            told += [("", "  "), (style, f"{signs.states[state]} {states[state]} {state}")]
+            told += [("", "  "), (style, f"{glyphs.states[state]} {states[state]} {state}")]
     # On a narrow screen the counts matter more than who counts.
     return [*title, *told] if line_width([*title, *told]) <= cells else told[1:]
 
 
-def _traffic(board: Model, signs: Glyphs) -> Line:
-    if board.supervisor is None:
+def _render_traffic(model: Model, glyphs: Glyphs) -> Line:
+    if model.supervisor is None:
         return []
-    rate = board.total_meter.rate(board.counters_at)
+    rate = model.total_meter.rate(model.counters_at)
     parts: Line = []
-    for sign, amount in ((signs.inward, rate.inbound), (signs.outward, rate.outbound)):
+    for sign, amount in ((glyphs.inward, rate.inbound), (glyphs.outward, rate.outbound)):
         style = "class:number" if amount else "class:quiet"
         parts += [("class:quiet", f"  {sign} "), (style, f"{format_size(int(amount))}/s")]
     return [*parts, ("", " ")]
 
 
-def _place(board: Model, now: Moment, signs: Glyphs) -> Line:
-    if isinstance(board.feed_state, Disconnected) and board.supervisor is not None:
-        gone = format_duration(now.monotonic - board.feed_state.since)
+def _render_config_path(model: Model, now: Moment, glyphs: Glyphs) -> Line:
+    if isinstance(model.feed_state, Disconnected) and model.supervisor is not None:
+        gone = format_duration(now.monotonic - model.feed_state.since)
         words = f" the supervisor is gone for {gone}; this is the last picture"
-        return [("class:gone", f"{words} {signs.dot} u starts one ")]
-    config = board.supervisor.config if board.supervisor else ""
-    return [("class:quiet", f" {signs.text(config)}")]
+        return [("class:gone", f"{words} {glyphs.dot} u starts one ")]
+    config = model.supervisor.config if model.supervisor else ""
+    return [("class:quiet", f" {glyphs.printable(config)}")]
 
 
-def _process(board: Model, now: Moment, signs: Glyphs) -> Line:
-    supervisor = board.supervisor
-    if supervisor is None or not isinstance(board.feed_state, Connected):
+def _render_process(model: Model, now: Moment, glyphs: Glyphs) -> Line:
+    supervisor = model.supervisor
+    if supervisor is None or not isinstance(model.feed_state, Connected):
         return []
     parts = [supervisor.version, f"up {time_since(supervisor.started_at, now.wall)}"]
     parts.append(format_size(supervisor.memory_bytes))
-    if board.cpu_load is not None:
-        parts.append(f"{board.cpu_load * 100:.1f} % CPU")
-    total = board.total_meter
+    if model.cpu_load is not None:
+        parts.append(f"{model.cpu_load * 100:.1f} % CPU")
+    total = model.total_meter
     parts.append(f"{format_size(total.bytes_in)} in, {format_size(total.bytes_out)} out")
-    return [("class:quiet", f" {signs.dot} ".join(parts) + " ")]
+    return [("class:quiet", f" {glyphs.dot} ".join(parts) + " ")]

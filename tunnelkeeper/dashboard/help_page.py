@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.glyphs import rule
-from tunnelkeeper.dashboard.text_width import Line, fitted, left, wrapped
+from tunnelkeeper.dashboard.glyphs import pane_title
+from tunnelkeeper.dashboard.text_width import Line, align_left, fit_line, wrap
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import StateName
@@ -47,33 +47,33 @@ STATES: tuple[tuple[StateName, str], ...] = (
     ("stopping", "on the way down"),
     ("stopped", "nobody wants it up"),
 )
-LABEL = 30
+KEY_WIDTH = 30
 
 
-def help_lines(signs: Glyphs) -> tuple[str, ...]:
-    """All keys and commands, and what the signs mean."""
-    lines = ["Keys", *(_entry(*each) for each in KEYS), ""]
-    lines += ["Commands", *(_entry(*each) for each in COMMANDS), ""]
-    lines += ["States", *(_entry(f"{signs.states[s]} {s}", what) for s, what in STATES), ""]
+def help_lines(glyphs: Glyphs) -> tuple[str, ...]:
+    """All keys and commands, and what the glyphs mean."""
+    lines = ["Keys", *(_format_entry(*each) for each in KEYS), ""]
+    lines += ["Commands", *(_format_entry(*each) for each in COMMANDS), ""]
+    lines += ["States", *(_format_entry(f"{glyphs.states[s]} {s}", what) for s, what in STATES), ""]
     lines += ["The mouse chooses a tunnel, sorts by a title, scrolls, and presses the keys below."]
     return tuple(lines)
 
 
-def page(reading: Reading, cells: int, height: int, signs: Glyphs) -> list[Line]:
+def render_page(reading: Reading, cells: int, height: int, glyphs: Glyphs) -> list[Line]:
     """A page with its rule, of exactly so many lines."""
-    lines = [line for text in reading.lines for line in _paragraph(text, cells - 4)]
+    lines = [line for text in reading.lines for line in _wrap_paragraph(text, cells - 4)]
     top = max(0, min(reading.top, len(lines) - (height - 1)))
     more = [("class:quiet", "more below")] if len(lines) - top > height - 1 else []
     seen = lines[top : top + height - 1]
     seen += [""] * (height - 1 - len(seen))
-    body = [fitted([("", f"  {text}")], cells, signs.ellipsis) for text in seen]
-    return [rule([("class:title", reading.title)], more, cells, signs), *body]
+    body = [fit_line([("", f"  {text}")], cells, glyphs.ellipsis) for text in seen]
+    return [pane_title([("class:title", reading.title)], more, cells, glyphs), *body]
 
 
-def _entry(key: str, what: str) -> str:
-    return f"  {left(key, LABEL, '')} {what}"
+def _format_entry(key: str, what: str) -> str:
+    return f"  {align_left(key, KEY_WIDTH, '')} {what}"
 
 
-def _paragraph(text: str, cells: int) -> list[str]:
+def _wrap_paragraph(text: str, cells: int) -> list[str]:
     indent = " " * (len(text) - len(text.lstrip()))
-    return [indent + line for line in wrapped(text.strip(), cells - len(indent))]
+    return [indent + line for line in wrap(text.strip(), cells - len(indent))]

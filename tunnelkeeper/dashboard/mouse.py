@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 
-from tunnelkeeper.dashboard.columns import column_at
-from tunnelkeeper.dashboard.screen import ABOVE_ROWS
-from tunnelkeeper.dashboard.status_bar import hint_at
+from tunnelkeeper.dashboard.columns import find_column
+from tunnelkeeper.dashboard.screen import TABLE_HEADING_LINES
+from tunnelkeeper.dashboard.status_bar import find_hint
 from tunnelkeeper.dashboard.ui_state import Reading
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def handlers(
     """
 
     def clicked_in_bar(x: int, _y: int) -> None:
-        hint = hint_at(list(desk.screen.hints), x)
+        hint = find_hint(list(desk.screen.hints), x)
         if hint is not None:
             press(hint.key)
 
@@ -69,11 +69,11 @@ def _handler(
 
 def _click_in_table(desk: Controller, x: int, y: int) -> None:
     """A title sorts, a tunnel is chosen, and the chosen one opened."""
-    row = y - ABOVE_ROWS
+    row = y - TABLE_HEADING_LINES
     if row == -1:
-        column = column_at(desk.screen.columns, x)
-        if column is not None and column.sort is not None:
-            desk.sort_by(column.sort)
+        column = find_column(desk.screen.columns, x)
+        if column is not None and column.sort_key is not None:
+            desk.sort_by(column.sort_key)
     elif 0 <= row < len(desk.screen.rows):
         name = desk.screen.rows[row]
         if name == desk.ui_state.selected:

@@ -10,9 +10,16 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.dashboard.columns import FLEXIBLE, Column, fit, gap_before
-from tunnelkeeper.dashboard.glyphs import sparkline
-from tunnelkeeper.dashboard.text_width import Fragment, Line, cut, left, right, width
+from tunnelkeeper.dashboard.columns import FLEXIBLE, Column, fit_columns, gap_before
+from tunnelkeeper.dashboard.glyphs import draw_sparkline
+from tunnelkeeper.dashboard.text_width import (
+    Fragment,
+    Line,
+    align_left,
+    align_right,
+    cell_width,
+    truncate,
+)
 from tunnelkeeper.presentation.formatting import (
     format_milliseconds,
     format_short_size,
@@ -39,10 +46,10 @@ _USER = re.compile(r"[^ @]+@")
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class RowTexts:
     """What is long in a row, how wide it is, and what it was made of."""
 
-    of: TunnelSnapshot
+    tunnel: TunnelSnapshot
     host: str
     forwards: tuple[str, ...]
     failure: str
@@ -54,81 +61,83 @@ class Texts:
 class Table:
     """Makes columns and rows; remembers texts from one picture to the next."""
 
-    signs: Glyphs
-    _texts: dict[str, Texts] = field(default_factory=dict)
+    glyphs: Glyphs
+    _texts: dict[str, RowTexts] = field(default_factory=dict)
 
-    def texts(self, tunnel: TunnelSnapshot) -> Texts:
+    def texts(self, tunnel: TunnelSnapshot) -> RowTexts:
         """The long texts of a tunnel."""
         known = self._texts.get(tunnel.name)
-        if known is not None and known.of is tunnel:
+        if known is not None and known.tunnel is tunnel:
             return known
-        if known is not None and _says_the_same(known.of, tunnel):
-            made = replace(known, of=tunnel)
+        if known is not None and _has_same_texts(known.tunnel, tunnel):
+            made = replace(known, tunnel=tunnel)
         else:
-            made = self._made(tunnel)
+            made = self._format_texts(tunnel)
         self._texts[tunnel.name] = made
         return made
 
-    def columns(self, tunnels: Sequence[TunnelSnapshot], cells: int) -> list[tuple[Column, int]]:
+    def fit_columns(
+        self, tunnels: Sequence[TunnelSnapshot], cells: int
+    ) -> list[tuple[Column, int]]:
         """The columns that fit into a width, and how wide each is."""
         widths = [self.texts(tunnel).widths for tunnel in tunnels] or [(0,) * len(FLEXIBLE)]
         natural = map(max, zip(*widths, strict=True))
-        return fit(dict(zip(FLEXIBLE, natural, strict=True)), cells)
+        return fit_columns(dict(zip(FLEXIBLE, natural, strict=True)), cells)
 
-    def row(
+    def render_row(
         self,
         tunnel: TunnelSnapshot,
         columns: Sequence[tuple[Column, int]],
-        board: Model,
-        view: UiState,
+        model: Model,
+        ui_state: UiState,
         now: Moment,
     ) -> Line:
         """A tunnel's row, as wide as the columns are."""
-        signs = self.signs
-        marked = signs.marked if tunnel.name in view.marked else " "
-        sign = (f"class:state.{tunnel.state}", signs.states[tunnel.state])
+        glyphs = self.glyphs
+        marked = glyphs.marked if tunnel.name in ui_state.marked else " "
+        sign = (f"class:state.{tunnel.state}", glyphs.states[tunnel.state])
         line: Line = [("class:marked", marked), sign, ("", " ")]
         widths = {column.key: room for column, room in columns}
-        cells = self._cells(tunnel, board, now, widths)
+        cells = self._format_fields(tunnel, model, now, widths)
         for index, (column, room) in enumerate(columns):
             style, text = cells[column.key]
-            put = right if column.is_number else left
+            put = align_right if column.is_number else align_left
             gap = " " * gap_before(column) if index else ""
-            line += [("", gap), (style, put(text, room, signs.ellipsis))]
+            line += [("", gap), (style, put(text, room, glyphs.ellipsis))]
         return line
 
-    def _made(self, tunnel: TunnelSnapshot) -> Texts:
-        host = self.signs.text(format_host_chain(tunnel))
-        forwards = tuple(forward_words(forward, self.signs) for forward in tunnel.forwards)
-        failure = self.signs.text(failure_words(tunnel))
-        longest = (self.signs.text(tunnel.name), host, ", ".join(forwards), failure)
-        return Texts(tunnel, host, forwards, failure, tuple(map(width, longest)))
+    def _format_texts(self, tunnel: TunnelSnapshot) -> RowTexts:
+        host = self.glyphs.printable(format_host_chain(tunnel))
+        forwards = tuple(forward_text(forward, self.glyphs) for forward in tunnel.forwards)
+        failure = self.glyphs.printable(failure_text(tunnel))
+        longest = (self.glyphs.printable(tunnel.name), host, ", ".join(forwards), failure)
+        return RowTexts(tunnel, host, forwards, failure, tuple(map(cell_width, longest)))
 
-    def _cells(
-        self, tunnel: TunnelSnapshot, board: Model, now: Moment, widths: dict[str, int]
+    def _format_fields(
+        self, tunnel: TunnelSnapshot, model: Model, now: Moment, widths: dict[str, int]
     ) -> dict[str, Fragment]:
-        texts, rate = self.texts(tunnel), board.rate(tunnel.name)
-        host = way_as_fits(texts.host, len(tunnel.jump), widths.get("host", 0), self.signs)
-        curve = [each.total for each in board.series(tunnel.name, widths.get("traffic", 0))]
+        texts, rate = self.texts(tunnel), model.rate(tunnel.name)
+        host = fit_host_chain(texts.host, len(tunnel.jump), widths.get("host", 0), self.glyphs)
+        curve = [each.total for each in model.series(tunnel.name, widths.get("traffic", 0))]
         is_connected = tunnel.state in CONNECTED
         rtt = "" if tunnel.rtt_ms is None else format_milliseconds(tunnel.rtt_ms).replace(" ", "")
         return {
-            "name": ("class:name", self.signs.text(tunnel.name)),
+            "name": ("class:name", self.glyphs.printable(tunnel.name)),
             "state": (f"class:state.{tunnel.state}", tunnel.state),
             "host": ("class:host", host),
-            "forwards": ("class:forwards", as_fits(texts.forwards, widths.get("forwards", 0))),
-            "since": since(tunnel, now),
+            "forwards": ("class:forwards", fit_list(texts.forwards, widths.get("forwards", 0))),
+            "since": format_since(tunnel, now),
             "rtt": ("class:number", rtt if is_connected else ""),
-            "in": flow(rate.inbound) if is_connected else ("", ""),
-            "out": flow(rate.outbound) if is_connected else ("", ""),
-            "traffic": ("class:curve", sparkline(curve, self.signs.bars)),
-            "open": count(tunnel.connections),
-            "restarts": count(tunnel.restarts),
+            "in": format_rate(rate.inbound) if is_connected else ("", ""),
+            "out": format_rate(rate.outbound) if is_connected else ("", ""),
+            "traffic": ("class:curve", draw_sparkline(curve, self.glyphs.bars)),
+            "open": format_count(tunnel.connections),
+            "restarts": format_count(tunnel.restarts),
             "failure": (f"class:failure.{tunnel.state}", texts.failure),
         }
 
 
-def _says_the_same(old: TunnelSnapshot, new: TunnelSnapshot) -> bool:
+def _has_same_texts(old: TunnelSnapshot, new: TunnelSnapshot) -> bool:
     """Whether two snapshots differ in counters at most, as they do all the time."""
     return (
         old.state == new.state
@@ -144,12 +153,12 @@ def _says_the_same(old: TunnelSnapshot, new: TunnelSnapshot) -> bool:
     )
 
 
-def selected(line: Line) -> Line:
+def highlight(line: Line) -> Line:
     """A row under the cursor: one bar without other colours, so that it is calm and can be read."""
     return [("class:selected", "".join(text for _, text in line))]
 
 
-def failure_words(tunnel: TunnelSnapshot) -> str:
+def failure_text(tunnel: TunnelSnapshot) -> str:
     """The last failure in a few words: its cause and how often; else what is under way."""
     if tunnel.state == "connecting" and tunnel.progress is not None:
         step = tunnel.progress.step.replace("_", " ")
@@ -162,46 +171,46 @@ def failure_words(tunnel: TunnelSnapshot) -> str:
     return f"{words} x{tunnel.attempt}" if tunnel.attempt > 1 else words
 
 
-def forward_words(forward: ForwardSnapshot, signs: Glyphs) -> str:
+def forward_text(forward: ForwardSnapshot, glyphs: Glyphs) -> str:
     """A forward in short."""
-    return signs.text(format_forward(forward)).replace(" -> ", f" {signs.arrow} ")
+    return glyphs.printable(format_forward(forward)).replace(" -> ", f" {glyphs.arrow} ")
 
 
-def way_as_fits(way: str, jumps: int, cells: int, signs: Glyphs) -> str:
+def fit_host_chain(way: str, jumps: int, cells: int, glyphs: Glyphs) -> str:
     """A way in full, else without users, else with its jump hosts only counted."""
-    if width(way) <= cells:
+    if cell_width(way) <= cells:
         return way
     way = _USER.sub("", way)
-    if width(way) <= cells or not jumps:
+    if cell_width(way) <= cells or not jumps:
         return way
     more = f" +{jumps}"
-    return cut(way.partition(" via ")[0], cells - len(more), signs.ellipsis) + more
+    return truncate(way.partition(" via ")[0], cells - len(more), glyphs.ellipsis) + more
 
 
-def as_fits(texts: tuple[str, ...], cells: int) -> str:
+def fit_list(texts: tuple[str, ...], cells: int) -> str:
     """Several texts, or as many as fit and how many more there are."""
     for count in range(len(texts), 1, -1):
         more = f" +{len(texts) - count}" if count < len(texts) else ""
-        if width(shortened := ", ".join(texts[:count]) + more) <= cells:
+        if cell_width(shortened := ", ".join(texts[:count]) + more) <= cells:
             return shortened
     if len(texts) < 2:
         return "".join(texts)
     more = f" +{len(texts) - 1}"
-    return cut(texts[0], cells - len(more), "") + more
+    return truncate(texts[0], cells - len(more), "") + more
 
 
-def since(tunnel: TunnelSnapshot, now: Moment) -> Fragment:
+def format_since(tunnel: TunnelSnapshot, now: Moment) -> Fragment:
     """How long it is so, or how long until it is tried again."""
     if tunnel.retry_at is not None:
         return "class:countdown", f"in {format_time_left(tunnel.retry_at, now.wall)}"
     return "class:quiet", time_since(tunnel.since, now.wall)
 
 
-def flow(amount: float) -> Fragment:
+def format_rate(amount: float) -> Fragment:
     """Bytes per second."""
     return ("class:number", format_short_size(amount)) if amount >= 1 else ("class:quiet", "0")
 
 
-def count(amount: int) -> Fragment:
+def format_count(amount: int) -> Fragment:
     """How many; none is not worth a look."""
     return ("class:number", format_short_size(amount)) if amount else ("class:quiet", "0")
