@@ -18,7 +18,7 @@ from tunnelkeeper.core.relay_snapshot import (
     RelaySnapshot,
 )
 from tunnelkeeper.relay.config import RelayConfiguration, RelayLimits
-from tunnelkeeper.relay.refusal_log import RECENT, RefusalKind, RefusalLog
+from tunnelkeeper.relay.context import RECENT, RefusalKind, RefusalLog
 from tunnelkeeper.relay.server import describe_changes
 
 NOON = "2026-11-22T12:00:00Z"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.relay import addresses
-from tunnelkeeper.relay.refusal_log import RefusalKind
+from tunnelkeeper.relay.context import RefusalKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,9 +15,9 @@ from asyncssh.constants import DISC_TOO_MANY_CONNECTIONS
 
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.client_session import ClientSession
+from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
 from tunnelkeeper.relay.penalties import Offence
-from tunnelkeeper.relay.refusal_log import RefusalKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import EVERY_INTERFACE, LOOPBACK, TcpAddress, UnixAddress
 from tunnelkeeper.relay import bind, open_target, policy
 from tunnelkeeper.relay.channels import Channels, Origin, client_left_error
+from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.open_target import ensure_allowed
-from tunnelkeeper.relay.refusal_log import RefusalKind
 from tunnelkeeper.relay.registry import AlreadyBoundError, Binding, Name, listen_name
 from tunnelkeeper.relay.resolver import Resolver
 from tunnelkeeper.ssh.errors import PeerDeadError
