@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dashboard.boards import DEEP, DeskAlone
+from tests.dashboard.sample_model import DEEP, ControllerHarness
 from tunnelkeeper.dashboard.columns import (
     FLEXIBLE,
     LEFT_MARGIN,
@@ -39,13 +39,13 @@ def test_columns_never_take_more_than_the_screen(natural: dict[str, int], cells:
     ],
 )
 def test_the_important_ones_are_there(cells: int, keys: set[str]) -> None:
-    picture = DeskAlone().draw(cells)
+    picture = ControllerHarness().draw(cells)
 
     assert keys <= {column.key for column, _ in picture.columns}
 
 
 def test_a_wide_screen_shows_texts_whole_and_longer_curves() -> None:
-    columns = {column.key: room for column, room in DeskAlone().draw(200).columns}
+    columns = {column.key: room for column, room in ControllerHarness().draw(200).columns}
 
     assert columns["host"] == len("me@relay via one@b1, two@b2:2200")
     assert columns["traffic"] > 8
@@ -53,11 +53,11 @@ def test_a_wide_screen_shows_texts_whole_and_longer_curves() -> None:
 
 def test_every_row_is_as_wide_as_the_screen() -> None:
     for cells in (60, 80, 120, 200):
-        assert {line_width(line) for line in DeskAlone().draw(cells).body} == {cells}
+        assert {line_width(line) for line in ControllerHarness().draw(cells).body} == {cells}
 
 
 def test_a_title_is_found_under_the_mouse() -> None:
-    picture = DeskAlone().draw(120)
+    picture = ControllerHarness().draw(120)
     titles = "".join(text for _, text in picture.body[1])
     for column, _ in picture.columns:
         found = find_column(picture.columns, titles.index(column.title))
@@ -81,6 +81,6 @@ def test_of_many_forwards_those_that_fit_are_shown_and_the_rest_counted() -> Non
     [(200, "me@relay via one@b1, two@b2:2200"), (122, "relay via b1, b2:2200"), (70, "relay +2")],
 )
 def test_a_way_that_is_too_long_says_less_but_never_half(cells: int, host: str) -> None:
-    [row] = [line for line in DeskAlone(DEEP).screen(cells) if " deep " in line]
+    [row] = [line for line in ControllerHarness(DEEP).lines(cells) if " deep " in line]
 
     assert f" {host} " in row

@@ -8,51 +8,51 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dashboard.boards import ALL, a_board
+from tests.dashboard.sample_model import ALL, make_model
 from tunnelkeeper.dashboard.command_parser import (
-    Act,
     Command,
-    Find,
-    Go,
+    ControlTunnels,
+    SearchLog,
+    SelectTunnel,
     SetFilter,
     ShowLog,
-    Simple,
+    SimpleCommand,
     SortBy,
     UnknownCommandError,
-    certain,
+    common_completion,
     completions,
     parse,
 )
 from tunnelkeeper.dashboard.filter_sort import Filter
 
-BOARD = a_board()
-EVERY = tuple(tunnel.name for tunnel in ALL)
+MODEL = make_model()
+ALL_NAMES = tuple(tunnel.name for tunnel in ALL)
 
 
 @pytest.mark.parametrize(
     ("line", "command"),
     [
-        ("restart db", Act("restart", ("db",))),
-        ("stop db away db", Act("stop", ("db", "away"))),
-        ("start group=work", Act("start", ("db", "away"))),
-        ("restart --graceful", Act("restart", None, graceful=True)),
-        ("restart db --graceful", Act("restart", ("db",), graceful=True)),
-        ("retry all", Act("retry", EVERY)),
-        ("restart", Act("restart", None)),
+        ("restart db", ControlTunnels("restart", ("db",))),
+        ("stop db away db", ControlTunnels("stop", ("db", "away"))),
+        ("start group=work", ControlTunnels("start", ("db", "away"))),
+        ("restart --graceful", ControlTunnels("restart", None, graceful=True)),
+        ("restart db --graceful", ControlTunnels("restart", ("db",), graceful=True)),
+        ("retry all", ControlTunnels("retry", ALL_NAMES)),
+        ("restart", ControlTunnels("restart", None)),
         ("filter state=backoff", SetFilter(Filter("state=backoff"))),
         ("filter", SetFilter(Filter(""))),
-        ("find refused", Find("refused")),
+        ("find refused", SearchLog("refused")),
         ("sort rtt", SortBy("rtt")),
         ("log", ShowLog("all")),
         ("log off", ShowLog("off")),
         ("log db", ShowLog("db")),
-        ("go away", Go("away")),
-        ("rel", Simple("reload")),
-        (" quit ", Simple("quit")),
+        ("go away", SelectTunnel("away")),
+        ("rel", SimpleCommand("reload")),
+        (" quit ", SimpleCommand("quit")),
     ],
 )
 def test_a_line_is_read(line: str, command: Command) -> None:
-    assert parse(line, BOARD) == command
+    assert parse(line, MODEL) == command
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_a_line_is_read(line: str, command: Command) -> None:
 )
 def test_what_is_no_command_is_told_with_a_suggestion(line: str, complaint: str) -> None:
     with pytest.raises(UnknownCommandError, match=complaint):
-        parse(line, BOARD)
+        parse(line, MODEL)
 
 
 @given(st.text(max_size=40))
 def test_no_line_is_worse_than_no_command(line: str) -> None:
     with suppress(UnknownCommandError):
-        parse(line, BOARD)
-    assert all(isinstance(word, str) for word in completions(line, BOARD))
+        parse(line, MODEL)
+    assert all(isinstance(word, str) for word in completions(line, MODEL))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_no_line_is_worse_than_no_command(line: str) -> None:
     ],
 )
 def test_a_line_is_completed(line: str, words: list[str]) -> None:
-    assert completions(line, BOARD) == words
+    assert completions(line, MODEL) == words
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_a_line_is_completed(line: str, words: list[str]) -> None:
     [("resta", "rt"), ("r", "e"), ("restart aw", "ay"), ("stop d", ""), ("x", ""), ("", "")],
 )
 def test_what_is_certain_is_what_all_completions_share(line: str, more: str) -> None:
-    assert certain(line, BOARD) == more
+    assert common_completion(line, MODEL) == more

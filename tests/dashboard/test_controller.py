@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.control.fakes import NOON, a_tunnel
-from tests.dashboard.boards import ALL, NOW, DeskAlone
+from tests.dashboard.sample_model import ALL, NOW, ControllerHarness
 from tunnelkeeper.control.payloads import LogEvent, RemovedEvent
 from tunnelkeeper.core.snapshot import LogRecord
-from tunnelkeeper.dashboard.controller import MESSAGE_STAYS
+from tunnelkeeper.dashboard.controller import MESSAGE_TIMEOUT
 from tunnelkeeper.dashboard.ui_state import (
     Browsing,
     Confirming,
@@ -28,51 +28,51 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.command_parser import Verb
 
 
-def asked(alone: DeskAlone) -> list[tuple[str, tuple[str, ...]]]:
-    return [(deed.method, deed.names) for deed in alone.deeds if isinstance(deed, TunnelAction)]
+def tunnel_actions(harness: ControllerHarness) -> list[tuple[str, tuple[str, ...]]]:
+    return [(deed.method, deed.names) for deed in harness.actions if isinstance(deed, TunnelAction)]
 
 
 # -- moving ----------------------------------------------------------------------------------------
 
 
 def test_the_cursor_moves_and_stops_at_the_ends() -> None:
-    alone = DeskAlone()
-    assert alone.view.selected == "db"
-    alone.desk.move(2)
-    assert alone.view.selected == "half"
-    alone.desk.move(100)
-    assert alone.view.selected == "spare"
-    alone.desk.move(-100)
-    assert alone.view.selected == "db"
+    harness = ControllerHarness()
+    assert harness.ui_state.selected == "db"
+    harness.controller.move(2)
+    assert harness.ui_state.selected == "half"
+    harness.controller.move(100)
+    assert harness.ui_state.selected == "spare"
+    harness.controller.move(-100)
+    assert harness.ui_state.selected == "db"
 
 
 def test_the_cursor_stays_with_its_tunnel_and_its_place_when_that_goes() -> None:
-    alone = DeskAlone()
-    alone.desk.choose("half")
-    alone.desk.sort_by("name")
-    alone.draw()
-    assert alone.view.selected == "half"
-    alone.board.on_event(RemovedEvent("half"), 1001)
-    alone.draw()
-    assert alone.view.selected == "spare"
+    harness = ControllerHarness()
+    harness.controller.select("half")
+    harness.controller.sort_by("name")
+    harness.draw()
+    assert harness.ui_state.selected == "half"
+    harness.model.on_event(RemovedEvent("half"), 1001)
+    harness.draw()
+    assert harness.ui_state.selected == "spare"
 
 
 def test_a_page_is_what_is_seen() -> None:
-    alone = DeskAlone(*(a_tunnel(f"t{number}") for number in range(100)))
-    seen = len(alone.draw().rows)
-    alone.desk.turn_page(1)
+    harness = ControllerHarness(*(a_tunnel(f"t{number}") for number in range(100)))
+    seen = len(harness.draw().rows)
+    harness.controller.move_pages(1)
 
-    assert alone.view.selected == f"t{seen - 1}"
+    assert harness.ui_state.selected == f"t{seen - 1}"
 
 
 def test_help_scrolls_and_goes_away() -> None:
-    alone = DeskAlone()
-    alone.desk.help()
-    assert "restart the tunnel" in alone.text()
-    alone.desk.move(1000)
-    assert "The mouse chooses" in alone.text(80, 24)
-    alone.desk.escape()
-    assert isinstance(alone.view.mode, Browsing)
+    harness = ControllerHarness()
+    harness.controller.show_help()
+    assert "restart the tunnel" in harness.text()
+    harness.controller.move(1000)
+    assert "The mouse chooses" in harness.text(80, 24)
+    harness.controller.escape()
+    assert isinstance(harness.ui_state.mode, Browsing)
 
 
 # -- acting ----------------------------------------------------------------------------------------
@@ -80,110 +80,110 @@ def test_help_scrolls_and_goes_away() -> None:
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart"])
 def test_one_tunnel_is_acted_on_at_once(verb: Verb) -> None:
-    alone = DeskAlone()
-    alone.desk.act(verb)
+    harness = ControllerHarness()
+    harness.controller.control_tunnels(verb)
 
-    assert asked(alone) == [(verb, ("db",))]
+    assert tunnel_actions(harness) == [(verb, ("db",))]
 
 
 def test_many_are_asked_about_first() -> None:
-    alone = DeskAlone()
-    alone.desk.mark_all()
-    alone.desk.act("stop")
-    assert alone.deeds == []
-    assert "stop 6 tunnels?" in alone.screen()[-1]
-    alone.desk.decide(yes=True)
+    harness = ControllerHarness()
+    harness.controller.toggle_all_marks()
+    harness.controller.control_tunnels("stop")
+    assert harness.actions == []
+    assert "stop 6 tunnels?" in harness.lines()[-1]
+    harness.controller.confirm(yes=True)
 
-    assert asked(alone) == [("stop", tuple(tunnel.name for tunnel in ALL))]
-    assert alone.view.marked == set()
+    assert tunnel_actions(harness) == [("stop", tuple(tunnel.name for tunnel in ALL))]
+    assert harness.ui_state.marked == set()
 
 
 def test_no_means_no() -> None:
-    alone = DeskAlone()
-    alone.desk.mark_all()
-    alone.desk.act("restart")
-    alone.desk.decide(yes=False)
+    harness = ControllerHarness()
+    harness.controller.toggle_all_marks()
+    harness.controller.control_tunnels("restart")
+    harness.controller.confirm(yes=False)
 
-    assert alone.deeds == []
-    assert isinstance(alone.view.mode, Browsing)
+    assert harness.actions == []
+    assert isinstance(harness.ui_state.mode, Browsing)
 
 
 def test_marks_are_set_one_by_one_and_all_that_are_shown() -> None:
-    alone = DeskAlone()
-    alone.desk.mark()
-    alone.desk.mark()
-    assert alone.view.marked == {"db", "deep"}
-    alone.desk.type_filter()
-    alone.desk.typed("state=backoff")
-    alone.desk.entered("state=backoff")
-    alone.desk.mark_all()
-    assert alone.view.marked == {"away"}
-    alone.desk.mark_all()
-    assert alone.view.marked == set()
+    harness = ControllerHarness()
+    harness.controller.toggle_mark()
+    harness.controller.toggle_mark()
+    assert harness.ui_state.marked == {"db", "deep"}
+    harness.controller.edit_filter()
+    harness.controller.on_text_changed("state=backoff")
+    harness.controller.on_text_accepted("state=backoff")
+    harness.controller.toggle_all_marks()
+    assert harness.ui_state.marked == {"away"}
+    harness.controller.toggle_all_marks()
+    assert harness.ui_state.marked == set()
 
 
 def test_a_retry_is_for_what_waits_and_breaks_no_connection() -> None:
-    alone = DeskAlone()
-    alone.desk.act("retry")
-    assert alone.deeds == []
-    assert "nothing waits" in alone.screen()[-1]
-    alone.desk.choose("away")
-    alone.desk.act("retry")
+    harness = ControllerHarness()
+    harness.controller.control_tunnels("retry")
+    assert harness.actions == []
+    assert "nothing waits" in harness.lines()[-1]
+    harness.controller.select("away")
+    harness.controller.control_tunnels("retry")
 
-    assert asked(alone) == [("start", ("away",))]
+    assert tunnel_actions(harness) == [("start", ("away",))]
 
 
 def test_a_reload_is_asked_about() -> None:
-    alone = DeskAlone()
-    alone.desk.reload()
-    assert isinstance(alone.view.mode, Confirming)
-    alone.desk.decide(yes=True)
+    harness = ControllerHarness()
+    harness.controller.ask_to_reload()
+    assert isinstance(harness.ui_state.mode, Confirming)
+    harness.controller.confirm(yes=True)
 
-    assert alone.deeds == [Reload()]
+    assert harness.actions == [Reload()]
 
 
 def test_leaving_and_starting_a_supervisor_are_deeds() -> None:
-    alone = DeskAlone()
-    alone.desk.start_supervisor()
-    alone.desk.quit()
+    harness = ControllerHarness()
+    harness.controller.start_supervisor()
+    harness.controller.quit()
 
-    assert alone.deeds == [StartSupervisor(), Quit()]
+    assert harness.actions == [StartSupervisor(), Quit()]
 
 
 # -- what is typed ---------------------------------------------------------------------------------
 
 
 def test_a_filter_takes_effect_while_it_is_typed_and_escape_takes_it_back() -> None:
-    alone = DeskAlone()
-    alone.desk.type_filter()
-    alone.desk.typed("awa")
-    assert alone.draw().rows == ("away",)
-    alone.desk.escape()
-    assert len(alone.draw().rows) == len(ALL)
+    harness = ControllerHarness()
+    harness.controller.edit_filter()
+    harness.controller.on_text_changed("awa")
+    assert harness.draw().rows == ("away",)
+    harness.controller.escape()
+    assert len(harness.draw().rows) == len(ALL)
 
 
 def test_an_entered_filter_stays_until_escape() -> None:
-    alone = DeskAlone()
-    alone.desk.type_filter()
-    alone.desk.typed("group=work")
-    alone.desk.entered("group=work")
-    assert "2 of 6" in alone.text()
-    assert "/group=work" in alone.text()
-    alone.desk.escape()
-    assert len(alone.draw().rows) == len(ALL)
+    harness = ControllerHarness()
+    harness.controller.edit_filter()
+    harness.controller.on_text_changed("group=work")
+    harness.controller.on_text_accepted("group=work")
+    assert "2 of 6" in harness.text()
+    assert "/group=work" in harness.text()
+    harness.controller.escape()
+    assert len(harness.draw().rows) == len(ALL)
 
 
 def test_the_log_is_searched_and_what_is_found_stands_out() -> None:
-    alone = DeskAlone()
-    alone.desk.type_search()
-    alone.desk.typed("HOT")
-    picture = alone.draw()
+    harness = ControllerHarness()
+    harness.controller.edit_search()
+    harness.controller.on_text_changed("HOT")
+    picture = harness.draw()
 
     found = [fragment for line in picture.log for fragment in line]
     assert ("class:search", "hot") in found
     assert not any("connecting" in text for _, text in found)
-    alone.desk.escape()
-    assert alone.view.search == ""
+    harness.controller.escape()
+    assert harness.ui_state.search == ""
 
 
 @pytest.mark.parametrize(
@@ -196,120 +196,122 @@ def test_the_log_is_searched_and_what_is_found_stands_out() -> None:
     ],
 )
 def test_a_command_does_what_a_key_does(line: str, deeds: list[object]) -> None:
-    alone = DeskAlone()
-    alone.desk.type_command()
-    alone.desk.entered(line)
+    harness = ControllerHarness()
+    harness.controller.edit_command()
+    harness.controller.on_text_accepted(line)
 
-    assert asked(alone) == deeds
+    assert tunnel_actions(harness) == deeds
 
 
 def test_commands_change_the_view() -> None:
-    alone = DeskAlone()
+    harness = ControllerHarness()
     for line in ("sort name", "filter state=up", "go deep", "log deep", "find conn"):
-        alone.desk.type_command()
-        alone.desk.entered(line)
-    view = alone.view
+        harness.controller.edit_command()
+        harness.controller.on_text_accepted(line)
+    view = harness.ui_state
 
     assert (view.sorting.key, view.filter.text, view.selected) == ("name", "state=up", "deep")
     assert (view.log_scope, view.search) == ("chosen", "conn")
     for line in ("log off", "help"):
-        alone.desk.type_command()
-        alone.desk.entered(line)
+        harness.controller.edit_command()
+        harness.controller.on_text_accepted(line)
     assert view.log_scope == "off"
     assert isinstance(view.mode, Reading)
 
 
 def test_what_is_no_command_is_told() -> None:
-    alone = DeskAlone()
-    alone.desk.type_command()
-    assert alone.view.mode == Typing("command")
-    alone.desk.entered("explode")
+    harness = ControllerHarness()
+    harness.controller.edit_command()
+    assert harness.ui_state.mode == Typing("command")
+    harness.controller.on_text_accepted("explode")
 
-    assert "no command 'explode'" in alone.screen()[-1]
+    assert "no command 'explode'" in harness.lines()[-1]
 
 
 # -- panes -----------------------------------------------------------------------------------------
 
 
 def test_the_log_goes_from_all_to_the_chosen_one_to_none() -> None:
-    alone = DeskAlone()
-    assert "hot" in alone.text()
-    alone.desk.cycle_log()
-    assert "log of db" in alone.text()
-    assert "hot" not in alone.text()
-    alone.desk.cycle_log()
-    assert alone.draw().log == []
-    alone.desk.cycle_log()
-    assert "hot" in alone.text()
+    harness = ControllerHarness()
+    assert "hot" in harness.text()
+    harness.controller.cycle_log()
+    assert "log of db" in harness.text()
+    assert "hot" not in harness.text()
+    harness.controller.cycle_log()
+    assert harness.draw().log == []
+    harness.controller.cycle_log()
+    assert "hot" in harness.text()
 
 
 def test_notes_are_one_more_pane() -> None:
-    alone = DeskAlone()
-    alone.view.notes, alone.view.log_scope = ("curl http://here/",), "notes"
-    assert "curl http://here/" in alone.text()
-    alone.desk.cycle_log()
-    assert "hot" in alone.text()
+    harness = ControllerHarness()
+    harness.ui_state.notes, harness.ui_state.log_scope = ("curl http://here/",), "notes"
+    assert "curl http://here/" in harness.text()
+    harness.controller.cycle_log()
+    assert "hot" in harness.text()
 
 
 def test_the_log_scrolls_back_and_follows_again() -> None:
-    alone = DeskAlone()
+    harness = ControllerHarness()
     for number in range(50):
-        alone.board.on_event(LogEvent(LogRecord(NOON, "info", "db", f"line {number}.")), 1001)
-    assert "line 49." in alone.text()
-    alone.desk.scroll_log(10)
-    assert "line 49." not in alone.text()
-    assert "line 39." in alone.text()
-    assert "10 back" in alone.text()
-    alone.desk.scroll_log(-100)
-    assert "line 49." in alone.text()
+        harness.model.on_event(LogEvent(LogRecord(NOON, "info", "db", f"line {number}.")), 1001)
+    assert "line 49." in harness.text()
+    harness.controller.scroll_log(10)
+    assert "line 49." not in harness.text()
+    assert "line 39." in harness.text()
+    assert "10 back" in harness.text()
+    harness.controller.scroll_log(-100)
+    assert "line 49." in harness.text()
 
 
 def test_the_log_of_the_chosen_one_is_recalled_once() -> None:
-    alone = DeskAlone()
-    alone.desk.toggle_detail()
-    assert alone.deeds == [FetchLog("db")]
-    alone.board.set_tunnel_records("db", [LogRecord(NOON, "info", "db", "from long ago")])
-    alone.desk.toggle_detail()
-    alone.desk.toggle_detail()
+    harness = ControllerHarness()
+    harness.controller.toggle_detail()
+    assert harness.actions == [FetchLog("db")]
+    harness.model.set_tunnel_records("db", [LogRecord(NOON, "info", "db", "from long ago")])
+    harness.controller.toggle_detail()
+    harness.controller.toggle_detail()
 
-    assert alone.deeds == [FetchLog("db")]
-    assert "from long ago" in alone.text()
+    assert harness.actions == [FetchLog("db")]
+    assert "from long ago" in harness.text()
 
 
 # -- messages --------------------------------------------------------------------------------------
 
 
 def test_a_message_stays_until_a_key_or_a_while() -> None:
-    alone = DeskAlone()
-    alone.desk.answer("stop db: done")
-    assert alone.screen()[-1].strip() == "stop db: done"
-    alone.desk.hush()
-    assert "quit" in alone.screen()[-1]
+    harness = ControllerHarness()
+    harness.controller.show_result("stop db: done")
+    assert harness.lines()[-1].strip() == "stop db: done"
+    harness.controller.clear_message()
+    assert "quit" in harness.lines()[-1]
 
-    alone.desk.answer("stop db: done")
-    alone.draw()
-    alone.desk.draw(Moment(NOW.wall, NOW.monotonic + MESSAGE_STAYS + 1), 120, 35)
-    assert "quit" in alone.screen()[-1]
+    harness.controller.show_result("stop db: done")
+    harness.draw()
+    harness.controller.draw(Moment(NOW.wall, NOW.monotonic + MESSAGE_TIMEOUT + 1), 120, 35)
+    assert "quit" in harness.lines()[-1]
 
 
 def test_problems_of_a_config_file_have_a_page() -> None:
-    alone = DeskAlone()
-    alone.desk.answer("nothing was changed", "tunnels.toml:5: unknown key", bad=True)
+    harness = ControllerHarness()
+    harness.controller.show_result(
+        "nothing was changed", "tunnels.toml:5: unknown key", is_error=True
+    )
 
-    assert "tunnels.toml:5: unknown key" in alone.text()
-    assert "Esc back" in alone.screen()[-1]
+    assert "tunnels.toml:5: unknown key" in harness.text()
+    assert "Esc back" in harness.lines()[-1]
 
 
 def test_the_bar_shows_the_keys_that_apply() -> None:
-    alone = DeskAlone()
+    harness = ControllerHarness()
     hints = {}
     for tunnel in ALL:
-        alone.desk.choose(tunnel.name)
-        hints[tunnel.name] = alone.screen()[-1]
+        harness.controller.select(tunnel.name)
+        hints[tunnel.name] = harness.lines()[-1]
 
     assert "x stop  r restart" in hints["db"]
     assert "w retry now" in hints["away"]
     assert "s start" in hints["spare"]
     assert "x stop" not in hints["spare"]
-    alone.board.on_disconnect("gone", 1000)
-    assert "u start a supervisor" in alone.screen()[-1]
+    harness.model.on_disconnect("gone", 1000)
+    assert "u start a supervisor" in harness.lines()[-1]

@@ -1,4 +1,4 @@
-"""The dashboard's ear on the control socket, against the real server with a fake supervisor."""
+"""The dashboard's feed, against the real control server with a fake supervisor."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ RECORD = LogRecord("2026-11-22T12:00:00Z", "info", "db", "up")
 
 
 @dataclass
-class Ear:
+class RecordingListener:
     """Writes down what it is told, one after the other."""
 
-    heard: asyncio.Queue[object] = field(default_factory=asyncio.Queue)
+    messages: asyncio.Queue[object] = field(default_factory=asyncio.Queue)
 
     def on_status(self, status: StatusSnapshot) -> None:
-        self.heard.put_nowait(status)
+        self.messages.put_nowait(status)
 
     def on_logs(self, records: list[LogRecord]) -> None:
-        self.heard.put_nowait(records)
+        self.messages.put_nowait(records)
 
     def on_event(self, event: Event) -> bool:
-        self.heard.put_nowait(event)
+        self.messages.put_nowait(event)
         return isinstance(event, TunnelEvent) and event.tunnel.name == "new"
 
-    def on_disconnect(self, why: str) -> None:
-        self.heard.put_nowait(why)
+    def on_disconnect(self, reason: str) -> None:
+        self.messages.put_nowait(reason)
 
     async def next(self) -> object:
         async with asyncio.timeout(DEADLINE):
-            return await self.heard.get()
+            return await self.messages.get()
 
-    async def next_greeting(self) -> StatusSnapshot:
-        while not isinstance(heard := await self.next(), StatusSnapshot):
+    async def next_status(self) -> StatusSnapshot:
+        while not isinstance(message := await self.next(), StatusSnapshot):
             pass
-        return heard
+        return message
 
 
 @asynccontextmanager
-async def listening(path: Path) -> AsyncIterator[Ear]:
-    ear = Ear()
+async def listening(path: Path) -> AsyncIterator[RecordingListener]:
+    listener = RecordingListener()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(listen(path, ear))
-        yield ear
+        task = tasks.create_task(listen(path, listener))
+        yield listener
         task.cancel()
 
 
@@ -80,49 +80,49 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_it_hears_the_log_the_picture_and_then_what_happens(path: Path) -> None:
-    async with serving(path) as fake, listening(path) as ear:
-        assert [record.message for record in await ear.next()] == ["up", "started"]  # type: ignore[attr-defined]
-        greeting = await ear.next()
-        assert isinstance(greeting, StatusSnapshot)
-        assert [tunnel.name for tunnel in greeting.tunnels] == ["db"]
+    async with serving(path) as fake, listening(path) as listener:
+        assert [record.message for record in await listener.next()] == ["up", "started"]  # type: ignore[attr-defined]
+        status = await listener.next()
+        assert isinstance(status, StatusSnapshot)
+        assert [tunnel.name for tunnel in status.tunnels] == ["db"]
         assert fake.counters_every == feed.COUNTERS_EVERY
         fake.publish(LogEvent(RECORD))
 
-        assert await ear.next() == LogEvent(RECORD)
+        assert await listener.next() == LogEvent(RECORD)
 
 
 async def test_it_asks_again_for_the_picture_when_something_new_appears(path: Path) -> None:
-    async with serving(path) as fake, listening(path) as ear:
-        await ear.next_greeting()
+    async with serving(path) as fake, listening(path) as listener:
+        await listener.next_status()
         fake.publish(TunnelEvent(a_tunnel("new")))
-        greeting = await ear.next_greeting()
+        status = await listener.next_status()
 
-        assert [tunnel.name for tunnel in greeting.tunnels] == ["db", "new"]
+        assert [tunnel.name for tunnel in status.tunnels] == ["db", "new"]
 
 
 async def test_it_says_that_nobody_is_there_and_finds_who_comes(path: Path) -> None:
-    async with listening(path) as ear:
-        assert "no supervisor is running" in str(await ear.next())
+    async with listening(path) as listener:
+        assert "no supervisor is running" in str(await listener.next())
         async with serving(path):
-            assert (await ear.next_greeting()).tunnels
+            assert (await listener.next_status()).tunnels
 
 
 async def test_it_finds_the_next_one_when_the_first_is_gone(path: Path) -> None:
-    async with listening(path) as ear:
+    async with listening(path) as listener:
         for _ in range(2):
             async with serving(path):
-                await ear.next_greeting()
-            assert "no supervisor is running" in str(await ear.next())
+                await listener.next_status()
+            assert "no supervisor is running" in str(await listener.next())
 
 
 async def test_a_supervisor_that_says_nothing_is_given_up(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "SILENCE_TIMEOUT", 0.05)
-    async with serving(path), listening(path) as ear:
-        await ear.next_greeting()
+    async with serving(path), listening(path) as listener:
+        await listener.next_status()
 
-        assert await ear.next() == "the supervisor does not answer"
+        assert await listener.next() == "the supervisor does not answer"
 
 
 async def test_what_answers_something_else_is_told_and_tried_again(
@@ -137,9 +137,9 @@ async def test_what_answers_something_else_is_told_and_tried_again(
 
     path.parent.mkdir()
     server = await asyncio.start_unix_server(babble, path)
-    async with server, listening(path) as ear:
-        assert "not a message" in str(await ear.next())
-        assert "not a message" in str(await ear.next())
+    async with server, listening(path) as listener:
+        assert "not a message" in str(await listener.next())
+        assert "not a message" in str(await listener.next())
 
 
 async def test_a_call_is_answered(path: Path) -> None:

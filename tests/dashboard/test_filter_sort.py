@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.control.fakes import a_tunnel
-from tests.dashboard.boards import ALL, PROCESS, a_board
+from tests.dashboard.sample_model import ALL, PROCESS, make_model
 from tunnelkeeper.control.payloads import CountersEvent, ForwardCounters, TunnelCounters
 from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, Sorting, SortKey, visible_tunnels
 
 
 def names(text: str = "", sorting: Sorting | None = None) -> list[str]:
     return [
-        tunnel.name for tunnel in visible_tunnels(a_board(), Filter(text), sorting or Sorting())
+        tunnel.name for tunnel in visible_tunnels(make_model(), Filter(text), sorting or Sorting())
     ]
 
 
@@ -47,30 +47,30 @@ def test_by_state_what_needs_a_person_comes_first() -> None:
 
 
 def test_numbers_begin_with_the_largest() -> None:
-    board = a_board(a_tunnel("one", restarts=1), a_tunnel("many", restarts=7), a_tunnel("none"))
+    model = make_model(a_tunnel("one", restarts=1), a_tunnel("many", restarts=7), a_tunnel("none"))
 
-    found = visible_tunnels(board, Filter(), Sorting("restarts"))
+    found = visible_tunnels(model, Filter(), Sorting("restarts"))
     assert [tunnel.name for tunnel in found] == ["many", "one", "none"]
 
 
 def test_traffic_sorts_by_what_flows_now() -> None:
-    board = a_board(a_tunnel("still"), a_tunnel("busy"))
+    model = make_model(a_tunnel("still"), a_tunnel("busy"))
     counters = TunnelCounters("busy", [], [ForwardCounters(5000, 0, 1, 1)])
-    board.on_event(CountersEvent(PROCESS, [counters]), board.counters_at + 1)
+    model.on_event(CountersEvent(PROCESS, [counters]), model.counters_at + 1)
 
-    found = visible_tunnels(board, Filter(), Sorting("in"))
+    found = visible_tunnels(model, Filter(), Sorting("in"))
     assert [tunnel.name for tunnel in found] == ["busy", "still"]
 
 
 @pytest.mark.parametrize("key", SORT_KEYS)
 def test_every_column_sorts_and_turns_round(key: SortKey) -> None:
     assert sorted(names(sorting=Sorting(key))) == sorted(names())
-    assert Sorting(key).by(key).is_descending != Sorting(key).is_descending
+    assert Sorting(key).select(key).is_descending != Sorting(key).is_descending
 
 
 def test_the_next_columns_lead_back_to_the_file() -> None:
     sorting = Sorting()
     for _ in SORT_KEYS:
-        sorting = sorting.next()
+        sorting = sorting.next_column()
 
     assert sorting == Sorting()

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.control.fakes import NOON, a_forward, a_tunnel
-from tests.dashboard.boards import DB, PROCESS, a_board
+from tests.dashboard.sample_model import DB, PROCESS, make_model
 from tunnelkeeper.control.payloads import (
     CountersEvent,
     ForwardCounters,
@@ -20,95 +20,100 @@ from tunnelkeeper.dashboard.model import Connected, Disconnected, Model, Searchi
 from tunnelkeeper.dashboard.throughput import IDLE, Rate
 
 
-def counted(name: str, inward: int, rtts: list[float | None]) -> CountersEvent:
+def counters_event(name: str, inward: int, rtts: list[float | None]) -> CountersEvent:
     return CountersEvent(PROCESS, [TunnelCounters(name, rtts, [ForwardCounters(inward, 0, 2, 5)])])
 
 
-def process(cpu_seconds: float, pid: int = 83) -> SupervisorSnapshot:
+def supervisor(cpu_seconds: float, pid: int = 83) -> SupervisorSnapshot:
     return msgspec.structs.replace(PROCESS, cpu_seconds=cpu_seconds, pid=pid)
 
 
 def test_counters_change_a_tunnel_and_its_rates() -> None:
-    board = a_board(DB)
-    board.on_event(counted("db", 3000, [7.5]), board.counters_at + 2)
+    model = make_model(DB)
+    model.on_event(counters_event("db", 3000, [7.5]), model.counters_at + 2)
 
-    tunnel = board.tunnels["db"]
+    tunnel = model.tunnels["db"]
     assert (tunnel.bytes_in, tunnel.connections, tunnel.connections_total) == (3000, 2, 5)
     assert tunnel.forwards[0].bytes_in == 3000
     assert tunnel.rtt_ms == tunnel.hops[0].rtt_ms == 7.5
-    assert board.rate("db") == Rate(1500, 0)
-    assert board.total_meter.rate(board.counters_at) == Rate(1500, 0)
+    assert model.rate("db") == Rate(1500, 0)
+    assert model.total_meter.rate(model.counters_at) == Rate(1500, 0)
 
 
 @pytest.mark.parametrize(
-    "event", [counted("db", 1, []), counted("db", 1, [1.0, 2.0]), counted("gone", 1, [1.0])]
+    "event",
+    [
+        counters_event("db", 1, []),
+        counters_event("db", 1, [1.0, 2.0]),
+        counters_event("gone", 1, [1.0]),
+    ],
 )
 def test_counters_of_another_shape_are_passed_over(event: CountersEvent) -> None:
-    board = a_board(DB)
-    board.on_event(event, board.counters_at + 1)
+    model = make_model(DB)
+    model.on_event(event, model.counters_at + 1)
 
-    assert list(board.tunnels.values()) == [DB]
+    assert list(model.tunnels.values()) == [DB]
 
 
 def test_a_tunnel_that_nobody_knows_asks_for_the_whole_picture() -> None:
-    board = a_board(DB)
+    model = make_model(DB)
 
-    assert not board.on_event(TunnelEvent(a_tunnel("db", "backoff")), 1001)
-    assert board.on_event(TunnelEvent(a_tunnel("new")), 1001)
-    assert not board.on_event(RemovedEvent("new"), 1001)
-    assert {name: tunnel.state for name, tunnel in board.tunnels.items()} == {"db": "backoff"}
+    assert not model.on_event(TunnelEvent(a_tunnel("db", "backoff")), 1001)
+    assert model.on_event(TunnelEvent(a_tunnel("new")), 1001)
+    assert not model.on_event(RemovedEvent("new"), 1001)
+    assert {name: tunnel.state for name, tunnel in model.tunnels.items()} == {"db": "backoff"}
 
 
 def test_curves_go_on_over_a_reload_and_begin_anew_with_another_supervisor() -> None:
-    board = a_board(DB)
-    board.on_event(counted("db", 3000, [1.0]), 1001)
-    flowed = [board.tunnels["db"]]
-    board.on_status(StatusSnapshot(PROCESS, flowed), 1001)
-    assert sum(rate.inbound for rate in board.series("db", 5)) == pytest.approx(3000)
+    model = make_model(DB)
+    model.on_event(counters_event("db", 3000, [1.0]), 1001)
+    flowed = [model.tunnels["db"]]
+    model.on_status(StatusSnapshot(PROCESS, flowed), 1001)
+    assert sum(rate.inbound for rate in model.series("db", 5)) == pytest.approx(3000)
 
-    board.on_status(StatusSnapshot(process(0, pid=84), [DB]), 1002)
-    assert board.series("db", 5) == [IDLE] * 5
+    model.on_status(StatusSnapshot(supervisor(0, pid=84), [DB]), 1002)
+    assert model.series("db", 5) == [IDLE] * 5
 
 
 def test_the_load_is_what_the_process_took_lately() -> None:
-    board = a_board(DB)
-    assert board.cpu_load is None
+    model = make_model(DB)
+    assert model.cpu_load is None
     for second in range(1, 31):
         busy = 0.5 * max(0, second - 20)
-        board.on_event(CountersEvent(process(1.0 + busy), []), board.counters_at + 1)
+        model.on_event(CountersEvent(supervisor(1.0 + busy), []), model.counters_at + 1)
 
-    assert board.cpu_load == pytest.approx(0.5, abs=0.06)
+    assert model.cpu_load == pytest.approx(0.5, abs=0.06)
 
 
 def test_the_log_is_kept_for_all_and_for_the_one_that_was_recalled() -> None:
-    board = a_board(DB)
-    board.set_tunnel_records("db", [LogRecord(NOON, "info", "db", "long ago")])
+    model = make_model(DB)
+    model.set_tunnel_records("db", [LogRecord(NOON, "info", "db", "long ago")])
     for name in ("db", "web"):
-        board.on_event(LogEvent(LogRecord(NOON, "info", name, "now")), 1001)
+        model.on_event(LogEvent(LogRecord(NOON, "info", name, "now")), 1001)
 
-    assert [record.message for record in board.tunnel_records("db") or ()] == ["long ago", "now"]
-    assert [record.tunnel for record in board.records] == ["db", "", "db", "web"]
-    assert board.tunnel_records("web") is None
+    assert [record.message for record in model.tunnel_records("db") or ()] == ["long ago", "now"]
+    assert [record.tunnel for record in model.records] == ["db", "", "db", "web"]
+    assert model.tunnel_records("web") is None
 
 
 def test_the_last_picture_stays_when_nobody_answers_and_the_loss_keeps_its_time() -> None:
-    board = a_board(DB)
-    board.on_disconnect("no supervisor is running", 1005)
-    board.on_disconnect("no supervisor is running", 1009)
+    model = make_model(DB)
+    model.on_disconnect("no supervisor is running", 1005)
+    model.on_disconnect("no supervisor is running", 1009)
 
-    assert board.feed_state == Disconnected("no supervisor is running", 1005)
-    assert list(board.tunnels.values()) == [DB]
+    assert model.feed_state == Disconnected("no supervisor is running", 1005)
+    assert list(model.tunnels.values()) == [DB]
 
 
 def test_before_anything_was_heard_it_is_not_known_whether_there_is_one() -> None:
     assert Model().feed_state == Searching()
-    assert a_board(DB).feed_state == Connected()
+    assert make_model(DB).feed_state == Connected()
 
 
 def test_forwards_that_changed_start_their_counters_anew() -> None:
-    board = a_board(DB)
-    board.on_event(counted("db", 3000, [1.0]), 1001)
-    board.on_event(TunnelEvent(msgspec.structs.replace(DB, forwards=[a_forward()])), 1002)
+    model = make_model(DB)
+    model.on_event(counters_event("db", 3000, [1.0]), 1001)
+    model.on_event(TunnelEvent(msgspec.structs.replace(DB, forwards=[a_forward()])), 1002)
 
-    assert board.tunnels["db"].bytes_in == 0
-    assert sum(rate.inbound for rate in board.series("db", 5)) == pytest.approx(3000)
+    assert model.tunnels["db"].bytes_in == 0
+    assert sum(rate.inbound for rate in model.series("db", 5)) == pytest.approx(3000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.control.fakes import REFUSED, a_tunnel
-from tests.dashboard.boards import ALL, DeskAlone
+from tests.dashboard.sample_model import ALL, ControllerHarness
 from tunnelkeeper.control.payloads import TunnelEvent
 from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
 
@@ -27,33 +27,33 @@ DRAINING = ReplacementSnapshot("draining", connections=4, closes_at="2026-11-22T
 def test_the_row_says_how_far_it_is_and_the_detail_says_more(
     replacement: ReplacementSnapshot, row: str, detail: str
 ) -> None:
-    alone = DeskAlone(a_tunnel("db", replacement=replacement))
-    (shown,) = [line for line in alone.screen() if line.split()[1:2] == ["db"]]
-    alone.desk.toggle_detail()
+    harness = ControllerHarness(a_tunnel("db", replacement=replacement))
+    (shown,) = [line for line in harness.lines() if line.split()[1:2] == ["db"]]
+    harness.controller.toggle_detail()
 
     assert shown.rstrip().endswith(row)
-    assert detail in alone.text()
+    assert detail in harness.text()
 
 
 def test_why_a_connection_is_not_replaced_is_told_with_what_to_do() -> None:
-    alone = DeskAlone(a_tunnel("db", replacement=FAILED))
-    alone.desk.toggle_detail()
+    harness = ControllerHarness(a_tunnel("db", replacement=FAILED))
+    harness.controller.toggle_detail()
 
-    assert REFUSED.message in alone.text()
-    assert REFUSED.hint in alone.text()
+    assert REFUSED.message in harness.text()
+    assert REFUSED.hint in harness.text()
 
 
 def test_a_row_follows_the_replacement_though_nothing_else_changes() -> None:
-    alone = DeskAlone(*ALL)
-    alone.board.on_event(TunnelEvent(a_tunnel("deep", replacement=DRAINING)), 1001)
-    assert "draining 4" in alone.text()
-    alone.board.on_event(TunnelEvent(a_tunnel("deep")), 1002)
-    assert "draining" not in alone.text()
+    harness = ControllerHarness(*ALL)
+    harness.model.on_event(TunnelEvent(a_tunnel("deep", replacement=DRAINING)), 1001)
+    assert "draining 4" in harness.text()
+    harness.model.on_event(TunnelEvent(a_tunnel("deep")), 1002)
+    assert "draining" not in harness.text()
 
 
 def test_a_graceful_restart_of_many_is_asked_about_in_its_words() -> None:
-    alone = DeskAlone()
-    alone.desk.mark_all()
-    alone.desk.act("restart", graceful=True)
+    harness = ControllerHarness()
+    harness.controller.toggle_all_marks()
+    harness.controller.control_tunnels("restart", graceful=True)
 
-    assert "restart 6 tunnels gracefully?" in alone.text()
+    assert "restart 6 tunnels gracefully?" in harness.text()

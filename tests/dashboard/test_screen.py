@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.control.fakes import NOON, a_forward, a_tunnel
-from tests.dashboard.boards import ALL, DB, NOW, DeskAlone, lines_of, text_of
+from tests.dashboard.sample_model import ALL, DB, NOW, ControllerHarness, lines_of, text_of
 from tunnelkeeper.control.payloads import LogEvent
 from tunnelkeeper.core.snapshot import CheckSnapshot, FailureSnapshot, LogRecord, ProgressSnapshot
 from tunnelkeeper.dashboard.controller import Controller
@@ -26,18 +26,18 @@ NASTY = "\x1b[31mred\x1b[0m\r\n\t漢字\u0301\u202e👩\u200d👩 " + "long " * 
 @pytest.mark.parametrize("signs", [UNICODE, ASCII])
 @pytest.mark.parametrize("scene", ["table", "detail", "help", "gone", "nobody"])
 def test_every_screen_is_filled_exactly(cells: int, height: int, signs: object, scene: str) -> None:
-    alone = DeskAlone(signs=ASCII if signs is ASCII else UNICODE)
+    alone = ControllerHarness(glyphs=ASCII if signs is ASCII else UNICODE)
     match scene:
         case "detail":
-            alone.desk.choose("half")
-            alone.desk.toggle_detail()
+            alone.controller.select("half")
+            alone.controller.toggle_detail()
         case "help":
-            alone.desk.help()
+            alone.controller.show_help()
         case "gone":
-            alone.board.on_disconnect("no supervisor is running", 990)
+            alone.model.on_disconnect("no supervisor is running", 990)
         case "nobody":
-            alone.desk.model = Model()
-            alone.desk.model.on_disconnect("no supervisor is running at /run/x", 990)
+            alone.controller.model = Model()
+            alone.controller.model.on_disconnect("no supervisor is running at /run/x", 990)
     lines = lines_of(alone.draw(cells, height))
 
     assert len(lines) == height
@@ -65,11 +65,11 @@ def test_no_text_from_outside_breaks_the_grid(
 ) -> None:
     failure = FailureSnapshot(message[:20], host, message, listen, NOON)
     forward = a_forward(listen=listen, connect=host, failure=failure, state="failed")
-    alone = DeskAlone(
+    alone = ControllerHarness(
         a_tunnel("db", "blocked", host=host, jump=[listen], failure=failure, forwards=[forward])
     )
-    alone.board.on_event(LogEvent(LogRecord(NOON, "error", host, message)), 1001)
-    alone.desk.toggle_detail()
+    alone.model.on_event(LogEvent(LogRecord(NOON, "error", host, message)), 1001)
+    alone.controller.toggle_detail()
     lines = lines_of(alone.draw(*size))
 
     assert len(lines) == size[1]
@@ -79,8 +79,8 @@ def test_no_text_from_outside_breaks_the_grid(
 
 def test_an_escape_sequence_in_a_failure_is_text() -> None:
     failure = FailureSnapshot("auth", "me@relay:22", NASTY, "", NOON)
-    alone = DeskAlone(a_tunnel("db", "blocked", failure=failure))
-    alone.desk.toggle_detail()
+    alone = ControllerHarness(a_tunnel("db", "blocked", failure=failure))
+    alone.controller.toggle_detail()
 
     assert "\\x1b[31mred\\x1b[0m" in alone.text()
     assert "\x1b" not in alone.text()
@@ -88,9 +88,9 @@ def test_an_escape_sequence_in_a_failure_is_text() -> None:
 
 def test_plain_ascii_is_plain_ascii() -> None:
     failure = FailureSnapshot("auth", "me@relay:22", "höher 漢字", "", NOON)
-    alone = DeskAlone(*ALL, a_tunnel("odd", "blocked", failure=failure), signs=ASCII)
-    alone.desk.choose("odd")
-    alone.desk.toggle_detail()
+    alone = ControllerHarness(*ALL, a_tunnel("odd", "blocked", failure=failure), glyphs=ASCII)
+    alone.controller.select("odd")
+    alone.controller.toggle_detail()
 
     assert alone.text().isascii()
     assert "h\\xf6her" in alone.text()
@@ -98,7 +98,7 @@ def test_plain_ascii_is_plain_ascii() -> None:
 
 def test_a_row_tells_all_there_is_to_tell() -> None:
     busy = a_tunnel("db", jump=["one@b1:22"], restarts=3, connections=4, rtt_ms=12.4)
-    row = DeskAlone(busy).screen(200)[4]
+    row = ControllerHarness(busy).lines(200)[4]
 
     for told in ("● db", "up", "me@relay via one@b1", "L 5432 → db.internal:5432"):
         assert told in row
@@ -115,7 +115,7 @@ def test_a_row_tells_all_there_is_to_tell() -> None:
     ],
 )
 def test_each_state_has_a_sign_and_its_time(name: str, words: list[str]) -> None:
-    [row] = [line for line in DeskAlone().screen(height=60) if f" {name} " in line]
+    [row] = [line for line in ControllerHarness().lines(height=60) if f" {name} " in line]
 
     assert all(word in row for word in words)
 
@@ -126,7 +126,7 @@ def test_every_state_has_a_sign_of_its_own() -> None:
 
 
 def test_the_header_counts_states_and_tells_of_the_supervisor() -> None:
-    first, second = DeskAlone().screen()[:2]
+    first, second = ControllerHarness().lines()[:2]
 
     for told in ("● 2 up", "◐ 1 degraded", "↻ 1 backoff", "✖ 1 blocked", "○ 1 stopped"):
         assert told in first
@@ -135,9 +135,9 @@ def test_the_header_counts_states_and_tells_of_the_supervisor() -> None:
 
 
 def test_the_detail_has_hops_forwards_the_whole_failure_and_events() -> None:
-    alone = DeskAlone()
-    alone.desk.choose("half")
-    alone.desk.toggle_detail()
+    alone = ControllerHarness()
+    alone.controller.select("half")
+    alone.controller.toggle_detail()
     text = alone.text(height=60)
 
     for told in ("half  ◐ degraded", "me@relay:22", "L 5432 → db.internal:5432", "✖ L 80"):
@@ -155,31 +155,33 @@ def test_the_detail_has_hops_forwards_the_whole_failure_and_events() -> None:
     ],
 )
 def test_a_checked_forward_shows_what_its_check_found(check: CheckSnapshot, words: str) -> None:
-    alone = DeskAlone(a_tunnel("db", hops=[], forwards=[a_forward(check=check)]))
-    alone.desk.toggle_detail()
+    alone = ControllerHarness(a_tunnel("db", hops=[], forwards=[a_forward(check=check)]))
+    alone.controller.toggle_detail()
 
     assert words in alone.text()
 
 
 def test_the_events_of_the_chosen_tunnel_are_in_its_detail() -> None:
-    alone = DeskAlone()
-    alone.desk.toggle_detail()
+    alone = ControllerHarness()
+    alone.controller.toggle_detail()
 
-    assert any(line.lstrip().startswith("Events   12:00:00  connecting") for line in alone.screen())
+    assert any(line.lstrip().startswith("Events   12:00:00  connecting") for line in alone.lines())
 
 
 def test_a_connecting_tunnel_shows_its_step() -> None:
     progress = ProgressSnapshot("me@relay:22", "key_exchange")
-    alone = DeskAlone(msgspec.structs.replace(DB, state="connecting", progress=progress, attempt=2))
-    alone.desk.toggle_detail()
+    alone = ControllerHarness(
+        msgspec.structs.replace(DB, state="connecting", progress=progress, attempt=2)
+    )
+    alone.controller.toggle_detail()
 
     assert "key exchange, try 2" in alone.text()
     assert "me@relay:22  1.2 ms  key exchange" in alone.text()
 
 
 def test_the_last_picture_is_without_colours_and_says_so() -> None:
-    alone = DeskAlone()
-    alone.board.on_disconnect("no supervisor is running", NOW.monotonic - 7)
+    alone = ControllerHarness()
+    alone.model.on_disconnect("no supervisor is running", NOW.monotonic - 7)
     picture = alone.draw()
 
     assert "the supervisor is gone for 7s; this is the last picture" in text_of(picture.header[1])
@@ -198,8 +200,8 @@ def test_without_a_supervisor_it_says_what_to_do() -> None:
 
 
 def test_of_many_tunnels_only_those_on_the_screen_are_drawn() -> None:
-    alone = DeskAlone(*(a_tunnel(f"t{number}") for number in range(1000)))
-    alone.desk.move(700)
+    alone = ControllerHarness(*(a_tunnel(f"t{number}") for number in range(1000)))
+    alone.controller.move(700)
     picture = alone.draw()
 
     assert len(picture.rows) < 35

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE, draw_chart, draw_sparkline
-from tunnelkeeper.dashboard.throughput import IDLE, KEPT, Meter, Rate
+from tunnelkeeper.dashboard.throughput import HISTORY_SECONDS, IDLE, Meter, Rate
 
 
-def a_meter(*seconds: tuple[float, float, int]) -> Meter:
+def make_meter(*seconds: tuple[float, float, int]) -> Meter:
     """One that noted so many bytes in, between these moments."""
     meter = Meter(0, 0)
     for begin, end, inward in seconds:
@@ -19,27 +19,27 @@ def a_meter(*seconds: tuple[float, float, int]) -> Meter:
 
 
 def test_the_rate_is_that_of_the_last_time_counters_were_told() -> None:
-    meter = a_meter((0, 1, 500), (1, 3, 1000))
+    meter = make_meter((0, 1, 500), (1, 3, 1000))
 
     assert meter.rate(3) == Rate(500, 0)
     assert meter.rate(4) == IDLE
 
 
 def test_bytes_are_spread_over_the_seconds_that_they_came_in() -> None:
-    meter = a_meter((0.5, 2.5, 400))
+    meter = make_meter((0.5, 2.5, 400))
 
     assert [rate.inbound for rate in meter.series(3, 4)] == pytest.approx([0, 100, 200, 100])
 
 
 def test_what_a_state_told_in_between_is_not_counted_twice() -> None:
-    meter = a_meter((0, 0.5, 100), (0, 1, 100))
+    meter = make_meter((0, 0.5, 100), (0, 1, 100))
 
     assert meter.rate(1).inbound == pytest.approx(200)
     assert sum(rate.inbound for rate in meter.series(1, 3)) == pytest.approx(200)
 
 
 def test_counters_that_went_back_are_no_traffic() -> None:
-    meter = a_meter((0, 1, 500))
+    meter = make_meter((0, 1, 500))
     meter.record(1, 2, 10, 0)
 
     assert meter.rate(2) == IDLE
@@ -47,7 +47,7 @@ def test_counters_that_went_back_are_no_traffic() -> None:
 
 
 def test_idle_tunnels_cost_no_memory_and_old_samples_are_forgotten() -> None:
-    meter = a_meter((0, 1, 500), (1, 2, 0), (KEPT + 5, KEPT + 6, 1))
+    meter = make_meter((0, 1, 500), (1, 2, 0), (HISTORY_SECONDS + 5, HISTORY_SECONDS + 6, 1))
 
     assert len(meter._samples) == 1
 

@@ -18,10 +18,10 @@ from prompt_toolkit.keys import Keys
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.effects import Starter, run_action, start_supervisor
 from tunnelkeeper.dashboard.feed import listen
-from tunnelkeeper.dashboard.key_bindings import key_bindings
-from tunnelkeeper.dashboard.layout import CommandCompleter, layout
+from tunnelkeeper.dashboard.key_bindings import create_key_bindings
+from tunnelkeeper.dashboard.layout import CommandCompleter, create_layout
 from tunnelkeeper.dashboard.model import Connected, Model
-from tunnelkeeper.dashboard.mouse import handlers
+from tunnelkeeper.dashboard.mouse import create_mouse_handlers
 from tunnelkeeper.dashboard.style import STYLE
 from tunnelkeeper.dashboard.ui_state import (
     Action,
@@ -47,23 +47,23 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.glyphs import Glyphs
     from tunnelkeeper.dashboard.screen import Screen
 
-REST = 0.1
+REDRAW_INTERVAL = 0.1
 """Seconds from one picture of what the supervisor tells to the next; keys do not wait for it."""
 
-TICK = 1.0
+TICK_INTERVAL = 1.0
 """Seconds after which it is looked whether time itself has changed what is shown."""
 
 ESCAPE_TIMEOUT = 0.05
 """Seconds until an escape byte is the key and not the beginning of another: enough over ssh."""
 
 
-_KEYS = {"enter": Keys.Enter, "escape": Keys.Escape}
+_SPECIAL_KEYS = {"enter": Keys.Enter, "escape": Keys.Escape}
 """Keys of the bar that are no characters."""
 
 
-def run(socket: Path, start: Starter, signs: Glyphs, notes: tuple[str, ...] = ()) -> None:
+def run(socket: Path, start: Starter, glyphs: Glyphs, notes: tuple[str, ...] = ()) -> None:
     """Show the supervisor at a socket until the person leaves. notes: what there is to try."""
-    view = UiState(signs, notes=notes, log_scope="notes" if notes else "all")
+    view = UiState(glyphs, notes=notes, log_scope="notes" if notes else "all")
     try:
         asyncio.run(Dashboard(socket, start, view).run())
     except ExceptionGroup as group:
@@ -83,44 +83,48 @@ class Dashboard:
         self,
         socket: Path,
         start: Starter,
-        view: UiState,
+        ui_state: UiState,
         keyboard: Input | None = None,
-        screen: Output | None = None,
+        output: Output | None = None,
     ) -> None:
         self._socket = socket
         self._start = start
-        self.board = Model()
-        self.desk = Controller(self.board, view, self._do)
-        self._typed = Buffer(
-            completer=CommandCompleter(self.board),
+        self.model = Model()
+        self.controller = Controller(self.model, ui_state, self._dispatch)
+        self._input_buffer = Buffer(
+            completer=CommandCompleter(self.model),
             complete_while_typing=Condition(self._is_typing_a_command),
-            accept_handler=self._entered,
+            accept_handler=self._accept_text,
             multiline=False,
-            on_text_changed=lambda buffer: self.desk.typed(buffer.text),
+            on_text_changed=lambda buffer: self.controller.on_text_changed(buffer.text),
         )
         self.app: Application[None] = Application(
-            layout=layout(self.desk, self._typed, handlers(self.desk, self._press, self._settle)),
-            key_bindings=key_bindings(self.desk, self._settle),
+            layout=create_layout(
+                self.controller,
+                self._input_buffer,
+                create_mouse_handlers(self.controller, self._press_key, self._update_focus),
+            ),
+            key_bindings=create_key_bindings(self.controller, self._update_focus),
             style=STYLE,
             full_screen=True,
             mouse_support=True,
             before_render=self._before_render,
             input=keyboard,
-            output=screen,
+            output=output,
         )
         self.app.ttimeoutlen = ESCAPE_TIMEOUT
         self.app.timeoutlen = ESCAPE_TIMEOUT
         self._tasks: asyncio.TaskGroup
-        self._errands: set[asyncio.Task[None]] = set()
-        self._next_look: asyncio.TimerHandle | None = None
-        self._is_fresh = False
+        self._action_tasks: set[asyncio.Task[None]] = set()
+        self._redraw_timer: asyncio.TimerHandle | None = None
+        self._is_drawn = False
 
     async def run(self) -> None:
         """Until the person leaves, or a signal ends it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._leave)
-        loop.set_exception_handler(self._fail)
+            loop.add_signal_handler(number, self._exit)
+        loop.set_exception_handler(self._on_loop_exception)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             others = [
@@ -130,59 +134,59 @@ class Dashboard:
             try:
                 await self.app.run_async(set_exception_handler=False)
             finally:
-                for task in (*others, *self._errands):
+                for task in (*others, *self._action_tasks):
                     task.cancel()
-                if self._next_look is not None:
-                    self._next_look.cancel()
+                if self._redraw_timer is not None:
+                    self._redraw_timer.cancel()
 
     # -- what the link tells -----------------------------------------------------------------
 
     def on_status(self, status: StatusSnapshot) -> None:
         """See Hearer."""
-        self.board.on_status(status, time.monotonic())
-        self._look_soon()
+        self.model.on_status(status, time.monotonic())
+        self._schedule_redraw()
 
     def on_logs(self, records: list[LogRecord]) -> None:
         """See Hearer."""
-        self.board.on_logs(records)
-        self._look_soon()
+        self.model.on_logs(records)
+        self._schedule_redraw()
 
     def on_event(self, event: Event) -> bool:
         """See Hearer."""
-        is_unknown = self.board.on_event(event, time.monotonic())
-        self._look_soon()
+        is_unknown = self.model.on_event(event, time.monotonic())
+        self._schedule_redraw()
         return is_unknown
 
-    def on_disconnect(self, why: str) -> None:
+    def on_disconnect(self, reason: str) -> None:
         """See Hearer."""
-        self.board.on_disconnect(why, time.monotonic())
-        self._look_soon()
+        self.model.on_disconnect(reason, time.monotonic())
+        self._schedule_redraw()
 
     # -- what the person does ----------------------------------------------------------------
 
-    def _do(self, deed: Action) -> None:
-        match deed:
+    def _dispatch(self, action: Action) -> None:
+        match action:
             case Quit():
-                self._leave()
+                self._exit()
             case StartSupervisor():
-                self._send(start_supervisor(self._start, self.desk))
+                self._spawn(start_supervisor(self._start, self.controller))
             case TunnelAction() | Reload() | FetchLog():
-                self._send(run_action(deed, self._socket, self.desk))
+                self._spawn(run_action(action, self._socket, self.controller))
 
-    def _send(self, errand: Coroutine[None, None, None]) -> None:
-        task = self._tasks.create_task(errand)
-        self._errands.add(task)
-        task.add_done_callback(self._returned)
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = self._tasks.create_task(coroutine)
+        self._action_tasks.add(task)
+        task.add_done_callback(self._on_action_done)
 
-    def _returned(self, task: asyncio.Task[None]) -> None:
-        self._errands.discard(task)
-        self._look_soon()
+    def _on_action_done(self, task: asyncio.Task[None]) -> None:
+        self._action_tasks.discard(task)
+        self._schedule_redraw()
 
-    def _leave(self) -> None:
+    def _exit(self) -> None:
         if self.app.is_running and not self.app.is_done:
             self.app.exit()
 
-    def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _on_loop_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What nobody foresaw, in a callback: leave with it, so that it is seen."""
         error = context.get("exception")
         if isinstance(error, Exception) and self.app.is_running and not self.app.is_done:
@@ -190,26 +194,26 @@ class Dashboard:
         else:
             loop.default_exception_handler(context)
 
-    def _press(self, key: str) -> None:
+    def _press_key(self, key: str) -> None:
         """As if a key were pressed: the bar was clicked at."""
-        self.app.key_processor.feed(KeyPress(_KEYS.get(key, key)))
+        self.app.key_processor.feed(KeyPress(_SPECIAL_KEYS.get(key, key)))
 
-    def _entered(self, buffer: Buffer) -> bool:
-        self.desk.entered(buffer.text)
-        self._settle()
+    def _accept_text(self, buffer: Buffer) -> bool:
+        self.controller.on_text_accepted(buffer.text)
+        self._update_focus()
         return False
 
     def _is_typing_a_command(self) -> bool:
-        return self.desk.ui_state.mode == Typing("command")
+        return self.controller.ui_state.mode == Typing("command")
 
-    def _settle(self) -> None:
+    def _update_focus(self) -> None:
         """After whatever a key did: the keys go where the view wants them."""
-        self._is_fresh = False
-        mode, focus = self.desk.ui_state.mode, self.app.layout
-        is_typed_into = focus.has_focus(self._typed)
+        self._is_drawn = False
+        mode, focus = self.controller.ui_state.mode, self.app.layout
+        is_typed_into = focus.has_focus(self._input_buffer)
         if isinstance(mode, Typing) and not is_typed_into:
-            self._typed.document = Document(mode.initial_text)
-            focus.focus(self._typed)
+            self._input_buffer.document = Document(mode.initial_text)
+            focus.focus(self._input_buffer)
         elif is_typed_into and not isinstance(mode, Typing):
             focus.focus_last()
 
@@ -218,29 +222,31 @@ class Dashboard:
     async def _tick(self) -> None:
         """Countdowns go on when nobody tells anything."""
         while True:
-            await asyncio.sleep(TICK)
-            if not isinstance(self.board.feed_state, Connected):
-                self._look()
+            await asyncio.sleep(TICK_INTERVAL)
+            if not isinstance(self.model.feed_state, Connected):
+                self._redraw_if_changed()
 
-    def _look_soon(self) -> None:
-        if self._next_look is None:
-            self._next_look = asyncio.get_running_loop().call_later(REST, self._look)
+    def _schedule_redraw(self) -> None:
+        if self._redraw_timer is None:
+            self._redraw_timer = asyncio.get_running_loop().call_later(
+                REDRAW_INTERVAL, self._redraw_if_changed
+            )
 
-    def _look(self) -> None:
+    def _redraw_if_changed(self) -> None:
         """Draw again if the screen would not be the same."""
-        if self._next_look is not None:
-            self._next_look.cancel()
-            self._next_look = None
-        before = self.desk.screen
+        if self._redraw_timer is not None:
+            self._redraw_timer.cancel()
+            self._redraw_timer = None
+        before = self.controller.screen
         if self._draw() != before:
-            self._is_fresh = True
+            self._is_drawn = True
             self.app.invalidate()
 
     def _before_render(self, _app: Application[None]) -> None:
-        if not self._is_fresh:
+        if not self._is_drawn:
             self._draw()
-        self._is_fresh = False
+        self._is_drawn = False
 
     def _draw(self) -> Screen:
         size = self.app.output.get_size()
-        return self.desk.draw(now(), size.columns, size.rows)
+        return self.controller.draw(now(), size.columns, size.rows)

@@ -21,7 +21,7 @@ GRACEFUL = "--graceful"
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class ControlTunnels:
     """Do something to tunnels; names: None for the chosen or marked ones."""
 
     verb: Verb
@@ -37,7 +37,7 @@ class SetFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
+class SearchLog:
     """Show only these lines of the log."""
 
     text: str
@@ -54,93 +54,97 @@ class SortBy:
 class ShowLog:
     """Of all tunnels (`all`), of none (`off`), or of the one of this name."""
 
-    of: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class SelectTunnel:
     """Choose a tunnel."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Simple:
+class SimpleCommand:
     """A command that is a word and nothing else."""
 
-    word: Literal["reload", "help", "quit"]
+    name: Literal["reload", "help", "quit"]
 
 
-Command = Act | SetFilter | Find | SortBy | ShowLog | Go | Simple
+Command = ControlTunnels | SetFilter | SearchLog | SortBy | ShowLog | SelectTunnel | SimpleCommand
 
-WORDS = (*VERBS, "filter", "find", "sort", "log", "go", "reload", "help", "quit")
+COMMAND_NAMES = (*VERBS, "filter", "find", "sort", "log", "go", "reload", "help", "quit")
 
 
 class UnknownCommandError(Exception):
     """What is wrong with a line, in a sentence."""
 
 
-def parse(line: str, board: Model) -> Command:
+def parse(line: str, model: Model) -> Command:
     """Read a line without its colon. A command may be cut short where it is the only such one.
 
     Raises NotACommand.
     """
     word, _, rest = line.strip().partition(" ")
     rest = rest.strip()
-    match full_word(word):
+    match expand_name(word):
         case "restart" if GRACEFUL in (words := rest.split()):
-            return Act("restart", _names([w for w in words if w != GRACEFUL], board), graceful=True)
+            return ControlTunnels(
+                "restart", _parse_targets([w for w in words if w != GRACEFUL], model), graceful=True
+            )
         case "start" | "stop" | "restart" | "retry" as verb:
-            return Act(verb, _names(rest.split(), board))
+            return ControlTunnels(verb, _parse_targets(rest.split(), model))
         case "filter":
             return SetFilter(Filter(rest))
         case "find":
-            return Find(rest)
+            return SearchLog(rest)
         case "sort":
-            return SortBy(cast("SortKey", _one_of(rest, SORT_KEYS, "a column")))
+            return SortBy(cast("SortKey", _require_choice(rest, SORT_KEYS, "a column")))
         case "log":
-            return ShowLog(_one_of(rest or "all", ("all", "off", *board.tunnels), "a tunnel"))
+            return ShowLog(
+                _require_choice(rest or "all", ("all", "off", *model.tunnels), "a tunnel")
+            )
         case "go":
-            return Go(_one_of(rest, board.tunnels, "a tunnel"))
+            return SelectTunnel(_require_choice(rest, model.tunnels, "a tunnel"))
         case "reload" | "help" | "quit" as simple:
-            return Simple(simple)
-    raise UnknownCommandError(f"no command {word!r}{did_you_mean(word, WORDS)}")
+            return SimpleCommand(simple)
+    raise UnknownCommandError(f"no command {word!r}{did_you_mean(word, COMMAND_NAMES)}")
 
 
-def full_word(word: str) -> str:
+def expand_name(word: str) -> str:
     """The command that a word begins, where there is only one."""
-    begun = [each for each in WORDS if each.startswith(word)] if word else []
+    begun = [each for each in COMMAND_NAMES if each.startswith(word)] if word else []
     return begun[0] if len(begun) == 1 else word
 
 
-def completions(line: str, board: Model) -> list[str]:
+def completions(line: str, model: Model) -> list[str]:
     """What the last word of a line may become."""
     *before, last = line.split(" ")
     if not before:
-        return [word for word in WORDS if word.startswith(last)]
+        return [word for word in COMMAND_NAMES if word.startswith(last)]
     candidates: Iterable[str] = ()
-    match word := full_word(before[0]):
+    match word := expand_name(before[0]):
         case "start" | "stop" | "restart" | "retry":
-            groups = {group for tunnel in board.tunnels.values() for group in tunnel.groups}
-            candidates = ("all", *(f"group={group}" for group in sorted(groups)), *board.tunnels)
+            groups = {group for tunnel in model.tunnels.values() for group in tunnel.groups}
+            candidates = ("all", *(f"group={group}" for group in sorted(groups)), *model.tunnels)
             candidates = (GRACEFUL, *candidates) if word == "restart" else candidates
         case "filter":
             candidates = (f"state={state}" for state in get_args(StateName))
         case "sort":
             candidates = SORT_KEYS
         case "log":
-            candidates = ("all", "off", *board.tunnels)
+            candidates = ("all", "off", *model.tunnels)
         case "go":
-            candidates = board.tunnels
+            candidates = model.tunnels
     return [each for each in candidates if each.startswith(last) and each not in before]
 
 
-def certain(line: str, board: Model) -> str:
+def common_completion(line: str, model: Model) -> str:
     """What all completions of a line have in common beyond it; nothing where there are none."""
-    words = completions(line, board)
-    if not words:
+    candidates = completions(line, model)
+    if not candidates:
         return ""
-    first, last = min(words), max(words)
+    first, last = min(candidates), max(candidates)
     typed = len(line.rpartition(" ")[2])
     common = typed
     while common < min(len(first), len(last)) and first[common] == last[common]:
@@ -148,26 +152,26 @@ def certain(line: str, board: Model) -> str:
     return first[typed:common]
 
 
-def _names(words: list[str], board: Model) -> tuple[str, ...] | None:
+def _parse_targets(words: list[str], model: Model) -> tuple[str, ...] | None:
     if not words:
         return None
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for word in words:
         if word == "all":
-            found |= dict.fromkeys(board.tunnels)
+            names |= dict.fromkeys(model.tunnels)
         elif word.startswith("group="):
             group = word.removeprefix("group=")
-            members = [t.name for t in board.tunnels.values() if group in t.groups]
+            members = [t.name for t in model.tunnels.values() if group in t.groups]
             if not members:
                 raise UnknownCommandError(f"no tunnel is in a group {group!r}")
-            found |= dict.fromkeys(members)
+            names |= dict.fromkeys(members)
         else:
-            found[_one_of(word, board.tunnels, "a tunnel")] = None
-    return tuple(found)
+            names[_require_choice(word, model.tunnels, "a tunnel")] = None
+    return tuple(names)
 
 
-def _one_of(word: str, known: Iterable[str], what: str) -> str:
-    known = list(known)
-    if word in known:
+def _require_choice(word: str, choices: Iterable[str], kind: str) -> str:
+    choices = list(choices)
+    if word in choices:
         return word
-    raise UnknownCommandError(f"{word!r} is not {what}{did_you_mean(word, known)}")
+    raise UnknownCommandError(f"{word!r} is not {kind}{did_you_mean(word, choices)}")

@@ -12,7 +12,7 @@ from tunnelkeeper.control.async_client import CONTROL_ERRORS, call
 from tunnelkeeper.control.client import RemoteError
 from tunnelkeeper.control.payloads import Changes, LogLines
 from tunnelkeeper.dashboard.feed import describe_error
-from tunnelkeeper.dashboard.model import RECORDS_KEPT_OF_ONE, Connected
+from tunnelkeeper.dashboard.model import MAX_TUNNEL_RECORDS, Connected
 from tunnelkeeper.dashboard.ui_state import FetchLog, Reload, TunnelAction
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ ACTION_TIMEOUT = 60.0
 """Seconds for what takes the supervisor work: closing connections, looking up every host."""
 
 START_TIMEOUT = 20.0
-LOOK_AGAIN = 0.1
+POLL_INTERVAL = 0.1
 
-Ended = Callable[[], str | None]
+ExitCheck = Callable[[], str | None]
 """Whether a supervisor that was started has ended by itself: what it said, else None."""
 
-Starter = Callable[[], Ended]
+Starter = Callable[[], ExitCheck]
 """Starts a supervisor in the background, without waiting for it; raises CannotStart."""
 
 
@@ -42,50 +42,52 @@ class StartError(Exception):
 
 
 async def run_action(
-    deed: TunnelAction | Reload | FetchLog, socket: Path, desk: Controller
+    action: TunnelAction | Reload | FetchLog, socket: Path, controller: Controller
 ) -> None:
     """Ask the supervisor, and put its answer on the desk."""
     try:
-        match deed:
+        match action:
             case TunnelAction(method, names, words, graceful):
-                manner = {"graceful": True} if graceful else {}
-                await call(socket, method, ACTION_TIMEOUT, names=list(names), **manner)
-                desk.answer(f"{words}: {_DONE[method]}")
+                options = {"graceful": True} if graceful else {}
+                await call(socket, method, ACTION_TIMEOUT, names=list(names), **options)
+                controller.show_result(f"{words}: {_RESULTS[method]}")
             case Reload():
-                said = await call(socket, "reload", ACTION_TIMEOUT)
-                changes = msgspec.json.decode(said, type=Changes).changes
-                desk.answer(f"reloaded: {'; '.join(changes) or 'nothing changed'}")
+                result = await call(socket, "reload", ACTION_TIMEOUT)
+                changes = msgspec.json.decode(result, type=Changes).changes
+                controller.show_result(f"reloaded: {'; '.join(changes) or 'nothing changed'}")
             case FetchLog(name):
-                said = await call(
-                    socket, "logs", ACTION_TIMEOUT, name=name, lines=RECORDS_KEPT_OF_ONE
+                result = await call(
+                    socket, "logs", ACTION_TIMEOUT, name=name, lines=MAX_TUNNEL_RECORDS
                 )
-                desk.model.set_tunnel_records(
-                    name, msgspec.json.decode(said, type=LogLines).records
+                controller.model.set_tunnel_records(
+                    name, msgspec.json.decode(result, type=LogLines).records
                 )
     except RemoteError as error:
-        desk.answer(error.message, *error.problems, bad=True)
+        controller.show_result(error.message, *error.problems, is_error=True)
     except CONTROL_ERRORS as error:
-        desk.answer(describe_error(error), bad=True)
+        controller.show_result(describe_error(error), is_error=True)
 
 
-async def start_supervisor(start: Starter, desk: Controller) -> None:
+async def start_supervisor(start: Starter, controller: Controller) -> None:
     """Have one started, and tell when it ends before it answers; an answer is seen anyway."""
     try:
-        ended = start()
+        check_exit = start()
     except StartError as error:
-        desk.answer(str(error), *error.problems, bad=True)
+        controller.show_result(str(error), *error.problems, is_error=True)
         return
-    for _ in range(int(START_TIMEOUT / LOOK_AGAIN)):
-        if isinstance(desk.model.feed_state, Connected):
-            desk.answer("a supervisor runs in the background, with or without the dashboard")
+    for _ in range(int(START_TIMEOUT / POLL_INTERVAL)):
+        if isinstance(controller.model.feed_state, Connected):
+            controller.show_result(
+                "a supervisor runs in the background, with or without the dashboard"
+            )
             return
-        said = ended()
-        if said is not None:
-            first, *rest = said.splitlines()
-            desk.answer(first, *rest, bad=True)
+        message = check_exit()
+        if message is not None:
+            first, *rest = message.splitlines()
+            controller.show_result(first, *rest, is_error=True)
             return
-        await asyncio.sleep(LOOK_AGAIN)
-    desk.answer("the supervisor was started and does not answer", bad=True)
+        await asyncio.sleep(POLL_INTERVAL)
+    controller.show_result("the supervisor was started and does not answer", is_error=True)
 
 
-_DONE = {"start": "asked for", "stop": "done", "restart": "asked for"}
+_RESULTS = {"start": "asked for", "stop": "done", "restart": "asked for"}

@@ -55,11 +55,11 @@ class Sorting:
         """Whether the largest comes first."""
         return (self.key in LARGEST_FIRST) != self.is_reversed
 
-    def next(self) -> Sorting:
+    def next_column(self) -> Sorting:
         """By the next column, the way it is most useful."""
         return Sorting(SORT_KEYS[(SORT_KEYS.index(self.key) + 1) % len(SORT_KEYS)])
 
-    def by(self, key: SortKey) -> Sorting:
+    def select(self, key: SortKey) -> Sorting:
         """By a column, or the other way round if it is that one already."""
         return Sorting(key, self.key == key and not self.is_reversed)
 
@@ -86,23 +86,25 @@ class Filter:
                 if not any(group.startswith(v) for group in groups for v in value.split(",")):
                     return False
             else:
-                haystack = haystack if haystack is not None else _searched(tunnel)
+                haystack = haystack if haystack is not None else _searchable_text(tunnel)
                 if word not in haystack:
                     return False
         return True
 
 
-def visible_tunnels(board: Model, chosen: Filter, sorting: Sorting) -> list[TunnelSnapshot]:
+def visible_tunnels(model: Model, tunnel_filter: Filter, sorting: Sorting) -> list[TunnelSnapshot]:
     """The tunnels that pass the filter, sorted; equals stay in the order of the file."""
-    found = [t for t in board.tunnels.values() if chosen.matches(t)] if chosen else None
-    tunnels = list(board.tunnels.values()) if found is None else found
+    found = (
+        [t for t in model.tunnels.values() if tunnel_filter.matches(t)] if tunnel_filter else None
+    )
+    tunnels = list(model.tunnels.values()) if found is None else found
     if sorting.key == "config":
         return tunnels[::-1] if sorting.is_reversed else tunnels
-    key = _KEYS[sorting.key]
-    return sorted(tunnels, key=lambda tunnel: key(tunnel, board), reverse=sorting.is_descending)
+    key = _SORT_FUNCTIONS[sorting.key]
+    return sorted(tunnels, key=lambda tunnel: key(tunnel, model), reverse=sorting.is_descending)
 
 
-def _searched(tunnel: TunnelSnapshot) -> str:
+def _searchable_text(tunnel: TunnelSnapshot) -> str:
     forwards = (format_forward(forward) for forward in tunnel.forwards)
     cause = failure.cause if (failure := first_failure(tunnel)) else ""
     return " ".join(
@@ -110,12 +112,12 @@ def _searched(tunnel: TunnelSnapshot) -> str:
     ).lower()
 
 
-def _by_failure(tunnel: TunnelSnapshot, _board: Model) -> tuple[bool, str]:
+def _failure_key(tunnel: TunnelSnapshot, _board: Model) -> tuple[bool, str]:
     failure = first_failure(tunnel)
     return (failure is None, failure.cause if failure else "")
 
 
-_KEYS: Mapping[str, Callable[[TunnelSnapshot, Model], Any]] = {
+_SORT_FUNCTIONS: Mapping[str, Callable[[TunnelSnapshot, Model], Any]] = {
     "state": lambda tunnel, _: URGENCY.index(tunnel.state),
     "name": lambda tunnel, _: tunnel.name.lower(),
     "host": lambda tunnel, _: format_host_chain(tunnel),
@@ -126,5 +128,5 @@ _KEYS: Mapping[str, Callable[[TunnelSnapshot, Model], Any]] = {
     "out": lambda tunnel, board: board.rate(tunnel.name).outbound,
     "open": lambda tunnel, _: tunnel.connections,
     "restarts": lambda tunnel, _: tunnel.restarts,
-    "failure": _by_failure,
+    "failure": _failure_key,
 }

@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.dashboard.controller import Controller
     from tunnelkeeper.dashboard.model import Model
-    from tunnelkeeper.dashboard.mouse import Clicked
+    from tunnelkeeper.dashboard.mouse import MouseHandler
     from tunnelkeeper.dashboard.text_width import Line
 
 PROMPTS = {"filter": " filter: ", "search": " find in the log: ", "command": " :"}
 
 
-class Part(UIControl):
+class ScreenPart(UIControl):
     """One part of the picture. lines: what it shows now; clicked: what a click on it does."""
 
     def __init__(
-        self, lines: Callable[[], list[Line]], clicked: Clicked, *, focusable: bool = False
+        self, lines: Callable[[], list[Line]], clicked: MouseHandler, *, focusable: bool = False
     ) -> None:
         self._lines = lines
         self._clicked = clicked
@@ -77,8 +77,8 @@ class Part(UIControl):
 class CommandCompleter(Completer):
     """Completes the line behind `:`."""
 
-    def __init__(self, board: Model) -> None:
-        self._board = board
+    def __init__(self, model: Model) -> None:
+        self._model = model
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
@@ -86,21 +86,23 @@ class CommandCompleter(Completer):
         """What the last word may become."""
         text = document.text_before_cursor
         last = text.rpartition(" ")[2]
-        for word in completions(text, self._board):
+        for word in completions(text, self._model):
             yield Completion(word, start_position=-len(last))
 
 
-def layout(desk: Controller, typed: Buffer, clicked: dict[str, Clicked]) -> Layout:
+def create_layout(
+    controller: Controller, input_buffer: Buffer, mouse_handlers: dict[str, MouseHandler]
+) -> Layout:
     """The screen. typed: the line that is typed into; clicked: for the parts, by name."""
-    is_typing = Condition(lambda: isinstance(desk.ui_state.mode, Typing))
+    is_typing = Condition(lambda: isinstance(controller.ui_state.mode, Typing))
 
     def part(name: str, *, focusable: bool = False) -> tuple[Window, Condition]:
         def lines() -> list[Line]:
-            found: list[Line] = getattr(desk.screen, name)
+            found: list[Line] = getattr(controller.screen, name)
             return found
 
         window = Window(
-            Part(lines, clicked[name], focusable=focusable),
+            ScreenPart(lines, mouse_handlers[name], focusable=focusable),
             height=lambda: Dimension.exact(len(lines())),
         )
         return window, Condition(lambda: bool(lines()))
@@ -111,13 +113,13 @@ def layout(desk: Controller, typed: Buffer, clicked: dict[str, Clicked]) -> Layo
     panes = [ConditionalContainer(*part(name)) for name in ("detail", "log")]
 
     def prompt() -> StyleAndTextTuples:
-        mode = desk.ui_state.mode
+        mode = controller.ui_state.mode
         return [("class:prompt", PROMPTS[mode.kind] if isinstance(mode, Typing) else "")]
 
     line = VSplit(
         [
             Window(FormattedTextControl(prompt), dont_extend_width=True, height=1),
-            Window(BufferControl(typed), height=1),
+            Window(BufferControl(input_buffer), height=1),
         ]
     )
     bottom = ConditionalContainer(line, filter=is_typing, alternative_content=bar)

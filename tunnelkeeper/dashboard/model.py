@@ -28,9 +28,9 @@ if TYPE_CHECKING:
         TunnelSnapshot,
     )
 
-RECORDS_KEPT = 5000
-RECORDS_KEPT_OF_ONE = 200
-LOAD_SPAN = 10.0
+MAX_RECORDS = 5000
+MAX_TUNNEL_RECORDS = 200
+LOAD_WINDOW = 10.0
 """Seconds over which the processor's load is told."""
 
 
@@ -62,15 +62,15 @@ class Model:
     feed_state: FeedState = field(default_factory=Searching)
     supervisor: SupervisorSnapshot | None = None
     tunnels: dict[str, TunnelSnapshot] = field(default_factory=dict)
-    records: deque[LogRecord] = field(default_factory=lambda: deque(maxlen=RECORDS_KEPT))
+    records: deque[LogRecord] = field(default_factory=lambda: deque(maxlen=MAX_RECORDS))
     counters_at: float = 0.0
     """When the counters were told last, in monotonic seconds."""
     version: int = 0
     """Grows with every change of the tunnels."""
     total_meter: Meter = field(default_factory=lambda: Meter(0, 0))
     _meters: dict[str, Meter] = field(default_factory=dict)
-    _own_records: dict[str, deque[LogRecord]] = field(default_factory=dict)
-    _loads: deque[tuple[float, float]] = field(default_factory=deque)
+    _tunnel_records: dict[str, deque[LogRecord]] = field(default_factory=dict)
+    _cpu_samples: deque[tuple[float, float]] = field(default_factory=deque)
 
     # -- what happens ------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class Model:
         """Start from the log of a supervisor."""
         self.records.clear()
         self.records.extend(records)
-        self._own_records.clear()
+        self._tunnel_records.clear()
 
     def on_status(self, status: StatusSnapshot, now: float) -> None:
         """Start from the whole picture of a supervisor, which need not be the one before."""
@@ -86,12 +86,12 @@ class Model:
         self.feed_state = Connected()
         if is_another:
             self._meters.clear()
-            self._loads.clear()
+            self._cpu_samples.clear()
         self.tunnels = {tunnel.name: tunnel for tunnel in status.tunnels}
         for tunnel in status.tunnels:
-            self._meter(tunnel).record(now, now, tunnel.bytes_in, tunnel.bytes_out)
-        self._supervised(status.supervisor, now)
-        self.total_meter.record(now, now, *self._sums())
+            self._meter_of(tunnel).record(now, now, tunnel.bytes_in, tunnel.bytes_out)
+        self._set_supervisor(status.supervisor, now)
+        self.total_meter.record(now, now, *self._total_bytes())
         self.counters_at = now
         self.version += 1
 
@@ -106,7 +106,7 @@ class Model:
             case TunnelEvent(tunnel):
                 is_new = tunnel.name not in self.tunnels
                 self.tunnels[tunnel.name] = tunnel
-                self._flowed(tunnel, now)
+                self._record_traffic(tunnel, now)
                 self.version += 1
                 return is_new
             case RemovedEvent(name):
@@ -114,19 +114,19 @@ class Model:
                 self._meters.pop(name, None)
                 self.version += 1
             case CountersEvent(supervisor, changed):
-                self._count(changed, now)
-                self._supervised(supervisor, now)
-                self.total_meter.record(self.counters_at, now, *self._sums())
+                self._apply_counters(changed, now)
+                self._set_supervisor(supervisor, now)
+                self.total_meter.record(self.counters_at, now, *self._total_bytes())
                 self.counters_at = now
             case LogEvent(record):
                 self.records.append(record)
-                if record.tunnel in self._own_records:
-                    self._own_records[record.tunnel].append(record)
+                if record.tunnel in self._tunnel_records:
+                    self._tunnel_records[record.tunnel].append(record)
         return False
 
     def set_tunnel_records(self, name: str, records: Iterable[LogRecord]) -> None:
         """Keep a tunnel's own log, which reaches further back than the common one."""
-        self._own_records[name] = deque(records, maxlen=RECORDS_KEPT_OF_ONE)
+        self._tunnel_records[name] = deque(records, maxlen=MAX_TUNNEL_RECORDS)
 
     # -- what is so --------------------------------------------------------------------------
 
@@ -142,41 +142,41 @@ class Model:
 
     def tunnel_records(self, name: str) -> deque[LogRecord] | None:
         """A tunnel's own log, where it was recalled."""
-        return self._own_records.get(name)
+        return self._tunnel_records.get(name)
 
     @property
     def cpu_load(self) -> float | None:
         """The share of a processor core that the supervisor takes; None while not known."""
-        if len(self._loads) < 2:
+        if len(self._cpu_samples) < 2:
             return None
-        (begin, before), (end, after) = self._loads[0], self._loads[-1]
+        (begin, before), (end, after) = self._cpu_samples[0], self._cpu_samples[-1]
         return (after - before) / (end - begin)
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _meter(self, tunnel: TunnelSnapshot) -> Meter:
+    def _meter_of(self, tunnel: TunnelSnapshot) -> Meter:
         made = Meter(tunnel.bytes_in, tunnel.bytes_out)
         return self._meters.setdefault(tunnel.name, made)
 
-    def _flowed(self, tunnel: TunnelSnapshot, now: float) -> None:
-        self._meter(tunnel).record(self.counters_at, now, tunnel.bytes_in, tunnel.bytes_out)
+    def _record_traffic(self, tunnel: TunnelSnapshot, now: float) -> None:
+        self._meter_of(tunnel).record(self.counters_at, now, tunnel.bytes_in, tunnel.bytes_out)
 
-    def _count(self, changed: list[TunnelCounters], now: float) -> None:
+    def _apply_counters(self, changed: list[TunnelCounters], now: float) -> None:
         for counters in changed:
             tunnel = self.tunnels.get(counters.name)
             if tunnel is not None and (counted := with_counters(tunnel, counters)) is not None:
                 self.tunnels[tunnel.name] = counted
-                self._flowed(counted, now)
+                self._record_traffic(counted, now)
         if changed:
             self.version += 1
 
-    def _supervised(self, supervisor: SupervisorSnapshot, now: float) -> None:
+    def _set_supervisor(self, supervisor: SupervisorSnapshot, now: float) -> None:
         self.supervisor = supervisor
-        self._loads.append((now, supervisor.cpu_seconds))
-        while self._loads[0][0] < now - LOAD_SPAN and len(self._loads) > 2:
-            self._loads.popleft()
+        self._cpu_samples.append((now, supervisor.cpu_seconds))
+        while self._cpu_samples[0][0] < now - LOAD_WINDOW and len(self._cpu_samples) > 2:
+            self._cpu_samples.popleft()
 
-    def _sums(self) -> tuple[int, int]:
+    def _total_bytes(self) -> tuple[int, int]:
         tunnels = self.tunnels.values()
         return sum(t.bytes_in for t in tunnels), sum(t.bytes_out for t in tunnels)
 

@@ -15,68 +15,72 @@ from tunnelkeeper.dashboard.ui_state import Reading
 if TYPE_CHECKING:
     from tunnelkeeper.dashboard.controller import Controller
 
-Clicked = Callable[[MouseEvent], None]
+MouseHandler = Callable[[MouseEvent], None]
 
-WHEEL = 3
+WHEEL_LINES = 3
 """Rows or lines that one step of the wheel moves."""
 
 
-def handlers(
-    desk: Controller, press: Callable[[str], None], settle: Callable[[], None]
-) -> dict[str, Clicked]:
+def create_mouse_handlers(
+    controller: Controller, press_key: Callable[[str], None], update_focus: Callable[[], None]
+) -> dict[str, MouseHandler]:
     """For the parts of the screen, by name.
 
     press: as if this key were pressed. settle: called after each.
     """
 
     def clicked_in_bar(x: int, _y: int) -> None:
-        hint = find_hint(list(desk.screen.hints), x)
+        hint = find_hint(list(controller.screen.hints), x)
         if hint is not None:
-            press(hint.key)
+            press_key(hint.key)
 
     def clicked_in_body(x: int, y: int) -> None:
-        if not isinstance(desk.ui_state.mode, Reading):
-            _click_in_table(desk, x, y)
+        if not isinstance(controller.ui_state.mode, Reading):
+            _on_table_click(controller, x, y)
 
     return {
-        "header": _handler(settle),
-        "body": _handler(settle, clicked_in_body, lambda steps: desk.move(steps * WHEEL)),
-        "detail": _handler(settle),
-        "log": _handler(settle, scrolled=lambda steps: desk.scroll_log(-steps * WHEEL)),
-        "bar": _handler(settle, clicked_in_bar),
+        "header": _create_handler(update_focus),
+        "body": _create_handler(
+            update_focus, clicked_in_body, lambda steps: controller.move(steps * WHEEL_LINES)
+        ),
+        "detail": _create_handler(update_focus),
+        "log": _create_handler(
+            update_focus, on_scroll=lambda steps: controller.scroll_log(-steps * WHEEL_LINES)
+        ),
+        "bar": _create_handler(update_focus, clicked_in_bar),
     }
 
 
-def _handler(
-    settle: Callable[[], None],
-    clicked: Callable[[int, int], None] = lambda _x, _y: None,
-    scrolled: Callable[[int], None] = lambda _steps: None,
-) -> Clicked:
+def _create_handler(
+    update_focus: Callable[[], None],
+    on_click: Callable[[int, int], None] = lambda _x, _y: None,
+    on_scroll: Callable[[int], None] = lambda _steps: None,
+) -> MouseHandler:
     """clicked: at a column and a row; scrolled: one step down, or -1 for up."""
 
     def handle(event: MouseEvent) -> None:
         match event.event_type:
             case MouseEventType.SCROLL_UP:
-                scrolled(-1)
+                on_scroll(-1)
             case MouseEventType.SCROLL_DOWN:
-                scrolled(1)
+                on_scroll(1)
             case MouseEventType.MOUSE_UP:
-                clicked(event.position.x, event.position.y)
-        settle()
+                on_click(event.position.x, event.position.y)
+        update_focus()
 
     return handle
 
 
-def _click_in_table(desk: Controller, x: int, y: int) -> None:
+def _on_table_click(controller: Controller, x: int, y: int) -> None:
     """A title sorts, a tunnel is chosen, and the chosen one opened."""
     row = y - TABLE_HEADING_LINES
     if row == -1:
-        column = find_column(desk.screen.columns, x)
+        column = find_column(controller.screen.columns, x)
         if column is not None and column.sort_key is not None:
-            desk.sort_by(column.sort_key)
-    elif 0 <= row < len(desk.screen.rows):
-        name = desk.screen.rows[row]
-        if name == desk.ui_state.selected:
-            desk.toggle_detail()
+            controller.sort_by(column.sort_key)
+    elif 0 <= row < len(controller.screen.rows):
+        name = controller.screen.rows[row]
+        if name == controller.ui_state.selected:
+            controller.toggle_detail()
         else:
-            desk.choose(name)
+            controller.select(name)

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-KEPT = 300.0
+HISTORY_SECONDS = 300.0
 """Seconds that are remembered: the widest chart has a column for each second of five minutes."""
 
 
@@ -34,8 +34,8 @@ class Sample:
 
     begin: float
     end: float
-    inward: int
-    outward: int
+    bytes_in: int
+    bytes_out: int
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Meter:
         if more_in < 0 or more_out < 0 or not (more_in or more_out) or begin >= now:
             return
         self._samples.append(Sample(begin, now, more_in, more_out))
-        while self._samples[0].end < now - KEPT:
+        while self._samples[0].end < now - HISTORY_SECONDS:
             self._samples.popleft()
 
     def rate(self, as_of: float) -> Rate:
@@ -67,7 +67,7 @@ class Meter:
             return IDLE
         last = self._samples[-1]
         seconds = last.end - last.begin
-        return Rate(last.inward / seconds, last.outward / seconds)
+        return Rate(last.bytes_in / seconds, last.bytes_out / seconds)
 
     def series(self, as_of: float, count: int) -> list[Rate]:
         """The rate of each of the last `count` seconds, newest last."""
@@ -81,6 +81,6 @@ class Meter:
             for column in range(first, min(count, int(sample.end - start) + 1)):
                 overlap = min(sample.end, start + column + 1) - max(sample.begin, start + column)
                 if overlap > 0:
-                    inward[column] += sample.inward * overlap / seconds
-                    outward[column] += sample.outward * overlap / seconds
+                    inward[column] += sample.bytes_in * overlap / seconds
+                    outward[column] += sample.bytes_out * overlap / seconds
         return [Rate(i, o) for i, o in zip(inward, outward, strict=True)]

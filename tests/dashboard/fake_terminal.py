@@ -13,7 +13,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from tests.dashboard.boards import lines_of, text_of
+from tests.dashboard.sample_model import lines_of, text_of
 from tunnelkeeper.dashboard.app import Dashboard
 from tunnelkeeper.dashboard.glyphs import UNICODE
 from tunnelkeeper.dashboard.ui_state import UiState
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from prompt_toolkit.input import PipeInput
 
 DEADLINE = 30.0
-LOOK_AGAIN = 0.01
+POLL_INTERVAL = 0.01
 
 
-class Paper(io.StringIO):
+class TerminalOutput(io.StringIO):
     """What a terminal is written to."""
 
     encoding = "utf-8"
@@ -41,19 +41,19 @@ class Paper(io.StringIO):
 
 
 @dataclass
-class Screen:
+class DashboardTerminal:
     """One dashboard, its keys and its screen. size: may be changed, as a window's."""
 
     dashboard: Dashboard
     keyboard: PipeInput
-    paper: Paper
+    output: TerminalOutput
     size: Size = field(default_factory=lambda: Size(rows=35, columns=120))
 
     def press(self, keys: str) -> None:
         """Type what a terminal would send for it."""
         self.keyboard.send_text(keys)
 
-    def shown(self) -> list[str]:
+    def lines(self) -> list[str]:
         """The lines that were drawn last, by the picture; and the typed line's own text."""
         rendered = self.dashboard.app.renderer.last_rendered_screen
         if rendered is None:
@@ -64,47 +64,51 @@ class Screen:
             lines.append("".join(row[column].char for column in range(self.size.columns)))
         return lines
 
-    async def shows(self, *words: str) -> str:
+    async def wait_for(self, *words: str) -> str:
         """The screen once all these are on it."""
-        return await self.becomes(lambda text: all(word in text for word in words), str(words))
+        return await self.wait_until(lambda text: all(word in text for word in words), str(words))
 
-    async def becomes(self, so: Callable[[str], bool], what: str) -> str:
+    async def wait_until(self, condition: Callable[[str], bool], description: str) -> str:
         """The screen once it is so."""
         text = ""
         try:
             async with asyncio.timeout(DEADLINE):
-                while not so(text := "\n".join(self.shown())):  # noqa: ASYNC110  no event for it
-                    await asyncio.sleep(LOOK_AGAIN)
+                while not condition(text := "\n".join(self.lines())):  # noqa: ASYNC110  no event for it
+                    await asyncio.sleep(POLL_INTERVAL)
         except TimeoutError:
-            raise AssertionError(f"not {what}:\n{text}") from None
+            raise AssertionError(f"not {description}:\n{text}") from None
         return text
 
-    def picture(self) -> str:
+    def rendered_text(self) -> str:
         """What the desk last drew, whatever prompt_toolkit made of it."""
-        return "\n".join(text_of(line) for line in lines_of(self.dashboard.desk.screen))
+        return "\n".join(text_of(line) for line in lines_of(self.dashboard.controller.screen))
 
 
-def nobody_starts() -> Callable[[], str | None]:
+def refuse_to_start() -> Callable[[], str | None]:
     """A starter that must not be used."""
     raise AssertionError("nobody asked for a supervisor")
 
 
 @asynccontextmanager
-async def a_screen(
+async def running_dashboard(
     socket: Path,
-    start: Callable[[], Callable[[], str | None]] = nobody_starts,
+    start: Callable[[], Callable[[], str | None]] = refuse_to_start,
     depth: ColorDepth = ColorDepth.DEPTH_4_BIT,
-) -> AsyncIterator[Screen]:
+) -> AsyncIterator[DashboardTerminal]:
     """A dashboard that runs; it is left at the end, if that has not happened."""
-    paper = Paper()
+    terminal_output = TerminalOutput()
     with create_pipe_input() as keyboard:
         output = Vt100_Output(
-            paper, lambda: screen.size, term="xterm", default_color_depth=depth, enable_cpr=False
+            terminal_output,
+            lambda: terminal.size,
+            term="xterm",
+            default_color_depth=depth,
+            enable_cpr=False,
         )
         dashboard = Dashboard(socket, start, UiState(UNICODE), keyboard, output)
-        screen = Screen(dashboard, keyboard, paper)
+        terminal = DashboardTerminal(dashboard, keyboard, terminal_output)
         async with asyncio.timeout(3 * DEADLINE), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(dashboard.run())
-            yield screen
-            dashboard._leave()
+            yield terminal
+            dashboard._exit()
             await running

@@ -44,40 +44,40 @@ SPARE = a_tunnel("spare", "stopped", wanted=False, rtt_ms=None)
 ALL = (DB, DEEP, HALF, AWAY, STUCK, SPARE)
 
 
-def a_board(*tunnels: TunnelSnapshot) -> Model:
-    """A board that was just greeted."""
-    board = Model()
-    board.on_logs(
+def make_model(*tunnels: TunnelSnapshot) -> Model:
+    """A model that was just greeted."""
+    model = Model()
+    model.on_logs(
         [LogRecord(NOON, "info", "db", "connecting"), LogRecord(NOON, "warning", "", "hot")]
     )
-    board.on_status(StatusSnapshot(PROCESS, list(tunnels or ALL)), NOW.monotonic)
-    return board
+    model.on_status(StatusSnapshot(PROCESS, list(tunnels or ALL)), NOW.monotonic)
+    return model
 
 
-class DeskAlone:
+class ControllerHarness:
     """A desk whose deeds are only written down."""
 
-    def __init__(self, *tunnels: TunnelSnapshot, signs: Glyphs = UNICODE) -> None:
-        self.deeds: list[Action] = []
-        self.board = a_board(*tunnels)
-        self.view = UiState(signs)
-        self.desk = Controller(self.board, self.view, self.deeds.append)
+    def __init__(self, *tunnels: TunnelSnapshot, glyphs: Glyphs = UNICODE) -> None:
+        self.actions: list[Action] = []
+        self.model = make_model(*tunnels)
+        self.ui_state = UiState(glyphs)
+        self.controller = Controller(self.model, self.ui_state, self.actions.append)
         self.draw()
 
-    def draw(self, cells: int = 120, height: int = 35) -> Screen:
-        return self.desk.draw(NOW, cells, height)
+    def draw(self, width: int = 120, height: int = 35) -> Screen:
+        return self.controller.draw(NOW, width, height)
 
-    def screen(self, cells: int = 120, height: int = 35) -> list[str]:
+    def lines(self, width: int = 120, height: int = 35) -> list[str]:
         """The lines on the screen as text."""
-        return [text_of(line) for line in lines_of(self.draw(cells, height))]
+        return [text_of(line) for line in lines_of(self.draw(width, height))]
 
-    def text(self, cells: int = 120, height: int = 35) -> str:
-        return "\n".join(self.screen(cells, height))
+    def text(self, width: int = 120, height: int = 35) -> str:
+        return "\n".join(self.lines(width, height))
 
 
-def lines_of(picture: Screen) -> list[Line]:
+def lines_of(screen: Screen) -> list[Line]:
     """All lines of a picture, from the top."""
-    return [*picture.header, *picture.body, *picture.detail, *picture.log, *picture.bar]
+    return [*screen.header, *screen.body, *screen.detail, *screen.log, *screen.bar]
 
 
 def text_of(line: Line) -> str:
