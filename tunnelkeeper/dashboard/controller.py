@@ -114,10 +114,10 @@ class Controller:
         self.ui_state.log_scope, self.ui_state.log_offset = scope, 0
         self._fetch_missing_log()
 
-    def scroll_log(self, count: int) -> None:
-        """Back (positive) or forth by so many records."""
+    def scroll_log(self, records: int) -> None:
+        """Scroll the log back (positive) or forward by a number of records."""
         count = sum(1 for _ in newest_first(self.model, self.ui_state))
-        self.ui_state.log_offset = max(0, min(count - 1, self.ui_state.log_offset + count))
+        self.ui_state.log_offset = max(0, min(count - 1, self.ui_state.log_offset + records))
 
     def sort_by(self, key: SortKey) -> None:
         """By a column, or the other way round."""
