@@ -25,15 +25,15 @@ LETTERS = st.sampled_from(sorted(OPTIONS))
 VALUES = st.text(st.characters(codec="ascii", exclude_categories=["Cc", "Cs"]), min_size=1)
 
 
-def read(line: str) -> AutosshCommand:
+def parse(line: str) -> AutosshCommand:
     return parse_autossh(line.split())
 
 
-def shown(forwards: tuple[Forward, ...]) -> list[str]:
+def described(forwards: tuple[Forward, ...]) -> list[str]:
     return [f"{type(f).__name__}({f})" for f in forwards]
 
 
-# -- autossh's own ---------------------------------------------------------------------------------
+# -- options of autossh ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -56,27 +56,27 @@ def shown(forwards: tuple[Forward, ...]) -> list[str]:
 def test_options_of_autossh_are_removed_from_the_ssh_command(
     line: str, monitor: str | None, background: bool, options: str
 ) -> None:
-    found = read(line)
+    command = parse(line)
 
-    assert (found.monitor, found.background) == (monitor, background)
-    assert " ".join(map(str, found.ssh.options)) == options
-    assert found.ssh.destination == "host"
+    assert (command.monitor, command.background) == (monitor, background)
+    assert " ".join(map(str, command.ssh.options)) == options
+    assert command.ssh.destination == "host"
 
 
 def test_dashes_after_the_first_ones_end_the_options_as_in_ssh() -> None:
-    line = read("-M 0 -- -N -- host -L 1:a:2").ssh
+    line = parse("-M 0 -- -N -- host -L 1:a:2").ssh
 
     assert line.command == ("-L", "1:a:2")
 
 
-def test_options_of_the_command_are_the_command_s() -> None:
-    line = read("-M 0 host ls -l -- -M").ssh
+def test_options_after_the_command_belong_to_it() -> None:
+    line = parse("-M 0 host ls -l -- -M").ssh
 
     assert line.command == ("ls", "-l", "--", "-M")
 
 
 @pytest.mark.parametrize(("line", "expected"), [("-V", True), ("-M 0 host -V", False)])
-def test_the_version_is_asked_for_before_the_host(line: str, expected: bool) -> None:
+def test_the_version_flag_counts_only_before_the_host(line: str, expected: bool) -> None:
     assert has_version_flag(line.split()) is expected
 
 
@@ -84,12 +84,12 @@ def test_the_version_is_asked_for_before_the_host(line: str, expected: bool) -> 
     ("text", "expected"),
     [("0", None), ("0:7", None), ("20000", Monitor(20000)), ("65534:7", Monitor(65534, 7))],
 )
-def test_a_monitoring_port_is_read(text: str, expected: Monitor | None) -> None:
+def test_a_monitoring_port_is_parsed(text: str, expected: Monitor | None) -> None:
     assert parse_monitor(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "65535", "-1", "x", ":7", "1:", "1:0", "1:65536", "1:2:3"])
-def test_a_monitoring_port_that_cannot_be_is_refused(text: str) -> None:
+def test_an_invalid_monitoring_port_is_refused(text: str) -> None:
     with pytest.raises(CommandLineError, match=r"-M: expected"):
         parse_monitor(text)
 
@@ -114,12 +114,12 @@ def test_a_monitoring_port_that_cannot_be_is_refused(text: str) -> None:
         ("-oUser=me -oPort=4 user@host", "me", "host", 4),
     ],
 )
-def test_a_host_is_named_in_every_way_that_ssh_knows(
+def test_a_destination_has_every_form_that_ssh_accepts(
     line: str, user: str | None, host: str, port: int | None
 ) -> None:
-    found = parse_ssh(line.split())
+    command = parse_ssh(line.split())
 
-    assert (found.user, found.host.host, found.port) == (user, host, port)
+    assert (command.user, command.host.host, command.port) == (user, host, port)
 
 
 @pytest.mark.parametrize("host", ["", "@host", "a b", "ssh://", "ssh://host:0", "h;id", "$(id)"])
@@ -128,15 +128,15 @@ def test_an_invalid_host_is_rejected(host: str) -> None:
         parse_ssh([host])
 
 
-def test_a_line_without_a_host_is_refused() -> None:
+def test_a_command_without_a_host_is_refused() -> None:
     with pytest.raises(CommandLineError, match="expected a host"):
-        read("-M 0 -N")
+        parse("-M 0 -N")
 
 
 # -- options ---------------------------------------------------------------------------------------
 
 
-def test_settings_are_read_however_they_are_written() -> None:
+def test_settings_are_parsed_in_every_form() -> None:
     line = parse_ssh(
         ["-oServerAliveInterval=45", "-o", "TCPKeepAlive yes", "-o", 'User = "me"', "host"]
     )
@@ -158,9 +158,9 @@ def test_a_setting_without_a_keyword_or_a_value_is_refused(setting: str) -> None
     ("line", "message"),
     [("-Z host", "unknown option -Z"), ("-NZ host", "'-NZ'"), ("host -L", "a value after -L")],
 )
-def test_a_wrong_option_is_named(line: str, message: str) -> None:
+def test_the_error_names_an_invalid_option(line: str, message: str) -> None:
     with pytest.raises(CommandLineError, match=message):
-        read(line)
+        parse(line)
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,11 @@ def test_a_wrong_option_is_named(line: str, message: str) -> None:
         ("-L 1:a:2 host", Purpose.SHELL),
     ],
 )
-def test_a_line_s_purpose_is_read_from_it(line: str, purpose: Purpose) -> None:
+def test_the_options_determine_the_purpose(line: str, purpose: Purpose) -> None:
     assert parse_ssh(line.replace("-o ", "-o").split()).purpose is purpose
 
 
-def test_flags_that_add_up_are_counted() -> None:
+def test_repeated_flags_are_counted() -> None:
     assert parse_ssh(["-tt", "-v", "host", "-vv"]).count("v") == 3
     assert parse_ssh(["-tt", "host"]).count("t") == 2
 
@@ -204,12 +204,12 @@ def test_flags_that_add_up_are_counted() -> None:
         (["-oClearAllForwardings=yes", "-L1:a:2"], []),
     ],
 )  # fmt: skip
-def test_forwards_are_those_that_ssh_would_make(line: list[str], forwards: list[str]) -> None:
-    assert shown(parse_ssh([*line, "host"]).forwards) == forwards
+def test_forward_options_are_parsed_as_by_ssh(line: list[str], forwards: list[str]) -> None:
+    assert described(parse_ssh([*line, "host"]).forwards) == forwards
 
 
 @pytest.mark.parametrize("line", [["-L", "1"], ["-D", "a:b:c"], ["-oRemoteForward=x y"]])
-def test_a_wrong_forward_is_named_with_its_option(line: list[str]) -> None:
+def test_the_error_of_an_invalid_forward_names_its_option(line: list[str]) -> None:
     with pytest.raises(CommandLineError, match=r"^-"):
         _ = parse_ssh([*line, "host"]).forwards
 
@@ -217,14 +217,14 @@ def test_a_wrong_forward_is_named_with_its_option(line: list[str]) -> None:
 # -- support of options --------------------------------------------------------------------------
 
 
-def test_an_option_that_means_nothing_here_is_noted() -> None:
+def test_an_option_without_effect_is_listed_as_ignored() -> None:
     line = parse_ssh(["-x", "-a", "-2", "-oControlMaster=no", "-N", "host"])
 
     assert [remark.option for remark in line.ignored] == ["-x", "-2", "-o controlmaster=no"]
     assert not line.refused
 
 
-def test_an_option_that_would_change_what_the_user_gets_is_refused() -> None:
+def test_an_unsupported_option_with_an_effect_is_refused() -> None:
     line = parse_ssh(["-w", "0:0", "-N", "host"])
 
     assert [str(remark) for remark in line.refused] == [
@@ -232,7 +232,7 @@ def test_an_option_that_would_change_what_the_user_gets_is_refused() -> None:
     ]
 
 
-def test_x11_matters_to_a_session_only() -> None:
+def test_x11_forwarding_is_refused_only_in_a_session() -> None:
     assert not parse_ssh(["-XN", "host"]).refused
     assert parse_ssh(["-X", "host", "xterm"]).refused
 
@@ -250,7 +250,7 @@ def test_an_option_that_is_not_honoured_has_a_reason(letter: str) -> None:
 
 
 @given(st.lists(st.text()))
-def test_any_arguments_are_read_or_refused(arguments: list[str]) -> None:
+def test_any_arguments_are_parsed_or_refused(arguments: list[str]) -> None:
     with suppress(CommandLineError):
         assert parse_autossh(arguments).ssh.destination in arguments
 

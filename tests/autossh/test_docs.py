@@ -14,8 +14,8 @@ from tunnelkeeper.autossh.ssh_command import CommandLineError
 
 PAGE = ROOT / "docs" / "autossh.md"
 OPTION = re.compile(r"`-(\w)`")
-OWN = {"f", "o"}
-"""Options that another section of the page explains."""
+EXPLAINED_ELSEWHERE = {"f", "o"}
+"""The options that another section of the page explains."""
 
 
 def documented_support() -> dict[str, str]:
@@ -27,17 +27,17 @@ def documented_support() -> dict[str, str]:
 def test_the_support_of_each_option_is_documented(letter: str) -> None:
     rule, text = OPTIONS[letter], documented_support()[letter]
 
-    if letter not in OWN:
+    if letter not in EXPLAINED_ELSEWHERE:
         assert text.startswith(rule.support)
     if rule.support_in_session is Support.REFUSED:
         assert "else refused" in text
 
 
-def test_no_option_is_documented_that_does_not_exist() -> None:
+def test_only_existing_options_are_documented() -> None:
     assert set(documented_support()) == set(OPTIONS)
 
 
-def test_the_variables_are_documented() -> None:
+def test_every_variable_is_documented() -> None:
     rows = rows_of(section(PAGE, "Variables"))
     names = {cells[0].strip("`") for cells in rows}
     numbers = {name for name in names if is_number(name)}

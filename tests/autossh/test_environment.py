@@ -8,11 +8,11 @@ from tunnelkeeper.autossh.environment import NO_LIMIT, Settings, parse_environme
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 
 
-def test_an_environment_that_says_nothing_leaves_the_defaults() -> None:
+def test_an_empty_environment_gives_the_defaults() -> None:
     assert parse_environment({}) == Settings()
 
 
-def test_every_variable_is_read() -> None:
+def test_every_variable_sets_its_field() -> None:
     settings = parse_environment(
         {
             "AUTOSSH_DEBUG": "",
@@ -59,7 +59,7 @@ def test_every_variable_is_read() -> None:
         ("AUTOSSH_LOGLEVEL", "8"),
     ],
 )
-def test_a_wrong_number_is_refused_with_its_variable(variable: str, value: str) -> None:
+def test_the_error_of_an_invalid_number_names_its_variable(variable: str, value: str) -> None:
     with pytest.raises(CommandLineError, match=variable):
         parse_environment({variable: value})
 
@@ -70,18 +70,18 @@ def test_a_message_has_at_most_64_bytes() -> None:
         parse_environment({"AUTOSSH_MESSAGE": 33 * "\N{LATIN SMALL LETTER A WITH DIAERESIS}"})
 
 
-def test_no_limit_of_starts_is_a_number_too() -> None:
+def test_minus_one_means_no_limit_of_starts() -> None:
     assert parse_environment({"AUTOSSH_MAXSTART": "-1"}).max_starts == NO_LIMIT
 
 
-def test_a_variable_that_means_nothing_here_is_noted() -> None:
+def test_a_variable_without_effect_is_listed_as_ignored() -> None:
     settings = parse_environment({"AUTOSSH_PATH": "/usr/bin/ssh", "AUTOSSH_NTSERVICE": ""})
 
     assert [remark.option for remark in settings.ignored] == ["AUTOSSH_PATH"]
 
 
 @given(st.integers())
-def test_a_number_is_read_in_every_base_of_c(number: int) -> None:
+def test_numbers_are_decimal_hexadecimal_or_octal_as_in_c(number: int) -> None:
     assert parse_integer(str(number)) == number
     assert parse_integer(hex(number)) == number
     assert parse_integer(oct(number).replace("o", "")) == number

@@ -34,11 +34,11 @@ def test_a_loop_consists_of_a_local_and_a_remote_forward() -> None:
     ]
 
 
-def test_a_loop_by_an_echo_service_is_one_forward() -> None:
+def test_a_loop_through_an_echo_service_is_one_forward() -> None:
     assert [str(forward) for forward in loop_forwards(Monitor(20000, 7))] == [
         "127.0.0.1:20000:127.0.0.1:7",
     ]
 
 
-def test_a_message_identifies_its_sender() -> None:
+def test_a_message_contains_sender_number_and_text() -> None:
     assert format_message("box", 12, 34, "hello") == b"box autossh 12 34 hello\r\n"

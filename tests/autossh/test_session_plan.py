@@ -13,15 +13,15 @@ from tunnelkeeper.autossh.session_plan import (
 )
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose
 
-NOTHING: dict[str, list[str]] = {"sessiontype": ["default"], "requesttty": ["auto"]}
+DEFAULTS: dict[str, list[str]] = {"sessiontype": ["default"], "requesttty": ["auto"]}
 
 
-def planned(line: str, answer: Answer | None = None, **environment: str) -> SessionPlan:
-    return plan_session(parse_ssh(line.split()), {**NOTHING, **(answer or {})}, environment)
+def plan_of(line: str, answer: Answer | None = None, **environment: str) -> SessionPlan:
+    return plan_session(parse_ssh(line.split()), {**DEFAULTS, **(answer or {})}, environment)
 
 
 def forwards(answer: Answer) -> list[str]:
-    return [f"{type(f).__name__}({f})" for f in planned("host", answer).forwards]
+    return [f"{type(f).__name__}({f})" for f in plan_of("host", answer).forwards]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def forwards(answer: Answer) -> list[str]:
         ("dynamicforward", "[::1]:4713", "SocksForward([::1]:4713)"),
     ],
 )
-def test_forwards_are_read_as_ssh_prints_them(keyword: str, value: str, expected: str) -> None:
+def test_forwards_printed_by_ssh_are_parsed(keyword: str, value: str, expected: str) -> None:
     assert forwards({keyword: [value]}) == [expected]
 
 
@@ -70,11 +70,11 @@ def test_gateway_ports_bind_forwards_without_an_address_to_all_interfaces() -> N
     ]
 
 
-def test_clear_all_forwardings_clears_those_of_the_configuration_too() -> None:
+def test_clear_all_forwardings_also_clears_those_of_the_configuration() -> None:
     assert forwards({"clearallforwardings": ["yes"], "localforward": ["1 [a]:2"]}) == []
 
 
-def test_a_forward_that_cannot_be_read_is_named() -> None:
+def test_the_error_of_an_invalid_forward_quotes_it() -> None:
     with pytest.raises(CommandLineError, match="LocalForward nonsense"):
         forwards({"localforward": ["nonsense"]})
 
@@ -91,22 +91,22 @@ def test_a_forward_that_cannot_be_read_is_named() -> None:
         ("-W a:1 host", {}, Purpose.STDIO, ""),
     ],
 )
-def test_the_purpose_comes_from_the_line_or_from_the_configuration(
+def test_the_command_line_or_the_configuration_determines_the_purpose(
     line: str, answer: Answer, purpose: Purpose, command: str
 ) -> None:
-    found = planned(line, answer)
+    plan = plan_of(line, answer)
 
-    assert (found.purpose, found.command) == (purpose, command)
+    assert (plan.purpose, plan.command) == (purpose, command)
 
 
-def test_a_stream_has_a_target() -> None:
-    assert str(planned("-W [::1]:22 host").target) == "[::1]:22"
+def test_the_target_of_a_stream_is_parsed() -> None:
+    assert str(plan_of("-W [::1]:22 host").target) == "[::1]:22"
     with pytest.raises(CommandLineError, match="-W nonsense"):
-        planned("-W nonsense host")
+        plan_of("-W nonsense host")
 
 
 @pytest.mark.parametrize(
-    ("wish", "purpose", "stdin_is_terminal", "expected"),
+    ("request_tty", "purpose", "stdin_is_terminal", "expected"),
     [
         ("auto", Purpose.SHELL, True, True),
         ("auto", Purpose.SHELL, False, False),
@@ -117,26 +117,26 @@ def test_a_stream_has_a_target() -> None:
         ("no", Purpose.SHELL, True, False),
     ],
 )
-def test_a_terminal_is_asked_for_when_ssh_would(
-    wish: RequestTty, purpose: Purpose, stdin_is_terminal: bool, expected: bool
+def test_a_terminal_is_requested_as_by_ssh(
+    request_tty: RequestTty, purpose: Purpose, stdin_is_terminal: bool, expected: bool
 ) -> None:
-    assert wants_terminal(wish, purpose, stdin_is_terminal=stdin_is_terminal) is expected
+    assert wants_terminal(request_tty, purpose, stdin_is_terminal=stdin_is_terminal) is expected
 
 
 @pytest.mark.parametrize(
-    ("value", "wish"),
+    ("value", "request_tty"),
     [("auto", "auto"), ("true", "yes"), ("yes", "yes"), ("force", "force"), ("false", "no")],
 )
-def test_request_tty_is_parsed_in_every_form_that_ssh_prints(value: str, wish: str) -> None:
-    assert planned("host", {"requesttty": [value]}).terminal == wish
+def test_request_tty_is_parsed_in_every_form_that_ssh_prints(value: str, request_tty: str) -> None:
+    assert plan_of("host", {"requesttty": [value]}).terminal == request_tty
 
 
-def test_variables_are_sent_as_the_configuration_says() -> None:
+def test_variables_of_send_env_and_set_env_are_sent() -> None:
     answer = {"sendenv": ["LANG LC_*"], "setenv": ["MODE=fast", "LANG=C"]}
 
-    found = planned("host", answer, LANG="de", LC_TIME="fr", OTHER="x")
+    plan = plan_of("host", answer, LANG="de", LC_TIME="fr", OTHER="x")
 
-    assert dict(found.environment) == {"LANG": "de", "LC_TIME": "fr", "MODE": "fast"}
+    assert dict(plan.environment) == {"LANG": "de", "LC_TIME": "fr", "MODE": "fast"}
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_variables_are_sent_as_the_configuration_says() -> None:
     [("no", None), ("yes", "/agent"), ("$OTHER", "/other"), ("$NONE", None), ("/a/b", "/a/b")],
 )
 def test_an_agent_is_forwarded_if_requested(value: str, agent: str | None) -> None:
-    found = planned("host", {"forwardagent": [value]}, SSH_AUTH_SOCK="/agent", OTHER="/other")
+    plan = plan_of("host", {"forwardagent": [value]}, SSH_AUTH_SOCK="/agent", OTHER="/other")
 
-    assert found.agent == agent
+    assert plan.agent == agent
 
 
-def test_ssh_is_asked_with_the_options_that_say_something_of_the_host() -> None:
+def test_ssh_g_receives_only_options_that_affect_the_host() -> None:
     line = parse_ssh(
         [
             "-NfvE",

@@ -59,10 +59,10 @@ def test_changed_host_settings_reconnect(new: Tunnel) -> None:
 
 
 def test_a_host_that_resolves_differently_reconnects() -> None:
-    other = replace(OLD, name="web")
-    tunnels = {"db": OLD, "web": other}
+    web = replace(OLD, name="web")
+    tunnels = {"db": OLD, "web": web}
 
-    assert diff(tunnels, tunnels, frozenset({"web"})) == (HostSettingsChanged(other),)
+    assert diff(tunnels, tunnels, frozenset({"web"})) == (HostSettingsChanged(web),)
 
 
 def test_forwards_change_on_the_live_connection() -> None:
@@ -80,12 +80,12 @@ def test_forwards_change_on_the_live_connection() -> None:
         replace(OLD, forwards=(BACK, DB)),
     ],
 )
-def test_a_policy_or_the_order_of_forwards_touches_no_connection(new: Tunnel) -> None:
+def test_a_changed_policy_or_order_of_forwards_keeps_the_connection(new: Tunnel) -> None:
     assert change_to(new) == SettingsChanged(new, added=(), removed=())
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "description"),
     [
         (Added(OLD), "db: added"),
         (Removed("db"), "db: removed"),
@@ -97,6 +97,6 @@ def test_a_policy_or_the_order_of_forwards_touches_no_connection(new: Tunnel) ->
         ),
     ],
 )
-def test_the_description_of_a_change_names_the_tunnel(change: Change, words: str) -> None:
-    assert describe(change) == words
+def test_the_description_of_a_change_names_the_tunnel(change: Change, description: str) -> None:
+    assert describe(change) == description
     assert name_of(change) == "db"

@@ -30,20 +30,20 @@ def test_set_options_override_the_defaults() -> None:
 
 
 def test_unset_options_change_nothing() -> None:
-    said = HostOptions(**{field.name: field.name for field in fields(HostOptions)})  # type: ignore[arg-type]
+    options = HostOptions(**{field.name: field.name for field in fields(HostOptions)})  # type: ignore[arg-type]
 
-    assert said.merged_over(HostOptions()) == said
-    assert HostOptions().merged_over(said) == said
+    assert options.merged_over(HostOptions()) == options
+    assert HostOptions().merged_over(options) == options
 
 
-def test_a_host_is_printed_as_a_person_would_type_it() -> None:
+def test_a_host_is_printed_as_user_at_host_and_port() -> None:
     assert str(Host("relay", "relay.example.com", "me", ports=(2222, 22))) == (
         "me@relay.example.com:2222"
     )
     assert str(Host("six", "2001:db8::1", "me")) == "me@[2001:db8::1]:22"
 
 
-def test_waits_double_up_to_the_maximum() -> None:
+def test_delays_double_up_to_the_maximum() -> None:
     assert [STEADY.delay(n, "") for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
@@ -52,7 +52,7 @@ def test_a_cap_below_the_maximum_wins() -> None:
 
 
 @given(backoff=BACKOFFS, attempt=st.integers(1, 10**9), seed=st.text(), cap=st.floats(0.1, 100))
-def test_a_wait_stays_between_its_bounds(
+def test_a_delay_stays_between_its_bounds(
     backoff: Backoff, attempt: int, seed: str, cap: float
 ) -> None:
     ceiling = replace(backoff, jitter=0).delay(attempt, seed)
@@ -64,7 +64,7 @@ def test_a_wait_stays_between_its_bounds(
 
 
 @given(backoff=BACKOFFS, attempt=st.integers(1, 100), seed=st.text())
-def test_a_seed_gives_the_same_waits_every_time(backoff: Backoff, attempt: int, seed: str) -> None:
+def test_the_same_seed_gives_the_same_delays(backoff: Backoff, attempt: int, seed: str) -> None:
     assert backoff.delay(attempt, seed) == backoff.delay(attempt, seed)
 
 

@@ -35,7 +35,7 @@ def test_no_cause_both_needs_the_user_and_costs_no_handshake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "shown"),
+    ("text", "shown"),
     [
         ("Permission denied", "Permission denied"),
         ("Zugriff verweigert: Schlüssel ungültig", "Zugriff verweigert: Schlüssel ungültig"),
@@ -47,8 +47,8 @@ def test_no_cause_both_needs_the_user_and_costs_no_handshake() -> None:
         ("", ""),
     ],
 )
-def test_control_characters_are_escaped(words: str, shown: str) -> None:
-    assert printable(words) == shown
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
 
 
 def test_long_text_is_truncated_with_an_ellipsis() -> None:

@@ -1,4 +1,4 @@
-"""Forwards as people write them for -L, -R and -D, and what they mean."""
+"""Forward specs in the syntax of -L, -R and -D."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def everywhere(port: int) -> TcpAddress:
     return TcpAddress(EVERY_INTERFACE, port)
 
 
-# -- what the specs of ssh(1) mean -----------------------------------------------------------------
+# -- the specs of ssh(1) ---------------------------------------------------------------------------
 
 ENDS: list[tuple[str, Address, Address]] = [
     ("5432:db.internal:5432", here(5432), DB),
@@ -132,14 +132,14 @@ def test_port_0_lets_the_server_choose() -> None:
         (RemoteSocksForward(here(1)), "remote", None),
     ],
 )
-def test_a_forward_knows_its_table_and_where_its_clients_end_up(
+def test_the_kind_and_connect_target_of_a_forward(
     forward: Forward, kind: str, target: Address | None
 ) -> None:
     assert kind_of(forward) == kind
     assert target_of(forward) == target
 
 
-# -- what is refused, and how ----------------------------------------------------------------------
+# -- invalid specs ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_the_error_of_an_invalid_spec_states_what_was_expected(
     assert str(caught.value).startswith(f"expected {expected}")
 
 
-# -- whatever is written ---------------------------------------------------------------------------
+# -- properties ------------------------------------------------------------------------------------
 
 HOSTS = (
     st.text("abcXYZ019._-", min_size=1)

@@ -1,4 +1,4 @@
-"""Specs beside the real ssh: `ssh -G` prints what it understood."""
+"""Forward specs compared with the output of `ssh -G`."""
 
 from __future__ import annotations
 

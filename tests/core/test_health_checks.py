@@ -1,4 +1,4 @@
-"""When a forward is checked, and what its results do to the connection."""
+"""The schedule of health checks, and the replacement of unhealthy connections."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ UNKNOWN = CheckImpossible("the server does not let us")
 
 
 def replacements(results: list[CheckResult], *, every: float = 60.0) -> list[int]:
-    """After which of the results the connection is replaced, each on the connection that is new."""
-    health, now, found = Health(NOW), NOW, []
+    """Return the numbers of the results, from 1, after which the connection is replaced."""
+    health, now, numbers = Health(NOW), NOW, []
     for number, result in enumerate(results, 1):
-        health, useless = record(health, result, CHECK, now)
-        if useless:
-            found.append(number)
+        health, unhealthy = record(health, result, CHECK, now)
+        if unhealthy:
+            numbers.append(number)
             health = on_connected(health, now)
         now += every
-    return found
+    return numbers
 
 
-def test_the_next_check_comes_an_interval_after_the_end_of_the_last() -> None:
+def test_the_next_check_is_due_one_interval_after_the_previous_one_ended() -> None:
     for result in (GOOD, BAD, FORBIDDEN, UNKNOWN):
         health, _ = record(Health(NOW), result, CHECK, NOW + 7)
 
         assert health.due_at == NOW + 7 + 60
 
 
-def test_a_new_connection_is_checked_at_once_and_owes_nothing() -> None:
+def test_a_new_connection_is_checked_at_once_with_a_failure_count_of_zero() -> None:
     health = on_connected(Health(NOW + 50, failed=2, replaced=1, may_replace_at=NOW + 900), NOW)
 
     assert health == Health(NOW, failed=0, replaced=1, may_replace_at=NOW + 900)
@@ -61,20 +61,20 @@ def test_consecutive_failures_request_a_replacement() -> None:
     assert replacements([BAD, BAD, UNKNOWN, BAD]) == [4]
 
 
-def test_another_connection_that_did_not_help_is_not_followed_by_a_third_soon() -> None:
+def test_a_replacement_that_also_fails_is_not_replaced_again_soon() -> None:
     assert replacements([BAD] * 15) == [3]
 
 
-def test_once_a_check_has_passed_a_connection_may_be_replaced_again() -> None:
+def test_a_passed_check_allows_another_replacement() -> None:
     assert replacements([BAD, BAD, BAD, GOOD, BAD, BAD, BAD]) == [3, 7]
 
 
-def test_while_no_check_passes_connections_are_replaced_ever_more_seldom() -> None:
-    at = replacements([BAD] * 3000)
-    waits = [60.0 * (later - earlier) for earlier, later in pairwise(at)]
+def test_the_delay_between_replacements_doubles_while_no_check_passes() -> None:
+    numbers = replacements([BAD] * 3000)
+    delays = [60.0 * (later - earlier) for earlier, later in pairwise(numbers)]
 
-    assert waits[:4] == [REPLACEMENT_DELAY * factor for factor in (1, 2, 4, 8)]
-    assert set(waits[4:]) == {MAX_REPLACEMENT_DELAY}
+    assert delays[:4] == [REPLACEMENT_DELAY * factor for factor in (1, 2, 4, 8)]
+    assert set(delays[4:]) == {MAX_REPLACEMENT_DELAY}
 
 
 @pytest.mark.parametrize("result", [FORBIDDEN, UNKNOWN])
@@ -89,11 +89,11 @@ def test_the_failure_of_a_check_keeps_its_message() -> None:
 
 
 @given(st.lists(st.sampled_from([GOOD, BAD, FORBIDDEN, UNKNOWN]), max_size=60))
-def test_between_two_replacements_a_check_has_passed_or_the_wait_is_over(
+def test_replacements_are_separated_by_a_passed_check_or_the_delay(
     results: list[CheckResult],
 ) -> None:
-    at = replacements(results)
-    for earlier, later in pairwise(at):
+    numbers = replacements(results)
+    for earlier, later in pairwise(numbers):
         assert GOOD in results[earlier:later] or (later - earlier) * 60 >= REPLACEMENT_DELAY
-    for number in at:
+    for number in numbers:
         assert results[number - 1] is BAD

@@ -20,22 +20,22 @@ LOST = Failure(Cause.LOST, "reset by $(peer); rm")
 BUSY = Failure(Cause.REMOTE_PORT_BUSY, "2222 is taken")
 
 
-class Story:
+class FakeTunnel:
     """A tunnel's hooks, each of which runs until the test lets it end."""
 
     def __init__(self) -> None:
         self.turns = HookQueue()
         self.begun: list[HookEvent] = []
 
-    def sees(self, state: str, failure: Failure | None = None) -> Story:
+    def set_state(self, state: str, failure: Failure | None = None) -> FakeTunnel:
         self.turns = on_state(self.turns, state, failure)
         return self._go_on()
 
-    def ends(self) -> Story:
+    def end_hook(self) -> FakeTunnel:
         self.turns = on_finished(self.turns)
         return self._go_on()
 
-    def _go_on(self) -> Story:
+    def _go_on(self) -> FakeTunnel:
         self.turns, occasion = next_due(self.turns)
         self.begun += [occasion] if occasion else []
         return self
@@ -46,62 +46,97 @@ class Story:
 
 
 def test_a_tunnel_that_never_came_up_runs_no_down_hook() -> None:
-    assert Story().sees("connecting").sees("backoff", LOST).sees("stopped").begun == []
+    assert (
+        FakeTunnel().set_state("connecting").set_state("backoff", LOST).set_state("stopped").begun
+        == []
+    )
 
 
 def test_the_hooks_for_up_and_down_run_in_order() -> None:
-    story = Story().sees("connecting").sees("up").ends().sees("backoff", LOST)
+    tunnel = (
+        FakeTunnel().set_state("connecting").set_state("up").end_hook().set_state("backoff", LOST)
+    )
 
-    assert story.begun == [HookEvent("up", "up"), HookEvent("down", "backoff", LOST)]
+    assert tunnel.begun == [HookEvent("up", "up"), HookEvent("down", "backoff", LOST)]
 
 
 def test_degraded_is_not_up() -> None:
-    story = Story().sees("up").ends().sees("degraded", BUSY).ends().sees("up")
+    tunnel = (
+        FakeTunnel()
+        .set_state("up")
+        .end_hook()
+        .set_state("degraded", BUSY)
+        .end_hook()
+        .set_state("up")
+    )
 
-    assert story.begun == [
+    assert tunnel.begun == [
         HookEvent("up", "up"),
         HookEvent("down", "degraded", BUSY),
         HookEvent("up", "up"),
     ]
 
 
-def test_on_down_waits_for_on_up_and_tells_the_first_reason() -> None:
-    story = Story().sees("up").sees("backoff", LOST).sees("connecting").sees("degraded", BUSY)
-    assert story.moments == ["up"]
+def test_on_down_waits_for_on_up_and_receives_the_first_failure() -> None:
+    tunnel = (
+        FakeTunnel()
+        .set_state("up")
+        .set_state("backoff", LOST)
+        .set_state("connecting")
+        .set_state("degraded", BUSY)
+    )
+    assert tunnel.moments == ["up"]
 
-    story.ends()
+    tunnel.end_hook()
 
-    assert story.begun[1:] == [HookEvent("down", "backoff", LOST)]
+    assert tunnel.begun[1:] == [HookEvent("down", "backoff", LOST)]
 
 
 def test_a_state_that_ends_before_its_hook_starts_runs_no_hook() -> None:
-    story = Story().sees("up").sees("backoff", LOST).sees("up").sees("backoff", LOST).sees("up")
+    tunnel = (
+        FakeTunnel()
+        .set_state("up")
+        .set_state("backoff", LOST)
+        .set_state("up")
+        .set_state("backoff", LOST)
+        .set_state("up")
+    )
 
-    assert story.ends().moments == ["up"]
+    assert tunnel.end_hook().moments == ["up"]
 
 
 def test_a_change_between_down_states_runs_the_hook_once() -> None:
-    story = Story().sees("up").ends().sees("degraded", BUSY).ends().sees("backoff", LOST)
+    tunnel = (
+        FakeTunnel()
+        .set_state("up")
+        .end_hook()
+        .set_state("degraded", BUSY)
+        .end_hook()
+        .set_state("backoff", LOST)
+    )
 
-    assert story.sees("blocked", LOST).sees("stopping").sees("stopped").moments == ["up", "down"]
+    assert tunnel.set_state("blocked", LOST).set_state("stopping").set_state("stopped").moments == [
+        "up",
+        "down",
+    ]
 
 
 @given(st.lists(st.sampled_from(["up", "degraded", "backoff", "connecting", "END"])))
 def test_hooks_alternate_and_the_last_one_matches_the_state(states: list[str]) -> None:
-    story = Story()
+    tunnel = FakeTunnel()
     for state in states:
         if state == "END":
-            story.ends()
+            tunnel.end_hook()
         else:
-            story.sees(state)
-    story.ends().ends()
+            tunnel.set_state(state)
+    tunnel.end_hook().end_hook()
 
-    assert story.moments == [*("up", "down") * len(states)][: len(story.moments)]
+    assert tunnel.moments == [*("up", "down") * len(states)][: len(tunnel.moments)]
     last = ([state for state in states if state != "END"] or ["stopped"])[-1]
-    assert (story.moments[-1:] == ["up"]) == (last == "up")
+    assert (tunnel.moments[-1:] == ["up"]) == (last == "up")
 
 
-def test_a_hook_finds_the_failure_in_its_environment() -> None:
+def test_the_environment_of_a_hook_contains_the_failure() -> None:
     assert variables("db", HookEvent("down", "backoff", LOST)) == {
         "TUNNELKEEPER_TUNNEL": "db",
         "TUNNELKEEPER_EVENT": "down",

@@ -29,26 +29,26 @@ class Peer:
 
     def __init__(self, keepalive: Keepalive = EVERY_15) -> None:
         self.keepalive = keepalive
-        self.now = self.last_heard = NOW
-        self.watch = start(NOW, keepalive)
+        self.now = self.last_received = NOW
+        self.state = start(NOW, keepalive)
         self.probes: list[float] = []
 
-    def speaks(self, after: float = 0.0) -> None:
+    def receive(self, after: float = 0.0) -> None:
         self.now += after
-        self.last_heard = self.now
+        self.last_received = self.now
 
-    def urged(self, after: float = 0.0) -> Verdict:
+    def probe_now(self, after: float = 0.0) -> Verdict:
         self.now += after
-        self.watch, verdict = probe_now(self.watch, self.now, self.last_heard, self.keepalive)
+        self.state, verdict = probe_now(self.state, self.now, self.last_received, self.keepalive)
         self.probes += [self.now] if verdict is Verdict.PROBE else []
         return verdict
 
-    def at_due(self) -> Verdict:
-        self.now = max(self.now, self.watch.due_at)
-        return self.looked()
+    def on_due(self) -> Verdict:
+        self.now = max(self.now, self.state.due_at)
+        return self.on_timer()
 
-    def looked(self) -> Verdict:
-        self.watch, verdict = on_timer(self.watch, self.now, self.last_heard, self.keepalive)
+    def on_timer(self) -> Verdict:
+        self.state, verdict = on_timer(self.state, self.now, self.last_received, self.keepalive)
         self.probes += [self.now] if verdict is Verdict.PROBE else []
         return verdict
 
@@ -56,7 +56,7 @@ class Peer:
 def test_a_silent_peer_is_dead_after_count_max_unanswered_probes() -> None:
     peer = Peer()
 
-    assert [peer.at_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
+    assert [peer.on_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
     assert peer.probes == [NOW + 15, NOW + 30, NOW + 45]
     assert peer.now == NOW + 15 * (3 + 1)
 
@@ -64,90 +64,90 @@ def test_a_silent_peer_is_dead_after_count_max_unanswered_probes() -> None:
 def test_a_dead_peer_has_no_further_timer() -> None:
     peer = Peer(Keepalive(interval=15, count_max=0))
 
-    assert peer.at_due() is Verdict.DEAD
-    assert peer.watch.due_at == inf
+    assert peer.on_due() is Verdict.DEAD
+    assert peer.state.due_at == inf
 
 
-def test_a_peer_that_speaks_is_not_probed_until_it_falls_silent() -> None:
+def test_a_peer_that_sends_data_is_not_probed() -> None:
     peer = Peer()
-    peer.speaks(after=10)
+    peer.receive(after=10)
 
-    assert peer.at_due() is Verdict.WAIT
-    assert peer.watch == KeepaliveState(NOW + 10 + 15)
-    assert peer.at_due() is Verdict.PROBE
+    assert peer.on_due() is Verdict.WAIT
+    assert peer.state == KeepaliveState(NOW + 10 + 15)
+    assert peer.on_due() is Verdict.PROBE
     assert peer.probes == [NOW + 25]
 
 
 def test_an_answer_resets_the_count_of_unanswered_probes() -> None:
     peer = Peer()
     for _ in range(3):
-        peer.at_due()
-    peer.speaks(after=14)
+        peer.on_due()
+    peer.receive(after=14)
 
-    assert peer.at_due() is Verdict.WAIT
-    assert [peer.at_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
+    assert peer.on_due() is Verdict.WAIT
+    assert [peer.on_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
     assert peer.now == NOW + 45 + 14 + 15 * 4
 
 
-def test_a_peer_that_answers_every_probe_lives() -> None:
+def test_a_peer_that_answers_every_probe_is_never_dead() -> None:
     peer = Peer()
     for _ in range(10):
-        assert peer.at_due() is Verdict.PROBE
-        peer.speaks(after=0.1)
-        assert peer.at_due() is Verdict.WAIT
+        assert peer.on_due() is Verdict.PROBE
+        peer.receive(after=0.1)
+        assert peer.on_due() is Verdict.WAIT
 
-    assert peer.watch.unanswered == 0
+    assert peer.state.unanswered == 0
 
 
 def test_an_early_timer_changes_nothing() -> None:
     peer = Peer()
-    peer.at_due()
-    before = peer.watch
+    peer.on_due()
+    before = peer.state
     peer.now += 14.9
 
-    assert peer.looked() is Verdict.WAIT
-    assert peer.watch == before
+    assert peer.on_timer() is Verdict.WAIT
+    assert peer.state == before
 
 
 def test_data_received_before_a_probe_does_not_answer_it() -> None:
     peer = Peer()
-    peer.at_due()
-    peer.last_heard = peer.now
+    peer.on_due()
+    peer.last_received = peer.now
 
-    assert peer.at_due() is Verdict.PROBE
-    assert peer.watch.unanswered == 2
+    assert peer.on_due() is Verdict.PROBE
+    assert peer.state.unanswered == 2
 
 
 def test_a_late_timer_sends_one_probe_and_counts_no_missed_ones() -> None:
     peer = Peer()
     peer.now += 3600
 
-    assert peer.looked() is Verdict.PROBE
-    assert peer.watch == KeepaliveState(peer.now + 15, unanswered=1, probed_at=peer.now)
+    assert peer.on_timer() is Verdict.PROBE
+    assert peer.state == KeepaliveState(peer.now + 15, unanswered=1, probed_at=peer.now)
 
 
 def test_an_interval_of_zero_disables_keepalives() -> None:
     peer = Peer(Keepalive(interval=0))
-    assert peer.watch.due_at == inf
+    assert peer.state.due_at == inf
 
     peer.now += 86400
-    assert peer.looked() is Verdict.WAIT
-    assert peer.watch.due_at == inf
+    assert peer.on_timer() is Verdict.WAIT
+    assert peer.state.due_at == inf
 
 
 @pytest.mark.parametrize("count_max", [0, 1, 3, 10])
 @given(interval=st.floats(0.1, 3600))
-def test_silence_is_death_after_interval_times_count_max_plus_one(
+def test_a_silent_peer_is_dead_after_interval_times_count_max_plus_one(
     count_max: int, interval: float
 ) -> None:
     peer = Peer(Keepalive(interval, count_max))
-    while peer.at_due() is not Verdict.DEAD:
+    while peer.on_due() is not Verdict.DEAD:
         assert len(peer.probes) <= count_max
 
     assert peer.now - NOW == pytest.approx(interval * (count_max + 1))
 
 
-# -- asked out of turn -----------------------------------------------------------------------------
+# -- immediate probes ------------------------------------------------------------------------------
 
 EVERY_300 = Keepalive(interval=300, count_max=3)
 
@@ -156,63 +156,65 @@ EVERY_300 = Keepalive(interval=300, count_max=3)
 def test_a_peer_probed_immediately_must_answer_soon(keepalive: Keepalive) -> None:
     peer = Peer(keepalive)
 
-    assert peer.urged(after=7) is Verdict.PROBE
-    assert peer.at_due() is Verdict.DEAD
+    assert peer.probe_now(after=7) is Verdict.PROBE
+    assert peer.on_due() is Verdict.DEAD
     assert peer.now == NOW + 7 + PROBE_NOW_TIMEOUT
-    assert peer.watch.due_at == inf
+    assert peer.state.due_at == inf
 
 
 @pytest.mark.parametrize("keepalive", [EVERY_15, EVERY_300])
 def test_an_answer_in_time_returns_the_peer_to_the_regular_count(keepalive: Keepalive) -> None:
     peer = Peer(keepalive)
-    peer.urged(after=7)
-    peer.speaks(after=4.9)
+    peer.probe_now(after=7)
+    peer.receive(after=4.9)
 
-    assert peer.at_due() is Verdict.WAIT
-    assert peer.watch == KeepaliveState(NOW + 7 + 4.9 + keepalive.interval, 0, NOW + 7)
-    assert [peer.at_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
+    assert peer.on_due() is Verdict.WAIT
+    assert peer.state == KeepaliveState(NOW + 7 + 4.9 + keepalive.interval, 0, NOW + 7)
+    assert [peer.on_due() for _ in range(4)] == [Verdict.PROBE] * 3 + [Verdict.DEAD]
 
 
 def test_without_an_interval_an_answer_stops_the_timer() -> None:
     peer = Peer(Keepalive(interval=0))
-    peer.urged(after=7)
-    peer.speaks(after=1)
+    peer.probe_now(after=7)
+    peer.receive(after=1)
 
-    assert peer.at_due() is Verdict.WAIT
-    assert peer.watch.due_at == inf
+    assert peer.on_due() is Verdict.WAIT
+    assert peer.state.due_at == inf
 
 
 def test_repeated_immediate_probes_do_not_extend_the_deadline() -> None:
     peer = Peer(EVERY_300)
-    peer.urged()
+    peer.probe_now()
 
-    assert peer.urged(after=2) is Verdict.WAIT
-    assert peer.urged(after=2) is Verdict.WAIT
-    assert peer.at_due() is Verdict.DEAD
+    assert peer.probe_now(after=2) is Verdict.WAIT
+    assert peer.probe_now(after=2) is Verdict.WAIT
+    assert peer.on_due() is Verdict.DEAD
     assert peer.now == NOW + PROBE_NOW_TIMEOUT
 
 
 def test_a_peer_that_answered_can_be_probed_again_before_the_timer() -> None:
     peer = Peer(EVERY_300)
-    peer.urged()
-    peer.speaks(after=0.1)
+    peer.probe_now()
+    peer.receive(after=0.1)
 
-    assert peer.urged(after=1) is Verdict.PROBE
-    assert peer.at_due() is Verdict.DEAD
+    assert peer.probe_now(after=1) is Verdict.PROBE
+    assert peer.on_due() is Verdict.DEAD
     assert peer.now == pytest.approx(NOW + 1.1 + PROBE_NOW_TIMEOUT)
 
 
 def test_an_immediate_probe_does_not_count_as_a_regular_one() -> None:
     peer = Peer(Keepalive(interval=2, count_max=1))
-    peer.urged()
+    peer.probe_now()
 
-    assert peer.at_due() is Verdict.PROBE
-    assert peer.at_due() is Verdict.DEAD
+    assert peer.on_due() is Verdict.PROBE
+    assert peer.on_due() is Verdict.DEAD
     assert peer.probes == [NOW, NOW + 2]
 
 
 @given(
-    steps=st.lists(st.tuples(st.sampled_from(["passes", "speaks", "moves"]), st.floats(0.01, 400))),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["waits", "receives", "probes"]), st.floats(0.01, 400))
+    ),
     interval=st.sampled_from([0, 1, 15, 300]),
     count_max=st.integers(0, 4),
 )
@@ -220,47 +222,47 @@ def test_an_immediate_probe_never_delays_the_detection_of_a_dead_peer(
     steps: list[tuple[str, float]], interval: float, count_max: int
 ) -> None:
     peer = Peer(Keepalive(interval, count_max))
-    for what, seconds in steps:
+    for step, seconds in steps:
         until, verdict = peer.now + seconds, Verdict.WAIT
-        while peer.watch.due_at <= until and verdict is not Verdict.DEAD:
-            verdict = peer.at_due()
+        while peer.state.due_at <= until and verdict is not Verdict.DEAD:
+            verdict = peer.on_due()
         if verdict is Verdict.DEAD:
             break
         peer.now = until
-        if what == "speaks":
-            peer.speaks()
-        elif what == "moves":
-            peer.urged()
+        if step == "receives":
+            peer.receive()
+        elif step == "probes":
+            peer.probe_now()
 
-        assert peer.watch.due_at > peer.now or peer.watch.due_at == inf
+        assert peer.state.due_at > peer.now or peer.state.due_at == inf
         if interval:
-            patience = interval * (count_max + 1) + PROBE_NOW_TIMEOUT
-            assert peer.now - peer.last_heard < patience
+            limit = interval * (count_max + 1) + PROBE_NOW_TIMEOUT
+            assert peer.now - peer.last_received < limit
 
 
-@pytest.mark.parametrize("urged", [True, False], ids=["asked out of turn", "counted out"])
-def test_extend_doubles_the_time_of_a_busy_peer_once(urged: bool) -> None:
+@pytest.mark.parametrize("probed", [True, False], ids=["immediate probe", "regular probes"])
+def test_extend_doubles_the_time_of_a_busy_peer_once(probed: bool) -> None:
     peer = Peer(EVERY_15)
-    if urged:
-        peer.urged()
-    while peer.at_due() is not Verdict.DEAD:
+    if probed:
+        peer.probe_now()
+    while peer.on_due() is not Verdict.DEAD:
         pass
     dead_since = peer.now
-    peer.watch = extend(peer.watch, peer.now, EVERY_15)
+    peer.state = extend(peer.state, peer.now, EVERY_15)
 
-    assert peer.at_due() is Verdict.DEAD
-    assert peer.now == dead_since + (PROBE_NOW_TIMEOUT if urged else EVERY_15.interval)
+    assert peer.on_due() is Verdict.DEAD
+    assert peer.now == dead_since + (PROBE_NOW_TIMEOUT if probed else EVERY_15.interval)
 
 
 def test_an_answer_of_a_busy_peer_resets_its_count() -> None:
     peer = Peer(EVERY_15)
-    while peer.at_due() is not Verdict.DEAD:
+    while peer.on_due() is not Verdict.DEAD:
         pass
-    peer.watch = extend(peer.watch, peer.now, EVERY_15)
-    peer.speaks(after=1)
+    peer.state = extend(peer.state, peer.now, EVERY_15)
+    peer.receive(after=1)
 
-    assert peer.at_due() is Verdict.WAIT
-    assert peer.watch.unanswered == 0
+    assert peer.on_due() is Verdict.WAIT
+    assert peer.state.unanswered == 0
 
 
 def test_the_tcp_user_timeout_matches_the_keepalives() -> None:

@@ -44,7 +44,7 @@ from tunnelkeeper.core.states import (
 OPEN, CLOSE = Command.OPEN_SESSION, Command.CLOSE_ALL
 
 
-# -- start and stop---------------------------------------------------------------------------------
+# -- start and stop --------------------------------------------------------------------------------
 
 
 def test_a_tunnel_starts_goes_up_and_stops(tunnel: LifecycleDriver) -> None:
@@ -58,7 +58,7 @@ def test_a_tunnel_starts_goes_up_and_stops(tunnel: LifecycleDriver) -> None:
     assert tunnel.commands == [OPEN, CLOSE]
 
 
-def test_a_restart_connects_only_when_the_old_session_is_gone(tunnel: LifecycleDriver) -> None:
+def test_a_restart_connects_only_after_the_old_session_has_ended(tunnel: LifecycleDriver) -> None:
     tunnel.feed(Start(), SessionOpened())
 
     assert tunnel.feed(Restart()) == Stopping(then_start=True)
@@ -67,7 +67,7 @@ def test_a_restart_connects_only_when_the_old_session_is_gone(tunnel: LifecycleD
     assert tunnel.commands == [OPEN, CLOSE, OPEN]
 
 
-def test_a_stop_in_the_middle_of_connecting_closes_the_session(tunnel: LifecycleDriver) -> None:
+def test_a_stop_while_connecting_closes_the_session(tunnel: LifecycleDriver) -> None:
     assert tunnel.feed(Start(), Stop()) == Stopping()
     assert tunnel.commands == [OPEN, CLOSE]
 
@@ -159,7 +159,7 @@ def test_a_blocked_tunnel_tries_again_at_once_when_the_key_file_changes(
     assert tunnel.feed(RetryNow()) == Connecting(FailedAttempts(1, 1))
 
 
-def test_a_deadline_that_comes_early_leaves_it_blocked(tunnel: LifecycleDriver) -> None:
+def test_an_early_deadline_leaves_the_tunnel_blocked(tunnel: LifecycleDriver) -> None:
     blocked = tunnel.feed(Start(), SessionEnded(DENIED))
     tunnel.wait(299)
 

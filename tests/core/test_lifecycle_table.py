@@ -261,7 +261,7 @@ def test_the_tables_name_every_state_and_every_event(table: str, events: dict[st
     assert names == list(STATES)
 
 
-def test_there_is_a_state_and_an_event_of_every_kind() -> None:
+def test_the_driver_has_a_state_and_an_event_of_every_kind() -> None:
     assert {type(state) for state in STATES.values()} == set(get_args(State))
     assert {type(event) for event in EVENTS.values()} == set(get_args(Event))
 

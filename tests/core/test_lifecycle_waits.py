@@ -96,13 +96,13 @@ def test_an_hour_of_refusals_does_not_lengthen_the_wait_after_one_dropped_connec
     assert tunnel.waits() == 1
 
 
-def test_the_cap_holds_though_the_backoff_begins_above_it() -> None:
+def test_the_cap_applies_even_if_the_backoff_starts_above_it() -> None:
     tunnel = LifecycleDriver(RetryPolicy(Backoff(initial=20, factor=2, max=90, jitter=0)))
 
     assert tunnel.fail(REFUSED, 2) == [5, 5]
 
 
-def test_waits_are_spread_by_the_seed() -> None:
+def test_retry_delays_differ_by_seed() -> None:
     def waits(seed: str) -> list[float | None]:
         return LifecycleDriver(RetryPolicy(seed=seed)).fail(LOST, 7)
 
@@ -110,7 +110,7 @@ def test_waits_are_spread_by_the_seed() -> None:
     assert waits("db") != waits("web")
 
 
-def test_a_deadline_that_comes_early_ends_no_wait(tunnel: LifecycleDriver) -> None:
+def test_an_early_deadline_does_not_end_a_wait(tunnel: LifecycleDriver) -> None:
     waiting = tunnel.feed(Start(), SessionEnded(LOST))
     tunnel.wait(0.9)
 
@@ -125,7 +125,7 @@ def test_a_request_or_an_external_event_ends_a_wait(tunnel: LifecycleDriver, eve
     assert tunnel.commands == [OPEN, OPEN]
 
 
-def test_a_network_change_shortens_the_wait_of_a_blocked_tunnel_and_another_does_not_extend_it(
+def test_a_network_change_shortens_the_wait_of_a_blocked_tunnel_only_once(
     tunnel: LifecycleDriver,
 ) -> None:
     tunnel.feed(Start(), SessionEnded(DENIED))
@@ -200,7 +200,9 @@ def test_a_loss_handled_before_the_due_gate_deadline_is_no_failed_attempt(
     assert tunnel.feed(SessionEnded(LOST)) == BackingOff(FailedAttempts(), tunnel.now + 1, LOST)
 
 
-def test_a_server_that_accepts_and_drops_is_backed_off_from(tunnel: LifecycleDriver) -> None:
+def test_a_server_that_accepts_and_drops_connections_causes_growing_delays(
+    tunnel: LifecycleDriver,
+) -> None:
     tunnel.feed(Start())
     waits = []
     for _ in range(7):

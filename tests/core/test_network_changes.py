@@ -1,4 +1,4 @@
-"""When a network is another one: pictures of it, compared."""
+"""Comparison of successive network snapshots."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from tunnelkeeper.core.network_changes import (
 )
 
 HOME = Network(frozenset({"192.0.2.2"}), frozenset({"default via 192.0.2.1 dev wlan0"}))
-ABROAD = Network(frozenset({"198.51.100.7"}), frozenset({"default via 198.51.100.1 dev wlan0"}))
-NOWHERE = Network(frozenset(), frozenset())
-CUT_OFF = Network(HOME.addresses, frozenset())
-DIRECT = Network(frozenset({"203.0.113.2"}), frozenset())
+ELSEWHERE = Network(frozenset({"198.51.100.7"}), frozenset({"default via 198.51.100.1 dev wlan0"}))
+EMPTY = Network(frozenset(), frozenset())
+HOME_WITHOUT_ROUTES = Network(HOME.addresses, frozenset())
+NEW_WITHOUT_ROUTES = Network(frozenset({"203.0.113.2"}), frozenset())
 
 TEXTS = st.frozensets(st.sampled_from("abcd"), max_size=3)
 NETWORKS = st.builds(Network, TEXTS, st.none() | TEXTS)
 
 
-def turns(*networks: Network) -> list[Change]:
+def changes(*networks: Network) -> list[Change]:
     """Return the changes between successive snapshots."""
-    standing, found = NetworkState(networks[0]), []
+    state, result = NetworkState(networks[0]), []
     for network in networks[1:]:
-        standing, turn = compare(standing, network)
-        found.append(turn)
-    return found
+        state, change = compare(state, network)
+        result.append(change)
+    return result
 
 
-def test_another_address_or_another_route_is_a_change() -> None:
-    assert turns(HOME, ABROAD) == [Change.CHANGED]
-    assert turns(HOME, replace(HOME, routes=ABROAD.routes)) == [Change.CHANGED]
+def test_a_changed_address_or_route_is_a_change() -> None:
+    assert changes(HOME, ELSEWHERE) == [Change.CHANGED]
+    assert changes(HOME, replace(HOME, routes=ELSEWHERE.routes)) == [Change.CHANGED]
 
 
 def test_an_equal_snapshot_is_no_change() -> None:
-    assert turns(HOME, replace(HOME), replace(HOME)) == [Change.SAME, Change.SAME]
+    assert changes(HOME, replace(HOME), replace(HOME)) == [Change.SAME, Change.SAME]
 
 
 def test_omitted_addresses_cause_no_change() -> None:
@@ -48,52 +48,54 @@ def test_omitted_addresses_cause_no_change() -> None:
         HOME, all_addresses=frozenset({"192.0.2.2", "2001:db8::dead:beef", "fe80::1"})
     )
 
-    assert turns(HOME, temporary) == [Change.SAME]
+    assert changes(HOME, temporary) == [Change.SAME]
 
 
 def test_a_network_without_addresses_or_routes_is_lost() -> None:
-    assert turns(HOME, NOWHERE) == [Change.LOST]
-    assert turns(HOME, CUT_OFF) == [Change.LOST]
+    assert changes(HOME, EMPTY) == [Change.LOST]
+    assert changes(HOME, HOME_WITHOUT_ROUTES) == [Change.LOST]
 
 
-def test_a_lost_network_is_lost_once_and_back_when_it_leads_somewhere() -> None:
-    assert turns(HOME, NOWHERE, CUT_OFF, NOWHERE, HOME) == [
+def test_a_lost_network_is_reported_once_and_is_back_with_a_route() -> None:
+    assert changes(HOME, EMPTY, HOME_WITHOUT_ROUTES, EMPTY, HOME) == [
         Change.LOST,
         Change.SAME,
         Change.SAME,
         Change.BACK,
     ]
-    assert turns(HOME, NOWHERE, ABROAD) == [Change.LOST, Change.BACK]
+    assert changes(HOME, EMPTY, ELSEWHERE) == [Change.LOST, Change.BACK]
 
 
-def test_a_new_network_without_routes_is_not_lost() -> None:
-    assert turns(HOME, DIRECT) == [Change.CHANGED]
-    assert turns(HOME, NOWHERE, DIRECT) == [Change.LOST, Change.BACK]
+def test_a_new_address_without_routes_is_not_lost() -> None:
+    assert changes(HOME, NEW_WITHOUT_ROUTES) == [Change.CHANGED]
+    assert changes(HOME, EMPTY, NEW_WITHOUT_ROUTES) == [Change.LOST, Change.BACK]
 
 
-def test_a_machine_that_never_had_a_network_waits_for_none() -> None:
-    assert turns(NOWHERE, NOWHERE) == [Change.SAME]
-    assert turns(NOWHERE, HOME) == [Change.CHANGED]
+def test_a_network_that_never_existed_is_not_lost() -> None:
+    assert changes(EMPTY, EMPTY) == [Change.SAME]
+    assert changes(EMPTY, HOME) == [Change.CHANGED]
 
 
 def test_addresses_decide_if_routes_are_unknown() -> None:
-    home, nowhere = replace(HOME, routes=None), Network(frozenset(), None)
+    home, empty = replace(HOME, routes=None), Network(frozenset(), None)
 
-    assert turns(home, nowhere, home) == [Change.LOST, Change.BACK]
+    assert changes(home, empty, home) == [Change.LOST, Change.BACK]
 
 
 @given(st.lists(NETWORKS, min_size=2, max_size=8))
-def test_a_repeat_is_never_a_change(networks: list[Network]) -> None:
-    repeated = [each for network in networks for each in (network, network)]
+def test_a_repeated_snapshot_is_never_a_change(networks: list[Network]) -> None:
+    repeated = [snapshot for network in networks for snapshot in (network, network)]
 
-    assert set(turns(*repeated)[::2]) == {Change.SAME}
+    assert set(changes(*repeated)[::2]) == {Change.SAME}
 
 
 @given(st.lists(NETWORKS, min_size=2, max_size=8))
 def test_lost_and_back_alternate(networks: list[Network]) -> None:
-    told = [turn for turn in turns(*networks) if turn in {Change.LOST, Change.BACK}]
+    reported = [change for change in changes(*networks) if change in {Change.LOST, Change.BACK}]
 
-    assert told == [Change.LOST, Change.BACK] * (len(told) // 2) + [Change.LOST] * (len(told) % 2)
+    assert reported == [Change.LOST, Change.BACK] * (len(reported) // 2) + [Change.LOST] * (
+        len(reported) % 2
+    )
 
 
 def test_the_difference_names_added_and_removed_entries() -> None:
@@ -103,7 +105,7 @@ def test_the_difference_names_added_and_removed_entries() -> None:
     assert describe_difference(HOME, HOME) == ""
 
 
-def test_of_much_that_changed_only_some_is_named() -> None:
+def test_a_long_difference_is_truncated() -> None:
     many = Network(frozenset(f"192.0.2.{n}" for n in range(9)))
 
     assert describe_difference(Network(frozenset()), many) == (

@@ -1,4 +1,4 @@
-"""What a check may say, what it asks, and what an answer means."""
+"""The probes of health checks: their syntax, requests and responses."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tunnelkeeper.core.probes import (
     target_of_probe,
 )
 
-HERE, WEB = TcpAddress("localhost", 8080), TcpAddress("web", 80)
-LOCAL, SOCKS = LocalForward(HERE, WEB), SocksForward(HERE)
-REMOTE, REMOTE_SOCKS = RemoteForward(HERE, WEB), RemoteSocksForward(HERE)
+LISTEN, WEB = TcpAddress("localhost", 8080), TcpAddress("web", 80)
+LOCAL, SOCKS = LocalForward(LISTEN, WEB), SocksForward(LISTEN)
+REMOTE, REMOTE_SOCKS = RemoteForward(LISTEN, WEB), RemoteSocksForward(LISTEN)
 FORWARDS: list[Forward] = [LOCAL, SOCKS, REMOTE, REMOTE_SOCKS]
 
 
@@ -49,7 +49,7 @@ FORWARDS: list[Forward] = [LOCAL, SOCKS, REMOTE, REMOTE_SOCKS]
         ("http://[::1]/", SOCKS, HttpProbe("[::1]", "/", TcpAddress("::1", 80))),
     ],
 )
-def test_a_check_is_tcp_or_a_url(text: str, forward: Forward, probe: Probe) -> None:
+def test_a_probe_is_tcp_or_a_url(text: str, forward: Forward, probe: Probe) -> None:
     assert parse_probe(text, forward) == probe
 
 
@@ -75,7 +75,7 @@ def test_a_check_is_tcp_or_a_url(text: str, forward: Forward, probe: Probe) -> N
         ("http://web/", REMOTE_SOCKS, 'takes "tcp" only'),
     ],
 )
-def test_the_error_of_an_invalid_check_states_what_was_expected(
+def test_the_error_of_an_invalid_probe_states_what_was_expected(
     text: str, forward: Forward, message: str
 ) -> None:
     with pytest.raises(ProbeError, match=message.replace("?", r"\?")):
@@ -83,7 +83,7 @@ def test_the_error_of_an_invalid_check_states_what_was_expected(
 
 
 @given(text=st.text() | st.text().map("http://{}".format), forward=st.sampled_from(FORWARDS))
-def test_whatever_is_written_is_a_check_or_is_refused_and_the_request_is_five_lines(
+def test_any_text_is_a_probe_with_a_wellformed_request_or_a_probe_error(
     text: str, forward: Forward
 ) -> None:
     try:
@@ -101,12 +101,12 @@ def test_whatever_is_written_is_a_check_or_is_refused_and_the_request_is_five_li
         assert isinstance(target_of_probe(probe, None), TcpAddress)
 
 
-def test_a_check_that_names_no_target_goes_to_that_of_the_forward() -> None:
+def test_a_probe_without_a_target_uses_that_of_the_forward() -> None:
     assert target_of_probe(TcpProbe(), WEB) == WEB
-    assert target_of_probe(TcpProbe(HERE), WEB) == HERE
+    assert target_of_probe(TcpProbe(LISTEN), WEB) == LISTEN
 
 
-def test_a_probe_is_shown_as_it_is_written() -> None:
+def test_a_printed_probe_reads_back() -> None:
     written = ["tcp", "http://intranet/health?a=b", "http://[::1]:81/"]
 
     assert [str(parse_probe(text, LOCAL)) for text in written] == written
@@ -114,7 +114,7 @@ def test_a_probe_is_shown_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"),
+    ("response", "status"),
     [
         (b"HTTP/1.1 200 OK\r\n", 200),
         (b"HTTP/1.0 404 Not Found\r\n", 404),
@@ -122,13 +122,13 @@ def test_a_probe_is_shown_as_it_is_written() -> None:
         (b"HTTP/1.1 503\nServer: odd", 503),
     ],
 )
-def test_the_status_is_read_as_soon_as_it_is_there(answer: bytes, status: int) -> None:
-    assert parse_status(answer) == status
-    assert [parse_status(answer[:length]) for length in range(13)] == [None] * 13
+def test_the_status_is_parsed_as_soon_as_it_is_complete(response: bytes, status: int) -> None:
+    assert parse_status(response) == status
+    assert [parse_status(response[:length]) for length in range(13)] == [None] * 13
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"\x15\x03\x01\x00\x02\x02\x46",
@@ -139,24 +139,24 @@ def test_the_status_is_read_as_soon_as_it_is_there(answer: bytes, status: int) -
         b"<html>",
     ],
 )
-def test_a_response_that_is_not_http_is_rejected(answer: bytes) -> None:
+def test_a_response_that_is_not_http_is_rejected(response: bytes) -> None:
     with pytest.raises(NotHttpError):
-        parse_status(answer)
+        parse_status(response)
 
 
 @given(st.binary() | st.binary().map(b"HTTP/1.1 ".__add__))
-def test_any_bytes_are_a_status_too_little_or_not_http(answer: bytes) -> None:
+def test_any_bytes_are_a_status_or_incomplete_or_not_http(response: bytes) -> None:
     try:
-        status = parse_status(answer)
+        status = parse_status(response)
     except NotHttpError:
         return
     assert status is None or 0 <= status <= 999
-    assert status is not None or len(answer) < 13
+    assert status is not None or len(response) < 13
 
 
-def test_success_and_redirection_are_good() -> None:
-    good = [
+def test_status_2xx_and_3xx_are_success() -> None:
+    successful = [
         status for status in (100, 199, 200, 204, 301, 399, 400, 401, 500) if is_success(status)
     ]
 
-    assert good == [200, 204, 301, 399]
+    assert successful == [200, 204, 301, 399]

@@ -65,7 +65,7 @@ OPEN, OPEN_REPLACEMENT, SWITCH, CLOSE_REPLACEMENT, CLOSE_ALL = (
 
 
 @pytest.fixture
-def up() -> LifecycleDriver:
+def tunnel() -> LifecycleDriver:
     """Return a tunnel that is up and stable."""
     tunnel = LifecycleDriver()
     tunnel.feed(Start(), SessionOpened())
@@ -73,34 +73,34 @@ def up() -> LifecycleDriver:
     return tunnel
 
 
-@pytest.mark.parametrize("asked", [RestartGracefully(), ConnectionUnhealthy()])
+@pytest.mark.parametrize("event", [RestartGracefully(), ConnectionUnhealthy()])
 def test_the_new_connection_takes_over_before_the_previous_one_closes(
-    up: LifecycleDriver, asked: Event
+    tunnel: LifecycleDriver, event: Event
 ) -> None:
-    first = opened_at(up.state)
+    first = opened_at(tunnel.state)
 
-    assert replacement_of(up.feed(asked)) == ReplacementConnecting(FailedAttempts())
-    up.wait(3)
-    assert isinstance(replacement_of(up.feed(ReplacementReady())), Draining)
-    assert opened_at(up.state) == up.now > first
-    up.feed(SessionOpened())
-    assert replacement_of(up.feed(Drained())) == Closing()
-    assert replacement_of(up.feed(ReplacementEnded(LOST))) == NoReplacement()
+    assert replacement_of(tunnel.feed(event)) == ReplacementConnecting(FailedAttempts())
+    tunnel.wait(3)
+    assert isinstance(replacement_of(tunnel.feed(ReplacementReady())), Draining)
+    assert opened_at(tunnel.state) == tunnel.now > first
+    tunnel.feed(SessionOpened())
+    assert replacement_of(tunnel.feed(Drained())) == Closing()
+    assert replacement_of(tunnel.feed(ReplacementEnded(LOST))) == NoReplacement()
 
-    assert isinstance(up.state, Up)
-    assert up.commands == [OPEN, OPEN_REPLACEMENT, SWITCH, CLOSE_REPLACEMENT]
+    assert isinstance(tunnel.state, Up)
+    assert tunnel.commands == [OPEN, OPEN_REPLACEMENT, SWITCH, CLOSE_REPLACEMENT]
 
 
 def test_the_previous_connection_is_closed_at_the_drain_timeout(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    up.feed(ConnectionUnhealthy(), ReplacementReady())
-    up.at_deadline()
-    assert isinstance(replacement_of(up.state), Draining), "that was the gate time"
+    tunnel.feed(ConnectionUnhealthy(), ReplacementReady())
+    tunnel.at_deadline()
+    assert isinstance(replacement_of(tunnel.state), Draining), "this deadline was the gate time"
 
-    assert up.waits() == DRAIN_TIMEOUT - GATE_TIME
-    assert replacement_of(up.at_deadline()) == Closing()
-    assert up.commands[-1] is CLOSE_REPLACEMENT
+    assert tunnel.waits() == DRAIN_TIMEOUT - GATE_TIME
+    assert replacement_of(tunnel.at_deadline()) == Closing()
+    assert tunnel.commands[-1] is CLOSE_REPLACEMENT
 
 
 def test_a_drain_timeout_of_zero_closes_at_once() -> None:
@@ -112,40 +112,40 @@ def test_a_drain_timeout_of_zero_closes_at_once() -> None:
 
 
 def test_a_connection_whose_replacement_fails_stays_in_use_and_the_replacement_is_retried(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    first = opened_at(up.state)
-    up.feed(ConnectionUnhealthy())
+    first = opened_at(tunnel.state)
+    tunnel.feed(ConnectionUnhealthy())
 
     waits = []
     for _ in range(3):
-        up.feed(ReplacementEnded(LOST))
-        waits.append(up.waits())
-        assert isinstance(up.at_deadline(), Up)
+        tunnel.feed(ReplacementEnded(LOST))
+        waits.append(tunnel.waits())
+        assert isinstance(tunnel.at_deadline(), Up)
 
     assert waits == [1, 2, 4]
-    assert opened_at(up.state) == first
-    assert isinstance(replacement_of(up.feed(ReplacementReady())), Draining)
+    assert opened_at(tunnel.state) == first
+    assert isinstance(replacement_of(tunnel.feed(ReplacementReady())), Draining)
 
 
 def test_a_replacement_that_needs_the_user_is_retried_rarely_and_when_files_change(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    up.feed(ConnectionUnhealthy(), ReplacementEnded(DENIED))
-    assert up.waits() == BLOCKED_DELAY
+    tunnel.feed(ConnectionUnhealthy(), ReplacementEnded(DENIED))
+    assert tunnel.waits() == BLOCKED_DELAY
 
-    assert isinstance(replacement_of(up.feed(RetryNow())), ReplacementConnecting)
+    assert isinstance(replacement_of(tunnel.feed(RetryNow())), ReplacementConnecting)
 
 
 def test_a_network_change_ends_the_wait_for_a_replacement_or_shortens_it_if_it_needs_the_user(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    up.feed(ConnectionUnhealthy(), ReplacementEnded(DENIED), NetworkChanged())
-    assert up.waits() == BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE
+    tunnel.feed(ConnectionUnhealthy(), ReplacementEnded(DENIED), NetworkChanged())
+    assert tunnel.waits() == BLOCKED_MAX_DELAY_AFTER_NETWORK_CHANGE
 
-    up.at_deadline()
-    up.feed(ReplacementEnded(REFUSED))
-    assert isinstance(replacement_of(up.feed(NetworkChanged())), ReplacementConnecting)
+    tunnel.at_deadline()
+    tunnel.feed(ReplacementEnded(REFUSED))
+    assert isinstance(replacement_of(tunnel.feed(NetworkChanged())), ReplacementConnecting)
 
 
 def test_after_max_attempts_a_replacement_waits_for_a_request() -> None:
@@ -165,100 +165,100 @@ def test_after_max_attempts_a_replacement_waits_for_a_request() -> None:
 
 
 def test_a_failing_check_does_not_shorten_the_wait_for_the_next_replacement(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    backoff = up.feed(ConnectionUnhealthy(), ReplacementEnded(LOST))
+    backoff = tunnel.feed(ConnectionUnhealthy(), ReplacementEnded(LOST))
 
-    assert up.feed(ConnectionUnhealthy(), ConnectionUnhealthy()) == backoff
+    assert tunnel.feed(ConnectionUnhealthy(), ConnectionUnhealthy()) == backoff
 
 
 def test_a_connection_that_ends_while_its_replacement_connects_is_followed_by_it(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    up.feed(ConnectionUnhealthy())
+    tunnel.feed(ConnectionUnhealthy())
 
-    assert up.feed(SessionEnded(LOST)) == Connecting(FailedAttempts(), LOST)
-    assert up.commands == [OPEN, OPEN_REPLACEMENT, SWITCH]
-    assert failure_of(up.state) == LOST
-    assert isinstance(up.feed(SessionOpened()), Up)
+    assert tunnel.feed(SessionEnded(LOST)) == Connecting(FailedAttempts(), LOST)
+    assert tunnel.commands == [OPEN, OPEN_REPLACEMENT, SWITCH]
+    assert failure_of(tunnel.state) == LOST
+    assert isinstance(tunnel.feed(SessionOpened()), Up)
 
 
-def test_the_previous_connection_is_used_again_if_the_new_one_ends(up: LifecycleDriver) -> None:
-    first = opened_at(up.state)
-    up.feed(ConnectionUnhealthy(), ReplacementReady())
-    up.wait(1)
+def test_the_previous_connection_is_used_again_if_the_new_one_ends(tunnel: LifecycleDriver) -> None:
+    first = opened_at(tunnel.state)
+    tunnel.feed(ConnectionUnhealthy(), ReplacementReady())
+    tunnel.wait(1)
 
-    assert isinstance(up.feed(SessionEnded(LOST)), Up)
-    assert opened_at(up.state) == first
-    assert up.waits() == 1
-    up.at_deadline()
-    up.feed(ReplacementReady())
-    up.wait(1)
-    up.feed(SessionEnded(LOST))
-    assert up.waits() == 2, "a server that accepts and drops is backed off from"
+    assert isinstance(tunnel.feed(SessionEnded(LOST)), Up)
+    assert opened_at(tunnel.state) == first
+    assert tunnel.waits() == 1
+    tunnel.at_deadline()
+    tunnel.feed(ReplacementReady())
+    tunnel.wait(1)
+    tunnel.feed(SessionEnded(LOST))
+    assert tunnel.waits() == 2, "a server that accepts and drops is backed off from"
 
 
 def test_a_connection_that_ends_while_the_previous_one_closes_is_opened_again(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    up.feed(ConnectionUnhealthy(), ReplacementReady(), Drained())
+    tunnel.feed(ConnectionUnhealthy(), ReplacementReady(), Drained())
 
-    assert up.feed(SessionEnded(LOST)) == Stopping(then_start=True)
-    assert up.feed(ReplacementEnded(LOST)) == Connecting()
+    assert tunnel.feed(SessionEnded(LOST)) == Stopping(then_start=True)
+    assert tunnel.feed(ReplacementEnded(LOST)) == Connecting()
 
 
 def test_a_replacement_requested_while_a_connection_drains_is_opened_afterwards(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    up.feed(RestartGracefully(), ReplacementReady(), RestartGracefully())
-    assert up.commands.count(OPEN_REPLACEMENT) == 1
+    tunnel.feed(RestartGracefully(), ReplacementReady(), RestartGracefully())
+    assert tunnel.commands.count(OPEN_REPLACEMENT) == 1
 
-    up.feed(Drained(), ReplacementEnded(LOST))
-    assert up.waits() == 0
-    up.at_deadline()
-    assert up.commands.count(OPEN_REPLACEMENT) == 2
+    tunnel.feed(Drained(), ReplacementEnded(LOST))
+    assert tunnel.waits() == 0
+    tunnel.at_deadline()
+    assert tunnel.commands.count(OPEN_REPLACEMENT) == 2
 
 
 @pytest.mark.parametrize(
     "events", [(ConnectionUnhealthy(),), (ConnectionUnhealthy(), ReplacementReady())]
 )
 def test_a_stop_closes_both_sessions_and_waits_for_both(
-    up: LifecycleDriver, events: tuple[Event, ...]
+    tunnel: LifecycleDriver, events: tuple[Event, ...]
 ) -> None:
-    up.feed(*events)
+    tunnel.feed(*events)
 
-    assert up.feed(Stop()) == Stopping(sessions=2)
-    assert up.commands[-1] is CLOSE_ALL
-    assert up.feed(ReplacementEnded(LOST)) == Stopping()
-    assert up.feed(SessionEnded(LOST)) == Stopped()
+    assert tunnel.feed(Stop()) == Stopping(sessions=2)
+    assert tunnel.commands[-1] is CLOSE_ALL
+    assert tunnel.feed(ReplacementEnded(LOST)) == Stopping()
+    assert tunnel.feed(SessionEnded(LOST)) == Stopped()
 
 
-def test_a_replaced_degraded_tunnel_is_up_once_its_forwards_work(up: LifecycleDriver) -> None:
-    up.feed(ForwardsChanged(PORT_BUSY), ConnectionUnhealthy())
+def test_a_replaced_degraded_tunnel_is_up_once_its_forwards_work(tunnel: LifecycleDriver) -> None:
+    tunnel.feed(ForwardsChanged(PORT_BUSY), ConnectionUnhealthy())
 
-    assert isinstance(up.feed(ReplacementReady()), Degraded)
-    assert isinstance(up.feed(SessionOpened()), Up)
+    assert isinstance(tunnel.feed(ReplacementReady()), Degraded)
+    assert isinstance(tunnel.feed(SessionOpened()), Up)
 
 
 @pytest.mark.parametrize("max_lifetime", [0, 500])
 def test_an_unhealthy_new_connection_is_switched_back_to_the_previous_one(
-    up: LifecycleDriver, max_lifetime: float
+    tunnel: LifecycleDriver, max_lifetime: float
 ) -> None:
-    up.policy = replace(STEADY, max_lifetime=max_lifetime)
-    first = opened_at(up.state)
-    up.feed(RestartGracefully())
-    up.wait(3)
-    up.feed(ReplacementReady(), SessionOpened(PORT_BUSY))
-    second = opened_at(up.state)
-    up.wait(60)
+    tunnel.policy = replace(STEADY, max_lifetime=max_lifetime)
+    first = opened_at(tunnel.state)
+    tunnel.feed(RestartGracefully())
+    tunnel.wait(3)
+    tunnel.feed(ReplacementReady(), SessionOpened(PORT_BUSY))
+    second = opened_at(tunnel.state)
+    tunnel.wait(60)
 
-    assert isinstance(replacement_of(up.feed(ConnectionUnhealthy())), Draining)
-    assert up.commands == [OPEN, OPEN_REPLACEMENT, SWITCH, SWITCH]
-    assert opened_at(up.state) == first < second
-    up.feed(SessionOpened(), Drained(), ReplacementEnded(LOST))
+    assert isinstance(replacement_of(tunnel.feed(ConnectionUnhealthy())), Draining)
+    assert tunnel.commands == [OPEN, OPEN_REPLACEMENT, SWITCH, SWITCH]
+    assert opened_at(tunnel.state) == first < second
+    tunnel.feed(SessionOpened(), Drained(), ReplacementEnded(LOST))
 
-    assert isinstance(up.state, Up)
-    assert up.waits() == (max_lifetime or None), "not replaced again at once"
+    assert isinstance(tunnel.state, Up)
+    assert tunnel.waits() == (max_lifetime or None), "not replaced again at once"
 
 
 def test_a_connection_that_is_unhealthy_before_it_opens_is_replaced_after_opening() -> None:
@@ -271,26 +271,26 @@ def test_a_connection_that_is_unhealthy_before_it_opens_is_replaced_after_openin
     assert tunnel.commands == [OPEN, OPEN_REPLACEMENT]
 
 
-def test_each_replacement_is_replaced_after_its_own_lifetime(up: LifecycleDriver) -> None:
-    up.policy = replace(STEADY, max_lifetime=2, gate_time=0)
-    up.feed(ConnectionUnhealthy(), ReplacementReady())
+def test_each_replacement_is_replaced_after_its_own_lifetime(tunnel: LifecycleDriver) -> None:
+    tunnel.policy = replace(STEADY, max_lifetime=2, gate_time=0)
+    tunnel.feed(ConnectionUnhealthy(), ReplacementReady())
     for _ in range(5):
-        up.feed(Drained(), ReplacementEnded(LOST))
-        while not isinstance(replacement_of(up.state), ReplacementConnecting):
-            up.at_deadline()
-        assert isinstance(up.feed(ReplacementReady()), Up)
+        tunnel.feed(Drained(), ReplacementEnded(LOST))
+        while not isinstance(replacement_of(tunnel.state), ReplacementConnecting):
+            tunnel.at_deadline()
+        assert isinstance(tunnel.feed(ReplacementReady()), Up)
 
-    assert up.commands.count(SWITCH) == 6
+    assert tunnel.commands.count(SWITCH) == 6
 
 
 def test_an_expired_connection_is_not_replaced_while_the_previous_one_drains(
-    up: LifecycleDriver,
+    tunnel: LifecycleDriver,
 ) -> None:
-    up.policy = replace(STEADY, max_lifetime=10)
-    up.feed(ConnectionUnhealthy(), ReplacementReady())
-    up.wait(20)
+    tunnel.policy = replace(STEADY, max_lifetime=10)
+    tunnel.feed(ConnectionUnhealthy(), ReplacementReady())
+    tunnel.wait(20)
 
-    up.feed(DeadlineReached())
+    tunnel.feed(DeadlineReached())
 
-    assert isinstance(replacement_of(up.state), Draining)
-    assert up.waits() not in (None, inf, 0)
+    assert isinstance(replacement_of(tunnel.state), Draining)
+    assert tunnel.waits() not in (None, inf, 0)

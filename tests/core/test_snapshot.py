@@ -1,4 +1,4 @@
-"""The answer of `status` as programs read it: fields are only ever added."""
+"""The JSON of `status`: fields may be added but never renamed, moved or removed."""
 
 from __future__ import annotations
 
@@ -47,49 +47,49 @@ TUNNEL = TunnelSnapshot(
 SUPERVISOR = SupervisorSnapshot("0.1.0", 1, "tunnels.toml", NOON, 1, 0.1, 9)
 STATUS = StatusSnapshot(SUPERVISOR, [TUNNEL])
 
-PROMISED = {
+DOCUMENTED = {
     "supervisor": "version pid config started_at memory_bytes cpu_seconds open_files",
     "tunnel": "name state wanted since host jump groups attempt retry_at restarts rtt_ms cipher"
     " bytes_in bytes_out connections connections_total failure forwards",
     "forward": "kind listen connect state failure bytes_in bytes_out connections connections_total",
     "failure": "cause hop message hint at",
 }
-"""The fields that scripts were promised, in their order."""
+"""The documented fields that scripts may read, in their order."""
 
 
 @pytest.mark.parametrize(
-    ("what", "value"),
+    ("kind", "value"),
     [("supervisor", SUPERVISOR), ("tunnel", TUNNEL), ("forward", FORWARD), ("failure", FAILURE)],
 )
-def test_no_promised_field_is_renamed_moved_or_lost(what: str, value: msgspec.Struct) -> None:
-    promised = PROMISED[what].split()
+def test_no_documented_field_is_renamed_moved_or_removed(kind: str, value: msgspec.Struct) -> None:
+    documented = DOCUMENTED[kind].split()
     printed = json.loads(msgspec.json.encode(value))
 
-    assert [name for name in printed if name in promised] == promised
+    assert [name for name in printed if name in documented] == documented
 
 
-def test_the_answer_crosses_the_socket_unchanged() -> None:
+def test_a_status_round_trips_through_json() -> None:
     line = msgspec.json.encode(STATUS)
 
     assert msgspec.json.decode(line, type=StatusSnapshot) == STATUS
 
 
-def test_a_newer_supervisor_may_say_more_than_an_older_front_end_knows() -> None:
-    more = json.loads(msgspec.json.encode(STATUS))
-    more["tunnels"][0]["mood"] = "fine"
+def test_unknown_fields_of_a_newer_supervisor_are_ignored() -> None:
+    newer = json.loads(msgspec.json.encode(STATUS))
+    newer["tunnels"][0]["mood"] = "fine"
 
-    assert msgspec.json.decode(json.dumps(more), type=StatusSnapshot) == STATUS
+    assert msgspec.json.decode(json.dumps(newer), type=StatusSnapshot) == STATUS
 
 
 def test_an_unknown_state_is_rejected() -> None:
-    strange = json.loads(msgspec.json.encode(STATUS))
-    strange["tunnels"][0]["state"] = "sleeping"
+    unknown = json.loads(msgspec.json.encode(STATUS))
+    unknown["tunnels"][0]["state"] = "sleeping"
 
     with pytest.raises(msgspec.ValidationError, match="sleeping"):
-        msgspec.json.decode(json.dumps(strange), type=StatusSnapshot)
+        msgspec.json.decode(json.dumps(unknown), type=StatusSnapshot)
 
 
-def test_the_states_are_those_of_the_documentation() -> None:
+def test_the_state_names_are_those_of_the_documentation() -> None:
     assert get_args(StateName) == (
         "stopped",
         "connecting",

@@ -1,4 +1,4 @@
-"""Patterns of ssh_config(5): what fits, and how little work a hostile pattern can make."""
+"""Patterns of ssh_config(5): matches, and bounded work for hostile patterns."""
 
 import fnmatch
 from time import process_time
@@ -28,21 +28,21 @@ from tunnelkeeper.core.wildcards import ascii_lower, matches
         ("ab", "a[b]", False),
     ],
 )
-def test_a_text_fits_a_pattern_as_ssh_config_says(text: str, pattern: str, expected: bool) -> None:
+def test_a_text_matches_a_pattern_as_in_ssh_config(text: str, pattern: str, expected: bool) -> None:
     assert matches(text, pattern) is expected
 
 
 @given(st.text("ab.*?"), st.text("ab.*?"))
-def test_it_agrees_with_the_shells_wildcards(text: str, pattern: str) -> None:
+def test_matches_agrees_with_fnmatch(text: str, pattern: str) -> None:
     assert matches(text, pattern) is fnmatch.fnmatchcase(text, pattern)
 
 
-def test_a_pattern_of_many_stars_costs_little() -> None:
+def test_a_pattern_with_many_stars_matches_quickly() -> None:
     started = process_time()
     assert not matches("a" * 1000, "*a" * 500 + "b")
     assert process_time() - started < 5
 
 
-def test_only_ascii_case_is_no_difference() -> None:
+def test_ascii_lower_changes_only_ascii_letters() -> None:
     assert ascii_lower("Host.Example.COM") == "host.example.com"
     assert ascii_lower("\N{KELVIN SIGN}") == "\N{KELVIN SIGN}"

@@ -1,4 +1,4 @@
-"""`check`: the file and all that it names, looked at without connecting to anything."""
+"""`check`: validation of a config file and the files it names, without connecting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class File:
+class ConfigFile:
     """A config file with one tunnel, `db`, to `relay`."""
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +26,7 @@ class File:
     def check(
         self, *lines: str, ssh_config: str = "false", more: str = ""
     ) -> tuple[list[str], list[str]]:
-        """Problems and warnings of the tunnel with these lines, and with more tables."""
+        """Write the file with these lines and tables. Return its problems and warnings."""
         head = f'[supervisor]\nssh_config = {ssh_config}\n[defaults]\nuser = "me"\n'
         head += f'known_hosts = "{self.known_hosts}"\n'
         tunnel = '[tunnels.db]\nhost = "relay"\nremote = "2201:localhost:22"\n'
@@ -40,10 +40,10 @@ class File:
 
 
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> File:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigFile:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    return File(tmp_path)
+    return ConfigFile(tmp_path)
 
 
 @pytest.fixture
@@ -51,22 +51,22 @@ def key(tmp_path: Path) -> Path:
     return make_key(tmp_path / "id_ed25519")
 
 
-def test_a_file_in_order_is_nothing_to_talk_about(file: File, key: Path) -> None:
+def test_a_valid_file_yields_no_problems_and_no_warnings(file: ConfigFile, key: Path) -> None:
     assert file.check(f'identity_files = "{key}"') == ([], [])
 
 
-def test_keys_that_ssh_would_look_for_need_not_be_there(file: File) -> None:
+def test_default_key_files_may_be_missing(file: ConfigFile) -> None:
     assert file.check() == ([], [])
 
 
-def test_errors_of_the_file_itself_come_first(file: File) -> None:
+def test_errors_of_the_file_end_the_check(file: ConfigFile) -> None:
     problems, warnings = file.check("prot = 22")
 
     assert problems == [f"{file.path}:9: tunnels.db.prot: unknown key; did you mean 'port'?"]
     assert warnings == []
 
 
-def test_a_discouraged_setting_is_a_warning(file: File) -> None:
+def test_a_discouraged_setting_is_a_warning(file: ConfigFile) -> None:
     problems, warnings = file.check('host_key_policy = "no"')
 
     assert problems == []
@@ -74,7 +74,7 @@ def test_a_discouraged_setting_is_a_warning(file: File) -> None:
     assert warning.startswith(f"{file.path}:9: tunnels.db.host_key_policy: ")
 
 
-def test_a_key_that_the_file_names_must_be_there(file: File, tmp_path: Path) -> None:
+def test_a_configured_key_file_must_exist(file: ConfigFile, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
 
     assert file.problems(f'identity_files = "{missing}"') == [
@@ -82,23 +82,27 @@ def test_a_key_that_the_file_names_must_be_there(file: File, tmp_path: Path) -> 
     ]
 
 
-def test_a_key_of_a_jump_host_must_be_there_too(file: File, tmp_path: Path, key: Path) -> None:
+def test_a_configured_key_file_of_a_jump_host_must_exist(
+    file: ConfigFile, tmp_path: Path, key: Path
+) -> None:
     missing = tmp_path / "missing"
-    bastion = f'[hosts.bastion]\nidentity_files = "{missing}"\n'
+    bastion_table = f'[hosts.bastion]\nidentity_files = "{missing}"\n'
 
-    problems, _ = file.check(f'identity_files = "{key}"', 'jump = "bastion"', more=bastion)
+    problems, _ = file.check(f'identity_files = "{key}"', 'jump = "bastion"', more=bastion_table)
 
     assert problems == [f"{file.where}: me@bastion:22: identity file {missing}: no such file"]
 
 
-def test_a_key_that_only_the_agent_has_is_fine(file: File, key: Path) -> None:
-    key.unlink()  # its public half stays, as ssh wants it for IdentitiesOnly with an agent
+def test_a_private_key_in_the_agent_may_be_missing_on_disk(file: ConfigFile, key: Path) -> None:
+    key.unlink()  # the .pub file stays: ssh needs it for IdentitiesOnly with an agent
 
     assert file.problems(f'identity_files = "{key}"', 'identity_agent = "/run/agent"') == []
     assert file.problems(f'identity_files = "{key}"', 'identity_agent = "none"') != []
 
 
-def test_a_key_that_others_can_read_is_named_with_the_remedy(file: File, key: Path) -> None:
+def test_a_key_that_others_can_read_is_reported_with_the_remedy(
+    file: ConfigFile, key: Path
+) -> None:
     key.chmod(0o640)
 
     [problem] = file.problems(f'identity_files = "{key}"')
@@ -107,7 +111,7 @@ def test_a_key_that_others_can_read_is_named_with_the_remedy(file: File, key: Pa
     assert f"chmod 600 {key}" in problem
 
 
-def test_a_key_with_a_passphrase_needs_an_agent(file: File, tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_needs_an_agent(file: ConfigFile, tmp_path: Path) -> None:
     locked = make_key(tmp_path / "locked", passphrase="secret words")
     line = f'identity_files = "{locked}"'
 
@@ -116,7 +120,9 @@ def test_a_key_with_a_passphrase_needs_an_agent(file: File, tmp_path: Path) -> N
     assert file.problems(line, 'identity_agent = "/run/agent"') == []
 
 
-def test_an_invalid_key_is_reported_once_for_all_its_tunnels(file: File, tmp_path: Path) -> None:
+def test_an_invalid_key_is_reported_once_for_all_its_tunnels(
+    file: ConfigFile, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
     broken.write_text("not a key\n")
     broken.chmod(0o600)
@@ -128,7 +134,7 @@ def test_an_invalid_key_is_reported_once_for_all_its_tunnels(file: File, tmp_pat
 
 
 def test_a_certificate_that_cannot_be_read_is_a_problem(
-    file: File, key: Path, tmp_path: Path
+    file: ConfigFile, key: Path, tmp_path: Path
 ) -> None:
     missing = tmp_path / "missing-cert.pub"
 
@@ -137,18 +143,18 @@ def test_a_certificate_that_cannot_be_read_is_a_problem(
     assert problems == [f"{file.at}: certificate file {missing}: cannot be read"]
 
 
-@pytest.mark.parametrize("what", ["ciphers", "macs", "kex_algorithms", "host_key_algorithms"])
-def test_algorithms_of_which_none_can_be_had_are_a_problem(
-    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+@pytest.mark.parametrize("keyword", ["ciphers", "macs", "kex_algorithms", "host_key_algorithms"])
+def test_a_list_without_supported_algorithms_is_a_problem(
+    file: ConfigFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keyword: str
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))  # an ssh would refuse to look the host up
+    monkeypatch.setenv("PATH", str(tmp_path))  # without ssh, which would refuse the list itself
 
-    assert file.problems(f'{what} = "rot13"') == [
-        f"{file.at}: none of the {what} asked for is supported: rot13"
+    assert file.problems(f'{keyword} = "rot13"') == [
+        f"{file.at}: none of the {keyword} asked for is supported: rot13"
     ]
 
 
-def test_a_socket_in_a_missing_directory_is_a_problem(file: File, tmp_path: Path) -> None:
+def test_a_socket_in_a_missing_directory_is_a_problem(file: ConfigFile, tmp_path: Path) -> None:
     good, bad = tmp_path / "db.sock", tmp_path / "missing" / "db.sock"
 
     problems = file.problems(f'local = ["{good}:db:5432", "{bad}:db:5432"]')
@@ -158,7 +164,7 @@ def test_a_socket_in_a_missing_directory_is_a_problem(file: File, tmp_path: Path
     ]
 
 
-def test_a_socket_below_the_home_of_an_unknown_user_is_a_problem(file: File) -> None:
+def test_a_socket_below_the_home_of_an_unknown_user_is_a_problem(file: ConfigFile) -> None:
     problems = file.problems('local = "~no-such-user/db.sock:db:5432"')
 
     forward = "~no-such-user/db.sock:db:5432"
@@ -167,7 +173,7 @@ def test_a_socket_below_the_home_of_an_unknown_user_is_a_problem(file: File) -> 
     ]
 
 
-def test_a_malformed_line_of_known_hosts_is_a_warning(file: File) -> None:
+def test_a_malformed_line_of_known_hosts_is_a_warning(file: ConfigFile) -> None:
     file.known_hosts.write_text("relay ssh-ed25519 not-base64\n")
 
     problems, warnings = file.check()
@@ -177,7 +183,7 @@ def test_a_malformed_line_of_known_hosts_is_a_warning(file: File) -> None:
     assert warning.startswith(f"{file.at}: {file.known_hosts}:1: ")
 
 
-def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: File, tmp_path: Path) -> None:
+def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: ConfigFile, tmp_path: Path) -> None:
     require("ssh")
     ssh_config = tmp_path / "ssh_config"
     ssh_config.write_text("Host relay\n  Prot 22\n")
@@ -190,7 +196,9 @@ def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: File, tmp_path: Path)
     assert "(to reproduce: ssh -G" in problem
 
 
-def test_an_unsupported_directive_of_ssh_config_is_a_warning(file: File, tmp_path: Path) -> None:
+def test_an_unsupported_directive_of_ssh_config_is_a_warning(
+    file: ConfigFile, tmp_path: Path
+) -> None:
     require("ssh")
     ssh_config = tmp_path / "ssh_config"
     ssh_config.write_text("Host relay\n  LocalForward 8080 intranet:80\n")
@@ -203,7 +211,7 @@ def test_an_unsupported_directive_of_ssh_config_is_a_warning(file: File, tmp_pat
     assert "localforward" in warning.lower()
 
 
-def test_algorithms_that_even_ssh_lacks_are_a_problem(file: File) -> None:
+def test_algorithms_that_ssh_rejects_are_a_problem(file: ConfigFile) -> None:
     require("ssh")
 
     [problem] = file.problems('ciphers = "rot13"')
@@ -212,8 +220,8 @@ def test_algorithms_that_even_ssh_lacks_are_a_problem(file: File) -> None:
     assert "rot13" in problem
 
 
-def test_without_ssh_the_files_are_read_by_ourselves(
-    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_ssh_the_fallback_reads_ssh_config(
+    file: ConfigFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     ssh_config = tmp_path / "ssh_config"
@@ -227,7 +235,7 @@ def test_without_ssh_the_files_are_read_by_ourselves(
 
 
 def test_without_ssh_the_directives_of_a_distribution_cause_no_warning(
-    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: ConfigFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     ssh_config = tmp_path / "ssh_config"
@@ -240,7 +248,7 @@ def test_without_ssh_the_directives_of_a_distribution_cause_no_warning(
 
 
 def test_without_ssh_a_directive_that_needs_ssh_is_a_warning(
-    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: ConfigFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     ssh_config = tmp_path / "ssh_config"
@@ -257,7 +265,7 @@ def test_without_ssh_a_directive_that_needs_ssh_is_a_warning(
 
 
 def test_without_ssh_a_line_that_only_ssh_can_read_is_a_problem(
-    file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: ConfigFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     ssh_config = tmp_path / "ssh_config"

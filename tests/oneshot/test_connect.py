@@ -1,4 +1,4 @@
-"""`connect` without a supervisor: a stream through a connection of its own, to a real sshd."""
+"""`connect` without a supervisor: a stream through its own connection to a real sshd."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def service(site: Site) -> Service:
     return site.service(echo)
 
 
-class Conversation:
-    """A pump that says something and listens until the other side ends."""
+class FakePump:
+    """A pump that sends a message and reads the reply until EOF."""
 
     def __init__(self, question: bytes = b"hello") -> None:
         self.question = question
@@ -53,8 +53,8 @@ class Conversation:
 
 
 @pytest.fixture
-def pump() -> Conversation:
-    return Conversation()
+def pump() -> FakePump:
+    return FakePump()
 
 
 def config(site: Site, *tables: str) -> str:
@@ -63,8 +63,8 @@ def config(site: Site, *tables: str) -> str:
     return str(file)
 
 
-def test_a_tunnel_lends_its_host(
-    site: Site, server: Sshd, service: Service, pump: Conversation
+def test_a_tunnel_name_connects_through_its_host(
+    site: Site, server: Sshd, service: Service, pump: FakePump
 ) -> None:
     file = config(site, tunnel_table("db", server.port, 'socks = "1080"'))
 
@@ -73,8 +73,8 @@ def test_a_tunnel_lends_its_host(
     assert pump.answer == b"hello"
 
 
-def test_a_host_of_the_file_needs_no_tunnel(
-    site: Site, server: Sshd, service: Service, pump: Conversation
+def test_a_host_without_a_tunnel_can_be_named(
+    site: Site, server: Sshd, service: Service, pump: FakePump
 ) -> None:
     file = config(site, host_table("relay", server.port))
 
@@ -83,8 +83,8 @@ def test_a_host_of_the_file_needs_no_tunnel(
     assert pump.answer == b"hello"
 
 
-def test_any_host_can_be_named_as_ssh_does(site: Site, server: Sshd, service: Service) -> None:
-    pump = Conversation(b"x" * 1_000_000)
+def test_any_host_can_be_named_as_for_ssh(site: Site, server: Sshd, service: Service) -> None:
+    pump = FakePump(b"x" * 1_000_000)
     reference = f"{USER}@127.0.0.1:{server.port}"
 
     assert connect.connect(config(site), reference, f"127.0.0.1:{service.port}", pump) == 0
@@ -93,20 +93,20 @@ def test_any_host_can_be_named_as_ssh_does(site: Site, server: Sshd, service: Se
 
 
 def test_a_target_that_refuses_is_reported_and_nothing_is_copied(
-    site: Site, server: Sshd, pump: Conversation, capsys: pytest.CaptureFixture[str]
+    site: Site, server: Sshd, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, target = config(site, host_table("relay", server.port)), f"127.0.0.1:{free_port()}"
 
     assert connect.connect(file, "relay", target, pump) == 1
 
-    said = capsys.readouterr()
-    assert said.err.startswith(f"tunnelkeeper: relay: {target}: connect failed")
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith(f"tunnelkeeper: relay: {target}: connect failed")
+    assert output.out == ""
     assert pump.answer is None
 
 
 def test_a_host_that_refuses_is_reported_with_a_hint(
-    site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
+    site: Site, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
 
@@ -119,8 +119,8 @@ def test_a_host_that_refuses_is_reported_with_a_hint(
     assert pump.answer is None
 
 
-def test_without_a_config_file_there_is_ssh_config(
-    tmp_path: Path, pump: Conversation, capsys: pytest.CaptureFixture[str]
+def test_without_a_config_file_ssh_config_is_used(
+    tmp_path: Path, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reference = f"127.0.0.1:{free_port()}"
 
@@ -130,19 +130,19 @@ def test_without_a_config_file_there_is_ssh_config(
 
 
 def test_a_failed_host_lookup_is_reported(
-    site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
+    site: Site, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = config(site, host_table("relay", 22, 'ciphers = "rot13"'))
 
     assert connect.connect(file, "relay", "localhost:80", pump) == 1
 
-    said = capsys.readouterr().err
-    assert said.startswith("tunnelkeeper: ")
-    assert "rot13" in said
+    output = capsys.readouterr().err
+    assert output.startswith("tunnelkeeper: ")
+    assert "rot13" in output
 
 
 def test_an_invalid_host_is_reported(
-    site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
+    site: Site, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert connect.connect(config(site), "user@host:port", "localhost:80", pump) == 1
 
@@ -150,7 +150,7 @@ def test_an_invalid_host_is_reported(
 
 
 def test_every_problem_of_an_invalid_file_is_reported(
-    site: Site, pump: Conversation, capsys: pytest.CaptureFixture[str]
+    site: Site, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = config(site, "[hosts.relay]\nprot = 22\nusre = 'me'\n")
 
@@ -163,7 +163,7 @@ def test_warnings_go_to_standard_error(
     site: Site,
     server: Sshd,
     service: Service,
-    pump: Conversation,
+    pump: FakePump,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     malformed = site.subdirectory("k") / "known_hosts"
@@ -172,12 +172,12 @@ def test_warnings_go_to_standard_error(
 
     assert connect.connect(config(site, table), "relay", f"127.0.0.1:{service.port}", pump) == 0
 
-    said = capsys.readouterr()
-    assert said.err.startswith(f"tunnelkeeper: {malformed}:1: ")
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith(f"tunnelkeeper: {malformed}:1: ")
+    assert output.out == ""
 
 
-def test_a_pump_that_fails_leaves_no_connection_behind(
+def test_a_failing_pump_leaves_no_connection_open(
     site: Site, server: Sshd, service: Service
 ) -> None:
     def fail(sock: socket.socket) -> None:
