@@ -61,11 +61,11 @@ async def test_keys_ask_the_supervisor(path: Path) -> None:
         screen.press("x")
         await screen.wait_for("stop db: done")
         screen.press("jr")
-        await screen.wait_for("restart deep: asked for")
+        await screen.wait_for("restart deep: requested")
         screen.press("p")
-        await screen.wait_for("restart deep gracefully: asked for")
+        await screen.wait_for("restart deep gracefully: requested")
         screen.press("kkw")
-        await screen.wait_for("nothing waits")
+        await screen.wait_for("no tunnel is waiting to retry")
         deep = ["deep"]
         await wait_for_requests(
             fake, ("stop", ["db"]), ("restart", deep), ("restart gracefully", deep)
@@ -83,7 +83,7 @@ async def test_many_are_asked_about_and_any_key_but_y_means_no(path: Path) -> No
         screen.press("\x1b")
         await screen.wait_for("6 marked", "q quit")
         screen.press("sy")
-        await screen.wait_for("start 6 tunnels: asked for")
+        await screen.wait_for("start 6 tunnels: requested")
         await wait_for_requests(fake, ("start", [tunnel.name for tunnel in ALL]))
 
 
@@ -105,7 +105,7 @@ async def test_a_command_line_completes_and_acts(path: Path) -> None:
         screen.press("\t")
         await screen.wait_for(":restart")
         screen.press(" aw\t\r")
-        await screen.wait_for("restart away: asked for")
+        await screen.wait_for("restart away: requested")
         screen.press(":nonsense\r")
         await screen.wait_for("no command 'nonsense'")
         await wait_for_requests(fake, ("restart", ["away"]))
@@ -129,7 +129,7 @@ async def test_a_reload_with_problems_shows_them_all(path: Path) -> None:
     async with a_dashboard(path) as (screen, fake):
         fake.problems = ["tunnels.toml:5: unknown key", "tunnels.toml:9: unknown host"]
         screen.press("R")
-        await screen.wait_for("read the config file again?")
+        await screen.wait_for("reload the config file?")
         screen.press("y")
         await screen.wait_for(*fake.problems, "nothing was changed")
         screen.press("q")

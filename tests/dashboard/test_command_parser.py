@@ -59,9 +59,9 @@ def test_a_line_is_read(line: str, command: Command) -> None:
     ("line", "complaint"),
     [
         ("restrat db", "no command 'restrat'; did you mean 'restart'"),
-        ("stop sparre", "'sparre' is not a tunnel; did you mean 'spare'"),
-        ("stop group=nobody", "no tunnel is in a group 'nobody'"),
-        ("sort colour", "'colour' is not a column"),
+        ("stop sparre", "no tunnel is named 'sparre'; did you mean 'spare'"),
+        ("stop group=nobody", "no tunnel is in group 'nobody'"),
+        ("sort colour", "no column is named 'colour'"),
         ("s", "no command 's'"),
     ],
 )

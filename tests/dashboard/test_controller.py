@@ -126,7 +126,7 @@ def test_a_retry_is_for_what_waits_and_breaks_no_connection() -> None:
     harness = ControllerHarness()
     harness.controller.control_tunnels("retry")
     assert harness.actions == []
-    assert "nothing waits" in harness.lines()[-1]
+    assert "no tunnel is waiting to retry" in harness.lines()[-1]
     harness.controller.select("away")
     harness.controller.control_tunnels("retry")
 
@@ -211,7 +211,7 @@ def test_commands_change_the_view() -> None:
     view = harness.ui_state
 
     assert (view.sorting.key, view.filter.text, view.selected) == ("name", "state=up", "deep")
-    assert (view.log_scope, view.search) == ("chosen", "conn")
+    assert (view.log_scope, view.search) == ("selected", "conn")
     for line in ("log off", "help"):
         harness.controller.edit_command()
         harness.controller.on_text_accepted(line)

@@ -95,7 +95,7 @@ def test_it_shows_all_there_is_and_is_worked_by_keys(site: Site) -> None:
         terminal.shows("● db")
         program.wait_for_state("db", "up")
         terminal.press("Down", "r")
-        terminal.shows("restart back: asked for")
+        terminal.shows("restart back: requested")
         wait_until(lambda: program.tunnel("back").restarts == 1, 30)
 
         terminal.press("/")
@@ -111,7 +111,7 @@ def test_it_shows_all_there_is_and_is_worked_by_keys(site: Site) -> None:
         terminal.press(":")
         terminal.write("restart dee")
         terminal.press("Tab", "Enter")
-        terminal.shows("restart deep: asked for")
+        terminal.shows("restart deep: requested")
         terminal.press("q")
         terminal.shows("ended with 0")
     assert program.tunnel("db").state == "up"

@@ -1,1 +1,1 @@
-"""The full-screen view: a pure view model, and a thin prompt_toolkit window in front of it."""
+"""The full-screen dashboard: pure model and rendering, shown by a thin prompt_toolkit layer."""

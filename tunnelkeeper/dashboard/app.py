@@ -1,4 +1,4 @@
-"""The application: the terminal, the tasks beside it, and when it is worth drawing again."""
+"""The dashboard application: it owns the terminal and the tasks, and decides when to redraw."""
 
 from __future__ import annotations
 
@@ -48,36 +48,35 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.screen import Screen
 
 REDRAW_INTERVAL = 0.1
-"""Seconds from one picture of what the supervisor tells to the next; keys do not wait for it."""
+"""Seconds between two redraws for events of the supervisor. A key redraws at once."""
 
 TICK_INTERVAL = 1.0
-"""Seconds after which it is looked whether time itself has changed what is shown."""
+"""Seconds between two checks whether time alone has changed the screen."""
 
 ESCAPE_TIMEOUT = 0.05
-"""Seconds until an escape byte is the key and not the beginning of another: enough over ssh."""
-
+"""Seconds until an escape byte counts as the Escape key. Long enough for a sequence over SSH."""
 
 _SPECIAL_KEYS = {"enter": Keys.Enter, "escape": Keys.Escape}
-"""Keys of the bar that are no characters."""
+"""Keys of the status bar that are not characters."""
 
 
 def run(socket: Path, start: Starter, glyphs: Glyphs, notes: tuple[str, ...] = ()) -> None:
-    """Show the supervisor at a socket until the person leaves. notes: what there is to try."""
-    view = UiState(glyphs, notes=notes, log_scope="notes" if notes else "all")
+    """Show the supervisor at a socket until the user quits. `notes` replace the log at first."""
+    ui_state = UiState(glyphs, notes=notes, log_scope="notes" if notes else "all")
     try:
-        asyncio.run(Dashboard(socket, start, view).run())
+        asyncio.run(Dashboard(socket, start, ui_state).run())
     except ExceptionGroup as group:
-        # Whatever it was, it ended the screen; the first one says what it was.
+        # The first exception ended the dashboard and is the cause of the others.
         raise group.exceptions[0] from group
 
 
 def now() -> Moment:
-    """Now, in the person's time zone."""
+    """Return the current time in the user's time zone."""
     return Moment(datetime.now().astimezone(), time.monotonic())
 
 
 class Dashboard:
-    """One screen on one terminal; a Hearer of the supervisor's link."""
+    """The dashboard on one terminal. It is the listener of its feed."""
 
     def __init__(
         self,
@@ -93,7 +92,7 @@ class Dashboard:
         self.controller = Controller(self.model, ui_state, self._dispatch)
         self._input_buffer = Buffer(
             completer=CommandCompleter(self.model),
-            complete_while_typing=Condition(self._is_typing_a_command),
+            complete_while_typing=Condition(self._is_typing_command),
             accept_handler=self._accept_text,
             multiline=False,
             on_text_changed=lambda buffer: self.controller.on_text_changed(buffer.text),
@@ -120,49 +119,49 @@ class Dashboard:
         self._is_drawn = False
 
     async def run(self) -> None:
-        """Until the person leaves, or a signal ends it."""
+        """Run until the user quits or a signal arrives."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._exit)
         loop.set_exception_handler(self._on_loop_exception)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            others = [
+            background = [
                 tasks.create_task(listen(self._socket, self)),
                 tasks.create_task(self._tick()),
             ]
             try:
                 await self.app.run_async(set_exception_handler=False)
             finally:
-                for task in (*others, *self._action_tasks):
+                for task in (*background, *self._action_tasks):
                     task.cancel()
                 if self._redraw_timer is not None:
                     self._redraw_timer.cancel()
 
-    # -- what the link tells -----------------------------------------------------------------
+    # -- FeedListener ------------------------------------------------------------------------
 
     def on_status(self, status: StatusSnapshot) -> None:
-        """See Hearer."""
+        """Replace the model's snapshots and redraw."""
         self.model.on_status(status, time.monotonic())
         self._schedule_redraw()
 
     def on_logs(self, records: list[LogRecord]) -> None:
-        """See Hearer."""
+        """Replace the model's log and redraw."""
         self.model.on_logs(records)
         self._schedule_redraw()
 
     def on_event(self, event: Event) -> bool:
-        """See Hearer."""
-        is_unknown = self.model.on_event(event, time.monotonic())
+        """Apply an event to the model and redraw. Return whether a new status is needed."""
+        needs_status = self.model.on_event(event, time.monotonic())
         self._schedule_redraw()
-        return is_unknown
+        return needs_status
 
     def on_disconnect(self, reason: str) -> None:
-        """See Hearer."""
+        """Record that no supervisor answers, and redraw."""
         self.model.on_disconnect(reason, time.monotonic())
         self._schedule_redraw()
 
-    # -- what the person does ----------------------------------------------------------------
+    # -- input and actions -------------------------------------------------------------------
 
     def _dispatch(self, action: Action) -> None:
         match action:
@@ -187,7 +186,7 @@ class Dashboard:
             self.app.exit()
 
     def _on_loop_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What nobody foresaw, in a callback: leave with it, so that it is seen."""
+        """Exit with an unexpected exception of a callback, so that the user sees it."""
         error = context.get("exception")
         if isinstance(error, Exception) and self.app.is_running and not self.app.is_done:
             self.app.exit(exception=error)
@@ -195,7 +194,7 @@ class Dashboard:
             loop.default_exception_handler(context)
 
     def _press_key(self, key: str) -> None:
-        """As if a key were pressed: the bar was clicked at."""
+        """Simulate a key press for a click on the status bar."""
         self.app.key_processor.feed(KeyPress(_SPECIAL_KEYS.get(key, key)))
 
     def _accept_text(self, buffer: Buffer) -> bool:
@@ -203,24 +202,24 @@ class Dashboard:
         self._update_focus()
         return False
 
-    def _is_typing_a_command(self) -> bool:
+    def _is_typing_command(self) -> bool:
         return self.controller.ui_state.mode == Typing("command")
 
     def _update_focus(self) -> None:
-        """After whatever a key did: the keys go where the view wants them."""
+        """Move the keyboard focus to where the UI state needs it. Called after every input."""
         self._is_drawn = False
-        mode, focus = self.controller.ui_state.mode, self.app.layout
-        is_typed_into = focus.has_focus(self._input_buffer)
-        if isinstance(mode, Typing) and not is_typed_into:
+        mode, layout = self.controller.ui_state.mode, self.app.layout
+        has_focus = layout.has_focus(self._input_buffer)
+        if isinstance(mode, Typing) and not has_focus:
             self._input_buffer.document = Document(mode.initial_text)
-            focus.focus(self._input_buffer)
-        elif is_typed_into and not isinstance(mode, Typing):
-            focus.focus_last()
+            layout.focus(self._input_buffer)
+        elif has_focus and not isinstance(mode, Typing):
+            layout.focus_last()
 
     # -- drawing -----------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        """Countdowns go on when nobody tells anything."""
+        """Redraw while disconnected, when no event does it."""
         while True:
             await asyncio.sleep(TICK_INTERVAL)
             if not isinstance(self.model.feed_state, Connected):
@@ -233,7 +232,7 @@ class Dashboard:
             )
 
     def _redraw_if_changed(self) -> None:
-        """Draw again if the screen would not be the same."""
+        """Redraw if the rendered screen has changed."""
         if self._redraw_timer is not None:
             self._redraw_timer.cancel()
             self._redraw_timer = None

@@ -1,4 +1,4 @@
-"""The line behind `:`, read into what it means, and how it may go on; pure."""
+"""The parser of the command line that `:` opens, and its completion. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 Verb = Literal["start", "stop", "restart", "retry"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 GRACEFUL = "--graceful"
-"""Of `restart`, as on the command line."""
+"""The option of `restart`, as on the shell's command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlTunnels:
-    """Do something to tunnels; names: None for the chosen or marked ones."""
+    """Control tunnels. `names` is None for the marked or selected ones."""
 
     verb: Verb
     names: tuple[str, ...] | None
@@ -31,14 +31,14 @@ class ControlTunnels:
 
 @dataclass(frozen=True, slots=True)
 class SetFilter:
-    """Show only these."""
+    """Show only the tunnels that match."""
 
     filter: Filter
 
 
 @dataclass(frozen=True, slots=True)
 class SearchLog:
-    """Show only these lines of the log."""
+    """Show only the log lines that contain a text."""
 
     text: str
 
@@ -52,21 +52,21 @@ class SortBy:
 
 @dataclass(frozen=True, slots=True)
 class ShowLog:
-    """Of all tunnels (`all`), of none (`off`), or of the one of this name."""
+    """Show the log of all tunnels (`all`), of none (`off`) or of a named tunnel."""
 
     target: str
 
 
 @dataclass(frozen=True, slots=True)
 class SelectTunnel:
-    """Choose a tunnel."""
+    """Select a tunnel."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class SimpleCommand:
-    """A command that is a word and nothing else."""
+    """A command without arguments."""
 
     name: Literal["reload", "help", "quit"]
 
@@ -77,21 +77,20 @@ COMMAND_NAMES = (*VERBS, "filter", "find", "sort", "log", "go", "reload", "help"
 
 
 class UnknownCommandError(Exception):
-    """What is wrong with a line, in a sentence."""
+    """Raised for a line that is not a valid command."""
 
 
 def parse(line: str, model: Model) -> Command:
-    """Read a line without its colon. A command may be cut short where it is the only such one.
+    """Parse a line without its colon. A unique prefix of a command name is enough.
 
-    Raises NotACommand.
+    Raises UnknownCommandError.
     """
     word, _, rest = line.strip().partition(" ")
     rest = rest.strip()
     match expand_name(word):
-        case "restart" if GRACEFUL in (words := rest.split()):
-            return ControlTunnels(
-                "restart", _parse_targets([w for w in words if w != GRACEFUL], model), graceful=True
-            )
+        case "restart" if GRACEFUL in (arguments := rest.split()):
+            targets = [argument for argument in arguments if argument != GRACEFUL]
+            return ControlTunnels("restart", _parse_targets(targets, model), graceful=True)
         case "start" | "stop" | "restart" | "retry" as verb:
             return ControlTunnels(verb, _parse_targets(rest.split(), model))
         case "filter":
@@ -99,35 +98,33 @@ def parse(line: str, model: Model) -> Command:
         case "find":
             return SearchLog(rest)
         case "sort":
-            return SortBy(cast("SortKey", _require_choice(rest, SORT_KEYS, "a column")))
+            return SortBy(cast("SortKey", _require_choice(rest, SORT_KEYS, "column")))
         case "log":
-            return ShowLog(
-                _require_choice(rest or "all", ("all", "off", *model.tunnels), "a tunnel")
-            )
+            return ShowLog(_require_choice(rest or "all", ("all", "off", *model.tunnels), "tunnel"))
         case "go":
-            return SelectTunnel(_require_choice(rest, model.tunnels, "a tunnel"))
+            return SelectTunnel(_require_choice(rest, model.tunnels, "tunnel"))
         case "reload" | "help" | "quit" as simple:
             return SimpleCommand(simple)
     raise UnknownCommandError(f"no command {word!r}{did_you_mean(word, COMMAND_NAMES)}")
 
 
 def expand_name(word: str) -> str:
-    """The command that a word begins, where there is only one."""
-    begun = [each for each in COMMAND_NAMES if each.startswith(word)] if word else []
-    return begun[0] if len(begun) == 1 else word
+    """Return the command name that a word is a unique prefix of, else the word."""
+    matches = [name for name in COMMAND_NAMES if name.startswith(word)] if word else []
+    return matches[0] if len(matches) == 1 else word
 
 
 def completions(line: str, model: Model) -> list[str]:
-    """What the last word of a line may become."""
+    """Return the completions of the last word of a line."""
     *before, last = line.split(" ")
     if not before:
         return [word for word in COMMAND_NAMES if word.startswith(last)]
     candidates: Iterable[str] = ()
-    match word := expand_name(before[0]):
+    match command := expand_name(before[0]):
         case "start" | "stop" | "restart" | "retry":
             groups = {group for tunnel in model.tunnels.values() for group in tunnel.groups}
             candidates = ("all", *(f"group={group}" for group in sorted(groups)), *model.tunnels)
-            candidates = (GRACEFUL, *candidates) if word == "restart" else candidates
+            candidates = (GRACEFUL, *candidates) if command == "restart" else candidates
         case "filter":
             candidates = (f"state={state}" for state in get_args(StateName))
         case "sort":
@@ -136,11 +133,11 @@ def completions(line: str, model: Model) -> list[str]:
             candidates = ("all", "off", *model.tunnels)
         case "go":
             candidates = model.tunnels
-    return [each for each in candidates if each.startswith(last) and each not in before]
+    return [word for word in candidates if word.startswith(last) and word not in before]
 
 
 def common_completion(line: str, model: Model) -> str:
-    """What all completions of a line have in common beyond it; nothing where there are none."""
+    """Return the text that all completions of a line add to it. Empty without completions."""
     candidates = completions(line, model)
     if not candidates:
         return ""
@@ -163,10 +160,10 @@ def _parse_targets(words: list[str], model: Model) -> tuple[str, ...] | None:
             group = word.removeprefix("group=")
             members = [t.name for t in model.tunnels.values() if group in t.groups]
             if not members:
-                raise UnknownCommandError(f"no tunnel is in a group {group!r}")
+                raise UnknownCommandError(f"no tunnel is in group {group!r}")
             names |= dict.fromkeys(members)
         else:
-            names[_require_choice(word, model.tunnels, "a tunnel")] = None
+            names[_require_choice(word, model.tunnels, "tunnel")] = None
     return tuple(names)
 
 
@@ -174,4 +171,4 @@ def _require_choice(word: str, choices: Iterable[str], kind: str) -> str:
     choices = list(choices)
     if word in choices:
         return word
-    raise UnknownCommandError(f"{word!r} is not {kind}{did_you_mean(word, choices)}")
+    raise UnknownCommandError(f"no {kind} is named {word!r}{did_you_mean(word, choices)}")

@@ -1,6 +1,6 @@
-"""What keys, clicks and commands do: to the view at once, to the supervisor by deeds handed on.
+"""The controller: it maps keys, clicks and commands to changes of the UI state and to actions.
 
-It knows no terminal and talks to nobody: `do` carries deeds out, and `answer` is told how it went.
+It does no I/O. `dispatch` runs an action, and `show_result` receives its result.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.model import Model
 
 MESSAGE_TIMEOUT = 10.0
-"""Seconds after which the keys at the bottom are shown again in place of a message."""
+"""Seconds until the status bar shows the keys again instead of a message."""
 
 
 @dataclass(slots=True)
 class Controller:
-    """The board, the view, and all that a person can do with them."""
+    """The operations of the user interface on the model and the UI state."""
 
     model: Model
     ui_state: UiState
@@ -58,7 +58,7 @@ class Controller:
         self._table = Table(self.ui_state.glyphs)
 
     def draw(self, now: Moment, cells: int, height: int) -> Screen:
-        """The screen as it is now, which is also what clicks refer to."""
+        """Render the screen. Clicks refer to the screen that was rendered last."""
         if self.ui_state.message is None:
             self._message_since = None
         elif self._message_since is None:
@@ -68,14 +68,14 @@ class Controller:
         self.screen = render(self.model, self.ui_state, self._table, now, cells, height)
         return self.screen
 
-    # -- moving ------------------------------------------------------------------------------
+    # -- navigation --------------------------------------------------------------------------
 
     def visible_tunnels(self) -> list[TunnelSnapshot]:
-        """The tunnels in the table."""
+        """Return the tunnels of the table, filtered and sorted."""
         return visible_tunnels(self.model, self.ui_state.filter, self.ui_state.sorting)
 
     def move(self, count: int) -> None:
-        """Up or down by so many rows, or lines of a page."""
+        """Move the cursor by a number of rows, or scroll a page by lines. Negative is up."""
         if isinstance(self.ui_state.mode, Reading):
             top = max(0, self.ui_state.mode.top + count)
             self.ui_state.mode = replace(
@@ -88,29 +88,29 @@ class Controller:
             self.select(tunnels[row].name)
 
     def move_pages(self, count: int) -> None:
-        """Up or down by so many screens of rows."""
+        """Move the cursor by a number of screens. Negative is up."""
         self.move(count * max(1, len(self.screen.rows) - 1))
 
     def select(self, name: str) -> None:
-        """Put the cursor on a tunnel."""
+        """Put the cursor on a tunnel if the table shows it."""
         names = [tunnel.name for tunnel in self.visible_tunnels()]
         if name in names:
             self.ui_state.selected, self.ui_state.selected_row = name, names.index(name)
             self._fetch_missing_log()
 
     def toggle_detail(self) -> None:
-        """Open or close the pane of the chosen tunnel."""
+        """Open or close the detail pane of the selected tunnel."""
         self.ui_state.is_detail_open = not self.ui_state.is_detail_open
         self._fetch_missing_log()
 
     def cycle_log(self) -> None:
-        """The log of all, of the chosen tunnel, none; the notes too where there are some."""
-        order: list[LogScope] = ["all", "chosen", "off"]
+        """Show the next log: of all tunnels, of the selected one, none, and the notes if any."""
+        order: list[LogScope] = ["all", "selected", "off"]
         order = ["notes", *order] if self.ui_state.notes else order
         self.show_log(order[(order.index(self.ui_state.log_scope) + 1) % len(order)])
 
     def show_log(self, scope: LogScope) -> None:
-        """From its end."""
+        """Show a log, scrolled to its end."""
         self.ui_state.log_scope, self.ui_state.log_offset = scope, 0
         self._fetch_missing_log()
 
@@ -120,98 +120,99 @@ class Controller:
         self.ui_state.log_offset = max(0, min(count - 1, self.ui_state.log_offset + records))
 
     def sort_by(self, key: SortKey) -> None:
-        """By a column, or the other way round."""
+        """Sort by a column. Reverse the order if the table is sorted by it already."""
         self.ui_state.sorting = self.ui_state.sorting.select(key)
 
     def sort_next(self) -> None:
-        """By the next column."""
+        """Sort by the next column."""
         self.ui_state.sorting = self.ui_state.sorting.next_column()
 
     def reverse_sorting(self) -> None:
-        """The other way round."""
+        """Reverse the sort order."""
         sorting = self.ui_state.sorting
         self.ui_state.sorting = Sorting(sorting.key, not sorting.is_reversed)
 
-    # -- marking -----------------------------------------------------------------------------
+    # -- marks -------------------------------------------------------------------------------
 
     def toggle_mark(self) -> None:
-        """Mark the chosen tunnel or take its mark away, and go on to the next."""
+        """Mark or unmark the selected tunnel, and move to the next one."""
         if self.ui_state.selected is not None:
             self.ui_state.marked ^= {self.ui_state.selected}
             self.move(1)
 
     def toggle_all_marks(self) -> None:
-        """Mark all that are shown, or none where they are marked already."""
+        """Mark all visible tunnels, or unmark all if they are marked already."""
         names = {tunnel.name for tunnel in self.visible_tunnels()}
         self.ui_state.marked = set() if names <= self.ui_state.marked else names
 
-    # -- acting ------------------------------------------------------------------------------
+    # -- actions -----------------------------------------------------------------------------
 
     def control_tunnels(
         self, verb: Verb, names: tuple[str, ...] | None = None, *, graceful: bool = False
     ) -> None:
-        """Do something to these tunnels, else the marked ones, else the chosen one.
+        """Start, stop, restart or retry the named, else the marked, else the selected tunnels.
 
-        More than one are asked about first. graceful: of a restart.
+        More than one tunnel needs confirmation. `graceful` applies to a restart.
         """
         tunnels = self._target_tunnels(names)
         if verb == "retry":
             tunnels = [tunnel for tunnel in tunnels if tunnel.state in WAITING]
             if not tunnels:
-                self._show_message("nothing waits to be tried again", is_error=True)
+                self._show_message("no tunnel is waiting to retry", is_error=True)
                 return
         if not tunnels:
-            self._show_message("no tunnel is chosen", is_error=True)
+            self._show_message("no tunnel is selected", is_error=True)
             return
-        method = "start" if verb == "retry" else verb  # a start ends the wait, and nothing else
-        what = tunnels[0].name if len(tunnels) == 1 else f"{len(tunnels)} tunnels"
-        words = f"{verb} {what}{' gracefully' if graceful else ''}"
-        deed = TunnelAction(method, tuple(tunnel.name for tunnel in tunnels), words, graceful)
+        method = "start" if verb == "retry" else verb  # a start only ends the wait
+        target = tunnels[0].name if len(tunnels) == 1 else f"{len(tunnels)} tunnels"
+        description = f"{verb} {target}{' gracefully' if graceful else ''}"
+        target_names = tuple(tunnel.name for tunnel in tunnels)
+        action = TunnelAction(method, target_names, description, graceful)
         if len(tunnels) > 1:
-            self.ui_state.mode = Confirming(f"{words}?", deed)
+            self.ui_state.mode = Confirming(f"{description}?", action)
         else:
-            self.dispatch(deed)
+            self.dispatch(action)
 
     def ask_to_reload(self) -> None:
-        """Have the config file read again; it may concern every tunnel, so it is asked first."""
-        self.ui_state.mode = Confirming("read the config file again?", Reload())
+        """Ask for confirmation to reload the config file, which can change every tunnel."""
+        self.ui_state.mode = Confirming("reload the config file?", Reload())
 
     def start_supervisor(self) -> None:
-        """Start one in the background."""
+        """Start a supervisor in the background."""
         self._show_message("starting a supervisor")
         self.dispatch(StartSupervisor())
 
     def confirm(self, *, yes: bool) -> None:
-        """Answer the question."""
+        """Answer the question. A yes runs its action."""
         if isinstance(self.ui_state.mode, Confirming):
-            deed = self.ui_state.mode.action
+            action = self.ui_state.mode.action
             self.ui_state.mode = Browsing()
             if yes:
                 self.ui_state.marked.clear()
-                self.dispatch(deed)
+                self.dispatch(action)
 
     def quit(self) -> None:
-        """Leave."""
+        """Quit the dashboard."""
         self.dispatch(Quit())
 
-    # -- lines that are typed ----------------------------------------------------------------
+    # -- text input --------------------------------------------------------------------------
 
     def edit_filter(self) -> None:
-        """Begin to type a filter."""
+        """Open the input line for the filter."""
         self.ui_state.mode = Typing("filter", self.ui_state.filter.text)
 
     def edit_search(self) -> None:
-        """Begin to type what is looked for in the log."""
-        if self.ui_state.log_scope not in {"all", "chosen"}:
+        """Open the input line for the log search."""
+        if self.ui_state.log_scope not in {"all", "selected"}:
             self.show_log("all")
         self.ui_state.mode = Typing("search", self.ui_state.search)
 
     def edit_command(self) -> None:
-        """Begin to type a command."""
+        """Open the input line for a command."""
         self.ui_state.mode = Typing("command")
 
     def on_text_changed(self, text: str) -> None:
-        """The line as it is so far: filters and searches take effect while they are typed."""
+        """Apply the text so far. Filters and searches take effect as you type."""
         match self.ui_state.mode:
             case Typing("filter"):
                 self.ui_state.filter = Filter(text)
@@ -219,7 +220,7 @@ class Controller:
                 self.ui_state.search, self.ui_state.log_offset = text, 0
 
     def on_text_accepted(self, text: str) -> None:
-        """The line is finished."""
+        """Close the input line. Run its text if it is a command."""
         mode, self.ui_state.mode = self.ui_state.mode, Browsing()
         if isinstance(mode, Typing) and mode.kind == "command" and text.strip():
             try:
@@ -228,51 +229,55 @@ class Controller:
                 self._show_message(str(error), is_error=True)
 
     def escape(self) -> None:
-        """Take the last thing back: what is typed or read, marks, the search, the filter."""
-        view = self.ui_state
-        match view.mode:
-            case Typing(_, before) as typing:
-                self.on_text_changed(before)
-                view.mode = Browsing()
-                view.search = before if typing.kind == "search" else view.search
+        """Undo one step: the input or page, then the marks, search, filter and detail pane."""
+        state = self.ui_state
+        match state.mode:
+            case Typing(_, initial_text) as typing:
+                self.on_text_changed(initial_text)
+                state.mode = Browsing()
+                state.search = initial_text if typing.kind == "search" else state.search
             case Confirming() | Reading():
-                view.mode = Browsing()
-            case _ if view.marked:
-                view.marked.clear()
-            case _ if view.search:
-                view.search = ""
-            case _ if view.filter:
-                view.filter = Filter()
-            case _ if view.is_detail_open:
-                view.is_detail_open = False
+                state.mode = Browsing()
+            case _ if state.marked:
+                state.marked.clear()
+            case _ if state.search:
+                state.search = ""
+            case _ if state.filter:
+                state.filter = Filter()
+            case _ if state.is_detail_open:
+                state.is_detail_open = False
 
     def run_command(self, command: command_parser.Command) -> None:
-        """Do what a command means."""
+        """Run a parsed command."""
         match command:
             case command_parser.ControlTunnels(verb, names, graceful):
                 self.control_tunnels(verb, names, graceful=graceful)
-            case command_parser.SetFilter(chosen):
-                self.ui_state.filter = chosen
+            case command_parser.SetFilter(tunnel_filter):
+                self.ui_state.filter = tunnel_filter
             case command_parser.SearchLog(text):
                 self.ui_state.search = text
-                self.show_log("all" if self.ui_state.log_scope != "chosen" else "chosen")
+                self.show_log("selected" if self.ui_state.log_scope == "selected" else "all")
             case command_parser.SortBy(key):
                 self.sort_by(key)
-            case command_parser.ShowLog(of):
-                self._show_log_of(of)
+            case command_parser.ShowLog(target):
+                self._show_log_of(target)
             case command_parser.SelectTunnel(name):
                 self.select(name)
-            case command_parser.SimpleCommand(word):
-                {"reload": self.ask_to_reload, "help": self.show_help, "quit": self.quit}[word]()
+            case command_parser.SimpleCommand("reload"):
+                self.ask_to_reload()
+            case command_parser.SimpleCommand("help"):
+                self.show_help()
+            case command_parser.SimpleCommand("quit"):
+                self.quit()
 
-    # -- being told --------------------------------------------------------------------------
+    # -- pages and messages ------------------------------------------------------------------
 
     def show_help(self) -> None:
-        """Show all keys."""
+        """Show the help page."""
         self.ui_state.mode = Reading("help", help_page.help_lines(self.ui_state.glyphs))
 
     def show_result(self, text: str, *problems: str, is_error: bool = False) -> None:
-        """How a deed went, in a line; problems, of a config file, have a page."""
+        """Show the result of an action: a message, or a page if a config file has problems."""
         if problems:
             self.clear_message()
             self.ui_state.mode = Reading(text, problems)
@@ -280,7 +285,7 @@ class Controller:
             self._show_message(text, is_error=is_error)
 
     def clear_message(self) -> None:
-        """A key was pressed: the last message was read."""
+        """Remove the message. Called on every key press."""
         self.ui_state.message, self._message_since = None, None
 
     # -- inside ------------------------------------------------------------------------------
@@ -291,8 +296,8 @@ class Controller:
             return [tunnels[name] for name in names if name in tunnels]
         if self.ui_state.marked:
             return [tunnel for tunnel in tunnels.values() if tunnel.name in self.ui_state.marked]
-        chosen = tunnels.get(self.ui_state.selected or "")
-        return [chosen] if chosen else []
+        selected = tunnels.get(self.ui_state.selected or "")
+        return [selected] if selected else []
 
     def _show_log_of(self, target: str) -> None:
         match target:
@@ -300,17 +305,14 @@ class Controller:
                 self.show_log("all" if target == "all" else "off")
             case name:
                 self.select(name)
-                self.show_log("chosen")
+                self.show_log("selected")
 
     def _fetch_missing_log(self) -> None:
-        """The common log may not reach back to what happened to the chosen tunnel."""
+        """Fetch the log of the selected tunnel, since the shared log may not reach back as far."""
         name = self.ui_state.selected
-        wanted = self.ui_state.is_detail_open or self.ui_state.log_scope == "chosen"
-        if wanted and name is not None and self.model.tunnel_records(name) is None:
+        is_shown = self.ui_state.is_detail_open or self.ui_state.log_scope == "selected"
+        if is_shown and name is not None and self.model.tunnel_records(name) is None:
             self.dispatch(FetchLog(name))
 
     def _show_message(self, text: str, *, is_error: bool = False) -> None:
-        self.ui_state.message, self._message_since = (
-            Message(text, "bad" if is_error else "good"),
-            None,
-        )
+        self.ui_state.message, self._message_since = Message(text, is_error), None

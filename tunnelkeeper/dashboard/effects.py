@@ -1,4 +1,7 @@
-"""Carries deeds out: asks the supervisor, or has one started, and tells how it went."""
+"""The actions of the dashboard that wait: requests to the supervisor, and starting one.
+
+They report to the controller and do not draw.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,22 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.controller import Controller
 
 ACTION_TIMEOUT = 60.0
-"""Seconds for what takes the supervisor work: closing connections, looking up every host."""
+"""Seconds for a request. The supervisor may have to close connections or resolve every host."""
 
 START_TIMEOUT = 20.0
+"""Seconds until a started supervisor must answer."""
+
 POLL_INTERVAL = 0.1
 
 ExitCheck = Callable[[], str | None]
-"""Whether a supervisor that was started has ended by itself: what it said, else None."""
+"""Returns the message of a started supervisor that has exited, or None while it runs."""
 
 Starter = Callable[[], ExitCheck]
-"""Starts a supervisor in the background, without waiting for it; raises CannotStart."""
+"""Starts a supervisor in the background without waiting for it. Raises StartError."""
 
 
 class StartError(Exception):
-    """Why no supervisor can be started; problems: the lines of a config file's."""
+    """Raised when a supervisor cannot be started. `problems` are those of the config file."""
 
     def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -44,13 +49,13 @@ class StartError(Exception):
 async def run_action(
     action: TunnelAction | Reload | FetchLog, socket: Path, controller: Controller
 ) -> None:
-    """Ask the supervisor, and put its answer on the desk."""
+    """Send a request to the supervisor and show its result."""
     try:
         match action:
-            case TunnelAction(method, names, words, graceful):
+            case TunnelAction(method, names, description, graceful):
                 options = {"graceful": True} if graceful else {}
                 await call(socket, method, ACTION_TIMEOUT, names=list(names), **options)
-                controller.show_result(f"{words}: {_RESULTS[method]}")
+                controller.show_result(f"{description}: {_RESULTS[method]}")
             case Reload():
                 result = await call(socket, "reload", ACTION_TIMEOUT)
                 changes = msgspec.json.decode(result, type=Changes).changes
@@ -69,7 +74,7 @@ async def run_action(
 
 
 async def start_supervisor(start: Starter, controller: Controller) -> None:
-    """Have one started, and tell when it ends before it answers; an answer is seen anyway."""
+    """Start a supervisor and show whether it answers, exits or does neither in time."""
     try:
         check_exit = start()
     except StartError as error:
@@ -78,7 +83,7 @@ async def start_supervisor(start: Starter, controller: Controller) -> None:
     for _ in range(int(START_TIMEOUT / POLL_INTERVAL)):
         if isinstance(controller.model.feed_state, Connected):
             controller.show_result(
-                "a supervisor runs in the background, with or without the dashboard"
+                "a supervisor runs in the background, even after you quit the dashboard"
             )
             return
         message = check_exit()
@@ -87,7 +92,8 @@ async def start_supervisor(start: Starter, controller: Controller) -> None:
             controller.show_result(first, *rest, is_error=True)
             return
         await asyncio.sleep(POLL_INTERVAL)
-    controller.show_result("the supervisor was started and does not answer", is_error=True)
+    controller.show_result("the supervisor was started but does not answer", is_error=True)
 
 
-_RESULTS = {"start": "asked for", "stop": "done", "restart": "asked for"}
+_RESULTS = {"start": "requested", "stop": "done", "restart": "requested"}
+"""Results by method. The supervisor answers a start or restart before the tunnel is up."""

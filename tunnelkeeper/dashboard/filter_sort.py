@@ -1,4 +1,4 @@
-"""Which tunnels are shown, and in which order: the filter and the sorting; pure."""
+"""The filter and the sort order of the table. Pure."""
 
 from __future__ import annotations
 
@@ -38,35 +38,35 @@ URGENCY: tuple[StateName, ...] = (
     "up",
     "stopped",
 )
-"""The states in the order in which a person wants to see them."""
+"""The states in their sort order: those that need the user come first."""
 
 LARGEST_FIRST = frozenset({"rtt", "in", "out", "open", "restarts"})
 
 
 @dataclass(frozen=True, slots=True)
 class Sorting:
-    """By a column; `config` is the order of the file. Numbers begin with the largest."""
+    """The sort order. `config` is the order of the file. Numbers start with the largest."""
 
     key: SortKey = "config"
     is_reversed: bool = False
 
     @property
     def is_descending(self) -> bool:
-        """Whether the largest comes first."""
+        """Whether the largest value comes first."""
         return (self.key in LARGEST_FIRST) != self.is_reversed
 
     def next_column(self) -> Sorting:
-        """By the next column, the way it is most useful."""
+        """Return the default order of the next column."""
         return Sorting(SORT_KEYS[(SORT_KEYS.index(self.key) + 1) % len(SORT_KEYS)])
 
     def select(self, key: SortKey) -> Sorting:
-        """By a column, or the other way round if it is that one already."""
+        """Return the order by a column, reversed if that column is selected already."""
         return Sorting(key, self.key == key and not self.is_reversed)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """As typed: words that must occur, and `state=` and `group=` with one value or several."""
+    """A filter as typed: words that must occur, `state=` and `group=` with one or more values."""
 
     text: str = ""
 
@@ -74,8 +74,8 @@ class Filter:
         return bool(self.text.strip())
 
     def matches(self, tunnel: TunnelSnapshot) -> bool:
-        """Whether a tunnel is to be shown. Several states or groups mean any of them."""
-        haystack: str | None = None
+        """Return whether the table shows a tunnel. One of several states or groups is enough."""
+        searchable: str | None = None
         for word in self.text.lower().split():
             name, equals, value = word.partition("=")
             if equals and name == "state":
@@ -86,18 +86,17 @@ class Filter:
                 if not any(group.startswith(v) for group in groups for v in value.split(",")):
                     return False
             else:
-                haystack = haystack if haystack is not None else _searchable_text(tunnel)
-                if word not in haystack:
+                searchable = searchable if searchable is not None else _searchable_text(tunnel)
+                if word not in searchable:
                     return False
         return True
 
 
 def visible_tunnels(model: Model, tunnel_filter: Filter, sorting: Sorting) -> list[TunnelSnapshot]:
-    """The tunnels that pass the filter, sorted; equals stay in the order of the file."""
-    found = (
-        [t for t in model.tunnels.values() if tunnel_filter.matches(t)] if tunnel_filter else None
-    )
-    tunnels = list(model.tunnels.values()) if found is None else found
+    """Return the tunnels that match the filter. Equal ones keep the order of the file."""
+    tunnels = list(model.tunnels.values())
+    if tunnel_filter:
+        tunnels = [tunnel for tunnel in tunnels if tunnel_filter.matches(tunnel)]
     if sorting.key == "config":
         return tunnels[::-1] if sorting.is_reversed else tunnels
     key = _SORT_FUNCTIONS[sorting.key]
@@ -112,7 +111,7 @@ def _searchable_text(tunnel: TunnelSnapshot) -> str:
     ).lower()
 
 
-def _failure_key(tunnel: TunnelSnapshot, _board: Model) -> tuple[bool, str]:
+def _failure_key(tunnel: TunnelSnapshot, _model: Model) -> tuple[bool, str]:
     failure = first_failure(tunnel)
     return (failure is None, failure.cause if failure else "")
 
@@ -124,8 +123,8 @@ _SORT_FUNCTIONS: Mapping[str, Callable[[TunnelSnapshot, Model], Any]] = {
     "forwards": lambda tunnel, _: [format_forward(forward) for forward in tunnel.forwards],
     "since": lambda tunnel, _: tunnel.since,
     "rtt": lambda tunnel, _: -1.0 if tunnel.rtt_ms is None else tunnel.rtt_ms,
-    "in": lambda tunnel, board: board.rate(tunnel.name).inbound,
-    "out": lambda tunnel, board: board.rate(tunnel.name).outbound,
+    "in": lambda tunnel, model: model.rate(tunnel.name).inbound,
+    "out": lambda tunnel, model: model.rate(tunnel.name).outbound,
     "open": lambda tunnel, _: tunnel.connections,
     "restarts": lambda tunnel, _: tunnel.restarts,
     "failure": _failure_key,

@@ -1,4 +1,7 @@
-"""Which key does what. The page of `?` is dashboard/help_page.py."""
+"""The key bindings: a table for each mode of the user interface.
+
+The help page that lists them is in dashboard/help_page.py.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,22 @@ if TYPE_CHECKING:
 TO_END = 10**9
 
 MOVING: dict[str, Callable[[Controller], None]] = {
-    "up k": lambda desk: desk.move(-1),
-    "down j": lambda desk: desk.move(1),
-    "pageup c-b": lambda desk: desk.move_pages(-1),
-    "pagedown c-f": lambda desk: desk.move_pages(1),
-    "home g": lambda desk: desk.move(-TO_END),
-    "end G": lambda desk: desk.move(TO_END),
+    "up k": lambda controller: controller.move(-1),
+    "down j": lambda controller: controller.move(1),
+    "pageup c-b": lambda controller: controller.move_pages(-1),
+    "pagedown c-f": lambda controller: controller.move_pages(1),
+    "home g": lambda controller: controller.move(-TO_END),
+    "end G": lambda controller: controller.move(TO_END),
 }
-"""In the table and on a page."""
+"""Keys in the table and on a page."""
 
 BROWSING: dict[str, Callable[[Controller], None]] = {
     "enter": Controller.toggle_detail,
-    "s": lambda desk: desk.control_tunnels("start"),
-    "x": lambda desk: desk.control_tunnels("stop"),
-    "r": lambda desk: desk.control_tunnels("restart"),
-    "p": lambda desk: desk.control_tunnels("restart", graceful=True),
-    "w": lambda desk: desk.control_tunnels("retry"),
+    "s": lambda controller: controller.control_tunnels("start"),
+    "x": lambda controller: controller.control_tunnels("stop"),
+    "r": lambda controller: controller.control_tunnels("restart"),
+    "p": lambda controller: controller.control_tunnels("restart", graceful=True),
+    "w": lambda controller: controller.control_tunnels("retry"),
     "R": Controller.ask_to_reload,
     "space": Controller.toggle_mark,
     "a": Controller.toggle_all_marks,
@@ -45,18 +48,18 @@ BROWSING: dict[str, Callable[[Controller], None]] = {
     "o": Controller.sort_next,
     "O": Controller.reverse_sorting,
     "l": Controller.cycle_log,
-    "[": lambda desk: desk.scroll_log(1),
-    "]": lambda desk: desk.scroll_log(-1),
+    "[": lambda controller: controller.scroll_log(1),
+    "]": lambda controller: controller.scroll_log(-1),
     "? f1": Controller.show_help,
     "escape": Controller.escape,
     "q c-c c-d": Controller.quit,
 }
 DISCONNECTED: dict[str, Callable[[Controller], None]] = {"u": Controller.start_supervisor}
-"""Where no supervisor answers."""
+"""Keys while no supervisor answers."""
 
 CONFIRMING: dict[str, Callable[[Controller], None]] = {
-    "y Y": lambda desk: desk.confirm(yes=True),
-    "<any>": lambda desk: desk.confirm(yes=False),
+    "y Y": lambda controller: controller.confirm(yes=True),
+    "<any>": lambda controller: controller.confirm(yes=False),
 }
 READING: dict[str, Callable[[Controller], None]] = {
     "q ? enter escape": Controller.escape,
@@ -66,32 +69,34 @@ TYPING: dict[str, Callable[[Controller], None]] = {"escape c-c": Controller.esca
 
 
 def create_key_bindings(controller: Controller, update_focus: Callable[[], None]) -> KeyBindings:
-    """All of them; a line that is typed has prompt_toolkit's own besides.
+    """Return the key bindings. The input line also has those of prompt_toolkit.
 
-    settle: called after each.
+    Args:
+        controller: handles the keys.
+        update_focus: called after each key.
     """
     keys = KeyBindings()
 
-    def bind(table: dict[str, Callable[[Controller], None]], when: Callable[[], bool]) -> None:
-        for names, deed in table.items():
+    def bind(table: dict[str, Callable[[Controller], None]], condition: Callable[[], bool]) -> None:
+        for names, action in table.items():
             for name in names.split():
-                keys.add(name, filter=Condition(when))(
-                    _create_handler(controller, deed, update_focus)
+                keys.add(name, filter=Condition(condition))(
+                    _create_handler(controller, action, update_focus)
                 )
 
-    def is_alone() -> bool:
+    def is_disconnected() -> bool:
         return isinstance(controller.ui_state.mode, Browsing) and not isinstance(
             controller.model.feed_state, Connected
         )
 
     bind(MOVING, lambda: isinstance(controller.ui_state.mode, Browsing | Reading))
     bind(BROWSING, lambda: isinstance(controller.ui_state.mode, Browsing))
-    bind(DISCONNECTED, is_alone)
+    bind(DISCONNECTED, is_disconnected)
     bind(CONFIRMING, lambda: isinstance(controller.ui_state.mode, Confirming))
     bind(READING, lambda: isinstance(controller.ui_state.mode, Reading))
     bind(TYPING, lambda: isinstance(controller.ui_state.mode, Typing))
-    is_commanding = Condition(lambda: controller.ui_state.mode == Typing("command"))
-    keys.add("tab", filter=is_commanding)(lambda event: _complete(event, controller))
+    is_typing_command = Condition(lambda: controller.ui_state.mode == Typing("command"))
+    keys.add("tab", filter=is_typing_command)(lambda event: _complete(event, controller))
     keys.add("c-z")(lambda event: event.app.suspend_to_background())
     keys.add("c-l")(lambda event: event.app.renderer.clear())
     return keys
@@ -100,16 +105,19 @@ def create_key_bindings(controller: Controller, update_focus: Callable[[], None]
 def _create_handler(
     controller: Controller, action: Callable[[Controller], None], update_focus: Callable[[], None]
 ) -> Callable[[KeyPressEvent], None]:
-    def pressed(_event: KeyPressEvent) -> None:
+    def on_key_press(_event: KeyPressEvent) -> None:
         controller.clear_message()
         action(controller)
         update_focus()
 
-    return pressed
+    return on_key_press
 
 
 def _complete(event: KeyPressEvent, controller: Controller) -> None:
-    """What is certain is there at once, even when Enter is pressed in the same moment."""
+    """Insert the common part of all completions, then open the menu if several remain.
+
+    The menu opens later, so Enter right after Tab would miss it.
+    """
     buffer = event.current_buffer
     if buffer.complete_state is not None:
         buffer.complete_next()

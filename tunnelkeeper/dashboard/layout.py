@@ -1,6 +1,6 @@
-"""The window: one control for each part of the picture, and the line that is typed into.
+"""The prompt_toolkit layout: one control for each part of the screen, and the input line.
 
-Controls hand prompt_toolkit the lines of a picture that is there already; they decide nothing.
+The controls only pass on lines that are already rendered.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ PROMPTS = {"filter": " filter: ", "search": " find in the log: ", "command": " :
 
 
 class ScreenPart(UIControl):
-    """One part of the picture. lines: what it shows now; clicked: what a click on it does."""
+    """The control of one part of the screen. `lines` returns its current lines."""
 
     def __init__(
-        self, lines: Callable[[], list[Line]], clicked: MouseHandler, *, focusable: bool = False
+        self, lines: Callable[[], list[Line]], on_mouse: MouseHandler, *, focusable: bool = False
     ) -> None:
         self._lines = lines
-        self._clicked = clicked
+        self._on_mouse = on_mouse
         self._focusable = focusable
 
     def is_focusable(self) -> bool:
-        """Whether keys may go here."""
+        """Return whether this part can have the keyboard focus."""
         return self._focusable
 
     def create_content(self, width: int, height: int) -> UIContent:
-        """The lines, as they are."""
+        """Return the lines as they are."""
         lines = self._lines()
 
         def line(number: int) -> StyleAndTextTuples:
@@ -69,13 +69,13 @@ class ScreenPart(UIControl):
         return UIContent(line, len(lines), show_cursor=False)
 
     def mouse_handler(self, mouse_event: MouseEvent) -> NotImplementedOrNone:
-        """Pass it on."""
-        self._clicked(mouse_event)
+        """Pass the event to the handler of this part."""
+        self._on_mouse(mouse_event)
         return None
 
 
 class CommandCompleter(Completer):
-    """Completes the line behind `:`."""
+    """Completes the command line."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -83,7 +83,7 @@ class CommandCompleter(Completer):
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
-        """What the last word may become."""
+        """Yield the completions of the last word."""
         text = document.text_before_cursor
         last = text.rpartition(" ")[2]
         for word in completions(text, self._model):
@@ -93,13 +93,13 @@ class CommandCompleter(Completer):
 def create_layout(
     controller: Controller, input_buffer: Buffer, mouse_handlers: dict[str, MouseHandler]
 ) -> Layout:
-    """The screen. typed: the line that is typed into; clicked: for the parts, by name."""
+    """Return the layout of the screen. `mouse_handlers` has one handler for each part by name."""
     is_typing = Condition(lambda: isinstance(controller.ui_state.mode, Typing))
 
     def part(name: str, *, focusable: bool = False) -> tuple[Window, Condition]:
         def lines() -> list[Line]:
-            found: list[Line] = getattr(controller.screen, name)
-            return found
+            part_lines: list[Line] = getattr(controller.screen, name)
+            return part_lines
 
         window = Window(
             ScreenPart(lines, mouse_handlers[name], focusable=focusable),
@@ -116,13 +116,13 @@ def create_layout(
         mode = controller.ui_state.mode
         return [("class:prompt", PROMPTS[mode.kind] if isinstance(mode, Typing) else "")]
 
-    line = VSplit(
+    input_line = VSplit(
         [
             Window(FormattedTextControl(prompt), dont_extend_width=True, height=1),
             Window(BufferControl(input_buffer), height=1),
         ]
     )
-    bottom = ConditionalContainer(line, filter=is_typing, alternative_content=bar)
+    bottom = ConditionalContainer(input_line, filter=is_typing, alternative_content=bar)
     screen = FloatContainer(
         HSplit([header, body, *panes, bottom]),
         [Float(CompletionsMenu(max_height=10), xcursor=True, ycursor=True)],

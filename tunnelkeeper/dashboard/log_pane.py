@@ -23,7 +23,7 @@ def render_log_pane(
 ) -> list[Line]:
     """The pane, its rule first, of exactly so many lines."""
     glyphs = ui_state.glyphs
-    about = f"log of {ui_state.selected}" if ui_state.log_scope == "chosen" else "log"
+    about = f"log of {ui_state.selected}" if ui_state.log_scope == "selected" else "log"
     title: Line = [("class:title", glyphs.printable(about))]
     found = newest_first(model, ui_state)
     where = f"{ui_state.log_offset} back" if ui_state.log_offset else "following"
@@ -47,12 +47,12 @@ def render_log_pane(
 def newest_first(model: Model, ui_state: UiState) -> Iterator[LogRecord]:
     """What the pane may show, with the newest first."""
     records: Sequence[LogRecord] = model.records
-    if ui_state.log_scope == "chosen" and ui_state.selected is not None:
+    if ui_state.log_scope == "selected" and ui_state.selected is not None:
         own = model.tunnel_records(ui_state.selected)
         records = own if own is not None else model.records
     search = ui_state.search.lower()
     for record in reversed(records):
-        if ui_state.log_scope == "chosen" and record.tunnel != ui_state.selected:
+        if ui_state.log_scope == "selected" and record.tunnel != ui_state.selected:
             continue
         if search and search not in f"{record.tunnel}: {record.message}".lower():
             continue

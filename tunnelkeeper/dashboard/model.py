@@ -1,4 +1,4 @@
-"""What is known of the supervisor: its last picture, kept true by events; pure."""
+"""The model: the last status of the supervisor, updated by its events. Pure, without a clock."""
 
 from __future__ import annotations
 
@@ -29,19 +29,23 @@ if TYPE_CHECKING:
     )
 
 MAX_RECORDS = 5000
+"""Log records of all tunnels that are kept."""
+
 MAX_TUNNEL_RECORDS = 200
+"""Records that are kept of a log that was fetched for one tunnel."""
+
 LOAD_WINDOW = 10.0
-"""Seconds over which the processor's load is told."""
+"""Seconds over which the CPU load is averaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Searching:
-    """Nothing was heard yet."""
+    """The feed has not reported anything yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """Nobody answers. why: in a sentence. since: monotonic seconds."""
+    """No supervisor answers. `reason` is a sentence, `since` is in monotonic seconds."""
 
     reason: str
     since: float
@@ -57,34 +61,32 @@ FeedState = Searching | Disconnected | Connected
 
 @dataclass(slots=True)
 class Model:
-    """Of every tunnel the last snapshot, in the order of the config file."""
+    """The last snapshot of the supervisor and of every tunnel, in the order of the config file."""
 
     feed_state: FeedState = field(default_factory=Searching)
     supervisor: SupervisorSnapshot | None = None
     tunnels: dict[str, TunnelSnapshot] = field(default_factory=dict)
     records: deque[LogRecord] = field(default_factory=lambda: deque(maxlen=MAX_RECORDS))
     counters_at: float = 0.0
-    """When the counters were told last, in monotonic seconds."""
-    version: int = 0
-    """Grows with every change of the tunnels."""
+    """The time of the last counters, in monotonic seconds."""
     total_meter: Meter = field(default_factory=lambda: Meter(0, 0))
     _meters: dict[str, Meter] = field(default_factory=dict)
     _tunnel_records: dict[str, deque[LogRecord]] = field(default_factory=dict)
     _cpu_samples: deque[tuple[float, float]] = field(default_factory=deque)
 
-    # -- what happens ------------------------------------------------------------------------
+    # -- updates -----------------------------------------------------------------------------
 
     def on_logs(self, records: Iterable[LogRecord]) -> None:
-        """Start from the log of a supervisor."""
+        """Replace all records by the log of a supervisor that was just reached."""
         self.records.clear()
         self.records.extend(records)
         self._tunnel_records.clear()
 
     def on_status(self, status: StatusSnapshot, now: float) -> None:
-        """Start from the whole picture of a supervisor, which need not be the one before."""
-        is_another = self.supervisor is None or self.supervisor.pid != status.supervisor.pid
+        """Replace all snapshots by a full status. It may come from another supervisor process."""
+        is_new_process = self.supervisor is None or self.supervisor.pid != status.supervisor.pid
         self.feed_state = Connected()
-        if is_another:
+        if is_new_process:
             self._meters.clear()
             self._cpu_samples.clear()
         self.tunnels = {tunnel.name: tunnel for tunnel in status.tunnels}
@@ -93,26 +95,23 @@ class Model:
         self._set_supervisor(status.supervisor, now)
         self.total_meter.record(now, now, *self._total_bytes())
         self.counters_at = now
-        self.version += 1
 
-    def on_disconnect(self, why: str, now: float) -> None:
-        """Nobody answers any more; the last picture stays."""
+    def on_disconnect(self, reason: str, now: float) -> None:
+        """Record that no supervisor answers. Keep the last snapshots."""
         since = self.feed_state.since if isinstance(self.feed_state, Disconnected) else now
-        self.feed_state = Disconnected(why, since)
+        self.feed_state = Disconnected(reason, since)
 
     def on_event(self, event: Event, now: float) -> bool:
-        """Take an event in; returns whether it is about a tunnel whose place is not known."""
+        """Apply an event. Return whether it adds a tunnel, whose position only a status shows."""
         match event:
             case TunnelEvent(tunnel):
                 is_new = tunnel.name not in self.tunnels
                 self.tunnels[tunnel.name] = tunnel
                 self._record_traffic(tunnel, now)
-                self.version += 1
                 return is_new
             case RemovedEvent(name):
                 self.tunnels.pop(name, None)
                 self._meters.pop(name, None)
-                self.version += 1
             case CountersEvent(supervisor, changed):
                 self._apply_counters(changed, now)
                 self._set_supervisor(supervisor, now)
@@ -125,38 +124,38 @@ class Model:
         return False
 
     def set_tunnel_records(self, name: str, records: Iterable[LogRecord]) -> None:
-        """Keep a tunnel's own log, which reaches further back than the common one."""
+        """Store the log of one tunnel, which reaches further back than the shared log."""
         self._tunnel_records[name] = deque(records, maxlen=MAX_TUNNEL_RECORDS)
 
-    # -- what is so --------------------------------------------------------------------------
+    # -- queries -----------------------------------------------------------------------------
 
     def rate(self, name: str) -> Rate:
-        """Bytes per second of a tunnel now."""
+        """Return the current throughput of a tunnel."""
         meter = self._meters.get(name)
         return meter.rate(self.counters_at) if meter else IDLE
 
     def series(self, name: str, count: int) -> list[Rate]:
-        """A tunnel's rates of the last seconds, newest last."""
+        """Return the throughput of a tunnel in each of the last `count` seconds, newest last."""
         meter = self._meters.get(name)
         return meter.series(self.counters_at, count) if meter else [IDLE] * count
 
     def tunnel_records(self, name: str) -> deque[LogRecord] | None:
-        """A tunnel's own log, where it was recalled."""
+        """Return the log that was fetched for a tunnel, or None."""
         return self._tunnel_records.get(name)
 
     @property
     def cpu_load(self) -> float | None:
-        """The share of a processor core that the supervisor takes; None while not known."""
+        """The share of a CPU core that the supervisor uses, or None before two samples."""
         if len(self._cpu_samples) < 2:
             return None
         (begin, before), (end, after) = self._cpu_samples[0], self._cpu_samples[-1]
         return (after - before) / (end - begin)
 
-    # -- inside ------------------------------------------------------------------------------
+    # -- internals ---------------------------------------------------------------------------
 
     def _meter_of(self, tunnel: TunnelSnapshot) -> Meter:
-        made = Meter(tunnel.bytes_in, tunnel.bytes_out)
-        return self._meters.setdefault(tunnel.name, made)
+        new_meter = Meter(tunnel.bytes_in, tunnel.bytes_out)
+        return self._meters.setdefault(tunnel.name, new_meter)
 
     def _record_traffic(self, tunnel: TunnelSnapshot, now: float) -> None:
         self._meter_of(tunnel).record(self.counters_at, now, tunnel.bytes_in, tunnel.bytes_out)
@@ -164,11 +163,9 @@ class Model:
     def _apply_counters(self, changed: list[TunnelCounters], now: float) -> None:
         for counters in changed:
             tunnel = self.tunnels.get(counters.name)
-            if tunnel is not None and (counted := with_counters(tunnel, counters)) is not None:
-                self.tunnels[tunnel.name] = counted
-                self._record_traffic(counted, now)
-        if changed:
-            self.version += 1
+            if tunnel is not None and (updated := apply_counters(tunnel, counters)) is not None:
+                self.tunnels[tunnel.name] = updated
+                self._record_traffic(updated, now)
 
     def _set_supervisor(self, supervisor: SupervisorSnapshot, now: float) -> None:
         self.supervisor = supervisor
@@ -181,14 +178,14 @@ class Model:
         return sum(t.bytes_in for t in tunnels), sum(t.bytes_out for t in tunnels)
 
 
-def with_counters(tunnel: TunnelSnapshot, counters: TunnelCounters) -> TunnelSnapshot | None:
-    """The tunnel with its counters as they are now; None where they are of another shape."""
+def apply_counters(tunnel: TunnelSnapshot, counters: TunnelCounters) -> TunnelSnapshot | None:
+    """Return the tunnel with new counters, or None if its hops or forwards have changed."""
     if len(counters.rtts_ms) != len(tunnel.hops) or len(counters.forwards) != len(tunnel.forwards):
         return None
     replace = msgspec.structs.replace
     forwards = [
-        replace(forward, **msgspec.structs.asdict(counted))
-        for forward, counted in zip(tunnel.forwards, counters.forwards, strict=True)
+        replace(forward, **msgspec.structs.asdict(forward_counters))
+        for forward, forward_counters in zip(tunnel.forwards, counters.forwards, strict=True)
     ]
     hops = [
         replace(hop, rtt_ms=rtt) for hop, rtt in zip(tunnel.hops, counters.rtts_ms, strict=True)

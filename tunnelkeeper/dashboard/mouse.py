@@ -1,4 +1,4 @@
-"""What clicks and the wheel do in each part of the screen."""
+"""The mouse handlers: clicks and the wheel in each part of the screen."""
 
 from __future__ import annotations
 
@@ -18,36 +18,39 @@ if TYPE_CHECKING:
 MouseHandler = Callable[[MouseEvent], None]
 
 WHEEL_LINES = 3
-"""Rows or lines that one step of the wheel moves."""
+"""Rows or lines that one step of the wheel scrolls."""
 
 
 def create_mouse_handlers(
     controller: Controller, press_key: Callable[[str], None], update_focus: Callable[[], None]
 ) -> dict[str, MouseHandler]:
-    """For the parts of the screen, by name.
+    """Return a handler for each part of the screen, by name.
 
-    press: as if this key were pressed. settle: called after each.
+    Args:
+        controller: handles clicks and scrolling.
+        press_key: simulates a key press.
+        update_focus: called after each event.
     """
 
-    def clicked_in_bar(x: int, _y: int) -> None:
+    def on_bar_click(x: int, _y: int) -> None:
         hint = find_hint(list(controller.screen.hints), x)
         if hint is not None:
             press_key(hint.key)
 
-    def clicked_in_body(x: int, y: int) -> None:
+    def on_body_click(x: int, y: int) -> None:
         if not isinstance(controller.ui_state.mode, Reading):
             _on_table_click(controller, x, y)
 
     return {
         "header": _create_handler(update_focus),
         "body": _create_handler(
-            update_focus, clicked_in_body, lambda steps: controller.move(steps * WHEEL_LINES)
+            update_focus, on_body_click, lambda steps: controller.move(steps * WHEEL_LINES)
         ),
         "detail": _create_handler(update_focus),
         "log": _create_handler(
             update_focus, on_scroll=lambda steps: controller.scroll_log(-steps * WHEEL_LINES)
         ),
-        "bar": _create_handler(update_focus, clicked_in_bar),
+        "bar": _create_handler(update_focus, on_bar_click),
     }
 
 
@@ -56,7 +59,7 @@ def _create_handler(
     on_click: Callable[[int, int], None] = lambda _x, _y: None,
     on_scroll: Callable[[int], None] = lambda _steps: None,
 ) -> MouseHandler:
-    """clicked: at a column and a row; scrolled: one step down, or -1 for up."""
+    """Return a handler. `on_click` gets a column and a row, `on_scroll` 1 (down) or -1 (up)."""
 
     def handle(event: MouseEvent) -> None:
         match event.event_type:
@@ -72,7 +75,7 @@ def _create_handler(
 
 
 def _on_table_click(controller: Controller, x: int, y: int) -> None:
-    """A title sorts, a tunnel is chosen, and the chosen one opened."""
+    """Sort by the clicked title, select the clicked tunnel, or open it if it is selected."""
     row = y - TABLE_HEADING_LINES
     if row == -1:
         column = find_column(controller.screen.columns, x)

@@ -49,7 +49,8 @@ def render_status_bar(
         return fit_line([*question, *keys], cells, glyphs.ellipsis)
     if ui_state.message is not None:
         text = f" {glyphs.printable(ui_state.message.text)} "
-        return fit_line([(f"class:message.{ui_state.message.tone}", text)], cells, glyphs.ellipsis)
+        level = "error" if ui_state.message.is_error else "info"
+        return fit_line([(f"class:message.{level}", text)], cells, glyphs.ellipsis)
     keys = [
         part for hint in select_hints(model, ui_state, chosen, cells) for part in hint.to_line()
     ]

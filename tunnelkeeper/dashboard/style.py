@@ -1,4 +1,4 @@
-"""The colours, all of them: the terminal's own sixteen, so that light and dark themes both fit."""
+"""The colours of the dashboard: the terminal's own 16, which fit light and dark themes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ STYLE = Style.from_dict(
         "search": "ansimagenta bold",
         "key": "ansicyan bold",
         "question": "ansiyellow bold",
-        "message.good": "ansigreen",
-        "message.bad": "ansired bold",
+        "message.info": "ansigreen",
+        "message.error": "ansired bold",
         "gone": "ansired bold",
         "faded": "dim",
         "notice": "bold",

@@ -1,6 +1,6 @@
-"""Traffic over time, from counters that are told now and then; pure, time is handed in.
+"""Throughput over time, calculated from byte counters. Pure: callers pass the time in.
 
-Samples are kept only where something flowed, so a thousand idle tunnels cost nothing.
+Only intervals with traffic are stored, so idle tunnels use no memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 HISTORY_SECONDS = 300.0
-"""Seconds that are remembered: the widest chart has a column for each second of five minutes."""
+"""Seconds of history: the widest chart has one column per second for five minutes."""
 
 
 class Rate(NamedTuple):
@@ -21,7 +21,7 @@ class Rate(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Both ways."""
+        """The sum of both directions."""
         return self.inbound + self.outbound
 
 
@@ -30,7 +30,7 @@ IDLE = Rate(0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What flowed between two moments, in bytes."""
+    """The bytes that flowed between two times."""
 
     begin: float
     end: float
@@ -40,19 +40,20 @@ class Sample:
 
 @dataclass(slots=True)
 class Meter:
-    """The traffic of one tunnel, or of all. Times are monotonic seconds."""
+    """The throughput of one tunnel or of all tunnels. Times are monotonic seconds."""
 
     bytes_in: int
     bytes_out: int
     _samples: deque[Sample] = field(default_factory=deque)
 
-    def record(self, begin: float, now: float, inward: int, outward: int) -> None:
-        """Take over the counters. begin: when they were last known to be what they were.
+    def record(self, begin: float, now: float, bytes_in: int, bytes_out: int) -> None:
+        """Record new counter values. `begin` is the time of the previous ones.
 
-        Counters that went back are those of another supervisor, or of changed forwards.
+        Counters that decreased belong to another supervisor or to changed forwards. They count as
+        no traffic.
         """
-        more_in, more_out = inward - self.bytes_in, outward - self.bytes_out
-        self.bytes_in, self.bytes_out = inward, outward
+        more_in, more_out = bytes_in - self.bytes_in, bytes_out - self.bytes_out
+        self.bytes_in, self.bytes_out = bytes_in, bytes_out
         if self._samples:
             begin = max(begin, self._samples[-1].end)
         if more_in < 0 or more_out < 0 or not (more_in or more_out) or begin >= now:
@@ -61,18 +62,18 @@ class Meter:
         while self._samples[0].end < now - HISTORY_SECONDS:
             self._samples.popleft()
 
-    def rate(self, as_of: float) -> Rate:
-        """What flowed when the counters were told last, at as_of."""
-        if not self._samples or self._samples[-1].end < as_of:
+    def rate(self, counters_at: float) -> Rate:
+        """Return the throughput at the time of the last counters."""
+        if not self._samples or self._samples[-1].end < counters_at:
             return IDLE
         last = self._samples[-1]
         seconds = last.end - last.begin
         return Rate(last.bytes_in / seconds, last.bytes_out / seconds)
 
-    def series(self, as_of: float, count: int) -> list[Rate]:
-        """The rate of each of the last `count` seconds, newest last."""
-        inward, outward = [0.0] * count, [0.0] * count
-        start = as_of - count
+    def series(self, counters_at: float, count: int) -> list[Rate]:
+        """Return the throughput in each of the last `count` seconds, newest last."""
+        inbound, outbound = [0.0] * count, [0.0] * count
+        start = counters_at - count
         for sample in reversed(self._samples):
             if sample.end <= start:
                 break
@@ -81,6 +82,6 @@ class Meter:
             for column in range(first, min(count, int(sample.end - start) + 1)):
                 overlap = min(sample.end, start + column + 1) - max(sample.begin, start + column)
                 if overlap > 0:
-                    inward[column] += sample.bytes_in * overlap / seconds
-                    outward[column] += sample.bytes_out * overlap / seconds
-        return [Rate(i, o) for i, o in zip(inward, outward, strict=True)]
+                    inbound[column] += sample.bytes_in * overlap / seconds
+                    outbound[column] += sample.bytes_out * overlap / seconds
+        return [Rate(i, o) for i, o in zip(inbound, outbound, strict=True)]

@@ -1,4 +1,4 @@
-"""The state of the user interface, and the actions that a person can ask for. Pure."""
+"""The state of the user interface and the actions of the user. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.dashboard.glyphs import Glyphs
 
-LogScope = Literal["all", "chosen", "notes", "off"]
-Tone = Literal["good", "bad"]
+LogScope = Literal["all", "selected", "notes", "off"]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Now: the date for people, and monotonic seconds for what is reckoned."""
+    """The current time: wall-clock time for display, monotonic seconds for calculation."""
 
     wall: datetime
     monotonic: float
@@ -26,12 +25,12 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Browsing:
-    """The keys move and act."""
+    """The table has the keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Typing:
-    """A line is being typed; before: what Escape brings back."""
+    """The input line is open. Escape restores `initial_text`."""
 
     kind: Literal["filter", "search", "command"]
     initial_text: str = ""
@@ -39,7 +38,7 @@ class Typing:
 
 @dataclass(frozen=True, slots=True)
 class Confirming:
-    """A question that `y` answers with a deed, and anything else with nothing."""
+    """A question is open. `y` runs the action, every other key cancels it."""
 
     question: str
     action: Action
@@ -47,7 +46,7 @@ class Confirming:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A page in place of the table: help, or problems that do not fit into a line."""
+    """A page replaces the table: help, or problems that do not fit on one line."""
 
     title: str
     lines: tuple[str, ...]
@@ -59,15 +58,15 @@ Mode = Browsing | Typing | Confirming | Reading
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The answer to the last deed; shown until the next key, or for a while."""
+    """The result of the last action, shown until the next key or a timeout."""
 
     text: str
-    tone: Tone = "good"
+    is_error: bool = False
 
 
 @dataclass(slots=True)
 class UiState:
-    """notes: lines that the pane of the log can show, too: what the demo lets one try."""
+    """The state of the user interface: what is selected, shown, typed and marked."""
 
     glyphs: Glyphs
     selected: str | None = None
@@ -80,11 +79,12 @@ class UiState:
     is_detail_open: bool = False
     log_scope: LogScope = "all"
     log_offset: int = 0
-    """How many records the log is scrolled back from its end."""
+    """The number of records that the log is scrolled back from its end."""
     selected_row: int = 0
-    """Where the selected tunnel was in the table last, for when it goes away."""
+    """The last row of the selected tunnel. If it disappears, the cursor stays on this row."""
     search: str = ""
     notes: tuple[str, ...] = ()
+    """Lines that the log pane can show instead of the log: the suggestions of the demo."""
 
 
 Method = Literal["start", "stop", "restart"]
@@ -92,9 +92,9 @@ Method = Literal["start", "stop", "restart"]
 
 @dataclass(frozen=True, slots=True)
 class TunnelAction:
-    """Ask the supervisor to start, stop or restart tunnels. words: what that is to the person.
+    """Start, stop or restart tunnels. `description` names the action to the user.
 
-    graceful, of a restart: connect anew first, and let open transfers finish.
+    A graceful restart connects before it closes the old connection, and lets transfers finish.
     """
 
     method: Method
@@ -105,12 +105,12 @@ class TunnelAction:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Have the config file read again."""
+    """Reload the config file."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartSupervisor:
-    """Start one in the background."""
+    """Start a supervisor in the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class FetchLog:
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """Leave; the supervisor goes on."""
+    """Quit the dashboard. The supervisor keeps running."""
 
 
 Action = TunnelAction | Reload | StartSupervisor | FetchLog | Quit
