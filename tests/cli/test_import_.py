@@ -50,7 +50,7 @@ def test_variables_of_autossh_are_taken_from_the_environment(
 
     [table] = tunnels(done.out).values()
     assert (table["gate_time"], table["keepalive_interval"]) == (60, 90)
-    assert "AUTOSSH_GATETIME is gate_time" in done.out
+    assert "AUTOSSH_GATETIME became gate_time" in done.out
 
 
 def test_a_shell_is_named_with_what_keeps_it_up(tool: Tool) -> None:
@@ -192,7 +192,7 @@ def test_hosts_with_forwards_are_imported_and_patterns_named(tool: Tool) -> None
         name: name for name in ("office", "home", "other")
     }
     assert "patterns are skipped: *.lab" in done.err
-    assert "host office2: listens on localhost:5432, where office does already" in done.err
+    assert "host office2: it listens on localhost:5432, which office already uses" in done.err
     assert done.code == 1
 
 

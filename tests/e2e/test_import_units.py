@@ -10,8 +10,8 @@ from tests.e2e.systemd import UID
 from tunnelkeeper.importing import specifier_values
 from tunnelkeeper.importing.readers import read_text
 from tunnelkeeper.importing.source_commands import SourceCommand
-from tunnelkeeper.importing.specifiers import UnitName, of_unit
-from tunnelkeeper.importing.systemd_service import Service, lines_of_service
+from tunnelkeeper.importing.specifiers import UnitName, unit_name_specifiers
+from tunnelkeeper.importing.systemd_service import Service, find_service_commands
 from tunnelkeeper.sshconfig import Facts
 
 if TYPE_CHECKING:
@@ -104,9 +104,12 @@ def read_line(manager: UserManager, name: str, text: str) -> SourceCommand:
     home = str(manager.home)
     facts = Facts("tk", UID, home, "", home, manager.environment, {"tk": home}.get)
     path = text.partition("\n")[0].removeprefix("# ")
-    found = {**specifier_values.of_user(facts), **of_unit(UnitName(name), path)}
+    found = {
+        **specifier_values.user_specifiers(facts),
+        **unit_name_specifiers(UnitName(name), path),
+    }
     service = Service(UnitName(name), name, text, found, "tk", is_user=True)
-    [line] = lines_of_service(service, read_text, facts.home_of)
+    [line] = find_service_commands(service, read_text, facts.home_of)
     assert isinstance(line, SourceCommand), line
     return line
 

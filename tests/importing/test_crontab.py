@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.importing.crontab import lines_of_crontab, with_users
+from tunnelkeeper.importing.crontab import find_crontab_commands, has_user_field
 from tunnelkeeper.importing.source_commands import NotImportable, SourceCommand
 
 TEXT = r"""
@@ -19,23 +19,27 @@ AUTOSSH_GATETIME = "0"
 """
 
 
-def test_lines_at_boot_are_taken_and_those_by_the_clock_are_named() -> None:
-    first, clocked, second, odd = lines_of_crontab(TEXT, "crontab -l", {"HOME": "/home/ann"})
+def test_reboot_lines_are_imported_and_scheduled_lines_are_reported() -> None:
+    first, scheduled, second, unsupported = find_crontab_commands(
+        TEXT, "crontab -l", {"HOME": "/home/ann"}
+    )
 
     assert isinstance(first, SourceCommand)
     assert first.command.arguments[-2:] == ("2222:localhost:22", "box@relay")
     assert first.command.environment["AUTOSSH_GATETIME"] == "0"
-    assert (first.origin, first.folder) == ("crontab -l, line 5", "/home/ann")
-    assert isinstance(clocked, NotImportable)
-    assert "by the clock (*/5 * * * *)" in clocked.why
+    assert (first.origin, first.working_directory) == ("crontab -l, line 5", "/home/ann")
+    assert isinstance(scheduled, NotImportable)
+    assert "on a schedule (*/5 * * * *)" in scheduled.reason
     assert isinstance(second, SourceCommand)
     assert second.command.arguments == ("-fN", "-o", "ProxyCommand=nc %h %p", "relay")
-    assert isinstance(odd, NotImportable)
-    assert "hunter2" not in str(odd)
+    assert isinstance(unsupported, NotImportable)
+    assert "hunter2" not in str(unsupported)
 
 
-def test_a_crontab_of_the_system_names_the_user() -> None:
-    [line] = lines_of_crontab("@reboot tunnel ssh -N a\n", "/etc/crontab", {}, has_users=True)
+def test_the_user_field_of_a_system_crontab_becomes_the_account() -> None:
+    [line] = find_crontab_commands(
+        "@reboot tunnel ssh -N a\n", "/etc/crontab", {}, has_user_field=True
+    )
 
     assert isinstance(line, SourceCommand)
     assert (line.command.account, line.command.arguments) == ("tunnel", ("-N", "a"))
@@ -50,11 +54,11 @@ def test_a_crontab_of_the_system_names_the_user() -> None:
         ("", False),
     ],
 )
-def test_files_of_the_system_have_users(path: str, expected: bool) -> None:
-    assert with_users(path) is expected
+def test_only_system_crontabs_have_a_user_field(path: str, expected: bool) -> None:
+    assert has_user_field(path) is expected
 
 
 @given(st.text(st.sampled_from("@reboot ssh-N*/5 a\n%\\'\"=A#$")), st.booleans())
-def test_any_crontab_is_read(text: str, has_users: bool) -> None:
-    for found in lines_of_crontab(text, "it", {}, has_users=has_users):
-        assert found.origin.startswith("it, line ")
+def test_any_text_is_accepted_as_a_crontab(text: str, has_users: bool) -> None:
+    for finding in find_crontab_commands(text, "crontab", {}, has_user_field=has_users):
+        assert finding.origin.startswith("crontab, line ")

@@ -1,4 +1,4 @@
-"""What a line of a shell, or a program around ssh, comes down to."""
+"""Tests for finding ssh commands in shell text and behind wrappers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.importing.find_ssh_commands import commands_of_words, in_shell, ssh_commands
-from tunnelkeeper.importing.sh_parser import simple_commands
+from tunnelkeeper.importing.find_ssh_commands import (
+    find_in_pasted_words,
+    find_in_shell_text,
+    find_ssh_commands,
+)
+from tunnelkeeper.importing.sh_parser import parse_simple_commands
 from tunnelkeeper.importing.source_commands import UnreadableError
 
 VARIABLES = {"HOST": "relay", "OPTS": "-N  -T", "A": "1"}
@@ -19,17 +23,17 @@ VARIABLES = {"HOST": "relay", "OPTS": "-N  -T", "A": "1"}
 
 
 @given(st.lists(st.text(st.characters(blacklist_categories=["Cs"]), min_size=1), min_size=1))
-def test_quoted_words_are_read_back(words: list[str]) -> None:
-    [found] = simple_commands(shlex.join(["run", *words]), {})
+def test_quoted_words_are_parsed_back(words: list[str]) -> None:
+    [command] = parse_simple_commands(shlex.join(["run", *words]), {})
 
-    assert found.words == ("run", *words)
+    assert command.words == ("run", *words)
 
 
 @given(st.text(st.sampled_from("ab $`{}()<>|&;'\"\\#\n2~*=")))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     with suppress(UnreadableError):
-        for each in simple_commands(text, VARIABLES):
-            assert each.words
+        for command in parse_simple_commands(text, VARIABLES):
+            assert command.words
 
 
 @pytest.mark.parametrize(
@@ -51,28 +55,28 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("a *:1 $ $/", [["a", "*:1", "$", "$/"]]),
     ],
 )
-def test_commands_are_those_that_a_shell_would_run(text: str, commands: list[list[str]]) -> None:
-    found = simple_commands(text, VARIABLES)
+def test_simple_commands_match_what_a_shell_would_run(text: str, commands: list[list[str]]) -> None:
+    parsed = parse_simple_commands(text, VARIABLES)
 
-    assert [list(each.words) for each in found] == commands
-    assert not any(each.why_not for each in found)
+    assert [list(command.words) for command in parsed] == commands
+    assert not any(command.reason for command in parsed)
 
 
 @pytest.mark.parametrize(
     "text", ["ssh $(hostname)", "ssh `hostname`", "ssh $UNKNOWN", "ssh ${A:-b}", "ssh a <<END"]
 )
-def test_what_only_a_shell_can_find_out_is_refused(text: str) -> None:
+def test_text_that_needs_a_shell_is_refused(text: str) -> None:
     with pytest.raises(UnreadableError):
-        in_shell(text, VARIABLES)
+        find_in_shell_text(text, VARIABLES)
 
 
-def test_what_it_does_besides_may_be_anything() -> None:
-    [found] = in_shell("sleep $(cat delay); ssh -N a", {})
+def test_unreadable_commands_without_ssh_are_ignored() -> None:
+    [command] = find_in_shell_text("sleep $(cat delay); ssh -N a", {})
 
-    assert found.arguments == ("-N", "a")
+    assert command.arguments == ("-N", "a")
 
 
-# -- what runs ssh ---------------------------------------------------------------------------------
+# -- wrappers of ssh -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -97,30 +101,34 @@ def test_what_it_does_besides_may_be_anything() -> None:
         ("tunnelkeeper-autossh -N a", None),
     ],
 )
-def test_the_line_is_found_behind_what_runs_it(text: str, account: str | None) -> None:
-    [found] = ssh_commands(shlex.split(text), {})
+def test_the_command_is_found_behind_its_wrapper(text: str, account: str | None) -> None:
+    [command] = find_ssh_commands(shlex.split(text), {})
 
-    assert (found.program, found.arguments, found.account) == ("autossh", ("-N", "a"), account)
+    assert (command.program, command.arguments, command.account) == (
+        "autossh",
+        ("-N", "a"),
+        account,
+    )
 
 
-def test_variables_in_front_are_the_line_s_own() -> None:
-    [found] = in_shell("AUTOSSH_POLL=5 env AUTOSSH_PORT=0 autossh a", {"X": "1"})
+def test_leading_assignments_apply_to_the_command() -> None:
+    [command] = find_in_shell_text("AUTOSSH_POLL=5 env AUTOSSH_PORT=0 autossh a", {"X": "1"})
 
-    assert found.environment == {"X": "1", "AUTOSSH_POLL": "5", "AUTOSSH_PORT": "0"}
+    assert command.environment == {"X": "1", "AUTOSSH_POLL": "5", "AUTOSSH_PORT": "0"}
 
 
 @pytest.mark.parametrize(
     "text", ["sleep 5", "sh script", "pgrep ssh", "command -v ssh", "", "su -"]
 )
-def test_what_has_nothing_to_do_with_ssh_is_nothing(text: str) -> None:
-    assert ssh_commands(shlex.split(text), {}) == []
+def test_commands_without_ssh_give_no_result(text: str) -> None:
+    assert find_ssh_commands(shlex.split(text), {}) == []
 
 
-def test_a_program_that_nobody_knows_is_not_guessed_and_its_words_not_told() -> None:
-    with pytest.raises(UnreadableError, match=r"^sshpass runs it") as refusal:
-        ssh_commands(["sshpass", "-p", "hunter2", "ssh", "a"], {})
+def test_an_unsupported_wrapper_is_refused_without_quoting_its_arguments() -> None:
+    with pytest.raises(UnreadableError, match=r"^sshpass runs it") as raised:
+        find_ssh_commands(["sshpass", "-p", "hunter2", "ssh", "a"], {})
 
-    assert "hunter2" not in str(refusal.value)
+    assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +142,11 @@ def test_a_program_that_nobody_knows_is_not_guessed_and_its_words_not_told() -> 
         ["A=1 ssh -N 'a' &"],
     ],
 )
-def test_a_line_may_be_pasted_with_its_program_or_without(words: list[str]) -> None:
-    [found] = commands_of_words("ssh", words, {})
+def test_a_line_may_be_pasted_with_or_without_its_program(words: list[str]) -> None:
+    [command] = find_in_pasted_words("ssh", words, {})
 
-    assert (found.program, found.arguments) == ("ssh", ("-N", "a"))
+    assert (command.program, command.arguments) == ("ssh", ("-N", "a"))
 
 
-def test_wrappers_in_wrappers_come_to_an_end() -> None:
-    assert ssh_commands(["env"] * 50 + ["ssh", "a"], {}) == []
+def test_the_nesting_of_wrappers_is_limited() -> None:
+    assert find_ssh_commands(["env"] * 50 + ["ssh", "a"], {}) == []

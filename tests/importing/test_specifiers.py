@@ -8,29 +8,34 @@ from hypothesis import strategies as st
 
 from tests.requirements import require
 from tunnelkeeper.importing.source_commands import UnreadableError
-from tunnelkeeper.importing.specifiers import UnitName, expand, of_unit, unescaped
+from tunnelkeeper.importing.specifiers import (
+    UnitName,
+    expand_specifiers,
+    unescape,
+    unit_name_specifiers,
+)
 
 
-def test_a_percent_sign_is_written_twice() -> None:
-    assert expand("%%i 100%% %i", {"i": "x"}) == "%i 100% x"
+def test_a_double_percent_sign_is_a_literal_one() -> None:
+    assert expand_specifiers("%%i 100%% %i", {"i": "x"}) == "%i 100% x"
 
 
 @pytest.mark.parametrize("text", ["%q", "ends with %", "%\n"])
-def test_a_specifier_that_nobody_knows_is_refused(text: str) -> None:
+def test_an_unknown_specifier_is_refused(text: str) -> None:
     with pytest.raises(UnreadableError):
-        expand(text, {"i": "x"})
+        expand_specifiers(text, {"i": "x"})
 
 
 @given(st.text(), st.text())
-def test_what_stands_for_a_specifier_is_not_expanded_again(before: str, value: str) -> None:
-    assert expand(before.replace("%", "%%") + "%i", {"i": value}) == before + value
+def test_the_value_of_a_specifier_is_not_expanded_again(before: str, value: str) -> None:
+    assert expand_specifiers(before.replace("%", "%%") + "%i", {"i": value}) == before + value
 
 
 @given(st.text())
-def test_the_name_of_a_unit_has_the_parts_that_systemd_escape_made(text: str) -> None:
+def test_unescape_reverses_the_escaping_of_unit_names(text: str) -> None:
     escaped = "".join(c if c.isascii() and c.isalnum() else _escape(c) for c in text)
 
-    assert unescaped(escaped) == text.encode(errors="surrogateescape").decode(
+    assert unescape(escaped) == text.encode(errors="surrogateescape").decode(
         errors="surrogateescape"
     )
 
@@ -42,19 +47,19 @@ def _escape(character: str) -> str:
     return "".join(f"\\x{octet:02x}" for octet in octets)
 
 
-def test_systemd_escape_says_the_same() -> None:
+def test_unescape_reverses_systemd_escape() -> None:
     text = "srv/a-b c\u00e9\\x/!"
-    said = subprocess.run(
+    escaped = subprocess.run(
         [require("systemd-escape"), text], check=True, capture_output=True, text=True
     ).stdout.rstrip("\n")
 
-    assert unescaped(said) == text
+    assert unescape(escaped) == text
 
 
-def test_a_unit_has_its_names() -> None:
+def test_a_unit_name_provides_its_specifiers() -> None:
     name = UnitName(r"auto-ssh@srv-db\x2d1.service")
 
-    assert of_unit(name, "/etc/systemd/system/auto-ssh@.service") == {
+    assert unit_name_specifiers(name, "/etc/systemd/system/auto-ssh@.service") == {
         "n": r"auto-ssh@srv-db\x2d1.service",
         "N": r"auto-ssh@srv-db\x2d1",
         "p": "auto-ssh",

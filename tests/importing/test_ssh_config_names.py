@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.importing.readers import ssh_config_names
-from tunnelkeeper.importing.ssh_config_names import names_in
+from tunnelkeeper.importing.readers import read_host_names
+from tunnelkeeper.importing.ssh_config_names import parse_host_names
 from tunnelkeeper.sshconfig import gather_facts
 
 if TYPE_CHECKING:
@@ -25,22 +25,22 @@ HostName nothing
 """
 
 
-def test_names_are_told_from_patterns() -> None:
-    found = names_in(TEXT)
+def test_names_and_patterns_are_separated() -> None:
+    names = parse_host_names(TEXT)
 
-    assert found.hosts == ["office", "second one", "three", "four", "five"]
-    assert found.patterns == ["web-?", "*.six"]
-    assert found.includes == ["more/*.conf", "~/other"]
+    assert names.hosts == ["office", "second one", "three", "four", "five"]
+    assert names.patterns == ["web-?", "*.six"]
+    assert names.includes == ["more/*.conf", "~/other"]
 
 
 @given(st.text() | st.text(st.sampled_from('Host match="a*!,# \t\n')))
-def test_any_text_is_read(text: str) -> None:
-    found = names_in(text)
+def test_any_text_is_accepted(text: str) -> None:
+    names = parse_host_names(text)
 
-    assert all(found.hosts + found.patterns)
+    assert all(names.hosts + names.patterns)
 
 
-def test_included_files_are_read_in_turn(tmp_path: Path) -> None:
+def test_included_files_are_read_recursively(tmp_path: Path) -> None:
     (tmp_path / ".ssh" / "more").mkdir(parents=True)
     main = tmp_path / "config"
     main.write_text("Include more/*.conf ~/other /nowhere/*\nHost last\n")
@@ -48,7 +48,7 @@ def test_included_files_are_read_in_turn(tmp_path: Path) -> None:
     (tmp_path / ".ssh" / "b").write_text("Host b\nInclude b\n")
     (tmp_path / "other").write_text("Host *.c\n")
 
-    found = ssh_config_names(str(main), replace(gather_facts(), home=str(tmp_path)))
+    names = read_host_names(str(main), replace(gather_facts(), home=str(tmp_path)))
 
-    assert list(dict.fromkeys(found.hosts)) == ["last", "a", "b"]
-    assert found.patterns == ["*.c"]
+    assert list(dict.fromkeys(names.hosts)) == ["last", "a", "b"]
+    assert names.patterns == ["*.c"]

@@ -1,4 +1,4 @@
-"""What a service runs, where something of it is missing or wrong."""
+"""Tests for the commands of a service, including incomplete and invalid units."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import pytest
 
 from tunnelkeeper.importing.source_commands import NotImportable, SourceCommand
 from tunnelkeeper.importing.specifiers import UnitName
-from tunnelkeeper.importing.systemd_service import Service, lines_of_service
+from tunnelkeeper.importing.systemd_service import Service, find_service_commands
 
 HOMES = {"root": "/root", "ann": "/home/ann"}
 FILES = {"/etc/env": "PORT=22\nHOST=relay\n"}
 
 
-def found(*lines: str, is_user: bool = False) -> list[SourceCommand | NotImportable]:
+def find(*lines: str, is_user: bool = False) -> list[SourceCommand | NotImportable]:
     text = "\n".join(("[Service]", *lines, ""))
     account = "ann" if is_user else "root"
     service = Service(UnitName("t.service"), "t", text, {"h": "/root"}, account, is_user)
-    return lines_of_service(service, read_file, HOMES.get)
+    return find_service_commands(service, read_file, HOMES.get)
 
 
 def read_file(path: str) -> str:
@@ -25,37 +25,39 @@ def read_file(path: str) -> str:
     return FILES[path]
 
 
-def line(*lines: str, is_user: bool = False) -> SourceCommand:
-    [only] = found(*lines, is_user=is_user)
+def find_one(*lines: str, is_user: bool = False) -> SourceCommand:
+    [only] = find(*lines, is_user=is_user)
     assert isinstance(only, SourceCommand), only
     return only
 
 
 def refusal(*lines: str) -> str:
-    [only] = found(*lines)
+    [only] = find(*lines)
     assert isinstance(only, NotImportable), only
-    return only.why
+    return only.reason
 
 
-def test_a_variable_that_is_not_set_is_nothing_as_for_systemd() -> None:
+def test_an_unset_variable_is_empty_as_in_systemd() -> None:
     optional = "EnvironmentFile=-/nowhere"
 
-    assert line(optional, "ExecStart=ssh $A -N a${B}b").command.arguments == ("-N", "ab")
+    assert find_one(optional, "ExecStart=ssh $A -N a${B}b").command.arguments == ("-N", "ab")
 
 
-def test_a_variable_that_a_missing_file_may_set_is_not_guessed() -> None:
+def test_a_variable_that_an_unreadable_file_may_set_is_refused() -> None:
     missing = "EnvironmentFile=/nowhere"
 
     assert "$A may be set in /nowhere" in refusal(missing, "ExecStart=ssh $A -N a")
-    assert line(missing, "ExecStart=ssh -N a").dropped == (
-        "EnvironmentFile=/nowhere: cannot be read here",
+    assert find_one(missing, "ExecStart=ssh -N a").notes == (
+        "EnvironmentFile=/nowhere: cannot be read",
     )
 
 
-def test_a_file_overrules_the_unit_and_what_stands_later_overrules_it() -> None:
+def test_an_environment_file_overrides_the_unit() -> None:
     words = "ExecStart=ssh -N ${HOST} $PORT"
 
-    assert line("Environment=HOST=other", "EnvironmentFile=/etc/env", words).command.arguments == (
+    assert find_one(
+        "Environment=HOST=other", "EnvironmentFile=/etc/env", words
+    ).command.arguments == (
         "-N",
         "relay",
         "22",
@@ -63,21 +65,21 @@ def test_a_file_overrules_the_unit_and_what_stands_later_overrules_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "why"),
+    ("lines", "reason"),
     [
         (["Environment='open", "ExecStart=ssh -N a"], "not closed"),
         (["User=%Z", "ExecStart=ssh -N a"], "%Z"),
-        (["ExecStart=ssh -N %Z"], "ExecStart=: what the specifier %Z"),
+        (["ExecStart=ssh -N %Z"], "ExecStart=: the value of the specifier %Z"),
         (["ExecStart=sshpass -p x ssh -N a"], "ExecStart=: sshpass runs it"),
-        (["ExecStart=/bin/sh -c 'ssh -N $(hostname)'"], "a shell has to find out"),
+        (["ExecStart=/bin/sh -c 'ssh -N $(hostname)'"], "shell syntax"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_words(lines: list[str], why: str) -> None:
-    assert why in refusal(*lines)
+def test_an_unreadable_unit_is_refused_with_a_reason(lines: list[str], reason: str) -> None:
+    assert reason in refusal(*lines)
 
 
-def test_what_runs_no_ssh_is_nothing() -> None:
-    assert found("ExecStart=/bin/true ; -", "ExecStart=@") == []
+def test_a_service_without_ssh_gives_no_result() -> None:
+    assert find("ExecStart=/bin/true ; -", "ExecStart=@") == []
 
 
 @pytest.mark.parametrize(
@@ -91,9 +93,9 @@ def test_what_runs_no_ssh_is_nothing() -> None:
         (["User=nobody", "WorkingDirectory=~"], False, "nobody", "/"),
     ],
 )
-def test_it_runs_as_its_user_in_its_folder(
+def test_the_command_has_the_service_s_user_and_working_directory(
     lines: list[str], is_user: bool, account: str, folder: str
 ) -> None:
-    only = line(*lines, "ExecStart=ssh -N a", is_user=is_user)
+    only = find_one(*lines, "ExecStart=ssh -N a", is_user=is_user)
 
-    assert (only.command.account, only.folder) == (account, folder)
+    assert (only.command.account, only.working_directory) == (account, folder)

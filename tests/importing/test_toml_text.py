@@ -18,8 +18,8 @@ from tunnelkeeper.core.forward_spec import (
     kind_of,
 )
 from tunnelkeeper.importing.source_commands import ImportedTunnel
-from tunnelkeeper.importing.toml_text import comment, spec_of, toml_of
-from tunnelkeeper.importing.tunnel_names import LONGEST, name_for, unused
+from tunnelkeeper.importing.toml_text import format_comment, format_forward, format_tunnel
+from tunnelkeeper.importing.tunnel_names import MAX_NAME_LENGTH, make_name, make_unique
 
 ANYTHING = st.text() | st.text(
     st.sampled_from("\n\r\t #[]\"'\\=\x00\x1b\x7f\u2028\u202e\x85tunnels.x")
@@ -29,8 +29,8 @@ ANYTHING = st.text() | st.text(
 
 
 @given(ANYTHING)
-def test_nothing_in_a_comment_ends_it(text: str) -> None:
-    written = comment(text)
+def test_no_text_ends_its_comment(text: str) -> None:
+    written = format_comment(text)
 
     assert written.endswith("\n")
     assert all(line.startswith("#") and line.isprintable() for line in written.splitlines())
@@ -39,14 +39,16 @@ def test_nothing_in_a_comment_ends_it(text: str) -> None:
 
 
 @given(ANYTHING, st.lists(ANYTHING, max_size=3))
-def test_a_table_is_what_it_was_whatever_its_comments_say(origin: str, remarks: list[str]) -> None:
-    tunnel = ImportedTunnel("t", origin, {"host": "h", "socks": ["1080"]}, tuple(remarks))
+def test_comments_do_not_change_the_table(origin: str, notes: list[str]) -> None:
+    tunnel = ImportedTunnel("t", origin, {"host": "h", "socks": ["1080"]}, tuple(notes))
 
-    assert tomllib.loads(toml_of(tunnel)) == {"tunnels": {"t": {"host": "h", "socks": ["1080"]}}}
+    assert tomllib.loads(format_tunnel(tunnel)) == {
+        "tunnels": {"t": {"host": "h", "socks": ["1080"]}}
+    }
 
 
-def test_a_comment_is_broken_at_spaces() -> None:
-    assert comment("word " * 30).splitlines()[1].startswith("#   word")
+def test_a_long_comment_is_wrapped_at_spaces() -> None:
+    assert format_comment("word " * 30).splitlines()[1].startswith("#   word")
 
 
 # -- forwards --------------------------------------------------------------------------------------
@@ -65,18 +67,18 @@ FORWARDS: st.SearchStrategy[Forward] = st.one_of(
 
 
 @given(FORWARDS)
-def test_a_forward_is_read_back_as_it_was(forward: Forward) -> None:
-    table = {"host": "h", kind_of(forward): [spec_of(forward)]}
+def test_a_formatted_forward_is_parsed_back(forward: Forward) -> None:
+    table = {"host": "h", kind_of(forward): [format_forward(forward)]}
 
-    configuration = parse(toml_of(ImportedTunnel("t", "here", table)), "")
+    configuration = parse(format_tunnel(ImportedTunnel("t", "here", table)), "")
 
     assert configuration.tunnels["t"].forwards == (forward,)
 
 
-def test_the_loopback_is_not_written() -> None:
+def test_a_loopback_listen_address_is_omitted() -> None:
     forward = LocalForward(TcpAddress("localhost", 80), TcpAddress("localhost", 81))
 
-    assert spec_of(forward) == "80:localhost:81"
+    assert format_forward(forward) == "80:localhost:81"
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -85,7 +87,7 @@ ONE: list[Forward] = [SocksForward(TcpAddress("localhost", 1080))]
 
 
 @pytest.mark.parametrize(
-    ("called", "host", "forwards", "expected"),
+    ("preferred", "host", "forwards", "expected"),
     [
         ("", "relay", ONE, "relay-1080"),
         ("", "relay.example.com", ONE * 2, "relay"),
@@ -99,18 +101,18 @@ ONE: list[Forward] = [SocksForward(TcpAddress("localhost", 1080))]
         ("-.-", "relay", [SocksForward(UnixAddress("/a"))], "relay"),
     ],
 )
-def test_a_name_says_what_it_is(
-    called: str, host: str, forwards: list[Forward], expected: str
+def test_the_name_comes_from_the_source_or_the_host(
+    preferred: str, host: str, forwards: list[Forward], expected: str
 ) -> None:
-    assert name_for(called, host, forwards) == expected
+    assert make_name(preferred, host, forwards) == expected
 
 
 @given(st.text(), st.text(min_size=1))
-def test_every_name_is_valid_and_new(called: str, host: str) -> None:
-    name = name_for(called, host, ONE)
-    taken = {name, unused(name, {name})}
-    new = unused(name, taken)
+def test_every_name_is_valid_and_unique(preferred: str, host: str) -> None:
+    name = make_name(preferred, host, ONE)
+    taken = {name, make_unique(name, {name})}
+    new = make_unique(name, taken)
 
     assert new not in taken
-    assert len(new) <= LONGEST
-    assert parse(toml_of(ImportedTunnel(new, "", {"host": "h", "socks": ["1"]})), "").tunnels
+    assert len(new) <= MAX_NAME_LENGTH
+    assert parse(format_tunnel(ImportedTunnel(new, "", {"host": "h", "socks": ["1"]})), "").tunnels

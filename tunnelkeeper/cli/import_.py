@@ -79,11 +79,11 @@ def unit(
     findings: list[Finding] = []
     for each in units:
         try:
-            found = readers.unit_lines(each, run.resolver.facts, is_user=user)
+            found = readers.read_unit_commands(each, run.resolver.facts, is_user=user)
         except UnreadableError as error:
             found = [NotImportable(each, str(error))]
         findings += found or [NotImportable(each, "it runs neither ssh nor autossh")]
-    return run.finish(run.resolver.outcomes(findings))
+    return run.finish(run.resolver.resolve(findings))
 
 
 @command.command()
@@ -100,12 +100,12 @@ def crontab(settings: Settings, file: str | None, write: bool, replace: bool) ->
 
     run = _run(settings, write=write, replace=replace)
     try:
-        findings = readers.crontab_lines(file, run.resolver.facts)
+        findings = readers.read_crontab_commands(file, run.resolver.facts)
     except UnreadableError as error:
         raise CommandError(str(error)) from error
     if not findings:
         raise CommandError(f"{file or 'crontab -l'}: no line starts ssh or autossh")
-    return run.finish(run.resolver.outcomes(findings))
+    return run.finish(run.resolver.resolve(findings))
 
 
 @command.command("ssh-config")
@@ -119,21 +119,25 @@ def ssh_config(settings: Settings, patterns: tuple[str, ...], write: bool, repla
     """
     from tunnelkeeper.cli.import_run import report
     from tunnelkeeper.importing import readers
-    from tunnelkeeper.importing.source_commands import NotImportable, UnreadableError, line_of_host
+    from tunnelkeeper.importing.source_commands import (
+        NotImportable,
+        UnreadableError,
+        command_for_host,
+    )
 
     run = _run(settings, write=write, replace=replace)
-    if run.resolver.ours is False:
+    if run.resolver.target_ssh_config is False:
         raise CommandError(
             f"{settings.config} has ssh_config = false, so tunnels would find no hosts"
         )
     try:
-        names = readers.ssh_config_names(run.resolver.ours, run.resolver.facts)
+        names = readers.read_host_names(run.resolver.target_ssh_config, run.resolver.facts)
     except UnreadableError as error:
         raise CommandError(str(error)) from error
     known = [name for name in names.hosts if not patterns or _matches(name, patterns)]
     named = [each for each in patterns if _NO_HOST.isdisjoint(each)]
     hosts = list(dict.fromkeys([*known, *named]))
-    outcomes = run.resolver.of_our_hosts().outcomes([line_of_host(host) for host in hosts])
+    outcomes = run.resolver.for_target_hosts().resolve([command_for_host(host) for host in hosts])
     others = [each for each in dict.fromkeys(names.patterns) if each != "*"]
     if others and not patterns:
         skipped = ", ".join(others)
@@ -162,15 +166,18 @@ def _run(settings: Settings, *, write: bool, replace: bool) -> ImportRun:
 
 def _import_command_line(run: ImportRun, program: Program, arguments: tuple[str, ...]) -> int:
     """Import a command line, with or without the program's name and variables in front."""
-    from tunnelkeeper.importing.find_ssh_commands import commands_of_words
+    from tunnelkeeper.importing.find_ssh_commands import find_in_pasted_words
     from tunnelkeeper.importing.source_commands import NotImportable, SourceCommand, UnreadableError
 
     origin = f"a command line of {program}"
     variables = {name: value for name, value in os.environ.items() if name.startswith("AUTOSSH_")}
     findings: list[Finding]
     try:
-        commands = commands_of_words(program, arguments, variables)
-        findings = [SourceCommand(each, origin, folder=run.resolver.facts.cwd) for each in commands]
+        commands = find_in_pasted_words(program, arguments, variables)
+        findings = [
+            SourceCommand(each, origin, working_directory=run.resolver.facts.cwd)
+            for each in commands
+        ]
     except UnreadableError as error:
         findings = [NotImportable(origin, str(error))]
-    return run.finish(run.resolver.outcomes(findings))
+    return run.finish(run.resolver.resolve(findings))

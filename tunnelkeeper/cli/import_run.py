@@ -14,7 +14,7 @@ from tunnelkeeper.core.text import printable
 from tunnelkeeper.importing import config_file
 from tunnelkeeper.importing.deduplicate import deduplicate
 from tunnelkeeper.importing.source_commands import ImportedTunnel, NotImportable, UnreadableError
-from tunnelkeeper.importing.toml_text import toml_of_all
+from tunnelkeeper.importing.toml_text import format_tunnels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,13 +51,13 @@ class ImportRun:
         """Print or write the tunnels, and report the others. Return the exit code."""
         file = self._file if self._write else None
         existing = () if file is None else file.configuration.tunnels
-        final = deduplicate(outcomes, existing, replaces=self._replace)
+        final = deduplicate(outcomes, existing, replace_existing=self._replace)
         tunnels = [each for each in final if isinstance(each, ImportedTunnel)]
         refused = [each for each in final if isinstance(each, NotImportable)]
         if file is not None and tunnels:
             self._write_tunnels(file, tunnels)
         else:
-            click.echo(toml_of_all(tunnels), nl=False)
+            click.echo(format_tunnels(tunnels), nl=False)
         for each in refused:
             report(f"not imported: {each}")
         return ExitCode.FAILED if refused else ExitCode.OK
@@ -74,13 +74,13 @@ class ImportRun:
 
     def _write_tunnels(self, file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> None:
         try:
-            config_file.write(file, config_file.with_tunnels(file, tunnels))
+            config_file.write(file, config_file.add_tunnels(file, tunnels))
         except ConfigError as error:
             raise _write_error(error) from error
         for tunnel in tunnels:
             done = "replaced" if tunnel.name in file.configuration.tunnels else "added"
             click.echo(f"{done} {tunnel.name}: {printable(tunnel.origin)}")
-        shared = config_file.hosts_that_hold_too(file, tunnels)
+        shared = config_file.find_shared_hosts(file, tunnels)
         if shared:
             report(
                 f"note that the [hosts] tables of {join_names(shared)} apply to these tunnels too"

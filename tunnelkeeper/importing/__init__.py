@@ -1,13 +1,14 @@
-"""Turns old set-ups into tunnels of the config file.
+"""Conversion of existing ssh and autossh set-ups into tunnels of the config file.
 
-    old_lines    what is found: command lines of ssh and autossh, or why there is none
-    commands     which ssh a command comes down to    shell         a line of sh(1)
-    services     a unit and its ExecStart=            unit_text, unit_words, specifiers,
-                                                      environment_file: how its files are written
-    crontab      @reboot lines                        ssh_config_names   hosts worth asking for
-    translation  a line and what `ssh -G` says of it -> a table; host_table, remarks, names
-    collection   several tables that fit together     toml_text, edits   tables as text
-    sources, machine, asking, config_file             the edges: files, programs, `ssh -G`
+    source_commands     what is found: ssh and autossh commands, or why a line is not importable
+    find_ssh_commands   the ssh command that a wrapper runs      sh_parser    sh(1) command lines
+    systemd_service     a unit's ExecStart=; unit_text, unit_quoting, specifiers and
+                        environment_file parse its files
+    crontab             @reboot lines                            ssh_config_names   host names
+    convert             a command and the answers of `ssh -G` -> a table; host_table, notes,
+                        tunnel_names
+    deduplicate         unique names and ports                   toml_text, toml_edit   TOML text
+    readers, specifier_values, ssh_g_resolver, config_file       I/O: files, programs, `ssh -G`
 
-All but the edges is pure.
+Every module except those in the last row is pure.
 """

@@ -1,7 +1,7 @@
-"""Writes imported tunnels into the config file: checked as a whole, then replaced in one step.
+"""Insertion of imported tunnels into the config file: validate the whole, then replace atomically.
 
-A file that is a symbolic link is followed; mode and owner stay. Nothing is written that could not
-be read again, or that would change another tunnel.
+Symbolic links are followed; mode and owner are kept. It refuses to write a file that is not valid
+or that would change another tunnel.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.atomic_write import write_atomically
 from tunnelkeeper.config import ConfigError, Problem, parse
 from tunnelkeeper.core.host_spec import parse_host_spec
-from tunnelkeeper.importing.toml_edit import NotATableError, appended, replaced
-from tunnelkeeper.importing.toml_text import toml_of, toml_of_all
+from tunnelkeeper.importing.toml_edit import NotATableError, append_text, replace_table
+from tunnelkeeper.importing.toml_text import format_tunnel, format_tunnels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,31 +26,34 @@ if TYPE_CHECKING:
     from tunnelkeeper.importing.source_commands import ImportedTunnel
 
 _NEW_MODE = 0o600
-_MARK = "\ufeff"
-"""A byte order mark, as some editors leave it; it stays where it is."""
+_BYTE_ORDER_MARK = "\ufeff"
+"""The byte order mark that some editors write. It is preserved."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A config file as it was read. text: without a byte order mark; empty: there is no file."""
+    """A config file as it was read.
+
+    text: without the byte order mark; empty if the file does not exist.
+    """
 
     path: Path
     text: str
-    mark: str
+    byte_order_mark: str
     configuration: Configuration
 
 
 def read(path: Path) -> ConfigFile:
-    """Read the file; one that is not there is empty.
+    """Read the file. A missing file counts as empty.
 
-    Raises ConfigError, and OSError.
+    Raises ConfigError if the file is invalid and OSError if it cannot be read.
     """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
         raw = b""
     try:
-        whole = raw.decode("utf-8")
+        decoded = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(
             [
@@ -59,48 +62,53 @@ def read(path: Path) -> ConfigFile:
                 )
             ]
         ) from None
-    text = whole.removeprefix(_MARK)
-    mark = _MARK if len(text) < len(whole) else ""
+    text = decoded.removeprefix(_BYTE_ORDER_MARK)
+    mark = _BYTE_ORDER_MARK if len(text) < len(decoded) else ""
     return ConfigFile(path, text, mark, parse(text, str(path)))
 
 
-def with_tunnels(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> str:
-    """The text with tunnels added; those of a name that is there are replaced.
+def add_tunnels(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> str:
+    """Return the text with the tunnels added. A tunnel of the same name is replaced.
 
-    Raises ConfigError where the whole would not do.
+    Raises ConfigError if the result is invalid or changes another tunnel.
     """
     text = file.text
-    new = [tunnel for tunnel in tunnels if tunnel.name not in file.configuration.tunnels]
+    added = [tunnel for tunnel in tunnels if tunnel.name not in file.configuration.tunnels]
     for tunnel in tunnels:
-        if tunnel not in new:
-            text = _replaced(file, text, tunnel)
-    if new:
-        text = appended(text, toml_of_all(new))
+        if tunnel not in added:
+            text = _replace_tunnel(file, text, tunnel)
+    if added:
+        text = append_text(text, format_tunnels(added))
     result = parse(text, str(file.path))
     names = {tunnel.name for tunnel in tunnels}
-    if _others(result, names) != _others(file.configuration, names):
-        raise _refusal(file, "another tunnel would change; write the new tables by hand")
+    if _other_settings(result, names) != _other_settings(file.configuration, names):
+        raise _config_error(file, "this would change another tunnel; add the new tables by hand")
     return text
 
 
-def hosts_that_hold_too(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> list[str]:
-    """The hosts of these tunnels that have a [hosts] table in the file, which nobody asked for."""
-    used = (parse_host_spec(str(tunnel.table["host"])).host for tunnel in tunnels)
-    return [host for host in dict.fromkeys(used) if host in file.configuration.hosts]
+def find_shared_hosts(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> list[str]:
+    """Return the hosts of the tunnels that have a [hosts] table in the file.
+
+    The settings of that table apply to the imported tunnels too.
+    """
+    hosts = (parse_host_spec(str(tunnel.table["host"])).host for tunnel in tunnels)
+    return [host for host in dict.fromkeys(hosts) if host in file.configuration.hosts]
 
 
 def write(file: ConfigFile, text: str) -> None:
-    """Put the text in place, so that whoever looks sees the old file or the new one.
+    """Replace the file atomically: readers see either the old text or the new one.
 
     Raises OSError.
     """
     path = Path(os.path.realpath(file.path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (file.mark + text).encode(), partial(_take_after, path))
+    write_atomically(
+        path, (file.byte_order_mark + text).encode(), partial(_copy_mode_and_owner, path)
+    )
 
 
-def _take_after(path: Path, descriptor: int) -> None:
-    """Give a new file the mode and, where we may, the owner of the one that it replaces."""
+def _copy_mode_and_owner(path: Path, descriptor: int) -> None:
+    """Copy the mode and, if permitted, the owner of the replaced file to the new one."""
     try:
         old = path.stat()
     except FileNotFoundError:
@@ -111,18 +119,20 @@ def _take_after(path: Path, descriptor: int) -> None:
     os.fchmod(descriptor, old.st_mode & 0o7777)
 
 
-def _replaced(file: ConfigFile, text: str, tunnel: ImportedTunnel) -> str:
+def _replace_tunnel(file: ConfigFile, text: str, tunnel: ImportedTunnel) -> str:
     try:
-        return replaced(text, tunnel.name, toml_of(tunnel))
+        return replace_table(text, tunnel.name, format_tunnel(tunnel))
     except NotATableError as error:
-        raise _refusal(file, f"{error}, so it cannot be replaced here; edit it by hand") from None
+        raise _config_error(
+            file, f"{error}, so it cannot be replaced here; edit it by hand"
+        ) from None
 
 
-def _refusal(file: ConfigFile, why: str) -> ConfigError:
-    return ConfigError([Problem(str(file.path), None, "", why)])
+def _config_error(file: ConfigFile, reason: str) -> ConfigError:
+    return ConfigError([Problem(str(file.path), None, "", reason)])
 
 
-def _others(configuration: Configuration, names: set[str]) -> tuple[object, ...]:
-    """All of a configuration but the tunnels of these names."""
-    tunnels = {n: t for n, t in configuration.tunnels.items() if n not in names}
+def _other_settings(configuration: Configuration, names: set[str]) -> tuple[object, ...]:
+    """Return everything in a configuration except the tunnels of these names."""
+    tunnels = {name: tunnel for name, tunnel in configuration.tunnels.items() if name not in names}
     return configuration.supervisor, configuration.defaults, configuration.hosts, tunnels

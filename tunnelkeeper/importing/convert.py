@@ -1,7 +1,7 @@
-"""Turns an old line into a tunnel of the config file.
+"""Conversion of an ssh or autossh command into a tunnel of the config file.
 
-Pure: what `ssh -G` says is handed in. The forwards are those of its answer, so what ssh_config adds
-to the line is there too; a line that runs something on the server is no tunnel and is refused.
+Pure: the caller passes the answers of `ssh -G`. The forwards come from them, so those that
+ssh_config adds are included. A command that runs something on the server is refused.
 """
 
 from __future__ import annotations
@@ -20,164 +20,178 @@ from tunnelkeeper.autossh.environment import Settings, parse_environment
 from tunnelkeeper.autossh.session_plan import plan_session, ssh_g_options
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose, SshCommand
 from tunnelkeeper.core.forward_spec import Forward, LocallyBoundForward, kind_of
-from tunnelkeeper.importing import notes
-from tunnelkeeper.importing.host_table import Answers, Place, host_table
+from tunnelkeeper.importing.host_table import AccountContext, SshGAnswers, make_host_table
+from tunnelkeeper.importing.notes import (
+    note_on_gate_time,
+    notes_on_account,
+    notes_on_autossh,
+    notes_on_command,
+)
 from tunnelkeeper.importing.source_commands import ImportedTunnel, SourceCommand, UnreadableError
-from tunnelkeeper.importing.toml_text import spec_of
-from tunnelkeeper.importing.tunnel_names import name_for
+from tunnelkeeper.importing.toml_text import format_forward
+from tunnelkeeper.importing.tunnel_names import make_name
 from tunnelkeeper.net.bind_addresses import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NEVER_A_TUNNEL = frozenset("GOQV")
+_NO_TUNNEL_OPTIONS = frozenset("GOQV")
 
 
 class NoForwardsError(UnreadableError):
-    """A line that is understood and has no forwards."""
+    """The command was understood but has no forwards."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReadLine:
-    """An old line, understood. monitor, settings: of autossh; None for ssh."""
+class ParsedCommand:
+    """A parsed ssh or autossh command. The fields of autossh are None for ssh."""
 
-    old: SourceCommand
+    source: SourceCommand
     ssh: SshCommand
     autossh: AutosshCommand | None = None
     monitor: Monitor | None = None
     settings: Settings | None = None
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """The options to ask `ssh -G` with."""
+    def ssh_g_arguments(self) -> tuple[str, ...]:
+        """The options to pass to `ssh -G`."""
         return ssh_g_options(self.ssh)
 
 
-def read_line(old: SourceCommand) -> ReadLine:
-    """Read a line as ssh or autossh would.
+def parse_command(source: SourceCommand) -> ParsedCommand:
+    """Parse a command as ssh or autossh would.
 
-    Raises Unreadable, also for a line that is plainly no tunnel.
+    Raises UnreadableError if the command is invalid or obviously not a tunnel.
     """
-    command = old.command
-    if not all(word.isprintable() for word in command.arguments):
-        raise UnreadableError("a word has control characters, or is not UTF-8")
+    command = source.command
+    if not all(argument.isprintable() for argument in command.arguments):
+        raise UnreadableError("an argument contains control characters or is not UTF-8")
     try:
         if command.program == "ssh":
-            return _no_session(ReadLine(old, parse_ssh(command.arguments)))
-        line = parse_autossh(command.arguments)
+            return _require_no_session(ParsedCommand(source, parse_ssh(command.arguments)))
+        autossh = parse_autossh(command.arguments)
         settings = parse_environment(command.environment)
-        monitor = line.monitor or settings.port
-        found = parse_monitor(monitor) if monitor else None
+        monitoring_port = autossh.monitor or settings.port
+        monitor = parse_monitor(monitoring_port) if monitoring_port else None
     except CommandLineError as error:
         raise UnreadableError(str(error)) from None
-    return _no_session(ReadLine(old, line.ssh, line, found, settings))
+    return _require_no_session(ParsedCommand(source, autossh.ssh, autossh, monitor, settings))
 
 
-def translate(line: ReadLine, answers: Answers, place: Place) -> ImportedTunnel:
-    """The tunnel.
+def convert_command(
+    parsed: ParsedCommand, answers: SshGAnswers, context: AccountContext
+) -> ImportedTunnel:
+    """Return the tunnel that a command stands for.
 
-    Raises Unreadable where the line is none.
+    Raises UnreadableError if the command is not a tunnel.
     """
     try:
-        todo = plan_session(line.ssh, answers.line, {})
+        plan = plan_session(parsed.ssh, answers.command, {})
     except CommandLineError as error:
         raise UnreadableError(str(error)) from None
-    _refuse_session(line, todo.purpose)
-    forwards, clashing = _without_clashes(todo.forwards)
+    _reject_session(parsed, plan.purpose)
+    forwards, conflict_notes = _drop_conflicting_forwards(plan.forwards)
     if not forwards:
         raise NoForwardsError("it forwards nothing, so there is nothing for a tunnel to do")
-    table = host_table(line.ssh, answers, place)
+    table = make_host_table(parsed.ssh, answers, context)
     host = table.pop("host")
     table = {"host": host, **forward_table(forwards), **table}
-    if todo.exit_on_forward_failure:
+    if plan.exit_on_forward_failure:
         table["exit_on_forward_failure"] = True
-    said = [
-        *notes.on_account(place),
-        *line.old.dropped,
-        *clashing,
-        *notes.on_line(line.ssh, answers.line),
+    notes = [
+        *notes_on_account(context),
+        *parsed.source.notes,
+        *conflict_notes,
+        *notes_on_command(parsed.ssh, answers.command),
     ]
-    if line.autossh is not None and line.settings is not None:
-        said += notes.on_autossh(line.autossh, line.monitor, line.old.command.environment)
-        said += _take_settings(line, line.settings, table)
-    name = name_for(line.old.name, line.ssh.host.host, forwards)
-    return ImportedTunnel(name, line.old.origin, table, tuple(said))
+    if parsed.autossh is not None and parsed.settings is not None:
+        notes += notes_on_autossh(parsed.autossh, parsed.monitor, parsed.source.command.environment)
+        notes += _apply_autossh_settings(parsed, parsed.settings, table)
+    name = make_name(parsed.source.name, parsed.ssh.host.host, forwards)
+    return ImportedTunnel(name, parsed.source.origin, table, tuple(notes))
 
 
 def forward_table(forwards: tuple[Forward, ...]) -> dict[str, object]:
-    """The keys `local`, `remote` and `socks`, where there is something for them."""
+    """Return the keys `local`, `remote` and `socks`; a key without forwards is left out."""
     specs = {
-        kind: [spec_of(forward) for forward in forwards if kind_of(forward) == kind]
+        kind: [format_forward(forward) for forward in forwards if kind_of(forward) == kind]
         for kind in ("local", "remote", "socks")
     }
-    return {kind: listed for kind, listed in specs.items() if listed}
+    return {kind: values for kind, values in specs.items() if values}
 
 
-def _no_session(line: ReadLine) -> ReadLine:
-    """The line, unless its own words are enough to see that it is no tunnel."""
-    for option in line.ssh.options:
-        if option.letter in _NEVER_A_TUNNEL:
-            raise UnreadableError(f"-{option.letter} connects to nothing that could be kept up")
-    if line.ssh.purpose is not Purpose.SHELL:  # ssh_config may still say that there is none
-        _refuse_session(line, line.ssh.purpose)
-    return line
+def _require_no_session(parsed: ParsedCommand) -> ParsedCommand:
+    """Return the command unless its own arguments show that it is not a tunnel."""
+    for option in parsed.ssh.options:
+        if option.letter in _NO_TUNNEL_OPTIONS:
+            raise UnreadableError(f"-{option.letter} opens no connection to keep up")
+    if parsed.ssh.purpose is not Purpose.SHELL:  # ssh_config may still set SessionType none
+        _reject_session(parsed, parsed.ssh.purpose)
+    return parsed
 
 
-def _refuse_session(line: ReadLine, purpose: Purpose) -> None:
-    keeps = "it cannot be a tunnel; `tunnelkeeper autossh` keeps it up"
+def _reject_session(parsed: ParsedCommand, purpose: Purpose) -> None:
+    advice = "it cannot be a tunnel; `tunnelkeeper autossh` keeps it up"
     match purpose:
         case Purpose.STDIO:
             raise UnreadableError(
-                "-W carries standard input and output: see `tunnelkeeper connect`"
+                "-W forwards standard input and output; use `tunnelkeeper connect`"
             )
         case Purpose.SUBSYSTEM | Purpose.COMMAND:
-            raise UnreadableError(f"it runs a command on the server, so {keeps}")
+            raise UnreadableError(f"it runs a command on the server, so {advice}")
         case Purpose.SHELL:
             raise UnreadableError(
-                f"it runs a shell on the server (there is no -N), so {keeps}. For its forwards "
-                "alone, import the line with -N"
+                f"it runs a shell on the server (it has no -N), so {advice}. To import only "
+                "its forwards, add -N"
             )
 
 
-def _without_clashes(forwards: tuple[Forward, ...]) -> tuple[tuple[Forward, ...], list[str]]:
-    """The forwards that can listen together, and a remark on each that is left out.
+def _drop_conflicting_forwards(
+    forwards: tuple[Forward, ...],
+) -> tuple[tuple[Forward, ...], list[str]]:
+    """Return the forwards that can listen together, and a note on each that is left out.
 
-    ssh starts with the first one and warns of the second.
+    Of two conflicting forwards ssh opens the first and warns about the second.
     """
     kept: list[Forward] = []
-    said: list[str] = []
+    notes: list[str] = []
     for forward in forwards:
-        side = isinstance(forward, LocallyBoundForward)
-        others = [each for each in kept if isinstance(each, LocallyBoundForward) == side]
-        in_the_way = [each for each in others if overlap(each.listen, forward.listen)]
-        if in_the_way:
-            said.append(f"{spec_of(forward)}: {spec_of(in_the_way[0])} listens there already")
+        is_local = isinstance(forward, LocallyBoundForward)
+        same_side = [other for other in kept if isinstance(other, LocallyBoundForward) == is_local]
+        conflicts = [other for other in same_side if overlap(other.listen, forward.listen)]
+        if conflicts:
+            left_out, listener = format_forward(forward), format_forward(conflicts[0])
+            notes.append(f"{left_out} is left out: {listener} already listens on that address")
         else:
             kept.append(forward)
-    return tuple(kept), said
+    return tuple(kept), notes
 
 
-def _take_settings(line: ReadLine, settings: Settings, table: dict[str, object]) -> Iterator[str]:
-    """Put AUTOSSH_ variables into the table; what is yielded is to be told."""
-    environment = line.old.command.environment
+def _apply_autossh_settings(
+    parsed: ParsedCommand, settings: Settings, table: dict[str, object]
+) -> Iterator[str]:
+    """Add the keys for AUTOSSH_ variables to the table, and yield a note on each."""
+    environment = parsed.source.command.environment
     if "AUTOSSH_GATETIME" in environment:
         if settings.gate_time:
             table["gate_time"] = settings.gate_time
-        yield notes.on_gate_time(settings)
+        yield note_on_gate_time(settings)
     if settings.max_starts > 0:
         table["max_attempts"] = settings.max_starts
         yield (
-            "AUTOSSH_MAXSTART is max_attempts: failures in a row, not starts; the tunnel is then "
-            "blocked until `tunnelkeeper up NAME` or `restart`"
+            "AUTOSSH_MAXSTART became max_attempts, which counts failures in a row, not starts; the "
+            "tunnel is then blocked until `tunnelkeeper up NAME` or `restart`"
         )
     if settings.max_lifetime:
         table["max_lifetime"] = settings.max_lifetime
-        yield "AUTOSSH_MAXLIFETIME is max_lifetime: the connection is then replaced"
+        yield "AUTOSSH_MAXLIFETIME became max_lifetime: after that time the connection is replaced"
     if "AUTOSSH_POLL" in environment:
-        if line.monitor is None:
-            yield f"AUTOSSH_POLL={settings.poll}: without a monitoring port it only sets waits"
+        if parsed.monitor is None:
+            reason = "without a monitoring port it only sets restart delays"
+            yield f"AUTOSSH_POLL={settings.poll}: {reason}"
         elif "keepalive_interval" not in table:
             table["keepalive_interval"] = settings.poll
-            yield "AUTOSSH_POLL is keepalive_interval"
+            yield "AUTOSSH_POLL became keepalive_interval"
         else:
-            yield f"AUTOSSH_POLL={settings.poll}: ServerAliveInterval says it already"
+            reason = "ServerAliveInterval already sets keepalive_interval"
+            yield f"AUTOSSH_POLL={settings.poll}: {reason}"

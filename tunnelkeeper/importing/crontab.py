@@ -1,6 +1,6 @@
-"""Reads a crontab, as crontab(5) has it, for the lines that start ssh or autossh at boot.
+"""Parser for crontab(5): the @reboot lines that start ssh or autossh.
 
-Lines that run at times are tunnels that somebody restarts by the clock: they are named and left.
+A line that restarts a tunnel on a schedule is reported and not imported.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.importing.find_ssh_commands import in_shell
+from tunnelkeeper.importing.find_ssh_commands import find_in_shell_text
 from tunnelkeeper.importing.source_commands import (
     Command,
     Finding,
@@ -21,74 +21,82 @@ from tunnelkeeper.importing.source_commands import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-AT_BOOT = "@reboot"
+_AT_BOOT = "@reboot"
 _VARIABLE = re.compile(r"""\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)\1\s*=\s*(.*?)\s*""")
 _PERCENT = re.compile(r"(\\?)%")
-_NO_COMMAND = re.compile(r"-[A-Za-z]*N[A-Za-z]*")
-_FIELDS_OF_TIME = 5
+_NO_COMMAND_OPTION = re.compile(r"-[A-Za-z]*N[A-Za-z]*")
+_TIME_FIELD_COUNT = 5
 
 
-def with_users(path: str) -> bool:
-    """Whether a file is one of the system's, whose lines name a user."""
+def has_user_field(path: str) -> bool:
+    """Return whether this is a system crontab, whose lines have a user field."""
     return path == "/etc/crontab" or path.startswith("/etc/cron.d/")
 
 
-def lines_of_crontab(
+def find_crontab_commands(
     text: str,
-    called: str,
+    name: str,
     environment: Mapping[str, str],
     *,
-    has_users: bool = False,
+    has_user_field: bool = False,
 ) -> list[Finding]:
-    """What is found in a crontab.
+    """Return the ssh and autossh commands that a crontab runs at boot.
 
-    called: what to call it. environment: what cron sets by itself. has_users: a field
-    behind the time is a user.
+    name: the crontab's name for messages. environment: the variables that cron sets itself.
+    has_user_field: whether a user follows the time fields.
     """
     variables = dict(environment)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if match := _VARIABLE.fullmatch(line):
-            variables[match[2]] = _unquoted(match[3])
+            variables[match[2]] = _unquote(match[3])
             continue
-        schedule, user, command = _entry(line, has_users=has_users)
-        origin = f"{called}, line {number}"
+        schedule, user, entry = _split_entry(line, has_user_field=has_user_field)
+        origin = f"{name}, line {number}"
         try:
-            commands = in_shell(_without_percents(command), variables)
+            commands = find_in_shell_text(_cut_at_percent(entry), variables)
         except UnreadableError as error:
-            if schedule == AT_BOOT and "ssh" in command:
-                found.append(NotImportable(origin, str(error)))
+            if schedule == _AT_BOOT and "ssh" in entry:
+                findings.append(NotImportable(origin, str(error)))
             continue
-        for each in commands:
-            if schedule == AT_BOOT:
-                account, home = each.account or user, variables.get("HOME", "/")
-                found.append(SourceCommand(replace(each, account=account), origin, folder=home))
-            elif _looks_like_a_tunnel(each):
-                takes = f"`tunnelkeeper import {each.program} -- LINE` takes it"
-                found.append(NotImportable(origin, f"it runs by the clock ({schedule}); {takes}"))
-    return found
+        for command in commands:
+            if schedule == _AT_BOOT:
+                account, home = command.account or user, variables.get("HOME", "/")
+                command_as_user = replace(command, account=account)
+                findings.append(SourceCommand(command_as_user, origin, working_directory=home))
+            elif _looks_like_tunnel(command):
+                advice = f"import the line with `tunnelkeeper import {command.program} -- LINE`"
+                reason = f"it runs on a schedule ({schedule}), not at boot; {advice}"
+                findings.append(NotImportable(origin, reason))
+    return findings
 
 
-def _looks_like_a_tunnel(command: Command) -> bool:
-    """Whether it is worth a word that it is left: ssh by the clock mostly copies or runs things."""
-    return command.program == "autossh" or any(map(_NO_COMMAND.fullmatch, command.arguments))
+def _looks_like_tunnel(command: Command) -> bool:
+    """Return whether to report a scheduled command.
+
+    Most scheduled ssh commands copy files or run something, and are not worth a message.
+    """
+    return command.program == "autossh" or any(map(_NO_COMMAND_OPTION.fullmatch, command.arguments))
 
 
-def _entry(line: str, *, has_users: bool) -> tuple[str, str | None, str]:
-    """When, as whom, and what."""
+def _split_entry(line: str, *, has_user_field: bool) -> tuple[str, str | None, str]:
+    """Split an entry into its schedule, its user and its command."""
     rest = line.lstrip()
-    fields = 1 if rest.startswith("@") else _FIELDS_OF_TIME
+    fields = 1 if rest.startswith("@") else _TIME_FIELD_COUNT
     *schedule, rest = [*rest.split(None, fields), ""][: fields + 1]
     user: str | None = None
-    if has_users:
+    if has_user_field:
         user, rest = [*rest.split(None, 1), "", ""][:2]
     return " ".join(schedule), user, rest
 
 
-def _without_percents(command: str) -> str:
-    r"""A command up to its first `%`, behind which stands its input; `\%` is a percent sign."""
+def _cut_at_percent(command: str) -> str:
+    r"""Return the command before the first `%`, which starts its standard input.
+
+    `\%` is a literal percent sign.
+    """
     text = ""
     at = 0
     for match in _PERCENT.finditer(command):
@@ -100,7 +108,7 @@ def _without_percents(command: str) -> str:
     return text + command[at:]
 
 
-def _unquoted(value: str) -> str:
+def _unquote(value: str) -> str:
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         return value[1:-1]
     return value

@@ -1,7 +1,7 @@
-"""Puts the tunnels of one import together: each has a name of its own and ports of its own.
+"""Unique names and ports for the tunnels of one import.
 
-Two old lines that listen on one port of this machine never ran together; the first is taken.
-Whether a table is right is asked of the config file's own reader.
+Two commands that listen on the same local port never ran together, so only the first is imported.
+The config file's own parser validates each table.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.config import ConfigError, parse
 from tunnelkeeper.core.forward_spec import Address, LocallyBoundForward
 from tunnelkeeper.importing.source_commands import ImportedTunnel, NotImportable
-from tunnelkeeper.importing.toml_text import toml_of
-from tunnelkeeper.importing.tunnel_names import unused
+from tunnelkeeper.importing.toml_text import format_tunnel
+from tunnelkeeper.importing.tunnel_names import make_unique
 from tunnelkeeper.net.bind_addresses import overlap
 
 if TYPE_CHECKING:
@@ -25,46 +25,54 @@ Outcome = ImportedTunnel | NotImportable
 
 
 def deduplicate(
-    outcomes: Iterable[Outcome], existing: Collection[str] = (), *, replaces: bool = False
+    outcomes: Iterable[Outcome], existing: Collection[str] = (), *, replace_existing: bool = False
 ) -> list[Outcome]:
-    """The outcomes, each tunnel with a name of its own.
+    """Return the outcomes with a unique name for each tunnel.
 
-    existing: the names in the file. replaces: whether a tunnel may take such a name, unless it only
-    gets it to be told from another one.
+    existing: the names in the file. replace_existing: whether a tunnel may take one of them. A
+    name with an added number never replaces an existing tunnel.
     """
     names: set[str] = set()
     listeners: list[tuple[Address, str]] = []
-    found: list[Outcome] = []
+    result: list[Outcome] = []
     for outcome in outcomes:
         if isinstance(outcome, NotImportable):
-            found.append(outcome)
+            result.append(outcome)
             continue
         name = outcome.name
-        if name in names or (name in existing and not replaces):
-            name = unused(name, names.union(existing))
+        if name in names or (name in existing and not replace_existing):
+            name = make_unique(name, names.union(existing))
         tunnel = replace(outcome, name=name)
-        checked = _checked(tunnel)
-        if isinstance(checked, NotImportable):
-            found.append(checked)
+        parsed = _parse_tunnel(tunnel)
+        if isinstance(parsed, NotImportable):
+            result.append(parsed)
             continue
-        own = [each.listen for each in checked.forwards if isinstance(each, LocallyBoundForward)]
-        clash = next(((a, who) for a in own for other, who in listeners if overlap(a, other)), None)
-        if clash is not None:
-            address, who = clash
-            found.append(
-                NotImportable(outcome.origin, f"listens on {address}, where {who} does already")
-            )
+        addresses = [
+            forward.listen
+            for forward in parsed.forwards
+            if isinstance(forward, LocallyBoundForward)
+        ]
+        conflicts = [
+            (address, owner)
+            for address in addresses
+            for taken, owner in listeners
+            if overlap(address, taken)
+        ]
+        if conflicts:
+            address, owner = conflicts[0]
+            reason = f"it listens on {address}, which {owner} already uses"
+            result.append(NotImportable(outcome.origin, reason))
             continue
         names.add(name)
-        listeners += [(address, name) for address in own]
-        found.append(tunnel)
-    return found
+        listeners += [(address, name) for address in addresses]
+        result.append(tunnel)
+    return result
 
 
-def _checked(tunnel: ImportedTunnel) -> Tunnel | NotImportable:
-    """The tunnel as the config file's reader understands it."""
+def _parse_tunnel(tunnel: ImportedTunnel) -> Tunnel | NotImportable:
+    """Parse the tunnel as the config file would."""
     try:
-        return parse(toml_of(tunnel), "").tunnels[tunnel.name]
+        return parse(format_tunnel(tunnel), "").tunnels[tunnel.name]
     except ConfigError as error:
-        why = "; ".join(f"{each.key}: {each.message}" for each in error.problems)
-        return NotImportable(tunnel.origin, why)
+        reason = "; ".join(f"{problem.key}: {problem.message}" for problem in error.problems)
+        return NotImportable(tunnel.origin, reason)

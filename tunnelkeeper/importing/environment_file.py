@@ -1,7 +1,7 @@
-"""Reads the text of an EnvironmentFile=, as systemd.exec(5) has it: not quite a shell's.
+"""Parser for the text of an EnvironmentFile= as systemd.exec(5) defines it.
 
-Lines `NAME=value`; comments begin with `#` or `;`. Quotes and backslashes are a shell's, nothing is
-expanded, and a line that is no assignment is passed over.
+Lines are `NAME=value`; comments begin with `#` or `;`. Quotes and backslashes work as in a shell,
+nothing is expanded, and a line that is not an assignment is ignored.
 """
 
 from __future__ import annotations
@@ -12,37 +12,38 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPED_IN_QUOTES = frozenset('"\\`$')
 
 
-def read_environment(text: str) -> dict[str, str]:
-    """The variables that a text sets."""
-    found: dict[str, str] = {}
-    at = 0
-    while at < len(text):
-        end = _end_of_line(text, at)
-        line = text[at:end].lstrip()
+def parse_environment_file(text: str) -> dict[str, str]:
+    """Return the variables that a text sets."""
+    variables: dict[str, str] = {}
+    offset = 0
+    while offset < len(text):
+        end = _end_of_line(text, offset)
+        line = text[offset:end].lstrip()
         name, equals, _ = line.partition("=")
         if line.startswith(("#", ";")) or not equals or not _NAME.fullmatch(name.strip()):
-            at = end + 1
+            offset = end + 1
             continue
-        value, at = _value(text, text.index("=", at) + 1)
-        found[name.strip()] = value
-    return found
+        value, offset = _read_value(text, text.index("=", offset) + 1)
+        variables[name.strip()] = value
+    return variables
 
 
-def _value(text: str, at: int) -> tuple[str, int]:
-    """The value that begins here, and where the next line begins.
+def _read_value(text: str, offset: int) -> tuple[str, int]:
+    """Return the value that starts at an offset, and the offset of the next line.
 
-    A quote counts at the beginning and right behind another quoted part: env-file.c.
+    A quote is special only at the start of the value and directly after another quoted part, as in
+    systemd's env-file.c.
     """
-    value, end = "", 0  # end: of what counts, as white space at the end of a line does not
+    value, end = "", 0  # end: excludes white space at the end of the line
     quote, is_bare = "", False
-    while at < len(text):
-        character = text[at]
-        at += 1
+    while offset < len(text):
+        character = text[offset]
+        offset += 1
         if character == "\n" and not quote:
             break
         if character == "\\" and quote != "'":
-            following = text[at : at + 1]
-            at += 1
+            following = text[offset : offset + 1]
+            offset += 1
             is_bare = is_bare or not quote
             if following != "\n":
                 keeps = quote and following not in _ESCAPED_IN_QUOTES
@@ -56,9 +57,9 @@ def _value(text: str, at: int) -> tuple[str, int]:
             value += character
             is_bare = is_bare or not quote
             end = len(value) if quote or not character.isspace() else end
-    return value[:end], at
+    return value[:end], offset
 
 
-def _end_of_line(text: str, at: int) -> int:
-    end = text.find("\n", at)
+def _end_of_line(text: str, offset: int) -> int:
+    end = text.find("\n", offset)
     return len(text) if end < 0 else end

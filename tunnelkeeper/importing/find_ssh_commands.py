@@ -1,7 +1,7 @@
-"""Finds the ssh or autossh that a command comes down to: behind env, exec, sudo or a shell's -c.
+"""Search for the ssh or autossh command behind wrappers such as env, exec, sudo or `sh -c`.
 
-Pure: it takes programs by their names. What runs ssh in a way that is not known here (sshpass,
-screen) is Unreadable, as it may matter; what has nothing to do with ssh is nothing.
+Pure: programs are recognized by name. An unsupported wrapper of ssh (sshpass, screen) raises
+UnreadableError, because it may change the tunnel; a command without ssh gives no result.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.importing.sh_parser import simple_commands
+from tunnelkeeper.importing.sh_parser import parse_simple_commands
 from tunnelkeeper.importing.source_commands import Command, Program, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PROGRAMS: dict[str, Program] = {
+_SSH_PROGRAMS: dict[str, Program] = {
     "autossh": "autossh",
     "ssh": "ssh",
     "tunnelkeeper-autossh": "autossh",
@@ -24,7 +24,7 @@ _PROGRAMS: dict[str, Program] = {
 _SHELLS = frozenset(["ash", "bash", "dash", "ksh", "sh", "zsh"])
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 
-_TRANSPARENT = {
+_WRAPPERS = {
     "command": "",
     "env": "uCS",
     "exec": "a",
@@ -36,9 +36,9 @@ _TRANSPARENT = {
     "stdbuf": "ioe",
     "sudo": "ugCDhprRTtU",
 }
-"""Programs that run the rest of their words, and their options that take a value."""
+"""Programs that run the rest of their arguments, and their options that take a value."""
 
-_ONLY_MENTION = frozenset(
+_HARMLESS_PROGRAMS = frozenset(
     [
         "[",
         "echo",
@@ -57,87 +57,89 @@ _ONLY_MENTION = frozenset(
         "which",
     ]
 )
-"""Programs to whom ssh is a word like any other."""
+"""Programs that do not run ssh when it is one of their arguments."""
 
-_CHANGE_ACCOUNT = frozenset({"runuser", "sudo"})
-_USER = re.compile(r"--user(=|$)|-[A-Zbeikns]*u")
-"""The option that names a user; what follows in the same word is the name."""
-_DEEPEST = 8
-"""Wrappers in wrappers; more is a mistake or a joke."""
+_USER_SWITCHING = frozenset({"runuser", "sudo"})
+_USER_OPTION = re.compile(r"--user(=|$)|-[A-Zbeikns]*u")
+"""The option that names a user. The rest of the same argument is the name."""
+_MAX_DEPTH = 8
+"""The limit for nested wrappers. Deeper nesting is not a real set-up."""
 
 
-def ssh_commands(
+def find_ssh_commands(
     words: Sequence[str], environment: Mapping[str, str], depth: int = 0
 ) -> list[Command]:
-    """The command lines of ssh and autossh in a command; none where it runs something else.
+    """Return the ssh and autossh commands that a command runs; empty if it runs something else.
 
-    Raises Unreadable.
+    Raises UnreadableError if they cannot be determined.
     """
-    if not words or depth > _DEEPEST:
+    if not words or depth > _MAX_DEPTH:
         return []
     name = words[0].rpartition("/")[2]
-    if name in _PROGRAMS:
-        return [Command(_PROGRAMS[name], tuple(words[1:]), dict(environment))]
-    if name in _SHELLS and (script := _script(words[1:])) is not None:
-        return in_shell(script, environment, depth + 1)
-    if name == "su" or (name == "runuser" and not any(_USER.match(word) for word in words[1:])):
-        return _su(words[1:], environment, depth + 1)
-    if name == "command" and words[1:2] in (["-v"], ["-V"]):  # it asks where a program is
+    if name in _SSH_PROGRAMS:
+        return [Command(_SSH_PROGRAMS[name], tuple(words[1:]), dict(environment))]
+    if name in _SHELLS and (script := _shell_script(words[1:])) is not None:
+        return find_in_shell_text(script, environment, depth + 1)
+    if name == "su" or (
+        name == "runuser" and not any(_USER_OPTION.match(word) for word in words[1:])
+    ):
+        return _find_behind_su(words[1:], environment, depth + 1)
+    if name == "command" and words[1:2] in (["-v"], ["-V"]):  # it only looks up a program
         return []
-    if name in _TRANSPARENT:
-        return _behind(name, words[1:], environment, depth + 1)
-    if name not in _ONLY_MENTION and any(is_ssh(word) for word in words[1:]):
-        raise UnreadableError(f"{name} runs it, and what that does is not known here")
+    if name in _WRAPPERS:
+        return _find_behind_wrapper(name, words[1:], environment, depth + 1)
+    if name not in _HARMLESS_PROGRAMS and any(is_ssh_program(word) for word in words[1:]):
+        raise UnreadableError(f"{name} runs it, which is not supported")
     return []
 
 
-def commands_of_words(
+def find_in_pasted_words(
     program: Program, words: Sequence[str], environment: Mapping[str, str]
 ) -> list[Command]:
-    """The same for what a person hands over as a line of a program.
+    """Return the commands in a line that a user pasted for a program.
 
-    The program's name may stand in front, with variables, and it may all be one word.
+    The line may start with variables and the program's name, and may be a single argument.
 
-    Raises Unreadable.
+    Raises UnreadableError if the commands cannot be determined.
     """
     if len(words) == 1 and len(words[0].split()) > 1:
-        return in_shell(words[0], environment)
-    if len(words) > 1 and (is_ssh(words[0]) or _ASSIGNMENT.fullmatch(words[0])):
-        return ssh_commands(["env", *words], environment)
+        return find_in_shell_text(words[0], environment)
+    if len(words) > 1 and (is_ssh_program(words[0]) or _ASSIGNMENT.fullmatch(words[0])):
+        return find_ssh_commands(["env", *words], environment)
     return [Command(program, tuple(words), dict(environment))]
 
 
-def in_shell(text: str, environment: Mapping[str, str], depth: int = 0) -> list[Command]:
-    """The same in a shell's text.
+def find_in_shell_text(text: str, environment: Mapping[str, str], depth: int = 0) -> list[Command]:
+    """Return the ssh and autossh commands in the text of a shell script.
 
-    Raises Unreadable.
+    Raises UnreadableError if they cannot be determined.
     """
     found: list[Command] = []
-    for simple in simple_commands(text, environment):
-        commands = ssh_commands(simple.words, simple.variables, depth)
-        if commands and simple.why_not:
-            raise UnreadableError(simple.why_not)
-        found += commands
+    for command in parse_simple_commands(text, environment):
+        ssh_commands = find_ssh_commands(command.words, command.variables, depth)
+        if ssh_commands and command.reason:
+            raise UnreadableError(command.reason)
+        found += ssh_commands
     return found
 
 
-def is_ssh(word: str) -> bool:
-    """Whether a word names ssh or autossh."""
-    return word.rpartition("/")[2] in _PROGRAMS
+def is_ssh_program(word: str) -> bool:
+    """Return whether a word is the name or path of ssh or autossh."""
+    return word.rpartition("/")[2] in _SSH_PROGRAMS
 
 
-def _script(arguments: Sequence[str]) -> str | None:
-    """The text behind a shell's -c, which may stand with other flags: `-lc`."""
+def _shell_script(arguments: Sequence[str]) -> str | None:
+    """Return the script after a shell's -c, which may be joined with other flags: `-lc`."""
     for at, word in enumerate(arguments[:-1]):
         if word.startswith("-") and not word.startswith("--") and "c" in word:
             return arguments[at + 1]
     return None
 
 
-def _behind(
+def _find_behind_wrapper(
     name: str, arguments: Sequence[str], environment: Mapping[str, str], depth: int
 ) -> list[Command]:
-    """Behind the options and assignments of a program that runs the rest."""
+    """Return the commands that a wrapper runs after its own options and assignments."""
     rest = list(arguments)
     variables = dict(environment)
     account = None
@@ -149,16 +151,18 @@ def _behind(
             variables[match[1]] = match[2]
         elif name == "env" and word in {"-", "-i", "--ignore-environment"}:
             variables = {}
-        elif name in _CHANGE_ACCOUNT and (match := _USER.match(word)):
+        elif name in _USER_SWITCHING and (match := _USER_OPTION.match(word)):
             account = word[match.end() :] or (rest.pop(0) if rest else None)
-        elif not word.startswith("--") and word[-1] in _TRANSPARENT[name] and rest:
+        elif not word.startswith("--") and word[-1] in _WRAPPERS[name] and rest:
             rest.pop(0)
-    found = ssh_commands(rest, variables, depth)
-    return [replace(each, account=each.account or account) for each in found]
+    found = find_ssh_commands(rest, variables, depth)
+    return [replace(command, account=command.account or account) for command in found]
 
 
-def _su(arguments: Sequence[str], environment: Mapping[str, str], depth: int) -> list[Command]:
-    """Su's options stand on either side of the user: `su - tunnel -c '...'`."""
+def _find_behind_su(
+    arguments: Sequence[str], environment: Mapping[str, str], depth: int
+) -> list[Command]:
+    """Return the commands of `su - USER -c SCRIPT`; options may precede or follow the user."""
     rest = list(arguments)
     account, script = None, None
     while rest:
@@ -171,5 +175,5 @@ def _su(arguments: Sequence[str], environment: Mapping[str, str], depth: int) ->
             account = word
     if script is None:
         return []
-    found = in_shell(script, environment, depth)
-    return [replace(each, account=each.account or account or "root") for each in found]
+    found = find_in_shell_text(script, environment, depth)
+    return [replace(command, account=command.account or account or "root") for command in found]

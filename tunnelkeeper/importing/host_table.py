@@ -1,7 +1,7 @@
-"""What a line of ssh says of its host, as keys of the config file.
+"""Conversion of the host settings of an ssh command into keys of the config file.
 
-A key is written where the line says something itself, or where its ssh_config says something else
-than the one that the tunnel will be looked up in (-F); all else is left to ssh_config.
+A key is written only if the command sets it, or if the command's ssh_config (-F) differs from the
+one that the tunnel will use. Everything else is left to ssh_config.
 """
 
 from __future__ import annotations
@@ -19,164 +19,180 @@ if TYPE_CHECKING:
     from tunnelkeeper.autossh.ssh_command import SshCommand
     from tunnelkeeper.sshconfig.lookup_request import Answer
 
-_NO = frozenset({"no", "off", "false"})
-_NO_PATHS = frozenset({"none", "SSH_AUTH_SOCK"})
-"""Words of ssh_config(5) where a path could stand."""
-_POLICIES = {"accept-new": "accept-new", **dict.fromkeys(_NO, "accept-new")}
+FALSE_VALUES = frozenset({"no", "off", "false"})
+_SPECIAL_PATHS = frozenset({"none", "SSH_AUTH_SOCK"})
+"""Keywords that ssh_config(5) accepts in place of a path."""
+_HOST_KEY_POLICIES = {"accept-new": "accept-new", **dict.fromkeys(FALSE_VALUES, "accept-new")}
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What `ssh -G` says.
+class SshGAnswers:
+    """The answers of `ssh -G` that a conversion needs.
 
-    line: for the line. theirs: for its host, user and port alone, by the line's ssh_config. ours:
-    the same by the ssh_config that the tunnel will be looked up in. builtin: for no host, without
-    any file.
+    command: for the full command. source_config: for its host, user and port alone, with the
+    command's ssh_config. target_config: the same with the ssh_config that the tunnel will use.
+    defaults: ssh's defaults, without a host or a config file.
     """
 
-    line: Answer
-    theirs: Answer
-    ours: Answer
-    builtin: Answer
+    command: Answer
+    source_config: Answer
+    target_config: Answer
+    defaults: Answer
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a line ran and where it is imported.
+class AccountContext:
+    """The accounts that ran the command and that import it.
 
-    account: the user it ran as. user: who runs this program. folder: what its relative paths are
-    relative to.
+    account: the user that the command ran as. current_user: the user of this process.
+    working_directory: the base of the command's relative paths.
     """
 
     account: str
-    user: str
-    folder: str
+    current_user: str
+    working_directory: str
 
-    def path(self, text: str) -> str:
-        """A path so that it means the same here."""
-        if text.startswith("~/") and self.account != self.user:
+    def resolve_path(self, text: str) -> str:
+        """Return a path that refers to the same file for the current user."""
+        if text.startswith("~/") and self.account != self.current_user:
             return f"~{self.account}{text[1:]}"
-        if text.startswith(("/", "~", "%", "$")) or text in _NO_PATHS:
+        if text.startswith(("/", "~", "%", "$")) or text in _SPECIAL_PATHS:
             return text
-        return normpath(join(self.folder, text))
+        return normpath(join(self.working_directory, text))
 
 
-def host_table(line: SshCommand, answers: Answers, place: Place) -> dict[str, object]:
-    """The keys, `host` first."""
-    user, port = line.host.user, line.host.port
-    named = HostSpec(
-        user if user == line.user else None, line.host.host, port if port == line.port else None
+def make_host_table(
+    command: SshCommand, answers: SshGAnswers, context: AccountContext
+) -> dict[str, object]:
+    """Return the keys, `host` first."""
+    user, port = command.host.user, command.host.port
+    host_spec = HostSpec(
+        user if user == command.user else None,
+        command.host.host,
+        port if port == command.port else None,
     )
-    table: dict[str, object] = {"host": str(named)}
-    if named.user is None and (login := _user(line, answers, place)) is not None:
+    table: dict[str, object] = {"host": str(host_spec)}
+    if host_spec.user is None and (login := _login_user(command, answers, context)) is not None:
         table["user"] = login
-    if named.port is None and (line.port is not None or _differs(answers, "port")):
-        table["port"] = int(get_value(answers.line, "port") or 22)
-    table |= _way(line, answers)
-    table |= _keys(line, answers, place)
-    for key, keyword, letters, read in _SIMPLE:
-        value = get_value(answers.line, keyword)
-        if value is not None and (_says(line, keyword, letters) or _differs(answers, keyword)):
-            table[key] = read(value)
-    for key, keyword, letter in _ALGORITHMS:
-        words = line.values(letter)[-1:] if letter else ()
-        said = next(iter(words), line.setting(keyword))
-        if said is not None or _differs(answers, keyword):
-            table[key] = said or get_value(answers.line, keyword) or ""
+    if host_spec.port is None and (command.port is not None or _configs_differ(answers, "port")):
+        table["port"] = int(get_value(answers.command, "port") or 22)
+    table |= _jump_keys(command, answers)
+    table |= _identity_keys(command, answers, context)
+    for key, keyword, letters, parse in _PLAIN_KEYS:
+        value = get_value(answers.command, keyword)
+        if value is not None and (
+            _is_set(command, keyword, letters) or _configs_differ(answers, keyword)
+        ):
+            table[key] = parse(value)
+    for key, keyword, letter in _ALGORITHM_KEYS:
+        values = command.values(letter)[-1:] if letter else ()
+        own_value = next(iter(values), command.setting(keyword))
+        if own_value is not None or _configs_differ(answers, keyword):
+            table[key] = own_value or get_value(answers.command, keyword) or ""
     return table
 
 
-def _yes(value: str) -> bool:
-    return value.lower() not in _NO
+def _parse_flag(value: str) -> bool:
+    return value.lower() not in FALSE_VALUES
 
 
-def _seconds(value: str) -> int:
+def _parse_int(value: str) -> int:
     return int(value)
 
 
-def _policy(value: str) -> str:
-    return _POLICIES.get(value.lower(), "strict")
+def _parse_host_key_policy(value: str) -> str:
+    return _HOST_KEY_POLICIES.get(value.lower(), "strict")
 
 
-_SIMPLE: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
+_PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("hostname", "hostname", "", str),
     ("host_key_alias", "hostkeyalias", "", str),
-    ("host_key_policy", "stricthostkeychecking", "", _policy),
+    ("host_key_policy", "stricthostkeychecking", "", _parse_host_key_policy),
     ("address_family", "addressfamily", "46", str),
     ("bind_address", "bindaddress", "b", str),
-    ("compression", "compression", "C", _yes),
-    ("connect_timeout", "connecttimeout", "", _seconds),
-    ("keepalive_interval", "serveraliveinterval", "", _seconds),
-    ("keepalive_count_max", "serveralivecountmax", "", _seconds),
-    ("tcp_keepalive", "tcpkeepalive", "", _yes),
+    ("compression", "compression", "C", _parse_flag),
+    ("connect_timeout", "connecttimeout", "", _parse_int),
+    ("keepalive_interval", "serveraliveinterval", "", _parse_int),
+    ("keepalive_count_max", "serveralivecountmax", "", _parse_int),
+    ("tcp_keepalive", "tcpkeepalive", "", _parse_flag),
 )
-"""Keys, the keyword of ssh_config(5) that each one is, the options that say it, and how."""
+"""For each key: the keyword of ssh_config(5), the options that set it, and the value parser."""
 
-_ALGORITHMS = (
+_ALGORITHM_KEYS = (
     ("ciphers", "ciphers", "c"),
     ("macs", "macs", "m"),
     ("kex_algorithms", "kexalgorithms", ""),
     ("host_key_algorithms", "hostkeyalgorithms", ""),
 )
-"""Lists that `ssh -G` prints with the defaults in them, so the line's own words are better."""
+"""Algorithm lists. `ssh -G` expands the defaults in them, so the command's own value is kept."""
 
-KEYWORDS = frozenset(
+SUPPORTED_KEYWORDS = frozenset(
     {"user", "port", "proxyjump", "proxycommand", "identityfile", "certificatefile"}
     | {"userknownhostsfile", "identityagent", "identitiesonly"}
-    | {keyword for _, keyword, *_ in (*_SIMPLE, *_ALGORITHMS)}
+    | {keyword for _, keyword, *_ in (*_PLAIN_KEYS, *_ALGORITHM_KEYS)}
 )
-"""The keywords of ssh_config(5) that have keys."""
+"""The keywords of ssh_config(5) that have a key in the config file."""
 
 
-def _user(line: SshCommand, answers: Answers, place: Place) -> str | None:
-    """Who logs in; ssh's last resort is the user who runs it, who may be another one here."""
-    if line.user is not None or _differs(answers, "user"):
-        return get_value(answers.line, "user")
-    is_default = get_value(answers.line, "user") == place.user
-    return place.account if is_default and place.account != place.user else None
+def _login_user(command: SshCommand, answers: SshGAnswers, context: AccountContext) -> str | None:
+    """Return the login user. ssh defaults to the local user, who may be another one here."""
+    if command.user is not None or _configs_differ(answers, "user"):
+        return get_value(answers.command, "user")
+    is_default = get_value(answers.command, "user") == context.current_user
+    return context.account if is_default and context.account != context.current_user else None
 
 
-def _way(line: SshCommand, answers: Answers) -> dict[str, object]:
-    """Through which hosts or by which command, where the line says so."""
-    jump, command = get_value(answers.line, "proxyjump"), get_value(answers.line, "proxycommand")
-    says = _says(line, "proxyjump", "J") or _says(line, "proxycommand", "")
-    if not says and not _differs(answers, "proxyjump") and not _differs(answers, "proxycommand"):
+def _jump_keys(command: SshCommand, answers: SshGAnswers) -> dict[str, object]:
+    """Return the jump hosts or the proxy command, if the command or its ssh_config sets them."""
+    is_set = _is_set(command, "proxyjump", "J") or _is_set(command, "proxycommand", "")
+    differs = any(_configs_differ(answers, key) for key in ("proxyjump", "proxycommand"))
+    if not is_set and not differs:
         return {}
+    jump = get_value(answers.command, "proxyjump")
+    proxy_command = get_value(answers.command, "proxycommand")
     if jump is not None:
         return {"jump": jump.split(",")}
-    return {"jump": []} if command is None else {"proxy_command": command}
+    return {"jump": []} if proxy_command is None else {"proxy_command": proxy_command}
 
 
-def _keys(line: SshCommand, answers: Answers, place: Place) -> dict[str, object]:
-    """The files of keys and of known hosts, and the agent."""
+def _identity_keys(
+    command: SshCommand, answers: SshGAnswers, context: AccountContext
+) -> dict[str, object]:
+    """Return the files of keys and known hosts, and the agent."""
     table: dict[str, object] = {}
-    own = [*line.values("i"), *(s.value for s in line.settings if s.keyword == "identityfile")]
-    if own or _differs(answers, "identityfile"):
-        # ssh adds its defaults only where nobody names a file, and all of ssh_config's otherwise.
-        more = answers.theirs.get("identityfile", [])
-        more = [] if own and more == answers.builtin.get("identityfile") else more
-        table["identity_files"] = [place.path(path) for path in dict.fromkeys([*own, *more])]
-    if _says(line, "identitiesonly", "") or _differs(answers, "identitiesonly"):
-        table["identities_only"] = _yes(get_value(answers.line, "identitiesonly") or "no")
-    if _says(line, "certificatefile", "") or _differs(answers, "certificatefile"):
+    own_files = [
+        *command.values("i"),
+        *(s.value for s in command.settings if s.keyword == "identityfile"),
+    ]
+    if own_files or _configs_differ(answers, "identityfile"):
+        # ssh adds the files of ssh_config to those of the command, but its defaults only if no file
+        # is named.
+        config_files = answers.source_config.get("identityfile", [])
+        if own_files and config_files == answers.defaults.get("identityfile"):
+            config_files = []
+        paths = dict.fromkeys([*own_files, *config_files])
+        table["identity_files"] = [context.resolve_path(path) for path in paths]
+    if _is_set(command, "identitiesonly", "") or _configs_differ(answers, "identitiesonly"):
+        table["identities_only"] = _parse_flag(get_value(answers.command, "identitiesonly") or "no")
+    if _is_set(command, "certificatefile", "") or _configs_differ(answers, "certificatefile"):
         table["certificate_files"] = [
-            place.path(path) for path in answers.line.get("certificatefile", [])
+            context.resolve_path(path) for path in answers.command.get("certificatefile", [])
         ]
-    agent = line.setting("identityagent")
-    if agent is not None or _differs(answers, "identityagent"):
-        table["identity_agent"] = place.path(agent or answers.line["identityagent"][0])
-    known = line.setting("userknownhostsfile")
-    if known is not None or _differs(answers, "userknownhostsfile"):
-        found = split_paths(known or get_value(answers.line, "userknownhostsfile"))
-        table["known_hosts"] = [place.path(path) for path in found]
+    agent = command.setting("identityagent")
+    if agent is not None or _configs_differ(answers, "identityagent"):
+        table["identity_agent"] = context.resolve_path(agent or answers.command["identityagent"][0])
+    own_known_hosts = command.setting("userknownhostsfile")
+    if own_known_hosts is not None or _configs_differ(answers, "userknownhostsfile"):
+        known_hosts = own_known_hosts or get_value(answers.command, "userknownhostsfile")
+        table["known_hosts"] = [context.resolve_path(path) for path in split_paths(known_hosts)]
     return table
 
 
-def _says(line: SshCommand, keyword: str, letters: str) -> bool:
-    """Whether the line itself says something of a keyword."""
-    return line.setting(keyword) is not None or any(line.has(letter) for letter in letters)
+def _is_set(command: SshCommand, keyword: str, letters: str) -> bool:
+    """Return whether the command itself sets a keyword."""
+    return command.setting(keyword) is not None or any(command.has(letter) for letter in letters)
 
 
-def _differs(answers: Answers, keyword: str) -> bool:
-    """Whether the line's ssh_config says something else than ours."""
-    return answers.theirs.get(keyword) != answers.ours.get(keyword)
+def _configs_differ(answers: SshGAnswers, keyword: str) -> bool:
+    """Return whether the command's ssh_config has another value than the tunnel's."""
+    return answers.source_config.get(keyword) != answers.target_config.get(keyword)

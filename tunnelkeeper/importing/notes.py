@@ -1,11 +1,14 @@
-"""What to tell of the parts of an old line that were dropped, or that mean something else here."""
+"""Notes on the parts of a command that are dropped or have another meaning in the config file.
+
+The notes become comments in the user's file. This module changes no table.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.options import IGNORED_KEYWORDS
-from tunnelkeeper.importing.host_table import KEYWORDS, Place
+from tunnelkeeper.importing.host_table import FALSE_VALUES, SUPPORTED_KEYWORDS, AccountContext
 from tunnelkeeper.sshconfig.ssh_g_output import get_value
 from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.autossh.ssh_command import SshCommand
     from tunnelkeeper.sshconfig.lookup_request import Answer
 
-_CARRIED = frozenset(
+_CONVERTED_KEYWORDS = frozenset(
     [
         "clearallforwardings",
         "dynamicforward",
@@ -28,95 +31,98 @@ _CARRIED = frozenset(
         "sessiontype",
     ]
 )
-"""Keywords behind -o that are in the table in another way, or say what any tunnel is."""
+"""Keywords of -o that need no note: other keys carry them, or they hold for every tunnel."""
 
-_NO = frozenset({"no", "off", "false"})
-_KEYS_ONLY = "keys are the only way to log in here"
+_PUBLIC_KEYS_ONLY = "only public key authentication is supported"
 _NOTHING_RUNS = "nothing runs on the server"
-_OWN_LOG = "[supervisor] has log_level"
-_HOOKS = "on_up runs a program when the tunnel is up"
-_KEYWORDS = {
-    "challengeresponseauthentication": _KEYS_ONLY,
-    "connectionattempts": "it is tried again for ever; see max_attempts",
+_OWN_LOG = "use [supervisor] log_level"
+_ON_UP = "on_up runs a program when the tunnel is up"
+_KEYWORD_REASONS = {
+    "challengeresponseauthentication": _PUBLIC_KEYS_ONLY,
+    "connectionattempts": "attempts are not limited by default; see max_attempts",
     "forwardagent": _NOTHING_RUNS,
     "forwardx11": _NOTHING_RUNS,
-    "kbdinteractiveauthentication": _KEYS_ONLY,
-    "localcommand": _HOOKS,
+    "kbdinteractiveauthentication": _PUBLIC_KEYS_ONLY,
+    "localcommand": _ON_UP,
     "loglevel": _OWN_LOG,
-    "passwordauthentication": _KEYS_ONLY,
-    "permitlocalcommand": _HOOKS,
-    "preferredauthentications": _KEYS_ONLY,
+    "passwordauthentication": _PUBLIC_KEYS_ONLY,
+    "permitlocalcommand": _ON_UP,
+    "preferredauthentications": _PUBLIC_KEYS_ONLY,
     "proxyusefdpass": "not supported",
-    "pubkeyauthentication": _KEYS_ONLY,
+    "pubkeyauthentication": _PUBLIC_KEYS_ONLY,
     "requesttty": _NOTHING_RUNS,
     "stdinnull": _NOTHING_RUNS,
-    "streamlocalbindmask": "a socket file that is made here has the mode 0600",
+    "streamlocalbindmask": "socket files are created with mode 0600",
     "streamlocalbindunlink": "a stale socket file is always replaced",
-    "visualhostkey": "nothing is ever asked",
+    "visualhostkey": "there are no interactive prompts",
 }
-_LETTERS = {
+_OPTION_REASONS = {
     "A": _NOTHING_RUNS,
-    "E": "the log is standard error or a file; see `tunnelkeeper logs`",
-    "P": "it selects parts of ssh_config, and tunnels have no such tag",
+    "E": "the log goes to standard error or a file; see `tunnelkeeper logs`",
+    "P": "it selects parts of ssh_config by tag, and tunnels have no tags",
     "q": _OWN_LOG,
     "t": _NOTHING_RUNS,
     "v": _OWN_LOG,
-    "y": "the log is standard error or a file; see `tunnelkeeper logs`",
+    "y": "the log goes to standard error or a file; see `tunnelkeeper logs`",
 }
-_UNSUPPORTED = frozenset(name.lower() for name in UNSUPPORTED)
+_UNSUPPORTED_KEYWORDS = frozenset(name.lower() for name in UNSUPPORTED)
 
-_VARIABLES = {
+_VARIABLE_REASONS = {
     "AUTOSSH_DEBUG": _OWN_LOG,
-    "AUTOSSH_FIRST_POLL": "the first keepalive is sent as soon as the others would be",
-    "AUTOSSH_LOGFILE": _LETTERS["E"],
+    "AUTOSSH_FIRST_POLL": "the first keepalive uses the same interval as the others",
+    "AUTOSSH_LOGFILE": _OPTION_REASONS["E"],
     "AUTOSSH_LOGLEVEL": _OWN_LOG,
-    "AUTOSSH_MESSAGE": "there is no monitoring loop that it could go round",
-    "AUTOSSH_NTSERVICE": "it is for Cygwin",
-    "AUTOSSH_PATH": "no ssh process carries the tunnel",
+    "AUTOSSH_MESSAGE": "there is no monitoring connection to send it on",
+    "AUTOSSH_NTSERVICE": "it applies to Cygwin only",
+    "AUTOSSH_PATH": "no ssh process is started",
     "AUTOSSH_PIDFILE": "`tunnelkeeper status --json` has the process id",
 }
 
 
-def on_line(line: SshCommand, answer: Answer) -> Iterator[str]:
-    """What to tell of the options of ssh."""
-    yield from map(str, (*line.refused, *line.ignored))
-    for letter, why in _LETTERS.items():
-        if line.has(letter):
-            yield f"-{letter}: {why}"
-    for said in line.settings:
-        if said.keyword in KEYWORDS or said.keyword in _CARRIED or said.keyword in IGNORED_KEYWORDS:
+def notes_on_command(command: SshCommand, answer: Answer) -> Iterator[str]:
+    """Yield notes on the options of ssh."""
+    yield from map(str, (*command.refused, *command.ignored))
+    for letter, reason in _OPTION_REASONS.items():
+        if command.has(letter):
+            yield f"-{letter}: {reason}"
+    for setting in command.settings:
+        if (
+            setting.keyword in SUPPORTED_KEYWORDS
+            or setting.keyword in _CONVERTED_KEYWORDS
+            or setting.keyword in IGNORED_KEYWORDS
+        ):
             continue
-        yield f"-o {said.keyword}={said.value}: {_why(said.keyword)}"
-    if files := line.values("F"):
+        yield f"-o {setting.keyword}={setting.value}: {_reason_for(setting.keyword)}"
+    if files := command.values("F"):
         yield (
-            f"-F {files[-1]}: what it says of this host became keys, where there are keys for it; "
-            "jump hosts are looked up in the one file of [supervisor] ssh_config"
+            f"-F {files[-1]}: its settings for this host became keys where keys exist; jump hosts "
+            "are looked up in the file of [supervisor] ssh_config"
         )
     policy = get_value(answer, "stricthostkeychecking") or ""
-    if policy.lower() in _NO and (files or line.setting("stricthostkeychecking")):
+    if policy.lower() in FALSE_VALUES and (files or command.setting("stricthostkeychecking")):
         yield "StrictHostKeyChecking=no: a new host key is accepted, a changed one is refused"
     if get_value(answer, "exitonforwardfailure") == "yes":
         yield (
-            "exit_on_forward_failure can be left out: a forward that fails is then tried again on "
-            "the live connection"
+            "exit_on_forward_failure is optional: without it, a failed forward is retried on the "
+            "live connection"
         )
 
 
-def on_account(place: Place) -> Iterator[str]:
-    """What to tell where another user ran the line."""
-    if place.account != place.user:
+def notes_on_account(context: AccountContext) -> Iterator[str]:
+    """Yield a note if another user ran the command."""
+    if context.account != context.current_user:
         yield (
-            f"It ran as {place.account}, with that user's ssh_config, keys and known_hosts. Import "
-            "and run it as that user, or see that yours will do."
+            f"It ran as {context.account}, with that user's ssh_config, keys and known_hosts. "
+            "Import and run it as that user, or make sure that your own files work."
         )
 
 
-def on_autossh(
-    line: AutosshCommand, monitor: Monitor | None, environment: Mapping[str, str]
+def notes_on_autossh(
+    command: AutosshCommand, monitor: Monitor | None, environment: Mapping[str, str]
 ) -> Iterator[str]:
-    """What to tell of autossh's own options and variables, but for those that became keys."""
-    if line.background:
-        yield "-f: `tunnelkeeper up --detach`, or a unit by `tunnelkeeper units install`"
+    """Yield notes on autossh's own options and variables, except those that became keys."""
+    if command.background:
+        yield "-f: use `tunnelkeeper up --detach`, or a unit from `tunnelkeeper units install`"
     if monitor is not None:
         port = (
             f"{monitor.port}"
@@ -124,28 +130,30 @@ def on_autossh(
             else f"{monitor.port}:{monitor.echo_port}"
         )
         yield (
-            f"-M {port}: no monitoring port is needed; the keepalives of SSH itself watch over the "
-            "connection (keepalive_interval, keepalive_count_max)"
+            f"-M {port}: no monitoring port is needed; SSH keepalives check the connection "
+            "(keepalive_interval, keepalive_count_max)"
         )
-    for name, why in _VARIABLES.items():
+    for name, reason in _VARIABLE_REASONS.items():
         if environment.get(name):
-            yield f"{name}={environment[name]}: {why}"
+            yield f"{name}={environment[name]}: {reason}"
 
 
-def on_gate_time(settings: Settings) -> str:
-    """What to tell of AUTOSSH_GATETIME."""
+def note_on_gate_time(settings: Settings) -> str:
+    """Return the note on AUTOSSH_GATETIME."""
     if not settings.gate_time:
         return (
-            "AUTOSSH_GATETIME=0: nothing is given up here because it fails at first, so no key is "
-            "needed; gate_time = 0 would forget failed attempts at once"
+            "AUTOSSH_GATETIME=0: no key is needed, because a tunnel that fails at first is tried "
+            "again; gate_time = 0 would reset the count of failed attempts at once"
         )
     return (
-        "AUTOSSH_GATETIME is gate_time, which never gives up: it is how long the tunnel has to be "
-        "up until the failed attempts before are forgotten"
+        "AUTOSSH_GATETIME became gate_time, which never makes a tunnel give up: it is how long the "
+        "tunnel must be up before the count of failed attempts is reset"
     )
 
 
-def _why(keyword: str) -> str:
-    if keyword not in _KEYWORDS and keyword in _UNSUPPORTED:
+def _reason_for(keyword: str) -> str:
+    if keyword not in _KEYWORD_REASONS and keyword in _UNSUPPORTED_KEYWORDS:
         return "not supported"
-    return _KEYWORDS.get(keyword, "there is no key for it; write it into ssh_config for this host")
+    return _KEYWORD_REASONS.get(
+        keyword, "there is no key for it; set it in ssh_config for this host"
+    )

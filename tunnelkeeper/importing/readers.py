@@ -1,6 +1,6 @@
-"""Reads old set-ups where they lie: unit files, what `systemctl cat` shows, crontabs, ssh_config.
+"""Input of existing set-ups: unit files, `systemctl cat`, crontabs and ssh_config.
 
-What they say is for the pure modules; an error of reading is Unreadable, in words.
+The pure modules interpret the text. An I/O error becomes an UnreadableError with a message.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.importing import specifier_values
-from tunnelkeeper.importing.crontab import lines_of_crontab, with_users
+from tunnelkeeper.importing.crontab import find_crontab_commands, has_user_field
 from tunnelkeeper.importing.source_commands import UnreadableError
-from tunnelkeeper.importing.specifiers import UnitName, of_unit
-from tunnelkeeper.importing.ssh_config_names import Names, names_in
-from tunnelkeeper.importing.systemd_service import Service, lines_of_service
+from tunnelkeeper.importing.specifiers import UnitName, unit_name_specifiers
+from tunnelkeeper.importing.ssh_config_names import HostNames, parse_host_names
+from tunnelkeeper.importing.systemd_service import Service, find_service_commands
 from tunnelkeeper.systemd import systemctl
 from tunnelkeeper.systemd.systemctl import NoServiceManagerError, SystemctlError
 
@@ -25,137 +25,142 @@ if TYPE_CHECKING:
     from tunnelkeeper.importing.source_commands import Finding
     from tunnelkeeper.sshconfig import Facts
 
-_USERS_UNITS = "/systemd/user"
-_DEEPEST_INCLUDE = 16  # ssh_config(5) knows no limit; readconf.c stops there
+_USER_UNIT_DIRECTORY = "/systemd/user"
+_MAX_INCLUDE_DEPTH = 16  # as in readconf.c; ssh_config(5) mentions no limit
 _SYSTEM_SSH_CONFIG = "/etc/ssh/ssh_config"
-_ANSWER_TIMEOUT = 30.0
+_CRONTAB_TIMEOUT = 30.0
 _CRON_PATH = "/usr/bin:/bin"
 
 
-def unit_lines(named: str, facts: Facts, *, is_user: bool | None) -> list[Finding]:
-    """The lines of a unit: a file where one is named, else a unit's name for `systemctl cat`.
+def read_unit_commands(unit: str, facts: Facts, *, is_user: bool | None) -> list[Finding]:
+    """Return the commands of a unit, given as a file or as a name for `systemctl cat`.
 
-    is_user: of a user's service manager; None: it shows by the path. Raises Unreadable.
+    is_user: whether it belongs to a user's service manager; None to decide by the path.
+    Raises UnreadableError if the unit cannot be read or is a template.
     """
-    if "/" in named or Path(named).exists():
-        path, text = _unit_file(Path.cwd() / named)
-        name = UnitName(Path(named).name)
+    if "/" in unit or Path(unit).exists():
+        path, text = _read_unit_file(Path.cwd() / unit)
+        name = UnitName(Path(unit).name)
     else:
-        name = UnitName(named if _has_type(named) else f"{named}.service")
-        path, text = _shown(name, is_user=bool(is_user))
+        name = UnitName(unit if _has_unit_suffix(unit) else f"{unit}.service")
+        path, text = _cat_unit(name, is_user=bool(is_user))
     if name.is_template:
         raise UnreadableError(
-            f"it is a template; name an instance of it: {name.prefix}@NAME.service"
+            f"it is a template; name an instance, such as {name.prefix}@NAME.service"
         )
     if is_user is None:
-        is_user = _USERS_UNITS in path
-    common = specifier_values.of_user(facts) if is_user else specifier_values.of_system()
+        is_user = _USER_UNIT_DIRECTORY in path
+    common = (
+        specifier_values.user_specifiers(facts) if is_user else specifier_values.system_specifiers()
+    )
     service = Service(
         name=name,
         origin=f"{name.full} ({path})" if path else name.full,
         text=text,
-        specifiers={**common, **of_unit(name, path)},
+        specifiers={**common, **unit_name_specifiers(name, path)},
         account=facts.user if is_user else specifier_values.ROOT,
         is_user=is_user,
     )
-    return lines_of_service(service, read_text, facts.home_of)
+    return find_service_commands(service, read_text, facts.home_of)
 
 
-def crontab_lines(file: str | None, facts: Facts) -> list[Finding]:
-    """The lines of a crontab: a file's, or those that `crontab -l` shows.
+def read_crontab_commands(file: str | None, facts: Facts) -> list[Finding]:
+    """Return the commands of a crontab file, or of `crontab -l` if no file is given.
 
-    Raises Unreadable.
+    Raises UnreadableError if the crontab cannot be read.
     """
     path = str(Path.cwd() / file) if file else ""
-    text = _read(path) if file else _crontab()
-    has_users = with_users(path)
+    text = _read_source(path) if file else _read_own_crontab()
+    is_system_crontab = has_user_field(path)
     environment = {"PATH": _CRON_PATH, "SHELL": "/bin/sh"}
-    if not has_users:
+    if not is_system_crontab:
         environment |= {"HOME": facts.home, "LOGNAME": facts.user, "USER": facts.user}
-    called = path or "crontab -l"
-    return lines_of_crontab(text, called, environment, has_users=has_users)
+    name = path or "crontab -l"
+    return find_crontab_commands(text, name, environment, has_user_field=is_system_crontab)
 
 
-def ssh_config_names(file: str | None, facts: Facts) -> Names:
-    """The names in an ssh_config and in what it includes; None: ssh's own files.
+def read_host_names(file: str | None, facts: Facts) -> HostNames:
+    """Return the host names in an ssh_config and its included files; None for ssh's own files.
 
-    Raises Unreadable.
+    Raises UnreadableError if the given file cannot be read.
     """
-    found = Names()
+    found = HostNames()
     if file is not None:
-        found = names_in(_read(file))
-        _include(found, found.includes, f"{facts.home}/.ssh", facts)
+        found = parse_host_names(_read_source(file))
+        _add_included_names(found, found.includes, f"{facts.home}/.ssh", facts)
         return found
     for own in (f"{facts.home}/.ssh/config", _SYSTEM_SSH_CONFIG):
-        _include(found, [own], own.rpartition("/")[0], facts)
+        _add_included_names(found, [own], own.rpartition("/")[0], facts)
     return found
 
 
 def read_text(path: str) -> str:
-    """The text of a file, whatever its bytes are; raises OSError."""
+    """Return the text of a file; bytes that are not UTF-8 become surrogates. Raises OSError."""
     return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
 
 
-def _include(found: Names, patterns: list[str], folder: str, facts: Facts, depth: int = 0) -> None:
-    """Add the names of included files; those that cannot be read are passed over, as ssh does it.
+def _add_included_names(
+    names: HostNames, patterns: list[str], directory: str, facts: Facts, depth: int = 0
+) -> None:
+    """Add the names of included files. Unreadable files are skipped, as ssh does.
 
-    folder: what relative patterns are relative to.
+    directory: the base of relative patterns.
     """
-    if depth > _DEEPEST_INCLUDE:
+    if depth > _MAX_INCLUDE_DEPTH:
         return
     for pattern in list(patterns):
         expanded = f"{facts.home}{pattern[1:]}" if pattern.startswith("~/") else pattern
-        for path in sorted(glob.glob(os.path.join(folder, expanded))):  # noqa: PTH118, PTH207
+        for path in sorted(glob.glob(os.path.join(directory, expanded))):  # noqa: PTH118, PTH207
             try:
-                inner = names_in(read_text(path))
+                inner = parse_host_names(read_text(path))
             except OSError:
                 continue
-            found.hosts += inner.hosts
-            found.patterns += inner.patterns
-            _include(found, inner.includes, folder, facts, depth + 1)
+            names.hosts += inner.hosts
+            names.patterns += inner.patterns
+            _add_included_names(names, inner.includes, directory, facts, depth + 1)
 
 
-def _unit_file(path: Path) -> tuple[str, str]:
-    """The file of a unit, which for an instance may be that of its template."""
+def _read_unit_file(path: Path) -> tuple[str, str]:
+    """Return path and text of a unit's file, or of its template's file for an instance."""
     template = path.with_name(UnitName(path.name).template)
     if not path.exists() and template.exists():
         path = template
-    return str(path), _read(str(path))
+    return str(path), _read_source(str(path))
 
 
-def _shown(name: UnitName, *, is_user: bool) -> tuple[str, str]:
+def _cat_unit(name: UnitName, *, is_user: bool) -> tuple[str, str]:
     try:
         text = systemctl.cat_unit(name.full, is_user=is_user)
     except (NoServiceManagerError, SystemctlError) as error:
-        raise UnreadableError(f"{error} (or name the unit's file)") from None
+        raise UnreadableError(f"{error} (or give the path of the unit's file)") from None
     first = text.partition("\n")[0]
     return first.removeprefix("# ") if first.startswith("# /") else "", text
 
 
-def _has_type(name: str) -> bool:
+def _has_unit_suffix(name: str) -> bool:
     return name.rpartition(".")[2] in {"service", "socket", "timer", "target", "path", "scope"}
 
 
-def _crontab() -> str:
+def _read_own_crontab() -> str:
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["crontab", "-l"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_ANSWER_TIMEOUT,
+            timeout=_CRONTAB_TIMEOUT,
             check=False,
         )
     except FileNotFoundError:
-        raise UnreadableError("crontab is not installed; name a file") from None
+        raise UnreadableError("crontab is not installed; give a file instead") from None
     except subprocess.TimeoutExpired:
-        raise UnreadableError("crontab -l does not answer; name a file") from None
-    if done.returncode:
-        said = os.fsdecode(done.stderr).strip() or f"exit code {done.returncode}"
-        raise UnreadableError(f"crontab -l: {printable(said)}")
-    return os.fsdecode(done.stdout)
+        raise UnreadableError("crontab -l does not answer; give a file instead") from None
+    if result.returncode:
+        error = os.fsdecode(result.stderr).strip() or f"exit code {result.returncode}"
+        raise UnreadableError(f"crontab -l: {printable(error)}")
+    return os.fsdecode(result.stdout)
 
 
-def _read(path: str) -> str:
+def _read_source(path: str) -> str:
     try:
         return read_text(path)
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Reads a line of sh(1) into its simple commands, as far as lines that start tunnels go.
+"""Parser for the subset of sh(1) that start-up lines of tunnels use. It returns simple commands.
 
-Quotes, variables that are known, assignments, lists, loops and redirections are understood; what
-would have to be run to be known (`$(...)`, a here-document) makes its command unreadable.
+It supports quotes, known variables, assignments, lists, loops and redirections. It never runs
+anything: a command with `$(...)` or a here-document is marked as unreadable.
 """
 
 from __future__ import annotations
@@ -26,63 +26,63 @@ _ESCAPED_IN_QUOTES = frozenset('"\\`$\n')
 
 
 @dataclass(frozen=True, slots=True)
-class Simple:
-    """A simple command: its words, and the variables it runs with.
+class SimpleCommand:
+    """A simple command: its words and the variables it runs with.
 
-    why_not: why its words are not known for certain, or empty.
+    reason: why its words cannot be determined, or empty.
     """
 
     words: tuple[str, ...]
     variables: Mapping[str, str]
-    why_not: str = ""
+    reason: str = ""
 
 
-def simple_commands(text: str, variables: Mapping[str, str]) -> list[Simple]:
-    """The commands of a text, in their order; what it assigns by itself holds from there on.
+def parse_simple_commands(text: str, variables: Mapping[str, str]) -> list[SimpleCommand]:
+    """Return the commands of a text in order. An assignment applies to the commands after it.
 
-    Raises Unreadable for a quote that is not closed.
+    Raises UnreadableError if a quote is not closed.
     """
     known = dict(variables)
-    found: list[Simple] = []
-    for raw in _split(text, known):
+    commands: list[SimpleCommand] = []
+    for raw in _split_commands(text, known):
         words = list(raw.words)
         while words and words[0] in _KEYWORDS:
             words.pop(0)
-        own: dict[str, str] = {}
+        assigned: dict[str, str] = {}
         if words and words[0] == "export":
             words.pop(0)
         while words and (match := _ASSIGNMENT.fullmatch(words[0])):
-            own[match[1]] = match[2]
+            assigned[match[1]] = match[2]
             words.pop(0)
         if words:
-            found.append(Simple(tuple(words), {**known, **own}, raw.why_not))
+            commands.append(SimpleCommand(tuple(words), {**known, **assigned}, raw.reason))
         else:
-            known.update(own)  # _split() sees them too
-    return found
+            known.update(assigned)  # _split_commands() shares this dict
+    return commands
 
 
 @dataclass(slots=True)
-class _Raw:
+class _RawCommand:
     words: list[str] = field(default_factory=list)
-    why_not: str = ""
+    reason: str = ""
 
 
-def _split(text: str, known: Mapping[str, str]) -> Iterator[_Raw]:
-    """The words between operators, without redirections and their targets."""
-    reader = _Reader(text, known)
-    command = _Raw()
+def _split_commands(text: str, known: Mapping[str, str]) -> Iterator[_RawCommand]:
+    """Yield the words between operators, without redirections and their targets."""
+    scanner = _Scanner(text, known)
+    command = _RawCommand()
     skips_target = False
-    while reader.find_next():
-        if operator := reader.take(_OPERATOR):
+    while scanner.skip_blanks():
+        if operator := scanner.match(_OPERATOR):
             if operator != "&" or command.words:
                 yield command
-                command = _Raw()
-        elif redirection := reader.take(_REDIRECTION):
+                command = _RawCommand()
+        elif redirection := scanner.match(_REDIRECTION):
             skips_target = True
             if redirection.startswith("<<"):
-                command.why_not = "it reads a here-document"
+                command.reason = "it reads a here-document"
         else:
-            words, is_descriptor = reader.words(command)
+            words, is_descriptor = scanner.read_words(command)
             if skips_target or is_descriptor:
                 skips_target = False
             else:
@@ -90,45 +90,45 @@ def _split(text: str, known: Mapping[str, str]) -> Iterator[_Raw]:
     yield command
 
 
-class _Reader:
-    """A place in a text, moving on."""
+class _Scanner:
+    """A position in a text that advances as tokens are read."""
 
     def __init__(self, text: str, known: Mapping[str, str]) -> None:
         self._text = text.replace("\\\n", "")
         self._known = known
-        self._at = 0
+        self._offset = 0
 
-    def find_next(self) -> bool:
-        """Go past white space and comments; False at the end."""
-        while self._at < len(self._text) and self._text[self._at] in " \t\r":
-            self._at += 1
-        if self._text.startswith("#", self._at):
-            end = self._text.find("\n", self._at)
-            self._at = len(self._text) if end < 0 else end
-        return self._at < len(self._text)
+    def skip_blanks(self) -> bool:
+        """Skip white space and comments. Return False at the end of the text."""
+        while self._offset < len(self._text) and self._text[self._offset] in " \t\r":
+            self._offset += 1
+        if self._text.startswith("#", self._offset):
+            end = self._text.find("\n", self._offset)
+            self._offset = len(self._text) if end < 0 else end
+        return self._offset < len(self._text)
 
-    def take(self, pattern: re.Pattern[str]) -> str:
-        """What matches here, which is then passed, or nothing."""
-        match = pattern.match(self._text, self._at)
-        if match is None or (pattern is _OPERATOR and self._text.startswith("&>", self._at)):
+    def match(self, pattern: re.Pattern[str]) -> str:
+        """Consume and return the text that matches at the offset, or return an empty string."""
+        match = pattern.match(self._text, self._offset)
+        if match is None or (pattern is _OPERATOR and self._text.startswith("&>", self._offset)):
             return ""
-        self._at = match.end()
+        self._offset = match.end()
         return match[0]
 
-    def words(self, command: _Raw) -> tuple[list[str], bool]:
-        """The words that begin here: one, but for a variable outside quotes.
+    def read_words(self, command: _RawCommand) -> tuple[list[str], bool]:
+        """Read one word, or several if it has a variable outside quotes.
 
-        The second value: whether it is the number in front of a redirection.
+        The second value is whether the word is the file descriptor of a redirection.
         """
-        start = self._at
+        start = self._offset
         words = [""]
         is_word = False
         quote = ""
-        while self._at < len(self._text):
-            character = self._text[self._at]
+        while self._offset < len(self._text):
+            character = self._text[self._offset]
             if not quote and character in " \t\r\n;&|()<>":
                 break
-            self._at += 1
+            self._offset += 1
             if quote == "'" and character != "'":
                 words[-1] += character
             elif character == quote:
@@ -136,10 +136,10 @@ class _Reader:
             elif not quote and character in "\"'":
                 quote, is_word = character, True
             elif character == "\\":
-                words[-1] += self._escaped(quote)
+                words[-1] += self._read_escape(quote)
                 is_word = True
             elif character in "$`":
-                value = self._expansion(character, command)
+                value = self._expand_variable(character, command)
                 if quote or not value.split():
                     words[-1] += value if quote else ""
                 else:
@@ -150,26 +150,29 @@ class _Reader:
                 words[-1] += character
         if quote:
             raise UnreadableError(f"the quote {quote} is not closed")
-        raw = self._text[start : self._at]
-        is_descriptor = raw.isdecimal() and self._text[self._at : self._at + 1] in {"<", ">"}
+        raw = self._text[start : self._offset]
+        is_descriptor = raw.isdecimal() and self._text[self._offset : self._offset + 1] in {
+            "<",
+            ">",
+        }
         return [word for word in words if word or is_word], is_descriptor
 
-    def _escaped(self, quote: str) -> str:
-        following = self._text[self._at : self._at + 1]
+    def _read_escape(self, quote: str) -> str:
+        following = self._text[self._offset : self._offset + 1]
         if quote and following not in _ESCAPED_IN_QUOTES:
             return "\\"
-        self._at += 1
+        self._offset += 1
         return following
 
-    def _expansion(self, sign: str, command: _Raw) -> str:
-        match = _VARIABLE.match(self._text, self._at - 1) if sign == "$" else None
+    def _expand_variable(self, sign: str, command: _RawCommand) -> str:
+        match = _VARIABLE.match(self._text, self._offset - 1) if sign == "$" else None
         if match is None:
-            if sign == "$" and not re.match(r"[({0-9@*#?$!A-Za-z_-]", self._text[self._at :]):
+            if sign == "$" and not re.match(r"[({0-9@*#?$!A-Za-z_-]", self._text[self._offset :]):
                 return "$"
-            command.why_not = "it depends on what a shell has to find out"
+            command.reason = "its arguments depend on shell syntax that import does not evaluate"
             return ""
-        self._at = match.end()
+        self._offset = match.end()
         name = match[1] or match[2]
         if name not in self._known:
-            command.why_not = f"the variable {name} is set nowhere that can be read"
+            command.reason = f"the value of the variable {name} is not known"
         return self._known.get(name, "")

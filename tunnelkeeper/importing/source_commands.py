@@ -1,6 +1,6 @@
-"""The command lines of old set-ups, as values: what was found where, and what cannot be read.
+"""Value types for imports: the ssh commands of a set-up, and the reasons for those not importable.
 
-Who finds them (unit files, crontabs, a person's hands) and what becomes of them is not known here.
+This module neither finds the commands nor converts them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ Program = Literal["autossh", "ssh"]
 
 
 class UnreadableError(ValueError):
-    """A line or a file cannot be read as what would run it reads it; the text says why."""
+    """A command or file cannot be interpreted as its program would. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program's words, and what it runs with.
+    """An ssh or autossh command line and its environment.
 
-    account: the user of this machine that it runs as; None: nobody said.
+    account: the local user that it runs as; None if unspecified.
     """
 
     program: Program
@@ -33,39 +33,39 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class SourceCommand:
-    """A command line of ssh or autossh, and what an old set-up says around it.
+    """An ssh or autossh command, and its context in the set-up that runs it.
 
-    origin: where it stands, in words. name: what it is called there, or empty. folder: what
-    relative paths are relative to. dropped: what stands around it and is not taken over.
+    origin: a description of its location. name: its name there, or empty. working_directory: the
+    base of relative paths. notes: parts of the context that are not imported, and why.
     """
 
     command: Command
     origin: str
     name: str = ""
-    folder: str = "/"
-    dropped: tuple[str, ...] = ()
+    working_directory: str = "/"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NotImportable:
-    """What cannot be imported: where it stands, and why.
+    """A line that cannot be imported: its location and the reason.
 
-    forwards_nothing: it was understood, and there is nothing to import.
+    forwards_nothing: the line was understood but has no forwards.
     """
 
     origin: str
-    why: str
+    reason: str
     forwards_nothing: bool = False
 
     def __str__(self) -> str:
-        return f"{self.origin}: {self.why}"
+        return f"{self.origin}: {self.reason}"
 
 
 Finding = SourceCommand | NotImportable
 
 
-def line_of_host(alias: str) -> SourceCommand:
-    """A host of ssh_config as the line that would make its forwards."""
+def command_for_host(alias: str) -> SourceCommand:
+    """Return the ssh command that opens the forwards of a host in ssh_config."""
     return SourceCommand(Command("ssh", ("-N", "--", alias)), f"ssh_config, host {alias}", alias)
 
 
@@ -73,11 +73,11 @@ def line_of_host(alias: str) -> SourceCommand:
 class ImportedTunnel:
     """A tunnel for the config file.
 
-    origin: where it comes from. table: its keys, as TOML has their values. remarks: what was
-    dropped or means something else here, and why.
+    origin: a description of its source. table: its keys with TOML values. notes: the parts that
+    were dropped or that have another meaning here, and why.
     """
 
     name: str
     origin: str
     table: Mapping[str, object]
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

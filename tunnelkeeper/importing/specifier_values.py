@@ -1,7 +1,7 @@
-"""What the specifiers of unit files stand for on this machine, beside the unit's own name.
+"""Values of the unit file specifiers that depend on this machine, not on the unit's name.
 
-By the table in systemd.unit(5). `%h`, `%u` and their like are the service manager's: in a unit of
-the system they are root's, whatever User= says.
+The values follow the table in systemd.unit(5). `%h`, `%u` and the like are those of the service
+manager: in a system unit they are root's, whatever User= says.
 """
 
 from __future__ import annotations
@@ -17,33 +17,39 @@ if TYPE_CHECKING:
     from tunnelkeeper.sshconfig import Facts
 
 ROOT = "root"
-_SYSTEM_FOLDERS = {"C": "/var/cache", "E": "/etc", "L": "/var/log", "S": "/var/lib", "t": "/run"}
+_SYSTEM_DIRECTORIES = {
+    "C": "/var/cache",
+    "E": "/etc",
+    "L": "/var/log",
+    "S": "/var/lib",
+    "t": "/run",
+}
 
 
-def of_system() -> dict[str, str]:
-    """For the units of the system."""
-    return {**_common(), **_of_account(pwd.getpwuid(0)), **_SYSTEM_FOLDERS}
+def system_specifiers() -> dict[str, str]:
+    """Return the specifiers of system units."""
+    return {**_common_specifiers(), **_account_specifiers(pwd.getpwuid(0)), **_SYSTEM_DIRECTORIES}
 
 
-def of_user(facts: Facts) -> dict[str, str]:
-    """For the units of the user who runs this program.
+def user_specifiers(facts: Facts) -> dict[str, str]:
+    """Return the specifiers of the current user's units.
 
-    Left out are %S and %L, which mean another folder since systemd 254.
+    %S and %L are left out, because systemd 254 changed their directories.
     """
-    env, home = facts.environment, facts.home
-    found = {"h": home, "u": facts.user, "U": str(facts.uid)}
+    environment, home = facts.environment, facts.home
+    account = {"h": home, "u": facts.user, "U": str(facts.uid)}
     with suppress(KeyError):
-        found = {**_of_account(pwd.getpwuid(facts.uid)), **found}
+        account = {**_account_specifiers(pwd.getpwuid(facts.uid)), **account}
     return {
-        **_common(),
-        **found,
-        "C": env.get("XDG_CACHE_HOME") or f"{home}/.cache",
-        "E": env.get("XDG_CONFIG_HOME") or f"{home}/.config",
-        "t": env.get("XDG_RUNTIME_DIR") or f"/run/user/{facts.uid}",
+        **_common_specifiers(),
+        **account,
+        "C": environment.get("XDG_CACHE_HOME") or f"{home}/.cache",
+        "E": environment.get("XDG_CONFIG_HOME") or f"{home}/.config",
+        "t": environment.get("XDG_RUNTIME_DIR") or f"/run/user/{facts.uid}",
     }
 
 
-def _of_account(account: pwd.struct_passwd) -> dict[str, str]:
+def _account_specifiers(account: pwd.struct_passwd) -> dict[str, str]:
     group = str(account.pw_gid)
     with suppress(KeyError):
         group = grp.getgrgid(account.pw_gid).gr_name
@@ -57,17 +63,17 @@ def _of_account(account: pwd.struct_passwd) -> dict[str, str]:
     }
 
 
-def _common() -> dict[str, str]:
+def _common_specifiers() -> dict[str, str]:
     host = platform.node()
-    found = {
+    specifiers = {
         "H": host,
         "l": host.partition(".")[0],
         "q": host,
-        "T": "/tmp",  # noqa: S108  what %T stands for, not a file of ours
+        "T": "/tmp",  # noqa: S108  the value of %T, not a file that we open
         "v": platform.release(),
-        "V": "/var/tmp",  # noqa: S108  the same of %V
+        "V": "/var/tmp",  # noqa: S108  the value of %V
     }
     for letter, path in (("b", "/proc/sys/kernel/random/boot_id"), ("m", "/etc/machine-id")):
         with suppress(OSError):
-            found[letter] = Path(path).read_text(encoding="ascii").strip().replace("-", "")
-    return found
+            specifiers[letter] = Path(path).read_text(encoding="ascii").strip().replace("-", "")
+    return specifiers

@@ -1,6 +1,6 @@
-"""Fills in the %-specifiers of systemd.unit(5); what they stand for is handed in.
+"""Expansion of the %-specifiers of systemd.unit(5), with values from the caller.
 
-A specifier that the machine does not answer here is Unreadable: a guess would be a wrong tunnel.
+An unknown specifier raises UnreadableError: a guess would import the wrong tunnel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tunnelkeeper.importing.source_commands import UnreadableError
 
 Specifiers = Mapping[str, str]
-"""What stands for each letter."""
+"""The value of each specifier letter."""
 
 _SPECIFIER = re.compile(r"%(.?)", re.DOTALL)
 _ESCAPED = re.compile(r"\\x([0-9A-Fa-f]{2})")
@@ -20,7 +20,7 @@ _ESCAPED = re.compile(r"\\x([0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class UnitName:
-    """A unit's name in its parts: `autossh@relay.service`. instance: None where there is none."""
+    """The name of a unit, such as `autossh@relay.service`, and its parts."""
 
     full: str
 
@@ -32,64 +32,64 @@ class UnitName:
 
     @property
     def prefix(self) -> str:
-        """What stands before the @."""
+        """The part before the @."""
         return self.stem.partition("@")[0]
 
     @property
     def instance(self) -> str | None:
-        """What stands behind the @; empty for a template by itself."""
+        """The part after the @; empty for a template, None without an @."""
         _, at, instance = self.stem.partition("@")
         return instance if at else None
 
     @property
     def is_template(self) -> bool:
-        """Whether it stands for no service yet."""
+        """Whether this is a template, not an instance."""
         return self.instance == ""
 
     @property
     def template(self) -> str:
-        """The name of the file that this instance is made from."""
+        """The file name of the template of this instance."""
         return f"{self.prefix}@.{self.full.rpartition('.')[2]}"
 
 
-def of_unit(name: UnitName, path: str) -> dict[str, str]:
-    """The specifiers that a unit's name and file decide. path: of the file, absolute."""
+def unit_name_specifiers(name: UnitName, path: str) -> dict[str, str]:
+    """Return the specifiers that depend on a unit's name and on the absolute path of its file."""
     instance = name.instance or ""
     last = name.prefix.rpartition("-")[2]
     return {
         "n": name.full,
         "N": name.stem,
         "p": name.prefix,
-        "P": unescaped(name.prefix),
+        "P": unescape(name.prefix),
         "i": instance,
-        "I": unescaped(instance),
+        "I": unescape(instance),
         "j": last,
-        "J": unescaped(last),
-        "f": "/" + unescaped(instance or name.prefix).removeprefix("/"),
+        "J": unescape(last),
+        "f": "/" + unescape(instance or name.prefix).removeprefix("/"),
         "y": path,
         "Y": path.rpartition("/")[0],
     }
 
 
-def expand(text: str, specifiers: Specifiers) -> str:
-    """A text with its specifiers filled in.
+def expand_specifiers(text: str, specifiers: Specifiers) -> str:
+    """Return a text with its specifiers expanded.
 
-    Raises Unreadable.
+    Raises UnreadableError if a specifier is unknown.
     """
 
-    def filled_in(match: re.Match[str]) -> str:
+    def value_of(match: re.Match[str]) -> str:
         letter = match[1]
         if letter == "%":
             return "%"
         if letter not in specifiers:
-            raise UnreadableError(f"what the specifier %{letter} stands for is not known here")
+            raise UnreadableError(f"the value of the specifier %{letter} is not known")
         return specifiers[letter]
 
-    return _SPECIFIER.sub(filled_in, text)
+    return _SPECIFIER.sub(value_of, text)
 
 
-def unescaped(text: str) -> str:
-    r"""What systemd-escape(1) made a name of: `-` is a slash, `\x2d` a byte in hexadecimal."""
+def unescape(text: str) -> str:
+    r"""Reverse systemd-escape(1): `-` is a slash, `\x2d` a byte in hexadecimal."""
     with_slashes = text.replace("-", "/")
     raw = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), with_slashes)
     if raw.isascii():

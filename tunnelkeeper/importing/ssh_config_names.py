@@ -1,6 +1,6 @@
-"""Finds the host names in the text of an ssh_config, and the files that it includes.
+"""The host names and the included files in the text of an ssh_config.
 
-Only names are read, of `Host` and `Match host`; what holds for a name is asked of `ssh -G`.
+Only the names in `Host` and `Match host` are read; `ssh -G` resolves the settings of a host.
 """
 
 from __future__ import annotations
@@ -12,40 +12,43 @@ _WILDCARDS = frozenset("*?")
 
 
 @dataclass(slots=True)
-class Names:
-    """hosts: in the order of the text. patterns: names with wildcards. includes: as written."""
+class HostNames:
+    """The names in an ssh_config.
+
+    hosts: in the order of the text. patterns: names with wildcards. includes: paths as written.
+    """
 
     hosts: list[str] = field(default_factory=list)
     patterns: list[str] = field(default_factory=list)
     includes: list[str] = field(default_factory=list)
 
 
-def names_in(text: str) -> Names:
-    """The names of a text. A negated pattern (`!name`) is none."""
-    found = Names()
+def parse_host_names(text: str) -> HostNames:
+    """Return the names in a text. Negated patterns (`!name`) are left out."""
+    found = HostNames()
     for line in text.splitlines():
-        keyword, *words = _words(line) or [""]
+        keyword, *words = _split_line(line) or [""]
         match keyword.lower():
             case "host":
-                _sort(words, found)
+                _add_names(words, found)
             case "match":
                 for criterion, value in itertools.pairwise(words):
                     if criterion.lower() in {"host", "originalhost"}:
-                        _sort(value.split(","), found)
+                        _add_names(value.split(","), found)
             case "include":
                 found.includes += words
     return found
 
 
-def _sort(words: list[str], found: Names) -> None:
+def _add_names(words: list[str], found: HostNames) -> None:
     for word in words:
         if not word or word.startswith("!"):
             continue
         (found.hosts if _WILDCARDS.isdisjoint(word) else found.patterns).append(word)
 
 
-def _words(line: str) -> list[str]:
-    """The words of a line: ssh_config(5) parts keyword and arguments by white space or `=`."""
+def _split_line(line: str) -> list[str]:
+    """Split a line into keyword and arguments, separated by space or `=` (ssh_config(5))."""
     rest = line.strip()
     if rest.startswith("#"):
         return []

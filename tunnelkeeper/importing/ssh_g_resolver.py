@@ -1,4 +1,4 @@
-"""Asks `ssh -G` what old lines mean, and has them translated."""
+"""Queries of `ssh -G` for source commands, and their conversion into tunnels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import with_hint
-from tunnelkeeper.importing.convert import NoForwardsError, read_line, translate
-from tunnelkeeper.importing.host_table import Answers, Place
+from tunnelkeeper.importing.convert import NoForwardsError, convert_command, parse_command
+from tunnelkeeper.importing.host_table import AccountContext, SshGAnswers
 from tunnelkeeper.importing.source_commands import NotImportable, UnreadableError
 from tunnelkeeper.sshconfig import (
     Request,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tunnelkeeper.core.configuration import Configuration
-    from tunnelkeeper.importing.convert import ReadLine
+    from tunnelkeeper.importing.convert import ParsedCommand
     from tunnelkeeper.importing.deduplicate import Outcome
     from tunnelkeeper.importing.source_commands import Finding
     from tunnelkeeper.sshconfig import Answer, Facts
@@ -33,32 +33,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Who is asked about old lines.
+    """Resolves source commands with `ssh -G`.
 
-    ours: where the imported tunnels will be looked up. theirs: where ssh looked up the hosts of old
-    lines without -F.
+    target_ssh_config: the ssh_config that the imported tunnels will use. source_ssh_config: the
+    one that ssh used for commands without -F.
     """
 
     facts: Facts
-    ours: Source
-    theirs: Source = None
+    target_ssh_config: Source
+    source_ssh_config: Source = None
 
-    def of_our_hosts(self) -> Resolver:
-        """The same for lines that are made up for hosts of our own ssh_config."""
-        return replace(self, theirs=self.ours)
+    def for_target_hosts(self) -> Resolver:
+        """Return a resolver for commands that stand for hosts of the target ssh_config."""
+        return replace(self, source_ssh_config=self.target_ssh_config)
 
-    def outcomes(self, findings: Sequence[Finding]) -> list[Outcome]:
-        """What becomes of each finding, in their order."""
-        return asyncio.run(_Asking(self).outcomes(findings))
+    def resolve(self, findings: Sequence[Finding]) -> list[Outcome]:
+        """Return the tunnel or the reason for each finding, in order."""
+        return asyncio.run(_Resolution(self).resolve(findings))
 
 
 def make_resolver(configuration: Configuration | None) -> Resolver:
-    """The one for tunnels that will stand in a config file; None: nobody knows in which.
+    """Return the resolver for a configuration; None if the config file is not known.
 
-    Raises Unreadable where nobody can be asked.
+    Raises UnreadableError if ssh is not installed or its ssh_config cannot be used.
     """
     if not ssh_is_installed():
-        raise UnreadableError("ssh is not installed; what old lines mean is asked of `ssh -G`")
+        raise UnreadableError("ssh is not installed; import needs `ssh -G` to interpret commands")
     facts = gather_facts()
     try:
         return Resolver(facts, source_for(configuration, facts) if configuration else None)
@@ -66,59 +66,59 @@ def make_resolver(configuration: Configuration | None) -> Resolver:
         raise UnreadableError(with_hint(error.message, error.hint)) from None
 
 
-class _Asking:
-    """Asks for lines, several at a time."""
+class _Resolution:
+    """One batch of queries, which run concurrently."""
 
-    def __init__(self, asker: Resolver) -> None:
-        self._facts = asker.facts
-        self._ours = asker.ours
-        self._theirs = asker.theirs
+    def __init__(self, resolver: Resolver) -> None:
+        self._facts = resolver.facts
+        self._target_ssh_config = resolver.target_ssh_config
+        self._source_ssh_config = resolver.source_ssh_config
         self._query = SshQuery()
-        self._builtin: Answer = {}
+        self._defaults: Answer = {}
 
-    async def outcomes(self, findings: Sequence[Finding]) -> list[Outcome]:
-        """All of them; each has a task, and the query few places."""
+    async def resolve(self, findings: Sequence[Finding]) -> list[Outcome]:
+        """Resolve all findings. SshQuery limits how many ssh processes run at once."""
         try:
-            self._builtin = await self._query(UNCONFIGURED_HOST)
+            self._defaults = await self._query(UNCONFIGURED_HOST)
         except SshConfigError as error:
-            return [_refused(each.origin, error) for each in findings]
+            return [_not_importable(finding.origin, error) for finding in findings]
         async with asyncio.TaskGroup() as tasks:
-            asked = [tasks.create_task(self._outcome(each)) for each in findings]
-        return [task.result() for task in asked]
+            resolutions = [tasks.create_task(self._resolve(finding)) for finding in findings]
+        return [task.result() for task in resolutions]
 
-    async def _outcome(self, finding: Finding) -> Outcome:
+    async def _resolve(self, finding: Finding) -> Outcome:
         if isinstance(finding, NotImportable):
             return finding
-        place = Place(
+        context = AccountContext(
             account=finding.command.account or self._facts.user,
-            user=self._facts.user,
-            folder=finding.folder,
+            current_user=self._facts.user,
+            working_directory=finding.working_directory,
         )
         try:
-            line = read_line(finding)
-            return translate(line, await self._answers(line, place), place)
+            parsed = parse_command(finding)
+            return convert_command(parsed, await self._query_answers(parsed, context), context)
         except UnreadableError as error:
-            nothing = isinstance(error, NoForwardsError)
-            return NotImportable(finding.origin, str(error), forwards_nothing=nothing)
+            forwards_nothing = isinstance(error, NoForwardsError)
+            return NotImportable(finding.origin, str(error), forwards_nothing=forwards_nothing)
         except SshConfigError as error:
-            return _refused(finding.origin, error)
+            return _not_importable(finding.origin, error)
 
-    async def _answers(self, line: ReadLine, place: Place) -> Answers:
-        host, user, port = line.ssh.host.host, line.ssh.user, line.ssh.port
-        files = line.ssh.values("F")
-        theirs = _source_of(files[-1], place) if files else self._theirs
-        asked = Request(host, user, port, theirs, arguments=line.arguments)
-        return Answers(
-            line=await self._query(asked),
-            theirs=await self._query(Request(host, user, port, theirs)),
-            ours=await self._query(Request(host, user, port, self._ours)),
-            builtin=self._builtin,
+    async def _query_answers(self, parsed: ParsedCommand, context: AccountContext) -> SshGAnswers:
+        host, user, port = parsed.ssh.host.host, parsed.ssh.user, parsed.ssh.port
+        files = parsed.ssh.values("F")
+        source = _ssh_config_source(files[-1], context) if files else self._source_ssh_config
+        request = Request(host, user, port, source, arguments=parsed.ssh_g_arguments)
+        return SshGAnswers(
+            command=await self._query(request),
+            source_config=await self._query(Request(host, user, port, source)),
+            target_config=await self._query(Request(host, user, port, self._target_ssh_config)),
+            defaults=self._defaults,
         )
 
 
-def _refused(origin: str, error: SshConfigError) -> NotImportable:
+def _not_importable(origin: str, error: SshConfigError) -> NotImportable:
     return NotImportable(origin, with_hint(error.message, error.hint))
 
 
-def _source_of(file: str, place: Place) -> Source:
-    return False if file.lower() == "none" else place.path(file)
+def _ssh_config_source(file: str, context: AccountContext) -> Source:
+    return False if file.lower() == "none" else context.resolve_path(file)

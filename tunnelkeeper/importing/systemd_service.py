@@ -1,8 +1,8 @@
-"""Finds what a systemd service runs: its ExecStart= lines with everything filled in.
+"""The commands that a systemd service runs: its ExecStart= lines, fully expanded.
 
-By systemd.service(5) and systemd.exec(5): words are split first, then specifiers are filled in,
-then variables, as `$NAME` (a word by itself, split again) and `${NAME}`. Files and the machine's
-own facts are handed in.
+As in systemd.service(5) and systemd.exec(5), words are split first, then specifiers are expanded,
+then variables: `$NAME` (a separate word, split again) and `${NAME}`. Pure: the caller passes the
+files and the facts about the machine.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from tunnelkeeper.importing.environment_file import read_environment
-from tunnelkeeper.importing.find_ssh_commands import is_ssh, ssh_commands
+from tunnelkeeper.importing.environment_file import parse_environment_file
+from tunnelkeeper.importing.find_ssh_commands import find_ssh_commands, is_ssh_program
 from tunnelkeeper.importing.source_commands import (
     Command,
     Finding,
@@ -20,23 +20,23 @@ from tunnelkeeper.importing.source_commands import (
     SourceCommand,
     UnreadableError,
 )
-from tunnelkeeper.importing.specifiers import Specifiers, UnitName, expand
+from tunnelkeeper.importing.specifiers import Specifiers, UnitName, expand_specifiers
 from tunnelkeeper.importing.unit_quoting import split_commands, split_variable, split_words
-from tunnelkeeper.importing.unit_text import UnitText, read_unit
+from tunnelkeeper.importing.unit_text import UnitText, parse_unit
 
 _SERVICE = "Service"
-_PREFIXES = "@-:+!|"
+_EXEC_PREFIXES = "@-:+!|"
 _VARIABLE = re.compile(r"\$(\$|\{[A-Za-z_][A-Za-z0-9_]*\})")
-_BESIDE = {
-    "ExecStartPre": "on_up runs a program when the tunnel is up; none runs before it",
+_OTHER_COMMANDS = {
+    "ExecStartPre": "on_up runs a program when the tunnel is up; no hook runs before that",
     "ExecStartPost": "on_up runs a program when the tunnel is up",
     "ExecStop": "the supervisor closes the connection itself",
-    "ExecStopPost": "on_down runs a program when the tunnel is up no longer",
+    "ExecStopPost": "on_down runs a program when the tunnel goes down",
 }
-"""What a service runs besides, and what there is here instead."""
+"""The other commands of a service, and what replaces them in the config file."""
 
 ReadFile = Callable[[str], str]
-"""The text of a file; raises OSError."""
+"""Returns the text of a file. Raises OSError."""
 
 HomeOf = Callable[[str], str | None]
 
@@ -45,9 +45,9 @@ HomeOf = Callable[[str], str | None]
 class Service:
     """A unit of type service.
 
-    origin: what to call it. text: of the file and its drop-ins. specifiers: what they stand for.
-    account: who runs the service manager, and so the service, unless it says User=. is_user: of a
-    user's own service manager.
+    origin: its description for messages. text: the file and its drop-ins. specifiers: their values.
+    account: the user of the service manager, who also runs a service without User=. is_user:
+    whether it belongs to a user's service manager.
     """
 
     name: UnitName
@@ -58,39 +58,42 @@ class Service:
     is_user: bool
 
 
-def lines_of_service(service: Service, read_file: ReadFile, home_of: HomeOf) -> list[Finding]:
-    """The command lines of ssh and autossh that a service runs, and what cannot be read."""
-    unit = read_unit(service.text)
+def find_service_commands(service: Service, read_file: ReadFile, home_of: HomeOf) -> list[Finding]:
+    """Return the ssh and autossh commands that a service runs, and those not importable."""
+    unit = parse_unit(service.text)
     try:
-        setting = _setting(service, unit, read_file, home_of)
-        commands = [
+        context = _exec_context(service, unit, read_file, home_of)
+        exec_start = [
             words for text in unit.values(_SERVICE, "ExecStart") for words in split_commands(text)
         ]
     except UnreadableError as error:
         return [NotImportable(service.origin, str(error))]
-    found: list[Finding] = []
-    for words in commands:
+    findings: list[Finding] = []
+    for words in exec_start:
         try:
-            found += [_line(service, setting, each) for each in _commands(words, setting)]
+            commands = _find_commands(words, context)
+            findings += [_source_command(service, context, command) for command in commands]
         except UnreadableError as error:
-            found.append(NotImportable(service.origin, f"ExecStart=: {error}"))
-    return found
+            findings.append(NotImportable(service.origin, f"ExecStart=: {error}"))
+    return findings
 
 
 @dataclass(frozen=True, slots=True)
-class _Setting:
-    """What all commands of a service run with. unread: environment files that are missing."""
+class _ExecContext:
+    """The execution context of a service. missing_files: unreadable environment files."""
 
     specifiers: Specifiers
     environment: Mapping[str, str]
-    unread: tuple[str, ...]
+    missing_files: tuple[str, ...]
     account: str
-    folder: str
-    dropped: tuple[str, ...]
+    working_directory: str
+    notes: tuple[str, ...]
 
 
-def _setting(service: Service, unit: UnitText, read_file: ReadFile, home_of: HomeOf) -> _Setting:
-    user = expand(unit.value(_SERVICE, "User"), service.specifiers)
+def _exec_context(
+    service: Service, unit: UnitText, read_file: ReadFile, home_of: HomeOf
+) -> _ExecContext:
+    user = expand_specifiers(unit.value(_SERVICE, "User"), service.specifiers)
     account = user or service.account
     home = home_of(account) or "/"
     environment: dict[str, str] = {}
@@ -98,80 +101,87 @@ def _setting(service: Service, unit: UnitText, read_file: ReadFile, home_of: Hom
         environment |= {"HOME": home, "LOGNAME": account, "USER": account}
     for text in unit.values(_SERVICE, "Environment"):
         for word in split_words(text):
-            name, equals, value = expand(word, service.specifiers).partition("=")
+            name, equals, value = expand_specifiers(word, service.specifiers).partition("=")
             if equals:
                 environment[name] = value
-    unread: list[str] = []
+    missing_files: list[str] = []
     for text in unit.values(_SERVICE, "EnvironmentFile"):
-        path = expand(text.removeprefix("-"), service.specifiers)
+        path = expand_specifiers(text.removeprefix("-"), service.specifiers)
         try:
-            environment |= read_environment(read_file(path))
+            environment |= parse_environment_file(read_file(path))
         except OSError:
-            unread += [] if text.startswith("-") else [path]
-    folder = expand(unit.value(_SERVICE, "WorkingDirectory"), service.specifiers).removeprefix("-")
-    if folder in {"", "~"}:
-        folder = home if folder or service.is_user else "/"
-    return _Setting(
+            missing_files += [] if text.startswith("-") else [path]
+    working_directory = expand_specifiers(
+        unit.value(_SERVICE, "WorkingDirectory"), service.specifiers
+    ).removeprefix("-")
+    if working_directory in {"", "~"}:
+        working_directory = home if working_directory or service.is_user else "/"
+    return _ExecContext(
         service.specifiers,
         environment,
-        tuple(unread),
+        tuple(missing_files),
         account,
-        folder,
-        tuple(_dropped(unit, unread)),
+        working_directory,
+        tuple(_make_notes(unit, missing_files)),
     )
 
 
-def _dropped(unit: UnitText, unread: list[str]) -> list[str]:
-    beside = [
-        f"{key}={value}: {instead}"
-        for key, instead in _BESIDE.items()
+def _make_notes(unit: UnitText, missing_files: list[str]) -> list[str]:
+    other_commands = [
+        f"{key}={value}: {replacement}"
+        for key, replacement in _OTHER_COMMANDS.items()
         for value in unit.values(_SERVICE, key)
     ]
-    return [*beside, *(f"EnvironmentFile={path}: cannot be read here" for path in unread)]
+    return [
+        *other_commands,
+        *(f"EnvironmentFile={path}: cannot be read" for path in missing_files),
+    ]
 
 
-def _commands(words: list[str], setting: _Setting) -> list[Command]:
-    """What a command of ExecStart= comes down to."""
-    program = words[0].lstrip(_PREFIXES)
+def _find_commands(words: list[str], context: _ExecContext) -> list[Command]:
+    """Return the ssh and autossh commands in a command of ExecStart=."""
+    program = words[0].lstrip(_EXEC_PREFIXES)
     prefixes = words[0][: len(words[0]) - len(program)]
-    filled_in = [expand(word, setting.specifiers) for word in [program, *words[1:]]]
-    if "@" in prefixes:  # the second word is what the program believes to be called
-        del filled_in[1:2]
-    arguments = filled_in[1:]
-    missing: list[str] = []
+    expanded = [expand_specifiers(word, context.specifiers) for word in [program, *words[1:]]]
+    if "@" in prefixes:  # the second word is argv[0]
+        del expanded[1:2]
+    arguments = expanded[1:]
+    unset: list[str] = []
     if ":" not in prefixes:
-        arguments = [part for word in arguments for part in _substituted(word, setting, missing)]
-    found = ssh_commands([filled_in[0], *arguments], setting.environment)
-    if missing and setting.unread and (found or any(map(is_ssh, filled_in))):
-        file = ", ".join(setting.unread)
-        raise UnreadableError(f"${missing[0]} may be set in {file}, which cannot be read here")
-    return found
+        arguments = [
+            part for word in arguments for part in _substitute_variables(word, context, unset)
+        ]
+    commands = find_ssh_commands([expanded[0], *arguments], context.environment)
+    if unset and context.missing_files and (commands or any(map(is_ssh_program, expanded))):
+        file = ", ".join(context.missing_files)
+        raise UnreadableError(f"${unset[0]} may be set in {file}, which cannot be read")
+    return commands
 
 
-def _substituted(word: str, setting: _Setting, missing: list[str]) -> list[str]:
-    """A word with its variables; one that is not set is nothing, as for systemd, and noted."""
+def _substitute_variables(word: str, context: _ExecContext, unset: list[str]) -> list[str]:
+    """Expand the variables in a word. An unset one is empty, as in systemd, and is recorded."""
     if word.startswith("$") and word[1:2] not in {"$", "{"}:
-        if word[1:] not in setting.environment:
-            missing.append(word[1:])
-        return split_variable(setting.environment.get(word[1:], ""))
+        if word[1:] not in context.environment:
+            unset.append(word[1:])
+        return split_variable(context.environment.get(word[1:], ""))
 
     def value(match: re.Match[str]) -> str:
         if match[1] == "$":
             return "$"
         name = match[1][1:-1]
-        if name not in setting.environment:
-            missing.append(name)
-        return setting.environment.get(name, "")
+        if name not in context.environment:
+            unset.append(name)
+        return context.environment.get(name, "")
 
     return [_VARIABLE.sub(value, word)]
 
 
-def _line(service: Service, setting: _Setting, command: Command) -> SourceCommand:
-    account = command.account or setting.account
+def _source_command(service: Service, context: _ExecContext, command: Command) -> SourceCommand:
+    account = command.account or context.account
     return SourceCommand(
         replace(command, account=account),
         service.origin,
         name=service.name.instance or service.name.stem,
-        folder=setting.folder,
-        dropped=setting.dropped,
+        working_directory=context.working_directory,
+        notes=context.notes,
     )

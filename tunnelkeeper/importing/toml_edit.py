@@ -1,6 +1,6 @@
-"""Puts imported tables into the text of a config file; all that stands in it stays as it is.
+"""Insertion of imported tables into the text of a config file. All other text is kept.
 
-Pure: text in, text out. What the result means is checked by whoever asks for it.
+Pure: text in, text out. The caller validates the result.
 """
 
 from __future__ import annotations
@@ -10,38 +10,39 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from tunnelkeeper.config.line_numbers import line_numbers
-from tunnelkeeper.importing.toml_text import MARK
+from tunnelkeeper.importing.toml_text import IMPORT_COMMENT
 
 
 class NotATableError(ValueError):
-    """A tunnel that is to be replaced is written in another way than as one table."""
+    """The tunnel to replace is not written as one table."""
 
 
-def appended(text: str, addition: str) -> str:
-    """The text with an addition behind it, and an empty line between them."""
+def append_text(text: str, addition: str) -> str:
+    """Return the text followed by an empty line and the addition."""
     if not text.strip():
         return text + addition
     return f"{text}{'' if text.endswith(chr(10)) else chr(10)}\n{addition}"
 
 
-def replaced(text: str, name: str, table: str) -> str:
-    """The text with another table, comments and all, in place of a tunnel's.
+def replace_table(text: str, name: str, table: str) -> str:
+    """Return the text with a tunnel's table replaced by another one and its comments.
 
-    Comments above the old one stay, but for those of an import. Raises NotATableError.
+    Comments above the old table are kept, except those of an import.
+    Raises NotATableError if the tunnel is not written as one table.
     """
     lines = text.split("\n")
-    spans = _spans(text, lines, name)
+    spans = _table_spans(text, lines, name)
     if not spans:
-        raise NotATableError(f"{name!r} is not written as a table [tunnels.NAME] of its own")
+        raise NotATableError(f"{name!r} does not have its own table [tunnels.NAME]")
     for start, end in reversed(spans[1:]):
         del lines[start:end]
     start, end = spans[0]
-    lines[_above(lines, start) : end] = table.rstrip("\n").split("\n")
+    lines[_import_comment_start(lines, start) : end] = table.rstrip("\n").split("\n")
     return "\n".join(lines)
 
 
-def _spans(text: str, lines: list[str], name: str) -> list[tuple[int, int]]:
-    """The lines, from and up to, of a tunnel's table and of the tables in it."""
+def _table_spans(text: str, lines: list[str], name: str) -> list[tuple[int, int]]:
+    """Return the line ranges of a tunnel's table and its subtables. The end is exclusive."""
     headers = sorted(
         {
             number - 1
@@ -52,7 +53,7 @@ def _spans(text: str, lines: list[str], name: str) -> list[tuple[int, int]]:
     )
     spans = []
     for start, following in pairwise([*headers, len(lines)]):
-        if _is_of(lines[start], name):
+        if _is_table_of(lines[start], name):
             end = following
             while end > start + 1 and lines[end - 1].lstrip()[:1] in {"", "#"}:
                 end -= 1
@@ -60,17 +61,17 @@ def _spans(text: str, lines: list[str], name: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _is_of(header: str, name: str) -> bool:
+def _is_table_of(header: str, name: str) -> bool:
     match tomllib.loads(header.strip()):
         case {"tunnels": Mapping() as tunnels}:
             return name in tunnels
     return False
 
 
-def _above(lines: list[str], header: int) -> int:
-    """Where the comments of an import begin that stand directly above a header."""
+def _import_comment_start(lines: list[str], header: int) -> int:
+    """Return the first line of the import comments directly above a header."""
     start = header
     while start > 0 and lines[start - 1].startswith("#"):
         start -= 1
-    marked = [at for at in range(start, header) if lines[at].startswith(MARK)]
-    return marked[0] if marked else header
+    starts = [at for at in range(start, header) if lines[at].startswith(IMPORT_COMMENT)]
+    return starts[0] if starts else header

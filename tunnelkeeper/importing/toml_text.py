@@ -1,7 +1,7 @@
-"""Writes imported tunnels as TOML, each with comments above its table.
+"""Imported tunnels as TOML text, each table with comments above it.
 
-Comments hold words from outside: each is made one line of printable characters before it is
-broken, so that nothing in it ends the comment.
+Comments contain untrusted text: it is reduced to one line of printable characters before it is
+wrapped, so that it cannot end the comment.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.importing.source_commands import ImportedTunnel
 
-MARK = "# Imported from "
-"""How the comments above an imported table begin."""
+IMPORT_COMMENT = "# Imported from "
+"""The start of the comments above an imported table."""
 
 _WIDTH = 100
-_LONGEST_COMMENT = 1000
+_MAX_COMMENT_LENGTH = 1000
 
 
-def toml_of(tunnel: ImportedTunnel) -> str:
-    """A table with its comments; it ends with a line's end."""
-    comments = [comment(f"{MARK.removeprefix('# ')}{tunnel.origin}.")]
-    comments += map(comment, tunnel.remarks)
+def format_tunnel(tunnel: ImportedTunnel) -> str:
+    """Return a table with its comments. The text ends with a newline."""
+    comments = [format_comment(f"{IMPORT_COMMENT.removeprefix('# ')}{tunnel.origin}.")]
+    comments += map(format_comment, tunnel.notes)
     return "".join([*comments, dumps({"tunnels": {tunnel.name: tunnel.table}})])
 
 
-def toml_of_all(tunnels: Iterable[ImportedTunnel]) -> str:
-    """All tables, with an empty line between two."""
-    return "\n".join(map(toml_of, tunnels))
+def format_tunnels(tunnels: Iterable[ImportedTunnel]) -> str:
+    """Return all tables, separated by empty lines."""
+    return "\n".join(map(format_tunnel, tunnels))
 
 
-def comment(text: str) -> str:
-    """A text as lines of comment."""
+def format_comment(text: str) -> str:
+    """Return a text as comment lines."""
     filled = textwrap.fill(
-        printable(text, _LONGEST_COMMENT),
+        printable(text, _MAX_COMMENT_LENGTH),
         _WIDTH,
         initial_indent="# ",
         subsequent_indent="#   ",
@@ -57,16 +57,16 @@ def comment(text: str) -> str:
     return f"{filled or '#'}\n"
 
 
-def spec_of(forward: Forward) -> str:
-    """A forward as the config file has it; the loopback is not written."""
+def format_forward(forward: Forward) -> str:
+    """Return a forward as the config file writes it, without a loopback listen address."""
     listen, target = forward.listen, target_of(forward)
-    ends = [_listen(listen)]
+    parts = [_format_listen(listen)]
     if target is not None:
-        ends.append(str(target))
-    return ":".join(ends)
+        parts.append(str(target))
+    return ":".join(parts)
 
 
-def _listen(listen: Address) -> str:
+def _format_listen(listen: Address) -> str:
     if isinstance(listen, TcpAddress) and listen.host == LOOPBACK:
         return str(listen.port)
     return str(listen)

@@ -1,4 +1,4 @@
-"""Makes names for tunnels that come without one; each is valid in the config file, and new."""
+"""Names for imported tunnels. Each is valid in the config file and not yet taken."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from tunnelkeeper.core.forward_spec import Forward, TcpAddress
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-LONGEST = 64
-"""Characters of a name: config.value_parsers."""
+MAX_NAME_LENGTH = 64
+"""The longest name that config.value_parsers accepts, in characters."""
 
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-_OF_THE_PROGRAM = re.compile(r"^(?:autossh|ssh)[-_.@]+(?=.)|(?<=.)[-_.@]+(?:autossh|ssh)$")
-_SAYS_NOTHING = frozenset({"autossh", "ssh", "ssh-tunnel", "sshtunnel", "tunnel", "tunnels"})
-
-
-def name_for(called: str, host: str, forwards: Sequence[Forward]) -> str:
-    """A name: what it was called where that says something, else by its host and its port."""
-    name = _valid(_OF_THE_PROGRAM.sub("", called))
-    return name if name and name.lower() not in _SAYS_NOTHING else name_by_way(host, forwards)
+_INVALID_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
+_PROGRAM_AFFIX = re.compile(r"^(?:autossh|ssh)[-_.@]+(?=.)|(?<=.)[-_.@]+(?:autossh|ssh)$")
+_GENERIC_NAMES = frozenset({"autossh", "ssh", "ssh-tunnel", "sshtunnel", "tunnel", "tunnels"})
 
 
-def name_by_way(host: str, forwards: Sequence[Forward]) -> str:
-    """A name by the host's first label and, where there is one forward only, its port."""
-    label = _valid(host if _is_address(host) else host.partition(".")[0]) or "tunnel"
+def make_name(preferred: str, host: str, forwards: Sequence[Forward]) -> str:
+    """Return the preferred name unless it is generic, else a name from the host and the port."""
+    name = _sanitize(_PROGRAM_AFFIX.sub("", preferred))
+    return name if name and name.lower() not in _GENERIC_NAMES else name_from_host(host, forwards)
+
+
+def name_from_host(host: str, forwards: Sequence[Forward]) -> str:
+    """Return the host's first label, followed by the port if there is only one forward."""
+    label = _sanitize(host if _is_address(host) else host.partition(".")[0]) or "tunnel"
     if len(forwards) == 1 and isinstance(listen := forwards[0].listen, TcpAddress) and listen.port:
-        return _valid(f"{label[: LONGEST - 6]}-{listen.port}")
+        return _sanitize(f"{label[: MAX_NAME_LENGTH - 6]}-{listen.port}")
     return label
 
 
-def unused(name: str, taken: Container[str]) -> str:
-    """The name, or the first of name-2, name-3 and so on that is not taken."""
+def make_unique(name: str, taken: Container[str]) -> str:
+    """Return the name, or the first of name-2, name-3 and so on that is not taken."""
     number = 1
-    found = name
-    while found in taken:
+    candidate = name
+    while candidate in taken:
         number += 1
         suffix = f"-{number}"
-        found = name[: LONGEST - len(suffix)] + suffix
-    return found
+        candidate = name[: MAX_NAME_LENGTH - len(suffix)] + suffix
+    return candidate
 
 
-def _valid(text: str) -> str:
-    """A text as a name, or nothing where nothing of it can be one."""
-    return _NOT_IN_A_NAME.sub("-", text).strip("._-")[:LONGEST]
+def _sanitize(text: str) -> str:
+    """Return the text as a valid name; empty if no character of it is valid at either end."""
+    return _INVALID_CHARACTERS.sub("-", text).strip("._-")[:MAX_NAME_LENGTH]
 
 
 def _is_address(host: str) -> bool:

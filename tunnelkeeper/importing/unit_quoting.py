@@ -1,7 +1,7 @@
-"""Splits the values of a unit file into words, as systemd.syntax(7) and systemd.service(5) have it.
+"""Splitting of unit file values into words, see systemd.syntax(7) and systemd.service(5).
 
-Words are parted by white space, may be quoted, and have C's escapes; where systemd ignores a line
-for a mistake in it, Unreadable says which. Specifiers and variables are filled in elsewhere.
+Words are separated by white space, may be quoted, and have C escapes. If systemd would ignore the
+line because of a syntax error, UnreadableError names it. Specifiers and variables are not expanded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from tunnelkeeper.importing.source_commands import UnreadableError
 
-_WHITE = " \t\n\r"
+_WHITESPACE = " \t\n\r"
 _ESCAPES = {
     "a": "\a",
     "b": "\b",
@@ -22,69 +22,71 @@ _ESCAPES = {
     "s": " ",
     **{character: character for character in "\\\"'"},
 }
-_NUMBER = re.compile(r"x([0-9A-Fa-f]{2})|([0-3][0-7]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})")
+_NUMERIC_ESCAPE = re.compile(
+    r"x([0-9A-Fa-f]{2})|([0-3][0-7]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})"
+)
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a value.
+    """Return the words of a value.
 
-    Raises Unreadable.
+    Raises UnreadableError on a syntax error.
     """
     words: list[str] = []
-    at = _skip_white(text, 0)
-    while at < len(text):
-        word, at = _word(text, at)
+    offset = _skip_whitespace(text, 0)
+    while offset < len(text):
+        word, offset = _read_word(text, offset)
         words.append(word)
-        at = _skip_white(text, at)
+        offset = _skip_whitespace(text, offset)
     return words
 
 
 def split_variable(text: str) -> list[str]:
-    """The words of a variable that stands as a word by itself.
+    """Return the words in the value of a `$NAME` that is a separate word.
 
-    A backslash only takes the meaning of what follows, and an open quote is no mistake.
+    A backslash makes the next character literal, and an open quote is not an error.
     """
     words: list[str] = []
-    at = _skip_white(text, 0)
-    while at < len(text):
-        word, at = _word(text, at, is_relaxed=True)
+    offset = _skip_whitespace(text, 0)
+    while offset < len(text):
+        word, offset = _read_word(text, offset, is_relaxed=True)
         words.append(word)
-        at = _skip_white(text, at)
+        offset = _skip_whitespace(text, offset)
     return words
 
 
 def split_commands(text: str) -> list[list[str]]:
-    r"""The commands of an ExecStart=: a lone `;` parts them, and `\;` is a word.
+    r"""Return the commands of an ExecStart=. A single `;` separates them, and `\;` is a word.
 
-    Raises Unreadable.
+    Raises UnreadableError on a syntax error.
     """
     commands: list[list[str]] = [[]]
-    at = _skip_white(text, 0)
-    while at < len(text):
-        if _stands_alone(text, at, ";"):
+    offset = _skip_whitespace(text, 0)
+    while offset < len(text):
+        if _stands_alone(text, offset, ";"):
             commands.append([])
-            at += 1
-        elif _stands_alone(text, at, "\\;"):
+            offset += 1
+        elif _stands_alone(text, offset, "\\;"):
             commands[-1].append(";")
-            at += 2
+            offset += 2
         else:
-            word, at = _word(text, at)
+            word, offset = _read_word(text, offset)
             commands[-1].append(word)
-        at = _skip_white(text, at)
+        offset = _skip_whitespace(text, offset)
     return [command for command in commands if command]
 
 
-def _word(text: str, at: int, *, is_relaxed: bool = False) -> tuple[str, int]:
-    """The word that begins at a place, and the place behind it."""
+def _read_word(text: str, offset: int, *, is_relaxed: bool = False) -> tuple[str, int]:
+    """Return the word that starts at an offset, and the offset after it."""
     word, quote = "", ""
-    while at < len(text) and (quote or text[at] not in _WHITE):
-        character = text[at]
-        at += 1
+    while offset < len(text) and (quote or text[offset] not in _WHITESPACE):
+        character = text[offset]
+        offset += 1
         if character == "\\" and is_relaxed:
-            word += text[at : at + 1]
-            at += 1
+            word += text[offset : offset + 1]
+            offset += 1
         elif character == "\\":
-            decoded, at = _escape(text, at)
+            decoded, offset = _read_escape(text, offset)
             word += decoded
         elif quote and character == quote:
             quote = ""
@@ -94,29 +96,29 @@ def _word(text: str, at: int, *, is_relaxed: bool = False) -> tuple[str, int]:
             word += character
     if quote and not is_relaxed:
         raise UnreadableError(f"the quote {quote} is not closed")
-    return word, at
+    return word, offset
 
 
-def _escape(text: str, at: int) -> tuple[str, int]:
-    """What a backslash before this place stands for, and the place behind it."""
-    if text[at : at + 1] in _ESCAPES and at < len(text):
-        return _ESCAPES[text[at]], at + 1
-    match = _NUMBER.match(text, at)
+def _read_escape(text: str, offset: int) -> tuple[str, int]:
+    """Return the character for the escape after a backslash, and the offset after it."""
+    if text[offset : offset + 1] in _ESCAPES and offset < len(text):
+        return _ESCAPES[text[offset]], offset + 1
+    match = _NUMERIC_ESCAPE.match(text, offset)
     if match is None:
-        raise UnreadableError(f"there is no escape {text[at - 1 : at + 1]!r} in unit files")
+        raise UnreadableError(f"unknown escape {text[offset - 1 : offset + 1]!r} in a unit file")
     hexadecimal, octal, *unicode = match.groups()
     number = int(octal, 8) if octal else int(hexadecimal or next(filter(None, unicode)), 16)
     if number == 0 or number > 0x10FFFF or 0xD800 <= number < 0xE000:
-        raise UnreadableError(f"the escape \\{match[0]} is no character")
+        raise UnreadableError(f"the escape \\{match[0]} is not a valid character")
     return chr(number), match.end()
 
 
-def _stands_alone(text: str, at: int, word: str) -> bool:
-    end = at + len(word)
-    return text.startswith(word, at) and (end == len(text) or text[end] in _WHITE)
+def _stands_alone(text: str, offset: int, word: str) -> bool:
+    end = offset + len(word)
+    return text.startswith(word, offset) and (end == len(text) or text[end] in _WHITESPACE)
 
 
-def _skip_white(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _WHITE:
-        at += 1
-    return at
+def _skip_whitespace(text: str, offset: int) -> int:
+    while offset < len(text) and text[offset] in _WHITESPACE:
+        offset += 1
+    return offset

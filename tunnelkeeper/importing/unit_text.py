@@ -1,7 +1,7 @@
-"""Reads the text of a unit file with its drop-ins: sections, keys and values, in their order.
+"""Parser for the text of a unit file with its drop-ins: sections, keys and values, in order.
 
-The format is that of systemd.syntax(7): a backslash at the end of a line goes on with the next one
-that is no comment. What the keys mean is not known here.
+The format is systemd.syntax(7): a backslash at the end of a line continues it with the next line
+that is not a comment. The keys are not interpreted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _COMMENTS = ("#", ";")
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A line `key=value` below a section's header."""
+    """A line `key=value` in a section."""
 
     section: str
     key: str
@@ -22,52 +22,52 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class UnitText:
-    """What a unit says; drop-ins come after what they add to."""
+    """The assignments of a unit. Those of drop-ins come last."""
 
     assignments: tuple[Assignment, ...]
 
     def values(self, section: str, key: str) -> list[str]:
-        """All values of a key; an empty one takes back those before it."""
-        found: list[str] = []
-        for each in self.assignments:
-            if (each.section, each.key) == (section, key):
-                found = [*found, each.value] if each.value else []
-        return found
+        """Return all values of a key. An empty value resets the list."""
+        values: list[str] = []
+        for assignment in self.assignments:
+            if (assignment.section, assignment.key) == (section, key):
+                values = [*values, assignment.value] if assignment.value else []
+        return values
 
     def value(self, section: str, key: str) -> str:
-        """The last value of a key, or nothing."""
+        """Return the last value of a key, or an empty string."""
         return next(iter(self.values(section, key)[-1:]), "")
 
 
-def read_unit(text: str) -> UnitText:
-    """Read the text. What is no assignment is passed over, as systemd does with a warning."""
+def parse_unit(text: str) -> UnitText:
+    """Parse the text. Lines that are not assignments are ignored; systemd warns about them."""
     section = ""
-    found: list[Assignment] = []
+    assignments: list[Assignment] = []
     for line in _logical_lines(text):
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
         elif "=" in line:
             key, _, value = line.partition("=")
-            found.append(Assignment(section, key.strip(), value.strip()))
-    return UnitText(tuple(found))
+            assignments.append(Assignment(section, key.strip(), value.strip()))
+    return UnitText(tuple(assignments))
 
 
 def _logical_lines(text: str) -> list[str]:
-    """The lines that count, with those joined that go on."""
+    """Return the lines without comments, with continued lines joined."""
     lines: list[str] = []
-    begun = ""
+    continued = ""
     for physical in text.removeprefix("\ufeff").split("\n"):
         line = physical.lstrip()
         if line.startswith(_COMMENTS):
             continue
-        if _goes_on(line):
-            begun += f"{line[:-1]} "
+        if _is_continued(line):
+            continued += f"{line[:-1]} "
         else:
-            lines.append((begun + line).strip())
-            begun = ""
-    return [*lines, begun.strip()]
+            lines.append((continued + line).strip())
+            continued = ""
+    return [*lines, continued.strip()]
 
 
-def _goes_on(line: str) -> bool:
-    """Whether a line ends with a backslash that is not itself escaped."""
+def _is_continued(line: str) -> bool:
+    """Return whether a line ends with a backslash that is not itself escaped."""
     return (len(line) - len(line.rstrip("\\"))) % 2 == 1

@@ -1,4 +1,4 @@
-"""Whatever a line forwards, by itself and with ssh_config, the imported tunnel forwards too."""
+"""Imported tunnels have the same forwards as ssh, from the command line and from ssh_config."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tunnelkeeper.importing.source_commands import (
     SourceCommand,
 )
 from tunnelkeeper.importing.ssh_g_resolver import Resolver
-from tunnelkeeper.importing.toml_text import toml_of
+from tunnelkeeper.importing.toml_text import format_tunnel
 from tunnelkeeper.sshconfig import gather_facts
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ SETTINGS = st.sampled_from(
 
 
 @st.composite
-def words_of_lines(draw: st.DrawFn) -> list[str]:
+def command_arguments(draw: st.DrawFn) -> list[str]:
     words = ["-N"]
     ports = draw(st.lists(st.integers(10000, 20000), unique=True, max_size=4))
     for port in ports:
@@ -84,7 +84,7 @@ def ssh_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(words=words_of_lines())
+@given(words=command_arguments())
 def test_the_tunnel_forwards_what_ssh_forwards(words: list[str], ssh_config: Path) -> None:
     expected = in_order(forwards_in(answer_to(words, str(ssh_config))))
 
@@ -95,13 +95,13 @@ def test_the_tunnel_forwards_what_ssh_forwards(words: list[str], ssh_config: Pat
         assert outcome.forwards_nothing
     else:
         assert isinstance(outcome, ImportedTunnel), outcome
-        tunnel = parse(toml_of(outcome), "").tunnels[outcome.name]
+        tunnel = parse(format_tunnel(outcome), "").tunnels[outcome.name]
         assert in_order(tunnel.forwards) == expected
 
 
 def import_line(words: list[str], source: Path) -> list[ImportedTunnel | NotImportable]:
     line = SourceCommand(Command("ssh", tuple(words)), "here")
-    return deduplicate(Resolver(gather_facts(), str(source), str(source)).outcomes([line]))
+    return deduplicate(Resolver(gather_facts(), str(source), str(source)).resolve([line]))
 
 
 def table(words: list[str], source: Path) -> dict[str, object]:
@@ -110,10 +110,10 @@ def table(words: list[str], source: Path) -> dict[str, object]:
     return dict(outcome.table)
 
 
-# -- what the line says of the host becomes keys, and nothing else ---------------------------------
+# -- only what the command sets becomes keys -------------------------------------------------------
 
 
-def test_what_ssh_config_knows_of_an_alias_is_left_to_it(ssh_config: Path) -> None:
+def test_settings_of_an_alias_stay_in_ssh_config(ssh_config: Path) -> None:
     assert table(["-N", "-L", "1:a:2", "office"], ssh_config) == {
         "host": "office",
         "local": ["1:a:2", "5432:db.internal:5432", "/tmp/office.sock:/run/office.sock"],
@@ -161,7 +161,7 @@ def test_what_ssh_config_knows_of_an_alias_is_left_to_it(ssh_config: Path) -> No
         ("-o LogLevel=DEBUG -v -q -E /tmp/log", {}),
     ],
 )
-def test_what_the_line_adds_becomes_keys(
+def test_options_of_the_command_become_keys(
     words: str, keys: dict[str, object], ssh_config: Path
 ) -> None:
     plain = table(["-N", "office"], ssh_config)
@@ -169,18 +169,20 @@ def test_what_the_line_adds_becomes_keys(
     assert table(["-N", *words.split(), "office"], ssh_config) == {**plain, **keys}
 
 
-def test_a_destination_keeps_its_user_unless_an_option_overrules_it(ssh_config: Path) -> None:
+def test_the_destination_keeps_its_user_unless_an_option_overrides_it(ssh_config: Path) -> None:
     forward = ["-N", "-D", "1080"]
 
     assert table([*forward, "ann@h"], ssh_config)["host"] == "ann@h"
-    overruled = table([*forward, "-l", "bob", "-p", "24", "ssh://ann@h:23"], ssh_config)
-    assert (overruled["host"], overruled["user"], overruled["port"]) == ("h", "bob", 24)
+    overridden = table([*forward, "-l", "bob", "-p", "24", "ssh://ann@h:23"], ssh_config)
+    assert (overridden["host"], overridden["user"], overridden["port"]) == ("h", "bob", 24)
 
 
-def test_what_another_ssh_config_says_becomes_keys(ssh_config: Path) -> None:
+def test_settings_of_another_ssh_config_become_keys(ssh_config: Path) -> None:
     line = SourceCommand(Command("ssh", ("-N", "-F", str(ssh_config), "office")), "here")
 
-    [outcome] = Resolver(gather_facts(), ours=False, theirs=False).outcomes([line])
+    [outcome] = Resolver(gather_facts(), target_ssh_config=False, source_ssh_config=False).resolve(
+        [line]
+    )
 
     assert isinstance(outcome, ImportedTunnel)
     assert outcome.table == {
@@ -192,20 +194,20 @@ def test_what_another_ssh_config_says_becomes_keys(ssh_config: Path) -> None:
         "identity_files": ["~/.ssh/office"],
         "hostname": "office.example.com",
     }
-    assert any(remark.startswith("-F") for remark in outcome.remarks)
+    assert any(note.startswith("-F") for note in outcome.notes)
 
 
-# -- what is no tunnel -----------------------------------------------------------------------------
+# -- commands that are not tunnels -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("words", "reason"),
     [
-        ("-L 1:a:2 office", "a shell on the server (there is no -N)"),
+        ("-L 1:a:2 office", "a shell on the server (it has no -N)"),
         ("-N -L 1:a:2 -W a:2 office", "tunnelkeeper connect"),
         ("-D 1080 office tmux attach", "a command on the server"),
         ("-s office sftp", "a command on the server"),
-        ("-N -O check office", "-O connects to nothing"),
+        ("-N -O check office", "-O opens no connection"),
         ("-N -Z office", "unknown option -Z"),
         ("-N", "expected a host, got none"),
         ("-N -o Nonsense=1 office", "Bad configuration option"),
@@ -213,35 +215,39 @@ def test_what_another_ssh_config_says_becomes_keys(ssh_config: Path) -> None:
         ("-N plain", "forwards nothing"),
     ],
 )
-def test_what_is_no_tunnel_is_refused_in_words(words: str, why: str, ssh_config: Path) -> None:
+def test_a_command_that_is_not_a_tunnel_is_refused_with_a_reason(
+    words: str, reason: str, ssh_config: Path
+) -> None:
     [outcome] = import_line(words.split(), ssh_config)
 
     assert isinstance(outcome, NotImportable)
-    assert why in outcome.why
+    assert reason in outcome.reason
 
 
-def test_what_autossh_itself_refuses_is_refused(ssh_config: Path) -> None:
+def test_a_command_that_autossh_rejects_is_refused(ssh_config: Path) -> None:
     command = Command("autossh", ("-M", "0", "-N", "-D", "1", "office"), {"AUTOSSH_POLL": "0"})
 
-    [outcome] = Resolver(gather_facts(), str(ssh_config), str(ssh_config)).outcomes(
+    [outcome] = Resolver(gather_facts(), str(ssh_config), str(ssh_config)).resolve(
         [SourceCommand(command, "here")]
     )
 
     assert isinstance(outcome, NotImportable)
-    assert "AUTOSSH_POLL" in outcome.why
+    assert "AUTOSSH_POLL" in outcome.reason
 
 
-def test_forwards_of_one_line_that_are_in_each_other_s_way_are_told_apart(
+def test_a_conflicting_forward_is_left_out_with_a_note(
     ssh_config: Path,
 ) -> None:
     [outcome] = import_line(["-N", "-L", "1:a:2", "-D", "*:1", "-R", "1:b:3", "plain"], ssh_config)
 
     assert isinstance(outcome, ImportedTunnel)
     assert (outcome.table["local"], outcome.table["remote"]) == (["1:a:2"], ["1:b:3"])
-    assert "*:1: 1:a:2 listens there already" in outcome.remarks
+    assert "*:1 is left out: 1:a:2 already listens on that address" in outcome.notes
 
 
-def test_a_word_with_a_newline_is_refused(ssh_config: Path) -> None:
+def test_an_argument_with_a_newline_is_refused(ssh_config: Path) -> None:
     [outcome] = import_line(["-N", "-D", "1080", "-o", "User=a\nb", "office"], ssh_config)
 
-    assert outcome == NotImportable("here", "a word has control characters, or is not UTF-8")
+    assert outcome == NotImportable(
+        "here", "an argument contains control characters or is not UTF-8"
+    )
