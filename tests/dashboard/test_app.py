@@ -170,9 +170,9 @@ async def test_the_supervisor_goes_and_another_comes(path: Path) -> None:
         await screen.wait_for("no supervisor is running", "u starts one")
         async with serving(path):
             await screen.wait_for("stuck", "following")
-        await screen.wait_for("the supervisor is gone for", "stuck")
+        await screen.wait_for("supervisor disconnected", "stuck")
         async with serving(path):
-            await screen.wait_until(lambda text: "is gone" not in text, "back")
+            await screen.wait_until(lambda text: "disconnected" not in text, "back")
 
 
 async def test_a_supervisor_is_started_by_key(path: Path) -> None:

@@ -70,7 +70,7 @@ def test_help_scrolls_and_goes_away() -> None:
     harness.controller.show_help()
     assert "restart the tunnel" in harness.text()
     harness.controller.move(1000)
-    assert "The mouse chooses" in harness.text(80, 24)
+    assert "The mouse selects" in harness.text(80, 24)
     harness.controller.escape()
     assert isinstance(harness.ui_state.mode, Browsing)
 

@@ -17,11 +17,11 @@ DRAINING = ReplacementSnapshot("draining", connections=4, closes_at="2026-11-22T
 @pytest.mark.parametrize(
     ("replacement", "row", "detail"),
     [
-        (MADE, "replacing: key exchange", "a new connection, try 2: key exchange  me@relay:22"),
-        (ReplacementSnapshot("connecting", 1), "replacing", "a new connection, try 1"),
-        (FAILED, "not replaced", "not yet, tried 3 times, again in 4s"),
-        (DRAINING, "draining 4", "4 open on the old one, closed in 5m at the latest"),
-        (ReplacementSnapshot("draining"), "draining 0", "0 open on the old one"),
+        (MADE, "replacing: key exchange", "new connection, attempt 2: key exchange  me@relay:22"),
+        (ReplacementSnapshot("connecting", 1), "replacing", "new connection, attempt 1"),
+        (FAILED, "not replaced", "attempt 3 failed, trying again in 4s"),
+        (DRAINING, "draining 4", "4 open on the old connection, closes in at most 5m"),
+        (ReplacementSnapshot("draining"), "draining 0", "0 open on the old connection"),
     ],
 )
 def test_the_row_says_how_far_it_is_and_the_detail_says_more(

@@ -151,7 +151,7 @@ def test_the_detail_has_hops_forwards_the_whole_failure_and_events() -> None:
     [
         (CheckSnapshot("tcp", ok=True, at=NOON, ms=1.73), "0 open of 0  tcp 1.7 ms"),
         (CheckSnapshot("http", ok=False, at=NOON, message="500"), "http failed"),
-        (CheckSnapshot("tcp"), "tcp not known"),
+        (CheckSnapshot("tcp"), "tcp unknown"),
     ],
 )
 def test_a_checked_forward_shows_what_its_check_found(check: CheckSnapshot, words: str) -> None:
@@ -184,7 +184,7 @@ def test_the_last_picture_is_without_colours_and_says_so() -> None:
     alone.model.on_disconnect("no supervisor is running", NOW.monotonic - 7)
     picture = alone.draw()
 
-    assert "the supervisor is gone for 7s; this is the last picture" in text_of(picture.header[1])
+    assert "supervisor disconnected 7s ago; showing its last state" in text_of(picture.header[1])
     styles = {style for line in picture.body for style, text in line if text.strip()}
     assert styles == {"class:faded"}
 
@@ -196,7 +196,7 @@ def test_without_a_supervisor_it_says_what_to_do() -> None:
     text = "\n".join(text_of(line) for line in lines_of(desk.draw(NOW, 80, 24)))
 
     assert "no supervisor is running at /run/x.sock" in text
-    assert "u starts one, q leaves" in text
+    assert "u starts one, q quits" in text
 
 
 def test_of_many_tunnels_only_those_on_the_screen_are_drawn() -> None:

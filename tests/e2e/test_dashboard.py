@@ -133,9 +133,9 @@ def test_the_supervisor_is_killed_and_started_again(site: Site) -> None:
     with dashboard(site, program) as terminal:
         terminal.shows("● 5 up")
         program.kill()
-        terminal.shows("the supervisor is gone for", "u starts one", "● db")
+        terminal.shows("supervisor disconnected", "u starts one", "● db")
         program.up()
-        terminal.shows("● 5 up", without="is gone")
+        terminal.shows("● 5 up", without="disconnected")
 
 
 def test_without_a_supervisor_one_is_started_by_key(site: Site) -> None:

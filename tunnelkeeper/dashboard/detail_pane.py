@@ -1,4 +1,4 @@
-"""The pane of the chosen tunnel: hops, forwards, failure, cipher, events, and its traffic; pure."""
+"""Renders the pane of the selected tunnel: hops, forwards, failures, events and traffic. Pure."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.ui_state import Moment
 
 LABEL_WIDTH = 10
-"""Cells of the words at the left."""
+"""Cells of the labels on the left."""
 
 SIDE_BY_SIDE_WIDTH = 100
-"""Cells from which on the traffic is drawn beside the facts, not below them."""
+"""Cells of the narrowest screen that has the traffic chart on the right, not below."""
 
 MAX_EVENTS = 4
 COUNTERS_WIDTH = 38
-"""Cells for the sign, the counters and the clients of a forward."""
+"""Cells for the glyph, the byte counters and the clients of a forward."""
 
 CHECK_WIDTH = 13
-"""Cells for what a check found."""
+"""Cells for the result of a health check."""
 
 MIN_CHART_HEIGHT, MAX_CHART_HEIGHT = 3, 10
 _FORWARD_STATES: dict[ForwardState, StateName] = {
@@ -57,28 +57,26 @@ _FORWARD_STATES: dict[ForwardState, StateName] = {
 def render_detail(
     tunnel: TunnelSnapshot, model: Model, now: Moment, cells: int, glyphs: Glyphs
 ) -> list[Line]:
-    """The pane, its rule first; as long as what there is to tell."""
-    head = pane_title(
-        _render_title(tunnel, now, glyphs), _render_summary(tunnel, glyphs), cells, glyphs
-    )
+    """Return the pane, with its title as the first line. Its length depends on the tunnel."""
+    summary = _render_summary(tunnel, glyphs)
+    title = pane_title(_render_title(tunnel, now, glyphs), summary, cells, glyphs)
+    events = _render_events(tunnel, model, now, glyphs)
     if cells < SIDE_BY_SIDE_WIDTH:
-        drawn = _render_traffic(tunnel, model, cells - LABEL_WIDTH - 1, MIN_CHART_HEIGHT, glyphs)
-        lines = _render_sections(tunnel, now, cells, glyphs) + [
-            [("", " " * LABEL_WIDTH), *line] for line in drawn
-        ]
-        lines += _render_events(tunnel, model, now, glyphs)
-        return [head, *(fit_line(line, cells, glyphs.ellipsis) for line in lines)]
-    room = cells * 2 // 3
-    told = _render_sections(tunnel, now, room - 2, glyphs) + _render_events(
-        tunnel, model, now, glyphs
-    )
-    height = min(max(MIN_CHART_HEIGHT, len(told) - 2), MAX_CHART_HEIGHT)
-    drawn = _render_traffic(tunnel, model, cells - room - 1, height, glyphs)
-    nothing: Line = []
-    beside: list[Line] = []
-    for one, other in zip_longest(told, drawn, fillvalue=nothing):
-        beside.append([*fit_line(one, room - 2, glyphs.ellipsis), ("", "  "), *other])
-    return [head, *(fit_line(line, cells, glyphs.ellipsis) for line in beside)]
+        traffic = _render_traffic(tunnel, model, cells - LABEL_WIDTH - 1, MIN_CHART_HEIGHT, glyphs)
+        lines = _render_sections(tunnel, now, cells, glyphs)
+        lines += [[("", " " * LABEL_WIDTH), *line] for line in traffic]
+        lines += events
+        return [title, *(fit_line(line, cells, glyphs.ellipsis) for line in lines)]
+    left_width = cells * 2 // 3
+    left = _render_sections(tunnel, now, left_width - 2, glyphs) + events
+    height = min(max(MIN_CHART_HEIGHT, len(left) - 2), MAX_CHART_HEIGHT)
+    traffic = _render_traffic(tunnel, model, cells - left_width - 1, height, glyphs)
+    empty: Line = []
+    lines = []
+    for left_line, right_line in zip_longest(left, traffic, fillvalue=empty):
+        fitted = fit_line(left_line, left_width - 2, glyphs.ellipsis)
+        lines.append([*fitted, ("", "  "), *right_line])
+    return [title, *(fit_line(line, cells, glyphs.ellipsis) for line in lines)]
 
 
 def _render_title(tunnel: TunnelSnapshot, now: Moment, glyphs: Glyphs) -> Line:
@@ -86,13 +84,15 @@ def _render_title(tunnel: TunnelSnapshot, now: Moment, glyphs: Glyphs) -> Line:
     since = ("class:quiet", f"since {time_since(tunnel.since, now.wall)}")
     retry: Line = []
     if tunnel.retry_at is not None:
-        tries = f"tried {tunnel.attempt} times, again in {time_until(tunnel.retry_at, now.wall)}"
-        retry = [("class:countdown", f", {tries}")]
+        wait = time_until(tunnel.retry_at, now.wall)
+        text = f", attempt {tunnel.attempt} failed, trying again in {wait}"
+        retry = [("class:countdown", text)]
     name = ("class:title", glyphs.printable(tunnel.name))
     return [name, ("", "  "), state, ("", " "), since, *retry]
 
 
 def _render_summary(tunnel: TunnelSnapshot, glyphs: Glyphs) -> Line:
+    """Return the cipher, the number of restarts and the groups."""
     groups = ", ".join(tunnel.groups)
     facts = [tunnel.cipher or "", f"restarts {tunnel.restarts}"]
     facts += [f"groups {groups}"] if groups else []
@@ -100,6 +100,7 @@ def _render_summary(tunnel: TunnelSnapshot, glyphs: Glyphs) -> Line:
 
 
 def _render_sections(tunnel: TunnelSnapshot, now: Moment, cells: int, glyphs: Glyphs) -> list[Line]:
+    """Return the hops, the forwards, the replacement and each failure once, all labelled."""
     lines = _label_lines("Hops", _render_hops(tunnel, glyphs))
     lines += _label_lines("Forwards", _render_forwards(tunnel, cells, glyphs))
     failures = [tunnel.failure, *(forward.failure for forward in tunnel.forwards)]
@@ -117,10 +118,10 @@ def _render_sections(tunnel: TunnelSnapshot, now: Moment, cells: int, glyphs: Gl
 
 
 def _label_lines(label: str, lines: Sequence[Line]) -> list[Line]:
-    labels = [label if index == 0 else "" for index in range(len(lines))]
+    """Put a label before the first line, and indent the others."""
     return [
-        [("class:label", align_left(f" {word}", LABEL_WIDTH, "")), *line]
-        for word, line in zip(labels, lines, strict=True)
+        [("class:label", align_left(f" {label}" if index == 0 else "", LABEL_WIDTH, "")), *line]
+        for index, line in enumerate(lines)
     ]
 
 
@@ -128,77 +129,69 @@ def _render_hops(tunnel: TunnelSnapshot, glyphs: Glyphs) -> list[Line]:
     hosts = [*tunnel.jump, tunnel.host]
     if not tunnel.hops:
         return [[("class:quiet", glyphs.printable(host))] for host in hosts]
-    room = max(len(glyphs.printable(hop.host)) for hop in tunnel.hops)
+    width = max(len(glyphs.printable(hop.host)) for hop in tunnel.hops)
     lines: list[Line] = []
     for hop in tunnel.hops:
         state: StateName = "up" if hop.connected else "stopped"
-        sign = (f"class:state.{state}", f"{glyphs.states[state]} ")
+        glyph = (f"class:state.{state}", f"{glyphs.states[state]} ")
         rtt = "" if hop.rtt_ms is None else f"  {format_milliseconds(hop.rtt_ms)}"
         step = ""
         if tunnel.progress is not None and tunnel.progress.hop == hop.host:
             step = f"  {tunnel.progress.step.replace('_', ' ')}"
-        host = ("class:host", align_left(glyphs.printable(hop.host), room, glyphs.ellipsis))
-        lines.append([sign, host, ("class:number", rtt), ("class:state.connecting", step)])
+        host = ("class:host", align_left(glyphs.printable(hop.host), width, glyphs.ellipsis))
+        lines.append([glyph, host, ("class:number", rtt), ("class:state.connecting", step)])
     return lines
 
 
 def _render_replacement(replacement: ReplacementSnapshot, now: Moment, glyphs: Glyphs) -> Line:
     match replacement.state:
         case "connecting":
-            sign, words = (
-                glyphs.states["connecting"],
-                f"a new connection, try {replacement.attempt}",
-            )
+            state: StateName = "connecting"
+            text = f"new connection, attempt {replacement.attempt}"
             if (progress := replacement.progress) is not None:
-                words += f": {progress.step.replace('_', ' ')}  {progress.hop}"
-            style = "class:state.connecting"
+                text += f": {progress.step.replace('_', ' ')}  {progress.hop}"
         case "backoff":
-            sign, words = glyphs.states["backoff"], f"not yet, tried {replacement.attempt} times"
+            state, text = "backoff", f"attempt {replacement.attempt} failed"
             if replacement.retry_at is not None:
-                words += f", again in {time_until(replacement.retry_at, now.wall)}"
-            style = "class:state.backoff"
+                text += f", trying again in {time_until(replacement.retry_at, now.wall)}"
         case "draining":
-            sign, words = (
-                glyphs.states["stopping"],
-                f"{replacement.connections} open on the old one",
-            )
+            state, text = "stopping", f"{replacement.connections} open on the old connection"
             if replacement.closes_at is not None:
-                words += f", closed in {time_until(replacement.closes_at, now.wall)} at the latest"
-            style = "class:state.stopping"
-    return [(style, f"{sign} "), ("", glyphs.printable(words))]
+                text += f", closes in at most {time_until(replacement.closes_at, now.wall)}"
+    return [(f"class:state.{state}", f"{glyphs.states[state]} "), ("", glyphs.printable(text))]
 
 
 def _render_forwards(tunnel: TunnelSnapshot, cells: int, glyphs: Glyphs) -> list[Line]:
     texts = [forward_text(forward, glyphs) for forward in tunnel.forwards]
-    besides = COUNTERS_WIDTH + (
-        CHECK_WIDTH if any(forward.check for forward in tunnel.forwards) else 0
-    )
-    room = min(max(map(cell_width, texts), default=0), max(16, cells - LABEL_WIDTH - besides))
+    has_check = any(forward.check for forward in tunnel.forwards)
+    counters_width = COUNTERS_WIDTH + (CHECK_WIDTH if has_check else 0)
+    room = max(16, cells - LABEL_WIDTH - counters_width)
+    width = min(max(map(cell_width, texts), default=0), room)
     is_connected = tunnel.state in CONNECTED
     lines: list[Line] = []
     for forward, text in zip(tunnel.forwards, texts, strict=True):
         state = _FORWARD_STATES[forward.state]
         if forward.state == "pending" and not is_connected:
             state = "stopped"
-        sign = (f"class:state.{state}", f"{glyphs.states[state]} ")
-        flows = f"  {glyphs.inward} {format_size(forward.bytes_in):>6}  {glyphs.outward} "
-        flows += f"{format_size(forward.bytes_out):>6}"
+        glyph = (f"class:state.{state}", f"{glyphs.states[state]} ")
+        traffic = f"  {glyphs.inbound} {format_size(forward.bytes_in):>6}"
+        traffic += f"  {glyphs.outbound} {format_size(forward.bytes_out):>6}"
         clients = f"  {forward.connections} open of {forward.connections_total}"
-        name = ("class:forwards", align_left(text, room, glyphs.ellipsis))
-        lines.append([sign, name, ("class:number", flows), ("class:quiet", clients)])
-        lines[-1].append(_render_check(forward.check))
+        name = ("class:forwards", align_left(text, width, glyphs.ellipsis))
+        counters = [("class:number", traffic), ("class:quiet", clients)]
+        lines.append([glyph, name, *counters, _render_check(forward.check)])
     return lines
 
 
 def _render_check(check: CheckSnapshot | None) -> Fragment:
-    """What a forward's own check found last; why it failed is told as the forward's failure."""
+    """Return the last result of a forward's check. The forward's failure has the reason."""
     match check:
         case CheckSnapshot(ok=True, ms=float(ms)):
             return "class:state.up", f"  {check.kind} {format_milliseconds(ms)}"
         case CheckSnapshot(ok=False):
             return "class:state.blocked", f"  {check.kind} failed"
         case CheckSnapshot():
-            return "class:quiet", f"  {check.kind} not known"
+            return "class:quiet", f"  {check.kind} unknown"
     return "", ""
 
 
@@ -221,22 +214,22 @@ def _render_failure(
 def _render_traffic(
     tunnel: TunnelSnapshot, model: Model, cells: int, height: int, glyphs: Glyphs
 ) -> list[Line]:
-    """The traffic both ways as a chart, its numbers above it and its time below."""
+    """Return a chart of the traffic in both directions, with its rates above and its span below."""
     if cells < 20:
         return []
     rates = model.series(tunnel.name, cells)
-    rate = model.rate(tunnel.name)
-    values = [each.total for each in rates]
+    current = model.rate(tunnel.name)
+    values = [rate.total for rate in rates]
     title: Line = [
         ("class:label", "Traffic"),
-        ("class:number", f"  {glyphs.inward} {format_size(int(rate.inbound))}/s"),
-        ("class:number", f"  {glyphs.outward} {format_size(int(rate.outbound))}/s"),
+        ("class:number", f"  {glyphs.inbound} {format_size(int(current.inbound))}/s"),
+        ("class:number", f"  {glyphs.outbound} {format_size(int(current.outbound))}/s"),
     ]
     lines: list[Line] = [
         [("class:curve", line)] for line in draw_chart(values, height, glyphs.bars)
     ]
-    top = f"{format_duration(cells)} ago, up to {format_size(int(chart_scale(values)))}/s"
-    axis: Line = [("class:quiet", align_left(top, cells - 3, "") + "now")]
+    span = f"{format_duration(cells)} ago, up to {format_size(int(chart_scale(values)))}/s"
+    axis: Line = [("class:quiet", align_left(span, cells - 3, "") + "now")]
     return [title, *lines, axis]
 
 

@@ -1,6 +1,6 @@
-"""Glyphs that are not letters, for UTF-8 and for ASCII terminals, and charts drawn with them. Pure.
+"""Glyphs for UTF-8 and for ASCII terminals, and the charts and titles drawn with them. Pure.
 
-Each state has a glyph of its own, for terminals without colours.
+Each state has a glyph of its own, so that states differ on terminals without colours.
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """A set of them. bars: heights from nothing to full; all are one cell wide."""
+    """The glyphs of one kind of terminal.
+
+    Attributes:
+        bars: characters of one cell each, from an empty bar to a full one.
+    """
 
     states: Mapping[StateName, str]
     bars: str
     rule: str
     ellipsis: str
-    inward: str
-    outward: str
+    inbound: str
+    outbound: str
     ascending: str
     descending: str
     arrow: str
     marked: str
     dot: str
-    axis: str
     enter: str
     is_ascii: bool
 
     def printable(self, text: str) -> str:
-        """Text from outside: safe, and escaped where the terminal has no letters for it."""
-        made = printable_text(text)
-        if self.is_ascii and not made.isascii():
-            return made.encode("ascii", "backslashreplace").decode("ascii")
-        return made
+        """Return a text from outside in a form that this terminal can show."""
+        printable = printable_text(text)
+        if self.is_ascii and not printable.isascii():
+            return printable.encode("ascii", "backslashreplace").decode("ascii")
+        return printable
 
 
 UNICODE = Glyphs(
@@ -56,14 +59,13 @@ UNICODE = Glyphs(
     bars=" ▁▂▃▄▅▆▇█",
     rule="─",
     ellipsis="…",
-    inward="↓",
-    outward="↑",
+    inbound="↓",
+    outbound="↑",
     ascending="▲",
     descending="▼",
     arrow="→",
     marked="▎",
     dot="·",
-    axis="│",
     enter="↵",
     is_ascii=False,
 )
@@ -81,43 +83,41 @@ ASCII = Glyphs(
     bars=" ._-:=+*#",
     rule="-",
     ellipsis=">",
-    inward="in",
-    outward="out",
+    inbound="in",
+    outbound="out",
     ascending="^",
     descending="v",
     arrow="->",
     marked="|",
     dot="-",
-    axis="|",
     enter="Enter",
     is_ascii=True,
 )
 
-
 MIN_SCALE = 1000.0
-"""Bytes per second that fill a bar at least: a few bytes shall not look like a flood."""
+"""Minimum bytes per second of a full bar, so that a few bytes do not look like a flood."""
 
 
 def chart_scale(values: Sequence[float]) -> float:
-    """What a full bar stands for."""
+    """Return the value of a full bar."""
     return max(MIN_SCALE, *values) if values else MIN_SCALE
 
 
 def draw_sparkline(values: Sequence[float], bars: str) -> str:
-    """One character for each value; whatever flows at all is seen."""
+    """Draw one character for each value. Any traffic at all is visible."""
     scale = chart_scale(values)
     steps = len(bars) - 1
     return "".join(bars[_bar_steps(value, scale, steps)] for value in values)
 
 
 def draw_chart(values: Sequence[float], height: int, bars: str) -> list[str]:
-    """Lines of one character for each value, the highest line first."""
+    """Draw a bar for each value over several lines. The top line is the first."""
     scale = chart_scale(values)
-    per_line = len(bars) - 1
-    steps = [_bar_steps(value, scale, per_line * height) for value in values]
+    steps_per_line = len(bars) - 1
+    steps = [_bar_steps(value, scale, steps_per_line * height) for value in values]
     return [
-        "".join(bars[min(per_line, max(0, step - per_line * below))] for step in steps)
-        for below in reversed(range(height))
+        "".join(bars[min(steps_per_line, max(0, step - steps_per_line * line))] for step in steps)
+        for line in reversed(range(height))
     ]
 
 
@@ -125,11 +125,11 @@ def _bar_steps(value: float, scale: float, steps: int) -> int:
     return max(1, round(value / scale * steps)) if value > 0 else 0
 
 
-def pane_title(title: Line, after: Line, cells: int, glyphs: Glyphs) -> Line:
-    """A title in a line of its own, with something more at the right where it fits."""
-    begin: Line = [("class:rule", glyphs.rule), ("", " "), *title, ("", " ")]
-    end: Line = [("", " "), *after, ("", " "), ("class:rule", glyphs.rule)] if after else []
-    between = cells - line_width(begin) - line_width(end)
-    if between < 1:
-        between, end = cells - line_width(begin), []
-    return fit_line([*begin, ("class:rule", glyphs.rule * max(0, between)), *end], cells, "")
+def pane_title(title: Line, right: Line, cells: int, glyphs: Glyphs) -> Line:
+    """Return the top line of a pane: a rule with a title, and `right` at its end if it fits."""
+    start: Line = [("class:rule", glyphs.rule), ("", " "), *title, ("", " ")]
+    end: Line = [("", " "), *right, ("", " "), ("class:rule", glyphs.rule)] if right else []
+    gap = cells - line_width(start) - line_width(end)
+    if gap < 1:
+        gap, end = cells - line_width(start), []
+    return fit_line([*start, ("class:rule", glyphs.rule * max(0, gap)), *end], cells, "")

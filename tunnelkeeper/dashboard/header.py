@@ -1,4 +1,4 @@
-"""The lines above the table: how many tunnels are how, the traffic, the supervisor itself; pure."""
+"""Renders the lines above the table: counts of states, traffic and the supervisor. Pure."""
 
 from __future__ import annotations
 
@@ -30,50 +30,43 @@ ALWAYS_SHOWN = STATE_ORDER[:4]
 def render_header(
     model: Model, ui_state: UiState, now: Moment, cells: int, lines: int
 ) -> list[Line]:
-    """One line or two, as asked for."""
-    first = spread(
-        _render_state_counts(model, ui_state.glyphs, cells),
-        _render_traffic(model, ui_state.glyphs),
-        cells,
-        "",
-    )
-    second = spread(
-        _render_config_path(model, now, ui_state.glyphs),
-        _render_process(model, now, ui_state.glyphs),
-        cells,
-        "",
-    )
-    return [first, second][:lines]
+    """Return the header with one or two lines."""
+    glyphs = ui_state.glyphs
+    counts, traffic = _render_state_counts(model, glyphs, cells), _render_traffic(model, glyphs)
+    source, process = _render_source(model, now, glyphs), _render_process(model, now, glyphs)
+    return [spread(counts, traffic, cells, ""), spread(source, process, cells, "")][:lines]
 
 
 def _render_state_counts(model: Model, glyphs: Glyphs, cells: int) -> Line:
     title: Line = [("", " "), ("class:title", "tunnelkeeper")]
-    states = Counter(tunnel.state for tunnel in model.tunnels.values())
-    told: Line = []
+    counts = Counter(tunnel.state for tunnel in model.tunnels.values())
+    fragments: Line = []
     for state in STATE_ORDER:
-        if states[state] or state in ALWAYS_SHOWN:
-            style = f"class:state.{state}" if states[state] else "class:quiet"
-            told += [("", "  "), (style, f"{glyphs.states[state]} {states[state]} {state}")]
-    # On a narrow screen the counts matter more than who counts.
-    return [*title, *told] if line_width([*title, *told]) <= cells else told[1:]
+        if counts[state] or state in ALWAYS_SHOWN:
+            style = f"class:state.{state}" if counts[state] else "class:quiet"
+            fragments += [("", "  "), (style, f"{glyphs.states[state]} {counts[state]} {state}")]
+    line = [*title, *fragments]
+    # On a narrow screen the counts matter more than the program's name.
+    return line if line_width(line) <= cells else fragments[1:]
 
 
 def _render_traffic(model: Model, glyphs: Glyphs) -> Line:
     if model.supervisor is None:
         return []
     rate = model.total_meter.rate(model.counters_at)
-    parts: Line = []
-    for sign, amount in ((glyphs.inward, rate.inbound), (glyphs.outward, rate.outbound)):
+    line: Line = []
+    for glyph, amount in ((glyphs.inbound, rate.inbound), (glyphs.outbound, rate.outbound)):
         style = "class:number" if amount else "class:quiet"
-        parts += [("class:quiet", f"  {sign} "), (style, f"{format_size(int(amount))}/s")]
-    return [*parts, ("", " ")]
+        line += [("class:quiet", f"  {glyph} "), (style, f"{format_size(int(amount))}/s")]
+    return [*line, ("", " ")]
 
 
-def _render_config_path(model: Model, now: Moment, glyphs: Glyphs) -> Line:
+def _render_source(model: Model, now: Moment, glyphs: Glyphs) -> Line:
+    """Return the path of the config file, or a notice that the shown state is out of date."""
     if isinstance(model.feed_state, Disconnected) and model.supervisor is not None:
-        gone = format_duration(now.monotonic - model.feed_state.since)
-        words = f" the supervisor is gone for {gone}; this is the last picture"
-        return [("class:gone", f"{words} {glyphs.dot} u starts one ")]
+        since = format_duration(now.monotonic - model.feed_state.since)
+        text = f" supervisor disconnected {since} ago; showing its last state"
+        return [("class:gone", f"{text} {glyphs.dot} u starts one ")]
     config = model.supervisor.config if model.supervisor else ""
     return [("class:quiet", f" {glyphs.printable(config)}")]
 

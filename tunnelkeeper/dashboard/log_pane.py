@@ -1,4 +1,4 @@
-"""The pane that follows the log: as many of the newest lines as fit; pure."""
+"""Renders the pane that follows the log, with as many of the newest lines as fit. Pure."""
 
 from __future__ import annotations
 
@@ -21,31 +21,30 @@ if TYPE_CHECKING:
 def render_log_pane(
     model: Model, ui_state: UiState, now: Moment, cells: int, height: int
 ) -> list[Line]:
-    """The pane, its rule first, of exactly so many lines."""
+    """Return the pane with exactly `height` lines. The first line is its title."""
     glyphs = ui_state.glyphs
-    about = f"log of {ui_state.selected}" if ui_state.log_scope == "selected" else "log"
-    title: Line = [("class:title", glyphs.printable(about))]
-    found = newest_first(model, ui_state)
-    where = f"{ui_state.log_offset} back" if ui_state.log_offset else "following"
-    after: Line = [("class:quiet", where)]
+    name = f"log of {ui_state.selected}" if ui_state.log_scope == "selected" else "log"
+    title: Line = [("class:title", glyphs.printable(name))]
+    position = f"{ui_state.log_offset} back" if ui_state.log_offset else "following"
+    right: Line = [("class:quiet", position)]
     if ui_state.search:
-        after = [("class:search", f"/{glyphs.printable(ui_state.search)}"), ("", "  "), *after]
+        right = [("class:search", f"/{glyphs.printable(ui_state.search)}"), ("", "  "), *right]
+    with_name = ui_state.log_scope == "all"
     lines: list[Line] = []
-    for record in islice(found, ui_state.log_offset, None):
-        told = render_record(record, now, cells - 1, glyphs, with_name=ui_state.log_scope == "all")
-        told = [_highlight_search(line, ui_state.search) for line in told]
-        lines = [*told, *lines]
+    for record in islice(newest_first(model, ui_state), ui_state.log_offset, None):
+        record_lines = render_record(record, now, cells - 1, glyphs, with_name=with_name)
+        lines = [*(_highlight_search(line, ui_state.search) for line in record_lines), *lines]
         if len(lines) >= height - 1:
             break
     room = height - 1
     lines = lines[-room:] if room else []
     blank: list[Line] = [[] for _ in range(room - len(lines))]
     body = [fit_line([("", " "), *line], cells, glyphs.ellipsis) for line in [*lines, *blank]]
-    return [pane_title(title, after, cells, glyphs), *body]
+    return [pane_title(title, right, cells, glyphs), *body]
 
 
 def newest_first(model: Model, ui_state: UiState) -> Iterator[LogRecord]:
-    """What the pane may show, with the newest first."""
+    """Yield the records that match the scope and the search of the pane, newest first."""
     records: Sequence[LogRecord] = model.records
     if ui_state.log_scope == "selected" and ui_state.selected is not None:
         own = model.tunnel_records(ui_state.selected)
@@ -62,7 +61,7 @@ def newest_first(model: Model, ui_state: UiState) -> Iterator[LogRecord]:
 def render_record(
     record: LogRecord, now: Moment, cells: int, glyphs: Glyphs, *, with_name: bool
 ) -> list[Line]:
-    """A line of the log, and where it is too long, more of them below its message."""
+    """Return a record as a line, or as several lines with the message indented if it is long."""
     time = parse_time(record.at).astimezone(now.wall.tzinfo).strftime("%H:%M:%S")
     name = f"{glyphs.printable(record.tunnel)}: " if with_name and record.tunnel else ""
     indent = len(time) + 2
@@ -77,15 +76,16 @@ def render_record(
 
 
 def _highlight_search(line: Line, search: str) -> Line:
-    """The line with what is searched for made to stand out."""
+    """Highlight the first match of the search in each fragment of a line."""
     if not search:
         return line
-    found: Line = []
+    highlighted: Line = []
     for style, text in line:
-        at = text.lower().find(search.lower())
-        if at < 0:
-            found.append((style, text))
+        start = text.lower().find(search.lower())
+        if start < 0:
+            highlighted.append((style, text))
             continue
-        end = at + len(search)
-        found += [(style, text[:at]), ("class:search", text[at:end]), (style, text[end:])]
-    return found
+        end = start + len(search)
+        match = ("class:search", text[start:end])
+        highlighted += [(style, text[:start]), match, (style, text[end:])]
+    return highlighted

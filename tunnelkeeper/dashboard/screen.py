@@ -1,4 +1,4 @@
-"""The whole screen as lines, from what is known and what was chosen; pure."""
+"""Renders the whole screen as lines, from the model and the state of the user interface. Pure."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import TunnelSnapshot
     from tunnelkeeper.dashboard.model import Model
 
-MIN_HEIGHT_FOR_TWO_LINE_HEADER = 20
-"""Lines of a screen from which on the header has a second line."""
+TWO_LINE_HEADER_HEIGHT = 20
+"""Lines of the smallest screen whose header has two lines."""
 
 TABLE_HEADING_LINES = 2
-"""Lines of the table that are no rows: its rule and its titles."""
+"""Lines above the first row of the table: its title and the titles of the columns."""
 
 MIN_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Heights:
-    """Lines of each part of the screen; together they are the screen's."""
+    """Lines of each part of the screen. Their sum is the height of the screen."""
 
     header: int
     body: int
@@ -46,7 +46,7 @@ class Heights:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What is on the screen, part by part, and what a click needs to know about it."""
+    """The lines of each part of the screen, and what a mouse click refers to."""
 
     header: list[Line] = field(default_factory=list)
     body: list[Line] = field(default_factory=list)
@@ -54,76 +54,78 @@ class Screen:
     log: list[Line] = field(default_factory=list)
     bar: list[Line] = field(default_factory=list)
     rows: tuple[str, ...] = ()
-    """The names of the tunnels whose rows are seen, from the highest."""
+    """Names of the tunnels with a visible row, from top to bottom."""
     columns: tuple[tuple[Column, int], ...] = ()
     hints: tuple[Hint, ...] = ()
 
 
 def compute_heights(height: int, rows: int, detail_lines: int, *, has_log: bool) -> Heights:
-    """Share a screen out: the table has what it needs while a quarter is left for the log."""
-    header_lines = 2 if height >= MIN_HEIGHT_FOR_TWO_LINE_HEADER else 1
+    """Divide the screen among its parts.
+
+    The table gets the lines that it needs, as long as a quarter of the screen is left for the log.
+    """
+    header_lines = 2 if height >= TWO_LINE_HEADER_HEIGHT else 1
     room = max(0, height - header_lines - 1)
-    least = min(TABLE_HEADING_LINES + min(rows, MIN_ROWS), room)
-    log_least = min(max(3, room // 4), room - least) if has_log else 0
-    detail_gets = min(detail_lines, max(0, room - least - log_least))
+    min_body = min(TABLE_HEADING_LINES + min(rows, MIN_ROWS), room)
+    min_log = min(max(3, room // 4), room - min_body) if has_log else 0
+    detail = min(detail_lines, max(0, room - min_body - min_log))
     if not has_log:
-        return Heights(header_lines, room - detail_gets, detail_gets, 0)
-    body = max(least, min(TABLE_HEADING_LINES + rows, room - detail_gets - log_least))
-    return Heights(header_lines, body, detail_gets, room - detail_gets - body)
+        return Heights(header_lines, room - detail, detail, 0)
+    body = max(min_body, min(TABLE_HEADING_LINES + rows, room - detail - min_log))
+    return Heights(header_lines, body, detail, room - detail - body)
 
 
 def render(
     model: Model, ui_state: UiState, table: Table, now: Moment, cells: int, height: int
 ) -> Screen:
-    """Draw everything. The ui_state's scrolling follows its selected tunnel."""
+    """Render the screen. Selection and scroll position in `ui_state` follow the shown tunnels."""
+    glyphs = ui_state.glyphs
     tunnels = visible_tunnels(model, ui_state.filter, ui_state.sorting)
-    chosen = resolve_selection(ui_state, tunnels)
-    found = select_hints(model, ui_state, chosen, cells)
-    bar_line = [render_status_bar(model, ui_state, chosen, cells)]
-    header_lines = 2 if height >= MIN_HEIGHT_FOR_TWO_LINE_HEADER else 1
-    top = render_header(model, ui_state, now, cells, header_lines)
+    selected = resolve_selection(ui_state, tunnels)
+    hints = tuple(select_hints(model, ui_state, selected, cells))
+    bar = [render_status_bar(model, ui_state, selected, cells)]
+    header_lines = 2 if height >= TWO_LINE_HEADER_HEIGHT else 1
+    header = render_header(model, ui_state, now, cells, header_lines)
     if isinstance(ui_state.mode, Reading) or model.supervisor is None:
         room = max(1, height - header_lines - 1)
-        return Screen(
-            top, _render_page(model, ui_state, cells, room), bar=bar_line, hints=tuple(found)
-        )
-    pane = (
-        render_detail(chosen, model, now, cells, ui_state.glyphs)
-        if ui_state.is_detail_open and chosen
-        else []
+        return Screen(header, _render_page(model, ui_state, cells, room), bar=bar, hints=hints)
+    detail: list[Line] = []
+    if ui_state.is_detail_open and selected:
+        detail = render_detail(selected, model, now, cells, glyphs)
+    heights = compute_heights(
+        height, len(tunnels), len(detail), has_log=ui_state.log_scope != "off"
     )
-    heights = compute_heights(height, len(tunnels), len(pane), has_log=ui_state.log_scope != "off")
-    keep_selection_visible(ui_state, len(tunnels), heights.body - TABLE_HEADING_LINES)
+    row_count = heights.body - TABLE_HEADING_LINES
+    keep_selection_visible(ui_state, len(tunnels), row_count)
     columns = table.fit_columns(tunnels, cells)
-    seen = tunnels[ui_state.top : ui_state.top + max(0, heights.body - TABLE_HEADING_LINES)]
+    rows = tunnels[ui_state.top : ui_state.top + max(0, row_count)]
     body = [
         _render_table_title(tunnels, model, ui_state, cells),
         render_heading(columns, ui_state, cells),
     ]
-    for tunnel in seen:
-        line = fit_line(
-            table.render_row(tunnel, columns, model, ui_state, now), cells, ui_state.glyphs.ellipsis
-        )
-        body.append(highlight(line) if tunnel is chosen else line)
-    log = _render_log_pane(model, ui_state, now, cells, heights.log)
+    for tunnel in rows:
+        row = table.render_row(tunnel, columns, model, ui_state, now)
+        line = fit_line(row, cells, glyphs.ellipsis)
+        body.append(highlight(line) if tunnel is selected else line)
+    log = _render_log_or_notes(model, ui_state, now, cells, heights.log)
     if isinstance(model.feed_state, Disconnected):
-        body, pane, log = map(_fade, (body, pane, log))
+        body, detail, log = map(_fade, (body, detail, log))
     return Screen(
-        top,
+        header,
         _fill(body, cells, heights.body),
-        _fill(pane, cells, heights.detail),
+        _fill(detail, cells, heights.detail),
         _fill(log, cells, heights.log),
-        bar_line,
-        tuple(tunnel.name for tunnel in seen),
+        bar,
+        tuple(tunnel.name for tunnel in rows),
         tuple(columns),
-        tuple(found),
+        hints,
     )
 
 
 def resolve_selection(
     ui_state: UiState, tunnels: Sequence[TunnelSnapshot]
 ) -> TunnelSnapshot | None:
-    """The selected tunnel; where it is gone, the one that took its place."""
+    """Return the selected tunnel. If it is gone, select the tunnel that is now in its row."""
     if not tunnels:
         return None
     for index, tunnel in enumerate(tunnels):
@@ -135,37 +137,33 @@ def resolve_selection(
     return tunnels[ui_state.selected_row]
 
 
-def keep_selection_visible(ui_state: UiState, count: int, room: int) -> None:
-    """Scroll the table so that the selected row is among the visible ones."""
-    lowest_top = max(0, count - room)
-    ui_state.top = max(
-        min(ui_state.top, ui_state.selected_row), ui_state.selected_row - max(1, room) + 1
-    )
-    ui_state.top = max(0, min(ui_state.top, lowest_top))
+def keep_selection_visible(ui_state: UiState, count: int, row_count: int) -> None:
+    """Scroll the table of `count` tunnels so that the selected row is among the visible ones."""
+    row = ui_state.selected_row
+    top = max(min(ui_state.top, row), row - max(1, row_count) + 1)
+    max_top = max(0, count - row_count)
+    ui_state.top = max(0, min(top, max_top))
 
 
 def _render_table_title(
     tunnels: Sequence[TunnelSnapshot], model: Model, ui_state: UiState, cells: int
 ) -> Line:
+    glyphs, sorting = ui_state.glyphs, ui_state.sorting
     total = len(model.tunnels)
     title: Line = [("class:title", "tunnels"), ("class:quiet", f" {total}")]
-    after: Line = []
+    right: Line = []
     if ui_state.filter:
         title = [title[0], ("class:quiet", f" {len(tunnels)} of {total}")]
-        after = [("class:search", f"/{ui_state.glyphs.printable(ui_state.filter.text)}")]
-    if ui_state.sorting != Sorting():
-        arrow = (
-            ui_state.glyphs.descending
-            if ui_state.sorting.is_descending
-            else ui_state.glyphs.ascending
-        )
-        after = [*after, ("class:quiet", f"  by {ui_state.sorting.key} {arrow}")]
+        right = [("class:search", f"/{glyphs.printable(ui_state.filter.text)}")]
+    if sorting != Sorting():
+        arrow = glyphs.descending if sorting.is_descending else glyphs.ascending
+        right = [*right, ("class:quiet", f"  by {sorting.key} {arrow}")]
     if ui_state.marked:
-        after = [*after, ("class:marked", f"  {len(ui_state.marked)} marked")]
-    return pane_title(title, after, cells, ui_state.glyphs)
+        right = [*right, ("class:marked", f"  {len(ui_state.marked)} marked")]
+    return pane_title(title, right, cells, glyphs)
 
 
-def _render_log_pane(
+def _render_log_or_notes(
     model: Model, ui_state: UiState, now: Moment, cells: int, lines: int
 ) -> list[Line]:
     if lines < 1:
@@ -182,9 +180,10 @@ def _render_page(model: Model, ui_state: UiState, cells: int, height: int) -> li
         return render_page(ui_state.mode, cells, height, ui_state.glyphs)
     match model.feed_state:
         case Searching():
-            texts = ["looking for the supervisor"]
-        case Disconnected(why):
-            texts = [*wrap(ui_state.glyphs.printable(why), cells - 4), "", "u starts one, q leaves"]
+            texts = ["connecting to the supervisor"]
+        case Disconnected(reason):
+            text = ui_state.glyphs.printable(reason)
+            texts = [*wrap(text, cells - 4), "", "u starts one, q quits"]
         case _:
             texts = []
     above = max(0, (height - len(texts)) // 2)
@@ -196,10 +195,11 @@ def _render_page(model: Model, ui_state: UiState, cells: int, height: int) -> li
 
 
 def _fade(lines: list[Line]) -> list[Line]:
-    """The same without colours: the picture of what was."""
+    """Return the lines without colours, to show that they are no longer up to date."""
     return [[("class:faded", text) for _, text in line] for line in lines]
 
 
 def _fill(lines: list[Line], cells: int, height: int) -> list[Line]:
+    """Truncate or pad the lines to exactly this width and height."""
     blank: list[Line] = [[] for _ in range(height - len(lines))]
     return [fit_line(line, cells, "") for line in [*lines[:height], *blank]]

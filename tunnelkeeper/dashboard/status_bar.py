@@ -1,4 +1,4 @@
-"""The line at the bottom: the keys that apply now, a question, or an answer; pure."""
+"""Renders the bottom line: a question, a message, or the keys that apply now. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.model import Model
 
 WAITING = frozenset({"backoff", "blocked"})
+"""States of tunnels that wait for their next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A key and what it does now. key: its name in prompt_toolkit; shown: on the screen."""
+    """A key and its current effect.
+
+    Attributes:
+        key: the key's name in prompt_toolkit.
+        key_text: the key on the screen. Empty: the same as `key`.
+    """
 
     key: str
     label: str
@@ -27,82 +33,79 @@ class Hint:
 
     @property
     def width(self) -> int:
-        """With the blanks before it."""
+        """The cells of the hint, with the blanks in front of it."""
         return 2 + len(self.key_text or self.key) + 1 + len(self.label)
 
     def to_line(self) -> Line:
-        """As it stands in the bar."""
+        """Return the hint as it appears in the bar."""
         key = ("class:key", self.key_text or self.key)
         return [("", "  "), key, ("class:quiet", f" {self.label}")]
 
 
 def render_status_bar(
-    model: Model, ui_state: UiState, chosen: TunnelSnapshot | None, cells: int
+    model: Model, ui_state: UiState, selected: TunnelSnapshot | None, cells: int
 ) -> Line:
-    """Exactly one line."""
-    glyphs = ui_state.glyphs
+    """Return exactly one line. A question comes before a message, and a message before the keys."""
+    glyphs, message = ui_state.glyphs, ui_state.message
+    hints = select_hints(model, ui_state, selected, cells)
+    keys = [fragment for hint in hints for fragment in hint.to_line()]
     if isinstance(ui_state.mode, Confirming):
         question: Line = [("class:question", f" {ui_state.mode.question} ")]
-        keys = [
-            part for hint in select_hints(model, ui_state, chosen, cells) for part in hint.to_line()
-        ]
         return fit_line([*question, *keys], cells, glyphs.ellipsis)
-    if ui_state.message is not None:
-        text = f" {glyphs.printable(ui_state.message.text)} "
-        level = "error" if ui_state.message.is_error else "info"
-        return fit_line([(f"class:message.{level}", text)], cells, glyphs.ellipsis)
-    keys = [
-        part for hint in select_hints(model, ui_state, chosen, cells) for part in hint.to_line()
-    ]
+    if message is not None:
+        style = "class:message.error" if message.is_error else "class:message.info"
+        text = f" {glyphs.printable(message.text)} "
+        return fit_line([(style, text)], cells, glyphs.ellipsis)
     return fit_line(keys, cells, "")
 
 
 def select_hints(
-    model: Model, ui_state: UiState, chosen: TunnelSnapshot | None, cells: int
+    model: Model, ui_state: UiState, selected: TunnelSnapshot | None, cells: int
 ) -> list[Hint]:
-    """The keys that apply, without those that do not fit: how to get help and out stay."""
+    """Return the keys that apply and fit. The keys for help and quit always stay."""
     match ui_state.mode:
         case Confirming():
             return [Hint("y", "yes"), Hint("n", "no")]
         case Reading():
             return [Hint("escape", "back", "Esc"), Hint("j", "down"), Hint("k", "up")]
-    some = _main_hints(model, ui_state, chosen)
     last = [Hint("?", "help"), Hint("q", "quit")]
     room = cells - sum(hint.width for hint in last)
-    fitting: list[Hint] = []
-    for hint in some:
+    shown: list[Hint] = []
+    for hint in _main_hints(model, ui_state, selected):
         room -= hint.width
         if room < 0:
             break
-        fitting.append(hint)
-    return [*fitting, *last]
+        shown.append(hint)
+    return [*shown, *last]
 
 
-def find_hint(found: list[Hint], x: int) -> Hint | None:
-    """The hint that was clicked at."""
+def find_hint(hints: list[Hint], x: int) -> Hint | None:
+    """Return the hint at a position of the bar, or None right of the last hint."""
     end = 0
-    for hint in found:
+    for hint in hints:
         end += line_width(hint.to_line())
         if x < end:
             return hint
     return None
 
 
-def _main_hints(model: Model, ui_state: UiState, chosen: TunnelSnapshot | None) -> list[Hint]:
+def _main_hints(model: Model, ui_state: UiState, selected: TunnelSnapshot | None) -> list[Hint]:
     if not isinstance(model.feed_state, Connected):
-        start = (
-            [Hint("u", "start a supervisor")] if isinstance(model.feed_state, Disconnected) else []
-        )
-        return [*start, *([Hint("l", "log")] if model.supervisor else [])]
-    found = _tunnel_hints(ui_state, chosen)
-    found += [Hint("/", "filter"), Hint("l", "log"), Hint("o", "sort"), Hint("a", "all")]
-    if ui_state.marked or (chosen is not None and chosen.state in CONNECTED):
-        found.append(Hint("p", "restart gracefully"))
-    found += [Hint("R", "reload"), Hint(":", "command")]
-    return found
+        hints: list[Hint] = []
+        if isinstance(model.feed_state, Disconnected):
+            hints.append(Hint("u", "start a supervisor"))
+        if model.supervisor:
+            hints.append(Hint("l", "log"))
+        return hints
+    hints = _tunnel_hints(ui_state, selected)
+    hints += [Hint("/", "filter"), Hint("l", "log"), Hint("o", "sort"), Hint("a", "all")]
+    if ui_state.marked or (selected is not None and selected.state in CONNECTED):
+        hints.append(Hint("p", "restart gracefully"))
+    hints += [Hint("R", "reload"), Hint(":", "command")]
+    return hints
 
 
-def _tunnel_hints(ui_state: UiState, chosen: TunnelSnapshot | None) -> list[Hint]:
+def _tunnel_hints(ui_state: UiState, selected: TunnelSnapshot | None) -> list[Hint]:
     if ui_state.marked:
         count = len(ui_state.marked)
         return [
@@ -110,13 +113,13 @@ def _tunnel_hints(ui_state: UiState, chosen: TunnelSnapshot | None) -> list[Hint
             Hint("x", f"stop {count}"),
             Hint("r", f"restart {count}"),
         ]
-    if chosen is None:
+    if selected is None:
         return []
-    found = [Hint("enter", "close" if ui_state.is_detail_open else "detail", ui_state.glyphs.enter)]
-    if chosen.state == "stopped":
-        return [*found, Hint("s", "start")]
-    if chosen.state in WAITING:
-        return [*found, Hint("w", "retry now"), Hint("x", "stop")]
-    if chosen.state in CONNECTED or chosen.state == "connecting":
-        return [*found, Hint("x", "stop"), Hint("r", "restart")]
-    return found
+    hints = [Hint("enter", "close" if ui_state.is_detail_open else "detail", ui_state.glyphs.enter)]
+    if selected.state == "stopped":
+        return [*hints, Hint("s", "start")]
+    if selected.state in WAITING:
+        return [*hints, Hint("w", "retry now"), Hint("x", "stop")]
+    if selected.state in CONNECTED or selected.state == "connecting":
+        return [*hints, Hint("x", "stop"), Hint("r", "restart")]
+    return hints

@@ -1,7 +1,7 @@
-"""The rows of the table; pure.
+"""Renders the rows of the table. Pure.
 
-Only rows on the screen are made into text. What a tunnel's longer columns say is kept until its
-next snapshot, so that finding the widths of the columns costs little for many tunnels.
+Only visible rows are rendered. The texts of a tunnel's longer columns are cached until they change,
+so that computing the column widths stays cheap with many tunnels.
 """
 
 from __future__ import annotations
@@ -47,42 +47,42 @@ _USER = re.compile(r"[^ @]+@")
 
 @dataclass(frozen=True, slots=True)
 class RowTexts:
-    """What is long in a row, how wide it is, and what it was made of."""
+    """The long texts of a row with their widths, and the snapshot that they describe."""
 
     tunnel: TunnelSnapshot
     host: str
     forwards: tuple[str, ...]
     failure: str
     widths: tuple[int, ...]
-    """Of what FLEXIBLE names, in its order."""
+    """Widths of the columns in FLEXIBLE, in that order."""
 
 
 @dataclass(slots=True)
 class Table:
-    """Makes columns and rows; remembers texts from one picture to the next."""
+    """The table of tunnels, with a cache of the texts of its rows."""
 
     glyphs: Glyphs
     _texts: dict[str, RowTexts] = field(default_factory=dict)
 
     def texts(self, tunnel: TunnelSnapshot) -> RowTexts:
-        """The long texts of a tunnel."""
-        known = self._texts.get(tunnel.name)
-        if known is not None and known.tunnel is tunnel:
-            return known
-        if known is not None and _has_same_texts(known.tunnel, tunnel):
-            made = replace(known, tunnel=tunnel)
+        """Return the long texts of a tunnel, from the cache if they have not changed."""
+        cached = self._texts.get(tunnel.name)
+        if cached is not None and cached.tunnel is tunnel:
+            return cached
+        if cached is not None and _has_same_texts(cached.tunnel, tunnel):
+            texts = replace(cached, tunnel=tunnel)
         else:
-            made = self._format_texts(tunnel)
-        self._texts[tunnel.name] = made
-        return made
+            texts = self._format_texts(tunnel)
+        self._texts[tunnel.name] = texts
+        return texts
 
     def fit_columns(
         self, tunnels: Sequence[TunnelSnapshot], cells: int
     ) -> list[tuple[Column, int]]:
-        """The columns that fit into a width, and how wide each is."""
+        """Return the columns that fit into `cells`, with their widths."""
         widths = [self.texts(tunnel).widths for tunnel in tunnels] or [(0,) * len(FLEXIBLE)]
-        natural = map(max, zip(*widths, strict=True))
-        return fit_columns(dict(zip(FLEXIBLE, natural, strict=True)), cells)
+        preferred = map(max, zip(*widths, strict=True))
+        return fit_columns(dict(zip(FLEXIBLE, preferred, strict=True)), cells)
 
     def render_row(
         self,
@@ -92,33 +92,33 @@ class Table:
         ui_state: UiState,
         now: Moment,
     ) -> Line:
-        """A tunnel's row, as wide as the columns are."""
+        """Return a tunnel's row with these columns."""
         glyphs = self.glyphs
-        marked = glyphs.marked if tunnel.name in ui_state.marked else " "
-        sign = (f"class:state.{tunnel.state}", glyphs.states[tunnel.state])
-        line: Line = [("class:marked", marked), sign, ("", " ")]
-        widths = {column.key: room for column, room in columns}
-        cells = self._format_fields(tunnel, model, now, widths)
-        for index, (column, room) in enumerate(columns):
-            style, text = cells[column.key]
-            put = align_right if column.is_number else align_left
+        mark = glyphs.marked if tunnel.name in ui_state.marked else " "
+        state = (f"class:state.{tunnel.state}", glyphs.states[tunnel.state])
+        line: Line = [("class:marked", mark), state, ("", " ")]
+        widths = {column.key: width for column, width in columns}
+        fields = self._format_fields(tunnel, model, now, widths)
+        for index, (column, width) in enumerate(columns):
+            style, text = fields[column.key]
+            align = align_right if column.is_number else align_left
             gap = " " * gap_before(column) if index else ""
-            line += [("", gap), (style, put(text, room, glyphs.ellipsis))]
+            line += [("", gap), (style, align(text, width, glyphs.ellipsis))]
         return line
 
     def _format_texts(self, tunnel: TunnelSnapshot) -> RowTexts:
         host = self.glyphs.printable(format_host_chain(tunnel))
         forwards = tuple(forward_text(forward, self.glyphs) for forward in tunnel.forwards)
         failure = self.glyphs.printable(failure_text(tunnel))
-        longest = (self.glyphs.printable(tunnel.name), host, ", ".join(forwards), failure)
-        return RowTexts(tunnel, host, forwards, failure, tuple(map(cell_width, longest)))
+        full_texts = (self.glyphs.printable(tunnel.name), host, ", ".join(forwards), failure)
+        return RowTexts(tunnel, host, forwards, failure, tuple(map(cell_width, full_texts)))
 
     def _format_fields(
         self, tunnel: TunnelSnapshot, model: Model, now: Moment, widths: dict[str, int]
     ) -> dict[str, Fragment]:
         texts, rate = self.texts(tunnel), model.rate(tunnel.name)
         host = fit_host_chain(texts.host, len(tunnel.jump), widths.get("host", 0), self.glyphs)
-        curve = [each.total for each in model.series(tunnel.name, widths.get("traffic", 0))]
+        totals = [rate.total for rate in model.series(tunnel.name, widths.get("traffic", 0))]
         is_connected = tunnel.state in CONNECTED
         rtt = "" if tunnel.rtt_ms is None else format_milliseconds(tunnel.rtt_ms).replace(" ", "")
         return {
@@ -130,7 +130,7 @@ class Table:
             "rtt": ("class:number", rtt if is_connected else ""),
             "in": format_rate(rate.inbound) if is_connected else ("", ""),
             "out": format_rate(rate.outbound) if is_connected else ("", ""),
-            "traffic": ("class:curve", draw_sparkline(curve, self.glyphs.bars)),
+            "traffic": ("class:curve", draw_sparkline(totals, self.glyphs.bars)),
             "open": format_count(tunnel.connections),
             "restarts": format_count(tunnel.restarts),
             "failure": (f"class:failure.{tunnel.state}", texts.failure),
@@ -138,7 +138,7 @@ class Table:
 
 
 def _has_same_texts(old: TunnelSnapshot, new: TunnelSnapshot) -> bool:
-    """Whether two snapshots differ in counters at most, as they do all the time."""
+    """Return whether two snapshots have the same long texts. Most differ only in counters."""
     return (
         old.state == new.state
         and old.host == new.host
@@ -147,48 +147,48 @@ def _has_same_texts(old: TunnelSnapshot, new: TunnelSnapshot) -> bool:
         and old.progress == new.progress
         and old.replacement == new.replacement
         and old.jump == new.jump
-        and [forward.listen for forward in old.forwards] == [f.listen for f in new.forwards]
-        and [forward.failure for forward in old.forwards] == [f.failure for f in new.forwards]
-        and [forward.connect for forward in old.forwards] == [f.connect for f in new.forwards]
+        and [f.listen for f in old.forwards] == [f.listen for f in new.forwards]
+        and [f.failure for f in old.forwards] == [f.failure for f in new.forwards]
+        and [f.connect for f in old.forwards] == [f.connect for f in new.forwards]
     )
 
 
 def highlight(line: Line) -> Line:
-    """A row under the cursor: one bar without other colours, so that it is calm and can be read."""
+    """Return the selected row: one bar without other colours, so that it is easy to read."""
     return [("class:selected", "".join(text for _, text in line))]
 
 
 def failure_text(tunnel: TunnelSnapshot) -> str:
-    """The last failure in a few words: its cause and how often; else what is under way."""
+    """Return the step of a connecting tunnel, the last cause and its count, or a replacement."""
     if tunnel.state == "connecting" and tunnel.progress is not None:
         step = tunnel.progress.step.replace("_", " ")
         return f"{step}, try {tunnel.attempt}" if tunnel.attempt > 1 else step
     failure = first_failure(tunnel)
     if failure is None:
-        under_way = format_replacement(tunnel.replacement) if tunnel.replacement else ""
-        return under_way.replace("_", " ")
-    words = failure.cause.replace("_", " ")
-    return f"{words} x{tunnel.attempt}" if tunnel.attempt > 1 else words
+        replacement = format_replacement(tunnel.replacement) if tunnel.replacement else ""
+        return replacement.replace("_", " ")
+    cause = failure.cause.replace("_", " ")
+    return f"{cause} x{tunnel.attempt}" if tunnel.attempt > 1 else cause
 
 
 def forward_text(forward: ForwardSnapshot, glyphs: Glyphs) -> str:
-    """A forward in short."""
+    """Return a forward in short, such as `L 5432 → db:5432`."""
     return glyphs.printable(format_forward(forward)).replace(" -> ", f" {glyphs.arrow} ")
 
 
-def fit_host_chain(way: str, jumps: int, cells: int, glyphs: Glyphs) -> str:
-    """A way in full, else without users, else with its jump hosts only counted."""
-    if cell_width(way) <= cells:
-        return way
-    way = _USER.sub("", way)
-    if cell_width(way) <= cells or not jumps:
-        return way
-    more = f" +{jumps}"
-    return truncate(way.partition(" via ")[0], cells - len(more), glyphs.ellipsis) + more
+def fit_host_chain(host_chain: str, jump_count: int, cells: int, glyphs: Glyphs) -> str:
+    """Return the longest form that fits: full, without user names, or with jump hosts counted."""
+    if cell_width(host_chain) <= cells:
+        return host_chain
+    host_chain = _USER.sub("", host_chain)
+    if cell_width(host_chain) <= cells or not jump_count:
+        return host_chain
+    more = f" +{jump_count}"
+    return truncate(host_chain.partition(" via ")[0], cells - len(more), glyphs.ellipsis) + more
 
 
 def fit_list(texts: tuple[str, ...], cells: int) -> str:
-    """Several texts, or as many as fit and how many more there are."""
+    """Join the texts that fit, and append the number of the others: `+2`."""
     for count in range(len(texts), 1, -1):
         more = f" +{len(texts) - count}" if count < len(texts) else ""
         if cell_width(shortened := ", ".join(texts[:count]) + more) <= cells:
@@ -200,17 +200,17 @@ def fit_list(texts: tuple[str, ...], cells: int) -> str:
 
 
 def format_since(tunnel: TunnelSnapshot, now: Moment) -> Fragment:
-    """How long it is so, or how long until it is tried again."""
+    """Return the time until the next attempt, or else the time in the current state."""
     if tunnel.retry_at is not None:
         return "class:countdown", f"in {format_time_left(tunnel.retry_at, now.wall)}"
     return "class:quiet", time_since(tunnel.since, now.wall)
 
 
 def format_rate(amount: float) -> Fragment:
-    """Bytes per second."""
+    """Return bytes per second."""
     return ("class:number", format_short_size(amount)) if amount >= 1 else ("class:quiet", "0")
 
 
 def format_count(amount: int) -> Fragment:
-    """How many; none is not worth a look."""
+    """Return a count. Zero is dimmed."""
     return ("class:number", format_short_size(amount)) if amount else ("class:quiet", "0")

@@ -1,4 +1,4 @@
-"""Text measured in terminal cells: its width, cut and filled to a width. Pure."""
+"""Measures text in terminal cells, and cuts, pads and wraps it to a width. Pure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ Fragment = tuple[str, str]
 Line = list[Fragment]
 
 MAX_LENGTH = 10_000
-"""Characters of a text from outside that are looked at; failures and log lines are far shorter."""
+"""Maximum characters of a text from outside. Failures and log lines are far shorter."""
 
 
 @lru_cache(maxsize=4096)
 def printable_text(text: str) -> str:
-    """A text from outside that no terminal shows with another width than `width` says.
+    """Return a text from outside in a form whose width every terminal agrees on.
 
-    Escaped as for a log; accents are joined with their letters, and what else takes no cell of
-    its own (marks that terminals disagree about, joiners of emoji) is left out.
+    Control characters are escaped as in the log. Combining accents are composed with their letters
+    (NFC). Other characters without a cell of their own are dropped: combining marks that terminals
+    treat differently, and the joiners of emoji sequences.
     """
     if text.isascii():
         return printable(text, MAX_LENGTH)
-    joined = unicodedata.normalize("NFC", printable(text, MAX_LENGTH))
-    return "".join(character for character in joined if wcwidth(character) > 0)
+    composed = unicodedata.normalize("NFC", printable(text, MAX_LENGTH))
+    return "".join(character for character in composed if wcwidth(character) > 0)
 
 
 def cell_width(text: str) -> int:
-    """Cells of a text that went through `safe`, or is our own."""
+    """Return the cells of a text of our own, or one that `printable_text` returned."""
     return len(text) if text.isascii() else sum(map(_character_width, text))
 
 
@@ -40,7 +41,7 @@ def _character_width(character: str) -> int:
 
 
 def truncate(text: str, cells: int, ellipsis: str) -> str:
-    """The text, or as much of its beginning as fits with an ellipsis behind it."""
+    """Return the text, or as much of its start as fits in front of an ellipsis."""
     if cell_width(text) <= cells:
         return text
     room = cells - cell_width(ellipsis)
@@ -56,48 +57,48 @@ def truncate(text: str, cells: int, ellipsis: str) -> str:
 
 
 def align_left(text: str, cells: int, ellipsis: str) -> str:
-    """Cut and filled with blanks behind."""
+    """Truncate a text, and pad it on the right to exactly this width."""
     short = truncate(text, cells, ellipsis)
     return short + " " * (cells - cell_width(short))
 
 
 def align_right(text: str, cells: int, ellipsis: str) -> str:
-    """Cut and filled with blanks before."""
+    """Truncate a text, and pad it on the left to exactly this width."""
     short = truncate(text, cells, ellipsis)
     return " " * (cells - cell_width(short)) + short
 
 
 def line_width(line: Line) -> int:
-    """Cells of a line."""
+    """Return the cells of a line."""
     return sum(cell_width(text) for _, text in line)
 
 
 def fit_line(line: Line, cells: int, ellipsis: str) -> Line:
-    """A line cut and filled to exactly so many cells."""
-    fitting: Line = []
+    """Truncate or pad a line to exactly this width."""
+    fitted: Line = []
     room = cells
     for style, text in line:
         short = truncate(text, room, ellipsis)
         if short:
-            fitting.append((style, short))
+            fitted.append((style, short))
             room -= cell_width(short)
         if short != text:
             break
     if room > 0:
-        fitting.append(("", " " * room))
-    return fitting
+        fitted.append(("", " " * room))
+    return fitted
 
 
-def spread(before: Line, after: Line, cells: int, ellipsis: str) -> Line:
-    """Two lines as one: the second at the right end, and left out where it does not fit."""
-    gap = cells - line_width(before) - line_width(after)
+def spread(left: Line, right: Line, cells: int, ellipsis: str) -> Line:
+    """Join two lines, one at each end. The right one is left out if it does not fit."""
+    gap = cells - line_width(left) - line_width(right)
     if gap < 1:
-        return fit_line(before, cells, ellipsis)
-    return [*before, ("", " " * gap), *after]
+        return fit_line(left, cells, ellipsis)
+    return [*left, ("", " " * gap), *right]
 
 
 def wrap(text: str, cells: int) -> list[str]:
-    """A text in lines of at most so many cells, broken at blanks where that is possible."""
+    """Split a text into lines of at most this width, at blanks if possible."""
     lines: list[str] = []
     current = ""
     for word in text.split(" "):
@@ -107,13 +108,16 @@ def wrap(text: str, cells: int) -> list[str]:
             continue
         if current:
             lines.append(current)
-        *full, current = _split_word(word, cells)
-        lines += full
+        *full_lines, current = _split_word(word, cells)
+        lines += full_lines
     return [*lines, current]
 
 
 def _split_word(word: str, cells: int) -> list[str]:
-    """A word cut hard; never empty, and a character that is wider than all cells stands alone."""
+    """Split a long word anywhere. Return at least one piece.
+
+    A character that is wider than `cells` becomes a piece of its own.
+    """
     pieces = [""]
     for character in word:
         if pieces[-1] and cell_width(pieces[-1] + character) > cells:
