@@ -1,4 +1,4 @@
-"""The dashboard in this process: keys are put in, and the screen is read out."""
+"""A dashboard in this process on a fake terminal: tests send keys and read the screen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POLL_INTERVAL = 0.01
 
 
 class TerminalOutput(io.StringIO):
-    """What a terminal is written to."""
+    """The output stream of a terminal."""
 
     encoding = "utf-8"
 
@@ -42,7 +42,7 @@ class TerminalOutput(io.StringIO):
 
 @dataclass
 class DashboardTerminal:
-    """One dashboard, its keys and its screen. size: may be changed, as a window's."""
+    """The terminal of one dashboard. `size` may change like that of a window."""
 
     dashboard: Dashboard
     keyboard: PipeInput
@@ -50,11 +50,11 @@ class DashboardTerminal:
     size: Size = field(default_factory=lambda: Size(rows=35, columns=120))
 
     def press(self, keys: str) -> None:
-        """Type what a terminal would send for it."""
+        """Send the characters that a terminal sends for these keys."""
         self.keyboard.send_text(keys)
 
     def lines(self) -> list[str]:
-        """The lines that were drawn last, by the picture; and the typed line's own text."""
+        """Return the lines that prompt_toolkit drew last."""
         rendered = self.dashboard.app.renderer.last_rendered_screen
         if rendered is None:
             return []
@@ -65,28 +65,28 @@ class DashboardTerminal:
         return lines
 
     async def wait_for(self, *words: str) -> str:
-        """The screen once all these are on it."""
+        """Wait until the screen contains all these words, and return it."""
         return await self.wait_until(lambda text: all(word in text for word in words), str(words))
 
     async def wait_until(self, condition: Callable[[str], bool], description: str) -> str:
-        """The screen once it is so."""
+        """Wait until the screen meets a condition, and return it."""
         text = ""
         try:
             async with asyncio.timeout(DEADLINE):
-                while not condition(text := "\n".join(self.lines())):  # noqa: ASYNC110  no event for it
+                while not condition(text := "\n".join(self.lines())):  # noqa: ASYNC110
                     await asyncio.sleep(POLL_INTERVAL)
         except TimeoutError:
             raise AssertionError(f"not {description}:\n{text}") from None
         return text
 
     def rendered_text(self) -> str:
-        """What the desk last drew, whatever prompt_toolkit made of it."""
+        """Return the screen that the controller rendered last, before prompt_toolkit drew it."""
         return "\n".join(text_of(line) for line in lines_of(self.dashboard.controller.screen))
 
 
 def refuse_to_start() -> Callable[[], str | None]:
-    """A starter that must not be used."""
-    raise AssertionError("nobody asked for a supervisor")
+    """Fail a test that must not start a supervisor."""
+    raise AssertionError("the test did not expect a supervisor to be started")
 
 
 @asynccontextmanager
@@ -95,7 +95,7 @@ async def running_dashboard(
     start: Callable[[], Callable[[], str | None]] = refuse_to_start,
     depth: ColorDepth = ColorDepth.DEPTH_4_BIT,
 ) -> AsyncIterator[DashboardTerminal]:
-    """A dashboard that runs; it is left at the end, if that has not happened."""
+    """Run a dashboard for the duration of the body."""
     terminal_output = TerminalOutput()
     with create_pipe_input() as keyboard:
         output = Vt100_Output(

@@ -1,4 +1,4 @@
-"""Boards, desks and pictures for the tests of the dashboard, in a time that stands still."""
+"""Sample tunnels, models and controllers for the tests of the dashboard, at a fixed time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ALL = (DB, DEEP, HALF, AWAY, STUCK, SPARE)
 
 
 def make_model(*tunnels: TunnelSnapshot) -> Model:
-    """A model that was just greeted."""
+    """Return a model that has just received its first status."""
     model = Model()
     model.on_logs(
         [LogRecord(NOON, "info", "db", "connecting"), LogRecord(NOON, "warning", "", "hot")]
@@ -55,7 +55,7 @@ def make_model(*tunnels: TunnelSnapshot) -> Model:
 
 
 class ControllerHarness:
-    """A desk whose deeds are only written down."""
+    """A controller that records its actions instead of running them."""
 
     def __init__(self, *tunnels: TunnelSnapshot, glyphs: Glyphs = UNICODE) -> None:
         self.actions: list[Action] = []
@@ -68,7 +68,7 @@ class ControllerHarness:
         return self.controller.draw(NOW, width, height)
 
     def lines(self, width: int = 120, height: int = 35) -> list[str]:
-        """The lines on the screen as text."""
+        """Return the lines of the screen as text."""
         return [text_of(line) for line in lines_of(self.draw(width, height))]
 
     def text(self, width: int = 120, height: int = 35) -> str:
@@ -76,7 +76,7 @@ class ControllerHarness:
 
 
 def lines_of(screen: Screen) -> list[Line]:
-    """All lines of a picture, from the top."""
+    """Return all lines of a screen, from the top."""
     return [*screen.header, *screen.body, *screen.detail, *screen.log, *screen.bar]
 
 

@@ -1,4 +1,4 @@
-"""The line behind `:`."""
+"""The parser of the command line and its completion."""
 
 from __future__ import annotations
 
@@ -51,34 +51,34 @@ ALL_NAMES = tuple(tunnel.name for tunnel in ALL)
         (" quit ", SimpleCommand("quit")),
     ],
 )
-def test_a_line_is_read(line: str, command: Command) -> None:
+def test_a_line_is_parsed(line: str, command: Command) -> None:
     assert parse(line, MODEL) == command
 
 
 @pytest.mark.parametrize(
-    ("line", "complaint"),
+    ("line", "message"),
     [
         ("restrat db", "no command 'restrat'; did you mean 'restart'"),
         ("stop sparre", "no tunnel is named 'sparre'; did you mean 'spare'"),
-        ("stop group=nobody", "no tunnel is in group 'nobody'"),
+        ("stop group=home", "no tunnel is in group 'home'"),
         ("sort colour", "no column is named 'colour'"),
         ("s", "no command 's'"),
     ],
 )
-def test_what_is_no_command_is_told_with_a_suggestion(line: str, complaint: str) -> None:
-    with pytest.raises(UnknownCommandError, match=complaint):
+def test_an_invalid_line_is_refused_with_a_suggestion(line: str, message: str) -> None:
+    with pytest.raises(UnknownCommandError, match=message):
         parse(line, MODEL)
 
 
 @given(st.text(max_size=40))
-def test_no_line_is_worse_than_no_command(line: str) -> None:
+def test_any_line_is_a_command_or_an_unknown_command(line: str) -> None:
     with suppress(UnknownCommandError):
         parse(line, MODEL)
     assert all(isinstance(word, str) for word in completions(line, MODEL))
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "expected"),
     [
         ("re", ["restart", "retry", "reload"]),
         ("restart d", ["db", "deep"]),
@@ -93,13 +93,13 @@ def test_no_line_is_worse_than_no_command(line: str) -> None:
         ("help ", []),
     ],
 )
-def test_a_line_is_completed(line: str, words: list[str]) -> None:
-    assert completions(line, MODEL) == words
+def test_the_last_word_is_completed(line: str, expected: list[str]) -> None:
+    assert completions(line, MODEL) == expected
 
 
 @pytest.mark.parametrize(
-    ("line", "more"),
+    ("line", "expected"),
     [("resta", "rt"), ("r", "e"), ("restart aw", "ay"), ("stop d", ""), ("x", ""), ("", "")],
 )
-def test_what_is_certain_is_what_all_completions_share(line: str, more: str) -> None:
-    assert common_completion(line, MODEL) == more
+def test_the_common_completion_is_the_shared_prefix_of_all(line: str, expected: str) -> None:
+    assert common_completion(line, MODEL) == expected

@@ -1,4 +1,4 @@
-"""What keys, clicks and commands do."""
+"""The controller: navigation, actions, text input, panes and messages."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 
 
 def tunnel_actions(harness: ControllerHarness) -> list[tuple[str, tuple[str, ...]]]:
-    return [(deed.method, deed.names) for deed in harness.actions if isinstance(deed, TunnelAction)]
+    return [
+        (action.method, action.names)
+        for action in harness.actions
+        if isinstance(action, TunnelAction)
+    ]
 
 
-# -- moving ----------------------------------------------------------------------------------------
+# -- navigation ------------------------------------------------------------------------------------
 
 
-def test_the_cursor_moves_and_stops_at_the_ends() -> None:
+def test_the_cursor_stops_at_both_ends() -> None:
     harness = ControllerHarness()
     assert harness.ui_state.selected == "db"
     harness.controller.move(2)
@@ -46,7 +50,7 @@ def test_the_cursor_moves_and_stops_at_the_ends() -> None:
     assert harness.ui_state.selected == "db"
 
 
-def test_the_cursor_stays_with_its_tunnel_and_its_place_when_that_goes() -> None:
+def test_the_cursor_follows_its_tunnel_and_keeps_its_row_when_the_tunnel_is_removed() -> None:
     harness = ControllerHarness()
     harness.controller.select("half")
     harness.controller.sort_by("name")
@@ -57,7 +61,7 @@ def test_the_cursor_stays_with_its_tunnel_and_its_place_when_that_goes() -> None
     assert harness.ui_state.selected == "spare"
 
 
-def test_a_page_is_what_is_seen() -> None:
+def test_a_page_is_as_long_as_the_visible_rows() -> None:
     harness = ControllerHarness(*(a_tunnel(f"t{number}") for number in range(100)))
     seen = len(harness.draw().rows)
     harness.controller.move_pages(1)
@@ -65,7 +69,7 @@ def test_a_page_is_what_is_seen() -> None:
     assert harness.ui_state.selected == f"t{seen - 1}"
 
 
-def test_help_scrolls_and_goes_away() -> None:
+def test_help_scrolls_and_closes() -> None:
     harness = ControllerHarness()
     harness.controller.show_help()
     assert "restart the tunnel" in harness.text()
@@ -75,18 +79,18 @@ def test_help_scrolls_and_goes_away() -> None:
     assert isinstance(harness.ui_state.mode, Browsing)
 
 
-# -- acting ----------------------------------------------------------------------------------------
+# -- actions ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart"])
-def test_one_tunnel_is_acted_on_at_once(verb: Verb) -> None:
+def test_an_action_on_one_tunnel_runs_at_once(verb: Verb) -> None:
     harness = ControllerHarness()
     harness.controller.control_tunnels(verb)
 
     assert tunnel_actions(harness) == [(verb, ("db",))]
 
 
-def test_many_are_asked_about_first() -> None:
+def test_an_action_on_several_tunnels_needs_confirmation() -> None:
     harness = ControllerHarness()
     harness.controller.toggle_all_marks()
     harness.controller.control_tunnels("stop")
@@ -98,7 +102,7 @@ def test_many_are_asked_about_first() -> None:
     assert harness.ui_state.marked == set()
 
 
-def test_no_means_no() -> None:
+def test_no_cancels_the_action() -> None:
     harness = ControllerHarness()
     harness.controller.toggle_all_marks()
     harness.controller.control_tunnels("restart")
@@ -108,7 +112,7 @@ def test_no_means_no() -> None:
     assert isinstance(harness.ui_state.mode, Browsing)
 
 
-def test_marks_are_set_one_by_one_and_all_that_are_shown() -> None:
+def test_marks_are_set_for_one_tunnel_or_for_all_visible_ones() -> None:
     harness = ControllerHarness()
     harness.controller.toggle_mark()
     harness.controller.toggle_mark()
@@ -122,7 +126,7 @@ def test_marks_are_set_one_by_one_and_all_that_are_shown() -> None:
     assert harness.ui_state.marked == set()
 
 
-def test_a_retry_is_for_what_waits_and_breaks_no_connection() -> None:
+def test_a_retry_only_starts_tunnels_that_wait() -> None:
     harness = ControllerHarness()
     harness.controller.control_tunnels("retry")
     assert harness.actions == []
@@ -133,7 +137,7 @@ def test_a_retry_is_for_what_waits_and_breaks_no_connection() -> None:
     assert tunnel_actions(harness) == [("start", ("away",))]
 
 
-def test_a_reload_is_asked_about() -> None:
+def test_a_reload_needs_confirmation() -> None:
     harness = ControllerHarness()
     harness.controller.ask_to_reload()
     assert isinstance(harness.ui_state.mode, Confirming)
@@ -142,7 +146,7 @@ def test_a_reload_is_asked_about() -> None:
     assert harness.actions == [Reload()]
 
 
-def test_leaving_and_starting_a_supervisor_are_deeds() -> None:
+def test_quitting_and_starting_a_supervisor_are_actions() -> None:
     harness = ControllerHarness()
     harness.controller.start_supervisor()
     harness.controller.quit()
@@ -150,10 +154,10 @@ def test_leaving_and_starting_a_supervisor_are_deeds() -> None:
     assert harness.actions == [StartSupervisor(), Quit()]
 
 
-# -- what is typed ---------------------------------------------------------------------------------
+# -- text input ------------------------------------------------------------------------------------
 
 
-def test_a_filter_takes_effect_while_it_is_typed_and_escape_takes_it_back() -> None:
+def test_a_filter_takes_effect_as_it_is_typed_and_escape_undoes_it() -> None:
     harness = ControllerHarness()
     harness.controller.edit_filter()
     harness.controller.on_text_changed("awa")
@@ -162,7 +166,7 @@ def test_a_filter_takes_effect_while_it_is_typed_and_escape_takes_it_back() -> N
     assert len(harness.draw().rows) == len(ALL)
 
 
-def test_an_entered_filter_stays_until_escape() -> None:
+def test_an_accepted_filter_stays_until_escape() -> None:
     harness = ControllerHarness()
     harness.controller.edit_filter()
     harness.controller.on_text_changed("group=work")
@@ -173,21 +177,21 @@ def test_an_entered_filter_stays_until_escape() -> None:
     assert len(harness.draw().rows) == len(ALL)
 
 
-def test_the_log_is_searched_and_what_is_found_stands_out() -> None:
+def test_a_search_hides_other_log_lines_and_highlights_matches() -> None:
     harness = ControllerHarness()
     harness.controller.edit_search()
     harness.controller.on_text_changed("HOT")
-    picture = harness.draw()
+    screen = harness.draw()
 
-    found = [fragment for line in picture.log for fragment in line]
-    assert ("class:search", "hot") in found
-    assert not any("connecting" in text for _, text in found)
+    fragments = [fragment for line in screen.log for fragment in line]
+    assert ("class:search", "hot") in fragments
+    assert not any("connecting" in text for _, text in fragments)
     harness.controller.escape()
     assert harness.ui_state.search == ""
 
 
 @pytest.mark.parametrize(
-    ("line", "deeds"),
+    ("line", "expected"),
     [
         ("restart deep", [("restart", ("deep",))]),
         ("stop", [("stop", ("db",))]),
@@ -195,31 +199,35 @@ def test_the_log_is_searched_and_what_is_found_stands_out() -> None:
         ("start group=work", []),
     ],
 )
-def test_a_command_does_what_a_key_does(line: str, deeds: list[object]) -> None:
+def test_a_command_runs_the_same_action_as_a_key(line: str, expected: list[object]) -> None:
     harness = ControllerHarness()
     harness.controller.edit_command()
     harness.controller.on_text_accepted(line)
 
-    assert tunnel_actions(harness) == deeds
+    assert tunnel_actions(harness) == expected
 
 
-def test_commands_change_the_view() -> None:
+def test_commands_change_the_ui_state() -> None:
     harness = ControllerHarness()
     for line in ("sort name", "filter state=up", "go deep", "log deep", "find conn"):
         harness.controller.edit_command()
         harness.controller.on_text_accepted(line)
-    view = harness.ui_state
+    ui_state = harness.ui_state
 
-    assert (view.sorting.key, view.filter.text, view.selected) == ("name", "state=up", "deep")
-    assert (view.log_scope, view.search) == ("selected", "conn")
+    assert (ui_state.sorting.key, ui_state.filter.text, ui_state.selected) == (
+        "name",
+        "state=up",
+        "deep",
+    )
+    assert (ui_state.log_scope, ui_state.search) == ("selected", "conn")
     for line in ("log off", "help"):
         harness.controller.edit_command()
         harness.controller.on_text_accepted(line)
-    assert view.log_scope == "off"
-    assert isinstance(view.mode, Reading)
+    assert ui_state.log_scope == "off"
+    assert isinstance(ui_state.mode, Reading)
 
 
-def test_what_is_no_command_is_told() -> None:
+def test_an_invalid_command_shows_an_error() -> None:
     harness = ControllerHarness()
     harness.controller.edit_command()
     assert harness.ui_state.mode == Typing("command")
@@ -231,7 +239,7 @@ def test_what_is_no_command_is_told() -> None:
 # -- panes -----------------------------------------------------------------------------------------
 
 
-def test_the_log_goes_from_all_to_the_chosen_one_to_none() -> None:
+def test_the_log_cycles_from_all_tunnels_to_the_selected_one_to_none() -> None:
     harness = ControllerHarness()
     assert "hot" in harness.text()
     harness.controller.cycle_log()
@@ -243,7 +251,7 @@ def test_the_log_goes_from_all_to_the_chosen_one_to_none() -> None:
     assert "hot" in harness.text()
 
 
-def test_notes_are_one_more_pane() -> None:
+def test_notes_are_part_of_the_log_cycle() -> None:
     harness = ControllerHarness()
     harness.ui_state.notes, harness.ui_state.log_scope = ("curl http://here/",), "notes"
     assert "curl http://here/" in harness.text()
@@ -251,7 +259,7 @@ def test_notes_are_one_more_pane() -> None:
     assert "hot" in harness.text()
 
 
-def test_the_log_scrolls_back_and_follows_again() -> None:
+def test_the_log_scrolls_back_and_forward() -> None:
     harness = ControllerHarness()
     for number in range(50):
         harness.model.on_event(LogEvent(LogRecord(NOON, "info", "db", f"line {number}.")), 1001)
@@ -264,7 +272,7 @@ def test_the_log_scrolls_back_and_follows_again() -> None:
     assert "line 49." in harness.text()
 
 
-def test_the_log_of_the_chosen_one_is_recalled_once() -> None:
+def test_the_log_of_the_selected_tunnel_is_fetched_once() -> None:
     harness = ControllerHarness()
     harness.controller.toggle_detail()
     assert harness.actions == [FetchLog("db")]
@@ -279,7 +287,7 @@ def test_the_log_of_the_chosen_one_is_recalled_once() -> None:
 # -- messages --------------------------------------------------------------------------------------
 
 
-def test_a_message_stays_until_a_key_or_a_while() -> None:
+def test_a_message_stays_until_a_key_or_its_timeout() -> None:
     harness = ControllerHarness()
     harness.controller.show_result("stop db: done")
     assert harness.lines()[-1].strip() == "stop db: done"
@@ -292,7 +300,7 @@ def test_a_message_stays_until_a_key_or_a_while() -> None:
     assert "quit" in harness.lines()[-1]
 
 
-def test_problems_of_a_config_file_have_a_page() -> None:
+def test_problems_of_a_config_file_fill_a_page() -> None:
     harness = ControllerHarness()
     harness.controller.show_result(
         "nothing was changed", "tunnels.toml:5: unknown key", is_error=True
@@ -302,7 +310,7 @@ def test_problems_of_a_config_file_have_a_page() -> None:
     assert "Esc back" in harness.lines()[-1]
 
 
-def test_the_bar_shows_the_keys_that_apply() -> None:
+def test_the_status_bar_shows_the_keys_that_apply() -> None:
     harness = ControllerHarness()
     hints = {}
     for tunnel in ALL:

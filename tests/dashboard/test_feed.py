@@ -31,7 +31,7 @@ RECORD = LogRecord("2026-11-22T12:00:00Z", "info", "db", "up")
 
 @dataclass
 class RecordingListener:
-    """Writes down what it is told, one after the other."""
+    """Records what the feed reports, in order."""
 
     messages: asyncio.Queue[object] = field(default_factory=asyncio.Queue)
 
@@ -59,7 +59,7 @@ class RecordingListener:
 
 
 @asynccontextmanager
-async def listening(path: Path) -> AsyncIterator[RecordingListener]:
+async def running_feed(path: Path) -> AsyncIterator[RecordingListener]:
     listener = RecordingListener()
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(listen(path, listener))
@@ -68,7 +68,7 @@ async def listening(path: Path) -> AsyncIterator[RecordingListener]:
 
 
 @asynccontextmanager
-async def serving(path: Path) -> AsyncIterator[FakeSupervised]:
+async def running_supervisor(path: Path) -> AsyncIterator[FakeSupervised]:
     fake = FakeSupervised()
     async with asyncio.TaskGroup() as tasks, ControlServer(path, fake).serving(tasks):
         yield fake
@@ -79,8 +79,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run" / "control.sock"
 
 
-async def test_it_hears_the_log_the_picture_and_then_what_happens(path: Path) -> None:
-    async with serving(path) as fake, listening(path) as listener:
+async def test_the_feed_reports_the_log_then_the_status_then_events(path: Path) -> None:
+    async with running_supervisor(path) as fake, running_feed(path) as listener:
         assert [record.message for record in await listener.next()] == ["up", "started"]  # type: ignore[attr-defined]
         status = await listener.next()
         assert isinstance(status, StatusSnapshot)
@@ -91,8 +91,8 @@ async def test_it_hears_the_log_the_picture_and_then_what_happens(path: Path) ->
         assert await listener.next() == LogEvent(RECORD)
 
 
-async def test_it_asks_again_for_the_picture_when_something_new_appears(path: Path) -> None:
-    async with serving(path) as fake, listening(path) as listener:
+async def test_the_feed_requests_the_status_again_when_a_tunnel_is_new(path: Path) -> None:
+    async with running_supervisor(path) as fake, running_feed(path) as listener:
         await listener.next_status()
         fake.publish(TunnelEvent(a_tunnel("new")))
         status = await listener.next_status()
@@ -100,65 +100,67 @@ async def test_it_asks_again_for_the_picture_when_something_new_appears(path: Pa
         assert [tunnel.name for tunnel in status.tunnels] == ["db", "new"]
 
 
-async def test_it_says_that_nobody_is_there_and_finds_who_comes(path: Path) -> None:
-    async with listening(path) as listener:
+async def test_the_feed_connects_when_a_missing_supervisor_starts(
+    path: Path,
+) -> None:
+    async with running_feed(path) as listener:
         assert "no supervisor is running" in str(await listener.next())
-        async with serving(path):
+        async with running_supervisor(path):
             assert (await listener.next_status()).tunnels
 
 
-async def test_it_finds_the_next_one_when_the_first_is_gone(path: Path) -> None:
-    async with listening(path) as listener:
+async def test_the_feed_reconnects_to_a_new_supervisor(path: Path) -> None:
+    async with running_feed(path) as listener:
         for _ in range(2):
-            async with serving(path):
+            async with running_supervisor(path):
                 await listener.next_status()
             assert "no supervisor is running" in str(await listener.next())
 
 
-async def test_a_supervisor_that_says_nothing_is_given_up(
+async def test_a_silent_supervisor_is_abandoned_after_the_timeout(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "SILENCE_TIMEOUT", 0.05)
-    async with serving(path), listening(path) as listener:
+    async with running_supervisor(path), running_feed(path) as listener:
         await listener.next_status()
 
         assert await listener.next() == "the supervisor does not answer"
 
 
-async def test_what_answers_something_else_is_told_and_tried_again(
+async def test_another_program_at_the_socket_is_reported_and_retried(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "RETRY_INTERVAL", 0.0)
 
-    async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def send_banner(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 welcome to another program\n")
         await writer.drain()
         writer.close()
 
     path.parent.mkdir()
-    server = await asyncio.start_unix_server(babble, path)
-    async with server, listening(path) as listener:
+    server = await asyncio.start_unix_server(send_banner, path)
+    async with server, running_feed(path) as listener:
         assert "not a message" in str(await listener.next())
         assert "not a message" in str(await listener.next())
 
 
-async def test_a_call_is_answered(path: Path) -> None:
-    async with serving(path) as fake:
-        said = await call(path, "restart", DEADLINE, names=["db"])
+async def test_a_call_returns_the_result(path: Path) -> None:
+    async with running_supervisor(path) as fake:
+        result = await call(path, "restart", DEADLINE, names=["db"])
 
-        assert msgspec.json.decode(said) == {"names": ["db"]}
+        assert msgspec.json.decode(result) == {"names": ["db"]}
         assert fake.asked == [("restart", ["db"], None)]
 
 
-async def test_a_call_may_be_declined_or_find_nobody(path: Path) -> None:
+async def test_a_call_raises_when_refused_or_without_a_supervisor(path: Path) -> None:
     with pytest.raises(NoSupervisorError):
         await call(path, "version", DEADLINE)
-    async with serving(path):
-        with pytest.raises(RemoteError, match="no tunnel is named 'nobody'"):
-            await call(path, "restart", DEADLINE, names=["nobody"])
+    async with running_supervisor(path):
+        with pytest.raises(RemoteError, match="no tunnel is named 'other'"):
+            await call(path, "restart", DEADLINE, names=["other"])
 
 
-def test_the_blocking_client_passes_over_counters(path: Path) -> None:
-    """Whoever did not ask for counters is not disturbed by their existence."""
+def test_the_blocking_client_does_not_subscribe_to_counters(path: Path) -> None:
+    """Counters are sent only to clients that request them."""
     with running_server(path) as server:
         assert server.fake.counters_every is None

@@ -1,4 +1,4 @@
-"""Which tunnels are shown, in which order."""
+"""The filter and the sort order of the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def names(text: str = "", sorting: Sorting | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("", [tunnel.name for tunnel in ALL]),
         ("DE", ["deep"]),
@@ -32,43 +32,43 @@ def names(text: str = "", sorting: Sorting | None = None) -> list[str]:
         ("nothing-like-it", []),
     ],
 )
-def test_a_filter_is_words_states_and_groups(text: str, found: list[str]) -> None:
-    assert names(text) == found
+def test_a_filter_matches_words_states_and_groups(text: str, expected: list[str]) -> None:
+    assert names(text) == expected
 
 
-def test_the_order_is_the_files_unless_something_else_is_asked_for() -> None:
+def test_the_default_order_is_that_of_the_file() -> None:
     assert names() == [tunnel.name for tunnel in ALL]
     assert names(sorting=Sorting("name")) == sorted(tunnel.name for tunnel in ALL)
     assert names(sorting=Sorting("config", is_reversed=True)) == [t.name for t in ALL[::-1]]
 
 
-def test_by_state_what_needs_a_person_comes_first() -> None:
+def test_sorting_by_state_puts_tunnels_that_need_the_user_first() -> None:
     assert names(sorting=Sorting("state")) == ["stuck", "away", "half", "db", "deep", "spare"]
 
 
-def test_numbers_begin_with_the_largest() -> None:
+def test_numbers_are_sorted_with_the_largest_first() -> None:
     model = make_model(a_tunnel("one", restarts=1), a_tunnel("many", restarts=7), a_tunnel("none"))
 
-    found = visible_tunnels(model, Filter(), Sorting("restarts"))
-    assert [tunnel.name for tunnel in found] == ["many", "one", "none"]
+    tunnels = visible_tunnels(model, Filter(), Sorting("restarts"))
+    assert [tunnel.name for tunnel in tunnels] == ["many", "one", "none"]
 
 
-def test_traffic_sorts_by_what_flows_now() -> None:
+def test_traffic_is_sorted_by_the_current_rate() -> None:
     model = make_model(a_tunnel("still"), a_tunnel("busy"))
     counters = TunnelCounters("busy", [], [ForwardCounters(5000, 0, 1, 1)])
     model.on_event(CountersEvent(PROCESS, [counters]), model.counters_at + 1)
 
-    found = visible_tunnels(model, Filter(), Sorting("in"))
-    assert [tunnel.name for tunnel in found] == ["busy", "still"]
+    tunnels = visible_tunnels(model, Filter(), Sorting("in"))
+    assert [tunnel.name for tunnel in tunnels] == ["busy", "still"]
 
 
 @pytest.mark.parametrize("key", SORT_KEYS)
-def test_every_column_sorts_and_turns_round(key: SortKey) -> None:
+def test_every_column_can_be_sorted_in_both_orders(key: SortKey) -> None:
     assert sorted(names(sorting=Sorting(key))) == sorted(names())
     assert Sorting(key).select(key).is_descending != Sorting(key).is_descending
 
 
-def test_the_next_columns_lead_back_to_the_file() -> None:
+def test_sorting_by_the_next_column_returns_to_the_order_of_the_file() -> None:
     sorting = Sorting()
     for _ in SORT_KEYS:
         sorting = sorting.next_column()

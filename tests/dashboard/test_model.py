@@ -1,4 +1,4 @@
-"""What is known of the supervisor, kept true by its events."""
+"""The model: the last status, updated by events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def supervisor(cpu_seconds: float, pid: int = 83) -> SupervisorSnapshot:
     return msgspec.structs.replace(PROCESS, cpu_seconds=cpu_seconds, pid=pid)
 
 
-def test_counters_change_a_tunnel_and_its_rates() -> None:
+def test_counters_update_a_tunnel_and_its_rates() -> None:
     model = make_model(DB)
     model.on_event(counters_event("db", 3000, [7.5]), model.counters_at + 2)
 
@@ -48,14 +48,14 @@ def test_counters_change_a_tunnel_and_its_rates() -> None:
         counters_event("gone", 1, [1.0]),
     ],
 )
-def test_counters_of_another_shape_are_passed_over(event: CountersEvent) -> None:
+def test_counters_for_other_hops_or_tunnels_are_ignored(event: CountersEvent) -> None:
     model = make_model(DB)
     model.on_event(event, model.counters_at + 1)
 
     assert list(model.tunnels.values()) == [DB]
 
 
-def test_a_tunnel_that_nobody_knows_asks_for_the_whole_picture() -> None:
+def test_an_event_about_an_unknown_tunnel_requests_the_status() -> None:
     model = make_model(DB)
 
     assert not model.on_event(TunnelEvent(a_tunnel("db", "backoff")), 1001)
@@ -64,18 +64,17 @@ def test_a_tunnel_that_nobody_knows_asks_for_the_whole_picture() -> None:
     assert {name: tunnel.state for name, tunnel in model.tunnels.items()} == {"db": "backoff"}
 
 
-def test_curves_go_on_over_a_reload_and_begin_anew_with_another_supervisor() -> None:
+def test_rates_survive_a_reload_and_restart_with_another_supervisor() -> None:
     model = make_model(DB)
     model.on_event(counters_event("db", 3000, [1.0]), 1001)
-    flowed = [model.tunnels["db"]]
-    model.on_status(StatusSnapshot(PROCESS, flowed), 1001)
+    model.on_status(StatusSnapshot(PROCESS, [model.tunnels["db"]]), 1001)
     assert sum(rate.inbound for rate in model.series("db", 5)) == pytest.approx(3000)
 
     model.on_status(StatusSnapshot(supervisor(0, pid=84), [DB]), 1002)
     assert model.series("db", 5) == [IDLE] * 5
 
 
-def test_the_load_is_what_the_process_took_lately() -> None:
+def test_the_cpu_load_is_that_of_the_last_seconds() -> None:
     model = make_model(DB)
     assert model.cpu_load is None
     for second in range(1, 31):
@@ -85,7 +84,7 @@ def test_the_load_is_what_the_process_took_lately() -> None:
     assert model.cpu_load == pytest.approx(0.5, abs=0.06)
 
 
-def test_the_log_is_kept_for_all_and_for_the_one_that_was_recalled() -> None:
+def test_records_are_kept_for_all_tunnels_and_for_a_fetched_log() -> None:
     model = make_model(DB)
     model.set_tunnel_records("db", [LogRecord(NOON, "info", "db", "long ago")])
     for name in ("db", "web"):
@@ -96,7 +95,7 @@ def test_the_log_is_kept_for_all_and_for_the_one_that_was_recalled() -> None:
     assert model.tunnel_records("web") is None
 
 
-def test_the_last_picture_stays_when_nobody_answers_and_the_loss_keeps_its_time() -> None:
+def test_a_disconnect_keeps_the_snapshots_and_the_time_of_the_first_failure() -> None:
     model = make_model(DB)
     model.on_disconnect("no supervisor is running", 1005)
     model.on_disconnect("no supervisor is running", 1009)
@@ -105,12 +104,12 @@ def test_the_last_picture_stays_when_nobody_answers_and_the_loss_keeps_its_time(
     assert list(model.tunnels.values()) == [DB]
 
 
-def test_before_anything_was_heard_it_is_not_known_whether_there_is_one() -> None:
+def test_the_feed_state_is_searching_until_the_first_report() -> None:
     assert Model().feed_state == Searching()
     assert make_model(DB).feed_state == Connected()
 
 
-def test_forwards_that_changed_start_their_counters_anew() -> None:
+def test_changed_forwards_restart_their_counters() -> None:
     model = make_model(DB)
     model.on_event(counters_event("db", 3000, [1.0]), 1001)
     model.on_event(TunnelEvent(msgspec.structs.replace(DB, forwards=[a_forward()])), 1002)
