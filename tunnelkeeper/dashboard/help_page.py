@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.ui_state import Reading
 
 KEYS = (
-    ("up down, j k", "move; PageUp, PageDown by a page; g, G to the ends"),
-    ("Enter", "open the details: hops, forwards, failure, traffic"),
-    ("s  x  r", "start, stop, restart the tunnel or the marked ones"),
-    ("p", "restart gracefully: connect first, let transfers finish"),
-    ("w", "retry now: end the wait for the next attempt"),
-    ("Space  a", "mark the tunnel; mark all shown tunnels, or none"),
+    ("up down, j k", "move; PageUp PageDown: page, g G: the ends"),
+    ("Enter", "details: hops, forwards, failure, traffic"),
+    ("s  x  r", "start, stop, restart the tunnel or marked"),
+    ("p", "restart gracefully: transfers can finish"),
+    ("w", "retry now, without waiting"),
+    ("Space  a", "mark the tunnel; mark all shown, or none"),
     ("R", "reload the config file"),
-    ("/", "filter as you type: words, state=up,backoff, group=work"),
+    ("/", "filter: words, state=up,backoff, group=work"),
     ("o  O", "sort by the next column; reverse the order"),
-    ("l", "switch the log: all, the selected tunnel, off"),
-    ("f", "search the log; [ ] scroll it back and forward"),
+    ("l", "switch the log: all, selected tunnel, off"),
+    ("f", "search the log; [ ] scroll it"),
     (":", "enter a command; Tab completes it"),
     ("Esc", "close the page; clear marks, search, filter"),
     ("u", "start a supervisor if none is running"),
     ("q, Ctrl-C", "quit; the supervisor keeps running"),
 )
 COMMANDS = (
-    (":start :stop :restart :retry", "NAME..., group=G or all; default: the selected one"),
+    (":start :stop :restart :retry", "NAME..., group=G or all; default: selected"),
     (":restart --graceful", "the same as p"),
     (":filter :find", "TEXT; without TEXT, clear it"),
     (":sort", "COLUMN; repeat it to reverse the order"),
@@ -43,7 +43,7 @@ STATES: tuple[tuple[StateName, str], ...] = (
     ("degraded", "connected, but a forward does not work yet"),
     ("connecting", "opening the connection"),
     ("backoff", "waiting for the next attempt"),
-    ("blocked", "needs your action; retried every five minutes"),
+    ("blocked", "needs your action; retried every 5 minutes"),
     ("stopping", "closing the connection"),
     ("stopped", "not started, or stopped on request"),
 )
@@ -56,7 +56,7 @@ def help_lines(glyphs: Glyphs) -> tuple[str, ...]:
     lines += ["Commands", *(_format_entry(*entry) for entry in COMMANDS), ""]
     states = ((f"{glyphs.states[state]} {state}", meaning) for state, meaning in STATES)
     lines += ["States", *(_format_entry(*entry) for entry in states), ""]
-    lines += ["The mouse selects a tunnel, sorts by a title, scrolls, and presses the keys below."]
+    lines += ["The mouse selects, sorts by a title, scrolls, and presses the keys below."]
     return tuple(lines)
 
 
