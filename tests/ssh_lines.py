@@ -69,7 +69,7 @@ async def way_of(tunnel: Tunnel, configuration: Configuration) -> list[str]:
     """Return the hosts of a tunnel, first hop first, without an ssh_config."""
     alone = replace(configuration, supervisor=SupervisorOptions(ssh_config=False))
     lookup = HostLookup(alone, SshQuery(require("ssh")), gather_facts(), time.monotonic)
-    return [str(host) for host in await lookup.chain(tunnel)]
+    return [str(host) for host in await lookup.resolve(tunnel)]
 
 
 def way_in(answer: list[tuple[str, str]]) -> list[str]:

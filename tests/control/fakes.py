@@ -67,7 +67,7 @@ def a_tunnel(name: str = "db", state: str = "up", **changes: object) -> TunnelSn
     return msgspec.structs.replace(tunnel, state=state, **changes)
 
 
-class FakeSupervised:
+class FakeSupervisor:
     """Does what the control server's Supervised promises, to values in memory.
 
     On `connect`, the target "echo:7" sends everything back in capitals; any other refuses.
@@ -175,7 +175,7 @@ class FakeSupervised:
 class RunningServer:
     """A control server in a thread; what it serves may be changed through `publish`."""
 
-    def __init__(self, path: Path, fake: FakeSupervised) -> None:
+    def __init__(self, path: Path, fake: FakeSupervisor) -> None:
         self.path = path
         self.fake = fake
         self._started = threading.Event()
@@ -224,7 +224,7 @@ class RunningServer:
 
 @contextmanager
 def running_server(path: Path, *tunnels: TunnelSnapshot) -> Iterator[RunningServer]:
-    server = RunningServer(path, FakeSupervised(*tunnels))
+    server = RunningServer(path, FakeSupervisor(*tunnels))
     server.start()
     try:
         yield server

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.control.fakes import DEADLINE, NOON, FakeSupervised, a_tunnel, running_server
+from tests.control.fakes import DEADLINE, NOON, FakeSupervisor, a_tunnel, running_server
 from tunnelkeeper import __version__
 from tunnelkeeper.control.client import Client
 from tunnelkeeper.control.client_connection import BACKLOG_LIMIT
@@ -48,7 +48,7 @@ class Talk:
 
 @dataclass
 class Served:
-    fake: FakeSupervised
+    fake: FakeSupervisor
     path: Path
 
     @asynccontextmanager
@@ -61,7 +61,7 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(path: Path, fake: FakeSupervised) -> AsyncIterator[Served]:
+async def serving(path: Path, fake: FakeSupervisor) -> AsyncIterator[Served]:
     async with (
         asyncio.timeout(DEADLINE),
         asyncio.TaskGroup() as tasks,
@@ -72,7 +72,7 @@ async def serving(path: Path, fake: FakeSupervised) -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serving(tmp_path / "control.sock", FakeSupervised()) as server:
+    async with serving(tmp_path / "control.sock", FakeSupervisor()) as server:
         yield server
 
 
@@ -294,7 +294,7 @@ async def test_a_foreign_user_is_not_talked_to(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
 
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
-        server = ControlServer(path, FakeSupervised(), peer_uid=lambda _sock: os.geteuid() + 1)
+        server = ControlServer(path, FakeSupervisor(), peer_uid=lambda _sock: os.geteuid() + 1)
         async with server.serving(tasks):
             reader, writer = await asyncio.open_unix_connection(str(path))
             assert await reader.read() == b""
@@ -303,7 +303,7 @@ async def test_a_foreign_user_is_not_talked_to(tmp_path: Path) -> None:
 
 async def test_the_socket_is_gone_and_every_client_dismissed_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
-    fake = FakeSupervised()
+    fake = FakeSupervisor()
 
     async with serving(path, fake) as server:
         reader, writer = await asyncio.open_unix_connection(str(path))

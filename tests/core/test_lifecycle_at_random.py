@@ -64,12 +64,16 @@ POLICIES = st.builds(
 )
 
 
-def tries_of(state: State) -> FailedAttempts | None:
+def attempts_of(state: State) -> FailedAttempts | None:
     match state:
-        case Connecting(attempts=tries) | BackingOff(attempts=tries) | Blocked(attempts=tries):
-            return tries
-        case Up(connection=life) | Degraded(connection=life):
-            return life.attempts
+        case (
+            Connecting(attempts=attempts)
+            | BackingOff(attempts=attempts)
+            | Blocked(attempts=attempts)
+        ):
+            return attempts
+        case Up(connection=connection) | Degraded(connection=connection):
+            return connection.attempts
     return None
 
 
@@ -82,7 +86,7 @@ class LifecycleModel(RuleBasedStateMachine):
         self.policy = RetryPolicy()
         self.now = 1000.0
         self.sessions = 0
-        self.seconds = 0
+        self.replacements = 0
         self.is_wanted = False
 
     @initialize(policy=POLICIES)
@@ -92,91 +96,91 @@ class LifecycleModel(RuleBasedStateMachine):
     # -- rules --
 
     @rule(seconds=st.floats(0, 400))
-    def time_passes(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         self.now += seconds
 
     @rule()
-    def the_deadline_comes(self) -> None:
+    def reach_the_deadline(self) -> None:
         at = deadline(self.state)
         if at is not None:
             self.now = max(self.now, at)
-            self.happens(DeadlineReached())
+            self.feed(DeadlineReached())
 
     @rule()
-    def a_deadline_strays_in(self) -> None:
+    def fire_a_stray_deadline(self) -> None:
         at = deadline(self.state)
         before = self.state
-        self.happens(DeadlineReached())
+        self.feed(DeadlineReached())
         if at is None or self.now < at:
             assert self.state == before
 
     @rule(event=st.sampled_from([Start(), Restart(), RestartGracefully(), Stop()]))
-    def a_user_requests(self, event: Event) -> None:
+    def request(self, event: Event) -> None:
         self.is_wanted = not isinstance(event, Stop)
-        self.happens(event)
+        self.feed(event)
 
     @rule(
         event=st.sampled_from([RetryNow(), HostChanged(), NetworkChanged(), ConnectionUnhealthy()])
     )
-    def the_world_changes(self, event: Event) -> None:
-        self.happens(event)
+    def change_the_environment(self, event: Event) -> None:
+        self.feed(event)
 
     @precondition(lambda self: self.sessions)
     @rule(failure=st.none() | FAILURES)
-    def the_session_opens(self, failure: Failure | None) -> None:
-        self.happens(SessionOpened(failure))
+    def open_the_session(self, failure: Failure | None) -> None:
+        self.feed(SessionOpened(failure))
 
     @rule(failure=st.none() | FAILURES)
-    def forwards_change(self, failure: Failure | None) -> None:
-        self.happens(ForwardsChanged(failure))
+    def change_forwards(self, failure: Failure | None) -> None:
+        self.feed(ForwardsChanged(failure))
 
     @precondition(lambda self: self.sessions)
     @rule(failure=FAILURES)
-    def the_session_ends(self, failure: Failure) -> None:
+    def end_the_session(self, failure: Failure) -> None:
         self.sessions -= 1
-        self.happens(SessionEnded(failure))
-        self.the_wait_suits(failure)
+        self.feed(SessionEnded(failure))
+        self.check_retry_delay(failure)
 
-    @precondition(lambda self: self.seconds)
+    @precondition(lambda self: self.replacements)
     @rule()
-    def the_second_session_arrives(self) -> None:
-        self.happens(ReplacementReady())
+    def connect_the_replacement(self) -> None:
+        self.feed(ReplacementReady())
 
-    @precondition(lambda self: self.seconds)
+    @precondition(lambda self: self.replacements)
     @rule()
-    def the_second_session_is_drained(self) -> None:
-        self.happens(Drained())
+    def drain_the_previous_session(self) -> None:
+        self.feed(Drained())
 
-    @precondition(lambda self: self.seconds)
+    @precondition(lambda self: self.replacements)
     @rule(failure=FAILURES)
-    def the_second_session_ends(self, failure: Failure) -> None:
-        self.seconds -= 1
-        self.happens(ReplacementEnded(failure))
+    def end_the_other_session(self, failure: Failure) -> None:
+        self.replacements -= 1
+        self.feed(ReplacementEnded(failure))
 
-    def happens(self, event: Event) -> None:
+    def feed(self, event: Event) -> None:
         before = self.state
         self.state, command = step(before, event, self.now, self.policy)
-        self.what_is_known_is_kept(before, event)
+        self.check_failed_attempts(before, event)
         match command:
             case Command.OPEN_SESSION:
-                assert (self.sessions, self.seconds) == (0, 0)
+                assert (self.sessions, self.replacements) == (0, 0)
                 self.sessions = 1
             case Command.OPEN_REPLACEMENT:
-                assert (self.sessions, self.seconds) == (1, 0)
-                self.seconds = 1
+                assert (self.sessions, self.replacements) == (1, 0)
+                self.replacements = 1
             case Command.SWITCH_SESSIONS:
-                assert self.seconds == 1, "there is one that takes over"
-                self.sessions, self.seconds = 1, self.sessions
+                assert self.replacements == 1, "there is a replacement that takes over"
+                self.sessions, self.replacements = 1, self.sessions
             case Command.CLOSE_REPLACEMENT:
-                assert self.seconds == 1
+                assert self.replacements == 1
             case Command.CLOSE_ALL:
                 assert self.sessions == 1
 
     # -- invariants --
 
     @invariant()
-    def there_are_two_sessions_at_most_and_the_state_knows(self) -> None:
-        assert self.sessions + self.seconds == session_count(self.state) <= 2
+    def the_state_counts_at_most_two_sessions(self) -> None:
+        assert self.sessions + self.replacements == session_count(self.state) <= 2
         if isinstance(self.state, Up | Degraded):
             assert self.sessions == 1
 
@@ -191,34 +195,35 @@ class LifecycleModel(RuleBasedStateMachine):
 
     @invariant()
     def it_never_exceeds_max_attempts(self) -> None:
-        tries, limit = tries_of(self.state), self.policy.max_attempts
-        if tries and limit and not isinstance(self.state, Blocked):
-            assert tries.failed < limit
+        attempts, limit = attempts_of(self.state), self.policy.max_attempts
+        if attempts and limit and not isinstance(self.state, Blocked):
+            assert attempts.failed < limit
 
-    def what_is_known_is_kept(self, before: State, event: Event) -> None:
-        """Failed attempts are reset by a request, a host change, or the gate time."""
-        then, now = tries_of(before), tries_of(self.state)
-        if then and now and now.failed < then.failed:
-            by_word = isinstance(event, Start | Restart | RestartGracefully | HostChanged)
-            came_back = isinstance(replacement_of(before), Draining) and isinstance(
+    def check_failed_attempts(self, before: State, event: Event) -> None:
+        """Assert that only a request, a host change or the gate time resets failed attempts."""
+        before_count, now = attempts_of(before), attempts_of(self.state)
+        if before_count and now and now.failed < before_count.failed:
+            was_requested = isinstance(event, Start | Restart | RestartGracefully | HostChanged)
+            has_returned = isinstance(replacement_of(before), Draining) and isinstance(
                 event, SessionEnded
             )
             is_trusted = self.now >= opened_at(before) + self.policy.gate_time
-            assert by_word or came_back or is_trusted
+            assert was_requested or has_returned or is_trusted
 
-    def the_wait_suits(self, failure: Failure) -> None:
+    def check_retry_delay(self, failure: Failure) -> None:
         match self.state:
             case Blocked(retry_at=at):
                 gave_up = bool(self.policy.max_attempts) and at == inf
                 assert gave_up or (failure.needs_user and at == self.now + BLOCKED_DELAY)
             case BackingOff(retry_at=at):
-                free = failure.cause in NO_HANDSHAKE_CAUSES
-                longest = self.policy.backoff.max
+                without_handshake = failure.cause in NO_HANDSHAKE_CAUSES
+                maximum = self.policy.backoff.max
                 assert not failure.needs_user
                 assert (
                     self.now
                     < at
-                    <= self.now + (min(longest, NO_HANDSHAKE_MAX_DELAY) if free else longest)
+                    <= self.now
+                    + (min(maximum, NO_HANDSHAKE_MAX_DELAY) if without_handshake else maximum)
                 )
 
 

@@ -39,12 +39,12 @@ class ConfigHostResolver:
         self._hosts = configuration.hosts
         self._errors = errors
 
-    async def chain(self, tunnel: Tunnel) -> HostChain:
+    async def resolve(self, tunnel: Tunnel) -> HostChain:
         await asyncio.sleep(0)
         if tunnel.name in self._errors:
             raise self._errors[tunnel.name]
-        jumps = tunnel.options.jump or ()
-        return (*(self._host(name) for name in jumps), make_host(tunnel.host))
+        jump_hosts = tunnel.options.jump or ()
+        return (*(self._host(name) for name in jump_hosts), make_host(tunnel.host))
 
     def _host(self, name: str) -> Host:
         options = self._hosts.get(name)
@@ -54,7 +54,7 @@ class ConfigHostResolver:
 
 @dataclass
 class SupervisorHarness:
-    """A supervisor with fake surroundings. errors: passed to ConfigHostResolver."""
+    """A supervisor with fake dependencies. errors: passed to ConfigHostResolver."""
 
     file: Path
     tasks: IsolatedTaskGroup
@@ -100,11 +100,11 @@ class SupervisorHarness:
     async def next_attempt(self, host: str) -> Attempt:
         """Wait for the pending attempt to connect to a host."""
 
-        def found() -> list[Attempt]:
-            return [each for each in self.pool.pending_attempts if each.host_chain[-1].name == host]
+        def pending() -> list[Attempt]:
+            return [a for a in self.pool.pending_attempts if a.host_chain[-1].name == host]
 
-        await until(found)
-        [attempt] = found()
+        await until(pending)
+        [attempt] = pending()
         return attempt
 
     async def start_and_connect(self, name: str, host: str) -> FakeConnection:

@@ -54,8 +54,8 @@ async def test_only_changed_counters_are_sent_and_process_statistics_always(tmp_
         quiet, changed, quiet_again = counters(events)
         assert quiet.tunnels == quiet_again.tunnels == []
         assert quiet.supervisor.memory_bytes > 0
-        assert [each.name for each in changed.tunnels] == ["db"]
-        assert [each.bytes_in for each in changed.tunnels[0].forwards] == [5]
+        assert [tunnel.name for tunnel in changed.tunnels] == ["db"]
+        assert [forward.bytes_in for forward in changed.tunnels[0].forwards] == [5]
 
 
 async def test_counter_lists_match_those_of_status(tmp_path: Path) -> None:
@@ -69,10 +69,10 @@ async def test_counter_lists_match_those_of_status(tmp_path: Path) -> None:
         unsubscribe()
 
         [event] = counters(events)
-        for each in event.tunnels:
-            snapshot = harness.tunnel(each.name)
-            assert len(each.rtts_ms) == len(snapshot.hops)
-            assert len(each.forwards) == len(snapshot.forwards)
+        for tunnel in event.tunnels:
+            snapshot = harness.tunnel(tunnel.name)
+            assert len(tunnel.rtts_ms) == len(snapshot.hops)
+            assert len(tunnel.forwards) == len(snapshot.forwards)
 
 
 async def test_nothing_is_sent_after_unsubscribe(tmp_path: Path) -> None:

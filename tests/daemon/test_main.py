@@ -49,12 +49,12 @@ groups = ["work"]
 
 
 @pytest.fixture(autouse=True)
-def loggers() -> Iterator[None]:
+def restore_loggers() -> Iterator[None]:
     """Restore the loggers, which the supervisor reconfigures."""
-    kept = [logging.getLogger(name) for name in ("tunnelkeeper", "asyncio")]
-    before = [(list(logger.handlers), logger.propagate) for logger in kept]
+    loggers = [logging.getLogger(name) for name in ("tunnelkeeper", "asyncio")]
+    before = [(list(logger.handlers), logger.propagate) for logger in loggers]
     yield
-    for logger, (handlers, propagate) in zip(kept, before, strict=True):
+    for logger, (handlers, propagate) in zip(loggers, before, strict=True):
         logger.handlers, logger.propagate = handlers, propagate
 
 
@@ -80,7 +80,7 @@ def client_of(path: Path) -> Client:
     return wait_until(connected, within=DEADLINE, complaint=f"no supervisor serves {path}")
 
 
-# -- what keeps it from starting -----------------------------------------------------------------
+# -- startup errors ------------------------------------------------------------------------------
 
 
 def test_every_problem_of_a_bad_file_is_reported(
@@ -170,30 +170,30 @@ def test_an_internal_error_is_not_reported_as_a_socket_error(
         main.run(config(tmp_path), sock, (), None)
 
 
-# -- a life from start to end, in this process ---------------------------------------------------
+# -- runs in this process ------------------------------------------------------------------------
 
 
 @contextmanager
-def meanwhile(path: Path) -> Iterator[list[str]]:
+def query_and_shutdown(path: Path) -> Iterator[list[str]]:
     """Query and end the supervisor in the body from a client of its socket."""
-    seen: list[str] = []
+    states: list[str] = []
 
-    def visit() -> None:
+    def query_and_shut_down() -> None:
         with client_of(path) as client:
-            seen.extend(tunnel.state for tunnel in client.status().tunnels)
+            states.extend(tunnel.state for tunnel in client.status().tunnels)
             client.shutdown()
 
-    visitor = threading.Thread(target=visit)
-    visitor.start()
-    yield seen
-    visitor.join(DEADLINE)
-    assert not visitor.is_alive()
+    thread = threading.Thread(target=query_and_shut_down)
+    thread.start()
+    yield states
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
 
 
 def test_it_starts_the_requested_tunnels_and_ends_on_shutdown(
     tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with meanwhile(sock) as states:
+    with query_and_shutdown(sock) as states:
         assert main.run(config(tmp_path), sock, ("db",), "work") == 0
 
     assert states in (["connecting"], ["backoff"])
@@ -209,7 +209,7 @@ def test_log_level_and_format_come_from_the_config_file(
     tmp_path: Path, sock: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = TUNNELS.replace(HEAD, f'{HEAD}log_format = "json"\nlog_level = "warning"\n')
-    with meanwhile(sock) as states:
+    with query_and_shutdown(sock) as states:
         assert main.run(config(tmp_path, text + 'host_key_policy = "no"\n'), sock, (), None) == 0
 
     assert states == ["stopped"]
@@ -253,20 +253,20 @@ async def test_a_tunnel_that_does_not_close_in_time_is_aborted(
         assert harness.pool.open_connections == []
 
 
-# -- a process of its own ------------------------------------------------------------------------
+# -- runs in a separate process ------------------------------------------------------------------
 
-WITH_A_NAME_SERVER_THAT_DOES_NOT_ANSWER = """
+SCRIPT_WITH_HANGING_NAME_SERVER = """
 import socket, sys, threading
 from pathlib import Path
 from tunnelkeeper.daemon import main
 
-ask = socket.getaddrinfo
+original = socket.getaddrinfo
 
 def getaddrinfo(host, *args, **kwargs):
     if str(host).endswith(".hangs"):
-        print("asked for", host, flush=True)
+        print("query for", host, flush=True)
         threading.Event().wait()
-    return ask(host, *args, **kwargs)
+    return original(host, *args, **kwargs)
 
 socket.getaddrinfo = getaddrinfo
 sys.exit(main.run(sys.argv[1], Path(sys.argv[2]), (), None))
@@ -276,7 +276,7 @@ sys.exit(main.run(sys.argv[1], Path(sys.argv[2]), (), None))
 @contextmanager
 def supervisor_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]:
     """Start the supervisor as a process whose name server never answers for `.hangs`."""
-    command = [sys.executable, "-c", WITH_A_NAME_SERVER_THAT_DOES_NOT_ANSWER, file, str(sock)]
+    command = [sys.executable, "-c", SCRIPT_WITH_HANGING_NAME_SERVER, file, str(sock)]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     process = subprocess.Popen(
         command,
@@ -293,20 +293,20 @@ def supervisor_process(file: str, sock: Path) -> Iterator[subprocess.Popen[str]]
         process.communicate()
 
 
-def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str]:
+def end_with_signal(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str]:
     """Send a signal. Return the seconds until the process exited, and its output."""
-    began = time.monotonic()
+    started = time.monotonic()
     process.send_signal(number)
     output, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, output
     assert "Traceback" not in output
-    return time.monotonic() - began, output
+    return time.monotonic() - started, output
 
 
-def has_asked_for(host: str, process: subprocess.Popen[str]) -> None:
+def wait_for_query(host: str, process: subprocess.Popen[str]) -> None:
     """Wait until a thread of the process has queried the name server."""
     assert process.stdout is not None
-    while process.stdout.readline() != f"asked for {host}\n":
+    while process.stdout.readline() != f"query for {host}\n":
         assert process.poll() is None
 
 
@@ -339,9 +339,9 @@ def test_a_signal_ends_it_at_once_in_every_phase_of_its_tunnels(tmp_path: Path, 
             before = client.status().supervisor.open_files
             with socket.create_connection(("127.0.0.1", port)) as harness:
                 wait_until(lambda: client.status().supervisor.open_files > before, within=DEADLINE)
-                has_asked_for("server.hangs", process)
+                wait_for_query("server.hangs", process)
 
-                seconds, _ = ended(process, signal.SIGTERM)
+                seconds, _ = end_with_signal(process, signal.SIGTERM)
 
                 with pytest.raises(ConnectionResetError):
                     harness.recv(1)
@@ -358,9 +358,9 @@ def test_a_listen_address_that_never_resolves_delays_the_end_only_briefly(
         local = "bind.hangs:{free_port()}:db:5432"
         """
     with supervisor_process(config(tmp_path, text), sock) as process:
-        has_asked_for("bind.hangs", process)
+        wait_for_query("bind.hangs", process)
 
-        seconds, _ = ended(process, signal.SIGINT)
+        seconds, _ = end_with_signal(process, signal.SIGINT)
 
     assert seconds < main.SHUTDOWN_TIMEOUT + SLACK
 
@@ -383,5 +383,5 @@ def test_sighup_reloads_the_config_file(tmp_path: Path, sock: Path) -> None:
         )
 
         assert [tunnel.name for tunnel in client.status().tunnels] == ["web"]
-        _, output = ended(process, signal.SIGTERM)
+        _, output = end_with_signal(process, signal.SIGTERM)
     assert "reloaded: db: removed; web: added" in output

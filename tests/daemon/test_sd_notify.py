@@ -27,7 +27,7 @@ LAZY = '[tunnels.lazy]\nhost = "third"\nremote = "2203:localhost:22"\nautostart 
 
 
 @asynccontextmanager
-async def reported(
+async def notified(
     folder: Path, text: str, ready: Ready = "tried", watchdog: float = 0.0
 ) -> AsyncIterator[tuple[SupervisorHarness, FakeServiceManager]]:
     """Yield a supervisor whose tunnels were just started, and the manager that it notifies."""
@@ -41,7 +41,7 @@ async def reported(
 
 
 async def test_it_is_ready_once_every_tunnel_was_attempted(tmp_path: Path) -> None:
-    async with reported(tmp_path, DB + WEB + LAZY) as (harness, service_manager):
+    async with notified(tmp_path, DB + WEB + LAZY) as (harness, service_manager):
         (await harness.next_attempt("relay")).fail(REFUSED)
         await harness.wait_for_state("db", "backoff")
         await settle()
@@ -56,7 +56,7 @@ async def test_it_is_ready_once_every_tunnel_was_attempted(tmp_path: Path) -> No
 
 
 async def test_it_can_be_ready_only_once_all_tunnels_are_up(tmp_path: Path) -> None:
-    async with reported(tmp_path, DB, ready="up") as (harness, service_manager):
+    async with notified(tmp_path, DB, ready="up") as (harness, service_manager):
         (await harness.next_attempt("relay")).fail(DENIED)
         await harness.wait_for_state("db", "blocked")
         await harness.clock.advance(1)
@@ -73,26 +73,26 @@ async def test_it_can_be_ready_only_once_all_tunnels_are_up(tmp_path: Path) -> N
 
 
 async def test_it_is_ready_at_once_without_tunnels_to_start(tmp_path: Path) -> None:
-    async with reported(tmp_path, LAZY) as (_, service_manager):
+    async with notified(tmp_path, LAZY) as (_, service_manager):
         assert service_manager.count("READY=1") == 1
 
 
 async def test_a_long_start_extends_the_start_timeout(tmp_path: Path) -> None:
     extension = f"EXTEND_TIMEOUT_USEC={START_EXTENSION * 1e6:.0f}"
-    async with reported(tmp_path, DB) as (harness, service_manager):
+    async with notified(tmp_path, DB) as (harness, service_manager):
         await harness.clock.advance(START_EXTENSION)
-        asked = service_manager.count(extension)
-        assert asked >= 3
+        extensions = service_manager.count(extension)
+        assert extensions >= 3
 
         (await harness.next_attempt("relay")).succeed()
         await harness.wait_for_state("db", "up")
         await harness.clock.advance(START_EXTENSION)
 
-        assert service_manager.count(extension) == asked
+        assert service_manager.count(extension) == extensions
 
 
 async def test_the_status_line_is_updated_at_most_once_a_second(tmp_path: Path) -> None:
-    async with reported(tmp_path, DB) as (harness, service_manager):
+    async with notified(tmp_path, DB) as (harness, service_manager):
         connection = (await harness.next_attempt("relay")).succeed()
         await harness.wait_for_state("db", "up")
         await harness.clock.advance(5)
@@ -112,14 +112,14 @@ async def test_the_status_line_is_updated_at_most_once_a_second(tmp_path: Path) 
 
 
 async def test_watchdog_pings_are_sent_at_half_the_interval(tmp_path: Path) -> None:
-    async with reported(tmp_path, LAZY, watchdog=10.0) as (harness, service_manager):
+    async with notified(tmp_path, LAZY, watchdog=10.0) as (harness, service_manager):
         assert service_manager.count("WATCHDOG=1") == 1
         await harness.clock.advance(20)
         assert service_manager.count("WATCHDOG=1") == 5
 
 
 async def test_a_reload_is_notified_even_if_the_file_is_bad(tmp_path: Path) -> None:
-    async with reported(tmp_path, LAZY) as (harness, service_manager):
+    async with notified(tmp_path, LAZY) as (harness, service_manager):
         await harness.supervisor.reload()
         assert service_manager.count("RELOADING=1") == 1
         assert service_manager.count("READY=1") == 2
@@ -132,14 +132,14 @@ async def test_a_reload_is_notified_even_if_the_file_is_bad(tmp_path: Path) -> N
 
 
 async def test_a_reload_before_readiness_sends_no_ready(tmp_path: Path) -> None:
-    async with reported(tmp_path, DB) as (harness, service_manager):
+    async with notified(tmp_path, DB) as (harness, service_manager):
         await harness.supervisor.reload()
 
         assert service_manager.count("READY=1") == 0
 
 
 async def test_readiness_does_not_wait_for_a_removed_tunnel(tmp_path: Path) -> None:
-    async with reported(tmp_path, DB + WEB) as (harness, service_manager):
+    async with notified(tmp_path, DB + WEB) as (harness, service_manager):
         (await harness.next_attempt("elsewhere")).succeed()
         await harness.wait_for_state("web", "up")
         harness.write(WEB)

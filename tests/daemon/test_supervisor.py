@@ -120,17 +120,17 @@ async def test_abort_connections_ends_tunnels_that_do_not_stop(tmp_path: Path) -
         assert harness.pool.open_connections == []
 
 
-# -- a stream through a tunnel's connection ------------------------------------------------------
+# -- streams through a tunnel's connection -------------------------------------------------------
 
 
 @contextmanager
 def socket_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Yield both ends of a client's connection, the supervisor's first."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    with ours, theirs:
-        yield ours, theirs
+    supervisor_sock, client_sock = socket.socketpair()
+    supervisor_sock.setblocking(False)
+    client_sock.setblocking(False)
+    with supervisor_sock, client_sock:
+        yield supervisor_sock, client_sock
 
 
 async def answer_of(client: socket.socket) -> bytes:
@@ -144,11 +144,11 @@ async def test_a_stream_is_relayed_to_its_target_and_back(tmp_path: Path) -> Non
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("db", "relay")
         confirmed: list[bool] = []
-        with socket_pair() as (ours, client):
+        with socket_pair() as (supervisor_sock, client):
             client.send(b" and late")
             client.shutdown(socket.SHUT_WR)
             await harness.supervisor.connect(
-                "db", "intranet:80", ours, b"early", lambda: confirmed.append(True)
+                "db", "intranet:80", supervisor_sock, b"early", lambda: confirmed.append(True)
             )
 
             assert await answer_of(client) == b"EARLY AND LATE"
@@ -161,11 +161,13 @@ async def test_a_stream_waits_for_the_connection(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.supervisor.start(["db"], None)
         attempt = await harness.next_attempt("relay")
-        with socket_pair() as (ours, client):
+        with socket_pair() as (supervisor_sock, client):
             client.shutdown(socket.SHUT_WR)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(
-                    harness.supervisor.connect("db", "intranet:80", ours, b"hello", lambda: None)
+                    harness.supervisor.connect(
+                        "db", "intranet:80", supervisor_sock, b"hello", lambda: None
+                    )
                 )
                 await settle()
                 attempt.succeed()
@@ -177,15 +179,15 @@ async def test_an_unreachable_target_is_reported_with_the_reason(tmp_path: Path)
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("web", "elsewhere")
         harness.pool.unreachable.add(TcpAddress("intranet", 80))
-        with socket_pair() as (ours, _):
+        with socket_pair() as (supervisor_sock, _):
             with pytest.raises(RequestFailedError) as refused:
-                await harness.supervisor.connect("web", "intranet:80", ours, b"", never)
+                await harness.supervisor.connect("web", "intranet:80", supervisor_sock, b"", never)
             assert str(refused.value) == "web: intranet:80: connect failed"
 
             connection.lose(LOST)
             await harness.wait_for_state("web", "backoff")
             with pytest.raises(RequestFailedError) as away:
-                await harness.supervisor.connect("web", "intranet:80", ours, b"", never)
+                await harness.supervisor.connect("web", "intranet:80", supervisor_sock, b"", never)
             assert str(away.value) == (
                 "web: intranet:80: the tunnel's connection is away "
                 "(lost: me@relay:22: connection lost)"
@@ -195,28 +197,33 @@ async def test_an_unreachable_target_is_reported_with_the_reason(tmp_path: Path)
 async def test_a_stream_through_a_stopped_tunnel_fails_at_once(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         message = "db: intranet:80: the tunnel is stopped"
-        with socket_pair() as (ours, _), pytest.raises(RequestFailedError, match=message):
-            await harness.supervisor.connect("db", "intranet:80", ours, b"", never)
+        with (
+            socket_pair() as (supervisor_sock, _),
+            pytest.raises(RequestFailedError, match=message),
+        ):
+            await harness.supervisor.connect("db", "intranet:80", supervisor_sock, b"", never)
 
 
 async def test_a_stream_needs_a_known_tunnel_and_a_valid_target(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
-        with socket_pair() as (ours, _):
+        with socket_pair() as (supervisor_sock, _):
             with pytest.raises(NoSuchTunnelError):
-                await harness.supervisor.connect("dbb", "intranet:80", ours, b"", never)
+                await harness.supervisor.connect("dbb", "intranet:80", supervisor_sock, b"", never)
             with pytest.raises(
                 RequestFailedError, match="expected host:port or a path, got 'intranet'"
             ):
-                await harness.supervisor.connect("db", "intranet", ours, b"", never)
+                await harness.supervisor.connect("db", "intranet", supervisor_sock, b"", never)
 
 
 async def test_a_closed_client_leaves_no_channel_open(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         connection = await harness.start_and_connect("db", "relay")
-        with socket_pair() as (ours, _):
-            ours.close()
+        with socket_pair() as (supervisor_sock, _):
+            supervisor_sock.close()
             with pytest.raises((OSError, ValueError)):
-                await harness.supervisor.connect("db", "intranet:80", ours, b"", lambda: None)
+                await harness.supervisor.connect(
+                    "db", "intranet:80", supervisor_sock, b"", lambda: None
+                )
         await settle()
 
         [(_, channel)] = connection.opened

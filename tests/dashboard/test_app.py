@@ -11,7 +11,7 @@ import pytest
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.output import ColorDepth
 
-from tests.control.fakes import FakeSupervised
+from tests.control.fakes import FakeSupervisor
 from tests.dashboard.fake_terminal import DashboardTerminal, running_dashboard
 from tests.dashboard.sample_model import ALL, AWAY, DB
 from tunnelkeeper.control.payloads import TunnelEvent
@@ -29,8 +29,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def running_supervisor(path: Path) -> AsyncIterator[FakeSupervised]:
-    fake = FakeSupervised(*ALL)
+async def running_supervisor(path: Path) -> AsyncIterator[FakeSupervisor]:
+    fake = FakeSupervisor(*ALL)
     async with asyncio.TaskGroup() as tasks, ControlServer(path, fake).serving(tasks):
         yield fake
 
@@ -38,13 +38,13 @@ async def running_supervisor(path: Path) -> AsyncIterator[FakeSupervised]:
 @asynccontextmanager
 async def connected_dashboard(
     path: Path, depth: ColorDepth = ColorDepth.DEPTH_4_BIT
-) -> AsyncIterator[tuple[DashboardTerminal, FakeSupervised]]:
+) -> AsyncIterator[tuple[DashboardTerminal, FakeSupervisor]]:
     async with running_supervisor(path) as fake, running_dashboard(path, depth=depth) as terminal:
         await terminal.wait_for("stuck", "following")
         yield terminal, fake
 
 
-async def wait_for_requests(fake: FakeSupervised, *expected: tuple[str, list[str]]) -> None:
+async def wait_for_requests(fake: FakeSupervisor, *expected: tuple[str, list[str]]) -> None:
     async with asyncio.timeout(20):
         while len(fake.asked) < len(expected):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.control.fakes import FakeSupervised, a_tunnel, running_server
+from tests.control.fakes import FakeSupervisor, a_tunnel, running_server
 from tunnelkeeper.control.async_client import call
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
@@ -68,8 +68,8 @@ async def running_feed(path: Path) -> AsyncIterator[RecordingListener]:
 
 
 @asynccontextmanager
-async def running_supervisor(path: Path) -> AsyncIterator[FakeSupervised]:
-    fake = FakeSupervised()
+async def running_supervisor(path: Path) -> AsyncIterator[FakeSupervisor]:
+    fake = FakeSupervisor()
     async with asyncio.TaskGroup() as tasks, ControlServer(path, fake).serving(tasks):
         yield fake
 

@@ -215,5 +215,5 @@ def test_a_process_that_was_stopped_keeps_the_connections_that_still_live(scene:
     passes(CHECK_INTERVAL + MIN_STOPPED + 1)
     scene.program.send_signal(signal.SIGCONT)
 
-    wait_until(lambda: "asking every connection" in scene.program.log(), within=MARGIN)
+    wait_until(lambda: "probing every connection" in scene.program.log(), within=MARGIN)
     scene.stays_up()

@@ -49,7 +49,7 @@ def write(tmp_path: Path) -> Write:
 async def chain(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
     """Return the chain without the defaults of a particular ssh version."""
     configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
-    hosts = await HostLookup(configuration, query, gather_facts(), monotonic).chain(tunnel)
+    hosts = await HostLookup(configuration, query, gather_facts(), monotonic).resolve(tunnel)
     return [replace(host, identity_files=host.identity_files[:1]) for host in hosts]
 
 

@@ -53,18 +53,18 @@ def lookup(facts: Facts) -> Make:
 
 
 async def names(lookup: HostLookup, reference: str) -> list[str]:
-    return [host.name for host in await lookup.chain_to(reference)]
+    return [host.name for host in await lookup.resolve_reference(reference)]
 
 
 async def test_a_host_without_jump_hosts_is_a_chain_of_one(lookup: Make) -> None:
-    (host,) = await lookup(FakeSsh(relay="hostname r.example.com")).chain_to("relay")
+    (host,) = await lookup(FakeSsh(relay="hostname r.example.com")).resolve_reference("relay")
 
     assert (host.name, host.hostname) == ("relay", "r.example.com")
 
 
 async def test_jump_hosts_come_first_in_ssh_order(lookup: Make) -> None:
     ssh = FakeSsh(deep="proxyjump a,u@b:2200,c")
-    chain = await lookup(ssh).chain_to("deep")
+    chain = await lookup(ssh).resolve_reference("deep")
 
     assert [host.name for host in chain] == ["a", "u@b:2200", "c", "deep"]
     assert ssh.requests("b") == [Request("b", "u", 2200, jumps=False)]
@@ -81,14 +81,14 @@ async def test_jump_hosts_of_the_config_file_override_ssh_config(lookup: Make) -
     ssh = FakeSsh(deep="proxyjump a")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=("b",)))
 
-    assert [host.name for host in await lookup(ssh).chain(tunnel)] == ["b", "deep"]
+    assert [host.name for host in await lookup(ssh).resolve(tunnel)] == ["b", "deep"]
 
 
 async def test_an_empty_jump_list_in_the_config_file_means_no_jump_hosts(lookup: Make) -> None:
     ssh = FakeSsh(deep="proxyjump a")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=()))
 
-    assert [host.name for host in await lookup(ssh).chain(tunnel)] == ["deep"]
+    assert [host.name for host in await lookup(ssh).resolve(tunnel)] == ["deep"]
 
 
 async def test_a_proxy_command_of_the_config_file_overrides_proxy_jump(
@@ -96,7 +96,7 @@ async def test_a_proxy_command_of_the_config_file_overrides_proxy_jump(
 ) -> None:
     ssh = FakeSsh(deep="proxyjump a")
     tunnel = Tunnel("t", "deep", options=HostOptions(proxy_command="nc %h"))
-    (host,) = await lookup(ssh).chain(tunnel)
+    (host,) = await lookup(ssh).resolve(tunnel)
 
     assert host.proxy_command == "nc deep"
 
@@ -104,7 +104,7 @@ async def test_a_proxy_command_of_the_config_file_overrides_proxy_jump(
 async def test_a_proxy_command_applies_to_the_first_hop_only(lookup: Make) -> None:
     ssh = FakeSsh(deep="proxycommand c", a="proxycommand x %n", b="proxycommand y")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=("a", "b")))
-    chain = await lookup(ssh).chain(tunnel)
+    chain = await lookup(ssh).resolve(tunnel)
 
     assert [host.proxy_command for host in chain] == ["x a", None, None]
 
@@ -113,7 +113,7 @@ async def test_a_host_of_the_config_file_is_looked_up_by_its_hostname(lookup: Ma
     ssh = FakeSsh()
     ssh.stanzas["relay.example.com"] = "identityfile /keys/relay"
     hosts = {"relay": HostOptions(hostname="relay.example.com", port=(22, 443), user="tunnel")}
-    (host,) = await lookup(ssh, configuration(hosts)).chain_to("relay")
+    (host,) = await lookup(ssh, configuration(hosts)).resolve_reference("relay")
 
     assert (host.name, host.hostname, host.user) == ("relay", "relay.example.com", "tunnel")
     assert host.ports == (22, 443)
@@ -126,21 +126,21 @@ async def test_a_jump_host_of_the_config_file_may_have_jump_hosts(
 ) -> None:
     hosts = {"a": HostOptions(jump=("gate",)), "b": HostOptions(jump=("nowhere",))}
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=("a", "b")))
-    chain = await lookup(FakeSsh(), configuration(hosts)).chain(tunnel)
+    chain = await lookup(FakeSsh(), configuration(hosts)).resolve(tunnel)
 
     assert [host.name for host in chain] == ["gate", "a", "b", "deep"]
 
 
 async def test_user_and_port_of_a_reference_override_the_hosts_options(lookup: Make) -> None:
     hosts = {"relay": HostOptions(user="tunnel", port=(22, 443), compression=True)}
-    (host,) = await lookup(FakeSsh(), configuration(hosts)).chain_to("bob@relay:24")
+    (host,) = await lookup(FakeSsh(), configuration(hosts)).resolve_reference("bob@relay:24")
 
     assert (host.user, host.ports, host.compression) == ("bob", (24,), True)
 
 
 async def test_a_tunnels_options_override_user_and_port_of_its_reference(lookup: Make) -> None:
     own = Tunnel("t", "bob@relay:24", options=HostOptions(user="tunnel"))
-    (host,) = await lookup(FakeSsh()).chain(own)
+    (host,) = await lookup(FakeSsh()).resolve(own)
 
     assert (host.user, host.ports) == ("tunnel", (24,))
 
@@ -149,7 +149,7 @@ async def test_a_host_without_a_table_has_the_defaults_without_jump(
     lookup: Make,
 ) -> None:
     defaults = HostOptions(connect_timeout=3, jump=("gate",))
-    (host,) = await lookup(FakeSsh(), configuration(defaults=defaults)).chain_to("other")
+    (host,) = await lookup(FakeSsh(), configuration(defaults=defaults)).resolve_reference("other")
 
     assert host.connect_timeout == 3
 
@@ -163,12 +163,12 @@ async def test_a_host_in_its_own_jump_list_uses_only_the_hosts_before_it(
 ) -> None:
     tunnel = Tunnel("t", "relay", options=HostOptions(jump=jump))
 
-    assert [host.name for host in await lookup(FakeSsh()).chain(tunnel)] == expected
+    assert [host.name for host in await lookup(FakeSsh()).resolve(tunnel)] == expected
 
 
 async def test_a_second_port_of_a_jump_host_is_reached_through_it(lookup: Make) -> None:
     tunnel = Tunnel("t", "box", options=HostOptions(port=(2222,), jump=("box",)))
-    chain = await lookup(FakeSsh()).chain(tunnel)
+    chain = await lookup(FakeSsh()).resolve(tunnel)
 
     assert [str(host) for host in chain] == ["ann@box:22", "ann@box:2222"]
 
@@ -185,7 +185,7 @@ async def test_a_loop_of_jump_hosts_is_an_error_that_names_them(
     ssh: FakeSsh, loop: str, lookup: Make
 ) -> None:
     with pytest.raises(SshConfigError, match="loop") as caught:
-        await lookup(ssh).chain_to("a")
+        await lookup(ssh).resolve_reference("a")
 
     assert caught.value.message.endswith(f": {loop}")
     assert "ProxyJump none" in caught.value.hint
@@ -197,7 +197,7 @@ async def test_an_endless_chain_of_jump_hosts_is_an_error(lookup: Make) -> None:
             return {"hostname": [request.host], "proxyjump": ["x%h"]}
 
     with pytest.raises(SshConfigError, match="loop"):
-        await lookup(Endless()).chain_to("a")
+        await lookup(Endless()).resolve_reference("a")
 
 
 async def test_settings_that_ssh_needs_are_passed_with_the_request(lookup: Make) -> None:
@@ -205,7 +205,7 @@ async def test_settings_that_ssh_needs_are_passed_with_the_request(lookup: Make)
     options = HostOptions(
         ciphers="+aes", macs="^m", kex_algorithms="-k", host_key_algorithms="h", host_key_alias="x"
     )
-    await lookup(ssh).chain(Tunnel("t", "relay", options=options))
+    await lookup(ssh).resolve(Tunnel("t", "relay", options=options))
 
     assert ssh.requests("relay") == [
         Request(
@@ -236,7 +236,7 @@ async def test_hosts_are_looked_up_in_the_configured_ssh_config(
 ) -> None:
     ssh = FakeSsh()
     config = configuration(supervisor=SupervisorOptions(ssh_config=configured))
-    await lookup(ssh, config).chain_to("relay")
+    await lookup(ssh, config).resolve_reference("relay")
 
     assert ssh.requests("relay") == [Request("relay", source=source)]
 
@@ -245,23 +245,23 @@ async def test_an_ssh_config_of_an_unknown_user_is_an_error(lookup: Make) -> Non
     configured = configuration(supervisor=SupervisorOptions(ssh_config="~unknown/x"))
 
     with pytest.raises(SshConfigError, match=r"supervisor\.ssh_config '~unknown/x': no such user"):
-        await lookup(FakeSsh(), configured).chain_to("relay")
+        await lookup(FakeSsh(), configured).resolve_reference("relay")
 
 
 @pytest.mark.parametrize("reference", ["", "-oProxyCommand=x", "a b", "relay:0", "::1", "u@"])
 async def test_a_malformed_reference_is_refused(reference: str, lookup: Make) -> None:
     with pytest.raises(SshConfigError):
-        await lookup(FakeSsh()).chain_to(reference)
+        await lookup(FakeSsh()).resolve_reference(reference)
 
 
 async def test_a_malformed_proxy_jump_is_refused(lookup: Make) -> None:
     with pytest.raises(SshConfigError):
-        await lookup(FakeSsh(a="proxyjump -x")).chain_to("a")
+        await lookup(FakeSsh(a="proxyjump -x")).resolve_reference("a")
 
 
 async def test_brackets_are_removed_from_an_address_before_the_lookup(lookup: Make) -> None:
     ssh = FakeSsh()
-    (host,) = await lookup(ssh).chain_to("[::1]:2222")
+    (host,) = await lookup(ssh).resolve_reference("[::1]:2222")
 
     assert str(host) == "ann@[::1]:2222"
     assert ssh.requests("::1") == [Request("::1", port=2222)]
@@ -273,7 +273,7 @@ async def test_a_thousand_tunnels_query_their_jump_host_once(lookup: Make) -> No
     tunnel = Tunnel("t", "a", options=HostOptions(jump=("relay",)))
     async with asyncio.TaskGroup() as tasks:
         for number in range(1000):
-            tasks.create_task(hosts.chain(replace(tunnel, host=f"h{number}")))
+            tasks.create_task(hosts.resolve(replace(tunnel, host=f"h{number}")))
 
     assert len(ssh.requests("relay")) == 1
     assert len(ssh.requests("somehost")) == 1

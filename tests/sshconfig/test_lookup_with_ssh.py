@@ -42,7 +42,7 @@ Host bastion2
 Host gate
   ProxyCommand nc -x proxy:1080 "%h" %p
 """
-    chain = await look(text).chain_to("user3@deep")
+    chain = await look(text).resolve_reference("user3@deep")
 
     assert [host.name for host in chain] == [
         "gate",
@@ -67,14 +67,14 @@ Host gate
 async def test_proxy_command_none_overrides_a_general_one(look: Look) -> None:
     text = "Host near\n  ProxyCommand none\nHost *\n  ProxyCommand nc %h %p\n"
     lookup = look(text)
-    near, far = await lookup.chain_to("near"), await lookup.chain_to("far")
+    near, far = await lookup.resolve_reference("near"), await lookup.resolve_reference("far")
 
     assert near[0].proxy_command is None
     assert far[0].proxy_command == "nc far 22"
 
 
 async def test_algorithms_are_unset_if_no_file_sets_them(look: Look) -> None:
-    (host,) = await look("Host *\n  Compression yes\n").chain_to("relay")
+    (host,) = await look("Host *\n  Compression yes\n").resolve_reference("relay")
 
     assert host.ciphers is host.macs is host.kex_algorithms is None
     assert host.host_key_algorithms is host.pubkey_accepted_algorithms is None
@@ -89,7 +89,7 @@ Host relay
   HostKeyAlgorithms ssh-ed25519
 """
     options = HostOptions(kex_algorithms="+diffie-hellman-group1-sha1")
-    (host,) = await look(text).chain(Tunnel("t", "relay", options=options))
+    (host,) = await look(text).resolve(Tunnel("t", "relay", options=options))
 
     assert host.ciphers is not None
     assert host.ciphers.startswith("aes256-gcm@openssh.com,")
@@ -106,7 +106,7 @@ async def test_a_list_that_ssh_refuses_is_reported_with_its_message(look: Look) 
     tunnel = Tunnel("t", "relay", options=HostOptions(macs="rot13"))
 
     with pytest.raises(SshConfigError, match="Bad SSH2 MAC spec 'rot13'"):
-        await look("").chain(tunnel)
+        await look("").resolve(tunnel)
 
 
 async def test_tokens_are_expanded_as_ssh_expands_them(look: Look) -> None:
@@ -121,7 +121,7 @@ Host relay
   UserKnownHostsFile /{tokens}
   IdentityFile /{tokens}
 """
-    (host,) = await look(text).chain_to("relay")
+    (host,) = await look(text).resolve_reference("relay")
 
     assert host.identity_files == host.user_known_hosts
     assert host.identity_files[0].endswith(
@@ -131,7 +131,7 @@ Host relay
 
 
 async def test_an_ipv6_scope_is_not_a_token(look: Look) -> None:
-    (host,) = await look("UserKnownHostsFile /k/%h\n").chain_to("[fe80::1%lo]")
+    (host,) = await look("UserKnownHostsFile /k/%h\n").resolve_reference("[fe80::1%lo]")
 
     assert host.hostname == "fe80::1%lo"
     assert host.user_known_hosts == ("/k/fe80::1%lo",)
@@ -148,8 +148,8 @@ IdentityAgent none
 """
     home = gather_facts().home
     lookup = look(text)
-    (host,) = await lookup.chain_to("relay")
-    (bare,) = await look("").chain_to("relay")
+    (host,) = await lookup.resolve_reference("relay")
+    (bare,) = await look("").resolve_reference("relay")
 
     assert host.user_known_hosts == (f"{home}/k1", "/a b/k2")
     assert host.system_known_hosts == ()
@@ -168,7 +168,7 @@ async def test_strict_host_key_checking_is_read_from_the_answer_of_ssh(
     value: str, policy: str, look: Look
 ) -> None:
     lookup = look(f"StrictHostKeyChecking {value}\n")
-    (host,) = await lookup.chain_to("relay")
+    (host,) = await lookup.resolve_reference("relay")
 
     assert host.host_key_policy == policy
     assert bool(await lookup.find_deviations(Tunnel("t", "relay"))) == (value == "off")
@@ -185,7 +185,7 @@ BindAddress 127.0.0.1
 HashKnownHosts yes
 IdentitiesOnly yes
 """
-    (host,) = await look(text).chain_to("relay")
+    (host,) = await look(text).resolve_reference("relay")
 
     assert (host.keepalive.interval, host.keepalive.count_max) == (120, 4)
     assert (host.connect_timeout, host.tcp_keepalive) == (60, False)
@@ -226,14 +226,14 @@ async def test_match_sees_an_overridden_user(look: Look) -> None:
     text = "Match user bob\n  Port 2222\n"
     lookup = look(text)
 
-    assert str((await lookup.chain_to("bob@relay"))[0]) == "bob@relay:2222"
-    assert (await lookup.chain_to("eve@relay"))[0].ports == (22,)
+    assert str((await lookup.resolve_reference("bob@relay"))[0]) == "bob@relay:2222"
+    assert (await lookup.resolve_reference("eve@relay"))[0].ports == (22,)
 
 
 async def test_an_alias_with_unusual_characters_is_a_host(look: Look) -> None:
     text = "Host bücher#1\n  HostName 127.0.0.1\n"
 
-    assert (await look(text).chain_to("bücher#1"))[0].hostname == "127.0.0.1"
+    assert (await look(text).resolve_reference("bücher#1"))[0].hostname == "127.0.0.1"
 
 
 async def test_a_command_line_combines_its_options_with_ssh_config(
@@ -242,7 +242,7 @@ async def test_a_command_line_combines_its_options_with_ssh_config(
     text = "Host box\n  User other\n  Port 24\n  LocalForward 1 a:2\n"
     arguments = ("-J", "gate", "-o", "ServerAliveInterval=7", "-L", "3:b:4", "-s")
 
-    way, answer = await look(text).chain_for_command_line("me@box", arguments, ("sftp",))
+    way, answer = await look(text).resolve_command_line("me@box", arguments, ("sftp",))
 
     assert [host.name for host in way] == ["gate", "me@box"]
     assert (way[-1].user, way[-1].ports, way[-1].keepalive.interval) == ("me", (24,), 7)

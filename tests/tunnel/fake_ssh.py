@@ -49,7 +49,7 @@ class FakeHostResolver:
         self.may_resolve = asyncio.Event()
         self.may_resolve.set()
 
-    async def chain(self, tunnel: Tunnel) -> HostChain:
+    async def resolve(self, tunnel: Tunnel) -> HostChain:
         await self.may_resolve.wait()
         if self.error is not None:
             raise self.error
@@ -57,12 +57,12 @@ class FakeHostResolver:
 
 
 class FakeChannel:
-    """An open channel to a service that answers in capitals and closes after the client's EOF."""
+    """An open channel to a service that answers in upper case and closes after the client's EOF."""
 
-    def __init__(self, end: ChannelEndpoint, on_closed: Callable[[], None]) -> None:
+    def __init__(self, endpoint: ChannelEndpoint, on_closed: Callable[[], None]) -> None:
         self.is_open = True
         self._on_closed = on_closed
-        self._end = end
+        self._endpoint = endpoint
         self._answers: list[bytes] = []
         self._eof_sent = False
         self._is_paused = False
@@ -81,7 +81,7 @@ class FakeChannel:
     def abort(self) -> None:
         if self.is_open:
             self.is_open = False
-            asyncio.get_running_loop().call_soon(self._end.connection_lost, None)
+            asyncio.get_running_loop().call_soon(self._endpoint.connection_lost, None)
             self._on_closed()
 
     def pause_reading(self) -> None:
@@ -93,9 +93,9 @@ class FakeChannel:
 
     def _answer(self) -> None:
         while self._answers and not self._is_paused:
-            self._end.data_received(self._answers.pop(0))
+            self._endpoint.data_received(self._answers.pop(0))
         if self._eof_sent and not self._is_paused:
-            self._end.eof_received()
+            self._endpoint.eof_received()
             self.close()
 
 
@@ -128,11 +128,11 @@ class FakeConnection:
         self.unreachable: set[Address] = set()
         self._pool = pool
         self._on_idle: Callable[[], None] | None = None
-        self._end: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
+        self._endpoint: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
 
     @property
     def is_closed(self) -> bool:
-        return self._end.done()
+        return self._endpoint.done()
 
     async def wait_for_answer(self) -> None:
         await self._pool.may_answer.wait()
@@ -151,12 +151,12 @@ class FakeConnection:
 
     def lose(self, failure: Failure = LOST) -> None:
         """Lose the connection."""
-        if not self._end.done():
-            self._end.set_result(failure)
+        if not self._endpoint.done():
+            self._endpoint.set_result(failure)
             self._pool.open_connections.remove(self)
 
     async def wait_ended(self) -> Failure:
-        return await asyncio.shield(self._end)
+        return await asyncio.shield(self._endpoint)
 
     async def close(self) -> None:
         try:
@@ -167,7 +167,7 @@ class FakeConnection:
             raise self._pool.close_error
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], refused: OnError
+        self, target: Address, endpoint: ChannelEndpoint, origin: tuple[str, int], refused: OnError
     ) -> None:
         if target in self._pool.unresponsive:
             return
@@ -176,9 +176,9 @@ class FakeConnection:
             return
         if self._pool.open_error is not None:
             raise self._pool.open_error
-        channel = FakeChannel(end, self._notify_if_idle)
+        channel = FakeChannel(endpoint, self._notify_if_idle)
         self.opened.append((target, channel))
-        end.connection_made(channel)
+        endpoint.connection_made(channel)
 
     async def listen(
         self, address: Address, accept: Callable[[], Awaitable[ChannelEndpoint]]
@@ -199,20 +199,20 @@ class FakeConnection:
 
 @dataclass
 class FakeHopConnections:
-    """A fake ssh.connection_pool.HopConnections whose jump hosts never end by themselves."""
+    """A fake ssh.connection_pool.HopConnections whose jump hosts never end on their own."""
 
     connection: FakeConnection
     host_chain: HostChain
-    jumps: list[FakeConnection]
+    jump_hosts: list[FakeConnection]
 
     @property
     def hops(self) -> list[FakeConnection]:
-        return [*self.jumps, self.connection]
+        return [*self.jump_hosts, self.connection]
 
     async def close(self) -> None:
         await self.connection.close()
-        for jump in reversed(self.jumps):
-            await jump.close()
+        for jump_host in reversed(self.jump_hosts):
+            await jump_host.close()
 
 
 @dataclass(eq=False)

@@ -59,7 +59,7 @@ def make_tunnel(name: str = "db", **changes: Any) -> Tunnel:
 
 @dataclass
 class RunnerHarness:
-    """Runners with fake surroundings. changes and ups record the calls of on_change and on_up."""
+    """Runners with fake dependencies. changes, up_calls: the calls of on_change and on_up."""
 
     tasks: IsolatedTaskGroup
     clock: FakeClock = field(default_factory=FakeClock)
@@ -67,7 +67,7 @@ class RunnerHarness:
     host_resolver: FakeHostResolver = field(default_factory=FakeHostResolver)
     log: io.StringIO = field(default_factory=io.StringIO)
     changes: list[str] = field(default_factory=list)
-    ups: list[str] = field(default_factory=list)
+    up_calls: list[str] = field(default_factory=list)
     runners: list[Runner] = field(default_factory=list)
     event_log: EventLog = field(init=False)
     context: TunnelContext = field(init=False)
@@ -81,7 +81,7 @@ class RunnerHarness:
             self.event_log,
             self.clock,
             self.changes.append,
-            self.ups.append,
+            self.up_calls.append,
         )
 
     def runner(self, tunnel: Tunnel | None = None) -> Runner:
@@ -131,7 +131,7 @@ async def runner_harness() -> AsyncIterator[RunnerHarness]:
         try:
             await until(lambda: asyncio.all_tasks() == before)
         except TimeoutError:
-            raise AssertionError(f"still there: {asyncio.all_tasks() - before}") from None
+            raise AssertionError(f"still running: {asyncio.all_tasks() - before}") from None
     assert harness.clock.timers == []
     assert harness.pool.pending_attempts == []
     assert harness.pool.open_connections == []
@@ -139,7 +139,7 @@ async def runner_harness() -> AsyncIterator[RunnerHarness]:
 
 
 async def send_request(port: int, request: bytes) -> bytes:
-    """Send a request to a local port. Return the answer up to EOF.
+    """Send a request to a local port. Return the response up to EOF.
 
     Raises:
         ConnectionResetError: The client was rejected.

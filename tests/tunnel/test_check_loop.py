@@ -277,8 +277,8 @@ async def test_a_reload_keeps_the_result_of_an_unchanged_check() -> None:
         await settle()
         assert last_check_ok(runner) is True
 
-        other = Check(HttpProbe("web", "/"), interval=60)
-        runner.send(Reconfigure(make_tunnel(forwards=(forward,), checks={forward: other})))
+        http_check = Check(HttpProbe("web", "/"), interval=60)
+        runner.send(Reconfigure(make_tunnel(forwards=(forward,), checks={forward: http_check})))
         await settle()
         await harness.clock.advance(0)
         await wait_for_state(runner, "degraded")

@@ -214,14 +214,14 @@ async def test_a_remote_port_in_use_is_retried_on_the_same_connection() -> None:
         runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         assert snapshot_of(runner).state == "degraded"
         assert cause_of(only_forward(runner)) == "remote_port_busy"
-        asked = len(harness.pool.listen_requests)
+        requests = len(harness.pool.listen_requests)
 
         for delay in (*REMOTE_RETRY_DELAYS, REMOTE_RETRY_DELAYS[-1]):
             await harness.clock.advance(delay - 0.1)
-            assert len(harness.pool.listen_requests) == asked
+            assert len(harness.pool.listen_requests) == requests
             await harness.clock.advance(0.1)
-            asked += 1
-            assert len(harness.pool.listen_requests) == asked
+            requests += 1
+            assert len(harness.pool.listen_requests) == requests
 
         harness.pool.ports_in_use.clear()
         await harness.clock.advance(REMOTE_RETRY_DELAYS[-1])
@@ -248,8 +248,8 @@ async def test_a_retry_on_a_closed_connection_is_the_last() -> None:
     async with runner_harness() as harness:
         harness.pool.ports_in_use.add(SSH_PORT)
         runner, connection = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
-        harness.pool.may_close.clear()  # the tunnel learns of the end only later
-        asked = len(harness.pool.listen_requests)
+        harness.pool.may_close.clear()  # the tunnel notices the end only later
+        requests = len(harness.pool.listen_requests)
 
         connection.lose(LOST)
         for timer in list(harness.clock.timers):
@@ -258,7 +258,7 @@ async def test_a_retry_on_a_closed_connection_is_the_last() -> None:
         harness.pool.may_close.set()
         await wait_for_state(runner, "backoff")
 
-        assert len(harness.pool.listen_requests) == asked
+        assert len(harness.pool.listen_requests) == requests
 
 
 async def test_exit_on_forward_failure_closes_the_connection() -> None:
@@ -274,7 +274,7 @@ async def test_exit_on_forward_failure_closes_the_connection() -> None:
         assert failure is not None
         assert failure.cause == "remote_port_busy"
         assert harness.pool.open_connections == []
-        assert harness.ups == []
+        assert harness.up_calls == []
 
         harness.pool.ports_in_use.clear()
         await harness.clock.advance(2)
@@ -301,7 +301,7 @@ async def test_a_connection_that_ends_before_its_forwards_listen_never_counts_as
         failure = snapshot_of(runner).failure
         assert failure is not None
         assert failure.cause == "lost"
-        assert harness.ups == []
+        assert harness.up_calls == []
         assert only_forward(runner).state == "pending"
 
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 AWKWARD = "; rm -rf / $(id) `id` \"quoted\" 'too' \\n \N{SNOWMAN}"
 
 
-async def seen(condition: Callable[[], object]) -> None:
-    """Wait for a process, which takes real time."""
+async def until_true(condition: Callable[[], object]) -> None:
+    """Wait until a condition that another process changes is true."""
     async with asyncio.timeout(6 * DEADLINE):
-        while not condition():  # noqa: ASYNC110  another process has no event of ours
+        while not condition():  # noqa: ASYNC110  another process cannot set an event
             await asyncio.sleep(0.01)
 
 
@@ -65,7 +65,7 @@ async def test_special_characters_reach_a_hook_unchanged(tmp_path: Path) -> None
         hooks.on_state(tunnel, "up", None, harness.tasks)
         hooks.on_state(tunnel, "backoff", Failure(Cause.LOST, AWKWARD), harness.tasks)
 
-        await seen(lambda: record.exists() and record.stat().st_size)
+        await until_true(lambda: record.exists() and record.stat().st_size)
     assert json.loads(record.read_text()) == [AWKWARD, [AWKWARD, "two\nlines", ""]]
 
 
@@ -73,12 +73,12 @@ async def test_a_runner_runs_hooks_when_it_comes_up_and_goes_down() -> None:
     say = python("import os", "print(os.environ['TUNNELKEEPER_STATE'])")
     async with runner_harness() as harness:
         runner, _ = await harness.connect(make_tunnel(on_up=say, on_down=say))
-        await seen(lambda: "on_up: up" in log_of(harness))
+        await until_true(lambda: "on_up: up" in log_of(harness))
 
         runner.send(Stop())
         await wait_for_state(runner, "stopped")
 
-        await seen(lambda: "on_down: stopping" in log_of(harness))
+        await until_true(lambda: "on_down: stopping" in log_of(harness))
 
 
 async def test_without_free_descriptors_a_hook_is_logged_and_the_next_one_runs() -> None:
@@ -94,7 +94,7 @@ async def test_without_free_descriptors_a_hook_is_logged_and_the_next_one_runs()
 
         hooks.on_state(tunnel, "backoff", None, harness.tasks)
 
-        await seen(lambda: "on_down: down" in log_of(harness))
+        await until_true(lambda: "on_down: down" in log_of(harness))
 
 
 async def test_the_output_and_exit_status_of_a_hook_are_logged() -> None:
@@ -104,9 +104,9 @@ async def test_the_output_and_exit_status_of_a_hook_are_logged() -> None:
         spoken = python("import os", "os.write(1, b'no end \\xff\\x1b[0m')", "os._exit(3)")
 
         hooks.on_state(make_tunnel(on_up=spoken), "up", None, harness.tasks)
-        await seen(lambda: "on_up: ended with exit status 3" in log_of(harness))
+        await until_true(lambda: "on_up: ended with exit status 3" in log_of(harness))
         hooks.on_state(make_tunnel(on_down=killed), "backoff", None, harness.tasks)
-        await seen(lambda: "on_down: ended by signal 9" in log_of(harness))
+        await until_true(lambda: "on_down: ended by signal 9" in log_of(harness))
 
     assert "on_up: no end \N{REPLACEMENT CHARACTER}\\x1b[0m" in log_of(harness)
 
@@ -123,7 +123,7 @@ async def test_the_hooks_of_all_tunnels_share_a_limit() -> None:
         assert log_of(harness) == ""
 
         places.release()
-        await seen(lambda: "on_up: up" in log_of(harness))
+        await until_true(lambda: "on_up: up" in log_of(harness))
 
 
 async def test_an_on_up_hook_that_starts_during_shutdown_is_ended() -> None:
@@ -134,7 +134,7 @@ async def test_an_on_up_hook_that_starts_during_shutdown_is_ended() -> None:
         hooks.on_state(tunnel, "up", None, harness.tasks)
         hooks.end_on_up()
 
-        await seen(lambda: "on_up: ended" in log_of(harness))
+        await until_true(lambda: "on_up: ended" in log_of(harness))
 
 
 @pytest.mark.parametrize(

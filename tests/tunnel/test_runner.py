@@ -33,7 +33,7 @@ async def test_a_started_tunnel_comes_up() -> None:
         attempt.succeed()
         await wait_for_state(runner, "up")
 
-        assert harness.ups == ["db"]
+        assert harness.up_calls == ["db"]
         assert "info    db: connecting" in harness.log.getvalue()
         assert "db: up: me@relay:22 (aes128-gcm@openssh.com)" in harness.log.getvalue()
 

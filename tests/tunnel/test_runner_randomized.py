@@ -72,7 +72,7 @@ def fail_attempts(failure: Failure) -> Action:
         for attempt in harness.pool.pending_attempts:
             attempt.fail(failure)
 
-    return named(act, f"fails {failure}")
+    return named(act, f"fail {failure}")
 
 
 async def lose_connections(harness: RunnerHarness, _: Runner) -> None:
@@ -102,7 +102,7 @@ def advance(seconds: float) -> Action:
     async def act(harness: RunnerHarness, _: Runner) -> None:
         await harness.clock.advance(seconds)
 
-    return named(act, f"passes {seconds}")
+    return named(act, f"advance {seconds}")
 
 
 ANY_TIME: tuple[Event, ...] = (

@@ -251,7 +251,7 @@ class Supervisor:
         self, host_resolver: HostResolver, tunnel: Tunnel
     ) -> tuple[object, ...] | None:
         try:
-            return await host_resolver.chain(tunnel)
+            return await host_resolver.resolve(tunnel)
         except SshConfigError as error:
             # Keep the current connection. The next attempt to connect reports the failure.
             self._event_log.write("warning", tunnel.name, f"ssh_config: {printable(error.message)}")

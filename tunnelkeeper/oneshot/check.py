@@ -45,7 +45,7 @@ async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[
         problems += [f"{where}: {text}" for text in _unwritable_sockets(tunnel)]
         problems += [f"{where}: {text}" for text in _missing_hooks(tunnel)]
         try:
-            hosts = await lookup.chain(tunnel)
+            hosts = await lookup.resolve(tunnel)
             warnings += [f"{where}: {text}" for text in await lookup.find_deviations(tunnel)]
         except SshConfigError as error:
             problems.append(f"{where}: {with_hint(error.message, error.hint)}")

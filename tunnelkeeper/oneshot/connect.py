@@ -38,7 +38,7 @@ It may block. It closes the socket if it ends earlier, so that the peer notices.
 
 
 def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> int:
-    """Connect to a host, open a target there and let `pump` serve it; returns the exit code.
+    """Connect to a target through a host and copy the standard streams. Return the exit code.
 
     host: a tunnel or host of the config file, or a host of ssh_config.
     """
@@ -51,14 +51,14 @@ def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> 
         for problem in error.problems:
             _print_error(str(problem))
         return ExitCode.USAGE
-    except FailureError as failed:
-        _print_error(with_hint(str(failed.failure), failed.failure.hint))
+    except FailureError as error:
+        _print_error(with_hint(str(error.failure), error.failure.hint))
         return ExitCode.FAILED
     except SshConfigError as error:
         _print_error(with_hint(error.message, error.hint))
         return ExitCode.FAILED
-    except ConnectError as refusal:
-        _print_error(f"{host}: {target}: {refusal}")
+    except ConnectError as error:
+        _print_error(f"{host}: {target}: {error}")
         return ExitCode.FAILED
     return ExitCode.OK
 
@@ -68,35 +68,35 @@ async def _connect(
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
-    way = await _resolve_hosts(configuration, host)
-    async with ConnectionPool(SshContext()) as jumps:
-        chain = await jumps.connect(way, _WarningsOnly())
+    host_chain = await _resolve_hosts(configuration, host)
+    async with ConnectionPool(SshContext()) as pool:
+        hop_connections = await pool.connect(host_chain, _WarningsOnly())
         gate = Gate()
-        gate.open(chain.connection)
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        gate.open(hop_connections.connection)
+        stream_sock, stdio_sock = socket.socketpair()
+        stream_sock.setblocking(False)
         try:
-            pumping = None
+            copying = None
 
-            def reached() -> None:
-                nonlocal pumping
-                pumping = loop.run_in_executor(None, copy_stdio, theirs)
+            def start_copying() -> None:
+                nonlocal copying
+                copying = loop.run_in_executor(None, copy_stdio, stdio_sock)
 
-            await relay_stream(ours, b"", reached, gate, target, timeout=0.0)
-            if pumping is not None:
-                await pumping
+            await relay_stream(stream_sock, b"", start_copying, gate, target, timeout=0.0)
+            if copying is not None:
+                await copying
         finally:
-            ours.close()
-            theirs.close()
-            await chain.close()
+            stream_sock.close()
+            stdio_sock.close()
+            await hop_connections.close()
 
 
 async def _resolve_hosts(configuration: Configuration, host: str) -> tuple[Host, ...]:
     lookup = lookup_for(configuration)
     tunnel = configuration.tunnels.get(host)
     if tunnel is not None:
-        return await lookup.chain(tunnel)
-    return await lookup.chain_to(host)
+        return await lookup.resolve(tunnel)
+    return await lookup.resolve_reference(host)
 
 
 def _load_configuration(path: str) -> Configuration:

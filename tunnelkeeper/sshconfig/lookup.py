@@ -66,15 +66,15 @@ class HostLookup:
         self._facts = facts
         self._default_answer: Answer | None = None
 
-    async def chain(self, tunnel: Tunnel) -> tuple[Host, ...]:
+    async def resolve(self, tunnel: Tunnel) -> tuple[Host, ...]:
         """Return the hosts of a tunnel: jump hosts in ssh -J order, then the final host."""
         return tuple(resolve(host) for host in await self._look_up_chain(self._tunnel_hop(tunnel)))
 
-    async def chain_to(self, reference: str) -> tuple[Host, ...]:
+    async def resolve_reference(self, reference: str) -> tuple[Host, ...]:
         """Return the hosts for a host that does not belong to a tunnel."""
         return tuple(resolve(host) for host in await self._look_up_chain(self._hop(reference)))
 
-    async def chain_for_command_line(
+    async def resolve_command_line(
         self, reference: str, arguments: tuple[str, ...], command: tuple[str, ...]
     ) -> tuple[tuple[Host, ...], Answer]:
         """Return the hosts for an ssh command line, and ssh's answer for its host.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class HostResolver(Protocol):
     """Resolves the hosts of a tunnel from the config file and ssh_config."""
 
-    async def chain(self, tunnel: Tunnel) -> tuple[Host, ...]:
+    async def resolve(self, tunnel: Tunnel) -> tuple[Host, ...]:
         """Return the hosts of the tunnel, first hop first.
 
         Raises:

@@ -34,7 +34,7 @@ SETTLE_TIME = 0.5
 and the default route arrive within a few milliseconds of each other."""
 
 UNKNOWN_NETWORK = NetworkState(Network(frozenset()))
-PROBING_CONNECTIONS = "asking every connection whether it still lives"
+PROBING_CONNECTIONS = "probing every connection"
 
 
 @dataclass(slots=True)
@@ -131,8 +131,8 @@ class HostMonitor:
         self.event_log.write(
             "warning",
             "",
-            f"changes of the network cannot be watched here ({error.strerror or error}); "
-            "unanswered keepalives tell of them, later",
+            f"network changes cannot be monitored ({error.strerror or error}); "
+            "unanswered keepalives detect them later",
         )
 
 

@@ -148,7 +148,7 @@ class Session:
     async def _connect(self) -> None:
         self.progress.step(self.tunnel.host, "ssh_config")
         try:
-            self.host_chain = await self.host_resolver.chain(self.tunnel)
+            self.host_chain = await self.host_resolver.resolve(self.tunnel)
         except SshConfigError as error:
             cause = Cause.DNS if error.temporary else Cause.SSH_CONFIG
             failure = Failure(cause, error.message, self.tunnel.host, error.hint)

@@ -38,7 +38,7 @@ class CommandLineResolver:
     line: SshCommand
     facts: Facts = field(default_factory=gather_facts)
 
-    async def chain(self, _tunnel: Tunnel) -> tuple[Host, ...]:
+    async def resolve(self, _tunnel: Tunnel) -> tuple[Host, ...]:
         """Return the hosts of the chain.
 
         Raises:
@@ -57,7 +57,7 @@ class CommandLineResolver:
         lookup = HostLookup(configuration, SshQuery(), self.facts, time.monotonic)
         reference = str(HostSpec(self.line.user, self.line.host.host, self.line.port))
         line = self.line
-        hosts, answer = await lookup.chain_for_command_line(
+        hosts, answer = await lookup.resolve_command_line(
             reference, ssh_g_options(line), line.command
         )
         return hosts, dict(answer)
