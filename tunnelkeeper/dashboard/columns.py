@@ -85,7 +85,7 @@ def fit_columns(preferred: dict[str, int], cells: int) -> list[tuple[Column, int
                 break
             widths[key] += 1
             spare -= 1
-    if spare > 0 and "traffic" in widths:  # unused cells make the traffic curves longer
+    if spare > 0 and "traffic" in widths:  # unused cells make the sparklines longer
         widths["traffic"] += min(spare, MAX_TRAFFIC_EXTRA)
     return [(column, widths[column.key]) for column in columns]
 

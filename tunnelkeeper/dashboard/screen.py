@@ -172,7 +172,7 @@ def _render_log_or_notes(
         return render_log_pane(model, ui_state, now, cells, lines)
     title: Line = [("class:title", "try")]
     body: list[Line] = [[("", f" {ui_state.glyphs.printable(note)}")] for note in ui_state.notes]
-    return [pane_title(title, [("class:quiet", "l: the log")], cells, ui_state.glyphs), *body]
+    return [pane_title(title, [("class:quiet", "l: log")], cells, ui_state.glyphs), *body]
 
 
 def _render_page(model: Model, ui_state: UiState, cells: int, height: int) -> list[Line]:
