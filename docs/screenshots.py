@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING
 
 from docs.terminal_svg import parse, svg
 from tunnelkeeper.control.client import Client
-from tunnelkeeper.demo.play import staged
-from tunnelkeeper.demo.probe import ProbeError, greet
+from tunnelkeeper.demo.probe import ProbeError, fetch_greeting
+from tunnelkeeper.demo.runner import running_demo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tunnelkeeper.demo.stage import Stage
+    from tunnelkeeper.demo.files import DemoFiles
 
 COLUMNS, ROWS = 120, 35
 TARGET = Path(__file__).parent / "dashboard.svg"
@@ -60,10 +60,10 @@ autostart = false
 
 def main() -> None:
     """Take the screenshot and write it."""
-    with staged() as (stage, _), taken_port() as taken, terminal(stage) as tmux:
-        add_tunnels(stage, taken)
+    with running_demo() as (files, _), taken_port() as taken, terminal(files) as tmux:
+        add_tunnels(files, taken)
         ended = threading.Event()
-        loads = [threading.Thread(target=load, args=(stage, n, ended)) for n in (0, 2, 3)]
+        loads = [threading.Thread(target=load, args=(files, n, ended)) for n in (0, 2, 3)]
         for each in loads:
             each.start()
         try:
@@ -80,23 +80,24 @@ def main() -> None:
     TARGET.write_text(svg(parse(captured), COLUMNS), encoding="utf-8")
 
 
-def add_tunnels(stage: Stage, taken: int) -> None:
+def add_tunnels(files: DemoFiles, taken: int) -> None:
     """Add the tunnels to the demo's config file and reload it."""
-    free, other, third = (stage.ports.local + offset for offset in (1, 2, 3))
+    free, other, third = (files.ports.local + offset for offset in (1, 2, 3))
     extra = EXTRA_TUNNELS.format(taken=taken, free=free, other=other, third=third)
-    stage.config.write_text(stage.config.read_text(encoding="utf-8") + extra, encoding="utf-8")
-    with Client(stage.socket) as client:
+    with files.config_path.open("a", encoding="utf-8") as config:
+        config.write(extra)
+    with Client(files.socket_path) as client:
         client.reload()
 
 
-def load(stage: Stage, number: int, ended: threading.Event) -> None:
+def load(files: DemoFiles, number: int, ended: threading.Event) -> None:
     """Send data through a tunnel in bursts until the event is set."""
     rng = random.Random(number)  # noqa: S311  not for cryptography
-    entry = stage.acts[number].entry
+    entry = files.tunnels[number].entry_point
     while not ended.is_set():
         with suppress(ProbeError):
             for _ in range(rng.randrange(1, 400)):
-                greet(entry)
+                fetch_greeting(entry)
         ended.wait(rng.uniform(0.0, 0.8))
 
 
@@ -108,12 +109,13 @@ def taken_port() -> Iterator[int]:
 
 
 @contextmanager
-def terminal(stage: Stage) -> Iterator[list[str]]:
+def terminal(files: DemoFiles) -> Iterator[list[str]]:
     """Run the dashboard in tmux; yield the start of a tmux command line for that server."""
     with tempfile.TemporaryDirectory(prefix="tk-") as folder:
         tmux = ["tmux", "-S", str(Path(folder) / "tmux"), "-f", os.devnull]
         size = ["-x", str(COLUMNS), "-y", str(ROWS)]
-        program = [sys.executable, "-m", "tunnelkeeper", "--socket", str(stage.socket), "dashboard"]
+        options = ["--socket", str(files.socket_path)]
+        program = [sys.executable, "-m", "tunnelkeeper", *options, "dashboard"]
         line = f"LC_ALL=C.UTF-8 {shlex.join(program)}"
         subprocess.run([*tmux, "new-session", "-d", *size, line], check=True)
         try:

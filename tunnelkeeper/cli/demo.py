@@ -26,13 +26,13 @@ def command(check: bool) -> int:
     """
     # Import everything before Ctrl-C is announced: CPython ends the process by the signal if it
     # arrives while an import creates its dataclasses, even if the exception is caught.
-    from tunnelkeeper.demo import play
+    from tunnelkeeper.demo import runner
     from tunnelkeeper.demo.processes import DemoError
 
     try:
         if check:
-            return ExitCode.OK if play.check(click.echo) else ExitCode.FAILED
-        play.show(
+            return ExitCode.OK if runner.run_check(click.echo) else ExitCode.FAILED
+        runner.run_interactive(
             click.echo, dashboard.show_demo if dashboard.has_terminal() else _wait_for_interrupt
         )
     except DemoError as failed:

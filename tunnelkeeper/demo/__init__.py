@@ -1,1 +1,1 @@
-"""A try-out on loopback: a relay, a web server, and a tunnel of every kind, with throwaway keys."""
+"""A demo on loopback: two relays, a web server and every kind of tunnel, with temporary keys."""

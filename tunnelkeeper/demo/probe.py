@@ -1,4 +1,4 @@
-"""Real data through a tunnel: fetch from the web service behind it, as its clients would."""
+"""Checks of a tunnel with real data, fetched from the web server behind it as a client would."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from dataclasses import dataclass
 from tunnelkeeper.demo.web import BLOB_BYTES, GREETING
 
 PROBE_TIMEOUT = 10.0
-"""Seconds for one step of a fetch."""
+"""Timeout of each network operation, in seconds."""
 
 
 class ProbeError(Exception):
-    """No data came through, or other data than was sent."""
+    """The tunnel carried no data, or the data differs from what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """Where a client enters a tunnel: a port on 127.0.0.1, and for SOCKS the target to name."""
+class EntryPoint:
+    """Where a client connects to a tunnel: a port on 127.0.0.1, and the target for SOCKS."""
 
     port: int
     socks_target: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """What a probe saw: seconds for a small page, and bytes per second of a large one."""
+class Measurement:
+    """The result of a probe: seconds for a small page, and bytes per second for a large one."""
 
     seconds: float
     rate: float
 
 
-def greet(entry: Entry) -> float:
-    """Fetch the greeting; returns the seconds it took from connecting to the last byte.
+def fetch_greeting(entry_point: EntryPoint) -> float:
+    """Fetch the greeting and return the seconds from the connect to the last byte.
 
-    Raises ProbeFailed.
+    Raises ProbeError.
     """
-    began = time.monotonic()
-    body = _fetch(entry, "/")
+    started = time.monotonic()
+    body = _fetch(entry_point, "/")
     if body != GREETING:
-        raise ProbeError("the answer is not the service's")
-    return time.monotonic() - began
+        raise ProbeError("the response is not the one of the demo's web server")
+    return time.monotonic() - started
 
 
-def measure(entry: Entry, expected_hash: str) -> Measure:
+def measure_tunnel(entry_point: EntryPoint, expected_hash: str) -> Measurement:
     """Fetch the greeting and the blob, and compare the blob by its hash.
 
-    Raises ProbeFailed.
+    Raises ProbeError.
     """
-    seconds = greet(entry)
-    began = time.monotonic()
-    body = _fetch(entry, "/blob")
-    took = time.monotonic() - began
+    seconds = fetch_greeting(entry_point)
+    started = time.monotonic()
+    body = _fetch(entry_point, "/blob")
+    duration = time.monotonic() - started
     if hashlib.sha256(body).hexdigest() != expected_hash:
-        raise ProbeError("the data that came through is not what was sent")
-    return Measure(seconds, BLOB_BYTES / took)
+        raise ProbeError("the received data differs from what was sent")
+    return Measurement(seconds, BLOB_BYTES / duration)
 
 
-def _fetch(entry: Entry, path: str) -> bytes:
+def _fetch(entry_point: EntryPoint, path: str) -> bytes:
     try:
         connection = http.client.HTTPConnection("service", timeout=PROBE_TIMEOUT)
-        connection.sock = _connect(entry)
+        connection.sock = _connect(entry_point)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             return connection.getresponse().read()
@@ -74,34 +74,34 @@ def _fetch(entry: Entry, path: str) -> bytes:
         raise ProbeError(str(error) or type(error).__name__) from error
 
 
-def _connect(entry: Entry) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", entry.port), timeout=PROBE_TIMEOUT)
-    if entry.socks_target is not None:
+def _connect(entry_point: EntryPoint) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", entry_point.port), timeout=PROBE_TIMEOUT)
+    if entry_point.socks_target is not None:
         try:
-            _ask_proxy(connection, *entry.socks_target)
+            _request_socks_target(connection, *entry_point.socks_target)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _ask_proxy(connection: socket.socket, host: str, port: int) -> None:
-    """Be a SOCKS5 client without authentication (RFC 1928)."""
+def _request_socks_target(connection: socket.socket, host: str, port: int) -> None:
+    """Perform the SOCKS5 handshake of a client without authentication (RFC 1928)."""
     connection.sendall(b"\x05\x01\x00")
-    if _exactly(connection, 2) != b"\x05\x00":
-        raise ProbeError("the SOCKS proxy asks for a login")
+    if _receive_exactly(connection, 2) != b"\x05\x00":
+        raise ProbeError("the SOCKS proxy requires authentication")
     name = host.encode("ascii")
     connection.sendall(b"\x05\x01\x00\x03" + bytes([len(name)]) + name + struct.pack(">H", port))
-    reply = _exactly(connection, 10)
+    reply = _receive_exactly(connection, 10)
     if reply[1] != 0:
-        raise ProbeError(f"the SOCKS proxy answers with code {reply[1]}")
+        raise ProbeError(f"the SOCKS proxy replied with code {reply[1]}")
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
+def _receive_exactly(connection: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
-        more = connection.recv(count - len(data))
-        if not more:
+        received = connection.recv(count - len(data))
+        if not received:
             raise ProbeError("the SOCKS proxy closed the connection")
-        data += more
+        data += received
     return data

@@ -1,4 +1,7 @@
-"""The demo's processes: relays and a supervisor, run as a person runs them, and ended for sure."""
+"""The demo's processes: relays and a supervisor, started as a user would start them.
+
+No process outlives the context manager.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from tunnelkeeper.demo.stage import HERE
+from tunnelkeeper.demo.files import LOOPBACK
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tunnelkeeper.demo.stage import Stage
+    from tunnelkeeper.demo.files import DemoFiles
 
-START_PATIENCE = 20.0
-END_PATIENCE = 6.0
-LOOK_AGAIN = 0.05
+START_TIMEOUT = 20.0
+STOP_TIMEOUT = 6.0
+POLL_INTERVAL = 0.05
 
 
 class DemoError(Exception):
-    """The demo cannot be shown; the text says what did not work."""
+    """The demo cannot run. The message says why."""
 
 
 @dataclass(slots=True)
 class Processes:
-    """What runs for one stage. Leaving it ends them all."""
+    """The running processes of one demo. Leaving the context stops them all."""
 
-    stage: Stage
+    files: DemoFiles
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -44,86 +47,92 @@ class Processes:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # The supervisor first: it leaves the relays in peace.
+        # In reverse order, the supervisor stops while the relays still run.
         for name in reversed(self._running):
-            self._end(self._running[name])
+            self._stop(self._running[name])
 
     def start_relays(self) -> None:
         """Start both relays and wait until they listen.
 
-        Raises DemoFailed.
+        Raises DemoError if one does not.
         """
         for name in ("inner", "relay"):
             self.start_relay(name)
 
     def start_relay(self, name: str) -> None:
-        """Start one relay, for the first time or again.
+        """Start or restart one relay and wait until it listens.
 
-        Raises DemoFailed.
+        Raises DemoError if it does not.
         """
-        config = str(self.stage.relay_config(name))
+        config = str(self.files.relay_config_path(name))
         self._start(name, ["relay", "serve", "--config", config])
-        self._until_listening(name, getattr(self.stage.ports, name))
+        self._wait_until_listening(name, getattr(self.files.ports, name))
 
-    def cut_relay(self) -> None:
-        """Kill the relay, as a power cut would."""
+    def kill_relay(self) -> None:
+        """Kill the relay without a clean shutdown, like a power failure."""
         relay = self._running["relay"]
         relay.kill()
         relay.wait()
 
     def start_supervisor(self) -> None:
-        """Start the supervisor; it answers on the stage's socket soon."""
-        stage = self.stage
-        options = ["--config", str(stage.config), "--socket", str(stage.socket)]
+        """Start the supervisor without waiting for its control socket."""
+        stage = self.files
+        options = ["--config", str(stage.config_path), "--socket", str(stage.socket_path)]
         self._start("supervisor", [*options, "up"])
 
-    def log(self, name: str) -> Path:
-        """What a process writes to."""
-        return self.stage.folder / f"{name}.log"
+    def log_path(self, name: str) -> Path:
+        """Return the log file of a process."""
+        return self.files.directory / f"{name}.log"
 
     def check_alive(self) -> None:
-        """Raise DemoFailed where a process has ended by itself."""
+        """Raise DemoError if a process has exited."""
         for name, process in self._running.items():
             if process.poll() is not None:
-                last = self.log(name).read_text("utf-8", "replace").strip().splitlines()[-3:]
-                raise DemoError(f"{name} has ended: {' / '.join(last) or 'without a word'}")
+                last_lines = (
+                    self.log_path(name).read_text("utf-8", "replace").strip().splitlines()[-3:]
+                )
+                raise DemoError(f"{name} has ended: {' / '.join(last_lines) or 'no output'}")
 
     def _start(self, name: str, arguments: list[str]) -> None:
-        with self.log(name).open("ab") as log:
+        with self.log_path(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", "tunnelkeeper", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C on the terminal is the demo's, which ends them in its own order.
+                # The demo handles Ctrl-C itself and stops the processes in its own order.
                 start_new_session=True,
                 env=self._environment(),
             )
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of the user's set-up takes part."""
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "TUNNELKEEPER_"))}
-        folder = str(self.stage.folder)
-        return own | {
-            "XDG_RUNTIME_DIR": folder,
-            "XDG_STATE_HOME": folder,
-            "XDG_CONFIG_HOME": folder,
+        """Return an environment without the user's own configuration."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("XDG_", "TUNNELKEEPER_"))
+        }
+        directory = str(self.files.directory)
+        return inherited | {
+            "XDG_RUNTIME_DIR": directory,
+            "XDG_STATE_HOME": directory,
+            "XDG_CONFIG_HOME": directory,
         }
 
-    def _until_listening(self, name: str, port: int) -> None:
-        until = time.monotonic() + START_PATIENCE
-        while time.monotonic() < until:
+    def _wait_until_listening(self, name: str, port: int) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
             self.check_alive()
-            with suppress(OSError), socket.create_connection((HERE, port), timeout=1):
+            with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
                 return
-            time.sleep(LOOK_AGAIN)
-        raise DemoError(f"{name} does not listen on port {port} within {START_PATIENCE:.0f} s")
+            time.sleep(POLL_INTERVAL)
+        raise DemoError(f"{name} did not listen on port {port} within {START_TIMEOUT:.0f} s")
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:
             process.terminate()
         try:
-            process.wait(END_PATIENCE)
+            process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

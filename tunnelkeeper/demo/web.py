@@ -1,4 +1,4 @@
-"""The service behind the demo's tunnels: a small web server on loopback."""
+"""The web server behind the demo's tunnels. It listens on loopback only."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 GREETING = b"hello from the service at the far end of the tunnel\n"
 BLOB_BYTES = 16 * 1024 * 1024
-_CHUNK = hashlib.sha512(b"tunnelkeeper").digest() * 1024  # 64 KiB that compress badly
+_CHUNK = hashlib.sha512(b"tunnelkeeper").digest() * 1024  # 64 KiB that hardly compress
 
 
-class WebService:
-    """Serves `/`, a greeting, and `/blob`, BLOB_BYTES of data with their hash in the header."""
+class WebServer:
+    """Serves a greeting at `/` and BLOB_BYTES of data at `/blob`."""
 
     def __init__(self) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -26,7 +26,7 @@ class WebService:
 
     @property
     def port(self) -> int:
-        """Where it listens on 127.0.0.1."""
+        """The port on 127.0.0.1."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
@@ -44,8 +44,8 @@ class WebService:
         self._server.server_close()
 
 
-def blob_hash() -> str:
-    """SHA-256 of the whole blob, in hexadecimal."""
+def compute_blob_hash() -> str:
+    """Return the SHA-256 of the whole blob, in hexadecimal."""
     digest = hashlib.sha256()
     for _ in range(BLOB_BYTES // len(_CHUNK)):
         digest.update(_CHUNK)
@@ -59,19 +59,19 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one request."""
         match self.path:
             case "/":
-                self._begin(len(GREETING))
+                self._send_headers(len(GREETING))
                 self.wfile.write(GREETING)
             case "/blob":
-                self._begin(BLOB_BYTES)
+                self._send_headers(BLOB_BYTES)
                 for _ in range(BLOB_BYTES // len(_CHUNK)):
                     self.wfile.write(_CHUNK)
             case _:
                 self.send_error(HTTPStatus.NOT_FOUND)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-        """Say nothing: the demo's own lines are what counts."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as in the base class
+        """Log nothing, to keep the output of the demo readable."""
 
-    def _begin(self, length: int) -> None:
+    def _send_headers(self, length: int) -> None:
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(length))
