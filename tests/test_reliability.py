@@ -1,4 +1,4 @@
-"""docs/reliability.md says what the fault tests prove, and nothing else."""
+"""docs/reliability.md lists exactly the expectations of the fault tests."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from tests.faults import table
 
 
-def test_the_table_of_faults_is_what_the_tests_prove() -> None:
+def test_the_document_contains_the_current_table_of_faults() -> None:
     document = table.DOCUMENT.read_text()
 
     assert table.written_into(document) == document, "run: python -m tests.faults.table --write"
 
 
-def test_each_fault_has_words_of_its_own() -> None:
-    faults = Counter(proof.fault for proof in table.proofs())
+def test_each_fault_has_a_unique_description() -> None:
+    faults = Counter(expectation.fault for expectation in table.expectations())
 
     assert [fault for fault, times in faults.items() if times > 1] == []
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.conftest import pytest_runtest_makereport, site
-from tests.faults.proof import Proof
-from tests.faults.scene import Scene
+from tests.faults.expectation import Expectation
+from tests.faults.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,17 +19,17 @@ __all__ = ["pytest_runtest_makereport", "site"]
 
 
 @pytest.fixture
-def proof(request: pytest.FixtureRequest) -> Proof:
-    """Return the test's @proves mark."""
-    mark = request.node.get_closest_marker("proves")
-    assert mark is not None, "a test on a scene says with @proves what it proves"
+def expectation(request: pytest.FixtureRequest) -> Expectation:
+    """Return the expectation in the test's @expects mark."""
+    mark = request.node.get_closest_marker("expects")
+    assert mark is not None, "a test on a scenario says with @expects what it proves"
     found = mark.args[0]
-    assert isinstance(found, Proof)
+    assert isinstance(found, Expectation)
     return found
 
 
 @pytest.fixture
-def scene(site: Site, proof: Proof) -> Iterator[Scene]:
-    """Set a scene up on this machine's loopback."""
-    with Scene(site, proof) as scene:
-        yield scene
+def scenario(site: Site, expectation: Expectation) -> Iterator[Scenario]:
+    """Set a scenario up on this machine's loopback."""
+    with Scenario(site, expectation) as scenario:
+        yield scenario

@@ -1,4 +1,4 @@
-"""What a process holds: memory, descriptors, threads, children; and whether it gave it back."""
+"""The resources of a process: memory, descriptors, threads, children; compared over time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import psutil
 from tests.e2e.server_process import runs
 
 SLACK = 12 * 1024 * 1024
-"""Bytes that a first failure may leave behind: code that was loaded for it, buffers that grew."""
+"""Bytes by which a first failure may grow a process: code loaded for it, larger buffers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a process held at a moment. memory: bytes of its own, its share of what is shared."""
+    """The resources of a process at one moment. memory: bytes, with its share of shared pages."""
 
     memory: int
     descriptors: int
@@ -25,13 +25,13 @@ class Footprint:
 
     @classmethod
     def of(cls, pid: int) -> Footprint:
-        """Return what the process holds now."""
+        """Measure a process."""
         process = psutil.Process(pid)
         children = [child for child in process.children(recursive=True) if runs(child)]
         return cls(_memory(process), process.num_fds(), process.num_threads(), len(children))
 
     def fits(self, before: Footprint, slack: int = SLACK) -> bool:
-        """Whether it is no more than it was, but for some memory."""
+        """Return whether no resource has grown, but memory by at most slack bytes."""
         return (
             self.memory <= before.memory + slack
             and self.descriptors <= before.descriptors

@@ -1,4 +1,4 @@
-"""The way to a server, broken and mended by a test that blocks: a proxy in the background."""
+"""A connection path to a server that a blocking test can break: a proxy in the background."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from tests.e2e.ports import free_port
 from tests.faults.proxy import Flow, Proxy
 
 if TYPE_CHECKING:
-    from tests.faults.background import Background
+    from tests.faults.background_loop import BackgroundLoop
 
 Direction = Literal["to server", "to client"]
 BOTH: tuple[Direction, Direction] = ("to server", "to client")
 
 
 class Link:
-    """A port that leads to the port of a server; what happens on the way is up to the test."""
+    """A port that forwards to a server's port and injects the faults that a test asks for."""
 
-    def __init__(self, background: Background, server: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, background: BackgroundLoop, server: int, host: str = "127.0.0.1") -> None:
         self.port = free_port()
         self._background = background
         self._proxy = background.enter(Proxy(("127.0.0.1", server), self.port, host))
 
     @property
     def accepted(self) -> int:
-        """How many connections have come."""
+        """The number of connections accepted so far."""
         return self._background.call(lambda: self._proxy.accepted)
 
-    def heard(self, direction: Direction) -> int:
-        """Return how often the senders of a direction have sent something, held or not."""
-        return self._background.call(lambda: self._flows((direction,))[0].heard)
+    def send_count(self, direction: Direction) -> int:
+        """Return how many chunks the senders of a direction have sent, held or not."""
+        return self._background.call(lambda: self._flows((direction,))[0].reads)
 
     def hold(self, *directions: Direction) -> None:
-        """Silently let nothing through in these directions, or in both."""
+        """Silently hold back all data in these directions, by default in both."""
         for flow in self._flows(directions):
             self._background.call(flow.hold)
 
-    def go(self) -> None:
-        """Let everything through, first what was held."""
-        self._background.call(self._proxy.go)
+    def resume(self) -> None:
+        """Forward data again, first the data that was held back."""
+        self._background.call(self._proxy.resume)
 
-    def forget(self) -> None:
-        """Let nothing of the connections through that are there now, ever; new ones go."""
-        self._background.call(self._proxy.forget)
+    def forget_connections(self) -> None:
+        """Hold back the data of all current connections for good; new connections work."""
+        self._background.call(self._proxy.forget_connections)
 
     def slow_down(self, rate: float, delay: float = 0.0) -> None:
-        """Limit each direction to this many bytes a second, each delayed by this many seconds."""
+        """Limit each direction to this many bytes a second, and delay it by this many seconds."""
 
         def act() -> None:
             for flow in self._flows(()):
@@ -54,11 +54,11 @@ class Link:
         self._background.call(act)
 
     def reset(self) -> None:
-        """Cut all connections with a reset."""
+        """Reset all connections."""
         self._background.call(self._proxy.reset)
 
     def close(self) -> None:
-        """End all connections cleanly."""
+        """Close all connections cleanly."""
         self._background.call(self._proxy.close)
 
     def stop_listening(self) -> None:
@@ -66,11 +66,11 @@ class Link:
         self._background.call(self._proxy.stop_listening)
 
     def listen(self) -> None:
-        """Take new connections again."""
+        """Accept new connections again."""
         self._background.call(self._proxy.listen)
 
-    def lead_to(self, port: int) -> None:
-        """Let new connections go to another server of this machine."""
+    def redirect_to(self, port: int) -> None:
+        """Forward new connections to another server on this machine."""
 
         def act() -> None:
             self._proxy.server = ("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""Files of the system as a test wants them, for one program alone: a mount namespace of its own.
+"""System files that are replaced for one program only, in a mount namespace of its own.
 
 Needs Linux, util-linux and root.
 """
@@ -22,12 +22,12 @@ exec "$@"
 """
 
 
-def seeing(files: Mapping[str, Path]) -> tuple[str, ...]:
-    """Return a command prefix; the command behind it sees these files in place of the system's."""
+def with_files_replaced(files: Mapping[str, Path]) -> tuple[str, ...]:
+    """Return a command prefix that makes a command see these files in place of the system's."""
     if os.geteuid() != 0:
         absent("mount namespaces need root")
-    pairs = [str(path) for there, here in files.items() for path in (here, there)]
-    through = (
+    pairs = [str(path) for system_file, own in files.items() for path in (own, system_file)]
+    prefix = (
         require("unshare"),
         "--mount",
         "--",
@@ -38,7 +38,7 @@ def seeing(files: Mapping[str, Path]) -> tuple[str, ...]:
         *pairs,
         "--",
     )
-    tried = subprocess.run([*through, "true"], capture_output=True, text=True, check=False)
-    if tried.returncode != 0:
-        absent(f"this machine does not allow mount namespaces: {tried.stderr.strip()}")
-    return through
+    done = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        absent(f"this machine does not allow mount namespaces: {done.stderr.strip()}")
+    return prefix

@@ -1,6 +1,6 @@
-"""A TCP proxy that does to its connections what networks do: hold, delay, throttle, reset, close.
+"""A TCP proxy that injects network faults: it holds, delays, throttles, resets and closes.
 
-It passes bytes on and knows nothing of SSH or of tests; it runs in any event loop.
+It forwards bytes, does not interpret SSH, and runs in any event loop.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 CHUNK = 16 * 1024
 IN_FLIGHT = 8
-"""Chunks of each direction that a connection has under way: little, as a real link has."""
+"""Chunks in flight in each direction of a connection: few, as on a real link."""
 
 BUFFER = 64 * 1024
-"""Bytes that the kernel may hold for a connection; Linux would let it grow to megabytes."""
+"""Receive buffer of a socket, in bytes; Linux would let it grow to megabytes."""
 
-_AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: close() sends RST and drops what waits
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: close() sends RST and drops unsent data
 
 Address = tuple[str, int]
 
@@ -31,70 +31,70 @@ Address = tuple[str, int]
 class Flow:
     """One direction of all connections together.
 
-    delay: seconds that every byte is late. rate: bytes a second, for each connection.
-    heard: how often its senders have sent something, whether it got through or not.
+    delay: seconds by which every byte is delayed. rate: bytes a second, for each connection.
+    reads: how many chunks its senders have sent, forwarded or not.
     """
 
     def __init__(self) -> None:
         self.delay = 0.0
         self.rate = inf
-        self.heard = 0
-        self._goes = asyncio.Event()
-        self._goes.set()
+        self.reads = 0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     def hold(self) -> None:
-        """Silently let nothing through, not even the end of a connection."""
-        self._goes.clear()
+        """Silently hold back everything, even EOF and resets."""
+        self._flowing.clear()
 
-    def go(self) -> None:
-        """Let all through again, first what was held: as TCP repeats what a network lost."""
-        self._goes.set()
+    def resume(self) -> None:
+        """Forward data again, first what was held, just as TCP retransmits lost segments."""
+        self._flowing.set()
 
-    async def passes(self, due: float) -> None:
-        """Wait until what is due at this time of the loop may arrive."""
+    async def wait_until_due(self, due: float) -> None:
+        """Wait until data that is due at this loop time may be delivered."""
         await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-        await self._goes.wait()
+        await self._flowing.wait()
 
 
-class _Reset(Exception):
-    """One side has cut the connection."""
+class _ResetError(Exception):
+    """Raised when one side has reset the connection."""
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """A client's connection and the one that was made to the server for it."""
+    """A client's connection and the matching connection to the server."""
 
     client: socket.socket
     server: socket.socket
     task: asyncio.Task[None] | None = None
 
     async def run(self, to_server: Flow, to_client: Flow) -> None:
-        """Pass on what both sides send, until both have ended."""
+        """Forward data both ways until both sides have ended."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_carry(self.client, self.server, to_server))
-                tasks.create_task(_carry(self.server, self.client, to_client))
-        except* _Reset:
-            self.break_off()
+                tasks.create_task(_forward(self.client, self.server, to_server))
+                tasks.create_task(_forward(self.server, self.client, to_client))
+        except* _ResetError:
+            self.abort()
 
-    def break_off(self) -> None:
-        """Let both sides see a reset once the sockets are closed."""
+    def abort(self) -> None:
+        """Make both sides see a reset once the sockets are closed."""
         for end in (self.client, self.server):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
-    def say_goodbye(self) -> None:
-        """Let both sides see a clean end."""
+    def close_cleanly(self) -> None:
+        """Make both sides see a clean end."""
         for end in (self.client, self.server):
-            with suppress(OSError):  # it has gone without a goodbye
+            with suppress(OSError):  # the peer has reset the connection
                 end.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(slots=True)
 class Proxy:
-    """Listens for clients of a server. Use it as a context: it owns the connections.
+    """Forwards client connections to a server; an async context that owns the connections.
 
-    server: where new connections lead to; it may be changed. port: 0 for a free one.
-    accepted: how many clients have come.
+    server: the target of new connections; it may be changed. port: 0 for a free one.
+    accepted: the number of clients so far.
     """
 
     server: Address
@@ -123,7 +123,7 @@ class Proxy:
         await self._tasks.__aexit__(kind, error, traceback)
 
     def listen(self) -> None:
-        """Take connections, on the same port as before."""
+        """Accept connections, on the same port as before."""
         if self._listener is None:
             listener = socket.create_server((self.host, self.port))
             self.port = listener.getsockname()[1]
@@ -133,44 +133,44 @@ class Proxy:
             self._listener = listener
 
     def stop_listening(self) -> None:
-        """Refuse new connections; those that are there stay."""
+        """Refuse new connections and keep the current ones."""
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
     def hold(self) -> None:
-        """Silently drop everything in both directions: a black hole."""
+        """Silently hold back everything in both directions: a black hole."""
         self.to_server.hold()
         self.to_client.hold()
 
-    def go(self) -> None:
-        """Be a good network again."""
-        self.to_server.go()
-        self.to_client.go()
+    def resume(self) -> None:
+        """Forward data in both directions again."""
+        self.to_server.resume()
+        self.to_client.resume()
 
-    def forget(self) -> None:
-        """Be a black hole for the connections that are there, for good, as a NAT that forgot them.
+    def forget_connections(self) -> None:
+        """Become a black hole for all current connections, like a NAT that has lost its state.
 
-        New ones get through.
+        New connections work.
         """
         self.hold()
         self.to_server, self.to_client = Flow(), Flow()
 
     def reset(self) -> None:
-        """Cut all connections; both sides get a reset."""
+        """Reset all connections towards both sides."""
         for connection in list(self._connections):
-            connection.break_off()
+            connection.abort()
             assert connection.task is not None
             connection.task.cancel()
 
     def close(self) -> None:
-        """End all connections cleanly towards both sides."""
+        """Close all connections cleanly towards both sides."""
         for connection in list(self._connections):
-            connection.say_goodbye()
+            connection.close_cleanly()
 
     def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # it has left again
+        with suppress(OSError):  # the client has disconnected already
             client, _ = listener.accept()
             self.accepted += 1
             self._tasks.create_task(self._serve(client))
@@ -187,12 +187,12 @@ class Proxy:
                 await asyncio.get_running_loop().sock_connect(server, self.server)
                 await connection.run(self.to_server, self.to_client)
             except OSError:
-                connection.break_off()
+                connection.abort()
             finally:
                 self._connections.discard(connection)
 
 
-async def _carry(source: socket.socket, sink: socket.socket, flow: Flow) -> None:
+async def _forward(source: socket.socket, sink: socket.socket, flow: Flow) -> None:
     queue: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(IN_FLIGHT)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_read(source, queue, flow))
@@ -202,7 +202,7 @@ async def _carry(source: socket.socket, sink: socket.socket, flow: Flow) -> None
 async def _read(
     source: socket.socket, queue: asyncio.Queue[tuple[float, bytes | None]], flow: Flow
 ) -> None:
-    """Queue what comes with the time that it is due; b"" is its end and None a reset."""
+    """Queue received data with the time it is due; b"" is EOF and None a reset."""
     loop = asyncio.get_running_loop()
     data: bytes | None = None
     while data != b"":
@@ -210,7 +210,7 @@ async def _read(
             data = await loop.sock_recv(source, CHUNK)
         except OSError:
             data = None
-        flow.heard += 1
+        flow.reads += 1
         await queue.put((loop.time() + flow.delay, data))
         if data is None:
             return
@@ -222,16 +222,16 @@ async def _write(
     loop = asyncio.get_running_loop()
     while True:
         due, data = await queue.get()
-        await flow.passes(due)
+        await flow.wait_until_due(due)
         try:
             match data:
                 case None:
-                    raise _Reset
+                    raise _ResetError
                 case b"":
                     sink.shutdown(socket.SHUT_WR)
                     return
             await loop.sock_sendall(sink, data)
         except OSError as error:
-            raise _Reset from error
+            raise _ResetError from error
         if flow.rate < inf:
             await asyncio.sleep(len(data) / flow.rate)

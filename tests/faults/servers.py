@@ -1,6 +1,6 @@
-"""Servers with a fault: what a client meets that expects SSH, or DNS, and finds something else.
+"""Faulty servers for clients that expect SSH or DNS.
 
-They run in any event loop; each connection is served until the server is closed.
+They run in any event loop and serve each connection until they are closed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Serves one connection; it is closed for it."""
+"""Serves one connection; the caller closes it."""
 
 CHUNK = 16 * 1024
-DNS_PORT = 53  # resolv.conf(5) knows no other
+DNS_PORT = 53  # resolv.conf(5) supports no other port
 DRIP = 0.05
 """Seconds between the bytes of a slow banner."""
 
@@ -44,26 +44,28 @@ async def serving(handler: Handler) -> AsyncIterator[int]:
 
 
 async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accept, read, and never say anything."""
+    """Read, and never send anything."""
     while await reader.read(CHUNK):
         pass
 
 
-async def talk_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say what no SSH server says, without end."""
+async def send_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send random bytes without end."""
     while True:
         writer.write(Random(1).randbytes(CHUNK))
         await writer.drain()
 
 
-async def turn_to_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Begin as an SSH server does, and go on with garbage."""
+async def send_banner_then_garbage(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Send an SSH banner and then random bytes."""
     writer.write(b"SSH-2.0-Fault\r\n")
-    await talk_garbage(reader, writer)
+    await send_garbage(reader, writer)
 
 
-async def drip_a_banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say an SSH banner byte by byte, and never come to its end."""
+async def drip_banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send an SSH banner byte by byte and never complete it."""
     writer.write(b"SSH-2.0-")
     while True:
         await writer.drain()
@@ -71,19 +73,19 @@ async def drip_a_banner(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
         writer.write(b"x")
 
 
-async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accept, and close at once."""
+async def close_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close the connection at once."""
 
 
-class _Mute(asyncio.DatagramProtocol):
-    """Takes datagrams and answers none."""
+class _SilentProtocol(asyncio.DatagramProtocol):
+    """Receives datagrams and answers none."""
 
 
 @asynccontextmanager
-async def mute_dns(host: str) -> AsyncIterator[None]:
+async def silent_name_server(host: str) -> AsyncIterator[None]:
     """Run a name server that receives every query and answers none."""
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(_Mute, (host, DNS_PORT))
+    transport, _ = await loop.create_datagram_endpoint(_SilentProtocol, (host, DNS_PORT))
     try:
         yield
     finally:

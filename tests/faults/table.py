@@ -1,9 +1,9 @@
-"""The table of docs/reliability.md, made of what the fault tests say that they prove.
+"""The table of docs/reliability.md, made of the expectations of the fault tests.
 
     python -m tests.faults.table            print it
-    python -m tests.faults.table --write    put it into the document, between its markers
+    python -m tests.faults.table --write    write it between the markers of the document
 
-It runs no test.
+This module runs no test.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from docs.tables import markdown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.faults.proof import Proof
+    from tests.faults.expectation import Expectation
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent.parent / "docs" / "reliability.md"
 BEGIN, END = markers("faults")
-HEAD = ("Fault", "`status` says", "noticed within", "data flows again within")
+HEAD = ("Fault", "`status` reports", "reported within", "data flows again within")
 
 
-def proofs() -> Iterator[Proof]:
-    """Yield what the fault tests prove: by file, and in it from top to bottom."""
+def expectations() -> Iterator[Expectation]:
+    """Yield the expectations of all fault tests, by file name and then in source order."""
     for path in sorted(HERE.glob("test_*.py")):
         module = importlib.import_module(f"{__package__}.{path.stem}")
         for value in vars(module).values():
             for mark in getattr(value, "pytestmark", []):
-                if mark.name == "proves":
+                if mark.name == "expects":
                     yield mark.args[0]
 
 
 def table() -> str:
-    """Return the proofs as a Markdown table."""
-    return markdown(HEAD, (proof.row for proof in proofs()))
+    """Return the expectations as a Markdown table."""
+    return markdown(HEAD, (expectation.row for expectation in expectations()))
 
 
 def written_into(text: str) -> str:
     """Put the table between the markers of a document.
 
-    Raises ValueError where the markers are missing.
+    Raises ValueError if the markers are missing.
     """
     return put_between(BEGIN, END, text, table())
 
 
 def main(arguments: list[str]) -> None:
-    """Print the table, or write it down."""
+    """Print the table, or write it into the document."""
     if arguments == ["--write"]:
         DOCUMENT.write_text(written_into(DOCUMENT.read_text()))
     elif arguments:

@@ -1,4 +1,4 @@
-"""Clients that do not read, cut in, or talk nonsense: they harm only themselves."""
+"""Clients that do not read, reset early or send invalid data: they affect no other client."""
 
 from __future__ import annotations
 
@@ -19,60 +19,60 @@ from tests.e2e.clients import (
 from tests.e2e.ports import free_port
 from tests.e2e.services import CHUNK
 from tests.e2e.waiting import wait_until
+from tests.faults.expectation import MARGIN, withstands
 from tests.faults.footprint import SLACK, Footprint
-from tests.faults.proof import MARGIN, withstands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.faults.scene import Scene
+    from tests.faults.scenario import Scenario
 
 RESETS = 1000
-STILL = 25
-"""Looks in a row that show the same: nothing moves."""
+STALLED_SAMPLES = 25
+"""Consecutive equal samples of the byte counter that show that the transfer stands still."""
 
-RST = struct.pack("ii", 1, 0)  # struct linger: close() cuts the connection
+RST = struct.pack("ii", 1, 0)  # struct linger: close() resets the connection
 LEAK = 4 * MEGABYTE
-"""Bytes that this many clients may leave behind; a kilobyte of each would be a quarter of it."""
+"""Bytes by which memory may grow; a leak of 1 kB per client would be a quarter of it."""
 
 
-def send_without_end(connection: socket.socket) -> None:
+def send_forever(connection: socket.socket) -> None:
     while True:
         connection.sendall(blob(MEGABYTE))
 
 
-def wait_for_the_end(connection: socket.socket) -> None:
+def read_until_eof(connection: socket.socket) -> None:
     while connection.recv(CHUNK):
         pass
 
 
 @withstands("a client stops reading for good")
-def test_a_slow_reader_holds_up_no_other_client(scene: Scene) -> None:
+def test_a_client_that_stops_reading_delays_no_other_client(scenario: Scenario) -> None:
     port = free_port()
-    scene.begins(local=(f"{port}:{scene.service(send_without_end)}",))
-    before = scene.holds()
+    scenario.start_tunnel(local=(f"{port}:{scenario.service(send_forever)}",))
+    before = scenario.footprint()
     with connected(port) as client:
         assert len(receive_exactly(client, MEGABYTE)) == MEGABYTE
-        full = wait_until_nothing_moves(scene)
+        full = wait_until_transfer_stalls(scenario)
         for _ in range(50):
-            scene.carries_data()
+            scenario.check_data_flows()
         assert full.memory <= before.memory + 2 * SLACK
-    scene.stays_up(slack=2 * SLACK)
+    scenario.check_stayed_up(slack=2 * SLACK)
 
 
-def wait_until_nothing_moves(scene: Scene) -> Footprint:
-    """Return what the supervisor holds once all buffers between service and client are full."""
-    seen = [-1]
+def wait_until_transfer_stalls(scenario: Scenario) -> Footprint:
+    """Return the supervisor's footprint once all buffers from service to client are full."""
+    byte_counts = [-1]
 
-    def nothing_moves() -> bool:
-        seen.append(scene.program.tunnel("t").bytes_in)
-        return len(seen) > STILL and len(set(seen[-STILL:])) == 1
+    def has_stalled() -> bool:
+        byte_counts.append(scenario.program.tunnel("t").bytes_in)
+        return len(byte_counts) > STALLED_SAMPLES and len(set(byte_counts[-STALLED_SAMPLES:])) == 1
 
-    wait_until(nothing_moves, MARGIN, "the client is still being served")
-    return scene.holds()
+    wait_until(has_stalled, MARGIN, "data still flows to the client")
+    return scenario.footprint()
 
 
-def cut_in(port: int, times: int) -> None:
+def connect_and_reset(port: int, times: int) -> None:
     """Connect and reset at once, this many times; return when all were accepted."""
     for _ in range(times):
         with connected(port) as client:
@@ -81,46 +81,50 @@ def cut_in(port: int, times: int) -> None:
 
 
 @withstands("clients reset while their channel opens, 1000 times")
-def test_resets_while_channels_open_leak_nothing(scene: Scene) -> None:
+def test_clients_that_reset_while_their_channel_opens_leak_nothing(scenario: Scenario) -> None:
     port = free_port()
-    scene.begins("keepalive_count_max = 30", local=(f"{port}:{scene.service(wait_for_the_end)}",))
-    scene.link.slow_down(rate=10 * MEGABYTE, delay=0.02)
-    at_the_server = scene.server_descriptors()
-    cut_in(port, RESETS)  # what the first of them need for good is no leak
-    scene.leaves_nothing_behind(slack=4 * SLACK)
-    scene.notes()
-    cut_in(port, RESETS)
-    scene.stays_up(LEAK)
+    scenario.start_tunnel(
+        "keepalive_count_max = 30", local=(f"{port}:{scenario.service(read_until_eof)}",)
+    )
+    scenario.link.slow_down(rate=10 * MEGABYTE, delay=0.02)
+    descriptors_before = scenario.server_descriptors()
+    connect_and_reset(port, RESETS)  # what the first resets allocate once is not a leak
+    scenario.check_footprint(slack=4 * SLACK)
+    scenario.record_footprint()
+    connect_and_reset(port, RESETS)
+    scenario.check_stayed_up(LEAK)
     wait_until(
-        lambda: scene.server_descriptors() <= at_the_server,
+        lambda: scenario.server_descriptors() <= descriptors_before,
         within=MARGIN,
-        complaint=lambda: f"sshd had {at_the_server} descriptors, now {scene.server_descriptors()}",
+        complaint=lambda: (
+            f"sshd had {descriptors_before} descriptors, now {scenario.server_descriptors()}"
+        ),
     )
 
 
-@withstands("clients talk nonsense to the SOCKS port")
-def test_nonsense_on_the_socks_port_ends_that_client_and_no_more(scene: Scene) -> None:
+@withstands("clients send invalid requests to the SOCKS port")
+def test_an_invalid_socks_request_closes_only_the_client_that_sent_it(scenario: Scenario) -> None:
     port = free_port()
-    scene.begins(f'socks = "{port}"')
-    for words in nonsense(Random(7)):
+    scenario.start_tunnel(f'socks = "{port}"')
+    for request in invalid_requests(Random(7)):
         with connected(port) as client:
-            with contextlib.suppress(OSError):  # it may be cut off before it has sent all
-                client.sendall(words)
+            with contextlib.suppress(OSError):  # it may be closed before it has sent everything
+                client.sendall(request)
                 client.shutdown(socket.SHUT_WR)
             receive_until_cut(client)
-    scene.stays_up()
+    scenario.check_stayed_up()
 
 
-def nonsense(chance: Random) -> Iterator[bytes]:
-    """Yield what no SOCKS proxy accepts: none of it is a complete CONNECT request."""
+def invalid_requests(rng: Random) -> Iterator[bytes]:
+    """Yield requests that no SOCKS proxy accepts: none is a complete CONNECT request."""
     request = b"\x05\x01\x00" + b"\x05\x01\x00\x03\x04host\x00\x50"
     yield from (request[:length] for length in range(1, len(request)))
     yield from (b"\x04\x01\x00\x50\x7f\x00\x00\x01nobody"[:length] for length in range(1, 14))
     yield b"\x04\x01\x00\x50\x00\x00\x00\x01" + b"x" * 100_000
     for _ in range(100):
-        noise = chance.randbytes(chance.randrange(1, 2000))
-        command = bytes([chance.randrange(2, 256)])
-        yield bytes([chance.choice([*range(4), *range(6, 256)])]) + noise
-        yield b"\x05" + bytes([chance.randrange(256)]) + bytes(each | 1 for each in noise)
+        noise = rng.randbytes(rng.randrange(1, 2000))
+        command = bytes([rng.randrange(2, 256)])
+        yield bytes([rng.choice([*range(4), *range(6, 256)])]) + noise
+        yield b"\x05" + bytes([rng.randrange(256)]) + bytes(byte | 1 for byte in noise)
         yield b"\x05\x01\x00\x05" + command + b"\x00" + noise
         yield b"\x04" + command + noise

@@ -1,4 +1,4 @@
-"""Servers that hang, stay silent or talk nonsense: no attempt waits for them for ever."""
+"""Servers that hang, stay silent or send garbage: no attempt waits for them forever."""
 
 from __future__ import annotations
 
@@ -7,136 +7,142 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.e2e.site import USER
-from tests.faults.proof import BACKOFF, CONNECTING, UNANSWERED_KEEPALIVES, proves
+from tests.faults.expectation import BACKOFF, CONNECT_LIMIT, UNANSWERED_KEEPALIVES, expects
 from tests.faults.servers import (
     Handler,
-    drip_a_banner,
-    hang_up,
+    close_at_once,
+    drip_banner,
+    send_banner_then_garbage,
+    send_garbage,
     serving,
     stay_silent,
-    talk_garbage,
-    turn_to_garbage,
 )
 from tests.requirements import require
 
 if TYPE_CHECKING:
-    from tests.faults.scene import Scene
+    from tests.faults.scenario import Scenario
 
 DROPS = 5
-LONG = 600
-"""Seconds that a login hangs: longer than any test."""
+LOGIN_DURATION = 600
+"""Seconds for which a login hangs: longer than any test."""
 
 
-def play(scene: Scene, handler: Handler, words: str = "") -> None:
-    """Let another server be at the tunnel's address until a failure says these words."""
-    scene.begins()
-    scene.link.lead_to(scene.background.enter(serving(handler)))
-    scene.link.reset()
-    scene.says_so(words)
-    scene.link.lead_to(scene.server.port)
-    scene.recovers()
+def replace_server(scenario: Scenario, handler: Handler, text: str = "") -> None:
+    """Run another server at the tunnel's address until a failure with this text is reported."""
+    scenario.start_tunnel()
+    scenario.link.redirect_to(scenario.background.enter(serving(handler)))
+    scenario.link.reset()
+    scenario.wait_for_expected_status(text)
+    scenario.link.redirect_to(scenario.server.port)
+    scenario.check_recovery()
 
 
-@proves(
+@expects(
     "the server accepts and stays silent",
-    says=("backoff", "timeout"),
-    noticed=CONNECTING,
-    flows=CONNECTING + BACKOFF,
+    status=("backoff", "timeout"),
+    reported_within=CONNECT_LIMIT,
+    recovered_within=CONNECT_LIMIT + BACKOFF,
 )
-def test_a_silent_server_is_given_up_in_time(scene: Scene) -> None:
-    play(scene, stay_silent)
+def test_a_silent_server_times_out(scenario: Scenario) -> None:
+    replace_server(scenario, stay_silent)
 
 
-@proves(
-    "the server's banner comes byte by byte, without an end",
-    says=("backoff", "timeout"),
-    noticed=CONNECTING,
-    flows=CONNECTING + BACKOFF,
+@expects(
+    "the server's banner comes byte by byte and never ends",
+    status=("backoff", "timeout"),
+    reported_within=CONNECT_LIMIT,
+    recovered_within=CONNECT_LIMIT + BACKOFF,
 )
-def test_a_banner_without_an_end_is_given_up_in_time(scene: Scene) -> None:
-    play(scene, drip_a_banner)
+def test_a_banner_that_never_ends_times_out(scenario: Scenario) -> None:
+    replace_server(scenario, drip_banner)
 
 
-@proves("something else than SSH answers", says=("backoff", "protocol"), flows=BACKOFF)
-def test_garbage_is_reported_as_not_ssh(scene: Scene) -> None:
-    play(scene, talk_garbage)
+@expects(
+    "a server other than SSH answers", status=("backoff", "protocol"), recovered_within=BACKOFF
+)
+def test_garbage_is_reported_as_a_protocol_error(scenario: Scenario) -> None:
+    replace_server(scenario, send_garbage)
 
 
-@proves("SSH turns into garbage", says=("backoff", "protocol"), flows=BACKOFF)
-def test_garbage_after_a_banner_is_reported_as_not_ssh(scene: Scene) -> None:
-    play(scene, turn_to_garbage)
+@expects("garbage follows the SSH banner", status=("backoff", "protocol"), recovered_within=BACKOFF)
+def test_garbage_after_a_banner_is_reported_as_a_protocol_error(scenario: Scenario) -> None:
+    replace_server(scenario, send_banner_then_garbage)
 
 
-@proves("the server accepts and hangs up", says=("backoff", "lost"), flows=BACKOFF)
-def test_a_server_that_hangs_up_is_tried_again(scene: Scene) -> None:
-    play(scene, hang_up, "before the key exchange")
+@expects(
+    "the server accepts and closes the connection",
+    status=("backoff", "lost"),
+    recovered_within=BACKOFF,
+)
+def test_a_server_that_closes_at_once_is_retried(scenario: Scenario) -> None:
+    replace_server(scenario, close_at_once, "before the key exchange")
 
 
-@proves(
+@expects(
     "the login hangs",
-    says=("backoff", "timeout"),
-    noticed=CONNECTING,
-    flows=CONNECTING + BACKOFF,
+    status=("backoff", "timeout"),
+    reported_within=CONNECT_LIMIT,
+    recovered_within=CONNECT_LIMIT + BACKOFF,
 )
-def test_a_login_that_hangs_is_given_up_in_time(scene: Scene) -> None:
-    hanging = scene.site.sshd(
+def test_a_login_that_hangs_times_out(scenario: Scenario) -> None:
+    hanging = scenario.site.sshd(
         known=False,
-        HostKey=str(scene.server.host_key),
+        HostKey=str(scenario.server.host_key),
         AuthorizedKeysFile="none",
-        AuthorizedKeysCommand=f"{require('sleep')} {LONG}",
+        AuthorizedKeysCommand=f"{require('sleep')} {LOGIN_DURATION}",
         AuthorizedKeysCommandUser=USER,
     )
-    scene.begins()
-    scene.link.lead_to(hanging.port)
-    scene.link.reset()
-    scene.says_so("login")
-    scene.link.lead_to(scene.server.port)
-    scene.recovers()
+    scenario.start_tunnel()
+    scenario.link.redirect_to(hanging.port)
+    scenario.link.reset()
+    scenario.wait_for_expected_status("login")
+    scenario.link.redirect_to(scenario.server.port)
+    scenario.check_recovery()
 
 
-@proves(
+@expects(
     "the server's process for the connection is stopped",
-    says=("backoff", "peer_dead"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=BACKOFF,
+    status=("backoff", "peer_dead"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=BACKOFF,
 )
-def test_a_stopped_session_of_the_server_is_replaced(scene: Scene) -> None:
-    scene.begins()
-    sessions = [psutil.Process(pid) for pid in scene.server.sessions()]
+def test_a_connection_whose_server_process_is_stopped_is_replaced(scenario: Scenario) -> None:
+    scenario.start_tunnel()
+    sessions = [psutil.Process(pid) for pid in scenario.server.sessions()]
     for session in sessions:
         session.suspend()
-    scene.says_so()
-    scene.is_up()  # on a new connection, while the old one still hangs
+    scenario.wait_for_expected_status()
+    scenario.wait_until_up()  # on a new connection while the old one still hangs
     for session in sessions:
         session.resume()
-    scene.recovers()
+    scenario.check_recovery()
 
 
-@proves(
+@expects(
     "the whole server is stopped, and resumes",
-    says=("backoff", "timeout"),
-    noticed=UNANSWERED_KEEPALIVES + CONNECTING,
-    flows=CONNECTING + BACKOFF,
+    status=("backoff", "timeout"),
+    reported_within=UNANSWERED_KEEPALIVES + CONNECT_LIMIT,
+    recovered_within=CONNECT_LIMIT + BACKOFF,
 )
-def test_a_stopped_server_is_used_again_when_it_resumes(scene: Scene) -> None:
-    scene.begins()
-    scene.server.freeze()
-    scene.says_so()
-    assert ("backoff", "peer_dead") in scene.states()
-    scene.server.thaw()
-    scene.recovers()
+def test_a_tunnel_reconnects_when_a_stopped_server_resumes(scenario: Scenario) -> None:
+    scenario.start_tunnel()
+    scenario.server.freeze()
+    scenario.wait_for_expected_status()
+    assert ("backoff", "peer_dead") in scenario.states()
+    scenario.server.thaw()
+    scenario.check_recovery()
 
 
-@proves(
+@expects(
     "the server drops every connection soon after it is up",
-    says=("backoff", "lost"),
-    flows=BACKOFF,
+    status=("backoff", "lost"),
+    recovered_within=BACKOFF,
 )
-def test_a_server_that_keeps_dropping_is_backed_off_from(scene: Scene) -> None:
-    scene.begins("gate_time = 600")
+def test_a_server_that_keeps_dropping_connections_is_backed_off_from(scenario: Scenario) -> None:
+    scenario.start_tunnel("gate_time = 600")
     for drops in range(DROPS):
-        scene.link.reset()
-        scene.came_up_again(times=drops + 1)
-    scene.says_so()
-    assert scene.failed_in_a_row() >= DROPS  # each was waited for longer, up to the maximum
-    scene.recovers()
+        scenario.link.reset()
+        scenario.wait_for_restarts(times=drops + 1)
+    scenario.wait_for_expected_status()
+    assert scenario.failed_attempts() >= DROPS  # each delay was longer, up to the maximum
+    scenario.check_recovery()

@@ -1,4 +1,4 @@
-"""The clock on the wall: it is shown to people, and nothing is decided by it."""
+"""The wall clock: it is shown to users, but decides nothing."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.e2e.waiting import wait_until
-from tests.faults.proof import FREE_RETRY, MARGIN, proves
+from tests.faults.expectation import EARLY_RETRY, MARGIN, expects
 from tests.requirements import absent
 
 if TYPE_CHECKING:
-    from tests.faults.scene import Scene
+    from tests.faults.scenario import Scenario
 
 LIBRARY = "libfaketimeMT.so.1"
 HOUR = 3600
 
 
 def faketime() -> Path:
-    """Return the library that shows a program another time of day (Debian's libfaketime)."""
-    places = ("lib/*/faketime", "lib*/faketime", "lib/*", "lib*")
-    found = [path for place in places for path in Path("/usr").glob(f"{place}/{LIBRARY}")]
-    if not found:
+    """Return the library that gives a program another wall clock time (Debian's libfaketime)."""
+    directories = ("lib/*/faketime", "lib*/faketime", "lib/*", "lib*")
+    libraries = [
+        path for directory in directories for path in Path("/usr").glob(f"{directory}/{LIBRARY}")
+    ]
+    if not libraries:
         absent("libfaketime is not installed")
-    return found[0]
+    return libraries[0]
 
 
-@proves(
-    "the wall clock is set back by an hour, while waiting for the next try",
-    says=("backoff", "refused"),
-    flows=FREE_RETRY,
+@expects(
+    "the wall clock is set back by an hour, during a retry delay",
+    status=("backoff", "refused"),
+    recovered_within=EARLY_RETRY,
 )
-def test_a_wall_clock_set_back_lengthens_no_wait(scene: Scene) -> None:
-    offset = scene.site.directory / "offset"
+def test_setting_the_wall_clock_back_does_not_lengthen_a_retry_delay(scenario: Scenario) -> None:
+    offset = scenario.site.directory / "offset"
     offset.write_text("+0\n")
-    program = scene.site.program(scene.tunnel())
+    program = scenario.site.program(scenario.tunnel())
     program.environment |= {
         "LD_PRELOAD": str(faketime()),
         "FAKETIME_TIMESTAMP_FILE": str(offset),
@@ -41,15 +43,15 @@ def test_a_wall_clock_set_back_lengthens_no_wait(scene: Scene) -> None:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
     }
-    scene.starts(program)
-    scene.link.stop_listening()
-    scene.link.reset()
-    before = scene.says_so().at
+    scenario.start_program(program)
+    scenario.link.stop_listening()
+    scenario.link.reset()
+    before = scenario.wait_for_expected_status().at
     offset.write_text(f"-{HOUR}\n")
     wait_until(
         lambda: (failure := program.tunnel("t").failure) and failure.at < before,
         within=MARGIN,
-        complaint="the supervisor did not see the clock change",
+        complaint="the supervisor did not see the new time",
     )
-    scene.link.listen()
-    scene.recovers()
+    scenario.link.listen()
+    scenario.check_recovery()

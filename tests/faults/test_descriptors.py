@@ -1,4 +1,4 @@
-"""A supervisor without file descriptors: connections stay, it reports why, and it gets over it."""
+"""A supervisor without free file descriptors: connections stay up, and it reports and recovers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import tunnel_table
 from tests.e2e.waiting import wait_until
-from tests.faults.proof import MARGIN
-from tests.faults.scene import QUICK
+from tests.faults.expectation import MARGIN
+from tests.faults.scenario import QUICK
 from tunnelkeeper.core.failures import Cause
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tests.e2e.program import Program
     from tests.e2e.site import Site
 
-BUSY = 0.5
-"""The share of a processor that is spinning, where there is next to nothing to do."""
+MAX_CPU_SHARE = 0.5
+"""The share of a processor that only a busy loop exceeds."""
 
 
 @contextlib.contextmanager
 def limited(pid: int, soft: int) -> Iterator[None]:
-    """Limit the file descriptors of a process for a while."""
+    """Limit the file descriptors of a process inside the context."""
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, before[1]))
     try:
@@ -40,12 +40,12 @@ def limited(pid: int, soft: int) -> Iterator[None]:
 
 
 def cpu_share(program: Program, pid: int, within: float = 3) -> float:
-    """Return the share of a processor that a process takes over some seconds."""
+    """Return the share of a processor that a process uses over some seconds."""
     process = psutil.Process(pid)
     return process.cpu_percent(within) / 100
 
 
-def test_the_supervisor_may_have_as_many_as_the_machine_lets_it(site: Site) -> None:
+def test_the_supervisor_raises_its_soft_limit_to_the_hard_limit(site: Site) -> None:
     program = site.program(tunnel_table("t", site.sshd().port, f'socks = "{free_port()}"'))
     program.up()
     pid = program.status().supervisor.pid
@@ -55,7 +55,7 @@ def test_the_supervisor_may_have_as_many_as_the_machine_lets_it(site: Site) -> N
     assert soft == hard
 
 
-def test_without_one_free_live_connections_go_on_and_new_ones_are_made_later(site: Site) -> None:
+def test_without_free_descriptors_connections_stay_up_and_new_clients_wait(site: Site) -> None:
     port, service = free_port(), site.service(echo)
     server = site.sshd()
     program = site.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
@@ -72,27 +72,27 @@ def test_without_one_free_live_connections_go_on_and_new_ones_are_made_later(sit
             share = cpu_share(program, pid)
             old.sendall(b"during")
             assert old.recv(6) == b"during"
-        assert share < BUSY
+        assert share < MAX_CPU_SHARE
         for client in waiting:
             client.settimeout(MARGIN)
             assert client.recv(5) == b"hello"
     program.wait_until_up(within=MARGIN)
     assert exchange(port, b"as ever", MARGIN) == b"as ever"
-    said = [line for line in program.log().splitlines() if "clients wait" in line]
-    assert len(said) == 1, said
+    messages = [line for line in program.log().splitlines() if "clients wait" in line]
+    assert len(messages) == 1, messages
     assert server.logins() == 1
 
 
-def test_clients_leave_descriptors_for_those_who_ask_for_the_status(site: Site) -> None:
+def test_clients_leave_descriptors_for_control_connections(site: Site) -> None:
     port, service = free_port(), site.service(echo)
     table = tunnel_table("t", site.sshd().port, *QUICK, f'local = "{port}:{service}"')
     program = site.program(table)
     program.up()
     program.wait_until_up()
     status = program.status().supervisor
-    with limited(status.pid, status.open_files + 40), contextlib.ExitStack() as crowd:
+    with limited(status.pid, status.open_files + 40), contextlib.ExitStack() as clients:
         for _ in range(80):
-            crowd.enter_context(connected(port))
+            clients.enter_context(connected(port))
         wait_until(
             lambda: "clients wait" in program.succeed("logs"), MARGIN, "no client was left waiting"
         )
@@ -101,7 +101,7 @@ def test_clients_leave_descriptors_for_those_who_ask_for_the_status(site: Site) 
     assert exchange(port, b"as ever", MARGIN) == b"as ever"
 
 
-def test_a_tunnel_that_cannot_connect_for_want_of_one_says_so_and_comes_back(site: Site) -> None:
+def test_a_tunnel_without_a_descriptor_reports_local_resources_and_recovers(site: Site) -> None:
     port, service = free_port(), site.service(echo)
     server = site.sshd()
     program = site.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
@@ -109,14 +109,14 @@ def test_a_tunnel_that_cannot_connect_for_want_of_one_says_so_and_comes_back(sit
     program.wait_until_up()
     pid = program.status().supervisor.pid
     with socket.socket(socket.AF_UNIX) as control:
-        control.connect(str(program.socket))  # taken while there is a descriptor for it
+        control.connect(str(program.socket))  # accepted while a descriptor is free
         wait_until(lambda: program.call("version"), MARGIN)
         with limited(pid, 3):
             server.kill()
             wait_until(lambda: "out of resources" in program.log(), MARGIN, program.log)
             share = cpu_share(program, pid)
             server.start()
-        assert share < BUSY
+        assert share < MAX_CPU_SHARE
     program.wait_until_up(within=MARGIN)
     assert exchange(port, b"as ever", MARGIN) == b"as ever"
     assert str(Cause.LOCAL_RESOURCES) in program.succeed("logs", "t")

@@ -1,4 +1,4 @@
-"""A full disk and a read-only one: no tunnel notices, and what could not be written comes later."""
+"""A full disk and a read-only disk: tunnels keep working, and missing writes are made up for."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import tunnel_table
 from tests.e2e.waiting import wait_until
-from tests.faults.proof import MARGIN
-from tests.faults.scene import QUICK
+from tests.faults.expectation import MARGIN
+from tests.faults.scenario import QUICK
 from tests.requirements import absent, require
 
 if TYPE_CHECKING:
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def disk(site: Site) -> Iterator[Path]:
-    """Mount a small file system for the test."""
+    """Mount a small file system."""
     if os.geteuid() != 0:
         absent("mounting a file system needs root")
-    place = site.subdirectory("disk")
-    mount = [require("mount"), "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    mount_point = site.subdirectory("disk")
+    mount = [require("mount"), "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(mount_point)]
     subprocess.run(mount, check=True)
     try:
-        yield place
+        yield mount_point
     finally:
-        subprocess.run([require("umount"), "-l", str(place)], check=True)
+        subprocess.run([require("umount"), "-l", str(mount_point)], check=True)
 
 
 @contextlib.contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """Leave no byte free for a while."""
+    """Fill the disk inside the context."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -56,7 +56,7 @@ def full(disk: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def read_only(disk: Path) -> Iterator[None]:
-    """Take no writing for a while."""
+    """Mount the disk read-only inside the context."""
     remount = [require("mount"), "-o"]
     subprocess.run([*remount, "remount,ro", str(disk)], check=True)
     try:
@@ -65,7 +65,9 @@ def read_only(disk: Path) -> Iterator[None]:
         subprocess.run([*remount, "remount,rw", str(disk)], check=True)
 
 
-def new_hosts(site: Site, disk: Path, server_port: int, local: int, target: object) -> Program:
+def program_accepting_new_keys(
+    site: Site, disk: Path, server_port: int, local: int, target: object
+) -> Program:
     """Create a program that accepts new host keys into a known_hosts on the disk."""
     known_hosts = f'known_hosts = "{disk / "known_hosts"}"'
     policy = 'host_key_policy = "accept-new"'
@@ -73,11 +75,9 @@ def new_hosts(site: Site, disk: Path, server_port: int, local: int, target: obje
     return site.program(tunnel_table("t", server_port, *QUICK, forward, known_hosts, policy))
 
 
-def test_a_host_key_that_a_full_disk_does_not_take_is_written_down_later(
-    site: Site, disk: Path
-) -> None:
+def test_a_host_key_that_a_full_disk_rejects_is_saved_later(site: Site, disk: Path) -> None:
     port, server = free_port(), site.sshd(known=False)
-    program = new_hosts(site, disk, server.port, port, site.service(echo))
+    program = program_accepting_new_keys(site, disk, server.port, port, site.service(echo))
     known_hosts = disk / "known_hosts"
     with full(disk):
         program.up()
@@ -93,9 +93,9 @@ def test_a_host_key_that_a_full_disk_does_not_take_is_written_down_later(
     assert known_hosts.read_text().count("\n") == 1
 
 
-def test_a_disk_that_turns_read_only_does_not_touch_a_tunnel(site: Site, disk: Path) -> None:
+def test_a_read_only_disk_does_not_affect_a_tunnel(site: Site, disk: Path) -> None:
     port, server = free_port(), site.sshd(known=False)
-    program = new_hosts(site, disk, server.port, port, site.service(echo))
+    program = program_accepting_new_keys(site, disk, server.port, port, site.service(echo))
     program.up()
     program.wait_until_up(within=MARGIN)
     with read_only(disk):
@@ -106,9 +106,7 @@ def test_a_disk_that_turns_read_only_does_not_touch_a_tunnel(site: Site, disk: P
         assert exchange(port, b"read only", MARGIN) == b"read only"
 
 
-def test_a_log_that_cannot_be_written_ends_nothing_and_is_continued_later(
-    site: Site, disk: Path
-) -> None:
+def test_an_unwritable_log_stops_nothing_and_continues_later(site: Site, disk: Path) -> None:
     port, server, service = free_port(), site.sshd(), site.service(echo)
     program = site.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
     program._log = disk / "up.log"
@@ -121,6 +119,6 @@ def test_a_log_that_cannot_be_written_ends_nothing_and_is_continued_later(
         assert "up: " in program.succeed("logs", "t")
     before = program.log()
     program.succeed("restart", "t")
-    wait_until(lambda: program.log() != before, MARGIN, "nothing was written later")
+    wait_until(lambda: program.log() != before, MARGIN, "the log was not continued")
     with full(disk):
         assert program.stop(signal.SIGTERM) == 0

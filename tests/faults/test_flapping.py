@@ -1,4 +1,4 @@
-"""A server that lets everybody in and drops them soon after: it must not be hammered."""
+"""A server that accepts logins and soon drops the connections: the delays must grow."""
 
 from __future__ import annotations
 
@@ -8,60 +8,66 @@ from typing import TYPE_CHECKING
 from tests.e2e.services import echo
 from tests.e2e.site import tunnel_table
 from tests.e2e.waiting import wait_until
-from tests.faults.proof import MARGIN, Bound, proves
-from tests.faults.scene import TUNNEL
-from tests.faults.witness import Witness
+from tests.faults.expectation import MARGIN, Bound, expects
+from tests.faults.scenario import TUNNEL
+from tests.faults.status_watcher import StatusWatcher
 
 if TYPE_CHECKING:
-    from tests.faults.scene import Scene
+    from tests.faults.scenario import Scenario
 
 GATE_TIME = 10.0
-"""Seconds: longer than a busy machine takes to go on after a wait."""
+"""Seconds; longer than a busy machine takes to continue after a delay."""
 
-FIRST_WAIT = 0.5
+FIRST_DELAY = 0.5
 LOSSES = 4
-WAITS = [FIRST_WAIT * 2**lost for lost in range(LOSSES)]
-"""Seconds: without jitter, so that each is twice the one before it."""
+DELAYS = [FIRST_DELAY * 2**lost for lost in range(LOSSES)]
+"""Delays in seconds, without jitter: each is twice the previous one."""
 
 
-@proves(
+@expects(
     "a server that accepts and drops",
-    says=("backoff", "lost"),
-    flows=Bound("the wait of `backoff`, longer after each drop within `gate_time`", WAITS[-1]),
+    status=("backoff", "lost"),
+    recovered_within=Bound(
+        "the delay of `backoff`, longer after each drop within `gate_time`", DELAYS[-1]
+    ),
 )
-def test_a_server_that_accepts_and_drops_is_backed_off_from(scene: Scene) -> None:
-    local = f'local = "{scene.port}:{scene.site.service(echo)}"'
-    backoff = f"backoff = {{ initial = {FIRST_WAIT}, factor = 2, max = 60, jitter = 0 }}"
+def test_a_server_that_accepts_and_drops_is_backed_off_from(scenario: Scenario) -> None:
+    local = f'local = "{scenario.port}:{scenario.site.service(echo)}"'
+    backoff = f"backoff = {{ initial = {FIRST_DELAY}, factor = 2, max = 60, jitter = 0 }}"
     table = tunnel_table(
-        TUNNEL, scene.link.port, local, backoff, f"gate_time = {GATE_TIME:g}", "hold_timeout = 0"
+        TUNNEL, scenario.link.port, local, backoff, f"gate_time = {GATE_TIME:g}", "hold_timeout = 0"
     )
-    scene.starts(scene.site.program(table))
-    with Witness(scene.program.socket) as witness:
+    scenario.start_program(scenario.site.program(table))
+    with StatusWatcher(scenario.program.socket) as watcher:
 
-        def was(state: str, attempt: int, since: int = 0) -> None:
-            """Wait until the tunnel was in the state with this many failed attempts."""
+        def wait_for_state(state: str, attempt: int, since: int = 0) -> None:
+            """Wait until the tunnel has been in the state after this many failed attempts."""
             wait_until(
-                lambda: any((t.state, t.attempt) == (state, attempt) for t in witness.seen[since:]),
+                lambda: any(
+                    (t.state, t.attempt) == (state, attempt) for t in watcher.snapshots[since:]
+                ),
                 within=GATE_TIME + MARGIN,
-                complaint=lambda: f"{state} {attempt}: {scene.states()}",
+                complaint=lambda: f"{state} {attempt}: {scenario.states()}",
             )
 
         for lost in range(1, LOSSES + 1):
-            scene.link.reset()
-            was("backoff", lost)
-            was("up", lost)
-        scene.says_so()
-        assert logged_delays(scene) == WAITS
+            scenario.link.reset()
+            wait_for_state("backoff", lost)
+            wait_for_state("up", lost)
+        scenario.wait_for_expected_status()
+        assert logged_delays(scenario) == DELAYS
 
-        was("up", 0)
-        seen = len(witness.seen)
-        scene.link.reset()
-        was("up", 0, seen)
-        assert logged_delays(scene) == [*WAITS, WAITS[0]], "the failures before it are forgotten"
-    scene.recovers()
+        wait_for_state("up", 0)
+        count = len(watcher.snapshots)
+        scenario.link.reset()
+        wait_for_state("up", 0, count)
+        assert logged_delays(scenario) == [*DELAYS, DELAYS[0]], (
+            "earlier failures must not count after gate_time"
+        )
+    scenario.check_recovery()
 
 
-def logged_delays(scene: Scene) -> list[float]:
+def logged_delays(scenario: Scenario) -> list[float]:
     """Return the retry delays in the log, in seconds."""
-    told = re.findall(r"trying again, next in ([\d.]+) s", scene.program.log())
-    return [float(wait) for wait in told]
+    delays = re.findall(r"trying again, next in ([\d.]+) s", scenario.program.log())
+    return [float(delay) for delay in delays]

@@ -1,44 +1,44 @@
-"""A chain of hosts of which one dies: the failure names it."""
+"""A chain of hosts in which one dies: the failure names it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tests.e2e.site import host_table
-from tests.faults.proof import BACKOFF, UNANSWERED_KEEPALIVES, proves
-from tests.faults.scene import QUICK_HOST
+from tests.faults.expectation import BACKOFF, UNANSWERED_KEEPALIVES, expects
+from tests.faults.scenario import QUICK_HOST
 
 if TYPE_CHECKING:
-    from tests.faults.scene import Scene
+    from tests.faults.scenario import Scenario
 
 
-@proves(
+@expects(
     "the first hop of a chain dies",
-    says=("backoff", "peer_dead"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=BACKOFF,
+    status=("backoff", "peer_dead"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=BACKOFF,
 )
-def test_the_failure_names_the_hop_that_died(scene: Scene) -> None:
-    jump = scene.link_to(scene.site.sshd())
-    scene.begins('jump = "jump"', tables=(host_table("jump", jump.port, *QUICK_HOST),))
+def test_the_failure_names_the_hop_that_died(scenario: Scenario) -> None:
+    jump = scenario.link_to(scenario.site.sshd())
+    scenario.start_tunnel('jump = "jump"', tables=(host_table("jump", jump.port, *QUICK_HOST),))
     jump.hold()
-    failure = scene.says_so()
+    failure = scenario.wait_for_expected_status()
     assert failure.hop.endswith(f":{jump.port}")
-    jump.go()
-    scene.recovers()
+    jump.resume()
+    scenario.check_recovery()
 
 
-@proves(
+@expects(
     "the last hop of a chain dies",
-    says=("backoff", "peer_dead"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=BACKOFF,
+    status=("backoff", "peer_dead"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=BACKOFF,
 )
-def test_a_dead_server_behind_a_live_jump_host_is_named(scene: Scene) -> None:
-    jump = scene.link_to(scene.site.sshd())
-    scene.begins('jump = "jump"', tables=(host_table("jump", jump.port, *QUICK_HOST),))
-    scene.link.hold()
-    failure = scene.says_so()
-    assert failure.hop.endswith(f":{scene.link.port}")
-    scene.link.go()
-    scene.recovers()
+def test_the_failure_names_a_dead_server_behind_a_live_jump_host(scenario: Scenario) -> None:
+    jump = scenario.link_to(scenario.site.sshd())
+    scenario.start_tunnel('jump = "jump"', tables=(host_table("jump", jump.port, *QUICK_HOST),))
+    scenario.link.hold()
+    failure = scenario.wait_for_expected_status()
+    assert failure.hop.endswith(f":{scenario.link.port}")
+    scenario.link.resume()
+    scenario.check_recovery()

@@ -1,4 +1,4 @@
-"""Keys that are refused or have changed: the tunnel waits for a person, and then no longer."""
+"""Keys that are refused or have changed: the tunnel is blocked until a restart."""
 
 from __future__ import annotations
 
@@ -6,46 +6,48 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tests.e2e.keys import make_key
-from tests.faults.proof import ON_RESTART, proves
+from tests.faults.expectation import ON_RESTART, expects
 
 if TYPE_CHECKING:
-    from tests.faults.scene import Scene
+    from tests.faults.scenario import Scenario
 
 
-@proves("our key is refused, and put back", says=("blocked", "auth"), flows=ON_RESTART)
-def test_a_refused_key_blocks_until_a_restart(scene: Scene) -> None:
-    keys = scene.site.authorized_keys.read_text()
-    scene.begins()
-    scene.site.authorized_keys.write_text("")
-    scene.link.reset()
-    scene.says_so()
-    attempts = scene.link.accepted
-    scene.site.authorized_keys.write_text(keys)
-    # Nothing here has changed, so it asks again in five minutes, or now.
-    assert scene.program.tunnel("t").state == "blocked"
-    assert scene.link.accepted == attempts
-    scene.program.succeed("restart", "t")
-    scene.recovers()
-
-
-@proves(
-    "the server's host key changes, and is put back",
-    says=("blocked", "host_key_changed"),
-    flows=ON_RESTART,
+@expects(
+    "our key is refused, and put back", status=("blocked", "auth"), recovered_within=ON_RESTART
 )
-def test_a_changed_host_key_blocks_until_a_restart(scene: Scene) -> None:
-    kept = scene.site.directory / "kept"
-    scene.begins()
-    shutil.copy(scene.server.host_key, kept)
-    scene.server.kill()
-    make_key(scene.server.host_key)
-    scene.server.start()
-    scene.says_so()
-    logins = scene.server.logins()
-    scene.server.kill()
-    shutil.copy(kept, scene.server.host_key)
-    scene.server.start()
-    assert scene.program.tunnel("t").state == "blocked"
+def test_a_refused_key_blocks_until_a_restart(scenario: Scenario) -> None:
+    keys = scenario.site.authorized_keys.read_text()
+    scenario.start_tunnel()
+    scenario.site.authorized_keys.write_text("")
+    scenario.link.reset()
+    scenario.wait_for_expected_status()
+    attempts = scenario.link.accepted
+    scenario.site.authorized_keys.write_text(keys)
+    # No local file has changed, so the next retry is in five minutes or on restart.
+    assert scenario.program.tunnel("t").state == "blocked"
+    assert scenario.link.accepted == attempts
+    scenario.program.succeed("restart", "t")
+    scenario.check_recovery()
+
+
+@expects(
+    "the server's host key changes, and is put back",
+    status=("blocked", "host_key_changed"),
+    recovered_within=ON_RESTART,
+)
+def test_a_changed_host_key_blocks_until_a_restart(scenario: Scenario) -> None:
+    saved_key = scenario.site.directory / "saved_key"
+    scenario.start_tunnel()
+    shutil.copy(scenario.server.host_key, saved_key)
+    scenario.server.kill()
+    make_key(scenario.server.host_key)
+    scenario.server.start()
+    scenario.wait_for_expected_status()
+    logins = scenario.server.logins()
+    scenario.server.kill()
+    shutil.copy(saved_key, scenario.server.host_key)
+    scenario.server.start()
+    assert scenario.program.tunnel("t").state == "blocked"
     assert logins == 1
-    scene.program.succeed("restart", "t")
-    scene.recovers()
+    scenario.program.succeed("restart", "t")
+    scenario.check_recovery()

@@ -1,4 +1,4 @@
-"""The supervisor killed without a word and started again, and ended in every phase of a tunnel."""
+"""The supervisor killed with SIGKILL and restarted, and stopped in every phase of a tunnel."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.e2e.server_process import runs
 from tests.e2e.services import echo
 from tests.e2e.site import host_table, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
-from tests.faults.background import Background
-from tests.faults.names import deafly
-from tests.faults.proof import MARGIN
+from tests.faults.background_loop import BackgroundLoop
+from tests.faults.expectation import MARGIN
+from tests.faults.silent_dns import with_silent_dns
 from tests.requirements import require
 from tests.ssh.links import full_backlog
 from tests.ssh.server import serve
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
     from tests.e2e.site import Site
 
 NOWHERE = "192.0.2.1"
-"""An address that no machine has (RFC 5737)."""
+"""An address for documentation that no machine has (RFC 5737)."""
 
 
-def family(program: Program) -> list[psutil.Process]:
+def child_processes(program: Program) -> list[psutil.Process]:
     return psutil.Process(program.status().supervisor.pid).children(recursive=True)
 
 
 @contextlib.contextmanager
 def silent_server() -> Iterator[int]:
-    """Return a port whose owner accepts and sends nothing."""
+    """Yield the port of a server that accepts and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-def test_after_a_kill_the_next_one_takes_over_and_no_proxy_command_is_left(site: Site) -> None:
+def test_a_restart_after_a_kill_restores_tunnels_and_leaves_no_proxy_command(site: Site) -> None:
     port, service = free_port(), site.service(echo)
     server = site.sshd()
     site.know("relay", site.known_hosts.read_text().split(" ", 1)[1].strip())
-    # One that does not notice the end of its input by itself.
+    # A proxy command that does not notice the end of its input by itself.
     stubborn = f"sh -c 'sleep 1000 & exec ncat 127.0.0.1 {server.port}'"
     program = site.program(
         host_table("relay", server.port, f'proxy_command = "{stubborn}"'),
@@ -59,24 +59,26 @@ def test_after_a_kill_the_next_one_takes_over_and_no_proxy_command_is_left(site:
     )
     program.up()
     program.wait_until_up("t")
-    sleepers = wait_until(lambda: [p for p in family(program) if p.name() == "sleep"], MARGIN)
-    direct = [p for p in family(program) if p.ppid() == program.status().supervisor.pid]
+    sleepers = wait_until(
+        lambda: [p for p in child_processes(program) if p.name() == "sleep"], MARGIN
+    )
+    direct = [p for p in child_processes(program) if p.ppid() == program.status().supervisor.pid]
 
     program.kill()
     assert program.socket.exists()
-    began = time.monotonic()
+    started = time.monotonic()
     program.up()
 
     program.wait_until_up("t", within=MARGIN)
-    assert exchange(port, b"as ever") == b"as ever"
-    assert time.monotonic() - began < MARGIN
-    wait_until(lambda: not any(map(runs, direct)), MARGIN, "a proxy command is left")
-    for sleeper in sleepers:  # what a command leaves in the background is its own
+    assert exchange(port, b"still works") == b"still works"
+    assert time.monotonic() - started < MARGIN
+    wait_until(lambda: not any(map(runs, direct)), MARGIN, "a proxy command still runs")
+    for sleeper in sleepers:  # background processes of a command are left alone
         with contextlib.suppress(psutil.NoSuchProcess):
             sleeper.kill()
 
 
-def test_a_supervisor_that_was_killed_leaves_a_socket_that_is_replaced(site: Site) -> None:
+def test_the_socket_of_a_killed_supervisor_is_replaced(site: Site) -> None:
     program = site.program(socks_tunnel("t", site.sshd().port))
     program.up()
     first = program.status().supervisor.pid
@@ -93,19 +95,19 @@ HANGING = {
     "AuthorizedKeysCommand": f"{require('sleep')} 1000",
     "AuthorizedKeysCommandUser": "root",
 }
-"""Options of a server that never comes to a decision about a key."""
+"""Options of a server that never accepts or refuses a key."""
 
 
-def phases(site: Site, silent: int, deaf: int) -> dict[str, tuple[str, ...]]:
-    """Tables whose tunnel "t" stays in a phase, by the state and step that it has there."""
+def phases(site: Site, silent_port: int, full_port: int) -> dict[str, tuple[str, ...]]:
+    """Return tables whose tunnel "t" stays in a phase, by the name of the phase."""
     hanging = 'proxy_command = "exec sleep 1000"'
     return {
         "connect": (
-            host_table("away", deaf, "connect_timeout = 300"),
+            host_table("away", full_port, "connect_timeout = 300"),
             socks_tunnel("t", "away"),
         ),
         "proxy": (host_table("hung", 22, hanging), socks_tunnel("t", "hung")),
-        "key_exchange": (socks_tunnel("t", silent, "connect_timeout = 300"),),
+        "key_exchange": (socks_tunnel("t", silent_port, "connect_timeout = 300"),),
         "login": (
             socks_tunnel("t", site.sshd(known=True, **HANGING).port, "connect_timeout = 300"),
         ),
@@ -119,41 +121,43 @@ def phases(site: Site, silent: int, deaf: int) -> dict[str, tuple[str, ...]]:
 @pytest.mark.parametrize(
     "phase", ["connect", "proxy", "key_exchange", "login", "backoff", "blocked", "up", "stopping"]
 )
-def test_it_ends_in_time_in_every_phase_and_leaves_nothing(
+def test_a_signal_stops_it_in_every_phase_and_leaves_nothing_behind(
     site: Site, phase: str, number: signal.Signals
 ) -> None:
-    with silent_server() as silent, full_backlog() as (_, deaf):
-        program = site.program(*phases(site, silent, deaf)["up" if phase == "stopping" else phase])
+    with silent_server() as silent_port, full_backlog() as (_, full_port):
+        program = site.program(
+            *phases(site, silent_port, full_port)["up" if phase == "stopping" else phase]
+        )
         program.up()
-        state = {"up": "up", "stopping": "up", "backoff": "backoff", "blocked": "blocked"}
-        expected = state.get(phase, "connecting")
+        states = {"up": "up", "stopping": "up", "backoff": "backoff", "blocked": "blocked"}
+        expected = states.get(phase, "connecting")
         program.wait_for("t", lambda tunnel: tunnel.state == expected, within=MARGIN)
         if phase in {"connect", "key_exchange", "login"}:
             program.wait_for("t", lambda t: t.progress and t.progress.step == phase, within=MARGIN)
-        children = family(program)
-        asked = program.spawn("down", "t") if phase == "stopping" else None
+        children = child_processes(program)
+        down = program.spawn("down", "t") if phase == "stopping" else None
 
         code = program.stop(number)
-        if asked is not None:
-            asked.wait(MARGIN)
+        if down is not None:
+            down.wait(MARGIN)
 
     assert code == 0, program.log()
     assert not program.socket.exists()
-    wait_until(lambda: not any(map(runs, children)), MARGIN, "a child is left")
+    wait_until(lambda: not any(map(runs, children)), MARGIN, "a child process still runs")
 
 
 @pytest.fixture
-def background() -> Iterator[Background]:
-    with Background() as background:
+def background() -> Iterator[BackgroundLoop]:
+    with BackgroundLoop() as background:
         yield background
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_time_while_no_name_server_answers(
-    site: Site, background: Background, number: signal.Signals
+def test_a_signal_stops_it_while_no_name_server_answers(
+    site: Site, background: BackgroundLoop, number: signal.Signals
 ) -> None:
     program = site.program(socks_tunnel("t", "relay.test", "connect_timeout = 300"))
-    program.through = deafly(site, background, hosts="")
+    program.through = with_silent_dns(site, background, hosts="")
     program.up()
     program.wait_for("t", lambda t: t.progress and t.progress.step == "resolve", within=MARGIN)
 
@@ -161,8 +165,8 @@ def test_it_ends_in_time_while_no_name_server_answers(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_time_while_the_server_does_not_answer_for_a_remote_port(
-    site: Site, background: Background, number: signal.Signals
+def test_a_signal_stops_it_while_a_remote_port_request_is_unanswered(
+    site: Site, background: BackgroundLoop, number: signal.Signals
 ) -> None:
     server = background.enter(serve(site.subdirectory("server")))
     background.call(server.may_listen.clear)
@@ -176,10 +180,10 @@ def test_it_ends_in_time_while_the_server_does_not_answer_for_a_remote_port(
         )
     )
     program.up()
-    wait_until(lambda: server.listening, MARGIN, "the server was not asked")
+    wait_until(lambda: server.listening, MARGIN, "the server received no request")
     progress = program.tunnel("t").progress
     assert progress is not None
     assert progress.step == "forwards"
 
     assert program.stop(number) == 0, program.log()
-    wait_until(lambda: not server.connections, MARGIN, "the connection is still there")
+    wait_until(lambda: not server.connections, MARGIN, "the connection is still open")

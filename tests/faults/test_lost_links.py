@@ -1,4 +1,4 @@
-"""Networks that drop, cut, close and crawl: what a tunnel notices, and that it comes back."""
+"""Connections that are dropped, reset, closed or slow: detection and recovery."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.e2e.clients import MEGABYTE, blob, connected, exchange, receive_until
 from tests.e2e.ports import free_port
 from tests.e2e.services import hash_sink, sender
 from tests.e2e.waiting import wait_until
-from tests.faults.proof import (
+from tests.faults.expectation import (
     AT_ONCE,
     BACKOFF,
-    FREE_RETRY,
+    EARLY_RETRY,
     MARGIN,
     UNANSWERED_KEEPALIVES,
-    proves,
+    expects,
     withstands,
 )
 
@@ -25,149 +25,163 @@ if TYPE_CHECKING:
     import socket
 
     from tests.faults.link import Direction
-    from tests.faults.scene import Scene
+    from tests.faults.scenario import Scenario
 
 SLOW_LINK = 200_000
-"""Bytes a second: what is sent of a few megabytes waits for many keepalives."""
+"""Bytes a second: a few megabytes take longer than many keepalive intervals."""
 
 
-def send_without_end(connection: socket.socket) -> None:
+def send_forever(connection: socket.socket) -> None:
     while True:
         connection.sendall(blob(MEGABYTE))
 
 
-@proves(
+@expects(
     "black hole both ways, while idle",
-    says=("backoff", "peer_dead"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=BACKOFF,
+    status=("backoff", "peer_dead"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=BACKOFF,
 )
-def test_a_black_hole_is_found_by_unanswered_keepalives(scene: Scene) -> None:
-    scene.begins()
-    scene.link.hold()
-    scene.says_so()
-    scene.link.go()
-    scene.recovers()
+def test_a_black_hole_is_detected_by_unanswered_keepalives(scenario: Scenario) -> None:
+    scenario.start_tunnel()
+    scenario.link.hold()
+    scenario.wait_for_expected_status()
+    scenario.link.resume()
+    scenario.check_recovery()
 
 
-@proves(
-    "a NAT forgets the connection, and passes new ones",
-    says=("backoff", "peer_dead"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=BACKOFF,
+@expects(
+    "a NAT forgets the connection and passes new ones",
+    status=("backoff", "peer_dead"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=BACKOFF,
 )
-def test_a_forgotten_connection_is_replaced(scene: Scene) -> None:
-    scene.begins()
-    scene.link.forget()
-    scene.says_so()
-    scene.recovers()
+def test_a_connection_that_a_nat_forgot_is_replaced(scenario: Scenario) -> None:
+    scenario.start_tunnel()
+    scenario.link.forget_connections()
+    scenario.wait_for_expected_status()
+    scenario.check_recovery()
 
 
-@proves(
-    "black hole both ways, in the middle of a download and an upload",
-    says=("backoff", "peer_dead"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=BACKOFF,
+@expects(
+    "black hole both ways, during a download and an upload",
+    status=("backoff", "peer_dead"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=BACKOFF,
 )
-def test_a_black_hole_is_found_under_load(scene: Scene) -> None:
+def test_a_black_hole_is_detected_during_transfers(scenario: Scenario) -> None:
     down, up = free_port(), free_port()
-    scene.begins(
+    scenario.start_tunnel(
         local=(
-            f"{down}:{scene.service(send_without_end)}",
-            f"{up}:{scene.service(hash_sink)}",
+            f"{down}:{scenario.service(send_forever)}",
+            f"{up}:{scenario.service(hash_sink)}",
         )
     )
     with connected(down, timeout=60) as downloading, connected(up, timeout=60) as uploading:
         readers = [
-            Thread(target=receive_until_cut, args=[each]) for each in (downloading, uploading)
+            Thread(target=receive_until_cut, args=[client]) for client in (downloading, uploading)
         ]
         writer = Thread(target=send_until_cut, args=[uploading])
         for thread in (*readers, writer):
             thread.start()
-        scene.program.wait_for("t", lambda t: min(t.bytes_in, t.bytes_out) > MEGABYTE, MARGIN)
+        scenario.program.wait_for("t", lambda t: min(t.bytes_in, t.bytes_out) > MEGABYTE, MARGIN)
 
-        scene.link.hold()
-        scene.says_so()
+        scenario.link.hold()
+        scenario.wait_for_expected_status()
         for thread in (*readers, writer):
             thread.join()
-    scene.link.go()
-    scene.recovers()
+    scenario.link.resume()
+    scenario.check_recovery()
 
 
 @pytest.mark.parametrize("direction", ["to server", "to client"])
-@proves(
-    "black hole one way, either way",
-    says=("backoff", "peer_dead"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=BACKOFF,
+@expects(
+    "black hole in one direction, tested for both",
+    status=("backoff", "peer_dead"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=BACKOFF,
 )
-def test_a_black_hole_one_way_is_found(scene: Scene, direction: Direction) -> None:
-    scene.begins()
-    scene.link.hold(direction)
-    scene.says_so()
-    scene.link.go()
-    scene.recovers()
+def test_a_black_hole_in_one_direction_is_detected(
+    scenario: Scenario, direction: Direction
+) -> None:
+    scenario.start_tunnel()
+    scenario.link.hold(direction)
+    scenario.wait_for_expected_status()
+    scenario.link.resume()
+    scenario.check_recovery()
 
 
 @withstands("black hole for less than the keepalives allow")
-def test_a_short_black_hole_is_sat_out(scene: Scene) -> None:
-    scene.begins("keepalive_count_max = 60")
-    before = scene.link.heard("to server")
-    scene.link.hold()
+def test_a_connection_survives_a_short_black_hole(scenario: Scenario) -> None:
+    scenario.start_tunnel("keepalive_count_max = 60")
+    before = scenario.link.send_count("to server")
+    scenario.link.hold()
     wait_until(
-        lambda: scene.link.heard("to server") >= before + 2,
+        lambda: scenario.link.send_count("to server") >= before + 2,
         within=MARGIN,
         complaint="no keepalives were held",
     )
-    scene.link.go()
-    scene.stays_up()
+    scenario.link.resume()
+    scenario.check_stayed_up()
 
 
 @withstands("a bulk transfer fills a slow link")
-def test_a_slow_link_full_of_data_is_no_dead_peer(scene: Scene) -> None:
+def test_a_saturated_slow_link_is_not_a_dead_peer(scenario: Scenario) -> None:
     down, up = free_port(), free_port()
     data = blob(MEGABYTE)
-    scene.begins(
-        local=(f"{down}:{scene.service(sender(data))}", f"{up}:{scene.service(hash_sink)}")
+    scenario.start_tunnel(
+        local=(f"{down}:{scenario.service(sender(data))}", f"{up}:{scenario.service(hash_sink)}")
     )
-    scene.link.slow_down(SLOW_LINK, delay=0.1)
+    scenario.link.slow_down(SLOW_LINK, delay=0.1)
     assert exchange(up, data, timeout=60).decode() == sha256(data)
     assert exchange(down, timeout=60) == data
-    scene.stays_up()
+    scenario.check_stayed_up()
 
 
-@proves("the connection is reset", says=("backoff", "lost"), noticed=AT_ONCE, flows=BACKOFF)
-def test_a_reset_is_noticed_at_once(scene: Scene) -> None:
-    scene.begins()
-    scene.link.reset()
-    scene.says_so()
-    scene.recovers()
-
-
-@proves(
-    "the connection is closed cleanly", says=("backoff", "lost"), noticed=AT_ONCE, flows=BACKOFF
+@expects(
+    "the connection is reset",
+    status=("backoff", "lost"),
+    reported_within=AT_ONCE,
+    recovered_within=BACKOFF,
 )
-def test_a_clean_close_is_noticed_at_once(scene: Scene) -> None:
-    scene.begins()
-    scene.link.close()
-    scene.says_so()
-    scene.recovers()
+def test_a_reset_is_reported_at_once(scenario: Scenario) -> None:
+    scenario.start_tunnel()
+    scenario.link.reset()
+    scenario.wait_for_expected_status()
+    scenario.check_recovery()
 
 
-@proves("the server's port refuses connections", says=("backoff", "refused"), flows=FREE_RETRY)
-def test_a_stopped_listener_hurts_only_new_connections(scene: Scene) -> None:
-    scene.begins()
-    scene.link.stop_listening()
-    scene.carries_data()
-    scene.was_never_away()
-    scene.link.reset()
-    scene.says_so()
-    scene.link.listen()
-    scene.recovers()
+@expects(
+    "the connection is closed cleanly",
+    status=("backoff", "lost"),
+    reported_within=AT_ONCE,
+    recovered_within=BACKOFF,
+)
+def test_a_clean_close_is_reported_at_once(scenario: Scenario) -> None:
+    scenario.start_tunnel()
+    scenario.link.close()
+    scenario.wait_for_expected_status()
+    scenario.check_recovery()
+
+
+@expects(
+    "the server's port refuses connections",
+    status=("backoff", "refused"),
+    recovered_within=EARLY_RETRY,
+)
+def test_a_closed_listener_affects_only_new_connections(scenario: Scenario) -> None:
+    scenario.start_tunnel()
+    scenario.link.stop_listening()
+    scenario.check_data_flows()
+    scenario.check_never_down()
+    scenario.link.reset()
+    scenario.wait_for_expected_status()
+    scenario.link.listen()
+    scenario.check_recovery()
 
 
 def send_until_cut(connection: socket.socket) -> None:
     try:
-        send_without_end(connection)
+        send_forever(connection)
     except OSError:
         return

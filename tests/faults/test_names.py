@@ -1,4 +1,4 @@
-"""Name servers that do not answer, and unreachable addresses: no other tunnel waits for them."""
+"""Name servers that do not answer, and unreachable addresses: other tunnels are not delayed."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ import pytest
 from tests.e2e.keys import public
 from tests.e2e.netns import new_network
 from tests.e2e.site import socks_tunnel
-from tests.faults.names import deafly
-from tests.faults.proof import BACKOFF, FREE_RETRY, MARGIN, NEXT_ADDRESS, proves, withstands
+from tests.faults.expectation import BACKOFF, EARLY_RETRY, MARGIN, NEXT_ADDRESS, expects, withstands
 from tests.faults.proxy import Proxy
-from tests.faults.scene import QUICK_HOST, Scene
+from tests.faults.scenario import QUICK_HOST, Scenario
+from tests.faults.silent_dns import with_silent_dns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.site import Site
-    from tests.faults.proof import Proof
+    from tests.faults.expectation import Expectation
 
 NAME = "good.test"
-"""A name that the machine knows by itself, from its hosts file."""
+"""A name in the hosts file."""
 
-NOWHERE = "fd77::2"
-"""An unused address of the client's own network: what is sent there is lost."""
+UNREACHABLE = "fd77::2"
+"""An unused address in the client's network; packets to it are lost."""
 
 
-def begins_deaf(scene: Scene, hosts: str, *lines: str, tables: tuple[str, ...] = ()) -> None:
-    """Begin on a machine whose name server never answers, and with these lines in /etc/hosts.
+def start_without_dns(
+    scenario: Scenario, hosts: str, *lines: str, tables: tuple[str, ...] = ()
+) -> None:
+    """Start the tunnel with a name server that never answers and these lines in /etc/hosts.
 
-    lines, tables: of the config file, as `scene.begins` takes them.
+    lines, tables: of the config file, as `scenario.begins` takes them.
     """
-    scene.site.know(f"[{NAME}]:{scene.link.port}", public(scene.server.host_key))
-    program = scene.site.program(scene.tunnel(f'hostname = "{NAME}"', *lines), *tables)
-    program.through = deafly(scene.site, scene.background, hosts)
-    scene.starts(program)
+    scenario.site.know(f"[{NAME}]:{scenario.link.port}", public(scenario.server.host_key))
+    program = scenario.site.program(scenario.tunnel(f'hostname = "{NAME}"', *lines), *tables)
+    program.through = with_silent_dns(scenario.site, scenario.background, hosts)
+    scenario.start_program(program)
 
 
 @pytest.mark.parametrize("others", [1, 20])
-@withstands("no name server answers, for 20 other tunnels")
-def test_names_without_an_answer_hold_up_no_other(scene: Scene, others: int) -> None:
+@withstands("no name server answers for 20 other tunnels")
+def test_unanswered_name_queries_delay_no_other_tunnel(scenario: Scenario, others: int) -> None:
     dead = [
         socks_tunnel(
             f"dead{number}",
@@ -52,63 +54,73 @@ def test_names_without_an_answer_hold_up_no_other(scene: Scene, others: int) -> 
         )
         for number in range(others)
     ]
-    begins_deaf(scene, f"127.0.0.1 {NAME}\n", tables=tuple(dead))
-    scene.program.call("start", group="dead")
-    scene.program.wait_for_state("dead0", "backoff", "dns", within=MARGIN)
-    scene.carries_data()
-    scene.was_never_away()
-    scene.link.reset()
-    scene.came_up_again(times=1)
-    scene.carries_data()
-    scene.program.call("stop", group="dead")
-    scene.recovers()
+    start_without_dns(scenario, f"127.0.0.1 {NAME}\n", tables=tuple(dead))
+    scenario.program.call("start", group="dead")
+    scenario.program.wait_for_state("dead0", "backoff", "dns", within=MARGIN)
+    scenario.check_data_flows()
+    scenario.check_never_down()
+    scenario.link.reset()
+    scenario.wait_for_restarts(times=1)
+    scenario.check_data_flows()
+    scenario.program.call("stop", group="dead")
+    scenario.check_recovery()
 
 
-@proves(
-    "the server's name leads to another address",
-    says=("backoff", "refused"),
-    flows=FREE_RETRY,
+@expects(
+    "the server's name resolves to another address",
+    status=("backoff", "refused"),
+    recovered_within=EARLY_RETRY,
 )
-def test_a_name_is_asked_for_again_at_each_attempt(scene: Scene) -> None:
-    begins_deaf(scene, f"127.0.0.1 {NAME}\n")
-    scene.background.enter(Proxy(("127.0.0.1", scene.server.port), scene.link.port, "127.0.0.2"))
-    scene.link.stop_listening()
-    scene.link.reset()
-    scene.says_so()
-    [hosts] = scene.site.directory.glob("etc*/hosts")
+def test_each_attempt_resolves_the_name_again(scenario: Scenario) -> None:
+    start_without_dns(scenario, f"127.0.0.1 {NAME}\n")
+    scenario.background.enter(
+        Proxy(("127.0.0.1", scenario.server.port), scenario.link.port, "127.0.0.2")
+    )
+    scenario.link.stop_listening()
+    scenario.link.reset()
+    scenario.wait_for_expected_status()
+    [hosts] = scenario.site.directory.glob("etc*/hosts")
     hosts.write_text(f"127.0.0.2 {NAME}\n")
-    scene.recovers()
+    scenario.check_recovery()
 
 
 @pytest.fixture
-def lonely_scene(site: Site, proof: Proof) -> Iterator[Scene]:
-    """Set a scene up on a machine whose network drops what is sent to NOWHERE."""
-    device, nobody = ("dev", "uplink"), ("lladdr", "02:00:00:00:00:01")
+def unreachable_scenario(site: Site, expectation: Expectation) -> Iterator[Scenario]:
+    """Set up a scenario on a machine whose network drops packets to UNREACHABLE."""
+    device, link_layer = ("dev", "uplink"), ("lladdr", "02:00:00:00:00:01")
     with new_network() as network:
         machine = network.client
         machine.ip("-6", "address", "add", "fd77::1/64", *device, "nodad")
-        machine.ip("-6", "neighbour", "replace", NOWHERE, *nobody, *device, "nud", "permanent")
-        with Scene(site, proof, near=machine.entered, far=machine.entered) as scene:
-            yield scene
+        machine.ip(
+            "-6", "neighbour", "replace", UNREACHABLE, *link_layer, *device, "nud", "permanent"
+        )
+        with Scenario(
+            site, expectation, client_location=machine.entered, server_location=machine.entered
+        ) as scenario:
+            yield scenario
 
 
-@proves(
-    "the server's first address, an IPv6 one, leads nowhere",
-    says=("backoff", "lost"),
-    flows=BACKOFF + NEXT_ADDRESS,
+@expects(
+    "the server's first address, an IPv6 one, is unreachable",
+    status=("backoff", "lost"),
+    recovered_within=BACKOFF + NEXT_ADDRESS,
 )
-def test_an_address_that_leads_nowhere_delays_the_next_by_a_moment(lonely_scene: Scene) -> None:
-    scene = lonely_scene
-    # With as long for each address, only a race between them is done within the margin.
-    begins_deaf(scene, f"{NOWHERE} {NAME}\n127.0.0.1 {NAME}\n", f"connect_timeout = {4 * MARGIN:g}")
-    assert addresses(scene) == [NOWHERE, "127.0.0.1"]
-    scene.link.reset()
-    scene.says_so()
-    scene.recovers()
+def test_an_unreachable_address_delays_the_next_one_only_briefly(
+    unreachable_scenario: Scenario,
+) -> None:
+    scenario = unreachable_scenario
+    # With this timeout for each address, only a race between them finishes within the margin.
+    start_without_dns(
+        scenario, f"{UNREACHABLE} {NAME}\n127.0.0.1 {NAME}\n", f"connect_timeout = {4 * MARGIN:g}"
+    )
+    assert addresses(scenario) == [UNREACHABLE, "127.0.0.1"]
+    scenario.link.reset()
+    scenario.wait_for_expected_status()
+    scenario.check_recovery()
 
 
-def addresses(scene: Scene) -> list[str]:
+def addresses(scenario: Scenario) -> list[str]:
     """Return the addresses of the name on the supervisor's machine, in the order they are tried."""
-    command = [*scene.program.through, "getent", "ahosts", NAME]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [line.split()[0] for line in said.splitlines() if "STREAM" in line]
+    command = [*scenario.program.through, "getent", "ahosts", NAME]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [line.split()[0] for line in output.splitlines() if "STREAM" in line]

@@ -1,4 +1,4 @@
-"""The link that the other tests break: that it does to a connection what it says."""
+"""The fault-injecting proxy of the other tests, and the faulty servers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from tests.faults.proxy import CHUNK, Proxy
 from tests.faults.servers import (
     Handler,
-    drip_a_banner,
-    hang_up,
+    close_at_once,
+    drip_banner,
+    send_banner_then_garbage,
+    send_garbage,
     serving,
     stay_silent,
-    talk_garbage,
-    turn_to_garbage,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 20.0
 A_WHILE = 0.2
-"""Seconds in which nothing comes where nothing shall: too short only ever lets a test pass."""
+"""Seconds without data that prove a hold; a value too short can only let a test pass."""
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +35,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 class Client:
-    """A connection through the proxy; everything that it waits for has a deadline."""
+    """A connection through the proxy; each wait has a deadline."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -55,7 +55,7 @@ class Client:
         async with asyncio.timeout(DEADLINE):
             return await self._reader.read()
 
-    async def hears_nothing(self) -> bool:
+    async def receives_nothing(self) -> bool:
         try:
             async with asyncio.timeout(A_WHILE):
                 await self._reader.readexactly(1)
@@ -79,7 +79,7 @@ async def connected(proxy: Proxy) -> AsyncIterator[Client]:
         writer.transport.abort()
 
 
-async def test_it_passes_on_what_both_sides_say_and_that_they_have_ended() -> None:
+async def test_it_forwards_data_and_eof_both_ways() -> None:
     async with proxied() as proxy, connected(proxy) as client:
         client.send(b"x" * 1_000_000)
         client.end()
@@ -88,41 +88,41 @@ async def test_it_passes_on_what_both_sides_say_and_that_they_have_ended() -> No
         assert proxy.accepted == 1
 
 
-async def test_what_it_holds_comes_once_it_lets_go_also_the_end() -> None:
+async def test_held_data_and_eof_arrive_after_resume() -> None:
     async with proxied() as proxy, connected(proxy) as client:
         proxy.hold()
         client.send(b"late")
         client.end()
 
-        assert await client.hears_nothing()
-        proxy.go()
+        assert await client.receives_nothing()
+        proxy.resume()
         assert await client.receive_all() == b"late"
 
 
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
-async def test_it_holds_one_direction_alone(direction: str) -> None:
-    heard = asyncio.Event()
+async def test_it_can_hold_one_direction_only(direction: str) -> None:
+    received = asyncio.Event()
 
-    async def listen_and_talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def greet_and_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")
         await reader.readexactly(5)
-        heard.set()
+        received.set()
         await stay_silent(reader, writer)
 
-    async with proxied(listen_and_talk) as proxy:
+    async with proxied(greet_and_read) as proxy:
         getattr(proxy, direction).hold()
         async with connected(proxy) as client:
             client.send(b"hello")
             if direction == "to_server":
                 assert await client.receive(5) == b"hello"
-                assert not heard.is_set()
+                assert not received.is_set()
             else:
                 async with asyncio.timeout(DEADLINE):
-                    await heard.wait()
-                assert await client.hears_nothing()
+                    await received.wait()
+                assert await client.receives_nothing()
 
 
-async def test_a_reset_is_a_reset_and_a_close_is_none() -> None:
+async def test_reset_and_close_are_seen_as_such_by_the_client() -> None:
     async with proxied() as proxy:
         async with connected(proxy) as client:
             client.send(b"x")
@@ -137,7 +137,7 @@ async def test_a_reset_is_a_reset_and_a_close_is_none() -> None:
             assert await client.receive_all() == b""
 
 
-async def test_it_refuses_new_connections_and_keeps_the_old_one() -> None:
+async def test_stop_listening_refuses_new_connections_and_keeps_current_ones() -> None:
     async with proxied() as proxy, connected(proxy) as client:
         client.send(b"a")
         assert await client.receive(1) == b"a"
@@ -153,47 +153,47 @@ async def test_it_refuses_new_connections_and_keeps_the_old_one() -> None:
             assert await another.receive(1) == b"c"
 
 
-async def test_it_can_be_late_and_slow() -> None:
+async def test_it_can_delay_and_throttle() -> None:
     async with proxied() as proxy, connected(proxy) as client:
         proxy.to_server.delay = 0.1
         proxy.to_client.rate = 4 * CHUNK
-        began = time.monotonic()
+        started = time.monotonic()
         client.send(b"x" * 3 * CHUNK)
 
         await client.receive(3 * CHUNK)
 
-        assert time.monotonic() - began >= 0.1 + 2 / 4
+        assert time.monotonic() - started >= 0.1 + 2 / 4
 
 
-async def test_it_can_forget_its_connections_and_take_new_ones() -> None:
+async def test_it_can_forget_its_connections_and_forward_new_ones() -> None:
     async with proxied() as proxy, connected(proxy) as old:
         old.send(b"a")
         assert await old.receive(1) == b"a"
 
-        proxy.forget()
+        proxy.forget_connections()
         old.send(b"b")
 
-        assert await old.hears_nothing()
+        assert await old.receives_nothing()
         async with connected(proxy) as new:
             new.send(b"c")
             assert await new.receive(1) == b"c"
-        assert await old.hears_nothing()
+        assert await old.receives_nothing()
 
 
-async def test_its_servers_are_as_bad_as_their_names() -> None:
+async def test_each_faulty_server_misbehaves_as_documented() -> None:
     async with proxied(stay_silent) as proxy, connected(proxy) as client:
-        assert await client.hears_nothing()
-    async with proxied(hang_up) as proxy, connected(proxy) as client:
+        assert await client.receives_nothing()
+    async with proxied(close_at_once) as proxy, connected(proxy) as client:
         assert await client.receive_all() == b""
-    async with proxied(talk_garbage) as proxy, connected(proxy) as client:
+    async with proxied(send_garbage) as proxy, connected(proxy) as client:
         assert b"SSH-" not in await client.receive(CHUNK)
-    async with proxied(turn_to_garbage) as proxy, connected(proxy) as client:
+    async with proxied(send_banner_then_garbage) as proxy, connected(proxy) as client:
         assert (await client.receive(CHUNK)).startswith(b"SSH-2.0-")
-    async with proxied(drip_a_banner) as proxy, connected(proxy) as client:
+    async with proxied(drip_banner) as proxy, connected(proxy) as client:
         assert await client.receive(10) == b"SSH-2.0-xx"
 
 
-async def test_a_server_that_is_not_there_resets_the_client() -> None:
+async def test_an_unreachable_server_resets_the_client() -> None:
     async with proxied() as proxy:
         proxy.server = ("127.0.0.1", 1)
         async with connected(proxy) as client:

@@ -1,4 +1,4 @@
-"""Networks that lead nowhere for a while: between machines in network namespaces."""
+"""Networks that are interrupted for a while, between machines in network namespaces."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import host_table
 from tests.e2e.waiting import wait_until
-from tests.faults.background import Background
-from tests.faults.link import Link
-from tests.faults.proof import (
+from tests.faults.background_loop import BackgroundLoop
+from tests.faults.expectation import (
     BACKOFF,
-    CONNECTING,
-    FREE_RETRY,
+    CONNECT_LIMIT,
+    EARLY_RETRY,
     MARGIN,
     REMOTE_PORT_RETRY,
     UNANSWERED_KEEPALIVES,
-    proves,
+    expects,
 )
-from tests.faults.scene import QUICK_HOST, Scene
+from tests.faults.link import Link
+from tests.faults.scenario import QUICK_HOST, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.site import Site
-    from tests.faults.proof import Proof
+    from tests.faults.expectation import Expectation
 
 
 @pytest.fixture
@@ -40,109 +40,116 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture
-def far_scene(network: Network, site: Site, proof: Proof) -> Iterator[Scene]:
-    """Set a scene up whose servers are on another machine."""
-    near, far = network.client.entered, network.relay.entered
-    with Scene(site, proof, near, far, host=RELAY) as scene:
-        yield scene
+def remote_scenario(network: Network, site: Site, expectation: Expectation) -> Iterator[Scenario]:
+    """Set up a scenario whose servers are on another machine."""
+    client, relay = network.client.entered, network.relay.entered
+    with Scenario(site, expectation, client, relay, host=RELAY) as scenario:
+        yield scenario
 
 
-@proves(
+@expects(
     "the route to the server is gone while connected, and comes back",
-    says=("backoff", "unreachable"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=FREE_RETRY,
+    status=("backoff", "unreachable"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=EARLY_RETRY,
 )
-def test_a_route_that_comes_back_is_used_soon(network: Network, far_scene: Scene) -> None:
-    scene = far_scene
-    scene.begins()
+def test_a_tunnel_reconnects_soon_after_its_route_returns(
+    network: Network, remote_scenario: Scenario
+) -> None:
+    scenario = remote_scenario
+    scenario.start_tunnel()
     network.client.ip("route", "delete", RELAY)
-    scene.says_so()
+    scenario.wait_for_expected_status()
     network.client.ip("route", "add", RELAY, "via", "10.77.1.1")
-    scene.recovers()
+    scenario.check_recovery()
 
 
-@proves(
+@expects(
     "no host on the route answers, for longer than an attempt",
-    says=("backoff", "unreachable"),
-    noticed=UNANSWERED_KEEPALIVES + CONNECTING,
-    flows=FREE_RETRY,
+    status=("backoff", "unreachable"),
+    reported_within=UNANSWERED_KEEPALIVES + CONNECT_LIMIT,
+    recovered_within=EARLY_RETRY,
 )
-def test_an_unanswered_attempt_costs_the_server_nothing(network: Network, far_scene: Scene) -> None:
-    scene = far_scene
-    scene.begins()
+def test_an_unanswered_attempt_does_not_lengthen_the_delay(
+    network: Network, remote_scenario: Scenario
+) -> None:
+    scenario = remote_scenario
+    scenario.start_tunnel()
     with network.client_cut_off():
-        scene.says_so("no connection within")
-    scene.recovers()
+        scenario.wait_for_expected_status("no connection within")
+    scenario.check_recovery()
 
 
 @pytest.fixture
-def moving_scene(network: Network, site: Site, proof: Proof) -> Iterator[Scene]:
-    """Set a scene up whose program is on the box, which loses its network and changes address."""
-    with Scene(site, proof, network.box.entered, network.relay.entered, host=RELAY) as scene:
-        yield scene
+def moving_scenario(network: Network, site: Site, expectation: Expectation) -> Iterator[Scenario]:
+    """Set up a scenario on the box, which loses its network and gets another address."""
+    box, relay = network.box.entered, network.relay.entered
+    with Scenario(site, expectation, box, relay, host=RELAY) as scenario:
+        yield scenario
 
 
-@proves(
+@expects(
     "the client's network vanishes, and its stale session on the server holds the port",
-    says=("degraded", "remote_port_busy"),
-    noticed=UNANSWERED_KEEPALIVES + FREE_RETRY,
-    flows=REMOTE_PORT_RETRY,
+    status=("degraded", "remote_port_busy"),
+    reported_within=UNANSWERED_KEEPALIVES + EARLY_RETRY,
+    recovered_within=REMOTE_PORT_RETRY,
 )
-def test_a_port_that_a_stale_session_holds_is_taken_when_the_server_ends_that(
-    network: Network, moving_scene: Scene
+def test_a_port_held_by_a_stale_session_is_bound_when_the_server_ends_it(
+    network: Network, moving_scenario: Scenario
 ) -> None:
-    scene, there = moving_scene, free_port()
-    scene.server.kill()
-    scene.server.options |= {"ClientAliveInterval": "5", "ClientAliveCountMax": "2"}
+    scenario, remote_port = moving_scenario, free_port()
+    scenario.server.kill()
+    scenario.server.options |= {"ClientAliveInterval": "5", "ClientAliveCountMax": "2"}
     with network.relay.entered():
-        scene.server.start()
+        scenario.server.start()
     with network.box.entered():
-        here = scene.site.service(echo)
-    scene.begins(f'remote = "{there}:{here}"')
-    stale = scene.server.sessions()
+        service = scenario.site.service(echo)
+    scenario.start_tunnel(f'remote = "{remote_port}:{service}"')
+    stale = scenario.server.sessions()
 
     with network.box_cut_off():
         pass
-    failure = scene.says_so()
+    failure = scenario.wait_for_expected_status()
 
-    assert str(there) in failure.message
+    assert str(remote_port) in failure.message
     assert "ClientAliveInterval" in failure.hint
-    scene.carries_data()
-    kinds = {f.kind: f.state for f in scene.program.tunnel("t").forwards}
+    scenario.check_data_flows()
+    kinds = {f.kind: f.state for f in scenario.program.tunnel("t").forwards}
     assert kinds == {"local": "listening", "remote": "failed"}
-    wait_until(lambda: not stale & scene.server.sessions(), MARGIN, "the stale session is there")
-    scene.recovers()
+    wait_until(
+        lambda: not stale & scenario.server.sessions(), MARGIN, "the stale session still runs"
+    )
+    scenario.check_recovery()
     with network.relay.entered():
-        assert exchange(there, b"the way back") == b"the way back"
+        assert exchange(remote_port, b"from the relay") == b"from the relay"
 
 
-@proves(
+@expects(
     "the network of a chain's middle host vanishes",
-    says=("backoff", "peer_dead"),
-    noticed=UNANSWERED_KEEPALIVES,
-    flows=CONNECTING + BACKOFF,
+    status=("backoff", "peer_dead"),
+    reported_within=UNANSWERED_KEEPALIVES,
+    recovered_within=CONNECT_LIMIT + BACKOFF,
 )
-def test_a_middle_host_whose_network_vanishes_is_the_one_that_is_named(
-    network: Network, far_scene: Scene
+def test_the_failure_names_a_middle_host_whose_network_vanished(
+    network: Network, remote_scenario: Scenario
 ) -> None:
-    scene, there = far_scene, network.box_address
+    scenario, box_address = remote_scenario, network.box_address
     with network.relay.entered():
-        first = scene.link_to(scene.site.sshd())
-    with network.box.entered(), Background() as on_the_box:
-        server = scene.site.sshd()
-        middle = Link(on_the_box, server.port, there)
-        scene.site.know(f"[{there}]:{middle.port}", public(server.host_key))
-        chain = {"first": (RELAY, first.port), "middle": (there, middle.port)}
+        first = scenario.link_to(scenario.site.sshd())
+    with network.box.entered(), BackgroundLoop() as on_the_box:
+        server = scenario.site.sshd()
+        middle = Link(on_the_box, server.port, box_address)
+        scenario.site.know(f"[{box_address}]:{middle.port}", public(server.host_key))
+        chain = {"first": (RELAY, first.port), "middle": (box_address, middle.port)}
         tables = [
             host_table(name, port, *QUICK_HOST).replace("127.0.0.1", address)
             for name, (address, port) in chain.items()
         ]
-        scene.begins('jump = ["first", "middle"]', tables=tuple(tables))
+        scenario.start_tunnel('jump = ["first", "middle"]', tables=tuple(tables))
 
         with network.box_cut_off():
-            failure = scene.says_so()
-        network.box.ip("address", "add", f"{there}/24", "dev", "uplink")
+            failure = scenario.wait_for_expected_status()
+        network.box.ip("address", "add", f"{box_address}/24", "dev", "uplink")
 
-        assert failure.hop.endswith(f"@{there}:{middle.port}")
-        scene.recovers()
+        assert failure.hop.endswith(f"@{box_address}:{middle.port}")
+        scenario.check_recovery()

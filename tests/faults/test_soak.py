@@ -1,4 +1,4 @@
-"""Half a minute of a soak run, and what is written of one."""
+"""Half a minute of a soak run, and the formats of its summary."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.soak import summary as report
+from tests.faults.soak.idle import describe_growth
 from tests.faults.soak.main import soak
-from tests.faults.soak.quiet import grown
-from tests.faults.soak.summary import Allowed, Quiet, Summary
+from tests.faults.soak.summary import Allowed, IdleSample, Summary
 from tests.faults.table import DOCUMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUIET = Quiet("supervisor", "at the end", 40_000_000, 30, 1, 0, 12, 0.01)
+SUPERVISOR = IdleSample("supervisor", "at the end", 40_000_000, 30, 1, 0, 12, 0.01)
 SUMMARY = Summary(
     day="2030-01-02",
     minutes=30.0,
@@ -26,46 +26,46 @@ SUMMARY = Summary(
     tunnels=10,
     allowed=Allowed(24.0, 20.0, 15.0, 55.0),
     rounds=2,
-    returns={"black hole": [1.0, 3.0, 2.0]},
-    quiets=[QUIET],
+    recovery={"black hole": [1.0, 3.0, 2.0]},
+    idle_samples=[SUPERVISOR],
     pings=100,
     bytes=2_000_000,
-    looks=9,
-    longest_lie=4.2,
+    status_reads=9,
+    longest_false_up=4.2,
     slowest_answer=0.05,
 )
 
 
 @pytest.fixture
-def short_folder() -> Iterator[Path]:
+def short_directory() -> Iterator[Path]:
     """Return a short directory: a Unix socket path has less than 108 bytes (unix(7))."""
-    with TemporaryDirectory(prefix="tk") as folder:
-        yield Path(folder)
+    with TemporaryDirectory(prefix="tk") as directory:
+        yield Path(directory)
 
 
 @pytest.mark.timeout(600)
-def test_half_a_minute_of_random_faults_does_no_harm(short_folder: Path) -> None:
-    summary = soak(short_folder, minutes=0.5, seed=5, aloud=False, quiet=2.0)
+def test_half_a_minute_of_random_faults_violates_no_invariant(short_directory: Path) -> None:
+    summary = soak(short_directory, minutes=0.5, seed=5, verbose=False, idle=2.0)
 
     assert summary.violation == "", report.format_run(summary)
     assert summary.rounds > 0
     assert summary.pings > 0
 
 
-def test_a_process_that_holds_more_than_before_has_grown() -> None:
-    more = Quiet("supervisor", "later", 60_000_000, 31, 1, 0, 12, 0.01)
+def test_growth_is_reported_with_each_resource() -> None:
+    more = IdleSample("supervisor", "later", 60_000_000, 31, 1, 0, 12, 0.01)
 
-    assert grown(QUIET, QUIET) == ""
-    assert grown(QUIET, more) == (
+    assert describe_growth(SUPERVISOR, SUPERVISOR) == ""
+    assert describe_growth(SUPERVISOR, more) == (
         "the supervisor has grown: descriptors from 30 to 31, memory from 40.0 MB to 60.0 MB"
     )
 
 
-def test_a_summary_is_the_same_after_json() -> None:
+def test_a_summary_survives_json() -> None:
     assert report.from_json(report.to_json(SUMMARY)) == SUMMARY
 
 
-def test_a_summary_says_what_was_found() -> None:
+def test_a_section_shows_faults_and_idle_samples() -> None:
     text = report.section(SUMMARY)
 
     assert "seed 7, 10 tunnels: 3 faults in 2 rounds; 100 pings (2 MB)" in text
@@ -74,17 +74,17 @@ def test_a_summary_says_what_was_found() -> None:
     assert "No violation. Longest time" in text
 
 
-def test_only_what_stands_between_the_markers_is_replaced() -> None:
+def test_only_text_between_the_markers_is_replaced() -> None:
     page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
     written = report.written_into(page, SUMMARY)
 
     assert written == f"before\n{report.BEGIN}\n{report.section(SUMMARY)}\n{report.END}\nafter\n"
 
 
-def test_the_document_has_a_place_for_it() -> None:
+def test_the_document_has_the_markers() -> None:
     assert report.BEGIN in report.written_into(DOCUMENT.read_text(), SUMMARY)
 
 
-def test_a_document_without_the_markers_is_refused() -> None:
+def test_a_document_without_the_markers_is_an_error() -> None:
     with pytest.raises(ValueError, match="soak: begin"):
         report.written_into("a page", SUMMARY)

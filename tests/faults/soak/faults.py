@@ -1,6 +1,6 @@
-"""What may happen in a soak run: each fault is a context, which begins and is over.
+"""The faults of a soak run: each is a context that lasts as long as the fault.
 
-A fault of a place (a server and its link) hurts only the tunnels that pass it.
+A fault of a linked server affects only the tunnels through it.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ import psutil
 from tests.e2e.ports import free_port
 from tests.e2e.site import tunnel_table
 from tests.faults.link import BOTH
-from tests.faults.soak.judge import Excuse
-from tests.faults.witness import SUBSCRIBE
+from tests.faults.soak.judge import Exemption
+from tests.faults.status_watcher import SUBSCRIBE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
-    from tests.faults.soak.stage import Place, Stage
+    from tests.faults.soak.environment import Environment, LinkedServer
 
 SLOW = 100_000.0
-"""Bytes a second of a slow link: the largest ping takes a third of a second, each way."""
+"""Bytes a second of a slow link: the largest ping takes a third of a second each way."""
 
-LATE = 0.2
-"""Seconds that every byte of it is late, each way."""
+DELAY = 0.2
+"""Seconds by which a slow link delays every byte, each way."""
 
 DESCRIPTORS_LEFT = 2
 
-Act = Callable[["Stage", "Place", "Random"], AbstractContextManager[None]]
-ActOnSupervisor = Callable[["Stage", "Random"], AbstractContextManager[None]]
+Act = Callable[["Environment", "LinkedServer", "Random"], AbstractContextManager[None]]
+ActOnSupervisor = Callable[["Environment", "Random"], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of a place."""
+    """A fault of a linked server."""
 
     name: str
     act: Act
@@ -53,117 +53,121 @@ class Fault:
 class SupervisorFault:
     """A fault of the supervisor, or a command to it.
 
-    hurts: every tunnel may carry nothing. lies, silence: see Excuse. renews: it kills the process.
+    affects_all: no endpoint has to carry data. false_up, no_answers: as in Exemption.
     """
 
     name: str
     act: ActOnSupervisor
-    hurts: bool = False
-    lies: bool = False
-    silence: bool = False
-    renews: bool = False
+    affects_all: bool = False
+    false_up: bool = False
+    no_answers: bool = False
+    kills_supervisor: bool = False
 
-    def excuse(self, everyone: frozenset[str]) -> Excuse:
-        """Return what cannot be required during the fault."""
-        return Excuse(everyone if self.hurts else frozenset(), self.lies, self.silence)
+    def exemption(self, all_endpoints: frozenset[str]) -> Exemption:
+        """Return the checks that are suspended during the fault."""
+        return Exemption(
+            all_endpoints if self.affects_all else frozenset(), self.false_up, self.no_answers
+        )
 
 
 # -- the network -------------------------------------------------------------------------------
 
 
 @contextmanager
-def black_hole(_stage: Stage, place: Place, _chance: Random) -> Iterator[None]:
-    place.link.hold()
+def black_hole(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
+    target.link.hold()
     try:
         yield
     finally:
-        place.link.go()
+        target.link.resume()
 
 
 @contextmanager
-def black_hole_one_way(_stage: Stage, place: Place, chance: Random) -> Iterator[None]:
-    place.link.hold(chance.choice(BOTH))
+def black_hole_one_way(
+    _environment: Environment, target: LinkedServer, rng: Random
+) -> Iterator[None]:
+    target.link.hold(rng.choice(BOTH))
     try:
         yield
     finally:
-        place.link.go()
+        target.link.resume()
 
 
 @contextmanager
-def forgotten(_stage: Stage, place: Place, _chance: Random) -> Iterator[None]:
-    place.link.forget()
+def nat_state_lost(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
+    target.link.forget_connections()
     yield
 
 
 @contextmanager
-def slow_link(_stage: Stage, place: Place, _chance: Random) -> Iterator[None]:
-    place.link.slow_down(SLOW, LATE)
+def slow_link(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
+    target.link.slow_down(SLOW, DELAY)
     try:
         yield
     finally:
-        place.link.slow_down(inf)
+        target.link.slow_down(inf)
 
 
 @contextmanager
-def reset(_stage: Stage, place: Place, _chance: Random) -> Iterator[None]:
-    place.link.reset()
+def reset(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
+    target.link.reset()
     yield
 
 
 @contextmanager
-def clean_close(_stage: Stage, place: Place, _chance: Random) -> Iterator[None]:
-    place.link.close()
+def clean_close(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
+    target.link.close()
     yield
 
 
 @contextmanager
-def refused(_stage: Stage, place: Place, _chance: Random) -> Iterator[None]:
-    place.link.stop_listening()
-    place.link.reset()
+def refused(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
+    target.link.stop_listening()
+    target.link.reset()
     try:
         yield
     finally:
-        place.link.listen()
+        target.link.listen()
 
 
 @contextmanager
-def impostor(stage: Stage, place: Place, chance: Random) -> Iterator[None]:
-    place.link.lead_to(chance.choice(stage.impostors))
-    place.link.reset()
+def impostor(environment: Environment, target: LinkedServer, rng: Random) -> Iterator[None]:
+    target.link.redirect_to(rng.choice(environment.impostors))
+    target.link.reset()
     try:
         yield
     finally:
-        place.link.lead_to(place.port)
-        place.link.reset()
+        target.link.redirect_to(target.port)
+        target.link.reset()
 
 
 # -- the servers -------------------------------------------------------------------------------
 
 
 @contextmanager
-def server_killed(_stage: Stage, place: Place, _chance: Random) -> Iterator[None]:
-    place.server.kill()
+def server_killed(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
+    target.process.kill()
     try:
         yield
     finally:
-        place.server.start()
+        target.process.start()
 
 
 @contextmanager
-def server_stopped(_stage: Stage, place: Place, _chance: Random) -> Iterator[None]:
-    place.server.freeze()
+def server_stopped(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
+    target.process.freeze()
     try:
         yield
     finally:
-        place.server.thaw()
+        target.process.thaw()
 
 
 @contextmanager
-def session_killed(_stage: Stage, place: Place, chance: Random) -> Iterator[None]:
-    which = chance.random()
-    if sessions := sorted(place.server.sessions()):
-        with suppress(psutil.NoSuchProcess):  # it has ended by itself, which is the same
-            psutil.Process(sessions[int(which * len(sessions))]).kill()
+def session_killed(_environment: Environment, target: LinkedServer, rng: Random) -> Iterator[None]:
+    position = rng.random()
+    if sessions := sorted(target.process.sessions()):
+        with suppress(psutil.NoSuchProcess):  # it has ended by itself, with the same effect
+            psutil.Process(sessions[int(position * len(sessions))]).kill()
     yield
 
 
@@ -173,45 +177,45 @@ _numbers = count(1)
 
 
 @contextmanager
-def reload(stage: Stage, _chance: Random) -> Iterator[None]:
+def reload(environment: Environment, _rng: Random) -> Iterator[None]:
     name = f"extra-{next(_numbers)}"
     extra = tunnel_table(name, free_port(), f'socks = "{free_port()}"', "autostart = false")
-    stage.program.write_config(stage.config(extra))
-    stage.program.call("reload")
+    environment.program.write_config(environment.config(extra))
+    environment.program.call("reload")
     try:
         yield
     finally:
-        stage.program.write_config(stage.config())
-        stage.program.call("reload")
+        environment.program.write_config(environment.config())
+        environment.program.call("reload")
 
 
 @contextmanager
-def restart(stage: Stage, chance: Random) -> Iterator[None]:
-    names = [entry.tunnel for entry in stage.entries]
-    stage.program.call("restart", names=chance.sample(names, chance.randint(1, len(names))))
+def restart(environment: Environment, rng: Random) -> Iterator[None]:
+    names = [endpoint.tunnel for endpoint in environment.endpoints]
+    environment.program.call("restart", names=rng.sample(names, rng.randint(1, len(names))))
     yield
 
 
 @contextmanager
-def graceful_restart(stage: Stage, chance: Random) -> Iterator[None]:
-    names = [entry.tunnel for entry in stage.entries]
-    some = chance.sample(names, chance.randint(1, len(names)))
-    stage.program.call("restart", names=some, graceful=True)
+def graceful_restart(environment: Environment, rng: Random) -> Iterator[None]:
+    names = [endpoint.tunnel for endpoint in environment.endpoints]
+    chosen = rng.sample(names, rng.randint(1, len(names)))
+    environment.program.call("restart", names=chosen, graceful=True)
     yield
 
 
 @contextmanager
-def stopped_process(stage: Stage, _chance: Random) -> Iterator[None]:
-    stage.program.send_signal(SIGSTOP)
+def stopped_process(environment: Environment, _rng: Random) -> Iterator[None]:
+    environment.program.send_signal(SIGSTOP)
     try:
         yield
     finally:
-        stage.program.send_signal(SIGCONT)
+        environment.program.send_signal(SIGCONT)
 
 
 @contextmanager
-def few_descriptors(stage: Stage, _chance: Random) -> Iterator[None]:
-    supervisor = psutil.Process(stage.pid)
+def few_descriptors(environment: Environment, _rng: Random) -> Iterator[None]:
+    supervisor = psutil.Process(environment.pid)
     limits = supervisor.rlimit(RLIMIT_NOFILE)
     supervisor.rlimit(RLIMIT_NOFILE, (supervisor.num_fds() + DESCRIPTORS_LEFT, limits[1]))
     try:
@@ -221,26 +225,26 @@ def few_descriptors(stage: Stage, _chance: Random) -> Iterator[None]:
 
 
 @contextmanager
-def control_client_that_never_reads(stage: Stage, _chance: Random) -> Iterator[None]:
+def control_client_that_never_reads(environment: Environment, _rng: Random) -> Iterator[None]:
     with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(stage.program.socket))
+        client.connect(str(environment.program.socket))
         client.sendall(SUBSCRIBE)
         yield
 
 
 @contextmanager
-def killed_supervisor(stage: Stage, _chance: Random) -> Iterator[None]:
-    stage.program.kill()
+def killed_supervisor(environment: Environment, _rng: Random) -> Iterator[None]:
+    environment.program.kill()
     try:
         yield
     finally:
-        stage.start()
+        environment.start()
 
 
 FAULTS = (
     Fault("black hole", black_hole),
     Fault("black hole one way", black_hole_one_way),
-    Fault("connections forgotten by a NAT", forgotten),
+    Fault("connections forgotten by a NAT", nat_state_lost),
     Fault("slow link", slow_link),
     Fault("connections reset", reset),
     Fault("connections closed", clean_close),
@@ -252,12 +256,18 @@ FAULTS = (
 )
 SUPERVISOR_FAULTS = (
     SupervisorFault("file changed and reloaded", reload),
-    SupervisorFault("tunnels restarted", restart, hurts=True),
+    SupervisorFault("tunnels restarted", restart, affects_all=True),
     SupervisorFault("tunnels restarted gracefully", graceful_restart),
-    SupervisorFault("supervisor stopped, and continued", stopped_process, hurts=True, silence=True),
-    SupervisorFault("descriptors limited", few_descriptors, hurts=True, lies=True),
+    SupervisorFault(
+        "supervisor stopped, and continued", stopped_process, affects_all=True, no_answers=True
+    ),
+    SupervisorFault("descriptors limited", few_descriptors, affects_all=True, false_up=True),
     SupervisorFault("control client that never reads", control_client_that_never_reads),
     SupervisorFault(
-        "supervisor killed, and started", killed_supervisor, hurts=True, silence=True, renews=True
+        "supervisor killed, and started",
+        killed_supervisor,
+        affects_all=True,
+        no_answers=True,
+        kills_supervisor=True,
     ),
 )

@@ -1,6 +1,6 @@
-"""The invariants of a soak run: from timed observations it names what is not.
+"""The invariants of a soak run, checked against timed observations.
 
-It has no clock and looks at nothing itself. Times are monotonic seconds.
+The judge has no clock and observes nothing itself. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -12,124 +12,130 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Life = tuple[str, int]
-"""What tells one connection of a tunnel from the next: `since` and `restarts` of its status."""
+ConnectionId = tuple[str, int]
+"""Identifies one connection of a tunnel: `since` and `restarts` of its status."""
 
-GAP = 2.0
-"""Seconds between two looks at status after which nothing is known of the time between them."""
+MAX_STATUS_GAP = 2.0
+"""Seconds between two status samples beyond which the time between them counts as unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Seconds that are allowed.
+    """Limits in seconds.
 
-    lie: to be called up and carry nothing. peace: to carry nothing for an entry that no fault
-    touches. control: for an answer on the control socket.
+    false_up: for a tunnel that is reported up and carries no data. undisturbed: without data for
+    an endpoint that no fault affects. control: for an answer on the control socket.
     """
 
-    lie: float
-    peace: float
+    false_up: float
+    undisturbed: float
     control: float
 
 
 @dataclass(frozen=True, slots=True)
-class Excuse:
-    """What cannot be asked for during a fault.
+class Exemption:
+    """Checks that are suspended during a fault.
 
-    hurt: the entries that may carry nothing. lies: a tunnel may be called up whose new clients are
-    not served. silence: the control socket may not answer.
+    affected: the endpoints that need not carry data. false_up: a tunnel may be reported up while
+    new clients are not served. no_answers: the control socket need not answer.
     """
 
-    hurt: frozenset[str] = frozenset()
-    lies: bool = False
-    silence: bool = False
+    affected: frozenset[str] = frozenset()
+    false_up: bool = False
+    no_answers: bool = False
 
-    def __or__(self, other: Excuse) -> Excuse:
-        """Return what cannot be required while both faults last."""
-        return Excuse(
-            self.hurt | other.hurt, self.lies or other.lies, self.silence or other.silence
+    def __or__(self, other: Exemption) -> Exemption:
+        """Return the exemption while both faults last."""
+        return Exemption(
+            self.affected | other.affected,
+            self.false_up or other.false_up,
+            self.no_answers or other.no_answers,
         )
 
 
 @dataclass(slots=True)
-class _Claim:
-    """That a tunnel is up: on which connection, and between which two looks at status."""
+class _UpPeriod:
+    """A time in which a tunnel was reported up on one connection: first and last sample."""
 
-    life: Life
+    connection: ConnectionId
     first: float
     last: float
 
 
 class Judge:
-    """Judges what is seen. entries: the ways into tunnels, each with the name of its tunnel.
+    """Checks observations. endpoints: the name of each endpoint's tunnel.
 
-    longest_lie: the longest time yet that a tunnel was called up between two answers of a service.
-    slowest_answer: the longest that the control socket took. Both without what was excused.
+    longest_false_up: the longest time so far that a tunnel was reported up without data.
+    slowest_answer: the longest time for an answer on the control socket. Both leave exempted
+    times out.
     """
 
-    def __init__(self, entries: Mapping[str, str], bounds: Bounds, now: float) -> None:
+    def __init__(self, endpoints: Mapping[str, str], bounds: Bounds, now: float) -> None:
         self.bounds = bounds
-        self.longest_lie = 0.0
+        self.longest_false_up = 0.0
         self.slowest_answer = 0.0
-        self._entries = dict(entries)
-        self._claims: dict[str, _Claim] = {}
-        self._excuse = Excuse()
-        self._carried = dict.fromkeys(entries, -inf)
-        self._begun = now
-        self._answered = now
+        self._tunnels = dict(endpoints)
+        self._up_periods: dict[str, _UpPeriod] = {}
+        self._exemption = Exemption()
+        self._data_at = dict.fromkeys(endpoints, -inf)
+        self._reset_at = now
+        self._answer_at = now
 
-    def begin(self, now: float, excuse: Excuse | None = None) -> None:
-        """Forget the past: from now on, all of this must be so but for the excuse."""
-        self._begun = now
-        self._excuse = excuse or Excuse()
-        self._claims.clear()
+    def reset(self, now: float, exemption: Exemption | None = None) -> None:
+        """Discard the past and apply another exemption from now on."""
+        self._reset_at = now
+        self._exemption = exemption or Exemption()
+        self._up_periods.clear()
 
-    def carried(self, entry: str, now: float) -> None:
-        """Record that a service has answered through an entry."""
-        self._measure(entry)
-        self._carried[entry] = now
+    def record_data(self, endpoint: str, now: float) -> None:
+        """Record that a ping through an endpoint was echoed."""
+        self._measure_false_up(endpoint)
+        self._data_at[endpoint] = now
 
-    def answered(self, asked: float, now: float) -> None:
-        """Record that the control socket has answered."""
-        self._answered = now
-        if asked >= self._begun and not self._excuse.silence:
+    def record_answer(self, asked: float, now: float) -> None:
+        """Record an answer of the control socket. asked: the time of the request."""
+        self._answer_at = now
+        if asked >= self._reset_at and not self._exemption.no_answers:
             self.slowest_answer = max(self.slowest_answer, now - asked)
 
-    def record_status(self, tunnel: str, state: str, life: Life, now: float) -> None:
+    def record_status(self, tunnel: str, state: str, connection: ConnectionId, now: float) -> None:
         """Record the status of a tunnel."""
-        claim = self._claims.get(tunnel)
+        period = self._up_periods.get(tunnel)
         if state != "up":
-            self._claims.pop(tunnel, None)
-        elif claim is None or claim.life != life or now - claim.last > GAP:
-            self._claims[tunnel] = _Claim(life, now, now)
+            self._up_periods.pop(tunnel, None)
+        elif (
+            period is None or period.connection != connection or now - period.last > MAX_STATUS_GAP
+        ):
+            self._up_periods[tunnel] = _UpPeriod(connection, now, now)
         else:
-            claim.last = now
+            period.last = now
 
-    def is_well(self, entry: str, since: float) -> bool:
-        """Whether an entry has carried data after a time, and its tunnel is called up."""
-        return self._carried[entry] > since and self._entries[entry] in self._claims
+    def is_working(self, endpoint: str, since: float) -> bool:
+        """Return whether the tunnel is reported up and the endpoint has carried data since then."""
+        return self._data_at[endpoint] > since and self._tunnels[endpoint] in self._up_periods
 
-    def complaint(self, now: float) -> str:
-        """Return a sentence about what is wrong; empty if nothing is."""
-        if not self._excuse.silence:
-            silent = now - max(self._answered, self._begun)
+    def violation(self, now: float) -> str:
+        """Describe the first violation; empty if there is none."""
+        if not self._exemption.no_answers:
+            silent = now - max(self._answer_at, self._reset_at)
             if silent > self.bounds.control:
                 return f"the control socket has not answered for {silent:.1f} s"
-        for entry, tunnel in self._entries.items():
-            lie = self._measure(entry)
-            if lie > self.bounds.lie and not self._excuse.lies:
-                return f"{tunnel} is called up, but {entry} has carried nothing for {lie:.1f} s"
-            idle = now - max(self._carried[entry], self._begun)
-            if entry not in self._excuse.hurt and idle > self.bounds.peace:
-                return f"{entry} has carried nothing for {idle:.1f} s, and no fault touches it"
+        for endpoint, tunnel in self._tunnels.items():
+            duration = self._measure_false_up(endpoint)
+            if duration > self.bounds.false_up and not self._exemption.false_up:
+                silence = f"{endpoint} has carried no data for {duration:.1f} s"
+                return f"{tunnel} is reported up, but {silence}"
+            idle = now - max(self._data_at[endpoint], self._reset_at)
+            if endpoint not in self._exemption.affected and idle > self.bounds.undisturbed:
+                return f"{endpoint} has carried no data for {idle:.1f} s, and no fault affects it"
         return ""
 
-    def _measure(self, entry: str) -> float:
-        """For how long the entry's tunnel has been called up since it last carried data."""
-        claim = self._claims.get(self._entries[entry])
-        if claim is None:
+    def _measure_false_up(self, endpoint: str) -> float:
+        """Return for how long the endpoint's tunnel has been reported up without carrying data."""
+        period = self._up_periods.get(self._tunnels[endpoint])
+        if period is None:
             return 0.0
-        lie = claim.last - max(claim.first, self._carried[entry])
-        if not self._excuse.lies:
-            self.longest_lie = max(self.longest_lie, lie)
-        return lie
+        duration = period.last - max(period.first, self._data_at[endpoint])
+        if not self._exemption.false_up:
+            self.longest_false_up = max(self.longest_false_up, duration)
+        return duration

@@ -1,4 +1,4 @@
-"""The command line of a soak run: plays it, or reads what an earlier one has found."""
+"""The command line of the soak run: starts a run, or shows the summary of an earlier one."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ import pytest
 
 import tunnelkeeper
 from tests.faults.soak import summary as report
-from tests.faults.soak.chronicle import Chronicle
+from tests.faults.soak.environment import Environment
+from tests.faults.soak.event_record import EventRecord
+from tests.faults.soak.monitor import Monitor, ViolationError
 from tests.faults.soak.run import BOUNDS, Run, allowed
-from tests.faults.soak.stage import Stage
 from tests.faults.soak.summary import Summary
-from tests.faults.soak.watch import Violation, Watch
 from tests.faults.table import DOCUMENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DONE, VIOLATED, UNABLE, INTERRUPTED = 0, 1, 2, 130
-MOST_SEEDS = 1_000_000
+DONE, VIOLATED, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 130
+SEED_LIMIT = 1_000_000
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code: 1 after a violation, 2 when it could not run."""
+    """Run a command line; return the exit code: 1 after a violation, 2 if it cannot run."""
     options = _parser().parse_args(arguments)
     if options.read:
         summary = report.from_json(options.read.read_bytes())
     else:
         directory = Path(tempfile.mkdtemp(prefix="tk"))
-        seed = random.randrange(MOST_SEEDS) if options.seed is None else options.seed
+        seed = random.randrange(SEED_LIMIT) if options.seed is None else options.seed
         try:
-            summary = soak(directory, options.minutes, seed, aloud=True)
+            summary = soak(directory, options.minutes, seed, verbose=True)
         except pytest.skip.Exception as absent:
             sys.stderr.write(f"soak: {absent}\n")
-            return UNABLE
+            return CANNOT_RUN
         except KeyboardInterrupt:
             sys.stderr.write(f"soak: interrupted; the logs are in {directory}\n")
             return INTERRUPTED
@@ -63,38 +63,42 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def soak(
-    directory: Path, minutes: float, seed: int, *, aloud: bool, quiet: float = 10.0
+    directory: Path, minutes: float, seed: int, *, verbose: bool, idle: float = 10.0
 ) -> Summary:
-    """Play a run below a directory, whose logs stay there; what it found."""
-    chronicle = Chronicle(directory / "soak.log", aloud=aloud)
-    chronicle.tell(f"seed {seed}, {minutes:g} minutes, in {directory}")
-    with Stage(directory) as stage:
+    """Do a run in a directory, which keeps the logs; return the summary."""
+    record = EventRecord(directory / "soak.log", verbose=verbose)
+    record.report(f"seed {seed}, {minutes:g} minutes, in {directory}")
+    with Environment(directory) as environment:
         summary = Summary(
             day=datetime.now(UTC).date().isoformat(),
             minutes=minutes,
             seed=seed,
             machine=_machine(),
-            tunnels=len(stage.entries),
-            allowed=allowed(stage.entries),
+            tunnels=len(environment.endpoints),
+            allowed=allowed(environment.endpoints),
         )
-        stage.start()
-        path = stage.program.socket
-        with Watch(stage.entries, path, chronicle, BOUNDS, seed) as watch:
-            run = Run(stage, watch, chronicle, Random(seed), summary, quiet)
+        environment.start()
+        path = environment.program.socket
+        with Monitor(environment.endpoints, path, record, BOUNDS, seed) as monitor:
+            run = Run(environment, monitor, record, Random(seed), summary, idle)
             try:
-                run.play(minutes * 60)
-            except (Violation, AssertionError) as violation:  # a server may not start again
+                run.run(minutes * 60)
+            except (ViolationError, AssertionError) as violation:  # a server may fail to restart
                 summary.violation = str(violation)
-                _tell_all(summary, chronicle)
-        summary.pings, summary.bytes, summary.looks = watch.pings, watch.bytes, watch.looks
-        summary.longest_lie = watch.judge.longest_lie
-        summary.slowest_answer = watch.judge.slowest_answer
+                _report_violation(summary, record)
+        summary.pings, summary.bytes, summary.status_reads = (
+            monitor.pings,
+            monitor.bytes,
+            monitor.status_reads,
+        )
+        summary.longest_false_up = monitor.judge.longest_false_up
+        summary.slowest_answer = monitor.judge.slowest_answer
     return summary
 
 
-def _tell_all(summary: Summary, chronicle: Chronicle) -> None:
-    sys.stderr.write("\n".join(["the last events:", *chronicle.last(), ""]))
-    chronicle.tell(f"VIOLATION: {summary.violation}")
+def _report_violation(summary: Summary, record: EventRecord) -> None:
+    sys.stderr.write("\n".join(["the last events:", *record.last(), ""]))
+    record.report(f"VIOLATION: {summary.violation}")
 
 
 def _machine() -> str:
@@ -109,9 +113,15 @@ def _machine() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     add = parser.add_argument
-    add("--minutes", type=float, default=30.0, help="how long (default: 30)")
-    add("--seed", type=int, help="of what happens; the same seed, the same faults")
-    add("--from", dest="read", type=Path, metavar="FILE", help="show an earlier run's JSON again")
-    add("--json", type=Path, metavar="FILE", help="write what was measured")
+    add("--minutes", type=float, default=30.0, help="duration (default: 30)")
+    add("--seed", type=int, help="random seed; the same seed gives the same faults")
+    add(
+        "--from",
+        dest="read",
+        type=Path,
+        metavar="FILE",
+        help="show the JSON summary of an earlier run",
+    )
+    add("--json", type=Path, metavar="FILE", help="write the measurements")
     add("--write-docs", action="store_true", help="put the summary into docs/reliability.md")
     return parser

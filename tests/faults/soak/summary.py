@@ -1,4 +1,4 @@
-"""What a soak run has found: as a table, as JSON and as a section of docs/reliability.md; pure."""
+"""The summary of a soak run: as a table, as JSON and as a section of docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from docs.sections import markers, put_between
 from docs.tables import aligned, markdown
 
 BEGIN, END = markers("soak")
-FAULTS = ("Fault", "times", "data flows again after, median", "at most")
-QUIETS = ("Process", "when", "memory", "descriptors", "threads", "children", "listeners", "CPU")
+FAULT_COLUMNS = ("Fault", "times", "data flows again after, median", "at most")
+IDLE_COLUMNS = (
+    "Process",
+    "when",
+    "memory",
+    "descriptors",
+    "threads",
+    "children",
+    "listeners",
+    "CPU",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
-    """A process in a quiet moment. memory: bytes (PSS). cpu: the part of a core that it uses."""
+class IdleSample:
+    """An idle process at one moment. memory: bytes (PSS). cpu: the share of a core in use."""
 
     who: str
     when: str
@@ -30,20 +39,20 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The bounds of a run, in seconds. returns: of the entry that may take longest."""
+    """The limits of a run, in seconds. recovery: of the endpoint that may take longest."""
 
-    lie: float
-    peace: float
+    false_up: float
+    undisturbed: float
     control: float
-    returns: float
+    recovery: float
 
 
 @dataclass(slots=True)
 class Summary:
-    """One run, from its beginning to its end or to its first violation.
+    """One run, until its end or its first violation.
 
-    returns: for each fault, seconds from its end until every entry carried data. longest_lie,
-    slowest_answer: seconds. violation: empty where there was none.
+    recovery: for each fault, seconds from its end until every endpoint carried data.
+    longest_false_up, slowest_answer: seconds. violation: empty if there was none.
     """
 
     day: str
@@ -53,91 +62,98 @@ class Summary:
     tunnels: int
     allowed: Allowed
     rounds: int = 0
-    returns: dict[str, list[float]] = field(default_factory=dict)
-    quiets: list[Quiet] = field(default_factory=list)
+    recovery: dict[str, list[float]] = field(default_factory=dict)
+    idle_samples: list[IdleSample] = field(default_factory=list)
     pings: int = 0
     bytes: int = 0
-    looks: int = 0
-    longest_lie: float = 0.0
+    status_reads: int = 0
+    longest_false_up: float = 0.0
     slowest_answer: float = 0.0
     violation: str = ""
 
 
 def to_json(summary: Summary) -> bytes:
-    """All that was measured."""
+    """Return all measurements."""
     return msgspec.json.format(msgspec.json.encode(summary))
 
 
 def from_json(text: bytes) -> Summary:
-    """Read the summary of an earlier run. Raises ValueError if it is none."""
+    """Read the summary of an earlier run. Raises ValueError if the JSON is not a summary."""
     return msgspec.json.decode(text, type=Summary)
 
 
 def format_run(summary: Summary) -> str:
     """Format a run for a terminal."""
-    parts = [sentence(summary), aligned(FAULTS, fault_rows(summary))]
-    parts.append(aligned(QUIETS, quiet_rows(summary)))
-    return "\n\n".join([*parts, verdict(summary)])
+    parts = [description(summary), aligned(FAULT_COLUMNS, fault_rows(summary))]
+    parts.append(aligned(IDLE_COLUMNS, idle_rows(summary)))
+    return "\n\n".join([*parts, result_text(summary)])
 
 
 def section(summary: Summary) -> str:
     """Format a run for the document."""
-    parts = [sentence(summary), markdown(FAULTS, fault_rows(summary), to_the_right=FAULTS[1:])]
-    parts += [markdown(QUIETS, quiet_rows(summary), to_the_right=QUIETS[1:]), verdict(summary)]
+    parts = [
+        description(summary),
+        markdown(FAULT_COLUMNS, fault_rows(summary), to_the_right=FAULT_COLUMNS[1:]),
+    ]
+    parts += [
+        markdown(IDLE_COLUMNS, idle_rows(summary), to_the_right=IDLE_COLUMNS[1:]),
+        result_text(summary),
+    ]
     return "\n\n".join(parts)
 
 
-def sentence(summary: Summary) -> str:
-    """Describe what was done, where, and how much was checked."""
-    faults = sum(map(len, summary.returns.values()))
+def description(summary: Summary) -> str:
+    """Describe the run: when and where it ran, and how much it checked."""
+    faults = sum(map(len, summary.recovery.values()))
     return (
         f"{summary.day}, {summary.minutes:g} minutes, seed {summary.seed}, {summary.tunnels} "
         f"tunnels: {faults} faults in {summary.rounds} rounds; {summary.pings} pings "
-        f"({summary.bytes / 1e6:.0f} MB) and {summary.looks} looks at status. {summary.machine}"
+        f"({summary.bytes / 1e6:.0f} MB) and {summary.status_reads} status samples. "
+        f"{summary.machine}"
     )
 
 
-def verdict(summary: Summary) -> str:
-    """Describe the limits and how near to them the run came."""
+def result_text(summary: Summary) -> str:
+    """State the result, the limits and how close to them the run came."""
     allowed = summary.allowed
-    near = (
-        f"Longest time that a tunnel was called up without carrying a ping: "
-        f"{summary.longest_lie:.1f} s (allowed: {allowed.lie:g} s). "
+    limits = (
+        f"Longest time that a tunnel was reported up without carrying a ping: "
+        f"{summary.longest_false_up:.1f} s (allowed: {allowed.false_up:g} s). "
         f"Slowest answer of the control socket: {summary.slowest_answer:.2f} s "
-        f"(allowed: {allowed.control:g} s). Data has to flow again within at most "
-        f"{allowed.returns:g} s."
+        f"(allowed: {allowed.control:g} s). Maximum for data to flow again: "
+        f"{allowed.recovery:g} s."
     )
-    found = f"VIOLATION: {summary.violation}" if summary.violation else "No violation."
-    return f"{found} {near}"
+    result = f"VIOLATION: {summary.violation}" if summary.violation else "No violation."
+    return f"{result} {limits}"
 
 
 def fault_rows(summary: Summary) -> list[tuple[str, ...]]:
     """Return a row for each kind of fault."""
     rows: list[tuple[str, ...]] = []
-    for name, returns in summary.returns.items():
-        ordered = sorted(returns)
-        middle = ordered[len(ordered) // 2]
-        rows.append((name, str(len(returns)), f"{middle:.1f} s", f"{ordered[-1]:.1f} s"))
+    for name, recovery in summary.recovery.items():
+        ordered = sorted(recovery)
+        median = ordered[len(ordered) // 2]
+        rows.append((name, str(len(recovery)), f"{median:.1f} s", f"{ordered[-1]:.1f} s"))
     return rows
 
 
-def quiet_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """Return a row for each process and quiet moment."""
+def idle_rows(summary: Summary) -> list[tuple[str, ...]]:
+    """Return a row for each process and moment."""
     return [
         (
-            each.who,
-            each.when,
-            f"{each.memory / 1e6:.1f} MB",
-            str(each.descriptors),
-            str(each.threads),
-            str(each.children),
-            str(each.listeners),
-            f"{each.cpu:.1%}",
+            sample.who,
+            sample.when,
+            f"{sample.memory / 1e6:.1f} MB",
+            str(sample.descriptors),
+            str(sample.threads),
+            str(sample.children),
+            str(sample.listeners),
+            f"{sample.cpu:.1%}",
         )
-        for each in sorted(summary.quiets, key=lambda each: each.who, reverse=True)
+        for sample in sorted(summary.idle_samples, key=lambda sample: sample.who, reverse=True)
     ]
 
 
 def written_into(text: str, summary: Summary) -> str:
-    """Put the run between the markers of a document. Raises ValueError if they are missing."""
+    """Write the run between the markers of a document. Raises ValueError if they are missing."""
     return put_between(BEGIN, END, text, section(summary))

@@ -1,4 +1,4 @@
-"""Many tunnels of one server that come back at once: soon, and without looking like a flood."""
+"""Many tunnels to one server that reconnect at once: quickly, and below its login limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import tunnel_table
-from tests.faults.proof import MARGIN
+from tests.faults.expectation import MARGIN
 
 if TYPE_CHECKING:
     from tests.e2e.program import Program
@@ -24,22 +24,22 @@ BACK_WITHIN = 60.0
 """Seconds from the server's return until the last of the tunnels carries data."""
 
 CLIENTS = 8
-"""At a time: those who look must not be the crowd."""
+"""Concurrent test clients: few, so that they do not add to the load."""
 
-DEFAULT = "10:30:100"
-"""MaxStartups as sshd_config(5) has it by itself: the tenth that has not logged in is one of those
-that are refused by chance."""
+DEFAULT_MAX_STARTUPS = "10:30:100"
+"""The default of MaxStartups in sshd_config(5): from 10 unauthenticated connections on, new ones
+are refused at random."""
 
 REFUSED = ("MaxStartups", "drop connection")
-"""What sshd says when it refuses connections for their number."""
+"""The log messages of sshd when it refuses connections because of their number."""
 
 
-def seconds_until_all_carry(ports: list[int], program: Program, within: float) -> float:
-    """Seconds until an echo has come back through every port; it has to be in time."""
-    began = time.monotonic()
+def seconds_until_all_carry_data(ports: list[int], program: Program, within: float) -> float:
+    """Return the seconds until every port has carried data; fail after `within` seconds."""
+    started = time.monotonic()
 
-    def carries(port: int) -> bool:
-        while time.monotonic() - began < within:
+    def carries_data(port: int) -> bool:
+        while time.monotonic() - started < within:
             try:
                 if exchange(port, b"data") == b"data":
                     return True
@@ -48,26 +48,26 @@ def seconds_until_all_carry(ports: list[int], program: Program, within: float) -
         return False
 
     with ThreadPoolExecutor(CLIENTS) as clients:
-        carried = sum(clients.map(carries, ports))
+        carried = sum(clients.map(carries_data, ports))
     states = [tunnel.state for tunnel in program.status().tunnels]
     assert carried == len(ports), f"{carried} carry data; {states.count('up')} are up"
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
-SMALL = "2"
+SMALL_MAX_STARTUPS = "2"
 """MaxStartups of a server that refuses clients while two others log in."""
 
 FEW = 30
 
 
 def refusals(server: Sshd) -> int:
-    """How many connections the server has dropped for their number."""
+    """Count the connections that the server has dropped because of their number."""
     return server.log().count("drop connection")
 
 
 @pytest.mark.timeout(600)
-def test_five_hundred_tunnels_come_back_and_the_server_refuses_none(site: Site) -> None:
-    server = site.sshd(MaxStartups=DEFAULT, LogLevel="VERBOSE")
+def test_five_hundred_tunnels_reconnect_without_a_refusal(site: Site) -> None:
+    server = site.sshd(MaxStartups=DEFAULT_MAX_STARTUPS, LogLevel="VERBOSE")
     service = site.service(echo)
     ports = [free_port() for _ in range(TUNNELS)]
     tables = [
@@ -76,23 +76,23 @@ def test_five_hundred_tunnels_come_back_and_the_server_refuses_none(site: Site) 
     ]
     program = site.program(*tables)
     program.up()
-    first = seconds_until_all_carry(ports, program, BACK_WITHIN + MARGIN)
+    first = seconds_until_all_carry_data(ports, program, BACK_WITHIN + MARGIN)
     server.kill()
-    # They retry while the server is away: at no moment are all of them in backoff for sure.
+    # They retry meanwhile, so they are never all in backoff for certain.
     program.wait_for(
         "t0",
         lambda _: all(t.state in {"backoff", "connecting"} for t in program.status().tunnels),
         within=MARGIN,
     )
     server.start()
-    back = seconds_until_all_carry(ports, program, BACK_WITHIN + MARGIN)
+    back = seconds_until_all_carry_data(ports, program, BACK_WITHIN + MARGIN)
     print(f"{TUNNELS} tunnels: all carry data after {first:.1f} s, and again after {back:.1f} s")
 
-    assert not [line for line in server.log().splitlines() if any(w in line for w in REFUSED)]
+    assert not [line for line in server.log().splitlines() if any(text in line for text in REFUSED)]
 
 
-def test_a_server_that_bears_two_at_a_time_has_to_refuse_few_of_thirty(site: Site) -> None:
-    server = site.sshd(MaxStartups=SMALL, LogLevel="VERBOSE")
+def test_a_server_that_allows_two_logins_at_a_time_refuses_few_of_thirty(site: Site) -> None:
+    server = site.sshd(MaxStartups=SMALL_MAX_STARTUPS, LogLevel="VERBOSE")
     service = site.service(echo)
     ports = [free_port() for _ in range(FEW)]
     program = site.program(

@@ -1,4 +1,4 @@
-"""Sees every state of every tunnel, also those that last for a moment: a subscriber of events."""
+"""A subscriber of control events that records every state of every tunnel, even short ones."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 SUBSCRIBE = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscribe"}).encode() + b"\n"
 
 
-class Witness:
-    """What the supervisor on a control socket says of its tunnels, from now on."""
+class StatusWatcher:
+    """Records the tunnel snapshots that a supervisor reports on its control socket from now on."""
 
     def __init__(self, path: Path) -> None:
-        self.seen: list[TunnelSnapshot] = []
+        self.snapshots: list[TunnelSnapshot] = []
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(str(path))
         self._lines = self._connection.makefile("rb")
-        self._thread = Thread(target=self._listen)
+        self._thread = Thread(target=self._read_events)
 
     def __enter__(self) -> Self:
         self._connection.sendall(SUBSCRIBE)
@@ -47,17 +47,17 @@ class Witness:
         self._lines.close()
         self._connection.close()
 
-    def tunnels(self, name: str, since: int = 0) -> list[TunnelSnapshot]:
-        """Return the states of a tunnel from event to event, skipping this many."""
-        return [tunnel for tunnel in self.seen[since:] if tunnel.name == name]
+    def snapshots_of(self, name: str, since: int = 0) -> list[TunnelSnapshot]:
+        """Return the snapshots of a tunnel in order, skipping this many events of all tunnels."""
+        return [tunnel for tunnel in self.snapshots[since:] if tunnel.name == name]
 
-    def _listen(self) -> None:
+    def _read_events(self) -> None:
         for line in self._lines:
             event = msgspec.json.decode(
                 msgspec.json.decode(line, type=_Notification).params, type=Event
             )
             if isinstance(event, TunnelEvent):
-                self.seen.append(event.tunnel)
+                self.snapshots.append(event.tunnel)
 
 
 class _Notification(msgspec.Struct):

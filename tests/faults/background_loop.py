@@ -1,4 +1,4 @@
-"""An event loop in a thread, for what must go on beside a test that blocks."""
+"""An event loop in a thread, for asynchronous servers beside a test that blocks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE = 20.0
-"""Seconds that anything asked of the loop may take."""
+"""Seconds that one call to the loop may take."""
 
 
-class Background:
-    """Runs asynchronous servers until it is closed; commands reach them through it.
+class BackgroundLoop:
+    """Runs asynchronous servers until it is closed, and functions that control them.
 
-    Its thread belongs to the network namespace that it was made in.
+    Its thread stays in the network namespace in which it was started.
     """
 
     def __init__(self) -> None:
@@ -49,29 +49,31 @@ class Background:
             self._thread.join()
 
     def _run(self) -> None:
-        # A runner lets tasks and transports end, which loop.stop() leaves behind.
+        # A runner lets tasks and transports end; loop.stop() would leave them open.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._closing.wait())
 
     def enter(self, context: AbstractAsyncContextManager[T]) -> T:
-        """Enter a context in the loop; it is left when this is closed."""
+        """Enter a context in the loop until this object is closed; return its value."""
         closing = asyncio.Event()
         entered: Future[T] = Future()
-        held = asyncio.run_coroutine_threadsafe(_hold(context, entered, closing), self._loop)
-        self._contexts.append((closing, held))
+        running = asyncio.run_coroutine_threadsafe(
+            _run_context(context, entered, closing), self._loop
+        )
+        self._contexts.append((closing, running))
         return entered.result(DEADLINE)
 
-    def call(self, act: Callable[[], T]) -> T:
-        """Call a function in the loop; what it returned."""
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function in the loop and return its result."""
         done: Future[T] = Future()
-        self._loop.call_soon_threadsafe(_settle, done, act)
+        self._loop.call_soon_threadsafe(_set_result, done, function)
         return done.result(DEADLINE)
 
 
-async def _hold(
+async def _run_context(
     context: AbstractAsyncContextManager[T], entered: Future[T], closing: asyncio.Event
 ) -> None:
-    """Enter and leave a context in one task, as task groups want it."""
+    """Enter and leave a context in one task, as task groups require."""
     try:
         async with context as value:
             entered.set_result(value)
@@ -82,8 +84,8 @@ async def _hold(
         raise
 
 
-def _settle(done: Future[T], act: Callable[[], T]) -> None:
+def _set_result(done: Future[T], function: Callable[[], T]) -> None:
     try:
-        done.set_result(act())
-    except BaseException as error:  # noqa: BLE001  it belongs to the caller, in another thread
+        done.set_result(function())
+    except BaseException as error:  # noqa: BLE001  raised in the thread of the caller
         done.set_exception(error)

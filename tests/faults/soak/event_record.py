@@ -1,4 +1,4 @@
-"""What happened in a soak run, in order: the whole in a file, the last of it at hand."""
+"""The events of a soak run in order: all of them in a file, the last ones in memory."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-AT_HAND = 40
-"""Events that are printed when something is wrong."""
+KEPT_IN_MEMORY = 40
+"""The number of last events, which are printed on a violation."""
 
 
-class Chronicle:
-    """Takes sentences of any thread. aloud: they are printed as well, but for the small ones."""
+class EventRecord:
+    """Records sentences from any thread. verbose: `report` prints them as well."""
 
-    def __init__(self, file: Path, *, aloud: bool) -> None:
-        self._began = time.monotonic()
+    def __init__(self, file: Path, *, verbose: bool) -> None:
+        self._started = time.monotonic()
         self._file = file
-        self._aloud = aloud
-        self._last: deque[str] = deque(maxlen=AT_HAND)
+        self._verbose = verbose
+        self._last: deque[str] = deque(maxlen=KEPT_IN_MEMORY)
         self._lock = Lock()
 
-    def tell(self, sentence: str) -> None:
+    def report(self, sentence: str) -> None:
         """Record an action or a finding."""
         self._write(sentence)
-        if self._aloud:
+        if self._verbose:
             sys.stderr.write(f"{self._now()}  {sentence}\n")
 
-    def note(self, sentence: str) -> None:
-        """Record an observation, of interest if something goes wrong."""
+    def add(self, sentence: str) -> None:
+        """Record an observation that only matters if a check fails."""
         self._write(sentence)
 
     def last(self) -> list[str]:
-        """Return the last events, with seconds since the beginning."""
+        """Return the last events, with seconds since the start."""
         with self._lock:
             return list(self._last)
 
@@ -48,4 +48,4 @@ class Chronicle:
                 file.write(f"{line}\n")
 
     def _now(self) -> str:
-        return f"{time.monotonic() - self._began:8.1f}"
+        return f"{time.monotonic() - self._started:8.1f}"
