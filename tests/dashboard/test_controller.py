@@ -25,7 +25,7 @@ from tunnelkeeper.dashboard.ui_state import (
 )
 
 if TYPE_CHECKING:
-    from tunnelkeeper.dashboard.command_parser import Verb
+    from tunnelkeeper.dashboard.command_parser import TunnelVerb
 
 
 def tunnel_actions(harness: ControllerHarness) -> list[tuple[str, tuple[str, ...]]]:
@@ -83,7 +83,7 @@ def test_help_scrolls_and_closes() -> None:
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart"])
-def test_an_action_on_one_tunnel_runs_at_once(verb: Verb) -> None:
+def test_an_action_on_one_tunnel_runs_at_once(verb: TunnelVerb) -> None:
     harness = ControllerHarness()
     harness.controller.control_tunnels(verb)
 

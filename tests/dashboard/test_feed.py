@@ -17,7 +17,7 @@ from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
 from tunnelkeeper.dashboard import feed
-from tunnelkeeper.dashboard.feed import listen
+from tunnelkeeper.dashboard.feed import follow_supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ class RecordingListener:
 async def running_feed(path: Path) -> AsyncIterator[RecordingListener]:
     listener = RecordingListener()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(listen(path, listener))
+        task = tasks.create_task(follow_supervisor(path, listener))
         yield listener
         task.cancel()
 

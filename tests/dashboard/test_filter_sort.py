@@ -65,7 +65,7 @@ def test_traffic_is_sorted_by_the_current_rate() -> None:
 @pytest.mark.parametrize("key", SORT_KEYS)
 def test_every_column_can_be_sorted_in_both_orders(key: SortKey) -> None:
     assert sorted(names(sorting=Sorting(key))) == sorted(names())
-    assert Sorting(key).select(key).is_descending != Sorting(key).is_descending
+    assert Sorting(key).toggle(key).is_descending != Sorting(key).is_descending
 
 
 def test_sorting_by_the_next_column_returns_to_the_order_of_the_file() -> None:

@@ -17,7 +17,7 @@ from tunnelkeeper.control.payloads import (
 )
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
 from tunnelkeeper.dashboard.model import Connected, Disconnected, Model, Searching
-from tunnelkeeper.dashboard.throughput import IDLE, Rate
+from tunnelkeeper.dashboard.throughput import NO_TRAFFIC, Rate
 
 
 def counters_event(name: str, inward: int, rtts: list[float | None]) -> CountersEvent:
@@ -36,7 +36,7 @@ def test_counters_update_a_tunnel_and_its_rates() -> None:
     assert (tunnel.bytes_in, tunnel.connections, tunnel.connections_total) == (3000, 2, 5)
     assert tunnel.forwards[0].bytes_in == 3000
     assert tunnel.rtt_ms == tunnel.hops[0].rtt_ms == 7.5
-    assert model.rate("db") == Rate(1500, 0)
+    assert model.throughput("db") == Rate(1500, 0)
     assert model.total_meter.rate(model.counters_at) == Rate(1500, 0)
 
 
@@ -68,10 +68,10 @@ def test_rates_survive_a_reload_and_restart_with_another_supervisor() -> None:
     model = make_model(DB)
     model.on_event(counters_event("db", 3000, [1.0]), 1001)
     model.on_status(StatusSnapshot(PROCESS, [model.tunnels["db"]]), 1001)
-    assert sum(rate.inbound for rate in model.series("db", 5)) == pytest.approx(3000)
+    assert sum(rate.inbound for rate in model.throughput_history("db", 5)) == pytest.approx(3000)
 
     model.on_status(StatusSnapshot(supervisor(0, pid=84), [DB]), 1002)
-    assert model.series("db", 5) == [IDLE] * 5
+    assert model.throughput_history("db", 5) == [NO_TRAFFIC] * 5
 
 
 def test_the_cpu_load_is_that_of_the_last_seconds() -> None:
@@ -115,4 +115,4 @@ def test_changed_forwards_restart_their_counters() -> None:
     model.on_event(TunnelEvent(msgspec.structs.replace(DB, forwards=[a_forward()])), 1002)
 
     assert model.tunnels["db"].bytes_in == 0
-    assert sum(rate.inbound for rate in model.series("db", 5)) == pytest.approx(3000)
+    assert sum(rate.inbound for rate in model.throughput_history("db", 5)) == pytest.approx(3000)

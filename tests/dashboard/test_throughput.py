@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE, draw_chart, draw_sparkline
-from tunnelkeeper.dashboard.throughput import HISTORY_SECONDS, IDLE, Meter, Rate
+from tunnelkeeper.dashboard.throughput import HISTORY_SECONDS, NO_TRAFFIC, Meter, Rate
 
 
 def make_meter(*intervals: tuple[float, float, int]) -> Meter:
@@ -22,27 +22,27 @@ def test_the_rate_is_that_of_the_last_counters() -> None:
     meter = make_meter((0, 1, 500), (1, 3, 1000))
 
     assert meter.rate(3) == Rate(500, 0)
-    assert meter.rate(4) == IDLE
+    assert meter.rate(4) == NO_TRAFFIC
 
 
 def test_bytes_are_spread_over_the_seconds_of_their_interval() -> None:
     meter = make_meter((0.5, 2.5, 400))
 
-    assert [rate.inbound for rate in meter.series(3, 4)] == pytest.approx([0, 100, 200, 100])
+    assert [rate.inbound for rate in meter.history(3, 4)] == pytest.approx([0, 100, 200, 100])
 
 
 def test_overlapping_intervals_are_not_counted_twice() -> None:
     meter = make_meter((0, 0.5, 100), (0, 1, 100))
 
     assert meter.rate(1).inbound == pytest.approx(200)
-    assert sum(rate.inbound for rate in meter.series(1, 3)) == pytest.approx(200)
+    assert sum(rate.inbound for rate in meter.history(1, 3)) == pytest.approx(200)
 
 
 def test_decreasing_counters_are_no_traffic() -> None:
     meter = make_meter((0, 1, 500))
     meter.record(1, 2, 10, 0)
 
-    assert meter.rate(2) == IDLE
+    assert meter.rate(2) == NO_TRAFFIC
     assert meter.bytes_in == 10
 
 
@@ -63,7 +63,7 @@ def test_a_series_contains_no_more_bytes_than_the_counters(
     for seconds, more in steps:
         meter.record(now, now + seconds, meter.bytes_in + more, 0)
         now += seconds
-    series = meter.series(now, count)
+    series = meter.history(now, count)
 
     assert len(series) == count
     assert all(rate.inbound >= 0 for rate in series)

@@ -17,7 +17,7 @@ from prompt_toolkit.keys import Keys
 
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.effects import Starter, run_action, start_supervisor
-from tunnelkeeper.dashboard.feed import listen
+from tunnelkeeper.dashboard.feed import follow_supervisor
 from tunnelkeeper.dashboard.key_bindings import create_key_bindings
 from tunnelkeeper.dashboard.layout import CommandCompleter, create_layout
 from tunnelkeeper.dashboard.model import Connected, Model
@@ -127,7 +127,7 @@ class Dashboard:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             background = [
-                tasks.create_task(listen(self._socket, self)),
+                tasks.create_task(follow_supervisor(self._socket, self)),
                 tasks.create_task(self._tick()),
             ]
             try:

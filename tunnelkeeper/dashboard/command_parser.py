@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.dashboard.model import Model
 
-Verb = Literal["start", "stop", "restart", "retry"]
-VERBS: tuple[Verb, ...] = get_args(Verb)
+TunnelVerb = Literal["start", "stop", "restart", "retry"]
+TUNNEL_VERBS: tuple[TunnelVerb, ...] = get_args(TunnelVerb)
 GRACEFUL = "--graceful"
 """The option of `restart`, as on the shell's command line."""
 
@@ -24,7 +24,7 @@ GRACEFUL = "--graceful"
 class ControlTunnels:
     """Control tunnels. `names` is None for the marked or selected ones."""
 
-    verb: Verb
+    verb: TunnelVerb
     names: tuple[str, ...] | None
     graceful: bool = False
 
@@ -73,7 +73,7 @@ class SimpleCommand:
 
 Command = ControlTunnels | SetFilter | SearchLog | SortBy | ShowLog | SelectTunnel | SimpleCommand
 
-COMMAND_NAMES = (*VERBS, "filter", "find", "sort", "log", "go", "reload", "help", "quit")
+COMMAND_NAMES = (*TUNNEL_VERBS, "filter", "find", "sort", "log", "go", "reload", "help", "quit")
 
 
 class UnknownCommandError(Exception):

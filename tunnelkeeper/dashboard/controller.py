@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnelkeeper.core.snapshot import TunnelSnapshot
-    from tunnelkeeper.dashboard.command_parser import Verb
+    from tunnelkeeper.dashboard.command_parser import TunnelVerb
     from tunnelkeeper.dashboard.filter_sort import SortKey
     from tunnelkeeper.dashboard.model import Model
 
@@ -74,22 +74,21 @@ class Controller:
         """Return the tunnels of the table, filtered and sorted."""
         return visible_tunnels(self.model, self.ui_state.filter, self.ui_state.sorting)
 
-    def move(self, count: int) -> None:
+    def move(self, rows: int) -> None:
         """Move the cursor by a number of rows, or scroll a page by lines. Negative is up."""
-        if isinstance(self.ui_state.mode, Reading):
-            top = max(0, self.ui_state.mode.top + count)
-            self.ui_state.mode = replace(
-                self.ui_state.mode, top=min(top, len(self.ui_state.mode.lines))
-            )
+        mode = self.ui_state.mode
+        if isinstance(mode, Reading):
+            first_line = max(0, min(len(mode.lines), mode.first_line + rows))
+            self.ui_state.mode = replace(mode, first_line=first_line)
             return
         tunnels = self.visible_tunnels()
         if tunnels:
-            row = max(0, min(len(tunnels) - 1, self.ui_state.selected_row + count))
+            row = max(0, min(len(tunnels) - 1, self.ui_state.selected_row + rows))
             self.select(tunnels[row].name)
 
-    def move_pages(self, count: int) -> None:
+    def move_pages(self, pages: int) -> None:
         """Move the cursor by a number of screens. Negative is up."""
-        self.move(count * max(1, len(self.screen.rows) - 1))
+        self.move(pages * max(1, len(self.screen.rows) - 1))
 
     def select(self, name: str) -> None:
         """Put the cursor on a tunnel if the table shows it."""
@@ -121,7 +120,7 @@ class Controller:
 
     def sort_by(self, key: SortKey) -> None:
         """Sort by a column. Reverse the order if the table is sorted by it already."""
-        self.ui_state.sorting = self.ui_state.sorting.select(key)
+        self.ui_state.sorting = self.ui_state.sorting.toggle(key)
 
     def sort_next(self) -> None:
         """Sort by the next column."""
@@ -148,7 +147,7 @@ class Controller:
     # -- actions -----------------------------------------------------------------------------
 
     def control_tunnels(
-        self, verb: Verb, names: tuple[str, ...] | None = None, *, graceful: bool = False
+        self, verb: TunnelVerb, names: tuple[str, ...] | None = None, *, graceful: bool = False
     ) -> None:
         """Start, stop, restart or retry the named, else the marked, else the selected tunnels.
 
@@ -288,7 +287,7 @@ class Controller:
         """Remove the message. Called on every key press."""
         self.ui_state.message, self._message_since = None, None
 
-    # -- inside ------------------------------------------------------------------------------
+    # -- internals ---------------------------------------------------------------------------
 
     def _target_tunnels(self, names: tuple[str, ...] | None) -> list[TunnelSnapshot]:
         tunnels = self.model.tunnels

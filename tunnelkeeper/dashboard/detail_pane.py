@@ -217,8 +217,8 @@ def _render_traffic(
     """Return a chart of the traffic in both directions, with its rates above and its span below."""
     if cells < 20:
         return []
-    rates = model.series(tunnel.name, cells)
-    current = model.rate(tunnel.name)
+    rates = model.throughput_history(tunnel.name, cells)
+    current = model.throughput(tunnel.name)
     values = [rate.total for rate in rates]
     title: Line = [
         ("class:label", "Traffic"),

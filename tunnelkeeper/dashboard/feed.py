@@ -20,9 +20,11 @@ RETRY_INTERVAL = 0.5
 """Seconds between two attempts to reach a supervisor."""
 
 SILENCE_TIMEOUT = 15.0
-"""Seconds without a message after which a supervisor hangs; counters come every second."""
+"""Seconds without a message after which the supervisor counts as hung; counters come sooner."""
 
 COUNTERS_EVERY = 1.0
+"""Seconds between two counters events."""
+
 LOG_LINES = 1000
 """Log lines to request at the beginning."""
 
@@ -37,7 +39,7 @@ class FeedListener(Protocol):
         ...
 
     def on_logs(self, records: list[LogRecord]) -> None:
-        """Handle the newest log lines of a supervisor that was just found."""
+        """Handle the newest log lines of a supervisor that the feed has just reached."""
         ...
 
     def on_event(self, event: Event) -> bool:
@@ -45,12 +47,12 @@ class FeedListener(Protocol):
         ...
 
     def on_disconnect(self, reason: str) -> None:
-        """Handle a supervisor that does not answer. Called after each attempt."""
+        """Handle a supervisor that does not answer. Called after each failed attempt."""
         ...
 
 
-async def listen(path: Path, listener: FeedListener) -> None:
-    """Follow the supervisor at a socket, and the next one when it is gone, until cancelled."""
+async def follow_supervisor(path: Path, listener: FeedListener) -> None:
+    """Follow the supervisor at a socket, and the next one when it has ended, until cancelled."""
     while True:
         try:
             async with connect(path) as connection:
@@ -80,10 +82,10 @@ async def _follow(connection: AsyncConnection, listener: FeedListener) -> None:
         async with asyncio.timeout(SILENCE_TIMEOUT):
             message = await connection.receive()
         match message:
-            case Response(id=answered, result=result) if answered == _LOGS:
+            case Response(id=request_id, result=result) if request_id == _LOGS:
                 awaited.discard(_LOGS)
                 listener.on_logs(msgspec.json.decode(result, type=LogLines).records)
-            case Response(id=answered, result=result) if answered == _STATUS:
+            case Response(id=request_id, result=result) if request_id == _STATUS:
                 awaited.discard(_STATUS)
                 listener.on_status(msgspec.json.decode(result, type=StatusSnapshot))
             case Notification(params=params) if (event := decode_event(params)) is not None:

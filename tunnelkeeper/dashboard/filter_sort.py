@@ -59,7 +59,7 @@ class Sorting:
         """Return the default order of the next column."""
         return Sorting(SORT_KEYS[(SORT_KEYS.index(self.key) + 1) % len(SORT_KEYS)])
 
-    def select(self, key: SortKey) -> Sorting:
+    def toggle(self, key: SortKey) -> Sorting:
         """Return the order by a column, reversed if that column is selected already."""
         return Sorting(key, self.key == key and not self.is_reversed)
 
@@ -123,8 +123,8 @@ _SORT_FUNCTIONS: Mapping[str, Callable[[TunnelSnapshot, Model], Any]] = {
     "forwards": lambda tunnel, _: [format_forward(forward) for forward in tunnel.forwards],
     "since": lambda tunnel, _: tunnel.since,
     "rtt": lambda tunnel, _: -1.0 if tunnel.rtt_ms is None else tunnel.rtt_ms,
-    "in": lambda tunnel, model: model.rate(tunnel.name).inbound,
-    "out": lambda tunnel, model: model.rate(tunnel.name).outbound,
+    "in": lambda tunnel, model: model.throughput(tunnel.name).inbound,
+    "out": lambda tunnel, model: model.throughput(tunnel.name).outbound,
     "open": lambda tunnel, _: tunnel.connections,
     "restarts": lambda tunnel, _: tunnel.restarts,
     "failure": _failure_key,

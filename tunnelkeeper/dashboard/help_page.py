@@ -63,7 +63,7 @@ def help_lines(glyphs: Glyphs) -> tuple[str, ...]:
 def render_page(reading: Reading, cells: int, height: int, glyphs: Glyphs) -> list[Line]:
     """Return a page with exactly `height` lines. The first line is its title."""
     lines = [line for text in reading.lines for line in _wrap_paragraph(text, cells - 4)]
-    top = max(0, min(reading.top, len(lines) - (height - 1)))
+    top = max(0, min(reading.first_line, len(lines) - (height - 1)))
     more = [("class:quiet", "more below")] if len(lines) - top > height - 1 else []
     shown = lines[top : top + height - 1]
     shown += [""] * (height - 1 - len(shown))

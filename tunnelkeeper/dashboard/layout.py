@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.mouse import MouseHandler
     from tunnelkeeper.dashboard.text_width import Line
 
-PROMPTS = {"filter": " filter: ", "search": " find in the log: ", "command": " :"}
+PROMPTS = {"filter": " filter: ", "search": " search the log: ", "command": " :"}
 
 
 class ScreenPart(UIControl):
@@ -93,7 +93,7 @@ class CommandCompleter(Completer):
 def create_layout(
     controller: Controller, input_buffer: Buffer, mouse_handlers: dict[str, MouseHandler]
 ) -> Layout:
-    """Return the layout of the screen. `mouse_handlers` has one handler for each part by name."""
+    """Return the layout of the screen. `mouse_handlers` maps each part to its handler."""
     is_typing = Condition(lambda: isinstance(controller.ui_state.mode, Typing))
 
     def part(name: str, *, focusable: bool = False) -> tuple[Window, Condition]:

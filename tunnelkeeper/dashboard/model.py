@@ -16,7 +16,7 @@ from tunnelkeeper.control.payloads import (
     TunnelCounters,
     TunnelEvent,
 )
-from tunnelkeeper.dashboard.throughput import IDLE, Meter, Rate
+from tunnelkeeper.dashboard.throughput import NO_TRAFFIC, Meter, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,15 +129,15 @@ class Model:
 
     # -- queries -----------------------------------------------------------------------------
 
-    def rate(self, name: str) -> Rate:
+    def throughput(self, name: str) -> Rate:
         """Return the current throughput of a tunnel."""
         meter = self._meters.get(name)
-        return meter.rate(self.counters_at) if meter else IDLE
+        return meter.rate(self.counters_at) if meter else NO_TRAFFIC
 
-    def series(self, name: str, count: int) -> list[Rate]:
+    def throughput_history(self, name: str, count: int) -> list[Rate]:
         """Return the throughput of a tunnel in each of the last `count` seconds, newest last."""
         meter = self._meters.get(name)
-        return meter.series(self.counters_at, count) if meter else [IDLE] * count
+        return meter.history(self.counters_at, count) if meter else [NO_TRAFFIC] * count
 
     def tunnel_records(self, name: str) -> deque[LogRecord] | None:
         """Return the log that was fetched for a tunnel, or None."""

@@ -98,7 +98,7 @@ def render(
     row_count = heights.body - TABLE_HEADING_LINES
     keep_selection_visible(ui_state, len(tunnels), row_count)
     columns = table.fit_columns(tunnels, cells)
-    rows = tunnels[ui_state.top : ui_state.top + max(0, row_count)]
+    rows = tunnels[ui_state.first_row : ui_state.first_row + max(0, row_count)]
     body = [
         _render_table_title(tunnels, model, ui_state, cells),
         render_heading(columns, ui_state, cells),
@@ -140,9 +140,9 @@ def resolve_selection(
 def keep_selection_visible(ui_state: UiState, count: int, row_count: int) -> None:
     """Scroll the table of `count` tunnels so that the selected row is among the visible ones."""
     row = ui_state.selected_row
-    top = max(min(ui_state.top, row), row - max(1, row_count) + 1)
+    top = max(min(ui_state.first_row, row), row - max(1, row_count) + 1)
     max_top = max(0, count - row_count)
-    ui_state.top = max(0, min(top, max_top))
+    ui_state.first_row = max(0, min(top, max_top))
 
 
 def _render_table_title(

@@ -116,9 +116,11 @@ class Table:
     def _format_fields(
         self, tunnel: TunnelSnapshot, model: Model, now: Moment, widths: dict[str, int]
     ) -> dict[str, Fragment]:
-        texts, rate = self.texts(tunnel), model.rate(tunnel.name)
+        texts, rate = self.texts(tunnel), model.throughput(tunnel.name)
         host = fit_host_chain(texts.host, len(tunnel.jump), widths.get("host", 0), self.glyphs)
-        totals = [rate.total for rate in model.series(tunnel.name, widths.get("traffic", 0))]
+        totals = [
+            rate.total for rate in model.throughput_history(tunnel.name, widths.get("traffic", 0))
+        ]
         is_connected = tunnel.state in CONNECTED
         rtt = "" if tunnel.rtt_ms is None else format_milliseconds(tunnel.rtt_ms).replace(" ", "")
         return {

@@ -14,7 +14,7 @@ HISTORY_SECONDS = 300.0
 
 
 class Rate(NamedTuple):
-    """Bytes per second."""
+    """Bytes per second from SSH (inbound) and to SSH (outbound)."""
 
     inbound: float
     outbound: float
@@ -25,7 +25,7 @@ class Rate(NamedTuple):
         return self.inbound + self.outbound
 
 
-IDLE = Rate(0.0, 0.0)
+NO_TRAFFIC = Rate(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class Meter:
     def rate(self, counters_at: float) -> Rate:
         """Return the throughput at the time of the last counters."""
         if not self._samples or self._samples[-1].end < counters_at:
-            return IDLE
+            return NO_TRAFFIC
         last = self._samples[-1]
         seconds = last.end - last.begin
         return Rate(last.bytes_in / seconds, last.bytes_out / seconds)
 
-    def series(self, counters_at: float, count: int) -> list[Rate]:
+    def history(self, counters_at: float, count: int) -> list[Rate]:
         """Return the throughput in each of the last `count` seconds, newest last."""
         inbound, outbound = [0.0] * count, [0.0] * count
         start = counters_at - count

@@ -25,7 +25,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Browsing:
-    """The table has the keys."""
+    """The keys control the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Reading:
 
     title: str
     lines: tuple[str, ...]
-    top: int = 0
+    first_line: int = 0
 
 
 Mode = Browsing | Typing | Confirming | Reading
@@ -70,7 +70,8 @@ class UiState:
 
     glyphs: Glyphs
     selected: str | None = None
-    top: int = 0
+    first_row: int = 0
+    """The index of the first visible row."""
     marked: set[str] = field(default_factory=set)
     filter: Filter = field(default_factory=Filter)
     sorting: Sorting = field(default_factory=Sorting)
