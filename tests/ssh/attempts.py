@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 
 async def failure_of(
-    host: Host, notes: ProgressRecorder | None = None, via: Connection | None = None
+    host: Host, progress: ProgressRecorder | None = None, via: Connection | None = None
 ) -> Failure:
     """Return the failure of an attempt to connect to a host."""
     async with asyncio.timeout(20):
         with pytest.raises(FailureError) as failed:
-            await connect_hop(host, via, SshContext(), notes or ProgressRecorder())
+            await connect_hop(host, via, SshContext(), progress or ProgressRecorder())
     return failed.value.failure
 
 
 async def cancel_at_step(step: str, host: Host, via: Connection | None = None) -> None:
     """Cancel an attempt when it reaches a step."""
-    notes = ProgressRecorder()
+    progress = ProgressRecorder()
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        attempt = tasks.create_task(connect_hop(host, via, SshContext(), notes))
-        await until(lambda: step in notes.step_names or attempt.done())
+        attempt = tasks.create_task(connect_hop(host, via, SshContext(), progress))
+        await until(lambda: step in progress.step_names or attempt.done())
         attempt.cancel()
     assert attempt.cancelled()
 
@@ -49,5 +49,7 @@ async def no_leaks() -> AsyncIterator[None]:
     await asyncio.get_running_loop().run_in_executor(None, int)  # the thread stays
     tasks, descriptors = asyncio.all_tasks(), psutil.Process().num_fds()
     yield
-    await until(lambda: asyncio.all_tasks() <= tasks, what="no task is left")
-    await until(lambda: psutil.Process().num_fds() <= descriptors, what="no descriptor is left")
+    await until(lambda: asyncio.all_tasks() <= tasks, description="no task is left")
+    await until(
+        lambda: psutil.Process().num_fds() <= descriptors, description="no descriptor is left"
+    )

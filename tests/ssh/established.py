@@ -1,8 +1,8 @@
 """An established client connection, made without a handshake.
 
 The keys are fixed and the wire is a fake, so a test controls every received byte and reads every
-packet that was sent. `both_ways` runs a scenario over the fast path and over asyncssh's own code,
-and compares the results.
+packet that was sent. `compare_paths` runs a scenario over the fast path and over asyncssh's own
+code, and compares the results.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ class Session(asyncssh.SSHTCPSession[bytes]):
     channel: Any = None
 
     def __init__(self) -> None:
-        self.heard: list[object] = []
+        self.events: list[object] = []
 
     @property
     def received(self) -> bytes:
-        return b"".join(event for event in self.heard if isinstance(event, bytes))
+        return b"".join(event for event in self.events if isinstance(event, bytes))
 
     def data_received(self, data: bytes, datatype: Any = None) -> None:
-        self.heard.append(bytes(data) if datatype is None else (bytes(data), datatype))
+        self.events.append(bytes(data) if datatype is None else (bytes(data), datatype))
 
     def eof_received(self) -> bool:
-        self.heard.append("eof")
+        self.events.append("eof")
         return True
 
     def pause_writing(self) -> None:
-        self.heard.append("pause")
+        self.events.append("pause")
 
     def resume_writing(self) -> None:
-        self.heard.append("resume")
+        self.events.append("resume")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.heard.append(f"lost: {exc!r}")
+        self.events.append(f"lost: {exc!r}")
 
 
 class _Wire(asyncio.Transport):
@@ -99,16 +99,16 @@ class _FakeLoop:
 class _CountingTransport(ClientTransport):
     """Counts the packets of the fast path."""
 
-    sent_short = served_short = 0
+    sent_on_fast_path = received_on_fast_path = 0
 
     def send_data(self, seal: CachedGcm, channel: int, data: memoryview, largest: int) -> int:
         sent = super().send_data(seal, channel, data, largest)
-        self.sent_short += -(-sent // largest)
+        self.sent_on_fast_path += -(-sent // largest)
         return sent
 
     def _handle_packet(self, cipher: CachedGcm, plain: bytes) -> bool:
         served = super()._handle_packet(cipher, plain)
-        self.served_short += served
+        self.received_on_fast_path += served
         return served
 
 
@@ -125,8 +125,8 @@ class ConnectionState:
 
     Attributes:
         received: The packet count and the AES-GCM invocations for them; None after the end.
-        deferred: What waits for new keys.
-        ended: Why the connection ended, or an empty string.
+        deferred: The packets that wait for new keys.
+        ended: The error that ended the connection, or an empty string.
     """
 
     sent: list[Packet]
@@ -140,7 +140,7 @@ class ConnectionState:
 
 
 class Established:
-    """The connection, with a peer. A channel has the same number on both sides."""
+    """The connection and its peer. A channel has the same number on both sides."""
 
     def __init__(self, *, theirs: Keys = THEIRS) -> None:
         self.wire = _Wire()
@@ -192,7 +192,7 @@ class Established:
     @property
     def counts(self) -> tuple[int, int]:
         """The number of packets that were sent and received on the fast path."""
-        return self.transport.sent_short, self.transport.served_short
+        return self.transport.sent_on_fast_path, self.transport.received_on_fast_path
 
     def receive(self, *pieces: bytes) -> None:
         """Receive data of the peer, read by read, and run the callbacks that each schedules.
@@ -207,7 +207,7 @@ class Established:
 
     @property
     def sent(self) -> list[Packet]:
-        """What was sent, but for the cookie of a key exchange."""
+        """The packets that were sent, without the cookie of a key exchange."""
         return [
             (payload[:1] + payload[17:] if payload[0] == MSG_KEXINIT else payload, length)
             for payload, length in opened(b"".join(self.wire.sent), OURS)
@@ -225,14 +225,14 @@ class Established:
 
     @property
     def state(self) -> ConnectionState:
-        it = self.transport
-        received = (it._recv_seq, _invocations(it._recv_encryption))
+        transport = self.transport
+        received = (transport._recv_seq, _invocations(transport._recv_encryption))
         return ConnectionState(
             self.sent,
-            [Byte(number) + b"".join(fields) for number, fields in it._deferred_packets],
-            it._send_seq,
-            _invocations(it._send_encryption),
-            it._rekey_bytes_sent,
+            [Byte(number) + b"".join(fields) for number, fields in transport._deferred_packets],
+            transport._send_seq,
+            _invocations(transport._send_encryption),
+            transport._rekey_bytes_sent,
             None if self._owner.ended else received,
             [
                 (
@@ -245,7 +245,7 @@ class Established:
                     channel._recv_state,
                     [(bytes(data), kind) for data, kind in channel._recv_buf],
                     getattr(channel, "_delivered", 0),
-                    session.heard,
+                    session.events,
                 )
                 for channel, session in self._channels
             ],
@@ -261,15 +261,15 @@ def compare_paths(scenario: Callable[[Established], object], **settings: Any) ->
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "ENABLED", False)
-        own = Established(**settings)
-        scenario(own)
+        asyncssh_path = Established(**settings)
+        scenario(asyncssh_path)
         patch.setattr(connection, "ENABLED", True)
-        short = Established(**settings)
-        scenario(short)
-    assert own.counts == (0, 0)
-    assert not isinstance(own.transport._recv_encryption._cipher, CachedGcm)
-    assert short.state == own.state
-    return short
+        fast_path = Established(**settings)
+        scenario(fast_path)
+    assert asyncssh_path.counts == (0, 0)
+    assert not isinstance(asyncssh_path.transport._recv_encryption._cipher, CachedGcm)
+    assert fast_path.state == asyncssh_path.state
+    return fast_path
 
 
 def _invocations(encryption: GCMEncryption) -> int:

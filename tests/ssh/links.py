@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-SMALL = 64 * 1024
+BUFFER_BYTES = 64 * 1024
 """Bytes of a receive buffer: a frozen link must buffer little compared with a window."""
 
 
@@ -41,24 +41,28 @@ class Link:
         for pipe in list(self._pipes):
             pipe.cut()
 
-    async def serve(self, near_reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+    async def serve(
+        self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
+    ) -> None:
         """Relay one client's connection."""
         self.connections += 1
-        far_reader, far = await asyncio.open_connection("127.0.0.1", self._target)
-        pipe = _Pipe(near, far)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        pipe = _Pipe(client_writer, server_writer)
         self._pipes.add(pipe)
         try:
-            await asyncio.gather(self._carry(near_reader, far), self._carry(far_reader, near))
+            await asyncio.gather(
+                self._carry(client_reader, server_writer), self._carry(server_reader, client_writer)
+            )
         finally:
             self._pipes.discard(pipe)
-            far.transport.abort()
-            await closed(far)
+            server_writer.transport.abort()
+            await closed(server_writer)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 await self._thawed.wait()
-                data = await reader.read(SMALL)
+                data = await reader.read(BUFFER_BYTES)
                 await self._thawed.wait()
                 if not data:
                     writer.write_eof()
@@ -81,13 +85,13 @@ class _Pipe:
 @asynccontextmanager
 async def link(target: int) -> AsyncIterator[Link]:
     """Run a link to a port of 127.0.0.1."""
-    made = Link(target)
-    async with service(made.serve, kernel_buffer=SMALL) as made.port:
+    new_link = Link(target)
+    async with service(new_link.serve, kernel_buffer=BUFFER_BYTES) as new_link.port:
         try:
-            yield made
+            yield new_link
         finally:
-            made.thaw()
-            made.cut()
+            new_link.thaw()
+            new_link.cut()
 
 
 @asynccontextmanager
@@ -99,19 +103,19 @@ async def silent(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
-        while await reader.read(SMALL):
+        while await reader.read(BUFFER_BYTES):
             pass
 
-    async with service(serve, at, kernel_buffer=SMALL) as port:
+    async with service(serve, at, kernel_buffer=BUFFER_BYTES) as port:
         yield port
 
 
 @asynccontextmanager
-async def dropping(last_words: bytes = b"") -> AsyncIterator[int]:
+async def dropping(final_data: bytes = b"") -> AsyncIterator[int]:
     """Run a server that closes every connection at once; yield its port."""
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(last_words)
+        writer.write(final_data)
         writer.close()
 
     async with service(serve) as port:
@@ -130,8 +134,8 @@ def full_backlog() -> Iterator[tuple[str, int]]:
 
 def closed_port() -> int:
     """Return a port of 127.0.0.1 without a listener."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
         assert isinstance(port, int)
         return port

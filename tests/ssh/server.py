@@ -28,18 +28,19 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection import Connection
 
 PROHIBITED = 1  # RFC 4254 section 5.1
-TOO_MANY_TRIES = 2  # the code sshd gives for "Too many authentication failures"
+TOO_MANY_ATTEMPTS = 2  # the code sshd gives for "Too many authentication failures"
 
 
 @dataclass(slots=True)
 class Server:
-    """The server and what it saw.
+    """The server and a record of its clients.
 
-    Switches: what it refuses, and the events that a login, a channel or a listener waits for.
+    Switches: the requests it refuses, and the events that a login, a channel or a listener waits
+    for.
     open_failure: the code and text for a channel that it refuses.
-    session: what serves a channel instead of the target it names. logins: the users that tried to
-    log in; offered: the keys they showed; opening, listening: the channels and TCP listeners that
-    were asked for.
+    session: makes the session that serves a channel instead of its target. logins: the users that
+    tried to log in. offered: the keys they offered. opening, listening: the number of requested
+    channels and TCP listeners.
     """
 
     folder: Path
@@ -47,7 +48,7 @@ class Server:
     user_key: asyncssh.SSHKey
     port: int = 0
     refuse_logins: bool = False
-    end_the_login: bool = False
+    end_login: bool = False
     refuse_listening: bool = False
     listen_debug_message: str = ""
     refuse_opening: bool = False
@@ -115,8 +116,8 @@ class _ServerCallbacks(asyncssh.SSHServer):
 
     async def begin_auth(self, username: str) -> bool:
         self._server.logins.append(username)
-        if self._server.end_the_login:
-            raise asyncssh.DisconnectError(TOO_MANY_TRIES, "Too many authentication failures")
+        if self._server.end_login:
+            raise asyncssh.DisconnectError(TOO_MANY_ATTEMPTS, "Too many authentication failures")
         await self._server.may_log_in.wait()
         return True
 
@@ -125,8 +126,8 @@ class _ServerCallbacks(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         self._server.offered.append(key.get_fingerprint())
-        is_it = key.public_data == self._server.user_key.public_data
-        return is_it and not self._server.refuse_logins
+        is_known = key.public_data == self._server.user_key.public_data
+        return is_known and not self._server.refuse_logins
 
     def validate_ca_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         self._server.offered.append(f"certificate by {key.get_fingerprint()}")
@@ -142,7 +143,7 @@ class _ServerCallbacks(asyncssh.SSHServer):
     async def server_requested(self, listen_host: str, listen_port: int) -> bool:
         self._server.listening += 1
         await self._server.may_listen.wait()
-        # asyncssh never closes a listener that it makes for a connection that is lost already.
+        # asyncssh never closes a listener that it opens for a lost connection.
         return self._connection in self._server.connections and self._may_listen()
 
     def unix_server_requested(self, listen_path: str) -> bool:
@@ -162,7 +163,7 @@ class _ServerCallbacks(asyncssh.SSHServer):
             return self._server.session()
         try:
             return await forward()
-        except asyncssh.ChannelOpenError as error:  # with sshd's text
+        except asyncssh.ChannelOpenError as error:  # with the text of sshd
             raise asyncssh.ChannelOpenError(error.code, "Connection refused") from error
 
 
@@ -177,9 +178,9 @@ async def serve(
 ) -> AsyncIterator[Server]:
     """Run a server with its host key in its known_hosts file and its user key in a file.
 
-    With an authority in `certified_by` the host key is signed by it, and known_hosts is empty.
+    certified_by: a CA that signs the host key; known_hosts is then empty.
     """
-    silence_asyncssh()  # formatting asyncssh's log lines takes time
+    silence_asyncssh()  # formatting log lines of asyncssh takes time
     server = Server(folder, new_key(), user_key or new_key())
     server.release_all()
     certificates = []
@@ -223,10 +224,10 @@ async def jump_host(folder: Path, **changes: Any) -> AsyncIterator[tuple[Server,
 
 @asynccontextmanager
 async def connected(
-    host: Host, notes: ProgressRecorder | None = None, via: Connection | None = None
+    host: Host, progress: ProgressRecorder | None = None, via: Connection | None = None
 ) -> AsyncIterator[Connection]:
     """Connect to a host; close the connection at the end."""
-    connection = await connect_hop(host, via, SshContext(), notes or ProgressRecorder())
+    connection = await connect_hop(host, via, SshContext(), progress or ProgressRecorder())
     try:
         yield connection
     finally:

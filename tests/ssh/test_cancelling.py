@@ -42,25 +42,25 @@ async def test_cancelling_during_the_login_leaks_nothing(server: Server) -> None
     server.may_log_in.clear()
     async with no_leaks():
         await cancel_at_step("login", server.host())
-        server.may_log_in.set()  # its own task waits for this
+        server.may_log_in.set()  # the task of the login waits for this
         await until(lambda: not server.connections)
 
 
 async def test_cancelling_behind_a_jump_host_leaks_nothing(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with jump_host(tmp_path) as (jump, outer):
+    async with jump_host(tmp_path) as (jump, jump_connection):
         jump.may_open.clear()
         async with no_leaks():
-            await cancel_at_step("connect", server.host(), outer)
+            await cancel_at_step("connect", server.host(), jump_connection)
             jump.may_open.set()
-            await until(lambda: not outer.transport._channels and not server.connections)
+            await until(lambda: not jump_connection.transport._channels and not server.connections)
 
         server.may_log_in.clear()
         async with no_leaks():
-            await cancel_at_step("login", server.host(), outer)
+            await cancel_at_step("login", server.host(), jump_connection)
             server.may_log_in.set()
-            await until(lambda: not outer.transport._channels and not server.connections)
+            await until(lambda: not jump_connection.transport._channels and not server.connections)
     gc.collect()  # a future's unretrieved exception is logged when it is collected
     assert not caplog.records
 

@@ -24,34 +24,36 @@ class FaultyIdentities(Identities):
         raise ZeroDivisionError("in the agent's\nanswer")
 
 
-def login(notes: ProgressRecorder, identities: Identities | None = None) -> ClientCallbacks:
-    check = HostKeyVerifier(HOST, 22, KnownKeys())
-    return ClientCallbacks(check, identities or Identities(HOST, PrivateKeys()), notes.debug)
+def make_callbacks(
+    progress: ProgressRecorder, identities: Identities | None = None
+) -> ClientCallbacks:
+    verifier = HostKeyVerifier(HOST, 22, KnownKeys())
+    return ClientCallbacks(verifier, identities or Identities(HOST, PrivateKeys()), progress.debug)
 
 
 async def test_only_the_first_end_of_a_connection_is_recorded() -> None:
-    made, first = login(ProgressRecorder()), ConnectionError("first")
+    callbacks, first = make_callbacks(ProgressRecorder()), ConnectionError("first")
 
-    made.connection_lost(first)
-    made.connection_lost(None)
+    callbacks.connection_lost(first)
+    callbacks.connection_lost(None)
 
-    assert await made.ended is first
+    assert await callbacks.ended is first
 
 
 async def test_an_unknown_host_key_is_rejected() -> None:
-    made = login(ProgressRecorder())
+    callbacks = make_callbacks(ProgressRecorder())
 
-    assert made.validate_host_public_key("relay", "192.0.2.1", 22, new_key()) is False
-    assert made._verifier.failure is not None
+    assert callbacks.validate_host_public_key("relay", "192.0.2.1", 22, new_key()) is False
+    assert callbacks._verifier.failure is not None
 
 
 async def test_an_error_while_reading_the_keys_is_logged_and_offers_no_key() -> None:
-    notes = ProgressRecorder()
+    progress = ProgressRecorder()
 
-    made = login(notes, FaultyIdentities(HOST, PrivateKeys()))
+    callbacks = make_callbacks(progress, FaultyIdentities(HOST, PrivateKeys()))
 
-    assert await made.public_key_auth_requested() is None
-    assert notes.debugs == [
+    assert await callbacks.public_key_auth_requested() is None
+    assert progress.debugs == [
         'reading the keys failed: ZeroDivisionError("in the agent\'s\\nanswer")'
     ]
 
@@ -65,14 +67,14 @@ async def test_the_servers_banner_is_logged_in_printable_form(tmp_path: Path) ->
             self._connection.send_auth_banner("Welcome\x1b[2J\n")
             return False
 
-    notes = ProgressRecorder()
+    progress = ProgressRecorder()
     async with (
         serve(tmp_path, server_factory=Greeting) as server,
-        connected(server.host(), notes),
+        connected(server.host(), progress),
     ):
         pass
 
-    assert "banner: Welcome\\x1b[2J" in notes.debugs
+    assert "banner: Welcome\\x1b[2J" in progress.debugs
 
 
 async def test_closing_the_connection_closes_the_agent(server: Server) -> None:

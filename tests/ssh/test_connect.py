@@ -29,12 +29,12 @@ SOON = 0.3
 
 
 async def test_the_steps_are_reported_in_order_with_their_hop(server: Server) -> None:
-    notes = ProgressRecorder()
-    async with connected(server.host(), notes) as connection:
+    progress = ProgressRecorder()
+    async with connected(server.host(), progress) as connection:
         assert str(connection.host) == f"me@127.0.0.1:{server.port}"
 
-    assert notes.step_names == ["resolve", "connect", "key_exchange", "host_key", "login"]
-    assert {hop for hop, _ in notes.steps} == {f"me@127.0.0.1:{server.port}"}
+    assert progress.step_names == ["resolve", "connect", "key_exchange", "host_key", "login"]
+    assert {hop for hop, _ in progress.steps} == {f"me@127.0.0.1:{server.port}"}
 
 
 async def test_aes_gcm_is_the_default_cipher(
@@ -72,13 +72,13 @@ async def test_a_socket_that_is_disconnected_at_once_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def connect(*_: object) -> socket.socket:
-        return cut_off
+        return disconnected
 
     monkeypatch.setattr(dial, "connect", connect)
-    with socket.socket() as cut_off:
+    with socket.socket() as disconnected:
         failure = await failure_of(server.host())
 
-        assert cut_off.fileno() == -1
+        assert disconnected.fileno() == -1
     assert failure.cause is Cause.UNREACHABLE
 
 
@@ -128,11 +128,11 @@ async def test_algorithms_that_the_server_lacks_are_a_key_exchange_failure(tmp_p
 
 
 async def test_unknown_algorithms_fail_before_anything_is_sent(server: Server) -> None:
-    notes = ProgressRecorder()
-    failure = await failure_of(server.host(ciphers="rot13"), notes)
+    progress = ProgressRecorder()
+    failure = await failure_of(server.host(ciphers="rot13"), progress)
 
     assert failure.cause is Cause.KEY_EXCHANGE
-    assert notes.steps == []
+    assert progress.steps == []
 
 
 async def test_a_refused_login_names_what_was_offered(server: Server) -> None:
@@ -145,7 +145,7 @@ async def test_a_refused_login_names_what_was_offered(server: Server) -> None:
 
 
 async def test_a_login_that_the_server_ends_is_no_lost_connection(server: Server) -> None:
-    server.end_the_login = True
+    server.end_login = True
     failure = await failure_of(server.host())
 
     assert failure.cause is Cause.AUTH
@@ -156,11 +156,11 @@ async def test_a_login_that_the_server_ends_is_no_lost_connection(server: Server
 async def test_a_connection_that_is_cut_during_the_login_is_lost(server: Server) -> None:
     server.may_log_in.clear()
     async with asyncio.TaskGroup() as tasks:
-        failing = tasks.create_task(failure_of(server.host()))
+        attempt = tasks.create_task(failure_of(server.host()))
         await until(lambda: server.logins)
         server.drop()
 
-    assert failing.result().cause is Cause.LOST
+    assert attempt.result().cause is Cause.LOST
 
 
 # Timeouts
@@ -215,17 +215,26 @@ async def test_a_login_that_never_ends_times_out(server: Server) -> None:
 
 @pytest.mark.parametrize("first", ["closed", "dropping", "not ssh", "mute"])
 async def test_the_next_port_is_tried_if_the_first_fails(server: Server, first: str) -> None:
-    notes = ProgressRecorder()
-    async with dropping() as drops, silent(b"SSH-1.5-old\r\n") as odd, silent() as quiet:
-        ports = {"closed": closed_port(), "dropping": drops, "not ssh": odd, "mute": quiet}
+    progress = ProgressRecorder()
+    async with (
+        dropping() as dropping_port,
+        silent(b"SSH-1.5-old\r\n") as ssh1_port,
+        silent() as silent_port,
+    ):
+        ports = {
+            "closed": closed_port(),
+            "dropping": dropping_port,
+            "not ssh": ssh1_port,
+            "mute": silent_port,
+        }
         host = server.host(ports=(ports[first], server.port), connect_timeout=1)
-        async with connected(host, notes) as connection:
+        async with connected(host, progress) as connection:
             assert connection.host.ports == (server.port,)
 
-    assert len(notes.infos) == 1
-    assert notes.infos[0].startswith(f"port {ports[first]}: ")
-    assert notes.infos[0].endswith("; trying the next port")
-    assert notes.steps[-1] == (f"me@127.0.0.1:{server.port}", "login")
+    assert len(progress.infos) == 1
+    assert progress.infos[0].startswith(f"port {ports[first]}: ")
+    assert progress.infos[0].endswith("; trying the next port")
+    assert progress.steps[-1] == (f"me@127.0.0.1:{server.port}", "login")
 
 
 async def test_the_failure_of_the_last_port_is_reported(server: Server) -> None:
@@ -237,11 +246,11 @@ async def test_the_failure_of_the_last_port_is_reported(server: Server) -> None:
 
 async def test_a_refused_login_is_not_tried_at_the_next_port(server: Server) -> None:
     server.refuse_logins = True
-    notes = ProgressRecorder()
-    failure = await failure_of(server.host(ports=(server.port, closed_port())), notes)
+    progress = ProgressRecorder()
+    failure = await failure_of(server.host(ports=(server.port, closed_port())), progress)
 
     assert failure.cause is Cause.AUTH
-    assert notes.infos == []
+    assert progress.infos == []
 
 
 # Through a jump host
@@ -250,31 +259,34 @@ async def test_a_refused_login_is_not_tried_at_the_next_port(server: Server) -> 
 async def test_the_steps_through_a_jump_host_begin_with_connect(
     server: Server, tmp_path: Path
 ) -> None:
-    notes = ProgressRecorder()
-    async with jump_host(tmp_path) as (_, outer), connected(server.host(), notes, outer) as inner:
-        assert inner.jump is outer
+    progress = ProgressRecorder()
+    async with (
+        jump_host(tmp_path) as (_, jump_connection),
+        connected(server.host(), progress, jump_connection) as inner,
+    ):
+        assert inner.jump is jump_connection
         await until(lambda: inner.rtt_ms is not None)
 
-    assert notes.step_names == ["connect", "key_exchange", "host_key", "login"]
+    assert progress.step_names == ["connect", "key_exchange", "host_key", "login"]
 
 
 async def test_a_target_that_the_jump_host_cannot_reach_is_refused(
     server: Server, tmp_path: Path
 ) -> None:
-    async with jump_host(tmp_path) as (_, outer):
-        failure = await failure_of(server.host(ports=(closed_port(),)), via=outer)
+    async with jump_host(tmp_path) as (_, jump_connection):
+        failure = await failure_of(server.host(ports=(closed_port(),)), via=jump_connection)
 
         assert failure.cause is Cause.REFUSED
         assert "the jump host could not connect" in failure.message
-        assert not outer.is_closed
+        assert not jump_connection.is_closed
 
 
 async def test_a_jump_host_that_forbids_forwarding_is_a_jump_failure(
     server: Server, tmp_path: Path
 ) -> None:
-    async with jump_host(tmp_path) as (jump, outer):
+    async with jump_host(tmp_path) as (jump, jump_connection):
         jump.refuse_opening = True
-        failure = await failure_of(server.host(), via=outer)
+        failure = await failure_of(server.host(), via=jump_connection)
 
         assert failure.cause is Cause.JUMP
         assert "AllowTcpForwarding" in failure.hint
@@ -283,15 +295,15 @@ async def test_a_jump_host_that_forbids_forwarding_is_a_jump_failure(
 async def test_a_jump_host_that_does_not_answer_times_out_and_keeps_no_channel(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with jump_host(tmp_path) as (jump, outer):
+    async with jump_host(tmp_path) as (jump, jump_connection):
         jump.may_open.clear()
-        failure = await failure_of(server.host(connect_timeout=SOON), via=outer)
+        failure = await failure_of(server.host(connect_timeout=SOON), via=jump_connection)
         assert failure.message == "no connection within 0.3 s"
 
         jump.may_open.set()
-        await until(lambda: not outer.transport._channels)
+        await until(lambda: not jump_connection.transport._channels)
         await until(lambda: not server.connections)
-        assert not outer.is_closed
+        assert not jump_connection.is_closed
     gc.collect()  # a future's unretrieved exception is logged when it is collected
     assert not caplog.records
 
@@ -300,24 +312,24 @@ async def test_a_jump_host_that_does_not_answer_times_out_and_keeps_no_channel(
 
 
 async def test_a_key_file_is_read_once_for_all_attempts(server: Server) -> None:
-    shared = SshContext()
+    context = SshContext()
     for _ in range(2):
-        connection = await connect_hop(server.host(), None, shared, ProgressRecorder())
+        connection = await connect_hop(server.host(), None, context, ProgressRecorder())
         await connection.close()
 
-    assert list(shared.keys._files._entries) == [server.user_key_file]
+    assert list(context.keys._files._entries) == [server.user_key_file]
 
 
 async def test_a_replaced_key_is_used_at_the_next_attempt(server: Server, tmp_path: Path) -> None:
-    shared = SshContext()
-    wrong = write_key(tmp_path / "id", new_key())
-    host = server.host(identity_files=(wrong,))
+    context = SshContext()
+    key_file = write_key(tmp_path / "id", new_key())
+    host = server.host(identity_files=(key_file,))
     with pytest.raises(FailureError):
-        await connect_hop(host, None, shared, ProgressRecorder())
+        await connect_hop(host, None, context, ProgressRecorder())
 
     write_key(tmp_path / "id", server.user_key)
 
-    connection = await connect_hop(host, None, shared, ProgressRecorder())
+    connection = await connect_hop(host, None, context, ProgressRecorder())
     assert not connection.is_closed
     await connection.close()
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import pytest
 
 
-def through(program: str) -> str:
+def with_proxy_command(program: str) -> str:
     return f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"
 
 
 def relaying_to(port: int, text: str = "") -> str:
     """Return a command that connects its standard input and output to a port."""
-    return through(
+    return with_proxy_command(
         "import os, select, socket, sys\n"
         f"sys.stderr.write({text!r}); sys.stderr.flush()\n"
         f"s = socket.create_connection(('127.0.0.1', {port}))\n"
@@ -37,16 +37,16 @@ def relaying_to(port: int, text: str = "") -> str:
 async def test_a_proxy_command_reaches_the_server_and_ends_with_the_connection(
     server: Server,
 ) -> None:
-    notes = ProgressRecorder()
+    progress = ProgressRecorder()
     host = server.host(proxy_command=relaying_to(server.port, "through the proxy\n"))
-    async with connected(host, notes) as connection:
+    async with connected(host, progress) as connection:
         assert connection._proxy is not None
         process = connection._proxy._transport
         assert process is not None
         pid = process.get_pid()
 
-        assert notes.infos == ["proxy command: through the proxy"]
-        assert notes.step_names == ["connect", "key_exchange", "host_key", "login"]
+        assert progress.infos == ["proxy command: through the proxy"]
+        assert progress.step_names == ["connect", "key_exchange", "host_key", "login"]
         assert psutil.pid_exists(pid)
 
     await until(lambda: not psutil.pid_exists(pid))
@@ -67,13 +67,13 @@ async def test_a_proxy_command_is_ended_when_the_server_hangs_up(server: Server)
 async def test_a_failed_proxy_command_is_reported_with_its_status_and_last_line(
     server: Server,
 ) -> None:
-    notes = ProgressRecorder()
+    progress = ProgressRecorder()
     host = server.host(proxy_command="sh -c 'echo no route >&2; exit 3'")
-    failure = await failure_of(host, notes)
+    failure = await failure_of(host, progress)
 
     assert failure.cause is Cause.PROXY
     assert failure.message == "the proxy command ended with exit status 3: no route"
-    assert notes.infos == ["proxy command: no route"]
+    assert progress.infos == ["proxy command: no route"]
 
 
 async def test_a_proxy_command_that_cannot_be_run_is_reported(

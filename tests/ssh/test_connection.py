@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection import Connection
 
 LOOPBACK = "127.0.0.1"
-NOWHERE = ("", 0)
+NO_ORIGIN = ("", 0)
 
 
-def an_end() -> ChannelEndpoint:
+def make_endpoint() -> ChannelEndpoint:
     return ChannelEndpoint(Counters(), lambda _: None)
 
 
@@ -41,7 +41,7 @@ def channels(connection: Connection) -> list[Any]:
 async def refusal_of(connection: Connection, target: Address) -> ConnectError:
     async with asyncio.timeout(10):
         with pytest.raises(ConnectError) as refused:
-            await opened(connection, target, an_end())
+            await opened(connection, target, make_endpoint())
     return refused.value
 
 
@@ -64,16 +64,16 @@ async def test_the_idle_callback_runs_when_the_last_channel_is_closed(
 ) -> None:
     idle: list[int] = []
     async with service(echo) as port:
-        ends = [an_end(), an_end()]
-        for end in ends:
-            await opened(connection, TcpAddress(LOOPBACK, port), end)
+        endpoints = [make_endpoint(), make_endpoint()]
+        for endpoint in endpoints:
+            await opened(connection, TcpAddress(LOOPBACK, port), endpoint)
         connection.call_when_idle(lambda: idle.append(connection.channel_count))
         assert connection.channel_count == 2
 
-        ends[0].abort()
+        endpoints[0].abort()
         await until(lambda: connection.channel_count == 1)
         assert idle == []
-        ends[1].abort()
+        endpoints[1].abort()
         await until(lambda: idle == [0])
 
 
@@ -163,7 +163,7 @@ async def test_a_channel_that_opens_after_cancellation_is_closed(
     server.may_open.clear()
     async with service(echo) as port, asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(
-            gate.connect(TcpAddress(LOOPBACK, port), NOWHERE, 10.0, counters)
+            gate.connect(TcpAddress(LOOPBACK, port), NO_ORIGIN, 10.0, counters)
         )
         await until(lambda: server.opening == 1)
         waiting.cancel()
@@ -186,7 +186,7 @@ async def test_a_refusal_after_cancellation_is_no_error(
     server.may_open.clear()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(
-            gate.connect(TcpAddress(LOOPBACK, closed_port()), NOWHERE, 10.0, Counters())
+            gate.connect(TcpAddress(LOOPBACK, closed_port()), NO_ORIGIN, 10.0, Counters())
         )
         await until(lambda: server.opening == 1)
         waiting.cancel()
@@ -228,40 +228,44 @@ async def test_cancelling_one_waiter_for_the_end_leaves_the_others(
     server: Server, connection: Connection
 ) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        impatient = tasks.create_task(connection.wait_ended())
-        patient = tasks.create_task(connection.wait_ended())
+        cancelled = tasks.create_task(connection.wait_ended())
+        waiter = tasks.create_task(connection.wait_ended())
         await until(lambda: connection._callbacks.ended._callbacks)
-        impatient.cancel()
-        await until(impatient.done)
+        cancelled.cancel()
+        await until(cancelled.done)
         server.drop()
 
-    assert patient.result().cause is Cause.LOST
+    assert waiter.result().cause is Cause.LOST
 
 
-async def test_the_first_hop_that_ended_is_to_blame(server: Server, tmp_path: Path) -> None:
+async def test_the_first_hop_that_ended_is_named_by_the_failure(
+    server: Server, tmp_path: Path
+) -> None:
     async with (
-        jump_host(tmp_path) as (jump, outer),
-        connected(server.host(), via=outer) as inner,
+        jump_host(tmp_path) as (jump, jump_connection),
+        connected(server.host(), via=jump_connection) as inner,
         asyncio.timeout(10),
     ):
         jump.drop()
 
-        assert (await inner.wait_ended()).hop == str(outer.host)
-        assert (await outer.wait_ended()).hop == str(outer.host)
+        assert (await inner.wait_ended()).hop == str(jump_connection.host)
+        assert (await jump_connection.wait_ended()).hop == str(jump_connection.host)
 
 
-async def test_a_last_hop_that_ended_alone_is_to_blame(server: Server, tmp_path: Path) -> None:
+async def test_a_last_hop_that_ended_alone_is_named_by_the_failure(
+    server: Server, tmp_path: Path
+) -> None:
     async with (
-        jump_host(tmp_path) as (_, outer),
-        connected(server.host(), via=outer) as inner,
+        jump_host(tmp_path) as (_, jump_connection),
+        connected(server.host(), via=jump_connection) as inner,
         asyncio.timeout(10),
     ):
         server.drop()
 
         assert (await inner.wait_ended()).hop == str(inner.host)
-        assert not outer.is_closed
-        assert inner.transport not in outer.transport.writers
-        await until(lambda: not channels(outer))
+        assert not jump_connection.is_closed
+        assert inner.transport not in jump_connection.transport.writers
+        await until(lambda: not channels(jump_connection))
 
 
 async def test_a_closed_connection_leaks_nothing(server: Server) -> None:
@@ -274,18 +278,18 @@ async def test_a_closed_connection_leaks_nothing(server: Server) -> None:
 async def test_a_connection_that_does_not_close_is_aborted(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut: list[str] = []
+    aborts: list[str] = []
 
     async def never() -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(module, "CLOSE_TIMEOUT", 0.02)
     monkeypatch.setattr(connection.transport, "wait_closed", never)
-    monkeypatch.setattr(connection.transport, "abort", lambda: cut.append("cut"))
+    monkeypatch.setattr(connection.transport, "abort", lambda: aborts.append("abort"))
     async with asyncio.timeout(10):
         await connection.close()
 
-    assert cut == ["cut"]
+    assert aborts == ["abort"]
 
 
 async def test_cancelling_the_close_still_releases_everything(server: Server) -> None:

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Host
 
-HERE = frozenset({"127.0.0.1"})
+PRESENT = frozenset({"127.0.0.1"})
 ELSEWHERE = frozenset({"192.0.2.7"})
 
 
 @asynccontextmanager
 async def attempt(
-    host: Host, shared: SshContext, notes: ProgressRecorder, via: Connection | None = None
+    host: Host, context: SshContext, progress: ProgressRecorder, via: Connection | None = None
 ) -> AsyncIterator[asyncio.Task[Connection | FailureError]]:
     """Run an attempt to connect; close its connection at the end."""
 
     async def run() -> Connection | FailureError:
         try:
-            return await connect_hop(host, via, shared, notes)
+            return await connect_hop(host, via, context, progress)
         except FailureError as failed:
             return failed
 
@@ -53,91 +53,91 @@ async def attempt(
 
 
 async def test_live_connections_are_probed(server: Server) -> None:
-    shared = SshContext()
-    async with attempt(server.host(), shared, ProgressRecorder()) as outcome:
+    context = SshContext()
+    async with attempt(server.host(), context, ProgressRecorder()) as outcome:
         connection = await outcome
         assert isinstance(connection, Connection)
         await until(lambda: connection.rtt_ms is not None)
-        heard = connection.transport.last_received_at
+        last_received_at = connection.transport.last_received_at
 
-        shared.connection_tracker.network_changed(HERE)
+        context.connection_tracker.network_changed(PRESENT)
 
-        await until(lambda: connection.transport.last_received_at > heard)
+        await until(lambda: connection.transport.last_received_at > last_received_at)
         assert not connection.is_closed
 
 
 async def test_a_connection_that_has_ended_is_not_probed(server: Server) -> None:
-    shared = SshContext()
-    async with attempt(server.host(), shared, ProgressRecorder()) as outcome:
+    context = SshContext()
+    async with attempt(server.host(), context, ProgressRecorder()) as outcome:
         connection = await outcome
         assert isinstance(connection, Connection)
         await connection.close()
 
-        shared.connection_tracker.network_changed(None)
+        context.connection_tracker.network_changed(None)
 
         assert connection.keepalive_monitor._timer is None
 
 
 async def test_an_unanswered_attempt_restarts(server: Server) -> None:
-    shared, notes = SshContext(), ProgressRecorder()
+    context, progress = SshContext(), ProgressRecorder()
     with full_backlog() as (_, port):
-        async with attempt(server.host(ports=(port,)), shared, notes):
-            await until(lambda: "connect" in notes.step_names)
-            shared.connection_tracker.network_changed(HERE)
-            await until(lambda: notes.step_names == ["resolve", "connect"] * 2)
+        async with attempt(server.host(ports=(port,)), context, progress):
+            await until(lambda: "connect" in progress.step_names)
+            context.connection_tracker.network_changed(PRESENT)
+            await until(lambda: progress.step_names == ["resolve", "connect"] * 2)
 
 
-@pytest.mark.parametrize("present", [ELSEWHERE, None], ids=["address gone", "slept"])
+@pytest.mark.parametrize("present", [ELSEWHERE, None], ids=["address removed", "resumed"])
 async def test_an_attempt_without_its_address_restarts_with_its_full_timeout(
     server: Server, present: frozenset[str] | None
 ) -> None:
-    shared, notes = SshContext(), ProgressRecorder()
+    context, progress = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
-    async with no_leaks(), attempt(server.host(), shared, notes) as outcome:
+    async with no_leaks(), attempt(server.host(), context, progress) as outcome:
         await until(lambda: server.logins)
-        shared.connection_tracker.network_changed(present)
-        await until(lambda: notes.step_names.count("login") == 2)
+        context.connection_tracker.network_changed(present)
+        await until(lambda: progress.step_names.count("login") == 2)
         server.release_all()
 
         assert isinstance(await outcome, Connection)
 
 
 async def test_an_attempt_whose_address_is_still_present_continues(server: Server) -> None:
-    shared, notes = SshContext(), ProgressRecorder()
+    context, progress = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
-    async with attempt(server.host(), shared, notes) as outcome:
+    async with attempt(server.host(), context, progress) as outcome:
         await until(lambda: server.logins)
-        shared.connection_tracker.network_changed(HERE)
-        await until_stable(lambda: len(notes.step_names))
+        context.connection_tracker.network_changed(PRESENT)
+        await until_stable(lambda: len(progress.step_names))
         server.release_all()
         await outcome
 
-    assert notes.step_names.count("login") == 1
+    assert progress.step_names.count("login") == 1
 
 
 async def test_an_attempt_through_a_jump_host_is_not_restarted(
     server: Server, tmp_path: Path
 ) -> None:
-    shared, notes = SshContext(), ProgressRecorder()
+    context, progress = SshContext(), ProgressRecorder()
     server.may_log_in.clear()
     async with (
         jump_host(tmp_path) as (_, via),
-        attempt(server.host(), shared, notes, via) as outcome,
+        attempt(server.host(), context, progress, via) as outcome,
     ):
         await until(lambda: server.logins)
-        shared.connection_tracker.network_changed(None)
-        await until_stable(lambda: len(notes.step_names))
+        context.connection_tracker.network_changed(None)
+        await until_stable(lambda: len(progress.step_names))
         server.release_all()
         await outcome
 
-    assert notes.step_names.count("login") == 1
+    assert progress.step_names.count("login") == 1
 
 
 async def test_a_tracked_attempt_keeps_its_timeout(server: Server) -> None:
-    shared = SshContext()
+    context = SshContext()
     async with silent() as port:
         host = server.host(ports=(port,), connect_timeout=0.2)
-        async with attempt(host, shared, ProgressRecorder()) as outcome:
+        async with attempt(host, context, ProgressRecorder()) as outcome:
             failed = await outcome
 
     assert isinstance(failed, FailureError)
@@ -155,13 +155,13 @@ async def test_a_timeout_of_the_body_is_no_network_change() -> None:
 
 
 async def test_a_restarted_attempt_is_no_longer_tracked() -> None:
-    moves = ConnectionTracker()
+    tracker = ConnectionTracker()
 
-    async def attempt_for_ever() -> None:
-        async with moves.restart_on_network_change(Unconnected()):
-            moves.network_changed(HERE)
+    async def attempt_forever() -> None:
+        async with tracker.restart_on_network_change(Unconnected()):
+            tracker.network_changed(PRESENT)
             await asyncio.Event().wait()
 
     with pytest.raises(NetworkChangedError):
-        await attempt_for_ever()
-    assert not moves._attempts
+        await attempt_forever()
+    assert not tracker._attempts

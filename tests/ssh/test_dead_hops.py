@@ -1,4 +1,4 @@
-"""A chain of two hops of which one dies: which one is blamed."""
+"""The hop that a failure names when one of two hops dies."""
 
 from __future__ import annotations
 
@@ -34,30 +34,32 @@ OFTEN, RARELY, NEVER = Keepalive(0.2, 1), Keepalive(300, 3), Keepalive(0, 3)
 
 @dataclass
 class TwoHops:
-    """A chain, and the links before its jump host and its final host."""
+    """Connections to a jump host and a final host, and the links to both."""
 
-    chain: HopConnections
+    connections: HopConnections
     tracker: ConnectionTracker
     to_jump: Link
     to_final: Link
 
     async def blamed_hop(self) -> str:
-        """Return the hop that is blamed for the end of the chain."""
+        """Return the hop that the failure of the final connection names."""
         async with asyncio.timeout(DEADLINE):
-            failure = await self.chain.connection.wait_ended()
+            failure = await self.connections.connection.wait_ended()
         assert failure.cause is Cause.PEER_DEAD, failure
         return failure.hop
 
 
-def behind(to_server: Link, server: Server, watch: Keepalive) -> Host:
+def host_behind_link(link_to_server: Link, server: Server, keepalive_config: Keepalive) -> Host:
     """Return the host of a server that is reached through a link."""
-    server.port = to_server.port
+    server.port = link_to_server.port
     server.know(server.host_key)
-    return server.host(keepalive=watch)
+    return server.host(keepalive=keepalive_config)
 
 
 @asynccontextmanager
-async def two_hops(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> AsyncIterator[TwoHops]:
+async def two_hops(
+    folder: Path, jump_keepalive: Keepalive, keepalive_config: Keepalive
+) -> AsyncIterator[TwoHops]:
     for name in ("jump", "final"):
         (folder / name).mkdir()
     context = SshContext()
@@ -66,54 +68,57 @@ async def two_hops(folder: Path, jump_watch: Keepalive, watch: Keepalive) -> Asy
         serve(folder / "final") as final,
         link(jump.port) as to_jump,
         link(final.port) as to_final,
-        ConnectionPool(context) as jumps,
+        ConnectionPool(context) as pool,
     ):
-        host_chain = (behind(to_jump, jump, jump_watch), behind(to_final, final, watch))
-        chain = await jumps.connect(host_chain, ProgressRecorder())
-        await until(lambda: all(hop.rtt_ms is not None for hop in chain.hops))
-        yield TwoHops(chain, context.connection_tracker, to_jump, to_final)
+        host_chain = (
+            host_behind_link(to_jump, jump, jump_keepalive),
+            host_behind_link(to_final, final, keepalive_config),
+        )
+        hop_connections = await pool.connect(host_chain, ProgressRecorder())
+        await until(lambda: all(hop.rtt_ms is not None for hop in hop_connections.hops))
+        yield TwoHops(hop_connections, context.connection_tracker, to_jump, to_final)
         to_jump.thaw()
         to_final.thaw()
-        await chain.close()
+        await hop_connections.close()
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_probe_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepalive, "PROBE_NOW_TIMEOUT", 0.5)
 
 
-@pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
+@pytest.mark.parametrize("jump_keepalive", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
 async def test_a_dead_jump_host_is_blamed_for_the_silence_of_the_host_behind_it(
-    tmp_path: Path, jump_watch: Keepalive
+    tmp_path: Path, jump_keepalive: Keepalive
 ) -> None:
-    async with two_hops(tmp_path, jump_watch, OFTEN) as made:
-        made.to_jump.freeze()
+    async with two_hops(tmp_path, jump_keepalive, OFTEN) as hops:
+        hops.to_jump.freeze()
 
-        assert await made.blamed_hop() == str(made.chain.host_chain[0])
+        assert await hops.blamed_hop() == str(hops.connections.host_chain[0])
 
 
-@pytest.mark.parametrize("jump_watch", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
+@pytest.mark.parametrize("jump_keepalive", [OFTEN, RARELY, NEVER], ids=["often", "rarely", "never"])
 async def test_a_live_jump_host_is_not_blamed_for_the_host_behind_it(
-    tmp_path: Path, jump_watch: Keepalive
+    tmp_path: Path, jump_keepalive: Keepalive
 ) -> None:
-    async with two_hops(tmp_path, jump_watch, OFTEN) as made:
-        made.to_final.freeze()
+    async with two_hops(tmp_path, jump_keepalive, OFTEN) as hops:
+        hops.to_final.freeze()
 
-        assert await made.blamed_hop() == str(made.chain.host_chain[1])
-        assert not made.chain.hops[0].is_closed
+        assert await hops.blamed_hop() == str(hops.connections.host_chain[1])
+        assert not hops.connections.hops[0].is_closed
 
 
 @pytest.mark.parametrize("dead", [0, 1], ids=["jump host", "final host"])
 async def test_the_dead_hop_is_blamed_after_a_network_change(tmp_path: Path, dead: int) -> None:
-    async with two_hops(tmp_path, RARELY, RARELY) as made:
-        (made.to_jump, made.to_final)[dead].freeze()
-        made.tracker.network_changed(None)
+    async with two_hops(tmp_path, RARELY, RARELY) as hops:
+        (hops.to_jump, hops.to_final)[dead].freeze()
+        hops.tracker.network_changed(None)
 
-        assert await made.blamed_hop() == str(made.chain.host_chain[dead])
+        assert await hops.blamed_hop() == str(hops.connections.host_chain[dead])
 
 
 class ProbedJumpMonitor(KeepaliveMonitor):
-    """A jump host's monitor: data arrives just when it is probed."""
+    """A jump host's monitor: data arrives as soon as it is probed."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -123,12 +128,12 @@ class ProbedJumpMonitor(KeepaliveMonitor):
 
 
 async def test_a_host_that_answers_at_the_last_moment_stays_connected(tmp_path: Path) -> None:
-    async with two_hops(tmp_path, NEVER, OFTEN) as made:
-        connection = made.chain.connection
-        heartbeat = connection.keepalive_monitor
-        heartbeat.stop()
-        heartbeat._jump_monitor = ProbedJumpMonitor(connection)
-        await heartbeat._close_if_dead("dead")
+    async with two_hops(tmp_path, NEVER, OFTEN) as hops:
+        connection = hops.connections.connection
+        monitor = connection.keepalive_monitor
+        monitor.stop()
+        monitor._jump_monitor = ProbedJumpMonitor(connection)
+        await monitor._close_if_dead("dead")
 
         assert not connection.is_closed
-        assert heartbeat._timer is not None
+        assert monitor._timer is not None

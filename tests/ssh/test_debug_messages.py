@@ -1,4 +1,4 @@
-"""A server's debug messages are assigned to the request that they are about."""
+"""Debug messages of a server are matched to the request that they precede."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANSWER = tuple[int, bytes]
 
 
 class Requests:
-    """Global requests as in asyncssh: answered in the order they were made in."""
+    """Global requests as in asyncssh: answered in the order of the requests."""
 
     def __init__(self) -> None:
         self._global_request_waiters: list[asyncio.Future[ANSWER]] = []
@@ -65,39 +65,39 @@ async def test_other_messages_and_messages_without_a_request_are_ignored() -> No
     requests = FakeTransport()
     requests.record_debug_message(REFUSED)
     async with asyncio.TaskGroup() as tasks:
-        asked = requests.ask(tasks)
+        reply = requests.ask(tasks)
         await asyncio.sleep(0)
         requests.record_debug_message(
             'Forwarding listen address "*" overridden by server GatewayPorts'
         )
         requests.answer()
 
-    assert asked.result() == MSG_REQUEST_FAILURE
+    assert reply.result() == MSG_REQUEST_FAILURE
 
 
 async def test_a_rejected_keepalive_is_an_answer_despite_a_message() -> None:
     requests = FakeTransport()
     async with asyncio.TaskGroup() as tasks:
-        asked = requests.ask(tasks, b"keepalive@openssh.com")
+        reply = requests.ask(tasks, b"keepalive@openssh.com")
         await asyncio.sleep(0)
         requests.record_debug_message(REFUSED)
         requests.answer()
 
-    assert asked.result() == MSG_REQUEST_FAILURE
+    assert reply.result() == MSG_REQUEST_FAILURE
 
 
 async def test_a_cancelled_request_keeps_its_position() -> None:
     requests = FakeTransport()
     async with asyncio.TaskGroup() as tasks:
-        given_up, asked = requests.ask(tasks), requests.ask(tasks)
+        cancelled, reply = requests.ask(tasks), requests.ask(tasks)
         await asyncio.sleep(0)
-        given_up.cancel()
+        cancelled.cancel()
         await asyncio.sleep(0)
         requests.record_debug_message(REFUSED)
         requests.answer()
         requests.answer()
 
-    assert asked.result() == MSG_REQUEST_FAILURE
+    assert reply.result() == MSG_REQUEST_FAILURE
 
 
 def test_the_transport_knows_where_the_server_chose_a_port() -> None:

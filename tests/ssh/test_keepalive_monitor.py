@@ -25,27 +25,27 @@ INTERVAL = 0.05
 
 
 @asynccontextmanager
-async def watched(server: Server, keepalive: Keepalive) -> AsyncIterator[tuple[Connection, Link]]:
+async def monitored(server: Server, keepalive: Keepalive) -> AsyncIterator[tuple[Connection, Link]]:
     """Run a monitored connection, and the link it uses."""
-    async with link(server.port) as path:
-        server.port = path.port
+    async with link(server.port) as server_link:
+        server.port = server_link.port
         server.know(server.host_key)
         async with connected(server.host(keepalive=keepalive)) as connection:
-            yield connection, path
+            yield connection, server_link
 
 
 @pytest.mark.parametrize("count_max", [1, 3])
 async def test_a_server_that_stops_answering_is_dead_after_the_last_unanswered_probe(
     server: Server, count_max: int
 ) -> None:
-    async with watched(server, Keepalive(INTERVAL, count_max)) as (connection, path):
+    async with monitored(server, Keepalive(INTERVAL, count_max)) as (connection, server_link):
         await until(lambda: connection.rtt_ms is not None)
-        path.freeze()
-        heard = connection.transport.last_received_at
+        server_link.freeze()
+        last_received_at = connection.transport.last_received_at
         async with asyncio.timeout(DEADLINE):
             failure = await connection.wait_ended()
 
-        silence = asyncio.get_running_loop().time() - heard
+        silence = asyncio.get_running_loop().time() - last_received_at
         assert failure.cause is Cause.PEER_DEAD
         assert failure.message.startswith(f"no answer to {count_max} keepalives, silent for ")
         assert silence >= INTERVAL * (count_max + 1)
@@ -54,26 +54,28 @@ async def test_a_server_that_stops_answering_is_dead_after_the_last_unanswered_p
 
 async def test_a_server_that_answers_stays_connected(server: Server) -> None:
     keepalive = Keepalive(0.02, 9)
-    silence_of_the_dead = keepalive.interval * (keepalive.count_max + 1)
-    async with watched(server, keepalive) as (connection, _):
-        heard = connection.transport.last_received_at
-        await until(lambda: connection.transport.last_received_at > heard + 2 * silence_of_the_dead)
+    dead_after = keepalive.interval * (keepalive.count_max + 1)
+    async with monitored(server, keepalive) as (connection, _):
+        last_received_at = connection.transport.last_received_at
+        await until(
+            lambda: connection.transport.last_received_at > last_received_at + 2 * dead_after
+        )
 
         assert not connection.is_closed
         assert connection.rtt_ms is not None
 
 
 async def test_any_received_data_replaces_a_keepalive(server: Server) -> None:
-    async with watched(server, Keepalive(0.5, 1)) as (connection, _):
+    async with monitored(server, Keepalive(0.5, 1)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
         before = connection.keepalive_monitor._state
         (peer,) = server.connections
 
-        def was_looked_at() -> bool:
+        def was_checked() -> bool:
             peer.send_debug("alive")
             return connection.keepalive_monitor._state != before
 
-        await until(was_looked_at)
+        await until(was_checked)
 
         assert connection.keepalive_monitor._state.unanswered == 0
 
@@ -81,28 +83,28 @@ async def test_any_received_data_replaces_a_keepalive(server: Server) -> None:
 async def test_without_an_interval_only_the_round_trip_is_measured(
     server: Server,
 ) -> None:
-    async with watched(server, Keepalive(0, 3)) as (connection, _):
+    async with monitored(server, Keepalive(0, 3)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
 
         assert connection.keepalive_monitor._timer is None
 
 
 async def test_the_monitor_stops_with_its_connection(server: Server) -> None:
-    async with watched(server, Keepalive(INTERVAL, 3)) as (connection, _):
-        heartbeat = connection.keepalive_monitor
+    async with monitored(server, Keepalive(INTERVAL, 3)) as (connection, _):
+        monitor = connection.keepalive_monitor
         await connection.close()
 
-        assert heartbeat._timer is None
-        heartbeat.stop()
+        assert monitor._timer is None
+        monitor.stop()
 
 
 async def test_a_peer_that_does_not_answer_probe_now_is_dead_soon(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keepalive, "PROBE_NOW_TIMEOUT", 0.1)
-    async with watched(server, Keepalive(300, 3)) as (connection, path):
+    async with monitored(server, Keepalive(300, 3)) as (connection, server_link):
         await until(lambda: connection.rtt_ms is not None)
-        path.freeze()
+        server_link.freeze()
         connection.probe()
         async with asyncio.timeout(DEADLINE):
             failure = await connection.wait_ended()
@@ -115,22 +117,22 @@ async def test_a_peer_that_does_not_answer_probe_now_is_dead_soon(
 async def test_a_peer_that_answers_probe_now_stays_connected(
     server: Server,
 ) -> None:
-    async with watched(server, Keepalive(300, 3)) as (connection, _):
+    async with monitored(server, Keepalive(300, 3)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
-        heard = connection.transport.last_received_at
+        last_received_at = connection.transport.last_received_at
         connection.probe()
         connection.probe()
-        await until(lambda: connection.transport.last_received_at > heard)
-        heartbeat = connection.keepalive_monitor
-        heartbeat.stop()
-        heartbeat._on_timer()
+        await until(lambda: connection.transport.last_received_at > last_received_at)
+        monitor = connection.keepalive_monitor
+        monitor.stop()
+        monitor._on_timer()
 
         assert not connection.is_closed
-        assert heartbeat._state.dead_at == inf
+        assert monitor._state.dead_at == inf
 
 
 class FakeTransport:
-    """A transport that is closed, or is not."""
+    """A transport that a test can mark as closed."""
 
     def __init__(self) -> None:
         self.last_received_at = 0.0
@@ -157,18 +159,18 @@ class FakeTransport:
 async def test_a_connection_that_ended_by_itself_is_not_ended_again() -> None:
     fake = FakeTransport()
     transport: ClientTransport = fake  # type: ignore[assignment]
-    heartbeat = KeepaliveMonitor(transport, Keepalive(0.01, 0))
+    monitor = KeepaliveMonitor(transport, Keepalive(0.01, 0))
     fake.closed = True
 
-    await until(lambda: heartbeat._timer is None)
+    await until(lambda: monitor._timer is None)
 
     assert fake.lost == []
 
 
 async def test_a_keepalive_that_the_connections_end_interrupts_is_no_error() -> None:
     transport: ClientTransport = FakeTransport()  # type: ignore[assignment]
-    heartbeat = KeepaliveMonitor(transport, Keepalive(0, 3))
+    monitor = KeepaliveMonitor(transport, Keepalive(0, 3))
 
-    await heartbeat._probe(0.0)
+    await monitor._probe(0.0)
 
-    assert heartbeat.rtt_ms is None
+    assert monitor.rtt_ms is None

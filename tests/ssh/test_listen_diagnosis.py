@@ -1,4 +1,4 @@
-"""What is concluded from a server's message, and from probes."""
+"""The diagnosis of a refused listen request from the server's message and from probes."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from tunnelkeeper.ssh.listen_diagnosis import Answer, diagnose, forbidden
 
 OPENSSH, DROPBEAR = "SSH-2.0-OpenSSH_9.2p1", "SSH-2.0-dropbear_2022.83"
 HOP = "me@relay:22"
-ASKED = TcpAddress("localhost", 2222)
+REQUESTED = TcpAddress("localhost", 2222)
 ANY_PORT = TcpAddress("localhost", 0)
 PATH = UnixAddress("/run/there.sock")
-DENIED, HELD = Cause.FORWARD_DENIED, Cause.REMOTE_PORT_BUSY
+DENIED, IN_USE = Cause.FORWARD_DENIED, Cause.REMOTE_PORT_BUSY
 
 
 @dataclass
 class FakeServer:
-    """Listens on some addresses, and gives one answer for every connection."""
+    """A server that listens on some addresses and answers every connection alike."""
 
     version: str = DROPBEAR
     free: set[TcpAddress] = field(default_factory=set)
     answer: Answer = Answer.UNKNOWN
-    asked: list[Address] = field(default_factory=list)
-    visited: list[Address] = field(default_factory=list)
+    listen_requests: list[Address] = field(default_factory=list)
+    connect_requests: list[Address] = field(default_factory=list)
 
     async def can_listen(self, address: TcpAddress) -> bool:
-        self.asked.append(address)
+        self.listen_requests.append(address)
         return address in self.free
 
     async def connect(self, address: Address) -> Answer:
-        self.visited.append(address)
+        self.connect_requests.append(address)
         return self.answer
 
 
-async def cause(server: FakeServer, address: Address = ASKED) -> Cause:
+async def cause(server: FakeServer, address: Address = REQUESTED) -> Cause:
     failure = await diagnose(server, address, HOP)
     assert failure.hop == HOP
     assert failure.hint
@@ -47,38 +47,42 @@ async def cause(server: FakeServer, address: Address = ASKED) -> Cause:
 async def test_an_openssh_that_forbids_nothing_is_not_probed() -> None:
     server = FakeServer(OPENSSH)
 
-    assert await cause(server) is HELD
-    assert not server.asked
-    assert not server.visited
+    assert await cause(server) is IN_USE
+    assert not server.listen_requests
+    assert not server.connect_requests
 
 
 @pytest.mark.parametrize(
-    ("answer", "so"),
-    [(Answer.NOT_LISTENING, DENIED), (Answer.LISTENING, HELD), (Answer.UNKNOWN, HELD)],
+    ("answer", "expected"),
+    [(Answer.NOT_LISTENING, DENIED), (Answer.LISTENING, IN_USE), (Answer.UNKNOWN, IN_USE)],
 )
-async def test_an_unused_port_below_1024_is_reserved_for_root(answer: Answer, so: Cause) -> None:
-    assert await cause(FakeServer(OPENSSH, answer=answer), TcpAddress("localhost", 80)) is so
+async def test_an_unused_port_below_1024_is_reserved_for_root(
+    answer: Answer, expected: Cause
+) -> None:
+    assert await cause(FakeServer(OPENSSH, answer=answer), TcpAddress("localhost", 80)) is expected
 
 
 async def test_a_port_below_1024_that_was_just_freed_is_reported_as_in_use() -> None:
     port = TcpAddress("localhost", 80)
 
-    assert await cause(FakeServer(OPENSSH, free={port}, answer=Answer.NOT_LISTENING), port) is HELD
+    assert (
+        await cause(FakeServer(OPENSSH, free={port}, answer=Answer.NOT_LISTENING), port) is IN_USE
+    )
 
 
 @pytest.mark.parametrize("free", [True, False])
 async def test_an_address_that_the_server_lacks_is_reported(free: bool) -> None:
-    own = TcpAddress("192.0.2.1", 2222)
+    requested = TcpAddress("192.0.2.1", 2222)
     server = FakeServer(OPENSSH, free={TcpAddress("192.0.2.1", 0)} if free else set())
 
-    failure = await diagnose(server, own, HOP)
+    failure = await diagnose(server, requested, HOP)
 
-    assert failure.cause is HELD
+    assert failure.cause is IN_USE
     assert ("no port of the address" in failure.message) is not free
 
 
 async def test_a_port_with_a_listener_is_in_use() -> None:
-    assert await cause(FakeServer(answer=Answer.LISTENING)) is HELD
+    assert await cause(FakeServer(answer=Answer.LISTENING)) is IN_USE
 
 
 async def test_a_port_without_a_listener_is_denied() -> None:
@@ -86,12 +90,12 @@ async def test_a_port_without_a_listener_is_denied() -> None:
 
 
 async def test_a_port_that_has_just_become_free_is_reported_as_in_use() -> None:
-    assert await cause(FakeServer(answer=Answer.NOT_LISTENING, free={ASKED})) is HELD
+    assert await cause(FakeServer(answer=Answer.NOT_LISTENING, free={REQUESTED})) is IN_USE
 
 
 @pytest.mark.parametrize("answer", [Answer.UNKNOWN, Answer.UNSUPPORTED])
 async def test_port_0_decides_if_the_server_forbids_the_connection(answer: Answer) -> None:
-    assert await cause(FakeServer(answer=answer, free={ANY_PORT})) is HELD
+    assert await cause(FakeServer(answer=answer, free={ANY_PORT})) is IN_USE
     assert await cause(FakeServer(answer=answer)) is DENIED
 
 
@@ -103,15 +107,15 @@ async def test_every_interface_is_reached_by_loopback() -> None:
     server = FakeServer(answer=Answer.LISTENING)
     await cause(server, TcpAddress("*", 2222))
 
-    assert server.visited == [ASKED]
+    assert server.connect_requests == [REQUESTED]
 
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer.LISTENING, HELD),
-        (Answer.NOT_LISTENING, HELD),
-        (Answer.UNKNOWN, HELD),
+        (Answer.LISTENING, IN_USE),
+        (Answer.NOT_LISTENING, IN_USE),
+        (Answer.UNKNOWN, IN_USE),
         (Answer.UNSUPPORTED, DENIED),
     ],
 )
@@ -120,7 +124,7 @@ async def test_a_path_is_in_use_or_stale_or_unsupported(answer: Answer, expected
 
 
 def test_the_message_of_a_server_that_forbids_is_made_printable() -> None:
-    failure = forbidden(ASKED, HOP, "port forwarding refused\x1b[2J")
+    failure = forbidden(REQUESTED, HOP, "port forwarding refused\x1b[2J")
 
     assert failure.cause is DENIED
     assert failure.message.endswith("refused\\x1b[2J")

@@ -32,7 +32,7 @@ def channels(connection: Connection) -> list[Any]:
     return list(connection.transport._channels.values())
 
 
-async def test_clients_of_the_server_reach_a_target_here(connection: Connection) -> None:
+async def test_clients_of_the_server_reach_a_local_target(connection: Connection) -> None:
     data = blob(1 << 20)
     async with asyncio.TaskGroup() as tasks, service(echo) as port:
         forward = RemoteForward(TcpAddress("localhost", 0), TcpAddress(LOOPBACK, port))
@@ -46,14 +46,14 @@ async def test_clients_of_the_server_reach_a_target_here(connection: Connection)
         await until(lambda: not channels(connection))
 
 
-async def test_clients_of_a_path_on_the_server_reach_a_target_here(
+async def test_clients_of_a_path_on_the_server_reach_a_local_target(
     connection: Connection, tmp_path: Path
 ) -> None:
     async with asyncio.TaskGroup() as tasks, service(echo) as port, asyncio.timeout(10):
-        there = UnixAddress(str(tmp_path / "there.sock"))
-        forward = RemoteForward(there, TcpAddress(LOOPBACK, port))
-        listener = await connection.listen(there, RemoteClients(forward, tasks, print).accept)
-        reader, writer = await asyncio.open_unix_connection(there.path)
+        remote_path = UnixAddress(str(tmp_path / "there.sock"))
+        forward = RemoteForward(remote_path, TcpAddress(LOOPBACK, port))
+        listener = await connection.listen(remote_path, RemoteClients(forward, tasks, print).accept)
+        reader, writer = await asyncio.open_unix_connection(remote_path.path)
         writer.write(b"hello")
         assert await reader.readexactly(5) == b"hello"
         writer.close()
@@ -72,12 +72,12 @@ async def test_a_socks_client_of_the_server_half_closes_with_its_request(
         assert isinstance(address, TcpAddress)
         request = bytes([4, 1]) + port.to_bytes(2) + bytes([127, 0, 0, 1, 0])
 
-        answer = await exchange(address.port, request + b"all I say")
+        answer = await exchange(address.port, request + b"all data")
 
-        assert answer == bytes([0, 0x5A]) + bytes(6) + sha256(b"all I say").encode()
+        assert answer == bytes([0, 0x5A]) + bytes(6) + sha256(b"all data").encode()
 
 
-async def test_a_target_here_that_refuses_closes_its_client_and_no_other(
+async def test_a_local_target_that_refuses_closes_only_its_client(
     connection: Connection,
 ) -> None:
     refused: list[str] = []
@@ -93,7 +93,7 @@ async def test_a_target_here_that_refuses_closes_its_client_and_no_other(
     assert not connection.is_closed
 
 
-async def test_an_error_in_serving_a_channel_refuses_that_channel_only(
+async def test_an_error_while_serving_a_channel_refuses_only_that_channel(
     connection: Connection,
 ) -> None:
     async def broken() -> ChannelEndpoint:
@@ -110,7 +110,7 @@ async def test_an_error_in_serving_a_channel_refuses_that_channel_only(
 async def test_a_target_reached_after_the_connections_end_is_closed(
     server: Server, connection: Connection
 ) -> None:
-    accepting, go_on = asyncio.Event(), asyncio.Event()
+    accepting, may_continue = asyncio.Event(), asyncio.Event()
     socket = SocketEndpoint()
 
     async with service(echo) as port:
@@ -118,7 +118,7 @@ async def test_a_target_reached_after_the_connections_end_is_closed(
         async def slow() -> ChannelEndpoint:
             await connect_endpoint(TcpAddress(LOOPBACK, port), socket)
             accepting.set()
-            await go_on.wait()
+            await may_continue.wait()
             return ChannelEndpoint(Counters(), lambda channel: join(socket, channel))
 
         address = (await connection.listen(TcpAddress("localhost", 0), slow)).address
@@ -127,7 +127,7 @@ async def test_a_target_reached_after_the_connections_end_is_closed(
             await accepting.wait()
             server.drop()
             await connection.wait_ended()
-            go_on.set()
+            may_continue.set()
             await until(lambda: socket.is_closed)
 
 
@@ -150,8 +150,11 @@ async def test_a_refusal_without_a_message_is_diagnosed_once_and_leaks_nothing(
     server: Server, connection: Connection
 ) -> None:
     server.refuse_listening = True
-    async with service(echo) as held, asyncio.timeout(10):
-        for port, cause in ((held, Cause.REMOTE_PORT_BUSY), (closed_port(), Cause.FORWARD_DENIED)):
+    async with service(echo) as used_port, asyncio.timeout(10):
+        for port, cause in (
+            (used_port, Cause.REMOTE_PORT_BUSY),
+            (closed_port(), Cause.FORWARD_DENIED),
+        ):
             for _ in range(2):
                 with pytest.raises(FailureError) as failed:
                     await connection.listen(TcpAddress("127.0.0.1", port), pytest.fail)
@@ -167,14 +170,14 @@ async def test_the_probe_of_port_0_leaves_an_existing_listener_alone(
     async with asyncio.TaskGroup() as tasks, service(echo) as port:
         forward = RemoteForward(TcpAddress("localhost", 0), TcpAddress(LOOPBACK, port))
         clients = RemoteClients(forward, tasks, pytest.fail)
-        chosen = (await connection.listen(forward.listen, clients.accept)).address
-        assert isinstance(chosen, TcpAddress)
+        assigned = (await connection.listen(forward.listen, clients.accept)).address
+        assert isinstance(assigned, TcpAddress)
         server.refuse_listening = server.refuse_opening = True
         with pytest.raises(FailureError) as failed:
             await connection.listen(TcpAddress("localhost", closed_port()), pytest.fail)
 
         assert failed.value.failure.cause is Cause.REMOTE_PORT_BUSY
-        assert await exchange(chosen.port, b"still mine") == b"still mine"
+        assert await exchange(assigned.port, b"still forwarded") == b"still forwarded"
 
 
 async def test_a_path_that_is_refused_without_a_message_is_diagnosed(

@@ -14,23 +14,25 @@ HeldSlot = tuple[AbstractAsyncContextManager[LoginSlot], LoginSlot]
 
 
 class Clients:
-    """Clients that hold their slots until `leave` is set."""
+    """Clients that hold their slots until `may_finish` is set."""
 
     def __init__(self) -> None:
         self.limiter = LoginLimiter()
         self.in_progress: list[LoginSlot] = []
-        self.leave = asyncio.Event()
+        self.may_finish = asyncio.Event()
 
     async def log_in(self, server: tuple[str, int]) -> None:
         async with self.limiter.acquire(server) as slot:
             self.in_progress.append(slot)
             try:
-                await self.leave.wait()
+                await self.may_finish.wait()
             finally:
                 self.in_progress.remove(slot)
 
     def waiting(self, server: tuple[str, int]) -> int:
-        return sum(not turn.done() for turn in self.limiter._servers[server].queue)
+        return sum(
+            not waiter_future.done() for waiter_future in self.limiter._servers[server].queue
+        )
 
 
 async def all_slots(limiter: LoginLimiter, count: int = MAX_LIMIT) -> list[HeldSlot]:
@@ -40,16 +42,16 @@ async def all_slots(limiter: LoginLimiter, count: int = MAX_LIMIT) -> list[HeldS
         return [(slot, await slot.__aenter__()) for slot in slots]
 
 
-async def left(*slots: HeldSlot) -> None:
-    for place, _ in slots:
-        await place.__aexit__(None, None, None)
+async def release_slots(*slots: HeldSlot) -> None:
+    for slot_context, _ in slots:
+        await slot_context.__aexit__(None, None, None)
 
 
 async def reject_all(limiter: LoginLimiter, count: int) -> list[str]:
     """Reject a number of concurrent logins; return the log messages."""
     slots = await all_slots(limiter, count)
     messages = [slot.rejected() for _, slot in slots]
-    await left(*slots)
+    await release_slots(*slots)
     return [line for line in messages if line]
 
 
@@ -61,28 +63,28 @@ async def test_concurrent_handshakes_with_one_server_are_limited() -> None:
         await until(lambda: len(clients.in_progress) == MAX_LIMIT)
         assert clients.waiting(RELAY) == 4
 
-        tasks.create_task(clients.log_in(OTHER))  # has a queue of its own
+        tasks.create_task(clients.log_in(OTHER))  # has a separate queue
         await until(lambda: len(clients.in_progress) == MAX_LIMIT + 1)
-        clients.leave.set()
+        clients.may_finish.set()
 
     assert clients.in_progress == []
     assert clients.limiter == LoginLimiter()
 
 
-async def test_cancelling_a_waiter_passes_its_turn_to_the_next() -> None:
+async def test_cancelling_a_waiter_passes_its_slot_to_the_next() -> None:
     clients = Clients()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        inside = [tasks.create_task(clients.log_in(RELAY)) for _ in range(MAX_LIMIT)]
+        admitted = [tasks.create_task(clients.log_in(RELAY)) for _ in range(MAX_LIMIT)]
         await until(lambda: len(clients.in_progress) == MAX_LIMIT)
-        impatient = tasks.create_task(clients.log_in(RELAY))
-        patient = tasks.create_task(clients.log_in(RELAY))
+        cancelled = tasks.create_task(clients.log_in(RELAY))
+        waiter = tasks.create_task(clients.log_in(RELAY))
         await until(lambda: clients.waiting(RELAY) == 2)
-        impatient.cancel()
-        inside[0].cancel()
-        await until(lambda: inside[0].done() and len(clients.in_progress) == MAX_LIMIT)
-        assert impatient.cancelled()
-        assert not patient.done()
-        clients.leave.set()
+        cancelled.cancel()
+        admitted[0].cancel()
+        await until(lambda: admitted[0].done() and len(clients.in_progress) == MAX_LIMIT)
+        assert cancelled.cancelled()
+        assert not waiter.done()
+        clients.may_finish.set()
 
     assert clients.limiter == LoginLimiter()
 
@@ -91,17 +93,17 @@ async def test_cancelling_a_granted_slot_passes_it_to_the_next_waiter() -> None:
     clients = Clients()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         first, *others = await all_slots(clients.limiter)
-        impatient = tasks.create_task(clients.log_in(RELAY))
+        cancelled = tasks.create_task(clients.log_in(RELAY))
         tasks.create_task(clients.log_in(RELAY))
         await until(lambda: clients.waiting(RELAY) == 2)
 
-        await left(first)
-        impatient.cancel()
+        await release_slots(first)
+        cancelled.cancel()
 
-        await until(lambda: impatient.done() and len(clients.in_progress) == 1)
+        await until(lambda: cancelled.done() and len(clients.in_progress) == 1)
         assert clients.waiting(RELAY) == 0
-        clients.leave.set()
-        await left(*others)
+        clients.may_finish.set()
+        await release_slots(*others)
 
     assert clients.limiter == LoginLimiter()
 
@@ -110,18 +112,18 @@ async def test_a_cancelled_waiter_does_not_affect_later_ones() -> None:
     clients = Clients()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         slots = await all_slots(clients.limiter)
-        impatient = tasks.create_task(clients.log_in(RELAY))
+        cancelled = tasks.create_task(clients.log_in(RELAY))
         await until(lambda: clients.waiting(RELAY) == 1)
 
-        impatient.cancel()
-        await left(*slots)
+        cancelled.cancel()
+        await release_slots(*slots)
         slots = await all_slots(clients.limiter)
-        await until(impatient.done)
+        await until(cancelled.done)
         tasks.create_task(clients.log_in(RELAY))
 
         await until(lambda: clients.waiting(RELAY) == 1)
-        clients.leave.set()
-        await left(*slots)
+        clients.may_finish.set()
+        await release_slots(*slots)
 
     assert clients.limiter == LoginLimiter()
 
@@ -140,10 +142,10 @@ async def test_rejections_lower_the_limit() -> None:
             tasks.create_task(clients.log_in(RELAY))
         await until(lambda: clients.in_progress)
         assert clients.waiting(RELAY) == 2
-        tasks.create_task(clients.log_in(OTHER))  # has done nothing
+        tasks.create_task(clients.log_in(OTHER))  # the rejections do not affect this server
         tasks.create_task(clients.log_in(OTHER))
         await until(lambda: len(clients.in_progress) == 3)
-        clients.leave.set()
+        clients.may_finish.set()
 
 
 async def test_waiters_start_as_soon_as_the_limit_rises() -> None:
@@ -161,6 +163,6 @@ async def test_waiters_start_as_soon_as_the_limit_rises() -> None:
         await until(lambda: clients.waiting(RELAY) == 2)
         [only] = clients.in_progress
         only.succeeded()
-        clients.leave.set()
+        clients.may_finish.set()
         await until(lambda: not clients.waiting(RELAY))
         assert limiter._servers[RELAY].concurrency.limit == 2

@@ -16,31 +16,31 @@ class PausedSession(Session):
         chan.pause_reading()
 
 
-async def opened(here: Established, session: Session) -> TcpChannel:
-    channel = TcpChannel(here.transport, here.loop, None, "strict", WINDOW, PACKET)
+async def open_by_peer(client: Established, session: Session) -> TcpChannel:
+    channel = TcpChannel(client.transport, client.loop, None, "strict", WINDOW, PACKET)
     channel._send_chan = channel._recv_chan
     channel._send_window, channel._send_pktsize = WINDOW, PACKET
     await channel._finish_open_request(session)
-    assert here.sent_numbers == [MSG_CHANNEL_OPEN_CONFIRMATION]
+    assert client.sent_numbers == [MSG_CHANNEL_OPEN_CONFIRMATION]
     return channel
 
 
 async def test_a_session_that_pauses_at_once_receives_nothing_until_it_resumes() -> None:
-    here, session = Established(), PausedSession()
-    channel = await opened(here, session)
+    client, session = Established(), PausedSession()
+    channel = await open_by_peer(client, session)
 
-    here.receive(here.peer.data(b"early"))
-    assert session.heard == []
+    client.receive(client.peer.data(b"early"))
+    assert session.events == []
 
     channel.resume_reading()
-    assert session.heard == [b"early"]
+    assert session.events == [b"early"]
 
 
 @pytest.mark.parametrize("data", [b"early", b"early" * 2000])
 async def test_a_session_that_does_not_pause_receives_at_once(data: bytes) -> None:
-    here, session = Established(), Session()
-    await opened(here, session)
+    client, session = Established(), Session()
+    await open_by_peer(client, session)
 
-    here.receive(here.peer.data(data))
+    client.receive(client.peer.data(data))
 
-    assert session.heard == [data]
+    assert session.events == [data]

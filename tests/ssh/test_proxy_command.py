@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def running(command: str) -> AsyncIterator[tuple[ProxyCommand, socket.socket, list[str]]]:
-    """Run a proxy command; yield it, our end of its socket pair, and its log lines."""
-    said: list[str] = []
-    process, ours = await ProxyCommand.start(command, said.append)
+    """Run a proxy command; yield it, our socket of its socket pair, and its log lines."""
+    messages: list[str] = []
+    process, sock = await ProxyCommand.start(command, messages.append)
     transport = process._transport
     try:
-        yield process, ours, said
+        yield process, sock, messages
     finally:
         process.close()
-        ours.close()
+        sock.close()
         assert transport is not None
         await until(lambda: transport.get_returncode() is not None)
 
@@ -41,20 +41,20 @@ def python(program: str) -> str:
     return f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"
 
 
-async def receive(ours: socket.socket, size: int) -> bytes:
+async def receive(sock: socket.socket, size: int) -> bytes:
     received = b""
     async with asyncio.timeout(10):
         while len(received) < size:
-            received += await asyncio.get_running_loop().sock_recv(ours, size)
+            received += await asyncio.get_running_loop().sock_recv(sock, size)
     return received
 
 
 async def test_the_commands_input_and_output_are_the_socket() -> None:
-    async with running("cat") as (_, ours, said):
-        await asyncio.get_running_loop().sock_sendall(ours, b"SSH-2.0-x\r\n")
+    async with running("cat") as (_, sock, messages):
+        await asyncio.get_running_loop().sock_sendall(sock, b"SSH-2.0-x\r\n")
 
-        assert await receive(ours, 11) == b"SSH-2.0-x\r\n"
-        assert said == []
+        assert await receive(sock, 11) == b"SSH-2.0-x\r\n"
+        assert messages == []
 
 
 async def test_a_command_is_run_by_the_users_shell(
@@ -65,20 +65,20 @@ async def test_a_command_is_run_by_the_users_shell(
     shell.chmod(0o700)
     monkeypatch.setenv("SHELL", str(shell))
 
-    async with running("nc relay 22") as (_, ours, _):
-        assert await receive(ours, 19) == b"-c exec nc relay 22"
+    async with running("nc relay 22") as (_, sock, _):
+        assert await receive(sock, 19) == b"-c exec nc relay 22"
 
 
 async def test_without_a_user_shell_sh_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHELL", raising=False)
-    async with running("printf %s $((40 + 2))") as (_, ours, _):
-        assert await receive(ours, 2) == b"42"
+    async with running("printf %s $((40 + 2))") as (_, sock, _):
+        assert await receive(sock, 2) == b"42"
 
 
 async def test_a_failed_start_is_an_os_error_and_leaks_no_descriptor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with running("cat"):  # the loop's own machinery for processes is there from now on
+    async with running("cat"):  # the event loop opens its descriptors for processes now
         pass
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     before = psutil.Process().num_fds()
@@ -90,18 +90,18 @@ async def test_a_failed_start_is_an_os_error_and_leaks_no_descriptor(
 
 async def test_standard_error_is_logged_line_by_line() -> None:
     program = "printf 'first\\nsec' >&2; printf 'ond\\n\\n' >&2; printf 'no end' >&2"
-    async with running(f"sh -c {shlex.quote(program)}") as (process, _, said):
-        await until(lambda: len(said) == 3)
+    async with running(f"sh -c {shlex.quote(program)}") as (process, _, messages):
+        await until(lambda: len(messages) == 3)
 
-        assert said == ["first", "second", "no end"]
-        assert list(process.stderr_lines) == said
+        assert messages == ["first", "second", "no end"]
+        assert list(process.stderr_lines) == messages
 
 
 async def test_standard_error_is_made_printable() -> None:
-    async with running("printf '\\033[2J\\377\\n' >&2") as (_, _, said):
-        await until(lambda: said)
+    async with running("printf '\\033[2J\\377\\n' >&2") as (_, _, messages):
+        await until(lambda: messages)
 
-        assert said == ["\\x1b[2J\N{REPLACEMENT CHARACTER}"]
+        assert messages == ["\\x1b[2J\N{REPLACEMENT CHARACTER}"]
 
 
 async def test_an_endless_line_is_split() -> None:
@@ -146,10 +146,10 @@ async def test_a_command_that_runs_after_closing_its_output_is_not_awaited(
 
 
 async def test_closing_a_command_ends_its_children(tmp_path: Path) -> None:
-    note = tmp_path / "child"
-    program = f"sleep 60 & echo $! > {shlex.quote(str(note))}; wait"
+    pid_file = tmp_path / "child"
+    program = f"sleep 60 & echo $! > {shlex.quote(str(pid_file))}; wait"
     async with running(f"sh -c {shlex.quote(program)}"):
-        child = int(await until(lambda: note.exists() and note.read_text()))
+        child = int(await until(lambda: pid_file.exists() and pid_file.read_text()))
 
     await until(lambda: not is_alive(child))
 
@@ -161,8 +161,8 @@ async def test_a_command_that_ignores_sigterm_is_killed() -> None:
         "print('ready', flush=True)\n"
         "time.sleep(60)"
     )
-    async with running(program) as (process, ours, _):
-        assert await receive(ours, 6) == b"ready\n"
+    async with running(program) as (process, sock, _):
+        assert await receive(sock, 6) == b"ready\n"
         assert process._transport is not None
         pid = process._transport.get_pid()
 
@@ -215,13 +215,13 @@ async def test_a_missing_shell_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_a_command_gets_the_descriptor_limit_that_we_inherited() -> None:
-    async with running("sh -c 'ulimit -n >&2; cat'") as (_, _, said):
-        await until(lambda: said)
+    async with running("sh -c 'ulimit -n >&2; cat'") as (_, _, messages):
+        await until(lambda: messages)
 
-        assert said == [str(inherited().soft)]
+        assert messages == [str(inherited().soft)]
 
 
 async def exit_of(process: ProxyCommand) -> str:
-    """Return how a command ended, once it has: a busy machine needs a while."""
+    """Wait until a command has ended and return how it ended."""
     await until(lambda: process.stderr_lines)
     return await process.describe_exit()

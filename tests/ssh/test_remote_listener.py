@@ -64,18 +64,18 @@ async def test_for_port_0_the_address_has_the_port_that_the_server_chose(
 
 
 async def test_a_requested_port_is_the_address(connection: Connection) -> None:
-    asked = TcpAddress("localhost", closed_port())
-    listener = await connection.listen(asked, no_client)
+    requested = TcpAddress("localhost", closed_port())
+    listener = await connection.listen(requested, no_client)
 
-    assert listener.address == asked
+    assert listener.address == requested
     await listener.close()
 
 
 async def test_a_requested_path_is_the_address(connection: Connection, tmp_path: Path) -> None:
-    asked = UnixAddress(str(tmp_path / "there.sock"))
-    listener = await connection.listen(asked, no_client)
+    requested = UnixAddress(str(tmp_path / "there.sock"))
+    listener = await connection.listen(requested, no_client)
 
-    assert listener.address == asked
+    assert listener.address == requested
     await listener.close()
 
 
@@ -86,8 +86,8 @@ async def test_a_port_is_free_on_the_server_after_the_close(connection: Connecti
 
     assert not await is_listening(port)
 
-    again = await connection.listen(TcpAddress("127.0.0.1", port), no_client)
-    await again.close()
+    new_listener = await connection.listen(TcpAddress("127.0.0.1", port), no_client)
+    await new_listener.close()
 
 
 async def test_a_listener_that_opens_after_cancellation_is_closed(
@@ -96,17 +96,17 @@ async def test_a_listener_that_opens_after_cancellation_is_closed(
     port = closed_port()
     server.may_listen.clear()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(connection.listen(TcpAddress("127.0.0.1", port), no_client))
+        request = tasks.create_task(connection.listen(TcpAddress("127.0.0.1", port), no_client))
         await until(lambda: server.listening)
-        asking.cancel()
-        await until(asking.done)
+        request.cancel()
+        await until(request.done)
         server.may_listen.set()
 
-        again = None
-        while again is None:  # the answers come in the order that was asked in
+        new_listener = None
+        while new_listener is None:  # the server answers requests in their order
             with suppress(FailureError):
-                again = await connection.listen(TcpAddress("127.0.0.1", port), no_client)
-    await again.close()
+                new_listener = await connection.listen(TcpAddress("127.0.0.1", port), no_client)
+    await new_listener.close()
 
 
 async def test_closing_after_the_connections_end_is_no_error(
@@ -124,14 +124,16 @@ async def test_closing_does_not_wait_for_a_server_that_does_not_answer(
 ) -> None:
     monkeypatch.setattr(remote_listener, "CANCEL_TIMEOUT", 0.02)
     fake = FakeListener()
-    below: SSHListener = fake  # type: ignore[assignment]
+    ssh_listener: SSHListener = fake  # type: ignore[assignment]
 
     async with asyncio.timeout(10):
-        await RemoteListener(TcpAddress("localhost", 2222), below).close()
+        await RemoteListener(TcpAddress("localhost", 2222), ssh_listener).close()
 
     assert fake.closed
 
 
-@pytest.mark.parametrize(("host", "asked"), [("*", ""), ("localhost", "localhost"), ("::1", "::1")])
-def test_every_interface_is_requested_as_the_empty_string(host: str, asked: str) -> None:
-    assert listen_host(host) == asked
+@pytest.mark.parametrize(
+    ("host", "requested"), [("*", ""), ("localhost", "localhost"), ("::1", "::1")]
+)
+def test_every_interface_is_requested_as_the_empty_string(host: str, requested: str) -> None:
+    assert listen_host(host) == requested

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.ssh.transport import ClientTransport
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports it")
 MEGABYTE = b"x" * (1 << 20)
 
 
@@ -32,16 +32,19 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        with socket.create_connection(listener.getsockname()) as one, listener.accept()[0] as other:
-            one.setblocking(False)
-            other.setblocking(False)
-            yield one, other
+        with (
+            socket.create_connection(listener.getsockname()) as sender,
+            listener.accept()[0] as receiver,
+        ):
+            sender.setblocking(False)
+            receiver.setblocking(False)
+            yield sender, receiver
 
 
-def of(connection: socket.socket) -> SendQueue:
-    backlog = SendQueue.read(TransportSocket(connection))
-    assert backlog is not None
-    return backlog
+def queue_of(connection: socket.socket) -> SendQueue:
+    queue = SendQueue.read(TransportSocket(connection))
+    assert queue is not None
+    return queue
 
 
 def drain(connection: socket.socket) -> int:
@@ -56,52 +59,52 @@ def drain(connection: socket.socket) -> int:
 async def test_a_queue_that_is_acknowledged_slowly_is_draining(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    one, other = pair
-    one.send(b"first")
-    await until(lambda: not of(one).is_pending)
-    sent = one.send(MEGABYTE)
-    stuck = of(one)
-    assert stuck.is_pending
+    sender, receiver = pair
+    sender.send(b"first")
+    await until(lambda: not queue_of(sender).is_pending)
+    sent = sender.send(MEGABYTE)
+    before = queue_of(sender)
+    assert before.is_pending
 
     read = 0
 
     def has_drained() -> bool:
         nonlocal read
-        read += drain(other)
-        return is_draining(stuck, of(one))
+        read += drain(receiver)
+        return is_draining(before, queue_of(sender))
 
     await until(has_drained)
-    assert not is_draining(of(one), of(one))
+    assert not is_draining(queue_of(sender), queue_of(sender))
 
-    def all_was_read() -> bool:
+    def has_read_everything() -> bool:
         nonlocal read
-        read += drain(other)
-        return read == len(b"first") + sent and not of(one).is_pending
+        read += drain(receiver)
+        return read == len(b"first") + sent and not queue_of(sender).is_pending
 
-    await until(all_was_read)
-    assert of(one).acknowledged >= sent
-    assert not is_draining(stuck, of(one))
+    await until(has_read_everything)
+    assert queue_of(sender).acknowledged >= sent
+    assert not is_draining(before, queue_of(sender))
 
 
 def test_a_socket_that_is_not_tcp_has_no_send_queue() -> None:
-    one, other = socket.socketpair()
-    with closing(one), closing(other):
-        assert SendQueue.read(TransportSocket(one)) is None
-    assert SendQueue.read(TransportSocket(one)) is None
+    sender, receiver = socket.socketpair()
+    with closing(sender), closing(receiver):
+        assert SendQueue.read(TransportSocket(sender)) is None
+    assert SendQueue.read(TransportSocket(sender)) is None
     assert SendQueue.read(None) is None
 
 
 def test_a_system_without_tcp_info_has_no_send_queue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Terse:
+    class FakeSocket:
         def getsockopt(self, *_: object) -> bytes:
             return b"\0" * 104
 
     if hasattr(socket, "TCP_INFO"):
-        assert SendQueue.read(Terse()) is None  # type: ignore[arg-type]
+        assert SendQueue.read(FakeSocket()) is None  # type: ignore[arg-type]
     monkeypatch.delattr(socket, "TCP_INFO", raising=False)
-    assert SendQueue.read(Terse()) is None  # type: ignore[arg-type]
+    assert SendQueue.read(FakeSocket()) is None  # type: ignore[arg-type]
 
 
 def test_an_unknown_send_queue_is_not_draining() -> None:
@@ -137,18 +140,18 @@ class FakeTransport:
 async def test_a_peer_is_dead_only_when_its_send_queue_stops_draining(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = iter([SendQueue(True, 1), SendQueue(True, 2), SendQueue(True, 2)])
-    monkeypatch.setattr(SendQueue, "read", classmethod(lambda _cls, _connection: next(told)))
+    queues = iter([SendQueue(True, 1), SendQueue(True, 2), SendQueue(True, 2)])
+    monkeypatch.setattr(SendQueue, "read", classmethod(lambda _cls, _connection: next(queues)))
     fake = FakeTransport()
     transport: ClientTransport = fake  # type: ignore[assignment]
-    heartbeat = KeepaliveMonitor(transport, Keepalive(0, 3))
-    heartbeat.probe_now()
-    for dead_by_now in (False, True):
+    monitor = KeepaliveMonitor(transport, Keepalive(0, 3))
+    monitor.probe_now()
+    for is_dead in (False, True):
         before = fake.started
-        heartbeat.stop()
-        heartbeat._state = KeepaliveState(0.0, 0, 0.0, 0.0)
-        heartbeat._on_timer()
-        assert (fake.started > before) is dead_by_now
-        assert (heartbeat._timer is None) is dead_by_now
+        monitor.stop()
+        monitor._state = KeepaliveState(0.0, 0, 0.0, 0.0)
+        monitor._on_timer()
+        assert (fake.started > before) is is_dead
+        assert (monitor._timer is None) is is_dead
     await asyncio.sleep(0)
-    heartbeat.stop()
+    monitor.stop()

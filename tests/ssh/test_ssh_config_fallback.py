@@ -1,4 +1,4 @@
-"""Reading ssh_config without ssh: the same answers as far as asyncssh's parser goes."""
+"""The ssh_config fallback gives the same answers as ssh for what asyncssh can parse."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,14 +46,14 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-async def chain(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
+async def resolve_hosts(query: Query, source: str, tunnel: Tunnel) -> list[Host]:
     """Return the chain without the defaults of a particular ssh version."""
     configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
     hosts = await HostLookup(configuration, query, gather_facts(), monotonic).resolve(tunnel)
     return [replace(host, identity_files=host.identity_files[:1]) for host in hosts]
 
 
-async def remarks(query: Query, source: str) -> tuple[str, ...]:
+async def deviations(query: Query, source: str) -> tuple[str, ...]:
     configuration = Configuration("t.toml", SupervisorOptions(ssh_config=source))
     return await HostLookup(configuration, query, gather_facts(), monotonic).find_deviations(
         Tunnel("t", "relay")
@@ -94,7 +94,7 @@ async def test_the_fallback_agrees_with_ssh(text: str, write: Write, facts: Fact
     source = write(text)
     tunnel = Tunnel("t", "relay")
 
-    assert await chain(FallbackQuery(facts), source, tunnel) == await chain(
+    assert await resolve_hosts(FallbackQuery(facts), source, tunnel) == await resolve_hosts(
         SshQuery(), source, tunnel
     )
 
@@ -104,7 +104,9 @@ async def test_config_file_options_override_ssh_config(write: Write, facts: Fact
     options = HostOptions(
         user="ann", port=(22, 443), jump=(), host_key_alias="b", ciphers="+aes256-ctr"
     )
-    (host,) = await chain(FallbackQuery(facts), source, Tunnel("t", "relay", options=options))
+    (host,) = await resolve_hosts(
+        FallbackQuery(facts), source, Tunnel("t", "relay", options=options)
+    )
 
     assert (host.user, host.ports, host.host_key_alias) == ("ann", (22, 443), "b")
     assert host.ciphers == "+aes256-ctr"
@@ -112,7 +114,7 @@ async def test_config_file_options_override_ssh_config(write: Write, facts: Fact
 
 async def test_lists_with_plus_minus_and_caret_are_unchanged(write: Write, facts: Facts) -> None:
     source = write("Ciphers ^aes256-ctr\nMACs -hmac-sha1\n")
-    (host,) = await chain(FallbackQuery(facts), source, Tunnel("t", "relay"))
+    (host,) = await resolve_hosts(FallbackQuery(facts), source, Tunnel("t", "relay"))
 
     assert (host.ciphers, host.macs) == ("^aes256-ctr", "-hmac-sha1")
     assert host.kex_algorithms is None
@@ -127,10 +129,10 @@ async def test_included_files_are_read_in_their_order(write: Write, facts: Facts
     source = write(f"Include {paths[0].parent}/*.conf\nInclude {paths[0].parent}/none/*\n")
     tunnel = Tunnel("t", "relay")
 
-    [host] = await chain(FallbackQuery(facts), source, tunnel)
+    [host] = await resolve_hosts(FallbackQuery(facts), source, tunnel)
 
     assert host.ports == (1,)
-    assert [host] == await chain(SshQuery(), source, tunnel)
+    assert [host] == await resolve_hosts(SshQuery(), source, tunnel)
 
 
 @needs_ssh
@@ -150,13 +152,13 @@ async def test_unsupported_directives_are_named_as_with_ssh(
 ) -> None:
     source = write(text)
 
-    assert await remarks(FallbackQuery(facts), source) == await remarks(SshQuery(), source)
+    assert await deviations(FallbackQuery(facts), source) == await deviations(SshQuery(), source)
 
 
 async def test_directives_that_only_ssh_supports_are_named(write: Write, facts: Facts) -> None:
     source = write("Host relay\n  CanonicalizeHostname yes\n  CanonicalDomains example.com\n")
 
-    [remark] = await remarks(FallbackQuery(facts), source)
+    [remark] = await deviations(FallbackQuery(facts), source)
 
     assert remark == (
         "relay: CanonicalizeHostname of ssh_config needs ssh (openssh-client), "

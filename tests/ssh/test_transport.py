@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 NO_PROBES = Keepalive(interval=0)
 SENDERS = 8
-EACH = 2 * MEGABYTE
+SENDER_BYTES = 2 * MEGABYTE
 """Bytes of each sender: one window, so that only the link can pause it."""
-SMALL = 2 * MEGABYTE
+MAX_QUEUED = 2 * MEGABYTE
 """Bytes kept for a congested link: its buffer, and one read of each sender."""
 
 
@@ -64,44 +64,46 @@ async def site_and_senders(connection: Connection) -> AsyncIterator[tuple[Site, 
             writer.close()
 
 
-def waiting_to_be_sent(connection: Connection) -> int:
-    below = connection.transport._transport
-    assert below is not None
+def queued_bytes(connection: Connection) -> int:
+    socket_transport = connection.transport._transport
+    assert socket_transport is not None
     channels = connection.transport._channels.values()
-    return below.get_write_buffer_size() + sum(channel._send_buf_len for channel in channels)
+    return socket_transport.get_write_buffer_size() + sum(
+        channel._send_buf_len for channel in channels
+    )
 
 
 async def hashes_after_a_freeze(
-    connection: Connection, frozen: Link, look: Callable[[], None]
+    connection: Connection, frozen: Link, check: Callable[[], None]
 ) -> list[bytes]:
-    """Return what the far side received of data sent while the link was frozen."""
+    """Send data while the link is frozen. Return the hashes of the data that arrived."""
     async with site_and_senders(connection) as (site, clients), asyncio.timeout(PATIENCE):
         frozen.freeze()
         for _, writer in clients:
-            writer.write(blob(EACH))
+            writer.write(blob(SENDER_BYTES))
             writer.write_eof()
         await until(lambda: connection.transport.is_stalled)
         await until_stable(lambda: site.counters.bytes_out)
-        look()
+        check()
         frozen.thaw()
         return [await reader.read() for reader, _ in clients]
 
 
 async def test_a_congested_link_pauses_all_its_writers(server: Server) -> None:
-    async with link(server.port) as way:
-        server.port = way.port
+    async with link(server.port) as slow_link:
+        server.port = slow_link.port
         server.know(server.host_key)
         async with connected(server.host(keepalive=NO_PROBES)) as connection:
 
-            def look() -> None:
-                assert waiting_to_be_sent(connection) < SMALL
-                for end in list(connection.transport.writers):
-                    assert isinstance(end, ChannelEndpoint)
-                    assert end.is_write_paused
+            def check() -> None:
+                assert queued_bytes(connection) < MAX_QUEUED
+                for endpoint in list(connection.transport.writers):
+                    assert isinstance(endpoint, ChannelEndpoint)
+                    assert endpoint.is_write_paused
 
-            hashes = await hashes_after_a_freeze(connection, way, look)
+            hashes = await hashes_after_a_freeze(connection, slow_link, check)
 
-            assert hashes == [sha256(blob(EACH)).encode()] * SENDERS
+            assert hashes == [sha256(blob(SENDER_BYTES)).encode()] * SENDERS
             await until(lambda: not connection.transport.is_stalled)
 
 
@@ -113,40 +115,44 @@ async def through_a_jump_host(folder: Path) -> AsyncIterator[tuple[Connection, L
         (folder / "final").mkdir()
         jump = await stack.enter_async_context(serve(folder / "jump"))
         final = await stack.enter_async_context(serve(folder / "final"))
-        way = await stack.enter_async_context(link(jump.port))
-        jump.port = way.port
+        slow_link = await stack.enter_async_context(link(jump.port))
+        jump.port = slow_link.port
         jump.know(jump.host_key)
-        outer = await stack.enter_async_context(connected(jump.host(keepalive=NO_PROBES)))
+        jump_connection = await stack.enter_async_context(connected(jump.host(keepalive=NO_PROBES)))
         # The link must be full before the window of the one channel that runs through it.
-        raw = outer.transport.get_extra_info("socket")
+        raw = jump_connection.transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
         yield (
-            await stack.enter_async_context(connected(final.host(keepalive=NO_PROBES), via=outer)),
-            way,
+            await stack.enter_async_context(
+                connected(final.host(keepalive=NO_PROBES), via=jump_connection)
+            ),
+            slow_link,
         )
 
 
 async def test_a_congested_link_pauses_the_writers_behind_a_jump_host(tmp_path: Path) -> None:
-    async with through_a_jump_host(tmp_path) as (connection, way):
-        outer = connection.jump
-        assert outer is not None
+    async with through_a_jump_host(tmp_path) as (connection, slow_link):
+        jump_connection = connection.jump
+        assert jump_connection is not None
 
-        def look() -> None:
-            assert outer.transport.is_stalled
-            assert waiting_to_be_sent(outer) + waiting_to_be_sent(connection) < SMALL
+        def check() -> None:
+            assert jump_connection.transport.is_stalled
+            assert queued_bytes(jump_connection) + queued_bytes(connection) < MAX_QUEUED
 
-        hashes = await hashes_after_a_freeze(connection, way, look)
+        hashes = await hashes_after_a_freeze(connection, slow_link, check)
 
-        assert hashes == [sha256(blob(EACH)).encode()] * SENDERS
-        await until(lambda: not connection.transport.is_stalled and not outer.transport.is_stalled)
+        assert hashes == [sha256(blob(SENDER_BYTES)).encode()] * SENDERS
+        await until(
+            lambda: not connection.transport.is_stalled and not jump_connection.transport.is_stalled
+        )
 
 
 async def test_a_link_paused_twice_resumes_when_both_causes_are_gone(
     connection: Connection,
 ) -> None:
-    """Behind a jump host the channel and the link below it each have a say."""
-    end = ChannelEndpoint(Counters(), lambda _: None)
-    connection.transport.writers.add(end)
+    """Behind a jump host both the channel and the underlying link can pause it."""
+    endpoint = ChannelEndpoint(Counters(), lambda _: None)
+    connection.transport.writers.add(endpoint)
     for change, stalled in (
         (connection.transport.pause_writing, True),
         (connection.transport.pause_link, True),
@@ -154,50 +160,50 @@ async def test_a_link_paused_twice_resumes_when_both_causes_are_gone(
         (connection.transport.resume_link, False),
     ):
         change()
-        assert (connection.transport.is_stalled, end.is_write_paused) == (stalled, stalled)
+        assert (connection.transport.is_stalled, endpoint.is_write_paused) == (stalled, stalled)
 
 
 async def test_a_connection_over_a_congested_link_starts_paused(
     tmp_path: Path,
 ) -> None:
     async with through_a_jump_host(tmp_path) as (connection, _):
-        outer = connection.jump
-        assert outer is not None
+        jump_connection = connection.jump
+        assert jump_connection is not None
         connection._release()
-        outer.transport.pause_writing()
+        jump_connection.transport.pause_writing()
 
-        later = type(connection)(
-            connection.host, connection.transport, connection._callbacks, outer
+        new_connection = type(connection)(
+            connection.host, connection.transport, connection._callbacks, jump_connection
         )
 
-        assert later.transport._pause_count == 1
+        assert new_connection.transport._pause_count == 1
 
-        outer.transport.resume_writing()
+        jump_connection.transport.resume_writing()
 
-        assert later.transport._pause_count == 0
-        later._release()
+        assert new_connection.transport._pause_count == 0
+        new_connection._release()
 
 
 async def test_a_channel_over_a_congested_link_starts_paused(
     connection: Connection,
 ) -> None:
-    end = ChannelEndpoint(Counters(), lambda _: None)
+    endpoint = ChannelEndpoint(Counters(), lambda _: None)
     connection.transport.pause_writing()
 
     async with service(hash_sink) as port:
-        await opened(connection, TcpAddress("127.0.0.1", port), end)
+        await opened(connection, TcpAddress("127.0.0.1", port), endpoint)
 
-    assert end.is_write_paused
+    assert endpoint.is_write_paused
 
     connection.transport.resume_writing()
 
-    assert not end.is_write_paused
+    assert not endpoint.is_write_paused
 
 
 async def test_a_writer_that_filled_the_link_moves_to_the_back(
     connection: Connection,
 ) -> None:
-    """Else a large transfer could fill it again and again before a small one is ever read."""
+    """Otherwise a large transfer could fill the link repeatedly before a small one is read."""
     released: list[str] = []
 
     class Named(SocketEndpoint):
@@ -209,26 +215,26 @@ async def test_a_writer_that_filled_the_link_moves_to_the_back(
             super().resume_reading(reason)
             released.append(self.name)
 
-    ends = {}
+    endpoints = {}
     async with service(hash_sink) as port:
         for name in ("large", "small", "idle"):
-            end = ends[name] = ChannelEndpoint(Counters(), lambda _: None)
-            await opened(connection, TcpAddress("127.0.0.1", port), end)
-            end.peer = Named(name)
+            endpoint = endpoints[name] = ChannelEndpoint(Counters(), lambda _: None)
+            await opened(connection, TcpAddress("127.0.0.1", port), endpoint)
+            endpoint.peer = Named(name)
 
         connection.transport.pause_writing()
-        ends["large"].write(blob(CHUNK))
+        endpoints["large"].write(blob(CHUNK))
         connection.transport.resume_writing()
         assert released == ["small", "idle", "large"]
 
         released.clear()
-        ends["small"].write(b"the link takes this at once, so it costs no turn")
+        endpoints["small"].write(b"the link accepts this at once, so the order is kept")
         connection.transport.pause_writing()
         connection.transport.resume_writing()
         assert released == ["small", "idle", "large"]
 
-        for end in ends.values():
-            end.abort()
+        for endpoint in endpoints.values():
+            endpoint.abort()
 
 
 # The queue of a channel, and its window credit
@@ -236,9 +242,9 @@ async def test_a_writer_that_filled_the_link_moves_to_the_back(
 
 async def open_paused(connection: Connection) -> tuple[ChannelEndpoint, Any]:
     """Open a channel that is paused until PauseReason.ALONE is removed, with its endpoint."""
-    end = ChannelEndpoint(Counters(), lambda opened: opened.pause_reading(PauseReason.NO_PEER))
-    await opened(connection, TcpAddress("ignored", 1), end)
-    return end, end._channel
+    endpoint = ChannelEndpoint(Counters(), lambda opened: opened.pause_reading(PauseReason.NO_PEER))
+    await opened(connection, TcpAddress("ignored", 1), endpoint)
+    return endpoint, endpoint._channel
 
 
 class Sender(asyncssh.SSHTCPSession[bytes]):
@@ -254,61 +260,63 @@ class Sender(asyncssh.SSHTCPSession[bytes]):
             chan.write(piece)
 
 
-@pytest.mark.skipif(not transport.NEEDS_FLOW_CONTROL, reason="this asyncssh has not the defect")
+@pytest.mark.skipif(
+    not transport.NEEDS_FLOW_CONTROL, reason="this asyncssh does not have the defect"
+)
 async def test_the_credit_given_adds_up_to_what_was_delivered(
     server: Server, connection: Connection
 ) -> None:
     data = blob(9 * MEGABYTE)
     sender = Sender([data])
     server.session = lambda: sender
-    end, channel = await open_paused(connection)
+    endpoint, channel = await open_paused(connection)
     await until_stable(lambda: channel._recv_window)
 
-    assert channel._recv_window == 0  # it is all queued, and no credit was given for it
+    assert channel._recv_window == 0  # all data is queued and no credit was sent
 
     async with asyncio.timeout(PATIENCE):
-        while end._counters.bytes_in < len(data):
-            end.resume_reading(PauseReason.NO_PEER)
-            end.pause_reading(PauseReason.NO_PEER)
+        while endpoint._counters.bytes_in < len(data):
+            endpoint.resume_reading(PauseReason.NO_PEER)
+            endpoint.pause_reading(PauseReason.NO_PEER)
             queued = sum(len(piece) for piece, _ in channel._recv_buf)
             credit = channel._recv_window + queued + channel._delivered
-            assert credit <= channel._init_recv_window  # which may grow meanwhile
+            assert credit <= channel._init_recv_window  # the window may grow meanwhile
             await until_stable(lambda: channel._recv_window, turns=2)
 
-    assert end._counters.bytes_in == len(data)
+    assert endpoint._counters.bytes_in == len(data)
     assert channel._recv_window + channel._delivered == channel._init_recv_window
     assert channel._delivered <= channel._init_recv_window / 2
-    # The peer comes to have just the credit that we think we gave it.
+    # The send window of the peer becomes equal to our receive window.
     await until(lambda: sender.channel._send_window == channel._recv_window)
 
 
 async def test_a_long_queue_of_small_packets_is_delivered_without_walking_it_for_each(
     server: Server, connection: Connection
 ) -> None:
-    class Unwalked(list[tuple[bytes, Any]]):
+    class NotIterable(list[tuple[bytes, Any]]):
         def __iter__(self) -> Any:
-            raise AssertionError("the queue is walked")
+            raise AssertionError("the queue was iterated")
 
     server.session = lambda: Sender([b"%d;" % number for number in range(500)])
-    end, channel = await open_paused(connection)
+    endpoint, channel = await open_paused(connection)
     await until(lambda: len(channel._recv_buf) == 500)
 
-    channel._recv_buf = Unwalked(channel._recv_buf)
-    end.resume_reading(PauseReason.NO_PEER)
+    channel._recv_buf = NotIterable(channel._recv_buf)
+    endpoint.resume_reading(PauseReason.NO_PEER)
 
-    assert end._counters.bytes_in == sum(len(b"%d;" % number) for number in range(500))
+    assert endpoint._counters.bytes_in == sum(len(b"%d;" % number) for number in range(500))
 
 
 async def test_channels_of_every_kind_are_bounded(
     server: Server, connection: Connection, tmp_path: Path
 ) -> None:
     if not transport.NEEDS_FLOW_CONTROL:
-        pytest.skip("this asyncssh has not the defect")
-    end = ChannelEndpoint(Counters(), lambda _: None)
+        pytest.skip("this asyncssh does not have the defect")
+    endpoint = ChannelEndpoint(Counters(), lambda _: None)
     path = tmp_path / "service.sock"
     async with service(hash_sink, path):
-        await opened(connection, UnixAddress(str(path)), end)
-        assert isinstance(end._channel, UnixChannel)
+        await opened(connection, UnixAddress(str(path)), endpoint)
+        assert isinstance(endpoint._channel, UnixChannel)
 
     server.session = lambda: Sender([])
     _, channel = await open_paused(connection)
@@ -325,11 +333,11 @@ async def test_an_asyncssh_without_the_defect_uses_its_own_channels(
     assert not isinstance(channel, TcpChannel)
 
     path = tmp_path / "service.sock"
-    end = ChannelEndpoint(Counters(), lambda _: None)
+    endpoint = ChannelEndpoint(Counters(), lambda _: None)
     server.session = None
     async with service(hash_sink, path):
-        await opened(connection, UnixAddress(str(path)), end)
-        assert not isinstance(end._channel, UnixChannel)
+        await opened(connection, UnixAddress(str(path)), endpoint)
+        assert not isinstance(endpoint._channel, UnixChannel)
 
 
 # Keepalives and keys

@@ -1,4 +1,4 @@
-"""Waits for a condition with a deadline: the only place of these tests where time passes."""
+"""Waiting for a condition with a deadline: the only module of these tests that sleeps."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE = 30.0
-"""Seconds: far more than any step takes, far less than a person waits for a hung test."""
+"""Seconds: longer than any step takes, short enough for a hung test."""
 
 POLL_INTERVAL = 0.002
 """Seconds between two checks: short compared with every deadline."""
 
 
-async def until(condition: Callable[[], T], within: float = DEADLINE, what: str = "") -> T:
-    """Return the condition's first true value.
+async def until(condition: Callable[[], T], within: float = DEADLINE, description: str = "") -> T:
+    """Poll a condition and return its first true value.
 
     Raises:
-        AssertionError: There is none within the time.
+        AssertionError: The condition is not true within the time.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
@@ -30,12 +30,12 @@ async def until(condition: Callable[[], T], within: float = DEADLINE, what: str 
         if value:
             return value
         if loop.time() >= deadline:
-            raise AssertionError(f"not so within {within} s: {what or condition}")
+            raise AssertionError(f"not true within {within} s: {description or condition}")
         await asyncio.sleep(POLL_INTERVAL)
 
 
 async def until_stable(value: Callable[[], T], turns: int = 50) -> T:
-    """Return a value once it is the same in a number of checks in a row."""
+    """Return a value once a number of consecutive checks found it unchanged."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DEADLINE
     last, same = value(), 0

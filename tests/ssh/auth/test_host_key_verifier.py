@@ -26,10 +26,10 @@ def describe(key: asyncssh.SSHKey) -> str:
     return f"{key.algorithm.decode()} {fingerprint(key.public_data)}"
 
 
-async def refusal(server: Server, host: Host, notes: ProgressRecorder | None = None) -> Failure:
+async def refusal(server: Server, host: Host, progress: ProgressRecorder | None = None) -> Failure:
     """Return why a server's key is refused. Assert that no login was attempted."""
     with pytest.raises(FailureError) as failed:
-        await connect_hop(host, None, SshContext(), notes or ProgressRecorder())
+        await connect_hop(host, None, SshContext(), progress or ProgressRecorder())
 
     assert server.logins == []
     assert server.offered == []
@@ -49,11 +49,11 @@ def stranger(server: Server) -> Server:
 
 
 async def test_a_known_key_is_accepted_silently(server: Server) -> None:
-    notes = ProgressRecorder()
-    async with connected(server.host(), notes):
+    progress = ProgressRecorder()
+    async with connected(server.host(), progress):
         assert server.logins == ["me"]
 
-    assert notes.infos == notes.warnings == []
+    assert progress.infos == progress.warnings == []
 
 
 async def test_an_unknown_key_is_refused_with_its_fingerprint(stranger: Server) -> None:
@@ -131,29 +131,29 @@ async def test_a_key_is_looked_up_under_the_alias(stranger: Server) -> None:
 
 
 async def test_a_malformed_line_is_skipped_with_a_warning(server: Server) -> None:
-    notes = ProgressRecorder()
+    progress = ProgressRecorder()
     with server.known_hosts.open("a") as file:
         file.write("nonsense\n")
-    async with connected(server.host(), notes):
+    async with connected(server.host(), progress):
         pass
 
-    assert len(notes.warnings) == 1
-    assert notes.warnings[0].startswith(f"{server.known_hosts}:2: ")
+    assert len(progress.warnings) == 1
+    assert progress.warnings[0].startswith(f"{server.known_hosts}:2: ")
 
 
 # Accept-new
 
 
 async def test_accept_new_accepts_and_saves_an_unknown_key(stranger: Server) -> None:
-    notes = ProgressRecorder()
-    async with connected(stranger.host(host_key_policy="accept-new"), notes):
+    progress = ProgressRecorder()
+    async with connected(stranger.host(host_key_policy="accept-new"), progress):
         assert stranger.logins == ["me"]
 
     assert stranger.known_hosts.read_text() == (
         f"[127.0.0.1]:{stranger.port} {public(stranger.host_key)}\n"
     )
     assert stat.S_IMODE(stranger.known_hosts.stat().st_mode) == 0o600
-    (line,) = notes.infos
+    (line,) = progress.infos
     assert line == (
         f"added the host key of [127.0.0.1]:{stranger.port} "
         f"({fingerprint(stranger.host_key.public_data)}) to {stranger.known_hosts}"
@@ -175,15 +175,15 @@ async def test_a_new_key_is_saved_hashed_if_configured_and_then_known(
 
 async def test_concurrent_connections_save_a_new_key_once(stranger: Server) -> None:
     host = stranger.host(host_key_policy="accept-new")
-    notes, shared = ProgressRecorder(), SshContext()
+    progress, context = ProgressRecorder(), SshContext()
     async with asyncio.timeout(20):
         connections = await asyncio.gather(
-            *(connect_hop(host, None, shared, notes) for _ in range(6))
+            *(connect_hop(host, None, context, progress) for _ in range(6))
         )
         await asyncio.gather(*(connection.close() for connection in connections))
 
     assert len(stranger.known_hosts.read_text().splitlines()) == 1
-    assert len(notes.infos) == 1
+    assert len(progress.infos) == 1
 
 
 async def test_a_new_key_is_saved_even_if_the_login_is_refused(stranger: Server) -> None:
@@ -215,24 +215,24 @@ async def test_a_key_without_a_valid_signature_is_not_saved(tmp_path: Path) -> N
 async def test_a_key_that_cannot_be_saved_is_accepted_with_a_warning(
     stranger: Server, tmp_path: Path
 ) -> None:
-    notes = ProgressRecorder()
+    progress = ProgressRecorder()
     host = stranger.host(
         host_key_policy="accept-new", user_known_hosts=(str(tmp_path / "a" / "b" / "c"),)
     )
-    async with connected(host, notes):
+    async with connected(host, progress):
         assert stranger.logins == ["me"]
 
-    assert len(notes.warnings) == 1
-    assert "could not be saved" in notes.warnings[0]
+    assert len(progress.warnings) == 1
+    assert "could not be saved" in progress.warnings[0]
 
 
 async def test_without_a_user_known_hosts_file_nothing_is_saved(stranger: Server) -> None:
-    notes = ProgressRecorder()
+    progress = ProgressRecorder()
     host = stranger.host(host_key_policy="accept-new", user_known_hosts=())
-    async with connected(host, notes):
+    async with connected(host, progress):
         pass
 
-    assert notes.infos == notes.warnings == []
+    assert progress.infos == progress.warnings == []
 
 
 async def test_a_key_saved_by_another_login_meanwhile_is_not_changed(tmp_path: Path) -> None:

@@ -40,86 +40,86 @@ class BatchSession(Session):
             super().data_received(bytes(view), datatype)
 
 
-def packets(here: Established, pieces: Sequence[bytes], channel: int = 0) -> bytes:
-    return b"".join(here.peer.data(piece, channel) for piece in pieces)
+def packets(client: Established, pieces: Sequence[bytes], channel: int = 0) -> bytes:
+    return b"".join(client.peer.data(piece, channel) for piece in pieces)
 
 
 def test_the_packets_of_one_read_are_delivered_together() -> None:
-    def scenario(here: Established) -> None:
-        here.open(BatchSession())
-        here.receive(packets(here, [b"one", blob(10_000), b"three"]))
+    def scenario(client: Established) -> None:
+        client.open(BatchSession())
+        client.receive(packets(client, [b"one", blob(10_000), b"three"]))
 
     session = compare_paths(scenario).sessions[0]
 
-    assert session.heard == [b"one", blob(10_000), b"three"]
+    assert session.events == [b"one", blob(10_000), b"three"]
     assert session.batch_sizes == [3]
 
 
 def test_other_sessions_get_each_packet_separately() -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        here.receive(packets(here, [b"one", b"two"]))
+    def scenario(client: Established) -> None:
+        client.open()
+        client.receive(packets(client, [b"one", b"two"]))
 
-    assert compare_paths(scenario).sessions[0].heard == [b"one", b"two"]
+    assert compare_paths(scenario).sessions[0].events == [b"one", b"two"]
 
 
 def test_interleaved_channels_keep_their_order() -> None:
-    def scenario(here: Established) -> None:
-        here.open(BatchSession())
-        here.open(BatchSession())
-        here.receive(
-            packets(here, [b"a", b"b"], 0)
-            + packets(here, [b"1"], 1)
-            + packets(here, [b"c"], 0)
-            + packets(here, [b"2", b"3"], 1)
+    def scenario(client: Established) -> None:
+        client.open(BatchSession())
+        client.open(BatchSession())
+        client.receive(
+            packets(client, [b"a", b"b"], 0)
+            + packets(client, [b"1"], 1)
+            + packets(client, [b"c"], 0)
+            + packets(client, [b"2", b"3"], 1)
         )
 
     first, second = compare_paths(scenario).sessions
 
-    assert (first.heard, first.batch_sizes) == ([b"a", b"b", b"c"], [2, 1])
-    assert (second.heard, second.batch_sizes) == ([b"1", b"2", b"3"], [1, 2])
+    assert (first.events, first.batch_sizes) == ([b"a", b"b", b"c"], [2, 1])
+    assert (second.events, second.batch_sizes) == ([b"1", b"2", b"3"], [1, 2])
 
 
 def test_eof_and_close_follow_the_data() -> None:
-    def scenario(here: Established) -> None:
-        here.open(BatchSession())
-        here.receive(
-            packets(here, [b"one", b"two"])
-            + here.peer.packet(MSG_CHANNEL_EOF, UInt32(0))
-            + here.peer.packet(MSG_CHANNEL_CLOSE, UInt32(0))
+    def scenario(client: Established) -> None:
+        client.open(BatchSession())
+        client.receive(
+            packets(client, [b"one", b"two"])
+            + client.peer.packet(MSG_CHANNEL_EOF, UInt32(0))
+            + client.peer.packet(MSG_CHANNEL_CLOSE, UInt32(0))
         )
 
-    assert compare_paths(scenario).sessions[0].heard == [b"one", b"two", "eof", "lost: None"]
+    assert compare_paths(scenario).sessions[0].events == [b"one", b"two", "eof", "lost: None"]
 
 
 def test_a_batch_has_a_maximum_number_of_packets() -> None:
-    many = [b"%d" % number for number in range(3 * MAX_BATCH_PACKETS + 1)]
+    pieces = [b"%d" % number for number in range(3 * MAX_BATCH_PACKETS + 1)]
 
-    def scenario(here: Established) -> None:
-        here.open(BatchSession())
-        here.receive(packets(here, many))
+    def scenario(client: Established) -> None:
+        client.open(BatchSession())
+        client.receive(packets(client, pieces))
 
     session = compare_paths(scenario).sessions[0]
 
-    assert session.heard == many
+    assert session.events == pieces
     assert session.batch_sizes == [*[MAX_BATCH_PACKETS] * 3, 1]
 
 
 def test_a_batch_is_delivered_before_the_window_is_exceeded() -> None:
-    def scenario(here: Established) -> None:
-        here.open(BatchSession(), receives=100)
+    def scenario(client: Established) -> None:
+        client.open(BatchSession(), receives=100)
         # The first packet makes credit due, so the batch is delivered before the next is checked.
-        here.receive(packets(here, [blob(60), blob(60), blob(60)]))
+        client.receive(packets(client, [blob(60), blob(60), blob(60)]))
 
-    assert compare_paths(scenario).sessions[0].heard == [blob(60)] * 3
+    assert compare_paths(scenario).sessions[0].events == [blob(60)] * 3
 
 
 def test_data_within_the_window_is_delivered_before_the_error() -> None:
-    def scenario(here: Established) -> None:
-        here.open(BatchSession(), receives=100)
-        here.receive(packets(here, [b"in order", blob(101)]))
+    def scenario(client: Established) -> None:
+        client.open(BatchSession(), receives=100)
+        client.receive(packets(client, [b"in order", blob(101)]))
 
-    assert compare_paths(scenario).sessions[0].heard[0] == b"in order"
+    assert compare_paths(scenario).sessions[0].events[0] == b"in order"
 
 
 @given(
@@ -129,13 +129,13 @@ def test_data_within_the_window_is_delivered_before_the_error() -> None:
 def test_any_packets_in_any_reads_have_the_same_result(
     sizes: list[tuple[int, int]], cuts: list[int]
 ) -> None:
-    def scenario(here: Established) -> None:
+    def scenario(client: Established) -> None:
         for _ in range(2):
-            here.open(BatchSession())
-        here.open()
-        whole = b"".join(here.peer.data(blob(size), channel) for channel, size in sizes)
-        ends = sorted({min(cut, len(whole)) for cut in cuts} | {0, len(whole)})
-        here.receive(*(whole[a:b] for a, b in itertools.pairwise(ends)))
+            client.open(BatchSession())
+        client.open()
+        stream = b"".join(client.peer.data(blob(size), channel) for channel, size in sizes)
+        ends = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
+        client.receive(*(stream[a:b] for a, b in itertools.pairwise(ends)))
 
     compare_paths(scenario)
 
@@ -157,14 +157,14 @@ class _Sink:
 
 def test_a_batch_is_written_to_a_socket_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "ENABLED", True)
-    here, counters, sink = Established(), Counters(), _Sink()
-    end, socket = ChannelEndpoint(counters, lambda _: None), SocketEndpoint()
-    end.connection_made(here.open(end))
-    assert not end.accepts_buffer_list  # no socket is connected yet
+    client, counters, sink = Established(), Counters(), _Sink()
+    endpoint, socket = ChannelEndpoint(counters, lambda _: None), SocketEndpoint()
+    endpoint.connection_made(client.open(endpoint))
+    assert not endpoint.accepts_buffer_list  # no socket is connected yet
 
     socket._transport = sink  # type: ignore[assignment]
-    end.peer = socket
-    here.receive(packets(here, [b"one", b"two"]))
+    endpoint.peer = socket
+    client.receive(packets(client, [b"one", b"two"]))
 
     assert sink.lines == [[b"one", b"two"]]
     assert counters.bytes_in == 6

@@ -17,10 +17,10 @@ import asyncssh
 asyncssh.__version__ = sys.argv[1]
 from tests.ssh.established import Established
 for _ in range(2):
-    here = Established()
-    here.open().write(bytes(100_000))
-    here.receive(here.peer.data(b"one") + here.peer.data(b"two"))
-    print(*here.counts, len(here.sent), *here.sessions[0].heard)
+    client = Established()
+    client.open().write(bytes(100_000))
+    client.receive(client.peer.data(b"one") + client.peer.data(b"two"))
+    print(*client.counts, len(client.sent), *client.sessions[0].events)
 """
 FAST_PATH = "4 2 4 b'one' b'two'\n" * 2
 ASYNCSSH = "0 0 4 b'one' b'two'\n" * 2

@@ -34,12 +34,16 @@ DATA = Byte(MSG_CHANNEL_DATA) + UInt32(0)
 """The start of a data payload for channel 0."""
 
 
-def ended(stream_of: Callable[[Peer], bytes], session: type[Session] = Session) -> Established:
+def receive_between(
+    stream_of: Callable[[Peer], bytes], session: type[Session] = Session
+) -> Established:
     """Return a connection that received the given packets between two data packets."""
 
-    def scenario(here: Established) -> None:
-        here.open(session())
-        here.receive(here.peer.data(b"before") + stream_of(here.peer) + here.peer.data(b"after"))
+    def scenario(client: Established) -> None:
+        client.open(session())
+        client.receive(
+            client.peer.data(b"before") + stream_of(client.peer) + client.peer.data(b"after")
+        )
 
     return compare_paths(scenario)
 
@@ -48,23 +52,23 @@ def ended(stream_of: Callable[[Peer], bytes], session: type[Session] = Session) 
 
 
 def test_a_flipped_bit_anywhere_ends_the_connection() -> None:
-    """A bit in the length may yield a packet that is never complete: it waits, or is too long."""
+    """A flipped bit of the length may yield a packet that is incomplete or too long."""
     texts = [b"eighteen bytes %03d" % number for number in range(3)]
     sealed = LENGTH_BYTES + 32 + TAG_BYTES
 
-    def flipped(at: int) -> Established:
-        def scenario(here: Established) -> None:
-            here.open()
-            stream = bytearray(b"".join(map(here.peer.data, texts)))
+    def receive_flipped(position: int) -> Established:
+        def scenario(client: Established) -> None:
+            client.open()
+            stream = bytearray(b"".join(map(client.peer.data, texts)))
             assert len(stream) == len(texts) * sealed
-            stream[at] ^= 1 << at % 8
-            here.receive(bytes(stream))
+            stream[position] ^= 1 << position % 8
+            client.receive(bytes(stream))
 
         return compare_paths(scenario)
 
-    for at in range(len(texts) * sealed):
-        result = flipped(at)
-        whole, offset = divmod(at, sealed)
+    for position in range(len(texts) * sealed):
+        result = receive_flipped(position)
+        whole, offset = divmod(position, sealed)
         assert result.sessions[0].received == b"".join(texts[:whole])
         assert result.state.ended in (
             {MAC_ERROR, TOO_LONG, ""} if offset < LENGTH_BYTES else {MAC_ERROR}
@@ -72,9 +76,9 @@ def test_a_flipped_bit_anywhere_ends_the_connection() -> None:
 
 
 def test_a_replayed_packet_ends_the_connection() -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        here.receive(here.peer.data(b"once") * 2)
+    def scenario(client: Established) -> None:
+        client.open()
+        client.receive(client.peer.data(b"once") * 2)
 
     result = compare_paths(scenario)
 
@@ -85,17 +89,17 @@ def test_a_replayed_packet_ends_the_connection() -> None:
 # Lengths
 
 
-def longest_data(here: Established) -> bytes:
+def longest_data(client: Established) -> bytes:
     """Return the data of the longest accepted packet."""
-    return blob(here.transport._max_recv_pktlen - 10 - 6)
+    return blob(client.transport._max_recv_pktlen - 10 - 6)
 
 
 @pytest.mark.parametrize("cut", [3, 4, 15, 16, 1000, -16, -1])
 def test_the_longest_packet_is_accepted_however_it_is_split(cut: int) -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        sealed = here.peer.data(longest_data(here))
-        here.receive(sealed[:cut], sealed[cut:])
+    def scenario(client: Established) -> None:
+        client.open()
+        sealed = client.peer.data(longest_data(client))
+        client.receive(sealed[:cut], sealed[cut:])
 
     result = compare_paths(scenario)
 
@@ -105,9 +109,9 @@ def test_the_longest_packet_is_accepted_however_it_is_split(cut: int) -> None:
 
 @pytest.mark.parametrize("cut", [4, 15, 16, 1000, 1 << 20])
 def test_a_longer_packet_ends_the_connection_as_soon_as_its_length_is_known(cut: int) -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        here.receive(here.peer.data(longest_data(here) + bytes(3))[:cut])
+    def scenario(client: Established) -> None:
+        client.open()
+        client.receive(client.peer.data(longest_data(client) + bytes(3))[:cut])
 
     assert compare_paths(scenario).state.ended == (TOO_LONG if cut >= 16 else "")
 
@@ -142,9 +146,9 @@ def test_a_longer_packet_ends_the_connection_as_soon_as_its_length_is_known(cut:
     ],
 )
 def test_a_malformed_packet_ends_the_connection(plain: bytes, error: str) -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        here.receive(here.peer.data(b"before") + here.peer.seal(plain))
+    def scenario(client: Established) -> None:
+        client.open()
+        client.receive(client.peer.data(b"before") + client.peer.seal(plain))
 
     result = compare_paths(scenario)
 
@@ -155,9 +159,9 @@ def test_a_malformed_packet_ends_the_connection(plain: bytes, error: str) -> Non
 @pytest.mark.parametrize("padding", [1, 3, 255])
 def test_any_padding_is_accepted(padding: int) -> None:
     plain = Byte(padding) + DATA + String(b"data") + bytes(padding)
-    result = ended(lambda peer: peer.seal(plain))
+    result = receive_between(lambda peer: peer.seal(plain))
 
-    assert result.sessions[0].heard == [b"before", b"data", b"after"]
+    assert result.sessions[0].events == [b"before", b"data", b"after"]
     assert result.counts == (0, 3)
 
 
@@ -168,18 +172,18 @@ def test_any_padding_is_accepted(padding: int) -> None:
     ("size", "error"), [(94, ""), (95, WINDOW_EXCEEDED), (PACKET, WINDOW_EXCEEDED)]
 )
 def test_data_beyond_the_window_ends_the_connection(size: int, error: str) -> None:
-    def scenario(here: Established) -> None:
-        here.open(receives=100).pause_reading()
-        here.receive(here.peer.data(b"before") + here.peer.data(blob(size)))
+    def scenario(client: Established) -> None:
+        client.open(receives=100).pause_reading()
+        client.receive(client.peer.data(b"before") + client.peer.data(blob(size)))
 
     assert compare_paths(scenario).state.ended == error
 
 
 @pytest.mark.parametrize("state", ["eof_pending", "eof", "close_pending", "closed"])
 def test_data_for_a_channel_that_the_peer_has_closed_ends_the_connection(state: str) -> None:
-    def scenario(here: Established) -> None:
-        here.open()._recv_state = state
-        here.receive(here.peer.data(b"late"))
+    def scenario(client: Established) -> None:
+        client.open()._recv_state = state
+        client.receive(client.peer.data(b"late"))
 
     result = compare_paths(scenario)
 
@@ -188,14 +192,14 @@ def test_data_for_a_channel_that_the_peer_has_closed_ends_the_connection(state: 
 
 
 def test_data_after_eof_ends_the_connection() -> None:
-    result = ended(lambda peer: peer.packet(MSG_CHANNEL_EOF, UInt32(0)))
+    result = receive_between(lambda peer: peer.packet(MSG_CHANNEL_EOF, UInt32(0)))
 
-    assert result.sessions[0].heard[:2] == [b"before", "eof"]
+    assert result.sessions[0].events[:2] == [b"before", "eof"]
     assert result.state.ended == NOT_OPEN
 
 
 def test_data_for_an_unknown_channel_ends_the_connection() -> None:
-    result = ended(lambda peer: peer.data(b"whose?", 7))
+    result = receive_between(lambda peer: peer.data(b"whose?", 7))
 
     assert result.sessions[0].received == b"before"
     assert result.state.ended == NO_SUCH_CHANNEL
@@ -203,7 +207,7 @@ def test_data_for_an_unknown_channel_ends_the_connection() -> None:
 
 def test_unexpected_extended_data_ends_the_connection() -> None:
     fields = UInt32(0) + UInt32(1) + String(b"a warning")
-    result = ended(lambda peer: peer.packet(MSG_CHANNEL_EXTENDED_DATA, fields))
+    result = receive_between(lambda peer: peer.packet(MSG_CHANNEL_EXTENDED_DATA, fields))
 
     assert result.state.ended == "ProtocolError('Invalid extended data type')"
 
@@ -221,30 +225,30 @@ def test_unexpected_extended_data_ends_the_connection() -> None:
     ids=["any", "of the protocol", "of the connection"],
 )
 def test_a_session_that_raises_ends_the_connection(error: Exception) -> None:
-    class Faulty(Session):
+    class FaultySession(Session):
         def data_received(self, data: bytes, datatype: Any = None) -> None:
             super().data_received(data, datatype)
             if data == b"now":
                 raise error
 
-    result = ended(lambda peer: peer.data(b"now"), session=Faulty)
+    result = receive_between(lambda peer: peer.data(b"now"), session=FaultySession)
 
     assert result.sessions[0].received == b"beforenow"
     assert result.state.ended == repr(error)
 
 
 def test_a_session_that_closes_the_connection_gets_the_rest_of_the_read() -> None:
-    class Leaving(Session):
+    class AbortingSession(Session):
         connection: Any = None
 
         def data_received(self, data: bytes, datatype: Any = None) -> None:
             super().data_received(data, datatype)
             self.connection.abort()
 
-    def scenario(here: Established) -> None:
-        session = Leaving()
-        session.connection = here.transport
-        here.open(session)
-        here.receive(here.peer.data(b"one") + here.peer.data(b"two"))
+    def scenario(client: Established) -> None:
+        session = AbortingSession()
+        session.connection = client.transport
+        client.open(session)
+        client.receive(client.peer.data(b"one") + client.peer.data(b"two"))
 
     assert compare_paths(scenario).sessions[0].received == b"onetwo"

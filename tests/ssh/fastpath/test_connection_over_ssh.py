@@ -109,8 +109,8 @@ async def test_a_connection_through_a_jump_host_accepts_its_channels_data(
     server: Server, tmp_path: Path
 ) -> None:
     async with (
-        jump_host(tmp_path, ciphers=AES_GCM) as (_, outer),
-        connected(server.host(ciphers=AES_GCM), via=outer) as inner,
+        jump_host(tmp_path, ciphers=AES_GCM) as (_, jump_connection),
+        connected(server.host(ciphers=AES_GCM), via=jump_connection) as inner,
     ):
         kinds: set[type] = set()
         receive = inner.transport.data_received
@@ -131,18 +131,18 @@ async def test_a_socks_request_may_arrive_in_a_large_packet(
 ) -> None:
     monkeypatch.setattr(connection, "ENABLED", True)
     methods, request = bytes([5, 1, 0]), bytes([5, 1, 0, 1, 192, 0, 2, 7, 0, 80])
-    asked: list[TcpAddress] = []
+    requested: list[TcpAddress] = []
     refused: list[str] = []
-    here = Established()
-    end = ChannelEndpoint(Counters(), lambda _: None)
-    end.connection_made(here.open(end))
-    socks = SocksStream(end, asked.append, refused.append)
+    client = Established()
+    endpoint = ChannelEndpoint(Counters(), lambda _: None)
+    endpoint.connection_made(client.open(endpoint))
+    socks = SocksStream(endpoint, requested.append, refused.append)
 
-    here.receive(here.peer.data(methods + request + bytes(MIN_VIEW_BYTES)))
+    client.receive(client.peer.data(methods + request + bytes(MIN_VIEW_BYTES)))
 
-    assert (asked, refused) == ([TcpAddress("192.0.2.7", 80)], [])
+    assert (requested, refused) == ([TcpAddress("192.0.2.7", 80)], [])
     assert socks.leftover == bytes(MIN_VIEW_BYTES)
-    assert here.counts == (1, 1)
+    assert client.counts == (1, 1)
     socks.close()
 
 

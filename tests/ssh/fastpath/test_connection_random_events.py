@@ -18,17 +18,17 @@ MAX_EVENT_BYTES = 600
 """Maximum bytes of one event."""
 
 WINDOW = 2000
-"""Bytes of every window: a few events exhaust it."""
+"""Bytes of every window. A few events exhaust it."""
 
 
-class World:
-    """A connection with two channels, and the bytes that the peer has sent but it has not read."""
+class ClientAndPeer:
+    """A connection with two channels, and the bytes in transit from its peer."""
 
-    def __init__(self, here: Established, packet: int) -> None:
-        self._here = here
+    def __init__(self, client: Established, packet: int) -> None:
+        self._here = client
         self._in_transit = bytearray()
         self._channels = [
-            here.open(window=WINDOW, packet=packet, receives=WINDOW) for _ in range(2)
+            client.open(window=WINDOW, packet=packet, receives=WINDOW) for _ in range(2)
         ]
         for channel in self._channels:
             channel.set_write_buffer_limits(MAX_EVENT_BYTES)
@@ -61,10 +61,15 @@ class World:
         self.read(0, len(self._in_transit))
 
 
-Event = tuple["Callable[[World, int, int], None]", int, int]
+Event = tuple["Callable[[ClientAndPeer, int, int], None]", int, int]
 
-LOCAL_EVENTS = (World.write, World.write_eof, World.pause, World.resume)
-PEER_EVENTS = (World.data, World.adjust, World.read)
+LOCAL_EVENTS = (
+    ClientAndPeer.write,
+    ClientAndPeer.write_eof,
+    ClientAndPeer.pause,
+    ClientAndPeer.resume,
+)
+PEER_EVENTS = (ClientAndPeer.data, ClientAndPeer.adjust, ClientAndPeer.read)
 
 events: st.SearchStrategy[Event] = st.tuples(
     st.one_of(st.sampled_from(LOCAL_EVENTS), st.sampled_from(PEER_EVENTS)),
@@ -82,11 +87,11 @@ events: st.SearchStrategy[Event] = st.tuples(
 def test_both_paths_have_the_same_result(
     sequence: list[Event], packet: int, rekey_bytes: int
 ) -> None:
-    def scenario(here: Established) -> None:
-        here.transport._rekey_bytes = rekey_bytes
-        world = World(here, packet)
+    def scenario(client: Established) -> None:
+        client.transport._rekey_bytes = rekey_bytes
+        pair = ClientAndPeer(client, packet)
         for event, channel, size in sequence:
-            event(world, channel, size)
-        world.read_all()
+            event(pair, channel, size)
+        pair.read_all()
 
     compare_paths(scenario)

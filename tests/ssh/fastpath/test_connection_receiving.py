@@ -29,34 +29,36 @@ SIZES = (1, 6, 7, 40, 100)
 PIECES = [blob(size) for size in SIZES]
 
 
-def stream(here: Established, channel: int = 0) -> bytes:
+def stream(client: Established, channel: int = 0) -> bytes:
     """Return consecutive data packets, as servers other than asyncssh send them."""
-    return b"".join(here.peer.data(piece, channel) for piece in PIECES)
+    return b"".join(client.peer.data(piece, channel) for piece in PIECES)
 
 
 # Packets and reads
 
 
 def test_each_packet_of_a_read_reaches_its_channel() -> None:
-    def scenario(here: Established) -> None:
+    def scenario(client: Established) -> None:
         for _ in range(2):
-            here.open()
-        here.receive(
-            here.peer.data(b"one", 0) + here.peer.data(b"two", 1) + here.peer.data(b"three", 0)
+            client.open()
+        client.receive(
+            client.peer.data(b"one", 0)
+            + client.peer.data(b"two", 1)
+            + client.peer.data(b"three", 0)
         )
 
     result = compare_paths(scenario)
 
-    assert [session.heard for session in result.sessions] == [[b"one", b"three"], [b"two"]]
+    assert [session.events for session in result.sessions] == [[b"one", b"three"], [b"two"]]
     assert result.counts == (0, 3)
 
 
 def test_a_read_may_end_at_any_byte_of_a_packet() -> None:
     def cut_at(end: int) -> Established:
-        def scenario(here: Established) -> None:
-            here.open()
-            whole = stream(here)
-            here.receive(whole[:end], whole[end:])
+        def scenario(client: Established) -> None:
+            client.open()
+            whole = stream(client)
+            client.receive(whole[:end], whole[end:])
 
         return compare_paths(scenario)
 
@@ -68,40 +70,40 @@ def test_a_read_may_end_at_any_byte_of_a_packet() -> None:
 
 
 def test_packets_may_arrive_byte_by_byte() -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        here.receive(*(bytes([byte]) for byte in stream(here)))
+    def scenario(client: Established) -> None:
+        client.open()
+        client.receive(*(bytes([byte]) for byte in stream(client)))
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == PIECES
+    assert result.sessions[0].events == PIECES
     assert result.counts == (0, len(PIECES))
 
 
 def test_a_large_packet_may_span_many_reads() -> None:
     data = blob(PACKET)
 
-    def scenario(here: Established) -> None:
-        here.open()
-        sealed = here.peer.data(data) + here.peer.data(b"next")
-        here.receive(*(sealed[at : at + 1460] for at in range(0, len(sealed), 1460)))
+    def scenario(client: Established) -> None:
+        client.open()
+        sealed = client.peer.data(data) + client.peer.data(b"next")
+        client.receive(*(sealed[at : at + 1460] for at in range(0, len(sealed), 1460)))
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == [data, b"next"]
+    assert result.sessions[0].events == [data, b"next"]
     assert result.counts == (0, 2)
 
 
 def test_other_packets_are_left_to_asyncssh_in_order() -> None:
-    def scenario(here: Established) -> None:
-        here.open(window=0).write(b"kept")
+    def scenario(client: Established) -> None:
+        client.open(window=0).write(b"kept")
         request = String(b"what@example.com") + Boolean(True)
-        here.receive(
-            here.peer.data(b"one")
-            + here.peer.packet(MSG_GLOBAL_REQUEST, request)
-            + here.peer.data(b"two")
-            + here.peer.adjust(4)
-            + here.peer.data(b"three")
+        client.receive(
+            client.peer.data(b"one")
+            + client.peer.packet(MSG_GLOBAL_REQUEST, request)
+            + client.peer.data(b"two")
+            + client.peer.adjust(4)
+            + client.peer.data(b"three")
         )
 
     result = compare_paths(scenario)
@@ -110,23 +112,23 @@ def test_other_packets_are_left_to_asyncssh_in_order() -> None:
         Byte(MSG_REQUEST_FAILURE),
         Byte(MSG_CHANNEL_DATA) + UInt32(0) + String(b"kept"),
     ]
-    assert result.sessions[0].heard == [b"one", b"two", b"three"]
+    assert result.sessions[0].events == [b"one", b"two", b"three"]
     assert result.counts == (1, 4)
 
 
 def test_replies_to_global_requests_keep_their_order_among_data() -> None:
-    def scenario(here: Established) -> None:
-        here.open()
+    def scenario(client: Established) -> None:
+        client.open()
         waiters = [asyncio.Future[Any](loop=asyncio.new_event_loop()) for _ in range(2)]
-        here.transport._global_request_waiters = list(waiters)
+        client.transport._global_request_waiters = list(waiters)
         for waiter in waiters:
             waiter.get_loop().close()
-        here.receive(
-            here.peer.data(b"one")
-            + here.peer.packet(MSG_REQUEST_FAILURE)
-            + here.peer.data(b"two")
-            + here.peer.packet(MSG_REQUEST_SUCCESS, UInt32(7))
-            + here.peer.data(b"three")
+        client.receive(
+            client.peer.data(b"one")
+            + client.peer.packet(MSG_REQUEST_FAILURE)
+            + client.peer.data(b"two")
+            + client.peer.packet(MSG_REQUEST_SUCCESS, UInt32(7))
+            + client.peer.data(b"three")
         )
         assert [waiter.result()[0] for waiter in waiters] == [
             MSG_REQUEST_FAILURE,
@@ -135,14 +137,14 @@ def test_replies_to_global_requests_keep_their_order_among_data() -> None:
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == [b"one", b"two", b"three"]
+    assert result.sessions[0].events == [b"one", b"two", b"three"]
     assert result.counts == (0, 5)
 
 
 def test_an_unexpected_reply_ends_the_connection() -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        here.receive(here.peer.data(b"one") + here.peer.packet(MSG_REQUEST_FAILURE))
+    def scenario(client: Established) -> None:
+        client.open()
+        client.receive(client.peer.data(b"one") + client.peer.packet(MSG_REQUEST_FAILURE))
 
     assert "Unexpected global response" in compare_paths(scenario).state.ended
 
@@ -150,34 +152,34 @@ def test_an_unexpected_reply_ends_the_connection() -> None:
 def test_packets_wait_for_one_that_is_processed_in_a_task() -> None:
     """Some packets are handled by asyncssh in a task, for example a key exchange."""
 
-    def scenario(here: Established) -> None:
+    def scenario(client: Established) -> None:
         async def slowly() -> None:
-            here.open()
+            client.open()
 
         def process(number: int, *_: object) -> Any:
             return slowly() if number == MSG_GLOBAL_REQUEST else True
 
         async def run() -> None:
-            here.transport.process_packet = process
-            sealed = here.peer.packet(MSG_GLOBAL_REQUEST) + stream(here)
-            here.receive(sealed[:40], sealed[40:-1])
-            assert not here.sessions
-            await asyncio.gather(*here.transport._tasks)
-            here.receive(sealed[-1:], stream(here))
+            client.transport.process_packet = process
+            sealed = client.peer.packet(MSG_GLOBAL_REQUEST) + stream(client)
+            client.receive(sealed[:40], sealed[40:-1])
+            assert not client.sessions
+            await asyncio.gather(*client.transport._tasks)
+            client.receive(sealed[-1:], stream(client))
 
         asyncio.run(run())
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == PIECES * 2
+    assert result.sessions[0].events == PIECES * 2
     assert result.counts == (0, len(PIECES))
 
 
 def test_the_sequence_number_wraps_around() -> None:
-    def scenario(here: Established) -> None:
-        here.transport._recv_seq = 0xFFFFFFFE
-        here.open()
-        here.receive(stream(here))
+    def scenario(client: Established) -> None:
+        client.transport._recv_seq = 0xFFFFFFFE
+        client.open()
+        client.receive(stream(client))
 
     assert compare_paths(scenario).state.received == (3, 7523661662112280180)
 
@@ -187,9 +189,9 @@ def test_the_sequence_number_wraps_around() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, MIN_VIEW_BYTES - 1, MIN_VIEW_BYTES, PACKET])
 def test_data_of_any_size_is_received(size: int) -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        here.receive(here.peer.data(blob(size)), here.peer.data(b"next"))
+    def scenario(client: Established) -> None:
+        client.open()
+        client.receive(client.peer.data(blob(size)), client.peer.data(b"next"))
 
     result = compare_paths(scenario)
 
@@ -202,10 +204,10 @@ def test_small_queued_data_is_copied_and_holds_no_view(
 ) -> None:
     """A window may be full of one-byte packets, and each view would take 400 times as much."""
     monkeypatch.setattr(connection, "ENABLED", True)
-    here = Established()
-    channel = here.open()
+    client = Established()
+    channel = client.open()
     channel.pause_reading()
-    here.receive(here.peer.data(b"x"), here.peer.data(bytes(MIN_VIEW_BYTES)))
+    client.receive(client.peer.data(b"x"), client.peer.data(bytes(MIN_VIEW_BYTES)))
 
     assert [type(data) for data, _ in channel._recv_buf] == [bytes, memoryview]
 
@@ -214,37 +216,37 @@ def test_small_queued_data_is_copied_and_holds_no_view(
 def test_a_nested_connection_receives_any_buffer_type(
     kind: Callable[[bytes], Any],
 ) -> None:
-    def scenario(here: Established) -> None:
-        here.open()
-        whole = stream(here)
+    def scenario(client: Established) -> None:
+        client.open()
+        whole = stream(client)
         for part in (whole[:50], whole[50:250], whole[250:]):
-            here.receive(kind(part))
+            client.receive(kind(part))
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == PIECES
+    assert result.sessions[0].events == PIECES
     assert result.counts == (0, len(PIECES))
 
 
 def test_extended_data_is_left_to_asyncssh() -> None:
-    def scenario(here: Established) -> None:
-        here.open()._read_datatypes = {1}
+    def scenario(client: Established) -> None:
+        client.open()._read_datatypes = {1}
         extended = UInt32(0) + UInt32(1) + String(b"a warning")
-        here.receive(stream(here) + here.peer.packet(MSG_CHANNEL_EXTENDED_DATA, extended))
+        client.receive(stream(client) + client.peer.packet(MSG_CHANNEL_EXTENDED_DATA, extended))
 
-    assert compare_paths(scenario).sessions[0].heard == [*PIECES, (b"a warning", 1)]
+    assert compare_paths(scenario).sessions[0].events == [*PIECES, (b"a warning", 1)]
 
 
 def test_channels_of_other_classes_are_left_to_asyncssh() -> None:
-    def scenario(here: Established) -> None:
-        channel: Any = SSHTCPChannel(here.transport, here.loop, None, "strict", WINDOW, 1)
-        here.adopt(channel, Session(), WINDOW, 100)
-        here.receive(stream(here))
+    def scenario(client: Established) -> None:
+        channel: Any = SSHTCPChannel(client.transport, client.loop, None, "strict", WINDOW, 1)
+        client.adopt(channel, Session(), WINDOW, 100)
+        client.receive(stream(client))
         channel.write(bytes(250))
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == PIECES
+    assert result.sessions[0].events == PIECES
     assert result.counts == (0, 0)
 
 
@@ -253,10 +255,10 @@ def test_channels_of_other_classes_are_left_to_asyncssh() -> None:
 
 @pytest.mark.parametrize("window", [1, 2, 7, 100])
 def test_window_credit_is_sent_at_the_same_bytes(window: int) -> None:
-    def scenario(here: Established) -> None:
-        channel = here.open(receives=window)
-        for wish in (1, window // 2, window // 2, 1, window, window, window - 1, window):
-            here.receive(here.peer.data(blob(min(wish, channel._recv_window))))
+    def scenario(client: Established) -> None:
+        channel = client.open(receives=window)
+        for request in (1, window // 2, window // 2, 1, window, window, window - 1, window):
+            client.receive(client.peer.data(blob(min(request, channel._recv_window))))
 
     result = compare_paths(scenario)
 
@@ -265,17 +267,17 @@ def test_window_credit_is_sent_at_the_same_bytes(window: int) -> None:
 
 
 def test_data_for_a_paused_reader_is_queued_without_credit() -> None:
-    def scenario(here: Established) -> None:
-        channel = here.open(receives=sum(SIZES))
+    def scenario(client: Established) -> None:
+        channel = client.open(receives=sum(SIZES))
         channel.pause_reading()
-        here.receive(stream(here))
+        client.receive(stream(client))
         assert channel._recv_window == 0
-        assert here.sessions[0].heard == []
+        assert client.sessions[0].events == []
         channel.resume_reading()
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == PIECES
+    assert result.sessions[0].events == PIECES
     assert result.counts == (0, len(PIECES))
 
 
@@ -285,11 +287,11 @@ def test_a_reader_that_pauses_gets_no_more_of_the_same_read() -> None:
             super().data_received(data, datatype)
             self.channel.pause_reading()
 
-    def scenario(here: Established) -> None:
-        here.open(PausingSession())
-        here.receive(stream(here))
+    def scenario(client: Established) -> None:
+        client.open(PausingSession())
+        client.receive(stream(client))
 
-    assert compare_paths(scenario).sessions[0].heard == PIECES[:1]
+    assert compare_paths(scenario).sessions[0].events == PIECES[:1]
 
 
 def test_a_session_may_write_while_it_receives() -> None:
@@ -298,9 +300,9 @@ def test_a_session_may_write_while_it_receives() -> None:
             super().data_received(data, datatype)
             self.channel.write(data)
 
-    def scenario(here: Established) -> None:
-        here.open(Echo(), window=100)
-        here.receive(stream(here) + here.peer.adjust(WINDOW))
+    def scenario(client: Established) -> None:
+        client.open(Echo(), window=100)
+        client.receive(stream(client) + client.peer.adjust(WINDOW))
 
     result = compare_paths(scenario)
 
@@ -309,25 +311,25 @@ def test_a_session_may_write_while_it_receives() -> None:
 
 
 def test_data_for_a_locally_closed_channel_is_dropped() -> None:
-    def scenario(here: Established) -> None:
-        here.open().abort()
-        here.receive(stream(here))
+    def scenario(client: Established) -> None:
+        client.open().abort()
+        client.receive(stream(client))
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == []
+    assert result.sessions[0].events == []
     assert result.state.ended == ""
 
 
 def test_packets_before_the_end_of_the_login_are_left_to_asyncssh() -> None:
-    def scenario(here: Established) -> None:
-        here.transport._auth_final = False
-        here.open()
-        here.receive(stream(here))
+    def scenario(client: Established) -> None:
+        client.transport._auth_final = False
+        client.open()
+        client.receive(stream(client))
 
     result = compare_paths(scenario)
 
-    assert result.sessions[0].heard == PIECES
+    assert result.sessions[0].events == PIECES
     assert result.counts == (
         0,
         len(PIECES) - 1,

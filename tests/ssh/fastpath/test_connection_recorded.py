@@ -62,32 +62,32 @@ async def recording(server: Server, monkeypatch: pytest.MonkeyPatch) -> Recordin
     """Return the packets, with the empty MSG_IGNORE that asyncssh sends before most of them."""
     monkeypatch.setattr(connection, "ENABLED", False)
     async with connected(server.host(ciphers="aes128-gcm@openssh.com")):
-        (far,) = server.connections
-        sealing: Any = far._send_encryption
-        keys = Keys(sealing._cipher._key, sealing._cipher._iv)
+        (server_connection,) = server.connections
+        encryption: Any = server_connection._send_encryption
+        keys = Keys(encryption._cipher._key, encryption._cipher._iv)
         stream = bytearray()
-        monkeypatch.setattr(far, "_send", stream.extend)
+        monkeypatch.setattr(server_connection, "_send", stream.extend)
         for number, fields in PACKETS:
-            far.send_packet(number, fields)
-        assert not far._deferred_packets
+            server_connection.send_packet(number, fields)
+        assert not server_connection._deferred_packets
     return Recording(keys, bytes(stream))
 
 
-def replay(recording: Recording, here: Established, *cuts: int) -> None:
+def replay(recording: Recording, client: Established, *cuts: int) -> None:
     """Receive the stream on a connection with two channels, split at the given offsets."""
-    here.open(window=10).write(blob(500))
-    here.open()._read_datatypes = {1}
+    client.open(window=10).write(blob(500))
+    client.open()._read_datatypes = {1}
     ends = [*cuts, len(recording.stream)]
     for start, end in zip([0, *cuts], ends, strict=True):
-        here.receive(recording.stream[start:end])
+        client.receive(recording.stream[start:end])
 
 
-def session_events(ledger: ConnectionState) -> list[object]:
-    return [channel[-1] for channel in ledger.channels]
+def session_events(state: ConnectionState) -> list[object]:
+    return [channel[-1] for channel in state.channels]
 
 
 async def test_the_stream_is_received_correctly(recording: Recording) -> None:
-    result = compare_paths(lambda here: replay(recording, here), theirs=recording.keys)
+    result = compare_paths(lambda client: replay(recording, client), theirs=recording.keys)
 
     lost = "lost: ProtocolError('Invalid channel number 7 received')"
     assert session_events(result.state) == [
@@ -100,19 +100,19 @@ async def test_the_stream_is_received_correctly(recording: Recording) -> None:
 async def test_the_stream_may_be_split_at_any_byte(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = compare_paths(lambda here: replay(recording, here), theirs=recording.keys).state
+    expected = compare_paths(lambda client: replay(recording, client), theirs=recording.keys).state
     monkeypatch.setattr(connection, "ENABLED", True)
     for cut in range(1, len(recording.stream)):
-        here = Established(theirs=recording.keys)
-        replay(recording, here, cut)
-        assert here.state == whole, cut
+        client = Established(theirs=recording.keys)
+        replay(recording, client, cut)
+        assert client.state == expected, cut
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 15, 16, 17, 36, 100])
 async def test_the_stream_may_arrive_in_reads_of_any_size(recording: Recording, step: int) -> None:
-    whole = compare_paths(lambda here: replay(recording, here), theirs=recording.keys).state
+    expected = compare_paths(lambda client: replay(recording, client), theirs=recording.keys).state
     cuts = range(step, len(recording.stream), step)
 
-    result = compare_paths(lambda here: replay(recording, here, *cuts), theirs=recording.keys)
+    result = compare_paths(lambda client: replay(recording, client, *cuts), theirs=recording.keys)
 
-    assert result.state == whole
+    assert result.state == expected

@@ -73,14 +73,14 @@ def test_a_window_grows_no_further_than_the_link_needs(max_rate: float, round_tr
 
 @given(rates, round_trips, st.floats(1, 1000))
 def test_an_overestimated_round_trip_costs_at_most_one_doubling(
-    max_rate: float, round_trip: float, wrong: float
+    max_rate: float, round_trip: float, factor: float
 ) -> None:
-    right, misled = Channel(max_rate, round_trip), Channel(max_rate, round_trip)
+    correct, overestimated = Channel(max_rate, round_trip), Channel(max_rate, round_trip)
 
-    right.settle(round_trip)
-    misled.settle(round_trip * wrong)
+    correct.settle(round_trip)
+    overestimated.settle(round_trip * factor)
 
-    assert misled.window <= 2 * right.window
+    assert overestimated.window <= 2 * correct.window
 
 
 def test_without_a_round_trip_a_window_does_not_grow() -> None:
@@ -99,9 +99,9 @@ def test_a_faster_link_gets_a_larger_window() -> None:
 
 
 @given(st.lists(round_trips, min_size=1, max_size=40))
-def test_all_windows_together_stay_within_the_budget(trips: list[float]) -> None:
+def test_all_windows_together_stay_within_the_budget(round_trip_times: list[float]) -> None:
     budget = WindowBudget()
-    channels = [Channel(1e12, trip, budget) for trip in trips]
+    channels = [Channel(1e12, round_trip_time, budget) for round_trip_time in round_trip_times]
 
     for channel in channels:
         channel.settle(channel.round_trip)
