@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.dashboard.ui_state import Action
 
 NOW = Moment(datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC), 1000.0)
-PROCESS = SupervisorSnapshot("0.1.0", 83, "/etc/tunnels.toml", NOON, 50_000_000, 1.0, 13)
+SUPERVISOR = SupervisorSnapshot("0.1.0", 83, "/etc/tunnels.toml", NOON, 50_000_000, 1.0, 13)
 
 DB = a_tunnel("db", groups=["work"], hops=[HopSnapshot("me@relay:22", connected=True, rtt_ms=1.2)])
 DEEP = a_tunnel("deep", jump=["one@b1:22", "two@b2:2200"])
@@ -50,7 +50,7 @@ def make_model(*tunnels: TunnelSnapshot) -> Model:
     model.on_logs(
         [LogRecord(NOON, "info", "db", "connecting"), LogRecord(NOON, "warning", "", "hot")]
     )
-    model.on_status(StatusSnapshot(PROCESS, list(tunnels or ALL)), NOW.monotonic)
+    model.on_status(StatusSnapshot(SUPERVISOR, list(tunnels or ALL)), NOW.monotonic)
     return model
 
 

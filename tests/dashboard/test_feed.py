@@ -100,9 +100,7 @@ async def test_the_feed_requests_the_status_again_when_a_tunnel_is_new(path: Pat
         assert [tunnel.name for tunnel in status.tunnels] == ["db", "new"]
 
 
-async def test_the_feed_connects_when_a_missing_supervisor_starts(
-    path: Path,
-) -> None:
+async def test_the_feed_connects_when_a_missing_supervisor_starts(path: Path) -> None:
     async with running_feed(path) as listener:
         assert "no supervisor is running" in str(await listener.next())
         async with running_supervisor(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.control.fakes import a_tunnel
-from tests.dashboard.sample_model import ALL, PROCESS, make_model
+from tests.dashboard.sample_model import ALL, SUPERVISOR, make_model
 from tunnelkeeper.control.payloads import CountersEvent, ForwardCounters, TunnelCounters
 from tunnelkeeper.dashboard.filter_sort import SORT_KEYS, Filter, Sorting, SortKey, visible_tunnels
 
@@ -56,7 +56,7 @@ def test_numbers_are_sorted_with_the_largest_first() -> None:
 def test_traffic_is_sorted_by_the_current_rate() -> None:
     model = make_model(a_tunnel("still"), a_tunnel("busy"))
     counters = TunnelCounters("busy", [], [ForwardCounters(5000, 0, 1, 1)])
-    model.on_event(CountersEvent(PROCESS, [counters]), model.counters_at + 1)
+    model.on_event(CountersEvent(SUPERVISOR, [counters]), model.counters_at + 1)
 
     tunnels = visible_tunnels(model, Filter(), Sorting("in"))
     assert [tunnel.name for tunnel in tunnels] == ["busy", "still"]

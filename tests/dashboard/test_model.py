@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.control.fakes import NOON, a_forward, a_tunnel
-from tests.dashboard.sample_model import DB, PROCESS, make_model
+from tests.dashboard.sample_model import DB, SUPERVISOR, make_model
 from tunnelkeeper.control.payloads import (
     CountersEvent,
     ForwardCounters,
@@ -21,11 +21,13 @@ from tunnelkeeper.dashboard.throughput import NO_TRAFFIC, Rate
 
 
 def counters_event(name: str, inward: int, rtts: list[float | None]) -> CountersEvent:
-    return CountersEvent(PROCESS, [TunnelCounters(name, rtts, [ForwardCounters(inward, 0, 2, 5)])])
+    return CountersEvent(
+        SUPERVISOR, [TunnelCounters(name, rtts, [ForwardCounters(inward, 0, 2, 5)])]
+    )
 
 
 def supervisor(cpu_seconds: float, pid: int = 83) -> SupervisorSnapshot:
-    return msgspec.structs.replace(PROCESS, cpu_seconds=cpu_seconds, pid=pid)
+    return msgspec.structs.replace(SUPERVISOR, cpu_seconds=cpu_seconds, pid=pid)
 
 
 def test_counters_update_a_tunnel_and_its_rates() -> None:
@@ -67,7 +69,7 @@ def test_an_event_about_an_unknown_tunnel_requests_the_status() -> None:
 def test_rates_survive_a_reload_and_restart_with_another_supervisor() -> None:
     model = make_model(DB)
     model.on_event(counters_event("db", 3000, [1.0]), 1001)
-    model.on_status(StatusSnapshot(PROCESS, [model.tunnels["db"]]), 1001)
+    model.on_status(StatusSnapshot(SUPERVISOR, [model.tunnels["db"]]), 1001)
     assert sum(rate.inbound for rate in model.throughput_history("db", 5)) == pytest.approx(3000)
 
     model.on_status(StatusSnapshot(supervisor(0, pid=84), [DB]), 1002)

@@ -219,7 +219,7 @@ class Dashboard:
     # -- drawing -----------------------------------------------------------------------------
 
     async def _tick(self) -> None:
-        """Redraw while disconnected, when no event does it."""
+        """Update the elapsed times while disconnected, when no event triggers a redraw."""
         while True:
             await asyncio.sleep(TICK_INTERVAL)
             if not isinstance(self.model.feed_state, Connected):
