@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FakeTransport(asyncio.Transport):
-    """The transport of a SocketEndpoint. done: the calls in order, and written data."""
+    """The transport of a SocketEndpoint. calls: the calls in order, and written data."""
 
     def __init__(self, peername: object = ("192.0.2.7", 50000)) -> None:
         super().__init__({"peername": peername})
@@ -50,7 +50,7 @@ class FakeTransport(asyncio.Transport):
 
 
 class FakeChannel:
-    """The channel of a ChannelEndpoint, with the methods of asyncssh's. done: as above."""
+    """The channel of a ChannelEndpoint, with the methods of asyncssh's. calls: as above."""
 
     def __init__(self) -> None:
         self.done: list[str | bytes] = []
@@ -79,34 +79,34 @@ class FakeChannel:
 
 
 @dataclass(slots=True)
-class Ends:
-    """The endpoints of a socket and a channel, both open, with the fakes below them."""
+class Endpoints:
+    """The open endpoints of a socket and a channel, with the fakes that they use."""
 
     socket: SocketEndpoint
     channel: ChannelEndpoint
-    below_socket: FakeTransport
-    below_channel: FakeChannel
+    transport: FakeTransport
+    asyncssh_channel: FakeChannel
     counters: Counters = field(default_factory=Counters)
 
 
-def open_ends(on_connected: Callable[[ChannelEndpoint], None] = lambda _: None) -> Ends:
-    """Return two endpoints that are not joined. on_connected: of the channel's."""
+def open_endpoints(on_connected: Callable[[ChannelEndpoint], None] = lambda _: None) -> Endpoints:
+    """Return two endpoints that are not joined. on_connected: passed to the ChannelEndpoint."""
     counters = Counters()
-    ends: Any = Ends(
+    endpoints: Any = Endpoints(
         SocketEndpoint(),
         ChannelEndpoint(counters, on_connected),
         FakeTransport(),
         FakeChannel(),
         counters,
     )
-    ends.socket.connection_made(ends.below_socket)
-    ends.channel.connection_made(ends.below_channel)
-    opened: Ends = ends
+    endpoints.socket.connection_made(endpoints.transport)
+    endpoints.channel.connection_made(endpoints.asyncssh_channel)
+    opened: Endpoints = endpoints
     return opened
 
 
-def joined_ends() -> Ends:
+def joined_endpoints() -> Endpoints:
     """Return two joined endpoints."""
-    ends = open_ends()
-    join(ends.socket, ends.channel)
-    return ends
+    endpoints = open_endpoints()
+    join(endpoints.socket, endpoints.channel)
+    return endpoints

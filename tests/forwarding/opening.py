@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 
 async def opened(
-    opener: ChannelOpener, target: Address, end: ChannelEndpoint, origin: tuple[str, int] = ("", 0)
+    opener: ChannelOpener,
+    target: Address,
+    endpoint: ChannelEndpoint,
+    origin: tuple[str, int] = ("", 0),
 ) -> None:
     """Open a channel and wait until it is open. Raises ConnectError."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    on_connected = end._on_connected
+    on_connected = endpoint._on_connected
 
     def on_open(channel: ChannelEndpoint) -> None:
         on_connected(channel)
@@ -28,6 +31,6 @@ async def opened(
         if not done.done():
             done.set_exception(error)
 
-    end._on_connected = on_open
-    opener.open_channel(target, end, origin, on_error)
+    endpoint._on_connected = on_open
+    opener.open_channel(target, endpoint, origin, on_error)
     await done

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-PATIENCE = 30.0
+EXCHANGE_TIMEOUT = 30.0
 """Seconds for a whole exchange of data."""
 
 CHUNK = 256 * 1024
@@ -39,7 +39,7 @@ async def service(
 ) -> AsyncIterator[int]:
     """Run a server and yield its port on 127.0.0.1, or 0 if it is on a Unix socket at a path.
 
-    kernel_buffer: SO_RCVBUF of the port, in bytes; None leaves it to the kernel.
+    kernel_buffer: SO_RCVBUF of the port, in bytes; None keeps the default of the kernel.
     """
     running: set[asyncio.Task[None]] = set()
 
@@ -128,7 +128,7 @@ async def closed(writer: asyncio.StreamWriter) -> None:
 
 async def exchange(port: int, data: bytes) -> bytes:
     """Send data and EOF on a new connection, and return all data up to the peer's EOF."""
-    async with asyncio.timeout(PATIENCE), client(port) as (reader, writer):
+    async with asyncio.timeout(EXCHANGE_TIMEOUT), client(port) as (reader, writer):
         return await converse(reader, writer, data)
 
 

@@ -28,7 +28,7 @@ KERNEL_BUFFER = 64 * 1024
 
 @dataclass(slots=True)
 class Site:
-    """A forward that listens. port: for its clients. errors: the messages about failed ones."""
+    """A forward that listens on `port`. errors: its messages about failed clients."""
 
     port: int
     gate: Gate
@@ -40,7 +40,7 @@ class Site:
 async def local_site(
     target: Address | None, opener: ChannelOpener | None = None, hold_timeout: float = 5.0
 ) -> AsyncIterator[Site]:
-    """Run a local forward, or a SOCKS forward without a target. An opener opens its gate."""
+    """Run a local forward, or a SOCKS forward without a target. An opener is passed to its gate."""
     forward: LocallyBoundForward = (
         SocksForward(ANY_PORT) if target is None else LocalForward(ANY_PORT, target)
     )
@@ -51,10 +51,10 @@ async def local_site(
     accepted: list[SocketEndpoint] = []
 
     def accept() -> asyncio.Protocol:
-        end = clients.accept()
-        assert isinstance(end, SocketEndpoint)
-        accepted.append(end)
-        return end
+        endpoint = clients.accept()
+        assert isinstance(endpoint, SocketEndpoint)
+        accepted.append(endpoint)
+        return endpoint
 
     listener = await listen(ANY_PORT, accept)
     bound = listener.sockets[0]
@@ -64,6 +64,6 @@ async def local_site(
         yield Site(bound.getsockname()[1], gate, clients.counters, errors)
     finally:
         listener.close()
-        for end in accepted:
-            end.abort()
-        await until(lambda: all(end.is_closed for end in accepted))
+        for endpoint in accepted:
+            endpoint.abort()
+        await until(lambda: all(endpoint.is_closed for endpoint in accepted))

@@ -1,4 +1,4 @@
-"""The messages of a SOCKS client, and what a handshake makes of them."""
+"""The messages of a SOCKS client, and the result of a handshake that receives them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Result:
     leftover: bytes
 
 
-UNDER_WAY = Result(b"", None, None, b"")
+INCOMPLETE = Result(b"", None, None, b"")
 
 
 def play(*chunks: bytes) -> Result:

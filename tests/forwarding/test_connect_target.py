@@ -32,24 +32,24 @@ async def error_of(target: Address) -> ConnectError:
 
 async def test_a_tcp_target_is_connected_and_not_read_before_it_has_a_peer() -> None:
     async with service(echo) as port:
-        end = SocketEndpoint()
-        await connect_endpoint(TcpAddress("127.0.0.1", port), end)
+        endpoint = SocketEndpoint()
+        await connect_endpoint(TcpAddress("127.0.0.1", port), endpoint)
 
-        assert end._transport is not None
-        assert not end._transport.is_reading()
-        end.abort()
-        await until(lambda: end.is_closed)
+        assert endpoint._transport is not None
+        assert not endpoint._transport.is_reading()
+        endpoint.abort()
+        await until(lambda: endpoint.is_closed)
 
 
 async def test_a_unix_target_is_connected(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     async with service(echo, path):
-        end = SocketEndpoint()
-        await connect_endpoint(UnixAddress(str(path)), end)
+        endpoint = SocketEndpoint()
+        await connect_endpoint(UnixAddress(str(path)), endpoint)
 
-        assert end.origin == ("", 0)
-        end.abort()
-        await until(lambda: end.is_closed)
+        assert endpoint.origin == ("", 0)
+        endpoint.abort()
+        await until(lambda: endpoint.is_closed)
 
 
 async def test_connecting_to_a_closed_port_is_refused() -> None:
@@ -69,10 +69,10 @@ async def test_connecting_to_a_missing_socket_file_fails(tmp_path: Path) -> None
 async def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     async with service(echo, tmp_path / "echo.sock"):
-        end = SocketEndpoint()
-        await connect_endpoint(UnixAddress("~/echo.sock"), end)
-        end.abort()
-        await until(lambda: end.is_closed)
+        endpoint = SocketEndpoint()
+        await connect_endpoint(UnixAddress("~/echo.sock"), endpoint)
+        endpoint.abort()
+        await until(lambda: endpoint.is_closed)
 
 
 async def test_the_home_folder_of_an_unknown_user_fails() -> None:
@@ -138,13 +138,13 @@ async def test_a_target_that_resets_at_once_is_a_failed_connect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def connect(*_: object) -> socket.socket:
-        return cut_off
+        return disconnected
 
     monkeypatch.setattr(connect_target, "connect_address", connect)
-    with socket.socket() as cut_off:
+    with socket.socket() as disconnected:
         error = await error_of(TcpAddress("127.0.0.1", 80))
 
-        assert cut_off.fileno() == -1
+        assert disconnected.fileno() == -1
     assert error.reason is Reason.FAILED
 
 

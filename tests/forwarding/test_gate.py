@@ -25,14 +25,14 @@ TIMEOUT = 30.0
 
 @dataclass
 class FakeConnection:
-    """Opens channels, or calls on_open, which may raise instead."""
+    """Opens channels after on_open, which may raise an error instead."""
 
     on_open: Callable[[], None] = lambda: None
     is_closed: bool = False
     opened: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
+        self, target: Address, endpoint: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
         try:
             self.on_open()
@@ -40,7 +40,7 @@ class FakeConnection:
             on_error(error)
             return
         self.opened.append((target, origin))
-        end.connection_made(FakeChannel())
+        endpoint.connection_made(FakeChannel())
 
 
 async def open_channel(gate: Gate, timeout: float = TIMEOUT) -> ChannelEndpoint:
@@ -104,11 +104,11 @@ async def test_a_client_without_timeout_is_served_by_an_open_gate() -> None:
 
 async def test_a_client_waits_no_longer_than_its_timeout() -> None:
     loop = asyncio.get_running_loop()
-    begun = loop.time()
+    started = loop.time()
     with pytest.raises(ConnectError):
         await open_channel(Gate(), timeout=0.05)
 
-    assert 0.04 < loop.time() - begun < 5
+    assert 0.04 < loop.time() - started < 5
 
 
 async def test_a_refused_target_is_not_tried_again() -> None:
@@ -120,12 +120,12 @@ async def test_a_refused_target_is_not_tried_again() -> None:
 
 
 async def test_a_client_whose_connection_ends_while_opening_is_served_by_the_next() -> None:
-    def die() -> None:
-        dying.is_closed = True
+    def close_and_refuse() -> None:
+        failing.is_closed = True
         refuse()
 
-    gate, dying, healthy = Gate(), FakeConnection(die), FakeConnection()
-    gate.open(dying)
+    gate, failing, healthy = Gate(), FakeConnection(close_and_refuse), FakeConnection()
+    gate.open(failing)
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(TIMEOUT):
         tasks.create_task(open_channel(gate))
         await until(lambda: gate._opener is None)  # the failed open closed the gate
@@ -135,13 +135,13 @@ async def test_a_client_whose_connection_ends_while_opening_is_served_by_the_nex
 
 
 async def test_a_failed_open_on_an_old_connection_leaves_the_new_one_in_the_gate() -> None:
-    def die() -> None:
-        dying.is_closed = True
+    def close_and_refuse() -> None:
+        failing.is_closed = True
         gate.open(healthy)
         refuse()
 
-    gate, dying, healthy = Gate(), FakeConnection(die), FakeConnection()
-    gate.open(dying)
+    gate, failing, healthy = Gate(), FakeConnection(close_and_refuse), FakeConnection()
+    gate.open(failing)
 
     async with asyncio.timeout(TIMEOUT):
         await open_channel(gate)
@@ -150,12 +150,12 @@ async def test_a_failed_open_on_an_old_connection_leaves_the_new_one_in_the_gate
 
 
 async def test_the_timeout_spans_all_connections() -> None:
-    def die() -> None:
-        dying.is_closed = True
+    def close_and_refuse() -> None:
+        failing.is_closed = True
         refuse()
 
-    gate, dying = Gate(), FakeConnection(die)
-    gate.open(dying)
+    gate, failing = Gate(), FakeConnection(close_and_refuse)
+    gate.open(failing)
 
     async with asyncio.timeout(TIMEOUT):
         with pytest.raises(ConnectError, match="away"):

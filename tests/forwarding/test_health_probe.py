@@ -1,4 +1,4 @@
-"""One check through a connection: how far it gets, and what it reports."""
+"""One check through a connection, and its failures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tunnelkeeper.forwarding.remote_clients import RemoteClients
 if TYPE_CHECKING:
     from tunnelkeeper.core.connect_error import OnError
 
-DB, HERE = TcpAddress("db", 5432), TcpAddress("localhost", 2222)
+DB, LISTEN = TcpAddress("db", 5432), TcpAddress("localhost", 2222)
 TIMEOUT = 20.0
 """Seconds; checks that get an answer never wait this long."""
 SHORT_TIMEOUT = 0.05
@@ -38,38 +38,38 @@ Behavior = Callable[[ChannelEndpoint], object]
 
 @dataclass
 class FakeOpener:
-    """A connection whose channels behave as the test wants once they are open.
+    """A connection whose open channels call `behavior`.
 
-    error: every open fails with it. hangs: no open succeeds or fails.
+    error: the error of every open. hangs: no open succeeds or fails.
     """
 
     behavior: Behavior = lambda _: None
     error: ConnectError | None = None
     hangs: bool = False
     is_closed: bool = False
-    asked: list[Address] = field(default_factory=list)
+    targets: list[Address] = field(default_factory=list)
     channel: FakeChannel = field(default_factory=FakeChannel)
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
+        self, target: Address, endpoint: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
         del origin
-        self.asked.append(target)
+        self.targets.append(target)
         if self.error is not None:
             on_error(self.error)
             return
         if self.hangs:
             return
-        end.connection_made(self.channel)
-        asyncio.get_running_loop().call_soon(self.behavior, end)
+        endpoint.connection_made(self.channel)
+        asyncio.get_running_loop().call_soon(self.behavior, endpoint)
 
 
 def send_bytewise(answer: bytes) -> Behavior:
     """Send an answer byte by byte."""
 
-    def send(end: ChannelEndpoint) -> None:
+    def send(endpoint: ChannelEndpoint) -> None:
         for number in range(len(answer)):
-            end.data_received(answer[number : number + 1])
+            endpoint.data_received(answer[number : number + 1])
 
     return send
 
@@ -78,7 +78,7 @@ async def test_a_tcp_check_passes_on_connect_and_closes() -> None:
     opener = FakeOpener()
 
     assert await check_local_forward(opener, DB, TCP) is None
-    assert opener.asked == [DB]
+    assert opener.targets == [DB]
     assert opener.channel.done == ["close"]
 
 
@@ -98,7 +98,7 @@ async def test_a_target_of_the_probe_overrides_that_of_the_forward() -> None:
 
     await check_local_forward(opener, None, Check(TcpProbe(DB)))
 
-    assert opener.asked == [DB]
+    assert opener.targets == [DB]
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ async def test_a_target_of_the_probe_overrides_that_of_the_forward() -> None:
         ),
         (send_bytewise(b"SSH-2.0-OpenSSH_9.2\r\n"), "db:5432: the answer is not HTTP"),
         (send_bytewise(b"HTTP/1.1 hello wor"), "db:5432: the answer has no HTTP/1 status line"),
-        (lambda end: end.eof_received(), "db:5432 closed without an HTTP answer"),
-        (lambda end: end.connection_lost(None), "db:5432 closed without an HTTP answer"),
-        (lambda end: end.data_received(b"\0" * 10**6), "db:5432: the answer is not HTTP"),
+        (lambda endpoint: endpoint.eof_received(), "db:5432 closed without an HTTP answer"),
+        (lambda endpoint: endpoint.connection_lost(None), "db:5432 closed without an HTTP answer"),
+        (lambda endpoint: endpoint.data_received(b"\0" * 10**6), "db:5432: the answer is not HTTP"),
     ],
 )
-async def test_a_bad_answer_fails_the_check(behavior: Behavior, message: str) -> None:
+async def test_an_invalid_response_fails_the_check(behavior: Behavior, message: str) -> None:
     result = await check_local_forward(FakeOpener(behavior), DB, HTTP)
 
     assert isinstance(result, CheckFailed)
@@ -130,7 +130,9 @@ async def test_a_bad_answer_fails_the_check(behavior: Behavior, message: str) ->
         (FakeOpener(send_bytewise(b"HTTP/1.1 2")), "no HTTP answer from db:5432 within 0.05 s"),
     ],
 )
-async def test_a_timeout_reports_how_far_the_check_got(opener: FakeOpener, message: str) -> None:
+async def test_a_timeout_reports_the_step_that_the_check_reached(
+    opener: FakeOpener, message: str
+) -> None:
     result = await check_local_forward(opener, DB, WITH_SHORT_TIMEOUT)
 
     assert isinstance(result, CheckFailed)
@@ -156,23 +158,23 @@ async def test_a_refused_connect_is_distinguished_from_a_prohibition(
 
 
 def come_back(clients: RemoteClients, tasks: asyncio.TaskGroup) -> Behavior:
-    """Behave like a server: open a channel to us for each connection, and close it."""
+    """Behave like a server: open a channel to the client for each connection and close it."""
     return lambda _: tasks.create_task(open_channel_back(clients))
 
 
 async def open_channel_back(clients: RemoteClients) -> None:
     with suppress(ConnectError):
-        end = await clients.accept()
-        end.connection_made(FakeChannel())
-        end.connection_lost(None)
+        endpoint = await clients.accept()
+        endpoint.connection_made(FakeChannel())
+        endpoint.connection_lost(None)
 
 
 async def test_a_connection_that_comes_back_passes_and_is_not_counted() -> None:
     async with service(echo) as port, asyncio.TaskGroup() as tasks:
-        clients = RemoteClients(RemoteForward(HERE, TcpAddress("127.0.0.1", port)), tasks, print)
+        clients = RemoteClients(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port)), tasks, print)
 
         result = await check_remote_forward(
-            FakeOpener(come_back(clients, tasks)), HERE, clients, TCP
+            FakeOpener(come_back(clients, tasks)), LISTEN, clients, TCP
         )
 
         assert result is None
@@ -183,20 +185,20 @@ async def test_a_connection_that_comes_back_passes_and_is_not_counted() -> None:
 
 async def test_a_remote_socks_forward_passes_when_a_connection_comes_back() -> None:
     async with asyncio.TaskGroup() as tasks:
-        clients = RemoteClients(RemoteSocksForward(HERE), tasks, print)
+        clients = RemoteClients(RemoteSocksForward(LISTEN), tasks, print)
         opener = FakeOpener(lambda _: tasks.create_task(clients.accept()))
 
-        assert await check_remote_forward(opener, HERE, clients, TCP) is None
+        assert await check_remote_forward(opener, LISTEN, clients, TCP) is None
 
 
 async def test_a_refused_target_is_reported_once_and_by_the_check() -> None:
     errors: list[str] = []
     async with asyncio.TaskGroup() as tasks:
         target = TcpAddress("127.0.0.1", closed_port())
-        clients = RemoteClients(RemoteForward(HERE, target), tasks, errors.append)
+        clients = RemoteClients(RemoteForward(LISTEN, target), tasks, errors.append)
         opener = FakeOpener(come_back(clients, tasks))
 
-        result = await check_remote_forward(opener, HERE, clients, TCP)
+        result = await check_remote_forward(opener, LISTEN, clients, TCP)
 
         assert isinstance(result, CheckFailed)
         assert result.message.startswith("it came back here, but the target refused: 127.0.0.1:")
@@ -212,7 +214,7 @@ async def test_a_refused_target_is_reported_once_and_by_the_check() -> None:
         ),
         (FakeOpener(send_bytewise(b"220 mail")), "another program answers on the server's port"),
         (
-            FakeOpener(lambda end: end.eof_received()),
+            FakeOpener(lambda endpoint: endpoint.eof_received()),
             "the server closed the connection instead of passing it on",
         ),
         (
@@ -221,13 +223,13 @@ async def test_a_refused_target_is_reported_once_and_by_the_check() -> None:
         ),
     ],
 )
-async def test_a_check_that_does_not_come_back_reports_why(
+async def test_a_connection_that_does_not_come_back_reports_the_reason(
     opener: FakeOpener, message: str
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        clients = RemoteClients(RemoteForward(HERE, DB), tasks, print)
+        clients = RemoteClients(RemoteForward(LISTEN, DB), tasks, print)
 
-        result = await check_remote_forward(opener, HERE, clients, WITH_SHORT_TIMEOUT)
+        result = await check_remote_forward(opener, LISTEN, clients, WITH_SHORT_TIMEOUT)
 
     assert isinstance(result, CheckFailed)
     assert result.message.startswith(message)
@@ -235,10 +237,10 @@ async def test_a_check_that_does_not_come_back_reports_why(
 
 async def test_a_check_that_the_server_forbids_is_impossible() -> None:
     async with asyncio.TaskGroup() as tasks:
-        clients = RemoteClients(RemoteForward(HERE, DB), tasks, print)
+        clients = RemoteClients(RemoteForward(LISTEN, DB), tasks, print)
         error = ConnectError(Reason.NOT_PERMITTED, "open failed")
 
-        result = await check_remote_forward(FakeOpener(error=error), HERE, clients, TCP)
+        result = await check_remote_forward(FakeOpener(error=error), LISTEN, clients, TCP)
 
     assert result == CheckImpossible(
         "the server does not let us connect to its own localhost:2222: open failed"

@@ -34,45 +34,45 @@ class FakeConnection:
 
     error: ConnectError | None = None
     is_closed: bool = False
-    asked: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
+    requests: list[tuple[Address, tuple[str, int]]] = field(default_factory=list)
     opened: list[tuple[ChannelEndpoint, FakeChannel]] = field(default_factory=list)
 
     def open_channel(
-        self, target: Address, end: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
+        self, target: Address, endpoint: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
     ) -> None:
-        self.asked.append((target, origin))
+        self.requests.append((target, origin))
         if self.error is not None:
             on_error(self.error)
             return
         channel = FakeChannel()
-        self.opened.append((end, channel))
-        end.connection_made(channel)
+        self.opened.append((endpoint, channel))
+        endpoint.connection_made(channel)
 
 
 async def test_a_client_is_joined_with_a_channel_to_the_target() -> None:
     connection = FakeConnection()
     async with local_site(TARGET, connection) as site, client(site.port) as (reader, writer):
-        here = writer.get_extra_info("sockname")
+        client_address = writer.get_extra_info("sockname")
         await until(lambda: connection.opened)
-        end, channel = connection.opened[0]
+        endpoint, channel = connection.opened[0]
 
         writer.write(b"question")
         await until(lambda: channel.done == [b"question"])
-        end.data_received(b"answer")
-        end.connection_lost(None)
+        endpoint.data_received(b"answer")
+        endpoint.connection_lost(None)
 
         assert await read_all(reader) == b"answer"
-        assert connection.asked == [(TARGET, here)]
+        assert connection.requests == [(TARGET, client_address)]
         assert site.errors == []
 
 
 async def test_a_client_without_a_connection_is_served_by_the_next_one() -> None:
     connection = FakeConnection()
     async with local_site(TARGET) as site, client(site.port) as (_, writer):
-        writer.write(b"patient")
+        writer.write(b"early data")
         await until(lambda: site.gate._waiting)
         site.gate.open(connection)
-        await until(lambda: connection.opened and connection.opened[0][1].done == [b"patient"])
+        await until(lambda: connection.opened and connection.opened[0][1].done == [b"early data"])
 
 
 async def test_a_client_that_waited_too_long_is_closed_and_reported() -> None:
@@ -110,15 +110,15 @@ async def test_a_socks_client_reaches_the_target_it_names(
     ):
         writer.write(request_ + b"early data")
         answer = await reader.readexactly(sum(map(len, granted)))
-        end, channel = connection.opened[0]
+        endpoint, channel = connection.opened[0]
         writer.write(b", and more")
         await until(lambda: b"".join(map(bytes, channel.done)) == b"early data, and more")  # type: ignore[arg-type]
-        end.data_received(b"reply")
-        end.eof_received()
+        endpoint.data_received(b"reply")
+        endpoint.eof_received()
 
         assert answer == b"".join(granted)
         assert await read_all(reader) == b"reply"
-        assert [target for target, _ in connection.asked] == [TARGET]
+        assert [target for target, _ in connection.requests] == [TARGET]
         assert site.counters.bytes_out == len(b"early data, and more")
 
 

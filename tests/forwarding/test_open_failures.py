@@ -1,4 +1,4 @@
-"""What a SOCKS client and a check report for each reason code of SSH_MSG_CHANNEL_OPEN_FAILURE."""
+"""The SOCKS reply and check result for each reason code of SSH_MSG_CHANNEL_OPEN_FAILURE."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection import Connection
 
 DB = TcpAddress("db", 5432)
-HERE = TcpAddress("localhost", 2222)
+LISTEN = TcpAddress("localhost", 2222)
 CHECK = Check(TcpProbe(), failures=1)
 SOCKS5_REQUEST = bytes([5, 1, 0, 5, 1, 0, 3, 2]) + b"db" + (5432).to_bytes(2)
 
 PROHIBITED, CONNECT_FAILED, UNKNOWN_TYPE, SHORTAGE = 1, 2, 3, 4  # RFC 4254 section 5.1
-OF_NO_RFC = 99
+UNASSIGNED = 99
 
 COUNTED = [
     (CONNECT_FAILED, "Connection refused", "connect failed: Connection refused"),
     (CONNECT_FAILED, "open failed", "connect failed: open failed"),
     (UNKNOWN_TYPE, "open failed", "unknown channel type: open failed"),
     (SHORTAGE, "open failed", "resource shortage: open failed"),
-    (OF_NO_RFC, "open failed", "code 99: open failed"),
+    (UNASSIGNED, "open failed", "code 99: open failed"),
 ]
 
 
@@ -64,7 +64,7 @@ async def connection(server: Server) -> AsyncIterator[Connection]:
         (CONNECT_FAILED, "open failed", 0x01),
         (UNKNOWN_TYPE, "Connection refused", 0x01),
         (SHORTAGE, "Connection refused", 0x01),
-        (OF_NO_RFC, "Connection refused", 0x01),
+        (UNASSIGNED, "Connection refused", 0x01),
     ],
 )
 async def test_a_socks_client_gets_the_reply_for_the_servers_code(
@@ -136,10 +136,10 @@ async def test_a_check_of_a_remote_forward_that_the_server_prohibits_is_impossib
 
 async def check_remote(connection: Connection) -> CheckFailed | CheckImpossible | None:
     async with asyncio.TaskGroup() as tasks:
-        clients = RemoteClients(RemoteForward(HERE, DB), tasks, print)
-        return await check_remote_forward(connection, HERE, clients, CHECK)
+        clients = RemoteClients(RemoteForward(LISTEN, DB), tasks, print)
+        return await check_remote_forward(connection, LISTEN, clients, CHECK)
 
 
 def replaces_the_connection(result: CheckFailed | CheckImpossible) -> bool:
-    """Return whether one such result, at a limit of one, replaces the connection."""
+    """Return whether one failed check replaces the connection if `failures` is 1."""
     return record(Health(due_at=0.0), result, CHECK, now=0.0)[1]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.forwarding.fakes import Ends, FakeChannel, joined_ends, open_ends
+from tests.forwarding.fakes import Endpoints, FakeChannel, joined_endpoints, open_endpoints
 from tunnelkeeper.forwarding.pump import (
     ChannelEndpoint,
     Counters,
@@ -13,102 +13,104 @@ from tunnelkeeper.forwarding.pump import (
 
 
 @pytest.fixture
-def ends() -> Ends:
-    return joined_ends()
+def endpoints() -> Endpoints:
+    return joined_endpoints()
 
 
-def test_a_full_socket_pauses_the_channel_until_it_drains(ends: Ends) -> None:
-    ends.socket.pause_writing()
+def test_a_full_socket_pauses_the_channel_until_it_drains(endpoints: Endpoints) -> None:
+    endpoints.socket.pause_writing()
 
-    assert not ends.below_channel.reading
+    assert not endpoints.asyncssh_channel.reading
 
-    ends.socket.resume_writing()
+    endpoints.socket.resume_writing()
 
-    assert ends.below_channel.reading
+    assert endpoints.asyncssh_channel.reading
 
 
 @pytest.mark.parametrize("first", list(WritePauseReason))
 @pytest.mark.parametrize("drained", list(WritePauseReason))
 def test_a_channel_pauses_the_socket_until_both_reasons_are_removed(
-    ends: Ends, first: WritePauseReason, drained: WritePauseReason
+    endpoints: Endpoints, first: WritePauseReason, drained: WritePauseReason
 ) -> None:
     second = next(reason for reason in WritePauseReason if reason is not first)
-    ends.channel.pause_link(first)
-    ends.channel.pause_link(second)
+    endpoints.channel.pause_link(first)
+    endpoints.channel.pause_link(second)
 
-    assert not ends.below_socket.reading
+    assert not endpoints.transport.reading
 
-    ends.channel.resume_link(drained)
+    endpoints.channel.resume_link(drained)
 
-    assert not ends.below_socket.reading
+    assert not endpoints.transport.reading
 
-    ends.channel.resume_link(next(reason for reason in WritePauseReason if reason is not drained))
+    endpoints.channel.resume_link(
+        next(reason for reason in WritePauseReason if reason is not drained)
+    )
 
-    assert ends.below_socket.reading
+    assert endpoints.transport.reading
 
 
-def test_the_window_and_the_link_pause_a_channel_independently(ends: Ends) -> None:
-    ends.channel.pause_writing()
-    ends.channel.pause_link()
-    ends.channel.resume_link()
+def test_the_window_and_the_link_pause_a_channel_independently(endpoints: Endpoints) -> None:
+    endpoints.channel.pause_writing()
+    endpoints.channel.pause_link()
+    endpoints.channel.resume_link()
 
-    assert not ends.below_socket.reading
+    assert not endpoints.transport.reading
 
-    ends.channel.resume_writing()
+    endpoints.channel.resume_writing()
 
-    assert ends.below_socket.reading
+    assert endpoints.transport.reading
 
 
 def test_a_channel_that_is_paused_before_the_join_pauses_the_socket() -> None:
-    ends = open_ends()
-    ends.channel.pause_link()
+    endpoints = open_endpoints()
+    endpoints.channel.pause_link()
 
-    join(ends.socket, ends.channel)
+    join(endpoints.socket, endpoints.channel)
 
-    assert not ends.below_socket.reading
+    assert not endpoints.transport.reading
 
-    ends.channel.resume_link()
+    endpoints.channel.resume_link()
 
-    assert ends.below_socket.reading
+    assert endpoints.transport.reading
 
 
 def test_a_socket_that_is_full_before_the_join_pauses_the_channel() -> None:
-    ends = open_ends()
-    ends.socket.pause_writing()
+    endpoints = open_endpoints()
+    endpoints.socket.pause_writing()
 
-    join(ends.socket, ends.channel)
+    join(endpoints.socket, endpoints.channel)
 
-    assert not ends.below_channel.reading
+    assert not endpoints.asyncssh_channel.reading
 
-    ends.socket.resume_writing()
+    endpoints.socket.resume_writing()
 
-    assert ends.below_channel.reading
+    assert endpoints.asyncssh_channel.reading
 
 
-def test_an_endpoint_reads_again_only_when_every_reason_is_removed(ends: Ends) -> None:
-    for end, below in (
-        (ends.socket, ends.below_socket),
-        (ends.channel, ends.below_channel),
+def test_an_endpoint_reads_again_only_when_every_reason_is_removed(endpoints: Endpoints) -> None:
+    for endpoint, below in (
+        (endpoints.socket, endpoints.transport),
+        (endpoints.channel, endpoints.asyncssh_channel),
     ):
-        end.pause_reading(PauseReason.HANDSHAKE)
-        end.pause_reading(PauseReason.PEER_WRITE_PAUSED)
-        end.resume_reading(PauseReason.HANDSHAKE)
+        endpoint.pause_reading(PauseReason.HANDSHAKE)
+        endpoint.pause_reading(PauseReason.PEER_WRITE_PAUSED)
+        endpoint.resume_reading(PauseReason.HANDSHAKE)
 
         assert not below.reading
 
-        end.resume_reading(PauseReason.PEER_WRITE_PAUSED)
+        endpoint.resume_reading(PauseReason.PEER_WRITE_PAUSED)
 
         assert below.reading
 
 
-def test_removing_an_absent_reason_changes_nothing(ends: Ends) -> None:
-    ends.socket.pause_reading(PauseReason.PEER_WRITE_PAUSED)
-    ends.socket.resume_reading(PauseReason.HANDSHAKE)
-    ends.channel.pause_reading(PauseReason.PEER_WRITE_PAUSED)
-    ends.channel.resume_reading(PauseReason.HANDSHAKE)
+def test_removing_an_absent_reason_changes_nothing(endpoints: Endpoints) -> None:
+    endpoints.socket.pause_reading(PauseReason.PEER_WRITE_PAUSED)
+    endpoints.socket.resume_reading(PauseReason.HANDSHAKE)
+    endpoints.channel.pause_reading(PauseReason.PEER_WRITE_PAUSED)
+    endpoints.channel.resume_reading(PauseReason.HANDSHAKE)
 
-    assert not ends.below_socket.reading
-    assert not ends.below_channel.reading
+    assert not endpoints.transport.reading
+    assert not endpoints.asyncssh_channel.reading
 
 
 # Endpoints of one kind

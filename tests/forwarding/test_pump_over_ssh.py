@@ -14,8 +14,8 @@ import pytest
 from tests.forwarding.opening import opened
 from tests.forwarding.services import (
     CHUNK,
+    EXCHANGE_TIMEOUT,
     MEGABYTE,
-    PATIENCE,
     blob,
     converse,
     echo,
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.ssh.connection import Connection
 
-MUCH = 100 * MEGABYTE
-ROOM = 3 * MEGABYTE
+LARGE = 100 * MEGABYTE
+EXTRA_BUFFER = 3 * MEGABYTE
 """Bytes that one forwarded connection may buffer beyond the window of its channel."""
 FIRST_WINDOW = 2 * MEGABYTE
-BOUND = FIRST_WINDOW + ROOM
+MAX_BUFFERED = FIRST_WINDOW + EXTRA_BUFFER
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def client_that_does_not_read(port: int) -> AsyncIterator[socket.socket]:
         yield client
 
 
-def buffered(connection: Connection) -> int:
+def buffered_bytes(connection: Connection) -> int:
     """Return the bytes that this process buffers for the channels of an SSH connection."""
     total = 0
     for channel in channels(connection):
@@ -90,14 +90,14 @@ def buffered(connection: Connection) -> int:
         peer = channel._session.peer if isinstance(channel._session, ChannelEndpoint) else None
         if isinstance(peer, SocketEndpoint) and peer._transport is not None:
             total += peer._transport.get_write_buffer_size()
-    below = connection.transport._transport
-    return total + (below.get_write_buffer_size() if below is not None else 0)
+    lower_transport = connection.transport._transport
+    return total + (lower_transport.get_write_buffer_size() if lower_transport is not None else 0)
 
 
-def bound(connection: Connection) -> int:
+def max_buffered(connection: Connection) -> int:
     """Return the most that may be buffered for one channel, whose window may have grown."""
     windows = [channel._init_recv_window for channel in channels(connection)]
-    return max(windows, default=FIRST_WINDOW) + ROOM
+    return max(windows, default=FIRST_WINDOW) + EXTRA_BUFFER
 
 
 def channels(connection: Connection) -> list[Any]:
@@ -125,7 +125,7 @@ async def test_bytes_arrive_intact_through_unix_sockets(
         assert await exchange(site.port, data) == data
 
 
-async def test_an_answer_arrives_after_the_clients_half_close(connection: Connection) -> None:
+async def test_a_response_arrives_after_the_clients_half_close(connection: Connection) -> None:
     data = blob(3 * MEGABYTE)
     async with forwarded(connection, hash_sink) as site:
         assert await exchange(site.port, data) == sha256(data).encode()
@@ -136,25 +136,25 @@ async def test_an_answer_arrives_after_the_clients_half_close(connection: Connec
 async def test_a_client_may_send_after_the_targets_half_close(connection: Connection) -> None:
     received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"go on")
+    async def send_then_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"response")
         writer.write_eof()
         received.set_result(await read_all(reader))
 
-    async with forwarded(connection, listen) as site, asyncio.timeout(PATIENCE):
+    async with forwarded(connection, send_then_read) as site, asyncio.timeout(EXCHANGE_TIMEOUT):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-        assert await read_all(reader) == b"go on"
-        writer.write(b"and on")
+        assert await read_all(reader) == b"response"
+        writer.write(b"more data")
         writer.close()
 
-        assert await received == b"and on"
+        assert await received == b"more data"
 
     await until(lambda: not channels(connection))
 
 
 async def test_nothing_is_lost_at_the_end_of_a_transfer(connection: Connection) -> None:
     data = blob(8 * MEGABYTE)
-    async with forwarded(connection, source(data)) as site, asyncio.timeout(PATIENCE):
+    async with forwarded(connection, source(data)) as site, asyncio.timeout(EXCHANGE_TIMEOUT):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=CHUNK)
         # The target closes long before its slow client has received everything.
         first = await reader.readexactly(MEGABYTE)
@@ -165,7 +165,7 @@ async def test_nothing_is_lost_at_the_end_of_a_transfer(connection: Connection) 
         writer.close()
 
 
-class SendAndClose(asyncssh.SSHTCPSession[bytes]):
+class SendAndCloseSession(asyncssh.SSHTCPSession[bytes]):
     """A session on the server that sends data and closes both directions."""
 
     def __init__(self, data: bytes) -> None:
@@ -180,14 +180,14 @@ async def test_nothing_is_lost_when_the_client_writes_after_the_targets_close(
     server: Server, connection: Connection
 ) -> None:
     data = blob(MEGABYTE)
-    server.session = lambda: SendAndClose(data)
+    server.session = lambda: SendAndCloseSession(data)
     async with (
         local_site(TcpAddress("ignored", 1), connection) as site,
         client_that_does_not_read(site.port) as client,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(EXCHANGE_TIMEOUT),
     ):
         loop = asyncio.get_running_loop()
-        await until(lambda: buffered(connection) > 0)  # the client has yet to receive it
+        await until(lambda: buffered_bytes(connection) > 0)  # the client has not received it yet
         await until(channels(connection)[0].is_closing)
         await loop.sock_sendall(client, b"too late")
         received = bytearray()
@@ -199,7 +199,7 @@ async def test_nothing_is_lost_when_the_client_writes_after_the_targets_close(
 
 async def test_twenty_transfers_at_once_arrive_intact(connection: Connection) -> None:
     blobs = [blob(MEGABYTE, seed) for seed in range(20)]
-    async with forwarded(connection, echo) as site, asyncio.timeout(PATIENCE):
+    async with forwarded(connection, echo) as site, asyncio.timeout(EXCHANGE_TIMEOUT):
         answers = await asyncio.gather(*(exchange(site.port, data) for data in blobs))
 
     assert [sha256(answer) for answer in answers] == [sha256(data) for data in blobs]
@@ -210,16 +210,16 @@ async def test_twenty_transfers_at_once_arrive_intact(connection: Connection) ->
 
 
 async def test_a_client_that_does_not_read_pauses_the_target(connection: Connection) -> None:
-    data = blob(MUCH)
+    data = blob(LARGE)
     async with (
         forwarded(connection, source(data)) as site,
         client_that_does_not_read(site.port) as client,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(EXCHANGE_TIMEOUT),
     ):
         await until_stable(lambda: site.counters.bytes_in)
 
-        assert buffered(connection) < BOUND
-        assert site.counters.bytes_in < 2 * BOUND  # the kernel buffers some of them
+        assert buffered_bytes(connection) < MAX_BUFFERED
+        assert site.counters.bytes_in < 2 * MAX_BUFFERED  # the kernel buffers a part
         assert len(channels(connection)) == 1
 
         # Other clients are served meanwhile.
@@ -231,14 +231,14 @@ async def test_a_client_that_does_not_read_pauses_the_target(connection: Connect
         while received < len(data):
             piece = await asyncio.get_running_loop().sock_recv(client, CHUNK)
             assert piece
-            assert buffered(connection) < bound(connection)
+            assert buffered_bytes(connection) < max_buffered(connection)
             digest.update(piece)
             received += len(piece)
 
         assert digest.hexdigest() == sha256(data)
 
 
-class Stalled(asyncssh.SSHTCPSession[bytes]):
+class StalledSession(asyncssh.SSHTCPSession[bytes]):
     """A session on the server that reads only after the test resumes it, and hashes the data."""
 
     def __init__(self) -> None:
@@ -265,42 +265,45 @@ class Stalled(asyncssh.SSHTCPSession[bytes]):
 async def test_a_target_that_does_not_read_pauses_the_client(
     server: Server, connection: Connection
 ) -> None:
-    data = blob(MUCH)
-    far = Stalled()
-    server.session = lambda: far
-    async with local_site(TcpAddress("ignored", 1), connection) as site, asyncio.timeout(PATIENCE):
+    data = blob(LARGE)
+    server_session = StalledSession()
+    server.session = lambda: server_session
+    async with (
+        local_site(TcpAddress("ignored", 1), connection) as site,
+        asyncio.timeout(EXCHANGE_TIMEOUT),
+    ):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=CHUNK)
         sending = asyncio.gather(converse(reader, writer, data))
         await until_stable(lambda: site.counters.bytes_out)
 
-        assert buffered(connection) < MEGABYTE  # a whole window is buffered on the server
-        assert site.counters.bytes_out < BOUND
+        assert buffered_bytes(connection) < MEGABYTE  # a whole window is buffered on the server
+        assert site.counters.bytes_out < MAX_BUFFERED
 
         # Other clients are served meanwhile.
         server.session = None
         async with forwarded(connection, echo) as other:
             assert await exchange(other.port, data[:MEGABYTE]) == data[:MEGABYTE]
 
-        far.channel.resume_reading()
-        await far.ended.wait()
+        server_session.channel.resume_reading()
+        await server_session.ended.wait()
         await sending
         writer.close()
 
-        assert far.digest.hexdigest() == sha256(data)
+        assert server_session.digest.hexdigest() == sha256(data)
 
 
 async def is_bounded_for_a_slow_reader(connection: Connection) -> bool:
-    """Return whether at most the window is ever buffered for a client that reads slowly."""
+    """Return whether the buffer for a client that reads slowly stays within its limit."""
     async with (
-        forwarded(connection, source(blob(MUCH))) as site,
+        forwarded(connection, source(blob(LARGE))) as site,
         client_that_does_not_read(site.port) as client,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(EXCHANGE_TIMEOUT),
     ):
         received = 0
         while received < 20 * MEGABYTE:
             await until_stable(lambda: site.counters.bytes_in, turns=1)
             received += len(await asyncio.get_running_loop().sock_recv(client, MEGABYTE))
-            if buffered(connection) > bound(connection):
+            if buffered_bytes(connection) > max_buffered(connection):
                 return False
     return True
 
@@ -327,34 +330,34 @@ async def test_without_our_channels_the_buffer_for_a_slow_reader_grows(
 async def test_clients_that_are_reset_leave_no_channel(
     server: Server, connection: Connection
 ) -> None:
-    async with forwarded(connection, echo) as site, asyncio.timeout(PATIENCE):
-        early = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(100)]
+    async with forwarded(connection, echo) as site, asyncio.timeout(EXCHANGE_TIMEOUT):
+        established = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(100)]
         await until(lambda: site.counters.connections == 100)
-        for reader, writer in early:
+        for reader, writer in established:
             writer.write(b"x" * 1000)
             assert await reader.readexactly(1)  # in the middle of an exchange
 
         server.may_open.clear()
-        late = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(200)]
+        pending = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(200)]
         await until(lambda: server.opening == 300)
         assert len(channels(connection)) == 300
-        for _, writer in late[:100]:
+        for _, writer in pending[:100]:
             writer.write(b"x" * 1000)
             reset(writer)  # before the channel is confirmed
-        for _, writer in early:
+        for _, writer in established:
             reset(writer)
         server.may_open.set()
-        for _, writer in late[100:]:
-            reset(writer)  # about when it is confirmed
+        for _, writer in pending[100:]:
+            reset(writer)  # while the channel is being confirmed
 
         await until(lambda: not channels(connection))
         assert site.counters.connections == 0
         assert site.counters.connections_total == 300
         assert not connection.transport.writers
-        assert await exchange(site.port, b"still here") == b"still here"
+        assert await exchange(site.port, b"still works") == b"still works"
 
 
-class Broken:
+class FaultyPeer:
     """A peer that raises."""
 
     def __init__(self) -> None:
@@ -371,23 +374,23 @@ class Broken:
 async def test_an_exception_closes_only_its_own_channel(
     connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Broken()
+    faulty_peer = FaultyPeer()
 
-    def on_connected(end: ChannelEndpoint) -> None:
-        end.peer = broken
+    def on_connected(endpoint: ChannelEndpoint) -> None:
+        endpoint.peer = faulty_peer
 
     async with (
         service(source(b"data")) as port,
         forwarded(connection, echo) as site,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(EXCHANGE_TIMEOUT),
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-        end = ChannelEndpoint(Counters(), on_connected)
-        await opened(connection, TcpAddress("127.0.0.1", port), end)
-        await until(lambda: end.is_closed)
+        endpoint = ChannelEndpoint(Counters(), on_connected)
+        await opened(connection, TcpAddress("127.0.0.1", port), endpoint)
+        await until(lambda: endpoint.is_closed)
 
-        assert broken.writes == 1
-        assert len(channels(connection)) == 1  # the other one
+        assert faulty_peer.writes == 1
+        assert len(channels(connection)) == 1  # only the channel of the client
         writer.write(b"hello")
         assert await reader.readexactly(5) == b"hello"
 

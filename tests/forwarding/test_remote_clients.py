@@ -43,13 +43,13 @@ async def test_a_channel_of_the_server_reaches_the_target_here() -> None:
         service(echo) as port,
         serving(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port))) as (clients, errors),
     ):
-        end = await clients.accept()
-        end.connection_made(channel)
-        end.data_received(b"hello")
+        endpoint = await clients.accept()
+        endpoint.connection_made(channel)
+        endpoint.data_received(b"hello")
         await until(lambda: written(channel) == b"hello")
-        end.eof_received()
+        endpoint.eof_received()
         await until(lambda: channel.done[-1] == "close")
-        end.connection_lost(None)
+        endpoint.connection_lost(None)
 
     assert errors == []
     assert (clients.counters.bytes_in, clients.counters.bytes_out) == (5, 5)
@@ -68,32 +68,32 @@ async def test_a_refused_target_raises_for_the_server_and_is_reported() -> None:
 async def test_a_socks_client_of_the_server_reaches_the_target_it_names() -> None:
     channel = FakeChannel()
     async with service(echo) as port, serving(RemoteSocksForward(LISTEN)) as (clients, _):
-        end = await clients.accept()
-        end.connection_made(channel)
-        end.data_received(socks4_request(port) + b"early, ")
+        endpoint = await clients.accept()
+        endpoint.connection_made(channel)
+        endpoint.data_received(socks4_request(port) + b"early, ")
         await until(lambda: written(channel) == bytes([0, 0x5A]) + bytes(6) + b"early, ")
-        end.data_received(b"later")
+        endpoint.data_received(b"later")
         await until(lambda: written(channel).endswith(b"early, later"))
-        end.connection_lost(None)
+        endpoint.connection_lost(None)
 
 
 async def test_a_half_close_after_a_socks_request_reaches_the_target() -> None:
     channel = FakeChannel()
     async with service(hash_sink) as port, serving(RemoteSocksForward(LISTEN)) as (clients, _):
-        end = await clients.accept()
-        end.connection_made(channel)
-        end.data_received(socks4_request(port) + b"all I say")
-        end.eof_received()
+        endpoint = await clients.accept()
+        endpoint.connection_made(channel)
+        endpoint.data_received(socks4_request(port) + b"all I say")
+        endpoint.eof_received()
         await until(lambda: written(channel)[8:] == sha256(b"all I say").encode())
-        end.connection_lost(None)
+        endpoint.connection_lost(None)
 
 
 async def test_a_socks_client_of_the_server_gets_a_reply_for_a_refused_target() -> None:
     channel = FakeChannel()
     async with serving(RemoteSocksForward(LISTEN)) as (clients, errors):
-        end = await clients.accept()
-        end.connection_made(channel)
-        end.data_received(socks4_request(closed_port()))
+        endpoint = await clients.accept()
+        endpoint.connection_made(channel)
+        endpoint.data_received(socks4_request(closed_port()))
         await until(lambda: channel.done)
 
     assert channel.done == [bytes([0, 0x5B]) + bytes(6), "close"]
@@ -103,9 +103,9 @@ async def test_a_socks_client_of_the_server_gets_a_reply_for_a_refused_target() 
 async def test_a_socks_client_that_closes_before_its_target_is_connected_leaves_no_socket() -> None:
     channel = FakeChannel()
     async with service(echo) as port, serving(RemoteSocksForward(LISTEN)) as (clients, _):
-        end = await clients.accept()
-        end.connection_made(channel)
-        end.data_received(socks4_request(port))
-        end.connection_lost(None)
+        endpoint = await clients.accept()
+        endpoint.connection_made(channel)
+        endpoint.data_received(socks4_request(port))
+        endpoint.connection_lost(None)
 
     assert channel.done == []

@@ -7,9 +7,9 @@ import pytest
 
 from tests.forwarding.socks_client import (
     GREETING,
+    INCOMPLETE,
     LONGEST_REQUEST,
     SELECTED,
-    UNDER_WAY,
     Result,
     play,
     socks4,
@@ -28,7 +28,7 @@ ADDRESS_TYPE_NOT_SUPPORTED5 = b"\x05\x08\x00\x01" + bytes(6)
 
 
 def play_socks5(request: bytes) -> Result:
-    """Play a request after an accepted greeting; the answer is the one to the request alone."""
+    """Play a request after a greeting. Return the result without the reply to the greeting."""
     result = play(GREETING, request)
     assert result.answer.startswith(SELECTED)
     return replace(result, answer=result.answer.removeprefix(SELECTED))
@@ -76,17 +76,17 @@ def test_socks4_fields_may_be_255_bytes_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_bytes", "what"),
+    ("request_bytes", "field_name"),
     [(socks4(user=b"u" * 256), "user id"), (socks4a(b"n" * 256), "target name")],
 )
 def test_a_socks4_field_beyond_255_bytes_is_rejected_before_its_end(
-    request_bytes: bytes, what: str
+    request_bytes: bytes, field_name: str
 ) -> None:
     result = play(request_bytes[:-1])
 
     assert result == play(request_bytes)
     assert result.answer == REJECTED4
-    assert result.rejection == f"SOCKS4: expected a {what} of at most 255 bytes, got more"
+    assert result.rejection == f"SOCKS4: expected a {field_name} of at most 255 bytes, got more"
 
 
 # --- SOCKS5 ---
@@ -148,7 +148,7 @@ def test_bind_and_udp_associate_are_not_supported(command: int) -> None:
 
 
 def test_a_request_is_read_to_its_end_before_it_is_rejected() -> None:
-    assert play_socks5(socks5(1, bytes(4), command=2)[:-1]) == UNDER_WAY
+    assert play_socks5(socks5(1, bytes(4), command=2)[:-1]) == INCOMPLETE
 
 
 def test_an_unknown_address_type_is_not_supported() -> None:
@@ -228,7 +228,7 @@ def test_any_other_first_byte_is_rejected() -> None:
 
 
 def test_the_beginning_of_an_http_method_waits_for_more() -> None:
-    assert play(b"P") == play(b"CONNECT") == UNDER_WAY
+    assert play(b"P") == play(b"CONNECT") == INCOMPLETE
 
 
 def test_data_after_a_rejection_is_ignored() -> None:

@@ -30,7 +30,7 @@ methods = st.binary(max_size=254).map(lambda others: bytes([5, len(others) + 1])
 
 @st.composite
 def handshakes(draw: st.DrawFn) -> tuple[bytes, TcpAddress]:
-    """Draw all that a well-behaved client sends, and its target."""
+    """Draw the data that a conforming client sends, and its target."""
     port = draw(ports)
     match draw(st.sampled_from(["4", "4a", "5 ipv4", "5 ipv6", "5 name"])):
         case "4":
@@ -43,7 +43,7 @@ def handshakes(draw: st.DrawFn) -> tuple[bytes, TcpAddress]:
             ip = draw(st.ip_addresses(v=4))
             return draw(methods) + socks5(1, ip.packed, port), TcpAddress(str(ip), port)
         case "5 ipv6":
-            # Mapped and compatible addresses have two spellings; a test of its own names one.
+            # Mapped and compatible addresses have two spellings; another test covers them.
             ip = draw(st.ip_addresses(v=6).filter(lambda ip: int(ip) >= 1 << 48))
             return draw(methods) + socks5(4, ip.packed, port), TcpAddress(str(ip), port)
         case _:
@@ -57,7 +57,7 @@ def pieces(data: bytes, cuts: set[int]) -> list[bytes]:
 
 
 cut_points = st.sets(st.integers(0, 2000), max_size=40)
-# Mostly bytes that a SOCKS parser goes a long way with, sometimes any bytes at all.
+# Mostly bytes that a SOCKS parser accepts for a while, sometimes arbitrary bytes.
 noise = st.one_of(
     st.binary(max_size=1200),
     st.tuples(
@@ -88,12 +88,12 @@ def test_a_handshake_may_be_cut_anywhere(
 
 
 @given(noise, cut_points)
-def test_noise_may_be_cut_anywhere(data: bytes, cuts: set[int]) -> None:
+def test_arbitrary_bytes_may_be_cut_anywhere(data: bytes, cuts: set[int]) -> None:
     assert play(*pieces(data, cuts)) == play(data)
 
 
 @given(noise, cut_points)
-def test_noise_never_raises_and_never_grows_the_state(data: bytes, cuts: set[int]) -> None:
+def test_arbitrary_bytes_never_raise_and_never_grow_the_state(data: bytes, cuts: set[int]) -> None:
     handshake = Handshake()
     for piece in pieces(data, cuts):
         handshake.receive(piece)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.forwarding.fakes import open_ends
+from tests.forwarding.fakes import open_endpoints
 from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.forward_spec import TcpAddress
@@ -15,19 +15,19 @@ NO_AUTHENTICATION = bytes([5, 0])
 REQUEST = bytes([5, 1, 0, 3, 7]) + b"db.home" + (5432).to_bytes(2)
 GRANTED = bytes([5, 0, 0, 1]) + bytes(6)
 REFUSED = bytes([5, 5, 0, 1]) + bytes(6)
-UNSUITABLE = bytes([5, 0xFF])
+NO_ACCEPTABLE_METHOD = bytes([5, 0xFF])
 TARGET = TcpAddress("db.home", 5432)
 
 
-class Talk:
+class StreamHandshake:
     """A handshake on one of the two kinds of stream, and its callbacks."""
 
     def __init__(self, side: str) -> None:
-        ends = open_ends()
+        endpoints = open_endpoints()
         self.requested: list[TcpAddress] = []
         self.errors: list[str] = []
-        self.stream = ends.socket if side == "socket" else ends.channel
-        self.below = ends.below_socket if side == "socket" else ends.below_channel
+        self.stream = endpoints.socket if side == "socket" else endpoints.channel
+        self.lower = endpoints.transport if side == "socket" else endpoints.asyncssh_channel
         self.socks = SocksStream(self.stream, self.requested.append, self.errors.append)
 
     def send(self, data: bytes) -> None:
@@ -35,8 +35,8 @@ class Talk:
 
 
 @pytest.fixture(params=["socket", "channel"])
-async def talk(request: pytest.FixtureRequest) -> Talk:
-    return Talk(request.param)
+async def handshake(request: pytest.FixtureRequest) -> StreamHandshake:
+    return StreamHandshake(request.param)
 
 
 @pytest.fixture
@@ -44,122 +44,132 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socks_stream, "HANDSHAKE_TIMEOUT", 0.02)
 
 
-async def test_a_request_is_read_and_passed_on(talk: Talk) -> None:
-    assert talk.below.reading
+async def test_a_request_is_parsed_and_reported(handshake: StreamHandshake) -> None:
+    assert handshake.lower.reading
 
-    talk.send(METHODS)
-    talk.send(REQUEST)
+    handshake.send(METHODS)
+    handshake.send(REQUEST)
 
-    assert talk.below.done == [NO_AUTHENTICATION]
-    assert talk.requested == [TARGET]
-
-
-async def test_greeting_and_request_may_come_at_once(talk: Talk) -> None:
-    talk.send(METHODS + REQUEST)
-
-    assert talk.requested == [TARGET]
+    assert handshake.lower.done == [NO_AUTHENTICATION]
+    assert handshake.requested == [TARGET]
 
 
-async def test_a_client_is_not_read_while_its_target_is_connected(talk: Talk) -> None:
-    talk.send(METHODS + REQUEST)
+async def test_greeting_and_request_may_come_at_once(handshake: StreamHandshake) -> None:
+    handshake.send(METHODS + REQUEST)
 
-    assert not talk.below.reading
-
-    talk.stream.resume_reading(PauseReason.HANDSHAKE)
-
-    assert talk.below.reading
+    assert handshake.requested == [TARGET]
 
 
-async def test_data_after_the_request_is_kept_for_the_target(talk: Talk) -> None:
-    talk.send(METHODS + REQUEST + b"SELECT 1")
+async def test_a_client_is_not_read_while_its_target_is_connected(
+    handshake: StreamHandshake,
+) -> None:
+    handshake.send(METHODS + REQUEST)
 
-    assert talk.socks.leftover == b"SELECT 1"
+    assert not handshake.lower.reading
 
+    handshake.stream.resume_reading(PauseReason.HANDSHAKE)
 
-async def test_the_reply_waits_for_the_connect(talk: Talk) -> None:
-    talk.send(METHODS + REQUEST)
-    assert talk.below.done == [NO_AUTHENTICATION]
-
-    talk.socks.grant()
-
-    assert talk.below.done == [NO_AUTHENTICATION, GRANTED]
+    assert handshake.lower.reading
 
 
-async def test_a_failed_connect_sends_its_reply_and_closes_the_stream(talk: Talk) -> None:
-    talk.send(METHODS + REQUEST)
-    talk.socks.reject(Reason.REFUSED)
+async def test_data_after_the_request_is_kept_for_the_target(handshake: StreamHandshake) -> None:
+    handshake.send(METHODS + REQUEST + b"SELECT 1")
 
-    assert talk.below.done == [NO_AUTHENTICATION, REFUSED, "close"]
-
-
-async def test_a_client_that_needs_authentication_gets_a_reply_and_is_closed(talk: Talk) -> None:
-    talk.send(bytes([5, 1, 2]))
-
-    assert talk.below.done == [UNSUITABLE, "close"]
-    assert talk.requested == []
-    assert len(talk.errors) == 1
+    assert handshake.socks.leftover == b"SELECT 1"
 
 
-async def test_a_client_of_another_protocol_is_closed_and_reported(talk: Talk) -> None:
-    talk.send(b"GET / HTTP/1.1\r\n")
+async def test_the_reply_waits_for_the_connect(handshake: StreamHandshake) -> None:
+    handshake.send(METHODS + REQUEST)
+    assert handshake.lower.done == [NO_AUTHENTICATION]
 
-    assert talk.below.done == ["close"]
-    assert "HTTP" in talk.errors[0]
+    handshake.socks.grant()
 
-
-async def test_an_eof_before_the_request_closes_the_stream(talk: Talk) -> None:
-    talk.send(METHODS)
-    talk.stream.eof_received()
-
-    assert talk.below.done == [NO_AUTHENTICATION, "close"]
-    assert talk.errors == []
-    assert talk.requested == []
+    assert handshake.lower.done == [NO_AUTHENTICATION, GRANTED]
 
 
-async def test_a_client_that_half_closes_after_its_request_is_served(talk: Talk) -> None:
-    talk.send(METHODS + REQUEST)
-    talk.stream.eof_received()
+async def test_a_failed_connect_sends_its_reply_and_closes_the_stream(
+    handshake: StreamHandshake,
+) -> None:
+    handshake.send(METHODS + REQUEST)
+    handshake.socks.reject(Reason.REFUSED)
 
-    assert talk.below.done == [NO_AUTHENTICATION]
-
-
-async def test_a_client_that_disconnects_cancels_the_deadline(talk: Talk) -> None:
-    talk.stream.connection_lost(None)
-
-    assert talk.socks._deadline.cancelled()
-    assert talk.errors == []
+    assert handshake.lower.done == [NO_AUTHENTICATION, REFUSED, "close"]
 
 
-async def test_pausing_and_resuming_does_not_delay_a_reply(talk: Talk) -> None:
-    talk.stream.pause_writing()
-    talk.stream.resume_writing()
-    talk.socks.pause_reading(PauseReason.PEER_WRITE_PAUSED)
-    talk.socks.resume_reading(PauseReason.PEER_WRITE_PAUSED)
-    talk.send(METHODS)
+async def test_a_client_that_needs_authentication_gets_a_reply_and_is_closed(
+    handshake: StreamHandshake,
+) -> None:
+    handshake.send(bytes([5, 1, 2]))
 
-    assert talk.below.done == [NO_AUTHENTICATION]
+    assert handshake.lower.done == [NO_ACCEPTABLE_METHOD, "close"]
+    assert handshake.requested == []
+    assert len(handshake.errors) == 1
+
+
+async def test_a_client_of_another_protocol_is_closed_and_reported(
+    handshake: StreamHandshake,
+) -> None:
+    handshake.send(b"GET / HTTP/1.1\r\n")
+
+    assert handshake.lower.done == ["close"]
+    assert "HTTP" in handshake.errors[0]
+
+
+async def test_an_eof_before_the_request_closes_the_stream(handshake: StreamHandshake) -> None:
+    handshake.send(METHODS)
+    handshake.stream.eof_received()
+
+    assert handshake.lower.done == [NO_AUTHENTICATION, "close"]
+    assert handshake.errors == []
+    assert handshake.requested == []
+
+
+async def test_a_client_that_half_closes_after_its_request_is_served(
+    handshake: StreamHandshake,
+) -> None:
+    handshake.send(METHODS + REQUEST)
+    handshake.stream.eof_received()
+
+    assert handshake.lower.done == [NO_AUTHENTICATION]
+
+
+async def test_a_client_that_disconnects_cancels_the_deadline(handshake: StreamHandshake) -> None:
+    handshake.stream.connection_lost(None)
+
+    assert handshake.socks._deadline.cancelled()
+    assert handshake.errors == []
+
+
+async def test_pausing_and_resuming_does_not_delay_a_reply(handshake: StreamHandshake) -> None:
+    handshake.stream.pause_writing()
+    handshake.stream.resume_writing()
+    handshake.socks.pause_reading(PauseReason.PEER_WRITE_PAUSED)
+    handshake.socks.resume_reading(PauseReason.PEER_WRITE_PAUSED)
+    handshake.send(METHODS)
+
+    assert handshake.lower.done == [NO_AUTHENTICATION]
 
 
 @pytest.mark.usefixtures("short_timeout")
 @pytest.mark.parametrize("side", ["socket", "channel"])
 @pytest.mark.parametrize("data", [b"", METHODS, METHODS + REQUEST[:-1]])
 async def test_a_client_that_sends_no_request_in_time_is_aborted(side: str, data: bytes) -> None:
-    talk = Talk(side)
-    talk.send(data)
+    handshake = StreamHandshake(side)
+    handshake.send(data)
 
-    await until(lambda: talk.errors)
+    await until(lambda: handshake.errors)
 
-    assert talk.errors == ["no SOCKS request within 0 s"]
-    assert talk.below.done[-1] == "abort"
+    assert handshake.errors == ["no SOCKS request within 0 s"]
+    assert handshake.lower.done[-1] == "abort"
 
 
-@pytest.mark.parametrize("last", [METHODS + REQUEST, b"GET / HTTP/1.1\r\n", None])
+@pytest.mark.parametrize("final_data", [METHODS + REQUEST, b"GET / HTTP/1.1\r\n", None])
 @pytest.mark.parametrize("side", ["socket", "channel"])
-async def test_the_deadline_ends_with_the_handshake(side: str, last: bytes | None) -> None:
-    talk = Talk(side)
-    if last is None:
-        talk.stream.eof_received()
+async def test_the_deadline_ends_with_the_handshake(side: str, final_data: bytes | None) -> None:
+    handshake = StreamHandshake(side)
+    if final_data is None:
+        handshake.stream.eof_received()
     else:
-        talk.send(last)
+        handshake.send(final_data)
 
-    assert talk.socks._deadline.cancelled()
+    assert handshake.socks._deadline.cancelled()

@@ -12,8 +12,8 @@ import pytest
 from tests.forwarding.opening import opened
 from tests.forwarding.services import (
     CHUNK,
+    EXCHANGE_TIMEOUT,
     MEGABYTE,
-    PATIENCE,
     blob,
     exchange,
     hash_sink,
@@ -77,7 +77,7 @@ async def hashes_after_a_freeze(
     connection: Connection, frozen: Link, check: Callable[[], None]
 ) -> list[bytes]:
     """Send data while the link is frozen. Return the hashes of the data that arrived."""
-    async with site_and_senders(connection) as (site, clients), asyncio.timeout(PATIENCE):
+    async with site_and_senders(connection) as (site, clients), asyncio.timeout(EXCHANGE_TIMEOUT):
         frozen.freeze()
         for _, writer in clients:
             writer.write(blob(SENDER_BYTES))
@@ -274,7 +274,7 @@ async def test_the_credit_given_adds_up_to_what_was_delivered(
 
     assert channel._recv_window == 0  # all data is queued and no credit was sent
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(EXCHANGE_TIMEOUT):
         while endpoint._counters.bytes_in < len(data):
             endpoint.resume_reading(PauseReason.NO_PEER)
             endpoint.pause_reading(PauseReason.NO_PEER)

@@ -10,7 +10,7 @@ from tunnelkeeper.core.configuration import Configuration, HostOptions, Supervis
 from tunnelkeeper.sshconfig import Answer, Facts, HostLookup, Request, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import parse_output
 
-Make = Callable[..., HostLookup]
+MakeLookup = Callable[..., HostLookup]
 
 
 class FakeSsh:
@@ -18,10 +18,10 @@ class FakeSsh:
 
     def __init__(self, **stanzas: str) -> None:
         self.stanzas = {name.replace("_", "-"): text for name, text in stanzas.items()}
-        self.asked: list[Request] = []
+        self.received: list[Request] = []
 
     async def __call__(self, request: Request) -> Answer:
-        self.asked.append(request)
+        self.received.append(request)
         answer = dict(parse_output(self.stanzas.get(request.host, "")))
         if not request.jumps:
             answer.pop("proxyjump", None)
@@ -31,7 +31,7 @@ class FakeSsh:
         return answer
 
     def requests(self, host: str) -> list[Request]:
-        return [request for request in self.asked if request.host == host]
+        return [request for request in self.received if request.host == host]
 
 
 def configuration(
@@ -45,7 +45,7 @@ def configuration(
 
 
 @pytest.fixture
-def lookup(facts: Facts) -> Make:
+def lookup(facts: Facts) -> MakeLookup:
     def make(ssh: FakeSsh, configured: Configuration | None = None) -> HostLookup:
         return HostLookup(configured or configuration(), ssh, facts, lambda: 0.0)
 
@@ -56,35 +56,37 @@ async def names(lookup: HostLookup, reference: str) -> list[str]:
     return [host.name for host in await lookup.resolve_reference(reference)]
 
 
-async def test_a_host_without_jump_hosts_is_a_chain_of_one(lookup: Make) -> None:
+async def test_a_host_without_jump_hosts_is_a_chain_of_one(lookup: MakeLookup) -> None:
     (host,) = await lookup(FakeSsh(relay="hostname r.example.com")).resolve_reference("relay")
 
     assert (host.name, host.hostname) == ("relay", "r.example.com")
 
 
-async def test_jump_hosts_come_first_in_ssh_order(lookup: Make) -> None:
+async def test_jump_hosts_come_first_in_ssh_order(lookup: MakeLookup) -> None:
     ssh = FakeSsh(deep="proxyjump a,u@b:2200,c")
-    chain = await lookup(ssh).resolve_reference("deep")
+    host_chain = await lookup(ssh).resolve_reference("deep")
 
-    assert [host.name for host in chain] == ["a", "u@b:2200", "c", "deep"]
+    assert [host.name for host in host_chain] == ["a", "u@b:2200", "c", "deep"]
     assert ssh.requests("b") == [Request("b", "u", 2200, jumps=False)]
 
 
-async def test_only_the_first_jump_host_may_have_jump_hosts_of_its_own(lookup: Make) -> None:
+async def test_only_the_first_jump_host_may_have_jump_hosts_of_its_own(lookup: MakeLookup) -> None:
     ssh = FakeSsh(deep="proxyjump a,b", a="proxyjump x", b="proxyjump y", x="proxyjump w")
 
     assert await names(lookup(ssh), "deep") == ["w", "x", "a", "b", "deep"]
     assert not ssh.requests("y")
 
 
-async def test_jump_hosts_of_the_config_file_override_ssh_config(lookup: Make) -> None:
+async def test_jump_hosts_of_the_config_file_override_ssh_config(lookup: MakeLookup) -> None:
     ssh = FakeSsh(deep="proxyjump a")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=("b",)))
 
     assert [host.name for host in await lookup(ssh).resolve(tunnel)] == ["b", "deep"]
 
 
-async def test_an_empty_jump_list_in_the_config_file_means_no_jump_hosts(lookup: Make) -> None:
+async def test_an_empty_jump_list_in_the_config_file_means_no_jump_hosts(
+    lookup: MakeLookup,
+) -> None:
     ssh = FakeSsh(deep="proxyjump a")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=()))
 
@@ -92,7 +94,7 @@ async def test_an_empty_jump_list_in_the_config_file_means_no_jump_hosts(lookup:
 
 
 async def test_a_proxy_command_of_the_config_file_overrides_proxy_jump(
-    lookup: Make,
+    lookup: MakeLookup,
 ) -> None:
     ssh = FakeSsh(deep="proxyjump a")
     tunnel = Tunnel("t", "deep", options=HostOptions(proxy_command="nc %h"))
@@ -101,15 +103,15 @@ async def test_a_proxy_command_of_the_config_file_overrides_proxy_jump(
     assert host.proxy_command == "nc deep"
 
 
-async def test_a_proxy_command_applies_to_the_first_hop_only(lookup: Make) -> None:
+async def test_a_proxy_command_applies_to_the_first_hop_only(lookup: MakeLookup) -> None:
     ssh = FakeSsh(deep="proxycommand c", a="proxycommand x %n", b="proxycommand y")
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=("a", "b")))
-    chain = await lookup(ssh).resolve(tunnel)
+    host_chain = await lookup(ssh).resolve(tunnel)
 
-    assert [host.proxy_command for host in chain] == ["x a", None, None]
+    assert [host.proxy_command for host in host_chain] == ["x a", None, None]
 
 
-async def test_a_host_of_the_config_file_is_looked_up_by_its_hostname(lookup: Make) -> None:
+async def test_a_host_of_the_config_file_is_looked_up_by_its_hostname(lookup: MakeLookup) -> None:
     ssh = FakeSsh()
     ssh.stanzas["relay.example.com"] = "identityfile /keys/relay"
     hosts = {"relay": HostOptions(hostname="relay.example.com", port=(22, 443), user="tunnel")}
@@ -122,31 +124,33 @@ async def test_a_host_of_the_config_file_is_looked_up_by_its_hostname(lookup: Ma
 
 
 async def test_a_jump_host_of_the_config_file_may_have_jump_hosts(
-    lookup: Make,
+    lookup: MakeLookup,
 ) -> None:
     hosts = {"a": HostOptions(jump=("gate",)), "b": HostOptions(jump=("nowhere",))}
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=("a", "b")))
-    chain = await lookup(FakeSsh(), configuration(hosts)).resolve(tunnel)
+    host_chain = await lookup(FakeSsh(), configuration(hosts)).resolve(tunnel)
 
-    assert [host.name for host in chain] == ["gate", "a", "b", "deep"]
+    assert [host.name for host in host_chain] == ["gate", "a", "b", "deep"]
 
 
-async def test_user_and_port_of_a_reference_override_the_hosts_options(lookup: Make) -> None:
+async def test_user_and_port_of_a_reference_override_the_hosts_options(lookup: MakeLookup) -> None:
     hosts = {"relay": HostOptions(user="tunnel", port=(22, 443), compression=True)}
     (host,) = await lookup(FakeSsh(), configuration(hosts)).resolve_reference("bob@relay:24")
 
     assert (host.user, host.ports, host.compression) == ("bob", (24,), True)
 
 
-async def test_a_tunnels_options_override_user_and_port_of_its_reference(lookup: Make) -> None:
-    own = Tunnel("t", "bob@relay:24", options=HostOptions(user="tunnel"))
-    (host,) = await lookup(FakeSsh()).resolve(own)
+async def test_a_tunnels_options_override_user_and_port_of_its_reference(
+    lookup: MakeLookup,
+) -> None:
+    tunnel = Tunnel("t", "bob@relay:24", options=HostOptions(user="tunnel"))
+    (host,) = await lookup(FakeSsh()).resolve(tunnel)
 
     assert (host.user, host.ports) == ("tunnel", (24,))
 
 
 async def test_a_host_without_a_table_has_the_defaults_without_jump(
-    lookup: Make,
+    lookup: MakeLookup,
 ) -> None:
     defaults = HostOptions(connect_timeout=3, jump=("gate",))
     (host,) = await lookup(FakeSsh(), configuration(defaults=defaults)).resolve_reference("other")
@@ -159,18 +163,18 @@ async def test_a_host_without_a_table_has_the_defaults_without_jump(
     [(("relay",), ["relay"]), (("a", "relay"), ["a", "relay"]), (("relay", "b"), ["relay"])],
 )
 async def test_a_host_in_its_own_jump_list_uses_only_the_hosts_before_it(
-    jump: tuple[str, ...], expected: list[str], lookup: Make
+    jump: tuple[str, ...], expected: list[str], lookup: MakeLookup
 ) -> None:
     tunnel = Tunnel("t", "relay", options=HostOptions(jump=jump))
 
     assert [host.name for host in await lookup(FakeSsh()).resolve(tunnel)] == expected
 
 
-async def test_a_second_port_of_a_jump_host_is_reached_through_it(lookup: Make) -> None:
+async def test_a_second_port_of_a_jump_host_is_reached_through_it(lookup: MakeLookup) -> None:
     tunnel = Tunnel("t", "box", options=HostOptions(port=(2222,), jump=("box",)))
-    chain = await lookup(FakeSsh()).resolve(tunnel)
+    host_chain = await lookup(FakeSsh()).resolve(tunnel)
 
-    assert [str(host) for host in chain] == ["ann@box:22", "ann@box:2222"]
+    assert [str(host) for host in host_chain] == ["ann@box:22", "ann@box:2222"]
 
 
 @pytest.mark.parametrize(
@@ -182,16 +186,16 @@ async def test_a_second_port_of_a_jump_host_is_reached_through_it(lookup: Make) 
     ],
 )
 async def test_a_loop_of_jump_hosts_is_an_error_that_names_them(
-    ssh: FakeSsh, loop: str, lookup: Make
+    ssh: FakeSsh, loop: str, lookup: MakeLookup
 ) -> None:
-    with pytest.raises(SshConfigError, match="loop") as caught:
+    with pytest.raises(SshConfigError, match="loop") as error_info:
         await lookup(ssh).resolve_reference("a")
 
-    assert caught.value.message.endswith(f": {loop}")
-    assert "ProxyJump none" in caught.value.hint
+    assert error_info.value.message.endswith(f": {loop}")
+    assert "ProxyJump none" in error_info.value.hint
 
 
-async def test_an_endless_chain_of_jump_hosts_is_an_error(lookup: Make) -> None:
+async def test_an_endless_chain_of_jump_hosts_is_an_error(lookup: MakeLookup) -> None:
     class Endless(FakeSsh):
         async def __call__(self, request: Request) -> Answer:
             return {"hostname": [request.host], "proxyjump": ["x%h"]}
@@ -200,7 +204,7 @@ async def test_an_endless_chain_of_jump_hosts_is_an_error(lookup: Make) -> None:
         await lookup(Endless()).resolve_reference("a")
 
 
-async def test_settings_that_ssh_needs_are_passed_with_the_request(lookup: Make) -> None:
+async def test_settings_that_ssh_needs_are_passed_with_the_request(lookup: MakeLookup) -> None:
     ssh = FakeSsh()
     options = HostOptions(
         ciphers="+aes", macs="^m", kex_algorithms="-k", host_key_algorithms="h", host_key_alias="x"
@@ -232,7 +236,7 @@ async def test_settings_that_ssh_needs_are_passed_with_the_request(lookup: Make)
     ],
 )
 async def test_hosts_are_looked_up_in_the_configured_ssh_config(
-    configured: str | None, source: str | None, lookup: Make
+    configured: str | None, source: str | None, lookup: MakeLookup
 ) -> None:
     ssh = FakeSsh()
     config = configuration(supervisor=SupervisorOptions(ssh_config=configured))
@@ -241,7 +245,7 @@ async def test_hosts_are_looked_up_in_the_configured_ssh_config(
     assert ssh.requests("relay") == [Request("relay", source=source)]
 
 
-async def test_an_ssh_config_of_an_unknown_user_is_an_error(lookup: Make) -> None:
+async def test_an_ssh_config_of_an_unknown_user_is_an_error(lookup: MakeLookup) -> None:
     configured = configuration(supervisor=SupervisorOptions(ssh_config="~unknown/x"))
 
     with pytest.raises(SshConfigError, match=r"supervisor\.ssh_config '~unknown/x': no such user"):
@@ -249,17 +253,17 @@ async def test_an_ssh_config_of_an_unknown_user_is_an_error(lookup: Make) -> Non
 
 
 @pytest.mark.parametrize("reference", ["", "-oProxyCommand=x", "a b", "relay:0", "::1", "u@"])
-async def test_a_malformed_reference_is_refused(reference: str, lookup: Make) -> None:
+async def test_a_malformed_reference_is_refused(reference: str, lookup: MakeLookup) -> None:
     with pytest.raises(SshConfigError):
         await lookup(FakeSsh()).resolve_reference(reference)
 
 
-async def test_a_malformed_proxy_jump_is_refused(lookup: Make) -> None:
+async def test_a_malformed_proxy_jump_is_refused(lookup: MakeLookup) -> None:
     with pytest.raises(SshConfigError):
         await lookup(FakeSsh(a="proxyjump -x")).resolve_reference("a")
 
 
-async def test_brackets_are_removed_from_an_address_before_the_lookup(lookup: Make) -> None:
+async def test_brackets_are_removed_from_an_address_before_the_lookup(lookup: MakeLookup) -> None:
     ssh = FakeSsh()
     (host,) = await lookup(ssh).resolve_reference("[::1]:2222")
 
@@ -267,7 +271,7 @@ async def test_brackets_are_removed_from_an_address_before_the_lookup(lookup: Ma
     assert ssh.requests("::1") == [Request("::1", port=2222)]
 
 
-async def test_a_thousand_tunnels_query_their_jump_host_once(lookup: Make) -> None:
+async def test_a_thousand_tunnels_query_their_jump_host_once(lookup: MakeLookup) -> None:
     ssh = FakeSsh()
     hosts = lookup(ssh)
     tunnel = Tunnel("t", "a", options=HostOptions(jump=("relay",)))
@@ -277,10 +281,10 @@ async def test_a_thousand_tunnels_query_their_jump_host_once(lookup: Make) -> No
 
     assert len(ssh.requests("relay")) == 1
     assert len(ssh.requests("somehost")) == 1
-    assert len(ssh.asked) == 1002
+    assert len(ssh.received) == 1002
 
 
-async def test_deviations_are_reported_for_each_host_of_a_chain(lookup: Make) -> None:
+async def test_deviations_are_reported_for_each_host_of_a_chain(lookup: MakeLookup) -> None:
     ssh = FakeSsh(a="bindinterface eth0", deep="proxyjump a\nstricthostkeychecking false")
     deviations = await lookup(ssh).find_deviations(Tunnel("t", "deep"))
 

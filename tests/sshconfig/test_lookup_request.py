@@ -29,7 +29,7 @@ def test_a_multi_line_value_is_refused(value: str) -> None:
 
 
 def test_an_error_shows_a_value_without_control_characters() -> None:
-    with pytest.raises(SshConfigError) as caught:
+    with pytest.raises(SshConfigError) as error_info:
         Request("a\x1b[2Jb")
 
-    assert caught.value.message.isprintable()
+    assert error_info.value.message.isprintable()

@@ -12,23 +12,23 @@ from tunnelkeeper.sshconfig import HostLookup, SshConfigError, SshQuery, gather_
 
 pytestmark = pytest.mark.usefixtures("ssh")
 
-Look = Callable[[str], HostLookup]
+MakeLookup = Callable[[str], HostLookup]
 
 
 @pytest.fixture
-def look(tmp_path: Path) -> Look:
+def make_lookup(tmp_path: Path) -> MakeLookup:
     """Return a function that looks hosts up in an ssh_config with a given text."""
 
-    def look(text: str) -> HostLookup:
+    def make_lookup(text: str) -> HostLookup:
         path = tmp_path / "ssh_config"
         path.write_text(text)
         configuration = Configuration("t.toml", SupervisorOptions(ssh_config=str(path)))
         return HostLookup(configuration, SshQuery(), gather_facts(), monotonic)
 
-    return look
+    return make_lookup
 
 
-async def test_a_chain_of_several_hops_matches_the_route_of_ssh(look: Look) -> None:
+async def test_a_chain_of_several_hops_matches_the_route_of_ssh(make_lookup: MakeLookup) -> None:
     text = """\
 Host deep
   HostName deep.internal
@@ -42,21 +42,21 @@ Host bastion2
 Host gate
   ProxyCommand nc -x proxy:1080 "%h" %p
 """
-    chain = await look(text).resolve_reference("user3@deep")
+    host_chain = await make_lookup(text).resolve_reference("user3@deep")
 
-    assert [host.name for host in chain] == [
+    assert [host.name for host in host_chain] == [
         "gate",
         "user1@bastion1",
         "bastion2:2200",
         "user3@deep",
     ]
-    assert [str(host).removeprefix(f"{gather_facts().user}@") for host in chain] == [
+    assert [str(host).removeprefix(f"{gather_facts().user}@") for host in host_chain] == [
         "gate:22",
         "user1@bastion1:22",
         "user2@bastion2:2200",
         "user3@deep.internal:22",
     ]
-    assert [host.proxy_command for host in chain] == [
+    assert [host.proxy_command for host in host_chain] == [
         'nc -x proxy:1080 "gate" 22',
         None,
         None,
@@ -64,24 +64,29 @@ Host gate
     ]
 
 
-async def test_proxy_command_none_overrides_a_general_one(look: Look) -> None:
+async def test_proxy_command_none_overrides_a_general_one(make_lookup: MakeLookup) -> None:
     text = "Host near\n  ProxyCommand none\nHost *\n  ProxyCommand nc %h %p\n"
-    lookup = look(text)
-    near, far = await lookup.resolve_reference("near"), await lookup.resolve_reference("far")
+    lookup = make_lookup(text)
+    near_host, far_host = (
+        await lookup.resolve_reference("near"),
+        await lookup.resolve_reference("far"),
+    )
 
-    assert near[0].proxy_command is None
-    assert far[0].proxy_command == "nc far 22"
+    assert near_host[0].proxy_command is None
+    assert far_host[0].proxy_command == "nc far 22"
 
 
-async def test_algorithms_are_unset_if_no_file_sets_them(look: Look) -> None:
-    (host,) = await look("Host *\n  Compression yes\n").resolve_reference("relay")
+async def test_algorithms_are_unset_if_no_file_sets_them(make_lookup: MakeLookup) -> None:
+    (host,) = await make_lookup("Host *\n  Compression yes\n").resolve_reference("relay")
 
     assert host.ciphers is host.macs is host.kex_algorithms is None
     assert host.host_key_algorithms is host.pubkey_accepted_algorithms is None
     assert host.compression
 
 
-async def test_lists_with_plus_minus_and_caret_are_applied_as_in_ssh(look: Look) -> None:
+async def test_lists_with_plus_minus_and_caret_are_applied_as_in_ssh(
+    make_lookup: MakeLookup,
+) -> None:
     text = """\
 Host relay
   Ciphers ^aes256-gcm@openssh.com
@@ -89,7 +94,7 @@ Host relay
   HostKeyAlgorithms ssh-ed25519
 """
     options = HostOptions(kex_algorithms="+diffie-hellman-group1-sha1")
-    (host,) = await look(text).resolve(Tunnel("t", "relay", options=options))
+    (host,) = await make_lookup(text).resolve(Tunnel("t", "relay", options=options))
 
     assert host.ciphers is not None
     assert host.ciphers.startswith("aes256-gcm@openssh.com,")
@@ -102,14 +107,16 @@ Host relay
     assert host.pubkey_accepted_algorithms is None
 
 
-async def test_a_list_that_ssh_refuses_is_reported_with_its_message(look: Look) -> None:
+async def test_a_list_that_ssh_refuses_is_reported_with_its_message(
+    make_lookup: MakeLookup,
+) -> None:
     tunnel = Tunnel("t", "relay", options=HostOptions(macs="rot13"))
 
     with pytest.raises(SshConfigError, match="Bad SSH2 MAC spec 'rot13'"):
-        await look("").resolve(tunnel)
+        await make_lookup("").resolve(tunnel)
 
 
-async def test_tokens_are_expanded_as_ssh_expands_them(look: Look) -> None:
+async def test_tokens_are_expanded_as_ssh_expands_them(make_lookup: MakeLookup) -> None:
     # ssh prints what it makes of UserKnownHostsFile, and leaves IdentityFile to us.
     tokens = "%C-%d-%h-%i-%k-%L-%l-%n-%p-%r-%u-%%"
     text = f"""\
@@ -121,7 +128,7 @@ Host relay
   UserKnownHostsFile /{tokens}
   IdentityFile /{tokens}
 """
-    (host,) = await look(text).resolve_reference("relay")
+    (host,) = await make_lookup(text).resolve_reference("relay")
 
     assert host.identity_files == host.user_known_hosts
     assert host.identity_files[0].endswith(
@@ -130,14 +137,14 @@ Host relay
     )
 
 
-async def test_an_ipv6_scope_is_not_a_token(look: Look) -> None:
-    (host,) = await look("UserKnownHostsFile /k/%h\n").resolve_reference("[fe80::1%lo]")
+async def test_an_ipv6_scope_is_not_a_token(make_lookup: MakeLookup) -> None:
+    (host,) = await make_lookup("UserKnownHostsFile /k/%h\n").resolve_reference("[fe80::1%lo]")
 
     assert host.hostname == "fe80::1%lo"
     assert host.user_known_hosts == ("/k/fe80::1%lo",)
 
 
-async def test_paths_are_absolute_and_include_the_defaults_of_ssh(look: Look) -> None:
+async def test_paths_are_absolute_and_include_the_defaults_of_ssh(make_lookup: MakeLookup) -> None:
     text = """\
 UserKnownHostsFile ~/k1 "/a b/k2"
 GlobalKnownHostsFile none
@@ -147,17 +154,17 @@ IdentityFile rel/key
 IdentityAgent none
 """
     home = gather_facts().home
-    lookup = look(text)
+    lookup = make_lookup(text)
     (host,) = await lookup.resolve_reference("relay")
-    (bare,) = await look("").resolve_reference("relay")
+    (default_host,) = await make_lookup("").resolve_reference("relay")
 
     assert host.user_known_hosts == (f"{home}/k1", "/a b/k2")
     assert host.system_known_hosts == ()
     assert host.identity_files == (f"{gather_facts().cwd}/rel/key", f"{home}/key")
     assert host.identity_agent is None
-    assert f"{home}/.ssh/id_ed25519" in bare.identity_files
-    assert f"{home}/.ssh/known_hosts" in bare.user_known_hosts
-    assert "/etc/ssh/ssh_known_hosts" in bare.system_known_hosts
+    assert f"{home}/.ssh/id_ed25519" in default_host.identity_files
+    assert f"{home}/.ssh/known_hosts" in default_host.user_known_hosts
+    assert "/etc/ssh/ssh_known_hosts" in default_host.system_known_hosts
 
 
 @pytest.mark.parametrize(
@@ -165,16 +172,16 @@ IdentityAgent none
     [("ask", "strict"), ("yes", "strict"), ("accept-new", "accept-new"), ("off", "accept-new")],
 )
 async def test_strict_host_key_checking_is_read_from_the_answer_of_ssh(
-    value: str, policy: str, look: Look
+    value: str, policy: str, make_lookup: MakeLookup
 ) -> None:
-    lookup = look(f"StrictHostKeyChecking {value}\n")
+    lookup = make_lookup(f"StrictHostKeyChecking {value}\n")
     (host,) = await lookup.resolve_reference("relay")
 
     assert host.host_key_policy == policy
     assert bool(await lookup.find_deviations(Tunnel("t", "relay"))) == (value == "off")
 
 
-async def test_times_and_flags_are_read_in_the_units_of_ssh(look: Look) -> None:
+async def test_times_and_flags_are_read_in_the_units_of_ssh(make_lookup: MakeLookup) -> None:
     text = """\
 ServerAliveInterval 2m
 ServerAliveCountMax 4
@@ -185,7 +192,7 @@ BindAddress 127.0.0.1
 HashKnownHosts yes
 IdentitiesOnly yes
 """
-    (host,) = await look(text).resolve_reference("relay")
+    (host,) = await make_lookup(text).resolve_reference("relay")
 
     assert (host.keepalive.interval, host.keepalive.count_max) == (120, 4)
     assert (host.connect_timeout, host.tcp_keepalive) == (60, False)
@@ -194,7 +201,9 @@ IdentitiesOnly yes
     assert host.identities_only
 
 
-async def test_the_default_ssh_config_of_distributions_has_no_deviations(look: Look) -> None:
+async def test_the_default_ssh_config_of_distributions_has_no_deviations(
+    make_lookup: MakeLookup,
+) -> None:
     text = """\
 Host *
   SendEnv LANG LC_*
@@ -204,10 +213,12 @@ Host *
   RequiredRSASize 2048
 """
 
-    assert await look(text).find_deviations(Tunnel("t", "relay")) == ()
+    assert await make_lookup(text).find_deviations(Tunnel("t", "relay")) == ()
 
 
-async def test_unsupported_directives_are_reported_for_each_host_of_the_chain(look: Look) -> None:
+async def test_unsupported_directives_are_reported_for_each_host_of_the_chain(
+    make_lookup: MakeLookup,
+) -> None:
     text = """\
 Host relay
   ProxyJump gate
@@ -216,36 +227,42 @@ Host gate
   VerifyHostKeyDNS yes
 """
 
-    assert await look(text).find_deviations(Tunnel("t", "relay")) == (
+    assert await make_lookup(text).find_deviations(Tunnel("t", "relay")) == (
         "gate: VerifyHostKeyDNS of ssh_config is not supported",
         "relay: LocalForward of ssh_config is not supported",
     )
 
 
-async def test_match_sees_an_overridden_user(look: Look) -> None:
+async def test_match_sees_an_overridden_user(make_lookup: MakeLookup) -> None:
     text = "Match user bob\n  Port 2222\n"
-    lookup = look(text)
+    lookup = make_lookup(text)
 
     assert str((await lookup.resolve_reference("bob@relay"))[0]) == "bob@relay:2222"
     assert (await lookup.resolve_reference("eve@relay"))[0].ports == (22,)
 
 
-async def test_an_alias_with_unusual_characters_is_a_host(look: Look) -> None:
+async def test_an_alias_with_unusual_characters_is_a_host(make_lookup: MakeLookup) -> None:
     text = "Host bücher#1\n  HostName 127.0.0.1\n"
 
-    assert (await look(text).resolve_reference("bücher#1"))[0].hostname == "127.0.0.1"
+    assert (await make_lookup(text).resolve_reference("bücher#1"))[0].hostname == "127.0.0.1"
 
 
 async def test_a_command_line_combines_its_options_with_ssh_config(
-    look: Look,
+    make_lookup: MakeLookup,
 ) -> None:
     text = "Host box\n  User other\n  Port 24\n  LocalForward 1 a:2\n"
     arguments = ("-J", "gate", "-o", "ServerAliveInterval=7", "-L", "3:b:4", "-s")
 
-    way, answer = await look(text).resolve_command_line("me@box", arguments, ("sftp",))
+    host_chain, answer = await make_lookup(text).resolve_command_line(
+        "me@box", arguments, ("sftp",)
+    )
 
-    assert [host.name for host in way] == ["gate", "me@box"]
-    assert (way[-1].user, way[-1].ports, way[-1].keepalive.interval) == ("me", (24,), 7)
+    assert [host.name for host in host_chain] == ["gate", "me@box"]
+    assert (host_chain[-1].user, host_chain[-1].ports, host_chain[-1].keepalive.interval) == (
+        "me",
+        (24,),
+        7,
+    )
     assert answer["localforward"] == ["3 [b]:4", "1 [a]:2"]
     assert answer["sessiontype"] == ["subsystem"]
-    assert way[0].keepalive.interval != 7
+    assert host_chain[0].keepalive.interval != 7

@@ -15,18 +15,18 @@ class SlowQuery:
     """A query that blocks until released, and counts its runs."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.received: list[Request] = []
         self.runs = asyncio.Semaphore(0)
         self.may_answer = asyncio.Event()
         self.error: SshConfigError | None = None
 
     async def __call__(self, request: Request) -> Answer:
-        self.asked.append(request)
+        self.received.append(request)
         self.runs.release()
         await self.may_answer.wait()
         if self.error is not None:
             raise self.error
-        return {"run": [str(len(self.asked))]}
+        return {"run": [str(len(self.received))]}
 
 
 class Clock:
@@ -45,87 +45,87 @@ async def outcome(answer: Awaitable[Answer]) -> Answer | str:
 
 
 async def test_equal_concurrent_requests_share_one_run() -> None:
-    slow = SlowQuery()
-    shared = CachedQuery(slow, Clock())
+    slow_query = SlowQuery()
+    cached_query = CachedQuery(slow_query, Clock())
     async with asyncio.TaskGroup() as tasks:
-        asking = [tasks.create_task(shared(RELAY)) for _ in range(3)]
-        await slow.runs.acquire()
-        slow.may_answer.set()
+        requests = [tasks.create_task(cached_query(RELAY)) for _ in range(3)]
+        await slow_query.runs.acquire()
+        slow_query.may_answer.set()
 
-    assert [task.result() for task in asking] == [{"run": ["1"]}] * 3
-    assert slow.asked == [RELAY]
+    assert [task.result() for task in requests] == [{"run": ["1"]}] * 3
+    assert slow_query.received == [RELAY]
 
 
 async def test_different_requests_run_concurrently() -> None:
-    slow = SlowQuery()
-    shared = CachedQuery(slow, Clock())
+    slow_query = SlowQuery()
+    cached_query = CachedQuery(slow_query, Clock())
     other = Request("relay", user="ann")
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(shared(RELAY))
-        tasks.create_task(shared(other))
-        await slow.runs.acquire()
-        await slow.runs.acquire()
-        slow.may_answer.set()
+        tasks.create_task(cached_query(RELAY))
+        tasks.create_task(cached_query(other))
+        await slow_query.runs.acquire()
+        await slow_query.runs.acquire()
+        slow_query.may_answer.set()
 
-    assert slow.asked == [RELAY, other]
+    assert slow_query.received == [RELAY, other]
 
 
 async def test_an_answer_is_reused_until_its_maximum_age() -> None:
-    slow, clock = SlowQuery(), Clock()
-    slow.may_answer.set()
-    shared = CachedQuery(slow, clock)
+    slow_query, clock = SlowQuery(), Clock()
+    slow_query.may_answer.set()
+    cached_query = CachedQuery(slow_query, clock)
 
-    assert await shared(RELAY) == {"run": ["1"]}
+    assert await cached_query(RELAY) == {"run": ["1"]}
     clock.now += MAX_AGE - 0.1
-    assert await shared(RELAY) == {"run": ["1"]}
+    assert await cached_query(RELAY) == {"run": ["1"]}
     clock.now += 0.1
-    assert await shared(RELAY) == {"run": ["2"]}
+    assert await cached_query(RELAY) == {"run": ["2"]}
 
 
 async def test_an_error_reaches_all_waiters_and_is_not_cached() -> None:
-    slow = SlowQuery()
-    slow.error = SshConfigError("no", "hint", temporary=True)
-    shared = CachedQuery(slow, Clock())
+    slow_query = SlowQuery()
+    slow_query.error = SshConfigError("no", "hint", temporary=True)
+    cached_query = CachedQuery(slow_query, Clock())
     async with asyncio.TaskGroup() as tasks:
-        asking = [tasks.create_task(outcome(shared(RELAY))) for _ in range(2)]
-        await slow.runs.acquire()
-        slow.may_answer.set()
+        requests = [tasks.create_task(outcome(cached_query(RELAY))) for _ in range(2)]
+        await slow_query.runs.acquire()
+        slow_query.may_answer.set()
 
-    assert [task.result() for task in asking] == ["no/hint/True"] * 2
-    slow.error = None
-    assert await shared(RELAY) == {"run": ["2"]}
+    assert [task.result() for task in requests] == ["no/hint/True"] * 2
+    slow_query.error = None
+    assert await cached_query(RELAY) == {"run": ["2"]}
 
 
 async def test_the_next_waiter_runs_the_query_if_the_first_is_cancelled() -> None:
-    slow = SlowQuery()
-    shared = CachedQuery(slow, Clock())
+    slow_query = SlowQuery()
+    cached_query = CachedQuery(slow_query, Clock())
     async with asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(shared(RELAY))
-        await slow.runs.acquire()
-        second = tasks.create_task(shared(RELAY))
+        first = tasks.create_task(cached_query(RELAY))
+        await slow_query.runs.acquire()
+        second = tasks.create_task(cached_query(RELAY))
         await asyncio.sleep(0)
         first.cancel()
-        await slow.runs.acquire()
-        slow.may_answer.set()
+        await slow_query.runs.acquire()
+        slow_query.may_answer.set()
 
     assert first.cancelled()
     assert second.result() == {"run": ["2"]}
 
 
 async def test_cancelling_a_waiter_does_not_affect_the_run() -> None:
-    slow = SlowQuery()
-    shared = CachedQuery(slow, Clock())
+    slow_query = SlowQuery()
+    cached_query = CachedQuery(slow_query, Clock())
     async with asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(shared(RELAY))
-        await slow.runs.acquire()
-        second = tasks.create_task(shared(RELAY))
+        first = tasks.create_task(cached_query(RELAY))
+        await slow_query.runs.acquire()
+        second = tasks.create_task(cached_query(RELAY))
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.wait({second})
-        slow.may_answer.set()
+        slow_query.may_answer.set()
 
     assert first.result() == {"run": ["1"]}
-    assert slow.asked == [RELAY]
+    assert slow_query.received == [RELAY]
 
 
 async def test_an_unexpected_exception_reaches_only_the_caller_that_ran_the_query() -> None:

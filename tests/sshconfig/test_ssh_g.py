@@ -97,13 +97,13 @@ async def test_a_jump_to_itself_is_refused_with_the_message_of_ssh(tmp_path: Pat
 async def test_a_syntax_error_is_reported_with_its_line_and_the_command_to_reproduce_it(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(SshConfigError) as caught:
+    with pytest.raises(SshConfigError) as error_info:
         await ask(tmp_path, "Port 22\nPort x\x1b[2J\n", Request("relay"))
 
-    assert "line 2" in caught.value.message
-    assert caught.value.message.isprintable()
-    assert f"ssh -G -N -F {tmp_path}/ssh_config -- relay" in caught.value.hint
-    assert not caught.value.temporary
+    assert "line 2" in error_info.value.message
+    assert error_info.value.message.isprintable()
+    assert f"ssh -G -N -F {tmp_path}/ssh_config -- relay" in error_info.value.hint
+    assert not error_info.value.temporary
 
 
 async def test_a_missing_file_is_an_error() -> None:
@@ -122,11 +122,11 @@ async def test_a_run_that_exceeds_the_timeout_is_an_error(tmp_path: Path) -> Non
     path = tmp_path / "ssh_config"
     path.write_text('Match exec "sleep 60; true"\n  Port 1\n')
 
-    with pytest.raises(SshConfigError, match=r"more than 0\.1 s") as caught:
+    with pytest.raises(SshConfigError, match=r"more than 0\.1 s") as error_info:
         await SshQuery(timeout=0.1)(Request("relay", source=str(path)))
 
-    assert caught.value.temporary
-    assert "-v" in caught.value.hint
+    assert error_info.value.temporary
+    assert "-v" in error_info.value.hint
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -135,9 +135,9 @@ async def test_a_timeout_kills_ssh_and_its_children(tmp_path: Path) -> None:
     os.mkfifo(started)
     path.write_text(f'Match exec "echo $$ > {started}; sleep 60; true"\n  Port 1\n')
     async with asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(SshQuery(timeout=60)(Request("relay", source=str(path))))
+        requests = tasks.create_task(SshQuery(timeout=60)(Request("relay", source=str(path))))
         pid = int(await asyncio.to_thread(started.read_text))
-        asking.cancel()
+        requests.cancel()
 
     assert ends_within(5, pid)
 
@@ -166,7 +166,7 @@ async def test_a_resolver_error_is_temporary(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho 'ssh: Could not resolve host \"x\"' >&2\nexit 255\n")
     program.chmod(0o755)
 
-    with pytest.raises(SshConfigError) as caught:
+    with pytest.raises(SshConfigError) as error_info:
         await SshQuery(str(program))(Request("x"))
 
-    assert caught.value.temporary
+    assert error_info.value.temporary
