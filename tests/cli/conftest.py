@@ -1,4 +1,4 @@
-"""The command line in this process, with a home of its own, beside a supervisor that is a fake."""
+"""Fixtures that run the command line in this process, with its own home and a fake supervisor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     code: int
     out: str
     err: str
@@ -24,7 +24,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Tool:
-    """Runs a command line and returns its exit code and what it printed."""
+    """Runs a command line and returns its exit code and output."""
 
     home: Path
     capture: pytest.CaptureFixture[str]
@@ -37,23 +37,23 @@ class Tool:
     def config(self) -> Path:
         return self.home / "tunnels.toml"
 
-    def __call__(self, *arguments: str) -> Done:
+    def __call__(self, *arguments: str) -> CommandResult:
         code = run(arguments)
         captured = self.capture.readouterr()
-        return Done(code, captured.out, captured.err)
+        return CommandResult(code, captured.out, captured.err)
 
 
 @pytest.fixture
 def tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Tool:
-    found = Tool(tmp_path, capsys)
+    tool = Tool(tmp_path, capsys)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("TUNNELKEEPER_SOCKET", str(found.socket))
-    monkeypatch.setenv("TUNNELKEEPER_CONFIG", str(found.config))
+    monkeypatch.setenv("TUNNELKEEPER_SOCKET", str(tool.socket))
+    monkeypatch.setenv("TUNNELKEEPER_CONFIG", str(tool.config))
     monkeypatch.delenv("NO_COLOR", raising=False)
-    return found
+    return tool
 
 
 @pytest.fixture

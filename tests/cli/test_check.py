@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def findings(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Findings:
-    found = Findings([], [])
+    result = Findings([], [])
 
     def check(config: Path) -> Findings:
         assert config == tool.config
-        return found
+        return result
 
     monkeypatch.setattr(launch, "check", check)
-    return found
+    return result
 
 
 @pytest.mark.usefixtures("findings")
-def test_a_good_file_is_silence(tool: Tool) -> None:
+def test_a_valid_file_prints_nothing(tool: Tool) -> None:
     done = tool("check")
 
     assert (done.code, done.out, done.err) == (0, "", "")
 
 
-def test_problems_are_lines_on_stderr_and_exit_2(tool: Tool, findings: Findings) -> None:
+def test_problems_are_printed_on_stderr_with_exit_code_2(tool: Tool, findings: Findings) -> None:
     findings.problems.extend(["tunnels.toml:1: bad", "tunnels.toml:2: worse"])
     done = tool("check")
 
@@ -41,14 +41,14 @@ def test_problems_are_lines_on_stderr_and_exit_2(tool: Tool, findings: Findings)
     assert done.err == "tunnels.toml:1: bad\ntunnels.toml:2: worse\n"
 
 
-def test_warnings_are_said_and_forgiven(tool: Tool, findings: Findings) -> None:
-    findings.warnings.append("relay: GSSAPI is not spoken")
+def test_warnings_are_printed_with_exit_code_0(tool: Tool, findings: Findings) -> None:
+    findings.warnings.append("relay: GSSAPI is not supported")
     done = tool("check")
 
-    assert (done.code, done.err) == (0, "warning: relay: GSSAPI is not spoken\n")
+    assert (done.code, done.err) == (0, "warning: relay: GSSAPI is not supported\n")
 
 
-def test_json_names_both(tool: Tool, findings: Findings) -> None:
+def test_json_lists_problems_and_warnings(tool: Tool, findings: Findings) -> None:
     findings.problems.append("bad")
     findings.warnings.append("odd")
     done = tool("check", "--json")

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def direct(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, str]]:
-    """The connections that were asked for where no supervisor could help."""
-    asked: list[tuple[Path, str, str]] = []
+    """Record the connections that the command makes without a supervisor."""
+    requested: list[tuple[Path, str, str]] = []
 
     def connect(config: Path, reference: str, target: str, pump: object) -> int:
         assert callable(pump)
-        asked.append((config, reference, target))
+        requested.append((config, reference, target))
         return 7
 
     monkeypatch.setattr(launch, "connect", connect)
-    return asked
+    return requested
 
 
 def connect(server: RunningServer, target: str, text: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -48,7 +48,7 @@ def connect(server: RunningServer, target: str, text: bytes) -> subprocess.Compl
     )
 
 
-def test_stdin_and_stdout_are_carried_with_half_close(server: RunningServer) -> None:
+def test_stdin_and_stdout_are_relayed_with_half_close(server: RunningServer) -> None:
     text = b"hello" * 200_000
     done = connect(server, "echo:7", text)
 
@@ -56,14 +56,14 @@ def test_stdin_and_stdout_are_carried_with_half_close(server: RunningServer) -> 
     assert done.stdout == text.upper() + b"BYE"
 
 
-def test_a_target_that_refuses_is_exit_1_with_the_reason(server: RunningServer) -> None:
+def test_a_refused_target_exits_with_1_and_the_reason(server: RunningServer) -> None:
     done = connect(server, "closed:1", b"")
 
     assert done.returncode == 1
     assert done.stderr == b"tunnelkeeper: closed:1: Connection refused\n"
 
 
-def test_without_a_supervisor_it_connects_by_itself(
+def test_without_a_supervisor_it_connects_directly(
     tool: Tool, direct: list[tuple[Path, str, str]]
 ) -> None:
     assert tool("connect", "me@relay", "db:5432").code == 7
@@ -71,7 +71,7 @@ def test_without_a_supervisor_it_connects_by_itself(
 
 
 @pytest.mark.usefixtures("server")
-def test_what_is_no_tunnel_is_a_host_to_connect_to(
+def test_a_name_that_is_not_a_tunnel_is_a_host(
     tool: Tool, direct: list[tuple[Path, str, str]]
 ) -> None:
     assert tool("connect", "me@relay", "db:5432").code == 7

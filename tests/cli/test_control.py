@@ -1,4 +1,4 @@
-"""down, restart and reload: what moves tunnels and the supervisor."""
+"""The commands down, restart and reload."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.control.fakes import RunningServer
 
 
-def test_down_stops_what_it_names(tool: Tool, server: RunningServer) -> None:
+def test_down_stops_the_named_tunnels(tool: Tool, server: RunningServer) -> None:
     done = tool("down", "db")
 
     assert (done.code, done.out) == (0, "stopped db\n")
@@ -30,7 +30,7 @@ def test_down_stops_a_group(tool: Tool, server: RunningServer) -> None:
     assert server.fake.asked == [("stop", [], "work")]
 
 
-def test_down_without_a_name_ends_the_supervisor_and_sees_it_gone(
+def test_down_without_a_name_shuts_the_supervisor_down_and_waits(
     tool: Tool, server: RunningServer
 ) -> None:
     done = tool("down")
@@ -45,20 +45,20 @@ def test_down_without_a_name_ends_the_supervisor_and_sees_it_gone(
 def test_down_waits_for_the_lock(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = paths.lock_path(tool.socket).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    looked = threading.Event()
+    polled = threading.Event()
 
-    def look_again(_seconds: float) -> None:
-        looked.set()
+    def release_lock(_seconds: float) -> None:
+        polled.set()
         lock.close()
 
-    monkeypatch.setattr("tunnelkeeper.cli.control.time.sleep", look_again)
+    monkeypatch.setattr("tunnelkeeper.cli.control.time.sleep", release_lock)
 
     assert tool("down").code == 0
-    assert looked.is_set()
+    assert polled.is_set()
 
 
 @pytest.mark.usefixtures("server")
-def test_a_supervisor_that_does_not_end_is_a_timeout(
+def test_a_supervisor_that_does_not_exit_is_a_timeout(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "END_TIMEOUT", 0.1)
@@ -71,14 +71,14 @@ def test_a_supervisor_that_does_not_end_is_a_timeout(
     assert "has not ended" in done.err
 
 
-def test_a_graceful_restart_is_asked_for(tool: Tool, server: RunningServer) -> None:
+def test_restart_graceful_is_requested(tool: Tool, server: RunningServer) -> None:
     done = tool("restart", "--graceful", "db")
 
     assert (done.code, done.out) == (0, "restarting db gracefully\n")
     assert server.fake.asked == [("restart gracefully", ["db"], None)]
 
 
-def test_restart_names_what_is_on_its_way(tool: Tool, server: RunningServer) -> None:
+def test_restart_prints_the_tunnels_that_restart(tool: Tool, server: RunningServer) -> None:
     done = tool("restart", "db")
 
     assert (done.code, done.out) == (0, "restarting db\n")
@@ -86,7 +86,7 @@ def test_restart_names_what_is_on_its_way(tool: Tool, server: RunningServer) -> 
 
 
 @pytest.mark.usefixtures("server")
-def test_reload_says_what_changed(tool: Tool) -> None:
+def test_reload_prints_the_changes(tool: Tool) -> None:
     assert tool("reload").out == "db: a forward was added\n"
     assert json.loads(tool("reload", "--json").out) == {
         "changes": ["db: a forward was added"],
@@ -94,7 +94,7 @@ def test_reload_says_what_changed(tool: Tool) -> None:
     }
 
 
-def test_reload_of_a_bad_file_prints_every_problem_and_exits_2(
+def test_reload_of_an_invalid_file_prints_every_problem_and_exits_with_2(
     tool: Tool, server: RunningServer
 ) -> None:
     server.fake.problems = ["tunnels.toml:1: bad", "tunnels.toml:2: worse"]

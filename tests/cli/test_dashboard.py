@@ -1,4 +1,4 @@
-"""The command around the dashboard: its terminal, its locale, and how it starts a supervisor."""
+"""The command dashboard: its terminal, its locale, and how it starts a supervisor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Tool
 
 
-def test_it_needs_a_terminal(tool: Tool) -> None:
+def test_the_dashboard_needs_a_terminal(tool: Tool) -> None:
     done = tool("dashboard")
 
     assert done.code == 2
@@ -38,11 +38,11 @@ def test_it_needs_a_terminal(tool: Tool) -> None:
         ({"LC_CTYPE": "en_US.UTF-8", "LANG": "C"}, True),
     ],
 )
-def test_it_draws_with_what_the_locale_has(environment: dict[str, str], utf8: bool) -> None:
+def test_the_locale_decides_about_utf8(environment: dict[str, str], utf8: bool) -> None:
     assert shows_utf8(environment) is utf8
 
 
-def test_a_bad_file_starts_no_supervisor(tmp_path: Path) -> None:
+def test_an_invalid_file_starts_no_supervisor(tmp_path: Path) -> None:
     config = tmp_path / "tunnels.toml"
     config.write_text("[tunnels.db]\n")
     with pytest.raises(StartError, match="has problems") as caught:
@@ -51,14 +51,14 @@ def test_a_bad_file_starts_no_supervisor(tmp_path: Path) -> None:
     assert "tunnels.db" in "".join(caught.value.problems)
 
 
-def test_a_supervisor_that_ends_at_once_is_quoted(
+def test_the_output_of_a_supervisor_that_exits_at_once_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "tunnels.toml"
     config.write_text('[tunnels.db]\nhost = "a"\nsocks = "1"\nautostart = false\n')
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    here = tmp_path / "taken"
-    here.write_text("a file where the socket's folder should be")
-    ended = supervisor_starter(Settings(str(config), str(here / "control.sock")))()
+    blocked = tmp_path / "taken"
+    blocked.write_text("a file where the socket's folder should be")
+    read_exit_message = supervisor_starter(Settings(str(config), str(blocked / "control.sock")))()
 
-    assert "the supervisor ended with exit code" in wait_until(ended, within=60)
+    assert "the supervisor ended with exit code" in wait_until(read_exit_message, within=60)

@@ -1,4 +1,4 @@
-"""`tunnelkeeper import`: what is printed, what is written, and what is said besides."""
+"""`tunnelkeeper import`: its output, the files it writes, and its messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tunnels(text: str) -> dict[str, dict[str, object]]:
 # -- printing --------------------------------------------------------------------------------------
 
 
-def test_a_line_is_printed_as_toml_and_nothing_is_written(tool: Tool) -> None:
+def test_a_command_line_is_printed_as_toml_and_nothing_is_written(tool: Tool) -> None:
     done = tool("import", "autossh", "--", *LINE)
 
     assert (done.code, done.err) == (0, "")
@@ -40,7 +40,7 @@ def test_a_line_is_printed_as_toml_and_nothing_is_written(tool: Tool) -> None:
     assert not tool.config.exists()
 
 
-def test_variables_of_autossh_are_taken_from_the_environment(
+def test_autossh_variables_are_read_from_the_environment(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUTOSSH_GATETIME", "60")
@@ -53,7 +53,7 @@ def test_variables_of_autossh_are_taken_from_the_environment(
     assert "AUTOSSH_GATETIME became gate_time" in done.out
 
 
-def test_a_shell_is_named_with_what_keeps_it_up(tool: Tool) -> None:
+def test_a_shell_is_refused_with_a_hint_to_tunnelkeeper_autossh(tool: Tool) -> None:
     done = tool("import", "ssh", "--", "ann@relay")
 
     assert (done.code, done.out) == (1, "")
@@ -61,11 +61,11 @@ def test_a_shell_is_named_with_what_keeps_it_up(tool: Tool) -> None:
     assert "`tunnelkeeper autossh`" in done.err
 
 
-def test_a_line_without_dashes_in_front_is_a_mistake_of_usage(tool: Tool) -> None:
+def test_a_command_line_without_double_dash_is_a_usage_error(tool: Tool) -> None:
     assert tool("import", "autossh", *LINE).code == 2
 
 
-def test_nothing_that_a_line_holds_breaks_out_of_a_comment(tool: Tool) -> None:
+def test_an_argument_cannot_end_a_comment(tool: Tool) -> None:
     line = ("-N", "-D", "1", "-o", "SetEnv=A=[tunnels.evil]", "-o", "LogLevel=INFO", "relay")
     done = tool("import", "ssh", "--", *line)
 
@@ -76,9 +76,7 @@ def test_nothing_that_a_line_holds_breaks_out_of_a_comment(tool: Tool) -> None:
 # -- units -----------------------------------------------------------------------------------------
 
 
-def test_a_unit_s_file_is_imported_and_one_that_is_none_is_named(
-    tool: Tool, tmp_path: Path
-) -> None:
+def test_a_unit_file_is_imported_and_other_files_are_reported(tool: Tool, tmp_path: Path) -> None:
     (tmp_path / "db.service").write_text(UNIT)
     (tmp_path / "other.service").write_text("[Service]\nExecStart=/bin/true\n")
 
@@ -92,7 +90,7 @@ def test_a_unit_s_file_is_imported_and_one_that_is_none_is_named(
     assert "none.service: No such file or directory" in done.err
 
 
-def test_an_instance_is_made_from_the_file_of_its_template(tool: Tool, tmp_path: Path) -> None:
+def test_an_instance_is_read_from_the_file_of_its_template(tool: Tool, tmp_path: Path) -> None:
     (tmp_path / "port@.service").write_text(UNIT.replace("1080", "%i"))
 
     done = tool("import", "unit", str(tmp_path / "port@1081.service"))
@@ -115,21 +113,23 @@ def program(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def test_a_unit_s_name_is_asked_of_systemd_with_its_drop_ins(tool: Tool, programs: Path) -> None:
+def test_a_unit_name_is_read_with_systemctl_cat_and_its_drop_ins(
+    tool: Tool, programs: Path
+) -> None:
     text = f"# /etc/systemd/system/db.service\n{UNIT}\n# /etc/x.conf\n[Service]\nUser=nobody\n"
     (programs / "text").write_text(text)
-    program(programs, "systemctl", f'echo "$*" > {programs}/asked; cat {programs}/text')
+    program(programs, "systemctl", f'echo "$*" > {programs}/arguments; cat {programs}/text')
 
     done = tool("import", "unit", "db")
 
     assert tunnels(done.out)["db"]["socks"] == ["1080"]
     assert "It ran as nobody" in done.out
-    assert (programs / "asked").read_text() == "--no-pager cat -- db.service\n"
+    assert (programs / "arguments").read_text() == "--no-pager cat -- db.service\n"
     tool("import", "unit", "--user", "db.service")
-    assert (programs / "asked").read_text() == "--user --no-pager cat -- db.service\n"
+    assert (programs / "arguments").read_text() == "--user --no-pager cat -- db.service\n"
 
 
-def test_systemd_s_refusal_is_told(tool: Tool, programs: Path) -> None:
+def test_an_error_of_systemctl_is_reported(tool: Tool, programs: Path) -> None:
     program(programs, "systemctl", 'echo "No files found for db.service." >&2; exit 1')
 
     done = tool("import", "unit", "db")
@@ -141,7 +141,7 @@ def test_systemd_s_refusal_is_told(tool: Tool, programs: Path) -> None:
 # -- crontabs --------------------------------------------------------------------------------------
 
 
-def test_your_own_crontab_is_asked_for(tool: Tool, programs: Path) -> None:
+def test_the_user_s_own_crontab_is_read_by_default(tool: Tool, programs: Path) -> None:
     program(programs, "crontab", 'echo "@reboot autossh -M 0 -f -N -R 1:localhost:22 relay &"')
 
     done = tool("import", "crontab")
@@ -150,7 +150,7 @@ def test_your_own_crontab_is_asked_for(tool: Tool, programs: Path) -> None:
     assert "# Imported from crontab -l, line 1." in done.out
 
 
-def test_a_crontab_without_such_lines_is_told(tool: Tool, tmp_path: Path) -> None:
+def test_a_crontab_without_ssh_is_reported(tool: Tool, tmp_path: Path) -> None:
     (tmp_path / "tab").write_text("0 3 * * * backup\n")
 
     done = tool("import", "crontab", str(tmp_path / "tab"))
@@ -185,7 +185,7 @@ def hosts(tool: Tool, tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("hosts")
-def test_hosts_with_forwards_are_imported_and_patterns_named(tool: Tool) -> None:
+def test_hosts_with_forwards_are_imported_and_patterns_are_reported(tool: Tool) -> None:
     done = tool("import", "ssh-config")
 
     assert {name: table["host"] for name, table in tunnels(done.out).items()} == {
@@ -197,14 +197,14 @@ def test_hosts_with_forwards_are_imported_and_patterns_named(tool: Tool) -> None
 
 
 @pytest.mark.usefixtures("hosts")
-def test_hosts_are_chosen_by_pattern_or_name(tool: Tool) -> None:
+def test_hosts_are_selected_by_pattern_or_name(tool: Tool) -> None:
     assert list(tunnels(tool("import", "ssh-config", "ho*").out)) == ["home"]
     assert list(tunnels(tool("import", "ssh-config", "a.lab").out)) == ["a.lab"]
     assert "forwards nothing" in tool("import", "ssh-config", "plain").err
     assert "no host of ssh_config has forwards" in tool("import", "ssh-config", "x*").err
 
 
-def test_what_is_imported_from_ssh_config_leaves_the_host_to_it(tool: Tool, hosts: Path) -> None:
+def test_an_import_from_ssh_config_keeps_the_host_settings_there(tool: Tool, hosts: Path) -> None:
     done = tool("import", "ssh-config", "--write", "home")
 
     assert (done.code, done.err) == (0, "")
@@ -217,7 +217,7 @@ def test_what_is_imported_from_ssh_config_leaves_the_host_to_it(tool: Tool, host
 OLD = '# mine\n[tunnels.relay-5432]\nhost = "old"\nsocks = 1080 # here\n'
 
 
-def test_an_import_is_added_to_the_file_and_a_name_that_is_there_gets_a_suffix(tool: Tool) -> None:
+def test_an_import_is_added_to_the_file_and_a_taken_name_gets_a_suffix(tool: Tool) -> None:
     tool.config.write_text(OLD)
 
     done = tool("import", "autossh", "--write", "--", *LINE)
@@ -228,7 +228,7 @@ def test_an_import_is_added_to_the_file_and_a_name_that_is_there_gets_a_suffix(t
     assert list(load(tool.config).tunnels) == ["relay-5432", "relay-5432-2"]
 
 
-def test_with_replace_the_old_one_goes(tool: Tool) -> None:
+def test_replace_replaces_the_tunnel_of_that_name(tool: Tool) -> None:
     tool.config.write_text(OLD)
 
     done = tool("import", "autossh", "--write", "--replace", "--", *LINE)
@@ -239,35 +239,37 @@ def test_with_replace_the_old_one_goes(tool: Tool) -> None:
     assert tunnel.host == "ann@relay.example.com"
 
 
-def test_replace_goes_with_write(tool: Tool) -> None:
+def test_replace_requires_write(tool: Tool) -> None:
     assert tool("import", "ssh", "--replace", "--", *LINE).code == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("[tunnels.db]\n", "'host' is missing"),
         ('[tunnels.db]\nhost = "h"\nlocal = "5432:a:1"\n', "listens on"),
     ],
 )
-def test_a_bad_result_is_told_and_nothing_is_written(tool: Tool, text: str, why: str) -> None:
+def test_an_invalid_result_is_reported_and_nothing_is_written(
+    tool: Tool, text: str, reason: str
+) -> None:
     tool.config.write_text(text)
 
     done = tool("import", "autossh", "--write", "--", *LINE)
 
     assert done.code == 2
-    assert why in done.err
+    assert reason in done.err
     assert "nothing was written" in done.err
     assert tool.config.read_text() == text
 
 
-def test_a_broken_file_is_no_reason_not_to_print(tool: Tool) -> None:
+def test_printing_works_with_a_broken_config_file(tool: Tool) -> None:
     tool.config.write_text("broken")
 
     assert tool("import", "autossh", "--", *LINE).code == 0
 
 
-def test_hosts_that_hold_too_are_named(tool: Tool) -> None:
+def test_hosts_with_a_hosts_table_are_reported(tool: Tool) -> None:
     tool.config.write_text('[hosts."relay.example.com"]\nport = 24\n')
 
     done = tool("import", "autossh", "--write", "--", *LINE)
@@ -275,7 +277,7 @@ def test_hosts_that_hold_too_are_named(tool: Tool) -> None:
     assert "the [hosts] tables of relay.example.com apply" in done.err
 
 
-def test_without_ssh_there_is_nobody_to_ask(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_without_ssh_is_an_error(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
     done = tool("import", "autossh", "--", *LINE)

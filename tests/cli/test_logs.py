@@ -19,19 +19,19 @@ STARTED = f"{NOON} info    started\n"
 
 
 @pytest.mark.usefixtures("server")
-def test_the_newest_line_comes_last(tool: Tool) -> None:
+def test_the_newest_line_is_last(tool: Tool) -> None:
     assert tool("logs").out == UP + STARTED
     assert tool("logs", "-n", "1").out == STARTED
     assert tool("logs", "db").out == UP
 
 
-def test_json_is_a_record_per_line(tool: Tool, server: RunningServer) -> None:
-    records = [json.loads(each) for each in tool("logs", "--json").out.splitlines()]
+def test_json_prints_one_record_per_line(tool: Tool, server: RunningServer) -> None:
+    records = [json.loads(line) for line in tool("logs", "--json").out.splitlines()]
 
     assert records == msgspec.to_builtins(server.fake.records)
 
 
-def test_following_goes_on_until_the_supervisor_ends(tool: Tool, server: RunningServer) -> None:
+def test_following_continues_until_the_supervisor_exits(tool: Tool, server: RunningServer) -> None:
     server.publish(
         LogEvent(LogRecord(NOON, "warning", "db", "lost")),
         LogEvent(LogRecord(NOON, "info", "web", "up")),
@@ -44,7 +44,7 @@ def test_following_goes_on_until_the_supervisor_ends(tool: Tool, server: Running
     assert done.code == 3
 
 
-def test_a_line_is_one_line_whatever_it_says() -> None:
+def test_a_message_is_printed_as_one_escaped_line() -> None:
     assert (
         format_record(LogRecord(NOON, "error", "db", "a\nb\x1b[m"))
         == f"{NOON} error   db: a\\nb\\x1b[m"

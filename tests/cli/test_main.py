@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Tool
     from tests.control.fakes import RunningServer
 
-SEPARATE = (
+RUN_AND_LIST_IMPORTS = (
     "import sys; from tunnelkeeper.cli.main import run; code = run(sys.argv[1:]); "
     "print({'asyncssh', 'asyncio', 'prompt_toolkit'} & set(sys.modules), file=sys.stderr); "
     "sys.exit(code)"
 )
 
 
-def separately(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command line in a process of its own; its stderr ends with what it should not import."""
+def run_in_subprocess(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line in its own process; the last line of stderr lists forbidden imports."""
     return subprocess.run(
-        [sys.executable, "-c", SEPARATE, *arguments],
+        [sys.executable, "-c", RUN_AND_LIST_IMPORTS, *arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -36,7 +36,7 @@ def separately(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def replace_status(monkeypatch: pytest.MonkeyPatch, body: Callable[[], None]) -> None:
+def replace_commands(monkeypatch: pytest.MonkeyPatch, body: Callable[[], None]) -> None:
     @click.command()
     def command() -> None:
         body()
@@ -44,7 +44,7 @@ def replace_status(monkeypatch: pytest.MonkeyPatch, body: Callable[[], None]) ->
     monkeypatch.setattr(program, "get_command", lambda *_: command)
 
 
-def raising(error: BaseException) -> Callable[[], None]:
+def function_raising(error: BaseException) -> Callable[[], None]:
     def body() -> None:
         raise error
 
@@ -52,16 +52,16 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "reload", "wait", "restart", "down"])
-def test_what_talks_to_a_supervisor_imports_neither_ssh_nor_asyncio(
+def test_client_commands_import_neither_asyncssh_nor_asyncio(
     server: RunningServer, command: str
 ) -> None:
     names = ["db"] if command in {"wait", "restart", "down"} else []
-    done = separately("--socket", str(server.path), command, *names)
+    done = run_in_subprocess("--socket", str(server.path), command, *names)
 
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "set()")
 
 
-def test_every_subcommand_is_a_command_of_the_name_with_a_help_text() -> None:
+def test_every_subcommand_has_a_command_with_a_help_text() -> None:
     context = click.Context(program)
     for subcommand in SUBCOMMANDS:
         command = program.get_command(context, subcommand.name)
@@ -70,7 +70,7 @@ def test_every_subcommand_is_a_command_of_the_name_with_a_help_text() -> None:
 
 
 def test_help_lists_the_commands_without_importing_them() -> None:
-    done = separately("--help")
+    done = run_in_subprocess("--help")
 
     assert done.returncode == 0
     assert "show what every tunnel is doing" in done.stdout
@@ -81,7 +81,7 @@ def test_the_version_is_printed(tool: Tool) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["relay"], ["units"]])
-def test_no_command_at_all_is_bad_usage_with_help(tool: Tool, words: list[str]) -> None:
+def test_a_missing_command_is_a_usage_error_with_help(tool: Tool, words: list[str]) -> None:
     done = tool(*words)
 
     assert (done.code, done.out) == (2, "")
@@ -90,7 +90,7 @@ def test_no_command_at_all_is_bad_usage_with_help(tool: Tool, words: list[str]) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["stauts"], "no command 'stauts'; did you mean 'status'?"),
         (["frobnicate"], "no command 'frobnicate' (see `tunnelkeeper --help`)"),
@@ -102,21 +102,23 @@ def test_no_command_at_all_is_bad_usage_with_help(tool: Tool, words: list[str]) 
         (["--socket"], "requires an argument"),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_2(tool: Tool, arguments: list[str], said: str) -> None:
+def test_a_usage_error_is_one_line_with_exit_code_2(
+    tool: Tool, arguments: list[str], message: str
+) -> None:
     done = tool(*arguments)
 
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert done.err.startswith("tunnelkeeper: ")
-    assert said in done.err
+    assert message in done.err
 
 
 @pytest.mark.parametrize("line", ["status", "down", "restart db", "wait db", "logs -f", "reload"])
-def test_without_a_supervisor_commands_say_so_and_exit_3(tool: Tool, line: str) -> None:
+def test_without_a_supervisor_commands_exit_with_3(tool: Tool, line: str) -> None:
     done = tool(*line.split())
 
-    where = f"no supervisor is running at {tool.socket}"
+    reason = f"no supervisor is running at {tool.socket}"
     assert (done.code, done.out) == (3, "")
-    assert done.err == f"tunnelkeeper: {where}; start one with `tunnelkeeper up`\n"
+    assert done.err == f"tunnelkeeper: {reason}; start one with `tunnelkeeper up`\n"
 
 
 @pytest.mark.usefixtures("server")
@@ -124,7 +126,7 @@ def test_without_a_supervisor_commands_say_so_and_exit_3(tool: Tool, line: str) 
     "line",
     ["status dbb", "down dbb", "restart dbb", "wait dbb", "logs dbb", "restart --group nobody"],
 )
-def test_an_unknown_name_or_group_is_exit_4(tool: Tool, line: str) -> None:
+def test_an_unknown_name_or_group_exits_with_4(tool: Tool, line: str) -> None:
     done = tool(*line.split())
 
     assert (done.code, done.out) == (4, "")
@@ -132,7 +134,7 @@ def test_an_unknown_name_or_group_is_exit_4(tool: Tool, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (TimeoutError("too late"), 5, "tunnelkeeper: too late\n"),
         (
@@ -148,33 +150,35 @@ def test_an_unknown_name_or_group_is_exit_4(tool: Tool, line: str) -> None:
         ),
     ],
 )
-def test_errors_are_one_line(
-    tool: Tool, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, said: str
+def test_an_error_is_printed_as_one_line(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, message: str
 ) -> None:
-    replace_status(monkeypatch, raising(error))
+    replace_commands(monkeypatch, function_raising(error))
 
     done = tool("status")
-    assert (done.code, done.err) == (code, said)
+    assert (done.code, done.err) == (code, message)
 
 
-def test_an_unexpected_error_shows_where_it_came_from_when_asked(
+def test_verbose_shows_the_traceback_of_an_unexpected_error(
     tool: Tool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    replace_status(monkeypatch, raising(ZeroDivisionError("x")))
+    replace_commands(monkeypatch, function_raising(ZeroDivisionError("x")))
 
     with caplog.at_level("DEBUG"):
         tool("-v", "status")
     assert "Traceback" in caplog.text
 
 
-def test_an_interrupt_is_quiet_and_exit_130(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
-    replace_status(monkeypatch, raising(KeyboardInterrupt()))
+def test_an_interrupt_exits_with_130_and_no_message(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_commands(monkeypatch, function_raising(KeyboardInterrupt()))
 
     done = tool("status")
     assert (done.code, done.err.strip()) == (130, "")
 
 
-def test_a_reader_who_leaves_is_no_error(server: RunningServer) -> None:
+def test_a_closed_output_pipe_is_not_an_error(server: RunningServer) -> None:
     reader, writer = os.pipe()
     os.close(reader)
 
@@ -190,15 +194,15 @@ def test_a_reader_who_leaves_is_no_error(server: RunningServer) -> None:
     assert process.stderr == b""
 
 
-def test_main_exits_with_the_code(monkeypatch: pytest.MonkeyPatch, tool: Tool) -> None:
+def test_main_exits_with_the_exit_code(monkeypatch: pytest.MonkeyPatch, tool: Tool) -> None:
     monkeypatch.setattr(sys, "argv", ["tunnelkeeper", "--socket", str(tool.socket), "status"])
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exited:
         main.main()
-    assert ended.value.code == 3
+    assert exited.value.code == 3
 
 
-def test_the_option_comes_before_the_environment(tool: Tool, server: RunningServer) -> None:
+def test_an_option_overrides_the_environment(tool: Tool, server: RunningServer) -> None:
     del server
 
     assert tool("--socket", str(tool.home / "other.sock"), "status").code == 3

@@ -22,22 +22,22 @@ BACKOFF = a_tunnel("web", "backoff", failure=REFUSED, retry_at="2126-11-22T12:00
 STOPPED = a_tunnel("idle", "stopped", wanted=False)
 
 
-def on_a_terminal(server: RunningServer, width: int, **environment: str) -> str:
-    """What `status` prints on a terminal of that many columns."""
-    ours, theirs = pty.openpty()
+def status_on_terminal(server: RunningServer, width: int, **environment: str) -> str:
+    """Return the output of `status` on a terminal of this width."""
+    master, slave = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-m", "tunnelkeeper", "--socket", str(server.path), "status"],
-        stdout=theirs,
+        stdout=slave,
         env=_environment() | {"TERM": "xterm", "COLUMNS": str(width)} | environment,
         timeout=60,
         check=False,
     )
-    os.close(theirs)
+    os.close(slave)
     printed = b""
-    with suppress(OSError):  # EIO: a terminal's way to say that its program has ended
-        while data := os.read(ours, 65536):
+    with suppress(OSError):  # EIO: the last process on the terminal has exited
+        while data := os.read(master, 65536):
             printed += data
-    os.close(ours)
+    os.close(master)
     assert done.returncode == 0
     return printed.decode()
 
@@ -47,7 +47,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in kept}
 
 
-def test_a_tunnel_is_a_row(tool: Tool, server: RunningServer) -> None:
+def test_each_tunnel_is_a_row(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {"db": a_tunnel(jump=["bastion"])}
     done = tool("status")
 
@@ -57,7 +57,7 @@ def test_a_tunnel_is_a_row(tool: Tool, server: RunningServer) -> None:
     assert done.code == 0
 
 
-def test_it_is_0_when_what_is_wanted_is_up(tool: Tool, server: RunningServer) -> None:
+def test_the_exit_code_is_0_if_all_wanted_tunnels_are_up(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {"db": a_tunnel(), "idle": STOPPED}
     assert tool("status").code == 0
 
@@ -66,9 +66,7 @@ def test_it_is_0_when_what_is_wanted_is_up(tool: Tool, server: RunningServer) ->
     assert tool("status", "db", "idle").code == 0
 
 
-def test_below_the_table_stands_in_full_why_a_tunnel_is_not_up(
-    tool: Tool, server: RunningServer
-) -> None:
+def test_the_full_reason_is_printed_below_the_table(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {"db": a_tunnel(), "web": BACKOFF, "idle": STOPPED}
     table, _, reasons = tool("status").out.partition("\n\n")
 
@@ -76,7 +74,7 @@ def test_below_the_table_stands_in_full_why_a_tunnel_is_not_up(
     assert reasons == "web: backoff: refused: me@relay:22: Connection refused (is sshd running?)\n"
 
 
-def test_names_choose_the_rows(tool: Tool, server: RunningServer) -> None:
+def test_names_select_the_rows(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {"db": a_tunnel(), "web": BACKOFF}
     lines = tool("status", "web").out.splitlines()
 
@@ -84,7 +82,7 @@ def test_names_choose_the_rows(tool: Tool, server: RunningServer) -> None:
     assert not [line for line in lines if line.startswith("db")]
 
 
-def test_json_is_what_the_supervisor_says(tool: Tool, server: RunningServer) -> None:
+def test_json_is_the_supervisor_s_answer(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {"web": BACKOFF}
     done = tool("status", "--json")
 
@@ -92,17 +90,17 @@ def test_json_is_what_the_supervisor_says(tool: Tool, server: RunningServer) -> 
     assert done.code == 1
 
 
-def test_without_tunnels_the_file_is_named(tool: Tool, server: RunningServer) -> None:
+def test_without_tunnels_the_config_file_is_named(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {}
 
     assert tool("status").out == "no tunnels are configured in /etc/tunnels.toml\n"
 
 
-def test_without_a_terminal_nothing_is_cut_and_nothing_coloured(
+def test_without_a_terminal_the_table_is_neither_cut_nor_coloured(
     tool: Tool, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    host = "somebody@" + "long." * 40 + "example.com"
+    host = "user@" + "long." * 40 + "example.com"
     server.fake.tunnels = {"db": a_tunnel(host=host)}
     printed = tool("status").out
 
@@ -110,7 +108,7 @@ def test_without_a_terminal_nothing_is_cut_and_nothing_coloured(
     assert "\x1b" not in printed
 
 
-def test_brackets_are_not_taken_for_markup(tool: Tool, server: RunningServer) -> None:
+def test_brackets_are_not_interpreted_as_markup(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {"db": a_tunnel(forwards=[a_forward(connect="[red]:80")])}
 
     assert "-> [red]:80" in tool("status").out
@@ -120,8 +118,8 @@ def test_brackets_are_not_taken_for_markup(tool: Tool, server: RunningServer) ->
 def test_on_a_terminal_the_table_fits_and_is_coloured(tool: Tool, width: int) -> None:
     tunnel = a_tunnel(host="tunnel@relay.example.com:22", jump=["bastion.example.com"])
     with running_server(tool.socket, tunnel) as server:
-        coloured = on_a_terminal(server, width)
-        plain = on_a_terminal(server, width, NO_COLOR="1")
+        coloured = status_on_terminal(server, width)
+        plain = status_on_terminal(server, width, NO_COLOR="1")
 
     assert "\x1b[32mup" in coloured
     assert "\x1b[32m" not in plain
@@ -131,37 +129,35 @@ def test_on_a_terminal_the_table_fits_and_is_coloured(tool: Tool, width: int) ->
     )
 
 
-def test_it_is_kept_fresh_on_a_terminal_until_ctrl_c(server: RunningServer) -> None:
-    ours, theirs = pty.openpty()
+def test_watch_updates_the_table_until_ctrl_c(server: RunningServer) -> None:
+    master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "tunnelkeeper", "--socket", str(server.path), "status", "--watch"],
-        stdout=theirs,
+        stdout=slave,
         env=_environment() | {"TERM": "xterm", "COLUMNS": "120", "LINES": "20"},
     )
-    os.close(theirs)
+    os.close(slave)
     printed = ""
     try:
         server.fake.tunnels = {"db": a_tunnel()}
         while "me@relay" not in printed:
-            printed += os.read(ours, 65536).decode()
+            printed += os.read(master, 65536).decode()
         server.publish(TunnelEvent(BACKOFF))
         while "Connection refused" not in printed:
-            printed += os.read(ours, 65536).decode()
+            printed += os.read(master, 65536).decode()
         process.send_signal(signal.SIGINT)
         code = process.wait(60)
     finally:
         process.kill()
         process.wait()
-        os.close(ours)
+        os.close(master)
 
     assert code == 1
-    assert "\x1b[?1049h" not in printed  # the screen stays the person's own
+    assert "\x1b[?1049h" not in printed  # it does not switch to the alternate screen
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_without_a_terminal_there_is_nothing_to_keep_fresh(
-    tool: Tool, server: RunningServer, more: list[str]
-) -> None:
+def test_watch_needs_a_terminal(tool: Tool, server: RunningServer, more: list[str]) -> None:
     done = tool("status", "--watch", *more)
 
     assert done.code == 2

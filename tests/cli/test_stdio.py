@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 DEADLINE = 30.0
 
 
-class Carried:
-    """A carried socket: what a shell has on both sides of it, and the target."""
+class RelayedSocket:
+    """A socket relayed to stdin and stdout: the caller's ends of both pipes, and the target."""
 
     def __init__(self, early: bytes = b"") -> None:
-        ours, self.target = socket.socketpair()
+        relayed, self.target = socket.socketpair()
         stdin, self.stdin = os.pipe()
         self.stdout, stdout = os.pipe()
         self.target.settimeout(DEADLINE)
 
         def run() -> None:
-            with ours:
-                relay_stdio(ours, early, stdin, stdout)
+            with relayed:
+                relay_stdio(relayed, early, stdin, stdout)
             os.close(stdin)
             os.close(stdout)
 
@@ -39,19 +39,19 @@ class Carried:
         self._open.discard(descriptor)
         os.close(descriptor)
 
-    def ends(self) -> bool:
+    def has_ended(self) -> bool:
         self._thread.join(DEADLINE)
         return not self._thread.is_alive()
 
-    def tidy(self) -> None:
+    def clean_up(self) -> None:
         self.target.close()
         for descriptor in list(self._open):
             self.close(descriptor)
-        assert self.ends()
+        assert self.has_ended()
 
 
 def send_until_full(sock: socket.socket) -> int:
-    """How many bytes went in until the socket, and all that it is carried to, took no more."""
+    """Send until every buffer behind the socket is full. Return the number of bytes."""
     sent = 0
     sock.settimeout(0.2)
     with suppress(TimeoutError):
@@ -62,10 +62,10 @@ def send_until_full(sock: socket.socket) -> int:
 
 
 @pytest.fixture
-def carried() -> Iterator[Carried]:
-    found = Carried()
-    yield found
-    found.tidy()
+def stdio() -> Iterator[RelayedSocket]:
+    relayed = RelayedSocket()
+    yield relayed
+    relayed.clean_up()
 
 
 def read_all(descriptor: int) -> bytes:
@@ -75,94 +75,94 @@ def read_all(descriptor: int) -> bytes:
     return b"".join(chunks)
 
 
-def test_bytes_go_both_ways(carried: Carried) -> None:
-    os.write(carried.stdin, b"question")
-    assert carried.target.recv(100) == b"question"
+def test_data_is_relayed_in_both_directions(stdio: RelayedSocket) -> None:
+    os.write(stdio.stdin, b"question")
+    assert stdio.target.recv(100) == b"question"
 
-    carried.target.sendall(b"answer")
-    assert os.read(carried.stdout, 100) == b"answer"
-
-
-def test_the_end_of_stdin_is_a_half_close(carried: Carried) -> None:
-    os.write(carried.stdin, b"question")
-    carried.close(carried.stdin)
-    assert carried.target.recv(100) + carried.target.recv(100) == b"question"
-
-    carried.target.sendall(b"a late answer")
-    carried.target.close()
-    assert read_all(carried.stdout) == b"a late answer"
-    assert carried.ends()
+    stdio.target.sendall(b"answer")
+    assert os.read(stdio.stdout, 100) == b"answer"
 
 
-def test_the_targets_half_close_ends_stdout_and_leaves_stdin_going(carried: Carried) -> None:
-    carried.target.sendall(b"greeting")
-    carried.target.shutdown(socket.SHUT_WR)
-    assert read_all(carried.stdout) == b"greeting"
+def test_eof_on_stdin_is_a_half_close(stdio: RelayedSocket) -> None:
+    os.write(stdio.stdin, b"question")
+    stdio.close(stdio.stdin)
+    assert stdio.target.recv(100) + stdio.target.recv(100) == b"question"
 
-    os.write(carried.stdin, b"still here")
-    assert carried.target.recv(100) == b"still here"
-
-
-def test_a_target_that_leaves_ends_it_though_stdin_stays_open(carried: Carried) -> None:
-    carried.target.sendall(b"bye")
-    carried.target.close()
-
-    assert read_all(carried.stdout) == b"bye"
-    assert carried.ends()
+    stdio.target.sendall(b"a late answer")
+    stdio.target.close()
+    assert read_all(stdio.stdout) == b"a late answer"
+    assert stdio.has_ended()
 
 
-def test_a_reader_that_leaves_ends_it(carried: Carried) -> None:
-    carried.close(carried.stdout)
-    carried.target.sendall(b"to nobody")
+def test_a_half_close_by_the_target_closes_stdout_only(stdio: RelayedSocket) -> None:
+    stdio.target.sendall(b"greeting")
+    stdio.target.shutdown(socket.SHUT_WR)
+    assert read_all(stdio.stdout) == b"greeting"
 
-    assert carried.ends()
-
-
-def test_what_was_received_already_comes_first() -> None:
-    carried = Carried(early=b"early ")
-    carried.target.sendall(b"bird")
-    carried.target.close()
-
-    assert read_all(carried.stdout) == b"early bird"
-    carried.tidy()
+    os.write(stdio.stdin, b"still here")
+    assert stdio.target.recv(100) == b"still here"
 
 
-def test_a_slow_reader_does_not_hold_up_the_other_way(carried: Carried) -> None:
-    sent = send_until_full(carried.target)
+def test_the_relay_ends_when_the_target_closes_although_stdin_is_open(stdio: RelayedSocket) -> None:
+    stdio.target.sendall(b"bye")
+    stdio.target.close()
 
-    os.write(carried.stdin, b"through")
-    assert carried.target.recv(100) == b"through"
-
-    carried.target.close()
-    assert len(read_all(carried.stdout)) == sent
+    assert read_all(stdio.stdout) == b"bye"
+    assert stdio.has_ended()
 
 
-def test_a_closed_stdin_is_the_end_of_it() -> None:
-    ours, target = socket.socketpair()
+def test_the_relay_ends_when_stdout_is_closed(stdio: RelayedSocket) -> None:
+    stdio.close(stdio.stdout)
+    stdio.target.sendall(b"unread")
+
+    assert stdio.has_ended()
+
+
+def test_data_received_earlier_is_written_first() -> None:
+    stdio = RelayedSocket(early=b"early ")
+    stdio.target.sendall(b"bird")
+    stdio.target.close()
+
+    assert read_all(stdio.stdout) == b"early bird"
+    stdio.clean_up()
+
+
+def test_a_slow_reader_does_not_block_the_other_direction(stdio: RelayedSocket) -> None:
+    sent = send_until_full(stdio.target)
+
+    os.write(stdio.stdin, b"through")
+    assert stdio.target.recv(100) == b"through"
+
+    stdio.target.close()
+    assert len(read_all(stdio.stdout)) == sent
+
+
+def test_a_closed_stdin_counts_as_eof() -> None:
+    relayed, target = socket.socketpair()
     reader, writer = os.pipe()
     closed, other = os.pipe()
     os.close(closed)
     os.close(other)
 
-    with ours, target:
+    with relayed, target:
         target.sendall(b"all")
         target.shutdown(socket.SHUT_WR)
-        relay_stdio(ours, b"", closed, writer)
+        relay_stdio(relayed, b"", closed, writer)
         assert target.recv(1) == b""
     os.close(writer)
     assert read_all(reader) == b"all"
     os.close(reader)
 
 
-def test_an_output_that_others_write_to_is_left_open() -> None:
-    ours, target = socket.socketpair()
+def test_a_shared_stdout_is_left_open() -> None:
+    relayed, target = socket.socketpair()
     shown, stdout = os.pipe()
     stdin = os.open(os.devnull, os.O_RDONLY)
     target.sendall(b"one")
     target.shutdown(socket.SHUT_WR)
 
-    with ours, target:
-        relay_stdio(ours, b"", stdin, stdout, keeps_stdout=True)
+    with relayed, target:
+        relay_stdio(relayed, b"", stdin, stdout, keeps_stdout=True)
     os.write(stdout, b" two")
 
     assert os.read(shown, 100) == b"one two"

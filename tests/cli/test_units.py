@@ -26,7 +26,7 @@ esac
 
 
 class FakeSystemd:
-    """systemctl and loginctl on the PATH, which note what they are asked."""
+    """Fake systemctl and loginctl on the PATH that record their arguments."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._notes = folder / "notes"
@@ -38,18 +38,20 @@ class FakeSystemd:
             (programs / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("TK_NOTES", str(self._notes))
-        self.says(fails="nothing at all", linger="no", state="inactive")
+        self.configure(fails="nothing at all", linger="no", state="inactive")
 
-    def says(self, **answers: str) -> None:
-        """fails: a command line's part that fails. linger: yes or no. state: of every unit."""
+    def configure(self, **answers: str) -> None:
+        """Set the answers: `fails` (part of a command that fails), `linger`, `state` of all units."""
         for name, answer in answers.items():
             self._monkeypatch.setenv(f"TK_{name.upper()}", answer)
 
-    def asked(self) -> list[str]:
-        """What systemctl was told to do; questions are left out."""
+    def commands(self) -> list[str]:
+        """Return the systemctl commands, without queries."""
         lines = self._notes.read_text().splitlines() if self._notes.exists() else []
-        told = [line.removeprefix("systemctl --user ") for line in lines if "loginctl" not in line]
-        return [line for line in told if not line.startswith("show ")]
+        commands = [
+            line.removeprefix("systemctl --user ") for line in lines if "loginctl" not in line
+        ]
+        return [line for line in commands if not line.startswith("show ")]
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
 
 @pytest.fixture
 def folder(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the units go; the config file is where it is by default, with two tunnels."""
+    """Return the directory of units, with a config file of two tunnels at its default path."""
     monkeypatch.delenv("TUNNELKEEPER_CONFIG")
     monkeypatch.delenv("TUNNELKEEPER_SOCKET")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
@@ -73,7 +75,7 @@ def folder(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def line(text: str, key: str) -> str:
-    """What a setting is set to."""
+    """Return the value of a setting."""
     [value] = re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
     return str(value)
 
@@ -82,7 +84,7 @@ def line(text: str, key: str) -> str:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_printed_unit_starts_this_program_without_options_where_defaults_do(tool: Tool) -> None:
+def test_the_printed_unit_has_no_options_for_default_paths(tool: Tool) -> None:
     done = tool("units", "print")
 
     assert (done.code, done.err) == (0, "")
@@ -90,16 +92,16 @@ def test_the_printed_unit_starts_this_program_without_options_where_defaults_do(
     assert line(done.out, "ExecStart") == f"{' '.join(unit_options.program())} up"
 
 
-def test_what_the_service_cannot_know_is_written_into_its_unit(tool: Tool) -> None:
+def test_options_and_environment_are_written_into_the_unit(tool: Tool) -> None:
     out = tool("units", "print", "--ready", "up").out
 
-    where = f"--config {tool.config} --socket {tool.socket}"
-    assert line(out, "ExecStart").endswith(f" {where} up --ready up")
-    assert line(out, "ExecReload").endswith(f" {where} reload")
+    options = f"--config {tool.config} --socket {tool.socket}"
+    assert line(out, "ExecStart").endswith(f" {options} up --ready up")
+    assert line(out, "ExecReload").endswith(f" {options} reload")
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_installed_command_is_named_as_it_was_called(
+def test_the_unit_uses_the_path_that_the_user_ran(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, link = tool.home / "venv" / "tunnelkeeper", tool.home / "bin" / "tunnelkeeper"
@@ -115,7 +117,7 @@ def test_the_installed_command_is_named_as_it_was_called(
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_unit_of_the_system_reads_its_files_from_etc(tool: Tool) -> None:
+def test_a_system_unit_reads_its_files_from_etc(tool: Tool) -> None:
     out = tool("units", "print", "--system").out
     relay = tool("units", "print", "--system", "--kind", "relay").out
 
@@ -127,7 +129,7 @@ def test_a_unit_of_the_system_reads_its_files_from_etc(tool: Tool) -> None:
 def test_several_files_are_printed_with_their_names(tool: Tool) -> None:
     out = tool("units", "print", "--kind", "relay").out
 
-    assert [each for each in out.splitlines() if each in {f"# {RELAY}", f"# {RELAY_SOCKET}"}] == [
+    assert [name for name in out.splitlines() if name in {f"# {RELAY}", f"# {RELAY_SOCKET}"}] == [
         f"# {RELAY}",
         f"# {RELAY_SOCKET}",
     ]
@@ -135,7 +137,7 @@ def test_several_files_are_printed_with_their_names(tool: Tool) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_relays_socket_listens_where_its_config_file_says(tool: Tool) -> None:
+def test_the_relay_socket_listens_on_the_addresses_of_its_config(tool: Tool) -> None:
     file = tool.home / "relay.toml"
     file.write_text('listen = ["0.0.0.0:22", "[::1]:23"]\n')
 
@@ -150,7 +152,7 @@ def test_the_relays_socket_listens_where_its_config_file_says(tool: Tool) -> Non
 
 
 @pytest.mark.usefixtures("folder")
-def test_what_cannot_be_written_is_refused(tool: Tool) -> None:
+def test_values_that_a_unit_cannot_contain_are_refused(tool: Tool) -> None:
     newline = tool("--config", "/a\nb", "units", "print")
     name = tool("units", "print", "--on-failure", "alarm; reboot")
 
@@ -163,13 +165,13 @@ def test_what_cannot_be_written_is_refused(tool: Tool) -> None:
 # -- install ---------------------------------------------------------------------------------------
 
 
-def test_install_writes_enables_and_says_how_to_have_it_without_a_login(
+def test_install_writes_and_enables_the_unit_and_explains_lingering(
     tool: Tool, systemd: FakeSystemd, folder: Path
 ) -> None:
     done = tool("units", "install")
 
     assert (done.code, done.err) == (0, "")
-    assert systemd.asked() == ["daemon-reload", f"enable {SUPERVISOR}"]
+    assert systemd.commands() == ["daemon-reload", f"enable {SUPERVISOR}"]
     assert (folder / SUPERVISOR).read_text() == tool("units", "print").out
     assert f"wrote {folder / SUPERVISOR}" in done.out
     assert "loginctl enable-linger" in done.out
@@ -177,18 +179,18 @@ def test_install_writes_enables_and_says_how_to_have_it_without_a_login(
 
 @pytest.mark.usefixtures("folder")
 def test_install_now_starts_it(tool: Tool, systemd: FakeSystemd) -> None:
-    systemd.says(linger="yes")
+    systemd.configure(linger="yes")
 
     done = tool("units", "install", "--now")
 
-    assert systemd.asked()[-1] == f"start {SUPERVISOR}"
+    assert systemd.commands()[-1] == f"start {SUPERVISOR}"
     assert "start at boot, without a login" in done.out
 
 
 @pytest.mark.usefixtures("folder")
-def test_installed_again_it_says_what_is_left_to_do(tool: Tool, systemd: FakeSystemd) -> None:
+def test_a_repeated_install_prints_what_is_left_to_do(tool: Tool, systemd: FakeSystemd) -> None:
     tool("units", "install")
-    systemd.says(state="active", fails="Linger")
+    systemd.configure(state="active", fails="Linger")
 
     same = tool("units", "install")
     other = tool("units", "install", "--ready", "up")
@@ -199,11 +201,11 @@ def test_installed_again_it_says_what_is_left_to_do(tool: Tool, systemd: FakeSys
     assert "cannot tell whether lingering is on" in other.out
 
 
-def test_tunnels_with_units_of_their_own_are_enabled_each(
+def test_per_tunnel_units_are_enabled_individually(
     tool: Tool, systemd: FakeSystemd, folder: Path
 ) -> None:
     assert tool("units", "install", "--now", "--per-tunnel", "db", "web").code == 0
-    assert systemd.asked() == [
+    assert systemd.commands() == [
         "daemon-reload",
         "enable tunnelkeeper@db.service tunnelkeeper@web.service",
         "start tunnelkeeper@db.service tunnelkeeper@web.service",
@@ -215,12 +217,12 @@ def test_the_relay_is_installed_with_its_socket(
     tool: Tool, systemd: FakeSystemd, folder: Path
 ) -> None:
     assert tool("units", "install", "--kind", "relay").code == 0
-    assert systemd.asked() == ["daemon-reload", f"enable {RELAY}"]
+    assert systemd.commands() == ["daemon-reload", f"enable {RELAY}"]
     assert {path.name for path in folder.iterdir()} == {RELAY, RELAY_SOCKET}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["db"], 2, "--per-tunnel"),
         (["--per-tunnel"], 2, "NAMEs"),
@@ -228,21 +230,21 @@ def test_the_relay_is_installed_with_its_socket(
         (["--kind", "router"], 2, "--kind"),
     ],
 )
-def test_what_makes_no_sense_installs_nothing(
-    tool: Tool, systemd: FakeSystemd, folder: Path, arguments: list[str], code: int, said: str
+def test_invalid_arguments_install_nothing(
+    tool: Tool, systemd: FakeSystemd, folder: Path, arguments: list[str], code: int, message: str
 ) -> None:
     done = tool("units", "install", *arguments)
 
     assert (done.code, done.out) == (code, "")
-    assert said in done.err
+    assert message in done.err
     assert not folder.exists()
-    assert systemd.asked() == []
+    assert systemd.commands() == []
 
 
-def test_without_a_manager_nothing_is_written_and_it_is_said_what_to_do(
+def test_without_a_user_manager_nothing_is_written_and_a_hint_is_printed(
     tool: Tool, systemd: FakeSystemd, folder: Path
 ) -> None:
-    systemd.says(fails="Version")
+    systemd.configure(fails="Version")
 
     done = tool("units", "install")
 
@@ -253,8 +255,8 @@ def test_without_a_manager_nothing_is_written_and_it_is_said_what_to_do(
 
 
 @pytest.mark.usefixtures("folder")
-def test_what_systemctl_refuses_is_told_in_its_words(tool: Tool, systemd: FakeSystemd) -> None:
-    systemd.says(fails="enable")
+def test_an_error_of_systemctl_is_reported_with_its_text(tool: Tool, systemd: FakeSystemd) -> None:
+    systemd.configure(fails="enable")
 
     done = tool("units", "install")
 
@@ -262,7 +264,7 @@ def test_what_systemctl_refuses_is_told_in_its_words(tool: Tool, systemd: FakeSy
     assert f"systemctl --user enable {SUPERVISOR}: that went wrong" in done.err
 
 
-def test_without_systemd_it_says_so(
+def test_install_without_systemd_is_an_error(
     tool: Tool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tool.home))
@@ -277,18 +279,18 @@ def test_without_systemd_it_says_so(
 # -- uninstall -------------------------------------------------------------------------------------
 
 
-def test_uninstall_stops_disables_and_removes_what_we_wrote(
+def test_uninstall_stops_disables_and_removes_only_our_units(
     tool: Tool, systemd: FakeSystemd, folder: Path
 ) -> None:
     tool("units", "install")
     tool("units", "install", "--per-tunnel", "db")
     (folder / RELAY).write_text("[Service]\nExecStart=/theirs\n")
-    before = len(systemd.asked())
+    before = len(systemd.commands())
 
     done = tool("units", "uninstall")
 
     assert (done.code, done.err) == (0, "")
-    assert systemd.asked()[before:] == [
+    assert systemd.commands()[before:] == [
         f"stop {SUPERVISOR} tunnelkeeper@*.service",
         f"disable {SUPERVISOR} {TEMPLATE}",
         f"reset-failed {SUPERVISOR} tunnelkeeper@*.service",
@@ -298,9 +300,9 @@ def test_uninstall_stops_disables_and_removes_what_we_wrote(
 
 
 @pytest.mark.usefixtures("folder")
-def test_with_nothing_installed_nothing_is_removed(tool: Tool, systemd: FakeSystemd) -> None:
+def test_uninstall_without_units_removes_nothing(tool: Tool, systemd: FakeSystemd) -> None:
     done = tool("units", "uninstall")
 
     assert done.code == 0
     assert "no units of tunnelkeeper" in done.out
-    assert systemd.asked() == []
+    assert systemd.commands() == []

@@ -20,13 +20,13 @@ SUPERVISOR = """
 import sys, time
 from pathlib import Path
 from tests.control.fakes import a_tunnel, running_server
-print("here I am", flush=True)
+print("started", flush=True)
 with running_server(Path(sys.argv[1]), *(a_tunnel(n) for n in sys.argv[2:] or ["db"])) as server:
     server.join()
 """
 
 
-class Asked(NamedTuple):
+class RunRequest(NamedTuple):
     config: Path
     socket: Path
     names: tuple[str, ...]
@@ -35,16 +35,16 @@ class Asked(NamedTuple):
 
 
 class FakeLaunch:
-    """What up asked to be started; the background process is one that a test writes."""
+    """Records requests to run a supervisor. The background process runs the test's script."""
 
     def __init__(self) -> None:
         self.script = SUPERVISOR
-        self.in_the_foreground: list[Asked] = []
+        self.foreground_runs: list[RunRequest] = []
 
     def run(
         self, config: Path, socket: Path, names: tuple[str, ...], group: str | None, ready: str
     ) -> int:
-        self.in_the_foreground.append(Asked(config, socket, names, group, ready))
+        self.foreground_runs.append(RunRequest(config, socket, names, group, ready))
         return 7
 
     def command_line(
@@ -73,39 +73,39 @@ def launched(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLaunch
         process.wait(30)
 
 
-def test_it_is_the_supervisor_where_none_runs(tool: Tool, launched: FakeLaunch) -> None:
-    assert tool("up", "db", "--group", "work").code == 7
-    assert launched.in_the_foreground == [Asked(tool.config, tool.socket, ("db",), "work")]
-
-
-def test_it_is_told_when_a_service_manager_is_to_hear_that_it_is_ready(
+def test_up_runs_the_supervisor_in_the_foreground_if_none_runs(
     tool: Tool, launched: FakeLaunch
 ) -> None:
+    assert tool("up", "db", "--group", "work").code == 7
+    assert launched.foreground_runs == [RunRequest(tool.config, tool.socket, ("db",), "work")]
+
+
+def test_the_ready_option_is_passed_to_the_supervisor(tool: Tool, launched: FakeLaunch) -> None:
     assert tool("up", "--ready", "up").code == 7
-    assert [asked.ready for asked in launched.in_the_foreground] == ["up"]
+    assert [request.ready for request in launched.foreground_runs] == ["up"]
 
 
 @pytest.mark.usefixtures("server")
-def test_under_a_service_manager_it_holds_tunnels_itself_or_fails(
+def test_under_a_service_manager_up_always_runs_the_supervisor(
     tool: Tool, launched: FakeLaunch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
 
     assert tool("up").code == 7
-    assert len(launched.in_the_foreground) == 1
+    assert len(launched.foreground_runs) == 1
 
 
-def test_a_bad_file_starts_nothing(tool: Tool, launched: FakeLaunch) -> None:
+def test_an_invalid_file_starts_nothing(tool: Tool, launched: FakeLaunch) -> None:
     tool.config.write_text("tunnels = 1")
     done = tool("up", "--detach")
 
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"{tool.config}:1: tunnels: ")
-    assert not launched.in_the_foreground
+    assert not launched.foreground_runs
 
 
 @pytest.mark.usefixtures("launched")
-def test_a_supervisor_that_holds_another_file_is_not_asked(
+def test_a_supervisor_with_another_config_file_is_left_alone(
     tool: Tool, server: RunningServer
 ) -> None:
     done = tool("--config", "other.toml", "up")
@@ -116,7 +116,9 @@ def test_a_supervisor_that_holds_another_file_is_not_asked(
     assert server.fake.asked == []
 
 
-def test_a_supervisor_that_runs_is_asked(tool: Tool, server: RunningServer) -> None:
+def test_a_running_supervisor_is_asked_to_start_the_tunnels(
+    tool: Tool, server: RunningServer
+) -> None:
     done = tool("up", "db")
 
     assert (done.code, done.err) == (0, "")
@@ -126,7 +128,7 @@ def test_a_supervisor_that_runs_is_asked(tool: Tool, server: RunningServer) -> N
 
 
 @pytest.mark.usefixtures("launched")
-def test_detached_it_waits_for_the_tunnels_of_one_that_runs(
+def test_detach_waits_for_the_tunnels_of_a_running_supervisor(
     tool: Tool, server: RunningServer
 ) -> None:
     server.fake.tunnels = {name: a_tunnel(name, "connecting") for name in ("db", "web")}
@@ -144,30 +146,32 @@ def test_detached_it_waits_for_the_tunnels_of_one_that_runs(
 
 
 @pytest.mark.usefixtures("launched")
-def test_detached_it_does_not_wait_for_ever(tool: Tool, server: RunningServer) -> None:
+def test_detach_stops_waiting_after_the_timeout(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels["db"] = a_tunnel("db", "connecting")
     done = tool("up", "--detach", "--timeout", "0.1")
 
     assert (done.code, done.err) == (1, "db: connecting\n")
 
 
-# That the process goes on without us is what --detach is for.
+# With --detach the process outlives this one on purpose.
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.usefixtures("launched")
-def test_detached_it_starts_a_supervisor_in_a_session_of_its_own(tool: Tool) -> None:
+def test_detach_starts_a_supervisor_in_its_own_session(tool: Tool) -> None:
     done = tool("up", "--detach", "db", "web")
 
     assert (done.code, done.out, done.err) == (0, "up: db, web\n", "")
     log = tool.home / "state" / "tunnelkeeper" / "tunnelkeeper.log"
-    assert log.read_text() == "here I am\n"
+    assert log.read_text() == "started\n"
     assert log.stat().st_mode & 0o777 == 0o600
     assert tool("down").code == 0
 
 
-def test_a_supervisor_that_dies_at_once_is_quoted(tool: Tool, launched: FakeLaunch) -> None:
+def test_the_output_of_a_supervisor_that_exits_at_once_is_reported(
+    tool: Tool, launched: FakeLaunch
+) -> None:
     log = tool.home / "state" / "tunnelkeeper" / "tunnelkeeper.log"
     log.parent.mkdir(parents=True)
-    log.write_text("of last week\n")
+    log.write_text("an older line\n")
     launched.script = "import sys; print('no \\x1b[31mluck'); sys.exit(4)"
     done = tool("up", "--detach")
 
@@ -178,14 +182,14 @@ def test_a_supervisor_that_dies_at_once_is_quoted(tool: Tool, launched: FakeLaun
     )
 
 
-def test_one_that_is_killed_says_the_signal(tool: Tool, launched: FakeLaunch) -> None:
+def test_the_signal_of_a_killed_supervisor_is_reported(tool: Tool, launched: FakeLaunch) -> None:
     launched.script = "import os; os.kill(os.getpid(), 9)"
     done = tool("up", "--detach")
 
     assert (done.code, done.err) == (1, "tunnelkeeper: the supervisor ended by signal 9\n")
 
 
-def test_one_that_dies_while_its_tunnels_are_awaited_is_quoted_too(
+def test_the_output_of_a_supervisor_that_exits_later_is_reported(
     tool: Tool, launched: FakeLaunch
 ) -> None:
     launched.script = """
@@ -204,7 +208,7 @@ sys.exit(1)
     assert "out of memory" in done.err
 
 
-def test_the_background_process_is_this_program_with_the_same_wishes() -> None:
+def test_the_background_process_gets_the_same_arguments() -> None:
     arguments = launch.command_line(Path("/c.toml"), Path("/s.sock"), ("-odd", "db"), "work")
 
     assert arguments[1:] == [

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 CONNECTING = a_tunnel("db", "connecting")
 
 
-def test_what_is_so_already_needs_no_waiting(tool: Tool, server: RunningServer) -> None:
+def test_wait_returns_at_once_if_the_state_is_reached(tool: Tool, server: RunningServer) -> None:
     assert tool("wait", "db").code == 0
 
     server.fake.tunnels["db"] = a_tunnel("db", "stopped")
     assert tool("wait", "db", "--for", "down").code == 0
 
 
-def test_it_waits_until_every_tunnel_is_up(tool: Tool, server: RunningServer) -> None:
+def test_wait_returns_when_every_tunnel_is_up(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {"db": CONNECTING, "web": a_tunnel("web", "backoff")}
     server.publish(
         TunnelEvent(a_tunnel("web")),
@@ -36,7 +36,7 @@ def test_it_waits_until_every_tunnel_is_up(tool: Tool, server: RunningServer) ->
     assert (done.code, done.out, done.err) == (0, "", "")
 
 
-def test_it_gives_up_with_exit_5_and_says_why(tool: Tool, server: RunningServer) -> None:
+def test_a_timeout_exits_with_5_and_the_reason(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels["db"] = a_tunnel("db", "backoff", failure=REFUSED)
     done = tool("wait", "db", "--timeout", "0.05")
 
@@ -47,13 +47,13 @@ def test_it_gives_up_with_exit_5_and_says_why(tool: Tool, server: RunningServer)
     ]
 
 
-def test_the_end_of_the_supervisor_brings_tunnels_down(tool: Tool, server: RunningServer) -> None:
+def test_tunnels_are_down_when_the_supervisor_exits(tool: Tool, server: RunningServer) -> None:
     server.publish(once_followed=True, and_end=True)
 
     assert tool("wait", "db", "--for", "down").code == 0
 
 
-def test_the_end_of_the_supervisor_is_exit_3_to_who_waits_for_up(
+def test_waiting_for_up_exits_with_3_when_the_supervisor_exits(
     tool: Tool, server: RunningServer
 ) -> None:
     server.fake.tunnels["db"] = CONNECTING
@@ -62,9 +62,7 @@ def test_the_end_of_the_supervisor_is_exit_3_to_who_waits_for_up(
     assert tool("wait", "db").code == 3
 
 
-def test_a_tunnel_that_a_reload_took_away_will_not_come_up(
-    tool: Tool, server: RunningServer
-) -> None:
+def test_waiting_for_a_removed_tunnel_exits_with_4(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels["db"] = CONNECTING
     server.publish(RemovedEvent("db"), once_followed=True)
     done = tool("wait", "db")
@@ -85,7 +83,7 @@ def test_a_tunnel_that_a_reload_took_away_will_not_come_up(
         ("backoff", 3, True),
     ],
 )
-def test_a_start_is_settled_when_waiting_would_tell_little(
+def test_a_start_is_settled_when_the_tunnel_is_up_or_keeps_failing(
     state: str, attempt: int, settled: bool
 ) -> None:
     assert is_settled(a_tunnel(state=state, attempt=attempt)) is settled
