@@ -77,7 +77,7 @@ def client_of(path: Path) -> Client:
             return Client(path)
         return None
 
-    return wait_until(connected, within=DEADLINE, complaint=f"no supervisor serves {path}")
+    return wait_until(connected, within=DEADLINE, message=f"no supervisor serves {path}")
 
 
 # -- startup errors ------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def test_a_signal_ends_it_at_once_in_every_phase_of_its_tunnels(tmp_path: Path, 
             wait_until(
                 lambda: [phase_of(tunnel) for tunnel in client.status().tunnels] == expected,
                 within=DEADLINE,
-                complaint=lambda: str(client.status()),
+                message=lambda: str(client.status()),
             )
             before = client.status().supervisor.open_files
             with socket.create_connection(("127.0.0.1", port)) as harness:

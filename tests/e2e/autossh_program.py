@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.e2e import logbook
-from tests.e2e.server_process import runs
+from tests.e2e import log_files
+from tests.e2e.server_process import is_running
 from tests.e2e.site import USER
 from tests.e2e.waiting import wait_until
 from tests.requirements import absent, require
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 REAL = "/usr/lib/autossh/autossh"
 """Debian's program itself, without its wrapper, which chooses a port where none is given."""
-BACK = 30.0
+RECOVERY_TIMEOUT = 30.0
 """Seconds for a connection to be back after its server is."""
 
 KEEPALIVES = '-o "ServerAliveInterval 45" -o "ServerAliveCountMax 2"'
@@ -85,7 +85,7 @@ class Autossh:
 
     def start(self) -> None:
         """Run it; what it prints goes to files."""
-        logbook.keep(f"{self.program} {' '.join(self.arguments)}", self.log_file)
+        log_files.add(f"{self.program} {' '.join(self.arguments)}", self.log_file)
         with (self.directory / "out").open("wb") as out, (self.directory / "err").open("wb") as err:
             self.process = subprocess.Popen(
                 [str(self.program), *self.arguments],
@@ -120,11 +120,11 @@ class Autossh:
         """Return its output."""
         return (self.directory / "out").read_text() + (self.directory / "err").read_text()
 
-    def starts(self) -> int:
+    def start_count(self) -> int:
         """How often it started ssh, or what is that to us."""
         return max((int(n) for n in STARTING.findall(self.log())), default=0)
 
-    def waits(self) -> list[int]:
+    def delays(self) -> list[int]:
         """Return the seconds between starts, as logged."""
         return [int(n) for n in SLEEPING.findall(self.log())]
 
@@ -133,11 +133,13 @@ class Autossh:
         text = self.pid_file.read_text().strip() if self.pid_file.exists() else ""
         return int(text or 0)
 
-    def until_log(self, words: str, within: float = 30) -> None:
+    def wait_for_log(self, words: str, within: float = 30) -> None:
         wait_until(lambda: words in self.log(), within, lambda: f"{words!r} in {self.log()}")
 
-    def until_starts(self, count: int, within: float = 30) -> None:
-        wait_until(lambda: self.starts() >= count, within, lambda: f"{count} starts: {self.log()}")
+    def wait_for_starts(self, count: int, within: float = 30) -> None:
+        wait_until(
+            lambda: self.start_count() >= count, within, lambda: f"{count} starts: {self.log()}"
+        )
 
     def signal(self, number: int) -> None:
         """Send a signal to the process that the pid file names."""
@@ -153,14 +155,14 @@ class Autossh:
             if pid := self.pid():
                 left = psutil.Process(pid)
                 os.kill(pid, signal.SIGTERM)
-                wait_until(lambda: not runs(left), within=20)
+                wait_until(lambda: not is_running(left), within=20)
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        logbook.forget(self.log_file)
+        log_files.remove(self.log_file)
 
 
-def launched(
+def launch(
     site: Site,
     program: Path,
     *arguments: str,
@@ -170,7 +172,7 @@ def launched(
     environment = {f"AUTOSSH_{name}": value for name, value in (variables or {}).items()}
     run = Autossh(program, site.subdirectory("a"), arguments, environment)
     run.start()
-    site.at_end(run.close)
+    site.add_cleanup(run.close)
     return run
 
 
@@ -179,7 +181,7 @@ def autossh(
 ) -> Autossh:
     """Run a command line; add only an ssh_config that says where `example.com` is."""
     words = ["-F", str(ssh_config(site, server)), *shlex.split(line)]
-    return launched(site, ours(site.directory), *words, variables=variables)
+    return launch(site, ours(site.directory), *words, variables=variables)
 
 
 def run(

@@ -1,4 +1,4 @@
-"""What people send through tunnels: one exchange on one connection, with a deadline."""
+"""Clients of tunnels: one exchange on one connection, with a deadline."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MEGABYTE = 1 << 20
 
 @cache
 def blob(size: int) -> bytes:
-    """Return pseudorandom bytes that are the same every time."""
+    """Return pseudorandom bytes, the same at each call."""
     return hashlib.shake_128(b"tunnelkeeper").digest(size)
 
 
 def sha256(data: bytes) -> str:
-    """Return the hash that `services.hash_sink` answers."""
+    """Return the hash with which `services.hash_sink` answers."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -35,21 +35,21 @@ def sha256(data: bytes) -> str:
 def connected(address: Address, timeout: float = 20) -> Iterator[socket.socket]:
     """Connect a socket to the address. timeout: seconds for each of its operations."""
     family = socket.AF_INET
-    where: object = address
+    target: object = address
     if isinstance(address, int):
-        where = ("127.0.0.1", address)
+        target = ("127.0.0.1", address)
     elif isinstance(address, Path):
-        family, where = socket.AF_UNIX, str(address)
+        family, target = socket.AF_UNIX, str(address)
     elif ":" in address[0]:
         family = socket.AF_INET6
     with socket.socket(family) as connection:
         connection.settimeout(timeout)
-        connection.connect(where)  # type: ignore[arg-type]  # typeshed wants Any-shaped addresses
+        connection.connect(target)  # type: ignore[arg-type]  # typeshed wants Any-shaped addresses
         yield connection
 
 
 def exchange(address: Address, data: bytes = b"", timeout: float = 20) -> bytes:
-    """Send the data and EOF; return everything until the peer ends."""
+    """Send the data and EOF; return everything received until EOF."""
     with connected(address, timeout) as connection:
         sending = Thread(target=_send_and_end, args=(connection, data))
         sending.start()
@@ -60,7 +60,7 @@ def exchange(address: Address, data: bytes = b"", timeout: float = 20) -> bytes:
 
 
 def receive_all(connection: socket.socket) -> bytes:
-    """Receive everything until the peer ends."""
+    """Receive everything until EOF."""
     received = bytearray()
     while data := connection.recv(MEGABYTE):
         received += data
@@ -68,7 +68,7 @@ def receive_all(connection: socket.socket) -> bytes:
 
 
 def receive_until_cut(connection: socket.socket) -> bytes:
-    """Receive everything until the peer ends or resets: for a client that is refused."""
+    """Receive everything until EOF or a reset, for clients that are refused."""
     received = bytearray()
     with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(MEGABYTE):
@@ -77,9 +77,9 @@ def receive_until_cut(connection: socket.socket) -> bytes:
 
 
 def connect_and_receive(address: Address, timeout: float = 20) -> bytes:
-    """Connect, and return everything until the other side ends or resets.
+    """Connect and return everything received until EOF or a reset.
 
-    A client that is refused at once may be reset before its connect() returns.
+    A client that is refused may be reset even before connect() returns.
     """
     with contextlib.suppress(ConnectionResetError), connected(address, timeout) as connection:
         return receive_until_cut(connection)
@@ -87,7 +87,7 @@ def connect_and_receive(address: Address, timeout: float = 20) -> bytes:
 
 
 def receive_exactly(connection: socket.socket, size: int) -> bytes:
-    """Receive this many bytes, or fewer if the peer ends first."""
+    """Receive this many bytes, or fewer if EOF comes first."""
     received = bytearray()
     while len(received) < size and (data := connection.recv(size - len(received))):
         received += data
@@ -95,7 +95,7 @@ def receive_exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def is_listening(address: Address) -> bool:
-    """Return whether connections are accepted there."""
+    """Return whether the address accepts connections."""
     try:
         with connected(address, timeout=5):
             return True
@@ -108,4 +108,4 @@ def _send_and_end(connection: socket.socket, data: bytes) -> None:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
     except OSError:
-        return  # the reading side sees it too, and says so
+        return  # the reading side gets the same error and raises it

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e import logbook
-from tests.e2e.person import Person, forward
+from tests.e2e import log_files
 from tests.e2e.ports import free_port
 from tests.e2e.site import Site, new_site, tunnel_table
 from tests.e2e.systemd import new_user_manager
+from tests.e2e.systemd_user import SystemdUser, forward
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 HERE = Path(__file__).parent
 DEADLINE = 180
-"""Seconds for one test: each waits for what it expects with a shorter deadline of its own."""
+"""Seconds for one test; the waits inside tests have shorter deadlines of their own."""
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def shared_site() -> Iterator[Site]:
-    """Share a site between all tests of a module, which only read and break nothing."""
+    """Share a site between all tests of a module, which must not change it."""
     with new_site() as site:
         yield site
 
 
 @pytest.fixture(scope="module", params=["on", "off"])
-def way(request: pytest.FixtureRequest) -> Iterator[str]:
+def data_path(request: pytest.FixtureRequest) -> Iterator[str]:
     """Select the data path of the programs: the fast path, or asyncssh's own."""
     setting: str = request.param
     with pytest.MonkeyPatch.context() as patch:
@@ -44,25 +44,25 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def each_site(way: str) -> Iterator[Site]:
+def site_per_data_path(data_path: str) -> Iterator[Site]:
     """Share a site for each data path."""
     with new_site() as site:
         yield site
 
 
 @pytest.fixture
-def person(site: Site) -> Iterator[Person]:
+def user(site: Site) -> Iterator[SystemdUser]:
     site.directory.chmod(0o755)
     with new_user_manager(site.subdirectory("m")) as machine:
-        yield Person(site, machine)
+        yield SystemdUser(site, machine)
         assert "Traceback" not in machine.output(), machine.output()
 
 
 @pytest.fixture
-def port(site: Site, person: Person) -> int:
+def port(site: Site, user: SystemdUser) -> int:
     """Configure the tunnel `db` to an echo service; return its local port."""
     port = free_port()
-    person.write_config(tunnel_table("db", site.sshd().port, forward(site, port)))
+    user.write_config(tunnel_table("db", site.sshd().port, forward(site, port)))
     return port
 
 
@@ -72,12 +72,12 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        report.sections.extend(logbook.sections())
+        report.sections.extend(log_files.sections())
     return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        # This hook is shown the items of every directory.
+        # pytest calls this hook with the items of all directories.
         if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(DEADLINE))

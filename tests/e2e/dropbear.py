@@ -1,4 +1,4 @@
-"""Dropbear's server, as routers have it, on a loopback port and with a home of its own."""
+"""Dropbear's server, as on routers, on a loopback port and with its own home directory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.requirements import absent, require
 class Dropbear(ServerProcess):
     """One Dropbear. options: of its command line, such as -k.
 
-    It reads ~/.ssh/authorized_keys of the passwd entry, whatever HOME says: so another directory is
-    mounted over the home directory, in a mount namespace that only this server sees.
+    It ignores HOME and reads ~/.ssh/authorized_keys of the passwd entry. So another directory is
+    mounted over the home directory, in a mount namespace of this server only.
     """
 
     def __init__(self, directory: Path, authorized_keys: Path, *options: str) -> None:
@@ -36,7 +36,7 @@ class Dropbear(ServerProcess):
         )
 
     def public_host_key(self) -> str:
-        """`type base64` of its host key."""
+        """Return `type base64` of the host key."""
         command = [require("dropbearkey"), "-y", "-f", str(self.host_key)]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         line = next(line for line in output.splitlines() if line.startswith("ssh-"))
@@ -48,7 +48,7 @@ class Dropbear(ServerProcess):
 
 
 def _authorize(authorized_keys: Path, home: Path) -> None:
-    """Give the home directory the keys, with the modes that Dropbear insists on."""
+    """Create authorized_keys in the home directory, with the modes that Dropbear requires."""
     ssh = home / ".ssh"
     ssh.mkdir(parents=True)
     home.chmod(0o700)
@@ -58,7 +58,7 @@ def _authorize(authorized_keys: Path, home: Path) -> None:
 
 
 def _with_home(home: Path, command: list[str]) -> list[str]:
-    """Wrap a command so that the directory is the home directory; its process ID stays the same."""
+    """Wrap a command so that the directory is its home directory; its process ID stays the same."""
     if os.geteuid() != 0:
         absent("Dropbear needs a mount namespace for its authorized_keys, and that needs root")
     mount = shlex.join([require("mount"), "--bind", str(home), str(Path("~root").expanduser())])

@@ -1,4 +1,4 @@
-"""Stands in for systemd-journald: takes what services print, and keeps every line as it came."""
+"""A substitute for systemd-journald that records the output of services unchanged."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEADER_LINES = 7
-"""What systemd sends first: identifier, unit, priority, level prefix, and three more."""
+"""Header lines that systemd sends: identifier, unit, priority, level prefix, and three more."""
 
 
 class Journal:
-    """Listens where systemd connects the output of services, which is named by a path."""
+    """Listens on the Unix socket to which systemd connects the output of services."""
 
     def __init__(self, path: Path) -> None:
-        self._said: list[tuple[str, bytearray]] = []
+        self._streams: list[tuple[str, bytearray]] = []
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(path))
         path.chmod(0o666)
@@ -27,16 +27,16 @@ class Journal:
         self._accepting.start()
 
     def text(self) -> str:
-        """All lines, with their priorities in front, as <6>."""
-        return b"".join(bytes(text) for _, text in self._said).decode(errors="replace")
+        """Return all lines, with priority prefixes such as <6>."""
+        return b"".join(bytes(text) for _, text in self._streams).decode(errors="replace")
 
     def lines_of(self, identifier: str) -> str:
         """Return the output of all runs under a SyslogIdentifier=."""
-        said = b"".join(bytes(text) for name, text in self._said if name == identifier)
-        return said.decode(errors="replace")
+        output = b"".join(bytes(text) for name, text in self._streams if name == identifier)
+        return output.decode(errors="replace")
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop listening."""
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
@@ -52,6 +52,6 @@ class Journal:
         with suppress(OSError), connection, connection.makefile("rb") as stream:
             header = [stream.readline().decode().rstrip("\n") for _ in range(_HEADER_LINES)]
             text = bytearray()
-            self._said.append((header[0], text))
+            self._streams.append((header[0], text))
             for line in stream:
                 text += line

@@ -1,4 +1,4 @@
-"""Makes throwaway keys and certificates with ssh-keygen; keeps none beyond the test."""
+"""Temporary keys and certificates, made with ssh-keygen."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.requirements import require
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """Generate a private key at this path, and its public half beside it as `.pub`."""
+    """Generate a private key at this path, and its public key in the same place with `.pub`."""
     path.unlink(missing_ok=True)
     _ssh_keygen("-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path))
     return path
 
 
 def public(key: Path) -> str:
-    """`type base64` of a key's public half, without the comment."""
+    """Return `type base64` of the public key, without the comment."""
     return " ".join(Path(f"{key}.pub").read_text().split()[:2])
 
 
@@ -26,13 +26,13 @@ def fingerprint(key: Path) -> str:
 
 
 def certify_user(authority: Path, key: Path, principal: str) -> Path:
-    """Sign a user certificate for the key where ssh looks for it: `KEY-cert.pub`."""
+    """Sign a user certificate for the key; return `KEY-cert.pub`, where ssh looks for it."""
     _ssh_keygen("-q", "-s", str(authority), "-I", "user", "-n", principal, f"{key}.pub")
     return Path(f"{key}-cert.pub")
 
 
 def certify_host(authority: Path, key: Path, principal: str) -> Path:
-    """Sign a host certificate for the key: `KEY-cert.pub`."""
+    """Sign a host certificate for the key; return `KEY-cert.pub`."""
     _ssh_keygen("-q", "-s", str(authority), "-I", "host", "-h", "-n", principal, f"{key}.pub")
     return Path(f"{key}-cert.pub")
 

@@ -1,4 +1,4 @@
-"""Three machines in network namespaces: a client and a box that reach a relay, not each other.
+"""Three machines in network namespaces: client and box reach the relay, but not each other.
 
     client 10.77.1.2 ---- 10.77.1.1 relay 10.77.2.1 ---- 10.77.2.2 box
                               10.77.0.1
@@ -23,44 +23,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RELAY = "10.77.0.1"
-"""The address of the relay that both others know."""
+"""The address of the relay for both other machines."""
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _UPLINK = "uplink"
-_NOBODY = "02:00:00:00:00:01"
-"""A hardware address that no interface has: frames to it are dropped without a word."""
+_UNUSED_MAC = "02:00:00:00:00:01"
+"""A hardware address that no interface has: frames to it are dropped silently."""
 
 
 class Machine:
-    """One network namespace, its loopback up."""
+    """One network namespace with its loopback interface up."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.ip("link", "set", "lo", "up")
 
     def ip(self, *arguments: str) -> None:
-        """Change this machine's network, as the command of that name does."""
+        """Change the network of this machine with ip(8)."""
         _ip("-n", self.name, *arguments)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Be on this machine: sockets and processes made meanwhile by this thread are there.
+        """Enter the namespace: this thread creates sockets and processes on this machine.
 
-        So the servers, programs and clients of the other tests can be used as they are.
+        The servers, programs and clients of the other tests then work unchanged.
         """
         with (
-            Path("/proc/thread-self/ns/net").open("rb") as home,
-            Path("/run/netns", self.name).open("rb") as there,
+            Path("/proc/thread-self/ns/net").open("rb") as own,
+            Path("/run/netns", self.name).open("rb") as target,
         ):
-            _set_namespace(there.fileno())
+            _set_namespace(target.fileno())
             try:
                 yield
             finally:
-                _set_namespace(home.fileno())
+                _set_namespace(own.fileno())
 
 
 class Network:
-    """The three machines; `box_address` is where the box is now."""
+    """The three machines. box_address: the current address of the box."""
 
     def __init__(self, client: Machine, relay: Machine, box: Machine) -> None:
         self.client = client
@@ -75,10 +75,10 @@ class Network:
 
     @contextmanager
     def box_cut_off(self) -> Iterator[None]:
-        """Silently drop what the box and the relay send each other.
+        """Silently drop packets between the box and the relay.
 
-        Afterwards the box has another address, as after a dial-up: nothing of its old connections
-        arrives late, so that the relay could learn of their end.
+        Afterwards the box has another address, as after a new dial-up. So no late packet of its
+        old connections can reach the relay and end them.
         """
         with self._cut_off(self.box, "to-box", self.box_address, "10.77.2.1"):
             yield
@@ -88,23 +88,25 @@ class Network:
 
     @contextmanager
     def client_cut_off(self) -> Iterator[None]:
-        """Silently drop what the client and the relay send each other."""
+        """Silently drop packets between the client and the relay."""
         with self._cut_off(self.client, "to-client", "10.77.1.2", "10.77.1.1"):
             yield
 
     @contextmanager
     def _cut_off(self, machine: Machine, device: str, address: str, gateway: str) -> Iterator[None]:
         ends = (self.relay, device, address), (machine, _UPLINK, gateway)
-        for end, through, neighbour in ends:
-            _neighbour(end, through, neighbour, "replace", "lladdr", _NOBODY, "nud", "permanent")
+        for end, interface, neighbour in ends:
+            _neighbour(
+                end, interface, neighbour, "replace", "lladdr", _UNUSED_MAC, "nud", "permanent"
+            )
         yield
-        for end, through, neighbour in ends:
-            _neighbour(end, through, neighbour, "delete")
+        for end, interface, neighbour in ends:
+            _neighbour(end, interface, neighbour, "delete")
 
     def _link(self, machine: Machine, device: str, gateway: str) -> None:
         """Connect a machine to the relay, whose end of the link is the gateway."""
-        here, there = ["name", _UPLINK], ["name", device, "netns", self.relay.name]
-        machine.ip("link", "add", *here, "type", "veth", "peer", *there)
+        own_end, relay_end = ["name", _UPLINK], ["name", device, "netns", self.relay.name]
+        machine.ip("link", "add", *own_end, "type", "veth", "peer", *relay_end)
         machine.ip("link", "set", _UPLINK, "up")
         self.relay.ip("address", "add", f"{gateway}/24", "dev", device)
         self.relay.ip("link", "set", device, "up")
@@ -112,7 +114,7 @@ class Network:
 
 @contextmanager
 def new_network() -> Iterator[Network]:
-    """Create a network and remove it. Processes in it must have ended by then."""
+    """Create a network and remove it; its processes must have ended before."""
     if os.geteuid() != 0:
         absent("network namespaces need root")
     token = secrets.token_hex(3)
@@ -126,7 +128,7 @@ def new_network() -> Iterator[Network]:
 
 @contextmanager
 def _new_machine(name: str) -> Iterator[Machine]:
-    # The first `ip netns add` mounts /run/netns, and two at once get in each other's way.
+    # The first `ip netns add` mounts /run/netns; two at once would fail.
     with Path(__file__).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -153,7 +155,7 @@ def _ip(*arguments: str) -> None:
 
 
 def _set_namespace(descriptor: int) -> None:
-    """Move this thread; Python has os.setns() from 3.12 on."""
+    """Move this thread to a namespace; os.setns() needs Python 3.12."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(descriptor, _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns failed")

@@ -1,4 +1,4 @@
-"""Hands out free loopback ports that stay ours while a server restarts on them."""
+"""Free loopback ports that stay reserved while a server restarts on them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import random
 import socket
 
 LOWEST, HIGHEST = 20_000, 32_000
-"""Below the range that Linux and macOS draw the ports of outgoing connections from."""
+"""Below the range from which Linux and macOS choose ports of outgoing connections."""
 
 _tokens: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a TCP port that is free on 127.0.0.1 and ::1 and that no parallel test gets.
+    """Return a TCP port that is free on 127.0.0.1 and ::1 and reserved for this process.
 
-    The UDP port of the same number is held as a token, so the TCP port can be bound, given up and
-    bound again by anyone meanwhile.
+    The UDP port of the same number is held as a token, so the TCP port can be bound, released and
+    bound again.
     """
     for port in random.sample(range(LOWEST, HIGHEST), k=200):
         if _is_free(port) and _reserve(port):

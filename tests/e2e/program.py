@@ -1,4 +1,4 @@
-"""The real program with a home of its own: `up` in the foreground, its status, every command."""
+"""The real program with its own home: `up` in the foreground, its status, all commands."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import msgspec
 import psutil
 
 import tunnelkeeper
-from tests.e2e import logbook
-from tests.e2e.server_process import runs
-from tests.e2e.waiting import PATIENCE, wait_until
+from tests.e2e import log_files
+from tests.e2e.server_process import is_running
+from tests.e2e.waiting import TIMEOUT, wait_until
 from tunnelkeeper.core.snapshot import StatusSnapshot, TunnelSnapshot
 
 if TYPE_CHECKING:
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
 
 COMMAND = (sys.executable, "-m", "tunnelkeeper")
 SOURCE = Path(tunnelkeeper.__file__).parents[1]
-ENDS_WITHIN = 30.0
-"""Seconds that the supervisor has to end in after SIGTERM. Its own limits are shorter; the machine
-may be slow."""
+EXIT_TIMEOUT = 30.0
+"""Seconds within which the supervisor must end after SIGTERM: more than its own limits, since the
+machine may be slow."""
 
 
 class Program:
-    """One user of tunnelkeeper: a config file, a supervisor, and the commands beside it."""
+    """One installation of tunnelkeeper: a config file, a supervisor, and other commands."""
 
     def __init__(self, home: Path, config: str) -> None:
         self.home = home
         self.config = home / "config" / "tunnelkeeper" / "tunnels.toml"
         self.socket = home / "run" / "tunnelkeeper" / "control.sock"
         self.environment = _environment(home)
-        self.through: tuple[str, ...] = ()
-        """What the supervisor is started through: a command that ends by running another."""
+        self.command_prefix: tuple[str, ...] = ()
+        """A command that runs the supervisor, given as its arguments."""
         self._log = home / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.config.parent.mkdir(parents=True)
         (home / "run").mkdir(mode=0o700)
         self.write_config(config)
-        logbook.keep(f"tunnelkeeper up ({home.name})", self._log)
+        log_files.add(f"tunnelkeeper up ({home.name})", self._log)
 
     def write_config(self, text: str) -> None:
         """Replace the config file without a reload."""
         self.config.write_text(text)
 
     def up(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start the supervisor in the foreground; return when it answers on its socket."""
+        """Start the supervisor in the foreground and wait until it answers on its socket."""
         process = self._process = self.spawn("up", *arguments)
         wait_until(
             lambda: self._answers() or process.poll() is not None,
-            complaint=lambda: f"no answer on {self.socket}; log: {self.log()}",
+            message=lambda: f"no answer on {self.socket}; log: {self.log()}",
         )
         if process.poll() is not None:
             self._process = None
@@ -67,7 +67,7 @@ class Program:
         """Start a command in the background, with its output in the log."""
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [*self.through, *COMMAND, *arguments],
+                [*self.command_prefix, *COMMAND, *arguments],
                 env=self.environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -97,9 +97,9 @@ class Program:
         return done.stdout
 
     def call(self, method: str, **parameters: object) -> object:
-        """Send one request on the control socket, as any program may.
+        """Send one request on the control socket; return the result.
 
-        Raises OSError when no supervisor listens.
+        Raises OSError if no supervisor listens.
         """
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
         with socket.socket(socket.AF_UNIX) as connection:
@@ -120,29 +120,29 @@ class Program:
         return next(tunnel for tunnel in self.status().tunnels if tunnel.name == name)
 
     def wait_for(
-        self, name: str, so: Callable[[TunnelSnapshot], object], within: float = PATIENCE
+        self, name: str, condition: Callable[[TunnelSnapshot], object], within: float = TIMEOUT
     ) -> TunnelSnapshot:
         """Wait until the tunnel meets the condition; return its snapshot."""
         seen: list[TunnelSnapshot] = []
 
-        def is_so() -> TunnelSnapshot | None:
+        def matches() -> TunnelSnapshot | None:
             seen[:] = [self.tunnel(name)]
-            return seen[0] if so(seen[0]) else None
+            return seen[0] if condition(seen[0]) else None
 
-        return wait_until(is_so, within, lambda: f"{name} is {seen}")
+        return wait_until(matches, within, lambda: f"{name} is {seen}")
 
     def wait_for_state(
-        self, name: str, state: str, cause: str | None = None, within: float = PATIENCE
+        self, name: str, state: str, cause: str | None = None, within: float = TIMEOUT
     ) -> TunnelSnapshot:
         """Wait until the tunnel is in the state, with that cause if given; return its snapshot."""
 
-        def is_so(tunnel: TunnelSnapshot) -> bool:
-            found = tunnel.failure.cause if tunnel.failure else None
-            return tunnel.state == state and cause in (None, found)
+        def matches(tunnel: TunnelSnapshot) -> bool:
+            actual = tunnel.failure.cause if tunnel.failure else None
+            return tunnel.state == state and cause in (None, actual)
 
-        return self.wait_for(name, is_so, within)
+        return self.wait_for(name, matches, within)
 
-    def wait_until_up(self, *names: str, within: float = PATIENCE) -> None:
+    def wait_until_up(self, *names: str, within: float = TIMEOUT) -> None:
         """Wait until these tunnels are up; without names, all of them."""
         for name in names or [tunnel.name for tunnel in self.status().tunnels]:
             self.wait_for_state(name, "up", within=within)
@@ -157,18 +157,18 @@ class Program:
         self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End the foreground supervisor in time; return its exit code."""
+        """Stop the foreground supervisor with a signal; return its exit code."""
         self.send_signal(number)
         return self.wait_for_exit()
 
     def kill(self) -> None:
-        """End the foreground supervisor without a chance to tidy up."""
+        """Kill the foreground supervisor, without any cleanup."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
         self._process = None
 
-    def wait_for_exit(self, within: float = ENDS_WITHIN) -> int:
+    def wait_for_exit(self, within: float = EXIT_TIMEOUT) -> int:
         """Wait for the foreground supervisor to end; return its exit code."""
         process, self._process = self._process, None
         assert process is not None
@@ -180,15 +180,15 @@ class Program:
             raise AssertionError(f"up did not end within {within} s: {self.log()}") from None
 
     def close(self) -> None:
-        """End whatever supervisor still runs, and insist that it ended well."""
+        """Stop the supervisor if it still runs; check that it exits cleanly."""
         try:
             if self._process is not None:
                 assert self.stop() == 0, f"up failed: {self.log()}"
             elif self._answers():
-                _end(psutil.Process(self.status().supervisor.pid))
+                _terminate(psutil.Process(self.status().supervisor.pid))
             assert "Traceback" not in self.log(), self.log()
         finally:
-            logbook.forget(self._log)
+            log_files.remove(self._log)
 
     def _answers(self) -> bool:
         try:
@@ -199,7 +199,7 @@ class Program:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Return this environment without variables that lead the program out of its home."""
+    """Return the environment without variables that point outside the program's home."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -215,10 +215,10 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
-def _end(supervisor: psutil.Process) -> None:
+def _terminate(supervisor: psutil.Process) -> None:
     supervisor.terminate()
     try:
-        wait_until(lambda: not runs(supervisor), ENDS_WITHIN, "the supervisor still runs")
+        wait_until(lambda: not is_running(supervisor), EXIT_TIMEOUT, "the supervisor still runs")
     except AssertionError:
         supervisor.kill()
         raise

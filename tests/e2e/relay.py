@@ -1,4 +1,4 @@
-"""The real relay with a config file of its own, run and asked as an administrator does it."""
+"""The real relay with its own config file, run and queried with its commands."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Relay(ServerProcess):
-    """One `tunnelkeeper relay serve`, which lets in whom authorized_keys names.
+    """One `tunnelkeeper relay serve` that accepts the keys in authorized_keys.
 
-    lines: what else stands in its relay.toml.
+    lines: further lines of its relay.toml.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class Relay(ServerProcess):
     def status(self) -> RelaySnapshot:
         """Return the result of `relay status`."""
         command = [*self._program, "relay", "status", "--json"]
-        said = subprocess.run(command, check=True, capture_output=True).stdout
-        return msgspec.json.decode(said, type=RelaySnapshot)
+        output = subprocess.run(command, check=True, capture_output=True).stdout
+        return msgspec.json.decode(output, type=RelaySnapshot)
 
     def close(self) -> None:
-        """End it, and insist that nothing in it failed unforeseen."""
+        """Stop the relay; check that its log has no traceback."""
         super().close()
         assert "Traceback" not in self.log(), self.log()

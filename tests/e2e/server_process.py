@@ -1,4 +1,4 @@
-"""A server program in the foreground: its log, and the processes it forks, ended by their ids."""
+"""A server program in the foreground: its log, and the processes it forks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.e2e import logbook
+from tests.e2e import log_files
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class ServerProcess:
-    """Starts and ends one server, as often as a test wants.
+    """Starts and stops one server, any number of times.
 
-    ready: the words of its log that say it listens. Sessions that it forked end with it.
+    ready: the log text that shows that it listens. Forked sessions end with it.
     """
 
     def __init__(self, title: str, command: Sequence[str], log: Path, ready: str) -> None:
@@ -28,7 +28,7 @@ class ServerProcess:
         self._log = log
         self._ready = ready
         self._process: subprocess.Popen[bytes] | None = None
-        logbook.keep(title, log)
+        log_files.add(title, log)
 
     def start(self) -> None:
         """Run the server; return when it listens."""
@@ -39,51 +39,53 @@ class ServerProcess:
             )
         wait_until(
             lambda: self._ready in self.log()[before:] or self._has_ended(),
-            complaint=f"{self.title} did not start: {self.log()[before:]}",
+            message=f"{self.title} did not start: {self.log()[before:]}",
         )
         assert not self._has_ended(), f"{self.title} ended: {self.log()[before:]}"
 
     def kill(self) -> None:
-        """End the server and its sessions as a power cut would, without a word to clients."""
+        """Kill the server and its sessions at once, like a power failure."""
         if self._process is None:
             return
-        family = self._family()
-        # Stopped first, the server can neither fork a session that is missed here nor reap one.
-        _each(family[:1], psutil.Process.suspend)
-        _each(family[1:], psutil.Process.kill)
+        processes = self._processes()
+        # Suspend the server first: it could fork a session that is not in the list, or reap one.
+        _apply(processes[:1], psutil.Process.suspend)
+        _apply(processes[1:], psutil.Process.kill)
         self._process.kill()
         self._process.wait()
         self._process = None
-        wait_until(lambda: not any(map(runs, family)), complaint="sessions still run")
+        wait_until(
+            lambda: not any(map(is_running, processes)), message="sessions are still running"
+        )
 
-    def freeze(self) -> None:
-        """Let the server and its sessions hang: the kernel still answers, they never do."""
-        _each(self._family(), psutil.Process.suspend)
+    def suspend(self) -> None:
+        """Suspend the server and its sessions; only the kernel still acknowledges data."""
+        _apply(self._processes(), psutil.Process.suspend)
 
-    def thaw(self) -> None:
-        """Resume them."""
-        _each(self._family(), psutil.Process.resume)
+    def resume(self) -> None:
+        """Resume the server and its sessions."""
+        _apply(self._processes(), psutil.Process.resume)
 
     @property
     def pid(self) -> int:
-        """The id of the server's own process, which runs."""
+        """The process ID of the running server."""
         assert self._process is not None
         return self._process.pid
 
     def sessions(self) -> set[int]:
         """Return the IDs of the processes that serve clients."""
-        return {process.pid for process in self._family()[1:]}
+        return {process.pid for process in self._processes()[1:]}
 
     def log(self) -> str:
         """Return the server's log since it was created."""
         return self._log.read_text(errors="backslashreplace") if self._log.exists() else ""
 
     def close(self) -> None:
-        """End what still runs; its log is not of interest any more."""
+        """Kill the server and remove its log from reports."""
         self.kill()
-        logbook.forget(self._log)
+        log_files.remove(self._log)
 
-    def _family(self) -> list[psutil.Process]:
+    def _processes(self) -> list[psutil.Process]:
         if self._process is None or self._has_ended():
             return []
         server = psutil.Process(self._process.pid)
@@ -93,14 +95,14 @@ class ServerProcess:
         return self._process is None or self._process.poll() is not None
 
 
-def _each(processes: Sequence[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
+def _apply(processes: Sequence[psutil.Process], action: Callable[[psutil.Process], None]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            act(process)
+            action(process)
 
 
-def runs(process: psutil.Process) -> bool:
-    """Whether it still holds its sockets: a zombie holds none."""
+def is_running(process: psutil.Process) -> bool:
+    """Return whether a process is alive and not a zombie, which holds no sockets."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""What tunnels lead to: small servers on loopback or a Unix socket, a thread per connection."""
+"""Target services of tunnels: small servers on loopback or a Unix socket, threaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threading import Lock, Thread
 from tests.e2e.ports import free_port
 
 Handler = Callable[[socket.socket], None]
-"""Serves one connection; the socket is closed for it."""
+"""Serves one connection; the caller closes the socket."""
 
 CHUNK = 256 * 1024
 
@@ -37,7 +37,7 @@ class Service:
 
     @property
     def connections(self) -> int:
-        """How many clients it serves now."""
+        """The number of connected clients."""
         with self._lock:
             return len(self._connections)
 
@@ -45,9 +45,9 @@ class Service:
         return self.address if isinstance(self.address, str) else f"127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """Stop listening and cut every connection."""
+        """Stop listening and shut down every connection."""
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(), which close() would not
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(); close() would not
         self._threads[0].join()
         self._listener.close()
         with self._lock:
@@ -83,7 +83,7 @@ def echo(connection: socket.socket) -> None:
 
 
 def hash_sink(connection: socket.socket) -> None:
-    """Answer the SHA-256 of what came, once the client has ended its half: tests half-close."""
+    """Answer EOF with the SHA-256 of the received data; this tests half-close."""
     digest = hashlib.sha256()
     while data := connection.recv(CHUNK):
         digest.update(data)

@@ -1,4 +1,4 @@
-"""One test's world: a short directory, its keys, servers and programs, ended in reverse order."""
+"""The environment of one test: a directory, keys, servers and programs, closed in reverse order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ USER = getpass.getuser()
 
 
 class Site:
-    """Makes what a test needs; every server here lets the site's key in."""
+    """Creates keys, servers and programs; every server accepts the site's key."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.directory = directory
@@ -45,7 +45,7 @@ class Site:
         self._stack.callback(server.close)
         server.start()
         if known:
-            self.know(f"[127.0.0.1]:{server.port}", public(server.host_key))
+            self.add_known_host(f"[127.0.0.1]:{server.port}", public(server.host_key))
         return server
 
     def dropbear(self, *options: str) -> Dropbear:
@@ -53,10 +53,10 @@ class Site:
         server = Dropbear(self.subdirectory("dropbear"), self.authorized_keys, *options)
         self._stack.callback(server.close)
         server.start()
-        self.know(f"[127.0.0.1]:{server.port}", server.public_host_key())
+        self.add_known_host(f"[127.0.0.1]:{server.port}", server.public_host_key())
         return server
 
-    def know(self, names: str, key: str, marker: str = "") -> None:
+    def add_known_host(self, names: str, key: str, marker: str = "") -> None:
         """Add a line to known_hosts."""
         with self.known_hosts.open("a") as file:
             file.write(f"{marker} {names} {key}\n".lstrip())
@@ -70,8 +70,8 @@ class Site:
     def program(self, *tables: str, head: str | None = None) -> Program:
         """Create a program whose config file is the head and these tables; start nothing yet.
 
-        head: what stands before them; without one, the site's key and known_hosts for every host,
-        and no ssh_config.
+        head: the text before them. By default it sets the site's key and known_hosts for every
+        host, and no ssh_config.
         """
         program = Program(self.subdirectory("p"), self.config(*tables, head=head))
         self._stack.callback(program.close)
@@ -82,7 +82,7 @@ class Site:
         return "".join((self.head() if head is None else head, *tables))
 
     def head(self, ssh_config: str = "false") -> str:
-        """Return the tables that make every host of a config file use the site's key."""
+        """Return the config tables that make every host use the site's key."""
         return dedent(f"""\
             [supervisor]
             ssh_config = {ssh_config}
@@ -102,12 +102,12 @@ class Site:
         self._stack.callback(process.kill)
         return process
 
-    def at_end(self, callback: Callable[[], object]) -> None:
-        """Call this when the site ends, before what was made earlier is ended."""
+    def add_cleanup(self, callback: Callable[[], object]) -> None:
+        """Call a function when the site closes, before everything created earlier is closed."""
         self._stack.callback(callback)
 
     def ssh(self, port: int, *arguments: str) -> list[str]:
-        """Return the command line of the real ssh that logs in to a server of this site."""
+        """Return the command line of OpenSSH's ssh for a login to a server of this site."""
         options = [f"IdentityFile={self.key}", f"UserKnownHostsFile={self.known_hosts}"]
         options += ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR"]
         flags = [part for option in options for part in ("-o", option)]
@@ -122,7 +122,7 @@ class Site:
 
 @contextmanager
 def new_site() -> Iterator[Site]:
-    """Create a site; at the end close everything that was created in it.
+    """Create a site; on exit close everything that was created in it.
 
     Its directory's name is short: the path of a Unix socket has less than 108 bytes (unix(7)).
     """
@@ -141,12 +141,12 @@ def host_table(name: str, port: int, *lines: str) -> str:
 
 def tunnel_table(name: str, host: int | str, *lines: str) -> str:
     """Return the [tunnels] table of a tunnel to a host or to a server's port on this machine."""
-    where = f"127.0.0.1:{host}" if isinstance(host, int) else host
-    return _table(f"tunnels.{name}", f'host = "{where}"', *lines)
+    address = f"127.0.0.1:{host}" if isinstance(host, int) else host
+    return _table(f"tunnels.{name}", f'host = "{address}"', *lines)
 
 
 def socks_tunnel(name: str, host: int | str, *lines: str) -> str:
-    """Return the table of a tunnel that only has to log in: its one forward is SOCKS."""
+    """Return the table of a tunnel whose only forward is a SOCKS proxy, for tests of logins."""
     return tunnel_table(name, host, f'socks = "{free_port()}"', *lines)
 
 

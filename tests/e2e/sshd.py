@@ -12,11 +12,11 @@ from tests.e2e.server_process import ServerProcess
 from tests.requirements import require
 
 Options = dict[str, str | Sequence[str]]
-"""Keywords of sshd_config(5); several values are several lines."""
+"""Keywords of sshd_config(5); each value of a sequence is a line of its own."""
 
 
 class Sshd(ServerProcess):
-    """One sshd. `options` may be changed while it is down; it restarts on the same port."""
+    """One sshd. `options` may be changed while it is stopped; it restarts on the same port."""
 
     def __init__(self, directory: Path, authorized_keys: Path, options: Options) -> None:
         self.port = free_port()
@@ -27,7 +27,7 @@ class Sshd(ServerProcess):
             "HostKey": str(self.host_key),
             "AuthorizedKeysFile": str(authorized_keys),
             "PidFile": "none",
-            "StrictModes": "no",  # the keys lie in a directory below /tmp, which others can write
+            "StrictModes": "no",  # the keys are below /tmp, which is writable by others
             "PermitRootLogin": "yes",
             "PasswordAuthentication": "no",
             "KbdInteractiveAuthentication": "no",
@@ -45,19 +45,19 @@ class Sshd(ServerProcess):
         )
 
     def start(self) -> None:
-        """Write its options down and run it."""
+        """Write sshd_config and start the server."""
         if os.geteuid() == 0:
-            # Debian's sshd drops its privileges into this directory and wants it to exist.
+            # Debian's sshd uses this directory for privilege separation and requires it.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self._config.write_text("".join(f"{line}\n" for line in _lines(self.options)))
         super().start()
 
     def logins(self) -> int:
-        """How many connections have logged in since it was made."""
+        """Count the connections that have logged in so far."""
         return self.log().count("Accepted publickey for ")
 
     def login_attempts(self) -> int:
-        """How many times a client has asked to log in, by any method, even `none`."""
+        """Count the login requests so far, by any method, including `none`."""
         return self.log().count("userauth-request for user ")
 
 

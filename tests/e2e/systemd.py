@@ -1,7 +1,7 @@
-"""A real `systemd --user` of an ordinary user, on a machine that is made for one test.
+"""A real `systemd --user` of an ordinary user, on a machine created for one test.
 
-The machine is mount and pid namespaces, so that no systemd has to run the host, and whatever runs
-in it ends with its first process. The network is the host's. Needs Linux, systemd and root.
+The machine consists of mount and PID namespaces: the host need not run systemd, and all processes
+end with the first one. It shares the network of the host. Needs Linux, systemd and root.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.e2e import logbook
+from tests.e2e import log_files
 from tests.e2e.journal import Journal
 from tests.e2e.program import SOURCE
 from tests.e2e.waiting import wait_until
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UID = 54321
-"""An ordinary user, who is known in the namespaces only."""
+"""An ordinary user that exists in the namespaces only."""
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 SCRIPT = Path(__file__).with_name("user_manager.sh")
 COMMAND = (sys.executable, "-P", "-m", "tunnelkeeper")
-STARTS_WITHIN = 60.0
-ANSWERS_WITHIN = 90.0
+START_TIMEOUT = 60.0
+COMMAND_TIMEOUT = 90.0
 
 
 class UserManager:
-    """The machine, its user with a home, and what the journal of the user's services has."""
+    """The machine, its user with a home directory, and the journal of the user's services."""
 
     def __init__(self, directory: Path) -> None:
         self.home = directory / "home"
@@ -54,22 +54,22 @@ class UserManager:
         self._directory = directory
         self._log = directory / "systemd.log"
         self._cgroup = f"tk-{secrets.token_hex(4)}"
-        self._lay_out()
+        self._create_files()
         self.journal = Journal(directory / "run" / "systemd" / "journal" / "stdout")
-        logbook.keep("systemd --user", self._log)
+        log_files.add("systemd --user", self._log)
         self._process = self._start()
-        self._first = self._first_process()
+        self._init_pid = self._find_init()
         self._wait_until_it_answers()
 
     def run(
-        self, *command: str, timeout: float = ANSWERS_WITHIN
+        self, *command: str, timeout: float = COMMAND_TIMEOUT
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command on the machine as its user, to its end."""
+        """Run a command on the machine as its user and wait for its end."""
         variables = [f"{name}={value}" for name, value in self.environment.items()]
         identity = ["--reuid", str(UID), "--regid", str(UID), "--clear-groups"]
         return subprocess.run(
             [
-                *(require("nsenter"), "-t", str(self._first), "-m", "-p"),
+                *(require("nsenter"), "-t", str(self._init_pid), "-m", "-p"),
                 *(require("setpriv"), *identity),
                 *("env", "-i", "-C", str(self.home), *variables, *command),
             ],
@@ -80,30 +80,30 @@ class UserManager:
             check=False,
         )
 
-    def succeed(self, *command: str, timeout: float = ANSWERS_WITHIN) -> str:
+    def succeed(self, *command: str, timeout: float = COMMAND_TIMEOUT) -> str:
         """Run a command that must exit with 0; return its output."""
         done = self.run(*command, timeout=timeout)
         assert done.returncode == 0, f"{done}\n{self.output()}"
         return done.stdout
 
     def tunnelkeeper(
-        self, *arguments: str, timeout: float = ANSWERS_WITHIN
+        self, *arguments: str, timeout: float = COMMAND_TIMEOUT
     ) -> subprocess.CompletedProcess[str]:
-        """Run tunnelkeeper as the user does."""
+        """Run a tunnelkeeper command as the user."""
         return self.run(*COMMAND, *arguments, timeout=timeout)
 
-    def systemctl(self, *arguments: str, timeout: float = ANSWERS_WITHIN) -> str:
+    def systemctl(self, *arguments: str, timeout: float = COMMAND_TIMEOUT) -> str:
         """Run a `systemctl --user` that must succeed; return its output."""
         return self.succeed("systemctl", "--user", *arguments, timeout=timeout)
 
     def property(self, unit: str, name: str) -> str:
-        """Return a property of a unit, as `systemctl show` has it."""
+        """Return a property of a unit from `systemctl show`."""
         return self.systemctl("show", f"--property={name}", "--value", unit).strip()
 
     def wait_for_property(
-        self, unit: str, name: str, value: str, within: float = STARTS_WITHIN
+        self, unit: str, name: str, value: str, within: float = START_TIMEOUT
     ) -> None:
-        """Wait until a property of a unit is so."""
+        """Wait until a property of a unit has the value."""
         wait_until(
             lambda: self.property(unit, name) == value,
             within,
@@ -112,15 +112,15 @@ class UserManager:
 
     def write(self, path: Path, text: str) -> Path:
         """Write a file of the user, and create its parent directories."""
-        for folder in reversed([f for f in path.parents if not f.exists()]):
-            folder.mkdir()
-            os.chown(folder, UID, UID)
+        for directory in reversed([f for f in path.parents if not f.exists()]):
+            directory.mkdir()
+            os.chown(directory, UID, UID)
         path.write_text(text)
         os.chown(path, UID, UID)
         return path
 
-    def own(self, path: Path) -> Path:
-        """Give a file to the user."""
+    def chown(self, path: Path) -> Path:
+        """Change the owner of a file to the user."""
         os.chown(path, UID, UID)
         return path
 
@@ -129,22 +129,22 @@ class UserManager:
         return f"{self._log.read_text(errors='replace')}\n{self.journal.text()}"
 
     def close(self) -> None:
-        """End the machine, and see that nothing of it is left."""
+        """End the machine and check that no process is left."""
         self._process.kill()
         self._process.wait()
-        wait_until(lambda: not psutil.pid_exists(self._first), 30, "the machine has not ended")
+        wait_until(lambda: not psutil.pid_exists(self._init_pid), 30, "the machine has not ended")
         self.journal.close()
         _remove_cgroup(self._cgroup)
-        logbook.forget(self._log)
+        log_files.remove(self._log)
 
-    def _lay_out(self) -> None:
+    def _create_files(self) -> None:
         """Create the machine's /run, the user's home and the user database."""
         run = self._directory / "run"
         for name in ("systemd/system", "systemd/journal", f"user/{UID}"):
             (run / name).mkdir(parents=True)
         self.home.mkdir()
-        for folder in (self.home, self.runtime):
-            os.chown(folder, UID, UID)
+        for directory in (self.home, self.runtime):
+            os.chown(directory, UID, UID)
         self.runtime.chmod(0o700)
         self._directory.chmod(0o755)
         users = Path("/etc/passwd").read_text().rstrip("\n")
@@ -167,18 +167,18 @@ class UserManager:
                 stderr=log,
             )
 
-    def _first_process(self) -> int:
-        """Return the host's process ID of the machine's first process."""
+    def _find_init(self) -> int:
+        """Return the process ID of the machine's init on the host."""
 
-        def found() -> list[psutil.Process]:
+        def children() -> list[psutil.Process]:
             if self._process.poll() is not None:
                 absent(
                     f"this machine does not allow namespaces for systemd: {self._log.read_text()}"
                 )
             return psutil.Process(self._process.pid).children()
 
-        [first] = wait_until(found, STARTS_WITHIN, "unshare starts nothing")
-        return first.pid
+        [init] = wait_until(children, START_TIMEOUT, "unshare has started no process")
+        return init.pid
 
     def _wait_until_it_answers(self) -> None:
         socket = self.runtime / "systemd" / "private"
@@ -188,7 +188,7 @@ class UserManager:
                 absent(f"systemd --user does not run here: {self._log.read_text()}")
             return socket.exists() and self._is_running()
 
-        wait_until(answers, STARTS_WITHIN, self.output)
+        wait_until(answers, START_TIMEOUT, self.output)
 
     def _is_running(self) -> bool:
         done = self.run("systemctl", "--user", "is-system-running")
@@ -208,7 +208,7 @@ def new_user_manager(directory: Path) -> Iterator[UserManager]:
 
 
 def _remove_cgroup(name: str) -> None:
-    """Remove the cgroup of a machine that has ended, with those below it."""
+    """Remove the cgroup of a machine that has ended, with its child cgroups."""
     script = (
         "mount -t cgroup2 none /sys/fs/cgroup && "
         'find "/sys/fs/cgroup/$1" -depth -type d -exec rmdir {} +'

@@ -11,10 +11,10 @@ import pytest
 
 from tests.e2e.clients import exchange, is_listening
 from tests.e2e.ports import free_port
-from tests.e2e.server_process import runs
+from tests.e2e.server_process import is_running
 from tests.e2e.services import echo, web_page
 from tests.e2e.site import USER, Site, host_table, socks_tunnel, tunnel_table
-from tests.e2e.waiting import PATIENCE, wait_until
+from tests.e2e.waiting import TIMEOUT, wait_until
 from tests.requirements import require
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def test_a_first_hour_with_seven_tunnels(world: World) -> None:
     with ThreadPoolExecutor() as clients:
         in_the_gap = clients.submit(exchange, world.ports["local"], b"came in the gap")
         server.start()
-        wait_until(world.carries_data, within=2 * PATIENCE, complaint="data does not flow again")
+        wait_until(world.carries_data, within=2 * TIMEOUT, message="data does not flow again")
         assert in_the_gap.result() == b"came in the gap"
 
     second = program.run("up", "local")
@@ -129,7 +129,7 @@ def test_a_first_hour_with_seven_tunnels(world: World) -> None:
     world.use_all()
 
     program.succeed("down")
-    wait_until(lambda: not runs(supervisor))
+    wait_until(lambda: not is_running(supervisor))
     assert not program.socket.exists()
     assert not world.path.exists()
     assert not [name for name, port in world.ports.items() if is_listening(port)]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.autossh_program import (
-    BACK,
     KEEPALIVES,
+    RECOVERY_TIMEOUT,
     autossh,
-    launched,
+    launch,
     ours,
     restart,
     run,
@@ -56,11 +56,11 @@ def test_a_forward_survives_its_server_s_restart(line: str, site: Site) -> None:
     server, there, here = site.sshd(), site.service(echo).port, free_port()
     words = line.format(here=here, there=there, user=USER, keepalives=KEEPALIVES)
     autossh(site, server, words)
-    wait_until(lambda: is_listening(here) and reaches(here), within=BACK)
+    wait_until(lambda: is_listening(here) and reaches(here), within=RECOVERY_TIMEOUT)
 
     restart(server)
 
-    wait_until(lambda: reaches(here), within=BACK)
+    wait_until(lambda: reaches(here), within=RECOVERY_TIMEOUT)
 
 
 def test_a_socks_proxy_survives_its_server_s_restart(site: Site) -> None:
@@ -72,9 +72,9 @@ def test_a_socks_proxy_survives_its_server_s_restart(site: Site) -> None:
         done = subprocess.run([*command, f"http://{page}/"], capture_output=True, check=False)
         return done.stdout == b"hello"
 
-    wait_until(fetched, within=BACK)
+    wait_until(fetched, within=RECOVERY_TIMEOUT)
     restart(server)
-    wait_until(fetched, within=BACK)
+    wait_until(fetched, within=RECOVERY_TIMEOUT)
 
 
 def test_forwards_of_ssh_config_are_taken(site: Site) -> None:
@@ -83,9 +83,9 @@ def test_forwards_of_ssh_config_are_taken(site: Site) -> None:
     with config.open("a") as file:
         file.write(f"  LocalForward {here} 127.0.0.1:{there}\n")
     words = ["-F", str(config), "-M", "0", "-N", "box"]
-    launched(site, ours(site.directory), *words)
+    launch(site, ours(site.directory), *words)
 
-    wait_until(lambda: is_listening(here) and reaches(here), within=BACK)
+    wait_until(lambda: is_listening(here) and reaches(here), within=RECOVERY_TIMEOUT)
 
 
 # -- the monitoring loop ---------------------------------------------------------------------------
@@ -96,10 +96,10 @@ def test_a_loop_by_an_echo_service_is_walked_and_its_end_noticed(site: Site) -> 
     line = f"-M {here}:{service.port} -N box"
     run = autossh(site, server, line, {"POLL": "2", "FIRST_POLL": "1"})
 
-    run.until_log("connection ok")
+    run.wait_for_log("connection ok")
     service.close()
-    run.until_log("port down, restarting ssh")
-    run.until_starts(2)
+    run.wait_for_log("port down, restarting ssh")
+    run.wait_for_starts(2)
 
 
 def test_a_loop_by_forwards_is_walked(site: Site) -> None:
@@ -108,12 +108,12 @@ def test_a_loop_by_forwards_is_walked(site: Site) -> None:
         addresses = ["127.0.0.1", RELAY]
         server = Sshd(site.subdirectory("r"), site.authorized_keys, {"ListenAddress": addresses})
         stack.callback(server.close)
-        site.know(f"[{RELAY}]:{server.port}", public(server.host_key))
+        site.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
         config = ssh_config(site, server, RELAY)
         with network.relay.entered():
             server.start()
         with network.client.entered():
-            run = launched(
+            run = launch(
                 site,
                 ours(site.directory),
                 *("-M", str(free_port()), "-F", str(config), "-N", "box"),
@@ -121,8 +121,8 @@ def test_a_loop_by_forwards_is_walked(site: Site) -> None:
             )
             stack.callback(run.close)
 
-        run.until_log("connection ok")
-        assert run.starts() == 1
+        run.wait_for_log("connection ok")
+        assert run.start_count() == 1
 
 
 # -- what is better than autossh's -----------------------------------------------------------------
@@ -132,11 +132,11 @@ def test_a_server_that_is_not_there_yet_is_waited_for(site: Site) -> None:
     server = site.sshd()
     server.kill()
     run = autossh(site, server, "-M 0 -N box")
-    run.until_starts(2)
+    run.wait_for_starts(2)
 
     server.start()
 
-    wait_until(lambda: server.logins() == 1, within=BACK)
+    wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
 
 
 def test_what_a_person_must_mend_ends_it_within_the_gate(site: Site) -> None:
@@ -144,7 +144,7 @@ def test_what_a_person_must_mend_ends_it_within_the_gate(site: Site) -> None:
 
     assert run.exit_code() == 1
     assert "auth" in run.output()
-    assert run.starts() == 1
+    assert run.start_count() == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
@@ -153,28 +153,28 @@ def test_a_signal_during_a_wait_ends_the_wait(number: signal.Signals, site: Site
     server.kill()
     variables = {"POLL": "100000", "GATETIME": "0"}
     words = ["--strict", "-F", str(ssh_config(site, server)), "-M", "0", "-N", "box"]
-    run = launched(site, ours(site.directory), *words, variables=variables)
-    wait_until(lambda: sum(run.waits()) >= 100, within=BACK, complaint=run.log)
-    before = run.starts()
+    run = launch(site, ours(site.directory), *words, variables=variables)
+    wait_until(lambda: sum(run.delays()) >= 100, within=RECOVERY_TIMEOUT, message=run.log)
+    before = run.start_count()
 
     server.start()
     run.signal(number)
 
-    run.until_starts(before + 1)
-    wait_until(lambda: server.logins() == 1, within=BACK)
+    run.wait_for_starts(before + 1)
+    wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
 
 
 def test_a_server_that_hangs_does_not_hold_up_the_end(site: Site) -> None:
     server = site.sshd()
     run = autossh(site, server, "-M 0 -N box")
-    wait_until(lambda: server.logins() == 1, within=BACK)
+    wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
 
-    server.freeze()
+    server.suspend()
     try:
         run.signal(signal.SIGTERM)
         assert run.exit_code() == 1
     finally:
-        server.thaw()
+        server.resume()
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_what_cannot_be_done_is_refused_by_name(
 def test_the_pid_file_is_readable_and_names_the_program(site: Site) -> None:
     run = autossh(site, site.sshd(), "-M 0 -N box")
 
-    assert wait_until(run.pid, within=BACK) == run.process.pid
+    assert wait_until(run.pid, within=RECOVERY_TIMEOUT) == run.process.pid
     assert stat.S_IMODE(run.pid_file.stat().st_mode) & 0o444
 
 

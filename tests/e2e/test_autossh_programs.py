@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.autossh_program import BACK, KEEPALIVES, autossh, ours, restart, run, ssh_config
+from tests.e2e.autossh_program import (
+    KEEPALIVES,
+    RECOVERY_TIMEOUT,
+    autossh,
+    ours,
+    restart,
+    run,
+    ssh_config,
+)
 from tests.e2e.clients import MEGABYTE, blob
 from tests.e2e.services import echo
 from tests.e2e.site import USER, Site
@@ -105,9 +113,9 @@ def test_a_command_is_started_again_after_a_loss(site: Site) -> None:
     def runs() -> int:
         return marks.read_text().count("run") if marks.exists() else 0
 
-    wait_until(lambda: runs() == 1, within=BACK)
+    wait_until(lambda: runs() == 1, within=RECOVERY_TIMEOUT)
     restart(server)
-    wait_until(lambda: runs() == 2, within=BACK)
+    wait_until(lambda: runs() == 2, within=RECOVERY_TIMEOUT)
 
 
 def test_a_stream_that_cannot_be_resumed_ends_with_its_connection(site: Site) -> None:
@@ -148,7 +156,9 @@ def mounted(site: Site) -> Iterator[tuple[Sshd, Path]]:
     command += [f"{USER}@example.com:{source}", str(mount)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as process:
         try:
-            wait_until(lambda: mount.is_mount() or process.poll() is not None, within=BACK)
+            wait_until(
+                lambda: mount.is_mount() or process.poll() is not None, within=RECOVERY_TIMEOUT
+            )
             if process.poll() is not None:
                 pytest.skip("this machine does not allow FUSE mounts")
             yield server, mount
@@ -166,10 +176,13 @@ def test_an_sshfs_mount_survives_its_server_s_restart(mounted: tuple[Sshd, Path]
     def read_again() -> bool:
         try:
             done = subprocess.run(
-                ["cat", str(mount / "file")], capture_output=True, check=False, timeout=BACK
+                ["cat", str(mount / "file")],
+                capture_output=True,
+                check=False,
+                timeout=RECOVERY_TIMEOUT,
             )
         except subprocess.TimeoutExpired:
             return False
         return done.stdout == b"one"
 
-    wait_until(read_again, within=2 * BACK)
+    wait_until(read_again, within=2 * RECOVERY_TIMEOUT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.autossh_program import Autossh, launched, ours, real, ssh_config
+from tests.e2e.autossh_program import Autossh, launch, ours, real, ssh_config
 from tests.e2e.ports import free_port
 from tests.e2e.waiting import wait_until
 
@@ -67,10 +67,10 @@ class World:
 
     def run_bare(self, *line: str, **variables: str) -> Autossh:
         arguments = (*self.strict, "-F", self.config, *line)
-        return launched(self.site, self.program, *arguments, variables=variables)
+        return launch(self.site, self.program, *arguments, variables=variables)
 
-    def until_login(self, before: int) -> None:
-        wait_until(lambda: self.server.logins() > before, within=UP, complaint="no login")
+    def wait_for_login(self, before: int) -> None:
+        wait_until(lambda: self.server.logins() > before, within=UP, message="no login")
 
 
 Story = Callable[[World], Autossh]
@@ -95,7 +95,7 @@ def signalled(number: int, *more: int) -> Story:
         before = world.server.logins()
         run = world.run("-N", "box")
         for each in (number, *more):
-            world.until_login(before)
+            world.wait_for_login(before)
             before = world.server.logins()
             run.signal(each)
         return run
@@ -109,10 +109,10 @@ def prodded(number: int) -> Story:
     def story(world: World) -> Autossh:
         before = world.server.logins()
         run = world.run("-N", "box")
-        world.until_login(before)
+        world.wait_for_login(before)
         log = run.log()
         run.signal(number)
-        wait_until(lambda: run.log() != log, within=UP, complaint="the signal does nothing")
+        wait_until(lambda: run.log() != log, within=UP, message="the signal does nothing")
         run.signal(signal.SIGTERM)
         return run
 
@@ -153,8 +153,8 @@ def seen(run: Autossh) -> Seen:
     log = run.log()
     return Seen(
         code,
-        run.starts(),
-        tuple(run.waits()),
+        run.start_count(),
+        tuple(run.delays()),
         tuple(words for words in WORDS if words in log),
         not run.pid_file.exists(),
     )
@@ -185,27 +185,27 @@ def test_f_goes_to_the_background(world: World) -> None:
     run = world.run("-f", "-N", "box")
 
     assert run.exit_code() == 0
-    world.until_login(0)
+    world.wait_for_login(0)
     assert run.pid() not in {0, run.process.pid}
     run.signal(signal.SIGTERM)
-    wait_until(lambda: not run.pid_file.exists(), within=20, complaint="the pid file stays")
+    wait_until(lambda: not run.pid_file.exists(), within=20, message="the pid file stays")
     assert "received signal to exit (15)" in run.log()
 
 
 def test_f_has_no_gate(world: World) -> None:
     run = world.run("-f", "-p", str(free_port()), "-N", "box", MAXSTART="3")
 
-    run.until_log("max start count reached; exiting")
-    assert run.starts() == 3
+    run.wait_for_log("max start count reached; exiting")
+    assert run.start_count() == 3
 
 
 def test_a_server_that_goes_and_comes_is_connected_to_again(world: World) -> None:
     run = world.run("-N", "box", GATETIME="0")
-    world.until_login(0)
+    world.wait_for_login(0)
     world.server.kill()
-    run.until_starts(2)
+    run.wait_for_starts(2)
     world.server.start()
 
-    world.until_login(1)
+    world.wait_for_login(1)
     run.signal(signal.SIGTERM)
     assert run.exit_code() == 1

@@ -85,7 +85,7 @@ def server(site: Site) -> Sshd:
 def screen(site: Site, server: Sshd, *line: str) -> Screen:
     words = ("-F", str(ssh_config(site, server)), "-M", "0", *line)
     shown = Screen(ours(site.directory), *words)
-    site.at_end(shown.close)
+    site.add_cleanup(shown.close)
     return shown
 
 

@@ -10,7 +10,7 @@ from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import Site, host_table, tunnel_table
 
-pytestmark = pytest.mark.usefixtures("way")
+pytestmark = pytest.mark.usefixtures("data_path")
 
 
 def test_tunnels_of_two_and_three_hops_share_the_connections_to_their_jump_hosts(
@@ -70,7 +70,7 @@ def test_a_dead_jump_host_is_named_and_its_tunnels_come_back_with_it(site: Site)
 
 def test_a_machine_is_reached_through_the_port_it_holds_open_on_the_relay(site: Site) -> None:
     relay, home = site.sshd(), site.sshd(known=False)
-    site.know("home", public(home.host_key))
+    site.add_known_host("home", public(home.host_key))
     open_port, port = free_port(), free_port()
     tables = [
         host_table("relay", relay.port),

@@ -77,7 +77,7 @@ def row(screen: str, name: str) -> str:
 def test_it_shows_all_there_is_and_is_worked_by_keys(site: Site) -> None:
     program, _ = seven_tunnels(site)
     with dashboard(site, program) as terminal:
-        screen = terminal.shows("● 5 up", "↻ 1 backoff", "○ 1 stopped", "tunnels 7", "CPU")
+        screen = terminal.wait_for_text("● 5 up", "↻ 1 backoff", "○ 1 stopped", "tunnels 7", "CPU")
         for told in ("NAME", "HOST", "FORWARDS", "SINCE", "RTT", "IN/s", "OUT/s", "TRAFFIC"):
             assert told in screen
         for told in ("OPEN", "RST", "LAST FAILURE", "0.1.0", str(program.config.name)):
@@ -87,64 +87,64 @@ def test_it_shows_all_there_is_and_is_worked_by_keys(site: Site) -> None:
         assert re.search(r"L \d+ → 127", row(screen, "db"))
 
         terminal.press("Enter")
-        terminal.shows("Hops", "Forwards", "aes128-gcm", "Events", "Traffic")
+        terminal.wait_for_text("Hops", "Forwards", "aes128-gcm", "Events", "Traffic")
         terminal.press("x")
-        terminal.shows("stop db: done", "○ db")
+        terminal.wait_for_text("stop db: done", "○ db")
         assert program.tunnel("db").state == "stopped"
         terminal.press("s")
-        terminal.shows("● db")
+        terminal.wait_for_text("● db")
         program.wait_for_state("db", "up")
         terminal.press("Down", "r")
-        terminal.shows("restart back: requested")
+        terminal.wait_for_text("restart back: requested")
         wait_until(lambda: program.tunnel("back").restarts == 1, 30)
 
         terminal.press("/")
         terminal.write("group=work")
-        terminal.becomes(lambda s: row(s, "browse") and not row(s, "deep"), "filtered")
+        terminal.wait_for_screen(lambda s: row(s, "browse") and not row(s, "deep"), "filtered")
         terminal.press("Enter", "Escape")
-        terminal.becomes(lambda s: row(s, "deep"), "not filtered")
+        terminal.wait_for_screen(lambda s: row(s, "deep"), "not filtered")
         terminal.press("l")
-        terminal.shows("log of ")
+        terminal.wait_for_text("log of ")
         terminal.press("?")
-        terminal.shows("Keys", "restart the tunnel", "Esc back")
+        terminal.wait_for_text("Keys", "restart the tunnel", "Esc back")
         terminal.press("Escape")
         terminal.press(":")
         terminal.write("restart dee")
         terminal.press("Tab", "Enter")
-        terminal.shows("restart deep: requested")
+        terminal.wait_for_text("restart deep: requested")
         terminal.press("q")
-        terminal.shows("ended with 0")
+        terminal.wait_for_text("ended with 0")
     assert program.tunnel("db").state == "up"
 
 
 def test_a_server_that_dies_and_returns_is_seen(site: Site) -> None:
     program, server = seven_tunnels(site)
     with dashboard(site, program) as terminal:
-        terminal.shows("● 5 up")
+        terminal.wait_for_text("● 5 up")
         server.kill()
-        terminal.shows("0 up", "refused")
+        terminal.wait_for_text("0 up", "refused")
         server.start()
-        screen = terminal.shows("● 5 up")
+        screen = terminal.wait_for_text("● 5 up")
         assert "1" in row(screen, "db").split()
 
 
 def test_the_supervisor_is_killed_and_started_again(site: Site) -> None:
     program, _ = seven_tunnels(site)
     with dashboard(site, program) as terminal:
-        terminal.shows("● 5 up")
+        terminal.wait_for_text("● 5 up")
         program.kill()
-        terminal.shows("supervisor disconnected", "u starts one", "● db")
+        terminal.wait_for_text("supervisor disconnected", "u starts one", "● db")
         program.up()
-        terminal.shows("● 5 up", without="disconnected")
+        terminal.wait_for_text("● 5 up", without="disconnected")
 
 
 def test_without_a_supervisor_one_is_started_by_key(site: Site) -> None:
     server = site.sshd()
     program = site.program(socks_tunnel("db", server.port))
     with dashboard(site, program) as terminal:
-        terminal.shows("no supervisor is running", "u starts one")
+        terminal.wait_for_text("no supervisor is running", "u starts one")
         terminal.press("u")
-        terminal.shows("● 1 up", "● db")
+        terminal.wait_for_text("● 1 up", "● db")
     assert program.tunnel("db").state == "up"
 
 
@@ -154,13 +154,13 @@ def test_it_fits_any_window_also_one_that_changes(site: Site, columns: int, rows
     program = site.program(socks_tunnel("db", server.port))
     program.up()
     with dashboard(site, program, columns, rows) as terminal:
-        terminal.shows("● db", "quit")
+        terminal.wait_for_text("● db", "quit")
         terminal.resize(100, 30)
-        terminal.becomes(
+        terminal.wait_for_screen(
             lambda text: "● db" in text and max(map(len, text.splitlines())) == 100, "resized"
         )
         terminal.resize(columns, rows)
-        terminal.becomes(
+        terminal.wait_for_screen(
             lambda text: max(map(len, text.splitlines())) == columns, "as large as before"
         )
 
@@ -170,7 +170,7 @@ def test_no_colour_and_no_utf8_are_respected(site: Site) -> None:
     program = site.program(socks_tunnel("db", server.port))
     program.up()
     with dashboard(site, program, LC_ALL="C") as terminal:
-        terminal.shows("+ db", "1 up")
+        terminal.wait_for_text("+ db", "1 up")
         captured = terminal.screen(coloured=True)
         assert captured.isascii()
         assert not re.search(r"\x1b\[(?:\d+;)*[349][0-7]m", captured)
@@ -183,11 +183,11 @@ def test_the_demo_opens_it_and_leaves_nothing_behind(site: Site) -> None:
     settings = {"TMPDIR": str(folder), "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     try:
         terminal.run([*COMMAND[:-1], "demo"], kept | settings | {"PYTHONPATH": str(SOURCE)})
-        terminal.shows("● 6 up", "curl http://127.0.0.1:", "box")
+        terminal.wait_for_text("● 6 up", "curl http://127.0.0.1:", "box")
         terminal.press("l")
-        terminal.shows("following")
+        terminal.wait_for_text("following")
         terminal.press("q")
-        terminal.shows("everything is removed", "ended with 0")
+        terminal.wait_for_text("everything is removed", "ended with 0")
     finally:
         terminal.close()
     assert list(folder.iterdir()) == []

@@ -190,7 +190,7 @@ def test_our_relay_gives_its_reason(site: Site) -> None:
     relay = Relay(site.subdirectory("relay"), site.authorized_keys, 'permit_listen = ["none"]')
     relay.start()
     with contextlib.closing(relay):
-        site.know(f"[127.0.0.1]:{relay.port}", public(relay.host_key))
+        site.add_known_host(f"[127.0.0.1]:{relay.port}", public(relay.host_key))
         forward = f'remote = "{free_port()}:127.0.0.1:9"'
         program = site.program(tunnel_table("t", relay.port, forward))
         program.up()

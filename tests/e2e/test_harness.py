@@ -56,9 +56,9 @@ def test_a_killed_sshd_takes_its_sessions_along_and_comes_back_on_its_port(site:
 
 def test_a_frozen_sshd_answers_again_when_it_is_thawed(site: Site) -> None:
     server = site.sshd()
-    server.freeze()
+    server.suspend()
     login = site.spawn(*site.ssh(server.port, f"{USER}@127.0.0.1", "true"))
 
-    server.thaw()
+    server.resume()
 
     assert login.wait(10) == 0

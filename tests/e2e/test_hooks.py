@@ -230,7 +230,7 @@ def test_what_we_run_gets_the_limit_of_open_files_that_we_were_started_with(site
         ),
         head=site.head(f'"{ssh_config}"'),
     )
-    program.through = ("sh", "-c", 'ulimit -S -n 333; exec "$@"', "sh")
+    program.command_prefix = ("sh", "-c", 'ulimit -S -n 333; exec "$@"', "sh")
     program.up()
     program.wait_until_up("t")
 

@@ -31,7 +31,7 @@ def test_an_unknown_key_is_refused_until_known_hosts_names_it(site: Site) -> Non
     assert blocked.failure.hint
     assert server.login_attempts() == 0
     assert site.known_hosts.read_text() == ""
-    site.know(f"[127.0.0.1]:{server.port}", public(server.host_key))
+    site.add_known_host(f"[127.0.0.1]:{server.port}", public(server.host_key))
     program.wait_until_up()
 
 
@@ -60,8 +60,8 @@ def test_a_changed_key_is_refused_before_anything_of_the_login_is_sent(
 ) -> None:
     server = site.sshd(known=False)
     other = make_key(site.directory / "other")
-    site.know("elsewhere", public(other))
-    site.know(f"[127.0.0.1]:{server.port}", public(other))
+    site.add_known_host("elsewhere", public(other))
+    site.add_known_host(f"[127.0.0.1]:{server.port}", public(other))
     before = site.known_hosts.read_text()
     program = site.program(socks_tunnel("t", server.port, f'host_key_policy = "{policy}"'))
     program.up()
@@ -78,7 +78,7 @@ def test_a_changed_key_is_refused_before_anything_of_the_login_is_sent(
 
 def test_a_revoked_key_is_refused_even_where_another_line_names_it(site: Site) -> None:
     server = site.sshd()
-    site.know(f"[127.0.0.1]:{server.port}", public(server.host_key), marker="@revoked")
+    site.add_known_host(f"[127.0.0.1]:{server.port}", public(server.host_key), marker="@revoked")
     program = site.program(socks_tunnel("t", server.port, 'host_key_policy = "accept-new"'))
     program.up()
 
@@ -99,7 +99,7 @@ def test_a_host_certificate_is_trusted_for_the_names_it_was_made_for(
     host_key = make_key(site.directory / "certified")
     certificate = certify_host(authority, host_key, principal)
     server = site.sshd(known=False, HostKey=str(host_key), HostCertificate=str(certificate))
-    site.know(f"[127.0.0.1]:{server.port}", public(authority), marker="@cert-authority")
+    site.add_known_host(f"[127.0.0.1]:{server.port}", public(authority), marker="@cert-authority")
     program = site.program(socks_tunnel("t", server.port))
     program.up()
 
@@ -111,7 +111,7 @@ def test_a_host_certificate_is_trusted_for_the_names_it_was_made_for(
 def test_hashed_and_malformed_lines_of_known_hosts_are_read_as_ssh_reads_them(site: Site) -> None:
     server = site.sshd(known=False)
     site.known_hosts.write_text("this is no key\n[127.0.0.1]:1 ssh-ed25519 AAAAbroken\n")
-    site.know(hashed(f"[127.0.0.1]:{server.port}"), public(server.host_key))
+    site.add_known_host(hashed(f"[127.0.0.1]:{server.port}"), public(server.host_key))
     program = site.program(socks_tunnel("t", server.port))
     program.up()
 

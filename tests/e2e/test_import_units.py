@@ -15,8 +15,8 @@ from tunnelkeeper.importing.systemd_service import Service, find_service_command
 from tunnelkeeper.sshconfig import Facts
 
 if TYPE_CHECKING:
-    from tests.e2e.person import Person
     from tests.e2e.systemd import UserManager
+    from tests.e2e.systemd_user import SystemdUser
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -75,26 +75,26 @@ ExecStart={prefix}{program} {line}
 """
 
 
-def test_words_and_variables_are_those_that_systemd_hands_over(person: Person) -> None:
-    program = person.machine.write(person.machine.home / "bin" / "autossh", PROGRAM)
+def test_words_and_variables_are_those_that_systemd_hands_over(user: SystemdUser) -> None:
+    program = user.machine.write(user.machine.home / "bin" / "autossh", PROGRAM)
     program.chmod(0o755)
     cases = {name: (line, "") for name, line in LINES.items()}
     cases |= {name: (LINES["variables"], prefix) for name, prefix in PREFIXES.items()}
     names = {case: rf"old-{case}@one-two\x2dthree.service" for case in cases}
     for case, (line, prefix) in cases.items():
-        out = person.machine.home / case
-        person.machine.write(out.with_name(f"{case}.environment"), FILE)
-        template = person.machine.units / f"old-{case}@.service"
-        person.machine.write(template, unit(str(program), line, str(out), prefix))
-    person.machine.systemctl("daemon-reload")
+        out = user.machine.home / case
+        user.machine.write(out.with_name(f"{case}.environment"), FILE)
+        template = user.machine.units / f"old-{case}@.service"
+        user.machine.write(template, unit(str(program), line, str(out), prefix))
+    user.machine.systemctl("daemon-reload")
 
-    person.machine.systemctl("start", *names.values())
+    user.machine.systemctl("start", *names.values())
 
     differ = {}
     for case, name in names.items():
-        handed = (person.machine.home / case).read_text(errors="surrogateescape").split("\0")[:-1]
-        text = person.machine.systemctl("cat", name)
-        read = as_handed(read_line(person.machine, name, text))
+        handed = (user.machine.home / case).read_text(errors="surrogateescape").split("\0")[:-1]
+        text = user.machine.systemctl("cat", name)
+        read = as_handed(read_line(user.machine, name, text))
         if read != handed:
             differ[case] = (read, handed)
     assert differ == {}

@@ -37,10 +37,10 @@ class Tunnel(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def tunnel(each_site: Site) -> Tunnel:
+def tunnel(site_per_data_path: Site) -> Tunnel:
     """One tunnel whose forwards lead to one service each, from either side."""
     services = {
-        name: each_site.service(handler)
+        name: site_per_data_path.service(handler)
         for name, handler in {"echo": echo, "sink": hash_sink, "blob": sender(blob(BLOB))}.items()
     }
     local = {name: free_port() for name in [*services, "gateway"]}
@@ -49,10 +49,10 @@ def tunnel(each_site: Site) -> Tunnel:
     remotes = [f"{remote[name]}:{service}" for name, service in services.items()]
     locals_.append(f"*:{local['gateway']}:{services['echo']}")
     remotes += [f"*:{remote['gateway']}:{services['echo']}", f"0:{services['echo']}"]
-    program = each_site.program(
+    program = site_per_data_path.program(
         tunnel_table(
             "t",
-            each_site.sshd(GatewayPorts="clientspecified").port,
+            site_per_data_path.sshd(GatewayPorts="clientspecified").port,
             f"local = {locals_}",
             f"remote = {remotes}",
         )

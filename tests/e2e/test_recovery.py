@@ -74,9 +74,9 @@ def test_a_server_that_answers_no_keepalive_is_dead(site: Site) -> None:
     program.wait_until_up()
     rtt = program.wait_for("t", lambda tunnel: tunnel.rtt_ms is not None).rtt_ms
 
-    server.freeze()
+    server.suspend()
     program.wait_for_state("t", "backoff", "peer_dead")
-    server.thaw()
+    server.resume()
 
     program.wait_until_up()
     assert rtt is not None

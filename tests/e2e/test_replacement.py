@@ -55,7 +55,7 @@ class Clients:
     def more(self, count: int = 20) -> None:
         """Wait until this many more were served."""
         enough = self.served + count
-        wait_until(lambda: self.served >= enough, within=30, complaint=lambda: str(vars(self)))
+        wait_until(lambda: self.served >= enough, within=30, message=lambda: str(vars(self)))
 
     def _come(self) -> None:
         while not self._stop.is_set():
@@ -91,12 +91,12 @@ def open_socks(client: socket.socket, port: int) -> None:
     assert answer[1] == 0, f"SOCKS: {answer!r}"
 
 
-def is_replaced(program: Program, restarts: int = 1) -> None:
+def wait_until_replaced(program: Program, restarts: int = 1) -> None:
     """Wait until the new connection serves."""
     program.wait_for("t", lambda t: t.restarts >= restarts and t.state == "up", within=20)
 
 
-def is_closed(program: Program) -> None:
+def wait_until_drained(program: Program) -> None:
     """Wait until the old connection is closed."""
     program.wait_for("t", lambda t: t.replacement is None, within=20)
 
@@ -116,7 +116,7 @@ def test_a_transfer_survives_a_graceful_restart_byte_for_byte(site: Site, kind: 
             open_socks(client, service.port)
         begun = receive_exactly(client, MEGABYTE)
         program.succeed("restart", "--graceful", "t")
-        is_replaced(program)
+        wait_until_replaced(program)
         draining = program.tunnel("t").replacement
         assert draining is not None
         assert (draining.state, draining.connections) == ("draining", 1)
@@ -125,7 +125,7 @@ def test_a_transfer_survives_a_graceful_restart_byte_for_byte(site: Site, kind: 
         assert client.recv(1) == b""
 
     assert begun + rest == DATA
-    is_closed(program)
+    wait_until_drained(program)
     assert server.logins() == 2
     assert f"draining {1}" not in program.succeed("status", "t")
 
@@ -145,8 +145,8 @@ def test_no_client_is_refused_while_a_connection_is_replaced(site: Site, kind: s
         clients.more()
         for count in (1, 2, 3):
             program.succeed("restart", "--graceful", "t")
-            is_replaced(program, count)
-            is_closed(program)
+            wait_until_replaced(program, count)
+            wait_until_drained(program)
             clients.more()
 
     assert (clients.wrong, clients.refused) == ([], [])
@@ -164,9 +164,9 @@ def test_a_remote_port_is_away_for_a_moment_only(site: Site) -> None:
     with Clients(lambda question: exchange(port, question)).coming() as clients:
         clients.more()
         program.succeed("restart", "--graceful", "t")
-        is_replaced(program)
+        wait_until_replaced(program)
         clients.more()
-        is_closed(program)
+        wait_until_drained(program)
         clients.more()
 
     # A client whose connection sshd had not accepted when it let go of the port is reset.
@@ -185,8 +185,8 @@ def test_a_remote_port_that_the_server_chose_stays_the_same(site: Site) -> None:
     [before] = program.tunnel("t").forwards
 
     program.succeed("restart", "--graceful", "t")
-    is_replaced(program)
-    is_closed(program)
+    wait_until_replaced(program)
+    wait_until_drained(program)
 
     [after] = program.tunnel("t").forwards
     assert after.listen == before.listen
@@ -202,8 +202,8 @@ def test_behind_a_jump_host_only_the_last_connection_is_replaced(site: Site) -> 
     program.wait_until_up()
 
     program.succeed("restart", "--graceful", "t")
-    is_replaced(program)
-    is_closed(program)
+    wait_until_replaced(program)
+    wait_until_drained(program)
 
     assert exchange(port, b"through both") == b"through both"
     assert (jump.logins(), server.logins()) == (1, 2)
@@ -222,11 +222,11 @@ def test_short_lifetimes_go_by_without_anybody_noticing(site: Site) -> None:
     program.wait_until_up()
 
     with Clients(lambda question: exchange(port, question)).coming() as clients:
-        is_replaced(program, restarts=2)
-        is_closed(program)
+        wait_until_replaced(program, restarts=2)
+        wait_until_drained(program)
         descriptors, memory = supervisor.num_fds(), supervisor.memory_info().rss
-        is_replaced(program, restarts=6)
-        is_closed(program)
+        wait_until_replaced(program, restarts=6)
+        wait_until_drained(program)
 
     assert (clients.wrong, clients.refused) == ([], [])
     wait_until(lambda: supervisor.num_fds() <= descriptors, within=10)
@@ -251,8 +251,8 @@ def test_what_takes_longer_than_the_drain_timeout_is_cut_off(site: Site) -> None
     with connected(port) as client:
         assert receive_exactly(client, MEGABYTE) == DATA[:MEGABYTE]
         program.succeed("restart", "--graceful", "t")
-        is_replaced(program)
-        is_closed(program)
+        wait_until_replaced(program)
+        wait_until_drained(program)
         with contextlib.suppress(ConnectionResetError):
             assert len(receive_exactly(client, len(DATA))) < len(DATA) - MEGABYTE
 
@@ -290,6 +290,6 @@ def test_a_connection_that_cannot_be_replaced_stays_in_use(site: Site, trouble: 
     site.known_hosts.write_text(known)
     if trouble == "login":  # the file is the server's: nothing here shows that it was mended
         program.succeed("restart", "--graceful", "t")
-    is_replaced(program)
-    is_closed(program)
+    wait_until_replaced(program)
+    wait_until_drained(program)
     assert exchange(port, b"and on") == b"and on"

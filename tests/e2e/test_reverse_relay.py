@@ -134,8 +134,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
             site.subdirectory("box"), site.authorized_keys, {"Subsystem": "sftp internal-sftp"}
         )
         stack.callback(box_sshd.close)
-        site.know(f"[{RELAY}]:{relay.port}", public(relay.host_key))
-        site.know("box", public(box_sshd.host_key))
+        site.add_known_host(f"[{RELAY}]:{relay.port}", public(relay.host_key))
+        site.add_known_host("box", public(box_sshd.host_key))
         with network.relay.entered():
             relay.start()
         with network.box.entered():

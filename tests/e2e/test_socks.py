@@ -28,16 +28,18 @@ class Proxies(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def proxies(each_site: Site) -> Proxies:
+def proxies(site_per_data_path: Site) -> Proxies:
     """Run a SOCKS proxy on each side of one connection; the server permits two addresses."""
     here, there = free_port(), free_port()
-    server = each_site.sshd(PermitOpen="127.0.0.1:* localhost:*")
-    program = each_site.program(
+    server = site_per_data_path.sshd(PermitOpen="127.0.0.1:* localhost:*")
+    program = site_per_data_path.program(
         tunnel_table("t", server.port, f'socks = "{here}"', f'remote = "{there}"')
     )
     program.up()
     program.wait_until_up()
-    return Proxies(here, there, each_site.service(web_page("hello")), each_site.service(echo))
+    return Proxies(
+        here, there, site_per_data_path.service(web_page("hello")), site_per_data_path.service(echo)
+    )
 
 
 def curl(option: str, proxy: int, url: str) -> subprocess.CompletedProcess[str]:

@@ -65,7 +65,7 @@ def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(site: S
     assert proxies() == ["ncat"]
     assert "warming up" in program.succeed("logs", "t")
     program.succeed("down", "t")
-    wait_until(lambda: not proxies(), complaint="the proxy still runs")
+    wait_until(lambda: not proxies(), message="the proxy still runs")
 
 
 def test_a_proxy_command_that_fails_is_the_cause_in_its_own_words(site: Site) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.clients import connected, exchange, is_listening
 from tests.e2e.keys import make_key
 from tests.e2e.ports import free_port
-from tests.e2e.server_process import runs
+from tests.e2e.server_process import is_running
 from tests.e2e.services import echo, hash_sink
 from tests.e2e.site import Site, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
@@ -53,7 +53,7 @@ def test_up_in_the_background_comes_back_when_the_tunnels_are_up(site: Site) -> 
     program.succeed("down")
     assert not is_listening(port)
     assert not program.socket.exists()
-    wait_until(lambda: not runs(supervisor))
+    wait_until(lambda: not is_running(supervisor))
     assert program.run("status").returncode == 3
 
 

@@ -27,16 +27,16 @@ def leave_stale_socket(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def program(each_site: Site) -> Program:
+def program(site_per_data_path: Site) -> Program:
     """Every pairing of TCP and Unix sockets, from either side; one file was there before."""
-    here = each_site.directory
-    tcp = each_site.service(echo)
-    unix = each_site.service(echo, at=here / "target.sock")
+    here = site_per_data_path.directory
+    tcp = site_per_data_path.service(echo)
+    unix = site_per_data_path.service(echo, at=here / "target.sock")
     leave_stale_socket(here / "here-tcp.sock")
     local = [f"{here}/here-tcp.sock:{tcp}", f"{here}/here-unix.sock:{unix}"]
     remote = [f"{here}/there-tcp.sock:{tcp}", f"{here}/there-unix.sock:{unix}"]
-    program = each_site.program(
-        tunnel_table("t", each_site.sshd().port, f"local = {local}", f"remote = {remote}")
+    program = site_per_data_path.program(
+        tunnel_table("t", site_per_data_path.sshd().port, f"local = {local}", f"remote = {remote}")
     )
     program.up()
     program.wait_until_up()
@@ -44,15 +44,17 @@ def program(each_site: Site) -> Program:
 
 
 @pytest.mark.parametrize("name", ["here-tcp", "here-unix", "there-tcp", "there-unix"])
-def test_a_socket_file_leads_to_the_target(program: Program, each_site: Site, name: str) -> None:
+def test_a_socket_file_leads_to_the_target(
+    program: Program, site_per_data_path: Site, name: str
+) -> None:
     assert program.tunnel("t").state == "up"
-    assert exchange(each_site.directory / f"{name}.sock", b"by path") == b"by path"
+    assert exchange(site_per_data_path.directory / f"{name}.sock", b"by path") == b"by path"
 
 
 @pytest.mark.parametrize("name", ["here-tcp", "here-unix", "there-tcp", "there-unix"])
 @pytest.mark.usefixtures("program")
-def test_a_socket_file_is_its_owners_alone(each_site: Site, name: str) -> None:
-    mode = (each_site.directory / f"{name}.sock").stat().st_mode
+def test_a_socket_file_is_its_owners_alone(site_per_data_path: Site, name: str) -> None:
+    mode = (site_per_data_path.directory / f"{name}.sock").stat().st_mode
 
     assert stat.S_IMODE(mode) == 0o600
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.e2e.clients import connected, exchange, receive_exactly
 from tests.e2e.keys import public
-from tests.e2e.person import Person, forward
 from tests.e2e.ports import free_port
 from tests.e2e.site import host_table, tunnel_table
+from tests.e2e.systemd_user import SystemdUser, forward
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
 from tunnelkeeper.systemd.unit_templates import SUPERVISOR
@@ -25,90 +25,92 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_service_is_ready_once_each_tunnel_was_tried_and_says_what_is_wrong(
-    person: Person,
+    user: SystemdUser,
 ) -> None:
-    person.write_config(tunnel_table("db", free_port(), f'socks = "{free_port()}"'))
+    user.write_config(tunnel_table("db", free_port(), f'socks = "{free_port()}"'))
 
-    person.install("--now")
+    user.install("--now")
 
-    assert person.machine.property(SUPERVISOR, "ActiveState") == "active"
-    status = person.machine.property(SUPERVISOR, "StatusText")
+    assert user.machine.property(SUPERVISOR, "ActiveState") == "active"
+    status = user.machine.property(SUPERVISOR, "StatusText")
     assert status.startswith("0 of 1 up; db: refused: ")
 
 
-def test_a_service_can_be_ready_only_when_its_tunnels_are_up(person: Person, site: Site) -> None:
+def test_a_service_can_be_ready_only_when_its_tunnels_are_up(user: SystemdUser, site: Site) -> None:
     server, local = site.sshd(), free_port()
     server.kill()
-    person.write_config(tunnel_table("db", server.port, forward(site, local)))
-    person.install("--ready", "up")
+    user.write_config(tunnel_table("db", server.port, forward(site, local)))
+    user.install("--ready", "up")
 
-    person.machine.systemctl("start", "--no-block", SUPERVISOR)
+    user.machine.systemctl("start", "--no-block", SUPERVISOR)
     wait_until(
-        lambda: "starting: 0 of 1 up; db: " in person.machine.property(SUPERVISOR, "StatusText"),
+        lambda: "starting: 0 of 1 up; db: " in user.machine.property(SUPERVISOR, "StatusText"),
         60,
-        person.machine.output,
+        user.machine.output,
     )
 
-    assert person.machine.property(SUPERVISOR, "ActiveState") == "activating"
+    assert user.machine.property(SUPERVISOR, "ActiveState") == "activating"
     server.start()
-    person.machine.wait_for_property(SUPERVISOR, "ActiveState", "active")
+    user.machine.wait_for_property(SUPERVISOR, "ActiveState", "active")
     assert exchange(local, b"ready") == b"ready"
 
 
 # -- kept alive ------------------------------------------------------------------------------------
 
 
-def test_a_supervisor_that_is_killed_is_started_again(person: Person, port: int) -> None:
-    person.install("--now")
-    before = person.process()
+def test_a_supervisor_that_is_killed_is_started_again(user: SystemdUser, port: int) -> None:
+    user.install("--now")
+    before = user.main_pid()
 
-    person.machine.succeed("kill", "-KILL", str(before))
-    person.wait_for_another_process(before)
-
-    assert exchange(port, b"again") == b"again"
-
-
-def test_a_supervisor_that_hangs_is_started_again(person: Person, port: int) -> None:
-    person.install()
-    person.drop_in(SUPERVISOR, "WatchdogSec=5", "TimeoutAbortSec=1", "RestartSec=1")
-    person.machine.systemctl("start", SUPERVISOR)
-    before = person.process()
-
-    person.machine.succeed("kill", "-STOP", str(before))
-    person.wait_for_another_process(before)
+    user.machine.succeed("kill", "-KILL", str(before))
+    user.wait_for_new_main_pid(before)
 
     assert exchange(port, b"again") == b"again"
 
 
-def test_a_supervisor_that_cannot_start_is_tried_for_ever(person: Person, port: int) -> None:
-    person.install("--now")
-    person.drop_in(SUPERVISOR, "RestartSec=100ms")
-    good = person.config.read_text()
-    person.machine.write(person.config, "tunnels = 1\n")
+def test_a_supervisor_that_hangs_is_started_again(user: SystemdUser, port: int) -> None:
+    user.install()
+    user.drop_in(SUPERVISOR, "WatchdogSec=5", "TimeoutAbortSec=1", "RestartSec=1")
+    user.machine.systemctl("start", SUPERVISOR)
+    before = user.main_pid()
 
-    person.machine.succeed("kill", "-KILL", str(person.process()))
+    user.machine.succeed("kill", "-STOP", str(before))
+    user.wait_for_new_main_pid(before)
+
+    assert exchange(port, b"again") == b"again"
+
+
+def test_a_supervisor_that_cannot_start_is_tried_for_ever(user: SystemdUser, port: int) -> None:
+    user.install("--now")
+    user.drop_in(SUPERVISOR, "RestartSec=100ms")
+    good = user.config.read_text()
+    user.machine.write(user.config, "tunnels = 1\n")
+
+    user.machine.succeed("kill", "-KILL", str(user.main_pid()))
     wait_until(  # systemd gives up after five with the default of StartLimitBurst=
-        lambda: int(person.machine.property(SUPERVISOR, "NRestarts")) > 7, 90, person.machine.output
+        lambda: int(user.machine.property(SUPERVISOR, "NRestarts")) > 7, 90, user.machine.output
     )
-    person.machine.write(person.config, good)
+    user.machine.write(user.config, good)
 
-    person.machine.wait_for_property(SUPERVISOR, "ActiveState", "active")
+    user.machine.wait_for_property(SUPERVISOR, "ActiveState", "active")
     assert exchange(port, b"mended") == b"mended"
 
 
-def test_another_unit_is_started_whenever_the_supervisor_fails(person: Person, port: int) -> None:
-    alarm = person.machine.units / "alarm@.service"
-    person.machine.write(alarm, "[Service]\nType=oneshot\nExecStart=/bin/touch %h/failed-%i\n")
-    person.install("--now", "--on-failure", "alarm@%p.service")
-    sign = person.machine.home / "failed-tunnelkeeper"
+def test_another_unit_is_started_whenever_the_supervisor_fails(
+    user: SystemdUser, port: int
+) -> None:
+    alarm = user.machine.units / "alarm@.service"
+    user.machine.write(alarm, "[Service]\nType=oneshot\nExecStart=/bin/touch %h/failed-%i\n")
+    user.install("--now", "--on-failure", "alarm@%p.service")
+    sign = user.machine.home / "failed-tunnelkeeper"
 
-    person.machine.systemctl("restart", SUPERVISOR)
+    user.machine.systemctl("restart", SUPERVISOR)
     assert not sign.exists()
-    before = person.process()
-    person.machine.succeed("kill", "-KILL", str(before))
+    before = user.main_pid()
+    user.machine.succeed("kill", "-KILL", str(before))
 
-    wait_until(sign.exists, 60, person.machine.output)
-    person.wait_for_another_process(before)
+    wait_until(sign.exists, 60, user.machine.output)
+    user.wait_for_new_main_pid(before)
     assert exchange(port, b"and goes on") == b"and goes on"
 
 
@@ -116,24 +118,24 @@ def test_another_unit_is_started_whenever_the_supervisor_fails(person: Person, p
 
 
 def test_a_reload_keeps_connections_and_a_bad_file_fails_it_visibly(
-    person: Person, site: Site, port: int
+    user: SystemdUser, site: Site, port: int
 ) -> None:
-    person.install("--now")
-    good, another = person.config.read_text(), free_port()
+    user.install("--now")
+    good, another = user.config.read_text(), free_port()
     with connected(port) as client:
         client.sendall(b"before")
         assert receive_exactly(client, 6) == b"before"
 
         added = tunnel_table("web", site.sshd().port, forward(site, another))
-        person.machine.write(person.config, good + added)
-        person.known_hosts.write_text(site.known_hosts.read_text())
-        person.machine.systemctl("reload", SUPERVISOR)
+        user.machine.write(user.config, good + added)
+        user.known_hosts.write_text(site.known_hosts.read_text())
+        user.machine.systemctl("reload", SUPERVISOR)
         assert exchange(another, b"added") == b"added"
 
-        person.machine.write(person.config, "tunnels = 1\n")
-        done = person.machine.run("systemctl", "--user", "reload", SUPERVISOR)
+        user.machine.write(user.config, "tunnels = 1\n")
+        done = user.machine.run("systemctl", "--user", "reload", SUPERVISOR)
         assert done.returncode == 1
-        assert person.machine.property(SUPERVISOR, "ActiveState") == "active"
+        assert user.machine.property(SUPERVISOR, "ActiveState") == "active"
 
         client.sendall(b"after")
         assert receive_exactly(client, 5) == b"after"
@@ -142,48 +144,48 @@ def test_a_reload_keeps_connections_and_a_bad_file_fails_it_visibly(
 # -- what the service is let do --------------------------------------------------------------------
 
 
-def test_what_a_tunnel_needs_works_under_the_restrictions(person: Person, site: Site) -> None:
+def test_what_a_tunnel_needs_works_under_the_restrictions(user: SystemdUser, site: Site) -> None:
     unknown, proxied = site.sshd(known=False), site.sshd()
     first, second = free_port(), free_port()
-    seen = person.machine.home / "environment"
-    person.machine.write(
-        person.machine.home / ".ssh" / "config",
+    seen = user.machine.home / "environment"
+    user.machine.write(
+        user.machine.home / ".ssh" / "config",
         f"Host proxied\n  HostName 127.0.0.1\n  Port {proxied.port}\n",
     )
     accepting = 'host_key_policy = "accept-new"'
-    proxy = person.machine.write(
-        person.machine.home / "proxy", f'#!/bin/sh\nenv > {seen}\nexec {require("ncat")} "$@"\n'
+    proxy = user.machine.write(
+        user.machine.home / "proxy", f'#!/bin/sh\nenv > {seen}\nexec {require("ncat")} "$@"\n'
     )
     proxy.chmod(0o755)
     through = f'proxy_command = "{proxy} %h %p"'
-    person.write_config(
+    user.write_config(
         host_table("unknown", unknown.port, accepting),
         tunnel_table("one", "unknown", forward(site, first)),
         tunnel_table("two", "proxied", forward(site, second), through),
     )
-    text = person.config.read_text().replace("ssh_config = false\n", "")
-    person.machine.write(person.config, text)
+    text = user.config.read_text().replace("ssh_config = false\n", "")
+    user.machine.write(user.config, text)
 
-    person.install("--now", "--ready", "up")
+    user.install("--now", "--ready", "up")
 
     assert exchange(first, b"learnt") == b"learnt"
     assert exchange(second, b"by proxy") == b"by proxy"
-    assert public(unknown.host_key) in person.known_hosts.read_text()
+    assert public(unknown.host_key) in user.known_hosts.read_text()
     passed_on = {line.partition("=")[0] for line in seen.read_text().splitlines()}
     assert "PATH" in passed_on
     assert not passed_on & {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"}
-    assert "netlink is not allowed" not in person.machine.journal.text()
-    confined = person.machine.succeed("cat", f"/proc/{person.process()}/status")
+    assert "netlink is not allowed" not in user.machine.journal.text()
+    confined = user.machine.succeed("cat", f"/proc/{user.main_pid()}/status")
     assert "NoNewPrivs:\t1\n" in confined
     assert "Seccomp:\t2\n" in confined
 
 
-def test_the_log_has_priorities_and_no_time_of_its_own(person: Person) -> None:
-    person.write_config(tunnel_table("db", free_port(), f'socks = "{free_port()}"'))
-    person.install("--now")
-    person.machine.systemctl("stop", SUPERVISOR)
+def test_the_log_has_priorities_and_no_time_of_its_own(user: SystemdUser) -> None:
+    user.write_config(tunnel_table("db", free_port(), f'socks = "{free_port()}"'))
+    user.install("--now")
+    user.machine.systemctl("stop", SUPERVISOR)
 
-    lines = person.machine.journal.lines_of("tunnelkeeper").splitlines()
+    lines = user.machine.journal.lines_of("tunnelkeeper").splitlines()
 
     assert "<6>db: connecting" in lines
     assert any(line.startswith("<4>db: refused: ") for line in lines)

@@ -8,11 +8,11 @@ import pytest
 
 from tests.e2e.clients import connected, exchange, is_listening, receive_exactly
 from tests.e2e.keys import make_key, public
-from tests.e2e.person import Person, forward
 from tests.e2e.ports import free_port
 from tests.e2e.services import echo
 from tests.e2e.site import tunnel_table
 from tests.e2e.systemd import UID
+from tests.e2e.systemd_user import SystemdUser, forward
 from tunnelkeeper.systemd.quoting import quote_command
 from tunnelkeeper.systemd.unit_templates import RELAY, RELAY_SOCKET, SUPERVISOR
 
@@ -26,119 +26,119 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def test_tunnels_run_after_one_command_and_nothing_is_left_after_another(
-    person: Person, port: int
+    user: SystemdUser, port: int
 ) -> None:
-    said = person.install("--now")
+    said = user.install("--now")
 
-    assert f"wrote {person.machine.units / SUPERVISOR}" in said
+    assert f"wrote {user.machine.units / SUPERVISOR}" in said
     assert "loginctl enable-linger" in said
     assert exchange(port, b"through systemd") == b"through systemd"
-    shown = person.machine.systemctl("status", SUPERVISOR)
+    shown = user.machine.systemctl("status", SUPERVISOR)
     assert "active (running)" in shown
     assert 'Status: "1 of 1 up"' in shown
-    assert person.machine.property(SUPERVISOR, "UnitFileState") == "enabled"
+    assert user.machine.property(SUPERVISOR, "UnitFileState") == "enabled"
 
-    done = person.machine.tunnelkeeper("units", "uninstall")
+    done = user.machine.tunnelkeeper("units", "uninstall")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert not is_listening(port)
-    assert [path for path in person.machine.units.rglob("*") if not path.is_dir()] == []
-    assert person.machine.property(SUPERVISOR, "LoadState") == "not-found"
+    assert [path for path in user.machine.units.rglob("*") if not path.is_dir()] == []
+    assert user.machine.property(SUPERVISOR, "LoadState") == "not-found"
 
 
-def test_a_stop_is_clean(person: Person, port: int) -> None:
-    person.install("--now")
+def test_a_stop_is_clean(user: SystemdUser, port: int) -> None:
+    user.install("--now")
 
-    person.machine.systemctl("stop", SUPERVISOR)
+    user.machine.systemctl("stop", SUPERVISOR)
 
     assert not is_listening(port)
-    assert person.machine.property(SUPERVISOR, "Result") == "success"
-    assert person.machine.property(SUPERVISOR, "ExecMainStatus") == "0"
-    assert not (person.machine.runtime / "tunnelkeeper" / "control.sock").exists()
+    assert user.machine.property(SUPERVISOR, "Result") == "success"
+    assert user.machine.property(SUPERVISOR, "ExecMainStatus") == "0"
+    assert not (user.machine.runtime / "tunnelkeeper" / "control.sock").exists()
 
 
 def test_a_unit_that_we_did_not_write_is_neither_replaced_nor_removed(
-    person: Person, port: int
+    user: SystemdUser, port: int
 ) -> None:
-    theirs = person.machine.write(person.machine.units / SUPERVISOR, "[Service]\nExecStart=true\n")
+    theirs = user.machine.write(user.machine.units / SUPERVISOR, "[Service]\nExecStart=true\n")
 
-    done = person.machine.tunnelkeeper("units", "install")
+    done = user.machine.tunnelkeeper("units", "install")
 
     assert done.returncode == 1
     assert "was not written by tunnelkeeper" in done.stderr
-    assert person.machine.tunnelkeeper("units", "uninstall").returncode == 0
+    assert user.machine.tunnelkeeper("units", "uninstall").returncode == 0
     assert theirs.read_text() == "[Service]\nExecStart=true\n"
 
 
-def test_a_bad_config_file_installs_nothing(person: Person) -> None:
-    person.machine.write(person.config, "[tunnels.db]\nhots = 'x'\n")
+def test_a_bad_config_file_installs_nothing(user: SystemdUser) -> None:
+    user.machine.write(user.config, "[tunnels.db]\nhots = 'x'\n")
 
-    done = person.machine.tunnelkeeper("units", "install", "--now")
+    done = user.machine.tunnelkeeper("units", "install", "--now")
 
     assert done.returncode == 2
     assert "did you mean 'host'" in done.stderr
-    assert not (person.machine.units / SUPERVISOR).exists()
+    assert not (user.machine.units / SUPERVISOR).exists()
 
 
 # -- a unit for each tunnel ------------------------------------------------------------------------
 
 
-def test_each_tunnel_can_have_a_unit_of_its_own(person: Person, site: Site) -> None:
+def test_each_tunnel_can_have_a_unit_of_its_own(user: SystemdUser, site: Site) -> None:
     server = site.sshd()
     ports = {name: free_port() for name in ("a.b-c_d", "Z-", "x" * 64)}
     tables = [tunnel_table(f'"{n}"', server.port, forward(site, p)) for n, p in ports.items()]
-    person.write_config(*tables, tunnel_table("other", server.port, f'socks = "{free_port()}"'))
+    user.write_config(*tables, tunnel_table("other", server.port, f'socks = "{free_port()}"'))
 
-    person.install("--now", "--per-tunnel", *ports)
+    user.install("--now", "--per-tunnel", *ports)
 
     for name, port in ports.items():
         unit = f"tunnelkeeper@{name}.service"
         assert exchange(port, name.encode()) == name.encode()
-        assert person.machine.property(unit, "StatusText") == "1 of 1 up"
+        assert user.machine.property(unit, "StatusText") == "1 of 1 up"
     socket = f"/run/user/{UID}/tunnelkeeper@Z-/socket"
-    said = person.machine.tunnelkeeper("--socket", socket, "status", "--json", "Z-")
+    said = user.machine.tunnelkeeper("--socket", socket, "status", "--json", "Z-")
     assert '"state": "up"' in said.stdout
 
-    person.machine.systemctl("stop", "tunnelkeeper@Z-.service")
+    user.machine.systemctl("stop", "tunnelkeeper@Z-.service")
     assert not is_listening(ports["Z-"])
     assert is_listening(ports["a.b-c_d"])
-    assert person.machine.tunnelkeeper("units", "uninstall").returncode == 0
+    assert user.machine.tunnelkeeper("units", "uninstall").returncode == 0
     assert not any(map(is_listening, ports.values()))
-    assert [path for path in person.machine.units.rglob("*") if not path.is_dir()] == []
+    assert [path for path in user.machine.units.rglob("*") if not path.is_dir()] == []
 
 
 # -- the relay -------------------------------------------------------------------------------------
 
 
 def test_the_first_client_of_a_relay_starts_it_and_its_port_outlives_it(
-    person: Person, site: Site
+    user: SystemdUser, site: Site
 ) -> None:
     relay_port, local = free_port(), free_port()
-    folder = person.config.parent
+    folder = user.config.parent
     made = make_key(site.directory / "host")
-    host_key = person.machine.write(folder / "relay_host_key", made.read_text())
+    host_key = user.machine.write(folder / "relay_host_key", made.read_text())
     host_key.chmod(0o600)
-    person.machine.write(folder / "authorized_keys", site.authorized_keys.read_text())
-    person.machine.write(folder / "relay.toml", f'listen = "127.0.0.1:{relay_port}"\n')
-    site.know(f"[127.0.0.1]:{relay_port}", public(made))
-    person.install("--kind", "relay")
-    person.machine.systemctl("start", RELAY_SOCKET)
-    assert person.machine.property(RELAY, "ActiveState") == "inactive"
+    user.machine.write(folder / "authorized_keys", site.authorized_keys.read_text())
+    user.machine.write(folder / "relay.toml", f'listen = "127.0.0.1:{relay_port}"\n')
+    site.add_known_host(f"[127.0.0.1]:{relay_port}", public(made))
+    user.install("--kind", "relay")
+    user.machine.systemctl("start", RELAY_SOCKET)
+    assert user.machine.property(RELAY, "ActiveState") == "inactive"
 
-    person.write_config(tunnel_table("out", relay_port, f'remote = "{local}:{site.service(echo)}"'))
-    person.install("--now", "--ready", "up")
+    user.write_config(tunnel_table("out", relay_port, f'remote = "{local}:{site.service(echo)}"'))
+    user.install("--now", "--ready", "up")
 
-    assert person.machine.property(RELAY, "StatusText") == f"listens on 127.0.0.1:{relay_port}"
+    assert user.machine.property(RELAY, "StatusText") == f"listens on 127.0.0.1:{relay_port}"
     assert exchange(local, b"through the relay") == b"through the relay"
-    person.machine.systemctl("reload", RELAY)
+    user.machine.systemctl("reload", RELAY)
 
-    person.machine.systemctl("stop", SUPERVISOR)
-    before = person.process(RELAY)
-    person.machine.succeed("kill", "-KILL", str(before))
+    user.machine.systemctl("stop", SUPERVISOR)
+    before = user.main_pid(RELAY)
+    user.machine.succeed("kill", "-KILL", str(before))
     with connected(relay_port, timeout=60) as client:
         assert receive_exactly(client, 4) == b"SSH-"
-    assert person.process(RELAY) not in {0, before}
-    assert person.machine.tunnelkeeper("units", "uninstall").returncode == 0
+    assert user.main_pid(RELAY) not in {0, before}
+    assert user.machine.tunnelkeeper("units", "uninstall").returncode == 0
     assert not is_listening(relay_port)
 
 
@@ -147,33 +147,33 @@ def test_the_first_client_of_a_relay_starts_it_and_its_port_outlives_it(
 AWKWARD = "-a b%n%%$HOME ${USER}'\"`\\x41;&*?#!~{}[]<>|=,@:+\N{SNOWMAN}\t."
 
 
-def test_systemd_reads_back_every_word_as_it_was(person: Person) -> None:
+def test_systemd_reads_back_every_word_as_it_was(user: SystemdUser) -> None:
     words = [AWKWARD, ";", "", "-", "%", "$", "$$", "$HOME", "\\", '"', "'", "a\\\\", "\\x20", "é"]
-    folder = person.machine.home / "%h $HOME ${USER} ;&"
-    program = person.machine.write(
+    folder = user.machine.home / "%h $HOME ${USER} ;&"
+    program = user.machine.write(
         folder / "program", "#!/bin/sh\nfor word; do printf '%s\\0' \"$word\"; done > ~/words\n"
     )
     program.chmod(0o755)
     unit = f"[Service]\nType=oneshot\nExecStart={quote_command([str(program), *words])}\n"
-    person.machine.write(person.machine.units / "awkward.service", unit)
-    person.machine.systemctl("daemon-reload")
+    user.machine.write(user.machine.units / "awkward.service", unit)
+    user.machine.systemctl("daemon-reload")
 
-    person.machine.systemctl("start", "awkward.service")
+    user.machine.systemctl("start", "awkward.service")
 
-    noted = (person.machine.home / "words").read_text().split("\0")[:-1]
+    noted = (user.machine.home / "words").read_text().split("\0")[:-1]
     assert noted == words
 
 
 def test_a_config_file_with_every_awkward_character_is_found(
-    person: Person, site: Site, port: int
+    user: SystemdUser, site: Site, port: int
 ) -> None:
-    awkward = person.machine.write(
-        person.machine.home / AWKWARD / f"{AWKWARD}.toml", person.config.read_text()
+    awkward = user.machine.write(
+        user.machine.home / AWKWARD / f"{AWKWARD}.toml", user.config.read_text()
     )
-    person.config.unlink()
+    user.config.unlink()
 
-    done = person.machine.tunnelkeeper("--config", str(awkward), "units", "install", "--now")
+    done = user.machine.tunnelkeeper("--config", str(awkward), "units", "install", "--now")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert exchange(port, b"found") == b"found"
-    person.machine.systemctl("reload", SUPERVISOR)
+    user.machine.systemctl("reload", SUPERVISOR)

@@ -1,13 +1,13 @@
-# Run by tests/e2e/systemd.py as root in mount and pid namespaces of its own: makes of them the
-# machine of one ordinary user, and is its first process. Arguments: the directory of the test, the
-# user's id, the cgroup to be in, systemd, and the paths that the user must be able to read.
+# Run by tests/e2e/systemd.py as root in new mount and PID namespaces: sets up the machine of one
+# ordinary user and is its first process. Arguments: the directory of the test, the
+# user's id, its cgroup, systemd, and the paths that the user must be able to read.
 set -eu
 directory=$1 uid=$2 cgroup=$3 systemd=$4
 shift 4
 
 stage() { printf '%s/stage/%s' "$directory" "$1"; }
 
-# A path below a folder that is closed to others is shown to this user all the same.
+# Mount each path again, so that the user can read it below a closed directory.
 number=0
 for path in "$@"; do
   number=$((number + 1))

@@ -1,4 +1,4 @@
-"""Waits for a condition with a deadline: the only place of these tests where time passes."""
+"""Waiting for a condition with a deadline; no other code of these tests sleeps."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = 30.0
-"""Seconds for what should be so in a moment: a slow machine that is busy may need as many."""
+TIMEOUT = 30.0
+"""Default seconds for a condition that usually holds at once; a busy machine may need as many."""
 
 POLL_INTERVAL = 0.02
-"""Seconds between two looks: short beside every deadline, long beside what a look costs."""
+"""Seconds between two checks: short compared with deadlines, long compared with a check."""
 
 
 def wait_until(
     condition: Callable[[], T | None],
-    within: float = PATIENCE,
-    complaint: Callable[[], str] | str = "",
+    within: float = TIMEOUT,
+    message: Callable[[], str] | str = "",
 ) -> T:
     """Wait for the condition's first true value and return it.
 
-    Raises AssertionError with the complaint if there is none. within: seconds.
+    Raises AssertionError with the message after `within` seconds.
     """
     deadline = time.monotonic() + within
     while True:
@@ -32,6 +32,6 @@ def wait_until(
         if value:
             return value
         if time.monotonic() >= deadline:
-            what = complaint if isinstance(complaint, str) else complaint()
-            raise AssertionError(f"not so within {within} s: {what or condition}")
+            details = message if isinstance(message, str) else message()
+            raise AssertionError(f"not met within {within} s: {details or condition}")
         time.sleep(POLL_INTERVAL)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.e2e.server_process import runs
+from tests.e2e.server_process import is_running
 
 SLACK = 12 * 1024 * 1024
 """Bytes by which a first failure may grow a process: code loaded for it, larger buffers."""
@@ -27,7 +27,7 @@ class Footprint:
     def of(cls, pid: int) -> Footprint:
         """Measure a process."""
         process = psutil.Process(pid)
-        children = [child for child in process.children(recursive=True) if runs(child)]
+        children = [child for child in process.children(recursive=True) if is_running(child)]
         return cls(_memory(process), process.num_fds(), process.num_threads(), len(children))
 
     def fits(self, before: Footprint, slack: int = SLACK) -> bool:

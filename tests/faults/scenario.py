@@ -97,7 +97,7 @@ class Scenario:
     def link_to(self, server: Sshd) -> Link:
         """Create a link to a server of the site; add its key to known_hosts for the link's port."""
         link = Link(self.background, server.port, self.host)
-        self.site.know(f"[{self.host}]:{link.port}", public(server.host_key))
+        self.site.add_known_host(f"[{self.host}]:{link.port}", public(server.host_key))
         return link
 
     def service(self, handler: Handler) -> Service:
@@ -143,7 +143,7 @@ class Scenario:
                 not Footprint.of(self.pid).children and not self.program.tunnel(TUNNEL).connections
             ),
             within=MARGIN,
-            complaint="the supervisor still has children or clients",
+            message="the supervisor still has children or clients",
         )
         self._before = Footprint.of(self.pid)
         self._events = len(self._watcher.snapshots)
@@ -167,7 +167,7 @@ class Scenario:
         return wait_until(
             reported,
             within=self.expectation.reported_within.seconds + MARGIN,
-            complaint=lambda: (
+            message=lambda: (
                 f"{state}, {cause} ({text}) was not reported in time; reported: {self.states()}"
             ),
         )
@@ -240,7 +240,7 @@ class Scenario:
         wait_until(
             lambda: self.footprint().fits(before, slack),
             within=MARGIN,
-            complaint=lambda: f"before: {before}; now: {self.footprint()}",
+            message=lambda: f"before: {before}; now: {self.footprint()}",
         )
 
 

@@ -96,7 +96,7 @@ def test_clients_that_reset_while_their_channel_opens_leak_nothing(scenario: Sce
     wait_until(
         lambda: scenario.server_descriptors() <= descriptors_before,
         within=MARGIN,
-        complaint=lambda: (
+        message=lambda: (
             f"sshd had {descriptors_before} descriptors, now {scenario.server_descriptors()}"
         ),
     )

@@ -126,10 +126,10 @@ def test_a_connection_whose_server_process_is_stopped_is_replaced(scenario: Scen
 )
 def test_a_tunnel_reconnects_when_a_stopped_server_resumes(scenario: Scenario) -> None:
     scenario.start_tunnel()
-    scenario.server.freeze()
+    scenario.server.suspend()
     scenario.wait_for_expected_status()
     assert ("backoff", "peer_dead") in scenario.states()
-    scenario.server.thaw()
+    scenario.server.resume()
     scenario.check_recovery()
 
 

@@ -51,7 +51,7 @@ def test_setting_the_wall_clock_back_does_not_lengthen_a_retry_delay(scenario: S
     wait_until(
         lambda: (failure := program.tunnel("t").failure) and failure.at < before,
         within=MARGIN,
-        complaint="the supervisor did not see the new time",
+        message="the supervisor did not see the new time",
     )
     scenario.link.listen()
     scenario.check_recovery()

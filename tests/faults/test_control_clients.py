@@ -37,7 +37,7 @@ def test_a_control_client_that_never_reads_is_dropped(scenario: Scenario) -> Non
         wait_until(
             lambda: scenario.footprint().descriptors < descriptors,
             within=MARGIN,
-            complaint="the client was not dropped",
+            message="the client was not dropped",
         )
         receive_until_cut(client)
     scenario.program.call("stop", names=["noisy"])

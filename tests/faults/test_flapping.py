@@ -47,7 +47,7 @@ def test_a_server_that_accepts_and_drops_is_backed_off_from(scenario: Scenario) 
                     (t.state, t.attempt) == (state, attempt) for t in watcher.snapshots[since:]
                 ),
                 within=GATE_TIME + MARGIN,
-                complaint=lambda: f"{state} {attempt}: {scenario.states()}",
+                message=lambda: f"{state} {attempt}: {scenario.states()}",
             )
 
         for lost in range(1, LOSSES + 1):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
-from tests.e2e.server_process import runs
+from tests.e2e.server_process import is_running
 from tests.e2e.services import echo
 from tests.e2e.site import host_table, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
@@ -48,7 +48,7 @@ def silent_server() -> Iterator[int]:
 def test_a_restart_after_a_kill_restores_tunnels_and_leaves_no_proxy_command(site: Site) -> None:
     port, service = free_port(), site.service(echo)
     server = site.sshd()
-    site.know("relay", site.known_hosts.read_text().split(" ", 1)[1].strip())
+    site.add_known_host("relay", site.known_hosts.read_text().split(" ", 1)[1].strip())
     # A proxy command that does not notice the end of its input by itself.
     stubborn = f"sh -c 'sleep 1000 & exec ncat 127.0.0.1 {server.port}'"
     program = site.program(
@@ -72,7 +72,7 @@ def test_a_restart_after_a_kill_restores_tunnels_and_leaves_no_proxy_command(sit
     program.wait_until_up("t", within=MARGIN)
     assert exchange(port, b"still works") == b"still works"
     assert time.monotonic() - started < MARGIN
-    wait_until(lambda: not any(map(runs, direct)), MARGIN, "a proxy command still runs")
+    wait_until(lambda: not any(map(is_running, direct)), MARGIN, "a proxy command still runs")
     for sleeper in sleepers:  # background processes of a command are left alone
         with contextlib.suppress(psutil.NoSuchProcess):
             sleeper.kill()
@@ -143,7 +143,7 @@ def test_a_signal_stops_it_in_every_phase_and_leaves_nothing_behind(
 
     assert code == 0, program.log()
     assert not program.socket.exists()
-    wait_until(lambda: not any(map(runs, children)), MARGIN, "a child process still runs")
+    wait_until(lambda: not any(map(is_running, children)), MARGIN, "a child process still runs")
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_signal_stops_it_while_no_name_server_answers(
     site: Site, background: BackgroundLoop, number: signal.Signals
 ) -> None:
     program = site.program(socks_tunnel("t", "relay.test", "connect_timeout = 300"))
-    program.through = with_silent_dns(site, background, hosts="")
+    program.command_prefix = with_silent_dns(site, background, hosts="")
     program.up()
     program.wait_for("t", lambda t: t.progress and t.progress.step == "resolve", within=MARGIN)
 

@@ -119,7 +119,7 @@ def test_a_connection_survives_a_short_black_hole(scenario: Scenario) -> None:
     wait_until(
         lambda: scenario.link.send_count("to server") >= before + 2,
         within=MARGIN,
-        complaint="no keepalives were held",
+        message="no keepalives were held",
     )
     scenario.link.resume()
     scenario.check_stayed_up()

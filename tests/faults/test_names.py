@@ -35,9 +35,9 @@ def start_without_dns(
 
     lines, tables: of the config file, as `scenario.begins` takes them.
     """
-    scenario.site.know(f"[{NAME}]:{scenario.link.port}", public(scenario.server.host_key))
+    scenario.site.add_known_host(f"[{NAME}]:{scenario.link.port}", public(scenario.server.host_key))
     program = scenario.site.program(scenario.tunnel(f'hostname = "{NAME}"', *lines), *tables)
-    program.through = with_silent_dns(scenario.site, scenario.background, hosts)
+    program.command_prefix = with_silent_dns(scenario.site, scenario.background, hosts)
     scenario.start_program(program)
 
 
@@ -121,6 +121,6 @@ def test_an_unreachable_address_delays_the_next_one_only_briefly(
 
 def addresses(scenario: Scenario) -> list[str]:
     """Return the addresses of the name on the supervisor's machine, in the order they are tried."""
-    command = [*scenario.program.through, "getent", "ahosts", NAME]
+    command = [*scenario.program.command_prefix, "getent", "ahosts", NAME]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [line.split()[0] for line in output.splitlines() if "STREAM" in line]

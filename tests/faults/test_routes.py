@@ -139,7 +139,7 @@ def test_the_failure_names_a_middle_host_whose_network_vanished(
     with network.box.entered(), BackgroundLoop() as on_the_box:
         server = scenario.site.sshd()
         middle = Link(on_the_box, server.port, box_address)
-        scenario.site.know(f"[{box_address}]:{middle.port}", public(server.host_key))
+        scenario.site.add_known_host(f"[{box_address}]:{middle.port}", public(server.host_key))
         chain = {"first": (RELAY, first.port), "middle": (box_address, middle.port)}
         tables = [
             host_table(name, port, *QUICK_HOST).replace("127.0.0.1", address)

@@ -72,7 +72,7 @@ class World(NamedTuple):
     def wait_for_log(self, text: str) -> None:
         """Wait until the log contains the text."""
         log = self.program.log
-        wait_until(lambda: text in log(), within=MARGIN, complaint=log)
+        wait_until(lambda: text in log(), within=MARGIN, message=log)
 
     def wait_for_new_connection(self, within: float) -> None:
         self.program.wait_for("t", lambda t: t.state == "up" and t.restarts, within + MARGIN)
@@ -94,7 +94,7 @@ def world() -> Iterator[World]:
             {"ListenAddress": ["127.0.0.1", RELAY]},
         )
         stack.callback(server.close)
-        site.know(f"[{RELAY}]:{server.port}", public(server.host_key))
+        site.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
         with network.relay.entered():
             server.start()
             service, sink = site.service(echo), site.service(hash_sink)
@@ -160,13 +160,13 @@ def test_a_tunnel_without_a_route_connects_soon_after_it_appears(world: World) -
 def test_an_attempt_from_a_removed_address_does_not_wait_for_its_timeout(
     world: World,
 ) -> None:
-    world.server.freeze()
+    world.server.suspend()
     world.program.succeed("restart", "t")
     world.program.wait_for("t", lambda t: t.progress and t.progress.step == "key_exchange", MARGIN)
     world.disconnect()
     world.connect("10.77.2.9")
     world.wait_for_log("+ 10.77.2.9")
-    world.server.thaw()
+    world.server.resume()
 
     world.wait_for_new_connection(within=2)
     assert "timeout" not in world.program.log()

@@ -120,7 +120,7 @@ def know(site: Site, relay: RelayProcess, *names: str) -> None:
         ["ssh-keygen", "-y", "-f", str(key)], check=True, capture_output=True, text=True
     )
     for name in names or (f"[127.0.0.1]:{relay.port}",):
-        site.know(name, " ".join(done.stdout.split()[:2]))
+        site.add_known_host(name, " ".join(done.stdout.split()[:2]))
 
 
 def authorized(key: Path, options: str = "") -> str:

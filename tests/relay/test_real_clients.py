@@ -164,7 +164,7 @@ def test_a_unix_socket_elsewhere_is_refused(ssh: Ssh, sockets: Path, path: str) 
 def test_a_login_on_the_box_through_the_relay_by_name(site: Site) -> None:
     box = site.sshd()
     relay = start_relay(site)
-    site.know("home", Path(f"{box.host_key}.pub").read_text())
+    site.add_known_host("home", Path(f"{box.host_key}.pub").read_text())
     with Ssh(site, relay) as ssh:
         ssh.tunnel("-R", f"home:22:127.0.0.1:{box.port}")
         relay.wait_until_held("home:22")
@@ -191,7 +191,7 @@ def test_a_jump_through_the_relay(site: Site) -> None:
             f"Host *\n IdentityFile {site.key}\n IdentitiesOnly yes\n BatchMode yes\n"
             f" UserKnownHostsFile {site.known_hosts}\n"
         )
-        site.know(f"[localhost]:{port}", Path(f"{box.host_key}.pub").read_text())
+        site.add_known_host(f"[localhost]:{port}", Path(f"{box.host_key}.pub").read_text())
         at_the_box = ("root@localhost", "echo", "jumped")
         done = subprocess.run(
             [require("ssh"), "-F", str(config), "-J", "relay", "-p", str(port), *at_the_box],

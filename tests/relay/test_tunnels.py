@@ -25,7 +25,7 @@ def test_a_client_is_reached_by_port_by_name_and_by_path(site: Site) -> None:
     relay = start_relay(site, unix_socket_dir=str(sockets), limits={"penalties": False})
     held, by_port, by_name, by_path = (free_port() for _ in range(4))
     path = sockets / "box.sock"
-    site.know("box", public(box.host_key))
+    site.add_known_host("box", public(box.host_key))
     program = site.program(
         host_table("relay", relay.port, 'user = "box"'),
         f'[hosts.by-port]\nhostname = "localhost"\nport = {held}\njump = "relay"\n'

@@ -115,7 +115,7 @@ class Environment:
 
     def _add_server(self, name: str, server: Sshd | Relay, port: int) -> None:
         link = Link(self.background, port)
-        self.site.know(f"[127.0.0.1]:{link.port}", public(server.host_key))
+        self.site.add_known_host(f"[127.0.0.1]:{link.port}", public(server.host_key))
         self.servers[name] = LinkedServer(name, server, port, link)
         self._tables.append(host_table(name, link.port, *QUICK_HOST))
 

@@ -155,11 +155,11 @@ def server_killed(_environment: Environment, target: LinkedServer, _rng: Random)
 
 @contextmanager
 def server_stopped(_environment: Environment, target: LinkedServer, _rng: Random) -> Iterator[None]:
-    target.process.freeze()
+    target.process.suspend()
     try:
         yield
     finally:
-        target.process.thaw()
+        target.process.resume()
 
 
 @contextmanager

@@ -149,7 +149,7 @@ class Monitor:
             with self._lock:
                 self._errors.append(f"{type(error).__name__}: {error}")
 
-    # -- endpoints ----------------------------------------------------------------------------------
+    # -- endpoints ---------------------------------------------------------------------------------
 
     def _ping_repeatedly(self, endpoint: Endpoint, rng: Random) -> None:
         was_working = True

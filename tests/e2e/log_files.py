@@ -1,4 +1,4 @@
-"""Remembers the log files of what runs now, for the report of a test that fails."""
+"""The log files of running programs, for the report of a failing test."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ TAIL = 16_000
 """Characters of each log that a report shows."""
 
 
-def keep(title: str, log: Path) -> None:
-    """Show this file's end under the title when a test fails from now on."""
+def add(title: str, log: Path) -> None:
+    """Add a log file; reports show its end under the title."""
     _logs[log] = title
 
 
-def forget(log: Path) -> None:
-    """Show this file no more."""
+def remove(log: Path) -> None:
+    """Remove a log file from reports."""
     _logs.pop(log, None)
 
 
 def sections() -> list[tuple[str, str]]:
-    """Title and text of every log that has any."""
+    """Return title and text of every log that is not empty."""
     texts = [(title, _tail(log)) for log, title in _logs.items() if log.exists()]
     return [(title, text) for title, text in texts if text]
 
