@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
-class Client(asyncio.Protocol):
+class AddressSender(asyncio.Protocol):
     """Sends the peer's address and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -27,22 +27,22 @@ class Client(asyncio.Protocol):
         transport.close()
 
 
-class Exhausted(socket.socket):
-    """A listening socket without free descriptors until `has_room`. calls: calls of accept()."""
+class ExhaustedSocket(socket.socket):
+    """A listening socket whose accept() fails without descriptors. calls: calls of accept()."""
 
-    has_room = False
+    has_free_descriptors = False
     calls = 0
 
     def accept(self) -> tuple[socket.socket, object]:
         self.calls += 1
-        if not self.has_room:
+        if not self.has_free_descriptors:
             raise OSError(errno.EMFILE, "Too many open files")
         return super().accept()
 
 
 @asynccontextmanager
 async def accepting(
-    sock: socket.socket, factory: Callable[[], asyncio.Protocol] = Client
+    sock: socket.socket, factory: Callable[[], asyncio.Protocol] = AddressSender
 ) -> AsyncIterator[Acceptor]:
     sock.setblocking(False)
     sock.bind(("127.0.0.1", 0))
@@ -54,7 +54,7 @@ async def accepting(
         acceptor.close()
 
 
-async def answer(port: int) -> tuple[bytes, str]:
+async def receive_address(port: int) -> tuple[bytes, str]:
     """Return what a client receives, and what it should receive."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -66,35 +66,35 @@ async def answer(port: int) -> tuple[bytes, str]:
 async def test_a_hundred_simultaneous_clients_are_all_served() -> None:
     async with accepting(socket.socket()) as acceptor, asyncio.timeout(20):
         port = acceptor.socket.getsockname()[1]
-        answers = await asyncio.gather(*(answer(port) for _ in range(100)))
+        answers = await asyncio.gather(*(receive_address(port) for _ in range(100)))
 
     assert all(received.decode() == name for received, name in answers)
 
 
 async def test_accepted_sockets_have_tcp_nodelay_set() -> None:
-    made = asyncio.get_running_loop().create_future()
+    no_delay = asyncio.get_running_loop().create_future()
 
     class NoDelay(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             sock = transport.get_extra_info("socket")
-            made.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            no_delay.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             transport.close()
 
     async with accepting(socket.socket(), NoDelay) as acceptor, asyncio.timeout(10):
-        await answer(acceptor.socket.getsockname()[1])
+        await receive_address(acceptor.socket.getsockname()[1])
 
-        assert await made
+        assert await no_delay
 
 
-async def test_it_retries_by_itself_after_descriptors_ran_out(
+async def test_it_retries_after_descriptors_ran_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "ACCEPT_RETRY_DELAY", 0.01)
-    sock = Exhausted()
+    sock = ExhaustedSocket()
     async with accepting(sock) as acceptor, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        client = tasks.create_task(answer(acceptor.socket.getsockname()[1]))
+        client = tasks.create_task(receive_address(acceptor.socket.getsockname()[1]))
         await until(lambda: sock.calls > 2)
-        sock.has_room = True
+        sock.has_free_descriptors = True
         received, name = await client
 
     assert received.decode() == name
@@ -102,7 +102,7 @@ async def test_it_retries_by_itself_after_descriptors_ran_out(
 
 
 async def test_it_can_be_closed_during_the_retry_delay_and_twice() -> None:
-    sock = Exhausted()
+    sock = ExhaustedSocket()
     async with accepting(sock) as acceptor, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection(*sock.getsockname())
         await until(lambda: sock.calls == 1)
@@ -116,7 +116,7 @@ async def test_it_can_be_closed_during_the_retry_delay_and_twice() -> None:
 async def test_a_failing_factory_closes_only_its_client(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    clients = iter([None, Client])
+    clients = iter([None, AddressSender])
 
     def factory() -> asyncio.Protocol:
         kind = next(clients)
@@ -127,8 +127,8 @@ async def test_a_failing_factory_closes_only_its_client(
     async with accepting(socket.socket(), factory) as acceptor, asyncio.timeout(10):
         port = acceptor.socket.getsockname()[1]
         with pytest.raises(ConnectionResetError):
-            await answer(port)
-        received, name = await answer(port)
+            await receive_address(port)
+        received, name = await receive_address(port)
 
     assert received.decode() == name
     assert "an internal fault; please report it" in caplog.text

@@ -1,4 +1,4 @@
-"""Which sockets a bind address stands for, and that every user agrees on what overlaps."""
+"""The sockets of a bind address, and the overlap of two bind addresses."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_the_kernel_refuses_the_sockets_of_addresses_that_overlap(first: str, se
 
 
 def listen(host: str, port: int, opened: ExitStack) -> int:
-    """Listen on a host as the package does; return the port."""
+    """Listen on a host as the package does. Return the port."""
     for address in bind_addresses(host):
         sock = opened.enter_context(socket.socket(address.family, socket.SOCK_STREAM))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

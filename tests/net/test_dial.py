@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import AddressFamily
     from tunnelkeeper.net.happy_eyeballs import AddressInfo
 
-BLACK_HOLE = "192.0.2.1"  # RFC 5737: no host answers there; these tests send no packet
+UNREACHABLE = "192.0.2.1"  # RFC 5737: no host answers there; these tests send no packet
 
 
 def info(host: str, port: int = 22) -> AddressInfo:
@@ -36,7 +36,7 @@ def server() -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize(
-    ("family", "found"),
+    ("family", "expected"),
     [
         ("any", [socket.AF_INET, socket.AF_INET6]),
         ("inet", [socket.AF_INET]),
@@ -44,14 +44,14 @@ def server() -> Iterator[socket.socket]:
     ],
 )
 async def test_only_addresses_of_the_configured_family_are_returned(
-    family: AddressFamily, found: list[socket.AddressFamily]
+    family: AddressFamily, expected: list[socket.AddressFamily]
 ) -> None:
     infos = []
     for host in ("127.0.0.1", "::1"):
         with suppress(socket.gaierror):
             infos += await resolve(host, 22, family)
 
-    assert [entry[0] for entry in infos] == found
+    assert [entry[0] for entry in infos] == expected
 
 
 # The bind address
@@ -72,7 +72,7 @@ async def test_the_error_names_a_bind_address_of_the_other_family(server: socket
 
 async def test_a_bind_address_of_another_machine_is_an_error(server: socket.socket) -> None:
     with pytest.raises(OSError, match="assign requested address"):
-        await connect([info("127.0.0.1", server.getsockname()[1])], BLACK_HOLE)
+        await connect([info("127.0.0.1", server.getsockname()[1])], UNREACHABLE)
 
 
 # Unacknowledged and unsent data

@@ -42,7 +42,7 @@ def client(listener: AcceptingSocket) -> Iterator[socket.socket]:
         yield client
 
 
-def starve(*_: object) -> int:
+def fail_without_descriptors(*_: object) -> int:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
@@ -50,10 +50,10 @@ def test_a_client_is_accepted_while_descriptors_are_free(
     listener: AcceptingSocket, client: socket.socket
 ) -> None:
     reserve_fd(listener)
-    taken, address = listener.accept()
+    accepted, address = listener.accept()
 
     assert address == client.getsockname()
-    taken.close()
+    accepted.close()
 
 
 def test_without_descriptors_accept_fails_once_and_then_asks_the_caller_to_wait(
@@ -63,7 +63,7 @@ def test_without_descriptors_accept_fails_once_and_then_asks_the_caller_to_wait(
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with monkeypatch.context() as patched:
-        patched.setattr(socket.socket, "accept", starve)
+        patched.setattr(socket.socket, "accept", fail_without_descriptors)
         with pytest.raises(OSError, match="Too many open files"):
             listener.accept()
         for _ in range(3):
@@ -71,25 +71,25 @@ def test_without_descriptors_accept_fails_once_and_then_asks_the_caller_to_wait(
                 listener.accept()
 
     now[0] += 1
-    taken, _ = listener.accept()
-    taken.close()
+    accepted, _ = listener.accept()
+    accepted.close()
 
 
 @pytest.mark.parametrize(
-    ("limit", "lowest_free", "has_room"),
+    ("limit", "lowest_free_fd", "is_allowed"),
     [(1000, 967, True), (1000, 968, False), (64, 47, True), (64, 48, False)],
 )
 def test_clients_cannot_use_the_descriptors_of_the_reserve(
     listener: AcceptingSocket,
     monkeypatch: pytest.MonkeyPatch,
     limit: int,
-    lowest_free: int,
-    has_room: bool,
+    lowest_free_fd: int,
+    is_allowed: bool,
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
-    monkeypatch.setattr(os, "dup", lambda _: lowest_free)
-    monkeypatch.setattr(os, "close", lambda _: None)  # dup() opened nothing
-    if has_room:
+    monkeypatch.setattr(os, "dup", lambda _: lowest_free_fd)
+    monkeypatch.setattr(os, "close", lambda _: None)  # the fake dup() opened nothing
+    if is_allowed:
         reserve_fd(listener)
     else:
         with pytest.raises(OSError, match="Too many open files"):
@@ -98,11 +98,11 @@ def test_clients_cannot_use_the_descriptors_of_the_reserve(
 
 def test_exhaustion_of_descriptors_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not are_exhausted()
-    monkeypatch.setattr(os, "open", starve)
+    monkeypatch.setattr(os, "open", fail_without_descriptors)
     assert are_exhausted()
 
 
-def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_cannot_be_raised_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ValueError("not allowed to raise maximum limit")
 

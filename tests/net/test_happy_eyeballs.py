@@ -24,7 +24,7 @@ from tunnelkeeper.net.happy_eyeballs import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-BLACK_HOLE = "192.0.2.1"  # RFC 5737: no host answers there; these tests send no packet
+UNREACHABLE = "192.0.2.1"  # RFC 5737: no host answers there; these tests send no packet
 
 
 def info(host: str, port: int = 22) -> AddressInfo:
@@ -44,19 +44,19 @@ def server() -> Iterator[socket.socket]:
 
 
 class FakeNetwork:
-    """A network whose connection attempts succeed or fail on command. tried: addresses in order."""
+    """A network whose connection attempts succeed or fail on command. attempted: in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tried: list[str] = []
+        self.attempted: list[str] = []
         self.outcomes: dict[str, asyncio.Future[None]] = {}
         monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", self._connect)
 
     async def _connect(self, _: socket.socket, address: Any) -> None:
-        self.tried.append(address[0])
+        self.attempted.append(address[0])
         await self.outcomes.setdefault(address[0], asyncio.get_running_loop().create_future())
 
     def settle(self, host: str, error: OSError | None = None) -> None:
-        """Let a current or future attempt succeed or fail."""
+        """Make a current or future attempt succeed or fail."""
         outcome = self.outcomes.setdefault(host, asyncio.get_running_loop().create_future())
         if error is None:
             outcome.set_result(None)
@@ -115,7 +115,7 @@ async def test_a_refusal_starts_the_next_attempt_at_once(
     async with asyncio.timeout(10):
         (await connect([info("127.0.0.2"), info("127.0.0.3")])).close()
 
-    assert network.tried == ["127.0.0.2", "127.0.0.3"]
+    assert network.attempted == ["127.0.0.2", "127.0.0.3"]
 
 
 async def test_an_unanswered_attempt_delays_the_next_one_by_the_stagger_only(
@@ -124,17 +124,17 @@ async def test_an_unanswered_attempt_delays_the_next_one_by_the_stagger_only(
     network.settle("127.0.0.3")
     started = asyncio.get_running_loop().time()
     async with asyncio.timeout(10):
-        (await connect([info(BLACK_HOLE), info("127.0.0.3")])).close()
+        (await connect([info(UNREACHABLE), info("127.0.0.3")])).close()
 
     assert happy_eyeballs.STAGGER * 0.9 < asyncio.get_running_loop().time() - started < 5
-    assert network.outcomes[BLACK_HOLE].cancelled()
+    assert network.outcomes[UNREACHABLE].cancelled()
 
 
 async def test_a_real_silent_address_delays_the_next_one_briefly(
     server: socket.socket,
 ) -> None:
-    with full_backlog() as hole:
-        infos = [info(*hole), info("127.0.0.1", server.getsockname()[1])]
+    with full_backlog() as silent_address:
+        infos = [info(*silent_address), info("127.0.0.1", server.getsockname()[1])]
         async with asyncio.timeout(10):
             with await connect(infos) as connected:
                 assert connected.getpeername() == server.getsockname()
@@ -146,11 +146,11 @@ async def test_a_slow_first_address_still_wins_if_it_answers_first(
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
     before = psutil.Process().num_fds()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
-        await until(lambda: len(network.tried) == 2)
+        race = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
+        await until(lambda: len(network.attempted) == 2)
         network.settle("127.0.0.2")
 
-    with connecting.result() as connected:
+    with race.result() as connected:
         assert connected.fileno() > 0
         assert psutil.Process().num_fds() == before + 1
     assert network.outcomes["127.0.0.3"].cancelled()
@@ -161,28 +161,28 @@ async def test_a_failed_attempt_does_not_end_the_attempts_in_progress(
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
-        await until(lambda: len(network.tried) == 2)
+        race = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
+        await until(lambda: len(network.attempted) == 2)
         network.settle("127.0.0.2", ConnectionRefusedError())
         await until(network.outcomes["127.0.0.2"].done)
-        await asyncio.wait([connecting], timeout=0)
+        await asyncio.wait([race], timeout=0)
         network.settle("127.0.0.3")
 
-    connecting.result().close()
+    race.result().close()
 
 
-async def test_when_two_attempts_succeed_in_one_turn_one_socket_is_kept(
+async def test_when_two_attempts_succeed_in_one_loop_iteration_one_socket_is_kept(
     network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
     before = psutil.Process().num_fds()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
-        await until(lambda: len(network.tried) == 2)
+        race = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
+        await until(lambda: len(network.attempted) == 2)
         network.settle("127.0.0.2")
         network.settle("127.0.0.3")
 
-    connecting.result().close()
+    race.result().close()
     assert psutil.Process().num_fds() == before
 
 
@@ -212,11 +212,11 @@ async def test_a_cancelled_race_leaves_no_descriptor(
     monkeypatch.setattr(happy_eyeballs, "STAGGER", 0.001)
     before = psutil.Process().num_fds()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
-        await until(lambda: len(network.tried) == 2)
-        connecting.cancel()
+        race = tasks.create_task(connect([info("127.0.0.2"), info("127.0.0.3")]))
+        await until(lambda: len(network.attempted) == 2)
+        race.cancel()
 
-    assert connecting.cancelled()
+    assert race.cancelled()
     assert psutil.Process().num_fds() == before
 
 
@@ -225,11 +225,11 @@ async def test_a_race_cancelled_as_it_is_won_leaves_no_descriptor(
 ) -> None:
     before = psutil.Process().num_fds()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        connecting = tasks.create_task(connect([info("127.0.0.2")]))
-        await until(lambda: network.tried)
+        race = tasks.create_task(connect([info("127.0.0.2")]))
+        await until(lambda: network.attempted)
         network.settle("127.0.0.2")
-        while not connecting.done() and psutil.Process().num_fds() > before:
-            connecting.cancel()  # in the loop turn of the win, and in the turns before and after it
-            await asyncio.wait([connecting], timeout=0)
+        while not race.done() and psutil.Process().num_fds() > before:
+            race.cancel()  # in the iteration in which it is won, and in those around it
+            await asyncio.wait([race], timeout=0)
 
     assert psutil.Process().num_fds() == before

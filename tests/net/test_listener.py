@@ -47,20 +47,20 @@ class Greeter(asyncio.Protocol):
 @pytest.fixture
 async def listening() -> AsyncIterator[Listen]:
     """Yield `listen` with a greeter; close its listeners afterwards."""
-    made: list[Listener] = []
+    listeners: list[Listener] = []
 
     async def start(address: Address) -> Listener:
-        made.append(await listen(address, Greeter))
-        return made[-1]
+        listeners.append(await listen(address, Greeter))
+        return listeners[-1]
 
     yield start
-    for listener in made:
+    for listener in listeners:
         listener.close()
 
 
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Listen on a port of 127.0.0.1 that no scan has found yet; return the port."""
+def used_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Listen on a port of 127.0.0.1 that no scan has seen yet. Yield the port."""
     monkeypatch.setattr(module, "PORT_OWNERS", PortOwners())
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
@@ -73,7 +73,7 @@ def free_port() -> int:
         return int(v4.getsockname()[1])
 
 
-def names(listener: Listener) -> list[tuple[str, int]]:
+def bound_addresses(listener: Listener) -> list[tuple[str, int]]:
     return sorted(sock.getsockname()[:2] for sock in listener.sockets)
 
 
@@ -109,7 +109,7 @@ async def test_localhost_is_bound_on_both_loopback_addresses(listening: Listen) 
     port = free_port()
     listener = await listening(TcpAddress("localhost", port))
 
-    assert names(listener) == [("127.0.0.1", port), ("::1", port)]
+    assert bound_addresses(listener) == [("127.0.0.1", port), ("::1", port)]
     assert await greeting("127.0.0.1", port) == await greeting("::1", port) == b"hello"
 
 
@@ -126,7 +126,7 @@ async def test_a_machine_without_ipv6_listens_on_ipv4_alone(
     monkeypatch.setattr(module, "_bind_socket", without_ipv6)
     port = free_port()
 
-    assert names(await listening(TcpAddress("localhost", port))) == [("127.0.0.1", port)]
+    assert bound_addresses(await listening(TcpAddress("localhost", port))) == [("127.0.0.1", port)]
 
 
 @needs_ipv6
@@ -134,37 +134,37 @@ async def test_every_interface_is_bound_in_both_families(listening: Listen) -> N
     port = free_port()
     listener = await listening(TcpAddress("*", port))
 
-    assert names(listener) == [("0.0.0.0", port), ("::", port)]
+    assert bound_addresses(listener) == [("0.0.0.0", port), ("::", port)]
     assert await greeting("127.0.0.1", port) == await greeting("::1", port) == b"hello"
 
 
 async def test_one_address_is_bound_alone(listening: Listen) -> None:
     port = free_port()
 
-    assert names(await listening(TcpAddress("127.0.0.1", port))) == [("127.0.0.1", port)]
+    assert bound_addresses(await listening(TcpAddress("127.0.0.1", port))) == [("127.0.0.1", port)]
 
 
-async def test_a_taken_port_is_reported_with_the_program_that_owns_it(taken: int) -> None:
-    message = await failure_of(TcpAddress("127.0.0.1", taken))
+async def test_a_used_port_is_reported_with_the_program_that_owns_it(used_port: int) -> None:
+    message = await failure_of(TcpAddress("127.0.0.1", used_port))
 
     here = psutil.Process()
     assert message == (
-        f"cannot listen on 127.0.0.1:{taken}: port {taken} is taken by {here.name()} "
+        f"cannot listen on 127.0.0.1:{used_port}: port {used_port} is taken by {here.name()} "
         f"(pid {here.pid}); end that program or choose another port"
     )
 
 
-async def test_a_taken_port_with_an_unknown_owner_is_reported(
-    taken: int, monkeypatch: pytest.MonkeyPatch
+async def test_a_used_port_with_an_unknown_owner_is_reported(
+    used_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(kind: str) -> list[object]:
         raise psutil.AccessDenied
 
     monkeypatch.setattr(psutil, "net_connections", denied)
 
-    message = await failure_of(TcpAddress("127.0.0.1", taken))
+    message = await failure_of(TcpAddress("127.0.0.1", used_port))
 
-    assert message.startswith(f"cannot listen on 127.0.0.1:{taken}: port {taken} is taken;")
+    assert message.startswith(f"cannot listen on 127.0.0.1:{used_port}: port {used_port} is taken;")
 
 
 @needs_ipv6
@@ -235,7 +235,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_umask() -> Iterator[None]:
-    """Set an empty umask, so that modes come from the code alone."""
+    """Clear the umask, so that modes are those that the code sets."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -265,7 +265,7 @@ async def test_only_its_owner_can_use_a_unix_socket(listening: Listen, path: Pat
 
     assert mode(path) == 0o600
     assert await greeting_at(path) == b"hello"
-    assert os.umask(0) == 0  # restored
+    assert os.umask(0) == 0  # the umask is restored
 
 
 async def test_a_stale_socket_file_is_replaced(listening: Listen, path: Path) -> None:
@@ -299,9 +299,9 @@ async def test_a_live_socket_whose_backlog_is_full_is_never_replaced(path: Path)
 
 
 @pytest.fixture
-def precious(path: Path) -> Path:
+def existing(path: Path) -> Path:
     """Create a regular file at the path."""
-    path.write_text("precious")
+    path.write_text("content")
     return path
 
 
@@ -309,24 +309,24 @@ def text_of(path: Path) -> str:
     return path.read_text()
 
 
-async def test_a_file_that_is_not_a_socket_is_never_replaced(precious: Path) -> None:
-    message = await failure_of(UnixAddress(str(precious)))
+async def test_a_file_that_is_not_a_socket_is_never_replaced(existing: Path) -> None:
+    message = await failure_of(UnixAddress(str(existing)))
 
-    assert message.startswith(f"cannot listen on {precious}: the path exists and is not a socket")
-    assert text_of(precious) == "precious"
+    assert message.startswith(f"cannot listen on {existing}: the path exists and is not a socket")
+    assert text_of(existing) == "content"
 
 
 @pytest.fixture
-def linked(path: Path, tmp_path: Path) -> Path:
+def symlink(path: Path, tmp_path: Path) -> Path:
     """Create a symbolic link to a stale socket."""
     leave_stale(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     return path
 
 
-async def test_a_link_to_a_socket_is_not_followed(linked: Path) -> None:
-    assert "not a socket" in await failure_of(UnixAddress(str(linked)))
-    assert is_socket(linked)  # its target still exists
+async def test_a_link_to_a_socket_is_not_followed(symlink: Path) -> None:
+    assert "not a socket" in await failure_of(UnixAddress(str(symlink)))
+    assert is_socket(symlink)  # the target of the link still exists
 
 
 async def test_close_removes_the_socket_file(listening: Listen, path: Path) -> None:

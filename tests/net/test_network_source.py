@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEADLINE = 30.0
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="netlink is Linux's")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="netlink requires Linux")
 
 
 class _Link(NamedTuple):
@@ -50,7 +50,7 @@ def machine() -> Iterator[Machine]:
         yield network.box
 
 
-async def changed(source: NetlinkSource) -> None:
+async def wait_for_change(source: NetlinkSource) -> None:
     async with asyncio.timeout(DEADLINE):
         await source.wait_for_change()
 
@@ -73,23 +73,23 @@ def test_a_change_is_announced_and_read(machine: Machine) -> None:
         before = source.read()
 
         machine.ip("address", "add", "10.77.9.9/24", "dev", "uplink")
-        await changed(source)
+        await wait_for_change(source)
         assert source.read().addresses - before.addresses == {"10.77.9.9"}
 
         machine.ip("route", "add", "default", "via", "10.77.9.1", "metric", "50")
-        await changed(source)
+        await wait_for_change(source)
         routes = source.read().routes
         assert routes is not None
         assert "default via 10.77.9.1 dev uplink metric 50" in routes
 
         machine.ip("route", "del", "default")
         machine.ip("address", "del", "10.77.9.9/24", "dev", "uplink")
-        await changed(source)
+        await wait_for_change(source)
         assert source.read() == before
 
         machine.ip("-6", "address", "add", "fd77::2/64", "dev", "uplink", "nodad")
         machine.ip("-6", "route", "add", "default", "via", "fd77::1")
-        await changed(source)
+        await wait_for_change(source)
         now = source.read()
         assert now.addresses - before.addresses == {"fd77::2"}
         assert (now.routes or set()) - (before.routes or set()) == {
@@ -106,7 +106,7 @@ def test_the_addresses_and_routes_of_a_link_that_is_down_do_not_count(machine: M
         source = NetlinkSource()
 
         machine.ip("link", "set", "uplink", "down")
-        await changed(source)
+        await wait_for_change(source)
 
         assert source.read() == Network(frozenset(), frozenset())
         source.close()
@@ -123,11 +123,11 @@ def test_the_links_of_a_container_are_announced_but_change_nothing(machine: Mach
         machine.ip("link", "add", "veth1", "type", "veth", "peer", "name", "veth2")
         machine.ip("link", "set", "veth1", "up")
         machine.ip("link", "set", "veth2", "up")
-        await changed(source)
+        await wait_for_change(source)
         assert source.read() == before
 
         machine.ip("link", "delete", "veth1")
-        await changed(source)
+        await wait_for_change(source)
         assert source.read() == before
         source.close()
 
@@ -141,11 +141,11 @@ def test_an_overflow_of_the_receive_buffer_counts_as_a_change(machine: Machine) 
         source._changes.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         for number in range(2, 60):
             machine.ip("address", "add", f"10.77.9.{number}/24", "dev", "uplink")
-        await changed(source)
+        await wait_for_change(source)
 
         assert len(source.read().addresses) == 59
         machine.ip("address", "flush", "dev", "uplink")
-        await changed(source)
+        await wait_for_change(source)
         assert source.read().addresses == frozenset()
         source.close()
 

@@ -1,4 +1,4 @@
-"""One scan serves all requests for port owners within a while."""
+"""The owners of all ports come from one scan, which is cached for a while."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Scans:
-    """The number of scans, and the current time."""
+class ScanCounter:
+    """Counts scans. now: the current time of the fake clock."""
 
     number: int = 0
     now: float = 1000.0
 
 
 @pytest.fixture
-def scans(monkeypatch: pytest.MonkeyPatch) -> Scans:
-    counted, real = Scans(), psutil.net_connections
+def scans(monkeypatch: pytest.MonkeyPatch) -> ScanCounter:
+    counter, net_connections = ScanCounter(), psutil.net_connections
 
     def count(kind: str) -> list[Any]:
-        counted.number += 1
-        return list(real(kind))
+        counter.number += 1
+        return list(net_connections(kind))
 
     monkeypatch.setattr(psutil, "net_connections", count)
-    return counted
+    return counter
 
 
 @pytest.fixture
@@ -45,60 +45,60 @@ def ports() -> Iterator[list[int]]:
         yield [first.getsockname()[1], second.getsockname()[1]]
 
 
-HERE = psutil.Process()
-US = f"{HERE.name()} (pid {HERE.pid})"
+PROCESS = psutil.Process()
+OWNER = f"{PROCESS.name()} (pid {PROCESS.pid})"
 
 
-def test_many_busy_ports_share_one_scan(scans: Scans, ports: list[int]) -> None:
+def test_many_busy_ports_share_one_scan(scans: ScanCounter, ports: list[int]) -> None:
     owners = PortOwners(lambda: scans.now)
 
-    assert [owners.owner_of(port) for port in ports * 50] == [US] * 100
+    assert [owners.owner_of(port) for port in ports * 50] == [OWNER] * 100
     assert scans.number == 1
 
 
-def test_a_scan_is_reused_for_a_while(scans: Scans, ports: list[int]) -> None:
+def test_a_scan_is_reused_for_a_while(scans: ScanCounter, ports: list[int]) -> None:
     owners = PortOwners(lambda: scans.now)
     for seconds in (0, MAX_AGE - 0.1, 0.1):
         scans.now += seconds
-        assert owners.owner_of(ports[0]) == US
+        assert owners.owner_of(ports[0]) == OWNER
 
     assert scans.number == 2
 
 
 def test_an_unknown_port_causes_a_scan_but_not_at_every_request(
-    scans: Scans, ports: list[int]
+    scans: ScanCounter, ports: list[int]
 ) -> None:
     owners = PortOwners(lambda: scans.now)
     owners.owner_of(ports[0])
-    with socket.create_server(("127.0.0.1", 0)) as late:
-        port = late.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as new_server:
+        port = new_server.getsockname()[1]
         assert owners.owner_of(port) == ""
         assert scans.number == 1
 
         scans.now += MIN_INTERVAL
 
-        assert owners.owner_of(port) == US
+        assert owners.owner_of(port) == OWNER
     assert scans.number == 2
 
 
 def test_without_permission_the_owner_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(kind: str) -> list[object]:
+    def raise_access_denied(kind: str) -> list[object]:
         raise psutil.AccessDenied
 
-    monkeypatch.setattr(psutil, "net_connections", denied)
+    monkeypatch.setattr(psutil, "net_connections", raise_access_denied)
 
     assert PortOwners().owner_of(22) == ""
 
 
 def test_a_process_that_has_ended_is_not_named(
-    scans: Scans, ports: list[int], monkeypatch: pytest.MonkeyPatch
+    scans: ScanCounter, ports: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owners = PortOwners(lambda: scans.now)
     owners.owner_of(ports[0])
 
-    def gone(pid: int) -> psutil.Process:
+    def raise_no_such_process(pid: int) -> psutil.Process:
         raise psutil.NoSuchProcess(pid)
 
-    monkeypatch.setattr(psutil, "Process", gone)
+    monkeypatch.setattr(psutil, "Process", raise_no_such_process)
 
     assert owners.owner_of(ports[0]) == ""

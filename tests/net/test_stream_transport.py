@@ -25,9 +25,9 @@ MEGABYTE = 1024 * 1024
 
 @dataclass
 class Recorder(asyncio.Protocol):
-    """Records its callbacks. keeps: what eof_received() returns."""
+    """Records its callbacks. keep_open: the result of eof_received()."""
 
-    keeps: bool = True
+    keep_open: bool = True
     on_made: Callable[[asyncio.Transport], None] = lambda _: None
     on_data: Callable[[bytes], None] = lambda _: None
     calls: list[object] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Recorder(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.calls.append("eof")
-        return self.keeps
+        return self.keep_open
 
     def pause_writing(self) -> None:
         self.calls.append("pause")
@@ -54,35 +54,35 @@ class Recorder(asyncio.Protocol):
         self.calls.append(("lost", type(exc)))
 
 
-LOST = ("lost", type(None))
+CLOSED = ("lost", type(None))
 
 
 @contextmanager
 def pair(protocol: Recorder) -> Iterator[tuple[StreamTransport, socket.socket]]:
     """Yield a transport that serves the protocol, and the socket of its peer."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    with theirs:
-        transport = StreamTransport(asyncio.get_running_loop(), ours, protocol, "a peer")
-        yield transport, theirs
+    sock, peer = socket.socketpair()
+    sock.setblocking(False)
+    peer.setblocking(False)
+    with peer:
+        transport = StreamTransport(asyncio.get_running_loop(), sock, protocol, "a peer")
+        yield transport, peer
         transport.abort()
 
 
-async def drained(sock: socket.socket, taken: int = MEGABYTE) -> bytes:
-    """Read until EOF. taken: the maximum number of bytes for each read."""
+async def read_until_eof(sock: socket.socket, max_read: int = MEGABYTE) -> bytes:
+    """Read until EOF. max_read: the maximum number of bytes for each read."""
     received = bytearray()
     loop = asyncio.get_running_loop()
-    while buffer := await loop.sock_recv(sock, taken):
+    while buffer := await loop.sock_recv(sock, max_read):
         received += buffer
     return bytes(received)
 
 
 async def test_data_and_eof_are_passed_to_the_protocol() -> None:
     recorder = Recorder()
-    with pair(recorder) as (transport, theirs):
-        theirs.send(b"hello")
-        theirs.shutdown(socket.SHUT_WR)
+    with pair(recorder) as (transport, peer):
+        peer.send(b"hello")
+        peer.shutdown(socket.SHUT_WR)
         await until(lambda: recorder.calls == [b"hello", "eof"])
         assert not transport.is_closing()
 
@@ -90,22 +90,22 @@ async def test_data_and_eof_are_passed_to_the_protocol() -> None:
 
         transport.write(b"answer")
         transport.close()
-        assert await drained(theirs) == b"answer"
-        await until(lambda: recorder.calls[-1] == LOST)
+        assert await read_until_eof(peer) == b"answer"
+        await until(lambda: recorder.calls[-1] == CLOSED)
 
 
 async def test_eof_closes_the_transport_if_the_protocol_does_not_keep_it_open() -> None:
-    recorder = Recorder(keeps=False)
-    with pair(recorder) as (_, theirs):
-        theirs.shutdown(socket.SHUT_WR)
-        assert await drained(theirs) == b""
-        await until(lambda: recorder.calls == ["eof", LOST])
+    recorder = Recorder(keep_open=False)
+    with pair(recorder) as (_, peer):
+        peer.shutdown(socket.SHUT_WR)
+        assert await read_until_eof(peer) == b""
+        await until(lambda: recorder.calls == ["eof", CLOSED])
 
 
 async def test_nothing_is_read_while_paused_even_from_connection_made_on() -> None:
     recorder = Recorder(on_made=lambda transport: transport.pause_reading())
-    with pair(recorder) as (transport, theirs):
-        theirs.send(b"hello")
+    with pair(recorder) as (transport, peer):
+        peer.send(b"hello")
         assert not transport.is_reading()
         for _ in range(5):
             await asyncio.sleep(0)
@@ -116,7 +116,7 @@ async def test_nothing_is_read_while_paused_even_from_connection_made_on() -> No
 
         transport.pause_reading()
         transport.pause_reading()
-        theirs.send(b"more")
+        peer.send(b"more")
         for _ in range(5):
             await asyncio.sleep(0)
         assert recorder.calls == [b"hello"]
@@ -124,23 +124,23 @@ async def test_nothing_is_read_while_paused_even_from_connection_made_on() -> No
 
 async def test_read_now_reads_available_data_at_once_unless_paused() -> None:
     recorder = Recorder()
-    with pair(recorder) as (transport, theirs):
+    with pair(recorder) as (transport, peer):
         transport.read_now()
         assert recorder.calls == []
 
-        theirs.send(b"hello")
+        peer.send(b"hello")
         transport.read_now()
         assert recorder.calls == [b"hello"]
 
         transport.pause_reading()
-        theirs.send(b"more")
+        peer.send(b"more")
         transport.read_now()
         assert recorder.calls == [b"hello"]
 
 
 async def test_queued_data_arrives_complete_and_in_order() -> None:
     recorder, data = Recorder(), blob(4 * MEGABYTE)
-    with pair(recorder) as (transport, theirs):
+    with pair(recorder) as (transport, peer):
         for at in range(0, len(data), 32768):
             transport.write(memoryview(data)[at : at + 32768])
         transport.write_eof()
@@ -148,39 +148,39 @@ async def test_queued_data_arrives_complete_and_in_order() -> None:
         assert transport.get_write_buffer_size() > 0
         assert recorder.calls == ["pause"]
 
-        assert await drained(theirs) == data
+        assert await read_until_eof(peer) == data
         assert recorder.calls == ["pause", "resume"]
         assert transport.get_write_buffer_size() == 0
 
 
 @given(st.lists(st.binary(max_size=90_000), max_size=12), st.integers(1, 70_000))
 def test_any_buffers_arrive_whatever_the_size_of_the_reads(
-    buffers: list[bytes], taken: int
+    buffers: list[bytes], max_read: int
 ) -> None:
     async def carried() -> bytes:
-        with pair(Recorder()) as (transport, theirs):
+        with pair(Recorder()) as (transport, peer):
             for buffer in buffers:
                 transport.write(bytearray(buffer))
             transport.close()
-            return await drained(theirs, taken)
+            return await read_until_eof(peer, max_read)
 
     assert asyncio.run(carried()) == b"".join(buffers)
 
 
 async def test_changing_a_bytearray_does_not_change_queued_data() -> None:
-    with pair(Recorder()) as (transport, theirs):
+    with pair(Recorder()) as (transport, peer):
         filler, mine = blob(2 * MEGABYTE), bytearray(b"as it was")
         transport.write(filler)
         transport.write(mine)
         mine[:] = b"otherwise"
         transport.close()
 
-        assert await drained(theirs) == filler + b"as it was"
+        assert await read_until_eof(peer) == filler + b"as it was"
 
 
 async def test_close_sends_queued_data_and_stops_reading() -> None:
     recorder, data = Recorder(), blob(2 * MEGABYTE)
-    with pair(recorder) as (transport, theirs):
+    with pair(recorder) as (transport, peer):
         transport.write(data)
         transport.close()
         transport.close()
@@ -188,8 +188,8 @@ async def test_close_sends_queued_data_and_stops_reading() -> None:
         transport.resume_reading()
         assert not transport.is_reading()
 
-        assert await drained(theirs) == data
-        await until(lambda: LOST in recorder.calls)
+        assert await read_until_eof(peer) == data
+        await until(lambda: CLOSED in recorder.calls)
 
 
 async def test_abort_drops_queued_data_and_reports_the_loss_once() -> None:
@@ -200,20 +200,20 @@ async def test_abort_drops_queued_data_and_reports_the_loss_once() -> None:
         transport.abort()
         assert "lost" not in str(recorder.calls)  # not called from within abort()
 
-        await until(lambda: LOST in recorder.calls)
+        await until(lambda: CLOSED in recorder.calls)
         assert transport.get_write_buffer_size() == 0
         transport.write(b"no peer")
         await asyncio.sleep(0)
-        assert recorder.calls.count(LOST) == 1
+        assert recorder.calls.count(CLOSED) == 1
 
 
 @pytest.mark.parametrize("amount", [10, 2 * MEGABYTE])
 async def test_writing_to_a_closed_peer_reports_a_broken_pipe(amount: int) -> None:
     recorder = Recorder()
-    with pair(recorder) as (transport, theirs):
+    with pair(recorder) as (transport, peer):
         transport.pause_reading()
         transport.write(blob(amount))
-        theirs.close()
+        peer.close()
         transport.write(b"more")
 
         await until(lambda: ("lost", BrokenPipeError) in recorder.calls)
@@ -223,12 +223,12 @@ async def test_writing_to_a_closed_peer_reports_a_broken_pipe(amount: int) -> No
 async def test_a_reset_is_reported_with_its_error() -> None:
     recorder = Recorder()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        theirs = socket.create_connection(server.getsockname())
-        ours, peername = server.accept()
-    ours.setblocking(False)
-    StreamTransport(asyncio.get_running_loop(), ours, recorder, peername)
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    theirs.close()
+        peer = socket.create_connection(server.getsockname())
+        sock, peername = server.accept()
+    sock.setblocking(False)
+    StreamTransport(asyncio.get_running_loop(), sock, recorder, peername)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()
 
     await until(lambda: recorder.calls == [("lost", ConnectionResetError)])
 
@@ -240,9 +240,9 @@ async def test_an_exception_in_the_protocol_closes_its_connection_and_is_logged(
         raise RuntimeError("a bug")
 
     recorder = Recorder(on_data=fault)
-    with pair(recorder) as (_, theirs):
-        theirs.send(b"hello")
-        assert await drained(theirs) == b""
+    with pair(recorder) as (_, peer):
+        peer.send(b"hello")
+        assert await read_until_eof(peer) == b""
         await until(lambda: ("lost", RuntimeError) in recorder.calls)
 
     assert "an internal fault; please report it" in caplog.text
@@ -250,9 +250,9 @@ async def test_an_exception_in_the_protocol_closes_its_connection_and_is_logged(
 
 async def test_extra_info_and_protocol_are_available() -> None:
     recorder = Recorder()
-    with pair(recorder) as (transport, theirs):
+    with pair(recorder) as (transport, peer):
         assert transport.get_extra_info("peername") == "a peer"
-        assert transport.get_extra_info("sockname") == theirs.getpeername()
+        assert transport.get_extra_info("sockname") == peer.getpeername()
         assert transport.get_extra_info("socket").fileno() >= 0
         assert transport.get_extra_info("cipher", "none") == "none"
         assert transport.can_write_eof()
@@ -261,7 +261,7 @@ async def test_extra_info_and_protocol_are_available() -> None:
 
         other = Recorder()
         transport.set_protocol(other)
-        theirs.send(b"hello")
+        peer.send(b"hello")
         await until(lambda: other.calls == [b"hello"])
 
 
@@ -277,40 +277,40 @@ async def test_the_water_marks_can_be_set() -> None:
 
 async def test_write_eof_on_a_reset_socket_raises_an_os_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        theirs = socket.create_connection(server.getsockname())
-        ours, _ = server.accept()
-    ours.setblocking(False)
+        peer = socket.create_connection(server.getsockname())
+        sock, _ = server.accept()
+    sock.setblocking(False)
     recorder = Recorder(on_made=lambda transport: transport.pause_reading())
-    transport = StreamTransport(asyncio.get_running_loop(), ours, recorder)
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    theirs.close()
+    transport = StreamTransport(asyncio.get_running_loop(), sock, recorder)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()
 
     with pytest.raises(OSError, match="not connected") as raised:
         transport.write_eof()
     transport.abort()
-    await until(lambda: LOST in recorder.calls)
+    await until(lambda: CLOSED in recorder.calls)
 
     assert raised.value.errno == errno.ENOTCONN
 
 
 @given(st.lists(st.binary(max_size=40_000), max_size=90), st.integers(1, 70_000))
 def test_writelines_sends_all_buffers_whatever_the_size_of_the_reads(
-    buffers: list[bytes], taken: int
+    buffers: list[bytes], max_read: int
 ) -> None:
     async def carried() -> bytes:
-        with pair(Recorder()) as (transport, theirs):
+        with pair(Recorder()) as (transport, peer):
             for start in range(0, len(buffers), 70):
                 transport.writelines(memoryview(buffer) for buffer in buffers[start : start + 70])
             transport.close()
-            return await drained(theirs, taken)
+            return await read_until_eof(peer, max_read)
 
     assert asyncio.run(carried()) == b"".join(buffers)
 
 
 async def test_writelines_to_a_closed_peer_reports_a_broken_pipe() -> None:
     recorder = Recorder(on_made=lambda transport: transport.pause_reading())
-    with pair(recorder) as (transport, theirs):
-        theirs.close()
+    with pair(recorder) as (transport, peer):
+        peer.close()
         transport.writelines([b"one", b"two"])
 
         await until(lambda: recorder.calls == [("lost", BrokenPipeError)])

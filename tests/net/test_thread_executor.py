@@ -28,11 +28,11 @@ def test_an_exception_of_a_call_is_raised_from_its_future() -> None:
 
 
 def test_system_exit_ends_only_its_call() -> None:
-    def leave() -> None:
+    def raise_system_exit() -> None:
         raise SystemExit(3)
 
     with pytest.raises(SystemExit):
-        DaemonThreads().submit(leave).result(DEADLINE)
+        DaemonThreads().submit(raise_system_exit).result(DEADLINE)
 
 
 def test_hanging_calls_block_neither_other_calls_nor_shutdown() -> None:

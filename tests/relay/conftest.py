@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.conftest import pytest_runtest_makereport, shared_site, site
-from tests.relay.in_process_relay import Served, serving
+from tests.relay.in_process_relay import InProcessRelay, serve_relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ __all__ = ["pytest_runtest_makereport", "shared_site", "site"]
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def relay(tmp_path: Path) -> AsyncIterator[InProcessRelay]:
     """Serve a relay with default settings, except for penalties."""
-    async with serving(tmp_path) as served:
-        yield served
+    async with serve_relay(tmp_path) as relay:
+        yield relay

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.relay_snapshot import ClientSnapshot
 
-HERE = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 USER = "box"
 
 
@@ -34,24 +34,24 @@ def public(key: asyncssh.SSHKey) -> str:
 
 
 @dataclass(slots=True)
-class Served:
+class InProcessRelay:
     """A relay and the key that its authorized_keys accepts."""
 
-    relay: RelayServer
+    server: RelayServer
     configuration: RelayConfiguration
     authorized_keys: Path
     key: asyncssh.SSHKey = field(default_factory=new_key)
 
     @property
     def port(self) -> int:
-        return self.relay.addresses[0].port
+        return self.server.addresses[0].port
 
     @property
     def clients(self) -> list[ClientSnapshot]:
-        return self.relay.status().clients
+        return self.server.status().clients
 
     @property
-    def held(self) -> list[str]:
+    def bound_targets(self) -> list[str]:
         """The targets of all bindings."""
         return [binding.listen for client in self.clients for binding in client.holds]
 
@@ -72,7 +72,7 @@ class Served:
         async with (
             asyncio.timeout(DEADLINE),
             await asyncssh.connect(
-                HERE,
+                LOOPBACK,
                 port or self.port,
                 config=None,
                 username=user,
@@ -84,32 +84,32 @@ class Served:
         ):
             yield connection
 
-    async def until_gone(self) -> None:
+    async def wait_until_no_clients(self) -> None:
         """Wait until no client is connected."""
         await until(lambda: not self.clients)
 
 
 @asynccontextmanager
-async def serving(
+async def serve_relay(
     folder: Path, *, limits: RelayLimits | None = None, **settings: Any
-) -> AsyncIterator[Served]:
+) -> AsyncIterator[InProcessRelay]:
     """Serve a relay on a free loopback port, without penalties: all clients share one address."""
     authorized_keys = folder / "authorized_keys"
     configuration = replace(
         RelayConfiguration(
-            listen=(TcpAddress(HERE, 0),),
+            listen=(TcpAddress(LOOPBACK, 0),),
             authorized_keys=str(authorized_keys),
             limits=limits or RelayLimits(penalties=False),
         ),
         **settings,
     )
-    relay = RelayServer(configuration, [new_key()])
-    served = Served(relay, configuration, authorized_keys)
+    server = RelayServer(configuration, [new_key()])
+    relay = InProcessRelay(server, configuration, authorized_keys)
     authorized_keys.write_text("")
-    served.authorize(served.key)
-    await relay.open()
+    relay.authorize(relay.key)
+    await server.open()
     try:
-        yield served
+        yield relay
     finally:
-        await relay.close()
-        await until(lambda: not relay.status().clients)
+        await server.close()
+        await until(lambda: not server.status().clients)

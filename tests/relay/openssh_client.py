@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.site import Site
 
-AT = f"{USER}@127.0.0.1"
+DESTINATION = f"{USER}@127.0.0.1"
 GREETING = "this relay only forwards ports"
 
 
@@ -33,14 +33,16 @@ class Ssh:
             process.kill()
             process.wait()
         if self._running:
-            wait_until(lambda: not self.relay.status()["clients"], 10, "clients stay")
+            wait_until(
+                lambda: not self.relay.status()["clients"], 10, "clients are still connected"
+            )
 
     def command(self, *arguments: str, key: Path | None = None) -> list[str]:
         command = self.site.ssh(self.relay.port)
         if key is not None:
-            at = command.index(f"IdentityFile={self.site.key}")
-            command[at] = f"IdentityFile={key}"
-        return [*command, "-o", "ExitOnForwardFailure=yes", *arguments, AT]
+            index = command.index(f"IdentityFile={self.site.key}")
+            command[index] = f"IdentityFile={key}"
+        return [*command, "-o", "ExitOnForwardFailure=yes", *arguments, DESTINATION]
 
     def tunnel(self, *arguments: str, key: Path | None = None) -> subprocess.Popen[bytes]:
         """Start ssh -N with these forwards in the background."""

@@ -82,13 +82,17 @@ class RelayProcess(ServerProcess):
         with Client(socket) as client:
             return json.loads(bytes(client.call("status")))
 
-    def held(self) -> list[str]:
+    def bound_targets(self) -> list[str]:
         """Return the targets of all bindings."""
-        return [hold["listen"] for client in self.status()["clients"] for hold in client["holds"]]
+        return [
+            binding["listen"] for client in self.status()["clients"] for binding in client["holds"]
+        ]
 
-    def wait_until_held(self, *targets: str) -> None:
+    def wait_until_bound(self, *targets: str) -> None:
         """Wait until clients listen on exactly these targets."""
-        wait_until(lambda: sorted(self.held()) == sorted(targets), 10, lambda: str(self.status()))
+        wait_until(
+            lambda: sorted(self.bound_targets()) == sorted(targets), 10, lambda: str(self.status())
+        )
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send the relay a signal."""
@@ -116,11 +120,11 @@ def start_relay(site: Site, **settings: Any) -> RelayProcess:
 def know(site: Site, relay: RelayProcess, *names: str) -> None:
     """Put the relay's host key into known_hosts."""
     key = relay.directory / "relay_host_key"
-    done = subprocess.run(
+    completed = subprocess.run(
         ["ssh-keygen", "-y", "-f", str(key)], check=True, capture_output=True, text=True
     )
     for name in names or (f"[127.0.0.1]:{relay.port}",):
-        site.add_known_host(name, " ".join(done.stdout.split()[:2]))
+        site.add_known_host(name, " ".join(completed.stdout.split()[:2]))
 
 
 def authorized(key: Path, options: str = "") -> str:

@@ -31,13 +31,13 @@ LOCAL = (TcpAddress("127.0.0.1", 1), TcpAddress("::1", 1), TcpAddress("::ffff:12
 class FakeConnection:
     def __init__(self, *, has_sent_banner: bool = False) -> None:
         self.has_sent_banner = has_sent_banner
-        self.is_out = False
+        self.is_closed = False
 
     def close(self) -> None:
-        self.is_out = True
+        self.is_closed = True
 
 
-def an_admission(
+def make_admission(
     limits: RelayLimits | None = None,
     chance: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], float] = lambda: 100.0,
@@ -56,7 +56,7 @@ def with_connections(admission: AdmissionControl, *connections: FakeConnection) 
 
 def test_connections_below_the_threshold_are_admitted() -> None:
     admission = with_connections(
-        an_admission(), *(FakeConnection(has_sent_banner=True) for _ in range(9))
+        make_admission(), *(FakeConnection(has_sent_banner=True) for _ in range(9))
     )
 
     assert admission.check(CLIENT) is None
@@ -64,25 +64,27 @@ def test_connections_below_the_threshold_are_admitted() -> None:
 
 def test_connections_from_the_threshold_on_are_dropped_at_random() -> None:
     for chance, message in ((0.29, MAX_STARTUPS_MESSAGE), (0.31, None)):
-        admission = an_admission(chance=lambda chance=chance: chance)  # type: ignore[misc]
+        admission = make_admission(chance=lambda chance=chance: chance)  # type: ignore[misc]
         with_connections(admission, *(FakeConnection(has_sent_banner=True) for _ in range(10)))
         assert admission.check(CLIENT) == message
 
 
 def test_the_oldest_connection_without_a_banner_is_closed_to_make_room() -> None:
-    spoken = [FakeConnection(has_sent_banner=True) for _ in range(10)]
-    silent = [FakeConnection(), FakeConnection()]
-    admission = with_connections(an_admission(), spoken[0], *silent, *spoken[1:])
+    with_banner = [FakeConnection(has_sent_banner=True) for _ in range(10)]
+    without_banner = [FakeConnection(), FakeConnection()]
+    admission = with_connections(
+        make_admission(), with_banner[0], *without_banner, *with_banner[1:]
+    )
 
     assert admission.check(CLIENT) is None
-    assert [one.is_out for one in silent] == [True, False]
-    assert not any(one.is_out for one in spoken)
+    assert [connection.is_closed for connection in without_banner] == [True, False]
+    assert not any(connection.is_closed for connection in with_banner)
     assert admission.waiting == 11
 
 
 def test_an_authenticated_connection_is_not_counted() -> None:
     connections = [FakeConnection(has_sent_banner=True) for _ in range(10)]
-    admission = with_connections(an_admission(), *connections)
+    admission = with_connections(make_admission(), *connections)
     admission.discard(connections[3])
     admission.discard(connections[3])
 
@@ -91,7 +93,7 @@ def test_an_authenticated_connection_is_not_counted() -> None:
 
 
 def test_without_a_limit_every_connection_is_admitted() -> None:
-    admission = an_admission(RelayLimits(max_startups=MaxStartups(0, 100, 0)))
+    admission = make_admission(RelayLimits(max_startups=MaxStartups(0, 100, 0)))
     with_connections(admission, *(FakeConnection(has_sent_banner=True) for _ in range(1000)))
 
     assert admission.check(CLIENT) is None
@@ -99,7 +101,7 @@ def test_without_a_limit_every_connection_is_admitted() -> None:
 
 def test_an_address_with_penalties_is_refused_until_they_expire() -> None:
     now = [100.0]
-    admission = an_admission(clock=lambda: now[0])
+    admission = make_admission(clock=lambda: now[0])
     for _ in range(4):
         assert admission.check(CLIENT) is None
         admission.penalize(CLIENT, Offence.AUTHFAIL)
@@ -112,7 +114,7 @@ def test_an_address_with_penalties_is_refused_until_they_expire() -> None:
 
 @pytest.mark.parametrize("address", LOCAL, ids=str)
 def test_loopback_is_never_penalized(address: TcpAddress) -> None:
-    admission = an_admission()
+    admission = make_admission()
     for _ in range(100):
         admission.penalize(address, Offence.CRASH)
 
@@ -120,7 +122,7 @@ def test_loopback_is_never_penalized(address: TcpAddress) -> None:
 
 
 def test_with_penalties_disabled_no_address_is_refused() -> None:
-    admission = an_admission(RelayLimits(penalties=False))
+    admission = make_admission(RelayLimits(penalties=False))
     for _ in range(100):
         admission.penalize(CLIENT, Offence.CRASH)
 
@@ -150,11 +152,13 @@ class FakeTransport(asyncio.Transport):
 
 
 def test_a_refused_connection_gets_a_reason_and_no_handshake() -> None:
-    admission, transport = an_admission(), FakeTransport(("192.0.2.7", 4711))
+    admission, transport = make_admission(), FakeTransport(("192.0.2.7", 4711))
     for _ in range(4):
         admission.penalize(CLIENT, Offence.AUTHFAIL)
 
-    AdmissionProtocol(admission, lambda _: pytest.fail("it was let in")).connection_made(transport)
+    AdmissionProtocol(
+        admission, lambda _: pytest.fail("the connection was admitted")
+    ).connection_made(transport)
 
     assert (transport.written, transport.is_closed) == (PENALTY_MESSAGE, True)
     assert transport.protocol is None
@@ -169,7 +173,7 @@ def test_an_admitted_connection_is_handed_to_another_protocol() -> None:
         return protocol
 
     transport = FakeTransport(("192.0.2.7", 4711))
-    AdmissionProtocol(an_admission(), admit).connection_made(transport)
+    AdmissionProtocol(make_admission(), admit).connection_made(transport)
 
     assert (admitted, transport.protocol) == ([CLIENT], protocol)
 
@@ -177,8 +181,8 @@ def test_an_admitted_connection_is_handed_to_another_protocol() -> None:
 def test_a_connection_that_is_already_closed_is_aborted() -> None:
     transport = FakeTransport(None)
 
-    AdmissionProtocol(an_admission(), lambda _: pytest.fail("it was let in")).connection_made(
-        transport
-    )
+    AdmissionProtocol(
+        make_admission(), lambda _: pytest.fail("the connection was admitted")
+    ).connection_made(transport)
 
     assert transport.is_aborted

@@ -188,10 +188,10 @@ def test_a_malformed_key_is_refused(algorithm: str, data: bytes, why: str) -> No
 
 @pytest.mark.parametrize("text", ["", "AAAA!", "AAAA====", "ä", "\x1b"])
 def test_text_that_is_not_base64_is_refused(text: str) -> None:
-    with pytest.raises(PublicKeyError) as caught:
+    with pytest.raises(PublicKeyError) as error_info:
         parse_blob("ssh-ed25519", text)
 
-    assert str(caught.value).isprintable()
+    assert str(error_info.value).isprintable()
 
 
 @given(st.sampled_from(sorted(KEY_TYPES)), st.text() | st.binary().map(encoded))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def written(path: Path, *seeds: int) -> Path:
+def write_keys(path: Path, *seeds: int) -> Path:
     """Write an authorized_keys file with the keys of these numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line(seed=seed)}\n" for seed in seeds))
@@ -28,14 +28,14 @@ def numbers(store: AuthorizedKeysStore, user: str) -> list[int]:
 
 
 def test_one_file_serves_every_user(tmp_path: Path) -> None:
-    store = AuthorizedKeysStore(str(written(tmp_path / "keys", 1, 2)))
+    store = AuthorizedKeysStore(str(write_keys(tmp_path / "keys", 1, 2)))
 
     assert numbers(store, "ann") == numbers(store, "bob") == [1, 2]
 
 
 def test_each_user_can_have_a_separate_file(tmp_path: Path) -> None:
-    written(tmp_path / "ann", 1)
-    written(tmp_path / "bob", 2)
+    write_keys(tmp_path / "ann", 1)
+    write_keys(tmp_path / "bob", 2)
     store = AuthorizedKeysStore(f"{tmp_path}/%u")
 
     assert [numbers(store, user) for user in ("ann", "bob", "eve")] == [[1], [2], []]
@@ -62,36 +62,36 @@ def test_each_user_can_have_a_separate_file(tmp_path: Path) -> None:
 )
 def test_a_user_name_that_is_not_plain_has_no_keys(tmp_path: Path, user: str) -> None:
     for name in ("outside", "keys/.hidden", "keys/ann", "keys/a/b"):
-        written(tmp_path / name, 1)
-    written(tmp_path / "one", 1)
+        write_keys(tmp_path / name, 1)
+    write_keys(tmp_path / "one", 1)
 
     assert numbers(AuthorizedKeysStore(f"{tmp_path}/keys/%u"), user) == []
     assert numbers(AuthorizedKeysStore(f"{tmp_path}/one"), user) == []
 
 
 def test_tokens_are_replaced_once(tmp_path: Path) -> None:
-    written(tmp_path / "100%" / "ann.keys", 1)
-    written(tmp_path / "%u", 2)
+    write_keys(tmp_path / "100%" / "ann.keys", 1)
+    write_keys(tmp_path / "%u", 2)
 
     assert numbers(AuthorizedKeysStore(f"{tmp_path}/100%%/%u.keys"), "ann") == [1]
     assert numbers(AuthorizedKeysStore(f"{tmp_path}/%%u"), "ann") == [2]
 
 
 def test_a_changed_file_counts_at_the_next_login(tmp_path: Path) -> None:
-    path = written(tmp_path / "keys", 1)
+    path = write_keys(tmp_path / "keys", 1)
     store = AuthorizedKeysStore(str(path))
     assert numbers(store, "ann") == [1]
 
-    written(path, 2, 3)
+    write_keys(path, 2, 3)
     assert numbers(store, "ann") == [2, 3]
     path.unlink()
     assert numbers(store, "ann") == []
-    written(path, 4)
+    write_keys(path, 4)
     assert numbers(store, "ann") == [4]
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
-    path = written(tmp_path / "keys", 1)
+    path = write_keys(tmp_path / "keys", 1)
     store = AuthorizedKeysStore(str(path))
     first = store.keys_for("ann")
 
@@ -99,11 +99,11 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
 
 
 def test_a_replaced_file_of_the_same_time_and_size_counts(tmp_path: Path) -> None:
-    path = written(tmp_path / "keys", 1)
+    path = write_keys(tmp_path / "keys", 1)
     store = AuthorizedKeysStore(str(path))
     store.keys_for("ann")
     before = path.stat()
-    other = written(tmp_path / "other", 2)
+    other = write_keys(tmp_path / "other", 2)
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
     other.rename(path)
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from tests.e2e.site import Site
 
-OFF = {"penalties": False}
+WITHOUT_PENALTIES = {"penalties": False}
 
 
 def run(relay: RelayProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the environment of a relay, which need not run."""
+    """Run a command in the environment of a relay, which may be stopped."""
     return subprocess.run(
         [*COMMAND, *arguments],
         env=relay.environment,
@@ -39,8 +39,8 @@ def run(relay: RelayProcess, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture
-def idle(site: Site) -> RelayProcess:
-    """Return a relay that does not run."""
+def stopped_relay(site: Site) -> RelayProcess:
+    """Return a relay that is not running."""
     return RelayProcess(site.subdirectory("r"), site.authorized_keys)
 
 
@@ -48,14 +48,14 @@ def test_status_shows_clients_and_their_bindings(site: Site) -> None:
     relay, service, port = start_relay(site), site.service(echo), free_port()
     with Ssh(site, relay) as ssh:
         ssh.tunnel("-R", f"{port}:{service}", "-R", f"home:22:{service}")
-        relay.wait_until_held(f"localhost:{port}", "home:22")
+        relay.wait_until_bound(f"localhost:{port}", "home:22")
         assert exchange(port, b"12345") == b"12345"
         refused = ssh.run("-N", "-R", f"{port + 1}:x:1", key=make_key(site.directory / "other"))
         assert refused.returncode != 0
-        shown, said = relay.run("status"), json.loads(relay.run("status", "--json").stdout)
+        table, said = relay.run("status"), json.loads(relay.run("status", "--json").stdout)
 
-    assert shown.returncode == 0
-    lines = shown.stdout.splitlines()
+    assert table.returncode == 0
+    lines = table.stdout.splitlines()
     assert lines[0] == f"listening on 127.0.0.1:{relay.port}; 1 connected"
     assert lines[1].split() == [
         *["USER", "ADDRESS", "HOLDS", "SINCE", "CHANNELS", "IN", "/", "OUT"]
@@ -76,13 +76,17 @@ def test_status_shows_clients_and_their_bindings(site: Site) -> None:
 
 
 def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None:
-    relay, service, port = start_relay(site, limits=OFF), site.service(echo), free_port()
+    relay, service, port = (
+        start_relay(site, limits=WITHOUT_PENALTIES),
+        site.service(echo),
+        free_port(),
+    )
     other = make_key(site.directory / "other")
     with Ssh(site, relay) as ssh:
         ssh.tunnel("-R", f"{port}:{service}")
-        relay.wait_until_held(f"localhost:{port}")
+        relay.wait_until_bound(f"localhost:{port}")
         site.authorized_keys.write_text(authorized(other))
-        relay.write_config(limits=OFF, permit_listen=["*:1"], listen=["127.0.0.1:1"])
+        relay.write_config(limits=WITHOUT_PENALTIES, permit_listen=["*:1"], listen=["127.0.0.1:1"])
         reloaded = relay.run("reload")
 
         assert reloaded.stdout.splitlines() == [
@@ -90,14 +94,14 @@ def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None
             "listen changed and takes effect after a restart",
             "permit_listen changed",
         ]
-        assert exchange(port, b"still there") == b"still there"
+        assert exchange(port, b"still forwarded") == b"still forwarded"
         assert GREETING not in ssh.run().stderr
         assert GREETING in ssh.run(key=other).stderr
         assert "remote port forwarding failed" in ssh.run("-R", "0:x:1", key=other).stderr
 
 
 def test_a_bad_file_changes_nothing_on_reload(site: Site) -> None:
-    relay = start_relay(site, limits=OFF)
+    relay = start_relay(site, limits=WITHOUT_PENALTIES)
     relay.config.write_text("gateway_ports = 7\nnmaes = true\n")
     reloaded = relay.run("reload")
 
@@ -111,8 +115,8 @@ def test_a_bad_file_changes_nothing_on_reload(site: Site) -> None:
 
 
 def test_sighup_reloads(site: Site) -> None:
-    relay = start_relay(site, limits=OFF)
-    relay.write_config(limits=OFF, names=False)
+    relay = start_relay(site, limits=WITHOUT_PENALTIES)
+    relay.write_config(limits=WITHOUT_PENALTIES, names=False)
     relay.send_signal(signal.SIGHUP)
 
     wait_until(lambda: "names changed" in relay.log(), 5, relay.log)
@@ -125,7 +129,7 @@ def test_a_signal_stops_the_relay_and_leaves_no_files_behind(
     relay, port = start_relay(site), free_port()
     with Ssh(site, relay) as ssh:
         client = ssh.tunnel("-R", f"{port}:x:1")
-        relay.wait_until_held(f"localhost:{port}")
+        relay.wait_until_bound(f"localhost:{port}")
         assert relay.end(number) == 0
         assert client.wait(5) != 0
         ssh._running.clear()
@@ -167,14 +171,14 @@ def test_relays_of_two_files_run_side_by_side(site: Site) -> None:
         started.wait(5)
 
 
-def test_command_line_options_override_the_file(idle: RelayProcess, site: Site) -> None:
+def test_command_line_options_override_the_file(stopped_relay: RelayProcess, site: Site) -> None:
     port, keys = free_port(), site.directory / "keys"
     keys.write_text(authorized(site.key))
     options = ["--listen", f"127.0.0.1:{port}", "--authorized-keys", str(keys)]
     options += ["--host-key", str(site.directory / "fresh_key")]
     process = subprocess.Popen(
-        [*COMMAND, "relay", "serve", "--config", str(idle.config), *options],
-        env=idle.environment,
+        [*COMMAND, "relay", "serve", "--config", str(stopped_relay.config), *options],
+        env=stopped_relay.environment,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -188,70 +192,74 @@ def test_command_line_options_override_the_file(idle: RelayProcess, site: Site) 
         process.stderr.close()  # type: ignore[union-attr]
 
 
-def test_status_and_reload_report_that_no_relay_is_running(idle: RelayProcess) -> None:
+def test_status_and_reload_report_that_no_relay_is_running(stopped_relay: RelayProcess) -> None:
     for command in ("status", "reload"):
-        done = idle.run(command)
-        assert done.returncode == 3
-        assert "no relay is running at" in done.stderr
-        assert "tunnelkeeper relay serve" in done.stderr
+        completed = stopped_relay.run(command)
+        assert completed.returncode == 3
+        assert "no relay is running at" in completed.stderr
+        assert "tunnelkeeper relay serve" in completed.stderr
 
 
-def test_a_port_in_use_is_named_in_the_error(idle: RelayProcess, site: Site) -> None:
+def test_a_port_in_use_is_named_in_the_error(stopped_relay: RelayProcess, site: Site) -> None:
     taken = site.service(echo).port
     listen = f"127.0.0.1:{taken}"
-    done = idle.run("serve", "--config", str(idle.config), "--listen", listen)
+    completed = stopped_relay.run(
+        "serve", "--config", str(stopped_relay.config), "--listen", listen
+    )
 
-    assert done.returncode == 1
-    assert f"cannot listen on {listen}: port {taken} is taken by " in done.stderr
+    assert completed.returncode == 1
+    assert f"cannot listen on {listen}: port {taken} is taken by " in completed.stderr
 
 
 def test_check_prints_nothing_for_a_valid_configuration(site: Site) -> None:
     relay = start_relay(site)
-    done = relay.run("check", "--config", str(relay.config))
+    completed = relay.run("check", "--config", str(relay.config))
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (completed.returncode, completed.stdout, completed.stderr) == (0, "", "")
 
 
-def test_check_names_problems_and_warnings(idle: RelayProcess, site: Site) -> None:
-    idle.config.write_text('listen = "x"\n[limits]\nlogin_grace = "long"\n')
-    bad = idle.run("check", "--config", str(idle.config))
+def test_check_names_problems_and_warnings(stopped_relay: RelayProcess, site: Site) -> None:
+    stopped_relay.config.write_text('listen = "x"\n[limits]\nlogin_grace = "long"\n')
+    bad = stopped_relay.run("check", "--config", str(stopped_relay.config))
     assert bad.returncode == 2
     assert [line.split(": ")[0] for line in bad.stderr.splitlines()] == [
-        f"{idle.config}:1",
-        f"{idle.config}:3",
+        f"{stopped_relay.config}:1",
+        f"{stopped_relay.config}:3",
     ]
 
     site.authorized_keys.write_text("ssh-ed25519 nonsense\n")
-    idle.write_config()
-    warned = idle.run("check", "--config", str(idle.config))
+    stopped_relay.write_config()
+    warned = stopped_relay.run("check", "--config", str(stopped_relay.config))
     assert warned.returncode == 0
     assert "no host key yet" in warned.stderr
     assert f"warning: {site.authorized_keys}:1: " in warned.stderr
 
 
-def test_a_config_file_named_on_the_command_line_must_exist(idle: RelayProcess) -> None:
-    idle.config.unlink()
+def test_a_config_file_named_on_the_command_line_must_exist(stopped_relay: RelayProcess) -> None:
+    stopped_relay.config.unlink()
     for command in ("serve", "check"):
-        done = idle.run(command, "--config", str(idle.config))
-        assert done.returncode == 2
-        assert "no such file" in done.stderr
+        completed = stopped_relay.run(command, "--config", str(stopped_relay.config))
+        assert completed.returncode == 2
+        assert "no such file" in completed.stderr
 
 
-def test_without_a_config_file_the_defaults_apply(idle: RelayProcess, tmp_path: Path) -> None:
-    idle.environment["XDG_CONFIG_HOME"] = str(tmp_path)
-    done = idle.run("check")
+def test_without_a_config_file_the_defaults_apply(
+    stopped_relay: RelayProcess, tmp_path: Path
+) -> None:
+    stopped_relay.environment["XDG_CONFIG_HOME"] = str(tmp_path)
+    completed = stopped_relay.run("check")
 
-    assert done.returncode == 0
-    assert f"warning: {tmp_path}/tunnelkeeper/authorized_keys: no such file" in done.stderr
+    assert completed.returncode == 0
+    assert f"warning: {tmp_path}/tunnelkeeper/authorized_keys: no such file" in completed.stderr
 
 
-def test_a_host_key_that_others_can_read_is_refused(idle: RelayProcess) -> None:
-    key = make_key(idle.directory / "relay_host_key")
+def test_a_host_key_that_others_can_read_is_refused(stopped_relay: RelayProcess) -> None:
+    key = make_key(stopped_relay.directory / "relay_host_key")
     key.chmod(0o644)
     for command in ("serve", "check"):
-        done = idle.run(command, "--config", str(idle.config))
-        assert done.returncode == 2
-        assert f"others can read it (mode 0644); run `chmod 600 {key}`" in done.stderr
+        completed = stopped_relay.run(command, "--config", str(stopped_relay.config))
+        assert completed.returncode == 2
+        assert f"others can read it (mode 0644); run `chmod 600 {key}`" in completed.stderr
 
 
 def test_status_imports_neither_ssh_nor_asyncio(site: Site) -> None:
@@ -260,7 +268,7 @@ def test_status_imports_neither_ssh_nor_asyncio(site: Site) -> None:
         "import sys; from tunnelkeeper.cli.main import run; run(['relay', 'status']); "
         "print({'asyncssh', 'asyncio'} & set(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [COMMAND[0], "-c", code],
         env=relay.environment,
         capture_output=True,
@@ -269,4 +277,4 @@ def test_status_imports_neither_ssh_nor_asyncio(site: Site) -> None:
         check=False,
     )
 
-    assert done.stderr == "set()\n"
+    assert completed.stderr == "set()\n"

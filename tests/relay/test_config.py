@@ -79,10 +79,10 @@ max_auth_trys = 6
 
 
 def find_problems(text: str) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as error_info:
         parse(text, "relay.toml")
 
-    return [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in error_info.value.problems]
 
 
 def test_every_key_fills_its_field() -> None:
@@ -251,10 +251,11 @@ def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
 def test_a_missing_file_is_reported_with_the_option_for_another(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
 
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError) as error_info:
         load(path)
     assert (
-        str(caught.value) == f"{path}: no such file; create it, or name another file with --config"
+        str(error_info.value)
+        == f"{path}: no such file; create it, or name another file with --config"
     )
 
 

@@ -106,10 +106,10 @@ def test_a_host_name_is_matched_with_every_pattern(
     ],
 )
 def test_a_bad_pattern_is_named(pattern: str, why: str) -> None:
-    with pytest.raises(PatternError, match=why) as caught:
+    with pytest.raises(PatternError, match=why) as error_info:
         check(pattern)
 
-    assert str(caught.value).isprintable()
+    assert str(error_info.value).isprintable()
 
 
 @given(st.lists(st.text()), st.text(), st.none() | st.text())

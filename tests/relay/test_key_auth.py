@@ -35,17 +35,17 @@ def keys(options: str = "", of: asyncssh.SSHKey | None = None) -> tuple[Any, ...
     return found
 
 
-def shown(data: bytes) -> Any:
+def parsed(data: bytes) -> Any:
     candidate = parse_key(data)
     assert candidate is not None
     return candidate
 
 
-def verdict(
-    options: str = "", *, shows: bytes | None = None, user: str = "box", source: str = SOURCE
+def authorize_key(
+    options: str = "", *, offered: bytes | None = None, user: str = "box", source: str = SOURCE
 ) -> Admitted | Denied:
-    data = key(1).public_data if shows is None else shows
-    return authorize(shown(data), user, keys(options), source, NOW)
+    data = key(1).public_data if offered is None else offered
+    return authorize(parsed(data), user, keys(options), source, NOW)
 
 
 def certificate(**options: Any) -> bytes:
@@ -54,17 +54,17 @@ def certificate(**options: Any) -> bytes:
     return key(1).generate_user_certificate(key(2), "an id", **settings).public_data
 
 
-def certified(options: str = "cert-authority", **settings: Any) -> Admitted | Denied:
+def authorize_certificate(options: str = "cert-authority", **settings: Any) -> Admitted | Denied:
     user = settings.pop("user", "box")
     source = settings.pop("source", SOURCE)
-    return verdict(options, shows=certificate(**settings), user=user, source=source)
+    return authorize_key(options, offered=certificate(**settings), user=user, source=source)
 
 
 # -- keys ------------------------------------------------------------------------------------------
 
 
 def test_an_authorized_key_is_accepted() -> None:
-    admitted = verdict()
+    admitted = authorize_key()
 
     assert isinstance(admitted, Admitted)
     assert admitted.identity == ("box", key(1).public_data)
@@ -73,11 +73,11 @@ def test_an_authorized_key_is_accepted() -> None:
 
 
 def test_a_key_that_is_not_authorized_is_refused() -> None:
-    assert verdict(shows=key(3).public_data) == Denied("this key is not authorized")
+    assert authorize_key(offered=key(3).public_data) == Denied("this key is not authorized")
 
 
 def test_an_authority_key_cannot_log_in_itself() -> None:
-    assert verdict("cert-authority") == Denied("this key is not authorized")
+    assert authorize_key("cert-authority") == Denied("this key is not authorized")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_an_authority_key_cannot_log_in_itself() -> None:
     ],
 )
 def test_expiry_time_and_source_restrict_a_key(options: str, admitted: bool) -> None:
-    assert isinstance(verdict(options), Admitted) == admitted
+    assert isinstance(authorize_key(options), Admitted) == admitted
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_expiry_time_and_source_restrict_a_key(options: str, admitted: bool) -> 
     [("restrict", False), ("restrict,port-forwarding", True), ("no-port-forwarding", False)],
 )
 def test_an_accepted_key_carries_its_options(options: str, forwards: bool) -> None:
-    admitted = verdict(options)
+    admitted = authorize_key(options)
 
     assert isinstance(admitted, Admitted)
     assert admitted.options.port_forwarding == forwards
 
 
 def test_no_touch_required_in_the_line_waives_the_touch() -> None:
-    admitted, spared = verdict(), verdict("no-touch-required")
+    admitted, spared = authorize_key(), authorize_key("no-touch-required")
 
     assert isinstance(admitted, Admitted)
     assert isinstance(spared, Admitted)
@@ -120,15 +120,15 @@ def test_no_touch_required_in_the_line_waives_the_touch() -> None:
 
 
 def test_a_certificate_is_accepted_for_its_principals() -> None:
-    admitted = certified()
+    admitted = authorize_certificate()
 
     assert isinstance(admitted, Admitted)
     assert admitted.identity == ("box", key(2).public_data)
-    assert isinstance(certified(user="other"), Denied)
+    assert isinstance(authorize_certificate(user="other"), Denied)
 
 
 def test_a_certificate_of_a_key_without_cert_authority_is_refused() -> None:
-    assert certified(options="") == Denied("this key is not authorized")
+    assert authorize_certificate(options="") == Denied("this key is not authorized")
 
 
 @pytest.mark.parametrize(
@@ -144,35 +144,37 @@ def test_a_certificate_of_a_key_without_cert_authority_is_refused() -> None:
 def test_principals_of_the_line_replace_the_user_name(
     options: str, principals: list[str], admitted: bool
 ) -> None:
-    assert isinstance(certified(options, principals=principals), Admitted) == admitted
+    assert isinstance(authorize_certificate(options, principals=principals), Admitted) == admitted
 
 
 def test_a_certificate_is_accepted_only_within_its_validity() -> None:
-    assert isinstance(certified(valid_before="20200101"), Denied)
-    assert isinstance(certified(valid_after="20990101"), Denied)
+    assert isinstance(authorize_certificate(valid_before="20200101"), Denied)
+    assert isinstance(authorize_certificate(valid_after="20990101"), Denied)
 
 
 def test_a_host_certificate_is_refused() -> None:
     data = key(1).generate_host_certificate(key(2), "an id", principals=["box"]).public_data
 
-    assert isinstance(verdict("cert-authority", shows=data), Denied)
+    assert isinstance(authorize_key("cert-authority", offered=data), Denied)
 
 
 def test_a_certificate_can_restrict_the_source_address() -> None:
-    assert isinstance(certified(source_address=["192.0.2.0/24"]), Admitted)
-    assert isinstance(certified(source_address=["192.0.2.0/24"], source="198.51.100.1"), Denied)
-    assert isinstance(certified(source_address=["2001:db8::/32"]), Denied)
+    assert isinstance(authorize_certificate(source_address=["192.0.2.0/24"]), Admitted)
+    assert isinstance(
+        authorize_certificate(source_address=["192.0.2.0/24"], source="198.51.100.1"), Denied
+    )
+    assert isinstance(authorize_certificate(source_address=["2001:db8::/32"]), Denied)
 
 
 def test_a_certificate_can_disable_forwarding() -> None:
-    admitted = certified(permit_port_forwarding=False)
+    admitted = authorize_certificate(permit_port_forwarding=False)
 
     assert isinstance(admitted, Admitted)
     assert not admitted.options.port_forwarding
 
 
 def test_a_certificate_does_not_grant_what_its_line_refuses() -> None:
-    admitted = certified("cert-authority,restrict", permit_port_forwarding=True)
+    admitted = authorize_certificate("cert-authority,restrict", permit_port_forwarding=True)
 
     assert isinstance(admitted, Admitted)
     assert not admitted.options.port_forwarding
@@ -181,14 +183,14 @@ def test_a_certificate_does_not_grant_what_its_line_refuses() -> None:
 def test_a_certificate_and_its_line_must_force_the_same_command() -> None:
     line = 'cert-authority,command="uptime"'
 
-    assert isinstance(certified(line, force_command="uptime"), Admitted)
-    assert isinstance(certified(line, force_command="id"), Denied)
-    assert isinstance(certified("cert-authority", force_command="id"), Admitted)
+    assert isinstance(authorize_certificate(line, force_command="uptime"), Admitted)
+    assert isinstance(authorize_certificate(line, force_command="id"), Denied)
+    assert isinstance(authorize_certificate("cert-authority", force_command="id"), Admitted)
 
 
 def test_touch_is_waived_only_by_line_and_certificate_together() -> None:
-    both = certified("cert-authority,no-touch-required", touch_required=False)
-    line = certified("cert-authority,no-touch-required")
+    both = authorize_certificate("cert-authority,no-touch-required", touch_required=False)
+    line = authorize_certificate("cert-authority,no-touch-required")
 
     assert isinstance(both, Admitted)
     assert isinstance(line, Admitted)

@@ -111,11 +111,11 @@ def test_an_option_means_what_sshd_says(text: str, expected: KeyOptions) -> None
     ],
 )
 def test_an_option_that_cannot_be_enforced_refuses_the_key(text: str, why: str) -> None:
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(OptionError) as error_info:
         options(text)
 
-    assert why.replace(r"\\", "\\") in str(caught.value)
-    assert str(caught.value).isprintable()
+    assert why.replace(r"\\", "\\") in str(error_info.value)
+    assert str(error_info.value).isprintable()
 
 
 @pytest.mark.parametrize(

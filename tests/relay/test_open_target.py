@@ -39,10 +39,10 @@ class FixedResolver(Resolver):
         return self._addresses
 
 
-async def opened(port: int, *addresses: str, permits: tuple[Permit, ...] = ()) -> SocketEndpoint:
+async def open_host(port: int, *addresses: str, permits: tuple[Permit, ...] = ()) -> SocketEndpoint:
     """Open a host that has these addresses; loopback addresses are permitted by name."""
-    named = tuple(HostPermit(address, None) for address in ("127.0.0.1", CLOSED_HOST))
-    configuration = RelayConfiguration(permit_open=permits or (ANYTHING, *named))
+    loopback_permits = tuple(HostPermit(address, None) for address in ("127.0.0.1", CLOSED_HOST))
+    configuration = RelayConfiguration(permit_open=permits or (ANYTHING, *loopback_permits))
     resolver = FixedResolver(*addresses)
     return await open_target.open_tcp(
         "host.example.com", port, configuration, KeyOptions(), Registry(), resolver
@@ -52,43 +52,43 @@ async def opened(port: int, *addresses: str, permits: tuple[Permit, ...] = ()) -
 @asynccontextmanager
 async def target(at: Path | None = None) -> AsyncIterator[int]:
     """Serve, and check on exit that a client has connected."""
-    reached = asyncio.Event()
+    is_connected = asyncio.Event()
 
-    async def wait_for_the_end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        reached.set()
+    async def read_until_eof(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        is_connected.set()
         await reader.read()
 
-    async with service(wait_for_the_end, at) as port:
+    async with service(read_until_eof, at) as port:
         yield port
-        await reached.wait()
+        await is_connected.wait()
 
 
 async def test_the_first_address_that_accepts_is_used() -> None:
     async with target() as port:
-        end = await opened(port, CLOSED_HOST, CLOSED, "127.0.0.1")
-        assert end.origin == ("127.0.0.1", port)
-        end.close()
+        endpoint = await open_host(port, CLOSED_HOST, CLOSED, "127.0.0.1")
+        assert endpoint.origin == ("127.0.0.1", port)
+        endpoint.close()
 
 
 async def test_a_host_with_closed_addresses_only_is_refused() -> None:
     with pytest.raises(ConnectError, match="metadata service, which is closed") as refused:
-        await opened(80, CLOSED, "fe80::1")
+        await open_host(80, CLOSED, "fe80::1")
     assert refused.value.reason is Reason.NOT_PERMITTED
 
 
 async def test_a_name_that_resolves_to_the_relay_is_refused() -> None:
     with pytest.raises(ConnectError, match="which is closed"):
-        await opened(80, "127.0.0.1", permits=(ANYTHING,))
+        await open_host(80, "127.0.0.1", permits=(ANYTHING,))
 
 
 async def test_a_host_without_addresses_is_refused() -> None:
     with pytest.raises(ConnectError, match=r"host\.example\.com has no address"):
-        await opened(80)
+        await open_host(80)
 
 
 async def test_a_refused_connection_has_the_message_of_the_system() -> None:
     with pytest.raises(ConnectError) as refused:
-        await opened(1, CLOSED_HOST)
+        await open_host(1, CLOSED_HOST)
     assert str(refused.value) == f"{CLOSED_HOST}:1: Connection refused"
     assert refused.value.reason is Reason.REFUSED
 
@@ -101,7 +101,7 @@ async def test_after_a_timeout_the_next_address_is_tried(
 
     monkeypatch.setattr(open_target, "connect_endpoint", never)
     with pytest.raises(ConnectError, match="no answer within 10 s") as refused:
-        await opened(80, CLOSED_HOST, "127.0.0.1")
+        await open_host(80, CLOSED_HOST, "127.0.0.1")
     assert refused.value.reason is Reason.TIMED_OUT
 
 
@@ -116,8 +116,8 @@ async def open_path(path: Path, folder: Path) -> SocketEndpoint:
 async def test_a_socket_below_the_folder_is_reached(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     async with target(path):
-        end = await open_path(path, tmp_path)
-        end.close()
+        endpoint = await open_path(path, tmp_path)
+        endpoint.close()
 
 
 async def test_a_symbolic_link_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
@@ -137,5 +137,5 @@ async def test_the_folder_itself_may_be_a_symbolic_link(tmp_path: Path) -> None:
     real.mkdir()
     link.symlink_to(real)
     async with target(real / "s.sock"):
-        end = await open_path(link / "s.sock", link)
-        end.close()
+        endpoint = await open_path(link / "s.sock", link)
+        endpoint.close()

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from tunnelkeeper.relay.penalties import MAX_SOURCES, PENALTY, Offence, Penalties
 
 SOURCE = "192.0.2.7"
-BEGIN = 1000.0
+START = 1000.0
 
 
-def noted(*offences: Offence, at: float = BEGIN, source: str = SOURCE) -> Penalties:
+def with_offences(*offences: Offence, at: float = START, source: str = SOURCE) -> Penalties:
     penalties = Penalties()
     for offence in offences:
         penalties.add(source, offence, at)
@@ -18,8 +18,8 @@ def noted(*offences: Offence, at: float = BEGIN, source: str = SOURCE) -> Penalt
 
 
 def refused_for(penalties: Penalties, source: str = SOURCE) -> int:
-    """Whole seconds after BEGIN for which a source is refused."""
-    return sum(penalties.is_refused(source, BEGIN + second) for second in range(1, 1000))
+    """Return the whole seconds after START for which a source is refused."""
+    return sum(penalties.is_refused(source, START + second) for second in range(1, 1000))
 
 
 def test_the_penalties_are_those_of_sshd_config() -> None:
@@ -51,27 +51,27 @@ def test_the_penalties_are_those_of_sshd_config() -> None:
 def test_penalties_add_up_from_a_minimum_to_a_maximum(
     offences: list[Offence], seconds: int
 ) -> None:
-    assert refused_for(noted(*offences)) == seconds
+    assert refused_for(with_offences(*offences)) == seconds
 
 
 def test_expired_penalties_do_not_add_up() -> None:
     penalties = Penalties()
     for second in range(0, 100, 5):
-        penalties.add(SOURCE, Offence.AUTHFAIL, BEGIN + second)
+        penalties.add(SOURCE, Offence.AUTHFAIL, START + second)
 
-    assert not penalties.is_refused(SOURCE, BEGIN + 100)
+    assert not penalties.is_refused(SOURCE, START + 100)
 
 
 def test_a_refused_source_stays_refused_until_its_penalty_ends() -> None:
-    penalties = noted(*[Offence.AUTHFAIL] * 4)
-    penalties.add(SOURCE, Offence.NOAUTH, BEGIN + 19)
+    penalties = with_offences(*[Offence.AUTHFAIL] * 4)
+    penalties.add(SOURCE, Offence.NOAUTH, START + 19)
 
-    assert penalties.is_refused(SOURCE, BEGIN + 21)
-    assert not penalties.is_refused(SOURCE, BEGIN + 21.1)
+    assert penalties.is_refused(SOURCE, START + 21)
+    assert not penalties.is_refused(SOURCE, START + 21.1)
 
 
 @pytest.mark.parametrize(
-    ("noted_as", "asked_as", "expected"),
+    ("penalized", "checked", "expected"),
     [
         ("192.0.2.7", "192.0.2.7", True),
         ("192.0.2.7", "192.0.2.8", False),
@@ -84,45 +84,45 @@ def test_a_refused_source_stays_refused_until_its_penalty_ends() -> None:
     ],
 )
 def test_a_source_is_an_ipv4_address_or_an_ipv6_network(
-    noted_as: str, asked_as: str, expected: bool
+    penalized: str, checked: str, expected: bool
 ) -> None:
-    penalties = noted(Offence.CRASH, source=noted_as)
+    penalties = with_offences(Offence.CRASH, source=penalized)
 
-    assert penalties.is_refused(asked_as, BEGIN + 1) is expected
+    assert penalties.is_refused(checked, START + 1) is expected
 
 
 @pytest.mark.parametrize("source", ["", "localhost", "@", "1.2.3", "\0"])
 def test_a_source_that_is_not_an_address_is_never_refused(source: str) -> None:
-    penalties = noted(Offence.CRASH, source=source)
+    penalties = with_offences(Offence.CRASH, source=source)
 
-    assert not penalties.is_refused(source, BEGIN)
+    assert not penalties.is_refused(source, START)
     assert len(penalties) == 0
 
 
 def test_a_full_table_drops_the_penalty_that_ends_first() -> None:
     penalties = Penalties(max_sources=2)
-    penalties.add("192.0.2.1", Offence.CRASH, BEGIN)
-    penalties.add("192.0.2.2", Offence.CRASH, BEGIN + 1)
-    penalties.add("192.0.2.1", Offence.CRASH, BEGIN + 2)
-    penalties.add("192.0.2.3", Offence.CRASH, BEGIN + 3)
+    penalties.add("192.0.2.1", Offence.CRASH, START)
+    penalties.add("192.0.2.2", Offence.CRASH, START + 1)
+    penalties.add("192.0.2.1", Offence.CRASH, START + 2)
+    penalties.add("192.0.2.3", Offence.CRASH, START + 3)
 
-    refused = [n for n in (1, 2, 3) if penalties.is_refused(f"192.0.2.{n}", BEGIN + 4)]
+    refused = [n for n in (1, 2, 3) if penalties.is_refused(f"192.0.2.{n}", START + 4)]
     assert refused == [1, 3]
 
 
 def test_ipv6_sources_never_displace_ipv4_sources() -> None:
     penalties = Penalties(max_sources=2)
-    penalties.add(SOURCE, Offence.CRASH, BEGIN)
+    penalties.add(SOURCE, Offence.CRASH, START)
     for number in range(10):
-        penalties.add(f"2001:db8:{number}::1", Offence.CRASH, BEGIN + number)
+        penalties.add(f"2001:db8:{number}::1", Offence.CRASH, START + number)
 
-    assert penalties.is_refused(SOURCE, BEGIN + 10)
+    assert penalties.is_refused(SOURCE, START + 10)
     assert len(penalties) == 3
 
 
 def test_expired_penalties_are_removed() -> None:
-    penalties = noted(Offence.AUTHFAIL)
-    penalties.add("192.0.2.8", Offence.NOAUTH, BEGIN + 6)
+    penalties = with_offences(Offence.AUTHFAIL)
+    penalties.add("192.0.2.8", Offence.NOAUTH, START + 6)
 
     assert len(penalties) == 1
 
@@ -137,9 +137,9 @@ def test_a_table_never_exceeds_its_bound_and_never_keeps_stale_ends(
     events: list[tuple[int, Offence, float]], max_sources: int
 ) -> None:
     penalties = Penalties(max_sources)
-    now = BEGIN
-    for host, offence, pause in events:
-        now += pause
+    now = START
+    for host, offence, delay in events:
+        now += delay
         penalties.add(f"192.0.2.{host}", offence, now)
         penalties.add(f"2001:db8:{host}::1", offence, now)
 
@@ -152,10 +152,10 @@ def test_a_table_never_exceeds_its_bound_and_never_keeps_stale_ends(
 def test_repeated_penalties_of_one_source_do_not_grow_the_heap() -> None:
     penalties = Penalties(max_sources=2)
     for second in range(100):
-        penalties.add(SOURCE, Offence.GRACE_EXCEEDED, BEGIN + second)
+        penalties.add(SOURCE, Offence.GRACE_EXCEEDED, START + second)
 
         assert len(penalties._tables[4]._ends) <= 4
-    assert penalties.is_refused(SOURCE, BEGIN + 600)
+    assert penalties.is_refused(SOURCE, START + 600)
 
 
 @given(st.lists(st.tuples(st.sampled_from(Offence), st.floats(0, 30)), max_size=100))
@@ -163,9 +163,9 @@ def test_a_penalty_never_exceeds_the_maximum(
     events: list[tuple[Offence, float]],
 ) -> None:
     penalties = Penalties()
-    now = BEGIN
-    for offence, pause in events:
-        now += pause
+    now = START
+    for offence, delay in events:
+        now += delay
         penalties.add(SOURCE, offence, now)
 
     assert not penalties.is_refused(SOURCE, now + 600.1)

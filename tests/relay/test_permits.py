@@ -103,10 +103,10 @@ def test_a_permit_to_open_needs_host_and_port(text: str) -> None:
 )
 def test_malformed_permits_are_refused_in_both_directions(text: str) -> None:
     for parse in (parse_open, parse_listen):
-        with pytest.raises(PermitError, match="expected") as caught:
+        with pytest.raises(PermitError, match="expected") as error_info:
             parse(text)
 
-        assert str(caught.value).isprintable()
+        assert str(error_info.value).isprintable()
 
 
 @given(permits)

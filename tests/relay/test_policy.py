@@ -25,21 +25,21 @@ from tunnelkeeper.relay.policy import (
 
 PathRule = Callable[[str, str, Iterable[Permit], KeyOptions], Refusal | None]
 
-FREE = KeyOptions()
+UNRESTRICTED = KeyOptions()
 NO_FORWARDING = KeyOptions(port_forwarding=False)
 FOLDER = "/run/relay"
 
 
-def opening(*permits: str) -> tuple[Permit, ...]:
+def open_permits(*permits: str) -> tuple[Permit, ...]:
     return tuple(map(parse_open, permits))
 
 
-def listening(*permits: str) -> tuple[Permit, ...]:
+def listen_permits(*permits: str) -> tuple[Permit, ...]:
     return tuple(map(parse_listen, permits))
 
 
 @pytest.mark.parametrize(
-    ("asked", "no", "yes", "clientspecified"),
+    ("requested", "no", "yes", "clientspecified"),
     [
         ("", "localhost", "*", "*"),
         ("*", "localhost", "*", "*"),
@@ -54,51 +54,57 @@ def listening(*permits: str) -> tuple[Permit, ...]:
     ],
 )
 def test_gateway_ports_changes_the_bind_host_as_sshd_does(
-    asked: str, no: str, yes: str, clientspecified: str
+    requested: str, no: str, yes: str, clientspecified: str
 ) -> None:
-    assert bind_host("no", asked) == no
-    assert bind_host("yes", asked) == yes
-    assert bind_host("clientspecified", asked) == clientspecified
+    assert bind_host("no", requested) == no
+    assert bind_host("yes", requested) == yes
+    assert bind_host("clientspecified", requested) == clientspecified
 
 
 @given(st.text())
-def test_without_gateway_ports_only_loopback_is_bound(asked: str) -> None:
-    assert bind_host("no", asked) in {"localhost", "127.0.0.1", "::1"}
+def test_without_gateway_ports_only_loopback_is_bound(requested: str) -> None:
+    assert bind_host("no", requested) in {"localhost", "127.0.0.1", "::1"}
 
 
 @pytest.mark.parametrize("setting", ["no", "yes", "clientspecified"])
 @pytest.mark.parametrize("host", ["", "*", "localhost", "home", "::1", "0.0.0.0", "a.example"])
 def test_by_default_any_port_may_be_listened_on(setting: GatewayPorts, host: str) -> None:
-    assert check_listen(host, 8080, [ANYTHING], FREE) is None
+    assert check_listen(host, 8080, [ANYTHING], UNRESTRICTED) is None
     assert bind_host(setting, host)
 
 
 @pytest.mark.parametrize(
     ("host", "port", "permits", "options", "message"),
     [
-        ("localhost", 65616, ("*",), FREE, "65616 is not a port"),
-        ("localhost", -1, ("*",), FREE, "-1 is not a port"),
-        ("a" * 300, 80, ("*",), FREE, f"'{'a' * 79}…' is not a host name or address"),
-        ("a..b", 80, ("*",), FREE, "'a..b' is not a host name or address"),
-        ("\x1b[2J", 80, ("*",), FREE, r"'\x1b[2J' is not a host name or address"),
+        ("localhost", 65616, ("*",), UNRESTRICTED, "65616 is not a port"),
+        ("localhost", -1, ("*",), UNRESTRICTED, "-1 is not a port"),
+        ("a" * 300, 80, ("*",), UNRESTRICTED, f"'{'a' * 79}…' is not a host name or address"),
+        ("a..b", 80, ("*",), UNRESTRICTED, "'a..b' is not a host name or address"),
+        ("\x1b[2J", 80, ("*",), UNRESTRICTED, r"'\x1b[2J' is not a host name or address"),
         ("localhost", 80, ("*",), NO_FORWARDING, "this key may not forward ports"),
-        ("localhost", 81, ("80",), FREE, "listening on 'localhost' port 81 is not permitted"),
-        ("localhost", 80, (), FREE, "listening on 'localhost' port 80 is not permitted"),
-        ("", 81, ("80",), FREE, "listening on '' port 81 is not permitted"),
-        ("localhost", 0, ("80",), FREE, "listening on 'localhost' port 0 is not permitted"),
-        ("home", 23, ("home:22",), FREE, "listening on 'home' port 23 is not permitted"),
+        (
+            "localhost",
+            81,
+            ("80",),
+            UNRESTRICTED,
+            "listening on 'localhost' port 81 is not permitted",
+        ),
+        ("localhost", 80, (), UNRESTRICTED, "listening on 'localhost' port 80 is not permitted"),
+        ("", 81, ("80",), UNRESTRICTED, "listening on '' port 81 is not permitted"),
+        ("localhost", 0, ("80",), UNRESTRICTED, "listening on 'localhost' port 0 is not permitted"),
+        ("home", 23, ("home:22",), UNRESTRICTED, "listening on 'home' port 23 is not permitted"),
         (
             "localhost",
             80,
             ("*",),
-            KeyOptions(permit_listen=listening("home:22")),
+            KeyOptions(permit_listen=listen_permits("home:22")),
             "listening on 'localhost' port 80 is not permitted",
         ),
         (
             "localhost",
             80,
             ("8080",),
-            KeyOptions(permit_listen=listening("80")),
+            KeyOptions(permit_listen=listen_permits("80")),
             "listening on 'localhost' port 80 is not permitted",
         ),
     ],
@@ -106,36 +112,36 @@ def test_by_default_any_port_may_be_listened_on(setting: GatewayPorts, host: str
 def test_a_refusal_to_listen_says_why(
     host: str, port: int, permits: tuple[str, ...], options: KeyOptions, message: str
 ) -> None:
-    assert check_listen(host, port, listening(*permits), options) == Refusal(message)
+    assert check_listen(host, port, listen_permits(*permits), options) == Refusal(message)
 
 
 def test_listening_needs_the_permits_of_both_key_and_relay() -> None:
-    options = KeyOptions(permit_listen=listening("home:22", "8080"), permit_open=())
+    options = KeyOptions(permit_listen=listen_permits("home:22", "8080"), permit_open=())
 
-    assert check_listen("home", 22, listening("*:22", "localhost:*"), options) is None
-    assert check_listen("localhost", 8080, listening("*:22", "localhost:*"), options) is None
-    assert check_listen("*", 8080, listening("*:22", "localhost:*"), options) is not None
+    assert check_listen("home", 22, listen_permits("*:22", "localhost:*"), options) is None
+    assert check_listen("localhost", 8080, listen_permits("*:22", "localhost:*"), options) is None
+    assert check_listen("*", 8080, listen_permits("*:22", "localhost:*"), options) is not None
 
 
 @pytest.mark.parametrize(
     ("host", "port", "resolved", "permits", "options", "message"),
     [
-        ("db", 0, (), ("*:*",), FREE, "0 is not a port"),
-        ("db", 65616, (), ("*:*",), FREE, "65616 is not a port"),
-        ("", 80, (), ("*:*",), FREE, "'' is not a host name or address"),
-        ("*", 80, (), ("*:*",), FREE, "'*' is not a host name or address"),
-        ("a" * 64, 80, (), ("*:*",), FREE, f"'{'a' * 64}' is not a host name or address"),
-        ("hö", 80, (), ("*:*",), FREE, "'hö' is not a host name or address"),
-        ("a\0b", 80, (), ("*:*",), FREE, r"'a\x00b' is not a host name or address"),
+        ("db", 0, (), ("*:*",), UNRESTRICTED, "0 is not a port"),
+        ("db", 65616, (), ("*:*",), UNRESTRICTED, "65616 is not a port"),
+        ("", 80, (), ("*:*",), UNRESTRICTED, "'' is not a host name or address"),
+        ("*", 80, (), ("*:*",), UNRESTRICTED, "'*' is not a host name or address"),
+        ("a" * 64, 80, (), ("*:*",), UNRESTRICTED, f"'{'a' * 64}' is not a host name or address"),
+        ("hö", 80, (), ("*:*",), UNRESTRICTED, "'hö' is not a host name or address"),
+        ("a\0b", 80, (), ("*:*",), UNRESTRICTED, r"'a\x00b' is not a host name or address"),
         ("db", 80, (), ("*:*",), NO_FORWARDING, "this key may not forward ports"),
-        ("db", 80, (), ("db:81",), FREE, "opening 'db' port 80 is not permitted"),
-        ("db", 80, (), (), FREE, "opening 'db' port 80 is not permitted"),
+        ("db", 80, (), ("db:81",), UNRESTRICTED, "opening 'db' port 80 is not permitted"),
+        ("db", 80, (), (), UNRESTRICTED, "opening 'db' port 80 is not permitted"),
         (
             "db",
             80,
             (),
             ("*:*",),
-            KeyOptions(permit_open=opening("db:81")),
+            KeyOptions(permit_open=open_permits("db:81")),
             "opening 'db' port 80 is not permitted",
         ),
         (
@@ -143,7 +149,7 @@ def test_listening_needs_the_permits_of_both_key_and_relay() -> None:
             80,
             ("192.0.2.1", "127.0.0.1"),
             ("*:*",),
-            FREE,
+            UNRESTRICTED,
             "127.0.0.1 is the relay's own loopback, which is closed",
         ),
         (
@@ -151,10 +157,10 @@ def test_listening_needs_the_permits_of_both_key_and_relay() -> None:
             80,
             ("::ffff:a9fe:a9fe",),
             ("*:*",),
-            FREE,
+            UNRESTRICTED,
             "169.254.169.254 is a cloud's metadata service, which is closed",
         ),
-        ("db", 80, ("gone",), ("*:*",), FREE, "'gone' is not an address"),
+        ("db", 80, ("gone",), ("*:*",), UNRESTRICTED, "'gone' is not an address"),
     ],
 )
 def test_a_refusal_to_open_says_why(
@@ -165,7 +171,7 @@ def test_a_refusal_to_open_says_why(
     options: KeyOptions,
     message: str,
 ) -> None:
-    assert check_open(host, port, resolved, opening(*permits), options) == Refusal(message)
+    assert check_open(host, port, resolved, open_permits(*permits), options) == Refusal(message)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +186,7 @@ def test_a_refusal_to_open_says_why(
     ],
 )
 def test_by_default_other_machines_may_be_opened(host: str, resolved: list[str]) -> None:
-    assert check_open(host, 443, resolved, [ANYTHING], FREE) is None
+    assert check_open(host, 443, resolved, [ANYTHING], UNRESTRICTED) is None
 
 
 @pytest.mark.parametrize(
@@ -203,13 +209,13 @@ def test_by_default_other_machines_may_be_opened(host: str, resolved: list[str])
 def test_a_closed_address_named_by_the_relay_is_open(
     permits: list[str], host: str, port: int, resolved: list[str], expected: bool
 ) -> None:
-    refusal = check_open(host, port, resolved, opening(*permits), FREE)
+    refusal = check_open(host, port, resolved, open_permits(*permits), UNRESTRICTED)
 
     assert (refusal is None) is expected
 
 
 def test_a_permitopen_of_a_key_does_not_open_closed_addresses() -> None:
-    options = KeyOptions(permit_open=opening("localhost:5432"))
+    options = KeyOptions(permit_open=open_permits("localhost:5432"))
 
     assert check_open("localhost", 5432, ["127.0.0.1"], [ANYTHING], options) is not None
 
@@ -238,7 +244,7 @@ def test_a_permitopen_of_a_key_does_not_open_closed_addresses() -> None:
     ],
 )
 def test_a_port_bound_by_a_client_is_open(held: list[Bound], address: str, expected: bool) -> None:
-    refusal = check_open("box", 2222, [address], [ANYTHING], FREE, held, ["203.0.113.5"])
+    refusal = check_open("box", 2222, [address], [ANYTHING], UNRESTRICTED, held, ["203.0.113.5"])
 
     assert (refusal is None) is expected
 
@@ -247,14 +253,22 @@ def test_a_port_bound_by_a_client_is_open(held: list[Bound], address: str, expec
 def test_no_closed_ipv4_address_passes_in_any_spelling(address: IPv4Address, port: int) -> None:
     for spelling in address_spellings.of_ipv4(address):
         for host in ("rebound.example.com", spelling):
-            assert check_open(host, port, [spelling], [ANYTHING], FREE) is not None, spelling
-            assert check_open(host, port, ["192.0.2.1", spelling], [ANYTHING], FREE) is not None
+            assert check_open(host, port, [spelling], [ANYTHING], UNRESTRICTED) is not None, (
+                spelling
+            )
+            assert (
+                check_open(host, port, ["192.0.2.1", spelling], [ANYTHING], UNRESTRICTED)
+                is not None
+            )
 
 
 @given(closed_ipv6, st.integers(1, 65535))
 def test_no_closed_ipv6_address_passes_in_any_spelling(address: IPv6Address, port: int) -> None:
     for spelling in address_spellings.of_ipv6(address):
-        assert check_open("rebound.example.com", port, [spelling], [ANYTHING], FREE) is not None
+        assert (
+            check_open("rebound.example.com", port, [spelling], [ANYTHING], UNRESTRICTED)
+            is not None
+        )
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "0177.0.0.1"])
@@ -262,13 +276,13 @@ def test_unusual_spellings_are_checked_by_their_resolved_address(host: str) -> N
     found = socket.getaddrinfo(host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
     resolved = [str(address[0]) for *_, address in found]
 
-    assert check_open(host, 80, resolved, [ANYTHING], FREE) is not None
+    assert check_open(host, 80, resolved, [ANYTHING], UNRESTRICTED) is not None
 
 
 @pytest.mark.parametrize("may", [check_open_path, check_listen_path])
 @pytest.mark.parametrize("path", ["/run/relay/a", "/run/relay/a/b.sock", "/run/relay/ü"])
 def test_a_path_below_the_folder_may_be_used(may: PathRule, path: str) -> None:
-    assert may(path, FOLDER, [ANYTHING], FREE) is None
+    assert may(path, FOLDER, [ANYTHING], UNRESTRICTED) is None
 
 
 @pytest.mark.parametrize("may", [check_open_path, check_listen_path])
@@ -297,7 +311,7 @@ def test_a_path_below_the_folder_may_be_used(may: PathRule, path: str) -> None:
 def test_a_path_outside_the_folder_is_refused(
     may: PathRule, path: str, folder: str, message: str
 ) -> None:
-    refusal = may(path, folder, [ANYTHING], FREE)
+    refusal = may(path, folder, [ANYTHING], UNRESTRICTED)
 
     assert refusal is not None
     assert message in str(refusal)
@@ -305,7 +319,9 @@ def test_a_path_outside_the_folder_is_refused(
 
 
 def test_permits_apply_to_paths_in_their_direction() -> None:
-    options = KeyOptions(permit_listen=listening("/run/relay/a"), permit_open=opening("db:80"))
+    options = KeyOptions(
+        permit_listen=listen_permits("/run/relay/a"), permit_open=open_permits("db:80")
+    )
 
     assert check_listen_path("/run/relay/a", FOLDER, [ANYTHING], options) is None
     assert str(check_listen_path("/run/relay/b", FOLDER, [ANYTHING], options)) == (
@@ -314,23 +330,25 @@ def test_permits_apply_to_paths_in_their_direction() -> None:
     assert str(check_open_path("/run/relay/a", FOLDER, [ANYTHING], options)) == (
         "opening '/run/relay/a' is not permitted"
     )
-    assert check_open_path("/run/relay/a", FOLDER, opening("/run/relay/?"), FREE) is None
-    assert check_open_path("/run/relay/a", FOLDER, opening("db:80"), FREE) is not None
+    assert (
+        check_open_path("/run/relay/a", FOLDER, open_permits("/run/relay/?"), UNRESTRICTED) is None
+    )
+    assert check_open_path("/run/relay/a", FOLDER, open_permits("db:80"), UNRESTRICTED) is not None
     assert check_open_path("/run/relay/a", FOLDER, [ANYTHING], NO_FORWARDING) is not None
 
 
 @given(st.text(), st.integers(), st.lists(st.text(), max_size=3))
 def test_no_request_of_a_client_raises(host: str, port: int, resolved: list[str]) -> None:
     for refusal in (
-        check_listen(host, port, [ANYTHING], FREE),
-        check_open(host, port, resolved, [ANYTHING], FREE),
-        check_open_path(host, FOLDER, [ANYTHING], FREE),
-        check_listen_path(f"{FOLDER}/{host}", FOLDER, [ANYTHING], FREE),
+        check_listen(host, port, [ANYTHING], UNRESTRICTED),
+        check_open(host, port, resolved, [ANYTHING], UNRESTRICTED),
+        check_open_path(host, FOLDER, [ANYTHING], UNRESTRICTED),
+        check_listen_path(f"{FOLDER}/{host}", FOLDER, [ANYTHING], UNRESTRICTED),
     ):
         assert refusal is None or str(refusal).isprintable()
 
 
 @given(st.text(max_size=80), st.integers(1, 65535))
 def test_an_accepted_host_can_be_passed_to_a_resolver(host: str, port: int) -> None:
-    if check_open(host, port, [], [ANYTHING], FREE) is None:
+    if check_open(host, port, [], [ANYTHING], UNRESTRICTED) is None:
         assert host.encode("idna")

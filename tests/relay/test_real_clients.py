@@ -15,7 +15,7 @@ from tests.e2e.keys import make_key
 from tests.e2e.ports import free_port
 from tests.e2e.services import echo, hash_sink, sender, web_page
 from tests.e2e.waiting import wait_until
-from tests.relay.openssh_client import AT, GREETING, Ssh
+from tests.relay.openssh_client import DESTINATION, GREETING, Ssh
 from tests.relay.relay_process import USER, RelayProcess, authorized, know, start_relay
 from tests.requirements import require
 
@@ -55,7 +55,7 @@ def ssh(shared_site: Site, relay: RelayProcess) -> Iterator[Ssh]:
         yield ssh
 
 
-def listening(port: int | Path) -> None:
+def wait_for_listener(port: int | Path) -> None:
     wait_until(lambda: is_listening(port), 10, f"no listener on {port}")
 
 
@@ -63,40 +63,40 @@ def listening(port: int | Path) -> None:
 
 
 def test_a_local_forward_carries_data_both_ways(ssh: Ssh) -> None:
-    up, down = free_port(), free_port()
-    sink, spring = ssh.site.service(hash_sink), ssh.site.service(sender(blob(20 * MEGABYTE)))
-    ssh.tunnel("-L", f"{up}:{sink}", "-L", f"{down}:{spring}")
-    listening(up)
+    upload_port, download_port = free_port(), free_port()
+    sink, source = ssh.site.service(hash_sink), ssh.site.service(sender(blob(20 * MEGABYTE)))
+    ssh.tunnel("-L", f"{upload_port}:{sink}", "-L", f"{download_port}:{source}")
+    wait_for_listener(upload_port)
 
-    assert exchange(up, blob(20 * MEGABYTE)).decode() == sha256(blob(20 * MEGABYTE))
-    assert sha256(exchange(down)) == sha256(blob(20 * MEGABYTE))
+    assert exchange(upload_port, blob(20 * MEGABYTE)).decode() == sha256(blob(20 * MEGABYTE))
+    assert sha256(exchange(download_port)) == sha256(blob(20 * MEGABYTE))
 
 
 def test_a_remote_forward_carries_data_both_ways(ssh: Ssh) -> None:
-    up, down = free_port(), free_port()
-    sink, spring = ssh.site.service(hash_sink), ssh.site.service(sender(blob(20 * MEGABYTE)))
-    ssh.tunnel("-R", f"{up}:{sink}", "-R", f"{down}:{spring}")
-    ssh.relay.wait_until_held(f"localhost:{up}", f"localhost:{down}")
+    upload_port, download_port = free_port(), free_port()
+    sink, source = ssh.site.service(hash_sink), ssh.site.service(sender(blob(20 * MEGABYTE)))
+    ssh.tunnel("-R", f"{upload_port}:{sink}", "-R", f"{download_port}:{source}")
+    ssh.relay.wait_until_bound(f"localhost:{upload_port}", f"localhost:{download_port}")
 
-    assert exchange(up, blob(20 * MEGABYTE)).decode() == sha256(blob(20 * MEGABYTE))
-    assert sha256(exchange(down)) == sha256(blob(20 * MEGABYTE))
-    assert exchange(("::1", up), b"six").decode() == sha256(b"six")
+    assert exchange(upload_port, blob(20 * MEGABYTE)).decode() == sha256(blob(20 * MEGABYTE))
+    assert sha256(exchange(download_port)) == sha256(blob(20 * MEGABYTE))
+    assert exchange(("::1", upload_port), b"six").decode() == sha256(b"six")
 
 
 def test_a_remote_forward_of_port_0_reports_the_chosen_port(ssh: Ssh) -> None:
     service = ssh.site.service(echo)
-    quiet = ssh.command("-N", "-R", f"0:{service}")
+    command = ssh.command("-N", "-R", f"0:{service}")
     process = subprocess.Popen(
-        [word.replace("LogLevel=ERROR", "LogLevel=INFO") for word in quiet],
+        [word.replace("LogLevel=ERROR", "LogLevel=INFO") for word in command],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         assert process.stderr is not None
-        words = process.stderr.readline().split()
-        assert words[:3] == ["Allocated", "port", words[2]]
-        assert exchange(int(words[2]), b"any port") == b"any port"
+        fields = process.stderr.readline().split()
+        assert fields[:3] == ["Allocated", "port", fields[2]]
+        assert exchange(int(fields[2]), b"any port") == b"any port"
     finally:
         process.kill()
         process.wait()
@@ -107,27 +107,27 @@ def test_a_remote_forward_of_port_0_reports_the_chosen_port(ssh: Ssh) -> None:
 def test_socks_reaches_targets_behind_the_relay(ssh: Ssh) -> None:
     page, port = ssh.site.service(web_page("hello")), free_port()
     ssh.tunnel("-D", str(port))
-    listening(port)
+    wait_for_listener(port)
     curl = [require("curl"), "-s", "--max-time", "10", "--socks5-hostname", f"127.0.0.1:{port}"]
 
-    done = subprocess.run([*curl, f"http://{page}/"], capture_output=True, check=False)
-    assert done.stdout == b"hello"
+    completed = subprocess.run([*curl, f"http://{page}/"], capture_output=True, check=False)
+    assert completed.stdout == b"hello"
 
 
 def test_a_remote_forward_can_be_a_socks_proxy(ssh: Ssh) -> None:
     page, port = ssh.site.service(web_page("hello")), free_port()
     ssh.tunnel("-R", str(port))
-    ssh.relay.wait_until_held(f"localhost:{port}")
+    ssh.relay.wait_until_bound(f"localhost:{port}")
     curl = [require("curl"), "-s", "--max-time", "10", "--socks5-hostname", f"127.0.0.1:{port}"]
 
-    done = subprocess.run([*curl, f"http://{page}/"], capture_output=True, check=False)
-    assert done.stdout == b"hello"
+    completed = subprocess.run([*curl, f"http://{page}/"], capture_output=True, check=False)
+    assert completed.stdout == b"hello"
 
 
 def test_stdin_and_stdout_are_connected_to_a_target(ssh: Ssh) -> None:
-    done = ssh.run("-W", str(ssh.site.service(echo)), text="through")
+    completed = ssh.run("-W", str(ssh.site.service(echo)), text="through")
 
-    assert (done.returncode, done.stdout) == (0, "through")
+    assert (completed.returncode, completed.stdout) == (0, "through")
 
 
 def test_unix_sockets_are_forwarded_both_ways(ssh: Ssh, sockets: Path) -> None:
@@ -136,8 +136,8 @@ def test_unix_sockets_are_forwarded_both_ways(ssh: Ssh, sockets: Path) -> None:
     ssh.site.service(echo, at=target)
     service = ssh.site.service(echo)
     ssh.tunnel("-L", f"{here}:{target}", "-R", f"{remote}:{service}")
-    ssh.relay.wait_until_held(str(remote))
-    listening(here)
+    ssh.relay.wait_until_bound(str(remote))
+    wait_for_listener(here)
 
     assert exchange(here, b"to a path") == b"to a path"
     assert exchange(remote, b"from a path") == b"from a path"
@@ -147,7 +147,7 @@ def test_unix_sockets_are_forwarded_both_ways(ssh: Ssh, sockets: Path) -> None:
 def test_a_unix_socket_is_removed_when_its_client_disconnects(ssh: Ssh, sockets: Path) -> None:
     remote = sockets / "gone.sock"
     process = ssh.tunnel("-R", f"{remote}:127.0.0.1:9")
-    ssh.relay.wait_until_held(str(remote))
+    ssh.relay.wait_until_bound(str(remote))
     process.kill()
     wait_until(lambda: not remote.exists(), 10, "the socket stays")
 
@@ -167,16 +167,16 @@ def test_a_login_on_the_box_through_the_relay_by_name(site: Site) -> None:
     site.add_known_host("home", Path(f"{box.host_key}.pub").read_text())
     with Ssh(site, relay) as ssh:
         ssh.tunnel("-R", f"home:22:127.0.0.1:{box.port}")
-        relay.wait_until_held("home:22")
-        jump = " ".join([*ssh.site.ssh(relay.port), "-W", "%h:%p", AT])
-        done = subprocess.run(
+        relay.wait_until_bound("home:22")
+        jump = " ".join([*ssh.site.ssh(relay.port), "-W", "%h:%p", DESTINATION])
+        completed = subprocess.run(
             [*site.ssh(22), "-o", f"ProxyCommand={jump}", "root@home", "echo", "logged in"],
             capture_output=True,
             text=True,
             timeout=20,
             check=False,
         )
-    assert done.stdout == "logged in\n"
+    assert completed.stdout == "logged in\n"
 
 
 def test_a_jump_through_the_relay(site: Site) -> None:
@@ -185,7 +185,7 @@ def test_a_jump_through_the_relay(site: Site) -> None:
     with Ssh(site, relay) as ssh:
         port = free_port()
         ssh.tunnel("-R", f"{port}:127.0.0.1:{box.port}")
-        relay.wait_until_held(f"localhost:{port}")
+        relay.wait_until_bound(f"localhost:{port}")
         config.write_text(
             f"Host relay\n HostName 127.0.0.1\n Port {relay.port}\n User {USER}\n"
             f"Host *\n IdentityFile {site.key}\n IdentitiesOnly yes\n BatchMode yes\n"
@@ -193,14 +193,14 @@ def test_a_jump_through_the_relay(site: Site) -> None:
         )
         site.add_known_host(f"[localhost]:{port}", Path(f"{box.host_key}.pub").read_text())
         at_the_box = ("root@localhost", "echo", "jumped")
-        done = subprocess.run(
+        completed = subprocess.run(
             [require("ssh"), "-F", str(config), "-J", "relay", "-p", str(port), *at_the_box],
             capture_output=True,
             text=True,
             timeout=20,
             check=False,
         )
-    assert done.stdout == "jumped\n", done.stderr
+    assert completed.stdout == "jumped\n", completed.stderr
 
 
 def test_forwards_are_added_and_cancelled_on_a_live_connection(ssh: Ssh) -> None:
@@ -218,7 +218,7 @@ def test_forwards_are_added_and_cancelled_on_a_live_connection(ssh: Ssh) -> None
     assert exchange(there, b"added") == b"added"
     assert exchange(here, b"added") == b"added"
     assert ask("cancel", "-R", f"{there}:{service}") == 0
-    ssh.relay.wait_until_held()
+    ssh.relay.wait_until_bound()
     assert not is_listening(there)
     assert ask("forward", "-R", f"{there}:{service}") == 0
     assert exchange(there, b"again") == b"again"
@@ -229,10 +229,10 @@ def test_dropbear_listens_on_the_relay(ssh: Ssh) -> None:
     make_dropbear_key(ssh.site, key)
     service = ssh.site.service(echo)
     command = [require("dbclient"), "-y", "-y", "-N", "-T", "-i", str(key)]
-    command += ["-p", str(ssh.relay.port), "-R", f"{port}:{service}", AT]
+    command += ["-p", str(ssh.relay.port), "-R", f"{port}:{service}", DESTINATION]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        ssh.relay.wait_until_held(f"localhost:{port}")
+        ssh.relay.wait_until_bound(f"localhost:{port}")
         assert exchange(port, blob(MEGABYTE)) == blob(MEGABYTE)
     finally:
         process.kill()
@@ -242,8 +242,8 @@ def test_dropbear_listens_on_the_relay(ssh: Ssh) -> None:
 def make_dropbear_key(site: Site, key: Path) -> None:
     """Create an authorized key in Dropbear's format."""
     make = [require("dropbearkey"), "-t", "ed25519", "-f", str(key)]
-    said = subprocess.run(make, check=True, capture_output=True, text=True).stdout
-    line = next(line for line in said.splitlines() if line.startswith("ssh-"))
+    results = subprocess.run(make, check=True, capture_output=True, text=True).stdout
+    line = next(line for line in results.splitlines() if line.startswith("ssh-"))
     with site.authorized_keys.open("a") as file:
         file.write(f"{line}\n")
 
@@ -256,19 +256,19 @@ def make_dropbear_key(site: Site, key: Path) -> None:
 def test_shells_and_commands_are_refused_with_a_message(
     ssh: Ssh, arguments: tuple[str, ...], command: tuple[str, ...]
 ) -> None:
-    done = ssh.run(*arguments, then=command)
+    completed = ssh.run(*arguments, then=command)
 
-    assert done.returncode == 1
-    assert GREETING in done.stderr
-    assert done.stdout == ""
+    assert completed.returncode == 1
+    assert GREETING in completed.stderr
+    assert completed.stdout == ""
 
 
 def test_sftp_is_refused_with_a_message(ssh: Ssh) -> None:
     command = ssh.site.ssh(ssh.relay.port)
     at = command.index("-p")
     options = [*command[1:at], "-P", command[at + 1]]
-    done = subprocess.run(
-        [require("sftp"), *options, AT],
+    completed = subprocess.run(
+        [require("sftp"), *options, DESTINATION],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -276,16 +276,16 @@ def test_sftp_is_refused_with_a_message(ssh: Ssh) -> None:
         check=False,
     )
 
-    assert done.returncode != 0
-    assert GREETING in done.stderr
+    assert completed.returncode != 0
+    assert GREETING in completed.stderr
 
 
 def test_a_second_listener_on_a_port_is_refused(ssh: Ssh) -> None:
     taken = ssh.site.service(echo).port
-    done = ssh.run("-N", "-R", f"{taken}:127.0.0.1:9")
+    completed = ssh.run("-N", "-R", f"{taken}:127.0.0.1:9")
 
-    assert done.returncode != 0
-    assert f"remote port forwarding failed for listen port {taken}" in done.stderr
+    assert completed.returncode != 0
+    assert f"remote port forwarding failed for listen port {taken}" in completed.stderr
 
 
 # -- authentication --------------------------------------------------------------------------------
@@ -305,8 +305,8 @@ def test_each_user_has_separate_keys(site: Site) -> None:
     logins = {}
     for user in (USER, "other", "unknown", "../outside", "../keys/" + USER, "", "."):
         command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-        logins[user] = GREETING in done.stderr
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        logins[user] = GREETING in completed.stderr
 
     assert logins.pop(USER)
     assert not any(logins.values())
@@ -320,14 +320,14 @@ def test_an_unknown_user_gets_the_same_answer_as_a_wrong_key(site: Site) -> None
     site._stack.callback(relay.close)
     relay.start()
     know(site, relay)
-    said = []
+    results = []
     for user in (USER, "unknown"):
         command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-        said.append((done.returncode, done.stderr.replace(user, "USER")))
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        results.append((completed.returncode, completed.stderr.replace(user, "USER")))
 
-    assert said[0] == said[1]
-    assert "Permission denied (publickey)" in said[0][1]
+    assert results[0] == results[1]
+    assert "Permission denied (publickey)" in results[0][1]
 
 
 # -- takeover --------------------------------------------------------------------------------------
@@ -339,14 +339,14 @@ def test_a_frozen_client_loses_its_port_to_its_newer_connection(site: Site) -> N
     port, old, new = free_port(), site.service(sender(b"old")), site.service(sender(b"new"))
     with Ssh(site, relay) as ssh:
         first = ssh.tunnel("-R", f"{port}:{old}")
-        relay.wait_until_held(f"localhost:{port}")
+        relay.wait_until_bound(f"localhost:{port}")
         assert exchange(port) == b"old"
         first.send_signal(signal.SIGSTOP)
         ssh.tunnel("-R", f"{port}:{new}")
         wait_until(lambda: "took localhost" in relay.log(), 5, relay.log)
         assert exchange(port) == b"new"
         wait_until(lambda: len(relay.status()["clients"]) == 1, 3, lambda: str(relay.status()))
-        assert relay.held() == [f"localhost:{port}"]
+        assert relay.bound_targets() == [f"localhost:{port}"]
 
 
 # -- unauthenticated connections -------------------------------------------------------------------
@@ -360,5 +360,5 @@ def test_silent_connections_do_not_keep_other_clients_out(site: Site) -> None:
             for _ in range(3):
                 assert GREETING in ssh.run().stderr
     finally:
-        for each in silent:
-            each.close()
+        for sock in silent:
+            sock.close()

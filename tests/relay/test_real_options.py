@@ -45,7 +45,7 @@ def ssh(shared_site: Site, relay: RelayProcess) -> Iterator[Ssh]:
 
 
 def allow(ssh: Ssh, options: str, **ports: object) -> None:
-    """Make this the only line of authorized_keys; the relay reads it at the next login."""
+    """Replace authorized_keys with one line, which the relay reads at the next login."""
     line = authorized(ssh.site.key, options.format(sockets=sockets_of(ssh), **ports))
     ssh.site.authorized_keys.write_text(line)
 
@@ -59,15 +59,15 @@ def logs_in(ssh: Ssh, key: Path | None = None) -> bool:
 
 
 def opens(ssh: Ssh, target: object) -> bool:
-    done = ssh.run("-W", str(target), text="open")
-    assert done.stdout == "open" or "stdio forwarding failed" in done.stderr, done
-    return done.stdout == "open"
+    completed = ssh.run("-W", str(target), text="open")
+    assert completed.stdout == "open" or "stdio forwarding failed" in completed.stderr, completed
+    return completed.stdout == "open"
 
 
-def listens(ssh: Ssh, place: object) -> bool:
-    done = ssh.run("-R", f"{place}:127.0.0.1:9")
-    assert GREETING in done.stderr or "forwarding failed" in done.stderr, done
-    return GREETING in done.stderr
+def listens(ssh: Ssh, address: object) -> bool:
+    completed = ssh.run("-R", f"{address}:127.0.0.1:9")
+    assert GREETING in completed.stderr or "forwarding failed" in completed.stderr, completed
+    return GREETING in completed.stderr
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class FakeListener(Listener):
         self.is_closed = True
 
 
-def a_binding(target: BindTarget, identity: str | FakeOwner = "ann") -> Binding:
+def make_binding(target: BindTarget, identity: str | FakeOwner = "ann") -> Binding:
     owner = identity if isinstance(identity, FakeOwner) else FakeOwner(identity)
     return Binding(target, owner, "", 0, "2026-11-22T12:00:00Z")
 
@@ -65,21 +65,21 @@ each_target = pytest.mark.parametrize("target", TARGETS, ids=str)
 
 @each_target
 def test_a_target_stays_bound_until_it_is_released(target: BindTarget) -> None:
-    registry, binding = Registry(), a_binding(target)
+    registry, binding = Registry(), make_binding(target)
 
     assert registry.claim(binding) == []
     assert registry.of(binding.owner) == [binding]
     registry.release(binding)
     registry.release(binding)
     assert registry.of(binding.owner) == []
-    assert registry.claim(a_binding(target, "bob")) == []
+    assert registry.claim(make_binding(target, "bob")) == []
 
 
 @each_target
 def test_a_newer_connection_of_the_owner_takes_over_and_the_older_listener_closes(
     target: BindTarget,
 ) -> None:
-    registry, older, newer = Registry(), a_binding(target), a_binding(target)
+    registry, older, newer = Registry(), make_binding(target), make_binding(target)
     older.listener = listener = FakeListener()
     registry.claim(older)
 
@@ -92,38 +92,38 @@ def test_a_newer_connection_of_the_owner_takes_over_and_the_older_listener_close
 
 @each_target
 def test_another_owner_cannot_take_over_a_binding(target: BindTarget) -> None:
-    registry, binding = Registry(), a_binding(target)
+    registry, binding = Registry(), make_binding(target)
     registry.claim(binding)
-    other = a_binding(target, "bob")
+    second = make_binding(target, "bob")
 
     with pytest.raises(AlreadyBoundError):
-        registry.claim(other)
+        registry.claim(second)
     assert registry.of(binding.owner) == [binding]
-    assert registry.of(other.owner) == []
+    assert registry.of(second.owner) == []
     assert not binding.is_released
 
 
 def test_a_client_does_not_take_over_its_own_binding() -> None:
     registry, owner = Registry(), FakeOwner("ann")
-    registry.claim(a_binding(TARGETS[0], owner))
+    registry.claim(make_binding(TARGETS[0], owner))
 
     with pytest.raises(AlreadyBoundError):
-        registry.claim(a_binding(TARGETS[0], owner))
+        registry.claim(make_binding(TARGETS[0], owner))
 
 
 def test_a_target_that_overlaps_another_owners_binding_is_refused_entirely() -> None:
     registry = Registry()
-    mine = a_binding(TcpAddress("192.0.2.1", 80), "ann")
-    registry.claim(mine)
-    registry.claim(a_binding(TcpAddress("192.0.2.2", 80), "bob"))
+    own_binding = make_binding(TcpAddress("192.0.2.1", 80), "ann")
+    registry.claim(own_binding)
+    registry.claim(make_binding(TcpAddress("192.0.2.2", 80), "bob"))
 
     with pytest.raises(AlreadyBoundError):
-        registry.claim(a_binding(TcpAddress("*", 80), "ann"))
-    assert not mine.is_released
+        registry.claim(make_binding(TcpAddress("*", 80), "ann"))
+    assert not own_binding.is_released
 
 
 def test_a_binding_is_found_by_name_and_port() -> None:
-    registry, binding = Registry(), a_binding(Name("home", 22))
+    registry, binding = Registry(), make_binding(Name("home", 22))
     registry.claim(binding)
 
     assert registry.named("home", 22) is binding
@@ -132,10 +132,10 @@ def test_a_binding_is_found_by_name_and_port() -> None:
 
 
 def test_targets_of_different_kinds_never_conflict() -> None:
-    for one, other in product(TARGETS, TARGETS):
+    for first, second in product(TARGETS, TARGETS):
         registry = Registry()
-        registry.claim(a_binding(one))
-        assert bool(registry.claim(a_binding(other))) == (one is other)
+        registry.claim(make_binding(first))
+        assert bool(registry.claim(make_binding(second))) == (first is second)
 
 
 # -- names -----------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ NOON = "2026-11-22T12:00:00Z"
 LATER = datetime(2026, 11, 22, 15, 2, tzinfo=UTC)
 
 
-def a_client(**changes: Any) -> ClientSnapshot:
+def make_client(**changes: Any) -> ClientSnapshot:
     client = ClientSnapshot(
         user="box17",
         key="SHA256:x",
@@ -43,7 +43,7 @@ def a_client(**changes: Any) -> ClientSnapshot:
     return msgspec.structs.replace(client, **changes)
 
 
-def a_relay(**changes: Any) -> RelaySnapshot:
+def make_status(**changes: Any) -> RelaySnapshot:
     relay = RelaySnapshot(
         version="0.1.0",
         pid=1,
@@ -52,14 +52,14 @@ def a_relay(**changes: Any) -> RelaySnapshot:
         listen=["0.0.0.0:2222", "[::]:2222"],
         host_keys=["SHA256:x"],
         waiting=0,
-        clients=[a_client()],
+        clients=[make_client()],
         refusals=RefusalsSnapshot(0, 0, 0, 0, []),
     )
     return msgspec.structs.replace(relay, **changes)
 
 
 def test_a_client_is_a_row() -> None:
-    shown = client_row(a_client(), LATER)
+    shown = client_row(make_client(), LATER)
 
     assert (shown.user, shown.address, shown.since) == ("box17", "192.0.2.7:4711", "3h 2m")
     assert (shown.channels, shown.traffic) == ("2", "1.2 kB / 3.4 MB")
@@ -71,13 +71,15 @@ def test_each_binding_has_its_own_line() -> None:
         BindingSnapshot("name", "home:22", NOON, 2, 2),
     ]
 
-    assert client_row(a_client(holds=holds), LATER).holds == "localhost:2222\nhome:22 (2 connected)"
+    assert (
+        client_row(make_client(holds=holds), LATER).holds == "localhost:2222\nhome:22 (2 connected)"
+    )
 
 
 def test_text_of_others_is_made_printable() -> None:
     evil = "\x1b[31m\n"
     shown = client_row(
-        a_client(user=evil, holds=[BindingSnapshot("name", evil, NOON, 0, 0)]), LATER
+        make_client(user=evil, holds=[BindingSnapshot("name", evil, NOON, 0, 0)]), LATER
     )
 
     assert shown.user.isprintable()
@@ -85,8 +87,8 @@ def test_text_of_others_is_made_printable() -> None:
 
 
 def test_the_heading_shows_addresses_and_number_of_clients() -> None:
-    assert heading(a_relay()) == "listening on 0.0.0.0:2222, [::]:2222; 1 connected"
-    assert heading(a_relay(waiting=3)).endswith("; 1 connected, 3 not logged in yet")
+    assert heading(make_status()) == "listening on 0.0.0.0:2222, [::]:2222; 1 connected"
+    assert heading(make_status(waiting=3)).endswith("; 1 connected, 3 not logged in yet")
 
 
 def test_refusals_are_counted_and_the_last_are_shown() -> None:
@@ -94,7 +96,7 @@ def test_refusals_are_counted_and_the_last_are_shown() -> None:
         RefusalSnapshot(NOON, "login", "192.0.2.9", "eve", f"reason {number}")
         for number in range(20)
     ]
-    lines = refusal_lines(a_relay(refusals=RefusalsSnapshot(1, 20, 0, 2, recent)))
+    lines = refusal_lines(make_status(refusals=RefusalsSnapshot(1, 20, 0, 2, recent)))
 
     assert lines[0] == f"refused since {NOON}: 1 connection, 20 logins, 2 channels"
     assert len(lines) == 11
@@ -102,7 +104,7 @@ def test_refusals_are_counted_and_the_last_are_shown() -> None:
 
 
 def test_without_refusals_no_line_is_printed() -> None:
-    assert refusal_lines(a_relay()) == []
+    assert refusal_lines(make_status()) == []
 
 
 # -- refusal log -----------------------------------------------------------------------------------

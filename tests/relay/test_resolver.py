@@ -27,10 +27,10 @@ async def test_an_address_is_not_looked_up(
 
 
 async def test_each_address_of_a_name_is_returned_once() -> None:
-    found = await Resolver().addresses_of("localhost")
+    addresses = await Resolver().addresses_of("localhost")
 
-    assert "127.0.0.1" in found
-    assert len(found) == len(set(found))
+    assert "127.0.0.1" in addresses
+    assert len(addresses) == len(set(addresses))
 
 
 @pytest.mark.parametrize(
@@ -59,17 +59,17 @@ async def test_concurrent_lookups_of_one_client_are_limited(
         return [host]
 
     monkeypatch.setattr(resolver, "_look_up", look_up)
-    slow, other = Resolver(), Resolver()
+    blocked_resolver, other_resolver = Resolver(), Resolver()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         names = [f"host{number}" for number in range(3 * MAX_LOOKUPS)]
-        found = [tasks.create_task(slow.addresses_of(name)) for name in names]
+        addresses = [tasks.create_task(blocked_resolver.addresses_of(name)) for name in names]
         for _ in range(MAX_LOOKUPS):
             await until(lambda: running.acquire(blocking=False))
-        tasks.create_task(other.addresses_of("another"))
+        tasks.create_task(other_resolver.addresses_of("another"))
         await until(lambda: running.acquire(blocking=False))  # another client is not blocked
         assert not running.acquire(blocking=False)
         release.set()
-    assert [task.result() for task in found] == [[name] for name in names]
+    assert [task.result() for task in addresses] == [[name] for name in names]
 
 
 async def test_an_abandoned_lookup_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:

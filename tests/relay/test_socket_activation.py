@@ -39,17 +39,17 @@ def test_other_sockets_are_refused_with_the_setting_to_correct(bound: socket.soc
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
         socket.create_connection(bound.getsockname()) as connection,
     ):
-        for wrong, setting in (
+        for unusable, setting in (
             (unix, "ListenStream="),
             (udp, "ListenStream="),
             (connection, "Acc"),
         ):
             with pytest.raises(UnusableSocketError, match=setting):
-                check([bound, wrong])
+                check([bound, unusable])
 
 
 @pytest.mark.parametrize(
-    ("configured", "handed"),
+    ("configured", "passed"),
     [
         (["127.0.0.1"], ["127.0.0.1"]),
         (["localhost"], ["127.0.0.1", "::1"]),
@@ -58,15 +58,15 @@ def test_other_sockets_are_refused_with_the_setting_to_correct(bound: socket.soc
     ],
 )
 def test_the_sockets_that_listen_describes_give_no_warning(
-    configured: list[str], handed: list[str]
+    configured: list[str], passed: list[str]
 ) -> None:
     assert mismatch_warning(
-        [TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in handed]
+        [TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in passed]
     ) is (None)
 
 
 @pytest.mark.parametrize(
-    ("configured", "handed"),
+    ("configured", "passed"),
     [
         (["0.0.0.0"], ["127.0.0.1"]),
         (["127.0.0.1"], ["127.0.0.1", "192.0.2.1"]),
@@ -74,15 +74,15 @@ def test_the_sockets_that_listen_describes_give_no_warning(
     ],
 )
 def test_other_sockets_give_a_warning_with_the_remedy(
-    configured: list[str], handed: list[str]
+    configured: list[str], passed: list[str]
 ) -> None:
-    told = mismatch_warning(
-        [TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in handed]
+    warning = mismatch_warning(
+        [TcpAddress(h, 22) for h in configured], [TcpAddress(h, 22) for h in passed]
     )
 
-    assert told is not None
-    assert f"{configured[0]}:22" in told
-    assert "tunnelkeeper units install --kind relay" in told
+    assert warning is not None
+    assert f"{configured[0]}:22" in warning
+    assert "tunnelkeeper units install --kind relay" in warning
 
 
 def test_a_relay_serves_on_passed_sockets_and_notifies_readiness(
@@ -123,7 +123,7 @@ def test_a_passed_file_that_is_not_a_socket_ends_the_relay_with_a_message(site: 
     script = 'exec 3<"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
     command = ["bash", "-c", script, "bash", "/dev/null", *COMMAND, "relay", "serve"]
 
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, "--config", str(relay.config)],
         env=relay.environment,
         capture_output=True,
@@ -132,7 +132,7 @@ def test_a_passed_file_that_is_not_a_socket_ends_the_relay_with_a_message(site: 
         check=False,
     )
 
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "socket" in done.stderr.lower()
+    assert completed.returncode == 1
+    assert "Traceback" not in completed.stderr
+    assert "socket" in completed.stderr.lower()
     relay.close()

@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 
 from tests.forwarding.services import blob, echo, exchange, service, source
-from tests.relay.in_process_relay import HERE, Served
+from tests.relay.in_process_relay import LOOPBACK, InProcessRelay
 from tests.ssh.waiting import until
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.relay import transport
@@ -18,47 +18,47 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.relay.transport import ServerTransport
 
-MUCH = 8 << 20
+LARGE = 8 << 20
 
 
-def transport_of(served: Served) -> ServerTransport:
-    return served.relay._clients[0].transport
+def transport_of(relay: InProcessRelay) -> ServerTransport:
+    return relay.server._clients[0].transport
 
 
-async def test_reading_for_a_client_pauses_during_a_key_exchange(served: Served) -> None:
-    async with service(echo) as port, served.client() as connection:
-        held = (await connection.forward_remote_port("", 0, HERE, port)).get_port()
-        server = transport_of(served)
+async def test_reading_for_a_client_pauses_during_a_key_exchange(relay: InProcessRelay) -> None:
+    async with service(echo) as port, relay.client() as connection:
+        bound_port = (await connection.forward_remote_port("", 0, LOOPBACK, port)).get_port()
+        server = transport_of(relay)
         server._send_kexinit()
         server._kexinit_sent = True  # as asyncssh does
         assert server.is_stalled
         await until(lambda: not server.is_stalled)
-        assert await exchange(held, b"with new keys") == b"with new keys"
+        assert await exchange(bound_port, b"with new keys") == b"with new keys"
 
 
-async def test_a_key_exchange_does_not_corrupt_data(served: Served) -> None:
-    async with service(source(blob(MUCH))) as port, served.client() as connection:
-        held = (await connection.forward_remote_port("", 0, HERE, port)).get_port()
-        transport_of(served)._rekey_bytes = connection._rekey_bytes = 1 << 20
-        assert await exchange(held, b"") == blob(MUCH)
+async def test_a_key_exchange_does_not_corrupt_data(relay: InProcessRelay) -> None:
+    async with service(source(blob(LARGE))) as port, relay.client() as connection:
+        bound_port = (await connection.forward_remote_port("", 0, LOOPBACK, port)).get_port()
+        transport_of(relay)._rekey_bytes = connection._rekey_bytes = 1 << 20
+        assert await exchange(bound_port, b"") == blob(LARGE)
 
 
 async def test_a_client_that_does_not_read_is_disconnected(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with served.client() as connection:
+    async with relay.client() as connection:
         monkeypatch.setattr(transport, "OUTPUT_LIMIT", -1)
         connection._send_global_request(b"keepalive@openssh.com")
         await connection.wait_closed()
-        await served.until_gone()
+        await relay.wait_until_no_clients()
 
 
-async def test_too_many_pending_requests_close_only_their_connection(served: Served) -> None:
-    async with served.client() as other, served.client() as connection:
+async def test_too_many_pending_requests_close_only_their_connection(relay: InProcessRelay) -> None:
+    async with relay.client() as other_client, relay.client() as connection:
         for _ in range(10 * transport.MAX_PENDING_REQUESTS):
             connection._send_global_request(b"tcpip-forward", b"\0\0\0\4home\0\0\0\x16")
         await connection.wait_closed()
-        assert not other.is_closed()
+        assert not other_client.is_closed()
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ async def test_too_many_pending_requests_close_only_their_connection(served: Ser
     ],
 )
 async def test_a_channel_that_cannot_be_opened_is_refused_with_the_code_of_its_reason(
-    served: Served, monkeypatch: pytest.MonkeyPatch, reason: Reason, code: int
+    relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch, reason: Reason, code: int
 ) -> None:
-    async with served.client() as connection:
+    async with relay.client() as connection:
 
         async def open_tcp(*_: object) -> ChannelEndpoint:
             raise ConnectError(reason, "db:5432: no")
 
-        monkeypatch.setattr(transport_of(served).handler, "open_tcp", open_tcp)
+        monkeypatch.setattr(transport_of(relay).handler, "open_tcp", open_tcp)
         with pytest.raises(asyncssh.ChannelOpenError) as refused:
             await connection.open_connection("db", 5432)
 
@@ -92,6 +92,6 @@ def test_every_reason_has_a_code() -> None:
     assert set(OPEN_FAILURE_CODES) == set(Reason)
 
 
-async def test_the_client_version_is_printable(served: Served) -> None:
-    async with served.client(client_version="evil_1.0 comment with spaces"):
-        assert served.clients[0].version == "SSH-2.0-evil_1.0 comment with spaces"
+async def test_the_client_version_is_printable(relay: InProcessRelay) -> None:
+    async with relay.client(client_version="evil_1.0 comment with spaces"):
+        assert relay.clients[0].version == "SSH-2.0-evil_1.0 comment with spaces"

@@ -23,19 +23,19 @@ def test_a_client_is_reached_by_port_by_name_and_by_path(site: Site) -> None:
     box, service = site.sshd(), site.service(echo)
     sockets = site.subdirectory("s")
     relay = start_relay(site, unix_socket_dir=str(sockets), limits={"penalties": False})
-    held, by_port, by_name, by_path = (free_port() for _ in range(4))
+    bound_port, by_port, by_name, by_path = (free_port() for _ in range(4))
     path = sockets / "box.sock"
     site.add_known_host("box", public(box.host_key))
     program = site.program(
         host_table("relay", relay.port, 'user = "box"'),
-        f'[hosts.by-port]\nhostname = "localhost"\nport = {held}\njump = "relay"\n'
+        f'[hosts.by-port]\nhostname = "localhost"\nport = {bound_port}\njump = "relay"\n'
         f'user = "{ME}"\nhost_key_alias = "box"\n',
         f'[hosts.by-name]\nhostname = "home"\njump = "relay"\nuser = "{ME}"\n'
         'host_key_alias = "box"\n',
         tunnel_table(
             "box",
             "relay",
-            f'remote = ["{held}:127.0.0.1:{box.port}", "home:22:127.0.0.1:{box.port}",'
+            f'remote = ["{bound_port}:127.0.0.1:{box.port}", "home:22:127.0.0.1:{box.port}",'
             f' "{path}:{service}"]',
         ),
         tunnel_table("port", "by-port", f'local = "{by_port}:{service}"'),
@@ -44,7 +44,7 @@ def test_a_client_is_reached_by_port_by_name_and_by_path(site: Site) -> None:
     )
     program.up("box")
     program.wait_until_up("box")
-    relay.wait_until_held(f"localhost:{held}", "home:22", str(path))
+    relay.wait_until_bound(f"localhost:{bound_port}", "home:22", str(path))
     program.succeed("up", "port", "name", "path")
     program.wait_until_up("port", "name", "path")
 
