@@ -1,4 +1,4 @@
-"""autossh as its users run it: ours through a link of that name, and the real one beside it."""
+"""autossh as users run it: our program through a link of that name, and the real autossh."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from tests.e2e.sshd import Sshd
 
 REAL = "/usr/lib/autossh/autossh"
-"""Debian's program itself, without its wrapper, which chooses a port where none is given."""
+"""The binary of Debian, without its wrapper, which chooses a monitoring port."""
 RECOVERY_TIMEOUT = 30.0
-"""Seconds for a connection to be back after its server is."""
+"""Seconds until a connection must be restored after its server has returned."""
 
 KEEPALIVES = '-o "ServerAliveInterval 45" -o "ServerAliveCountMax 2"'
 
@@ -38,7 +38,7 @@ STARTING = re.compile(r"starting ssh \(count (\d+)")
 SLEEPING = re.compile(r"sleeping for grace time (\d+) secs")
 
 
-def ours(directory: Path) -> Path:
+def own_autossh(directory: Path) -> Path:
     """Create a link named autossh to our program."""
     program = Path(sys.executable).with_name("tunnelkeeper")
     if not program.exists():
@@ -49,14 +49,14 @@ def ours(directory: Path) -> Path:
     return link
 
 
-def real() -> Path:
-    """Debian's autossh."""
+def debian_autossh() -> Path:
+    """Return the path of Debian's autossh."""
     found = Path(require("autossh"))
     return Path(REAL) if Path(REAL).exists() else found
 
 
 def ssh_config(site: Site, server: Sshd, address: str = "127.0.0.1") -> Path:
-    """Write an ssh_config in which `box` and the example hosts are the server."""
+    """Write an ssh_config in which `box` and the example hosts name the server."""
     path = site.directory / f"ssh_config{server.port}"
     path.write_text(
         f"""\
@@ -75,7 +75,7 @@ Host box example.com bar.com
 
 @dataclass
 class Autossh:
-    """One run of autossh, with its log and pid file in a directory of its own."""
+    """One run of autossh, with its log and pid file in its own directory."""
 
     program: Path
     directory: Path
@@ -84,7 +84,7 @@ class Autossh:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
-        """Run it; what it prints goes to files."""
+        """Start the program, with its output in files."""
         log_files.add(f"{self.program} {' '.join(self.arguments)}", self.log_file)
         with (self.directory / "out").open("wb") as out, (self.directory / "err").open("wb") as err:
             self.process = subprocess.Popen(
@@ -96,14 +96,14 @@ class Autossh:
             )
 
     def variables(self) -> dict[str, str]:
-        """Return the environment it runs in."""
-        clean = {n: v for n, v in os.environ.items() if not n.startswith("AUTOSSH_")}
+        """Return the environment of the program."""
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith("AUTOSSH_")}
         own = {
             "AUTOSSH_LOGFILE": str(self.log_file),
             "AUTOSSH_LOGLEVEL": "7",
             "AUTOSSH_PIDFILE": str(self.pid_file),
         }
-        return {**clean, **own, **self.environment}
+        return {**inherited, **own, **self.environment}
 
     @property
     def log_file(self) -> Path:
@@ -117,28 +117,30 @@ class Autossh:
         return self.log_file.read_text() if self.log_file.exists() else ""
 
     def output(self) -> str:
-        """Return its output."""
+        """Return the combined standard output and error."""
         return (self.directory / "out").read_text() + (self.directory / "err").read_text()
 
     def start_count(self) -> int:
-        """How often it started ssh, or what is that to us."""
+        """Return how often it has started ssh, or our equivalent of that."""
         return max((int(n) for n in STARTING.findall(self.log())), default=0)
 
     def delays(self) -> list[int]:
-        """Return the seconds between starts, as logged."""
+        """Return the delays between starts in seconds, from the log."""
         return [int(n) for n in SLEEPING.findall(self.log())]
 
     def pid(self) -> int:
-        """Return the number in its pid file, or 0."""
+        """Return the process ID in its pid file, or 0."""
         text = self.pid_file.read_text().strip() if self.pid_file.exists() else ""
         return int(text or 0)
 
-    def wait_for_log(self, words: str, within: float = 30) -> None:
-        wait_until(lambda: words in self.log(), within, lambda: f"{words!r} in {self.log()}")
+    def wait_for_log(self, text: str, within: float = 30) -> None:
+        wait_until(lambda: text in self.log(), within, lambda: f"no {text!r} in {self.log()}")
 
     def wait_for_starts(self, count: int, within: float = 30) -> None:
         wait_until(
-            lambda: self.start_count() >= count, within, lambda: f"{count} starts: {self.log()}"
+            lambda: self.start_count() >= count,
+            within,
+            lambda: f"fewer than {count} starts: {self.log()}",
         )
 
     def signal(self, number: int) -> None:
@@ -146,16 +148,16 @@ class Autossh:
         os.kill(wait_until(self.pid, within=10), number)
 
     def exit_code(self, within: float = 40) -> int:
-        """Wait for the end."""
+        """Wait for the end of the program; return its exit code."""
         return self.process.wait(within)
 
     def close(self) -> None:
-        """End it, and what it left in the background."""
+        """Stop the program and its background process."""
         with suppress(ValueError, ProcessLookupError, psutil.NoSuchProcess):
             if pid := self.pid():
-                left = psutil.Process(pid)
+                background = psutil.Process(pid)
                 os.kill(pid, signal.SIGTERM)
-                wait_until(lambda: not is_running(left), within=20)
+                wait_until(lambda: not is_running(background), within=20)
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -168,7 +170,7 @@ def launch(
     *arguments: str,
     variables: Mapping[str, str] | None = None,
 ) -> Autossh:
-    """Start a run that ends with the site. variables: autossh's, without the AUTOSSH_ prefix."""
+    """Start a run that ends with the site. variables: without their AUTOSSH_ prefix."""
     environment = {f"AUTOSSH_{name}": value for name, value in (variables or {}).items()}
     run = Autossh(program, site.subdirectory("a"), arguments, environment)
     run.start()
@@ -179,19 +181,24 @@ def launch(
 def autossh(
     site: Site, server: Sshd, line: str, variables: Mapping[str, str] | None = None
 ) -> Autossh:
-    """Run a command line; add only an ssh_config that says where `example.com` is."""
-    words = ["-F", str(ssh_config(site, server)), *shlex.split(line)]
-    return launch(site, ours(site.directory), *words, variables=variables)
+    """Start our program with a command line and an ssh_config that resolves `example.com`."""
+    arguments = ["-F", str(ssh_config(site, server)), *shlex.split(line)]
+    return launch(site, own_autossh(site.directory), *arguments, variables=variables)
 
 
 def run(
     site: Site, server: Sshd, line: str, data: bytes = b"", **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command line that ends by itself, with its standard input and output."""
-    words = [str(ours(site.directory)), "-F", str(ssh_config(site, server)), *shlex.split(line)]
+    """Run a command line to its end, with data on standard input."""
+    arguments = [
+        str(own_autossh(site.directory)),
+        "-F",
+        str(ssh_config(site, server)),
+        *shlex.split(line),
+    ]
     environment = {**os.environ, **variables}
     return subprocess.run(
-        words, input=data, capture_output=True, check=False, timeout=60, env=environment
+        arguments, input=data, capture_output=True, check=False, timeout=60, env=environment
     )
 
 

@@ -39,7 +39,7 @@ class Machine:
         self.ip("link", "set", "lo", "up")
 
     def ip(self, *arguments: str) -> None:
-        """Change the network of this machine with ip(8)."""
+        """Change the network of this machine with the command `ip`."""
         _ip("-n", self.name, *arguments)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""A new user's first hour: seven tunnels, a server that dies, and the end of it all."""
+"""A complete session of a new user: seven tunnels, a server that dies, and the shutdown."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class World(NamedTuple):
     path: Path
     page: str
 
-    def carries_data(self) -> bool:
-        """Whether data flows through all six now."""
+    def all_carry_data(self) -> bool:
+        """Return whether data flows through all six tunnels."""
         try:
             self.use_all()
         except (OSError, AssertionError, subprocess.SubprocessError):
@@ -43,7 +43,7 @@ class World(NamedTuple):
         return True
 
     def use_all(self) -> None:
-        """Send something through each of the six."""
+        """Send data through each of the six tunnels."""
         for name in ("local", "remote", "chain"):
             assert exchange(self.ports[name], b"data") == b"data"
         assert exchange(self.path, b"data") == b"data"
@@ -55,13 +55,13 @@ class World(NamedTuple):
         ssh = self.site.ssh(
             self.ports["reverse"], "-o", f"HostKeyAlias=[127.0.0.1]:{self.server.port}"
         )
-        came_back = subprocess.check_output(
+        answer = subprocess.check_output(
             [*ssh, f"{USER}@127.0.0.1", "cat"],
             input=b"data",
             stderr=subprocess.DEVNULL,
             timeout=30,
         )
-        assert came_back == b"data"
+        assert answer == b"data"
 
 
 @pytest.fixture
@@ -85,23 +85,23 @@ def world(site: Site) -> World:
     return World(site, server, program, ports, path, page)
 
 
-def test_a_first_hour_with_seven_tunnels(world: World) -> None:
+def test_seven_tunnels_from_start_through_an_outage_to_the_end(world: World) -> None:
     server, program = world.server, world.program
 
     checked = program.run("check")
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
     started = program.run("up", "--detach", "--timeout", "15", timeout=40)
-    told = started.stdout + started.stderr
+    output = started.stdout + started.stderr
     assert started.returncode == 1
-    assert "closed" in told
-    assert "refused" in told
-    assert not [name for name in HEALTHY if f"{name}:" in told]
+    assert "closed" in output
+    assert "refused" in output
+    assert not [name for name in HEALTHY if f"{name}:" in output]
     supervisor = psutil.Process(program.status().supervisor.pid)
 
     shown = program.run("status")
     assert shown.returncode == 1
-    rows = {words[0]: words[1] for line in shown.stdout.splitlines() if (words := line.split())}
+    rows = {cells[0]: cells[1] for line in shown.stdout.splitlines() if (cells := line.split())}
     assert {name: rows[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, "up"), shown.stdout
     assert rows["closed"] in {"backoff", "connecting"}, shown.stdout
     waiting = program.wait_for_state("closed", "backoff", "refused")
@@ -112,19 +112,19 @@ def test_a_first_hour_with_seven_tunnels(world: World) -> None:
     for name in HEALTHY:
         down = program.wait_for_state(name, "backoff")
         assert down.failure is not None
-    for name in HEALTHY:  # as after a minute: the waits have grown to their cap
+    for name in HEALTHY:  # as after a minute: the delays have reached their maximum
         program.wait_for(name, lambda tunnel: tunnel.attempt >= 4, within=20)
     with ThreadPoolExecutor() as clients:
-        in_the_gap = clients.submit(exchange, world.ports["local"], b"came in the gap")
+        held_client = clients.submit(exchange, world.ports["local"], b"during the outage")
         server.start()
-        wait_until(world.carries_data, within=2 * TIMEOUT, message="data does not flow again")
-        assert in_the_gap.result() == b"came in the gap"
+        wait_until(world.all_carry_data, within=2 * TIMEOUT, message="data does not flow again")
+        assert held_client.result() == b"during the outage"
 
-    second = program.run("up", "local")
-    assert second.returncode == 0
+    second_up = program.run("up", "local")
+    assert second_up.returncode == 0
     assert program.status().supervisor.pid == supervisor.pid
-    good = program.config.read_text()
-    program.write_config(good + "nonsense = 1\n")
+    valid_config = program.config.read_text()
+    program.write_config(valid_config + "nonsense = 1\n")
     assert program.run("reload").returncode == 2
     world.use_all()
 

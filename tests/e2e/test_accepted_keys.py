@@ -1,4 +1,4 @@
-"""PubkeyAcceptedAlgorithms of ssh_config: which keys are offered, and what they sign with."""
+"""PubkeyAcceptedAlgorithms of ssh_config: the keys offered and the signature algorithms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rsa_key(path: Path) -> Path:
 
 
 def program_for(site: Site, server: Sshd, keys: list[Path], accepted: str) -> Program:
-    """One whose tunnel "t" leads to a host of an ssh_config with these keys."""
+    """Create a program whose tunnel "t" uses a host of an ssh_config with these keys."""
     ssh_config = site.directory / "ssh_config"
     lines = [
         "Host relay",
@@ -46,7 +46,7 @@ def program_for(site: Site, server: Sshd, keys: list[Path], accepted: str) -> Pr
     return site.program(tunnel, head=head)
 
 
-def test_a_key_of_a_type_that_is_not_accepted_is_not_offered(site: Site) -> None:
+def test_a_key_of_an_unaccepted_type_is_not_offered(site: Site) -> None:
     server = site.sshd()
     rsa = rsa_key(site.directory / "rsa")
     program = program_for(site, server, [rsa, site.key], "ssh-ed25519")
@@ -59,7 +59,7 @@ def test_a_key_of_a_type_that_is_not_accepted_is_not_offered(site: Site) -> None
 
 
 @pytest.mark.parametrize("algorithm", ["rsa-sha2-256", "rsa-sha2-512"])
-def test_a_key_signs_with_an_algorithm_that_is_accepted(site: Site, algorithm: str) -> None:
+def test_a_key_signs_with_an_accepted_algorithm(site: Site, algorithm: str) -> None:
     server = site.sshd()
     rsa = rsa_key(site.directory / "rsa")
     with site.authorized_keys.open("a") as file:
@@ -72,7 +72,7 @@ def test_a_key_signs_with_an_algorithm_that_is_accepted(site: Site, algorithm: s
     assert f"signature algorithm {algorithm}" in server.log() or algorithm in server.log()
 
 
-def test_a_login_without_an_accepted_key_says_why(site: Site) -> None:
+def test_a_login_without_an_accepted_key_reports_the_reason(site: Site) -> None:
     server = site.sshd()
     program = program_for(site, server, [site.key], "rsa-sha2-512")
     program.up()
@@ -84,18 +84,18 @@ def test_a_login_without_an_accepted_key_says_why(site: Site) -> None:
     assert "ED25519" not in server.log().split("Server listening")[1]
 
 
-def test_check_names_a_key_that_is_not_accepted(site: Site) -> None:
+def test_check_reports_a_key_that_is_not_accepted(site: Site) -> None:
     program = program_for(site, site.sshd(), [site.key], "rsa-sha2-512")
 
-    said = program.run("check")
+    done = program.run("check")
 
-    assert "ssh-ed25519 is not in PubkeyAcceptedAlgorithms" in said.stdout + said.stderr
+    assert "ssh-ed25519 is not in PubkeyAcceptedAlgorithms" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
     "accepted", ["ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", "rsa-sha2-256"]
 )
-def test_of_a_certificate_and_its_key_only_what_is_accepted_is_offered(
+def test_only_the_accepted_one_of_a_certificate_and_its_key_is_offered(
     site: Site, accepted: str
 ) -> None:
     authority = make_key(site.directory / "authority")

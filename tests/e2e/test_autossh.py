@@ -1,4 +1,4 @@
-"""Lines of autossh as people have them, run by ours, which a link named autossh leads to."""
+"""Typical autossh command lines, run by our program through a link named autossh."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.autossh_program import (
     RECOVERY_TIMEOUT,
     autossh,
     launch,
-    ours,
+    own_autossh,
     restart,
     run,
     ssh_config,
@@ -33,7 +33,7 @@ from tests.e2e.waiting import wait_until
 from tests.requirements import require
 
 
-def reaches(port: int, data: bytes = b"hello") -> bool:
+def can_exchange(port: int, data: bytes = b"hello") -> bool:
     try:
         return exchange(port, data) == data
     except OSError:
@@ -46,24 +46,29 @@ def reaches(port: int, data: bytes = b"hello") -> bool:
 @pytest.mark.parametrize(
     "line",
     [
-        "-M 0 -NL {here}:localhost:{there} -o TCPKeepAlive=yes {user}@bar.com",
-        "-M 0 {keepalives} -o ControlMaster=no -N -L {here}:localhost:{there} {user}@example.com",
-        "-M0 -TNR {here}:127.0.0.1:{there} {user}@example.com",
-        "-N -M 0 -g -C -4 -q -oExitOnForwardFailure=yes -L {here}:127.0.0.1:{there} ssh://box",
+        "-M 0 -NL {local_port}:localhost:{target_port} -o TCPKeepAlive=yes {user}@bar.com",
+        "-M 0 {keepalives} -o ControlMaster=no -N -L {local_port}:localhost:{target_port} "
+        "{user}@example.com",
+        "-M0 -TNR {local_port}:127.0.0.1:{target_port} {user}@example.com",
+        "-N -M 0 -g -C -4 -q -oExitOnForwardFailure=yes -L {local_port}:127.0.0.1:{target_port} ssh://box",
     ],
 )
-def test_a_forward_survives_its_server_s_restart(line: str, site: Site) -> None:
-    server, there, here = site.sshd(), site.service(echo).port, free_port()
-    words = line.format(here=here, there=there, user=USER, keepalives=KEEPALIVES)
-    autossh(site, server, words)
-    wait_until(lambda: is_listening(here) and reaches(here), within=RECOVERY_TIMEOUT)
+def test_a_forward_survives_a_server_restart(line: str, site: Site) -> None:
+    server, target_port, local_port = site.sshd(), site.service(echo).port, free_port()
+    arguments = line.format(
+        local_port=local_port, target_port=target_port, user=USER, keepalives=KEEPALIVES
+    )
+    autossh(site, server, arguments)
+    wait_until(
+        lambda: is_listening(local_port) and can_exchange(local_port), within=RECOVERY_TIMEOUT
+    )
 
     restart(server)
 
-    wait_until(lambda: reaches(here), within=RECOVERY_TIMEOUT)
+    wait_until(lambda: can_exchange(local_port), within=RECOVERY_TIMEOUT)
 
 
-def test_a_socks_proxy_survives_its_server_s_restart(site: Site) -> None:
+def test_a_socks_proxy_survives_a_server_restart(site: Site) -> None:
     server, page, proxy = site.sshd(), site.service(web_page("hello")), free_port()
     autossh(site, server, f"-M 0 {KEEPALIVES} -NCD {proxy} {USER}@example.com")
 
@@ -77,23 +82,25 @@ def test_a_socks_proxy_survives_its_server_s_restart(site: Site) -> None:
     wait_until(fetched, within=RECOVERY_TIMEOUT)
 
 
-def test_forwards_of_ssh_config_are_taken(site: Site) -> None:
-    server, there, here = site.sshd(), site.service(echo).port, free_port()
+def test_forwards_of_ssh_config_are_used(site: Site) -> None:
+    server, target_port, local_port = site.sshd(), site.service(echo).port, free_port()
     config = ssh_config(site, server)
     with config.open("a") as file:
-        file.write(f"  LocalForward {here} 127.0.0.1:{there}\n")
-    words = ["-F", str(config), "-M", "0", "-N", "box"]
-    launch(site, ours(site.directory), *words)
+        file.write(f"  LocalForward {local_port} 127.0.0.1:{target_port}\n")
+    arguments = ["-F", str(config), "-M", "0", "-N", "box"]
+    launch(site, own_autossh(site.directory), *arguments)
 
-    wait_until(lambda: is_listening(here) and reaches(here), within=RECOVERY_TIMEOUT)
+    wait_until(
+        lambda: is_listening(local_port) and can_exchange(local_port), within=RECOVERY_TIMEOUT
+    )
 
 
 # -- the monitoring loop ---------------------------------------------------------------------------
 
 
-def test_a_loop_by_an_echo_service_is_walked_and_its_end_noticed(site: Site) -> None:
-    server, service, here = site.sshd(), site.service(echo), free_port()
-    line = f"-M {here}:{service.port} -N box"
+def test_a_monitoring_loop_through_an_echo_service_detects_its_end(site: Site) -> None:
+    server, service, loop_port = site.sshd(), site.service(echo), free_port()
+    line = f"-M {loop_port}:{service.port} -N box"
     run = autossh(site, server, line, {"POLL": "2", "FIRST_POLL": "1"})
 
     run.wait_for_log("connection ok")
@@ -102,7 +109,7 @@ def test_a_loop_by_an_echo_service_is_walked_and_its_end_noticed(site: Site) -> 
     run.wait_for_starts(2)
 
 
-def test_a_loop_by_forwards_is_walked(site: Site) -> None:
+def test_a_monitoring_loop_through_forwards_works(site: Site) -> None:
     with ExitStack() as stack:
         network = stack.enter_context(new_network())
         addresses = ["127.0.0.1", RELAY]
@@ -115,7 +122,7 @@ def test_a_loop_by_forwards_is_walked(site: Site) -> None:
         with network.client.entered():
             run = launch(
                 site,
-                ours(site.directory),
+                own_autossh(site.directory),
                 *("-M", str(free_port()), "-F", str(config), "-N", "box"),
                 variables={"POLL": "2", "FIRST_POLL": "1", "MESSAGE": "hello"},
             )
@@ -125,10 +132,10 @@ def test_a_loop_by_forwards_is_walked(site: Site) -> None:
         assert run.start_count() == 1
 
 
-# -- what is better than autossh's -----------------------------------------------------------------
+# -- improvements over autossh ---------------------------------------------------------------------
 
 
-def test_a_server_that_is_not_there_yet_is_waited_for(site: Site) -> None:
+def test_a_server_that_is_not_up_yet_is_retried(site: Site) -> None:
     server = site.sshd()
     server.kill()
     run = autossh(site, server, "-M 0 -N box")
@@ -139,7 +146,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(site: Site) -> None:
     wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
 
 
-def test_what_a_person_must_mend_ends_it_within_the_gate(site: Site) -> None:
+def test_a_permanent_failure_within_the_gate_time_ends_it(site: Site) -> None:
     run = autossh(site, site.sshd(), "-M 0 -N -l nosuchuser box")
 
     assert run.exit_code() == 1
@@ -148,12 +155,12 @@ def test_what_a_person_must_mend_ends_it_within_the_gate(site: Site) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_during_a_wait_ends_the_wait(number: signal.Signals, site: Site) -> None:
+def test_a_signal_ends_a_retry_delay(number: signal.Signals, site: Site) -> None:
     server = site.sshd()
     server.kill()
     variables = {"POLL": "100000", "GATETIME": "0"}
-    words = ["--strict", "-F", str(ssh_config(site, server)), "-M", "0", "-N", "box"]
-    run = launch(site, ours(site.directory), *words, variables=variables)
+    arguments = ["--strict", "-F", str(ssh_config(site, server)), "-M", "0", "-N", "box"]
+    run = launch(site, own_autossh(site.directory), *arguments, variables=variables)
     wait_until(lambda: sum(run.delays()) >= 100, within=RECOVERY_TIMEOUT, message=run.log)
     before = run.start_count()
 
@@ -164,7 +171,7 @@ def test_a_signal_during_a_wait_ends_the_wait(number: signal.Signals, site: Site
     wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
 
 
-def test_a_server_that_hangs_does_not_hold_up_the_end(site: Site) -> None:
+def test_a_hanging_server_does_not_delay_the_exit(site: Site) -> None:
     server = site.sshd()
     run = autossh(site, server, "-M 0 -N box")
     wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
@@ -182,11 +189,11 @@ def server(shared_site: Site) -> Sshd:
     return shared_site.sshd(Subsystem="sftp internal-sftp")
 
 
-# -- what is refused, and where things go ----------------------------------------------------------
+# -- rejected options, pid file and log ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ("-M 0 -w 0:0 -N box", "-w 0:0 is not supported"),
         ("-M 0 -X box xterm", "-X is not supported"),
@@ -196,13 +203,13 @@ def server(shared_site: Site) -> Sshd:
         ("-M 0 -N", "expected a host"),
     ],
 )
-def test_what_cannot_be_done_is_refused_by_name(
-    line: str, words: str, shared_site: Site, server: Sshd
+def test_an_unsupported_option_is_rejected_by_name(
+    line: str, message: str, shared_site: Site, server: Sshd
 ) -> None:
     done = run(shared_site, server, line)
 
     assert done.returncode == 1
-    assert words in done.stderr.decode()
+    assert message in done.stderr.decode()
 
 
 def test_the_pid_file_is_readable_and_names_the_program(site: Site) -> None:
@@ -219,13 +226,13 @@ def test_a_log_that_cannot_be_written_is_reported(site: Site) -> None:
     assert "/no/such/folder/log" in run.output()
 
 
-def test_a_program_of_its_own_is_installed() -> None:
+def test_a_separate_program_is_installed() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
 
     assert project["project"]["scripts"]["tunnelkeeper-autossh"] == "tunnelkeeper.cli.autossh:main"
 
 
-def test_it_is_a_subcommand_too(shared_site: Site, server: Sshd) -> None:
+def test_it_is_also_a_subcommand(shared_site: Site, server: Sshd) -> None:
     config = str(ssh_config(shared_site, server))
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""Lines of autossh that run something: a command, a shell, a subsystem, a stream, a mount."""
+"""autossh command lines that run a command, a shell, a subsystem, a stream or a mount."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.autossh_program import (
     KEEPALIVES,
     RECOVERY_TIMEOUT,
     autossh,
-    ours,
+    own_autossh,
     restart,
     run,
     ssh_config,
@@ -36,14 +36,14 @@ def server(shared_site: Site) -> Sshd:
     return shared_site.sshd(Subsystem="sftp internal-sftp")
 
 
-def test_a_command_has_its_standard_streams(shared_site: Site, server: Sshd) -> None:
+def test_a_command_gets_the_standard_streams(shared_site: Site, server: Sshd) -> None:
     done = run(shared_site, server, "-M 0 box 'cat; echo no >&2'", b"yes")
 
     assert (done.returncode, done.stdout) == (0, b"yes")
     assert b"no\n" in done.stderr
 
 
-def test_a_command_s_output_comes_whole_and_after_it_its_status(
+def test_the_output_of_a_command_is_complete_before_its_status(
     shared_site: Site, server: Sshd
 ) -> None:
     data = blob(8 * MEGABYTE)
@@ -55,7 +55,7 @@ def test_a_command_s_output_comes_whole_and_after_it_its_status(
 
 
 @pytest.mark.parametrize(("status", "code"), [(0, 0), (3, 1), (127, 1)])
-def test_a_command_s_status_is_autossh_s(
+def test_the_exit_code_follows_the_status_of_the_command(
     status: int, code: int, shared_site: Site, server: Sshd
 ) -> None:
     assert run(shared_site, server, f"-M 0 box exit {status}").returncode == code
@@ -67,18 +67,18 @@ def test_a_shell_reads_commands(shared_site: Site, server: Sshd) -> None:
     assert done.stdout == b"42\n"
 
 
-def test_n_reads_nothing(shared_site: Site, server: Sshd) -> None:
+def test_option_n_reads_no_input(shared_site: Site, server: Sshd) -> None:
     assert run(shared_site, server, "-M 0 -n box cat", b"unread").stdout == b""
 
 
-def test_variables_are_sent(shared_site: Site) -> None:
+def test_environment_variables_are_sent(shared_site: Site) -> None:
     server = shared_site.sshd(AcceptEnv="MODE TONE")
     line = "-M 0 -o SendEnv=MODE -o SetEnv=TONE=low box 'echo $MODE $TONE'"
 
     assert run(shared_site, server, line, MODE="fast").stdout == b"fast low\n"
 
 
-def test_a_stream_leads_to_a_target(shared_site: Site, server: Sshd) -> None:
+def test_option_w_connects_the_streams_to_a_target(shared_site: Site, server: Sshd) -> None:
     target = shared_site.service(echo)
 
     done = run(shared_site, server, f"-M 0 -W {target} box", b"there and back")
@@ -87,9 +87,9 @@ def test_a_stream_leads_to_a_target(shared_site: Site, server: Sshd) -> None:
     assert done.returncode == 0
 
 
-def test_sftp_runs_over_it(shared_site: Site, server: Sshd) -> None:
+def test_sftp_works_through_it(shared_site: Site, server: Sshd) -> None:
     wrapper = shared_site.directory / "wrapper"
-    wrapper.write_text(f'#!/bin/sh\nexec {ours(shared_site.directory)} -M 0 "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nexec {own_autossh(shared_site.directory)} -M 0 "$@"\n')
     wrapper.chmod(0o755)
     batch = shared_site.directory / "batch"
     batch.write_text("pwd\n")
@@ -106,7 +106,7 @@ def test_sftp_runs_over_it(shared_site: Site, server: Sshd) -> None:
     assert done.returncode == 0
 
 
-def test_a_command_is_started_again_after_a_loss(site: Site) -> None:
+def test_a_command_is_restarted_after_a_lost_connection(site: Site) -> None:
     server, marks = site.sshd(), site.directory / "marks"
     autossh(site, server, f"-M 0 box 'echo run >> {marks}; exec sleep 60'")
 
@@ -118,10 +118,10 @@ def test_a_command_is_started_again_after_a_loss(site: Site) -> None:
     wait_until(lambda: runs() == 2, within=RECOVERY_TIMEOUT)
 
 
-def test_a_stream_that_cannot_be_resumed_ends_with_its_connection(site: Site) -> None:
+def test_a_started_stream_ends_with_its_connection(site: Site) -> None:
     server = site.sshd()
-    words = [
-        str(ours(site.directory)),
+    arguments = [
+        str(own_autossh(site.directory)),
         "-F",
         str(ssh_config(site, server)),
         "-M",
@@ -129,7 +129,7 @@ def test_a_stream_that_cannot_be_resumed_ends_with_its_connection(site: Site) ->
         "box",
         "cat",
     ]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"one")
@@ -150,7 +150,7 @@ def mounted(site: Site) -> Iterator[tuple[Sshd, Path]]:
     source, mount = site.subdirectory("source"), site.subdirectory("mount")
     (source / "file").write_text("one")
     options = ["reconnect", "compression=yes", "transform_symlinks", "ServerAliveInterval=45"]
-    options += ["ServerAliveCountMax=2", f"ssh_command={ours(site.directory)} -M 0"]
+    options += ["ServerAliveCountMax=2", f"ssh_command={own_autossh(site.directory)} -M 0"]
     config = str(ssh_config(site, server))
     command = [require("sshfs"), "-f", "-o", ",".join(options), "-F", config]
     command += [f"{USER}@example.com:{source}", str(mount)]
@@ -167,7 +167,7 @@ def mounted(site: Site) -> Iterator[tuple[Sshd, Path]]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_an_sshfs_mount_survives_its_server_s_restart(mounted: tuple[Sshd, Path]) -> None:
+def test_an_sshfs_mount_survives_a_server_restart(mounted: tuple[Sshd, Path]) -> None:
     server, mount = mounted
     assert (mount / "file").read_text() == "one"
 

@@ -1,4 +1,4 @@
-"""A line of autossh on a terminal: raw while a program runs, and as before afterwards."""
+"""An autossh command line on a terminal: raw while a program runs, restored afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.autossh_program import ours, ssh_config
+from tests.e2e.autossh_program import own_autossh, ssh_config
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from tests.e2e.site import Site
     from tests.e2e.sshd import Sshd
 
-SHOWN_WITHIN = 30.0
+OUTPUT_TIMEOUT = 30.0
 
 
-class Screen:
-    """A terminal with a line on it. `shown` is all that came out."""
+class TerminalSession:
+    """A terminal that runs a command line. shown: the output that was not matched yet."""
 
     def __init__(self, program: Path, *arguments: str) -> None:
         self.pid, self._descriptor = pty.fork()
@@ -42,18 +42,20 @@ class Screen:
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
-    def until(self, text: bytes) -> None:
-        """Wait until something is shown that was not there before; what came so far is dropped."""
-        wait_until(lambda: text in self._read(), SHOWN_WITHIN, lambda: f"{text!r}: {self.shown!r}")
+    def wait_for(self, text: bytes) -> None:
+        """Wait until new output contains the text; discard the output up to its end."""
+        wait_until(
+            lambda: text in self._read(), OUTPUT_TIMEOUT, lambda: f"{text!r}: {self.shown!r}"
+        )
         self.shown = self.shown.partition(text)[2]
 
     @property
     def echoes(self) -> bool:
-        """Return whether the terminal echoes what is typed, as it does unless it is raw."""
+        """Whether the terminal echoes input, as it does unless it is raw."""
         return bool(termios.tcgetattr(self._descriptor)[3] & termios.ECHO)
 
     def exit_code(self) -> int:
-        status = wait_until(self._wait, SHOWN_WITHIN, lambda: f"it runs: {self.shown!r}")
+        status = wait_until(self._wait, OUTPUT_TIMEOUT, lambda: f"it still runs: {self.shown!r}")
         return os.waitstatus_to_exitcode(status[0])
 
     def close(self) -> None:
@@ -72,7 +74,7 @@ class Screen:
         while select.select([self._descriptor], [], [], 0)[0]:
             try:
                 self.shown += os.read(self._descriptor, 4096)
-            except OSError:  # the last one who had it open has closed it
+            except OSError:  # no process has the terminal open any more
                 break
         return self.shown
 
@@ -82,64 +84,66 @@ def server(site: Site) -> Sshd:
     return site.sshd()
 
 
-def screen(site: Site, server: Sshd, *line: str) -> Screen:
-    words = ("-F", str(ssh_config(site, server)), "-M", "0", *line)
-    shown = Screen(ours(site.directory), *words)
-    site.add_cleanup(shown.close)
-    return shown
+def run_on_terminal(site: Site, server: Sshd, *line: str) -> TerminalSession:
+    arguments = ("-F", str(ssh_config(site, server)), "-M", "0", *line)
+    session = TerminalSession(own_autossh(site.directory), *arguments)
+    site.add_cleanup(session.close)
+    return session
 
 
-def test_a_program_has_the_terminal_and_its_size(site: Site, server: Sshd) -> None:
-    shown = screen(site, server, "-t", "box", "echo $TERM; read x; stty size; read x; exit 0")
+def test_a_program_gets_the_terminal_and_its_size(site: Site, server: Sshd) -> None:
+    session = run_on_terminal(
+        site, server, "-t", "box", "echo $TERM; read x; stty size; read x; exit 0"
+    )
 
-    shown.until(b"xterm")
-    assert not shown.echoes
-    shown.resize(120, 40)
-    shown.type(b"\r")
-    shown.until(b"40 120")
-    shown.type(b"\r")
-    assert shown.exit_code() == 0
-
-
-def test_a_terminal_is_as_it_was_after_the_end(site: Site, server: Sshd) -> None:
-    shown = screen(site, server, "-t", "box", "echo here; read x; exit 3")
-    shown.until(b"here")
-    shown.type(b"\r")
-    shown.exit_code()
-
-    assert shown.echoes
+    session.wait_for(b"xterm")
+    assert not session.echoes
+    session.resize(120, 40)
+    session.type(b"\r")
+    session.wait_for(b"40 120")
+    session.type(b"\r")
+    assert session.exit_code() == 0
 
 
-def test_a_key_that_interrupts_reaches_the_program(site: Site, server: Sshd) -> None:
-    shown = screen(
+def test_the_terminal_is_restored_after_the_end(site: Site, server: Sshd) -> None:
+    session = run_on_terminal(site, server, "-t", "box", "echo here; read x; exit 3")
+    session.wait_for(b"here")
+    session.type(b"\r")
+    session.exit_code()
+
+    assert session.echoes
+
+
+def test_ctrl_c_reaches_the_program(site: Site, server: Sshd) -> None:
+    session = run_on_terminal(
         site, server, "-t", "box", "trap 'echo interrupted; exit 0' INT; echo on; read x"
     )
 
-    shown.until(b"on\r\n")
-    shown.type(b"\x03")
-    shown.until(b"interrupted")
-    assert shown.exit_code() == 0
+    session.wait_for(b"on\r\n")
+    session.type(b"\x03")
+    session.wait_for(b"interrupted")
+    assert session.exit_code() == 0
 
 
-def test_a_session_comes_back_after_a_loss(site: Site, server: Sshd) -> None:
-    shown = screen(site, server, "-t", "box", "echo again; read x; echo bye")
-    shown.until(b"again")
+def test_a_session_is_restored_after_a_lost_connection(site: Site, server: Sshd) -> None:
+    session = run_on_terminal(site, server, "-t", "box", "echo again; read x; echo bye")
+    session.wait_for(b"again")
 
     server.kill()
-    wait_until(lambda: shown.echoes, SHOWN_WITHIN, "the terminal stays raw")
+    wait_until(lambda: session.echoes, OUTPUT_TIMEOUT, "the terminal stays raw")
     server.start()
 
-    shown.until(b"again")
-    shown.type(b"\r")
-    shown.until(b"bye")
-    assert shown.exit_code() == 0
+    session.wait_for(b"again")
+    session.type(b"\r")
+    session.wait_for(b"bye")
+    assert session.exit_code() == 0
 
 
-def test_a_key_that_interrupts_ends_a_wait(site: Site, server: Sshd) -> None:
+def test_ctrl_c_ends_a_retry_delay(site: Site, server: Sshd) -> None:
     server.kill()
-    shown = screen(site, server, "-t", "box", "true")
-    shown.until(b"refused")
+    session = run_on_terminal(site, server, "-t", "box", "true")
+    session.wait_for(b"refused")
 
-    shown.type(b"\x03")
+    session.type(b"\x03")
 
-    assert shown.exit_code() == 1
+    assert session.exit_code() == 1

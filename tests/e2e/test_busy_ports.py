@@ -1,4 +1,4 @@
-"""Ports that are taken, here or on the server, and forwards that the server denies."""
+"""Ports in use, local or on the server, and forwards that the server denies."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tests.e2e.services import echo, sender
 from tests.e2e.site import Site, tunnel_table
 
 
-def test_a_taken_local_port_is_reported_and_bound_once_it_is_free(site: Site) -> None:
+def test_a_local_port_in_use_is_reported_and_bound_once_it_is_free(site: Site) -> None:
     port, other = free_port(), free_port()
-    owner = site.service(sender(b"mine"), at=port)
+    owner = site.service(sender(b"theirs"), at=port)
     service = site.service(echo)
     server = site.sshd()
     forwards = [f"127.0.0.1:{port}:{service}", f"127.0.0.1:{other}:{service}"]
@@ -24,21 +24,21 @@ def test_a_taken_local_port_is_reported_and_bound_once_it_is_free(site: Site) ->
     states = {forward.listen: forward.state for forward in degraded.forwards}
     assert states[f"127.0.0.1:{port}"] != "listening"
     assert states[f"127.0.0.1:{other}"] == "listening"
-    assert exchange(port) == b"mine"
-    assert exchange(other, b"the other works") == b"the other works"
+    assert exchange(port) == b"theirs"
+    assert exchange(other, b"the other port works") == b"the other port works"
     owner.close()
     program.wait_until_up(within=10)
     assert exchange(port, b"ours now") == b"ours now"
     assert server.logins() == 1
 
 
-def test_a_remote_port_that_is_taken_degrades_and_is_tried_again_on_the_live_connection(
+def test_a_remote_port_in_use_degrades_the_tunnel_and_is_retried_on_the_live_connection(
     site: Site,
 ) -> None:
     port, other = free_port(), free_port()
     owner = site.service(sender(b"theirs"), at=port)
     service = site.service(echo)
-    # With IPv6 sshd would bind ::1 alone and call that a success.
+    # With IPv6, sshd would report success for ::1 alone.
     server = site.sshd(AddressFamily="inet")
     forwards = [f"{port}:{service}", f"{other}:{service}"]
     program = site.program(tunnel_table("t", server.port, f"remote = {forwards}"))
@@ -50,7 +50,7 @@ def test_a_remote_port_that_is_taken_degrades_and_is_tried_again_on_the_live_con
     assert degraded.failure is not None
     assert str(port) in degraded.failure.message
     assert exchange(port) == b"theirs"
-    assert exchange(other, b"the other works") == b"the other works"
+    assert exchange(other, b"the other port works") == b"the other port works"
     owner.close()
     program.wait_until_up(within=20)
     assert exchange(port, b"ours now") == b"ours now"
@@ -77,10 +77,10 @@ def test_a_remote_forward_that_the_server_denies_degrades_the_tunnel(site: Site)
     assert degraded.failure is not None
     assert degraded.failure.cause in {"forward_denied", "remote_port_busy"}
     assert degraded.failure.hint
-    assert exchange(local, b"the other works") == b"the other works"
+    assert exchange(local, b"the other port works") == b"the other port works"
 
 
-def test_a_tunnel_that_must_have_every_forward_is_not_up_without_one(site: Site) -> None:
+def test_with_exit_on_forward_failure_a_busy_port_fails_the_attempt(site: Site) -> None:
     taken = site.service(echo).port
     program = site.program(
         tunnel_table(
@@ -95,7 +95,7 @@ def test_a_tunnel_that_must_have_every_forward_is_not_up_without_one(site: Site)
     program.wait_for_state("t", "backoff", "remote_port_busy")
 
 
-def test_a_target_that_the_server_denies_ends_that_client_and_no_more(site: Site) -> None:
+def test_a_target_that_the_server_denies_closes_only_that_client(site: Site) -> None:
     port, allowed = free_port(), free_port()
     service = site.service(echo)
     forwards = [f"{port}:127.0.0.1:9", f"{allowed}:{service}"]
@@ -106,5 +106,5 @@ def test_a_target_that_the_server_denies_ends_that_client_and_no_more(site: Site
 
     assert connect_and_receive(port) == b""
     assert "prohibited" in program.succeed("logs", "t")
-    assert exchange(allowed, b"the other works") == b"the other works"
+    assert exchange(allowed, b"the other port works") == b"the other port works"
     assert server.logins() == 1

@@ -1,4 +1,4 @@
-"""Jump hosts: chains in ssh -J order, shared connections, and a way back in through a relay."""
+"""Jump hosts: chains in ssh -J order, shared connections, and access through a relay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.site import Site, host_table, tunnel_table
 pytestmark = pytest.mark.usefixtures("data_path")
 
 
-def test_tunnels_of_two_and_three_hops_share_the_connections_to_their_jump_hosts(
+def test_tunnels_share_the_connections_to_their_jump_hosts(
     site: Site,
 ) -> None:
     first, second, third = site.sshd(), site.sshd(), site.sshd()
@@ -31,7 +31,7 @@ def test_tunnels_of_two_and_three_hops_share_the_connections_to_their_jump_hosts
 
     for name, port in ports.items():
         assert exchange(port, name.encode()) == name.encode()
-    # A tunnel's own connection to a host is its own; what is shared are the hops before it.
+    # Each tunnel has its own connection to its host; only the hops before it are shared.
     assert first.logins() == 2
     assert second.logins() == 2
     assert third.logins() == 1
@@ -41,10 +41,10 @@ def test_tunnels_of_two_and_three_hops_share_the_connections_to_their_jump_hosts
 
     program.succeed("down", "three")
     program.wait_for_state("three", "stopped")
-    assert exchange(ports["two"], b"still here") == b"still here"
+    assert exchange(ports["two"], b"still works") == b"still works"
 
 
-def test_a_dead_jump_host_is_named_and_its_tunnels_come_back_with_it(site: Site) -> None:
+def test_a_dead_jump_host_is_named_and_tunnels_recover_when_it_returns(site: Site) -> None:
     jump, target = site.sshd(), site.sshd()
     port = free_port()
     program = site.program(
@@ -68,7 +68,7 @@ def test_a_dead_jump_host_is_named_and_its_tunnels_come_back_with_it(site: Site)
     assert exchange(port, b"back") == b"back"
 
 
-def test_a_machine_is_reached_through_the_port_it_holds_open_on_the_relay(site: Site) -> None:
+def test_a_machine_is_reachable_through_its_remote_forward_on_a_relay(site: Site) -> None:
     relay, home = site.sshd(), site.sshd(known=False)
     site.add_known_host("home", public(home.host_key))
     open_port, port = free_port(), free_port()
@@ -76,17 +76,17 @@ def test_a_machine_is_reached_through_the_port_it_holds_open_on_the_relay(site: 
         host_table("relay", relay.port),
         host_table("home", open_port, 'jump = "relay"', 'host_key_alias = "home"'),
     ]
-    holder = site.program(
+    box = site.program(
         *tables, tunnel_table("reverse", "relay", f'remote = "{open_port}:127.0.0.1:{home.port}"')
     )
-    visitor = site.program(
-        *tables, tunnel_table("visit", "home", f'local = "{port}:{site.service(echo)}"')
+    client = site.program(
+        *tables, tunnel_table("client", "home", f'local = "{port}:{site.service(echo)}"')
     )
-    holder.up()
-    holder.wait_until_up()
+    box.up()
+    box.wait_until_up()
 
-    visitor.up()
-    visitor.wait_until_up()
+    client.up()
+    client.wait_until_up()
 
     assert exchange(port, b"through the relay") == b"through the relay"
     assert home.logins() == 1

@@ -1,4 +1,4 @@
-"""End-to-end checks: what a listening port does not say, and what is done about it."""
+"""End-to-end checks of forwards whose port listens, and the reaction to their failures."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from tests.e2e.program import Program
     from tunnelkeeper.core.snapshot import CheckSnapshot, TunnelSnapshot
 
-OFTEN = ("check_interval = 0.2", "check_failures = 2")
-PATIENT = ("check_interval = 0.2", "check_failures = 1000")
-IMPATIENT = "check_timeout = 3"
-"""For checks without an answer; long beside what an answer takes, also on a busy machine."""
+FREQUENT = ("check_interval = 0.2", "check_failures = 2")
+NEVER_REPLACED = ("check_interval = 0.2", "check_failures = 1000")
+SHORT_TIMEOUT = "check_timeout = 3"
+"""For unanswered checks; long compared with the time for an answer, even on a busy machine."""
 
 
-def mute(connection: socket.socket) -> None:
-    """Accept, read, and never answer."""
+def never_answer(connection: socket.socket) -> None:
+    """Read, and never answer."""
     while connection.recv(CHUNK):
         pass
 
 
 def answering(status: list[str]) -> Handler:
-    """Run a web server whose status line the test can change."""
+    """Return a handler for HTTP requests; `status` holds the status line, which may change."""
 
     def answer(connection: socket.socket) -> None:
         connection.recv(CHUNK)
@@ -50,11 +50,11 @@ def wait_for_check(program: Program, *, ok: bool | None) -> TunnelSnapshot:
     return program.wait_for("t", lambda t: (c := check_of(t)).at is not None and c.ok is ok)
 
 
-def test_a_check_goes_through_the_connection_and_is_nobodys_traffic(site: Site) -> None:
+def test_a_check_uses_the_connection_and_is_not_counted_as_traffic(site: Site) -> None:
     port, service = free_port(), site.service(web_page("hello"))
     server = site.sshd()
     forward = f'{{ listen = {port}, connect = "{service}", check = "http://intranet/health" }}'
-    program = site.program(tunnel_table("t", server.port, f"local = [{forward}]", *OFTEN))
+    program = site.program(tunnel_table("t", server.port, f"local = [{forward}]", *FREQUENT))
     program.up()
 
     good = wait_for_check(program, ok=True)
@@ -67,10 +67,10 @@ def test_a_check_goes_through_the_connection_and_is_nobodys_traffic(site: Site) 
     program.wait_for("t", lambda tunnel: tunnel.connections_total == 1)
 
 
-def test_of_a_forward_that_carries_nothing_neither_status_nor_hook_ever_says_up(site: Site) -> None:
+def test_a_forward_whose_check_fails_is_never_reported_up_by_status_or_hook(site: Site) -> None:
     forward = f'{{ listen = {free_port()}, connect = "127.0.0.1:{free_port()}", check = "tcp" }}'
-    told = site.directory / "told"
-    lines = (f"local = [{forward}]", f"on_up = ['touch', '{told}']", *PATIENT)
+    marker = site.directory / "marker"
+    lines = (f"local = [{forward}]", f"on_up = ['touch', '{marker}']", *NEVER_REPLACED)
     program = site.program(tunnel_table("t", site.sshd().port, *lines))
     program.up()
 
@@ -78,16 +78,16 @@ def test_of_a_forward_that_carries_nothing_neither_status_nor_hook_ever_says_up(
     first = check_of(program.tunnel("t")).at
     program.wait_for("t", lambda tunnel: check_of(tunnel).at != first)
 
-    assert not told.exists()
+    assert not marker.exists()
     assert " t: up" not in program.log()
 
 
-def test_a_target_that_answers_500_degrades_and_the_connection_is_replaced_once(site: Site) -> None:
+def test_status_500_degrades_the_tunnel_and_replaces_the_connection_once(site: Site) -> None:
     status = ["500 Internal Server Error"]
     port, service = free_port(), site.service(answering(status))
     server = site.sshd()
     forward = f'{{ listen = {port}, connect = "{service}", check = "http://intranet/health" }}'
-    program = site.program(tunnel_table("t", server.port, f"local = [{forward}]", *OFTEN))
+    program = site.program(tunnel_table("t", server.port, f"local = [{forward}]", *FREQUENT))
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "check_failed")
@@ -107,11 +107,11 @@ def test_a_target_that_answers_500_degrades_and_the_connection_is_replaced_once(
     assert server.logins() == 2
 
 
-def test_a_target_that_accepts_and_never_answers_passes_tcp_and_fails_http(site: Site) -> None:
-    service, server = site.service(mute), site.sshd()
-    ends = [f'listen = {free_port()}, connect = "{service}"' for _ in range(2)]
-    forwards = f'[{{ {ends[0]}, check = "tcp" }}, {{ {ends[1]}, check = "http://x/" }}]'
-    lines = (f"local = {forwards}", *PATIENT, IMPATIENT)
+def test_a_target_that_never_answers_passes_tcp_and_fails_http(site: Site) -> None:
+    service, server = site.service(never_answer), site.sshd()
+    bodies = [f'listen = {free_port()}, connect = "{service}"' for _ in range(2)]
+    forwards = f'[{{ {bodies[0]}, check = "tcp" }}, {{ {bodies[1]}, check = "http://x/" }}]'
+    lines = (f"local = {forwards}", *NEVER_REPLACED, SHORT_TIMEOUT)
     program = site.program(tunnel_table("t", server.port, *lines))
     program.up()
 
@@ -122,14 +122,14 @@ def test_a_target_that_accepts_and_never_answers_passes_tcp_and_fails_http(site:
     assert [forward.state for forward in degraded.forwards] == ["listening", "failed"]
 
 
-def test_a_socks_proxy_is_checked_with_the_target_of_the_check(site: Site) -> None:
+def test_a_socks_proxy_is_checked_with_the_target_in_the_check(site: Site) -> None:
     service, server = site.service(web_page("hello")), site.sshd()
     gone = free_port()
     forwards = ", ".join(
         f'{{ listen = {free_port()}, check = "{check}" }}'
         for check in (f"http://{service}/", f"tcp://127.0.0.1:{gone}")
     )
-    program = site.program(tunnel_table("t", server.port, f"socks = [{forwards}]", *PATIENT))
+    program = site.program(tunnel_table("t", server.port, f"socks = [{forwards}]", *NEVER_REPLACED))
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "check_failed")
@@ -141,13 +141,13 @@ def test_a_socks_proxy_is_checked_with_the_target_of_the_check(site: Site) -> No
     assert good.forwards[0].state == "listening"
 
 
-def test_a_remote_forward_is_checked_by_a_connection_that_comes_back_here(site: Site) -> None:
+def test_a_remote_forward_is_checked_by_a_connection_back_through_its_port(site: Site) -> None:
     service, server = site.service(web_page("hello")), site.sshd()
     forwards = ", ".join(
         f'{{ listen = {listen}, connect = "{service}", check = "{check}" }}'
         for listen, check in ((free_port(), "tcp"), (0, "http://box/"))
     )
-    program = site.program(tunnel_table("t", server.port, f"remote = [{forwards}]", *OFTEN))
+    program = site.program(tunnel_table("t", server.port, f"remote = [{forwards}]", *FREQUENT))
     program.up()
 
     good = program.wait_for("t", lambda t: all(f.check and f.check.ok for f in t.forwards))
@@ -159,10 +159,10 @@ def test_a_remote_forward_is_checked_by_a_connection_that_comes_back_here(site: 
     program.wait_for("t", lambda tunnel: tunnel.connections_total == 1)
 
 
-def test_a_remote_forward_whose_target_is_gone_says_how_far_the_check_came(site: Site) -> None:
+def test_a_failed_check_of_a_remote_forward_reports_how_far_it_got(site: Site) -> None:
     server, gone = site.sshd(), free_port()
     forward = f'{{ listen = 0, connect = "127.0.0.1:{gone}", check = "tcp" }}'
-    program = site.program(tunnel_table("t", server.port, f"remote = [{forward}]", *PATIENT))
+    program = site.program(tunnel_table("t", server.port, f"remote = [{forward}]", *NEVER_REPLACED))
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "check_failed")
@@ -171,13 +171,13 @@ def test_a_remote_forward_whose_target_is_gone_says_how_far_the_check_came(site:
     assert "it came back here, but the target refused" in degraded.failure.message
 
 
-def test_a_remote_port_whose_server_side_hangs_is_held_again_by_another_connection(
+def test_a_remote_port_of_a_hanging_server_process_is_bound_by_a_new_connection(
     site: Site,
 ) -> None:
     service, server = site.service(web_page("hello")), site.sshd()
     forward = f'{{ listen = 0, connect = "{service}", check = "tcp" }}'
     program = site.program(
-        tunnel_table("t", server.port, f"remote = [{forward}]", *OFTEN, IMPATIENT)
+        tunnel_table("t", server.port, f"remote = [{forward}]", *FREQUENT, SHORT_TIMEOUT)
     )
     program.up()
     wait_for_check(program, ok=True)
@@ -198,13 +198,13 @@ def test_a_remote_port_whose_server_side_hangs_is_held_again_by_another_connecti
             process.resume()
 
 
-def test_where_the_server_forbids_the_check_of_a_remote_forward_it_is_not_held_against_it(
+def test_a_check_that_the_server_forbids_does_not_degrade_the_tunnel(
     site: Site,
 ) -> None:
     service = site.service(echo)
     server = site.sshd(AllowTcpForwarding="remote")
     forward = f'{{ listen = 0, connect = "{service}", check = "tcp" }}'
-    program = site.program(tunnel_table("t", server.port, f"remote = [{forward}]", *OFTEN))
+    program = site.program(tunnel_table("t", server.port, f"remote = [{forward}]", *FREQUENT))
     program.up()
 
     unknown = wait_for_check(program, ok=None)
@@ -214,13 +214,13 @@ def test_where_the_server_forbids_the_check_of_a_remote_forward_it_is_not_held_a
     assert server.logins() == 1
 
 
-def test_a_reload_changes_a_check_and_leaves_connection_and_port_alone(site: Site) -> None:
-    port, service, server = free_port(), site.service(mute), site.sshd()
+def test_a_reload_changes_a_check_and_keeps_the_connection(site: Site) -> None:
+    port, service, server = free_port(), site.service(never_answer), site.sshd()
     forward = f'listen = {port}, connect = "{service}"'
 
     def config(check: str) -> str:
         local = f"local = [{{ {forward}, {check} }}]"
-        return site.config(tunnel_table("t", server.port, local, *PATIENT, IMPATIENT))
+        return site.config(tunnel_table("t", server.port, local, *NEVER_REPLACED, SHORT_TIMEOUT))
 
     program = site.program()
     program.write_config(config('check = "tcp"'))
@@ -228,9 +228,9 @@ def test_a_reload_changes_a_check_and_leaves_connection_and_port_alone(site: Sit
     wait_for_check(program, ok=True)
 
     program.write_config(config('check = "http://x/"'))
-    said = program.succeed("reload")
+    output = program.succeed("reload")
 
-    assert "settings changed on the live connection" in said
+    assert "settings changed on the live connection" in output
     program.wait_for_state("t", "degraded", "check_failed")
     program.write_config(config('check = "tcp"'))
     program.succeed("reload")

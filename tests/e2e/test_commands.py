@@ -1,4 +1,4 @@
-"""The commands beside `up`: what they print, what they exit with, and how fast."""
+"""The commands other than `up`: their output, exit codes and start-up cost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def running(shared_site: Site) -> Running:
     return Running(program, server, port, shared_site)
 
 
-def test_status_shows_every_tunnel_and_exits_with_0_when_what_is_wanted_is_up(
+def test_status_shows_every_tunnel_and_exits_with_0_if_all_wanted_tunnels_are_up(
     running: Running,
 ) -> None:
     table = running.program.succeed("status")
@@ -56,7 +56,7 @@ def test_status_shows_every_tunnel_and_exits_with_0_when_what_is_wanted_is_up(
     assert running.program.run("status", "nonsense").returncode == 4
 
 
-def test_status_imports_no_ssh(running: Running) -> None:
+def test_status_does_not_import_asyncssh(running: Running) -> None:
     imports = subprocess.run(
         [COMMAND[0], "-X", "importtime", *COMMAND[1:], "status"],
         env=running.program.environment,
@@ -69,7 +69,7 @@ def test_status_imports_no_ssh(running: Running) -> None:
     assert not {"asyncssh", "prompt_toolkit", "cryptography"} & imported
 
 
-def test_wait_says_whether_it_came_to_that(running: Running) -> None:
+def test_wait_exits_according_to_the_condition(running: Running) -> None:
     program = running.program
 
     program.succeed("wait", "db")
@@ -78,7 +78,7 @@ def test_wait_says_whether_it_came_to_that(running: Running) -> None:
     assert program.run("wait", "nonsense").returncode == 4
 
 
-def test_restart_makes_a_new_connection_and_logs_follow_it(running: Running) -> None:
+def test_restart_makes_a_new_connection_and_logs_follows_it(running: Running) -> None:
     program, server = running.program, running.server
     logins = server.logins()
     follower = subprocess.Popen(
@@ -89,7 +89,7 @@ def test_restart_makes_a_new_connection_and_logs_follow_it(running: Running) -> 
     )
     with follower:
         assert follower.stdout is not None
-        follower.stdout.readline()  # the last line so far: from here on it follows
+        follower.stdout.readline()  # the last line so far
         program.succeed("restart", "db")
         wait_until(lambda: server.logins() == logins + 1, within=10)
         program.succeed("wait", "db", "--timeout", "10")
@@ -97,7 +97,7 @@ def test_restart_makes_a_new_connection_and_logs_follow_it(running: Running) -> 
         followed = follower.stdout.readline()
         follower.terminate()
     assert "db" in followed
-    assert exchange(running.port, b"anew") == b"anew"
+    assert exchange(running.port, b"new connection") == b"new connection"
 
 
 def test_connect_is_a_proxy_command_for_ssh(running: Running) -> None:
@@ -109,23 +109,25 @@ def test_connect_is_a_proxy_command_for_ssh(running: Running) -> None:
     done = subprocess.run(
         command,
         env=program.environment,
-        input=b"there and back",
+        input=b"data",
         capture_output=True,
         timeout=30,
         check=False,
     )
 
-    assert (done.returncode, done.stdout) == (0, b"there and back"), done.stderr
-    assert server.logins() == logins + 1  # ssh's own: the way there was the tunnel's connection
+    assert (done.returncode, done.stdout) == (0, b"data"), done.stderr
+    assert (
+        server.logins() == logins + 1
+    )  # the login of ssh itself, through the connection of the tunnel
 
 
 def test_connect_needs_no_supervisor(running: Running) -> None:
     site, server = running.site, running.server
     program = site.program(host_table("relay", server.port))
 
-    done = program.run("connect", "relay", str(site.service(echo)), text="alone")
+    done = program.run("connect", "relay", str(site.service(echo)), text="data")
 
-    assert (done.returncode, done.stdout) == (0, "alone"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "data"), done.stderr
 
 
 def test_connect_fails_when_the_target_refuses(running: Running) -> None:
@@ -135,7 +137,7 @@ def test_connect_fails_when_the_target_refuses(running: Running) -> None:
     assert "refused" in done.stderr
 
 
-def test_check_is_silent_about_a_good_file(running: Running) -> None:
+def test_check_prints_nothing_for_a_valid_file(running: Running) -> None:
     done = running.program.run("check")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -159,7 +161,7 @@ port = "ssh"
 
 
 @pytest.mark.parametrize("command", ["check", "up"])
-def test_five_mistakes_are_five_lines_with_line_numbers(site: Site, command: str) -> None:
+def test_each_mistake_is_reported_with_its_line_number(site: Site, command: str) -> None:
     program = site.program(MISTAKES, head="")
 
     done = program.run(command)
@@ -178,7 +180,7 @@ def test_five_mistakes_are_five_lines_with_line_numbers(site: Site, command: str
 
 
 @pytest.mark.parametrize("command", ["status", "down", "reload", "logs", "wait db", "restart db"])
-def test_without_a_supervisor_commands_say_so(site: Site, command: str) -> None:
+def test_commands_report_a_missing_supervisor(site: Site, command: str) -> None:
     program = site.program(tunnel_table("db", 22, 'socks = "1080"'))
 
     done = program.run(*command.split())

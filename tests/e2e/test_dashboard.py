@@ -1,4 +1,4 @@
-"""The dashboard as a person sees it: in a terminal, with a real supervisor and real servers."""
+"""The dashboard in a terminal, with a real supervisor and real servers."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def dashboard(
 ) -> Iterator[Terminal]:
     terminal = Terminal(site.directory / "tmux", columns, rows)
     try:
-        given = program.environment | {"LC_ALL": "C.UTF-8"} | environment
-        terminal.run(COMMAND, {name: value for name, value in given.items() if value})
+        variables = program.environment | {"LC_ALL": "C.UTF-8"} | environment
+        terminal.run(COMMAND, {name: value for name, value in variables.items() if value})
         yield terminal
     finally:
         terminal.close()
 
 
 def seven_tunnels(site: Site) -> tuple[Program, Sshd]:
-    """Run a tunnel of every kind, one that is broken and one that is stopped, and the server."""
+    """Run tunnels of every kind, a broken one and a stopped one; return program and server."""
     server, inner = site.sshd(), site.sshd()
     port = site.service(echo).port
     program = site.program(
@@ -70,18 +70,18 @@ def seven_tunnels(site: Site) -> tuple[Program, Sshd]:
 
 def row(screen: str, name: str) -> str:
     """Return a tunnel's row, or an empty string."""
-    found = re.search(rf"^.\S {re.escape(name)} .*$", screen, re.MULTILINE)
-    return found.group() if found else ""
+    match = re.search(rf"^.\S {re.escape(name)} .*$", screen, re.MULTILINE)
+    return match.group() if match else ""
 
 
-def test_it_shows_all_there_is_and_is_worked_by_keys(site: Site) -> None:
+def test_it_shows_all_tunnels_and_reacts_to_keys(site: Site) -> None:
     program, _ = seven_tunnels(site)
     with dashboard(site, program) as terminal:
         screen = terminal.wait_for_text("● 5 up", "↻ 1 backoff", "○ 1 stopped", "tunnels 7", "CPU")
-        for told in ("NAME", "HOST", "FORWARDS", "SINCE", "RTT", "IN/s", "OUT/s", "TRAFFIC"):
-            assert told in screen
-        for told in ("OPEN", "RST", "LAST FAILURE", "0.1.0", str(program.config.name)):
-            assert told in screen
+        for text in ("NAME", "HOST", "FORWARDS", "SINCE", "RTT", "IN/s", "OUT/s", "TRAFFIC"):
+            assert text in screen
+        for text in ("OPEN", "RST", "LAST FAILURE", "0.1.0", str(program.config.name)):
+            assert text in screen
         assert "refused" in row(screen, "broken")
         assert re.search(r" via | \+1 ", row(screen, "deep"))
         assert re.search(r"L \d+ → 127", row(screen, "db"))
@@ -117,7 +117,7 @@ def test_it_shows_all_there_is_and_is_worked_by_keys(site: Site) -> None:
     assert program.tunnel("db").state == "up"
 
 
-def test_a_server_that_dies_and_returns_is_seen(site: Site) -> None:
+def test_it_shows_a_server_outage_and_its_end(site: Site) -> None:
     program, server = seven_tunnels(site)
     with dashboard(site, program) as terminal:
         terminal.wait_for_text("● 5 up")
@@ -128,7 +128,7 @@ def test_a_server_that_dies_and_returns_is_seen(site: Site) -> None:
         assert "1" in row(screen, "db").split()
 
 
-def test_the_supervisor_is_killed_and_started_again(site: Site) -> None:
+def test_it_shows_that_the_supervisor_is_killed_and_restarted(site: Site) -> None:
     program, _ = seven_tunnels(site)
     with dashboard(site, program) as terminal:
         terminal.wait_for_text("● 5 up")
@@ -138,7 +138,7 @@ def test_the_supervisor_is_killed_and_started_again(site: Site) -> None:
         terminal.wait_for_text("● 5 up", without="disconnected")
 
 
-def test_without_a_supervisor_one_is_started_by_key(site: Site) -> None:
+def test_a_key_starts_a_missing_supervisor(site: Site) -> None:
     server = site.sshd()
     program = site.program(socks_tunnel("db", server.port))
     with dashboard(site, program) as terminal:
@@ -149,7 +149,7 @@ def test_without_a_supervisor_one_is_started_by_key(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(60, 15), (80, 24), (200, 50)])
-def test_it_fits_any_window_also_one_that_changes(site: Site, columns: int, rows: int) -> None:
+def test_it_fits_windows_of_any_size_and_resizes(site: Site, columns: int, rows: int) -> None:
     server = site.sshd()
     program = site.program(socks_tunnel("db", server.port))
     program.up()
@@ -161,11 +161,11 @@ def test_it_fits_any_window_also_one_that_changes(site: Site, columns: int, rows
         )
         terminal.resize(columns, rows)
         terminal.wait_for_screen(
-            lambda text: max(map(len, text.splitlines())) == columns, "as large as before"
+            lambda text: max(map(len, text.splitlines())) == columns, "resized back"
         )
 
 
-def test_no_colour_and_no_utf8_are_respected(site: Site) -> None:
+def test_it_respects_no_color_and_a_locale_without_utf8(site: Site) -> None:
     server = site.sshd()
     program = site.program(socks_tunnel("db", server.port))
     program.up()
@@ -176,11 +176,11 @@ def test_no_colour_and_no_utf8_are_respected(site: Site) -> None:
         assert not re.search(r"\x1b\[(?:\d+;)*[349][0-7]m", captured)
 
 
-def test_the_demo_opens_it_and_leaves_nothing_behind(site: Site) -> None:
+def test_the_demo_opens_it_and_removes_all_files(site: Site) -> None:
     terminal = Terminal(site.directory / "tmux", 120, 35)
-    folder = site.subdirectory("d")
+    directory = site.subdirectory("d")
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    settings = {"TMPDIR": str(folder), "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    settings = {"TMPDIR": str(directory), "HOME": str(directory), "LC_ALL": "C.UTF-8"}
     try:
         terminal.run([*COMMAND[:-1], "demo"], kept | settings | {"PYTHONPATH": str(SOURCE)})
         terminal.wait_for_text("● 6 up", "curl http://127.0.0.1:", "box")
@@ -190,4 +190,4 @@ def test_the_demo_opens_it_and_leaves_nothing_behind(site: Site) -> None:
         terminal.wait_for_text("everything is removed", "ended with 0")
     finally:
         terminal.close()
-    assert list(folder.iterdir()) == []
+    assert list(directory.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The forwards of every kind through Dropbear, as routers run it."""
+"""All kinds of forwards through Dropbear, the server of many routers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tunnelkeeper.core.failures import Cause
 
 def test_every_kind_of_forward_works_through_dropbear(site: Site) -> None:
     server = site.dropbear()
-    here, there, up, down, socks = (free_port() for _ in range(5))
+    local_port, remote_port, upload, download, socks = (free_port() for _ in range(5))
     path = site.directory / "here.sock"
     service, page = site.service(echo), site.service(web_page("hello"))
     local = [
-        f"{here}:{service}",
-        f"{up}:{site.service(hash_sink)}",
-        f"{down}:{site.service(sender(blob(5 * MEGABYTE)))}",
+        f"{local_port}:{service}",
+        f"{upload}:{site.service(hash_sink)}",
+        f"{download}:{site.service(sender(blob(5 * MEGABYTE)))}",
         f"{path}:{service}",
     ]
     program = site.program(
@@ -32,23 +32,23 @@ def test_every_kind_of_forward_works_through_dropbear(site: Site) -> None:
             "router",
             server.port,
             f"local = {local}",
-            f'remote = "{there}:{service}"',
+            f'remote = "{remote_port}:{service}"',
             f'socks = "{socks}"',
         )
     )
     program.up()
     program.wait_until_up()
 
-    assert exchange(here, b"one way") == b"one way"
-    assert exchange(there, b"the other") == b"the other"
-    assert exchange(path, b"by path") == b"by path"
-    assert exchange(up, blob(5 * MEGABYTE)).decode() == sha256(blob(5 * MEGABYTE))
-    assert exchange(down) == blob(5 * MEGABYTE)
+    assert exchange(local_port, b"local") == b"local"
+    assert exchange(remote_port, b"remote") == b"remote"
+    assert exchange(path, b"socket") == b"socket"
+    assert exchange(upload, blob(5 * MEGABYTE)).decode() == sha256(blob(5 * MEGABYTE))
+    assert exchange(download) == blob(5 * MEGABYTE)
     proxy = ["--socks5-hostname", f"127.0.0.1:{socks}", f"http://127.0.0.1:{page.port}/"]
     assert subprocess.check_output([require("curl"), "-sS", *proxy]) == b"hello"
 
 
-def test_a_chain_passes_through_dropbear(site: Site) -> None:
+def test_dropbear_works_as_a_jump_host(site: Site) -> None:
     jump, target, port = site.dropbear(), site.sshd(), free_port()
     program = site.program(
         tunnel_table(
@@ -61,10 +61,10 @@ def test_a_chain_passes_through_dropbear(site: Site) -> None:
     program.up()
     program.wait_until_up()
 
-    assert exchange(port, b"past the router") == b"past the router"
+    assert exchange(port, b"data") == b"data"
 
 
-# -k forbids what listens there, -j also that a connection to the port is made to find out.
+# -k forbids remote forwards; -j also forbids the connection that tests whether the port is in use.
 @pytest.mark.parametrize("options", [("-k",), ("-j", "-k")])
 def test_a_port_that_dropbear_forbids_is_denied(site: Site, options: tuple[str, ...]) -> None:
     server = site.dropbear(*options)
@@ -74,7 +74,7 @@ def test_a_port_that_dropbear_forbids_is_denied(site: Site, options: tuple[str, 
     program.wait_for_state("t", "degraded", Cause.FORWARD_DENIED)
 
 
-def test_a_port_that_a_keys_options_forbid_on_dropbear_is_denied(site: Site) -> None:
+def test_a_port_that_key_options_on_dropbear_forbid_is_denied(site: Site) -> None:
     site.authorized_keys.write_text(f"no-port-forwarding {public(site.key)}\n")
     server = site.dropbear()
     program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
@@ -84,14 +84,14 @@ def test_a_port_that_a_keys_options_forbid_on_dropbear_is_denied(site: Site) -> 
 
 
 @pytest.mark.parametrize("options", [(), ("-j",)])
-def test_a_port_that_is_held_on_dropbears_machine_is_busy_and_taken_once_it_is_free(
+def test_a_port_in_use_on_dropbear_is_busy_and_bound_once_it_is_free(
     site: Site, options: tuple[str, ...]
 ) -> None:
     owner = site.service(sender(b"theirs"))
     server = site.dropbear(*options)
     remote = f'remote = "{owner.port}:{site.service(echo)}"'
     program = site.program(tunnel_table("t", server.port, remote))
-    # A listener on 127.0.0.1 alone goes unnoticed: Dropbear is content with ::1 then.
+    # With a listener on 127.0.0.1 alone, Dropbear would report success for ::1.
     with socket.create_server(("::1", owner.port), family=socket.AF_INET6):
         program.up()
         program.wait_for_state("t", "degraded", Cause.REMOTE_PORT_BUSY)

@@ -1,4 +1,4 @@
-"""Forwards that the server forbids, as distinct from ports that are taken there."""
+"""Forwards that the server forbids, as opposed to ports in use on the server."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_a_port_that_sshd_forbids_is_denied(site: Site, keyword: str, value: str
 
     assert failure.cause == Cause.FORWARD_DENIED
     assert "AllowTcpForwarding" in failure.hint
-    assert "forwarding" in failure.message  # sshd's own words
+    assert "forwarding" in failure.message  # the text of sshd
 
 
 @pytest.mark.parametrize("option", ["restrict", "no-port-forwarding", 'permitlisten="1"'])
-def test_a_port_that_the_keys_options_forbid_is_denied(site: Site, option: str) -> None:
+def test_a_port_that_key_options_forbid_is_denied(site: Site, option: str) -> None:
     site.authorized_keys.write_text(f"{option} {public(site.key)}\n")
     server = site.sshd()
     program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
@@ -64,7 +64,7 @@ def test_a_port_that_the_keys_options_forbid_is_denied(site: Site, option: str) 
 def test_a_port_below_1024_is_denied_to_users_other_than_root(site: Site) -> None:
     if os.geteuid() != 0:
         absent("logging in as another user needs root")
-    site.directory.chmod(0o711)  # sshd reads the keys as the one who logs in
+    site.directory.chmod(0o711)  # sshd reads the keys as the login user
     site.authorized_keys.chmod(0o644)
     server = site.sshd()
     remote = ["80:127.0.0.1:9", f"{free_port()}:127.0.0.1:9"]
@@ -79,11 +79,11 @@ def test_a_port_below_1024_is_denied_to_users_other_than_root(site: Site) -> Non
     assert "ports below 1024 are root's" in tunnel.failure.hint
 
 
-def test_one_of_several_ports_is_denied_and_the_others_are_not(site: Site) -> None:
-    taken = site.service(sender(b"theirs"))
+def test_each_of_several_ports_is_denied_or_bound_separately(site: Site) -> None:
+    busy = site.service(sender(b"theirs"))
     allowed = free_port()
-    server = site.sshd(AddressFamily="inet", PermitListen=f"{allowed} {taken.port}")
-    ports = [free_port(), taken.port, allowed, free_port()]
+    server = site.sshd(AddressFamily="inet", PermitListen=f"{allowed} {busy.port}")
+    ports = [free_port(), busy.port, allowed, free_port()]
     remote = [f"{port}:{site.service(echo)}" for port in ports]
     program = site.program(tunnel_table("t", server.port, f"remote = {remote}"))
     program.up()
@@ -91,26 +91,28 @@ def test_one_of_several_ports_is_denied_and_the_others_are_not(site: Site) -> No
     tunnel = program.wait_for_state("t", "degraded")
 
     causes = [forward.failure.cause if forward.failure else None for forward in tunnel.forwards]
-    denied, held = Cause.FORWARD_DENIED, Cause.REMOTE_PORT_BUSY
-    assert causes == [denied, held, None, denied]
-    assert exchange(allowed, b"the other works") == b"the other works"
+    denied, in_use = Cause.FORWARD_DENIED, Cause.REMOTE_PORT_BUSY
+    assert causes == [denied, in_use, None, denied]
+    assert exchange(allowed, b"the other port works") == b"the other port works"
 
 
-def test_a_denied_port_is_asked_for_again_by_a_reload(site: Site) -> None:
+def test_a_reload_requests_a_denied_port_again(site: Site) -> None:
     site.authorized_keys.write_text(f"restrict {public(site.key)}\n")
     server = site.sshd()
     program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
     program.up()
     failure_of(program)
-    asked = server.log().count("tcpip-forward listen")
+    requests = server.log().count("tcpip-forward listen")
 
     program.succeed("reload")
 
-    program.wait_for("t", lambda _: server.log().count("tcpip-forward listen") > asked, within=10)
+    program.wait_for(
+        "t", lambda _: server.log().count("tcpip-forward listen") > requests, within=10
+    )
     assert server.logins() == 1
 
 
-def test_a_tunnel_that_must_have_a_denied_forward_is_blocked(site: Site) -> None:
+def test_with_exit_on_forward_failure_a_denied_forward_blocks_the_tunnel(site: Site) -> None:
     server = site.sshd(AllowTcpForwarding="no")
     forward = f'remote = "{free_port()}:127.0.0.1:9"'
     table = tunnel_table("t", server.port, forward, "exit_on_forward_failure = true")
@@ -120,20 +122,20 @@ def test_a_tunnel_that_must_have_a_denied_forward_is_blocked(site: Site) -> None
     assert failure_of(program, "blocked").cause == Cause.FORWARD_DENIED
 
 
-def test_a_port_that_is_held_names_what_ends_a_stale_session(site: Site) -> None:
-    taken = site.service(sender(b"theirs")).port
+def test_the_hint_for_a_busy_port_names_settings_against_stale_sessions(site: Site) -> None:
+    busy = site.service(sender(b"theirs")).port
     server = site.sshd(AddressFamily="inet")
-    program = site.program(tunnel_table("t", server.port, f'remote = "{taken}:127.0.0.1:9"'))
+    program = site.program(tunnel_table("t", server.port, f'remote = "{busy}:127.0.0.1:9"'))
     program.up()
 
     failure = failure_of(program)
 
     assert failure.cause == Cause.REMOTE_PORT_BUSY
     assert "ClientAliveInterval" in failure.hint
-    assert f"ss -tlnp sport = :{taken}" in failure.hint
+    assert f"ss -tlnp sport = :{busy}" in failure.hint
 
 
-def test_an_address_that_the_server_does_not_have_is_reported(site: Site) -> None:
+def test_an_address_that_the_server_lacks_is_reported(site: Site) -> None:
     server = site.sshd(GatewayPorts="clientspecified")
     forward = f'remote = "192.0.2.1:{free_port()}:127.0.0.1:9"'
     program = site.program(tunnel_table("t", server.port, forward))
@@ -145,7 +147,7 @@ def test_an_address_that_the_server_does_not_have_is_reported(site: Site) -> Non
     assert "no port of the address 192.0.2.1" in failure.message
 
 
-def test_a_file_in_the_way_of_a_remote_socket_is_named_until_it_is_gone(site: Site) -> None:
+def test_a_file_that_blocks_a_remote_socket_is_reported_until_it_is_removed(site: Site) -> None:
     path = site.directory / "there.sock"
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as old:
         old.bind(str(path))
@@ -164,7 +166,7 @@ def test_a_file_in_the_way_of_a_remote_socket_is_named_until_it_is_gone(site: Si
     assert server.logins() == 1
 
 
-def test_a_remote_socket_in_use_is_held(site: Site) -> None:
+def test_a_remote_socket_in_use_is_busy(site: Site) -> None:
     path = site.directory / "there.sock"
     site.service(sender(b"theirs"), at=path)
     server = site.sshd()
@@ -186,7 +188,7 @@ def test_a_remote_socket_that_sshd_forbids_is_denied(site: Site) -> None:
     assert "AllowStreamLocalForwarding" in failure.hint
 
 
-def test_our_relay_gives_its_reason(site: Site) -> None:
+def test_our_relay_reports_its_reason(site: Site) -> None:
     relay = Relay(site.subdirectory("relay"), site.authorized_keys, 'permit_listen = ["none"]')
     relay.start()
     with contextlib.closing(relay):
@@ -201,22 +203,22 @@ def test_our_relay_gives_its_reason(site: Site) -> None:
         assert "port forwarding refused: " in failure.message
 
 
-def test_dropbear_says_nothing_and_is_found_out(site: Site) -> None:
-    taken = site.service(sender(b"theirs")).port
+def test_a_busy_port_on_dropbear_is_detected_without_an_error_message(site: Site) -> None:
+    busy = site.service(sender(b"theirs")).port
     server = site.dropbear()
-    forward = f'remote = "{taken}:127.0.0.1:9"'
+    forward = f'remote = "{busy}:127.0.0.1:9"'
     program = site.program(tunnel_table("t", server.port, forward))
     with contextlib.closing(socket.socket(socket.AF_INET6)) as other:
-        other.bind(("::1", taken))  # else Dropbear would listen there and call that a success
+        other.bind(("::1", busy))  # otherwise Dropbear would report success for this address
         other.listen()
         program.up()
 
         assert failure_of(program).cause == Cause.REMOTE_PORT_BUSY
-        assert exchange(taken) == b"theirs"
+        assert exchange(busy) == b"theirs"
     program.wait_until_up(within=30)
 
 
-def test_dropbear_that_forbids_is_found_out(site: Site) -> None:
+def test_a_port_that_dropbear_forbids_is_detected_without_an_error_message(site: Site) -> None:
     site.authorized_keys.write_text(f"no-port-forwarding {public(site.key)}\n")
     server = site.dropbear()
     program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))

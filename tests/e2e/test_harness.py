@@ -1,4 +1,4 @@
-"""The test servers themselves, driven with the real ssh."""
+"""The test servers themselves, tested with OpenSSH's ssh."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from tests.e2e.sshd import Sshd
 
 
-def forwarding(site: Site, server: Sshd | Dropbear, *forwards: str) -> subprocess.Popen[bytes]:
+def start_ssh(site: Site, server: Sshd | Dropbear, *forwards: str) -> subprocess.Popen[bytes]:
     return site.spawn(*site.ssh(server.port, "-N", *forwards, f"{USER}@127.0.0.1"))
 
 
 @pytest.mark.parametrize("kind", ["sshd", "dropbear"])
 def test_ssh_forwards_both_ways_through_the_server(site: Site, kind: str) -> None:
     server = site.sshd() if kind == "sshd" else site.dropbear()
-    here, there = free_port(), free_port()
+    local_port, remote_port = free_port(), free_port()
     service = site.service(echo)
-    forwards = ["-L", f"{here}:{service}", "-R", f"{there}:{service}"]
-    forwarding(site, server, *forwards)
+    forwards = ["-L", f"{local_port}:{service}", "-R", f"{remote_port}:{service}"]
+    start_ssh(site, server, *forwards)
 
-    wait_until(lambda: is_listening(there), within=10)
-    assert exchange(here, b"one way") == b"one way"
-    assert exchange(there, b"the other") == b"the other"
+    wait_until(lambda: is_listening(remote_port), within=10)
+    assert exchange(local_port, b"local") == b"local"
+    assert exchange(remote_port, b"remote") == b"remote"
 
 
-def test_a_killed_sshd_takes_its_sessions_along_and_comes_back_on_its_port(site: Site) -> None:
+def test_killing_sshd_ends_its_sessions_and_it_restarts_on_the_same_port(site: Site) -> None:
     server = site.sshd()
     port = free_port()
     service = site.service(hash_sink)
-    client = forwarding(site, server, "-R", f"{port}:{service}")
+    client = start_ssh(site, server, "-R", f"{port}:{service}")
     wait_until(lambda: is_listening(port), within=10)
 
     server.kill()
@@ -49,12 +49,12 @@ def test_a_killed_sshd_takes_its_sessions_along_and_comes_back_on_its_port(site:
     assert not is_listening(port)
     assert not is_listening(server.port)
     server.start()
-    forwarding(site, server, "-R", f"{port}:{service}")
+    start_ssh(site, server, "-R", f"{port}:{service}")
     wait_until(lambda: is_listening(port), within=10)
     assert server.logins() == 2
 
 
-def test_a_frozen_sshd_answers_again_when_it_is_thawed(site: Site) -> None:
+def test_a_suspended_sshd_answers_after_it_is_resumed(site: Site) -> None:
     server = site.sshd()
     server.suspend()
     login = site.spawn(*site.ssh(server.port, f"{USER}@127.0.0.1", "true"))
