@@ -1,4 +1,4 @@
-"""Forwards as strings, as tables and as bare ports."""
+"""Forwards written as strings, tables and bare ports."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tunnelkeeper.core.probes import HttpProbe, TcpProbe
 if TYPE_CHECKING:
     from tunnelkeeper.config.value_parsers import Reader
 
-HERE = TcpAddress("localhost", 8080)
+LISTEN = TcpAddress("localhost", 8080)
 WEB = TcpAddress("web", 80)
 
 
 def forwards(read: Reader[tuple[Entry, ...]], value: object) -> list[Forward]:
-    """What a value makes, where no check is the matter."""
+    """Return the forwards of a value that has no checks."""
     entries = read(value)
     assert all(entry == Entry(entry.forward) for entry in entries)
     return [entry.forward for entry in entries]
@@ -43,24 +43,24 @@ def forwards(read: Reader[tuple[Entry, ...]], value: object) -> list[Forward]:
         [{"listen": "localhost:8080", "connect": "web:80"}],
     ],
 )
-def test_a_local_forward_has_many_forms(value: object) -> None:
-    assert forwards(local, value) == [LocalForward(HERE, WEB)]
+def test_a_local_forward_can_be_a_string_a_list_or_a_table(value: object) -> None:
+    assert forwards(local, value) == [LocalForward(LISTEN, WEB)]
 
 
-def test_either_end_of_a_table_can_be_a_unix_socket() -> None:
+def test_both_addresses_of_a_table_can_be_unix_sockets() -> None:
     value = {"listen": "/run/a.sock", "connect": "/run/b.sock"}
-    ends = UnixAddress("/run/a.sock"), UnixAddress("/run/b.sock")
+    addresses = UnixAddress("/run/a.sock"), UnixAddress("/run/b.sock")
 
-    assert forwards(local, value) == [LocalForward(*ends)]
-    assert forwards(remote, value) == [RemoteForward(*ends)]
+    assert forwards(local, value) == [LocalForward(*addresses)]
+    assert forwards(remote, value) == [RemoteForward(*addresses)]
 
 
 def test_a_remote_forward_without_a_target_is_a_socks_proxy() -> None:
     for value in ("8080", {"listen": "8080"}, {"listen": 8080}):
-        assert forwards(remote, value) == [RemoteSocksForward(HERE)]
+        assert forwards(remote, value) == [RemoteSocksForward(LISTEN)]
 
 
-def test_a_remote_forward_may_leave_the_port_to_the_server() -> None:
+def test_a_remote_forward_may_let_the_server_choose_the_port() -> None:
     expected = [RemoteForward(TcpAddress("localhost", 0), WEB)]
 
     assert forwards(remote, "0:web:80") == expected
@@ -69,10 +69,10 @@ def test_a_remote_forward_may_leave_the_port_to_the_server() -> None:
 
 @pytest.mark.parametrize("value", [8080, [8080], "8080", ["8080"], {"listen": 8080}])
 def test_a_socks_forward_may_be_a_bare_port(value: object) -> None:
-    assert forwards(socks, value) == [SocksForward(HERE)]
+    assert forwards(socks, value) == [SocksForward(LISTEN)]
 
 
-def test_a_remote_port_alone_stands_in_quotes_like_every_remote_spec() -> None:
+def test_a_remote_port_must_be_quoted() -> None:
     with pytest.raises(InvalidValueError, match=r'for SOCKS, "\[bind_address:\]port" in quotes'):
         remote([8080])
 
@@ -94,7 +94,7 @@ def test_a_remote_port_alone_stands_in_quotes_like_every_remote_spec() -> None:
         ({"listen": 1, "conect": "web:80"}, "unknown key; did you mean 'connect'"),
     ],
 )
-def test_a_bad_local_forward_says_what_was_expected(value: object, message: str) -> None:
+def test_an_invalid_local_forward_reports_what_was_expected(value: object, message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):
         local(value)
 
@@ -109,33 +109,36 @@ def test_a_bad_local_forward_says_what_was_expected(value: object, message: str)
         ({"listen": 1, "connect": "web:80"}, "leave it out: each client of a SOCKS proxy"),
     ],
 )
-def test_a_bad_socks_forward_says_what_was_expected(value: object, message: str) -> None:
+def test_an_invalid_socks_forward_reports_what_was_expected(value: object, message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):
         socks(value)
 
 
-def test_a_bad_end_is_named_by_its_place() -> None:
+def test_an_invalid_address_is_reported_with_its_key_path() -> None:
     with pytest.raises(InvalidValueError) as caught:
         local(["8080:web:80", {"listen": 70000, "connect": "web:x"}])
 
-    assert [fault.key_path for fault in caught.value.problems] == [(1, "listen"), (1, "connect")]
+    assert [problem.key_path for problem in caught.value.problems] == [
+        (1, "listen"),
+        (1, "connect"),
+    ]
 
 
-def test_all_that_is_wrong_with_a_table_is_said_together() -> None:
-    bad = {"listen": 70000, "check": "udp", "check_interval": 0, "check_failures": 0}
+def test_all_problems_of_a_table_are_reported_together() -> None:
+    invalid = {"listen": 70000, "check": "udp", "check_interval": 0, "check_failures": 0}
 
     with pytest.raises(InvalidValueError) as caught:
-        local(bad)
+        local(invalid)
 
-    places = [("listen",), ("check_interval",), ("check_failures",), (), ("check",)]
-    assert [fault.key_path for fault in caught.value.problems] == places
+    key_paths = [("listen",), ("check_interval",), ("check_failures",), (), ("check",)]
+    assert [problem.key_path for problem in caught.value.problems] == key_paths
 
 
-def test_each_setting_of_a_check_that_is_not_there_is_named() -> None:
+def test_each_check_setting_without_a_check_is_reported() -> None:
     with pytest.raises(InvalidValueError) as caught:
         local({"listen": 1, "connect": "web:80", "check_interval": 5, "check_timeout": 5})
 
-    assert [fault.key_path for fault in caught.value.problems] == [
+    assert [problem.key_path for problem in caught.value.problems] == [
         ("check_interval",),
         ("check_timeout",),
     ]
@@ -144,23 +147,25 @@ def test_each_setting_of_a_check_that_is_not_there_is_named() -> None:
 # -- checks ----------------------------------------------------------------------------------------
 
 
-def test_a_forward_in_the_form_of_a_table_may_have_a_check_and_its_own_settings_for_it() -> None:
+def test_a_forward_written_as_a_table_may_have_a_check_with_settings() -> None:
     table = {"listen": 8080, "connect": "web:80", "check": "tcp", "check_interval": "5m"}
 
-    assert local(table) == (Entry(LocalForward(HERE, WEB), TcpProbe(), {"check_interval": 300.0}),)
+    assert local(table) == (
+        Entry(LocalForward(LISTEN, WEB), TcpProbe(), {"check_interval": 300.0}),
+    )
     assert remote({"listen": 8080, "check": "tcp"}) == (
-        Entry(RemoteSocksForward(HERE), TcpProbe()),
+        Entry(RemoteSocksForward(LISTEN), TcpProbe()),
     )
 
 
-def test_the_check_of_a_socks_proxy_names_the_target() -> None:
+def test_the_check_of_a_socks_proxy_contains_its_target() -> None:
     [entry] = socks({"listen": 8080, "check": "http://web/health"})
 
     assert entry.probe == HttpProbe("web", "/health", WEB)
 
 
 @pytest.mark.parametrize(
-    ("table", "at", "message"),
+    ("table", "key_path", "message"),
     [
         ({"check": "udp"}, ("check",), "expected tcp or http://host/path, got 'udp'"),
         ({"check": "https://web/"}, ("check",), "https is not supported"),
@@ -173,10 +178,10 @@ def test_the_check_of_a_socks_proxy_names_the_target() -> None:
         ({"chek": "tcp"}, ("chek",), "did you mean 'check'"),
     ],
 )
-def test_a_bad_check_is_named_by_its_key(
-    table: dict[str, object], at: tuple[str, ...], message: str
+def test_an_invalid_check_is_reported_with_its_key(
+    table: dict[str, object], key_path: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(InvalidValueError, match=message) as caught:
         local({"listen": 8080, "connect": "web:80", **table})
 
-    assert [fault.key_path for fault in caught.value.problems] == [at]
+    assert [problem.key_path for problem in caught.value.problems] == [key_path]

@@ -1,4 +1,4 @@
-"""Line numbers of keys, held against tomllib's own reading of the same text."""
+"""Line numbers of keys, compared with the keys that tomllib finds."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ n = 2
         (("tables", 1, "deep", 1, "n"), 30),
     ],
 )
-def test_every_way_to_write_a_key_has_its_line(path: KeyPath, line: int) -> None:
+def test_every_form_of_a_key_has_its_line(path: KeyPath, line: int) -> None:
     assert line_numbers(EVERYTHING)[path] == line
 
 
-def test_a_table_that_was_named_before_is_at_its_own_header() -> None:
+def test_a_table_has_the_line_of_its_own_header() -> None:
     assert line_numbers("[a.b]\n[a]\n")["a",] == 2
 
 
-def test_windows_line_ends_count_once() -> None:
+def test_a_crlf_counts_as_one_line_end() -> None:
     assert line_numbers("a = 1\r\nb = [\r\n 2,\r\n]\r\n")["b", 0] == 3
 
 
@@ -109,13 +109,13 @@ DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=5)
 
 @st.composite
 def toml_texts(draw: st.DrawFn) -> str:
-    """Write a document in one of the many ways that TOML allows."""
+    """Write a random document in one of the forms that TOML allows."""
     return _table_text(draw, draw(DOCUMENTS), ())
 
 
 def _table_text(draw: st.DrawFn, table: dict[str, Any], header: tuple[str, ...]) -> str:
-    """Pairs first, since a header ends the table; then the tables that get headers."""
-    in_headers = {
+    """Write the pairs first, because a header ends the table; then the tables with headers."""
+    with_headers = {
         key: value
         for key, value in table.items()
         if (isinstance(value, dict) or _is_list_of_tables(value)) and draw(st.booleans())
@@ -123,10 +123,10 @@ def _table_text(draw: st.DrawFn, table: dict[str, Any], header: tuple[str, ...])
     text = "".join(
         draw(GAPS.filter(lambda gap: gap in {"", "\n"})) + line
         for key, value in table.items()
-        if key not in in_headers
+        if key not in with_headers
         for line in _pair_lines(draw, (key,), value)
     )
-    for key, value in in_headers.items():
+    for key, value in with_headers.items():
         name = (*header, key)
         if isinstance(value, dict):
             text += f"[{_dotted(name)}]\n{_table_text(draw, value, name)}"
@@ -137,7 +137,11 @@ def _table_text(draw: st.DrawFn, table: dict[str, Any], header: tuple[str, ...])
 
 
 def _is_list_of_tables(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(e, dict) for e in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(element, dict) for element in value)
+    )
 
 
 def _pair_lines(draw: st.DrawFn, keys: tuple[str, ...], value: Any) -> Iterator[str]:
@@ -166,11 +170,11 @@ def _value_text(draw: st.DrawFn, value: Any) -> str:
             elements = [draw(GAPS) + _value_text(draw, v) + draw(GAPS) for v in value]
             return f"[{','.join(elements)}{draw(GAPS)}]"
         case str():
-            return _text_text(draw, value)
+            return _string_text(draw, value)
     return str(value)
 
 
-def _text_text(draw: st.DrawFn, text: str) -> str:
+def _string_text(draw: st.DrawFn, text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
     forms = [f'"{escaped}"', f'"""\n{escaped}"""', f'"""{escaped}"""']
     if "'" not in text:
@@ -180,20 +184,20 @@ def _text_text(draw: st.DrawFn, text: str) -> str:
     return draw(st.sampled_from(forms))
 
 
-def paths_of(value: object, at: KeyPath = ()) -> Iterator[KeyPath]:
-    """Every place in a document below the top."""
+def paths_of(value: object, prefix: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield the path of every value in a document."""
     inner: Iterator[tuple[str | int, object]] = iter(())
     if isinstance(value, dict):
         inner = iter(value.items())
     elif isinstance(value, list):
         inner = iter(enumerate(value))
-    for part, below in inner:
-        yield (*at, part)
-        yield from paths_of(below, (*at, part))
+    for part, child in inner:
+        yield (*prefix, part)
+        yield from paths_of(child, (*prefix, part))
 
 
 @given(toml_texts())
-def test_every_key_that_tomllib_finds_has_a_line_with_its_last_part(text: str) -> None:
+def test_every_key_that_tomllib_finds_has_a_line_that_contains_it(text: str) -> None:
     document = tomllib.loads(text)
     lines = line_numbers(text)
 

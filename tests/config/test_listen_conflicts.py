@@ -1,4 +1,4 @@
-"""Which forwards are in each other's way."""
+"""Conflicts between forwards that listen on the same address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def problems_of(text: str) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_two_tunnels_that_listen_on_one_port_are_both_named() -> None:
+def test_a_conflict_between_two_tunnels_names_both() -> None:
     text = """
 [tunnels.a]
 host = "h"
@@ -32,7 +32,7 @@ socks = 8080
     ]
 
 
-def test_one_tunnel_can_be_in_its_own_way() -> None:
+def test_two_forwards_of_one_tunnel_can_conflict() -> None:
     text = '[tunnels.a]\nhost = "h"\nlocal = ["/s:x:1",\n"/s:x:2"]\n'
 
     assert problems_of(text) == [
@@ -40,7 +40,7 @@ def test_one_tunnel_can_be_in_its_own_way() -> None:
     ]
 
 
-def test_listeners_on_servers_are_compared_within_a_tunnel_only() -> None:
+def test_remote_listeners_are_compared_within_one_tunnel_only() -> None:
     tunnel = '[tunnels.{}]\nhost = "h"\nremote = ["80:x:1", "{}:x:1"]\n'
 
     assert len(parse(tunnel.format("a", 81) + tunnel.format("b", 82), "t.toml").tunnels) == 2
@@ -52,13 +52,13 @@ def test_listeners_on_servers_are_compared_within_a_tunnel_only() -> None:
     ]
 
 
-def test_a_port_here_and_the_same_on_the_server_are_two_ports() -> None:
+def test_a_local_and_a_remote_port_do_not_conflict() -> None:
     text = '[tunnels.a]\nhost = "h"\nlocal = "80:x:1"\nremote = "80:x:1"\n'
 
     assert len(parse(text, "t.toml").tunnels["a"].forwards) == 2
 
 
-def test_several_addresses_of_one_port_can_be_listened_on() -> None:
+def test_different_addresses_with_the_same_port_do_not_conflict() -> None:
     text = '[tunnels.a]\nhost = "h"\nsocks = ["127.0.0.1:80", "127.0.0.2:80", "127.0.0.3:80"]\n'
 
     assert len(parse(text, "t.toml").tunnels["a"].forwards) == 3

@@ -1,4 +1,4 @@
-"""Whole files: the configuration they make, or all that is wrong with them."""
+"""Complete files: the resulting configuration or all their problems."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def warnings_of(text: str) -> list[str]:
     return [str(warning) for warning in parse_with_warnings(text, "tunnels.toml")[1]]
 
 
-def test_five_mistakes_are_five_lines_in_the_order_of_the_file() -> None:
+def test_five_mistakes_are_five_problems_in_file_order() -> None:
     assert problems_of(FIVE_MISTAKES) == [
         (
             "tunnels.toml:2: supervisor.log_level: "
@@ -80,7 +80,7 @@ def test_five_mistakes_are_five_lines_in_the_order_of_the_file() -> None:
     ]
 
 
-def test_the_error_reads_as_its_problems() -> None:
+def test_the_text_of_the_error_lists_its_problems() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(FIVE_MISTAKES, "tunnels.toml")
 
@@ -102,7 +102,7 @@ def test_the_error_reads_as_its_problems() -> None:
         ("a = " + "9" * 5000, "t: a number has thousands of digits"),
     ],
 )
-def test_a_text_that_is_not_toml_is_one_problem(text: str, problem: str) -> None:
+def test_invalid_toml_is_one_problem(text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, "t")
 
@@ -143,20 +143,20 @@ def test_a_text_that_is_not_toml_is_one_problem(text: str, problem: str) -> None
         ),
     ],
 )
-def test_what_contradicts_itself_is_a_problem(text: str, problem: str) -> None:
-    (only,) = problems_of(text)
+def test_a_contradiction_is_a_problem(text: str, problem: str) -> None:
+    (only_problem,) = problems_of(text)
 
-    assert problem in only
+    assert problem in only_problem
 
 
-def test_each_loop_of_jump_hosts_is_named() -> None:
+def test_each_loop_of_jump_hosts_is_reported() -> None:
     text = "[hosts]\na.jump = 'b'\nb.jump = 'a'\nc.jump = 'd'\nd.jump = 'c'\ne.jump = 'a'\n"
 
     assert len(problems_of(text)) == 2
 
 
 @pytest.mark.parametrize("unreadable", ["hosts.h.jump = 5", "tunnels.t.host = 5"])
-def test_what_cannot_be_read_causes_no_second_problem(unreadable: str) -> None:
+def test_an_invalid_value_causes_no_second_problem(unreadable: str) -> None:
     assert len(problems_of(unreadable)) == 1
 
 
@@ -166,7 +166,7 @@ def test_a_file_without_tunnels_is_a_warning() -> None:
     ]
 
 
-def test_a_tunnel_that_only_holds_its_connection_is_a_warning() -> None:
+def test_a_tunnel_without_forwards_is_a_warning() -> None:
     assert warnings_of("[tunnels.t]\nhost = 'h'\n") == [
         (
             "tunnels.toml:1: tunnels.t: "
@@ -175,7 +175,7 @@ def test_a_tunnel_that_only_holds_its_connection_is_a_warning() -> None:
     ]
 
 
-def test_a_policy_that_trusts_any_key_is_a_warning_wherever_it_stands() -> None:
+def test_a_policy_that_trusts_any_key_is_a_warning_in_every_table() -> None:
     text = """\
 defaults.host_key_policy = "no"
 hosts.h.host_key_policy = "off"
@@ -190,7 +190,7 @@ tunnels.t = { host = "h", socks = 1080, host_key_policy = "no" }
     ]
 
 
-def test_the_path_in_a_problem_is_the_callers_and_cannot_reach_the_terminal() -> None:
+def test_control_characters_in_the_path_of_a_problem_are_escaped() -> None:
     assert str(Problem("a/\x1b.toml", 1, "", "bad")) == "a/\\x1b.toml:1: bad"
 
 
@@ -204,7 +204,7 @@ def test_a_file_is_loaded_with_its_warnings(tmp_path: Path) -> None:
     assert configuration.path == warning.path == str(file)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     file = tmp_path / "tunnels.toml"
     file.write_bytes(b"\xef\xbb\xbf[tunnels.t]\r\nhost = 'h'\r\n")
 
@@ -219,37 +219,37 @@ def only_problem(path: Path | str) -> Problem:
     return problem
 
 
-def test_a_missing_file_says_how_to_name_another(tmp_path: Path) -> None:
+def test_a_missing_file_suggests_another_one(tmp_path: Path) -> None:
     problem = only_problem(tmp_path / "none.toml")
 
     assert problem.line is None
     assert problem.message.startswith("no such file; create it, or name another file with --config")
 
 
-def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+def test_a_directory_is_refused(tmp_path: Path) -> None:
     assert only_problem(tmp_path).message == "this is a directory; name a file in it"
 
 
-def test_a_file_below_a_file_is_named_with_the_systems_words(tmp_path: Path) -> None:
+def test_a_path_through_a_file_reports_the_system_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     assert only_problem(tmp_path / "file" / "x").message.startswith("Not a directory; ")
 
 
-def test_a_file_that_is_not_utf8_says_where(tmp_path: Path) -> None:
+def test_invalid_utf8_is_reported_with_its_position(tmp_path: Path) -> None:
     file = tmp_path / "tunnels.toml"
     file.write_bytes(b"# Gr\xfc\xdfe\n")
 
     assert only_problem(file).message == "not UTF-8 at byte 4; save the file as UTF-8"
 
 
-def test_a_path_with_a_nul_is_no_path() -> None:
+def test_a_path_with_a_nul_is_refused() -> None:
     assert only_problem("a\0b").message.startswith("not a path: ")
 
 
 @pytest.fixture
 def unreadable(tmp_path: Path) -> Iterator[Path]:
-    """A file that nobody may read, and for root, who may, the rights of nobody."""
+    """Create a file without read permission; as root, drop the rights that would ignore it."""
     file = tmp_path / "tunnels.toml"
     file.touch(mode=0)
     before = os.geteuid()
@@ -259,12 +259,12 @@ def unreadable(tmp_path: Path) -> Iterator[Path]:
     os.seteuid(before)
 
 
-def test_a_file_of_another_user_says_who_must_read_it(unreadable: Path) -> None:
+def test_a_file_without_read_permission_is_reported(unreadable: Path) -> None:
     assert only_problem(unreadable).message.startswith("permission denied; ")
 
 
-def accepts_or_names_problems(text: str) -> None:
-    """Parse, and hold what is promised about errors: problems, each on one printable line."""
+def check_parse_or_problems(text: str) -> None:
+    """Parse the text. On error, check that each problem is one printable line and in file order."""
     try:
         parse_with_warnings(text, "t.toml")
     except ConfigError as error:
@@ -274,12 +274,14 @@ def accepts_or_names_problems(text: str) -> None:
     assert problems
     assert all(str(problem).isprintable() for problem in problems)
     assert all(problem.line for problem in problems if problem.key)
-    assert [p.line or 0 for p in problems] == sorted(p.line or 0 for p in problems)
+    assert [problem.line or 0 for problem in problems] == sorted(
+        problem.line or 0 for problem in problems
+    )
 
 
 @given(st.text() | st.text("[]{}=.,\"'\\#\n ab1") | st.text("[tunels.db]\n='\"host1:{},"))
 def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
-    accepts_or_names_problems(text)
+    check_parse_or_problems(text)
 
 
 SCALARS = (
@@ -317,4 +319,4 @@ DOCUMENTS = st.fixed_dictionaries(
 
 @given(DOCUMENTS)
 def test_any_document_is_a_configuration_or_a_config_error(document: dict[str, Any]) -> None:
-    accepts_or_names_problems(tomli_w.dumps(document))
+    check_parse_or_problems(tomli_w.dumps(document))

@@ -1,4 +1,4 @@
-"""How tunnel, host and [defaults] lie one over the other."""
+"""Merging of tunnel, host and [defaults] settings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def configuration(text: str) -> Configuration:
 
 
 def tunnel(text: str) -> Tunnel:
-    """The tunnel `t` of a text."""
+    """Return the tunnel `t` of a config text."""
     return configuration(text).tunnels["t"]
 
 
-def test_a_tunnel_lies_over_its_host_and_that_over_the_defaults() -> None:
+def test_a_tunnel_overrides_its_host_and_the_host_overrides_the_defaults() -> None:
     text = """
 [defaults]
 connect_timeout = 1
@@ -41,11 +41,11 @@ keepalive_count_max = 3
     )
 
 
-def test_a_host_with_a_user_and_port_is_still_that_host() -> None:
+def test_a_host_with_a_user_and_port_uses_the_host_s_table() -> None:
     options = tunnel("""
 [hosts.relay]
 hostname = "relay.example.com"
-user = "nobody"
+user = "bob"
 port = 22
 [tunnels.t]
 host = "ann@relay:2222"
@@ -54,7 +54,7 @@ host = "ann@relay:2222"
     assert options == HostOptions(hostname="relay.example.com", user="ann", port=(2222,))
 
 
-def test_keys_of_tunnels_in_the_defaults_are_for_all_tunnels() -> None:
+def test_tunnel_keys_in_the_defaults_apply_to_all_tunnels() -> None:
     text = """
 [defaults]
 gate_time = 1
@@ -77,7 +77,7 @@ host = "h"
     )
 
 
-def test_the_jump_hosts_of_the_defaults_are_for_final_hosts_only() -> None:
+def test_default_jump_hosts_apply_to_final_hosts_only() -> None:
     text = """
 [defaults]
 jump = ["one", "two"]
@@ -92,23 +92,23 @@ host = "own"
 host = "target"
 jump = "none"
 """
-    read = configuration(text)
+    merged = configuration(text)
 
-    assert read.defaults.jump == ("one", "two")
-    assert read.hosts["one"].jump is None
-    assert read.tunnels["t"].options.jump == ("one", "two")
-    assert read.tunnels["own"].options.jump == ("three",)
-    assert read.tunnels["none"].options.jump == ()
+    assert merged.defaults.jump == ("one", "two")
+    assert merged.hosts["one"].jump is None
+    assert merged.tunnels["t"].options.jump == ("one", "two")
+    assert merged.tunnels["own"].options.jump == ("three",)
+    assert merged.tunnels["none"].options.jump == ()
 
 
-def test_a_tunnel_to_a_default_jump_host_takes_those_before_it() -> None:
+def test_a_tunnel_to_a_default_jump_host_uses_the_jump_hosts_before_it() -> None:
     defaults = '[defaults]\njump = ["one", "two"]\n[tunnels.t]\n'
 
     assert tunnel(f'{defaults}host = "one"').options.jump == ()
     assert tunnel(f'{defaults}host = "ann@two"').options.jump == ("one",)
 
 
-def test_a_proxy_command_keeps_the_jump_hosts_below_it_from_taking_effect() -> None:
+def test_a_proxy_command_overrides_inherited_jump_hosts() -> None:
     options = tunnel("""
 [defaults]
 jump = "one"
@@ -120,7 +120,7 @@ proxy_command = "nc %h %p"
     assert (options.jump, options.proxy_command) == (None, "nc %h %p")
 
 
-def test_jump_hosts_keep_the_proxy_command_below_them_from_taking_effect() -> None:
+def test_jump_hosts_override_an_inherited_proxy_command() -> None:
     options = tunnel("""
 [defaults]
 proxy_command = "nc %h %p"
@@ -132,7 +132,7 @@ jump = "one"
     assert (options.jump, options.proxy_command) == (("one",), None)
 
 
-def test_the_forwards_of_a_tunnel_come_in_the_order_of_ssh_letters() -> None:
+def test_forwards_are_ordered_local_remote_socks() -> None:
     forwards = tunnel("""
 [tunnels.t]
 host = "h"

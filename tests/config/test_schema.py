@@ -1,4 +1,4 @@
-"""Each key of the config file, with values that are right and values that are wrong."""
+"""Each key of the config file with valid and invalid values."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tunnelkeeper.core.configuration import Backoff, HostOptions, SupervisorOpti
 
 
 def option_of_host(assignment: str) -> Any:
-    """What a line of [hosts.h] makes of its key."""
+    """Return the parsed value of a key in [hosts.h]."""
     key = assignment.split(" ", 1)[0]
     return getattr(parse(f"[hosts.h]\n{assignment}\n", "t.toml").hosts["h"], key)
 
 
 def option_of_tunnel(assignment: str) -> Any:
-    """What a line of [tunnels.t] makes of its key."""
+    """Return the parsed value of a key in [tunnels.t]."""
     key = assignment.split(" ", 1)[0]
     text = f"[tunnels.t]\nhost = 'relay'\n{assignment}\n"
     return getattr(parse(text, "t.toml").tunnels["t"], key)
 
 
 def only_message(text: str) -> str:
-    """The message of a text with one problem."""
+    """Return the message of a text with one problem."""
     with pytest.raises(ConfigError) as caught:
         parse(text, "t.toml")
 
@@ -81,7 +81,7 @@ def only_message(text: str) -> str:
         ("tcp_keepalive = true", True),
     ],
 )
-def test_a_key_of_a_host_takes_its_values(assignment: str, value: object) -> None:
+def test_a_host_key_accepts_its_values(assignment: str, value: object) -> None:
     assert option_of_host(assignment) == value
 
 
@@ -128,7 +128,7 @@ def test_a_key_of_a_host_takes_its_values(assignment: str, value: object) -> Non
         ("tcp_keepalive = 'maybe'", "expected true or false, got 'maybe'"),
     ],
 )
-def test_a_key_of_a_host_says_what_it_expected(assignment: str, message: str) -> None:
+def test_an_invalid_host_value_reports_what_was_expected(assignment: str, message: str) -> None:
     assert message in only_message(f"[hosts.h]\n{assignment}\n")
 
 
@@ -154,7 +154,7 @@ def test_a_key_of_a_host_says_what_it_expected(assignment: str, message: str) ->
         ("hook_timeout = '1m'", 60.0),
     ],
 )
-def test_a_key_of_a_tunnel_takes_its_values(assignment: str, value: object) -> None:
+def test_a_tunnel_key_accepts_its_values(assignment: str, value: object) -> None:
     assert option_of_tunnel(assignment) == value
 
 
@@ -191,7 +191,7 @@ def test_a_key_of_a_tunnel_takes_its_values(assignment: str, value: object) -> N
         ("hook_timeout = 0", "expected a duration of more than 0 seconds, got 0"),
     ],
 )
-def test_a_key_of_a_tunnel_says_what_it_expected(assignment: str, message: str) -> None:
+def test_an_invalid_tunnel_value_reports_what_was_expected(assignment: str, message: str) -> None:
     assert message in only_message(f"[tunnels.t]\nhost = 'relay'\n{assignment}\n")
 
 
@@ -204,9 +204,7 @@ def test_a_key_of_a_tunnel_says_what_it_expected(assignment: str, message: str) 
         ("log_format = 'json'", SupervisorOptions(log_format="json")),
     ],
 )
-def test_a_key_of_the_supervisor_takes_its_values(
-    assignment: str, options: SupervisorOptions
-) -> None:
+def test_a_supervisor_key_accepts_its_values(assignment: str, options: SupervisorOptions) -> None:
     assert parse(f"[supervisor]\n{assignment}\n", "t.toml").supervisor == options
 
 
@@ -220,7 +218,9 @@ def test_a_key_of_the_supervisor_takes_its_values(
         ("log_levle = 'info'", "unknown key; did you mean 'log_level'?"),
     ],
 )
-def test_a_key_of_the_supervisor_says_what_it_expected(assignment: str, message: str) -> None:
+def test_an_invalid_supervisor_value_reports_what_was_expected(
+    assignment: str, message: str
+) -> None:
     assert message in only_message(f"[supervisor]\n{assignment}\n")
 
 
@@ -252,11 +252,11 @@ def test_a_key_of_the_supervisor_says_what_it_expected(assignment: str, message:
         ("[tunnels.t]\nhost = 22", "expected a host in quotes, got 22"),
     ],
 )
-def test_a_table_says_what_does_not_belong_there(table: str, message: str) -> None:
+def test_an_unknown_or_misplaced_key_is_reported(table: str, message: str) -> None:
     assert message in only_message(f"{table}\n")
 
 
-def test_each_key_has_a_field_and_each_field_a_key() -> None:
+def test_keys_and_fields_correspond() -> None:
     forwards = {"local", "remote", "socks"}
 
     assert set(HOST_KEYS) == {field.name for field in fields(HostOptions)}

@@ -1,4 +1,4 @@
-"""Readers of single values: what they take, and what they say of everything else."""
+"""Parsers of single values: accepted values and error messages."""
 
 from __future__ import annotations
 
@@ -31,12 +31,16 @@ if TYPE_CHECKING:
         ("1h1s1ms", 3601.001),
     ],
 )
-def test_a_duration_is_seconds_or_a_text_with_units(value: object, seconds: float) -> None:
+def test_a_duration_is_a_number_of_seconds_or_a_text_with_units(
+    value: object, seconds: float
+) -> None:
     assert duration(value) == seconds
 
 
 @given(st.integers(0, 99), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
-def test_a_written_duration_reads_back(days: int, hours: int, minutes: int, seconds: int) -> None:
+def test_a_formatted_duration_is_parsed_back(
+    days: int, hours: int, minutes: int, seconds: int
+) -> None:
     parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
     written = "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
 
@@ -44,7 +48,7 @@ def test_a_written_duration_reads_back(days: int, hours: int, minutes: int, seco
 
 
 @given(st.floats(0, MAX_DURATION))
-def test_a_number_of_seconds_is_kept_as_it_is(seconds: float) -> None:
+def test_a_number_of_seconds_is_unchanged(seconds: float) -> None:
     assert duration(seconds) == seconds
 
 
@@ -68,28 +72,28 @@ def test_a_number_of_seconds_is_kept_as_it_is(seconds: float) -> None:
         float("-inf"),
     ],
 )
-def test_anything_else_is_answered_with_the_forms_of_a_duration(value: object) -> None:
+def test_an_invalid_duration_lists_the_accepted_forms(value: object) -> None:
     with pytest.raises(InvalidValueError, match='"500ms", "15s", "2m" or "1h30m", got'):
         duration(value)
 
 
 @pytest.mark.parametrize("value", [float("inf"), 10**400, "9" * 400 + "s", "40000d"])
-def test_a_duration_beyond_a_century_is_a_slip(value: object) -> None:
+def test_a_duration_above_100_years_is_refused(value: object) -> None:
     with pytest.raises(InvalidValueError, match="at most 100 years"):
         duration(value)
 
 
-def test_one_value_stands_for_a_list_of_one() -> None:
+def test_a_single_value_is_a_list_of_one() -> None:
     assert several(text)("a") == ("a",)
     assert several(text)(["a", "b"]) == ("a", "b")
     assert several(text)([]) == ()
 
 
-def test_every_bad_element_of_a_list_is_named() -> None:
+def test_every_invalid_element_of_a_list_is_reported() -> None:
     with pytest.raises(InvalidValueError) as caught:
         several(text)([1, "good", ""])
 
-    assert [fault.key_path for fault in caught.value.problems] == [(0,), (2,)]
+    assert [problem.key_path for problem in caught.value.problems] == [(0,), (2,)]
 
 
 @pytest.mark.parametrize(
@@ -103,16 +107,18 @@ def test_every_bad_element_of_a_list_is_named() -> None:
         (date(2026, 11, 22), "2026-11-22"),
     ],
 )
-def test_a_found_value_is_shown_as_toml_writes_it_and_safely(value: object, shown: str) -> None:
+def test_a_value_is_formatted_as_toml_with_control_characters_escaped(
+    value: object, shown: str
+) -> None:
     assert format_value(value) == shown
 
 
-def test_a_found_value_is_cut() -> None:
+def test_a_long_value_is_truncated() -> None:
     assert len(format_value("x" * 10_000)) <= 80
 
 
 @pytest.mark.parametrize(
-    ("at", "shown"),
+    ("key_path", "shown"),
     [
         ((), ""),
         (("tunnels", "db", "local", 0), "tunnels.db.local[0]"),
@@ -121,5 +127,5 @@ def test_a_found_value_is_cut() -> None:
         (("x" * 81,), '"' + "x" * 78 + "\N{HORIZONTAL ELLIPSIS}"),
     ],
 )
-def test_a_place_is_printed_as_a_person_would_write_it(at: KeyPath, shown: str) -> None:
-    assert format_key_path(at) == shown
+def test_a_key_path_is_formatted_as_in_toml(key_path: KeyPath, shown: str) -> None:
+    assert format_key_path(key_path) == shown
