@@ -21,13 +21,13 @@ def test_down_stops_the_named_tunnels(tool: Tool, server: RunningServer) -> None
     done = tool("down", "db")
 
     assert (done.code, done.out) == (0, "stopped db\n")
-    assert server.fake.asked == [("stop", ["db"], None)]
+    assert server.fake.requests == [("stop", ["db"], None)]
 
 
 def test_down_stops_a_group(tool: Tool, server: RunningServer) -> None:
     tool("down", "--group", "work")
 
-    assert server.fake.asked == [("stop", [], "work")]
+    assert server.fake.requests == [("stop", [], "work")]
 
 
 def test_down_without_a_name_shuts_the_supervisor_down_and_waits(
@@ -75,14 +75,14 @@ def test_restart_graceful_is_requested(tool: Tool, server: RunningServer) -> Non
     done = tool("restart", "--graceful", "db")
 
     assert (done.code, done.out) == (0, "restarting db gracefully\n")
-    assert server.fake.asked == [("restart gracefully", ["db"], None)]
+    assert server.fake.requests == [("restart gracefully", ["db"], None)]
 
 
 def test_restart_prints_the_tunnels_that_restart(tool: Tool, server: RunningServer) -> None:
     done = tool("restart", "db")
 
     assert (done.code, done.out) == (0, "restarting db\n")
-    assert server.fake.asked == [("restart", ["db"], None)]
+    assert server.fake.requests == [("restart", ["db"], None)]
 
 
 @pytest.mark.usefixtures("server")

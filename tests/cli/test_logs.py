@@ -35,8 +35,8 @@ def test_following_continues_until_the_supervisor_exits(tool: Tool, server: Runn
     server.publish(
         LogEvent(LogRecord(NOON, "warning", "db", "lost")),
         LogEvent(LogRecord(NOON, "info", "web", "up")),
-        once_followed=True,
-        and_end=True,
+        after_subscription=True,
+        then_shut_down=True,
     )
     done = tool("logs", "db", "-f", "-n", "0")
 

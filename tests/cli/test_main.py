@@ -124,7 +124,7 @@ def test_without_a_supervisor_commands_exit_with_3(tool: Tool, line: str) -> Non
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize(
     "line",
-    ["status dbb", "down dbb", "restart dbb", "wait dbb", "logs dbb", "restart --group nobody"],
+    ["status dbb", "down dbb", "restart dbb", "wait dbb", "logs dbb", "restart --group unknown"],
 )
 def test_an_unknown_name_or_group_exits_with_4(tool: Tool, line: str) -> None:
     done = tool(*line.split())

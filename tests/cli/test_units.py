@@ -41,7 +41,7 @@ class FakeSystemd:
         self.configure(fails="nothing at all", linger="no", state="inactive")
 
     def configure(self, **answers: str) -> None:
-        """Set the answers: `fails` (part of a failing command), `linger`, `state` of all units."""
+        """Set the answers: `fails` (part of a command), `linger`, `state` of all units."""
         for name, answer in answers.items():
             self._monkeypatch.setenv(f"TK_{name.upper()}", answer)
 

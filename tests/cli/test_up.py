@@ -113,7 +113,7 @@ def test_a_supervisor_with_another_config_file_is_left_alone(
     assert (done.code, done.out) == (1, "")
     assert "a supervisor is running already with " in done.err
     assert "--socket PATH" in done.err
-    assert server.fake.asked == []
+    assert server.fake.requests == []
 
 
 def test_a_running_supervisor_is_asked_to_start_the_tunnels(
@@ -123,7 +123,7 @@ def test_a_running_supervisor_is_asked_to_start_the_tunnels(
 
     assert (done.code, done.err) == (0, "")
     assert "asked to start db" in done.out
-    assert server.fake.asked == [("start", ["db"], None)]
+    assert server.fake.requests == [("start", ["db"], None)]
     assert tool("up", "dbb").code == 4
 
 
@@ -137,7 +137,7 @@ def test_detach_waits_for_the_tunnels_of_a_running_supervisor(
         TunnelEvent(a_tunnel("web", "backoff", failure=REFUSED, attempt=1)),
         TunnelEvent(a_tunnel("web", "connecting", failure=REFUSED, attempt=2)),
         TunnelEvent(a_tunnel("web", "backoff", failure=REFUSED, attempt=3)),
-        once_followed=True,
+        after_subscription=True,
     )
     done = tool("up", "--detach")
 
@@ -197,7 +197,7 @@ import sys
 from pathlib import Path
 from tests.control.fakes import a_tunnel, running_server
 with running_server(Path(sys.argv[1]), a_tunnel("db", "connecting")) as server:
-    server.publish(once_followed=True, and_end=True)
+    server.publish(after_subscription=True, then_shut_down=True)
     server.join()
 print("out of memory")
 sys.exit(1)

@@ -29,7 +29,7 @@ def test_wait_returns_when_every_tunnel_is_up(tool: Tool, server: RunningServer)
         TunnelEvent(a_tunnel("web", "backoff")),
         TunnelEvent(a_tunnel("db")),
         TunnelEvent(a_tunnel("web")),
-        once_followed=True,
+        after_subscription=True,
     )
     done = tool("wait", "db", "web", "--timeout", "30")
 
@@ -48,7 +48,7 @@ def test_a_timeout_exits_with_5_and_the_reason(tool: Tool, server: RunningServer
 
 
 def test_tunnels_are_down_when_the_supervisor_exits(tool: Tool, server: RunningServer) -> None:
-    server.publish(once_followed=True, and_end=True)
+    server.publish(after_subscription=True, then_shut_down=True)
 
     assert tool("wait", "db", "--for", "down").code == 0
 
@@ -57,14 +57,14 @@ def test_waiting_for_up_exits_with_3_when_the_supervisor_exits(
     tool: Tool, server: RunningServer
 ) -> None:
     server.fake.tunnels["db"] = CONNECTING
-    server.publish(once_followed=True, and_end=True)
+    server.publish(after_subscription=True, then_shut_down=True)
 
     assert tool("wait", "db").code == 3
 
 
 def test_waiting_for_a_removed_tunnel_exits_with_4(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels["db"] = CONNECTING
-    server.publish(RemovedEvent("db"), once_followed=True)
+    server.publish(RemovedEvent("db"), after_subscription=True)
     done = tool("wait", "db")
 
     assert done.code == 4

@@ -1,4 +1,4 @@
-"""A supervisor that holds no tunnel, and a control server for it in a thread of its own."""
+"""A fake supervisor without tunnels, and a control server for it in its own thread."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def a_tunnel(name: str = "db", state: str = "up", **changes: object) -> TunnelSn
 
 
 class FakeSupervisor:
-    """Does what the control server's Supervised promises, to values in memory.
+    """Implements the control server's SupervisorApi on values in memory.
 
-    On `connect`, the target "echo:7" sends everything back in capitals; any other refuses.
+    On `connect`, the target "echo:7" echoes data in capitals; any other target refuses.
     """
 
     def __init__(self, *tunnels: TunnelSnapshot) -> None:
@@ -78,31 +78,31 @@ class FakeSupervisor:
         self.records = [LogRecord(NOON, "info", "db", "up"), LogRecord(NOON, "info", "", "started")]
         self.problems: list[str] = []
         self.listeners: set[Callable[[Event], None]] = set()
-        self.asked: list[tuple[object, ...]] = []
+        self.requests: list[tuple[object, ...]] = []
         self.counters_every: float | None = None
         self.has_ended = asyncio.Event()
         self.is_subscribed = asyncio.Event()
-        self.is_followed = asyncio.Event()
-        self.is_unfollowed = asyncio.Event()
+        self.has_subscriber_request = asyncio.Event()
+        self.has_no_subscribers = asyncio.Event()
 
     def status(self, names: list[str] | None) -> StatusSnapshot:
-        found = self.tunnels.values() if names is None else map(self._named, names)
-        self._asked_by_a_follower()
+        tunnels = self.tunnels.values() if names is None else map(self._find_tunnel, names)
+        self._note_subscriber_request()
         return StatusSnapshot(
             SupervisorSnapshot("0.1.0", os.getpid(), "/etc/tunnels.toml", NOON, 1, 0.1, 9),
-            list(found),
+            list(tunnels),
         )
 
     async def start(self, names: list[str], group: str | None) -> list[str]:
-        return self._ask("start", names, group)
+        return self._record_request("start", names, group)
 
     async def stop(self, names: list[str], group: str | None) -> list[str]:
-        return self._ask("stop", names, group)
+        return self._record_request("stop", names, group)
 
     async def restart(
         self, names: list[str], group: str | None, *, graceful: bool = False
     ) -> list[str]:
-        return self._ask("restart gracefully" if graceful else "restart", names, group)
+        return self._record_request("restart gracefully" if graceful else "restart", names, group)
 
     async def reload(self) -> list[str]:
         if self.problems:
@@ -111,10 +111,10 @@ class FakeSupervisor:
 
     def logs(self, name: str | None, lines: int) -> list[LogRecord]:
         if name is not None:
-            self._named(name)
-        found = [record for record in self.records if name in {None, record.tunnel}]
-        self._asked_by_a_follower()
-        return found[len(found) - min(lines, len(found)) :]
+            self._find_tunnel(name)
+        records = [record for record in self.records if name in {None, record.tunnel}]
+        self._note_subscriber_request()
+        return records[len(records) - min(lines, len(records)) :]
 
     def shutdown(self) -> None:
         self.has_ended.set()
@@ -129,14 +129,14 @@ class FakeSupervisor:
         def unsubscribe() -> None:
             self.listeners.discard(listener)
             if not self.listeners:
-                self.is_unfollowed.set()
+                self.has_no_subscribers.set()
 
         return unsubscribe
 
     async def connect(
         self, name: str, target: str, sock: socket.socket, early: bytes, confirm: Callable[[], None]
     ) -> None:
-        self._named(name)
+        self._find_tunnel(name)
         if target != "echo:7":
             raise RequestFailedError(f"{target}: Connection refused")
         confirm()
@@ -156,24 +156,24 @@ class FakeSupervisor:
         for listener in list(self.listeners):
             listener(event)
 
-    def _asked_by_a_follower(self) -> None:
+    def _note_subscriber_request(self) -> None:
         if self.listeners:
-            self.is_followed.set()
+            self.has_subscriber_request.set()
 
-    def _named(self, name: str) -> TunnelSnapshot:
+    def _find_tunnel(self, name: str) -> TunnelSnapshot:
         if name not in self.tunnels:
             raise NoSuchTunnelError(name)
         return self.tunnels[name]
 
-    def _ask(self, what: str, names: list[str], group: str | None) -> list[str]:
-        self.asked.append((what, names, group))
-        if group == "nobody":
+    def _record_request(self, method: str, names: list[str], group: str | None) -> list[str]:
+        self.requests.append((method, names, group))
+        if group == "unknown":
             raise NoSuchGroupError(group)
-        return [self._named(name).name for name in names or self.tunnels]
+        return [self._find_tunnel(name).name for name in names or self.tunnels]
 
 
 class RunningServer:
-    """A control server in a thread; what it serves may be changed through `publish`."""
+    """A control server in a thread. `publish` changes its data and sends events."""
 
     def __init__(self, path: Path, fake: FakeSupervisor) -> None:
         self.path = path
@@ -187,29 +187,34 @@ class RunningServer:
         assert self._started.wait(DEADLINE)
 
     def join(self) -> None:
-        """Return when it was shut down."""
+        """Wait until the server has shut down."""
         self._thread.join()
 
     def stop(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: it was shut down already
+        with suppress(RuntimeError):  # the loop is closed, because the server has shut down
             self._loop.call_soon_threadsafe(self.fake.has_ended.set)
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
 
-    def publish(self, *events: Event, once_followed: bool = False, and_end: bool = False) -> None:
+    def publish(
+        self, *events: Event, after_subscription: bool = False, then_shut_down: bool = False
+    ) -> None:
         """Publish from the loop's thread.
 
-        once_followed: not before somebody subscribed and then asked. and_end: shut down then.
+        after_subscription: wait until a client has subscribed and sent another request.
+        then_shut_down: shut the server down afterwards.
         """
-        coroutine = self._publish(events, once_followed, and_end)
+        coroutine = self._publish(events, after_subscription, then_shut_down)
         asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    async def _publish(self, events: tuple[Event, ...], once_followed: bool, and_end: bool) -> None:
-        if once_followed:
-            await self.fake.is_followed.wait()
+    async def _publish(
+        self, events: tuple[Event, ...], after_subscription: bool, then_shut_down: bool
+    ) -> None:
+        if after_subscription:
+            await self.fake.has_subscriber_request.wait()
         for event in events:
             self.fake.publish(event)
-        if and_end:
+        if then_shut_down:
             self.fake.has_ended.set()
 
     def _run(self) -> None:

@@ -27,8 +27,8 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
 
 
 @contextmanager
-def a_server_that_says(path: Path, *lines: bytes) -> Iterator[None]:
-    """One connection: a line is said for each request that comes, then it closes."""
+def scripted_server(path: Path, *lines: bytes) -> Iterator[None]:
+    """Accept one connection, answer each request with the next line, then close it."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
@@ -49,7 +49,7 @@ def a_server_that_says(path: Path, *lines: bytes) -> Iterator[None]:
         listener.close()
 
 
-def test_calls_come_back_typed(server: RunningServer) -> None:
+def test_calls_return_typed_results(server: RunningServer) -> None:
     with Client(server.path) as client:
         assert client.version().pid == os.getpid()
         assert [tunnel.name for tunnel in client.status().tunnels] == ["db"]
@@ -61,7 +61,7 @@ def test_calls_come_back_typed(server: RunningServer) -> None:
         client.shutdown()
 
 
-def test_nobody_at_the_socket_is_no_supervisor(tmp_path: Path) -> None:
+def test_a_socket_without_a_listener_is_no_supervisor(tmp_path: Path) -> None:
     stale = tmp_path / "stale.sock"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(stale))
@@ -71,13 +71,13 @@ def test_nobody_at_the_socket_is_no_supervisor(tmp_path: Path) -> None:
             Client(path)
 
 
-def test_an_unusable_path_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_an_unusable_path_is_an_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="too long") as caught:
         Client(tmp_path / ("x" * 200))
     assert "xxx" in caught.value.filename
 
 
-def test_what_the_supervisor_declines_is_raised_with_code_and_problems(
+def test_an_error_response_is_raised_with_code_and_problems(
     server: RunningServer,
 ) -> None:
     server.fake.problems = ["tunnels.toml:1: bad"]
@@ -92,7 +92,7 @@ def test_what_the_supervisor_declines_is_raised_with_code_and_problems(
         assert client.version().pid == os.getpid()
 
 
-def test_events_before_the_answer_of_follow_are_not_given_again(server: RunningServer) -> None:
+def test_events_before_the_response_to_follow_are_dropped(server: RunningServer) -> None:
     with Client(server.path) as client:
         client.call("subscribe")
         server.publish(TunnelEvent(a_tunnel("db", "connecting")))
@@ -104,7 +104,7 @@ def test_events_before_the_answer_of_follow_are_not_given_again(server: RunningS
     assert event == TunnelEvent(a_tunnel("db", "backoff"))
 
 
-def test_events_that_come_during_a_call_are_kept_for_their_reader(server: RunningServer) -> None:
+def test_events_received_during_a_call_are_kept(server: RunningServer) -> None:
     record = LogRecord(NOON, "info", "db", "lost")
     with Client(server.path) as client:
         client.call("subscribe")
@@ -114,7 +114,7 @@ def test_events_that_come_during_a_call_are_kept_for_their_reader(server: Runnin
         assert next(client.events(time.monotonic() + 10)) == LogEvent(record)
 
 
-def test_waiting_for_events_ends_at_the_deadline(server: RunningServer) -> None:
+def test_waiting_for_events_times_out_at_the_deadline(server: RunningServer) -> None:
     with Client(server.path) as client:
         client.follow("status")
 
@@ -124,7 +124,7 @@ def test_waiting_for_events_ends_at_the_deadline(server: RunningServer) -> None:
             next(client.events(time.monotonic() - 1))
 
 
-def test_events_end_with_the_supervisor(server: RunningServer) -> None:
+def test_events_end_when_the_supervisor_exits(server: RunningServer) -> None:
     with Client(server.path) as client:
         client.follow("status")
         server.stop()
@@ -135,7 +135,7 @@ def test_events_end_with_the_supervisor(server: RunningServer) -> None:
             client.version()
 
 
-def test_a_silent_server_is_a_timeout(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_is_a_timeout(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -145,52 +145,52 @@ def test_a_silent_server_is_a_timeout(tmp_path: Path) -> None:
             client.version()
 
 
-def test_a_server_that_talks_nonsense_is_a_protocol_error(tmp_path: Path) -> None:
+def test_a_line_that_is_not_json_is_a_protocol_error(tmp_path: Path) -> None:
     line = b"220 mail.example.com ESMTP\n"
     with (
-        a_server_that_says(tmp_path / "s", line),
+        scripted_server(tmp_path / "s", line),
         Client(tmp_path / "s") as client,
         pytest.raises(ProtocolError, match="not a message"),
     ):
         client.version()
 
 
-def test_an_answer_that_cannot_be_read_is_a_protocol_error(tmp_path: Path) -> None:
+def test_an_invalid_result_is_a_protocol_error(tmp_path: Path) -> None:
     line = b'{"jsonrpc":"2.0","id":1,"result":{"pid":"?"}}\n'
     with (
-        a_server_that_says(tmp_path / "s", line),
+        scripted_server(tmp_path / "s", line),
         Client(tmp_path / "s") as client,
         pytest.raises(ProtocolError, match="another version"),
     ):
         client.version()
 
 
-def test_an_event_of_a_kind_not_known_is_passed_over(tmp_path: Path) -> None:
+def test_unknown_events_are_ignored(tmp_path: Path) -> None:
     lines = (
         b'{"jsonrpc":"2.0","method":"event","params":{"type":"weather","rain":true}}\n'
         b'{"jsonrpc":"2.0","method":"greeting","params":{}}\n'
         b'{"jsonrpc":"2.0","method":"event","params":{"type":"removed","name":"db"}}\n'
         b'{"jsonrpc":"2.0","id":1,"result":{}}\n'
     )
-    with a_server_that_says(tmp_path / "s", lines), Client(tmp_path / "s") as client:
+    with scripted_server(tmp_path / "s", lines), Client(tmp_path / "s") as client:
         client.call("subscribe")
 
         assert type(next(client.events())).__name__ == "RemovedEvent"
 
 
-def test_the_late_answer_to_a_call_that_timed_out_answers_no_other(tmp_path: Path) -> None:
-    both = (
+def test_a_late_response_to_a_timed_out_call_is_ignored(tmp_path: Path) -> None:
+    late_and_current = (
         b'{"jsonrpc":"2.0","id":1,"result":{"version":"late","pid":1}}\n'
         b'{"jsonrpc":"2.0","id":2,"result":{"version":"0.1.0","pid":2}}\n'
     )
-    with a_server_that_says(tmp_path / "s", b"", both), Client(tmp_path / "s") as client:
+    with scripted_server(tmp_path / "s", b"", late_and_current), Client(tmp_path / "s") as client:
         with pytest.raises(TimeoutError):
             client.call("version", timeout=0.01)
 
         assert client.version().pid == 2
 
 
-def test_connect_hands_out_the_socket_and_what_came_with_the_answer(server: RunningServer) -> None:
+def test_connect_returns_the_socket_and_the_data_after_the_response(server: RunningServer) -> None:
     with Client(server.path) as client:
         sock, early = client.connect("db", "echo:7", timeout=10)
         sock.sendall(b"hello")
@@ -202,14 +202,14 @@ def test_connect_hands_out_the_socket_and_what_came_with_the_answer(server: Runn
     assert received == b"HELLOBYE"
 
 
-def test_connect_says_why_a_target_refused(server: RunningServer) -> None:
+def test_connect_reports_why_the_target_refused(server: RunningServer) -> None:
     with Client(server.path) as client, pytest.raises(RemoteError, match=r"closed:1.*refused"):
         client.connect("db", "closed:1", timeout=10)
 
 
 @contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may use every socket, so it is somebody else for the moment."""
+def without_root() -> Iterator[None]:
+    """Drop root's rights for the duration, because root may use every socket."""
     own = os.geteuid()
     if own == 0:
         os.seteuid(65534)
@@ -219,10 +219,10 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(own)
 
 
-def test_a_socket_of_another_user_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_socket_of_another_user_is_a_permission_error(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         path.chmod(0)
-        with as_nobody(), pytest.raises(PermissionError, match="only the user that it runs as"):
+        with without_root(), pytest.raises(PermissionError, match="only the user that it runs as"):
             Client(path)

@@ -35,24 +35,24 @@ JSON = st.recursive(
 )
 
 
-def refusal(line: bytes) -> ProtocolError:
+def decode_error(line: bytes) -> ProtocolError:
     with pytest.raises(ProtocolError) as caught:
         decode_request(line)
     return caught.value
 
 
-def test_a_request_crosses_the_wire_unchanged() -> None:
+def test_an_encoded_request_is_decoded_unchanged() -> None:
     line = encode_request("status", {"names": ["db"]}, 7)
 
     assert line == b'{"jsonrpc":"2.0","method":"status","params":{"names":["db"]},"id":7}\n'
     assert decode_request(line) == Request("status", {"names": ["db"]}, 7)
 
 
-def test_parameters_of_none_are_left_out() -> None:
+def test_parameters_that_are_none_are_omitted() -> None:
     assert decode_request(encode_request("logs", {"name": None}, 1)).params == {}
 
 
-def test_a_request_that_no_server_would_read_is_not_made() -> None:
+def test_a_request_above_the_size_limit_is_refused() -> None:
     with pytest.raises(ProtocolError, match="longer than 65536 bytes"):
         encode_request("status", {"names": ["x" * REQUEST_LIMIT]}, 1)
 
@@ -81,10 +81,10 @@ def test_a_request_without_an_id_is_a_notification() -> None:
         (b'{"jsonrpc":"2.0","method":"status","id":{}}', ErrorCode.INVALID_REQUEST, None),
     ],
 )
-def test_what_is_no_request_is_named_with_its_code_and_id(
+def test_an_invalid_request_has_an_error_code_and_its_id(
     line: bytes, code: ErrorCode, request_id: int | str | None
 ) -> None:
-    error = refusal(line)
+    error = decode_error(line)
 
     assert (error.code, error.id) == (code, request_id)
 
@@ -101,7 +101,7 @@ def test_any_line_from_a_server_is_a_message_or_a_protocol_error(line: bytes) ->
         assert decode_incoming(line) is not None
 
 
-def test_parameters_are_checked_and_the_wrong_one_is_named() -> None:
+def test_an_invalid_parameter_is_named() -> None:
     request = Request("status", {"names": "db"}, 4)
 
     with pytest.raises(ProtocolError, match=r"status: Expected `array \| null`.*names") as caught:
@@ -109,17 +109,17 @@ def test_parameters_are_checked_and_the_wrong_one_is_named() -> None:
     assert (caught.value.code, caught.value.id) == (ErrorCode.INVALID_PARAMS, 4)
 
 
-def test_an_unknown_parameter_is_refused_rather_than_ignored() -> None:
+def test_an_unknown_parameter_is_refused() -> None:
     with pytest.raises(ProtocolError, match="force"):
         decode_params(Request("stop", {"force": True}, 1), Selection)
 
 
-def test_a_senseless_number_of_lines_is_refused() -> None:
+def test_a_negative_number_of_lines_is_refused() -> None:
     with pytest.raises(ProtocolError, match="lines"):
         decode_params(Request("logs", {"lines": -1}, 1), LogsParams)
 
 
-def test_the_three_kinds_of_server_message_are_told_apart() -> None:
+def test_the_three_kinds_of_server_message_are_decoded() -> None:
     error = Error(ErrorCode.BAD_CONFIG, "bad", ErrorData(["tunnels.toml:1: bad"]))
     event = Notification("event", msgspec.Raw(b"{}"))
 
@@ -128,17 +128,17 @@ def test_the_three_kinds_of_server_message_are_told_apart() -> None:
     assert decode_incoming(encode(event)) == event
 
 
-def test_a_result_of_null_is_an_answer() -> None:
+def test_a_null_result_is_a_response() -> None:
     assert decode_incoming(encode_result(1, None)) == Response(1, msgspec.Raw(b"null"))
 
 
-def test_fields_that_a_newer_server_adds_are_passed_over() -> None:
+def test_unknown_fields_of_a_newer_server_are_ignored() -> None:
     line = b'{"jsonrpc":"2.0","id":1,"result":{},"took_ms":3}'
 
     assert decode_incoming(line) == Response(1, msgspec.Raw(b"{}"))
 
 
-def test_the_supervisors_error_codes_are_the_exit_codes() -> None:
+def test_the_supervisor_s_error_codes_equal_the_exit_codes() -> None:
     codes: set[int] = {
         ErrorCode.FAILED,
         ErrorCode.BAD_CONFIG,

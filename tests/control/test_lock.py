@@ -1,4 +1,4 @@
-"""One supervisor for a control socket, as long as its process lives."""
+"""The lock that allows one supervisor per control socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HOLD_UNTIL_TOLD = """
+HOLD_LOCK_UNTIL_EOF = """
 import sys
 from pathlib import Path
 from tunnelkeeper.control.unix_socket import acquire_lock
@@ -33,8 +33,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock until its input ends."""
-    command = [sys.executable, "-c", HOLD_UNTIL_TOLD, str(path)]
+    """Start another process that holds the lock until EOF on its stdin."""
+    command = [sys.executable, "-c", HOLD_LOCK_UNTIL_EOF, str(path)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     )
@@ -45,7 +45,7 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_the_lock_file_names_its_holder_and_is_its_owners_alone(path: Path) -> None:
+def test_the_lock_file_contains_the_pid_and_has_mode_0600(path: Path) -> None:
     path.write_text("a much longer line from some time ago\n")
     path.chmod(0o600)
 
@@ -57,7 +57,7 @@ def test_the_lock_file_names_its_holder_and_is_its_owners_alone(path: Path) -> N
     os.close(descriptor)
 
 
-def test_a_second_taker_is_refused_and_disturbs_nothing(
+def test_a_second_process_is_refused_and_changes_nothing(
     path: Path, holder: subprocess.Popen[str]
 ) -> None:
     before = path.read_text()
@@ -68,18 +68,16 @@ def test_a_second_taker_is_refused_and_disturbs_nothing(
     assert path.read_text() == before == f"{holder.pid}\n"
 
 
-def test_the_lock_is_free_when_its_holder_was_killed(
-    path: Path, holder: subprocess.Popen[str]
-) -> None:
+def test_killing_the_holder_releases_the_lock(path: Path, holder: subprocess.Popen[str]) -> None:
     holder.kill()
     holder.wait()
 
     os.close(acquire_lock(path))
 
-    assert path.exists(), "another supervisor may just be taking it"
+    assert path.exists(), "another supervisor may be acquiring it"
 
 
-def test_a_symbolic_link_in_its_place_is_not_followed(path: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_followed(path: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     path.symlink_to(victim)
@@ -90,8 +88,8 @@ def test_a_symbolic_link_in_its_place_is_not_followed(path: Path, tmp_path: Path
     assert victim.read_text() == "precious"
 
 
-def test_a_lock_that_cannot_be_written_is_let_go(path: Path) -> None:
-    os.mkfifo(path)  # it can be locked, but holds no line
+def test_a_lock_file_that_cannot_be_written_is_unlocked(path: Path) -> None:
+    os.mkfifo(path)  # a FIFO can be locked but not truncated
 
     with pytest.raises(OSError, match="Invalid argument"):
         acquire_lock(path)

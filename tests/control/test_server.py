@@ -27,58 +27,58 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Talk:
-    """A client that says and hears raw lines."""
+class RawClient:
+    """A client that sends and receives raw lines."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    def say(self, line: bytes) -> None:
+    def send(self, line: bytes) -> None:
         self.writer.write(line + b"\n")
 
-    async def hear(self) -> Any:
+    async def receive(self) -> Any:
         line = await self.reader.readline()
         return json.loads(line) if line else None
 
-    async def ask(self, method: str, **params: object) -> Any:
+    async def call(self, method: str, **params: object) -> Any:
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        self.say(json.dumps(request).encode())
-        return await self.hear()
+        self.send(json.dumps(request).encode())
+        return await self.receive()
 
 
 @dataclass
-class Served:
+class RunningControlServer:
     fake: FakeSupervisor
     path: Path
 
     @asynccontextmanager
-    async def talk(self) -> AsyncIterator[Talk]:
+    async def connect(self) -> AsyncIterator[RawClient]:
         reader, writer = await asyncio.open_unix_connection(str(self.path), limit=2**26)
         try:
-            yield Talk(reader, writer)
+            yield RawClient(reader, writer)
         finally:
             writer.close()
 
 
 @asynccontextmanager
-async def serving(path: Path, fake: FakeSupervisor) -> AsyncIterator[Served]:
+async def serving(path: Path, fake: FakeSupervisor) -> AsyncIterator[RunningControlServer]:
     async with (
         asyncio.timeout(DEADLINE),
         asyncio.TaskGroup() as tasks,
         ControlServer(path, fake).serving(tasks),
     ):
-        yield Served(fake, path)
+        yield RunningControlServer(fake, path)
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def server(tmp_path: Path) -> AsyncIterator[RunningControlServer]:
     async with serving(tmp_path / "control.sock", FakeSupervisor()) as server:
         yield server
 
 
-async def test_version_names_the_program_and_the_process(served: Served) -> None:
-    async with served.talk() as talk:
-        answer = await talk.ask("version")
+async def test_version_returns_version_and_process_id(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        answer = await client.call("version")
 
     assert answer == {
         "jsonrpc": "2.0",
@@ -87,113 +87,121 @@ async def test_version_names_the_program_and_the_process(served: Served) -> None
     }
 
 
-async def test_status_is_the_snapshot(served: Served) -> None:
-    async with served.talk() as talk:
-        answer = await talk.ask("status", names=["db"])
+async def test_status_returns_the_snapshot(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        answer = await client.call("status", names=["db"])
 
     assert [tunnel["name"] for tunnel in answer["result"]["tunnels"]] == ["db"]
 
 
-async def test_an_unknown_name_is_error_4(served: Served) -> None:
-    async with served.talk() as talk:
-        answer = await talk.ask("status", names=["dbb"])
+async def test_an_unknown_name_is_error_not_found(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        answer = await client.call("status", names=["dbb"])
 
     assert answer["error"]["code"] == ErrorCode.NOT_FOUND
     assert "'dbb'" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("method", ["start", "stop", "restart"])
-async def test_tunnels_are_moved_by_name_or_group(served: Served, method: str) -> None:
-    async with served.talk() as talk:
-        by_name = await talk.ask(method, names=["db"])
-        by_group = await talk.ask(method, group="nobody")
+async def test_tunnels_are_selected_by_name_or_group(
+    server: RunningControlServer, method: str
+) -> None:
+    async with server.connect() as client:
+        by_name = await client.call(method, names=["db"])
+        by_group = await client.call(method, group="unknown")
 
     assert by_name["result"] == {"names": ["db"]}
     assert by_group["error"]["code"] == ErrorCode.NOT_FOUND
-    assert served.fake.asked == [(method, ["db"], None), (method, [], "nobody")]
+    assert server.fake.requests == [(method, ["db"], None), (method, [], "unknown")]
 
 
-async def test_a_bad_file_is_error_2_with_every_problem(served: Served) -> None:
-    served.fake.problems = ["tunnels.toml:1: bad", "tunnels.toml:2: worse"]
-    async with served.talk() as talk:
-        answer = await talk.ask("reload")
+async def test_an_invalid_file_is_error_bad_config_with_every_problem(
+    server: RunningControlServer,
+) -> None:
+    server.fake.problems = ["tunnels.toml:1: bad", "tunnels.toml:2: worse"]
+    async with server.connect() as client:
+        answer = await client.call("reload")
 
     assert answer["error"]["code"] == ErrorCode.BAD_CONFIG
-    assert answer["error"]["data"] == {"problems": served.fake.problems}
+    assert answer["error"]["data"] == {"problems": server.fake.problems}
 
 
-async def test_logs_are_the_newest_lines(served: Served) -> None:
-    async with served.talk() as talk:
-        everything = await talk.ask("logs")
-        one = await talk.ask("logs", lines=1)
-        of_db = await talk.ask("logs", name="db")
+async def test_logs_returns_the_newest_records(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        everything = await client.call("logs")
+        one = await client.call("logs", lines=1)
+        of_db = await client.call("logs", name="db")
 
     assert [record["message"] for record in everything["result"]["records"]] == ["up", "started"]
     assert [record["message"] for record in one["result"]["records"]] == ["started"]
     assert [record["message"] for record in of_db["result"]["records"]] == ["up"]
 
 
-async def test_shutdown_is_answered_before_it_happens(served: Served) -> None:
-    async with served.talk() as talk:
-        assert (await talk.ask("shutdown"))["result"] == {}
-    assert served.fake.has_ended.is_set()
+async def test_shutdown_is_answered_before_the_server_stops(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        assert (await client.call("shutdown"))["result"] == {}
+    assert server.fake.has_ended.is_set()
 
 
-async def test_a_subscriber_hears_every_kind_of_event(served: Served) -> None:
-    async with served.talk() as talk:
-        await talk.ask("subscribe")
-        served.fake.publish(TunnelEvent(a_tunnel("db", "backoff")))
-        served.fake.publish(LogEvent(LogRecord(NOON, "warning", "db", "lost")))
-        served.fake.publish(RemovedEvent("db"))
-        first, second, third = [(await talk.hear())["params"] for _ in range(3)]
+async def test_a_subscriber_receives_every_kind_of_event(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        await client.call("subscribe")
+        server.fake.publish(TunnelEvent(a_tunnel("db", "backoff")))
+        server.fake.publish(LogEvent(LogRecord(NOON, "warning", "db", "lost")))
+        server.fake.publish(RemovedEvent("db"))
+        first, second, third = [(await client.receive())["params"] for _ in range(3)]
 
     assert (first["type"], first["tunnel"]["state"]) == ("tunnel", "backoff")
     assert (second["type"], second["record"]["message"]) == ("log", "lost")
     assert third == {"type": "removed", "name": "db"}
 
 
-async def test_subscribing_twice_does_not_double_the_events(served: Served) -> None:
-    async with served.talk() as talk:
-        await talk.ask("subscribe")
-        await talk.ask("subscribe")
+async def test_subscribing_twice_does_not_double_the_events(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        await client.call("subscribe")
+        await client.call("subscribe")
 
-        assert len(served.fake.listeners) == 1
-
-
-async def test_a_subscriber_who_leaves_is_forgotten(served: Served) -> None:
-    async with served.talk() as talk:
-        await talk.ask("subscribe")
-    await served.fake.is_unfollowed.wait()
+        assert len(server.fake.listeners) == 1
 
 
-async def test_a_slow_reader_is_dropped_and_costs_a_bounded_buffer(served: Served) -> None:
-    chatter = LogEvent(LogRecord(NOON, "info", "db", "x" * 65536))
-    async with served.talk() as talk, served.talk() as other:
-        talk.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        talk.say(b'{"jsonrpc":"2.0","method":"subscribe","id":1}')
-        await served.fake.is_subscribed.wait()
+async def test_a_disconnected_subscriber_is_unsubscribed(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        await client.call("subscribe")
+    await server.fake.has_no_subscribers.wait()
+
+
+async def test_a_slow_reader_is_disconnected_at_the_backlog_limit(
+    server: RunningControlServer,
+) -> None:
+    event = LogEvent(LogRecord(NOON, "info", "db", "x" * 65536))
+    async with server.connect() as client, server.connect() as other:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(b'{"jsonrpc":"2.0","method":"subscribe","id":1}')
+        await server.fake.is_subscribed.wait()
         published = 0
         for _ in range(1000):
-            served.fake.publish(chatter)
+            server.fake.publish(event)
             await asyncio.sleep(0)
             published += 65536
-            if not served.fake.listeners:
+            if not server.fake.listeners:
                 break
 
         assert published < 4 * BACKLOG_LIMIT
-        assert "result" in await other.ask("version")
+        assert "result" in await other.call("version")
 
 
-async def test_an_answer_larger_than_the_backlog_drops_nobody(served: Served) -> None:
-    served.fake.records = [LogRecord(NOON, "info", "db", "x" * 1000)] * 3000
-    async with served.talk() as talk:
-        await talk.ask("subscribe")
-        talk.say(b'{"jsonrpc":"2.0","method":"logs","id":2,"params":{"lines":3000}}')
+async def test_a_response_larger_than_the_backlog_limit_is_delivered(
+    server: RunningControlServer,
+) -> None:
+    server.fake.records = [LogRecord(NOON, "info", "db", "x" * 1000)] * 3000
+    async with server.connect() as client:
+        await client.call("subscribe")
+        client.send(b'{"jsonrpc":"2.0","method":"logs","id":2,"params":{"lines":3000}}')
         await asyncio.sleep(0)
-        served.fake.publish(RemovedEvent("db"))
-        heard = [await talk.hear(), await talk.hear()]
+        server.fake.publish(RemovedEvent("db"))
+        messages = [await client.receive(), await client.receive()]
 
-    assert {"result", "params"} <= {key for message in heard for key in message}
+    assert {"result", "params"} <= {key for message in messages for key in message}
 
 
 @pytest.mark.parametrize(
@@ -214,83 +222,87 @@ async def test_an_answer_larger_than_the_backlog_drops_nobody(served: Served) ->
         ),
     ],
 )
-async def test_a_bad_request_is_answered_and_the_connection_kept(
-    served: Served, line: bytes, code: ErrorCode
+async def test_an_invalid_request_is_answered_and_the_connection_stays_open(
+    server: RunningControlServer, line: bytes, code: ErrorCode
 ) -> None:
-    async with served.talk() as talk:
-        talk.say(line)
+    async with server.connect() as client:
+        client.send(line)
 
-        assert (await talk.hear())["error"]["code"] == code
-        assert "result" in await talk.ask("version")
-
-
-async def test_a_notification_is_done_and_not_answered(served: Served) -> None:
-    async with served.talk() as talk:
-        talk.say(b'{"jsonrpc":"2.0","method":"start","params":{"names":["db"]}}')
-        talk.say(b'{"jsonrpc":"2.0","method":"start","params":{"names":["nobody"]}}')
-
-        assert "version" in (await talk.ask("version"))["result"]
-    assert served.fake.asked == [("start", ["db"], None), ("start", ["nobody"], None)]
+        assert (await client.receive())["error"]["code"] == code
+        assert "result" in await client.call("version")
 
 
-async def test_a_line_without_an_end_is_refused_at_the_limit(served: Served) -> None:
-    async with served.talk() as talk:
-        talk.writer.write(b"x" * (REQUEST_LIMIT + 1))
+async def test_a_notification_is_executed_without_a_response(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        client.send(b'{"jsonrpc":"2.0","method":"start","params":{"names":["db"]}}')
+        client.send(b'{"jsonrpc":"2.0","method":"start","params":{"names":["unknown"]}}')
 
-        assert "at most 65536 bytes" in (await talk.hear())["error"]["message"]
-        with suppress(ConnectionResetError):  # it left what came after the limit unread
-            assert await talk.hear() is None
+        assert "version" in (await client.call("version"))["result"]
+    assert server.fake.requests == [("start", ["db"], None), ("start", ["unknown"], None)]
 
 
-async def test_a_bug_in_a_handler_is_an_internal_error_and_not_the_end(
-    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_line_above_the_size_limit_is_refused(server: RunningControlServer) -> None:
+    async with server.connect() as client:
+        client.writer.write(b"x" * (REQUEST_LIMIT + 1))
+
+        assert "at most 65536 bytes" in (await client.receive())["error"]["message"]
+        with suppress(ConnectionResetError):  # the server closed with unread data after the limit
+            assert await client.receive() is None
+
+
+async def test_an_exception_in_a_handler_is_an_internal_error(
+    server: RunningControlServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def status(names: list[str] | None) -> StatusSnapshot:
         raise ZeroDivisionError("\x1b[2J")
 
-    monkeypatch.setattr(served.fake, "status", status)
-    async with served.talk() as talk:
-        answer = await talk.ask("status")
+    monkeypatch.setattr(server.fake, "status", status)
+    async with server.connect() as client:
+        answer = await client.call("status")
 
         assert answer["error"]["code"] == ErrorCode.INTERNAL_ERROR
         assert "ZeroDivisionError: \\x1b[2J" in answer["error"]["message"]
-        assert "result" in await talk.ask("version")
+        assert "result" in await client.call("version")
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_what_json_cannot_say_is_an_internal_error(served: Served) -> None:
-    served.fake.records = [LogRecord(NOON, "info", "db", "\udce9")]
-    async with served.talk() as talk:
-        assert (await talk.ask("logs"))["error"]["code"] == ErrorCode.INTERNAL_ERROR
+async def test_a_result_that_json_cannot_encode_is_an_internal_error(
+    server: RunningControlServer,
+) -> None:
+    server.fake.records = [LogRecord(NOON, "info", "db", "\udce9")]
+    async with server.connect() as client:
+        assert (await client.call("logs"))["error"]["code"] == ErrorCode.INTERNAL_ERROR
 
 
-async def test_a_deadline_that_passed_is_error_5(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+async def test_a_timeout_in_a_handler_is_error_timed_out(
+    server: RunningControlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def reload() -> list[str]:
         raise TimeoutError
 
-    monkeypatch.setattr(served.fake, "reload", reload)
-    async with served.talk() as talk:
-        answer = await talk.ask("reload")
+    monkeypatch.setattr(server.fake, "reload", reload)
+    async with server.connect() as client:
+        answer = await client.call("reload")
 
     assert answer["error"] == {"code": ErrorCode.TIMED_OUT, "message": "timed out"}
 
 
-async def test_one_connection_too_many_is_told_so(served: Served) -> None:
-    talks = [served.talk() for _ in range(CONNECTION_LIMIT)]
-    for each in talks:
-        await (await each.__aenter__()).ask("version")
+async def test_a_connection_above_the_limit_is_refused_with_an_error(
+    server: RunningControlServer,
+) -> None:
+    contexts = [server.connect() for _ in range(CONNECTION_LIMIT)]
+    for context in contexts:
+        await (await context.__aenter__()).call("version")
 
-    async with served.talk() as talk:
-        assert (await talk.hear())["error"]["code"] == ErrorCode.TOO_MANY_CONNECTIONS
-        assert await talk.hear() is None
+    async with server.connect() as client:
+        assert (await client.receive())["error"]["code"] == ErrorCode.TOO_MANY_CONNECTIONS
+        assert await client.receive() is None
 
-    for each in talks:
-        await each.__aexit__(None, None, None)
+    for context in contexts:
+        await context.__aexit__(None, None, None)
 
 
-async def test_a_foreign_user_is_not_talked_to(tmp_path: Path) -> None:
+async def test_a_client_of_another_user_is_disconnected(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
 
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
@@ -301,14 +313,14 @@ async def test_a_foreign_user_is_not_talked_to(tmp_path: Path) -> None:
             writer.close()
 
 
-async def test_the_socket_is_gone_and_every_client_dismissed_at_the_end(tmp_path: Path) -> None:
+async def test_shutdown_removes_the_socket_and_disconnects_every_client(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     fake = FakeSupervisor()
 
     async with serving(path, fake) as server:
         reader, writer = await asyncio.open_unix_connection(str(path))
-        talk = Talk(reader, writer)
-        await talk.ask("subscribe")
+        client = RawClient(reader, writer)
+        await client.call("subscribe")
         del server
 
     assert not path.exists()
@@ -317,47 +329,53 @@ async def test_the_socket_is_gone_and_every_client_dismissed_at_the_end(tmp_path
     writer.close()
 
 
-async def test_connect_turns_the_connection_into_the_targets(served: Served) -> None:
-    async with served.talk() as talk:
-        answer = await talk.ask("connect", name="db", target="echo:7")
-        talk.writer.write(b"hello")
-        talk.writer.write_eof()
+async def test_connect_turns_the_connection_into_a_stream_to_the_target(
+    server: RunningControlServer,
+) -> None:
+    async with server.connect() as client:
+        answer = await client.call("connect", name="db", target="echo:7")
+        client.writer.write(b"hello")
+        client.writer.write_eof()
 
         assert answer["result"] == {"connected": True}
-        assert await talk.reader.read() == b"HELLOBYE"
+        assert await client.reader.read() == b"HELLOBYE"
 
 
-async def test_bytes_sent_before_the_answer_to_connect_are_not_lost(served: Served) -> None:
+async def test_data_sent_before_the_response_to_connect_is_not_lost(
+    server: RunningControlServer,
+) -> None:
     request = (
         b'{"jsonrpc":"2.0","id":1,"method":"connect","params":{"name":"db","target":"echo:7"}}'
     )
-    async with served.talk() as talk:
-        talk.writer.write(request + b"\nearly\nbird")
-        talk.writer.write_eof()
+    async with server.connect() as client:
+        client.writer.write(request + b"\nearly\nbird")
+        client.writer.write_eof()
 
-        assert "result" in await talk.hear()
-        assert await talk.reader.read() == b"EARLY\nBIRDBYE"
+        assert "result" in await client.receive()
+        assert await client.reader.read() == b"EARLY\nBIRDBYE"
 
 
-async def test_a_target_that_refuses_is_error_1_and_the_end(served: Served) -> None:
-    async with served.talk() as talk:
-        answer = await talk.ask("connect", name="db", target="closed:1")
+async def test_a_refused_target_is_an_error_and_closes_the_connection(
+    server: RunningControlServer,
+) -> None:
+    async with server.connect() as client:
+        answer = await client.call("connect", name="db", target="closed:1")
 
         assert answer["error"] == {
             "code": ErrorCode.FAILED,
             "message": "closed:1: Connection refused",
         }
-        assert await talk.hear() is None
+        assert await client.receive() is None
 
 
-async def test_streams_do_not_use_up_the_control_connections(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+async def test_streams_do_not_count_as_control_connections(
+    server: RunningControlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tunnelkeeper.control.server.CONNECTION_LIMIT", 1)
-    async with served.talk() as stream:
-        await stream.ask("connect", name="db", target="echo:7")
-        async with served.talk() as talk:
-            assert "result" in await talk.ask("version")
+    async with server.connect() as stream:
+        await stream.call("connect", name="db", target="echo:7")
+        async with server.connect() as client:
+            assert "result" in await client.call("version")
 
 
 def test_arbitrary_bytes_do_not_disturb_the_server(tmp_path: Path) -> None:
@@ -365,7 +383,7 @@ def test_arbitrary_bytes_do_not_disturb_the_server(tmp_path: Path) -> None:
 
         @settings(max_examples=60, deadline=None)
         @given(st.lists(st.binary(max_size=300), max_size=5))
-        def throw(lines: list[bytes]) -> None:
+        def send_random_lines(lines: list[bytes]) -> None:
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.settimeout(DEADLINE)
                 sock.connect(str(server.path))
@@ -376,4 +394,4 @@ def test_arbitrary_bytes_do_not_disturb_the_server(tmp_path: Path) -> None:
             with Client(server.path) as client:
                 assert client.version().pid == os.getpid()
 
-        throw()
+        send_random_lines()

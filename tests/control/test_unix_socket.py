@@ -27,7 +27,7 @@ def open_umask() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_folder_and_socket_are_private_whatever_the_umask_says(tmp_path: Path) -> None:
+def test_directory_and_socket_are_private_with_any_umask(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "control.sock"
 
     with listen(path).sock:
@@ -37,7 +37,7 @@ def test_folder_and_socket_are_private_whatever_the_umask_says(tmp_path: Path) -
         assert os.umask(0) == 0
 
 
-def test_the_socket_can_be_connected_to_as_soon_as_it_is_there(tmp_path: Path) -> None:
+def test_the_socket_accepts_connections_as_soon_as_it_exists(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
 
     with listen(path).sock, socket.socket(socket.AF_UNIX) as client:
@@ -52,7 +52,7 @@ def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
         client.connect(str(path))
 
 
-def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     path.write_text("precious")
 
@@ -62,37 +62,37 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [0o720, 0o702, 0o777])
-def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, bits: int) -> None:
+def test_a_directory_writable_by_others_is_refused(tmp_path: Path, bits: int) -> None:
     tmp_path.chmod(bits)
 
     with pytest.raises(SocketFileError, match=f"mode 0{bits:o}.*chmod 700"):
         listen(tmp_path / "control.sock")
 
 
-def test_a_folder_that_others_can_only_read_will_do(tmp_path: Path) -> None:
+def test_a_directory_readable_by_others_is_accepted(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
 
     make_private_folder(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a directory")
+def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, -1)
 
     with pytest.raises(SocketFileError, match="belongs to user id 12345"):
         listen(tmp_path / "control.sock")
 
 
-def test_a_path_that_no_socket_can_have_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SocketFileError, match="longer than the 103 bytes"):
         listen(tmp_path / ("x" * 104))
 
 
-def test_the_file_is_removed_only_if_it_is_ours(tmp_path: Path) -> None:
+def test_a_file_of_another_process_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     ours = listen(path)
     path.rename(tmp_path / "kept")  # so that the next file cannot get the same inode number
-    path.write_text("somebody else's")
+    path.write_text("not ours")
 
     with ours.sock:
         ours.remove()
@@ -102,7 +102,7 @@ def test_the_file_is_removed_only_if_it_is_ours(tmp_path: Path) -> None:
     ours.remove()
 
 
-def test_our_file_is_removed(tmp_path: Path) -> None:
+def test_our_own_file_is_removed(tmp_path: Path) -> None:
     ours = listen(tmp_path / "control.sock")
 
     with ours.sock:
@@ -110,14 +110,14 @@ def test_our_file_is_removed(tmp_path: Path) -> None:
     assert not ours.path.exists()
 
 
-def test_the_kernel_names_the_user_at_the_other_end() -> None:
-    here, there = socket.socketpair()
+def test_the_kernel_reports_the_uid_of_the_peer() -> None:
+    left, right = socket.socketpair()
 
-    with here, there:
-        assert server.peer_uid_of(here) == os.geteuid()
+    with left, right:
+        assert server.peer_uid_of(left) == os.geteuid()
 
 
-def test_only_the_owner_and_root_may_control() -> None:
+def test_only_the_owner_and_root_are_authorized() -> None:
     assert server.may_control(os.geteuid())
     assert server.may_control(0)
     assert server.may_control(None)

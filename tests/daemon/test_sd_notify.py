@@ -34,7 +34,7 @@ async def notified(
     with listening(str(folder / "notify")) as service_manager:
         async with supervisor_harness(folder, text) as harness:
             started = await harness.supervisor.start([], None)
-            manager = service_manager.manager(watchdog)
+            manager = service_manager.client(watchdog)
             async with notifying(harness.supervisor, manager, harness.clock, ready, started):
                 await settle()
                 yield harness, service_manager
@@ -96,7 +96,7 @@ async def test_the_status_line_is_updated_at_most_once_a_second(tmp_path: Path) 
         connection = (await harness.next_attempt("relay")).succeed()
         await harness.wait_for_state("db", "up")
         await harness.clock.advance(5)
-        before = len(service_manager.heard())
+        before = len(service_manager.messages())
 
         for _ in range(20):
             await harness.supervisor.stop(["db"], None)
@@ -107,7 +107,7 @@ async def test_the_status_line_is_updated_at_most_once_a_second(tmp_path: Path) 
         await harness.clock.advance(5)
 
         assert connection is not None
-        assert len(service_manager.heard()) - before <= 3
+        assert len(service_manager.messages()) - before <= 3
         assert service_manager.status() == "no tunnel is wanted"
 
 
@@ -152,7 +152,7 @@ async def test_readiness_does_not_wait_for_a_removed_tunnel(tmp_path: Path) -> N
 async def test_stopping_is_notified_at_the_end(tmp_path: Path) -> None:
     with listening(str(tmp_path / "notify")) as service_manager:
         async with supervisor_harness(tmp_path, LAZY) as harness:
-            manager = service_manager.manager()
+            manager = service_manager.client()
             async with notifying(harness.supervisor, manager, harness.clock, "tried", []):
                 await settle()
             assert service_manager.count("STOPPING=1") == 1

@@ -46,9 +46,9 @@ async def connected_dashboard(
 
 async def wait_for_requests(fake: FakeSupervisor, *expected: tuple[str, list[str]]) -> None:
     async with asyncio.timeout(20):
-        while len(fake.asked) < len(expected):  # noqa: ASYNC110
+        while len(fake.requests) < len(expected):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    assert fake.asked == [(method, names, None) for method, names in expected]
+    assert fake.requests == [(method, names, None) for method, names in expected]
 
 
 async def test_prompt_toolkit_draws_the_rendered_screen(path: Path) -> None:

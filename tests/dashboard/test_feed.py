@@ -147,7 +147,7 @@ async def test_a_call_returns_the_result(path: Path) -> None:
         result = await call(path, "restart", DEADLINE, names=["db"])
 
         assert msgspec.json.decode(result) == {"names": ["db"]}
-        assert fake.asked == [("restart", ["db"], None)]
+        assert fake.requests == [("restart", ["db"], None)]
 
 
 async def test_a_call_raises_when_refused_or_without_a_supervisor(path: Path) -> None:

@@ -34,7 +34,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
         (400 * 86400, "400d"),
     ],
 )
-def test_a_duration_names_its_two_largest_units(seconds: float, text: str) -> None:
+def test_a_duration_shows_its_two_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
@@ -63,7 +63,7 @@ def test_no_size_is_wider_than_six_characters(count: int) -> None:
     assert len(format_size(count)) <= 6
 
 
-def test_times_are_told_from_now() -> None:
+def test_times_are_relative_to_now() -> None:
     assert time_since("2026-11-22T11:58:00Z", NOON) == "2m"
     assert time_since("2026-11-22T11:58:00", NOON) == "2m"
     assert time_until("2026-11-22T13:00:04+01:00", NOON) == "4s"

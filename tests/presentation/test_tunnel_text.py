@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 22, 12, 3, 12, tzinfo=UTC)
         ("socks", "localhost:1080", None, "S 1080"),
     ],
 )
-def test_a_forward_is_told_in_short(kind: str, listen: str, connect: str | None, text: str) -> None:
+def test_a_forward_has_a_short_form(kind: str, listen: str, connect: str | None, text: str) -> None:
     assert format_forward(a_forward(kind=kind, listen=listen, connect=connect)) == text
 
 
@@ -52,7 +52,7 @@ def test_the_row_of_a_tunnel_that_is_up() -> None:
     }
 
 
-def test_a_tunnel_in_backoff_says_why_how_often_and_when_next() -> None:
+def test_a_tunnel_in_backoff_shows_cause_count_and_next_retry() -> None:
     tunnel = a_tunnel(
         state="backoff", failure=REFUSED, attempt=3, retry_at="2026-11-22T12:03:16.9Z"
     )
@@ -60,13 +60,13 @@ def test_a_tunnel_in_backoff_says_why_how_often_and_when_next() -> None:
     assert status_row(tunnel, NOW).failure == "refused, 3 times, retry in 4s"
 
 
-def test_a_first_failure_is_not_counted() -> None:
+def test_a_first_failure_has_no_count() -> None:
     tunnel = a_tunnel(state="backoff", failure=REFUSED, attempt=1)
 
     assert status_row(tunnel, NOW).failure == "refused"
 
 
-def test_a_connecting_tunnel_says_which_step() -> None:
+def test_a_connecting_tunnel_shows_its_step() -> None:
     progress = ProgressSnapshot("me@relay:22", "login")
     tunnel = a_tunnel(state="connecting", progress=progress)
 
@@ -86,20 +86,20 @@ def test_a_connecting_tunnel_says_which_step() -> None:
         (ReplacementSnapshot("draining", connections=2), "up\ndraining 2"),
     ],
 )
-def test_a_tunnel_whose_connection_is_replaced_says_how_far_that_is(
+def test_a_tunnel_shows_the_progress_of_its_replacement(
     replacement: ReplacementSnapshot, text: str
 ) -> None:
     assert status_row(a_tunnel(replacement=replacement), NOW).state == text
 
 
-def test_why_a_connection_is_not_replaced_is_told_in_full() -> None:
+def test_the_failure_of_a_replacement_is_shown_in_full() -> None:
     tunnel = a_tunnel(replacement=ReplacementSnapshot("backoff", failure=REFUSED))
 
     [reason] = failure_lines(tunnel)
     assert reason.startswith(f"db: not replaced: {REFUSED.cause}: {REFUSED.hop}: {REFUSED.message}")
 
 
-def test_a_forward_that_waits_is_marked_only_while_the_tunnel_is_connected() -> None:
+def test_a_pending_forward_is_marked_only_while_the_tunnel_is_connected() -> None:
     pending = a_forward(state="pending")
 
     assert status_row(a_tunnel(state="degraded", forwards=[pending]), NOW).forwards.endswith(
@@ -108,7 +108,7 @@ def test_a_forward_that_waits_is_marked_only_while_the_tunnel_is_connected() -> 
     assert "pending" not in status_row(a_tunnel(state="backoff", forwards=[pending]), NOW).forwards
 
 
-def test_a_failed_forward_is_marked_and_its_failure_is_the_tunnels() -> None:
+def test_a_failed_forward_is_marked_and_its_failure_is_shown_for_the_tunnel() -> None:
     busy = msgspec.structs.replace(REFUSED, cause="remote_port_busy", message="taken", hint="")
     forward = a_forward(
         kind="remote", listen="localhost:2222", connect="localhost:22", state="failed", failure=busy
@@ -122,25 +122,25 @@ def test_a_failed_forward_is_marked_and_its_failure_is_the_tunnels() -> None:
     ]
 
 
-def test_the_reason_is_told_in_full_with_the_hint() -> None:
+def test_the_reason_is_shown_in_full_with_the_hint() -> None:
     tunnel = a_tunnel(state="backoff", failure=REFUSED)
 
     line = "db: backoff: refused: me@relay:22: Connection refused (is sshd running?)"
     assert failure_lines(tunnel) == [line]
 
 
-def test_a_long_reason_is_not_cut() -> None:
+def test_a_long_reason_is_not_truncated() -> None:
     failure = msgspec.structs.replace(REFUSED, message="x" * 300, hint="y" * 1000)
 
     assert failure_lines(a_tunnel(state="blocked", failure=failure))[0].endswith("y)")
 
 
-def test_a_tunnel_that_is_up_has_no_reasons_and_one_that_is_stopped_an_account() -> None:
+def test_a_tunnel_that_is_up_has_no_failure_and_a_stopped_one_is_described() -> None:
     assert failure_lines(a_tunnel()) == []
     assert describe(a_tunnel(state="stopped")) == ["db: stopped"]
 
 
-def test_what_other_machines_say_cannot_move_the_cursor() -> None:
+def test_control_characters_from_other_machines_are_escaped() -> None:
     evil = msgspec.structs.replace(REFUSED, message="\x1b[2J\nfake: up", hop="")
     tunnel = a_tunnel(
         state="backoff", failure=evil, host="\x1b]0;x\a", forwards=[a_forward(connect="\u202eevil")]

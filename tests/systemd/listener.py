@@ -1,4 +1,4 @@
-"""A service manager's end of sd_notify(3): a real socket that keeps what it is told."""
+"""A fake service manager: a real sd_notify(3) socket that records its messages."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ class FakeServiceManager:
     def __init__(self, address: str, sock: socket.socket) -> None:
         self.address = address
         self._sock = sock
-        self._heard: list[list[str]] = []
+        self._messages: list[list[str]] = []
 
-    def manager(self, watchdog: float = 0.0) -> ServiceManager:
-        """What a service has of it."""
+    def client(self, watchdog: float = 0.0) -> ServiceManager:
+        """Return the service's side of the protocol."""
         return ServiceManager(self.address, watchdog)
 
-    def heard(self) -> list[list[str]]:
-        """The assignments of every message until now."""
+    def messages(self) -> list[list[str]]:
+        """Return the assignments of every message received so far."""
         with suppress(BlockingIOError):
             while True:
-                self._heard.append(self._sock.recv(4096).decode().split("\n"))
-        return self._heard
+                self._messages.append(self._sock.recv(4096).decode().split("\n"))
+        return self._messages
 
     def count(self, assignment: str) -> int:
-        """How often it was told so."""
-        return sum(message.count(assignment) for message in self.heard())
+        """Return how often an assignment was received."""
+        return sum(message.count(assignment) for message in self.messages())
 
     def status(self) -> str:
-        """The line of status that it was told last."""
-        lines = [each for message in self.heard() for each in message if each.startswith("STATUS=")]
+        """Return the last STATUS= text."""
+        lines = [
+            line for message in self.messages() for line in message if line.startswith("STATUS=")
+        ]
         return lines[-1].removeprefix("STATUS=") if lines else ""
 
 
 @contextmanager
 def listening(address: str) -> Iterator[FakeServiceManager]:
-    """A manager that listens there."""
+    """Run a fake manager that listens on an address."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.bind("\0" + address[1:] if address.startswith("@") else address)

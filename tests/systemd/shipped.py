@@ -1,4 +1,4 @@
-"""What units/ at the top level holds; run as a program, it writes them anew."""
+"""The generated text of the files in units/. As a program, this module writes them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from tunnelkeeper.systemd.unit_templates import DEFAULT_PROGRAM, UnitKind, UnitOptions, unit_files
 
-FOLDER = Path(__file__).parents[2] / "units"
+UNITS_DIRECTORY = Path(__file__).parents[2] / "units"
 
 
-def texts() -> dict[str, str]:
-    """All user units for the defaults, by name."""
-    wishes = UnitOptions(DEFAULT_PROGRAM)
-    return {name: text for kind in UnitKind for name, text in unit_files(kind, wishes).items()}
+def generate_unit_texts() -> dict[str, str]:
+    """Return all user units with default options, by name."""
+    options = UnitOptions(DEFAULT_PROGRAM)
+    return {name: text for kind in UnitKind for name, text in unit_files(kind, options).items()}
 
 
 if __name__ == "__main__":
-    for name, text in texts().items():
-        (FOLDER / name).write_text(text)
+    for name, text in generate_unit_texts().items():
+        (UNITS_DIRECTORY / name).write_text(text)

@@ -22,34 +22,34 @@ from tunnelkeeper.systemd.notify import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-US = str(os.getpid())
+PID = str(os.getpid())
 
 
 @pytest.mark.parametrize("address", ["path", "abstract"])
-def test_what_is_told_arrives_as_one_message(address: str, tmp_path: Path) -> None:
-    where = f"@tk-{secrets.token_hex(8)}" if address == "abstract" else str(tmp_path / "notify")
-    with listening(where) as service_manager:
-        from_environment({"NOTIFY_SOCKET": where}).notify("READY=1", "STATUS=1 of 1 up")
+def test_assignments_are_sent_as_one_message(address: str, tmp_path: Path) -> None:
+    path = f"@tk-{secrets.token_hex(8)}" if address == "abstract" else str(tmp_path / "notify")
+    with listening(path) as service_manager:
+        from_environment({"NOTIFY_SOCKET": path}).notify("READY=1", "STATUS=1 of 1 up")
 
-        assert service_manager.heard() == [["READY=1", "STATUS=1 of 1 up"]]
+        assert service_manager.messages() == [["READY=1", "STATUS=1 of 1 up"]]
 
 
-@pytest.mark.parametrize("address", ["", "/nobody/listens/here", "@nobody-listens-here"])
-def test_where_nobody_listens_nothing_happens(address: str) -> None:
+@pytest.mark.parametrize("address", ["", "/no/listener", "@no-listener"])
+def test_notify_without_a_listener_does_nothing(address: str) -> None:
     ServiceManager(address).notify("READY=1")
 
 
 @pytest.mark.parametrize("address", ["", "relative/path", "vsock:2:1234", "http://x"])
-def test_an_address_of_another_kind_is_nobodys(address: str) -> None:
+def test_an_unsupported_address_is_ignored(address: str) -> None:
     assert not from_environment({"NOTIFY_SOCKET": address}).is_listening
 
 
-def test_its_variables_are_taken_away_from_children() -> None:
+def test_the_variables_are_removed_from_the_environment() -> None:
     environment = {
         "NOTIFY_SOCKET": "/run/notify",
         "WATCHDOG_USEC": "10000000",
-        "WATCHDOG_PID": US,
-        "LISTEN_PID": US,
+        "WATCHDOG_PID": PID,
+        "LISTEN_PID": PID,
         "LISTEN_FDS": "2",
         "LISTEN_FDNAMES": "a:b",
         "HOME": "/home/me",
@@ -63,8 +63,8 @@ def test_its_variables_are_taken_away_from_children() -> None:
     assert from_environment(environment) == ServiceManager()
 
 
-def test_what_is_meant_for_another_process_is_not_taken() -> None:
-    taken = from_environment(
+def test_variables_for_another_process_are_ignored() -> None:
+    manager = from_environment(
         {
             "WATCHDOG_USEC": "10000000",
             "WATCHDOG_PID": "1",
@@ -73,38 +73,38 @@ def test_what_is_meant_for_another_process_is_not_taken() -> None:
         }
     )
 
-    assert taken == ServiceManager()
-    assert from_environment({"LISTEN_FDS": "2"}) == ServiceManager()  # LISTEN_PID must be there
+    assert manager == ServiceManager()
+    assert from_environment({"LISTEN_FDS": "2"}) == ServiceManager()  # LISTEN_PID is required
     assert from_environment({"WATCHDOG_USEC": "2000000"}).watchdog == 2.0
 
 
 @given(st.text(), st.text())
-def test_no_number_is_read_into_nonsense(watchdog: str, count: str) -> None:
-    taken = from_environment({"WATCHDOG_USEC": watchdog, "LISTEN_FDS": count, "LISTEN_PID": US})
+def test_invalid_numbers_are_ignored(watchdog: str, count: str) -> None:
+    manager = from_environment({"WATCHDOG_USEC": watchdog, "LISTEN_FDS": count, "LISTEN_PID": PID})
 
-    assert taken.watchdog >= 0
-    assert len(taken.descriptors) <= 1024
-
-
-def test_a_reload_is_told_with_its_time() -> None:
-    said, when = reloading_assignments()
-
-    assert said == "RELOADING=1"
-    assert int(when.removeprefix("MONOTONIC_USEC=")) > 0
+    assert manager.watchdog >= 0
+    assert len(manager.descriptors) <= 1024
 
 
-def test_sockets_that_were_handed_over_are_listened_on_and_not_inherited() -> None:
+def test_a_reload_is_announced_with_its_time() -> None:
+    state, time = reloading_assignments()
+
+    assert state == "RELOADING=1"
+    assert int(time.removeprefix("MONOTONIC_USEC=")) > 0
+
+
+def test_passed_sockets_are_used_and_not_inherited() -> None:
     with socket.create_server(("127.0.0.1", 0)) as bound:
         descriptor = os.dup(bound.fileno())
         os.set_inheritable(descriptor, True)
-        [mine] = ServiceManager(descriptors=(descriptor,)).sockets()
-        with mine:
-            assert mine.getsockname() == bound.getsockname()
-            assert not mine.get_inheritable()
-            assert not mine.getblocking()
+        [passed] = ServiceManager(descriptors=(descriptor,)).sockets()
+        with passed:
+            assert passed.getsockname() == bound.getsockname()
+            assert not passed.get_inheritable()
+            assert not passed.getblocking()
 
 
-def test_a_descriptor_that_is_no_socket_is_refused() -> None:
+def test_a_descriptor_that_is_not_a_socket_is_refused() -> None:
     reading, writing = os.pipe()
     try:
         with pytest.raises(OSError, match="socket"):
@@ -114,8 +114,8 @@ def test_a_descriptor_that_is_no_socket_is_refused() -> None:
         os.close(writing)
 
 
-def test_the_program_tells_nobody_of_a_manager_that_its_parent_had() -> None:
-    """The variables are gone from the process's own environment, which is what children get."""
+def test_children_do_not_inherit_the_variables() -> None:
+    """Check the real environment of a child, not only the mapping."""
     script = (
         "import os; from tunnelkeeper.systemd.notify import from_environment; "
         "from_environment(os.environ); "

@@ -12,45 +12,45 @@ WRITABLE = st.text(st.characters(blacklist_categories=["Cs", "Cc"]) | st.just("\
 AWKWARD = st.text(st.sampled_from("%$\\\"';: -{}\t\nax4" + string.printable))
 
 
-def read_back(line: str) -> list[str]:
-    """Words as systemd reads them from a line: extract_first_word() with quotes and C escapes.
+def split_as_systemd(line: str) -> list[str]:
+    """Split a line as systemd's extract_first_word() does, with quotes and C escapes.
 
-    Written from systemd.syntax(7) and systemd.service(5); tests/e2e asks systemd itself.
+    This follows systemd.syntax(7) and systemd.service(5); tests/e2e compares with systemd itself.
     """
     words: list[str] = []
     rest = line.removeprefix(":")
     while rest := rest.lstrip(" \t"):
         text, quote = "", ""
         while rest and (quote or rest[0] not in " \t"):
-            one, rest = rest[0], rest[1:]
-            if one == "\\":
-                one, rest = {"t": "\t"}.get(rest[0], rest[0]), rest[1:]
-                text += one
-            elif one == quote:
+            character, rest = rest[0], rest[1:]
+            if character == "\\":
+                character, rest = {"t": "\t"}.get(rest[0], rest[0]), rest[1:]
+                text += character
+            elif character == quote:
                 quote = ""
-            elif not quote and one in "\"'":
-                quote = one
+            elif not quote and character in "\"'":
+                quote = character
             else:
-                text += one
+                text += character
         words.append(text.replace("%%", "%"))
     return words
 
 
 def needs_refusal(text: str) -> bool:
-    return any((each < " " and each != "\t") or each == "\x7f" for each in text)
+    return any((c < " " and c != "\t") or c == "\x7f" for c in text)
 
 
 @given(st.lists(WRITABLE | AWKWARD))
-def test_every_word_is_read_back_as_it_was_or_refused(words: list[str]) -> None:
+def test_every_word_is_parsed_back_or_refused(words: list[str]) -> None:
     if any(map(needs_refusal, words)):
         with pytest.raises(UnquotableError):
             quote_command(["/bin/true", *words])
     else:
-        assert read_back(quote_command(["/bin/true", *words])) == ["/bin/true", *words]
+        assert split_as_systemd(quote_command(["/bin/true", *words])) == ["/bin/true", *words]
 
 
 @given(st.lists(AWKWARD | WRITABLE))
-def test_a_command_is_one_line_without_a_separator_or_an_open_end(words: list[str]) -> None:
+def test_a_command_is_one_line_without_separator_or_continuation(words: list[str]) -> None:
     try:
         line = quote_command(["/bin/true", *words])
     except UnquotableError:
@@ -62,7 +62,7 @@ def test_a_command_is_one_line_without_a_separator_or_an_open_end(words: list[st
     assert line.startswith(":") == ("$" in line)
 
 
-def test_what_is_plain_stays_readable() -> None:
+def test_plain_words_are_not_quoted() -> None:
     assert quote_command(["/usr/bin/tunnelkeeper", "--config", "/etc/tk.toml", "up"]) == (
         "/usr/bin/tunnelkeeper --config /etc/tk.toml up"
     )
@@ -81,20 +81,20 @@ def test_what_is_plain_stays_readable() -> None:
         ("tab\there", '"tab\\there"'),
     ],
 )
-def test_a_word_is_quoted_where_it_must_be(text: str, written: str) -> None:
+def test_a_word_is_quoted_if_necessary(text: str, written: str) -> None:
     assert quote_word(text) == written
 
 
-def test_a_dollar_keeps_systemd_from_looking_for_variables() -> None:
+def test_a_dollar_sign_disables_variable_substitution() -> None:
     assert quote_command(["/bin/echo", "$HOME"]) == ':/bin/echo "$HOME"'
 
 
-def test_a_word_that_systemd_is_to_fill_in_is_left_as_it_is() -> None:
+def test_specifiers_are_not_escaped() -> None:
     assert quote_command([Specifiers("%h/bin/x"), Specifiers("%i"), "%i"]) == "%h/bin/x %i %%i"
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("words", "reason"),
     [
         (["/bin/x", "a\nb"], "control character"),
         (["/bin/x", "\x1b"], "control character"),
@@ -104,6 +104,6 @@ def test_a_word_that_systemd_is_to_fill_in_is_left_as_it_is() -> None:
         (["/a\\b/x"], "starts no program"),
     ],
 )
-def test_what_no_unit_file_can_hold_is_refused_with_the_reason(words: list[str], why: str) -> None:
-    with pytest.raises(UnquotableError, match=why):
+def test_a_word_that_a_unit_file_cannot_contain_is_refused(words: list[str], reason: str) -> None:
+    with pytest.raises(UnquotableError, match=reason):
         quote_command(words)

@@ -17,7 +17,7 @@ OLD = f"{MARKER}\n[Service]\nExecStart=/old\n"
 THEIRS = "[Service]\nExecStart=/theirs\n"
 
 
-def test_files_are_written_with_the_folders_above_them(tmp_path: Path) -> None:
+def test_files_are_written_and_parent_directories_created(tmp_path: Path) -> None:
     folder = tmp_path / "systemd" / "user"
 
     assert unit_files.write_units(folder, {SUPERVISOR: OURS, RELAY: OURS}) == [SUPERVISOR, RELAY]
@@ -28,7 +28,7 @@ def test_files_are_written_with_the_folders_above_them(tmp_path: Path) -> None:
     assert stat.S_IMODE((folder / RELAY).stat().st_mode) == 0o644
 
 
-def test_only_what_differs_is_written_again(tmp_path: Path) -> None:
+def test_only_changed_files_are_rewritten(tmp_path: Path) -> None:
     unit_files.write_units(tmp_path, {SUPERVISOR: OURS, RELAY: OLD})
     before = (tmp_path / SUPERVISOR).stat().st_ino
 
@@ -36,7 +36,7 @@ def test_only_what_differs_is_written_again(tmp_path: Path) -> None:
     assert (tmp_path / SUPERVISOR).stat().st_ino == before
 
 
-def test_another_ones_file_is_neither_replaced_nor_removed_nor_is_anything_else(
+def test_a_foreign_unit_blocks_writing_and_removal(
     tmp_path: Path,
 ) -> None:
     (tmp_path / RELAY).write_text(THEIRS)
@@ -51,7 +51,7 @@ def test_another_ones_file_is_neither_replaced_nor_removed_nor_is_anything_else(
 
 
 @pytest.mark.parametrize("target", ["ours", "/dev/null", "nowhere"])
-def test_a_symbolic_link_is_refused_wherever_it_leads(tmp_path: Path, target: str) -> None:
+def test_a_symbolic_link_is_refused_with_any_target(tmp_path: Path, target: str) -> None:
     (tmp_path / "ours").write_text(OLD)
     (tmp_path / SUPERVISOR).symlink_to(target)
 
@@ -65,14 +65,14 @@ def test_a_symbolic_link_is_refused_wherever_it_leads(tmp_path: Path, target: st
     assert (tmp_path / "ours").read_text() == OLD
 
 
-def test_a_folder_of_that_name_is_refused(tmp_path: Path) -> None:
+def test_a_directory_with_the_name_of_a_unit_is_refused(tmp_path: Path) -> None:
     (tmp_path / SUPERVISOR).mkdir()
 
     with pytest.raises(ForeignUnitError):
         unit_files.write_units(tmp_path, {SUPERVISOR: OURS})
 
 
-def test_what_we_wrote_is_found_and_removed(tmp_path: Path) -> None:
+def test_our_own_units_are_found_and_removed(tmp_path: Path) -> None:
     unit_files.write_units(tmp_path, {SUPERVISOR: OLD, TEMPLATE: OURS})
     (tmp_path / RELAY).write_text(THEIRS)
 
@@ -82,7 +82,7 @@ def test_what_we_wrote_is_found_and_removed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [RELAY]
 
 
-def test_nothing_half_written_is_left_when_writing_fails(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_partial_file(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         unit_files.write_units(tmp_path, {SUPERVISOR: f"{MARKER}\n\udce9"})
 

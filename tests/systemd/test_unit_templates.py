@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.systemd.shipped import FOLDER, texts
+from tests.systemd.shipped import UNITS_DIRECTORY, generate_unit_texts
 from tunnelkeeper.core.forward_spec import TcpAddress
 from tunnelkeeper.systemd.quoting import UnquotableError
 from tunnelkeeper.systemd.unit_templates import (
@@ -21,7 +21,7 @@ from tunnelkeeper.systemd.unit_templates import (
 )
 
 each_kind = pytest.mark.parametrize("kind", UnitKind)
-STOPS_A_USER_UNIT = (
+UNSUPPORTED_IN_USER_UNITS = (
     "CapabilityBoundingSet",
     "PrivateDevices",
     "ProtectClock",
@@ -32,31 +32,31 @@ STOPS_A_USER_UNIT = (
 
 
 def values(text: str, key: str) -> list[str]:
-    """What a setting is set to, in the order of the lines."""
+    """Return the values of a setting, in file order."""
     return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
 
 
-def service(kind: UnitKind, wishes: UnitOptions) -> str:
+def service(kind: UnitKind, options: UnitOptions) -> str:
     return next(
-        text for name, text in unit_files(kind, wishes).items() if name.endswith(".service")
+        text for name, text in unit_files(kind, options).items() if name.endswith(".service")
     )
 
 
-def test_the_folder_holds_what_is_generated_for_the_defaults() -> None:
-    shipped = {path.name: path.read_text() for path in FOLDER.iterdir()}
+def test_the_shipped_units_are_those_generated_with_default_options() -> None:
+    shipped = {path.name: path.read_text() for path in UNITS_DIRECTORY.iterdir()}
 
-    assert shipped == texts()  # `make units` writes them anew
+    assert shipped == generate_unit_texts()  # `make units` rewrites them
 
 
-def test_every_file_is_marked_as_ours() -> None:
-    assert sorted(texts()) == sorted(NAMES)
-    assert all(map(is_ours, texts().values()))
+def test_every_file_has_our_marker() -> None:
+    assert sorted(generate_unit_texts()) == sorted(NAMES)
+    assert all(map(is_ours, generate_unit_texts().values()))
     assert not is_ours(f"[Unit]\n{MARKER}\n")
     assert not is_ours("")
 
 
 @each_kind
-def test_a_service_is_never_given_up(kind: UnitKind) -> None:
+def test_a_service_is_always_restarted(kind: UnitKind) -> None:
     text = service(kind, UnitOptions(DEFAULT_PROGRAM))
 
     assert values(text, "Restart") == ["always"]
@@ -66,17 +66,17 @@ def test_a_service_is_never_given_up(kind: UnitKind) -> None:
 
 
 @each_kind
-def test_a_user_unit_has_nothing_that_keeps_it_from_starting(kind: UnitKind) -> None:
+def test_a_user_unit_has_only_settings_that_user_units_support(kind: UnitKind) -> None:
     text = service(kind, UnitOptions(DEFAULT_PROGRAM))
 
-    assert not [key for key in STOPS_A_USER_UNIT if values(text, key)]
+    assert not [key for key in UNSUPPORTED_IN_USER_UNITS if values(text, key)]
     assert not values(text, "ProtectSystem")
     assert not values(text, "StateDirectory")
     assert "network-online" not in text
 
 
 @each_kind
-def test_a_unit_of_the_system_has_a_user_and_waits_for_the_network(kind: UnitKind) -> None:
+def test_a_system_unit_has_a_user_and_waits_for_the_network(kind: UnitKind) -> None:
     text = service(kind, UnitOptions(DEFAULT_PROGRAM, is_system=True))
 
     assert values(text, "User") == ["tunnelkeeper"]
@@ -85,7 +85,7 @@ def test_a_unit_of_the_system_has_a_user_and_waits_for_the_network(kind: UnitKin
     assert values(text, "StateDirectory") == ["tunnelkeeper"]
 
 
-def test_a_unit_for_one_tunnel_has_a_socket_of_its_own_and_no_escaping() -> None:
+def test_a_per_tunnel_unit_has_its_own_socket_and_no_escaping() -> None:
     text = service(UnitKind.TUNNEL, UnitOptions(DEFAULT_PROGRAM, ready="up"))
 
     assert values(text, "ExecStart") == [
@@ -95,16 +95,16 @@ def test_a_unit_for_one_tunnel_has_a_socket_of_its_own_and_no_escaping() -> None
     assert instance_name("a-b") == "tunnelkeeper@a-b.service"
 
 
-def test_another_unit_is_started_at_each_failure_only_when_asked_for() -> None:
-    asked = service(
+def test_on_failure_starts_another_unit_only_if_configured() -> None:
+    with_on_failure = service(
         UnitKind.SUPERVISOR, UnitOptions(DEFAULT_PROGRAM, on_failure="alarm@%n.service")
     )
 
     assert not values(service(UnitKind.SUPERVISOR, UnitOptions(DEFAULT_PROGRAM)), "ExecStopPost")
-    assert "start --no-block alarm@%n.service'" in values(asked, "ExecStopPost")[0]
+    assert "start --no-block alarm@%n.service'" in values(with_on_failure, "ExecStopPost")[0]
 
 
-def test_the_relays_socket_has_the_addresses_that_the_relay_would_listen_on() -> None:
+def test_the_relay_socket_has_the_listen_addresses_of_the_relay() -> None:
     listen = (
         TcpAddress("192.0.2.1", 22),
         TcpAddress("localhost", 23),
@@ -120,13 +120,13 @@ def test_the_relays_socket_has_the_addresses_that_the_relay_would_listen_on() ->
 
 
 @pytest.mark.parametrize("address", [TcpAddress("relay.example.com", 22), TcpAddress("::", 0)])
-def test_an_address_that_systemd_cannot_listen_on_is_refused(address: TcpAddress) -> None:
+def test_an_address_that_systemd_does_not_support_is_refused(address: TcpAddress) -> None:
     with pytest.raises(UnquotableError, match=re.escape(str(address))):
         unit_files(UnitKind.RELAY, UnitOptions(DEFAULT_PROGRAM, listen=[address]))
 
 
 @pytest.mark.parametrize(
-    ("text", "is_one"),
+    ("text", "expected"),
     [
         ("alarm.service", True),
         ("alarm@%n.service", True),
@@ -136,5 +136,5 @@ def test_an_address_that_systemd_cannot_listen_on_is_refused(address: TcpAddress
         ("", False),
     ],
 )
-def test_the_name_of_a_unit_is_told_from_other_text(text: str, is_one: bool) -> None:
-    assert is_unit_name(text) is is_one
+def test_is_unit_name_accepts_only_unit_names(text: str, expected: bool) -> None:
+    assert is_unit_name(text) is expected

@@ -1,4 +1,4 @@
-"""systemd's own opinion of the units: `systemd-analyze verify` has nothing to say."""
+"""Validation of the units by `systemd-analyze verify`, which must print nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.requirements import require
-from tests.systemd.shipped import FOLDER
+from tests.systemd.shipped import UNITS_DIRECTORY
 from tunnelkeeper.systemd.unit_templates import UnitKind, UnitOptions, unit_files
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ def test_the_shipped_units_are_valid(tmp_path: Path) -> None:
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    named = [str(path).replace("@.", "@db.") for path in sorted(FOLDER.iterdir())]
+    unit_names = [str(path).replace("@.", "@db.") for path in sorted(UNITS_DIRECTORY.iterdir())]
 
-    done = verify(tmp_path, "--user", "verify", *named)
+    done = verify(tmp_path, "--user", "verify", *unit_names)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("kind", UnitKind)
-def test_units_of_the_system_are_valid(kind: UnitKind, tmp_path: Path) -> None:
+def test_system_units_are_valid(kind: UnitKind, tmp_path: Path) -> None:
     written = unit_files(
         kind, UnitOptions(["/bin/true"], is_system=True, on_failure="alarm.service")
     )
@@ -50,5 +50,5 @@ def test_units_of_the_system_are_valid(kind: UnitKind, tmp_path: Path) -> None:
 
     done = verify(tmp_path, "verify", *map(str, paths))
 
-    said = [line for line in done.stderr.splitlines() if "tunnelkeeper" in line]
-    assert (done.returncode, said) == (0, [])
+    warnings = [line for line in done.stderr.splitlines() if "tunnelkeeper" in line]
+    assert (done.returncode, warnings) == (0, [])
