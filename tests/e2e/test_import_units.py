@@ -10,7 +10,7 @@ from tests.e2e.systemd import UID
 from tunnelkeeper.importing import specifier_values
 from tunnelkeeper.importing.readers import read_text
 from tunnelkeeper.importing.source_commands import SourceCommand
-from tunnelkeeper.importing.specifiers import UnitName, unit_name_specifiers
+from tunnelkeeper.importing.specifiers import UnitName, make_unit_specifiers
 from tunnelkeeper.importing.systemd_service import Service, find_service_commands
 from tunnelkeeper.sshconfig import Facts
 
@@ -105,8 +105,8 @@ def read_line(manager: UserManager, name: str, text: str) -> SourceCommand:
     facts = Facts("tk", UID, home, "", home, manager.environment, {"tk": home}.get)
     path = text.partition("\n")[0].removeprefix("# ")
     found = {
-        **specifier_values.user_specifiers(facts),
-        **unit_name_specifiers(UnitName(name), path),
+        **specifier_values.read_user_specifiers(facts),
+        **make_unit_specifiers(UnitName(name), path),
     }
     service = Service(UnitName(name), name, text, found, "tk", is_user=True)
     [line] = find_service_commands(service, read_text, facts.home_of)

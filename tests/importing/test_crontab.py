@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.importing.crontab import find_crontab_commands, has_user_field
+from tunnelkeeper.importing.crontab import find_crontab_commands, is_system_crontab
 from tunnelkeeper.importing.source_commands import NotImportable, SourceCommand
 
 TEXT = r"""
@@ -55,7 +55,7 @@ def test_the_user_field_of_a_system_crontab_becomes_the_account() -> None:
     ],
 )
 def test_only_system_crontabs_have_a_user_field(path: str, expected: bool) -> None:
-    assert has_user_field(path) is expected
+    assert is_system_crontab(path) is expected
 
 
 @given(st.text(st.sampled_from("@reboot ssh-N*/5 a\n%\\'\"=A#$")), st.booleans())

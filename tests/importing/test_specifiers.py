@@ -11,8 +11,8 @@ from tunnelkeeper.importing.source_commands import UnreadableError
 from tunnelkeeper.importing.specifiers import (
     UnitName,
     expand_specifiers,
+    make_unit_specifiers,
     unescape,
-    unit_name_specifiers,
 )
 
 
@@ -59,7 +59,7 @@ def test_unescape_reverses_systemd_escape() -> None:
 def test_a_unit_name_provides_its_specifiers() -> None:
     name = UnitName(r"auto-ssh@srv-db\x2d1.service")
 
-    assert unit_name_specifiers(name, "/etc/systemd/system/auto-ssh@.service") == {
+    assert make_unit_specifiers(name, "/etc/systemd/system/auto-ssh@.service") == {
         "n": r"auto-ssh@srv-db\x2d1.service",
         "N": r"auto-ssh@srv-db\x2d1",
         "p": "auto-ssh",

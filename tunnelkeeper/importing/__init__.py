@@ -1,4 +1,4 @@
-"""Conversion of existing ssh and autossh set-ups into tunnels of the config file.
+"""Conversion of existing ssh and autossh setups into tunnels of the config file.
 
     source_commands     what is found: ssh and autossh commands, or why a line is not importable
     find_ssh_commands   the ssh command that a wrapper runs      sh_parser    sh(1) command lines

@@ -81,8 +81,10 @@ def add_tunnels(file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> str:
         text = append_text(text, format_tunnels(added))
     result = parse(text, str(file.path))
     names = {tunnel.name for tunnel in tunnels}
-    if _other_settings(result, names) != _other_settings(file.configuration, names):
-        raise _config_error(file, "this would change another tunnel; add the new tables by hand")
+    if _settings_without(result, names) != _settings_without(file.configuration, names):
+        raise _make_config_error(
+            file, "this would change another tunnel; add the new tables by hand"
+        )
     return text
 
 
@@ -123,16 +125,16 @@ def _replace_tunnel(file: ConfigFile, text: str, tunnel: ImportedTunnel) -> str:
     try:
         return replace_table(text, tunnel.name, format_tunnel(tunnel))
     except NotATableError as error:
-        raise _config_error(
+        raise _make_config_error(
             file, f"{error}, so it cannot be replaced here; edit it by hand"
         ) from None
 
 
-def _config_error(file: ConfigFile, reason: str) -> ConfigError:
+def _make_config_error(file: ConfigFile, reason: str) -> ConfigError:
     return ConfigError([Problem(str(file.path), None, "", reason)])
 
 
-def _other_settings(configuration: Configuration, names: set[str]) -> tuple[object, ...]:
+def _settings_without(configuration: Configuration, names: set[str]) -> tuple[object, ...]:
     """Return everything in a configuration except the tunnels of these names."""
     tunnels = {name: tunnel for name, tunnel in configuration.tunnels.items() if name not in names}
     return configuration.supervisor, configuration.defaults, configuration.hosts, tunnels

@@ -95,7 +95,7 @@ def convert_command(
         raise NoForwardsError("it forwards nothing, so there is nothing for a tunnel to do")
     table = make_host_table(parsed.ssh, answers, context)
     host = table.pop("host")
-    table = {"host": host, **forward_table(forwards), **table}
+    table = {"host": host, **make_forward_table(forwards), **table}
     if plan.exit_on_forward_failure:
         table["exit_on_forward_failure"] = True
     notes = [
@@ -111,7 +111,7 @@ def convert_command(
     return ImportedTunnel(name, parsed.source.origin, table, tuple(notes))
 
 
-def forward_table(forwards: tuple[Forward, ...]) -> dict[str, object]:
+def make_forward_table(forwards: tuple[Forward, ...]) -> dict[str, object]:
     """Return the keys `local`, `remote` and `socks`; a key without forwards is left out."""
     specs = {
         kind: [format_forward(forward) for forward in forwards if kind_of(forward) == kind]

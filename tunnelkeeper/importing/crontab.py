@@ -28,7 +28,7 @@ _NO_COMMAND_OPTION = re.compile(r"-[A-Za-z]*N[A-Za-z]*")
 _TIME_FIELD_COUNT = 5
 
 
-def has_user_field(path: str) -> bool:
+def is_system_crontab(path: str) -> bool:
     """Return whether this is a system crontab, whose lines have a user field."""
     return path == "/etc/crontab" or path.startswith("/etc/cron.d/")
 
@@ -98,14 +98,14 @@ def _cut_at_percent(command: str) -> str:
     `\%` is a literal percent sign.
     """
     text = ""
-    at = 0
+    start = 0
     for match in _PERCENT.finditer(command):
-        text += command[at : match.start()]
+        text += command[start : match.start()]
         if not match[1]:
             return text
         text += "%"
-        at = match.end()
-    return text + command[at:]
+        start = match.end()
+    return text + command[start:]
 
 
 def _unquote(value: str) -> str:

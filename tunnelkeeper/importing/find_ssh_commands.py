@@ -63,7 +63,7 @@ _USER_SWITCHING = frozenset({"runuser", "sudo"})
 _USER_OPTION = re.compile(r"--user(=|$)|-[A-Zbeikns]*u")
 """The option that names a user. The rest of the same argument is the name."""
 _MAX_DEPTH = 8
-"""The limit for nested wrappers. Deeper nesting is not a real set-up."""
+"""The limit for nested wrappers. Deeper nesting is not a real setup."""
 
 
 def find_ssh_commands(
@@ -78,7 +78,7 @@ def find_ssh_commands(
     name = words[0].rpartition("/")[2]
     if name in _SSH_PROGRAMS:
         return [Command(_SSH_PROGRAMS[name], tuple(words[1:]), dict(environment))]
-    if name in _SHELLS and (script := _shell_script(words[1:])) is not None:
+    if name in _SHELLS and (script := _find_shell_script(words[1:])) is not None:
         return find_in_shell_text(script, environment, depth + 1)
     if name == "su" or (
         name == "runuser" and not any(_USER_OPTION.match(word) for word in words[1:])
@@ -128,11 +128,11 @@ def is_ssh_program(word: str) -> bool:
     return word.rpartition("/")[2] in _SSH_PROGRAMS
 
 
-def _shell_script(arguments: Sequence[str]) -> str | None:
+def _find_shell_script(arguments: Sequence[str]) -> str | None:
     """Return the script after a shell's -c, which may be joined with other flags: `-lc`."""
-    for at, word in enumerate(arguments[:-1]):
+    for index, word in enumerate(arguments[:-1]):
         if word.startswith("-") and not word.startswith("--") and "c" in word:
-            return arguments[at + 1]
+            return arguments[index + 1]
     return None
 
 

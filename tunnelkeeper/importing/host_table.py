@@ -72,12 +72,15 @@ def make_host_table(
         port if port == command.port else None,
     )
     table: dict[str, object] = {"host": str(host_spec)}
-    if host_spec.user is None and (login := _login_user(command, answers, context)) is not None:
+    if (
+        host_spec.user is None
+        and (login := _find_login_user(command, answers, context)) is not None
+    ):
         table["user"] = login
     if host_spec.port is None and (command.port is not None or _configs_differ(answers, "port")):
         table["port"] = int(get_value(answers.command, "port") or 22)
-    table |= _jump_keys(command, answers)
-    table |= _identity_keys(command, answers, context)
+    table |= _make_jump_keys(command, answers)
+    table |= _make_identity_keys(command, answers, context)
     for key, keyword, letters, parse in _PLAIN_KEYS:
         value = get_value(answers.command, keyword)
         if value is not None and (
@@ -134,7 +137,9 @@ SUPPORTED_KEYWORDS = frozenset(
 """The keywords of ssh_config(5) that have a key in the config file."""
 
 
-def _login_user(command: SshCommand, answers: SshGAnswers, context: AccountContext) -> str | None:
+def _find_login_user(
+    command: SshCommand, answers: SshGAnswers, context: AccountContext
+) -> str | None:
     """Return the login user. ssh defaults to the local user, who may be another one here."""
     if command.user is not None or _configs_differ(answers, "user"):
         return get_value(answers.command, "user")
@@ -142,7 +147,7 @@ def _login_user(command: SshCommand, answers: SshGAnswers, context: AccountConte
     return context.account if is_default and context.account != context.current_user else None
 
 
-def _jump_keys(command: SshCommand, answers: SshGAnswers) -> dict[str, object]:
+def _make_jump_keys(command: SshCommand, answers: SshGAnswers) -> dict[str, object]:
     """Return the jump hosts or the proxy command, if the command or its ssh_config sets them."""
     is_set = _is_set(command, "proxyjump", "J") or _is_set(command, "proxycommand", "")
     differs = any(_configs_differ(answers, key) for key in ("proxyjump", "proxycommand"))
@@ -155,7 +160,7 @@ def _jump_keys(command: SshCommand, answers: SshGAnswers) -> dict[str, object]:
     return {"jump": []} if proxy_command is None else {"proxy_command": proxy_command}
 
 
-def _identity_keys(
+def _make_identity_keys(
     command: SshCommand, answers: SshGAnswers, context: AccountContext
 ) -> dict[str, object]:
     """Return the files of keys and known hosts, and the agent."""

@@ -65,6 +65,7 @@ _OPTION_REASONS = {
     "v": _OWN_LOG,
     "y": "the log goes to standard error or a file; see `tunnelkeeper logs`",
 }
+_SILENT_KEYWORDS = SUPPORTED_KEYWORDS | _CONVERTED_KEYWORDS | IGNORED_KEYWORDS.keys()
 _UNSUPPORTED_KEYWORDS = frozenset(name.lower() for name in UNSUPPORTED)
 
 _VARIABLE_REASONS = {
@@ -74,7 +75,7 @@ _VARIABLE_REASONS = {
     "AUTOSSH_LOGLEVEL": _OWN_LOG,
     "AUTOSSH_MESSAGE": "there is no monitoring connection to send it on",
     "AUTOSSH_NTSERVICE": "it applies to Cygwin only",
-    "AUTOSSH_PATH": "no ssh process is started",
+    "AUTOSSH_PATH": "the tunnel does not run in an ssh process",
     "AUTOSSH_PIDFILE": "`tunnelkeeper status --json` has the process id",
 }
 
@@ -86,13 +87,8 @@ def notes_on_command(command: SshCommand, answer: Answer) -> Iterator[str]:
         if command.has(letter):
             yield f"-{letter}: {reason}"
     for setting in command.settings:
-        if (
-            setting.keyword in SUPPORTED_KEYWORDS
-            or setting.keyword in _CONVERTED_KEYWORDS
-            or setting.keyword in IGNORED_KEYWORDS
-        ):
-            continue
-        yield f"-o {setting.keyword}={setting.value}: {_reason_for(setting.keyword)}"
+        if setting.keyword not in _SILENT_KEYWORDS:
+            yield f"-o {setting.keyword}={setting.value}: {_reason_for(setting.keyword)}"
     if files := command.values("F"):
         yield (
             f"-F {files[-1]}: its settings for this host became keys where keys exist; jump hosts "

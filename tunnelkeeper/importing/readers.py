@@ -1,4 +1,4 @@
-"""Input of existing set-ups: unit files, `systemctl cat`, crontabs and ssh_config.
+"""Input of existing setups: unit files, `systemctl cat`, crontabs and ssh_config.
 
 The pure modules interpret the text. An I/O error becomes an UnreadableError with a message.
 """
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.importing import specifier_values
-from tunnelkeeper.importing.crontab import find_crontab_commands, has_user_field
+from tunnelkeeper.importing.crontab import find_crontab_commands, is_system_crontab
 from tunnelkeeper.importing.source_commands import UnreadableError
-from tunnelkeeper.importing.specifiers import UnitName, unit_name_specifiers
+from tunnelkeeper.importing.specifiers import UnitName, make_unit_specifiers
 from tunnelkeeper.importing.ssh_config_names import HostNames, parse_host_names
 from tunnelkeeper.importing.systemd_service import Service, find_service_commands
 from tunnelkeeper.systemd import systemctl
@@ -51,13 +51,15 @@ def read_unit_commands(unit: str, facts: Facts, *, is_user: bool | None) -> list
     if is_user is None:
         is_user = _USER_UNIT_DIRECTORY in path
     common = (
-        specifier_values.user_specifiers(facts) if is_user else specifier_values.system_specifiers()
+        specifier_values.read_user_specifiers(facts)
+        if is_user
+        else specifier_values.read_system_specifiers()
     )
     service = Service(
         name=name,
         origin=f"{name.full} ({path})" if path else name.full,
         text=text,
-        specifiers={**common, **unit_name_specifiers(name, path)},
+        specifiers={**common, **make_unit_specifiers(name, path)},
         account=facts.user if is_user else specifier_values.ROOT,
         is_user=is_user,
     )
@@ -71,12 +73,12 @@ def read_crontab_commands(file: str | None, facts: Facts) -> list[Finding]:
     """
     path = str(Path.cwd() / file) if file else ""
     text = _read_source(path) if file else _read_own_crontab()
-    is_system_crontab = has_user_field(path)
+    is_system = is_system_crontab(path)
     environment = {"PATH": _CRON_PATH, "SHELL": "/bin/sh"}
-    if not is_system_crontab:
+    if not is_system:
         environment |= {"HOME": facts.home, "LOGNAME": facts.user, "USER": facts.user}
     name = path or "crontab -l"
-    return find_crontab_commands(text, name, environment, has_user_field=is_system_crontab)
+    return find_crontab_commands(text, name, environment, has_user_field=is_system)
 
 
 def read_host_names(file: str | None, facts: Facts) -> HostNames:
@@ -84,14 +86,14 @@ def read_host_names(file: str | None, facts: Facts) -> HostNames:
 
     Raises UnreadableError if the given file cannot be read.
     """
-    found = HostNames()
+    names = HostNames()
     if file is not None:
-        found = parse_host_names(_read_source(file))
-        _add_included_names(found, found.includes, f"{facts.home}/.ssh", facts)
-        return found
-    for own in (f"{facts.home}/.ssh/config", _SYSTEM_SSH_CONFIG):
-        _add_included_names(found, [own], own.rpartition("/")[0], facts)
-    return found
+        names = parse_host_names(_read_source(file))
+        _add_included_names(names, names.includes, f"{facts.home}/.ssh", facts)
+        return names
+    for path in (f"{facts.home}/.ssh/config", _SYSTEM_SSH_CONFIG):
+        _add_included_names(names, [path], path.rpartition("/")[0], facts)
+    return names
 
 
 def read_text(path: str) -> str:

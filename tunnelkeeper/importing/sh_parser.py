@@ -151,10 +151,8 @@ class _Scanner:
         if quote:
             raise UnreadableError(f"the quote {quote} is not closed")
         raw = self._text[start : self._offset]
-        is_descriptor = raw.isdecimal() and self._text[self._offset : self._offset + 1] in {
-            "<",
-            ">",
-        }
+        following = self._text[self._offset : self._offset + 1]
+        is_descriptor = raw.isdecimal() and following in {"<", ">"}
         return [word for word in words if word or is_word], is_descriptor
 
     def _read_escape(self, quote: str) -> str:

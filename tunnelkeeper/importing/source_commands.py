@@ -1,4 +1,4 @@
-"""Value types for imports: the ssh commands of a set-up, and the reasons for those not importable.
+"""Value types for imports: the ssh commands of a setup, and the reasons for those not importable.
 
 This module neither finds the commands nor converts them.
 """
@@ -33,7 +33,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class SourceCommand:
-    """An ssh or autossh command, and its context in the set-up that runs it.
+    """An ssh or autossh command, and its context in the setup that runs it.
 
     origin: a description of its location. name: its name there, or empty. working_directory: the
     base of relative paths. notes: parts of the context that are not imported, and why.

@@ -26,12 +26,16 @@ _SYSTEM_DIRECTORIES = {
 }
 
 
-def system_specifiers() -> dict[str, str]:
+def read_system_specifiers() -> dict[str, str]:
     """Return the specifiers of system units."""
-    return {**_common_specifiers(), **_account_specifiers(pwd.getpwuid(0)), **_SYSTEM_DIRECTORIES}
+    return {
+        **_read_common_specifiers(),
+        **_make_account_specifiers(pwd.getpwuid(0)),
+        **_SYSTEM_DIRECTORIES,
+    }
 
 
-def user_specifiers(facts: Facts) -> dict[str, str]:
+def read_user_specifiers(facts: Facts) -> dict[str, str]:
     """Return the specifiers of the current user's units.
 
     %S and %L are left out, because systemd 254 changed their directories.
@@ -39,9 +43,9 @@ def user_specifiers(facts: Facts) -> dict[str, str]:
     environment, home = facts.environment, facts.home
     account = {"h": home, "u": facts.user, "U": str(facts.uid)}
     with suppress(KeyError):
-        account = {**_account_specifiers(pwd.getpwuid(facts.uid)), **account}
+        account = {**_make_account_specifiers(pwd.getpwuid(facts.uid)), **account}
     return {
-        **_common_specifiers(),
+        **_read_common_specifiers(),
         **account,
         "C": environment.get("XDG_CACHE_HOME") or f"{home}/.cache",
         "E": environment.get("XDG_CONFIG_HOME") or f"{home}/.config",
@@ -49,7 +53,7 @@ def user_specifiers(facts: Facts) -> dict[str, str]:
     }
 
 
-def _account_specifiers(account: pwd.struct_passwd) -> dict[str, str]:
+def _make_account_specifiers(account: pwd.struct_passwd) -> dict[str, str]:
     group = str(account.pw_gid)
     with suppress(KeyError):
         group = grp.getgrgid(account.pw_gid).gr_name
@@ -63,7 +67,7 @@ def _account_specifiers(account: pwd.struct_passwd) -> dict[str, str]:
     }
 
 
-def _common_specifiers() -> dict[str, str]:
+def _read_common_specifiers() -> dict[str, str]:
     host = platform.node()
     specifiers = {
         "H": host,

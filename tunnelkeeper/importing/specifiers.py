@@ -52,7 +52,7 @@ class UnitName:
         return f"{self.prefix}@.{self.full.rpartition('.')[2]}"
 
 
-def unit_name_specifiers(name: UnitName, path: str) -> dict[str, str]:
+def make_unit_specifiers(name: UnitName, path: str) -> dict[str, str]:
     """Return the specifiers that depend on a unit's name and on the absolute path of its file."""
     instance = name.instance or ""
     last = name.prefix.rpartition("-")[2]

@@ -81,7 +81,7 @@ class _Resolution:
         try:
             self._defaults = await self._query(UNCONFIGURED_HOST)
         except SshConfigError as error:
-            return [_not_importable(finding.origin, error) for finding in findings]
+            return [_make_not_importable(finding.origin, error) for finding in findings]
         async with asyncio.TaskGroup() as tasks:
             resolutions = [tasks.create_task(self._resolve(finding)) for finding in findings]
         return [task.result() for task in resolutions]
@@ -101,12 +101,12 @@ class _Resolution:
             forwards_nothing = isinstance(error, NoForwardsError)
             return NotImportable(finding.origin, str(error), forwards_nothing=forwards_nothing)
         except SshConfigError as error:
-            return _not_importable(finding.origin, error)
+            return _make_not_importable(finding.origin, error)
 
     async def _query_answers(self, parsed: ParsedCommand, context: AccountContext) -> SshGAnswers:
         host, user, port = parsed.ssh.host.host, parsed.ssh.user, parsed.ssh.port
         files = parsed.ssh.values("F")
-        source = _ssh_config_source(files[-1], context) if files else self._source_ssh_config
+        source = _resolve_ssh_config(files[-1], context) if files else self._source_ssh_config
         request = Request(host, user, port, source, arguments=parsed.ssh_g_arguments)
         return SshGAnswers(
             command=await self._query(request),
@@ -116,9 +116,9 @@ class _Resolution:
         )
 
 
-def _not_importable(origin: str, error: SshConfigError) -> NotImportable:
+def _make_not_importable(origin: str, error: SshConfigError) -> NotImportable:
     return NotImportable(origin, with_hint(error.message, error.hint))
 
 
-def _ssh_config_source(file: str, context: AccountContext) -> Source:
+def _resolve_ssh_config(file: str, context: AccountContext) -> Source:
     return False if file.lower() == "none" else context.resolve_path(file)

@@ -62,7 +62,7 @@ def find_service_commands(service: Service, read_file: ReadFile, home_of: HomeOf
     """Return the ssh and autossh commands that a service runs, and those not importable."""
     unit = parse_unit(service.text)
     try:
-        context = _exec_context(service, unit, read_file, home_of)
+        context = _make_exec_context(service, unit, read_file, home_of)
         exec_start = [
             words for text in unit.values(_SERVICE, "ExecStart") for words in split_commands(text)
         ]
@@ -72,7 +72,7 @@ def find_service_commands(service: Service, read_file: ReadFile, home_of: HomeOf
     for words in exec_start:
         try:
             commands = _find_commands(words, context)
-            findings += [_source_command(service, context, command) for command in commands]
+            findings += [_make_source_command(service, context, command) for command in commands]
         except UnreadableError as error:
             findings.append(NotImportable(service.origin, f"ExecStart=: {error}"))
     return findings
@@ -90,7 +90,7 @@ class _ExecContext:
     notes: tuple[str, ...]
 
 
-def _exec_context(
+def _make_exec_context(
     service: Service, unit: UnitText, read_file: ReadFile, home_of: HomeOf
 ) -> _ExecContext:
     user = expand_specifiers(unit.value(_SERVICE, "User"), service.specifiers)
@@ -165,7 +165,7 @@ def _substitute_variables(word: str, context: _ExecContext, unset: list[str]) ->
             unset.append(word[1:])
         return split_variable(context.environment.get(word[1:], ""))
 
-    def value(match: re.Match[str]) -> str:
+    def value_of(match: re.Match[str]) -> str:
         if match[1] == "$":
             return "$"
         name = match[1][1:-1]
@@ -173,10 +173,12 @@ def _substitute_variables(word: str, context: _ExecContext, unset: list[str]) ->
             unset.append(name)
         return context.environment.get(name, "")
 
-    return [_VARIABLE.sub(value, word)]
+    return [_VARIABLE.sub(value_of, word)]
 
 
-def _source_command(service: Service, context: _ExecContext, command: Command) -> SourceCommand:
+def _make_source_command(
+    service: Service, context: _ExecContext, command: Command
+) -> SourceCommand:
     account = command.account or context.account
     return SourceCommand(
         replace(command, account=account),

@@ -31,17 +31,17 @@ def replace_table(text: str, name: str, table: str) -> str:
     Raises NotATableError if the tunnel is not written as one table.
     """
     lines = text.split("\n")
-    spans = _table_spans(text, lines, name)
+    spans = _find_table_spans(text, lines, name)
     if not spans:
         raise NotATableError(f"{name!r} does not have its own table [tunnels.NAME]")
     for start, end in reversed(spans[1:]):
         del lines[start:end]
     start, end = spans[0]
-    lines[_import_comment_start(lines, start) : end] = table.rstrip("\n").split("\n")
+    lines[_find_import_comment(lines, start) : end] = table.rstrip("\n").split("\n")
     return "\n".join(lines)
 
 
-def _table_spans(text: str, lines: list[str], name: str) -> list[tuple[int, int]]:
+def _find_table_spans(text: str, lines: list[str], name: str) -> list[tuple[int, int]]:
     """Return the line ranges of a tunnel's table and its subtables. The end is exclusive."""
     headers = sorted(
         {
@@ -68,7 +68,7 @@ def _is_table_of(header: str, name: str) -> bool:
     return False
 
 
-def _import_comment_start(lines: list[str], header: int) -> int:
+def _find_import_comment(lines: list[str], header: int) -> int:
     """Return the first line of the import comments directly above a header."""
     start = header
     while start > 0 and lines[start - 1].startswith("#"):

@@ -22,10 +22,12 @@ _GENERIC_NAMES = frozenset({"autossh", "ssh", "ssh-tunnel", "sshtunnel", "tunnel
 def make_name(preferred: str, host: str, forwards: Sequence[Forward]) -> str:
     """Return the preferred name unless it is generic, else a name from the host and the port."""
     name = _sanitize(_PROGRAM_AFFIX.sub("", preferred))
-    return name if name and name.lower() not in _GENERIC_NAMES else name_from_host(host, forwards)
+    return (
+        name if name and name.lower() not in _GENERIC_NAMES else make_name_from_host(host, forwards)
+    )
 
 
-def name_from_host(host: str, forwards: Sequence[Forward]) -> str:
+def make_name_from_host(host: str, forwards: Sequence[Forward]) -> str:
     """Return the host's first label, followed by the port if there is only one forward."""
     label = _sanitize(host if _is_address(host) else host.partition(".")[0]) or "tunnel"
     if len(forwards) == 1 and isinstance(listen := forwards[0].listen, TcpAddress) and listen.port:
