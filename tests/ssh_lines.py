@@ -65,14 +65,14 @@ def in_order(forwards: tuple[Forward, ...] | list[Forward]) -> list[tuple[str, s
     return sorted((kind_of(forward), str(forward)) for forward in forwards)
 
 
-async def way_of(tunnel: Tunnel, configuration: Configuration) -> list[str]:
+async def hosts_of(tunnel: Tunnel, configuration: Configuration) -> list[str]:
     """Return the hosts of a tunnel, first hop first, without an ssh_config."""
     alone = replace(configuration, supervisor=SupervisorOptions(ssh_config=False))
     lookup = HostLookup(alone, SshQuery(require("ssh")), gather_facts(), time.monotonic)
     return [str(host) for host in await lookup.resolve(tunnel)]
 
 
-def way_in(answer: list[tuple[str, str]]) -> list[str]:
+def hosts_in(answer: list[tuple[str, str]]) -> list[str]:
     """Return the hosts that ssh would pass through and end at."""
     options = dict(answer)
     hops = options["proxyjump"].split(",") if "proxyjump" in options else []

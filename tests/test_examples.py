@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ssh_lines import ask_ssh, forwards_in, in_order, way_in, way_of
+from tests.ssh_lines import ask_ssh, forwards_in, hosts_in, hosts_of, in_order
 from tunnelkeeper.config import load_with_warnings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_its_forwards_are_those_of_the_command(path: Path) -> None:
 async def test_its_hosts_are_those_of_the_command(path: Path) -> None:
     configuration = load_with_warnings(path)[0]
     for tunnel, answer in pairs(path):
-        assert await way_of(tunnel, configuration) == way_in(answer)
+        assert await hosts_of(tunnel, configuration) == hosts_in(answer)
 
 
 def test_the_index_names_every_example_once() -> None:

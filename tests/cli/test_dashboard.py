@@ -58,7 +58,7 @@ def test_the_output_of_a_supervisor_that_exits_at_once_is_reported(
     config.write_text('[tunnels.db]\nhost = "a"\nsocks = "1"\nautostart = false\n')
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     blocked = tmp_path / "taken"
-    blocked.write_text("a file where the socket's folder should be")
+    blocked.write_text("a file where the socket's directory should be")
     read_exit_message = supervisor_starter(Settings(str(config), str(blocked / "control.sock")))()
 
     assert "the supervisor ended with exit code" in wait_until(read_exit_message, within=60)

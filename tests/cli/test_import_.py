@@ -101,14 +101,14 @@ def test_an_instance_is_read_from_the_file_of_its_template(tool: Tool, tmp_path:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return folder
+    directory = tmp_path / "programs"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+    return directory
 
 
-def program(folder: Path, name: str, script: str) -> None:
-    path = folder / name
+def program(directory: Path, name: str, script: str) -> None:
+    path = directory / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 

@@ -28,10 +28,10 @@ esac
 class FakeSystemd:
     """Fake systemctl and loginctl on the PATH that record their arguments."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._notes = folder / "notes"
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._notes = directory / "notes"
         self._monkeypatch = monkeypatch
-        programs = folder / "programs"
+        programs = directory / "programs"
         programs.mkdir()
         for name in ("systemctl", "loginctl"):
             (programs / name).write_text(FAKE)
@@ -60,7 +60,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemd:
 
 
 @pytest.fixture
-def folder(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Path:
+def units_directory(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the directory of units, with a config file of two tunnels at its default path."""
     monkeypatch.delenv("TUNNELKEEPER_CONFIG")
     monkeypatch.delenv("TUNNELKEEPER_SOCKET")
@@ -83,7 +83,7 @@ def line(text: str, key: str) -> str:
 # -- print -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_the_printed_unit_has_no_options_for_default_paths(tool: Tool) -> None:
     done = tool("units", "print")
 
@@ -100,7 +100,7 @@ def test_options_and_environment_are_written_into_the_unit(tool: Tool) -> None:
     assert line(out, "ExecReload").endswith(f" {options} reload")
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_the_unit_uses_the_path_that_the_user_ran(
     tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +116,7 @@ def test_the_unit_uses_the_path_that_the_user_ran(
     assert line(tool("units", "print").out, "ExecStart") == f"{link} up"
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_a_system_unit_reads_its_files_from_etc(tool: Tool) -> None:
     out = tool("units", "print", "--system").out
     relay = tool("units", "print", "--system", "--kind", "relay").out
@@ -125,7 +125,7 @@ def test_a_system_unit_reads_its_files_from_etc(tool: Tool) -> None:
     assert "--config /etc/tunnelkeeper/relay.toml" in relay
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_several_files_are_printed_with_their_names(tool: Tool) -> None:
     out = tool("units", "print", "--kind", "relay").out
 
@@ -136,7 +136,7 @@ def test_several_files_are_printed_with_their_names(tool: Tool) -> None:
     assert line(out, "ListenStream") == "127.0.0.1:2222"
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_the_relay_socket_listens_on_the_addresses_of_its_config(tool: Tool) -> None:
     file = tool.home / "relay.toml"
     file.write_text('listen = ["0.0.0.0:22", "[::1]:23"]\n')
@@ -151,7 +151,7 @@ def test_the_relay_socket_listens_on_the_addresses_of_its_config(tool: Tool) -> 
     assert done.code == 2
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_values_that_a_unit_cannot_contain_are_refused(tool: Tool) -> None:
     newline = tool("--config", "/a\nb", "units", "print")
     name = tool("units", "print", "--on-failure", "alarm; reboot")
@@ -166,18 +166,18 @@ def test_values_that_a_unit_cannot_contain_are_refused(tool: Tool) -> None:
 
 
 def test_install_writes_and_enables_the_unit_and_explains_lingering(
-    tool: Tool, systemd: FakeSystemd, folder: Path
+    tool: Tool, systemd: FakeSystemd, units_directory: Path
 ) -> None:
     done = tool("units", "install")
 
     assert (done.code, done.err) == (0, "")
     assert systemd.commands() == ["daemon-reload", f"enable {SUPERVISOR}"]
-    assert (folder / SUPERVISOR).read_text() == tool("units", "print").out
-    assert f"wrote {folder / SUPERVISOR}" in done.out
+    assert (units_directory / SUPERVISOR).read_text() == tool("units", "print").out
+    assert f"wrote {units_directory / SUPERVISOR}" in done.out
     assert "loginctl enable-linger" in done.out
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_install_now_starts_it(tool: Tool, systemd: FakeSystemd) -> None:
     systemd.configure(linger="yes")
 
@@ -187,7 +187,7 @@ def test_install_now_starts_it(tool: Tool, systemd: FakeSystemd) -> None:
     assert "start at boot, without a login" in done.out
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_a_repeated_install_prints_what_is_left_to_do(tool: Tool, systemd: FakeSystemd) -> None:
     tool("units", "install")
     systemd.configure(state="active", fails="Linger")
@@ -202,7 +202,7 @@ def test_a_repeated_install_prints_what_is_left_to_do(tool: Tool, systemd: FakeS
 
 
 def test_per_tunnel_units_are_enabled_individually(
-    tool: Tool, systemd: FakeSystemd, folder: Path
+    tool: Tool, systemd: FakeSystemd, units_directory: Path
 ) -> None:
     assert tool("units", "install", "--now", "--per-tunnel", "db", "web").code == 0
     assert systemd.commands() == [
@@ -210,15 +210,15 @@ def test_per_tunnel_units_are_enabled_individually(
         "enable tunnelkeeper@db.service tunnelkeeper@web.service",
         "start tunnelkeeper@db.service tunnelkeeper@web.service",
     ]
-    assert [path.name for path in folder.iterdir()] == [TEMPLATE]
+    assert [path.name for path in units_directory.iterdir()] == [TEMPLATE]
 
 
 def test_the_relay_is_installed_with_its_socket(
-    tool: Tool, systemd: FakeSystemd, folder: Path
+    tool: Tool, systemd: FakeSystemd, units_directory: Path
 ) -> None:
     assert tool("units", "install", "--kind", "relay").code == 0
     assert systemd.commands() == ["daemon-reload", f"enable {RELAY}"]
-    assert {path.name for path in folder.iterdir()} == {RELAY, RELAY_SOCKET}
+    assert {path.name for path in units_directory.iterdir()} == {RELAY, RELAY_SOCKET}
 
 
 @pytest.mark.parametrize(
@@ -231,18 +231,23 @@ def test_the_relay_is_installed_with_its_socket(
     ],
 )
 def test_invalid_arguments_install_nothing(
-    tool: Tool, systemd: FakeSystemd, folder: Path, arguments: list[str], code: int, message: str
+    tool: Tool,
+    systemd: FakeSystemd,
+    units_directory: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
 ) -> None:
     done = tool("units", "install", *arguments)
 
     assert (done.code, done.out) == (code, "")
     assert message in done.err
-    assert not folder.exists()
+    assert not units_directory.exists()
     assert systemd.commands() == []
 
 
 def test_without_a_user_manager_nothing_is_written_and_a_hint_is_printed(
-    tool: Tool, systemd: FakeSystemd, folder: Path
+    tool: Tool, systemd: FakeSystemd, units_directory: Path
 ) -> None:
     systemd.configure(fails="Version")
 
@@ -251,10 +256,10 @@ def test_without_a_user_manager_nothing_is_written_and_a_hint_is_printed(
     assert done.code == 1
     assert "does not answer: that went wrong" in done.err
     assert "enable-linger" in done.err
-    assert not folder.exists()
+    assert not units_directory.exists()
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_an_error_of_systemctl_is_reported_with_its_text(tool: Tool, systemd: FakeSystemd) -> None:
     systemd.configure(fails="enable")
 
@@ -265,7 +270,7 @@ def test_an_error_of_systemctl_is_reported_with_its_text(tool: Tool, systemd: Fa
 
 
 def test_install_without_systemd_is_an_error(
-    tool: Tool, folder: Path, monkeypatch: pytest.MonkeyPatch
+    tool: Tool, units_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tool.home))
 
@@ -273,18 +278,18 @@ def test_install_without_systemd_is_an_error(
 
     assert done.code == 1
     assert "this machine has no systemd" in done.err
-    assert not folder.exists()
+    assert not units_directory.exists()
 
 
 # -- uninstall -------------------------------------------------------------------------------------
 
 
 def test_uninstall_stops_disables_and_removes_only_our_units(
-    tool: Tool, systemd: FakeSystemd, folder: Path
+    tool: Tool, systemd: FakeSystemd, units_directory: Path
 ) -> None:
     tool("units", "install")
     tool("units", "install", "--per-tunnel", "db")
-    (folder / RELAY).write_text("[Service]\nExecStart=/theirs\n")
+    (units_directory / RELAY).write_text("[Service]\nExecStart=/theirs\n")
     before = len(systemd.commands())
 
     done = tool("units", "uninstall")
@@ -296,10 +301,10 @@ def test_uninstall_stops_disables_and_removes_only_our_units(
         f"reset-failed {SUPERVISOR} tunnelkeeper@*.service",
         "daemon-reload",
     ]
-    assert [path.name for path in folder.iterdir()] == [RELAY]
+    assert [path.name for path in units_directory.iterdir()] == [RELAY]
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("units_directory")
 def test_uninstall_without_units_removes_nothing(tool: Tool, systemd: FakeSystemd) -> None:
     done = tool("units", "uninstall")
 

@@ -83,7 +83,7 @@ def test_a_service_without_ssh_gives_no_result() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "is_user", "account", "folder"),
+    ("lines", "is_user", "account", "working_directory"),
     [
         ([], False, "root", "/"),
         (["User=ann"], False, "ann", "/"),
@@ -94,8 +94,8 @@ def test_a_service_without_ssh_gives_no_result() -> None:
     ],
 )
 def test_the_command_has_the_service_s_user_and_working_directory(
-    lines: list[str], is_user: bool, account: str, folder: str
+    lines: list[str], is_user: bool, account: str, working_directory: str
 ) -> None:
     only = find_one(*lines, "ExecStart=ssh -N a", is_user=is_user)
 
-    assert (only.command.account, only.working_directory) == (account, folder)
+    assert (only.command.account, only.working_directory) == (account, working_directory)

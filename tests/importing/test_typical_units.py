@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.keys import make_key
-from tests.ssh_lines import answer_to, forwards_in, in_order, way_in, way_of
+from tests.ssh_lines import answer_to, forwards_in, hosts_in, hosts_of, in_order
 from tunnelkeeper.autossh.command_line import parse_ssh
 from tunnelkeeper.cli.main import run
 from tunnelkeeper.config import load_with_warnings
@@ -41,12 +41,12 @@ each_unit = pytest.mark.parametrize("unit", UNIT_FILES, ids=str)
 class Machine:
     """The directories of a machine with the units, their keys and a config file."""
 
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        self.system = folder / "systemd" / "system"
-        self.config = folder / "tunnels.toml"
+    def __init__(self, directory: Path) -> None:
+        self.home = directory / "home"
+        self.system = directory / "systemd" / "system"
+        self.config = directory / "tunnels.toml"
         shutil.copytree(UNITS, self.system)
-        (self.system / "user").rename(folder / "systemd" / "user")
+        (self.system / "user").rename(directory / "systemd" / "user")
         (self.home / ".ssh").mkdir(parents=True)
         for key in (self.home / ".ssh" / "id_reverse", self.system / "key"):
             make_key(key)
@@ -115,4 +115,4 @@ async def test_the_forwards_and_the_hosts_are_those_of_the_unit(
         answer = answer_to(words)
         assert in_order(tunnel.forwards) == in_order(forwards_in(answer))
         if "proxycommand" not in dict(answer):
-            assert await way_of(tunnel, configuration) == way_in(answer)
+            assert await hosts_of(tunnel, configuration) == hosts_in(answer)

@@ -18,14 +18,14 @@ THEIRS = "[Service]\nExecStart=/theirs\n"
 
 
 def test_files_are_written_and_parent_directories_created(tmp_path: Path) -> None:
-    folder = tmp_path / "systemd" / "user"
+    directory = tmp_path / "systemd" / "user"
 
-    assert unit_files.write_units(folder, {SUPERVISOR: OURS, RELAY: OURS}) == [SUPERVISOR, RELAY]
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+    assert unit_files.write_units(directory, {SUPERVISOR: OURS, RELAY: OURS}) == [SUPERVISOR, RELAY]
+    assert {path.name: path.read_text() for path in directory.iterdir()} == {
         SUPERVISOR: OURS,
         RELAY: OURS,
     }
-    assert stat.S_IMODE((folder / RELAY).stat().st_mode) == 0o644
+    assert stat.S_IMODE((directory / RELAY).stat().st_mode) == 0o644
 
 
 def test_only_changed_files_are_rewritten(tmp_path: Path) -> None:
