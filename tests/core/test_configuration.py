@@ -21,10 +21,10 @@ BACKOFFS = st.builds(
 
 
 def test_set_options_override_the_defaults() -> None:
-    above = HostOptions(user="me", compression=False, jump=())
-    below = HostOptions(user="other", compression=True, jump=("gate",), port=(22, 443))
+    specific = HostOptions(user="me", compression=False, jump=())
+    general = HostOptions(user="other", compression=True, jump=("gate",), port=(22, 443))
 
-    assert above.merged_over(below) == HostOptions(
+    assert specific.merged_over(general) == HostOptions(
         user="me", compression=False, jump=(), port=(22, 443)
     )
 

@@ -21,7 +21,7 @@ def test_a_failure_shows_its_cause_hop_and_message() -> None:
     assert str(failure) == "refused: me@relay:22: Connection refused"
 
 
-def test_a_failure_without_a_hop_names_none() -> None:
+def test_a_failure_without_a_hop_shows_only_cause_and_message() -> None:
     assert str(Failure(Cause.LOCAL_PORT_BUSY, "5432 is taken")) == "local_port_busy: 5432 is taken"
 
 

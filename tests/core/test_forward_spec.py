@@ -47,7 +47,7 @@ DB = TcpAddress("db.internal", 5432)
 SOCKET = UnixAddress("/run/db.sock")
 
 
-def here(port: int) -> TcpAddress:
+def localhost(port: int) -> TcpAddress:
     return TcpAddress(LOOPBACK, port)
 
 
@@ -58,16 +58,16 @@ def everywhere(port: int) -> TcpAddress:
 # -- the specs of ssh(1) ---------------------------------------------------------------------------
 
 ENDS: list[tuple[str, Address, Address]] = [
-    ("5432:db.internal:5432", here(5432), DB),
-    ("localhost:5432:db.internal:5432", here(5432), DB),
+    ("5432:db.internal:5432", localhost(5432), DB),
+    ("localhost:5432:db.internal:5432", localhost(5432), DB),
     ("127.0.0.1:8080:10.0.0.1:80", TcpAddress("127.0.0.1", 8080), TcpAddress("10.0.0.1", 80)),
     ("*:5432:db.internal:5432", everywhere(5432), DB),
     (":5432:db.internal:5432", everywhere(5432), DB),
     ("[::1]:5432:db.internal:5432", TcpAddress("::1", 5432), DB),
     ("[::]:8080:[2001:db8::1]:80", TcpAddress("::", 8080), TcpAddress("2001:db8::1", 80)),
-    ("8080:[fe80::1%eth0]:80", here(8080), TcpAddress("fe80::1%eth0", 80)),
+    ("8080:[fe80::1%eth0]:80", localhost(8080), TcpAddress("fe80::1%eth0", 80)),
     ("[gate]:5432:[db.internal]:5432", TcpAddress("gate", 5432), DB),
-    ("5432:/run/db.sock", here(5432), SOCKET),
+    ("5432:/run/db.sock", localhost(5432), SOCKET),
     ("*:5432:/run/db.sock", everywhere(5432), SOCKET),
     (":5432:/run/db.sock", everywhere(5432), SOCKET),
     ("[::1]:5432:/run/db.sock", TcpAddress("::1", 5432), SOCKET),
@@ -75,11 +75,11 @@ ENDS: list[tuple[str, Address, Address]] = [
     ("/tmp/own.sock:db.internal:5432", UnixAddress("/tmp/own.sock"), DB),
     ("./own.sock:db.internal:5432", UnixAddress("./own.sock"), DB),
     ("[/run/at:12.sock]:db.internal:5432", UnixAddress("/run/at:12.sock"), DB),
-    ("5432:[/run/at:12.sock]", here(5432), UnixAddress("/run/at:12.sock")),
+    ("5432:[/run/at:12.sock]", localhost(5432), UnixAddress("/run/at:12.sock")),
 ]
 LISTENERS: list[tuple[str, Address]] = [
-    ("1080", here(1080)),
-    ("localhost:1080", here(1080)),
+    ("1080", localhost(1080)),
+    ("localhost:1080", localhost(1080)),
     ("*:1080", everywhere(1080)),
     (":1080", everywhere(1080)),
     ("[::1]:1080", TcpAddress("::1", 1080)),
@@ -89,7 +89,7 @@ LISTENERS: list[tuple[str, Address]] = [
 
 
 @pytest.mark.parametrize(("spec", "listen", "connect"), ENDS)
-def test_a_spec_with_two_ends_is_read_as_ssh_reads_it(
+def test_a_spec_with_two_ends_is_parsed_as_by_ssh(
     spec: str, listen: Address, connect: Address
 ) -> None:
     assert parse_local(spec) == LocalForward(listen, connect)
@@ -119,17 +119,17 @@ def test_a_target_is_a_host_and_a_port_or_a_path(text: str, target: Address) -> 
 
 
 def test_port_0_lets_the_server_choose() -> None:
-    assert parse_remote("0:db.internal:5432") == RemoteForward(here(0), DB)
+    assert parse_remote("0:db.internal:5432") == RemoteForward(localhost(0), DB)
     assert parse_remote("*:0") == RemoteSocksForward(everywhere(0))
 
 
 @pytest.mark.parametrize(
     ("forward", "kind", "target"),
     [
-        (LocalForward(here(1), DB), "local", DB),
-        (RemoteForward(here(1), SOCKET), "remote", SOCKET),
-        (SocksForward(here(1)), "socks", None),
-        (RemoteSocksForward(here(1)), "remote", None),
+        (LocalForward(localhost(1), DB), "local", DB),
+        (RemoteForward(localhost(1), SOCKET), "remote", SOCKET),
+        (SocksForward(localhost(1)), "socks", None),
+        (RemoteSocksForward(localhost(1)), "remote", None),
     ],
 )
 def test_the_kind_and_connect_target_of_a_forward(

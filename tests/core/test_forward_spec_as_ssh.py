@@ -88,7 +88,7 @@ def end(address: Address) -> str:
         ("-D", "/tmp/socks.sock"),
     ],
 )
-def test_a_spec_means_what_it_means_to_ssh(option: str, spec: str) -> None:
+def test_a_spec_is_parsed_as_by_ssh_g(option: str, spec: str) -> None:
     understood = asked_of_ssh(option, spec).stdout.replace("[]:", f"[{EVERY_INTERFACE}]:")
 
     assert as_ssh_prints_it(PARSERS[option](spec)) in understood.splitlines()

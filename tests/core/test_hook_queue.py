@@ -25,7 +25,7 @@ class FakeTunnel:
 
     def __init__(self) -> None:
         self.turns = HookQueue()
-        self.begun: list[HookEvent] = []
+        self.started_hooks: list[HookEvent] = []
 
     def set_state(self, state: str, failure: Failure | None = None) -> FakeTunnel:
         self.turns = on_state(self.turns, state, failure)
@@ -36,18 +36,22 @@ class FakeTunnel:
         return self._go_on()
 
     def _go_on(self) -> FakeTunnel:
-        self.turns, occasion = next_due(self.turns)
-        self.begun += [occasion] if occasion else []
+        self.turns, hook = next_due(self.turns)
+        self.started_hooks += [hook] if hook else []
         return self
 
     @property
-    def moments(self) -> list[HookKind]:
-        return [occasion.kind for occasion in self.begun]
+    def started_kinds(self) -> list[HookKind]:
+        return [hook.kind for hook in self.started_hooks]
 
 
 def test_a_tunnel_that_never_came_up_runs_no_down_hook() -> None:
     assert (
-        FakeTunnel().set_state("connecting").set_state("backoff", LOST).set_state("stopped").begun
+        FakeTunnel()
+        .set_state("connecting")
+        .set_state("backoff", LOST)
+        .set_state("stopped")
+        .started_hooks
         == []
     )
 
@@ -57,10 +61,10 @@ def test_the_hooks_for_up_and_down_run_in_order() -> None:
         FakeTunnel().set_state("connecting").set_state("up").end_hook().set_state("backoff", LOST)
     )
 
-    assert tunnel.begun == [HookEvent("up", "up"), HookEvent("down", "backoff", LOST)]
+    assert tunnel.started_hooks == [HookEvent("up", "up"), HookEvent("down", "backoff", LOST)]
 
 
-def test_degraded_is_not_up() -> None:
+def test_a_degraded_tunnel_runs_the_down_hook() -> None:
     tunnel = (
         FakeTunnel()
         .set_state("up")
@@ -70,7 +74,7 @@ def test_degraded_is_not_up() -> None:
         .set_state("up")
     )
 
-    assert tunnel.begun == [
+    assert tunnel.started_hooks == [
         HookEvent("up", "up"),
         HookEvent("down", "degraded", BUSY),
         HookEvent("up", "up"),
@@ -85,11 +89,11 @@ def test_on_down_waits_for_on_up_and_receives_the_first_failure() -> None:
         .set_state("connecting")
         .set_state("degraded", BUSY)
     )
-    assert tunnel.moments == ["up"]
+    assert tunnel.started_kinds == ["up"]
 
     tunnel.end_hook()
 
-    assert tunnel.begun[1:] == [HookEvent("down", "backoff", LOST)]
+    assert tunnel.started_hooks[1:] == [HookEvent("down", "backoff", LOST)]
 
 
 def test_a_state_that_ends_before_its_hook_starts_runs_no_hook() -> None:
@@ -102,7 +106,7 @@ def test_a_state_that_ends_before_its_hook_starts_runs_no_hook() -> None:
         .set_state("up")
     )
 
-    assert tunnel.end_hook().moments == ["up"]
+    assert tunnel.end_hook().started_kinds == ["up"]
 
 
 def test_a_change_between_down_states_runs_the_hook_once() -> None:
@@ -115,7 +119,9 @@ def test_a_change_between_down_states_runs_the_hook_once() -> None:
         .set_state("backoff", LOST)
     )
 
-    assert tunnel.set_state("blocked", LOST).set_state("stopping").set_state("stopped").moments == [
+    assert tunnel.set_state("blocked", LOST).set_state("stopping").set_state(
+        "stopped"
+    ).started_kinds == [
         "up",
         "down",
     ]
@@ -131,9 +137,9 @@ def test_hooks_alternate_and_the_last_one_matches_the_state(states: list[str]) -
             tunnel.set_state(state)
     tunnel.end_hook().end_hook()
 
-    assert tunnel.moments == [*("up", "down") * len(states)][: len(tunnel.moments)]
+    assert tunnel.started_kinds == [*("up", "down") * len(states)][: len(tunnel.started_kinds)]
     last = ([state for state in states if state != "END"] or ["stopped"])[-1]
-    assert (tunnel.moments[-1:] == ["up"]) == (last == "up")
+    assert (tunnel.started_kinds[-1:] == ["up"]) == (last == "up")
 
 
 def test_the_environment_of_a_hook_contains_the_failure() -> None:

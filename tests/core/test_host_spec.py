@@ -35,17 +35,17 @@ REFERENCES = st.builds(HostSpec, st.none() | USERS, HOSTS, st.none() | PORTS)
         ("ssh://ann%40corp@relay", HostSpec("ann@corp", "relay", None)),
     ],
 )
-def test_a_reference_is_read_as_ssh_reads_it(text: str, reference: HostSpec) -> None:
+def test_a_host_spec_is_parsed_as_by_ssh(text: str, reference: HostSpec) -> None:
     assert parse_host_spec(text) == reference
 
 
 @given(REFERENCES)
-def test_a_printed_reference_reads_back(reference: HostSpec) -> None:
+def test_a_printed_host_spec_reads_back(reference: HostSpec) -> None:
     assert parse_host_spec(str(reference)) == reference
 
 
 @given(REFERENCES)
-def test_a_reference_reads_the_same_as_a_url(reference: HostSpec) -> None:
+def test_a_host_spec_and_its_url_are_equal(reference: HostSpec) -> None:
     escaped = HostSpec(
         None if reference.user is None else reference.user.replace("%", "%25"),
         reference.host,
@@ -91,13 +91,13 @@ def test_the_error_of_an_invalid_host_spec_states_what_was_expected(
 @pytest.mark.parametrize(
     "text", ["-oProxyCommand=x", "-x@relay", "$(x)", "`x`@relay", "a;b", "a|b", "a\nb", "*", "a\\"]
 )
-def test_an_option_or_shell_syntax_is_never_a_reference(text: str) -> None:
+def test_an_option_or_shell_syntax_is_never_a_host_spec(text: str) -> None:
     with pytest.raises(HostSpecError):
         parse_host_spec(text)
 
 
 @given(st.text())
-def test_any_text_is_a_reference_or_a_malformed_one(text: str) -> None:
+def test_any_text_is_a_host_spec_or_an_error(text: str) -> None:
     try:
         host = parse_host_spec(text).host
     except HostSpecError as error:

@@ -213,7 +213,7 @@ def test_a_server_that_accepts_and_drops_connections_causes_growing_delays(
     assert waits == [1, 2, 4, 8, 16, 32, 60]
 
 
-def test_a_degraded_tunnel_passes_the_gate_too(tunnel: LifecycleDriver) -> None:
+def test_a_degraded_tunnel_also_passes_the_gate_time(tunnel: LifecycleDriver) -> None:
     tunnel.fail(LOST, 3)
     tunnel.feed(SessionOpened(PORT_BUSY))
 
@@ -240,7 +240,9 @@ def gave_up() -> LifecycleDriver:
     return tunnel
 
 
-def test_after_max_attempts_it_reports_that_and_has_no_deadline(gave_up: LifecycleDriver) -> None:
+def test_after_max_attempts_a_tunnel_is_blocked_without_a_deadline(
+    gave_up: LifecycleDriver,
+) -> None:
     failure = failure_of(gave_up.state)
 
     assert isinstance(gave_up.state, Blocked)

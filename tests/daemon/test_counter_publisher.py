@@ -51,9 +51,9 @@ async def test_only_changed_counters_are_sent_and_process_statistics_always(tmp_
         await harness.clock.advance(1)
         unsubscribe()
 
-        quiet, changed, quiet_again = counters(events)
-        assert quiet.tunnels == quiet_again.tunnels == []
-        assert quiet.supervisor.memory_bytes > 0
+        unchanged, changed, unchanged_again = counters(events)
+        assert unchanged.tunnels == unchanged_again.tunnels == []
+        assert unchanged.supervisor.memory_bytes > 0
         assert [tunnel.name for tunnel in changed.tunnels] == ["db"]
         assert [forward.bytes_in for forward in changed.tunnels[0].forwards] == [5]
 

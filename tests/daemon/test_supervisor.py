@@ -134,10 +134,10 @@ def socket_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 async def answer_of(client: socket.socket) -> bytes:
-    answer = b""
+    response = b""
     while data := await asyncio.get_running_loop().sock_recv(client, 65536):
-        answer += data
-    return answer
+        response += data
+    return response
 
 
 async def test_a_stream_is_relayed_to_its_target_and_back(tmp_path: Path) -> None:

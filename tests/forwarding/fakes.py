@@ -17,21 +17,21 @@ class FakeTransport(asyncio.Transport):
 
     def __init__(self, peername: object = ("192.0.2.7", 50000)) -> None:
         super().__init__({"peername": peername})
-        self.done: list[str | bytes] = []
+        self.calls: list[str | bytes] = []
         self.reading = True
         self.error_at_eof: OSError | None = None
 
     @property
     def is_over(self) -> bool:
-        return "close" in self.done or "abort" in self.done
+        return "close" in self.calls or "abort" in self.calls
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.done.append(bytes(data))
+        self.calls.append(bytes(data))
 
     def write_eof(self) -> None:
         if self.error_at_eof is not None:
             raise self.error_at_eof
-        self.done.append("eof")
+        self.calls.append("eof")
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -43,27 +43,27 @@ class FakeTransport(asyncio.Transport):
         return self.is_over
 
     def close(self) -> None:
-        self.done.append("close")
+        self.calls.append("close")
 
     def abort(self) -> None:
-        self.done.append("abort")
+        self.calls.append("abort")
 
 
 class FakeChannel:
     """The channel of a ChannelEndpoint, with the methods of asyncssh's. calls: as above."""
 
     def __init__(self) -> None:
-        self.done: list[str | bytes] = []
+        self.calls: list[str | bytes] = []
         self.reading = True
         self.error: Exception | None = None
 
     def write(self, data: bytes) -> None:
         if self.error is not None:
             raise self.error
-        self.done.append(data)
+        self.calls.append(data)
 
     def write_eof(self) -> None:
-        self.done.append("eof")
+        self.calls.append("eof")
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -72,10 +72,10 @@ class FakeChannel:
         self.reading = True
 
     def close(self) -> None:
-        self.done.append("close")
+        self.calls.append("close")
 
     def abort(self) -> None:
-        self.done.append("abort")
+        self.calls.append("abort")
 
 
 @dataclass(slots=True)

@@ -19,18 +19,18 @@ async def opened(
     origin: tuple[str, int] = ("", 0),
 ) -> None:
     """Open a channel and wait until it is open. Raises ConnectError."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    result: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     on_connected = endpoint._on_connected
 
     def on_open(channel: ChannelEndpoint) -> None:
         on_connected(channel)
-        if not done.done():
-            done.set_result(None)
+        if not result.done():
+            result.set_result(None)
 
     def on_error(error: ConnectError) -> None:
-        if not done.done():
-            done.set_exception(error)
+        if not result.done():
+            result.set_exception(error)
 
     endpoint._on_connected = on_open
     opener.open_channel(target, endpoint, origin, on_error)
-    await done
+    await result

@@ -42,7 +42,7 @@ def socks5_name(name: bytes, port: int = 80) -> bytes:
 
 @dataclass(frozen=True)
 class Result:
-    answer: bytes
+    reply: bytes
     request: TcpAddress | None
     rejection: str | None
     leftover: bytes
@@ -53,5 +53,5 @@ INCOMPLETE = Result(b"", None, None, b"")
 
 def play(*chunks: bytes) -> Result:
     handshake = Handshake()
-    answer = b"".join(handshake.receive(chunk) for chunk in chunks)
-    return Result(answer, handshake.request, handshake.rejection, handshake.leftover)
+    reply = b"".join(handshake.receive(chunk) for chunk in chunks)
+    return Result(reply, handshake.request, handshake.rejection, handshake.leftover)

@@ -79,14 +79,14 @@ async def test_a_tcp_check_passes_on_connect_and_closes() -> None:
 
     assert await check_local_forward(opener, DB, TCP) is None
     assert opener.targets == [DB]
-    assert opener.channel.done == ["close"]
+    assert opener.channel.calls == ["close"]
 
 
 async def test_an_http_check_sends_one_request_and_reads_a_status_in_pieces() -> None:
     opener = FakeOpener(send_bytewise(b"HTTP/1.1 301 Moved\r\nLocation: /login\r\n\r\n"))
 
     assert await check_local_forward(opener, DB, HTTP) is None
-    request, *rest = opener.channel.done
+    request, *rest = opener.channel.calls
     assert isinstance(request, bytes)
     assert request.startswith(b"GET /health HTTP/1.1\r\nHost: intranet\r\n")
     assert b"\r\nConnection: close\r\n" in request

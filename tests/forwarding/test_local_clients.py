@@ -57,7 +57,7 @@ async def test_a_client_is_joined_with_a_channel_to_the_target() -> None:
         endpoint, channel = connection.opened[0]
 
         writer.write(b"question")
-        await until(lambda: channel.done == [b"question"])
+        await until(lambda: channel.calls == [b"question"])
         endpoint.data_received(b"answer")
         endpoint.connection_lost(None)
 
@@ -72,7 +72,7 @@ async def test_a_client_without_a_connection_is_served_by_the_next_one() -> None
         writer.write(b"early data")
         await until(lambda: site.gate._waiting)
         site.gate.open(connection)
-        await until(lambda: connection.opened and connection.opened[0][1].done == [b"early data"])
+        await until(lambda: connection.opened and connection.opened[0][1].calls == [b"early data"])
 
 
 async def test_a_client_that_waited_too_long_is_closed_and_reported() -> None:
@@ -112,7 +112,7 @@ async def test_a_socks_client_reaches_the_target_it_names(
         answer = await reader.readexactly(sum(map(len, granted)))
         endpoint, channel = connection.opened[0]
         writer.write(b", and more")
-        await until(lambda: b"".join(map(bytes, channel.done)) == b"early data, and more")  # type: ignore[arg-type]
+        await until(lambda: b"".join(map(bytes, channel.calls)) == b"early data, and more")  # type: ignore[arg-type]
         endpoint.data_received(b"reply")
         endpoint.eof_received()
 
@@ -132,7 +132,7 @@ async def test_a_socks_client_without_early_data_sends_none() -> None:
         writer.write(SOCKS4_REQUEST)
 
         assert await reader.readexactly(8) == SOCKS4_GRANTED
-        assert connection.opened[0][1].done == []
+        assert connection.opened[0][1].calls == []
 
 
 async def test_a_socks5_client_gets_a_reply_for_a_refused_target() -> None:
@@ -172,22 +172,22 @@ async def test_a_client_of_another_protocol_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("forward", "data", "ending"),
+    ("forward", "data", "expected"),
     [
         (LocalForward(ANY_PORT, UnixAddress("/run/db.sock")), b"", ["abort"]),
         (SocksForward(ANY_PORT), SOCKS4_REQUEST, [SOCKS4_REFUSED, "close"]),
     ],
 )
 async def test_a_waiting_client_is_closed_when_its_tunnel_stops(
-    forward: LocallyBoundForward, data: bytes, ending: list[object]
+    forward: LocallyBoundForward, data: bytes, expected: list[object]
 ) -> None:
-    below, gate = FakeTransport(), Gate()
-    held = LocalClients(forward, gate, 60.0, lambda _: None).accept()
-    held.connection_made(below)
+    fake_transport, gate = FakeTransport(), Gate()
+    client_endpoint = LocalClients(forward, gate, 60.0, lambda _: None).accept()
+    client_endpoint.connection_made(fake_transport)
     if data:
-        held.data_received(data)
-    assert below.done == []
+        client_endpoint.data_received(data)
+    assert fake_transport.calls == []
 
     gate.open(STOPPED)
 
-    assert below.done == ending
+    assert fake_transport.calls == expected

@@ -36,8 +36,8 @@ def test_each_endpoint_sends_what_the_other_receives(endpoints: Endpoints) -> No
     endpoints.socket.data_received(b"question")
     endpoints.channel.data_received(b"answer")
 
-    assert endpoints.asyncssh_channel.done == [b"question"]
-    assert endpoints.transport.done == [b"answer"]
+    assert endpoints.asyncssh_channel.calls == [b"question"]
+    assert endpoints.transport.calls == [b"answer"]
 
 
 def test_bytes_and_connections_are_counted(endpoints: Endpoints) -> None:
@@ -76,8 +76,8 @@ async def test_data_from_before_the_join_is_sent_by_the_join() -> None:
 
         join(endpoints.socket, endpoints.channel)
 
-        assert endpoints.asyncssh_channel.done == [b"question"]
-        await until(lambda: endpoints.asyncssh_channel.done == [b"question", "eof"])
+        assert endpoints.asyncssh_channel.calls == [b"question"]
+        await until(lambda: endpoints.asyncssh_channel.calls == [b"question", "eof"])
         transport.abort()
 
 
@@ -106,7 +106,7 @@ def test_data_without_a_peer_is_dropped_without_an_error() -> None:
     endpoints.socket.data_received(b"lost")
     endpoints.socket.resume_writing()
 
-    assert endpoints.transport.done == endpoints.asyncssh_channel.done == []
+    assert endpoints.transport.calls == endpoints.asyncssh_channel.calls == []
 
 
 # Half-close
@@ -117,8 +117,8 @@ def test_a_half_close_of_the_socket_leaves_the_other_direction_open(endpoints: E
 
     endpoints.channel.data_received(b"the answer")
 
-    assert endpoints.asyncssh_channel.done == ["eof"]
-    assert endpoints.transport.done == [b"the answer"]
+    assert endpoints.asyncssh_channel.calls == ["eof"]
+    assert endpoints.transport.calls == [b"the answer"]
 
 
 def test_a_half_close_of_the_channel_leaves_the_other_direction_open(endpoints: Endpoints) -> None:
@@ -126,32 +126,32 @@ def test_a_half_close_of_the_channel_leaves_the_other_direction_open(endpoints: 
 
     endpoints.socket.data_received(b"the question")
 
-    assert endpoints.transport.done == ["eof"]
-    assert endpoints.asyncssh_channel.done == [b"the question"]
+    assert endpoints.transport.calls == ["eof"]
+    assert endpoints.asyncssh_channel.calls == [b"the question"]
 
 
 def test_an_eof_of_the_channel_after_one_of_the_socket_closes_both(endpoints: Endpoints) -> None:
     endpoints.socket.eof_received()
     endpoints.channel.eof_received()
 
-    assert endpoints.asyncssh_channel.done == ["eof"]
-    assert endpoints.transport.done == ["close"]
+    assert endpoints.asyncssh_channel.calls == ["eof"]
+    assert endpoints.transport.calls == ["close"]
 
     endpoints.socket.connection_lost(None)
 
-    assert endpoints.asyncssh_channel.done == ["eof", "close"]
+    assert endpoints.asyncssh_channel.calls == ["eof", "close"]
 
 
 def test_an_eof_of_the_socket_after_one_of_the_channel_closes_both(endpoints: Endpoints) -> None:
     endpoints.channel.eof_received()
     endpoints.socket.eof_received()
 
-    assert endpoints.transport.done == ["eof"]
-    assert endpoints.asyncssh_channel.done == ["close"]
+    assert endpoints.transport.calls == ["eof"]
+    assert endpoints.asyncssh_channel.calls == ["close"]
 
     endpoints.channel.connection_lost(None)
 
-    assert endpoints.transport.done == ["eof", "close"]
+    assert endpoints.transport.calls == ["eof", "close"]
 
 
 def test_an_eof_of_the_socket_before_the_join_is_passed_on() -> None:
@@ -160,8 +160,8 @@ def test_an_eof_of_the_socket_before_the_join_is_passed_on() -> None:
 
     join(endpoints.socket, endpoints.channel)
 
-    assert endpoints.asyncssh_channel.done == ["eof"]
-    assert endpoints.transport.done == []
+    assert endpoints.asyncssh_channel.calls == ["eof"]
+    assert endpoints.transport.calls == []
 
 
 def test_an_eof_of_the_channel_before_the_join_is_passed_on() -> None:
@@ -170,8 +170,8 @@ def test_an_eof_of_the_channel_before_the_join_is_passed_on() -> None:
 
     join(endpoints.socket, endpoints.channel)
 
-    assert endpoints.transport.done == ["eof"]
-    assert endpoints.asyncssh_channel.done == []
+    assert endpoints.transport.calls == ["eof"]
+    assert endpoints.asyncssh_channel.calls == []
 
 
 def test_both_eofs_before_the_join_close_both() -> None:
@@ -181,15 +181,15 @@ def test_both_eofs_before_the_join_close_both() -> None:
 
     join(endpoints.socket, endpoints.channel)
 
-    assert endpoints.asyncssh_channel.done == ["close"]
-    assert endpoints.transport.done == ["close"]
+    assert endpoints.asyncssh_channel.calls == ["close"]
+    assert endpoints.transport.calls == ["close"]
 
 
 def test_a_socket_that_is_closing_is_not_half_closed(endpoints: Endpoints) -> None:
     endpoints.transport.close()
     endpoints.channel.eof_received()
 
-    assert endpoints.transport.done == ["close"]
+    assert endpoints.transport.calls == ["close"]
 
 
 def test_half_closing_a_reset_socket_aborts_it_without_an_error(
@@ -199,8 +199,8 @@ def test_half_closing_a_reset_socket_aborts_it_without_an_error(
 
     endpoints.channel.eof_received()
 
-    assert endpoints.transport.done == ["abort"]
-    assert endpoints.asyncssh_channel.done == []
+    assert endpoints.transport.calls == ["abort"]
+    assert endpoints.asyncssh_channel.calls == []
     assert not caplog.records
 
 
@@ -213,7 +213,7 @@ def test_an_orderly_end_of_the_socket_closes_the_channel_after_pending_data(
     endpoints.socket.eof_received()
     endpoints.socket.connection_lost(None)
 
-    assert endpoints.asyncssh_channel.done == ["eof", "close"]
+    assert endpoints.asyncssh_channel.calls == ["eof", "close"]
 
 
 def test_data_before_an_eof_is_sent_though_the_socket_is_reset_later(
@@ -222,13 +222,13 @@ def test_data_before_an_eof_is_sent_though_the_socket_is_reset_later(
     endpoints.socket.eof_received()
     endpoints.socket.connection_lost(RESET)
 
-    assert endpoints.asyncssh_channel.done == ["eof", "close"]
+    assert endpoints.asyncssh_channel.calls == ["eof", "close"]
 
 
 def test_a_reset_of_the_socket_aborts_the_channel(endpoints: Endpoints) -> None:
     endpoints.socket.connection_lost(RESET)
 
-    assert endpoints.asyncssh_channel.done == ["abort"]
+    assert endpoints.asyncssh_channel.calls == ["abort"]
 
 
 def test_an_orderly_end_of_the_channel_closes_the_socket_after_pending_data(
@@ -236,19 +236,19 @@ def test_an_orderly_end_of_the_channel_closes_the_socket_after_pending_data(
 ) -> None:
     endpoints.channel.connection_lost(None)
 
-    assert endpoints.transport.done == ["close"]
+    assert endpoints.transport.calls == ["close"]
 
 
 def test_a_channel_that_is_lost_with_its_connection_aborts_the_socket(endpoints: Endpoints) -> None:
     endpoints.channel.connection_lost(ConnectionError("gone"))
 
-    assert endpoints.transport.done == ["abort"]
+    assert endpoints.transport.calls == ["abort"]
 
 
 def test_calls_on_a_closed_endpoint_do_nothing(endpoints: Endpoints) -> None:
     endpoints.socket.connection_lost(None)
     endpoints.channel.connection_lost(None)
-    before = list(endpoints.transport.done), list(endpoints.asyncssh_channel.done)
+    before = list(endpoints.transport.calls), list(endpoints.asyncssh_channel.calls)
 
     for endpoint in (endpoints.socket, endpoints.channel):
         endpoint.write(b"late")
@@ -258,7 +258,7 @@ def test_calls_on_a_closed_endpoint_do_nothing(endpoints: Endpoints) -> None:
         endpoint.close()
         endpoint.eof_received()
 
-    assert (endpoints.transport.done, endpoints.asyncssh_channel.done) == before
+    assert (endpoints.transport.calls, endpoints.asyncssh_channel.calls) == before
 
 
 def test_a_closed_channel_calls_on_closed(endpoints: Endpoints) -> None:
@@ -277,7 +277,7 @@ def test_a_join_with_a_closed_socket_aborts_the_channel() -> None:
 
     join(endpoints.socket, endpoints.channel)
 
-    assert endpoints.asyncssh_channel.done == ["abort"]
+    assert endpoints.asyncssh_channel.calls == ["abort"]
 
 
 def test_a_join_with_a_closed_channel_aborts_the_socket() -> None:
@@ -286,7 +286,7 @@ def test_a_join_with_a_closed_channel_aborts_the_socket() -> None:
 
     join(endpoints.socket, endpoints.channel)
 
-    assert endpoints.transport.done == ["abort"]
+    assert endpoints.transport.calls == ["abort"]
 
 
 def test_writing_to_a_closed_channel_keeps_the_data_that_it_still_delivers(
@@ -298,19 +298,19 @@ def test_writing_to_a_closed_channel_keeps_the_data_that_it_still_delivers(
     endpoints.channel.data_received(b"what the target sent before")
     endpoints.channel.connection_lost(None)
 
-    assert endpoints.asyncssh_channel.done == []
-    assert endpoints.transport.done == [b"what the target sent before", "close"]
+    assert endpoints.asyncssh_channel.calls == []
+    assert endpoints.transport.calls == [b"what the target sent before", "close"]
     assert endpoints.counters.bytes_out == 0
 
 
 def test_a_channel_that_never_opens_aborts_its_socket() -> None:
     socket, counters = SocketEndpoint(), Counters()
-    below = FakeTransport()
-    socket.connection_made(below)
+    fake_transport = FakeTransport()
+    socket.connection_made(fake_transport)
 
     ChannelEndpoint(counters, lambda channel: join(socket, channel)).abandon()
 
-    assert below.done == ["abort"]
+    assert fake_transport.calls == ["abort"]
     assert counters == Counters()
 
 
@@ -347,7 +347,7 @@ def test_an_exception_in_a_callback_closes_the_channel_and_stays_out_of_asyncssh
     else:
         endpoints.channel.eof_received()
 
-    assert endpoints.asyncssh_channel.done == ["abort"]
+    assert endpoints.asyncssh_channel.calls == ["abort"]
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
@@ -372,11 +372,11 @@ def test_an_exception_in_on_connected_closes_the_channel(
 
     endpoints = open_endpoints(fail)
 
-    assert endpoints.asyncssh_channel.done == ["abort"]
+    assert endpoints.asyncssh_channel.calls == ["abort"]
     assert len(caplog.records) == 1
 
 
 def test_session_started_does_nothing(endpoints: Endpoints) -> None:
     endpoints.channel.session_started()
 
-    assert endpoints.asyncssh_channel.done == []
+    assert endpoints.asyncssh_channel.calls == []

@@ -138,8 +138,8 @@ def test_two_channels_can_be_joined() -> None:
     second.data_received(b"answer")
 
     assert reading == [False, True]
-    assert below_first.done == ["eof", b"answer"]
-    assert below_second.done == [b"question"]
+    assert below_first.calls == ["eof", b"answer"]
+    assert below_second.calls == [b"question"]
 
 
 @pytest.mark.parametrize("closed", [0, 1])
@@ -149,5 +149,5 @@ def test_a_join_with_a_closed_channel_aborts_the_other(closed: int) -> None:
 
     join(first, second)
 
-    assert below[closed].done == []
-    assert below[1 - closed].done == ["abort"]
+    assert below[closed].calls == []
+    assert below[1 - closed].calls == ["abort"]

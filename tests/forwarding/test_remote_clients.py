@@ -23,7 +23,9 @@ LISTEN = TcpAddress("localhost", 2222)
 
 
 @asynccontextmanager
-async def serving(forward: RemotelyBoundForward) -> AsyncIterator[tuple[RemoteClients, list[str]]]:
+async def remote_clients(
+    forward: RemotelyBoundForward,
+) -> AsyncIterator[tuple[RemoteClients, list[str]]]:
     errors: list[str] = []
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
         yield RemoteClients(forward, tasks, errors.append), errors
@@ -34,21 +36,21 @@ def socks4_request(port: int) -> bytes:
 
 
 def written(channel: FakeChannel) -> bytes:
-    return b"".join(piece for piece in channel.done if isinstance(piece, bytes))
+    return b"".join(piece for piece in channel.calls if isinstance(piece, bytes))
 
 
 async def test_a_channel_of_the_server_reaches_the_target_here() -> None:
     channel = FakeChannel()
     async with (
         service(echo) as port,
-        serving(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port))) as (clients, errors),
+        remote_clients(RemoteForward(LISTEN, TcpAddress("127.0.0.1", port))) as (clients, errors),
     ):
         endpoint = await clients.accept()
         endpoint.connection_made(channel)
         endpoint.data_received(b"hello")
         await until(lambda: written(channel) == b"hello")
         endpoint.eof_received()
-        await until(lambda: channel.done[-1] == "close")
+        await until(lambda: channel.calls[-1] == "close")
         endpoint.connection_lost(None)
 
     assert errors == []
@@ -57,7 +59,7 @@ async def test_a_channel_of_the_server_reaches_the_target_here() -> None:
 
 async def test_a_refused_target_raises_for_the_server_and_is_reported() -> None:
     target = TcpAddress("127.0.0.1", closed_port())
-    async with serving(RemoteForward(LISTEN, target)) as (clients, errors):
+    async with remote_clients(RemoteForward(LISTEN, target)) as (clients, errors):
         with pytest.raises(ConnectError) as failed:
             await clients.accept()
 
@@ -67,7 +69,7 @@ async def test_a_refused_target_raises_for_the_server_and_is_reported() -> None:
 
 async def test_a_socks_client_of_the_server_reaches_the_target_it_names() -> None:
     channel = FakeChannel()
-    async with service(echo) as port, serving(RemoteSocksForward(LISTEN)) as (clients, _):
+    async with service(echo) as port, remote_clients(RemoteSocksForward(LISTEN)) as (clients, _):
         endpoint = await clients.accept()
         endpoint.connection_made(channel)
         endpoint.data_received(socks4_request(port) + b"early, ")
@@ -79,7 +81,10 @@ async def test_a_socks_client_of_the_server_reaches_the_target_it_names() -> Non
 
 async def test_a_half_close_after_a_socks_request_reaches_the_target() -> None:
     channel = FakeChannel()
-    async with service(hash_sink) as port, serving(RemoteSocksForward(LISTEN)) as (clients, _):
+    async with (
+        service(hash_sink) as port,
+        remote_clients(RemoteSocksForward(LISTEN)) as (clients, _),
+    ):
         endpoint = await clients.accept()
         endpoint.connection_made(channel)
         endpoint.data_received(socks4_request(port) + b"all I say")
@@ -90,22 +95,22 @@ async def test_a_half_close_after_a_socks_request_reaches_the_target() -> None:
 
 async def test_a_socks_client_of_the_server_gets_a_reply_for_a_refused_target() -> None:
     channel = FakeChannel()
-    async with serving(RemoteSocksForward(LISTEN)) as (clients, errors):
+    async with remote_clients(RemoteSocksForward(LISTEN)) as (clients, errors):
         endpoint = await clients.accept()
         endpoint.connection_made(channel)
         endpoint.data_received(socks4_request(closed_port()))
-        await until(lambda: channel.done)
+        await until(lambda: channel.calls)
 
-    assert channel.done == [bytes([0, 0x5B]) + bytes(6), "close"]
+    assert channel.calls == [bytes([0, 0x5B]) + bytes(6), "close"]
     assert len(errors) == 1
 
 
 async def test_a_socks_client_that_closes_before_its_target_is_connected_leaves_no_socket() -> None:
     channel = FakeChannel()
-    async with service(echo) as port, serving(RemoteSocksForward(LISTEN)) as (clients, _):
+    async with service(echo) as port, remote_clients(RemoteSocksForward(LISTEN)) as (clients, _):
         endpoint = await clients.accept()
         endpoint.connection_made(channel)
         endpoint.data_received(socks4_request(port))
         endpoint.connection_lost(None)
 
-    assert channel.done == []
+    assert channel.calls == []

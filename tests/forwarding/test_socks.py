@@ -30,8 +30,8 @@ ADDRESS_TYPE_NOT_SUPPORTED5 = b"\x05\x08\x00\x01" + bytes(6)
 def play_socks5(request: bytes) -> Result:
     """Play a request after a greeting. Return the result without the reply to the greeting."""
     result = play(GREETING, request)
-    assert result.answer.startswith(SELECTED)
-    return replace(result, answer=result.answer.removeprefix(SELECTED))
+    assert result.reply.startswith(SELECTED)
+    return replace(result, reply=result.reply.removeprefix(SELECTED))
 
 
 # --- SOCKS4 and 4a ---
@@ -63,7 +63,7 @@ def test_a_socks4_user_id_may_be_any_bytes() -> None:
 def test_socks4_serves_no_command_but_connect(command: int) -> None:
     result = play(socks4(command=command))
 
-    assert result.answer == REJECTED4
+    assert result.reply == REJECTED4
     assert result.rejection is not None
     assert f"got {command}" in result.rejection
 
@@ -85,7 +85,7 @@ def test_a_socks4_field_beyond_255_bytes_is_rejected_before_its_end(
     result = play(request_bytes[:-1])
 
     assert result == play(request_bytes)
-    assert result.answer == REJECTED4
+    assert result.reply == REJECTED4
     assert result.rejection == f"SOCKS4: expected a {field_name} of at most 255 bytes, got more"
 
 
@@ -97,18 +97,18 @@ def test_socks5_selects_no_authentication_before_it_reads_the_request() -> None:
 
 
 def test_no_authentication_is_found_among_other_methods() -> None:
-    assert play(b"\x05\x03\x02\x01\x00").answer == SELECTED
+    assert play(b"\x05\x03\x02\x01\x00").reply == SELECTED
 
 
 @pytest.mark.parametrize(
     ("greeting", "found"), [(b"\x05\x02\x01\x02", "got 1, 2"), (b"\x05\x00", "got none")]
 )
-def test_a_client_that_insists_on_authentication_gets_no_acceptable_method(
+def test_a_client_that_requires_authentication_gets_no_acceptable_method(
     greeting: bytes, found: str
 ) -> None:
     result = play(greeting)
 
-    assert result.answer == b"\x05\xff"
+    assert result.reply == b"\x05\xff"
     assert result.rejection is not None
     assert result.rejection.endswith(found)
 
@@ -126,9 +126,7 @@ def test_a_client_that_insists_on_authentication_gets_no_acceptable_method(
         (socks5_name(b"n" * 255), "n" * 255),
     ],
 )
-def test_socks5_passes_the_target_on_as_the_client_wrote_it(
-    request_bytes: bytes, host: str
-) -> None:
+def test_socks5_keeps_the_target_as_the_client_wrote_it(request_bytes: bytes, host: str) -> None:
     assert play_socks5(request_bytes) == Result(b"", TcpAddress(host, 80), None, b"")
 
 
@@ -142,7 +140,7 @@ def test_greeting_and_request_may_come_in_one_piece() -> None:
 def test_bind_and_udp_associate_are_not_supported(command: int) -> None:
     result = play_socks5(socks5(1, bytes(4), command=command))
 
-    assert result.answer == COMMAND_NOT_SUPPORTED5
+    assert result.reply == COMMAND_NOT_SUPPORTED5
     assert result.rejection is not None
     assert "BIND and UDP are not served" in result.rejection
 
@@ -154,14 +152,14 @@ def test_a_request_is_read_to_its_end_before_it_is_rejected() -> None:
 def test_an_unknown_address_type_is_not_supported() -> None:
     result = play_socks5(socks5(2, b"abc"))
 
-    assert result.answer == ADDRESS_TYPE_NOT_SUPPORTED5
+    assert result.reply == ADDRESS_TYPE_NOT_SUPPORTED5
     assert result.rejection == "SOCKS5: expected an address type of 1, 3 or 4, got 2"
 
 
 def test_a_request_of_another_version_than_its_greeting_is_rejected() -> None:
     result = play_socks5(socks4())
 
-    assert result.answer == GENERAL_FAILURE5
+    assert result.reply == GENERAL_FAILURE5
     assert result.rejection == "SOCKS5: expected version 5 in the request, got 4"
 
 
@@ -183,8 +181,8 @@ def test_a_request_of_another_version_than_its_greeting_is_rejected() -> None:
 def test_an_invalid_name_is_rejected_and_shown_escaped(name: bytes) -> None:
     by_version5, by_version4 = play_socks5(socks5_name(name)), play(socks4a(name))
 
-    assert by_version5.answer == GENERAL_FAILURE5
-    assert by_version4.answer == REJECTED4
+    assert by_version5.reply == GENERAL_FAILURE5
+    assert by_version4.reply == REJECTED4
     for result in by_version5, by_version4:
         assert result.request is None
         assert result.rejection is not None
@@ -192,12 +190,12 @@ def test_an_invalid_name_is_rejected_and_shown_escaped(name: bytes) -> None:
 
 
 def test_a_nul_in_a_socks5_name_is_rejected() -> None:
-    assert play_socks5(socks5_name(b"good.example\0evil")).answer == GENERAL_FAILURE5
+    assert play_socks5(socks5_name(b"good.example\0evil")).reply == GENERAL_FAILURE5
 
 
 def test_port_0_is_rejected() -> None:
-    assert play_socks5(socks5(1, bytes(4), port=0)).answer == GENERAL_FAILURE5
-    assert play(socks4(port=0)).answer == REJECTED4
+    assert play_socks5(socks5(1, bytes(4), port=0)).reply == GENERAL_FAILURE5
+    assert play(socks4(port=0)).reply == REJECTED4
 
 
 # --- clients that do not speak SOCKS ---
@@ -214,7 +212,7 @@ def test_port_0_is_rejected() -> None:
 def test_the_rejection_names_a_known_other_protocol(opening: bytes, protocol: str) -> None:
     result = play(opening)
 
-    assert result.answer == b""
+    assert result.reply == b""
     assert result.rejection is not None
     assert f"the client speaks {protocol}" in result.rejection
 
@@ -227,7 +225,7 @@ def test_any_other_first_byte_is_rejected() -> None:
     assert play(b"\x00").rejection == expected + "0x00"
 
 
-def test_the_beginning_of_an_http_method_waits_for_more() -> None:
+def test_an_incomplete_http_method_waits_for_more_data() -> None:
     assert play(b"P") == play(b"CONNECT") == INCOMPLETE
 
 
@@ -265,7 +263,7 @@ def test_each_reason_has_its_reply_in_each_version(reason: Reason, rep: int) -> 
     assert version5.reject(reason) == bytes([5, rep, 0, 1, 0, 0, 0, 0, 0, 0])
 
 
-def test_no_reason_is_without_a_reply() -> None:
+def test_every_reason_has_a_reply() -> None:
     assert set(REPLIES) == set(Reason)
 
 

@@ -73,9 +73,9 @@ def test_every_wellformed_request_yields_its_target(
     handshake: tuple[bytes, TcpAddress], stream: bytes
 ) -> None:
     wire, target = handshake
-    answer = SELECTED if wire[0] == 5 else b""
+    reply = SELECTED if wire[0] == 5 else b""
 
-    assert play(wire + stream) == Result(answer, target, None, stream)
+    assert play(wire + stream) == Result(reply, target, None, stream)
 
 
 @given(handshakes(), st.binary(max_size=64), cut_points)

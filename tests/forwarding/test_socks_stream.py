@@ -50,7 +50,7 @@ async def test_a_request_is_parsed_and_reported(handshake: StreamHandshake) -> N
     handshake.send(METHODS)
     handshake.send(REQUEST)
 
-    assert handshake.lower.done == [NO_AUTHENTICATION]
+    assert handshake.lower.calls == [NO_AUTHENTICATION]
     assert handshake.requested == [TARGET]
 
 
@@ -80,11 +80,11 @@ async def test_data_after_the_request_is_kept_for_the_target(handshake: StreamHa
 
 async def test_the_reply_waits_for_the_connect(handshake: StreamHandshake) -> None:
     handshake.send(METHODS + REQUEST)
-    assert handshake.lower.done == [NO_AUTHENTICATION]
+    assert handshake.lower.calls == [NO_AUTHENTICATION]
 
     handshake.socks.grant()
 
-    assert handshake.lower.done == [NO_AUTHENTICATION, GRANTED]
+    assert handshake.lower.calls == [NO_AUTHENTICATION, GRANTED]
 
 
 async def test_a_failed_connect_sends_its_reply_and_closes_the_stream(
@@ -93,7 +93,7 @@ async def test_a_failed_connect_sends_its_reply_and_closes_the_stream(
     handshake.send(METHODS + REQUEST)
     handshake.socks.reject(Reason.REFUSED)
 
-    assert handshake.lower.done == [NO_AUTHENTICATION, REFUSED, "close"]
+    assert handshake.lower.calls == [NO_AUTHENTICATION, REFUSED, "close"]
 
 
 async def test_a_client_that_needs_authentication_gets_a_reply_and_is_closed(
@@ -101,7 +101,7 @@ async def test_a_client_that_needs_authentication_gets_a_reply_and_is_closed(
 ) -> None:
     handshake.send(bytes([5, 1, 2]))
 
-    assert handshake.lower.done == [NO_ACCEPTABLE_METHOD, "close"]
+    assert handshake.lower.calls == [NO_ACCEPTABLE_METHOD, "close"]
     assert handshake.requested == []
     assert len(handshake.errors) == 1
 
@@ -111,7 +111,7 @@ async def test_a_client_of_another_protocol_is_closed_and_reported(
 ) -> None:
     handshake.send(b"GET / HTTP/1.1\r\n")
 
-    assert handshake.lower.done == ["close"]
+    assert handshake.lower.calls == ["close"]
     assert "HTTP" in handshake.errors[0]
 
 
@@ -119,7 +119,7 @@ async def test_an_eof_before_the_request_closes_the_stream(handshake: StreamHand
     handshake.send(METHODS)
     handshake.stream.eof_received()
 
-    assert handshake.lower.done == [NO_AUTHENTICATION, "close"]
+    assert handshake.lower.calls == [NO_AUTHENTICATION, "close"]
     assert handshake.errors == []
     assert handshake.requested == []
 
@@ -130,7 +130,7 @@ async def test_a_client_that_half_closes_after_its_request_is_served(
     handshake.send(METHODS + REQUEST)
     handshake.stream.eof_received()
 
-    assert handshake.lower.done == [NO_AUTHENTICATION]
+    assert handshake.lower.calls == [NO_AUTHENTICATION]
 
 
 async def test_a_client_that_disconnects_cancels_the_deadline(handshake: StreamHandshake) -> None:
@@ -147,7 +147,7 @@ async def test_pausing_and_resuming_does_not_delay_a_reply(handshake: StreamHand
     handshake.socks.resume_reading(PauseReason.PEER_WRITE_PAUSED)
     handshake.send(METHODS)
 
-    assert handshake.lower.done == [NO_AUTHENTICATION]
+    assert handshake.lower.calls == [NO_AUTHENTICATION]
 
 
 @pytest.mark.usefixtures("short_timeout")
@@ -160,7 +160,7 @@ async def test_a_client_that_sends_no_request_in_time_is_aborted(side: str, data
     await until(lambda: handshake.errors)
 
     assert handshake.errors == ["no SOCKS request within 0 s"]
-    assert handshake.lower.done[-1] == "abort"
+    assert handshake.lower.calls[-1] == "abort"
 
 
 @pytest.mark.parametrize("final_data", [METHODS + REQUEST, b"GET / HTTP/1.1\r\n", None])

@@ -66,9 +66,9 @@ async def receive_address(port: int) -> tuple[bytes, str]:
 async def test_a_hundred_simultaneous_clients_are_all_served() -> None:
     async with accepting(socket.socket()) as acceptor, asyncio.timeout(20):
         port = acceptor.socket.getsockname()[1]
-        answers = await asyncio.gather(*(receive_address(port) for _ in range(100)))
+        results = await asyncio.gather(*(receive_address(port) for _ in range(100)))
 
-    assert all(received.decode() == name for received, name in answers)
+    assert all(received.decode() == name for received, name in results)
 
 
 async def test_accepted_sockets_have_tcp_nodelay_set() -> None:

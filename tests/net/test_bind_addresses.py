@@ -82,7 +82,7 @@ def test_any_other_host_stands_for_itself(host: str, family: int) -> None:
         ("/run/a.sock", "/run/./a.sock"),
     ],
 )
-def test_these_cannot_both_be_listened_on(first: str, second: str) -> None:
+def test_overlapping_addresses(first: str, second: str) -> None:
     assert overlap(parse_listen(first), parse_listen(second))
     assert overlap(parse_listen(second), parse_listen(first))
 
@@ -101,7 +101,7 @@ def test_these_cannot_both_be_listened_on(first: str, second: str) -> None:
         ("/80", "80"),
     ],
 )
-def test_these_can_both_be_listened_on(first: str, second: str) -> None:
+def test_addresses_that_do_not_overlap(first: str, second: str) -> None:
     assert not overlap(parse_listen(first), parse_listen(second))
     assert not overlap(parse_listen(second), parse_listen(first))
 

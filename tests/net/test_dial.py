@@ -102,11 +102,11 @@ def test_the_limit_for_unsent_data_is_set() -> None:
 def test_a_socket_without_the_unsent_limit_stays_unchanged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    left, right = socket.socketpair()
-    with left, right:
-        dial.limit_unsent(left)
+    sock, peer = socket.socketpair()
+    with sock, peer:
+        dial.limit_unsent(sock)
         monkeypatch.setattr(dial, "TCP_NOTSENT_LOWAT", None)
-        dial.limit_unsent(left)
+        dial.limit_unsent(sock)
 
 
 def test_a_system_without_user_timeouts_is_unchanged(

@@ -147,10 +147,10 @@ async def test_one_address_is_bound_alone(listening: Listen) -> None:
 async def test_a_used_port_is_reported_with_the_program_that_owns_it(used_port: int) -> None:
     message = await failure_of(TcpAddress("127.0.0.1", used_port))
 
-    here = psutil.Process()
+    process = psutil.Process()
     assert message == (
-        f"cannot listen on 127.0.0.1:{used_port}: port {used_port} is taken by {here.name()} "
-        f"(pid {here.pid}); end that program or choose another port"
+        f"cannot listen on 127.0.0.1:{used_port}: port {used_port} is taken by {process.name()} "
+        f"(pid {process.pid}); end that program or choose another port"
     )
 
 

@@ -67,7 +67,7 @@ def test_addresses_and_routes_are_read(machine: Machine) -> None:
 
 
 @on_linux
-def test_a_change_is_announced_and_read(machine: Machine) -> None:
+def test_a_change_is_notified_and_read(machine: Machine) -> None:
     async def scenario() -> None:
         source = NetlinkSource()
         before = source.read()
@@ -115,7 +115,7 @@ def test_the_addresses_and_routes_of_a_link_that_is_down_do_not_count(machine: M
 
 
 @on_linux
-def test_the_links_of_a_container_are_announced_but_change_nothing(machine: Machine) -> None:
+def test_links_of_a_container_are_notified_but_are_no_change(machine: Machine) -> None:
     async def scenario() -> None:
         source = NetlinkSource()
         before = source.read()

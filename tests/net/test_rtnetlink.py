@@ -95,9 +95,9 @@ def test_a_secondary_ipv4_address_is_lasting() -> None:
 
 def test_the_local_address_of_a_point_to_point_link_is_read() -> None:
     head = struct.pack("=BBBBI", V4, 32, PERMANENT, GLOBAL, 3)
-    peer, here = attribute(1, packed("192.0.2.1")), attribute(2, packed("192.0.2.2"))
+    peer, local = attribute(1, packed("192.0.2.1")), attribute(2, packed("192.0.2.2"))
 
-    assert rtnetlink.address(head + peer + here) == Address("192.0.2.2", 3, is_lasting=True)
+    assert rtnetlink.address(head + peer + local) == Address("192.0.2.2", 3, is_lasting=True)
 
 
 # -- routes ----------------------------------------------------------------------------------------
@@ -116,16 +116,16 @@ def test_a_route_without_a_gateway_is_read() -> None:
 
 
 def test_a_route_that_the_kernel_made_for_an_address_is_recognized() -> None:
-    found = route("192.0.2.0/24", number(4, 3), protocol=KERNEL)
+    parsed = route("192.0.2.0/24", number(4, 3), protocol=KERNEL)
 
-    assert found is not None
-    assert found.is_kernel_made
+    assert parsed is not None
+    assert parsed.is_kernel_made
 
 
 def test_a_default_route_from_a_router_advertisement_is_not_kernel_made() -> None:
-    found = route("::/0", number(4, 3), attribute(5, packed("fe80::1")), protocol=KERNEL)
+    parsed = route("::/0", number(4, 3), attribute(5, packed("fe80::1")), protocol=KERNEL)
 
-    assert found == Route("default (IPv6)", ((3, "fe80::1"),), is_kernel_made=False)
+    assert parsed == Route("default (IPv6)", ((3, "fe80::1"),), is_kernel_made=False)
 
 
 def test_the_next_hops_of_a_multipath_route_are_sorted() -> None:
@@ -135,18 +135,18 @@ def test_the_next_hops_of_a_multipath_route_are_sorted() -> None:
 
     first, second = hop(3, "192.0.2.1", 0), hop(4, "198.51.100.1", 16)
 
-    found = route("0.0.0.0/0", attribute(9, first + second))
-    assert found is not None
-    assert found.hops == ((3, "192.0.2.1"), (4, "198.51.100.1"))
-    assert found == route("0.0.0.0/0", attribute(9, second + first))
+    parsed = route("0.0.0.0/0", attribute(9, first + second))
+    assert parsed is not None
+    assert parsed.hops == ((3, "192.0.2.1"), (4, "198.51.100.1"))
+    assert parsed == route("0.0.0.0/0", attribute(9, second + first))
 
 
 def test_a_gateway_may_be_of_the_other_family() -> None:
     via = struct.pack("=H", V6) + packed("fe80::1")
 
-    found = route("0.0.0.0/0", number(4, 3), attribute(18, via))
-    assert found is not None
-    assert found.hops == ((3, "fe80::1"),)
+    parsed = route("0.0.0.0/0", number(4, 3), attribute(18, via))
+    assert parsed is not None
+    assert parsed.hops == ((3, "fe80::1"),)
 
 
 @pytest.mark.parametrize(

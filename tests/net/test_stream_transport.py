@@ -169,13 +169,13 @@ def test_any_buffers_arrive_whatever_the_size_of_the_reads(
 
 async def test_changing_a_bytearray_does_not_change_queued_data() -> None:
     with pair(Recorder()) as (transport, peer):
-        filler, mine = blob(2 * MEGABYTE), bytearray(b"as it was")
-        transport.write(filler)
-        transport.write(mine)
-        mine[:] = b"otherwise"
+        queued, changing = blob(2 * MEGABYTE), bytearray(b"original")
+        transport.write(queued)
+        transport.write(changing)
+        changing[:] = b"modified"
         transport.close()
 
-        assert await read_until_eof(peer) == filler + b"as it was"
+        assert await read_until_eof(peer) == queued + b"original"
 
 
 async def test_close_sends_queued_data_and_stops_reading() -> None:
@@ -259,10 +259,10 @@ async def test_extra_info_and_protocol_are_available() -> None:
         assert transport.get_protocol() is recorder
         assert transport.is_reading()
 
-        other = Recorder()
-        transport.set_protocol(other)
+        new_protocol = Recorder()
+        transport.set_protocol(new_protocol)
         peer.send(b"hello")
-        await until(lambda: other.calls == [b"hello"])
+        await until(lambda: new_protocol.calls == [b"hello"])
 
 
 async def test_the_water_marks_can_be_set() -> None:

@@ -27,7 +27,7 @@ def test_an_exception_of_a_call_is_raised_from_its_future() -> None:
         future.result(DEADLINE)
 
 
-def test_system_exit_ends_only_its_call() -> None:
+def test_system_exit_ends_only_the_call_that_raises_it() -> None:
     def raise_system_exit() -> None:
         raise SystemExit(3)
 
@@ -56,23 +56,23 @@ def test_its_threads_are_daemon_threads() -> None:
 def test_a_call_cancelled_before_its_thread_runs_is_not_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    late: list[LateThread] = []
+    threads_created: list[LateThread] = []
 
     class LateThread(threading.Thread):
         def start(self) -> None:
-            late.append(self)
+            threads_created.append(self)
 
-    made: list[str] = []
+    calls: list[str] = []
     with monkeypatch.context() as patch:
         patch.setattr(threading, "Thread", LateThread)
-        future = DaemonThreads().submit(made.append, "a call")
+        future = DaemonThreads().submit(calls.append, "a call")
 
     assert future.cancel()
-    [thread] = late
+    [thread] = threads_created
     super(LateThread, thread).start()
     thread.join(DEADLINE)
 
-    assert made == []
+    assert calls == []
     with pytest.raises(CancelledError):
         future.result(DEADLINE)
 

@@ -26,7 +26,7 @@ closed_ipv6 = st.sampled_from(CLOSED_IPV6).flatmap(lambda net: st.ip_addresses(n
 
 
 @pytest.mark.parametrize(
-    ("text", "what"),
+    ("text", "reason"),
     [
         ("127.0.0.1", "the relay's own loopback"),
         ("127.255.255.254", "the relay's own loopback"),
@@ -47,17 +47,17 @@ closed_ipv6 = st.sampled_from(CLOSED_IPV6).flatmap(lambda net: st.ip_addresses(n
         ("2001:db8::5", "the relay's own address"),
     ],
 )
-def test_a_closed_address_is_reported_with_its_kind(text: str, what: str) -> None:
-    own = {parse("203.0.113.5"), parse("2001:db8::5")}
+def test_a_closed_address_is_reported_with_its_kind(text: str, reason: str) -> None:
+    own_addresses = {parse("203.0.113.5"), parse("2001:db8::5")}
 
-    assert closed_reason(parse(text), own) == what
+    assert closed_reason(parse(text), own_addresses) == reason
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "192.0.2.1",
-        "10.0.0.1",  # the networks behind a relay are what it is for
+        "10.0.0.1",  # a relay exists to reach such networks
         "192.168.1.1",
         "172.16.0.1",
         "100.64.0.1",

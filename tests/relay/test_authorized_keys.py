@@ -72,7 +72,7 @@ def test_a_hash_inside_a_line_does_not_start_a_comment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("ssh-ed25519", "expected a key in base64 after 'ssh-ed25519'; the line ends there"),
         ("restrict", "expected a key type such as ssh-ed25519 after the options, got nothing"),
@@ -90,11 +90,11 @@ def test_a_hash_inside_a_line_does_not_start_a_comment() -> None:
         ("restrict \x1b[2J AAAA", r"after the options, got '\x1b[2J'"),
     ],
 )
-def test_a_line_that_cannot_be_used_is_skipped_with_a_warning(text: str, why: str) -> None:
+def test_a_line_that_cannot_be_used_is_skipped_with_a_warning(text: str, reason: str) -> None:
     warning = only_warning_of("\n" + text)
 
     assert warning.startswith(f"{PATH}:2: ")
-    assert why in warning
+    assert reason in warning
     assert warning.isprintable()
 
 
@@ -168,7 +168,7 @@ def test_a_key_of_ssh_keygen_is_read(options: list[str], tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "data", "why"),
+    ("algorithm", "data", "reason"),
     [
         ("ssh-ed25519", b"", "truncated"),
         ("ssh-ed25519", b"\0\0\0", "truncated"),
@@ -181,8 +181,8 @@ def test_a_key_of_ssh_keygen_is_read(options: list[str], tmp_path: Path) -> None
         ("ssh-rsa", rsa_blob(768), "1024 bits or more, got 768"),
     ],
 )
-def test_a_malformed_key_is_refused(algorithm: str, data: bytes, why: str) -> None:
-    with pytest.raises(PublicKeyError, match=why):
+def test_a_malformed_key_is_refused(algorithm: str, data: bytes, reason: str) -> None:
+    with pytest.raises(PublicKeyError, match=reason):
         parse_blob(algorithm, encoded(data))
 
 

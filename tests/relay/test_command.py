@@ -52,7 +52,7 @@ def test_status_shows_clients_and_their_bindings(site: Site) -> None:
         assert exchange(port, b"12345") == b"12345"
         refused = ssh.run("-N", "-R", f"{port + 1}:x:1", key=make_key(site.directory / "other"))
         assert refused.returncode != 0
-        table, said = relay.run("status"), json.loads(relay.run("status", "--json").stdout)
+        table, status = relay.run("status"), json.loads(relay.run("status", "--json").stdout)
 
     assert table.returncode == 0
     lines = table.stdout.splitlines()
@@ -65,14 +65,14 @@ def test_status_shows_clients_and_their_bindings(site: Site) -> None:
     assert lines[3].split() == ["home:22"]
     assert lines[5].startswith("refused since ")
     assert "this key is not authorized" in lines[-1]
-    [client] = said["clients"]
+    [client] = status["clients"]
     assert (client["bytes_in"], client["bytes_out"]) == (5, 5)
     assert client["version"].startswith("SSH-2.0-OpenSSH")
     assert client["key"].startswith("SHA256:")
     assert client["line"] == f"{site.authorized_keys}:1"
     assert [hold["kind"] for hold in client["holds"]] == ["port", "name"]
-    assert said["refusals"]["logins"] == 1
-    assert said["listen"] == [f"127.0.0.1:{relay.port}"]
+    assert status["refusals"]["logins"] == 1
+    assert status["listen"] == [f"127.0.0.1:{relay.port}"]
 
 
 def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None:
@@ -81,11 +81,11 @@ def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None
         site.service(echo),
         free_port(),
     )
-    other = make_key(site.directory / "other")
+    other_key = make_key(site.directory / "other")
     with Ssh(site, relay) as ssh:
         ssh.tunnel("-R", f"{port}:{service}")
         relay.wait_until_bound(f"localhost:{port}")
-        site.authorized_keys.write_text(authorized(other))
+        site.authorized_keys.write_text(authorized(other_key))
         relay.write_config(limits=WITHOUT_PENALTIES, permit_listen=["*:1"], listen=["127.0.0.1:1"])
         reloaded = relay.run("reload")
 
@@ -96,8 +96,8 @@ def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None
         ]
         assert exchange(port, b"still forwarded") == b"still forwarded"
         assert GREETING not in ssh.run().stderr
-        assert GREETING in ssh.run(key=other).stderr
-        assert "remote port forwarding failed" in ssh.run("-R", "0:x:1", key=other).stderr
+        assert GREETING in ssh.run(key=other_key).stderr
+        assert "remote port forwarding failed" in ssh.run("-R", "0:x:1", key=other_key).stderr
 
 
 def test_a_bad_file_changes_nothing_on_reload(site: Site) -> None:
@@ -161,9 +161,9 @@ def test_relays_of_two_files_run_side_by_side(site: Site) -> None:
     try:
         folder = first.directory / "tunnelkeeper"
         wait_until(lambda: len([*folder.glob("relay*.sock")]) == 2, 20, "the second does not run")
-        asked = first.run("status")
-        assert asked.returncode == 2
-        assert "2 relays are running; choose one" in asked.stderr
+        completed = first.run("status")
+        assert completed.returncode == 2
+        assert "2 relays are running; choose one" in completed.stderr
         named = first.run("status", "--config", str(second.config))
         assert f"listening on 127.0.0.1:{second.port};" in named.stdout
     finally:
@@ -201,14 +201,14 @@ def test_status_and_reload_report_that_no_relay_is_running(stopped_relay: RelayP
 
 
 def test_a_port_in_use_is_named_in_the_error(stopped_relay: RelayProcess, site: Site) -> None:
-    taken = site.service(echo).port
-    listen = f"127.0.0.1:{taken}"
+    used_port = site.service(echo).port
+    listen = f"127.0.0.1:{used_port}"
     completed = stopped_relay.run(
         "serve", "--config", str(stopped_relay.config), "--listen", listen
     )
 
     assert completed.returncode == 1
-    assert f"cannot listen on {listen}: port {taken} is taken by " in completed.stderr
+    assert f"cannot listen on {listen}: port {used_port} is taken by " in completed.stderr
 
 
 def test_check_prints_nothing_for_a_valid_configuration(site: Site) -> None:

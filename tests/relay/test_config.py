@@ -211,7 +211,7 @@ def test_all_problems_of_a_file_are_named_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("listen = 2222", 'expected "address:port" in quotes'),
         ("listen = []", "expected an address to listen on, got an empty list"),
@@ -234,10 +234,10 @@ def test_all_problems_of_a_file_are_named_together() -> None:
         ("[limits", "Expected ']'"),
     ],
 )
-def test_a_problem_names_the_expected_value(text: str, why: str) -> None:
+def test_a_problem_names_the_expected_value(text: str, reason: str) -> None:
     (problem,) = find_problems(text)
 
-    assert why in problem
+    assert reason in problem
     assert problem.startswith("relay.toml:")
 
 

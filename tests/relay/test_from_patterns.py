@@ -90,7 +90,7 @@ def test_a_host_name_is_matched_with_every_pattern(
 
 
 @pytest.mark.parametrize(
-    ("pattern", "why"),
+    ("pattern", "reason"),
     [
         ("", "got ''"),
         ("!", "got '!'"),
@@ -105,8 +105,8 @@ def test_a_host_name_is_matched_with_every_pattern(
         ("example.com/24", "expected address/length"),
     ],
 )
-def test_a_bad_pattern_is_named(pattern: str, why: str) -> None:
-    with pytest.raises(PatternError, match=why) as error_info:
+def test_a_bad_pattern_is_named(pattern: str, reason: str) -> None:
+    with pytest.raises(PatternError, match=reason) as error_info:
         check(pattern)
 
     assert str(error_info.value).isprintable()

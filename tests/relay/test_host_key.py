@@ -28,9 +28,9 @@ def test_a_missing_key_is_generated_once(tmp_path: Path) -> None:
 
 def test_generating_a_key_returns_its_public_key(tmp_path: Path) -> None:
     path = tmp_path / "host_key"
-    told = make_key(path)
+    public_key = make_key(path)
 
-    assert told == " ".join(load(path).export_public_key().decode().split()[:2])
+    assert public_key == " ".join(load(path).export_public_key().decode().split()[:2])
 
 
 def test_an_existing_file_is_never_replaced(tmp_path: Path) -> None:
@@ -60,14 +60,14 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("nonsense", "not a private key"), ("", "not a private key")]
+    ("content", "message"), [("nonsense", "not a private key"), ("", "not a private key")]
 )
-def test_a_file_that_is_not_a_key_is_refused(tmp_path: Path, content: str, words: str) -> None:
+def test_a_file_that_is_not_a_key_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "host_key"
     path.write_text(content)
     path.chmod(0o600)
 
-    with pytest.raises(HostKeyError, match=words):
+    with pytest.raises(HostKeyError, match=message):
         load(path)
 
 

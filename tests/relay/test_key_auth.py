@@ -30,9 +30,9 @@ def key(number: int) -> asyncssh.SSHKey:
 def keys(options: str = "", of: asyncssh.SSHKey | None = None) -> tuple[Any, ...]:
     """Return the authorized_keys line of a key or of an authority."""
     line = f"{options} {public(of or key(1))}".lstrip()
-    found, warnings = authorized_keys.parse(line, "authorized_keys", UTC)
+    parsed_keys, warnings = authorized_keys.parse(line, "authorized_keys", UTC)
     assert not warnings
-    return found
+    return parsed_keys
 
 
 def parsed(data: bytes) -> Any:
@@ -109,11 +109,11 @@ def test_an_accepted_key_carries_its_options(options: str, forwards: bool) -> No
 
 
 def test_no_touch_required_in_the_line_waives_the_touch() -> None:
-    admitted, spared = authorize_key(), authorize_key("no-touch-required")
+    admitted, without_touch = authorize_key(), authorize_key("no-touch-required")
 
     assert isinstance(admitted, Admitted)
-    assert isinstance(spared, Admitted)
-    assert (admitted.touch_required, spared.touch_required) == (True, False)
+    assert isinstance(without_touch, Admitted)
+    assert (admitted.touch_required, without_touch.touch_required) == (True, False)
 
 
 # -- certificates ----------------------------------------------------------------------------------
@@ -189,12 +189,12 @@ def test_a_certificate_and_its_line_must_force_the_same_command() -> None:
 
 
 def test_touch_is_waived_only_by_line_and_certificate_together() -> None:
-    both = authorize_certificate("cert-authority,no-touch-required", touch_required=False)
+    in_both = authorize_certificate("cert-authority,no-touch-required", touch_required=False)
     line = authorize_certificate("cert-authority,no-touch-required")
 
-    assert isinstance(both, Admitted)
+    assert isinstance(in_both, Admitted)
     assert isinstance(line, Admitted)
-    assert (both.touch_required, line.touch_required) == (False, True)
+    assert (in_both.touch_required, line.touch_required) == (False, True)
 
 
 def test_a_tampered_certificate_is_not_parsed() -> None:

@@ -71,7 +71,7 @@ def test_an_option_means_what_sshd_says(text: str, expected: KeyOptions) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         # The flag by which an authenticator confirms user verification is not checked.
         ("verify-required", "verify-required cannot be checked here"),
@@ -110,11 +110,11 @@ def test_an_option_means_what_sshd_says(text: str, expected: KeyOptions) -> None
         ('tunnel="tun0"', "tunnel= needs a device number"),
     ],
 )
-def test_an_option_that_cannot_be_enforced_refuses_the_key(text: str, why: str) -> None:
+def test_an_option_that_cannot_be_enforced_refuses_the_key(text: str, reason: str) -> None:
     with pytest.raises(OptionError) as error_info:
         options(text)
 
-    assert why.replace(r"\\", "\\") in str(error_info.value)
+    assert reason.replace(r"\\", "\\") in str(error_info.value)
     assert str(error_info.value).isprintable()
 
 
@@ -214,6 +214,6 @@ def test_any_text_is_options_or_an_option_error(text: str) -> None:
 
 @given(st.lists(st.sampled_from(["restrict", "port-forwarding", "no-port-forwarding", "pty"])))
 def test_the_last_port_forwarding_option_counts(words: list[str]) -> None:
-    said = [word for word in words if word != "pty"]
+    relevant = [word for word in words if word != "pty"]
 
-    assert options(",".join(words)).port_forwarding is (said[-1:] in ([], ["port-forwarding"]))
+    assert options(",".join(words)).port_forwarding is (relevant[-1:] in ([], ["port-forwarding"]))

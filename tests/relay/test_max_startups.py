@@ -46,7 +46,7 @@ def test_zero_is_no_limit(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("", "begin:rate:full"),
         ("10:30", "begin:rate:full"),
@@ -60,8 +60,8 @@ def test_zero_is_no_limit(text: str) -> None:
         ("101:30:100", r"begin \(101\) is more than full \(100\)"),
     ],
 )
-def test_values_that_sshd_rejects_are_refused(text: str, why: str) -> None:
-    with pytest.raises(LimitError, match=why):
+def test_values_that_sshd_rejects_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(LimitError, match=reason):
         MaxStartups.parse(text)
 
 

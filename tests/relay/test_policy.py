@@ -221,7 +221,7 @@ def test_a_permitopen_of_a_key_does_not_open_closed_addresses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "address", "expected"),
+    ("bindings", "address", "expected"),
     [
         ([("127.0.0.1", 2222)], "127.0.0.1", True),
         ([("127.0.0.1", 2222)], "::ffff:127.0.0.1", True),
@@ -243,8 +243,12 @@ def test_a_permitopen_of_a_key_does_not_open_closed_addresses() -> None:
         ([("0.0.0.0", 2222)], "0.0.0.0", False),
     ],
 )
-def test_a_port_bound_by_a_client_is_open(held: list[Bound], address: str, expected: bool) -> None:
-    refusal = check_open("box", 2222, [address], [ANYTHING], UNRESTRICTED, held, ["203.0.113.5"])
+def test_a_port_bound_by_a_client_is_open(
+    bindings: list[Bound], address: str, expected: bool
+) -> None:
+    refusal = check_open(
+        "box", 2222, [address], [ANYTHING], UNRESTRICTED, bindings, ["203.0.113.5"]
+    )
 
     assert (refusal is None) is expected
 
@@ -273,8 +277,8 @@ def test_no_closed_ipv6_address_passes_in_any_spelling(address: IPv6Address, por
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "0177.0.0.1"])
 def test_unusual_spellings_are_checked_by_their_resolved_address(host: str) -> None:
-    found = socket.getaddrinfo(host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
-    resolved = [str(address[0]) for *_, address in found]
+    infos = socket.getaddrinfo(host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    resolved = [str(address[0]) for *_, address in infos]
 
     assert check_open(host, 80, resolved, [ANYTHING], UNRESTRICTED) is not None
 

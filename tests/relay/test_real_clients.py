@@ -161,7 +161,7 @@ def test_a_unix_socket_elsewhere_is_refused(ssh: Ssh, sockets: Path, path: str) 
     assert "remote port forwarding failed" in listen.stderr
 
 
-def test_a_login_on_the_box_through_the_relay_by_name(site: Site) -> None:
+def test_a_host_behind_the_relay_is_reached_by_name(site: Site) -> None:
     box = site.sshd()
     relay = start_relay(site)
     site.add_known_host("home", Path(f"{box.host_key}.pub").read_text())
@@ -179,7 +179,7 @@ def test_a_login_on_the_box_through_the_relay_by_name(site: Site) -> None:
     assert completed.stdout == "logged in\n"
 
 
-def test_a_jump_through_the_relay(site: Site) -> None:
+def test_the_relay_can_be_a_jump_host(site: Site) -> None:
     box, relay = site.sshd(), start_relay(site)
     config = site.directory / "config"
     with Ssh(site, relay) as ssh:
@@ -281,11 +281,11 @@ def test_sftp_is_refused_with_a_message(ssh: Ssh) -> None:
 
 
 def test_a_second_listener_on_a_port_is_refused(ssh: Ssh) -> None:
-    taken = ssh.site.service(echo).port
-    completed = ssh.run("-N", "-R", f"{taken}:127.0.0.1:9")
+    used_port = ssh.site.service(echo).port
+    completed = ssh.run("-N", "-R", f"{used_port}:127.0.0.1:9")
 
     assert completed.returncode != 0
-    assert f"remote port forwarding failed for listen port {taken}" in completed.stderr
+    assert f"remote port forwarding failed for listen port {used_port}" in completed.stderr
 
 
 # -- authentication --------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ def test_a_frozen_client_loses_its_port_to_its_newer_connection(site: Site) -> N
 # -- unauthenticated connections -------------------------------------------------------------------
 
 
-def test_silent_connections_do_not_keep_other_clients_out(site: Site) -> None:
+def test_silent_connections_do_not_exclude_other_clients(site: Site) -> None:
     relay = start_relay(site)
     silent = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(50)]
     try:

@@ -135,17 +135,17 @@ def test_permitlisten(ssh: Ssh, service: Service, option: str, permitted: bool) 
 
 
 def test_several_permits_allow_everything_that_they_name(ssh: Ssh) -> None:
-    one, two, three = free_port(), free_port(), free_port()
-    allow(ssh, f'permitlisten="{one}",permitlisten="localhost:{two}"')
+    first, second, third = free_port(), free_port(), free_port()
+    allow(ssh, f'permitlisten="{first}",permitlisten="localhost:{second}"')
 
-    assert [listens(ssh, port) for port in (one, two, three)] == [True, True, False]
+    assert [listens(ssh, port) for port in (first, second, third)] == [True, True, False]
 
 
 def test_permits_for_paths(ssh: Ssh) -> None:
-    one, two = sockets_of(ssh) / "one.sock", sockets_of(ssh) / "two.sock"
+    first, second = sockets_of(ssh) / "one.sock", sockets_of(ssh) / "two.sock"
     allow(ssh, 'permitlisten="{sockets}/one.sock"')
 
-    assert [listens(ssh, path) for path in (one, two)] == [True, False]
+    assert [listens(ssh, path) for path in (first, second)] == [True, False]
     assert not listens(ssh, free_port())
 
 

@@ -62,7 +62,7 @@ async def first_line(port: int) -> bytes:
 # -- before the login ------------------------------------------------------------------------------
 
 
-async def test_silent_clients_do_not_keep_others_out(relay: InProcessRelay) -> None:
+async def test_silent_clients_do_not_exclude_other_clients(relay: InProcessRelay) -> None:
     async with silent_clients(relay.port, SILENT_CLIENTS):
         for _ in range(5):
             async with relay.client():

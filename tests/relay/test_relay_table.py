@@ -58,7 +58,7 @@ def make_status(**changes: Any) -> RelaySnapshot:
     return msgspec.structs.replace(relay, **changes)
 
 
-def test_a_client_is_a_row() -> None:
+def test_each_client_has_a_row() -> None:
     shown = client_row(make_client(), LATER)
 
     assert (shown.user, shown.address, shown.since) == ("box17", "192.0.2.7:4711", "3h 2m")
@@ -76,7 +76,7 @@ def test_each_binding_has_its_own_line() -> None:
     )
 
 
-def test_text_of_others_is_made_printable() -> None:
+def test_untrusted_text_is_made_printable() -> None:
     evil = "\x1b[31m\n"
     shown = client_row(
         make_client(user=evil, holds=[BindingSnapshot("name", evil, NOON, 0, 0)]), LATER

@@ -1,4 +1,4 @@
-"""Requests of a client; an invalid request fails alone and the connection stays open."""
+"""Requests of a client; an invalid request fails and the connection stays open."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ async def test_a_connection_refused_differs_from_a_closed_target(
 # -- invalid requests ------------------------------------------------------------------------------
 
 
-async def test_opening_a_port_beyond_65535_fails_alone(open_relay: InProcessRelay) -> None:
+async def test_opening_a_port_beyond_65535_keeps_the_connection(open_relay: InProcessRelay) -> None:
     async with open_relay.client() as connection:
         with pytest.raises(asyncssh.ChannelOpenError, match="65616 is not a port"):
             await connection.open_connection(LOOPBACK, 65616)
@@ -189,14 +189,16 @@ async def test_opening_a_port_beyond_65535_fails_alone(open_relay: InProcessRela
 
 
 @pytest.mark.parametrize("host", ["x" * 300, "x..y", ("x" * 64) + ".example.com", "", "a b", "\0"])
-async def test_opening_a_bad_host_name_fails_alone(open_relay: InProcessRelay, host: str) -> None:
+async def test_opening_an_invalid_host_name_keeps_the_connection(
+    open_relay: InProcessRelay, host: str
+) -> None:
     async with open_relay.client() as connection:
         with pytest.raises(asyncssh.ChannelOpenError, match="not a host name or address"):
             await connection.open_connection(host, 80)
         assert await still_works(connection)
 
 
-async def test_a_host_name_that_is_not_utf8_fails_alone(
+async def test_a_host_name_that_is_not_utf8_keeps_the_connection(
     open_relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_relay.client() as connection:
@@ -206,14 +208,18 @@ async def test_a_host_name_that_is_not_utf8_fails_alone(
         assert await still_works(connection)
 
 
-async def test_listening_on_a_port_beyond_65535_fails_alone(open_relay: InProcessRelay) -> None:
+async def test_listening_on_a_port_beyond_65535_keeps_the_connection(
+    open_relay: InProcessRelay,
+) -> None:
     async with open_relay.client() as connection:
         fields = (String("localhost"), UInt32(65616))
         assert await request(connection, b"tcpip-forward", *fields) == MSG_REQUEST_FAILURE
         assert await still_works(connection)
 
 
-async def test_listening_on_a_long_host_name_fails_alone(open_relay: InProcessRelay) -> None:
+async def test_listening_on_a_long_host_name_keeps_the_connection(
+    open_relay: InProcessRelay,
+) -> None:
     async with open_relay.client() as connection:
         fields = (String("x" * 300), UInt32(0))
         assert await request(connection, b"tcpip-forward", *fields) == MSG_REQUEST_FAILURE
@@ -230,7 +236,7 @@ async def test_listening_on_a_long_host_name_fails_alone(open_relay: InProcessRe
         (b"no-such-request@example.com", b""),
     ],
 )
-async def test_an_unknown_cancel_or_request_fails_alone(
+async def test_an_unknown_cancel_or_request_keeps_the_connection(
     open_relay: InProcessRelay, name: bytes, args: bytes
 ) -> None:
     async with open_relay.client() as connection:
@@ -239,7 +245,7 @@ async def test_an_unknown_cancel_or_request_fails_alone(
 
 
 @pytest.mark.parametrize("kind", [b"direct-tcpip", b"session", b"x11"])
-async def test_a_packet_size_of_zero_fails_alone(
+async def test_a_packet_size_of_zero_keeps_the_connection(
     open_relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch, kind: bytes
 ) -> None:
     async with open_relay.client() as connection:
@@ -249,7 +255,7 @@ async def test_a_packet_size_of_zero_fails_alone(
 
 
 @pytest.mark.parametrize("kind", [b"x11", b"tun@openssh.com", b"forwarded-tcpip", b"\xff"])
-async def test_other_kinds_of_channels_are_refused_alone(
+async def test_refusing_other_kinds_of_channels_keeps_the_connection(
     open_relay: InProcessRelay, monkeypatch: pytest.MonkeyPatch, kind: bytes
 ) -> None:
     args = (UInt32(1), UInt32(0)) if kind.startswith(b"tun") else ()

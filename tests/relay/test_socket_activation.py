@@ -112,9 +112,9 @@ def test_a_relay_serves_on_passed_sockets_and_notifies_readiness(
                 assert receive_exactly(client, 4) == b"SSH-"
         finally:
             process.terminate()
-            _, said = process.communicate(timeout=30)
+            _, stderr = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "not on 127.0.0.1" in said
+    assert "not on 127.0.0.1" in stderr
     relay.close()
 
 

@@ -91,7 +91,7 @@ async def test_the_newer_connection_of_a_key_gets_the_port_at_once(
     assert f"took localhost:{port} over from box@127.0.0.1:" in caplog.text
 
 
-async def test_a_name_is_taken_over_too(relay: InProcessRelay) -> None:
+async def test_a_name_can_be_taken_over(relay: InProcessRelay) -> None:
     async with service(echo) as port, relay.client() as older, relay.client() as newer:
         await older.forward_remote_port("home", 22, LOOPBACK, 1)
         await newer.forward_remote_port("home", 22, LOOPBACK, port)
@@ -111,14 +111,14 @@ async def test_a_binding_of_another_key_is_never_taken_over(
     async with (
         service(echo) as echo_port,
         relay.client() as older,
-        relay.client(other_key) as other,
+        relay.client(other_key) as other_client,
     ):
         requested_port = 0 if not host else 22
         port = (
             await older.forward_remote_port(host, requested_port, LOOPBACK, echo_port)
         ).get_port()
         with pytest.raises(asyncssh.ChannelListenError):
-            await other.forward_remote_port(host, port, LOOPBACK, 9)
+            await other_client.forward_remote_port(host, port, LOOPBACK, 9)
         assert [len(client.holds) for client in relay.clients] == [1, 0]
         if not host:
             assert await exchange(port, b"still the first") == b"still the first"
@@ -127,10 +127,10 @@ async def test_a_binding_of_another_key_is_never_taken_over(
 async def test_a_binding_of_another_user_is_not_taken_over_with_the_same_key(
     relay: InProcessRelay,
 ) -> None:
-    async with relay.client(user="one") as older, relay.client(user="two") as other:
+    async with relay.client(user="one") as older, relay.client(user="two") as other_client:
         port = (await older.forward_remote_port("", 0, LOOPBACK, 9)).get_port()
         with pytest.raises(asyncssh.ChannelListenError):
-            await other.forward_remote_port("", port, LOOPBACK, 9)
+            await other_client.forward_remote_port("", port, LOOPBACK, 9)
 
 
 async def test_a_connection_does_not_take_over_its_own_port(relay: InProcessRelay) -> None:

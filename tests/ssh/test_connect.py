@@ -85,7 +85,7 @@ async def test_a_socket_that_is_disconnected_at_once_is_closed(
 # Failures by step
 
 
-async def test_a_name_that_does_not_resolve_is_dns(server: Server) -> None:
+async def test_a_name_that_does_not_resolve_has_the_cause_dns(server: Server) -> None:
     failure = await failure_of(server.host(hostname="no.such.host.invalid"))
 
     assert failure.cause is Cause.DNS
@@ -135,7 +135,7 @@ async def test_unknown_algorithms_fail_before_anything_is_sent(server: Server) -
     assert progress.steps == []
 
 
-async def test_a_refused_login_names_what_was_offered(server: Server) -> None:
+async def test_a_refused_login_names_the_offered_keys(server: Server) -> None:
     server.refuse_logins = True
     failure = await failure_of(server.host())
 
@@ -153,7 +153,7 @@ async def test_a_login_that_the_server_ends_is_no_lost_connection(server: Server
     assert "identities_only" in failure.hint
 
 
-async def test_a_connection_that_is_cut_during_the_login_is_lost(server: Server) -> None:
+async def test_a_connection_aborted_during_the_login_is_lost(server: Server) -> None:
     server.may_log_in.clear()
     async with asyncio.TaskGroup() as tasks:
         attempt = tasks.create_task(failure_of(server.host()))
@@ -343,7 +343,7 @@ async def test_a_replaced_key_is_used_at_the_next_attempt(server: Server, tmp_pa
     [(Keepalive(15, 3), True, 60_000), (Keepalive(0, 3), True, 0), (Keepalive(15, 3), False, 0)],
     ids=["as the keepalives", "no keepalives", "no TCP keepalive"],
 )
-async def test_the_kernel_gives_up_when_the_keepalives_would(
+async def test_the_user_timeout_of_the_kernel_equals_that_of_the_keepalives(
     server: Server, keepalive: Keepalive, tcp_keepalive: bool, milliseconds: int
 ) -> None:
     host = server.host(keepalive=keepalive, tcp_keepalive=tcp_keepalive)

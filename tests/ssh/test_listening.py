@@ -72,9 +72,9 @@ async def test_a_socks_client_of_the_server_half_closes_with_its_request(
         assert isinstance(address, TcpAddress)
         request = bytes([4, 1]) + port.to_bytes(2) + bytes([127, 0, 0, 1, 0])
 
-        answer = await exchange(address.port, request + b"all data")
+        response = await exchange(address.port, request + b"all data")
 
-        assert answer == bytes([0, 0x5A]) + bytes(6) + sha256(b"all data").encode()
+        assert response == bytes([0, 0x5A]) + bytes(6) + sha256(b"all data").encode()
 
 
 async def test_a_local_target_that_refuses_closes_only_its_client(

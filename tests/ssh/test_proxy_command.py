@@ -181,11 +181,11 @@ async def test_closing_twice_or_after_the_end_is_no_error() -> None:
 async def test_closing_a_command_that_has_just_exited_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def gone(group: int, number: int) -> None:
+    def raise_no_such_process(group: int, number: int) -> None:
         raise ProcessLookupError
 
     async with running("cat") as (process, _, _):
-        monkeypatch.setattr(os, "killpg", gone)
+        monkeypatch.setattr(os, "killpg", raise_no_such_process)
         process.close()
 
 

@@ -158,9 +158,9 @@ async def test_unsupported_directives_are_named_as_with_ssh(
 async def test_directives_that_only_ssh_supports_are_named(write: Write, facts: Facts) -> None:
     source = write("Host relay\n  CanonicalizeHostname yes\n  CanonicalDomains example.com\n")
 
-    [remark] = await deviations(FallbackQuery(facts), source)
+    [deviation] = await deviations(FallbackQuery(facts), source)
 
-    assert remark == (
+    assert deviation == (
         "relay: CanonicalizeHostname of ssh_config needs ssh (openssh-client), "
         "which is not installed"
     )
@@ -177,7 +177,7 @@ async def test_the_users_file_overrides_the_machines_file(tmp_path: Path, facts:
     assert (answer["user"], answer["port"]) == (["bob"], ["2222"])
 
 
-async def test_without_any_file_the_defaults_of_ssh_hold(tmp_path: Path, facts: Facts) -> None:
+async def test_without_any_file_the_defaults_of_ssh_apply(tmp_path: Path, facts: Facts) -> None:
     query = FallbackQuery(replace(facts, home=str(tmp_path)), tmp_path / "none")
 
     assert await query(Request("relay")) == await query(Request("relay", source=False))
@@ -185,7 +185,7 @@ async def test_without_any_file_the_defaults_of_ssh_hold(tmp_path: Path, facts: 
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("Port ssh\n", "line 1"),
         ("IdentityFile %y\n", "y"),
@@ -197,9 +197,9 @@ async def test_without_any_file_the_defaults_of_ssh_hold(tmp_path: Path, facts: 
     ],
 )
 async def test_a_parse_error_has_a_hint(
-    text: str, complaint: str, write: Write, facts: Facts
+    text: str, message: str, write: Write, facts: Facts
 ) -> None:
-    with pytest.raises(SshConfigError, match=complaint) as caught:
+    with pytest.raises(SshConfigError, match=message) as caught:
         await FallbackQuery(facts)(Request("relay", source=write(text)))
 
     assert "ssh installed" in caught.value.hint

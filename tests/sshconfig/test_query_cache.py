@@ -59,15 +59,15 @@ async def test_equal_concurrent_requests_share_one_run() -> None:
 async def test_different_requests_run_concurrently() -> None:
     slow_query = SlowQuery()
     cached_query = CachedQuery(slow_query, Clock())
-    other = Request("relay", user="ann")
+    other_request = Request("relay", user="ann")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(cached_query(RELAY))
-        tasks.create_task(cached_query(other))
+        tasks.create_task(cached_query(other_request))
         await slow_query.runs.acquire()
         await slow_query.runs.acquire()
         slow_query.may_answer.set()
 
-    assert slow_query.received == [RELAY, other]
+    assert slow_query.received == [RELAY, other_request]
 
 
 async def test_an_answer_is_reused_until_its_maximum_age() -> None:

@@ -292,7 +292,7 @@ def test_without_a_proxy_jump_there_are_no_jump_hosts(value: str, facts: Facts) 
 
 
 @pytest.mark.parametrize(
-    ("value", "complaint"),
+    ("value", "message"),
     [
         ("identityfile /%y", "relay: IdentityFile '/%y': unknown token %y"),
         (
@@ -306,12 +306,12 @@ def test_without_a_proxy_jump_there_are_no_jump_hosts(value: str, facts: Facts) 
     ],
 )
 def test_an_invalid_value_is_reported_with_host_and_directive(
-    value: str, complaint: str, facts: Facts
+    value: str, message: str, facts: Facts
 ) -> None:
     with pytest.raises(SshConfigError) as error_info:
         resolve(received(facts, value))
 
-    assert complaint in error_info.value.message
+    assert message in error_info.value.message
 
 
 def test_an_unknown_token_in_proxy_jump_is_reported(facts: Facts) -> None:

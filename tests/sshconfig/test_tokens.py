@@ -49,8 +49,8 @@ def test_the_connection_hash_equals_that_of_ssh(facts: Facts) -> None:
 
 
 def test_tokens_include_the_alias_and_the_jump_host(facts: Facts) -> None:
-    behind = Destination("db", "db", 22, "ann", host_key_alias="alias", jump="relay")
-    tokens = tokens_for(behind, facts)
+    behind_relay = Destination("db", "db", 22, "ann", host_key_alias="alias", jump="relay")
+    tokens = tokens_for(behind_relay, facts)
 
     assert expand("%k by %j", tokens, PATH_TOKENS) == "alias by relay"
 
@@ -105,7 +105,7 @@ def test_a_path_is_expanded_as_in_ssh(written: str, path: str, facts: Facts) -> 
 
 
 @pytest.mark.parametrize(
-    ("written", "complaint"),
+    ("written", "message"),
     [
         ("~unknown/k", "no such user: unknown"),
         ("${NOPE}/k", "no variable NOPE"),
@@ -114,15 +114,15 @@ def test_a_path_is_expanded_as_in_ssh(written: str, path: str, facts: Facts) -> 
         ("%T", "unknown token %T"),
     ],
 )
-def test_an_error_names_what_cannot_be_expanded(written: str, complaint: str, facts: Facts) -> None:
-    with pytest.raises(TokenError, match=complaint):
+def test_an_error_names_what_cannot_be_expanded(written: str, message: str, facts: Facts) -> None:
+    with pytest.raises(TokenError, match=message):
         expand_path(written, tokens_for(RELAY, facts), facts)
 
 
 def test_the_value_of_a_token_is_not_expanded_again(facts: Facts) -> None:
-    odd = Destination("n", "${KEYS}%p~", 22, "%h")
+    destination = Destination("n", "${KEYS}%p~", 22, "%h")
 
-    assert expand_path("/%h/%r", tokens_for(odd, facts), facts) == "/${KEYS}%p~/%h"
+    assert expand_path("/%h/%r", tokens_for(destination, facts), facts) == "/${KEYS}%p~/%h"
 
 
 def test_the_root_as_home_yields_no_double_slash(facts: Facts) -> None:

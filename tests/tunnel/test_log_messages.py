@@ -171,10 +171,10 @@ def test_a_connection_lost_during_its_replacement_is_logged() -> None:
 
 
 def test_a_repeated_failure_is_logged_at_debug_level() -> None:
-    again = BackingOff(FailedAttempts(2), NOW + 2, REFUSED)
+    backing_off = BackingOff(FailedAttempts(2), NOW + 2, REFUSED)
 
-    first = transition_message(Connecting(), again, NOW, None, LOST)
-    second = transition_message(Connecting(), again, NOW, None, REFUSED)
+    first = transition_message(Connecting(), backing_off, NOW, None, LOST)
+    second = transition_message(Connecting(), backing_off, NOW, None, REFUSED)
 
     message = (
         "refused: me@relay:22: connection refused (is it running?); trying again, next in 2.0 s"

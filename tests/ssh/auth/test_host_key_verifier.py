@@ -270,12 +270,14 @@ async def test_a_host_certificate_of_an_unknown_ca_is_refused(tmp_path: Path) ->
         assert "@cert-authority" in failure.hint
 
 
-@pytest.mark.parametrize("what", ["authority", "key"])
-async def test_a_host_certificate_with_a_revoked_key_is_refused(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("revoked", ["authority", "key"])
+async def test_a_host_certificate_with_a_revoked_key_is_refused(
+    tmp_path: Path, revoked: str
+) -> None:
     authority = new_key()
     async with serve(tmp_path, certified_by=authority) as server:
         server.know(authority, "@cert-authority")
-        server.know(authority if what == "authority" else server.host_key, "@revoked")
+        server.know(authority if revoked == "authority" else server.host_key, "@revoked")
 
         failure = await refusal(server, server.host())
 

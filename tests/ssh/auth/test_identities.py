@@ -116,12 +116,12 @@ async def test_key_files_are_offered_in_their_order(folder: Path) -> None:
 async def test_the_order_is_named_agent_keys_then_other_agent_keys_then_files(
     folder: Path, agent: Agent
 ) -> None:
-    other, named_key, plain = (key_file(folder, name) for name in ("other", "named", "plain"))
-    agent.add(other)
+    other_key, named_key, plain = (key_file(folder, name) for name in ("other", "named", "plain"))
+    agent.add(other_key)
     agent.add(named_key)
     keys = identities_of(identity_agent=agent.socket, identity_files=(plain, named_key))
 
-    assert await offered_keys(keys) == [blob(named_key), blob(other), blob(plain)]
+    assert await offered_keys(keys) == [blob(named_key), blob(other_key), blob(plain)]
     assert [text.rsplit(" ", 1)[-1] for text in keys.offered] == [
         "(agent)",
         "(agent)",
@@ -130,8 +130,8 @@ async def test_the_order_is_named_agent_keys_then_other_agent_keys_then_files(
 
 
 async def test_identities_only_excludes_other_agent_keys(folder: Path, agent: Agent) -> None:
-    other, named_key = key_file(folder, "other"), key_file(folder, "named")
-    agent.add(other)
+    other_key, named_key = key_file(folder, "other"), key_file(folder, "named")
+    agent.add(other_key)
     agent.add(named_key)
     keys = identities_of(
         identity_agent=agent.socket, identity_files=(named_key,), identities_only=True
@@ -178,8 +178,8 @@ async def test_only_accepted_types_of_key_and_certificate_are_offered(
 async def test_the_login_failure_names_keys_of_types_not_accepted(
     folder: Path, agent: Agent
 ) -> None:
-    path, other = key_file(folder, "own"), key_file(folder, "other")
-    agent.add(other)
+    path, other_key = key_file(folder, "own"), key_file(folder, "other")
+    agent.add(other_key)
 
     keys = identities_of(
         identity_agent=agent.socket,
@@ -194,14 +194,14 @@ async def test_the_login_failure_names_keys_of_types_not_accepted(
 
 
 async def test_a_separate_certificate_file_is_matched_with_its_key(folder: Path) -> None:
-    path, other = key_file(folder, "certified"), key_file(folder, "other")
+    path, other_key = key_file(folder, "certified"), key_file(folder, "other")
     certify(folder / "certified", folder / "apart.pub")
     certificates = (str(folder / "apart.pub"), str(folder / "none.pub"))
 
-    keys = identities_of(identity_files=(other, path), certificate_files=certificates)
+    keys = identities_of(identity_files=(other_key, path), certificate_files=certificates)
 
     assert await offered_keys(keys) == [
-        blob(other),
+        blob(other_key),
         b"certificate " + blob(path),
         blob(path),
     ]
@@ -210,10 +210,10 @@ async def test_a_separate_certificate_file_is_matched_with_its_key(folder: Path)
 async def test_an_agent_key_is_offered_with_its_certificate_then_without(
     folder: Path, agent: Agent
 ) -> None:
-    path, other = key_file(folder, "certified"), key_file(folder, "other")
+    path, other_key = key_file(folder, "certified"), key_file(folder, "other")
     agent.add(path)
     certify(folder / "certified", folder / "apart.pub")
-    certify(Path(other), folder / "others.pub")
+    certify(Path(other_key), folder / "others.pub")
     certificates = (str(folder / "others.pub"), str(folder / "apart.pub"))
     keys = identities_of(identity_agent=agent.socket, certificate_files=certificates)
 
@@ -222,8 +222,10 @@ async def test_an_agent_key_is_offered_with_its_certificate_then_without(
 
 def certify(path: Path, certificate: Path, authority: asyncssh.SSHKey | None = None) -> None:
     key = asyncssh.read_public_key(f"{path}.pub")
-    made = (authority or new_key()).generate_user_certificate(key, "me", principals=["me"])
-    certificate.write_bytes(made.export_certificate())
+    new_certificate = (authority or new_key()).generate_user_certificate(
+        key, "me", principals=["me"]
+    )
+    certificate.write_bytes(new_certificate.export_certificate())
 
 
 # Keys that cannot be offered

@@ -74,8 +74,8 @@ def found_by_ssh_keygen(name: str, file: Path) -> list[int]:
     shown = subprocess.run(
         ["ssh-keygen", "-F", name, "-f", file], capture_output=True, text=True, check=False
     )
-    comments = [x.split() for x in shown.stdout.splitlines() if x.startswith("# Host")]
-    return [int(words[words.index("line") + 1]) for words in comments]
+    lines = [line.split() for line in shown.stdout.splitlines() if line.startswith("# Host")]
+    return [int(fields[fields.index("line") + 1]) for fields in lines]
 
 
 # Parsing
@@ -99,7 +99,7 @@ def test_only_a_newline_ends_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("host", "expected host names, key type and key; the line ends before the key type"),
         ("host ssh-rsa", "expected host names, key type and key; the line ends before the key"),
@@ -125,15 +125,15 @@ def test_only_a_newline_ends_a_line() -> None:
         (line("|1|\u00e9|y"), "expected a hashed host as |1|salt|hash, got '|1|\u00e9|y'"),
     ],
 )
-def test_a_malformed_line_is_skipped_with_a_warning_that_says_why(text: str, why: str) -> None:
-    assert only_warning(text) == f"kh:1: {why}"
+def test_a_malformed_line_is_skipped_with_a_warning_that_says_why(text: str, reason: str) -> None:
+    assert only_warning(text) == f"kh:1: {reason}"
 
 
 def test_a_malformed_line_does_not_affect_other_lines() -> None:
     lines, warnings = parse("\n".join([line("a"), "junk", line("b")]), "kh")
 
     assert numbers(lines) == [1, 3]
-    assert [w.split(" ")[0] for w in warnings] == ["kh:2:"]
+    assert [warning.split(" ")[0] for warning in warnings] == ["kh:2:"]
 
 
 def test_a_warning_is_short_and_printable_whatever_the_line_holds() -> None:
@@ -176,7 +176,7 @@ def test_each_host_has_one_name(host: str, port: int, alias: str | None, name: s
 
 
 @pytest.mark.parametrize(
-    ("names", "host", "fits"),
+    ("names", "host", "expected"),
     [
         ("a,b", "b", True),
         ("a,b", "a,b", False),
@@ -194,10 +194,10 @@ def test_each_host_has_one_name(host: str, port: int, alias: str | None, name: s
         ("\N{KELVIN SIGN}", "k", False),
     ],
 )
-def test_patterns_match_as_in_sshd(names: str, host: str, *, fits: bool) -> None:
+def test_patterns_match_as_in_sshd(names: str, host: str, *, expected: bool) -> None:
     (entry,) = known_hosts(line(names)).lines
 
-    assert entry.matches(host) is fits
+    assert entry.matches(host) is expected
 
 
 def test_a_pattern_with_many_stars_matches_quickly() -> None:
@@ -232,13 +232,13 @@ def test_an_alias_replaces_host_and_port() -> None:
 
 
 def test_the_name_without_port_counts_only_if_no_key_is_known_with_the_port() -> None:
-    bare = line("host")
+    line_without_port = line("host")
     with_port = line("[host]:2222", THEIRS)
 
-    assert numbers(known(bare, port=2222).host_keys_without_port) == [1]
-    assert known(bare, port=2222).host_keys == ()
-    assert known(bare, with_port, port=2222).host_keys_without_port == ()
-    assert numbers(known(bare, with_port, port=2222).host_keys) == [2]
+    assert numbers(known(line_without_port, port=2222).host_keys_without_port) == [1]
+    assert known(line_without_port, port=2222).host_keys == ()
+    assert known(line_without_port, with_port, port=2222).host_keys_without_port == ()
+    assert numbers(known(line_without_port, with_port, port=2222).host_keys) == [2]
 
 
 def test_a_ca_key_for_the_name_without_port_counts_for_any_port() -> None:

@@ -1,4 +1,4 @@
-"""CachedGcm and the cipher of asyncssh open what the other sealed, at every packet."""
+"""CachedGcm and the cipher of asyncssh can replace each other at any packet."""
 
 from __future__ import annotations
 
@@ -32,53 +32,55 @@ def encryption(name: str, key: bytes = KEY, iv: bytes = IV) -> Any:
 @pytest.mark.parametrize("iv", [IV, LAST_IV], ids=["any counter", "last counter"])
 @pytest.mark.parametrize("key", [bytes(16), bytes(32)], ids=["128", "256"])
 def test_sealed_packets_equal_those_of_asyncssh(key: bytes, iv: bytes) -> None:
-    kept, asyncsshs = ciphers(key, iv)
+    cached_gcm, asyncssh_cipher = ciphers(key, iv)
     for size in (0, 1, 16, 32, 40_000):
         header, data = size.to_bytes(4), bytes(size)
 
-        assert kept.encrypt_and_sign(header, data) == asyncsshs.encrypt_and_sign(header, data)
+        assert cached_gcm.encrypt_and_sign(header, data) == asyncssh_cipher.encrypt_and_sign(
+            header, data
+        )
 
 
 @pytest.mark.parametrize("iv", [IV, LAST_IV], ids=["any counter", "last counter"])
 def test_packets_sealed_by_asyncssh_are_opened(iv: bytes) -> None:
-    kept, asyncsshs = ciphers(iv=iv)
+    cached_gcm, asyncssh_cipher = ciphers(iv=iv)
     for data in (b"one", b"two", b"three"):
-        sealed, tag = asyncsshs.encrypt_and_sign(b"head", data)
+        sealed, tag = asyncssh_cipher.encrypt_and_sign(b"head", data)
 
-        assert kept.verify_and_decrypt(b"head", sealed[4:], tag) == data
+        assert cached_gcm.verify_and_decrypt(b"head", sealed[4:], tag) == data
 
 
 def test_seal_returns_the_ciphertext_and_its_tag() -> None:
-    kept, asyncsshs = ciphers()
-    sealed, tag = asyncsshs.encrypt_and_sign(b"head", b"data")
+    cached_gcm, asyncssh_cipher = ciphers()
+    sealed, tag = asyncssh_cipher.encrypt_and_sign(b"head", b"data")
 
-    assert kept.seal(b"head", b"data") == sealed[4:] + tag
+    assert cached_gcm.seal(b"head", b"data") == sealed[4:] + tag
     assert len(tag) == TAG_BYTES
 
 
 def test_peek_does_not_consume_a_packet() -> None:
-    kept, asyncsshs = ciphers()
-    sealed = [asyncsshs.encrypt_and_sign(b"head", data) for data in (b"one", b"two")]
+    cached_gcm, asyncssh_cipher = ciphers()
+    sealed = [asyncssh_cipher.encrypt_and_sign(b"head", data) for data in (b"one", b"two")]
     first, second = (memoryview(data)[4:].tobytes() + tag for data, tag in sealed)
 
-    assert kept.peek(b"head", first) == b"one"
-    assert kept.peek(memoryview(b"head"), memoryview(first)) == b"one"
+    assert cached_gcm.peek(b"head", first) == b"one"
+    assert cached_gcm.peek(memoryview(b"head"), memoryview(first)) == b"one"
 
-    kept.advance()
+    cached_gcm.advance()
 
-    assert kept.peek(b"head", second) == b"two"
+    assert cached_gcm.peek(b"head", second) == b"two"
 
 
 @pytest.mark.parametrize("flipped", range(4 + 3 + TAG_BYTES))
 def test_tampering_is_detected_at_every_byte(flipped: int) -> None:
-    kept, asyncsshs = ciphers()
-    whole = bytearray(b"".join(asyncsshs.encrypt_and_sign(b"head", b"abc")))
-    whole[flipped] ^= 1
-    header, data, tag = bytes(whole[:4]), bytes(whole[4:7]), bytes(whole[7:])
+    cached_gcm, asyncssh_cipher = ciphers()
+    packet = bytearray(b"".join(asyncssh_cipher.encrypt_and_sign(b"head", b"abc")))
+    packet[flipped] ^= 1
+    header, data, tag = bytes(packet[:4]), bytes(packet[4:7]), bytes(packet[7:])
 
-    assert kept.verify_and_decrypt(header, data, tag) is None
+    assert cached_gcm.verify_and_decrypt(header, data, tag) is None
     with pytest.raises(InvalidTag):
-        kept.peek(header, data + tag)
+        cached_gcm.peek(header, data + tag)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=40))), st.integers(0, 2**64 - 1))
@@ -87,9 +89,9 @@ def test_methods_can_alternate_at_any_packet(
 ) -> None:
     """All methods advance the same counter."""
     iv = IV[:4] + counter.to_bytes(8)
-    (sender, asyncsshs), (receiver, _) = ciphers(iv=iv), ciphers(iv=iv)
+    (sender, asyncssh_cipher), (receiver, _) = ciphers(iv=iv), ciphers(iv=iv)
     for directly, data in packets:
-        sealed, tag = asyncsshs.encrypt_and_sign(b"head", data)
+        sealed, tag = asyncssh_cipher.encrypt_and_sign(b"head", data)
         if directly:
             assert sender.seal(b"head", data) == sealed[4:] + tag
             assert receiver.peek(b"head", sealed[4:] + tag) == data
@@ -100,18 +102,20 @@ def test_methods_can_alternate_at_any_packet(
 
 
 def test_an_installed_cipher_continues_the_counter() -> None:
-    ours, theirs = (encryption("aes128-gcm@openssh.com") for _ in range(2))
+    installed, reference = (encryption("aes128-gcm@openssh.com") for _ in range(2))
     for number in range(3):
-        assert ours.encrypt_packet(number, b"head", b"x") == theirs.encrypt_packet(
+        assert installed.encrypt_packet(number, b"head", b"x") == reference.encrypt_packet(
             number, b"head", b"x"
         )
 
-    kept = install_cached_gcm(ours)
+    cached_gcm = install_cached_gcm(installed)
 
-    assert kept is not None
-    assert install_cached_gcm(ours) is kept
-    assert ours.encrypt_packet(3, b"head", b"x") == theirs.encrypt_packet(3, b"head", b"x")
-    assert b"head" + kept.seal(b"head", b"x") == b"".join(theirs.encrypt_packet(4, b"head", b"x"))
+    assert cached_gcm is not None
+    assert install_cached_gcm(installed) is cached_gcm
+    assert installed.encrypt_packet(3, b"head", b"x") == reference.encrypt_packet(3, b"head", b"x")
+    assert b"head" + cached_gcm.seal(b"head", b"x") == b"".join(
+        reference.encrypt_packet(4, b"head", b"x")
+    )
 
 
 def test_each_encryption_object_has_its_own_cipher() -> None:
@@ -126,11 +130,11 @@ def test_each_encryption_object_has_its_own_cipher() -> None:
     [("chacha20-poly1305@openssh.com", 64), ("aes128-ctr", 16), ("aes128-cbc", 16)],
 )
 def test_other_ciphers_are_not_replaced(name: str, key_size: int) -> None:
-    other = encryption(name, bytes(key_size), bytes(16))
-    cipher = other._cipher
+    other_encryption = encryption(name, bytes(key_size), bytes(16))
+    cipher = other_encryption._cipher
 
-    assert install_cached_gcm(other) is None
-    assert other._cipher is cipher
+    assert install_cached_gcm(other_encryption) is None
+    assert other_encryption._cipher is cipher
 
 
 def test_an_unencrypted_connection_has_no_cipher() -> None:

@@ -35,7 +35,7 @@ def run(version: str, setting: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_is_enabled_and_logs_nothing() -> None:
+def test_a_tested_version_enables_it_and_logs_nothing() -> None:
     done = run(max(TESTED_VERSIONS))
 
     assert (done.stdout, done.stderr) == (FAST_PATH, "")

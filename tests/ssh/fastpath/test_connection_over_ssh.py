@@ -60,17 +60,17 @@ async def echoed(connection: Connection, data: bytes) -> bytes:
 
 
 @pytest.mark.usefixtures("each_path")
-@pytest.mark.parametrize(("ours", "theirs"), [(1, 1 << 10), (1 << 10, 1), (1, 1)])
+@pytest.mark.parametrize(("client_limit", "server_limit"), [(1, 1 << 10), (1 << 10, 1), (1, 1)])
 async def test_data_flows_in_both_directions_during_key_exchanges(
-    tmp_path: Path, ours: int, theirs: int
+    tmp_path: Path, client_limit: int, server_limit: int
 ) -> None:
-    """ours, theirs: megabytes that a side sends before it starts a key exchange."""
+    """The limits are the megabytes that a side sends before it starts a key exchange."""
     exchanged: list[Step] = []
     async with (
-        serve(tmp_path, rekey_bytes=theirs * MEGABYTE) as server,
+        serve(tmp_path, rekey_bytes=server_limit * MEGABYTE) as server,
         connected(server.host(ciphers=AES_GCM)) as connection,
     ):
-        connection.transport._rekey_bytes = ours * MEGABYTE
+        connection.transport._rekey_bytes = client_limit * MEGABYTE
         connection.transport.on_step = exchanged.append
 
         assert await echoed(connection, DATA) == DATA
