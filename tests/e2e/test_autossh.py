@@ -47,8 +47,10 @@ def can_exchange(port: int, data: bytes = b"hello") -> bool:
     "line",
     [
         "-M 0 -NL {local_port}:localhost:{target_port} -o TCPKeepAlive=yes {user}@bar.com",
-        "-M 0 {keepalives} -o ControlMaster=no -N -L {local_port}:localhost:{target_port} "
-        "{user}@example.com",
+        (
+            "-M 0 {keepalives} -o ControlMaster=no -N -L {local_port}:localhost:{target_port} "
+            "{user}@example.com"
+        ),
         "-M0 -TNR {local_port}:127.0.0.1:{target_port} {user}@example.com",
         "-N -M 0 -g -C -4 -q -oExitOnForwardFailure=yes -L {local_port}:127.0.0.1:{target_port} ssh://box",
     ],

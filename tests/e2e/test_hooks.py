@@ -1,4 +1,4 @@
-"""on_up and on_down: programs that run beside a tunnel and can do it no harm."""
+"""on_up and on_down: programs that run on tunnel events and cannot affect the tunnel."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ if TYPE_CHECKING:
 
     from tests.e2e.program import Program
 
-TELL = """\
+RECORD_INPUT = """\
 import json, os, sys
-told = {k: v for k, v in os.environ.items() if k.startswith("TUNNELKEEPER_") or k in PRIVATE}
+variables = {k: v for k, v in os.environ.items() if k.startswith("TUNNELKEEPER_") or k in PRIVATE}
 with open(sys.argv[1], "a") as file:
-    print(json.dumps([told, sys.argv[2:], sys.stdin.read()]), file=file)
+    print(json.dumps([variables, sys.argv[2:], sys.stdin.read()]), file=file)
 """
 
 
 def script(site: Site, body: str) -> Path:
-    """Write a Python program of the test."""
+    """Write a Python program to a file."""
     path = site.subdirectory("hook") / "hook.py"
     path.write_text(dedent(body))
     return path
 
 
-def telling(site: Site) -> tuple[str, Path]:
-    """Return a hook that records its input, and the file it writes to."""
-    path = script(site, f"PRIVATE = ['NOTIFY_SOCKET', 'LISTEN_FDS']\n{TELL}")
+def recording_hook(site: Site) -> tuple[str, Path]:
+    """Return the command of a hook that records its input, and the file it writes."""
+    path = script(site, f"PRIVATE = ['NOTIFY_SOCKET', 'LISTEN_FDS']\n{RECORD_INPUT}")
     record = path.parent / "record"
     record.touch()
-    words = [sys.executable, str(path), str(record), "; rm -rf /", "$(id)", "a \"b\" 'c'\n"]
-    return json.dumps(words), record
+    command = [sys.executable, str(path), str(record), "; rm -rf /", "$(id)", "a \"b\" 'c'\n"]
+    return json.dumps(command), record
 
 
-def recorded(record: Path) -> list[list[object]]:
+def read_runs(record: Path) -> list[list[object]]:
     return [json.loads(line) for line in record.read_text().splitlines()]
 
 
 def events(record: Path) -> list[tuple[str, str]]:
     """Return the event and the state of each run."""
-    found = []
-    for environment, *_ in recorded(record):
+    pairs = []
+    for environment, *_ in read_runs(record):
         assert isinstance(environment, dict)
-        found.append((environment["TUNNELKEEPER_EVENT"], environment["TUNNELKEEPER_STATE"]))
-    return found
+        pairs.append((environment["TUNNELKEEPER_EVENT"], environment["TUNNELKEEPER_STATE"]))
+    return pairs
 
 
 def program_with(site: Site, *lines: str) -> Program:
-    """Create a program whose tunnel `t` has a port and these lines."""
+    """Create a program whose tunnel `t` has a local forward and these lines."""
     server = site.sshd()
     local = f'local = "{free_port()}:{site.service(echo)}"'
     return site.program(tunnel_table("t", server.port, local, *lines))
@@ -68,26 +68,26 @@ def port_of(program: Program) -> int:
     return int(program.tunnel("t").forwards[0].listen.rpartition(":")[2])
 
 
-def test_hooks_get_the_event_and_no_shell_reads_their_arguments(site: Site) -> None:
-    command, record = telling(site)
+def test_hooks_get_the_event_and_arguments_without_a_shell(site: Site) -> None:
+    command, record = recording_hook(site)
     program = program_with(site, f"on_up = {command}", f"on_down = {command}")
-    program.environment["NOTIFY_SOCKET"] = "@nobody"
+    program.environment["NOTIFY_SOCKET"] = "@unused"
     program.up()
     program.wait_until_up("t")
-    wait_until(lambda: len(recorded(record)) == 1, 10)
+    wait_until(lambda: len(read_runs(record)) == 1, 10)
 
     program.succeed("down", "t")
 
-    wait_until(lambda: len(recorded(record)) == 2, 10)
-    words = ["; rm -rf /", "$(id)", "a \"b\" 'c'\n"]
-    nothing = {"TUNNELKEEPER_CAUSE": "", "TUNNELKEEPER_MESSAGE": "", "TUNNELKEEPER_TUNNEL": "t"}
-    up = {"TUNNELKEEPER_EVENT": "up", "TUNNELKEEPER_STATE": "up", **nothing}
-    down = {"TUNNELKEEPER_EVENT": "down", "TUNNELKEEPER_STATE": "stopping", **nothing}
-    assert recorded(record) == [[up, words, ""], [down, words, ""]]
+    wait_until(lambda: len(read_runs(record)) == 2, 10)
+    arguments = ["; rm -rf /", "$(id)", "a \"b\" 'c'\n"]
+    common = {"TUNNELKEEPER_CAUSE": "", "TUNNELKEEPER_MESSAGE": "", "TUNNELKEEPER_TUNNEL": "t"}
+    up = {"TUNNELKEEPER_EVENT": "up", "TUNNELKEEPER_STATE": "up", **common}
+    down = {"TUNNELKEEPER_EVENT": "down", "TUNNELKEEPER_STATE": "stopping", **common}
+    assert read_runs(record) == [[up, arguments, ""], [down, arguments, ""]]
 
 
-def test_on_down_gets_the_cause_in_the_servers_own_words(site: Site) -> None:
-    command, record = telling(site)
+def test_on_down_gets_the_cause_and_the_message(site: Site) -> None:
+    command, record = recording_hook(site)
     server = site.sshd()
     local = f'local = "{free_port()}:{site.service(echo)}"'
     program = site.program(tunnel_table("t", server.port, local, f"on_down = {command}"))
@@ -96,27 +96,27 @@ def test_on_down_gets_the_cause_in_the_servers_own_words(site: Site) -> None:
 
     server.kill()
 
-    wait_until(lambda: recorded(record), 10)
-    [[environment, *_]] = recorded(record)
+    wait_until(lambda: read_runs(record), 10)
+    [[environment, *_]] = read_runs(record)
     assert isinstance(environment, dict)
     assert environment["TUNNELKEEPER_STATE"] == "backoff"
     assert environment["TUNNELKEEPER_CAUSE"] == "lost"
     assert environment["TUNNELKEEPER_MESSAGE"]
 
 
-def test_at_the_end_of_the_supervisor_on_down_still_runs(site: Site) -> None:
-    command, record = telling(site)
+def test_on_down_runs_when_the_supervisor_stops(site: Site) -> None:
+    command, record = recording_hook(site)
     program = program_with(site, f"on_up = {command}", f"on_down = {command}")
     program.up()
     program.wait_until_up("t")
-    wait_until(lambda: recorded(record), 10)
+    wait_until(lambda: read_runs(record), 10)
 
     assert program.stop() == 0
 
     assert events(record) == [("up", "up"), ("down", "stopping")]
 
 
-def test_a_hook_that_hangs_blocks_nothing_and_is_ended_with_all_it_started(site: Site) -> None:
+def test_a_hanging_hook_blocks_nothing_and_is_killed_with_its_children(site: Site) -> None:
     pids = site.directory / "pids"
     hanging = script(
         site,
@@ -135,15 +135,15 @@ def test_a_hook_that_hangs_blocks_nothing_and_is_ended_with_all_it_started(site:
     wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), 10)
     started = [int(pid) for pid in pids.read_text().split()]
 
-    assert exchange(port_of(program), b"it works") == b"it works"
+    assert exchange(port_of(program), b"data") == b"data"
 
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in started), 15)
     wait_until(lambda: "on_up: ended, as it took longer than 3 s" in program.log(), 5)
     assert program.tunnel("t").state == "up"
 
 
-def test_a_hook_that_hangs_does_not_hold_up_the_end(site: Site) -> None:
-    command, record = telling(site)
+def test_a_hanging_hook_does_not_delay_the_exit(site: Site) -> None:
+    command, record = recording_hook(site)
     started = site.directory / "started"
     hanging = script(site, f"import time; open({str(started)!r}, 'w'); time.sleep(600)")
     program = program_with(
@@ -153,12 +153,12 @@ def test_a_hook_that_hangs_does_not_hold_up_the_end(site: Site) -> None:
     program.wait_until_up("t")
     wait_until(started.exists, 10)
 
-    assert program.stop() == 0  # which also checks the time
+    assert program.stop() == 0  # stop() also limits the time
 
     assert events(record) == [("down", "stopping")]
 
 
-def test_a_hook_that_leaves_a_child_behind_is_over_when_it_ends_itself(site: Site) -> None:
+def test_a_hook_ends_with_its_own_process_even_if_a_child_still_runs(site: Site) -> None:
     pid_file = site.directory / "pid"
     forking = script(
         site,
@@ -166,15 +166,15 @@ def test_a_hook_that_leaves_a_child_behind_is_over_when_it_ends_itself(site: Sit
         import subprocess, sys
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         open({str(pid_file)!r}, "w").write(f"{{child.pid}}\\n")
-        print("the child is out", flush=True)
+        print("child started", flush=True)
         """,
     )
-    command, record = telling(site)
+    command, record = recording_hook(site)
     program = program_with(
         site, f'on_up = ["{sys.executable}", "{forking}"]', f"on_down = {command}"
     )
     program.up()
-    wait_until(lambda: "on_up: the child is out" in program.log(), 15)
+    wait_until(lambda: "on_up: child started" in program.log(), 15)
 
     program.succeed("down", "t")
 
@@ -184,8 +184,8 @@ def test_a_hook_that_leaves_a_child_behind_is_over_when_it_ends_itself(site: Sit
     child.kill()
 
 
-def test_what_goes_wrong_with_a_hook_is_a_line_of_the_log(site: Site) -> None:
-    loud = script(
+def test_errors_and_output_of_hooks_are_logged(site: Site) -> None:
+    verbose_hook = script(
         site,
         """\
         import sys
@@ -196,7 +196,7 @@ def test_what_goes_wrong_with_a_hook_is_a_line_of_the_log(site: Site) -> None:
         """,
     )
     program = program_with(
-        site, f"on_up = '{sys.executable} {loud}'", 'on_down = "/no/such/program"'
+        site, f"on_up = '{sys.executable} {verbose_hook}'", 'on_down = "/no/such/program"'
     )
     checked = program.run("check")
     assert checked.returncode == 2
@@ -216,17 +216,17 @@ def test_what_goes_wrong_with_a_hook_is_a_line_of_the_log(site: Site) -> None:
     assert max(map(len, log.splitlines())) < 500
 
 
-def test_what_we_run_gets_the_limit_of_open_files_that_we_were_started_with(site: Site) -> None:
+def test_programs_we_run_get_the_limit_of_open_files_that_we_started_with(site: Site) -> None:
     record = site.directory / "limits"
-    tell = f"echo $0 $(ulimit -S -n) >> {record}"
+    script_text = f"echo $0 $(ulimit -S -n) >> {record}"
     ssh_config = site.directory / "ssh_config"
-    ssh_config.write_text(f"Match exec \"sh -c '{tell}' match\"\n")
+    ssh_config.write_text(f"Match exec \"sh -c '{script_text}' match\"\n")
     program = site.program(
         tunnel_table(
             "t",
             site.sshd().port,
             f'socks = "{free_port()}"',
-            f"on_up = ['sh', '-c', '{tell}', 'hook']",
+            f"on_up = ['sh', '-c', '{script_text}', 'hook']",
         ),
         head=site.head(f'"{ssh_config}"'),
     )

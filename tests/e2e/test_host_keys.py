@@ -1,4 +1,4 @@
-"""Which servers are trusted, and that a server that is not learns nothing of the login."""
+"""Which servers are trusted, and that an untrusted server receives no part of the login."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def hashed(name: str) -> str:
     return f"|1|{b64encode(salt).decode()}|{b64encode(digest).decode()}"
 
 
-def test_an_unknown_key_is_refused_until_known_hosts_names_it(site: Site) -> None:
+def test_an_unknown_key_is_refused_until_it_is_in_known_hosts(site: Site) -> None:
     server = site.sshd(known=False)
     program = site.program(socks_tunnel("t", server.port))
     program.up()
@@ -35,7 +35,7 @@ def test_an_unknown_key_is_refused_until_known_hosts_names_it(site: Site) -> Non
     program.wait_until_up()
 
 
-def test_accept_new_writes_one_line_that_only_its_owner_can_read(site: Site) -> None:
+def test_accept_new_writes_one_line_to_a_private_file(site: Site) -> None:
     server = site.sshd(known=False)
     site.known_hosts.unlink()
     program = site.program(
@@ -55,9 +55,7 @@ def test_accept_new_writes_one_line_that_only_its_owner_can_read(site: Site) -> 
 
 
 @pytest.mark.parametrize("policy", ["strict", "accept-new"])
-def test_a_changed_key_is_refused_before_anything_of_the_login_is_sent(
-    site: Site, policy: str
-) -> None:
+def test_a_changed_key_is_refused_before_the_login(site: Site, policy: str) -> None:
     server = site.sshd(known=False)
     other = make_key(site.directory / "other")
     site.add_known_host("elsewhere", public(other))
@@ -76,7 +74,7 @@ def test_a_changed_key_is_refused_before_anything_of_the_login_is_sent(
     assert site.known_hosts.read_text() == before
 
 
-def test_a_revoked_key_is_refused_even_where_another_line_names_it(site: Site) -> None:
+def test_a_revoked_key_is_refused_even_if_another_line_lists_it(site: Site) -> None:
     server = site.sshd()
     site.add_known_host(f"[127.0.0.1]:{server.port}", public(server.host_key), marker="@revoked")
     program = site.program(socks_tunnel("t", server.port, 'host_key_policy = "accept-new"'))
@@ -92,7 +90,7 @@ def test_a_revoked_key_is_refused_even_where_another_line_names_it(site: Site) -
 @pytest.mark.parametrize(
     ("principal", "state"), [("127.0.0.1", "up"), ("elsewhere.example.com", "blocked")]
 )
-def test_a_host_certificate_is_trusted_for_the_names_it_was_made_for(
+def test_a_host_certificate_is_trusted_for_its_principals_only(
     site: Site, principal: str, state: str
 ) -> None:
     authority = make_key(site.directory / "authority")
@@ -108,9 +106,9 @@ def test_a_host_certificate_is_trusted_for_the_names_it_was_made_for(
     assert server.logins() == (1 if state == "up" else 0)
 
 
-def test_hashed_and_malformed_lines_of_known_hosts_are_read_as_ssh_reads_them(site: Site) -> None:
+def test_hashed_and_malformed_lines_of_known_hosts_are_read_like_ssh_does(site: Site) -> None:
     server = site.sshd(known=False)
-    site.known_hosts.write_text("this is no key\n[127.0.0.1]:1 ssh-ed25519 AAAAbroken\n")
+    site.known_hosts.write_text("not a key\n[127.0.0.1]:1 ssh-ed25519 AAAAbroken\n")
     site.add_known_host(hashed(f"[127.0.0.1]:{server.port}"), public(server.host_key))
     program = site.program(socks_tunnel("t", server.port))
     program.up()

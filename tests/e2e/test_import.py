@@ -1,4 +1,4 @@
-"""From a unit that runs autossh to a tunnel that carries data, without a word written by hand."""
+"""The import of a unit that runs autossh, up to a tunnel that carries data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ExecStart=/bin/sh -c 'exec /usr/bin/autossh -M 0 -f -N -i "$${{KEY}}" \\
 """
 
 
-def test_an_imported_unit_carries_what_the_unit_carried(site: Site) -> None:
+def test_an_imported_unit_has_the_same_working_forwards(site: Site) -> None:
     local, remote = free_port(), free_port()
     unit = site.directory / "echo.service"
     unit.write_text(
@@ -37,14 +37,14 @@ def test_an_imported_unit_carries_what_the_unit_carried(site: Site) -> None:
     )
     program = site.program(head="# written by hand\n")
 
-    said = program.succeed("import", "unit", "--write", str(unit))
+    output = program.succeed("import", "unit", "--write", str(unit))
 
-    assert f"added echo: echo.service ({unit})" in said
+    assert f"added echo: echo.service ({unit})" in output
     assert program.config.read_text().startswith(
         "# written by hand\n\n# Imported from echo.service"
     )
     assert program.run("check").stderr == ""
     program.up()
     program.wait_until_up("echo")
-    assert exchange(local, b"there and back") == b"there and back"
-    assert exchange(remote, b"the other way") == b"the other way"
+    assert exchange(local, b"local") == b"local"
+    assert exchange(remote, b"remote") == b"remote"

@@ -1,4 +1,4 @@
-"""What a unit hands to its program is read as a real systemd reads it, word for word."""
+"""Arguments and variables of imported units, compared with those that a real systemd passes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ ExecStart={prefix}{program} {line}
 """
 
 
-def test_words_and_variables_are_those_that_systemd_hands_over(user: SystemdUser) -> None:
+def test_arguments_and_variables_match_those_that_systemd_passes(user: SystemdUser) -> None:
     program = user.machine.write(user.machine.home / "bin" / "autossh", PROGRAM)
     program.chmod(0o755)
     cases = {name: (line, "") for name, line in LINES.items()}
@@ -90,31 +90,31 @@ def test_words_and_variables_are_those_that_systemd_hands_over(user: SystemdUser
 
     user.machine.systemctl("start", *names.values())
 
-    differ = {}
+    differences = {}
     for case, name in names.items():
-        handed = (user.machine.home / case).read_text(errors="surrogateescape").split("\0")[:-1]
+        passed = (user.machine.home / case).read_text(errors="surrogateescape").split("\0")[:-1]
         text = user.machine.systemctl("cat", name)
-        read = as_handed(read_line(user.machine, name, text))
-        if read != handed:
-            differ[case] = (read, handed)
-    assert differ == {}
+        imported = printed_by_program(read_line(user.machine, name, text))
+        if imported != passed:
+            differences[case] = (imported, passed)
+    assert differences == {}
 
 
 def read_line(manager: UserManager, name: str, text: str) -> SourceCommand:
     home = str(manager.home)
     facts = Facts("tk", UID, home, "", home, manager.environment, {"tk": home}.get)
     path = text.partition("\n")[0].removeprefix("# ")
-    found = {
+    values = {
         **specifier_values.read_user_specifiers(facts),
         **make_unit_specifiers(UnitName(name), path),
     }
-    service = Service(UnitName(name), name, text, found, "tk", is_user=True)
+    service = Service(UnitName(name), name, text, values, "tk", is_user=True)
     [line] = find_service_commands(service, read_text, facts.home_of)
     assert isinstance(line, SourceCommand), line
     return line
 
 
-def as_handed(line: SourceCommand) -> list[str]:
+def printed_by_program(line: SourceCommand) -> list[str]:
     environment = line.command.environment
     variables = [f"AUTOSSH_{letter}" for letter in "ABCDE"]
     return [

@@ -1,4 +1,4 @@
-"""-L and -R through one connection: data both ways, where they listen, what status says."""
+"""Local and remote forwards on one connection: data both ways, addresses, and status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BLOB = 50 * MEGABYTE
 CHUNK = 16 * 1024
-OTHER_LOOPBACK = "127.0.0.2"  # answers only where every interface is bound
+OTHER_LOOPBACK = "127.0.0.2"  # reachable only if all interfaces are bound
 
 
 class Tunnel(NamedTuple):
@@ -38,7 +38,7 @@ class Tunnel(NamedTuple):
 
 @pytest.fixture(scope="module")
 def tunnel(site_per_data_path: Site) -> Tunnel:
-    """One tunnel whose forwards lead to one service each, from either side."""
+    """Run one tunnel with a local and a remote forward to each service."""
     services = {
         name: site_per_data_path.service(handler)
         for name, handler in {"echo": echo, "sink": hash_sink, "blob": sender(blob(BLOB))}.items()
@@ -71,14 +71,14 @@ def test_carries_data_both_ways_at_once(tunnel: Tunnel, side: str) -> None:
 
 
 @pytest.mark.parametrize("side", ["local", "remote"])
-def test_carries_a_large_blob_from_the_target_whole(tunnel: Tunnel, side: str) -> None:
+def test_carries_a_large_blob_from_the_target_intact(tunnel: Tunnel, side: str) -> None:
     port = getattr(tunnel, side)["blob"]
 
     assert sha256(exchange(port, timeout=60)) == sha256(blob(BLOB))
 
 
 @pytest.mark.parametrize("side", ["local", "remote"])
-def test_carries_a_large_blob_to_the_target_and_its_answer_after_half_close(
+def test_carries_a_large_blob_to_the_target_and_its_answer_after_eof(
     tunnel: Tunnel, side: str
 ) -> None:
     port = getattr(tunnel, side)["sink"]
@@ -87,10 +87,10 @@ def test_carries_a_large_blob_to_the_target_and_its_answer_after_half_close(
 
 
 @pytest.mark.parametrize("side", ["local", "remote"])
-def test_listens_on_both_loopback_addresses_and_no_other(tunnel: Tunnel, side: str) -> None:
+def test_listens_on_both_loopback_addresses_only(tunnel: Tunnel, side: str) -> None:
     port = getattr(tunnel, side)["echo"]
 
-    assert exchange(("::1", port), b"six") == b"six"
+    assert exchange(("::1", port), b"IPv6") == b"IPv6"
     assert not is_listening((OTHER_LOOPBACK, port))
 
 
@@ -103,13 +103,15 @@ def test_a_star_binds_every_interface(tunnel: Tunnel, side: str) -> None:
 
 def test_status_shows_the_port_that_the_server_chose(tunnel: Tunnel) -> None:
     forwards = tunnel.program.tunnel("t").forwards
-    asked = {str(port) for port in tunnel.remote.values()}
+    configured = {str(port) for port in tunnel.remote.values()}
     listens = [forward.listen for forward in forwards if forward.kind == "remote"]
-    chosen = [int(port) for listen in listens if (port := listen.rpartition(":")[2]) not in asked]
+    chosen = [
+        int(port) for listen in listens if (port := listen.rpartition(":")[2]) not in configured
+    ]
 
     assert len(chosen) == 1
     assert chosen[0] > 0
-    assert exchange(chosen[0], b"by chance") == b"by chance"
+    assert exchange(chosen[0], b"data") == b"data"
 
 
 def test_status_counts_connections_and_bytes_of_each_forward(tunnel: Tunnel) -> None:
@@ -127,41 +129,41 @@ def test_status_counts_connections_and_bytes_of_each_forward(tunnel: Tunnel) -> 
         )
 
     wait_until(lambda: counts()[0] == 0)
-    _, total, came_in, went_out = counts()
+    _, total, bytes_in, bytes_out = counts()
 
     with connected(tunnel.local["echo"]) as client:
         client.sendall(b"12345")
         assert receive_exactly(client, 5) == b"12345"
         open_now = counts()
 
-    assert open_now == (1, total + 1, came_in + 5, went_out + 5)
+    assert open_now == (1, total + 1, bytes_in + 5, bytes_out + 5)
     wait_until(lambda: counts()[0] == 0)
 
 
-def test_a_client_that_resets_harms_no_other(tunnel: Tunnel) -> None:
-    with connected(tunnel.local["echo"]) as steady:
-        steady.sendall(b"before")
-        assert receive_exactly(steady, 6) == b"before"
-        with connected(tunnel.local["blob"]) as rude:
-            receive_exactly(rude, 1)
-            # Lingering for no time makes close() send a reset (socket(7), SO_LINGER).
-            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        steady.sendall(b"after")
-        steady.shutdown(socket.SHUT_WR)
+def test_a_client_that_resets_affects_no_other_client(tunnel: Tunnel) -> None:
+    with connected(tunnel.local["echo"]) as other_client:
+        other_client.sendall(b"before")
+        assert receive_exactly(other_client, 6) == b"before"
+        with connected(tunnel.local["blob"]) as resetting:
+            receive_exactly(resetting, 1)
+            # With a linger time of zero, close() sends a reset (socket(7), SO_LINGER).
+            resetting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        other_client.sendall(b"after")
+        other_client.shutdown(socket.SHUT_WR)
 
-        assert receive_all(steady) == b"after"
+        assert receive_all(other_client) == b"after"
     wait_until(lambda: tunnel.program.tunnel("t").connections == 0)
 
 
-def test_a_slow_reader_costs_little_memory(tunnel: Tunnel) -> None:
+def test_a_slow_reader_uses_little_memory(tunnel: Tunnel) -> None:
     def memory() -> int:
         return tunnel.program.status().supervisor.memory_bytes
 
-    before = most = memory()
+    before = peak = memory()
     with connected(tunnel.local["blob"]) as slow:
-        for _ in range(500):  # each look at the status is time enough for some hundred kilobytes
+        for _ in range(500):  # during each status request some hundred kilobytes can arrive
             assert slow.recv(CHUNK)
-            most = max(most, memory())
+            peak = max(peak, memory())
 
-    # A channel's window is 2 MB and grows only where the reader keeps up.
-    assert most - before < 10 * MEGABYTE
+    # A channel window is 2 MB and grows only if the reader keeps up.
+    assert peak - before < 10 * MEGABYTE

@@ -1,4 +1,4 @@
-"""Logins that succeed, and the reports and retries of those that cannot."""
+"""Successful logins, and the reports and retries of failed ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_refused_key_is_not_hammered_and_tried_at_once_when_the_file_changes(site: Site) -> None:
+def test_a_refused_key_blocks_until_its_file_changes(site: Site) -> None:
     server = site.sshd()
     wrong = make_key(site.directory / "wrong")
     program = site.program(socks_tunnel("t", server.port, f'identity_files = "{wrong}"'))
@@ -35,7 +35,7 @@ def test_a_refused_key_is_not_hammered_and_tried_at_once_when_the_file_changes(s
     program.wait_until_up()
 
 
-def test_a_key_with_a_passphrase_waits_for_a_person(site: Site) -> None:
+def test_a_key_with_a_passphrase_blocks_the_tunnel(site: Site) -> None:
     key = make_key(site.directory / "locked", passphrase="open sesame")
     program = site.program(socks_tunnel("t", site.sshd().port, f'identity_files = "{key}"'))
     program.up()
@@ -47,7 +47,7 @@ def test_a_key_with_a_passphrase_waits_for_a_person(site: Site) -> None:
     assert "ssh-add" in blocked.failure.hint
 
 
-def test_a_key_that_others_can_read_is_refused_until_its_mode_is_mended(site: Site) -> None:
+def test_a_key_that_others_can_read_is_refused_until_its_mode_is_fixed(site: Site) -> None:
     server = site.sshd()
     site.key.chmod(0o640)
     program = site.program(socks_tunnel("t", server.port))
@@ -63,14 +63,14 @@ def test_a_key_that_others_can_read_is_refused_until_its_mode_is_mended(site: Si
     program.wait_until_up()
 
 
-@pytest.mark.parametrize("place", ["beside the key", "named in the file"])
-def test_a_user_certificate_logs_in(site: Site, place: str) -> None:
+@pytest.mark.parametrize("location", ["with the key", "certificate_files"])
+def test_a_user_certificate_logs_in(site: Site, location: str) -> None:
     authority = make_key(site.directory / "authority")
     key = make_key(site.directory / "certified")
     certificate = certify_user(authority, key, USER)
     server = site.sshd(TrustedUserCAKeys=f"{authority}.pub")
     lines = [f'identity_files = "{key}"']
-    if place == "named in the file":
+    if location == "certificate_files":
         elsewhere = certificate.rename(site.directory / "elsewhere.pub")
         lines.append(f'certificate_files = "{elsewhere}"')
     program = site.program(socks_tunnel("t", server.port, *lines))
@@ -98,15 +98,15 @@ def agent(site: Site) -> Iterator[Path]:
     process.close()
 
 
-@pytest.mark.parametrize("told_by", ["identity_agent", "environment"])
-def test_a_key_of_the_agent_logs_in(site: Site, agent: Path, told_by: str) -> None:
+@pytest.mark.parametrize("source", ["identity_agent", "environment"])
+def test_a_key_of_the_agent_logs_in(site: Site, agent: Path, source: str) -> None:
     head = f'[defaults]\nuser = "{USER}"\nknown_hosts = "{site.known_hosts}"\n'
-    lines = [f'identity_agent = "{agent}"'] if told_by == "identity_agent" else []
+    lines = [f'identity_agent = "{agent}"'] if source == "identity_agent" else []
     program = site.program(
         socks_tunnel("t", site.sshd().port, *lines),
         head=f"[supervisor]\nssh_config = false\n{head}",
     )
-    if told_by == "environment":
+    if source == "environment":
         program.environment["SSH_AUTH_SOCK"] = str(agent)
     program.up()
 

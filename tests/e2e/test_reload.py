@@ -1,4 +1,4 @@
-"""`reload` touches what changed and nothing else."""
+"""`reload` applies the changes and leaves everything else alone."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     import socket
 
 
-def talk(client: socket.socket, words: bytes) -> bytes:
-    client.sendall(words)
-    return receive_exactly(client, len(words))
+def exchange_on(client: socket.socket, data: bytes) -> bytes:
+    client.sendall(data)
+    return receive_exactly(client, len(data))
 
 
-def test_forwards_come_and_go_on_the_live_connection_beside_a_running_transfer(site: Site) -> None:
+def test_forwards_are_added_and_removed_during_a_transfer_on_the_live_connection(
+    site: Site,
+) -> None:
     server, service = site.sshd(), site.service(echo)
     whole = blob(20 * MEGABYTE)
-    kept, gone, new, remote = free_port(), free_port(), free_port(), free_port()
+    kept, removed, added, remote = free_port(), free_port(), free_port(), free_port()
     transfer = f"{kept}:{site.service(sender(whole))}"
 
     def config(local: int, *lines: str) -> str:
@@ -39,24 +41,24 @@ def test_forwards_come_and_go_on_the_live_connection_beside_a_running_transfer(s
         return site.config(tunnel_table("t", server.port, f"local = {forwards}", *lines))
 
     program = site.program()
-    program.write_config(config(gone, f'socks = "{free_port()}"'))
+    program.write_config(config(removed, f'socks = "{free_port()}"'))
     program.up()
     program.wait_until_up()
     since = program.tunnel("t").since
 
     with connected(kept) as client:
         received = receive_exactly(client, MEGABYTE)
-        program.write_config(config(new, f'remote = "{remote}:{service}"'))
+        program.write_config(config(added, f'remote = "{remote}:{service}"'))
         program.succeed("reload")
-        wait_until(lambda: is_listening(new) and is_listening(remote))
+        wait_until(lambda: is_listening(added) and is_listening(remote))
         program.wait_until_up()
 
-        assert exchange(new, b"added") == b"added"
-        assert exchange(remote, b"added there") == b"added there"
-        assert not is_listening(gone)
+        assert exchange(added, b"added") == b"added"
+        assert exchange(remote, b"remote") == b"remote"
+        assert not is_listening(removed)
         received += receive_exactly(client, MEGABYTE)
 
-        program.write_config(config(new))
+        program.write_config(config(added))
         program.succeed("reload")
         wait_until(lambda: not is_listening(remote))
         assert received + receive_all(client) == whole
@@ -64,57 +66,57 @@ def test_forwards_come_and_go_on_the_live_connection_beside_a_running_transfer(s
     assert program.tunnel("t").since == since
 
 
-def test_tunnels_that_are_added_removed_and_changed_leave_the_others_alone(site: Site) -> None:
+def test_added_removed_and_changed_tunnels_do_not_affect_others(site: Site) -> None:
     server, other, service = site.sshd(), site.sshd(), site.service(echo)
-    steady, leaving, moving, coming = (free_port() for _ in range(4))
+    kept, removed, changed, added = (free_port() for _ in range(4))
 
     def table(name: str, to: int, port: int) -> str:
         return tunnel_table(name, to, f'local = "{port}:{service}"')
 
     program = site.program(
-        table("steady", server.port, steady),
-        table("leaving", server.port, leaving),
-        table("moving", server.port, moving),
+        table("kept", server.port, kept),
+        table("removed", server.port, removed),
+        table("changed", server.port, changed),
     )
     program.up()
     program.wait_until_up()
 
-    with connected(steady) as client:
-        assert talk(client, b"before") == b"before"
+    with connected(kept) as client:
+        assert exchange_on(client, b"before") == b"before"
         program.write_config(
             site.config(
-                table("steady", server.port, steady),
-                table("moving", other.port, moving),
-                table("coming", other.port, coming),
+                table("kept", server.port, kept),
+                table("changed", other.port, changed),
+                table("added", other.port, added),
             )
         )
         program.send_signal(signal.SIGHUP)
         wait_until(lambda: other.logins() == 2)
         program.wait_until_up()
 
-        assert talk(client, b"after") == b"after"
-    assert exchange(moving, b"moved") == b"moved"
-    assert exchange(coming, b"added") == b"added"
-    assert not is_listening(leaving)
-    assert [tunnel.name for tunnel in program.status().tunnels] == ["steady", "moving", "coming"]
+        assert exchange_on(client, b"after") == b"after"
+    assert exchange(changed, b"moved") == b"moved"
+    assert exchange(added, b"added") == b"added"
+    assert not is_listening(removed)
+    assert [tunnel.name for tunnel in program.status().tunnels] == ["kept", "changed", "added"]
     assert server.logins() == 3
 
 
-def test_a_bad_file_changes_nothing(site: Site) -> None:
+def test_an_invalid_file_changes_nothing(site: Site) -> None:
     server, port = site.sshd(), free_port()
     program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
     program.up()
     program.wait_until_up()
-    good = program.config.read_text()
+    valid_config = program.config.read_text()
 
-    program.write_config(good + "lcoal = 5\n[tunnels.broken]\nremote = 7\n")
-    refused = program.run("reload")
+    program.write_config(valid_config + "lcoal = 5\n[tunnels.broken]\nremote = 7\n")
+    done = program.run("reload")
 
-    assert refused.returncode == 2
-    assert "did you mean 'local'?" in refused.stderr
-    assert "tunnels.broken" in refused.stderr
+    assert done.returncode == 2
+    assert "did you mean 'local'?" in done.stderr
+    assert "tunnels.broken" in done.stderr
     program.send_signal(signal.SIGHUP)
     wait_until(lambda: "lcoal" in program.succeed("logs"))
     assert [tunnel.name for tunnel in program.status().tunnels] == ["t"]
-    assert exchange(port, b"still here") == b"still here"
+    assert exchange(port, b"data") == b"data"
     assert server.logins() == 1

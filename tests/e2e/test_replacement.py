@@ -1,4 +1,4 @@
-"""A connection that is replaced while clients use it, without their notice."""
+"""The replacement of a connection while clients use it, without an interruption."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from tests.e2e.program import Program
 
 DATA = blob(48 * MEGABYTE)
-"""More than all buffers on its way hold: it is not done until its reader wants it to be."""
+"""More than all buffers on the path hold, so the transfer lasts until its reader has read it."""
 
-GAP = 5.0
-"""Seconds for which the server's port may be unbound; on loopback it is some milliseconds."""
+MAX_GAP = 5.0
+"""Seconds for which the server's port may be unbound; on loopback it takes some milliseconds."""
 
 
 class Clients:
-    """One client after the other, until stopped: what each was answered, or how it failed."""
+    """Sequential clients until stopped: counts of successes, wrong answers and refusals."""
 
-    def __init__(self, ask: Callable[[bytes], bytes]) -> None:
+    def __init__(self, send: Callable[[bytes], bytes]) -> None:
         self.served = 0
         self.wrong: list[bytes] = []
         self.refused: list[float] = []
-        self._ask = ask
+        self._send = send
         self._stop = Event()
 
     @contextmanager
-    def coming(self) -> Iterator[Clients]:
-        """Let them come."""
-        thread = Thread(target=self._come)
+    def running(self) -> Iterator[Clients]:
+        """Run clients inside the context."""
+        thread = Thread(target=self._run)
         thread.start()
         try:
             yield self
@@ -52,36 +52,36 @@ class Clients:
             self._stop.set()
             thread.join()
 
-    def more(self, count: int = 20) -> None:
-        """Wait until this many more were served."""
-        enough = self.served + count
-        wait_until(lambda: self.served >= enough, within=30, message=lambda: str(vars(self)))
+    def wait_for_more(self, count: int = 20) -> None:
+        """Wait until this many more clients were served."""
+        target = self.served + count
+        wait_until(lambda: self.served >= target, within=30, message=lambda: str(vars(self)))
 
-    def _come(self) -> None:
+    def _run(self) -> None:
         while not self._stop.is_set():
-            question = f"client {self.served}".encode()
+            request = f"client {self.served}".encode()
             try:
-                answer = self._ask(question)
+                answer = self._send(request)
             except OSError:
                 self.refused.append(time.monotonic())
                 continue
-            if answer == question:
+            if answer == request:
                 self.served += 1
             else:
                 self.wrong.append(answer)
 
 
 def through_socks(proxy: int, port: int) -> Callable[[bytes], bytes]:
-    """Ask the service on a port of this machine through a SOCKS proxy (RFC 1928)."""
+    """Return a function that sends a request to a local port through a SOCKS proxy (RFC 1928)."""
 
-    def ask(question: bytes) -> bytes:
+    def send(request: bytes) -> bytes:
         with connected(proxy) as client:
             open_socks(client, port)
-            client.sendall(question)
+            client.sendall(request)
             client.shutdown(socket.SHUT_WR)
-            return receive_exactly(client, len(question) + 1)
+            return receive_exactly(client, len(request) + 1)
 
-    return ask
+    return send
 
 
 def open_socks(client: socket.socket, port: int) -> None:
@@ -92,7 +92,7 @@ def open_socks(client: socket.socket, port: int) -> None:
 
 
 def wait_until_replaced(program: Program, restarts: int = 1) -> None:
-    """Wait until the new connection serves."""
+    """Wait until the new connection is in use."""
     program.wait_for("t", lambda t: t.restarts >= restarts and t.state == "up", within=20)
 
 
@@ -114,17 +114,17 @@ def test_a_transfer_survives_a_graceful_restart_byte_for_byte(site: Site, kind: 
     with connected(port) as client:
         if kind == "socks":
             open_socks(client, service.port)
-        begun = receive_exactly(client, MEGABYTE)
+        first_part = receive_exactly(client, MEGABYTE)
         program.succeed("restart", "--graceful", "t")
         wait_until_replaced(program)
         draining = program.tunnel("t").replacement
         assert draining is not None
         assert (draining.state, draining.connections) == ("draining", 1)
         assert "draining 1" in program.succeed("status", "t")
-        rest = receive_exactly(client, len(DATA) - len(begun))
+        rest = receive_exactly(client, len(DATA) - len(first_part))
         assert client.recv(1) == b""
 
-    assert begun + rest == DATA
+    assert first_part + rest == DATA
     wait_until_drained(program)
     assert server.logins() == 2
     assert f"draining {1}" not in program.succeed("status", "t")
@@ -139,21 +139,21 @@ def test_no_client_is_refused_while_a_connection_is_replaced(site: Site, kind: s
     program = site.program(tunnel_table("t", server.port, f'{kind} = "{spec}"', "hold_timeout = 0"))
     program.up()
     program.wait_until_up()
-    ask = through_socks(port, service.port) if kind == "socks" else lambda q: exchange(port, q)
+    send = through_socks(port, service.port) if kind == "socks" else lambda q: exchange(port, q)
 
-    with Clients(ask).coming() as clients:
-        clients.more()
+    with Clients(send).running() as clients:
+        clients.wait_for_more()
         for count in (1, 2, 3):
             program.succeed("restart", "--graceful", "t")
             wait_until_replaced(program, count)
             wait_until_drained(program)
-            clients.more()
+            clients.wait_for_more()
 
     assert (clients.wrong, clients.refused) == ([], [])
     assert server.logins() == 4
 
 
-def test_a_remote_port_is_away_for_a_moment_only(site: Site) -> None:
+def test_a_remote_port_is_unbound_only_briefly(site: Site) -> None:
     server = site.sshd()
     service = site.service(echo)
     port = free_port()
@@ -161,18 +161,18 @@ def test_a_remote_port_is_away_for_a_moment_only(site: Site) -> None:
     program.up()
     program.wait_until_up()
 
-    with Clients(lambda question: exchange(port, question)).coming() as clients:
-        clients.more()
+    with Clients(lambda request: exchange(port, request)).running() as clients:
+        clients.wait_for_more()
         program.succeed("restart", "--graceful", "t")
         wait_until_replaced(program)
-        clients.more()
+        clients.wait_for_more()
         wait_until_drained(program)
-        clients.more()
+        clients.wait_for_more()
 
-    # A client whose connection sshd had not accepted when it let go of the port is reset.
+    # Connections that sshd has not accepted when it closes the port are reset.
     assert set(clients.wrong) <= {b""}
     gap = clients.refused[-1] - clients.refused[0] if clients.refused else 0
-    assert gap < GAP
+    assert gap < MAX_GAP
     assert "remote_port_busy" not in program.log()
 
 
@@ -190,14 +190,14 @@ def test_a_remote_port_that_the_server_chose_stays_the_same(site: Site) -> None:
 
     [after] = program.tunnel("t").forwards
     assert after.listen == before.listen
-    assert exchange(int(after.listen.rpartition(":")[2]), b"still there") == b"still there"
+    assert exchange(int(after.listen.rpartition(":")[2]), b"data") == b"data"
 
 
 def test_behind_a_jump_host_only_the_last_connection_is_replaced(site: Site) -> None:
     jump, server = site.sshd(), site.sshd()
     port, service = free_port(), site.service(echo)
-    way = f'jump = "127.0.0.1:{jump.port}"'
-    program = site.program(tunnel_table("t", server.port, way, f'local = "{port}:{service}"'))
+    jump_line = f'jump = "127.0.0.1:{jump.port}"'
+    program = site.program(tunnel_table("t", server.port, jump_line, f'local = "{port}:{service}"'))
     program.up()
     program.wait_until_up()
 
@@ -205,11 +205,11 @@ def test_behind_a_jump_host_only_the_last_connection_is_replaced(site: Site) -> 
     wait_until_replaced(program)
     wait_until_drained(program)
 
-    assert exchange(port, b"through both") == b"through both"
+    assert exchange(port, b"data") == b"data"
     assert (jump.logins(), server.logins()) == (1, 2)
 
 
-def test_short_lifetimes_go_by_without_anybody_noticing(site: Site) -> None:
+def test_clients_notice_nothing_of_short_connection_lifetimes(site: Site) -> None:
     server = site.sshd()
     service = site.service(echo)
     port = free_port()
@@ -221,7 +221,7 @@ def test_short_lifetimes_go_by_without_anybody_noticing(site: Site) -> None:
     supervisor = psutil.Process(program.up().pid)
     program.wait_until_up()
 
-    with Clients(lambda question: exchange(port, question)).coming() as clients:
+    with Clients(lambda request: exchange(port, request)).running() as clients:
         wait_until_replaced(program, restarts=2)
         wait_until_drained(program)
         descriptors, memory = supervisor.num_fds(), supervisor.memory_info().rss
@@ -234,7 +234,7 @@ def test_short_lifetimes_go_by_without_anybody_noticing(site: Site) -> None:
     assert program.tunnel("t").state == "up"
 
 
-def test_what_takes_longer_than_the_drain_timeout_is_cut_off(site: Site) -> None:
+def test_transfers_longer_than_drain_timeout_are_closed(site: Site) -> None:
     server = site.sshd()
     port = free_port()
     program = site.program(
@@ -259,37 +259,37 @@ def test_what_takes_longer_than_the_drain_timeout_is_cut_off(site: Site) -> None
     assert "drain_timeout: closing the open channels of the old connection" in program.log()
 
 
-@pytest.mark.parametrize("trouble", ["login", "host key"])
-def test_a_connection_that_cannot_be_replaced_stays_in_use(site: Site, trouble: str) -> None:
+@pytest.mark.parametrize("problem", ["login", "host key"])
+def test_a_connection_that_cannot_be_replaced_stays_in_use(site: Site, problem: str) -> None:
     server = site.sshd()
     port = free_port()
     program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
     program.up()
     program.wait_until_up()
     authorized, known = site.authorized_keys.read_text(), site.known_hosts.read_text()
-    if trouble == "login":
+    if problem == "login":
         site.authorized_keys.write_text("")
     else:
-        stranger = make_key(site.subdirectory("k") / "key")
-        site.known_hosts.write_text(f"[127.0.0.1]:{server.port} {public(stranger)}\n")
+        other_key = make_key(site.subdirectory("k") / "key")
+        site.known_hosts.write_text(f"[127.0.0.1]:{server.port} {public(other_key)}\n")
 
     program.succeed("restart", "--graceful", "t")
-    stuck = program.wait_for("t", lambda t: t.replacement and t.replacement.failure)
+    pending = program.wait_for("t", lambda t: t.replacement and t.replacement.failure)
 
-    assert (stuck.state, stuck.failure) == ("up", None)
-    assert stuck.replacement is not None
-    assert stuck.replacement.failure is not None
+    assert (pending.state, pending.failure) == ("up", None)
+    assert pending.replacement is not None
+    assert pending.replacement.failure is not None
     assert (
-        stuck.replacement.failure.cause
-        == {"login": "auth", "host key": "host_key_changed"}[trouble]
+        pending.replacement.failure.cause
+        == {"login": "auth", "host key": "host_key_changed"}[problem]
     )
     assert "not replaced: " in program.succeed("status", "t")
-    assert exchange(port, b"goes on") == b"goes on"
+    assert exchange(port, b"data") == b"data"
 
     site.authorized_keys.write_text(authorized)
     site.known_hosts.write_text(known)
-    if trouble == "login":  # the file is the server's: nothing here shows that it was mended
+    if problem == "login":  # no local file changes when the server's file is fixed
         program.succeed("restart", "--graceful", "t")
     wait_until_replaced(program)
     wait_until_drained(program)
-    assert exchange(port, b"and on") == b"and on"
+    assert exchange(port, b"new connection") == b"new connection"

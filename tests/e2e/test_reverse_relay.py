@@ -1,6 +1,6 @@
-"""A box behind NAT, reached through a relay: by a port, a Unix socket or a name that it holds.
+"""A box behind NAT, reached through its port, Unix socket or name on a relay.
 
-Client, relay and box are in network namespaces of their own. The relay is OpenSSH's server or ours.
+Client, relay and box have separate network namespaces. The relay is OpenSSH's server or ours.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 ECHO = 7
 """The port of a service on the box's loopback."""
 
-TO_ECHO = 8007
-"""The client's port that leads there."""
+CLIENT_PORT = 8007
+"""The client's port that is forwarded to the echo service."""
 
-NOTICED_WITHIN = 6
-"""Seconds to find a peer dead: keepalive_interval is 1 and keepalive_count_max is 2."""
+DETECTION_TIMEOUT = 6
+"""Seconds to detect a dead peer: keepalive_interval is 1 and keepalive_count_max is 2."""
 
 RELAY_KEEPALIVE = 1
-"""Seconds between our relay's keepalives; it tolerates so few answers that only a takeover ends
-the box's old connection."""
+"""Seconds between our relay's keepalives; it tolerates so many unanswered ones that only a takeover
+ends the box's old connection."""
 
-HOLDS_A_PORT = """\
+PORT_CONFIG = """\
     [hosts.box]
     hostname = "localhost"
     port = 2222
@@ -49,35 +49,35 @@ HOLDS_A_PORT = """\
     host_key_alias = "box"
 
     """
-HOLDS_A_SOCKET = """\
+SOCKET_CONFIG = """\
     [hosts.box]
     hostname = "localhost"
     port = 2200
     host_key_alias = "box"
 
-    [tunnels.way]
+    [tunnels.relay-socket]
     host = "relay"
     local = "2200:{socket}"
 
     """
-HOLDS_A_NAME = """\
+NAME_CONFIG = """\
     [hosts.box]
     jump = "relay"
 
     """
-WAYS = {
-    "port": ("2222", HOLDS_A_PORT),
-    "socket": ("{socket}", HOLDS_A_SOCKET),
-    "name": ("box:22", HOLDS_A_NAME),
+LISTENERS = {
+    "port": ("2222", PORT_CONFIG),
+    "socket": ("{socket}", SOCKET_CONFIG),
+    "name": ("box:22", NAME_CONFIG),
 }
-"""What the box listens on, and what the client's config file says of the box then."""
+"""The listen address of the box, and the matching config of the client."""
 
-WORLDS = ["openssh port", "openssh socket", "ours port", "ours socket", "ours name"]
-each_world = pytest.mark.parametrize("world", WORLDS, indirect=True)
+SETUPS = ["openssh port", "openssh socket", "ours port", "ours socket", "ours name"]
+all_setups = pytest.mark.parametrize("setup", SETUPS, indirect=True)
 
 
-class World(NamedTuple):
-    """The three machines, what each of them runs, and the files that they share."""
+class Setup(NamedTuple):
+    """The three machines, their programs, and their shared files."""
 
     network: Network
     site: Site
@@ -87,12 +87,12 @@ class World(NamedTuple):
     box_sshd: Sshd
 
     def echo(self, data: bytes) -> bytes:
-        """Return the answer of the box's service through the client's tunnel."""
+        """Exchange data with the box's echo service through the client's tunnel."""
         with self.network.client.entered():
-            return exchange(TO_ECHO, data)
+            return exchange(CLIENT_PORT, data)
 
     def run_on_client(self, program: str, *arguments: str) -> str:
-        """Run ssh or scp as the client's user; what it printed."""
+        """Run ssh or scp on the client; return its output."""
         config = self.site.directory / "ssh_config"
         config.write_text(self._ssh_config())
         with self.network.client.entered():
@@ -123,12 +123,12 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Run a box that is up at its relay, and a client that is up at the box."""
-    whose, way = request.param.split()
+def setup(request: pytest.FixtureRequest) -> Iterator[Setup]:
+    """Start a box with a tunnel to its relay, and a client with a tunnel to the box."""
+    server, listener = request.param.split()
     with new_network() as network, new_site() as site, ExitStack() as stack:
         sockets = site.subdirectory("sockets")
-        relay = openssh(site) if whose == "openssh" else ours(site, sockets)
+        relay = openssh(site) if server == "openssh" else ours(site, sockets)
         stack.callback(relay.close)
         box_sshd = Sshd(
             site.subdirectory("box"), site.authorized_keys, {"Subsystem": "sftp internal-sftp"}
@@ -142,12 +142,12 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
             box_sshd.start()
             site.service(echo, at=ECHO)
 
-        listen, host = (text.format(socket=sockets / "box.sock") for text in WAYS[way])
+        listen, host = (text.format(socket=sockets / "box.sock") for text in LISTENERS[listener])
         head = site.head() + "keepalive_interval = 1\nkeepalive_count_max = 2\n\n"
         head += f'[hosts.relay]\nhostname = "{RELAY}"\nport = {relay.port}\n\n'
         remote = f'remote = "{listen}:localhost:{box_sshd.port}"'
         box = site.program(tunnel_table("reach-me", "relay", remote), head=head)
-        local = f'local = "{TO_ECHO}:localhost:{ECHO}"'
+        local = f'local = "{CLIENT_PORT}:localhost:{ECHO}"'
         client = site.program(dedent(host), tunnel_table("box", "box", local), head=head)
         with network.box.entered():
             box.up()
@@ -155,11 +155,11 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         with network.client.entered():
             client.up()
         client.wait_until_up()
-        yield World(network, site, relay, box, client, box_sshd)
+        yield Setup(network, site, relay, box, client, box_sshd)
 
 
 def openssh(site: Site) -> Sshd:
-    """OpenSSH's server as the relay."""
+    """Create OpenSSH's server as the relay."""
     return Sshd(
         site.subdirectory("relay"),
         site.authorized_keys,
@@ -173,7 +173,7 @@ def openssh(site: Site) -> Sshd:
 
 
 def ours(site: Site, sockets: Path) -> Relay:
-    """Our relay."""
+    """Create our relay."""
     return Relay(
         site.subdirectory("relay"),
         site.authorized_keys,
@@ -185,78 +185,78 @@ def ours(site: Site, sockets: Path) -> Relay:
     )
 
 
-@each_world
-def test_the_client_cannot_reach_the_box_by_itself(world: World) -> None:
-    there = (world.network.box_address, world.box_sshd.port)
+@all_setups
+def test_the_client_cannot_reach_the_box_directly(setup: Setup) -> None:
+    address = (setup.network.box_address, setup.box_sshd.port)
 
     with (
-        world.network.client.entered(),
+        setup.network.client.entered(),
         pytest.raises(OSError, match="unreachable"),
-        connected(there, timeout=5),
+        connected(address, timeout=5),
     ):
         pass
 
 
-@each_world
-def test_a_tunnel_to_the_box_carries_data_both_ways(world: World) -> None:
+@all_setups
+def test_a_tunnel_to_the_box_carries_data_both_ways(setup: Setup) -> None:
     data = blob(3 * MEGABYTE)
 
-    assert world.echo(data) == data
+    assert setup.echo(data) == data
 
 
-@each_world
-def test_ssh_logs_in_on_the_box_with_connect_as_its_proxy_command(world: World) -> None:
-    where = world.run_on_client("ssh", "box", require("ip"), "netns", "identify")
+@all_setups
+def test_ssh_logs_in_to_the_box_with_connect_as_its_proxy_command(setup: Setup) -> None:
+    namespace = setup.run_on_client("ssh", "box", require("ip"), "netns", "identify")
 
-    assert where.strip() == world.network.box.name
+    assert namespace.strip() == setup.network.box.name
 
 
-@each_world
-def test_scp_copies_a_large_file_to_the_box_and_back_intact(world: World) -> None:
-    sent, there, back = (world.site.directory / name for name in ("sent", "there", "back"))
+@all_setups
+def test_scp_copies_a_large_file_to_the_box_and_back_intact(setup: Setup) -> None:
+    sent, remote, back = (setup.site.directory / name for name in ("sent", "remote", "back"))
     sent.write_bytes(blob(20 * MEGABYTE))
 
-    world.run_on_client("scp", str(sent), f"box:{there}")
-    world.run_on_client("scp", f"box:{there}", str(back))
+    setup.run_on_client("scp", str(sent), f"box:{remote}")
+    setup.run_on_client("scp", f"box:{remote}", str(back))
 
-    assert sha256(there.read_bytes()) == sha256(sent.read_bytes())
+    assert sha256(remote.read_bytes()) == sha256(sent.read_bytes())
     assert sha256(back.read_bytes()) == sha256(sent.read_bytes())
 
 
-@pytest.mark.parametrize("world", ["openssh port"], indirect=True)
-def test_a_box_that_was_cut_off_holds_its_port_again_once_openssh_has_noticed(
-    world: World,
+@pytest.mark.parametrize("setup", ["openssh port"], indirect=True)
+def test_a_disconnected_box_gets_its_port_back_once_openssh_ends_its_session(
+    setup: Setup,
 ) -> None:
-    with world.network.box_cut_off():
-        world.box.wait_for_state("reach-me", "backoff", "peer_dead", within=NOTICED_WITHIN)
+    with setup.network.box_cut_off():
+        setup.box.wait_for_state("reach-me", "backoff", "peer_dead", within=DETECTION_TIMEOUT)
 
-    world.box.wait_until_up(within=30)
-    client_is_up_again(world)
-    assert world.echo(b"back") == b"back"
+    setup.box.wait_until_up(within=30)
+    wait_for_client_reconnect(setup)
+    assert setup.echo(b"data") == b"data"
 
 
-@pytest.mark.parametrize("world", ["ours port", "ours socket", "ours name"], indirect=True)
-def test_a_box_that_was_cut_off_takes_over_from_itself_at_once_at_our_relay(world: World) -> None:
-    assert isinstance(world.relay, Relay)
-    relay, old_address = world.relay, world.network.box_address
+@pytest.mark.parametrize("setup", ["ours port", "ours socket", "ours name"], indirect=True)
+def test_a_disconnected_box_takes_its_listener_over_at_once_on_our_relay(setup: Setup) -> None:
+    assert isinstance(setup.relay, Relay)
+    relay, old_address = setup.relay, setup.network.box_address
 
-    with world.network.box_cut_off():
-        world.box.wait_for_state("reach-me", "backoff", "peer_dead", within=NOTICED_WITHIN)
+    with setup.network.box_cut_off():
+        setup.box.wait_for_state("reach-me", "backoff", "peer_dead", within=DETECTION_TIMEOUT)
 
-    world.box.wait_until_up(within=30)
-    assert "remote_port_busy" not in world.box.succeed("logs", "reach-me")
+    setup.box.wait_until_up(within=30)
+    assert "remote_port_busy" not in setup.box.succeed("logs", "reach-me")
     assert " took " in relay.log()
     wait_until(lambda: not connected_from(old_address, relay), within=RELAY_KEEPALIVE + 20)
-    client_is_up_again(world)
-    assert world.echo(b"back") == b"back"
+    wait_for_client_reconnect(setup)
+    assert setup.echo(b"data") == b"data"
 
 
-def client_is_up_again(world: World) -> None:
-    """Wait until the client has a new connection to the box: the old one cannot have survived."""
-    world.client.wait_for("box", lambda tunnel: tunnel.state == "up" and tunnel.restarts, within=30)
+def wait_for_client_reconnect(setup: Setup) -> None:
+    """Wait until the client has a new connection to the box; the old one cannot have survived."""
+    setup.client.wait_for("box", lambda tunnel: tunnel.state == "up" and tunnel.restarts, within=30)
 
 
 def connected_from(address: str, relay: Relay) -> list[str]:
-    """Return the clients from an address that our relay still shows."""
+    """Return the clients from an address in the status of our relay."""
     clients = [client.address for client in relay.status().clients]
     return [client for client in clients if client.startswith(f"{address}:")]

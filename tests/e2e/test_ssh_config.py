@@ -1,4 +1,4 @@
-"""Hosts as ssh_config(5) describes them, proxy commands, and several ports in order."""
+"""Hosts of ssh_config(5), proxy commands, and several ports in order."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.requirements import require
 
 
 def proxy_command(script: str) -> str:
-    """Return the key for a script: ssh runs `exec COMMAND`, which takes a single command."""
+    """Return the config line for a script; ssh runs `exec COMMAND`, so it must be one command."""
     return f"""proxy_command = "sh -c '{script}'\""""
 
 
-def test_include_match_and_proxyjump_mean_what_they_mean_to_ssh(site: Site) -> None:
+def test_include_match_and_proxyjump_work_as_in_ssh(site: Site) -> None:
     jump, target = site.sshd(), site.sshd()
     port = free_port()
     (site.directory / "hosts.conf").write_text(
@@ -39,7 +39,7 @@ def test_include_match_and_proxyjump_mean_what_they_mean_to_ssh(site: Site) -> N
     program.up()
     program.wait_until_up()
 
-    assert exchange(port, b"as ssh does") == b"as ssh does"
+    assert exchange(port, b"data") == b"data"
     assert jump.logins() == 1
     assert target.logins() == 1
     assert program.tunnel("t").host == f"{USER}@127.0.0.1:{target.port}"
@@ -61,22 +61,22 @@ def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(site: S
     def proxies() -> list[str]:
         return [child.name() for child in supervisor.children(recursive=True)]
 
-    assert exchange(port, b"by proxy") == b"by proxy"
+    assert exchange(port, b"data") == b"data"
     assert proxies() == ["ncat"]
     assert "warming up" in program.succeed("logs", "t")
     program.succeed("down", "t")
-    wait_until(lambda: not proxies(), message="the proxy still runs")
+    wait_until(lambda: not proxies(), message="the proxy command still runs")
 
 
-def test_a_proxy_command_that_fails_is_the_cause_in_its_own_words(site: Site) -> None:
-    command = "echo the way is shut >&2; exit 7"
+def test_a_failed_proxy_command_is_reported_with_its_output(site: Site) -> None:
+    command = "echo no route >&2; exit 7"
     program = site.program(socks_tunnel("t", site.sshd().port, proxy_command(command)))
     program.up()
 
     failed = program.wait_for_state("t", "backoff", "proxy")
 
     assert failed.failure is not None
-    assert "the way is shut" in failed.failure.message
+    assert "no route" in failed.failure.message
     assert "7" in failed.failure.message
 
 
@@ -90,5 +90,5 @@ def test_ports_are_tried_in_the_order_given(site: Site) -> None:
     program.up()
     program.wait_until_up()
 
-    assert exchange(port, b"the second") == b"the second"
+    assert exchange(port, b"data") == b"data"
     assert server.logins() == 1

@@ -1,4 +1,4 @@
-"""The supervisor as a process: one at a time, started and ended in every way."""
+"""The supervisor process: a single instance, and all ways to start and stop it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.site import Site, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
 
 
-def test_a_second_up_starts_what_it_was_asked_for_and_leaves_the_first_alone(site: Site) -> None:
+def test_a_second_up_starts_the_named_tunnels_in_the_running_supervisor(site: Site) -> None:
     server, service = site.sshd(), site.service(echo)
     program = site.program(
         tunnel_table("first", server.port, f'local = "{free_port()}:{service}"'),
@@ -39,7 +39,7 @@ def test_a_second_up_starts_what_it_was_asked_for_and_leaves_the_first_alone(sit
     assert program.run("up", "nonsense").returncode == 4
 
 
-def test_up_in_the_background_comes_back_when_the_tunnels_are_up(site: Site) -> None:
+def test_up_detach_returns_when_the_tunnels_are_up(site: Site) -> None:
     port = free_port()
     program = site.program(
         tunnel_table("t", site.sshd().port, f'local = "{port}:{site.service(echo)}"')
@@ -48,7 +48,7 @@ def test_up_in_the_background_comes_back_when_the_tunnels_are_up(site: Site) -> 
     program.succeed("up", "--detach")
 
     assert program.tunnel("t").state == "up"
-    assert exchange(port, b"at once") == b"at once"
+    assert exchange(port, b"data") == b"data"
     supervisor = psutil.Process(program.status().supervisor.pid)
     program.succeed("down")
     assert not is_listening(port)
@@ -58,32 +58,32 @@ def test_up_in_the_background_comes_back_when_the_tunnels_are_up(site: Site) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_time_whatever_its_tunnels_are_doing(
+def test_a_signal_stops_it_in_every_state_of_its_tunnels(
     site: Site, number: signal.Signals
 ) -> None:
     server, service = site.sshd(AddressFamily="inet"), site.service(echo)
-    silent = site.service(hash_sink)  # accepts, and never says the first word of SSH
-    stranger = make_key(site.directory / "stranger")
-    up, taken = free_port(), site.service(echo).port
+    silent = site.service(hash_sink)  # accepts and sends no SSH banner
+    unknown_key = make_key(site.directory / "unknown_key")
+    up, busy_port = free_port(), site.service(echo).port
     program = site.program(
         tunnel_table("up", server.port, f'local = "{up}:{service}"'),
         socks_tunnel("connecting", silent.port),
         socks_tunnel("backoff", free_port()),
-        tunnel_table("degraded", server.port, f'remote = "{taken}:{service}"'),
-        socks_tunnel("blocked", server.port, f'identity_files = "{stranger}"'),
+        tunnel_table("degraded", server.port, f'remote = "{busy_port}:{service}"'),
+        socks_tunnel("blocked", server.port, f'identity_files = "{unknown_key}"'),
     )
     program.up()
     for tunnel in program.status().tunnels:
         program.wait_for_state(tunnel.name, tunnel.name)
 
-    with connected(up) as busy:
-        busy.sendall(b"a client that stays")
+    with connected(up) as client:
+        client.sendall(b"data")
         assert program.stop(number) == 0
     assert not program.socket.exists()
     assert not is_listening(up)
 
 
-def test_the_control_socket_is_for_its_owner_alone(site: Site) -> None:
+def test_only_the_owner_can_use_the_control_socket(site: Site) -> None:
     program = site.program()
     program.up()
 
@@ -91,7 +91,7 @@ def test_the_control_socket_is_for_its_owner_alone(site: Site) -> None:
     assert stat.S_IMODE(program.socket.parent.stat().st_mode) == 0o700
 
 
-def test_a_lock_keeps_a_second_supervisor_out_even_without_the_socket_file(site: Site) -> None:
+def test_a_lock_prevents_a_second_supervisor_even_without_the_socket_file(site: Site) -> None:
     program = site.program()
     pid = program.up().pid
     program.socket.rename(hidden := program.socket.with_name("hidden"))
@@ -102,7 +102,7 @@ def test_a_lock_keeps_a_second_supervisor_out_even_without_the_socket_file(site:
     assert program.status().supervisor.pid == pid
 
 
-def test_the_socket_file_of_a_supervisor_that_was_killed_is_replaced(site: Site) -> None:
+def test_the_socket_file_of_a_killed_supervisor_is_replaced(site: Site) -> None:
     program = site.program()
     program.up()
     program.kill()
@@ -113,7 +113,7 @@ def test_the_socket_file_of_a_supervisor_that_was_killed_is_replaced(site: Site)
     program.succeed("status")
 
 
-def test_down_ends_what_it_names_and_at_last_everything(site: Site) -> None:
+def test_down_stops_the_named_tunnel_and_without_a_name_everything(site: Site) -> None:
     server, service = site.sshd(), site.service(echo)
     ports = {"one": free_port(), "two": free_port()}
     program = site.program(
@@ -128,7 +128,7 @@ def test_down_ends_what_it_names_and_at_last_everything(site: Site) -> None:
     program.succeed("down", "one")
     program.wait_for_state("one", "stopped")
     assert not is_listening(ports["one"])
-    assert exchange(ports["two"], b"still here") == b"still here"
+    assert exchange(ports["two"], b"data") == b"data"
     wait_until(lambda: len(server.sessions()) == 1)
 
     program.succeed("down")

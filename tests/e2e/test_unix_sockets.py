@@ -1,4 +1,4 @@
-"""Unix sockets at either end of a forward, and the files they leave behind."""
+"""Unix sockets at either end of a forward, and their files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def leave_stale_socket(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def program(site_per_data_path: Site) -> Program:
-    """Every pairing of TCP and Unix sockets, from either side; one file was there before."""
-    here = site_per_data_path.directory
+    """Run forwards between all pairs of TCP and Unix sockets; one socket file is stale."""
+    directory = site_per_data_path.directory
     tcp = site_per_data_path.service(echo)
-    unix = site_per_data_path.service(echo, at=here / "target.sock")
-    leave_stale_socket(here / "here-tcp.sock")
-    local = [f"{here}/here-tcp.sock:{tcp}", f"{here}/here-unix.sock:{unix}"]
-    remote = [f"{here}/there-tcp.sock:{tcp}", f"{here}/there-unix.sock:{unix}"]
+    unix = site_per_data_path.service(echo, at=directory / "target.sock")
+    leave_stale_socket(directory / "local-tcp.sock")
+    local = [f"{directory}/local-tcp.sock:{tcp}", f"{directory}/local-unix.sock:{unix}"]
+    remote = [f"{directory}/remote-tcp.sock:{tcp}", f"{directory}/remote-unix.sock:{unix}"]
     program = site_per_data_path.program(
         tunnel_table("t", site_per_data_path.sshd().port, f"local = {local}", f"remote = {remote}")
     )
@@ -43,38 +43,38 @@ def program(site_per_data_path: Site) -> Program:
     return program
 
 
-@pytest.mark.parametrize("name", ["here-tcp", "here-unix", "there-tcp", "there-unix"])
-def test_a_socket_file_leads_to_the_target(
+@pytest.mark.parametrize("name", ["local-tcp", "local-unix", "remote-tcp", "remote-unix"])
+def test_a_socket_file_connects_to_the_target(
     program: Program, site_per_data_path: Site, name: str
 ) -> None:
     assert program.tunnel("t").state == "up"
-    assert exchange(site_per_data_path.directory / f"{name}.sock", b"by path") == b"by path"
+    assert exchange(site_per_data_path.directory / f"{name}.sock", b"data") == b"data"
 
 
-@pytest.mark.parametrize("name", ["here-tcp", "here-unix", "there-tcp", "there-unix"])
+@pytest.mark.parametrize("name", ["local-tcp", "local-unix", "remote-tcp", "remote-unix"])
 @pytest.mark.usefixtures("program")
-def test_a_socket_file_is_its_owners_alone(site_per_data_path: Site, name: str) -> None:
+def test_only_the_owner_can_use_a_socket_file(site_per_data_path: Site, name: str) -> None:
     mode = (site_per_data_path.directory / f"{name}.sock").stat().st_mode
 
     assert stat.S_IMODE(mode) == 0o600
 
 
-def test_a_port_leads_to_a_socket_file_on_either_side(site: Site) -> None:
-    here, there = free_port(), free_port()
+def test_a_port_connects_to_a_socket_file_on_either_side(site: Site) -> None:
+    local_port, remote_port = free_port(), free_port()
     target = site.service(echo, at=site.directory / "target.sock")
-    forwards = [f'local = "{here}:{target}"', f'remote = "{there}:{target}"']
+    forwards = [f'local = "{local_port}:{target}"', f'remote = "{remote_port}:{target}"']
     program = site.program(tunnel_table("t", site.sshd().port, *forwards))
     program.up()
     program.wait_until_up()
 
-    assert exchange(here, b"one way") == b"one way"
-    assert exchange(there, b"the other") == b"the other"
+    assert exchange(local_port, b"local") == b"local"
+    assert exchange(remote_port, b"remote") == b"remote"
 
 
 def test_a_socket_in_use_is_left_alone(site: Site) -> None:
-    theirs = site.directory / "busy.sock"
-    owner = site.service(sender(b"mine"), at=theirs)
-    forward = f'local = "{theirs}:{site.service(echo)}"'
+    busy_path = site.directory / "busy.sock"
+    owner = site.service(sender(b"other"), at=busy_path)
+    forward = f'local = "{busy_path}:{site.service(echo)}"'
     program = site.program(tunnel_table("t", site.sshd().port, forward))
     program.up()
 
@@ -83,15 +83,15 @@ def test_a_socket_in_use_is_left_alone(site: Site) -> None:
     )
 
     assert failed.failure is not None
-    assert str(theirs) in failed.failure.message
-    assert exchange(theirs) == b"mine"
+    assert str(busy_path) in failed.failure.message
+    assert exchange(busy_path) == b"other"
     program.succeed("down")
     assert program.wait_for_exit() == 0
-    assert exchange(theirs) == b"mine"
+    assert exchange(busy_path) == b"other"
     owner.close()
 
 
-def test_the_socket_file_goes_with_the_tunnel(site: Site) -> None:
+def test_the_socket_file_is_removed_with_the_tunnel(site: Site) -> None:
     path = site.directory / "here.sock"
     forward = f'local = "{path}:{site.service(echo)}"'
     program = site.program(tunnel_table("t", site.sshd().port, forward))

@@ -1,4 +1,4 @@
-"""Services under a real `systemd --user`: ready when ready, kept alive, reloaded, confined."""
+"""Services under a real `systemd --user`: readiness, restarts, reload and sandboxing."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 
-# -- ready when ready ------------------------------------------------------------------------------
+# -- readiness -------------------------------------------------------------------------------------
 
 
-def test_a_service_is_ready_once_each_tunnel_was_tried_and_says_what_is_wrong(
+def test_a_service_is_ready_after_each_first_attempt_and_reports_failures(
     user: SystemdUser,
 ) -> None:
     user.write_config(tunnel_table("db", free_port(), f'socks = "{free_port()}"'))
@@ -36,7 +36,9 @@ def test_a_service_is_ready_once_each_tunnel_was_tried_and_says_what_is_wrong(
     assert status.startswith("0 of 1 up; db: refused: ")
 
 
-def test_a_service_can_be_ready_only_when_its_tunnels_are_up(user: SystemdUser, site: Site) -> None:
+def test_with_ready_up_a_service_is_ready_when_its_tunnels_are_up(
+    user: SystemdUser, site: Site
+) -> None:
     server, local = site.sshd(), free_port()
     server.kill()
     user.write_config(tunnel_table("db", server.port, forward(site, local)))
@@ -55,20 +57,20 @@ def test_a_service_can_be_ready_only_when_its_tunnels_are_up(user: SystemdUser, 
     assert exchange(local, b"ready") == b"ready"
 
 
-# -- kept alive ------------------------------------------------------------------------------------
+# -- restarts --------------------------------------------------------------------------------------
 
 
-def test_a_supervisor_that_is_killed_is_started_again(user: SystemdUser, port: int) -> None:
+def test_a_killed_supervisor_is_restarted(user: SystemdUser, port: int) -> None:
     user.install("--now")
     before = user.main_pid()
 
     user.machine.succeed("kill", "-KILL", str(before))
     user.wait_for_new_main_pid(before)
 
-    assert exchange(port, b"again") == b"again"
+    assert exchange(port, b"data") == b"data"
 
 
-def test_a_supervisor_that_hangs_is_started_again(user: SystemdUser, port: int) -> None:
+def test_a_hanging_supervisor_is_restarted(user: SystemdUser, port: int) -> None:
     user.install()
     user.drop_in(SUPERVISOR, "WatchdogSec=5", "TimeoutAbortSec=1", "RestartSec=1")
     user.machine.systemctl("start", SUPERVISOR)
@@ -77,57 +79,57 @@ def test_a_supervisor_that_hangs_is_started_again(user: SystemdUser, port: int) 
     user.machine.succeed("kill", "-STOP", str(before))
     user.wait_for_new_main_pid(before)
 
-    assert exchange(port, b"again") == b"again"
+    assert exchange(port, b"data") == b"data"
 
 
-def test_a_supervisor_that_cannot_start_is_tried_for_ever(user: SystemdUser, port: int) -> None:
+def test_a_supervisor_that_cannot_start_is_restarted_forever(user: SystemdUser, port: int) -> None:
     user.install("--now")
     user.drop_in(SUPERVISOR, "RestartSec=100ms")
-    good = user.config.read_text()
+    valid_config = user.config.read_text()
     user.machine.write(user.config, "tunnels = 1\n")
 
     user.machine.succeed("kill", "-KILL", str(user.main_pid()))
-    wait_until(  # systemd gives up after five with the default of StartLimitBurst=
+    wait_until(  # the default of StartLimitBurst= would allow five starts only
         lambda: int(user.machine.property(SUPERVISOR, "NRestarts")) > 7, 90, user.machine.output
     )
-    user.machine.write(user.config, good)
+    user.machine.write(user.config, valid_config)
 
     user.machine.wait_for_property(SUPERVISOR, "ActiveState", "active")
-    assert exchange(port, b"mended") == b"mended"
+    assert exchange(port, b"data") == b"data"
 
 
-def test_another_unit_is_started_whenever_the_supervisor_fails(
+def test_the_on_failure_unit_is_started_when_the_supervisor_fails(
     user: SystemdUser, port: int
 ) -> None:
     alarm = user.machine.units / "alarm@.service"
     user.machine.write(alarm, "[Service]\nType=oneshot\nExecStart=/bin/touch %h/failed-%i\n")
     user.install("--now", "--on-failure", "alarm@%p.service")
-    sign = user.machine.home / "failed-tunnelkeeper"
+    marker = user.machine.home / "failed-tunnelkeeper"
 
     user.machine.systemctl("restart", SUPERVISOR)
-    assert not sign.exists()
+    assert not marker.exists()
     before = user.main_pid()
     user.machine.succeed("kill", "-KILL", str(before))
 
-    wait_until(sign.exists, 60, user.machine.output)
+    wait_until(marker.exists, 60, user.machine.output)
     user.wait_for_new_main_pid(before)
-    assert exchange(port, b"and goes on") == b"and goes on"
+    assert exchange(port, b"data") == b"data"
 
 
 # -- reload ----------------------------------------------------------------------------------------
 
 
-def test_a_reload_keeps_connections_and_a_bad_file_fails_it_visibly(
+def test_a_reload_keeps_connections_and_fails_for_an_invalid_file(
     user: SystemdUser, site: Site, port: int
 ) -> None:
     user.install("--now")
-    good, another = user.config.read_text(), free_port()
+    valid_config, another = user.config.read_text(), free_port()
     with connected(port) as client:
         client.sendall(b"before")
         assert receive_exactly(client, 6) == b"before"
 
         added = tunnel_table("web", site.sshd().port, forward(site, another))
-        user.machine.write(user.config, good + added)
+        user.machine.write(user.config, valid_config + added)
         user.known_hosts.write_text(site.known_hosts.read_text())
         user.machine.systemctl("reload", SUPERVISOR)
         assert exchange(another, b"added") == b"added"
@@ -141,46 +143,47 @@ def test_a_reload_keeps_connections_and_a_bad_file_fails_it_visibly(
         assert receive_exactly(client, 5) == b"after"
 
 
-# -- what the service is let do --------------------------------------------------------------------
+# -- sandboxing and logging ------------------------------------------------------------------------
 
 
-def test_what_a_tunnel_needs_works_under_the_restrictions(user: SystemdUser, site: Site) -> None:
+def test_tunnels_work_under_the_sandboxing_settings(user: SystemdUser, site: Site) -> None:
     unknown, proxied = site.sshd(known=False), site.sshd()
     first, second = free_port(), free_port()
-    seen = user.machine.home / "environment"
+    environment_file = user.machine.home / "environment"
     user.machine.write(
         user.machine.home / ".ssh" / "config",
         f"Host proxied\n  HostName 127.0.0.1\n  Port {proxied.port}\n",
     )
-    accepting = 'host_key_policy = "accept-new"'
+    policy = 'host_key_policy = "accept-new"'
     proxy = user.machine.write(
-        user.machine.home / "proxy", f'#!/bin/sh\nenv > {seen}\nexec {require("ncat")} "$@"\n'
+        user.machine.home / "proxy",
+        f'#!/bin/sh\nenv > {environment_file}\nexec {require("ncat")} "$@"\n',
     )
     proxy.chmod(0o755)
-    through = f'proxy_command = "{proxy} %h %p"'
+    proxy_line = f'proxy_command = "{proxy} %h %p"'
     user.write_config(
-        host_table("unknown", unknown.port, accepting),
+        host_table("unknown", unknown.port, policy),
         tunnel_table("one", "unknown", forward(site, first)),
-        tunnel_table("two", "proxied", forward(site, second), through),
+        tunnel_table("two", "proxied", forward(site, second), proxy_line),
     )
     text = user.config.read_text().replace("ssh_config = false\n", "")
     user.machine.write(user.config, text)
 
     user.install("--now", "--ready", "up")
 
-    assert exchange(first, b"learnt") == b"learnt"
-    assert exchange(second, b"by proxy") == b"by proxy"
+    assert exchange(first, b"data") == b"data"
+    assert exchange(second, b"data") == b"data"
     assert public(unknown.host_key) in user.known_hosts.read_text()
-    passed_on = {line.partition("=")[0] for line in seen.read_text().splitlines()}
-    assert "PATH" in passed_on
-    assert not passed_on & {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"}
+    inherited = {line.partition("=")[0] for line in environment_file.read_text().splitlines()}
+    assert "PATH" in inherited
+    assert not inherited & {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS"}
     assert "netlink is not allowed" not in user.machine.journal.text()
-    confined = user.machine.succeed("cat", f"/proc/{user.main_pid()}/status")
-    assert "NoNewPrivs:\t1\n" in confined
-    assert "Seccomp:\t2\n" in confined
+    process_status = user.machine.succeed("cat", f"/proc/{user.main_pid()}/status")
+    assert "NoNewPrivs:\t1\n" in process_status
+    assert "Seccomp:\t2\n" in process_status
 
 
-def test_the_log_has_priorities_and_no_time_of_its_own(user: SystemdUser) -> None:
+def test_log_lines_have_priorities_and_no_timestamps(user: SystemdUser) -> None:
     user.write_config(tunnel_table("db", free_port(), f'socks = "{free_port()}"'))
     user.install("--now")
     user.machine.systemctl("stop", SUPERVISOR)

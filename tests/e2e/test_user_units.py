@@ -1,4 +1,4 @@
-"""User units under a real `systemd --user`: installed, found again, read as meant, removed."""
+"""User units under a real `systemd --user`: install, quoting and uninstall."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.timeout(300)
 # -- from install to uninstall ---------------------------------------------------------------------
 
 
-def test_tunnels_run_after_one_command_and_nothing_is_left_after_another(
+def test_install_starts_the_tunnels_and_uninstall_removes_everything(
     user: SystemdUser, port: int
 ) -> None:
-    said = user.install("--now")
+    output = user.install("--now")
 
-    assert f"wrote {user.machine.units / SUPERVISOR}" in said
-    assert "loginctl enable-linger" in said
+    assert f"wrote {user.machine.units / SUPERVISOR}" in output
+    assert "loginctl enable-linger" in output
     assert exchange(port, b"through systemd") == b"through systemd"
     shown = user.machine.systemctl("status", SUPERVISOR)
     assert "active (running)" in shown
@@ -46,7 +46,7 @@ def test_tunnels_run_after_one_command_and_nothing_is_left_after_another(
     assert user.machine.property(SUPERVISOR, "LoadState") == "not-found"
 
 
-def test_a_stop_is_clean(user: SystemdUser, port: int) -> None:
+def test_systemctl_stop_ends_the_service_cleanly(user: SystemdUser, port: int) -> None:
     user.install("--now")
 
     user.machine.systemctl("stop", SUPERVISOR)
@@ -57,20 +57,18 @@ def test_a_stop_is_clean(user: SystemdUser, port: int) -> None:
     assert not (user.machine.runtime / "tunnelkeeper" / "control.sock").exists()
 
 
-def test_a_unit_that_we_did_not_write_is_neither_replaced_nor_removed(
-    user: SystemdUser, port: int
-) -> None:
-    theirs = user.machine.write(user.machine.units / SUPERVISOR, "[Service]\nExecStart=true\n")
+def test_a_foreign_unit_is_neither_replaced_nor_removed(user: SystemdUser, port: int) -> None:
+    foreign = user.machine.write(user.machine.units / SUPERVISOR, "[Service]\nExecStart=true\n")
 
     done = user.machine.tunnelkeeper("units", "install")
 
     assert done.returncode == 1
     assert "was not written by tunnelkeeper" in done.stderr
     assert user.machine.tunnelkeeper("units", "uninstall").returncode == 0
-    assert theirs.read_text() == "[Service]\nExecStart=true\n"
+    assert foreign.read_text() == "[Service]\nExecStart=true\n"
 
 
-def test_a_bad_config_file_installs_nothing(user: SystemdUser) -> None:
+def test_an_invalid_config_file_installs_nothing(user: SystemdUser) -> None:
     user.machine.write(user.config, "[tunnels.db]\nhots = 'x'\n")
 
     done = user.machine.tunnelkeeper("units", "install", "--now")
@@ -83,7 +81,7 @@ def test_a_bad_config_file_installs_nothing(user: SystemdUser) -> None:
 # -- a unit for each tunnel ------------------------------------------------------------------------
 
 
-def test_each_tunnel_can_have_a_unit_of_its_own(user: SystemdUser, site: Site) -> None:
+def test_each_tunnel_can_have_its_own_unit(user: SystemdUser, site: Site) -> None:
     server = site.sshd()
     ports = {name: free_port() for name in ("a.b-c_d", "Z-", "x" * 64)}
     tables = [tunnel_table(f'"{n}"', server.port, forward(site, p)) for n, p in ports.items()]
@@ -96,8 +94,8 @@ def test_each_tunnel_can_have_a_unit_of_its_own(user: SystemdUser, site: Site) -
         assert exchange(port, name.encode()) == name.encode()
         assert user.machine.property(unit, "StatusText") == "1 of 1 up"
     socket = f"/run/user/{UID}/tunnelkeeper@Z-/socket"
-    said = user.machine.tunnelkeeper("--socket", socket, "status", "--json", "Z-")
-    assert '"state": "up"' in said.stdout
+    output = user.machine.tunnelkeeper("--socket", socket, "status", "--json", "Z-")
+    assert '"state": "up"' in output.stdout
 
     user.machine.systemctl("stop", "tunnelkeeper@Z-.service")
     assert not is_listening(ports["Z-"])
@@ -110,17 +108,17 @@ def test_each_tunnel_can_have_a_unit_of_its_own(user: SystemdUser, site: Site) -
 # -- the relay -------------------------------------------------------------------------------------
 
 
-def test_the_first_client_of_a_relay_starts_it_and_its_port_outlives_it(
+def test_socket_activation_starts_the_relay_and_restarts_it_after_a_kill(
     user: SystemdUser, site: Site
 ) -> None:
     relay_port, local = free_port(), free_port()
-    folder = user.config.parent
-    made = make_key(site.directory / "host")
-    host_key = user.machine.write(folder / "relay_host_key", made.read_text())
+    directory = user.config.parent
+    key = make_key(site.directory / "host")
+    host_key = user.machine.write(directory / "relay_host_key", key.read_text())
     host_key.chmod(0o600)
-    user.machine.write(folder / "authorized_keys", site.authorized_keys.read_text())
-    user.machine.write(folder / "relay.toml", f'listen = "127.0.0.1:{relay_port}"\n')
-    site.add_known_host(f"[127.0.0.1]:{relay_port}", public(made))
+    user.machine.write(directory / "authorized_keys", site.authorized_keys.read_text())
+    user.machine.write(directory / "relay.toml", f'listen = "127.0.0.1:{relay_port}"\n')
+    site.add_known_host(f"[127.0.0.1]:{relay_port}", public(key))
     user.install("--kind", "relay")
     user.machine.systemctl("start", RELAY_SOCKET)
     assert user.machine.property(RELAY, "ActiveState") == "inactive"
@@ -142,38 +140,54 @@ def test_the_first_client_of_a_relay_starts_it_and_its_port_outlives_it(
     assert not is_listening(relay_port)
 
 
-# -- awkward names ---------------------------------------------------------------------------------
+# -- quoting ---------------------------------------------------------------------------------------
 
-AWKWARD = "-a b%n%%$HOME ${USER}'\"`\\x41;&*?#!~{}[]<>|=,@:+\N{SNOWMAN}\t."
+SPECIAL_CHARACTERS = "-a b%n%%$HOME ${USER}'\"`\\x41;&*?#!~{}[]<>|=,@:+\N{SNOWMAN}\t."
 
 
-def test_systemd_reads_back_every_word_as_it_was(user: SystemdUser) -> None:
-    words = [AWKWARD, ";", "", "-", "%", "$", "$$", "$HOME", "\\", '"', "'", "a\\\\", "\\x20", "é"]
-    folder = user.machine.home / "%h $HOME ${USER} ;&"
+def test_systemd_parses_quoted_arguments_unchanged(user: SystemdUser) -> None:
+    arguments = [
+        SPECIAL_CHARACTERS,
+        ";",
+        "",
+        "-",
+        "%",
+        "$",
+        "$$",
+        "$HOME",
+        "\\",
+        '"',
+        "'",
+        "a\\\\",
+        "\\x20",
+        "é",
+    ]
+    directory = user.machine.home / "%h $HOME ${USER} ;&"
     program = user.machine.write(
-        folder / "program", "#!/bin/sh\nfor word; do printf '%s\\0' \"$word\"; done > ~/words\n"
+        directory / "program", "#!/bin/sh\nfor word; do printf '%s\\0' \"$word\"; done > ~/words\n"
     )
     program.chmod(0o755)
-    unit = f"[Service]\nType=oneshot\nExecStart={quote_command([str(program), *words])}\n"
-    user.machine.write(user.machine.units / "awkward.service", unit)
+    unit = f"[Service]\nType=oneshot\nExecStart={quote_command([str(program), *arguments])}\n"
+    user.machine.write(user.machine.units / "special.service", unit)
     user.machine.systemctl("daemon-reload")
 
-    user.machine.systemctl("start", "awkward.service")
+    user.machine.systemctl("start", "special.service")
 
-    noted = (user.machine.home / "words").read_text().split("\0")[:-1]
-    assert noted == words
+    received = (user.machine.home / "words").read_text().split("\0")[:-1]
+    assert received == arguments
 
 
-def test_a_config_file_with_every_awkward_character_is_found(
+def test_a_config_path_with_special_characters_is_found(
     user: SystemdUser, site: Site, port: int
 ) -> None:
-    awkward = user.machine.write(
-        user.machine.home / AWKWARD / f"{AWKWARD}.toml", user.config.read_text()
+    special = user.machine.write(
+        user.machine.home / SPECIAL_CHARACTERS / f"{SPECIAL_CHARACTERS}.toml",
+        user.config.read_text(),
     )
     user.config.unlink()
 
-    done = user.machine.tunnelkeeper("--config", str(awkward), "units", "install", "--now")
+    done = user.machine.tunnelkeeper("--config", str(special), "units", "install", "--now")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert exchange(port, b"found") == b"found"
+    assert exchange(port, b"data") == b"data"
     user.machine.systemctl("reload", SUPERVISOR)
