@@ -83,6 +83,9 @@ _MODULES = re.compile(
 )
 
 
+_DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A place and what it has that it should not have."""
@@ -98,19 +101,23 @@ class Finding:
 def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and text of everything in a file that a person reads.
 
-    Of Python that is comments, strings and the names of functions and classes.
+    Of Python that is comments, docstrings, the names of functions and classes, and every other
+    string of the program. The strings of tests are data.
     """
     source = (ROOT / path).read_text()
     if path.suffix != ".py":
         yield from enumerate(source.splitlines(), 1)
         return
-    kinds = {tokenize.COMMENT, tokenize.STRING}
+    is_test = path.parts[0] == "tests"
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in kinds:
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and not is_test):
             yield from enumerate(token.string.splitlines(), token.start[0])
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name.replace("_", " ")
+        if is_test and isinstance(node, _DOCUMENTED):
+            for line in (ast.get_docstring(node) or "").splitlines():
+                yield getattr(node, "lineno", 1), line
 
 
 def findings(path: Path) -> list[Finding]:
@@ -133,8 +140,12 @@ def files() -> list[Path]:
     every += sorted(ROOT.glob("*.md"))
     readable = {".py", ".md", ".toml", ".sh", ".service", ".socket"}
     own = {"plain_english.py", "test_plain_english.py", "CHANGELOG.md"}
-    chosen = [path for path in every if path.suffix in readable and path.name not in own]
-    return [path.relative_to(ROOT) for path in chosen]
+    data = ROOT / "tests/importing/units"
+    return [
+        path.relative_to(ROOT)
+        for path in every
+        if path.suffix in readable and path.name not in own and data not in path.parents
+    ]
 
 
 def main() -> None:

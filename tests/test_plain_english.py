@@ -47,3 +47,15 @@ def test_the_search_covers_program_tests_and_documents() -> None:
     covered = {path.parts[0] for path in plain_english.files()}
 
     assert covered >= {"tunnelkeeper", "tests", "docs", "benchmarks", "examples", "README.md"}
+
+
+def test_strings_of_tests_are_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tests").mkdir()
+    source = '"""It is told."""\nUSER = "nobody"\n'
+
+    assert found_in(source, "tests/test_it.py", tmp_path, monkeypatch) == ["'told'"]
+
+
+@pytest.mark.parametrize("path", plain_english.files(), ids=str)
+def test_a_file_is_in_plain_english(path: Path) -> None:
+    assert [str(finding) for finding in findings(path)] == []
