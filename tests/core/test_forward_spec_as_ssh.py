@@ -33,7 +33,7 @@ PARSERS: dict[str, Callable[[str], Forward]] = {
 KEYWORDS = {"local": "localforward", "remote": "remoteforward", "socks": "dynamicforward"}
 
 
-def asked_of_ssh(option: str, spec: str) -> subprocess.CompletedProcess[str]:
+def forwards_of_ssh_g(option: str, spec: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [require("ssh"), "-F", "none", "-G", option, spec, "host"],
         capture_output=True,
@@ -43,21 +43,21 @@ def asked_of_ssh(option: str, spec: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def as_ssh_prints_it(forward: Forward) -> str:
-    line = f"{KEYWORDS[kind_of(forward)]} {listener(forward.listen)}"
+def format_as_ssh(forward: Forward) -> str:
+    line = f"{KEYWORDS[kind_of(forward)]} {format_listen_address(forward.listen)}"
     if kind_of(forward) == "socks":
         return line
     target = target_of(forward)
-    return f"{line} {'[socks]:0' if target is None else end(target)}"
+    return f"{line} {'[socks]:0' if target is None else format_address(target)}"
 
 
-def listener(address: Address) -> str:
+def format_listen_address(address: Address) -> str:
     if isinstance(address, UnixAddress) or address.host != LOOPBACK:
-        return end(address)
+        return format_address(address)
     return str(address.port)
 
 
-def end(address: Address) -> str:
+def format_address(address: Address) -> str:
     if isinstance(address, UnixAddress):
         return address.path
     return f"[{address.host}]:{address.port}"
@@ -89,9 +89,9 @@ def end(address: Address) -> str:
     ],
 )
 def test_a_spec_is_parsed_as_by_ssh_g(option: str, spec: str) -> None:
-    understood = asked_of_ssh(option, spec).stdout.replace("[]:", f"[{EVERY_INTERFACE}]:")
+    printed = forwards_of_ssh_g(option, spec).stdout.replace("[]:", f"[{EVERY_INTERFACE}]:")
 
-    assert as_ssh_prints_it(PARSERS[option](spec)) in understood.splitlines()
+    assert format_as_ssh(PARSERS[option](spec)) in printed.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,6 @@ def test_a_spec_is_parsed_as_by_ssh_g(option: str, spec: str) -> None:
     ],
 )
 def test_a_spec_that_ssh_rejects_is_rejected(option: str, spec: str) -> None:
-    assert asked_of_ssh(option, spec).returncode != 0
+    assert forwards_of_ssh_g(option, spec).returncode != 0
     with pytest.raises(SpecError):
         PARSERS[option](spec)

@@ -30,7 +30,7 @@ def counters(events: list[Event]) -> list[CountersEvent]:
     return [event for event in events if isinstance(event, CountersEvent)]
 
 
-def subscribed(
+def subscribe(
     harness: SupervisorHarness, every: float = 1.0
 ) -> tuple[list[Event], Callable[[], None]]:
     events: list[Event] = []
@@ -44,7 +44,7 @@ def runner(harness: SupervisorHarness, name: str) -> Runner:
 async def test_only_changed_counters_are_sent_and_process_statistics_always(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.start_and_connect("db", "relay")
-        events, unsubscribe = subscribed(harness)
+        events, unsubscribe = subscribe(harness)
         await harness.clock.advance(1)
         runner(harness, "db").forwards[0].counters.bytes_in += 5
         await harness.clock.advance(1)
@@ -61,7 +61,7 @@ async def test_only_changed_counters_are_sent_and_process_statistics_always(tmp_
 async def test_counter_lists_match_those_of_status(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
         await harness.start_and_connect("db", "relay")
-        events, unsubscribe = subscribed(harness)
+        events, unsubscribe = subscribe(harness)
         for name in ("db", "web"):
             for forward in runner(harness, name).forwards:
                 forward.counters.connections_total += 1
@@ -77,7 +77,7 @@ async def test_counter_lists_match_those_of_status(tmp_path: Path) -> None:
 
 async def test_nothing_is_sent_after_unsubscribe(tmp_path: Path) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
-        events, unsubscribe = subscribed(harness)
+        events, unsubscribe = subscribe(harness)
         unsubscribe()
         await harness.clock.advance(3)
 
@@ -97,7 +97,7 @@ async def test_a_tunnel_added_by_a_reload_is_published_even_if_it_does_not_start
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
-        events, unsubscribe = subscribed(harness)
+        events, unsubscribe = subscribe(harness)
         harness.write(TUNNELS + SPARE)
         await harness.supervisor.reload()
         await settle()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
 
 
-async def opened(
+async def open_and_wait(
     opener: ChannelOpener,
     target: Address,
     endpoint: ChannelEndpoint,

@@ -54,7 +54,7 @@ async def service(
         finally:
             # StreamReaderProtocol of Python 3.11 logs an error if this task is cancelled.
             with suppress(asyncio.CancelledError):
-                await closed(writer)
+                await close_and_wait(writer)
             running.discard(task)
 
     if at is None:
@@ -116,10 +116,10 @@ async def client(
     try:
         yield reader, writer
     finally:
-        await closed(writer)
+        await close_and_wait(writer)
 
 
-async def closed(writer: asyncio.StreamWriter) -> None:
+async def close_and_wait(writer: asyncio.StreamWriter) -> None:
     """Close a connection and wait until it is closed."""
     writer.close()
     with suppress(OSError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
-from tests.forwarding.opening import opened
+from tests.forwarding.opening import open_and_wait
 from tests.forwarding.services import (
     CHUNK,
     EXCHANGE_TIMEOUT,
@@ -386,7 +386,7 @@ async def test_an_exception_closes_only_its_own_channel(
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         endpoint = ChannelEndpoint(Counters(), on_connected)
-        await opened(connection, TcpAddress("127.0.0.1", port), endpoint)
+        await open_and_wait(connection, TcpAddress("127.0.0.1", port), endpoint)
         await until(lambda: endpoint.is_closed)
 
         assert faulty_peer.writes == 1

@@ -35,7 +35,7 @@ def socks4_request(port: int) -> bytes:
     return bytes([4, 1]) + port.to_bytes(2) + bytes([127, 0, 0, 1, 0])
 
 
-def written(channel: FakeChannel) -> bytes:
+def received_data(channel: FakeChannel) -> bytes:
     return b"".join(piece for piece in channel.calls if isinstance(piece, bytes))
 
 
@@ -48,7 +48,7 @@ async def test_a_channel_of_the_server_reaches_the_target_here() -> None:
         endpoint = await clients.accept()
         endpoint.connection_made(channel)
         endpoint.data_received(b"hello")
-        await until(lambda: written(channel) == b"hello")
+        await until(lambda: received_data(channel) == b"hello")
         endpoint.eof_received()
         await until(lambda: channel.calls[-1] == "close")
         endpoint.connection_lost(None)
@@ -73,9 +73,9 @@ async def test_a_socks_client_of_the_server_reaches_the_target_it_names() -> Non
         endpoint = await clients.accept()
         endpoint.connection_made(channel)
         endpoint.data_received(socks4_request(port) + b"early, ")
-        await until(lambda: written(channel) == bytes([0, 0x5A]) + bytes(6) + b"early, ")
+        await until(lambda: received_data(channel) == bytes([0, 0x5A]) + bytes(6) + b"early, ")
         endpoint.data_received(b"later")
-        await until(lambda: written(channel).endswith(b"early, later"))
+        await until(lambda: received_data(channel).endswith(b"early, later"))
         endpoint.connection_lost(None)
 
 
@@ -89,7 +89,7 @@ async def test_a_half_close_after_a_socks_request_reaches_the_target() -> None:
         endpoint.connection_made(channel)
         endpoint.data_received(socks4_request(port) + b"all I say")
         endpoint.eof_received()
-        await until(lambda: written(channel)[8:] == sha256(b"all I say").encode())
+        await until(lambda: received_data(channel)[8:] == sha256(b"all I say").encode())
         endpoint.connection_lost(None)
 
 

@@ -113,11 +113,11 @@ def start_relay(site: Site, **settings: Any) -> RelayProcess:
     relay = RelayProcess(site.subdirectory("r"), site.authorized_keys, **settings)
     site._stack.callback(relay.close)
     relay.start()
-    know(site, relay)
+    add_known_host(site, relay)
     return relay
 
 
-def know(site: Site, relay: RelayProcess, *names: str) -> None:
+def add_known_host(site: Site, relay: RelayProcess, *names: str) -> None:
     """Put the relay's host key into known_hosts."""
     key = relay.directory / "relay_host_key"
     completed = subprocess.run(
@@ -127,6 +127,6 @@ def know(site: Site, relay: RelayProcess, *names: str) -> None:
         site.add_known_host(name, " ".join(completed.stdout.split()[:2]))
 
 
-def authorized(key: Path, options: str = "") -> str:
+def authorized_keys_line(key: Path, options: str = "") -> str:
     """Return a line of authorized_keys."""
     return f"{options} {public(key)}\n".lstrip()

@@ -16,7 +16,7 @@ from tests.e2e.program import COMMAND
 from tests.e2e.services import echo
 from tests.e2e.waiting import wait_until
 from tests.relay.openssh_client import GREETING, Ssh
-from tests.relay.relay_process import RelayProcess, authorized, start_relay
+from tests.relay.relay_process import RelayProcess, authorized_keys_line, start_relay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None
     with Ssh(site, relay) as ssh:
         ssh.tunnel("-R", f"{port}:{service}")
         relay.wait_until_bound(f"localhost:{port}")
-        site.authorized_keys.write_text(authorized(other_key))
+        site.authorized_keys.write_text(authorized_keys_line(other_key))
         relay.write_config(limits=WITHOUT_PENALTIES, permit_listen=["*:1"], listen=["127.0.0.1:1"])
         reloaded = relay.run("reload")
 
@@ -173,7 +173,7 @@ def test_relays_of_two_files_run_side_by_side(site: Site) -> None:
 
 def test_command_line_options_override_the_file(stopped_relay: RelayProcess, site: Site) -> None:
     port, keys = free_port(), site.directory / "keys"
-    keys.write_text(authorized(site.key))
+    keys.write_text(authorized_keys_line(site.key))
     options = ["--listen", f"127.0.0.1:{port}", "--authorized-keys", str(keys)]
     options += ["--host-key", str(site.directory / "fresh_key")]
     process = subprocess.Popen(

@@ -16,7 +16,13 @@ from tests.e2e.ports import free_port
 from tests.e2e.services import echo, hash_sink, sender, web_page
 from tests.e2e.waiting import wait_until
 from tests.relay.openssh_client import DESTINATION, GREETING, Ssh
-from tests.relay.relay_process import USER, RelayProcess, authorized, know, start_relay
+from tests.relay.relay_process import (
+    USER,
+    RelayProcess,
+    add_known_host,
+    authorized_keys_line,
+    start_relay,
+)
 from tests.requirements import require
 
 if TYPE_CHECKING:
@@ -295,13 +301,13 @@ def test_each_user_has_separate_keys(site: Site) -> None:
     keys = site.directory / "keys"
     keys.mkdir()
     other = make_key(site.directory / "other")
-    (keys / USER).write_text(authorized(site.key))
-    (keys / "other").write_text(authorized(other))
-    (site.directory / "outside").write_text(authorized(site.key))
+    (keys / USER).write_text(authorized_keys_line(site.key))
+    (keys / "other").write_text(authorized_keys_line(other))
+    (site.directory / "outside").write_text(authorized_keys_line(site.key))
     relay = RelayProcess(site.subdirectory("r"), keys / "%u", limits={"penalties": False})
     site._stack.callback(relay.close)
     relay.start()
-    know(site, relay)
+    add_known_host(site, relay)
     logins = {}
     for user in (USER, "other", "unknown", "../outside", "../keys/" + USER, "", "."):
         command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
@@ -315,11 +321,11 @@ def test_each_user_has_separate_keys(site: Site) -> None:
 def test_an_unknown_user_gets_the_same_answer_as_a_wrong_key(site: Site) -> None:
     keys = site.directory / "keys"
     keys.mkdir()
-    (keys / USER).write_text(authorized(make_key(site.directory / "other")))
+    (keys / USER).write_text(authorized_keys_line(make_key(site.directory / "other")))
     relay = RelayProcess(site.subdirectory("r"), keys / "%u", limits={"penalties": False})
     site._stack.callback(relay.close)
     relay.start()
-    know(site, relay)
+    add_known_host(site, relay)
     results = []
     for user in (USER, "unknown"):
         command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]

@@ -10,7 +10,7 @@ from tests.e2e.keys import certify_user, make_key
 from tests.e2e.ports import free_port
 from tests.e2e.services import Service, echo
 from tests.relay.openssh_client import GREETING, Ssh
-from tests.relay.relay_process import USER, RelayProcess, authorized, start_relay
+from tests.relay.relay_process import USER, RelayProcess, authorized_keys_line, start_relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def ssh(shared_site: Site, relay: RelayProcess) -> Iterator[Ssh]:
 
 def allow(ssh: Ssh, options: str, **ports: object) -> None:
     """Replace authorized_keys with one line, which the relay reads at the next login."""
-    line = authorized(ssh.site.key, options.format(sockets=sockets_of(ssh), **ports))
+    line = authorized_keys_line(ssh.site.key, options.format(sockets=sockets_of(ssh), **ports))
     ssh.site.authorized_keys.write_text(line)
 
 
@@ -54,17 +54,17 @@ def sockets_of(ssh: Ssh) -> Path:
     return ssh.site.directory / "sockets"
 
 
-def logs_in(ssh: Ssh, key: Path | None = None) -> bool:
+def can_log_in(ssh: Ssh, key: Path | None = None) -> bool:
     return GREETING in ssh.run(key=key).stderr
 
 
-def opens(ssh: Ssh, target: object) -> bool:
+def can_open(ssh: Ssh, target: object) -> bool:
     completed = ssh.run("-W", str(target), text="open")
     assert completed.stdout == "open" or "stdio forwarding failed" in completed.stderr, completed
     return completed.stdout == "open"
 
 
-def listens(ssh: Ssh, address: object) -> bool:
+def can_listen(ssh: Ssh, address: object) -> bool:
     completed = ssh.run("-R", f"{address}:127.0.0.1:9")
     assert GREETING in completed.stderr or "forwarding failed" in completed.stderr, completed
     return GREETING in completed.stderr
@@ -88,9 +88,9 @@ def test_restrict_and_port_forwarding(
 ) -> None:
     allow(ssh, options)
 
-    assert logs_in(ssh)
-    assert opens(ssh, service) == forwards
-    assert listens(ssh, free_port()) == forwards
+    assert can_log_in(ssh)
+    assert can_open(ssh, service) == forwards
+    assert can_listen(ssh, free_port()) == forwards
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_restrict_and_port_forwarding(
 def test_permitopen(ssh: Ssh, service: Service, option: str, permitted: bool) -> None:
     allow(ssh, f'permitopen="{option}"', port=service.port)
 
-    assert opens(ssh, service) == permitted
-    assert listens(ssh, free_port())
+    assert can_open(ssh, service) == permitted
+    assert can_listen(ssh, free_port())
 
 
 @pytest.mark.parametrize(
@@ -130,23 +130,23 @@ def test_permitlisten(ssh: Ssh, service: Service, option: str, permitted: bool) 
     port = free_port()
     allow(ssh, f'permitlisten="{option}"', port=port)
 
-    assert listens(ssh, port) == permitted
-    assert opens(ssh, service)
+    assert can_listen(ssh, port) == permitted
+    assert can_open(ssh, service)
 
 
 def test_several_permits_allow_everything_that_they_name(ssh: Ssh) -> None:
     first, second, third = free_port(), free_port(), free_port()
     allow(ssh, f'permitlisten="{first}",permitlisten="localhost:{second}"')
 
-    assert [listens(ssh, port) for port in (first, second, third)] == [True, True, False]
+    assert [can_listen(ssh, port) for port in (first, second, third)] == [True, True, False]
 
 
 def test_permits_for_paths(ssh: Ssh) -> None:
     first, second = sockets_of(ssh) / "one.sock", sockets_of(ssh) / "two.sock"
     allow(ssh, 'permitlisten="{sockets}/one.sock"')
 
-    assert [listens(ssh, path) for path in (first, second)] == [True, False]
-    assert not listens(ssh, free_port())
+    assert [can_listen(ssh, path) for path in (first, second)] == [True, False]
+    assert not can_listen(ssh, free_port())
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_permits_for_paths(ssh: Ssh) -> None:
 def test_expiry_time_and_from(ssh: Ssh, option: str, logged_in: bool) -> None:
     allow(ssh, option)
 
-    assert logs_in(ssh) == logged_in
+    assert can_log_in(ssh) == logged_in
 
 
 @pytest.mark.parametrize(
@@ -190,19 +190,19 @@ def test_certificates(ssh: Ssh, options: str, principal: str, logged_in: bool) -
     certify_user(ssh.site.key, key, principal)
     allow(ssh, options)
 
-    assert logs_in(ssh, key) == logged_in
+    assert can_log_in(ssh, key) == logged_in
 
 
 def test_the_first_line_of_a_key_counts(ssh: Ssh, service: Service) -> None:
-    lines = authorized(ssh.site.key, "restrict") + authorized(ssh.site.key)
+    lines = authorized_keys_line(ssh.site.key, "restrict") + authorized_keys_line(ssh.site.key)
     ssh.site.authorized_keys.write_text(lines)
 
-    assert not opens(ssh, service)
+    assert not can_open(ssh, service)
 
 
 def test_a_malformed_line_is_skipped_with_a_warning(ssh: Ssh, relay: RelayProcess) -> None:
-    lines = "ssh-ed25519 nonsense\n" + authorized(ssh.site.key)
+    lines = "ssh-ed25519 nonsense\n" + authorized_keys_line(ssh.site.key)
     ssh.site.authorized_keys.write_text(lines)
 
-    assert logs_in(ssh)
+    assert can_log_in(ssh)
     assert f"{ssh.site.authorized_keys}:1: " in relay.log()

@@ -128,7 +128,7 @@ class ManyKeysClient(asyncssh.SSHClient):
         return new_key()
 
 
-async def offer(relay: InProcessRelay, keys: int) -> tuple[int, Exception]:
+async def offer_keys(relay: InProcessRelay, keys: int) -> tuple[int, Exception]:
     """Offer a number of keys. Return how many were answered, and the final error."""
     clients: list[ManyKeysClient] = []
 
@@ -151,7 +151,7 @@ async def offer(relay: InProcessRelay, keys: int) -> tuple[int, Exception]:
 
 
 async def test_the_seventh_failed_attempt_disconnects(relay: InProcessRelay) -> None:
-    offered, error = await offer(relay, 20)
+    offered, error = await offer_keys(relay, 20)
 
     assert offered == 7
     assert isinstance(error, asyncssh.DisconnectError)
@@ -162,7 +162,7 @@ async def test_the_seventh_failed_attempt_disconnects(relay: InProcessRelay) -> 
 
 
 async def test_six_wrong_keys_do_not_disconnect(relay: InProcessRelay) -> None:
-    offered, error = await offer(relay, 6)
+    offered, error = await offer_keys(relay, 6)
 
     assert offered == 6
     assert isinstance(error, asyncssh.PermissionDenied)

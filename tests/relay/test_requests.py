@@ -34,7 +34,7 @@ async def open_relay(tmp_path: Path) -> AsyncIterator[InProcessRelay]:
         yield relay
 
 
-async def still_works(connection: asyncssh.SSHClientConnection) -> bool:
+async def can_still_forward(connection: asyncssh.SSHClientConnection) -> bool:
     """Return whether a connection still forwards."""
     async with service(echo) as port:
         reader, writer = await connection.open_connection(LOOPBACK, port)
@@ -78,7 +78,7 @@ async def test_a_client_opens_and_listens(open_relay: InProcessRelay) -> None:
         listener = await connection.forward_remote_port("", 0, LOOPBACK, port)
 
         assert await exchange(listener.get_port(), b"from the relay") == b"from the relay"
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
         assert open_relay.bound_targets == [f"localhost:{listener.get_port()}"]
 
         listener.close()
@@ -185,7 +185,7 @@ async def test_opening_a_port_beyond_65535_keeps_the_connection(open_relay: InPr
     async with open_relay.client() as connection:
         with pytest.raises(asyncssh.ChannelOpenError, match="65616 is not a port"):
             await connection.open_connection(LOOPBACK, 65616)
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
 
 
 @pytest.mark.parametrize("host", ["x" * 300, "x..y", ("x" * 64) + ".example.com", "", "a b", "\0"])
@@ -195,7 +195,7 @@ async def test_opening_an_invalid_host_name_keeps_the_connection(
     async with open_relay.client() as connection:
         with pytest.raises(asyncssh.ChannelOpenError, match="not a host name or address"):
             await connection.open_connection(host, 80)
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
 
 
 async def test_a_host_name_that_is_not_utf8_keeps_the_connection(
@@ -205,7 +205,7 @@ async def test_a_host_name_that_is_not_utf8_keeps_the_connection(
         target = (String(b"\xff\xfe"), UInt32(80), String(""), UInt32(0))
         code, reason = await open_raw(connection, monkeypatch, b"direct-tcpip", *target)
         assert (code, "not a host name" in reason) == (1, True)
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
 
 
 async def test_listening_on_a_port_beyond_65535_keeps_the_connection(
@@ -214,7 +214,7 @@ async def test_listening_on_a_port_beyond_65535_keeps_the_connection(
     async with open_relay.client() as connection:
         fields = (String("localhost"), UInt32(65616))
         assert await request(connection, b"tcpip-forward", *fields) == MSG_REQUEST_FAILURE
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
 
 
 async def test_listening_on_a_long_host_name_keeps_the_connection(
@@ -223,7 +223,7 @@ async def test_listening_on_a_long_host_name_keeps_the_connection(
     async with open_relay.client() as connection:
         fields = (String("x" * 300), UInt32(0))
         assert await request(connection, b"tcpip-forward", *fields) == MSG_REQUEST_FAILURE
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ async def test_an_unknown_cancel_or_request_keeps_the_connection(
 ) -> None:
     async with open_relay.client() as connection:
         assert await request(connection, name, args) == MSG_REQUEST_FAILURE
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
 
 
 @pytest.mark.parametrize("kind", [b"direct-tcpip", b"session", b"x11"])
@@ -251,7 +251,7 @@ async def test_a_packet_size_of_zero_keeps_the_connection(
     async with open_relay.client() as connection:
         _, reason = await open_raw(connection, monkeypatch, kind, packet_size=0)
         assert reason == "a packet size of 0 bytes"
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
 
 
 @pytest.mark.parametrize("kind", [b"x11", b"tun@openssh.com", b"forwarded-tcpip", b"\xff"])
@@ -261,7 +261,7 @@ async def test_refusing_other_kinds_of_channels_keeps_the_connection(
     args = (UInt32(1), UInt32(0)) if kind.startswith(b"tun") else ()
     async with open_relay.client() as connection:
         await open_raw(connection, monkeypatch, kind, *args)
-        assert await still_works(connection)
+        assert await can_still_forward(connection)
 
 
 async def test_a_request_without_want_reply_is_executed(open_relay: InProcessRelay) -> None:

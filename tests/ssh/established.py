@@ -20,7 +20,7 @@ from asyncssh.constants import MSG_CHANNEL_DATA, MSG_KEXINIT
 from asyncssh.encryption import GCMEncryption, get_encryption
 from asyncssh.packet import Byte
 
-from tests.ssh.peer import Keys, Packet, Peer, opened
+from tests.ssh.peer import Keys, Packet, Peer, decrypt_packets
 from tunnelkeeper.ssh.channels import TcpChannel
 from tunnelkeeper.ssh.fastpath import connection
 from tunnelkeeper.ssh.fastpath.aes_gcm import CachedGcm
@@ -210,7 +210,7 @@ class Established:
         """The packets that were sent, without the cookie of a key exchange."""
         return [
             (payload[:1] + payload[17:] if payload[0] == MSG_KEXINIT else payload, length)
-            for payload, length in opened(b"".join(self.wire.sent), OURS)
+            for payload, length in decrypt_packets(b"".join(self.wire.sent), OURS)
         ]
 
     @property

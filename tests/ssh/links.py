@@ -7,7 +7,7 @@ import socket
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from tests.forwarding.services import closed, service
+from tests.forwarding.services import close_and_wait, service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -56,7 +56,7 @@ class Link:
         finally:
             self._pipes.discard(pipe)
             server_writer.transport.abort()
-            await closed(server_writer)
+            await close_and_wait(server_writer)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -95,7 +95,7 @@ async def link(target: int) -> AsyncIterator[Link]:
 
 
 @asynccontextmanager
-async def silent(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator[int]:
+async def silent_server(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator[int]:
     """Run a server that accepts connections and sends only its greeting; yield its port.
 
     With a path in `at` it listens on a Unix socket there.
@@ -111,7 +111,7 @@ async def silent(greeting: bytes = b"", at: Path | None = None) -> AsyncIterator
 
 
 @asynccontextmanager
-async def dropping(final_data: bytes = b"") -> AsyncIterator[int]:
+async def dropping_server(final_data: bytes = b"") -> AsyncIterator[int]:
     """Run a server that closes every connection at once; yield its port."""
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -29,7 +29,7 @@ class Keys:
         return self.iv[:4] + counter.to_bytes(8)
 
 
-def opened(stream: bytes, keys: Keys) -> list[Packet]:
+def decrypt_packets(stream: bytes, keys: Keys) -> list[Packet]:
     """Return the packets of a stream."""
     aes, packets, at = AESGCM(keys.key), list[Packet](), 0
     while at < len(stream):

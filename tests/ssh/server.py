@@ -84,7 +84,7 @@ class Server:
         )
         return replace(host, **changes)
 
-    def know(self, key: asyncssh.SSHKey, marker: str = "") -> None:
+    def add_known_host_key(self, key: asyncssh.SSHKey, marker: str = "") -> None:
         """Add a key to this server's known_hosts file."""
         with self.known_hosts.open("a") as file:
             file.write(f"{marker} [127.0.0.1]:{self.port} {public(key)}\n".lstrip())
@@ -199,7 +199,7 @@ async def serve(
     server.port = acceptor.get_port()
     write_key(folder / "user_key", server.user_key)
     if certified_by is None:
-        server.know(server.host_key)
+        server.add_known_host_key(server.host_key)
     try:
         yield server
     finally:

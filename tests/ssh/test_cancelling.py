@@ -5,7 +5,7 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 from tests.ssh.attempts import cancel_at_step, failure_of, no_leaks
-from tests.ssh.links import full_backlog, silent
+from tests.ssh.links import full_backlog, silent_server
 from tests.ssh.server import Server, jump_host
 from tests.ssh.waiting import until
 from tunnelkeeper.net import dial
@@ -34,7 +34,7 @@ async def test_cancelling_while_connecting_leaks_nothing(server: Server) -> None
 
 
 async def test_cancelling_during_the_key_exchange_leaks_nothing(server: Server) -> None:
-    async with silent() as port, no_leaks():
+    async with silent_server() as port, no_leaks():
         await cancel_at_step("key_exchange", server.host(ports=(port,)))
 
 

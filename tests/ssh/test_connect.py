@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.ssh.attempts import failure_of
-from tests.ssh.links import closed_port, dropping, full_backlog, silent
+from tests.ssh.links import closed_port, dropping_server, full_backlog, silent_server
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
 from tests.ssh.waiting import until
@@ -100,7 +100,7 @@ async def test_a_closed_port_is_refused(server: Server) -> None:
 
 
 async def test_a_server_that_closes_the_connection_at_once_is_lost(server: Server) -> None:
-    async with dropping() as port:
+    async with dropping_server() as port:
         failure = await failure_of(server.host(ports=(port,)))
 
     assert failure.cause is Cause.LOST
@@ -111,7 +111,7 @@ async def test_a_server_that_closes_the_connection_at_once_is_lost(server: Serve
 async def test_a_server_without_ssh_2_is_a_protocol_failure(
     server: Server, greeting: bytes
 ) -> None:
-    async with silent(greeting) as port:
+    async with silent_server(greeting) as port:
         failure = await failure_of(server.host(ports=(port,)))
 
     assert failure.cause is Cause.PROTOCOL
@@ -190,7 +190,7 @@ async def test_a_port_that_does_not_answer_times_out(server: Server) -> None:
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-mute\r\n"])
 async def test_a_server_that_sends_nothing_times_out(server: Server, greeting: bytes) -> None:
-    async with silent(greeting) as port:
+    async with silent_server(greeting) as port:
         failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
 
     assert (failure.cause, failure.message) == (
@@ -217,9 +217,9 @@ async def test_a_login_that_never_ends_times_out(server: Server) -> None:
 async def test_the_next_port_is_tried_if_the_first_fails(server: Server, first: str) -> None:
     progress = ProgressRecorder()
     async with (
-        dropping() as dropping_port,
-        silent(b"SSH-1.5-old\r\n") as ssh1_port,
-        silent() as silent_port,
+        dropping_server() as dropping_port,
+        silent_server(b"SSH-1.5-old\r\n") as ssh1_port,
+        silent_server() as silent_port,
     ):
         ports = {
             "closed": closed_port(),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
-from tests.forwarding.opening import opened
+from tests.forwarding.opening import open_and_wait
 from tests.forwarding.services import echo, service
 from tests.ssh.attempts import no_leaks
 from tests.ssh.links import closed_port
@@ -41,7 +41,7 @@ def channels(connection: Connection) -> list[Any]:
 async def refusal_of(connection: Connection, target: Address) -> ConnectError:
     async with asyncio.timeout(10):
         with pytest.raises(ConnectError) as refused:
-            await opened(connection, target, make_endpoint())
+            await open_and_wait(connection, target, make_endpoint())
     return refused.value
 
 
@@ -66,7 +66,7 @@ async def test_the_idle_callback_runs_when_the_last_channel_is_closed(
     async with service(echo) as port:
         endpoints = [make_endpoint(), make_endpoint()]
         for endpoint in endpoints:
-            await opened(connection, TcpAddress(LOOPBACK, port), endpoint)
+            await open_and_wait(connection, TcpAddress(LOOPBACK, port), endpoint)
         connection.call_when_idle(lambda: idle.append(connection.channel_count))
         assert connection.channel_count == 2
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ssh.attempts import no_leaks
-from tests.ssh.links import full_backlog, silent
+from tests.ssh.links import full_backlog, silent_server
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, jump_host
 from tests.ssh.waiting import DEADLINE, until, until_stable
@@ -135,7 +135,7 @@ async def test_an_attempt_through_a_jump_host_is_not_restarted(
 
 async def test_a_tracked_attempt_keeps_its_timeout(server: Server) -> None:
     context = SshContext()
-    async with silent() as port:
+    async with silent_server() as port:
         host = server.host(ports=(port,), connect_timeout=0.2)
         async with attempt(host, context, ProgressRecorder()) as outcome:
             failed = await outcome

@@ -52,7 +52,7 @@ class TwoHops:
 def host_behind_link(link_to_server: Link, server: Server, keepalive_config: Keepalive) -> Host:
     """Return the host of a server that is reached through a link."""
     server.port = link_to_server.port
-    server.know(server.host_key)
+    server.add_known_host_key(server.host_key)
     return server.host(keepalive=keepalive_config)
 
 

@@ -25,11 +25,13 @@ INTERVAL = 0.05
 
 
 @asynccontextmanager
-async def monitored(server: Server, keepalive: Keepalive) -> AsyncIterator[tuple[Connection, Link]]:
+async def monitored_connection(
+    server: Server, keepalive: Keepalive
+) -> AsyncIterator[tuple[Connection, Link]]:
     """Run a monitored connection, and the link it uses."""
     async with link(server.port) as server_link:
         server.port = server_link.port
-        server.know(server.host_key)
+        server.add_known_host_key(server.host_key)
         async with connected(server.host(keepalive=keepalive)) as connection:
             yield connection, server_link
 
@@ -38,7 +40,10 @@ async def monitored(server: Server, keepalive: Keepalive) -> AsyncIterator[tuple
 async def test_a_server_that_stops_answering_is_dead_after_the_last_unanswered_probe(
     server: Server, count_max: int
 ) -> None:
-    async with monitored(server, Keepalive(INTERVAL, count_max)) as (connection, server_link):
+    async with monitored_connection(server, Keepalive(INTERVAL, count_max)) as (
+        connection,
+        server_link,
+    ):
         await until(lambda: connection.rtt_ms is not None)
         server_link.freeze()
         last_received_at = connection.transport.last_received_at
@@ -55,7 +60,7 @@ async def test_a_server_that_stops_answering_is_dead_after_the_last_unanswered_p
 async def test_a_server_that_answers_stays_connected(server: Server) -> None:
     keepalive = Keepalive(0.02, 9)
     dead_after = keepalive.interval * (keepalive.count_max + 1)
-    async with monitored(server, keepalive) as (connection, _):
+    async with monitored_connection(server, keepalive) as (connection, _):
         last_received_at = connection.transport.last_received_at
         await until(
             lambda: connection.transport.last_received_at > last_received_at + 2 * dead_after
@@ -66,7 +71,7 @@ async def test_a_server_that_answers_stays_connected(server: Server) -> None:
 
 
 async def test_any_received_data_replaces_a_keepalive(server: Server) -> None:
-    async with monitored(server, Keepalive(0.5, 1)) as (connection, _):
+    async with monitored_connection(server, Keepalive(0.5, 1)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
         before = connection.keepalive_monitor._state
         (peer,) = server.connections
@@ -83,14 +88,14 @@ async def test_any_received_data_replaces_a_keepalive(server: Server) -> None:
 async def test_without_an_interval_only_the_round_trip_is_measured(
     server: Server,
 ) -> None:
-    async with monitored(server, Keepalive(0, 3)) as (connection, _):
+    async with monitored_connection(server, Keepalive(0, 3)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
 
         assert connection.keepalive_monitor._timer is None
 
 
 async def test_the_monitor_stops_with_its_connection(server: Server) -> None:
-    async with monitored(server, Keepalive(INTERVAL, 3)) as (connection, _):
+    async with monitored_connection(server, Keepalive(INTERVAL, 3)) as (connection, _):
         monitor = connection.keepalive_monitor
         await connection.close()
 
@@ -102,7 +107,7 @@ async def test_a_peer_that_does_not_answer_probe_now_is_dead_soon(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keepalive, "PROBE_NOW_TIMEOUT", 0.1)
-    async with monitored(server, Keepalive(300, 3)) as (connection, server_link):
+    async with monitored_connection(server, Keepalive(300, 3)) as (connection, server_link):
         await until(lambda: connection.rtt_ms is not None)
         server_link.freeze()
         connection.probe()
@@ -117,7 +122,7 @@ async def test_a_peer_that_does_not_answer_probe_now_is_dead_soon(
 async def test_a_peer_that_answers_probe_now_stays_connected(
     server: Server,
 ) -> None:
-    async with monitored(server, Keepalive(300, 3)) as (connection, _):
+    async with monitored_connection(server, Keepalive(300, 3)) as (connection, _):
         await until(lambda: connection.rtt_ms is not None)
         last_received_at = connection.transport.last_received_at
         connection.probe()

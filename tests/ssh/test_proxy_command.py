@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def running(command: str) -> AsyncIterator[tuple[ProxyCommand, socket.socket, list[str]]]:
+async def run_proxy_command(
+    command: str,
+) -> AsyncIterator[tuple[ProxyCommand, socket.socket, list[str]]]:
     """Run a proxy command; yield it, our socket of its socket pair, and its log lines."""
     messages: list[str] = []
     process, sock = await ProxyCommand.start(command, messages.append)
@@ -50,7 +52,7 @@ async def receive(sock: socket.socket, size: int) -> bytes:
 
 
 async def test_the_commands_input_and_output_are_the_socket() -> None:
-    async with running("cat") as (_, sock, messages):
+    async with run_proxy_command("cat") as (_, sock, messages):
         await asyncio.get_running_loop().sock_sendall(sock, b"SSH-2.0-x\r\n")
 
         assert await receive(sock, 11) == b"SSH-2.0-x\r\n"
@@ -65,20 +67,20 @@ async def test_a_command_is_run_by_the_users_shell(
     shell.chmod(0o700)
     monkeypatch.setenv("SHELL", str(shell))
 
-    async with running("nc relay 22") as (_, sock, _):
+    async with run_proxy_command("nc relay 22") as (_, sock, _):
         assert await receive(sock, 19) == b"-c exec nc relay 22"
 
 
 async def test_without_a_user_shell_sh_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHELL", raising=False)
-    async with running("printf %s $((40 + 2))") as (_, sock, _):
+    async with run_proxy_command("printf %s $((40 + 2))") as (_, sock, _):
         assert await receive(sock, 2) == b"42"
 
 
 async def test_a_failed_start_is_an_os_error_and_leaks_no_descriptor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with running("cat"):  # the event loop opens its descriptors for processes now
+    async with run_proxy_command("cat"):  # the event loop opens its descriptors for processes now
         pass
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     before = psutil.Process().num_fds()
@@ -90,7 +92,7 @@ async def test_a_failed_start_is_an_os_error_and_leaks_no_descriptor(
 
 async def test_standard_error_is_logged_line_by_line() -> None:
     program = "printf 'first\\nsec' >&2; printf 'ond\\n\\n' >&2; printf 'no end' >&2"
-    async with running(f"sh -c {shlex.quote(program)}") as (process, _, messages):
+    async with run_proxy_command(f"sh -c {shlex.quote(program)}") as (process, _, messages):
         await until(lambda: len(messages) == 3)
 
         assert messages == ["first", "second", "no end"]
@@ -98,7 +100,7 @@ async def test_standard_error_is_logged_line_by_line() -> None:
 
 
 async def test_standard_error_is_made_printable() -> None:
-    async with running("printf '\\033[2J\\377\\n' >&2") as (_, _, messages):
+    async with run_proxy_command("printf '\\033[2J\\377\\n' >&2") as (_, _, messages):
         await until(lambda: messages)
 
         assert messages == ["\\x1b[2J\N{REPLACEMENT CHARACTER}"]
@@ -133,7 +135,7 @@ async def test_only_the_last_lines_are_kept() -> None:
 async def test_the_exit_description_has_the_status_and_the_last_line(
     command: str, outcome: str
 ) -> None:
-    async with running(f"sh -c {shlex.quote(command)}") as (process, _, _):
+    async with run_proxy_command(f"sh -c {shlex.quote(command)}") as (process, _, _):
         assert await process.describe_exit() == outcome
 
 
@@ -141,14 +143,14 @@ async def test_a_command_that_runs_after_closing_its_output_is_not_awaited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(proxy_command, "EXIT_TIMEOUT", 0.02)
-    async with running("cat") as (process, _, _):
+    async with run_proxy_command("cat") as (process, _, _):
         assert await process.describe_exit() == "the proxy command closed its output"
 
 
 async def test_closing_a_command_ends_its_children(tmp_path: Path) -> None:
     pid_file = tmp_path / "child"
     program = f"sleep 60 & echo $! > {shlex.quote(str(pid_file))}; wait"
-    async with running(f"sh -c {shlex.quote(program)}"):
+    async with run_proxy_command(f"sh -c {shlex.quote(program)}"):
         child = int(await until(lambda: pid_file.exists() and pid_file.read_text()))
 
     await until(lambda: not is_alive(child))
@@ -161,7 +163,7 @@ async def test_a_command_that_ignores_sigterm_is_killed() -> None:
         "print('ready', flush=True)\n"
         "time.sleep(60)"
     )
-    async with running(program) as (process, sock, _):
+    async with run_proxy_command(program) as (process, sock, _):
         assert await receive(sock, 6) == b"ready\n"
         assert process._transport is not None
         pid = process._transport.get_pid()
@@ -170,7 +172,7 @@ async def test_a_command_that_ignores_sigterm_is_killed() -> None:
 
 
 async def test_closing_twice_or_after_the_end_is_no_error() -> None:
-    async with running("true") as (process, _, _):
+    async with run_proxy_command("true") as (process, _, _):
         await process.describe_exit()
         process.close()
         process.close()
@@ -184,7 +186,7 @@ async def test_closing_a_command_that_has_just_exited_is_no_error(
     def raise_no_such_process(group: int, number: int) -> None:
         raise ProcessLookupError
 
-    async with running("cat") as (process, _, _):
+    async with run_proxy_command("cat") as (process, _, _):
         monkeypatch.setattr(os, "killpg", raise_no_such_process)
         process.close()
 
@@ -198,7 +200,7 @@ def is_alive(pid: int) -> bool:
 async def test_the_signal_goes_to_the_commands_own_group(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "killpg", lambda group, number: sent.append((group, number)))
-    async with running("cat") as (process, _, _):
+    async with run_proxy_command("cat") as (process, _, _):
         assert process._transport is not None
         pid = process._transport.get_pid()
 
@@ -210,12 +212,12 @@ async def test_the_signal_goes_to_the_commands_own_group(monkeypatch: pytest.Mon
 
 async def test_a_missing_shell_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/no/such/shell")
-    async with running("cat") as (process, _, _):
+    async with run_proxy_command("cat") as (process, _, _):
         assert "/no/such/shell: No such file" in await exit_of(process)
 
 
 async def test_a_command_gets_the_descriptor_limit_that_we_inherited() -> None:
-    async with running("sh -c 'ulimit -n >&2; cat'") as (_, _, messages):
+    async with run_proxy_command("sh -c 'ulimit -n >&2; cat'") as (_, _, messages):
         await until(lambda: messages)
 
         assert messages == [str(inherited().soft)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ssh.links import closed_port, dropping, silent
+from tests.ssh.links import closed_port, dropping_server, silent_server
 from tests.ssh.progress_recorder import ProgressRecorder
 from tunnelkeeper.core.concurrency_limit import MAX_LIMIT, SUCCESSES_PER_INCREASE, ConcurrencyLimit
 from tunnelkeeper.core.failures import FailureError
@@ -36,7 +36,7 @@ async def limit_after_concurrent_failures(host: Host) -> tuple[int, list[str]]:
 async def test_a_server_that_closes_before_its_banner_lowers_the_limit(
     server: Server, error_line: bytes
 ) -> None:
-    async with dropping(error_line) as port:
+    async with dropping_server(error_line) as port:
         limit, messages = await limit_after_concurrent_failures(server.host(ports=(port,)))
 
     assert limit == 1
@@ -46,7 +46,7 @@ async def test_a_server_that_closes_before_its_banner_lowers_the_limit(
 async def test_a_server_that_closes_after_its_banner_keeps_the_limit(
     server: Server,
 ) -> None:
-    async with dropping(b"SSH-2.0-moody\r\n") as port:
+    async with dropping_server(b"SSH-2.0-moody\r\n") as port:
         assert await limit_after_concurrent_failures(server.host(ports=(port,))) == (MAX_LIMIT, [])
 
 
@@ -54,7 +54,7 @@ async def test_refusals_and_timeouts_keep_the_limit(server: Server) -> None:
     host = server.host(ports=(closed_port(),))
     assert await limit_after_concurrent_failures(host) == (MAX_LIMIT, [])
 
-    async with silent() as port:
+    async with silent_server() as port:
         host = server.host(ports=(port,), connect_timeout=0.3)
         assert await limit_after_concurrent_failures(host) == (MAX_LIMIT, [])
 

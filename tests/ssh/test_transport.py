@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
-from tests.forwarding.opening import opened
+from tests.forwarding.opening import open_and_wait
 from tests.forwarding.services import (
     CHUNK,
     EXCHANGE_TIMEOUT,
@@ -92,7 +92,7 @@ async def hashes_after_a_freeze(
 async def test_a_congested_link_pauses_all_its_writers(server: Server) -> None:
     async with link(server.port) as slow_link:
         server.port = slow_link.port
-        server.know(server.host_key)
+        server.add_known_host_key(server.host_key)
         async with connected(server.host(keepalive=NO_PROBES)) as connection:
 
             def check() -> None:
@@ -117,7 +117,7 @@ async def through_a_jump_host(folder: Path) -> AsyncIterator[tuple[Connection, L
         final = await stack.enter_async_context(serve(folder / "final"))
         slow_link = await stack.enter_async_context(link(jump.port))
         jump.port = slow_link.port
-        jump.know(jump.host_key)
+        jump.add_known_host_key(jump.host_key)
         jump_connection = await stack.enter_async_context(connected(jump.host(keepalive=NO_PROBES)))
         # The link must be full before the window of the one channel that runs through it.
         raw = jump_connection.transport.get_extra_info("socket")
@@ -191,7 +191,7 @@ async def test_a_channel_over_a_congested_link_starts_paused(
     connection.transport.pause_writing()
 
     async with service(hash_sink) as port:
-        await opened(connection, TcpAddress("127.0.0.1", port), endpoint)
+        await open_and_wait(connection, TcpAddress("127.0.0.1", port), endpoint)
 
     assert endpoint.is_write_paused
 
@@ -219,7 +219,7 @@ async def test_a_writer_that_filled_the_link_moves_to_the_back(
     async with service(hash_sink) as port:
         for name in ("large", "small", "idle"):
             endpoint = endpoints[name] = ChannelEndpoint(Counters(), lambda _: None)
-            await opened(connection, TcpAddress("127.0.0.1", port), endpoint)
+            await open_and_wait(connection, TcpAddress("127.0.0.1", port), endpoint)
             endpoint.peer = Named(name)
 
         connection.transport.pause_writing()
@@ -243,7 +243,7 @@ async def test_a_writer_that_filled_the_link_moves_to_the_back(
 async def open_paused(connection: Connection) -> tuple[ChannelEndpoint, Any]:
     """Open a channel that is paused until PauseReason.ALONE is removed, with its endpoint."""
     endpoint = ChannelEndpoint(Counters(), lambda opened: opened.pause_reading(PauseReason.NO_PEER))
-    await opened(connection, TcpAddress("ignored", 1), endpoint)
+    await open_and_wait(connection, TcpAddress("ignored", 1), endpoint)
     return endpoint, endpoint._channel
 
 
@@ -315,7 +315,7 @@ async def test_channels_of_every_kind_are_bounded(
     endpoint = ChannelEndpoint(Counters(), lambda _: None)
     path = tmp_path / "service.sock"
     async with service(hash_sink, path):
-        await opened(connection, UnixAddress(str(path)), endpoint)
+        await open_and_wait(connection, UnixAddress(str(path)), endpoint)
         assert isinstance(endpoint._channel, UnixChannel)
 
     server.session = lambda: Sender([])
@@ -336,7 +336,7 @@ async def test_an_asyncssh_without_the_defect_uses_its_own_channels(
     endpoint = ChannelEndpoint(Counters(), lambda _: None)
     server.session = None
     async with service(hash_sink, path):
-        await opened(connection, UnixAddress(str(path)), endpoint)
+        await open_and_wait(connection, UnixAddress(str(path)), endpoint)
         assert not isinstance(endpoint._channel, UnixChannel)
 
 

@@ -16,7 +16,7 @@ pubkeyacceptedalgorithms ed25519
 """
 
 
-def received(
+def lookup_result(
     facts: Facts, value: str = "", options: HostOptions | None = None, jump: str = ""
 ) -> LookupResult:
     """Return the lookup result of the host `relay` for a text of ssh_config."""
@@ -32,7 +32,7 @@ def received(
 
 
 def test_an_unconfigured_host_gets_the_built_in_defaults(facts: Facts) -> None:
-    host = resolve(received(facts, UNCHOSEN))
+    host = resolve(lookup_result(facts, UNCHOSEN))
 
     assert host == Host(name="relay", hostname="relay", user="ann", identity_agent="/run/agent")
 
@@ -69,7 +69,7 @@ serveralivecountmax 5
 tcpkeepalive no
 """
 
-    assert resolve(received(facts, value)) == Host(
+    assert resolve(lookup_result(facts, value)) == Host(
         name="relay",
         hostname="relay.example.com",
         user="tunnel",
@@ -139,7 +139,7 @@ tcpkeepalive no
         tcp_keepalive=True,
     )
 
-    assert resolve(received(facts, value, options)) == Host(
+    assert resolve(lookup_result(facts, value, options)) == Host(
         name="relay",
         hostname="relay",
         user="me",
@@ -165,7 +165,7 @@ tcpkeepalive no
 def test_an_algorithm_list_of_the_config_file_is_kept_even_if_it_equals_the_default(
     facts: Facts,
 ) -> None:
-    host = resolve(received(facts, UNCHOSEN, HostOptions(ciphers="+aes")))
+    host = resolve(lookup_result(facts, UNCHOSEN, HostOptions(ciphers="+aes")))
 
     assert (host.ciphers, host.macs) == ("chacha,aes", None)
 
@@ -173,7 +173,7 @@ def test_an_algorithm_list_of_the_config_file_is_kept_even_if_it_equals_the_defa
 def test_the_old_name_of_pubkey_accepted_algorithms_is_read(facts: Facts) -> None:
     value = "pubkeyacceptedkeytypes rsa"
 
-    assert resolve(received(facts, value)).pubkey_accepted_algorithms == "rsa"
+    assert resolve(lookup_result(facts, value)).pubkey_accepted_algorithms == "rsa"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_the_old_name_of_pubkey_accepted_algorithms_is_read(facts: Facts) -> Non
 def test_strict_host_key_checking_becomes_a_policy(
     value: str, policy: HostKeyPolicy, facts: Facts
 ) -> None:
-    host = received(facts, f"stricthostkeychecking {value}")
+    host = lookup_result(facts, f"stricthostkeychecking {value}")
 
     assert resolve(host).host_key_policy == policy
     assert bool(find_deviations(host)) == (value in {"false", "off", "no"})
@@ -200,13 +200,16 @@ def test_strict_host_key_checking_becomes_a_policy(
 def test_a_policy_in_the_config_file_is_no_deviation(facts: Facts) -> None:
     value = "stricthostkeychecking false"
 
-    assert find_deviations(received(facts, value, HostOptions(host_key_policy="accept-new"))) == ()
+    assert (
+        find_deviations(lookup_result(facts, value, HostOptions(host_key_policy="accept-new")))
+        == ()
+    )
 
 
 def test_an_unsupported_directive_is_reported_with_the_host(
     facts: Facts,
 ) -> None:
-    assert find_deviations(received(facts, "bindinterface eth0")) == (
+    assert find_deviations(lookup_result(facts, "bindinterface eth0")) == (
         "relay: BindInterface of ssh_config is not supported",
     )
 
@@ -224,12 +227,12 @@ def test_an_unsupported_directive_is_reported_with_the_host(
 def test_keepalives_of_ssh_config_apply_unless_the_interval_is_zero(
     value: str, options: HostOptions, keepalive: Keepalive, facts: Facts
 ) -> None:
-    assert resolve(received(facts, value, options)).keepalive == keepalive
+    assert resolve(lookup_result(facts, value, options)).keepalive == keepalive
 
 
 @pytest.mark.parametrize("value", ["none", "0"])
 def test_without_a_timeout_in_ssh_config_the_default_applies(value: str, facts: Facts) -> None:
-    assert resolve(received(facts, f"connecttimeout {value}")).connect_timeout == 10
+    assert resolve(lookup_result(facts, f"connecttimeout {value}")).connect_timeout == 10
 
 
 @pytest.mark.parametrize(
@@ -248,34 +251,36 @@ def test_without_a_timeout_in_ssh_config_the_default_applies(value: str, facts: 
 def test_an_identity_agent_is_a_path_or_a_variable_or_none(
     value: str, agent: str | None, facts: Facts
 ) -> None:
-    assert resolve(received(facts, f"identityagent {value}")).identity_agent == agent
-    assert resolve(received(facts, "", HostOptions(identity_agent=value))).identity_agent == agent
+    assert resolve(lookup_result(facts, f"identityagent {value}")).identity_agent == agent
+    assert (
+        resolve(lookup_result(facts, "", HostOptions(identity_agent=value))).identity_agent == agent
+    )
 
 
 @pytest.mark.parametrize("environment", [{}, {"SSH_AUTH_SOCK": ""}])
 def test_without_an_agent_in_the_environment_no_agent_is_used(
     environment: dict[str, str], facts: Facts
 ) -> None:
-    assert resolve(received(replace(facts, environment=environment))).identity_agent is None
+    assert resolve(lookup_result(replace(facts, environment=environment))).identity_agent is None
 
 
 def test_a_host_behind_a_jump_host_has_no_proxy_command(facts: Facts) -> None:
     options = HostOptions(proxy_command="mine")
 
-    assert resolve(received(facts, "proxycommand nc", jump="b")).proxy_command is None
-    assert resolve(received(facts, "proxycommand nc", options, jump="b")).proxy_command is None
+    assert resolve(lookup_result(facts, "proxycommand nc", jump="b")).proxy_command is None
+    assert resolve(lookup_result(facts, "proxycommand nc", options, jump="b")).proxy_command is None
 
 
 @pytest.mark.parametrize("written", ["none", "NONE"])
 def test_proxy_command_none_means_no_command(written: str, facts: Facts) -> None:
     options = HostOptions(proxy_command=written)
 
-    assert resolve(received(facts, "proxycommand nc", options)).proxy_command is None
+    assert resolve(lookup_result(facts, "proxycommand nc", options)).proxy_command is None
 
 
 @pytest.mark.parametrize("keyword", ["userknownhostsfile", "globalknownhostsfile"])
 def test_known_hosts_none_means_no_files(keyword: str, facts: Facts) -> None:
-    host = resolve(received(facts, f"{keyword} none"))
+    host = resolve(lookup_result(facts, f"{keyword} none"))
 
     assert host.user_known_hosts == host.system_known_hosts == ()
 
@@ -283,12 +288,12 @@ def test_known_hosts_none_means_no_files(keyword: str, facts: Facts) -> None:
 def test_proxy_jump_expands_tokens_of_the_target_host(facts: Facts) -> None:
     value = "hostname r.example.com\nproxyjump %r@gate-%h:%p,%n.gate"
 
-    assert jump_hosts(received(facts, value)) == ("ann@gate-r.example.com:22", "relay.gate")
+    assert jump_hosts(lookup_result(facts, value)) == ("ann@gate-r.example.com:22", "relay.gate")
 
 
 @pytest.mark.parametrize("value", ["", "proxyjump none"])
 def test_without_a_proxy_jump_there_are_no_jump_hosts(value: str, facts: Facts) -> None:
-    assert jump_hosts(received(facts, value)) == ()
+    assert jump_hosts(lookup_result(facts, value)) == ()
 
 
 @pytest.mark.parametrize(
@@ -309,11 +314,11 @@ def test_an_invalid_value_is_reported_with_host_and_directive(
     value: str, message: str, facts: Facts
 ) -> None:
     with pytest.raises(SshConfigError) as error_info:
-        resolve(received(facts, value))
+        resolve(lookup_result(facts, value))
 
     assert message in error_info.value.message
 
 
 def test_an_unknown_token_in_proxy_jump_is_reported(facts: Facts) -> None:
     with pytest.raises(SshConfigError, match=r"relay: ProxyJump '%u\.gate'"):
-        jump_hosts(received(facts, "proxyjump %u.gate"))
+        jump_hosts(lookup_result(facts, "proxyjump %u.gate"))

@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def written(path: Path) -> None:
+def write(path: Path) -> None:
     path.write_text("other message")
 
 
-def replaced(path: Path) -> None:
+def replace_file(path: Path) -> None:
     new = path.with_name("new")
     new.write_text(path.read_text())
     os.utime(new, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     new.replace(path)
 
 
-def locked_away(path: Path) -> None:
+def remove_permissions(path: Path) -> None:
     path.chmod(0o400)
 
 
-def removed(path: Path) -> None:
+def remove(path: Path) -> None:
     path.unlink()
 
 
-@pytest.mark.parametrize("change", [written, replaced, locked_away, removed])
+@pytest.mark.parametrize("change", [write, replace_file, remove_permissions, remove])
 async def test_every_kind_of_change_is_detected(
     tmp_path: Path, change: Callable[[Path], None]
 ) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SSH_PORT = TcpAddress("localhost", 2222)
 
 
-def the_forward_of(runner: Runner) -> ForwardSnapshot:
+def only_forward(runner: Runner) -> ForwardSnapshot:
     [forward] = snapshot_of(runner).forwards
     return forward
 
@@ -58,8 +58,8 @@ async def test_a_new_forward_can_use_the_port_of_a_removed_one() -> None:
         runner, _ = await harness.connect(make_tunnel(local=[f"{port}:db:5432"]))
 
         runner.send(Reconfigure(make_tunnel(local=[f"{port}:other:5432"])))
-        await until(lambda: the_forward_of(runner).connect == "other:5432")
-        await until(lambda: the_forward_of(runner).state == "listening")
+        await until(lambda: only_forward(runner).connect == "other:5432")
+        await until(lambda: only_forward(runner).state == "listening")
 
         assert snapshot_of(runner).state == "up"
 
@@ -180,8 +180,8 @@ async def test_a_tunnel_can_be_stopped_while_the_server_does_not_answer() -> Non
         await wait_for_state(runner, "stopped")
         harness.pool.may_listen.set()
         await settle()
-        assert the_forward_of(runner).state == "pending"
-        assert the_forward_of(runner).failure is None
+        assert only_forward(runner).state == "pending"
+        assert only_forward(runner).failure is None
 
 
 @pytest.mark.parametrize("taken", [True, False])
@@ -201,8 +201,8 @@ async def test_an_answer_during_the_close_of_the_connection_is_ignored(
         harness.pool.may_listen.set()
         await settle()
 
-        assert the_forward_of(runner).state == "pending"
-        assert the_forward_of(runner).failure is None
+        assert only_forward(runner).state == "pending"
+        assert only_forward(runner).failure is None
         assert harness.pool.listening == []
         assert harness.clock.timers == []
         harness.pool.may_close.set()

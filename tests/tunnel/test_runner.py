@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.tunnel.runner import Runner
 
 
-def the_failure_of(runner: Runner) -> str | None:
+def failure_of(runner: Runner) -> str | None:
     failure = snapshot_of(runner).failure
     return failure.cause if failure else None
 
@@ -65,12 +65,12 @@ async def test_a_connection_that_ends_leads_to_backoff_and_its_cause_is_shown() 
         connection.lose(LOST)
         await wait_for_state(runner, "backoff")
 
-        assert the_failure_of(runner) == "lost"
+        assert failure_of(runner) == "lost"
         assert snapshot_of(runner).hops[0].connected is False
         await harness.clock.advance(2)
         (await harness.next_attempt()).succeed()
         await wait_for_state(runner, "up")
-        assert the_failure_of(runner) is None
+        assert failure_of(runner) is None
         assert snapshot_of(runner).restarts == 1
 
 
@@ -116,7 +116,7 @@ async def test_max_attempts_block_the_tunnel_until_a_manual_start() -> None:
         await harness.clock.advance(86400)
         runner.send(RetryNow())
         await settle()
-        assert the_failure_of(runner) == "too_many_attempts"
+        assert failure_of(runner) == "too_many_attempts"
         assert snapshot_of(runner).retry_at is None
         assert harness.pool.pending_attempts == []
 
@@ -243,12 +243,12 @@ async def test_a_stopped_tunnel_shows_no_failure() -> None:
         runner, attempt = await harness.start()
         attempt.fail(DENIED)
         await wait_for_state(runner, "blocked")
-        assert the_failure_of(runner) == "auth"
+        assert failure_of(runner) == "auth"
 
         runner.send(Stop())
         await wait_for_state(runner, "stopped")
 
-        assert the_failure_of(runner) is None
+        assert failure_of(runner) is None
 
 
 async def test_messages_of_the_connection_attempt_are_logged() -> None:
@@ -289,7 +289,7 @@ async def test_a_temporary_dns_failure_leads_to_backoff() -> None:
 
         await wait_for_state(runner, "backoff")
 
-        assert the_failure_of(runner) == UNRESOLVED.cause
+        assert failure_of(runner) == UNRESOLVED.cause
 
 
 async def test_an_internal_error_ends_only_its_session(caplog: pytest.LogCaptureFixture) -> None:
@@ -321,4 +321,4 @@ async def test_an_internal_error_during_the_close_ends_the_session(
         await wait_for_state(runner, "backoff")
 
         assert "tunnel db: the session failed" in caplog.text
-        assert the_failure_of(runner) == "protocol"
+        assert failure_of(runner) == "protocol"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PHASES = ["looking up", "connecting", "listening", "up", "closing", "backoff", "blocked"]
 
 
-async def bring_to(phase: str, harness: RunnerHarness, port: int) -> Runner:
+async def advance_to_phase(phase: str, harness: RunnerHarness, port: int) -> Runner:
     tunnel = make_tunnel(local=[f"{port}:db:5432"], remote=["2222:localhost:22"])
     runner = harness.runner(tunnel)
     if phase == "looking up":
@@ -60,7 +60,7 @@ async def test_a_stop_leaves_nothing_behind_in_any_phase(phase: str) -> None:
     port = free_port()
     before = asyncio.all_tasks()
     async with runner_harness() as harness:
-        runner = await bring_to(phase, harness, port)
+        runner = await advance_to_phase(phase, harness, port)
         assert is_bound(port)
 
         runner.send(Stop())
@@ -78,7 +78,7 @@ async def test_a_stop_leaves_nothing_behind_in_any_phase(phase: str) -> None:
 @pytest.mark.parametrize("phase", PHASES)
 async def test_a_stop_and_a_start_lead_to_one_connection_in_any_phase(phase: str) -> None:
     async with runner_harness() as harness:
-        runner = await bring_to(phase, harness, free_port())
+        runner = await advance_to_phase(phase, harness, free_port())
         runner.send(Stop())
         runner.send(Start())
         harness.host_resolver.may_resolve.set()
@@ -96,7 +96,7 @@ async def test_a_stop_and_a_start_lead_to_one_connection_in_any_phase(phase: str
 async def test_a_runner_can_be_shut_down_in_any_phase(phase: str) -> None:
     port = free_port()
     async with runner_harness() as harness:
-        runner = await bring_to(phase, harness, port)
+        runner = await advance_to_phase(phase, harness, port)
 
         runner.shutdown()
         await runner.until_stopped()

@@ -39,7 +39,7 @@ def replacement_snapshot(runner: Runner) -> ReplacementSnapshot:
     return replacement
 
 
-async def replaced(harness: RunnerHarness, runner: Runner) -> FakeConnection:
+async def replace_connection(harness: RunnerHarness, runner: Runner) -> FakeConnection:
     """Request a replacement and let it connect."""
     await harness.clock.advance(1)
     runner.send(RestartGracefully())
@@ -57,7 +57,7 @@ async def test_existing_clients_keep_the_old_connection_and_new_ones_use_the_rep
         writer.write(b"one")
         assert await reader.readexactly(3) == b"ONE"
 
-        new = await replaced(harness, runner)
+        new = await replace_connection(harness, runner)
 
         assert snapshot_of(runner).state == "up"
         assert replacement_snapshot(runner).state == "draining"
@@ -101,7 +101,7 @@ async def test_open_channels_are_closed_at_the_drain_timeout() -> None:
         runner, old = await harness.connect(tunnel)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await until(lambda: old.opened)
-        await replaced(harness, runner)
+        await replace_connection(harness, runner)
 
         await harness.clock.advance(59)
         assert not old.is_closed
@@ -118,7 +118,7 @@ async def test_a_remote_port_moves_from_the_old_connection_to_the_replacement() 
     async with runner_harness() as harness:
         runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
 
-        new = await replaced(harness, runner)
+        new = await replace_connection(harness, runner)
 
         await until(lambda: old.is_closed)
         assert list(new.accept_callbacks) == [SSH_PORT]
@@ -131,7 +131,7 @@ async def test_a_replacement_takes_over_only_after_its_server_answers() -> None:
         runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         harness.pool.may_answer.clear()
 
-        new = await replaced(harness, runner)
+        new = await replace_connection(harness, runner)
         assert list(old.accept_callbacks) == [SSH_PORT]
         assert replacement_snapshot(runner).state == "connecting"
 
@@ -144,7 +144,7 @@ async def test_the_old_connection_stays_open_until_the_remote_ports_have_moved()
         runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         harness.pool.may_listen.clear()
 
-        await replaced(harness, runner)
+        await replace_connection(harness, runner)
         await harness.clock.advance(10)
         assert not old.is_closed
 
@@ -157,12 +157,12 @@ async def test_a_port_assigned_by_the_server_stays_the_same_after_a_replacement(
         runner, _ = await harness.connect(make_tunnel(remote=["0:localhost:22"]))
         chosen = TcpAddress("localhost", ASSIGNED_PORT)
 
-        new = await replaced(harness, runner)
+        new = await replace_connection(harness, runner)
         assert list(new.accept_callbacks) == [chosen]
         assert harness.pool.listen_requests[-1] == chosen
 
         harness.pool.ports_in_use.add(chosen)
-        await replaced(harness, runner)
+        await replace_connection(harness, runner)
         assert harness.pool.listen_requests[-2:] == [chosen, TcpAddress("localhost", 0)]
         harness.pool.ports_in_use.clear()
 
@@ -172,7 +172,7 @@ async def test_a_remote_port_taken_by_another_client_during_the_move_is_retried(
         runner, _ = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
         harness.pool.ports_in_use.add(SSH_PORT)
 
-        await replaced(harness, runner)
+        await replace_connection(harness, runner)
         await wait_for_state(runner, "degraded")
 
         harness.pool.ports_in_use.clear()
@@ -245,7 +245,7 @@ async def test_a_replacement_that_ends_soon_returns_to_the_old_connection() -> N
         runner, old = await harness.connect(tunnel)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await until(lambda: old.opened)
-        new = await replaced(harness, runner)
+        new = await replace_connection(harness, runner)
 
         new.lose(LOST)
         await until(lambda: replacement_snapshot(runner).state == "backoff")
@@ -267,7 +267,7 @@ async def test_exit_on_forward_failure_returns_to_the_old_connection() -> None:
         runner, old = await harness.connect(tunnel)
         harness.pool.ports_in_use.add(second_port)
 
-        new = await replaced(harness, runner)
+        new = await replace_connection(harness, runner)
 
         await until(lambda: new.is_closed)
         await until(lambda: SSH_PORT in old.accept_callbacks)

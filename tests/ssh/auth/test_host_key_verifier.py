@@ -74,7 +74,7 @@ async def test_a_changed_key_is_refused_with_both_fingerprints_and_the_line(
 ) -> None:
     known = new_key()
     stranger.known_hosts.write_text("# mine\n")
-    stranger.know(known)
+    stranger.add_known_host_key(known)
     before = stranger.known_hosts.read_text()
 
     failure = await refusal(stranger, stranger.host(host_key_policy=policy))
@@ -93,7 +93,7 @@ async def test_a_key_of_another_type_than_the_known_one_is_refused(
     stranger: Server, policy: Any
 ) -> None:
     known = new_key("ecdsa-sha2-nistp256")
-    stranger.know(known)
+    stranger.add_known_host_key(known)
 
     failure = await refusal(stranger, stranger.host(host_key_policy=policy))
 
@@ -103,7 +103,7 @@ async def test_a_key_of_another_type_than_the_known_one_is_refused(
 
 
 async def test_a_revoked_key_is_refused_although_it_is_known(server: Server) -> None:
-    server.know(server.host_key, "@revoked")
+    server.add_known_host_key(server.host_key, "@revoked")
 
     failure = await refusal(server, server.host())
 
@@ -114,8 +114,8 @@ async def test_a_revoked_key_is_refused_although_it_is_known(server: Server) -> 
 
 
 async def test_a_revoked_key_is_refused_although_a_ca_key_is_known(server: Server) -> None:
-    server.know(server.host_key, "@revoked")
-    server.know(new_key(), "@cert-authority")
+    server.add_known_host_key(server.host_key, "@revoked")
+    server.add_known_host_key(new_key(), "@cert-authority")
 
     failure = await refusal(server, server.host())
 
@@ -254,14 +254,14 @@ async def test_a_key_saved_by_another_login_meanwhile_is_not_changed(tmp_path: P
 async def test_a_host_certificate_of_a_known_ca_is_accepted(tmp_path: Path) -> None:
     authority = new_key()
     async with serve(tmp_path, certified_by=authority) as server:
-        server.know(authority, "@cert-authority")
+        server.add_known_host_key(authority, "@cert-authority")
         async with connected(server.host()):
             assert server.logins == ["me"]
 
 
 async def test_a_host_certificate_of_an_unknown_ca_is_refused(tmp_path: Path) -> None:
     async with serve(tmp_path, certified_by=new_key()) as server:
-        server.know(new_key(), "@cert-authority")
+        server.add_known_host_key(new_key(), "@cert-authority")
 
         failure = await refusal(server, server.host())
 
@@ -276,8 +276,10 @@ async def test_a_host_certificate_with_a_revoked_key_is_refused(
 ) -> None:
     authority = new_key()
     async with serve(tmp_path, certified_by=authority) as server:
-        server.know(authority, "@cert-authority")
-        server.know(authority if revoked == "authority" else server.host_key, "@revoked")
+        server.add_known_host_key(authority, "@cert-authority")
+        server.add_known_host_key(
+            authority if revoked == "authority" else server.host_key, "@revoked"
+        )
 
         failure = await refusal(server, server.host())
 
@@ -298,7 +300,7 @@ async def test_a_host_certificate_for_another_name_is_refused(tmp_path: Path) ->
 
 async def test_without_a_known_ca_key_the_plain_key_counts(tmp_path: Path) -> None:
     async with serve(tmp_path, certified_by=new_key()) as server:
-        server.know(server.host_key)
+        server.add_known_host_key(server.host_key)
         async with connected(server.host()):
             assert server.logins == ["me"]
 

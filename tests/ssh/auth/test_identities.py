@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
-from tests.ssh.links import silent
+from tests.ssh.links import silent_server
 from tests.ssh.server import Server, connected, new_key, serve, write_key
 from tests.ssh.waiting import until
 from tunnelkeeper.core.configuration import Host
@@ -317,7 +317,7 @@ async def test_key_files_are_offered_despite_a_hung_agent(
 ) -> None:
     monkeypatch.setattr(identities, "AGENT_TIMEOUT", 0.05)
     path = key_file(folder, "id")
-    async with silent(at=folder / "agent.sock"):
+    async with silent_server(at=folder / "agent.sock"):
         keys = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
 
         assert await offered_keys(keys) == [blob(path)]
@@ -326,7 +326,7 @@ async def test_key_files_are_offered_despite_a_hung_agent(
 
 async def test_key_files_are_offered_despite_an_invalid_agent_reply(folder: Path) -> None:
     path = key_file(folder, "id")
-    async with silent(b"\0\0\0\1\xff", at=folder / "agent.sock"):
+    async with silent_server(b"\0\0\0\1\xff", at=folder / "agent.sock"):
         keys = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
 
         assert await offered_keys(keys) == [blob(path)]

@@ -69,7 +69,7 @@ def only_warning(text: str) -> str:
     return warning
 
 
-def found_by_ssh_keygen(name: str, file: Path) -> list[int]:
+def find_with_ssh_keygen(name: str, file: Path) -> list[int]:
     """Return the line numbers that ssh-keygen -F prints."""
     shown = subprocess.run(
         ["ssh-keygen", "-F", name, "-f", file], capture_output=True, text=True, check=False
@@ -381,8 +381,8 @@ def test_ssh_keygen_finds_names_hashed_here(tmp_path: Path) -> None:
     file = tmp_path / "kh"
     file.write_text(format_line("[host]:2222", "ssh-ed25519", OURS, SALT) + "\n")
 
-    assert found_by_ssh_keygen("[host]:2222", file) == [1]
-    assert found_by_ssh_keygen("host", file) == []
+    assert find_with_ssh_keygen("[host]:2222", file) == [1]
+    assert find_with_ssh_keygen("host", file) == []
 
 
 @settings(max_examples=40, deadline=None)
@@ -397,4 +397,4 @@ def test_a_host_is_found_on_the_lines_where_ssh_keygen_finds_it(
     file.write_text(text := "".join(line(name) + "\n" for name in names))
     found = KnownHosts(parse(text, "kh")[0]).keys_for(host, 22, None)
 
-    assert numbers(found.host_keys) == found_by_ssh_keygen(host.lower(), file)
+    assert numbers(found.host_keys) == find_with_ssh_keygen(host.lower(), file)

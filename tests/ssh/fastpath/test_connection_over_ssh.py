@@ -46,7 +46,7 @@ def fast_path_unused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FastPathConnection, "_handle_packet", fail)
 
 
-async def echoed(connection: Connection, data: bytes) -> bytes:
+async def echo_through_forward(connection: Connection, data: bytes) -> bytes:
     """Return what an echo server returns through a forward."""
     async with (
         asyncio.timeout(20),
@@ -73,7 +73,7 @@ async def test_data_flows_in_both_directions_during_key_exchanges(
         connection.transport._rekey_bytes = client_limit * MEGABYTE
         connection.transport.on_step = exchanged.append
 
-        assert await echoed(connection, DATA) == DATA
+        assert await echo_through_forward(connection, DATA) == DATA
 
     assert exchanged.count("host_key") >= 3  # the server presents its key at every exchange
 
@@ -121,7 +121,7 @@ async def test_a_connection_through_a_jump_host_accepts_its_channels_data(
 
         inner.transport.data_received = record  # type: ignore[method-assign,assignment]
 
-        assert await echoed(inner, DATA) == DATA
+        assert await echo_through_forward(inner, DATA) == DATA
 
     assert (memoryview in kinds) == connection.ENABLED
 
@@ -156,7 +156,7 @@ async def test_compressed_data_does_not_use_the_fast_path(tmp_path: Path) -> Non
         connected(server.host(ciphers=AES_GCM, compression=True)) as connection,
     ):
         assert connection.transport.get_extra_info("send_compression") == "zlib@openssh.com"
-        assert await echoed(connection, DATA) == DATA
+        assert await echo_through_forward(connection, DATA) == DATA
 
 
 @pytest.mark.usefixtures("fast_path_unused")
@@ -164,4 +164,4 @@ async def test_compressed_data_does_not_use_the_fast_path(tmp_path: Path) -> Non
 async def test_other_ciphers_do_not_use_the_fast_path(server: Server, cipher: str) -> None:
     async with connected(server.host(ciphers=cipher)) as connection:
         assert connection.cipher == cipher
-        assert await echoed(connection, DATA) == DATA
+        assert await echo_through_forward(connection, DATA) == DATA
