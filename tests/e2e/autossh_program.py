@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.e2e import log_files
+from tests.e2e.sandbox import USER
 from tests.e2e.server_process import is_running
-from tests.e2e.site import USER
 from tests.e2e.waiting import wait_until
 from tests.requirements import absent, require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.e2e.sshd import Sshd
 
 REAL = "/usr/lib/autossh/autossh"
@@ -55,19 +55,19 @@ def debian_autossh() -> Path:
     return Path(REAL) if Path(REAL).exists() else found
 
 
-def ssh_config(site: Site, server: Sshd, address: str = "127.0.0.1") -> Path:
+def ssh_config(sandbox: Sandbox, server: Sshd, address: str = "127.0.0.1") -> Path:
     """Write an ssh_config in which `box` and the example hosts name the server."""
-    path = site.directory / f"ssh_config{server.port}"
+    path = sandbox.directory / f"ssh_config{server.port}"
     path.write_text(
         f"""\
 Host box example.com bar.com
   HostName {address}
   Port {server.port}
   User {USER}
-  IdentityFile {site.key}
+  IdentityFile {sandbox.key}
   IdentitiesOnly yes
   BatchMode yes
-  UserKnownHostsFile {site.known_hosts}
+  UserKnownHostsFile {sandbox.known_hosts}
 """
     )
     return path
@@ -165,35 +165,35 @@ class Autossh:
 
 
 def launch(
-    site: Site,
+    sandbox: Sandbox,
     program: Path,
     *arguments: str,
     variables: Mapping[str, str] | None = None,
 ) -> Autossh:
-    """Start a run that ends with the site. variables: without their AUTOSSH_ prefix."""
+    """Start a run that ends with the sandbox. variables: without their AUTOSSH_ prefix."""
     environment = {f"AUTOSSH_{name}": value for name, value in (variables or {}).items()}
-    run = Autossh(program, site.subdirectory("a"), arguments, environment)
+    run = Autossh(program, sandbox.subdirectory("a"), arguments, environment)
     run.start()
-    site.add_cleanup(run.close)
+    sandbox.add_cleanup(run.close)
     return run
 
 
 def autossh(
-    site: Site, server: Sshd, line: str, variables: Mapping[str, str] | None = None
+    sandbox: Sandbox, server: Sshd, line: str, variables: Mapping[str, str] | None = None
 ) -> Autossh:
     """Start our program with a command line and an ssh_config that resolves `example.com`."""
-    arguments = ["-F", str(ssh_config(site, server)), *shlex.split(line)]
-    return launch(site, own_autossh(site.directory), *arguments, variables=variables)
+    arguments = ["-F", str(ssh_config(sandbox, server)), *shlex.split(line)]
+    return launch(sandbox, own_autossh(sandbox.directory), *arguments, variables=variables)
 
 
 def run(
-    site: Site, server: Sshd, line: str, data: bytes = b"", **variables: str
+    sandbox: Sandbox, server: Sshd, line: str, data: bytes = b"", **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command line to its end, with data on standard input."""
     arguments = [
-        str(own_autossh(site.directory)),
+        str(own_autossh(sandbox.directory)),
         "-F",
-        str(ssh_config(site, server)),
+        str(ssh_config(sandbox, server)),
         *shlex.split(line),
     ]
     environment = {**os.environ, **variables}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e import log_files
 from tests.e2e.ports import free_port
-from tests.e2e.site import Site, new_site, tunnel_table
+from tests.e2e.sandbox import Sandbox, new_sandbox, tunnel_table
 from tests.e2e.systemd import new_user_manager
 from tests.e2e.systemd_user import SystemdUser, forward
 
@@ -22,16 +22,16 @@ DEADLINE = 180
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    with new_site() as site:
-        yield site
+def sandbox() -> Iterator[Sandbox]:
+    with new_sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="module")
-def shared_site() -> Iterator[Site]:
-    """Share a site between all tests of a module, which must not change it."""
-    with new_site() as site:
-        yield site
+def shared_sandbox() -> Iterator[Sandbox]:
+    """Share a sandbox between all tests of a module, which must not change it."""
+    with new_sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="module", params=["on", "off"])
@@ -44,25 +44,25 @@ def data_path(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def site_per_data_path(data_path: str) -> Iterator[Site]:
-    """Share a site for each data path."""
-    with new_site() as site:
-        yield site
+def sandbox_per_data_path(data_path: str) -> Iterator[Sandbox]:
+    """Share a sandbox for each data path."""
+    with new_sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def user(site: Site) -> Iterator[SystemdUser]:
-    site.directory.chmod(0o755)
-    with new_user_manager(site.subdirectory("m")) as machine:
-        yield SystemdUser(site, machine)
+def user(sandbox: Sandbox) -> Iterator[SystemdUser]:
+    sandbox.directory.chmod(0o755)
+    with new_user_manager(sandbox.subdirectory("m")) as machine:
+        yield SystemdUser(sandbox, machine)
         assert "Traceback" not in machine.output(), machine.output()
 
 
 @pytest.fixture
-def port(site: Site, user: SystemdUser) -> int:
+def port(sandbox: Sandbox, user: SystemdUser) -> int:
     """Configure the tunnel `db` to an echo service; return its local port."""
     port = free_port()
-    user.write_config(tunnel_table("db", site.sshd().port, forward(site, port)))
+    user.write_config(tunnel_table("db", sandbox.sshd().port, forward(sandbox, port)))
     return port
 
 

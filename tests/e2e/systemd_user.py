@@ -9,26 +9,26 @@ from tests.e2e.waiting import wait_until
 from tunnelkeeper.systemd.unit_templates import SUPERVISOR
 
 if TYPE_CHECKING:
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.e2e.systemd import UserManager
 
 
 class SystemdUser:
-    """A user of the machine; the config file uses the site's key for every host."""
+    """A user of the machine; the config file uses the sandbox's key for every host."""
 
-    def __init__(self, site: Site, machine: UserManager) -> None:
+    def __init__(self, sandbox: Sandbox, machine: UserManager) -> None:
         self.machine = machine
         self.config = machine.home / ".config" / "tunnelkeeper" / "tunnels.toml"
         self.known_hosts = machine.write(machine.home / "known_hosts", "")
-        self._site = site
-        self._key = machine.write(machine.home / "key", site.key.read_text())
+        self._sandbox = sandbox
+        self._key = machine.write(machine.home / "key", sandbox.key.read_text())
         self._key.chmod(0o600)
 
     def write_config(self, *tables: str) -> None:
-        """Replace the config file and copy the site's known_hosts."""
-        self.known_hosts.write_text(self._site.known_hosts.read_text())
-        head = self._site.head().replace(str(self._site.key), str(self._key))
-        head = head.replace(str(self._site.known_hosts), str(self.known_hosts))
+        """Replace the config file and copy the sandbox's known_hosts."""
+        self.known_hosts.write_text(self._sandbox.known_hosts.read_text())
+        head = self._sandbox.head().replace(str(self._site.key), str(self._key))
+        head = head.replace(str(self._sandbox.known_hosts), str(self.known_hosts))
         self.machine.write(self.config, head + "".join(tables))
 
     def install(self, *arguments: str) -> str:
@@ -53,6 +53,6 @@ class SystemdUser:
         self.machine.wait_for_property(SUPERVISOR, "ActiveState", "active")
 
 
-def forward(site: Site, port: int) -> str:
+def forward(sandbox: Sandbox, port: int) -> str:
     """Return the config line of a forward from a local port to a new echo service."""
-    return f'local = "{port}:{site.service(echo)}"'
+    return f'local = "{port}:{sandbox.service(echo)}"'

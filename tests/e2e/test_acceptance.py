@@ -11,9 +11,9 @@ import pytest
 
 from tests.e2e.clients import exchange, is_listening
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import USER, Sandbox, host_table, socks_tunnel, tunnel_table
 from tests.e2e.server_process import is_running
 from tests.e2e.services import echo, web_page
-from tests.e2e.site import USER, Site, host_table, socks_tunnel, tunnel_table
 from tests.e2e.waiting import TIMEOUT, wait_until
 from tests.requirements import require
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 HEALTHY = ["local", "remote", "socks", "unix", "chain", "reverse"]
 
 
-class World(NamedTuple):
-    site: Site
+class Setup(NamedTuple):
+    sandbox: Sandbox
     server: Sshd
     program: Program
     ports: dict[str, int]
@@ -52,7 +52,7 @@ class World(NamedTuple):
             [require("curl"), "-sS", *proxy, self.page], stderr=subprocess.DEVNULL
         )
         assert fetched == b"hello"
-        ssh = self.site.ssh(
+        ssh = self.sandbox.ssh(
             self.ports["reverse"], "-o", f"HostKeyAlias=[127.0.0.1]:{self.server.port}"
         )
         answer = subprocess.check_output(
@@ -65,11 +65,11 @@ class World(NamedTuple):
 
 
 @pytest.fixture
-def world(site: Site) -> World:
-    server, service = site.sshd(), site.service(echo)
+def setup(sandbox: Sandbox) -> Setup:
+    server, service = sandbox.sshd(), sandbox.service(echo)
     ports = {name: free_port() for name in [*HEALTHY, "closed"]}
-    path = site.directory / "here.sock"
-    program = site.program(
+    path = sandbox.directory / "here.sock"
+    program = sandbox.program(
         host_table("relay", server.port),
         tunnel_table("local", "relay", f'local = "{ports["local"]}:{service}"'),
         tunnel_table("remote", "relay", f'remote = "{ports["remote"]}:{service}"'),
@@ -81,12 +81,12 @@ def world(site: Site) -> World:
         tunnel_table("reverse", "relay", f'remote = "{ports["reverse"]}:127.0.0.1:{server.port}"'),
         socks_tunnel("closed", ports["closed"]),
     )
-    page = f"http://localhost:{site.service(web_page('hello')).port}/"
-    return World(site, server, program, ports, path, page)
+    page = f"http://localhost:{sandbox.service(web_page('hello')).port}/"
+    return Setup(sandbox, server, program, ports, path, page)
 
 
-def test_seven_tunnels_from_start_through_an_outage_to_the_end(world: World) -> None:
-    server, program = world.server, world.program
+def test_seven_tunnels_from_start_through_an_outage_to_the_end(setup: Setup) -> None:
+    server, program = setup.server, setup.program
 
     checked = program.run("check")
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
@@ -106,7 +106,7 @@ def test_seven_tunnels_from_start_through_an_outage_to_the_end(world: World) -> 
     assert rows["closed"] in {"backoff", "connecting"}, shown.stdout
     waiting = program.wait_for_state("closed", "backoff", "refused")
     assert waiting.retry_at is not None
-    world.use_all()
+    setup.use_all()
 
     server.kill()
     for name in HEALTHY:
@@ -115,9 +115,9 @@ def test_seven_tunnels_from_start_through_an_outage_to_the_end(world: World) -> 
     for name in HEALTHY:  # as after a minute: the delays have reached their maximum
         program.wait_for(name, lambda tunnel: tunnel.attempt >= 4, within=20)
     with ThreadPoolExecutor() as clients:
-        held_client = clients.submit(exchange, world.ports["local"], b"during the outage")
+        held_client = clients.submit(exchange, setup.ports["local"], b"during the outage")
         server.start()
-        wait_until(world.all_carry_data, within=2 * TIMEOUT, message="data does not flow again")
+        wait_until(setup.all_carry_data, within=2 * TIMEOUT, message="data does not flow again")
         assert held_client.result() == b"during the outage"
 
     second_up = program.run("up", "local")
@@ -126,11 +126,11 @@ def test_seven_tunnels_from_start_through_an_outage_to_the_end(world: World) -> 
     valid_config = program.config.read_text()
     program.write_config(valid_config + "nonsense = 1\n")
     assert program.run("reload").returncode == 2
-    world.use_all()
+    setup.use_all()
 
     program.succeed("down")
     wait_until(lambda: not is_running(supervisor))
     assert not program.socket.exists()
-    assert not world.path.exists()
-    assert not [name for name, port in world.ports.items() if is_listening(port)]
+    assert not setup.path.exists()
+    assert not [name for name, port in setup.ports.items() if is_listening(port)]
     wait_until(lambda: not server.sessions())

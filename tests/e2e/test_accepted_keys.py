@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.keys import make_key, public
 from tests.e2e.ports import free_port
-from tests.e2e.site import USER
+from tests.e2e.sandbox import USER
 from tests.requirements import require
 from tunnelkeeper.core.failures import Cause
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.program import Program
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.e2e.sshd import Sshd
 
 
@@ -27,29 +27,29 @@ def rsa_key(path: Path) -> Path:
     return path
 
 
-def program_for(site: Site, server: Sshd, keys: list[Path], accepted: str) -> Program:
+def program_for(sandbox: Sandbox, server: Sshd, keys: list[Path], accepted: str) -> Program:
     """Create a program whose tunnel "t" uses a host of an ssh_config with these keys."""
-    ssh_config = site.directory / "ssh_config"
+    ssh_config = sandbox.directory / "ssh_config"
     lines = [
         "Host relay",
         "HostName 127.0.0.1",
         f"Port {server.port}",
         f"User {USER}",
         "IdentitiesOnly yes",
-        f"UserKnownHostsFile {site.known_hosts}",
+        f"UserKnownHostsFile {sandbox.known_hosts}",
         f"PubkeyAcceptedAlgorithms {accepted}",
         *(f"IdentityFile {key}" for key in keys),
     ]
     ssh_config.write_text("\n".join(lines) + "\n")
     head = f'[supervisor]\nssh_config = "{ssh_config}"\n\n'
     tunnel = f'[tunnels.t]\nhost = "relay"\nsocks = "{free_port()}"\n'
-    return site.program(tunnel, head=head)
+    return sandbox.program(tunnel, head=head)
 
 
-def test_a_key_of_an_unaccepted_type_is_not_offered(site: Site) -> None:
-    server = site.sshd()
-    rsa = rsa_key(site.directory / "rsa")
-    program = program_for(site, server, [rsa, site.key], "ssh-ed25519")
+def test_a_key_of_an_unaccepted_type_is_not_offered(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    rsa = rsa_key(sandbox.directory / "rsa")
+    program = program_for(sandbox, server, [rsa, sandbox.key], "ssh-ed25519")
     program.up()
 
     program.wait_until_up()
@@ -59,12 +59,12 @@ def test_a_key_of_an_unaccepted_type_is_not_offered(site: Site) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["rsa-sha2-256", "rsa-sha2-512"])
-def test_a_key_signs_with_an_accepted_algorithm(site: Site, algorithm: str) -> None:
-    server = site.sshd()
-    rsa = rsa_key(site.directory / "rsa")
-    with site.authorized_keys.open("a") as file:
+def test_a_key_signs_with_an_accepted_algorithm(sandbox: Sandbox, algorithm: str) -> None:
+    server = sandbox.sshd()
+    rsa = rsa_key(sandbox.directory / "rsa")
+    with sandbox.authorized_keys.open("a") as file:
         file.write(public(rsa) + "\n")
-    program = program_for(site, server, [rsa], algorithm)
+    program = program_for(sandbox, server, [rsa], algorithm)
     program.up()
 
     program.wait_until_up()
@@ -72,9 +72,9 @@ def test_a_key_signs_with_an_accepted_algorithm(site: Site, algorithm: str) -> N
     assert f"signature algorithm {algorithm}" in server.log() or algorithm in server.log()
 
 
-def test_a_login_without_an_accepted_key_reports_the_reason(site: Site) -> None:
-    server = site.sshd()
-    program = program_for(site, server, [site.key], "rsa-sha2-512")
+def test_a_login_without_an_accepted_key_reports_the_reason(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    program = program_for(sandbox, server, [sandbox.key], "rsa-sha2-512")
     program.up()
 
     failure = program.wait_for_state("t", "blocked", Cause.AUTH).failure
@@ -84,8 +84,8 @@ def test_a_login_without_an_accepted_key_reports_the_reason(site: Site) -> None:
     assert "ED25519" not in server.log().split("Server listening")[1]
 
 
-def test_check_reports_a_key_that_is_not_accepted(site: Site) -> None:
-    program = program_for(site, site.sshd(), [site.key], "rsa-sha2-512")
+def test_check_reports_a_key_that_is_not_accepted(sandbox: Sandbox) -> None:
+    program = program_for(sandbox, sandbox.sshd(), [sandbox.key], "rsa-sha2-512")
 
     done = program.run("check")
 
@@ -96,14 +96,14 @@ def test_check_reports_a_key_that_is_not_accepted(site: Site) -> None:
     "accepted", ["ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", "rsa-sha2-256"]
 )
 def test_only_the_accepted_one_of_a_certificate_and_its_key_is_offered(
-    site: Site, accepted: str
+    sandbox: Sandbox, accepted: str
 ) -> None:
-    authority = make_key(site.directory / "authority")
+    authority = make_key(sandbox.directory / "authority")
     command = [require("ssh-keygen"), "-q", "-s", str(authority), "-I", "me", "-n", USER]
-    subprocess.run([*command, f"{site.key}.pub"], check=True)
-    trusted = site.directory / "authority.pub"
-    server = site.sshd(TrustedUserCAKeys=str(trusted))
-    program = program_for(site, server, [site.key], accepted)
+    subprocess.run([*command, f"{sandbox.key}.pub"], check=True)
+    trusted = sandbox.directory / "authority.pub"
+    server = sandbox.sshd(TrustedUserCAKeys=str(trusted))
+    program = program_for(sandbox, server, [sandbox.key], accepted)
     program.up()
 
     if accepted == "rsa-sha2-256":

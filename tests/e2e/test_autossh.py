@@ -26,8 +26,8 @@ from tests.e2e.clients import exchange, is_listening
 from tests.e2e.keys import public
 from tests.e2e.netns import RELAY, new_network
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import USER, Sandbox
 from tests.e2e.services import echo, web_page
-from tests.e2e.site import USER, Site
 from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
@@ -55,12 +55,12 @@ def can_exchange(port: int, data: bytes = b"hello") -> bool:
         "-N -M 0 -g -C -4 -q -oExitOnForwardFailure=yes -L {local_port}:127.0.0.1:{target_port} ssh://box",
     ],
 )
-def test_a_forward_survives_a_server_restart(line: str, site: Site) -> None:
-    server, target_port, local_port = site.sshd(), site.service(echo).port, free_port()
+def test_a_forward_survives_a_server_restart(line: str, sandbox: Sandbox) -> None:
+    server, target_port, local_port = sandbox.sshd(), sandbox.service(echo).port, free_port()
     arguments = line.format(
         local_port=local_port, target_port=target_port, user=USER, keepalives=KEEPALIVES
     )
-    autossh(site, server, arguments)
+    autossh(sandbox, server, arguments)
     wait_until(
         lambda: is_listening(local_port) and can_exchange(local_port), within=RECOVERY_TIMEOUT
     )
@@ -70,9 +70,9 @@ def test_a_forward_survives_a_server_restart(line: str, site: Site) -> None:
     wait_until(lambda: can_exchange(local_port), within=RECOVERY_TIMEOUT)
 
 
-def test_a_socks_proxy_survives_a_server_restart(site: Site) -> None:
-    server, page, proxy = site.sshd(), site.service(web_page("hello")), free_port()
-    autossh(site, server, f"-M 0 {KEEPALIVES} -NCD {proxy} {USER}@example.com")
+def test_a_socks_proxy_survives_a_server_restart(sandbox: Sandbox) -> None:
+    server, page, proxy = sandbox.sshd(), sandbox.service(web_page("hello")), free_port()
+    autossh(sandbox, server, f"-M 0 {KEEPALIVES} -NCD {proxy} {USER}@example.com")
 
     def fetched() -> bool:
         command = [require("curl"), "--silent", "--socks5-hostname", f"127.0.0.1:{proxy}"]
@@ -84,13 +84,13 @@ def test_a_socks_proxy_survives_a_server_restart(site: Site) -> None:
     wait_until(fetched, within=RECOVERY_TIMEOUT)
 
 
-def test_forwards_of_ssh_config_are_used(site: Site) -> None:
-    server, target_port, local_port = site.sshd(), site.service(echo).port, free_port()
-    config = ssh_config(site, server)
+def test_forwards_of_ssh_config_are_used(sandbox: Sandbox) -> None:
+    server, target_port, local_port = sandbox.sshd(), sandbox.service(echo).port, free_port()
+    config = ssh_config(sandbox, server)
     with config.open("a") as file:
         file.write(f"  LocalForward {local_port} 127.0.0.1:{target_port}\n")
     arguments = ["-F", str(config), "-M", "0", "-N", "box"]
-    launch(site, own_autossh(site.directory), *arguments)
+    launch(sandbox, own_autossh(sandbox.directory), *arguments)
 
     wait_until(
         lambda: is_listening(local_port) and can_exchange(local_port), within=RECOVERY_TIMEOUT
@@ -100,10 +100,10 @@ def test_forwards_of_ssh_config_are_used(site: Site) -> None:
 # -- the monitoring loop ---------------------------------------------------------------------------
 
 
-def test_a_monitoring_loop_through_an_echo_service_detects_its_end(site: Site) -> None:
-    server, service, loop_port = site.sshd(), site.service(echo), free_port()
+def test_a_monitoring_loop_through_an_echo_service_detects_its_end(sandbox: Sandbox) -> None:
+    server, service, loop_port = sandbox.sshd(), sandbox.service(echo), free_port()
     line = f"-M {loop_port}:{service.port} -N box"
-    run = autossh(site, server, line, {"POLL": "2", "FIRST_POLL": "1"})
+    run = autossh(sandbox, server, line, {"POLL": "2", "FIRST_POLL": "1"})
 
     run.wait_for_log("connection ok")
     service.close()
@@ -111,20 +111,22 @@ def test_a_monitoring_loop_through_an_echo_service_detects_its_end(site: Site) -
     run.wait_for_starts(2)
 
 
-def test_a_monitoring_loop_through_forwards_works(site: Site) -> None:
+def test_a_monitoring_loop_through_forwards_works(sandbox: Sandbox) -> None:
     with ExitStack() as stack:
         network = stack.enter_context(new_network())
         addresses = ["127.0.0.1", RELAY]
-        server = Sshd(site.subdirectory("r"), site.authorized_keys, {"ListenAddress": addresses})
+        server = Sshd(
+            sandbox.subdirectory("r"), sandbox.authorized_keys, {"ListenAddress": addresses}
+        )
         stack.callback(server.close)
-        site.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
-        config = ssh_config(site, server, RELAY)
+        sandbox.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
+        config = ssh_config(sandbox, server, RELAY)
         with network.relay.entered():
             server.start()
         with network.client.entered():
             run = launch(
-                site,
-                own_autossh(site.directory),
+                sandbox,
+                own_autossh(sandbox.directory),
                 *("-M", str(free_port()), "-F", str(config), "-N", "box"),
                 variables={"POLL": "2", "FIRST_POLL": "1", "MESSAGE": "hello"},
             )
@@ -137,10 +139,10 @@ def test_a_monitoring_loop_through_forwards_works(site: Site) -> None:
 # -- improvements over autossh ---------------------------------------------------------------------
 
 
-def test_a_server_that_is_not_up_yet_is_retried(site: Site) -> None:
-    server = site.sshd()
+def test_a_server_that_is_not_up_yet_is_retried(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
     server.kill()
-    run = autossh(site, server, "-M 0 -N box")
+    run = autossh(sandbox, server, "-M 0 -N box")
     run.wait_for_starts(2)
 
     server.start()
@@ -148,8 +150,8 @@ def test_a_server_that_is_not_up_yet_is_retried(site: Site) -> None:
     wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
 
 
-def test_a_permanent_failure_within_the_gate_time_ends_it(site: Site) -> None:
-    run = autossh(site, site.sshd(), "-M 0 -N -l nosuchuser box")
+def test_a_permanent_failure_within_the_gate_time_ends_it(sandbox: Sandbox) -> None:
+    run = autossh(sandbox, sandbox.sshd(), "-M 0 -N -l nosuchuser box")
 
     assert run.exit_code() == 1
     assert "auth" in run.output()
@@ -157,12 +159,12 @@ def test_a_permanent_failure_within_the_gate_time_ends_it(site: Site) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_ends_a_retry_delay(number: signal.Signals, site: Site) -> None:
-    server = site.sshd()
+def test_a_signal_ends_a_retry_delay(number: signal.Signals, sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
     server.kill()
     variables = {"POLL": "100000", "GATETIME": "0"}
-    arguments = ["--strict", "-F", str(ssh_config(site, server)), "-M", "0", "-N", "box"]
-    run = launch(site, own_autossh(site.directory), *arguments, variables=variables)
+    arguments = ["--strict", "-F", str(ssh_config(sandbox, server)), "-M", "0", "-N", "box"]
+    run = launch(sandbox, own_autossh(sandbox.directory), *arguments, variables=variables)
     wait_until(lambda: sum(run.delays()) >= 100, within=RECOVERY_TIMEOUT, message=run.log)
     before = run.start_count()
 
@@ -173,9 +175,9 @@ def test_a_signal_ends_a_retry_delay(number: signal.Signals, site: Site) -> None
     wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
 
 
-def test_a_hanging_server_does_not_delay_the_exit(site: Site) -> None:
-    server = site.sshd()
-    run = autossh(site, server, "-M 0 -N box")
+def test_a_hanging_server_does_not_delay_the_exit(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    run = autossh(sandbox, server, "-M 0 -N box")
     wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
 
     server.suspend()
@@ -187,8 +189,8 @@ def test_a_hanging_server_does_not_delay_the_exit(site: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(shared_site: Site) -> Sshd:
-    return shared_site.sshd(Subsystem="sftp internal-sftp")
+def server(shared_sandbox: Sandbox) -> Sshd:
+    return shared_sandbox.sshd(Subsystem="sftp internal-sftp")
 
 
 # -- rejected options, pid file and log ------------------------------------------------------------
@@ -206,23 +208,23 @@ def server(shared_site: Site) -> Sshd:
     ],
 )
 def test_an_unsupported_option_is_rejected_by_name(
-    line: str, message: str, shared_site: Site, server: Sshd
+    line: str, message: str, shared_sandbox: Sandbox, server: Sshd
 ) -> None:
-    done = run(shared_site, server, line)
+    done = run(shared_sandbox, server, line)
 
     assert done.returncode == 1
     assert message in done.stderr.decode()
 
 
-def test_the_pid_file_is_readable_and_names_the_program(site: Site) -> None:
-    run = autossh(site, site.sshd(), "-M 0 -N box")
+def test_the_pid_file_is_readable_and_names_the_program(sandbox: Sandbox) -> None:
+    run = autossh(sandbox, sandbox.sshd(), "-M 0 -N box")
 
     assert wait_until(run.pid, within=RECOVERY_TIMEOUT) == run.process.pid
     assert stat.S_IMODE(run.pid_file.stat().st_mode) & 0o444
 
 
-def test_a_log_that_cannot_be_written_is_reported(site: Site) -> None:
-    run = autossh(site, site.sshd(), "-M 0 -N box", {"LOGFILE": "/no/such/folder/log"})
+def test_a_log_that_cannot_be_written_is_reported(sandbox: Sandbox) -> None:
+    run = autossh(sandbox, sandbox.sshd(), "-M 0 -N box", {"LOGFILE": "/no/such/folder/log"})
 
     assert run.exit_code() == 1
     assert "/no/such/folder/log" in run.output()
@@ -234,8 +236,8 @@ def test_a_separate_program_is_installed() -> None:
     assert project["project"]["scripts"]["tunnelkeeper-autossh"] == "tunnelkeeper.cli.autossh:main"
 
 
-def test_it_is_also_a_subcommand(shared_site: Site, server: Sshd) -> None:
-    config = str(ssh_config(shared_site, server))
+def test_it_is_also_a_subcommand(shared_sandbox: Sandbox, server: Sshd) -> None:
+    config = str(ssh_config(shared_sandbox, server))
     command = [
         sys.executable,
         "-m",

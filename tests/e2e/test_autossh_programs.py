@@ -20,8 +20,8 @@ from tests.e2e.autossh_program import (
     ssh_config,
 )
 from tests.e2e.clients import MEGABYTE, blob
+from tests.e2e.sandbox import USER, Sandbox
 from tests.e2e.services import echo
-from tests.e2e.site import USER, Site
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
 
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def server(shared_site: Site) -> Sshd:
-    return shared_site.sshd(Subsystem="sftp internal-sftp")
+def server(shared_sandbox: Sandbox) -> Sshd:
+    return shared_sandbox.sshd(Subsystem="sftp internal-sftp")
 
 
-def test_a_command_gets_the_standard_streams(shared_site: Site, server: Sshd) -> None:
-    done = run(shared_site, server, "-M 0 box 'cat; echo no >&2'", b"yes")
+def test_a_command_gets_the_standard_streams(shared_sandbox: Sandbox, server: Sshd) -> None:
+    done = run(shared_sandbox, server, "-M 0 box 'cat; echo no >&2'", b"yes")
 
     assert (done.returncode, done.stdout) == (0, b"yes")
     assert b"no\n" in done.stderr
 
 
 def test_the_output_of_a_command_is_complete_before_its_status(
-    shared_site: Site, server: Sshd
+    shared_sandbox: Sandbox, server: Sshd
 ) -> None:
     data = blob(8 * MEGABYTE)
 
-    done = run(shared_site, server, "-M 0 box 'cat; exec >&-; exit 0'", data)
+    done = run(shared_sandbox, server, "-M 0 box 'cat; exec >&-; exit 0'", data)
 
     assert done.returncode == 0
     assert done.stdout == data
@@ -56,44 +56,44 @@ def test_the_output_of_a_command_is_complete_before_its_status(
 
 @pytest.mark.parametrize(("status", "code"), [(0, 0), (3, 1), (127, 1)])
 def test_the_exit_code_follows_the_status_of_the_command(
-    status: int, code: int, shared_site: Site, server: Sshd
+    status: int, code: int, shared_sandbox: Sandbox, server: Sshd
 ) -> None:
-    assert run(shared_site, server, f"-M 0 box exit {status}").returncode == code
+    assert run(shared_sandbox, server, f"-M 0 box exit {status}").returncode == code
 
 
-def test_a_shell_reads_commands(shared_site: Site, server: Sshd) -> None:
-    done = run(shared_site, server, f"-M 0 {KEEPALIVES} {USER}@example.com", b"echo $((6*7))\n")
+def test_a_shell_reads_commands(shared_sandbox: Sandbox, server: Sshd) -> None:
+    done = run(shared_sandbox, server, f"-M 0 {KEEPALIVES} {USER}@example.com", b"echo $((6*7))\n")
 
     assert done.stdout == b"42\n"
 
 
-def test_option_n_reads_no_input(shared_site: Site, server: Sshd) -> None:
-    assert run(shared_site, server, "-M 0 -n box cat", b"unread").stdout == b""
+def test_option_n_reads_no_input(shared_sandbox: Sandbox, server: Sshd) -> None:
+    assert run(shared_sandbox, server, "-M 0 -n box cat", b"unread").stdout == b""
 
 
-def test_environment_variables_are_sent(shared_site: Site) -> None:
-    server = shared_site.sshd(AcceptEnv="MODE TONE")
+def test_environment_variables_are_sent(shared_sandbox: Sandbox) -> None:
+    server = shared_sandbox.sshd(AcceptEnv="MODE TONE")
     line = "-M 0 -o SendEnv=MODE -o SetEnv=TONE=low box 'echo $MODE $TONE'"
 
-    assert run(shared_site, server, line, MODE="fast").stdout == b"fast low\n"
+    assert run(shared_sandbox, server, line, MODE="fast").stdout == b"fast low\n"
 
 
-def test_option_w_connects_the_streams_to_a_target(shared_site: Site, server: Sshd) -> None:
-    target = shared_site.service(echo)
+def test_option_w_connects_the_streams_to_a_target(shared_sandbox: Sandbox, server: Sshd) -> None:
+    target = shared_sandbox.service(echo)
 
-    done = run(shared_site, server, f"-M 0 -W {target} box", b"there and back")
+    done = run(shared_sandbox, server, f"-M 0 -W {target} box", b"data")
 
-    assert done.stdout == b"there and back"
+    assert done.stdout == b"data"
     assert done.returncode == 0
 
 
-def test_sftp_works_through_it(shared_site: Site, server: Sshd) -> None:
-    wrapper = shared_site.directory / "wrapper"
-    wrapper.write_text(f'#!/bin/sh\nexec {own_autossh(shared_site.directory)} -M 0 "$@"\n')
+def test_sftp_works_through_it(shared_sandbox: Sandbox, server: Sshd) -> None:
+    wrapper = shared_sandbox.directory / "wrapper"
+    wrapper.write_text(f'#!/bin/sh\nexec {own_autossh(shared_sandbox.directory)} -M 0 "$@"\n')
     wrapper.chmod(0o755)
-    batch = shared_site.directory / "batch"
+    batch = shared_sandbox.directory / "batch"
     batch.write_text("pwd\n")
-    config = str(ssh_config(shared_site, server))
+    config = str(ssh_config(shared_sandbox, server))
 
     done = subprocess.run(
         [require("sftp"), "-b", str(batch), "-S", str(wrapper), "-F", config, "box"],
@@ -106,9 +106,9 @@ def test_sftp_works_through_it(shared_site: Site, server: Sshd) -> None:
     assert done.returncode == 0
 
 
-def test_a_command_is_restarted_after_a_lost_connection(site: Site) -> None:
-    server, marks = site.sshd(), site.directory / "marks"
-    autossh(site, server, f"-M 0 box 'echo run >> {marks}; exec sleep 60'")
+def test_a_command_is_restarted_after_a_lost_connection(sandbox: Sandbox) -> None:
+    server, marks = sandbox.sshd(), sandbox.directory / "marks"
+    autossh(sandbox, server, f"-M 0 box 'echo run >> {marks}; exec sleep 60'")
 
     def runs() -> int:
         return marks.read_text().count("run") if marks.exists() else 0
@@ -118,12 +118,12 @@ def test_a_command_is_restarted_after_a_lost_connection(site: Site) -> None:
     wait_until(lambda: runs() == 2, within=RECOVERY_TIMEOUT)
 
 
-def test_a_started_stream_ends_with_its_connection(site: Site) -> None:
-    server = site.sshd()
+def test_a_started_stream_ends_with_its_connection(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
     arguments = [
-        str(own_autossh(site.directory)),
+        str(own_autossh(sandbox.directory)),
         "-F",
-        str(ssh_config(site, server)),
+        str(ssh_config(sandbox, server)),
         "-M",
         "0",
         "box",
@@ -143,15 +143,15 @@ def test_a_started_stream_ends_with_its_connection(site: Site) -> None:
 
 
 @pytest.fixture
-def mounted(site: Site) -> Iterator[tuple[Sshd, Path]]:
+def mounted(sandbox: Sandbox) -> Iterator[tuple[Sshd, Path]]:
     if not Path("/dev/fuse").exists():
         pytest.skip("this machine has no /dev/fuse")
-    server = site.sshd(Subsystem="sftp internal-sftp")
-    source, mount = site.subdirectory("source"), site.subdirectory("mount")
+    server = sandbox.sshd(Subsystem="sftp internal-sftp")
+    source, mount = sandbox.subdirectory("source"), sandbox.subdirectory("mount")
     (source / "file").write_text("one")
     options = ["reconnect", "compression=yes", "transform_symlinks", "ServerAliveInterval=45"]
-    options += ["ServerAliveCountMax=2", f"ssh_command={own_autossh(site.directory)} -M 0"]
-    config = str(ssh_config(site, server))
+    options += ["ServerAliveCountMax=2", f"ssh_command={own_autossh(sandbox.directory)} -M 0"]
+    config = str(ssh_config(sandbox, server))
     command = [require("sshfs"), "-f", "-o", ",".join(options), "-F", config]
     command += [f"{USER}@example.com:{source}", str(mount)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as process:

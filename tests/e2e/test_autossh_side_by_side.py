@@ -16,7 +16,7 @@ from tests.e2e.waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.e2e.sshd import Sshd
 
 LOG_LINES = (
@@ -53,21 +53,21 @@ class Outcome:
 class ProgramUnderTest:
     """One of the two programs, and its server."""
 
-    site: Site
+    sandbox: Sandbox
     server: Sshd
     program: Path
     strict: tuple[str, ...]
 
     @property
     def config(self) -> str:
-        return str(ssh_config(self.site, self.server))
+        return str(ssh_config(self.sandbox, self.server))
 
     def run(self, *line: str, **variables: str) -> Autossh:
         return self.run_without_m("-M", "0", *line, **variables)
 
     def run_without_m(self, *line: str, **variables: str) -> Autossh:
         arguments = (*self.strict, "-F", self.config, *line)
-        return launch(self.site, self.program, *arguments, variables=variables)
+        return launch(self.sandbox, self.program, *arguments, variables=variables)
 
     def wait_for_login(self, before: int) -> None:
         wait_until(lambda: self.server.logins() > before, within=LOGIN_TIMEOUT, message="no login")
@@ -164,27 +164,29 @@ def outcome(run: Autossh) -> Outcome:
     )
 
 
-def outcomes(scenario: Scenario, site: Site, server: Sshd) -> tuple[Outcome, Outcome]:
+def outcomes(scenario: Scenario, sandbox: Sandbox, server: Sshd) -> tuple[Outcome, Outcome]:
     """Return the outcomes of the real autossh and of ours."""
-    programs = ((debian_autossh(), ()), (own_autossh(site.directory), ("--strict",)))
+    programs = ((debian_autossh(), ()), (own_autossh(sandbox.directory), ("--strict",)))
     first, second = (
-        outcome(scenario(ProgramUnderTest(site, server, *program))) for program in programs
+        outcome(scenario(ProgramUnderTest(sandbox, server, *program))) for program in programs
     )
     return first, second
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_same_command_line_has_the_same_outcome(name: str, site: Site) -> None:
-    expected, actual = outcomes(SCENARIOS[name], site, site.sshd(PermitListen="none"))
+def test_the_same_command_line_has_the_same_outcome(name: str, sandbox: Sandbox) -> None:
+    expected, actual = outcomes(SCENARIOS[name], sandbox, sandbox.sshd(PermitListen="none"))
 
     assert actual == expected
 
 
 @pytest.fixture(params=["real", "ours"])
-def program(request: pytest.FixtureRequest, site: Site) -> ProgramUnderTest:
+def program(request: pytest.FixtureRequest, sandbox: Sandbox) -> ProgramUnderTest:
     if request.param == "ours":
-        return ProgramUnderTest(site, site.sshd(), own_autossh(site.directory), ("--strict",))
-    return ProgramUnderTest(site, site.sshd(), debian_autossh(), ())
+        return ProgramUnderTest(
+            sandbox, sandbox.sshd(), own_autossh(sandbox.directory), ("--strict",)
+        )
+    return ProgramUnderTest(sandbox, sandbox.sshd(), debian_autossh(), ())
 
 
 def test_option_f_runs_in_the_background(program: ProgramUnderTest) -> None:

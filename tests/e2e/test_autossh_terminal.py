@@ -19,7 +19,7 @@ from tests.e2e.waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.e2e.sshd import Sshd
 
 OUTPUT_TIMEOUT = 30.0
@@ -80,20 +80,20 @@ class TerminalSession:
 
 
 @pytest.fixture
-def server(site: Site) -> Sshd:
-    return site.sshd()
+def server(sandbox: Sandbox) -> Sshd:
+    return sandbox.sshd()
 
 
-def run_on_terminal(site: Site, server: Sshd, *line: str) -> TerminalSession:
-    arguments = ("-F", str(ssh_config(site, server)), "-M", "0", *line)
-    session = TerminalSession(own_autossh(site.directory), *arguments)
-    site.add_cleanup(session.close)
+def run_on_terminal(sandbox: Sandbox, server: Sshd, *line: str) -> TerminalSession:
+    arguments = ("-F", str(ssh_config(sandbox, server)), "-M", "0", *line)
+    session = TerminalSession(own_autossh(sandbox.directory), *arguments)
+    sandbox.add_cleanup(session.close)
     return session
 
 
-def test_a_program_gets_the_terminal_and_its_size(site: Site, server: Sshd) -> None:
+def test_a_program_gets_the_terminal_and_its_size(sandbox: Sandbox, server: Sshd) -> None:
     session = run_on_terminal(
-        site, server, "-t", "box", "echo $TERM; read x; stty size; read x; exit 0"
+        sandbox, server, "-t", "box", "echo $TERM; read x; stty size; read x; exit 0"
     )
 
     session.wait_for(b"xterm")
@@ -105,8 +105,8 @@ def test_a_program_gets_the_terminal_and_its_size(site: Site, server: Sshd) -> N
     assert session.exit_code() == 0
 
 
-def test_the_terminal_is_restored_after_the_end(site: Site, server: Sshd) -> None:
-    session = run_on_terminal(site, server, "-t", "box", "echo here; read x; exit 3")
+def test_the_terminal_is_restored_after_the_end(sandbox: Sandbox, server: Sshd) -> None:
+    session = run_on_terminal(sandbox, server, "-t", "box", "echo here; read x; exit 3")
     session.wait_for(b"here")
     session.type(b"\r")
     session.exit_code()
@@ -114,9 +114,9 @@ def test_the_terminal_is_restored_after_the_end(site: Site, server: Sshd) -> Non
     assert session.echoes
 
 
-def test_ctrl_c_reaches_the_program(site: Site, server: Sshd) -> None:
+def test_ctrl_c_reaches_the_program(sandbox: Sandbox, server: Sshd) -> None:
     session = run_on_terminal(
-        site, server, "-t", "box", "trap 'echo interrupted; exit 0' INT; echo on; read x"
+        sandbox, server, "-t", "box", "trap 'echo interrupted; exit 0' INT; echo on; read x"
     )
 
     session.wait_for(b"on\r\n")
@@ -125,8 +125,8 @@ def test_ctrl_c_reaches_the_program(site: Site, server: Sshd) -> None:
     assert session.exit_code() == 0
 
 
-def test_a_session_is_restored_after_a_lost_connection(site: Site, server: Sshd) -> None:
-    session = run_on_terminal(site, server, "-t", "box", "echo again; read x; echo bye")
+def test_a_session_is_restored_after_a_lost_connection(sandbox: Sandbox, server: Sshd) -> None:
+    session = run_on_terminal(sandbox, server, "-t", "box", "echo again; read x; echo bye")
     session.wait_for(b"again")
 
     server.kill()
@@ -139,9 +139,9 @@ def test_a_session_is_restored_after_a_lost_connection(site: Site, server: Sshd)
     assert session.exit_code() == 0
 
 
-def test_ctrl_c_ends_a_retry_delay(site: Site, server: Sshd) -> None:
+def test_ctrl_c_ends_a_retry_delay(sandbox: Sandbox, server: Sshd) -> None:
     server.kill()
-    session = run_on_terminal(site, server, "-t", "box", "true")
+    session = run_on_terminal(sandbox, server, "-t", "box", "true")
     session.wait_for(b"refused")
 
     session.type(b"\x03")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from tests.e2e.clients import connect_and_receive, exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import echo, sender
-from tests.e2e.site import Site, tunnel_table
 
 
-def test_a_local_port_in_use_is_reported_and_bound_once_it_is_free(site: Site) -> None:
+def test_a_local_port_in_use_is_reported_and_bound_once_it_is_free(sandbox: Sandbox) -> None:
     port, other = free_port(), free_port()
-    owner = site.service(sender(b"theirs"), at=port)
-    service = site.service(echo)
-    server = site.sshd()
+    owner = sandbox.service(sender(b"theirs"), at=port)
+    service = sandbox.service(echo)
+    server = sandbox.sshd()
     forwards = [f"127.0.0.1:{port}:{service}", f"127.0.0.1:{other}:{service}"]
-    program = site.program(tunnel_table("t", server.port, f"local = {forwards}"))
+    program = sandbox.program(tunnel_table("t", server.port, f"local = {forwards}"))
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "local_port_busy")
@@ -33,15 +33,15 @@ def test_a_local_port_in_use_is_reported_and_bound_once_it_is_free(site: Site) -
 
 
 def test_a_remote_port_in_use_degrades_the_tunnel_and_is_retried_on_the_live_connection(
-    site: Site,
+    sandbox: Sandbox,
 ) -> None:
     port, other = free_port(), free_port()
-    owner = site.service(sender(b"theirs"), at=port)
-    service = site.service(echo)
+    owner = sandbox.service(sender(b"theirs"), at=port)
+    service = sandbox.service(echo)
     # With IPv6, sshd would report success for ::1 alone.
-    server = site.sshd(AddressFamily="inet")
+    server = sandbox.sshd(AddressFamily="inet")
     forwards = [f"{port}:{service}", f"{other}:{service}"]
-    program = site.program(tunnel_table("t", server.port, f"remote = {forwards}"))
+    program = sandbox.program(tunnel_table("t", server.port, f"remote = {forwards}"))
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "remote_port_busy")
@@ -58,13 +58,13 @@ def test_a_remote_port_in_use_degrades_the_tunnel_and_is_retried_on_the_live_con
     assert server.logins() == 1
 
 
-def test_a_remote_forward_that_the_server_denies_degrades_the_tunnel(site: Site) -> None:
+def test_a_remote_forward_that_the_server_denies_degrades_the_tunnel(sandbox: Sandbox) -> None:
     local = free_port()
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t",
-            site.sshd(PermitListen="none").port,
-            f'local = "{local}:{site.service(echo)}"',
+            sandbox.sshd(PermitListen="none").port,
+            f'local = "{local}:{sandbox.service(echo)}"',
             f'remote = "{free_port()}:127.0.0.1:9"',
         )
     )
@@ -80,12 +80,12 @@ def test_a_remote_forward_that_the_server_denies_degrades_the_tunnel(site: Site)
     assert exchange(local, b"the other port works") == b"the other port works"
 
 
-def test_with_exit_on_forward_failure_a_busy_port_fails_the_attempt(site: Site) -> None:
-    taken = site.service(echo).port
-    program = site.program(
+def test_with_exit_on_forward_failure_a_busy_port_fails_the_attempt(sandbox: Sandbox) -> None:
+    taken = sandbox.service(echo).port
+    program = sandbox.program(
         tunnel_table(
             "t",
-            site.sshd(AddressFamily="inet").port,
+            sandbox.sshd(AddressFamily="inet").port,
             f'remote = "{taken}:127.0.0.1:9"',
             "exit_on_forward_failure = true",
         )
@@ -95,12 +95,12 @@ def test_with_exit_on_forward_failure_a_busy_port_fails_the_attempt(site: Site) 
     program.wait_for_state("t", "backoff", "remote_port_busy")
 
 
-def test_a_target_that_the_server_denies_closes_only_that_client(site: Site) -> None:
+def test_a_target_that_the_server_denies_closes_only_that_client(sandbox: Sandbox) -> None:
     port, allowed = free_port(), free_port()
-    service = site.service(echo)
+    service = sandbox.service(echo)
     forwards = [f"{port}:127.0.0.1:9", f"{allowed}:{service}"]
-    server = site.sshd(PermitOpen=str(service))
-    program = site.program(tunnel_table("t", server.port, f"local = {forwards}"))
+    server = sandbox.sshd(PermitOpen=str(service))
+    program = sandbox.program(tunnel_table("t", server.port, f"local = {forwards}"))
     program.up()
     program.wait_for("t", lambda tunnel: tunnel.state in {"up", "degraded"})
 

@@ -7,21 +7,21 @@ import pytest
 from tests.e2e.clients import exchange
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, host_table, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import Site, host_table, tunnel_table
 
 pytestmark = pytest.mark.usefixtures("data_path")
 
 
 def test_tunnels_share_the_connections_to_their_jump_hosts(
-    site: Site,
+    sandbox: Sandbox,
 ) -> None:
-    first, second, third = site.sshd(), site.sshd(), site.sshd()
-    service = site.service(echo)
+    first, second, third = sandbox.sshd(), sandbox.sshd(), sandbox.sshd()
+    service = sandbox.service(echo)
     ports = {"two": free_port(), "three": free_port(), "direct": free_port()}
     one_jump = f'jump = "127.0.0.1:{first.port}"'
     two_jumps = f'jump = ["127.0.0.1:{first.port}", "127.0.0.1:{second.port}"]'
-    program = site.program(
+    program = sandbox.program(
         tunnel_table("two", second.port, one_jump, f'local = "{ports["two"]}:{service}"'),
         tunnel_table("three", third.port, two_jumps, f'local = "{ports["three"]}:{service}"'),
         tunnel_table("direct", first.port, f'local = "{ports["direct"]}:{service}"'),
@@ -44,15 +44,15 @@ def test_tunnels_share_the_connections_to_their_jump_hosts(
     assert exchange(ports["two"], b"still works") == b"still works"
 
 
-def test_a_dead_jump_host_is_named_and_tunnels_recover_when_it_returns(site: Site) -> None:
-    jump, target = site.sshd(), site.sshd()
+def test_a_dead_jump_host_is_named_and_tunnels_recover_when_it_returns(sandbox: Sandbox) -> None:
+    jump, target = sandbox.sshd(), sandbox.sshd()
     port = free_port()
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t",
             target.port,
             f'jump = "127.0.0.1:{jump.port}"',
-            f'local = "{port}:{site.service(echo)}"',
+            f'local = "{port}:{sandbox.service(echo)}"',
         )
     )
     program.up()
@@ -68,19 +68,19 @@ def test_a_dead_jump_host_is_named_and_tunnels_recover_when_it_returns(site: Sit
     assert exchange(port, b"back") == b"back"
 
 
-def test_a_machine_is_reachable_through_its_remote_forward_on_a_relay(site: Site) -> None:
-    relay, home = site.sshd(), site.sshd(known=False)
-    site.add_known_host("home", public(home.host_key))
+def test_a_machine_is_reachable_through_its_remote_forward_on_a_relay(sandbox: Sandbox) -> None:
+    relay, home = sandbox.sshd(), sandbox.sshd(known=False)
+    sandbox.add_known_host("home", public(home.host_key))
     open_port, port = free_port(), free_port()
     tables = [
         host_table("relay", relay.port),
         host_table("home", open_port, 'jump = "relay"', 'host_key_alias = "home"'),
     ]
-    box = site.program(
+    box = sandbox.program(
         *tables, tunnel_table("reverse", "relay", f'remote = "{open_port}:127.0.0.1:{home.port}"')
     )
-    client = site.program(
-        *tables, tunnel_table("client", "home", f'local = "{port}:{site.service(echo)}"')
+    client = sandbox.program(
+        *tables, tunnel_table("client", "home", f'local = "{port}:{sandbox.service(echo)}"')
     )
     box.up()
     box.wait_until_up()

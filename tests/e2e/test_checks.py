@@ -8,8 +8,8 @@ import psutil
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import CHUNK, Handler, echo, web_page
-from tests.e2e.site import Site, tunnel_table
 
 if TYPE_CHECKING:
     import socket
@@ -50,11 +50,11 @@ def wait_for_check(program: Program, *, ok: bool | None) -> TunnelSnapshot:
     return program.wait_for("t", lambda t: (c := check_of(t)).at is not None and c.ok is ok)
 
 
-def test_a_check_uses_the_connection_and_is_not_counted_as_traffic(site: Site) -> None:
-    port, service = free_port(), site.service(web_page("hello"))
-    server = site.sshd()
+def test_a_check_uses_the_connection_and_is_not_counted_as_traffic(sandbox: Sandbox) -> None:
+    port, service = free_port(), sandbox.service(web_page("hello"))
+    server = sandbox.sshd()
     forward = f'{{ listen = {port}, connect = "{service}", check = "http://intranet/health" }}'
-    program = site.program(tunnel_table("t", server.port, f"local = [{forward}]", *FREQUENT))
+    program = sandbox.program(tunnel_table("t", server.port, f"local = [{forward}]", *FREQUENT))
     program.up()
 
     good = wait_for_check(program, ok=True)
@@ -67,11 +67,13 @@ def test_a_check_uses_the_connection_and_is_not_counted_as_traffic(site: Site) -
     program.wait_for("t", lambda tunnel: tunnel.connections_total == 1)
 
 
-def test_a_forward_whose_check_fails_is_never_reported_up_by_status_or_hook(site: Site) -> None:
+def test_a_forward_whose_check_fails_is_never_reported_up_by_status_or_hook(
+    sandbox: Sandbox,
+) -> None:
     forward = f'{{ listen = {free_port()}, connect = "127.0.0.1:{free_port()}", check = "tcp" }}'
-    marker = site.directory / "marker"
+    marker = sandbox.directory / "marker"
     lines = (f"local = [{forward}]", f"on_up = ['touch', '{marker}']", *NEVER_REPLACED)
-    program = site.program(tunnel_table("t", site.sshd().port, *lines))
+    program = sandbox.program(tunnel_table("t", sandbox.sshd().port, *lines))
     program.up()
 
     program.wait_for_state("t", "degraded", "check_failed")
@@ -82,12 +84,12 @@ def test_a_forward_whose_check_fails_is_never_reported_up_by_status_or_hook(site
     assert " t: up" not in program.log()
 
 
-def test_status_500_degrades_the_tunnel_and_replaces_the_connection_once(site: Site) -> None:
+def test_status_500_degrades_the_tunnel_and_replaces_the_connection_once(sandbox: Sandbox) -> None:
     status = ["500 Internal Server Error"]
-    port, service = free_port(), site.service(answering(status))
-    server = site.sshd()
+    port, service = free_port(), sandbox.service(answering(status))
+    server = sandbox.sshd()
     forward = f'{{ listen = {port}, connect = "{service}", check = "http://intranet/health" }}'
-    program = site.program(tunnel_table("t", server.port, f"local = [{forward}]", *FREQUENT))
+    program = sandbox.program(tunnel_table("t", server.port, f"local = [{forward}]", *FREQUENT))
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "check_failed")
@@ -107,12 +109,12 @@ def test_status_500_degrades_the_tunnel_and_replaces_the_connection_once(site: S
     assert server.logins() == 2
 
 
-def test_a_target_that_never_answers_passes_tcp_and_fails_http(site: Site) -> None:
-    service, server = site.service(never_answer), site.sshd()
+def test_a_target_that_never_answers_passes_tcp_and_fails_http(sandbox: Sandbox) -> None:
+    service, server = sandbox.service(never_answer), sandbox.sshd()
     bodies = [f'listen = {free_port()}, connect = "{service}"' for _ in range(2)]
     forwards = f'[{{ {bodies[0]}, check = "tcp" }}, {{ {bodies[1]}, check = "http://x/" }}]'
     lines = (f"local = {forwards}", *NEVER_REPLACED, SHORT_TIMEOUT)
-    program = site.program(tunnel_table("t", server.port, *lines))
+    program = sandbox.program(tunnel_table("t", server.port, *lines))
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "check_failed")
@@ -122,14 +124,16 @@ def test_a_target_that_never_answers_passes_tcp_and_fails_http(site: Site) -> No
     assert [forward.state for forward in degraded.forwards] == ["listening", "failed"]
 
 
-def test_a_socks_proxy_is_checked_with_the_target_in_the_check(site: Site) -> None:
-    service, server = site.service(web_page("hello")), site.sshd()
+def test_a_socks_proxy_is_checked_with_the_target_in_the_check(sandbox: Sandbox) -> None:
+    service, server = sandbox.service(web_page("hello")), sandbox.sshd()
     gone = free_port()
     forwards = ", ".join(
         f'{{ listen = {free_port()}, check = "{check}" }}'
         for check in (f"http://{service}/", f"tcp://127.0.0.1:{gone}")
     )
-    program = site.program(tunnel_table("t", server.port, f"socks = [{forwards}]", *NEVER_REPLACED))
+    program = sandbox.program(
+        tunnel_table("t", server.port, f"socks = [{forwards}]", *NEVER_REPLACED)
+    )
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "check_failed")
@@ -141,13 +145,15 @@ def test_a_socks_proxy_is_checked_with_the_target_in_the_check(site: Site) -> No
     assert good.forwards[0].state == "listening"
 
 
-def test_a_remote_forward_is_checked_by_a_connection_back_through_its_port(site: Site) -> None:
-    service, server = site.service(web_page("hello")), site.sshd()
+def test_a_remote_forward_is_checked_by_a_connection_back_through_its_port(
+    sandbox: Sandbox,
+) -> None:
+    service, server = sandbox.service(web_page("hello")), sandbox.sshd()
     forwards = ", ".join(
         f'{{ listen = {listen}, connect = "{service}", check = "{check}" }}'
         for listen, check in ((free_port(), "tcp"), (0, "http://box/"))
     )
-    program = site.program(tunnel_table("t", server.port, f"remote = [{forwards}]", *FREQUENT))
+    program = sandbox.program(tunnel_table("t", server.port, f"remote = [{forwards}]", *FREQUENT))
     program.up()
 
     good = program.wait_for("t", lambda t: all(f.check and f.check.ok for f in t.forwards))
@@ -159,10 +165,12 @@ def test_a_remote_forward_is_checked_by_a_connection_back_through_its_port(site:
     program.wait_for("t", lambda tunnel: tunnel.connections_total == 1)
 
 
-def test_a_failed_check_of_a_remote_forward_reports_how_far_it_got(site: Site) -> None:
-    server, gone = site.sshd(), free_port()
+def test_a_failed_check_of_a_remote_forward_reports_how_far_it_got(sandbox: Sandbox) -> None:
+    server, gone = sandbox.sshd(), free_port()
     forward = f'{{ listen = 0, connect = "127.0.0.1:{gone}", check = "tcp" }}'
-    program = site.program(tunnel_table("t", server.port, f"remote = [{forward}]", *NEVER_REPLACED))
+    program = sandbox.program(
+        tunnel_table("t", server.port, f"remote = [{forward}]", *NEVER_REPLACED)
+    )
     program.up()
 
     degraded = program.wait_for_state("t", "degraded", "check_failed")
@@ -172,11 +180,11 @@ def test_a_failed_check_of_a_remote_forward_reports_how_far_it_got(site: Site) -
 
 
 def test_a_remote_port_of_a_hanging_server_process_is_bound_by_a_new_connection(
-    site: Site,
+    sandbox: Sandbox,
 ) -> None:
-    service, server = site.service(web_page("hello")), site.sshd()
+    service, server = sandbox.service(web_page("hello")), sandbox.sshd()
     forward = f'{{ listen = 0, connect = "{service}", check = "tcp" }}'
-    program = site.program(
+    program = sandbox.program(
         tunnel_table("t", server.port, f"remote = [{forward}]", *FREQUENT, SHORT_TIMEOUT)
     )
     program.up()
@@ -199,12 +207,12 @@ def test_a_remote_port_of_a_hanging_server_process_is_bound_by_a_new_connection(
 
 
 def test_a_check_that_the_server_forbids_does_not_degrade_the_tunnel(
-    site: Site,
+    sandbox: Sandbox,
 ) -> None:
-    service = site.service(echo)
-    server = site.sshd(AllowTcpForwarding="remote")
+    service = sandbox.service(echo)
+    server = sandbox.sshd(AllowTcpForwarding="remote")
     forward = f'{{ listen = 0, connect = "{service}", check = "tcp" }}'
-    program = site.program(tunnel_table("t", server.port, f"remote = [{forward}]", *FREQUENT))
+    program = sandbox.program(tunnel_table("t", server.port, f"remote = [{forward}]", *FREQUENT))
     program.up()
 
     unknown = wait_for_check(program, ok=None)
@@ -214,15 +222,15 @@ def test_a_check_that_the_server_forbids_does_not_degrade_the_tunnel(
     assert server.logins() == 1
 
 
-def test_a_reload_changes_a_check_and_keeps_the_connection(site: Site) -> None:
-    port, service, server = free_port(), site.service(never_answer), site.sshd()
+def test_a_reload_changes_a_check_and_keeps_the_connection(sandbox: Sandbox) -> None:
+    port, service, server = free_port(), sandbox.service(never_answer), sandbox.sshd()
     forward = f'listen = {port}, connect = "{service}"'
 
     def config(check: str) -> str:
         local = f"local = [{{ {forward}, {check} }}]"
-        return site.config(tunnel_table("t", server.port, local, *NEVER_REPLACED, SHORT_TIMEOUT))
+        return sandbox.config(tunnel_table("t", server.port, local, *NEVER_REPLACED, SHORT_TIMEOUT))
 
-    program = site.program()
+    program = sandbox.program()
     program.write_config(config('check = "tcp"'))
     program.up()
     wait_for_check(program, ok=True)

@@ -12,8 +12,8 @@ import pytest
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
 from tests.e2e.program import COMMAND
+from tests.e2e.sandbox import USER, Sandbox, host_table, socks_tunnel, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import USER, Site, host_table, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ class Running(NamedTuple):
     program: Program
     server: Sshd
     port: int
-    site: Site
+    sandbox: Sandbox
 
 
 @pytest.fixture(scope="module")
-def running(shared_site: Site) -> Running:
+def running(shared_sandbox: Sandbox) -> Running:
     """Run a supervisor with one tunnel that is up and one that is stopped."""
-    server, service, port = shared_site.sshd(), shared_site.service(echo), free_port()
-    program = shared_site.program(
+    server, service, port = shared_sandbox.sshd(), shared_sandbox.service(echo), free_port()
+    program = shared_sandbox.program(
         host_table("relay", server.port),
         tunnel_table("db", "relay", f'local = "{port}:{service}"'),
         socks_tunnel("idle", "relay", "autostart = false"),
     )
     program.up()
     program.wait_until_up("db")
-    return Running(program, server, port, shared_site)
+    return Running(program, server, port, shared_sandbox)
 
 
 def test_status_shows_every_tunnel_and_exits_with_0_if_all_wanted_tunnels_are_up(
@@ -101,10 +101,10 @@ def test_restart_makes_a_new_connection_and_logs_follows_it(running: Running) ->
 
 
 def test_connect_is_a_proxy_command_for_ssh(running: Running) -> None:
-    program, server, site = running.program, running.server, running.site
+    program, server, sandbox = running.program, running.server, running.sandbox
     logins = server.logins()
     proxy = shlex.join([*COMMAND, "connect", "db", f"127.0.0.1:{server.port}"])
-    command = site.ssh(server.port, "-o", f"ProxyCommand={proxy}", f"{USER}@127.0.0.1", "cat")
+    command = sandbox.ssh(server.port, "-o", f"ProxyCommand={proxy}", f"{USER}@127.0.0.1", "cat")
 
     done = subprocess.run(
         command,
@@ -122,10 +122,10 @@ def test_connect_is_a_proxy_command_for_ssh(running: Running) -> None:
 
 
 def test_connect_needs_no_supervisor(running: Running) -> None:
-    site, server = running.site, running.server
-    program = site.program(host_table("relay", server.port))
+    sandbox, server = running.sandbox, running.server
+    program = sandbox.program(host_table("relay", server.port))
 
-    done = program.run("connect", "relay", str(site.service(echo)), text="data")
+    done = program.run("connect", "relay", str(sandbox.service(echo)), text="data")
 
     assert (done.returncode, done.stdout) == (0, "data"), done.stderr
 
@@ -161,8 +161,8 @@ port = "ssh"
 
 
 @pytest.mark.parametrize("command", ["check", "up"])
-def test_each_mistake_is_reported_with_its_line_number(site: Site, command: str) -> None:
-    program = site.program(MISTAKES, head="")
+def test_each_mistake_is_reported_with_its_line_number(sandbox: Sandbox, command: str) -> None:
+    program = sandbox.program(MISTAKES, head="")
 
     done = program.run(command)
 
@@ -180,8 +180,8 @@ def test_each_mistake_is_reported_with_its_line_number(site: Site, command: str)
 
 
 @pytest.mark.parametrize("command", ["status", "down", "reload", "logs", "wait db", "restart db"])
-def test_commands_report_a_missing_supervisor(site: Site, command: str) -> None:
-    program = site.program(tunnel_table("db", 22, 'socks = "1080"'))
+def test_commands_report_a_missing_supervisor(sandbox: Sandbox, command: str) -> None:
+    program = sandbox.program(tunnel_table("db", 22, 'socks = "1080"'))
 
     done = program.run(*command.split())
 

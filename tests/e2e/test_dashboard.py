@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.ports import free_port
 from tests.e2e.program import SOURCE
+from tests.e2e.sandbox import host_table, socks_tunnel, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import host_table, socks_tunnel, tunnel_table
 from tests.e2e.terminal import Terminal
 from tests.e2e.waiting import wait_until
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.program import Program
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.e2e.sshd import Sshd
 
 COMMAND = [sys.executable, "-m", "tunnelkeeper", "dashboard"]
@@ -29,9 +29,9 @@ COMMAND = [sys.executable, "-m", "tunnelkeeper", "dashboard"]
 
 @contextmanager
 def dashboard(
-    site: Site, program: Program, columns: int = 120, rows: int = 35, **environment: str
+    sandbox: Sandbox, program: Program, columns: int = 120, rows: int = 35, **environment: str
 ) -> Iterator[Terminal]:
-    terminal = Terminal(site.directory / "tmux", columns, rows)
+    terminal = Terminal(sandbox.directory / "tmux", columns, rows)
     try:
         variables = program.environment | {"LC_ALL": "C.UTF-8"} | environment
         terminal.run(COMMAND, {name: value for name, value in variables.items() if value})
@@ -40,11 +40,11 @@ def dashboard(
         terminal.close()
 
 
-def seven_tunnels(site: Site) -> tuple[Program, Sshd]:
+def seven_tunnels(sandbox: Sandbox) -> tuple[Program, Sshd]:
     """Run tunnels of every kind, a broken one and a stopped one; return program and server."""
-    server, inner = site.sshd(), site.sshd()
-    port = site.service(echo).port
-    program = site.program(
+    server, inner = sandbox.sshd(), sandbox.sshd()
+    port = sandbox.service(echo).port
+    program = sandbox.program(
         host_table("relay", server.port),
         host_table("inner", inner.port, 'jump = ["relay"]'),
         tunnel_table(
@@ -74,9 +74,9 @@ def row(screen: str, name: str) -> str:
     return match.group() if match else ""
 
 
-def test_it_shows_all_tunnels_and_reacts_to_keys(site: Site) -> None:
-    program, _ = seven_tunnels(site)
-    with dashboard(site, program) as terminal:
+def test_it_shows_all_tunnels_and_reacts_to_keys(sandbox: Sandbox) -> None:
+    program, _ = seven_tunnels(sandbox)
+    with dashboard(sandbox, program) as terminal:
         screen = terminal.wait_for_text("● 5 up", "↻ 1 backoff", "○ 1 stopped", "tunnels 7", "CPU")
         for text in ("NAME", "HOST", "FORWARDS", "SINCE", "RTT", "IN/s", "OUT/s", "TRAFFIC"):
             assert text in screen
@@ -117,9 +117,9 @@ def test_it_shows_all_tunnels_and_reacts_to_keys(site: Site) -> None:
     assert program.tunnel("db").state == "up"
 
 
-def test_it_shows_a_server_outage_and_its_end(site: Site) -> None:
-    program, server = seven_tunnels(site)
-    with dashboard(site, program) as terminal:
+def test_it_shows_a_server_outage_and_its_end(sandbox: Sandbox) -> None:
+    program, server = seven_tunnels(sandbox)
+    with dashboard(sandbox, program) as terminal:
         terminal.wait_for_text("● 5 up")
         server.kill()
         terminal.wait_for_text("0 up", "refused")
@@ -128,9 +128,9 @@ def test_it_shows_a_server_outage_and_its_end(site: Site) -> None:
         assert "1" in row(screen, "db").split()
 
 
-def test_it_shows_that_the_supervisor_is_killed_and_restarted(site: Site) -> None:
-    program, _ = seven_tunnels(site)
-    with dashboard(site, program) as terminal:
+def test_it_shows_that_the_supervisor_is_killed_and_restarted(sandbox: Sandbox) -> None:
+    program, _ = seven_tunnels(sandbox)
+    with dashboard(sandbox, program) as terminal:
         terminal.wait_for_text("● 5 up")
         program.kill()
         terminal.wait_for_text("supervisor disconnected", "u starts one", "● db")
@@ -138,10 +138,10 @@ def test_it_shows_that_the_supervisor_is_killed_and_restarted(site: Site) -> Non
         terminal.wait_for_text("● 5 up", without="disconnected")
 
 
-def test_a_key_starts_a_missing_supervisor(site: Site) -> None:
-    server = site.sshd()
-    program = site.program(socks_tunnel("db", server.port))
-    with dashboard(site, program) as terminal:
+def test_a_key_starts_a_missing_supervisor(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    program = sandbox.program(socks_tunnel("db", server.port))
+    with dashboard(sandbox, program) as terminal:
         terminal.wait_for_text("no supervisor is running", "u starts one")
         terminal.press("u")
         terminal.wait_for_text("● 1 up", "● db")
@@ -149,11 +149,11 @@ def test_a_key_starts_a_missing_supervisor(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(60, 15), (80, 24), (200, 50)])
-def test_it_fits_windows_of_any_size_and_resizes(site: Site, columns: int, rows: int) -> None:
-    server = site.sshd()
-    program = site.program(socks_tunnel("db", server.port))
+def test_it_fits_windows_of_any_size_and_resizes(sandbox: Sandbox, columns: int, rows: int) -> None:
+    server = sandbox.sshd()
+    program = sandbox.program(socks_tunnel("db", server.port))
     program.up()
-    with dashboard(site, program, columns, rows) as terminal:
+    with dashboard(sandbox, program, columns, rows) as terminal:
         terminal.wait_for_text("● db", "quit")
         terminal.resize(100, 30)
         terminal.wait_for_screen(
@@ -165,20 +165,20 @@ def test_it_fits_windows_of_any_size_and_resizes(site: Site, columns: int, rows:
         )
 
 
-def test_it_respects_no_color_and_a_locale_without_utf8(site: Site) -> None:
-    server = site.sshd()
-    program = site.program(socks_tunnel("db", server.port))
+def test_it_respects_no_color_and_a_locale_without_utf8(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    program = sandbox.program(socks_tunnel("db", server.port))
     program.up()
-    with dashboard(site, program, LC_ALL="C") as terminal:
+    with dashboard(sandbox, program, LC_ALL="C") as terminal:
         terminal.wait_for_text("+ db", "1 up")
         captured = terminal.screen(coloured=True)
         assert captured.isascii()
         assert not re.search(r"\x1b\[(?:\d+;)*[349][0-7]m", captured)
 
 
-def test_the_demo_opens_it_and_removes_all_files(site: Site) -> None:
-    terminal = Terminal(site.directory / "tmux", 120, 35)
-    directory = site.subdirectory("d")
+def test_the_demo_opens_it_and_removes_all_files(sandbox: Sandbox) -> None:
+    terminal = Terminal(sandbox.directory / "tmux", 120, 35)
+    directory = sandbox.subdirectory("d")
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     settings = {"TMPDIR": str(directory), "HOME": str(directory), "LC_ALL": "C.UTF-8"}
     try:

@@ -10,24 +10,24 @@ import pytest
 from tests.e2e.clients import MEGABYTE, blob, exchange, sha256
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import echo, hash_sink, sender, web_page
-from tests.e2e.site import Site, tunnel_table
 from tests.requirements import require
 from tunnelkeeper.core.failures import Cause
 
 
-def test_every_kind_of_forward_works_through_dropbear(site: Site) -> None:
-    server = site.dropbear()
+def test_every_kind_of_forward_works_through_dropbear(sandbox: Sandbox) -> None:
+    server = sandbox.dropbear()
     local_port, remote_port, upload, download, socks = (free_port() for _ in range(5))
-    path = site.directory / "here.sock"
-    service, page = site.service(echo), site.service(web_page("hello"))
+    path = sandbox.directory / "here.sock"
+    service, page = sandbox.service(echo), sandbox.service(web_page("hello"))
     local = [
         f"{local_port}:{service}",
-        f"{upload}:{site.service(hash_sink)}",
-        f"{download}:{site.service(sender(blob(5 * MEGABYTE)))}",
+        f"{upload}:{sandbox.service(hash_sink)}",
+        f"{download}:{sandbox.service(sender(blob(5 * MEGABYTE)))}",
         f"{path}:{service}",
     ]
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "router",
             server.port,
@@ -48,14 +48,14 @@ def test_every_kind_of_forward_works_through_dropbear(site: Site) -> None:
     assert subprocess.check_output([require("curl"), "-sS", *proxy]) == b"hello"
 
 
-def test_dropbear_works_as_a_jump_host(site: Site) -> None:
-    jump, target, port = site.dropbear(), site.sshd(), free_port()
-    program = site.program(
+def test_dropbear_works_as_a_jump_host(sandbox: Sandbox) -> None:
+    jump, target, port = sandbox.dropbear(), sandbox.sshd(), free_port()
+    program = sandbox.program(
         tunnel_table(
             "t",
             target.port,
             f'jump = "127.0.0.1:{jump.port}"',
-            f'local = "{port}:{site.service(echo)}"',
+            f'local = "{port}:{sandbox.service(echo)}"',
         )
     )
     program.up()
@@ -66,18 +66,22 @@ def test_dropbear_works_as_a_jump_host(site: Site) -> None:
 
 # -k forbids remote forwards; -j also forbids the connection that tests whether the port is in use.
 @pytest.mark.parametrize("options", [("-k",), ("-j", "-k")])
-def test_a_port_that_dropbear_forbids_is_denied(site: Site, options: tuple[str, ...]) -> None:
-    server = site.dropbear(*options)
-    program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
+def test_a_port_that_dropbear_forbids_is_denied(sandbox: Sandbox, options: tuple[str, ...]) -> None:
+    server = sandbox.dropbear(*options)
+    program = sandbox.program(
+        tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"')
+    )
     program.up()
 
     program.wait_for_state("t", "degraded", Cause.FORWARD_DENIED)
 
 
-def test_a_port_that_key_options_on_dropbear_forbid_is_denied(site: Site) -> None:
-    site.authorized_keys.write_text(f"no-port-forwarding {public(site.key)}\n")
-    server = site.dropbear()
-    program = site.program(tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"'))
+def test_a_port_that_key_options_on_dropbear_forbid_is_denied(sandbox: Sandbox) -> None:
+    sandbox.authorized_keys.write_text(f"no-port-forwarding {public(sandbox.key)}\n")
+    server = sandbox.dropbear()
+    program = sandbox.program(
+        tunnel_table("t", server.port, f'remote = "{free_port()}:127.0.0.1:9"')
+    )
     program.up()
 
     program.wait_for_state("t", "degraded", Cause.FORWARD_DENIED)
@@ -85,12 +89,12 @@ def test_a_port_that_key_options_on_dropbear_forbid_is_denied(site: Site) -> Non
 
 @pytest.mark.parametrize("options", [(), ("-j",)])
 def test_a_port_in_use_on_dropbear_is_busy_and_bound_once_it_is_free(
-    site: Site, options: tuple[str, ...]
+    sandbox: Sandbox, options: tuple[str, ...]
 ) -> None:
-    owner = site.service(sender(b"theirs"))
-    server = site.dropbear(*options)
-    remote = f'remote = "{owner.port}:{site.service(echo)}"'
-    program = site.program(tunnel_table("t", server.port, remote))
+    owner = sandbox.service(sender(b"theirs"))
+    server = sandbox.dropbear(*options)
+    remote = f'remote = "{owner.port}:{sandbox.service(echo)}"'
+    program = sandbox.program(tunnel_table("t", server.port, remote))
     # With a listener on 127.0.0.1 alone, Dropbear would report success for ::1.
     with socket.create_server(("::1", owner.port), family=socket.AF_INET6):
         program.up()

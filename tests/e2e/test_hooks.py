@@ -11,8 +11,8 @@ import psutil
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import Site, tunnel_table
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -28,16 +28,16 @@ with open(sys.argv[1], "a") as file:
 """
 
 
-def script(site: Site, body: str) -> Path:
+def script(sandbox: Sandbox, body: str) -> Path:
     """Write a Python program to a file."""
-    path = site.subdirectory("hook") / "hook.py"
+    path = sandbox.subdirectory("hook") / "hook.py"
     path.write_text(dedent(body))
     return path
 
 
-def recording_hook(site: Site) -> tuple[str, Path]:
+def recording_hook(sandbox: Sandbox) -> tuple[str, Path]:
     """Return the command of a hook that records its input, and the file it writes."""
-    path = script(site, f"PRIVATE = ['NOTIFY_SOCKET', 'LISTEN_FDS']\n{RECORD_INPUT}")
+    path = script(sandbox, f"PRIVATE = ['NOTIFY_SOCKET', 'LISTEN_FDS']\n{RECORD_INPUT}")
     record = path.parent / "record"
     record.touch()
     command = [sys.executable, str(path), str(record), "; rm -rf /", "$(id)", "a \"b\" 'c'\n"]
@@ -57,20 +57,20 @@ def events(record: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def program_with(site: Site, *lines: str) -> Program:
+def program_with(sandbox: Sandbox, *lines: str) -> Program:
     """Create a program whose tunnel `t` has a local forward and these lines."""
-    server = site.sshd()
-    local = f'local = "{free_port()}:{site.service(echo)}"'
-    return site.program(tunnel_table("t", server.port, local, *lines))
+    server = sandbox.sshd()
+    local = f'local = "{free_port()}:{sandbox.service(echo)}"'
+    return sandbox.program(tunnel_table("t", server.port, local, *lines))
 
 
 def port_of(program: Program) -> int:
     return int(program.tunnel("t").forwards[0].listen.rpartition(":")[2])
 
 
-def test_hooks_get_the_event_and_arguments_without_a_shell(site: Site) -> None:
-    command, record = recording_hook(site)
-    program = program_with(site, f"on_up = {command}", f"on_down = {command}")
+def test_hooks_get_the_event_and_arguments_without_a_shell(sandbox: Sandbox) -> None:
+    command, record = recording_hook(sandbox)
+    program = program_with(sandbox, f"on_up = {command}", f"on_down = {command}")
     program.environment["NOTIFY_SOCKET"] = "@unused"
     program.up()
     program.wait_until_up("t")
@@ -86,11 +86,11 @@ def test_hooks_get_the_event_and_arguments_without_a_shell(site: Site) -> None:
     assert read_runs(record) == [[up, arguments, ""], [down, arguments, ""]]
 
 
-def test_on_down_gets_the_cause_and_the_message(site: Site) -> None:
-    command, record = recording_hook(site)
-    server = site.sshd()
-    local = f'local = "{free_port()}:{site.service(echo)}"'
-    program = site.program(tunnel_table("t", server.port, local, f"on_down = {command}"))
+def test_on_down_gets_the_cause_and_the_message(sandbox: Sandbox) -> None:
+    command, record = recording_hook(sandbox)
+    server = sandbox.sshd()
+    local = f'local = "{free_port()}:{sandbox.service(echo)}"'
+    program = sandbox.program(tunnel_table("t", server.port, local, f"on_down = {command}"))
     program.up()
     program.wait_until_up("t")
 
@@ -104,9 +104,9 @@ def test_on_down_gets_the_cause_and_the_message(site: Site) -> None:
     assert environment["TUNNELKEEPER_MESSAGE"]
 
 
-def test_on_down_runs_when_the_supervisor_stops(site: Site) -> None:
-    command, record = recording_hook(site)
-    program = program_with(site, f"on_up = {command}", f"on_down = {command}")
+def test_on_down_runs_when_the_supervisor_stops(sandbox: Sandbox) -> None:
+    command, record = recording_hook(sandbox)
+    program = program_with(sandbox, f"on_up = {command}", f"on_down = {command}")
     program.up()
     program.wait_until_up("t")
     wait_until(lambda: read_runs(record), 10)
@@ -116,10 +116,10 @@ def test_on_down_runs_when_the_supervisor_stops(site: Site) -> None:
     assert events(record) == [("up", "up"), ("down", "stopping")]
 
 
-def test_a_hanging_hook_blocks_nothing_and_is_killed_with_its_children(site: Site) -> None:
-    pids = site.directory / "pids"
+def test_a_hanging_hook_blocks_nothing_and_is_killed_with_its_children(sandbox: Sandbox) -> None:
+    pids = sandbox.directory / "pids"
     hanging = script(
-        site,
+        sandbox,
         f"""\
         import os, signal, subprocess, sys, time
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -129,7 +129,7 @@ def test_a_hanging_hook_blocks_nothing_and_is_killed_with_its_children(site: Sit
         """,
     )
     command = json.dumps([sys.executable, str(hanging)])
-    program = program_with(site, f"on_up = {command}", "hook_timeout = 3")
+    program = program_with(sandbox, f"on_up = {command}", "hook_timeout = 3")
     program.up()
     program.wait_until_up("t")
     wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), 10)
@@ -142,12 +142,12 @@ def test_a_hanging_hook_blocks_nothing_and_is_killed_with_its_children(site: Sit
     assert program.tunnel("t").state == "up"
 
 
-def test_a_hanging_hook_does_not_delay_the_exit(site: Site) -> None:
-    command, record = recording_hook(site)
-    started = site.directory / "started"
-    hanging = script(site, f"import time; open({str(started)!r}, 'w'); time.sleep(600)")
+def test_a_hanging_hook_does_not_delay_the_exit(sandbox: Sandbox) -> None:
+    command, record = recording_hook(sandbox)
+    started = sandbox.directory / "started"
+    hanging = script(sandbox, f"import time; open({str(started)!r}, 'w'); time.sleep(600)")
     program = program_with(
-        site, f'on_up = ["{sys.executable}", "{hanging}"]', f"on_down = {command}"
+        sandbox, f'on_up = ["{sys.executable}", "{hanging}"]', f"on_down = {command}"
     )
     program.up()
     program.wait_until_up("t")
@@ -158,10 +158,10 @@ def test_a_hanging_hook_does_not_delay_the_exit(site: Site) -> None:
     assert events(record) == [("down", "stopping")]
 
 
-def test_a_hook_ends_with_its_own_process_even_if_a_child_still_runs(site: Site) -> None:
-    pid_file = site.directory / "pid"
+def test_a_hook_ends_with_its_own_process_even_if_a_child_still_runs(sandbox: Sandbox) -> None:
+    pid_file = sandbox.directory / "pid"
     forking = script(
-        site,
+        sandbox,
         f"""\
         import subprocess, sys
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -169,9 +169,9 @@ def test_a_hook_ends_with_its_own_process_even_if_a_child_still_runs(site: Site)
         print("child started", flush=True)
         """,
     )
-    command, record = recording_hook(site)
+    command, record = recording_hook(sandbox)
     program = program_with(
-        site, f'on_up = ["{sys.executable}", "{forking}"]', f"on_down = {command}"
+        sandbox, f'on_up = ["{sys.executable}", "{forking}"]', f"on_down = {command}"
     )
     program.up()
     wait_until(lambda: "on_up: child started" in program.log(), 15)
@@ -184,9 +184,9 @@ def test_a_hook_ends_with_its_own_process_even_if_a_child_still_runs(site: Site)
     child.kill()
 
 
-def test_errors_and_output_of_hooks_are_logged(site: Site) -> None:
+def test_errors_and_output_of_hooks_are_logged(sandbox: Sandbox) -> None:
     verbose_hook = script(
-        site,
+        sandbox,
         """\
         import sys
         print("\\x1b[31mred\\x1b[0m")
@@ -196,7 +196,7 @@ def test_errors_and_output_of_hooks_are_logged(site: Site) -> None:
         """,
     )
     program = program_with(
-        site, f"on_up = '{sys.executable} {verbose_hook}'", 'on_down = "/no/such/program"'
+        sandbox, f"on_up = '{sys.executable} {verbose_hook}'", 'on_down = "/no/such/program"'
     )
     checked = program.run("check")
     assert checked.returncode == 2
@@ -216,19 +216,19 @@ def test_errors_and_output_of_hooks_are_logged(site: Site) -> None:
     assert max(map(len, log.splitlines())) < 500
 
 
-def test_programs_we_run_get_the_limit_of_open_files_that_we_started_with(site: Site) -> None:
-    record = site.directory / "limits"
+def test_programs_we_run_get_the_limit_of_open_files_that_we_started_with(sandbox: Sandbox) -> None:
+    record = sandbox.directory / "limits"
     script_text = f"echo $0 $(ulimit -S -n) >> {record}"
-    ssh_config = site.directory / "ssh_config"
+    ssh_config = sandbox.directory / "ssh_config"
     ssh_config.write_text(f"Match exec \"sh -c '{script_text}' match\"\n")
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t",
-            site.sshd().port,
+            sandbox.sshd().port,
             f'socks = "{free_port()}"',
             f"on_up = ['sh', '-c', '{script_text}', 'hook']",
         ),
-        head=site.head(f'"{ssh_config}"'),
+        head=sandbox.head(f'"{ssh_config}"'),
     )
     program.command_prefix = ("sh", "-c", 'ulimit -S -n 333; exec "$@"', "sh")
     program.up()

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import USER
 from tests.e2e.services import echo
-from tests.e2e.site import USER
 
 if TYPE_CHECKING:
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 UNIT = """\
 [Service]
@@ -21,21 +21,21 @@ ExecStart=/bin/sh -c 'exec /usr/bin/autossh -M 0 -f -N -i "$${{KEY}}" \\
 """
 
 
-def test_an_imported_unit_has_the_same_working_forwards(site: Site) -> None:
+def test_an_imported_unit_has_the_same_working_forwards(sandbox: Sandbox) -> None:
     local, remote = free_port(), free_port()
-    unit = site.directory / "echo.service"
+    unit = sandbox.directory / "echo.service"
     unit.write_text(
         UNIT.format(
-            key=site.key,
-            known_hosts=site.known_hosts,
-            port=site.sshd().port,
+            key=sandbox.key,
+            known_hosts=sandbox.known_hosts,
+            port=sandbox.sshd().port,
             local=local,
             remote=remote,
-            target=site.service(echo),
+            target=sandbox.service(echo),
             user=USER,
         )
     )
-    program = site.program(head="# written by hand\n")
+    program = sandbox.program(head="# written by hand\n")
 
     output = program.succeed("import", "unit", "--write", str(unit))
 

@@ -18,8 +18,8 @@ from tests.e2e.clients import (
     sha256,
 )
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import echo, hash_sink, sender
-from tests.e2e.site import Site, tunnel_table
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class Tunnel(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def tunnel(site_per_data_path: Site) -> Tunnel:
+def tunnel(sandbox_per_data_path: Sandbox) -> Tunnel:
     """Run one tunnel with a local and a remote forward to each service."""
     services = {
-        name: site_per_data_path.service(handler)
+        name: sandbox_per_data_path.service(handler)
         for name, handler in {"echo": echo, "sink": hash_sink, "blob": sender(blob(BLOB))}.items()
     }
     local = {name: free_port() for name in [*services, "gateway"]}
@@ -49,10 +49,10 @@ def tunnel(site_per_data_path: Site) -> Tunnel:
     remotes = [f"{remote[name]}:{service}" for name, service in services.items()]
     locals_.append(f"*:{local['gateway']}:{services['echo']}")
     remotes += [f"*:{remote['gateway']}:{services['echo']}", f"0:{services['echo']}"]
-    program = site_per_data_path.program(
+    program = sandbox_per_data_path.program(
         tunnel_table(
             "t",
-            site_per_data_path.sshd(GatewayPorts="clientspecified").port,
+            sandbox_per_data_path.sshd(GatewayPorts="clientspecified").port,
             f"local = {locals_}",
             f"remote = {remotes}",
         )

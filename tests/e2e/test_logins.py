@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.keys import certify_user, make_key
+from tests.e2e.sandbox import USER, Sandbox, socks_tunnel
 from tests.e2e.server_process import ServerProcess
-from tests.e2e.site import USER, Site, socks_tunnel
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_refused_key_blocks_until_its_file_changes(site: Site) -> None:
-    server = site.sshd()
-    wrong = make_key(site.directory / "wrong")
-    program = site.program(socks_tunnel("t", server.port, f'identity_files = "{wrong}"'))
+def test_a_refused_key_blocks_until_its_file_changes(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    wrong = make_key(sandbox.directory / "wrong")
+    program = sandbox.program(socks_tunnel("t", server.port, f'identity_files = "{wrong}"'))
     program.up()
 
     blocked = program.wait_for_state("t", "blocked", "auth")
@@ -30,14 +30,14 @@ def test_a_refused_key_blocks_until_its_file_changes(site: Site) -> None:
     assert blocked.failure is not None
     assert str(wrong) in blocked.failure.message + blocked.failure.hint
     assert server.log().count("Connection from 127.0.0.1") == 1
-    shutil.copyfile(site.key, wrong)
-    shutil.copyfile(f"{site.key}.pub", f"{wrong}.pub")
+    shutil.copyfile(sandbox.key, wrong)
+    shutil.copyfile(f"{sandbox.key}.pub", f"{wrong}.pub")
     program.wait_until_up()
 
 
-def test_a_key_with_a_passphrase_blocks_the_tunnel(site: Site) -> None:
-    key = make_key(site.directory / "locked", passphrase="open sesame")
-    program = site.program(socks_tunnel("t", site.sshd().port, f'identity_files = "{key}"'))
+def test_a_key_with_a_passphrase_blocks_the_tunnel(sandbox: Sandbox) -> None:
+    key = make_key(sandbox.directory / "locked", passphrase="open sesame")
+    program = sandbox.program(socks_tunnel("t", sandbox.sshd().port, f'identity_files = "{key}"'))
     program.up()
 
     blocked = program.wait_for_state("t", "blocked", "secret_needed")
@@ -47,33 +47,33 @@ def test_a_key_with_a_passphrase_blocks_the_tunnel(site: Site) -> None:
     assert "ssh-add" in blocked.failure.hint
 
 
-def test_a_key_that_others_can_read_is_refused_until_its_mode_is_fixed(site: Site) -> None:
-    server = site.sshd()
-    site.key.chmod(0o640)
-    program = site.program(socks_tunnel("t", server.port))
+def test_a_key_that_others_can_read_is_refused_until_its_mode_is_fixed(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    sandbox.key.chmod(0o640)
+    program = sandbox.program(socks_tunnel("t", server.port))
     program.up()
 
     blocked = program.wait_for_state("t", "blocked")
 
     assert blocked.failure is not None
-    assert str(site.key) in blocked.failure.message + blocked.failure.hint
+    assert str(sandbox.key) in blocked.failure.message + blocked.failure.hint
     assert "chmod" in blocked.failure.hint
     assert server.logins() == 0
-    site.key.chmod(0o600)
+    sandbox.key.chmod(0o600)
     program.wait_until_up()
 
 
 @pytest.mark.parametrize("location", ["with the key", "certificate_files"])
-def test_a_user_certificate_logs_in(site: Site, location: str) -> None:
-    authority = make_key(site.directory / "authority")
-    key = make_key(site.directory / "certified")
+def test_a_user_certificate_logs_in(sandbox: Sandbox, location: str) -> None:
+    authority = make_key(sandbox.directory / "authority")
+    key = make_key(sandbox.directory / "certified")
     certificate = certify_user(authority, key, USER)
-    server = site.sshd(TrustedUserCAKeys=f"{authority}.pub")
+    server = sandbox.sshd(TrustedUserCAKeys=f"{authority}.pub")
     lines = [f'identity_files = "{key}"']
     if location == "certificate_files":
-        elsewhere = certificate.rename(site.directory / "elsewhere.pub")
+        elsewhere = certificate.rename(sandbox.directory / "elsewhere.pub")
         lines.append(f'certificate_files = "{elsewhere}"')
-    program = site.program(socks_tunnel("t", server.port, *lines))
+    program = sandbox.program(socks_tunnel("t", server.port, *lines))
     program.up()
     program.wait_until_up()
 
@@ -81,15 +81,15 @@ def test_a_user_certificate_logs_in(site: Site, location: str) -> None:
 
 
 @pytest.fixture
-def agent(site: Site) -> Iterator[Path]:
-    """Run an ssh-agent with the site's key; return its socket."""
-    path = site.directory / "agent.sock"
+def agent(sandbox: Sandbox) -> Iterator[Path]:
+    """Run an ssh-agent with the sandbox's key; return its socket."""
+    path = sandbox.directory / "agent.sock"
     command = [require("ssh-agent"), "-D", "-a", str(path)]
-    process = ServerProcess("ssh-agent", command, site.directory / "agent.log", "SSH_AUTH_SOCK")
+    process = ServerProcess("ssh-agent", command, sandbox.directory / "agent.log", "SSH_AUTH_SOCK")
     process.start()
     wait_until(path.exists)
     subprocess.run(
-        [require("ssh-add"), "-q", str(site.key)],
+        [require("ssh-add"), "-q", str(sandbox.key)],
         env={"SSH_AUTH_SOCK": str(path)},
         check=True,
         capture_output=True,
@@ -99,11 +99,11 @@ def agent(site: Site) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("source", ["identity_agent", "environment"])
-def test_a_key_of_the_agent_logs_in(site: Site, agent: Path, source: str) -> None:
-    head = f'[defaults]\nuser = "{USER}"\nknown_hosts = "{site.known_hosts}"\n'
+def test_a_key_of_the_agent_logs_in(sandbox: Sandbox, agent: Path, source: str) -> None:
+    head = f'[defaults]\nuser = "{USER}"\nknown_hosts = "{sandbox.known_hosts}"\n'
     lines = [f'identity_agent = "{agent}"'] if source == "identity_agent" else []
-    program = site.program(
-        socks_tunnel("t", site.sshd().port, *lines),
+    program = sandbox.program(
+        socks_tunnel("t", sandbox.sshd().port, *lines),
         head=f"[supervisor]\nssh_config = false\n{head}",
     )
     if source == "environment":

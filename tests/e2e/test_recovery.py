@@ -15,16 +15,16 @@ from tests.e2e.clients import (
     receive_until_cut,
 )
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, socks_tunnel, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import Site, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
 
 
-def test_a_tunnel_reports_an_outage_and_recovers_soon_after_it(site: Site) -> None:
-    server = site.sshd()
-    service = site.service(echo)
+def test_a_tunnel_reports_an_outage_and_recovers_soon_after_it(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    service = sandbox.service(echo)
     local_port, remote_port = free_port(), free_port()
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t",
             server.port,
@@ -54,11 +54,13 @@ def test_a_tunnel_reports_an_outage_and_recovers_soon_after_it(site: Site) -> No
     assert program.tunnel("t").failure is None
 
 
-def test_a_tunnel_connects_soon_after_a_stopped_server_starts(site: Site) -> None:
-    server = site.sshd()
+def test_a_tunnel_connects_soon_after_a_stopped_server_starts(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
     server.kill()
     port = free_port()
-    program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
+    program = sandbox.program(
+        tunnel_table("t", server.port, f'local = "{port}:{sandbox.service(echo)}"')
+    )
     program.up()
     program.wait_for_state("t", "backoff", "refused")
 
@@ -68,9 +70,9 @@ def test_a_tunnel_connects_soon_after_a_stopped_server_starts(site: Site) -> Non
     assert exchange(port, b"data") == b"data"
 
 
-def test_a_server_that_answers_no_keepalive_is_reported_dead(site: Site) -> None:
-    server = site.sshd()
-    program = site.program(
+def test_a_server_that_answers_no_keepalive_is_reported_dead(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    program = sandbox.program(
         socks_tunnel("t", server.port, "keepalive_interval = 1", "keepalive_count_max = 1")
     )
     program.up()
@@ -87,14 +89,14 @@ def test_a_server_that_answers_no_keepalive_is_reported_dead(site: Site) -> None
 
 
 @pytest.mark.parametrize("hold_timeout", [0, 1])
-def test_a_client_is_held_no_longer_than_hold_timeout(site: Site, hold_timeout: int) -> None:
-    server = site.sshd()
+def test_a_client_is_held_no_longer_than_hold_timeout(sandbox: Sandbox, hold_timeout: int) -> None:
+    server = sandbox.sshd()
     port = free_port()
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t",
             server.port,
-            f'local = "{port}:{site.service(echo)}"',
+            f'local = "{port}:{sandbox.service(echo)}"',
             f"hold_timeout = {hold_timeout}",
         )
     )
@@ -110,10 +112,12 @@ def test_a_client_is_held_no_longer_than_hold_timeout(site: Site, hold_timeout: 
     assert hold_timeout - 0.1 <= waited < hold_timeout + 2
 
 
-def test_clients_of_a_lost_connection_are_closed(site: Site) -> None:
-    server = site.sshd()
+def test_clients_of_a_lost_connection_are_closed(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
     port = free_port()
-    program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
+    program = sandbox.program(
+        tunnel_table("t", server.port, f'local = "{port}:{sandbox.service(echo)}"')
+    )
     program.up()
     program.wait_until_up()
 

@@ -15,8 +15,8 @@ from tests.e2e.clients import (
     receive_exactly,
 )
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import echo, sender
-from tests.e2e.site import Site, tunnel_table
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ def exchange_on(client: socket.socket, data: bytes) -> bytes:
 
 
 def test_forwards_are_added_and_removed_during_a_transfer_on_the_live_connection(
-    site: Site,
+    sandbox: Sandbox,
 ) -> None:
-    server, service = site.sshd(), site.service(echo)
+    server, service = sandbox.sshd(), sandbox.service(echo)
     whole = blob(20 * MEGABYTE)
     kept, removed, added, remote = free_port(), free_port(), free_port(), free_port()
-    transfer = f"{kept}:{site.service(sender(whole))}"
+    transfer = f"{kept}:{sandbox.service(sender(whole))}"
 
     def config(local: int, *lines: str) -> str:
         forwards = [transfer, f"{local}:{service}"]
-        return site.config(tunnel_table("t", server.port, f"local = {forwards}", *lines))
+        return sandbox.config(tunnel_table("t", server.port, f"local = {forwards}", *lines))
 
-    program = site.program()
+    program = sandbox.program()
     program.write_config(config(removed, f'socks = "{free_port()}"'))
     program.up()
     program.wait_until_up()
@@ -66,14 +66,14 @@ def test_forwards_are_added_and_removed_during_a_transfer_on_the_live_connection
     assert program.tunnel("t").since == since
 
 
-def test_added_removed_and_changed_tunnels_do_not_affect_others(site: Site) -> None:
-    server, other, service = site.sshd(), site.sshd(), site.service(echo)
+def test_added_removed_and_changed_tunnels_do_not_affect_others(sandbox: Sandbox) -> None:
+    server, other, service = sandbox.sshd(), sandbox.sshd(), sandbox.service(echo)
     kept, removed, changed, added = (free_port() for _ in range(4))
 
     def table(name: str, to: int, port: int) -> str:
         return tunnel_table(name, to, f'local = "{port}:{service}"')
 
-    program = site.program(
+    program = sandbox.program(
         table("kept", server.port, kept),
         table("removed", server.port, removed),
         table("changed", server.port, changed),
@@ -84,7 +84,7 @@ def test_added_removed_and_changed_tunnels_do_not_affect_others(site: Site) -> N
     with connected(kept) as client:
         assert exchange_on(client, b"before") == b"before"
         program.write_config(
-            site.config(
+            sandbox.config(
                 table("kept", server.port, kept),
                 table("changed", other.port, changed),
                 table("added", other.port, added),
@@ -102,9 +102,11 @@ def test_added_removed_and_changed_tunnels_do_not_affect_others(site: Site) -> N
     assert server.logins() == 3
 
 
-def test_an_invalid_file_changes_nothing(site: Site) -> None:
-    server, port = site.sshd(), free_port()
-    program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
+def test_an_invalid_file_changes_nothing(sandbox: Sandbox) -> None:
+    server, port = sandbox.sshd(), free_port()
+    program = sandbox.program(
+        tunnel_table("t", server.port, f'local = "{port}:{sandbox.service(echo)}"')
+    )
     program.up()
     program.wait_until_up()
     valid_config = program.config.read_text()

@@ -15,8 +15,8 @@ import pytest
 from tests.e2e.clients import MEGABYTE, blob, connected, exchange, receive_exactly
 from tests.e2e.keys import make_key, public
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import echo, sender
-from tests.e2e.site import Site, tunnel_table
 from tests.e2e.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -102,12 +102,12 @@ def wait_until_drained(program: Program) -> None:
 
 
 @pytest.mark.parametrize("kind", ["local", "socks", "remote"])
-def test_a_transfer_survives_a_graceful_restart_byte_for_byte(site: Site, kind: str) -> None:
-    server = site.sshd()
-    service = site.service(sender(DATA))
+def test_a_transfer_survives_a_graceful_restart_byte_for_byte(sandbox: Sandbox, kind: str) -> None:
+    server = sandbox.sshd()
+    service = sandbox.service(sender(DATA))
     port = free_port()
     spec = f"{port}" if kind == "socks" else f"{port}:{service}"
-    program = site.program(tunnel_table("t", server.port, f'{kind} = "{spec}"'))
+    program = sandbox.program(tunnel_table("t", server.port, f'{kind} = "{spec}"'))
     program.up()
     program.wait_until_up()
 
@@ -131,12 +131,14 @@ def test_a_transfer_survives_a_graceful_restart_byte_for_byte(site: Site, kind: 
 
 
 @pytest.mark.parametrize("kind", ["local", "socks"])
-def test_no_client_is_refused_while_a_connection_is_replaced(site: Site, kind: str) -> None:
-    server = site.sshd()
-    service = site.service(echo)
+def test_no_client_is_refused_while_a_connection_is_replaced(sandbox: Sandbox, kind: str) -> None:
+    server = sandbox.sshd()
+    service = sandbox.service(echo)
     port = free_port()
     spec = f"{port}" if kind == "socks" else f"{port}:{service}"
-    program = site.program(tunnel_table("t", server.port, f'{kind} = "{spec}"', "hold_timeout = 0"))
+    program = sandbox.program(
+        tunnel_table("t", server.port, f'{kind} = "{spec}"', "hold_timeout = 0")
+    )
     program.up()
     program.wait_until_up()
     send = through_socks(port, service.port) if kind == "socks" else lambda q: exchange(port, q)
@@ -153,11 +155,11 @@ def test_no_client_is_refused_while_a_connection_is_replaced(site: Site, kind: s
     assert server.logins() == 4
 
 
-def test_a_remote_port_is_unbound_only_briefly(site: Site) -> None:
-    server = site.sshd()
-    service = site.service(echo)
+def test_a_remote_port_is_unbound_only_briefly(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    service = sandbox.service(echo)
     port = free_port()
-    program = site.program(tunnel_table("t", server.port, f'remote = "{port}:{service}"'))
+    program = sandbox.program(tunnel_table("t", server.port, f'remote = "{port}:{service}"'))
     program.up()
     program.wait_until_up()
 
@@ -176,10 +178,10 @@ def test_a_remote_port_is_unbound_only_briefly(site: Site) -> None:
     assert "remote_port_busy" not in program.log()
 
 
-def test_a_remote_port_that_the_server_chose_stays_the_same(site: Site) -> None:
-    server = site.sshd()
-    service = site.service(echo)
-    program = site.program(tunnel_table("t", server.port, f'remote = "0:{service}"'))
+def test_a_remote_port_that_the_server_chose_stays_the_same(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    service = sandbox.service(echo)
+    program = sandbox.program(tunnel_table("t", server.port, f'remote = "0:{service}"'))
     program.up()
     program.wait_until_up()
     [before] = program.tunnel("t").forwards
@@ -193,11 +195,13 @@ def test_a_remote_port_that_the_server_chose_stays_the_same(site: Site) -> None:
     assert exchange(int(after.listen.rpartition(":")[2]), b"data") == b"data"
 
 
-def test_behind_a_jump_host_only_the_last_connection_is_replaced(site: Site) -> None:
-    jump, server = site.sshd(), site.sshd()
-    port, service = free_port(), site.service(echo)
+def test_behind_a_jump_host_only_the_last_connection_is_replaced(sandbox: Sandbox) -> None:
+    jump, server = sandbox.sshd(), sandbox.sshd()
+    port, service = free_port(), sandbox.service(echo)
     jump_line = f'jump = "127.0.0.1:{jump.port}"'
-    program = site.program(tunnel_table("t", server.port, jump_line, f'local = "{port}:{service}"'))
+    program = sandbox.program(
+        tunnel_table("t", server.port, jump_line, f'local = "{port}:{service}"')
+    )
     program.up()
     program.wait_until_up()
 
@@ -209,11 +213,11 @@ def test_behind_a_jump_host_only_the_last_connection_is_replaced(site: Site) -> 
     assert (jump.logins(), server.logins()) == (1, 2)
 
 
-def test_clients_notice_nothing_of_short_connection_lifetimes(site: Site) -> None:
-    server = site.sshd()
-    service = site.service(echo)
+def test_clients_notice_nothing_of_short_connection_lifetimes(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    service = sandbox.service(echo)
     port = free_port()
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t", server.port, f'local = "{port}:{service}"', "max_lifetime = 2", "hold_timeout = 0"
         )
@@ -234,14 +238,14 @@ def test_clients_notice_nothing_of_short_connection_lifetimes(site: Site) -> Non
     assert program.tunnel("t").state == "up"
 
 
-def test_transfers_longer_than_drain_timeout_are_closed(site: Site) -> None:
-    server = site.sshd()
+def test_transfers_longer_than_drain_timeout_are_closed(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
     port = free_port()
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t",
             server.port,
-            f'local = "{port}:{site.service(sender(DATA))}"',
+            f'local = "{port}:{sandbox.service(sender(DATA))}"',
             "drain_timeout = 1",
         )
     )
@@ -260,18 +264,20 @@ def test_transfers_longer_than_drain_timeout_are_closed(site: Site) -> None:
 
 
 @pytest.mark.parametrize("problem", ["login", "host key"])
-def test_a_connection_that_cannot_be_replaced_stays_in_use(site: Site, problem: str) -> None:
-    server = site.sshd()
+def test_a_connection_that_cannot_be_replaced_stays_in_use(sandbox: Sandbox, problem: str) -> None:
+    server = sandbox.sshd()
     port = free_port()
-    program = site.program(tunnel_table("t", server.port, f'local = "{port}:{site.service(echo)}"'))
+    program = sandbox.program(
+        tunnel_table("t", server.port, f'local = "{port}:{sandbox.service(echo)}"')
+    )
     program.up()
     program.wait_until_up()
-    authorized, known = site.authorized_keys.read_text(), site.known_hosts.read_text()
+    authorized, known = sandbox.authorized_keys.read_text(), sandbox.known_hosts.read_text()
     if problem == "login":
-        site.authorized_keys.write_text("")
+        sandbox.authorized_keys.write_text("")
     else:
-        other_key = make_key(site.subdirectory("k") / "key")
-        site.known_hosts.write_text(f"[127.0.0.1]:{server.port} {public(other_key)}\n")
+        other_key = make_key(sandbox.subdirectory("k") / "key")
+        sandbox.known_hosts.write_text(f"[127.0.0.1]:{server.port} {public(other_key)}\n")
 
     program.succeed("restart", "--graceful", "t")
     pending = program.wait_for("t", lambda t: t.replacement and t.replacement.failure)
@@ -286,8 +292,8 @@ def test_a_connection_that_cannot_be_replaced_stays_in_use(site: Site, problem: 
     assert "not replaced: " in program.succeed("status", "t")
     assert exchange(port, b"data") == b"data"
 
-    site.authorized_keys.write_text(authorized)
-    site.known_hosts.write_text(known)
+    sandbox.authorized_keys.write_text(authorized)
+    sandbox.known_hosts.write_text(known)
     if problem == "login":  # no local file changes when the server's file is fixed
         program.succeed("restart", "--graceful", "t")
     wait_until_replaced(program)

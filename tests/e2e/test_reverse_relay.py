@@ -18,8 +18,8 @@ from tests.e2e.keys import public
 from tests.e2e.netns import RELAY, Network, new_network
 from tests.e2e.program import COMMAND, Program
 from tests.e2e.relay import Relay
+from tests.e2e.sandbox import USER, Sandbox, new_sandbox, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import USER, Site, new_site, tunnel_table
 from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
@@ -38,8 +38,8 @@ DETECTION_TIMEOUT = 6
 """Seconds to detect a dead peer: keepalive_interval is 1 and keepalive_count_max is 2."""
 
 RELAY_KEEPALIVE = 1
-"""Seconds between our relay's keepalives; it tolerates so many unanswered ones that only a takeover
-ends the box's old connection."""
+"""Seconds between our relay's keepalives; it tolerates 60 unanswered ones, so only a takeover ends
+the box's old connection."""
 
 PORT_CONFIG = """\
     [hosts.box]
@@ -80,7 +80,7 @@ class Setup(NamedTuple):
     """The three machines, their programs, and their shared files."""
 
     network: Network
-    site: Site
+    sandbox: Sandbox
     relay: Sshd | Relay
     box: Program
     client: Program
@@ -93,7 +93,7 @@ class Setup(NamedTuple):
 
     def run_on_client(self, program: str, *arguments: str) -> str:
         """Run ssh or scp on the client; return its output."""
-        config = self.site.directory / "ssh_config"
+        config = self.sandbox.directory / "ssh_config"
         config.write_text(self._ssh_config())
         with self.network.client.entered():
             done = subprocess.run(
@@ -115,8 +115,8 @@ class Setup(NamedTuple):
                 ProxyCommand {connect}
                 HostKeyAlias box
                 User {USER}
-                IdentityFile {self.site.key}
-                UserKnownHostsFile {self.site.known_hosts}
+                IdentityFile {self.sandbox.key}
+                UserKnownHostsFile {self.sandbox.known_hosts}
                 IdentitiesOnly yes
                 BatchMode yes
             """)
@@ -126,43 +126,45 @@ class Setup(NamedTuple):
 def setup(request: pytest.FixtureRequest) -> Iterator[Setup]:
     """Start a box with a tunnel to its relay, and a client with a tunnel to the box."""
     server, listener = request.param.split()
-    with new_network() as network, new_site() as site, ExitStack() as stack:
-        sockets = site.subdirectory("sockets")
-        relay = openssh(site) if server == "openssh" else ours(site, sockets)
+    with new_network() as network, new_sandbox() as sandbox, ExitStack() as stack:
+        sockets = sandbox.subdirectory("sockets")
+        relay = openssh(sandbox) if server == "openssh" else ours(sandbox, sockets)
         stack.callback(relay.close)
         box_sshd = Sshd(
-            site.subdirectory("box"), site.authorized_keys, {"Subsystem": "sftp internal-sftp"}
+            sandbox.subdirectory("box"),
+            sandbox.authorized_keys,
+            {"Subsystem": "sftp internal-sftp"},
         )
         stack.callback(box_sshd.close)
-        site.add_known_host(f"[{RELAY}]:{relay.port}", public(relay.host_key))
-        site.add_known_host("box", public(box_sshd.host_key))
+        sandbox.add_known_host(f"[{RELAY}]:{relay.port}", public(relay.host_key))
+        sandbox.add_known_host("box", public(box_sshd.host_key))
         with network.relay.entered():
             relay.start()
         with network.box.entered():
             box_sshd.start()
-            site.service(echo, at=ECHO)
+            sandbox.service(echo, at=ECHO)
 
         listen, host = (text.format(socket=sockets / "box.sock") for text in LISTENERS[listener])
-        head = site.head() + "keepalive_interval = 1\nkeepalive_count_max = 2\n\n"
+        head = sandbox.head() + "keepalive_interval = 1\nkeepalive_count_max = 2\n\n"
         head += f'[hosts.relay]\nhostname = "{RELAY}"\nport = {relay.port}\n\n'
         remote = f'remote = "{listen}:localhost:{box_sshd.port}"'
-        box = site.program(tunnel_table("reach-me", "relay", remote), head=head)
+        box = sandbox.program(tunnel_table("reach-me", "relay", remote), head=head)
         local = f'local = "{CLIENT_PORT}:localhost:{ECHO}"'
-        client = site.program(dedent(host), tunnel_table("box", "box", local), head=head)
+        client = sandbox.program(dedent(host), tunnel_table("box", "box", local), head=head)
         with network.box.entered():
             box.up()
         box.wait_until_up()
         with network.client.entered():
             client.up()
         client.wait_until_up()
-        yield Setup(network, site, relay, box, client, box_sshd)
+        yield Setup(network, sandbox, relay, box, client, box_sshd)
 
 
-def openssh(site: Site) -> Sshd:
+def openssh(sandbox: Sandbox) -> Sshd:
     """Create OpenSSH's server as the relay."""
     return Sshd(
-        site.subdirectory("relay"),
-        site.authorized_keys,
+        sandbox.subdirectory("relay"),
+        sandbox.authorized_keys,
         {
             "ListenAddress": ["127.0.0.1", RELAY],
             "StreamLocalBindUnlink": "yes",
@@ -172,11 +174,11 @@ def openssh(site: Site) -> Sshd:
     )
 
 
-def ours(site: Site, sockets: Path) -> Relay:
+def ours(sandbox: Sandbox, sockets: Path) -> Relay:
     """Create our relay."""
     return Relay(
-        site.subdirectory("relay"),
-        site.authorized_keys,
+        sandbox.subdirectory("relay"),
+        sandbox.authorized_keys,
         f'unix_socket_dir = "{sockets}"',
         "[limits]",
         f"keepalive_interval = {RELAY_KEEPALIVE}",
@@ -213,7 +215,7 @@ def test_ssh_logs_in_to_the_box_with_connect_as_its_proxy_command(setup: Setup) 
 
 @all_setups
 def test_scp_copies_a_large_file_to_the_box_and_back_intact(setup: Setup) -> None:
-    sent, remote, back = (setup.site.directory / name for name in ("sent", "remote", "back"))
+    sent, remote, back = (setup.sandbox.directory / name for name in ("sent", "remote", "back"))
     sent.write_bytes(blob(20 * MEGABYTE))
 
     setup.run_on_client("scp", str(sent), f"box:{remote}")

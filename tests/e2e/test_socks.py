@@ -9,8 +9,8 @@ import pytest
 
 from tests.e2e.clients import connected, exchange, receive_exactly
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import Service, echo, web_page
-from tests.e2e.site import Site, tunnel_table
 from tests.requirements import require
 
 PROXY_FAILED = 97  # CURLE_PROXY, curl(1) "EXIT CODES"
@@ -28,11 +28,11 @@ class Proxies(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def proxies(site_per_data_path: Site) -> Proxies:
+def proxies(sandbox_per_data_path: Sandbox) -> Proxies:
     """Run a local and a remote SOCKS proxy on one connection; the server permits two hosts."""
     local, remote = free_port(), free_port()
-    server = site_per_data_path.sshd(PermitOpen="127.0.0.1:* localhost:*")
-    program = site_per_data_path.program(
+    server = sandbox_per_data_path.sshd(PermitOpen="127.0.0.1:* localhost:*")
+    program = sandbox_per_data_path.program(
         tunnel_table("t", server.port, f'socks = "{local}"', f'remote = "{remote}"')
     )
     program.up()
@@ -40,8 +40,8 @@ def proxies(site_per_data_path: Site) -> Proxies:
     return Proxies(
         local,
         remote,
-        site_per_data_path.service(web_page("hello")),
-        site_per_data_path.service(echo),
+        sandbox_per_data_path.service(web_page("hello")),
+        sandbox_per_data_path.service(echo),
     )
 
 

@@ -6,8 +6,8 @@ import psutil
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import USER, Sandbox, socks_tunnel, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import USER, Site, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
 
@@ -17,22 +17,22 @@ def proxy_command(script: str) -> str:
     return f"""proxy_command = "sh -c '{script}'\""""
 
 
-def test_include_match_and_proxyjump_work_as_in_ssh(site: Site) -> None:
-    jump, target = site.sshd(), site.sshd()
+def test_include_match_and_proxyjump_work_as_in_ssh(sandbox: Sandbox) -> None:
+    jump, target = sandbox.sshd(), sandbox.sshd()
     port = free_port()
-    (site.directory / "hosts.conf").write_text(
+    (sandbox.directory / "hosts.conf").write_text(
         f"Host bastion\n  HostName 127.0.0.1\n  Port {jump.port}\n"
         f"Match originalhost inner exec true\n  HostName 127.0.0.1\n  Port {target.port}\n"
     )
-    ssh_config = site.directory / "ssh_config"
+    ssh_config = sandbox.directory / "ssh_config"
     ssh_config.write_text(
-        f"Include {site.directory}/*.conf\n"
+        f"Include {sandbox.directory}/*.conf\n"
         f"Host inner\n  ProxyJump bastion\n"
-        f"Match all\n  User {USER}\n  IdentityFile {site.key}\n  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {site.known_hosts}\n"
+        f"Match all\n  User {USER}\n  IdentityFile {sandbox.key}\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {sandbox.known_hosts}\n"
     )
-    program = site.program(
-        tunnel_table("t", "inner", f'local = "{port}:{site.service(echo)}"'),
+    program = sandbox.program(
+        tunnel_table("t", "inner", f'local = "{port}:{sandbox.service(echo)}"'),
         head=f'[supervisor]\nssh_config = "{ssh_config}"\n\n',
     )
     assert program.succeed("check") == ""
@@ -45,14 +45,14 @@ def test_include_match_and_proxyjump_work_as_in_ssh(site: Site) -> None:
     assert program.tunnel("t").host == f"{USER}@127.0.0.1:{target.port}"
 
 
-def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(site: Site) -> None:
+def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(sandbox: Sandbox) -> None:
     ncat, port = require("ncat"), free_port()
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t",
-            site.sshd().port,
+            sandbox.sshd().port,
             proxy_command(f"echo warming up >&2; exec {ncat} %h %p"),
-            f'local = "{port}:{site.service(echo)}"',
+            f'local = "{port}:{sandbox.service(echo)}"',
         )
     )
     supervisor = psutil.Process(program.up().pid)
@@ -68,9 +68,9 @@ def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(site: S
     wait_until(lambda: not proxies(), message="the proxy command still runs")
 
 
-def test_a_failed_proxy_command_is_reported_with_its_output(site: Site) -> None:
+def test_a_failed_proxy_command_is_reported_with_its_output(sandbox: Sandbox) -> None:
     command = "echo no route >&2; exit 7"
-    program = site.program(socks_tunnel("t", site.sshd().port, proxy_command(command)))
+    program = sandbox.program(socks_tunnel("t", sandbox.sshd().port, proxy_command(command)))
     program.up()
 
     failed = program.wait_for_state("t", "backoff", "proxy")
@@ -80,12 +80,12 @@ def test_a_failed_proxy_command_is_reported_with_its_output(site: Site) -> None:
     assert "7" in failed.failure.message
 
 
-def test_ports_are_tried_in_the_order_given(site: Site) -> None:
-    server, port = site.sshd(), free_port()
+def test_ports_are_tried_in_the_order_given(sandbox: Sandbox) -> None:
+    server, port = sandbox.sshd(), free_port()
     closed = free_port()
-    program = site.program(
+    program = sandbox.program(
         f'[hosts.relay]\nhostname = "127.0.0.1"\nport = [{closed}, {server.port}]\n',
-        tunnel_table("t", "relay", f'local = "{port}:{site.service(echo)}"'),
+        tunnel_table("t", "relay", f'local = "{port}:{sandbox.service(echo)}"'),
     )
     program.up()
     program.wait_until_up()

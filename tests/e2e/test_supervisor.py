@@ -11,15 +11,15 @@ import pytest
 from tests.e2e.clients import connected, exchange, is_listening
 from tests.e2e.keys import make_key
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, socks_tunnel, tunnel_table
 from tests.e2e.server_process import is_running
 from tests.e2e.services import echo, hash_sink
-from tests.e2e.site import Site, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
 
 
-def test_a_second_up_starts_the_named_tunnels_in_the_running_supervisor(site: Site) -> None:
-    server, service = site.sshd(), site.service(echo)
-    program = site.program(
+def test_a_second_up_starts_the_named_tunnels_in_the_running_supervisor(sandbox: Sandbox) -> None:
+    server, service = sandbox.sshd(), sandbox.service(echo)
+    program = sandbox.program(
         tunnel_table("first", server.port, f'local = "{free_port()}:{service}"'),
         tunnel_table(
             "later", server.port, f'local = "{free_port()}:{service}"', "autostart = false"
@@ -39,10 +39,10 @@ def test_a_second_up_starts_the_named_tunnels_in_the_running_supervisor(site: Si
     assert program.run("up", "nonsense").returncode == 4
 
 
-def test_up_detach_returns_when_the_tunnels_are_up(site: Site) -> None:
+def test_up_detach_returns_when_the_tunnels_are_up(sandbox: Sandbox) -> None:
     port = free_port()
-    program = site.program(
-        tunnel_table("t", site.sshd().port, f'local = "{port}:{site.service(echo)}"')
+    program = sandbox.program(
+        tunnel_table("t", sandbox.sshd().port, f'local = "{port}:{sandbox.service(echo)}"')
     )
 
     program.succeed("up", "--detach")
@@ -59,13 +59,13 @@ def test_up_detach_returns_when_the_tunnels_are_up(site: Site) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_in_every_state_of_its_tunnels(
-    site: Site, number: signal.Signals
+    sandbox: Sandbox, number: signal.Signals
 ) -> None:
-    server, service = site.sshd(AddressFamily="inet"), site.service(echo)
-    silent = site.service(hash_sink)  # accepts and sends no SSH banner
-    unknown_key = make_key(site.directory / "unknown_key")
-    up, busy_port = free_port(), site.service(echo).port
-    program = site.program(
+    server, service = sandbox.sshd(AddressFamily="inet"), sandbox.service(echo)
+    silent = sandbox.service(hash_sink)  # accepts and sends no SSH banner
+    unknown_key = make_key(sandbox.directory / "unknown_key")
+    up, busy_port = free_port(), sandbox.service(echo).port
+    program = sandbox.program(
         tunnel_table("up", server.port, f'local = "{up}:{service}"'),
         socks_tunnel("connecting", silent.port),
         socks_tunnel("backoff", free_port()),
@@ -83,16 +83,16 @@ def test_a_signal_stops_it_in_every_state_of_its_tunnels(
     assert not is_listening(up)
 
 
-def test_only_the_owner_can_use_the_control_socket(site: Site) -> None:
-    program = site.program()
+def test_only_the_owner_can_use_the_control_socket(sandbox: Sandbox) -> None:
+    program = sandbox.program()
     program.up()
 
     assert stat.S_IMODE(program.socket.stat().st_mode) == 0o600
     assert stat.S_IMODE(program.socket.parent.stat().st_mode) == 0o700
 
 
-def test_a_lock_prevents_a_second_supervisor_even_without_the_socket_file(site: Site) -> None:
-    program = site.program()
+def test_a_lock_prevents_a_second_supervisor_even_without_the_socket_file(sandbox: Sandbox) -> None:
+    program = sandbox.program()
     pid = program.up().pid
     program.socket.rename(hidden := program.socket.with_name("hidden"))
 
@@ -102,8 +102,8 @@ def test_a_lock_prevents_a_second_supervisor_even_without_the_socket_file(site: 
     assert program.status().supervisor.pid == pid
 
 
-def test_the_socket_file_of_a_killed_supervisor_is_replaced(site: Site) -> None:
-    program = site.program()
+def test_the_socket_file_of_a_killed_supervisor_is_replaced(sandbox: Sandbox) -> None:
+    program = sandbox.program()
     program.up()
     program.kill()
     assert program.socket.exists()
@@ -113,10 +113,10 @@ def test_the_socket_file_of_a_killed_supervisor_is_replaced(site: Site) -> None:
     program.succeed("status")
 
 
-def test_down_stops_the_named_tunnel_and_without_a_name_everything(site: Site) -> None:
-    server, service = site.sshd(), site.service(echo)
+def test_down_stops_the_named_tunnel_and_without_a_name_everything(sandbox: Sandbox) -> None:
+    server, service = sandbox.sshd(), sandbox.service(echo)
     ports = {"one": free_port(), "two": free_port()}
-    program = site.program(
+    program = sandbox.program(
         *(
             tunnel_table(name, server.port, f'local = "{port}:{service}"')
             for name, port in ports.items()

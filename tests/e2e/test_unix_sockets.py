@@ -10,8 +10,8 @@ import pytest
 
 from tests.e2e.clients import exchange, is_listening
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import echo, sender
-from tests.e2e.site import Site, tunnel_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,16 +27,18 @@ def leave_stale_socket(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def program(site_per_data_path: Site) -> Program:
+def program(sandbox_per_data_path: Sandbox) -> Program:
     """Run forwards between all pairs of TCP and Unix sockets; one socket file is stale."""
-    directory = site_per_data_path.directory
-    tcp = site_per_data_path.service(echo)
-    unix = site_per_data_path.service(echo, at=directory / "target.sock")
+    directory = sandbox_per_data_path.directory
+    tcp = sandbox_per_data_path.service(echo)
+    unix = sandbox_per_data_path.service(echo, at=directory / "target.sock")
     leave_stale_socket(directory / "local-tcp.sock")
     local = [f"{directory}/local-tcp.sock:{tcp}", f"{directory}/local-unix.sock:{unix}"]
     remote = [f"{directory}/remote-tcp.sock:{tcp}", f"{directory}/remote-unix.sock:{unix}"]
-    program = site_per_data_path.program(
-        tunnel_table("t", site_per_data_path.sshd().port, f"local = {local}", f"remote = {remote}")
+    program = sandbox_per_data_path.program(
+        tunnel_table(
+            "t", sandbox_per_data_path.sshd().port, f"local = {local}", f"remote = {remote}"
+        )
     )
     program.up()
     program.wait_until_up()
@@ -45,25 +47,25 @@ def program(site_per_data_path: Site) -> Program:
 
 @pytest.mark.parametrize("name", ["local-tcp", "local-unix", "remote-tcp", "remote-unix"])
 def test_a_socket_file_connects_to_the_target(
-    program: Program, site_per_data_path: Site, name: str
+    program: Program, sandbox_per_data_path: Sandbox, name: str
 ) -> None:
     assert program.tunnel("t").state == "up"
-    assert exchange(site_per_data_path.directory / f"{name}.sock", b"data") == b"data"
+    assert exchange(sandbox_per_data_path.directory / f"{name}.sock", b"data") == b"data"
 
 
 @pytest.mark.parametrize("name", ["local-tcp", "local-unix", "remote-tcp", "remote-unix"])
 @pytest.mark.usefixtures("program")
-def test_only_the_owner_can_use_a_socket_file(site_per_data_path: Site, name: str) -> None:
-    mode = (site_per_data_path.directory / f"{name}.sock").stat().st_mode
+def test_only_the_owner_can_use_a_socket_file(sandbox_per_data_path: Sandbox, name: str) -> None:
+    mode = (sandbox_per_data_path.directory / f"{name}.sock").stat().st_mode
 
     assert stat.S_IMODE(mode) == 0o600
 
 
-def test_a_port_connects_to_a_socket_file_on_either_side(site: Site) -> None:
+def test_a_port_connects_to_a_socket_file_on_either_side(sandbox: Sandbox) -> None:
     local_port, remote_port = free_port(), free_port()
-    target = site.service(echo, at=site.directory / "target.sock")
+    target = sandbox.service(echo, at=sandbox.directory / "target.sock")
     forwards = [f'local = "{local_port}:{target}"', f'remote = "{remote_port}:{target}"']
-    program = site.program(tunnel_table("t", site.sshd().port, *forwards))
+    program = sandbox.program(tunnel_table("t", sandbox.sshd().port, *forwards))
     program.up()
     program.wait_until_up()
 
@@ -71,11 +73,11 @@ def test_a_port_connects_to_a_socket_file_on_either_side(site: Site) -> None:
     assert exchange(remote_port, b"remote") == b"remote"
 
 
-def test_a_socket_in_use_is_left_alone(site: Site) -> None:
-    busy_path = site.directory / "busy.sock"
-    owner = site.service(sender(b"other"), at=busy_path)
-    forward = f'local = "{busy_path}:{site.service(echo)}"'
-    program = site.program(tunnel_table("t", site.sshd().port, forward))
+def test_a_socket_in_use_is_left_alone(sandbox: Sandbox) -> None:
+    busy_path = sandbox.directory / "busy.sock"
+    owner = sandbox.service(sender(b"other"), at=busy_path)
+    forward = f'local = "{busy_path}:{sandbox.service(echo)}"'
+    program = sandbox.program(tunnel_table("t", sandbox.sshd().port, forward))
     program.up()
 
     failed = program.wait_for(
@@ -91,10 +93,10 @@ def test_a_socket_in_use_is_left_alone(site: Site) -> None:
     owner.close()
 
 
-def test_the_socket_file_is_removed_with_the_tunnel(site: Site) -> None:
-    path = site.directory / "here.sock"
-    forward = f'local = "{path}:{site.service(echo)}"'
-    program = site.program(tunnel_table("t", site.sshd().port, forward))
+def test_the_socket_file_is_removed_with_the_tunnel(sandbox: Sandbox) -> None:
+    path = sandbox.directory / "here.sock"
+    forward = f'local = "{path}:{sandbox.service(echo)}"'
+    program = sandbox.program(tunnel_table("t", sandbox.sshd().port, forward))
     program.up()
     program.wait_until_up()
 

@@ -9,14 +9,14 @@ import pytest
 from tests.e2e.clients import connected, exchange, receive_exactly
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
-from tests.e2e.site import host_table, tunnel_table
+from tests.e2e.sandbox import host_table, tunnel_table
 from tests.e2e.systemd_user import SystemdUser, forward
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
 from tunnelkeeper.systemd.unit_templates import SUPERVISOR
 
 if TYPE_CHECKING:
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -37,11 +37,11 @@ def test_a_service_is_ready_after_each_first_attempt_and_reports_failures(
 
 
 def test_with_ready_up_a_service_is_ready_when_its_tunnels_are_up(
-    user: SystemdUser, site: Site
+    user: SystemdUser, sandbox: Sandbox
 ) -> None:
-    server, local = site.sshd(), free_port()
+    server, local = sandbox.sshd(), free_port()
     server.kill()
-    user.write_config(tunnel_table("db", server.port, forward(site, local)))
+    user.write_config(tunnel_table("db", server.port, forward(sandbox, local)))
     user.install("--ready", "up")
 
     user.machine.systemctl("start", "--no-block", SUPERVISOR)
@@ -120,7 +120,7 @@ def test_the_on_failure_unit_is_started_when_the_supervisor_fails(
 
 
 def test_a_reload_keeps_connections_and_fails_for_an_invalid_file(
-    user: SystemdUser, site: Site, port: int
+    user: SystemdUser, sandbox: Sandbox, port: int
 ) -> None:
     user.install("--now")
     valid_config, another = user.config.read_text(), free_port()
@@ -128,9 +128,9 @@ def test_a_reload_keeps_connections_and_fails_for_an_invalid_file(
         client.sendall(b"before")
         assert receive_exactly(client, 6) == b"before"
 
-        added = tunnel_table("web", site.sshd().port, forward(site, another))
+        added = tunnel_table("web", sandbox.sshd().port, forward(sandbox, another))
         user.machine.write(user.config, valid_config + added)
-        user.known_hosts.write_text(site.known_hosts.read_text())
+        user.known_hosts.write_text(sandbox.known_hosts.read_text())
         user.machine.systemctl("reload", SUPERVISOR)
         assert exchange(another, b"added") == b"added"
 
@@ -146,8 +146,8 @@ def test_a_reload_keeps_connections_and_fails_for_an_invalid_file(
 # -- sandboxing and logging ------------------------------------------------------------------------
 
 
-def test_tunnels_work_under_the_sandboxing_settings(user: SystemdUser, site: Site) -> None:
-    unknown, proxied = site.sshd(known=False), site.sshd()
+def test_tunnels_work_under_the_sandboxing_settings(user: SystemdUser, sandbox: Sandbox) -> None:
+    unknown, proxied = sandbox.sshd(known=False), sandbox.sshd()
     first, second = free_port(), free_port()
     environment_file = user.machine.home / "environment"
     user.machine.write(
@@ -163,8 +163,8 @@ def test_tunnels_work_under_the_sandboxing_settings(user: SystemdUser, site: Sit
     proxy_line = f'proxy_command = "{proxy} %h %p"'
     user.write_config(
         host_table("unknown", unknown.port, policy),
-        tunnel_table("one", "unknown", forward(site, first)),
-        tunnel_table("two", "proxied", forward(site, second), proxy_line),
+        tunnel_table("one", "unknown", forward(sandbox, first)),
+        tunnel_table("two", "proxied", forward(sandbox, second), proxy_line),
     )
     text = user.config.read_text().replace("ssh_config = false\n", "")
     user.machine.write(user.config, text)

@@ -9,15 +9,15 @@ import pytest
 from tests.e2e.clients import connected, exchange, is_listening, receive_exactly
 from tests.e2e.keys import make_key, public
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import tunnel_table
 from tests.e2e.systemd import UID
 from tests.e2e.systemd_user import SystemdUser, forward
 from tunnelkeeper.systemd.quoting import quote_command
 from tunnelkeeper.systemd.unit_templates import RELAY, RELAY_SOCKET, SUPERVISOR
 
 if TYPE_CHECKING:
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -81,10 +81,10 @@ def test_an_invalid_config_file_installs_nothing(user: SystemdUser) -> None:
 # -- a unit for each tunnel ------------------------------------------------------------------------
 
 
-def test_each_tunnel_can_have_its_own_unit(user: SystemdUser, site: Site) -> None:
-    server = site.sshd()
+def test_each_tunnel_can_have_its_own_unit(user: SystemdUser, sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
     ports = {name: free_port() for name in ("a.b-c_d", "Z-", "x" * 64)}
-    tables = [tunnel_table(f'"{n}"', server.port, forward(site, p)) for n, p in ports.items()]
+    tables = [tunnel_table(f'"{n}"', server.port, forward(sandbox, p)) for n, p in ports.items()]
     user.write_config(*tables, tunnel_table("other", server.port, f'socks = "{free_port()}"'))
 
     user.install("--now", "--per-tunnel", *ports)
@@ -109,21 +109,23 @@ def test_each_tunnel_can_have_its_own_unit(user: SystemdUser, site: Site) -> Non
 
 
 def test_socket_activation_starts_the_relay_and_restarts_it_after_a_kill(
-    user: SystemdUser, site: Site
+    user: SystemdUser, sandbox: Sandbox
 ) -> None:
     relay_port, local = free_port(), free_port()
     directory = user.config.parent
-    key = make_key(site.directory / "host")
+    key = make_key(sandbox.directory / "host")
     host_key = user.machine.write(directory / "relay_host_key", key.read_text())
     host_key.chmod(0o600)
-    user.machine.write(directory / "authorized_keys", site.authorized_keys.read_text())
+    user.machine.write(directory / "authorized_keys", sandbox.authorized_keys.read_text())
     user.machine.write(directory / "relay.toml", f'listen = "127.0.0.1:{relay_port}"\n')
-    site.add_known_host(f"[127.0.0.1]:{relay_port}", public(key))
+    sandbox.add_known_host(f"[127.0.0.1]:{relay_port}", public(key))
     user.install("--kind", "relay")
     user.machine.systemctl("start", RELAY_SOCKET)
     assert user.machine.property(RELAY, "ActiveState") == "inactive"
 
-    user.write_config(tunnel_table("out", relay_port, f'remote = "{local}:{site.service(echo)}"'))
+    user.write_config(
+        tunnel_table("out", relay_port, f'remote = "{local}:{sandbox.service(echo)}"')
+    )
     user.install("--now", "--ready", "up")
 
     assert user.machine.property(RELAY, "StatusText") == f"listens on 127.0.0.1:{relay_port}"
@@ -178,7 +180,7 @@ def test_systemd_parses_quoted_arguments_unchanged(user: SystemdUser) -> None:
 
 
 def test_a_config_path_with_special_characters_is_found(
-    user: SystemdUser, site: Site, port: int
+    user: SystemdUser, sandbox: Sandbox, port: int
 ) -> None:
     special = user.machine.write(
         user.machine.home / SPECIAL_CHARACTERS / f"{SPECIAL_CHARACTERS}.toml",

@@ -1,4 +1,4 @@
-"""Fixtures of the fault tests; the site and the servers' logs are those of the end-to-end tests."""
+"""Fixtures of the fault tests; `sandbox` and the report of logs come from the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import pytest_runtest_makereport, site
+from tests.e2e.conftest import pytest_runtest_makereport, sandbox
 from tests.faults.expectation import Expectation
 from tests.faults.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
-__all__ = ["pytest_runtest_makereport", "site"]
+__all__ = ["pytest_runtest_makereport", "sandbox"]
 
 
 @pytest.fixture
 def expectation(request: pytest.FixtureRequest) -> Expectation:
     """Return the expectation in the test's @expects mark."""
     mark = request.node.get_closest_marker("expects")
-    assert mark is not None, "a test on a scenario says with @expects what it proves"
+    assert mark is not None, "a test that uses a scenario needs @expects or @withstands"
     found = mark.args[0]
     assert isinstance(found, Expectation)
     return found
 
 
 @pytest.fixture
-def scenario(site: Site, expectation: Expectation) -> Iterator[Scenario]:
-    """Set a scenario up on this machine's loopback."""
-    with Scenario(site, expectation) as scenario:
+def scenario(sandbox: Sandbox, expectation: Expectation) -> Iterator[Scenario]:
+    """Set up a scenario on the loopback interface."""
+    with Scenario(sandbox, expectation) as scenario:
         yield scenario

@@ -68,7 +68,7 @@ class Expectation:
     @property
     def row(self) -> tuple[str, str, str, str]:
         """The cells of the table row."""
-        status = ": ".join(f"`{word}`" for word in self.status)
+        status = ": ".join(f"`{part}`" for part in self.status)
         return self.fault, status, self.reported_within.text, self.recovered_within.text
 
 

@@ -11,8 +11,8 @@ import psutil
 from tests.e2e.clients import exchange
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import Sandbox, tunnel_table
 from tests.e2e.services import Handler, Service, echo
-from tests.e2e.site import Site, tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.faults.background_loop import BackgroundLoop
 from tests.faults.expectation import BACKOFF_MAX, CONNECT_TIMEOUT, KEEPALIVE, MARGIN, Expectation
@@ -51,18 +51,19 @@ class Scenario:
     The steps of a test, in this order: `start_tunnel`, the fault, `wait_for_expected_status`, the
     end of the fault, `check_recovery`. server: the sshd behind the link. port: the local port that
     leads to the service. client_location: of the program and its clients. server_location: of the
-    servers; host: the address of the link there.
+    servers; host: the address of the link at
+    the servers.
     """
 
     def __init__(
         self,
-        site: Site,
+        sandbox: Sandbox,
         expectation: Expectation,
         client_location: Location = nullcontext,
         server_location: Location = nullcontext,
         host: str = "127.0.0.1",
     ) -> None:
-        self.site = site
+        self.sandbox = sandbox
         self.expectation = expectation
         self.host = host
         self.port = free_port()
@@ -80,7 +81,7 @@ class Scenario:
         with self._server_location():
             self._stack.enter_context(self.background)
             # With IPv6, sshd reports success for a remote port that it could bind on ::1 only.
-            self.server = self.site.sshd(AddressFamily="inet")
+            self.server = self.sandbox.sshd(AddressFamily="inet")
             self.link = self.link_to(self.server)
         return self
 
@@ -95,15 +96,15 @@ class Scenario:
     # -- set-up ---------------------------------------------------------------------------------
 
     def link_to(self, server: Sshd) -> Link:
-        """Create a link to a server of the site; add its key to known_hosts for the link's port."""
+        """Create a link to a server; add the server's key to known_hosts for the port of the link."""
         link = Link(self.background, server.port, self.host)
-        self.site.add_known_host(f"[{self.host}]:{link.port}", public(server.host_key))
+        self.sandbox.add_known_host(f"[{self.host}]:{link.port}", public(server.host_key))
         return link
 
     def service(self, handler: Handler) -> Service:
         """Start a service at the location of the servers."""
         with self._server_location():
-            return self.site.service(handler)
+            return self.sandbox.service(handler)
 
     def tunnel(self, *lines: str, local: tuple[str, ...] = ()) -> str:
         """Return the table of "t", with its forward to an echo service.
@@ -125,7 +126,7 @@ class Scenario:
 
         lines, local: passed to `tunnel`. tables: of other tunnels and hosts.
         """
-        self.start_program(self.site.program(self.tunnel(*lines, local=local), *tables))
+        self.start_program(self.sandbox.program(self.tunnel(*lines, local=local), *tables))
 
     def start_program(self, program: Program) -> None:
         """Start the tunnel in the same way, with the program of the test."""
@@ -223,7 +224,7 @@ class Scenario:
     def check_data_flows(self, timeout: float = MARGIN) -> None:
         """Check that a client gets an answer within the timeout."""
         with self._client_location():
-            assert exchange(self.port, b"are you there?", timeout) == b"are you there?"
+            assert exchange(self.port, b"data", timeout) == b"data"
 
     def footprint(self) -> Footprint:
         """Return the supervisor's current footprint."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.e2e.site import USER
+from tests.e2e.sandbox import USER
 from tests.faults.expectation import BACKOFF, CONNECT_LIMIT, UNANSWERED_KEEPALIVES, expects
 from tests.faults.servers import (
     Handler,
@@ -85,7 +85,7 @@ def test_a_server_that_closes_at_once_is_retried(scenario: Scenario) -> None:
     recovered_within=CONNECT_LIMIT + BACKOFF,
 )
 def test_a_login_that_hangs_times_out(scenario: Scenario) -> None:
-    hanging = scenario.site.sshd(
+    hanging = scenario.sandbox.sshd(
         known=False,
         HostKey=str(scenario.server.host_key),
         AuthorizedKeysFile="none",

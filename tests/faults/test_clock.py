@@ -33,9 +33,9 @@ def faketime() -> Path:
     recovered_within=EARLY_RETRY,
 )
 def test_setting_the_wall_clock_back_does_not_lengthen_a_retry_delay(scenario: Scenario) -> None:
-    offset = scenario.site.directory / "offset"
+    offset = scenario.sandbox.directory / "offset"
     offset.write_text("+0\n")
-    program = scenario.site.program(scenario.tunnel())
+    program = scenario.sandbox.program(scenario.tunnel())
     program.environment |= {
         "LD_PRELOAD": str(faketime()),
         "FAKETIME_TIMESTAMP_FILE": str(offset),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.e2e.clients import receive_until_cut
 from tests.e2e.ports import free_port
-from tests.e2e.site import tunnel_table
+from tests.e2e.sandbox import tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.faults.expectation import BACKOFF, EARLY_RETRY, MARGIN, expects, withstands
 from tests.faults.status_watcher import SUBSCRIBE
@@ -51,8 +51,8 @@ def test_a_control_client_that_never_reads_is_dropped(scenario: Scenario) -> Non
 )
 def test_reloads_while_reconnecting_leave_nothing_behind(scenario: Scenario) -> None:
     table, other = scenario.tunnel(), scenario.tunnel(local=(f"{free_port()}:127.0.0.1:9",))
-    configs = [scenario.site.config(other), scenario.site.config(table)]
-    scenario.start_program(scenario.site.program(table))
+    configs = [scenario.sandbox.config(other), scenario.sandbox.config(table)]
+    scenario.start_program(scenario.sandbox.program(table))
     scenario.link.stop_listening()
     scenario.link.reset()
     scenario.wait_for_expected_status()

@@ -11,8 +11,8 @@ import psutil
 
 from tests.e2e.clients import connected, exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.faults.expectation import MARGIN
 from tests.faults.scenario import QUICK
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.program import Program
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 MAX_CPU_SHARE = 0.5
 """The share of a processor that only a busy loop exceeds."""
@@ -45,8 +45,8 @@ def cpu_share(program: Program, pid: int, within: float = 3) -> float:
     return process.cpu_percent(within) / 100
 
 
-def test_the_supervisor_raises_its_soft_limit_to_the_hard_limit(site: Site) -> None:
-    program = site.program(tunnel_table("t", site.sshd().port, f'socks = "{free_port()}"'))
+def test_the_supervisor_raises_its_soft_limit_to_the_hard_limit(sandbox: Sandbox) -> None:
+    program = sandbox.program(tunnel_table("t", sandbox.sshd().port, f'socks = "{free_port()}"'))
     program.up()
     pid = program.status().supervisor.pid
 
@@ -55,10 +55,12 @@ def test_the_supervisor_raises_its_soft_limit_to_the_hard_limit(site: Site) -> N
     assert soft == hard
 
 
-def test_without_free_descriptors_connections_stay_up_and_new_clients_wait(site: Site) -> None:
-    port, service = free_port(), site.service(echo)
-    server = site.sshd()
-    program = site.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
+def test_without_free_descriptors_connections_stay_up_and_new_clients_wait(
+    sandbox: Sandbox,
+) -> None:
+    port, service = free_port(), sandbox.service(echo)
+    server = sandbox.sshd()
+    program = sandbox.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
     program.up()
     program.wait_until_up()
     pid = program.status().supervisor.pid
@@ -83,10 +85,10 @@ def test_without_free_descriptors_connections_stay_up_and_new_clients_wait(site:
     assert server.logins() == 1
 
 
-def test_clients_leave_descriptors_for_control_connections(site: Site) -> None:
-    port, service = free_port(), site.service(echo)
-    table = tunnel_table("t", site.sshd().port, *QUICK, f'local = "{port}:{service}"')
-    program = site.program(table)
+def test_clients_leave_descriptors_for_control_connections(sandbox: Sandbox) -> None:
+    port, service = free_port(), sandbox.service(echo)
+    table = tunnel_table("t", sandbox.sshd().port, *QUICK, f'local = "{port}:{service}"')
+    program = sandbox.program(table)
     program.up()
     program.wait_until_up()
     status = program.status().supervisor
@@ -101,10 +103,12 @@ def test_clients_leave_descriptors_for_control_connections(site: Site) -> None:
     assert exchange(port, b"as ever", MARGIN) == b"as ever"
 
 
-def test_a_tunnel_without_a_descriptor_reports_local_resources_and_recovers(site: Site) -> None:
-    port, service = free_port(), site.service(echo)
-    server = site.sshd()
-    program = site.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
+def test_a_tunnel_without_a_descriptor_reports_local_resources_and_recovers(
+    sandbox: Sandbox,
+) -> None:
+    port, service = free_port(), sandbox.service(echo)
+    server = sandbox.sshd()
+    program = sandbox.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
     program.up()
     program.wait_until_up()
     pid = program.status().supervisor.pid

@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.faults.expectation import MARGIN
 from tests.faults.scenario import QUICK
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.program import Program
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 
 @pytest.fixture
-def disk(site: Site) -> Iterator[Path]:
+def disk(sandbox: Sandbox) -> Iterator[Path]:
     """Mount a small file system."""
     if os.geteuid() != 0:
         absent("mounting a file system needs root")
-    mount_point = site.subdirectory("disk")
+    mount_point = sandbox.subdirectory("disk")
     mount = [require("mount"), "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(mount_point)]
     subprocess.run(mount, check=True)
     try:
@@ -66,18 +66,18 @@ def read_only(disk: Path) -> Iterator[None]:
 
 
 def program_accepting_new_keys(
-    site: Site, disk: Path, server_port: int, local: int, target: object
+    sandbox: Sandbox, disk: Path, server_port: int, local: int, target: object
 ) -> Program:
     """Create a program that accepts new host keys into a known_hosts on the disk."""
     known_hosts = f'known_hosts = "{disk / "known_hosts"}"'
     policy = 'host_key_policy = "accept-new"'
     forward = f'local = "{local}:{target}"'
-    return site.program(tunnel_table("t", server_port, *QUICK, forward, known_hosts, policy))
+    return sandbox.program(tunnel_table("t", server_port, *QUICK, forward, known_hosts, policy))
 
 
-def test_a_host_key_that_a_full_disk_rejects_is_saved_later(site: Site, disk: Path) -> None:
-    port, server = free_port(), site.sshd(known=False)
-    program = program_accepting_new_keys(site, disk, server.port, port, site.service(echo))
+def test_a_host_key_that_a_full_disk_rejects_is_saved_later(sandbox: Sandbox, disk: Path) -> None:
+    port, server = free_port(), sandbox.sshd(known=False)
+    program = program_accepting_new_keys(sandbox, disk, server.port, port, sandbox.service(echo))
     known_hosts = disk / "known_hosts"
     with full(disk):
         program.up()
@@ -93,9 +93,9 @@ def test_a_host_key_that_a_full_disk_rejects_is_saved_later(site: Site, disk: Pa
     assert known_hosts.read_text().count("\n") == 1
 
 
-def test_a_read_only_disk_does_not_affect_a_tunnel(site: Site, disk: Path) -> None:
-    port, server = free_port(), site.sshd(known=False)
-    program = program_accepting_new_keys(site, disk, server.port, port, site.service(echo))
+def test_a_read_only_disk_does_not_affect_a_tunnel(sandbox: Sandbox, disk: Path) -> None:
+    port, server = free_port(), sandbox.sshd(known=False)
+    program = program_accepting_new_keys(sandbox, disk, server.port, port, sandbox.service(echo))
     program.up()
     program.wait_until_up(within=MARGIN)
     with read_only(disk):
@@ -106,9 +106,9 @@ def test_a_read_only_disk_does_not_affect_a_tunnel(site: Site, disk: Path) -> No
         assert exchange(port, b"read only", MARGIN) == b"read only"
 
 
-def test_an_unwritable_log_stops_nothing_and_continues_later(site: Site, disk: Path) -> None:
-    port, server, service = free_port(), site.sshd(), site.service(echo)
-    program = site.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
+def test_an_unwritable_log_stops_nothing_and_continues_later(sandbox: Sandbox, disk: Path) -> None:
+    port, server, service = free_port(), sandbox.sshd(), sandbox.service(echo)
+    program = sandbox.program(tunnel_table("t", server.port, *QUICK, f'local = "{port}:{service}"'))
     program._log = disk / "up.log"
     program.up()
     program.wait_until_up(within=MARGIN)

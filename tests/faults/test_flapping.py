@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tests.e2e.sandbox import tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.faults.expectation import MARGIN, Bound, expects
 from tests.faults.scenario import TUNNEL
@@ -32,12 +32,12 @@ DELAYS = [FIRST_DELAY * 2**lost for lost in range(LOSSES)]
     ),
 )
 def test_a_server_that_accepts_and_drops_is_backed_off_from(scenario: Scenario) -> None:
-    local = f'local = "{scenario.port}:{scenario.site.service(echo)}"'
+    local = f'local = "{scenario.port}:{scenario.sandbox.service(echo)}"'
     backoff = f"backoff = {{ initial = {FIRST_DELAY}, factor = 2, max = 60, jitter = 0 }}"
     table = tunnel_table(
         TUNNEL, scenario.link.port, local, backoff, f"gate_time = {GATE_TIME:g}", "hold_timeout = 0"
     )
-    scenario.start_program(scenario.site.program(table))
+    scenario.start_program(scenario.sandbox.program(table))
     with StatusWatcher(scenario.program.socket) as watcher:
 
         def wait_for_state(state: str, attempt: int, since: int = 0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.e2e.site import host_table
+from tests.e2e.sandbox import host_table
 from tests.faults.expectation import BACKOFF, UNANSWERED_KEEPALIVES, expects
 from tests.faults.scenario import QUICK_HOST
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     recovered_within=BACKOFF,
 )
 def test_the_failure_names_the_hop_that_died(scenario: Scenario) -> None:
-    jump = scenario.link_to(scenario.site.sshd())
+    jump = scenario.link_to(scenario.sandbox.sshd())
     scenario.start_tunnel('jump = "jump"', tables=(host_table("jump", jump.port, *QUICK_HOST),))
     jump.hold()
     failure = scenario.wait_for_expected_status()
@@ -35,7 +35,7 @@ def test_the_failure_names_the_hop_that_died(scenario: Scenario) -> None:
     recovered_within=BACKOFF,
 )
 def test_the_failure_names_a_dead_server_behind_a_live_jump_host(scenario: Scenario) -> None:
-    jump = scenario.link_to(scenario.site.sshd())
+    jump = scenario.link_to(scenario.sandbox.sshd())
     scenario.start_tunnel('jump = "jump"', tables=(host_table("jump", jump.port, *QUICK_HOST),))
     scenario.link.hold()
     failure = scenario.wait_for_expected_status()

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     "our key is refused, and put back", status=("blocked", "auth"), recovered_within=ON_RESTART
 )
 def test_a_refused_key_blocks_until_a_restart(scenario: Scenario) -> None:
-    keys = scenario.site.authorized_keys.read_text()
+    keys = scenario.sandbox.authorized_keys.read_text()
     scenario.start_tunnel()
-    scenario.site.authorized_keys.write_text("")
+    scenario.sandbox.authorized_keys.write_text("")
     scenario.link.reset()
     scenario.wait_for_expected_status()
     attempts = scenario.link.accepted
-    scenario.site.authorized_keys.write_text(keys)
+    scenario.sandbox.authorized_keys.write_text(keys)
     # No local file has changed, so the next retry is in five minutes or on restart.
     assert scenario.program.tunnel("t").state == "blocked"
     assert scenario.link.accepted == attempts
@@ -36,7 +36,7 @@ def test_a_refused_key_blocks_until_a_restart(scenario: Scenario) -> None:
     recovered_within=ON_RESTART,
 )
 def test_a_changed_host_key_blocks_until_a_restart(scenario: Scenario) -> None:
-    saved_key = scenario.site.directory / "saved_key"
+    saved_key = scenario.sandbox.directory / "saved_key"
     scenario.start_tunnel()
     shutil.copy(scenario.server.host_key, saved_key)
     scenario.server.kill()

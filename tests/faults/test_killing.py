@@ -13,9 +13,9 @@ import pytest
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import host_table, socks_tunnel, tunnel_table
 from tests.e2e.server_process import is_running
 from tests.e2e.services import echo
-from tests.e2e.site import host_table, socks_tunnel, tunnel_table
 from tests.e2e.waiting import wait_until
 from tests.faults.background_loop import BackgroundLoop
 from tests.faults.expectation import MARGIN
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.program import Program
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 NOWHERE = "192.0.2.1"
 """An address for documentation that no machine has (RFC 5737)."""
@@ -45,13 +45,15 @@ def silent_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_restart_after_a_kill_restores_tunnels_and_leaves_no_proxy_command(site: Site) -> None:
-    port, service = free_port(), site.service(echo)
-    server = site.sshd()
-    site.add_known_host("relay", site.known_hosts.read_text().split(" ", 1)[1].strip())
+def test_a_restart_after_a_kill_restores_tunnels_and_leaves_no_proxy_command(
+    sandbox: Sandbox,
+) -> None:
+    port, service = free_port(), sandbox.service(echo)
+    server = sandbox.sshd()
+    sandbox.add_known_host("relay", sandbox.known_hosts.read_text().split(" ", 1)[1].strip())
     # A proxy command that does not notice the end of its input by itself.
     stubborn = f"sh -c 'sleep 1000 & exec ncat 127.0.0.1 {server.port}'"
-    program = site.program(
+    program = sandbox.program(
         host_table("relay", server.port, f'proxy_command = "{stubborn}"'),
         tunnel_table("t", "relay", f'local = "{port}:{service}"'),
         tunnel_table("stuck", "hung", f'socks = "{free_port()}"'),
@@ -78,8 +80,8 @@ def test_a_restart_after_a_kill_restores_tunnels_and_leaves_no_proxy_command(sit
             sleeper.kill()
 
 
-def test_the_socket_of_a_killed_supervisor_is_replaced(site: Site) -> None:
-    program = site.program(socks_tunnel("t", site.sshd().port))
+def test_the_socket_of_a_killed_supervisor_is_replaced(sandbox: Sandbox) -> None:
+    program = sandbox.program(socks_tunnel("t", sandbox.sshd().port))
     program.up()
     first = program.status().supervisor.pid
     program.kill()
@@ -98,7 +100,7 @@ HANGING = {
 """Options of a server that never accepts or refuses a key."""
 
 
-def phases(site: Site, silent_port: int, full_port: int) -> dict[str, tuple[str, ...]]:
+def phases(sandbox: Sandbox, silent_port: int, full_port: int) -> dict[str, tuple[str, ...]]:
     """Return tables whose tunnel "t" stays in a phase, by the name of the phase."""
     hanging = 'proxy_command = "exec sleep 1000"'
     return {
@@ -109,11 +111,11 @@ def phases(site: Site, silent_port: int, full_port: int) -> dict[str, tuple[str,
         "proxy": (host_table("hung", 22, hanging), socks_tunnel("t", "hung")),
         "key_exchange": (socks_tunnel("t", silent_port, "connect_timeout = 300"),),
         "login": (
-            socks_tunnel("t", site.sshd(known=True, **HANGING).port, "connect_timeout = 300"),
+            socks_tunnel("t", sandbox.sshd(known=True, **HANGING).port, "connect_timeout = 300"),
         ),
         "backoff": (socks_tunnel("t", free_port()),),
-        "blocked": (socks_tunnel("t", site.sshd(known=False).port),),
-        "up": (socks_tunnel("t", site.sshd().port),),
+        "blocked": (socks_tunnel("t", sandbox.sshd(known=False).port),),
+        "up": (socks_tunnel("t", sandbox.sshd().port),),
     }
 
 
@@ -122,11 +124,11 @@ def phases(site: Site, silent_port: int, full_port: int) -> dict[str, tuple[str,
     "phase", ["connect", "proxy", "key_exchange", "login", "backoff", "blocked", "up", "stopping"]
 )
 def test_a_signal_stops_it_in_every_phase_and_leaves_nothing_behind(
-    site: Site, phase: str, number: signal.Signals
+    sandbox: Sandbox, phase: str, number: signal.Signals
 ) -> None:
     with silent_server() as silent_port, full_backlog() as (_, full_port):
-        program = site.program(
-            *phases(site, silent_port, full_port)["up" if phase == "stopping" else phase]
+        program = sandbox.program(
+            *phases(sandbox, silent_port, full_port)["up" if phase == "stopping" else phase]
         )
         program.up()
         states = {"up": "up", "stopping": "up", "backoff": "backoff", "blocked": "blocked"}
@@ -154,10 +156,10 @@ def background() -> Iterator[BackgroundLoop]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_while_no_name_server_answers(
-    site: Site, background: BackgroundLoop, number: signal.Signals
+    sandbox: Sandbox, background: BackgroundLoop, number: signal.Signals
 ) -> None:
-    program = site.program(socks_tunnel("t", "relay.test", "connect_timeout = 300"))
-    program.command_prefix = with_silent_dns(site, background, hosts="")
+    program = sandbox.program(socks_tunnel("t", "relay.test", "connect_timeout = 300"))
+    program.command_prefix = with_silent_dns(sandbox, background, hosts="")
     program.up()
     program.wait_for("t", lambda t: t.progress and t.progress.step == "resolve", within=MARGIN)
 
@@ -166,11 +168,11 @@ def test_a_signal_stops_it_while_no_name_server_answers(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_while_a_remote_port_request_is_unanswered(
-    site: Site, background: BackgroundLoop, number: signal.Signals
+    sandbox: Sandbox, background: BackgroundLoop, number: signal.Signals
 ) -> None:
-    server = background.enter(serve(site.subdirectory("server")))
+    server = background.enter(serve(sandbox.subdirectory("server")))
     background.call(server.may_listen.clear)
-    program = site.program(
+    program = sandbox.program(
         tunnel_table(
             "t",
             server.port,

@@ -10,13 +10,13 @@ import pytest
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import tunnel_table
 from tests.faults.expectation import MARGIN
 
 if TYPE_CHECKING:
     from tests.e2e.program import Program
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.e2e.sshd import Sshd
 
 TUNNELS = 500
@@ -66,15 +66,15 @@ def refusals(server: Sshd) -> int:
 
 
 @pytest.mark.timeout(600)
-def test_five_hundred_tunnels_reconnect_without_a_refusal(site: Site) -> None:
-    server = site.sshd(MaxStartups=DEFAULT_MAX_STARTUPS, LogLevel="VERBOSE")
-    service = site.service(echo)
+def test_five_hundred_tunnels_reconnect_without_a_refusal(sandbox: Sandbox) -> None:
+    server = sandbox.sshd(MaxStartups=DEFAULT_MAX_STARTUPS, LogLevel="VERBOSE")
+    service = sandbox.service(echo)
     ports = [free_port() for _ in range(TUNNELS)]
     tables = [
         tunnel_table(f"t{number}", server.port, f'local = "{port}:{service}"')
         for number, port in enumerate(ports)
     ]
-    program = site.program(*tables)
+    program = sandbox.program(*tables)
     program.up()
     first = seconds_until_all_carry_data(ports, program, BACK_WITHIN + MARGIN)
     server.kill()
@@ -91,11 +91,11 @@ def test_five_hundred_tunnels_reconnect_without_a_refusal(site: Site) -> None:
     assert not [line for line in server.log().splitlines() if any(text in line for text in REFUSED)]
 
 
-def test_a_server_that_allows_two_logins_at_a_time_refuses_few_of_thirty(site: Site) -> None:
-    server = site.sshd(MaxStartups=SMALL_MAX_STARTUPS, LogLevel="VERBOSE")
-    service = site.service(echo)
+def test_a_server_that_allows_two_logins_at_a_time_refuses_few_of_thirty(sandbox: Sandbox) -> None:
+    server = sandbox.sshd(MaxStartups=SMALL_MAX_STARTUPS, LogLevel="VERBOSE")
+    service = sandbox.service(echo)
     ports = [free_port() for _ in range(FEW)]
-    program = site.program(
+    program = sandbox.program(
         *(
             tunnel_table(f"t{number}", server.port, f'local = "{port}:{service}"')
             for number, port in enumerate(ports)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.keys import public
 from tests.e2e.netns import new_network
-from tests.e2e.site import socks_tunnel
+from tests.e2e.sandbox import socks_tunnel
 from tests.faults.expectation import BACKOFF, EARLY_RETRY, MARGIN, NEXT_ADDRESS, expects, withstands
 from tests.faults.proxy import Proxy
 from tests.faults.scenario import QUICK_HOST, Scenario
@@ -18,7 +18,7 @@ from tests.faults.silent_dns import with_silent_dns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.faults.expectation import Expectation
 
 NAME = "good.test"
@@ -35,9 +35,11 @@ def start_without_dns(
 
     lines, tables: of the config file, as `scenario.begins` takes them.
     """
-    scenario.site.add_known_host(f"[{NAME}]:{scenario.link.port}", public(scenario.server.host_key))
-    program = scenario.site.program(scenario.tunnel(f'hostname = "{NAME}"', *lines), *tables)
-    program.command_prefix = with_silent_dns(scenario.site, scenario.background, hosts)
+    scenario.sandbox.add_known_host(
+        f"[{NAME}]:{scenario.link.port}", public(scenario.server.host_key)
+    )
+    program = scenario.sandbox.program(scenario.tunnel(f'hostname = "{NAME}"', *lines), *tables)
+    program.command_prefix = with_silent_dns(scenario.sandbox, scenario.background, hosts)
     scenario.start_program(program)
 
 
@@ -79,13 +81,13 @@ def test_each_attempt_resolves_the_name_again(scenario: Scenario) -> None:
     scenario.link.stop_listening()
     scenario.link.reset()
     scenario.wait_for_expected_status()
-    [hosts] = scenario.site.directory.glob("etc*/hosts")
+    [hosts] = scenario.sandbox.directory.glob("etc*/hosts")
     hosts.write_text(f"127.0.0.2 {NAME}\n")
     scenario.check_recovery()
 
 
 @pytest.fixture
-def unreachable_scenario(site: Site, expectation: Expectation) -> Iterator[Scenario]:
+def unreachable_scenario(sandbox: Sandbox, expectation: Expectation) -> Iterator[Scenario]:
     """Set up a scenario on a machine whose network drops packets to UNREACHABLE."""
     device, link_layer = ("dev", "uplink"), ("lladdr", "02:00:00:00:00:01")
     with new_network() as network:
@@ -95,7 +97,7 @@ def unreachable_scenario(site: Site, expectation: Expectation) -> Iterator[Scena
             "-6", "neighbour", "replace", UNREACHABLE, *link_layer, *device, "nud", "permanent"
         )
         with Scenario(
-            site, expectation, client_location=machine.entered, server_location=machine.entered
+            sandbox, expectation, client_location=machine.entered, server_location=machine.entered
         ) as scenario:
             yield scenario
 

@@ -10,8 +10,8 @@ from tests.e2e.clients import exchange
 from tests.e2e.keys import public
 from tests.e2e.netns import RELAY, Network, new_network
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import host_table
 from tests.e2e.services import echo
-from tests.e2e.site import host_table
 from tests.e2e.waiting import wait_until
 from tests.faults.background_loop import BackgroundLoop
 from tests.faults.expectation import (
@@ -29,7 +29,7 @@ from tests.faults.scenario import QUICK_HOST, Scenario
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
     from tests.faults.expectation import Expectation
 
 
@@ -40,10 +40,12 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture
-def remote_scenario(network: Network, site: Site, expectation: Expectation) -> Iterator[Scenario]:
+def remote_scenario(
+    network: Network, sandbox: Sandbox, expectation: Expectation
+) -> Iterator[Scenario]:
     """Set up a scenario whose servers are on another machine."""
     client, relay = network.client.entered, network.relay.entered
-    with Scenario(site, expectation, client, relay, host=RELAY) as scenario:
+    with Scenario(sandbox, expectation, client, relay, host=RELAY) as scenario:
         yield scenario
 
 
@@ -81,10 +83,12 @@ def test_an_unanswered_attempt_does_not_lengthen_the_delay(
 
 
 @pytest.fixture
-def moving_scenario(network: Network, site: Site, expectation: Expectation) -> Iterator[Scenario]:
+def moving_scenario(
+    network: Network, sandbox: Sandbox, expectation: Expectation
+) -> Iterator[Scenario]:
     """Set up a scenario on the box, which loses its network and gets another address."""
     box, relay = network.box.entered, network.relay.entered
-    with Scenario(site, expectation, box, relay, host=RELAY) as scenario:
+    with Scenario(sandbox, expectation, box, relay, host=RELAY) as scenario:
         yield scenario
 
 
@@ -103,7 +107,7 @@ def test_a_port_held_by_a_stale_session_is_bound_when_the_server_ends_it(
     with network.relay.entered():
         scenario.server.start()
     with network.box.entered():
-        service = scenario.site.service(echo)
+        service = scenario.sandbox.service(echo)
     scenario.start_tunnel(f'remote = "{remote_port}:{service}"')
     stale = scenario.server.sessions()
 
@@ -135,11 +139,11 @@ def test_the_failure_names_a_middle_host_whose_network_vanished(
 ) -> None:
     scenario, box_address = remote_scenario, network.box_address
     with network.relay.entered():
-        first = scenario.link_to(scenario.site.sshd())
+        first = scenario.link_to(scenario.sandbox.sshd())
     with network.box.entered(), BackgroundLoop() as on_the_box:
-        server = scenario.site.sshd()
+        server = scenario.sandbox.sshd()
         middle = Link(on_the_box, server.port, box_address)
-        scenario.site.add_known_host(f"[{box_address}]:{middle.port}", public(server.host_key))
+        scenario.sandbox.add_known_host(f"[{box_address}]:{middle.port}", public(server.host_key))
         chain = {"first": (RELAY, first.port), "middle": (box_address, middle.port)}
         tables = [
             host_table(name, port, *QUICK_HOST).replace("127.0.0.1", address)

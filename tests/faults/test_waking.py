@@ -17,8 +17,8 @@ import pytest
 from tests.e2e.clients import MEGABYTE, blob, exchange, sha256
 from tests.e2e.keys import public
 from tests.e2e.netns import RELAY, Network, new_network
+from tests.e2e.sandbox import new_sandbox, tunnel_table
 from tests.e2e.services import echo, hash_sink
-from tests.e2e.site import new_site, tunnel_table
 from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
 from tests.faults.expectation import BACKOFF, EARLY_RETRY, MARGIN, Bound, expects, withstands
@@ -39,7 +39,7 @@ PORT, SINK = 8007, 8008
 LINK = "uplink"
 
 
-class World(NamedTuple):
+class Setup(NamedTuple):
     """A box with a tunnel "t" through the server to an echo service on the relay."""
 
     network: Network
@@ -86,19 +86,19 @@ def let_time_pass(seconds: float) -> None:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    with new_network() as network, new_site() as site, ExitStack() as stack:
+def setup() -> Iterator[Setup]:
+    with new_network() as network, new_sandbox() as sandbox, ExitStack() as stack:
         server = Sshd(
-            site.subdirectory("relay"),
-            site.authorized_keys,
+            sandbox.subdirectory("relay"),
+            sandbox.authorized_keys,
             {"ListenAddress": ["127.0.0.1", RELAY]},
         )
         stack.callback(server.close)
-        site.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
+        sandbox.add_known_host(f"[{RELAY}]:{server.port}", public(server.host_key))
         with network.relay.entered():
             server.start()
-            service, sink = site.service(echo), site.service(hash_sink)
-        program = site.program(
+            service, sink = sandbox.service(echo), sandbox.service(hash_sink)
+        program = sandbox.program(
             tunnel_table(
                 "t",
                 f"{RELAY}:{server.port}",
@@ -110,9 +110,9 @@ def world() -> Iterator[World]:
         with network.box.entered():
             program.up()
         program.wait_until_up()
-        world = World(network, server, program)
-        world.check_data_flows()
-        yield world
+        setup = Setup(network, server, program)
+        setup.check_data_flows()
+        yield setup
 
 
 @expects(
@@ -121,26 +121,26 @@ def world() -> Iterator[World]:
     reported_within=PROBE,
     recovered_within=EARLY_RETRY,
 )
-def test_a_new_address_replaces_the_connection_despite_rare_keepalives(world: World) -> None:
-    world.disconnect()
-    world.connect("10.77.2.9")
+def test_a_new_address_replaces_the_connection_despite_rare_keepalives(setup: Setup) -> None:
+    setup.disconnect()
+    setup.connect("10.77.2.9")
 
-    world.wait_for_new_connection(within=PROBE.seconds + EARLY_RETRY.seconds)
-    log = world.program.log()
+    setup.wait_for_new_connection(within=PROBE.seconds + EARLY_RETRY.seconds)
+    log = setup.program.log()
     assert "the network " in log
     assert "+ 10.77.2.9" in log
     assert "no answer within 5 s of a wake or a change of network" in log
 
 
 @withstands("the network is gone and returns unchanged")
-def test_a_network_that_returns_unchanged_keeps_the_connection(world: World) -> None:
-    world.disconnect()
-    world.wait_for_log("the network is gone")
-    world.connect("10.77.2.2")
-    world.wait_for_log("the network is back")
+def test_a_network_that_returns_unchanged_keeps_the_connection(setup: Setup) -> None:
+    setup.disconnect()
+    setup.wait_for_log("the network is gone")
+    setup.connect("10.77.2.2")
+    setup.wait_for_log("the network is back")
 
-    world.check_data_flows()
-    assert world.program.tunnel("t").restarts == 0
+    setup.check_data_flows()
+    assert setup.program.tunnel("t").restarts == 0
 
 
 @expects(
@@ -148,45 +148,45 @@ def test_a_network_that_returns_unchanged_keeps_the_connection(world: World) -> 
     status=("backoff", "unreachable"),
     recovered_within=EARLY_RETRY,
 )
-def test_a_tunnel_without_a_route_connects_soon_after_it_appears(world: World) -> None:
-    world.disconnect()
-    world.program.succeed("restart", "t")
-    world.program.wait_for_state("t", "backoff", "unreachable", within=MARGIN)
-    world.connect("10.77.2.2")
+def test_a_tunnel_without_a_route_connects_soon_after_it_appears(setup: Setup) -> None:
+    setup.disconnect()
+    setup.program.succeed("restart", "t")
+    setup.program.wait_for_state("t", "backoff", "unreachable", within=MARGIN)
+    setup.connect("10.77.2.2")
 
-    world.wait_for_new_connection(within=EARLY_RETRY.seconds)
+    setup.wait_for_new_connection(within=EARLY_RETRY.seconds)
 
 
 def test_an_attempt_from_a_removed_address_does_not_wait_for_its_timeout(
-    world: World,
+    setup: Setup,
 ) -> None:
-    world.server.suspend()
-    world.program.succeed("restart", "t")
-    world.program.wait_for("t", lambda t: t.progress and t.progress.step == "key_exchange", MARGIN)
-    world.disconnect()
-    world.connect("10.77.2.9")
-    world.wait_for_log("+ 10.77.2.9")
-    world.server.resume()
+    setup.server.suspend()
+    setup.program.succeed("restart", "t")
+    setup.program.wait_for("t", lambda t: t.progress and t.progress.step == "key_exchange", MARGIN)
+    setup.disconnect()
+    setup.connect("10.77.2.9")
+    setup.wait_for_log("+ 10.77.2.9")
+    setup.server.resume()
 
-    world.wait_for_new_connection(within=2)
-    assert "timeout" not in world.program.log()
+    setup.wait_for_new_connection(within=2)
+    assert "timeout" not in setup.program.log()
 
 
 @withstands("the network changes while a slow link is saturated")
-def test_a_saturated_slow_link_survives_a_network_change(world: World) -> None:
+def test_a_saturated_slow_link_survives_a_network_change(setup: Setup) -> None:
     data = blob(MEGABYTE // 2)
     with ThreadPoolExecutor() as clients:
-        with world.slow_link():
-            with world.network.box.entered():  # the new thread inherits the namespace
+        with setup.slow_link():
+            with setup.network.box.entered():  # the new thread inherits the namespace
                 digest = clients.submit(exchange, SINK, data, 2 * MARGIN)
-            world.program.wait_for("t", lambda t: t.bytes_out > MEGABYTE // 4, MARGIN)
-            world.network.box.ip("address", "add", "10.99.0.2/24", "dev", LINK)
-            world.wait_for_log("+ 10.99.0.2")
+            setup.program.wait_for("t", lambda t: t.bytes_out > MEGABYTE // 4, MARGIN)
+            setup.network.box.ip("address", "add", "10.99.0.2/24", "dev", LINK)
+            setup.wait_for_log("+ 10.99.0.2")
             let_time_pass(2 * PROBE_NOW_TIMEOUT + 1)
             assert not digest.done()
-            assert world.program.tunnel("t").restarts == 0
+            assert setup.program.tunnel("t").restarts == 0
         assert digest.result().decode() == sha256(data)
-    assert world.program.tunnel("t").restarts == 0
+    assert setup.program.tunnel("t").restarts == 0
 
 
 @expects(
@@ -198,9 +198,9 @@ def test_a_saturated_slow_link_survives_a_network_change(world: World) -> None:
 def test_a_resumed_process_probes_its_server(
     scenario: Scenario,
 ) -> None:
-    local = f'local = "{scenario.port}:{scenario.site.service(echo)}"'
+    local = f'local = "{scenario.port}:{scenario.sandbox.service(echo)}"'
     table = tunnel_table("t", scenario.link.port, RARE_KEEPALIVES, local, "backoff = { max = 2 }")
-    scenario.start_program(scenario.site.program(table))
+    scenario.start_program(scenario.sandbox.program(table))
     scenario.program.send_signal(signal.SIGSTOP)
     scenario.link.hold()
     let_time_pass(CHECK_INTERVAL + MIN_STOPPED + 1)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import USER, Sandbox, host_table, new_sandbox, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import USER, Site, host_table, new_site, tunnel_table
 from tunnelkeeper.oneshot import connect
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with new_site() as site:
-        yield site
+def sandbox() -> Iterator[Sandbox]:
+    with new_sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="module")
-def server(site: Site) -> Sshd:
-    return site.sshd()
+def server(sandbox: Sandbox) -> Sshd:
+    return sandbox.sshd()
 
 
 @pytest.fixture(scope="module")
-def service(site: Site) -> Service:
-    return site.service(echo)
+def service(sandbox: Sandbox) -> Service:
+    return sandbox.service(echo)
 
 
 class FakePump:
@@ -57,16 +57,16 @@ def pump() -> FakePump:
     return FakePump()
 
 
-def config(site: Site, *tables: str) -> str:
-    file = site.subdirectory("c") / "tunnels.toml"
-    file.write_text(site.config(*tables))
+def config(sandbox: Sandbox, *tables: str) -> str:
+    file = sandbox.subdirectory("c") / "tunnels.toml"
+    file.write_text(sandbox.config(*tables))
     return str(file)
 
 
 def test_a_tunnel_name_connects_through_its_host(
-    site: Site, server: Sshd, service: Service, pump: FakePump
+    sandbox: Sandbox, server: Sshd, service: Service, pump: FakePump
 ) -> None:
-    file = config(site, tunnel_table("db", server.port, 'socks = "1080"'))
+    file = config(sandbox, tunnel_table("db", server.port, 'socks = "1080"'))
 
     assert connect.connect(file, "db", f"127.0.0.1:{service.port}", pump) == 0
 
@@ -74,28 +74,28 @@ def test_a_tunnel_name_connects_through_its_host(
 
 
 def test_a_host_without_a_tunnel_can_be_named(
-    site: Site, server: Sshd, service: Service, pump: FakePump
+    sandbox: Sandbox, server: Sshd, service: Service, pump: FakePump
 ) -> None:
-    file = config(site, host_table("relay", server.port))
+    file = config(sandbox, host_table("relay", server.port))
 
     assert connect.connect(file, "relay", f"127.0.0.1:{service.port}", pump) == 0
 
     assert pump.answer == b"hello"
 
 
-def test_any_host_can_be_named_as_for_ssh(site: Site, server: Sshd, service: Service) -> None:
+def test_any_host_can_be_named_as_for_ssh(sandbox: Sandbox, server: Sshd, service: Service) -> None:
     pump = FakePump(b"x" * 1_000_000)
     reference = f"{USER}@127.0.0.1:{server.port}"
 
-    assert connect.connect(config(site), reference, f"127.0.0.1:{service.port}", pump) == 0
+    assert connect.connect(config(sandbox), reference, f"127.0.0.1:{service.port}", pump) == 0
 
     assert pump.answer == pump.question
 
 
 def test_a_target_that_refuses_is_reported_and_nothing_is_copied(
-    site: Site, server: Sshd, pump: FakePump, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, server: Sshd, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file, target = config(site, host_table("relay", server.port)), f"127.0.0.1:{free_port()}"
+    file, target = config(sandbox, host_table("relay", server.port)), f"127.0.0.1:{free_port()}"
 
     assert connect.connect(file, "relay", target, pump) == 1
 
@@ -106,11 +106,11 @@ def test_a_target_that_refuses_is_reported_and_nothing_is_copied(
 
 
 def test_a_host_that_refuses_is_reported_with_a_hint(
-    site: Site, pump: FakePump, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
 
-    assert connect.connect(config(site), f"127.0.0.1:{port}", "localhost:80", pump) == 1
+    assert connect.connect(config(sandbox), f"127.0.0.1:{port}", "localhost:80", pump) == 1
 
     assert capsys.readouterr().err == (
         f"tunnelkeeper: refused: {USER}@127.0.0.1:{port}: connection refused "
@@ -130,9 +130,9 @@ def test_without_a_config_file_ssh_config_is_used(
 
 
 def test_a_failed_host_lookup_is_reported(
-    site: Site, pump: FakePump, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = config(site, host_table("relay", 22, 'ciphers = "rot13"'))
+    file = config(sandbox, host_table("relay", 22, 'ciphers = "rot13"'))
 
     assert connect.connect(file, "relay", "localhost:80", pump) == 1
 
@@ -142,17 +142,17 @@ def test_a_failed_host_lookup_is_reported(
 
 
 def test_an_invalid_host_is_reported(
-    site: Site, pump: FakePump, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert connect.connect(config(site), "user@host:port", "localhost:80", pump) == 1
+    assert connect.connect(config(sandbox), "user@host:port", "localhost:80", pump) == 1
 
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_every_problem_of_an_invalid_file_is_reported(
-    site: Site, pump: FakePump, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, pump: FakePump, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = config(site, "[hosts.relay]\nprot = 22\nusre = 'me'\n")
+    file = config(sandbox, "[hosts.relay]\nprot = 22\nusre = 'me'\n")
 
     assert connect.connect(file, "relay", "localhost:80", pump) == 2
 
@@ -160,17 +160,17 @@ def test_every_problem_of_an_invalid_file_is_reported(
 
 
 def test_warnings_go_to_standard_error(
-    site: Site,
+    sandbox: Sandbox,
     server: Sshd,
     service: Service,
     pump: FakePump,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    malformed = site.subdirectory("k") / "known_hosts"
-    malformed.write_text("relay ssh-ed25519 not-base64\n" + site.known_hosts.read_text())
+    malformed = sandbox.subdirectory("k") / "known_hosts"
+    malformed.write_text("relay ssh-ed25519 not-base64\n" + sandbox.known_hosts.read_text())
     table = host_table("relay", server.port, f'known_hosts = "{malformed}"')
 
-    assert connect.connect(config(site, table), "relay", f"127.0.0.1:{service.port}", pump) == 0
+    assert connect.connect(config(sandbox, table), "relay", f"127.0.0.1:{service.port}", pump) == 0
 
     output = capsys.readouterr()
     assert output.err.startswith(f"tunnelkeeper: {malformed}:1: ")
@@ -178,13 +178,13 @@ def test_warnings_go_to_standard_error(
 
 
 def test_a_failing_pump_leaves_no_connection_open(
-    site: Site, server: Sshd, service: Service
+    sandbox: Sandbox, server: Sshd, service: Service
 ) -> None:
     def fail(sock: socket.socket) -> None:
         sock.close()
         raise BrokenPipeError(32, "Broken pipe")
 
-    file = config(site, host_table("relay", server.port))
+    file = config(sandbox, host_table("relay", server.port))
 
     with pytest.raises(BrokenPipeError):
         connect.connect(file, "relay", f"127.0.0.1:{service.port}", fail)

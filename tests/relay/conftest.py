@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import pytest_runtest_makereport, shared_site, site
+from tests.e2e.conftest import pytest_runtest_makereport, sandbox, shared_sandbox
 from tests.relay.in_process_relay import InProcessRelay, serve_relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["pytest_runtest_makereport", "shared_site", "site"]
+__all__ = ["pytest_runtest_makereport", "sandbox", "shared_sandbox"]
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from tests.relay.relay_process import USER, RelayProcess
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 DESTINATION = f"{USER}@127.0.0.1"
 GREETING = "this relay only forwards ports"
 
 
 class Ssh:
-    """The ssh of one site, for one relay."""
+    """The ssh of one sandbox, for one relay."""
 
-    def __init__(self, site: Site, relay: RelayProcess) -> None:
-        self.site = site
+    def __init__(self, sandbox: Sandbox, relay: RelayProcess) -> None:
+        self.sandbox = sandbox
         self.relay = relay
         self._running: list[subprocess.Popen[bytes]] = []
 
@@ -38,9 +38,9 @@ class Ssh:
             )
 
     def command(self, *arguments: str, key: Path | None = None) -> list[str]:
-        command = self.site.ssh(self.relay.port)
+        command = self.sandbox.ssh(self.relay.port)
         if key is not None:
-            index = command.index(f"IdentityFile={self.site.key}")
+            index = command.index(f"IdentityFile={self.sandbox.key}")
             command[index] = f"IdentityFile={key}"
         return [*command, "-o", "ExitOnForwardFailure=yes", *arguments, DESTINATION]
 

@@ -20,7 +20,7 @@ from tunnelkeeper.control.client import Client
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 USER = "box"
 
@@ -108,23 +108,23 @@ class RelayProcess(ServerProcess):
         return code
 
 
-def start_relay(site: Site, **settings: Any) -> RelayProcess:
-    """Start a relay that accepts the site's key; its host key is in known_hosts."""
-    relay = RelayProcess(site.subdirectory("r"), site.authorized_keys, **settings)
-    site._stack.callback(relay.close)
+def start_relay(sandbox: Sandbox, **settings: Any) -> RelayProcess:
+    """Start a relay that accepts the sandbox's key; its host key is in known_hosts."""
+    relay = RelayProcess(sandbox.subdirectory("r"), sandbox.authorized_keys, **settings)
+    sandbox._stack.callback(relay.close)
     relay.start()
-    add_known_host(site, relay)
+    add_known_host(sandbox, relay)
     return relay
 
 
-def add_known_host(site: Site, relay: RelayProcess, *names: str) -> None:
+def add_known_host(sandbox: Sandbox, relay: RelayProcess, *names: str) -> None:
     """Put the relay's host key into known_hosts."""
     key = relay.directory / "relay_host_key"
     completed = subprocess.run(
         ["ssh-keygen", "-y", "-f", str(key)], check=True, capture_output=True, text=True
     )
     for name in names or (f"[127.0.0.1]:{relay.port}",):
-        site.add_known_host(name, " ".join(completed.stdout.split()[:2]))
+        sandbox.add_known_host(name, " ".join(completed.stdout.split()[:2]))
 
 
 def authorized_keys_line(key: Path, options: str = "") -> str:

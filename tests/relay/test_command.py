@@ -21,7 +21,7 @@ from tests.relay.relay_process import RelayProcess, authorized_keys_line, start_
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 WITHOUT_PENALTIES = {"penalties": False}
 
@@ -39,18 +39,18 @@ def run(relay: RelayProcess, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture
-def stopped_relay(site: Site) -> RelayProcess:
+def stopped_relay(sandbox: Sandbox) -> RelayProcess:
     """Return a relay that is not running."""
-    return RelayProcess(site.subdirectory("r"), site.authorized_keys)
+    return RelayProcess(sandbox.subdirectory("r"), sandbox.authorized_keys)
 
 
-def test_status_shows_clients_and_their_bindings(site: Site) -> None:
-    relay, service, port = start_relay(site), site.service(echo), free_port()
-    with Ssh(site, relay) as ssh:
+def test_status_shows_clients_and_their_bindings(sandbox: Sandbox) -> None:
+    relay, service, port = start_relay(sandbox), sandbox.service(echo), free_port()
+    with Ssh(sandbox, relay) as ssh:
         ssh.tunnel("-R", f"{port}:{service}", "-R", f"home:22:{service}")
         relay.wait_until_bound(f"localhost:{port}", "home:22")
         assert exchange(port, b"12345") == b"12345"
-        refused = ssh.run("-N", "-R", f"{port + 1}:x:1", key=make_key(site.directory / "other"))
+        refused = ssh.run("-N", "-R", f"{port + 1}:x:1", key=make_key(sandbox.directory / "other"))
         assert refused.returncode != 0
         table, status = relay.run("status"), json.loads(relay.run("status", "--json").stdout)
 
@@ -69,23 +69,23 @@ def test_status_shows_clients_and_their_bindings(site: Site) -> None:
     assert (client["bytes_in"], client["bytes_out"]) == (5, 5)
     assert client["version"].startswith("SSH-2.0-OpenSSH")
     assert client["key"].startswith("SHA256:")
-    assert client["line"] == f"{site.authorized_keys}:1"
+    assert client["line"] == f"{sandbox.authorized_keys}:1"
     assert [hold["kind"] for hold in client["holds"]] == ["port", "name"]
     assert status["refusals"]["logins"] == 1
     assert status["listen"] == [f"127.0.0.1:{relay.port}"]
 
 
-def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None:
+def test_a_reload_keeps_connections_and_refuses_removed_keys(sandbox: Sandbox) -> None:
     relay, service, port = (
-        start_relay(site, limits=WITHOUT_PENALTIES),
-        site.service(echo),
+        start_relay(sandbox, limits=WITHOUT_PENALTIES),
+        sandbox.service(echo),
         free_port(),
     )
-    other_key = make_key(site.directory / "other")
-    with Ssh(site, relay) as ssh:
+    other_key = make_key(sandbox.directory / "other")
+    with Ssh(sandbox, relay) as ssh:
         ssh.tunnel("-R", f"{port}:{service}")
         relay.wait_until_bound(f"localhost:{port}")
-        site.authorized_keys.write_text(authorized_keys_line(other_key))
+        sandbox.authorized_keys.write_text(authorized_keys_line(other_key))
         relay.write_config(limits=WITHOUT_PENALTIES, permit_listen=["*:1"], listen=["127.0.0.1:1"])
         reloaded = relay.run("reload")
 
@@ -100,8 +100,8 @@ def test_a_reload_keeps_connections_and_refuses_removed_keys(site: Site) -> None
         assert "remote port forwarding failed" in ssh.run("-R", "0:x:1", key=other_key).stderr
 
 
-def test_a_bad_file_changes_nothing_on_reload(site: Site) -> None:
-    relay = start_relay(site, limits=WITHOUT_PENALTIES)
+def test_a_bad_file_changes_nothing_on_reload(sandbox: Sandbox) -> None:
+    relay = start_relay(sandbox, limits=WITHOUT_PENALTIES)
     relay.config.write_text("gateway_ports = 7\nnmaes = true\n")
     reloaded = relay.run("reload")
 
@@ -110,12 +110,12 @@ def test_a_bad_file_changes_nothing_on_reload(site: Site) -> None:
     assert f"{relay.config}:2: nmaes: unknown key; did you mean 'names'?" in reloaded.stderr
     relay.send_signal(signal.SIGHUP)
     wait_until(lambda: "nothing was changed" in relay.log(), 5, relay.log)
-    with Ssh(site, relay) as ssh:
+    with Ssh(sandbox, relay) as ssh:
         assert GREETING in ssh.run().stderr
 
 
-def test_sighup_reloads(site: Site) -> None:
-    relay = start_relay(site, limits=WITHOUT_PENALTIES)
+def test_sighup_reloads(sandbox: Sandbox) -> None:
+    relay = start_relay(sandbox, limits=WITHOUT_PENALTIES)
     relay.write_config(limits=WITHOUT_PENALTIES, names=False)
     relay.send_signal(signal.SIGHUP)
 
@@ -124,10 +124,10 @@ def test_sighup_reloads(site: Site) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_relay_and_leaves_no_files_behind(
-    site: Site, number: signal.Signals
+    sandbox: Sandbox, number: signal.Signals
 ) -> None:
-    relay, port = start_relay(site), free_port()
-    with Ssh(site, relay) as ssh:
+    relay, port = start_relay(sandbox), free_port()
+    with Ssh(sandbox, relay) as ssh:
         client = ssh.tunnel("-R", f"{port}:x:1")
         relay.wait_until_bound(f"localhost:{port}")
         assert relay.end(number) == 0
@@ -139,19 +139,19 @@ def test_a_signal_stops_the_relay_and_leaves_no_files_behind(
     assert relay.log().splitlines()[-1].endswith("stopped")
 
 
-def test_a_second_relay_of_a_file_leaves_the_first_alone(site: Site) -> None:
-    relay = start_relay(site)
+def test_a_second_relay_of_a_file_leaves_the_first_alone(sandbox: Sandbox) -> None:
+    relay = start_relay(sandbox)
     second = relay.run("serve", "--config", str(relay.config), "--listen", "127.0.0.1:0")
 
     assert second.returncode == 1
     assert "another relay holds" in second.stderr
-    with Ssh(site, relay) as ssh:
+    with Ssh(sandbox, relay) as ssh:
         assert GREETING in ssh.run().stderr
 
 
-def test_relays_of_two_files_run_side_by_side(site: Site) -> None:
-    first = start_relay(site)
-    second = RelayProcess(site.subdirectory("r"), site.authorized_keys)
+def test_relays_of_two_files_run_side_by_side(sandbox: Sandbox) -> None:
+    first = start_relay(sandbox)
+    second = RelayProcess(sandbox.subdirectory("r"), sandbox.authorized_keys)
     second.environment["XDG_RUNTIME_DIR"] = str(first.directory)
     started = subprocess.Popen(
         [*COMMAND, "relay", "serve", "--config", str(second.config)],
@@ -171,11 +171,13 @@ def test_relays_of_two_files_run_side_by_side(site: Site) -> None:
         started.wait(5)
 
 
-def test_command_line_options_override_the_file(stopped_relay: RelayProcess, site: Site) -> None:
-    port, keys = free_port(), site.directory / "keys"
-    keys.write_text(authorized_keys_line(site.key))
+def test_command_line_options_override_the_file(
+    stopped_relay: RelayProcess, sandbox: Sandbox
+) -> None:
+    port, keys = free_port(), sandbox.directory / "keys"
+    keys.write_text(authorized_keys_line(sandbox.key))
     options = ["--listen", f"127.0.0.1:{port}", "--authorized-keys", str(keys)]
-    options += ["--host-key", str(site.directory / "fresh_key")]
+    options += ["--host-key", str(sandbox.directory / "fresh_key")]
     process = subprocess.Popen(
         [*COMMAND, "relay", "serve", "--config", str(stopped_relay.config), *options],
         env=stopped_relay.environment,
@@ -185,7 +187,7 @@ def test_command_line_options_override_the_file(stopped_relay: RelayProcess, sit
     try:
         assert process.stderr is not None
         assert f"listens on 127.0.0.1:{port}" in process.stderr.readline()
-        assert (site.directory / "fresh_key").stat().st_mode & 0o777 == 0o600
+        assert (sandbox.directory / "fresh_key").stat().st_mode & 0o777 == 0o600
     finally:
         process.terminate()
         assert process.wait(5) == 0
@@ -200,8 +202,8 @@ def test_status_and_reload_report_that_no_relay_is_running(stopped_relay: RelayP
         assert "tunnelkeeper relay serve" in completed.stderr
 
 
-def test_a_port_in_use_is_named_in_the_error(stopped_relay: RelayProcess, site: Site) -> None:
-    used_port = site.service(echo).port
+def test_a_port_in_use_is_named_in_the_error(stopped_relay: RelayProcess, sandbox: Sandbox) -> None:
+    used_port = sandbox.service(echo).port
     listen = f"127.0.0.1:{used_port}"
     completed = stopped_relay.run(
         "serve", "--config", str(stopped_relay.config), "--listen", listen
@@ -211,14 +213,14 @@ def test_a_port_in_use_is_named_in_the_error(stopped_relay: RelayProcess, site: 
     assert f"cannot listen on {listen}: port {used_port} is taken by " in completed.stderr
 
 
-def test_check_prints_nothing_for_a_valid_configuration(site: Site) -> None:
-    relay = start_relay(site)
+def test_check_prints_nothing_for_a_valid_configuration(sandbox: Sandbox) -> None:
+    relay = start_relay(sandbox)
     completed = relay.run("check", "--config", str(relay.config))
 
     assert (completed.returncode, completed.stdout, completed.stderr) == (0, "", "")
 
 
-def test_check_names_problems_and_warnings(stopped_relay: RelayProcess, site: Site) -> None:
+def test_check_names_problems_and_warnings(stopped_relay: RelayProcess, sandbox: Sandbox) -> None:
     stopped_relay.config.write_text('listen = "x"\n[limits]\nlogin_grace = "long"\n')
     bad = stopped_relay.run("check", "--config", str(stopped_relay.config))
     assert bad.returncode == 2
@@ -227,12 +229,12 @@ def test_check_names_problems_and_warnings(stopped_relay: RelayProcess, site: Si
         f"{stopped_relay.config}:3",
     ]
 
-    site.authorized_keys.write_text("ssh-ed25519 nonsense\n")
+    sandbox.authorized_keys.write_text("ssh-ed25519 nonsense\n")
     stopped_relay.write_config()
     warned = stopped_relay.run("check", "--config", str(stopped_relay.config))
     assert warned.returncode == 0
     assert "no host key yet" in warned.stderr
-    assert f"warning: {site.authorized_keys}:1: " in warned.stderr
+    assert f"warning: {sandbox.authorized_keys}:1: " in warned.stderr
 
 
 def test_a_config_file_named_on_the_command_line_must_exist(stopped_relay: RelayProcess) -> None:
@@ -262,8 +264,8 @@ def test_a_host_key_that_others_can_read_is_refused(stopped_relay: RelayProcess)
         assert f"others can read it (mode 0644); run `chmod 600 {key}`" in completed.stderr
 
 
-def test_status_imports_neither_ssh_nor_asyncio(site: Site) -> None:
-    relay = start_relay(site)
+def test_status_imports_neither_ssh_nor_asyncio(sandbox: Sandbox) -> None:
+    relay = start_relay(sandbox)
     code = (
         "import sys; from tunnelkeeper.cli.main import run; run(['relay', 'status']); "
         "print({'asyncssh', 'asyncio'} & set(sys.modules), file=sys.stderr)"

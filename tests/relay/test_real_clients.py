@@ -28,24 +28,24 @@ from tests.requirements import require
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 OPEN_LOOPBACK = ["*:*", "127.0.0.1:*", "localhost:*"]
 """Permits for the services of these tests: loopback is closed by default."""
 
 
 @pytest.fixture(scope="module")
-def sockets(shared_site: Site) -> Path:
-    folder = shared_site.directory / "sockets"
+def sockets(shared_sandbox: Sandbox) -> Path:
+    folder = shared_sandbox.directory / "sockets"
     folder.mkdir(mode=0o700)
     return folder
 
 
 @pytest.fixture(scope="module")
-def relay(shared_site: Site, sockets: Path) -> Iterator[RelayProcess]:
+def relay(shared_sandbox: Sandbox, sockets: Path) -> Iterator[RelayProcess]:
     """Start a relay for all tests of this file that do not change it."""
     relay = start_relay(
-        shared_site,
+        shared_sandbox,
         permit_open=OPEN_LOOPBACK,
         unix_socket_dir=str(sockets),
         limits={"penalties": False},
@@ -56,8 +56,8 @@ def relay(shared_site: Site, sockets: Path) -> Iterator[RelayProcess]:
 
 
 @pytest.fixture
-def ssh(shared_site: Site, relay: RelayProcess) -> Iterator[Ssh]:
-    with Ssh(shared_site, relay) as ssh:
+def ssh(shared_sandbox: Sandbox, relay: RelayProcess) -> Iterator[Ssh]:
+    with Ssh(shared_sandbox, relay) as ssh:
         yield ssh
 
 
@@ -70,7 +70,7 @@ def wait_for_listener(port: int | Path) -> None:
 
 def test_a_local_forward_carries_data_both_ways(ssh: Ssh) -> None:
     upload_port, download_port = free_port(), free_port()
-    sink, source = ssh.site.service(hash_sink), ssh.site.service(sender(blob(20 * MEGABYTE)))
+    sink, source = ssh.sandbox.service(hash_sink), ssh.sandbox.service(sender(blob(20 * MEGABYTE)))
     ssh.tunnel("-L", f"{upload_port}:{sink}", "-L", f"{download_port}:{source}")
     wait_for_listener(upload_port)
 
@@ -80,7 +80,7 @@ def test_a_local_forward_carries_data_both_ways(ssh: Ssh) -> None:
 
 def test_a_remote_forward_carries_data_both_ways(ssh: Ssh) -> None:
     upload_port, download_port = free_port(), free_port()
-    sink, source = ssh.site.service(hash_sink), ssh.site.service(sender(blob(20 * MEGABYTE)))
+    sink, source = ssh.sandbox.service(hash_sink), ssh.sandbox.service(sender(blob(20 * MEGABYTE)))
     ssh.tunnel("-R", f"{upload_port}:{sink}", "-R", f"{download_port}:{source}")
     ssh.relay.wait_until_bound(f"localhost:{upload_port}", f"localhost:{download_port}")
 
@@ -90,7 +90,7 @@ def test_a_remote_forward_carries_data_both_ways(ssh: Ssh) -> None:
 
 
 def test_a_remote_forward_of_port_0_reports_the_chosen_port(ssh: Ssh) -> None:
-    service = ssh.site.service(echo)
+    service = ssh.sandbox.service(echo)
     command = ssh.command("-N", "-R", f"0:{service}")
     process = subprocess.Popen(
         [word.replace("LogLevel=ERROR", "LogLevel=INFO") for word in command],
@@ -111,7 +111,7 @@ def test_a_remote_forward_of_port_0_reports_the_chosen_port(ssh: Ssh) -> None:
 
 
 def test_socks_reaches_targets_behind_the_relay(ssh: Ssh) -> None:
-    page, port = ssh.site.service(web_page("hello")), free_port()
+    page, port = ssh.sandbox.service(web_page("hello")), free_port()
     ssh.tunnel("-D", str(port))
     wait_for_listener(port)
     curl = [require("curl"), "-s", "--max-time", "10", "--socks5-hostname", f"127.0.0.1:{port}"]
@@ -121,7 +121,7 @@ def test_socks_reaches_targets_behind_the_relay(ssh: Ssh) -> None:
 
 
 def test_a_remote_forward_can_be_a_socks_proxy(ssh: Ssh) -> None:
-    page, port = ssh.site.service(web_page("hello")), free_port()
+    page, port = ssh.sandbox.service(web_page("hello")), free_port()
     ssh.tunnel("-R", str(port))
     ssh.relay.wait_until_bound(f"localhost:{port}")
     curl = [require("curl"), "-s", "--max-time", "10", "--socks5-hostname", f"127.0.0.1:{port}"]
@@ -131,16 +131,16 @@ def test_a_remote_forward_can_be_a_socks_proxy(ssh: Ssh) -> None:
 
 
 def test_stdin_and_stdout_are_connected_to_a_target(ssh: Ssh) -> None:
-    completed = ssh.run("-W", str(ssh.site.service(echo)), text="through")
+    completed = ssh.run("-W", str(ssh.sandbox.service(echo)), text="through")
 
     assert (completed.returncode, completed.stdout) == (0, "through")
 
 
 def test_unix_sockets_are_forwarded_both_ways(ssh: Ssh, sockets: Path) -> None:
     target, remote = sockets / "target.sock", sockets / "remote.sock"
-    here = ssh.site.directory / "here.sock"
-    ssh.site.service(echo, at=target)
-    service = ssh.site.service(echo)
+    here = ssh.sandbox.directory / "here.sock"
+    ssh.sandbox.service(echo, at=target)
+    service = ssh.sandbox.service(echo)
     ssh.tunnel("-L", f"{here}:{target}", "-R", f"{remote}:{service}")
     ssh.relay.wait_until_bound(str(remote))
     wait_for_listener(here)
@@ -167,16 +167,16 @@ def test_a_unix_socket_elsewhere_is_refused(ssh: Ssh, sockets: Path, path: str) 
     assert "remote port forwarding failed" in listen.stderr
 
 
-def test_a_host_behind_the_relay_is_reached_by_name(site: Site) -> None:
-    box = site.sshd()
-    relay = start_relay(site)
-    site.add_known_host("home", Path(f"{box.host_key}.pub").read_text())
-    with Ssh(site, relay) as ssh:
+def test_a_host_behind_the_relay_is_reached_by_name(sandbox: Sandbox) -> None:
+    box = sandbox.sshd()
+    relay = start_relay(sandbox)
+    sandbox.add_known_host("home", Path(f"{box.host_key}.pub").read_text())
+    with Ssh(sandbox, relay) as ssh:
         ssh.tunnel("-R", f"home:22:127.0.0.1:{box.port}")
         relay.wait_until_bound("home:22")
-        jump = " ".join([*ssh.site.ssh(relay.port), "-W", "%h:%p", DESTINATION])
+        jump = " ".join([*ssh.sandbox.ssh(relay.port), "-W", "%h:%p", DESTINATION])
         completed = subprocess.run(
-            [*site.ssh(22), "-o", f"ProxyCommand={jump}", "root@home", "echo", "logged in"],
+            [*sandbox.ssh(22), "-o", f"ProxyCommand={jump}", "root@home", "echo", "logged in"],
             capture_output=True,
             text=True,
             timeout=20,
@@ -185,19 +185,19 @@ def test_a_host_behind_the_relay_is_reached_by_name(site: Site) -> None:
     assert completed.stdout == "logged in\n"
 
 
-def test_the_relay_can_be_a_jump_host(site: Site) -> None:
-    box, relay = site.sshd(), start_relay(site)
-    config = site.directory / "config"
-    with Ssh(site, relay) as ssh:
+def test_the_relay_can_be_a_jump_host(sandbox: Sandbox) -> None:
+    box, relay = sandbox.sshd(), start_relay(sandbox)
+    config = sandbox.directory / "config"
+    with Ssh(sandbox, relay) as ssh:
         port = free_port()
         ssh.tunnel("-R", f"{port}:127.0.0.1:{box.port}")
         relay.wait_until_bound(f"localhost:{port}")
         config.write_text(
             f"Host relay\n HostName 127.0.0.1\n Port {relay.port}\n User {USER}\n"
-            f"Host *\n IdentityFile {site.key}\n IdentitiesOnly yes\n BatchMode yes\n"
-            f" UserKnownHostsFile {site.known_hosts}\n"
+            f"Host *\n IdentityFile {sandbox.key}\n IdentitiesOnly yes\n BatchMode yes\n"
+            f" UserKnownHostsFile {sandbox.known_hosts}\n"
         )
-        site.add_known_host(f"[localhost]:{port}", Path(f"{box.host_key}.pub").read_text())
+        sandbox.add_known_host(f"[localhost]:{port}", Path(f"{box.host_key}.pub").read_text())
         at_the_box = ("root@localhost", "echo", "jumped")
         completed = subprocess.run(
             [require("ssh"), "-F", str(config), "-J", "relay", "-p", str(port), *at_the_box],
@@ -210,9 +210,9 @@ def test_the_relay_can_be_a_jump_host(site: Site) -> None:
 
 
 def test_forwards_are_added_and_cancelled_on_a_live_connection(ssh: Ssh) -> None:
-    control = ssh.site.directory / "master.sock"
+    control = ssh.sandbox.directory / "master.sock"
     here, there = free_port(), free_port()
-    service = ssh.site.service(echo)
+    service = ssh.sandbox.service(echo)
     ssh.tunnel("-M", "-S", str(control))
     wait_until(control.exists, 10, "no master")
 
@@ -231,9 +231,9 @@ def test_forwards_are_added_and_cancelled_on_a_live_connection(ssh: Ssh) -> None
 
 
 def test_dropbear_listens_on_the_relay(ssh: Ssh) -> None:
-    key, port = ssh.site.directory / "dropbear_key", free_port()
-    make_dropbear_key(ssh.site, key)
-    service = ssh.site.service(echo)
+    key, port = ssh.sandbox.directory / "dropbear_key", free_port()
+    make_dropbear_key(ssh.sandbox, key)
+    service = ssh.sandbox.service(echo)
     command = [require("dbclient"), "-y", "-y", "-N", "-T", "-i", str(key)]
     command += ["-p", str(ssh.relay.port), "-R", f"{port}:{service}", DESTINATION]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -245,12 +245,12 @@ def test_dropbear_listens_on_the_relay(ssh: Ssh) -> None:
         process.wait()
 
 
-def make_dropbear_key(site: Site, key: Path) -> None:
+def make_dropbear_key(sandbox: Sandbox, key: Path) -> None:
     """Create an authorized key in Dropbear's format."""
     make = [require("dropbearkey"), "-t", "ed25519", "-f", str(key)]
     results = subprocess.run(make, check=True, capture_output=True, text=True).stdout
     line = next(line for line in results.splitlines() if line.startswith("ssh-"))
-    with site.authorized_keys.open("a") as file:
+    with sandbox.authorized_keys.open("a") as file:
         file.write(f"{line}\n")
 
 
@@ -270,7 +270,7 @@ def test_shells_and_commands_are_refused_with_a_message(
 
 
 def test_sftp_is_refused_with_a_message(ssh: Ssh) -> None:
-    command = ssh.site.ssh(ssh.relay.port)
+    command = ssh.sandbox.ssh(ssh.relay.port)
     at = command.index("-p")
     options = [*command[1:at], "-P", command[at + 1]]
     completed = subprocess.run(
@@ -287,7 +287,7 @@ def test_sftp_is_refused_with_a_message(ssh: Ssh) -> None:
 
 
 def test_a_second_listener_on_a_port_is_refused(ssh: Ssh) -> None:
-    used_port = ssh.site.service(echo).port
+    used_port = ssh.sandbox.service(echo).port
     completed = ssh.run("-N", "-R", f"{used_port}:127.0.0.1:9")
 
     assert completed.returncode != 0
@@ -297,20 +297,20 @@ def test_a_second_listener_on_a_port_is_refused(ssh: Ssh) -> None:
 # -- authentication --------------------------------------------------------------------------------
 
 
-def test_each_user_has_separate_keys(site: Site) -> None:
-    keys = site.directory / "keys"
+def test_each_user_has_separate_keys(sandbox: Sandbox) -> None:
+    keys = sandbox.directory / "keys"
     keys.mkdir()
-    other = make_key(site.directory / "other")
-    (keys / USER).write_text(authorized_keys_line(site.key))
+    other = make_key(sandbox.directory / "other")
+    (keys / USER).write_text(authorized_keys_line(sandbox.key))
     (keys / "other").write_text(authorized_keys_line(other))
-    (site.directory / "outside").write_text(authorized_keys_line(site.key))
-    relay = RelayProcess(site.subdirectory("r"), keys / "%u", limits={"penalties": False})
-    site._stack.callback(relay.close)
+    (sandbox.directory / "outside").write_text(authorized_keys_line(sandbox.key))
+    relay = RelayProcess(sandbox.subdirectory("r"), keys / "%u", limits={"penalties": False})
+    sandbox._stack.callback(relay.close)
     relay.start()
-    add_known_host(site, relay)
+    add_known_host(sandbox, relay)
     logins = {}
     for user in (USER, "other", "unknown", "../outside", "../keys/" + USER, "", "."):
-        command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
+        command = [*sandbox.ssh(relay.port), "-l", user, "127.0.0.1"]
         completed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         logins[user] = GREETING in completed.stderr
 
@@ -318,17 +318,17 @@ def test_each_user_has_separate_keys(site: Site) -> None:
     assert not any(logins.values())
 
 
-def test_an_unknown_user_gets_the_same_answer_as_a_wrong_key(site: Site) -> None:
-    keys = site.directory / "keys"
+def test_an_unknown_user_gets_the_same_answer_as_a_wrong_key(sandbox: Sandbox) -> None:
+    keys = sandbox.directory / "keys"
     keys.mkdir()
-    (keys / USER).write_text(authorized_keys_line(make_key(site.directory / "other")))
-    relay = RelayProcess(site.subdirectory("r"), keys / "%u", limits={"penalties": False})
-    site._stack.callback(relay.close)
+    (keys / USER).write_text(authorized_keys_line(make_key(sandbox.directory / "other")))
+    relay = RelayProcess(sandbox.subdirectory("r"), keys / "%u", limits={"penalties": False})
+    sandbox._stack.callback(relay.close)
     relay.start()
-    add_known_host(site, relay)
+    add_known_host(sandbox, relay)
     results = []
     for user in (USER, "unknown"):
-        command = [*site.ssh(relay.port), "-l", user, "127.0.0.1"]
+        command = [*sandbox.ssh(relay.port), "-l", user, "127.0.0.1"]
         completed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         results.append((completed.returncode, completed.stderr.replace(user, "USER")))
 
@@ -339,11 +339,11 @@ def test_an_unknown_user_gets_the_same_answer_as_a_wrong_key(site: Site) -> None
 # -- takeover --------------------------------------------------------------------------------------
 
 
-def test_a_frozen_client_loses_its_port_to_its_newer_connection(site: Site) -> None:
+def test_a_frozen_client_loses_its_port_to_its_newer_connection(sandbox: Sandbox) -> None:
     limits = {"keepalive_interval": 1, "penalties": False}
-    relay = start_relay(site, limits=limits)
-    port, old, new = free_port(), site.service(sender(b"old")), site.service(sender(b"new"))
-    with Ssh(site, relay) as ssh:
+    relay = start_relay(sandbox, limits=limits)
+    port, old, new = free_port(), sandbox.service(sender(b"old")), sandbox.service(sender(b"new"))
+    with Ssh(sandbox, relay) as ssh:
         first = ssh.tunnel("-R", f"{port}:{old}")
         relay.wait_until_bound(f"localhost:{port}")
         assert exchange(port) == b"old"
@@ -358,11 +358,11 @@ def test_a_frozen_client_loses_its_port_to_its_newer_connection(site: Site) -> N
 # -- unauthenticated connections -------------------------------------------------------------------
 
 
-def test_silent_connections_do_not_exclude_other_clients(site: Site) -> None:
-    relay = start_relay(site)
+def test_silent_connections_do_not_exclude_other_clients(sandbox: Sandbox) -> None:
+    relay = start_relay(sandbox)
     silent = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(50)]
     try:
-        with Ssh(site, relay) as ssh:
+        with Ssh(sandbox, relay) as ssh:
             for _ in range(3):
                 assert GREETING in ssh.run().stderr
     finally:

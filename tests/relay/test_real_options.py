@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")
-def service(shared_site: Site) -> Service:
-    return shared_site.service(echo)
+def service(shared_sandbox: Sandbox) -> Service:
+    return shared_sandbox.service(echo)
 
 
 @pytest.fixture(scope="module")
-def relay(shared_site: Site) -> Iterator[RelayProcess]:
-    folder = shared_site.directory / "sockets"
+def relay(shared_sandbox: Sandbox) -> Iterator[RelayProcess]:
+    folder = shared_sandbox.directory / "sockets"
     folder.mkdir(mode=0o700)
     relay = start_relay(
-        shared_site,
+        shared_sandbox,
         permit_open=["*:*", "127.0.0.1:*", "localhost:*", "[::1]:*"],
         unix_socket_dir=str(folder),
         limits={"penalties": False},
@@ -39,19 +39,19 @@ def relay(shared_site: Site) -> Iterator[RelayProcess]:
 
 
 @pytest.fixture
-def ssh(shared_site: Site, relay: RelayProcess) -> Iterator[Ssh]:
-    with Ssh(shared_site, relay) as ssh:
+def ssh(shared_sandbox: Sandbox, relay: RelayProcess) -> Iterator[Ssh]:
+    with Ssh(shared_sandbox, relay) as ssh:
         yield ssh
 
 
 def allow(ssh: Ssh, options: str, **ports: object) -> None:
     """Replace authorized_keys with one line, which the relay reads at the next login."""
-    line = authorized_keys_line(ssh.site.key, options.format(sockets=sockets_of(ssh), **ports))
-    ssh.site.authorized_keys.write_text(line)
+    line = authorized_keys_line(ssh.sandbox.key, options.format(sockets=sockets_of(ssh), **ports))
+    ssh.sandbox.authorized_keys.write_text(line)
 
 
 def sockets_of(ssh: Ssh) -> Path:
-    return ssh.site.directory / "sockets"
+    return ssh.sandbox.directory / "sockets"
 
 
 def can_log_in(ssh: Ssh, key: Path | None = None) -> bool:
@@ -186,23 +186,25 @@ def test_expiry_time_and_from(ssh: Ssh, option: str, logged_in: bool) -> None:
     ],
 )
 def test_certificates(ssh: Ssh, options: str, principal: str, logged_in: bool) -> None:
-    key = make_key(ssh.site.subdirectory("certified") / "key")
-    certify_user(ssh.site.key, key, principal)
+    key = make_key(ssh.sandbox.subdirectory("certified") / "key")
+    certify_user(ssh.sandbox.key, key, principal)
     allow(ssh, options)
 
     assert can_log_in(ssh, key) == logged_in
 
 
 def test_the_first_line_of_a_key_counts(ssh: Ssh, service: Service) -> None:
-    lines = authorized_keys_line(ssh.site.key, "restrict") + authorized_keys_line(ssh.site.key)
-    ssh.site.authorized_keys.write_text(lines)
+    lines = authorized_keys_line(ssh.sandbox.key, "restrict") + authorized_keys_line(
+        ssh.sandbox.key
+    )
+    ssh.sandbox.authorized_keys.write_text(lines)
 
     assert not can_open(ssh, service)
 
 
 def test_a_malformed_line_is_skipped_with_a_warning(ssh: Ssh, relay: RelayProcess) -> None:
-    lines = "ssh-ed25519 nonsense\n" + authorized_keys_line(ssh.site.key)
-    ssh.site.authorized_keys.write_text(lines)
+    lines = "ssh-ed25519 nonsense\n" + authorized_keys_line(ssh.sandbox.key)
+    ssh.sandbox.authorized_keys.write_text(lines)
 
     assert can_log_in(ssh)
-    assert f"{ssh.site.authorized_keys}:1: " in relay.log()
+    assert f"{ssh.sandbox.authorized_keys}:1: " in relay.log()

@@ -20,7 +20,7 @@ from tunnelkeeper.relay.socket_activation import UnusableSocketError, check, mis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -86,13 +86,13 @@ def test_other_sockets_give_a_warning_with_the_remedy(
 
 
 def test_a_relay_serves_on_passed_sockets_and_notifies_readiness(
-    site: Site, bound: socket.socket
+    sandbox: Sandbox, bound: socket.socket
 ) -> None:
-    relay = RelayProcess(site.subdirectory("r"), site.authorized_keys)
+    relay = RelayProcess(sandbox.subdirectory("r"), sandbox.authorized_keys)
     port = bound.getsockname()[1]
     # The variables name the process that execs the relay, as systemd's child does.
     script = 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
-    with listening(str(site.directory / "notify")) as service_manager:
+    with listening(str(sandbox.directory / "notify")) as service_manager:
         os.set_inheritable(bound.fileno(), True)
         process = subprocess.Popen(
             [
@@ -118,8 +118,8 @@ def test_a_relay_serves_on_passed_sockets_and_notifies_readiness(
     relay.close()
 
 
-def test_a_passed_file_that_is_not_a_socket_ends_the_relay_with_a_message(site: Site) -> None:
-    relay = RelayProcess(site.subdirectory("r"), site.authorized_keys)
+def test_a_passed_file_that_is_not_a_socket_ends_the_relay_with_a_message(sandbox: Sandbox) -> None:
+    relay = RelayProcess(sandbox.subdirectory("r"), sandbox.authorized_keys)
     script = 'exec 3<"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
     command = ["bash", "-c", script, "bash", "/dev/null", *COMMAND, "relay", "serve"]
 

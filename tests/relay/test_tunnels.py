@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 from tests.e2e.clients import MEGABYTE, blob, exchange
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
+from tests.e2e.sandbox import USER as ME
+from tests.e2e.sandbox import host_table, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import USER as ME
-from tests.e2e.site import host_table, tunnel_table
 from tests.relay.relay_process import start_relay
 
 if TYPE_CHECKING:
-    from tests.e2e.site import Site
+    from tests.e2e.sandbox import Sandbox
 
 DATA = blob(MEGABYTE)
 
 
-def test_a_client_is_reached_by_port_by_name_and_by_path(site: Site) -> None:
-    box, service = site.sshd(), site.service(echo)
-    sockets = site.subdirectory("s")
-    relay = start_relay(site, unix_socket_dir=str(sockets), limits={"penalties": False})
+def test_a_client_is_reached_by_port_by_name_and_by_path(sandbox: Sandbox) -> None:
+    box, service = sandbox.sshd(), sandbox.service(echo)
+    sockets = sandbox.subdirectory("s")
+    relay = start_relay(sandbox, unix_socket_dir=str(sockets), limits={"penalties": False})
     bound_port, by_port, by_name, by_path = (free_port() for _ in range(4))
     path = sockets / "box.sock"
-    site.add_known_host("box", public(box.host_key))
-    program = site.program(
+    sandbox.add_known_host("box", public(box.host_key))
+    program = sandbox.program(
         host_table("relay", relay.port, 'user = "box"'),
         f'[hosts.by-port]\nhostname = "localhost"\nport = {bound_port}\njump = "relay"\n'
         f'user = "{ME}"\nhost_key_alias = "box"\n',
@@ -52,9 +52,9 @@ def test_a_client_is_reached_by_port_by_name_and_by_path(site: Site) -> None:
         assert exchange(port, DATA) == DATA
 
 
-def test_tunnels_reconnect_after_the_relay_was_killed(site: Site) -> None:
-    relay, service, port = start_relay(site), site.service(echo), free_port()
-    program = site.program(
+def test_tunnels_reconnect_after_the_relay_was_killed(sandbox: Sandbox) -> None:
+    relay, service, port = start_relay(sandbox), sandbox.service(echo), free_port()
+    program = sandbox.program(
         host_table("relay", relay.port, 'user = "box"'),
         tunnel_table("box", "relay", f'remote = "{port}:{service}"'),
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
 from tests.e2e.relay import Relay
+from tests.e2e.sandbox import Sandbox, host_table, tunnel_table
 from tests.e2e.services import echo
-from tests.e2e.site import Site, host_table, tunnel_table
 from tests.faults.background_loop import BackgroundLoop
 from tests.faults.link import Link
 from tests.faults.scenario import QUICK, QUICK_HOST
@@ -63,7 +63,7 @@ class Environment:
 
     def __init__(self, directory: Path) -> None:
         self._stack = ExitStack()
-        self.site = Site(directory, self._stack)
+        self.sandbox = Sandbox(directory, self._stack)
         self.background = BackgroundLoop()
         self.servers: dict[str, LinkedServer] = {}
         self.endpoints: list[Endpoint] = []
@@ -75,7 +75,7 @@ class Environment:
             undo.push(self._stack)
             self._stack.enter_context(self.background)
             for name in ("a", "b", "c"):
-                sshd = self.site.sshd(known=False, **SSHD)
+                sshd = self.sandbox.sshd(known=False, **SSHD)
                 self._add_server(name, sshd, sshd.port)
             relay = self._start_relay()
             self._add_server("r", relay, relay.port)
@@ -88,7 +88,7 @@ class Environment:
             )
             self.impostors = [self.background.enter(serving(handler)) for handler in impostors]
             self._add_tunnels()
-            self.program = self.site.program(*self._tables)
+            self.program = self.sandbox.program(*self._tables)
             undo.pop_all()
         return self
 
@@ -111,26 +111,26 @@ class Environment:
 
     def config(self, *extra: str) -> str:
         """Return the text of the config file with these tables added."""
-        return self.site.config(*self._tables, *extra)
+        return self.sandbox.config(*self._tables, *extra)
 
     def _add_server(self, name: str, server: Sshd | Relay, port: int) -> None:
         link = Link(self.background, port)
-        self.site.add_known_host(f"[127.0.0.1]:{link.port}", public(server.host_key))
+        self.sandbox.add_known_host(f"[127.0.0.1]:{link.port}", public(server.host_key))
         self.servers[name] = LinkedServer(name, server, port, link)
         self._tables.append(host_table(name, link.port, *QUICK_HOST))
 
     def _start_relay(self) -> Relay:
-        relay = Relay(self.site.subdirectory("relay"), self.site.authorized_keys, *RELAY)
+        relay = Relay(self.sandbox.subdirectory("relay"), self.sandbox.authorized_keys, *RELAY)
         self._stack.callback(relay.close)
         relay.start()
         return relay
 
     def _add_tunnels(self) -> None:
-        service = self.site.service(echo)
-        path = self.site.directory / "echo.sock"
-        self.site.service(echo, at=path)
+        service = self.sandbox.service(echo)
+        path = self.sandbox.directory / "echo.sock"
+        self.sandbox.service(echo, at=path)
         local_socket, remote_socket = (
-            self.site.directory / name for name in ("here.sock", "there.sock")
+            self.sandbox.directory / name for name in ("here.sock", "there.sock")
         )
 
         port = free_port()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.e2e.ports import free_port
-from tests.e2e.site import tunnel_table
+from tests.e2e.sandbox import tunnel_table
 from tests.faults.link import BOTH
 from tests.faults.soak.judge import Exemption
 from tests.faults.status_watcher import SUBSCRIBE

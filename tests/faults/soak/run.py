@@ -51,8 +51,8 @@ MAX_PAUSE = 3.0
 FIRST_PART_SHARE = 0.3
 """The share of the time in which processes of ours are killed, too."""
 
-AT_ONCE = 3
-"""Faults of a round, at most: each at a place of its own, and one of the supervisor."""
+MAX_FAULTS = 3
+"""Maximum faults of a round: each of another server, and one of the supervisor."""
 
 BOUNDS = Bounds(
     # A client opens a new connection only after CLIENT_TIMEOUT.
@@ -150,7 +150,9 @@ class Run:
         self, *, may_kill: bool
     ) -> tuple[list[tuple[Fault, LinkedServer]], SupervisorFault | None]:
         """Choose the faults of a round, at least one."""
-        servers = self.rng.sample(list(self.environment.servers.values()), self.rng.randint(0, 2))
+        servers = self.rng.sample(
+            list(self.environment.servers.values()), self.rng.randint(0, MAX_FAULTS - 1)
+        )
         chosen = [(self._choose_fault(target, may_kill=may_kill), target) for target in servers]
         if chosen and self.rng.random() < 1 / 2:
             return chosen, None

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 USER = getpass.getuser()
 
 
-class Site:
-    """Creates keys, servers and programs; every server accepts the site's key."""
+class Sandbox:
+    """Creates keys, servers and programs; every server accepts the sandbox's key."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.directory = directory
@@ -70,7 +70,7 @@ class Site:
     def program(self, *tables: str, head: str | None = None) -> Program:
         """Create a program whose config file is the head and these tables; start nothing yet.
 
-        head: the text before them. By default it sets the site's key and known_hosts for every
+        head: the text before them. By default it sets the sandbox's key and known_hosts for every
         host, and no ssh_config.
         """
         program = Program(self.subdirectory("p"), self.config(*tables, head=head))
@@ -82,7 +82,7 @@ class Site:
         return "".join((self.head() if head is None else head, *tables))
 
     def head(self, ssh_config: str = "false") -> str:
-        """Return the config tables that make every host use the site's key."""
+        """Return the config tables that make every host use the sandbox's key."""
         return dedent(f"""\
             [supervisor]
             ssh_config = {ssh_config}
@@ -96,40 +96,40 @@ class Site:
             """)
 
     def spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start a program in the background that ends with the site."""
+        """Start a program in the background that ends with the sandbox."""
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
         return process
 
     def add_cleanup(self, callback: Callable[[], object]) -> None:
-        """Call a function when the site closes, before everything created earlier is closed."""
+        """Call a function when the sandbox closes, before everything created earlier is closed."""
         self._stack.callback(callback)
 
     def ssh(self, port: int, *arguments: str) -> list[str]:
-        """Return the command line of OpenSSH's ssh for a login to a server of this site."""
+        """Return the command line of OpenSSH's ssh for a login to a server of this sandbox."""
         options = [f"IdentityFile={self.key}", f"UserKnownHostsFile={self.known_hosts}"]
         options += ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR"]
         flags = [part for option in options for part in ("-o", option)]
         return [require("ssh"), "-F", "none", *flags, "-p", str(port), *arguments]
 
     def subdirectory(self, kind: str) -> Path:
-        """Create a directory of this site."""
+        """Create a directory of this sandbox."""
         directory = self.directory / f"{kind}{next(self._numbers)}"
         directory.mkdir()
         return directory
 
 
 @contextmanager
-def new_site() -> Iterator[Site]:
-    """Create a site; on exit close everything that was created in it.
+def new_sandbox() -> Iterator[Sandbox]:
+    """Create a sandbox; on exit close everything that was created in it.
 
     Its directory's name is short: the path of a Unix socket has less than 108 bytes (unix(7)).
     """
     directory = Path(tempfile.mkdtemp(prefix="tk"))
     try:
         with ExitStack() as stack:
-            yield Site(directory, stack)
+            yield Sandbox(directory, stack)
     finally:
         shutil.rmtree(directory)
 
