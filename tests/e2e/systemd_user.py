@@ -27,7 +27,7 @@ class SystemdUser:
     def write_config(self, *tables: str) -> None:
         """Replace the config file and copy the sandbox's known_hosts."""
         self.known_hosts.write_text(self._sandbox.known_hosts.read_text())
-        head = self._sandbox.head().replace(str(self._site.key), str(self._key))
+        head = self._sandbox.head().replace(str(self._sandbox.key), str(self._key))
         head = head.replace(str(self._sandbox.known_hosts), str(self.known_hosts))
         self.machine.write(self.config, head + "".join(tables))
 

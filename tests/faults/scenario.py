@@ -96,7 +96,7 @@ class Scenario:
     # -- set-up ---------------------------------------------------------------------------------
 
     def link_to(self, server: Sshd) -> Link:
-        """Create a link to a server; add the server's key to known_hosts for the port of the link."""
+        """Create a link to a server; add the server's key to known_hosts for the link."""
         link = Link(self.background, server.port, self.host)
         self.sandbox.add_known_host(f"[{self.host}]:{link.port}", public(server.host_key))
         return link
