@@ -55,7 +55,7 @@ async def accepting(
 
 
 async def receive_address(port: int) -> tuple[bytes, str]:
-    """Return what a client receives, and what it should receive."""
+    """Return the data that a client receives, and the data that it should receive."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         return await reader.read(), str(writer.get_extra_info("sockname"))

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 
 def of_ipv4(address: IPv4Address) -> list[str]:
-    """Return what a resolver may return, or a client write, to reach an IPv4 address."""
+    """Return the addresses of a resolver or client that reach an IPv4 address."""
     bits = int(address)
     high, low = bits >> 16, bits & 0xFFFF
     return [

@@ -130,7 +130,7 @@ def test_with_penalties_disabled_no_address_is_refused() -> None:
 
 
 class FakeTransport(asyncio.Transport):
-    """A transport that stores what is written to it."""
+    """A transport that stores written data."""
 
     def __init__(self, peer: tuple[str, int] | None) -> None:
         super().__init__({"peername": peer})

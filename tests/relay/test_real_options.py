@@ -1,4 +1,4 @@
-"""Every option of authorized_keys, with the real ssh: what it allows and what it refuses."""
+"""Every option of authorized_keys with the real ssh: permitted and refused requests."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_permitopen(ssh: Ssh, service: Service, option: str, permitted: bool) ->
         ("*:{port}", True),
         ("*", True),
         ("localhost:*", True),
-        ("127.0.0.1:{port}", False),  # a client that names no host asks for localhost
+        ("127.0.0.1:{port}", False),  # a client that names no host requests localhost
         ("[::1]:{port}", False),
         ("1", False),
     ],

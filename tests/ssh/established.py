@@ -68,7 +68,7 @@ class Session(asyncssh.SSHTCPSession[bytes]):
 
 
 class _Wire(asyncio.Transport):
-    """Records what is sent."""
+    """Records the data that is written."""
 
     def __init__(self) -> None:
         super().__init__()

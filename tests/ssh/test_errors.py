@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HOP = "me@relay:22"
 
-# What asyncssh and the system raise, at which step, what it is called, and text of the message.
+# The exception of asyncssh or the system, its step, its cause, and a part of the message.
 TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
     (
         socket.gaierror(socket.EAI_NONAME, "Name or service not known"),

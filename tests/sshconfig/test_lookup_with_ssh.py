@@ -117,7 +117,7 @@ async def test_a_list_that_ssh_refuses_is_reported_with_its_message(
 
 
 async def test_tokens_are_expanded_as_ssh_expands_them(make_lookup: MakeLookup) -> None:
-    # ssh prints what it makes of UserKnownHostsFile, and leaves IdentityFile to us.
+    # ssh -G expands UserKnownHostsFile but not IdentityFile.
     tokens = "%C-%d-%h-%i-%k-%L-%l-%n-%p-%r-%u-%%"
     text = f"""\
 Host relay
