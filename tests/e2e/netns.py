@@ -128,7 +128,7 @@ def new_network() -> Iterator[Network]:
 
 @contextmanager
 def _new_machine(name: str) -> Iterator[Machine]:
-    # The first `ip netns add` mounts /run/netns; two at once would fail.
+    # The first `ip netns add` mounts /run/netns; two at once can conflict.
     with Path(__file__).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
