@@ -93,7 +93,7 @@ class Scenario:
     ) -> None:
         self._stack.close()
 
-    # -- set-up ---------------------------------------------------------------------------------
+    # -- setup ----------------------------------------------------------------------------------
 
     def link_to(self, server: Sshd) -> Link:
         """Create a link to a server; add the server's key to known_hosts for the link."""

@@ -1,4 +1,4 @@
-"""`tunnelkeeper import ...`: old set-ups as tables of the config file.
+"""`tunnelkeeper import ...`: existing setups as tables of the config file.
 
 TOML goes to standard output, or into the file with --write. What cannot be imported is reported on
 standard error with its reason. The implementation is imported late, since it runs ssh.

@@ -52,7 +52,7 @@ SUBCOMMANDS = (
     Subcommand("connect", "tunnelkeeper.cli.connect", "stdin and stdout through a tunnel (ssh -W)"),
     Subcommand("autossh", "tunnelkeeper.cli.autossh", "run a command line of autossh"),
     Subcommand("relay", "tunnelkeeper.cli.relay", "the relay server for machines behind NAT"),
-    Subcommand("import", "tunnelkeeper.cli.import_", "old set-ups as tables for tunnels.toml"),
+    Subcommand("import", "tunnelkeeper.cli.import_", "existing setups as tables for tunnels.toml"),
     Subcommand("units", "tunnelkeeper.cli.units", "systemd units: tunnels after every boot"),
 )
 
