@@ -238,10 +238,10 @@ def test_what_is_pure_imports_nothing_that_acts() -> None:
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if layer_of(m) in {"cli", "__main__"}])
-def test_a_front_end_starts_without_ssh_and_without_asyncio(module: str) -> None:
+def test_a_front_end_starts_without_ssh_asyncio_and_rich(module: str) -> None:
     loaded = {layer_of(each) for each in loaded_with(module)}
 
-    assert not loaded & {"asyncio", "asyncssh", "prompt_toolkit", "daemon", "tunnel", "ssh"}
+    assert not loaded & {"asyncio", "asyncssh", "prompt_toolkit", "rich", "daemon", "tunnel", "ssh"}
 
 
 # -- files -----------------------------------------------------------------------------------------

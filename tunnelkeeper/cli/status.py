@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
 
 from tunnelkeeper.cli import status_table
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -19,9 +16,15 @@ from tunnelkeeper.core.snapshot import StatusSnapshot
 from tunnelkeeper.presentation.tunnel_text import failure_lines, status_row
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.control.client import Client
     from tunnelkeeper.core.snapshot import TunnelSnapshot
+
+
+REFRESH_INTERVAL = 1.0
+"""Seconds between two refreshes."""
 
 
 @click.command()
@@ -68,15 +71,14 @@ def _exit_code(tunnels: list[TunnelSnapshot]) -> ExitCode:
     return ExitCode.OK if up else ExitCode.FAILED
 
 
-REFRESH_INTERVAL = 1.0
-"""Seconds between two refreshes."""
-
-
 def _watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
     """Show these tunnels until Ctrl-C. None: all. Return the last ones shown.
 
     Raises NoSupervisorError when the supervisor ends, and what a call raises.
     """
+    from rich.console import Console
+    from rich.live import Live
+
     tunnels: list[TunnelSnapshot] = []
     with Live(auto_refresh=False, console=Console(highlight=False)) as live:
         try:
@@ -89,6 +91,9 @@ def _watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
 
 
 def _render(tunnels: list[TunnelSnapshot]) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
     now = datetime.now(UTC)
     table = status_table.tunnel_table(status_row(tunnel, now) for tunnel in tunnels)
     failures = [Text(line) for tunnel in tunnels for line in failure_lines(tunnel)]
