@@ -10,13 +10,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncssh
+from asyncssh.constants import OPEN_CONNECT_FAILED
 
 from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
-from tunnelkeeper.ssh.errors import OPEN_CONNECT_FAILED, to_connect_error, to_failure
+from tunnelkeeper.ssh.errors import to_connect_error, to_failure
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 from tunnelkeeper.ssh.listen_diagnosis import diagnose, forbidden
 from tunnelkeeper.ssh.open_channel import open_channel

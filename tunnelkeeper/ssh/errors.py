@@ -9,6 +9,12 @@ import socket
 from typing import TYPE_CHECKING
 
 import asyncssh
+from asyncssh.constants import (
+    OPEN_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_CONNECT_FAILED,
+    OPEN_RESOURCE_SHORTAGE,
+    OPEN_UNKNOWN_CHANNEL_TYPE,
+)
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import (
@@ -24,17 +30,18 @@ from tunnelkeeper.net import fd_limits
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
 
-OPEN_CONNECT_FAILED = 2
-OPEN_ADMINISTRATIVELY_PROHIBITED = 1
 OPEN_FAILURE_NAMES = {
     OPEN_ADMINISTRATIVELY_PROHIBITED: "administratively prohibited",
     OPEN_CONNECT_FAILED: "connect failed",
-    3: "unknown channel type",
-    4: "resource shortage",
+    OPEN_UNKNOWN_CHANNEL_TYPE: "unknown channel type",
+    OPEN_RESOURCE_SHORTAGE: "resource shortage",
 }
 """Reason codes of SSH_MSG_CHANNEL_OPEN_FAILURE (RFC 4254 section 5.1), as ssh(1) prints them."""
 
-_OPEN_FAILURE_REASONS = {1: Reason.NOT_PERMITTED, 4: Reason.RESOURCE_SHORTAGE}
+_OPEN_FAILURE_REASONS = {
+    OPEN_ADMINISTRATIVELY_PROHIBITED: Reason.NOT_PERMITTED,
+    OPEN_RESOURCE_SHORTAGE: Reason.RESOURCE_SHORTAGE,
+}
 """The codes, besides "connect failed", that mean more than Reason.FAILED."""
 
 _UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
@@ -97,8 +104,8 @@ def _from_channel(error: asyncssh.ChannelOpenError, hop: str) -> Failure:
     """Return why a jump host did not connect to the next hop."""
     message = open_failure_text(error)
     if error.code == OPEN_CONNECT_FAILED:
-        refused = "refused" in message.lower()  # only sshd's text tells the two apart
-        cause = Cause.REFUSED if refused else Cause.UNREACHABLE
+        is_refused = reason_from_text(message) is Reason.REFUSED
+        cause = Cause.REFUSED if is_refused else Cause.UNREACHABLE
         return Failure(cause, f"the jump host could not connect: {message}", hop, _UNREACHABLE_HINT)
     if error.code == OPEN_ADMINISTRATIVELY_PROHIBITED:
         hint = "see AllowTcpForwarding and PermitOpen in the jump host's sshd_config"
