@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
 
 
+CHUNK = 64 * 1024
+
+_GONE = select.POLLHUP | select.POLLERR
+
+
 @click.command()
 @click.argument("reference", metavar="NAME|HOST")
 @click.argument("target", metavar="HOST:PORT")
@@ -55,11 +60,6 @@ def _relay(sock: socket.socket, early: bytes = b"") -> None:
     """Relay a socket to stdin and stdout of this process; then close it."""
     with sock:
         relay_stdio(sock, early, sys.stdin.fileno(), sys.stdout.fileno())
-
-
-CHUNK = 64 * 1024
-
-_GONE = select.POLLHUP | select.POLLERR
 
 
 def relay_stdio(

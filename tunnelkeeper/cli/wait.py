@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _STATE = {"up": "up", "down": "stopped"}
 
 
+SETTLED_ATTEMPTS = 3
+"""After this many failed attempts in a row a tunnel counts as settled, though it retries."""
+
+
 @click.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--for", "goal", type=click.Choice(["up", "down"]), default="up", show_default=True)
@@ -53,10 +57,6 @@ def command(settings: Settings, names: tuple[str, ...], goal: str, timeout: floa
     if late:
         raise TimeoutError(f"not {goal} within {timeout:g} s: {', '.join(t.name for t in late)}")
     return ExitCode.OK
-
-
-SETTLED_ATTEMPTS = 3
-"""After this many failed attempts in a row a tunnel counts as settled, though it retries."""
 
 
 def wait_until(

@@ -34,6 +34,10 @@ _SEND_TIMEOUT = 5.0
 """Seconds that a manager which does not read may delay us. systemd reads at once."""
 
 
+PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+"""The numbers of syslog(3) for the levels of our log."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
     """The service manager that started this process, if any.
@@ -129,10 +133,6 @@ async def ping_watchdog(manager: ServiceManager, sleep: Sleep) -> None:
     while manager.watchdog:
         manager.notify("WATCHDOG=1")
         await sleep(manager.watchdog / 2)
-
-
-PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-"""The numbers of syslog(3) for the levels of our log."""
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
