@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay import authorized_keys
 from tunnelkeeper.relay.authorized_keys import AuthorizedKey
+from tunnelkeeper.ssh.auth.file_cache import FileCache
+
+if TYPE_CHECKING:
+    import os
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +28,6 @@ _USER_TOKEN = "%u"  # noqa: S105  sshd_config(5), TOKENS
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 Keys = tuple[AuthorizedKey, ...]
-_Signature = tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _CachedFile:
-    """The keys of a file as of its stat signature."""
-
-    signature: _Signature
-    keys: Keys
 
 
 class AuthorizedKeysStore:
@@ -40,7 +35,7 @@ class AuthorizedKeysStore:
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        self._cache: dict[Path, _CachedFile] = {}
+        self._files = FileCache(_load)
 
     def keys_for(self, user: str) -> Keys:
         """Return the keys that may log in as a user; empty for an unknown user."""
@@ -55,30 +50,24 @@ class AuthorizedKeysStore:
 
     def _read_keys(self, path: Path) -> Keys:
         try:
-            status = path.stat()
-            signature = (status.st_ino, status.st_mtime_ns, status.st_size)
-            known = self._cache.get(path)
-            if known is None or known.signature != signature:
-                known = self._cache[path] = _CachedFile(signature, _load(path))
+            return self._files.get(str(path))
         except (OSError, ValueError) as error:
-            self._cache.pop(path, None)
             if not isinstance(error, FileNotFoundError) or _USER_TOKEN not in self.pattern:
                 log.error("cannot read authorized keys: %s", printable(str(error), 1000))  # noqa: TRY400
             return ()
-        return known.keys
 
 
-def _load(path: Path) -> Keys:
+def _load(path: str, _status: os.stat_result) -> Keys:
     """Read a file and log a warning for each skipped line.
 
     Raises OSError, ValueError.
     """
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         data = file.read(SIZE_LIMIT + 1)
     if len(data) > SIZE_LIMIT:
         raise ValueError(f"{path}: longer than {SIZE_LIMIT} bytes")
     # Bytes that are not UTF-8 are harmless in a comment; elsewhere the line is skipped.
-    keys, warnings = authorized_keys.parse(data.decode("utf-8", "backslashreplace"), str(path))
+    keys, warnings = authorized_keys.parse(data.decode("utf-8", "backslashreplace"), path)
     for warning in warnings:
         log.warning("%s", warning)
     return keys
@@ -109,10 +98,10 @@ def _files(pattern: str) -> list[Path]:
     folder = Path(before.rpartition("/")[0].replace("%%", "%") or "/")
     start = before.rpartition("/")[2]
     end, _, below = after.partition("/")
-    problems = []
+    matching = []
     for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
         user = entry.name.removeprefix(start).removesuffix(end)
         path = entry / below if below else entry
         if _USER.fullmatch(user) and entry.name == f"{start}{user}{end}" and path.is_file():
-            problems.append(path)
-    return problems
+            matching.append(path)
+    return matching

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 1.0
 
 Signatures = dict[str, Signature | None]
-"""The inode, mtime, size, mode and owner of each file; None for a missing file."""
+"""The signature of each file; None for a missing file."""
 
 
 class FileWatcher:
