@@ -76,7 +76,7 @@ DEFAULT_PROGRAM = (Specifiers("%h/.local/bin/tunnelkeeper"),)
 
 _TIMEOUTS = """\
 Restart=always
-RestartSec=5
+RestartSec=1
 TimeoutStopSec=15
 TimeoutAbortSec=5
 WatchdogSec=60
