@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,8 +10,6 @@ import pytest
 from tunnelkeeper.cli import launch
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Tool
     from tests.control.fakes import RunningServer
 
@@ -76,3 +75,12 @@ def test_a_name_that_is_not_a_tunnel_is_a_host(
 ) -> None:
     assert tool("connect", "me@relay", "db:5432").code == 7
     assert direct == [(tool.config, "me@relay", "db:5432")]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_supervisor_with_another_config_file_does_not_relay(
+    tool: Tool, direct: list[tuple[Path, str, str]]
+) -> None:
+    assert tool("--config", "other.toml", "connect", "db", "echo:7").code == 7
+
+    assert direct == [(Path.cwd() / "other.toml", "db", "echo:7")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,3 +109,21 @@ def test_reload_of_an_invalid_file_prints_every_problem_and_exits_with_2(
     as_json = tool("reload", "--json")
     assert as_json.code == 2
     assert json.loads(as_json.out) == {"changes": [], "problems": server.fake.problems}
+
+
+@pytest.mark.parametrize("command", [("reload",), ("down",), ("restart", "db"), ("down", "db")])
+def test_a_supervisor_with_another_config_file_is_left_alone(
+    tool: Tool, server: RunningServer, command: tuple[str, ...]
+) -> None:
+    done = tool("--config", "other.toml", *command)
+
+    assert (done.code, done.out) == (1, "")
+    assert f"not {Path.cwd() / 'other.toml'}" in done.err
+    assert server.fake.requests == []
+
+
+def test_reload_accepts_another_path_to_the_same_file(tool: Tool, server: RunningServer) -> None:
+    link = tool.home / "link.toml"
+    link.symlink_to(server.fake.status(None).supervisor.config)
+
+    assert tool("--config", str(link), "reload").code == 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.settings import WORK_TIMEOUT
+from tunnelkeeper.cli.settings import WORK_TIMEOUT, OtherConfigError
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -45,9 +45,9 @@ def command(settings: Settings, reference: str, target: str) -> int:
     except SpecError as error:
         raise click.BadParameter(str(error), param_hint="HOST:PORT") from error
     try:
-        with settings.client() as client:
+        with settings.client_for_config() as client:
             _relay(*client.connect(reference, target, WORK_TIMEOUT))
-    except NoSupervisorError:
+    except (NoSupervisorError, OtherConfigError):
         return launch.connect(settings.config, reference, target, _relay)
     except RemoteError as error:
         if error.code != ErrorCode.NOT_FOUND:

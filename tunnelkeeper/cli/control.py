@@ -32,7 +32,7 @@ _POLL_INTERVAL = 0.02
 @click.pass_obj
 def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
     """Stop tunnels; without a NAME or a group, the supervisor with all of them."""
-    with settings.client(WORK_TIMEOUT) as client:
+    with settings.client_for_config(WORK_TIMEOUT) as client:
         if names or group is not None:
             stopped = client.stop(list(names), group)
             click.echo(f"stopped {join_names(stopped)}")
@@ -50,7 +50,7 @@ def restart(settings: Settings, names: tuple[str, ...], group: str | None, grace
     """Close tunnels and reconnect at once. This ends a wait for the next attempt too."""
     if not names and group is None:
         raise click.UsageError("name the tunnels to restart, or a group with --group")
-    with settings.client(WORK_TIMEOUT) as client:
+    with settings.client_for_config(WORK_TIMEOUT) as client:
         restarted = client.restart(list(names), group, graceful=graceful)
     click.echo(f"restarting {join_names(restarted)}{' gracefully' if graceful else ''}")
     return ExitCode.OK
@@ -61,7 +61,7 @@ def restart(settings: Settings, names: tuple[str, ...], group: str | None, grace
 @click.pass_obj
 def reload(settings: Settings, as_json: bool) -> int:
     """Read the config file again and apply its changes; a bad file changes nothing."""
-    with settings.client(WORK_TIMEOUT) as client:
+    with settings.client_for_config(WORK_TIMEOUT) as client:
         try:
             changes = client.reload()
         except RemoteError as error:

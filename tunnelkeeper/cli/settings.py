@@ -45,6 +45,22 @@ class Settings:
         """
         return Client(self.socket, timeout)
 
+    def client_for_config(self, timeout: float = ANSWER_TIMEOUT) -> Client:
+        """Connect to the supervisor, which must use the file that --config names, if any.
+
+        Raises OtherConfigError, NoSupervisorError, OSError.
+        """
+        client = self.client(timeout)
+        try:
+            if self.config_option is not None:
+                held = Path(client.status().supervisor.config)
+                if held.resolve() != self.config.resolve():
+                    raise OtherConfigError(held, self.config)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,3 +82,13 @@ class CommandError(Exception):
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
         self.code = code
+
+
+class OtherConfigError(CommandError):
+    """The supervisor at this socket runs another config file than the one of --config."""
+
+    def __init__(self, held: Path, wanted: Path) -> None:
+        super().__init__(
+            f"a supervisor is running already with {held}, not {wanted}; "
+            "a second one needs its own socket: --socket PATH"
+        )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
-from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
+from tunnelkeeper.cli.settings import join_names, tunnel_selection
 from tunnelkeeper.config import ConfigError, load
 from tunnelkeeper.control.client import NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -63,31 +62,17 @@ def command(
         # A service manager expects this process to be the supervisor, or else to fail.
         return launch.run(settings.config, settings.socket, names, group, ready)
     try:
-        client = settings.client()
+        client = settings.client_for_config()
     except NoSupervisorError:
         if not detach:
             return launch.run(settings.config, settings.socket, names, group, ready)
         return _start_in_background(settings, names, group, deadline)
     with client:
-        _ensure_same_config(settings, client)
         started = client.start(list(names), group)
         if detach:
             return _wait_until_settled(client, started, deadline)
     click.echo(f"a supervisor is running already; it was asked to start {join_names(started)}")
     return ExitCode.OK
-
-
-def _ensure_same_config(settings: Settings, client: Client) -> None:
-    """Check that the running supervisor uses the file that --config names.
-
-    Raises CommandError if not.
-    """
-    if settings.config_option is None:
-        return
-    held = Path(client.status().supervisor.config)
-    if held.resolve() != settings.config.resolve():
-        problem = f"a supervisor is running already with {held}, not {settings.config}"
-        raise CommandError(f"{problem}; a second one needs its own socket: --socket PATH")
 
 
 def _start_in_background(
