@@ -119,7 +119,7 @@ def test_a_supervisor_with_another_config_file_is_left_alone(
 def test_a_running_supervisor_is_asked_to_start_the_tunnels(
     tool: Tool, server: RunningServer
 ) -> None:
-    done = tool("up", "db")
+    done = tool("up", "db", "--no-wait")
 
     assert (done.code, done.err) == (0, "")
     assert "asked to start db" in done.out
@@ -127,9 +127,10 @@ def test_a_running_supervisor_is_asked_to_start_the_tunnels(
     assert tool("up", "dbb").code == 4
 
 
+@pytest.mark.parametrize("options", [(), ("--detach",)])
 @pytest.mark.usefixtures("launched")
-def test_detach_waits_for_the_tunnels_of_a_running_supervisor(
-    tool: Tool, server: RunningServer
+def test_up_waits_for_the_tunnels_of_a_running_supervisor(
+    tool: Tool, server: RunningServer, options: tuple[str, ...]
 ) -> None:
     server.fake.tunnels = {name: a_tunnel(name, "connecting") for name in ("db", "web")}
     server.publish(
@@ -139,7 +140,7 @@ def test_detach_waits_for_the_tunnels_of_a_running_supervisor(
         TunnelEvent(a_tunnel("web", "backoff", failure=REFUSED, attempt=3)),
         after_subscription=True,
     )
-    done = tool("up", "--detach")
+    done = tool("up", *options)
 
     assert (done.code, done.out) == (1, "up: db\n")
     assert done.err == "web: backoff: refused: me@relay:22: Connection refused (is sshd running?)\n"
@@ -150,7 +151,7 @@ def test_detach_stops_waiting_after_the_timeout(tool: Tool, server: RunningServe
     server.fake.tunnels["db"] = a_tunnel("db", "connecting")
     done = tool("up", "--detach", "--timeout", "0.1")
 
-    assert (done.code, done.err) == (1, "db: connecting\n")
+    assert (done.code, done.out, done.err) == (1, "", "db: connecting\n")
 
 
 # With --detach the process outlives this one on purpose.

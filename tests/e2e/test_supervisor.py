@@ -31,12 +31,31 @@ def test_a_second_up_starts_the_named_tunnels_in_the_running_supervisor(sandbox:
 
     program.succeed("up")
     assert program.tunnel("later").state == "stopped"
-    program.succeed("up", "later")
-    program.wait_until_up()
+    assert program.succeed("up", "later") == "up: later\n"
+    assert program.tunnel("later").state == "up"
 
     assert program.status().supervisor.pid == pid
     assert server.logins() == 2
     assert program.run("up", "nonsense").returncode == 4
+
+
+def test_up_with_a_name_that_was_added_to_the_file_asks_for_a_reload(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    first = tunnel_table("first", server.port, f'socks = "{free_port()}"')
+    program = sandbox.program(first)
+    program.up()
+    program.wait_until_up()
+    added = tunnel_table("added", server.port, f'socks = "{free_port()}"', 'groups = ["new"]')
+    program.config.write_text(program.config.read_text() + added)
+
+    for arguments in (("added",), ("--group", "new"), ("added", "--detach")):
+        done = program.run("up", *arguments)
+        assert done.returncode == 4
+        assert "has changed since the supervisor read it" in done.stderr
+        assert "run `tunnelkeeper reload`" in done.stderr
+    program.succeed("reload")
+
+    assert program.succeed("up", "added") == "up: added\n"
 
 
 def test_up_detach_returns_when_the_tunnels_are_up(sandbox: Sandbox) -> None:

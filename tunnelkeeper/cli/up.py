@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
-from tunnelkeeper.cli.settings import join_names, tunnel_selection
+from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
 from tunnelkeeper.config import ConfigError, load
-from tunnelkeeper.control.client import NoSupervisorError
+from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.presentation.tunnel_text import describe
 from tunnelkeeper.systemd.notify import is_waiting
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0),
     default=30,
     show_default=True,
-    help="With --detach: wait at most this many seconds.",
+    help="With --detach or a running supervisor: wait at most this many seconds.",
 )
+@click.option("--no-wait", is_flag=True, help="Do not wait until a running supervisor is done.")
 @click.option(
     "--ready",
     type=click.Choice(get_args(Ready)),
@@ -50,12 +53,13 @@ def command(
     group: str | None,
     detach: bool,
     timeout: float,
+    no_wait: bool,
     ready: Ready,
 ) -> int:
     """Hold tunnels up; without a NAME or a group, all with autostart.
 
-    A running supervisor is asked to start them. With --detach the exit code is 1 if one of them
-    is not up, and the reason is printed.
+    A running supervisor is asked to start them. Then, and with --detach, the exit code is 1 if one
+    of them is not up, and the reason is printed.
     """
     deadline = time.monotonic() + timeout
     if is_waiting(os.environ) and not detach:
@@ -68,11 +72,37 @@ def command(
             return launch.run(settings.config, settings.socket, names, group, ready)
         return _start_in_background(settings, names, group, deadline)
     with client:
-        started = client.start(list(names), group)
-        if detach:
+        started = _start(settings, client, names, group)
+        if not no_wait:
             return _wait_until_settled(client, started, deadline)
     click.echo(f"a supervisor is running already; it was asked to start {join_names(started)}")
     return ExitCode.OK
+
+
+def _start(
+    settings: Settings, client: Client, names: tuple[str, ...], group: str | None
+) -> list[str]:
+    """Ask the supervisor to start tunnels. Return their names.
+
+    Raises CommandError if the config file has an unknown name by now, else RemoteError.
+    """
+    try:
+        return client.start(list(names), group)
+    except RemoteError as error:
+        if error.code != ErrorCode.NOT_FOUND:
+            raise
+        held = Path(client.status().supervisor.config)
+        try:
+            tunnels = load(held).tunnels
+        except ConfigError:
+            raise error from None
+        groups = {each for tunnel in tunnels.values() for each in tunnel.groups}
+        if not tunnels.keys() >= set(names) or group not in {None, *groups}:
+            raise
+        problem = f"{held} has changed since the supervisor read it; nothing was started"
+        raise CommandError(
+            f"{problem}; run `tunnelkeeper reload` first", ExitCode.NOT_FOUND
+        ) from error
 
 
 def _start_in_background(
@@ -98,7 +128,8 @@ def _wait_until_settled(client: Client, names: list[str], deadline: float) -> in
     tunnels = wait.wait_until(client, names, wait.is_settled, deadline)
     up = [tunnel.name for tunnel in tunnels.values() if tunnel.state == "up"]
     late = [tunnel for tunnel in tunnels.values() if tunnel.state != "up"]
-    click.echo(f"up: {join_names(up)}")
+    if up or not late:
+        click.echo(f"up: {join_names(up)}")
     for tunnel in late:
         click.echo("\n".join(describe(tunnel)), err=True)
     return ExitCode.FAILED if late else ExitCode.OK
