@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.e2e.terminal import Terminal
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
 from tunnelkeeper.demo import processes
@@ -75,6 +76,64 @@ def test_the_demo_runs_until_it_is_interrupted(short_tmp: Path, tmp_path: Path) 
     assert demo.returncode == 0
     assert "everything is removed" in out.read_text()
     assert list(short_tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [(), ("--check",)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_demo_and_removes_everything(
+    short_tmp: Path, options: tuple[str, ...], number: signal.Signals
+) -> None:
+    environment = os.environ | {"TMPDIR": str(short_tmp)}
+    with subprocess.Popen(
+        [*COMMAND, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as demo:
+        assert demo.stderr is not None
+        try:
+            wait_until(lambda: len(processes_using(short_tmp)) >= 2, within=40)
+            demo.send_signal(number)
+            errors = demo.stderr.read()
+            demo.wait(60)
+        finally:
+            demo.kill()
+
+    assert (demo.returncode, errors) == (128 + number, b"")
+    assert list(short_tmp.iterdir()) == []
+    assert processes_using(short_tmp) == []
+
+
+def test_an_ignored_sighup_stays_ignored(short_tmp: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(short_tmp), "PYTHONUNBUFFERED": "1"}
+    out = tmp_path / "out"
+    with (
+        out.open("wb") as file,
+        subprocess.Popen([require("nohup"), *COMMAND], env=environment, stdout=file) as demo,
+    ):
+        try:
+            wait_until(lambda: b"Ctrl-C" in out.read_bytes(), within=40)
+            demo.send_signal(signal.SIGHUP)
+            demo.send_signal(signal.SIGTERM)
+            demo.wait(60)
+        finally:
+            demo.kill()
+
+    assert demo.returncode == 128 + signal.SIGTERM
+    assert list(short_tmp.iterdir()) == []
+
+
+def test_a_closed_terminal_ends_the_demo_and_removes_everything(short_tmp: Path) -> None:
+    socket_directory, demo_directory = short_tmp / "t", short_tmp / "d"
+    for each in (socket_directory, demo_directory):
+        each.mkdir()
+    terminal = Terminal(socket_directory / "tmux", columns=80, rows=24)
+    try:
+        terminal.run(COMMAND, os.environ | {"TMPDIR": str(demo_directory)})
+        terminal.wait_for_text("up")
+        assert list(demo_directory.iterdir())
+    finally:
+        terminal.close()
+
+    wait_until(lambda: not processes_using(demo_directory), within=60)
+    wait_until(lambda: not list(demo_directory.iterdir()), within=60)
 
 
 def test_the_output_of_a_process_that_exits_is_reported(tmp_path: Path) -> None:

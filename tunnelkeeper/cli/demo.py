@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +15,9 @@ from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
 
 
 @click.command()
@@ -30,11 +35,12 @@ def command(check: bool) -> int:
     from tunnelkeeper.demo.processes import DemoError
 
     try:
-        if check:
-            return ExitCode.OK if runner.run_check(click.echo) else ExitCode.FAILED
-        runner.run_interactive(
-            click.echo, dashboard.show_demo if dashboard.has_terminal() else _wait_for_interrupt
-        )
+        with _exit_on_signals():
+            if check:
+                return ExitCode.OK if runner.run_check(click.echo) else ExitCode.FAILED
+            runner.run_interactive(
+                click.echo, dashboard.show_demo if dashboard.has_terminal() else _wait_for_interrupt
+            )
     except DemoError as failed:
         raise CommandError(f"the demo cannot be shown: {failed}") from failed
     except KeyboardInterrupt:
@@ -46,3 +52,24 @@ def command(check: bool) -> int:
 def _wait_for_interrupt(_socket: Path, _tries: tuple[str, ...]) -> None:
     """Wait until Ctrl-C."""
     threading.Event().wait()
+
+
+@contextmanager
+def _exit_on_signals() -> Iterator[None]:
+    """Raise SystemExit at SIGTERM and SIGHUP, so that the demo removes everything first.
+
+    A closed terminal sends SIGHUP. If it is ignored (nohup), it stays ignored.
+    """
+    signals = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN]
+
+    def exit_once(number: int, _frame: FrameType | None) -> None:
+        for each in signals:  # a second signal must not interrupt the removal
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    before = {each: signal.signal(each, exit_once) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
