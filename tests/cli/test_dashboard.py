@@ -46,7 +46,7 @@ def test_an_invalid_file_starts_no_supervisor(tmp_path: Path) -> None:
     config = tmp_path / "tunnels.toml"
     config.write_text("[tunnels.db]\n")
     with pytest.raises(StartError, match="has problems") as caught:
-        supervisor_starter(Settings(str(config), str(tmp_path / "control.sock")))()
+        supervisor_starter(Settings(str(config), str(tmp_path / "control.sock")))(None)
 
     assert "tunnels.db" in "".join(caught.value.problems)
 
@@ -59,6 +59,8 @@ def test_the_output_of_a_supervisor_that_exits_at_once_is_reported(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     blocked = tmp_path / "taken"
     blocked.write_text("a file where the socket's directory should be")
-    read_exit_message = supervisor_starter(Settings(str(config), str(blocked / "control.sock")))()
+    read_exit_message = supervisor_starter(Settings(str(config), str(blocked / "control.sock")))(
+        None
+    )
 
     assert "the supervisor ended with exit code" in wait_until(read_exit_message, within=60)

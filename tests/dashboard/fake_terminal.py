@@ -84,7 +84,7 @@ class DashboardTerminal:
         return "\n".join(text_of(line) for line in lines_of(self.dashboard.controller.screen))
 
 
-def refuse_to_start() -> Callable[[], str | None]:
+def refuse_to_start(_config: str | None) -> Callable[[], str | None]:
     """Fail a test that must not start a supervisor."""
     raise AssertionError("the test did not expect a supervisor to be started")
 
@@ -92,7 +92,7 @@ def refuse_to_start() -> Callable[[], str | None]:
 @asynccontextmanager
 async def running_dashboard(
     socket: Path,
-    start: Callable[[], Callable[[], str | None]] = refuse_to_start,
+    start: Callable[[str | None], Callable[[], str | None]] = refuse_to_start,
     depth: ColorDepth = ColorDepth.DEPTH_4_BIT,
 ) -> AsyncIterator[DashboardTerminal]:
     """Run a dashboard for the duration of the body."""

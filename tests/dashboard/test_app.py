@@ -178,7 +178,8 @@ async def test_the_dashboard_reconnects_to_a_new_supervisor(path: Path) -> None:
 async def test_the_u_key_starts_a_supervisor(path: Path) -> None:
     was_started = asyncio.Event()
 
-    def start() -> Callable[[], str | None]:
+    def start(config: str | None) -> Callable[[], str | None]:
+        assert config is None
         was_started.set()
         return lambda: None
 
@@ -192,7 +193,7 @@ async def test_the_u_key_starts_a_supervisor(path: Path) -> None:
 
 
 async def test_problems_that_prevent_a_start_are_shown(path: Path) -> None:
-    def fail_to_start() -> Callable[[], str | None]:
+    def fail_to_start(_config: str | None) -> Callable[[], str | None]:
         raise StartError("the config file has problems", ("tunnels.toml:1: broken",))
 
     async with running_dashboard(path, fail_to_start) as terminal:
@@ -203,7 +204,7 @@ async def test_problems_that_prevent_a_start_are_shown(path: Path) -> None:
 
 async def test_a_started_supervisor_that_exits_is_reported(path: Path) -> None:
     async with running_dashboard(
-        path, lambda: lambda: "it ended with exit code 1; its output:\n  boom"
+        path, lambda _config: lambda: "it ended with exit code 1; its output:\n  boom"
     ) as terminal:
         await terminal.wait_for("u starts one")
         terminal.press("u")

@@ -148,6 +148,22 @@ def test_a_key_starts_a_missing_supervisor(sandbox: Sandbox) -> None:
     assert program.tunnel("db").state == "up"
 
 
+def test_the_key_starts_the_file_on_the_screen(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    program = sandbox.program(socks_tunnel("db", server.port))
+    other = program.config.with_name("other.toml")
+    other.write_text(socks_tunnel("other", server.port))
+    program.up()
+    with dashboard(sandbox, program, TUNNELKEEPER_CONFIG=str(other)) as terminal:
+        terminal.wait_for_text("● 1 up", "● db")
+        program.kill()
+        terminal.wait_for_text("supervisor disconnected")
+        terminal.press("u")
+        terminal.wait_for_text("● 1 up", "● db", without="disconnected")
+
+    assert program.status().supervisor.config == str(program.config)
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(60, 15), (80, 24), (200, 50)])
 def test_it_fits_windows_of_any_size_and_resizes(sandbox: Sandbox, columns: int, rows: int) -> None:
     server = sandbox.sshd()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,6 @@ from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from tunnelkeeper.cli.settings import Settings
 
@@ -37,7 +37,7 @@ def command(settings: Settings, plain: bool) -> int:
 
 def show_dashboard(
     socket: Path,
-    start: Callable[[], Callable[[], str | None]],
+    start: Callable[[str | None], Callable[[], str | None]],
     *,
     plain: bool = False,
     notes: tuple[str, ...] = (),
@@ -58,7 +58,7 @@ def show_dashboard(
 def show_demo(socket: Path, tries: tuple[str, ...]) -> None:
     """Open the dashboard on the demo's supervisor, with commands to try."""
 
-    def start() -> Callable[[], str | None]:
+    def start(_config: str | None) -> Callable[[], str | None]:
         from tunnelkeeper.dashboard.effects import StartError
 
         raise StartError("the demo's supervisor has ended; q ends the demo")
@@ -92,18 +92,22 @@ def _is_utf8(locale: str) -> bool:
     return locale.upper().replace("-", "").endswith("UTF8")
 
 
-def supervisor_starter(settings: Settings) -> Callable[[], Callable[[], str | None]]:
-    """Return a function that starts a supervisor in the background, as `up --detach` does."""
+def supervisor_starter(settings: Settings) -> Callable[[str | None], Callable[[], str | None]]:
+    """Return a function that starts a supervisor in the background, as `up --detach` does.
 
-    def start() -> Callable[[], str | None]:
+    The function takes the config file on the screen; None means the file of the settings.
+    """
+
+    def start(shown: str | None) -> Callable[[], str | None]:
         from tunnelkeeper.dashboard.effects import StartError
 
+        config = settings.config if shown is None else Path(shown)
         try:
-            load(settings.config)
+            load(config)
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
             raise StartError("the config file has problems", problems) from error
-        arguments = launch.command_line(settings.config, settings.socket, (), None)
+        arguments = launch.command_line(config, settings.socket, (), None)
         try:
             started = background.start(arguments, paths.log_path(os.environ))
         except OSError as error:

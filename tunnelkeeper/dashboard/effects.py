@@ -34,8 +34,11 @@ POLL_INTERVAL = 0.1
 ExitCheck = Callable[[], str | None]
 """Returns the message of a started supervisor that has exited, or None while it runs."""
 
-Starter = Callable[[], ExitCheck]
-"""Starts a supervisor in the background without waiting for it. Raises StartError."""
+Starter = Callable[[str | None], ExitCheck]
+"""Starts a supervisor in the background without waiting for it. Raises StartError.
+
+The argument is the config file on the screen: that of the last supervisor, if there was one.
+"""
 
 
 class StartError(Exception):
@@ -76,7 +79,8 @@ async def run_action(
 async def start_supervisor(start: Starter, controller: Controller) -> None:
     """Start a supervisor and show whether it answers, exits or does neither in time."""
     try:
-        check_exit = start()
+        supervisor = controller.model.supervisor
+        check_exit = start(supervisor.config if supervisor else None)
     except StartError as error:
         controller.show_result(str(error), *error.problems, is_error=True)
         return
