@@ -35,6 +35,16 @@ def test_a_refused_key_blocks_until_its_file_changes(sandbox: Sandbox) -> None:
     program.wait_until_up()
 
 
+def test_a_banner_in_latin1_does_not_end_the_login(sandbox: Sandbox) -> None:
+    banner = sandbox.directory / "banner"
+    banner.write_bytes("Accès réservé ©\n".encode("latin-1"))
+    server = sandbox.sshd(Banner=str(banner))
+    program = sandbox.program(socks_tunnel("t", server.port))
+    program.up()
+
+    program.wait_until_up()
+
+
 def test_a_key_with_a_passphrase_blocks_the_tunnel(sandbox: Sandbox) -> None:
     key = make_key(sandbox.directory / "locked", passphrase="open sesame")
     program = sandbox.program(socks_tunnel("t", sandbox.sshd().port, f'identity_files = "{key}"'))

@@ -22,6 +22,7 @@ from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
 from tunnelkeeper.ssh.fastpath.connection import FastPathConnection
 from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
+from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
 
 if TYPE_CHECKING:
     import asyncio
@@ -159,6 +160,11 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
     Attributes:
         on_step: Called with each step of the login.
     """
+
+    _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
+        **SSHClientConnection._packet_handlers,  # noqa: SLF001
+        **TEXT_HANDLERS,
+    }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
