@@ -79,7 +79,20 @@ def test_the_first_folder_with_the_library_wins(tmp_path: Path) -> None:
     (second / "libnettle.so.8").touch()
     (second / "libnettle.so.8.6").touch()
 
-    assert find_library("nettle", [tmp_path / "absent", first, second]) == "libnettle.so.8"
+    folders = [tmp_path / "absent", first, second]
+    assert find_library("nettle", folders, load=str) == "libnettle.so.8"
+
+
+def test_a_library_that_cannot_be_loaded_is_skipped(tmp_path: Path) -> None:
+    for name in ("liboqs.so.5", "liboqs.so.7"):
+        (tmp_path / name).touch()
+
+    def load(name: str) -> None:
+        if name == "liboqs.so.5":
+            raise OSError("wrong ELF class: ELFCLASS32")
+
+    assert find_library("oqs", [tmp_path], load) == "liboqs.so.7"
+    assert find_library("oqs", [tmp_path]) is None  # both files are empty
 
 
 def test_a_library_without_a_version_is_a_linker_script_or_a_link_for_compilers(
@@ -87,7 +100,7 @@ def test_a_library_without_a_version_is_a_linker_script_or_a_link_for_compilers(
 ) -> None:
     (tmp_path / "liboqs.so").touch()
 
-    assert find_library("oqs", [tmp_path]) is None
+    assert find_library("oqs", [tmp_path], load=str) is None
 
 
 def test_an_absent_library_is_none(tmp_path: Path) -> None:

@@ -10,30 +10,35 @@ from __future__ import annotations
 import ctypes.util
 import sys
 import sysconfig
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _FOLDERS = ("/usr/local/lib", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
 
 
-def find_library(name: str, folders: Sequence[Path] | None = None) -> str | None:
+def find_library(
+    name: str,
+    folders: Sequence[Path] | None = None,
+    load: Callable[[str], object] = ctypes.CDLL,
+) -> str | None:
     """Return the file name of a shared library, for example `libnettle.so.8`, or None.
 
     Args:
         name: The library without `lib` and without a suffix, as for ctypes.util.find_library.
         folders: The folders to search, in order; None means those of the dynamic loader.
+        load: Raises OSError for a library that the loader does not find or that is made for
+            another architecture. Such a library is skipped, because asyncssh would load it.
     """
     for folder in _loader_folders() if folders is None else folders:
-        try:
-            found = sorted(each.name for each in folder.glob(f"lib{name}.so.*"))
-        except OSError:
-            continue
-        if found:
-            return found[0]  # the shortest version: `libx.so.8` sorts before `libx.so.8.6`
+        # The shortest version comes first: `libx.so.8` sorts before `libx.so.8.6`.
+        for found in sorted(each.name for each in folder.glob(f"lib{name}.so.*")):
+            with suppress(OSError):
+                load(found)
+                return found
     return None
 
 
