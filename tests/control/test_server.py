@@ -18,7 +18,7 @@ from tunnelkeeper.control.client import Client
 from tunnelkeeper.control.client_connection import BACKLOG_LIMIT
 from tunnelkeeper.control.jsonrpc import REQUEST_LIMIT, ErrorCode
 from tunnelkeeper.control.payloads import LogEvent, RemovedEvent, TunnelEvent
-from tunnelkeeper.control.server import CONNECTION_LIMIT, ControlServer
+from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
 
 if TYPE_CHECKING:
@@ -287,21 +287,6 @@ async def test_a_timeout_in_a_handler_is_error_timed_out(
     assert answer["error"] == {"code": ErrorCode.TIMED_OUT, "message": "timed out"}
 
 
-async def test_a_connection_above_the_limit_is_refused_with_an_error(
-    server: RunningControlServer,
-) -> None:
-    contexts = [server.connect() for _ in range(CONNECTION_LIMIT)]
-    for context in contexts:
-        await (await context.__aenter__()).call("version")
-
-    async with server.connect() as client:
-        assert (await client.receive())["error"]["code"] == ErrorCode.TOO_MANY_CONNECTIONS
-        assert await client.receive() is None
-
-    for context in contexts:
-        await context.__aexit__(None, None, None)
-
-
 async def test_a_client_of_another_user_is_disconnected(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
 
@@ -366,16 +351,6 @@ async def test_a_refused_target_is_an_error_and_closes_the_connection(
             "message": "closed:1: Connection refused",
         }
         assert await client.receive() is None
-
-
-async def test_streams_do_not_count_as_control_connections(
-    server: RunningControlServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tunnelkeeper.control.server.CONNECTION_LIMIT", 1)
-    async with server.connect() as stream:
-        await stream.call("connect", name="db", target="echo:7")
-        async with server.connect() as client:
-            assert "result" in await client.call("version")
 
 
 def test_arbitrary_bytes_do_not_disturb_the_server(tmp_path: Path) -> None:

@@ -197,7 +197,8 @@ class Client:
             self._sock.settimeout(_remaining(deadline))
             self._sock.sendall(line)
         except ConnectionError:
-            raise NoSupervisorError(self._path) from None
+            # The reason may have arrived before the supervisor closed; _read_line() finds it.
+            return
 
     def _read_line(self, deadline: float | None) -> bytes:
         searched = 0
@@ -226,7 +227,7 @@ def _connect(path: Path, timeout: float) -> socket.socket:
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         sock.close()
         raise NoSupervisorError(path) from None
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):  # EAGAIN: its queue of new connections is full
         sock.close()
         raise TimeoutError(f"the supervisor at {path} does not answer") from None
     except PermissionError as error:

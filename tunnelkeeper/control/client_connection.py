@@ -35,6 +35,9 @@ BACKLOG_LIMIT = 1024 * 1024
 WRITE_TIMEOUT = 30.0
 """Seconds that a client may take to read an answer."""
 
+_NO_SUBSCRIPTION = (
+    "too many clients follow the supervisor's events; end a dashboard or another client"
+)
 _TOO_LONG = Error(ErrorCode.INVALID_REQUEST, f"expected a request of at most {REQUEST_LIMIT} bytes")
 
 
@@ -57,10 +60,24 @@ class ControlConnection:
         self._writer = writer
         self._methods = methods
         self._answer_bytes = 0
+        self._in_request = False
         self.is_stream = False
         """Whether the connection has become a stream to a target (`connect`)."""
+        self.in_reserve = False
+        """Whether the connection may make single requests only, as all others are in use."""
+        self.idle_since = asyncio.get_running_loop().time()
+        """When the last request was answered, or the client connected. A time of the loop."""
         # drain() then returns only when the kernel has everything.
         writer.transport.set_write_buffer_limits(high=0)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection can be closed for another one: the client waits for nothing."""
+        return not self._in_request and not self.is_stream
+
+    def send_error(self, error: Error) -> None:
+        """Send an error that answers no request."""
+        self._writer.write(encode_error(None, error))
 
     async def run(self) -> None:
         """Serve requests until the client leaves, is too slow, or sends a line that is too long.
@@ -77,11 +94,16 @@ class ControlConnection:
             await self._send(encode_error(None, _TOO_LONG))
 
     async def _serve(self, line: bytes) -> None:
+        self._in_request = True
         try:
             request = decode_request(line)
             reply = await self._reply(request)
         except ProtocolError as error:
             reply = encode_error(error.id, described(error))
+        finally:
+            # A client that does not read its answer counts as idle, too.
+            self._in_request = False
+            self.idle_since = asyncio.get_running_loop().time()
         if reply is not None:
             await self._send(reply)
 
@@ -109,6 +131,11 @@ class SupervisorConnection(ControlConnection):
         self._supervisor = supervisor
         self._unsubscribe: Unsubscribe | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection can be closed for another one: no answer or event is awaited."""
+        return super().is_idle and self._unsubscribe is None
+
     async def run(self) -> None:
         """Serve requests; send no event afterwards."""
         try:
@@ -125,6 +152,8 @@ class SupervisorConnection(ControlConnection):
 
     async def _subscribe(self, supervisor: SupervisorApi, request: Request) -> Done:
         params = decode_params(request, SubscribeParams)
+        if self.in_reserve:
+            raise ProtocolError(ErrorCode.TOO_MANY_CONNECTIONS, _NO_SUBSCRIPTION, id_of(request))
         if self._unsubscribe is None:
             self._unsubscribe = supervisor.subscribe(self._send_event, params.counters_every)
         return Done()

@@ -28,11 +28,20 @@ if TYPE_CHECKING:
     PeerUid = Callable[[TransportSocket], int | None]
 
 CONNECTION_LIMIT = 64
+RESERVE = 16
+"""Connections beyond the limit, for single requests while every other connection is in use."""
+
 CLOSE_TIMEOUT = 1.0
 """Seconds that a client may take to read the last answer when the server closes."""
 
 _FULL = Error(
-    ErrorCode.TOO_MANY_CONNECTIONS, f"{CONNECTION_LIMIT} control connections are open; close one"
+    ErrorCode.TOO_MANY_CONNECTIONS,
+    f"{CONNECTION_LIMIT + RESERVE} control connections are open and all are in use; "
+    "end a dashboard or another client",
+)
+_GAVE_WAY = Error(
+    ErrorCode.TOO_MANY_CONNECTIONS,
+    f"the connection was closed: {CONNECTION_LIMIT} were open and this one was idle the longest",
 )
 _log = logging.getLogger(__name__)
 
@@ -64,6 +73,9 @@ def may_control(uid: int | None) -> bool:
 
 class ControlServer:
     """Serves the control protocol on a socket file. The caller holds the lock beside that file.
+
+    At the limit, the connection that has been idle the longest is closed for a new one. If none is
+    idle, the new one is in the reserve: it cannot subscribe.
 
     subject: what the methods act on. make_connection: serves one client.
     """
@@ -124,14 +136,30 @@ class ControlServer:
             _log.warning("control connection of user id %s refused", uid)
             writer.transport.abort()
             return
-        if sum(not c.is_stream for c in self._connections.values()) >= CONNECTION_LIMIT:
-            writer.write(encode_error(None, _FULL))
-            writer.close()
+        others = sum(not c.is_stream for c in self._connections.values())
+        is_full = others >= CONNECTION_LIMIT and not self._close_longest_idle()
+        if is_full and others >= CONNECTION_LIMIT + RESERVE:
+            tasks.create_task(_refuse(reader, writer))
             return
         connection = self._make_connection(self._subject, reader, writer)
+        connection.in_reserve = is_full
         task = tasks.create_task(_serve(connection, writer))
         self._connections[task] = connection
-        task.add_done_callback(self._connections.pop)
+        task.add_done_callback(lambda task: self._connections.pop(task, None))
+
+    def _close_longest_idle(self) -> bool:
+        """Tell the client that has been idle the longest, and close its connection.
+
+        Return False if every connection is in use.
+        """
+        idle = [(task, c) for task, c in self._connections.items() if c.is_idle]
+        if not idle:
+            return False
+        task, connection = min(idle, key=lambda each: each[1].idle_since)
+        del self._connections[task]
+        connection.send_error(_GAVE_WAY)
+        task.cancel()
+        return True
 
     async def _close_connections(self) -> None:
         running = list(self._connections)
@@ -139,6 +167,19 @@ class ControlServer:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+
+async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Tell a client that there is no room. Its request is read, so that its sending cannot fail."""
+    try:
+        writer.write(encode_error(None, _FULL))
+        writer.write_eof()
+        with suppress(OSError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                while await reader.read(REQUEST_LIMIT):
+                    pass
+    finally:
+        writer.transport.abort()
 
 
 async def _serve(connection: ControlConnection, writer: asyncio.StreamWriter) -> None:
