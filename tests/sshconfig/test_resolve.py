@@ -220,6 +220,7 @@ def test_an_unsupported_directive_is_reported_with_the_host(
         ("serveraliveinterval 0\nserveralivecountmax 9", HostOptions(), Keepalive(15, 3)),
         ("serveraliveinterval 30\nserveralivecountmax 9", HostOptions(), Keepalive(30, 9)),
         ("serveraliveinterval 30", HostOptions(keepalive_interval=5), Keepalive(5, 3)),
+        ("serveralivecountmax 9", HostOptions(keepalive_interval=5), Keepalive(5, 9)),
         ("", HostOptions(keepalive_count_max=7), Keepalive(15, 7)),
         ("serveraliveinterval 30", HostOptions(keepalive_interval=0), Keepalive(0, 3)),
     ],

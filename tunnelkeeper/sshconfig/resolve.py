@@ -247,12 +247,18 @@ def _connect_timeout(host: LookupResult) -> float:
 
 
 def _keepalive(host: LookupResult) -> Keepalive:
-    """Return the keepalive settings. A 0 is ssh's default (no keepalive), so it counts as unset."""
+    """Return the keepalive settings.
+
+    An interval of 0 is ssh's default (no keepalive), so it counts as unset. Then ssh has no use for
+    the count beside it either.
+    """
     built_in = Keepalive()
     interval: float = _integer(host, "serveraliveinterval", 0)
     count_max = _integer(host, "serveralivecountmax", built_in.count_max)
     if interval <= 0:
-        interval, count_max = built_in.interval, built_in.count_max
+        interval = built_in.interval
+        if host.options.keepalive_interval is None:
+            count_max = built_in.count_max
     return Keepalive(
         interval=_or_default(host.options.keepalive_interval, interval),
         count_max=_or_default(host.options.keepalive_count_max, count_max),
