@@ -104,7 +104,7 @@ jump = "none"
 def test_a_tunnel_to_a_default_jump_host_uses_the_jump_hosts_before_it() -> None:
     defaults = '[defaults]\njump = ["one", "two"]\n[tunnels.t]\n'
 
-    assert tunnel(f'{defaults}host = "one"').options.jump == ()
+    assert tunnel(f'{defaults}host = "one"').options.jump is None
     assert tunnel(f'{defaults}host = "ann@two"').options.jump == ("one",)
 
 

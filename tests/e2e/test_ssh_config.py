@@ -45,6 +45,26 @@ def test_include_match_and_proxyjump_work_as_in_ssh(sandbox: Sandbox) -> None:
     assert program.tunnel("t").host == f"{USER}@127.0.0.1:{target.port}"
 
 
+def test_another_host_name_keeps_the_rest_of_the_alias(sandbox: Sandbox) -> None:
+    server, port = sandbox.sshd(), free_port()
+    ssh_config = sandbox.directory / "ssh_config"
+    ssh_config.write_text(
+        f"Host box\n  HostName unreachable.invalid\n  Port {server.port}\n  User {USER}\n"
+        f"  IdentityFile {sandbox.key}\n  UserKnownHostsFile {sandbox.known_hosts}\n"
+        "  ProxyCommand false\n"
+    )
+    keys = 'hostname = "127.0.0.1"\njump = "none"'
+    program = sandbox.program(
+        tunnel_table("t", "box", keys, f'local = "{port}:{sandbox.service(echo)}"'),
+        head=f'[supervisor]\nssh_config = "{ssh_config}"\n\n',
+    )
+    assert program.succeed("check") == ""
+    program.up()
+    program.wait_until_up()
+
+    assert exchange(port, b"data") == b"data"
+
+
 def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(sandbox: Sandbox) -> None:
     ncat, port = require("ncat"), free_port()
     program = sandbox.program(

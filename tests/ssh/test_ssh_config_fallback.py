@@ -99,6 +99,42 @@ async def test_the_fallback_agrees_with_ssh(text: str, write: Write, facts: Fact
     )
 
 
+@needs_ssh
+@pytest.mark.parametrize(
+    "options",
+    [
+        HostOptions(hostname="127.0.0.2"),
+        HostOptions(hostname="fe80::1%lo"),
+        HostOptions(user="me", port=(443,)),
+        HostOptions(jump=()),
+        HostOptions(jump=("gate",)),
+        HostOptions(proxy_command="none"),
+    ],
+)
+async def test_the_fallback_agrees_with_ssh_about_options_of_the_config_file(
+    options: HostOptions, write: Write, facts: Facts
+) -> None:
+    text = "User bob\nPort 2200\nProxyCommand nc %h\n"
+    text += "Host relay\n  HostName inner\n  IdentityFile /k/%n-%h-%r-%p\n"
+    text += "Match host 127.0.0.2\n  HostKeyAlias host\nMatch user me\n  HostKeyAlias user\n"
+    text += "Match final host inner\n  Compression yes\n"
+    source, tunnel = write(text), Tunnel("t", "relay", options=options)
+
+    assert await resolve_hosts(FallbackQuery(facts), source, tunnel) == await resolve_hosts(
+        SshQuery(), source, tunnel
+    )
+
+
+@needs_ssh
+@pytest.mark.parametrize("query_of", [FallbackQuery, lambda _: SshQuery()])
+@pytest.mark.parametrize(("value", "message"), [("%y", "%y"), ("${TK_NONE}", "TK_NONE")])
+async def test_a_value_that_cannot_be_expanded_is_an_error(
+    value: str, message: str, query_of: Callable[[Facts], Query], write: Write, facts: Facts
+) -> None:
+    with pytest.raises(SshConfigError, match=message):
+        await resolve_hosts(query_of(facts), write(f"IdentityFile {value}\n"), Tunnel("t", "a"))
+
+
 async def test_config_file_options_override_ssh_config(write: Write, facts: Facts) -> None:
     source = write("User bob\nPort 1\nProxyJump gate\nHostKeyAlias a\nCiphers aes128-ctr\n")
     options = HostOptions(
@@ -188,8 +224,6 @@ async def test_without_any_file_the_defaults_of_ssh_apply(tmp_path: Path, facts:
     ("text", "message"),
     [
         ("Port ssh\n", "line 1"),
-        ("IdentityFile %y\n", "y"),
-        ("IdentityFile ${TUNNELKEEPER_NOPE}\n", "TUNNELKEEPER_NOPE"),
         ("Compression maybe\n", "maybe"),
         ("IdentityFile 'a\n", "line 1"),
         ('Match exec "test %y"\n', "%y"),

@@ -14,7 +14,7 @@ MakeLookup = Callable[..., HostLookup]
 
 
 class FakeSsh:
-    """An ssh_config by host. Like ssh -G, it omits a ProxyJump that the request overrides."""
+    """An ssh_config by host. Like ssh -G, it omits what the request overrides."""
 
     def __init__(self, **stanzas: str) -> None:
         self.stanzas = {name.replace("_", "-"): text for name, text in stanzas.items()}
@@ -23,8 +23,11 @@ class FakeSsh:
     async def __call__(self, request: Request) -> Answer:
         self.received.append(request)
         answer = dict(parse_output(self.stanzas.get(request.host, "")))
-        if not request.jumps:
+        if request.jump is not None:
             answer.pop("proxyjump", None)
+            answer.pop("proxycommand", None)
+        if request.hostname is not None:
+            answer["hostname"] = [request.hostname]
         answer.setdefault("user", [request.user or "ann"])
         for keyword, value in request.options:
             answer[keyword.lower()] = [value]
@@ -67,7 +70,7 @@ async def test_jump_hosts_come_first_in_ssh_order(lookup: MakeLookup) -> None:
     host_chain = await lookup(ssh).resolve_reference("deep")
 
     assert [host.name for host in host_chain] == ["a", "u@b:2200", "c", "deep"]
-    assert ssh.requests("b") == [Request("b", "u", 2200, jumps=False)]
+    assert ssh.requests("b") == [Request("b", "u", 2200, jump="a")]
 
 
 async def test_only_the_first_jump_host_may_have_jump_hosts_of_its_own(lookup: MakeLookup) -> None:
@@ -84,13 +87,26 @@ async def test_jump_hosts_of_the_config_file_override_ssh_config(lookup: MakeLoo
     assert [host.name for host in await lookup(ssh).resolve(tunnel)] == ["b", "deep"]
 
 
-async def test_an_empty_jump_list_in_the_config_file_means_no_jump_hosts(
+@pytest.mark.parametrize("stanza", ["proxyjump a", "proxycommand nc %h %p"])
+async def test_an_empty_jump_list_in_the_config_file_means_no_jump_hosts_and_no_proxy(
+    stanza: str,
     lookup: MakeLookup,
 ) -> None:
-    ssh = FakeSsh(deep="proxyjump a")
+    ssh = FakeSsh(deep=stanza)
     tunnel = Tunnel("t", "deep", options=HostOptions(jump=()))
+    (host,) = await lookup(ssh).resolve(tunnel)
 
-    assert [host.name for host in await lookup(ssh).resolve(tunnel)] == ["deep"]
+    assert (host.name, host.proxy_command) == ("deep", None)
+    assert ssh.requests("deep") == [Request("deep", jump="none")]
+
+
+async def test_ssh_receives_the_jump_hosts_of_the_config_file(lookup: MakeLookup) -> None:
+    ssh = FakeSsh()
+    await lookup(ssh).resolve(Tunnel("t", "deep", options=HostOptions(jump=("a", "u@b:2200"))))
+
+    assert ssh.requests("deep") == [Request("deep", jump="a,u@b:2200")]
+    assert ssh.requests("b") == [Request("b", "u", 2200, jump="a")]
+    assert ssh.requests("a") == [Request("a")]
 
 
 async def test_a_proxy_command_of_the_config_file_overrides_proxy_jump(
@@ -111,16 +127,15 @@ async def test_a_proxy_command_applies_to_the_first_hop_only(lookup: MakeLookup)
     assert [host.proxy_command for host in host_chain] == ["x a", None, None]
 
 
-async def test_a_host_of_the_config_file_is_looked_up_by_its_hostname(lookup: MakeLookup) -> None:
-    ssh = FakeSsh()
-    ssh.stanzas["relay.example.com"] = "identityfile /keys/relay"
+async def test_a_host_of_the_config_file_is_looked_up_by_its_name(lookup: MakeLookup) -> None:
+    ssh = FakeSsh(relay="identityfile /keys/relay")
     hosts = {"relay": HostOptions(hostname="relay.example.com", port=(22, 443), user="tunnel")}
     (host,) = await lookup(ssh, configuration(hosts)).resolve_reference("relay")
 
     assert (host.name, host.hostname, host.user) == ("relay", "relay.example.com", "tunnel")
     assert host.ports == (22, 443)
     assert host.identity_files == ("/keys/relay",)
-    assert ssh.requests("relay.example.com") == [Request("relay.example.com", "tunnel", 22)]
+    assert ssh.requests("relay") == [Request("relay", "tunnel", 22, None, "relay.example.com")]
 
 
 async def test_a_jump_host_of_the_config_file_may_have_jump_hosts(
@@ -168,6 +183,15 @@ async def test_a_host_in_its_own_jump_list_uses_only_the_hosts_before_it(
     tunnel = Tunnel("t", "relay", options=HostOptions(jump=jump))
 
     assert [host.name for host in await lookup(FakeSsh()).resolve(tunnel)] == expected
+
+
+async def test_ssh_config_applies_to_the_first_host_of_its_own_jump_list(
+    lookup: MakeLookup,
+) -> None:
+    ssh = FakeSsh(relay="proxycommand nc %h %p")
+    (host,) = await lookup(ssh).resolve(Tunnel("t", "relay", options=HostOptions(jump=("relay",))))
+
+    assert host.proxy_command == "nc relay 22"
 
 
 async def test_a_second_port_of_a_jump_host_is_reached_through_it(lookup: MakeLookup) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -12,17 +13,19 @@ from tunnelkeeper.sshconfig import HostLookup, SshConfigError, SshQuery, gather_
 
 pytestmark = pytest.mark.usefixtures("ssh")
 
-MakeLookup = Callable[[str], HostLookup]
+MakeLookup = Callable[..., HostLookup]
 
 
 @pytest.fixture
 def make_lookup(tmp_path: Path) -> MakeLookup:
     """Return a function that looks hosts up in an ssh_config with a given text."""
 
-    def make_lookup(text: str) -> HostLookup:
+    def make_lookup(text: str, hosts: dict[str, HostOptions] | None = None) -> HostLookup:
         path = tmp_path / "ssh_config"
         path.write_text(text)
-        configuration = Configuration("t.toml", SupervisorOptions(ssh_config=str(path)))
+        configuration = Configuration(
+            "t.toml", SupervisorOptions(ssh_config=str(path)), hosts=hosts or {}
+        )
         return HostLookup(configuration, SshQuery(), gather_facts(), monotonic)
 
     return make_lookup
@@ -239,6 +242,61 @@ async def test_match_sees_an_overridden_user(make_lookup: MakeLookup) -> None:
 
     assert str((await lookup.resolve_reference("bob@relay"))[0]) == "bob@relay:2222"
     assert (await lookup.resolve_reference("eve@relay"))[0].ports == (22,)
+
+
+PRECEDENCE = """\
+Host box
+  HostName box.example.com
+  User alias
+  Port 2200
+  IdentityFile /keys/%n-%h-%r-%p
+  UserKnownHostsFile /hosts/%n-%h-%r-%p
+  ProxyCommand nc %n %h %p
+Match host 127.0.0.2
+  HostKeyAlias host
+Match user me
+  HostKeyAlias user
+Match originalhost box exec "test %n-%h-%r-%p = box-box.example.com-alias-443"
+  HostKeyAlias port
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (HostOptions(), ()),
+        (HostOptions(hostname="127.0.0.2"), ("HostName=127.0.0.2",)),
+        (HostOptions(hostname="fe80::1%lo"), ("HostName=fe80::1%%lo",)),
+        (HostOptions(user="me"), ("User=me",)),
+        (HostOptions(port=(443, 22)), ("Port=443",)),
+        (HostOptions(proxy_command="none"), ("ProxyCommand=none",)),
+        (HostOptions(jump=()), ("ProxyCommand=none",)),
+        (HostOptions(hostname="127.0.0.2", user="me"), ("HostName=127.0.0.2", "User=me")),
+    ],
+)
+@pytest.mark.parametrize("table", ["tunnel", "host"])
+async def test_a_key_of_a_table_overrides_that_key_only_as_an_option_of_ssh_does(
+    table: str, options: HostOptions, line: tuple[str, ...], make_lookup: MakeLookup
+) -> None:
+    lookup = make_lookup(PRECEDENCE)
+    arguments = tuple(word for setting in line for word in ("-o", setting))
+    (expected,), _ = await lookup.resolve_command_line("box", ("-N", *arguments), ())
+    if table == "tunnel":
+        (host,) = await lookup.resolve(Tunnel("t", "box", options=options))
+    else:
+        lookup = make_lookup(PRECEDENCE, {"box": options})
+        (host,) = await lookup.resolve_reference("box")
+
+    assert replace(host, ports=host.ports[:1]) == expected
+
+
+async def test_jump_hosts_of_a_table_keep_the_rest_of_the_alias(make_lookup: MakeLookup) -> None:
+    lookup = make_lookup(PRECEDENCE)
+    gate, host = await lookup.resolve(Tunnel("t", "box", options=HostOptions(jump=("gate",))))
+
+    assert (gate.name, str(host)) == ("gate", "alias@box.example.com:2200")
+    assert host.identity_files == ("/keys/box-box.example.com-alias-2200",)
+    assert host.proxy_command is None
 
 
 async def test_an_alias_with_unusual_characters_is_a_host(make_lookup: MakeLookup) -> None:

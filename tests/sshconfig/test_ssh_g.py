@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import os
 import select
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,7 @@ async def ask(folder: Path, text: str, request: Request) -> Answer:
     """Return the answer of ssh for a host, with a text as the ssh_config."""
     path = folder / "ssh_config"
     path.write_text(text)
-    source = Request(request.host, request.user, request.port, str(path), request.jumps)
-    return await SshQuery()(source)
+    return await SshQuery()(replace(request, source=str(path)))
 
 
 def test_the_host_follows_a_double_dash() -> None:
@@ -28,12 +28,13 @@ def test_the_host_follows_a_double_dash() -> None:
 
 def test_the_command_line_contains_the_whole_request() -> None:
     request = Request(
-        "relay", "ann", 24, source=False, jumps=False, options=(("Ciphers", "+aes128-ctr"),)
+        "relay", "ann", 24, False, "fe80::1%lo", "gate", (("Ciphers", "+aes128-ctr"),)
     )
 
     assert command_line(request, "/bin/ssh") == [
         *("/bin/ssh", "-G", "-N", "-F", "none", "-l", "ann", "-p", "24"),
-        *("-o", "ProxyJump=none", "-o", "Ciphers=+aes128-ctr", "--", "relay"),
+        *("-o", "HostName=fe80::1%%lo", "-o", "ProxyJump=gate"),
+        *("-o", "Ciphers=+aes128-ctr", "--", "relay"),
     ]
 
 
@@ -83,10 +84,18 @@ Match canonical host 127.0.0.1
     assert answer["port"] == ["2222"]
 
 
-async def test_jump_hosts_are_omitted_unless_requested(tmp_path: Path) -> None:
-    text = "Host relay\n  ProxyJump relay\n"
+@pytest.mark.parametrize("text", ["ProxyJump relay\n", "ProxyCommand nc %h %p\n"])
+async def test_no_jump_host_disables_both_directives_of_a_proxy(tmp_path: Path, text: str) -> None:
+    answer = await ask(tmp_path, text, Request("relay", jump="none"))
 
-    assert "proxyjump" not in await ask(tmp_path, text, Request("relay", jumps=False))
+    assert not {"proxyjump", "proxycommand"} & answer.keys()
+
+
+async def test_a_requested_jump_host_precedes_that_of_ssh_config(tmp_path: Path) -> None:
+    answer = await ask(tmp_path, "ProxyCommand nc %h %p\n", Request("relay", jump="a,u@b:2200"))
+
+    assert answer["proxyjump"] == ["a,u@b:2200"]
+    assert "proxycommand" not in answer
 
 
 async def test_a_jump_to_itself_is_refused_with_the_message_of_ssh(tmp_path: Path) -> None:

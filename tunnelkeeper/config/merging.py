@@ -108,10 +108,13 @@ def _merge_options(upper: HostOptions, lower: HostOptions) -> HostOptions:
 
 
 def _defaults_for_host(host_spec: HostSpec, defaults: Values) -> HostOptions:
-    """Return [defaults] for a final host. A jump host in it is reached through those before it."""
+    """Return [defaults] for a final host.
+
+    A jump host in it is reached through those before it. The list does not apply to the first one.
+    """
     options = _options(defaults)
     jump = options.jump or ()
     for index, hop in enumerate(jump):
         if parse_host_spec(hop).is_same_server(host_spec):
-            return replace(options, jump=jump[:index])
+            return replace(options, jump=jump[:index] or None)
     return options

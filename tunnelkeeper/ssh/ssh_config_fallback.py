@@ -19,7 +19,7 @@ from asyncssh.config import SSHClientConfig
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
-from tunnelkeeper.sshconfig.ssh_g_output import NONE, escape_percent
+from tunnelkeeper.sshconfig.ssh_g_output import NONE
 from tunnelkeeper.sshconfig.tokens import expand
 from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
@@ -31,8 +31,6 @@ READ_TIMEOUT = 5.0
 """Seconds for one reading. The commands of Match exec can be slow."""
 HINT = "with ssh installed, ssh itself would read it and take all that ssh_config(5) has"
 
-ALREADY_EXPANDED = frozenset({"certificatefile", "identityagent", "identityfile", "proxycommand"})
-"""Keywords whose tokens asyncssh's parser has expanded."""
 LOWERCASE_VALUES = frozenset({"hostname", "stricthostkeychecking"})
 """Keywords whose values ssh prints in lower case."""
 SINGLE_LINE_LISTS = frozenset(
@@ -119,7 +117,16 @@ class FallbackQuery:
             user = () if request.user is None else request.user
             port = () if request.port is None else request.port
             loaded = SshConfigReader.load(
-                last, files, False, False, final, self._facts.user, user, request.host, port
+                last,
+                files,
+                False,
+                False,
+                final,
+                self._facts.user,
+                user,
+                request.host,
+                port,
+                request.hostname,
             )
             return cast("SshConfigReader", loaded)
 
@@ -135,20 +142,28 @@ class FallbackQuery:
             "port": [str(DEFAULT_SSH_PORT)],
             **DEFAULTS,
         }
-        for keyword, value in _select_proxy(options, jumps=request.jumps).items():
+        for keyword, value in _select_proxy(options, request.jump).items():
             answer[keyword.lower()] = _format_value(keyword.lower(), value)
         for keyword in LOWERCASE_VALUES & answer.keys():
             answer[keyword] = [value.lower() for value in answer[keyword]]
+        if request.hostname is not None:
+            answer["hostname"] = [request.hostname]
         if options.get("CanonicalizeHostname"):
             answer[SSH_ONLY] = ["CanonicalizeHostname"]
         return answer | {keyword.lower(): [value] for keyword, value in request.options}
 
 
 class SshConfigReader(SSHClientConfig):
-    """The directives in effect for one host."""
+    """The directives in effect for one host. hostname: a HostName that precedes the files."""
 
     def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+        *args_of_parser, hostname = args
+        super().__init__(*args_of_parser)
+        # asyncssh would expand tokens after each file and again for Match final. sshconfig.resolve
+        # expands them once.
+        self._percent_expand = set()
+        if hostname is not None:
+            self._options["Hostname"] = hostname
         reader = type(self)
         self._handlers = {
             **{name.lower(): (name, reader.set_string_list) for name in UNSUPPORTED_DIRECTIVES},
@@ -188,15 +203,17 @@ class SshConfigReader(SSHClientConfig):
         self._match(option, args)
 
 
-def _select_proxy(options: dict[str, object], *, jumps: bool) -> dict[str, object]:
-    """Return the options without the proxy directive that is ignored.
+def _select_proxy(options: dict[str, object], jump: str | None) -> dict[str, object]:
+    """Return the options without the proxy directive that is ignored. jump: as in Request.
 
     The first of ProxyJump and ProxyCommand wins, as in ssh. `ProxyJump none` does not suppress a
     later ProxyCommand, but `ProxyCommand none` suppresses a later ProxyJump.
     """
     keywords = [keyword for keyword in options if keyword in {"ProxyJump", "ProxyCommand"}]
     ignored = set(keywords[1:])
-    if options.get("ProxyJump") is None or not jumps:
+    if jump is not None:
+        ignored = set(keywords)
+    elif options.get("ProxyJump") is None:
         ignored = {"ProxyJump"}
     return {keyword: value for keyword, value in options.items() if keyword not in ignored}
 
@@ -216,4 +233,4 @@ def _format_value(keyword: str, value: object) -> list[str]:
             words = [str(word) for word in value]
         case _:
             words = [str(value)]
-    return [escape_percent(word) for word in words] if keyword in ALREADY_EXPANDED else words
+    return words

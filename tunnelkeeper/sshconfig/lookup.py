@@ -15,6 +15,7 @@ from tunnelkeeper.core.host_spec import parse_host_spec
 from tunnelkeeper.sshconfig.lookup_request import WITHOUT_SESSION, Request, SshConfigError
 from tunnelkeeper.sshconfig.query_cache import CachedQuery
 from tunnelkeeper.sshconfig.resolve import LookupResult, find_deviations, jump_hosts, resolve
+from tunnelkeeper.sshconfig.ssh_g_output import NONE
 from tunnelkeeper.sshconfig.tokens import TokenError, expand_home, make_absolute
 
 if TYPE_CHECKING:
@@ -35,13 +36,12 @@ UNCONFIGURED_HOST = Request(host="somehost", source=False)
 class Hop:
     """One host of a chain before its lookup.
 
-    name: the reference as written. alias: its host part. queried_host: the host to pass to ssh.
+    name: the reference as written. alias: its host part, under which ssh_config has its settings.
     arguments, command: options and command of the ssh command line, if it comes from one.
     """
 
     name: str
     alias: str
-    queried_host: str
     options: HostOptions
     arguments: tuple[str, ...] = WITHOUT_SESSION
     command: tuple[str, ...] = ()
@@ -115,7 +115,8 @@ class HostLookup:
                 "give one of them `jump = []`, or `ProxyJump none` in ssh_config",
             )
         jumps = self._configured_jumps(hop)
-        result = await self._look_up(hop, with_jumps=jumps is None)
+        jump = None if jumps is None else ",".join(jump.name for jump in jumps) or NONE
+        result = await self._look_up(hop, jump)
         if jumps is None:
             jumps = [self._hop(reference) for reference in jump_hosts(result)]
         if not jumps:
@@ -123,7 +124,7 @@ class HostLookup:
         first, *others = jumps
         results = await self._look_up_chain(first, (*later_hops, hop))
         for other in others:
-            next_result = await self._look_up(other, with_jumps=False)
+            next_result = await self._look_up(other, results[-1].name)
             results.append(replace(next_result, jump=results[-1].original_host))
         return [*results, replace(result, jump=results[-1].original_host)]
 
@@ -131,7 +132,8 @@ class HostLookup:
         """Return a host's jump hosts in the config file; None to use those of ssh_config.
 
         If the host itself is in the list, only the jump hosts before it count. So a jump host that
-        many hosts share can also be used directly. proxy_command excludes jump (ssh_config(5)).
+        many hosts share can also be used directly. If it is the first, the list does not apply to
+        it. proxy_command excludes jump (ssh_config(5)).
         """
         if hop.options.jump is None:
             return None if hop.options.proxy_command is None else []
@@ -139,11 +141,12 @@ class HostLookup:
         for reference in hop.options.jump:
             jump = self._hop(reference)
             if jump.endpoint == hop.endpoint:
-                break
+                return jumps or None
             jumps.append(jump)
         return jumps
 
-    async def _look_up(self, hop: Hop, *, with_jumps: bool) -> LookupResult:
+    async def _look_up(self, hop: Hop, jump: str | None) -> LookupResult:
+        """Look up one host. jump: as in Request."""
         if self._default_answer is None:
             self._default_answer = await self._query(UNCONFIGURED_HOST)
         options = hop.options
@@ -155,18 +158,19 @@ class HostLookup:
             "HostKeyAlgorithms": options.host_key_algorithms,
         }
         request = Request(
-            host=hop.queried_host,
+            host=hop.alias,
             user=options.user,
             port=options.port[0] if options.port else None,
+            hostname=options.hostname,
             source=source_for(self._configuration, self._facts),
-            jumps=with_jumps,
+            jump=jump,
             options=tuple((key, value) for key, value in settings.items() if value is not None),
             arguments=hop.arguments,
             command=hop.command,
         )
         return LookupResult(
             name=hop.name,
-            original_host=hop.queried_host,
+            original_host=hop.alias,
             options=options,
             answer=await self._query(request),
             default_answer=self._default_answer,
@@ -200,4 +204,4 @@ def _parse_hop(
     written = HostOptions(user=spec.user, port=port)
     known = options_of(spec.host)
     options = written.merged_over(known) if prefer_reference else known.merged_over(written)
-    return Hop(reference, spec.host, options.hostname or spec.host, options)
+    return Hop(reference, spec.host, options)

@@ -45,8 +45,9 @@ class SshConfigError(Exception):
 class Request:
     """One host to look up, in terms of an ssh command line.
 
-    user, port: ssh's -l and -p; None leaves them to ssh_config. jumps: whether to include
-    ProxyJump; if not, ProxyJump=none overrides it. options: keywords and values for ssh's -o.
+    user, port: ssh's -l and -p. hostname: HostName, without tokens. jump: the jump hosts as for
+    ssh's -J, or "none" to disable both ProxyJump and ProxyCommand. None leaves each of them to
+    ssh_config. options: further keywords and values for ssh's -o.
     arguments: further options as on a command line; -N for a connection without a session, such as
     a tunnel. command: the arguments after the host.
 
@@ -57,14 +58,16 @@ class Request:
     user: str | None = None
     port: int | None = None
     source: Source = None
-    jumps: bool = True
+    hostname: str | None = None
+    jump: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] = WITHOUT_SESSION
     command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not is_host(self.host):
-            raise _invalid("a host name", self.host)
+        for host in (self.host, self.hostname):
+            if host is not None and not is_host(host):
+                raise _invalid("a host name", host)
         if self.user is not None and not is_user(self.user):
             raise _invalid("a user name", self.user)
         for keyword, value in self.options:

@@ -14,7 +14,7 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.fd_limits import with_inherited_limit
 from tunnelkeeper.sshconfig.lookup_request import SshConfigError
-from tunnelkeeper.sshconfig.ssh_g_output import parse_output
+from tunnelkeeper.sshconfig.ssh_g_output import NONE, escape_percent, parse_output
 
 if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.lookup_request import Answer, Request
@@ -83,8 +83,13 @@ def command_line(request: Request, program: str = SSH) -> list[str]:
         command += ["-l", request.user]
     if request.port is not None:
         command += ["-p", str(request.port)]
-    if not request.jumps:
-        command += ["-o", "ProxyJump=none"]
+    if request.hostname is not None:
+        command += ["-o", f"HostName={escape_percent(request.hostname)}"]
+    if request.jump == NONE:
+        # ProxyJump=none would leave the ProxyCommand of ssh_config in effect.
+        command += ["-o", "ProxyCommand=none"]
+    elif request.jump is not None:
+        command += ["-o", f"ProxyJump={request.jump}"]
     for keyword, value in request.options:
         command += ["-o", f"{keyword}={value}"]
     return [*command, "--", request.host, *request.command]
