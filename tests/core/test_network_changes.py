@@ -43,6 +43,29 @@ def test_an_equal_snapshot_is_no_change() -> None:
     assert changes(HOME, replace(HOME), replace(HOME)) == [Change.SAME, Change.SAME]
 
 
+def test_a_changed_rule_or_unreachable_route_is_a_change() -> None:
+    policies = frozenset({"rule 0: from all lookup local", "unreachable 10.0.0.0/8"})
+
+    assert changes(HOME, replace(HOME, policies=policies), HOME) == [Change.CHANGED] * 2
+
+
+def test_a_network_with_only_rules_and_unreachable_routes_is_lost() -> None:
+    policies = frozenset({"rule 0: from all lookup local", "unreachable 10.0.0.0/8"})
+
+    assert changes(HOME, replace(HOME_WITHOUT_ROUTES, policies=policies)) == [Change.LOST]
+
+
+def test_a_change_of_a_lost_network_is_reported_as_such() -> None:
+    with_rule = replace(HOME_WITHOUT_ROUTES, policies=frozenset({"unreachable 10.0.0.0/8"}))
+
+    assert changes(HOME, HOME_WITHOUT_ROUTES, with_rule, with_rule, EMPTY) == [
+        Change.LOST,
+        Change.CHANGED_WHILE_LOST,
+        Change.SAME,
+        Change.CHANGED_WHILE_LOST,
+    ]
+
+
 def test_omitted_addresses_cause_no_change() -> None:
     temporary = replace(
         HOME, all_addresses=frozenset({"192.0.2.2", "2001:db8::dead:beef", "fe80::1"})
@@ -59,8 +82,8 @@ def test_a_network_without_addresses_or_routes_is_lost() -> None:
 def test_a_lost_network_is_reported_once_and_is_back_with_a_route() -> None:
     assert changes(HOME, EMPTY, HOME_WITHOUT_ROUTES, EMPTY, HOME) == [
         Change.LOST,
-        Change.SAME,
-        Change.SAME,
+        Change.CHANGED_WHILE_LOST,
+        Change.CHANGED_WHILE_LOST,
         Change.BACK,
     ]
     assert changes(HOME, EMPTY, ELSEWHERE) == [Change.LOST, Change.BACK]
@@ -96,6 +119,12 @@ def test_lost_and_back_alternate(networks: list[Network]) -> None:
     assert reported == [Change.LOST, Change.BACK] * (len(reported) // 2) + [Change.LOST] * (
         len(reported) % 2
     )
+
+
+def test_the_difference_names_rules() -> None:
+    rule = "rule 9: from all lookup 7"
+
+    assert describe_difference(HOME, replace(HOME, policies=frozenset({rule}))) == f"+ {rule}"
 
 
 def test_the_difference_names_added_and_removed_entries() -> None:

@@ -60,9 +60,15 @@ def test_addresses_and_routes_are_read(machine: Machine) -> None:
     with closing(NetlinkSource()) as source:
         network = source.read()
 
-    assert network == Network(
-        frozenset({"10.77.2.2"}), frozenset({"10.77.0.1/32 via 10.77.2.1 dev uplink"})
-    )
+    assert network.addresses == {"10.77.2.2"}
+    assert network.routes == frozenset({"10.77.0.1/32 via 10.77.2.1 dev uplink"})
+    assert network.policies == {
+        "rule 0: from all lookup local",
+        "rule 32766: from all lookup main",
+        "rule 32767: from all lookup default",
+        "rule (IPv6) 0: from all lookup local",
+        "rule (IPv6) 32766: from all lookup main",
+    }
     assert {"127.0.0.1", "10.77.2.2"} <= network.all_addresses
 
 
@@ -100,6 +106,78 @@ def test_a_change_is_notified_and_read(machine: Machine) -> None:
     asyncio.run(scenario())
 
 
+POLICIES = [
+    ("route add unreachable 10.7.0.1", "unreachable 10.7.0.1/32"),
+    ("route add blackhole 10.7.0.0/24 metric 5", "blackhole 10.7.0.0/24 metric 5"),
+    ("route add prohibit default metric 9", "prohibit default metric 9"),
+    ("route add throw 10.7.0.3 table 100", "throw 10.7.0.3/32 table 100"),
+    ("route add local 10.44.0.0/16 dev lo", "local 10.44.0.0/16 dev lo table 255"),
+    ("-6 route add unreachable fd07::/16", "unreachable fd07::/16 dev lo metric 1024"),
+    ("rule add to 10.8.0.0/24 table 100", "rule 32765: from all to 10.8.0.0/24 lookup 100"),
+    ("rule add priority 7 from 10.8.0.1 prohibit", "rule 7: from 10.8.0.1/32 prohibit"),
+    (
+        "rule add not fwmark 0x5 table 7",
+        "rule 32765: not from all fwmark 0x5 fwmask 0xffffffff lookup 7",
+    ),
+    ("rule add priority 8 goto 32766", "rule 8: from all goto 32766"),
+    (
+        "rule add priority 9 iif lo oif uplink blackhole",
+        "rule 9: from all iif lo oif uplink blackhole",
+    ),
+    ("rule add priority 9 uidrange 0-99 lookup 7", "rule 9: from all uidrange 0-99 lookup 7"),
+    (
+        "rule add priority 9 ipproto tcp dport 22 unreachable",
+        "rule 9: from all ipproto 6 dport 22-22 unreachable",
+    ),
+    (
+        "rule add priority 9 table main suppress_prefixlength 0",
+        "rule 9: from all suppress_prefixlength 0 lookup main",
+    ),
+    ("-6 rule add priority 9 to fd00::/8 table 7", "rule (IPv6) 9: from all to fd00::/8 lookup 7"),
+]
+
+
+@on_linux
+@pytest.mark.parametrize(("command", "policy"), POLICIES, ids=[command for command, _ in POLICIES])
+def test_a_rule_or_a_route_of_any_type_is_a_change_when_added_and_when_deleted(
+    machine: Machine, command: str, policy: str
+) -> None:
+    async def scenario() -> None:
+        source = NetlinkSource()
+        before = source.read()
+
+        machine.ip(*command.split())
+        await wait_for_change(source)
+        assert source.read().policies - before.policies == {policy}
+        assert source.read().routes == before.routes
+
+        machine.ip(*command.replace(" add ", " del ").split())
+        await wait_for_change(source)
+        assert source.read() == before
+        source.close()
+
+    asyncio.run(scenario())
+
+
+@on_linux
+def test_the_next_hop_object_of_a_route_is_a_change_when_replaced(machine: Machine) -> None:
+    async def scenario() -> None:
+        source = NetlinkSource()
+        machine.ip("nexthop", "add", "id", "5", "via", "10.77.2.1", "dev", "uplink")
+        machine.ip("route", "add", "10.9.0.0/24", "nhid", "5")
+        before = source.read()
+
+        machine.ip("nexthop", "replace", "id", "5", "via", "10.77.2.7", "dev", "uplink")
+        await wait_for_change(source)
+
+        assert (source.read().routes or set()) - (before.routes or set()) == {
+            "10.9.0.0/24 via 10.77.2.7 dev uplink"
+        }
+        source.close()
+
+    asyncio.run(scenario())
+
+
 @on_linux
 def test_the_addresses_and_routes_of_a_link_that_is_down_do_not_count(machine: Machine) -> None:
     async def scenario() -> None:
@@ -108,7 +186,8 @@ def test_the_addresses_and_routes_of_a_link_that_is_down_do_not_count(machine: M
         machine.ip("link", "set", "uplink", "down")
         await wait_for_change(source)
 
-        assert source.read() == Network(frozenset(), frozenset())
+        network = source.read()
+        assert (network.addresses, network.routes) == (frozenset(), frozenset())
         source.close()
 
     asyncio.run(scenario())
@@ -244,7 +323,7 @@ def test_an_address_on_a_link_without_routes_does_not_count() -> None:
     addresses = [Address("192.0.2.2", 1, is_lasting=True), Address("10.0.0.1", 2, is_lasting=True)]
     routes = [Route("192.0.2.0/24", ((1, ""),), is_kernel_made=True)]
 
-    network = network_from(addresses, routes)
+    network = network_from(addresses, routes, [])
 
     assert network == Network(frozenset({"192.0.2.2"}), frozenset())
     assert network.all_addresses == {"192.0.2.2", "10.0.0.1"}
@@ -255,6 +334,23 @@ def test_with_too_many_routes_only_the_addresses_count() -> None:
         Route(f"10.{n >> 8}.{n & 255}.0/24", ((1, ""),), is_kernel_made=False)
         for n in range(module.MAX_ROUTES + 1)
     ]
-    network = network_from([Address("192.0.2.2", 2, is_lasting=True)], routes)
+    addresses = [Address("192.0.2.2", 2, is_lasting=True)]
 
-    assert network == Network(frozenset({"192.0.2.2"}), None)
+    assert network_from(addresses, routes, ["rule"]) == Network(frozenset({"192.0.2.2"}), None)
+
+
+def test_with_too_many_rules_only_the_addresses_count() -> None:
+    rules = [f"rule {n}" for n in range(module.MAX_ROUTES + 1)]
+    addresses = [Address("192.0.2.2", 2, is_lasting=True)]
+
+    assert network_from(addresses, [], rules) == Network(frozenset({"192.0.2.2"}), None)
+
+
+def test_an_unreachable_route_does_not_make_the_addresses_of_its_link_count() -> None:
+    addresses = [Address("192.0.2.2", 1, is_lasting=True)]
+    routes = [Route("fd00::/8", ((1, ""),), is_kernel_made=False, type="unreachable")]
+
+    network = network_from(addresses, routes, [])
+
+    assert (network.addresses, network.routes) == (frozenset(), frozenset())
+    assert len(network.policies) == 1

@@ -17,7 +17,7 @@ SECONDARY = TEMPORARY = 0x01
 DUPLICATE, TENTATIVE, PERMANENT = 0x08, 0x40, 0x80
 HOST, LINK, GLOBAL = 254, 253, 0
 BOOT, KERNEL = 3, 2
-UNICAST, LOCAL, MULTICAST = 1, 2, 5
+UNICAST, LOCAL, MULTICAST, BLACKHOLE, UNREACHABLE, PROHIBIT, THROW = 1, 2, 5, 6, 7, 8, 9
 
 
 def attribute(kind: int, data: bytes) -> bytes:
@@ -150,18 +150,56 @@ def test_a_gateway_may_be_of_the_other_family() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (LOCAL, "local"),
+        (BLACKHOLE, "blackhole"),
+        (UNREACHABLE, "unreachable"),
+        (PROHIBIT, "prohibit"),
+        (THROW, "throw"),
+        (77, "type 77"),
+    ],
+)
+def test_a_configured_route_of_another_type_is_read(kind: int, name: str) -> None:
+    parsed = route("192.0.2.0/24", kind=kind)
+
+    assert parsed == Route("192.0.2.0/24", (), is_kernel_made=False, type=name)
+
+
+def test_the_sources_of_a_route_are_read() -> None:
+    head = struct.pack("=BBBBBBBBI", V6, 0, 48, 16, MAIN_TABLE, BOOT, GLOBAL, UNICAST, 0)
+    source, preferred = attribute(2, packed("2001:db8::")), attribute(7, packed("2001:db8::2"))
+
+    parsed = rtnetlink.route(head + source + preferred)
+    assert parsed is not None
+    assert (parsed.source, parsed.preferred_source, parsed.tos) == (
+        *("2001:db8::/48", "2001:db8::2"),
+        16,
+    )
+
+
+@pytest.mark.parametrize(
     ("destination", "head"),
     [
-        ("192.0.2.2/32", {"kind": LOCAL}),
+        ("192.0.2.2/32", {"kind": LOCAL, "protocol": KERNEL}),
         ("ff00::/8", {"kind": MULTICAST}),
+        ("::/0", {"kind": UNREACHABLE, "protocol": KERNEL}),
         ("ff00::/8", {}),
         ("fe80::/64", {"protocol": KERNEL}),
         ("2001:db8::1/128", {"flags": 0x200}),
         ("0.0.0.0/0", {"family": 28}),
     ],
-    ids=["local", "multicast", "multicast as unicast", "link-local", "cached", "MPLS"],
+    ids=[
+        "own address",
+        "multicast",
+        "null",
+        "multicast as unicast",
+        "link-local",
+        "cached",
+        "MPLS",
+    ],
 )
-def test_other_kinds_of_routes_are_skipped(destination: str, head: dict[str, int]) -> None:
+def test_routes_that_cannot_matter_are_skipped(destination: str, head: dict[str, int]) -> None:
     assert route(destination, number(4, 3), **head) is None
 
 

@@ -70,15 +70,19 @@ class FakeNetwork:
 
 @dataclass
 class MonitorHarness:
-    """A monitor under test. changes: the reported network changes."""
+    """A monitor under test. changes: the reported network changes. losses: their number."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     source: FakeNetwork = field(default_factory=FakeNetwork)
     changes: list[frozenset[str] | None] = field(default_factory=list)
+    losses: int = 0
     event_log: EventLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.event_log = EventLog(self.clock)
+
+    def count_loss(self) -> None:
+        self.losses += 1
 
     @property
     def log(self) -> list[str]:
@@ -102,7 +106,9 @@ async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MonitorHarne
 @asynccontextmanager
 async def running_monitor(harness: MonitorHarness) -> AsyncIterator[None]:
     async with within_deadline(), IsolatedTaskGroup() as tasks:
-        monitor = HostMonitor(harness.clock, harness.event_log, harness.changes.append)
+        monitor = HostMonitor(
+            harness.clock, harness.event_log, harness.changes.append, harness.count_loss
+        )
         async with monitoring(monitor, tasks):
             await settle()
             yield
@@ -185,7 +191,9 @@ async def test_messages_without_a_change_are_not_reported(harness: MonitorHarnes
 
 async def test_a_lost_network_is_reported_only_once_it_is_back(harness: MonitorHarness) -> None:
     await harness.change_network(EMPTY)
+    await harness.change_network(EMPTY)
     assert harness.changes == []
+    assert harness.losses == 1
 
     await harness.change_network(HOME)
 
@@ -193,6 +201,21 @@ async def test_a_lost_network_is_reported_only_once_it_is_back(harness: MonitorH
     assert harness.log == [
         "the network is gone: - 192.0.2.2, - default via 192.0.2.1 dev wlan0",
         f"the network is back: as it was; {PROBING}",
+    ]
+
+
+async def test_a_change_of_a_lost_network_ends_waits_without_probes(
+    harness: MonitorHarness,
+) -> None:
+    await harness.change_network(Network(HOME.addresses, frozenset()))
+    await harness.change_network(
+        Network(HOME.addresses, frozenset(), policies=frozenset({"rule 9: from all prohibit"}))
+    )
+
+    assert (harness.changes, harness.losses) == ([], 2)
+    assert harness.log == [
+        "the network is gone: - default via 192.0.2.1 dev wlan0",
+        "the network changed: + rule 9: from all prohibit; it is not back yet",
     ]
 
 

@@ -15,19 +15,22 @@ MAX_LOGGED_CHANGES = 4
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The addresses that reach beyond their link, and the configured routes.
+    """The addresses that reach beyond their link, and the configured routes and rules.
 
     These are omitted because they come and go without affecting connections: loopback and
     link-local addresses (every container adds one), temporary IPv6 addresses (RFC 8981),
     addresses that are not usable or still checked for duplicates, and the routes that the system
     adds with an address.
-    routes: None if the system does not report them.
+    routes: the routes that lead somewhere; None if the system does not report them.
     all_addresses: every address of the machine, including the omitted ones.
+    policies: the routes of other types (`unreachable`, `throw`, `local`) and the routing rules.
+    They decide the path of a packet, but no host can be reached by them alone.
     """
 
     addresses: frozenset[str]
     routes: frozenset[str] | None = None
     all_addresses: frozenset[str] = field(default=frozenset(), compare=False)
+    policies: frozenset[str] = frozenset()
 
 
 class Change(Enum):
@@ -36,29 +39,44 @@ class Change(Enum):
     SAME = "same"
     CHANGED = "changed"
     LOST = "lost"
+    CHANGED_WHILE_LOST = "changed while lost"
     BACK = "back"
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkState:
-    """The network so far. last_good: when it was last usable. is_lost: it is not usable now."""
+    """The network so far. last_good: when it was last usable. lost: now, if it is not usable."""
 
     last_good: Network
-    is_lost: bool = False
+    lost: Network | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the network is not usable now."""
+        return self.lost is not None
+
+    @property
+    def current(self) -> Network:
+        """The network now."""
+        return self.last_good if self.lost is None else self.lost
 
 
 def compare(state: NetworkState, network: Network) -> tuple[NetworkState, Change]:
-    """Return the new state and the change. A network that is still lost has not changed."""
+    """Return the new state and the change."""
     last_good = state.last_good
     if _is_lost(last_good, network):
-        return NetworkState(last_good, is_lost=True), Change.SAME if state.is_lost else Change.LOST
+        if state.lost is None:
+            change = Change.LOST
+        else:
+            change = Change.SAME if network == state.lost else Change.CHANGED_WHILE_LOST
+        return NetworkState(last_good, network), change
     if state.is_lost:
         return NetworkState(network), Change.BACK
     return NetworkState(network), Change.SAME if network == last_good else Change.CHANGED
 
 
 def describe_difference(before: Network, after: Network) -> str:
-    """Return the added and removed addresses and routes, for the log."""
+    """Return the added and removed addresses, routes and rules, for the log."""
     old, new = _names(before), _names(after)
     parts = [f"+ {name}" for name in _addresses_first(new - old)]
     parts += [f"- {name}" for name in _addresses_first(old - new)]
@@ -79,4 +97,4 @@ def _addresses_first(names: set[str]) -> list[str]:
 
 
 def _names(network: Network) -> set[str]:
-    return {*network.addresses, *(network.routes or ())}
+    return {*network.addresses, *(network.routes or ()), *network.policies}

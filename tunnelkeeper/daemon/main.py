@@ -141,7 +141,7 @@ async def _run_supervisor(
             start_added=starts_all,
         )
         _install_signal_handlers(supervisor, tasks, loop)
-        monitor = HostMonitor(clock, event_log, supervisor.network_changed)
+        monitor = HostMonitor(clock, event_log, supervisor.network_changed, supervisor.network_lost)
         async with (
             ControlServer(socket_path, supervisor).serving(tasks),
             monitoring(monitor, tasks),

@@ -186,6 +186,10 @@ class Supervisor:
         """Let all tunnels react to a resume or a network change."""
         self._registry.network_changed(present)
 
+    def network_lost(self) -> None:
+        """Let all waiting tunnels react to a network that lost its routes or addresses."""
+        self._registry.end_waits()
+
     async def close(self) -> None:
         """Stop all tunnels."""
         await self._registry.close()

@@ -186,6 +186,10 @@ class TunnelRegistry:
         present: The current addresses of this machine, or None if they may be unchanged.
         """
         self._context.ssh_context.connection_tracker.network_changed(present)
+        self.end_waits()
+
+    def end_waits(self) -> None:
+        """End every retry delay, because another path may lead to the server."""
         for runner in self._runners.values():
             runner.send(NetworkChanged())
 

@@ -18,6 +18,7 @@ import psutil
 
 from tunnelkeeper.core.network_changes import Network
 from tunnelkeeper.net import rtnetlink
+from tunnelkeeper.net.routing_rules import rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,8 @@ POLL_INTERVAL = 10.0
 """Seconds between two polls on a system that does not announce changes."""
 
 MAX_ROUTES = 2000
-"""Routes that are read. A machine with more is a router, whose routes change all the time, so only
-its addresses count."""
+"""Routes that are read, and rules. A machine with more is a router, whose routes change all the
+time, so only its addresses count."""
 
 DATAGRAM = 1 << 16  # bytes; the kernel sends a dump in datagrams of at most half that size
 ANSWER_TIMEOUT = 1.0  # seconds; the kernel normally answers at once
@@ -66,7 +67,12 @@ class NetlinkSource:
         dumped = _dump(rtnetlink.GET_ROUTE, rtnetlink.NEW_ROUTE)
         routes = islice(filter(None, map(rtnetlink.route, dumped)), MAX_ROUTES + 1)
         addresses = map(rtnetlink.address, _dump(rtnetlink.GET_ADDRESS, rtnetlink.NEW_ADDRESS))
-        return network_from(list(filter(None, addresses)), list(routes))
+        rules = map(rule, _dump(rtnetlink.GET_RULE, rtnetlink.NEW_RULE))
+        return network_from(
+            list(filter(None, addresses)),
+            list(routes),
+            list(islice(filter(None, rules), MAX_ROUTES + 1)),
+        )
 
     async def wait_for_change(self) -> None:
         """Wait for a message on the netlink socket."""
@@ -138,24 +144,32 @@ def open_network_source(clock: Clock) -> tuple[NetworkSource, str]:
     return poll, limitation
 
 
-def network_from(addresses: list[rtnetlink.Address], routes: list[rtnetlink.Route]) -> Network:
-    """Return the network of these addresses and routes; too many routes are ignored."""
-    route_links = {link for route in routes for link, _ in route.hops}
-    too_many = len(routes) > MAX_ROUTES
+def network_from(
+    addresses: list[rtnetlink.Address], routes: list[rtnetlink.Route], rules: list[str]
+) -> Network:
+    """Return the network of these addresses, routes and rules; too many routes are ignored."""
+    route_links = {link for route in routes if not route.type for link, _ in route.hops}
+    too_many = max(len(routes), len(rules)) > MAX_ROUTES
     lasting = {a.text for a in addresses if a.is_lasting and (a.link in route_links or too_many)}
-    configured = [_route_text(route) for route in routes if not route.is_kernel_made]
+    configured = [
+        _route_text(route) for route in routes if not (route.is_kernel_made or route.type)
+    ]
+    policies = rules + [_route_text(route) for route in routes if route.type]
     return Network(
         frozenset(lasting),
         None if too_many else frozenset(configured),
         frozenset(a.text for a in addresses),
+        frozenset() if too_many else frozenset(policies),
     )
 
 
 def _route_text(route: rtnetlink.Route) -> str:
     """Return the relevant fields of a route as ip-route(8) prints them."""
-    fields = [route.destination]
+    fields = [route.type] * bool(route.type) + [route.destination]
+    fields += [f"from {route.source}"] * bool(route.source) + [f"tos {route.tos}"] * bool(route.tos)
     for link, gateway in route.hops:
         fields += [f"via {gateway}"] * bool(gateway) + [f"dev {_link_name(link)}"]
+    fields += [f"src {route.preferred_source}"] * bool(route.preferred_source)
     fields += [f"metric {route.metric}"] * bool(route.metric)
     fields += [f"table {route.table}"] * (route.table != rtnetlink.MAIN_TABLE)
     return " ".join(fields)

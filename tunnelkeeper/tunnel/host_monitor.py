@@ -42,12 +42,15 @@ class HostMonitor:
     """Watches the clocks and the network of this machine.
 
     on_network_change is called on every resume and network change with the current addresses, or
-    with None if they are unknown.
+    with None if they are unknown. on_network_loss is called when the network is lost, and on each
+    change while it is: a host on the same link may be reachable, but connections that wait for the
+    network must not be probed.
     """
 
     clock: Clock
     event_log: EventLog
     on_network_change: Callable[[frozenset[str] | None], None]
+    on_network_loss: Callable[[], None]
     source: NetworkSource | None = None
     state: NetworkState = UNKNOWN_NETWORK
 
@@ -110,11 +113,18 @@ class HostMonitor:
         except OSError as error:
             self._stop_watching_network(error)
             return
-        difference = describe_difference(self.state.last_good, network)
-        self.state, change = compare(self.state, network)
+        before = self.state
+        self.state, change = compare(before, network)
+        difference = describe_difference(before.last_good, network)
         match change:
             case Change.LOST:
                 self.event_log.write("warning", "", f"the network is gone: {difference}")
+                self.on_network_loss()
+            case Change.CHANGED_WHILE_LOST:
+                difference = describe_difference(before.current, network)
+                message = f"the network changed: {difference}; it is not back yet"
+                self.event_log.write("info", "", message)
+                self.on_network_loss()
             case Change.CHANGED:
                 self._report_network_change(f"the network changed: {difference}", network)
             case Change.BACK:

@@ -119,7 +119,9 @@ class AutosshSupervisor:
             )
             self._runner = Runner(self._options.command.tunnel, context, token_hex(8), self._policy)
             runner_task = self._tasks.create_task(self._runner.run())
-            host_monitor = HostMonitor(self._clock, self._event_log, self._on_network_changed)
+            host_monitor = HostMonitor(
+                self._clock, self._event_log, self._on_network_changed, self._on_network_lost
+            )
             self._add_signal_handlers()
             lifetime = self._start_lifetime_timer()
             try:
@@ -259,6 +261,9 @@ class AutosshSupervisor:
     def _on_network_changed(self, present: frozenset[str] | None) -> None:
         """Handle a resume or a network change, as daemon.tunnel_registry does."""
         self._ssh_context.connection_tracker.network_changed(present)
+        self._on_network_lost()
+
+    def _on_network_lost(self) -> None:
         self._runner.send(NetworkChanged())
 
     def _start_lifetime_timer(self) -> Timer | None:
