@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tunnelkeeper.autossh.command_line import (
     AutosshCommand,
     Monitor,
-    has_version_flag,
+    information_flag,
     parse_autossh,
     parse_monitor,
     parse_ssh,
@@ -75,20 +75,75 @@ def test_options_after_the_command_belong_to_it() -> None:
     assert line.command == ("ls", "-l", "--", "-M")
 
 
-@pytest.mark.parametrize(("line", "expected"), [("-V", True), ("-M 0 host -V", False)])
-def test_the_version_flag_counts_only_before_the_host(line: str, expected: bool) -> None:
-    assert has_version_flag(line.split()) is expected
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-V", "V"),
+        ("--strict -V", "V"),
+        ("-M 0 host -V", "V"),
+        ("-M 0 host ls -V", None),
+        ("-h", "h"),
+        ("--help", "h"),
+        ("-Nh", "h"),
+        ("-M 0 -- -N --help host", "h"),
+        ("-M 0 host -h", "h"),
+        ("-M 0 host ls -h", None),
+        ("-M 0 host ls --help", None),
+        ("-i -h host", None),
+        ("-h -V", "h"),
+        ("-N host", None),
+        ("", None),
+    ],
+)
+def test_a_flag_that_only_prints_a_text_is_found(line: str, expected: str | None) -> None:
+    assert information_flag(line.split()) == expected
+
+
+@pytest.mark.parametrize("line", ["-h host", "host -h", "--help"])
+def test_ssh_has_no_help_option(line: str) -> None:
+    with pytest.raises(CommandLineError, match="unknown option"):
+        parse_ssh(line.split())
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0", None), ("0:7", None), ("20000", Monitor(20000)), ("65534:7", Monitor(65534, 7))],
+    [
+        ("0", None),
+        ("0:7", None),
+        ("20000", Monitor(20000)),
+        ("65534:7", Monitor(65534, 7)),
+        ("0x10", Monitor(16)),
+        ("0X4e20:0x7", Monitor(20000, 7)),
+        ("010:010", Monitor(8, 8)),
+        ("0x0", None),
+        ("00", None),
+        (" +20000", Monitor(20000)),
+    ],
 )
 def test_a_monitoring_port_is_parsed(text: str, expected: Monitor | None) -> None:
     assert parse_monitor(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "65535", "-1", "x", ":7", "1:", "1:0", "1:65536", "1:2:3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "65535",
+        "-1",
+        "x",
+        ":7",
+        "1:",
+        "1:0",
+        "1:65536",
+        "1:2:3",
+        "0x",
+        "08",
+        "0xffff",
+        "1e3",
+        "20000 ",
+        5000 * "9",
+    ],
+)
 def test_an_invalid_monitoring_port_is_refused(text: str) -> None:
     with pytest.raises(CommandLineError, match=r"-M: expected"):
         parse_monitor(text)

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.autossh.environment import NO_LIMIT, Settings, parse_environment, parse_integer
+from tunnelkeeper.autossh.environment import (
+    LONG_MAX,
+    NO_LIMIT,
+    Settings,
+    parse_environment,
+    parse_integer,
+)
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 
 
@@ -56,7 +62,11 @@ def test_every_variable_sets_its_field() -> None:
         ("AUTOSSH_FIRST_POLL", "0"),
         ("AUTOSSH_MAXSTART", "-2"),
         ("AUTOSSH_MAXLIFETIME", "x"),
+        ("AUTOSSH_MAXLIFETIME", ""),
         ("AUTOSSH_LOGLEVEL", "8"),
+        ("AUTOSSH_LOGLEVEL", "-1"),
+        ("AUTOSSH_POLL", "0x"),
+        ("AUTOSSH_POLL", "08"),
     ],
 )
 def test_the_error_of_an_invalid_number_names_its_variable(variable: str, value: str) -> None:
@@ -80,7 +90,25 @@ def test_a_variable_without_effect_is_listed_as_ignored() -> None:
     assert [remark.option for remark in settings.ignored] == ["AUTOSSH_PATH"]
 
 
-@given(st.integers())
+def test_a_negative_time_is_the_default() -> None:
+    settings = parse_environment(
+        {"AUTOSSH_POLL": "-5", "AUTOSSH_FIRST_POLL": "-1", "AUTOSSH_MAXLIFETIME": "-1"}
+    )
+
+    assert (settings.poll, settings.first_poll, settings.max_lifetime) == (600, 600, 0)
+
+
+def test_the_level_is_not_read_while_debugging() -> None:
+    assert parse_environment({"AUTOSSH_DEBUG": "", "AUTOSSH_LOGLEVEL": "x"}).log_level == 7
+
+
+@pytest.mark.parametrize("text", ["9" * 30, "9" * 5000, "0x" + "f" * 40, "9223372036854775808"])
+def test_a_number_too_large_for_a_long_becomes_the_nearest_one(text: str) -> None:
+    assert parse_integer(text) == LONG_MAX
+    assert parse_integer(f"-{text}") == -LONG_MAX
+
+
+@given(st.integers(-LONG_MAX, LONG_MAX))
 def test_numbers_are_decimal_hexadecimal_or_octal_as_in_c(number: int) -> None:
     assert parse_integer(str(number)) == number
     assert parse_integer(hex(number)) == number

@@ -9,6 +9,7 @@ from tunnelkeeper.autossh.monitor_protocol import (
     format_message,
     loop_forwards,
     timing_from_settings,
+    timing_note,
 )
 
 
@@ -25,6 +26,19 @@ from tunnelkeeper.autossh.monitor_protocol import (
 )
 def test_the_environment_sets_the_timing_of_probes(settings: Settings, expected: Timing) -> None:
     assert timing_from_settings(settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("poll", "expected"),
+    [
+        (10, "short poll time: adjusting net timeouts to 5000"),
+        (29, "short poll time: adjusting net timeouts to 14500"),
+        (30, None),
+        (600, None),
+    ],
+)
+def test_a_shorter_timeout_is_logged(poll: int, expected: str | None) -> None:
+    assert timing_note(Settings(poll=poll)) == expected
 
 
 def test_a_loop_consists_of_a_local_and_a_remote_forward() -> None:

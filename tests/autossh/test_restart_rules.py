@@ -32,6 +32,29 @@ def test_a_first_run_that_ends_within_the_gate_time_ends_the_program(status: int
     assert isinstance(result, ProgramExit)
     assert result.code == 1
     assert result.message == f"ssh exited prematurely with status {status}; autossh exiting"
+    assert result.is_error
+
+
+@pytest.mark.parametrize("status", [0, 3, 127])
+def test_a_later_exit_is_not_logged_as_an_error(status: int) -> None:
+    result = run_twice(STRICT, status)
+
+    assert isinstance(result, ProgramExit)
+    assert not result.is_error
+
+
+@pytest.mark.parametrize(
+    ("gate", "starts", "lasted", "expected"),
+    [(30, 1, 30, True), (30, 1, 31, False), (30, 2, 1, False), (0, 1, 0, False)],
+)
+def test_only_a_short_first_run_is_gated(
+    gate: float, starts: int, lasted: float, expected: bool
+) -> None:
+    history = RunHistory(Rules(gate_time=gate, poll=600))
+    for _ in range(starts):
+        history = history.with_start(100)
+
+    assert history.is_gated(100 + lasted) is expected
 
 
 @pytest.mark.parametrize(

@@ -307,6 +307,16 @@ def test_a_tunnel_without_retries_waits_for_a_request(failure: Failure) -> None:
     assert isinstance(tunnel.feed(Start()), Connecting)
 
 
+@pytest.mark.parametrize(("failure", "waits_for_request"), [(REFUSED, False), (DENIED, True)])
+def test_retries_can_be_off_for_failures_of_the_user_only(
+    failure: Failure, waits_for_request: bool
+) -> None:
+    tunnel = LifecycleDriver(replace(STEADY, retries_blocked=False))
+    tunnel.feed(Start(), SessionEnded(failure))
+
+    assert (tunnel.waits() is None) is waits_for_request
+
+
 def test_a_tunnel_without_retries_also_waits_after_a_stable_connection() -> None:
     tunnel = LifecycleDriver(replace(STEADY, retries=False))
     tunnel.feed(Start(), SessionOpened())

@@ -156,6 +156,34 @@ def test_a_permanent_failure_within_the_gate_time_ends_it(sandbox: Sandbox) -> N
     assert run.exit_code() == 1
     assert "auth" in run.output()
     assert run.start_count() == 1
+    assert "trying again" not in run.output() + run.log()
+
+
+@pytest.mark.parametrize(
+    ("line", "variables"),
+    [
+        ("-M 0 -N -l nosuchuser box", {"MAXSTART": "1", "GATETIME": "0"}),
+        ("-M 0 -N -o UserKnownHostsFile=/dev/null box", {}),
+        ("-M 0 -N -p {closed} box", {"MAXSTART": "1"}),
+    ],
+)
+def test_the_last_attempt_does_not_announce_another(
+    line: str, variables: dict[str, str], sandbox: Sandbox
+) -> None:
+    run = autossh(sandbox, sandbox.sshd(), line.format(closed=free_port()), variables)
+
+    run.exit_code()
+    assert run.start_count() == 1
+    assert "trying again" not in run.output() + run.log()
+
+
+def test_without_a_gate_the_next_attempt_is_announced(sandbox: Sandbox) -> None:
+    line = "-M 0 -N -l nosuchuser box"
+    run = autossh(sandbox, sandbox.sshd(), line, {"GATETIME": "0"})
+
+    run.wait_for_log("trying again in 300 s")
+    run.signal(signal.SIGTERM)
+    assert run.exit_code() == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
@@ -228,6 +256,43 @@ def test_a_log_that_cannot_be_written_is_reported(sandbox: Sandbox) -> None:
 
     assert run.exit_code() == 1
     assert "/no/such/folder/log" in run.output()
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help", "-Nh"])
+def test_the_help_is_printed(flag: str, shared_sandbox: Sandbox, server: Sshd) -> None:
+    done = run(shared_sandbox, server, flag)
+
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"usage: autossh ")
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("files", [["/no/such/key"], ["/no/such/key", "/etc/hostname/x"]])
+@pytest.mark.parametrize("option", ["", "-q"])
+def test_a_missing_identity_file_is_reported_as_ssh_does(
+    option: str, files: list[str], shared_sandbox: Sandbox, server: Sshd
+) -> None:
+    config = str(ssh_config(shared_sandbox, server))
+    line = " ".join([*(f"-i {file}" for file in files), option, "box true"])
+    by_ssh = subprocess.run(
+        ["ssh", "-F", config, *line.split()],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+
+    done = run(shared_sandbox, server, f"-M 0 {line}")
+
+    assert done.returncode == 0
+    assert done.stderr == by_ssh.stderr
+    assert done.stderr.count(b"not accessible") == len(files)
+
+
+def test_a_missing_identity_file_is_in_the_log(sandbox: Sandbox) -> None:
+    run = autossh(sandbox, sandbox.sshd(), "-M 0 -i /no/such/key box true")
+
+    assert run.exit_code() == 0
+    assert "Identity file /no/such/key not accessible" in run.log()
 
 
 def test_a_separate_program_is_installed() -> None:

@@ -31,6 +31,10 @@ LOG_LINES = (
     "received signal to exit (15)",
     "received signal to exit (2)",
     "signalled to kill and restart ssh",
+    "signalled to exit",
+    "starting ssh (count 1)",
+    "starting ssh (count 1 of 3)",
+    "short poll time: adjusting net timeouts to 5000",
 )
 """Log lines of autossh that show its decisions."""
 
@@ -90,14 +94,26 @@ def to_closed_port(*line: str, **variables: str) -> Scenario:
     return lambda program: program.run("-p", str(free_port()), *line, "box", "true", **variables)
 
 
-def after_signals(number: int, *more: int) -> Scenario:
+def after_signals(number: int, *more: int, **variables: str) -> Scenario:
     def scenario(program: ProgramUnderTest) -> Autossh:
         before = program.server.logins()
-        run = program.run("-N", "box")
+        run = program.run("-N", "box", **variables)
         for signal_number in (number, *more):
             program.wait_for_login(before)
             before = program.server.logins()
             run.signal(signal_number)
+        return run
+
+    return scenario
+
+
+def during_a_delay(number: int) -> Scenario:
+    """Send a signal while the program waits before a start."""
+
+    def scenario(program: ProgramUnderTest) -> Autossh:
+        run = to_closed_port(GATETIME="0", POLL="100000")(program)
+        wait_until(run.delays, within=LOGIN_TIMEOUT, message=run.log)
+        run.signal(number)
         return run
 
     return scenario
@@ -141,6 +157,26 @@ SCENARIOS: dict[str, Scenario] = {
     "USR1 restarts ssh": after_signals(signal.SIGUSR1, signal.SIGTERM),
     "HUP changes nothing": after_ignored_signal(signal.SIGHUP),
     "USR2 changes nothing": after_ignored_signal(signal.SIGUSR2),
+    "TERM during a delay": during_a_delay(signal.SIGTERM),
+    "TERM at log level 3": after_signals(signal.SIGTERM, LOGLEVEL="3"),
+    "a failed command at log level 3": command("box", "exit 3", GATETIME="0", LOGLEVEL="3"),
+    "a gated failure at log level 3": command("box", "exit 3", LOGLEVEL="3"),
+    "a gated failure at log level 2": command("box", "exit 3", LOGLEVEL="2"),
+    "the last start at log level 5": to_closed_port(GATETIME="0", MAXSTART="1", LOGLEVEL="5"),
+    "a level in hexadecimal": command("box", "exit 0", GATETIME="0", LOGLEVEL="0x6"),
+    "a poll time of ten seconds": command("box", "exit 0", GATETIME="0", POLL="0xa"),
+    "a negative poll time": command("box", "exit 0", GATETIME="0", POLL="-5"),
+    "a lifetime below the poll time": command("box", "exit 0", GATETIME="0", MAXLIFETIME="0x2"),
+    "a negative lifetime": command("box", "exit 0", GATETIME="0", MAXLIFETIME="-1"),
+    "a gate time that is too large": command("box", "exit 3", GATETIME="9" * 30),
+    "a limit of three starts": to_closed_port(MAXSTART="03"),
+    "a hexadecimal number without digits": command("box", "exit 0", GATETIME="0x"),
+    "an octal number with a 9": command("box", "exit 0", POLL="09"),
+    "an invalid echo port": without_m("-M", "0x10:x", "-N", "box"),
+    "a negative port": without_m("-M", "-1", "-N", "box"),
+    "port 0 in hexadecimal": without_m("-M", "0x0", "box", "exit 0", GATETIME="0"),
+    "an empty log level": command("box", "exit 0", LOGLEVEL=""),
+    "a log level that is not read": command("box", "exit 0", LOGLEVEL="x", DEBUG=""),
     "no host": command(),
     "no -M option": without_m("-N", "box"),
     "an invalid port": without_m("-M", "65535", "-N", "box"),

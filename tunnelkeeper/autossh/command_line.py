@@ -1,7 +1,7 @@
 """Parsers for the command lines of ssh(1) and autossh(1). They look nothing up.
 
     ssh     [options] destination [options] [command [argument ...]]
-    autossh [--strict] [-V] [-M port[:echo_port]] [-f] followed by ssh arguments
+    autossh [--strict] [-h] [-V] [-M port[:echo_port]] [-f] followed by ssh arguments
 
 Flags may be combined, and a value may be attached to its option or be the next argument: `-NfL
 8080:localhost:80`, `-TND4711`, `-p2222`. More options may follow the destination, unless `--`
@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.autossh.environment import parse_integer
 from tunnelkeeper.autossh.options import OPTIONS
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Option, SshCommand, parse_setting
 from tunnelkeeper.core.host_spec import HostSpec, HostSpecError, is_host, parse_host_spec
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MONITOR = "M"
 VERSION = "V"
+HELP = "h"
+LONG_HELP = "--help"
 BACKGROUND = "f"
 STRICT = "--strict"
 """Our own option: follow autossh's delays and gate time exactly. It must be the first argument."""
@@ -64,7 +67,7 @@ def parse_ssh(arguments: Sequence[str]) -> SshCommand:
 
 
 def parse_autossh(arguments: Sequence[str]) -> AutosshCommand:
-    """Parse the arguments of `autossh`. For -V, use has_version_flag.
+    """Parse the arguments of `autossh`. For -V and -h, use information_flag.
 
     Raises:
         CommandLineError: The command line is invalid.
@@ -87,31 +90,34 @@ def parse_autossh(arguments: Sequence[str]) -> AutosshCommand:
     )
 
 
-def has_version_flag(arguments: Sequence[str]) -> bool:
-    """Return whether -V is among the options. autossh then only prints its version.
+def information_flag(arguments: Sequence[str]) -> str | None:
+    """Return VERSION or HELP if it is among the options. autossh then only prints a text.
 
     Raises:
         CommandLineError: The command line is invalid.
     """
     _, arguments = _split_strict(arguments)
-    parser = _Parser(arguments, ignores_first_terminator=True)
-    return any(option.letter == VERSION for option in parser.options(extra=MONITOR))
+    parser = _Parser(arguments, ignores_first_terminator=True, has_help=True)
+    letters = (option.letter for option in _all_options(parser))
+    return next((letter for letter in letters if letter in {VERSION, HELP}), None)
 
 
 def parse_monitor(text: str) -> Monitor | None:
     """Parse `port[:echo_port]`, the value of -M and AUTOSSH_PORT. Port 0, no loop, gives None.
 
+    Both ports are numbers of C, as in autossh: 0x4e20 is 20000.
+
     Raises:
         CommandLineError: The command line is invalid.
     """
     port_text, colon, echo_text = text.partition(":")
-    port = _parse_number(port_text)
+    port = parse_integer(port_text)
     # The return path uses the next port, so the highest port is invalid: autossh.c.
-    if port is None or port >= HIGHEST_PORT:
+    if port is None or not 0 <= port < HIGHEST_PORT:
         raise CommandLineError(
             f"-M: expected a port from 0 to {HIGHEST_PORT - 1}, got {port_text!r}"
         )
-    echo_port = _parse_number(echo_text) if colon else None
+    echo_port = parse_integer(echo_text) if colon else None
     if colon and (echo_port is None or not 0 < echo_port <= HIGHEST_PORT):
         raise CommandLineError(
             f"-M: expected an echo port from 1 to {HIGHEST_PORT}, got {echo_text!r}"
@@ -123,11 +129,13 @@ def parse_monitor(text: str) -> Monitor | None:
 class _Parser:
     """A parser of options. extra: letters of options with a value beyond those of ssh.
 
-    ignores_first_terminator: autossh removes the first `--` before ssh sees it.
+    ignores_first_terminator: autossh removes the first `--` before ssh sees it. has_help: -h and
+    --help are options.
     """
 
     arguments: Sequence[str]
     ignores_first_terminator: bool
+    has_help: bool = False
     position: int = 0
     options_ended: bool = False
 
@@ -158,6 +166,10 @@ class _Parser:
                 return
             if not argument.startswith("-") or argument == "-":
                 return
+            if argument == LONG_HELP and self.has_help:
+                self.position += 1
+                yield Option(HELP)
+                continue
             if argument.startswith("--"):
                 raise CommandLineError(
                     f"unknown option {argument}; {STRICT} must be the first argument"
@@ -168,6 +180,9 @@ class _Parser:
     def _cluster(self, letters: str, extra: str) -> Iterator[Option]:
         """Yield the options of one argument: flags, of which the last may have a value."""
         for at, letter in enumerate(letters, 1):
+            if letter == HELP and self.has_help:
+                yield Option(HELP)
+                continue
             if letter not in OPTIONS:
                 raise CommandLineError(f"unknown option -{letter} in {'-' + letters!r}")
             if not OPTIONS[letter].takes_value and letter not in extra:
@@ -181,11 +196,23 @@ class _Parser:
             yield Option(letter, value)
             return
 
+    def skip_host(self) -> None:
+        """Skip the host, if present."""
+        self._next()
+
     def _next(self) -> str | None:
         if self.position == len(self.arguments):
             return None
         self.position += 1
         return self.arguments[self.position - 1]
+
+
+def _all_options(parser: _Parser) -> Iterator[Option]:
+    """Yield the options on both sides of the host. Those of a remote command are not among them."""
+    yield from parser.options(extra=MONITOR)
+    parser.skip_host()
+    if not parser.options_ended:
+        yield from parser.options(extra=MONITOR)
 
 
 def _split_strict(arguments: Sequence[str]) -> tuple[bool, Sequence[str]]:
@@ -204,7 +231,3 @@ def _parse_destination(text: str) -> HostSpec:
     if (at and not user) or not is_host(host):
         raise CommandLineError(f"expected [user@]host or ssh://[user@]host[:port], got {text!r}")
     return HostSpec(user if at else None, host, None)
-
-
-def _parse_number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else None

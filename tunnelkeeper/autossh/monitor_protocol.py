@@ -46,6 +46,14 @@ def timing_from_settings(settings: Settings) -> Timing:
     return Timing(first, poll, poll / 2 if poll < SHORT_POLL else NET_TIMEOUT)
 
 
+def timing_note(settings: Settings) -> str | None:
+    """Return what autossh logs if frequent polls shorten the timeout."""
+    timeout = timing_from_settings(settings).timeout
+    if timeout >= NET_TIMEOUT:
+        return None
+    return f"short poll time: adjusting net timeouts to {timeout * 1000:.0f}"
+
+
 def loop_forwards(monitor: Monitor) -> tuple[Forward, ...]:
     """Return the forwards that form the loop."""
     here = TcpAddress(LOCALHOST, monitor.port)

@@ -40,10 +40,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class ProgramExit:
-    """Exit with a code. message: for the log."""
+    """Exit with a code. message: for the log.
+
+    is_error: log it as an error. autossh logs only an exit within the gate time as one.
+    """
 
     code: int
     message: str
+    is_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +77,20 @@ class RunHistory:
         short = self.short_runs + 1 if now - self.started_at < self._min_run else 0
         return replace(self, starts=self.starts + 1, started_at=now, short_runs=short)
 
+    def is_gated(self, now: float) -> bool:
+        """Return whether a run that ends now is the first one and within the gate time."""
+        gate = self.rules.gate_time
+        return self.starts == 1 and gate > 0 and now - self.started_at <= gate
+
     def on_exit(
         self, status: int, now: float, *, needs_user: bool = False
     ) -> ProgramExit | NextRun:
         """Return what follows the end of a run. needs_user: only a user can resolve the failure."""
         gate = self.rules.gate_time
-        gated = self.starts == 1 and gate > 0 and now - self.started_at <= gate
-        if gated and (self.rules.strict or needs_user or status not in {EXIT_OK, EXIT_STATUS_LOST}):
+        is_final = needs_user or status not in {EXIT_OK, EXIT_STATUS_LOST}
+        if self.is_gated(now) and (self.rules.strict or is_final):
             message = f"ssh exited prematurely with status {status}; autossh exiting"
-            return ProgramExit(EXIT_FAILED, message)
+            return ProgramExit(EXIT_FAILED, message, is_error=True)
         if status == EXIT_OK:
             return ProgramExit(EXIT_OK, "ssh exited with status 0; autossh exiting")
         # ssh also exits with 1 or 2 for its own errors: autossh.c, ssh_wait().

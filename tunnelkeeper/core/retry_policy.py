@@ -29,7 +29,8 @@ class RetryPolicy:
     """The retry settings of a tunnel. Durations are seconds; 0 disables them.
 
     seed: drawn once per tunnel and supervisor, so that many tunnels do not retry at once.
-    retries: if false, a failure leaves the tunnel blocked until Start or Restart.
+    retries: if false, a failure leaves the tunnel blocked until Start or Restart. retries_blocked:
+    the same for a failure that a user must resolve.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
@@ -39,6 +40,7 @@ class RetryPolicy:
     drain_timeout: float = 300.0
     seed: str = ""
     retries: bool = True
+    retries_blocked: bool = True
 
     @classmethod
     def from_tunnel(cls, tunnel: Tunnel, seed: str) -> RetryPolicy:
@@ -96,7 +98,7 @@ def retry_after_loss(
     failure: Failure, attempts: FailedAttempts, now: float, policy: RetryPolicy
 ) -> Retry:
     """Return the next retry for a failure that is already counted, or is no failed attempt."""
-    if not policy.retries:
+    if not policy.retries or (failure.needs_user and not policy.retries_blocked):
         return Retry(attempts, inf, failure)
     if failure.needs_user:
         return Retry(attempts, now + BLOCKED_DELAY, failure)

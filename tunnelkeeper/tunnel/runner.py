@@ -79,7 +79,7 @@ class Reconfigure:
 class Runner:
     """The runner of one tunnel. `run` processes the events that `send` queues.
 
-    policy_of: Makes the retry policy from the tunnel's configuration and the seed.
+    policy_of: Makes the retry policy for an event from the tunnel's configuration and the seed.
     """
 
     def __init__(
@@ -97,7 +97,6 @@ class Runner:
         self.replacement_failure: FailureRecord | None = None
         self._context = context
         self._policy_of = policy_of
-        self._policy = policy_of(tunnel, seed)
         self._seed = seed
         self._forwards = ForwardSet(
             tunnel.name,
@@ -213,7 +212,8 @@ class Runner:
         if isinstance(event, RetryNow):
             for remote in self._forwards.remote_forwards:
                 remote.retry_now()
-        self.state, command = step(old, event, self._context.clock.monotonic(), self._policy)
+        policy = self._policy_of(self.tunnel, self._seed)
+        self.state, command = step(old, event, self._context.clock.monotonic(), policy)
         if self.state == old and command is None:
             if isinstance(event, DeadlineReached):  # the timer fired early: set it again
                 self._set_timer()
@@ -294,7 +294,6 @@ class Runner:
 
     async def _reconfigure(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
-        self._policy = self._policy_of(tunnel, self._seed)
         await self._forwards.reconfigure(tunnel, self.session, bound=is_wanted(self.state))
         self._on_forwards_changed()
 

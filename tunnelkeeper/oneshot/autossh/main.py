@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper import __version__
-from tunnelkeeper.autossh.command_line import has_version_flag, parse_autossh, parse_monitor
+from tunnelkeeper.autossh.command_line import (
+    HELP,
+    VERSION,
+    information_flag,
+    parse_autossh,
+    parse_monitor,
+)
 from tunnelkeeper.autossh.environment import parse_environment
-from tunnelkeeper.autossh.monitor_protocol import timing_from_settings
+from tunnelkeeper.autossh.monitor_protocol import timing_from_settings, timing_note
 from tunnelkeeper.autossh.restart_rules import EXIT_FAILED, EXIT_OK, Rules
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 from tunnelkeeper.clock import SystemClock
@@ -23,7 +29,11 @@ from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.oneshot.autossh.log import Level, Log, SshMessages, event_log_for, open_log
 from tunnelkeeper.oneshot.autossh.remote_session import Stdio, remote_task_for
-from tunnelkeeper.oneshot.autossh.resolve import ResolvedCommand, resolve
+from tunnelkeeper.oneshot.autossh.resolve import (
+    ResolvedCommand,
+    missing_identity_files,
+    resolve,
+)
 from tunnelkeeper.oneshot.autossh.supervise import AutosshSupervisor, SupervisedCommand
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.sshconfig import SshConfigError
@@ -39,10 +49,11 @@ EMULATED_VERSION = "1.4g"
 """The version of autossh whose command line is emulated."""
 
 USAGE = """\
-usage: autossh [--strict] [-V] [-M port[:echo_port]] [-f] [SSH_OPTIONS]
+usage: autossh [--strict] [-h] [-V] [-M port[:echo_port]] [-f] [SSH_OPTIONS] host [command]
 
     -M        port of the monitoring loop, 0: none. Overrides AUTOSSH_PORT
     -f        run in the background
+    -h        print this help and exit, as --help does
     -V        print the version and exit
     --strict  follow the delays and the gate time of autossh exactly
 
@@ -51,17 +62,26 @@ _MAXSTART, _MESSAGE, _PIDFILE, _POLL, _PORT: as in autossh(1). No ssh process is
 started: tunnelkeeper connects itself. docs/autossh.md lists every difference.
 """
 
+_INFORMATION = {
+    HELP: USAGE,
+    VERSION: f"autossh {EMULATED_VERSION} (tunnelkeeper {__version__})\n",
+}
+"""The output of each option that only prints a text."""
+
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], console: Stdio) -> int:
     """Run a command line. Return the exit code."""
     silence_asyncssh()
     try:
-        if has_version_flag(arguments):
-            print(f"autossh {EMULATED_VERSION} (tunnelkeeper {__version__})")  # noqa: T201  the output of -V
+        flag = information_flag(arguments)
+        if flag is not None:
+            print(_INFORMATION[flag], end="")  # noqa: T201  the output of -V and -h
             return EXIT_OK
         line, settings = parse_autossh(arguments), parse_environment(environment)
         monitor = _monitor(line, settings)
         _reject_unsupported(line)
+        if not settings.debug:  # with it, the log goes to stderr and has the warnings
+            _print_identity_warnings(line)
         with unwrap_exception_groups():
             command = asyncio.run(resolve(line.ssh, monitor))
     except CommandLineError as error:
@@ -88,7 +108,7 @@ def _supervise(
     ssh_messages = _ssh_messages(line)
     if line.background and not _daemonize():
         return EXIT_OK
-    _log_warnings(line, settings, command, log)
+    _log_warnings(line, settings, monitor, command, log)
     options = SupervisedCommand(
         command=command,
         remote_task=remote_task_for(command.plan, console),
@@ -142,14 +162,27 @@ def _ssh_messages(line: AutosshCommand) -> SshMessages:
 
 
 def _log_warnings(
-    line: AutosshCommand, settings: Settings, command: ResolvedCommand, log: Log
+    line: AutosshCommand,
+    settings: Settings,
+    monitor: Monitor | None,
+    command: ResolvedCommand,
+    log: Log,
 ) -> None:
     for note in (*line.ssh.ignored, *settings.ignored):
         log.write(Level.DEBUG, f"ignored: {note}")
-    for warning in command.warnings:
+    for warning in (*command.warnings, *missing_identity_files(line.ssh)):
         log.write(Level.WARNING, warning)
-    if settings.port == "0" or line.monitor == "0":
+    note_on_timing = timing_note(settings)
+    if note_on_timing is not None:
+        log.write(Level.INFO, note_on_timing)
+    if monitor is None and (line.monitor or settings.port):
         log.write(Level.INFO, "port set to 0, monitoring disabled")
+
+
+def _print_identity_warnings(line: AutosshCommand) -> None:
+    """Print the warnings as ssh does: to stderr, even with -q or -E."""
+    for warning in missing_identity_files(line.ssh):
+        print(f"Warning: {warning}", file=sys.stderr)  # noqa: T201
 
 
 def _print_error(message: str, *, usage: bool = False) -> int:

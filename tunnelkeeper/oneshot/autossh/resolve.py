@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -78,6 +79,18 @@ class ResolvedCommand:
     plan: SessionPlan
     resolver: CommandLineResolver
     warnings: tuple[str, ...]
+
+
+def missing_identity_files(line: SshCommand) -> tuple[str, ...]:
+    """Return ssh's warning for each file of -i that is not accessible. ssh uses other keys then."""
+    warnings = []
+    for name in line.values("i"):
+        path = os.path.expanduser(name)  # noqa: PTH111  Path reports an unknown user as an error
+        try:
+            os.stat(path)  # noqa: PTH116
+        except OSError as error:
+            warnings.append(f"Identity file {path} not accessible: {error.strerror}.")
+    return tuple(warnings)
 
 
 async def resolve(line: SshCommand, monitor: Monitor | None) -> ResolvedCommand:

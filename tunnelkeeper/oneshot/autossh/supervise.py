@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.autossh.environment import NO_LIMIT
 from tunnelkeeper.autossh.restart_rules import (
     EXIT_FAILED,
     EXIT_OK,
@@ -92,6 +93,7 @@ class AutosshSupervisor:
         self._event_log = event_log
         self._clock = clock
         self._history = RunHistory(options.rules)
+        self._judged_at = 0.0
         self._state: State = Stopped()
         self._exit: asyncio.Future[ProgramExit]
         self._runner: Runner
@@ -133,9 +135,8 @@ class AutosshSupervisor:
                     lifetime.cancel()
                 self._cancel_tasks()
                 await self._stop(runner_task)
-        self._log.write(
-            Level.INFO if program_exit.code == EXIT_OK else Level.ERROR, program_exit.message
-        )
+        level = Level.ERROR if program_exit.is_error else Level.INFO
+        self._log.write(level, program_exit.message)
         return program_exit.code
 
     # -- events ------------------------------------------------------------------------------
@@ -154,7 +155,9 @@ class AutosshSupervisor:
                 return
             case _, Connecting():
                 self._history = self._history.with_start(self._clock.monotonic())
-                self._log.write(Level.INFO, f"starting ssh (count {self._history.starts})")
+                limit = self._options.rules.max_starts
+                count = f"{self._history.starts}" + ("" if limit == NO_LIMIT else f" of {limit}")
+                self._log.write(Level.INFO, f"starting ssh (count {count})")
             case ((Connecting() | Up() | Degraded()), (BackingOff() | Blocked())):
                 self._on_run_ended()
         if not isinstance(self._state, Up | Degraded) and self._monitor_task is not None:
@@ -174,8 +177,7 @@ class AutosshSupervisor:
         """Handle a lost connection or a failed attempt."""
         failure = failure_of(self._state)
         needs_user = failure is not None and failure.needs_user
-        now = self._clock.monotonic()
-        match self._history.on_exit(EXIT_STATUS_LOST, now, needs_user=needs_user):
+        match self._history.on_exit(EXIT_STATUS_LOST, self._judged_at, needs_user=needs_user):
             case ProgramExit() as program_exit:
                 self._finish(program_exit)
             case NextRun(wait=wait, message=message):
@@ -207,12 +209,13 @@ class AutosshSupervisor:
             case ConnectionLost(resumable=resumable):
                 if not (resumable or self._options.rules.strict):
                     message = "the connection was lost, and its session cannot be resumed"
-                    self._finish(ProgramExit(EXIT_FAILED, message))
+                    self._finish(ProgramExit(EXIT_FAILED, message, is_error=True))
                 else:
                     self._start_remote_task()  # a replacement may already be connected
                 return
             case StdoutClosed():
-                self._finish(ProgramExit(EXIT_FAILED, "standard output was closed; exiting"))
+                message = "standard output was closed; exiting"
+                self._finish(ProgramExit(EXIT_FAILED, message, is_error=True))
                 return
             case Exited(status=status):
                 verdict = self._history.on_exit(status, self._clock.monotonic())
@@ -242,11 +245,18 @@ class AutosshSupervisor:
     def _add_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
-            message = f"received signal to exit ({int(signal_number)})"
-            loop.add_signal_handler(signal_number, self._finish, ProgramExit(EXIT_FAILED, message))
+            loop.add_signal_handler(signal_number, self._on_exit_signal, signal_number)
         for signal_number in (signal.SIGHUP, signal.SIGUSR2):
             loop.add_signal_handler(signal_number, self._retry_now)
         loop.add_signal_handler(signal.SIGUSR1, self._restart)
+
+    def _on_exit_signal(self, signal_number: signal.Signals) -> None:
+        """End the program. autossh logs an error if the signal ends a delay."""
+        if self._start_timer is not None:
+            self._finish(ProgramExit(EXIT_FAILED, "signalled to exit", is_error=True))
+            return
+        message = f"received signal to exit ({int(signal_number)})"
+        self._finish(ProgramExit(EXIT_FAILED, message))
 
     def _retry_now(self) -> None:
         """End a wait. A live connection is not affected."""
@@ -308,8 +318,15 @@ class AutosshSupervisor:
         runner_task.cancel()
 
     def _policy(self, tunnel: Tunnel, seed: str) -> RetryPolicy:
+        """Return the policy for an event that happens now: no retry if the program will exit.
+
+        _on_run_ended decides with the same time, so that the two agree.
+        """
+        self._judged_at = self._clock.monotonic()
         return replace(
-            RetryPolicy.from_tunnel(tunnel, seed), retries=not self._options.rules.strict
+            RetryPolicy.from_tunnel(tunnel, seed),
+            retries=self._history.may_start and not self._options.rules.strict,
+            retries_blocked=not self._history.is_gated(self._judged_at),
         )
 
     def _debug(self, text: str) -> None:
