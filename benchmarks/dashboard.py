@@ -65,7 +65,7 @@ class FakeSupervisor:
         self._tunnels = [_tunnel(number, since) for number in range(tunnels)]
         self._beats = 0
 
-    def status(self, names: list[str] | None) -> StatusSnapshot:
+    async def status(self, names: list[str] | None) -> StatusSnapshot:
         """Return the status of all tunnels."""
         return StatusSnapshot(self._process, self._tunnels)
 

@@ -124,6 +124,6 @@ def test_a_supervisor_with_another_config_file_is_left_alone(
 
 def test_reload_accepts_another_path_to_the_same_file(tool: Tool, server: RunningServer) -> None:
     link = tool.home / "link.toml"
-    link.symlink_to(server.fake.status(None).supervisor.config)
+    link.symlink_to(server.fake.snapshot(None).supervisor.config)
 
     assert tool("--config", str(link), "reload").code == 0

@@ -17,6 +17,7 @@ from tunnelkeeper.control.payloads import TunnelEvent
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Tool
+    from tunnelkeeper.core.snapshot import TunnelSnapshot
 
 BACKOFF = a_tunnel("web", "backoff", failure=REFUSED, retry_at="2126-11-22T12:00:00Z")
 STOPPED = a_tunnel("idle", "stopped", wanted=False)
@@ -74,6 +75,18 @@ def test_the_full_reason_is_printed_below_the_table(tool: Tool, server: RunningS
     assert reasons == "web: backoff: refused: me@relay:22: Connection refused (is sshd running?)\n"
 
 
+@pytest.mark.parametrize("tunnels", [{}, {"db": a_tunnel()}, {"db": a_tunnel(), "web": BACKOFF}])
+def test_a_changed_config_file_is_reported_below_the_table(
+    tool: Tool, server: RunningServer, tunnels: dict[str, TunnelSnapshot]
+) -> None:
+    server.fake.tunnels = tunnels
+    server.fake.config_changed = True
+
+    assert tool("status").out.splitlines()[-1] == (
+        "/etc/tunnels.toml has changed; `tunnelkeeper reload` applies the changes"
+    )
+
+
 def test_names_select_the_rows(tool: Tool, server: RunningServer) -> None:
     server.fake.tunnels = {"db": a_tunnel(), "web": BACKOFF}
     lines = tool("status", "web").out.splitlines()
@@ -86,7 +99,7 @@ def test_json_is_the_supervisor_s_answer(tool: Tool, server: RunningServer) -> N
     server.fake.tunnels = {"web": BACKOFF}
     done = tool("status", "--json")
 
-    assert json.loads(done.out) == msgspec.to_builtins(server.fake.status(None))
+    assert json.loads(done.out) == msgspec.to_builtins(server.fake.snapshot(None))
     assert done.code == 1
 
 

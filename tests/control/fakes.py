@@ -77,6 +77,7 @@ class FakeSupervisor:
         self.tunnels = {tunnel.name: tunnel for tunnel in tunnels or (a_tunnel(),)}
         self.records = [LogRecord(NOON, "info", "db", "up"), LogRecord(NOON, "info", "", "started")]
         self.problems: list[str] = []
+        self.config_changed = False
         self.listeners: set[Callable[[Event], None]] = set()
         self.requests: list[tuple[object, ...]] = []
         self.counters_every: float | None = None
@@ -85,11 +86,16 @@ class FakeSupervisor:
         self.has_subscriber_request = asyncio.Event()
         self.has_no_subscribers = asyncio.Event()
 
-    def status(self, names: list[str] | None) -> StatusSnapshot:
+    async def status(self, names: list[str] | None) -> StatusSnapshot:
+        return self.snapshot(names)
+
+    def snapshot(self, names: list[str] | None) -> StatusSnapshot:
         tunnels = self.tunnels.values() if names is None else map(self._find_tunnel, names)
         self._note_subscriber_request()
         return StatusSnapshot(
-            SupervisorSnapshot("0.1.0", os.getpid(), "/etc/tunnels.toml", NOON, 1, 0.1, 9),
+            SupervisorSnapshot(
+                "0.1.0", os.getpid(), "/etc/tunnels.toml", NOON, 1, 0.1, 9, self.config_changed
+            ),
             list(tunnels),
         )
 

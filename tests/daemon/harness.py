@@ -84,11 +84,11 @@ class SupervisorHarness:
 
     def tunnel(self, name: str) -> TunnelSnapshot:
         """Return the snapshot of a tunnel."""
-        return self.supervisor.status([name]).tunnels[0]
+        return self.supervisor.snapshot([name]).tunnels[0]
 
     def states(self) -> dict[str, StateName]:
         """Return the state of every tunnel, in the order of status."""
-        return {tunnel.name: tunnel.state for tunnel in self.supervisor.status(None).tunnels}
+        return {tunnel.name: tunnel.state for tunnel in self.supervisor.snapshot(None).tunnels}
 
     async def wait_for_state(self, name: str, state: StateName) -> None:
         """Wait until a tunnel is in a state."""

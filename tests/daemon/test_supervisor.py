@@ -39,9 +39,9 @@ async def test_status_shows_the_process_and_its_tunnels_in_the_requested_order(
     tmp_path: Path,
 ) -> None:
     async with supervisor_harness(tmp_path, TUNNELS) as harness:
-        status = harness.supervisor.status(None)
+        status = harness.supervisor.snapshot(None)
         assert [tunnel.name for tunnel in status.tunnels] == ["db", "web"]
-        picked = harness.supervisor.status(["web", "db"]).tunnels
+        picked = harness.supervisor.snapshot(["web", "db"]).tunnels
         assert [tunnel.name for tunnel in picked] == ["web", "db"]
 
         process = status.supervisor
@@ -53,7 +53,7 @@ async def test_status_shows_the_process_and_its_tunnels_in_the_requested_order(
         assert process.open_files > 3
 
         with pytest.raises(NoSuchTunnelError):
-            harness.supervisor.status(["db", "dbb"])
+            harness.supervisor.snapshot(["db", "dbb"])
 
 
 async def test_a_subscriber_receives_states_forwards_progress_and_log_records(

@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.control.fakes import NOON, a_forward, a_tunnel
-from tests.dashboard.sample_model import ALL, DB, NOW, ControllerHarness, lines_of, text_of
-from tunnelkeeper.control.payloads import LogEvent
+from tests.dashboard.sample_model import (
+    ALL,
+    DB,
+    NOW,
+    SUPERVISOR,
+    ControllerHarness,
+    lines_of,
+    text_of,
+)
+from tunnelkeeper.control.payloads import CountersEvent, LogEvent
 from tunnelkeeper.core.snapshot import CheckSnapshot, FailureSnapshot, LogRecord, ProgressSnapshot
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
@@ -134,6 +142,15 @@ def test_the_header_counts_states_and_describes_the_supervisor() -> None:
         assert expected in first
     for expected in ("/etc/tunnels.toml", "0.1.0", "up 3m 12s", "50 MB", "0 B in, 0 B out"):
         assert expected in second
+
+
+def test_the_header_says_that_the_config_file_has_changed() -> None:
+    harness = ControllerHarness()
+    changed = msgspec.structs.replace(SUPERVISOR, config_changed=True)
+    harness.model.on_event(CountersEvent(changed, []), NOW.monotonic)
+
+    for width in (80, 120):
+        assert "file changed, R reloads  /etc/tunnels.toml" in harness.lines(width)[1]
 
 
 def test_the_detail_pane_shows_hops_forwards_and_the_whole_failure() -> None:

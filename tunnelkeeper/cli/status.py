@@ -13,6 +13,7 @@ import msgspec
 from tunnelkeeper.cli import status_table
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.presentation.tunnel_text import failure_lines, status_row
 
 if TYPE_CHECKING:
@@ -52,9 +53,8 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
         status_table.print_table(
             status_table.tunnel_table(status_row(tunnel, now) for tunnel in snapshot.tunnels)
         )
-        lines = [line for tunnel in snapshot.tunnels for line in failure_lines(tunnel)]
-        if lines:
-            click.echo("\n" + "\n".join(lines))
+    if not as_json and (lines := _lines_below(snapshot)):
+        click.echo("\n" + "\n".join(lines))
     return _exit_code(snapshot.tunnels)
 
 
@@ -71,6 +71,15 @@ def _exit_code(tunnels: list[TunnelSnapshot]) -> ExitCode:
     return ExitCode.OK if up else ExitCode.FAILED
 
 
+def _lines_below(snapshot: StatusSnapshot) -> list[str]:
+    """Return the lines below the table: failures, and a config file that is not applied yet."""
+    lines = [line for tunnel in snapshot.tunnels for line in failure_lines(tunnel)]
+    if snapshot.supervisor.config_changed:
+        file = printable(snapshot.supervisor.config)
+        lines.append(f"{file} has changed; `tunnelkeeper reload` applies the changes")
+    return lines
+
+
 def _watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
     """Show these tunnels until Ctrl-C. None: all. Return the last ones shown.
 
@@ -83,18 +92,19 @@ def _watch(client: Client, names: list[str] | None) -> list[TunnelSnapshot]:
     with Live(auto_refresh=False, console=Console(highlight=False)) as live:
         try:
             while True:
-                tunnels = client.status(names).tunnels
-                live.update(_render(tunnels), refresh=True)
+                snapshot = client.status(names)
+                tunnels = snapshot.tunnels
+                live.update(_render(snapshot), refresh=True)
                 time.sleep(REFRESH_INTERVAL)
         except KeyboardInterrupt:
             return tunnels
 
 
-def _render(tunnels: list[TunnelSnapshot]) -> Group:
+def _render(snapshot: StatusSnapshot) -> Group:
     from rich.console import Group
     from rich.text import Text
 
     now = datetime.now(UTC)
-    table = status_table.tunnel_table(status_row(tunnel, now) for tunnel in tunnels)
-    failures = [Text(line) for tunnel in tunnels for line in failure_lines(tunnel)]
-    return Group(table, *([Text(""), *failures] if failures else []))
+    table = status_table.tunnel_table(status_row(tunnel, now) for tunnel in snapshot.tunnels)
+    lines = [Text(line) for line in _lines_below(snapshot)]
+    return Group(table, *([Text(""), *lines] if lines else []))

@@ -64,7 +64,7 @@ class SupervisorApi(Protocol):
     Each may raise RequestError. An unknown name raises NoSuchTunnelError and changes nothing.
     """
 
-    def status(self, names: list[str] | None) -> StatusSnapshot:
+    async def status(self, names: list[str] | None) -> StatusSnapshot:
         """Return these tunnels, in this order. None: all, in the order of the config file."""
         ...
 

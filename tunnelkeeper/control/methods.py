@@ -57,7 +57,7 @@ async def version(_subject: object, _params: NoParams) -> Version:
 
 
 async def _status(supervisor: SupervisorApi, params: StatusParams) -> StatusSnapshot:
-    return supervisor.status(params.names)
+    return await supervisor.status(params.names)
 
 
 async def _start(supervisor: SupervisorApi, params: Selection) -> Affected:

@@ -125,7 +125,10 @@ class TunnelSnapshot(msgspec.Struct, frozen=True):
 
 
 class SupervisorSnapshot(msgspec.Struct, frozen=True):
-    """The process that holds the tunnels."""
+    """The process that holds the tunnels.
+
+    config_changed: whether the config file has changed since it was read; `reload` applies it.
+    """
 
     version: str
     pid: int
@@ -134,6 +137,7 @@ class SupervisorSnapshot(msgspec.Struct, frozen=True):
     memory_bytes: int
     cpu_seconds: float
     open_files: int
+    config_changed: bool = False
 
 
 class StatusSnapshot(msgspec.Struct, frozen=True):

@@ -37,6 +37,7 @@ from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.systemd import notify
 from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.event_log import EventLog, EventLogHandler
+from tunnelkeeper.tunnel.file_watcher import read_signatures
 from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.systemd.notify import ServiceManager
     from tunnelkeeper.systemd.unit_templates import Ready
+    from tunnelkeeper.tunnel.file_watcher import Signatures
 
 SHUTDOWN_TIMEOUT = 3.0
 """Seconds for all tunnels together to close before their connections are aborted."""
@@ -66,6 +68,7 @@ def run(
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
         faulthandler.enable()  # systemd aborts a blocked event loop; log its stack
+    config_read = read_signatures([config_path])
     try:
         configuration, warnings = load_with_warnings(config_path)
     except ConfigError as error:
@@ -96,6 +99,7 @@ def run(
                     socket_path,
                     manager,
                     StartRequest(names, group, ready),
+                    config_read,
                 )
             )
     except AlreadyRunningError as error:
@@ -122,6 +126,7 @@ async def _run_supervisor(
     socket_path: Path,
     manager: ServiceManager,
     request: StartRequest,
+    config_read: Signatures,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
@@ -139,6 +144,7 @@ async def _run_supervisor(
             tasks,
             lookup_for,
             start_added=starts_all,
+            config_read=config_read,
         )
         _install_signal_handlers(supervisor, tasks, loop)
         monitor = HostMonitor(clock, event_log, supervisor.network_changed, supervisor.network_lost)

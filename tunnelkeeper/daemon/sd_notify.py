@@ -47,7 +47,7 @@ class SdNotifier:
         self._clock = clock
         self._ready_mode: Ready = ready_mode
         self._started = started
-        self._tunnels = {tunnel.name: tunnel for tunnel in supervisor.status(None).tunnels}
+        self._tunnels = {tunnel.name: tunnel for tunnel in supervisor.snapshot(None).tunnels}
         self._attempted: set[str] = set()
         self._status_changed = asyncio.Event()
         self._ready = asyncio.Event()

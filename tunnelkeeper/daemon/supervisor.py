@@ -26,10 +26,12 @@ from tunnelkeeper.core.states import (
     session_count,
 )
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.daemon.config_monitor import ConfigMonitor
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
 from tunnelkeeper.sshconfig import SshConfigError
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
+from tunnelkeeper.tunnel.file_watcher import read_signatures
 from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
 from tunnelkeeper.tunnel.stdio_stream import relay_stream
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
     from tunnelkeeper.ssh.context import SshContext
     from tunnelkeeper.tunnel.event_log import EventLog
+    from tunnelkeeper.tunnel.file_watcher import Signatures
 
 ResolverFactory = Callable[["Configuration"], "HostResolver"]
 
@@ -52,6 +55,7 @@ class Supervisor:
         tasks: Owns everything that runs.
         start_added: Whether a reload starts new tunnels with autostart. False if only some
             tunnels were requested at start.
+        config_read: The signature of the config file from before it was read. None: as it is now.
 
     stopping is set when a shutdown is requested. reload_context is entered around every reload.
     """
@@ -67,6 +71,7 @@ class Supervisor:
         create_resolver: ResolverFactory,
         *,
         start_added: bool = True,
+        config_read: Signatures | None = None,
     ) -> None:
         self.stopping = asyncio.Event()
         self.reload_context: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -78,6 +83,7 @@ class Supervisor:
         self._start_added = start_added
         self._listeners: set[Listener] = set()
         self._stats_reader = ProcessStatsReader()
+        self._config_monitor = ConfigMonitor(config_read or read_signatures([configuration.path]))
         self._reloading = asyncio.Lock()
         host_resolver = create_resolver(configuration)
         self._context = TunnelContext(
@@ -96,10 +102,10 @@ class Supervisor:
 
     # -- control.api.SupervisorApi -----------------------------------------------------------
 
-    def status(self, names: list[str] | None) -> StatusSnapshot:
+    async def status(self, names: list[str] | None) -> StatusSnapshot:
         """Return the supervisor and the named tunnels, or all of them."""
-        tunnels = self._registry.snapshots(names)
-        return StatusSnapshot(self._snapshot(), tunnels)
+        await self._config_monitor.look()
+        return self.snapshot(names)
 
     async def start(self, names: list[str], group: str | None) -> list[str]:
         """Start tunnels. Return their names."""
@@ -143,7 +149,7 @@ class Supervisor:
         if counters_every is not None:
             runners = self._registry.runners
             publisher = CounterPublisher(
-                counters_every, self._clock, runners, self._snapshot, listener
+                counters_every, self._clock, runners, self._periodic_snapshot, listener
             )
 
         def unsubscribe() -> None:
@@ -172,6 +178,10 @@ class Supervisor:
             ) from refusal
 
     # -- for main ----------------------------------------------------------------------------
+
+    def snapshot(self, names: list[str] | None) -> StatusSnapshot:
+        """Return the status without a new look at the config file."""
+        return StatusSnapshot(self._snapshot(), self._registry.snapshots(names))
 
     async def reload_and_log_errors(self) -> None:
         """Reload on SIGHUP. Log the problems, because no client waits for the result."""
@@ -210,9 +220,15 @@ class Supervisor:
             memory_bytes=stats.memory_bytes,
             cpu_seconds=stats.cpu_seconds,
             open_files=stats.open_files,
+            config_changed=self._config_monitor.has_changed,
         )
 
+    def _periodic_snapshot(self) -> SupervisorSnapshot:
+        self._config_monitor.look_soon()
+        return self._snapshot()
+
     async def _reload(self) -> list[str]:
+        config_read = read_signatures([self._configuration.path])
         try:
             new, warnings = load_with_warnings(self._configuration.path)
         except ConfigError as error:
@@ -225,6 +241,7 @@ class Supervisor:
         for warning in warnings:
             self._event_log.write("warning", "", str(warning))
         self._configuration = new
+        self._config_monitor.set_read(config_read)
         self._context.host_resolver = host_resolver
         self._event_log.level = new.supervisor.log_level
         self._event_log.format = new.supervisor.log_format

@@ -67,8 +67,12 @@ def _render_source(model: Model, now: Moment, glyphs: Glyphs) -> Line:
         since = format_duration(now.monotonic - model.feed_state.since)
         text = f" supervisor disconnected {since} ago; showing its last state"
         return [("class:gone", f"{text} {glyphs.dot} u starts one ")]
-    config = model.supervisor.config if model.supervisor else ""
-    return [("class:quiet", f" {glyphs.printable(config)}")]
+    if model.supervisor is None:
+        return []
+    config = glyphs.printable(model.supervisor.config)
+    if model.supervisor.config_changed:
+        return [("class:notice", " file changed, R reloads"), ("class:quiet", f"  {config}")]
+    return [("class:quiet", f" {config}")]
 
 
 def _render_process(model: Model, now: Moment, glyphs: Glyphs) -> Line:
