@@ -147,7 +147,7 @@ def test_the_header_counts_states_and_describes_the_supervisor() -> None:
 def test_the_header_says_that_the_config_file_has_changed() -> None:
     harness = ControllerHarness()
     changed = msgspec.structs.replace(SUPERVISOR, config_changed=True)
-    harness.model.on_event(CountersEvent(changed, []), NOW.monotonic)
+    harness.model.on_event(CountersEvent(changed, []), NOW.monotonic + 1)
 
     for width in (80, 120):
         assert "file changed, R reloads  /etc/tunnels.toml" in harness.lines(width)[1]
