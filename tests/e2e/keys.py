@@ -8,10 +8,11 @@ from pathlib import Path
 from tests.requirements import require
 
 
-def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
+def make_key(path: Path, kind: str = "ed25519", passphrase: str = "", bits: int = 0) -> Path:
     """Generate a private key at this path, and its public key in the same place with `.pub`."""
     path.unlink(missing_ok=True)
-    _ssh_keygen("-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path))
+    size = ["-b", str(bits)] if bits else []
+    _ssh_keygen("-q", "-t", kind, *size, "-N", passphrase, "-C", path.name, "-f", str(path))
     return path
 
 
@@ -31,9 +32,10 @@ def certify_user(authority: Path, key: Path, principal: str) -> Path:
     return Path(f"{key}-cert.pub")
 
 
-def certify_host(authority: Path, key: Path, principal: str) -> Path:
+def certify_host(authority: Path, key: Path, principal: str, serial: int = 0) -> Path:
     """Sign a host certificate for the key; return `KEY-cert.pub`."""
-    _ssh_keygen("-q", "-s", str(authority), "-I", "host", "-h", "-n", principal, f"{key}.pub")
+    options = ["-I", "host", "-h", "-n", principal, "-z", str(serial)]
+    _ssh_keygen("-q", "-s", str(authority), *options, f"{key}.pub")
     return Path(f"{key}-cert.pub")
 
 

@@ -22,7 +22,6 @@ from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
         ("pubkeyauthentication false", "PubkeyAuthentication"),
         ("rekeylimit 1073741824 3600", "RekeyLimit"),
         ("remoteforward 8080 [socks]:0", "RemoteForward"),
-        ("revokedhostkeys ~/revoked", "RevokedHostKeys"),
         ("securitykeyprovider /usr/lib/sk.so", "SecurityKeyProvider"),
         ("tunnel point-to-point", "Tunnel"),
         ("verifyhostkeydns ask", "VerifyHostKeyDNS"),
@@ -47,7 +46,7 @@ def test_a_directive_with_an_effect_is_listed(line: str, named: str) -> None:
         "preferredauthentications publickey",
         "pubkeyauthentication true\npermitremoteopen any\nrekeylimit 0 0",
         "securitykeyprovider internal\ntunnel false\nverifyhostkeydns false",
-        "bindinterface none\nrevokedhostkeys none\nknownhostscommand none",
+        "bindinterface none\nknownhostscommand none",
         "remotecommand ls\nrequesttty yes",
     ],
 )

@@ -23,6 +23,7 @@ from tunnelkeeper.config.value_parsers import (
     several,
     text,
 )
+from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE
 
 
 def ssh_config(value: object) -> str | bool:
@@ -59,6 +60,10 @@ HOST_KEYS: Keys = {
     "macs": algorithms,
     "kex_algorithms": algorithms,
     "host_key_algorithms": algorithms,
+    "pubkey_accepted_algorithms": algorithms,
+    "ca_signature_algorithms": algorithms,
+    "required_rsa_size": at_least(MINIMUM_RSA_SIZE, "the limit can only be raised"),
+    "revoked_host_keys": several(text),
     "proxy_command": text,
     "connect_timeout": positive_duration,
     "keepalive_interval": duration,

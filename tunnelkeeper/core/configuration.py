@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SSH_PORT = 22  # RFC 4253 section 4.1
 
+MINIMUM_RSA_SIZE = 1024
+"""Bits. OpenSSH accepts no smaller RSA key, whatever RequiredRSASize says (sshkey.h)."""
+
 HostKeyPolicy = Literal["strict", "accept-new"]
 AddressFamily = Literal["any", "inet", "inet6"]
 
@@ -44,6 +47,10 @@ class HostOptions:
     macs: str | None = None
     kex_algorithms: str | None = None
     host_key_algorithms: str | None = None
+    pubkey_accepted_algorithms: str | None = None
+    ca_signature_algorithms: str | None = None
+    required_rsa_size: int | None = None
+    revoked_host_keys: tuple[str, ...] | None = None
     proxy_command: str | None = None
     connect_timeout: float | None = None
     keepalive_interval: float | None = None
@@ -99,6 +106,9 @@ class Host:
     kex_algorithms: str | None = None
     host_key_algorithms: str | None = None
     pubkey_accepted_algorithms: str | None = None
+    ca_signature_algorithms: str | None = None
+    required_rsa_size: int = MINIMUM_RSA_SIZE
+    revoked_host_keys: tuple[str, ...] = ()
     proxy_command: str | None = None
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE
 from tunnelkeeper.core.host_spec import HostSpec
 from tunnelkeeper.sshconfig.ssh_g_output import get_value, split_paths
 
@@ -103,6 +104,10 @@ def _parse_int(value: str) -> int:
     return int(value)
 
 
+def _parse_rsa_size(value: str) -> int:
+    return max(int(value), MINIMUM_RSA_SIZE)
+
+
 def _parse_host_key_policy(value: str) -> str:
     return _HOST_KEY_POLICIES.get(value.lower(), "strict")
 
@@ -114,6 +119,7 @@ _PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("address_family", "addressfamily", "46", str),
     ("bind_address", "bindaddress", "b", str),
     ("compression", "compression", "C", _parse_flag),
+    ("required_rsa_size", "requiredrsasize", "", _parse_rsa_size),
     ("connect_timeout", "connecttimeout", "", _parse_int),
     ("keepalive_interval", "serveraliveinterval", "", _parse_int),
     ("keepalive_count_max", "serveralivecountmax", "", _parse_int),
@@ -126,12 +132,14 @@ _ALGORITHM_KEYS = (
     ("macs", "macs", "m"),
     ("kex_algorithms", "kexalgorithms", ""),
     ("host_key_algorithms", "hostkeyalgorithms", ""),
+    ("pubkey_accepted_algorithms", "pubkeyacceptedalgorithms", ""),
+    ("ca_signature_algorithms", "casignaturealgorithms", ""),
 )
 """Algorithm lists. `ssh -G` expands the defaults in them, so the command's own value is kept."""
 
 SUPPORTED_KEYWORDS = frozenset(
     {"user", "port", "proxyjump", "proxycommand", "identityfile", "certificatefile"}
-    | {"userknownhostsfile", "identityagent", "identitiesonly"}
+    | {"userknownhostsfile", "identityagent", "identitiesonly", "revokedhostkeys"}
     | {keyword for _, keyword, *_ in (*_PLAIN_KEYS, *_ALGORITHM_KEYS)}
 )
 """The keywords of ssh_config(5) that have a key in the config file."""
@@ -190,6 +198,9 @@ def _make_identity_keys(
     if own_known_hosts is not None or _configs_differ(answers, "userknownhostsfile"):
         known_hosts = own_known_hosts or get_value(answers.command, "userknownhostsfile")
         table["known_hosts"] = [context.resolve_path(path) for path in split_paths(known_hosts)]
+    if _is_set(command, "revokedhostkeys", "") or _configs_differ(answers, "revokedhostkeys"):
+        revoked = split_paths(get_value(answers.command, "revokedhostkeys"))
+        table["revoked_host_keys"] = [context.resolve_path(path) for path in revoked]
     return table
 
 

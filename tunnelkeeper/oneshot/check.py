@@ -15,6 +15,7 @@ from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import KeyProblem, PrivateKeys, Unusable
+from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles, UnreadableListError
 from tunnelkeeper.sshconfig import SshConfigError
 from tunnelkeeper.tunnel.context import lookup_for
 from tunnelkeeper.tunnel.hook_runner import program_path
@@ -58,6 +59,7 @@ async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[
             key_messages = problems if configured else warnings
             key_messages += [f"{at}: {text}" for text in _key_problems(host, keys, configured)]
             warnings += [f"{at}: {text}" for text in _known_hosts_warnings(host, known_hosts)]
+            problems += [f"{at}: {text}" for text in _revoked_keys_problems(host)]
     return list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
 
 
@@ -76,6 +78,7 @@ def _algorithm_problems(host: Host) -> Iterator[str]:
         algorithms.macs,
         algorithms.key_exchanges,
         algorithms.pubkey_accepted_algorithms,
+        algorithms.ca_signature_algorithms,
     ):
         try:
             choose(host)
@@ -116,6 +119,14 @@ def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:
 def _known_hosts_warnings(host: Host, known_hosts: KnownHostsFiles) -> Iterator[str]:
     _, warnings, _ = known_hosts.read([*host.user_known_hosts, *host.system_known_hosts])
     yield from warnings
+
+
+def _revoked_keys_problems(host: Host) -> Iterator[str]:
+    for path in host.revoked_host_keys:
+        try:
+            RevokedKeyFiles().read_blocking([path])
+        except UnreadableListError as error:
+            yield f"list of revoked host keys {error}; no host key is accepted without it"
 
 
 def _unwritable_sockets(tunnel: Tunnel) -> Iterator[str]:

@@ -18,6 +18,7 @@ from tunnelkeeper.core.keepalive import tcp_user_timeout
 from tunnelkeeper.net import dial
 from tunnelkeeper.net.stream_transport import StreamTransport
 from tunnelkeeper.ssh.auth import algorithms
+from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.identities import Identities
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
@@ -72,6 +73,7 @@ class ConnectAttempt:
     logged_in: asyncio.Future[None] = field(init=False)
     proxy_command: ProxyCommand | None = None
     verifier: HostKeyVerifier = field(init=False)
+    policy: HostKeyPolicy = field(init=False)
     identities: Identities = field(init=False)
     step: Step = "connect"
 
@@ -150,12 +152,15 @@ class ConnectAttempt:
         self.verifier = await HostKeyVerifier.prepare(
             self.host, self.port, files, self.progress.warn
         )
+        self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
         self.identities = Identities(self.host, self.context.keys)
         callbacks = ClientCallbacks(self.verifier, self.identities, self.progress.debug)
         options = self._options(callbacks)
         options.waiter = self.logged_in = asyncio.get_running_loop().create_future()
         self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
         self.transport.windows = self.context.windows
+        self.transport.check_host_key = self.policy.check_host_key
+        self.transport.check_certificate = self.policy.check_certificate
         await self._connect_transport(self.transport)
         self._set_step("key_exchange")
         self.transport.last_received_at = time.monotonic()
@@ -262,7 +267,8 @@ class ConnectAttempt:
                 case TimeoutError(errno=None):
                     return self._timeout_failure()
                 case asyncssh.HostKeyNotVerifiable():
-                    return self.verifier.failure or self.verifier.certificate_failure(str(error))
+                    refused = self.policy.failure or self.verifier.failure
+                    return refused or self.verifier.certificate_failure(str(error))
                 case asyncssh.PermissionDenied() if self.transport is not None:
                     return self.identities.login_failure(self.transport.get_server_auth_methods())
             if self.proxy_command is not None and self.step == "key_exchange":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
+from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles
 from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
 from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.login_limiter import LoginLimiter
@@ -25,6 +26,7 @@ class SshContext:
     Attributes:
         keys: The private keys that were loaded, by file.
         known_hosts: The known_hosts files that were read.
+        revoked_keys: The files of revoked host keys that were read.
         login_limiter: Bounds the concurrent handshakes with each server.
         windows: The memory budget for the receive windows of all channels.
         connection_tracker: The connections and attempts to notify of a network change.
@@ -32,6 +34,7 @@ class SshContext:
 
     keys: PrivateKeys = field(default_factory=PrivateKeys)
     known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
+    revoked_keys: RevokedKeyFiles = field(default_factory=RevokedKeyFiles)
     login_limiter: LoginLimiter = field(default_factory=LoginLimiter)
     windows: WindowBudget = field(default_factory=WindowBudget)
     connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)

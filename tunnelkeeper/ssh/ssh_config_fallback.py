@@ -50,6 +50,8 @@ SINGLE_WORD_DIRECTIVES = {
     "HashKnownHosts": "HashKnownHosts",
     "PubkeyAcceptedAlgorithms": "PubkeyAcceptedAlgorithms",
     "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # the name before OpenSSH 8.5
+    "RequiredRSASize": "RequiredRSASize",
+    "RevokedHostKeys": "RevokedHostKeys",
     "StrictHostKeyChecking": "StrictHostKeyChecking",
 }
 """Supported directives of one word that asyncssh ignores, and their current names."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from asyncssh.public_key import SSHOpenSSHCertificate
+
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.net.stream_transport import BufferList
@@ -159,6 +161,9 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
 
     Attributes:
         on_step: Called with each step of the login.
+        check_host_key: Called with the key or certificate that the server presents, before it is
+            validated. It raises HostKeyNotVerifiable to refuse it.
+        check_certificate: Called with a host certificate. It raises ValueError to refuse it.
     """
 
     _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
@@ -169,6 +174,8 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_step: Callable[[Step], None] | None = None
+        self.check_host_key: Callable[[bytes], None] | None = None
+        self.check_certificate: Callable[[SSHOpenSSHCertificate], None] | None = None
 
     def create_command_channel(self) -> SSHClientChannel[bytes]:
         """Return a new session channel that delivers bytes."""
@@ -189,7 +196,16 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
     def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
         """Report the step, and validate the server's host key."""
         self._report_step("host_key")
+        if self.check_host_key is not None:
+            self.check_host_key(key_data)
         return super().validate_server_host_key(key_data)
+
+    def _validate_openssh_host_certificate(
+        self, host: str, addr: str, port: int, cert: SSHOpenSSHCertificate
+    ) -> asyncssh.SSHKey:
+        if self.check_certificate is not None:
+            self.check_certificate(cert)
+        return super()._validate_openssh_host_certificate(host, addr, port, cert)
 
     def send_service_request(self, service: bytes) -> None:
         """Report the step, and start the login. The host key is valid."""

@@ -156,6 +156,8 @@ class HostLookup:
             "MACs": options.macs,
             "KexAlgorithms": options.kex_algorithms,
             "HostKeyAlgorithms": options.host_key_algorithms,
+            "PubkeyAcceptedAlgorithms": options.pubkey_accepted_algorithms,
+            "CASignatureAlgorithms": options.ca_signature_algorithms,
         }
         request = Request(
             host=hop.alias,

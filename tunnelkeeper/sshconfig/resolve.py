@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT, Host, Keepalive
+from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT, MINIMUM_RSA_SIZE, Host, Keepalive
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE, get_flag, get_value, get_values, split_paths
@@ -94,9 +94,14 @@ def resolve(result: LookupResult) -> Host:
         kex_algorithms=_algorithms(result, options.kex_algorithms, "kexalgorithms"),
         host_key_algorithms=_algorithms(result, options.host_key_algorithms, "hostkeyalgorithms"),
         pubkey_accepted_algorithms=(
-            _algorithms(result, None, "pubkeyacceptedalgorithms")
+            _algorithms(result, options.pubkey_accepted_algorithms, "pubkeyacceptedalgorithms")
             or _algorithms(result, None, "pubkeyacceptedkeytypes")  # the name before OpenSSH 8.5
         ),
+        ca_signature_algorithms=_algorithms(
+            result, options.ca_signature_algorithms, "casignaturealgorithms"
+        ),
+        required_rsa_size=_required_rsa_size(result),
+        revoked_host_keys=_revoked_host_keys(result, tokens),
         proxy_command=_proxy_command(result, tokens),
         connect_timeout=_connect_timeout(result),
         keepalive=_keepalive(result),
@@ -171,6 +176,19 @@ def _system_known_hosts(host: LookupResult) -> tuple[str, ...]:
         return tuple(make_absolute(expand_home(path, host.facts), host.facts) for path in files)
     except TokenError as error:
         raise _token_error(host, "GlobalKnownHostsFile", " ".join(files), error) from None
+
+
+def _revoked_host_keys(host: LookupResult, tokens: Tokens) -> tuple[str, ...]:
+    own = host.options.revoked_host_keys
+    values = split_paths(get_value(host.answer, "revokedhostkeys")) if own is None else own
+    return _expand_paths(host, tokens, "RevokedHostKeys", values)
+
+
+def _required_rsa_size(host: LookupResult) -> int:
+    """Return the smallest accepted RSA key. As in ssh, a value below the minimum has no effect."""
+    own = host.options.required_rsa_size
+    size = _integer(host, "requiredrsasize", MINIMUM_RSA_SIZE) if own is None else own
+    return max(size, MINIMUM_RSA_SIZE)
 
 
 def _expand_paths(

@@ -36,7 +36,6 @@ UNSUPPORTED = {
     "RefuseConnection": UNSET,
     "RekeyLimit": frozenset({"0 0"}),
     "RemoteForward": UNSET,
-    "RevokedHostKeys": UNSET,
     "SecurityKeyProvider": UNSET | {"internal", "$ssh_sk_provider"},
     "Tunnel": OFF,
     "VerifyHostKeyDNS": OFF,

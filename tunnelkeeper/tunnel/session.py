@@ -199,4 +199,4 @@ class Session:
 def _files_of(host_chain: tuple[Host, ...]) -> Iterator[str]:
     for host in host_chain:
         yield from (*host.identity_files, *host.certificate_files)
-        yield from (*host.user_known_hosts, *host.system_known_hosts)
+        yield from (*host.user_known_hosts, *host.system_known_hosts, *host.revoked_host_keys)

@@ -17,6 +17,7 @@ from asyncssh.public_key import (
 )
 
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.wildcards import matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 
 AES_GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """First if the processor has AES instructions: then twice as fast as chacha20-poly1305."""
+
+CA_SIGNATURE_ALGORITHMS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+"""OpenSSH's default: no SHA-1 (SSH_ALLOWED_CA_SIGALGS of myproposal.h)."""
 
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
 """Suffix of certificate type names (PROTOCOL.certkeys of OpenSSH)."""
@@ -91,6 +104,17 @@ def pubkey_accepted_algorithms(host: Host) -> list[str]:
     return _apply_spec("PubkeyAcceptedAlgorithms", spec, known, known, host)
 
 
+def ca_signature_algorithms(host: Host) -> list[str]:
+    """Return the algorithms that CAs may sign host certificates with (CASignatureAlgorithms).
+
+    Raises FailureError if none is supported.
+    """
+    known = _decode_names(get_public_key_algs())
+    spec = host.ca_signature_algorithms
+    default = [name for name in CA_SIGNATURE_ALGORITHMS if name in known]
+    return _apply_spec("ca_signature_algorithms", spec, default, known, host)
+
+
 def signature_algorithms(host: Host) -> list[str]:
     """Return the signature algorithms for logins. A certificate's key signs like a plain key."""
     names = (name.removesuffix(CERTIFICATE_SUFFIX) for name in pubkey_accepted_algorithms(host))
@@ -133,7 +157,7 @@ def _apply_spec(
         case "^":
             wanted = [*names, *default]
         case "-":
-            wanted = [name for name in default if name not in names]
+            wanted = [name for name in default if not any(matches(name, n) for n in names)]
         case _:
             wanted = names
     usable = list(dict.fromkeys(name for name in wanted if name in supported))

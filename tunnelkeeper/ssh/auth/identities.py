@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -16,6 +17,7 @@ import asyncssh
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.auth import algorithms
+from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
 from tunnelkeeper.ssh.auth.private_keys import (
     KeyProblem,
     PrivateKeys,
@@ -122,11 +124,15 @@ class Identities:
         """Yield the keys of accepted types. Record the others as problems."""
         for offer in offers:
             key_type = offer.algorithm.decode("ascii")
-            if algorithms.is_key_type_accepted(self.host, key_type):
-                yield offer
-            else:
+            if not algorithms.is_key_type_accepted(self.host, key_type):
                 message = f"{key_type} is not in PubkeyAcceptedAlgorithms"
                 self.problems.append(KeyProblem(source, Unusable.NOT_ACCEPTED, message))
+            elif (bits := rsa_bits(offer.public_data) or inf) < self.host.required_rsa_size:
+                required = self.host.required_rsa_size
+                message = f"it has {bits} bits, and RequiredRSASize asks for {required}"
+                self.problems.append(KeyProblem(source, Unusable.NOT_ACCEPTED, message))
+            else:
+                yield offer
 
     async def _agent_keys(self) -> Sequence[asyncssh.SSHKeyPair]:
         if self.host.identity_agent is None:

@@ -167,11 +167,11 @@ def _parse_file(path: str, status: os.stat_result) -> ParsedFile:
     """Parse a file. Raises OSError, also if it is not a regular file or is too large."""
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
-    return parse(_read_file(path).decode("utf-8", "surrogateescape"), path)
+    return parse(read_regular_file(path).decode("utf-8", "surrogateescape"), path)
 
 
-def _read_file(path: str) -> bytes:
-    """Return the bytes of a file. Raises OSError like `_parse_file`."""
+def read_regular_file(path: str) -> bytes:
+    """Return the bytes of a file. Raises OSError, also if it is not regular or is too large."""
     # Without O_NONBLOCK, opening a FIFO waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:

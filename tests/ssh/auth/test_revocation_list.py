@@ -1,0 +1,121 @@
+"""Lists of revoked keys: what the parser finds is what `ssh-keygen -Q` finds."""
+
+from __future__ import annotations
+
+import subprocess
+from base64 import b64decode
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.keys import certify_host, fingerprint, make_key, public
+from tests.requirements import require
+from tunnelkeeper.ssh.auth.key_blobs import presented_key, rsa_bits
+from tunnelkeeper.ssh.auth.revocation_list import RevocationListError, parse
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Return a folder with the key `plain`, the certified key `host` and their CA."""
+    make_key(tmp_path / "plain")
+    make_key(tmp_path / "ca")
+    certify_host(tmp_path / "ca", make_key(tmp_path / "host"), "name", serial=77)
+    return tmp_path
+
+
+def revoked(folder: Path, data: bytes) -> set[str]:
+    """Return the names of the keys that a list revokes."""
+    names = ("plain", "host", "host-cert", "ca")
+    blobs = {name: b64decode((folder / f"{name}.pub").read_text().split()[1]) for name in names}
+    return {name for name in names if parse(data).revokes(presented_key(blobs[name]))}
+
+
+def revoked_by_ssh(folder: Path, path: Path) -> set[str]:
+    names = ("plain", "host", "host-cert", "ca")
+    command = [require("ssh-keygen"), "-Q", "-f", str(path)]
+    return {
+        name
+        for name in names
+        if subprocess.run(
+            [*command, f"{folder}/{name}.pub"], capture_output=True, check=False
+        ).returncode
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("serial: 77", {"host-cert"}),
+        ("serial: 70-90", {"host-cert"}),
+        ("serial: 1-76\nserial: 78-90", set()),
+        ("\n".join(f"serial: {n}" for n in range(2, 300, 3)), {"host-cert"}),
+        ("\n".join(f"serial: {n}" for n in range(1, 300, 3)), set()),
+        ("id: host", {"host-cert"}),
+        ("id: other", set()),
+        ("key: PLAIN", {"plain"}),
+        ("key: HOST", {"host", "host-cert"}),
+        ("key: CA", {"ca", "host-cert"}),
+        ("sha1: HOST", {"host", "host-cert"}),
+        ("sha256: HOST", {"host", "host-cert"}),
+        ("hash: FINGERPRINT", {"plain"}),
+    ],
+)
+def test_a_key_revocation_list_revokes_what_ssh_keygen_says(
+    keys: Path, lines: str, expected: set[str]
+) -> None:
+    for name in ("plain", "host", "ca"):
+        lines = lines.replace(name.upper(), public(keys / name))
+    (keys / "spec").write_text(lines.replace("FINGERPRINT", fingerprint(keys / "plain")) + "\n")
+    path = keys / "krl"
+    authority = ["-s", str(keys / "ca.pub")]
+    command = [require("ssh-keygen"), "-q", "-k", "-f", str(path), *authority, str(keys / "spec")]
+    subprocess.run(command, check=True)
+
+    assert revoked(keys, path.read_bytes()) == expected
+    assert revoked_by_ssh(keys, path) == expected
+    with pytest.raises(RevocationListError):
+        parse(path.read_bytes()[:-1])
+
+
+def test_key_ids_can_be_revoked_for_every_ca(keys: Path) -> None:
+    (keys / "spec").write_text("id: host\n")
+    path = keys / "krl"
+    command = [require("ssh-keygen"), "-q", "-k", "-f", str(path), "-s", "none", f"{keys}/spec"]
+    subprocess.run(command, check=True)
+
+    assert revoked(keys, path.read_bytes()) == {"host-cert"} == revoked_by_ssh(keys, path)
+
+
+def test_a_text_has_one_key_or_certificate_per_line(keys: Path) -> None:
+    text = f"# stolen\n\n \t{public(keys / 'plain')} a comment\r\n{(keys / 'ca.pub').read_text()}"
+
+    assert revoked(keys, text.encode()) == {"plain", "ca", "host-cert"}
+    assert revoked(keys, (keys / "host-cert.pub").read_bytes()) == {"host", "host-cert"}
+    assert revoked(keys, b"") == set()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"# fine\nssh-ed25519", "line 2: expected a public key"),
+        (b"ssh-ed25519 %%%", "line 1: expected a public key"),
+        (b"ssh-rsa AAAAC3NzaC1lZDI1NTE5", "line 1: expected a public key"),
+        (b"host ssh-ed25519 AAAA", "line 1: expected a public key"),
+        (b"SSHKRL\n\0\0\0\0\2", "version 2"),
+        (b"SSHKRL\n\0\0\0", "cut short"),
+        (b"SSHKRL\n\0\0\0\0\1" + bytes(32) + b"\x09\0\0\0\0", "section 9"),
+        (b"SSHKRL\n\0\0\0\0\1" + bytes(32) + b"\xff\0\0\0\x0a\0\0\0\1x\1\0\0\0\0", "extension x"),
+    ],
+)
+def test_what_cannot_be_parsed_is_an_error(data: bytes, reason: str) -> None:
+    with pytest.raises(RevocationListError, match=reason):
+        parse(data)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ed25519"])
+def test_the_size_of_rsa_keys_is_known_also_in_a_certificate(tmp_path: Path, kind: str) -> None:
+    key = make_key(tmp_path / "key", kind, bits=1024 if kind == "rsa" else 0)
+    certificate = certify_host(make_key(tmp_path / "ca"), key, "name")
+    blobs = [b64decode(p.read_text().split()[1]) for p in (Path(f"{key}.pub"), certificate)]
+
+    assert [rsa_bits(blob) for blob in blobs] == [1024 if kind == "rsa" else None] * 2

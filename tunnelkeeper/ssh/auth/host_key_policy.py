@@ -1,0 +1,104 @@
+"""Host keys that are refused whatever known_hosts says, as verify_host_key() of ssh(1) does.
+
+These are revoked keys, RSA keys that are too small, and certificates whose CA used a forbidden
+signature algorithm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.ssh.auth.algorithms import ca_signature_algorithms
+from tunnelkeeper.ssh.auth.key_blobs import ca_signature_algorithm, presented_key, rsa_bits
+from tunnelkeeper.ssh.auth.known_hosts import fingerprint
+from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeys, UnreadableListError
+
+if TYPE_CHECKING:
+    from asyncssh.public_key import SSHOpenSSHCertificate
+
+    from tunnelkeeper.core.configuration import Host
+    from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles
+
+
+@dataclass(slots=True)
+class HostKeyPolicy:
+    """The policy for one login. failure: set when a key is refused."""
+
+    host: Host
+    revoked: RevokedKeys
+    ca_algorithms: tuple[str, ...]
+    failure: Failure | None = None
+
+    @classmethod
+    async def prepare(cls, host: Host, files: RevokedKeyFiles) -> HostKeyPolicy:
+        """Read the lists of revoked keys.
+
+        Raises FailureError if a list cannot be read: then ssh accepts no host key, too.
+        """
+        try:
+            revoked = await files.read(host.revoked_host_keys)
+        except UnreadableListError as error:
+            raise FailureError(unreadable_list_failure(host, str(error))) from error
+        return cls(host, revoked, tuple(ca_signature_algorithms(host)))
+
+    def check_host_key(self, blob: bytes) -> None:
+        """Check a key or certificate that the server presents.
+
+        Raises asyncssh.HostKeyNotVerifiable, and sets `failure`.
+        """
+        self.failure = self._too_small(blob) or self._revoked(blob)
+        if self.failure is not None:
+            raise asyncssh.HostKeyNotVerifiable(self.failure.message)
+
+    def check_certificate(self, certificate: SSHOpenSSHCertificate) -> None:
+        """Check the CA's signature algorithm.
+
+        Raises ValueError.
+        """
+        algorithm = ca_signature_algorithm(certificate)
+        if algorithm not in self.ca_algorithms:
+            allowed = ", ".join(self.ca_algorithms)
+            raise ValueError(
+                f"the CA signed the certificate with {algorithm}, "
+                f"and CASignatureAlgorithms allows {allowed}"
+            )
+
+    def _too_small(self, blob: bytes) -> Failure | None:
+        bits, required = rsa_bits(blob), self.host.required_rsa_size
+        if bits is None or bits >= required:
+            return None
+        return Failure(
+            Cause.KEY_EXCHANGE,
+            f"the server's RSA host key has {bits} bits, and RequiredRSASize asks for {required}",
+            str(self.host),
+            "give the server a larger key or one of another type, or lower required_rsa_size",
+        )
+
+    def _revoked(self, blob: bytes) -> Failure | None:
+        key = presented_key(blob)
+        path = self.revoked.file_that_revokes(key)
+        if path is None:
+            return None
+        what = "key" if key.ca_blob is None else "certificate"
+        return Failure(
+            Cause.HOST_KEY_CHANGED,
+            f"the server's host {what} {fingerprint(key.blob)} is revoked by {path}",
+            str(self.host),
+            "do not connect; ask the server's administrator",
+            self.host.revoked_host_keys,
+        )
+
+
+def unreadable_list_failure(host: Host, reason: str) -> Failure:
+    """Return the failure for a list that cannot be read."""
+    return Failure(
+        Cause.HOST_KEY_UNKNOWN,
+        f"no host key can be trusted, because the list of revoked keys cannot be read: {reason}",
+        str(host),
+        "restore the file, or change revoked_host_keys (RevokedHostKeys of ssh_config)",
+        host.revoked_host_keys,
+    )

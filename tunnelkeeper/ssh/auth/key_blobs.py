@@ -1,0 +1,118 @@
+"""Public keys and certificates in wire format: the parts that a policy looks at.
+
+The formats are those of RFC 4251 section 5, RFC 4253 section 6.6 and OpenSSH's PROTOCOL.certkeys.
+asyncssh verifies signatures; this module does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import asyncssh
+from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate
+
+from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
+
+RSA_TYPES = frozenset({b"ssh-rsa", b"rsa-sha2-256", b"rsa-sha2-512"})
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedKey:
+    """A key that a server presents, with or without a certificate.
+
+    blob: the plain key. ca_blob: the key that signed the certificate. serial and key_id are fields
+    of the certificate.
+    """
+
+    blob: bytes
+    ca_blob: bytes | None = None
+    serial: int = 0
+    key_id: bytes = b""
+
+
+def presented_key(blob: bytes) -> PresentedKey:
+    """Return the parts of a key or certificate. A certificate of an unknown type is a key."""
+    try:
+        certificate = decode_ssh_certificate(blob)
+    except asyncssh.KeyImportError:
+        return PresentedKey(blob)
+    if not isinstance(certificate, SSHOpenSSHCertificate):
+        return PresentedKey(blob)
+    return PresentedKey(
+        certificate.key.public_data,
+        certificate.signing_key.public_data,
+        certificate._serial,  # noqa: SLF001  asyncssh has no public name for it
+        certificate._key_id.encode(),  # noqa: SLF001
+    )
+
+
+def rsa_bits(blob: bytes) -> int | None:
+    """Return the size of an RSA key or of the key in an RSA certificate; None for other types."""
+    reader = WireReader(blob)
+    try:
+        name = reader.string()
+        bare = name.removesuffix(CERTIFICATE_SUFFIX.encode())
+        if bare not in RSA_TYPES:
+            return None
+        if bare != name:
+            reader.string()  # a certificate's nonce
+        reader.string()  # the public exponent
+        return int.from_bytes(reader.string()).bit_length()
+    except WireError:
+        return None
+
+
+def ca_signature_algorithm(certificate: SSHOpenSSHCertificate) -> str:
+    """Return the algorithm that a CA signed a certificate with, such as `rsa-sha2-512`."""
+    ca_blob = certificate.signing_key.public_data
+    # The CA's key and its signature end a certificate.
+    _, _, signature = certificate.public_data.rpartition(len(ca_blob).to_bytes(4) + ca_blob)
+    try:
+        return WireReader(WireReader(signature).string()).string().decode("ascii", "replace")
+    except WireError:
+        return "unknown"
+
+
+class WireError(ValueError):
+    """Raised if data in wire format ends too early."""
+
+
+class WireReader:
+    """Reads the data types of SSH from the beginning of some bytes to their end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether everything was read."""
+        return self._position == len(self._data)
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes; raises WireError."""
+        end = self._position + count
+        if end > len(self._data):
+            raise WireError("the data is cut short")
+        taken = self._data[self._position : end]
+        self._position = end
+        return taken
+
+    def take_rest(self) -> bytes:
+        """Return everything that was not read yet."""
+        return self.take(len(self._data) - self._position)
+
+    def integer(self, size: int) -> int:
+        """Return an unsigned integer of a number of bytes; raises WireError."""
+        return int.from_bytes(self.take(size))
+
+    def string(self) -> bytes:
+        """Return a string; raises WireError."""
+        return self.take(self.integer(4))
+
+    def strings(self) -> list[bytes]:
+        """Return all strings up to the end; raises WireError."""
+        found = []
+        while not self.is_at_end:
+            found.append(self.string())
+        return found
