@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tunnelkeeper.paths import config_path, expanded, home, lock_path, log_path, socket_path
+from tunnelkeeper.paths import (
+    config_path,
+    expanded,
+    home,
+    lock_path,
+    log_path,
+    set_account_variables,
+    socket_path,
+)
 
 HOME = {"HOME": "/home/ann"}
 
@@ -92,6 +100,30 @@ def test_a_tilde_with_a_user_is_that_users_home() -> None:
     root = pwd.getpwuid(0)
 
     assert expanded(f"~{root.pw_name}/a", HOME) == Path(root.pw_dir) / "a"
+
+
+@pytest.mark.parametrize(
+    ("given", "home_folder", "name"),
+    [
+        ({}, "/", str(os.getuid())),
+        ({"HOME": "/data", "USER": "ann"}, "/data", "ann"),
+        ({"HOME": "relative", "LOGNAME": "bob", "USER": "ann"}, "/", "bob"),
+    ],
+)
+def test_a_uid_without_an_account_gets_the_missing_account_variables(
+    given: dict[str, str], home_folder: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_account(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    with_account, without_account = dict(given), dict(given)
+    set_account_variables(with_account)
+    monkeypatch.setattr(pwd, "getpwuid", no_account)
+    set_account_variables(without_account)
+
+    assert with_account == given
+    assert (without_account["HOME"], without_account["LOGNAME"]) == (home_folder, name)
+    assert home(without_account) == Path(home_folder)
 
 
 @pytest.mark.parametrize("env", [{}, {"HOME": ""}, {"HOME": "relative"}])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 _FOLDER = "tunnelkeeper"
@@ -60,9 +60,24 @@ def user_units_folder(env: Environment) -> Path:
 def home(env: Environment) -> Path:
     """Return $HOME, else the home folder from the user database.
 
-    Raises KeyError if the user id has no entry there either, as in some containers.
+    Raises KeyError if there is neither; set_account_variables prevents that.
     """
     return _absolute(env.get("HOME")) or Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def set_account_variables(env: MutableMapping[str, str]) -> None:
+    """Set HOME and LOGNAME, if missing, for a user id without an entry in the user database.
+
+    Containers run programs with such ids. Libraries and child programs read these variables, and
+    most of them fail without both. `/` is the home folder that container runtimes choose.
+    """
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        if _absolute(env.get("HOME")) is None:
+            env["HOME"] = "/"
+        if not env.get("LOGNAME"):
+            env["LOGNAME"] = env.get("USER") or str(os.getuid())
 
 
 def expanded(text: str, env: Environment) -> Path:

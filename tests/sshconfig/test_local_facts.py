@@ -35,4 +35,9 @@ def test_a_uid_without_an_account_uses_the_home_of_the_environment(
     monkeypatch.setattr(pwd, "getpwuid", no_account)
     monkeypatch.setenv("HOME", "/elsewhere")
 
+    monkeypatch.delenv("LOGNAME", raising=False)
+
     assert (gather_facts().user, gather_facts().home) == (str(os.getuid()), "/elsewhere")
+    assert not gather_facts().has_account
+    monkeypatch.setenv("LOGNAME", "ann")
+    assert gather_facts().user == "ann"

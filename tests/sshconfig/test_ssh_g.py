@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tunnelkeeper.sshconfig import Answer, Request, SshConfigError, SshQuery, ssh_is_installed
+from tunnelkeeper.sshconfig import Answer, Facts, Request, SshConfigError, SshQuery, obstacle_to_ssh
 from tunnelkeeper.sshconfig.ssh_g import command_line
 
 pytestmark = pytest.mark.usefixtures("ssh")
@@ -44,7 +44,15 @@ async def test_ssh_answers_without_any_file() -> None:
     assert answer["hostname"] == ["relay"]
     assert answer["user"] == [getpass.getuser()]
     assert answer["port"] == ["22"]
-    assert ssh_is_installed()
+
+
+def test_ssh_runs_only_if_it_is_installed_and_the_user_has_an_account(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert obstacle_to_ssh(facts) is None
+    assert "uid 1000" in (obstacle_to_ssh(replace(facts, has_account=False)) or "")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert "not installed" in (obstacle_to_ssh(facts) or "")
 
 
 async def test_include_and_wildcards_work_as_in_ssh(tmp_path: Path) -> None:

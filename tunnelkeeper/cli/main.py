@@ -20,6 +20,7 @@ from tunnelkeeper.cli.settings import CommandError, Settings
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.paths import set_account_variables
 from tunnelkeeper.presentation.formatting import did_you_mean
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return the exit code. Every error is one line on stderr."""
+    set_account_variables(os.environ)
     try:
         code = program.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except click.Abort:

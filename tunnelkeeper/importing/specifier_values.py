@@ -30,7 +30,7 @@ def read_system_specifiers() -> dict[str, str]:
     """Return the specifiers of system units."""
     return {
         **_read_common_specifiers(),
-        **_make_account_specifiers(pwd.getpwuid(0)),
+        **_read_account_of_root(),
         **_SYSTEM_DIRECTORIES,
     }
 
@@ -51,6 +51,14 @@ def read_user_specifiers(facts: Facts) -> dict[str, str]:
         "E": environment.get("XDG_CONFIG_HOME") or f"{home}/.config",
         "t": environment.get("XDG_RUNTIME_DIR") or f"/run/user/{facts.uid}",
     }
+
+
+def _read_account_of_root() -> dict[str, str]:
+    """Return root's specifiers, which systemd knows without the user database."""
+    try:
+        return _make_account_specifiers(pwd.getpwuid(0))
+    except KeyError:
+        return {"g": ROOT, "G": "0", "h": "/root", "u": ROOT, "U": "0"}
 
 
 def _make_account_specifiers(account: pwd.struct_passwd) -> dict[str, str]:

@@ -15,8 +15,8 @@ from tunnelkeeper.sshconfig import (
     SshConfigError,
     SshQuery,
     gather_facts,
+    obstacle_to_ssh,
     source_for,
-    ssh_is_installed,
 )
 from tunnelkeeper.sshconfig.lookup import UNCONFIGURED_HOST
 
@@ -55,11 +55,12 @@ class Resolver:
 def make_resolver(configuration: Configuration | None) -> Resolver:
     """Return the resolver for a configuration; None if the config file is not known.
 
-    Raises UnreadableError if ssh is not installed or its ssh_config cannot be used.
+    Raises UnreadableError if ssh cannot run or its ssh_config cannot be used.
     """
-    if not ssh_is_installed():
-        raise UnreadableError("ssh is not installed; import needs `ssh -G` to interpret commands")
     facts = gather_facts()
+    obstacle = obstacle_to_ssh(facts)
+    if obstacle is not None:
+        raise UnreadableError(f"{obstacle}; import needs `ssh -G` to interpret commands")
     try:
         return Resolver(facts, source_for(configuration, facts) if configuration else None)
     except SshConfigError as error:

@@ -1,4 +1,4 @@
-"""Reads ssh_config with asyncssh's parser, for machines without an ssh program.
+"""Reads ssh_config with asyncssh's parser, where the ssh program cannot run.
 
 The answer is that of `ssh -G` as far as the parser goes. What it cannot parse is an error. It does
 not canonicalize host names, and reports that in its answer. Lists of algorithms stay as written,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT = 5.0
 """Seconds for one reading. The commands of Match exec can be slow."""
-HINT = "with ssh installed, ssh itself would read it and take all that ssh_config(5) has"
+HINT = "ssh itself would read it, but is not installed or does not run for this uid"
 
 LOWERCASE_VALUES = frozenset({"hostname", "stricthostkeychecking"})
 """Keywords whose values ssh prints in lower case."""

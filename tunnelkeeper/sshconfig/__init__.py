@@ -10,14 +10,14 @@
     resolve                 one host: config file > ssh_config > built-in default
     lookup                  chains of hosts, jump hosts first
 
-This package neither connects nor imports asyncssh. If ssh is not installed,
+This package neither connects nor imports asyncssh. If ssh cannot run,
 tunnelkeeper.ssh.ssh_config_fallback reads the files instead.
 """
 
 from tunnelkeeper.sshconfig.local_facts import Facts, gather_facts
 from tunnelkeeper.sshconfig.lookup import HostLookup, source_for
 from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Request, SshConfigError
-from tunnelkeeper.sshconfig.ssh_g import SshQuery, ssh_is_installed
+from tunnelkeeper.sshconfig.ssh_g import SshQuery, obstacle_to_ssh
 from tunnelkeeper.sshconfig.unsupported_directives import find_unsupported
 
 __all__ = [
@@ -30,6 +30,6 @@ __all__ = [
     "SshQuery",
     "find_unsupported",
     "gather_facts",
+    "obstacle_to_ssh",
     "source_for",
-    "ssh_is_installed",
 ]

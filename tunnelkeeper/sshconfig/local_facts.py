@@ -18,7 +18,7 @@ class Facts:
     """This machine and the user who runs this program.
 
     hostname: the result of gethostname(2), possibly with a domain. cwd: the base of relative paths.
-    home_of: the lookup for `~user`.
+    home_of: the lookup for `~user`. has_account: whether the user database has an entry for uid.
     """
 
     user: str
@@ -28,16 +28,23 @@ class Facts:
     cwd: str
     environment: Mapping[str, str]
     home_of: HomeOf
+    has_account: bool = True
 
 
 def gather_facts() -> Facts:
-    """Return the current facts. Like ssh, use the account's home directory and ignore $HOME."""
+    """Return the current facts. Like ssh, use the account's home directory and ignore $HOME.
+
+    Without an account, as in containers, take user and home from the environment.
+    """
     uid = os.getuid()
+    has_account = True
     try:
         account = pwd.getpwuid(uid)
         user, home = account.pw_name, account.pw_dir
-    except KeyError:  # a container's uid without an account
-        user, home = str(uid), os.environ.get("HOME", "/")
+    except KeyError:
+        has_account = False
+        user = os.environ.get("LOGNAME") or str(uid)
+        home = os.environ.get("HOME") or "/"
     return Facts(
         user=user,
         uid=uid,
@@ -46,6 +53,7 @@ def gather_facts() -> Facts:
         cwd=str(Path.cwd()),
         environment=dict(os.environ),
         home_of=_home_of,
+        has_account=has_account,
     )
 
 

@@ -80,7 +80,7 @@ def _invalid(expected: str, value: str) -> SshConfigError:
 
 
 class Query(Protocol):
-    """A lookup of a host: `ssh -G`, or a reader of the files if ssh is not installed."""
+    """A lookup of a host: `ssh -G`, or a reader of the files if ssh cannot run."""
 
     async def __call__(self, request: Request) -> Answer:
         """Return the host's settings; raises SshConfigError."""

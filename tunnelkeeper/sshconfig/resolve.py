@@ -132,8 +132,11 @@ def find_deviations(host: LookupResult) -> tuple[str, ...]:
         f"{host.name}: {name} of ssh_config is not supported"
         for name in find_unsupported(host.answer)
     ]
+    reason = "is not installed"
+    if not host.facts.has_account:
+        reason = f"does not run for uid {host.facts.uid} without an entry in the user database"
     deviations += [
-        f"{host.name}: {name} of ssh_config needs ssh (openssh-client), which is not installed"
+        f"{host.name}: {name} of ssh_config needs ssh (openssh-client), which {reason}"
         for name in get_values(host.answer, SSH_ONLY)
     ]
     policy = get_value(host.answer, "stricthostkeychecking")

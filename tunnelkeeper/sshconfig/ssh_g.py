@@ -17,6 +17,7 @@ from tunnelkeeper.sshconfig.lookup_request import SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE, escape_percent, parse_output
 
 if TYPE_CHECKING:
+    from tunnelkeeper.sshconfig.local_facts import Facts
     from tunnelkeeper.sshconfig.lookup_request import Answer, Request
 
 SSH = "ssh"
@@ -30,9 +31,13 @@ RESOLVER_ERROR = "Could not resolve host"
 status does not identify it."""
 
 
-def ssh_is_installed() -> bool:
-    """Return whether ssh is on PATH."""
-    return shutil.which(SSH) is not None
+def obstacle_to_ssh(facts: Facts) -> str | None:
+    """Return why `ssh -G` cannot run, or None if it can."""
+    if shutil.which(SSH) is None:
+        return "ssh is not installed"
+    if not facts.has_account:  # OpenSSH's ssh.c, main(): "No user exists for uid"
+        return f"ssh does not run for uid {facts.uid}, which has no entry in the user database"
+    return None
 
 
 class SshQuery:

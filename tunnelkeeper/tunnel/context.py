@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from tunnelkeeper.sshconfig import HostLookup, Query, SshQuery, gather_facts, ssh_is_installed
+from tunnelkeeper.sshconfig import HostLookup, Query, SshQuery, gather_facts, obstacle_to_ssh
 from tunnelkeeper.tunnel.hook_runner import MAX_CONCURRENT_HOOKS
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ class TunnelContext:
 def lookup_for(configuration: Configuration) -> HostLookup:
     """Return the host lookup for one reading of the config file.
 
-    It asks ssh itself (`ssh -G`), or asyncssh's parser if ssh is not installed.
+    It asks ssh itself (`ssh -G`), or asyncssh's parser if ssh cannot run.
     """
     facts = gather_facts()
     query: Query
-    if ssh_is_installed():
+    if obstacle_to_ssh(facts) is None:
         query = SshQuery()
     else:
         from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery

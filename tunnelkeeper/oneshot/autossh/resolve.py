@@ -22,7 +22,7 @@ from tunnelkeeper.sshconfig import (
     SshQuery,
     find_unsupported,
     gather_facts,
-    ssh_is_installed,
+    obstacle_to_ssh,
 )
 
 if TYPE_CHECKING:
@@ -97,12 +97,13 @@ async def resolve(line: SshCommand, monitor: Monitor | None) -> ResolvedCommand:
     """Look up the host of a command line.
 
     Raises:
-        CommandLineError: An option is not supported, or ssh is not installed.
+        CommandLineError: An option is not supported, or ssh cannot run.
         SshConfigError: ssh_config cannot be read or used.
     """
-    if not ssh_is_installed():
-        raise CommandLineError("ssh is not installed; `ssh -G` is needed to read the command line")
     resolver = CommandLineResolver(line)
+    obstacle = obstacle_to_ssh(resolver.facts)
+    if obstacle is not None:
+        raise CommandLineError(f"{obstacle}; `ssh -G` is needed to read the command line")
     _, answer = await resolver.look_up()
     missing = [name for name in find_unsupported(answer) if name not in HONOURED_DIRECTIVES]
     given = {setting.keyword for setting in line.settings}
