@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import psutil
 
-from tests.e2e.clients import exchange
+from tests.e2e.clients import connected, exchange, is_listening
 from tests.e2e.ports import free_port
 from tests.e2e.sandbox import USER, Sandbox, socks_tunnel, tunnel_table
 from tests.e2e.services import echo
 from tests.e2e.waiting import wait_until
+from tests.forwarding.socks_client import socks5_name
 from tests.requirements import require
 
 
@@ -63,6 +66,56 @@ def test_another_host_name_keeps_the_rest_of_the_alias(sandbox: Sandbox) -> None
     program.wait_until_up()
 
     assert exchange(port, b"data") == b"data"
+
+
+def test_permit_remote_open_limits_a_socks_proxy_on_the_server_as_with_ssh(
+    sandbox: Sandbox,
+) -> None:
+    server, service = sandbox.sshd(), sandbox.service(echo)
+    host, port = str(service).rsplit(":", 1)
+    rules = {
+        "any": {host, "localhost"},
+        "none": set(),
+        f"{host}:{port}": {host},
+        f"*:{port}": {host, "localhost"},
+        f"localhost:* {host}:1": {"localhost"},
+        f"{host}:1 *:2": set(),
+    }
+    with_ssh = [free_port() for _ in rules]
+    ours = [free_port() for _ in rules]
+    ssh_config = sandbox.directory / "ssh_config"
+    ssh_config.write_text(
+        "".join(f"Host h{n}\n  PermitRemoteOpen {rule}\n" for n, rule in enumerate(rules))
+        + f"Match all\n  HostName 127.0.0.1\n  Port {server.port}\n"
+    )
+    for n, remote in enumerate(with_ssh):
+        options = ["-F", str(ssh_config), "-N", "-R", str(remote), f"h{n}"]
+        login = sandbox.ssh(server.port)[3:-2]
+        sandbox.spawn(require("ssh"), *login, *options)
+    program = sandbox.program(
+        *(tunnel_table(f"t{n}", f"h{n}", f'remote = "{remote}"') for n, remote in enumerate(ours)),
+        head=sandbox.head(f'"{ssh_config}"'),
+    )
+    program.up()
+    program.wait_until_up()
+    for remote in with_ssh:
+        wait_until(partial(is_listening, remote), message="ssh does not listen")
+
+    def reached(proxy: int) -> set[str]:
+        names = {host, "localhost"}
+        return {name for name in names if is_granted(proxy, name, int(port))}
+
+    assert [reached(proxy) for proxy in with_ssh] == list(rules.values())
+    assert [reached(proxy) for proxy in ours] == list(rules.values())
+    assert "not permitted by permit_remote_open (PermitRemoteOpen)" in program.succeed("logs", "t1")
+
+
+def is_granted(proxy: int, name: str, port: int) -> bool:
+    """Return whether a SOCKS5 proxy connects to a target."""
+    with connected(proxy) as client:
+        client.sendall(b"\5\1\0" + socks5_name(name.encode(), port))
+        replies = client.recv(2) + client.recv(4)
+    return replies == b"\5\0\5\0\0\1"
 
 
 def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(sandbox: Sandbox) -> None:

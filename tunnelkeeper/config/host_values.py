@@ -8,6 +8,7 @@ from __future__ import annotations
 from tunnelkeeper.config.errors import mismatch, value_error
 from tunnelkeeper.config.value_parsers import one_of, several, text
 from tunnelkeeper.core.host_spec import HostSpecError, is_host, is_user, parse_host_spec
+from tunnelkeeper.core.permit_remote_open import PermitError, parse_permits
 
 NO_JUMP = "none"  # ssh_config(5), ProxyJump
 TRUSTS_ANY_KEY = ("no", "off")
@@ -65,6 +66,16 @@ def _hops(value: object) -> tuple[str, ...]:
     if NO_JUMP in hops:
         raise value_error(f"{NO_JUMP!r} means no jump host and cannot be combined: jump = 'none'")
     return hops
+
+
+def permit_remote_open(value: object) -> tuple[str, ...]:
+    """Parse the targets of SOCKS proxies on the server: host:port, or "any" or "none" alone."""
+    words = several(text)(value)
+    try:
+        parse_permits(words)
+    except PermitError as error:
+        raise value_error(str(error)) from None
+    return words
 
 
 def host_key_policy(value: object) -> str:

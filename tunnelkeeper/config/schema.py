@@ -64,6 +64,7 @@ HOST_KEYS: Keys = {
     "ca_signature_algorithms": algorithms,
     "required_rsa_size": at_least(MINIMUM_RSA_SIZE, "the limit can only be raised"),
     "revoked_host_keys": several(text),
+    "permit_remote_open": host_values.permit_remote_open,
     "proxy_command": text,
     "connect_timeout": positive_duration,
     "keepalive_interval": duration,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.forward_spec import Forward
     from tunnelkeeper.core.health_checks import Check
+    from tunnelkeeper.core.permit_remote_open import PermitRules
 
 DEFAULT_SSH_PORT = 22  # RFC 4253 section 4.1
 
@@ -51,6 +52,7 @@ class HostOptions:
     ca_signature_algorithms: str | None = None
     required_rsa_size: int | None = None
     revoked_host_keys: tuple[str, ...] | None = None
+    permit_remote_open: tuple[str, ...] | None = None
     proxy_command: str | None = None
     connect_timeout: float | None = None
     keepalive_interval: float | None = None
@@ -109,6 +111,7 @@ class Host:
     ca_signature_algorithms: str | None = None
     required_rsa_size: int = MINIMUM_RSA_SIZE
     revoked_host_keys: tuple[str, ...] = ()
+    permit_remote_open: PermitRules = None
     proxy_command: str | None = None
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)

@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.connect_error import ConnectError
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import RemoteForward, RemotelyBoundForward
+from tunnelkeeper.core.permit_remote_open import is_permitted
 from tunnelkeeper.forwarding.connect_target import connect_endpoint
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
 from tunnelkeeper.forwarding.socks_stream import SocksStream
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnelkeeper.core.forward_spec import TcpAddress
+    from tunnelkeeper.core.permit_remote_open import PermitRules
 
 
 @dataclass(slots=True)
@@ -23,12 +25,13 @@ class RemoteClients:
     """Serves the channels of one remote forward.
 
     tasks runs the connects to the targets of SOCKS clients. on_error gets a message for each
-    client that cannot be served.
+    client that cannot be served. permits: the targets that SOCKS clients may have.
     """
 
     forward: RemotelyBoundForward
     tasks: asyncio.TaskGroup
     on_error: Callable[[str], None]
+    permits: PermitRules = None
     counters: Counters = field(default_factory=Counters)
     _check_arrival: asyncio.Future[str] | None = None
 
@@ -77,6 +80,10 @@ class RemoteClients:
 
     def _begin_socks(self, channel: ChannelEndpoint) -> None:
         def on_request(target: TcpAddress) -> None:
+            if not is_permitted(self.permits, target):
+                self.on_error(f"{target}: not permitted by permit_remote_open (PermitRemoteOpen)")
+                socks.reject(Reason.NOT_PERMITTED)
+                return
             self.tasks.create_task(self._serve_socks(channel, target, socks))
 
         socks = SocksStream(channel, on_request, self.on_error)

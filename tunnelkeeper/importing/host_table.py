@@ -140,6 +140,7 @@ _ALGORITHM_KEYS = (
 SUPPORTED_KEYWORDS = frozenset(
     {"user", "port", "proxyjump", "proxycommand", "identityfile", "certificatefile"}
     | {"userknownhostsfile", "identityagent", "identitiesonly", "revokedhostkeys"}
+    | {"permitremoteopen"}
     | {keyword for _, keyword, *_ in (*_PLAIN_KEYS, *_ALGORITHM_KEYS)}
 )
 """The keywords of ssh_config(5) that have a key in the config file."""
@@ -198,6 +199,8 @@ def _make_identity_keys(
     if own_known_hosts is not None or _configs_differ(answers, "userknownhostsfile"):
         known_hosts = own_known_hosts or get_value(answers.command, "userknownhostsfile")
         table["known_hosts"] = [context.resolve_path(path) for path in split_paths(known_hosts)]
+    if _is_set(command, "permitremoteopen", "") or _configs_differ(answers, "permitremoteopen"):
+        table["permit_remote_open"] = " ".join(answers.command["permitremoteopen"]).split()
     if _is_set(command, "revokedhostkeys", "") or _configs_differ(answers, "revokedhostkeys"):
         revoked = split_paths(get_value(answers.command, "revokedhostkeys"))
         table["revoked_host_keys"] = [context.resolve_path(path) for path in revoked]

@@ -34,7 +34,7 @@ HINT = "ssh itself would read it, but is not installed or does not run for this 
 LOWERCASE_VALUES = frozenset({"hostname", "stricthostkeychecking"})
 """Keywords whose values ssh prints in lower case."""
 SINGLE_LINE_LISTS = frozenset(
-    {"globalknownhostsfile", "userknownhostsfile", "canonicaldomains", "setenv"}
+    {"globalknownhostsfile", "userknownhostsfile", "revokedhostkeys", "canonicaldomains", "setenv"}
 )
 FAMILIES = {socket.AF_UNSPEC: "any", socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 DEFAULTS: Answer = {
@@ -51,10 +51,12 @@ SINGLE_WORD_DIRECTIVES = {
     "PubkeyAcceptedAlgorithms": "PubkeyAcceptedAlgorithms",
     "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # the name before OpenSSH 8.5
     "RequiredRSASize": "RequiredRSASize",
-    "RevokedHostKeys": "RevokedHostKeys",
     "StrictHostKeyChecking": "StrictHostKeyChecking",
 }
 """Supported directives of one word that asyncssh ignores, and their current names."""
+
+WORD_LIST_DIRECTIVES = ("PermitRemoteOpen", "RevokedHostKeys")
+"""Supported directives of several words that asyncssh ignores."""
 
 UNSUPPORTED_DIRECTIVES = (*UNSUPPORTED, "LocalCommand", "PermitLocalCommand", "ProxyUseFdpass")
 """Directives that are not supported. They are reported to the user."""
@@ -169,6 +171,7 @@ class SshConfigReader(SSHClientConfig):
         reader = type(self)
         self._handlers = {
             **{name.lower(): (name, reader.set_string_list) for name in UNSUPPORTED_DIRECTIVES},
+            **{name.lower(): (name, reader.set_string_list) for name in WORD_LIST_DIRECTIVES},
             **{
                 name.lower(): (now, reader.set_string)
                 for name, now in SINGLE_WORD_DIRECTIVES.items()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT, MINIMUM_RSA_SIZE, Host, Keepalive
+from tunnelkeeper.core.permit_remote_open import ANY, PermitError, parse_permits
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE, get_flag, get_value, get_values, split_paths
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tunnelkeeper.core.configuration import AddressFamily, HostKeyPolicy, HostOptions
+    from tunnelkeeper.core.permit_remote_open import PermitRules
     from tunnelkeeper.sshconfig.local_facts import Facts
     from tunnelkeeper.sshconfig.lookup_request import Answer
     from tunnelkeeper.sshconfig.tokens import Tokens
@@ -102,6 +104,7 @@ def resolve(result: LookupResult) -> Host:
         ),
         required_rsa_size=_required_rsa_size(result),
         revoked_host_keys=_revoked_host_keys(result, tokens),
+        permit_remote_open=_permit_remote_open(result),
         proxy_command=_proxy_command(result, tokens),
         connect_timeout=_connect_timeout(result),
         keepalive=_keepalive(result),
@@ -185,6 +188,15 @@ def _revoked_host_keys(host: LookupResult, tokens: Tokens) -> tuple[str, ...]:
     own = host.options.revoked_host_keys
     values = split_paths(get_value(host.answer, "revokedhostkeys")) if own is None else own
     return _expand_paths(host, tokens, "RevokedHostKeys", values)
+
+
+def _permit_remote_open(host: LookupResult) -> PermitRules:
+    own = host.options.permit_remote_open
+    words = own or tuple(" ".join(host.answer.get("permitremoteopen", [ANY])).split())
+    try:
+        return parse_permits(words)
+    except PermitError as error:
+        raise SshConfigError(f"{host.name}: PermitRemoteOpen: {printable(str(error))}") from None
 
 
 def _required_rsa_size(host: LookupResult) -> int:

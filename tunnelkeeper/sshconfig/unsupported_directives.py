@@ -30,7 +30,6 @@ UNSUPPORTED = {
     "KnownHostsCommand": UNSET,
     "LocalForward": UNSET,
     "NoHostAuthenticationForLocalhost": OFF,
-    "PermitRemoteOpen": frozenset({"any"}),
     "PKCS11Provider": UNSET,
     "PubkeyAuthentication": frozenset({"yes", "true", "unbound", "host-bound"}),
     "RefuseConnection": UNSET,

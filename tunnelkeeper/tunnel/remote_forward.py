@@ -54,6 +54,7 @@ class RunningRemoteForward(RunningForward):
         if self._connection is not connection:
             self._cancel_retry()
             self._connection = connection
+            self.clients.permits = connection.host.permit_remote_open
             tasks.create_task(self._start_listening(connection))
 
     def connection_lost(self, connection: Connection) -> None:
