@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunnelkeeper.core.failures import NEEDS_USER_CAUSES, NO_HANDSHAKE_CAUSES, Cause, Failure
-from tunnelkeeper.core.text import MESSAGE_LIMIT, printable
+from tunnelkeeper.core.text import MESSAGE_LIMIT, printable, printable_end
 
 NASTY = st.characters(categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
 """Controls, bidirectional and invisible marks, lone surrogates, no characters, line breaks."""
@@ -55,6 +55,13 @@ def test_long_text_is_truncated_with_an_ellipsis() -> None:
     assert printable("x" * MESSAGE_LIMIT) == "x" * MESSAGE_LIMIT
     assert printable("x" * (MESSAGE_LIMIT + 1)) == "x" * (MESSAGE_LIMIT - 1) + "…"
     assert printable("\x00" * 3, limit=9) == "\\x00\\x00…"
+
+
+def test_the_output_of_a_program_is_truncated_at_its_beginning() -> None:
+    assert printable_end("warning; reason", 7) == "…reason"
+    assert printable_end("reason\n", 8) == "reason\\n"
+    assert printable_end("\x00" * 3, limit=9) == "…\\x00\\x00"
+    assert printable_end("x" * MESSAGE_LIMIT) == "x" * MESSAGE_LIMIT
 
 
 @given(text=st.text() | st.text(NASTY), limit=st.integers(1, 400))

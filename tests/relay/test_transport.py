@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -95,3 +96,15 @@ def test_every_reason_has_a_code() -> None:
 async def test_the_client_version_is_printable(relay: InProcessRelay) -> None:
     async with relay.client(client_version="evil_1.0 comment with spaces"):
         assert relay.clients[0].version == "SSH-2.0-evil_1.0 comment with spaces"
+
+
+async def test_the_relay_logs_what_its_client_offers(
+    relay: InProcessRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with pytest.raises(asyncssh.KeyExchangeFailed):
+        await asyncssh.connect(
+            LOOPBACK, relay.port, config=None, known_hosts=None, encryption_algs=["3des-cbc"]
+        )
+
+    await until(lambda: "no common cipher algorithm; the client offers 3des-cbc" in caplog.text)

@@ -104,19 +104,26 @@ Host relay
     assert host.ciphers.count("aes256-gcm@openssh.com") == 1
     assert host.macs is not None
     assert "hmac-sha1" not in host.macs
-    assert host.kex_algorithms is not None
-    assert host.kex_algorithms.endswith(",diffie-hellman-group1-sha1")
+    assert host.kex_algorithms == "+diffie-hellman-group1-sha1"
     assert host.host_key_algorithms == "ssh-ed25519"
     assert host.pubkey_accepted_algorithms is None
+
+
+@pytest.mark.parametrize("ciphers", ["blowfish-cbc", "+arcfour128,aes256-ctr"])
+async def test_a_list_may_name_algorithms_that_ssh_lacks(
+    make_lookup: MakeLookup, ciphers: str
+) -> None:
+    tunnel = Tunnel("t", "relay", options=HostOptions(ciphers=ciphers))
+    (host,) = await make_lookup("").resolve(tunnel)
+
+    assert host.ciphers == ciphers
 
 
 async def test_a_list_that_ssh_refuses_is_reported_with_its_message(
     make_lookup: MakeLookup,
 ) -> None:
-    tunnel = Tunnel("t", "relay", options=HostOptions(macs="rot13"))
-
     with pytest.raises(SshConfigError, match="Bad SSH2 MAC spec 'rot13'"):
-        await make_lookup("").resolve(tunnel)
+        await make_lookup("MACs rot13\n").resolve(Tunnel("t", "relay"))
 
 
 async def test_tokens_are_expanded_as_ssh_expands_them(make_lookup: MakeLookup) -> None:

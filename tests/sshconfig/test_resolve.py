@@ -162,12 +162,10 @@ tcpkeepalive no
     )
 
 
-def test_an_algorithm_list_of_the_config_file_is_kept_even_if_it_equals_the_default(
-    facts: Facts,
-) -> None:
+def test_an_algorithm_list_of_the_config_file_is_kept_as_it_is(facts: Facts) -> None:
     host = resolve(lookup_result(facts, UNCHOSEN, HostOptions(ciphers="+aes")))
 
-    assert (host.ciphers, host.macs) == ("chacha,aes", None)
+    assert (host.ciphers, host.macs) == ("+aes", None)
 
 
 def test_the_old_name_of_pubkey_accepted_algorithms_is_read(facts: Facts) -> None:

@@ -187,3 +187,14 @@ async def test_a_resolver_error_is_temporary(tmp_path: Path) -> None:
         await SshQuery(str(program))(Request("x"))
 
     assert error_info.value.temporary
+
+
+async def test_the_last_errors_of_ssh_are_kept(tmp_path: Path) -> None:
+    text = "".join(f"Unknown{number:04}{'x' * 40} yes\n" for number in range(100))
+
+    with pytest.raises(SshConfigError) as failed:
+        await ask(tmp_path, text, Request("relay"))
+
+    assert "unknown0099" in failed.value.message
+    assert failed.value.message.endswith("terminating, 100 bad configuration options")
+    assert len(failed.value.message) < 1100

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 import pytest
 
 from tests.fake_clock import FakeClock
+from tunnelkeeper.core.text import RECORD_LIMIT
 from tunnelkeeper.tunnel.event_log import (
-    MAX_MESSAGE_LENGTH,
     MAX_RECORDS_PER_TUNNEL,
     MAX_SUPERVISOR_RECORDS,
     THROTTLE_INTERVAL,
@@ -122,7 +122,7 @@ def test_control_characters_of_a_server_are_escaped(
 def test_a_long_message_is_truncated(event_log: EventLog) -> None:
     event_log.write("info", "db", "x" * 1_000_000)
 
-    assert len(event_log.tail("db", 1)[0].message) == MAX_MESSAGE_LENGTH
+    assert len(event_log.tail("db", 1)[0].message) == RECORD_LIMIT
 
 
 def test_each_tunnel_keeps_its_newest_records_independently(event_log: EventLog) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.cli.settings import CommandError
 from tunnelkeeper.control.client import Client, NoSupervisorError
 from tunnelkeeper.core.exit_codes import ExitCode
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import RECORD_LIMIT, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,4 +88,4 @@ def tail(log: Path, start: int) -> list[str]:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(start, end - _TAIL_BYTES))
         lines = file.read().decode(errors="backslashreplace").splitlines()
-    return [printable(line) for line in lines[-TAIL_LINES:]]
+    return [printable(line, RECORD_LIMIT) for line in lines[-TAIL_LINES:]]

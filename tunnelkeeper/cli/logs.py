@@ -9,14 +9,14 @@ import msgspec
 
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
 from tunnelkeeper.core.exit_codes import ExitCode
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import RECORD_LIMIT, printable
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.core.snapshot import LogRecord
 
-LINE_LIMIT = 4096
-"""Characters of a line to print."""
+LINE_LIMIT = RECORD_LIMIT + 200
+"""Characters of a line to print: a record, its time, its level and its tunnel."""
 
 
 @click.command()

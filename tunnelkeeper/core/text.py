@@ -6,6 +6,13 @@ MESSAGE_LIMIT = 300
 """Characters kept of a peer's text. Banners and reasons are untrusted."""
 
 
+RECORD_LIMIT = 6000
+"""Characters kept of a log record. A failure fits, with its hint and two lists of algorithms."""
+
+
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+
+
 def with_hint(message: str, hint: str) -> str:
     """Return a message, followed by its hint in brackets if there is one."""
     return f"{message} ({hint})" if hint else message
@@ -17,9 +24,21 @@ def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     Characters that str.isprintable() rejects (controls, escapes, newlines, bidirectional marks,
     lone surrogates) become backslash escapes.
     """
-    cut = text[: limit + 1]
-    safe = "".join(c if c.isprintable() else _escaped(c) for c in cut)
-    return safe if len(safe) <= limit else safe[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    safe = _escape(text[: limit + 1])
+    return safe if len(safe) <= limit else safe[: limit - 1] + _ELLIPSIS
+
+
+def printable_end(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return a text as printable() does, but truncate its beginning.
+
+    It suits the output of a program, whose last lines name the error.
+    """
+    safe = _escape(text[-limit - 1 :])
+    return safe if len(safe) <= limit else _ELLIPSIS + safe[1 - limit :]
+
+
+def _escape(text: str) -> str:
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:

@@ -25,7 +25,7 @@ from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnap
 from tunnelkeeper.core.states import (
     session_count,
 )
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
@@ -275,7 +275,9 @@ class Supervisor:
             return await host_resolver.resolve(tunnel)
         except SshConfigError as error:
             # Keep the current connection. The next attempt to connect reports the failure.
-            self._event_log.write("warning", tunnel.name, f"ssh_config: {printable(error.message)}")
+            self._event_log.write(
+                "warning", tunnel.name, f"ssh_config: {printable(error.message, RECORD_LIMIT)}"
+            )
             return None
 
     def _failure_suffix(self, name: str) -> str:

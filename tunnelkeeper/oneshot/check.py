@@ -45,6 +45,7 @@ async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[
         where = f"{configuration.path}: tunnels.{name}"
         problems += [f"{where}: {text}" for text in _unwritable_sockets(tunnel)]
         problems += [f"{where}: {text}" for text in _missing_hooks(tunnel)]
+        warnings += [f"{where}: {text}" for text in algorithms.unsupported_names(tunnel.options)]
         try:
             hosts = await lookup.resolve(tunnel)
             warnings += [f"{where}: {text}" for text in await lookup.find_deviations(tunnel)]

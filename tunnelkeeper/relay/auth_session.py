@@ -18,6 +18,7 @@ from tunnelkeeper.relay.client_session import ClientSession
 from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
 from tunnelkeeper.relay.penalties import Offence
+from tunnelkeeper.ssh.negotiation import NoCommonAlgorithmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +137,8 @@ class AuthSession:
             why = f": {printable(str(error))}" if error is not None else ""
             log.info("%s disconnected%s", self.client, why)
         elif not self._is_authenticated and not self._is_evicted:
+            if isinstance(error, NoCommonAlgorithmError):
+                log.info("%s: %s", self.address, error.mismatch.describe("the client"))
             self._add_penalty()
 
     # -- inside ------------------------------------------------------------------------------

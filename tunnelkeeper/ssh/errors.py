@@ -26,6 +26,7 @@ from tunnelkeeper.core.failures import (
 )
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import fd_limits
+from tunnelkeeper.ssh.negotiation import NoCommonAlgorithmError
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
@@ -152,6 +153,9 @@ def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure
     match error:
         case PeerDeadError():
             return Failure(Cause.PEER_DEAD, _text(error), hop)
+        case NoCommonAlgorithmError(mismatch=mismatch):
+            message = mismatch.describe("the server")
+            return Failure(Cause.KEY_EXCHANGE, message, hop, mismatch.hint())
         case asyncssh.KeyExchangeFailed():
             return Failure(Cause.KEY_EXCHANGE, _text(error), hop, _ALGORITHM_HINT)
         case asyncssh.PermissionDenied() | asyncssh.IllegalUserName():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 from asyncssh.channel import SSHClientChannel, SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
+from asyncssh.constants import MSG_KEXINIT
 
 from tunnelkeeper.ssh.asyncssh_logging import SILENCE
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
@@ -22,6 +23,7 @@ from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
 from tunnelkeeper.ssh.fastpath.connection import FastPathConnection
 from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
+from tunnelkeeper.ssh.negotiation import process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
 
 if TYPE_CHECKING:
@@ -169,6 +171,7 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
     _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
         **SSHClientConnection._packet_handlers,  # noqa: SLF001
         **TEXT_HANDLERS,
+        MSG_KEXINIT: process_kexinit,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -150,15 +150,8 @@ class HostLookup:
         if self._default_answer is None:
             self._default_answer = await self._query(UNCONFIGURED_HOST)
         options = hop.options
-        settings = {
-            "HostKeyAlias": options.host_key_alias,
-            "Ciphers": options.ciphers,
-            "MACs": options.macs,
-            "KexAlgorithms": options.kex_algorithms,
-            "HostKeyAlgorithms": options.host_key_algorithms,
-            "PubkeyAcceptedAlgorithms": options.pubkey_accepted_algorithms,
-            "CASignatureAlgorithms": options.ca_signature_algorithms,
-        }
+        # Not the lists of algorithms: ssh rejects names that only asyncssh supports.
+        settings = {"HostKeyAlias": options.host_key_alias}
         request = Request(
             host=hop.alias,
             user=options.user,

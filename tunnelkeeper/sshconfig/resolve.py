@@ -267,10 +267,10 @@ def _address_family(answer: Answer) -> AddressFamily:
 
 def _algorithms(host: LookupResult, own: str | None, keyword: str) -> str | None:
     """Return an algorithm list; None if neither the config file nor ssh_config sets one."""
+    if own is not None:
+        return own
     value = get_value(host.answer, keyword)
-    if own is None and value == get_value(host.default_answer, keyword):
-        return None
-    return value
+    return None if value == get_value(host.default_answer, keyword) else value
 
 
 def _connect_timeout(host: LookupResult) -> float:

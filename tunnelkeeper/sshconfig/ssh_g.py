@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import printable_end
 from tunnelkeeper.net.fd_limits import with_inherited_limit
 from tunnelkeeper.sshconfig.lookup_request import SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE, escape_percent, parse_output
@@ -25,6 +25,9 @@ TIMEOUT = 5.0
 """Seconds for one run. It usually takes 10 ms; Match exec and canonical names (DNS) take longer."""
 MAX_CONCURRENT = 4
 """Concurrent runs: enough to be fast, few enough to leave the machine responsive."""
+
+_ERRORS_LIMIT = 1000
+"""Characters kept of ssh's errors. The last ones name the reason; warnings precede them."""
 
 RESOLVER_ERROR = "Could not resolve host"
 """The error of OpenSSH's ssh.c if a name server does not answer for a canonical name. The exit
@@ -69,7 +72,9 @@ class SshQuery:
                 raise SshConfigError(f"cannot run {self._program}: {error.strerror}") from None
         if status != 0:
             message = (
-                printable("; ".join(errors.split("\n"))) if errors else f"exit status {status}"
+                printable_end("; ".join(errors.split("\n")), _ERRORS_LIMIT)
+                if errors
+                else f"exit status {status}"
             )
             raise SshConfigError(
                 f"ssh cannot look {request.host} up: {message}",

@@ -12,7 +12,7 @@ import msgspec
 
 from tunnelkeeper.clock import iso
 from tunnelkeeper.core.snapshot import LogRecord
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.systemd.notify import journal_prefix
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_RECORDS_PER_TUNNEL = 500
 MAX_SUPERVISOR_RECORDS = 2000
-MAX_MESSAGE_LENGTH = 2000  # characters; a failure's message and hint fit
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -54,7 +53,7 @@ class EventLog:
         """Add a record. tunnel: the name of a tunnel, or empty for the supervisor itself."""
         if LEVELS[level] < LEVELS[self.level]:
             return
-        text = printable(message, MAX_MESSAGE_LENGTH)
+        text = printable(message, RECORD_LIMIT)
         record = LogRecord(iso(self.clock.wall()), level, tunnel, text)
         limit = MAX_RECORDS_PER_TUNNEL if tunnel else MAX_SUPERVISOR_RECORDS
         kept = self._records.setdefault(tunnel, deque(maxlen=limit))

@@ -79,20 +79,38 @@ def test_a_plain_list_is_offered_unchanged() -> None:
     assert ciphers(host(ciphers=f"aes256-ctr,{CHACHA}")) == ["aes256-ctr", CHACHA]
 
 
+@pytest.mark.usefixtures("_no_aes")
 def test_a_plus_appends() -> None:
     assert ciphers(host(ciphers="+3des-cbc, aes128-cbc")) == [*CIPHERS, "3des-cbc", "aes128-cbc"]
 
 
+@pytest.mark.usefixtures("_no_aes")
 def test_a_caret_prepends_without_duplicates() -> None:
     offered = ciphers(host(ciphers="^aes256-ctr"))
 
     assert offered == ["aes256-ctr", *(name for name in CIPHERS if name != "aes256-ctr")]
 
 
+@pytest.mark.usefixtures("_no_aes")
 def test_a_minus_removes() -> None:
     offered = ciphers(host(ciphers=f"-{CHACHA},aes128-ctr"))
 
     assert offered == [name for name in CIPHERS if name not in {CHACHA, "aes128-ctr"}]
+
+
+@pytest.mark.usefixtures("_aes")
+def test_aes_gcm_stays_first_if_an_algorithm_is_added() -> None:
+    offered = ciphers(host(ciphers="+3des-cbc"))
+
+    assert (offered[:2], offered[-1]) == (list(AES_GCM), "3des-cbc")
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [("-*gcm*", ()), ("-aes?56*", ("aes128-gcm@openssh.com",)), ("*gcm@openssh.com", AES_GCM)],
+)
+def test_a_name_may_be_a_pattern(spec: str, kept: tuple[str, ...]) -> None:
+    assert {name for name in ciphers(host(ciphers=spec)) if "gcm" in name} == set(kept)
 
 
 def test_algorithms_unknown_to_asyncssh_are_dropped() -> None:

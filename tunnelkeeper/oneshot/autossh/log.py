@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.tunnel.event_log import EventLog
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import LogRecord
 
 NAME = "autossh"
-LINE_LIMIT = 2000  # characters
 
 
 class Level(IntEnum):
@@ -58,7 +57,7 @@ class Log:
         """Write a line if its level is enabled. Errors in writing the log are ignored."""
         if level > self.level:
             return
-        line = printable(text, LINE_LIMIT)
+        line = printable(text, RECORD_LIMIT)
         timestamp = self.clock.wall().astimezone().strftime("%Y/%m/%d %H:%M:%S")
         stamped = f"{timestamp} {NAME}[{os.getpid()}]: {line}\n"
         if self.to_stderr:

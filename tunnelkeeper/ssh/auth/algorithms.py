@@ -17,12 +17,13 @@ from asyncssh.public_key import (
 )
 
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tunnelkeeper.core.configuration import Host
+    from tunnelkeeper.core.configuration import Host, HostOptions
 
 AES_GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """First if the processor has AES instructions: then twice as fast as chacha20-poly1305."""
@@ -49,8 +50,8 @@ def ciphers(host: Host) -> list[str]:
     Raises FailureError if none is supported.
     """
     default = _decode_names(get_default_encryption_algs())
-    if host.ciphers is None and has_aes_instructions():
-        return [*AES_GCM, *(name for name in default if name not in AES_GCM)]
+    if has_aes_instructions():
+        default = [*AES_GCM, *(name for name in default if name not in AES_GCM)]
     return _apply_spec("ciphers", host.ciphers, default, _decode_names(get_encryption_algs()), host)
 
 
@@ -115,6 +116,17 @@ def ca_signature_algorithms(host: Host) -> list[str]:
     return _apply_spec("ca_signature_algorithms", spec, default, known, host)
 
 
+def unsupported_names(options: HostOptions) -> Iterator[str]:
+    """Yield a message for each list of the config file with names that have no effect."""
+    for key, supported in _SUPPORTED.items():
+        spec: str = getattr(options, key) or ""
+        names, known = _split(spec), _decode_names(supported())
+        unknown = [name for name in names if not any(matches(one, name) for one in known)]
+        is_failure = unknown == names and spec[:1] not in {"+", "-", "^"}  # of _apply_spec
+        if unknown and not is_failure:
+            yield f"{key}: not supported: {printable(', '.join(unknown))}"
+
+
 def signature_algorithms(host: Host) -> list[str]:
     """Return the signature algorithms for logins. A certificate's key signs like a plain key."""
     names = (name.removesuffix(CERTIFICATE_SUFFIX) for name in pubkey_accepted_algorithms(host))
@@ -147,17 +159,20 @@ def has_aes_instructions() -> bool:
 def _apply_spec(
     list_name: str, spec: str | None, default: list[str], supported: list[str], host: Host
 ) -> list[str]:
-    """Apply ssh_config's `+`, `-` and `^` to the default list and drop what asyncssh lacks."""
+    """Apply ssh_config's `+`, `-` and `^` to the default list and drop what asyncssh lacks.
+
+    As in kex_assemble_names() of OpenSSH, each name is a pattern.
+    """
     if spec is None:
         return default
-    names = [name.strip() for name in spec.lstrip("+-^").split(",") if name.strip()]
+    names = [name for pattern in _split(spec) for name in supported if matches(name, pattern)]
     match spec[:1]:
         case "+":
             wanted = [*default, *names]
         case "^":
             wanted = [*names, *default]
         case "-":
-            wanted = [name for name in default if not any(matches(name, n) for n in names)]
+            wanted = [name for name in default if name not in names]
         case _:
             wanted = names
     usable = list(dict.fromkeys(name for name in wanted if name in supported))
@@ -173,6 +188,10 @@ def _apply_spec(
     return usable
 
 
+def _split(spec: str) -> list[str]:
+    return [name.strip() for name in spec.lstrip("+-^").split(",") if name.strip()]
+
+
 def _signature_names(key_type: str) -> tuple[str, ...]:
     # RFC 8332: one RSA key has several signature algorithms.
     return ("rsa-sha2-512", "rsa-sha2-256") if key_type == "ssh-rsa" else (key_type,)
@@ -180,3 +199,14 @@ def _signature_names(key_type: str) -> tuple[str, ...]:
 
 def _decode_names(algorithms: Sequence[bytes]) -> list[str]:
     return [algorithm.decode("ascii") for algorithm in algorithms]
+
+
+_SUPPORTED: Mapping[str, Callable[[], list[bytes]]] = {
+    "ciphers": get_encryption_algs,
+    "macs": get_mac_algs,
+    "kex_algorithms": get_kex_algs,
+    "host_key_algorithms": lambda: get_public_key_algs() + get_certificate_algs(),
+    "pubkey_accepted_algorithms": lambda: get_public_key_algs() + get_certificate_algs(),
+    "ca_signature_algorithms": get_public_key_algs,
+}
+"""What asyncssh supports, by key of the config file."""
