@@ -192,7 +192,7 @@ def test_a_late_response_to_a_timed_out_call_is_ignored(tmp_path: Path) -> None:
 
 def test_connect_returns_the_socket_and_the_data_after_the_response(server: RunningServer) -> None:
     with Client(server.path) as client:
-        sock, early = client.connect("db", "echo:7", timeout=10)
+        sock, early = client.connect("db", "echo:7")
         sock.sendall(b"hello")
         sock.shutdown(socket.SHUT_WR)
         received = early
@@ -204,7 +204,7 @@ def test_connect_returns_the_socket_and_the_data_after_the_response(server: Runn
 
 def test_connect_reports_why_the_target_refused(server: RunningServer) -> None:
     with Client(server.path) as client, pytest.raises(RemoteError, match=r"closed:1.*refused"):
-        client.connect("db", "closed:1", timeout=10)
+        client.connect("db", "closed:1")
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def test_streams_do_not_count(server: RunningServer, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tunnelkeeper.control.server.CONNECTION_LIMIT", 1)
     monkeypatch.setattr("tunnelkeeper.control.server.RESERVE", 0)
     with Client(server.path, DEADLINE) as stream:
-        sock, _ = stream.connect("db", "echo:7", DEADLINE)
+        sock, _ = stream.connect("db", "echo:7")
         with Client(server.path, DEADLINE) as client:
             client.version()
             sock.sendall(b"still here")

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.e2e.sandbox import USER
-from tests.faults.expectation import BACKOFF, CONNECT_LIMIT, UNANSWERED_KEEPALIVES, expects
+from tests.faults.expectation import (
+    BACKOFF,
+    CONNECT_LIMIT,
+    UNANSWERED_KEEPALIVES,
+    Bound,
+    expects,
+)
 from tests.faults.servers import (
     Handler,
     close_at_once,
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from tests.faults.scenario import Scenario
 
 DROPS = 5
+GRACE_TIME = Bound("`LoginGraceTime` of sshd_config", 2.0)
 LOGIN_DURATION = 600
 """Seconds for which a login hangs: longer than any test."""
 
@@ -79,23 +86,24 @@ def test_a_server_that_closes_at_once_is_retried(scenario: Scenario) -> None:
 
 
 @expects(
-    "the login hangs",
-    status=("backoff", "timeout"),
-    reported_within=CONNECT_LIMIT,
-    recovered_within=CONNECT_LIMIT + BACKOFF,
+    "the login hangs until the server ends it",
+    status=("backoff", "lost"),
+    reported_within=GRACE_TIME,
+    recovered_within=BACKOFF,
 )
-def test_a_login_that_hangs_times_out(scenario: Scenario) -> None:
+def test_a_login_that_the_server_ends_is_retried(scenario: Scenario) -> None:
     hanging = scenario.sandbox.sshd(
         known=False,
         HostKey=str(scenario.server.host_key),
         AuthorizedKeysFile="none",
         AuthorizedKeysCommand=f"{require('sleep')} {LOGIN_DURATION}",
         AuthorizedKeysCommandUser=USER,
+        LoginGraceTime=f"{GRACE_TIME.seconds:g}",
     )
     scenario.start_tunnel()
     scenario.link.redirect_to(hanging.port)
     scenario.link.reset()
-    scenario.wait_for_expected_status("login")
+    scenario.wait_for_expected_status("during the login")
     scenario.link.redirect_to(scenario.server.port)
     scenario.check_recovery()
 

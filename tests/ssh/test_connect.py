@@ -15,6 +15,7 @@ from tests.ssh.waiting import until
 from tunnelkeeper.core.configuration import Keepalive
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.net import dial
+from tunnelkeeper.ssh import connect
 from tunnelkeeper.ssh.connect import connect_hop
 from tunnelkeeper.ssh.context import SshContext
 
@@ -200,15 +201,18 @@ async def test_a_server_that_sends_nothing_times_out(server: Server, greeting: b
     )
 
 
-async def test_a_login_that_never_ends_times_out(server: Server) -> None:
+async def test_a_login_that_never_ends_times_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "LOGIN_TIMEOUT", SOON)
     server.may_log_in.clear()
-    failure = await failure_of(server.host(connect_timeout=SOON))
+    failure = await failure_of(server.host())
 
     assert (failure.cause, failure.message) == (
         Cause.TIMEOUT,
-        "the login was not done within 0.3 s",
+        "the server has not finished the login within 0.3 s",
     )
-    assert "connect_timeout" in failure.hint
+    assert "UseDNS" in failure.hint
 
 
 # Ports

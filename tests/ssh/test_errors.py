@@ -118,7 +118,7 @@ TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
         Cause.LOST,
         "the connection was closed before the key exchange was done",
     ),
-    (asyncssh.ConnectionLost("Connection lost"), "login", Cause.LOST, "connection lost"),
+    (asyncssh.ConnectionLost("Connection lost"), "login", Cause.LOST, "during the login"),
     (asyncssh.ConnectionLost("Connection lost"), "forwards", Cause.LOST, "connection lost"),
     (asyncssh.ProtocolError("Banner too long"), "key_exchange", Cause.PROTOCOL, "Banner too long"),
     (asyncssh.ProtocolNotSupported("SSH 1"), "key_exchange", Cause.PROTOCOL, "SSH 1"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tunnelkeeper.cli import launch
-from tunnelkeeper.cli.settings import WORK_TIMEOUT, OtherConfigError
+from tunnelkeeper.cli.settings import OtherConfigError
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
@@ -46,7 +46,7 @@ def command(settings: Settings, reference: str, target: str) -> int:
         raise click.BadParameter(str(error), param_hint="HOST:PORT") from error
     try:
         with settings.client_for_config() as client:
-            _relay(*client.connect(reference, target, WORK_TIMEOUT))
+            _relay(*client.connect(reference, target))
     except (NoSupervisorError, OtherConfigError):
         return launch.connect(settings.config, reference, target, _relay)
     except RemoteError as error:

@@ -10,6 +10,7 @@ import itertools
 import socket
 import time
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
@@ -174,14 +175,16 @@ class Client:
         """Ask the supervisor to shut down. Return when it has accepted."""
         self.call("shutdown")
 
-    def connect(self, name: str, target: str, timeout: float) -> tuple[socket.socket, bytes]:
+    def connect(self, name: str, target: str) -> tuple[socket.socket, bytes]:
         """Turn the connection into a stream to a target.
+
+        It waits as long as the supervisor does, which holds a client for the tunnel's hold_timeout.
 
         Returns:
             The socket, blocking, and the bytes received so far. The caller closes the socket; the
             client cannot be used any more.
         """
-        self.call("connect", timeout, name=name, target=target)
+        self.call("connect", inf, name=name, target=target)
         self._sock.settimeout(None)
         return self._sock, bytes(self._received)
 
@@ -260,7 +263,7 @@ def _remaining(deadline: float | None) -> float | None:
 
     Raises TimeoutError when it has passed.
     """
-    if deadline is None:
+    if deadline is None or deadline == inf:
         return None
     left = deadline - time.monotonic()
     if left <= 0:

@@ -25,6 +25,7 @@ class ClientCallbacks(asyncssh.SSHClient):
 
     Attributes:
         ended: The exception that ended the connection, or None after an orderly end.
+        banner: The server's message at the login (RFC 4252 section 5.4), made printable.
     """
 
     _transport: ClientTransport  # set before any other callback
@@ -33,6 +34,7 @@ class ClientCallbacks(asyncssh.SSHClient):
         self, verifier: HostKeyVerifier, identities: Identities, debug: Callable[[str], None]
     ) -> None:
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.banner = ""
         self._verifier = verifier
         self._identities = identities
         self._debug = debug
@@ -67,7 +69,8 @@ class ClientCallbacks(asyncssh.SSHClient):
     def auth_banner_received(self, msg: str, lang: str) -> None:
         """Log the server's banner."""
         del lang
-        self._debug(f"banner: {printable(msg.strip())}")
+        self.banner = printable(msg.strip())
+        self._debug(f"banner: {self.banner}")
 
     def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
         """Record and log a debug message of the server (RFC 4253 section 11.3)."""

@@ -1,7 +1,8 @@
 """One hop: connects to a host and logs in.
 
 The steps are resolve, connect, key_exchange, host_key and login. Every failure names its hop and
-is raised as a FailureError.
+is raised as a FailureError. The network has connect_timeout for the steps before the login, as in
+ssh; the login has its own limit, because it may wait for a person.
 """
 
 from __future__ import annotations
@@ -32,11 +33,17 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.ssh.context import ProgressListener, SshContext
+    from tunnelkeeper.ssh.login_limiter import LoginSlot
 
 NEXT_PORT_CAUSES = frozenset(
     {Cause.REFUSED, Cause.UNREACHABLE, Cause.TIMEOUT, Cause.LOST, Cause.PROTOCOL}
 )
-"""Causes that a firewall in front of a port can produce. A rejected login is none of them."""
+"""Causes that a firewall in front of a port can produce, before the login."""
+
+LOGIN_TIMEOUT = 100.0
+"""Seconds for the login of one hop. A person may have to touch a key or enter a PIN, and a server
+may ask other servers. sshd closes the connection after 120 s (LoginGraceTime) and may then refuse
+this address for a while (PerSourcePenalties), so we give up first."""
 
 
 async def connect_hop(
@@ -44,17 +51,19 @@ async def connect_hop(
 ) -> Connection:
     """Connect to a host, directly or through a jump host, trying its ports in order.
 
-    Each port has connect_timeout seconds for all steps.
+    A port whose server has begun the login is the right one. The next one would only ask the
+    person at the agent again.
 
     Raises:
         FailureError: The failure of the last port.
     """
     *others, last = host.ports
     for port in others:
+        attempt = ConnectAttempt(host, port, jump, context, progress)
         try:
-            return await ConnectAttempt(host, port, jump, context, progress).run()
+            return await attempt.run()
         except FailureError as failed:
-            if failed.failure.cause not in NEXT_PORT_CAUSES:
+            if attempt.step == "login" or failed.failure.cause not in NEXT_PORT_CAUSES:
                 raise
             progress.info(f"port {port}: {failed.failure}; trying the next port")
     return await ConnectAttempt(host, last, jump, context, progress).run()
@@ -62,7 +71,13 @@ async def connect_hop(
 
 @dataclass(slots=True)
 class ConnectAttempt:
-    """One attempt to connect to one port of one host."""
+    """One attempt to connect to one port of one host.
+
+    Attributes:
+        deadline: The time limit of the steps before the login, then that of the login.
+        slot: Its place among the concurrent logins to the server.
+        slow_login: The timer for a login that takes longer than logins normally do.
+    """
 
     host: Host
     port: int
@@ -70,6 +85,10 @@ class ConnectAttempt:
     context: SshContext
     progress: ProgressListener
     transport: ClientTransport | None = None
+    callbacks: ClientCallbacks | None = None
+    deadline: asyncio.Timeout = field(init=False)
+    slot: LoginSlot = field(init=False)
+    slow_login: asyncio.TimerHandle | None = None
     logged_in: asyncio.Future[None] = field(init=False)
     proxy_command: ProxyCommand | None = None
     verifier: HostKeyVerifier = field(init=False)
@@ -110,14 +129,17 @@ class ConnectAttempt:
 
     async def _connect_with_slot(self) -> Connection:
         """Connect while holding a slot of the login limiter, and report the result to it."""
-        async with self.context.login_limiter.acquire((self.host.hostname, self.port)) as slot:
+        server = self.host.hostname, self.port
+        async with self.context.login_limiter.acquire(server) as self.slot:
             try:
                 connection = await self._connect_with_timeout()
             except (ConnectionError, asyncssh.ConnectionLost):
-                if self._is_rejected_before_banner and (message := slot.rejected()):
+                if self._is_rejected_before_banner and (message := self.slot.rejected()):
                     self.progress.info(f"{self.hop}: {message}")
                 raise
-            slot.succeeded()
+            finally:
+                self._cancel_slow_login()
+            self.slot.succeeded()
             return connection
 
     @property
@@ -132,14 +154,14 @@ class ConnectAttempt:
         return self.transport.get_extra_info("server_version") is None
 
     async def _connect_with_timeout(self) -> Connection:
-        """Connect within connect_timeout. A network change restarts attempt and timeout."""
+        """Connect within the time limits. A network change restarts the attempt."""
         if self.jump is not None or self.host.proxy_command is not None:
-            async with asyncio.timeout(self.host.connect_timeout):
+            async with asyncio.timeout(self.host.connect_timeout) as self.deadline:
                 return await self._connect()
         while True:
             try:
                 async with (
-                    asyncio.timeout(self.host.connect_timeout),
+                    asyncio.timeout(self.host.connect_timeout) as self.deadline,
                     self.context.connection_tracker.restart_on_network_change(self),
                 ):
                     return await self._connect()
@@ -154,7 +176,9 @@ class ConnectAttempt:
         )
         self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
         self.identities = Identities(self.host, self.context.keys)
+        self.identities.agent_wait.on_slow = self._on_slow_agent
         callbacks = ClientCallbacks(self.verifier, self.identities, self.progress.debug)
+        self.callbacks = callbacks
         options = self._options(callbacks)
         options.waiter = self.logged_in = asyncio.get_running_loop().create_future()
         self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
@@ -239,6 +263,37 @@ class ConnectAttempt:
     def _set_step(self, step: Step) -> None:
         self.step = step
         self.progress.step(self.hop, step)
+        if step == "login" and not self.logged_in.done():
+            loop = asyncio.get_running_loop()
+            self.deadline.reschedule(loop.time() + LOGIN_TIMEOUT)
+            self._cancel_slow_login()
+            self.slow_login = loop.call_later(self.host.connect_timeout, self._on_slow_login)
+
+    def _cancel_slow_login(self) -> None:
+        if self.slow_login is not None:
+            self.slow_login.cancel()
+
+    def _on_slow_agent(self) -> None:
+        """Let other logins proceed while a person is waited for, and log what for."""
+        self.slot.release()
+        request = self.identities.agent_wait.request
+        self.progress.info(
+            f"{self.hop}: the login waits for the agent to {request}; "
+            "does it wait for a touch, a PIN or a confirmation?"
+        )
+
+    def _on_slow_login(self) -> None:
+        """Let other logins proceed while the server works on this one, and log that."""
+        self.slot.release()
+        if not self.identities.agent_wait.is_slow:
+            message = f"the login is not done after {self.host.connect_timeout:g} s"
+            self.progress.info(f"{self.hop}: {message}; waiting for the server{self._banner}")
+
+    @property
+    def _banner(self) -> str:
+        """The server's banner as the end of a message, or an empty string."""
+        banner = self.callbacks.banner if self.callbacks is not None else ""
+        return f', which says: "{banner}"' if banner else ""
 
     async def _save_host_key(self) -> None:
         """Save a new host key, now that its signature is verified."""
@@ -264,6 +319,8 @@ class ConnectAttempt:
         """Return the failure, described by the part that knows most about it."""
         try:
             match error:
+                case _ if self.step == "login" and self.identities.agent_wait.is_slow:
+                    return self.identities.agent_failure()
                 case TimeoutError(errno=None):
                     return self._timeout_failure()
                 case asyncssh.HostKeyNotVerifiable():
@@ -291,8 +348,13 @@ class ConnectAttempt:
                 hint = "check the DNS of this machine, or raise connect_timeout"
             case "connect":
                 cause, doing = Cause.UNREACHABLE, "no connection"
-            case "key_exchange" | "host_key":
-                cause, doing = Cause.TIMEOUT, "connected, but no SSH key exchange"
+            case "login":
+                message = f"the server has not finished the login within {LOGIN_TIMEOUT:g} s"
+                hint = (
+                    "what does it wait for? The server's log shows it: a name lookup (UseDNS no), "
+                    "an AuthorizedKeysCommand, a PAM module, an approval"
+                )
+                return Failure(Cause.TIMEOUT, f"{message}{self._banner}", self.hop, hint)
             case _:
-                cause, doing = Cause.TIMEOUT, "the login was not done"
+                cause, doing = Cause.TIMEOUT, "connected, but no SSH key exchange"
         return Failure(cause, f"{doing} within {seconds}", self.hop, hint)

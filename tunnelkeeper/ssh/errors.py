@@ -165,6 +165,10 @@ def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure
         case asyncssh.ConnectionLost() if step == "key_exchange":
             message = "the connection was closed before the key exchange was done"
             return Failure(Cause.LOST, message, hop, _HUNG_UP_HINT)
+        case asyncssh.ConnectionLost() if step == "login":
+            message = "the connection was closed during the login"
+            hint = "the server's log has the reason, such as LoginGraceTime"
+            return Failure(Cause.LOST, message, hop, hint)
         case asyncssh.ConnectionLost():
             return Failure(Cause.LOST, "connection lost", hop)
         case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported() | asyncssh.MACError():

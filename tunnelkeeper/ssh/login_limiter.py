@@ -65,16 +65,24 @@ class ServerSlots:
                 waiter.set_result(self.in_progress)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LoginSlot:
     """A handshake in progress, and its result.
 
     Attributes:
         in_flight: The handshakes in progress when it was granted, its own included.
+        is_held: Whether it is one of the concurrent handshakes.
     """
 
     slots: ServerSlots
     in_flight: int
+    is_held: bool = True
+
+    def release(self) -> None:
+        """Free the slot: the handshake is over, or it waits for a person for an unknown time."""
+        if self.is_held:
+            self.is_held = False
+            self.slots.release()
 
     def succeeded(self) -> None:
         """Record a successful login."""
@@ -106,11 +114,11 @@ class LoginLimiter:
         """Wait for a slot of a server, and hold it while the body runs."""
         slots = self._servers.setdefault(server, ServerSlots())
         try:
-            in_flight = await slots.acquire()
+            slot = LoginSlot(slots, await slots.acquire())
             try:
-                yield LoginSlot(slots, in_flight)
+                yield slot
             finally:
-                slots.release()
+                slot.release()
         finally:
             if slots.is_unused and self._servers.get(server) is slots:
                 del self._servers[server]

@@ -1,0 +1,103 @@
+"""A client of ssh-agent that records what the agent has not answered yet.
+
+An agent may wait for a person: a touch of a security key, a PIN, a confirmation, the password of a
+locked store. So its requests have no time limit here; the login has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tunnelkeeper.core.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+AGENT_PATIENCE = 1.0
+"""Seconds after which an unanswered request counts as waiting for a person."""
+
+
+def ignore() -> None:
+    """Do nothing."""
+
+
+@dataclass(slots=True)
+class AgentWait:
+    """The wait of one login for its agent.
+
+    Attributes:
+        request: What the agent was asked to do and has not answered, or empty.
+        is_slow: Whether it has not answered that for AGENT_PATIENCE.
+        on_slow: Called when is_slow becomes true.
+    """
+
+    request: str = ""
+    is_slow: bool = False
+    on_slow: Callable[[], None] = ignore
+
+    @contextmanager
+    def during(self, request: str) -> Iterator[None]:
+        """Record a request while the body waits for its answer.
+
+        It remains recorded if the body is cancelled, as the failure of the login then names it.
+        """
+        self.request, self.is_slow = request, False
+        timer = asyncio.get_running_loop().call_later(AGENT_PATIENCE, self._set_slow)
+        try:
+            yield
+        except Exception:
+            self.clear()
+            raise
+        else:
+            self.clear()
+        finally:
+            timer.cancel()
+
+    def clear(self) -> None:
+        """Forget the request."""
+        self.request, self.is_slow = "", False
+
+    def _set_slow(self) -> None:
+        self.is_slow = True
+        self.on_slow()
+
+
+class AgentClient(asyncssh.SSHAgentClient):
+    """A connection to an agent. It is opened by the first request."""
+
+    def __init__(self, path: str, wait: AgentWait) -> None:
+        super().__init__(path)
+        self._wait = wait
+        self._names: dict[bytes, str] = {}
+
+    async def get_keys(
+        self, identities: Sequence[bytes] | None = None
+    ) -> Sequence[asyncssh.SSHKeyPair]:
+        """Return the agent's keys.
+
+        Raises:
+            ValueError: The agent cannot be used.
+        """
+        with self._wait.during("list its keys"):
+            pairs = await super().get_keys(identities)
+        self._names = {pair.public_data: key_name(pair) for pair in pairs}
+        return pairs
+
+    async def sign(self, key_blob: bytes, data: bytes, flags: int = 0) -> bytes:
+        """Return the signature of data with one of the keys.
+
+        Raises:
+            ValueError: The agent refuses or cannot be used.
+        """
+        with self._wait.during(f"sign with {self._names.get(key_blob, 'a key')}"):
+            return await super().sign(key_blob, data, flags)
+
+
+def key_name(pair: asyncssh.SSHKeyPair) -> str:
+    """Return the comment of a key."""
+    return printable(pair.get_comment("utf-8", "replace") or "key", 60)
