@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests.leaks import LeakGuard
 from tests.requirements import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # The time that an example takes depends on the machine.
 settings.register_profile("any machine", deadline=None)
@@ -18,6 +22,14 @@ settings.load_profile("any machine")
 def pytest_configure(config: pytest.Config) -> None:
     _handle_ignored_signals()
     config.pluginmanager.register(LeakGuard())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the state of supervisors in this process out of the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,16 @@ def state_folder(env: Environment) -> Path:
     return _xdg_folder("XDG_STATE_HOME", ".local/state", env)
 
 
+def claims_folder(env: Environment) -> Path:
+    """Return the folder of the files that supervisors lock while they hold a config file."""
+    return state_folder(env) / "claims"
+
+
+def default_socket_path(env: Environment) -> Path:
+    """Return the control socket without --socket and $TUNNELKEEPER_SOCKET."""
+    return socket_path(None, {name: env[name] for name in env if name != "TUNNELKEEPER_SOCKET"})
+
+
 def user_units_folder(env: Environment) -> Path:
     """Return the folder in which systemd looks for a user's own units (systemd.unit(5))."""
     return _xdg_folder("XDG_CONFIG_HOME", ".config", env).with_name("systemd") / "user"

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tunnelkeeper import paths
 from tunnelkeeper.cli import unit_options
+from tunnelkeeper.control.file_claim import FileClaim
 from tunnelkeeper.systemd.unit_templates import MARKER, RELAY, RELAY_SOCKET, SUPERVISOR, TEMPLATE
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ case "$0 $*" in
   *"$TK_FAILS"*) echo "that went wrong" >&2; exit 1 ;;
   *Linger*) echo "Linger=$TK_LINGER" ;;
   *ActiveState*) echo "$TK_STATE" ;;
+  *UnitFileState*) echo "$TK_FILE_STATE" ;;
+  *list-units*) echo "$TK_UNITS" ;;
 esac
 """
 
@@ -38,7 +42,9 @@ class FakeSystemd:
             (programs / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("TK_NOTES", str(self._notes))
-        self.configure(fails="nothing at all", linger="no", state="inactive")
+        self.configure(
+            fails="nothing at all", linger="no", state="inactive", file_state="disabled", units=""
+        )
 
     def configure(self, **answers: str) -> None:
         """Set the answers: `fails` (part of a command), `linger`, `state` of all units."""
@@ -51,7 +57,7 @@ class FakeSystemd:
         commands = [
             line.removeprefix("systemctl --user ") for line in lines if "loginctl" not in line
         ]
-        return [line for line in commands if not line.startswith("show ")]
+        return [line for line in commands if not line.startswith(("show ", "list-units "))]
 
 
 @pytest.fixture
@@ -279,6 +285,63 @@ def test_install_without_systemd_is_an_error(
     assert done.code == 1
     assert "this machine has no systemd" in done.err
     assert not units_directory.exists()
+
+
+@pytest.mark.parametrize("answers", [{"state": "active"}, {"file_state": "enabled"}])
+def test_units_of_single_tunnels_are_refused_beside_the_service(
+    tool: Tool, systemd: FakeSystemd, units_directory: Path, answers: dict[str, str]
+) -> None:
+    tool("units", "install")
+    systemd.configure(**answers)
+
+    done = tool("units", "install", "--per-tunnel", "db")
+
+    assert done.code == 1
+    assert "run: systemctl --user disable --now tunnelkeeper.service" in done.err
+    assert not (units_directory / TEMPLATE).exists()
+    other = tool.home / "other file.toml"
+    other.write_text('tunnels.db = { host = "relay", socks = "1080" }\n')
+    assert tool("--config", str(other), "units", "install", "--per-tunnel", "db").code == 0
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_service_is_refused_beside_units_of_single_tunnels(
+    tool: Tool, systemd: FakeSystemd, units_directory: Path, *, is_enabled: bool
+) -> None:
+    tool("units", "install", "--per-tunnel", "db", "web")
+    if is_enabled:
+        wants = units_directory / "default.target.wants"
+        wants.mkdir()
+        for name in ("db", "web"):
+            (wants / f"tunnelkeeper@{name}.service").symlink_to(units_directory / TEMPLATE)
+    else:
+        running = ("tunnelkeeper@db.service", "tunnelkeeper@web.service")
+        systemd.configure(units="\n".join(f"{unit} loaded active running x" for unit in running))
+
+    done = tool("units", "install")
+
+    assert done.code == 1
+    assert "--now tunnelkeeper@db.service tunnelkeeper@web.service" in done.err
+    assert not (units_directory / SUPERVISOR).exists()
+
+
+@pytest.mark.usefixtures("units_directory", "systemd")
+@pytest.mark.parametrize("arguments", [[], ["--per-tunnel", "db"]])
+def test_nothing_is_started_beside_another_supervisor_of_the_file(
+    tool: Tool, arguments: list[str]
+) -> None:
+    config = tool.home / ".config" / "tunnelkeeper" / "tunnels.toml"
+    claim = FileClaim(
+        paths.claims_folder(os.environ), config, tool.home / "a b.sock", is_partial=False
+    )
+    claim.acquire()
+    try:
+        done = tool("units", "install", "--now", *arguments)
+    finally:
+        claim.release()
+
+    assert done.code == 1
+    assert f"first run: tunnelkeeper --socket '{tool.home}/a b.sock' down" in done.err
 
 
 # -- uninstall -------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
             stopped = client.stop(list(names), group)
             click.echo(f"stopped {join_names(stopped)}")
         else:
-            _shut_down(client, settings.socket, time.monotonic() + END_TIMEOUT)
+            _shut_down(client, time.monotonic() + END_TIMEOUT)
             click.echo("the supervisor has ended")
     return ExitCode.OK
 
@@ -75,7 +75,7 @@ def reload(settings: Settings, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _shut_down(client: Client, socket: Path, deadline: float) -> None:
+def _shut_down(client: Client, deadline: float) -> None:
     """Shut the supervisor down. Return when its socket is gone and its lock is free.
 
     Raises TimeoutError at the deadline.
@@ -86,6 +86,7 @@ def _shut_down(client: Client, socket: Path, deadline: float) -> None:
             pass
     except NoSupervisorError:
         pass  # it has closed the connection, as expected
+    socket = client.path
     # Nothing reports that a lock becomes free, so the last moments are polled.
     while socket.exists() or _is_held(paths.lock_path(socket)):
         if time.monotonic() > deadline:

@@ -31,7 +31,7 @@ def command(settings: Settings, plain: bool) -> int:
 
     It does not need a running supervisor, and leaving it changes nothing.
     """
-    show_dashboard(settings.socket, supervisor_starter(settings), plain=plain)
+    show_dashboard(settings.running_socket, supervisor_starter(settings), plain=plain)
     return ExitCode.OK
 
 
@@ -97,6 +97,7 @@ def supervisor_starter(settings: Settings) -> Callable[[str | None], Callable[[]
 
     The function takes the config file on the screen; None means the file of the settings.
     """
+    socket = settings.running_socket
 
     def start(shown: str | None) -> Callable[[], str | None]:
         from tunnelkeeper.dashboard.effects import StartError
@@ -107,7 +108,7 @@ def supervisor_starter(settings: Settings) -> Callable[[str | None], Callable[[]
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
             raise StartError("the config file has problems", problems) from error
-        arguments = launch.command_line(config, settings.socket, (), None)
+        arguments = launch.command_line(config, socket, (), None)
         try:
             started = background.start(arguments, paths.log_path(os.environ))
         except OSError as error:

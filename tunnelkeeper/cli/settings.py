@@ -12,6 +12,7 @@ import click
 
 from tunnelkeeper import paths
 from tunnelkeeper.control.client import Client
+from tunnelkeeper.control.file_claim import socket_of_holder
 from tunnelkeeper.core.exit_codes import ExitCode
 
 ANSWER_TIMEOUT = 10.0
@@ -38,12 +39,22 @@ class Settings:
         """The absolute path of the control socket, which may not exist."""
         return Path.cwd() / paths.socket_path(self.socket_option, os.environ)
 
+    @property
+    def running_socket(self) -> Path:
+        """The socket of the supervisor that holds the config file, else the path of `socket`.
+
+        A supervisor that was started by cron or su may have another one than we would use.
+        """
+        if self.socket != Path.cwd() / paths.default_socket_path(os.environ):
+            return self.socket
+        return socket_of_holder(paths.claims_folder(os.environ), self.config) or self.socket
+
     def client(self, timeout: float = ANSWER_TIMEOUT) -> Client:
         """Connect to the supervisor.
 
         Raises NoSupervisorError, OSError.
         """
-        return Client(self.socket, timeout)
+        return Client(self.running_socket, timeout)
 
     def client_for_config(self, timeout: float = ANSWER_TIMEOUT) -> Client:
         """Connect to the supervisor, which must use the file that --config names, if any.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar, get_args
 
@@ -14,6 +15,7 @@ from tunnelkeeper.cli.relay_instance import instance_for
 from tunnelkeeper.cli.settings import CommandError, join_names
 from tunnelkeeper.cli.unit_options import unit_texts
 from tunnelkeeper.config import ConfigError, load
+from tunnelkeeper.control.file_claim import socket_of_holder
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.systemd import systemctl, unit_files, unit_templates
 from tunnelkeeper.systemd.systemctl import NoServiceManagerError, SystemctlError
@@ -110,7 +112,9 @@ def install(
         raise CommandError("nothing was installed", ExitCode.USAGE)
     try:
         systemctl.require_manager()
-        _install(unit_texts(settings, meant, ready, on_failure), _services(meant, names), now=now)
+        texts = unit_texts(settings, meant, ready, on_failure)
+        _refuse_second_supervisor(settings, meant, texts, now=now)
+        _install(texts, _services(meant, names), now=now)
     except (NoServiceManagerError, ForeignUnitError, SystemctlError) as error:
         raise CommandError(str(error)) from error
     return ExitCode.OK
@@ -173,6 +177,38 @@ def _services(kind: UnitKind, names: tuple[str, ...]) -> list[str]:
             return [unit_templates.RELAY]
 
 
+def _refuse_second_supervisor(
+    settings: Settings, kind: UnitKind, texts: Mapping[str, str], *, now: bool
+) -> None:
+    """Check that nothing else holds the tunnels of the config file.
+
+    Raises CommandError with the command that ends the other one.
+    """
+    folder = paths.user_units_folder(os.environ)
+    others: list[str] = []
+    if kind is UnitKind.TUNNEL:
+        if unit_files.uses_config_of(folder, unit_templates.SUPERVISOR, *texts.values()):
+            others = [u for u in [unit_templates.SUPERVISOR] if _is_active(u) or _is_enabled(u)]
+    elif kind is UnitKind.SUPERVISOR:
+        if unit_files.uses_config_of(folder, unit_templates.TEMPLATE, *texts.values()):
+            enabled = unit_files.enabled_instances(folder)
+            others = sorted({*enabled, *systemctl.active_units(unit_templates.INSTANCE_PATTERN)})
+    else:
+        return
+    if others:
+        raise CommandError(
+            f"{join_names(others)} would hold tunnels of {settings.config} as well; first run: "
+            f"systemctl --user disable --now {' '.join(others)}"
+        )
+    if now and not _is_active(unit_templates.SUPERVISOR):
+        socket = socket_of_holder(paths.claims_folder(os.environ), settings.config)
+        if socket is not None:
+            raise CommandError(
+                f"the supervisor at {socket} holds {settings.config}; first run: "
+                f"{shlex.join(['tunnelkeeper', '--socket', str(socket), 'down'])}"
+            )
+
+
 def _install(written: Mapping[str, str], services: list[str], *, now: bool) -> None:
     folder = paths.user_units_folder(os.environ)
     changed = unit_files.write_units(folder, written)
@@ -192,6 +228,13 @@ def _install(written: Mapping[str, str], services: list[str], *, now: bool) -> N
         {True: LINGERING_ON, False: LINGERING_OFF, None: LINGERING_UNKNOWN}[
             systemctl.is_lingering()
         ]
+    )
+
+
+def _is_enabled(unit: str) -> bool:
+    return (
+        systemctl.run_systemctl("show", "--property=UnitFileState", "--value", unit).strip()
+        == "enabled"
     )
 
 

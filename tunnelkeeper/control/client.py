@@ -79,7 +79,7 @@ class Client:
     """
 
     def __init__(self, path: Path, timeout: float = 10.0) -> None:
-        self._path = path
+        self.path = path
         self._timeout = timeout
         self._ids = itertools.count(1)
         self._received = bytearray()
@@ -208,14 +208,14 @@ class Client:
         while (end := self._received.find(b"\n", searched)) < 0:
             searched = len(self._received)
             if searched > ANSWER_LIMIT:
-                raise endless_answer(self._path)
+                raise endless_answer(self.path)
             self._sock.settimeout(_remaining(deadline))
             try:
                 data = self._sock.recv(_READ_SIZE)
             except ConnectionError:
                 data = b""
             if not data:
-                raise NoSupervisorError(self._path)
+                raise NoSupervisorError(self.path)
             self._received += data
         line = bytes(self._received[:end])
         del self._received[: end + 1]

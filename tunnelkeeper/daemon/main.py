@@ -13,11 +13,13 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 from tunnelkeeper import __version__, paths
 from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.control.file_claim import FileClaim, FileClaimedError
 from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.unix_socket import (
     AlreadyRunningError,
@@ -42,8 +44,6 @@ from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.systemd.notify import ServiceManager
     from tunnelkeeper.systemd.unit_templates import Ready
@@ -86,9 +86,18 @@ def run(
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
     )
+    request = StartRequest(names, group, ready)
+    claim = FileClaim(
+        paths.claims_folder(os.environ),
+        Path(configuration.path),
+        socket_path,
+        is_partial=not request.is_for_all and socket_path != paths.default_socket_path(os.environ),
+    )
     try:
         make_private_folder(socket_path.parent)
         acquire_lock(paths.lock_path(socket_path))
+        _acquire_claim(claim, event_log)
+        claim.claim(request.selection(configuration))
         for warning in warnings:
             event_log.write("warning", "", str(warning))
         with unwrap_exception_groups():
@@ -98,16 +107,22 @@ def run(
                     event_log,
                     socket_path,
                     manager,
-                    StartRequest(names, group, ready),
+                    request,
                     config_read,
+                    claim,
                 )
             )
     except AlreadyRunningError as error:
         _print_error(f"another supervisor holds {error}; it is left alone")
         return ExitCode.FAILED
+    except FileClaimedError as error:
+        _print_error(f"{error}; it is left alone")
+        return ExitCode.FAILED
     except (SocketFileError, OSError) as error:
         _print_error(f"cannot serve {socket_path}: {error}")
         return ExitCode.FAILED
+    finally:
+        claim.release()
     return ExitCode.OK
 
 
@@ -119,6 +134,19 @@ class StartRequest:
     group: str | None
     ready: Ready
 
+    @property
+    def is_for_all(self) -> bool:
+        """Whether it starts every tunnel with autostart."""
+        return not self.names and self.group is None
+
+    def selection(self, configuration: Configuration) -> list[str]:
+        """Return the tunnels that are named or in the group."""
+        return [
+            name
+            for name, tunnel in configuration.tunnels.items()
+            if name in self.names or self.group in tunnel.groups
+        ]
+
 
 async def _run_supervisor(
     configuration: Configuration,
@@ -127,6 +155,7 @@ async def _run_supervisor(
     manager: ServiceManager,
     request: StartRequest,
     config_read: Signatures,
+    claim: FileClaim,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
@@ -134,7 +163,6 @@ async def _run_supervisor(
     ssh_context = SshContext()
     async with IsolatedTaskGroup() as tasks, ConnectionPool(ssh_context) as connection_pool:
         clock = SystemClock()
-        starts_all = not request.names and request.group is None
         supervisor = Supervisor(
             configuration,
             event_log,
@@ -143,7 +171,8 @@ async def _run_supervisor(
             connection_pool,
             tasks,
             lookup_for,
-            start_added=starts_all,
+            start_added=request.is_for_all,
+            claim=claim.claim,
             config_read=config_read,
         )
         _install_signal_handlers(supervisor, tasks, loop)
@@ -159,6 +188,19 @@ async def _run_supervisor(
             event_log.write("info", "", "ending")
             await _close(supervisor)
     event_log.write("info", "", "ended")
+
+
+def _acquire_claim(claim: FileClaim, event_log: EventLog) -> None:
+    """Claim the config file. A file system that cannot be written prevents no start.
+
+    Raises FileClaimedError.
+    """
+    try:
+        claim.acquire()
+    except OSError as error:
+        event_log.write(
+            "warning", "", f"a second supervisor of this file would not be noticed: {error}"
+        )
 
 
 def _install_signal_handlers(

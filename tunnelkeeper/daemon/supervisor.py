@@ -55,6 +55,8 @@ class Supervisor:
         tasks: Owns everything that runs.
         start_added: Whether a reload starts new tunnels with autostart. False if only some
             tunnels were requested at start.
+        claim: Called with the names of tunnels before they are started; raises RequestError if
+            another supervisor holds one of them.
         config_read: The signature of the config file from before it was read. None: as it is now.
 
     stopping is set when a shutdown is requested. reload_context is entered around every reload.
@@ -71,6 +73,7 @@ class Supervisor:
         create_resolver: ResolverFactory,
         *,
         start_added: bool = True,
+        claim: Callable[[list[str]], None] = lambda _: None,
         config_read: Signatures | None = None,
     ) -> None:
         self.stopping = asyncio.Event()
@@ -95,7 +98,7 @@ class Supervisor:
             self._on_tunnel_changed,
             self._on_tunnel_up,
         )
-        self._registry = TunnelRegistry(self._context, tasks, self._on_tunnel_removed)
+        self._registry = TunnelRegistry(self._context, tasks, self._on_tunnel_removed, claim)
         event_log.on_record = lambda record: self._publish(LogEvent(record))
         for tunnel in configuration.tunnels.values():
             self._registry.add(tunnel)

@@ -39,14 +39,22 @@ if TYPE_CHECKING:
 
 
 class TunnelRegistry:
-    """The runners, in the order of the config file. tasks owns them."""
+    """The runners, in the order of the config file. tasks owns them.
+
+    claim: called with the names of tunnels before they are started; raises to prevent it.
+    """
 
     def __init__(
-        self, context: TunnelContext, tasks: asyncio.TaskGroup, on_removed: Callable[[str], None]
+        self,
+        context: TunnelContext,
+        tasks: asyncio.TaskGroup,
+        on_removed: Callable[[str], None],
+        claim: Callable[[list[str]], None],
     ) -> None:
         self._context = context
         self._tasks = tasks
         self._on_removed = on_removed
+        self._claim = claim
         self._runners: dict[str, Runner] = {}
         self._runner_tasks: set[asyncio.Task[None]] = set()
 
@@ -115,6 +123,7 @@ class TunnelRegistry:
             runners = self.select(names, group)
         else:
             runners = [r for r in self._runners.values() if r.tunnel.autostart]
+        self._claim(_names(runners))
         for runner in runners:
             runner.send(Start())
         return _names(runners)
@@ -131,6 +140,7 @@ class TunnelRegistry:
     def restart(self, names: list[str], group: str | None, *, graceful: bool) -> list[str]:
         """Reconnect tunnels. graceful: Open the new connection before closing the old one."""
         runners = self.select(names, group)
+        self._claim(_names(runners))
         for runner in runners:
             runner.send(RestartGracefully() if graceful else Restart())
         return _names(runners)

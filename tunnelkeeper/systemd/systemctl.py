@@ -59,6 +59,16 @@ def run_systemctl(*arguments: str, timeout: float | None = ANSWER_TIMEOUT) -> st
     return done.stdout
 
 
+def active_units(pattern: str) -> list[str]:
+    """Return the running and starting units of this user whose names match a pattern.
+
+    Raises SystemctlError.
+    """
+    options = ("--plain", "--no-legend", "--state=active,activating,reloading")
+    lines = run_systemctl("list-units", *options, pattern).splitlines()
+    return [line.split()[0] for line in lines if line.strip()]
+
+
 def cat_unit(unit: str, *, is_user: bool) -> str:
     """Return the files of a unit of this user or of the system: its own, then its drop-ins.
 

@@ -6,18 +6,20 @@ It knows nothing of their content but the line that marks a file as ours.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.atomic_write import write_atomically
-from tunnelkeeper.systemd.unit_templates import MARKER, NAMES, is_ours
+from tunnelkeeper.systemd.unit_templates import INSTANCE_PATTERN, MARKER, NAMES, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _MODE = 0o644
+_CONFIG_OPTION = re.compile(r'^ExecStart=.*? --config ("(?:[^"\\]|\\.)*"|\S+)', re.MULTILINE)
 
 
 class ForeignUnitError(Exception):
@@ -51,6 +53,22 @@ def remove_units(folder: Path, names: Iterable[str]) -> None:
 def own_units(folder: Path) -> list[str]:
     """Return the names of the files in a folder that we wrote."""
     return [name for name in NAMES if is_ours(_read(folder / name) or "")]
+
+
+def enabled_instances(folder: Path) -> list[str]:
+    """Return the units of single tunnels that are enabled here."""
+    return sorted({link.name for link in folder.glob(f"*.wants/{INSTANCE_PATTERN}")})
+
+
+def uses_config_of(folder: Path, name: str, other: str) -> bool:
+    """Return whether a unit file of ours names the same config file as the text of another one."""
+    text = _read(folder / name) or ""
+    return is_ours(text) and _config_option(text) == _config_option(other)
+
+
+def _config_option(text: str) -> str:
+    found = _CONFIG_OPTION.search(text)
+    return found[1] if found else ""
 
 
 def _refuse_foreign(folder: Path, names: Iterable[str]) -> None:
