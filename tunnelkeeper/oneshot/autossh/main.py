@@ -28,6 +28,7 @@ from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.oneshot.autossh.log import Level, Log, SshMessages, event_log_for, open_log
+from tunnelkeeper.oneshot.autossh.monitor_ports import hold_ports
 from tunnelkeeper.oneshot.autossh.remote_session import Stdio, remote_task_for
 from tunnelkeeper.oneshot.autossh.resolve import (
     ResolvedCommand,
@@ -106,9 +107,14 @@ def _supervise(
     log = open_log(level, clock, settings.log_file, to_stderr=settings.debug)
     pid_file = Path(settings.pid_file).absolute() if settings.pid_file else None
     ssh_messages = _ssh_messages(line)
+    _log_warnings(line, settings, monitor, command, log)
+    try:
+        return_socket = None if monitor is None else hold_ports(monitor)
+    except CommandLineError as error:
+        log.write(Level.ERROR, str(error))
+        return EXIT_FAILED if log.to_stderr else _print_error(str(error))
     if line.background and not _daemonize():
         return EXIT_OK
-    _log_warnings(line, settings, monitor, command, log)
     options = SupervisedCommand(
         command=command,
         remote_task=remote_task_for(command.plan, console),
@@ -119,6 +125,7 @@ def _supervise(
             strict=line.strict,
         ),
         monitor=monitor,
+        return_socket=return_socket,
         timing=timing_from_settings(settings),
         max_lifetime=settings.max_lifetime,
         message=settings.message,

@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.environment import NO_LIMIT
+from tunnelkeeper.autossh.monitor_protocol import loop_forwards
 from tunnelkeeper.autossh.restart_rules import (
     EXIT_FAILED,
     EXIT_OK,
@@ -35,7 +36,8 @@ from tunnelkeeper.core.states import (
     failure_of,
 )
 from tunnelkeeper.oneshot.autossh.log import Level
-from tunnelkeeper.oneshot.autossh.monitor_loop import MonitorLoop
+from tunnelkeeper.oneshot.autossh.monitor_loop import Loop, MonitorLoop
+from tunnelkeeper.oneshot.autossh.monitor_ports import ReturnPort, bind_error
 from tunnelkeeper.oneshot.autossh.remote_session import (
     ConnectionLost,
     Exited,
@@ -51,12 +53,14 @@ from tunnelkeeper.tunnel.runner import Runner
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Coroutine
 
     from tunnelkeeper.autossh.command_line import Monitor
     from tunnelkeeper.autossh.monitor_protocol import Timing
     from tunnelkeeper.clock import Clock, Timer
     from tunnelkeeper.core.configuration import Tunnel
+    from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.oneshot.autossh.log import Log
     from tunnelkeeper.oneshot.autossh.remote_session import RemoteTask
     from tunnelkeeper.oneshot.autossh.resolve import ResolvedCommand
@@ -70,13 +74,15 @@ SHUTDOWN_TIMEOUT = 3.0
 class SupervisedCommand:
     """The command line to run, and its rules.
 
-    max_lifetime: seconds; 0 for no limit. message: AUTOSSH_MESSAGE.
+    return_socket: that of the monitoring loop, listening. max_lifetime: seconds; 0 for no limit.
+    message: AUTOSSH_MESSAGE.
     """
 
     command: ResolvedCommand
     remote_task: RemoteTask | None
     rules: Rules
     monitor: Monitor | None
+    return_socket: socket.socket | None
     timing: Timing
     max_lifetime: float
     message: str
@@ -100,6 +106,7 @@ class AutosshSupervisor:
         self._tasks: IsolatedTaskGroup
         self._ssh_context = SshContext()
         self._monitor_task: asyncio.Task[None] | None = None
+        self._return_port: ReturnPort | None = None
         self._remote_task: asyncio.Task[None] | None = None
         self._start_timer: Timer | None = None
 
@@ -121,6 +128,8 @@ class AutosshSupervisor:
             )
             self._runner = Runner(self._options.command.tunnel, context, token_hex(8), self._policy)
             runner_task = self._tasks.create_task(self._runner.run())
+            if self._options.return_socket is not None:
+                self._return_port = ReturnPort(self._options.return_socket, self._debug)
             host_monitor = HostMonitor(
                 self._clock, self._event_log, self._on_network_changed, self._on_network_lost
             )
@@ -134,6 +143,8 @@ class AutosshSupervisor:
                 if lifetime is not None:
                     lifetime.cancel()
                 self._cancel_tasks()
+                if self._return_port is not None:
+                    self._return_port.close()
                 await self._stop(runner_task)
         level = Level.ERROR if program_exit.is_error else Level.INFO
         self._log.write(level, program_exit.message)
@@ -162,6 +173,24 @@ class AutosshSupervisor:
                 self._on_run_ended()
         if not isinstance(self._state, Up | Degraded) and self._monitor_task is not None:
             self._monitor_task.cancel()
+        self._require_monitor_port()
+
+    def _require_monitor_port(self) -> None:
+        """End the program if another one took the port of the loop before the first start."""
+        monitor = self._options.monitor
+        if monitor is None or self._history.starts != 1 or not isinstance(self._state, Connecting):
+            return
+        local, *_ = loop_forwards(monitor)
+        failures = [f.last_failure for f in self._runner.forwards if f.forward == local]
+        if any(failures):
+            message = bind_error(monitor.port, "the port cannot be bound")
+            self._finish(ProgramExit(EXIT_FAILED, message, is_error=True))
+
+    def _loop_failure(self, monitor: Monitor) -> Failure | None:
+        """Return why a forward of the monitoring loop does not listen, if so."""
+        parts = loop_forwards(monitor)
+        records = [f.last_failure for f in self._runner.forwards if f.forward in parts]
+        return next((record.failure for record in records if record is not None), None)
 
     def _on_connected(self) -> None:
         """Handle a new connection: the first one or a replacement."""
@@ -235,7 +264,8 @@ class AutosshSupervisor:
 
     async def _run_monitor_loop(self, monitor: Monitor) -> None:
         options = self._options
-        loop = MonitorLoop(monitor, options.timing, options.message, self._clock, self._debug)
+        parts = Loop(monitor, self._return_port, lambda: self._loop_failure(monitor))
+        loop = MonitorLoop(parts, options.timing, options.message, self._clock, self._log.write)
         await loop.run_until_broken()
         self._log.write(Level.INFO, "port down, restarting ssh")
         self._runner.send(Restart())
