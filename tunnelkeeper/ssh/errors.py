@@ -162,20 +162,24 @@ def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure
             return Failure(Cause.AUTH, _text(error), hop)
         case None:
             return Failure(Cause.LOST, "the server closed the connection", hop)
-        case asyncssh.ConnectionLost() if step == "key_exchange":
-            message = "the connection was closed before the key exchange was done"
-            return Failure(Cause.LOST, message, hop, _HUNG_UP_HINT)
-        case asyncssh.ConnectionLost() if step == "login":
-            message = "the connection was closed during the login"
-            hint = "the server's log has the reason, such as LoginGraceTime"
-            return Failure(Cause.LOST, message, hop, hint)
         case asyncssh.ConnectionLost():
-            return Failure(Cause.LOST, "connection lost", hop)
+            return _connection_lost(hop, step)
         case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported() | asyncssh.MACError():
             return Failure(Cause.PROTOCOL, _text(error), hop, "is it really an SSH server?")
         case asyncssh.DisconnectError():
             return Failure(Cause.LOST, f"the server disconnected: {_text(error)}", hop)
     return Failure(Cause.PROTOCOL, printable(f"{type(error).__name__}: {error}"), hop)
+
+
+def _connection_lost(hop: str, step: Step) -> Failure:
+    if step == "key_exchange":
+        message = "the connection was closed before the key exchange was done"
+        return Failure(Cause.LOST, message, hop, _HUNG_UP_HINT)
+    if step == "login":
+        message = "the connection was closed during the login"
+        hint = "the server's log has the reason, such as LoginGraceTime"
+        return Failure(Cause.LOST, message, hop, hint)
+    return Failure(Cause.LOST, "connection lost", hop)
 
 
 def _is_login_ended_by_server(error: asyncssh.Error) -> bool:
