@@ -40,7 +40,7 @@ def run_both(sandbox: Sandbox, hosts: dict[str, str]) -> tuple[dict[str, bool], 
         with_ssh[alias] = subprocess.run(command, check=False, capture_output=True).returncode == 0
     outcomes = {}
     for alias in hosts:
-        tunnel = program.wait_for(alias, lambda t: t.state in {"up", "blocked"})
+        tunnel = program.wait_for(alias, lambda t: t.state in {"up", "blocked", "backoff"})
         failure = tunnel.failure
         outcomes[alias] = "up" if failure is None else f"{failure.cause}: {failure.message}"
     return with_ssh, outcomes
@@ -88,6 +88,21 @@ def test_revoked_host_keys_are_refused(sandbox: Sandbox) -> None:
             "broken": (f"{at}/broken", REFUSED, "line 2"),
             "cut": (f"{at}/cut_krl", REFUSED, "cut short"),
             "empty": (f"  Port {server.port}\n  RevokedHostKeys /dev/null", ACCEPTED, "up"),
+        },
+    )
+
+
+def test_a_login_that_ssh_config_forbids_is_refused(sandbox: Sandbox) -> None:
+    at = f"  Port {sandbox.sshd().port}\n"
+
+    check(
+        sandbox,
+        {
+            "no-keys": (f"{at}  PubkeyAuthentication no", REFUSED, "PubkeyAuthentication"),
+            "other-methods": (f"{at}  PreferredAuthentications password", REFUSED, "ssh_config"),
+            "keys-too": (f"{at}  PreferredAuthentications password,publickey", ACCEPTED, "up"),
+            "interface": (f"{at}  BindInterface lo", ACCEPTED, "up"),
+            "no-interface": (f"{at}  BindInterface none0", REFUSED, "none0"),
         },
     )
 

@@ -6,13 +6,14 @@ import asyncio
 import socket
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from tunnelkeeper.net import dial
-from tunnelkeeper.net.dial import connect, resolve
+from tunnelkeeper.net.dial import Source, address_of_interface, connect, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,21 +59,69 @@ async def test_only_addresses_of_the_configured_family_are_returned(
 
 
 async def test_the_connection_comes_from_the_bind_address(server: socket.socket) -> None:
-    with await connect([info("127.0.0.1", server.getsockname()[1])], "127.0.0.9") as connected:
+    target = info("127.0.0.1", server.getsockname()[1])
+    with await connect([target], Source("127.0.0.9")) as connected:
         assert connected.getsockname()[0] == "127.0.0.9"
 
 
 async def test_the_error_names_a_bind_address_of_the_other_family(server: socket.socket) -> None:
     before = psutil.Process().num_fds()
     with pytest.raises(OSError, match="bind_address ::1: "):
-        await connect([info("127.0.0.1", server.getsockname()[1])], "::1")
+        await connect([info("127.0.0.1", server.getsockname()[1])], Source("::1"))
 
     assert psutil.Process().num_fds() == before
 
 
 async def test_a_bind_address_of_another_machine_is_an_error(server: socket.socket) -> None:
     with pytest.raises(OSError, match="assign requested address"):
-        await connect([info("127.0.0.1", server.getsockname()[1])], UNREACHABLE)
+        await connect([info("127.0.0.1", server.getsockname()[1])], Source(UNREACHABLE))
+
+
+# The interface
+
+
+async def test_the_connection_comes_from_an_address_of_the_interface(
+    server: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = info("127.0.0.1", server.getsockname()[1])
+    with await connect([target], Source(interface="lo")) as connected:
+        assert connected.getsockname()[0] == "127.0.0.1"
+    use_interfaces(monkeypatch, ("lo", "127.0.0.9"))
+    with await connect([target], Source(interface="lo")) as connected:
+        assert connected.getsockname()[0] == "127.0.0.9"
+    with await connect([target], Source("127.0.0.8", "lo")) as connected:
+        assert connected.getsockname()[0] == "127.0.0.8"
+
+
+@pytest.mark.parametrize("interface", ["eth0", "none"])
+async def test_an_interface_without_an_address_of_the_family_is_an_error(
+    server: socket.socket, monkeypatch: pytest.MonkeyPatch, interface: str
+) -> None:
+    use_interfaces(monkeypatch, ("lo", "127.0.0.1"), ("eth0", "2001:db8::1"))
+    with pytest.raises(OSError, match=f"interface {interface} has no IPv4 address"):
+        await connect([info("127.0.0.1", server.getsockname()[1])], Source(interface=interface))
+
+
+def test_a_local_address_is_used_only_if_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_interfaces(
+        monkeypatch,
+        ("lo", "127.0.0.1"),
+        ("lo", "10.0.0.1"),
+        ("eth0", "fe80::1%eth0"),
+        ("eth0", "2001:db8::1"),
+        ("eth1", "fe80::2%eth1"),
+    )
+    assert address_of_interface("lo", socket.AF_INET) == "10.0.0.1"
+    assert address_of_interface("eth0", socket.AF_INET6) == "2001:db8::1"
+    assert address_of_interface("eth1", socket.AF_INET6) == "fe80::2%eth1"
+
+
+def use_interfaces(monkeypatch: pytest.MonkeyPatch, *interfaces: tuple[str, str]) -> None:
+    found: dict[str, list[SimpleNamespace]] = {}
+    for name, address in interfaces:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        found.setdefault(name, []).append(SimpleNamespace(family=family, address=address))
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: found)
 
 
 # Unacknowledged and unsent data
@@ -132,7 +181,7 @@ def rto_max(connection: socket.socket) -> int:
 async def test_data_is_retransmitted_sooner_if_a_timeout_is_set(
     server: socket.socket,
 ) -> None:
-    with await connect([info("127.0.0.1", server.getsockname()[1])], None) as connection:
+    with await connect([info("127.0.0.1", server.getsockname()[1])]) as connection:
         assert rto_max(connection) == 120_000
         dial.limit_unacknowledged(connection, 0)
         assert rto_max(connection) == 120_000
@@ -151,7 +200,7 @@ async def test_a_syn_is_retransmitted_at_least_every_two_seconds(
         recorded.append((rto_max(connection), syns))
 
     monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", record)
-    (await connect([info("127.0.0.1")], None)).close()
+    (await connect([info("127.0.0.1")])).close()
 
     assert recorded == [(2000, 127)]
 

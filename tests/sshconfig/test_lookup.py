@@ -298,10 +298,10 @@ async def test_a_thousand_tunnels_query_their_jump_host_once(lookup: MakeLookup)
 
 
 async def test_deviations_are_reported_for_each_host_of_a_chain(lookup: MakeLookup) -> None:
-    ssh = FakeSsh(a="bindinterface eth0", deep="proxyjump a\nstricthostkeychecking false")
+    ssh = FakeSsh(a="tunnel yes", deep="proxyjump a\nstricthostkeychecking false")
     deviations = await lookup(ssh).find_deviations(Tunnel("t", "deep"))
 
     assert [text.split(" ", 2)[:2] for text in deviations] == [
-        ["a:", "BindInterface"],
+        ["a:", "Tunnel"],
         ["deep:", "StrictHostKeyChecking"],
     ]

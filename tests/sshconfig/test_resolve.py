@@ -207,8 +207,8 @@ def test_a_policy_in_the_config_file_is_no_deviation(facts: Facts) -> None:
 def test_an_unsupported_directive_is_reported_with_the_host(
     facts: Facts,
 ) -> None:
-    assert find_deviations(lookup_result(facts, "bindinterface eth0")) == (
-        "relay: BindInterface of ssh_config is not supported",
+    assert find_deviations(lookup_result(facts, "tunnel yes")) == (
+        "relay: Tunnel of ssh_config is not supported",
     )
 
 

@@ -47,9 +47,7 @@ OPTIONS = {
     "4": _HONOURED_FLAG,
     "6": _HONOURED_FLAG,
     "A": _HONOURED_FLAG,
-    "B": _with_value(
-        Support.REFUSED, "binding to an interface is not supported; -b takes its address"
-    ),
+    "B": _with_value(),
     "C": _HONOURED_FLAG,
     "D": _with_value(),
     "E": _with_value(),

@@ -22,6 +22,7 @@ from tunnelkeeper.core.forward_spec import (
     parse_remote,
     parse_socks,
 )
+from tunnelkeeper.core.ssh_directives import canonical_keyword
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,7 +206,7 @@ def parse_setting(text: str) -> Setting:
         value = value[1:-1]
     if not keyword or not value:
         raise CommandLineError(f"expected Keyword=value after -o, got {text!r}")
-    return Setting(keyword.lower(), value)
+    return Setting(canonical_keyword(keyword), value)
 
 
 def forward_from_option(option: Option, *, gateway: bool = False) -> Forward | None:

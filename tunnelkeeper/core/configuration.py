@@ -39,10 +39,13 @@ class HostOptions:
     identities_only: bool | None = None
     identity_agent: str | None = None
     known_hosts: tuple[str, ...] | None = None
+    system_known_hosts: tuple[str, ...] | None = None
+    hash_known_hosts: bool | None = None
     host_key_alias: str | None = None
     host_key_policy: HostKeyPolicy | None = None
     address_family: AddressFamily | None = None
     bind_address: str | None = None
+    bind_interface: str | None = None
     compression: bool | None = None
     ciphers: str | None = None
     macs: str | None = None
@@ -102,6 +105,7 @@ class Host:
     hash_known_hosts: bool = False
     address_family: AddressFamily = "any"
     bind_address: str | None = None
+    bind_interface: str | None = None
     compression: bool = False
     ciphers: str | None = None
     macs: str | None = None

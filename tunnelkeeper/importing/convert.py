@@ -31,6 +31,7 @@ from tunnelkeeper.importing.source_commands import ImportedTunnel, SourceCommand
 from tunnelkeeper.importing.toml_text import format_forward
 from tunnelkeeper.importing.tunnel_names import make_name
 from tunnelkeeper.net.bind_addresses import overlap
+from tunnelkeeper.sshconfig.directives_in_effect import reject_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,8 @@ def convert_command(
 ) -> ImportedTunnel:
     """Return the tunnel that a command stands for.
 
-    Raises UnreadableError if the command is not a tunnel.
+    Raises UnreadableError if the command is not a tunnel, and SshConfigError if it has a directive
+    that forbids what the tunnel would do.
     """
     try:
         plan = plan_session(parsed.ssh, answers.command, {})
@@ -93,6 +95,7 @@ def convert_command(
     forwards, conflict_notes = _drop_conflicting_forwards(plan.forwards)
     if not forwards:
         raise NoForwardsError("it forwards nothing, so there is nothing for a tunnel to do")
+    reject_refused(parsed.ssh.host.host, answers.command)
     table = make_host_table(parsed.ssh, answers, context)
     host = table.pop("host")
     table = {"host": host, **make_forward_table(forwards), **table}

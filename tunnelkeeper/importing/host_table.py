@@ -118,6 +118,8 @@ _PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("host_key_policy", "stricthostkeychecking", "", _parse_host_key_policy),
     ("address_family", "addressfamily", "46", str),
     ("bind_address", "bindaddress", "b", str),
+    ("bind_interface", "bindinterface", "B", str),
+    ("hash_known_hosts", "hashknownhosts", "", _parse_flag),
     ("compression", "compression", "C", _parse_flag),
     ("required_rsa_size", "requiredrsasize", "", _parse_rsa_size),
     ("connect_timeout", "connecttimeout", "", _parse_int),
@@ -140,7 +142,7 @@ _ALGORITHM_KEYS = (
 SUPPORTED_KEYWORDS = frozenset(
     {"user", "port", "proxyjump", "proxycommand", "identityfile", "certificatefile"}
     | {"userknownhostsfile", "identityagent", "identitiesonly", "revokedhostkeys"}
-    | {"permitremoteopen"}
+    | {"permitremoteopen", "globalknownhostsfile"}
     | {keyword for _, keyword, *_ in (*_PLAIN_KEYS, *_ALGORITHM_KEYS)}
 )
 """The keywords of ssh_config(5) that have a key in the config file."""
@@ -199,6 +201,11 @@ def _make_identity_keys(
     if own_known_hosts is not None or _configs_differ(answers, "userknownhostsfile"):
         known_hosts = own_known_hosts or get_value(answers.command, "userknownhostsfile")
         table["known_hosts"] = [context.resolve_path(path) for path in split_paths(known_hosts)]
+    if _is_set(command, "globalknownhostsfile", "") or _configs_differ(
+        answers, "globalknownhostsfile"
+    ):
+        files = split_paths(get_value(answers.command, "globalknownhostsfile"))
+        table["system_known_hosts"] = [context.resolve_path(path) for path in files]
     if _is_set(command, "permitremoteopen", "") or _configs_differ(answers, "permitremoteopen"):
         table["permit_remote_open"] = " ".join(answers.command["permitremoteopen"]).split()
     if _is_set(command, "revokedhostkeys", "") or _configs_differ(answers, "revokedhostkeys"):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.options import IGNORED_KEYWORDS
+from tunnelkeeper.core.ssh_directives import DIRECTIVES, Support
 from tunnelkeeper.importing.host_table import FALSE_VALUES, SUPPORTED_KEYWORDS, AccountContext
 from tunnelkeeper.sshconfig.ssh_g_output import get_value
-from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +66,11 @@ _OPTION_REASONS = {
     "y": "the log goes to standard error or a file; see `tunnelkeeper logs`",
 }
 _SILENT_KEYWORDS = SUPPORTED_KEYWORDS | _CONVERTED_KEYWORDS | IGNORED_KEYWORDS.keys()
-_UNSUPPORTED_KEYWORDS = frozenset(name.lower() for name in UNSUPPORTED)
+_HARMLESS_KEYWORDS = {
+    name.lower(): "not supported" if directive.is_named else directive.effect
+    for name, directive in DIRECTIVES.items()
+    if directive.support is Support.HARMLESS
+}
 
 _VARIABLE_REASONS = {
     "AUTOSSH_DEBUG": _OWN_LOG,
@@ -148,8 +152,5 @@ def note_on_gate_time(settings: Settings) -> str:
 
 
 def _reason_for(keyword: str) -> str:
-    if keyword not in _KEYWORD_REASONS and keyword in _UNSUPPORTED_KEYWORDS:
-        return "not supported"
-    return _KEYWORD_REASONS.get(
-        keyword, "there is no key for it; set it in ssh_config for this host"
-    )
+    reasons = _HARMLESS_KEYWORDS | _KEYWORD_REASONS
+    return reasons.get(keyword, "there is no key for it; set it in ssh_config for this host")

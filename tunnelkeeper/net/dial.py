@@ -7,11 +7,16 @@ unsent data it accepts. Nothing here knows SSH.
 from __future__ import annotations
 
 import asyncio
+import errno
+import ipaddress
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+import psutil
 
 from tunnelkeeper.net import happy_eyeballs
 from tunnelkeeper.net.happy_eyeballs import connect_first
@@ -55,12 +60,23 @@ async def resolve(host: str, port: int, family: AddressFamily) -> list[AddressIn
     return await happy_eyeballs.resolve(host, port, FAMILIES[family])
 
 
-async def connect(infos: Sequence[AddressInfo], bind_address: str | None) -> socket.socket:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a connection starts: BindAddress and BindInterface of ssh_config(5), if set."""
+
+    address: str | None = None
+    interface: str | None = None
+
+
+ANY_SOURCE = Source()
+
+
+async def connect(infos: Sequence[AddressInfo], source: Source = ANY_SOURCE) -> socket.socket:
     """Connect to the first of the addresses that answers; return the socket.
 
     Raises the first OSError if no attempt succeeds.
     """
-    return await connect_first(infos, partial(_connect_to, bind_address=bind_address))
+    return await connect_first(infos, partial(_connect_to, source=source))
 
 
 def limit_unacknowledged(connection: socket.socket, seconds: float) -> None:
@@ -103,13 +119,15 @@ def limit_unsent(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_LIMIT)
 
 
-async def _connect_to(info: AddressInfo, bind_address: str | None) -> socket.socket:
+async def _connect_to(info: AddressInfo, source: Source) -> socket.socket:
     family, kind, protocol, _, address = info
     connection = socket.socket(family, kind, protocol)
     try:
         connection.setblocking(False)
-        if bind_address is not None:
-            await _bind(connection, bind_address)
+        if source.address is not None:
+            await _bind(connection, source.address)
+        elif source.interface is not None:
+            await _bind(connection, address_of_interface(source.interface, family))
         if _set_rto_max(connection, _CONNECT_RTO_MAX):
             # The default number of SYNs would be used up too soon, as they are closer together.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _SYN_RETRIES)
@@ -120,6 +138,30 @@ async def _connect_to(info: AddressInfo, bind_address: str | None) -> socket.soc
         connection.close()
         raise
     return connection
+
+
+def address_of_interface(interface: str, family: int) -> str:
+    """Return the address of an interface that a connection starts from.
+
+    As in ssh, a loopback or link-local address is used only if there is no other one.
+
+    Raises OSError.
+    """
+    addresses = [
+        entry.address
+        for entry in psutil.net_if_addrs().get(interface, [])
+        if entry.family == family
+    ]
+    if not addresses:
+        name = "IPv4" if family == socket.AF_INET else "IPv6"
+        message = f"bind_interface: the interface {interface} has no {name} address"
+        raise OSError(errno.EADDRNOTAVAIL, message)
+
+    def is_local(text: str) -> bool:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        return address.is_loopback or (address.version == 6 and address.is_link_local)
+
+    return next((address for address in addresses if not is_local(address)), addresses[0])
 
 
 async def _bind(connection: socket.socket, bind_address: str) -> None:

@@ -214,7 +214,8 @@ class ConnectAttempt:
             self._set_step("resolve")
             infos = await dial.resolve(self.host.hostname, self.port, self.host.address_family)
             self._set_step("connect")
-            connected = await dial.connect(infos, self.host.bind_address)
+            source = dial.Source(self.host.bind_address, self.host.bind_interface)
+            connected = await dial.connect(infos, source)
             dial.limit_unsent(connected)
             if self.host.tcp_keepalive:
                 dial.limit_unacknowledged(connected, tcp_user_timeout(self.host.keepalive))

@@ -18,10 +18,10 @@ from asyncssh.config import SSHClientConfig
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.sshconfig.directives_in_effect import READ_BY_FALLBACK
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE
 from tunnelkeeper.sshconfig.tokens import expand
-from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
 if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.local_facts import Facts
@@ -47,6 +47,7 @@ DEFAULTS: Answer = {
     "globalknownhostsfile": ["/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"],
 }
 SINGLE_WORD_DIRECTIVES = {
+    "BindInterface": "BindInterface",
     "HashKnownHosts": "HashKnownHosts",
     "PubkeyAcceptedAlgorithms": "PubkeyAcceptedAlgorithms",
     "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # the name before OpenSSH 8.5
@@ -57,9 +58,6 @@ SINGLE_WORD_DIRECTIVES = {
 
 WORD_LIST_DIRECTIVES = ("PermitRemoteOpen", "RevokedHostKeys")
 """Supported directives of several words that asyncssh ignores."""
-
-UNSUPPORTED_DIRECTIVES = (*UNSUPPORTED, "LocalCommand", "PermitLocalCommand", "ProxyUseFdpass")
-"""Directives that are not supported. They are reported to the user."""
 
 CRITERIA_WITHOUT_VALUE = frozenset({"all", "canonical", "final"})
 """Match criteria that take no value: ssh_config(5)."""
@@ -170,7 +168,7 @@ class SshConfigReader(SSHClientConfig):
             self._options["Hostname"] = hostname
         reader = type(self)
         self._handlers = {
-            **{name.lower(): (name, reader.set_string_list) for name in UNSUPPORTED_DIRECTIVES},
+            **{name.lower(): (name, reader.set_string_list) for name in READ_BY_FALLBACK},
             **{name.lower(): (name, reader.set_string_list) for name in WORD_LIST_DIRECTIVES},
             **{
                 name.lower(): (now, reader.set_string)

@@ -6,7 +6,7 @@
     query_cache             shares one run between equal requests
     tokens                  expands %h, ~ and ${ENV}
     local_facts             this machine and its user
-    unsupported_directives  directives that tunnelkeeper does not support
+    directives_in_effect    directives that are not honoured: named or refused
     resolve                 one host: config file > ssh_config > built-in default
     lookup                  chains of hosts, jump hosts first
 
@@ -14,11 +14,11 @@ This package neither connects nor imports asyncssh. If ssh cannot run,
 tunnelkeeper.ssh.ssh_config_fallback reads the files instead.
 """
 
+from tunnelkeeper.sshconfig.directives_in_effect import find_ignored
 from tunnelkeeper.sshconfig.local_facts import Facts, gather_facts
 from tunnelkeeper.sshconfig.lookup import HostLookup, source_for
 from tunnelkeeper.sshconfig.lookup_request import Answer, Query, Request, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g import SshQuery, obstacle_to_ssh
-from tunnelkeeper.sshconfig.unsupported_directives import find_unsupported
 
 __all__ = [
     "Answer",
@@ -28,7 +28,7 @@ __all__ = [
     "Request",
     "SshConfigError",
     "SshQuery",
-    "find_unsupported",
+    "find_ignored",
     "gather_facts",
     "obstacle_to_ssh",
     "source_for",

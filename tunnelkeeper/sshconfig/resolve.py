@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT, MINIMUM_RSA_SIZE, Host, Keepalive
 from tunnelkeeper.core.permit_remote_open import ANY, PermitError, parse_permits
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.sshconfig.directives_in_effect import find_ignored, reject_refused
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE, get_flag, get_value, get_values, split_paths
 from tunnelkeeper.sshconfig.tokens import (
@@ -23,7 +24,6 @@ from tunnelkeeper.sshconfig.tokens import (
     make_absolute,
     tokens_for,
 )
-from tunnelkeeper.sshconfig.unsupported_directives import find_unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,6 +68,7 @@ def resolve(result: LookupResult) -> Host:
     Raises SshConfigError.
     """
     options, answer = result.options, result.answer
+    reject_refused(result.name, _without_unused_proxy_command(result))
     destination = _destination(result)
     tokens = tokens_for(destination, result.facts)
     return Host(
@@ -85,9 +86,12 @@ def resolve(result: LookupResult) -> Host:
         system_known_hosts=_system_known_hosts(result),
         host_key_alias=destination.host_key_alias,
         host_key_policy=options.host_key_policy or _host_key_policy(answer),
-        hash_known_hosts=get_flag(answer, "hashknownhosts", default=False),
+        hash_known_hosts=_or_default(
+            options.hash_known_hosts, get_flag(answer, "hashknownhosts", default=False)
+        ),
         address_family=options.address_family or _address_family(answer),
         bind_address=options.bind_address or get_value(answer, "bindaddress"),
+        bind_interface=options.bind_interface or get_value(answer, "bindinterface"),
         compression=_or_default(
             options.compression, get_flag(answer, "compression", default=False)
         ),
@@ -132,8 +136,7 @@ def jump_hosts(host: LookupResult) -> tuple[str, ...]:
 def find_deviations(host: LookupResult) -> tuple[str, ...]:
     """Return one sentence for each setting of ssh_config that tunnelkeeper does not follow."""
     deviations = [
-        f"{host.name}: {name} of ssh_config is not supported"
-        for name in find_unsupported(host.answer)
+        f"{host.name}: {name} of ssh_config is not supported" for name in find_ignored(host.answer)
     ]
     reason = "is not installed"
     if not host.facts.has_account:
@@ -149,6 +152,13 @@ def find_deviations(host: LookupResult) -> tuple[str, ...]:
             "a changed host key is refused"
         )
     return tuple(deviations)
+
+
+def _without_unused_proxy_command(host: LookupResult) -> Answer:
+    """Return ssh_config's answer without its proxy command, if something else replaces that."""
+    if host.options.proxy_command is None and not host.jump:
+        return host.answer
+    return {key: values for key, values in host.answer.items() if key != "proxycommand"}
 
 
 def _destination(host: LookupResult) -> Destination:
@@ -177,7 +187,8 @@ def _user_known_hosts(host: LookupResult, tokens: Tokens) -> tuple[str, ...]:
 
 
 def _system_known_hosts(host: LookupResult) -> tuple[str, ...]:
-    files = split_paths(get_value(host.answer, "globalknownhostsfile"))
+    own = host.options.system_known_hosts
+    files = split_paths(get_value(host.answer, "globalknownhostsfile")) if own is None else own
     try:  # ssh_config(5) allows no tokens here
         return tuple(make_absolute(expand_home(path, host.facts), host.facts) for path in files)
     except TokenError as error:

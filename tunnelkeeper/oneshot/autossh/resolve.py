@@ -20,7 +20,7 @@ from tunnelkeeper.core.host_spec import HostSpec
 from tunnelkeeper.sshconfig import (
     HostLookup,
     SshQuery,
-    find_unsupported,
+    find_ignored,
     gather_facts,
     obstacle_to_ssh,
 )
@@ -105,7 +105,7 @@ async def resolve(line: SshCommand, monitor: Monitor | None) -> ResolvedCommand:
     if obstacle is not None:
         raise CommandLineError(f"{obstacle}; `ssh -G` is needed to read the command line")
     _, answer = await resolver.look_up()
-    missing = [name for name in find_unsupported(answer) if name not in HONOURED_DIRECTIVES]
+    missing = [name for name in find_ignored(answer) if name not in HONOURED_DIRECTIVES]
     given = {setting.keyword for setting in line.settings}
     refused = [name for name in missing if name.lower() in given]
     if refused:

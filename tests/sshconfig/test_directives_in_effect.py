@@ -1,34 +1,30 @@
 import pytest
 
-from tunnelkeeper.sshconfig import find_unsupported
+from tunnelkeeper.sshconfig import find_ignored
+from tunnelkeeper.sshconfig.directives_in_effect import reject_refused
+from tunnelkeeper.sshconfig.lookup_request import SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import parse_output
-from tunnelkeeper.sshconfig.unsupported_directives import UNSUPPORTED
 
 
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ("bindinterface eth0", "BindInterface"),
         ("dynamicforward 1080", "DynamicForward"),
         ("gatewayports yes", "GatewayPorts"),
         ("hostbasedauthentication yes", "HostbasedAuthentication"),
-        ("knownhostscommand /bin/keys %H", "KnownHostsCommand"),
         ("localforward 8080 [localhost]:80", "LocalForward"),
         ("nohostauthenticationforlocalhost yes", "NoHostAuthenticationForLocalhost"),
         ("pkcs11provider /usr/lib/p11.so", "PKCS11Provider"),
-        ("preferredauthentications password,keyboard-interactive", "PreferredAuthentications"),
-        ("pubkeyauthentication false", "PubkeyAuthentication"),
         ("rekeylimit 1073741824 3600", "RekeyLimit"),
         ("remoteforward 8080 [socks]:0", "RemoteForward"),
         ("securitykeyprovider /usr/lib/sk.so", "SecurityKeyProvider"),
         ("tunnel point-to-point", "Tunnel"),
         ("verifyhostkeydns ask", "VerifyHostKeyDNS"),
         ("permitlocalcommand yes\nlocalcommand echo", "LocalCommand"),
-        ("proxyusefdpass yes\nproxycommand nc %h", "ProxyUseFdpass"),
     ],
 )
 def test_a_directive_with_an_effect_is_listed(line: str, named: str) -> None:
-    assert find_unsupported(parse_output(line)) == [named]
+    assert find_ignored(parse_output(line)) == [named]
 
 
 @pytest.mark.parametrize(
@@ -49,14 +45,42 @@ def test_a_directive_with_an_effect_is_listed(line: str, named: str) -> None:
     ],
 )
 def test_a_directive_without_effect_or_set_by_distributions_is_not_listed(lines: str) -> None:
-    assert find_unsupported(parse_output(lines)) == []
+    assert find_ignored(parse_output(lines)) == []
 
 
 def test_names_are_unique_and_in_alphabetical_order() -> None:
-    text = "tunnel yes\nlocalforward 1 [a]:1\nlocalforward 2 [a]:2\nbindinterface eth0"
+    text = "tunnel yes\nlocalforward 1 [a]:1\nlocalforward 2 [a]:2\npkcs11provider p"
 
-    assert find_unsupported(parse_output(text)) == ["BindInterface", "LocalForward", "Tunnel"]
+    assert find_ignored(parse_output(text)) == ["LocalForward", "PKCS11Provider", "Tunnel"]
 
 
-def test_the_table_is_in_alphabetical_order() -> None:
-    assert list(UNSUPPORTED) == sorted(UNSUPPORTED, key=str.lower)
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("pubkeyauthentication false", "PubkeyAuthentication false"),
+        ("preferredauthentications password,keyboard-interactive", "PreferredAuthentications"),
+        ("preferredauthentications hostbased", "the only method"),
+        ("proxyusefdpass yes\nproxycommand nc %h", "ProxyUseFdpass yes"),
+        ("refuseconnection not from here", "refuses the connection: not from here"),
+    ],
+)
+def test_a_directive_that_forbids_is_refused(lines: str, message: str) -> None:
+    with pytest.raises(SshConfigError, match=message) as error:
+        reject_refused("relay", parse_output(lines))
+
+    assert error.value.message.startswith("relay: ")
+    assert error.value.hint
+    assert find_ignored(parse_output(lines)) == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "pubkeyauthentication true\npreferredauthentications hostbased,publickey",
+        "pubkeyauthentication unbound\nproxyusefdpass yes",
+        "proxyusefdpass no\nproxycommand nc %h",
+        "",
+    ],
+)
+def test_a_directive_that_forbids_nothing_is_not_refused(lines: str) -> None:
+    reject_refused("relay", parse_output(lines))
