@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 from tests.e2e.clients import exchange
 from tests.e2e.ports import free_port
 from tests.e2e.sandbox import Sandbox, tunnel_table
+from tests.e2e.server_process import is_running
 from tests.e2e.services import echo
 from tests.e2e.waiting import wait_until
 
@@ -158,7 +161,10 @@ def test_a_hanging_hook_does_not_delay_the_exit(sandbox: Sandbox) -> None:
     assert events(record) == [("down", "stopping")]
 
 
-def test_a_hook_ends_with_its_own_process_even_if_a_child_still_runs(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_child_that_a_hook_leaves_runs_until_the_supervisor_ends(
+    sandbox: Sandbox, number: signal.Signals
+) -> None:
     pid_file = sandbox.directory / "pid"
     forking = script(
         sandbox,
@@ -180,8 +186,11 @@ def test_a_hook_ends_with_its_own_process_even_if_a_child_still_runs(sandbox: Sa
 
     wait_until(lambda: events(record) == [("down", "stopping")], 10)
     child = psutil.Process(int(pid_file.read_text()))
-    assert child.is_running()
-    child.kill()
+    assert is_running(child)
+
+    program.stop(number)
+
+    wait_until(lambda: not is_running(child), 10, "the child still runs")
 
 
 def test_errors_and_output_of_hooks_are_logged(sandbox: Sandbox) -> None:

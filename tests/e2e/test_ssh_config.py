@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import signal
+import subprocess
 from functools import partial
+from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 from tests.e2e.clients import connected, exchange, is_listening
 from tests.e2e.ports import free_port
 from tests.e2e.sandbox import USER, Sandbox, socks_tunnel, tunnel_table
+from tests.e2e.server_process import is_running
 from tests.e2e.services import echo
 from tests.e2e.waiting import wait_until
 from tests.forwarding.socks_client import socks5_name
 from tests.requirements import require
+
+if TYPE_CHECKING:
+    from tests.e2e.program import Program
 
 
 def proxy_command(script: str) -> str:
@@ -118,27 +128,71 @@ def is_granted(proxy: int, name: str, port: int) -> bool:
     return replies == b"\5\0\5\0\0\1"
 
 
-def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(sandbox: Sandbox) -> None:
-    ncat, port = require("ncat"), free_port()
+PROXIES = ("ncat", "ssh", "pipe")
+
+
+def start_through_a_proxy(sandbox: Sandbox, proxy: str) -> tuple[Program, int]:
+    """Start a tunnel through a real proxy command. Return it and the port of its forward."""
+    port, server, ncat = free_port(), sandbox.sshd(), require("ncat")
+    ssh = shlex.join([*sandbox.ssh(sandbox.sshd().port), "-W", "%h:%p", f"{USER}@127.0.0.1"])
+    script = {"ncat": f"exec {ncat} %h %p", "ssh": ssh, "pipe": f"{ncat} %h %p | cat"}[proxy]
     program = sandbox.program(
         tunnel_table(
             "t",
-            sandbox.sshd().port,
-            proxy_command(f"echo warming up >&2; exec {ncat} %h %p"),
+            server.port,
+            proxy_command(f"echo warming up >&2; {script}"),
             f'local = "{port}:{sandbox.service(echo)}"',
         )
     )
-    supervisor = psutil.Process(program.up().pid)
+    program.up()
     program.wait_until_up()
+    return program, port
 
-    def proxies() -> list[str]:
-        return [child.name() for child in supervisor.children(recursive=True)]
+
+def descendants(program: Program) -> list[psutil.Process]:
+    return psutil.Process(program.status().supervisor.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(
+    sandbox: Sandbox, proxy: str
+) -> None:
+    program, port = start_through_a_proxy(sandbox, proxy)
+    proxies = [child for child in descendants(program) if child.name() in {"ncat", "ssh", "cat"}]
 
     assert exchange(port, b"data") == b"data"
-    assert proxies() == ["ncat"]
+    assert proxies
     assert "warming up" in program.succeed("logs", "t")
     program.succeed("down", "t")
-    wait_until(lambda: not proxies(), message="the proxy command still runs")
+    wait_until(lambda: not any(map(is_running, proxies)), message="the proxy command still runs")
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_proxy_command_ends_with_the_supervisor(
+    sandbox: Sandbox, proxy: str, number: signal.Signals
+) -> None:
+    program, _ = start_through_a_proxy(sandbox, proxy)
+    children = descendants(program)
+
+    program.stop(number)
+
+    wait_until(lambda: not any(map(is_running, children)), message="a child still runs")
+
+
+def test_a_proxy_command_gets_the_signals_that_ssh_gives_it(sandbox: Sandbox) -> None:
+    report = sandbox.directory / "report"
+    command = f"""sh -c 'grep "^Sig\\(Ign\\|Blk\\)" /proc/self/status > {report}; exit 1'"""
+    ssh = sandbox.ssh(1, "-o", f"ProxyCommand={command}", f"{USER}@127.0.0.1")
+    subprocess.run(ssh, capture_output=True, check=False)
+    expected = report.read_text()
+    report.unlink()
+    program = sandbox.program(socks_tunnel("t", 1, f"proxy_command = {json.dumps(command)}"))
+
+    program.up()
+    program.wait_for_state("t", "backoff", "proxy")
+
+    assert report.read_text() == expected
 
 
 def test_a_failed_proxy_command_is_reported_with_its_output(sandbox: Sandbox) -> None:

@@ -41,9 +41,8 @@ async def test_a_proxy_command_reaches_the_server_and_ends_with_the_connection(
     host = server.host(proxy_command=relaying_to(server.port, "through the proxy\n"))
     async with connected(host, progress) as connection:
         assert connection._proxy is not None
-        process = connection._proxy._transport
-        assert process is not None
-        pid = process.get_pid()
+        pid = connection._proxy.pid
+        assert pid is not None
 
         assert progress.infos == ["proxy command: through the proxy"]
         assert progress.step_names == ["connect", "key_exchange", "host_key", "login"]
@@ -56,12 +55,12 @@ async def test_a_proxy_command_is_ended_when_the_server_hangs_up(server: Server)
     host = server.host(proxy_command=relaying_to(server.port))
     async with connected(host) as connection:
         assert connection._proxy is not None
-        process = connection._proxy._transport
-        assert process is not None
+        pid = connection._proxy.pid
+        assert pid is not None
         server.drop()
         await connection.wait_ended()
 
-        await until(lambda: not psutil.pid_exists(process.get_pid()))
+        await until(lambda: not psutil.pid_exists(pid))
 
 
 async def test_a_failed_proxy_command_is_reported_with_its_status_and_last_line(
@@ -83,7 +82,8 @@ async def test_a_proxy_command_that_cannot_be_run_is_reported(
     failure = await failure_of(server.host(proxy_command="nc relay 22"))
 
     assert failure.hop == str(server.host())
-    assert "No such file" in failure.message
+    assert failure.cause is Cause.PROXY
+    assert "No such file or directory: '/no/such/shell'" in failure.message
 
 
 async def test_a_login_refused_through_a_proxy_command_ends_the_command(server: Server) -> None:

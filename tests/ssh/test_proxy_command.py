@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import signal
 import sys
@@ -12,9 +11,10 @@ import psutil
 import pytest
 
 from tests.ssh.waiting import until
+from tunnelkeeper.net.child_process import LINE_LIMIT
 from tunnelkeeper.net.fd_limits import inherited
 from tunnelkeeper.ssh import proxy_command
-from tunnelkeeper.ssh.proxy_command import KEPT_STDERR_LINES, LINE_LIMIT, ProxyCommand
+from tunnelkeeper.ssh.proxy_command import KEPT_STDERR_LINES, ProxyCommand
 
 if TYPE_CHECKING:
     import socket
@@ -28,15 +28,13 @@ async def run_proxy_command(
 ) -> AsyncIterator[tuple[ProxyCommand, socket.socket, list[str]]]:
     """Run a proxy command; yield it, our socket of its socket pair, and its log lines."""
     messages: list[str] = []
-    process, sock = await ProxyCommand.start(command, messages.append)
-    transport = process._transport
+    process, sock = await ProxyCommand.run(command, messages.append)
     try:
         yield process, sock, messages
     finally:
-        process.close()
+        await process.terminate()
         sock.close()
-        assert transport is not None
-        await until(lambda: transport.get_returncode() is not None)
+        await process.exited.wait()
 
 
 def python(program: str) -> str:
@@ -82,10 +80,10 @@ async def test_a_failed_start_is_an_os_error_and_leaks_no_descriptor(
 ) -> None:
     async with run_proxy_command("cat"):  # the event loop opens its descriptors for processes now
         pass
-    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    monkeypatch.setenv("SHELL", "/no/such/shell")
     before = psutil.Process().num_fds()
     with pytest.raises(FileNotFoundError):
-        await ProxyCommand.start("cat", print)
+        await ProxyCommand.run("cat", print)
 
     assert psutil.Process().num_fds() == before
 
@@ -111,7 +109,7 @@ async def test_an_endless_line_is_split() -> None:
     for _ in range(3):
         process.pipe_data_received(2, b"x" * (LINE_LIMIT // 2 + 1))
 
-    assert len(process._partial) <= LINE_LIMIT
+    assert len(process._stderr._partial) <= LINE_LIMIT
     assert len(process.stderr_lines) == 1
 
 
@@ -157,38 +155,59 @@ async def test_closing_a_command_ends_its_children(tmp_path: Path) -> None:
 
 
 async def test_a_command_that_ignores_sigterm_is_killed() -> None:
-    program = python(
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(60)"
-    )
-    async with run_proxy_command(program) as (process, sock, _):
-        assert await receive(sock, 6) == b"ready\n"
-        assert process._transport is not None
-        pid = process._transport.get_pid()
+    program = "trap '' TERM; sleep 60 & echo $! $$; while :; do wait; done"
+    async with run_proxy_command(f"sh -c {shlex.quote(program)}") as (_, sock, _):
+        pids = [int(pid) for pid in (await receive_line(sock)).split()]
 
-    await until(lambda: not is_alive(pid))
+    assert not any(map(is_alive, pids))
 
 
-async def test_closing_twice_or_after_the_end_is_no_error() -> None:
+async def test_a_command_has_time_to_clean_up(tmp_path: Path) -> None:
+    mark = shlex.quote(str(tmp_path / "cleaned"))
+    program = f"trap 'sleep 0.1; echo > {mark}; exit' TERM; echo; while :; do sleep 9 & wait; done"
+    async with run_proxy_command(f"sh -c {shlex.quote(program)}") as (_, sock, _):
+        await receive_line(sock)
+
+    assert (tmp_path / "cleaned").exists()
+
+
+async def test_a_child_of_a_command_that_has_exited_is_ended() -> None:
+    program = "sleep 60 & echo $!; exit"
+    async with run_proxy_command(f"sh -c {shlex.quote(program)}") as (process, sock, _):
+        child = int(await receive_line(sock))
+        await process.exited.wait()
+
+    assert not is_alive(child)
+
+
+async def test_cancelling_the_termination_kills_at_once() -> None:
+    program = "trap '' TERM; echo; while :; do sleep 60; done"
+    async with run_proxy_command(f"sh -c {shlex.quote(program)}") as (process, sock, _):
+        await receive_line(sock)
+        async with asyncio.TaskGroup() as tasks:
+            ending = tasks.create_task(process.terminate())
+            await asyncio.sleep(0)
+            ending.cancel()
+        await process.exited.wait()
+
+        assert process.returncode is None  # it was not waited for
+
+
+@pytest.mark.parametrize("name", ["SIGPIPE", "SIGXFSZ"])
+async def test_a_command_starts_with_the_default_action_of_signals(name: str) -> None:
+    number = signal.Signals[name]
+    assert signal.getsignal(number) is signal.SIG_IGN  # Python does this
+    async with run_proxy_command("grep SigIgn /proc/self/status >&2") as (_, _, messages):
+        await until(lambda: messages)
+
+        assert not int(messages[0][-16:], 16) & (1 << (number - 1))
+
+
+async def test_ending_a_command_twice_or_after_its_end_is_no_error() -> None:
     async with run_proxy_command("true") as (process, _, _):
         await process.describe_exit()
-        process.close()
-        process.close()
-
-        assert (await process.describe_exit()).startswith("the proxy command closed")
-
-
-async def test_closing_a_command_that_has_just_exited_is_no_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def raise_no_such_process(group: int, number: int) -> None:
-        raise ProcessLookupError
-
-    async with run_proxy_command("cat") as (process, _, _):
-        monkeypatch.setattr(os, "killpg", raise_no_such_process)
-        process.close()
+        await process.terminate()
+        await process.terminate()
 
 
 def is_alive(pid: int) -> bool:
@@ -197,23 +216,11 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-async def test_the_signal_goes_to_the_commands_own_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "killpg", lambda group, number: sent.append((group, number)))
-    async with run_proxy_command("cat") as (process, _, _):
-        assert process._transport is not None
-        pid = process._transport.get_pid()
-
-        assert os.getpgid(pid) == pid != os.getpgid(0)
-        process.close()
-
-    assert sent == [(pid, signal.SIGTERM)]
-
-
-async def test_a_missing_shell_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHELL", "/no/such/shell")
-    async with run_proxy_command("cat") as (process, _, _):
-        assert "/no/such/shell: No such file" in await exit_of(process)
+async def receive_line(sock: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        line += await receive(sock, 1)
+    return line
 
 
 async def test_a_command_gets_the_descriptor_limit_that_we_inherited() -> None:
@@ -221,9 +228,3 @@ async def test_a_command_gets_the_descriptor_limit_that_we_inherited() -> None:
         await until(lambda: messages)
 
         assert messages == [str(inherited().soft)]
-
-
-async def exit_of(process: ProxyCommand) -> str:
-    """Wait until a command has ended and return how it ended."""
-    await until(lambda: process.stderr_lines)
-    return await process.describe_exit()

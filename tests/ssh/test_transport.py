@@ -169,7 +169,7 @@ async def test_a_connection_over_a_congested_link_starts_paused(
     async with through_a_jump_host(tmp_path) as (connection, _):
         jump_connection = connection.jump
         assert jump_connection is not None
-        connection._release()
+        await connection._release()
         jump_connection.transport.pause_writing()
 
         new_connection = type(connection)(
@@ -181,7 +181,7 @@ async def test_a_connection_over_a_congested_link_starts_paused(
         jump_connection.transport.resume_writing()
 
         assert new_connection.transport._pause_count == 0
-        new_connection._release()
+        await new_connection._release()
 
 
 async def test_a_channel_over_a_congested_link_starts_paused(

@@ -32,6 +32,7 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failur
 from tunnelkeeper.daemon.sd_notify import notifying
 from tunnelkeeper.daemon.supervisor import Supervisor
 from tunnelkeeper.net import fd_limits
+from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
@@ -101,7 +102,7 @@ def run(
         for warning in warnings:
             event_log.write("warning", "", str(warning))
         with unwrap_exception_groups():
-            asyncio.run(
+            run_with_children(
                 _run_supervisor(
                     configuration,
                     event_log,

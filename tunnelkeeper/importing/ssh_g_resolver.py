@@ -10,6 +10,7 @@ from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.importing.convert import NoForwardsError, convert_command, parse_command
 from tunnelkeeper.importing.host_table import AccountContext, SshGAnswers
 from tunnelkeeper.importing.source_commands import NotImportable, UnreadableError
+from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.sshconfig import (
     Request,
     SshConfigError,
@@ -49,7 +50,7 @@ class Resolver:
 
     def resolve(self, findings: Sequence[Finding]) -> list[Outcome]:
         """Return the tunnel or the reason for each finding, in order."""
-        return asyncio.run(_Resolution(self).resolve(findings))
+        return run_with_children(_Resolution(self).resolve(findings))
 
 
 def make_resolver(configuration: Configuration | None) -> Resolver:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import LocalForward, UnixAddress
 from tunnelkeeper.core.text import printable, with_hint
+from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import KeyProblem, PrivateKeys, Unusable
@@ -32,7 +32,7 @@ def check(config_path: str) -> tuple[list[str], list[str]]:
         configuration, config_warnings = load_with_warnings(config_path)
     except ConfigError as error:
         return [str(problem) for problem in error.problems], []
-    problems, warnings = asyncio.run(_check_tunnels(configuration))
+    problems, warnings = run_with_children(_check_tunnels(configuration))
     return problems, [*(str(warning) for warning in config_warnings), *warnings]
 
 

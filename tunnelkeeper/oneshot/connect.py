@@ -17,6 +17,7 @@ from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, parse_target
 from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
@@ -46,7 +47,7 @@ def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> 
     try:
         configuration = _load_configuration(config_path)
         with unwrap_exception_groups():
-            asyncio.run(_connect(configuration, host, parse_target(target), copy_stdio))
+            run_with_children(_connect(configuration, host, parse_target(target), copy_stdio))
     except ConfigError as error:
         for problem in error.problems:
             _print_error(str(problem))

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, FailureError
 from tunnelkeeper.core.keepalive import tcp_user_timeout
+from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import dial
 from tunnelkeeper.net.stream_transport import StreamTransport
 from tunnelkeeper.ssh.auth import algorithms
@@ -30,6 +32,9 @@ from tunnelkeeper.ssh.proxy_command import ProxyCommand
 from tunnelkeeper.ssh.transport import ClientTransport
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator
+
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.ssh.context import ProgressListener, SshContext
@@ -109,17 +114,12 @@ class ConnectAttempt:
         """
         try:
             return await self._connect_with_slot()
-        except FailureError:
-            await self._discard()
-            raise
         except (OSError, asyncssh.Error, ValueError) as error:
-            await self._discard()
-            raise FailureError(await self._to_failure(error)) from error
+            async with self._discarding():
+                raise FailureError(await self._to_failure(error)) from error
         except BaseException:
-            if self.proxy_command is not None:
-                self.proxy_command.close()
-            await self._discard()
-            raise
+            async with self._discarding():
+                raise
 
     @property
     def local_address(self) -> str | None:
@@ -202,10 +202,7 @@ class ConnectAttempt:
         loop = asyncio.get_running_loop()
         if self.host.proxy_command is not None:
             self._set_step("connect")
-            log = self.progress.info
-            self.proxy_command, connected = await ProxyCommand.start(
-                self.host.proxy_command, lambda line: log(f"proxy command: {line}")
-            )
+            connected = await self._start_proxy_command(self.host.proxy_command)
         elif self.jump is not None:
             self._set_step("connect")
             await self.jump.open_transport(self.host.hostname, self.port, transport)
@@ -224,6 +221,20 @@ class ConnectAttempt:
         except BaseException:
             connected.close()
             raise
+
+    async def _start_proxy_command(self, command: str) -> socket.socket:
+        log = self.progress.info
+        try:
+            self.proxy_command, connected = await ProxyCommand.run(
+                command, lambda line: log(f"proxy command: {line}")
+            )
+        except OSError as error:
+            if error.errno in EXHAUSTION_ERRNOS:
+                raise
+            message = f"the proxy command cannot be started: {printable(str(error))}"
+            hint = "correct the variable SHELL, or unset it"
+            raise FailureError(Failure(Cause.PROXY, message, self.hop, hint)) from error
+        return connected
 
     def _options(self, callbacks: ClientCallbacks) -> asyncssh.SSHClientConnectionOptions:
         """Return options that keep asyncssh from reading files and the environment itself."""
@@ -306,6 +317,16 @@ class ConnectAttempt:
         if message:
             self.progress.info(message)
 
+    @asynccontextmanager
+    async def _discarding(self) -> AsyncIterator[None]:
+        """Abort the connection before the block, and end the proxy command after it."""
+        try:
+            await self._discard()
+            yield
+        finally:
+            if self.proxy_command is not None:
+                await self.proxy_command.terminate()
+
     async def _discard(self) -> None:
         """Abort the transport, but save a new host key whose signature was verified."""
         if self.transport is None:
@@ -318,26 +339,20 @@ class ConnectAttempt:
 
     async def _to_failure(self, error: Exception) -> Failure:
         """Return the failure, described by the part that knows most about it."""
-        try:
-            match error:
-                case _ if self.step == "login" and self.identities.agent_wait.is_slow:
-                    return self.identities.agent_failure()
-                case TimeoutError(errno=None):
-                    return self._timeout_failure()
-                case asyncssh.HostKeyNotVerifiable():
-                    refused = self.policy.failure or self.verifier.failure
-                    return refused or self.verifier.certificate_failure(str(error))
-                case asyncssh.PermissionDenied() if self.transport is not None:
-                    return self.identities.login_failure(self.transport.get_server_auth_methods())
-            if self.proxy_command is not None and self.step == "key_exchange":
-                hint = "run the proxy command by hand to see its error message"
-                return Failure(
-                    Cause.PROXY, await self.proxy_command.describe_exit(), self.hop, hint
-                )
-            return to_failure(error, self.hop, self.step)
-        finally:
-            if self.proxy_command is not None:
-                self.proxy_command.close()
+        match error:
+            case _ if self.step == "login" and self.identities.agent_wait.is_slow:
+                return self.identities.agent_failure()
+            case TimeoutError(errno=None):
+                return self._timeout_failure()
+            case asyncssh.HostKeyNotVerifiable():
+                refused = self.policy.failure or self.verifier.failure
+                return refused or self.verifier.certificate_failure(str(error))
+            case asyncssh.PermissionDenied() if self.transport is not None:
+                return self.identities.login_failure(self.transport.get_server_auth_methods())
+        if self.proxy_command is not None and self.step == "key_exchange":
+            hint = "run the proxy command by hand to see its error message"
+            return Failure(Cause.PROXY, await self.proxy_command.describe_exit(), self.hop, hint)
+        return to_failure(error, self.hop, self.step)
 
     def _timeout_failure(self) -> Failure:
         """Return the failure of a timeout, which depends on the step."""

@@ -115,7 +115,7 @@ class Connection:
     async def wait_ended(self) -> Failure:
         """Wait for the end and return its failure. The first hop that ended is blamed."""
         error = await asyncio.shield(self._callbacks.ended)
-        self._release()
+        await self._release()
         if self.jump is not None and self.jump.is_closed:
             return await self.jump.wait_ended()
         return to_failure(error, str(self.host), "forwards")
@@ -129,7 +129,7 @@ class Connection:
                     await self.transport.wait_closed()
         finally:
             self.transport.abort()
-            self._release()
+            await self._release()
 
     def open_channel(
         self, target: Address, endpoint: ChannelEndpoint, origin: tuple[str, int], on_error: OnError
@@ -264,12 +264,12 @@ class Connection:
         self.transport.start_task(run())
         return await result
 
-    def _release(self) -> None:
+    async def _release(self) -> None:
         self.keepalive_monitor.stop()
         if self.jump is not None:
             self.jump.transport.writers.discard(self.transport)
         if self._proxy is not None:
-            self._proxy.close()
+            await self._proxy.terminate()
 
 
 def _abort(opened: tuple[SSHChannel[bytes], object]) -> None:

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import glob
+import os
+import signal
 import socket
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +22,9 @@ from asyncssh.config import SSHClientConfig
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.fd_limits import with_inherited_limit
+from tunnelkeeper.net.process_group import ProcessGroup
+from tunnelkeeper.net.process_guard import TERMINATE_TIMEOUT
 from tunnelkeeper.sshconfig.directives_in_effect import READ_BY_FALLBACK
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE
@@ -204,6 +211,35 @@ class SshConfigReader(SSHClientConfig):
             if criterion == "exec" and value_index is not None:
                 args[value_index] = expand(args[value_index], self._tokens, frozenset(self._tokens))
         self._match(option, args)
+
+
+def run_match_command(command: str) -> bool:
+    """Run the command of `Match exec` with the user's shell. Return whether it succeeded.
+
+    It replaces asyncssh's function, which waits without a limit and ends no process.
+    """
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    process = subprocess.Popen(
+        with_inherited_limit([shell, "-c", command]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    group = ProcessGroup(process.pid)
+    try:
+        return process.wait(READ_TIMEOUT) == 0
+    except subprocess.TimeoutExpired:
+        group.send(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(TERMINATE_TIMEOUT)
+        group.send(signal.SIGKILL)
+        return process.wait() == 0
+    finally:
+        group.leader_exited()
+
+
+asyncssh.config._exec = run_match_command  # type: ignore[assignment]  # noqa: SLF001
 
 
 def _select_proxy(options: dict[str, object], jump: str | None) -> dict[str, object]:

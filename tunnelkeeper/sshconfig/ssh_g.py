@@ -6,13 +6,12 @@ import asyncio
 import os
 import shlex
 import shutil
-import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable_end
-from tunnelkeeper.net.fd_limits import with_inherited_limit
+from tunnelkeeper.net.child_process import ChildProcess
 from tunnelkeeper.sshconfig.lookup_request import SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE, escape_percent, parse_output
 
@@ -29,6 +28,9 @@ MAX_CONCURRENT = 4
 _ERRORS_LIMIT = 1000
 """Characters kept of ssh's errors. The last ones name the reason; warnings precede them."""
 
+OUTPUT_TIMEOUT = 0.5
+"""Seconds to read the remaining output after an exit."""
+
 RESOLVER_ERROR = "Could not resolve host"
 """The error of OpenSSH's ssh.c if a name server does not answer for a canonical name. The exit
 status does not identify it."""
@@ -44,7 +46,7 @@ def obstacle_to_ssh(facts: Facts) -> str | None:
 
 
 class SshQuery:
-    """A query that runs `ssh -G`. timeout: seconds until the run and its children are killed."""
+    """A query that runs `ssh -G`. timeout: seconds until the run and its children are ended."""
 
     def __init__(self, program: str = SSH, timeout: float = TIMEOUT) -> None:
         self._program = program
@@ -107,20 +109,29 @@ def command_line(request: Request, program: str = SSH) -> list[str]:
 
 async def _run(command: list[str], timeout: float) -> tuple[int, str, str]:
     """Run ssh. Return exit status, stdout and stderr. Raises OSError and TimeoutError."""
-    process = await asyncio.create_subprocess_exec(
-        *with_inherited_limit(command),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = await _SshProcess().start(command)
     try:
         async with asyncio.timeout(timeout):
-            output, errors = await process.communicate()
+            await process.exited.wait()
+            # A background process of Match exec can hold the output open.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OUTPUT_TIMEOUT):
+                    await process.ended.wait()
     except BaseException:
-        # Kill the process group: otherwise a Match exec command outlives its ssh.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await process.terminate()  # a command of Match exec too, which would outlive its ssh
         raise
-    return process.returncode or 0, os.fsdecode(output), os.fsdecode(errors).strip()
+    process.detach()
+    output, errors = (os.fsdecode(bytes(data)) for data in process.output)
+    return process.returncode or 0, output, errors.strip()
+
+
+class _SshProcess(ChildProcess):
+    """A running ssh, with its standard output and standard error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = bytearray(), bytearray()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Keep the output."""
+        self.output[fd - 1].extend(data)

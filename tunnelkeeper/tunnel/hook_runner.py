@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import signal
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -25,7 +24,7 @@ from tunnelkeeper.core.hook_queue import (
     variables,
 )
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.net.fd_limits import with_inherited_limit
+from tunnelkeeper.net.child_process import ChildProcess, LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +39,8 @@ MAX_CONCURRENT_HOOKS = 32
 MAX_OUTPUT_LINES = 20
 """Logged lines of a hook's output."""
 
-MAX_LINE_LENGTH = 4096  # bytes; a longer line is split
-
-TERMINATE_TIMEOUT = 0.5
-"""Seconds between SIGTERM and SIGKILL, and to read the remaining output after an exit."""
+OUTPUT_TIMEOUT = 0.5
+"""Seconds to read the remaining output after an exit."""
 
 
 class HookRunner:
@@ -85,7 +82,7 @@ class HookRunner:
             self._event_log.write("info", tunnel.name, f"on_{event.kind}: {text}")
 
         try:
-            process = await _HookProcess.start(command, variables(tunnel.name, event), log)
+            process = await _HookProcess.run(command, variables(tunnel.name, event), log)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             message = f"{printable(command[0])} cannot be started: {printable(reason)}"
@@ -103,24 +100,22 @@ class HookRunner:
                 problem = "ended, as the tunnel ends"
         finally:
             self._timeout = None
-            await process.terminate()
+            await process.end()
         if problem:
             self._event_log.write("warning", tunnel.name, f"on_{event.kind}: {problem}")
 
 
-class _HookProcess(asyncio.SubprocessProtocol):
-    """A running hook, the leader of its own process group."""
+class _HookProcess(ChildProcess):
+    """A running hook. What it leaves in the background runs on until this process ends."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
+        super().__init__()
         self._log = log
-        self._partial = b""
         self._lines_left = MAX_OUTPUT_LINES
-        self._transport: asyncio.SubprocessTransport | None = None
-        self._exited = asyncio.Event()
-        self._output_closed = asyncio.Event()
+        self._output = LineSplitter(self._log_line)
 
     @classmethod
-    async def start(
+    async def run(
         cls, command: tuple[str, ...], hook_variables: dict[str, str], log: Callable[[str], None]
     ) -> _HookProcess:
         """Start a program with stdin from /dev/null. A leading `~` is the home directory.
@@ -130,75 +125,43 @@ class _HookProcess(asyncio.SubprocessProtocol):
             ValueError: An argument contains a null byte.
         """
         inherited = {k: v for k, v in os.environ.items() if k not in PRIVATE_VARIABLES}
-        _, process = await asyncio.get_running_loop().subprocess_exec(
-            lambda: cls(log),
-            *with_inherited_limit([program_path(command[0]), *command[1:]]),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+        return await cls(log).start(
+            [program_path(command[0]), *command[1:]],
             stderr=asyncio.subprocess.STDOUT,
             env={**inherited, **hook_variables},
-            start_new_session=True,
         )
-        return process
 
     async def wait(self) -> str:
         """Wait for the program to exit, but not for its children. Return its problem or "".
 
         Cancellation leaves the program running.
         """
-        await self._exited.wait()
+        await self.exited.wait()
         with suppress(TimeoutError):
-            async with asyncio.timeout(TERMINATE_TIMEOUT):
-                await self._output_closed.wait()
-        code = self._transport.get_returncode() if self._transport else None
+            async with asyncio.timeout(OUTPUT_TIMEOUT):
+                await self.ended.wait()
+        code = self.returncode
         if code is None or code == 0:
             return ""
         return f"ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
 
-    async def terminate(self) -> None:
-        """Terminate the process group if the program still runs, and stop reading its output."""
-        transport = self._transport
-        if transport is None:
-            return
-        try:
-            if not self._exited.is_set():
-                _signal_group(transport, signal.SIGTERM)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(TERMINATE_TIMEOUT):
-                        await self._exited.wait()
-                _signal_group(transport, signal.SIGKILL)
-        finally:
-            self._transport = None
-            transport.close()
-
-    # -- asyncio.SubprocessProtocol ----------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101
-        self._transport = transport
+    async def end(self) -> None:
+        """End the program and its children if it still runs, and stop reading its output."""
+        if self.exited.is_set():
+            self.detach()
+        else:
+            await self.terminate()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Log the first lines and discard the rest."""
         del fd
-        if not self._lines_left:
-            return
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        if len(self._partial) > MAX_LINE_LENGTH:
-            lines, self._partial = [*lines, self._partial], b""
-        for line in lines:
-            self._log_line(line)
-
-    def process_exited(self) -> None:
-        """Record the exit. Children of the program can still hold its output open."""
-        self._exited.set()
+        if self._lines_left:
+            self._output.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Log the last line if it has no newline."""
-        del exc
-        self._log_line(self._partial)
-        self._partial = b""
-        self._output_closed.set()
+        self._output.end()
+        super().connection_lost(exc)
 
     def _log_line(self, line: bytes) -> None:
         text = printable(line.decode("utf-8", "replace").strip())
@@ -218,9 +181,3 @@ def program_path(program: str) -> str:
         return str(Path(program).expanduser()) if program.startswith("~") else program
     except RuntimeError as error:
         raise OSError(errno.ENOENT, str(error)) from error
-
-
-def _signal_group(transport: asyncio.SubprocessTransport, number: signal.Signals) -> None:
-    """Send a signal to the whole group, which exists until its last member exits."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(transport.get_pid(), number)

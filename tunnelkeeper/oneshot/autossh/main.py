@@ -26,6 +26,7 @@ from tunnelkeeper.autossh.restart_rules import EXIT_FAILED, EXIT_OK, Rules
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.oneshot.autossh.log import Level, Log, SshMessages, event_log_for, open_log
 from tunnelkeeper.oneshot.autossh.monitor_ports import hold_ports
@@ -84,7 +85,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], console: Stdio
         if not settings.debug:  # with it, the log goes to stderr and has the warnings
             _print_identity_warnings(line)
         with unwrap_exception_groups():
-            command = asyncio.run(resolve(line.ssh, monitor))
+            command = run_with_children(resolve(line.ssh, monitor))
     except CommandLineError as error:
         return _print_error(str(error), usage=len(arguments) == 0)
     except SshConfigError as error:
@@ -132,7 +133,7 @@ def _supervise(
     )
     supervisor = AutosshSupervisor(options, log, event_log_for(log, ssh_messages), clock)
     with _pid_file(pid_file), unwrap_exception_groups():
-        return asyncio.run(_run(supervisor))
+        return run_with_children(_run(supervisor))
 
 
 async def _run(supervisor: AutosshSupervisor) -> int:
