@@ -10,6 +10,7 @@ from tests.e2e.clients import connected, exchange, receive_exactly
 from tests.e2e.keys import public
 from tests.e2e.ports import free_port
 from tests.e2e.sandbox import host_table, tunnel_table
+from tests.e2e.systemd import UID
 from tests.e2e.systemd_user import SystemdUser, forward
 from tests.e2e.waiting import wait_until
 from tests.requirements import require
@@ -193,3 +194,30 @@ def test_log_lines_have_priorities_and_no_timestamps(user: SystemdUser) -> None:
     assert "<6>db: connecting" in lines
     assert any(line.startswith("<4>db: refused: ") for line in lines)
     assert "<6>ended" in lines
+
+
+@pytest.mark.parametrize("kind", ["service", "own name", "single tunnel"])
+def test_down_says_that_systemd_starts_the_supervisor_again(user: SystemdUser, kind: str) -> None:
+    user.write_config(tunnel_table("db", free_port(), f'socks = "{free_port()}"'))
+    unit, options = SUPERVISOR, list[str]()
+    if kind == "single tunnel":
+        user.install("--now", "--per-tunnel", "db")
+        unit = "tunnelkeeper@db.service"
+        options = ["--socket", f"/run/user/{UID}/tunnelkeeper@db/socket"]
+    else:
+        user.install("--now")
+    if kind == "own name":
+        user.machine.systemctl("stop", unit)
+        text = (user.machine.units / SUPERVISOR).read_text()
+        unit = "my-tunnels.service"
+        user.machine.write(user.machine.units / unit, text)
+        user.machine.systemctl("daemon-reload")
+        user.machine.systemctl("start", unit)
+
+    done = user.machine.tunnelkeeper(*options, "down")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"systemd will start {unit} again" in done.stdout
+    assert f"run: systemctl --user stop {unit}\n" in done.stdout
+    user.machine.wait_for_property(unit, "NRestarts", "1")
+    user.machine.systemctl("stop", unit)

@@ -14,6 +14,7 @@ from tunnelkeeper import paths
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.core.exit_codes import ExitCode
+from tunnelkeeper.systemd import systemctl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +38,14 @@ def down(settings: Settings, names: tuple[str, ...], group: str | None) -> int:
             stopped = client.stop(list(names), group)
             click.echo(f"stopped {join_names(stopped)}")
         else:
+            service = systemctl.service_of(client.version().pid)
             _shut_down(client, time.monotonic() + END_TIMEOUT)
             click.echo("the supervisor has ended")
+            if service is not None and service.restarts:
+                click.echo(
+                    f"systemd will start {service.name} again; to keep it stopped, run: "
+                    f"{service.stop_command}"
+                )
     return ExitCode.OK
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+from dataclasses import dataclass
+from pathlib import Path
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.systemd import unit_templates
 
 ANSWER_TIMEOUT = 60.0
 """Seconds for requests that do not wait for a service."""
 
+_LOOK_TIMEOUT = 5.0
 _ERROR_TEXT_LIMIT = 1000
 
 
@@ -86,6 +90,47 @@ def cat_unit(unit: str, *, is_user: bool) -> str:
     if done.returncode:
         raise SystemctlError(f"{' '.join(command)}: {_error_text(done)}")
     return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service. restarts: whether systemd starts it again after a regular exit."""
+
+    name: str
+    is_user: bool
+    restarts: bool
+
+    @property
+    def stop_command(self) -> str:
+        """The command that stops the service for good."""
+        return f"systemctl {'--user ' if self.is_user else ''}stop {self.name}"
+
+
+def service_of(pid: int) -> Service | None:
+    """Return the service whose main process this is, or None if none is known."""
+    names = {unit_templates.SUPERVISOR, *_services_in_cgroup(pid)}
+    options = ["show", "--property=Id,MainPID,Restart", "--", *sorted(names)]
+    for scope in (["--user"], []):
+        try:
+            done = _run("systemctl", *scope, *options, timeout=_LOOK_TIMEOUT)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        for block in done.stdout.split("\n\n"):
+            properties = dict(line.partition("=")[::2] for line in block.splitlines())
+            if properties.get("MainPID") == str(pid):
+                restarts = properties.get("Restart") in {"always", "on-success"}
+                return Service(properties.get("Id", ""), bool(scope), restarts)
+    return None
+
+
+def _services_in_cgroup(pid: int) -> set[str]:
+    """Return the services whose control groups a process is in (cgroups(7))."""
+    try:
+        text = Path(f"/proc/{pid}/cgroup").read_text(errors="replace")
+    except OSError:
+        return set()
+    parts = (line.rpartition("/")[2] for line in text.splitlines())
+    return {name for name in parts if unit_templates.is_unit_name(name)}
 
 
 def is_lingering() -> bool | None:
