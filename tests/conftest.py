@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,8 @@ settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["TZ"] = "UTC"  # log lines have local times
+    time.tzset()
     _handle_ignored_signals()
     config.pluginmanager.register(LeakGuard())
 
@@ -30,6 +34,16 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture
+def central_europe() -> Iterator[None]:
+    """Set the local time zone, an hour ahead of UTC in winter."""
+    os.environ["TZ"] = "CET-1CEST,M3.5.0,M10.5.0"
+    time.tzset()
+    yield
+    os.environ["TZ"] = "UTC"
+    time.tzset()
 
 
 @pytest.fixture(scope="session")

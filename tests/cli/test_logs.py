@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.control.fakes import NOON, RunningServer
-from tunnelkeeper.cli.logs import format_record
+from tunnelkeeper.cli.logs import format_line
 from tunnelkeeper.control.payloads import LogEvent
 from tunnelkeeper.core.snapshot import LogRecord
 
@@ -46,6 +46,6 @@ def test_following_continues_until_the_supervisor_exits(tool: Tool, server: Runn
 
 def test_a_message_is_printed_as_one_escaped_line() -> None:
     assert (
-        format_record(LogRecord(NOON, "error", "db", "a\nb\x1b[m"))
+        format_line(LogRecord(NOON, "error", "db", "a\nb\x1b[m"))
         == f"{NOON} error   db: a\\nb\\x1b[m"
     )

@@ -25,13 +25,15 @@ C_LOCALES = frozenset({"C", "POSIX"})
 
 @click.command()
 @click.option("--ascii", "plain", is_flag=True, help="Draw with plain ASCII.")
+@click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
 @click.pass_obj
-def command(settings: Settings, plain: bool) -> int:
+def command(settings: Settings, plain: bool, utc: bool) -> int:
     """Show all tunnels on the full screen, and control them by keys: `?` lists them.
 
     It does not need a running supervisor, and leaving it changes nothing.
     """
-    show_dashboard(settings.running_socket, supervisor_starter(settings), plain=plain)
+    start = supervisor_starter(settings)
+    show_dashboard(settings.running_socket, start, plain=plain, utc=utc)
     return ExitCode.OK
 
 
@@ -41,6 +43,7 @@ def show_dashboard(
     *,
     plain: bool = False,
     notes: tuple[str, ...] = (),
+    utc: bool = False,
 ) -> None:
     """Open the dashboard until the user leaves it.
 
@@ -52,7 +55,7 @@ def show_dashboard(
     from tunnelkeeper.dashboard.app import run
     from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
 
-    run(socket, start, ASCII if plain or not shows_utf8(os.environ) else UNICODE, notes)
+    run(socket, start, ASCII if plain or not shows_utf8(os.environ) else UNICODE, notes, utc=utc)
 
 
 def show_demo(socket: Path, tries: tuple[str, ...]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from tunnelkeeper.cli import past_log
+from tunnelkeeper.control.client import NoSupervisorError
 from tunnelkeeper.control.payloads import LOG_LINES_LIMIT, LogEvent, LogLines
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
+from tunnelkeeper.presentation.formatting import format_record
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
@@ -31,15 +35,33 @@ LINE_LIMIT = RECORD_LIMIT + 200
     show_default=True,
     help="The number of newest lines.",
 )
+@click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line.")
 @click.pass_obj
-def command(settings: Settings, name: str | None, follow: bool, lines: int, as_json: bool) -> int:
-    """Show the log of the tunnel NAME, or of all and the supervisor."""
+def command(
+    settings: Settings, name: str | None, follow: bool, lines: int, utc: bool, as_json: bool
+) -> int:
+    """Show the log of the tunnel NAME, or of all and the supervisor.
+
+    Without a supervisor, show the end of the last one's log: of its file or of the journal.
+    """
 
     def show(record: LogRecord) -> None:
-        click.echo(msgspec.json.encode(record) if as_json else format_record(record))
+        click.echo(msgspec.json.encode(record) if as_json else format_line(record, utc=utc))
 
-    with settings.client() as client:
+    try:
+        client = settings.client()
+    except NoSupervisorError:
+        past = past_log.find_past_log(os.environ, name, lines)
+        if past is None:
+            raise
+        click.echo(f"no supervisor is running; this is the end of {past.source}:", err=True)
+        for record in past.records:
+            show(record)
+        if follow:
+            raise
+        return ExitCode.OK
+    with client:
         ask = client.follow if follow else client.call
         result = ask("logs", name=name, lines=lines)
         for record in msgspec.json.decode(result, type=LogLines).records:
@@ -51,6 +73,7 @@ def command(settings: Settings, name: str | None, follow: bool, lines: int, as_j
     return ExitCode.OK
 
 
-def format_record(record: LogRecord) -> str:
-    """Return a record in the format of the supervisor's log."""
-    return printable(str(record), LINE_LIMIT)
+def format_line(record: LogRecord, *, utc: bool = False) -> str:
+    """Return a record in the format of the supervisor's log, cut and escaped."""
+    text = format_record(record, utc=utc) if record.at else record.text
+    return printable(text, LINE_LIMIT)

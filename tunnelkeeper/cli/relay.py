@@ -67,9 +67,10 @@ def serve(
 
 @command.command(short_help="who is connected, what was refused")
 @_config
+@click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the relay's answer as JSON.")
 @click.pass_obj
-def status(settings: Settings, config: str | None, as_json: bool) -> int:
+def status(settings: Settings, config: str | None, utc: bool, as_json: bool) -> int:
     """Show who is connected, what they listen on, and what was refused."""
     with connect(settings, config, ANSWER_TIMEOUT) as client:
         answer = client.call("status")
@@ -83,7 +84,7 @@ def status(settings: Settings, config: str | None, as_json: bool) -> int:
         status_table.print_table(
             _client_table([client_row(client, now) for client in relay.clients])
         )
-    if lines := refusal_lines(relay):
+    if lines := refusal_lines(relay, utc=utc):
         click.echo("\n" + "\n".join(lines))
     return ExitCode.OK
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.presentation.formatting import format_size, time_since
+from tunnelkeeper.presentation.formatting import format_moment, format_size, parse_time, time_since
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,7 +52,7 @@ def heading(relay: RelaySnapshot) -> str:
     return f"listening on {where}; {len(relay.clients)} connected{waiting}"
 
 
-def refusal_lines(relay: RelaySnapshot) -> list[str]:
+def refusal_lines(relay: RelaySnapshot, *, utc: bool = False) -> list[str]:
     """Return a line of refusal counts and a line for each recent refusal; empty without any."""
     refusals = relay.refusals
     if not refusals.recent:
@@ -67,10 +67,12 @@ def refusal_lines(relay: RelaySnapshot) -> list[str]:
         )
         if count
     )
-    lines = [f"refused since {printable(relay.started_at)}: {counts}"]
+    started_at = format_moment(parse_time(relay.started_at), utc=utc)
+    lines = [f"refused since {started_at}: {counts}"]
     for refusal in refusals.recent[-REFUSALS_SHOWN:]:
         who = f"{refusal.user}@{refusal.address}" if refusal.user else refusal.address
-        lines.append(printable(f"{refusal.at}  {refusal.what:10}  {who}: {refusal.reason}", 1000))
+        at = format_moment(parse_time(refusal.at), utc=utc)
+        lines.append(printable(f"{at}  {refusal.what:10}  {who}: {refusal.reason}", 1000))
     return lines
 
 

@@ -148,7 +148,10 @@ class StatusSnapshot(msgspec.Struct, frozen=True):
 
 
 class LogRecord(msgspec.Struct, frozen=True):
-    """One line of the log. tunnel is empty for lines about the supervisor."""
+    """One line of the log. tunnel is empty for lines about the supervisor.
+
+    at is empty for a line that was found in a log file and has no time.
+    """
 
     at: str
     level: Literal["debug", "info", "warning", "error"]
@@ -160,6 +163,3 @@ class LogRecord(msgspec.Struct, frozen=True):
         """The line without its time and level."""
         about = f"{self.tunnel}: " if self.tunnel else ""
         return f"{about}{self.message}"
-
-    def __str__(self) -> str:
-        return f"{self.at} {self.level:<7} {self.text}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.application import Application
@@ -60,19 +60,29 @@ _SPECIAL_KEYS = {"enter": Keys.Enter, "escape": Keys.Escape}
 """Keys of the status bar that are not characters."""
 
 
-def run(socket: Path, start: Starter, glyphs: Glyphs, notes: tuple[str, ...] = ()) -> None:
-    """Show the supervisor at a socket until the user quits. `notes` replace the log at first."""
+def run(
+    socket: Path,
+    start: Starter,
+    glyphs: Glyphs,
+    notes: tuple[str, ...] = (),
+    *,
+    utc: bool = False,
+) -> None:
+    """Show the supervisor at a socket until the user quits. `notes` replace the log at first.
+
+    utc: whether the log has times in UTC, not in the local time zone.
+    """
     ui_state = UiState(glyphs, notes=notes, log_scope="notes" if notes else "all")
     try:
-        asyncio.run(Dashboard(socket, start, ui_state).run())
+        asyncio.run(Dashboard(socket, start, ui_state, utc=utc).run())
     except ExceptionGroup as group:
         # The first exception ended the dashboard and is the cause of the others.
         raise group.exceptions[0] from group
 
 
-def now() -> Moment:
-    """Return the current time in the user's time zone."""
-    return Moment(datetime.now().astimezone(), time.monotonic())
+def now(*, utc: bool = False) -> Moment:
+    """Return the current time, in the local time zone or in UTC."""
+    return Moment(datetime.now(UTC).astimezone(UTC if utc else None), time.monotonic())
 
 
 class Dashboard:
@@ -85,8 +95,11 @@ class Dashboard:
         ui_state: UiState,
         keyboard: Input | None = None,
         output: Output | None = None,
+        *,
+        utc: bool = False,
     ) -> None:
         self._socket = socket
+        self._utc = utc
         self._start = start
         self.model = Model()
         self.controller = Controller(self.model, ui_state, self._dispatch)
@@ -248,4 +261,4 @@ class Dashboard:
 
     def _draw(self) -> Screen:
         size = self.app.output.get_size()
-        return self.controller.draw(now(), size.columns, size.rows)
+        return self.controller.draw(now(utc=self._utc), size.columns, size.rows)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tunnelkeeper.core.snapshot import LogRecord
+
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
 
 
@@ -42,6 +44,18 @@ def parse_time(text: str) -> datetime:
     """Parse an ISO 8601 time of a snapshot. Without a zone it is UTC."""
     parsed = datetime.fromisoformat(text)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def format_moment(moment: datetime, *, utc: bool = False) -> str:
+    """Return a moment for logs: ISO 8601 with the offset of the local time zone, or in UTC."""
+    zoned = moment.astimezone(UTC if utc else None)
+    return zoned.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def format_record(record: LogRecord, *, utc: bool = False) -> str:
+    """Return a record of the log as a line: its time, level, tunnel and message."""
+    moment = format_moment(parse_time(record.at), utc=utc)
+    return f"{moment} {record.level:<7} {record.text}"
 
 
 def time_since(text: str, now: datetime) -> str:

@@ -11,9 +11,9 @@ import logging
 import os
 import signal
 import sys
-import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +29,7 @@ from tunnelkeeper.control.unix_socket import SocketFileError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.net import fd_limits
 from tunnelkeeper.net.listener import ListenError
+from tunnelkeeper.presentation.formatting import format_moment
 from tunnelkeeper.relay import authorized_keys_store, host_key, socket_activation
 from tunnelkeeper.relay.host_key import HostKeyError
 from tunnelkeeper.relay.server import RelayServer
@@ -242,14 +243,14 @@ def _log_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
 
 
 class LineFormatter(logging.Formatter):
-    """Formats `2026-11-22T10:00:00Z info    the message`, as core.snapshot.LogRecord does."""
+    """Formats `2026-11-22T10:00:00+01:00 info    the message`, as the supervisor's log does."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(lowered)-7s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-        self.converter = time.gmtime
+        super().__init__("%(at)s %(lowered)-7s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record with its level in lower case."""
+        record.at = format_moment(datetime.fromtimestamp(record.created, UTC))
         record.lowered = record.levelname.lower()
         return super().format(record)
 

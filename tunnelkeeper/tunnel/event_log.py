@@ -13,6 +13,7 @@ import msgspec
 from tunnelkeeper.clock import iso
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
+from tunnelkeeper.presentation.formatting import format_record
 from tunnelkeeper.systemd.notify import journal_prefix
 
 if TYPE_CHECKING:
@@ -98,16 +99,16 @@ class EventLog:
 
     def _format(self, record: LogRecord) -> str:
         if not self.for_journald:
-            return format_record(record, self.format)
-        text = record.text if self.format == "text" else format_record(record, self.format)
+            return format_line(record, self.format)
+        text = record.text if self.format == "text" else format_line(record, self.format)
         return journal_prefix(record.level) + text
 
 
-def format_record(record: LogRecord, form: LogFormat) -> str:
-    """Return a record as one line of the log, without a newline."""
+def format_line(record: LogRecord, form: LogFormat) -> str:
+    """Return a record as one line of the log, without a newline. Text has local times, JSON UTC."""
     if form == "json":
         return msgspec.json.encode(record).decode("utf-8")
-    return str(record)
+    return format_record(record)
 
 
 class EventLogHandler(logging.Handler):

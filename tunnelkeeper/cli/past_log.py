@@ -1,0 +1,117 @@
+"""The log of a supervisor that has ended: the end of its log file, or of the journal."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tunnelkeeper import paths
+from tunnelkeeper.control.payloads import LOG_LINES_LIMIT
+from tunnelkeeper.core.snapshot import LogRecord
+from tunnelkeeper.presentation.formatting import parse_time
+from tunnelkeeper.systemd import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+SIZE_LIMIT = 4 * 1024 * 1024
+"""Bytes at the end of a log file that are read."""
+
+_LINE = re.compile(r"(?P<at>\d{4}-\d\d-\d\dT\S+) (?P<level>debug|info|warning|error) +(?P<text>.*)")
+_TUNNEL = re.compile(r"([A-Za-z0-9._-]{1,64}): (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class PastLog:
+    """Records that were found, newest last, and where: a path, or `the journal`."""
+
+    source: str
+    records: list[LogRecord]
+
+    @property
+    def newest(self) -> datetime | None:
+        """The time of the newest record that has one."""
+        return next((parse_time(r.at) for r in reversed(self.records) if r.at), None)
+
+
+def find_past_log(environment: Mapping[str, str], name: str | None, lines: int) -> PastLog | None:
+    """Return the newest lines of a tunnel, or of everything, from where the last ones were written.
+
+    None: neither the log file nor the journal has a line.
+    """
+    file = paths.log_path(environment)
+    found = [
+        PastLog(str(file), parse_lines(read_end(file))),
+        PastLog("the journal", [_parsed(r) for r in journal.read_journal(LOG_LINES_LIMIT)]),
+    ]
+    dated = [(log.newest, log) for log in found if log.newest is not None]
+    if not dated:
+        return next((log for log in found if log.records), None)
+    _, log = max(dated, key=lambda each: each[0])
+    records = [record for record in log.records if name in {None, record.tunnel}]
+    return PastLog(log.source, records[len(records) - min(lines, len(records)) :])
+
+
+def read_end(path: Path) -> list[str]:
+    """Return the last lines of a regular file; none if it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return []
+    with open(descriptor, "rb") as file:  # noqa: PTH123  not a FIFO that replaces it meanwhile
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return []
+        start = max(0, status.st_size - SIZE_LIMIT)
+        file.seek(start)
+        lines = file.read(SIZE_LIMIT).decode(errors="replace").splitlines()
+    return lines[1:] if start else lines
+
+
+def parse_lines(lines: Iterable[str]) -> list[LogRecord]:
+    """Return the records in the lines of a log file, text or JSON. Other lines have no time."""
+    return [_parse_line(line) for line in lines if line.strip()]
+
+
+def _parse_line(line: str) -> LogRecord:
+    if found := _LINE.fullmatch(line):
+        try:
+            parse_time(found["at"])
+        except ValueError:
+            return LogRecord("", "info", "", line)
+        fields = {
+            "at": found["at"],
+            "level": found["level"],
+            "tunnel": "",
+            "message": found["text"],
+        }
+        return _parsed(msgspec.convert(fields, LogRecord))
+    return _from_json(line) or LogRecord("", "info", "", line)
+
+
+def _parsed(record: LogRecord) -> LogRecord:
+    """Return a record of the journal or a file with its tunnel, if the message names one."""
+    if decoded := _from_json(record.message):
+        return decoded
+    if found := _TUNNEL.fullmatch(record.message):
+        return LogRecord(record.at, record.level, found[1], found[2])
+    return record
+
+
+def _from_json(line: str) -> LogRecord | None:
+    """Return the record of a line that was written with `log_format = "json"`."""
+    if not line.startswith("{"):
+        return None
+    try:
+        record = msgspec.json.decode(line, type=LogRecord)
+        parse_time(record.at)
+    except (msgspec.DecodeError, ValueError, UnicodeEncodeError):
+        return None
+    return record
