@@ -107,6 +107,28 @@ def test_a_login_that_ssh_config_forbids_is_refused(sandbox: Sandbox) -> None:
     )
 
 
+def test_the_host_key_of_this_machine_need_not_be_known_if_ssh_config_says_so(
+    sandbox: Sandbox,
+) -> None:
+    at = f"  Port {sandbox.sshd(known=False).port}\n"
+    proxy = f"  ProxyCommand {require('ncat')} 127.0.0.1 %p"
+    exempt = f"{at}  NoHostAuthenticationForLocalhost yes\n"
+
+    check(
+        sandbox,
+        {
+            "unknown": (at, REFUSED, "host_key_unknown"),
+            "exempt": (exempt, ACCEPTED, "up"),
+            "alias": (f"{exempt}  HostKeyAlias a", REFUSED, "host_key_unknown"),
+            "proxy": (
+                f"{exempt}{proxy}",
+                REFUSED,
+                "host_key_unknown",
+            ),
+        },
+    )
+
+
 def test_a_restored_list_of_revoked_keys_ends_the_wait(sandbox: Sandbox) -> None:
     server = sandbox.sshd()
     revoked = sandbox.directory / "revoked"

@@ -13,7 +13,6 @@ from tunnelkeeper.sshconfig.ssh_g_output import parse_output
         ("gatewayports yes", "GatewayPorts"),
         ("hostbasedauthentication yes", "HostbasedAuthentication"),
         ("localforward 8080 [localhost]:80", "LocalForward"),
-        ("nohostauthenticationforlocalhost yes", "NoHostAuthenticationForLocalhost"),
         ("pkcs11provider /usr/lib/p11.so", "PKCS11Provider"),
         ("rekeylimit 1073741824 3600", "RekeyLimit"),
         ("remoteforward 8080 [socks]:0", "RemoteForward"),

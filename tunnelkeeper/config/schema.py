@@ -53,6 +53,7 @@ HOST_KEYS: Keys = {
     "known_hosts": several(text),
     "system_known_hosts": several(text),
     "hash_known_hosts": flag,
+    "check_host_ip": flag,
     "host_key_alias": text,
     "host_key_policy": host_values.host_key_policy,
     "address_family": one_of("any", "inet", "inet6"),

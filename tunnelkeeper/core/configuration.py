@@ -41,6 +41,7 @@ class HostOptions:
     known_hosts: tuple[str, ...] | None = None
     system_known_hosts: tuple[str, ...] | None = None
     hash_known_hosts: bool | None = None
+    check_host_ip: bool | None = None
     host_key_alias: str | None = None
     host_key_policy: HostKeyPolicy | None = None
     address_family: AddressFamily | None = None
@@ -103,6 +104,8 @@ class Host:
     host_key_alias: str | None = None
     host_key_policy: HostKeyPolicy = "strict"
     hash_known_hosts: bool = False
+    check_host_ip: bool = False
+    no_host_authentication_for_localhost: bool = False
     address_family: AddressFamily = "any"
     bind_address: str | None = None
     bind_interface: str | None = None

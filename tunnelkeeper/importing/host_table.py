@@ -120,6 +120,7 @@ _PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("bind_address", "bindaddress", "b", str),
     ("bind_interface", "bindinterface", "B", str),
     ("hash_known_hosts", "hashknownhosts", "", _parse_flag),
+    ("check_host_ip", "checkhostip", "", _parse_flag),
     ("compression", "compression", "C", _parse_flag),
     ("required_rsa_size", "requiredrsasize", "", _parse_rsa_size),
     ("connect_timeout", "connecttimeout", "", _parse_int),

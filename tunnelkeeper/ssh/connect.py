@@ -217,6 +217,8 @@ class ConnectAttempt:
             if self.host.tcp_keepalive:
                 dial.limit_unacknowledged(connected, tcp_user_timeout(self.host.keepalive))
         try:
+            if self.proxy_command is None:
+                await self.verifier.use_address(connected.getpeername()[0])
             StreamTransport(loop, connected, transport, connected.getpeername())
         except BaseException:
             connected.close()
@@ -310,11 +312,11 @@ class ConnectAttempt:
     async def _save_host_key(self) -> None:
         """Save a new host key, now that its signature is verified."""
         try:
-            message = await self.verifier.save_new_key()
+            messages = await self.verifier.save_new_keys()
         except OSError as error:
             self.progress.warn(f"the host key of {self.hop} could not be saved: {error}")
             return
-        if message:
+        for message in messages:
             self.progress.info(message)
 
     @asynccontextmanager

@@ -55,6 +55,8 @@ DEFAULTS: Answer = {
 }
 SINGLE_WORD_DIRECTIVES = {
     "BindInterface": "BindInterface",
+    "CheckHostIP": "CheckHostIP",
+    "NoHostAuthenticationForLocalhost": "NoHostAuthenticationForLocalhost",
     "HashKnownHosts": "HashKnownHosts",
     "PubkeyAcceptedAlgorithms": "PubkeyAcceptedAlgorithms",
     "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # the name before OpenSSH 8.5

@@ -89,6 +89,12 @@ def resolve(result: LookupResult) -> Host:
         hash_known_hosts=_or_default(
             options.hash_known_hosts, get_flag(answer, "hashknownhosts", default=False)
         ),
+        check_host_ip=_or_default(
+            options.check_host_ip, get_flag(answer, "checkhostip", default=False)
+        ),
+        no_host_authentication_for_localhost=get_flag(
+            answer, "nohostauthenticationforlocalhost", default=False
+        ),
         address_family=options.address_family or _address_family(answer),
         bind_address=options.bind_address or get_value(answer, "bindaddress"),
         bind_interface=options.bind_interface or get_value(answer, "bindinterface"),

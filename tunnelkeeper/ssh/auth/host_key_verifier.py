@@ -5,8 +5,10 @@ asyncssh gets no known hosts of its own, so it passes every plain key to this mo
 
 from __future__ import annotations
 
+import ipaddress
 from base64 import b64encode
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 import asyncssh
@@ -38,7 +40,9 @@ class HostKeyVerifier:
     """The verification of one server's host key.
 
     failure: set when a key is refused. new_key: set when an unknown key is accepted (accept-new);
-    `save_new_key` writes it to known_hosts once its signature is verified.
+    `save_new_keys` writes it to known_hosts once its signature is verified.
+    address: of the server, if it is known (`use_address`). address_keys: the keys known for it, if
+    CheckHostIP applies. new_address_key: like new_key, for the address.
     """
 
     host: Host
@@ -47,6 +51,9 @@ class HostKeyVerifier:
     files: KnownHostsFiles = field(default_factory=KnownHostsFiles)
     failure: Failure | None = None
     new_key: asyncssh.SSHKey | None = None
+    address: str = ""
+    address_keys: KnownKeys | None = None
+    new_address_key: asyncssh.SSHKey | None = None
 
     @classmethod
     async def prepare(
@@ -58,6 +65,28 @@ class HostKeyVerifier:
         for warning in warnings:
             warn(warning)
         return cls(host, port, known_keys, files)
+
+    async def use_address(self, address: str) -> None:
+        """Read the keys known for the server's address, before it is connected to.
+
+        The conditions for CheckHostIP are those of check_host_key() in ssh.
+        """
+        self.address = address.partition("%")[0]
+        if self.host.check_host_ip and not (self._is_loopback or address == self.host.hostname):
+            self.address_keys, _ = await self.files.keys_for(
+                self._paths, self.address, self.port, None
+            )
+
+    @property
+    def _is_exempt(self) -> bool:
+        """Whether every key is accepted: NoHostAuthenticationForLocalhost."""
+        host = self.host
+        exempts = host.no_host_authentication_for_localhost and host.host_key_alias is None
+        return exempts and self._is_loopback
+
+    @property
+    def _is_loopback(self) -> bool:
+        return bool(self.address) and ipaddress.ip_address(self.address).is_loopback
 
     @property
     def known_types(self) -> tuple[str, ...]:
@@ -74,6 +103,11 @@ class HostKeyVerifier:
 
     def verify(self, key: asyncssh.SSHKey) -> bool:
         """Return whether to accept a plain host key. Set `failure` if not."""
+        if self._is_exempt:
+            return True
+        return self._verify_name(key) and self._verify_address(key)
+
+    def _verify_name(self, key: asyncssh.SSHKey) -> bool:
         verdict = check_host_key(self.known_keys, key.algorithm.decode("ascii"), key.public_data)
         match verdict:
             case Trusted():
@@ -93,35 +127,59 @@ class HostKeyVerifier:
                 assert_never(verdict)
         return False
 
+    def _verify_address(self, key: asyncssh.SSHKey) -> bool:
+        """Return whether the key is not another one than that of the server's address."""
+        if self.address_keys is None:
+            return True
+        verdict = check_host_key(self.address_keys, key.algorithm.decode("ascii"), key.public_data)
+        match verdict:
+            case Trusted():
+                return True
+            case Unknown():
+                self.new_address_key = key
+                return True
+            case Changed(line=line) | Revoked(line=line):
+                self.failure = self._address_failure(key, line)
+            case OtherTypeKnown(lines=lines):
+                self.failure = self._address_failure(key, lines[0])
+            case _:
+                assert_never(verdict)
+        self.new_key = None
+        return False
+
     def certificate_failure(self, message: str) -> Failure:
         """Return the failure for a host certificate that asyncssh refused."""
         hint = "see the @cert-authority and @revoked lines of known_hosts"
         return Failure(Cause.HOST_KEY_CHANGED, message, str(self.host), hint, self._paths)
 
-    async def save_new_key(self) -> str | None:
-        """Add the new key to known_hosts. Return a log message, or None if nothing was written.
+    async def save_new_keys(self) -> list[str]:
+        """Add the new keys to known_hosts. Return a log message for each line that was written.
 
-        Another login may have added it already. Raises OSError.
+        Another login may have added them already. Raises OSError.
         """
-        key, self.new_key = self.new_key, None
-        if key is None or not self.host.user_known_hosts:
-            return None
-        return await self.files.run_in_thread(self._paths, lambda: self._append_if_unknown(key))
+        host = self.host
+        new = [
+            (self.new_key, host.hostname, host.host_key_alias),
+            (self.new_address_key, self.address, None),
+        ]
+        self.new_key = self.new_address_key = None
+        messages = []
+        for key, name, alias in new:
+            if key is not None and host.user_known_hosts:
+                append = partial(self._append_if_unknown, key, name, alias)
+                messages.append(await self.files.run_in_thread(self._paths, append))
+        return [message for message in messages if message]
 
-    def _append_if_unknown(self, key: asyncssh.SSHKey) -> str | None:
+    def _append_if_unknown(self, key: asyncssh.SSHKey, name: str, alias: str | None) -> str | None:
         """Append the key unless the file has one by now. This call blocks; raises OSError."""
         algorithm = key.algorithm.decode("ascii")
         host = self.host
-        lines, _ = self.files.keys_for_blocking(
-            host.user_known_hosts, host.hostname, self.port, host.host_key_alias
-        )
+        lines, _ = self.files.keys_for_blocking(host.user_known_hosts, name, self.port, alias)
         if not isinstance(check_host_key(lines, algorithm, key.public_data), Unknown):
             return None
-        path = self.host.user_known_hosts[0]
-        pattern = host_pattern(self.host.hostname, self.port, self.host.host_key_alias)
-        append_host_key(
-            path, pattern, algorithm, key.public_data, hashed=self.host.hash_known_hosts
-        )
+        path = host.user_known_hosts[0]
+        pattern = host_pattern(name, self.port, alias)
+        append_host_key(path, pattern, algorithm, key.public_data, hashed=host.hash_known_hosts)
         return f"added the host key of {pattern} ({fingerprint(key.public_data)}) to {path}"
 
     @property
@@ -151,6 +209,19 @@ class HostKeyVerifier:
             str(self.host),
             "this may be a man-in-the-middle attack; if the server's key was replaced: "
             f"ssh-keygen -R '{self._pattern}' -f {line.path}",
+            self._paths,
+        )
+
+    def _address_failure(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
+        name = host_pattern(self.address, self.port, None)
+        return Failure(
+            Cause.HOST_KEY_CHANGED,
+            f"the host key of {self._pattern} is not that of its address {name}: the server shows "
+            f"{_describe_key(key)}, {line.path}:{line.number} has "
+            f"{line.algorithm} {fingerprint(line.blob)}",
+            str(self.host),
+            f"if the server has got this address: ssh-keygen -R '{name}' -f {line.path}; "
+            "or set check_host_ip = false",
             self._paths,
         )
 
