@@ -14,13 +14,13 @@ from tests.ssh.attempts import failure_of
 from tests.ssh.links import closed_port
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected, jump_host, new_key, write_key
-from tests.ssh.waiting import until
+from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.concurrency_limit import MAX_LIMIT
-from tunnelkeeper.core.failures import Cause
+from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.ssh import connect
 from tunnelkeeper.ssh.auth import agent as agent_module
 from tunnelkeeper.ssh.auth import identities
-from tunnelkeeper.ssh.connect import connect_hop
+from tunnelkeeper.ssh.connect import ConnectAttempt, connect_hop
 from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.ssh.connection import Connection
-
-CONNECT_TIMEOUT = 0.3
-LOGIN_TIMEOUT = 0.5
 
 
 @pytest.fixture(autouse=True)
@@ -45,27 +42,23 @@ async def held_key(server: Server, *slow: int) -> AsyncIterator[tuple[SlowAgent,
     async with slow_agent(server.folder / "agent.sock", server.user_key, *slow) as agent:
         yield (
             agent,
-            server.host(
-                identity_agent=agent.socket, identity_files=(), connect_timeout=CONNECT_TIMEOUT
-            ),
+            server.host(identity_agent=agent.socket, identity_files=()),
         )
 
 
 async def connect_late(host: Host, agent: SlowAgent, via: Connection | None = None) -> None:
-    """Connect while the agent answers only after the connect timeout."""
-    started_at = asyncio.get_running_loop().time()
+    """Connect while the agent answers late. connect_timeout must not apply meanwhile."""
+    loop = asyncio.get_running_loop()
     progress = ProgressRecorder()
-    context = SshContext()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        attempt = tasks.create_task(connect_hop(host, via, context, progress))
-        await until(
-            lambda: (
-                asyncio.get_running_loop().time() > started_at + 2 * CONNECT_TIMEOUT
-                and any("waits for the agent" in line for line in progress.infos)
-            )
-        )
+    attempt = ConnectAttempt(host, host.ports[0], via, SshContext(), progress)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(attempt.run())
+        await until(lambda: any("waits for the agent" in line for line in progress.infos))
+        deadline = attempt.deadline.when()
+        assert deadline is not None
+        assert deadline > loop.time() + host.connect_timeout
         agent.may_answer.set()
-        connection = await attempt
+        connection = await running
     await connection.close()
 
 
@@ -92,37 +85,47 @@ async def test_a_server_that_takes_longer_than_connect_timeout_is_waited_for(
 ) -> None:
     server.may_log_in.clear()
     progress = ProgressRecorder()
-    host = server.host(connect_timeout=CONNECT_TIMEOUT)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    host = server.host(connect_timeout=1)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         attempt = tasks.create_task(connect_hop(host, None, SshContext(), progress))
         await until(lambda: progress.infos)
         server.may_log_in.set()
         connection = await attempt
     await connection.close()
 
-    assert "the login is not done after 0.3 s; waiting for the server" in progress.infos[0]
+    assert "the login is not done after 1 s; waiting for the server" in progress.infos[0]
 
 
-async def test_an_absent_touch_needs_a_user_and_is_requested_once(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connect, "LOGIN_TIMEOUT", LOGIN_TIMEOUT)
-    async with held_key(server, SIGN) as (agent, host):
-        failure = await failure_of(replace(host, ports=(server.port, closed_port())))
+async def failure_at_the_deadline(host: Host) -> Failure:
+    """Return the failure of a login that ends while the agent is slow."""
+    progress = ProgressRecorder()
+    attempt = ConnectAttempt(host, host.ports[0], None, SshContext(), progress)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(_failure_of(attempt))
+        await until(lambda: progress.infos)
+        attempt.deadline.reschedule(0)
+        return await running
 
-        assert agent.requests == [LIST, SIGN]
+
+async def _failure_of(attempt: ConnectAttempt) -> Failure:
+    with pytest.raises(FailureError) as failed:
+        await attempt.run()
+    return failed.value.failure
+
+
+async def test_an_absent_touch_needs_a_user(server: Server) -> None:
+    async with held_key(server, SIGN) as (_, host):
+        failure = await failure_at_the_deadline(host)
+
     assert failure.cause is Cause.SECRET_NEEDED
     assert failure.needs_user
     assert "sign with me@desk" in failure.message
     assert "touch" in failure.hint
 
 
-async def test_an_agent_that_never_lists_its_keys_needs_a_user(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connect, "LOGIN_TIMEOUT", LOGIN_TIMEOUT)
+async def test_an_agent_that_never_lists_its_keys_needs_a_user(server: Server) -> None:
     async with held_key(server, LIST) as (_, host):
-        failure = await failure_of(host)
+        failure = await failure_at_the_deadline(host)
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert "list its keys" in failure.message
@@ -134,22 +137,24 @@ async def test_a_server_that_gives_up_on_the_person_does_not_cause_another_reque
 ) -> None:
     progress = ProgressRecorder()
     async with (
-        held_key(server, SIGN) as (_, host),
-        asyncio.timeout(20),
+        held_key(server, SIGN) as (agent, host),
+        asyncio.timeout(DEADLINE),
         asyncio.TaskGroup() as tasks,
     ):
-        attempt = tasks.create_task(failure_of(host, progress))
+        two_ports = replace(host, ports=(server.port, server.port))
+        attempt = tasks.create_task(failure_of(two_ports, progress))
         await until(lambda: progress.infos)
         server.drop()
         failure = await attempt
 
+        assert agent.requests == [LIST, SIGN]
     assert failure.cause is Cause.SECRET_NEEDED
 
 
 async def test_a_login_that_hangs_is_not_tried_at_the_next_port(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connect, "LOGIN_TIMEOUT", LOGIN_TIMEOUT)
+    monkeypatch.setattr(connect, "LOGIN_TIMEOUT", 0.3)
     server.may_log_in.clear()
     failure = await failure_of(server.host(ports=(server.port, closed_port())))
 
@@ -161,7 +166,7 @@ async def test_logins_that_wait_for_a_person_do_not_hold_up_others(server: Serve
     context = SshContext()
     async with (
         held_key(server, SIGN) as (agent, host),
-        asyncio.timeout(20),
+        asyncio.timeout(DEADLINE),
         asyncio.TaskGroup() as tasks,
     ):
         waiting = [
