@@ -8,11 +8,13 @@ from pathlib import Path
 from tests.requirements import require
 
 
-def make_key(path: Path, kind: str = "ed25519", passphrase: str = "", bits: int = 0) -> Path:
+def make_key(
+    path: Path, kind: str = "ed25519", passphrase: str = "", bits: int = 0, format_: str = ""
+) -> Path:
     """Generate a private key at this path, and its public key in the same place with `.pub`."""
     path.unlink(missing_ok=True)
-    size = ["-b", str(bits)] if bits else []
-    _ssh_keygen("-q", "-t", kind, *size, "-N", passphrase, "-C", path.name, "-f", str(path))
+    options = [*(["-b", str(bits)] if bits else []), *(["-m", format_] if format_ else [])]
+    _ssh_keygen("-q", "-t", kind, *options, "-N", passphrase, "-C", path.name, "-f", str(path))
     return path
 
 

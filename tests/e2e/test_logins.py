@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.keys import certify_user, make_key
+from tests.e2e.agent import Agent
+from tests.e2e.keys import certify_user, make_key, public
 from tests.e2e.sandbox import USER, Sandbox, socks_tunnel
-from tests.e2e.server_process import ServerProcess
-from tests.e2e.waiting import wait_until
-from tests.requirements import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -47,6 +43,7 @@ def test_a_banner_in_latin1_does_not_end_the_login(sandbox: Sandbox) -> None:
 
 def test_a_key_with_a_passphrase_blocks_the_tunnel(sandbox: Sandbox) -> None:
     key = make_key(sandbox.directory / "locked", passphrase="open sesame")
+    sandbox.authorized_keys.write_text(public(key) + "\n")
     program = sandbox.program(socks_tunnel("t", sandbox.sshd().port, f'identity_files = "{key}"'))
     program.up()
 
@@ -79,6 +76,7 @@ def test_a_user_certificate_logs_in(sandbox: Sandbox, location: str) -> None:
     key = make_key(sandbox.directory / "certified")
     certificate = certify_user(authority, key, USER)
     server = sandbox.sshd(TrustedUserCAKeys=f"{authority}.pub")
+    sandbox.authorized_keys.write_text("")
     lines = [f'identity_files = "{key}"']
     if location == "certificate_files":
         elsewhere = certificate.rename(sandbox.directory / "elsewhere.pub")
@@ -91,21 +89,13 @@ def test_a_user_certificate_logs_in(sandbox: Sandbox, location: str) -> None:
 
 
 @pytest.fixture
-def agent(sandbox: Sandbox) -> Iterator[Path]:
+def agent(sandbox: Sandbox) -> Path:
     """Run an ssh-agent with the sandbox's key; return its socket."""
-    path = sandbox.directory / "agent.sock"
-    command = [require("ssh-agent"), "-D", "-a", str(path)]
-    process = ServerProcess("ssh-agent", command, sandbox.directory / "agent.log", "SSH_AUTH_SOCK")
-    process.start()
-    wait_until(path.exists)
-    subprocess.run(
-        [require("ssh-add"), "-q", str(sandbox.key)],
-        env={"SSH_AUTH_SOCK": str(path)},
-        check=True,
-        capture_output=True,
-    )
-    yield path
-    process.close()
+    agent = Agent(sandbox.directory)
+    sandbox.add_cleanup(agent.close)
+    agent.start()
+    agent.add(sandbox.key)
+    return agent.socket
 
 
 @pytest.mark.parametrize("source", ["identity_agent", "environment"])

@@ -100,6 +100,15 @@ def test_a_private_key_in_the_agent_may_be_missing_on_disk(file: ConfigFile, key
     assert file.problems(f'identity_files = "{key}"', 'identity_agent = "none"') != []
 
 
+def test_a_public_key_file_names_a_key_of_the_agent(file: ConfigFile, key: Path) -> None:
+    line = f'identity_files = "{key}.pub"'
+
+    assert file.problems(line, 'identity_agent = "/run/agent"') == []
+    [problem] = file.problems(line, 'identity_agent = "none"')
+    assert problem.startswith(f"{file.at}: identity file {key}.pub: it is a public key, and the")
+    assert f"name the private key: {key}" in problem
+
+
 def test_a_key_that_others_can_read_is_reported_with_the_remedy(
     file: ConfigFile, key: Path
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -7,8 +8,9 @@ import asyncssh
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected, new_key, serve
 from tunnelkeeper.core.configuration import Host
+from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
-from tunnelkeeper.ssh.auth.identities import Identities, OfferedKey
+from tunnelkeeper.ssh.auth.identities import Identities, Offer
 from tunnelkeeper.ssh.auth.known_hosts import KnownKeys
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
@@ -20,7 +22,7 @@ HOST = Host("relay", "relay", "me")
 
 
 class FaultyIdentities(Identities):
-    async def next_key(self) -> OfferedKey | None:
+    async def next_key(self, server: ServerSignatures = NOTHING_KNOWN) -> Offer | None:
         raise ZeroDivisionError("in the agent's\nanswer")
 
 
@@ -51,6 +53,7 @@ async def test_an_error_while_reading_the_keys_is_logged_and_offers_no_key() -> 
     progress = ProgressRecorder()
 
     callbacks = make_callbacks(progress, FaultyIdentities(HOST, PrivateKeys()))
+    callbacks._transport = SimpleNamespace(server_signatures=NOTHING_KNOWN)  # type: ignore[assignment]
 
     assert await callbacks.public_key_auth_requested() is None
     assert progress.debugs == [

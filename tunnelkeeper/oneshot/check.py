@@ -99,7 +99,7 @@ def _key_problems(host: Host, keys: PrivateKeys, configured: bool) -> Iterator[s
             continue
         # The agent may hold the key: only its public half is here, or it is encrypted.
         in_agent = host.identity_agent is not None and (
-            loaded.kind is Unusable.ENCRYPTED or Path(f"{path}.pub").exists()
+            loaded.kind in {Unusable.ENCRYPTED, Unusable.PUBLIC} or Path(f"{path}.pub").exists()
         )
         if in_agent or (loaded.kind is Unusable.MISSING and not configured):
             continue

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
-    from tunnelkeeper.ssh.auth.identities import Identities, OfferedKey
+    from tunnelkeeper.ssh.auth.identities import Identities, Offer
     from tunnelkeeper.ssh.transport import ClientTransport
 
 
@@ -56,10 +56,10 @@ class ClientCallbacks(asyncssh.SSHClient):
         del host, addr, port
         return self._verifier.verify(key)
 
-    async def public_key_auth_requested(self) -> OfferedKey | None:
+    async def public_key_auth_requested(self) -> Offer | None:  # type: ignore[override]
         """Return the next key to offer, or None."""
         try:
-            return await self._identities.next_key()
+            return await self._identities.next_key(self._transport.server_signatures)
         except (
             Exception
         ) as error:  # an exception here would close the connection and hide the reason

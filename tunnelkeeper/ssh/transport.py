@@ -18,6 +18,7 @@ from asyncssh.connection import SSHClientConnection
 from asyncssh.constants import MSG_KEXINIT
 
 from tunnelkeeper.ssh.asyncssh_logging import SILENCE
+from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
 from tunnelkeeper.ssh.fastpath.connection import FastPathConnection
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.net.stream_transport import BufferList
+    from tunnelkeeper.ssh.auth.identities import Offer
     from tunnelkeeper.ssh.fastpath.write_scheduler import LinkWriter
 
 
@@ -195,6 +197,22 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
     def has_exchanged_keys(self) -> bool:
         """Whether the server has proved that it owns its host key."""
         return self.get_extra_info("send_cipher") is not None
+
+    @property
+    def server_signatures(self) -> ServerSignatures:
+        """What the server says about the signatures that it accepts."""
+        names = (name.decode("ascii", "replace") for name in self._server_sig_algs)
+        return ServerSignatures(frozenset(names), self.get_extra_info("server_version") or "")
+
+    async def public_key_auth_requested(self) -> Offer | None:  # type: ignore[override]
+        """Return the next key to offer, or None.
+
+        asyncssh would choose the signature algorithm of RSA keys itself, offer an RSA certificate
+        under two names, and refuse certificates that an agent holds.
+        """
+        callbacks: Any = self._owner
+        offer: Offer | None = await callbacks.public_key_auth_requested()
+        return offer
 
     def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
         """Report the step, and validate the server's host key."""

@@ -244,3 +244,63 @@ def test_an_accepted_certificate_signs_with_the_algorithm_of_its_key() -> None:
     host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
 
     assert algorithms.signature_algorithms(host) == ["ssh-ed25519", "rsa-sha2-512"]
+
+
+MODERN = ("rsa-sha2-256", "rsa-sha2-512", "ssh-ed25519")
+RSA_CERTIFICATE = "ssh-rsa-cert-v01@openssh.com"
+
+
+@pytest.mark.parametrize(
+    ("key_type", "accepted", "server", "version", "offered", "signed"),
+    [
+        ("ssh-ed25519", None, MODERN, "", "ssh-ed25519", "ssh-ed25519"),
+        ("ssh-ed25519", None, (), "", "ssh-ed25519", "ssh-ed25519"),
+        ("ssh-rsa", None, MODERN, "", "rsa-sha2-512", "rsa-sha2-512"),
+        ("ssh-rsa", "rsa-sha2-256,rsa-sha2-512", MODERN, "", "rsa-sha2-256", "rsa-sha2-256"),
+        ("ssh-rsa", None, ("rsa-sha2-256",), "", "rsa-sha2-256", "rsa-sha2-256"),
+        ("ssh-rsa", None, (), "", "ssh-rsa", "ssh-rsa"),
+        ("ssh-rsa", None, ("ssh-ed25519",), "OpenSSH_7.4p1", "rsa-sha2-512", "rsa-sha2-512"),
+        (RSA_CERTIFICATE, None, MODERN, "", "rsa-sha2-512-cert-v01@openssh.com", "rsa-sha2-512"),
+        (RSA_CERTIFICATE, None, MODERN, "OpenSSH_7.7", RSA_CERTIFICATE, "rsa-sha2-512"),
+        (RSA_CERTIFICATE, None, (), "OpenSSH_6.6", RSA_CERTIFICATE, "ssh-rsa"),
+        (
+            "sk-ssh-ed25519-cert-v01@openssh.com",
+            None,
+            MODERN,
+            "",
+            "sk-ssh-ed25519-cert-v01@openssh.com",
+            "sk-ssh-ed25519@openssh.com",
+        ),
+    ],
+)
+def test_the_algorithm_of_a_key_is_the_first_that_both_sides_accept(
+    key_type: str,
+    accepted: str | None,
+    server: tuple[str, ...],
+    version: str,
+    offered: str,
+    signed: str,
+) -> None:
+    host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
+    signatures = algorithms.ServerSignatures(frozenset(server), version)
+
+    assert algorithms.offered_algorithm(host, key_type, signatures) == offered
+    assert algorithms.signature_algorithm(offered, signatures) == signed
+
+
+@pytest.mark.parametrize(
+    ("key_type", "accepted", "server"),
+    [
+        ("ssh-ed25519", "rsa-sha2-512", MODERN),
+        ("ssh-rsa", "rsa-sha2-512", ("rsa-sha2-256",)),
+        ("ssh-rsa", "rsa-sha2-512", ()),
+        (RSA_CERTIFICATE, "rsa-sha2-512", MODERN),
+    ],
+)
+def test_a_key_without_a_common_algorithm_is_not_offered(
+    key_type: str, accepted: str, server: tuple[str, ...]
+) -> None:
+    host = Host("relay", "relay", "me", pubkey_accepted_algorithms=accepted)
+    signatures = algorithms.ServerSignatures(frozenset(server))
+
+    assert algorithms.offered_algorithm(host, key_type, signatures) is None

@@ -1,104 +1,17 @@
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 
-from tests.ssh.links import silent_server
-from tests.ssh.server import Server, connected, new_key, serve, write_key
-from tests.ssh.waiting import until
-from tunnelkeeper.core.configuration import Host
+from tests.ssh.auth.offers import Agent, blob, certify, identities_of, key_file, offered_keys
+from tests.ssh.server import Server, connected, new_key, serve
 from tunnelkeeper.core.failures import Cause, FailureError
-from tunnelkeeper.ssh.auth import identities
-from tunnelkeeper.ssh.auth.identities import Identities, OfferedKey
-from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-
-class Agent:
-    """A real ssh-agent."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = str(folder / "agent.sock")
-        self._process = subprocess.Popen(
-            ["ssh-agent", "-D", "-a", self.socket], stdout=subprocess.DEVNULL
-        )
-
-    def is_running(self) -> bool:
-        # The socket file exists after bind(), before listen().
-        with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
-            client.connect(self.socket)
-            return True
-        return False
-
-    def add(self, path: str) -> None:
-        subprocess.run(
-            ["ssh-add", "-q", path],
-            env={**os.environ, "SSH_AUTH_SOCK": self.socket},
-            check=True,
-            capture_output=True,
-        )
-
-    def end(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait()
-
-
-@pytest.fixture
-async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
-    agent = Agent(tmp_path)
-    await until(agent.is_running)
-    yield agent
-    agent.end()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-def key_file(folder: Path, name: str, passphrase: str = "") -> str:
-    return write_key(folder / name, new_key(), passphrase)
-
-
-def identify(offer: OfferedKey) -> bytes:
-    """Return the public key of an offer, marked if it has a certificate."""
-    return (b"certificate " if offer.has_cert else b"") + key_of_pair(offer)
-
-
-def key_of_pair(pair: Any) -> bytes:
-    data = pair.public_data
-    if pair.has_cert:
-        return bytes(asyncssh.public_key.decode_ssh_certificate(data).key.public_data)
-    return bytes(data)
-
-
-def blob(path: str) -> bytes:
-    return asyncssh.read_public_key(f"{path}.pub").public_data
-
-
-async def offered_keys(keys: Identities) -> list[bytes]:
-    offers = []
-    try:
-        while (offer := await keys.next_key()) is not None:
-            offers.append(identify(offer))
-    finally:
-        keys.close()
-    return offers
-
-
-def identities_of(**changes: Any) -> Identities:
-    return Identities(Host("relay", "relay", "me", **changes), PrivateKeys())
+    from pathlib import Path
 
 
 # Order
@@ -158,8 +71,8 @@ async def test_a_certificate_next_to_its_key_is_offered(folder: Path) -> None:
 
     keys = identities_of(identity_files=(path,))
 
-    assert await offered_keys(keys) == [b"certificate " + blob(path), blob(path)]
-    assert keys.offered == [path]
+    assert await offered_keys(keys) == [blob(path), b"certificate " + blob(path)]
+    assert keys.offered == [path, path]
 
 
 @pytest.mark.parametrize("accepted", ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com"])
@@ -201,31 +114,27 @@ async def test_a_separate_certificate_file_is_matched_with_its_key(folder: Path)
     keys = identities_of(identity_files=(other_key, path), certificate_files=certificates)
 
     assert await offered_keys(keys) == [
-        blob(other_key),
         b"certificate " + blob(path),
+        blob(other_key),
         blob(path),
     ]
 
 
-async def test_an_agent_key_is_offered_with_its_certificate_then_without(
+async def test_configured_certificates_are_offered_before_the_keys_of_the_agent(
     folder: Path, agent: Agent
 ) -> None:
     path, other_key = key_file(folder, "certified"), key_file(folder, "other")
     agent.add(path)
     certify(folder / "certified", folder / "apart.pub")
-    certify(Path(other_key), folder / "others.pub")
+    certify(folder / "other", folder / "others.pub")
     certificates = (str(folder / "others.pub"), str(folder / "apart.pub"))
     keys = identities_of(identity_agent=agent.socket, certificate_files=certificates)
 
-    assert await offered_keys(keys) == [b"certificate " + blob(path), blob(path)]
-
-
-def certify(path: Path, certificate: Path, authority: asyncssh.SSHKey | None = None) -> None:
-    key = asyncssh.read_public_key(f"{path}.pub")
-    new_certificate = (authority or new_key()).generate_user_certificate(
-        key, "me", principals=["me"]
-    )
-    certificate.write_bytes(new_certificate.export_certificate())
+    assert await offered_keys(keys) == [
+        b"certificate " + blob(other_key),
+        b"certificate " + blob(path),
+        blob(path),
+    ]
 
 
 # Keys that cannot be offered
@@ -234,21 +143,41 @@ def certify(path: Path, certificate: Path, authority: asyncssh.SSHKey | None = N
 async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
     path = key_file(folder, "locked", passphrase="secret")
     keys = identities_of(identity_files=(path,))
-    assert await offered_keys(keys) == []
+    assert await offered_keys(keys, accepted=True) == [blob(path)]
 
     failure = keys.login_failure(["publickey"])
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert failure.hint == f"unlock it for the agent: ssh-add {path}"
-    assert "no key could be offered" in failure.message
     assert failure.files == (path,)
 
 
-async def test_a_key_that_others_can_read_is_not_offered(folder: Path) -> None:
+async def test_a_refused_key_with_a_passphrase_needs_no_secret(folder: Path) -> None:
+    path = key_file(folder, "locked", passphrase="secret")
+    keys = identities_of(identity_files=(path,))
+    assert await offered_keys(keys) == [blob(path)]
+
+    assert keys.login_failure(["publickey"]).cause is Cause.AUTH
+
+
+async def test_a_pem_key_with_a_passphrase_needs_a_secret_to_be_offered(folder: Path) -> None:
+    path = folder / "locked"
+    path.write_bytes(new_key("ssh-rsa").export_private_key("pkcs8-pem", passphrase="secret"))
+    path.chmod(0o600)
+    keys = identities_of(identity_files=(str(path),))
+    assert await offered_keys(keys) == []
+
+    failure = keys.login_failure(["publickey"])
+
+    assert failure.cause is Cause.SECRET_NEEDED
+    assert "no key could be offered" in failure.message
+
+
+async def test_a_key_that_others_can_read_does_not_sign(folder: Path) -> None:
     path = key_file(folder, "open")
     (folder / "open").chmod(0o640)
     keys = identities_of(identity_files=(path,))
-    assert await offered_keys(keys) == []
+    assert await offered_keys(keys, accepted=True) == [blob(path)]
 
     failure = keys.login_failure(["publickey"])
 
@@ -290,59 +219,6 @@ async def test_the_login_failure_names_the_offered_keys(folder: Path) -> None:
     assert failure.message == f"login as me refused; offered {path}"
     assert failure.hop == "me@relay:22"
     assert "authorized_keys" in failure.hint
-
-
-# Failing agents
-
-
-async def test_key_files_are_offered_despite_a_dead_agent(folder: Path, agent: Agent) -> None:
-    path = key_file(folder, "id")
-    keys = identities_of(identity_agent=agent.socket, identity_files=(path,))
-    agent.end()
-
-    assert await offered_keys(keys) == [blob(path)]
-    assert "; agent: " in keys.login_failure([]).message
-
-
-async def test_key_files_are_offered_despite_a_missing_agent(folder: Path) -> None:
-    path = key_file(folder, "id")
-    keys = identities_of(identity_agent=str(folder / "none.sock"), identity_files=(path,))
-
-    assert await offered_keys(keys) == [blob(path)]
-    assert keys.agent_problem
-
-
-async def test_key_files_are_offered_despite_a_hung_agent(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(identities, "AGENT_TIMEOUT", 0.05)
-    path = key_file(folder, "id")
-    async with silent_server(at=folder / "agent.sock"):
-        keys = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
-
-        offer = await keys.next_key()
-        keys.close()
-
-    assert offer is not None
-    assert identify(offer) == blob(path)
-    assert keys.agent_problem == "it has not listed its keys within 0.05 s"
-
-
-async def test_key_files_are_offered_despite_an_invalid_agent_reply(folder: Path) -> None:
-    path = key_file(folder, "id")
-    async with silent_server(b"\0\0\0\1\xff", at=folder / "agent.sock"):
-        keys = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
-
-        assert await offered_keys(keys) == [blob(path)]
-        assert keys.agent_problem
-
-
-async def test_an_empty_agent_is_no_problem(folder: Path, agent: Agent) -> None:
-    keys = identities_of(identity_agent=agent.socket)
-
-    assert await offered_keys(keys) == []
-    assert keys.agent_problem == ""
-    keys.close()
 
 
 # Logins
@@ -395,5 +271,5 @@ async def test_a_refused_login_reports_the_offered_keys(server: Server, folder: 
             pass
 
     failure = failed.value.failure
-    assert failure.cause is Cause.SECRET_NEEDED
-    assert f"offered {server.user_key_file}" in failure.message
+    assert failure.cause is Cause.AUTH
+    assert f"offered {server.user_key_file}, {locked}" in failure.message

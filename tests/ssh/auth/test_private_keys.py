@@ -11,8 +11,6 @@ from tunnelkeeper.ssh.auth.private_keys import (
     KeyProblem,
     PrivateKeys,
     Unusable,
-    load_certificate,
-    load_public_blob,
 )
 
 if TYPE_CHECKING:
@@ -156,54 +154,15 @@ def test_a_truncated_key_is_broken(path: Path) -> None:
     assert problem_of(path).kind is Unusable.BROKEN
 
 
-# Certificates and public keys
-
-
-def test_a_certificate_is_read(path: Path) -> None:
-    key, authority = new_key(), new_key()
-    certificate = authority.generate_user_certificate(key, "me")
-    path.write_bytes(certificate.export_certificate())
-
-    loaded = load_certificate(str(path))
-
-    assert loaded is not None
-    assert loaded.key.public_data == key.public_data
-
-
-def test_a_file_without_a_certificate_yields_none(path: Path) -> None:
-    assert load_certificate(str(path)) is None
-
-    path.write_text("not a certificate")
-
-    assert load_certificate(str(path)) is None
-
-
-def test_the_public_key_next_to_a_private_key_is_read(path: Path) -> None:
+def test_a_public_key_file_has_a_remedy(path: Path) -> None:
     key = new_key()
-    write_key(path, key, passphrase="secret")
+    write_key(path, key)
+    public = path.with_name(f"{path.name}.pub")
+    public.chmod(0o644)
 
-    assert load_public_blob(str(path)) == key.public_data
+    problem = problem_of(public)
 
-
-def test_a_public_key_file_as_identity_is_read(path: Path) -> None:
-    """As with ssh, IdentityFile may name the public key of an agent key."""
-    key = new_key()
-    path.write_bytes(key.export_public_key())
-
-    assert load_public_blob(str(path)) == key.public_data
-
-
-def test_the_public_key_inside_an_encrypted_private_key_is_read(path: Path) -> None:
-    key = new_key()
-    write_key(path, key, passphrase="secret")
-    path.with_name(f"{path.name}.pub").unlink()
-
-    assert load_public_blob(str(path)) == key.public_data
-
-
-def test_a_path_without_a_public_key_yields_none(path: Path) -> None:
-    assert load_public_blob(str(path)) is None
-
-    path.write_text("not a key")
-
-    assert load_public_blob(str(path)) is None
+    assert problem.kind is Unusable.PUBLIC
+    assert problem.remedy == f"name the private key: {path}"
+    path.unlink()
+    assert f"ssh-add {path}" in PrivateKeys().load(str(public)).remedy  # type: ignore[union-attr]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +44,30 @@ CA_SIGNATURE_ALGORITHMS = (
 
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
 """Suffix of certificate type names (PROTOCOL.certkeys of OpenSSH)."""
+
+RSA_SHA2 = ("rsa-sha2-512", "rsa-sha2-256")
+"""The signature algorithms of RSA keys (RFC 8332), in OpenSSH's order."""
+
+_OLD_CERTIFICATE_NAMES = re.compile(r"OpenSSH_(6\.[56]|7\.[0-7])(?!\d)")
+"""Servers that know an RSA certificate only by the name of its type (SSH_BUG_SIGTYPE)."""
+
+_SILENT_ABOUT_SHA2 = re.compile(r"OpenSSH_7\.4(?!\d)")
+"""Servers that support RFC 8332 without saying so (SSH_BUG_SIGTYPE74 of OpenSSH's compat.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSignatures:
+    """What a server says about the signatures that it accepts.
+
+    algorithms: its server-sig-algs (RFC 8308), empty if it sent none. version: its identification.
+    """
+
+    algorithms: frozenset[str] = frozenset()
+    version: str = ""
+
+
+NOTHING_KNOWN = ServerSignatures()
+"""The statement of a server that sends none, such as one older than RFC 8308."""
 
 
 def ciphers(host: Host) -> list[str]:
@@ -100,7 +126,9 @@ def pubkey_accepted_algorithms(host: Host) -> list[str]:
     Raises FailureError if none is supported.
     """
     # The default excludes nothing, so a server older than rsa-sha2 can still choose ssh-rsa.
+    rsa_first = [*(name + CERTIFICATE_SUFFIX for name in RSA_SHA2), *RSA_SHA2]
     known = _decode_names(get_certificate_algs()) + _decode_names(get_public_key_algs())
+    known = list(dict.fromkeys([*rsa_first, *known]))
     spec = host.pubkey_accepted_algorithms
     return _apply_spec("PubkeyAcceptedAlgorithms", spec, known, known, host)
 
@@ -143,6 +171,36 @@ def is_key_type_accepted(host: Host, key_type: str) -> bool:
     suffix = key_type[len(bare) :]
     names = {key_type, *(name + suffix for name in _signature_names(bare))}
     return not names.isdisjoint(pubkey_accepted_algorithms(host))
+
+
+def offered_algorithm(host: Host, key_type: str, server: ServerSignatures) -> str | None:
+    """Return the algorithm name to offer a key or certificate with; None if none is possible.
+
+    The rule is key_sig_algorithm() of OpenSSH's sshconnect2.c: only RSA keys have a choice, which
+    is the first accepted algorithm that the server supports.
+    """
+    accepted = pubkey_accepted_algorithms(host)
+    is_rsa = key_type in {"ssh-rsa", f"ssh-rsa{CERTIFICATE_SUFFIX}"}
+    suffix = key_type.removeprefix("ssh-rsa") if is_rsa else ""
+    has_old_names = bool(suffix) and _OLD_CERTIFICATE_NAMES.search(server.version)
+    if not is_rsa or not server.algorithms or has_old_names:
+        return key_type if key_type in accepted else None
+    supported = server.algorithms
+    if not suffix and _SILENT_ABOUT_SHA2.search(server.version):
+        supported = frozenset(RSA_SHA2)
+    names = {name + suffix for name in (*RSA_SHA2, "ssh-rsa") if name in supported}
+    return next((name for name in accepted if name in names), None)
+
+
+def signature_algorithm(algorithm: str, server: ServerSignatures) -> str:
+    """Return the algorithm that signs for a key or certificate offered with an algorithm."""
+    bare = algorithm.removesuffix(CERTIFICATE_SUFFIX)
+    if bare != algorithm and bare.startswith("sk-"):
+        return f"{bare}@openssh.com"
+    if algorithm == f"ssh-rsa{CERTIFICATE_SUFFIX}":
+        # A server that knows only the old name of a certificate checks no type of signature.
+        return next((name for name in RSA_SHA2 if name in server.algorithms), bare)
+    return bare
 
 
 @cache
@@ -194,7 +252,7 @@ def _split(spec: str) -> list[str]:
 
 def _signature_names(key_type: str) -> tuple[str, ...]:
     # RFC 8332: one RSA key has several signature algorithms.
-    return ("rsa-sha2-512", "rsa-sha2-256") if key_type == "ssh-rsa" else (key_type,)
+    return RSA_SHA2 if key_type == "ssh-rsa" else (key_type,)
 
 
 def _decode_names(algorithms: Sequence[bytes]) -> list[str]:

@@ -1,34 +1,30 @@
-"""The keys to offer at a login and their order, as in pubkey_prepare() of ssh(1).
+"""The identities of one login: what is offered to the server, in which order, and who signs.
 
-Agent keys that a configured file names come first, then other agent keys (unless identities_only),
-then key files. Keys that could not be offered are recorded for the failure message. This module
-sends nothing to the server.
+As in ssh, a key is offered by its public half. Its private key is read, or the agent asked, when
+the server accepts it. What could not be used is recorded for the failure message.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from math import inf
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import asyncssh
+from asyncssh.agent import SSH_AGENT_RSA_SHA2_256, SSH_AGENT_RSA_SHA2_512
+from asyncssh.packet import SSHPacket
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.ssh.auth import algorithms
+from tunnelkeeper.ssh.auth import algorithms, public_keys
 from tunnelkeeper.ssh.auth.agent import AgentClient, AgentWait, key_name
+from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
+from tunnelkeeper.ssh.auth.identity_order import Identity, find_signer, order_identities
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
-from tunnelkeeper.ssh.auth.private_keys import (
-    KeyProblem,
-    PrivateKeys,
-    Unusable,
-    load_certificate,
-    load_public_blob,
-)
+from tunnelkeeper.ssh.auth.private_keys import KeyProblem, PrivateKeys, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
     from tunnelkeeper.core.configuration import Host
 
@@ -37,31 +33,52 @@ AGENT_TIMEOUT = 5.0
 agent does not block the login. An agent that lists them later, when a person has unlocked it, is
 still used if no file is accepted."""
 
-OfferedKey = asyncssh.SSHKeyPair
+_AGENT_FLAGS = {"rsa-sha2-256": SSH_AGENT_RSA_SHA2_256, "rsa-sha2-512": SSH_AGENT_RSA_SHA2_512}
+
+
+@dataclass(slots=True)
+class Offer:
+    """A key or certificate to offer. asyncssh asks it to sign if the server accepts it."""
+
+    algorithm: bytes
+    public_data: bytes
+    _sign: Callable[[bytes], Awaitable[bytes]]
+
+    async def sign_async(self, data: bytes) -> bytes:
+        """Return the signature of the data.
+
+        Raises ValueError, after which asyncssh asks for the next key.
+        """
+        return await self._sign(data)
 
 
 @dataclass(slots=True)
 class Identities:
-    """The keys for one login on one host, returned one by one.
+    """The identities for one login on one host, offered one by one.
 
     Attributes:
+        offered: What was offered so far.
+        accepted: What the server accepted, so that a signature was needed.
         agent_wait: What the agent has not answered yet.
     """
 
     host: Host
     keys: PrivateKeys
     offered: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
     problems: list[KeyProblem] = field(default_factory=list)
     agent_problem: str = ""
     agent_wait: AgentWait = field(default_factory=AgentWait)
     _resource_error: OSError | None = None
     _agent: AgentClient | None = None
-    _offers: AsyncIterator[OfferedKey] | None = None
+    _order: tuple[Identity, ...] = ()
+    _refused: set[bytes] = field(default_factory=set)
+    _offers: AsyncIterator[Offer] | None = None
 
-    async def next_key(self) -> OfferedKey | None:
+    async def next_key(self, server: ServerSignatures = NOTHING_KNOWN) -> Offer | None:
         """Return the next key to offer; None after the last or if this machine lacks resources."""
         if self._offers is None:
-            self._offers = self._ordered_offers()
+            self._offers = self._ordered_offers(server)
         try:
             return await anext(self._offers, None)
         except OSError as error:
@@ -112,88 +129,67 @@ class Identities:
     def _reportable_problems(self) -> list[KeyProblem]:
         return [p for p in self.problems if p.kind is not Unusable.MISSING]
 
-    async def _ordered_offers(self) -> AsyncIterator[OfferedKey]:
-        certificates = [
-            certificate
-            for path in self.host.certificate_files
-            if (certificate := load_certificate(path)) is not None
-        ]
-        blobs = {path: load_public_blob(path) for path in self.host.identity_files}
-        pairs = await self._agent_keys(AGENT_TIMEOUT if self._has_key_file() else None)
-        for offer in self._agent_offers(pairs or (), blobs.values(), certificates):
+    async def _ordered_offers(self, server: ServerSignatures) -> AsyncIterator[Offer]:
+        certificates, files = self._configured_identities()
+        only = self.host.identities_only
+        agent = await self._agent_identities(AGENT_TIMEOUT if self._has_key_file() else None)
+        self._order = order_identities(certificates, files, agent or (), identities_only=only)
+        for offer in self._offers_of(self._order, server):
             yield offer
-        by_agent = {pair.public_data for pair in pairs or ()}
-        for path, public in blobs.items():
-            if public is None or public not in by_agent:
-                for offer in self._file_offers(path, certificates):
-                    yield offer
-        if pairs is None:
-            by_file = {blob for path, blob in blobs.items() if path in self.offered}
-            late = await self._agent_keys(None) or ()
-            unused = [pair for pair in late if pair.public_data not in by_file]
-            for offer in self._agent_offers(unused, blobs.values(), certificates):
+        if agent is None:
+            late = await self._agent_identities(None) or ()
+            self._order = order_identities(certificates, files, late, identities_only=only)
+            by_agent = [i for i in self._order if find_signer(i, self._order).in_agent]
+            for offer in self._offers_of(by_agent, server):
                 yield offer
+
+    def _offers_of(
+        self, identities: Iterable[Identity], server: ServerSignatures
+    ) -> Iterator[Offer]:
+        """Yield the offers of identities, without keys that the server has refused already."""
+        for identity in identities:
+            public = identity.public or self._derived_public_key(identity.name)
+            if public is None or public.blob in self._refused:
+                continue
+            algorithm = self._choose_algorithm(identity, public, server)
+            if algorithm is not None:
+                self.offered.append(str(identity))
+                self._refused.add(public.blob)  # until the server asks for a signature
+                signer = self._signer(identity, public.blob, algorithm, server)
+                yield Offer(algorithm.encode(), public.blob, signer)
 
     def _has_key_file(self) -> bool:
         return any(
             not isinstance(self.keys.load(path), KeyProblem) for path in self.host.identity_files
         )
 
-    def _agent_offers(
-        self,
-        pairs: Iterable[asyncssh.SSHKeyPair],
-        blobs: Iterable[bytes | None],
-        certificates: Sequence[asyncssh.SSHCertificate],
-    ) -> Iterator[OfferedKey]:
-        """Yield the agent's keys: first those that a configured file names."""
-        by_blob = {pair.public_data: pair for pair in pairs}
-        named = [blob for blob in blobs if blob is not None]
-        others = [] if self.host.identities_only else [b for b in by_blob if b not in named]
-        for blob in [*named, *others]:
-            if blob in by_blob:
-                for offer in self._filter_accepted(
-                    "agent", self._with_agent_certificates(by_blob[blob], certificates)
-                ):
-                    self.offered.append(f"{key_name(offer)} (agent)")
-                    yield offer
+    def _configured_identities(self) -> tuple[list[Identity], list[Identity]]:
+        """Return the certificates of certificate_files, and the identities of identity_files.
 
-    def _file_offers(
-        self, path: str, certificates: Sequence[asyncssh.SSHCertificate]
-    ) -> Iterator[OfferedKey]:
-        loaded = self.keys.load(path)
-        if isinstance(loaded, KeyProblem):
-            self.problems.append(loaded)
-            return
-        adjacent = load_certificate(f"{path}-cert.pub")
-        candidates = certificates if adjacent is None else [*certificates, adjacent]
-        for key in self._filter_accepted(path, _with_certificates(loaded, candidates)):
-            if path not in self.offered:
-                self.offered.append(path)
-            yield key
+        As in ssh, the certificate beside a key is looked for only without certificate_files.
+        """
+        certificates = [
+            Identity(path, public)
+            for path in self.host.certificate_files
+            if (public := public_keys.load_certificate(path)) is not None
+        ]
+        files = []
+        for path in self.host.identity_files:
+            files.append(Identity(path, public_keys.load(path)))
+            if not self.host.certificate_files:
+                beside = public_keys.load_certificate(f"{path}-cert.pub")
+                files += [] if beside is None else [Identity(path, beside)]
+        return certificates, files
 
-    def _filter_accepted(self, source: str, offers: Iterable[OfferedKey]) -> Iterator[OfferedKey]:
-        """Yield the keys of accepted types. Record the others as problems."""
-        for offer in offers:
-            key_type = offer.algorithm.decode("ascii")
-            if not algorithms.is_key_type_accepted(self.host, key_type):
-                message = f"{key_type} is not in PubkeyAcceptedAlgorithms"
-                self.problems.append(KeyProblem(source, Unusable.NOT_ACCEPTED, message))
-            elif (bits := rsa_bits(offer.public_data) or inf) < self.host.required_rsa_size:
-                required = self.host.required_rsa_size
-                message = f"it has {bits} bits, and RequiredRSASize asks for {required}"
-                self.problems.append(KeyProblem(source, Unusable.NOT_ACCEPTED, message))
-            else:
-                yield offer
-
-    async def _agent_keys(self, timeout: float | None) -> Sequence[asyncssh.SSHKeyPair] | None:
-        """Return the agent's keys, or None if it did not list them within the timeout."""
+    async def _agent_identities(self, timeout: float | None) -> list[Identity] | None:
+        """Return the agent's keys of known types, or None if it did not list them in time."""
         if self.host.identity_agent is None:
-            return ()
+            return []
         self._agent = AgentClient(self.host.identity_agent, self.agent_wait)
         self.agent_problem = ""
         try:
             async with asyncio.timeout(timeout):
-                return await self._agent.get_keys()
+                keys = await self._agent.get_keys()
         except (OSError, ValueError, asyncssh.Error) as error:
             if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
                 raise
@@ -203,30 +199,98 @@ class Identities:
                 self.agent_problem = f"it has not listed its keys within {timeout:g} s"
                 return None
             self.agent_problem = printable(str(error) or type(error).__name__)
-            return ()
+            return []
+        return [
+            Identity(key_name(key), public, in_agent=True)
+            for key in keys
+            if (public := public_keys.decode(key.public_data)) is not None
+        ]
 
-    def _with_agent_certificates(
-        self, pair: asyncssh.SSHKeyPair, certificates: Sequence[asyncssh.SSHCertificate]
-    ) -> Iterator[asyncssh.SSHKeyPair]:
-        """Yield an agent key with each certificate for it, then without one."""
-        for certificate in certificates:
-            if self._agent is not None and certificate.key.public_data == pair.public_data:
-                comment = pair.get_comment_bytes() or b""
-                certified = asyncssh.SSHAgentKeyPair(
-                    self._agent, pair.algorithm, pair.public_data, comment
-                )
-                certified.set_certificate(certificate)
-                yield certified
-        yield pair
+    def _derived_public_key(self, path: str) -> public_keys.PublicKey | None:
+        """Return the public key of a private key that must be read to know it, such as PEM."""
+        loaded = self.keys.load(path)
+        if isinstance(loaded, KeyProblem):
+            self.problems.append(loaded)
+            return None
+        return public_keys.decode(loaded.public_data)
 
+    def _choose_algorithm(
+        self, identity: Identity, public: public_keys.PublicKey, server: ServerSignatures
+    ) -> str | None:
+        """Return the algorithm to offer a key with. Record a problem if there is none."""
+        algorithm = algorithms.offered_algorithm(self.host, public.key_type, server)
+        bits, required = rsa_bits(public.blob), self.host.required_rsa_size
+        if bits is not None and bits < required:
+            message = f"it has {bits} bits, and RequiredRSASize asks for {required}"
+        elif algorithm is not None:
+            return algorithm
+        elif algorithms.is_key_type_accepted(self.host, public.key_type):
+            message = f"the server supports no accepted signature algorithm of {public.key_type}"
+        else:
+            message = f"{public.key_type} is not in PubkeyAcceptedAlgorithms"
+        name = "agent" if identity.in_agent else identity.name
+        self.problems.append(KeyProblem(name, Unusable.NOT_ACCEPTED, message))
+        return None
 
-def _with_certificates(
-    key: asyncssh.SSHKey, certificates: Sequence[asyncssh.SSHCertificate]
-) -> list[OfferedKey]:
-    """Return a key with each certificate for it, then without one."""
-    own = [(key, c) for c in certificates if c.key.public_data == key.public_data]
-    certified = [asyncssh.load_keypairs([pair])[0] for pair in own]
-    return [*certified, *asyncssh.load_keypairs([key])]
+    def _signer(
+        self, identity: Identity, blob: bytes, offered: str, server: ServerSignatures
+    ) -> Callable[[bytes], Awaitable[bytes]]:
+        """Return the function that signs for an identity that the server accepts."""
+        algorithm = algorithms.signature_algorithm(offered, server)
+
+        async def sign(data: bytes) -> bytes:
+            self._refused.discard(blob)
+            self.accepted.append(str(identity))
+            signer = find_signer(identity, self._order)
+            if signer.in_agent:
+                return await self._sign_by_agent(signer, algorithm, data)
+            return await self._sign_by_file(signer, identity, algorithm, data)
+
+        return sign
+
+    async def _sign_by_agent(self, signer: Identity, algorithm: str, data: bytes) -> bytes:
+        try:
+            if self._agent is None or signer.public is None:
+                raise ValueError("the connection to the agent is closed")
+            flags = _AGENT_FLAGS.get(algorithm, 0)
+            signature = await self._agent.sign(signer.public.blob, data, flags)
+            if SSHPacket(signature).get_string() != algorithm.encode():
+                raise ValueError(f"the agent does not sign with {algorithm}")
+        except (OSError, ValueError, asyncssh.Error) as error:
+            message = f"the agent did not sign with it: {printable(str(error))}"
+            raise self._recorded(KeyProblem(str(signer), Unusable.NO_SIGNATURE, message)) from None
+        return signature
+
+    async def _sign_by_file(
+        self, signer: Identity, identity: Identity, algorithm: str, data: bytes
+    ) -> bytes:
+        try:
+            loaded = self.keys.load(signer.name)
+        except OSError as error:
+            self._resource_error = error
+            raise ValueError(str(error)) from None
+        if isinstance(loaded, KeyProblem):
+            if loaded.kind is Unusable.MISSING:
+                message = "the server accepts it, but its private key is missing"
+                loaded = replace(loaded, kind=Unusable.NO_SIGNATURE, message=message)
+            raise self._recorded(loaded)
+        if identity.public is not None and loaded.public_data != identity.public.key:
+            message = f"it is not the private key of the public key offered for {identity.name}"
+            raise self._recorded(KeyProblem(signer.name, Unusable.NO_SIGNATURE, message))
+        try:
+            if not loaded.use_executor:
+                return loaded.sign(data, algorithm.encode())
+            return await asyncio.to_thread(loaded.sign, data, algorithm.encode())
+        except ValueError as error:
+            remedy = f"let the agent sign: ssh-add {signer.name}"
+            message = f"it did not sign: {printable(str(error))}"
+            problem = KeyProblem(signer.name, Unusable.NO_SIGNATURE, message, remedy)
+            raise self._recorded(problem) from None
+
+    def _recorded(self, problem: KeyProblem) -> ValueError:
+        """Record a problem; return the exception that makes asyncssh ask for the next key."""
+        self.problems.append(problem)
+        return ValueError(str(problem))
 
 
 def _hint(host: Host, accepted: Sequence[str], problems: Sequence[KeyProblem]) -> str:

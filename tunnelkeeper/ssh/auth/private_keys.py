@@ -1,4 +1,4 @@
-"""Private keys and certificates from files. This module never asks for a passphrase."""
+"""Private keys from files. This module never asks for a passphrase."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import stat
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 import asyncssh
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.ssh.auth import public_keys
 from tunnelkeeper.ssh.auth.file_cache import FileCache
 
 
@@ -21,7 +23,9 @@ class Unusable(Enum):
     OPEN_TO_OTHERS = "open to others"
     ENCRYPTED = "encrypted"
     BROKEN = "broken"
+    PUBLIC = "public"
     NOT_ACCEPTED = "not accepted"
+    NO_SIGNATURE = "no signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +66,6 @@ class PrivateKeys:
             return _unreadable_problem(path, error)
 
 
-def load_certificate(path: str) -> asyncssh.SSHCertificate | None:
-    """Return the OpenSSH certificate of a file; None if it is missing or unreadable."""
-    try:
-        return asyncssh.read_certificate(path)
-    except (OSError, ValueError):
-        return None
-
-
-def load_public_blob(path: str) -> bytes | None:
-    """Return the public key of a private key's path in wire format; None if it has none."""
-    for candidate in (f"{path}.pub", path):
-        try:
-            return asyncssh.read_public_key(candidate).public_data
-        except (OSError, ValueError):
-            continue
-    return None
-
-
 def _check_permissions(path: str, status: os.stat_result) -> KeyProblem | None:
     """Return a problem if others can read a key of this user (sshkey_perm_ok in authfile.c)."""
     mode = stat.S_IMODE(status.st_mode)
@@ -91,6 +77,8 @@ def _check_permissions(path: str, status: os.stat_result) -> KeyProblem | None:
 
 def _read_key(path: str, status: os.stat_result) -> LoadedKey:
     """Read a private key file; raises OSError."""
+    if public_keys.load_line(path) is not None:
+        return _public_key_problem(path)
     problem = _check_permissions(path, status)
     if problem is not None:
         return problem
@@ -104,6 +92,16 @@ def _read_key(path: str, status: os.stat_result) -> LoadedKey:
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
     except ValueError as error:
         return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
+
+
+def _public_key_problem(path: str) -> KeyProblem:
+    """Return the problem with a public key named as an identity that the agent does not hold."""
+    message = "it is a public key, and the agent does not hold its private key"
+    private = path.removesuffix("-cert.pub" if path.endswith("-cert.pub") else ".pub")
+    remedy = f"add the private key to the agent: ssh-add {private}"
+    if private != path and Path(private).exists():
+        remedy = f"name the private key: {private}"
+    return KeyProblem(path, Unusable.PUBLIC, message, remedy)
 
 
 def _encrypted_problem(path: str) -> KeyProblem:
