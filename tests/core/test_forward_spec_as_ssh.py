@@ -86,6 +86,9 @@ def format_address(address: Address) -> str:
         ("-D", ":1080"),
         ("-D", "[::1]:1080"),
         ("-D", "/tmp/socks.sock"),
+        ("-L", r"/tmp/a\:b\\c:db.internal:80"),
+        ("-L", r"[/tmp/a\b]:db.internal:80"),
+        ("-L", " 8080:db.internal:80"),
     ],
 )
 def test_a_spec_is_parsed_as_by_ssh_g(option: str, spec: str) -> None:
@@ -107,6 +110,7 @@ def test_a_spec_is_parsed_as_by_ssh_g(option: str, spec: str) -> None:
         ("-L", "8080:[::1]80"),
         ("-R", "8080:db.internal:0"),
         ("-D", "0"),
+        ("-L", "8080:/tmp/a\\"),
         ("-D", "1080:db.internal:80"),
     ],
 )

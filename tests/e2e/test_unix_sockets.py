@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.clients import exchange, is_listening
 from tests.e2e.ports import free_port
-from tests.e2e.sandbox import Sandbox, tunnel_table
+from tests.e2e.sandbox import USER, Sandbox, tunnel_table
 from tests.e2e.services import echo, sender
 
 if TYPE_CHECKING:
@@ -105,3 +105,30 @@ def test_the_socket_file_is_removed_with_the_tunnel(sandbox: Sandbox) -> None:
 
     assert not is_listening(path)
     assert not path.exists()
+
+
+def test_tokens_and_variables_are_expanded_in_the_paths_of_both_sides(sandbox: Sandbox) -> None:
+    directory, server = sandbox.directory, sandbox.sshd()
+    tcp = sandbox.service(echo)
+    local = f"{directory}/${{TK_NAME}}-%p-%n:{tcp}"
+    remote = f"${{TK_DIRECTORY}}/remote-%r-%%:{directory}/${{TK_NAME}}-%p-%n"
+    program = sandbox.program(
+        tunnel_table("t", server.port, f"local = '{local}'", f"remote = '{remote}'")
+    )
+    program.environment |= {"TK_NAME": "name", "TK_DIRECTORY": str(directory)}
+    program.up()
+    program.wait_until_up()
+
+    assert exchange(directory / f"name-{server.port}-127.0.0.1", b"data") == b"data"
+    assert exchange(directory / f"remote-{USER}-%", b"data") == b"data"
+
+
+def test_an_unset_variable_is_a_problem_of_the_config_file(sandbox: Sandbox) -> None:
+    program = sandbox.program(tunnel_table("t", 22, "local = '/run/${TK_UNSET}:db:1'"))
+
+    for command in ("check", "up"):
+        done = program.run(command)
+        assert done.returncode != 0
+        message = "tunnels.t.local: the environment has no variable TK_UNSET"
+        assert message in done.stdout + done.stderr
+        assert f"{program.config}:" in done.stdout + done.stderr

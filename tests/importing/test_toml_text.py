@@ -54,7 +54,7 @@ def test_a_long_comment_is_wrapped_at_spaces() -> None:
 # -- forwards --------------------------------------------------------------------------------------
 
 HOSTS = st.sampled_from(["localhost", "127.0.0.1", "::1", "*", "db.internal", "10.0.0.1"])
-PATHS = st.sampled_from(["/run/a.sock", "/run/a:b.sock", "/run/a b", "./a", "/x]y"])
+PATHS = st.sampled_from(["/run/a.sock", "/run/a:b.sock", "/run/a b", "./a", "/x]y", "/a\\b"])
 TARGETS = st.builds(TcpAddress, HOSTS.filter(lambda host: host != "*"), st.integers(1, 65535))
 LISTENS = st.builds(TcpAddress, HOSTS, st.integers(1, 65535))
 UNIX = st.builds(UnixAddress, PATHS.filter(lambda path: "]" not in path))
@@ -73,6 +73,12 @@ def test_a_formatted_forward_is_parsed_back(forward: Forward) -> None:
     configuration = parse(format_tunnel(ImportedTunnel("t", "here", table)), "")
 
     assert configuration.tunnels["t"].forwards == (forward,)
+
+
+def test_the_percent_signs_of_a_path_are_escaped() -> None:
+    forward = LocalForward(UnixAddress("/run/100%"), TcpAddress("fe80::1%lo", 81))
+
+    assert format_forward(forward) == "/run/100%%:[fe80::1%lo]:81"
 
 
 def test_a_loopback_listen_address_is_omitted() -> None:

@@ -5,6 +5,7 @@ core.forward_spec has the grammar of specs and core.probes that of checks. This 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,14 +22,22 @@ from tunnelkeeper.core.forward_spec import (
     SocksForward,
     SpecError,
     TcpAddress,
+    UnixAddress,
     parse_listen,
     parse_local,
     parse_remote,
     parse_socks,
     parse_target,
+    socket_paths,
 )
 from tunnelkeeper.core.probes import Probe, ProbeError, parse_probe
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.token_expansion import (
+    PATH_TOKENS,
+    TokenError,
+    expand_variables,
+    token_letters,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -173,7 +182,20 @@ def _port_zero_problems(values: dict[str, Any]) -> list[ValueProblem]:
 
 
 def _parsed(parse: Callable[[str], T], spec: str) -> T:
+    """Parse a spec. Like ssh, expand ${VARIABLES} first; percent tokens of paths come later."""
     try:
-        return parse(spec)
-    except SpecError as error:
+        parsed = parse(expand_variables(spec, os.environ))
+        for path in _paths(parsed):
+            token_letters(path, PATH_TOKENS)
+    except (SpecError, TokenError) as error:
         raise value_error(printable(str(error))) from None
+    return parsed
+
+
+def _paths(parsed: object) -> tuple[str, ...]:
+    match parsed:
+        case UnixAddress(path=path):
+            return (path,)
+        case LocalForward() | RemoteForward() | SocksForward() | RemoteSocksForward():
+            return socket_paths(parsed)
+    return ()

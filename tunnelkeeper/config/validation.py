@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.config.errors import KeyPath, ValueProblem, format_key_path
 from tunnelkeeper.config.host_values import NO_JUMP, TRUSTS_ANY_KEY
 from tunnelkeeper.config.merging import merge_backoff
-from tunnelkeeper.core.forward_spec import Address
+from tunnelkeeper.core.forward_spec import Address, UnixAddress
 from tunnelkeeper.core.host_spec import parse_host_spec
+from tunnelkeeper.core.token_expansion import PATH_TOKENS, TUNNEL_TOKENS, token_letters
 from tunnelkeeper.net.bind_addresses import conflict_key, overlap
 
 if TYPE_CHECKING:
@@ -116,8 +117,9 @@ def _find_loop(jumps: Mapping[str, Iterable[str]]) -> list[str]:
     return []
 
 
-Listener = tuple[KeyPath, Address]
-"""A forward's key path and its listen address."""
+Listener = tuple[KeyPath, Address, str]
+"""A forward's key path, its listen address, and the only tunnel whose listeners can conflict with
+it, or empty."""
 
 
 def listen_conflicts(tunnels: Mapping[str, Values]) -> Iterator[ValueProblem]:
@@ -137,10 +139,10 @@ def listen_conflicts(tunnels: Mapping[str, Values]) -> Iterator[ValueProblem]:
 
 
 def _find_conflicts(listeners: Iterable[Listener]) -> Iterator[ValueProblem]:
-    seen: defaultdict[int | str, list[Listener]] = defaultdict(list)
-    for at, address in listeners:
-        neighbours = seen[conflict_key(address)]
-        for other_at, other in neighbours:
+    seen: defaultdict[tuple[int | str, str], list[Listener]] = defaultdict(list)
+    for at, address, scope in listeners:
+        neighbours = seen[conflict_key(address), scope]
+        for other_at, other, _ in neighbours:
             if overlap(address, other):
                 also = "" if str(address) == str(other) else f" ({other})"
                 message = (
@@ -148,7 +150,7 @@ def _find_conflicts(listeners: Iterable[Listener]) -> Iterator[ValueProblem]:
                 )
                 yield ValueProblem(at, message)
                 break
-        neighbours.append((at, address))
+        neighbours.append((at, address, scope))
 
 
 def _listeners(name: str, values: Values, kinds: Iterable[str]) -> Iterator[Listener]:
@@ -156,4 +158,12 @@ def _listeners(name: str, values: Values, kinds: Iterable[str]) -> Iterator[List
         entries: tuple[Entry, ...] = values.get(kind, ())
         for index, entry in enumerate(entries):
             place = ("tunnels", name, kind, index) if len(entries) > 1 else ("tunnels", name, kind)
-            yield place, entry.forward.listen
+            listen = entry.forward.listen
+            yield place, listen, name if _differs_by_tunnel(listen) else ""
+
+
+def _differs_by_tunnel(listen: Address) -> bool:
+    """Return whether the same path can be another one in another tunnel."""
+    return isinstance(listen, UnixAddress) and not TUNNEL_TOKENS.isdisjoint(
+        token_letters(listen.path, PATH_TOKENS)
+    )

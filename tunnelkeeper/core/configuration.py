@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Forward
     from tunnelkeeper.core.health_checks import Check
     from tunnelkeeper.core.permit_remote_open import PermitRules
+    from tunnelkeeper.core.token_expansion import Tokens
 
 DEFAULT_SSH_PORT = 22  # RFC 4253 section 4.1
 
@@ -88,7 +89,8 @@ class Host:
 
     name: its name in the file or the chain, before any lookup. ports are tried in order.
     Paths are absolute. An algorithm list of None is not configured.
-    identity_agent: a socket path, or None for no agent.
+    identity_agent: a socket path, or None for no agent. tokens: the values of ssh_config's percent
+    tokens, for paths that are expanded later.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Host:
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)
     tcp_keepalive: bool = True
+    tokens: Tokens = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname

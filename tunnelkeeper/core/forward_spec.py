@@ -8,13 +8,18 @@ The grammar is ssh(1)'s:
     socks          [bind_address:]port                    local_socket
 
 An IPv6 address is in brackets. `*` or an empty bind address means every interface. A path (with a
-`/`) in place of either end means a Unix socket.
+`/`) in place of either end means a Unix socket. A backslash makes the next character an ordinary
+one. Paths keep their percent tokens and ${VARIABLES} (core.token_expansion).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, assert_never
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, assert_never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOOPBACK = "localhost"
 """The default bind address of a forward: 127.0.0.1, and ::1 if available."""
@@ -46,7 +51,8 @@ class UnixAddress:
     path: str
 
     def __str__(self) -> str:
-        return f"[{self.path}]" if ":" in self.path or self.path.startswith("[") else self.path
+        needs_brackets = self.path.startswith("[") or any(c in self.path for c in ":\\")
+        return f"[{self.path}]" if needs_brackets else self.path
 
 
 Address = TcpAddress | UnixAddress
@@ -123,6 +129,24 @@ def target_of(forward: Forward) -> Address | None:
             return None
         case _:
             assert_never(forward)
+
+
+def socket_paths(forward: Forward) -> tuple[str, ...]:
+    """Return the paths of the Unix sockets at the ends of a forward."""
+    ends = (forward.listen, target_of(forward))
+    return tuple(end.path for end in ends if isinstance(end, UnixAddress))
+
+
+def with_socket_paths(forward: Forward, change: Callable[[str], str]) -> Forward:
+    """Return a forward whose socket paths are changed by a function."""
+
+    def changed(end: Address) -> Address:
+        return UnixAddress(change(end.path)) if isinstance(end, UnixAddress) else end
+
+    listen = changed(forward.listen)
+    if isinstance(forward, LocalForward | RemoteForward):
+        return replace(forward, listen=listen, connect=changed(forward.connect))
+    return replace(forward, listen=listen)
 
 
 def connectable_address(listen: Address) -> Address:
@@ -223,9 +247,12 @@ def _listen_and_connect(spec: str) -> tuple[Address, Address | None]:
 
 
 def _fields(spec: str) -> list[str]:
-    """Split at colons outside brackets, and remove the brackets."""
+    """Split at colons outside brackets, and remove the brackets and backslashes.
+
+    parse_fwd_field() of OpenSSH's readconf.c.
+    """
     fields: list[str] = []
-    rest = spec
+    rest = spec.lstrip(" \t")
     while True:
         if rest.startswith("["):
             field, bracket, rest = rest[1:].partition("]")
@@ -234,12 +261,21 @@ def _fields(spec: str) -> list[str]:
             if not field:
                 raise SpecError(f"expected an address between the brackets, got {spec!r}")
         else:
-            field = rest.split(":", 1)[0]
-            rest = rest[len(field) :]
+            field, rest = _unescaped_field(rest, spec)
         fields.append(field)
         if not rest:
             return fields
         rest = rest[1:]
+
+
+def _unescaped_field(text: str, spec: str) -> tuple[str, str]:
+    """Return the text before the first colon that has no backslash before it, and the rest."""
+    parts = re.match(r"(?:[^\\:]|\\.)*", text, re.DOTALL)
+    field = parts[0] if parts else ""
+    rest = text[len(field) :]
+    if rest.startswith("\\"):
+        raise SpecError(f"expected a character after the backslash, got {spec!r}")
+    return re.sub(r"\\(.)", r"\1", field, flags=re.DOTALL), rest
 
 
 def _bind(text: str, spec: str) -> str:

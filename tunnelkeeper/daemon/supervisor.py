@@ -29,7 +29,7 @@ from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
-from tunnelkeeper.sshconfig import SshConfigError
+from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
 from tunnelkeeper.tunnel.file_watcher import read_signatures
 from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
@@ -97,6 +97,7 @@ class Supervisor:
             clock,
             self._on_tunnel_changed,
             self._on_tunnel_up,
+            facts=gather_facts(),
         )
         self._registry = TunnelRegistry(self._context, tasks, self._on_tunnel_removed, claim)
         event_log.on_record = lambda record: self._publish(LogEvent(record))

@@ -19,7 +19,7 @@ from tunnelkeeper.autossh.command_line import (
 from tunnelkeeper.autossh.environment import Settings, parse_environment
 from tunnelkeeper.autossh.session_plan import plan_session, ssh_g_options
 from tunnelkeeper.autossh.ssh_command import CommandLineError, Purpose, SshCommand
-from tunnelkeeper.core.forward_spec import Forward, LocallyBoundForward, kind_of
+from tunnelkeeper.core.forward_spec import Forward, LocallyBoundForward, kind_of, socket_paths
 from tunnelkeeper.importing.host_table import AccountContext, SshGAnswers, make_host_table
 from tunnelkeeper.importing.notes import (
     note_on_gate_time,
@@ -92,6 +92,8 @@ def convert_command(
     except CommandLineError as error:
         raise UnreadableError(str(error)) from None
     _reject_session(parsed, plan.purpose)
+    if any("${" in path for forward in plan.forwards for path in socket_paths(forward)):
+        raise UnreadableError("a socket path contains '${', which the config file cannot express")
     forwards, conflict_notes = _drop_conflicting_forwards(plan.forwards)
     if not forwards:
         raise NoForwardsError("it forwards nothing, so there is nothing for a tunnel to do")

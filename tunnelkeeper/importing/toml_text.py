@@ -17,8 +17,10 @@ from tunnelkeeper.core.forward_spec import (
     Forward,
     TcpAddress,
     target_of,
+    with_socket_paths,
 )
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.token_expansion import escape_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,8 +60,12 @@ def format_comment(text: str) -> str:
 
 
 def format_forward(forward: Forward) -> str:
-    """Return a forward as the config file writes it, without a loopback listen address."""
-    listen, target = forward.listen, target_of(forward)
+    """Return a forward as the config file writes it, without a loopback listen address.
+
+    The percent signs of socket paths are escaped, because the config file expands them.
+    """
+    escaped = with_socket_paths(forward, escape_percent)
+    listen, target = escaped.listen, target_of(escaped)
     parts = [_format_listen(listen)]
     if target is not None:
         parts.append(str(target))

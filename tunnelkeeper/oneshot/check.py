@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.config import ConfigError, load_with_warnings
 from tunnelkeeper.core.failures import FailureError
-from tunnelkeeper.core.forward_spec import LocalForward, UnixAddress
+from tunnelkeeper.core.forward_spec import LocalForward, SocksForward, UnixAddress
 from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import KeyProblem, PrivateKeys, Unusable
 from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles, UnreadableListError
-from tunnelkeeper.sshconfig import SshConfigError
+from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import lookup_for
+from tunnelkeeper.tunnel.forward_expansion import expand_forwards
 from tunnelkeeper.tunnel.hook_runner import program_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
+    from tunnelkeeper.core.forward_spec import Forward
 
 
 def check(config_path: str) -> tuple[list[str], list[str]]:
@@ -41,9 +43,9 @@ async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[
     warnings: list[str] = []
     lookup = lookup_for(configuration)
     keys, known_hosts = PrivateKeys(), KnownHostsFiles()
+    facts = gather_facts()
     for name, tunnel in configuration.tunnels.items():
         where = f"{configuration.path}: tunnels.{name}"
-        problems += [f"{where}: {text}" for text in _unwritable_sockets(tunnel)]
         problems += [f"{where}: {text}" for text in _missing_hooks(tunnel)]
         warnings += [f"{where}: {text}" for text in algorithms.unsupported_names(tunnel.options)]
         try:
@@ -51,7 +53,9 @@ async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[
             warnings += [f"{where}: {text}" for text in await lookup.find_deviations(tunnel)]
         except SshConfigError as error:
             problems.append(f"{where}: {with_hint(error.message, error.hint)}")
-            continue
+            hosts = ()
+        for expanded in expand_forwards(tunnel, facts, hosts[-1].tokens if hosts else {}):
+            problems += [f"{where}: {text}" for text in _unwritable_sockets(expanded.forward)]
         for host in hosts:
             at = f"{where}: {host}"
             configured = _has_configured_identity_files(configuration, tunnel, host)
@@ -130,13 +134,15 @@ def _revoked_keys_problems(host: Host) -> Iterator[str]:
             yield f"list of revoked host keys {error}; no host key is accepted without it"
 
 
-def _unwritable_sockets(tunnel: Tunnel) -> Iterator[str]:
-    for forward in tunnel.forwards:
-        match forward:
-            case LocalForward(listen=UnixAddress(path=path)):
-                directory = Path(os.path.expanduser(path)).parent  # noqa: PTH111  raises nothing
-                if not os.access(directory, os.W_OK | os.X_OK):
-                    yield f"{forward}: the directory {directory} is missing or not writable"
+def _unwritable_sockets(forward: Forward) -> Iterator[str]:
+    match forward:
+        case (
+            LocalForward(listen=UnixAddress(path=path))
+            | SocksForward(listen=UnixAddress(path=path))
+        ):
+            directory = Path(os.path.expanduser(path)).parent  # noqa: PTH111  raises nothing
+            if not os.access(directory, os.W_OK | os.X_OK):
+                yield f"{forward}: the directory {directory} is missing or not writable"
 
 
 def _missing_hooks(tunnel: Tunnel) -> Iterator[str]:

@@ -121,6 +121,7 @@ def resolve(result: LookupResult) -> Host:
         tcp_keepalive=_or_default(
             options.tcp_keepalive, get_flag(answer, "tcpkeepalive", default=True)
         ),
+        tokens=tokens,
     )
 
 

@@ -1,35 +1,39 @@
-"""Expansion of percent tokens, ${ENV} and a leading ~ in values of ssh_config(5).
+"""The values of ssh_config(5)'s tokens for a host, and the expansion of paths with ~.
 
-Each directive accepts its own set of tokens (ssh_config(5), TOKENS). Any other token is an error,
-as in ssh, and is never left in the text. This module accesses no file.
+core.token_expansion has the grammar. This module accesses no file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import posixpath
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.token_expansion import (
+    PATH_TOKENS,
+    PROXY_TOKENS,
+    TokenError,
+    Tokens,
+    expand,
+)
 
 if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.local_facts import Facts
 
-Tokens = Mapping[str, str]
-"""The value of each token letter. %% is accepted everywhere."""
-
-PATH_TOKENS = frozenset("CdhijkLlnpru")
-"""CertificateFile, IdentityAgent, IdentityFile and UserKnownHostsFile also accept ${ENV}."""
-PROXY_TOKENS = frozenset("hnpr")
-"""For ProxyCommand and ProxyJump."""
-
-_EXPANDABLE = re.compile(r"%(?P<token>.?)|\$\{(?P<variable>[^}]*)(?P<closing>\}?)", re.DOTALL)
-_TOKEN = re.compile(r"%(?P<token>.?)", re.DOTALL)
-
-
-class TokenError(ValueError):
-    """Raised for a value that cannot be expanded; the text gives the reason."""
+__all__ = [
+    "PATH_TOKENS",
+    "PROXY_TOKENS",
+    "Destination",
+    "TokenError",
+    "Tokens",
+    "expand",
+    "expand_home",
+    "expand_path",
+    "local_tokens",
+    "make_absolute",
+    "tokens_for",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,19 @@ class Destination:
     jump: str = ""
 
 
+def local_tokens(original_host: str, facts: Facts) -> Tokens:
+    """Return the tokens that are defined before the lookup of a host."""
+    return {
+        "d": facts.home,
+        "i": str(facts.uid),
+        "L": facts.hostname.partition(".")[0],
+        "l": facts.hostname,
+        "n": original_host,
+        "T": "NONE",  # tunnelkeeper requests no tun(4) device
+        "u": facts.user,
+    }
+
+
 def tokens_for(destination: Destination, facts: Facts) -> Tokens:
     """Return all tokens that are defined before a connection."""
     port = str(destination.port)
@@ -62,28 +79,14 @@ def tokens_for(destination: Destination, facts: Facts) -> Tokens:
         "".join(connection).encode(errors="surrogateescape"), usedforsecurity=False
     )
     return {
+        **local_tokens(destination.original_host, facts),
         "C": digest.hexdigest(),
-        "d": facts.home,
         "h": destination.hostname,
-        "i": str(facts.uid),
         "j": destination.jump,
         "k": destination.host_key_alias or destination.original_host,
-        "L": facts.hostname.partition(".")[0],
-        "l": facts.hostname,
-        "n": destination.original_host,
         "p": port,
         "r": destination.user,
-        "T": "NONE",  # tunnelkeeper requests no tun(4) device
-        "u": facts.user,
     }
-
-
-def expand(text: str, tokens: Tokens, accepted: frozenset[str]) -> str:
-    """Replace percent tokens and nothing else. Quotes stay as they are.
-
-    Raises TokenError.
-    """
-    return _TOKEN.sub(lambda match: _expand_token(match["token"], tokens, accepted), text)
 
 
 def expand_path(text: str, tokens: Tokens, facts: Facts) -> str:
@@ -91,15 +94,8 @@ def expand_path(text: str, tokens: Tokens, facts: Facts) -> str:
 
     Raises TokenError.
     """
-
-    def value(match: re.Match[str]) -> str:
-        if match["token"] is not None:
-            return _expand_token(match["token"], tokens, PATH_TOKENS)
-        if not match["closing"]:
-            raise TokenError("'${' without '}'")
-        return _expand_variable(match["variable"], facts)
-
-    return make_absolute(_EXPANDABLE.sub(value, expand_home(text, facts)), facts)
+    expanded = expand(expand_home(text, facts), tokens, PATH_TOKENS, facts.environment)
+    return make_absolute(expanded, facts)
 
 
 def expand_home(path: str, facts: Facts) -> str:
@@ -119,20 +115,3 @@ def expand_home(path: str, facts: Facts) -> str:
 def make_absolute(path: str, facts: Facts) -> str:
     """Return an absolute path. Like ssh, resolve a relative path against the working directory."""
     return posixpath.join(facts.cwd, path)
-
-
-def _expand_token(letter: str, tokens: Tokens, accepted: frozenset[str]) -> str:
-    if letter == "%":
-        return "%"
-    if letter in accepted and letter in tokens:
-        return tokens[letter]
-    if not letter:
-        raise TokenError("a percent sign at the end; a literal one is written %%")
-    raise TokenError(f"unknown token %{letter}; a literal percent sign is written %%")
-
-
-def _expand_variable(name: str, facts: Facts) -> str:
-    value = facts.environment.get(name)
-    if value is None:
-        raise TokenError(f"the environment has no variable {name}")
-    return value

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
     from tunnelkeeper.ssh.context import SshContext
+    from tunnelkeeper.sshconfig import Facts
     from tunnelkeeper.tunnel.event_log import EventLog
 
 
@@ -36,7 +37,7 @@ class TunnelContext:
     """The services that all runners share. A reload replaces host_resolver.
 
     on_change and on_up receive the name of a tunnel. hook_slots limits the hooks of all tunnels
-    together.
+    together. facts: for the tokens in paths of forwards; None if the paths are literal.
     """
 
     host_resolver: HostResolver
@@ -49,6 +50,7 @@ class TunnelContext:
     hook_slots: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_HOOKS)
     )
+    facts: Facts | None = None
 
 
 def lookup_for(configuration: Configuration) -> HostLookup:

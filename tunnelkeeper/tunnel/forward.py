@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.health_checks import Check
     from tunnelkeeper.forwarding.gate import Gate
     from tunnelkeeper.forwarding.pump import Counters
+    from tunnelkeeper.tunnel.forward_expansion import ExpandedForward
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,14 @@ class RunningForward:
     """A forward of a running tunnel. It notifies the tunnel of state changes."""
 
     def __init__(
-        self, forward: Forward, counters: Counters, context: ForwardContext, probe: ProbeFunction
+        self,
+        expanded: ExpandedForward,
+        counters: Counters,
+        context: ForwardContext,
+        probe: ProbeFunction,
     ) -> None:
-        self.forward = forward
+        self.expanded = expanded
+        self.forward = expanded.forward
         self.counters = counters
         self.state: ForwardState = "pending"
         self.last_failure: FailureRecord | None = None

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.forward_spec import LocalForward, SocksForward
 from tunnelkeeper.forwarding.gate import STOPPED, Gate
 from tunnelkeeper.tunnel.forward import ForwardContext
+from tunnelkeeper.tunnel.forward_expansion import (
+    ExpandedForward,
+    expand_forwards,
+    literal_forwards,
+)
 from tunnelkeeper.tunnel.local_forward import RunningLocalForward
 from tunnelkeeper.tunnel.remote_forward import RunningRemoteForward
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Tunnel
     from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.core.forward_spec import Forward
+    from tunnelkeeper.core.token_expansion import Tokens
     from tunnelkeeper.tunnel.context import TunnelContext
     from tunnelkeeper.tunnel.session import Session
 
@@ -47,12 +53,13 @@ class ForwardSet:
         self._context = context
         self._on_change = on_change
         self._on_unhealthy = on_unhealthy
+        self._host_tokens: Tokens = {}
         self._tasks: asyncio.TaskGroup
 
     def create(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
         """Create the configured forwards without listening. tasks owns everything they start."""
         self._tasks = tasks
-        self.all = [self._create(forward, tunnel) for forward in tunnel.forwards]
+        self.all = [self._create(expanded, tunnel) for expanded in self._expand(tunnel)]
 
     @property
     def remote_forwards(self) -> list[RunningRemoteForward]:
@@ -106,16 +113,16 @@ class ForwardSet:
                 await forward.check.wait_for_first_result()
 
     async def reconfigure(self, tunnel: Tunnel, session: Session | None, *, bound: bool) -> None:
-        """Apply a new configuration. Unchanged forwards are not touched.
+        """Apply a new configuration or new host tokens. Unchanged forwards are not touched.
 
         session: The session that new remote forwards belong to. bound: Whether new local forwards
         listen.
         """
         previous = self.all
-        unclaimed = {running.forward: running for running in previous}
+        unclaimed = {running.expanded: running for running in previous}
         self.all = [
-            unclaimed.pop(forward) if forward in unclaimed else self._create(forward, tunnel)
-            for forward in tunnel.forwards
+            unclaimed.pop(expanded) if expanded in unclaimed else self._create(expanded, tunnel)
+            for expanded in self._expand(tunnel)
         ]
         # Close removed forwards first: a new forward may use the port of one of them.
         for removed in unclaimed.values():
@@ -127,7 +134,7 @@ class ForwardSet:
         for forward in self.local_forwards:
             forward.clients.hold_timeout = tunnel.hold_timeout
         for kept in self.all:
-            kept.set_check(tunnel.checks.get(kept.forward))
+            kept.set_check(tunnel.checks.get(kept.expanded.configured))
         # Attach remote forwards before binding local ones, which awaits: a session that connects
         # meanwhile must have them already.
         for remote in self.remote_forwards:
@@ -137,7 +144,18 @@ class ForwardSet:
             if local not in previous and bound:
                 await local.open()
 
-    def _create(self, forward: Forward, tunnel: Tunnel) -> AnyRunningForward:
+    def set_host_tokens(self, tunnel: Tunnel, tokens: Tokens) -> bool:
+        """Set the tokens of the tunnel's host. Return whether `reconfigure` is necessary."""
+        self._host_tokens = tokens
+        return [running.expanded for running in self.all] != self._expand(tunnel)
+
+    def _expand(self, tunnel: Tunnel) -> list[ExpandedForward]:
+        facts = self._context.facts
+        if facts is None:
+            return literal_forwards(tunnel)
+        return expand_forwards(tunnel, facts, self._host_tokens)
+
+    def _create(self, expanded: ExpandedForward, tunnel: Tunnel) -> AnyRunningForward:
         context = ForwardContext(
             self.gate,
             self._tasks,
@@ -147,11 +165,12 @@ class ForwardSet:
             self._on_checks_failed,
         )
         new: AnyRunningForward
+        forward = expanded.forward
         if isinstance(forward, LocalForward | SocksForward):
-            new = RunningLocalForward(forward, tunnel, context)
+            new = RunningLocalForward(forward, expanded, tunnel, context)
         else:
-            new = RunningRemoteForward(forward, context)
-        new.set_check(tunnel.checks.get(forward))
+            new = RunningRemoteForward(forward, expanded, context)
+        new.set_check(tunnel.checks.get(expanded.configured))
         return new
 
     def _on_checks_failed(self, forward: Forward, failed: int) -> None:

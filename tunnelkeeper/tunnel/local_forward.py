@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.core.health_checks import Check, CheckFailed, CheckImpossible
     from tunnelkeeper.forwarding.gate import ChannelOpener
+    from tunnelkeeper.tunnel.forward_expansion import ExpandedForward
 
 LOCAL_RETRY_INTERVAL = 1.0
 """Seconds between attempts to bind a local port that is in use. A bind costs next to nothing."""
@@ -24,7 +25,11 @@ class RunningLocalForward(RunningForward):
     """A forward that listens on this machine from the start of its tunnel to its stop."""
 
     def __init__(
-        self, forward: LocallyBoundForward, tunnel: Tunnel, context: ForwardContext
+        self,
+        forward: LocallyBoundForward,
+        expanded: ExpandedForward,
+        tunnel: Tunnel,
+        context: ForwardContext,
     ) -> None:
         self.clients = LocalClients(
             forward,
@@ -32,7 +37,7 @@ class RunningLocalForward(RunningForward):
             tunnel.hold_timeout,
             lambda reason: context.on_client_refused(forward, reason),
         )
-        super().__init__(forward, self.clients.counters, context, self._probe)
+        super().__init__(expanded, self.clients.counters, context, self._probe)
         self._listener: Listener | None = None
 
     @property
@@ -45,6 +50,8 @@ class RunningLocalForward(RunningForward):
 
     async def open(self) -> None:
         """Start listening. Retry in the background if that fails."""
+        if self.expanded.waits_for_lookup:
+            return
         if self._listener is None and self._retry_task is None and not await self._try_listen():
             self._retry_task = self._context.tasks.create_task(self._retry_until_listening())
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.gate import ChannelOpener
     from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.ssh.remote_listener import RemoteListener
+    from tunnelkeeper.tunnel.forward_expansion import ExpandedForward
 
 REMOTE_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between attempts to listen on a remote port; the last delay repeats. Usually a stale
@@ -31,11 +32,13 @@ as seldom as a blocked tunnel."""
 class RunningRemoteForward(RunningForward):
     """A forward that listens on the server while its connection lasts."""
 
-    def __init__(self, forward: RemotelyBoundForward, context: ForwardContext) -> None:
+    def __init__(
+        self, forward: RemotelyBoundForward, expanded: ExpandedForward, context: ForwardContext
+    ) -> None:
         self.clients = RemoteClients(
             forward, context.tasks, lambda reason: context.on_client_refused(forward, reason)
         )
-        super().__init__(forward, self.clients.counters, context, self._probe)
+        super().__init__(expanded, self.clients.counters, context, self._probe)
         self._connection: Connection | None = None
         self._retry_requested = asyncio.Event()
         self._listener: RemoteListener | None = None
@@ -51,7 +54,7 @@ class RunningRemoteForward(RunningForward):
         The listener on a previous connection is closed first, because the server can bind each
         port only once. tasks owns the first attempt.
         """
-        if self._connection is not connection:
+        if self._connection is not connection and not self.expanded.waits_for_lookup:
             self._cancel_retry()
             self._connection = connection
             self.clients.permits = connection.host.permit_remote_open

@@ -53,7 +53,7 @@ from tunnelkeeper.tunnel.file_watcher import FileWatcher
 from tunnelkeeper.tunnel.forward import FailureRecord, RunningForward
 from tunnelkeeper.tunnel.forward_set import ForwardSet
 from tunnelkeeper.tunnel.hook_runner import HookRunner
-from tunnelkeeper.tunnel.session_pair import SessionEvent, SessionPair
+from tunnelkeeper.tunnel.session_pair import HostKnown, SessionEvent, SessionPair
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class Reconfigure:
     """Apply a new configuration of forwards and policies without touching the connection."""
 
     tunnel: Tunnel
+
+
+Message = Event | SessionEvent | HostKnown | Reconfigure
+"""What a runner processes, one after the other."""
 
 
 class Runner:
@@ -105,7 +109,7 @@ class Runner:
             lambda: self.send(ConnectionUnhealthy()),
         )
         self._sessions = SessionPair(context, self._forwards, self.send)
-        self._inbox: asyncio.Queue[Event | SessionEvent | Reconfigure | None] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._timer: Timer | None = None
         self._file_watcher = FileWatcher(context.clock, self._on_file_changed)
         self._tasks: IsolatedTaskGroup
@@ -115,7 +119,7 @@ class Runner:
 
     # -- the public interface ----------------------------------------------------------------
 
-    def send(self, event: Event | SessionEvent | Reconfigure) -> None:
+    def send(self, event: Message) -> None:
         """Queue an event for the tunnel."""
         self._inbox_processed.clear()
         self._inbox.put_nowait(event)
@@ -193,11 +197,16 @@ class Runner:
                     await self._handle_message(message)
             self._inbox_processed.set()
 
-    async def _handle_message(self, message: Event | SessionEvent | Reconfigure) -> None:
+    async def _handle_message(self, message: Message) -> None:
         try:
             match message:
                 case Reconfigure(tunnel=tunnel):
                     await self._reconfigure(tunnel)
+                case HostKnown(handled=handled):
+                    try:
+                        await self._reconfigure(self.tunnel)
+                    finally:
+                        handled.set()
                 case SessionEvent():
                     event = self._sessions.to_lifecycle_event(message)
                     if event is not None:

@@ -47,6 +47,9 @@ class SessionListener(Protocol):
     def on_connected(self, session: Session) -> None:
         """Record that a standby session is connected and its server answers."""
 
+    async def on_host_known(self, session: Session) -> None:
+        """Expand the forwards for the host of a session."""
+
     def on_serving(self, session: Session) -> Failure | None:
         """Record that every remote forward was attempted. A returned failure ends the session."""
 
@@ -156,6 +159,8 @@ class Session:
         except OSError as error:
             raise FailureError(to_failure(error, self.tunnel.host, "connect")) from error
         self.files = read_signatures(_files_of(self.host_chain))
+        if self.role is Role.SERVING:
+            await self.listener.on_host_known(self)
         self.hop_connections = await self.connection_pool.connect(self.host_chain, self.progress)
 
     async def _hold(self) -> Failure:
@@ -177,6 +182,7 @@ class Session:
             self._serve_requested.clear()
             self.gate.open(connection)
             self.progress.step(str(connection.host), "forwards")
+            await self.listener.on_host_known(self)
             async with asyncio.TaskGroup() as tasks:
                 for remote in self.remote_forwards():
                     self.attach_remote_forward(remote, tasks)

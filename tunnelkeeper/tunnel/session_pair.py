@@ -6,7 +6,8 @@ nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import Cause, Failure
@@ -20,7 +21,6 @@ from tunnelkeeper.core.lifecycle import (
 from tunnelkeeper.tunnel.session import Role, Session, SessionProgress
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterable
 
     from tunnelkeeper.core.configuration import Tunnel
@@ -40,6 +40,16 @@ class SessionEvent:
     event: SessionOpened | ReplacementReady | Drained | SessionEnded
 
 
+@dataclass(frozen=True, slots=True)
+class HostKnown:
+    """The host of a session was looked up, and the forwards have to be expanded for it.
+
+    handled: set when that is done.
+    """
+
+    handled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class SessionPair:
     """The sessions of one tunnel; a session.SessionListener.
 
@@ -47,7 +57,10 @@ class SessionPair:
     """
 
     def __init__(
-        self, context: TunnelContext, forwards: ForwardSet, send: Callable[[SessionEvent], None]
+        self,
+        context: TunnelContext,
+        forwards: ForwardSet,
+        send: Callable[[SessionEvent | HostKnown], None],
     ) -> None:
         self.current: Session | None = None
         self.replacement: Session | None = None
@@ -93,6 +106,14 @@ class SessionPair:
     def on_connected(self, session: Session) -> None:
         """Report that the replacement is ready to take over."""
         self._send(SessionEvent(session, ReplacementReady()))
+
+    async def on_host_known(self, session: Session) -> None:
+        """Let the runner expand the forwards for the host of a session."""
+        tokens = session.host_chain[-1].tokens
+        if self._forwards.set_host_tokens(session.tunnel, tokens):
+            expanded = HostKnown()
+            self._send(expanded)
+            await expanded.handled.wait()
 
     def on_serving(self, session: Session) -> Failure | None:
         """Drain the previous session, and start the checks.
