@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
 
 async def failure_of(
-    host: Host, progress: ProgressRecorder | None = None, via: Connection | None = None
+    host: Host,
+    progress: ProgressRecorder | None = None,
+    via: Connection | None = None,
+    context: SshContext | None = None,
 ) -> Failure:
     """Return the failure of an attempt to connect to a host."""
     async with asyncio.timeout(20):
         with pytest.raises(FailureError) as failed:
-            await connect_hop(host, via, SshContext(), progress or ProgressRecorder())
+            await connect_hop(host, via, context or SshContext(), progress or ProgressRecorder())
     return failed.value.failure
 
 

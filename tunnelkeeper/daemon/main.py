@@ -161,9 +161,9 @@ async def _run_supervisor(
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     _redirect_logging(event_log, loop)
-    ssh_context = SshContext()
+    clock = SystemClock()
+    ssh_context = SshContext(wall_time=lambda: clock.wall().timestamp())
     async with IsolatedTaskGroup() as tasks, ConnectionPool(ssh_context) as connection_pool:
-        clock = SystemClock()
         supervisor = Supervisor(
             configuration,
             event_log,

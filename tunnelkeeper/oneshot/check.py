@@ -90,7 +90,7 @@ def _algorithm_problems(host: Host) -> Iterator[str]:
         except FailureError as failed:
             yield failed.failure.message
     try:
-        algorithms.host_key_algorithms(host, (), with_certificates=True)
+        algorithms.host_key_algorithms(host, (), prefer_certificates=True)
     except FailureError as failed:
         yield failed.failure.message
 

@@ -174,6 +174,8 @@ class ConnectAttempt:
         self.verifier = await HostKeyVerifier.prepare(
             self.host, self.port, files, self.progress.warn
         )
+        self.verifier.wall_time = self.context.wall_time
+        self.verifier.debug = self.progress.debug
         self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
         self.identities = Identities(self.host, self.context.keys)
         self.identities.agent_wait.on_slow = self._on_slow_agent
@@ -184,7 +186,7 @@ class ConnectAttempt:
         self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
         self.transport.windows = self.context.windows
         self.transport.check_host_key = self.policy.check_host_key
-        self.transport.check_certificate = self.policy.check_certificate
+        self.transport.verify_certificate = self.verifier.verify_certificate
         await self._connect_transport(self.transport)
         self._set_step("key_exchange")
         self.transport.last_received_at = time.monotonic()
@@ -241,19 +243,16 @@ class ConnectAttempt:
     def _options(self, callbacks: ClientCallbacks) -> asyncssh.SSHClientConnectionOptions:
         """Return options that keep asyncssh from reading files and the environment itself."""
         host = self.host
-        authorities = self.verifier.ca_keys()
-        # asyncssh validates certificates; HostKeyVerifier explains more about plain keys.
-        revoked = self.verifier.revoked_keys() if authorities else []
         return asyncssh.SSHClientConnectionOptions(
             config=None,
             client_factory=lambda: callbacks,
             host=host.hostname,
             port=self.port,
             username=host.user,
-            known_hosts=lambda *_: ([], authorities, revoked),
+            known_hosts=lambda *_: ([], [], []),  # HostKeyVerifier decides
             host_key_alias=host.host_key_alias,
             server_host_key_algs=algorithms.host_key_algorithms(
-                host, self.verifier.known_types, with_certificates=bool(authorities)
+                host, self.verifier.known_types, prefer_certificates=self.verifier.has_ca_keys
             ),
             encryption_algs=algorithms.ciphers(host),
             mac_algs=algorithms.macs(host),
@@ -348,7 +347,7 @@ class ConnectAttempt:
                 return self._timeout_failure()
             case asyncssh.HostKeyNotVerifiable():
                 refused = self.policy.failure or self.verifier.failure
-                return refused or self.verifier.certificate_failure(str(error))
+                return refused or self.verifier.malformed_key_failure(str(error))
             case asyncssh.PermissionDenied() if self.transport is not None:
                 return self.identities.login_failure(self.transport.get_server_auth_methods())
         if self.proxy_command is not None and self.step == "key_exchange":

@@ -5,6 +5,7 @@ It holds state that outlives a connection; it opens none itself.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,8 @@ from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.login_limiter import LoginLimiter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tunnelkeeper.core.snapshot import Step
 
 
@@ -30,6 +33,7 @@ class SshContext:
         login_limiter: Bounds the concurrent handshakes with each server.
         windows: The memory budget for the receive windows of all channels.
         connection_tracker: The connections and attempts to notify of a network change.
+        wall_time: Returns the Unix time, for the validity of certificates.
     """
 
     keys: PrivateKeys = field(default_factory=PrivateKeys)
@@ -38,6 +42,7 @@ class SshContext:
     login_limiter: LoginLimiter = field(default_factory=LoginLimiter)
     windows: WindowBudget = field(default_factory=WindowBudget)
     connection_tracker: ConnectionTracker = field(default_factory=ConnectionTracker)
+    wall_time: Callable[[], float] = time.time
 
 
 class ProgressListener(Protocol):

@@ -16,9 +16,11 @@ import asyncssh
 from asyncssh.channel import SSHClientChannel, SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
 from asyncssh.constants import MSG_KEXINIT
+from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.ssh.asyncssh_logging import SILENCE
 from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
+from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_certificate
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
 from tunnelkeeper.ssh.fastpath.connection import FastPathConnection
@@ -31,12 +33,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from asyncssh.public_key import SSHOpenSSHCertificate
-
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.net.stream_transport import BufferList
     from tunnelkeeper.ssh.auth.identities import Offer
+    from tunnelkeeper.ssh.auth.openssh_certificate import Certificate
     from tunnelkeeper.ssh.fastpath.write_scheduler import LinkWriter
 
 
@@ -167,7 +168,7 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
         on_step: Called with each step of the login.
         check_host_key: Called with the key or certificate that the server presents, before it is
             validated. It raises HostKeyNotVerifiable to refuse it.
-        check_certificate: Called with a host certificate. It raises ValueError to refuse it.
+        verify_certificate: Returns whether to accept a host certificate or the key in it.
     """
 
     _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
@@ -180,7 +181,8 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
         super().__init__(*args, **kwargs)
         self.on_step: Callable[[Step], None] | None = None
         self.check_host_key: Callable[[bytes], None] | None = None
-        self.check_certificate: Callable[[SSHOpenSSHCertificate], None] | None = None
+        self.verify_certificate: Callable[[Certificate], bool] | None = None
+        self._accepted_host_key = b""
 
     def create_command_channel(self) -> SSHClientChannel[bytes]:
         """Return a new session channel that delivers bytes."""
@@ -215,18 +217,30 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
         return offer
 
     def validate_server_host_key(self, key_data: bytes) -> asyncssh.SSHKey:
-        """Report the step, and validate the server's host key."""
+        """Report the step, and validate the server's host key.
+
+        The key or certificate that was accepted at the beginning of the connection stays accepted:
+        a certificate that expires must not end the connection when its keys are renewed.
+        """
         self._report_step("host_key")
+        if self._server_host_key is not None and key_data == self._accepted_host_key:
+            return self._server_host_key
         if self.check_host_key is not None:
             self.check_host_key(key_data)
-        return super().validate_server_host_key(key_data)
+        host_key = super().validate_server_host_key(key_data)
+        self._accepted_host_key = key_data
+        return host_key
 
-    def _validate_openssh_host_certificate(
-        self, host: str, addr: str, port: int, cert: SSHOpenSSHCertificate
+    def _validate_host_key(
+        self, host: str, addr: str, port: int, key_data: bytes
     ) -> asyncssh.SSHKey:
-        if self.check_certificate is not None:
-            self.check_certificate(cert)
-        return super()._validate_openssh_host_certificate(host, addr, port, cert)
+        """Return the host key, also of a certificate. Raise ValueError if it is not accepted."""
+        if not is_certificate(key_data):
+            return super()._validate_host_key(host, addr, port, key_data)
+        certificate = parse_certificate(key_data)
+        if self.verify_certificate is None or not self.verify_certificate(certificate):
+            raise ValueError("the host certificate is not accepted")
+        return decode_ssh_public_key(certificate.key)
 
     def send_service_request(self, service: bytes) -> None:
         """Report the step, and start the login. The host key is valid."""

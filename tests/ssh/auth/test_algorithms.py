@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from asyncssh.kex import get_default_kex_algs
 from asyncssh.mac import get_default_mac_algs
 from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
 
+from tests.requirements import require
 from tunnelkeeper.core.configuration import Host
 from tunnelkeeper.core.failures import Cause, FailureError
 from tunnelkeeper.ssh.auth import algorithms
@@ -36,6 +38,7 @@ def names(known: Sequence[bytes]) -> list[str]:
 
 CIPHERS = names(get_default_encryption_algs())
 HOST_KEYS = names(get_default_public_key_algs())
+CERTIFICATES = names(get_default_certificate_algs())
 
 
 @pytest.fixture
@@ -68,7 +71,21 @@ def test_without_aes_instructions_the_order_is_that_of_asyncssh() -> None:
 def test_the_other_default_lists_are_those_of_asyncssh() -> None:
     assert macs(host()) == names(get_default_mac_algs())
     assert key_exchanges(host()) == names(get_default_kex_algs())
-    assert host_key_algorithms(host(), (), with_certificates=False) == HOST_KEYS
+    offered = host_key_algorithms(host(), (), prefer_certificates=False)
+    assert sorted(offered) == sorted([*HOST_KEYS, *CERTIFICATES])
+
+
+def test_host_keys_are_offered_in_the_order_of_ssh() -> None:
+    query = subprocess.run(
+        [require("ssh"), "-F", "none", "-G", "x"], check=True, capture_output=True, text=True
+    )
+    (line,) = [x for x in query.stdout.splitlines() if x.startswith("hostkeyalgorithms ")]
+    wanted = line.split()[1].split(",")
+
+    offered = host_key_algorithms(host(), (), prefer_certificates=True)
+    certificates = [name for name in offered if "-cert-" in name]
+    assert certificates + [name for name in offered if "-cert-" not in name] == offered
+    assert [name for name in offered if name in wanted] == wanted
 
 
 # Configured lists
@@ -123,7 +140,7 @@ def test_algorithms_unknown_to_asyncssh_are_dropped() -> None:
         ("ciphers", ciphers),
         ("macs", macs),
         ("kex_algorithms", key_exchanges),
-        ("host_key_algorithms", lambda h: host_key_algorithms(h, (), with_certificates=False)),
+        ("host_key_algorithms", lambda h: host_key_algorithms(h, (), prefer_certificates=False)),
     ],
 )
 def test_a_list_without_supported_algorithms_is_a_failure_that_needs_the_user(
@@ -154,31 +171,45 @@ def test_each_list_has_the_same_syntax(key: str) -> None:
 
 def test_the_types_of_known_keys_come_first() -> None:
     offered = host_key_algorithms(
-        host(), ("ecdsa-sha2-nistp256", "ssh-rsa"), with_certificates=False
+        host(), ("ecdsa-sha2-nistp256", "ssh-rsa"), prefer_certificates=False
     )
 
     assert offered[:3] == ["ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"]
-    assert sorted(offered) == sorted(HOST_KEYS)
+    assert sorted(offered) == sorted([*HOST_KEYS, *CERTIFICATES])
+
+
+def test_known_types_are_offered_in_the_order_of_ssh() -> None:
+    types = ("ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519")
+    offered = host_key_algorithms(host(), types, prefer_certificates=False)
+
+    assert offered[:3] == ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"]
 
 
 def test_a_type_unknown_to_asyncssh_is_not_offered() -> None:
-    assert host_key_algorithms(host(), ("ssh-quantum",), with_certificates=False) == HOST_KEYS
+    offered = host_key_algorithms(host(), ("ssh-quantum",), prefer_certificates=False)
+
+    assert offered == host_key_algorithms(host(), (), prefer_certificates=False)
+    assert "ssh-quantum" not in offered
 
 
 def test_certificates_come_first_if_a_ca_key_is_known() -> None:
-    certificates = names(get_default_certificate_algs())
-    offered = host_key_algorithms(host(), ("ssh-ed25519",), with_certificates=True)
+    offered = host_key_algorithms(host(), ("ecdsa-sha2-nistp256",), prefer_certificates=True)
 
-    assert offered[: len(certificates) + 1] == [*certificates, "ssh-ed25519"]
+    assert set(offered[: len(CERTIFICATES)]) == set(CERTIFICATES)
+    assert offered[len(CERTIFICATES)] == "ecdsa-sha2-nistp256"
 
 
-def test_a_configured_list_is_offered_without_certificates_unless_a_ca_key_is_known() -> None:
+def test_without_a_ca_key_certificates_come_last() -> None:
+    offered = host_key_algorithms(host(), (), prefer_certificates=False)
+
+    assert set(offered[-len(CERTIFICATES) :]) == set(CERTIFICATES)
+
+
+@pytest.mark.parametrize("prefer", [False, True])
+def test_a_configured_list_is_offered_as_it_is(prefer: bool) -> None:
     chosen = "ssh-ed25519-cert-v01@openssh.com,ssh-ed25519"
 
-    offered = host_key_algorithms(host(host_key_algorithms=chosen), (), with_certificates=False)
-    assert offered == ["ssh-ed25519"]
-
-    offered = host_key_algorithms(host(host_key_algorithms=chosen), (), with_certificates=True)
+    offered = host_key_algorithms(host(host_key_algorithms=chosen), (), prefer_certificates=prefer)
     assert offered == chosen.split(",")
 
 

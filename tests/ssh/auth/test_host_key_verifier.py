@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -246,78 +245,3 @@ async def test_a_key_saved_by_another_login_meanwhile_is_not_changed(tmp_path: P
     assert await check.save_new_keys() == []
     assert await check.save_new_keys() == []
     assert file.read_text() == before
-
-
-# Certificates
-
-
-async def test_a_host_certificate_of_a_known_ca_is_accepted(tmp_path: Path) -> None:
-    authority = new_key()
-    async with serve(tmp_path, certified_by=authority) as server:
-        server.add_known_host_key(authority, "@cert-authority")
-        async with connected(server.host()):
-            assert server.logins == ["me"]
-
-
-async def test_a_host_certificate_of_an_unknown_ca_is_refused(tmp_path: Path) -> None:
-    async with serve(tmp_path, certified_by=new_key()) as server:
-        server.add_known_host_key(new_key(), "@cert-authority")
-
-        failure = await refusal(server, server.host())
-
-        assert failure.cause is Cause.HOST_KEY_CHANGED
-        assert "Host CA key is not trusted" in failure.message
-        assert "@cert-authority" in failure.hint
-
-
-@pytest.mark.parametrize("revoked", ["authority", "key"])
-async def test_a_host_certificate_with_a_revoked_key_is_refused(
-    tmp_path: Path, revoked: str
-) -> None:
-    authority = new_key()
-    async with serve(tmp_path, certified_by=authority) as server:
-        server.add_known_host_key(authority, "@cert-authority")
-        server.add_known_host_key(
-            authority if revoked == "authority" else server.host_key, "@revoked"
-        )
-
-        failure = await refusal(server, server.host())
-
-        assert failure.cause is Cause.HOST_KEY_CHANGED
-        assert "revoked" in failure.message
-
-
-async def test_a_host_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
-    authority = new_key()
-    async with serve(tmp_path, certified_by=authority) as server:
-        server.known_hosts.write_text(f"@cert-authority home {public(authority)}\n")
-
-        failure = await refusal(server, server.host(host_key_alias="home"))
-
-        assert failure.cause is Cause.HOST_KEY_CHANGED
-        assert "principal" in failure.message
-
-
-async def test_without_a_known_ca_key_the_plain_key_counts(tmp_path: Path) -> None:
-    async with serve(tmp_path, certified_by=new_key()) as server:
-        server.add_known_host_key(server.host_key)
-        async with connected(server.host()):
-            assert server.logins == ["me"]
-
-
-async def test_a_ca_key_of_a_type_unknown_to_asyncssh_is_ignored(
-    tmp_path: Path,
-) -> None:
-    kind = b"ssh-quantum"
-    blob = len(kind).to_bytes(4) + kind + b"\0\0\0\1x"
-    authority = new_key()
-    file = tmp_path / "known_hosts"
-    file.write_text(
-        f"@cert-authority * ssh-quantum {b64encode(blob).decode()}\n"
-        f"@cert-authority * {public(authority)}\n"
-    )
-    host = Host("relay", "relay", "me", user_known_hosts=(str(file),))
-    check = await HostKeyVerifier.prepare(host, 22, KnownHostsFiles(), pytest.fail)
-
-    assert [key.public_data for key in check.ca_keys()] == [authority.public_data]
-    assert check.revoked_keys() == []

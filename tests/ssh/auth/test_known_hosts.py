@@ -232,8 +232,7 @@ def test_an_alias_replaces_host_and_port() -> None:
 
 
 def test_the_name_without_port_counts_only_if_no_key_is_known_with_the_port() -> None:
-    line_without_port = line("host")
-    with_port = line("[host]:2222", THEIRS)
+    line_without_port, with_port = line("host"), line("[host]:2222", THEIRS)
 
     assert numbers(known(line_without_port, port=2222).host_keys_without_port) == [1]
     assert known(line_without_port, port=2222).host_keys == ()
@@ -241,11 +240,12 @@ def test_the_name_without_port_counts_only_if_no_key_is_known_with_the_port() ->
     assert numbers(known(line_without_port, with_port, port=2222).host_keys) == [2]
 
 
-def test_a_ca_key_for_the_name_without_port_counts_for_any_port() -> None:
-    authority = "@cert-authority " + line("*.example", THEIRS)
-    found = known(authority, line("[a.example]:2222"), host="a.example", port=2222)
+def test_ca_keys_for_the_name_with_and_without_port_both_count() -> None:
+    with_port = "@cert-authority " + line("[host]:2222", OURS)
+    without = "@cert-authority " + line("host", THEIRS)
 
-    assert numbers(found.ca_keys) == [1]
+    assert numbers(known(without, port=2222).ca_keys) == [1]
+    assert numbers(known(without, with_port, port=2222).ca_keys) == [2, 1]
 
 
 def test_a_revoked_key_counts_once_with_or_without_port() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.e2e.keys import certify_host, fingerprint, make_key, public
 from tests.requirements import require
-from tunnelkeeper.ssh.auth.key_blobs import presented_key, rsa_bits
+from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
+from tunnelkeeper.ssh.auth.openssh_certificate import presented_key
 from tunnelkeeper.ssh.auth.revocation_list import RevocationListError, parse
 
 

@@ -104,7 +104,7 @@ class AutosshSupervisor:
         self._exit: asyncio.Future[ProgramExit]
         self._runner: Runner
         self._tasks: IsolatedTaskGroup
-        self._ssh_context = SshContext()
+        self._ssh_context = SshContext(wall_time=lambda: clock.wall().timestamp())
         self._monitor_task: asyncio.Task[None] | None = None
         self._return_port: ReturnPort | None = None
         self._remote_task: asyncio.Task[None] | None = None

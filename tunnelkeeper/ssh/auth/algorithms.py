@@ -42,6 +42,10 @@ CA_SIGNATURE_ALGORITHMS = (
 )
 """OpenSSH's default: no SHA-1 (SSH_ALLOWED_CA_SIGALGS of myproposal.h)."""
 
+HOST_KEY_PREFERENCE = [name.removesuffix("@openssh.com") for name in CA_SIGNATURE_ALGORITHMS]
+"""The order of HostKeyAlgorithms in ssh_config(5), so that a server with several keys shows the one
+that it shows to ssh. CASignatureAlgorithms has the same order."""
+
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
 """Suffix of certificate type names (PROTOCOL.certkeys of OpenSSH)."""
 
@@ -101,23 +105,24 @@ def key_exchanges(host: Host) -> list[str]:
 
 
 def host_key_algorithms(
-    host: Host, known_types: Sequence[str], *, with_certificates: bool
+    host: Host, known_types: Sequence[str], *, prefer_certificates: bool
 ) -> list[str]:
     """Return the host key algorithms to offer: those of known keys first, as ssh does.
 
-    Certificates are offered only if a CA key is known, so other clients get the plain key of a
-    server that has both. Raises FailureError if none is supported.
+    prefer_certificates: a CA key is known. Otherwise certificates come last, for a server that has
+    nothing else; the plain key in one may be known. Raises FailureError if none is supported.
     """
-    certificates = _decode_names(get_default_certificate_algs()) if with_certificates else []
+    certificates = _by_preference(get_default_certificate_algs())
+    plain = _by_preference(get_default_public_key_algs())
     if host.host_key_algorithms is not None:
-        known = _decode_names(get_public_key_algs())
-        known += _decode_names(get_certificate_algs()) if with_certificates else []
-        default = certificates + _decode_names(get_default_public_key_algs())
+        known = _decode_names(get_public_key_algs()) + _decode_names(get_certificate_algs())
+        default = [*certificates, *plain] if prefer_certificates else [*plain, *certificates]
         return _apply_spec("host_key_algorithms", host.host_key_algorithms, default, known, host)
-    first = [name for key_type in known_types for name in _signature_names(key_type)]
-    supported = set(_decode_names(get_public_key_algs()))
-    ordered = [*certificates, *(name for name in first if name in supported)]
-    return list(dict.fromkeys([*ordered, *_decode_names(get_default_public_key_algs())]))
+    known_names = {name for key_type in known_types for name in _signature_names(key_type)}
+    first = [name for name in _by_preference(get_public_key_algs()) if name in known_names]
+    if prefer_certificates:
+        return list(dict.fromkeys([*certificates, *first, *plain]))
+    return list(dict.fromkeys([*first, *plain, *certificates]))
 
 
 def pubkey_accepted_algorithms(host: Host) -> list[str]:
@@ -253,6 +258,16 @@ def _split(spec: str) -> list[str]:
 def _signature_names(key_type: str) -> tuple[str, ...]:
     # RFC 8332: one RSA key has several signature algorithms.
     return RSA_SHA2 if key_type == "ssh-rsa" else (key_type,)
+
+
+def _by_preference(algorithms: Sequence[bytes]) -> list[str]:
+    """Return the names in the order of HOST_KEY_PREFERENCE, and then the other ones."""
+
+    def rank(name: str) -> int:
+        bare = name.removesuffix(CERTIFICATE_SUFFIX).removesuffix("@openssh.com")
+        return HOST_KEY_PREFERENCE.index(bare) if bare in HOST_KEY_PREFERENCE else 99
+
+    return sorted(_decode_names(algorithms), key=rank)
 
 
 def _decode_names(algorithms: Sequence[bytes]) -> list[str]:

@@ -1,7 +1,6 @@
 """Host keys that are refused whatever known_hosts says, as verify_host_key() of ssh(1) does.
 
-These are revoked keys, RSA keys that are too small, and certificates whose CA used a forbidden
-signature algorithm.
+These are revoked keys and RSA keys that are too small.
 """
 
 from __future__ import annotations
@@ -12,14 +11,12 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
-from tunnelkeeper.ssh.auth.algorithms import ca_signature_algorithms
-from tunnelkeeper.ssh.auth.key_blobs import ca_signature_algorithm, presented_key, rsa_bits
+from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
 from tunnelkeeper.ssh.auth.known_hosts import fingerprint
+from tunnelkeeper.ssh.auth.openssh_certificate import presented_key
 from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeys, UnreadableListError
 
 if TYPE_CHECKING:
-    from asyncssh.public_key import SSHOpenSSHCertificate
-
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles
 
@@ -30,7 +27,6 @@ class HostKeyPolicy:
 
     host: Host
     revoked: RevokedKeys
-    ca_algorithms: tuple[str, ...]
     failure: Failure | None = None
 
     @classmethod
@@ -43,7 +39,7 @@ class HostKeyPolicy:
             revoked = await files.read(host.revoked_host_keys)
         except UnreadableListError as error:
             raise FailureError(unreadable_list_failure(host, str(error))) from error
-        return cls(host, revoked, tuple(ca_signature_algorithms(host)))
+        return cls(host, revoked)
 
     def check_host_key(self, blob: bytes) -> None:
         """Check a key or certificate that the server presents.
@@ -53,19 +49,6 @@ class HostKeyPolicy:
         self.failure = self._too_small(blob) or self._revoked(blob)
         if self.failure is not None:
             raise asyncssh.HostKeyNotVerifiable(self.failure.message)
-
-    def check_certificate(self, certificate: SSHOpenSSHCertificate) -> None:
-        """Check the CA's signature algorithm.
-
-        Raises ValueError.
-        """
-        algorithm = ca_signature_algorithm(certificate)
-        if algorithm not in self.ca_algorithms:
-            allowed = ", ".join(self.ca_algorithms)
-            raise ValueError(
-                f"the CA signed the certificate with {algorithm}, "
-                f"and CASignatureAlgorithms allows {allowed}"
-            )
 
     def _too_small(self, blob: bytes) -> Failure | None:
         bits, required = rsa_bits(blob), self.host.required_rsa_size

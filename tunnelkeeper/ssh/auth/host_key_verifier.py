@@ -1,19 +1,22 @@
 """Verification of a server's host key by known_hosts and the host's policy, for one login.
 
-asyncssh gets no known hosts of its own, so it passes every plain key to this module.
+asyncssh gets no known hosts of its own, so every key and certificate comes to this module.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from base64 import b64encode
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
-import asyncssh
+from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.wildcards import ascii_lower
+from tunnelkeeper.ssh.auth.algorithms import CA_SIGNATURE_ALGORITHMS, ca_signature_algorithms
 from tunnelkeeper.ssh.auth.known_hosts import (
     Changed,
     HostKeyLine,
@@ -22,15 +25,19 @@ from tunnelkeeper.ssh.auth.known_hosts import (
     Revoked,
     Trusted,
     Unknown,
+    check_ca,
     check_host_key,
     fingerprint,
     host_pattern,
     known_key_types,
 )
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles, append_host_key
+from tunnelkeeper.ssh.auth.openssh_certificate import Certificate, host_certificate_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import asyncssh
 
     from tunnelkeeper.core.configuration import Host
 
@@ -43,6 +50,9 @@ class HostKeyVerifier:
     `save_new_keys` writes it to known_hosts once its signature is verified.
     address: of the server, if it is known (`use_address`). address_keys: the keys known for it, if
     CheckHostIP applies. new_address_key: like new_key, for the address.
+    certificate_problem: why the server's certificate is not accepted, or empty.
+    ca_algorithms: the algorithms that CAs may sign with.
+    wall_time: returns the Unix time, for the validity of certificates.
     """
 
     host: Host
@@ -54,17 +64,25 @@ class HostKeyVerifier:
     address: str = ""
     address_keys: KnownKeys | None = None
     new_address_key: asyncssh.SSHKey | None = None
+    certificate_problem: str = ""
+    ca_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS
+    wall_time: Callable[[], float] = time.time
+    debug: Callable[[str], None] = lambda _: None
 
     @classmethod
     async def prepare(
         cls, host: Host, port: int, files: KnownHostsFiles, warn: Callable[[str], None]
     ) -> HostKeyVerifier:
-        """Read the known keys of a host."""
+        """Read the known keys of a host.
+
+        Raises FailureError if CASignatureAlgorithms allows no supported algorithm.
+        """
+        ca_algorithms = ca_signature_algorithms(host)
         paths = (*host.user_known_hosts, *host.system_known_hosts)
         known_keys, warnings = await files.keys_for(paths, host.hostname, port, host.host_key_alias)
         for warning in warnings:
             warn(warning)
-        return cls(host, port, known_keys, files)
+        return cls(host, port, known_keys, files, ca_algorithms=ca_algorithms)
 
     async def use_address(self, address: str) -> None:
         """Read the keys known for the server's address, before it is connected to.
@@ -93,13 +111,41 @@ class HostKeyVerifier:
         """The types of the known keys, to be offered first."""
         return known_key_types(self.known_keys)
 
-    def ca_keys(self) -> list[asyncssh.SSHKey]:
-        """Return the CA keys that may sign this host's certificate."""
-        return _import_keys(self.known_keys.ca_keys)
+    @property
+    def has_ca_keys(self) -> bool:
+        """Whether a CA key is known that may sign this host's certificate."""
+        return bool(self.known_keys.ca_keys)
 
-    def revoked_keys(self) -> list[asyncssh.SSHKey]:
-        """Return the keys that must never be accepted."""
-        return _import_keys(self.known_keys.revoked)
+    def verify_certificate(self, certificate: Certificate) -> bool:
+        """Return whether to accept a host certificate, or else its plain key, as ssh does.
+
+        Set `failure` if not. ssh does not apply CheckHostIP to the plain key of a certificate.
+
+        Raises:
+            asyncssh.KeyImportError: The type of the certified key is not supported.
+        """
+        if self._is_exempt:
+            return True
+        verdict = check_ca(self.known_keys, certificate.ca_key, certificate.key)
+        key = decode_ssh_public_key(certificate.key)
+        match verdict:
+            case Revoked(line=line):
+                self.failure = self._revoked_failure(key, line, certificate.ca_key)
+                return False
+            case Trusted():
+                name = ascii_lower(self.host.host_key_alias or self.host.hostname)
+                problem = host_certificate_problem(
+                    certificate, name, self.wall_time(), self.ca_algorithms
+                )
+            case Unknown():
+                problem = f"its CA key {fingerprint(certificate.ca_key)} is not in known_hosts"
+            case _:
+                assert_never(verdict)
+        self.certificate_problem = problem
+        if not problem:
+            return True
+        self.debug(f"{self._pattern}: the host certificate is not accepted: {problem}")
+        return self._verify_name(key)
 
     def verify(self, key: asyncssh.SSHKey) -> bool:
         """Return whether to accept a plain host key. Set `failure` if not."""
@@ -147,10 +193,11 @@ class HostKeyVerifier:
         self.new_key = None
         return False
 
-    def certificate_failure(self, message: str) -> Failure:
-        """Return the failure for a host certificate that asyncssh refused."""
-        hint = "see the @cert-authority and @revoked lines of known_hosts"
-        return Failure(Cause.HOST_KEY_CHANGED, message, str(self.host), hint, self._paths)
+    def malformed_key_failure(self, message: str) -> Failure:
+        """Return the failure for a host key or certificate that cannot be checked."""
+        hint = "ask the server's administrator to replace its host key or certificate"
+        message = f"the server shows an unusable host key: {printable(message)}"
+        return Failure(Cause.KEY_EXCHANGE, message, str(self.host), hint, self._paths)
 
     async def save_new_keys(self) -> list[str]:
         """Add the new keys to known_hosts. Return a log message for each line that was written.
@@ -193,7 +240,7 @@ class HostKeyVerifier:
     def _unknown_failure(self, key: asyncssh.SSHKey) -> Failure:
         return Failure(
             Cause.HOST_KEY_UNKNOWN,
-            f"no host key is known for {self._pattern}; the server shows {_describe_key(key)}",
+            f"no host key is known for {self._pattern}; the server shows {self._describe(key)}",
             str(self.host),
             "compare the fingerprint with the server's and connect once with ssh, "
             'or set host_key_policy = "accept-new"',
@@ -204,7 +251,7 @@ class HostKeyVerifier:
         return Failure(
             Cause.HOST_KEY_CHANGED,
             f"the host key of {self._pattern} is not the known one: the server shows "
-            f"{_describe_key(key)}, {line.path}:{line.number} has "
+            f"{self._describe(key)}, {line.path}:{line.number} has "
             f"{line.algorithm} {fingerprint(line.blob)}",
             str(self.host),
             "this may be a man-in-the-middle attack; if the server's key was replaced: "
@@ -225,27 +272,28 @@ class HostKeyVerifier:
             self._paths,
         )
 
-    def _revoked_failure(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
+    def _revoked_failure(
+        self, key: asyncssh.SSHKey, line: HostKeyLine, ca_key: bytes = b""
+    ) -> Failure:
+        revoked = "whose CA key is" if line.blob == ca_key else "which is"
         return Failure(
             Cause.HOST_KEY_CHANGED,
-            f"the server shows {_describe_key(key)}, which is revoked in {line.path}:{line.number}",
+            f"the server shows {_describe_key(key)}, {revoked} revoked in "
+            f"{line.path}:{line.number}",
             str(self.host),
             "do not connect; ask the server's administrator",
             self._paths,
         )
 
+    def _describe(self, key: asyncssh.SSHKey) -> str:
+        """Return the type and fingerprint of a key, and why its certificate does not count."""
+        certificate = (
+            f" (with a certificate that is not accepted: {self.certificate_problem})"
+            if self.certificate_problem
+            else ""
+        )
+        return _describe_key(key) + certificate
+
 
 def _describe_key(key: asyncssh.SSHKey) -> str:
     return f"{key.algorithm.decode('ascii')} {fingerprint(key.public_data)}"
-
-
-def _import_keys(lines: Sequence[HostKeyLine]) -> list[asyncssh.SSHKey]:
-    """Return the keys of lines. A type unknown to asyncssh is skipped, since it cannot match."""
-    keys = []
-    for line in lines:
-        try:
-            text = f"{line.algorithm} {b64encode(line.blob).decode('ascii')}"
-            keys.append(asyncssh.import_public_key(text))
-        except asyncssh.KeyImportError:
-            continue
-    return keys

@@ -6,44 +6,9 @@ asyncssh verifies signatures; this module does not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import asyncssh
-from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate
-
 from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
 
 RSA_TYPES = frozenset({b"ssh-rsa", b"rsa-sha2-256", b"rsa-sha2-512"})
-
-
-@dataclass(frozen=True, slots=True)
-class PresentedKey:
-    """A key that a server presents, with or without a certificate.
-
-    blob: the plain key. ca_blob: the key that signed the certificate. serial and key_id are fields
-    of the certificate.
-    """
-
-    blob: bytes
-    ca_blob: bytes | None = None
-    serial: int = 0
-    key_id: bytes = b""
-
-
-def presented_key(blob: bytes) -> PresentedKey:
-    """Return the parts of a key or certificate. A certificate of an unknown type is a key."""
-    try:
-        certificate = decode_ssh_certificate(blob)
-    except asyncssh.KeyImportError:
-        return PresentedKey(blob)
-    if not isinstance(certificate, SSHOpenSSHCertificate):
-        return PresentedKey(blob)
-    return PresentedKey(
-        certificate.key.public_data,
-        certificate.signing_key.public_data,
-        certificate._serial,  # noqa: SLF001  asyncssh has no public name for it
-        certificate._key_id.encode(),  # noqa: SLF001
-    )
 
 
 def rsa_bits(blob: bytes) -> int | None:
@@ -60,17 +25,6 @@ def rsa_bits(blob: bytes) -> int | None:
         return int.from_bytes(reader.string()).bit_length()
     except WireError:
         return None
-
-
-def ca_signature_algorithm(certificate: SSHOpenSSHCertificate) -> str:
-    """Return the algorithm that a CA signed a certificate with, such as `rsa-sha2-512`."""
-    ca_blob = certificate.signing_key.public_data
-    # The CA's key and its signature end a certificate.
-    _, _, signature = certificate.public_data.rpartition(len(ca_blob).to_bytes(4) + ca_blob)
-    try:
-        return WireReader(WireReader(signature).string()).string().decode("ascii", "replace")
-    except WireError:
-        return "unknown"
 
 
 class WireError(ValueError):

@@ -98,9 +98,9 @@ class KnownHosts:
     def keys_for(self, host: str, port: int, alias: str | None) -> KnownKeys:
         """Return the keys of a host under its name: the alias, `host` or `[host]:port`.
 
-        If a port other than 22 has no host key or no CA key, that of the name without port is used
-        ("found matching key w/out port" of ssh -v). @revoked lines count under both names, which is
-        stricter than OpenSSH.
+        If a port other than 22 has no host key, that of the name without port is used ("found
+        matching key w/out port" of ssh -v). CA keys of both names count. @revoked lines count under
+        both names, which is stricter than OpenSSH.
         """
         name = host_pattern(host, port, alias)
         bare_name = host_pattern(host, DEFAULT_SSH_PORT, alias)
@@ -109,8 +109,7 @@ class KnownHosts:
         host_keys = _with_marker(own, None)
         return KnownKeys(
             host_keys=host_keys,
-            ca_keys=_with_marker(own, Marker.CERT_AUTHORITY)
-            or _with_marker(bare, Marker.CERT_AUTHORITY),
+            ca_keys=tuple(dict.fromkeys(_with_marker([*own, *bare], Marker.CERT_AUTHORITY))),
             revoked=tuple(dict.fromkeys(_with_marker([*own, *bare], Marker.REVOKED))),
             host_keys_without_port=() if host_keys else _with_marker(bare, None),
         )

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.ssh.auth.key_blobs import PresentedKey, WireError, WireReader, presented_key
+from tunnelkeeper.ssh.auth.key_blobs import WireError, WireReader
+from tunnelkeeper.ssh.auth.openssh_certificate import PresentedKey, presented_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

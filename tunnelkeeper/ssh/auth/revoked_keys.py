@@ -18,7 +18,7 @@ from tunnelkeeper.ssh.auth.revocation_list import RevocationList, RevocationList
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tunnelkeeper.ssh.auth.key_blobs import PresentedKey
+    from tunnelkeeper.ssh.auth.openssh_certificate import PresentedKey
 
 
 class UnreadableListError(Exception):
