@@ -44,9 +44,10 @@ class Relay(ServerProcess):
         )
         self._program = [require("env"), f"PYTHONPATH={SOURCE}", *COMMAND]
         self._program += ["--config", str(config), "--socket", str(directory / "relay.sock")]
+        self.serve_command = [*self._program, "relay", "serve"]
         super().__init__(
             f"relay on port {self.port}",
-            [*self._program, "relay", "serve"],
+            self.serve_command,
             directory / "relay.log",
             ready=f"the relay listens on {listen}",
         )

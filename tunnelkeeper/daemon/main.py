@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import io
-import logging
 import os
 import signal
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper import __version__, paths
 from tunnelkeeper.clock import SystemClock
@@ -32,6 +31,8 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, local_resources_failur
 from tunnelkeeper.daemon.sd_notify import notifying
 from tunnelkeeper.daemon.supervisor import Supervisor
 from tunnelkeeper.net import fd_limits
+from tunnelkeeper.net.line_sinks import stderr_sink
+from tunnelkeeper.net.line_writer import LineWriter
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
@@ -39,7 +40,7 @@ from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.systemd import notify
 from tunnelkeeper.tunnel.context import lookup_for
-from tunnelkeeper.tunnel.event_log import EventLog, EventLogHandler
+from tunnelkeeper.tunnel.event_log import EventLog, redirect_loggers
 from tunnelkeeper.tunnel.file_watcher import read_signatures
 from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
@@ -81,8 +82,8 @@ def run(
         _print_error(f"{configuration.path}: {unknown}")
         return ExitCode.NOT_FOUND
     fd_limits.raise_limit()
-    out = _unbuffered(sys.stderr)
-    event_log = EventLog(SystemClock(), out, for_journald=_is_stderr_journald())
+    event_log = EventLog(SystemClock(), for_journald=_is_stderr_journald())
+    out = event_log.out = LineWriter(stderr_sink(), event_log.describe_loss)
     event_log.level, event_log.format = (
         configuration.supervisor.log_level,
         configuration.supervisor.log_format,
@@ -101,7 +102,7 @@ def run(
         claim.claim(request.selection(configuration))
         for warning in warnings:
             event_log.write("warning", "", str(warning))
-        with unwrap_exception_groups():
+        with closing(out), unwrap_exception_groups():
             run_with_children(
                 _run_supervisor(
                     configuration,
@@ -123,6 +124,7 @@ def run(
         _print_error(f"cannot serve {socket_path}: {error}")
         return ExitCode.FAILED
     finally:
+        out.close()
         claim.release()
     return ExitCode.OK
 
@@ -225,11 +227,7 @@ async def _close(supervisor: Supervisor) -> None:
 
 def _redirect_logging(event_log: EventLog, loop: asyncio.AbstractEventLoop) -> None:
     """Send the records of all loggers and unhandled exceptions to the event log."""
-    handler = EventLogHandler(event_log)
-    for name in ("tunnelkeeper", "asyncio"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.propagate = False
+    redirect_loggers(event_log)
     silence_asyncssh()
 
     def handle_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -243,17 +241,6 @@ def _redirect_logging(event_log: EventLog, loop: asyncio.AbstractEventLoop) -> N
         event_log.write("error", "", f"{context.get('message', 'internal fault')}{details}")
 
     loop.set_exception_handler(handle_exception)
-
-
-def _unbuffered(out: TextIO) -> TextIO:
-    """Return the file without a buffer, which would keep unwritable data while the disk is full."""
-    try:
-        raw = io.FileIO(out.fileno(), "w", closefd=False)
-    except (OSError, ValueError):
-        return out
-    return io.TextIOWrapper(
-        cast("BinaryIO", raw), out.encoding, "backslashreplace", write_through=True
-    )
 
 
 def _find_unknown(

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +28,8 @@ from tunnelkeeper.control.server import ControlServer
 from tunnelkeeper.control.unix_socket import SocketFileError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.net import fd_limits
+from tunnelkeeper.net.line_sinks import stderr_sink
+from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.listener import ListenError
 from tunnelkeeper.presentation.formatting import format_moment
 from tunnelkeeper.relay import authorized_keys_store, host_key, socket_activation
@@ -51,10 +53,14 @@ log = logging.getLogger(__name__)
 
 def run(source: ConfigSource, socket_path: Path, *, verbose: bool = False) -> int:
     """Serve until a signal or a shutdown request; return the exit code."""
+    with closing(_log_to_stderr(logging.DEBUG if verbose else logging.INFO)) as writer:
+        return _run(source, socket_path, writer)
+
+
+def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
     manager = notify.from_environment(os.environ)
     if manager.watchdog:
         faulthandler.enable()  # the watchdog aborts a stuck loop; this prints where it hung
-    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     fd_limits.raise_limit()  # each channel is a socket, all in one process
     try:
         configuration = source.read()
@@ -73,12 +79,10 @@ def run(source: ConfigSource, socket_path: Path, *, verbose: bool = False) -> in
     except (OSError, UnusableSocketError) as error:
         _print_error(str(error))
         return ExitCode.FAILED
+    relay = RelayServer(configuration, host_keys)
     try:
-        asyncio.run(
-            _serve(
-                source, RelayServer(configuration, host_keys), socket_path, manager, passed_sockets
-            )
-        )
+        with closing(writer):  # the log comes before the reason of the end
+            asyncio.run(_serve(source, relay, socket_path, manager, passed_sockets))
     except* ListenError as failed:
         code = ExitCode.FAILED
         for failure in failed.exceptions:
@@ -255,11 +259,22 @@ class LineFormatter(logging.Formatter):
         return super().format(record)
 
 
-def _log_to_stderr(level: int) -> None:
-    """Log to standard error, in the format of the terminal or of the journal."""
-    handler = logging.StreamHandler(sys.stderr)
+def _log_to_stderr(level: int) -> LineWriter:
+    """Log to standard error, in the format of the terminal or of the journal.
+
+    Returns:
+        The writer, to be closed at the end.
+    """
     for_journal = is_journal(sys.stderr, os.environ)
-    handler.setFormatter(PriorityFormatter("%(message)s") if for_journal else LineFormatter())
+    formatter = PriorityFormatter("%(message)s") if for_journal else LineFormatter()
+
+    def describe_loss(count: int) -> str:
+        text = f"{loss_text(count)}: the log could not be written"
+        return formatter.format(log.makeRecord(log.name, logging.WARNING, "", 0, text, (), None))
+
+    writer = LineWriter(stderr_sink(), lambda count: f"{describe_loss(count)}\n")
+    handler = logging.StreamHandler(writer)
+    handler.setFormatter(formatter)
     for name in ("tunnelkeeper", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
@@ -267,6 +282,7 @@ def _log_to_stderr(level: int) -> None:
         logger.setLevel(level)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     silence_asyncssh()
+    return writer
 
 
 def _print_error(text: str) -> None:

@@ -6,13 +6,14 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from tunnelkeeper.clock import iso
 from tunnelkeeper.core.snapshot import LogRecord
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
+from tunnelkeeper.net.line_writer import loss_text
 from tunnelkeeper.presentation.formatting import format_record
 from tunnelkeeper.systemd.notify import journal_prefix
 
@@ -32,6 +33,16 @@ THROTTLE_INTERVAL = 30.0
 """Seconds in which `write_throttled` writes a given message of a tunnel only once."""
 
 
+class Output(Protocol):
+    """The output of an event log: a line writer, or a text stream."""
+
+    def write(self, line: str, /) -> int:
+        """Write a line."""
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+
+
 @dataclass(slots=True)
 class EventLog:
     """The log of one supervisor. Records below `level` are neither kept nor printed.
@@ -41,7 +52,7 @@ class EventLog:
     """
 
     clock: Clock
-    out: TextIO | None = None
+    out: Output | None = None
     level: LogLevel = "info"
     format: LogFormat = "text"
     on_record: Callable[[LogRecord], None] | None = None
@@ -87,6 +98,11 @@ class EventLog:
         """Drop the records of a tunnel that was removed from the configuration."""
         self._records.pop(tunnel, None)
 
+    def describe_loss(self, count: int) -> str:
+        """Return the line for lines that could not be written. `tail` still returns them."""
+        text = f"{loss_text(count)}: the log could not be written"
+        return self._format(LogRecord(iso(self.clock.wall()), "warning", "", text)) + "\n"
+
     def _print(self, record: LogRecord) -> None:
         if self.out is None:
             return
@@ -126,3 +142,12 @@ class EventLogHandler(logging.Handler):
             text += f": {type(error).__name__}: {error}"
         level: Level = "error" if record.levelno >= logging.ERROR else "warning"
         self._event_log.write_throttled(level, "", text)
+
+
+def redirect_loggers(event_log: EventLog) -> None:
+    """Send the records of our loggers and asyncio's to the event log."""
+    handler = EventLogHandler(event_log)
+    for name in ("tunnelkeeper", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False

@@ -1,5 +1,7 @@
 """The log of autossh, in a file or syslog, and the messages that ssh would print to stderr.
 
+Threads write them, so that a file or pipe that blocks delays nothing.
+
 Lines and levels are those of autossh for the same events, so that programs that parse its log keep
 working. It does not decide which events are logged.
 """
@@ -7,7 +9,6 @@ working. It does not decide which events are logged.
 from __future__ import annotations
 
 import os
-import sys
 import syslog
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import RECORD_LIMIT, printable
+from tunnelkeeper.net.line_sinks import FileSink, stderr_sink
+from tunnelkeeper.net.line_writer import LineWriter, call_bounded, close_all, loss_text
 from tunnelkeeper.tunnel.event_log import EventLog
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.snapshot import LogRecord
 
 NAME = "autossh"
+
+FILE_TIMEOUT = 2.0
+"""Seconds for which a file that does not answer may delay the start or the exit."""
 
 
 class Level(IntEnum):
@@ -44,35 +50,47 @@ LEVELS = {
 """The levels of the event log."""
 
 
+class _SyslogSink:
+    """The system's log. Its socket blocks while the log service does not read."""
+
+    def write(self, line: str, level: int) -> None:
+        """Write a line."""
+        syslog.syslog(level, line.rstrip("\n"))
+
+
 @dataclass(slots=True)
 class Log:
-    """autossh's log. file: a path, or None for syslog. to_stderr: write to stderr as well."""
+    """autossh's log. out: the file, or syslog. stderr: to be written as well, if set."""
 
     level: int
     clock: Clock
-    file: Path | None = None
-    to_stderr: bool = False
+    out: LineWriter
+    has_times: bool
+    stderr: LineWriter | None = None
 
     def write(self, level: Level, text: str) -> None:
         """Write a line if its level is enabled. Errors in writing the log are ignored."""
         if level > self.level:
             return
-        line = printable(text, RECORD_LIMIT)
-        timestamp = self.clock.wall().astimezone().strftime("%Y/%m/%d %H:%M:%S")
-        stamped = f"{timestamp} {NAME}[{os.getpid()}]: {line}\n"
-        if self.to_stderr:
-            write_stderr(stamped)
-        if self.file is None:
-            syslog.syslog(int(level), line)
-            return
-        try:
-            with self.file.open("a") as out:
-                out.write(stamped)
-        except OSError:
-            return
+        line = f"{printable(text, RECORD_LIMIT)}\n"
+        stamped = with_time(line, self.clock)
+        if self.stderr is not None:
+            self.stderr.write(stamped)
+        self.out.write(stamped if self.has_times else line, level)
 
 
-def open_log(level: int, clock: Clock, file: str | None, *, to_stderr: bool) -> Log:
+def with_time(line: str, clock: Clock) -> str:
+    """Return a line of the log as autossh writes it to a file."""
+    timestamp = clock.wall().astimezone().strftime("%Y/%m/%d %H:%M:%S")
+    return f"{timestamp} {NAME}[{os.getpid()}]: {line}"
+
+
+def stderr_writer() -> LineWriter:
+    """Return the writer of standard error."""
+    return LineWriter(stderr_sink(), lambda count: f"{NAME}: {loss_text(count)}\n")
+
+
+def open_log(level: int, clock: Clock, file: str | None, stderr: LineWriter | None) -> Log:
     """Open the log set in the environment. `file` is relative to the current directory.
 
     Raises:
@@ -80,10 +98,21 @@ def open_log(level: int, clock: Clock, file: str | None, *, to_stderr: bool) -> 
     """
     if file is None:
         syslog.openlog(NAME, syslog.LOG_PID, syslog.LOG_USER)
-        return Log(level, clock, to_stderr=to_stderr)
-    path = Path(file).absolute()
-    path.open("a").close()
-    return Log(level, clock, path, to_stderr=to_stderr)
+        writer = LineWriter(_SyslogSink(), lambda count: f"{loss_text(count)}\n")
+        return Log(level, clock, writer, has_times=False, stderr=stderr)
+    writer = open_file(file, lambda count: with_time(f"{loss_text(count)}\n", clock))
+    return Log(level, clock, writer, has_times=True, stderr=stderr)
+
+
+def open_file(file: str, describe_loss: Callable[[int], str]) -> LineWriter:
+    """Return the writer of a file. A file system that hangs does not delay the start for long.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    sink = FileSink(Path(file).absolute())
+    call_bounded(sink.open_without_waiting, FILE_TIMEOUT)
+    return LineWriter(sink, describe_loss)
 
 
 @dataclass(slots=True)
@@ -94,32 +123,42 @@ class SshMessages:
     """
 
     level: Level | None
-    file: Path | None = None
-    to_syslog: bool = False
+    out: LineWriter
 
     def write(self, level: Level, text: str) -> None:
         """Write a message if its level is enabled."""
-        if self.level is None or level > self.level:
-            return
-        if self.to_syslog:
-            syslog.syslog(int(level), text)
-        elif self.file is not None:
-            try:
-                with self.file.open("a") as out:
-                    out.write(f"{text}\n")
-            except OSError:
-                return
-        else:
-            write_stderr(f"{text}\n")
+        if self.level is not None and level <= self.level:
+            self.out.write(f"{text}\n", level)
 
 
-def write_stderr(line: str) -> None:
-    """Write to stderr. A terminal may be in raw mode, so it gets carriage returns."""
-    try:
-        sys.stderr.write(line.replace("\n", "\r\n") if sys.stderr.isatty() else line)
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        return  # stderr is closed
+def open_ssh_messages(
+    level: Level | None, file: str | None, stderr: LineWriter, *, to_syslog: bool
+) -> SshMessages:
+    """Open the destination of ssh's messages: a file, syslog or stderr.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    if to_syslog:
+        return SshMessages(
+            level, LineWriter(_SyslogSink(), lambda count: f"{NAME}: {loss_text(count)}\n")
+        )
+    if file is None:
+        return SshMessages(level, stderr)
+    return SshMessages(level, open_file(file, lambda count: f"{NAME}: {loss_text(count)}\n"))
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """All that the program writes, except the data of a remote session."""
+
+    log: Log
+    ssh_messages: SshMessages
+    stderr: LineWriter
+
+    def close(self) -> None:
+        """Write the last lines, for a limited time. Later lines are written too."""
+        close_all((self.log.out, self.ssh_messages.out, self.stderr))
 
 
 def event_log_for(log: Log, ssh_messages: SshMessages) -> EventLog:
@@ -134,7 +173,7 @@ def _record_writer(log: Log, ssh_messages: SshMessages) -> Callable[[LogRecord],
         level = LEVELS[record.level]
         where = f"{record.tunnel}: " if record.tunnel else ""
         log.write(level, where + record.message)
-        if not log.to_stderr:
+        if log.stderr is None:
             ssh_messages.write(level, f"{NAME}: {where}{record.message}")
 
     return write

@@ -26,9 +26,20 @@ from tunnelkeeper.autossh.restart_rules import EXIT_FAILED, EXIT_OK, Rules
 from tunnelkeeper.autossh.ssh_command import CommandLineError
 from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.core.text import with_hint
+from tunnelkeeper.net.line_writer import call_bounded
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import DaemonThreads
-from tunnelkeeper.oneshot.autossh.log import Level, Log, SshMessages, event_log_for, open_log
+from tunnelkeeper.oneshot.autossh.log import (
+    FILE_TIMEOUT,
+    Level,
+    Log,
+    Output,
+    SshMessages,
+    event_log_for,
+    open_log,
+    open_ssh_messages,
+    stderr_writer,
+)
 from tunnelkeeper.oneshot.autossh.monitor_ports import hold_ports
 from tunnelkeeper.oneshot.autossh.remote_session import Stdio, remote_task_for
 from tunnelkeeper.oneshot.autossh.resolve import (
@@ -39,6 +50,7 @@ from tunnelkeeper.oneshot.autossh.resolve import (
 from tunnelkeeper.oneshot.autossh.supervise import AutosshSupervisor, SupervisedCommand
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.sshconfig import SshConfigError
+from tunnelkeeper.tunnel.event_log import redirect_loggers
 from tunnelkeeper.tunnel.task_group import unwrap_exception_groups
 
 if TYPE_CHECKING:
@@ -46,6 +58,7 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.autossh.command_line import AutosshCommand, Monitor
     from tunnelkeeper.autossh.environment import Settings
+    from tunnelkeeper.net.line_writer import LineWriter
 
 EMULATED_VERSION = "1.4g"
 """The version of autossh whose command line is emulated."""
@@ -103,19 +116,47 @@ def _supervise(
     command: ResolvedCommand,
     console: Stdio,
 ) -> int:
-    clock = SystemClock()
+    with _open_output(line, settings) as output:
+        return _supervise_with_log(line, settings, monitor, command, console, output)
+
+
+@contextmanager
+def _open_output(line: AutosshCommand, settings: Settings) -> Iterator[Output]:
+    """Open the log and the destination of ssh's messages. Write the last lines on exit.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    clock, stderr = SystemClock(), stderr_writer()
     level = Level.DEBUG if settings.debug else settings.log_level
-    log = open_log(level, clock, settings.log_file, to_stderr=settings.debug)
+    log = open_log(level, clock, settings.log_file, stderr if settings.debug else None)
+    output = Output(log, _ssh_messages(line, stderr), stderr)
+    try:
+        yield output
+    finally:
+        output.close()
+
+
+def _supervise_with_log(
+    line: AutosshCommand,
+    settings: Settings,
+    monitor: Monitor | None,
+    command: ResolvedCommand,
+    console: Stdio,
+    output: Output,
+) -> int:
+    log = output.log
     pid_file = Path(settings.pid_file).absolute() if settings.pid_file else None
-    ssh_messages = _ssh_messages(line)
     _log_warnings(line, settings, monitor, command, log)
     try:
         return_socket = None if monitor is None else hold_ports(monitor)
     except CommandLineError as error:
         log.write(Level.ERROR, str(error))
-        return EXIT_FAILED if log.to_stderr else _print_error(str(error))
-    if line.background and not _daemonize():
-        return EXIT_OK
+        return EXIT_FAILED if log.stderr else _print_error(str(error))
+    if line.background:
+        output.close()  # a thread does not survive fork()
+        if not _daemonize():
+            return EXIT_OK
     options = SupervisedCommand(
         command=command,
         remote_task=remote_task_for(command.plan, console),
@@ -131,8 +172,10 @@ def _supervise(
         max_lifetime=settings.max_lifetime,
         message=settings.message,
     )
-    supervisor = AutosshSupervisor(options, log, event_log_for(log, ssh_messages), clock)
-    with _pid_file(pid_file), unwrap_exception_groups():
+    event_log = event_log_for(log, output.ssh_messages)
+    redirect_loggers(event_log)
+    supervisor = AutosshSupervisor(options, log, event_log, log.clock)
+    with _pid_file(pid_file, log), unwrap_exception_groups():
         return run_with_children(_run(supervisor))
 
 
@@ -157,16 +200,14 @@ def _reject_unsupported(line: AutosshCommand) -> None:
         raise CommandLineError(f"{note.option} is not supported: {note.reason}")
 
 
-def _ssh_messages(line: AutosshCommand) -> SshMessages:
+def _ssh_messages(line: AutosshCommand, stderr: LineWriter) -> SshMessages:
     verbosity = line.ssh.count("v")
     level = None if line.ssh.has("q") else Level.WARNING
     if verbosity:
         level = Level.INFO if verbosity == 1 else Level.DEBUG
     files = line.ssh.values("E")
-    file = Path(files[-1]).absolute() if files else None
-    if file is not None:
-        file.open("a").close()
-    return SshMessages(level, file, to_syslog=line.ssh.has("y"))
+    file = files[-1] if files else None
+    return open_ssh_messages(level, file, stderr, to_syslog=line.ssh.has("y"))
 
 
 def _log_warnings(
@@ -228,8 +269,10 @@ def _daemonize() -> bool:
 
 
 @contextmanager
-def _pid_file(path: Path | None) -> Iterator[None]:
+def _pid_file(path: Path | None, log: Log) -> Iterator[None]:
     """Write the process id to a file, and remove the file on exit.
+
+    A FIFO or a file system that hangs does not delay either for long.
 
     Raises:
         OSError: The file cannot be written.
@@ -237,9 +280,15 @@ def _pid_file(path: Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    path.write_text(f"{os.getpid()}\n")
+    text = f"{os.getpid()}\n"
+    if not call_bounded(lambda: _write_text(path, text), FILE_TIMEOUT):
+        log.write(Level.WARNING, f"{path} does not answer; the pid file may be missing")
     try:
         yield
     finally:
         with suppress(OSError):
-            path.unlink()
+            call_bounded(path.unlink, FILE_TIMEOUT)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text)
