@@ -5,10 +5,15 @@ They check the form of a host only. Whether it exists is known when the tunnel c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tunnelkeeper.config.errors import mismatch, value_error
-from tunnelkeeper.config.value_parsers import one_of, several, text
+from tunnelkeeper.config.value_parsers import Reader, one_of, several, text
 from tunnelkeeper.core.host_spec import HostSpecError, is_host, is_user, parse_host_spec
-from tunnelkeeper.core.permit_remote_open import PermitError, parse_permits
+from tunnelkeeper.core.ssh_values import ValueFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 NO_JUMP = "none"  # ssh_config(5), ProxyJump
 TRUSTS_ANY_KEY = ("no", "off")
@@ -68,14 +73,20 @@ def _hops(value: object) -> tuple[str, ...]:
     return hops
 
 
-def permit_remote_open(value: object) -> tuple[str, ...]:
-    """Parse the targets of SOCKS proxies on the server: host:port, or "any" or "none" alone."""
-    words = several(text)(value)
-    try:
-        parse_permits(words)
-    except PermitError as error:
-        raise value_error(str(error)) from None
-    return words
+def as_in_ssh(parse: Callable[[Sequence[str]], object]) -> Reader[tuple[str, ...]]:
+    """Return a parser for words in the grammar of ssh_config(5): a list, or one string."""
+
+    def read(value: object) -> tuple[str, ...]:
+        words = tuple(word for part in several(text)(value) for word in part.split())
+        if not words:
+            raise value_error("expected a value, got an empty list; leave the key out instead")
+        try:
+            parse(words)
+        except ValueFormatError as error:
+            raise value_error(str(error)) from None
+        return words
+
+    return read
 
 
 def host_key_policy(value: object) -> str:

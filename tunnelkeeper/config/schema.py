@@ -24,6 +24,8 @@ from tunnelkeeper.config.value_parsers import (
     text,
 )
 from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE
+from tunnelkeeper.core.permit_remote_open import parse_permits
+from tunnelkeeper.core.ssh_values import parse_ip_qos, parse_rekey_limit
 
 
 def ssh_config(value: object) -> str | bool:
@@ -68,7 +70,10 @@ HOST_KEYS: Keys = {
     "ca_signature_algorithms": algorithms,
     "required_rsa_size": at_least(MINIMUM_RSA_SIZE, "the limit can only be raised"),
     "revoked_host_keys": several(text),
-    "permit_remote_open": host_values.permit_remote_open,
+    "permit_remote_open": host_values.as_in_ssh(parse_permits),
+    "rekey_limit": host_values.as_in_ssh(parse_rekey_limit),
+    "ip_qos": host_values.as_in_ssh(parse_ip_qos),
+    "tag": text,
     "proxy_command": text,
     "connect_timeout": positive_duration,
     "keepalive_interval": duration,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
+from tunnelkeeper.core.ssh_values import IpQos, RekeyLimit
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,6 +60,9 @@ class HostOptions:
     required_rsa_size: int | None = None
     revoked_host_keys: tuple[str, ...] | None = None
     permit_remote_open: tuple[str, ...] | None = None
+    rekey_limit: tuple[str, ...] | None = None
+    ip_qos: tuple[str, ...] | None = None
+    tag: str | None = None
     proxy_command: str | None = None
     connect_timeout: float | None = None
     keepalive_interval: float | None = None
@@ -121,6 +126,9 @@ class Host:
     required_rsa_size: int = MINIMUM_RSA_SIZE
     revoked_host_keys: tuple[str, ...] = ()
     permit_remote_open: PermitRules = None
+    rekey_limit: RekeyLimit = field(default_factory=RekeyLimit)
+    ip_qos: IpQos = field(default_factory=IpQos)
+    warn_weak_crypto: bool = False
     proxy_command: str | None = None
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)

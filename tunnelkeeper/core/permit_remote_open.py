@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.ssh_values import ValueFormatError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,10 +19,6 @@ if TYPE_CHECKING:
 ANY = "any"
 NONE = "none"
 WILDCARD = "*"
-
-
-class PermitError(ValueError):
-    """Raised for a rule that does not follow ssh_config(5). The text says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +38,15 @@ PermitRules = tuple[PermitRule, ...] | None
 
 
 def parse_permits(words: Sequence[str]) -> PermitRules:
-    """Parse `host:port`, `[IPv6]:port`, or one of `any` and `none` alone.
+    """Parse `host:port`, `[IPv6]:port`, or one of `any` and `none` alone. No words mean `any`.
 
     Raises:
-        PermitError: A word is invalid.
+        ValueFormatError: A word is invalid.
     """
+    if not words:
+        return None
     if len(words) == 1 and words[0].lower() in {ANY, NONE}:
         return None if words[0].lower() == ANY else ()
-    if not words:
-        raise PermitError(f"expected host:port, {ANY!r} or {NONE!r}, got nothing")
     return tuple(_parse_rule(word) for word in words)
 
 
@@ -64,9 +62,9 @@ def _parse_rule(word: str) -> PermitRule:
     elif ":" in host:
         host = ""
     if not (colon and host) or any(character in host for character in "[]/ "):
-        raise PermitError(f"expected host:port or [IPv6 address]:port, got {word!r}")
+        raise ValueFormatError(f"expected host:port or [IPv6 address]:port, got {word!r}")
     if port == WILDCARD:
         return PermitRule(host, None)
     if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536):
-        raise PermitError(f"expected a port from 1 to 65535 or {WILDCARD}, got {word!r}")
+        raise ValueFormatError(f"expected a port from 1 to 65535 or {WILDCARD}, got {word!r}")
     return PermitRule(host, int(port))

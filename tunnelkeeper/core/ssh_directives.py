@@ -132,7 +132,7 @@ DIRECTIVES = {
     "IdentityFile": _key("identity_files"),
     "IgnoreUnknown": _honoured(),
     "Include": _honoured(),
-    "IPQoS": _harmless("the system's type of service is kept"),
+    "IPQoS": _key("ip_qos", "; ssh's default is not used"),
     "KbdInteractiveAuthentication": _harmless(_ONLY_KEYS),
     "KbdInteractiveDevices": _harmless(_ONLY_KEYS),
     "KexAlgorithms": _key("kex_algorithms"),
@@ -163,9 +163,7 @@ DIRECTIVES = {
         frozenset({"yes", "true", "unbound", "host-bound", ""}),
     ),
     "RefuseConnection": _honoured("the tunnel is blocked, with the message"),
-    "RekeyLimit": _harmless(
-        "keys are renegotiated after 1 GiB and after one hour", frozenset({"0 0"})
-    ),
+    "RekeyLimit": _key("rekey_limit"),
     "RemoteCommand": _harmless(_NO_SESSION),
     "RemoteForward": _harmless(_FORWARDS, UNSET),
     "RequestTTY": _harmless(_NO_SESSION),
@@ -187,7 +185,7 @@ DIRECTIVES = {
         "host_key_policy", "; `no` is treated as `accept-new`, and `ask` as `yes`"
     ),
     "SyslogFacility": _harmless(_OWN_LOG),
-    "Tag": _honoured("as in ssh, for `Match tagged`"),
+    "Tag": _key("tag"),
     "TCPKeepAlive": _key("tcp_keepalive"),
     "Tunnel": _harmless("tun(4) devices are not supported", OFF),
     "TunnelDevice": _harmless("tun(4) devices are not supported"),
@@ -197,7 +195,7 @@ DIRECTIVES = {
     "VerifyHostKeyDNS": _harmless("SSHFP records are not used; the host key must be known", OFF),
     "VersionAddendum": _harmless("the version has no addendum"),
     "VisualHostKey": _harmless(_NO_PROMPTS),
-    "WarnWeakCrypto": _harmless("there is no warning"),
+    "WarnWeakCrypto": _honoured("as in ssh; the warning is in the log"),
     "XAuthLocation": _harmless(_NO_X11),
 }
 """The keywords of ssh_config(5), in alphabetical order."""

@@ -82,6 +82,7 @@ def make_host_table(
         table["port"] = int(get_value(answers.command, "port") or 22)
     table |= _make_jump_keys(command, answers)
     table |= _make_identity_keys(command, answers, context)
+    table |= _make_list_keys(command, answers, context)
     for key, keyword, letters, parse in _PLAIN_KEYS:
         value = get_value(answers.command, keyword)
         if value is not None and (
@@ -119,6 +120,7 @@ _PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("address_family", "addressfamily", "46", str),
     ("bind_address", "bindaddress", "b", str),
     ("bind_interface", "bindinterface", "B", str),
+    ("tag", "tag", "P", str),
     ("hash_known_hosts", "hashknownhosts", "", _parse_flag),
     ("check_host_ip", "checkhostip", "", _parse_flag),
     ("compression", "compression", "C", _parse_flag),
@@ -140,11 +142,25 @@ _ALGORITHM_KEYS = (
 )
 """Algorithm lists. `ssh -G` expands the defaults in them, so the command's own value is kept."""
 
+_PATH_LIST_KEYS = (
+    ("known_hosts", "userknownhostsfile"),
+    ("system_known_hosts", "globalknownhostsfile"),
+    ("revoked_host_keys", "revokedhostkeys"),
+)
+_WORD_KEYS = (
+    ("permit_remote_open", "permitremoteopen"),
+    ("rekey_limit", "rekeylimit"),
+    ("ip_qos", "ipqos"),
+)
+"""Words that have the same grammar in the config file."""
+
 SUPPORTED_KEYWORDS = frozenset(
     {"user", "port", "proxyjump", "proxycommand", "identityfile", "certificatefile"}
-    | {"userknownhostsfile", "identityagent", "identitiesonly", "revokedhostkeys"}
-    | {"permitremoteopen", "globalknownhostsfile"}
-    | {keyword for _, keyword, *_ in (*_PLAIN_KEYS, *_ALGORITHM_KEYS)}
+    | {"identityagent", "identitiesonly"}
+    | {
+        keyword
+        for _, keyword, *_ in (*_PLAIN_KEYS, *_ALGORITHM_KEYS, *_PATH_LIST_KEYS, *_WORD_KEYS)
+    }
 )
 """The keywords of ssh_config(5) that have a key in the config file."""
 
@@ -175,7 +191,7 @@ def _make_jump_keys(command: SshCommand, answers: SshGAnswers) -> dict[str, obje
 def _make_identity_keys(
     command: SshCommand, answers: SshGAnswers, context: AccountContext
 ) -> dict[str, object]:
-    """Return the files of keys and known hosts, and the agent."""
+    """Return the files of keys, and the agent."""
     table: dict[str, object] = {}
     own_files = [
         *command.values("i"),
@@ -198,20 +214,22 @@ def _make_identity_keys(
     agent = command.setting("identityagent")
     if agent is not None or _configs_differ(answers, "identityagent"):
         table["identity_agent"] = context.resolve_path(agent or answers.command["identityagent"][0])
-    own_known_hosts = command.setting("userknownhostsfile")
-    if own_known_hosts is not None or _configs_differ(answers, "userknownhostsfile"):
-        known_hosts = own_known_hosts or get_value(answers.command, "userknownhostsfile")
-        table["known_hosts"] = [context.resolve_path(path) for path in split_paths(known_hosts)]
-    if _is_set(command, "globalknownhostsfile", "") or _configs_differ(
-        answers, "globalknownhostsfile"
-    ):
-        files = split_paths(get_value(answers.command, "globalknownhostsfile"))
-        table["system_known_hosts"] = [context.resolve_path(path) for path in files]
-    if _is_set(command, "permitremoteopen", "") or _configs_differ(answers, "permitremoteopen"):
-        table["permit_remote_open"] = " ".join(answers.command["permitremoteopen"]).split()
-    if _is_set(command, "revokedhostkeys", "") or _configs_differ(answers, "revokedhostkeys"):
-        revoked = split_paths(get_value(answers.command, "revokedhostkeys"))
-        table["revoked_host_keys"] = [context.resolve_path(path) for path in revoked]
+    return table
+
+
+def _make_list_keys(
+    command: SshCommand, answers: SshGAnswers, context: AccountContext
+) -> dict[str, object]:
+    """Return the keys with several paths or words."""
+    table: dict[str, object] = {}
+    for key, keyword in _PATH_LIST_KEYS:
+        own = command.setting(keyword)
+        if own is not None or _configs_differ(answers, keyword):
+            paths = split_paths(own or get_value(answers.command, keyword))
+            table[key] = [context.resolve_path(path) for path in paths]
+    for key, keyword in _WORD_KEYS:
+        if _is_set(command, keyword, "") or _configs_differ(answers, keyword):
+            table[key] = " ".join(answers.command[keyword])
     return table
 
 

@@ -59,7 +59,6 @@ _KEYWORD_REASONS = {
 _OPTION_REASONS = {
     "A": _NOTHING_RUNS,
     "E": "the log goes to standard error or a file; see `tunnelkeeper logs`",
-    "P": "it selects parts of ssh_config by tag, and tunnels have no tags",
     "q": _OWN_LOG,
     "t": _NOTHING_RUNS,
     "v": _OWN_LOG,

@@ -107,6 +107,15 @@ def _set_rto_max(connection: socket.socket, seconds: float) -> bool:
     return True
 
 
+def set_traffic_class(connection: socket.socket, value: int) -> None:
+    """Set the type of service (IPv4) or traffic class (IPv6) of what is sent from now on."""
+    with suppress(OSError):  # not an IP socket
+        if connection.family == socket.AF_INET6:
+            connection.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, value)
+        else:
+            connection.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, value)
+
+
 def limit_unsent(connection: socket.socket) -> None:
     """Let the kernel accept little more data than it can send at once.
 

@@ -17,6 +17,7 @@ import asyncssh
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, FailureError
 from tunnelkeeper.core.keepalive import tcp_user_timeout
+from tunnelkeeper.core.ssh_values import RekeyLimit
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import dial
 from tunnelkeeper.net.stream_transport import StreamTransport
@@ -185,6 +186,7 @@ class ConnectAttempt:
         options.waiter = self.logged_in = asyncio.get_running_loop().create_future()
         self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
         self.transport.windows = self.context.windows
+        self.transport.counts_received = bool(self.host.rekey_limit.size)
         self.transport.check_host_key = self.policy.check_host_key
         self.transport.verify_certificate = self.verifier.verify_certificate
         await self._connect_transport(self.transport)
@@ -195,6 +197,7 @@ class ConnectAttempt:
         await self.logged_in
         await self._save_host_key()
         host = replace(self.host, ports=(self.port,))
+        self._warn_of_weak_key_exchange()
         connection = Connection(host, self.transport, callbacks, self.jump, self.proxy_command)
         self.context.connection_tracker.connections.add(connection)
         return connection
@@ -260,6 +263,7 @@ class ConnectAttempt:
             signature_algs=algorithms.signature_algorithms(host),
             compression_algs=["zlib@openssh.com", "none"] if host.compression else ["none"],
             tcp_keepalive=host.tcp_keepalive,
+            **_rekey_options(host.rekey_limit),
             login_timeout=0,  # the attempt has its own deadline
             keepalive_interval=0,  # the connection has its own KeepaliveMonitor
             client_keys=None,  # the callbacks offer them one by one
@@ -272,6 +276,16 @@ class ConnectAttempt:
             x509_trusted_cert_paths=[],
             agent_path=None,
         )
+
+    def _warn_of_weak_key_exchange(self) -> None:
+        """Log a key exchange that a quantum computer could break, as WarnWeakCrypto asks for."""
+        name = self.transport.key_exchange if self.transport is not None else ""
+        asked_for = self.host.warn_weak_crypto and self.host.kex_algorithms is None
+        if asked_for and not algorithms.is_post_quantum(name):
+            self.progress.info(
+                f"{self.hop}: the key exchange {name} is not post-quantum: the traffic could be "
+                "recorded now and decrypted later (WarnWeakCrypto)"
+            )
 
     def _set_step(self, step: Step) -> None:
         self.step = step
@@ -375,3 +389,11 @@ class ConnectAttempt:
             case _:
                 cause, doing = Cause.TIMEOUT, "connected, but no SSH key exchange"
         return Failure(cause, f"{doing} within {seconds}", self.hop, hint)
+
+
+def _rekey_options(limit: RekeyLimit) -> dict[str, int]:
+    """Return asyncssh's options. Its defaults are 1 GiB and one hour."""
+    if limit == RekeyLimit():
+        return {}
+    size = {"rekey_bytes": limit.size} if limit.size else {}
+    return {**size, "rekey_seconds": limit.seconds}

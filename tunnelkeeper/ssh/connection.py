@@ -16,6 +16,7 @@ from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.dial import set_traffic_class
 from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
 from tunnelkeeper.ssh.errors import to_connect_error, to_failure
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
@@ -66,8 +67,15 @@ class Connection:
             transport, host.keepalive, jump_monitor
         )
         self._diagnoses: dict[Address, Failure] = {}
+        self.set_traffic_class(host.ip_qos.bulk)
         if jump is not None:
             jump.transport.add_writer(transport)
+
+    def set_traffic_class(self, value: int | None) -> None:
+        """Set the type of service of its packets (IPQoS). Only a direct connection has one."""
+        sock = self.transport.get_extra_info("socket")
+        if value is not None and self.jump is None and self._proxy is None and sock is not None:
+            set_traffic_class(sock, value)
 
     @property
     def is_closed(self) -> bool:
@@ -171,6 +179,8 @@ class Connection:
         if command.agent_socket is not None:
             self.transport.forward_agent(command.agent_socket)
         terminal = command.terminal
+        if terminal is not None:
+            self.set_traffic_class(self.host.ip_qos.interactive)
         opening = self.transport.create_command_channel().create(
             session,
             command=command.text if command.kind is CommandKind.COMMAND else None,

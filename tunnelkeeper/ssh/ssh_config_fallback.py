@@ -65,7 +65,7 @@ SINGLE_WORD_DIRECTIVES = {
 }
 """Supported directives of one word that asyncssh ignores, and their current names."""
 
-WORD_LIST_DIRECTIVES = ("PermitRemoteOpen", "RevokedHostKeys")
+WORD_LIST_DIRECTIVES = ("IPQoS", "PermitRemoteOpen", "RevokedHostKeys")
 """Supported directives of several words that asyncssh ignores."""
 
 CRITERIA_WITHOUT_VALUE = frozenset({"all", "canonical", "final"})
@@ -96,6 +96,8 @@ class FallbackQuery:
         Raises:
             SshConfigError: The files cannot be read in time, or have an error.
         """
+        if "Tag" in dict(request.options):
+            raise SshConfigError(f"{request.host}: the tag needs ssh (openssh-client)", HINT)
         try:
             async with asyncio.timeout(self._timeout):
                 # In a thread: the parser reads files and waits for the commands of Match exec.
@@ -184,6 +186,7 @@ class SshConfigReader(SSHClientConfig):
                 for name, now in SINGLE_WORD_DIRECTIVES.items()
             },
             **self._handlers,
+            "rekeylimit": ("RekeyLimit", reader.set_string_list),
             "include": ("Include", reader.include_sorted),
             "match": ("Match", reader.match_with_tokens),
         }

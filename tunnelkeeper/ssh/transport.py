@@ -166,6 +166,9 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
 
     Attributes:
         on_step: Called with each step of the login.
+        key_exchange: The name of the last key exchange.
+        counts_received: Whether received bytes count towards the rekey limit too, as with
+            RekeyLimit of ssh. asyncssh counts only what it sends.
         check_host_key: Called with the key or certificate that the server presents, before it is
             validated. It raises HostKeyNotVerifiable to refuse it.
         verify_certificate: Returns whether to accept a host certificate or the key in it.
@@ -180,9 +183,31 @@ class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_step: Callable[[Step], None] | None = None
+        self.key_exchange = ""
+        self.counts_received = False
+        self._received_since_rekey = 0
         self.check_host_key: Callable[[bytes], None] | None = None
         self.verify_certificate: Callable[[Certificate], bool] | None = None
         self._accepted_host_key = b""
+
+    def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
+        """Process data from the peer, and start a key exchange when the limit is reached."""
+        super().data_received(data, datatype)
+        if self.counts_received:
+            self._received_since_rekey += len(data)
+            if self._received_since_rekey >= self._rekey_bytes:
+                # The next packet starts it: at the latest a window update for this data.
+                self._rekey_bytes_sent = self._rekey_bytes
+
+    def _send_kexinit(self) -> None:
+        self._received_since_rekey = 0
+        super()._send_kexinit()
+
+    def _choose_alg(self, alg_type: str, *lists: Any) -> bytes:
+        chosen: bytes = super()._choose_alg(alg_type, *lists)
+        if alg_type == "key exchange":
+            self.key_exchange = chosen.decode("ascii")
+        return chosen
 
     def create_command_channel(self) -> SSHClientChannel[bytes]:
         """Return a new session channel that delivers bytes."""

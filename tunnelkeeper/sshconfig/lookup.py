@@ -151,7 +151,7 @@ class HostLookup:
             self._default_answer = await self._query(UNCONFIGURED_HOST)
         options = hop.options
         # Not the lists of algorithms: ssh rejects names that only asyncssh supports.
-        settings = {"HostKeyAlias": options.host_key_alias}
+        settings = {"HostKeyAlias": options.host_key_alias, "Tag": options.tag}
         request = Request(
             host=hop.alias,
             user=options.user,

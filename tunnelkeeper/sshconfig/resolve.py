@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT, MINIMUM_RSA_SIZE, Host, Keepalive
-from tunnelkeeper.core.permit_remote_open import ANY, PermitError, parse_permits
+from tunnelkeeper.core.permit_remote_open import parse_permits
+from tunnelkeeper.core.ssh_values import ValueFormatError, parse_ip_qos, parse_rekey_limit
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.sshconfig.directives_in_effect import find_ignored, reject_refused
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
@@ -26,10 +27,9 @@ from tunnelkeeper.sshconfig.tokens import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from tunnelkeeper.core.configuration import AddressFamily, HostKeyPolicy, HostOptions
-    from tunnelkeeper.core.permit_remote_open import PermitRules
     from tunnelkeeper.sshconfig.local_facts import Facts
     from tunnelkeeper.sshconfig.lookup_request import Answer
     from tunnelkeeper.sshconfig.tokens import Tokens
@@ -39,6 +39,7 @@ _T = TypeVar("_T")
 CONNECT_TIMEOUT = 10.0
 """Default seconds to connect to a host; ssh itself has no limit but the kernel's."""
 AGENT_SOCKET_VARIABLE = "SSH_AUTH_SOCK"
+WARNS_OF_WEAK_CRYPTO = frozenset({"yes", "true", "no-pq-kex"})
 ACCEPTS_CHANGED_KEYS = frozenset({"no", "off", "false"})
 """Values of StrictHostKeyChecking that also accept changed keys."""
 
@@ -114,7 +115,12 @@ def resolve(result: LookupResult) -> Host:
         ),
         required_rsa_size=_required_rsa_size(result),
         revoked_host_keys=_revoked_host_keys(result, tokens),
-        permit_remote_open=_permit_remote_open(result),
+        permit_remote_open=_parsed(
+            result, options.permit_remote_open, "PermitRemoteOpen", parse_permits
+        ),
+        rekey_limit=_parsed(result, options.rekey_limit, "RekeyLimit", parse_rekey_limit),
+        ip_qos=_parsed(result, options.ip_qos, "IPQoS", parse_ip_qos),
+        warn_weak_crypto=get_value(answer, "warnweakcrypto") in WARNS_OF_WEAK_CRYPTO,
         proxy_command=_proxy_command(result, tokens),
         connect_timeout=_connect_timeout(result),
         keepalive=_keepalive(result),
@@ -208,13 +214,22 @@ def _revoked_host_keys(host: LookupResult, tokens: Tokens) -> tuple[str, ...]:
     return _expand_paths(host, tokens, "RevokedHostKeys", values)
 
 
-def _permit_remote_open(host: LookupResult) -> PermitRules:
-    own = host.options.permit_remote_open
-    words = own or tuple(" ".join(host.answer.get("permitremoteopen", [ANY])).split())
+def _parsed(
+    host: LookupResult,
+    own: tuple[str, ...] | None,
+    keyword: str,
+    parse: Callable[[Sequence[str]], _T],
+) -> _T:
+    """Return a parsed value. ssh's own default counts as unset."""
+    words = own
+    if words is None:
+        values = host.answer.get(keyword.lower(), [])
+        is_default = values == host.default_answer.get(keyword.lower())
+        words = () if is_default else tuple(" ".join(values).split())
     try:
-        return parse_permits(words)
-    except PermitError as error:
-        raise SshConfigError(f"{host.name}: PermitRemoteOpen: {printable(str(error))}") from None
+        return parse(words)
+    except ValueFormatError as error:
+        raise SshConfigError(f"{host.name}: {keyword}: {printable(str(error))}") from None
 
 
 def _required_rsa_size(host: LookupResult) -> int:

@@ -208,6 +208,11 @@ def signature_algorithm(algorithm: str, server: ServerSignatures) -> str:
     return bare
 
 
+def is_post_quantum(key_exchange: str) -> bool:
+    """Return whether a key exchange resists quantum computers (kex_is_pq_from_name() of ssh)."""
+    return any(part in key_exchange for part in ("mlkem", "sntrup"))
+
+
 @cache
 def has_aes_instructions() -> bool:
     """Return whether this processor has AES instructions; True if unknown."""
