@@ -314,3 +314,20 @@ async def test_writelines_to_a_closed_peer_reports_a_broken_pipe() -> None:
         transport.writelines([b"one", b"two"])
 
         await until(lambda: recorder.calls == [("lost", BrokenPipeError)])
+
+
+@pytest.mark.parametrize("wants_last_data", [True, False])
+async def test_the_last_data_is_delivered_to_a_protocol_that_wants_it(
+    wants_last_data: bool,
+) -> None:
+    recorder = Recorder(on_made=lambda transport: transport.write(b"hello"))
+    recorder.wants_last_data = wants_last_data  # type: ignore[attr-defined]
+    here, there = socket.socketpair()
+    there.sendall(b"go away")
+    there.close()
+    here.setblocking(False)
+
+    StreamTransport(asyncio.get_running_loop(), here, recorder)
+    await until(lambda: recorder.calls[-1:] == [("lost", BrokenPipeError)])
+
+    assert recorder.calls[:-1] == ([b"go away"] if wants_last_data else [])

@@ -108,17 +108,6 @@ async def test_a_server_that_closes_the_connection_at_once_is_lost(server: Serve
     assert "MaxStartups" in failure.hint
 
 
-@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n" * 2000, b"SSH-1.5-old\r\n"])
-async def test_a_server_without_ssh_2_is_a_protocol_failure(
-    server: Server, greeting: bytes
-) -> None:
-    async with silent_server(greeting) as port:
-        failure = await failure_of(server.host(ports=(port,)))
-
-    assert failure.cause is Cause.PROTOCOL
-    assert failure.hint == "is it really an SSH server?"
-
-
 async def test_algorithms_that_the_server_lacks_are_a_key_exchange_failure(tmp_path: Path) -> None:
     async with serve(tmp_path, encryption_algs=["aes256-ctr"]) as server:
         failure = await failure_of(server.host(ciphers="aes128-ctr"))

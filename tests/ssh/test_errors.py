@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
+from asyncssh.misc import construct_disc_error
+from asyncssh.packet import PacketDecodeError
+from cryptography.exceptions import InvalidSignature, InvalidTag
 
 from tunnelkeeper.core.connect_error import Reason
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
@@ -18,6 +21,8 @@ from tunnelkeeper.ssh.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tunnelkeeper.core.snapshot import Step
 
 HOP = "me@relay:22"
@@ -38,7 +43,7 @@ TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
         "connection refused",
     ),
     (TimeoutError(errno.ETIMEDOUT, "timed out"), "connect", Cause.TIMEOUT, "timed out"),
-    (TimeoutError(), "connect", Cause.TIMEOUT, "TimeoutError"),
+    (TimeoutError(), "connect", Cause.TIMEOUT, "Connection timed out"),
     (
         ConnectionResetError(errno.ECONNRESET, "reset by peer"),
         "key_exchange",
@@ -130,7 +135,21 @@ TABLE: list[tuple[BaseException | None, Step, Cause, str]] = [
         Cause.LOST,
         "the server disconnected: bye",
     ),
-    (ValueError("odd"), "connect", Cause.PROTOCOL, "ValueError: odd"),
+    (ValueError("odd"), "connect", Cause.PROTOCOL, "invalid data: odd"),
+    (PacketDecodeError("Incomplete packet"), "login", Cause.PROTOCOL, "data: Incomplete packet"),
+    (KeyError("odd"), "forwards", Cause.PROTOCOL, "internal error: KeyError('odd')"),
+    (
+        asyncssh.CompressionError("Decompression failed"),
+        "login",
+        Cause.PROTOCOL,
+        "Decompression failed",
+    ),
+    (
+        asyncssh.HostKeyNotVerifiable("not trusted"),
+        "forwards",
+        Cause.HOST_KEY_CHANGED,
+        "not trusted",
+    ),
 ]
 
 
@@ -164,11 +183,49 @@ def test_an_open_failure_without_text_is_explained() -> None:
     assert open_failure_text(asyncssh.ChannelOpenError(99, "odd\n")) == "code 99: odd\\n"
 
 
-def test_an_exception_without_text_is_named() -> None:
-    assert (
-        "KeyExchangeFailed"
-        in to_failure(asyncssh.KeyExchangeFailed(""), HOP, "key_exchange").message
-    )
+STEPS: tuple[Step, ...] = ("resolve", "connect", "key_exchange", "login", "forwards")
+
+
+def exceptions_of_libraries() -> Iterator[Exception]:
+    """Yield an exception of every class that a connection can end with, without and with text."""
+    kinds: list[Any] = [OSError, asyncssh.ChannelListenError, InvalidTag, InvalidSignature]
+    for root in (OSError, asyncssh.Error, ValueError):
+        kinds += _subclasses(root)
+    for kind in kinds:
+        empty = ((None, None),) if issubclass(kind, OSError) else ()
+        for arguments in ((), ("",), ("odd",), (5, ""), (5, "odd"), *empty):
+            try:
+                yield kind(*arguments)
+            except TypeError:  # another number of arguments
+                continue
+
+
+def _subclasses(kind: type[Exception]) -> Iterator[type[Exception]]:
+    for each in kind.__subclasses__():
+        if each.__module__.partition(".")[0] in {"asyncssh", "builtins", "socket", "ssl"}:
+            yield each
+        yield from _subclasses(each)
+
+
+@pytest.mark.parametrize("error", tuple(exceptions_of_libraries()), ids=repr)
+def test_no_message_is_the_name_of_a_class(error: Exception) -> None:
+    for step in STEPS:
+        failure = to_failure(error, HOP, step)
+        texts = (failure.message, failure.hint, str(to_connect_error(error)))
+        for text in texts:
+            assert type(error).__name__ not in text
+            assert "None" not in text
+        assert failure.message.strip(" :")
+        assert not failure.message.endswith(": ")
+
+
+@pytest.mark.parametrize("code", range(20))
+def test_a_disconnect_without_a_reason_is_described_by_its_code(code: int) -> None:
+    for error in (asyncssh.DisconnectError(code, ""), construct_disc_error(code, "", "")):
+        failure = to_failure(error, HOP, "forwards")
+
+        assert len(failure.message.rpartition(": ")[2]) > 5
+        assert "Error" not in failure.message
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.connect_error import ConnectError, Reason, reason_from_errno
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.happy_eyeballs import (
     connect_address,
     connect_first,
@@ -36,7 +37,7 @@ async def connect_endpoint(target: Address, endpoint: SocketEndpoint) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             connection = await _connect(target)
     except socket.gaierror as error:
-        message = f"{target}: {printable(error.strerror or str(error))}"
+        message = f"{target}: {os_error_text(error)}"
         raise ConnectError(Reason.HOST_UNREACHABLE, message) from error
     except TimeoutError as error:
         message = f"{target}: no answer within {CONNECT_TIMEOUT:.0f} s"

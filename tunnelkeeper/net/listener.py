@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
-from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.acceptor import Acceptor
 from tunnelkeeper.net.bind_addresses import special_addresses
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.port_owner import PORT_OWNERS
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _file_id(path: Path) -> tuple[int, int]:
 
 
 def _to_failure(address: Address, error: OSError) -> Failure:
-    message = printable(error.strerror or str(error))
+    message = os_error_text(error)
     hint = ""
     if error.errno in EXHAUSTION_ERRNOS:
         return local_resources_failure(f"cannot listen on {address}: {message}")

@@ -299,6 +299,13 @@ class StreamTransport(asyncio.Transport):
             self._loop.remove_writer(self._fd)
         self._schedule_connection_lost(error)
 
+    def _deliver_last_data(self) -> None:
+        """Deliver what arrived before the peer closed, which sending has detected first."""
+        with suppress(OSError):
+            data = self._sock.recv(READ_SIZE)
+            if data:
+                self._protocol.data_received(data)
+
     def _schedule_connection_lost(self, error: Exception | None) -> None:
         # As in asyncio, connection_lost() is never called from within close() or write().
         self._is_closed = True
@@ -306,6 +313,8 @@ class StreamTransport(asyncio.Transport):
 
     def _call_connection_lost(self, error: Exception | None) -> None:
         try:
+            if error is not None and getattr(self._protocol, "wants_last_data", False):
+                self._deliver_last_data()
             self._protocol.connection_lost(error)
         finally:
             self._sock.close()

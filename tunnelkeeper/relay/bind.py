@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
-from tunnelkeeper.core.text import printable
 from tunnelkeeper.forwarding.pump import SocketEndpoint
 from tunnelkeeper.net.bind_addresses import bind_addresses
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.listener import Listener, ListenError, listen
 
 PORT_ATTEMPTS = 20
@@ -77,5 +77,5 @@ def _probe(host: str, port: int) -> int:
 
 
 def _refused(target: TcpAddress | UnixAddress, error: OSError) -> ConnectError:
-    message = printable(error.strerror or str(error))
+    message = os_error_text(error)
     return ConnectError(Reason.FAILED, f"cannot listen on {target}: {message}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.ssh.errors import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ class ClientCallbacks(asyncssh.SSHClient):
         except (
             Exception
         ) as error:  # an exception here would close the connection and hide the reason
-            self._debug(f"reading the keys failed: {printable(repr(error))}")
+            self._debug(f"reading the keys failed: {describe(error)}")
             return None
 
     def auth_banner_received(self, msg: str, lang: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
+from tunnelkeeper.core import greetings
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, FailureError
 from tunnelkeeper.core.keepalive import tcp_user_timeout
 from tunnelkeeper.core.ssh_values import RekeyLimit
@@ -152,7 +153,9 @@ class ConnectAttempt:
         """
         if self.transport is None or self.proxy_command is not None or self.step != "key_exchange":
             return False
-        return self.transport.get_extra_info("server_version") is None
+        if self.transport.get_extra_info("server_version") is not None:
+            return False
+        return greetings.identify(self.transport.greeting) is None  # a web server, for example
 
     async def _connect_with_timeout(self) -> Connection:
         """Connect within the time limits. A network change restarts the attempt."""
@@ -353,6 +356,13 @@ class ConnectAttempt:
             await self._save_host_key()
 
     async def _to_failure(self, error: Exception) -> Failure:
+        """Return the failure, explained by what the server sent if it did not speak SSH."""
+        failure = await self._failure_of(error)
+        if self.transport is None:
+            return failure
+        return greetings.explain(failure, self.transport.greeting)
+
+    async def _failure_of(self, error: Exception) -> Failure:
         """Return the failure, described by the part that knows most about it."""
         match error:
             case _ if self.step == "login" and self.identities.agent_wait.is_slow:

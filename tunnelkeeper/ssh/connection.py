@@ -15,10 +15,9 @@ from asyncssh.constants import OPEN_CONNECT_FAILED
 from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
-from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.dial import set_traffic_class
 from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
-from tunnelkeeper.ssh.errors import to_connect_error, to_failure
+from tunnelkeeper.ssh.errors import describe, to_connect_error, to_failure
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 from tunnelkeeper.ssh.listen_diagnosis import diagnose, forbidden
 from tunnelkeeper.ssh.open_channel import open_channel
@@ -199,9 +198,9 @@ class Connection:
         try:
             await self._shielded_request(opening, lambda _: endpoint.abort())
         except asyncssh.ChannelOpenError as error:
-            raise CommandRefusedError(printable(error.reason)) from error
+            raise CommandRefusedError(describe(error)) from error
         except (OSError, asyncssh.Error, ValueError) as error:
-            raise CommandRefusedError(printable(str(error))) from error
+            raise CommandRefusedError(describe(error)) from error
 
     async def listen(
         self, address: Address, accept: Callable[[], Awaitable[ChannelEndpoint]]
@@ -218,8 +217,7 @@ class Connection:
             except ConnectError as refusal:
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, str(refusal)) from refusal
             except Exception as error:
-                message = f"{type(error).__name__}: {error}"
-                raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, message) from error
+                raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, describe(error)) from error
             if self.is_closed:  # it ended while the target was being connected
                 endpoint.abandon()
             self.transport.register(endpoint)

@@ -10,6 +10,20 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 from asyncssh.constants import (
+    DISC_AUTH_CANCELLED_BY_USER,
+    DISC_BY_APPLICATION,
+    DISC_COMPRESSION_ERROR,
+    DISC_CONNECTION_LOST,
+    DISC_HOST_KEY_NOT_VERIFIABLE,
+    DISC_HOST_NOT_ALLOWED_TO_CONNECT,
+    DISC_ILLEGAL_USER_NAME,
+    DISC_KEY_EXCHANGE_FAILED,
+    DISC_MAC_ERROR,
+    DISC_NO_MORE_AUTH_METHODS_AVAILABLE,
+    DISC_PROTOCOL_ERROR,
+    DISC_PROTOCOL_VERSION_NOT_SUPPORTED,
+    DISC_SERVICE_NOT_AVAILABLE,
+    DISC_TOO_MANY_CONNECTIONS,
     OPEN_ADMINISTRATIVELY_PROHIBITED,
     OPEN_CONNECT_FAILED,
     OPEN_RESOURCE_SHORTAGE,
@@ -26,6 +40,7 @@ from tunnelkeeper.core.failures import (
 )
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import fd_limits
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.negotiation import NoCommonAlgorithmError
 
 if TYPE_CHECKING:
@@ -45,6 +60,25 @@ _OPEN_FAILURE_REASONS = {
 }
 """The codes, besides "connect failed", that mean more than Reason.FAILED."""
 
+_DISCONNECT_NAMES = {
+    DISC_HOST_NOT_ALLOWED_TO_CONNECT: "this host is not allowed to connect",
+    DISC_PROTOCOL_ERROR: "protocol error",
+    DISC_KEY_EXCHANGE_FAILED: "the key exchange failed",
+    DISC_MAC_ERROR: "a message authentication code is wrong",
+    DISC_COMPRESSION_ERROR: "compression error",
+    DISC_SERVICE_NOT_AVAILABLE: "the service is not available",
+    DISC_PROTOCOL_VERSION_NOT_SUPPORTED: "the protocol version is not supported",
+    DISC_HOST_KEY_NOT_VERIFIABLE: "the host key cannot be verified",
+    DISC_CONNECTION_LOST: "connection lost",
+    DISC_BY_APPLICATION: "closed by the application",
+    DISC_TOO_MANY_CONNECTIONS: "too many connections",
+    DISC_AUTH_CANCELLED_BY_USER: "the login was cancelled",
+    DISC_NO_MORE_AUTH_METHODS_AVAILABLE: "no more authentication methods",
+    DISC_ILLEGAL_USER_NAME: "illegal user name",
+}
+"""Reason codes of SSH_MSG_DISCONNECT (RFC 4253 section 11.1)."""
+
+_NOT_SSH_HINT = "is it really an SSH server?"
 _UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
 _HUNG_UP_HINT = "is it an SSH server? Is it overloaded (MaxStartups) or refusing this address?"
 _ALGORITHM_HINT = (
@@ -67,7 +101,7 @@ def to_failure(error: BaseException | None, hop: str, step: Step) -> Failure:
         case socket.gaierror():
             return Failure(
                 Cause.DNS,
-                f"cannot resolve the host name: {printable(error.strerror or str(error))}",
+                f"cannot resolve the host name: {os_error_text(error)}",
                 hop,
                 "check `hostname` and the DNS of this machine",
             )
@@ -78,7 +112,7 @@ def to_failure(error: BaseException | None, hop: str, step: Step) -> Failure:
         case asyncssh.Error() if step == "login" and _is_login_ended_by_server(error):
             return Failure(
                 Cause.AUTH,
-                f"the server ended the login: {_text(error)}",
+                f"the server ended the login: {describe(error)}",
                 hop,
                 "fewer keys may help: set identities_only = true and identity_files",
             )
@@ -86,7 +120,7 @@ def to_failure(error: BaseException | None, hop: str, step: Step) -> Failure:
 
 
 def _from_os(error: OSError, hop: str, step: Step) -> Failure:
-    message = printable(error.strerror or str(error) or type(error).__name__)
+    message = os_error_text(error)
     if error.errno in EXHAUSTION_ERRNOS:
         return local_resources_failure(message, hop)
     match error:
@@ -123,7 +157,7 @@ def to_connect_error(error: Exception) -> ConnectError:
                 return ConnectError(reason_from_text(text), text)
             return ConnectError(_OPEN_FAILURE_REASONS.get(code, Reason.FAILED), text)
         case _:
-            return ConnectError(Reason.FAILED, printable(str(error)))
+            return ConnectError(Reason.FAILED, describe(error))
 
 
 def reason_from_text(text: str) -> Reason:
@@ -151,24 +185,37 @@ def open_failure_text(error: asyncssh.ChannelOpenError) -> str:
 
 def _from_protocol(error: BaseException | None, hop: str, step: Step) -> Failure:
     match error:
+        case None:
+            return Failure(Cause.LOST, "the server closed the connection", hop)
         case PeerDeadError():
-            return Failure(Cause.PEER_DEAD, _text(error), hop)
+            return Failure(Cause.PEER_DEAD, describe(error), hop)
+        case asyncssh.ConnectionLost():
+            return _connection_lost(hop, step)
+        case asyncssh.DisconnectError():
+            return _from_disconnect(error, hop)
+        case ValueError():
+            return Failure(Cause.PROTOCOL, f"invalid data: {describe(error)}", hop, _NOT_SSH_HINT)
+    return Failure(Cause.PROTOCOL, f"internal error: {describe(error)}", hop, "please report it")
+
+
+def _from_disconnect(error: asyncssh.DisconnectError, hop: str) -> Failure:
+    """Return why one of both sides disconnected."""
+    text = describe(error)
+    match error:
         case NoCommonAlgorithmError(mismatch=mismatch):
             message = mismatch.describe("the server")
             return Failure(Cause.KEY_EXCHANGE, message, hop, mismatch.hint())
         case asyncssh.KeyExchangeFailed():
-            return Failure(Cause.KEY_EXCHANGE, _text(error), hop, _ALGORITHM_HINT)
+            return Failure(Cause.KEY_EXCHANGE, text, hop, _ALGORITHM_HINT)
         case asyncssh.PermissionDenied() | asyncssh.IllegalUserName():
-            return Failure(Cause.AUTH, _text(error), hop)
-        case None:
-            return Failure(Cause.LOST, "the server closed the connection", hop)
-        case asyncssh.ConnectionLost():
-            return _connection_lost(hop, step)
-        case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported() | asyncssh.MACError():
-            return Failure(Cause.PROTOCOL, _text(error), hop, "is it really an SSH server?")
-        case asyncssh.DisconnectError():
-            return Failure(Cause.LOST, f"the server disconnected: {_text(error)}", hop)
-    return Failure(Cause.PROTOCOL, printable(f"{type(error).__name__}: {error}"), hop)
+            return Failure(Cause.AUTH, text, hop)
+        case asyncssh.HostKeyNotVerifiable():
+            return Failure(Cause.HOST_KEY_CHANGED, text, hop)
+        case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported():
+            return Failure(Cause.PROTOCOL, text, hop, _NOT_SSH_HINT)
+        case asyncssh.MACError() | asyncssh.CompressionError():
+            return Failure(Cause.PROTOCOL, text, hop, _NOT_SSH_HINT)
+    return Failure(Cause.LOST, f"the server disconnected: {text}", hop)
 
 
 def _connection_lost(hop: str, step: Step) -> Failure:
@@ -185,9 +232,23 @@ def _connection_lost(hop: str, step: Step) -> Failure:
 def _is_login_ended_by_server(error: asyncssh.Error) -> bool:
     # sshd reports too many attempts as a protocol error (code 2), others as code 14.
     return isinstance(error, asyncssh.DisconnectError) and not isinstance(
-        error, asyncssh.ConnectionLost | asyncssh.PermissionDenied | asyncssh.MACError
+        error,
+        asyncssh.ConnectionLost
+        | asyncssh.PermissionDenied
+        | asyncssh.MACError
+        | asyncssh.CompressionError,
     )
 
 
-def _text(error: BaseException) -> str:
-    return printable(str(error) or type(error).__name__)
+def describe(error: BaseException) -> str:
+    """Return the text of an exception, printable. It names no class of a library."""
+    match error:
+        case OSError():
+            return os_error_text(error)
+        case asyncssh.ChannelOpenError():
+            return open_failure_text(error)
+        case asyncssh.DisconnectError(code=code) if not str(error):
+            return _DISCONNECT_NAMES.get(code, f"code {code}, without a reason")
+    if type(error).__module__ == "builtins" and not isinstance(error, ValueError):
+        return printable(repr(error))  # of no use without its class, such as KeyError
+    return printable(str(error)) or "no reason given"

@@ -26,6 +26,7 @@ from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
 from tunnelkeeper.ssh.fastpath.connection import FastPathConnection
 from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
+from tunnelkeeper.ssh.greeting import GreetingMixin
 from tunnelkeeper.ssh.negotiation import process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
 
@@ -161,7 +162,7 @@ class BaseTransport(FastPathConnection):
         return self.create_task(coroutine)
 
 
-class ClientTransport(DebugMessageMixin, BaseTransport, SSHClientConnection):
+class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClientConnection):
     """One SSH connection to a server.
 
     Attributes:

@@ -16,6 +16,7 @@ from asyncssh.packet import SSHPacket
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.auth import algorithms, public_keys
 from tunnelkeeper.ssh.auth.agent import AgentClient, AgentWait, key_name
 from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
@@ -198,7 +199,8 @@ class Identities:
                 self.agent_wait.clear()
                 self.agent_problem = f"it has not listed its keys within {timeout:g} s"
                 return None
-            self.agent_problem = printable(str(error) or type(error).__name__)
+            text = os_error_text(error) if isinstance(error, OSError) else printable(str(error))
+            self.agent_problem = text or "it sent no key list"
             return []
         return [
             Identity(key_name(key), public, in_agent=True)

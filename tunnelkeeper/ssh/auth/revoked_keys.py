@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth.file_cache import FileCache
 from tunnelkeeper.ssh.auth.known_hosts_file import TRANSIENT_ERRNOS, read_regular_file
@@ -64,7 +64,7 @@ class RevokedKeyFiles:
         except OSError as error:
             if error.errno in TRANSIENT_ERRNOS:
                 raise
-            reason = printable(error.strerror or str(error))
+            reason = os_error_text(error)
             raise UnreadableListError(f"{path}: {reason}") from None
 
 
