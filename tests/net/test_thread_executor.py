@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from concurrent.futures import CancelledError
 
 import pytest
 
 from tests.fake_clock import DEADLINE
+from tunnelkeeper.net import thread_executor
 from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 
 # -- DaemonThreads -------------------------------------------------------------------------------
@@ -146,3 +148,43 @@ async def test_a_call_without_a_thread_does_not_block_the_next_call(
 
     async with asyncio.timeout(DEADLINE):
         assert await executor.call("a", lambda: "next") == "next"
+
+
+async def test_a_key_without_calls_is_forgotten() -> None:
+    executor, release = SerialExecutor(), threading.Event()
+    async with asyncio.TaskGroup() as tasks:
+        hanging = tasks.create_task(executor.call("disk", release.wait))
+        waiting = tasks.create_task(executor.call("disk", release.wait))
+        await asyncio.sleep(0)
+        assert len(executor) == 1
+        waiting.cancel()
+        await asyncio.sleep(0)
+        assert len(executor) == 1
+
+        release.set()
+        await hanging
+
+    assert len(executor) == 0
+
+
+async def test_a_read_that_takes_too_long_is_an_error_and_delays_the_same_key_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(thread_executor, "READ_TIMEOUT", 0.05)
+    executor, release = SerialExecutor(), threading.Event()
+    try:
+        for _ in range(3):
+            with pytest.raises(OSError, match="not read within") as failed:
+                await executor.read("disk", release.wait)
+            assert failed.value.errno == errno.ETIMEDOUT
+        assert await executor.read("other disk", lambda: "data") == "data"
+    finally:
+        release.set()
+
+
+async def test_the_timeout_of_a_read_itself_is_raised_unchanged() -> None:
+    def fail() -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "the server of the share does not answer")
+
+    with pytest.raises(TimeoutError, match="of the share"):
+        await SerialExecutor().read("disk", fail)

@@ -149,7 +149,7 @@ def test_a_certificate_that_cannot_be_read_is_a_problem(
 
     problems = file.problems(f'identity_files = "{key}"', f'certificate_files = "{missing}"')
 
-    assert problems == [f"{file.at}: certificate file {missing}: cannot be read"]
+    assert problems == [f"{file.at}: certificate file {missing}: No such file or directory"]
 
 
 @pytest.mark.parametrize("keyword", ["ciphers", "macs", "kex_algorithms", "host_key_algorithms"])

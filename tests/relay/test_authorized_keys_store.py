@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fake_clock import until
 from tests.relay.authorized_keys_lines import blob, line
+from tunnelkeeper.net import thread_executor
+from tunnelkeeper.net.regular_file import read_regular_file
+from tunnelkeeper.relay import authorized_keys_store
 from tunnelkeeper.relay.authorized_keys_store import AuthorizedKeysStore, find_problems
 
 if TYPE_CHECKING:
@@ -24,7 +29,7 @@ def write_keys(path: Path, *seeds: int) -> Path:
 
 def numbers(store: AuthorizedKeysStore, user: str) -> list[int]:
     known = {blob(seed): seed for seed in range(1, 10)}
-    return [known[key.blob] for key in store.keys_for(user)]
+    return [known[key.blob] for key in store.keys_for_blocking(user)]
 
 
 def test_one_file_serves_every_user(tmp_path: Path) -> None:
@@ -93,15 +98,15 @@ def test_a_changed_file_counts_at_the_next_login(tmp_path: Path) -> None:
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     path = write_keys(tmp_path / "keys", 1)
     store = AuthorizedKeysStore(str(path))
-    first = store.keys_for("ann")
+    first = store.keys_for_blocking("ann")
 
-    assert store.keys_for("bob") is first
+    assert store.keys_for_blocking("bob") is first
 
 
 def test_a_replaced_file_of_the_same_time_and_size_counts(tmp_path: Path) -> None:
     path = write_keys(tmp_path / "keys", 1)
     store = AuthorizedKeysStore(str(path))
-    store.keys_for("ann")
+    store.keys_for_blocking("ann")
     before = path.stat()
     other = write_keys(tmp_path / "other", 2)
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -128,14 +133,14 @@ def test_a_bad_line_is_skipped_with_one_log_line(
 def test_an_unreadable_file_gives_no_keys_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert AuthorizedKeysStore(str(tmp_path)).keys_for("ann") == ()
+    assert AuthorizedKeysStore(str(tmp_path)).keys_for_blocking("ann") == ()
     assert "cannot read authorized keys" in caplog.text
 
 
 def test_an_unknown_user_leaves_no_log_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert AuthorizedKeysStore(f"{tmp_path}/%u").keys_for("eve") == ()
+    assert AuthorizedKeysStore(f"{tmp_path}/%u").keys_for_blocking("eve") == ()
     assert caplog.text == ""
 
 
@@ -157,3 +162,32 @@ def test_check_reads_the_files_of_all_users(tmp_path: Path, pattern: str) -> Non
 
     [problem] = find_problems(f"{folder}/{pattern}")
     assert problem.startswith(f"{path}:1: ")
+
+
+async def test_a_file_on_a_disk_that_hangs_delays_its_own_user_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_keys(tmp_path / "ann", 1)
+    write_keys(tmp_path / "bob", 2)
+    release = threading.Event()
+
+    def hang(path: str) -> bytes:
+        if path.endswith("bob"):
+            release.wait()
+        return read_regular_file(path)
+
+    monkeypatch.setattr(f"{authorized_keys_store.__name__}.read_regular_file", hang)
+    monkeypatch.setattr(thread_executor, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr(authorized_keys_store, "MAX_READS", 2)
+    store = AuthorizedKeysStore(f"{tmp_path}/%u")
+    try:
+        assert await store.keys_for("bob") == ()
+        assert f"{tmp_path}/bob: not read within 0.1 s" in caplog.text
+        assert [key.blob for key in await store.keys_for("ann")] == [blob(1)]
+        monkeypatch.setattr(authorized_keys_store, "MAX_READS", 1)
+        assert await store.keys_for("ann") == ()
+        assert "1 other files are not read yet" in caplog.text
+    finally:
+        release.set()
+    await until(lambda: not store._executor)
+    assert [key.blob for key in await store.keys_for("bob")] == [blob(2)]

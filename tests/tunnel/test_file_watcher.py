@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fake_clock import FakeClock, settle
-from tunnelkeeper.tunnel.file_watcher import POLL_INTERVAL, read_signatures, wait_for_change
+from tests.fake_clock import FakeClock, settle, until, within_deadline
+from tunnelkeeper.net import thread_executor
+from tunnelkeeper.ssh.auth.file_cache import file_signature
+from tunnelkeeper.tunnel import file_watcher
+from tunnelkeeper.tunnel.file_watcher import (
+    POLL_INTERVAL,
+    read_signatures,
+    read_signatures_in_thread,
+    wait_for_change,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +56,7 @@ async def test_every_kind_of_change_is_detected(
         assert not waiting.done()
 
         change(path)
-        await clock.advance(POLL_INTERVAL)
-
-        assert waiting.done()
+        await advance_until(clock, waiting.done)
 
 
 async def test_a_new_file_is_detected(tmp_path: Path) -> None:
@@ -58,9 +65,38 @@ async def test_a_new_file_is_detected(tmp_path: Path) -> None:
         waiting = tasks.create_task(wait_for_change(read_signatures([str(path)]), clock))
         await settle()
         path.write_text("a key")
-        await clock.advance(POLL_INTERVAL)
+        await advance_until(clock, waiting.done)
 
-        assert waiting.done()
+
+async def advance_until(clock: FakeClock, condition: Callable[[], bool]) -> None:
+    """Advance the clock until the condition is true; the files are read in threads."""
+    async with within_deadline():
+        while not condition():
+            await clock.advance(POLL_INTERVAL)
+
+
+async def test_a_file_that_hangs_counts_as_missing_and_delays_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, path = str(tmp_path / "hanging"), tmp_path / "known_hosts"
+    path.touch()
+    release = threading.Event()
+    stat = os.stat
+
+    def hang(name: str, **options: bool) -> os.stat_result:
+        if str(name) == hanging:
+            release.wait()
+        return stat(name, **options)
+
+    monkeypatch.setattr(os, "stat", hang)
+    monkeypatch.setattr(thread_executor, "READ_TIMEOUT", 0.1)
+    try:
+        both = await read_signatures_in_thread([hanging, str(path)])
+        assert both == {hanging: None, str(path): file_signature(stat(path))}
+        assert await read_signatures_in_thread([str(path)]) == read_signatures([str(path)])
+    finally:
+        release.set()
+    await until(lambda: not file_watcher._READS)
 
 
 def test_an_unreadable_path_counts_as_missing(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """TOML files as documents in which every key has a line number, or the problems of a file.
 
 It knows no keys. tunnels.toml and relay.toml are both read through it; no other module of the
-package opens a file.
+package reads a file.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunnelkeeper.config.errors import ConfigError, KeyPath, Problem, ValueProblem, format_key_path
 from tunnelkeeper.config.line_numbers import line_numbers
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.regular_file import read_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,7 +70,7 @@ def read_text(path: str, named_by: str) -> str:
     named_by: the option that names another file, for messages. Raises ConfigError.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_regular_file(path).decode("utf-8-sig")
     except FileNotFoundError:
         problem = f"no such file; create it, or name another file with {named_by}"
     except IsADirectoryError:

@@ -29,6 +29,7 @@ from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
+from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
 from tunnelkeeper.tunnel.file_watcher import read_signatures
@@ -88,6 +89,7 @@ class Supervisor:
         self._stats_reader = ProcessStatsReader()
         self._config_monitor = ConfigMonitor(config_read or read_signatures([configuration.path]))
         self._reloading = asyncio.Lock()
+        self._files = SerialExecutor()
         host_resolver = create_resolver(configuration)
         self._context = TunnelContext(
             host_resolver,
@@ -232,11 +234,15 @@ class Supervisor:
         return self._snapshot()
 
     async def _reload(self) -> list[str]:
-        config_read = read_signatures([self._configuration.path])
+        path = self._configuration.path
         try:
-            new, warnings = load_with_warnings(self._configuration.path)
+            config_read, (new, warnings) = await self._files.read(
+                path, lambda: (read_signatures([path]), load_with_warnings(path))
+            )
         except ConfigError as error:
             raise ConfigRejectedError([str(problem) for problem in error.problems]) from error
+        except OSError as error:
+            raise ConfigRejectedError([f"{path}: {error.strerror}"]) from error
         host_resolver = self._create_resolver(new)
         old_tunnels = self._registry.tunnels
         changes = diff(

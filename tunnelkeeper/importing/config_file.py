@@ -18,6 +18,7 @@ from tunnelkeeper.config import ConfigError, Problem, parse
 from tunnelkeeper.core.host_spec import parse_host_spec
 from tunnelkeeper.importing.toml_edit import NotATableError, append_text, replace_table
 from tunnelkeeper.importing.toml_text import format_tunnel, format_tunnels
+from tunnelkeeper.net.regular_file import read_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ def read(path: Path) -> ConfigFile:
     Raises ConfigError if the file is invalid and OSError if it cannot be read.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_regular_file(path)
     except FileNotFoundError:
         raw = b""
     try:

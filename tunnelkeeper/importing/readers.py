@@ -18,6 +18,7 @@ from tunnelkeeper.importing.source_commands import UnreadableError
 from tunnelkeeper.importing.specifiers import UnitName, make_unit_specifiers
 from tunnelkeeper.importing.ssh_config_names import HostNames, parse_host_names
 from tunnelkeeper.importing.systemd_service import Service, find_service_commands
+from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.systemd import systemctl
 from tunnelkeeper.systemd.systemctl import NoServiceManagerError, SystemctlError
 
@@ -98,7 +99,7 @@ def read_host_names(file: str | None, facts: Facts) -> HostNames:
 
 def read_text(path: str) -> str:
     """Return the text of a file; bytes that are not UTF-8 become surrogates. Raises OSError."""
-    return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    return read_regular_file(path).decode("utf-8", "surrogateescape")
 
 
 def _add_included_names(

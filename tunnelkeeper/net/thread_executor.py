@@ -6,6 +6,7 @@ Nothing here can stop a call: a cancelled caller stops waiting, and the thread r
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+
+READ_TIMEOUT = 5.0
+"""Seconds after which a file counts as unreadable for now. Its reading continues."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +54,14 @@ def _run(
 
 
 @dataclass(slots=True)
+class _Queue:
+    """The calls with one key. calls: those that run or wait."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    calls: int = 0
+
+
+@dataclass(slots=True)
 class SerialExecutor:
     """Runs calls in the event loop's default executor; calls with the same key run one at a time.
 
@@ -57,26 +69,55 @@ class SerialExecutor:
     behind it. So a disk that hangs blocks one thread, not one for each attempt.
     """
 
-    _locks: dict[Hashable, asyncio.Lock] = field(default_factory=dict)
+    _queues: dict[Hashable, _Queue] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of keys that have a call."""
+        return len(self._queues)
 
     async def call(self, key: Hashable, function: Callable[[], T]) -> T:
         """Call a function after all earlier calls with the same key; return its result.
 
         Raises what the function raises.
         """
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        await lock.acquire()
+        queue = self._queues.setdefault(key, _Queue())
+        queue.calls += 1
         try:
-            done = asyncio.get_running_loop().run_in_executor(None, function)
+            await queue.lock.acquire()
+            try:
+                done = asyncio.get_running_loop().run_in_executor(None, function)
+            except BaseException:
+                queue.lock.release()
+                raise
         except BaseException:
-            lock.release()
+            self._leave(key, queue)
             raise
 
         def release(done: asyncio.Future[T]) -> None:
-            lock.release()
+            queue.lock.release()
+            self._leave(key, queue)
             # asyncio logs an exception that is not retrieved. A cancelled caller does not.
             if not done.cancelled():
                 done.exception()
 
         done.add_done_callback(release)
         return await asyncio.shield(done)
+
+    def _leave(self, key: Hashable, queue: _Queue) -> None:
+        queue.calls -= 1
+        if not queue.calls:
+            del self._queues[key]
+
+    async def read(self, key: Hashable, function: Callable[[], T]) -> T:
+        """Call a function that reads files, and wait READ_TIMEOUT for it.
+
+        Raises OSError (ETIMEDOUT) when the time is over, and what the function raises.
+        """
+        try:
+            async with asyncio.timeout(READ_TIMEOUT) as limit:
+                return await self.call(key, function)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            message = f"not read within {READ_TIMEOUT:g} s; its file system may hang"
+            raise OSError(errno.ETIMEDOUT, message) from None

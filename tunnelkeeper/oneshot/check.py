@@ -14,7 +14,12 @@ from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
-from tunnelkeeper.ssh.auth.private_keys import KeyProblem, PrivateKeys, Unusable
+from tunnelkeeper.ssh.auth.private_keys import (
+    KeyProblem,
+    PrivateKeys,
+    Unusable,
+)
+from tunnelkeeper.ssh.auth.public_keys import certificate_problem
 from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles, UnreadableListError
 from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import lookup_for
@@ -109,8 +114,8 @@ def _key_problems(host: Host, keys: PrivateKeys, configured: bool) -> Iterator[s
             continue
         yield with_hint(f"identity file {loaded}", loaded.remedy)
     for path in host.certificate_files:
-        if not os.access(path, os.R_OK):
-            yield f"certificate file {path}: cannot be read"
+        if problem := certificate_problem(path):
+            yield f"certificate file {path}: {problem}"
 
 
 def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:

@@ -87,7 +87,7 @@ class AuthSession:
         began = time.monotonic()
         self._admitted = None
         try:
-            verdict = self._authorize_key(user, key, verify_signature)
+            verdict = await self._authorize_key(user, key, verify_signature)
         except Exception:
             log.exception("authentication failed unexpectedly; please report it")
             verdict = Denied("internal error")
@@ -143,10 +143,10 @@ class AuthSession:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _authorize_key(
+    async def _authorize_key(
         self, user: str, key: bytes, verify_signature: Callable[[Any], bool]
     ) -> Admitted | Denied:
-        keys = self._context.authorized_keys.keys_for(user)
+        keys = await self._context.authorized_keys.keys_for(user)
         candidate = parse_key(key)
         if candidate is None:
             return Denied("not a public key of a supported type")

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.regular_file import read_regular_file
+from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.relay import authorized_keys
 from tunnelkeeper.relay.authorized_keys import AuthorizedKey
 from tunnelkeeper.ssh.auth.file_cache import FileCache
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SIZE_LIMIT = 16 * 1024 * 1024
-"""Maximum bytes of one file: about a hundred thousand keys."""
+MAX_READS = 64
+"""Files that are read at the same time. Clients choose user names, so a disk that hangs would
+otherwise cost a thread for each name."""
 
 _USER_TOKEN = "%u"  # noqa: S105  sshd_config(5), TOKENS
 # A user name becomes part of a path, so slashes and leading dots are not allowed.
@@ -36,14 +39,33 @@ class AuthorizedKeysStore:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self._files = FileCache(_load)
+        self._executor = SerialExecutor()
 
-    def keys_for(self, user: str) -> Keys:
-        """Return the keys that may log in as a user; empty for an unknown user."""
-        if not _USER.fullmatch(user):
+    async def keys_for(self, user: str) -> Keys:
+        """Return the keys that may log in as a user; empty for an unknown user.
+
+        The file is read in a thread: one on a disk that hangs delays its own users only.
+        """
+        path = self._path_for(user)
+        if path is None:
             return ()
-        return self._read_keys(self._path_for(user))
+        if len(self._executor) >= MAX_READS:
+            log.error("cannot read authorized keys: %d other files are not read yet", MAX_READS)
+            return ()
+        try:
+            return await self._executor.read(path, lambda: self._read_keys(path))
+        except OSError as error:
+            log.error("cannot read authorized keys: %s: %s", path, error.strerror)  # noqa: TRY400
+            return ()
 
-    def _path_for(self, user: str) -> Path:
+    def keys_for_blocking(self, user: str) -> Keys:
+        """Return the keys that may log in as a user, without a thread."""
+        path = self._path_for(user)
+        return () if path is None else self._read_keys(path)
+
+    def _path_for(self, user: str) -> Path | None:
+        if not _USER.fullmatch(user):
+            return None
         # One pass, so that neither a user name nor "%%u" is expanded again.
         tokens = {"%%": "%", _USER_TOKEN: user}
         return Path(re.sub("%[%u]", lambda token: tokens[token[0]], self.pattern))
@@ -62,10 +84,7 @@ def _load(path: str, _status: os.stat_result) -> Keys:
 
     Raises OSError, ValueError.
     """
-    with Path(path).open("rb") as file:
-        data = file.read(SIZE_LIMIT + 1)
-    if len(data) > SIZE_LIMIT:
-        raise ValueError(f"{path}: longer than {SIZE_LIMIT} bytes")
+    data = read_regular_file(path)
     # Bytes that are not UTF-8 are harmless in a comment; elsewhere the line is skipped.
     keys, warnings = authorized_keys.parse(data.decode("utf-8", "backslashreplace"), path)
     for warning in warnings:
@@ -81,7 +100,7 @@ def find_problems(pattern: str) -> list[str]:
     problems: list[str] = []
     for path in paths:
         try:
-            text = path.read_bytes().decode("utf-8", "backslashreplace")
+            text = read_regular_file(path).decode("utf-8", "backslashreplace")
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
         else:
@@ -102,6 +121,6 @@ def _files(pattern: str) -> list[Path]:
     for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
         user = entry.name.removeprefix(start).removesuffix(end)
         path = entry / below if below else entry
-        if _USER.fullmatch(user) and entry.name == f"{start}{user}{end}" and path.is_file():
+        if _USER.fullmatch(user) and entry.name == f"{start}{user}{end}" and path.exists():
             matching.append(path)
     return matching

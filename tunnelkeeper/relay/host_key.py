@@ -10,6 +10,8 @@ from pathlib import Path
 
 import asyncssh
 
+from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
+
 NEW_KEY = "ssh-ed25519"
 
 
@@ -40,7 +42,7 @@ def read(path: Path) -> asyncssh.SSHKey:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise HostKeyError(f"{path}: others can read it (mode {mode:04o}); run `chmod 600 {path}`")
     try:
-        return asyncssh.import_private_key(path.read_bytes())
+        return asyncssh.import_private_key(read_regular_file(path, KEY_SIZE_LIMIT))
     except asyncssh.KeyEncryptionError as error:
         raise HostKeyError(f"{path}: has a passphrase; a host key must have none") from error
     except (asyncssh.KeyImportError, UnicodeError) as error:

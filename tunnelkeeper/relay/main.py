@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from tunnelkeeper.net import fd_limits
 from tunnelkeeper.net.line_sinks import stderr_sink
 from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.listener import ListenError
+from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 from tunnelkeeper.presentation.formatting import format_moment
 from tunnelkeeper.relay import authorized_keys_store, host_key, socket_activation
 from tunnelkeeper.relay.host_key import HostKeyError
@@ -123,7 +124,7 @@ class RelayApi(Protocol):
     def status(self) -> RelaySnapshot:
         """Return the snapshot for front ends."""
 
-    def reload(self) -> list[str]:
+    async def reload(self) -> list[str]:
         """Reread relay.toml and the authorized keys; return a sentence for each change.
 
         Raises control.api.ConfigRejectedError without changing anything.
@@ -138,7 +139,7 @@ async def _status(relay: RelayApi, _params: NoParams) -> RelaySnapshot:
 
 
 async def _reload(relay: RelayApi, _params: NoParams) -> Changes:
-    return Changes(relay.reload())
+    return Changes(await relay.reload())
 
 
 async def _shutdown(relay: RelayApi, _params: NoParams) -> Done:
@@ -165,18 +166,21 @@ class _RunningRelay:
     relay: RelayServer
     stopping: asyncio.Event
     manager: ServiceManager
+    files: SerialExecutor = field(default_factory=SerialExecutor)
 
     def status(self) -> RelaySnapshot:
         """Return the snapshot for front ends."""
         return self.relay.status()
 
-    def reload(self) -> list[str]:
+    async def reload(self) -> list[str]:
         """Reread the configuration; return a sentence for each change."""
         self.manager.notify(*notify.reloading_assignments())
         try:
-            configuration = self.source.read()
+            configuration = await self.files.read(self.source, self.source.read)
         except ConfigError as error:
             raise ConfigRejectedError([str(problem) for problem in error.problems]) from error
+        except OSError as error:
+            raise ConfigRejectedError([f"{self.source.path}: {error.strerror}"]) from error
         else:
             return self.relay.reconfigure(configuration)
         finally:
@@ -186,13 +190,15 @@ class _RunningRelay:
         """Start the shutdown."""
         self.stopping.set()
 
-    def reload_or_log(self) -> None:
+    async def reload_or_log(self) -> None:
         """Reload on SIGHUP, and log problems, since no client waits for an answer."""
         try:
-            self.reload()
+            await self.reload()
         except ConfigRejectedError as error:
             for problem in (*error.problems, str(error)):
                 log.error("%s", problem)  # noqa: TRY400  the problem needs no traceback
+        except Exception:
+            log.exception("the reload failed unexpectedly; please report it")
 
 
 async def _serve(
@@ -203,15 +209,19 @@ async def _serve(
     passed_sockets: list[socket.socket],
 ) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(DaemonThreads())
     loop.set_exception_handler(_log_fault)
     running = _RunningRelay(source, relay, asyncio.Event(), manager)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.shutdown)
-    loop.add_signal_handler(signal.SIGHUP, running.reload_or_log)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the configuration has just been read
     server = ControlServer(socket_path, running, make_connection=converse)
     await relay.open(passed_sockets)
     try:
         async with asyncio.TaskGroup() as tasks, server.serving(tasks):
+            loop.add_signal_handler(
+                signal.SIGHUP, lambda: tasks.create_task(running.reload_or_log())
+            )
             where = ", ".join(map(str, relay.addresses))
             log.info("tunnelkeeper %s: the relay listens on %s", __version__, where)
             for fingerprint in relay.fingerprints:

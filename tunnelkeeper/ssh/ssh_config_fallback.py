@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import glob
+import io
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.fd_limits import with_inherited_limit
 from tunnelkeeper.net.process_group import ProcessGroup
 from tunnelkeeper.net.process_guard import TERMINATE_TIMEOUT
+from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.sshconfig.directives_in_effect import READ_BY_FALLBACK
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE
@@ -203,6 +205,9 @@ class SshConfigReader(SSHClientConfig):
         """Include the files of a pattern in sorted order, as glob(7) does: the first value wins."""
         patterns = [str(self._default_path / Path(pattern).expanduser()) for pattern in args]
         found = [sorted(glob.glob(pattern)) for pattern in patterns]  # noqa: PTH207  as ssh does
+        for path in (path for paths in found for path in paths):
+            if not Path(path).is_file() and not Path(path).is_dir():
+                self._error(f"{path}: not a regular file")  # asyncssh would skip it
         args[:] = [glob.escape(path) for paths in found for path in paths]
         self._include(option, args)
 
@@ -216,6 +221,11 @@ class SshConfigReader(SSHClientConfig):
             if criterion == "exec" and value_index is not None:
                 args[value_index] = expand(args[value_index], self._tokens, frozenset(self._tokens))
         self._match(option, args)
+
+
+def open_config(path: Path) -> io.StringIO:
+    """Open a file of ssh_config for asyncssh's parser. Raises OSError if it is not regular."""
+    return io.StringIO(read_regular_file(path).decode())
 
 
 def run_match_command(command: str) -> bool:
@@ -244,6 +254,7 @@ def run_match_command(command: str) -> bool:
         group.leader_exited()
 
 
+asyncssh.config.open = open_config  # type: ignore[attr-defined]
 asyncssh.config._exec = run_match_command  # type: ignore[assignment]  # noqa: SLF001
 
 

@@ -17,7 +17,7 @@ from tunnelkeeper.core.snapshot import ProgressSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.errors import to_failure
 from tunnelkeeper.sshconfig import SshConfigError
-from tunnelkeeper.tunnel.file_watcher import Signatures, read_signatures
+from tunnelkeeper.tunnel.file_watcher import Signatures, read_signatures_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -158,7 +158,7 @@ class Session:
             raise FailureError(failure) from error
         except OSError as error:
             raise FailureError(to_failure(error, self.tunnel.host, "connect")) from error
-        self.files = read_signatures(_files_of(self.host_chain))
+        self.files = await read_signatures_in_thread(_files_of(self.host_chain))
         if self.role is Role.SERVING:
             await self.listener.on_host_known(self)
         self.hop_connections = await self.connection_pool.connect(self.host_chain, self.progress)

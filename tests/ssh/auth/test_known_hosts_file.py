@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tunnelkeeper.net.regular_file import SIZE_LIMIT
 from tunnelkeeper.ssh.auth.known_hosts import Trusted, check_host_key, host_pattern, parse
-from tunnelkeeper.ssh.auth.known_hosts_file import SIZE_LIMIT, KnownHostsFiles, append_host_key
+from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles, append_host_key
 
 ALGORITHM = "ssh-ed25519"
 
@@ -160,7 +161,7 @@ def test_a_directory_is_skipped_with_a_warning(tmp_path: Path) -> None:
     known_hosts, warnings, files_read = KnownHostsFiles().read([str(tmp_path)])
 
     assert known_hosts.lines == ()
-    assert warnings == (f"{tmp_path}: its host keys are not used: not a regular file",)
+    assert warnings == (f"{tmp_path}: its host keys are not used: Is a directory",)
     assert files_read == ()
 
 

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 
+from tests.e2e.keys import make_key
+from tests.fake_clock import until
 from tests.ssh.server import new_key, write_key
+from tunnelkeeper.net import thread_executor
+from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.ssh.auth.private_keys import (
     KeyProblem,
     PrivateKeys,
@@ -166,3 +171,33 @@ def test_a_public_key_file_has_a_remedy(path: Path) -> None:
     assert problem.remedy == f"name the private key: {path}"
     path.unlink()
     assert f"ssh-add {path}" in PrivateKeys().load(str(public)).remedy  # type: ignore[union-attr]
+
+
+async def test_a_file_on_a_disk_that_hangs_delays_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, hanging = make_key(tmp_path / "good"), tmp_path / "hanging"
+    hanging.touch(0o600)
+    release = threading.Event()
+
+    def hang(path: str, limit: int) -> bytes:
+        if path.startswith(str(hanging)):
+            release.wait()
+        return read_regular_file(path, limit)
+
+    monkeypatch.setattr("tunnelkeeper.ssh.auth.public_keys.read_regular_file", hang)
+    monkeypatch.setattr(thread_executor, "READ_TIMEOUT", 0.2)
+    keys = PrivateKeys()
+    try:
+        problem = (await keys.read(str(hanging))).private
+        other = await keys.read(str(good))
+        certificate = await keys.read_certificate(str(hanging))
+    finally:
+        release.set()
+
+    assert isinstance(problem, KeyProblem)
+    assert "not read within 0.2 s" in problem.message
+    assert isinstance(other.private, asyncssh.SSHKey)
+    assert other.public is not None
+    assert certificate is None
+    await until(lambda: not keys._executor)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,8 @@ from tests.ssh.server import new_key, write_key
 from tunnelkeeper.ssh.auth import public_keys
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import asyncssh
 
 KINDS = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ssh-rsa"]
@@ -141,10 +142,10 @@ def test_the_plain_type_of_a_certificate(key_type: str, plain: str) -> None:
 def test_a_machine_out_of_descriptors_is_not_a_missing_key(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(_: Path) -> bytes:
+    def exhausted(_path: str, _limit: int) -> bytes:
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr(Path, "read_bytes", exhausted)
+    monkeypatch.setattr("tunnelkeeper.ssh.auth.public_keys.read_regular_file", exhausted)
 
     with pytest.raises(OSError, match="too many"):
         public_keys.load(str(path))

@@ -22,7 +22,7 @@ from tunnelkeeper.ssh.auth.agent import AgentClient, AgentWait, key_name
 from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
 from tunnelkeeper.ssh.auth.identity_order import Identity, find_signer, order_identities
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
-from tunnelkeeper.ssh.auth.private_keys import KeyProblem, PrivateKeys, Unusable
+from tunnelkeeper.ssh.auth.private_keys import IdentityFile, KeyProblem, PrivateKeys, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -71,6 +71,7 @@ class Identities:
     agent_problem: str = ""
     agent_wait: AgentWait = field(default_factory=AgentWait)
     _resource_error: OSError | None = None
+    _files: dict[str, IdentityFile] = field(default_factory=dict)
     _agent: AgentClient | None = None
     _order: tuple[Identity, ...] = ()
     _refused: set[bytes] = field(default_factory=set)
@@ -131,7 +132,7 @@ class Identities:
         return [p for p in self.problems if p.kind is not Unusable.MISSING]
 
     async def _ordered_offers(self, server: ServerSignatures) -> AsyncIterator[Offer]:
-        certificates, files = self._configured_identities()
+        certificates, files = await self._configured_identities()
         only = self.host.identities_only
         agent = await self._agent_identities(AGENT_TIMEOUT if self._has_key_file() else None)
         self._order = order_identities(certificates, files, agent or (), identities_only=only)
@@ -160,26 +161,28 @@ class Identities:
                 yield Offer(algorithm.encode(), public.blob, signer)
 
     def _has_key_file(self) -> bool:
-        return any(
-            not isinstance(self.keys.load(path), KeyProblem) for path in self.host.identity_files
-        )
+        return any(not isinstance(file.private, KeyProblem) for file in self._files.values())
 
-    def _configured_identities(self) -> tuple[list[Identity], list[Identity]]:
+    async def _configured_identities(self) -> tuple[list[Identity], list[Identity]]:
         """Return the certificates of certificate_files, and the identities of identity_files.
 
         As in ssh, the certificate beside a key is looked for only without certificate_files.
         """
+        named, paths = self.host.certificate_files, self.host.identity_files
+        read = await asyncio.gather(*map(self.keys.read_certificate, named))
         certificates = [
             Identity(path, public)
-            for path in self.host.certificate_files
-            if (public := public_keys.load_certificate(path)) is not None
+            for path, public in zip(named, read, strict=True)
+            if public is not None
         ]
+        self._files = dict(
+            zip(paths, await asyncio.gather(*map(self.keys.read, paths)), strict=True)
+        )
         files = []
-        for path in self.host.identity_files:
-            files.append(Identity(path, public_keys.load(path)))
-            if not self.host.certificate_files:
-                beside = public_keys.load_certificate(f"{path}-cert.pub")
-                files += [] if beside is None else [Identity(path, beside)]
+        for path, file in self._files.items():
+            files.append(Identity(path, file.public))
+            if file.certificate is not None and not named:
+                files.append(Identity(path, file.certificate))
         return certificates, files
 
     async def _agent_identities(self, timeout: float | None) -> list[Identity] | None:
@@ -210,7 +213,7 @@ class Identities:
 
     def _derived_public_key(self, path: str) -> public_keys.PublicKey | None:
         """Return the public key of a private key that must be read to know it, such as PEM."""
-        loaded = self.keys.load(path)
+        loaded = self._files[path].private
         if isinstance(loaded, KeyProblem):
             self.problems.append(loaded)
             return None
@@ -267,7 +270,7 @@ class Identities:
         self, signer: Identity, identity: Identity, algorithm: str, data: bytes
     ) -> bytes:
         try:
-            loaded = self.keys.load(signer.name)
+            loaded = (await self.keys.read(signer.name)).private
         except OSError as error:
             self._resource_error = error
             raise ValueError(str(error)) from None

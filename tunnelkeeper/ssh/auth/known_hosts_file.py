@@ -12,12 +12,12 @@ import fcntl
 import operator
 import os
 import secrets
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
+from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth.file_cache import FileCache
 from tunnelkeeper.ssh.auth.known_hosts import (
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
-
-SIZE_LIMIT = 16 * 1024 * 1024
-"""Maximum bytes of one file: about 100 000 lines. A larger file is probably not known_hosts."""
-
 
 TRANSIENT_ERRNOS = EXHAUSTION_ERRNOS | {errno.EIO}
 """Errors of this machine, not of a file. If such a file were skipped, accept-new would trust any
@@ -99,7 +95,7 @@ class KnownHostsFiles:
         """Read files in order. Return their lines, the warnings, and the paths that were read.
 
         A missing file and /dev/null are skipped silently, as by ssh. An unreadable file and one
-        larger than SIZE_LIMIT are skipped with a warning.
+        that is too large are skipped with a warning.
 
         Raises OSError with one of TRANSIENT_ERRNOS.
         """
@@ -163,27 +159,9 @@ def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed
         os.close(descriptor)
 
 
-def _parse_file(path: str, status: os.stat_result) -> ParsedFile:
+def _parse_file(path: str, _status: os.stat_result) -> ParsedFile:
     """Parse a file. Raises OSError, also if it is not a regular file or is too large."""
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", path)
     return parse(read_regular_file(path).decode("utf-8", "surrogateescape"), path)
-
-
-def read_regular_file(path: str) -> bytes:
-    """Return the bytes of a file. Raises OSError, also if it is not regular or is too large."""
-    # Without O_NONBLOCK, opening a FIFO waits for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(SIZE_LIMIT + 1)
-    finally:
-        os.close(descriptor)
-    if len(data) > SIZE_LIMIT:
-        raise OSError(errno.EFBIG, f"larger than {SIZE_LIMIT >> 20} MiB", path)
-    return data
 
 
 def _undo_partial_write(descriptor: int, written: int) -> None:

@@ -7,13 +7,19 @@ import stat
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncssh
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
+from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth import public_keys
 from tunnelkeeper.ssh.auth.file_cache import FileCache
+
+if TYPE_CHECKING:
+    from tunnelkeeper.ssh.auth.public_keys import PublicKey
 
 
 class Unusable(Enum):
@@ -44,6 +50,20 @@ class KeyProblem:
 LoadedKey = asyncssh.SSHKey | KeyProblem
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityFile:
+    """What a path of identity_files stands for.
+
+    private: The private key, or the problem with it.
+    public: The public key, if a file has it.
+    certificate: The certificate beside the key, if present.
+    """
+
+    private: LoadedKey
+    public: PublicKey | None
+    certificate: PublicKey | None
+
+
 @dataclass(slots=True)
 class PrivateKeys:
     """A cache of private keys by path.
@@ -52,9 +72,39 @@ class PrivateKeys:
     """
 
     _files: FileCache[LoadedKey] = field(default_factory=lambda: FileCache(_read_key))
+    _executor: SerialExecutor = field(default_factory=SerialExecutor)
+
+    async def read(self, path: str) -> IdentityFile:
+        """Read the files of an identity in a thread.
+
+        Raises OSError with one of EXHAUSTION_ERRNOS.
+        """
+
+        def read() -> IdentityFile:
+            certificate = public_keys.load_certificate(f"{path}-cert.pub")
+            return IdentityFile(self.load(path), public_keys.load(path), certificate)
+
+        try:
+            return await self._executor.read(path, read)
+        except OSError as error:
+            if error.errno in EXHAUSTION_ERRNOS:
+                raise
+            return IdentityFile(_unreadable_problem(path, error), None, None)
+
+    async def read_certificate(self, path: str) -> PublicKey | None:
+        """Read a certificate in a thread. Return None if it is missing or unreadable.
+
+        Raises OSError with one of EXHAUSTION_ERRNOS.
+        """
+        try:
+            return await self._executor.read(path, lambda: public_keys.load_certificate(path))
+        except OSError as error:
+            if error.errno in EXHAUSTION_ERRNOS:
+                raise
+            return None
 
     def load(self, path: str) -> LoadedKey:
-        """Return the private key of a file, or the problem with it.
+        """Return the private key of a file, or the problem with it. This blocks.
 
         Raises OSError with one of EXHAUSTION_ERRNOS.
         """
@@ -79,11 +129,12 @@ def _read_key(path: str, status: os.stat_result) -> LoadedKey:
     """Read a private key file; raises OSError."""
     if public_keys.load_line(path) is not None:
         return _public_key_problem(path)
+    data = read_regular_file(path, KEY_SIZE_LIMIT)
     problem = _check_permissions(path, status)
     if problem is not None:
         return problem
     try:
-        return asyncssh.read_private_key(path)
+        return asyncssh.import_private_key(data)
     except asyncssh.KeyEncryptionError:
         return _encrypted_problem(path)
     except asyncssh.KeyImportError as error:
@@ -112,4 +163,4 @@ def _encrypted_problem(path: str) -> KeyProblem:
 def _unreadable_problem(path: str, error: OSError) -> KeyProblem:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return KeyProblem(path, Unusable.MISSING, "no such file")
-    return KeyProblem(path, Unusable.BROKEN, printable(str(error)))
+    return KeyProblem(path, Unusable.BROKEN, printable(error.strerror or str(error)))

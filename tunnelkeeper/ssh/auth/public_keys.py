@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncssh
 from asyncssh.packet import String
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
 from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
 from tunnelkeeper.ssh.auth.key_blobs import WireError, WireReader
 
@@ -114,6 +115,17 @@ def load_certificate(path: str) -> PublicKey | None:
     return public if public is not None and public.is_certificate else None
 
 
+def certificate_problem(path: str) -> str:
+    """Return why a file is no usable certificate, or an empty string."""
+    try:
+        public = _parse(read_regular_file(path, KEY_SIZE_LIMIT))
+    except OSError as error:
+        return printable(error.strerror or str(error))
+    except ValueError:
+        return "not a path"
+    return "" if public is not None and public.is_certificate else "not a user certificate"
+
+
 def _parse(data: bytes) -> PublicKey | None:
     """Return the first key of lines of `TYPE BASE64 [COMMENT]`."""
     if b"-----BEGIN " in data:
@@ -133,7 +145,7 @@ def _parse(data: bytes) -> PublicKey | None:
 
 def _read(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_regular_file(path, KEY_SIZE_LIMIT)
     except OSError as error:
         if error.errno in EXHAUSTION_ERRNOS:
             raise

@@ -5,17 +5,18 @@ As in ssh, a file that cannot be read or parsed revokes every key. `revocation_l
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.net.error_text import os_error_text
+from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.ssh.auth.file_cache import FileCache
-from tunnelkeeper.ssh.auth.known_hosts_file import TRANSIENT_ERRNOS, read_regular_file
+from tunnelkeeper.ssh.auth.known_hosts_file import TRANSIENT_ERRNOS
 from tunnelkeeper.ssh.auth.revocation_list import RevocationList, RevocationListError, parse
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     from tunnelkeeper.ssh.auth.openssh_certificate import PresentedKey
@@ -70,4 +71,4 @@ class RevokedKeyFiles:
 
 def _parse_file(path: str, _status: os.stat_result) -> RevocationList:
     """Parse a file. Raises OSError and RevocationListError."""
-    return parse(b"" if path == os.devnull else read_regular_file(path))
+    return parse(read_regular_file(path))
