@@ -5,12 +5,14 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.e2e.waiting import wait_until
 from tests.systemd.listener import listening
 from tunnelkeeper.systemd.notify import (
     ServiceManager,
@@ -32,6 +34,22 @@ def test_assignments_are_sent_as_one_message(address: str, tmp_path: Path) -> No
         from_environment({"NOTIFY_SOCKET": path}).notify("READY=1", "STATUS=1 of 1 up")
 
         assert service_manager.messages() == [["READY=1", "STATUS=1 of 1 up"]]
+
+
+def test_a_manager_that_does_not_read_delays_nothing_and_gets_everything(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    before = set(threading.enumerate())
+    with listening(path) as service_manager:
+        client = service_manager.client()
+        count = 0
+        while set(threading.enumerate()) == before:  # until the queue of the socket is full
+            client.notify(f"STATUS={count}")
+            count += 1
+        for more in range(count, count + 5):
+            client.notify(f"STATUS={more}")
+
+        expected = [[f"STATUS={number}"] for number in range(count + 5)]
+        wait_until(lambda: service_manager.messages() == expected)
 
 
 @pytest.mark.parametrize("address", ["", "/no/listener", "@no-listener"])

@@ -40,15 +40,18 @@ class LineWriter:
     If the queue is full, the oldest line is lost. Lost lines are counted and reported by a line of
     their own as soon as writing works again. It can be used as the stream of a logging handler.
 
-    describe_loss: Returns the line that reports how many lines were lost.
+    describe_loss: Returns the line that reports how many lines were lost. None: not reported.
     """
 
-    def __init__(self, sink: Sink, describe_loss: Callable[[int], str], limit: int = LIMIT) -> None:
+    def __init__(
+        self, sink: Sink, describe_loss: Callable[[int], str] | None, limit: int = LIMIT
+    ) -> None:
         self._sink = sink
         self._describe_loss = describe_loss
         self._limit = limit
         self._queue: deque[tuple[str, int]] = deque()
         self._lost = 0
+        self._is_writing = False
         self._is_closing = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -65,6 +68,12 @@ class LineWriter:
             if self._thread is None:
                 self._start()
         return len(line)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no line waits or is being written."""
+        with self._changed:
+            return not (self._queue or self._is_writing)
 
     def flush(self) -> None:
         """Do nothing: the thread writes each line at once."""
@@ -92,14 +101,15 @@ class LineWriter:
         while (item := self._next()) is not None:
             lost, (line, level) = item
             try:
-                if lost:
+                if lost and self._describe_loss is not None:
                     self._sink.write(self._describe_loss(lost), WARNING)
-                    lost = 0
+                lost = 0
                 self._sink.write(line, level)
             except (OSError, ValueError):  # ValueError: a stream that is closed
                 lost += 1
             with self._changed:
                 self._lost += lost
+                self._is_writing = False
 
     def _next(self) -> tuple[int, tuple[str, int]] | None:
         """Wait for the next line. Return it with the number of lost lines, or None at the end."""
@@ -110,6 +120,7 @@ class LineWriter:
                     return None
                 self._changed.wait()
             lost, self._lost = self._lost, 0
+            self._is_writing = True
             return lost, self._queue.popleft()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from tunnelkeeper.core.failures import FailureError
 from tunnelkeeper.core.forward_spec import Address, parse_target
 from tunnelkeeper.core.text import with_hint
 from tunnelkeeper.forwarding.gate import Gate
+from tunnelkeeper.net.line_sinks import stderr_sink
+from tunnelkeeper.net.line_writer import LineWriter, loss_text
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.net.thread_executor import DaemonThreads
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
@@ -30,6 +33,8 @@ from tunnelkeeper.tunnel.task_group import unwrap_exception_groups
 if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.snapshot import Step
+
+PROGRAM = "tunnelkeeper"
 
 CopyStdio = Callable[[socket.socket], None]
 """A function that copies between the standard streams and a socket until EOF in both directions.
@@ -46,8 +51,10 @@ def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> 
     silence_asyncssh()
     try:
         configuration = _load_configuration(config_path)
-        with unwrap_exception_groups():
-            run_with_children(_connect(configuration, host, parse_target(target), copy_stdio))
+        address = parse_target(target)
+        stderr = LineWriter(stderr_sink(), lambda count: f"{PROGRAM}: {loss_text(count)}\n")
+        with closing(stderr), unwrap_exception_groups():
+            run_with_children(_connect(configuration, host, address, copy_stdio, stderr))
     except ConfigError as error:
         for problem in error.problems:
             _print_error(str(problem))
@@ -65,13 +72,17 @@ def connect(config_path: str, host: str, target: str, copy_stdio: CopyStdio) -> 
 
 
 async def _connect(
-    configuration: Configuration, host: str, target: Address, copy_stdio: CopyStdio
+    configuration: Configuration,
+    host: str,
+    target: Address,
+    copy_stdio: CopyStdio,
+    stderr: LineWriter,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(DaemonThreads())
     host_chain = await _resolve_hosts(configuration, host)
     async with ConnectionPool(SshContext()) as pool:
-        hop_connections = await pool.connect(host_chain, _WarningsOnly())
+        hop_connections = await pool.connect(host_chain, _WarningsOnly(stderr))
         gate = Gate()
         gate.open(hop_connections.connection)
         stream_sock, stdio_sock = socket.socketpair()
@@ -106,11 +117,14 @@ def _load_configuration(path: str) -> Configuration:
 
 
 def _print_error(text: str) -> None:
-    print(f"tunnelkeeper: {text}", file=sys.stderr)  # noqa: T201  the messages of a command
+    print(f"{PROGRAM}: {text}", file=sys.stderr)  # noqa: T201  the messages of a command
 
 
 class _WarningsOnly:
     """A progress report that prints only warnings, to stderr. Standard output is the stream."""
+
+    def __init__(self, stderr: LineWriter) -> None:
+        self._stderr = stderr
 
     def step(self, hop: str, step: Step) -> None:
         """Ignore the step."""
@@ -123,4 +137,4 @@ class _WarningsOnly:
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        _print_error(text)
+        self._stderr.write(f"{PROGRAM}: {text}\n")

@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from tunnelkeeper.net.line_writer import LineWriter
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
@@ -31,7 +33,9 @@ _VARIABLES = (
 )
 _DESCRIPTORS_LIMIT = 1024
 _SEND_TIMEOUT = 5.0
-"""Seconds that a manager which does not read may delay us. systemd reads at once."""
+"""Seconds to wait for a manager that does not read. systemd reads at once."""
+_WAITING_LIMIT = 20
+"""Messages that wait for such a manager: only the newest matter."""
 
 
 PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
@@ -56,15 +60,24 @@ class ServiceManager:
         return bool(self.address)
 
     def notify(self, *assignments: str) -> None:
-        """Send assignments such as READY=1. A message that cannot be delivered is dropped."""
+        """Send assignments such as READY=1. A message that cannot be delivered is dropped.
+
+        A manager that does not read at the moment delays nothing: a thread sends the message.
+        """
         if not self.address:
             return
-        # A name that begins with @ is abstract: it begins with a zero byte (unix(7)).
-        address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
+        message = "\n".join(assignments)
+        waiting = _SENDERS.get(self.address)
+        if waiting is not None and not waiting.is_idle:
+            waiting.write(message)
+            return
         # The socket is absent for a moment while the manager restarts; the next message arrives.
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(_SEND_TIMEOUT)
-            sock.sendto("\n".join(assignments).encode("utf-8", "replace"), address)
+        with suppress(OSError):
+            try:
+                _send(self.address, message, timeout=0.0)
+            except BlockingIOError:
+                sender = LineWriter(_Sender(self.address), None, _WAITING_LIMIT)
+                _SENDERS.setdefault(self.address, sender).write(message)
 
     def sockets(self) -> list[socket.socket]:
         """Return the passed sockets. The caller owns them; children do not inherit them.
@@ -77,6 +90,28 @@ class ServiceManager:
             found.append(socket.socket(fileno=descriptor))
             found[-1].setblocking(False)
         return found
+
+
+class _Sender:
+    """Sends the messages that a manager did not read at once."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def write(self, line: str, level: int) -> None:
+        _send(self._address, line, _SEND_TIMEOUT)
+
+
+_SENDERS: dict[str, LineWriter] = {}
+"""The threads that wait for a manager, by its address."""
+
+
+def _send(name: str, message: str, timeout: float) -> None:
+    # A name that begins with @ is abstract: it begins with a zero byte (unix(7)).
+    address = "\0" + name[1:] if name.startswith("@") else name
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(timeout)
+        sock.sendto(message.encode("utf-8", "replace"), address)
 
 
 def is_waiting(environment: MutableMapping[str, str]) -> bool:
