@@ -18,7 +18,6 @@ import asyncssh
 from tunnelkeeper.core import greetings
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, FailureError
 from tunnelkeeper.core.keepalive import tcp_user_timeout
-from tunnelkeeper.core.ssh_values import RekeyLimit
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import dial
 from tunnelkeeper.net.stream_transport import StreamTransport
@@ -27,6 +26,7 @@ from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.identities import Identities
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
+from tunnelkeeper.ssh.client_options import client_options
 from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.connection_tracker import NetworkChangedError
 from tunnelkeeper.ssh.errors import to_failure
@@ -185,7 +185,7 @@ class ConnectAttempt:
         self.identities.agent_wait.on_slow = self._on_slow_agent
         callbacks = ClientCallbacks(self.verifier, self.identities, self.progress.debug)
         self.callbacks = callbacks
-        options = self._options(callbacks)
+        options = client_options(self.host, self.port, self.verifier, callbacks)
         options.waiter = self.logged_in = asyncio.get_running_loop().create_future()
         self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
         self.transport.windows = self.context.windows
@@ -245,40 +245,6 @@ class ConnectAttempt:
             hint = "correct the variable SHELL, or unset it"
             raise FailureError(Failure(Cause.PROXY, message, self.hop, hint)) from error
         return connected
-
-    def _options(self, callbacks: ClientCallbacks) -> asyncssh.SSHClientConnectionOptions:
-        """Return options that keep asyncssh from reading files and the environment itself."""
-        host = self.host
-        return asyncssh.SSHClientConnectionOptions(
-            config=None,
-            client_factory=lambda: callbacks,
-            host=host.hostname,
-            port=self.port,
-            username=host.user,
-            known_hosts=lambda *_: ([], [], []),  # HostKeyVerifier decides
-            host_key_alias=host.host_key_alias,
-            server_host_key_algs=algorithms.host_key_algorithms(
-                host, self.verifier.known_types, prefer_certificates=self.verifier.has_ca_keys
-            ),
-            encryption_algs=algorithms.ciphers(host),
-            mac_algs=algorithms.macs(host),
-            kex_algs=algorithms.key_exchanges(host),
-            signature_algs=algorithms.signature_algorithms(host),
-            compression_algs=["zlib@openssh.com", "none"] if host.compression else ["none"],
-            tcp_keepalive=host.tcp_keepalive,
-            **_rekey_options(host.rekey_limit),
-            login_timeout=0,  # the attempt has its own deadline
-            keepalive_interval=0,  # the connection has its own KeepaliveMonitor
-            client_keys=None,  # the callbacks offer them one by one
-            public_key_auth=True,
-            password_auth=False,
-            kbdint_auth=False,
-            host_based_auth=False,
-            gss_host=None,
-            x509_trusted_certs=None,
-            x509_trusted_cert_paths=[],
-            agent_path=None,
-        )
 
     def _warn_of_weak_key_exchange(self) -> None:
         """Log a key exchange that a quantum computer could break, as WarnWeakCrypto asks for."""
@@ -399,11 +365,3 @@ class ConnectAttempt:
             case _:
                 cause, doing = Cause.TIMEOUT, "connected, but no SSH key exchange"
         return Failure(cause, f"{doing} within {seconds}", self.hop, hint)
-
-
-def _rekey_options(limit: RekeyLimit) -> dict[str, int]:
-    """Return asyncssh's options. Its defaults are 1 GiB and one hour."""
-    if limit == RekeyLimit():
-        return {}
-    size = {"rekey_bytes": limit.size} if limit.size else {}
-    return {**size, "rekey_seconds": limit.seconds}
