@@ -18,7 +18,13 @@ from tests.dashboard.sample_model import (
     text_of,
 )
 from tunnelkeeper.control.payloads import CountersEvent, LogEvent
-from tunnelkeeper.core.snapshot import CheckSnapshot, FailureSnapshot, LogRecord, ProgressSnapshot
+from tunnelkeeper.core.snapshot import (
+    CheckSnapshot,
+    FailureSnapshot,
+    HopSnapshot,
+    LogRecord,
+    ProgressSnapshot,
+)
 from tunnelkeeper.dashboard.controller import Controller
 from tunnelkeeper.dashboard.glyphs import ASCII, UNICODE
 from tunnelkeeper.dashboard.model import Model
@@ -169,6 +175,14 @@ def test_the_detail_pane_shows_hops_forwards_and_the_whole_failure() -> None:
         "Traffic",
     ):
         assert expected in text
+
+
+def test_the_detail_pane_names_a_server_that_ignores_keepalives() -> None:
+    hops = [HopSnapshot("me@relay:22", connected=True, rtt_ms=1.2, answers_keepalives=False)]
+    harness = ControllerHarness(a_tunnel("db", hops=hops))
+    harness.controller.toggle_detail()
+
+    assert "answers no keepalives" in harness.text(height=60)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from tests.control.fakes import REFUSED, a_forward, a_tunnel
-from tunnelkeeper.core.snapshot import ProgressSnapshot, ReplacementSnapshot
+from tunnelkeeper.core.snapshot import HopSnapshot, ProgressSnapshot, ReplacementSnapshot
 from tunnelkeeper.presentation.tunnel_text import (
     describe,
     failure_lines,
     format_forward,
+    keepalive_lines,
     status_row,
 )
 
@@ -138,6 +139,19 @@ def test_a_long_reason_is_not_truncated() -> None:
 def test_a_tunnel_that_is_up_has_no_failure_and_a_stopped_one_is_described() -> None:
     assert failure_lines(a_tunnel()) == []
     assert describe(a_tunnel(state="stopped")) == ["db: stopped"]
+
+
+def test_a_server_that_ignores_keepalives_has_a_line_while_it_is_connected() -> None:
+    hops = [
+        HopSnapshot("me@gate:22", connected=True, answers_keepalives=True),
+        HopSnapshot("me@relay:22", connected=True, answers_keepalives=False),
+        HopSnapshot("me@gone:22", connected=False, answers_keepalives=False),
+        HopSnapshot("me@new:22", connected=True),
+    ]
+
+    assert keepalive_lines(a_tunnel(hops=hops)) == [
+        "db: me@relay:22 does not answer keepalives; it is probed otherwise"
+    ]
 
 
 def test_control_characters_from_other_machines_are_escaped() -> None:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
+from asyncssh.connection import SSHServerConnection
+from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_GLOBAL_REQUEST
+from asyncssh.packet import SSHPacket
 
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.waiting import DEADLINE
@@ -38,6 +41,8 @@ class Server:
     Switches: the requests it refuses, and the events that a login, a channel or a listener waits
     for.
     open_failure: the code and text for a channel that it refuses.
+    ignores: returns whether the server ignores a message, given its number and its first field, the
+    name of a global request or the type of a channel. requests: the names of the global requests.
     session: makes the session that serves a channel instead of its target. logins: the users that
     tried to log in. offered: the keys they offered. opening, listening: the number of requested
     channels and TCP listeners.
@@ -56,11 +61,13 @@ class Server:
     may_log_in: asyncio.Event = field(default_factory=asyncio.Event)
     may_open: asyncio.Event = field(default_factory=asyncio.Event)
     may_listen: asyncio.Event = field(default_factory=asyncio.Event)
+    ignores: Callable[[int, bytes], bool] = lambda _, __: False
     session: Callable[[], object] | None = None
     user_authority: asyncssh.SSHKey | None = None
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     offered: list[str] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
     opening: int = 0
     listening: int = 0
 
@@ -110,6 +117,8 @@ class _ServerCallbacks(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
         self._server.connections.append(conn)
+        filters = {n: _filtering(self._server, n) for n in (MSG_GLOBAL_REQUEST, MSG_CHANNEL_OPEN)}
+        vars(conn)["_packet_handlers"] = conn._packet_handlers | filters
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.remove(self._connection)
@@ -165,6 +174,19 @@ class _ServerCallbacks(asyncssh.SSHServer):
             return await forward()
         except asyncssh.ChannelOpenError as error:  # with the text of sshd
             raise asyncssh.ChannelOpenError(error.code, "Connection refused") from error
+
+
+def _filtering(server: Server, number: int) -> Callable[..., Any]:
+    """Return a handler for a message that the server may ignore."""
+    handle: Any = SSHServerConnection._packet_handlers[number]
+
+    def process(connection: Any, pkttype: int, pktid: int, packet: SSHPacket) -> Any:
+        name = SSHPacket(packet.get_remaining_payload()).get_string()
+        if number == MSG_GLOBAL_REQUEST:
+            server.requests.append(name)
+        return None if server.ignores(number, name) else handle(connection, pkttype, pktid, packet)
+
+    return process
 
 
 @asynccontextmanager
@@ -227,7 +249,9 @@ async def connected(
     host: Host, progress: ProgressRecorder | None = None, via: Connection | None = None
 ) -> AsyncIterator[Connection]:
     """Connect to a host; close the connection at the end."""
-    connection = await connect_hop(host, via, SshContext(), progress or ProgressRecorder())
+    progress = progress or ProgressRecorder()
+    connection = await connect_hop(host, via, SshContext(), progress)
+    connection.measure_round_trip(progress.info)
     try:
         yield connection
     finally:

@@ -75,6 +75,7 @@ async def two_hops(
             host_behind_link(to_final, final, keepalive_config),
         )
         hop_connections = await pool.connect(host_chain, ProgressRecorder())
+        hop_connections.connection.measure_round_trip(ProgressRecorder().info)
         await until(lambda: all(hop.rtt_ms is not None for hop in hop_connections.hops))
         yield TwoHops(hop_connections, context.connection_tracker, to_jump, to_final)
         to_jump.thaw()

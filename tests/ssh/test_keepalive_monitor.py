@@ -154,7 +154,7 @@ class FakeTransport:
     def connection_lost(self, error: Exception) -> None:
         self.lost.append(error)
 
-    async def send_keepalive(self) -> bool:
+    async def send_keepalive(self, *, is_repeated: bool = False) -> bool:
         raise ConnectionError("gone")
 
     def start_task(self, coroutine: object) -> None:
@@ -176,6 +176,6 @@ async def test_a_keepalive_that_the_connections_end_interrupts_is_no_error() -> 
     transport: ClientTransport = FakeTransport()  # type: ignore[assignment]
     monitor = KeepaliveMonitor(transport, Keepalive(0, 3))
 
-    await monitor._probe(0.0)
+    await monitor._probe(0.0, is_repeated=False)
 
     assert monitor.rtt_ms is None

@@ -129,7 +129,7 @@ class FakeTransport:
     def get_extra_info(self, _: str) -> None:
         return None
 
-    async def send_keepalive(self) -> bool:
+    async def send_keepalive(self, *, is_repeated: bool = False) -> bool:
         return False
 
     def start_task(self, coroutine: object) -> None:

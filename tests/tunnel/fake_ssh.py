@@ -120,6 +120,7 @@ class FakeConnection:
 
     cipher = "aes128-gcm@openssh.com"
     rtt_ms = 1.5
+    answers_keepalives = True
 
     def __init__(self, host: Host, pool: FakeConnectionPool) -> None:
         self.host = host
@@ -127,6 +128,7 @@ class FakeConnection:
         self.opened: list[tuple[Address, FakeChannel]] = []
         self.unreachable: set[Address] = set()
         self._pool = pool
+        self.is_measured = False
         self._on_idle: Callable[[], None] | None = None
         self._endpoint: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
 
@@ -136,6 +138,11 @@ class FakeConnection:
 
     async def wait_for_answer(self) -> None:
         await self._pool.may_answer.wait()
+        if self._pool.answer_failure is not None:
+            raise FailureError(self._pool.answer_failure)
+
+    def measure_round_trip(self, log: Callable[[str], None]) -> None:
+        self.is_measured = True
 
     @property
     def channel_count(self) -> int:
@@ -246,7 +253,8 @@ class FakeConnectionPool:
     unreachable: Targets that the server cannot connect to.
     unresponsive: Targets for which a channel open is never answered.
     network_changes: The arguments of `network_changed`.
-    may_listen, may_close, may_answer: While cleared, such requests wait.
+    may_listen, may_close, may_answer: While cleared, such requests wait. answer_failure: Raised
+    for a server that does not answer.
     listen_error, open_error, close_error: Internal errors that such requests raise.
     """
 
@@ -263,6 +271,7 @@ class FakeConnectionPool:
     may_listen: asyncio.Event = field(default_factory=asyncio.Event)
     may_close: asyncio.Event = field(default_factory=asyncio.Event)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    answer_failure: Failure | None = None
 
     def __post_init__(self) -> None:
         self.may_listen.set()

@@ -282,6 +282,18 @@ async def test_exit_on_forward_failure_closes_the_connection() -> None:
         await wait_for_state(runner, "up")
 
 
+async def test_keepalives_begin_after_the_server_has_answered_the_forwards() -> None:
+    async with runner_harness() as harness:
+        harness.pool.may_listen.clear()
+        _, attempt = await harness.start(make_tunnel(remote=["2222:localhost:22"]))
+        connection = attempt.succeed()
+        await until(lambda: harness.pool.listen_requests)
+        assert not connection.is_measured
+
+        harness.pool.may_listen.set()
+        await until(lambda: connection.is_measured)
+
+
 async def test_a_connection_that_ends_before_its_forwards_listen_never_counts_as_up() -> None:
     async with runner_harness() as harness:
         harness.pool.may_listen.clear()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.ports import free_port
 from tests.fake_clock import settle, until
-from tests.tunnel.fake_ssh import ASSIGNED_PORT, DENIED, LOST, REFUSED, make_host
+from tests.tunnel.fake_ssh import ASSIGNED_PORT, DENIED, HOP, LOST, REFUSED, make_host
 from tests.tunnel.harness import (
     make_tunnel,
     runner_harness,
@@ -137,6 +137,20 @@ async def test_a_replacement_takes_over_only_after_its_server_answers() -> None:
 
         harness.pool.may_answer.set()
         await until(lambda: list(new.accept_callbacks) == [SSH_PORT])
+
+
+async def test_a_replacement_whose_server_does_not_answer_fails_and_the_old_one_stays() -> None:
+    async with runner_harness() as harness:
+        runner, old = await harness.connect(make_tunnel(remote=["2222:localhost:22"]))
+        harness.pool.answer_failure = Failure(Cause.TIMEOUT, "no answer", HOP)
+
+        await replace_connection(harness, runner)
+        await until(lambda: replacement_snapshot(runner).state == "backoff")
+
+        failure = replacement_snapshot(runner).failure
+        assert failure is not None
+        assert (failure.cause, failure.message) == ("timeout", "no answer")
+        assert list(old.accept_callbacks) == [SSH_PORT]
 
 
 async def test_the_old_connection_stays_open_until_the_remote_ports_have_moved() -> None:

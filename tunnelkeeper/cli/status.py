@@ -14,7 +14,7 @@ from tunnelkeeper.cli import status_table
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.presentation.tunnel_text import failure_lines, status_row
+from tunnelkeeper.presentation.tunnel_text import failure_lines, keepalive_lines, status_row
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -74,6 +74,7 @@ def _exit_code(tunnels: list[TunnelSnapshot]) -> ExitCode:
 def _lines_below(snapshot: StatusSnapshot) -> list[str]:
     """Return the lines below the table: failures, and a config file that is not applied yet."""
     lines = [line for tunnel in snapshot.tunnels for line in failure_lines(tunnel)]
+    lines += [line for tunnel in snapshot.tunnels for line in keepalive_lines(tunnel)]
     if snapshot.supervisor.config_changed:
         file = printable(snapshot.supervisor.config)
         lines.append(f"{file} has changed; `tunnelkeeper reload` applies the changes")

@@ -62,11 +62,15 @@ class ForwardSnapshot(msgspec.Struct, frozen=True):
 
 
 class HopSnapshot(msgspec.Struct, frozen=True):
-    """One host of the chain, in connection order. rtt_ms: of its last keepalive."""
+    """One host of the chain, in connection order. rtt_ms: of its last keepalive.
+
+    answers_keepalives: null until it is known. If false, refused channels replace keepalives.
+    """
 
     host: str
     connected: bool
     rtt_ms: float | None = None
+    answers_keepalives: bool | None = None
 
 
 class ProgressSnapshot(msgspec.Struct, frozen=True):

@@ -135,6 +135,8 @@ def _render_hops(tunnel: TunnelSnapshot, glyphs: Glyphs) -> list[Line]:
         state: StateName = "up" if hop.connected else "stopped"
         glyph = (f"class:state.{state}", f"{glyphs.states[state]} ")
         rtt = "" if hop.rtt_ms is None else f"  {format_milliseconds(hop.rtt_ms)}"
+        if hop.connected and hop.answers_keepalives is False:
+            rtt += "  answers no keepalives"
         step = ""
         if tunnel.progress is not None and tunnel.progress.hop == hop.host:
             step = f"  {tunnel.progress.step.replace('_', ' ')}"

@@ -83,6 +83,7 @@ async def _connect(
     host_chain = await _resolve_hosts(configuration, host)
     async with ConnectionPool(SshContext()) as pool:
         hop_connections = await pool.connect(host_chain, _WarningsOnly(stderr))
+        hop_connections.connection.measure_round_trip(lambda _: None)
         gate = Gate()
         gate.open(hop_connections.connection)
         stream_sock, stdio_sock = socket.socketpair()

@@ -99,6 +99,15 @@ def failure_lines(tunnel: TunnelSnapshot) -> list[str]:
     return found + _replacement_failure_lines(tunnel)
 
 
+def keepalive_lines(tunnel: TunnelSnapshot) -> list[str]:
+    """Return a line for each connected server that does not answer keepalives."""
+    return [
+        printable(f"{tunnel.name}: {hop.host} does not answer keepalives; it is probed otherwise")
+        for hop in tunnel.hops
+        if hop.connected and hop.answers_keepalives is False
+    ]
+
+
 def describe(tunnel: TunnelSnapshot) -> list[str]:
     """Return why a tunnel is not up, or its progress if nothing has failed yet."""
     where = f": {tunnel.progress.hop}: {tunnel.progress.step}" if tunnel.progress else ""

@@ -53,6 +53,7 @@ class ClientSession:
         self.since = iso_now()
         self.channels = Channels(transport)
         self.keepalive_monitor = KeepaliveMonitor(transport, context.configuration.limits.keepalive)
+        self.keepalive_monitor.measure_round_trip()
         self._context = context
         self._resolver = Resolver()
 

@@ -29,6 +29,7 @@ from asyncssh.packet import PacketDecodeError, SSHPacket, String, UInt32
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.session_refusal import NoShellSession, SessionChannel
+from tunnelkeeper.ssh.liveness import REPLY_HANDLERS
 from tunnelkeeper.ssh.negotiation import process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
 from tunnelkeeper.ssh.transport import BaseTransport
@@ -322,6 +323,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
         **SSHServerConnection._packet_handlers,  # noqa: SLF001
         **TEXT_HANDLERS,
+        **REPLY_HANDLERS,
         MSG_KEXINIT: process_kexinit,
         MSG_USERAUTH_REQUEST: _process_login_try,
         MSG_GLOBAL_REQUEST: _process_any_global_request,

@@ -13,13 +13,14 @@ import asyncssh
 from asyncssh.constants import OPEN_CONNECT_FAILED
 
 from tunnelkeeper.core.connect_error import ConnectError
-from tunnelkeeper.core.failures import FailureError
+from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.net.dial import set_traffic_class
 from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
 from tunnelkeeper.ssh.errors import describe, to_connect_error, to_failure
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 from tunnelkeeper.ssh.listen_diagnosis import diagnose, forbidden
+from tunnelkeeper.ssh.liveness import KeepaliveSupport
 from tunnelkeeper.ssh.open_channel import open_channel
 from tunnelkeeper.ssh.remote_command import CommandKind, CommandRefusedError
 from tunnelkeeper.ssh.remote_listener import ListenProbe, RemoteListener, listen_host
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.connect_error import OnError
-    from tunnelkeeper.core.failures import Failure
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
     from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
     from tunnelkeeper.ssh.proxy_command import ProxyCommand
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.transport import ClientTransport
 
 T = TypeVar("T")
+
+ANSWER_TIMEOUT = 30.0
+"""Seconds for the server's answer to a request that it can decide alone."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds a connection may take to close before it is aborted."""
@@ -66,6 +69,7 @@ class Connection:
             transport, host.keepalive, jump_monitor
         )
         self._diagnoses: dict[Address, Failure] = {}
+        self._listening: dict[Address, asyncio.Task[None]] = {}  # unanswered requests
         self.set_traffic_class(host.ip_qos.bulk)
         if jump is not None:
             jump.transport.add_writer(transport)
@@ -97,13 +101,41 @@ class Connection:
         if not self.is_closed:
             self.keepalive_monitor.probe_now()
 
+    def measure_round_trip(self, log: Callable[[str], None]) -> None:
+        """Measure the round trip, once the server has answered what the user asked for.
+
+        Args:
+            log: Called if the server ignores keepalives.
+        """
+        self.keepalive_monitor.measure_round_trip(lambda text: log(f"{self.host}: it {text}"))
+
+    @property
+    def answers_keepalives(self) -> bool | None:
+        """Whether the server answers keepalives, or None if that is not known yet."""
+        support = self.transport.keepalive_support
+        unknown = support is KeepaliveSupport.UNKNOWN
+        return None if unknown else support is KeepaliveSupport.ANSWERED
+
     async def wait_for_answer(self) -> None:
         """Wait until the server answers a request or the connection has ended.
 
         After a login, sshd is busy for about 0.1 s before it handles a request to listen.
+
+        Raises:
+            FailureError: It does not answer within ANSWER_TIMEOUT.
         """
-        with suppress(OSError, asyncssh.Error):
-            await self.transport.send_keepalive()
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self.transport.send_keepalive()
+        except TimeoutError:
+            raise FailureError(self._unanswered("any request")) from None
+        except (OSError, asyncssh.Error):
+            pass
+
+    def _unanswered(self, request: str) -> Failure:
+        message = f"the server has not answered {request} within {ANSWER_TIMEOUT:g} s"
+        hint = "it must answer (RFC 4254 section 4): is it overloaded, or is its SSH server broken?"
+        return Failure(Cause.TIMEOUT, message, str(self.host), hint)
 
     @property
     def channel_count(self) -> int:
@@ -208,8 +240,33 @@ class Connection:
         """Ask the server to listen. Each of its clients gets the session that `accept` returns.
 
         Raises:
-            FailureError: The server does not listen.
+            FailureError: The server does not listen, or does not answer within ANSWER_TIMEOUT.
         """
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
+                listener = await self._request_listener(address, accept)
+        except ForwardForbiddenError as error:
+            raise FailureError(forbidden(address, str(self.host), error.reason)) from error
+        except asyncssh.ChannelListenError as error:
+            raise FailureError(await self._diagnose_refusal(address)) from error
+        except (OSError, asyncssh.Error, ValueError) as error:
+            if limit.expired():
+                failure = self._unanswered(f"the request to listen on {address}")
+                raise FailureError(failure) from error
+            raise FailureError(to_failure(error, str(self.host), "forwards")) from error
+        return RemoteListener(address, listener)
+
+    async def _request_listener(
+        self, address: Address, accept: Callable[[], Awaitable[ChannelEndpoint]]
+    ) -> SSHListener:
+        """Request a listener, but not while an earlier request for it is unanswered.
+
+        A server that is only slow has then stopped to listen for the earlier one, and one that
+        never answers is not asked again and again.
+        """
+        earlier = self._listening.get(address)
+        if earlier is not None:
+            await asyncio.wait({earlier})
 
         async def session(*_origin: object) -> Any:
             try:
@@ -230,15 +287,10 @@ class Connection:
                 )
             case UnixAddress(path=path):
                 request = self.transport.create_unix_server(session, path)
-        try:
-            listener = await self._shielded_request(request, lambda late: late.close())
-        except ForwardForbiddenError as error:
-            raise FailureError(forbidden(address, str(self.host), error.reason)) from error
-        except asyncssh.ChannelListenError as error:
-            raise FailureError(await self._diagnose_refusal(address)) from error
-        except (OSError, asyncssh.Error, ValueError) as error:
-            raise FailureError(to_failure(error, str(self.host), "forwards")) from error
-        return RemoteListener(address, listener)
+        answer, task = self._start_request(request, lambda late: late.close())
+        self._listening[address] = task
+        task.add_done_callback(lambda _: self._listening.pop(address, None))
+        return await answer
 
     async def _diagnose_refusal(self, address: Address) -> Failure:
         # Once: otherwise every attempt would connect to the program that holds the port.
@@ -252,6 +304,13 @@ class Connection:
 
         A result that comes after that is passed to `discard`, so that nothing leaks.
         """
+        result, _ = self._start_request(request, discard)
+        return await result
+
+    def _start_request(
+        self, request: Awaitable[T], discard: Callable[[T], None]
+    ) -> tuple[asyncio.Future[T], asyncio.Task[None]]:
+        """Start a request. Return its result, which may be cancelled, and its task."""
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def run() -> None:
@@ -269,8 +328,7 @@ class Connection:
                 else:
                     result.set_result(value)
 
-        self.transport.start_task(run())
-        return await result
+        return result, self.transport.start_task(run())
 
     async def _release(self) -> None:
         self.keepalive_monitor.stop()

@@ -149,9 +149,11 @@ class ConnectionPool:
         self, host_chain: HostChain, progress: ProgressListener
     ) -> HopConnections | FailureError:
         try:
-            return await self.connect(host_chain, progress)
+            opened = await self.connect(host_chain, progress)
         except FailureError as failed:
             return failed  # raised, it would cancel the other tasks of the group
+        opened.connection.measure_round_trip(progress.info)
+        return opened
 
     def _remove(
         self, host_chain: HostChain, task: asyncio.Task[HopConnections | FailureError]

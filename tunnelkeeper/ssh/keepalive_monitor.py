@@ -22,9 +22,11 @@ from tunnelkeeper.core.keepalive import (
     start,
 )
 from tunnelkeeper.ssh.errors import PeerDeadError
+from tunnelkeeper.ssh.liveness import KeepaliveSupport
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
+    from collections.abc import Callable
 
     from tunnelkeeper.core.configuration import Keepalive
     from tunnelkeeper.ssh.transport import BaseTransport
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 # struct tcp_info of linux/tcp.h: tcpi_unacked, tcpi_bytes_acked, tcpi_notsent_bytes
 _UNACKNOWLEDGED, _ACKNOWLEDGED, _UNSENT = ("=I", 24), ("=Q", 120), ("=I", 144)
 _TCP_INFO_SIZE = 148  # bytes; Linux has had these fields since 4.6
+
+
+def ignore(_: str) -> None:
+    """Log nothing."""
 
 
 class KeepaliveMonitor:
@@ -54,8 +60,21 @@ class KeepaliveMonitor:
         self._timer: asyncio.TimerHandle | None = None
         self._state = start(time.monotonic(), keepalive)
         self._send_queue: SendQueue | None = None  # at the last reading
+        self._is_measured = False
         self._schedule()
-        transport.start_task(self._measure_round_trip())
+
+    def measure_round_trip(self, log: Callable[[str], None] = ignore) -> None:
+        """Send the first keepalives, for status and for the size of windows; only the first time.
+
+        The peer must have answered the requests that matter before: a keepalive that it ignores
+        would delay them.
+
+        Args:
+            log: Called if the peer ignores keepalives.
+        """
+        if not self._is_measured:
+            self._is_measured = True
+            self._transport.start_task(self._measure_round_trip(log))
 
     def probe_now(self) -> None:
         """Send a keepalive now, after a resume or network change: the peer may be gone."""
@@ -65,7 +84,7 @@ class KeepaliveMonitor:
         self._state, verdict = probe_now(self._state, now, received_at, self._keepalive)
         if verdict is Verdict.PROBE:
             self.stop()
-            self._transport.start_task(self._probe(now))
+            self._transport.start_task(self._probe(now, is_repeated=False))
             self._schedule()
 
     async def wait_for_answer(self) -> None:
@@ -97,7 +116,8 @@ class KeepaliveMonitor:
         )
         match verdict:
             case Verdict.PROBE:
-                self._transport.start_task(self._probe(now))
+                is_repeated = self._state.unanswered > 1
+                self._transport.start_task(self._probe(now, is_repeated=is_repeated))
             case Verdict.DEAD if is_draining(before, self._send_queue):
                 self._state = extend(self._state, now, self._keepalive)
             case Verdict.DEAD:
@@ -133,18 +153,17 @@ class KeepaliveMonitor:
         elif not self._transport.is_closed():
             self._transport.connection_lost(PeerDeadError(message))
 
-    async def _measure_round_trip(self) -> None:
-        """Measure a round trip soon after the login, for status and for the size of windows.
-
-        The second keepalive counts: a server is busy after a login and answers the first late.
-        """
+    async def _measure_round_trip(self, log: Callable[[str], None]) -> None:
+        """Measure with the second keepalive: a server is busy after a login and answers late."""
         with suppress(OSError, asyncssh.Error):
-            await self._transport.send_keepalive()
-            await self._probe(time.monotonic())
+            await self._transport.send_first_keepalive()
+            if self._transport.keepalive_support is KeepaliveSupport.IGNORED:
+                log("does not answer keepalives; opening a channel that it refuses replaces them")
+            await self._probe(time.monotonic(), is_repeated=False)
 
-    async def _probe(self, sent_at: float) -> None:
+    async def _probe(self, sent_at: float, *, is_repeated: bool) -> None:
         with suppress(OSError, asyncssh.Error):
-            await self._transport.send_keepalive()
+            await self._transport.send_keepalive(is_repeated=is_repeated)
             self.rtt_ms = round((time.monotonic() - sent_at) * 1000, 3)
 
 

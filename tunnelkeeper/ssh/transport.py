@@ -23,10 +23,10 @@ from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
 from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_certificate
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
-from tunnelkeeper.ssh.fastpath.connection import FastPathConnection
 from tunnelkeeper.ssh.fastpath.receive_window import WindowBudget
 from tunnelkeeper.ssh.fastpath.write_scheduler import WriteScheduler
 from tunnelkeeper.ssh.greeting import GreetingMixin
+from tunnelkeeper.ssh.liveness import REPLY_HANDLERS, LivenessConnection, ProbeChannel
 from tunnelkeeper.ssh.negotiation import process_kexinit
 from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
 
@@ -51,12 +51,11 @@ With them, the queue of a slow reader grows without bound.
 NEEDS_FLOW_CONTROL = asyncssh.__version__ in AFFECTED_VERSIONS
 
 
-class BaseTransport(FastPathConnection):
+class BaseTransport(LivenessConnection):
     """The parts that connections of clients and servers share.
 
     Attributes:
         last_received_at: Monotonic seconds of the last data received.
-        round_trip: The shortest round trip of a keepalive in seconds, or None.
         on_idle: Called whenever the last channel is closed.
     """
 
@@ -64,7 +63,6 @@ class BaseTransport(FastPathConnection):
         super().__init__(*args, **kwargs)
         self._logger = SILENCE  # type: ignore[assignment]
         self.last_received_at = time.monotonic()
-        self.round_trip: float | None = None  # in seconds
         self.windows = WindowBudget()
         self.on_idle: Callable[[], None] | None = None
         self.writers = WriteScheduler()
@@ -137,25 +135,17 @@ class BaseTransport(FastPathConnection):
 
     @property
     def channel_count(self) -> int:
-        """The number of channels that are open or opening."""
-        return len(self._channels)
+        """The number of channels that are open or opening, without probes of the peer."""
+        return len(self._channels) - self.probe_count
 
     def remove_channel(self, recv_chan: int) -> None:
         """Remove a channel that is closed on both sides."""
+        is_probe = isinstance(self._channels.get(recv_chan), ProbeChannel)
         super().remove_channel(recv_chan)
-        if not self._channels and self.on_idle is not None:
+        if is_probe:
+            self.probe_count -= 1
+        elif self.on_idle is not None and not self.channel_count:
             self.on_idle()
-
-    async def send_keepalive(self) -> bool:
-        """Send a keepalive request as OpenSSH does, wait for the reply, and return True.
-
-        A peer that does not know the request replies with a failure, which counts as well.
-        """
-        sent_at = time.monotonic()
-        await self._make_global_request(b"keepalive@openssh.com")
-        elapsed = time.monotonic() - sent_at
-        self.round_trip = elapsed if self.round_trip is None else min(elapsed, self.round_trip)
-        return True
 
     def start_task(self, coroutine: Any) -> asyncio.Task[None]:
         """Run a coroutine in a task that ends with this connection."""
@@ -178,6 +168,7 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
     _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
         **SSHClientConnection._packet_handlers,  # noqa: SLF001
         **TEXT_HANDLERS,
+        **REPLY_HANDLERS,
         MSG_KEXINIT: process_kexinit,
     }
 
@@ -220,6 +211,10 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
     def forward_agent(self, path: str) -> None:
         """Let the server's programs use the agent at this socket."""
         self._agent_forward_path = path
+
+    async def _make_global_request(self, request: bytes, *args: bytes) -> Any:
+        await self.wait_for_first_keepalive()
+        return await super()._make_global_request(request, *args)
 
     @property
     def has_exchanged_keys(self) -> bool:

@@ -76,6 +76,11 @@ class SessionProgress:
         self.current = ProgressSnapshot(hop, step)
         self._context.on_change(self._name)
 
+    def keepalives_ignored(self, text: str) -> None:
+        """Log that a server ignores keepalives, which status shows."""
+        self.info(text)
+        self._context.on_change(self._name)
+
     def debug(self, text: str) -> None:
         """Log a detail."""
         self._context.event_log.write("debug", self._name, text)
@@ -175,7 +180,13 @@ class Session:
     async def _serve_on_request(self, connection: Connection) -> None:
         if self.role is Role.STANDBY:
             # The current session keeps its forwards until this one can take them over at once.
-            await connection.wait_for_answer()
+            self.progress.step(str(connection.host), "forwards")
+            try:
+                await connection.wait_for_answer()
+            except FailureError as failed:
+                self._forward_failure = failed.failure
+                await connection.close()
+                return
             self.listener.on_connected(self)
         while True:
             await self._serve_requested.wait()
@@ -186,6 +197,7 @@ class Session:
             async with asyncio.TaskGroup() as tasks:
                 for remote in self.remote_forwards():
                     self.attach_remote_forward(remote, tasks)
+            connection.measure_round_trip(self.progress.keepalives_ignored)
             if not connection.is_closed:
                 self._forward_failure = self.listener.on_serving(self)
             if self._forward_failure is not None:
