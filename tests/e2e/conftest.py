@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e import log_files
+from tests.e2e.agent import Agent
 from tests.e2e.ports import free_port
 from tests.e2e.sandbox import Sandbox, new_sandbox, tunnel_table
 from tests.e2e.systemd import new_user_manager
@@ -25,6 +26,16 @@ DEADLINE = 180
 def sandbox() -> Iterator[Sandbox]:
     with new_sandbox() as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def agent(sandbox: Sandbox) -> Path:
+    """Run an ssh-agent with the sandbox's key; return its socket."""
+    agent = Agent(sandbox.directory)
+    sandbox.add_cleanup(agent.close)
+    agent.start()
+    agent.add(sandbox.key)
+    return agent.socket
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.agent import Agent
 from tests.e2e.keys import certify_user, make_key, public
 from tests.e2e.sandbox import USER, Sandbox, socks_tunnel
 
@@ -86,16 +85,6 @@ def test_a_user_certificate_logs_in(sandbox: Sandbox, location: str) -> None:
     program.wait_until_up()
 
     assert "ED25519-CERT" in server.log()
-
-
-@pytest.fixture
-def agent(sandbox: Sandbox) -> Path:
-    """Run an ssh-agent with the sandbox's key; return its socket."""
-    agent = Agent(sandbox.directory)
-    sandbox.add_cleanup(agent.close)
-    agent.start()
-    agent.add(sandbox.key)
-    return agent.socket
 
 
 @pytest.mark.parametrize("source", ["identity_agent", "environment"])

@@ -131,7 +131,9 @@ async def test_a_refused_login_names_the_offered_keys(server: Server) -> None:
     failure = await failure_of(server.host())
 
     assert failure.cause is Cause.AUTH
-    assert failure.message == f"login as me refused; offered {server.user_key_file}"
+    assert failure.message == (
+        f"login as me refused; offered {server.user_key_file}; the server still accepts publickey"
+    )
     assert failure.files == (server.user_key_file,)
 
 

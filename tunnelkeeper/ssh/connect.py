@@ -25,6 +25,7 @@ from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
 from tunnelkeeper.ssh.auth.host_key_verifier import HostKeyVerifier
 from tunnelkeeper.ssh.auth.identities import Identities
+from tunnelkeeper.ssh.auth.login_failure import ssh_options, with_offers
 from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
 from tunnelkeeper.ssh.client_options import client_options
 from tunnelkeeper.ssh.connection import Connection
@@ -181,7 +182,8 @@ class ConnectAttempt:
         self.verifier.wall_time = self.context.wall_time
         self.verifier.debug = self.progress.debug
         self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
-        self.identities = Identities(self.host, self.context.keys)
+        host = replace(self.host, ports=(self.port,))
+        self.identities = Identities(host, self.context.keys)
         self.identities.agent_wait.on_slow = self._on_slow_agent
         callbacks = ClientCallbacks(self.verifier, self.identities, self.progress.debug)
         self.callbacks = callbacks
@@ -199,7 +201,6 @@ class ConnectAttempt:
         self.transport.set_extra_info(host=self.host.hostname, port=self.port)
         await self.logged_in
         await self._save_host_key()
-        host = replace(self.host, ports=(self.port,))
         self._warn_of_weak_key_exchange()
         connection = Connection(host, self.transport, callbacks, self.jump, self.proxy_command)
         self.context.connection_tracker.connections.add(connection)
@@ -339,11 +340,15 @@ class ConnectAttempt:
                 refused = self.policy.failure or self.verifier.failure
                 return refused or self.verifier.malformed_key_failure(str(error))
             case asyncssh.PermissionDenied() if self.transport is not None:
-                return self.identities.login_failure(self.transport.get_server_auth_methods())
+                options = ssh_options(self.host, self.jump.hosts if self.jump is not None else ())
+                return self.identities.login_failure(self.transport.login_replies, options)
         if self.proxy_command is not None and self.step == "key_exchange":
             hint = "run the proxy command by hand to see its error message"
             return Failure(Cause.PROXY, await self.proxy_command.describe_exit(), self.hop, hint)
-        return to_failure(error, self.hop, self.step)
+        failure = to_failure(error, self.hop, self.step)
+        if self.step == "login" and failure.cause is Cause.AUTH:
+            return with_offers(failure, self.identities.record)
+        return failure
 
     def _timeout_failure(self) -> Failure:
         """Return the failure of a timeout, which depends on the step."""

@@ -86,6 +86,11 @@ class Connection:
         return self._callbacks.ended.done() or self.transport.is_closed()
 
     @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The jump hosts that it goes through, first hop first, and its own host."""
+        return (*(self.jump.hosts if self.jump is not None else ()), self.host)
+
+    @property
     def cipher(self) -> str | None:
         """The cipher of what we send."""
         name = self.transport.get_extra_info("send_cipher")

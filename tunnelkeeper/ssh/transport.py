@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 from asyncssh.channel import SSHClientChannel, SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
-from asyncssh.constants import MSG_KEXINIT
+from asyncssh.constants import MSG_KEXINIT, MSG_USERAUTH_FAILURE
+from asyncssh.packet import SSHPacket
 from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.ssh.asyncssh_logging import SILENCE
 from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
+from tunnelkeeper.ssh.auth.login_failure import ServerReplies
 from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_certificate
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
@@ -152,6 +154,20 @@ class BaseTransport(LivenessConnection):
         return self.create_task(coroutine)
 
 
+def _process_userauth_failure(
+    transport: ClientTransport, pkttype: int, pktid: int, packet: SSHPacket
+) -> Any:
+    """Record a reply to a login request, and leave the rest to asyncssh."""
+    payload = packet.get_remaining_payload()
+    reply = SSHPacket(payload)
+    names = reply.get_namelist()
+    replies = transport.login_replies
+    replies.methods = tuple(name.decode("ascii", "replace") for name in names)
+    replies.is_partial = replies.is_partial or reply.get_boolean()
+    handle: Any = SSHClientConnection._packet_handlers[MSG_USERAUTH_FAILURE]  # noqa: SLF001
+    return handle(transport, pkttype, pktid, SSHPacket(payload))
+
+
 class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClientConnection):
     """One SSH connection to a server.
 
@@ -163,6 +179,7 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
         check_host_key: Called with the key or certificate that the server presents, before it is
             validated. It raises HostKeyNotVerifiable to refuse it.
         verify_certificate: Returns whether to accept a host certificate or the key in it.
+        login_replies: What the server answered to the requests of the login.
     """
 
     _packet_handlers = {  # noqa: RUF012  asyncssh's table, by number of the message
@@ -170,6 +187,7 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
         **TEXT_HANDLERS,
         **REPLY_HANDLERS,
         MSG_KEXINIT: process_kexinit,
+        MSG_USERAUTH_FAILURE: _process_userauth_failure,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -181,6 +199,7 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
         self.check_host_key: Callable[[bytes], None] | None = None
         self.verify_certificate: Callable[[Certificate], bool] | None = None
         self._accepted_host_key = b""
+        self.login_replies = ServerReplies()
 
     def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
         """Process data from the peer, and start a key exchange when the limit is reached."""

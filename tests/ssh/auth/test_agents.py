@@ -12,6 +12,7 @@ from tests.ssh.links import silent_server
 from tests.ssh.server import new_key, write_key
 from tunnelkeeper.ssh.auth import identities
 from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
+from tunnelkeeper.ssh.auth.login_failure import ServerReplies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ async def test_key_files_are_offered_despite_a_dead_agent(folder: Path, agent: A
     agent.end()
 
     assert await offered_keys(keys) == [blob(path)]
-    assert "; agent: " in keys.login_failure([]).message
+    assert "; agent: " in keys.login_failure(ServerReplies()).message
 
 
 async def test_key_files_are_offered_despite_a_missing_agent(folder: Path) -> None:
@@ -34,7 +35,7 @@ async def test_key_files_are_offered_despite_a_missing_agent(folder: Path) -> No
     keys = identities_of(identity_agent=str(folder / "none.sock"), identity_files=(path,))
 
     assert await offered_keys(keys) == [blob(path)]
-    assert keys.agent_problem
+    assert keys.record.agent_problem
 
 
 async def test_key_files_are_offered_despite_a_hung_agent(
@@ -50,7 +51,7 @@ async def test_key_files_are_offered_despite_a_hung_agent(
 
     assert offer is not None
     assert identify(offer) == blob(path)
-    assert keys.agent_problem == "it has not listed its keys within 0.05 s"
+    assert keys.record.agent_problem == "it has not listed its keys within 0.05 s"
 
 
 async def test_key_files_are_offered_despite_an_invalid_agent_reply(folder: Path) -> None:
@@ -59,14 +60,14 @@ async def test_key_files_are_offered_despite_an_invalid_agent_reply(folder: Path
         keys = identities_of(identity_agent=str(folder / "agent.sock"), identity_files=(path,))
 
         assert await offered_keys(keys) == [blob(path)]
-        assert keys.agent_problem
+        assert keys.record.agent_problem
 
 
 async def test_an_empty_agent_is_no_problem(folder: Path, agent: Agent) -> None:
     keys = identities_of(identity_agent=agent.socket)
 
     assert await offered_keys(keys) == []
-    assert keys.agent_problem == ""
+    assert keys.record.agent_problem == ""
     keys.close()
 
 
@@ -86,7 +87,7 @@ async def test_the_next_key_is_offered_if_the_agent_does_not_sign(
     with pytest.raises(ValueError, match="did not sign"):
         await offer.sign_async(b"data")
     assert await offered_keys(keys) == [blob(path)]
-    [problem] = keys.problems
+    [problem] = keys.record.problems
     assert "(agent): the agent did not sign with it" in str(problem)
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.ssh.auth.offers import Agent, blob, certify, identities_of, key_file, offered_keys
 from tests.ssh.server import Server, connected, new_key, serve
 from tunnelkeeper.core.failures import Cause, FailureError
+from tunnelkeeper.ssh.auth.login_failure import ServerReplies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +23,8 @@ async def test_key_files_are_offered_in_their_order(folder: Path) -> None:
     keys = identities_of(identity_files=(first, second))
 
     assert await offered_keys(keys) == [blob(first), blob(second)]
-    assert keys.offered == [first, second]
-    assert keys.problems == []
+    assert keys.record.offered == [first, second]
+    assert keys.record.problems == []
 
 
 async def test_the_order_is_named_agent_keys_then_other_agent_keys_then_files(
@@ -35,7 +36,7 @@ async def test_the_order_is_named_agent_keys_then_other_agent_keys_then_files(
     keys = identities_of(identity_agent=agent.socket, identity_files=(plain, named_key))
 
     assert await offered_keys(keys) == [blob(named_key), blob(other_key), blob(plain)]
-    assert [text.rsplit(" ", 1)[-1] for text in keys.offered] == [
+    assert [text.rsplit(" ", 1)[-1] for text in keys.record.offered] == [
         "(agent)",
         "(agent)",
         plain,
@@ -62,7 +63,7 @@ async def test_an_agent_key_is_identified_by_its_public_key_file(
     keys = identities_of(identity_agent=agent.socket, identity_files=(path,), identities_only=True)
 
     assert await offered_keys(keys) == [blob(path)]
-    assert keys.problems == []
+    assert keys.record.problems == []
 
 
 async def test_a_certificate_next_to_its_key_is_offered(folder: Path) -> None:
@@ -72,7 +73,7 @@ async def test_a_certificate_next_to_its_key_is_offered(folder: Path) -> None:
     keys = identities_of(identity_files=(path,))
 
     assert await offered_keys(keys) == [blob(path), b"certificate " + blob(path)]
-    assert keys.offered == [path, path]
+    assert keys.record.offered == [path, path]
 
 
 @pytest.mark.parametrize("accepted", ["ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com"])
@@ -101,7 +102,7 @@ async def test_the_login_failure_names_keys_of_types_not_accepted(
     )
 
     assert await offered_keys(keys) == []
-    message = keys.login_failure(["publickey"]).message
+    message = keys.login_failure(ServerReplies(("publickey",))).message
     assert f"{path}: ssh-ed25519 is not in PubkeyAcceptedAlgorithms" in message
     assert "agent: ssh-ed25519 is not in" in message
 
@@ -145,7 +146,7 @@ async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
     keys = identities_of(identity_files=(path,))
     assert await offered_keys(keys, accepted=True) == [blob(path)]
 
-    failure = keys.login_failure(["publickey"])
+    failure = keys.login_failure(ServerReplies(("publickey",)))
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert failure.hint == f"unlock it for the agent: ssh-add {path}"
@@ -157,7 +158,7 @@ async def test_a_refused_key_with_a_passphrase_needs_no_secret(folder: Path) -> 
     keys = identities_of(identity_files=(path,))
     assert await offered_keys(keys) == [blob(path)]
 
-    assert keys.login_failure(["publickey"]).cause is Cause.AUTH
+    assert keys.login_failure(ServerReplies(("publickey",))).cause is Cause.AUTH
 
 
 async def test_a_pem_key_with_a_passphrase_needs_a_secret_to_be_offered(folder: Path) -> None:
@@ -167,7 +168,7 @@ async def test_a_pem_key_with_a_passphrase_needs_a_secret_to_be_offered(folder: 
     keys = identities_of(identity_files=(str(path),))
     assert await offered_keys(keys) == []
 
-    failure = keys.login_failure(["publickey"])
+    failure = keys.login_failure(ServerReplies(("publickey",)))
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert "no key could be offered" in failure.message
@@ -179,22 +180,35 @@ async def test_a_key_that_others_can_read_does_not_sign(folder: Path) -> None:
     keys = identities_of(identity_files=(path,))
     assert await offered_keys(keys, accepted=True) == [blob(path)]
 
-    failure = keys.login_failure(["publickey"])
+    failure = keys.login_failure(ServerReplies(("publickey",)))
 
     assert failure.cause is Cause.AUTH
     assert f"not used: {path}: its permissions 0640 let others read it" in failure.message
     assert failure.hint == f"chmod 600 {path}"
 
 
-async def test_a_missing_key_is_not_reported(folder: Path) -> None:
-    """The default identity files are several, and hardly any user has all of them."""
-    keys = identities_of(identity_files=(str(folder / "id_rsa"),))
+async def test_without_a_key_the_files_and_the_agent_are_reported(folder: Path) -> None:
+    path = str(folder / "id_tunnel")
+    keys = identities_of(identity_files=(path,))
     assert await offered_keys(keys) == []
 
-    failure = keys.login_failure(["publickey"])
+    failure = keys.login_failure(ServerReplies(("publickey",)))
 
-    assert failure.message == "login as me refused; no key could be offered"
-    assert "authorized_keys" in failure.hint
+    assert f"no key could be offered; no such file: {path}; no agent" in failure.message
+    assert f"ssh-keygen -t ed25519 -f {path}" in failure.hint
+    assert f"ssh-copy-id -i {path} -p 22 me@relay" in failure.hint
+
+
+async def test_without_a_key_the_keys_in_the_agent_are_counted(folder: Path, agent: Agent) -> None:
+    keys = identities_of(identity_agent=agent.socket, identities_only=True)
+    assert await offered_keys(keys) == []
+    assert "the agent holds no key" in keys.login_failure(ServerReplies()).message
+
+    agent.add(key_file(folder, "held"))
+    keys = identities_of(identity_agent=agent.socket, identities_only=True)
+    assert await offered_keys(keys) == []
+    message = keys.login_failure(ServerReplies()).message
+    assert "none of the agent's keys (1) can be offered (identities_only is true)" in message
 
 
 async def test_a_broken_key_is_named_and_the_hint_comes_from_the_server(folder: Path) -> None:
@@ -203,10 +217,10 @@ async def test_a_broken_key_is_named_and_the_hint_comes_from_the_server(folder: 
     keys = identities_of(identity_files=(str(folder / "broken"),))
     await offered_keys(keys)
 
-    failure = keys.login_failure(["keyboard-interactive", "password"])
+    failure = keys.login_failure(ServerReplies(("keyboard-interactive", "password")))
 
     assert f"not used: {folder / 'broken'}: " in failure.message
-    assert failure.hint == "the server takes no keys, only keyboard-interactive, password"
+    assert failure.hint.startswith("the server takes no keys, only keyboard-interactive, password")
 
 
 async def test_the_login_failure_names_the_offered_keys(folder: Path) -> None:
@@ -214,7 +228,7 @@ async def test_the_login_failure_names_the_offered_keys(folder: Path) -> None:
     keys = identities_of(identity_files=(path,))
     await offered_keys(keys)
 
-    failure = keys.login_failure([])
+    failure = keys.login_failure(ServerReplies())
 
     assert failure.message == f"login as me refused; offered {path}"
     assert failure.hop == "me@relay:22"

@@ -22,6 +22,7 @@ from tunnelkeeper.ssh.auth.agent import AgentClient, AgentWait, key_name
 from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
 from tunnelkeeper.ssh.auth.identity_order import Identity, find_signer, order_identities
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
+from tunnelkeeper.ssh.auth.login_failure import LoginRecord, ServerReplies, login_failure
 from tunnelkeeper.ssh.auth.private_keys import IdentityFile, KeyProblem, PrivateKeys, Unusable
 
 if TYPE_CHECKING:
@@ -58,17 +59,13 @@ class Identities:
     """The identities for one login on one host, offered one by one.
 
     Attributes:
-        offered: What was offered so far.
-        accepted: What the server accepted, so that a signature was needed.
+        record: What was offered, accepted and signed so far, and what could not be used.
         agent_wait: What the agent has not answered yet.
     """
 
     host: Host
     keys: PrivateKeys
-    offered: list[str] = field(default_factory=list)
-    accepted: list[str] = field(default_factory=list)
-    problems: list[KeyProblem] = field(default_factory=list)
-    agent_problem: str = ""
+    record: LoginRecord = field(default_factory=LoginRecord)
     agent_wait: AgentWait = field(default_factory=AgentWait)
     _resource_error: OSError | None = None
     _files: dict[str, IdentityFile] = field(default_factory=dict)
@@ -108,28 +105,14 @@ class Identities:
         files = (*self.host.identity_files, *self.host.certificate_files)
         return Failure(Cause.SECRET_NEEDED, message, str(self.host), hint, files)
 
-    def login_failure(self, accepted_methods: Sequence[str]) -> Failure:
-        """Return the login failure with the keys that were and were not offered."""
+    def login_failure(self, replies: ServerReplies, ssh_options: Sequence[str] = ()) -> Failure:
+        """Return the failure of a login that the server refused.
+
+        ssh_options: the options with which ssh reaches the host.
+        """
         if self._resource_error is not None:
             return local_resources_failure(printable(str(self._resource_error)), str(self.host))
-        encrypted = [p for p in self.problems if p.kind is Unusable.ENCRYPTED]
-        skipped = "; ".join(str(p) for p in self._reportable_problems())
-        offered = (
-            f"offered {', '.join(self.offered)}" if self.offered else "no key could be offered"
-        )
-        if self.agent_problem:
-            offered += f"; agent: {self.agent_problem}"
-        message = f"login as {self.host.user} refused; {offered}" + (
-            f"; not used: {skipped}" if skipped else ""
-        )
-        files = (*self.host.identity_files, *self.host.certificate_files)
-        if encrypted:
-            return Failure(Cause.SECRET_NEEDED, message, str(self.host), encrypted[0].remedy, files)
-        hint = _hint(self.host, accepted_methods, self._reportable_problems())
-        return Failure(Cause.AUTH, message, str(self.host), hint, files)
-
-    def _reportable_problems(self) -> list[KeyProblem]:
-        return [p for p in self.problems if p.kind is not Unusable.MISSING]
+        return login_failure(self.host, self.record, replies, ssh_options)
 
     async def _ordered_offers(self, server: ServerSignatures) -> AsyncIterator[Offer]:
         certificates, files = await self._configured_identities()
@@ -155,10 +138,15 @@ class Identities:
                 continue
             algorithm = self._choose_algorithm(identity, public, server)
             if algorithm is not None:
-                self.offered.append(str(identity))
+                self._record_offer(identity)
                 self._refused.add(public.blob)  # until the server asks for a signature
                 signer = self._signer(identity, public.blob, algorithm, server)
                 yield Offer(algorithm.encode(), public.blob, signer)
+
+    def _record_offer(self, identity: Identity) -> None:
+        self.record.offered.append(str(identity))
+        if not self.record.offered_file and identity.name in self.host.identity_files:
+            self.record.offered_file = identity.name
 
     def _has_key_file(self) -> bool:
         return any(not isinstance(file.private, KeyProblem) for file in self._files.values())
@@ -188,9 +176,10 @@ class Identities:
     async def _agent_identities(self, timeout: float | None) -> list[Identity] | None:
         """Return the agent's keys of known types, or None if it did not list them in time."""
         if self.host.identity_agent is None:
+            self.record.agent = "no agent: SSH_AUTH_SOCK is not set, or identity_agent is none"
             return []
         self._agent = AgentClient(self.host.identity_agent, self.agent_wait)
-        self.agent_problem = ""
+        self.record.agent_problem = ""
         try:
             async with asyncio.timeout(timeout):
                 keys = await self._agent.get_keys()
@@ -200,11 +189,16 @@ class Identities:
             self.close()
             if isinstance(error, TimeoutError):
                 self.agent_wait.clear()
-                self.agent_problem = f"it has not listed its keys within {timeout:g} s"
+                self.record.agent_problem = f"it has not listed its keys within {timeout:g} s"
                 return None
             text = os_error_text(error) if isinstance(error, OSError) else printable(str(error))
-            self.agent_problem = text or "it sent no key list"
+            self.record.agent_problem = text or "it sent no key list"
             return []
+        self.record.agent = "the agent holds no key"
+        if keys:
+            self.record.agent = f"none of the agent's keys ({len(keys)}) can be offered"
+            if self.host.identities_only:
+                self.record.agent += " (identities_only is true)"
         return [
             Identity(key_name(key), public, in_agent=True)
             for key in keys
@@ -215,7 +209,7 @@ class Identities:
         """Return the public key of a private key that must be read to know it, such as PEM."""
         loaded = self._files[path].private
         if isinstance(loaded, KeyProblem):
-            self.problems.append(loaded)
+            self.record.problems.append(loaded)
             return None
         return public_keys.decode(loaded.public_data)
 
@@ -234,7 +228,7 @@ class Identities:
         else:
             message = f"{public.key_type} is not in PubkeyAcceptedAlgorithms"
         name = "agent" if identity.in_agent else identity.name
-        self.problems.append(KeyProblem(name, Unusable.NOT_ACCEPTED, message))
+        self.record.problems.append(KeyProblem(name, Unusable.NOT_ACCEPTED, message))
         return None
 
     def _signer(
@@ -245,11 +239,14 @@ class Identities:
 
         async def sign(data: bytes) -> bytes:
             self._refused.discard(blob)
-            self.accepted.append(str(identity))
+            self.record.accepted.append(str(identity))
             signer = find_signer(identity, self._order)
             if signer.in_agent:
-                return await self._sign_by_agent(signer, algorithm, data)
-            return await self._sign_by_file(signer, identity, algorithm, data)
+                signature = await self._sign_by_agent(signer, algorithm, data)
+            else:
+                signature = await self._sign_by_file(signer, identity, algorithm, data)
+            self.record.signed.append(str(identity))
+            return signature
 
         return sign
 
@@ -294,17 +291,5 @@ class Identities:
 
     def _recorded(self, problem: KeyProblem) -> ValueError:
         """Record a problem; return the exception that makes asyncssh ask for the next key."""
-        self.problems.append(problem)
+        self.record.problems.append(problem)
         return ValueError(str(problem))
-
-
-def _hint(host: Host, accepted: Sequence[str], problems: Sequence[KeyProblem]) -> str:
-    for problem in problems:
-        if problem.remedy:
-            return problem.remedy
-    if accepted and not any(method.startswith("publickey") for method in accepted):
-        return f"the server takes no keys, only {', '.join(accepted)}"
-    return (
-        f"put the public key into ~{host.user}/.ssh/authorized_keys on the server, "
-        f"or set the right user and identity_files"
-    )
