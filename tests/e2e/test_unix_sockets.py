@@ -12,6 +12,8 @@ from tests.e2e.clients import exchange, is_listening
 from tests.e2e.ports import free_port
 from tests.e2e.sandbox import USER, Sandbox, tunnel_table
 from tests.e2e.services import echo, sender
+from tests.e2e.waiting import wait_until
+from tests.requirements import require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +61,39 @@ def test_only_the_owner_can_use_a_socket_file(sandbox_per_data_path: Sandbox, na
     mode = (sandbox_per_data_path.directory / f"{name}.sock").stat().st_mode
 
     assert stat.S_IMODE(mode) == 0o600
+
+
+@pytest.mark.parametrize(("mask", "mode"), [("0111", 0o666), ("0007", 0o770), ("0177", 0o600)])
+def test_the_mask_of_ssh_config_decides_who_can_use_a_socket_file_as_with_ssh(
+    sandbox: Sandbox, mask: str, mode: int
+) -> None:
+    server, directory = sandbox.sshd(), sandbox.directory
+    files = [directory / f"{kind}.sock" for kind in ("ssh", "alias", "key")]
+    forwards = [f"{file}:127.0.0.1:9" for file in files]
+    ssh_config = directory / "ssh_config"
+    ssh_config.write_text(
+        f"Host box\n  HostName 127.0.0.1\n  Port {server.port}\n  StreamLocalBindMask {mask}\n"
+    )
+    login = sandbox.ssh(server.port)[3:-2]
+    options = ["-F", str(ssh_config), "-N", "-L", forwards[0]]
+    sandbox.spawn(require("ssh"), *login, *options, "box")
+    key = f'stream_local_bind_mask = "{mask}"'
+    program = sandbox.program(
+        tunnel_table("alias", "box", f'local = "{forwards[1]}"'),
+        tunnel_table("key", server.port, f'local = "{forwards[2]}"', key),
+        head=sandbox.head(f'"{ssh_config}"'),
+    )
+    program.up()
+    program.wait_until_up()
+
+    def modes() -> list[int]:
+        return [stat.S_IMODE(file.stat().st_mode) if file.exists() else 0 for file in files]
+
+    wait_until(lambda: all(modes()), message="ssh does not listen")
+    assert modes() == [mode] * 3
+    program.succeed("restart", "alias")
+    program.wait_until_up("alias")
+    assert modes() == [mode] * 3
 
 
 def test_a_port_connects_to_a_socket_file_on_either_side(sandbox: Sandbox) -> None:

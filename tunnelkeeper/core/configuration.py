@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
-from tunnelkeeper.core.ssh_values import IpQos, RekeyLimit
+from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK, IpQos, RekeyLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,7 @@ class HostOptions:
     rekey_limit: tuple[str, ...] | None = None
     ip_qos: tuple[str, ...] | None = None
     tag: str | None = None
+    stream_local_bind_mask: tuple[str, ...] | None = None
     proxy_command: str | None = None
     connect_timeout: float | None = None
     keepalive_interval: float | None = None
@@ -129,6 +130,7 @@ class Host:
     rekey_limit: RekeyLimit = field(default_factory=RekeyLimit)
     ip_qos: IpQos = field(default_factory=IpQos)
     warn_weak_crypto: bool = False
+    stream_local_bind_mask: int = DEFAULT_BIND_MASK
     proxy_command: str | None = None
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)

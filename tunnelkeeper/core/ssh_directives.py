@@ -179,7 +179,7 @@ DIRECTIVES = {
     "SessionType": _harmless(_NO_SESSION),
     "SetEnv": _harmless(_NO_SESSION),
     "StdinNull": _harmless(_NO_SESSION),
-    "StreamLocalBindMask": _harmless("a socket file has the mode 0600", frozenset({"0177"})),
+    "StreamLocalBindMask": _key("stream_local_bind_mask"),
     "StreamLocalBindUnlink": _harmless("a stale socket file is replaced, one in use never"),
     "StrictHostKeyChecking": _key(
         "host_key_policy", "; `no` is treated as `accept-new`, and `ask` as `yes`"

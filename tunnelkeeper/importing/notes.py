@@ -52,7 +52,6 @@ _KEYWORD_REASONS = {
     "pubkeyauthentication": _PUBLIC_KEYS_ONLY,
     "requesttty": _NOTHING_RUNS,
     "stdinnull": _NOTHING_RUNS,
-    "streamlocalbindmask": "socket files are created with mode 0600",
     "streamlocalbindunlink": "a stale socket file is always replaced",
     "visualhostkey": "there are no interactive prompts",
 }

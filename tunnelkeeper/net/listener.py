@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
 from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
+from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK
 from tunnelkeeper.net.acceptor import Acceptor
 from tunnelkeeper.net.bind_addresses import special_addresses
 from tunnelkeeper.net.error_text import os_error_text
@@ -51,6 +52,14 @@ class Listener:
         sockets = [acceptor.socket for acceptor in self.acceptors]
         return [bound for bound in sockets if bound.fileno() != -1]
 
+    def set_mask(self, mask: int) -> None:
+        """Change the permissions that the file of a Unix socket lacks, if it is still ours."""
+        if self.unix_socket is not None:
+            path, identity = self.unix_socket
+            with suppress(OSError):
+                if _file_id(path) == identity:
+                    path.chmod(0o777 & ~mask)
+
     def close(self) -> None:
         """Stop accepting, and remove the file of a Unix socket if it is still ours."""
         for acceptor in self.acceptors:
@@ -62,8 +71,14 @@ class Listener:
                     path.unlink()
 
 
-async def listen(address: Address, factory: Callable[[], asyncio.Protocol]) -> Listener:
+async def listen(
+    address: Address,
+    factory: Callable[[], asyncio.Protocol],
+    mask: int = DEFAULT_BIND_MASK,
+) -> Listener:
     """Listen on a local address, with all of its sockets or with none.
+
+    mask: the permissions that the file of a Unix socket lacks.
 
     Raises ListenError.
     """
@@ -73,7 +88,7 @@ async def listen(address: Address, factory: Callable[[], asyncio.Protocol]) -> L
                 return Listener([Acceptor(sock, factory) for sock in await _bind_tcp(address)])
             case UnixAddress(path=name):
                 path = _expand_user(name)
-                return Listener([Acceptor(_bind_unix(path), factory)], (path, _file_id(path)))
+                return Listener([Acceptor(_bind_unix(path, mask), factory)], (path, _file_id(path)))
     except OSError as error:
         raise ListenError(_to_failure(address, error)) from error
 
@@ -142,14 +157,14 @@ def _expand_user(name: str) -> Path:
         raise OSError(errno.ENOENT, str(error)) from error
 
 
-def _bind_unix(path: Path) -> socket.socket:
-    """Bind a Unix socket that only its owner can use, in place of a stale socket file."""
+def _bind_unix(path: Path, mask: int) -> socket.socket:
+    """Bind a Unix socket in place of a stale socket file."""
     if len(os.fsencode(path)) > UNIX_PATH_LIMIT:
         raise OSError(errno.ENAMETOOLONG, f"a socket path has at most {UNIX_PATH_LIMIT} bytes")
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # bind() takes the mode from the umask. A later chmod would leave the socket open meanwhile.
-    before = os.umask(0o177)
+    before = os.umask(mask)
     try:
         sock.setblocking(False)
         sock.bind(str(path))

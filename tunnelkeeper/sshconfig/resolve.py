@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT, MINIMUM_RSA_SIZE, Host, Keepalive
 from tunnelkeeper.core.permit_remote_open import parse_permits
-from tunnelkeeper.core.ssh_values import ValueFormatError, parse_ip_qos, parse_rekey_limit
+from tunnelkeeper.core.ssh_values import (
+    ValueFormatError,
+    parse_bind_mask,
+    parse_ip_qos,
+    parse_rekey_limit,
+)
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.sshconfig.directives_in_effect import find_ignored, reject_refused
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
@@ -120,6 +125,9 @@ def resolve(result: LookupResult) -> Host:
         ),
         rekey_limit=_parsed(result, options.rekey_limit, "RekeyLimit", parse_rekey_limit),
         ip_qos=_parsed(result, options.ip_qos, "IPQoS", parse_ip_qos),
+        stream_local_bind_mask=_parsed(
+            result, options.stream_local_bind_mask, "StreamLocalBindMask", parse_bind_mask
+        ),
         warn_weak_crypto=get_value(answer, "warnweakcrypto") in WARNS_OF_WEAK_CRYPTO,
         proxy_command=_proxy_command(result, tokens),
         connect_timeout=_connect_timeout(result),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.forward_spec import LocalForward, SocksForward
+from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK
 from tunnelkeeper.forwarding.gate import STOPPED, Gate
 from tunnelkeeper.tunnel.forward import ForwardContext
 from tunnelkeeper.tunnel.forward_expansion import (
@@ -54,12 +55,19 @@ class ForwardSet:
         self._on_change = on_change
         self._on_unhealthy = on_unhealthy
         self._host_tokens: Tokens = {}
+        self._bind_mask = DEFAULT_BIND_MASK
         self._tasks: asyncio.TaskGroup
 
     def create(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
         """Create the configured forwards without listening. tasks owns everything they start."""
         self._tasks = tasks
         self.all = [self._create(expanded, tunnel) for expanded in self._expand(tunnel)]
+
+    def set_bind_mask(self, mask: int) -> None:
+        """Set the permissions that socket files lack. Before the lookup nobody else has any."""
+        self._bind_mask = mask
+        for local in self.local_forwards:
+            local.set_bind_mask(mask)
 
     @property
     def remote_forwards(self) -> list[RunningRemoteForward]:
@@ -168,6 +176,7 @@ class ForwardSet:
         forward = expanded.forward
         if isinstance(forward, LocalForward | SocksForward):
             new = RunningLocalForward(forward, expanded, tunnel, context)
+            new.set_bind_mask(self._bind_mask)
         else:
             new = RunningRemoteForward(forward, expanded, context)
         new.set_check(tunnel.checks.get(expanded.configured))

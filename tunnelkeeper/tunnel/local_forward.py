@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.forward_spec import LOOPBACK, LocallyBoundForward, TcpAddress, target_of
+from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK
 from tunnelkeeper.forwarding.health_probe import check_local_forward
 from tunnelkeeper.forwarding.local_clients import LocalClients
 from tunnelkeeper.net.listener import Listener, ListenError, listen
@@ -39,6 +40,13 @@ class RunningLocalForward(RunningForward):
         )
         super().__init__(expanded, self.clients.counters, context, self._probe)
         self._listener: Listener | None = None
+        self._mask = DEFAULT_BIND_MASK
+
+    def set_bind_mask(self, mask: int) -> None:
+        """Set the permissions that a socket file lacks (StreamLocalBindMask)."""
+        if mask != self._mask and self._listener is not None:
+            self._listener.set_mask(mask)
+        self._mask = mask
 
     @property
     def listen_address(self) -> Address:
@@ -77,7 +85,7 @@ class RunningLocalForward(RunningForward):
 
     async def _try_listen(self) -> bool:
         try:
-            self._listener = await listen(self.forward.listen, self.clients.accept)
+            self._listener = await listen(self.forward.listen, self.clients.accept, self._mask)
         except ListenError as failed:
             self._set_state("failed", failed.failure)
             return False

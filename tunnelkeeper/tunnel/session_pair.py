@@ -109,6 +109,7 @@ class SessionPair:
 
     async def on_host_known(self, session: Session) -> None:
         """Let the runner expand the forwards for the host of a session."""
+        self._forwards.set_bind_mask(session.host_chain[-1].stream_local_bind_mask)
         tokens = session.host_chain[-1].tokens
         if self._forwards.set_host_tokens(session.tunnel, tokens):
             expanded = HostKnown()
