@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnelkeeper.core.host_spec import HostSpec, HostSpecError, parse_host_spec
+from tunnelkeeper.core.host_spec import (
+    HostSpec,
+    HostSpecError,
+    host_name_problem,
+    parse_host_spec,
+)
 
 NAMES = st.text("abcXYZ019._-", min_size=1).filter(lambda name: not name.startswith("-"))
 USERS = st.text("abcXYZ019._-\\@%+", min_size=1).filter(
@@ -110,3 +117,55 @@ def test_any_text_is_a_host_spec_or_an_error(text: str) -> None:
 def test_host_specs_with_different_users_are_the_same_server() -> None:
     assert parse_host_spec("ann@relay:22").is_same_server(parse_host_spec("bob@relay:22"))
     assert not parse_host_spec("relay:22").is_same_server(parse_host_spec("relay:23"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "relay",
+            "relay.example.com",
+            "relay.example.com.",
+            "under_score.example",
+            "xn--bcher-kva",
+        ),
+        *("b\u00fccher.example", "127.0.0.1", "127.1", "0x7f000001", "2130706433", "0177.0.0.1"),
+        *("::1", "fe80::1%eth0", "::ffff:127.0.0.1", "x" * 63, "a1", "1a.b2", "0"),
+    ],
+)
+def test_a_name_that_may_exist_has_no_problem(name: str) -> None:
+    assert host_name_problem(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("a..b", "empty"),
+        (".a", "empty"),
+        (".", "empty"),
+        ("x" * 64, "longer than 63"),
+        (".".join(["x" * 60] * 5), "at most 253"),
+        ("b\u00fc" + "c" * 61, "longer than 63"),
+        ("10.0.0.256", "not an IPv4"),
+        ("1.2.3.4.5", "not an IPv4"),
+        ("08.1.1.1", "not an IPv4"),
+        ("relay.1", "not an IPv4"),
+        ("0x", "not an IPv4"),
+        ("4294967296", "not an IPv4"),
+        ("1:2", "not an IPv6"),
+        ("fe80::1::2", "not an IPv6"),
+    ],
+)
+def test_a_name_that_cannot_exist_has_a_problem(name: str, problem: str) -> None:
+    assert problem in (host_name_problem(name) or "")
+
+
+@given(st.lists(st.sampled_from(["0", "1", "255", "256", "0x1f", "010", "09", "65536"])))
+def test_an_ipv4_address_is_one_that_the_system_accepts(parts: list[str]) -> None:
+    text = ".".join([*parts, "7"])
+    try:
+        socket.inet_aton(text)
+    except OSError:
+        assert host_name_problem(text) is not None
+    else:
+        assert host_name_problem(text) is None

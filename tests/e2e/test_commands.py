@@ -187,3 +187,21 @@ def test_commands_report_a_missing_supervisor(sandbox: Sandbox, command: str) ->
 
     assert done.returncode == 3
     assert "no supervisor" in done.stderr.lower()
+
+
+def test_a_missing_key_is_found_by_check_and_keeps_down_its_own_tunnel_only(
+    sandbox: Sandbox,
+) -> None:
+    server, missing = sandbox.sshd().port, sandbox.directory / "missing"
+    program = sandbox.program(
+        socks_tunnel("good", server),
+        socks_tunnel("bad", server, f'identity_files = "{missing}"'),
+    )
+    done = program.run("check", "--json")
+    [problem] = json.loads(done.stdout)["problems"]
+    assert (done.returncode, problem["key"]) == (2, "tunnels.bad.identity_files")
+    assert program.config.read_text().splitlines()[problem["line"] - 1].endswith(f'"{missing}"')
+
+    program.up()
+    program.wait_until_up("good")
+    program.wait_for_state("bad", "blocked", "auth")

@@ -89,6 +89,12 @@ async def test_a_name_that_does_not_exist_is_a_gaierror() -> None:
         await resolve("no.such.host.invalid", 22)
 
 
+@pytest.mark.parametrize("name", ["a..b", f"{'x' * 64}.example", "b\u00fccher..example"])
+async def test_a_name_that_cannot_be_encoded_is_a_failed_lookup(name: str) -> None:
+    with pytest.raises(socket.gaierror, match="not a valid host name"):
+        await resolve(name, 22)
+
+
 def test_families_alternate_and_the_resolvers_first_choice_leads() -> None:
     found = [info("2001:db8::1"), info("2001:db8::2"), info("2001:db8::3"), info("192.0.2.1")]
 

@@ -13,10 +13,9 @@ import psutil
 import pytest
 
 from tunnelkeeper.core.failures import Cause
-from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
+from tunnelkeeper.core.forward_spec import SOCKET_PATH_LIMIT, TcpAddress, UnixAddress
 from tunnelkeeper.net import listener as module
 from tunnelkeeper.net.listener import (
-    UNIX_PATH_LIMIT,
     Listener,
     ListenError,
     listen,
@@ -355,16 +354,16 @@ async def test_a_removed_socket_file_is_no_error(listening: Listen, path: Path) 
 
 
 async def test_a_path_that_is_too_long_for_a_socket_is_reported(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * UNIX_PATH_LIMIT)
+    path = tmp_path / ("x" * SOCKET_PATH_LIMIT)
 
-    assert f"at most {UNIX_PATH_LIMIT} bytes" in await failure_of(UnixAddress(str(path)))
+    assert f"at most {SOCKET_PATH_LIMIT} bytes" in await failure_of(UnixAddress(str(path)))
 
 
 async def test_the_longest_possible_path_is_bound(
     listening: Listen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = Path("x" * UNIX_PATH_LIMIT)
+    path = Path("x" * SOCKET_PATH_LIMIT)
 
     await listening(UnixAddress(str(path)))
 

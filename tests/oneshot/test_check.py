@@ -8,47 +8,11 @@ import pytest
 
 from tests.e2e.keys import make_key
 from tests.requirements import require
-from tunnelkeeper.oneshot import check
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-class ConfigFile:
-    """A config file with one tunnel, `db`, to `relay`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "tunnels.toml"
-        self.known_hosts = folder / "known_hosts"
-        self.where = f"{self.path}: tunnels.db"
-        self.at = f"{self.where}: me@relay:22"
-
-    def check(
-        self, *lines: str, ssh_config: str = "false", more: str = ""
-    ) -> tuple[list[str], list[str]]:
-        """Write the file with these lines and tables. Return its problems and warnings."""
-        head = f'[supervisor]\nssh_config = {ssh_config}\n[defaults]\nuser = "me"\n'
-        head += f'known_hosts = "{self.known_hosts}"\n'
-        tunnel = '[tunnels.db]\nhost = "relay"\nremote = "2201:localhost:22"\n'
-        self.path.write_text(head + tunnel + "".join(f"{line}\n" for line in lines) + more)
-        return check.check(str(self.path))
-
-    def problems(self, *lines: str) -> list[str]:
-        problems, warnings = self.check(*lines)
-        assert warnings == []
-        return problems
-
-
-@pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigFile:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    return ConfigFile(tmp_path)
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    return make_key(tmp_path / "id_ed25519")
+    from tests.oneshot.conftest import ConfigFile
 
 
 def test_a_valid_file_yields_no_problems_and_no_warnings(file: ConfigFile, key: Path) -> None:
@@ -78,7 +42,7 @@ def test_a_configured_key_file_must_exist(file: ConfigFile, tmp_path: Path) -> N
     missing = tmp_path / "missing"
 
     assert file.problems(f'identity_files = "{missing}"') == [
-        f"{file.at}: identity file {missing}: no such file"
+        f"{file.at_key('identity_files')}: identity file {missing}: no such file"
     ]
 
 
@@ -90,7 +54,12 @@ def test_a_configured_key_file_of_a_jump_host_must_exist(
 
     problems, _ = file.check(f'identity_files = "{key}"', 'jump = "bastion"', more=bastion_table)
 
-    assert problems == [f"{file.where}: me@bastion:22: identity file {missing}: no such file"]
+    assert problems == [
+        (
+            f"{file.path}:12: hosts.bastion.identity_files: me@bastion:22: "
+            f"identity file {missing}: no such file"
+        )
+    ]
 
 
 def test_a_private_key_in_the_agent_may_be_missing_on_disk(file: ConfigFile, key: Path) -> None:
@@ -105,7 +74,8 @@ def test_a_public_key_file_names_a_key_of_the_agent(file: ConfigFile, key: Path)
 
     assert file.problems(line, 'identity_agent = "/run/agent"') == []
     [problem] = file.problems(line, 'identity_agent = "none"')
-    assert problem.startswith(f"{file.at}: identity file {key}.pub: it is a public key, and the")
+    at = file.at_key("identity_files")
+    assert problem.startswith(f"{at}: identity file {key}.pub: it is a public key, and the")
     assert f"name the private key: {key}" in problem
 
 
@@ -116,7 +86,8 @@ def test_a_key_that_others_can_read_is_reported_with_the_remedy(
 
     [problem] = file.problems(f'identity_files = "{key}"')
 
-    assert problem.startswith(f"{file.at}: identity file {key}: its permissions 0640")
+    at = file.at_key("identity_files")
+    assert problem.startswith(f"{at}: identity file {key}: its permissions 0640")
     assert f"chmod 600 {key}" in problem
 
 
@@ -125,7 +96,8 @@ def test_a_key_with_a_passphrase_needs_an_agent(file: ConfigFile, tmp_path: Path
     line = f'identity_files = "{locked}"'
 
     [problem] = file.problems(line, 'identity_agent = "none"')
-    assert problem.startswith(f"{file.at}: identity file {locked}: it is protected by a passphrase")
+    at = file.at_key("identity_files")
+    assert problem.startswith(f"{at}: identity file {locked}: it is protected by a passphrase")
     assert file.problems(line, 'identity_agent = "/run/agent"') == []
 
 
@@ -139,7 +111,7 @@ def test_an_invalid_key_is_reported_once_for_all_its_tunnels(
     problems = file.problems(f'identity_files = ["{broken}", "{broken}"]')
 
     assert len(problems) == 1
-    assert problems[0].startswith(f"{file.at}: identity file {broken}: ")
+    assert problems[0].startswith(f"{file.at_key('identity_files[0]')}: identity file {broken}: ")
 
 
 def test_a_certificate_that_cannot_be_read_is_a_problem(
@@ -149,13 +121,14 @@ def test_a_certificate_that_cannot_be_read_is_a_problem(
 
     problems = file.problems(f'identity_files = "{key}"', f'certificate_files = "{missing}"')
 
-    assert problems == [f"{file.at}: certificate file {missing}: No such file or directory"]
+    at = file.at_key("certificate_files", 10)
+    assert problems == [f"{at}: certificate file {missing}: No such file or directory"]
 
 
 @pytest.mark.parametrize("keyword", ["ciphers", "macs", "kex_algorithms", "host_key_algorithms"])
 def test_a_list_without_supported_algorithms_is_a_problem(file: ConfigFile, keyword: str) -> None:
     assert file.problems(f'{keyword} = "rot13"') == [
-        f"{file.at}: none of the {keyword} asked for is supported: rot13"
+        f"{file.at_key(keyword)}: none of the {keyword} asked for is supported: rot13"
     ]
 
 
@@ -165,7 +138,10 @@ def test_a_socket_in_a_missing_directory_is_a_problem(file: ConfigFile, tmp_path
     problems = file.problems(f'local = ["{good}:db:5432", "{bad}:db:5432"]')
 
     assert problems == [
-        f"{file.where}: {bad}:db:5432: the directory {bad.parent} is missing or not writable"
+        (
+            f"{file.path}:9: tunnels.db.local[1]: {bad}:db:5432: "
+            f"the directory {bad.parent} is missing or not writable"
+        )
     ]
 
 
@@ -174,7 +150,10 @@ def test_a_socket_below_the_home_of_an_unknown_user_is_a_problem(file: ConfigFil
 
     forward = "~no-such-user/db.sock:db:5432"
     assert problems == [
-        f"{file.where}: {forward}: the directory ~no-such-user is missing or not writable"
+        (
+            f"{file.path}:9: tunnels.db.local: {forward}: "
+            "the directory ~no-such-user is missing or not writable"
+        )
     ]
 
 
@@ -185,7 +164,9 @@ def test_a_malformed_line_of_known_hosts_is_a_warning(file: ConfigFile) -> None:
 
     assert problems == []
     [warning] = warnings
-    assert warning.startswith(f"{file.at}: {file.known_hosts}:1: ")
+    assert warning.startswith(
+        f"{file.path}:5: defaults.known_hosts: {file.host}: {file.known_hosts}:1: "
+    )
 
 
 def test_a_host_that_ssh_cannot_look_up_is_a_problem(file: ConfigFile, tmp_path: Path) -> None:
@@ -226,7 +207,7 @@ def test_an_algorithm_without_effect_is_a_warning(
 
     assert file.check(f'{keyword} = "{value.replace("aes256-ctr", name)}"') == (
         [],
-        [f"{file.where}: {keyword}: not supported: rot13"],
+        [f"{file.path}:9: tunnels.db.{keyword}: not supported: rot13"],
     )
 
 
@@ -240,7 +221,10 @@ def test_without_ssh_the_fallback_reads_ssh_config(
     problems, _ = file.check('ciphers = "rot13"', ssh_config=f'"{ssh_config}"')
 
     assert problems == [
-        f"{file.where}: me@relay:2222: none of the ciphers asked for is supported: rot13"
+        (
+            f"{file.path}:9: tunnels.db.ciphers: me@relay:2222: "
+            "none of the ciphers asked for is supported: rot13"
+        )
     ]
 
 

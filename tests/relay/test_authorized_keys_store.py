@@ -149,7 +149,8 @@ def test_an_unknown_user_leaves_no_log_line(
 
 def test_check_warns_if_no_authorized_keys_file_exists(tmp_path: Path) -> None:
     for pattern in (f"{tmp_path}/none", f"{tmp_path}/none/%u", f"{tmp_path}/%u"):
-        assert find_problems(pattern) == [f"{pattern}: no such file; no user can log in"]
+        [problem] = find_problems(pattern)
+        assert str(problem) == f"{pattern}: no such file; no user can log in"
 
 
 @pytest.mark.parametrize("pattern", ["%u", "%u.keys", "keys-%u", "%u/authorized_keys", "100%%/%u"])
@@ -161,7 +162,8 @@ def test_check_reads_the_files_of_all_users(tmp_path: Path, pattern: str) -> Non
     (folder / ".other").write_text("nonsense\n")
 
     [problem] = find_problems(f"{folder}/{pattern}")
-    assert problem.startswith(f"{path}:1: ")
+    assert (problem.path, problem.line) == (str(path), 1)
+    assert str(problem).startswith(f"{path}:1: ")
 
 
 async def test_a_file_on_a_disk_that_hangs_delays_its_own_user_only(

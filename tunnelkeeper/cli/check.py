@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import msgspec
 
 from tunnelkeeper.cli import launch
+from tunnelkeeper.config import Problem
+from tunnelkeeper.control.unix_socket import path_problem
 from tunnelkeeper.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from tunnelkeeper.cli.settings import Settings
+
+Severity = Literal["error", "warning"]
 
 
 @click.command()
@@ -23,18 +27,40 @@ def command(settings: Settings, as_json: bool) -> int:
     Prints nothing if the file is valid. Problems make the exit code 2, warnings do not.
     """
     findings = launch.check(settings.config)
+    if problem := path_problem(settings.socket):
+        findings.problems.append(Problem(str(settings.socket), None, "", problem))
+    return report_findings(findings, as_json=as_json)
+
+
+def report_findings(findings: launch.Findings, *, as_json: bool) -> int:
+    """Print the result of a check. Return the exit code."""
     if as_json:
         click.echo(
-            msgspec.json.encode({"problems": findings.problems, "warnings": findings.warnings})
+            msgspec.json.encode(
+                {
+                    "problems": [_as_object(each, "error") for each in findings.problems],
+                    "warnings": [_as_object(each, "warning") for each in findings.warnings],
+                }
+            )
         )
     else:
         print_findings(findings)
     return ExitCode.USAGE if findings.problems else ExitCode.OK
 
 
+def _as_object(problem: Problem, severity: Severity) -> dict[str, object]:
+    return {
+        "severity": severity,
+        "file": problem.path,
+        "line": problem.line,
+        "key": problem.key,
+        "message": problem.message,
+    }
+
+
 def print_findings(findings: launch.Findings) -> None:
     """Print problems and warnings to stderr, a line each."""
     for problem in findings.problems:
-        click.echo(problem, err=True)
+        click.echo(str(problem), err=True)
     for warning in findings.warnings:
         click.echo(f"warning: {warning}", err=True)

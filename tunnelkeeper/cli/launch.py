@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tunnelkeeper.config import Problem
     from tunnelkeeper.core.forward_spec import TcpAddress
     from tunnelkeeper.systemd.unit_templates import Ready
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The problems and the warnings about a config file, a line each."""
+    """The problems of a config file, and the warnings about it."""
 
-    problems: list[str]
-    warnings: list[str]
+    problems: list[Problem]
+    warnings: list[Problem]
 
 
 def check(config: Path) -> Findings:

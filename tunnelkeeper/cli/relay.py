@@ -12,7 +12,7 @@ import msgspec
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli import launch, status_table
-from tunnelkeeper.cli.check import print_findings
+from tunnelkeeper.cli.check import report_findings
 from tunnelkeeper.cli.relay_instance import connect, instance_for
 from tunnelkeeper.cli.relay_table import HEADERS, Row, client_row, heading, refusal_lines
 from tunnelkeeper.cli.settings import ANSWER_TIMEOUT, WORK_TIMEOUT
@@ -100,12 +100,7 @@ def check(settings: Settings, config: str | None, as_json: bool) -> int:
     """
     instance = instance_for(settings, config)
     findings = launch.check_relay(instance.config, must_exist=instance.is_named)
-    if as_json:
-        result = {"problems": findings.problems, "warnings": findings.warnings}
-        click.echo(msgspec.json.encode(result))
-    else:
-        print_findings(findings)
-    return ExitCode.USAGE if findings.problems else ExitCode.OK
+    return report_findings(findings, as_json=as_json)
 
 
 @command.command(short_help="read the config file and the keys again")

@@ -153,7 +153,8 @@ def _problems(settings: Settings, kind: UnitKind, names: tuple[str, ...]) -> lis
     """
     if kind is UnitKind.RELAY:
         instance = instance_for(settings, None)
-        return launch.check_relay(instance.config, must_exist=instance.is_named).problems
+        found = launch.check_relay(instance.config, must_exist=instance.is_named).problems
+        return [str(problem) for problem in found]
     try:
         known = load(settings.config).tunnels
     except ConfigError as error:

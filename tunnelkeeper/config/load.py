@@ -14,6 +14,8 @@ from tunnelkeeper.core.configuration import Configuration
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tunnelkeeper.config.toml_document import Document
+
 Loaded = tuple[Configuration, tuple[Problem, ...]]
 """A configuration and the warnings about it, in the order of the file."""
 
@@ -50,9 +52,22 @@ def parse_with_warnings(text: str, path: str) -> Loaded:
     Raises ConfigError with all its problems.
     """
     document = parse_document(text, path)
+    return _load_sections(document)
+
+
+def load_document(path: str | Path) -> tuple[Configuration, tuple[Problem, ...], Document]:
+    """Read a config file. Return the warnings, and the document, which has the line of each key.
+
+    Raises ConfigError with all its problems.
+    """
+    document = parse_document(read_text(str(path), _NAMED_BY), str(path))
+    return *_load_sections(document), document
+
+
+def _load_sections(document: Document) -> Loaded:
     sections, problems = read_sections(document.values)
     problems += conflicts(sections)
     if problems:
         raise ConfigError(document.problems(problems))
-    configuration = merge(sections, path)
+    configuration = merge(sections, document.path)
     return configuration, document.problems(warnings(document.values, configuration))

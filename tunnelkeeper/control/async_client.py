@@ -6,6 +6,7 @@ control.client is its blocking counterpart; both raise the same errors.
 from __future__ import annotations
 
 import asyncio
+import errno
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from tunnelkeeper.control.jsonrpc import (
     decode_incoming,
     encode_request,
 )
+from tunnelkeeper.control.unix_socket import path_problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -71,6 +73,8 @@ class AsyncConnection:
 @asynccontextmanager
 async def connect(path: Path) -> AsyncIterator[AsyncConnection]:
     """Connect to the control socket for the duration of the body."""
+    if problem := path_problem(path):
+        raise OSError(errno.ENAMETOOLONG, problem, str(path))
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=ANSWER_LIMIT)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):

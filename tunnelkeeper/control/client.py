@@ -32,6 +32,7 @@ from tunnelkeeper.control.payloads import (
     LogLines,
     Version,
 )
+from tunnelkeeper.control.unix_socket import path_problem
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
 
 if TYPE_CHECKING:
@@ -223,6 +224,8 @@ class Client:
 
 
 def _connect(path: Path, timeout: float) -> socket.socket:
+    if problem := path_problem(path):
+        raise OSError(errno.ENAMETOOLONG, problem, str(path))
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
@@ -239,9 +242,8 @@ def _connect(path: Path, timeout: float) -> socket.socket:
         raise PermissionError(error.errno, message, str(path)) from error
     except OSError as error:
         sock.close()
-        # Python raises without an errno for a path that is too long, and never names the path.
-        number = error.errno or errno.ENAMETOOLONG
-        raise OSError(number, error.strerror or str(error), str(path)) from error
+        # Python does not name the path.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     return sock
 
 

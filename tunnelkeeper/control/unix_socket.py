@@ -46,6 +46,16 @@ class ListeningSocket:
                 self.path.unlink()
 
 
+def path_problem(path: Path) -> str | None:
+    """Return why the path of a control socket cannot be used, and a remedy; None if it can."""
+    if len(os.fsencode(path)) > PATH_LIMIT:
+        return (
+            f"longer than the {PATH_LIMIT} bytes that a socket path can have; "
+            "choose a shorter path with --socket"
+        )
+    return None
+
+
 def make_private_folder(folder: Path) -> None:
     """Create a folder (0700, its missing parents too), or check that only its owner can write.
 
@@ -72,11 +82,8 @@ def listen(path: Path) -> ListeningSocket:
 
     Raises SocketFileError, OSError.
     """
-    if len(os.fsencode(path)) > PATH_LIMIT:
-        raise SocketFileError(
-            f"{path}: longer than the {PATH_LIMIT} bytes that a socket path can have; "
-            "choose a shorter path with --socket"
-        )
+    if problem := path_problem(path):
+        raise SocketFileError(f"{path}: {problem}")
     make_private_folder(path.parent)
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):

@@ -26,6 +26,9 @@ LOOPBACK = "localhost"
 
 EVERY_INTERFACE = "*"
 
+SOCKET_PATH_LIMIT = 107
+"""Bytes of sun_path without the final NUL (unix(7)). ssh accepts no longer path at either end."""
+
 Kind = Literal["local", "remote", "socks"]
 
 
@@ -135,6 +138,14 @@ def socket_paths(forward: Forward) -> tuple[str, ...]:
     """Return the paths of the Unix sockets at the ends of a forward."""
     ends = (forward.listen, target_of(forward))
     return tuple(end.path for end in ends if isinstance(end, UnixAddress))
+
+
+def socket_path_problem(path: str) -> str | None:
+    """Return why no system can use a socket path; None if it can be used."""
+    length = len(path.encode(errors="surrogateescape"))
+    if length > SOCKET_PATH_LIMIT:
+        return f"a socket path has at most {SOCKET_PATH_LIMIT} bytes, this one has {length}"
+    return None
 
 
 def with_socket_paths(forward: Forward, change: Callable[[str], str]) -> Forward:
@@ -302,6 +313,8 @@ def _port(text: str, spec: str) -> int:
 def _unix(path: str, spec: str) -> UnixAddress:
     if "\0" in path or not path.isprintable():
         raise SpecError(f"expected a socket path without control characters, got {spec!r}")
+    if problem := socket_path_problem(path):
+        raise SpecError(f"{problem}: {path!r}")
     return UnixAddress(path)
 
 

@@ -6,12 +6,18 @@ is rejected, as in OpenSSH, because host specs end up in argument lists and in P
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from urllib.parse import unquote
 
 from tunnelkeeper.core.text import printable
 
 _SCHEME = "ssh://"
+_PART_LIMIT, _NAME_LIMIT = 63, 253  # RFC 1035 section 2.3.4, as text
+_C_NUMBER = re.compile(
+    r"(?P<hex>0x[0-9a-f]{1,8})|(?P<octal>0[0-7]{0,11})|[1-9][0-9]{0,9}", re.IGNORECASE | re.ASCII
+)
 _NOT_IN_A_HOST = frozenset("'`\"$\\;&<>|(){}[]@/,*? ")
 """Characters that valid_hostname() of OpenSSH's ssh.c rejects, wildcards, and separators."""
 _NOT_IN_A_USER = frozenset("'`\"$;&<>|(){}/,: ")
@@ -75,6 +81,53 @@ def is_host(text: str) -> bool:
 def is_user(text: str) -> bool:
     """Return whether ssh accepts this as a user on the server."""
     return _is_safe(text, _NOT_IN_A_USER) and not text.endswith("\\")
+
+
+def host_name_problem(host: str) -> str | None:
+    """Return why a host can never be looked up; None if a lookup may succeed.
+
+    It applies to a name or address as connected to, not to an alias.
+    """
+    if ":" in host:
+        return None if _is_ipv6(host) else "it is not an IPv6 address"
+    parts = host.removesuffix(".").split(".")
+    if parts[-1].isdecimal() or parts[-1][:2].lower() == "0x":
+        return None if _is_ipv4(host) else "it is not an IPv4 address, and no name ends in a number"
+    if "" in parts:
+        return "a part between its dots is empty"
+    try:
+        lengths = [len(part.encode("idna")) for part in parts]
+    except UnicodeError:
+        return f"a part between its dots is invalid or longer than {_PART_LIMIT} bytes"
+    if sum(lengths) + len(parts) - 1 > _NAME_LIMIT:
+        return f"a name has at most {_NAME_LIMIT} bytes"
+    return None
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_ipv4(text: str) -> bool:
+    """Return whether inet_aton(3) accepts an address: 10.0.0.1, 127.1, 0x7f000001."""
+    *first, last = (_c_number(part) for part in text.split("."))
+    return (
+        len(first) < 4
+        and all(0 <= number < 256 for number in first)
+        and 0 <= last < 256 ** (4 - len(first))
+    )
+
+
+def _c_number(digits: str) -> int:
+    """Return a number in the notation of C, or -1 if it is none."""
+    match = _C_NUMBER.fullmatch(digits)
+    if match is None:
+        return -1
+    return int(digits, 16 if match["hex"] else 8 if match["octal"] else 10)
 
 
 def _is_safe(text: str, forbidden: frozenset[str]) -> bool:

@@ -174,9 +174,8 @@ def address_of_interface(interface: str, family: int) -> str:
 
 
 async def _bind(connection: socket.socket, bind_address: str) -> None:
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(
+        found = await happy_eyeballs.look_up(
             bind_address, 0, family=connection.family, type=socket.SOCK_STREAM
         )
     except socket.gaierror as error:

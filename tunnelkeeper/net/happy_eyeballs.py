@@ -11,7 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +34,19 @@ async def resolve(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[
     if _is_ip_address(host):  # no server is asked, so it cannot block
         found = socket.getaddrinfo(host, port, family, *kind)
     else:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, family=family, type=kind[0], proto=kind[1])
+        found = await look_up(host, port, family=family, type=kind[0], proto=kind[1])
     return interleave([tuple(info) for info in found])  # type: ignore[misc]
+
+
+async def look_up(host: str, port: int, **hints: int) -> list[Any]:
+    """Return the result of getaddrinfo(3), which runs in a thread.
+
+    Raises socket.gaierror, also for a name that cannot be sent to a name server.
+    """
+    try:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, **hints)
+    except UnicodeError:  # Python's IDNA codec: an empty or too long part, or a forbidden character
+        raise socket.gaierror(socket.EAI_NONAME, "it is not a valid host name") from None
 
 
 def _is_ip_address(host: str) -> bool:

@@ -5,7 +5,6 @@ A protocol factory serves the clients; nothing here reads or writes their data.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
@@ -16,19 +15,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
-from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
+from tunnelkeeper.core.forward_spec import (
+    Address,
+    TcpAddress,
+    UnixAddress,
+    socket_path_problem,
+)
 from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK
 from tunnelkeeper.net.acceptor import Acceptor
 from tunnelkeeper.net.bind_addresses import special_addresses
 from tunnelkeeper.net.error_text import os_error_text
+from tunnelkeeper.net.happy_eyeballs import look_up
 from tunnelkeeper.net.port_owner import PORT_OWNERS
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
 BACKLOG = 512
-UNIX_PATH_LIMIT = 107
-"""Bytes of sun_path without the final NUL (unix(7))."""
 
 
 class ListenError(Exception):
@@ -128,7 +132,7 @@ async def _socket_addresses(address: TcpAddress) -> list[tuple[int, tuple[object
     """Return the family and address of each socket, and whether the machine may lack it."""
     if special := special_addresses(address.host):
         return [(bound.family, (bound.host, address.port), bound.is_optional) for bound in special]
-    infos = await asyncio.get_running_loop().getaddrinfo(
+    infos = await look_up(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     return [(info[0], info[4], False) for info in infos]
@@ -159,8 +163,8 @@ def _expand_user(name: str) -> Path:
 
 def _bind_unix(path: Path, mask: int) -> socket.socket:
     """Bind a Unix socket in place of a stale socket file."""
-    if len(os.fsencode(path)) > UNIX_PATH_LIMIT:
-        raise OSError(errno.ENAMETOOLONG, f"a socket path has at most {UNIX_PATH_LIMIT} bytes")
+    if problem := socket_path_problem(str(path)):
+        raise OSError(errno.ENAMETOOLONG, problem)
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # bind() takes the mode from the umask. A later chmod would leave the socket open meanwhile.

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tunnelkeeper.config import ConfigError, load_with_warnings
+from tunnelkeeper.config import ConfigError, load_document
+from tunnelkeeper.config.errors import KeyPath, Problem, ValueProblem
 from tunnelkeeper.core.failures import FailureError
-from tunnelkeeper.core.forward_spec import LocalForward, SocksForward, UnixAddress
+from tunnelkeeper.core.forward_spec import (
+    EVERY_INTERFACE,
+    LocallyBoundForward,
+    TcpAddress,
+    UnixAddress,
+    kind_of,
+    socket_path_problem,
+    target_of,
+)
+from tunnelkeeper.core.host_spec import host_name_problem, parse_host_spec
 from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.net.process_group import run_with_children
 from tunnelkeeper.ssh.auth import algorithms
@@ -27,92 +38,197 @@ from tunnelkeeper.tunnel.forward_expansion import expand_forwards
 from tunnelkeeper.tunnel.hook_runner import program_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tunnelkeeper.core.configuration import Configuration, Host, Tunnel
-    from tunnelkeeper.core.forward_spec import Forward
+    from tunnelkeeper.core.forward_spec import Address, Forward
 
 
-def check(config_path: str) -> tuple[list[str], list[str]]:
-    """Return problems that keep a tunnel from working, and warnings, as lines."""
+def check(config_path: str) -> tuple[list[Problem], list[Problem]]:
+    """Return problems that keep a tunnel from working, and warnings, each with its line."""
     try:
-        configuration, config_warnings = load_with_warnings(config_path)
+        configuration, config_warnings, document = load_document(config_path)
     except ConfigError as error:
-        return [str(problem) for problem in error.problems], []
-    problems, warnings = run_with_children(_check_tunnels(configuration))
-    return problems, [*(str(warning) for warning in config_warnings), *warnings]
+        return list(error.problems), []
+    report = run_with_children(_check_tunnels(configuration, Places(document.values)))
+    warnings = [*config_warnings, *document.problems(dict.fromkeys(report.warnings))]
+    return list(document.problems(dict.fromkeys(report.problems))), warnings
 
 
-async def _check_tunnels(configuration: Configuration) -> tuple[list[str], list[str]]:
-    problems: list[str] = []
-    warnings: list[str] = []
+@dataclass(slots=True)
+class Report:
+    """The problems and warnings so far, without their lines."""
+
+    problems: list[ValueProblem] = field(default_factory=list)
+    warnings: list[ValueProblem] = field(default_factory=list)
+
+    def add_problems(self, at: KeyPath, messages: Iterable[str]) -> None:
+        """Add problems of one key."""
+        self.problems += [ValueProblem(at, message) for message in messages]
+
+    def add_warnings(self, at: KeyPath, messages: Iterable[str]) -> None:
+        """Add warnings about one key."""
+        self.warnings += [ValueProblem(at, message) for message in messages]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The places of settings in a document. A setting that is not in it has that of its tunnel."""
+
+    document: Mapping[str, Any]
+
+    def of_tunnel(self, tunnel: Tunnel, key: str) -> KeyPath:
+        """Return the place of a tunnel's key: in its table, or in [defaults]."""
+        return self._first((("tunnels", tunnel.name), ("defaults",)), tunnel, key)
+
+    def of_host(self, tunnel: Tunnel, host: Host, key: str) -> KeyPath:
+        """Return the place of a key of a host, in the order of precedence."""
+        alias = parse_host_spec(host.name).host
+        tables: list[KeyPath] = [("hosts", alias), ("defaults",)]
+        if host.name == tunnel.host:
+            tables.insert(0, ("tunnels", tunnel.name))
+        return self._first(tables, tunnel, key)
+
+    def of_host_name(self, tunnel: Tunnel, host: Host) -> KeyPath:
+        """Return the place of the name to connect to: `hostname`, or the key that names the host.
+
+        ssh_config may replace the name.
+        """
+        at = self.of_host(tunnel, host, "hostname")
+        if at[-1] == "hostname":
+            return at
+        if host.name == tunnel.host:
+            return "tunnels", tunnel.name, "host"
+        return self.of_tunnel(tunnel, "jump")
+
+    def of_forward(self, tunnel: Tunnel, forward: Forward) -> KeyPath:
+        """Return the place of a forward."""
+        kind = kind_of(forward)
+        same_kind = [other for other in tunnel.forwards if kind_of(other) == kind]
+        return self.of_element(("tunnels", tunnel.name, kind), same_kind.index(forward))
+
+    def of_element(self, at: KeyPath, index: int) -> KeyPath:
+        """Return the place of an element of a list, or that of a single value without a list."""
+        value: Any = self.document
+        for part in at:
+            value = value.get(part) if isinstance(value, dict) else None
+        is_element = isinstance(value, list) and index < len(value)
+        return (*at, index) if is_element else at
+
+    def _first(self, tables: Iterable[KeyPath], tunnel: Tunnel, key: str) -> KeyPath:
+        for section, *name in tables:
+            table = self.document.get(str(section), {})
+            for part in name:
+                table = table.get(part, {})
+            if key in table:
+                return (section, *name, key)
+        return "tunnels", tunnel.name
+
+
+async def _check_tunnels(configuration: Configuration, places: Places) -> Report:
+    report = Report()
     lookup = lookup_for(configuration)
     keys, known_hosts = PrivateKeys(), KnownHostsFiles()
     facts = gather_facts()
-    for name, tunnel in configuration.tunnels.items():
-        where = f"{configuration.path}: tunnels.{name}"
-        problems += [f"{where}: {text}" for text in _missing_hooks(tunnel)]
-        warnings += [f"{where}: {text}" for text in algorithms.unsupported_names(tunnel.options)]
+    for tunnel in configuration.tunnels.values():
+        at: KeyPath = ("tunnels", tunnel.name)
+        for key, command in (("on_up", tunnel.on_up), ("on_down", tunnel.on_down)):
+            report.add_problems(places.of_tunnel(tunnel, key), _missing_hook(command))
+        for key, message in algorithms.unsupported_names(tunnel.options):
+            report.add_warnings(places.of_tunnel(tunnel, key), [message])
         try:
             hosts = await lookup.resolve(tunnel)
-            warnings += [f"{where}: {text}" for text in await lookup.find_deviations(tunnel)]
+            report.add_warnings(at, await lookup.find_deviations(tunnel))
         except SshConfigError as error:
-            problems.append(f"{where}: {with_hint(error.message, error.hint)}")
+            report.add_problems(at, [with_hint(error.message, error.hint)])
             hosts = ()
         for expanded in expand_forwards(tunnel, facts, hosts[-1].tokens if hosts else {}):
-            problems += [f"{where}: {text}" for text in _unwritable_sockets(expanded.forward)]
+            if not expanded.waits_for_lookup:
+                place = places.of_forward(tunnel, expanded.configured)
+                report.add_problems(place, _forward_problems(expanded.forward))
         for host in hosts:
-            at = f"{where}: {host}"
-            configured = _has_configured_identity_files(configuration, tunnel, host)
-            problems += [f"{at}: {text}" for text in _algorithm_problems(host)]
-            # One of ssh's default keys may work where another does not.
-            key_messages = problems if configured else warnings
-            key_messages += [f"{at}: {text}" for text in _key_problems(host, keys, configured)]
-            warnings += [f"{at}: {text}" for text in _known_hosts_warnings(host, known_hosts)]
-            problems += [f"{at}: {text}" for text in _revoked_keys_problems(host)]
-    return list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
+            _check_host(report, places, tunnel, host, keys)
+            lines = _with_host(host, _known_hosts_warnings(host, known_hosts))
+            report.add_warnings(places.of_host(tunnel, host, "known_hosts"), lines)
+    return report
 
 
-def _has_configured_identity_files(
-    configuration: Configuration, tunnel: Tunnel, host: Host
-) -> bool:
-    """Return whether the file configures the host's keys. A missing one is then a problem."""
-    own = tunnel.options if host.name == tunnel.host else configuration.hosts.get(host.name)
-    options = own or configuration.defaults
-    return options.identity_files is not None
-
-
-def _algorithm_problems(host: Host) -> Iterator[str]:
-    for choose in (
-        algorithms.ciphers,
-        algorithms.macs,
-        algorithms.key_exchanges,
-        algorithms.pubkey_accepted_algorithms,
-        algorithms.ca_signature_algorithms,
+def _check_host(
+    report: Report, places: Places, tunnel: Tunnel, host: Host, keys: PrivateKeys
+) -> None:
+    """Add the problems of one host of a tunnel, except those of known_hosts."""
+    report.add_problems(places.of_host_name(tunnel, host), _with_host(host, _name_problems(host)))
+    for key, messages in (
+        ("bind_address", _bind_address_problems(host)),
+        ("revoked_host_keys", _revoked_keys_problems(host)),
+        ("certificate_files", _certificate_problems(host)),
     ):
+        report.add_problems(places.of_host(tunnel, host, key), _with_host(host, messages))
+    for key, message in _algorithm_problems(host):
+        report.add_problems(places.of_host(tunnel, host, key), _with_host(host, [message]))
+    at = places.of_host(tunnel, host, "identity_files")
+    is_configured = at[-1] == "identity_files"
+    # One of ssh's default keys may work where another does not.
+    add_messages = report.add_problems if is_configured else report.add_warnings
+    for index, path in enumerate(host.identity_files):
+        messages = _with_host(host, _key_problems(host, path, keys, is_configured))
+        add_messages(places.of_element(at, index) if is_configured else at, messages)
+
+
+def _with_host(host: Host, messages: Iterable[str]) -> Iterator[str]:
+    return (f"{host}: {message}" for message in messages)
+
+
+def _name_problems(host: Host) -> Iterator[str]:
+    """Yield a problem if the host's name can never be looked up. A proxy may know any name."""
+    problem = host_name_problem(host.hostname)
+    if problem is not None and host.proxy_command is None:
+        yield f"the host name can never be resolved: {problem}"
+
+
+def _bind_address_problems(host: Host) -> Iterator[str]:
+    problem = host_name_problem(host.bind_address) if host.bind_address else None
+    if problem is not None:
+        yield f"bind_address {host.bind_address}: {problem}"
+
+
+def _algorithm_problems(host: Host) -> Iterator[tuple[str, str]]:
+    """Yield the key and the problem of each list of algorithms that leaves none to use."""
+    choices: tuple[tuple[str, Callable[[Host], object]], ...] = (
+        ("ciphers", algorithms.ciphers),
+        ("macs", algorithms.macs),
+        ("kex_algorithms", algorithms.key_exchanges),
+        ("pubkey_accepted_algorithms", algorithms.pubkey_accepted_algorithms),
+        ("ca_signature_algorithms", algorithms.ca_signature_algorithms),
+        ("host_key_algorithms", _host_key_algorithms),
+    )
+    for key, choose in choices:
         try:
             choose(host)
         except FailureError as failed:
-            yield failed.failure.message
-    try:
-        algorithms.host_key_algorithms(host, (), prefer_certificates=True)
-    except FailureError as failed:
-        yield failed.failure.message
+            yield key, failed.failure.message
 
 
-def _key_problems(host: Host, keys: PrivateKeys, configured: bool) -> Iterator[str]:
-    for path in host.identity_files:
-        loaded = keys.load(path)
-        if not isinstance(loaded, KeyProblem):
-            yield from _not_accepted(host, path, loaded.get_algorithm())
-            continue
-        # The agent may hold the key: only its public half is here, or it is encrypted.
-        in_agent = host.identity_agent is not None and (
-            loaded.kind in {Unusable.ENCRYPTED, Unusable.PUBLIC} or Path(f"{path}.pub").exists()
-        )
-        if in_agent or (loaded.kind is Unusable.MISSING and not configured):
-            continue
+def _host_key_algorithms(host: Host) -> object:
+    return algorithms.host_key_algorithms(host, (), prefer_certificates=True)
+
+
+def _key_problems(host: Host, path: str, keys: PrivateKeys, is_configured: bool) -> Iterator[str]:
+    loaded = keys.load(path)
+    if not isinstance(loaded, KeyProblem):
+        yield from _not_accepted(host, path, loaded.get_algorithm())
+        return
+    is_missing = loaded.kind is Unusable.MISSING
+    # The agent may hold the key: only its public half is here, or it is encrypted.
+    in_agent = host.identity_agent is not None and (
+        loaded.kind in {Unusable.ENCRYPTED, Unusable.PUBLIC}
+        or (is_missing and Path(f"{path}.pub").exists())
+    )
+    if not in_agent and (is_configured or not is_missing):
         yield with_hint(f"identity file {loaded}", loaded.remedy)
+
+
+def _certificate_problems(host: Host) -> Iterator[str]:
     for path in host.certificate_files:
         if problem := certificate_problem(path):
             yield f"certificate file {path}: {problem}"
@@ -139,25 +255,50 @@ def _revoked_keys_problems(host: Host) -> Iterator[str]:
             yield f"list of revoked host keys {error}; no host key is accepted without it"
 
 
-def _unwritable_sockets(forward: Forward) -> Iterator[str]:
-    match forward:
-        case (
-            LocalForward(listen=UnixAddress(path=path))
-            | SocksForward(listen=UnixAddress(path=path))
-        ):
-            directory = Path(os.path.expanduser(path)).parent  # noqa: PTH111  raises nothing
-            if not os.access(directory, os.W_OK | os.X_OK):
-                yield f"{forward}: the directory {directory} is missing or not writable"
+def _forward_problems(forward: Forward) -> Iterator[str]:
+    target = target_of(forward)
+    for end in (forward.listen, target):
+        match end:
+            case UnixAddress(path=path) if problem := socket_path_problem(path):
+                yield f"{forward}: {problem}"
+            case TcpAddress(host=host) if problem := _address_problem(host):
+                yield f"{forward}: {host}: {problem}"
+    if isinstance(forward, LocallyBoundForward):
+        yield from _unusable_socket(forward, forward.listen)
+    elif isinstance(target, UnixAddress):
+        yield from _too_long_on_this_machine(forward, target.path)
 
 
-def _missing_hooks(tunnel: Tunnel) -> Iterator[str]:
-    for key, command in (("on_up", tunnel.on_up), ("on_down", tunnel.on_down)):
-        if not command:
-            continue
-        try:
-            program = shutil.which(program_path(command[0]))
-        except OSError:
-            program = None
-        if program is None:
-            name = printable(command[0])
-            yield f"{key}: {name} is not an executable program (the line is not run by a shell)"
+def _address_problem(host: str) -> str | None:
+    return None if host == EVERY_INTERFACE else host_name_problem(host)
+
+
+def _unusable_socket(forward: Forward, listen: Address) -> Iterator[str]:
+    if isinstance(listen, UnixAddress):
+        yield from _too_long_on_this_machine(forward, listen.path)
+        directory = Path(_expand_home(listen.path)).parent
+        if not os.access(directory, os.W_OK | os.X_OK):
+            yield f"{forward}: the directory {directory} is missing or not writable"
+
+
+def _too_long_on_this_machine(forward: Forward, path: str) -> Iterator[str]:
+    """Yield a problem if a path is too long only after its ~ is replaced."""
+    problem = socket_path_problem(_expand_home(path))
+    if problem is not None and not socket_path_problem(path):
+        yield f"{forward}: {problem}"
+
+
+def _expand_home(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111  raises nothing
+
+
+def _missing_hook(command: Sequence[str]) -> Iterator[str]:
+    if not command:
+        return
+    try:
+        program = shutil.which(program_path(command[0]))
+    except OSError:
+        program = None
+    if program is None:
+        name = printable(command[0])
+        yield f"{name} is not an executable program (the line is not run by a shell)"

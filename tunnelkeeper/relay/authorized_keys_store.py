@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.config import Problem
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.net.thread_executor import SerialExecutor
@@ -92,20 +93,27 @@ def _load(path: str, _status: os.stat_result) -> Keys:
     return keys
 
 
-def find_problems(pattern: str) -> list[str]:
+def find_problems(pattern: str) -> list[Problem]:
     """Return the warnings of `relay check`: skipped lines and missing files."""
     paths = _files(pattern)
     if not paths:
-        return [f"{pattern}: no such file; no user can log in"]
-    problems: list[str] = []
+        return [Problem(pattern, None, "", "no such file; no user can log in")]
+    problems: list[Problem] = []
     for path in paths:
         try:
             text = read_regular_file(path).decode("utf-8", "backslashreplace")
         except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
+            problems.append(Problem(str(path), None, "", str(error.strerror)))
         else:
-            problems += authorized_keys.parse(text, str(path))[1]
+            skipped = authorized_keys.parse(text, str(path))[1]
+            problems += [_skipped_line(str(path), warning) for warning in skipped]
     return problems
+
+
+def _skipped_line(path: str, warning: str) -> Problem:
+    """Return the problem for a warning of authorized_keys.parse."""
+    number, _, reason = warning.removeprefix(f"{printable(path, 4096)}:").partition(": ")
+    return Problem(path, int(number), "", reason)
 
 
 def _files(pattern: str) -> list[Path]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tunnelkeeper import __version__
-from tunnelkeeper.config import ConfigError
+from tunnelkeeper.config import ConfigError, Problem
 from tunnelkeeper.control.api import ConfigRejectedError
 from tunnelkeeper.control.client_connection import ControlConnection
 from tunnelkeeper.control.methods import Method, Methods, version
@@ -95,22 +95,23 @@ def _run(source: ConfigSource, socket_path: Path, writer: LineWriter) -> int:
     return code
 
 
-def check(source: ConfigSource) -> tuple[list[str], list[str]]:
+def check(source: ConfigSource) -> tuple[list[Problem], list[Problem]]:
     """Return the problems and the warnings of a configuration and the files that it names."""
     try:
         configuration = source.read()
     except ConfigError as error:
-        return [str(problem) for problem in error.problems], []
+        return list(error.problems), []
     problems, warnings = [], []
-    for path in map(Path, configuration.host_keys):
+    for path in configuration.host_keys:
         try:
-            host_key.read(path)
+            host_key.read(Path(path))
         except FileNotFoundError:
-            warnings.append(f"{path}: no host key yet; the first start generates one")
+            message = "no host key yet; the first start generates one"
+            warnings.append(Problem(path, None, "", message))
         except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
+            problems.append(Problem(path, None, "", str(error.strerror)))
         except HostKeyError as error:
-            problems.append(str(error))
+            problems.append(Problem(path, None, "", str(error).removeprefix(f"{path}: ")))
     warnings += authorized_keys_store.find_problems(configuration.authorized_keys)
     return problems, warnings
 

@@ -149,15 +149,15 @@ def ca_signature_algorithms(host: Host) -> list[str]:
     return _apply_spec("ca_signature_algorithms", spec, default, known, host)
 
 
-def unsupported_names(options: HostOptions) -> Iterator[str]:
-    """Yield a message for each list of the config file with names that have no effect."""
+def unsupported_names(options: HostOptions) -> Iterator[tuple[str, str]]:
+    """Yield the key and a message for each list of the config file with names without effect."""
     for key, supported in _SUPPORTED.items():
         spec: str = getattr(options, key) or ""
         names, known = _split(spec), _decode_names(supported())
         unknown = [name for name in names if not any(matches(one, name) for one in known)]
         is_failure = unknown == names and spec[:1] not in {"+", "-", "^"}  # of _apply_spec
         if unknown and not is_failure:
-            yield f"{key}: not supported: {printable(', '.join(unknown))}"
+            yield key, f"not supported: {printable(', '.join(unknown))}"
 
 
 def signature_algorithms(host: Host) -> list[str]:
