@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from tests.slow_agent import LIST, SIGN, SlowAgent, slow_agent
 from tests.ssh.attempts import failure_of
 from tests.ssh.links import closed_port
 from tests.ssh.progress_recorder import ProgressRecorder
-from tests.ssh.server import Server, connected, jump_host, new_key, write_key
+from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.concurrency_limit import MAX_LIMIT
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    import asyncssh
+
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.ssh.connection import Connection
 
 
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_module, "AGENT_PATIENCE", 0.05)
+    monkeypatch.setattr(agent_module, "USER_PATIENCE", 0.05)
 
 
 @asynccontextmanager
@@ -149,6 +152,31 @@ async def test_a_server_that_gives_up_on_the_person_does_not_cause_another_reque
 
         assert agent.requests == [LIST, SIGN]
     assert failure.cause is Cause.SECRET_NEEDED
+
+
+async def test_a_security_key_without_an_agent_may_need_a_touch_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_key("ecdsa-sha2-nistp256")
+    touched = threading.Event()
+    sign = type(key).sign
+
+    def sign_when_touched(self: asyncssh.SSHKey, *arguments: bytes) -> bytes:
+        touched.wait(DEADLINE)
+        return sign(self, *arguments)
+
+    async with serve(tmp_path, user_key=key) as server:
+        monkeypatch.setattr(type(key), "use_executor", True)
+        monkeypatch.setattr(type(key), "sign", sign_when_touched)
+        try:
+            failure = await failure_at_the_deadline(server.host())
+        finally:
+            touched.set()
+        async with connected(server.host()) as connection:
+            assert not connection.is_closed
+
+    assert failure.cause is Cause.SECRET_NEEDED
+    assert f"the security key of {server.user_key_file} to sign" in failure.message
 
 
 async def test_a_login_that_hangs_is_not_tried_at_the_next_port(

@@ -184,7 +184,7 @@ class ConnectAttempt:
         self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
         host = replace(self.host, ports=(self.port,))
         self.identities = Identities(host, self.context.keys)
-        self.identities.agent_wait.on_slow = self._on_slow_agent
+        self.identities.user_wait.on_slow = self._on_absent_user
         callbacks = ClientCallbacks(self.verifier, self.identities, self.progress.debug)
         self.callbacks = callbacks
         options = client_options(self.host, self.port, self.verifier, callbacks)
@@ -270,19 +270,19 @@ class ConnectAttempt:
         if self.slow_login is not None:
             self.slow_login.cancel()
 
-    def _on_slow_agent(self) -> None:
+    def _on_absent_user(self) -> None:
         """Let other logins proceed while a person is waited for, and log what for."""
         self.slot.release()
-        request = self.identities.agent_wait.request
+        request = self.identities.user_wait.request
         self.progress.info(
-            f"{self.hop}: the login waits for the agent to {request}; "
-            "does it wait for a touch, a PIN or a confirmation?"
+            f"{self.hop}: the login waits for {request}; "
+            "does it need a touch, a PIN or a confirmation?"
         )
 
     def _on_slow_login(self) -> None:
         """Let other logins proceed while the server works on this one, and log that."""
         self.slot.release()
-        if not self.identities.agent_wait.is_slow:
+        if not self.identities.user_wait.is_slow:
             message = f"the login is not done after {self.host.connect_timeout:g} s"
             self.progress.info(f"{self.hop}: {message}; waiting for the server{self._banner}")
 
@@ -332,8 +332,8 @@ class ConnectAttempt:
     async def _failure_of(self, error: Exception) -> Failure:
         """Return the failure, described by the part that knows most about it."""
         match error:
-            case _ if self.step == "login" and self.identities.agent_wait.is_slow:
-                return self.identities.agent_failure()
+            case _ if self.step == "login" and self.identities.user_wait.is_slow:
+                return self.identities.absent_user_failure()
             case TimeoutError(errno=None):
                 return self._timeout_failure()
             case asyncssh.HostKeyNotVerifiable():

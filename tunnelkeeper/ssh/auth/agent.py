@@ -1,4 +1,4 @@
-"""A client of ssh-agent that records what the agent has not answered yet.
+"""The wait of a login for its user, and a client of ssh-agent that records it.
 
 An agent may wait for a person: a touch of a security key, a PIN, a confirmation, the password of a
 locked store. So its requests have no time limit here; the login has one.
@@ -18,8 +18,8 @@ from tunnelkeeper.core.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-AGENT_PATIENCE = 1.0
-"""Seconds after which an unanswered request counts as waiting for a person."""
+USER_PATIENCE = 1.0
+"""Seconds after which a signature or a list of keys counts as waiting for a person."""
 
 
 def ignore() -> None:
@@ -27,12 +27,12 @@ def ignore() -> None:
 
 
 @dataclass(slots=True)
-class AgentWait:
-    """The wait of one login for its agent.
+class UserWait:
+    """What one login waits for that may need its user.
 
     Attributes:
-        request: What the agent was asked to do and has not answered, or empty.
-        is_slow: Whether it has not answered that for AGENT_PATIENCE.
+        request: Who has to do what, such as "the agent to list its keys", or empty.
+        is_slow: Whether that has taken longer than USER_PATIENCE.
         on_slow: Called when is_slow becomes true.
     """
 
@@ -47,7 +47,7 @@ class AgentWait:
         It remains recorded if the body is cancelled, as the failure of the login then names it.
         """
         self.request, self.is_slow = request, False
-        timer = asyncio.get_running_loop().call_later(AGENT_PATIENCE, self._set_slow)
+        timer = asyncio.get_running_loop().call_later(USER_PATIENCE, self._set_slow)
         try:
             yield
         except Exception:
@@ -70,7 +70,7 @@ class AgentWait:
 class AgentClient(asyncssh.SSHAgentClient):
     """A connection to an agent. It is opened by the first request."""
 
-    def __init__(self, path: str, wait: AgentWait) -> None:
+    def __init__(self, path: str, wait: UserWait) -> None:
         super().__init__(path)
         self._wait = wait
         self._names: dict[bytes, str] = {}
@@ -83,7 +83,7 @@ class AgentClient(asyncssh.SSHAgentClient):
         Raises:
             ValueError: The agent cannot be used.
         """
-        with self._wait.during("list its keys"):
+        with self._wait.during("the agent to list its keys"):
             pairs = await super().get_keys(identities)
         self._names = {pair.public_data: key_name(pair) for pair in pairs}
         return pairs
@@ -94,7 +94,7 @@ class AgentClient(asyncssh.SSHAgentClient):
         Raises:
             ValueError: The agent refuses or cannot be used.
         """
-        with self._wait.during(f"sign with {self._names.get(key_blob, 'a key')}"):
+        with self._wait.during(f"the agent to sign with {self._names.get(key_blob, 'a key')}"):
             return await super().sign(key_blob, data, flags)
 
 

@@ -18,7 +18,7 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.auth import algorithms, public_keys
-from tunnelkeeper.ssh.auth.agent import AgentClient, AgentWait, key_name
+from tunnelkeeper.ssh.auth.agent import AgentClient, UserWait, key_name
 from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
 from tunnelkeeper.ssh.auth.identity_order import Identity, find_signer, order_identities
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
@@ -60,13 +60,13 @@ class Identities:
 
     Attributes:
         record: What was offered, accepted and signed so far, and what could not be used.
-        agent_wait: What the agent has not answered yet.
+        user_wait: What the login waits for that may need its user.
     """
 
     host: Host
     keys: PrivateKeys
     record: LoginRecord = field(default_factory=LoginRecord)
-    agent_wait: AgentWait = field(default_factory=AgentWait)
+    user_wait: UserWait = field(default_factory=UserWait)
     _resource_error: OSError | None = None
     _files: dict[str, IdentityFile] = field(default_factory=dict)
     _agent: AgentClient | None = None
@@ -90,18 +90,16 @@ class Identities:
             self._agent.close()
             self._agent = None
 
-    def agent_failure(self) -> Failure:
-        """Return the failure of a login that ended while it waited for a person at the agent.
+    def absent_user_failure(self) -> Failure:
+        """Return the failure of a login that ended while it waited for its user.
 
         It needs a user, so that an absent one is not asked again and again.
         """
         hint = (
-            "it may wait for a touch, a PIN or a confirmation: restart the tunnel when you are "
-            "there. If it asks for nothing, it hangs; then `ssh-add -L` hangs too"
+            "it may need a touch, a PIN or a confirmation: restart the tunnel when you are there. "
+            "An agent that asks for nothing hangs; then `ssh-add -L` hangs too"
         )
-        message = (
-            f"the login ended before the agent answered the request to {self.agent_wait.request}"
-        )
+        message = f"the login ended while it waited for {self.user_wait.request}"
         files = (*self.host.identity_files, *self.host.certificate_files)
         return Failure(Cause.SECRET_NEEDED, message, str(self.host), hint, files)
 
@@ -178,7 +176,7 @@ class Identities:
         if self.host.identity_agent is None:
             self.record.agent = "no agent: SSH_AUTH_SOCK is not set, or identity_agent is none"
             return []
-        self._agent = AgentClient(self.host.identity_agent, self.agent_wait)
+        self._agent = AgentClient(self.host.identity_agent, self.user_wait)
         self.record.agent_problem = ""
         try:
             async with asyncio.timeout(timeout):
@@ -188,7 +186,7 @@ class Identities:
                 raise
             self.close()
             if isinstance(error, TimeoutError):
-                self.agent_wait.clear()
+                self.user_wait.clear()
                 self.record.agent_problem = f"it has not listed its keys within {timeout:g} s"
                 return None
             text = os_error_text(error) if isinstance(error, OSError) else printable(str(error))
@@ -282,7 +280,8 @@ class Identities:
         try:
             if not loaded.use_executor:
                 return loaded.sign(data, algorithm.encode())
-            return await asyncio.to_thread(loaded.sign, data, algorithm.encode())
+            with self.user_wait.during(f"the security key of {signer.name} to sign"):
+                return await asyncio.to_thread(loaded.sign, data, algorithm.encode())
         except ValueError as error:
             remedy = f"let the agent sign: ssh-add {signer.name}"
             message = f"it did not sign: {printable(str(error))}"
