@@ -25,7 +25,12 @@ from tunnelkeeper.config.value_parsers import (
 )
 from tunnelkeeper.core.configuration import MINIMUM_RSA_SIZE
 from tunnelkeeper.core.permit_remote_open import parse_permits
-from tunnelkeeper.core.ssh_values import parse_bind_mask, parse_ip_qos, parse_rekey_limit
+from tunnelkeeper.core.ssh_values import (
+    parse_bind_mask,
+    parse_channel_timeouts,
+    parse_ip_qos,
+    parse_rekey_limit,
+)
 
 
 def ssh_config(value: object) -> str | bool:
@@ -74,6 +79,7 @@ HOST_KEYS: Keys = {
     "rekey_limit": host_values.as_in_ssh(parse_rekey_limit),
     "ip_qos": host_values.as_in_ssh(parse_ip_qos),
     "tag": text,
+    "channel_timeout": host_values.as_in_ssh(parse_channel_timeouts),
     "stream_local_bind_mask": host_values.as_in_ssh(parse_bind_mask),
     "proxy_command": text,
     "connect_timeout": positive_duration,

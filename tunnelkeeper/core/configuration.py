@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
-from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK, IpQos, RekeyLimit
+from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK, ChannelTimeout, IpQos, RekeyLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,7 @@ class HostOptions:
     ip_qos: tuple[str, ...] | None = None
     tag: str | None = None
     stream_local_bind_mask: tuple[str, ...] | None = None
+    channel_timeout: tuple[str, ...] | None = None
     proxy_command: str | None = None
     connect_timeout: float | None = None
     keepalive_interval: float | None = None
@@ -131,6 +132,7 @@ class Host:
     ip_qos: IpQos = field(default_factory=IpQos)
     warn_weak_crypto: bool = False
     stream_local_bind_mask: int = DEFAULT_BIND_MASK
+    channel_timeout: tuple[ChannelTimeout, ...] = ()
     proxy_command: str | None = None
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)

@@ -84,7 +84,7 @@ DIRECTIVES = {
     "CanonicalizePermittedCNAMEs": _honoured(),
     "CASignatureAlgorithms": _key("ca_signature_algorithms"),
     "CertificateFile": _key("certificate_files"),
-    "ChannelTimeout": _harmless("an idle connection stays open", UNSET),
+    "ChannelTimeout": _key("channel_timeout"),
     "CheckHostIP": _key("check_host_ip"),
     "Ciphers": _key("ciphers"),
     "ClearAllForwardings": _harmless(_FORWARDS),

@@ -151,6 +151,7 @@ _WORD_KEYS = (
     ("permit_remote_open", "permitremoteopen"),
     ("rekey_limit", "rekeylimit"),
     ("ip_qos", "ipqos"),
+    ("channel_timeout", "channeltimeout"),
     ("stream_local_bind_mask", "streamlocalbindmask"),
 )
 """Words that have the same grammar in the config file."""

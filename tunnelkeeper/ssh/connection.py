@@ -18,6 +18,7 @@ from tunnelkeeper.core.forward_spec import Address, TcpAddress, UnixAddress
 from tunnelkeeper.net.dial import set_traffic_class
 from tunnelkeeper.ssh.debug_messages import ForwardForbiddenError
 from tunnelkeeper.ssh.errors import describe, to_connect_error, to_failure
+from tunnelkeeper.ssh.idle_channels import IdleChannels, channel_types
 from tunnelkeeper.ssh.keepalive_monitor import KeepaliveMonitor
 from tunnelkeeper.ssh.listen_diagnosis import diagnose, forbidden
 from tunnelkeeper.ssh.liveness import KeepaliveSupport
@@ -26,7 +27,7 @@ from tunnelkeeper.ssh.remote_command import CommandKind, CommandRefusedError
 from tunnelkeeper.ssh.remote_listener import ListenProbe, RemoteListener, listen_host
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncssh.channel import SSHChannel
     from asyncssh.listener import SSHListener
@@ -70,9 +71,15 @@ class Connection:
         )
         self._diagnoses: dict[Address, Failure] = {}
         self._listening: dict[Address, asyncio.Task[None]] = {}  # unanswered requests
+        self._idle_channels = IdleChannels(host.channel_timeout)
         self.set_traffic_class(host.ip_qos.bulk)
         if jump is not None:
             jump.transport.add_writer(transport)
+
+    def _register(self, endpoint: ChannelEndpoint, types: Sequence[str]) -> None:
+        """Let the connection pause and close a channel. types: the names of its type."""
+        self.transport.register(endpoint, lambda: self._idle_channels.remove(endpoint))
+        self._idle_channels.add(types, endpoint)
 
     def set_traffic_class(self, value: int | None) -> None:
         """Set the type of service of its packets (IPQoS). Only a direct connection has one."""
@@ -184,7 +191,7 @@ class Connection:
         """
 
         def session() -> ChannelEndpoint:
-            self.transport.register(endpoint)
+            self._register(endpoint, channel_types("direct", target))
             return endpoint
 
         def failed(error: Exception) -> None:
@@ -209,7 +216,7 @@ class Connection:
         """
 
         def session() -> Any:
-            self.transport.register(endpoint)
+            self._register(endpoint, ("session", f"session:{command.kind.value}"))
             return endpoint
 
         if command.agent_socket is not None:
@@ -282,7 +289,7 @@ class Connection:
                 raise asyncssh.ChannelOpenError(OPEN_CONNECT_FAILED, describe(error)) from error
             if self.is_closed:  # it ended while the target was being connected
                 endpoint.abandon()
-            self.transport.register(endpoint)
+            self._register(endpoint, channel_types("forwarded", address))
             return endpoint
 
         match address:

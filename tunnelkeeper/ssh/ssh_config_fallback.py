@@ -67,7 +67,13 @@ SINGLE_WORD_DIRECTIVES = {
 }
 """Supported directives of one word that asyncssh ignores, and their current names."""
 
-WORD_LIST_DIRECTIVES = ("IPQoS", "PermitRemoteOpen", "RevokedHostKeys", "StreamLocalBindMask")
+WORD_LIST_DIRECTIVES = (
+    "ChannelTimeout",
+    "IPQoS",
+    "PermitRemoteOpen",
+    "RevokedHostKeys",
+    "StreamLocalBindMask",
+)
 """Supported directives of several words that asyncssh ignores."""
 
 CRITERIA_WITHOUT_VALUE = frozenset({"all", "canonical", "final"})

@@ -13,6 +13,7 @@ from tunnelkeeper.core.permit_remote_open import parse_permits
 from tunnelkeeper.core.ssh_values import (
     ValueFormatError,
     parse_bind_mask,
+    parse_channel_timeouts,
     parse_ip_qos,
     parse_rekey_limit,
 )
@@ -125,6 +126,9 @@ def resolve(result: LookupResult) -> Host:
         ),
         rekey_limit=_parsed(result, options.rekey_limit, "RekeyLimit", parse_rekey_limit),
         ip_qos=_parsed(result, options.ip_qos, "IPQoS", parse_ip_qos),
+        channel_timeout=_parsed(
+            result, options.channel_timeout, "ChannelTimeout", parse_channel_timeouts
+        ),
         stream_local_bind_mask=_parsed(
             result, options.stream_local_bind_mask, "StreamLocalBindMask", parse_bind_mask
         ),

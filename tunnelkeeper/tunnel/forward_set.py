@@ -64,7 +64,7 @@ class ForwardSet:
         self.all = [self._create(expanded, tunnel) for expanded in self._expand(tunnel)]
 
     def set_bind_mask(self, mask: int) -> None:
-        """Set the permissions that socket files lack. Before the lookup nobody else has any."""
+        """Set the permissions that socket files lack. They are private before the lookup."""
         self._bind_mask = mask
         for local in self.local_forwards:
             local.set_bind_mask(mask)
