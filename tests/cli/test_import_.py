@@ -222,7 +222,11 @@ def test_an_import_is_added_to_the_file_and_a_taken_name_gets_a_suffix(tool: Too
 
     done = tool("import", "autossh", "--write", "--", *LINE)
 
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    assert done.err == (
+        "relay-5432 exists already, so this one is named relay-5432-2; "
+        "--replace replaces relay-5432\n"
+    )
     assert "added relay-5432-2: a command line of autossh" in done.out
     assert tool.config.read_text().startswith(OLD)
     assert list(load(tool.config).tunnels) == ["relay-5432", "relay-5432-2"]
@@ -237,6 +241,35 @@ def test_replace_replaces_the_tunnel_of_that_name(tool: Tool) -> None:
     assert tool.config.read_text().startswith("# mine\n# Imported from")
     [tunnel] = load(tool.config).tunnels.values()
     assert tunnel.host == "ann@relay.example.com"
+
+
+@pytest.mark.parametrize(
+    "source", [("autossh", "--write", "--", *LINE), ("unit", "--write", "UNIT")]
+)
+def test_a_second_import_of_the_same_tunnel_mentions_replace(
+    source: tuple[str, ...], tool: Tool, tmp_path: Path
+) -> None:
+    unit = tmp_path / "relay.service"
+    unit.write_text(UNIT)
+    arguments = [str(unit) if each == "UNIT" else each for each in source]
+    tool("import", *arguments)
+    [name] = load(tool.config).tunnels
+    before = tool.config.read_text()
+
+    done = tool("import", *arguments)
+
+    assert done.code == 2
+    assert f"--replace replaces {name}\nnothing was written" in done.err
+    assert tool.config.read_text() == before
+    assert tool("import", source[0], "--replace", *arguments[1:]).code == 0
+
+
+def test_an_import_from_ssh_config_is_checked_without_a_warning(tool: Tool, hosts: Path) -> None:
+    with hosts.open("a") as file:
+        file.write("Host *\n  GatewayPorts yes\n")
+    assert tool("import", "ssh-config", "--write", "office", "home").code == 0
+
+    assert tool("check").err == ""
 
 
 def test_replace_requires_write(tool: Tool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -251,3 +252,43 @@ def test_an_argument_with_a_newline_is_refused(ssh_config: Path) -> None:
     assert outcome == NotImportable(
         "here", "an argument contains control characters or is not UTF-8"
     )
+
+
+NO_KEY_IS_KEPT = "every host key is accepted, a changed one too, because none is kept"
+CHANGED_IS_REFUSED = "a new host key is accepted, a changed one is refused"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null", NO_KEY_IS_KEPT),
+        ("-o StrictHostKeyChecking=off -o UserKnownHostsFile=none", NO_KEY_IS_KEPT),
+        ("-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/dev/null", NO_KEY_IS_KEPT),
+        ("-o StrictHostKeyChecking=no", CHANGED_IS_REFUSED),
+        ('-o StrictHostKeyChecking=no -o "UserKnownHostsFile=/dev/null /k"', CHANGED_IS_REFUSED),
+        ("-o StrictHostKeyChecking=accept-new", None),
+        ("-o StrictHostKeyChecking=yes -o UserKnownHostsFile=/dev/null", None),
+        ("-o UserKnownHostsFile=/dev/null", None),
+    ],
+)
+def test_a_note_tells_which_host_keys_are_accepted(
+    options: str, expected: str | None, ssh_config: Path
+) -> None:
+    words = ["-N", "-L", "1:a:2", *shlex.split(options), "b"]
+    [tunnel] = import_line(words, ssh_config)
+    assert isinstance(tunnel, ImportedTunnel)
+    notes = [note for note in tunnel.notes if "host key is accepted" in note]
+
+    assert len(notes) == (expected is not None)
+    assert expected is None or expected in notes[0]
+
+
+def test_a_note_on_host_keys_considers_the_file_of_option_f(
+    ssh_config: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\n")
+    [tunnel] = import_line(["-N", "-F", str(other), "-L", "1:a:2", "b"], ssh_config)
+
+    assert isinstance(tunnel, ImportedTunnel)
+    assert any(NO_KEY_IS_KEPT in note for note in tunnel.notes)

@@ -124,9 +124,25 @@ def test_commands_without_ssh_give_no_result(text: str) -> None:
     assert find_ssh_commands(shlex.split(text), {}) == []
 
 
-def test_an_unsupported_wrapper_is_refused_without_quoting_its_arguments() -> None:
-    with pytest.raises(UnreadableError, match=r"^sshpass runs it") as raised:
-        find_ssh_commands(["sshpass", "-p", "hunter2", "ssh", "a"], {})
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "sshpass -p hunter2 ssh a",
+            "sshpass types a password, and tunnelkeeper logs in with keys",
+        ),
+        ("sudo /usr/bin/sshpass -phunter2 autossh -M 0 a", "sshpass types a password"),
+        ("expect hunter2 ssh a", "expect types a password"),
+        ("proxychains4 -q hunter2 ssh a", "proxychains4 changes how it connects"),
+        ("screen -dmS hunter2 autossh -M 0 a", "screen runs it in a terminal of its own"),
+        ("wrapper hunter2 ssh a", "what wrapper does for the tunnel is not known"),
+    ],
+)
+def test_an_unsupported_wrapper_is_refused_without_quoting_its_arguments(
+    text: str, reason: str
+) -> None:
+    with pytest.raises(UnreadableError, match=reason) as raised:
+        find_ssh_commands(shlex.split(text), {})
 
     assert "hunter2" not in str(raised.value)
 

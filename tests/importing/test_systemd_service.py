@@ -70,7 +70,7 @@ def test_an_environment_file_overrides_the_unit() -> None:
         (["Environment='open", "ExecStart=ssh -N a"], "not closed"),
         (["User=%Z", "ExecStart=ssh -N a"], "%Z"),
         (["ExecStart=ssh -N %Z"], "ExecStart=: the value of the specifier %Z"),
-        (["ExecStart=sshpass -p x ssh -N a"], "ExecStart=: sshpass runs it"),
+        (["ExecStart=sshpass -p x ssh -N a"], "ExecStart=: sshpass types a password"),
         (["ExecStart=/bin/sh -c 'ssh -N $(hostname)'"], "shell syntax"),
     ],
 )

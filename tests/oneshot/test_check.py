@@ -187,14 +187,52 @@ def test_an_unsupported_directive_of_ssh_config_is_a_warning(
 ) -> None:
     require("ssh")
     ssh_config = tmp_path / "ssh_config"
-    ssh_config.write_text("Host relay\n  LocalForward 8080 intranet:80\n")
+    ssh_config.write_text("Host relay\n  Tunnel yes\n")
 
-    problems, warnings = file.check(ssh_config=f'"{ssh_config}"')
+    assert file.check(ssh_config=f'"{ssh_config}"') == (
+        [],
+        [f"{file.where}: relay: Tunnel of ssh_config is not supported"],
+    )
+
+
+FORWARDS = """\
+Host relay
+  LocalForward 8080 intranet:80
+  DynamicForward /tmp/socks
+  RemoteForward 2202 localhost:22
+"""
+
+
+def test_a_forward_of_ssh_config_that_no_tunnel_has_is_a_warning(
+    file: ConfigFile, tmp_path: Path
+) -> None:
+    require("ssh")
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text(FORWARDS)
+    other = '[tunnels.other]\nhost = "relay"\nremote = "2202:localhost:22"\n'
+
+    problems, warnings = file.check(
+        'socks = "/tmp/socks"', ssh_config=f'"{ssh_config}"', more=other
+    )
 
     assert problems == []
-    [warning] = warnings
-    assert warning.startswith(f"{file.where}: ")
-    assert "localforward" in warning.lower()
+    text = "relay: the local forward localhost:8080:intranet:80 of ssh_config is not used"
+    assert [warning for warning in warnings if warning.startswith(f"{file.where}: ")] == [
+        f"{file.where}: {text} (add it to `local`, or remove it from ssh_config)"
+    ]
+
+
+@pytest.mark.parametrize(("listen", "expected"), [("8080", True), ("*:8080", False)])
+def test_gateway_ports_of_ssh_config_is_a_warning_for_a_local_port(
+    file: ConfigFile, listen: str, expected: bool, tmp_path: Path
+) -> None:
+    require("ssh")
+    ssh_config = tmp_path / "ssh_config"
+    ssh_config.write_text("GatewayPorts yes\n")
+
+    _, warnings = file.check(f'local = "{listen}:a:1"', ssh_config=f'"{ssh_config}"')
+
+    assert any("despite GatewayPorts" in warning for warning in warnings) is expected
 
 
 @pytest.mark.parametrize("value", ["+rot13", "aes256-ctr,rot13", "^rot13,aes256-ctr", "-rot13"])

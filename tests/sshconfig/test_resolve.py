@@ -204,6 +204,31 @@ def test_a_policy_in_the_config_file_is_no_deviation(facts: Facts) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("known_hosts", "configured", "expected"),
+    [
+        ("/dev/null", None, False),
+        ("none", None, False),
+        ("/k", None, True),
+        ("/dev/null", ("/k",), True),
+        ("/k", ("/dev/null",), False),
+    ],
+)
+def test_a_changed_key_is_no_deviation_if_no_key_is_kept(
+    known_hosts: str, configured: tuple[str, ...] | None, expected: bool, facts: Facts
+) -> None:
+    answer = f"stricthostkeychecking false\nuserknownhostsfile {known_hosts}"
+    host = lookup_result(facts, answer, HostOptions(known_hosts=configured))
+
+    assert bool(find_deviations(host)) is expected
+
+
+def test_directives_that_the_caller_reports_are_left_out(facts: Facts) -> None:
+    host = lookup_result(facts, "tunnel yes")
+
+    assert find_deviations(host, frozenset({"Tunnel"})) == ()
+
+
 def test_an_unsupported_directive_is_reported_with_the_host(
     facts: Facts,
 ) -> None:

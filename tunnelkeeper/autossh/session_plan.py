@@ -78,7 +78,7 @@ def plan_session(line: SshCommand, answer: Answer, environment: Mapping[str, str
     purpose = _purpose(line, answer)
     return SessionPlan(
         purpose=purpose,
-        forwards=() if _is_yes(answer, "clearallforwardings") else _forwards(answer),
+        forwards=configured_forwards(answer),
         exit_on_forward_failure=_is_yes(answer, "exitonforwardfailure"),
         target=_target(line) if purpose is Purpose.STDIO else None,
         command=" ".join(line.command) or _remote_command(answer),
@@ -126,8 +126,15 @@ def _target(line: SshCommand) -> Address:
         raise CommandLineError(f"-W {spec}: {error}") from None
 
 
-def _forwards(answer: Answer) -> tuple[Forward, ...]:
-    gateway = _is_yes(answer, "gatewayports")
+def configured_forwards(answer: Answer) -> tuple[Forward, ...]:
+    """Return the forwards that ssh would make.
+
+    Raises:
+        CommandLineError: A forward is invalid.
+    """
+    if _is_yes(answer, "clearallforwardings"):
+        return ()
+    gateway = has_gateway_ports(answer)
     local = answer.get("localforward", [])
     # A local forward to a path is printed as a dynamic one too: dump_cfg_forwards() of readconf.c.
     printed_twice = {listen for listen, _, target in map(_split_ends, local) if target[:1] != "["}
@@ -144,6 +151,11 @@ def _forwards(answer: Answer) -> tuple[Forward, ...]:
 
 def _split_ends(value: str) -> tuple[str, str, str]:
     return value.rpartition(" ")
+
+
+def has_gateway_ports(answer: Answer) -> bool:
+    """Return whether local forwards without an address listen on all interfaces."""
+    return _is_yes(answer, "gatewayports")
 
 
 def _parse_local(value: str, *, gateway: bool) -> Forward:

@@ -17,7 +17,7 @@ from tunnelkeeper.importing.source_commands import ImportedTunnel, NotImportable
 from tunnelkeeper.importing.toml_text import format_tunnels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.importing.config_file import ConfigFile
@@ -52,10 +52,11 @@ class ImportRun:
         file = self._file if self._write else None
         existing = () if file is None else file.configuration.tunnels
         final = deduplicate(outcomes, existing, replace_existing=self._replace)
+        renamed = _find_renamed(outcomes, final, existing)
         tunnels = [each for each in final if isinstance(each, ImportedTunnel)]
         refused = [each for each in final if isinstance(each, NotImportable)]
         if file is not None and tunnels:
-            self._write_tunnels(file, tunnels)
+            self._write_tunnels(file, tunnels, renamed)
         else:
             click.echo(format_tunnels(tunnels), nl=False)
         for each in refused:
@@ -72,14 +73,22 @@ class ImportRun:
                 raise _write_error(error) from error
             return None
 
-    def _write_tunnels(self, file: ConfigFile, tunnels: Sequence[ImportedTunnel]) -> None:
+    def _write_tunnels(
+        self, file: ConfigFile, tunnels: Sequence[ImportedTunnel], renamed: Mapping[str, str]
+    ) -> None:
+        advice = [
+            f"{name} exists already, so this one is named {new}; --replace replaces {name}"
+            for new, name in renamed.items()
+        ]
         try:
             config_file.write(file, config_file.add_tunnels(file, tunnels))
         except ConfigError as error:
-            raise _write_error(error) from error
+            raise _write_error(error, advice) from error
         for tunnel in tunnels:
             done = "replaced" if tunnel.name in file.configuration.tunnels else "added"
             click.echo(f"{done} {tunnel.name}: {printable(tunnel.origin)}")
+        for each in advice:
+            report(each)
         shared = config_file.find_shared_hosts(file, tunnels)
         if shared:
             report(
@@ -95,7 +104,21 @@ def report(text: str) -> None:
     click.echo(printable(text, _MESSAGE_LIMIT), err=True)
 
 
-def _write_error(error: ConfigError) -> CommandError:
+def _find_renamed(
+    outcomes: Sequence[Outcome], final: Sequence[Outcome], existing: Collection[str]
+) -> dict[str, str]:
+    """Return the names in the file that imported tunnels gave way to, by their new names."""
+    return {
+        after.name: before.name
+        for before, after in zip(outcomes, final, strict=True)
+        if isinstance(before, ImportedTunnel)
+        and isinstance(after, ImportedTunnel)
+        and before.name != after.name
+        and before.name in existing
+    }
+
+
+def _write_error(error: ConfigError, advice: Sequence[str] = ()) -> CommandError:
     return CommandError(
-        "\n".join([*map(str, error.problems), "nothing was written"]), ExitCode.USAGE
+        "\n".join([*map(str, error.problems), *advice, "nothing was written"]), ExitCode.USAGE
     )

@@ -38,6 +38,28 @@ _WRAPPERS = {
 }
 """Programs that run the rest of their arguments, and their options that take a value."""
 
+_PASSWORDS = (
+    "{} types a password, and tunnelkeeper logs in with keys only. Let the server accept a key "
+    "(ssh-copy-id), and import the line without {}"
+)
+_DETOURS = (
+    "{} changes how it connects. Import the line without {}, and use proxy_command or jump for the "
+    "way to the server"
+)
+_TERMINALS = (
+    "{} runs it in a terminal of its own, which a tunnel does not need. Import the line without {}"
+)
+_WRAPPER_REASONS = {
+    name: reason.format(name, name)
+    for reason, names in (
+        (_PASSWORDS, ("sshpass", "expect", "passh")),
+        (_DETOURS, ("proxychains", "proxychains4", "torify", "torsocks", "tsocks")),
+        (_TERMINALS, ("byobu", "dtach", "screen", "script", "tmux")),
+    )
+    for name in names
+}
+"""Why a line cannot be imported, by the program that runs ssh."""
+
 _HARMLESS_PROGRAMS = frozenset(
     [
         "[",
@@ -89,7 +111,7 @@ def find_ssh_commands(
     if name in _WRAPPERS:
         return _find_behind_wrapper(name, words[1:], environment, depth + 1)
     if name not in _HARMLESS_PROGRAMS and any(is_ssh_program(word) for word in words[1:]):
-        raise UnreadableError(f"{name} runs it, which is not supported")
+        raise UnreadableError(_WRAPPER_REASONS.get(name) or _unknown_wrapper(name))
     return []
 
 
@@ -121,6 +143,13 @@ def find_in_shell_text(text: str, environment: Mapping[str, str], depth: int = 0
             raise UnreadableError(command.reason)
         found += ssh_commands
     return found
+
+
+def _unknown_wrapper(name: str) -> str:
+    return (
+        f"{name} runs it, and what {name} does for the tunnel is not known. If the tunnel works "
+        f"without {name}, import the line without it"
+    )
 
 
 def is_ssh_program(word: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.autossh.options import IGNORED_KEYWORDS
 from tunnelkeeper.core.ssh_directives import DIRECTIVES, Support
 from tunnelkeeper.importing.host_table import FALSE_VALUES, SUPPORTED_KEYWORDS, AccountContext
-from tunnelkeeper.sshconfig.ssh_g_output import get_value
+from tunnelkeeper.sshconfig.ssh_g_output import NULL_DEVICE, get_value, keeps_host_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,6 +63,7 @@ _OPTION_REASONS = {
     "v": _OWN_LOG,
     "y": "the log goes to standard error or a file; see `tunnelkeeper logs`",
 }
+_HOST_KEY_KEYWORDS = ("stricthostkeychecking", "userknownhostsfile")
 _SILENT_KEYWORDS = SUPPORTED_KEYWORDS | _CONVERTED_KEYWORDS | IGNORED_KEYWORDS.keys()
 _HARMLESS_KEYWORDS = {
     name.lower(): "not supported" if directive.is_named else directive.effect
@@ -96,14 +97,33 @@ def notes_on_command(command: SshCommand, answer: Answer) -> Iterator[str]:
             f"-F {files[-1]}: its settings for this host became keys where keys exist; jump hosts "
             "are looked up in the file of [supervisor] ssh_config"
         )
-    policy = get_value(answer, "stricthostkeychecking") or ""
-    if policy.lower() in FALSE_VALUES and (files or command.setting("stricthostkeychecking")):
-        yield "StrictHostKeyChecking=no: a new host key is accepted, a changed one is refused"
+    if note := _note_on_host_keys(command, answer):
+        yield note
     if get_value(answer, "exitonforwardfailure") == "yes":
         yield (
             "exit_on_forward_failure is optional: without it, a failed forward is retried on the "
             "live connection"
         )
+
+
+def _note_on_host_keys(command: SshCommand, answer: Answer) -> str:
+    """Return the note on host keys that are accepted without a check, or an empty string."""
+    policy = (get_value(answer, "stricthostkeychecking") or "").lower()
+    own = {keyword for keyword in _HOST_KEY_KEYWORDS if command.setting(keyword)}
+    if not (own or command.has("F")) or policy not in {*FALSE_VALUES, "accept-new"}:
+        return ""
+    written = "no" if policy in FALSE_VALUES else policy
+    if not keeps_host_keys(answer):
+        return (
+            f"StrictHostKeyChecking={written}, UserKnownHostsFile={NULL_DEVICE}: every host "
+            "key is accepted, a changed one too, because none is kept. To have it checked, remove "
+            "known_hosts"
+        )
+    if policy in FALSE_VALUES and (command.has("F") or "stricthostkeychecking" in own):
+        return (
+            f"StrictHostKeyChecking={written}: a new host key is accepted, a changed one is refused"
+        )
+    return ""
 
 
 def notes_on_account(context: AccountContext) -> Iterator[str]:

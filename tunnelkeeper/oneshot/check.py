@@ -23,6 +23,7 @@ from tunnelkeeper.core.forward_spec import (
 from tunnelkeeper.core.host_spec import host_name_problem, parse_host_spec
 from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.net.process_group import run_with_children
+from tunnelkeeper.oneshot.ssh_config_forwards import find_deviations
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import (
@@ -138,7 +139,9 @@ async def _check_tunnels(configuration: Configuration, places: Places) -> Report
             report.add_warnings(places.of_tunnel(tunnel, key), [message])
         try:
             hosts = await lookup.resolve(tunnel)
-            report.add_warnings(at, await lookup.find_deviations(tunnel))
+            tokens = hosts[-1].tokens
+            deviations = await find_deviations(lookup, configuration, tunnel, facts, tokens)
+            report.add_warnings(at, deviations)
         except SshConfigError as error:
             report.add_problems(at, [with_hint(error.message, error.hint)])
             hosts = ()

@@ -86,10 +86,20 @@ class HostLookup:
         results = await self._look_up_chain(hop)
         return tuple(resolve(result) for result in results), results[-1].answer
 
-    async def find_deviations(self, tunnel: Tunnel) -> tuple[str, ...]:
-        """Return one sentence for each setting of ssh_config that a tunnel does not follow."""
+    async def find_deviations(
+        self, tunnel: Tunnel, leave_out: frozenset[str] = frozenset()
+    ) -> tuple[str, ...]:
+        """Return one sentence for each setting of ssh_config that a tunnel does not follow.
+
+        leave_out: directives that the caller reports.
+        """
         results = await self._look_up_chain(self._tunnel_hop(tunnel))
-        return tuple(text for result in results for text in find_deviations(result))
+        return tuple(text for result in results for text in find_deviations(result, leave_out))
+
+    async def find_answer(self, tunnel: Tunnel) -> Answer:
+        """Return the settings of ssh_config for the host of a tunnel."""
+        *_, result = await self._look_up_chain(self._tunnel_hop(tunnel))
+        return result.answer
 
     def _tunnel_hop(self, tunnel: Tunnel) -> Hop:
         return _parse_hop(tunnel.host, lambda _: tunnel.options, prefer_reference=False)

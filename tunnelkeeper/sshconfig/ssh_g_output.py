@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 NONE = "none"
 """The value of ssh_config(5) for no path, no command or no jump host."""
 
+NULL_DEVICE = "/dev/null"
+
 PRINTED_EXPANDED = "userknownhostsfile"
 """The one keyword that ssh prints with expanded tokens (since OpenSSH 8.4), so its percent signs
 are literal. Other values are printed with their tokens, or accept none."""
@@ -49,6 +51,12 @@ def get_flag(answer: Answer, keyword: str, *, default: bool) -> bool:
     """Return a yes/no value. ssh prints some of them as true and false."""
     value = get_value(answer, keyword)
     return default if value is None else value.lower() in {"yes", "true"}
+
+
+def keeps_host_keys(answer: Answer) -> bool:
+    """Return whether UserKnownHostsFile names a file that keeps accepted host keys."""
+    values = answer.get("userknownhostsfile")
+    return values is None or any(path != NULL_DEVICE for path in split_paths(values[0]))
 
 
 def split_paths(value: str | None) -> tuple[str, ...]:
