@@ -4,11 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 MINUTES ?= 30
+RUNS   ?= 20
 PYTEST ?= $(BIN)/pytest
 # The tests wait for servers and clocks more than they compute.
 WORKERS ?= 4
 
-.PHONY: help setup demo bench bench-quick screenshots soak bench-recovery test check style types format units clean
+.PHONY: help setup demo bench bench-quick screenshots soak bench-recovery test test-random check style types format units clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -42,6 +43,13 @@ soak: $(READY)   ## random faults for MINUTES=30 against ten tunnels, watched; S
 
 test: $(READY)   ## every test, with coverage
 	$(PYTEST) -n $(WORKERS) --cov --cov-report=term
+
+test-random: $(READY) ## the tests RUNS=20 times in random order, with 1, 2 and 4 workers in turn (hours)
+	@for run in $$(seq $(RUNS)); do \
+	  workers=$$(echo 4 2 1 | cut -d' ' -f$$((run % 3 + 1))); \
+	  echo "run $$run of $(RUNS), workers: $$workers"; \
+	  $(PYTEST) -q -n $$workers --random-order || exit 1; \
+	done
 
 check: style types test  ## everything that must pass before a commit
 
