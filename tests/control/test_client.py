@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.control.fakes import NOON, RunningServer, a_tunnel, running_server
-from tunnelkeeper.control.client import Client, NoSupervisorError, RemoteError
+from tunnelkeeper.control.client import (
+    Client,
+    ForeignSocketError,
+    NoSupervisorError,
+    RemoteError,
+)
 from tunnelkeeper.control.jsonrpc import ErrorCode, ProtocolError
 from tunnelkeeper.control.payloads import LogEvent, TunnelEvent
 from tunnelkeeper.core.snapshot import LogRecord
@@ -141,18 +146,42 @@ def test_a_server_that_does_not_answer_is_a_timeout(tmp_path: Path) -> None:
         listener.bind(str(path))
         listener.listen()
 
-        with Client(path, timeout=0.01) as client, pytest.raises(TimeoutError):
+        with Client(path, timeout=0.01) as client, pytest.raises(TimeoutError, match=str(path)):
             client.version()
 
 
-def test_a_line_that_is_not_json_is_a_protocol_error(tmp_path: Path) -> None:
-    line = b"220 mail.example.com ESMTP\n"
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (b"220 mail.example.com ESMTP\n", "answered '220 mail.example.com ESMTP'"),
+        (b"no newline", "answered 'no newline'"),
+        (b"\xff\x1b[2J\n", r"answered '\xff\x1b[2J'"),
+        (b'{"status":"ok"}\n', "answered '{"),
+        (b"x" * 1000 + b"\n", "answered 'xxx"),
+    ],
+)
+def test_the_answer_of_another_program_is_shown(tmp_path: Path, answer: bytes, shown: str) -> None:
+    path = tmp_path / "s"
     with (
-        scripted_server(tmp_path / "s", line),
-        Client(tmp_path / "s") as client,
-        pytest.raises(ProtocolError, match="not a message"),
+        scripted_server(path, answer),
+        Client(path) as client,
+        pytest.raises(ForeignSocketError) as caught,
     ):
         client.version()
+
+    message = str(caught.value)
+    assert message.startswith(f"{path} is a socket of another program, which {shown}")
+    assert message.endswith("; choose another path with --socket")
+    assert len(message) < len(str(path)) + 200
+
+
+def test_a_datagram_socket_is_that_of_another_program(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(path))
+
+        with pytest.raises(ForeignSocketError, match="is a socket of another program; choose"):
+            Client(path)
 
 
 def test_an_invalid_result_is_a_protocol_error(tmp_path: Path) -> None:

@@ -52,6 +52,22 @@ def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
         client.connect(str(path))
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET])
+def test_the_socket_of_another_program_is_kept(tmp_path: Path, kind: socket.SocketKind) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX, kind) as other:
+        other.bind(str(path))
+        if kind != socket.SOCK_DGRAM:
+            other.listen()
+        inode = path.stat().st_ino
+
+        with pytest.raises(SocketFileError, match=r"another program listens there.*--socket"):
+            listen(path)
+        assert path.stat().st_ino == inode
+
+    listen(path).sock.close()
+
+
 def test_a_file_that_is_not_a_socket_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     path.write_text("precious")

@@ -138,8 +138,8 @@ async def test_another_program_at_the_socket_is_reported_and_retried(
     path.parent.mkdir()
     server = await asyncio.start_unix_server(send_banner, path)
     async with server, running_feed(path) as listener:
-        assert "not a message" in str(await listener.next())
-        assert "not a message" in str(await listener.next())
+        assert "answered '220 welcome to another program'" in str(await listener.next())
+        assert "answered '220 welcome to another program'" in str(await listener.next())
 
 
 async def test_a_call_returns_the_result(path: Path) -> None:

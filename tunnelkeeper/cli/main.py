@@ -17,7 +17,7 @@ import click
 
 from tunnelkeeper import __version__
 from tunnelkeeper.cli.settings import CommandError, Settings
-from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.client import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ProtocolError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.paths import set_account_variables
@@ -131,7 +131,7 @@ def run(arguments: Sequence[str]) -> int:
         return _report_usage_error(error)
     except CommandError as error:
         return _print_error(str(error), error.code)
-    except NoSupervisorError as error:
+    except (NoSupervisorError, ForeignSocketError) as error:
         return _print_error(str(error), ExitCode.NO_SUPERVISOR)
     except RemoteError as error:
         return _report_remote_error(error)

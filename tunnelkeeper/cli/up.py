@@ -13,7 +13,7 @@ from tunnelkeeper import paths
 from tunnelkeeper.cli import background, launch, wait
 from tunnelkeeper.cli.settings import CommandError, join_names, tunnel_selection
 from tunnelkeeper.config import ConfigError, load
-from tunnelkeeper.control.client import NoSupervisorError, RemoteError
+from tunnelkeeper.control.client import ForeignSocketError, NoSupervisorError, RemoteError
 from tunnelkeeper.control.jsonrpc import ErrorCode
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.presentation.tunnel_text import describe
@@ -66,7 +66,9 @@ def command(
         # A service manager expects this process to be the supervisor, or else to fail.
         return launch.run(settings.config, settings.socket, names, group, ready)
     try:
-        client = settings.client_for_config()
+        client = _running_supervisor(settings)
+    except ForeignSocketError as error:
+        raise CommandError(str(error)) from error
     except NoSupervisorError:
         if not detach:
             return launch.run(settings.config, settings.socket, names, group, ready)
@@ -77,6 +79,20 @@ def command(
             return _wait_until_settled(client, started, deadline)
     click.echo(f"a supervisor is running already; it was asked to start {join_names(started)}")
     return ExitCode.OK
+
+
+def _running_supervisor(settings: Settings) -> Client:
+    """Return a client of a supervisor that has answered.
+
+    Raises ForeignSocketError, NoSupervisorError, OtherConfigError, OSError.
+    """
+    client = settings.client_for_config()
+    try:
+        client.version()
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 def _start(

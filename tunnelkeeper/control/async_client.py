@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.client import (
     ANSWER_LIMIT,
+    ForeignSocketError,
     NoSupervisorError,
     RemoteError,
+    decode_line,
     endless_answer,
 )
 from tunnelkeeper.control.jsonrpc import (
@@ -23,7 +25,6 @@ from tunnelkeeper.control.jsonrpc import (
     Notification,
     ProtocolError,
     Response,
-    decode_incoming,
     encode_request,
 )
 from tunnelkeeper.control.unix_socket import path_problem
@@ -52,7 +53,7 @@ class AsyncConnection:
 
     async def receive(self) -> Response | Notification:
         """Return the next answer or notification. An error answer raises RemoteError."""
-        match decode_incoming(await self._read_line()):
+        match decode_line(await self._read_line(), self.path):
             case ErrorResponse(error=error):
                 raise RemoteError.from_error(error)
             case Response() | Notification() as message:
@@ -66,7 +67,7 @@ class AsyncConnection:
         except ValueError:  # longer than the reader's limit
             raise endless_answer(self.path) from None
         if not line.endswith(b"\n"):
-            raise NoSupervisorError(self.path)
+            raise ForeignSocketError(self.path, line) if line else NoSupervisorError(self.path)
         return line
 
 
@@ -79,6 +80,10 @@ async def connect(path: Path) -> AsyncIterator[AsyncConnection]:
         reader, writer = await asyncio.open_unix_connection(path, limit=ANSWER_LIMIT)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         raise NoSupervisorError(path) from None
+    except OSError as error:
+        if error.errno == errno.EPROTOTYPE:  # a datagram socket
+            raise ForeignSocketError(path) from None
+        raise
     try:
         yield AsyncConnection(path, reader, writer)
     finally:

@@ -34,6 +34,7 @@ from tunnelkeeper.control.payloads import (
 )
 from tunnelkeeper.control.unix_socket import path_problem
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot
+from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,7 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of one line. The status of ten thousand tunnels is far below."""
 
 _READ_SIZE = 64 * 1024
+_SHOWN_LIMIT = 80  # characters of another program's answer
 _EVENTS: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 T = TypeVar("T")
@@ -54,6 +56,18 @@ class NoSupervisorError(Exception):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"no supervisor is running at {path}; start one with `tunnelkeeper up`")
+
+
+class ForeignSocketError(ProtocolError):
+    """Another program listens on the control socket, or the path is no socket for connections."""
+
+    def __init__(self, path: Path, answer: bytes | None = None) -> None:
+        what = "is a socket of another program"
+        if answer is not None:
+            text = answer.decode("utf-8", "backslashreplace").strip()
+            what += f", which answered '{printable(text, _SHOWN_LIMIT)}'"
+        message = f"{path} {what}; choose another path with --socket"
+        super().__init__(ErrorCode.PARSE_ERROR, message)
 
 
 class RemoteError(Exception):
@@ -76,7 +90,7 @@ class Client:
 
     timeout: seconds for an answer, unless a call has its own.
     Every call raises NoSupervisorError, RemoteError, TimeoutError or ProtocolError. The constructor
-    raises NoSupervisorError, or OSError if the socket exists and may not be used.
+    raises NoSupervisorError, ForeignSocketError, or OSError if the socket may not be used.
     """
 
     def __init__(self, path: Path, timeout: float = 10.0) -> None:
@@ -108,7 +122,7 @@ class Client:
         request_id = next(self._ids)
         self._send(encode_request(method, params, request_id), deadline)
         while True:
-            match decode_incoming(self._read_line(deadline)):
+            match decode_line(self._read_line(deadline), self.path):
                 case Notification() as notification:
                     self._keep_event(notification)
                 case Response(id=answered, result=result) if answered == request_id:
@@ -134,7 +148,7 @@ class Client:
         while True:
             while self._events:
                 yield self._events.popleft()
-            match decode_incoming(self._read_line(deadline)):
+            match decode_line(self._read_line(deadline), self.path):
                 case Notification() as notification:
                     self._keep_event(notification)
                 case _:
@@ -198,11 +212,25 @@ class Client:
 
     def _send(self, line: bytes, deadline: float) -> None:
         try:
-            self._sock.settimeout(_remaining(deadline))
+            self._sock.settimeout(self._remaining(deadline))
             self._sock.sendall(line)
         except ConnectionError:
             # The reason may have arrived before the supervisor closed; _read_line() finds it.
             return
+        except TimeoutError:
+            raise _no_answer(self.path) from None
+
+    def _remaining(self, deadline: float | None) -> float | None:
+        """Return the seconds until the deadline.
+
+        Raises TimeoutError when it has passed.
+        """
+        if deadline is None or deadline == inf:
+            return None
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise _no_answer(self.path)
+        return left
 
     def _read_line(self, deadline: float | None) -> bytes:
         searched = 0
@@ -210,11 +238,15 @@ class Client:
             searched = len(self._received)
             if searched > ANSWER_LIMIT:
                 raise endless_answer(self.path)
-            self._sock.settimeout(_remaining(deadline))
+            self._sock.settimeout(self._remaining(deadline))
             try:
                 data = self._sock.recv(_READ_SIZE)
             except ConnectionError:
                 data = b""
+            except TimeoutError:
+                raise _no_answer(self.path) from None
+            if not data and self._received:
+                raise ForeignSocketError(self.path, bytes(self._received))
             if not data:
                 raise NoSupervisorError(self.path)
             self._received += data
@@ -242,6 +274,8 @@ def _connect(path: Path, timeout: float) -> socket.socket:
         raise PermissionError(error.errno, message, str(path)) from error
     except OSError as error:
         sock.close()
+        if error.errno == errno.EPROTOTYPE:  # a datagram socket
+            raise ForeignSocketError(path) from None
         # Python does not name the path.
         raise OSError(error.errno, error.strerror, str(path)) from error
     return sock
@@ -249,7 +283,7 @@ def _connect(path: Path, timeout: float) -> socket.socket:
 
 def endless_answer(path: Path) -> ProtocolError:
     """Return the error for a line longer than ANSWER_LIMIT."""
-    return ProtocolError(ErrorCode.INVALID_REQUEST, f"{path}: an endless answer")
+    return ForeignSocketError(path, b"an endless line")
 
 
 def decode_event(params: msgspec.Raw) -> Event | None:
@@ -260,17 +294,21 @@ def decode_event(params: msgspec.Raw) -> Event | None:
         return None
 
 
-def _remaining(deadline: float | None) -> float | None:
-    """Return the seconds until the deadline.
+def decode_line(line: bytes, path: Path) -> Response | ErrorResponse | Notification:
+    """Parse a line of the supervisor at a path.
 
-    Raises TimeoutError when it has passed.
+    Raises ForeignSocketError if it is no message.
     """
-    if deadline is None or deadline == inf:
-        return None
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the supervisor did not answer in time")
-    return left
+    try:
+        return decode_incoming(line)
+    except ProtocolError as error:
+        raise ForeignSocketError(path, line) from error
+
+
+def _no_answer(path: Path) -> TimeoutError:
+    return TimeoutError(
+        f"the supervisor did not answer in time, or another program listens at {path}"
+    )
 
 
 def _decode(result: msgspec.Raw, kind: type[T]) -> T:

@@ -88,6 +88,11 @@ def listen(path: Path) -> ListeningSocket:
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise SocketFileError(f"{path}: exists and is not a socket; remove it or use --socket")
+        if _has_listener(path):
+            raise SocketFileError(
+                f"{path}: another program listens there; it is left alone. "
+                "Choose another path with --socket"
+            )
         path.unlink()
     sock = AcceptingSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -102,6 +107,21 @@ def listen(path: Path) -> ListeningSocket:
     except BaseException:
         sock.close()
         raise
+
+
+def _has_listener(path: Path) -> bool:
+    """Return whether a program has this socket open. It is none of ours: we hold the lock."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return False
+        except FileNotFoundError:
+            raise
+        except OSError:  # the queue of a live listener is full, or it is a datagram socket
+            return True
+        return True
 
 
 def _file_identity(path: Path) -> tuple[int, int]:
