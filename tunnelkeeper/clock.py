@@ -28,7 +28,7 @@ class Clock(Protocol):
         """Return seconds that include suspend, or None if the system does not count them."""
 
     def wall(self) -> datetime:
-        """Return the date and time for display. No decision depends on it."""
+        """Return the date and time, for display and for the validity of certificates."""
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Schedule a call for the time when monotonic() reaches `when`."""

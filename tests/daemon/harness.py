@@ -46,6 +46,12 @@ class ConfigHostResolver:
         jump_hosts = tunnel.options.jump or ()
         return (*(self._host(name) for name in jump_hosts), make_host(tunnel.host))
 
+    async def config_files(self) -> tuple[str, ...]:
+        return ()
+
+    def forget(self) -> None:
+        pass
+
     def _host(self, name: str) -> Host:
         options = self._hosts.get(name)
         hostname = options.hostname if options else None

@@ -14,14 +14,14 @@ from tunnelkeeper.control.api import ConfigRejectedError
 from tunnelkeeper.control.payloads import CountersEvent
 from tunnelkeeper.daemon import config_monitor
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
-from tunnelkeeper.tunnel.file_watcher import read_signatures
+from tunnelkeeper.tunnel.dependency_watcher import read_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from tunnelkeeper.control.payloads import Event
-    from tunnelkeeper.tunnel.file_watcher import Signatures
+    from tunnelkeeper.tunnel.dependency_watcher import Signatures
 
 DB = '[tunnels.db]\nhost = "relay"\nremote = "2201:localhost:22"\nautostart = false\n'
 WEB = '[tunnels.web]\nhost = "elsewhere"\nremote = "2202:localhost:22"\nautostart = false\n'

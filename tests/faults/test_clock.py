@@ -1,4 +1,4 @@
-"""The wall clock: it is shown to users, but decides nothing."""
+"""The wall clock: it is shown to users, but decides no delay."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ async def test_a_refused_login_names_the_offered_keys(server: Server) -> None:
     assert failure.message == (
         f"login as me refused; offered {server.user_key_file}; the server still accepts publickey"
     )
-    assert failure.files == (server.user_key_file,)
+    assert failure.files[0] == server.user_key_file
 
 
 async def test_a_login_that_the_server_ends_is_no_lost_connection(server: Server) -> None:

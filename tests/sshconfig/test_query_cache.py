@@ -135,3 +135,30 @@ async def test_an_unexpected_exception_reaches_only_the_caller_that_ran_the_quer
 
     with pytest.raises(ZeroDivisionError):
         await CachedQuery(Broken(), Clock())(RELAY)
+
+
+async def test_forgotten_answers_are_asked_for_again() -> None:
+    slow_query = SlowQuery()
+    slow_query.may_answer.set()
+    cached_query = CachedQuery(slow_query, Clock())
+    await cached_query(RELAY)
+
+    cached_query.forget()
+
+    assert await cached_query(RELAY) == {"run": ["2"]}
+
+
+async def test_the_answer_of_a_query_that_was_running_is_not_cached_when_forgotten() -> None:
+    slow_query = SlowQuery()
+    cached_query = CachedQuery(slow_query, Clock())
+    async with asyncio.TaskGroup() as tasks:
+        before = tasks.create_task(cached_query(RELAY))
+        await slow_query.runs.acquire()
+        cached_query.forget()
+        after = tasks.create_task(cached_query(RELAY))
+        await slow_query.runs.acquire()
+        slow_query.may_answer.set()
+
+    assert len(slow_query.received) == 2
+    assert before.done()
+    assert await cached_query(RELAY) == after.result()

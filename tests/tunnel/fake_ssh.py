@@ -41,11 +41,14 @@ class FakeHostResolver:
     """A tunnel.context.HostResolver. chains: Hosts by tunnel name; the default is the host alone.
 
     error: Raised by every lookup. may_resolve: While cleared, every lookup waits.
+    files: The files of ssh_config. forgotten: How often the answers were forgotten.
     """
 
     def __init__(self) -> None:
         self.chains: dict[str, HostChain] = {}
         self.error: SshConfigError | Exception | None = None
+        self.files: tuple[str, ...] = ()
+        self.forgotten = 0
         self.may_resolve = asyncio.Event()
         self.may_resolve.set()
 
@@ -54,6 +57,12 @@ class FakeHostResolver:
         if self.error is not None:
             raise self.error
         return self.chains.get(tunnel.name, (make_host(tunnel.host),))
+
+    async def config_files(self) -> tuple[str, ...]:
+        return self.files
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
 
 class FakeChannel:

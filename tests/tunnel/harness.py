@@ -17,18 +17,20 @@ from tunnelkeeper.core.forward_spec import parse_local, parse_remote, parse_sock
 from tunnelkeeper.core.lifecycle import Start
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.tunnel.context import TunnelContext
+from tunnelkeeper.tunnel.dependency_watcher import read_signatures
 from tunnelkeeper.tunnel.event_log import EventLog
 from tunnelkeeper.tunnel.runner import Runner
 from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from tunnelkeeper.core.forward_spec import Forward
     from tunnelkeeper.core.snapshot import StateName, TunnelSnapshot
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
     from tunnelkeeper.ssh.connection_tracker import ConnectionTracker
+    from tunnelkeeper.tunnel.dependency_watcher import Signatures
 
 STEADY = Backoff(initial=2, factor=2, max=60, jitter=0)
 """Delays of 2, 4, 8 ... 60 seconds; at most 5 without a handshake."""
@@ -57,6 +59,11 @@ def make_tunnel(name: str = "db", **changes: Any) -> Tunnel:
     return Tunnel(name, forwards=tuple(forwards), **settings)
 
 
+async def read_signatures_at_once(files: Iterable[str]) -> Signatures:
+    """Read signatures without a thread, which a fake clock does not wait for."""
+    return read_signatures(files)
+
+
 @dataclass
 class RunnerHarness:
     """Runners with fake dependencies. changes, up_calls: the calls of on_change and on_up."""
@@ -82,6 +89,7 @@ class RunnerHarness:
             self.clock,
             self.changes.append,
             self.up_calls.append,
+            read_signatures=read_signatures_at_once,
         )
 
     def runner(self, tunnel: Tunnel | None = None) -> Runner:

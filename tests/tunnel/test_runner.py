@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fake_clock import settle, until
+from tests.fake_clock import NOON, settle, until
 from tests.tunnel.fake_ssh import DENIED, LOST, REFUSED, UNRESOLVED, make_host
 from tests.tunnel.harness import make_tunnel, runner_harness, snapshot_of, wait_for_state
 from tunnelkeeper.core.failures import Cause, Failure
@@ -157,7 +157,66 @@ async def test_a_blocked_tunnel_retries_at_once_when_the_file_at_fault_changes(
 
         (await harness.next_attempt()).succeed()
         await wait_for_state(runner, "up")
-        assert "a key or known_hosts file changed: trying again" in harness.log.getvalue()
+        assert f"{key} changed: trying again" in harness.log.getvalue()
+
+
+async def test_a_blocked_tunnel_retries_at_once_when_ssh_config_changes(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    async with runner_harness() as harness:
+        harness.host_resolver.files = (str(config),)
+        harness.host_resolver.error = SshConfigError("Bad configuration option: foo", "fix line 3")
+        runner = harness.runner()
+        runner.send(Start())
+        await wait_for_state(runner, "blocked")
+
+        config.write_text("Host relay\n")
+        harness.host_resolver.error = None
+        await harness.clock.advance(1)
+
+        attempt = await harness.next_attempt()
+        assert harness.host_resolver.forgotten == 1
+        assert f"{config} changed: trying again" in harness.log.getvalue()
+        attempt.fail(DENIED)  # ssh_config may also name other keys
+        await wait_for_state(runner, "blocked")
+        config.write_text("Host relay\n  IdentityFile other\n")
+        await harness.clock.advance(1)
+
+        (await harness.next_attempt()).succeed()
+        await wait_for_state(runner, "up")
+
+
+async def test_a_blocked_tunnel_retries_when_the_clock_reaches_a_validity() -> None:
+    async with runner_harness() as harness:
+        harness.clock.wall_offset = -56 * 365.25 * 86400
+        runner, attempt = await harness.start()
+        validity = (NOON.timestamp() - 3600, NOON.timestamp() + 3600)
+        failure = Failure(Cause.HOST_KEY_UNKNOWN, "not yet", certificate_validity=validity)
+        attempt.fail(failure)
+        await wait_for_state(runner, "blocked")
+        await harness.clock.advance(10)
+        assert harness.pool.pending_attempts == []
+
+        harness.clock.wall_offset = 0
+        await harness.clock.advance(1)
+
+        (await harness.next_attempt()).succeed()
+        await wait_for_state(runner, "up")
+        assert "a certificate has become valid: trying again" in harness.log.getvalue()
+
+
+async def test_a_tunnel_that_gave_up_does_not_announce_a_retry(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    async with runner_harness() as harness:
+        harness.host_resolver.files = (str(config),)
+        runner, attempt = await harness.start(make_tunnel(max_attempts=1))
+        attempt.fail(DENIED)
+        await wait_for_state(runner, "blocked")
+
+        config.write_text("Host relay\n")
+        await harness.clock.advance(10)
+
+        assert harness.pool.pending_attempts == []
+        assert "trying again" not in harness.log.getvalue()
 
 
 async def test_a_file_change_during_the_attempt_triggers_a_retry(tmp_path: Path) -> None:

@@ -139,6 +139,19 @@ class Host:
     tcp_keepalive: bool = True
     tokens: Tokens = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def login_files(self) -> tuple[str, ...]:
+        """The files that decide a login: keys, what ssh looks for beside them, and the agent."""
+        keys = self.identity_files
+        beside = [f"{path}{suffix}" for path in keys for suffix in (".pub", "-cert.pub")]
+        agent = () if self.identity_agent is None else (self.identity_agent,)
+        return (*keys, *beside, *self.certificate_files, *agent)
+
+    @property
+    def host_key_files(self) -> tuple[str, ...]:
+        """The files that decide which host key is accepted."""
+        return (*self.user_known_hosts, *self.system_known_hosts, *self.revoked_host_keys)
+
     def __str__(self) -> str:
         host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
         return f"{self.user}@{host}:{self.ports[0]}"

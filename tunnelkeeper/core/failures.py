@@ -5,7 +5,7 @@ Every exception at an I/O edge is converted to one of these values exactly once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from errno import EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM
 
@@ -63,13 +63,26 @@ unrelated to what could not be opened."""
 
 
 @dataclass(frozen=True, slots=True)
+class AgentKeys:
+    """The keys that an agent listed for a login. keys: None if it did not answer."""
+
+    socket: str
+    keys: frozenset[bytes] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """One failure.
 
     hop: the host of the chain where it happened, as `user@host:port`; empty if none was involved.
     message: what failed, made safe by `printable`. hint: what to do about it, or empty.
-    files: the key and known_hosts files that were used. When one of them changes, the tunnel
-    retries immediately.
+
+    The tunnel retries immediately when something changes that the failure depended on:
+
+    files: the key and known_hosts files that were used, and those that were missing.
+    agent: the keys of the agent, if it was asked.
+    certificate_validity: the Unix times between which a certificate that was refused is valid, if
+    the wall clock was outside them.
     """
 
     cause: Cause
@@ -77,6 +90,8 @@ class Failure:
     hop: str = ""
     hint: str = ""
     files: tuple[str, ...] = ()
+    agent: AgentKeys | None = field(default=None, compare=False, repr=False)
+    certificate_validity: tuple[float, float] | None = field(default=None, compare=False)
 
     @property
     def needs_user(self) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tunnelkeeper.tunnel.file_watcher import read_signatures
+from tunnelkeeper.tunnel.dependency_watcher import read_signatures
 
 if TYPE_CHECKING:
-    from tunnelkeeper.tunnel.file_watcher import Signatures
+    from tunnelkeeper.tunnel.dependency_watcher import Signatures
 
 LOOK_TIMEOUT = 0.5
 """Seconds that an answer waits for the file system. Then the last result holds."""

@@ -40,8 +40,8 @@ from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.systemd import notify
 from tunnelkeeper.tunnel.context import lookup_for
+from tunnelkeeper.tunnel.dependency_watcher import read_signatures
 from tunnelkeeper.tunnel.event_log import EventLog, redirect_loggers
-from tunnelkeeper.tunnel.file_watcher import read_signatures
 from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup, unwrap_exception_groups
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Configuration
     from tunnelkeeper.systemd.notify import ServiceManager
     from tunnelkeeper.systemd.unit_templates import Ready
-    from tunnelkeeper.tunnel.file_watcher import Signatures
+    from tunnelkeeper.tunnel.dependency_watcher import Signatures
 
 SHUTDOWN_TIMEOUT = 3.0
 """Seconds for all tunnels together to close before their connections are aborted."""

@@ -32,7 +32,7 @@ from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
-from tunnelkeeper.tunnel.file_watcher import read_signatures
+from tunnelkeeper.tunnel.dependency_watcher import read_signatures
 from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
 from tunnelkeeper.tunnel.stdio_stream import relay_stream
 
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Configuration, Tunnel
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
     from tunnelkeeper.ssh.context import SshContext
+    from tunnelkeeper.tunnel.dependency_watcher import Signatures
     from tunnelkeeper.tunnel.event_log import EventLog
-    from tunnelkeeper.tunnel.file_watcher import Signatures
 
 ResolverFactory = Callable[["Configuration"], "HostResolver"]
 

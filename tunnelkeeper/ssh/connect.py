@@ -183,7 +183,7 @@ class ConnectAttempt:
         self.verifier.debug = self.progress.debug
         self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
         host = replace(self.host, ports=(self.port,))
-        self.identities = Identities(host, self.context.keys)
+        self.identities = Identities(host, self.context.keys, wall_time=self.context.wall_time)
         self.identities.user_wait.on_slow = self._on_absent_user
         callbacks = ClientCallbacks(self.verifier, self.identities, self.progress.debug)
         self.callbacks = callbacks
@@ -347,7 +347,8 @@ class ConnectAttempt:
             return Failure(Cause.PROXY, await self.proxy_command.describe_exit(), self.hop, hint)
         failure = to_failure(error, self.hop, self.step)
         if self.step == "login" and failure.cause is Cause.AUTH:
-            return with_offers(failure, self.identities.record)
+            failure = with_offers(failure, self.identities.record)
+            return self.identities.with_dependencies(failure)
         return failure
 
     def _timeout_failure(self) -> Failure:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from tunnelkeeper.ssh.auth.agent import AgentKeyLists
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import PrivateKeys
 from tunnelkeeper.ssh.auth.revoked_keys import RevokedKeyFiles
@@ -28,6 +29,7 @@ class SshContext:
 
     Attributes:
         keys: The private keys that were loaded, by file.
+        agent_key_lists: The keys of agents, for tunnels that wait for another one.
         known_hosts: The known_hosts files that were read.
         revoked_keys: The files of revoked host keys that were read.
         login_limiter: Bounds the concurrent handshakes with each server.
@@ -37,6 +39,7 @@ class SshContext:
     """
 
     keys: PrivateKeys = field(default_factory=PrivateKeys)
+    agent_key_lists: AgentKeyLists = field(default_factory=AgentKeyLists)
     known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
     revoked_keys: RevokedKeyFiles = field(default_factory=RevokedKeyFiles)
     login_limiter: LoginLimiter = field(default_factory=LoginLimiter)

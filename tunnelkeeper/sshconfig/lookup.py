@@ -7,13 +7,16 @@ through the chain. This module connects to nothing.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.host_spec import parse_host_spec
+from tunnelkeeper.sshconfig.config_files import find_config_files
 from tunnelkeeper.sshconfig.lookup_request import WITHOUT_SESSION, Request, SshConfigError
-from tunnelkeeper.sshconfig.query_cache import CachedQuery
+from tunnelkeeper.sshconfig.query_cache import MAX_AGE, CachedQuery
 from tunnelkeeper.sshconfig.resolve import LookupResult, find_deviations, jump_hosts, resolve
 from tunnelkeeper.sshconfig.ssh_g_output import NONE
 from tunnelkeeper.sshconfig.tokens import TokenError, expand_home, make_absolute
@@ -63,12 +66,34 @@ class HostLookup:
     ) -> None:
         self._configuration = configuration
         self._query = CachedQuery(query, clock)
+        self._clock = clock
+        self._files: tuple[float, tuple[str, ...]] = (-inf, ())
         self._facts = facts
         self._default_answer: Answer | None = None
 
     async def resolve(self, tunnel: Tunnel) -> tuple[Host, ...]:
         """Return the hosts of a tunnel: jump hosts in ssh -J order, then the final host."""
         return tuple(resolve(host) for host in await self._look_up_chain(self._tunnel_hop(tunnel)))
+
+    async def config_files(self) -> tuple[str, ...]:
+        """Return the files of ssh_config, and the folders in which it looks for more.
+
+        The result is up to MAX_AGE old.
+        """
+        since, files = self._files
+        if self._clock() - since >= MAX_AGE:
+            try:
+                source = source_for(self._configuration, self._facts)
+            except SshConfigError:
+                return ()
+            files = await asyncio.to_thread(find_config_files, source, self._facts)
+            self._files = (self._clock(), files)
+        return files
+
+    def forget(self) -> None:
+        """Forget earlier answers, because ssh_config has changed."""
+        self._query.forget()
+        self._files = (-inf, ())
 
     async def resolve_reference(self, reference: str) -> tuple[Host, ...]:
         """Return the hosts for a host that does not belong to a tunnel."""

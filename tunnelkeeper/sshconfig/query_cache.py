@@ -48,17 +48,24 @@ class CachedQuery:
                 return outcome
             # The task that ran the query was cancelled, so the next waiter runs it.
 
+    def forget(self) -> None:
+        """Forget all answers. Those of queries that are running are not cached."""
+        self._answers.clear()
+        self._running.clear()
+
     async def _run(self, request: Request) -> Answer:
         outcome: Answer | SshConfigError | None = None
         running = asyncio.get_running_loop().create_future()
         self._running[request] = running
         try:
             outcome = await self._query(request)
-            self._answers[request] = (self._clock(), outcome)
+            if self._running.get(request) is running:
+                self._answers[request] = (self._clock(), outcome)
         except SshConfigError as error:
             outcome = error
             raise
         finally:
-            del self._running[request]
+            if self._running.get(request) is running:
+                del self._running[request]
             running.set_result(outcome)
         return outcome

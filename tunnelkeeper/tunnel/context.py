@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.sshconfig import HostLookup, Query, SshQuery, gather_facts, obstacle_to_ssh
+from tunnelkeeper.tunnel.dependency_watcher import SignatureReader, read_signatures_in_thread
 from tunnelkeeper.tunnel.hook_runner import MAX_CONCURRENT_HOOKS
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ class HostResolver(Protocol):
             SshConfigError: ssh_config cannot be evaluated for a host.
         """
 
+    async def config_files(self) -> tuple[str, ...]:
+        """Return the files of ssh_config, and the folders in which it looks for more."""
+
+    def forget(self) -> None:
+        """Forget earlier answers, because ssh_config has changed."""
+
 
 @dataclass(slots=True)
 class TunnelContext:
@@ -38,6 +45,7 @@ class TunnelContext:
 
     on_change and on_up receive the name of a tunnel. hook_slots limits the hooks of all tunnels
     together. facts: for the tokens in paths of forwards; None if the paths are literal.
+    read_signatures: returns the signatures of files.
     """
 
     host_resolver: HostResolver
@@ -51,6 +59,7 @@ class TunnelContext:
         default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_HOOKS)
     )
     facts: Facts | None = None
+    read_signatures: SignatureReader = read_signatures_in_thread
 
 
 def lookup_for(configuration: Configuration) -> HostLookup:

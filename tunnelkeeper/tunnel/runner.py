@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import NO_HANDSHAKE_CAUSES, Failure
@@ -49,7 +50,7 @@ from tunnelkeeper.core.states import (
 )
 from tunnelkeeper.forwarding.gate import STOPPED
 from tunnelkeeper.tunnel import log_messages
-from tunnelkeeper.tunnel.file_watcher import FileWatcher
+from tunnelkeeper.tunnel.dependency_watcher import DependencyWatcher
 from tunnelkeeper.tunnel.forward import FailureRecord, RunningForward
 from tunnelkeeper.tunnel.forward_set import ForwardSet
 from tunnelkeeper.tunnel.hook_runner import HookRunner
@@ -111,7 +112,12 @@ class Runner:
         self._sessions = SessionPair(context, self._forwards, self.send)
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._timer: Timer | None = None
-        self._file_watcher = FileWatcher(context.clock, self._on_file_changed)
+        self._watcher = DependencyWatcher(
+            context.clock,
+            context.ssh_context.agent_key_lists,
+            context.read_signatures,
+            self._on_dependency_changed,
+        )
         self._tasks: IsolatedTaskGroup
         self._has_been_up = False
         self._hooks = HookRunner(context.event_log, context.hook_slots)
@@ -181,7 +187,7 @@ class Runner:
                 await self._process_inbox()
             finally:
                 self._stop_timer()
-                self._file_watcher.stop()
+                self._watcher.stop()
                 self._forwards.unbind()
                 self._hooks.end_on_up()
 
@@ -242,7 +248,7 @@ class Runner:
                 self._sessions.close_all()
         self._record_transition(old)
         self._set_timer()
-        self._watch_files()
+        self._watch_dependencies()
         self._context.on_change(self.tunnel.name)
 
     def _record_transition(self, old: State) -> None:
@@ -323,21 +329,19 @@ class Runner:
             self._timer.cancel()
             self._timer = None
 
-    def _watch_files(self) -> None:
-        """Watch the files that caused the failure, to retry as soon as one changes."""
-        self._file_watcher.stop()
+    def _watch_dependencies(self) -> None:
+        """Watch what the failure depended on, to retry as soon as that changes."""
+        self._watcher.stop()
         match self.state:
-            case Blocked(failure=failure) | Up(replacement=ReplacementBackoff(failure=failure)):
-                files = failure.files
-            case Degraded(replacement=ReplacementBackoff(failure=failure)):
-                files = failure.files
-            case _:
-                return
-        before = self._sessions.signatures_before_use(files)
-        if before:
-            self._file_watcher.start(before, self._tasks)
+            case (
+                Blocked(failure=failure, retry_at=at)
+                | Up(replacement=ReplacementBackoff(failure=failure, retry_at=at))
+                | Degraded(replacement=ReplacementBackoff(failure=failure, retry_at=at))
+            ) if failure.needs_user and at < inf:
+                before = self._sessions.signatures_before_use(failure.files)
+                self._watcher.start(failure, before, self._tasks)
 
-    def _on_file_changed(self) -> None:
-        message = "a key or known_hosts file changed: trying again"
-        self._context.event_log.write("info", self.tunnel.name, message)
+    def _on_dependency_changed(self, change: str) -> None:
+        self._context.event_log.write("info", self.tunnel.name, f"{change}: trying again")
+        self._context.host_resolver.forget()
         self.send(RetryNow())

@@ -17,7 +17,11 @@ from tunnelkeeper.core.snapshot import ProgressSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.errors import to_failure
 from tunnelkeeper.sshconfig import SshConfigError
-from tunnelkeeper.tunnel.file_watcher import Signatures, read_signatures_in_thread
+from tunnelkeeper.tunnel.dependency_watcher import (
+    SignatureReader,
+    Signatures,
+    read_signatures_in_thread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,7 +103,8 @@ class Session:
     """One session of a tunnel.
 
     host_chain is empty until the hosts are resolved, hop_connections None until connected.
-    files: The signatures of the hosts' key and known_hosts files before they were used.
+    files: The signatures of the files that decide about the hosts, before they were used.
+    config_files: The same for the files of ssh_config.
     """
 
     tunnel: Tunnel
@@ -113,6 +118,8 @@ class Session:
     host_chain: tuple[Host, ...] = ()
     hop_connections: HopConnections | None = None
     files: Signatures = field(default_factory=dict)
+    config_files: Signatures = field(default_factory=dict)
+    read_signatures: SignatureReader = read_signatures_in_thread
     _attached: set[RunningRemoteForward] = field(default_factory=set)
     _serve_requested: asyncio.Event = field(default_factory=asyncio.Event)
     _forward_failure: Failure | None = None
@@ -155,6 +162,7 @@ class Session:
 
     async def _connect(self) -> None:
         self.progress.step(self.tunnel.host, "ssh_config")
+        self.config_files = await self.read_signatures(await self.host_resolver.config_files())
         try:
             self.host_chain = await self.host_resolver.resolve(self.tunnel)
         except SshConfigError as error:
@@ -163,7 +171,7 @@ class Session:
             raise FailureError(failure) from error
         except OSError as error:
             raise FailureError(to_failure(error, self.tunnel.host, "connect")) from error
-        self.files = await read_signatures_in_thread(_files_of(self.host_chain))
+        self.files = await self.read_signatures(_files_of(self.host_chain))
         if self.role is Role.SERVING:
             await self.listener.on_host_known(self)
         self.hop_connections = await self.connection_pool.connect(self.host_chain, self.progress)
@@ -216,5 +224,4 @@ class Session:
 
 def _files_of(host_chain: tuple[Host, ...]) -> Iterator[str]:
     for host in host_chain:
-        yield from (*host.identity_files, *host.certificate_files)
-        yield from (*host.user_known_hosts, *host.system_known_hosts, *host.revoked_host_keys)
+        yield from (*host.login_files, *host.host_key_files)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Tunnel
     from tunnelkeeper.core.lifecycle import Event
     from tunnelkeeper.tunnel.context import TunnelContext
-    from tunnelkeeper.tunnel.file_watcher import Signatures
+    from tunnelkeeper.tunnel.dependency_watcher import Signatures
     from tunnelkeeper.tunnel.forward_set import ForwardSet
 
 CLOSED_ON_REQUEST = Failure(Cause.LOST, "closed on request")
@@ -159,10 +159,14 @@ class SessionPair:
     def signatures_before_use(self, files: Iterable[str]) -> Signatures:
         """Return the signatures that files had before the last ended session used them.
 
-        Files that the session did not use are left out.
+        Those of ssh_config are always included: it may decide everything. Files that the session
+        did not use are left out.
         """
-        signatures = self._last_ended.files if self._last_ended is not None else {}
-        return {path: signatures[path] for path in files if path in signatures}
+        if self._last_ended is None:
+            return {}
+        used = self._last_ended.files
+        own = {path: used[path] for path in files if path in used}
+        return self._last_ended.config_files | own
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -175,6 +179,7 @@ class SessionPair:
             SessionProgress(tunnel.name, self._context),
             lambda: self._forwards.remote_forwards,
             self,
+            read_signatures=self._context.read_signatures,
         )
         task = self._tasks[session] = tasks.create_task(session.run())
         # Not a `finally`: a task that is cancelled before its first step never enters its `try`.

@@ -74,6 +74,7 @@ async def test_a_certificate_for_another_name_falls_back_to_the_plain_key(tmp_pa
 
     assert failure.cause is Cause.HOST_KEY_UNKNOWN
     assert "it is for 127.0.0.1, not for home" in failure.message
+    assert failure.certificate_validity is None
 
 
 async def test_the_name_in_a_certificate_is_compared_in_lower_case(tmp_path: Path) -> None:
@@ -106,7 +107,9 @@ async def test_the_validity_is_judged_by_the_clock_that_is_handed_in(
             return
         failure = await failure_of(server.host(), context=context)
 
+    validity: tuple[float, float] = (YEAR_2000, YEAR_2040)
     assert failure.cause is Cause.HOST_KEY_UNKNOWN
+    assert failure.certificate_validity == validity
     expected = "it expired at 2040-01-01" if now == YEAR_2040 else "not valid before 2000-01-01"
     assert expected in failure.message
 

@@ -150,7 +150,7 @@ async def test_a_key_with_a_passphrase_needs_a_secret(folder: Path) -> None:
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert failure.hint == f"unlock it for the agent: ssh-add {path}"
-    assert failure.files == (path,)
+    assert failure.files[0] == path
 
 
 async def test_a_refused_key_with_a_passphrase_needs_no_secret(folder: Path) -> None:

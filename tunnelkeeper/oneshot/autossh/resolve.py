@@ -47,6 +47,13 @@ class CommandLineResolver:
         """
         return (await self.look_up())[0]
 
+    async def config_files(self) -> tuple[str, ...]:
+        """Return nothing: a command line is run again by the rules of autossh only."""
+        return ()
+
+    def forget(self) -> None:
+        """Do nothing: every lookup asks ssh."""
+
     async def look_up(self) -> tuple[tuple[Host, ...], dict[str, list[str]]]:
         """Return the hosts, and the output of `ssh -G` for the last one.
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 import asyncssh
 
+from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
 
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 USER_PATIENCE = 1.0
 """Seconds after which a signature or a list of keys counts as waiting for a person."""
+
+LIST_MAX_AGE = 0.9
+"""Seconds for which one list of keys serves all tunnels that wait for a change, which look once a
+second."""
+
+LIST_TIMEOUT = 2.0
+"""Seconds for one list of keys. A hung agent delays the look at files by that much."""
 
 
 def ignore() -> None:
@@ -96,6 +105,40 @@ class AgentClient(asyncssh.SSHAgentClient):
         """
         with self._wait.during(f"the agent to sign with {self._names.get(key_blob, 'a key')}"):
             return await super().sign(key_blob, data, flags)
+
+
+@dataclass(slots=True)
+class AgentKeyLists:
+    """The keys of agents, by socket. Callers that wait for a change share the requests."""
+
+    _lists: dict[str, tuple[float, frozenset[bytes] | None]] = field(default_factory=dict)
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    async def read(self, socket: str) -> frozenset[bytes] | None:
+        """Return the keys of an agent, at most LIST_MAX_AGE old; None if it does not answer.
+
+        Raises OSError if this machine is out of resources.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._locks.setdefault(socket, asyncio.Lock()):
+            since, keys = self._lists.get(socket, (-inf, None))
+            if loop.time() - since >= LIST_MAX_AGE:
+                keys = await _list_keys(socket)
+                self._lists[socket] = (loop.time(), keys)
+        return keys
+
+
+async def _list_keys(socket: str) -> frozenset[bytes] | None:
+    client = AgentClient(socket, UserWait())
+    try:
+        async with asyncio.timeout(LIST_TIMEOUT):
+            return frozenset(pair.public_data for pair in await client.get_keys())
+    except (OSError, ValueError, asyncssh.Error) as error:
+        if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
+            raise
+        return None
+    finally:
+        client.close()
 
 
 def key_name(pair: asyncssh.SSHKeyPair) -> str:

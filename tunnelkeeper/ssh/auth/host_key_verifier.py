@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
@@ -145,7 +145,12 @@ class HostKeyVerifier:
         if not problem:
             return True
         self.debug(f"{self._pattern}: the host certificate is not accepted: {problem}")
-        return self._verify_name(key)
+        is_accepted = self._verify_name(key)
+        validity = (certificate.valid_after, certificate.valid_before)
+        is_valid_now = validity[0] <= self.wall_time() < validity[1]
+        if self.failure is not None and isinstance(verdict, Trusted) and not is_valid_now:
+            self.failure = replace(self.failure, certificate_validity=validity)
+        return is_accepted
 
     def verify(self, key: asyncssh.SSHKey) -> bool:
         """Return whether to accept a plain host key. Set `failure` if not."""
@@ -197,7 +202,7 @@ class HostKeyVerifier:
         """Return the failure for a host key or certificate that cannot be checked."""
         hint = "ask the server's administrator to replace its host key or certificate"
         message = f"the server shows an unusable host key: {printable(message)}"
-        return Failure(Cause.KEY_EXCHANGE, message, str(self.host), hint, self._paths)
+        return Failure(Cause.KEY_EXCHANGE, message, str(self.host), hint, self.host.host_key_files)
 
     async def save_new_keys(self) -> list[str]:
         """Add the new keys to known_hosts. Return a log message for each line that was written.
@@ -244,7 +249,7 @@ class HostKeyVerifier:
             str(self.host),
             "compare the fingerprint with the server's and connect once with ssh, "
             'or set host_key_policy = "accept-new"',
-            self._paths,
+            self.host.host_key_files,
         )
 
     def _changed_failure(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
@@ -256,7 +261,7 @@ class HostKeyVerifier:
             str(self.host),
             "this may be a man-in-the-middle attack; if the server's key was replaced: "
             f"ssh-keygen -R '{self._pattern}' -f {line.path}",
-            self._paths,
+            self.host.host_key_files,
         )
 
     def _address_failure(self, key: asyncssh.SSHKey, line: HostKeyLine) -> Failure:
@@ -269,7 +274,7 @@ class HostKeyVerifier:
             str(self.host),
             f"if the server has got this address: ssh-keygen -R '{name}' -f {line.path}; "
             "or set check_host_ip = false",
-            self._paths,
+            self.host.host_key_files,
         )
 
     def _revoked_failure(
@@ -282,7 +287,7 @@ class HostKeyVerifier:
             f"{line.path}:{line.number}",
             str(self.host),
             "do not connect; ask the server's administrator",
-            self._paths,
+            self.host.host_key_files,
         )
 
     def _describe(self, key: asyncssh.SSHKey) -> str:

@@ -7,6 +7,7 @@ the server accepts it. What could not be used is recorded for the failure messag
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,13 @@ import asyncssh
 from asyncssh.agent import SSH_AGENT_RSA_SHA2_256, SSH_AGENT_RSA_SHA2_512
 from asyncssh.packet import SSHPacket
 
-from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, local_resources_failure
+from tunnelkeeper.core.failures import (
+    EXHAUSTION_ERRNOS,
+    AgentKeys,
+    Cause,
+    Failure,
+    local_resources_failure,
+)
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.ssh.auth import algorithms, public_keys
@@ -23,6 +30,7 @@ from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
 from tunnelkeeper.ssh.auth.identity_order import Identity, find_signer, order_identities
 from tunnelkeeper.ssh.auth.key_blobs import rsa_bits
 from tunnelkeeper.ssh.auth.login_failure import LoginRecord, ServerReplies, login_failure
+from tunnelkeeper.ssh.auth.openssh_certificate import next_validity
 from tunnelkeeper.ssh.auth.private_keys import IdentityFile, KeyProblem, PrivateKeys, Unusable
 
 if TYPE_CHECKING:
@@ -61,12 +69,15 @@ class Identities:
     Attributes:
         record: What was offered, accepted and signed so far, and what could not be used.
         user_wait: What the login waits for that may need its user.
+        wall_time: Returns the Unix time, for the validity of certificates.
     """
 
     host: Host
     keys: PrivateKeys
     record: LoginRecord = field(default_factory=LoginRecord)
     user_wait: UserWait = field(default_factory=UserWait)
+    wall_time: Callable[[], float] = time.time
+    _agent_keys: AgentKeys | None = None
     _resource_error: OSError | None = None
     _files: dict[str, IdentityFile] = field(default_factory=dict)
     _agent: AgentClient | None = None
@@ -100,7 +111,7 @@ class Identities:
             "An agent that asks for nothing hangs; then `ssh-add -L` hangs too"
         )
         message = f"the login ended while it waited for {self.user_wait.request}"
-        files = (*self.host.identity_files, *self.host.certificate_files)
+        files = self.host.login_files
         return Failure(Cause.SECRET_NEEDED, message, str(self.host), hint, files)
 
     def login_failure(self, replies: ServerReplies, ssh_options: Sequence[str] = ()) -> Failure:
@@ -110,7 +121,17 @@ class Identities:
         """
         if self._resource_error is not None:
             return local_resources_failure(printable(str(self._resource_error)), str(self.host))
-        return login_failure(self.host, self.record, replies, ssh_options)
+        return self.with_dependencies(login_failure(self.host, self.record, replies, ssh_options))
+
+    def with_dependencies(self, failure: Failure) -> Failure:
+        """Return the failure of this login with what it depended on."""
+        blobs = [i.public.blob for i in self._order if i.public and i.public.is_certificate]
+        return replace(
+            failure,
+            files=self.host.login_files,
+            agent=self._agent_keys,
+            certificate_validity=next_validity(blobs, self.wall_time()),
+        )
 
     async def _ordered_offers(self, server: ServerSignatures) -> AsyncIterator[Offer]:
         certificates, files = await self._configured_identities()
@@ -178,6 +199,7 @@ class Identities:
             return []
         self._agent = AgentClient(self.host.identity_agent, self.user_wait)
         self.record.agent_problem = ""
+        self._agent_keys = AgentKeys(self.host.identity_agent, None)
         try:
             async with asyncio.timeout(timeout):
                 keys = await self._agent.get_keys()
@@ -186,12 +208,16 @@ class Identities:
                 raise
             self.close()
             if isinstance(error, TimeoutError):
+                self._agent_keys = None  # to ask for the list may ask a person for a password
                 self.user_wait.clear()
                 self.record.agent_problem = f"it has not listed its keys within {timeout:g} s"
                 return None
             text = os_error_text(error) if isinstance(error, OSError) else printable(str(error))
             self.record.agent_problem = text or "it sent no key list"
             return []
+        self._agent_keys = AgentKeys(
+            self.host.identity_agent, frozenset(key.public_data for key in keys)
+        )
         self.record.agent = "the agent holds no key"
         if keys:
             self.record.agent = f"none of the agent's keys ({len(keys)}) can be offered"

@@ -19,12 +19,14 @@ from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.auth.key_blobs import WireError, WireReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 SUFFIX = b"-cert-v01@openssh.com"
 USER_CERTIFICATE, HOST_CERTIFICATE = 1, 2
 FOREVER = 0xFFFFFFFFFFFFFFFF
 MAX_NAMES = 4  # principals in a message
+START_RETRIES = (0, 10, 60)
+"""Seconds after the beginning of a user certificate's validity at which a login is tried again."""
 
 _KEY_FIELDS = {
     b"ssh-rsa": 2,
@@ -141,6 +143,23 @@ def host_certificate_problem(
         algorithm = printable(certificate.ca_algorithm, 60)
         return f"its CA signed it with {algorithm}, and CASignatureAlgorithms allows {allowed}"
     return ""
+
+
+def next_validity(certificates: Iterable[bytes], now: float) -> tuple[float, float] | None:
+    """Return the validity of the certificate that becomes valid next, for the next attempt.
+
+    A server whose clock is slow refuses a certificate that has just become valid, so the times
+    after its beginning are START_RETRIES.
+    """
+    starts = []
+    for blob in certificates:
+        try:
+            certificate = parse_certificate(blob)
+        except CertificateError:
+            continue
+        times = [certificate.valid_after + delay for delay in START_RETRIES]
+        starts += [(start, certificate.valid_before) for start in times if start > now][:1]
+    return min(starts, default=None)
 
 
 def format_time(moment: float) -> str:

@@ -1,0 +1,129 @@
+"""Detects changes of what a failure depended on: files, the agent's keys, the wall clock.
+
+It polls once a second, because polling works on every file system and for every agent, and only
+while a tunnel is blocked. Files are looked at in a thread: they may be on a disk that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunnelkeeper.core.text import printable
+from tunnelkeeper.net.thread_executor import SerialExecutor
+from tunnelkeeper.ssh.auth.file_cache import Signature, file_signature
+
+if TYPE_CHECKING:
+    from tunnelkeeper.clock import Clock
+    from tunnelkeeper.core.failures import AgentKeys, Failure
+    from tunnelkeeper.ssh.auth.agent import AgentKeyLists
+
+POLL_INTERVAL = 1.0
+
+_READS = SerialExecutor()
+"""It lets a file that hangs block one thread, however many attempts use it."""
+
+Signatures = dict[str, Signature | None]
+"""The signature of each file; None for a missing file."""
+
+SignatureReader = Callable[[Iterable[str]], Awaitable[Signatures]]
+
+
+class DependencyWatcher:
+    """Watches what one failure depended on. Calls `on_change` once, with what has changed.
+
+    read: returns the signatures of files.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        agents: AgentKeyLists,
+        read: SignatureReader,
+        on_change: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._agents = agents
+        self._read = read
+        self._on_change = on_change
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, failure: Failure, before: Signatures, tasks: asyncio.TaskGroup) -> None:
+        """Watch for this failure instead of the previous one.
+
+        before: the signatures of its files. A change since then counts.
+        """
+        self.stop()
+        if before or failure.agent is not None or failure.certificate_validity is not None:
+            self._task = tasks.create_task(self._watch(failure, before))
+
+    def stop(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _watch(self, failure: Failure, before: Signatures) -> None:
+        while True:
+            change = (
+                changed_file(before, await self._read(before))
+                or self._clock_change(failure)
+                or await self._agent_change(failure.agent)
+            )
+            if change:
+                break
+            await self._clock.sleep(POLL_INTERVAL)
+        self._on_change(change)
+
+    def _clock_change(self, failure: Failure) -> str:
+        if failure.certificate_validity is None:
+            return ""
+        valid_after, valid_before = failure.certificate_validity
+        is_valid = valid_after <= self._clock.wall().timestamp() < valid_before
+        return "a certificate has become valid" if is_valid else ""
+
+    async def _agent_change(self, before: AgentKeys | None) -> str:
+        if before is None:
+            return ""
+        try:
+            keys = await self._agents.read(before.socket)
+        except OSError:  # this machine is out of resources: look again later
+            return ""
+        return "the keys of the agent changed" if keys != before.keys else ""
+
+
+def changed_file(before: Signatures, now: Signatures) -> str:
+    """Return which file has changed, appeared or disappeared; empty if none has."""
+    return next((f"{printable(path)} changed" for path in before if now[path] != before[path]), "")
+
+
+async def read_signatures_in_thread(files: Iterable[str]) -> Signatures:
+    """Return the current signatures of the files. One on a disk that hangs counts as missing."""
+    paths = (*files,)
+    if not paths:
+        return {}
+    with suppress(OSError):
+        return await _READS.read(paths, lambda: read_signatures(paths))
+    return dict(await asyncio.gather(*map(_read_in_time, paths)))
+
+
+async def _read_in_time(path: str) -> tuple[str, Signature | None]:
+    try:
+        return path, await _READS.read(path, lambda: _read_signature(path))
+    except OSError:
+        return path, None
+
+
+def read_signatures(files: Iterable[str]) -> Signatures:
+    """Return the current signatures of the files."""
+    return {path: _read_signature(path) for path in files}
+
+
+def _read_signature(path: str) -> Signature | None:
+    try:
+        return file_signature(Path(path).stat())
+    except (OSError, ValueError):
+        return None
