@@ -20,6 +20,7 @@ from tests.dashboard.sample_model import (
 from tunnelkeeper.control.payloads import CountersEvent, LogEvent
 from tunnelkeeper.core.snapshot import (
     CheckSnapshot,
+    ClientFailureSnapshot,
     FailureSnapshot,
     HopSnapshot,
     LogRecord,
@@ -175,6 +176,16 @@ def test_the_detail_pane_shows_hops_forwards_and_the_whole_failure() -> None:
         "Traffic",
     ):
         assert expected in text
+
+
+@pytest.mark.parametrize("recovered", [False, True])
+def test_the_detail_pane_shows_clients_that_failed(recovered: bool) -> None:
+    failure = ClientFailureSnapshot("db:5432: connect failed", "2026-11-22T12:03:07Z", 3, recovered)
+    harness = ControllerHarness(a_tunnel("db", forwards=[a_forward(client_failure=failure)]))
+    harness.controller.toggle_detail()
+    text = harness.text(height=60)
+
+    assert ("L 5432 -> db.internal:5432: the last 3 clients failed, 5s" in text) is not recovered
 
 
 def test_the_detail_pane_names_a_server_that_ignores_keepalives() -> None:

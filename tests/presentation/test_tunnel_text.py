@@ -6,8 +6,14 @@ import msgspec
 import pytest
 
 from tests.control.fakes import REFUSED, a_forward, a_tunnel
-from tunnelkeeper.core.snapshot import HopSnapshot, ProgressSnapshot, ReplacementSnapshot
+from tunnelkeeper.core.snapshot import (
+    ClientFailureSnapshot,
+    HopSnapshot,
+    ProgressSnapshot,
+    ReplacementSnapshot,
+)
 from tunnelkeeper.presentation.tunnel_text import (
+    client_failure_lines,
     describe,
     failure_lines,
     format_forward,
@@ -164,3 +170,31 @@ def test_control_characters_from_other_machines_are_escaped() -> None:
     assert failure_lines(tunnel) == ["db: backoff: refused: \\x1b[2J\\nfake: up (is sshd running?)"]
     assert shown.host.isprintable()
     assert shown.forwards.isprintable()
+
+
+@pytest.mark.parametrize(("count", "clients"), [(1, "the last client"), (3, "the last 3 clients")])
+def test_clients_that_failed_have_a_line_with_their_number_and_the_time(
+    count: int, clients: str
+) -> None:
+    failure = ClientFailureSnapshot("db:5432: connect failed", "2026-11-22T12:03:07Z", count)
+    tunnel = a_tunnel(forwards=[a_forward(client_failure=failure), a_forward()])
+
+    assert client_failure_lines(tunnel, NOW) == [
+        f"db: L 5432 -> db.internal:5432: {clients} failed, 5s ago: db:5432: connect failed"
+    ]
+    assert status_row(tunnel, NOW).failure == f"{count} client{'s' if count > 1 else ''} failed"
+
+
+def test_clients_that_failed_before_one_was_served_have_no_line() -> None:
+    failure = ClientFailureSnapshot("db:5432: connect failed", "2026-11-22T12:03:07Z", 3, True)
+    tunnel = a_tunnel(forwards=[a_forward(client_failure=failure)])
+
+    assert client_failure_lines(tunnel, NOW) == []
+    assert status_row(tunnel, NOW).failure == ""
+
+
+def test_a_stopped_tunnel_has_no_line_about_clients() -> None:
+    failure = ClientFailureSnapshot("db:5432: connect failed", "2026-11-22T12:03:07Z", 3)
+    tunnel = a_tunnel(state="stopped", forwards=[a_forward(client_failure=failure)])
+
+    assert client_failure_lines(tunnel, NOW) == []

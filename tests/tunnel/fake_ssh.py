@@ -136,6 +136,7 @@ class FakeConnection:
         self.accept_callbacks: dict[Address, Callable[[], Awaitable[ChannelEndpoint]]] = {}
         self.opened: list[tuple[Address, FakeChannel]] = []
         self.unreachable: set[Address] = set()
+        self.denied: set[Address] = set()
         self._pool = pool
         self.is_measured = False
         self._on_idle: Callable[[], None] | None = None
@@ -189,6 +190,10 @@ class FakeConnection:
             return
         if self.is_closed or target in self._pool.unreachable | self.unreachable:
             refused(ConnectError(Reason.REFUSED, "connect failed"))
+            return
+        if target in self.denied:
+            text = "administratively prohibited: open failed"
+            refused(ConnectError(Reason.NOT_PERMITTED, text, is_denied=True))
             return
         if self._pool.open_error is not None:
             raise self._pool.open_error

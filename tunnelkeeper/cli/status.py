@@ -14,7 +14,12 @@ from tunnelkeeper.cli import status_table
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.core.snapshot import StatusSnapshot
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.presentation.tunnel_text import failure_lines, keepalive_lines, status_row
+from tunnelkeeper.presentation.tunnel_text import (
+    client_failure_lines,
+    failure_lines,
+    keepalive_lines,
+    status_row,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -44,16 +49,16 @@ def command(settings: Settings, names: tuple[str, ...], as_json: bool, watch: bo
     with settings.client() as client:
         result = client.call("status", names=list(names) or None)
     snapshot = msgspec.json.decode(result, type=StatusSnapshot)
+    now = datetime.now(UTC)
     if as_json:
         click.echo(msgspec.json.format(result))
     elif not snapshot.tunnels:
         click.echo(f"no tunnels are configured in {snapshot.supervisor.config}")
     else:
-        now = datetime.now(UTC)
         status_table.print_table(
             status_table.tunnel_table(status_row(tunnel, now) for tunnel in snapshot.tunnels)
         )
-    if not as_json and (lines := _lines_below(snapshot)):
+    if not as_json and (lines := _lines_below(snapshot, now)):
         click.echo("\n" + "\n".join(lines))
     return _exit_code(snapshot.tunnels)
 
@@ -71,10 +76,11 @@ def _exit_code(tunnels: list[TunnelSnapshot]) -> ExitCode:
     return ExitCode.OK if up else ExitCode.FAILED
 
 
-def _lines_below(snapshot: StatusSnapshot) -> list[str]:
+def _lines_below(snapshot: StatusSnapshot, now: datetime) -> list[str]:
     """Return the lines below the table: failures, and a config file that is not applied yet."""
     lines = [line for tunnel in snapshot.tunnels for line in failure_lines(tunnel)]
     lines += [line for tunnel in snapshot.tunnels for line in keepalive_lines(tunnel)]
+    lines += [line for tunnel in snapshot.tunnels for line in client_failure_lines(tunnel, now)]
     if snapshot.supervisor.config_changed:
         file = printable(snapshot.supervisor.config)
         lines.append(f"{file} has changed; `tunnelkeeper reload` applies the changes")
@@ -107,5 +113,5 @@ def _render(snapshot: StatusSnapshot) -> Group:
 
     now = datetime.now(UTC)
     table = status_table.tunnel_table(status_row(tunnel, now) for tunnel in snapshot.tunnels)
-    lines = [Text(line) for line in _lines_below(snapshot)]
+    lines = [Text(line) for line in _lines_below(snapshot, now)]
     return Group(table, *([Text(""), *lines] if lines else []))

@@ -12,6 +12,7 @@ import msgspec
 
 from tunnelkeeper.core.snapshot import (  # noqa: TC001  msgspec reads them
     CheckSnapshot,
+    ClientFailureSnapshot,
     LogRecord,
     SupervisorSnapshot,
     TunnelSnapshot,
@@ -118,6 +119,7 @@ class ForwardCounters(msgspec.Struct, frozen=True):
     connections: int
     connections_total: int
     check: CheckSnapshot | None = None
+    client_failure: ClientFailureSnapshot | None = None
 
 
 class TunnelCounters(msgspec.Struct, frozen=True):

@@ -53,12 +53,14 @@ class ConnectError(Exception):
     """Raised when a target cannot be connected.
 
     reason is for code, which must not parse the message; the message is for logs and users.
+    is_denied: the SSH server forbids the connection, or supports none of its kind. It did not try.
     """
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str, *, is_denied: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.is_denied = is_denied
 
 
 OnError = Callable[[ConnectError], None]

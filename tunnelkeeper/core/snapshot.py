@@ -41,12 +41,24 @@ class CheckSnapshot(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class ClientFailureSnapshot(msgspec.Struct, frozen=True):
+    """The last client of a forward that could not be served.
+
+    count: the clients in a row that failed. recovered: whether one was served since.
+    """
+
+    message: str
+    at: str
+    count: int
+    recovered: bool = False
+
+
 class ForwardSnapshot(msgspec.Struct, frozen=True):
     """One forward. connect is None for SOCKS, where each client names its target.
 
     listen has the port that is bound: for a remote port 0, the one the server chose.
-    A forward that does not listen, or whose check fails, is failed. check is None if none is
-    configured.
+    A forward is failed if it does not listen, if its check fails, or if the server forbids its
+    connections. check is None if none is configured, client_failure if no client has failed.
     """
 
     kind: Literal["local", "remote", "socks"]
@@ -59,6 +71,7 @@ class ForwardSnapshot(msgspec.Struct, frozen=True):
     connections: int = 0
     connections_total: int = 0
     check: CheckSnapshot | None = None
+    client_failure: ClientFailureSnapshot | None = None
 
 
 class HopSnapshot(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from tunnelkeeper.presentation.formatting import (
     time_since,
     time_until,
 )
+from tunnelkeeper.presentation.tunnel_text import client_failure_text, format_forward
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +104,8 @@ def _render_sections(tunnel: TunnelSnapshot, now: Moment, cells: int, glyphs: Gl
     """Return the hops, the forwards, the replacement and each failure once, all labelled."""
     lines = _label_lines("Hops", _render_hops(tunnel, glyphs))
     lines += _label_lines("Forwards", _render_forwards(tunnel, cells, glyphs))
+    clients = _render_client_failures(tunnel, now, cells - LABEL_WIDTH, glyphs)
+    lines += _label_lines("Clients", clients)
     failures = [tunnel.failure, *(forward.failure for forward in tunnel.forwards)]
     if tunnel.replacement is not None:
         lines += _label_lines("Replaced", [_render_replacement(tunnel.replacement, now, glyphs)])
@@ -183,6 +186,18 @@ def _render_forwards(tunnel: TunnelSnapshot, cells: int, glyphs: Glyphs) -> list
         counters = [("class:number", traffic), ("class:quiet", clients)]
         lines.append([glyph, name, *counters, _render_check(forward.check)])
     return lines
+
+
+def _render_client_failures(
+    tunnel: TunnelSnapshot, now: Moment, cells: int, glyphs: Glyphs
+) -> list[Line]:
+    """Return the forwards whose last client failed, with the number, the time and the reason."""
+    texts = [
+        f"{format_forward(forward)}: {text}"
+        for forward in tunnel.forwards
+        if (text := client_failure_text(forward, now.wall))
+    ]
+    return [[("", line)] for text in texts for line in wrap(glyphs.printable(text), cells)]
 
 
 def _render_check(check: CheckSnapshot | None) -> Fragment:

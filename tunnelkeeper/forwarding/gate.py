@@ -90,12 +90,14 @@ class Gate:
     """Holds clients until there is a connection, each for its own timeout in seconds."""
 
     def __init__(self) -> None:
+        self.generation = 0  # counts the connections
         self._opener: ChannelOpener | None = None
         self._waiting: dict[_Client, asyncio.TimerHandle] = {}
 
     def open(self, opener: ChannelOpener) -> None:
         """Pass waiting clients, in their order, and new ones on to a connection."""
         self._opener = opener
+        self.generation += 1
         waiting, self._waiting = self._waiting, {}
         for client, timer in waiting.items():
             timer.cancel()

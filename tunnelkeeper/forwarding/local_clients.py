@@ -18,18 +18,27 @@ if TYPE_CHECKING:
     from tunnelkeeper.forwarding.gate import Gate
 
 
+def ignore(*_: object) -> None:
+    """Do nothing."""
+
+
 @dataclass(slots=True)
 class LocalClients:
     """Serves the clients of one forward in callbacks, without a task for each.
 
-    hold_timeout: seconds that a client waits for a connection. on_error gets a message for each
-    client that cannot be served.
+    Attributes:
+        hold_timeout: Seconds that a client waits for a connection.
+        on_error: Called with a message for each client that cannot be served.
+        on_served: Called for each client that is connected to its target.
+        on_denied: Called before on_error if the server forbids the connection.
     """
 
     forward: LocallyBoundForward
     gate: Gate
     hold_timeout: float
     on_error: Callable[[str], None]
+    on_served: Callable[[], None] = ignore
+    on_denied: Callable[[Address, ConnectError], None] = ignore
     counters: Counters = field(default_factory=Counters)
 
     def accept(self) -> asyncio.Protocol:
@@ -44,11 +53,15 @@ class LocalClients:
                 self._begin_socks(client)
 
     def _serve(self, client: SocketEndpoint, target: Address) -> None:
+        def on_connected(channel: ChannelEndpoint) -> None:
+            self.on_served()
+            join(client, channel)
+
         def on_error(error: ConnectError) -> None:
-            self.on_error(f"{target}: {error}")
+            self._report(target, error)
             client.abort()
 
-        end = ChannelEndpoint(self.counters, lambda channel: join(client, channel))
+        end = ChannelEndpoint(self.counters, on_connected)
         self.gate.open_channel(target, end, client.origin, self.hold_timeout, on_error)
 
     def _begin_socks(self, client: SocketEndpoint) -> None:
@@ -59,14 +72,20 @@ class LocalClients:
 
     def _serve_socks(self, client: SocketEndpoint, target: TcpAddress, socks: SocksStream) -> None:
         def on_connected(channel: ChannelEndpoint) -> None:
+            self.on_served()
             socks.grant()
             if socks.leftover:
                 channel.write(socks.leftover)
             join(client, channel)
 
         def on_error(error: ConnectError) -> None:
-            self.on_error(f"{target}: {error}")
+            self._report(target, error)
             socks.reject(error.reason)
 
         end = ChannelEndpoint(self.counters, on_connected)
         self.gate.open_channel(target, end, client.origin, self.hold_timeout, on_error)
+
+    def _report(self, target: Address, error: ConnectError) -> None:
+        if error.is_denied:
+            self.on_denied(target, error)
+        self.on_error(f"{target}: {error}")

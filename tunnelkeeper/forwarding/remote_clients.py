@@ -10,6 +10,7 @@ from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.forward_spec import RemoteForward, RemotelyBoundForward
 from tunnelkeeper.core.permit_remote_open import is_permitted
 from tunnelkeeper.forwarding.connect_target import connect_endpoint
+from tunnelkeeper.forwarding.local_clients import ignore
 from tunnelkeeper.forwarding.pump import ChannelEndpoint, Counters, SocketEndpoint, join
 from tunnelkeeper.forwarding.socks_stream import SocksStream
 
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
 class RemoteClients:
     """Serves the channels of one remote forward.
 
-    tasks runs the connects to the targets of SOCKS clients. on_error gets a message for each
-    client that cannot be served. permits: the targets that SOCKS clients may have.
+    Attributes:
+        tasks: Runs the connects to the targets of SOCKS clients.
+        on_error: Called with a message for each client that cannot be served.
+        on_served: Called for each client that is connected to its target.
+        permits: The targets that SOCKS clients may have.
     """
 
     forward: RemotelyBoundForward
     tasks: asyncio.TaskGroup
     on_error: Callable[[str], None]
+    on_served: Callable[[], None] = ignore
     permits: PermitRules = None
     counters: Counters = field(default_factory=Counters)
     _check_arrival: asyncio.Future[str] | None = None
@@ -74,6 +79,8 @@ class RemoteClients:
                     if counters is self.counters:  # a check reports its own failure
                         self.on_error(str(error))
                     raise
+                if counters is self.counters:
+                    self.on_served()
                 return ChannelEndpoint(counters, lambda channel: join(socket, channel))
             case _:
                 return ChannelEndpoint(counters, self._begin_socks)
@@ -98,6 +105,7 @@ class RemoteClients:
             self.on_error(str(error))
             socks.reject(error.reason)
             return
+        self.on_served()
         socks.grant()
         socket.write(socks.leftover)
         join(socket, channel)

@@ -108,6 +108,24 @@ def keepalive_lines(tunnel: TunnelSnapshot) -> list[str]:
     ]
 
 
+def client_failure_lines(tunnel: TunnelSnapshot, now: datetime) -> list[str]:
+    """Return a line for each forward whose last client could not be served."""
+    return [
+        printable(f"{tunnel.name}: {format_forward(forward)}: {text}", REASON_LIMIT)
+        for forward in tunnel.forwards
+        if tunnel.state != "stopped" and (text := client_failure_text(forward, now))
+    ]
+
+
+def client_failure_text(forward: ForwardSnapshot, now: datetime) -> str:
+    """Return how many clients of a forward failed, when and why; empty if the last one did not."""
+    last = forward.client_failure
+    if last is None or last.recovered:
+        return ""
+    clients = "the last client" if last.count == 1 else f"the last {last.count} clients"
+    return f"{clients} failed, {time_since(last.at, now)} ago: {last.message}"
+
+
 def describe(tunnel: TunnelSnapshot) -> list[str]:
     """Return why a tunnel is not up, or its progress if nothing has failed yet."""
     where = f": {tunnel.progress.hop}: {tunnel.progress.step}" if tunnel.progress else ""
@@ -162,9 +180,14 @@ def first_failure(tunnel: TunnelSnapshot) -> FailureSnapshot | None:
 
 
 def short_reason(tunnel: TunnelSnapshot, now: datetime) -> str:
-    """Return the cause, the number of attempts, and the time of the next one."""
+    """Return the cause, the number of attempts, and the time of the next one.
+
+    For a tunnel that is up, return the number of clients that failed and were the last ones.
+    """
     if tunnel.state == "up":
-        return ""
+        last = [f.client_failure for f in tunnel.forwards if f.client_failure is not None]
+        failed = sum(failure.count for failure in last if not failure.recovered)
+        return f"{failed} client{'s' if failed > 1 else ''} failed" if failed else ""
     failure = first_failure(tunnel)
     parts = [printable(failure.cause)] if failure else []
     if failure and tunnel.state in {"backoff", "blocked"} and tunnel.attempt > 1:

@@ -79,6 +79,9 @@ _DISCONNECT_NAMES = {
 """Reason codes of SSH_MSG_DISCONNECT (RFC 4253 section 11.1)."""
 
 _NOT_SSH_HINT = "is it really an SSH server?"
+_DENIALS = frozenset({OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_UNKNOWN_CHANNEL_TYPE})
+"""The codes of a server that does not even try. Dropbear without forwarding knows no such type."""
+
 _UNREACHABLE_HINT = "check the network, the route and any firewall on the way"
 _HUNG_UP_HINT = "is it an SSH server? Is it overloaded (MaxStartups) or refusing this address?"
 _ALGORITHM_HINT = (
@@ -155,7 +158,8 @@ def to_connect_error(error: Exception) -> ConnectError:
             text = open_failure_text(error)
             if code == OPEN_CONNECT_FAILED:
                 return ConnectError(reason_from_text(text), text)
-            return ConnectError(_OPEN_FAILURE_REASONS.get(code, Reason.FAILED), text)
+            reason = _OPEN_FAILURE_REASONS.get(code, Reason.FAILED)
+            return ConnectError(reason, text, is_denied=code in _DENIALS)
         case _:
             return ConnectError(Reason.FAILED, describe(error))
 

@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.clock import iso
+from tunnelkeeper.core.client_failures import ClientFailures, after_failure, after_success
 from tunnelkeeper.core.forward_spec import (
     Forward,
     kind_of,
     target_of,
 )
-from tunnelkeeper.core.snapshot import FailureSnapshot, ForwardSnapshot, ForwardState
+from tunnelkeeper.core.snapshot import (
+    ClientFailureSnapshot,
+    FailureSnapshot,
+    ForwardSnapshot,
+    ForwardState,
+)
 from tunnelkeeper.tunnel.check_loop import CheckLoop, ProbeFunction
 
 if TYPE_CHECKING:
@@ -78,13 +84,22 @@ class RunningForward:
         self._context = context
         self._probe_function = probe
         self._retry_task: asyncio.Task[None] | None = None
+        self._client_failures: ClientFailures | None = None
 
     @property
     def current_failure(self) -> FailureRecord | None:
-        """The reason why the forward does not work: it cannot listen, or its check fails."""
+        """The reason why the forward does not work.
+
+        It cannot listen, its check fails, or the server forbids its connections.
+        """
         if self.check is not None and self.check.failure is not None:
             return FailureRecord(self.check.failure, self.check.failed_at)
-        return self.last_failure
+        return self.last_failure or self.current_denial
+
+    @property
+    def current_denial(self) -> FailureRecord | None:
+        """The server's refusal to open any channel for it. A forward that it opens has none."""
+        return None
 
     @property
     def listen_address(self) -> Address:
@@ -106,7 +121,15 @@ class RunningForward:
             connections=self.counters.connections,
             connections_total=self.counters.connections_total,
             check=self.check.snapshot() if self.check else None,
+            client_failure=self.client_failure_snapshot(),
         )
+
+    def client_failure_snapshot(self) -> ClientFailureSnapshot | None:
+        """Return the last client that failed, for front ends."""
+        last = self._client_failures
+        if last is None:
+            return None
+        return ClientFailureSnapshot(last.message, last.at, last.count, last.has_recovered)
 
     def set_check(self, check: Check | None) -> None:
         """Replace the health check; None removes it. An equal check keeps its last result."""
@@ -146,6 +169,14 @@ class RunningForward:
             self._context.on_change()
         if self.check is not None:
             self.check.check_now()
+
+    def _on_client_failed(self, message: str) -> None:
+        now = iso(self._context.clock.wall())
+        self._client_failures = after_failure(self._client_failures, message, now)
+        self._context.on_client_refused(self.forward, message)
+
+    def _on_client_served(self) -> None:
+        self._client_failures = after_success(self._client_failures)
 
     def _cancel_retry(self) -> None:
         if self._retry_task is not None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.client_failures import denial
 from tunnelkeeper.core.forward_spec import LOOPBACK, LocallyBoundForward, TcpAddress, target_of
 from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK
 from tunnelkeeper.forwarding.health_probe import check_local_forward
 from tunnelkeeper.forwarding.local_clients import LocalClients
 from tunnelkeeper.net.listener import Listener, ListenError, listen
-from tunnelkeeper.tunnel.forward import ForwardContext, RunningForward
+from tunnelkeeper.tunnel.forward import FailureRecord, ForwardContext, RunningForward
 
 if TYPE_CHECKING:
     from tunnelkeeper.core.configuration import Tunnel
+    from tunnelkeeper.core.connect_error import ConnectError
     from tunnelkeeper.core.forward_spec import Address
     from tunnelkeeper.core.health_checks import Check, CheckFailed, CheckImpossible
     from tunnelkeeper.forwarding.gate import ChannelOpener
@@ -36,10 +38,14 @@ class RunningLocalForward(RunningForward):
             forward,
             context.gate,
             tunnel.hold_timeout,
-            lambda reason: context.on_client_refused(forward, reason),
+            self._on_client_failed,
+            self._on_client_served,
+            self._on_denied,
         )
         super().__init__(expanded, self.clients.counters, context, self._probe)
         self._listener: Listener | None = None
+        self._denial: FailureRecord | None = None
+        self._denied_in = self._served_in = 0  # generations of the gate
         self._mask = DEFAULT_BIND_MASK
 
     def set_bind_mask(self, mask: int) -> None:
@@ -47,6 +53,13 @@ class RunningLocalForward(RunningForward):
         if mask != self._mask and self._listener is not None:
             self._listener.set_mask(mask)
         self._mask = mask
+
+    @property
+    def current_denial(self) -> FailureRecord | None:
+        """The refusal of the server that is connected now, until it opens a channel."""
+        gate = self._context.gate
+        is_current = gate.connection is not None and self._denied_in == gate.generation
+        return self._denial if is_current else None
 
     @property
     def listen_address(self) -> Address:
@@ -74,7 +87,33 @@ class RunningLocalForward(RunningForward):
     async def _probe(
         self, opener: ChannelOpener, check: Check
     ) -> CheckFailed | CheckImpossible | None:
-        return await check_local_forward(opener, target_of(self.forward), check)
+        problem = await check_local_forward(opener, target_of(self.forward), check)
+        if problem is None:
+            self._clear_denial()
+        return problem
+
+    def _on_denied(self, target: Address, error: ConnectError) -> None:
+        """Record that the server forbids this forward.
+
+        A SOCKS proxy that has served a client has a server that forbids single targets.
+        """
+        generation = self._context.gate.generation
+        is_single_target = target_of(self.forward) is None and self._served_in == generation
+        if is_single_target or self.current_denial is not None:
+            return
+        self._denial = FailureRecord(denial(target, error), self._context.clock.wall())
+        self._denied_in = generation
+        self._context.on_change()
+
+    def _on_client_served(self) -> None:
+        super()._on_client_served()
+        self._served_in = self._context.gate.generation
+        self._clear_denial()
+
+    def _clear_denial(self) -> None:
+        if self._denial is not None:
+            self._denial = None
+            self._context.on_change()
 
     async def _retry_until_listening(self) -> None:
         while True:

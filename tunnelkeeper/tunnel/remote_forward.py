@@ -36,7 +36,7 @@ class RunningRemoteForward(RunningForward):
         self, forward: RemotelyBoundForward, expanded: ExpandedForward, context: ForwardContext
     ) -> None:
         self.clients = RemoteClients(
-            forward, context.tasks, lambda reason: context.on_client_refused(forward, reason)
+            forward, context.tasks, self._on_client_failed, self._on_client_served
         )
         super().__init__(expanded, self.clients.counters, context, self._probe)
         self._connection: Connection | None = None

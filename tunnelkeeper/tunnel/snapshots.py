@@ -108,6 +108,7 @@ def _forward_counters(forward: RunningForward) -> ForwardCounters:
         counters.connections,
         counters.connections_total,
         check,
+        forward.client_failure_snapshot(),
     )
 
 
