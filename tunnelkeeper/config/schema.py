@@ -59,6 +59,7 @@ HOST_KEYS: Keys = {
     "identity_agent": text,
     "known_hosts": several(text),
     "system_known_hosts": several(text),
+    "known_hosts_command": text,
     "hash_known_hosts": flag,
     "check_host_ip": flag,
     "host_key_alias": text,

@@ -65,6 +65,7 @@ class HostOptions:
     tag: str | None = None
     stream_local_bind_mask: tuple[str, ...] | None = None
     channel_timeout: tuple[str, ...] | None = None
+    known_hosts_command: str | None = None
     proxy_command: str | None = None
     connect_timeout: float | None = None
     keepalive_interval: float | None = None
@@ -133,6 +134,7 @@ class Host:
     warn_weak_crypto: bool = False
     stream_local_bind_mask: int = DEFAULT_BIND_MASK
     channel_timeout: tuple[ChannelTimeout, ...] = ()
+    known_hosts_command: tuple[str, ...] = ()
     proxy_command: str | None = None
     connect_timeout: float = 10.0
     keepalive: Keepalive = field(default_factory=Keepalive)

@@ -136,7 +136,7 @@ DIRECTIVES = {
     "KbdInteractiveAuthentication": _harmless(_ONLY_KEYS),
     "KbdInteractiveDevices": _harmless(_ONLY_KEYS),
     "KexAlgorithms": _key("kex_algorithms"),
-    "KnownHostsCommand": _refused("use `known_hosts`", UNSET),
+    "KnownHostsCommand": _key("known_hosts_command"),
     "LocalCommand": _harmless("use the hook `on_up`", UNSET),
     "LocalForward": _harmless(_FORWARDS, UNSET),
     "LogLevel": _harmless(_OWN_LOG),

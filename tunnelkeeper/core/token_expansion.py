@@ -16,6 +16,8 @@ PATH_TOKENS = frozenset("CdhijkLlnpru")
 """For paths of files and of forwarded sockets, which accept ${VARIABLES} too."""
 PROXY_TOKENS = frozenset("hnpr")
 """For ProxyCommand and ProxyJump."""
+KNOWN_HOSTS_TOKENS = frozenset("fHIKt")
+"""Further tokens of KnownHostsCommand, about the host key that the server presents."""
 LOOKUP_TOKENS = frozenset("Chjkpr")
 """The tokens of PATH_TOKENS whose values are known only after the lookup of the host."""
 TUNNEL_TOKENS = LOOKUP_TOKENS | {"n"}

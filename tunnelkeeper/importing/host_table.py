@@ -116,6 +116,7 @@ def _parse_host_key_policy(value: str) -> str:
 _PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("hostname", "hostname", "", str),
     ("host_key_alias", "hostkeyalias", "", str),
+    ("known_hosts_command", "knownhostscommand", "", str),
     ("host_key_policy", "stricthostkeychecking", "", _parse_host_key_policy),
     ("address_family", "addressfamily", "46", str),
     ("bind_address", "bindaddress", "b", str),

@@ -192,6 +192,8 @@ class ConnectAttempt:
         self.transport = ClientTransport(asyncio.get_running_loop(), options, wait="auth")
         self.transport.windows = self.context.windows
         self.transport.counts_received = bool(self.host.rekey_limit.size)
+        if self.host.known_hosts_command:
+            self.transport.prepare_for_key = self.verifier.prepare_for_key
         self.transport.check_host_key = self.policy.check_host_key
         self.transport.verify_certificate = self.verifier.verify_certificate
         await self._connect_transport(self.transport)

@@ -11,6 +11,7 @@ import asyncio
 import glob
 import io
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -194,6 +195,7 @@ class SshConfigReader(SSHClientConfig):
                 for name, now in SINGLE_WORD_DIRECTIVES.items()
             },
             **self._handlers,
+            "knownhostscommand": ("KnownHostsCommand", reader.set_command),
             "rekeylimit": ("RekeyLimit", reader.set_string_list),
             "include": ("Include", reader.include_sorted),
             "match": ("Match", reader.match_with_tokens),
@@ -206,6 +208,11 @@ class SshConfigReader(SSHClientConfig):
     def set_string(self, option: str, args: list[str]) -> None:
         """Store the word of a directive the first time it occurs."""
         self._set_string(option, args)
+
+    def set_command(self, option: str, args: list[str]) -> None:
+        """Store the words of a command, quoted, the first time it occurs."""
+        self._set_string(option, [shlex.join(args)])
+        args.clear()
 
     def include_sorted(self, option: str, args: list[str]) -> None:
         """Include the files of a pattern in sorted order, as glob(7) does: the first value wins."""

@@ -10,6 +10,7 @@ It overrides private parts of asyncssh and rests on asyncssh 2.24.1.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -21,6 +22,7 @@ from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.ssh.asyncssh_logging import SILENCE
 from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
+from tunnelkeeper.ssh.auth.key_blobs import host_key_in
 from tunnelkeeper.ssh.auth.login_failure import ServerReplies
 from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_certificate
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
@@ -34,7 +36,7 @@ from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
@@ -178,6 +180,7 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
             RekeyLimit of ssh. asyncssh counts only what it sends.
         check_host_key: Called with the key or certificate that the server presents, before it is
             validated. It raises HostKeyNotVerifiable to refuse it.
+        prepare_for_key: Called with the key or certificate, and awaited before check_host_key.
         verify_certificate: Returns whether to accept a host certificate or the key in it.
         login_replies: What the server answered to the requests of the login.
     """
@@ -197,6 +200,7 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
         self.counts_received = False
         self._received_since_rekey = 0
         self.check_host_key: Callable[[bytes], None] | None = None
+        self.prepare_for_key: Callable[[bytes], Awaitable[None]] | None = None
         self.verify_certificate: Callable[[Certificate], bool] | None = None
         self._accepted_host_key = b""
         self.login_replies = ServerReplies()
@@ -219,6 +223,32 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
         if alg_type == "key exchange":
             self.key_exchange = chosen.decode("ascii")
         return chosen
+
+    @property
+    def _kex(self) -> Any:
+        """The key exchange in progress. asyncssh passes it the packets that belong to it."""
+        return self._running_kex
+
+    @_kex.setter
+    def _kex(self, kex: Any) -> None:
+        self._running_kex = kex
+        if kex is not None and self.prepare_for_key is not None and not self.has_exchanged_keys:
+            kex.process_packet = partial(self._process_kex_packet, kex.process_packet)
+
+    def _process_kex_packet(
+        self, process: Callable[..., Any], kind: int, number: int, packet: SSHPacket
+    ) -> Any:
+        """Let prepare_for_key finish before a packet with the server's host key is processed."""
+        blob = host_key_in(packet.get_remaining_payload())
+        if blob is None or self.prepare_for_key is None:
+            return process(kind, number, packet)
+        prepared = self.prepare_for_key(blob)
+
+        async def process_when_prepared() -> None:
+            await prepared
+            process(kind, number, packet)
+
+        return process_when_prepared()
 
     def create_command_channel(self) -> SSHClientChannel[bytes]:
         """Return a new session channel that delivers bytes."""

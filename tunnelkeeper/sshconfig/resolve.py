@@ -5,6 +5,7 @@ This module is pure: it receives the answer of ssh_config and accesses no file.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,7 @@ from tunnelkeeper.core.ssh_values import (
     parse_rekey_limit,
 )
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.token_expansion import KNOWN_HOSTS_TOKENS
 from tunnelkeeper.sshconfig.directives_in_effect import find_ignored, reject_refused
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import (
@@ -30,6 +32,7 @@ from tunnelkeeper.sshconfig.ssh_g_output import (
     split_paths,
 )
 from tunnelkeeper.sshconfig.tokens import (
+    PATH_TOKENS,
     PROXY_TOKENS,
     Destination,
     TokenError,
@@ -99,6 +102,7 @@ def resolve(result: LookupResult) -> Host:
         identity_agent=_identity_agent(result, tokens),
         user_known_hosts=_user_known_hosts(result, tokens),
         system_known_hosts=_system_known_hosts(result),
+        known_hosts_command=_known_hosts_command(result, tokens),
         host_key_alias=destination.host_key_alias,
         host_key_policy=options.host_key_policy or _host_key_policy(answer),
         hash_known_hosts=_or_default(
@@ -258,6 +262,26 @@ def _parsed(
         return parse(words)
     except ValueFormatError as error:
         raise SshConfigError(f"{host.name}: {keyword}: {printable(str(error))}") from None
+
+
+def _known_hosts_command(host: LookupResult, tokens: Tokens) -> tuple[str, ...]:
+    """Return the words of the command. Tokens are checked here and expanded at each run."""
+    own = host.options.known_hosts_command
+    command = get_value(host.answer, "knownhostscommand") if own is None else own
+    if command is None or command.lower() == NONE:
+        return ()
+    try:
+        words = tuple(shlex.split(command))
+        if not words or not words[0].startswith("/"):
+            raise ValueError("expected a program with an absolute path")
+        known = {**tokens, **dict.fromkeys(KNOWN_HOSTS_TOKENS, "")}
+        for word in words[1:]:
+            expand(word, known, PATH_TOKENS | KNOWN_HOSTS_TOKENS, host.facts.environment)
+    except ValueError as error:
+        raise SshConfigError(
+            f"{host.name}: KnownHostsCommand {printable(repr(command))}: {printable(str(error))}"
+        ) from None
+    return words
 
 
 def _required_rsa_size(host: LookupResult) -> int:

@@ -11,15 +11,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
+import asyncssh
 from asyncssh.public_key import decode_ssh_public_key
 
-from tunnelkeeper.core.failures import Cause, Failure
+from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
+from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import ascii_lower
 from tunnelkeeper.ssh.auth.algorithms import CA_SIGNATURE_ALGORITHMS, ca_signature_algorithms
 from tunnelkeeper.ssh.auth.known_hosts import (
     Changed,
     HostKeyLine,
+    KnownHosts,
     KnownKeys,
     OtherTypeKnown,
     Revoked,
@@ -27,17 +30,21 @@ from tunnelkeeper.ssh.auth.known_hosts import (
     Unknown,
     check_ca,
     check_host_key,
+    combined_keys,
     fingerprint,
     host_pattern,
     known_key_types,
+)
+from tunnelkeeper.ssh.auth.known_hosts_command import (
+    Reason,
+    depends_on_key,
+    run_known_hosts_command,
 )
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles, append_host_key
 from tunnelkeeper.ssh.auth.openssh_certificate import Certificate, host_certificate_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import asyncssh
 
     from tunnelkeeper.core.configuration import Host
 
@@ -49,7 +56,8 @@ class HostKeyVerifier:
     failure: set when a key is refused. new_key: set when an unknown key is accepted (accept-new);
     `save_new_keys` writes it to known_hosts once its signature is verified.
     address: of the server, if it is known (`use_address`). address_keys: the keys known for it, if
-    CheckHostIP applies. new_address_key: like new_key, for the address.
+    CheckHostIP applies. new_address_key: like new_key, for the address. order_keys: keys that only
+    decide which types are asked for first.
     certificate_problem: why the server's certificate is not accepted, or empty.
     ca_algorithms: the algorithms that CAs may sign with.
     wall_time: returns the Unix time, for the validity of certificates.
@@ -64,6 +72,7 @@ class HostKeyVerifier:
     address: str = ""
     address_keys: KnownKeys | None = None
     new_address_key: asyncssh.SSHKey | None = None
+    order_keys: KnownKeys = field(default_factory=KnownKeys)
     certificate_problem: str = ""
     ca_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS
     wall_time: Callable[[], float] = time.time
@@ -80,9 +89,49 @@ class HostKeyVerifier:
         ca_algorithms = ca_signature_algorithms(host)
         paths = (*host.user_known_hosts, *host.system_known_hosts)
         known_keys, warnings = await files.keys_for(paths, host.hostname, port, host.host_key_alias)
+        verifier = cls(host, port, known_keys, files, ca_algorithms=ca_algorithms)
+        if host.known_hosts_command:
+            warnings += await verifier._run_command("ORDER" if depends_on_key(host) else "HOSTNAME")
         for warning in warnings:
             warn(warning)
-        return cls(host, port, known_keys, files, ca_algorithms=ca_algorithms)
+        return verifier
+
+    async def prepare_for_key(self, blob: bytes) -> None:
+        """Ask KnownHostsCommand about the key or certificate that the server presents.
+
+        Raises asyncssh.HostKeyNotVerifiable, and sets `failure`.
+        """
+        if not depends_on_key(self.host):
+            return
+        try:
+            await self._run_command("HOSTNAME", blob)
+            if self.address_keys is not None:
+                await self._run_command("ADDRESS", blob)
+        except FailureError as failed:
+            self.failure = failed.failure
+            raise asyncssh.HostKeyNotVerifiable(failed.failure.message) from failed
+
+    async def _run_command(self, reason: Reason, blob: bytes | None = None) -> tuple[str, ...]:
+        """Run KnownHostsCommand and add the keys that it prints. Return its warnings.
+
+        Raises FailureError.
+        """
+        host = self.host
+        of = (host.hostname, self.port, host.host_key_alias)
+        if reason == "ADDRESS":
+            of = (self.address, self.port, None)
+        # For the order, ssh passes the name without a port.
+        name = host_pattern(of[0], DEFAULT_SSH_PORT if reason == "ORDER" else of[1], of[2])
+        lines, warnings = await run_known_hosts_command(host, name, reason, blob)
+        printed = KnownHosts(lines).keys_for(*of)
+        match reason:
+            case "ORDER":
+                self.order_keys = printed
+            case "HOSTNAME":
+                self.known_keys = combined_keys(self.known_keys, printed)
+            case "ADDRESS" if self.address_keys is not None:
+                self.address_keys = combined_keys(self.address_keys, printed)
+        return warnings
 
     async def use_address(self, address: str) -> None:
         """Read the keys known for the server's address, before it is connected to.
@@ -94,6 +143,8 @@ class HostKeyVerifier:
             self.address_keys, _ = await self.files.keys_for(
                 self._paths, self.address, self.port, None
             )
+            if self.host.known_hosts_command and not depends_on_key(self.host):
+                await self._run_command("ADDRESS")
 
     @property
     def _is_exempt(self) -> bool:
@@ -109,12 +160,12 @@ class HostKeyVerifier:
     @property
     def known_types(self) -> tuple[str, ...]:
         """The types of the known keys, to be offered first."""
-        return known_key_types(self.known_keys)
+        return known_key_types(combined_keys(self.known_keys, self.order_keys))
 
     @property
     def has_ca_keys(self) -> bool:
-        """Whether a CA key is known that may sign this host's certificate."""
-        return bool(self.known_keys.ca_keys)
+        """Whether a CA key that may sign this host's certificate is known, or may be later."""
+        return bool(self.known_keys.ca_keys) or depends_on_key(self.host)
 
     def verify_certificate(self, certificate: Certificate) -> bool:
         """Return whether to accept a host certificate, or else its plain key, as ssh does.

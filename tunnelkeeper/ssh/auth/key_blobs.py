@@ -6,6 +6,8 @@ asyncssh verifies signatures; this module does not.
 
 from __future__ import annotations
 
+from asyncssh.public_key import get_certificate_algs, get_public_key_algs
+
 from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
 
 RSA_TYPES = frozenset({b"ssh-rsa", b"rsa-sha2-256", b"rsa-sha2-512"})
@@ -25,6 +27,20 @@ def rsa_bits(blob: bytes) -> int | None:
         return int.from_bytes(reader.string()).bit_length()
     except WireError:
         return None
+
+
+def host_key_in(payload: bytes) -> bytes | None:
+    """Return the host key at the beginning of a server's key exchange message, or None.
+
+    The reply of every method begins with it (RFC 4253 section 8, RFC 4419, RFC 5656).
+    """
+    try:
+        blob = WireReader(payload).string()
+        name = WireReader(blob).string()
+    except WireError:
+        return None
+    known = (*get_public_key_algs(), *get_certificate_algs())
+    return blob if name in known else None
 
 
 class WireError(ValueError):

@@ -89,6 +89,17 @@ class KnownKeys:
     host_keys_without_port: tuple[HostKeyLine, ...] = ()
 
 
+def combined_keys(first: KnownKeys, second: KnownKeys) -> KnownKeys:
+    """Return the keys of both, with the order of the lines. The name without port comes last."""
+    host_keys = first.host_keys + second.host_keys
+    return KnownKeys(
+        host_keys,
+        first.ca_keys + second.ca_keys,
+        first.revoked + second.revoked,
+        () if host_keys else first.host_keys_without_port,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class KnownHosts:
     """The lines of all known_hosts files, in reading order."""
