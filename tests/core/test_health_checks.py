@@ -26,7 +26,7 @@ from tunnelkeeper.core.probes import TcpProbe
 NOW = 1000.0
 CHECK = Check(TcpProbe(), interval=60, timeout=10, failures=3)
 GOOD, BAD = CheckPassed(0.01), CheckFailed("db:5432: refused", "is it running?")
-FORBIDDEN = CheckFailed("db:5432: prohibited", is_forbidden=True)
+FORBIDDEN = CheckFailed("db:5432: prohibited", keeps_connection=True)
 UNKNOWN = CheckImpossible("the server does not let us")
 
 

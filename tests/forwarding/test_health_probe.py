@@ -140,18 +140,21 @@ async def test_a_timeout_reports_the_step_that_the_check_reached(
 
 
 @pytest.mark.parametrize(
-    ("reason", "is_forbidden"),
+    ("reason", "keeps_connection"),
     [(Reason.REFUSED, False), (Reason.NOT_PERMITTED, True)],
 )
 async def test_a_refused_connect_is_distinguished_from_a_prohibition(
-    reason: Reason, *, is_forbidden: bool
+    reason: Reason, *, keeps_connection: bool
 ) -> None:
     opener = FakeOpener(error=ConnectError(reason, "the server's text"))
 
     result = await check_local_forward(opener, DB, TCP)
 
     assert isinstance(result, CheckFailed)
-    assert (result.message, result.is_forbidden) == ("db:5432: the server's text", is_forbidden)
+    assert (result.message, result.keeps_connection) == (
+        "db:5432: the server's text",
+        keeps_connection,
+    )
 
 
 # -- remote forwards -------------------------------------------------------------------------------
@@ -202,6 +205,7 @@ async def test_a_refused_target_is_reported_once_and_by_the_check() -> None:
 
         assert isinstance(result, CheckFailed)
         assert result.message.startswith("it came back here, but the target refused: 127.0.0.1:")
+        assert result.keeps_connection
         assert errors == []
 
 

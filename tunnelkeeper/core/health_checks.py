@@ -48,12 +48,13 @@ class CheckPassed:
 class CheckFailed:
     """The check failed.
 
-    is_forbidden: the server prohibits it, so a new connection would not help.
+    keeps_connection: a new connection would not help, because the server prohibits it, or because
+    the reason is on this machine.
     """
 
     message: str
     hint: str = ""
-    is_forbidden: bool = False
+    keeps_connection: bool = False
 
     @property
     def failure(self) -> Failure:
@@ -96,7 +97,7 @@ def record(health: Health, result: CheckResult, check: Check, now: float) -> tup
     match result:
         case CheckPassed():
             return Health(due_at), False
-        case CheckImpossible() | CheckFailed(is_forbidden=True):
+        case CheckImpossible() | CheckFailed(keeps_connection=True):
             return replace(health, due_at=due_at), False
     failed = health.failed + 1
     if failed < check.failures or now < health.may_replace_at:

@@ -54,7 +54,7 @@ async def check_local_forward(
     except ConnectError as error:
         is_forbidden = error.reason is Reason.NOT_PERMITTED
         hint = _FORBIDDEN_HINT if is_forbidden else _TARGET_HINT
-        return CheckFailed(f"{target}: {error}", hint, is_forbidden=is_forbidden)
+        return CheckFailed(f"{target}: {error}", hint, keeps_connection=is_forbidden)
 
 
 async def check_remote_forward(
@@ -154,7 +154,8 @@ class _Exchange:
                 return CheckFailed(message, _RETURN_HINT)
             await self._wait_for_change()
         if message := arrival.result():
-            return CheckFailed(f"it came back here, but the target refused: {message}")
+            text = f"it came back here, but the target refused: {message}"
+            return CheckFailed(text, keeps_connection=True)
         return None
 
     async def _wait_for_change(self) -> None:
