@@ -18,6 +18,7 @@ from tunnelkeeper.tunnel.event_log import (
     EventLog,
     EventLogHandler,
     Level,
+    redirected_loggers,
 )
 
 if TYPE_CHECKING:
@@ -257,3 +258,25 @@ def test_an_exception_is_logged_as_one_line(event_log: EventLog, logger: logging
         "an internal fault: ValueError: the reason",
         "no exception at hand",
     ]
+
+
+def test_loggers_are_redirected_for_a_while(event_log: EventLog) -> None:
+    logger = logging.getLogger("tunnelkeeper")
+    before = (logger.handlers, logger.propagate)
+
+    with redirected_loggers(event_log):
+        logging.getLogger("tunnelkeeper.net").warning("slow")
+    after = (logger.handlers, logger.propagate)
+
+    assert messages(event_log.tail(None, 10)) == ["slow"]
+    assert after == before
+
+
+def test_the_line_for_lost_lines_has_the_format_of_the_log(event_log: EventLog) -> None:
+    assert event_log.describe_loss(2).endswith(
+        "warning 2 lines were lost: the log could not be written\n"
+    )
+    event_log.format = "json"
+    assert json.loads(event_log.describe_loss(1))["level"] == "warning"
+    event_log.format, event_log.for_journald = "text", True
+    assert event_log.describe_loss(1) == "<4>1 line was lost: the log could not be written\n"

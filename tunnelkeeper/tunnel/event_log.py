@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -18,7 +19,7 @@ from tunnelkeeper.presentation.formatting import format_record
 from tunnelkeeper.systemd.notify import journal_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tunnelkeeper.clock import Clock
     from tunnelkeeper.core.configuration import LogFormat, LogLevel
@@ -144,10 +145,25 @@ class EventLogHandler(logging.Handler):
         self._event_log.write_throttled(level, "", text)
 
 
+LOGGERS = ("tunnelkeeper", "asyncio")
+
+
 def redirect_loggers(event_log: EventLog) -> None:
     """Send the records of our loggers and asyncio's to the event log."""
     handler = EventLogHandler(event_log)
-    for name in ("tunnelkeeper", "asyncio"):
-        logger = logging.getLogger(name)
+    for logger in map(logging.getLogger, LOGGERS):
         logger.handlers = [handler]
         logger.propagate = False
+
+
+@contextmanager
+def redirected_loggers(event_log: EventLog) -> Iterator[None]:
+    """Redirect the loggers while the body runs. Afterwards `-v` can show a traceback again."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    redirect_loggers(event_log)
+    try:
+        yield
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate

@@ -50,7 +50,7 @@ from tunnelkeeper.oneshot.autossh.resolve import (
 from tunnelkeeper.oneshot.autossh.supervise import AutosshSupervisor, SupervisedCommand
 from tunnelkeeper.ssh.asyncssh_logging import silence_asyncssh
 from tunnelkeeper.sshconfig import SshConfigError
-from tunnelkeeper.tunnel.event_log import redirect_loggers
+from tunnelkeeper.tunnel.event_log import redirected_loggers
 from tunnelkeeper.tunnel.task_group import unwrap_exception_groups
 
 if TYPE_CHECKING:
@@ -173,9 +173,12 @@ def _supervise_with_log(
         message=settings.message,
     )
     event_log = event_log_for(log, output.ssh_messages)
-    redirect_loggers(event_log)
     supervisor = AutosshSupervisor(options, log, event_log, log.clock)
-    with _pid_file(pid_file, log), unwrap_exception_groups():
+    with (
+        _pid_file(pid_file, log),
+        redirected_loggers(event_log),
+        unwrap_exception_groups(),
+    ):
         return run_with_children(_run(supervisor))
 
 
