@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import asyncssh
 
 FAILURE, LIST, IDENTITIES, SIGN, SIGNATURE = 5, 11, 12, 13, 14  # RFC draft-ietf-sshm-ssh-agent
+EXTENSION = 27  # session-bind@openssh.com, which this agent refuses
 COMMENT = b"me@desk"
 
 

@@ -26,9 +26,9 @@ class Agent(ServerProcess):
         super().start()
         wait_until(self.socket.exists)
 
-    def add(self, key: Path) -> None:
+    def add(self, key: Path, *options: str) -> None:
         """Add a private key; the certificate beside it is added, too."""
-        self._ssh_add(str(key))
+        self._ssh_add(*options, str(key))
 
     def remove_plain(self, key: Path) -> None:
         """Remove a key; its certificate stays and can still sign."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tests.e2e.agent import Agent
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.sandbox import Sandbox
+    from tests.e2e.sshd import Sshd
 
 _OFFER = re.compile(r"publickey (?:test|attempt) pkalg (\S+) pkblob (\S+ \S+)")
 _ACCEPTED = re.compile(r"Accepted publickey for .* ssh2: (\S+ \S+)")
@@ -85,6 +87,21 @@ class IdentitySetup:
         agent.write_public_key(self._folder / name)
         return self._folder / name
 
+    @cached_property
+    def server(self) -> Sshd:
+        """The server that both log in to. It is started at the first use."""
+        return self._sandbox.sshd(known=True, **self.server_options)
+
+    def limit_to(self, server: Sshd, key: Path) -> None:
+        """Add a key to the agent that may log in to one server only."""
+        hosts = self._folder / f"hosts-{server.port}"
+        hosts.write_text(f"box {public(server.host_key)}\n")
+        self.agent.add(key, "-H", str(hosts), "-h", "box")
+
+    def another_server(self) -> Sshd:
+        """Start a server that nothing logs in to."""
+        return self._sandbox.sshd()
+
     def option(self, *lines: str) -> None:
         """Add lines to the ssh_config."""
         self._options += lines
@@ -95,7 +112,7 @@ class IdentitySetup:
 
     def logins(self) -> tuple[Login, Login]:
         """Return the login of ssh, then that of tunnelkeeper."""
-        server = self._sandbox.sshd(known=True, **self.server_options)
+        server = self.server
         config = self._folder / "ssh_config"
         lines = ["Host relay", "HostName 127.0.0.1", f"Port {server.port}", f"User {USER}"]
         lines += [f"UserKnownHostsFile {self._sandbox.known_hosts}", *self._options]

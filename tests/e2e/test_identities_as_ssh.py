@@ -301,6 +301,21 @@ def a_server_that_requires_two_keys(setup: IdentitySetup) -> Path:
     return second
 
 
+def an_agent_key_that_is_limited_to_this_server(setup: IdentitySetup) -> Path:
+    held = setup.key("held")
+    setup.limit_to(setup.server, held)
+    setup.authorize(held)
+    return held
+
+
+def an_agent_key_that_is_limited_to_another_server(setup: IdentitySetup) -> Path:
+    held, file = setup.key("held"), setup.key("file")
+    setup.limit_to(setup.another_server(), held)
+    setup.identities(file)
+    setup.authorize(held, file)
+    return file
+
+
 CASES: tuple[Callable[[IdentitySetup], Path | None], ...] = (
     files_in_their_order,
     missing_files,
@@ -334,6 +349,8 @@ CASES: tuple[Callable[[IdentitySetup], Path | None], ...] = (
     an_unaccepted_type_of_agent_key,
     the_accepted_signature_algorithm_of_an_rsa_key,
     a_server_that_requires_two_keys,
+    an_agent_key_that_is_limited_to_this_server,
+    an_agent_key_that_is_limited_to_another_server,
 )
 
 

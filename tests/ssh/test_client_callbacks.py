@@ -18,11 +18,15 @@ from tunnelkeeper.ssh.client_callbacks import ClientCallbacks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tunnelkeeper.ssh.auth.agent import SessionBinding
+
 HOST = Host("relay", "relay", "me")
 
 
 class FaultyIdentities(Identities):
-    async def next_key(self, server: ServerSignatures = NOTHING_KNOWN) -> Offer | None:
+    async def next_key(
+        self, server: ServerSignatures = NOTHING_KNOWN, binding: SessionBinding | None = None
+    ) -> Offer | None:
         raise ZeroDivisionError("in the agent's\nanswer")
 
 
@@ -53,7 +57,7 @@ async def test_an_error_while_reading_the_keys_is_logged_and_offers_no_key() -> 
     progress = ProgressRecorder()
 
     callbacks = make_callbacks(progress, FaultyIdentities(HOST, PrivateKeys()))
-    callbacks._transport = SimpleNamespace(server_signatures=NOTHING_KNOWN)  # type: ignore[assignment]
+    callbacks._transport = SimpleNamespace(server_signatures=NOTHING_KNOWN, session_binding=None)  # type: ignore[assignment]
 
     assert await callbacks.public_key_auth_requested() is None
     assert progress.debugs == [

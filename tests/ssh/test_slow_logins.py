@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.slow_agent import LIST, SIGN, SlowAgent, slow_agent
+from tests.slow_agent import EXTENSION, LIST, SIGN, SlowAgent, slow_agent
 from tests.ssh.attempts import failure_of
 from tests.ssh.links import closed_port
 from tests.ssh.progress_recorder import ProgressRecorder
@@ -150,7 +150,7 @@ async def test_a_server_that_gives_up_on_the_person_does_not_cause_another_reque
         server.drop()
         failure = await attempt
 
-        assert agent.requests == [LIST, SIGN]
+        assert agent.requests == [EXTENSION, LIST, SIGN]
     assert failure.cause is Cause.SECRET_NEEDED
 
 

@@ -60,7 +60,10 @@ class ClientCallbacks(asyncssh.SSHClient):
     async def public_key_auth_requested(self) -> Offer | None:  # type: ignore[override]
         """Return the next key to offer, or None."""
         try:
-            return await self._identities.next_key(self._transport.server_signatures)
+            transport = self._transport
+            return await self._identities.next_key(
+                transport.server_signatures, transport.session_binding
+            )
         except (
             Exception
         ) as error:  # an exception here would close the connection and hide the reason

@@ -21,6 +21,7 @@ from asyncssh.packet import SSHPacket
 from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.ssh.asyncssh_logging import SILENCE
+from tunnelkeeper.ssh.auth.agent import SessionBinding
 from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
 from tunnelkeeper.ssh.auth.key_blobs import host_key_in
 from tunnelkeeper.ssh.auth.login_failure import ServerReplies
@@ -203,6 +204,7 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
         self.prepare_for_key: Callable[[bytes], Awaitable[None]] | None = None
         self.verify_certificate: Callable[[Certificate], bool] | None = None
         self._accepted_host_key = b""
+        self._exchange_signature = b""
         self.login_replies = ServerReplies()
 
     def data_received(self, data: bytes | BufferList, datatype: Any = None) -> None:
@@ -299,7 +301,27 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
             self.check_host_key(key_data)
         host_key = super().validate_server_host_key(key_data)
         self._accepted_host_key = key_data
+        self._record_signature_of(host_key)
         return host_key
+
+    def _record_signature_of(self, host_key: asyncssh.SSHKey) -> None:
+        """Keep the server's signature of the first key exchange, which asyncssh does not."""
+        verify: Callable[[bytes, bytes], bool] = host_key.verify
+
+        def verify_and_record(data: bytes, signature: bytes) -> bool:
+            is_valid = verify(data, signature)
+            if is_valid and not self._session_id:
+                self._exchange_signature = signature
+            return is_valid
+
+        host_key.verify = verify_and_record  # type: ignore[assignment, method-assign]
+
+    @property
+    def session_binding(self) -> SessionBinding | None:
+        """What binds an agent to this connection, after the key exchange."""
+        if not self._exchange_signature:
+            return None
+        return SessionBinding(self._accepted_host_key, self._session_id, self._exchange_signature)
 
     def _validate_host_key(
         self, host: str, addr: str, port: int, key_data: bytes

@@ -11,7 +11,8 @@ from tests.ssh.auth.offers import Agent, blob, identify, identities_of, key_file
 from tests.ssh.links import silent_server
 from tests.ssh.server import new_key, write_key
 from tunnelkeeper.ssh.auth import identities
-from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
+from tunnelkeeper.ssh.auth.agent import SessionBinding
+from tunnelkeeper.ssh.auth.algorithms import NOTHING_KNOWN, ServerSignatures
 from tunnelkeeper.ssh.auth.login_failure import ServerReplies
 
 if TYPE_CHECKING:
@@ -138,3 +139,17 @@ async def test_an_agent_that_signs_with_another_algorithm_is_reported(folder: Pa
         with pytest.raises(ValueError, match="does not sign with rsa-sha2-512"):
             await offer.sign_async(b"data")
         keys.close()
+
+
+async def test_an_agent_that_refuses_the_binding_still_lists_its_keys(
+    folder: Path, agent: Agent
+) -> None:
+    held = key_file(folder, "held")
+    agent.add(held)
+    keys = identities_of(identity_agent=agent.socket)
+
+    offer = await keys.next_key(NOTHING_KNOWN, SessionBinding(b"key", b"id", b"signature"))
+    keys.close()
+
+    assert offer is not None
+    assert identify(offer) == blob(held)

@@ -7,12 +7,14 @@ locked store. So its requests have no time limit here; the login has one.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
 import asyncssh
+from asyncssh.agent import SSH_AGENTC_EXTENSION
+from asyncssh.packet import Boolean, String
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
@@ -76,6 +78,18 @@ class UserWait:
         self.on_slow()
 
 
+@dataclass(frozen=True, slots=True)
+class SessionBinding:
+    """What binds an agent's connection to one SSH session (PROTOCOL.agent of OpenSSH).
+
+    host_key: the server's key or certificate. signature: that of the first key exchange.
+    """
+
+    host_key: bytes
+    session_id: bytes
+    signature: bytes
+
+
 class AgentClient(asyncssh.SSHAgentClient):
     """A connection to an agent. It is opened by the first request."""
 
@@ -96,6 +110,17 @@ class AgentClient(asyncssh.SSHAgentClient):
             pairs = await super().get_keys(identities)
         self._names = {pair.public_data: key_name(pair) for pair in pairs}
         return pairs
+
+    async def bind(self, binding: SessionBinding) -> None:
+        """Name the server that the login is for. Keys that are limited to servers need it.
+
+        An agent that does not know the request refuses it, and has no such keys.
+        """
+        fields = map(String, (binding.host_key, binding.session_id, binding.signature))
+        with suppress(ValueError):
+            await self._make_request(
+                SSH_AGENTC_EXTENSION, String("session-bind@openssh.com"), *fields, Boolean(False)
+            )
 
     async def sign(self, key_blob: bytes, data: bytes, flags: int = 0) -> bytes:
         """Return the signature of data with one of the keys.

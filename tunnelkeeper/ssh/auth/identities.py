@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
     from tunnelkeeper.core.configuration import Host
+    from tunnelkeeper.ssh.auth.agent import SessionBinding
 
 AGENT_TIMEOUT = 5.0
 """Seconds an agent may take to list its keys before the key files are offered first, so that a hung
@@ -81,13 +82,20 @@ class Identities:
     _resource_error: OSError | None = None
     _files: dict[str, IdentityFile] = field(default_factory=dict)
     _agent: AgentClient | None = None
+    _binding: SessionBinding | None = None
     _order: tuple[Identity, ...] = ()
     _refused: set[bytes] = field(default_factory=set)
     _offers: AsyncIterator[Offer] | None = None
 
-    async def next_key(self, server: ServerSignatures = NOTHING_KNOWN) -> Offer | None:
-        """Return the next key to offer; None after the last or if this machine lacks resources."""
+    async def next_key(
+        self, server: ServerSignatures = NOTHING_KNOWN, binding: SessionBinding | None = None
+    ) -> Offer | None:
+        """Return the next key to offer; None after the last or if this machine lacks resources.
+
+        binding: what the agent is notified of before it lists its keys.
+        """
         if self._offers is None:
+            self._binding = binding
             self._offers = self._ordered_offers(server)
         try:
             return await anext(self._offers, None)
@@ -202,6 +210,8 @@ class Identities:
         self._agent_keys = AgentKeys(self.host.identity_agent, None)
         try:
             async with asyncio.timeout(timeout):
+                if self._binding is not None:
+                    await self._agent.bind(self._binding)
                 keys = await self._agent.get_keys()
         except (OSError, ValueError, asyncssh.Error) as error:
             if isinstance(error, OSError) and error.errno in EXHAUSTION_ERRNOS:
