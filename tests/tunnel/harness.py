@@ -59,7 +59,7 @@ def make_tunnel(name: str = "db", **changes: Any) -> Tunnel:
     return Tunnel(name, forwards=tuple(forwards), **settings)
 
 
-async def read_signatures_at_once(files: Iterable[str]) -> Signatures:
+async def read_signatures_at_once(files: Iterable[str], _since: float) -> Signatures:
     """Read signatures without a thread, which a fake clock does not wait for."""
     return read_signatures(files)
 
@@ -89,7 +89,7 @@ class RunnerHarness:
             self.clock,
             self.changes.append,
             self.up_calls.append,
-            read_signatures=read_signatures_at_once,
+            read_signatures_at_once,
         )
 
     def runner(self, tunnel: Tunnel | None = None) -> Runner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import pytest
 
 from tests.fake_clock import NOON, FakeClock, until
 from tests.tunnel.harness import read_signatures_at_once
+from tunnelkeeper.clock import SystemClock
 from tunnelkeeper.core.failures import AgentKeys, Cause, Failure
 from tunnelkeeper.net import thread_executor
 from tunnelkeeper.ssh.auth.file_cache import file_signature
@@ -23,8 +25,8 @@ from tunnelkeeper.tunnel import dependency_watcher
 from tunnelkeeper.tunnel.dependency_watcher import (
     POLL_INTERVAL,
     DependencyWatcher,
+    SharedSignatures,
     read_signatures,
-    read_signatures_in_thread,
 )
 
 if TYPE_CHECKING:
@@ -199,13 +201,41 @@ async def test_a_file_that_hangs_counts_as_missing_and_delays_no_other(
 
     monkeypatch.setattr(os, "stat", hang)
     monkeypatch.setattr(thread_executor, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr(dependency_watcher, "READ_TIMEOUT", 0.1)
+    signatures = SharedSignatures(SystemClock())
     try:
-        both = await read_signatures_in_thread([hanging, str(path)])
-        assert both == {hanging: None, str(path): file_signature(stat(path))}
-        assert await read_signatures_in_thread([str(path)]) == read_signatures([str(path)])
+        for _ in range(2):
+            both = await signatures.read([hanging, str(path)], time.monotonic())
+            assert both == {hanging: None, str(path): file_signature(stat(path))}
+        others = await signatures.read([str(path)], time.monotonic())
+        assert others == read_signatures([str(path)])
     finally:
         release.set()
     await until(lambda: not dependency_watcher._READS)
+    assert (await signatures.read([hanging, str(path)], time.monotonic()))[str(path)]
+
+
+async def test_callers_share_a_look_that_began_late_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, clock, looks = tmp_path / "key", FakeClock(), []
+    path = str(key)
+
+    def look(paths: tuple[str, ...]) -> Signatures:
+        looks.append(paths)
+        return read_signatures(paths)
+
+    monkeypatch.setattr(dependency_watcher, "read_signatures", look)
+    signatures = SharedSignatures(clock)
+
+    await asyncio.gather(*(signatures.read([path], clock.now) for _ in range(20)))
+    assert len(looks) == 1
+    key.touch()
+    clock.now += 0.5
+    assert await signatures.read([path], clock.now - 0.5) == {path: None}
+    assert await signatures.read([path], clock.now) == read_signatures([path])
+    assert await signatures.read([], clock.now) == {}
+    assert len(looks) == 2
 
 
 def test_an_unreadable_path_counts_as_missing(tmp_path: Path) -> None:

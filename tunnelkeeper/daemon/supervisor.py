@@ -32,7 +32,7 @@ from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
-from tunnelkeeper.tunnel.dependency_watcher import read_signatures
+from tunnelkeeper.tunnel.dependency_watcher import SharedSignatures, read_signatures
 from tunnelkeeper.tunnel.snapshots import tunnel_snapshot
 from tunnelkeeper.tunnel.stdio_stream import relay_stream
 
@@ -99,6 +99,7 @@ class Supervisor:
             clock,
             self._on_tunnel_changed,
             self._on_tunnel_up,
+            SharedSignatures(clock).read,
             facts=gather_facts(),
         )
         self._registry = TunnelRegistry(self._context, tasks, self._on_tunnel_removed, claim)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.sshconfig import HostLookup, Query, SshQuery, gather_facts, obstacle_to_ssh
-from tunnelkeeper.tunnel.dependency_watcher import SignatureReader, read_signatures_in_thread
 from tunnelkeeper.tunnel.hook_runner import MAX_CONCURRENT_HOOKS
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection_pool import ConnectionPool
     from tunnelkeeper.ssh.context import SshContext
     from tunnelkeeper.sshconfig import Facts
+    from tunnelkeeper.tunnel.dependency_watcher import SignatureReader
     from tunnelkeeper.tunnel.event_log import EventLog
 
 
@@ -55,11 +55,11 @@ class TunnelContext:
     clock: Clock
     on_change: Callable[[str], None]
     on_up: Callable[[str], None]
+    read_signatures: SignatureReader
     hook_slots: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_HOOKS)
     )
     facts: Facts | None = None
-    read_signatures: SignatureReader = read_signatures_in_thread
 
 
 def lookup_for(configuration: Configuration) -> HostLookup:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.net.thread_executor import SerialExecutor
+from tunnelkeeper.net.thread_executor import READ_TIMEOUT, SerialExecutor
 from tunnelkeeper.ssh.auth.file_cache import Signature, file_signature
 
 if TYPE_CHECKING:
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 1.0
 
 _READS = SerialExecutor()
-"""It lets a file that hangs block one thread, however many attempts use it."""
+"""It lets a file that hangs block one more thread, however many attempts use it."""
 
 Signatures = dict[str, Signature | None]
 """The signature of each file; None for a missing file."""
 
-SignatureReader = Callable[[Iterable[str]], Awaitable[Signatures]]
+SignatureReader = Callable[[Iterable[str], float], Awaitable[Signatures]]
+"""Returns the signatures of files, read after a monotonic time."""
 
 
 class DependencyWatcher:
     """Watches what one failure depended on. Calls `on_change` once, with what has changed.
 
-    read: returns the signatures of files.
+    It looks when a second of the clock begins, so that many watchers share one look.
     """
 
     def __init__(
@@ -67,15 +68,17 @@ class DependencyWatcher:
             self._task = None
 
     async def _watch(self, failure: Failure, before: Signatures) -> None:
+        since = self._clock.monotonic()
         while True:
             change = (
-                changed_file(before, await self._read(before))
+                changed_file(before, await self._read(before, since))
                 or self._clock_change(failure)
                 or await self._agent_change(failure.agent)
             )
             if change:
                 break
-            await self._clock.sleep(POLL_INTERVAL)
+            since = self._clock.monotonic() // POLL_INTERVAL * POLL_INTERVAL + POLL_INTERVAL
+            await self._clock.sleep(since - self._clock.monotonic())
         self._on_change(change)
 
     def _clock_change(self, failure: Failure) -> str:
@@ -95,19 +98,35 @@ class DependencyWatcher:
         return "the keys of the agent changed" if keys != before.keys else ""
 
 
+class SharedSignatures:
+    """Signatures of files for many callers: those that want the same files share one thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._reads: dict[tuple[str, ...], tuple[float, asyncio.Future[Signatures]]] = {}
+
+    async def read(self, files: Iterable[str], since: float) -> Signatures:
+        """Return the signatures that files have after `since`. One that hangs counts as missing."""
+        paths = (*files,)
+        if not paths:
+            return {}
+        started_at, read = self._reads.get(paths, (-inf, None))
+        if read is not None and started_at < since and not read.done():
+            await asyncio.wait({read}, timeout=READ_TIMEOUT)
+            started_at, read = self._reads[paths]
+        if read is None or (started_at < since and read.done()):
+            now = self._clock.monotonic()
+            read = asyncio.get_running_loop().run_in_executor(None, read_signatures, paths)
+            self._reads[paths] = now, read
+        await asyncio.wait({read}, timeout=READ_TIMEOUT)
+        if read.done():
+            return read.result()
+        return dict(await asyncio.gather(*map(_read_in_time, paths)))
+
+
 def changed_file(before: Signatures, now: Signatures) -> str:
     """Return which file has changed, appeared or disappeared; empty if none has."""
     return next((f"{printable(path)} changed" for path in before if now[path] != before[path]), "")
-
-
-async def read_signatures_in_thread(files: Iterable[str]) -> Signatures:
-    """Return the current signatures of the files. One on a disk that hangs counts as missing."""
-    paths = (*files,)
-    if not paths:
-        return {}
-    with suppress(OSError):
-        return await _READS.read(paths, lambda: read_signatures(paths))
-    return dict(await asyncio.gather(*map(_read_in_time, paths)))
 
 
 async def _read_in_time(path: str) -> tuple[str, Signature | None]:

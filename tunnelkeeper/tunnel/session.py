@@ -17,14 +17,9 @@ from tunnelkeeper.core.snapshot import ProgressSnapshot
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.ssh.errors import to_failure
 from tunnelkeeper.sshconfig import SshConfigError
-from tunnelkeeper.tunnel.dependency_watcher import (
-    SignatureReader,
-    Signatures,
-    read_signatures_in_thread,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from tunnelkeeper.core.configuration import Host, Tunnel
     from tunnelkeeper.core.snapshot import Step
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
     from tunnelkeeper.ssh.connection import Connection
     from tunnelkeeper.ssh.connection_pool import ConnectionPool, HopConnections
     from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
+    from tunnelkeeper.tunnel.dependency_watcher import Signatures
     from tunnelkeeper.tunnel.remote_forward import RunningRemoteForward
 
 log = logging.getLogger(__name__)
@@ -114,12 +110,12 @@ class Session:
     progress: SessionProgress
     remote_forwards: Callable[[], Sequence[RunningRemoteForward]]
     listener: SessionListener
+    read_signatures: Callable[[Iterable[str]], Awaitable[Signatures]]
     role: Role = Role.STANDBY
     host_chain: tuple[Host, ...] = ()
     hop_connections: HopConnections | None = None
     files: Signatures = field(default_factory=dict)
     config_files: Signatures = field(default_factory=dict)
-    read_signatures: SignatureReader = read_signatures_in_thread
     _attached: set[RunningRemoteForward] = field(default_factory=set)
     _serve_requested: asyncio.Event = field(default_factory=asyncio.Event)
     _forward_failure: Failure | None = None

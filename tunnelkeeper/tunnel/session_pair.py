@@ -171,6 +171,7 @@ class SessionPair:
     # -- inside ------------------------------------------------------------------------------
 
     def _start(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> Session:
+        context = self._context
         session = Session(
             tunnel,
             self._context.host_resolver,
@@ -179,7 +180,7 @@ class SessionPair:
             SessionProgress(tunnel.name, self._context),
             lambda: self._forwards.remote_forwards,
             self,
-            read_signatures=self._context.read_signatures,
+            lambda files: context.read_signatures(files, context.clock.monotonic()),
         )
         task = self._tasks[session] = tasks.create_task(session.run())
         # Not a `finally`: a task that is cancelled before its first step never enters its `try`.

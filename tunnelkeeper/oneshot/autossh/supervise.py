@@ -48,6 +48,7 @@ from tunnelkeeper.oneshot.autossh.remote_session import (
 from tunnelkeeper.ssh.connection_pool import ConnectionPool
 from tunnelkeeper.ssh.context import SshContext
 from tunnelkeeper.tunnel.context import TunnelContext
+from tunnelkeeper.tunnel.dependency_watcher import SharedSignatures
 from tunnelkeeper.tunnel.host_monitor import HostMonitor, monitoring
 from tunnelkeeper.tunnel.runner import Runner
 from tunnelkeeper.tunnel.task_group import IsolatedTaskGroup
@@ -125,6 +126,7 @@ class AutosshSupervisor:
                 self._clock,
                 lambda _: self._on_state_changed(),
                 lambda _: self._on_connected(),
+                SharedSignatures(self._clock).read,
             )
             self._runner = Runner(self._options.command.tunnel, context, token_hex(8), self._policy)
             runner_task = self._tasks.create_task(self._runner.run())
