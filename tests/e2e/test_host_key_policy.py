@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.e2e.autossh_program import own_autossh
 from tests.e2e.keys import certify_host, make_key, public
 from tests.e2e.ports import free_port
 from tests.e2e.sandbox import USER, Sandbox, tunnel_table
@@ -90,6 +93,22 @@ def test_revoked_host_keys_are_refused(sandbox: Sandbox) -> None:
             "empty": (f"  Port {server.port}\n  RevokedHostKeys /dev/null", ACCEPTED, "up"),
         },
     )
+
+
+@pytest.mark.parametrize("setting", ["RevokedHostKeys={key}", "RequiredRSASize=2048"])
+def test_an_autossh_line_refuses_a_host_key_as_ssh_does(sandbox: Sandbox, setting: str) -> None:
+    host_key = make_key(sandbox.directory / "host_rsa", "rsa", bits=1024)
+    server = sandbox.sshd(known=False, HostKey=str(host_key), RequiredRSASize="1024")
+    sandbox.add_known_host(f"[127.0.0.1]:{server.port}", public(host_key))
+    option = ["-o", setting.format(key=f"{host_key}.pub")]
+    login = sandbox.ssh(server.port, *option, "127.0.0.1", "true")
+    line = [str(own_autossh(sandbox.directory)), "-M", "0", *login[1:]]
+
+    for command in (login, line):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode in {1, 255}
+    assert setting.partition("=")[0] in done.stderr or "is revoked by" in done.stderr
+    assert server.logins() == 0
 
 
 def test_a_login_that_ssh_config_forbids_is_refused(sandbox: Sandbox) -> None:
