@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
@@ -81,6 +81,23 @@ def test_a_reader_of_the_fifo_gets_the_whole_log(sandbox: Sandbox) -> None:
         run.signal(signal.SIGTERM)
         assert run.exit_code() == 1
         assert "received signal to exit (15)" in reader.read()
+
+
+def test_the_background_process_writes_to_a_fifo_that_had_no_reader(sandbox: Sandbox) -> None:
+    path, server = fifo(sandbox), sandbox.sshd()
+    run = autossh(sandbox, server, "-M 0 -f -N box", {"LOGFILE": str(path)})
+    assert run.exit_code() == 0
+    wait_until(lambda: server.logins() == 1, within=RECOVERY_TIMEOUT)
+
+    with path.open() as reader:
+        assert f"autossh[{run.pid()}]: starting ssh (count 1)" in read_until(reader, "starting ssh")
+        run.signal(signal.SIGTERM)
+        assert "received signal to exit (15)" in reader.read()
+
+
+def read_until(reader: TextIO, text: str) -> str:
+    """Return the first line with a text."""
+    return next(line for line in reader if text in line)
 
 
 def test_a_full_disk_is_reported_when_it_has_room(sandbox: Sandbox) -> None:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import threading
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,24 @@ def test_closing_twice_or_without_a_line_is_harmless(sink: FakeSink) -> None:
 
     assert sink.lines == ["1\n"]
     assert not set(threading.enumerate()) - before
+
+
+def test_a_child_goes_on_without_the_thread_of_its_parent(sink: FakeSink) -> None:
+    writer = writer_of(sink, limit=100)
+    sink.may_write.clear()
+    for number in range(3):
+        writer.write(f"{number}\n")
+    assert sink.is_waiting.wait(LONG)
+    child_sink = FakeSink()
+    child = copy(writer)  # what fork() does, apart from the thread
+    child._queue, child._sink = copy(writer._queue), child_sink
+    writer._queue.clear()
+
+    child.after_fork()
+    child.write("3\n")
+    child.close(LONG)
+
+    assert child_sink.lines == ["<4>1 line was lost\n", "1\n", "2\n", "3\n"]
 
 
 # -- sinks -----------------------------------------------------------------------------------------

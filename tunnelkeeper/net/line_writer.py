@@ -81,7 +81,8 @@ class LineWriter:
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Wait until all lines are written, but no longer than the timeout, and end the thread.
 
-        The program must close a writer before it forks. A later line starts a new thread.
+        The program must close a writer before it forks, and call `after_fork` in the child. A later
+        line starts a new thread.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -89,6 +90,16 @@ class LineWriter:
             self._changed.notify_all()
         if thread is not None:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def after_fork(self) -> None:
+        """Continue in the child: the thread exists in the parent only, even if it is still blocked."""
+        self._changed = threading.Condition()
+        self._thread = None
+        self._lost += self._is_writing
+        self._is_writing = False
+        with self._changed:
+            if self._queue:
+                self._start()
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)

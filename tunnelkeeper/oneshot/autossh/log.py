@@ -156,9 +156,19 @@ class Output:
     ssh_messages: SshMessages
     stderr: LineWriter
 
+    @property
+    def writers(self) -> set[LineWriter]:
+        """All writers, once each."""
+        return {self.log.out, self.ssh_messages.out, self.stderr}
+
     def close(self) -> None:
         """Write the last lines, for a limited time. Later lines are written too."""
-        close_all((self.log.out, self.ssh_messages.out, self.stderr))
+        close_all(self.writers)
+
+    def after_fork(self) -> None:
+        """Continue in the child."""
+        for writer in self.writers:
+            writer.after_fork()
 
 
 def event_log_for(log: Log, ssh_messages: SshMessages) -> EventLog:

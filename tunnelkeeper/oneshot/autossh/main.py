@@ -157,6 +157,7 @@ def _supervise_with_log(
         output.close()  # a thread does not survive fork()
         if not _daemonize():
             return EXIT_OK
+        output.after_fork()
     options = SupervisedCommand(
         command=command,
         remote_task=remote_task_for(command.plan, console),
