@@ -92,7 +92,7 @@ class LineWriter:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def after_fork(self) -> None:
-        """Continue in the child: the thread exists in the parent only, even if it is still blocked."""
+        """Continue in the child: the thread exists in the parent only, even while it is blocked."""
         self._changed = threading.Condition()
         self._thread = None
         self._lost += self._is_writing
