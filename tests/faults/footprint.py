@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Footprint:
     def of(cls, pid: int) -> Footprint:
         """Measure a process."""
         process = psutil.Process(pid)
-        children = [child for child in process.children(recursive=True) if is_running(child)]
+        children = [c for c in process.children(recursive=True) if is_running(c) and not _guards(c)]
         return cls(_memory(process), process.num_fds(), process.num_threads(), len(children))
 
     def fits(self, before: Footprint, slack: int = SLACK) -> bool:
@@ -44,6 +45,13 @@ class Footprint:
             f"{self.memory / 1e6:.1f} MB, {self.descriptors} descriptors, "
             f"{self.threads} threads, {self.children} children"
         )
+
+
+def _guards(process: psutil.Process) -> bool:
+    """Return whether this is the guard, which stays from the first child to the end."""
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()[-1:] == ["tunnelkeeper-guard"]
+    return False
 
 
 def _memory(process: psutil.Process) -> int:
