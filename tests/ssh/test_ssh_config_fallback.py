@@ -86,6 +86,13 @@ async def deviations(query: Query, source: str) -> tuple[str, ...]:
         "Host other\n  StrictHostKeyChecking no\nHost *\n  StrictHostKeyChecking ask\n",
         "PubkeyAcceptedAlgorithms ssh-ed25519\n",
         "PubkeyAcceptedKeyTypes ssh-ed25519\n",
+        "RevokedHostKeys ~/revoked\nRequiredRSASize 3072\nCheckHostIP yes\n",
+        "CASignatureAlgorithms ssh-ed25519\nBindInterface lo\nDSAAuthentication yes\n",
+        "PermitRemoteOpen a:1 *:2\nNoHostAuthenticationForLocalhost yes\nKeepAlive no\n",
+        "PermitRemoteOpen none\nRekeyLimit 1G 1h\nIPQoS af21 cs1\nStreamLocalBindMask 0117\n",
+        "RekeyLimit default 30m\nKnownHostsCommand /bin/keys %H '%I x' %%\n",
+        "Host relay\n  IPQoS none\n  EscapeChar none\n  AddKeysToAgent yes\n  Protocol 2\n",
+        "IgnoreUnknown UseKey*,Nothing\nUseKeychain yes\nNothing at all\nPort 3\n",
         'Match !final exec "echo %h-%n-%p-%% | grep -qx relay-relay-22-%%"\n  Port 1\n',
         'HostName inner\nMatch host exec,inner exec "echo %h | grep -qx inner"\n  Port 1\n',
     ],
@@ -133,6 +140,24 @@ async def test_a_value_that_cannot_be_expanded_is_an_error(
 ) -> None:
     with pytest.raises(SshConfigError, match=message):
         await resolve_hosts(query_of(facts), write(f"IdentityFile {value}\n"), Tunnel("t", "a"))
+
+
+@needs_ssh
+@pytest.mark.parametrize("query_of", [FallbackQuery, lambda _: SshQuery()])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("RevokedHostKey /etc/revoked\n", "(?i)bad configuration option: revokedhostkey"),
+        ("IgnoreUnknown Other\nUseKeychain yes\n", "(?i)bad configuration option: usekeychain"),
+        ("DSAAuthentication no\n", "PubkeyAuthentication"),
+        ("PreferredAuthentications password\n", "PreferredAuthentications"),
+    ],
+)
+async def test_what_may_forbid_something_is_an_error(
+    text: str, message: str, query_of: Callable[[Facts], Query], write: Write, facts: Facts
+) -> None:
+    with pytest.raises(SshConfigError, match=message):
+        await resolve_hosts(query_of(facts), write(text), Tunnel("t", "relay"))
 
 
 async def test_config_file_options_override_ssh_config(write: Write, facts: Facts) -> None:

@@ -23,7 +23,9 @@ import asyncssh
 from asyncssh.config import SSHClientConfig
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
+from tunnelkeeper.core.ssh_directives import ALIASES, DIRECTIVES, IGNORED_BY_SSH
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.core.wildcards import matches
 from tunnelkeeper.net.fd_limits import with_inherited_limit
 from tunnelkeeper.net.process_group import ProcessGroup
 from tunnelkeeper.net.process_guard import TERMINATE_TIMEOUT
@@ -175,6 +177,17 @@ class FallbackQuery:
         return answer | {keyword.lower(): [value] for keyword, value in request.options}
 
 
+class HandlersOfKnownKeywords(dict[str, Any]):
+    """The handlers of asyncssh's parser, by keyword. unknown: handles every other keyword."""
+
+    def __init__(self, handlers: dict[str, Any], unknown: Any) -> None:
+        super().__init__(handlers)
+        self._unknown = unknown
+
+    def __missing__(self, keyword: str) -> tuple[str, Any]:
+        return keyword, self._unknown
+
+
 class SshConfigReader(SSHClientConfig):
     """The directives in effect for one host. hostname: a HostName that precedes the files."""
 
@@ -187,7 +200,8 @@ class SshConfigReader(SSHClientConfig):
         if hostname is not None:
             self._options["Hostname"] = hostname
         reader = type(self)
-        self._handlers = {
+        handlers = {
+            **{name.lower(): (name, reader.skip) for name in (*DIRECTIVES, *IGNORED_BY_SSH)},
             **{name.lower(): (name, reader.set_string_list) for name in READ_BY_FALLBACK},
             **{name.lower(): (name, reader.set_string_list) for name in WORD_LIST_DIRECTIVES},
             **{
@@ -199,7 +213,27 @@ class SshConfigReader(SSHClientConfig):
             "rekeylimit": ("RekeyLimit", reader.set_string_list),
             "include": ("Include", reader.include_sorted),
             "match": ("Match", reader.match_with_tokens),
+            "ignoreunknown": ("IgnoreUnknown", reader.set_string_list),
         }
+        for alias, name in ALIASES.items():
+            handlers[alias] = handlers[name.lower()]
+        self._handlers = HandlersOfKnownKeywords(handlers, reader.reject_unknown)
+
+    def skip(self, option: str, args: list[str]) -> None:
+        """Ignore a directive that has no effect here."""
+        del option
+        args.clear()
+
+    def reject_unknown(self, option: str, args: list[str]) -> None:
+        """Reject a keyword that ssh does not know, unless IgnoreUnknown names it.
+
+        It may be a misspelt directive that forbids something.
+        """
+        ignored = cast("list[str]", self._options.get("IgnoreUnknown", []))
+        patterns = ",".join(ignored).split(",")
+        if not any(matches(option, pattern.lower()) for pattern in patterns):
+            self._error(f"bad configuration option: {option}")
+        args.clear()
 
     def set_string_list(self, option: str, args: list[str]) -> None:
         """Store the words of a directive the first time it occurs."""
