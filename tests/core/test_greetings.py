@@ -61,6 +61,8 @@ def test_the_first_line_with_a_text_is_shown() -> None:
         b"Exceeded MaxStartups\r\n",
         b"Not allowed at this time\r\n",
         "Zugang geschützt\n".encode("latin-1"),
+        b"SSH-2.0-a-line-that-never-ends",
+        b"SSH-1.99-unfinished",
     ],
 )
 def test_a_text_that_is_not_recognized_changes_no_cause(text: bytes) -> None:

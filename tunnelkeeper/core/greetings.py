@@ -57,7 +57,7 @@ _KNOWN = (
     (rb".{3}\x00\x0a\d+\.", Greeting("a MySQL server")),
     (rb"\x03\x00\x00.", Greeting("a remote desktop server")),
     (
-        rb"(?:[^\n]*\n)*?SSH-",
+        rb"(?:[^\n]*\n)*?SSH-(?:0|1\.(?!99))",  # 1.99 is SSH 2 as well (RFC 4253 section 5.1)
         Greeting("a server of an old SSH version", "SSH 1 is not supported; update the server"),
     ),
 )
