@@ -76,7 +76,7 @@ def handle(number: int, payload: bytes) -> list[str]:
     return received.texts
 
 
-@pytest.mark.parametrize("number", TEXT_HANDLERS)
+@pytest.mark.parametrize("number", BEFORE)
 @pytest.mark.parametrize(
     ("sent", "read"),
     [
@@ -91,7 +91,7 @@ def test_a_text_in_any_encoding_is_read(number: int, sent: bytes, read: str) -> 
     assert handle(number, payload) == [read]
 
 
-@pytest.mark.parametrize("number", TEXT_HANDLERS)
+@pytest.mark.parametrize("number", BEFORE)
 def test_a_message_that_is_cut_off_is_still_an_error(number: int) -> None:
     payload = BEFORE[number] + String(LATIN1)
 
@@ -99,7 +99,7 @@ def test_a_message_that_is_cut_off_is_still_an_error(number: int) -> None:
         handle(number, payload)
 
 
-@pytest.mark.parametrize("number", TEXT_HANDLERS)
+@pytest.mark.parametrize("number", BEFORE)
 def test_a_message_with_data_after_its_end_is_still_an_error(number: int) -> None:
     payload = BEFORE[number] + String(LATIN1) + String(b"") + b"more"
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 from asyncssh.channel import SSHServerChannel
 
+from tunnelkeeper.ssh.peer_text import REQUEST_HANDLERS
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -23,6 +25,8 @@ EXIT_STATUS = 1
 
 class SessionChannel(SSHServerChannel[bytes]):
     """A session channel that ignores environment, X11 and agent requests."""
+
+    _packet_handlers = {**SSHServerChannel._packet_handlers, **REQUEST_HANDLERS}  # noqa: RUF012, SLF001
 
     def __init__(
         self,

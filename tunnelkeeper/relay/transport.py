@@ -31,7 +31,7 @@ from tunnelkeeper.core.text import printable
 from tunnelkeeper.relay.session_refusal import NoShellSession, SessionChannel
 from tunnelkeeper.ssh.liveness import REPLY_HANDLERS
 from tunnelkeeper.ssh.negotiation import process_kexinit
-from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
+from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS, with_ascii_name, with_readable_user
 from tunnelkeeper.ssh.transport import BaseTransport
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
             reason = self._auth_handler.auth_requested(user, method)
             if reason is not None:
                 raise asyncssh.DisconnectError(DISC_NO_MORE_AUTH_METHODS_AVAILABLE, reason)
-        return self._process_userauth_request(pkttype, pktid, packet)
+        return self._process_userauth_request(pkttype, pktid, with_readable_user(packet))
 
     async def validate_public_key(
         self, username: str, key_data: bytes, msg: bytes, signature: bytes
@@ -199,7 +199,7 @@ class ServerTransport(BaseTransport, SSHServerConnection):
     def _process_any_global_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         if len(self._global_request_queue) >= MAX_PENDING_REQUESTS:
             raise asyncssh.ProtocolError("Too many requests at once")
-        self._process_global_request(pkttype, pktid, packet)
+        self._process_global_request(pkttype, pktid, with_ascii_name(packet))
 
     def _process_tcpip_forward_global_request(self, packet: SSHPacket) -> None:
         host, port = _host_and_port(packet)

@@ -12,11 +12,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
-from asyncssh.channel import SSHClientChannel, SSHForwardChannel, SSHTCPChannel, SSHUNIXChannel
+from asyncssh.channel import (
+    SSHChannel,
+    SSHClientChannel,
+    SSHForwardChannel,
+    SSHTCPChannel,
+    SSHUNIXChannel,
+)
 from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_CHANNEL_WINDOW_ADJUST, OPEN_CONNECT_FAILED
 from asyncssh.packet import String, UInt32
 
 from tunnelkeeper.ssh.fastpath.connection import FastPathChannel
+from tunnelkeeper.ssh.peer_text import REQUEST_HANDLERS
 
 if TYPE_CHECKING:
     from asyncssh.packet import SSHPacket
@@ -112,9 +119,11 @@ class OpeningChannel(SSHForwardChannel[bytes]):
 class FlowControlledChannel:
     """A channel whose peer gets window credit only for data that was delivered.
 
-    The receive window grows with the link and the reader (ssh.fastpath.receive_window).
+    The receive window grows with the link and the reader (ssh.fastpath.receive_window). Requests on
+    the channel may have texts in any encoding.
     """
 
+    _packet_handlers: Any = {**SSHChannel._packet_handlers, **REQUEST_HANDLERS}  # noqa: RUF012, SLF001
     _conn: Any
     _session: Any
     _init_recv_window: int
@@ -166,11 +175,21 @@ class FlowControlledChannel:
         super()._cleanup(exc)  # type: ignore[misc]
 
 
-class TcpChannel(FlowControlledChannel, OpeningChannel, FastPathChannel, SSHTCPChannel[bytes]):
+class TcpChannel(
+    FlowControlledChannel,
+    OpeningChannel,
+    FastPathChannel,
+    SSHTCPChannel[bytes],
+):
     """A direct-tcpip or forwarded-tcpip channel with a bounded receive queue."""
 
 
-class UnixChannel(FlowControlledChannel, OpeningChannel, FastPathChannel, SSHUNIXChannel[bytes]):
+class UnixChannel(
+    FlowControlledChannel,
+    OpeningChannel,
+    FastPathChannel,
+    SSHUNIXChannel[bytes],
+):
     """A streamlocal channel with a bounded receive queue."""
 
 

@@ -83,6 +83,18 @@ class BaseTransport(LivenessConnection):
         self.last_received_at = time.monotonic()
         super().data_received(data, datatype)
 
+    def _recv_version(self) -> bool:
+        try:
+            return super()._recv_version()
+        except UnicodeDecodeError:  # asyncssh has stored a version that is not ASCII
+            version = self._client_version if self.is_server() else self._server_version
+            key = "client_version" if self.is_server() else "server_version"
+            self.set_extra_info(**{key: version.decode("ascii", "backslashreplace")})
+            self._send_kexinit()
+            self._kexinit_sent = True
+            self._recv_handler = self._recv_pkthdr
+            return True
+
     def pause_writing(self) -> None:
         """Pause the writers. Behind a jump host, its channel and its link both call this."""
         self._pause_count += 1
