@@ -301,7 +301,7 @@ def test_without_ssh_a_line_that_only_ssh_can_read_is_a_problem(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     ssh_config = tmp_path / "ssh_config"
-    ssh_config.write_text("ServerAliveInterval 1m\n")
+    ssh_config.write_text("Match sessiontype shell\n")
 
     [problem], _ = file.check(ssh_config=f'"{ssh_config}"')
 

@@ -80,6 +80,8 @@ async def deviations(query: Query, source: str) -> tuple[str, ...]:
         "Host relay\n  ProxyJump a@gate:2200,inner\nHost gate\n  ProxyJump first\n",
         "Compression yes\nAddressFamily inet6\nBindAddress ::1\nTCPKeepAlive no\n",
         "ServerAliveInterval 30\nServerAliveCountMax 5\nConnectTimeout 7\n",
+        "ServerAliveInterval 1m\nConnectTimeout 1M30s\n",
+        "ServerAliveInterval none\nConnectTimeout none\nConnectTimeout 3\n",
         "Ciphers aes128-ctr\nHostKeyAlgorithms ssh-ed25519\n",
         "Match final\n  Port 2222\n",
         "StrictHostKeyChecking Accept-New\nHashKnownHosts yes\n",
@@ -250,6 +252,7 @@ async def test_without_any_file_the_defaults_of_ssh_apply(tmp_path: Path, facts:
     [
         ("Port ssh\n", "line 1"),
         ("Compression maybe\n", "maybe"),
+        ("ConnectTimeout 1x\n", "1x"),
         ("IdentityFile 'a\n", "line 1"),
         ('Match exec "test %y"\n', "%y"),
         ("StrictHostKeyChecking no yes\n", "yes"),

@@ -169,16 +169,14 @@ def _parse_local(value: str, *, gateway: bool) -> Forward:
 def _parse_remote(value: str) -> Forward:
     listen, _, connect = value.rpartition(" ")
     try:
-        return parse_remote(
-            _bind_all_as_star(listen) if connect == _SERVER_PROXY else _join_ends(value)
-        )
+        return parse_remote(_as_end(listen) if connect == _SERVER_PROXY else _join_ends(value))
     except SpecError as error:
         raise CommandLineError(f"RemoteForward {value}: {error}") from None
 
 
 def _parse_socks(value: str, *, gateway: bool) -> Forward:
     try:
-        forward = parse_socks(_bind_all_as_star(value))
+        forward = parse_socks(_as_end(value))
     except SpecError as error:
         raise CommandLineError(f"DynamicForward {value}: {error}") from None
     return with_gateway_ports(forward, value) if gateway else forward
@@ -187,11 +185,15 @@ def _parse_socks(value: str, *, gateway: bool) -> Forward:
 def _join_ends(value: str) -> str:
     """Join both ends into one spec of ssh(1). Only paths contain spaces, the second one rarely."""
     listen, _, connect = value.rpartition(" ")
-    return f"{_bind_all_as_star(listen)}:{_bind_all_as_star(connect)}"
+    return f"{_as_end(listen)}:{_as_end(connect)}"
 
 
-def _bind_all_as_star(text: str) -> str:
-    return f"*{text[2:]}" if text.startswith("[]:") else text
+def _as_end(text: str) -> str:
+    """Return an end as a spec has it: `*` for all interfaces, a path as it is, in brackets."""
+    if text.startswith("[]:"):
+        return f"*{text[2:]}"
+    is_path = "/" in text and "]" not in text
+    return f"[{text}]" if is_path else text
 
 
 def _sent_environment(answer: Answer, environment: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from asyncssh.config import SSHClientConfig
 
 from tunnelkeeper.core.configuration import DEFAULT_SSH_PORT
 from tunnelkeeper.core.ssh_directives import ALIASES, DIRECTIVES, IGNORED_BY_SSH
+from tunnelkeeper.core.ssh_values import parse_interval
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.wildcards import matches
 from tunnelkeeper.net.fd_limits import with_inherited_limit
@@ -78,6 +79,8 @@ WORD_LIST_DIRECTIVES = (
     "StreamLocalBindMask",
 )
 """Supported directives of several words that asyncssh ignores."""
+
+INTERVAL_DIRECTIVES = ("ConnectTimeout", "ServerAliveInterval")
 
 CRITERIA_WITHOUT_VALUE = frozenset({"all", "canonical", "final"})
 """Match criteria that take no value: ssh_config(5)."""
@@ -209,6 +212,7 @@ class SshConfigReader(SSHClientConfig):
                 for name, now in SINGLE_WORD_DIRECTIVES.items()
             },
             **self._handlers,
+            **{name.lower(): (name, reader.set_interval) for name in INTERVAL_DIRECTIVES},
             "knownhostscommand": ("KnownHostsCommand", reader.set_command),
             "rekeylimit": ("RekeyLimit", reader.set_string_list),
             "include": ("Include", reader.include_sorted),
@@ -242,6 +246,15 @@ class SshConfigReader(SSHClientConfig):
     def set_string(self, option: str, args: list[str]) -> None:
         """Store the word of a directive the first time it occurs."""
         self._set_string(option, args)
+
+    def set_interval(self, option: str, args: list[str]) -> None:
+        """Store a time in seconds the first time it occurs. It may have units, as in 1m30s.
+
+        For ssh `none` is the same as no directive, so a later one counts.
+        """
+        text = args.pop(0)
+        if text.lower() != NONE:
+            self._set_string(option, [str(parse_interval(text))])
 
     def set_command(self, option: str, args: list[str]) -> None:
         """Store the words of a command, quoted, the first time it occurs."""
