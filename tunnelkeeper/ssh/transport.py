@@ -17,7 +17,6 @@ import asyncssh
 from asyncssh.channel import SSHClientChannel, SSHTCPChannel, SSHUNIXChannel
 from asyncssh.connection import SSHClientConnection
 from asyncssh.constants import MSG_KEXINIT, MSG_USERAUTH_FAILURE
-from asyncssh.packet import SSHPacket
 from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.ssh.asyncssh_logging import SILENCE
@@ -25,6 +24,7 @@ from tunnelkeeper.ssh.auth.agent import SessionBinding
 from tunnelkeeper.ssh.auth.algorithms import ServerSignatures
 from tunnelkeeper.ssh.auth.key_blobs import host_key_in
 from tunnelkeeper.ssh.auth.login_failure import ServerReplies
+from tunnelkeeper.ssh.auth.login_replies import process_failure, tolerate_key_type_names
 from tunnelkeeper.ssh.auth.openssh_certificate import is_certificate, parse_certificate
 from tunnelkeeper.ssh.channels import CommandChannel, TcpChannel, UnixChannel
 from tunnelkeeper.ssh.debug_messages import DebugMessageMixin
@@ -38,6 +38,8 @@ from tunnelkeeper.ssh.peer_text import TEXT_HANDLERS
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
+
+    from asyncssh.packet import SSHPacket
 
     from tunnelkeeper.core.snapshot import Step
     from tunnelkeeper.forwarding.pump import ChannelEndpoint
@@ -169,20 +171,6 @@ class BaseTransport(LivenessConnection):
         return self.create_task(coroutine)
 
 
-def _process_userauth_failure(
-    transport: ClientTransport, pkttype: int, pktid: int, packet: SSHPacket
-) -> Any:
-    """Record a reply to a login request, and leave the rest to asyncssh."""
-    payload = packet.get_remaining_payload()
-    reply = SSHPacket(payload)
-    names = reply.get_namelist()
-    replies = transport.login_replies
-    replies.methods = tuple(name.decode("ascii", "replace") for name in names)
-    replies.is_partial = replies.is_partial or reply.get_boolean()
-    handle: Any = SSHClientConnection._packet_handlers[MSG_USERAUTH_FAILURE]  # noqa: SLF001
-    return handle(transport, pkttype, pktid, SSHPacket(payload))
-
-
 class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClientConnection):
     """One SSH connection to a server.
 
@@ -203,7 +191,7 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
         **TEXT_HANDLERS,
         **REPLY_HANDLERS,
         MSG_KEXINIT: process_kexinit,
-        MSG_USERAUTH_FAILURE: _process_userauth_failure,
+        MSG_USERAUTH_FAILURE: process_failure,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -289,6 +277,11 @@ class ClientTransport(GreetingMixin, DebugMessageMixin, BaseTransport, SSHClient
         """What the server says about the signatures that it accepts."""
         names = (name.decode("ascii", "replace") for name in self._server_sig_algs)
         return ServerSignatures(frozenset(names), self.get_extra_info("server_version") or "")
+
+    def try_next_auth(self, *, next_method: bool = False) -> None:
+        """Try the next login method."""
+        super().try_next_auth(next_method=next_method)
+        tolerate_key_type_names(self._auth)
 
     async def public_key_auth_requested(self) -> Offer | None:  # type: ignore[override]
         """Return the next key to offer, or None.

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
+from asyncssh.auth import MSG_USERAUTH_PK_OK, _ServerPublicKeyAuth
+from asyncssh.packet import String
 
 from tests.ssh.auth.offers import Agent, blob, certify, identities_of, key_file, offered_keys
 from tests.ssh.server import Server, connected, new_key, serve
@@ -287,3 +289,33 @@ async def test_a_refused_login_reports_the_offered_keys(server: Server, folder: 
     failure = failed.value.failure
     assert failure.cause is Cause.AUTH
     assert f"offered {server.user_key_file}, {locked}" in failure.message
+
+
+@pytest.mark.parametrize("name", ["ssh-rsa", "rsa-sha2-256"])
+async def test_a_server_may_name_an_rsa_key_by_its_type_or_another_algorithm(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    send_packet = _ServerPublicKeyAuth.send_packet
+
+    def rename(auth: _ServerPublicKeyAuth, kind: int, *args: bytes, **options: Any) -> None:
+        arguments = (String(name), *args[1:]) if kind == MSG_USERAUTH_PK_OK else args
+        send_packet(auth, kind, *arguments, **options)
+
+    monkeypatch.setattr(_ServerPublicKeyAuth, "send_packet", rename)
+    async with serve(folder, user_key=new_key("ssh-rsa")) as server, connected(server.host()) as c:
+        assert not c.is_closed
+
+
+async def test_a_server_that_accepts_another_type_than_offered_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_packet = _ServerPublicKeyAuth.send_packet
+
+    def rename(auth: _ServerPublicKeyAuth, kind: int, *args: bytes, **options: Any) -> None:
+        send_packet(auth, kind, String("ssh-rsa"), *args[1:], **options)
+
+    monkeypatch.setattr(_ServerPublicKeyAuth, "send_packet", rename)
+    async with serve(folder) as server:
+        with pytest.raises(FailureError):
+            async with connected(server.host()):
+                pass
