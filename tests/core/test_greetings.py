@@ -91,8 +91,9 @@ def test_the_output_of_a_proxy_command_keeps_its_cause() -> None:
     assert explain(ended, b"HTTP/1.1 403 Forbidden\r\n").cause is Cause.PROTOCOL
 
 
-def test_no_answer_changes_nothing() -> None:
-    assert explain(LOST, b"") is LOST
+@pytest.mark.parametrize("data", [b"", b"\n", b" \r\n\t"])
+def test_no_answer_changes_nothing(data: bytes) -> None:
+    assert explain(LOST, data) is LOST
 
 
 @given(st.binary(min_size=1, max_size=2000))

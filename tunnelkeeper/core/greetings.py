@@ -77,7 +77,7 @@ def explain(failure: Failure, data: bytes) -> Failure:
     A text that is not recognized is part of the message and changes no cause: sshd sends one before
     it closes a connection above MaxStartups.
     """
-    if not data:
+    if not data.strip():
         return failure
     known, shown = identify(data), _shown(data)
     if known is not None:
