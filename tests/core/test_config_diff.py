@@ -58,13 +58,6 @@ def test_changed_host_settings_reconnect(new: Tunnel) -> None:
     assert change_to(new) == HostSettingsChanged(new)
 
 
-def test_a_host_that_resolves_differently_reconnects() -> None:
-    web = replace(OLD, name="web")
-    tunnels = {"db": OLD, "web": web}
-
-    assert diff(tunnels, tunnels, frozenset({"web"})) == (HostSettingsChanged(web),)
-
-
 def test_forwards_change_on_the_live_connection() -> None:
     new = replace(OLD, forwards=(BACK, WEB))
 

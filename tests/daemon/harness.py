@@ -32,15 +32,23 @@ HEAD = '[supervisor]\nlog_level = "debug"\n[defaults]\nbackoff = { initial = 2, 
 class ConfigHostResolver:
     """A tunnel.context.HostResolver that reads only the tables of the config file.
 
-    errors: The exceptions that lookups raise, by tunnel name.
+    errors: The exceptions that lookups raise, by tunnel name. slow: What a lookup waits for.
     """
 
-    def __init__(self, configuration: Configuration, errors: dict[str, Exception]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        errors: dict[str, Exception],
+        slow: dict[str, asyncio.Event],
+    ) -> None:
         self._hosts = configuration.hosts
         self._errors = errors
+        self._slow = slow
 
     async def resolve(self, tunnel: Tunnel) -> HostChain:
         await asyncio.sleep(0)
+        if tunnel.name in self._slow:
+            await self._slow[tunnel.name].wait()
         if tunnel.name in self._errors:
             raise self._errors[tunnel.name]
         jump_hosts = tunnel.options.jump or ()
@@ -60,7 +68,7 @@ class ConfigHostResolver:
 
 @dataclass
 class SupervisorHarness:
-    """A supervisor with fake dependencies. errors: passed to ConfigHostResolver."""
+    """A supervisor with fake dependencies. errors, slow: passed to ConfigHostResolver."""
 
     file: Path
     tasks: IsolatedTaskGroup
@@ -68,6 +76,7 @@ class SupervisorHarness:
     pool: FakeConnectionPool = field(default_factory=FakeConnectionPool)
     log: io.StringIO = field(default_factory=io.StringIO)
     errors: dict[str, Exception] = field(default_factory=dict)
+    slow: dict[str, asyncio.Event] = field(default_factory=dict)
     start_added: bool = True
     supervisor: Supervisor = field(init=False)
 
@@ -80,7 +89,7 @@ class SupervisorHarness:
             SshContext(connection_tracker=cast("ConnectionTracker", self.pool)),
             cast("ConnectionPool", self.pool),
             self.tasks,
-            lambda read: ConfigHostResolver(read, self.errors),
+            lambda read: ConfigHostResolver(read, self.errors, self.slow),
             start_added=self.start_added,
         )
 

@@ -216,6 +216,27 @@ async def test_a_changed_jump_host_restarts_a_connecting_tunnel(
         assert str(attempt.host_chain[0]) == "me@new:22"
 
 
+async def test_a_slow_lookup_delays_the_reload_of_no_other_tunnel(tmp_path: Path) -> None:
+    moved = BEHIND.replace("db", "web").replace("2201", "2202")
+    bastion = '[hosts.bastion]\nhostname = "{}"\n'
+    async with supervisor_harness(tmp_path, DB + moved + bastion.format("old")) as harness:
+        await harness.start_and_connect("db", "relay")
+        await harness.supervisor.start(["web"], None)
+        (await harness.next_attempt("relay")).succeed()
+        await harness.wait_for_state("web", "up")
+        harness.slow["db"] = asyncio.Event()
+        spare = '[tunnels.spare]\nhost = "far"\nremote = "1:localhost:22"\n'
+        harness.write(DB + moved + bastion.format("new") + spare)
+
+        reload = harness.tasks.create_task(harness.supervisor.reload())
+        await harness.next_attempt("far")
+        assert str((await harness.next_attempt("relay")).host_chain[0]) == "me@new:22"
+        assert not reload.done()
+        harness.slow.pop("db").set()
+
+        assert await reload == ["web: host changed, reconnecting", "spare: added"]
+
+
 async def test_unresolvable_hosts_leave_the_connection_alone(
     tmp_path: Path,
 ) -> None:

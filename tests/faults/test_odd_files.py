@@ -79,7 +79,7 @@ def test_check_names_odd_files(sandbox: Sandbox) -> None:
     assert checked.returncode == 2
     lines = (checked.stdout + checked.stderr).splitlines()
     for name in ("key", "endless", "known", "revoked", "certificate"):
-        assert [x for x in lines if f"tunnels.{name}: " in x and "not a regular file" in x], lines
+        assert [x for x in lines if f"hosts.h{name}." in x and "not a regular file" in x], lines
 
 
 def test_a_config_file_that_becomes_a_fifo_is_refused(sandbox: Sandbox) -> None:

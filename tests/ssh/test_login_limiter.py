@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from tests.ssh.waiting import until
 from tunnelkeeper.core.concurrency_limit import MAX_LIMIT, SUCCESSES_PER_INCREASE
+from tunnelkeeper.ssh import login_limiter
 from tunnelkeeper.ssh.login_limiter import LoginLimiter, LoginSlot
+
+if TYPE_CHECKING:
+    import pytest
 
 RELAY = ("relay", 22)
 OTHER = ("other", 22)
@@ -68,6 +73,18 @@ async def test_concurrent_handshakes_with_one_server_are_limited() -> None:
         clients.may_finish.set()
 
     assert clients.in_progress == []
+    assert clients.limiter == LoginLimiter()
+
+
+async def test_handshakes_that_hang_let_others_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_limiter, "PATIENCE", 0.01)
+    clients = Clients()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        for _ in range(3 * MAX_LIMIT):
+            tasks.create_task(clients.log_in(RELAY))
+        await until(lambda: len(clients.in_progress) == 3 * MAX_LIMIT)
+        clients.may_finish.set()
+
     assert clients.limiter == LoginLimiter()
 
 

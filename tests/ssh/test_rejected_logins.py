@@ -68,14 +68,11 @@ async def test_a_proxy_command_that_ends_keeps_the_limit(server: Server) -> None
 async def test_successful_logins_raise_the_limit_again(server: Server) -> None:
     context, host = SshContext(), server.host()
     name = (host.hostname, host.ports[0])
-    for _ in range(2):  # concurrently
-        await context.login_limiter.acquire(name).__aenter__()
-    context.login_limiter._servers[name].concurrency = ConcurrencyLimit(
-        2, SUCCESSES_PER_INCREASE - 1
-    )
-    context.login_limiter._servers[name].in_progress -= 1
-
-    connection = await connect_hop(host, None, context, ProgressRecorder())
-    await connection.close()
+    async with context.login_limiter.acquire(name):  # concurrently
+        context.login_limiter._servers[name].concurrency = ConcurrencyLimit(
+            2, SUCCESSES_PER_INCREASE - 1
+        )
+        connection = await connect_hop(host, None, context, ProgressRecorder())
+        await connection.close()
 
     assert context.login_limiter._servers[name].concurrency == ConcurrencyLimit(3)

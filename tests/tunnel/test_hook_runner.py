@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fake_clock import DEADLINE
+from tests.fake_clock import DEADLINE, LONGER_THAN_ANY_STALL
 from tests.tunnel.harness import RunnerHarness, make_tunnel, runner_harness, wait_for_state
 from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.core.lifecycle import Stop
+from tunnelkeeper.net.start_limiter import StartLimiter
 from tunnelkeeper.tunnel.hook_runner import HookRunner, program_path
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ async def test_special_characters_reach_a_hook_unchanged(tmp_path: Path) -> None
     )
     async with runner_harness() as harness:
         tunnel = make_tunnel(on_down=(*command, AWKWARD, "two\nlines", ""))
-        hooks = HookRunner(harness.event_log, harness.context.hook_slots)
+        hooks = HookRunner(harness.event_log, harness.context.hook_limiter)
 
         hooks.on_state(tunnel, "up", None, harness.tasks)
         hooks.on_state(tunnel, "backoff", Failure(Cause.LOST, AWKWARD), harness.tasks)
@@ -84,7 +85,7 @@ async def test_a_runner_runs_hooks_when_it_comes_up_and_goes_down() -> None:
 async def test_without_free_descriptors_a_hook_is_logged_and_the_next_one_runs() -> None:
     async with runner_harness() as harness:
         tunnel = make_tunnel(on_up=python("print('up')"), on_down=python("print('down')"))
-        hooks = HookRunner(harness.event_log, harness.context.hook_slots)
+        hooks = HookRunner(harness.event_log, harness.context.hook_limiter)
         with no_more_files():
             hooks.on_state(tunnel, "up", None, harness.tasks)
             for _ in range(20):
@@ -99,7 +100,7 @@ async def test_without_free_descriptors_a_hook_is_logged_and_the_next_one_runs()
 
 async def test_the_output_and_exit_status_of_a_hook_are_logged() -> None:
     async with runner_harness() as harness:
-        hooks = HookRunner(harness.event_log, harness.context.hook_slots)
+        hooks = HookRunner(harness.event_log, harness.context.hook_limiter)
         killed = python("import os, signal", "os.kill(os.getpid(), signal.SIGKILL)")
         spoken = python("import os", "os.write(1, b'no end \\xff\\x1b[0m')", "os._exit(3)")
 
@@ -113,22 +114,38 @@ async def test_the_output_and_exit_status_of_a_hook_are_logged() -> None:
 
 async def test_the_hooks_of_all_tunnels_share_a_limit() -> None:
     async with runner_harness() as harness:
-        places = asyncio.Semaphore(1)
-        await places.acquire()
-        hooks = HookRunner(harness.event_log, places)
+        limiter = StartLimiter(1, LONGER_THAN_ANY_STALL)
+        hooks = HookRunner(harness.event_log, limiter)
+        async with limiter.slot():
+            hooks.on_state(make_tunnel(on_up=python("print('up')")), "up", None, harness.tasks)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert log_of(harness) == ""
 
-        hooks.on_state(make_tunnel(on_up=python("print('up')")), "up", None, harness.tasks)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert log_of(harness) == ""
-
-        places.release()
         await until_true(lambda: "on_up: up" in log_of(harness))
+
+
+async def test_hooks_that_hang_do_not_hold_up_the_hook_of_another_tunnel() -> None:
+    async with runner_harness() as harness:
+        limiter = StartLimiter(2, 0.05)
+        hanging = make_tunnel(on_up=("sleep", "600"))
+        crowd = [HookRunner(harness.event_log, limiter) for _ in range(6)]
+        for hooks in crowd:
+            hooks.on_state(hanging, "up", None, harness.tasks)
+
+        last = HookRunner(harness.event_log, limiter)
+        last.on_state(make_tunnel(on_up=python("print('up')")), "up", None, harness.tasks)
+
+        await until_true(lambda: "on_up: up" in log_of(harness))
+        assert "on_up: ended" not in log_of(harness)
+        for hooks in crowd:
+            hooks.end_on_up()
+        await until_true(lambda: log_of(harness).count("on_up: ended") == 6)
 
 
 async def test_an_on_up_hook_that_starts_during_shutdown_is_ended() -> None:
     async with runner_harness() as harness:
-        hooks = HookRunner(harness.event_log, harness.context.hook_slots)
+        hooks = HookRunner(harness.event_log, harness.context.hook_limiter)
         tunnel = make_tunnel(on_up=python("input()", "import time", "time.sleep(600)"))
 
         hooks.on_state(tunnel, "up", None, harness.tasks)

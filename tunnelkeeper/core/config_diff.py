@@ -1,7 +1,7 @@
 """The smallest set of changes from one configuration to another, for a reload. It applies nothing.
 
-A change of a host can affect a tunnel whose own table is unchanged. The caller resolves the hosts
-and passes the names of such tunnels.
+A change of a host can also affect a tunnel whose own table is unchanged. The caller looks the
+hosts up and finds such tunnels itself.
 """
 
 from __future__ import annotations
@@ -49,22 +49,17 @@ class SettingsChanged:
 Change = Added | Removed | HostSettingsChanged | SettingsChanged
 
 
-def diff(
-    old: Mapping[str, Tunnel],
-    new: Mapping[str, Tunnel],
-    changed_hosts: frozenset[str] = frozenset(),
-) -> tuple[Change, ...]:
+def diff(old: Mapping[str, Tunnel], new: Mapping[str, Tunnel]) -> tuple[Change, ...]:
     """Return the changes from old to new: first removals, then in the order of the new file.
 
-    Removals come first because a new tunnel may use one of their ports. changed_hosts: names of
-    tunnels whose host or jump hosts resolve differently although their own tables are unchanged.
+    Removals come first because a new tunnel may use one of their ports.
     """
     changes: list[Change] = [Removed(name) for name in old if name not in new]
     for name, tunnel in new.items():
         before = old.get(name)
         if before is None:
             changes.append(Added(tunnel))
-        elif _host_settings(before) != _host_settings(tunnel) or name in changed_hosts:
+        elif _host_settings(before) != _host_settings(tunnel):
             changes.append(HostSettingsChanged(tunnel))
         elif before != tunnel:
             changes.append(_settings_changed(before, tunnel))

@@ -18,7 +18,13 @@ from tunnelkeeper.control.api import (
     RequestFailedError,
 )
 from tunnelkeeper.control.payloads import Event, LogEvent, RemovedEvent, TunnelEvent
-from tunnelkeeper.core.config_diff import describe, diff
+from tunnelkeeper.core.config_diff import (
+    HostSettingsChanged,
+    SettingsChanged,
+    describe,
+    diff,
+    name_of,
+)
 from tunnelkeeper.core.connect_error import ConnectError
 from tunnelkeeper.core.forward_spec import SpecError, parse_target
 from tunnelkeeper.core.snapshot import LogRecord, StatusSnapshot, SupervisorSnapshot
@@ -245,10 +251,7 @@ class Supervisor:
         except OSError as error:
             raise ConfigRejectedError([f"{path}: {error.strerror}"]) from error
         host_resolver = self._create_resolver(new)
-        old_tunnels = self._registry.tunnels
-        changes = diff(
-            old_tunnels, new.tunnels, await self._tunnels_with_new_hosts(host_resolver, new)
-        )
+        changes = {name_of(change): change for change in diff(self._registry.tunnels, new.tunnels)}
         for warning in warnings:
             self._event_log.write("warning", "", str(warning))
         self._configuration = new
@@ -256,21 +259,27 @@ class Supervisor:
         self._context.host_resolver = host_resolver
         self._event_log.level = new.supervisor.log_level
         self._event_log.format = new.supervisor.log_format
-        await self._registry.apply(changes, new.tunnels, start_added=self._start_added)
-        sentences = [describe(change) for change in changes]
+        await self._registry.apply(changes.values(), new.tunnels, start_added=self._start_added)
+        unchanged = [tunnel for name, tunnel in new.tunnels.items() if name not in changes]
+        settings = [c.tunnel for c in changes.values() if isinstance(c, SettingsChanged)]
+        # Applied first, as one slow lookup must not delay the changes of other tunnels.
+        found = await asyncio.gather(*map(self._reconnect_if_moved, unchanged + settings))
+        changes |= {change.tunnel.name: change for change in found if change is not None}
+        order = [*(name for name in changes if name not in new.tunnels), *new.tunnels]
+        sentences = [describe(changes[name]) for name in order if name in changes]
         self._event_log.write("info", "", f"reloaded: {'; '.join(sentences) or 'nothing changed'}")
         return sentences
 
-    async def _tunnels_with_new_hosts(
-        self, host_resolver: HostResolver, new: Configuration
-    ) -> frozenset[str]:
-        """Return the tunnels whose session uses other hosts than the new configuration gives."""
-        changed = set()
-        for name, tunnel in new.tunnels.items():
-            in_use = self._hosts_in_use(name)
-            if in_use and await self._resolve_or_warn(host_resolver, tunnel) not in {in_use, None}:
-                changed.add(name)
-        return frozenset(changed)
+    async def _reconnect_if_moved(self, tunnel: Tunnel) -> HostSettingsChanged | None:
+        """Reconnect a tunnel whose session uses other hosts than the new configuration gives."""
+        if not self._hosts_in_use(tunnel.name):
+            return None
+        resolved = await self._resolve_or_warn(self._context.host_resolver, tunnel)
+        if resolved is None or self._hosts_in_use(tunnel.name) in {(), resolved}:
+            return None
+        change = HostSettingsChanged(tunnel)
+        self._registry.reconnect(change)
+        return change
 
     def _hosts_in_use(self, name: str) -> tuple[object, ...]:
         try:

@@ -156,17 +156,21 @@ class TunnelRegistry:
             start_added: Whether to start new tunnels with autostart.
         """
         changed = set()
+        changes = [*changes]
+        # First, because a new tunnel may use one of their ports; and all together, because one may
+        # take seconds to stop.
+        removed = [change.name for change in changes if isinstance(change, Removed)]
+        await asyncio.gather(*map(self._remove, removed))
         for change in changes:
             match change:
-                case Removed(name=name):
-                    await self._remove(name)
+                case Removed():
+                    continue
                 case Added(tunnel=tunnel):
                     runner = self.add(tunnel)
                     if start_added and tunnel.autostart:
                         runner.send(Start())
-                case HostSettingsChanged(tunnel=tunnel):
-                    self._reconfigure(tunnel)
-                    self.runner(tunnel.name).send(HostChanged())
+                case HostSettingsChanged():
+                    self.reconnect(change)
                 case SettingsChanged(tunnel=tunnel):
                     self._reconfigure(tunnel)
                     self.runner(tunnel.name).send(RetryNow())
@@ -175,6 +179,11 @@ class TunnelRegistry:
             if name not in changed:
                 runner.send(RetryNow())
         self._runners = {name: self._runners[name] for name in order}
+
+    def reconnect(self, change: HostSettingsChanged) -> None:
+        """Reconnect a tunnel with new host settings."""
+        self._reconfigure(change.tunnel)
+        self.runner(change.tunnel.name).send(HostChanged())
 
     async def close(self) -> None:
         """Stop every tunnel and wait until all runners have ended."""

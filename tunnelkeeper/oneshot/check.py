@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -131,20 +132,25 @@ async def _check_tunnels(configuration: Configuration, places: Places) -> Report
     lookup = lookup_for(configuration)
     keys, known_hosts = PrivateKeys(), KnownHostsFiles()
     facts = gather_facts()
-    for tunnel in configuration.tunnels.values():
+    tunnels = configuration.tunnels.values()
+    # All together: with a dead name server, each lookup takes seconds.
+    lookups = await asyncio.gather(*map(lookup.resolve, tunnels), return_exceptions=True)
+    for tunnel, found in zip(tunnels, lookups, strict=True):
         at: KeyPath = ("tunnels", tunnel.name)
         for key, command in (("on_up", tunnel.on_up), ("on_down", tunnel.on_down)):
             report.add_problems(places.of_tunnel(tunnel, key), _missing_hook(command))
         for key, message in algorithms.unsupported_names(tunnel.options):
             report.add_warnings(places.of_tunnel(tunnel, key), [message])
+        hosts: tuple[Host, ...] = ()
         try:
-            hosts = await lookup.resolve(tunnel)
+            if isinstance(found, BaseException):
+                raise found
+            hosts = found
             tokens = hosts[-1].tokens
             deviations = await find_deviations(lookup, configuration, tunnel, facts, tokens)
             report.add_warnings(at, deviations)
         except SshConfigError as error:
             report.add_problems(at, [with_hint(error.message, error.hint)])
-            hosts = ()
         for expanded in expand_forwards(tunnel, facts, hosts[-1].tokens if hosts else {}):
             if not expanded.waits_for_lookup:
                 place = places.of_forward(tunnel, expanded.configured)

@@ -20,6 +20,7 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS, Cause, Failure, Failur
 from tunnelkeeper.core.keepalive import tcp_user_timeout
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net import dial
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.stream_transport import StreamTransport
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.host_key_policy import HostKeyPolicy
@@ -132,8 +133,8 @@ class ConnectAttempt:
 
     async def _connect_with_slot(self) -> Connection:
         """Connect while holding a slot of the login limiter, and report the result to it."""
-        server = self.host.hostname, self.port
-        async with self.context.login_limiter.acquire(server) as self.slot:
+        await self._prepare()
+        async with self.context.login_limiter.acquire(self._server) as self.slot:
             try:
                 connection = await self._connect_with_timeout()
             except (ConnectionError, asyncssh.ConnectionLost):
@@ -173,18 +174,37 @@ class ConnectAttempt:
             except NetworkChangedError:
                 self.progress.debug(f"{self.hop}: the network changed; connecting again")
                 await self._discard()
+                await self._prepare()
 
-    async def _connect(self) -> Connection:
-        files = self.context.known_hosts
-        self.verifier = await HostKeyVerifier.prepare(
-            self.host, self.port, files, self.progress.warn
-        )
+    @property
+    def _server(self) -> tuple[object, ...]:
+        """The server as the login limiter knows it: its address, and the way to it."""
+        way: list[str] = [self.host.proxy_command] if self.host.proxy_command is not None else []
+        jump = self.jump
+        while jump is not None:
+            way.append(str(jump.host))
+            jump = jump.jump
+        return self.host.hostname, self.port, *way
+
+    async def _prepare(self) -> None:
+        """Read the files that the login needs. One on a disk that hangs must not hold a slot."""
+        try:
+            self.verifier = await HostKeyVerifier.prepare(
+                self.host, self.port, self.context.known_hosts, self.progress.warn
+            )
+            self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
+        except TimeoutError as error:
+            message = f"known_hosts: {os_error_text(error)}"
+            hint = "check the file system of known_hosts and revoked_host_keys"
+            raise FailureError(Failure(Cause.LOCAL_RESOURCES, message, self.hop, hint)) from error
         self.verifier.wall_time = self.context.wall_time
         self.verifier.debug = self.progress.debug
-        self.policy = await HostKeyPolicy.prepare(self.host, self.context.revoked_keys)
         host = replace(self.host, ports=(self.port,))
         self.identities = Identities(host, self.context.keys, wall_time=self.context.wall_time)
         self.identities.user_wait.on_slow = self._on_absent_user
+        await self.identities.read_files()
+
+    async def _connect(self) -> Connection:
         callbacks = ClientCallbacks(self.verifier, self.identities, self.progress.debug)
         self.callbacks = callbacks
         options = client_options(self.host, self.port, self.verifier, callbacks)
@@ -204,6 +224,7 @@ class ConnectAttempt:
         await self.logged_in
         await self._save_host_key()
         self._warn_of_weak_key_exchange()
+        host = self.identities.host
         connection = Connection(host, self.transport, callbacks, self.jump, self.proxy_command)
         self.context.connection_tracker.connections.add(connection)
         return connection

@@ -18,7 +18,13 @@ from tunnelkeeper.core.concurrency_limit import ConcurrencyLimit
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-Server = tuple[str, int]
+Server = tuple[object, ...]
+"""The address of a server, and the way to it: behind two jump hosts, one address can be two
+servers."""
+
+PATIENCE = 10.0
+"""Seconds after which a handshake no longer counts. Those of one user may hang in the server's
+directory service, and then they would hold up those of all others."""
 
 
 @dataclass(slots=True)
@@ -105,7 +111,7 @@ class LoginSlot:
 
 @dataclass(slots=True)
 class LoginLimiter:
-    """The handshakes in progress, by host name and port."""
+    """The handshakes in progress, by server."""
 
     _servers: dict[Server, ServerSlots] = field(default_factory=dict)
 
@@ -115,9 +121,11 @@ class LoginLimiter:
         slots = self._servers.setdefault(server, ServerSlots())
         try:
             slot = LoginSlot(slots, await slots.acquire())
+            timer = asyncio.get_running_loop().call_later(PATIENCE, slot.release)
             try:
                 yield slot
             finally:
+                timer.cancel()
                 slot.release()
         finally:
             if slots.is_unused and self._servers.get(server) is slots:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable_end
 from tunnelkeeper.net.child_process import ChildProcess
+from tunnelkeeper.net.start_limiter import StartLimiter
 from tunnelkeeper.sshconfig.lookup_request import SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE, escape_percent, parse_output
 
@@ -23,7 +24,10 @@ SSH = "ssh"
 TIMEOUT = 5.0
 """Seconds for one run. It usually takes 10 ms; Match exec and canonical names (DNS) take longer."""
 MAX_CONCURRENT = 4
-"""Concurrent runs: enough to be fast, few enough to leave the machine responsive."""
+"""Concurrent runs that are not slow: enough to be fast, few enough to leave the machine
+responsive."""
+PATIENCE = 0.1
+"""Seconds after which a run is slow. It waits rather than computes, and no other waits for it."""
 
 _ERRORS_LIMIT = 1000
 """Characters kept of ssh's errors. The last ones name the reason; warnings precede them."""
@@ -51,7 +55,9 @@ class SshQuery:
     def __init__(self, program: str = SSH, timeout: float = TIMEOUT) -> None:
         self._program = program
         self._timeout = timeout
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
+        self._limiter = StartLimiter(MAX_CONCURRENT, PATIENCE)
+        self._slow_limiter = StartLimiter(MAX_CONCURRENT, PATIENCE)
+        self._slow: set[Request] = set()
 
     async def __call__(self, request: Request) -> Answer:
         """Return the settings that ssh prints.
@@ -59,7 +65,9 @@ class SshQuery:
         Raises SshConfigError with ssh's message, and OSError with one of EXHAUSTION_ERRNOS.
         """
         command = command_line(request, self._program)
-        async with self._slots:
+        # A request that was slow last time competes with others like it only.
+        limiter = self._slow_limiter if request in self._slow else self._limiter
+        async with limiter.slot() as call:
             try:
                 status, output, errors = await _run(command, self._timeout)
             except TimeoutError:
@@ -72,6 +80,8 @@ class SshQuery:
                 if error.errno in EXHAUSTION_ERRNOS:
                     raise
                 raise SshConfigError(f"cannot run {self._program}: {error.strerror}") from None
+            finally:
+                self._remember(request, is_slow=call.is_slow)
         if status != 0:
             message = (
                 printable_end("; ".join(errors.split("\n")), _ERRORS_LIMIT)
@@ -84,6 +94,12 @@ class SshQuery:
                 temporary=RESOLVER_ERROR in errors,
             )
         return parse_output(output)
+
+    def _remember(self, request: Request, *, is_slow: bool) -> None:
+        if is_slow:
+            self._slow.add(request)
+        else:
+            self._slow.discard(request)
 
 
 def command_line(request: Request, program: str = SSH) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from tunnelkeeper.net.start_limiter import StartLimiter
 from tunnelkeeper.sshconfig import HostLookup, Query, SshQuery, gather_facts, obstacle_to_ssh
-from tunnelkeeper.tunnel.hook_runner import MAX_CONCURRENT_HOOKS
+from tunnelkeeper.tunnel.hook_runner import HOOK_PATIENCE, MAX_STARTING_HOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class HostResolver(Protocol):
 class TunnelContext:
     """The services that all runners share. A reload replaces host_resolver.
 
-    on_change and on_up receive the name of a tunnel. hook_slots limits the hooks of all tunnels
+    on_change and on_up receive the name of a tunnel. hook_limiter limits the hooks of all tunnels
     together. facts: for the tokens in paths of forwards; None if the paths are literal.
     read_signatures: returns the signatures of files.
     """
@@ -56,8 +56,8 @@ class TunnelContext:
     on_change: Callable[[str], None]
     on_up: Callable[[str], None]
     read_signatures: SignatureReader
-    hook_slots: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_HOOKS)
+    hook_limiter: StartLimiter = field(
+        default_factory=lambda: StartLimiter(MAX_STARTING_HOOKS, HOOK_PATIENCE)
     )
     facts: Facts | None = None
 

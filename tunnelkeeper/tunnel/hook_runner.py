@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
     from tunnelkeeper.core.configuration import Tunnel
     from tunnelkeeper.core.failures import Failure
+    from tunnelkeeper.net.start_limiter import StartLimiter
     from tunnelkeeper.tunnel.event_log import EventLog
 
-MAX_CONCURRENT_HOOKS = 32
-"""Hooks of all tunnels that run at the same time. Each needs a process and a pipe."""
+MAX_STARTING_HOOKS = 32
+"""Hooks of all tunnels that start at the same time. Each needs a process and a pipe."""
+
+HOOK_PATIENCE = 1.0
+"""Seconds after which a hook no longer counts, so that no tunnel waits for a hook of another."""
 
 MAX_OUTPUT_LINES = 20
 """Logged lines of a hook's output."""
@@ -44,11 +48,11 @@ OUTPUT_TIMEOUT = 0.5
 
 
 class HookRunner:
-    """The hooks of one tunnel. slots limits the hooks of all tunnels together."""
+    """The hooks of one tunnel. limiter: of the hooks of all tunnels."""
 
-    def __init__(self, event_log: EventLog, slots: asyncio.Semaphore) -> None:
+    def __init__(self, event_log: EventLog, limiter: StartLimiter) -> None:
         self._event_log = event_log
-        self._slots = slots
+        self._limiter = limiter
         self._queue = HookQueue()
         self._timeout: asyncio.Timeout | None = None
         self._on_up_deadline = inf  # time of the event loop's clock
@@ -73,7 +77,7 @@ class HookRunner:
         while event is not None:
             command = tunnel.on_up if event.kind == "up" else tunnel.on_down
             if command:
-                async with self._slots:
+                async with self._limiter.slot():
                     await self._run(tunnel, event, command)
             self._queue, event = next_due(on_finished(self._queue))
 

@@ -120,7 +120,7 @@ class Runner:
         )
         self._tasks: IsolatedTaskGroup
         self._has_been_up = False
-        self._hooks = HookRunner(context.event_log, context.hook_slots)
+        self._hooks = HookRunner(context.event_log, context.hook_limiter)
         self._inbox_processed = asyncio.Event()
 
     # -- the public interface ----------------------------------------------------------------

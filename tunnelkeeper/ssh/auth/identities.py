@@ -80,6 +80,7 @@ class Identities:
     wall_time: Callable[[], float] = time.time
     _agent_keys: AgentKeys | None = None
     _resource_error: OSError | None = None
+    _configured: tuple[list[Identity], list[Identity]] | None = None
     _files: dict[str, IdentityFile] = field(default_factory=dict)
     _agent: AgentClient | None = None
     _binding: SessionBinding | None = None
@@ -102,6 +103,14 @@ class Identities:
         except OSError as error:
             self._resource_error = error
             return None
+
+    async def read_files(self) -> None:
+        """Read the identity files and the certificates, which takes long if their disk hangs.
+
+        Raises OSError with one of EXHAUSTION_ERRNOS.
+        """
+        if self._configured is None:
+            self._configured = await self._configured_identities()
 
     def close(self) -> None:
         """Close the connection to the agent."""
@@ -142,7 +151,8 @@ class Identities:
         )
 
     async def _ordered_offers(self, server: ServerSignatures) -> AsyncIterator[Offer]:
-        certificates, files = await self._configured_identities()
+        await self.read_files()
+        certificates, files = self._configured or ([], [])
         only = self.host.identities_only
         agent = await self._agent_identities(AGENT_TIMEOUT if self._has_key_file() else None)
         self._order = order_identities(certificates, files, agent or (), identities_only=only)

@@ -74,9 +74,9 @@ class KnownHostsFiles:
     async def run_in_thread(self, paths: tuple[str, ...], function: Callable[[], T]) -> T:
         """Call a function in a thread, one call at a time per set of paths, and return its result.
 
-        Raises what the function raises.
+        Raises OSError (ETIMEDOUT) if it takes too long, and what the function raises.
         """
-        return await self._executor.call(paths, function)
+        return await self._executor.read(paths, function)
 
     def keys_for_blocking(
         self, paths: Iterable[str], host: str, port: int, alias: str | None

@@ -48,7 +48,7 @@ class RevokedKeyFiles:
         """Read files in a thread. Raises as `read_blocking` does."""
         if not paths:
             return RevokedKeys()
-        return await self._executor.call(paths, lambda: self.read_blocking(paths))
+        return await self._executor.read(paths, lambda: self.read_blocking(paths))
 
     def read_blocking(self, paths: Iterable[str]) -> RevokedKeys:
         """Read files.
