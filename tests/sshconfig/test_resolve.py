@@ -4,7 +4,8 @@ import pytest
 
 from tunnelkeeper.core.configuration import Host, HostKeyPolicy, HostOptions, Keepalive
 from tunnelkeeper.sshconfig import Facts, SshConfigError
-from tunnelkeeper.sshconfig.resolve import LookupResult, find_deviations, jump_hosts, resolve
+from tunnelkeeper.sshconfig.deviations import find_deviations
+from tunnelkeeper.sshconfig.resolve import LookupResult, jump_hosts, resolve
 from tunnelkeeper.sshconfig.ssh_g_output import parse_output
 
 UNCHOSEN = """\

@@ -8,6 +8,7 @@
     local_facts             this machine and its user
     directives_in_effect    directives that are not honoured: named or refused
     resolve                 one host: config file > ssh_config > built-in default
+    deviations              what tunnelkeeper does not follow, in sentences
     lookup                  chains of hosts, jump hosts first
 
 This package neither connects nor imports asyncssh. If ssh cannot run,

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.host_spec import parse_host_spec
 from tunnelkeeper.sshconfig.config_files import find_config_files
+from tunnelkeeper.sshconfig.deviations import find_deviations
 from tunnelkeeper.sshconfig.lookup_request import WITHOUT_SESSION, Request, SshConfigError
 from tunnelkeeper.sshconfig.query_cache import MAX_AGE, CachedQuery
-from tunnelkeeper.sshconfig.resolve import LookupResult, find_deviations, jump_hosts, resolve
+from tunnelkeeper.sshconfig.resolve import LookupResult, jump_hosts, resolve
 from tunnelkeeper.sshconfig.ssh_g_output import NONE
 from tunnelkeeper.sshconfig.tokens import TokenError, expand_home, make_absolute
 

@@ -20,15 +20,13 @@ from tunnelkeeper.core.ssh_values import (
 )
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.core.token_expansion import KNOWN_HOSTS_TOKENS
-from tunnelkeeper.sshconfig.directives_in_effect import find_ignored, reject_refused
-from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
+from tunnelkeeper.sshconfig.directives_in_effect import reject_refused
+from tunnelkeeper.sshconfig.lookup_request import SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import (
     NONE,
-    NULL_DEVICE,
     get_flag,
     get_value,
     get_values,
-    keeps_host_keys,
     split_paths,
 )
 from tunnelkeeper.sshconfig.tokens import (
@@ -168,35 +166,6 @@ def jump_hosts(host: LookupResult) -> tuple[str, ...]:
     except TokenError as error:
         raise _token_error(host, "ProxyJump", jump, error) from None
     return tuple(expanded.split(","))
-
-
-def find_deviations(host: LookupResult, leave_out: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Return one sentence for each setting of ssh_config that tunnelkeeper does not follow.
-
-    leave_out: directives that the caller reports.
-    """
-    deviations = [
-        f"{host.name}: {name} of ssh_config is not supported"
-        for name in find_ignored(host.answer)
-        if name not in leave_out
-    ]
-    reason = "is not installed"
-    if not host.facts.has_account:
-        reason = f"does not run for uid {host.facts.uid} without an entry in the user database"
-    deviations += [
-        f"{host.name}: {name} of ssh_config needs ssh (openssh-client), which {reason}"
-        for name in get_values(host.answer, SSH_ONLY)
-    ]
-    policy = get_value(host.answer, "stricthostkeychecking")
-    files = host.options.known_hosts
-    is_kept = keeps_host_keys(host.answer) if files is None else set(files) != {NULL_DEVICE}
-    # If no key is kept, none is ever a changed one: then "no" and "accept-new" are the same.
-    if host.options.host_key_policy is None and policy in ACCEPTS_CHANGED_KEYS and is_kept:
-        deviations.append(
-            f"{host.name}: StrictHostKeyChecking no of ssh_config is treated as accept-new: "
-            "a changed host key is refused"
-        )
-    return tuple(deviations)
 
 
 def _without_unused_proxy_command(host: LookupResult) -> Answer:
