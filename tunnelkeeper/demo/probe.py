@@ -71,7 +71,7 @@ def _fetch(entry_point: EntryPoint, path: str) -> bytes:
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        raise ProbeError(str(error) or type(error).__name__) from error
+        raise ProbeError(str(error) or "the connection failed") from error
 
 
 def _connect(entry_point: EntryPoint) -> socket.socket:

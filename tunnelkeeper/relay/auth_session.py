@@ -18,6 +18,7 @@ from tunnelkeeper.relay.client_session import ClientSession
 from tunnelkeeper.relay.context import RefusalKind
 from tunnelkeeper.relay.key_auth import Admitted, AuthAttempts, Denied, authorize, parse_key
 from tunnelkeeper.relay.penalties import Offence
+from tunnelkeeper.ssh.errors import describe
 from tunnelkeeper.ssh.negotiation import NoCommonAlgorithmError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class AuthSession:
         if self.client is not None:
             self.client.connection_lost()
             self._clients.remove(self.client)
-            why = f": {printable(str(error))}" if error is not None else ""
+            why = f": {describe(error)}" if error is not None else ""
             log.info("%s disconnected%s", self.client, why)
         elif not self._is_authenticated and not self._is_evicted:
             if isinstance(error, NoCommonAlgorithmError):

@@ -21,6 +21,7 @@ from tunnelkeeper.forwarding.pump import (
     SocketEndpoint,
     join,
 )
+from tunnelkeeper.ssh.errors import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ class Channels:
         except asyncssh.ChannelOpenError as error:
             raise _unreachable(binding, f"refused: {printable(error.reason)}") from error
         except (asyncssh.Error, OSError, ValueError) as error:
-            raise _unreachable(binding, printable(str(error))) from error
+            raise _unreachable(binding, describe(error)) from error
         return endpoint
 
     def accept(self, binding: Binding, accepted: SocketEndpoint) -> None:

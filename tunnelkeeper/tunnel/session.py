@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunnelkeeper.core.failures import Cause, Failure, FailureError
 from tunnelkeeper.core.snapshot import ProgressSnapshot
-from tunnelkeeper.core.text import printable
-from tunnelkeeper.ssh.errors import to_failure
+from tunnelkeeper.ssh.errors import describe, to_failure
 from tunnelkeeper.sshconfig import SshConfigError
 
 if TYPE_CHECKING:
@@ -128,7 +127,9 @@ class Session:
             return failed.failure
         except Exception as error:
             log.exception("tunnel %s: the session failed", self.tunnel.name)
-            return Failure(Cause.PROTOCOL, f"internal error: {printable(repr(error))}")
+            return Failure(
+                Cause.PROTOCOL, f"internal error: {describe(error)}", hint="please report it"
+            )
 
     def serve(self) -> None:
         """Serve the tunnel once connected. A draining session becomes the serving one again."""

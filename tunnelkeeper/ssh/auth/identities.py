@@ -303,7 +303,7 @@ class Identities:
             if SSHPacket(signature).get_string() != algorithm.encode():
                 raise ValueError(f"the agent does not sign with {algorithm}")
         except (OSError, ValueError, asyncssh.Error) as error:
-            message = f"the agent did not sign with it: {printable(str(error))}"
+            message = f"the agent did not sign with it: {_error_text(error)}"
             raise self._recorded(KeyProblem(str(signer), Unusable.NO_SIGNATURE, message)) from None
         return signature
 
@@ -338,3 +338,7 @@ class Identities:
         """Record a problem; return the exception that makes asyncssh ask for the next key."""
         self.record.problems.append(problem)
         return ValueError(str(problem))
+
+
+def _error_text(error: Exception) -> str:
+    return os_error_text(error) if isinstance(error, OSError) else printable(str(error))
