@@ -153,6 +153,27 @@ def descendants(program: Program) -> list[psutil.Process]:
     return psutil.Process(program.status().supervisor.pid).children(recursive=True)
 
 
+def test_forwards_that_ssh_config_forbids_are_refused(sandbox: Sandbox) -> None:
+    server = sandbox.sshd()
+    ssh_config = sandbox.directory / "ssh_config"
+    ssh_config.write_text(
+        f"Match all\n  HostName 127.0.0.1\n  Port {server.port}\nHost box\n"
+        "  ClearAllForwardings yes\n"
+    )
+    program = sandbox.program(
+        tunnel_table("t", "box", f'socks = "{free_port()}"'),
+        tunnel_table("no-forwards", "box"),
+        tunnel_table("behind", "other", 'jump = "box"', f'socks = "{free_port()}"'),
+        head=sandbox.head(f'"{ssh_config}"'),
+    )
+    program.up()
+    blocked = program.wait_for_state("t", "blocked", "ssh_config")
+    assert blocked.failure is not None
+    assert "ClearAllForwardings" in blocked.failure.message
+    assert "ClearAllForwardings" in program.run("check").stderr
+    program.wait_until_up("no-forwards", "behind")
+
+
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_a_proxy_command_carries_the_connection_and_ends_with_the_tunnel(
     sandbox: Sandbox, proxy: str

@@ -87,7 +87,9 @@ DIRECTIVES = {
     "ChannelTimeout": _key("channel_timeout"),
     "CheckHostIP": _key("check_host_ip"),
     "Ciphers": _key("ciphers"),
-    "ClearAllForwardings": _harmless(_FORWARDS),
+    "ClearAllForwardings": _honoured(
+        "a tunnel with forwards is blocked, since it forbids them. On an autossh line as in ssh"
+    ),
     "Compression": _key("compression"),
     "ConnectionAttempts": _harmless("attempts continue; see `max_attempts`"),
     "ConnectTimeout": _key("connect_timeout"),

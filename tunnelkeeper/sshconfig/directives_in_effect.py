@@ -28,7 +28,13 @@ REFUSED = {
     for name, directive in DIRECTIVES.items()
     if directive.support is Support.REFUSED
 }
-READ_BY_FALLBACK = (*NAMED, *REFUSED, "PermitLocalCommand", "RefuseConnection")
+READ_BY_FALLBACK = (
+    *NAMED,
+    *REFUSED,
+    "ClearAllForwardings",
+    "PermitLocalCommand",
+    "RefuseConnection",
+)
 """The directives of this module that the reader without ssh has to recognize."""
 
 
@@ -74,6 +80,18 @@ def reject_refused(host: str, answer: Answer) -> None:
         raise SshConfigError(
             f"{host}: {name} {value} of ssh_config cannot be honoured: {effect}",
             f"change it for this host; `ssh -G {host}` prints the settings in effect",
+        )
+
+
+def reject_forwards(host: str, answer: Answer) -> None:
+    """Reject the forwards of a tunnel to a host whose ssh_config forbids them.
+
+    Raises SshConfigError.
+    """
+    if get_flag(answer, "clearallforwardings", default=False):
+        raise SshConfigError(
+            f"{host}: ClearAllForwardings yes of ssh_config forbids the forwards of this tunnel",
+            "change it for this host, or remove the tunnel",
         )
 
 

@@ -16,6 +16,7 @@ from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.host_spec import parse_host_spec
 from tunnelkeeper.sshconfig.config_files import find_config_files
 from tunnelkeeper.sshconfig.deviations import find_deviations
+from tunnelkeeper.sshconfig.directives_in_effect import reject_forwards
 from tunnelkeeper.sshconfig.lookup_request import WITHOUT_SESSION, Request, SshConfigError
 from tunnelkeeper.sshconfig.query_cache import MAX_AGE, CachedQuery
 from tunnelkeeper.sshconfig.resolve import LookupResult, jump_hosts, resolve
@@ -74,7 +75,10 @@ class HostLookup:
 
     async def resolve(self, tunnel: Tunnel) -> tuple[Host, ...]:
         """Return the hosts of a tunnel: jump hosts in ssh -J order, then the final host."""
-        return tuple(resolve(host) for host in await self._look_up_chain(self._tunnel_hop(tunnel)))
+        results = await self._look_up_chain(self._tunnel_hop(tunnel))
+        if tunnel.forwards:
+            reject_forwards(results[-1].name, results[-1].answer)
+        return tuple(resolve(result) for result in results)
 
     async def config_files(self) -> tuple[str, ...]:
         """Return the files of ssh_config, and the folders in which it looks for more.
