@@ -62,17 +62,21 @@ def test_a_configured_key_file_of_a_jump_host_must_exist(
     ]
 
 
-def test_a_private_key_in_the_agent_may_be_missing_on_disk(file: ConfigFile, key: Path) -> None:
+def test_a_private_key_in_the_agent_may_be_missing_on_disk(
+    file: ConfigFile, key: Path, agent: Path
+) -> None:
     key.unlink()  # the .pub file stays: ssh needs it for IdentitiesOnly with an agent
 
-    assert file.problems(f'identity_files = "{key}"', 'identity_agent = "/run/agent"') == []
+    assert file.problems(f'identity_files = "{key}"', f'identity_agent = "{agent}"') == []
     assert file.problems(f'identity_files = "{key}"', 'identity_agent = "none"') != []
 
 
-def test_a_public_key_file_names_a_key_of_the_agent(file: ConfigFile, key: Path) -> None:
+def test_a_public_key_file_names_a_key_of_the_agent(
+    file: ConfigFile, key: Path, agent: Path
+) -> None:
     line = f'identity_files = "{key}.pub"'
 
-    assert file.problems(line, 'identity_agent = "/run/agent"') == []
+    assert file.problems(line, f'identity_agent = "{agent}"') == []
     [problem] = file.problems(line, 'identity_agent = "none"')
     at = file.at_key("identity_files")
     assert problem.startswith(f"{at}: identity file {key}.pub: it is a public key, and the")
@@ -91,14 +95,32 @@ def test_a_key_that_others_can_read_is_reported_with_the_remedy(
     assert f"chmod 600 {key}" in problem
 
 
-def test_a_key_with_a_passphrase_needs_an_agent(file: ConfigFile, tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_needs_an_agent(
+    file: ConfigFile, tmp_path: Path, agent: Path
+) -> None:
     locked = make_key(tmp_path / "locked", passphrase="secret words")
     line = f'identity_files = "{locked}"'
 
     [problem] = file.problems(line, 'identity_agent = "none"')
     at = file.at_key("identity_files")
     assert problem.startswith(f"{at}: identity file {locked}: it is protected by a passphrase")
-    assert file.problems(line, 'identity_agent = "/run/agent"') == []
+    assert file.problems(line, f'identity_agent = "{agent}"') == []
+
+
+def test_a_key_in_an_agent_that_does_not_exist_is_a_warning(
+    file: ConfigFile, tmp_path: Path, key: Path
+) -> None:
+    locked = make_key(tmp_path / "locked", passphrase="secret words")
+    key.unlink()
+
+    problems, warnings = file.check(
+        f'identity_files = ["{locked}", "{key}"]', 'identity_agent = "/nonexistent/agent"'
+    )
+
+    assert problems == []
+    assert [warning.rpartition(", and ")[2] for warning in warnings] == [
+        "there is no agent at /nonexistent/agent",
+    ] * 2
 
 
 def test_an_invalid_key_is_reported_once_for_all_its_tunnels(

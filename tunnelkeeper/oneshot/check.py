@@ -29,6 +29,7 @@ from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
 from tunnelkeeper.ssh.auth.private_keys import (
     KeyProblem,
+    LoadedKey,
     PrivateKeys,
     Unusable,
 )
@@ -180,8 +181,10 @@ def _check_host(
     # One of ssh's default keys may work where another does not.
     add_messages = report.add_problems if is_configured else report.add_warnings
     for index, path in enumerate(host.identity_files):
-        messages = _with_host(host, _key_problems(host, path, keys, is_configured))
-        add_messages(places.of_element(at, index) if is_configured else at, messages)
+        place = places.of_element(at, index) if is_configured else at
+        problems = _key_problems(host, path, keys.load(path), is_configured)
+        add_messages(place, _with_host(host, problems))
+        report.add_warnings(place, _with_host(host, _agent_warnings(host, keys.load(path))))
 
 
 def _with_host(host: Host, messages: Iterable[str]) -> Iterator[str]:
@@ -222,19 +225,28 @@ def _host_key_algorithms(host: Host) -> object:
     return algorithms.host_key_algorithms(host, (), prefer_certificates=True)
 
 
-def _key_problems(host: Host, path: str, keys: PrivateKeys, is_configured: bool) -> Iterator[str]:
-    loaded = keys.load(path)
-    if not isinstance(loaded, KeyProblem):
-        yield from _not_accepted(host, path, loaded.get_algorithm())
+def _key_problems(host: Host, path: str, key: LoadedKey, is_configured: bool) -> Iterator[str]:
+    if not isinstance(key, KeyProblem):
+        yield from _not_accepted(host, path, key.get_algorithm())
+    elif not _may_be_in_agent(host, key) and (is_configured or key.kind is not Unusable.MISSING):
+        yield with_hint(f"identity file {key}", key.remedy)
+
+
+def _agent_warnings(host: Host, key: LoadedKey) -> Iterator[str]:
+    """Yield a warning if a key needs an agent that does not exist now. It may be started later."""
+    agent = host.identity_agent
+    if agent is None or os.access(agent, os.F_OK):
         return
-    is_missing = loaded.kind is Unusable.MISSING
-    # The agent may hold the key: only its public half is here, or it is encrypted.
-    in_agent = host.identity_agent is not None and (
-        loaded.kind in {Unusable.ENCRYPTED, Unusable.PUBLIC}
-        or (is_missing and Path(f"{path}.pub").exists())
+    if isinstance(key, KeyProblem) and _may_be_in_agent(host, key):
+        yield f"identity file {key}, and there is no agent at {agent}"
+
+
+def _may_be_in_agent(host: Host, key: KeyProblem) -> bool:
+    """Return whether the agent may hold the key: its public half is here, or it is encrypted."""
+    return host.identity_agent is not None and (
+        key.kind in {Unusable.ENCRYPTED, Unusable.PUBLIC}
+        or (key.kind is Unusable.MISSING and Path(f"{key.path}.pub").exists())
     )
-    if not in_agent and (is_configured or not is_missing):
-        yield with_hint(f"identity file {loaded}", loaded.remedy)
 
 
 def _certificate_problems(host: Host) -> Iterator[str]:
