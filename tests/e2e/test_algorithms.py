@@ -56,6 +56,7 @@ def test_the_line_of_the_hint_brings_the_tunnel_up(sandbox: Sandbox, key: str) -
     program.write_config(sandbox.config(table.rstrip() + f"\n{found[1]}\n"))
     program.succeed("reload")
     program.wait_until_up("old")
+    assert "Warning" not in program.log()
 
 
 @pytest.mark.parametrize("key", OLD_SERVERS)

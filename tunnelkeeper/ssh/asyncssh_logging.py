@@ -1,15 +1,21 @@
-"""Switches asyncssh's logging off: its messages also reach us as exceptions and callbacks."""
+"""Switches off what asyncssh logs: its messages also reach us as exceptions and callbacks."""
 
 from __future__ import annotations
 
 import logging
+import warnings
 
 import asyncssh
+from cryptography.utils import CryptographyDeprecationWarning
 
 
 def silence_asyncssh() -> None:
-    """Set asyncssh's log level so that it logs nothing in the whole process."""
+    """Set asyncssh's log level so that it logs nothing in the whole process.
+
+    Python would print warnings about algorithms that a person has enabled for an old server.
+    """
     asyncssh.set_log_level(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning)
 
 
 class Silence:
