@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -185,3 +186,19 @@ def test_an_invalid_check_is_reported_with_its_key(
         local({"listen": 8080, "connect": "web:80", **table})
 
     assert [problem.key_path for problem in caught.value.problems] == [key_path]
+
+
+def test_a_port_may_be_the_name_of_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getservbyname", lambda name, _: {"web": 80}[name])
+
+    (short,) = local("web:db:web")
+    (table,) = local({"listen": "web", "connect": "db:web"})
+
+    assert short.forward == table.forward
+    assert str(short.forward) == "localhost:80:db:80"
+
+
+@pytest.mark.parametrize("name", ["no-such-service", "a\0b", "8o80"])
+def test_an_unknown_service_is_not_a_port(name: str) -> None:
+    with pytest.raises(InvalidValueError, match="expected a port"):
+        local(f"8080:db:{name}")

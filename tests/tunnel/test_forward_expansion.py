@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,6 @@ from tunnelkeeper.sshconfig import HostLookup, SshQuery, gather_facts
 from tunnelkeeper.tunnel.forward_expansion import expand_forwards
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tunnelkeeper.core.forward_spec import Forward
 
 SSH_CONFIG = "Host box\n  HostName box.example.com\n  User bob\n  Port 2200\n  HostKeyAlias alias\n"
@@ -43,12 +42,19 @@ SPECS = [
     ("socks", "-D", "/run/${TK_TEST}-%k"),
 ]
 """The key of the config file, the option of ssh, and the forward."""
+if Path("/etc/services").exists():
+    SPECS += [
+        ("local", "-L", "http:db:https"),
+        ("remote", "-R", "ftp:db:ssh"),
+        ("socks", "-D", "localhost:telnet"),
+    ]
 WRONG = [
     ("/run/%y:db:1", "unknown token %y"),
     ("/run/%T:db:1", "unknown token %T"),
     ("/run/a%:db:1", "a percent sign at the end"),
     ("/run/${TK_TEST:db:1", "'${' without '}'"),
     ("/run/${TK_UNSET}:db:1", "the environment has no variable TK_UNSET"),
+    ("8080:db:no-such-service", "expected a port from 1 to 65535, got 'no-such-service'"),
     ("${TK_UNSET}:db:1", "the environment has no variable TK_UNSET"),
 ]
 

@@ -6,6 +6,7 @@ core.forward_spec has the grammar of specs and core.probes that of checks. This 
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ from tunnelkeeper.core.forward_spec import (
     LocalForward,
     RemoteForward,
     RemoteSocksForward,
+    Services,
     SocksForward,
     SpecError,
     TcpAddress,
@@ -181,15 +183,23 @@ def _port_zero_problems(values: dict[str, Any]) -> list[ValueProblem]:
     return []
 
 
-def _parsed(parse: Callable[[str], T], spec: str) -> T:
+def _parsed(parse: Callable[[str, Services], T], spec: str) -> T:
     """Parse a spec. Like ssh, expand ${VARIABLES} first; percent tokens of paths come later."""
     try:
-        parsed = parse(expand_variables(spec, os.environ))
+        parsed = parse(expand_variables(spec, os.environ), _service_port)
         for path in _paths(parsed):
             token_letters(path, PATH_TOKENS)
     except (SpecError, TokenError) as error:
         raise value_error(printable(str(error))) from None
     return parsed
+
+
+def _service_port(name: str) -> int | None:
+    """Return the port of a service of services(5)."""
+    try:
+        return socket.getservbyname(name, "tcp")
+    except (OSError, ValueError):  # ValueError: a NUL or a lone surrogate
+        return None
 
 
 def _paths(parsed: object) -> tuple[str, ...]:

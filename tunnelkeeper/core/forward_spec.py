@@ -15,11 +15,9 @@ one. Paths keep their percent tokens and ${VARIABLES} (core.token_expansion).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, assert_never
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Literal, assert_never
 
 LOOPBACK = "localhost"
 """The default bind address of a forward: 127.0.0.1, and ::1 if available."""
@@ -28,6 +26,15 @@ EVERY_INTERFACE = "*"
 
 SOCKET_PATH_LIMIT = 107
 """Bytes of sun_path without the final NUL (unix(7)). ssh accepts no longer path at either end."""
+
+Services = Callable[[str], int | None]
+"""Returns the port of a TCP service by its name, or None if there is none."""
+
+
+def no_services(_name: str) -> int | None:
+    """Return no port: names of services are not accepted."""
+    return None
+
 
 Kind = Literal["local", "remote", "socks"]
 
@@ -168,55 +175,55 @@ def connectable_address(listen: Address) -> Address:
     return listen
 
 
-def parse_local(spec: str) -> LocalForward:
+def parse_local(spec: str, services: Services = no_services) -> LocalForward:
     """Parse a -L spec.
 
     Raises:
         SpecError: The spec is invalid.
     """
-    listen, connect = _listen_and_connect(spec)
+    listen, connect = _listen_and_connect(spec, services)
     if connect is None:
         raise SpecError(f"expected [bind_address:]port:host:hostport, got {spec!r}")
     return LocalForward(_nonzero(listen, spec), _nonzero(connect, spec))
 
 
-def parse_remote(spec: str) -> RemoteForward | RemoteSocksForward:
+def parse_remote(spec: str, services: Services = no_services) -> RemoteForward | RemoteSocksForward:
     """Parse a -R spec. Port 0 lets the server choose. Without a target it is a SOCKS proxy.
 
     Raises:
         SpecError: The spec is invalid.
     """
-    listen, connect = _listen_and_connect(spec)
+    listen, connect = _listen_and_connect(spec, services)
     if connect is None:
         return RemoteSocksForward(listen)
     return RemoteForward(listen, _nonzero(connect, spec))
 
 
-def parse_socks(spec: str) -> SocksForward:
+def parse_socks(spec: str, services: Services = no_services) -> SocksForward:
     """Parse a -D spec.
 
     Raises:
         SpecError: The spec is invalid.
     """
-    listen, connect = _listen_and_connect(spec)
+    listen, connect = _listen_and_connect(spec, services)
     if connect is not None:
         raise SpecError(f"expected [bind_address:]port, got {spec!r}")
     return SocksForward(_nonzero(listen, spec))
 
 
-def parse_listen(text: str) -> Address:
+def parse_listen(text: str, services: Services = no_services) -> Address:
     """Parse the `listen` end of the table form: [bind_address:]port or a path.
 
     Raises:
         SpecError: The spec is invalid.
     """
-    listen, connect = _listen_and_connect(text)
+    listen, connect = _listen_and_connect(text, services)
     if connect is not None:
         raise SpecError(f"expected [bind_address:]port or a path, got {text!r}")
     return listen
 
 
-def parse_target(text: str) -> Address:
+def parse_target(text: str, services: Services = no_services) -> Address:
     """Parse the `connect` end of the table form: host:port or a path.
 
     Raises:
@@ -227,33 +234,33 @@ def parse_target(text: str) -> Address:
         return _unix(fields[0], text)
     if len(fields) != 2 or not fields[0]:
         raise SpecError(f"expected host:port or a path, got {text!r}")
-    return _nonzero(TcpAddress(_host(fields[0], text), _port(fields[1], text)), text)
+    return _nonzero(TcpAddress(_host(fields[0], text), _port(fields[1], text, services)), text)
 
 
-def _listen_and_connect(spec: str) -> tuple[Address, Address | None]:
+def _listen_and_connect(spec: str, services: Services) -> tuple[Address, Address | None]:
     """Split a spec into its listen and connect ends. The connect end may be None."""
     fields = _fields(spec)
     match fields:
         case [listen] if "/" in listen:
             return _unix(listen, spec), None
         case [port]:
-            return TcpAddress(LOOPBACK, _port(port, spec)), None
+            return TcpAddress(LOOPBACK, _port(port, spec, services)), None
         case [listen, connect] if "/" in listen and "/" in connect:
             return _unix(listen, spec), _unix(connect, spec)
         case [port, path] if "/" in path:
-            return TcpAddress(LOOPBACK, _port(port, spec)), _unix(path, spec)
+            return TcpAddress(LOOPBACK, _port(port, spec, services)), _unix(path, spec)
         case [bind, port] if "/" not in bind:
-            return TcpAddress(_bind(bind, spec), _port(port, spec)), None
+            return TcpAddress(_bind(bind, spec), _port(port, spec, services)), None
         case [bind, port, path] if "/" in path and "/" not in bind:
-            return TcpAddress(_bind(bind, spec), _port(port, spec)), _unix(path, spec)
+            return TcpAddress(_bind(bind, spec), _port(port, spec, services)), _unix(path, spec)
         case [listen, host, port] if "/" in listen:
-            return _unix(listen, spec), TcpAddress(_host(host, spec), _port(port, spec))
+            return _unix(listen, spec), TcpAddress(_host(host, spec), _port(port, spec, services))
         case [port, host, hostport]:
-            target = TcpAddress(_host(host, spec), _port(hostport, spec))
-            return TcpAddress(LOOPBACK, _port(port, spec)), target
+            target = TcpAddress(_host(host, spec), _port(hostport, spec, services))
+            return TcpAddress(LOOPBACK, _port(port, spec, services)), target
         case [bind, port, host, hostport]:
-            target = TcpAddress(_host(host, spec), _port(hostport, spec))
-            return TcpAddress(_bind(bind, spec), _port(port, spec)), target
+            target = TcpAddress(_host(host, spec), _port(hostport, spec, services))
+            return TcpAddress(_bind(bind, spec), _port(port, spec, services)), target
     raise SpecError(f"expected [bind_address:]port:host:hostport, got {spec!r}")
 
 
@@ -303,10 +310,13 @@ def _host(text: str, spec: str) -> str:
     return text
 
 
-def _port(text: str, spec: str) -> int:
+def _port(text: str, spec: str, services: Services) -> int:
     # isdecimal() alone accepts digits of other scripts; int() alone accepts "1_0" and " 1".
     if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 65536:
         return int(text)
+    number = services(text)
+    if number is not None:
+        return number
     raise SpecError(f"expected a port from 1 to 65535, got {text!r} in {spec!r}")
 
 
