@@ -43,6 +43,17 @@ def test_a_command_gets_the_standard_streams(shared_sandbox: Sandbox, server: Ss
     assert b"no\n" in done.stderr
 
 
+def test_a_command_may_be_in_any_encoding(shared_sandbox: Sandbox, server: Sshd) -> None:
+    command = os.fsdecode("printf %s Zürich".encode("latin-1"))
+    done = run(shared_sandbox, server, f"-M 0 box '{command}'")
+    by_ssh = subprocess.run(
+        shared_sandbox.ssh(server.port, "127.0.0.1", command), capture_output=True, check=True
+    )
+
+    assert done.returncode == 0
+    assert done.stdout == by_ssh.stdout == "Zürich".encode("latin-1")
+
+
 def test_the_output_of_a_command_is_complete_before_its_status(
     shared_sandbox: Sandbox, server: Sshd
 ) -> None:

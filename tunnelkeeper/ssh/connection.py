@@ -6,6 +6,7 @@ It knows only its own hop. The connection that it runs through, if any, is its `
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -222,13 +223,15 @@ class Connection:
         if command.agent_socket is not None:
             self.transport.forward_agent(command.agent_socket)
         terminal = command.terminal
+        text: Any = os.fsencode(command.text)
         if terminal is not None:
             self.set_traffic_class(self.host.ip_qos.interactive)
         opening = self.transport.create_command_channel().create(
             session,
-            command=command.text if command.kind is CommandKind.COMMAND else None,
-            subsystem=command.text if command.kind is CommandKind.SUBSYSTEM else None,
-            env={name.encode(): value.encode() for name, value in command.environment},
+            # As bytes: arguments and variables of this machine may be in any encoding.
+            command=text if command.kind is CommandKind.COMMAND else None,
+            subsystem=text if command.kind is CommandKind.SUBSYSTEM else None,
+            env={os.fsencode(name): os.fsencode(value) for name, value in command.environment},
             request_pty=terminal is not None,
             term_type=terminal.name if terminal else None,
             term_size=(terminal.columns, terminal.lines) if terminal else None,
