@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,6 +95,47 @@ def test_the_mask_of_ssh_config_decides_who_can_use_a_socket_file_as_with_ssh(
     program.succeed("restart", "alias")
     program.wait_until_up("alias")
     assert modes() == [mode] * 3
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_file_in_the_way_is_removed_if_ssh_config_says_so_as_with_ssh(
+    sandbox: Sandbox, is_live: bool
+) -> None:
+    server, directory, target = sandbox.sshd(), sandbox.directory, sandbox.service(echo)
+    files = [directory / f"{kind}.sock" for kind in ("ssh", "alias", "key", "kept")]
+    for file in files:
+        if is_live:
+            sandbox.service(sender(b"old"), at=file)
+        else:
+            file.write_text("old")
+    forwards = [f"{file}:{target}" for file in files]
+    ssh_config = directory / "ssh_config"
+    ssh_config.write_text(
+        f"Host box\n  HostName 127.0.0.1\n  Port {server.port}\n  StreamLocalBindUnlink yes\n"
+    )
+    login = sandbox.ssh(server.port)[3:-2]
+    sandbox.spawn(require("ssh"), *login, "-F", str(ssh_config), "-N", "-L", forwards[0], "box")
+    program = sandbox.program(
+        tunnel_table("alias", "box", f'local = "{forwards[1]}"'),
+        tunnel_table(
+            "key", server.port, f'local = "{forwards[2]}"', "stream_local_bind_unlink = true"
+        ),
+        tunnel_table("kept", server.port, f'local = "{forwards[3]}"'),
+        head=sandbox.head(f'"{ssh_config}"'),
+    )
+    program.up()
+    program.wait_until_up("alias", "key")
+    program.wait_for_state("kept", "degraded", "local_port_busy")
+
+    def leads_to_the_target(file: Path) -> bool:
+        return stat.S_ISSOCK(file.stat().st_mode) and exchange(file, b"new") == b"new"
+
+    for file in files[:3]:
+        wait_until(partial(leads_to_the_target, file), message=f"{file} was not replaced")
+    if is_live:
+        assert exchange(files[3], b"") == b"old"
+    else:
+        assert files[3].read_text() == "old"
 
 
 def test_a_port_connects_to_a_socket_file_on_either_side(sandbox: Sandbox) -> None:

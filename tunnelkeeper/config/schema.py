@@ -81,6 +81,7 @@ HOST_KEYS: Keys = {
     "ip_qos": host_values.as_in_ssh(parse_ip_qos),
     "tag": text,
     "channel_timeout": host_values.as_in_ssh(parse_channel_timeouts),
+    "stream_local_bind_unlink": flag,
     "stream_local_bind_mask": host_values.as_in_ssh(parse_bind_mask),
     "proxy_command": text,
     "connect_timeout": positive_duration,

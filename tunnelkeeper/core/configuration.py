@@ -64,6 +64,7 @@ class HostOptions:
     ip_qos: tuple[str, ...] | None = None
     tag: str | None = None
     stream_local_bind_mask: tuple[str, ...] | None = None
+    stream_local_bind_unlink: bool | None = None
     channel_timeout: tuple[str, ...] | None = None
     known_hosts_command: str | None = None
     proxy_command: str | None = None
@@ -133,6 +134,7 @@ class Host:
     ip_qos: IpQos = field(default_factory=IpQos)
     warn_weak_crypto: bool = False
     stream_local_bind_mask: int = DEFAULT_BIND_MASK
+    stream_local_bind_unlink: bool = False
     channel_timeout: tuple[ChannelTimeout, ...] = ()
     known_hosts_command: tuple[str, ...] = ()
     proxy_command: str | None = None

@@ -147,7 +147,9 @@ DIRECTIVES = {
     "Match": _honoured(),
     "NoHostAuthenticationForLocalhost": _honoured(),
     "NumberOfPasswordPrompts": _harmless(_NO_PROMPTS),
-    "ObscureKeystrokeTiming": _harmless("a tunnel sends no keystrokes"),
+    "ObscureKeystrokeTiming": _harmless(
+        "a tunnel sends no keystrokes. The terminal of an autossh line sends them at once"
+    ),
     "PasswordAuthentication": _harmless(_ONLY_KEYS),
     "PermitLocalCommand": _harmless("see LocalCommand"),
     "PermitRemoteOpen": _key("permit_remote_open"),
@@ -182,7 +184,9 @@ DIRECTIVES = {
     "SetEnv": _harmless(_NO_SESSION),
     "StdinNull": _harmless(_NO_SESSION),
     "StreamLocalBindMask": _key("stream_local_bind_mask"),
-    "StreamLocalBindUnlink": _harmless("a stale socket file is replaced, one in use never"),
+    "StreamLocalBindUnlink": _key(
+        "stream_local_bind_unlink", ". A socket file without a listener is always replaced"
+    ),
     "StrictHostKeyChecking": _key(
         "host_key_policy", "; `no` is treated as `accept-new`, and `ask` as `yes`"
     ),

@@ -38,6 +38,21 @@ _CLASSES = {
 DEFAULT_BIND_MASK = 0o177
 
 
+@dataclass(frozen=True, slots=True)
+class SocketFileRules:
+    """How the file of a Unix socket is created here.
+
+    mask: the permissions that it lacks. unlink: whether a file that exists is removed first, even a
+    socket that a program listens on.
+    """
+
+    mask: int = DEFAULT_BIND_MASK
+    unlink: bool = False
+
+
+PRIVATE_SOCKET_FILE = SocketFileRules()
+
+
 class ValueFormatError(ValueError):
     """Raised for a value that does not follow ssh_config(5). The text says what was expected."""
 

@@ -123,6 +123,7 @@ _PLAIN_KEYS: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
     ("bind_interface", "bindinterface", "B", str),
     ("tag", "tag", "P", str),
     ("hash_known_hosts", "hashknownhosts", "", _parse_flag),
+    ("stream_local_bind_unlink", "streamlocalbindunlink", "", _parse_flag),
     ("check_host_ip", "checkhostip", "", _parse_flag),
     ("compression", "compression", "C", _parse_flag),
     ("required_rsa_size", "requiredrsasize", "", _parse_rsa_size),

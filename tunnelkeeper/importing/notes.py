@@ -52,7 +52,6 @@ _KEYWORD_REASONS = {
     "pubkeyauthentication": _PUBLIC_KEYS_ONLY,
     "requesttty": _NOTHING_RUNS,
     "stdinnull": _NOTHING_RUNS,
-    "streamlocalbindunlink": "a stale socket file is always replaced",
     "visualhostkey": "there are no interactive prompts",
 }
 _OPTION_REASONS = {

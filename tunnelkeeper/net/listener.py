@@ -21,7 +21,7 @@ from tunnelkeeper.core.forward_spec import (
     UnixAddress,
     socket_path_problem,
 )
-from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK
+from tunnelkeeper.core.ssh_values import PRIVATE_SOCKET_FILE, SocketFileRules
 from tunnelkeeper.net.acceptor import Acceptor
 from tunnelkeeper.net.bind_addresses import special_addresses
 from tunnelkeeper.net.error_text import os_error_text
@@ -78,11 +78,11 @@ class Listener:
 async def listen(
     address: Address,
     factory: Callable[[], asyncio.Protocol],
-    mask: int = DEFAULT_BIND_MASK,
+    rules: SocketFileRules = PRIVATE_SOCKET_FILE,
 ) -> Listener:
     """Listen on a local address, with all of its sockets or with none.
 
-    mask: the permissions that the file of a Unix socket lacks.
+    rules: for the file of a Unix socket.
 
     Raises ListenError.
     """
@@ -92,7 +92,9 @@ async def listen(
                 return Listener([Acceptor(sock, factory) for sock in await _bind_tcp(address)])
             case UnixAddress(path=name):
                 path = _expand_user(name)
-                return Listener([Acceptor(_bind_unix(path, mask), factory)], (path, _file_id(path)))
+                return Listener(
+                    [Acceptor(_bind_unix(path, rules), factory)], (path, _file_id(path))
+                )
     except OSError as error:
         raise ListenError(_to_failure(address, error)) from error
 
@@ -161,14 +163,17 @@ def _expand_user(name: str) -> Path:
         raise OSError(errno.ENOENT, str(error)) from error
 
 
-def _bind_unix(path: Path, mask: int) -> socket.socket:
-    """Bind a Unix socket in place of a stale socket file."""
+def _bind_unix(path: Path, rules: SocketFileRules) -> socket.socket:
+    """Bind a Unix socket in place of a stale socket file, or of any file if the rules say so."""
     if problem := socket_path_problem(str(path)):
         raise OSError(errno.ENAMETOOLONG, problem)
-    _remove_stale(path)
+    if rules.unlink:
+        path.unlink(missing_ok=True)
+    else:
+        _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # bind() takes the mode from the umask. A later chmod would leave the socket open meanwhile.
-    before = os.umask(mask)
+    before = os.umask(rules.mask)
     try:
         sock.setblocking(False)
         sock.bind(str(path))

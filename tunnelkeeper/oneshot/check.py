@@ -171,6 +171,7 @@ def _check_host(
     for key, messages in (
         ("bind_address", _bind_address_problems(host)),
         ("revoked_host_keys", _revoked_keys_problems(host)),
+        ("known_hosts_command", _known_hosts_command_problems(host)),
         ("certificate_files", _certificate_problems(host)),
     ):
         report.add_problems(places.of_host(tunnel, host, key), _with_host(host, messages))
@@ -266,6 +267,12 @@ def _not_accepted(host: Host, path: str, key_type: str) -> Iterator[str]:
 def _known_hosts_warnings(host: Host, known_hosts: KnownHostsFiles) -> Iterator[str]:
     _, warnings, _ = known_hosts.read([*host.user_known_hosts, *host.system_known_hosts])
     yield from warnings
+
+
+def _known_hosts_command_problems(host: Host) -> Iterator[str]:
+    for program in host.known_hosts_command[:1]:
+        if not (os.access(program, os.X_OK) and Path(program).is_file()):
+            yield f"known_hosts_command: {printable(program)} is not an executable program"
 
 
 def _revoked_keys_problems(host: Host) -> Iterator[str]:

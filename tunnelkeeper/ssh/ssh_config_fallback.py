@@ -67,7 +67,9 @@ SINGLE_WORD_DIRECTIVES = {
     "PubkeyAcceptedAlgorithms": "PubkeyAcceptedAlgorithms",
     "PubkeyAcceptedKeyTypes": "PubkeyAcceptedAlgorithms",  # the name before OpenSSH 8.5
     "RequiredRSASize": "RequiredRSASize",
+    "StreamLocalBindUnlink": "StreamLocalBindUnlink",
     "StrictHostKeyChecking": "StrictHostKeyChecking",
+    "WarnWeakCrypto": "WarnWeakCrypto",
 }
 """Supported directives of one word that asyncssh ignores, and their current names."""
 

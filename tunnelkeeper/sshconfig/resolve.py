@@ -142,6 +142,10 @@ def resolve(result: LookupResult) -> Host:
         stream_local_bind_mask=_parsed(
             result, options.stream_local_bind_mask, "StreamLocalBindMask", parse_bind_mask
         ),
+        stream_local_bind_unlink=_or_default(
+            options.stream_local_bind_unlink,
+            get_flag(answer, "streamlocalbindunlink", default=False),
+        ),
         warn_weak_crypto=get_value(answer, "warnweakcrypto") in WARNS_OF_WEAK_CRYPTO,
         proxy_command=_proxy_command(result, tokens),
         connect_timeout=_connect_timeout(result),

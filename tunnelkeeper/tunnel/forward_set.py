@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.forward_spec import LocalForward, SocksForward
-from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK
+from tunnelkeeper.core.ssh_values import SocketFileRules
 from tunnelkeeper.forwarding.gate import STOPPED, Gate
 from tunnelkeeper.tunnel.forward import ForwardContext
 from tunnelkeeper.tunnel.forward_expansion import (
@@ -55,7 +55,7 @@ class ForwardSet:
         self._on_change = on_change
         self._on_unhealthy = on_unhealthy
         self._host_tokens: Tokens = {}
-        self._bind_mask = DEFAULT_BIND_MASK
+        self._socket_file_rules = SocketFileRules()
         self._tasks: asyncio.TaskGroup
 
     def create(self, tunnel: Tunnel, tasks: asyncio.TaskGroup) -> None:
@@ -63,11 +63,11 @@ class ForwardSet:
         self._tasks = tasks
         self.all = [self._create(expanded, tunnel) for expanded in self._expand(tunnel)]
 
-    def set_bind_mask(self, mask: int) -> None:
-        """Set the permissions that socket files lack. They are private before the lookup."""
-        self._bind_mask = mask
+    def set_socket_file_rules(self, rules: SocketFileRules) -> None:
+        """Set how socket files are created. Before the lookup of the host they are private."""
+        self._socket_file_rules = rules
         for local in self.local_forwards:
-            local.set_bind_mask(mask)
+            local.set_socket_file_rules(rules)
 
     @property
     def remote_forwards(self) -> list[RunningRemoteForward]:
@@ -176,7 +176,7 @@ class ForwardSet:
         forward = expanded.forward
         if isinstance(forward, LocalForward | SocksForward):
             new = RunningLocalForward(forward, expanded, tunnel, context)
-            new.set_bind_mask(self._bind_mask)
+            new.set_socket_file_rules(self._socket_file_rules)
         else:
             new = RunningRemoteForward(forward, expanded, context)
         new.set_check(tunnel.checks.get(expanded.configured))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.client_failures import denial
 from tunnelkeeper.core.forward_spec import LOOPBACK, LocallyBoundForward, TcpAddress, target_of
-from tunnelkeeper.core.ssh_values import DEFAULT_BIND_MASK
+from tunnelkeeper.core.ssh_values import SocketFileRules
 from tunnelkeeper.forwarding.health_probe import check_local_forward
 from tunnelkeeper.forwarding.local_clients import LocalClients
 from tunnelkeeper.net.listener import Listener, ListenError, listen
@@ -46,20 +46,13 @@ class RunningLocalForward(RunningForward):
         self._listener: Listener | None = None
         self._denial: FailureRecord | None = None
         self._denied_in = self._served_in = 0  # generations of the gate
-        self._mask = DEFAULT_BIND_MASK
+        self._rules = SocketFileRules()
 
-    def set_bind_mask(self, mask: int) -> None:
-        """Set the permissions that a socket file lacks (StreamLocalBindMask)."""
-        if mask != self._mask and self._listener is not None:
-            self._listener.set_mask(mask)
-        self._mask = mask
-
-    @property
-    def current_denial(self) -> FailureRecord | None:
-        """The refusal of the server that is connected now, until it opens a channel."""
-        gate = self._context.gate
-        is_current = gate.connection is not None and self._denied_in == gate.generation
-        return self._denial if is_current else None
+    def set_socket_file_rules(self, rules: SocketFileRules) -> None:
+        """Set how a socket file is created. The mask applies to one that exists, too."""
+        if rules.mask != self._rules.mask and self._listener is not None:
+            self._listener.set_mask(rules.mask)
+        self._rules = rules
 
     @property
     def listen_address(self) -> Address:
@@ -124,7 +117,7 @@ class RunningLocalForward(RunningForward):
 
     async def _try_listen(self) -> bool:
         try:
-            self._listener = await listen(self.forward.listen, self.clients.accept, self._mask)
+            self._listener = await listen(self.forward.listen, self.clients.accept, self._rules)
         except ListenError as failed:
             self._set_state("failed", failed.failure)
             return False

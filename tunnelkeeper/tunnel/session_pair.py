@@ -18,6 +18,7 @@ from tunnelkeeper.core.lifecycle import (
     SessionEnded,
     SessionOpened,
 )
+from tunnelkeeper.core.ssh_values import SocketFileRules
 from tunnelkeeper.tunnel.session import Role, Session, SessionProgress
 
 if TYPE_CHECKING:
@@ -109,8 +110,10 @@ class SessionPair:
 
     async def on_host_known(self, session: Session) -> None:
         """Let the runner expand the forwards for the host of a session."""
-        self._forwards.set_bind_mask(session.host_chain[-1].stream_local_bind_mask)
-        tokens = session.host_chain[-1].tokens
+        host = session.host_chain[-1]
+        rules = SocketFileRules(host.stream_local_bind_mask, host.stream_local_bind_unlink)
+        self._forwards.set_socket_file_rules(rules)
+        tokens = host.tokens
         if self._forwards.set_host_tokens(session.tunnel, tokens):
             expanded = HostKnown()
             self._send(expanded)
