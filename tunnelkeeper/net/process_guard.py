@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -101,11 +102,13 @@ class ProcessGuard:
             return
         if process.stdin is not None:
             process.stdin.close()
-        try:
-            process.wait(EXIT_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # Not wait(timeout): it sleeps between looks, which fails under a faked clock.
+        killer = threading.Timer(EXIT_TIMEOUT, process.kill)
+        killer.daemon = True
+        killer.start()
+        process.wait()
+        killer.cancel()
+        killer.join()
 
 
 def _pipe_of(process: subprocess.Popen[bytes]) -> int:
