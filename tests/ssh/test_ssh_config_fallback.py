@@ -1,12 +1,17 @@
 """The ssh_config fallback gives the same answers as ssh for what asyncssh can parse."""
 
+import asyncio
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
+import psutil
 import pytest
 
+from tests.ssh.waiting import until
 from tunnelkeeper.core.configuration import (
     Configuration,
     Host,
@@ -14,6 +19,9 @@ from tunnelkeeper.core.configuration import (
     SupervisorOptions,
     Tunnel,
 )
+from tunnelkeeper.net.process_group import ending_children
+from tunnelkeeper.net.thread_executor import DaemonThreads
+from tunnelkeeper.ssh import ssh_config_fallback
 from tunnelkeeper.ssh.ssh_config_fallback import FallbackQuery
 from tunnelkeeper.sshconfig import (
     Facts,
@@ -287,3 +295,79 @@ async def test_a_match_exec_that_takes_too_long_times_out(write: Write, facts: F
         await FallbackQuery(facts, timeout=0.1)(Request("relay", source=source))
 
     assert caught.value.temporary
+
+
+@pytest.mark.parametrize("text", ["Include {fifo}\n", "Include {zero}\n"])
+async def test_an_included_file_that_is_not_regular_is_an_error(
+    text: str, write: Write, facts: Facts, tmp_path: Path
+) -> None:
+    files = {"fifo": tmp_path / "fifo", "zero": tmp_path / "zero"}
+    os.mkfifo(files["fifo"])
+    files["zero"].symlink_to("/dev/zero")
+
+    with pytest.raises(SshConfigError, match="not a regular file"):
+        await FallbackQuery(facts)(Request("relay", source=write(text.format_map(files))))
+
+
+async def test_a_fifo_is_an_error(tmp_path: Path, facts: Facts) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    with pytest.raises(SshConfigError, match="not a regular file"):
+        await FallbackQuery(facts)(Request("relay", source=str(fifo)))
+
+
+async def test_a_command_of_match_exec_that_hangs_is_ended_with_its_children(
+    write: Write, facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = tmp_path / "pids"
+    monkeypatch.setattr(ssh_config_fallback, "READ_TIMEOUT", 0.2)
+    source = write(f'Match exec "sleep 600 & echo $! $$ > {pids}; wait"\n  Port 1\n')
+
+    assert (await FallbackQuery(facts)(Request("relay", source=source)))["port"] == ["22"]
+
+    started = [int(pid) for pid in pids.read_text().split()]
+    await until(lambda: not any(map(is_alive, started)))
+
+
+def is_alive(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def test_a_command_of_match_exec_runs_in_the_users_shell(
+    write: Write, facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = tmp_path / "shell"
+    shell.write_text('#!/bin/sh\n[ "$1 $2" = "-c mine" ]\n')
+    shell.chmod(0o700)
+    monkeypatch.setenv("SHELL", str(shell))
+
+    answer = await FallbackQuery(facts)(
+        Request("relay", source=write('Match exec "mine"\n  Port 1\n'))
+    )
+
+    assert answer["port"] == ["1"]
+
+
+async def test_a_crowd_of_slow_lookups_delays_no_fast_one(
+    write: Write, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(DaemonThreads())  # as the programs do
+    monkeypatch.setattr(ssh_config_fallback, "READ_TIMEOUT", 5.0)
+    source = write('Match originalhost slow* exec "sleep 600"\n  Port 1\n')
+    query = FallbackQuery(facts, timeout=600)
+    async with asyncio.TaskGroup() as tasks, ending_children():
+        slow = [
+            tasks.create_task(query(Request(f"slow{number}", source=source)))
+            for number in range(20)
+        ]
+        await asyncio.sleep(0)
+
+        assert (await query(Request("fast", source=source)))["port"] == ["22"]
+        assert not any(task.done() for task in slow)
+        for task in slow:
+            task.cancel()
+    await until(lambda: not query._executor)

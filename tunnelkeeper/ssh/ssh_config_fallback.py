@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,6 +32,7 @@ from tunnelkeeper.net.fd_limits import with_inherited_limit
 from tunnelkeeper.net.process_group import ProcessGroup
 from tunnelkeeper.net.process_guard import TERMINATE_TIMEOUT
 from tunnelkeeper.net.regular_file import read_regular_file
+from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.sshconfig.directives_in_effect import READ_BY_FALLBACK
 from tunnelkeeper.sshconfig.lookup_request import SSH_ONLY, SshConfigError
 from tunnelkeeper.sshconfig.ssh_g_output import NONE
@@ -105,6 +107,7 @@ class FallbackQuery:
         self._facts = facts
         self._system_config = system_config
         self._timeout = timeout
+        self._executor = SerialExecutor()
 
     async def __call__(self, request: Request) -> Answer:
         """Return the settings of a host.
@@ -117,7 +120,7 @@ class FallbackQuery:
         try:
             async with asyncio.timeout(self._timeout):
                 # In a thread: the parser reads files and waits for the commands of Match exec.
-                options = await asyncio.to_thread(self._read, request)
+                options = await self._executor.call(request, partial(self._read, request))
         except TimeoutError:
             raise SshConfigError(
                 f"reading ssh_config for {request.host} took more than {self._timeout:g} s",

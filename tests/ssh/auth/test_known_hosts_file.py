@@ -294,3 +294,18 @@ def test_a_partially_written_line_is_an_error(file: Path, monkeypatch: pytest.Mo
 
     with pytest.raises(OSError, match="wrote only 10 of"):
         append_host_key(str(file), "host", ALGORITHM, key(1), hashed=False)
+
+
+def test_a_host_key_is_not_written_to_a_fifo(file: Path) -> None:
+    os.mkfifo(file)
+
+    with pytest.raises(OSError, match="not a regular file"):
+        append_host_key(str(file), "relay", ALGORITHM, key(1), hashed=False)
+
+
+def test_the_null_device_takes_a_host_key(file: Path) -> None:
+    file.symlink_to(os.devnull)
+
+    append_host_key(str(file), "relay", ALGORITHM, key(1), hashed=False)
+
+    assert file.is_char_device()

@@ -12,6 +12,7 @@ import fcntl
 import operator
 import os
 import secrets
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -137,7 +138,7 @@ def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed
 
     pattern: in the form of `known_hosts.host_pattern`. Concurrent writers never split a line.
 
-    Raises OSError, with EINVAL for a name that known_hosts cannot represent.
+    Raises OSError, with EINVAL for a name that known_hosts cannot represent and for a FIFO.
     """
     salt = secrets.token_bytes(SALT_BYTES) if hashed else None
     try:
@@ -145,8 +146,10 @@ def append_host_key(path: str, pattern: str, algorithm: str, blob: bytes, hashed
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error), path) from error
     Path(path).parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode=0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, mode=0o600)
     try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if _lacks_final_newline(descriptor):
             record = b"\n" + record
