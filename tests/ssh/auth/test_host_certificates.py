@@ -110,6 +110,7 @@ async def test_the_validity_is_judged_by_the_clock_that_is_handed_in(
     validity: tuple[float, float] = (YEAR_2000, YEAR_2040)
     assert failure.cause is Cause.HOST_KEY_UNKNOWN
     assert failure.certificate_validity == validity
+    assert failure.hint.startswith("check the clock of this machine")
     expected = "it expired at 2040-01-01" if now == YEAR_2040 else "not valid before 2000-01-01"
     assert expected in failure.message
 

@@ -200,7 +200,11 @@ class HostKeyVerifier:
         validity = (certificate.valid_after, certificate.valid_before)
         is_valid_now = validity[0] <= self.wall_time() < validity[1]
         if self.failure is not None and isinstance(verdict, Trusted) and not is_valid_now:
-            self.failure = replace(self.failure, certificate_validity=validity)
+            hint = self.failure.hint
+            if self.failure.cause is Cause.HOST_KEY_UNKNOWN:
+                what = "the clock of this machine and the validity of the server's certificate"
+                hint = f"check {what}; otherwise {hint}"
+            self.failure = replace(self.failure, hint=hint, certificate_validity=validity)
         return is_accepted
 
     def verify(self, key: asyncssh.SSHKey) -> bool:
