@@ -185,7 +185,7 @@ DIRECTIVES = {
     "StdinNull": _harmless(_NO_SESSION),
     "StreamLocalBindMask": _key("stream_local_bind_mask"),
     "StreamLocalBindUnlink": _key(
-        "stream_local_bind_unlink", ". A socket file without a listener is always replaced"
+        "stream_local_bind_unlink", "; a stale socket file is always replaced"
     ),
     "StrictHostKeyChecking": _key(
         "host_key_policy", "; `no` is treated as `accept-new`, and `ask` as `yes`"
