@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.keys import make_key
 from tests.requirements import require
+from tunnelkeeper.net import thread_executor
+from tunnelkeeper.net.regular_file import read_regular_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -329,3 +332,35 @@ def test_without_ssh_a_line_that_only_ssh_can_read_is_a_problem(
 
     assert f"{ssh_config} line 1" in problem
     assert "ssh itself would read it" in problem
+
+
+def test_files_on_a_disk_that_hangs_are_a_problem_and_do_not_stop_the_check(
+    file: ConfigFile, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, hanging = threading.Event(), str(key)
+    reads: list[str] = []
+
+    def read(path: str, limit: int = 0) -> bytes:
+        reads.append(path)
+        if path == hanging:
+            release.wait()
+        return read_regular_file(path, limit)
+
+    for module in ("public_keys", "private_keys"):
+        monkeypatch.setattr(f"tunnelkeeper.ssh.auth.{module}.read_regular_file", read)
+    monkeypatch.setattr(thread_executor, "READ_TIMEOUT", 0.2)
+    second = '[tunnels.two]\nhost = "relay"\nremote = "2202:localhost:22"\n'
+    third = '[tunnels.three]\nhost = "relay"\nidentity_files = "/no"\nsocks = "1080"\n'
+    line = f'identity_files = "{key}"\n'
+    try:
+        problems, _ = file.check(line.strip(), more=second + line + third)
+    finally:
+        release.set()
+
+    text = "me@relay:22: its files were not read within 0.2 s; its file system may hang"
+    assert [problem.partition(": ")[2] for problem in problems] == [
+        f"tunnels.db: {text}",
+        f"tunnels.two: {text}",
+        "tunnels.three.identity_files: me@relay:22: identity file /no: no such file",
+    ]
+    assert reads.count(hanging) == 1

@@ -24,6 +24,7 @@ from tunnelkeeper.core.forward_spec import (
 from tunnelkeeper.core.host_spec import host_name_problem, parse_host_spec
 from tunnelkeeper.core.text import printable, with_hint
 from tunnelkeeper.net.process_group import run_with_children
+from tunnelkeeper.net.thread_executor import DaemonThreads, SerialExecutor
 from tunnelkeeper.oneshot.ssh_config_forwards import find_deviations
 from tunnelkeeper.ssh.auth import algorithms
 from tunnelkeeper.ssh.auth.known_hosts_file import KnownHostsFiles
@@ -72,6 +73,11 @@ class Report:
     def add_warnings(self, at: KeyPath, messages: Iterable[str]) -> None:
         """Add warnings about one key."""
         self.warnings += [ValueProblem(at, message) for message in messages]
+
+    def add_all(self, other: Report) -> None:
+        """Add the problems and warnings of another report."""
+        self.problems += other.problems
+        self.warnings += other.warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +135,10 @@ class Places:
 
 
 async def _check_tunnels(configuration: Configuration, places: Places) -> Report:
+    asyncio.get_running_loop().set_default_executor(DaemonThreads())
     report = Report()
     lookup = lookup_for(configuration)
-    keys, known_hosts = PrivateKeys(), KnownHostsFiles()
+    hosts_checker = HostsChecker(places)
     facts = gather_facts()
     tunnels = configuration.tunnels.values()
     # All together: with a dead name server, each lookup takes seconds.
@@ -157,10 +164,41 @@ async def _check_tunnels(configuration: Configuration, places: Places) -> Report
                 place = places.of_forward(tunnel, expanded.configured)
                 report.add_problems(place, _forward_problems(expanded.forward))
         for host in hosts:
-            _check_host(report, places, tunnel, host, keys)
-            lines = _with_host(host, _known_hosts_warnings(host, known_hosts))
-            report.add_warnings(places.of_host(tunnel, host, "known_hosts"), lines)
+            report.add_all(await hosts_checker.check(tunnel, host))
     return report
+
+
+@dataclass(slots=True)
+class HostsChecker:
+    """Checks hosts in threads: their files may be on a disk that hangs."""
+
+    places: Places
+    keys: PrivateKeys = field(default_factory=PrivateKeys)
+    known_hosts: KnownHostsFiles = field(default_factory=KnownHostsFiles)
+    _executor: SerialExecutor = field(default_factory=SerialExecutor)
+    _hanging: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    async def check(self, tunnel: Tunnel, host: Host) -> Report:
+        """Return the problems and warnings of one host of a tunnel."""
+        files = (
+            *(*host.identity_files, *host.certificate_files, *host.revoked_host_keys),
+            *(*host.user_known_hosts, *host.system_known_hosts),
+        )
+        if files not in self._hanging:
+            try:
+                return await self._executor.read(files, lambda: self._check(tunnel, host))
+            except TimeoutError as error:
+                self._hanging[files] = f"its files were {error.strerror}"
+        report = Report()
+        report.add_problems(("tunnels", tunnel.name), _with_host(host, [self._hanging[files]]))
+        return report
+
+    def _check(self, tunnel: Tunnel, host: Host) -> Report:
+        report = Report()
+        _check_host(report, self.places, tunnel, host, self.keys)
+        lines = _with_host(host, _known_hosts_warnings(host, self.known_hosts))
+        report.add_warnings(self.places.of_host(tunnel, host, "known_hosts"), lines)
+        return report
 
 
 def _check_host(
