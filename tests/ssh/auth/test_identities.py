@@ -8,6 +8,7 @@ import pytest
 from asyncssh.auth import MSG_USERAUTH_PK_OK, _ServerPublicKeyAuth
 from asyncssh.packet import String
 
+from tests.e2e.keys import make_key
 from tests.ssh.auth.offers import Agent, blob, certify, identities_of, key_file, offered_keys
 from tests.ssh.server import Server, connected, new_key, serve
 from tunnelkeeper.core.failures import Cause, FailureError
@@ -107,6 +108,24 @@ async def test_the_login_failure_names_keys_of_types_not_accepted(
     message = keys.login_failure(ServerReplies(("publickey",))).message
     assert f"{path}: ssh-ed25519 is not in PubkeyAcceptedAlgorithms" in message
     assert "agent: ssh-ed25519 is not in" in message
+
+
+async def test_rsa_keys_below_the_required_size_are_not_offered(folder: Path, agent: Agent) -> None:
+    small, large, other = (folder / name for name in ("small", "large", "other"))
+    for path, bits in ((small, 1024), (large, 2048), (other, 1024)):
+        make_key(path, "rsa", bits=bits)
+    certify(small, folder / "small-cert.pub")
+    agent.add(str(other))
+    options: dict[str, Any] = {
+        "identity_agent": agent.socket,
+        "identity_files": (str(small), str(large)),
+    }
+    keys = identities_of(**options, required_rsa_size=2048)
+
+    assert await offered_keys(keys) == [blob(str(large))]
+    message = keys.login_failure(ServerReplies(("publickey",))).message
+    assert f"{small}: it has 1024 bits, and RequiredRSASize asks for 2048" in message
+    assert len(await offered_keys(identities_of(**options, required_rsa_size=1024))) == 4
 
 
 async def test_a_separate_certificate_file_is_matched_with_its_key(folder: Path) -> None:
