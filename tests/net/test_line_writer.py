@@ -125,7 +125,7 @@ def test_closing_twice_or_without_a_line_is_harmless(sink: FakeSink) -> None:
     assert not set(threading.enumerate()) - before
 
 
-def test_a_child_goes_on_without_the_thread_of_its_parent(sink: FakeSink) -> None:
+def test_a_child_continues_without_the_thread_of_its_parent(sink: FakeSink) -> None:
     writer = writer_of(sink, limit=100)
     sink.may_write.clear()
     for number in range(3):
