@@ -52,7 +52,7 @@ class FileClaim:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = claim_path(self._folder, self._config)
         kind = fcntl.LOCK_SH if self._is_partial else fcntl.LOCK_EX
-        descriptor = _lock(path, kind)
+        descriptor = _lock(path, kind, LOCK_TIMEOUT)
         if descriptor is None:
             raise FileClaimedError(self._describe_holders(path))
         if not self._is_partial:
@@ -73,7 +73,7 @@ class FileClaim:
                 if name in self._claimed:
                     continue
                 path = claim_path(self._folder, self._config, name)
-                descriptor = _lock(path, fcntl.LOCK_EX)
+                descriptor = _lock(path, fcntl.LOCK_EX, 0)
                 if descriptor is None:
                     raise FileClaimedError(
                         f"the tunnel {name!r} of {self._config} is held by {_holder(path)}"
@@ -119,16 +119,19 @@ def socket_of_holder(folder: Path, config: Path) -> Path | None:
     return _read(path)[1] if is_held else None
 
 
-def _lock(path: Path, kind: int) -> int | None:
-    """Lock a file, creating it. Return its descriptor, or None if another process holds it."""
+def _lock(path: Path, kind: int, timeout: float) -> int | None:
+    """Lock a file, creating it. Return its descriptor, or None if another process holds it.
+
+    timeout: seconds to try.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    deadline = time.monotonic() + LOCK_TIMEOUT
+    deadline = time.monotonic() + timeout
     try:
         while True:
             with suppress(BlockingIOError):
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
                 return descriptor
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
                 break
             time.sleep(_POLL_INTERVAL)
     except BaseException:
