@@ -17,10 +17,10 @@ from tests.faults.silent_dns import with_silent_dns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.program import Program
     from tests.e2e.sandbox import Sandbox
 
-CROWD = 20
+CROWD = 40
+"""Each lookup is given up after five seconds. Four at a time, all of them take longer than MARGIN."""
 
 SLOW = {
     "match": 'Match originalhost slow* exec "sleep 600"\n  User other\n',
@@ -32,10 +32,6 @@ SLOW = {
 def background() -> Iterator[BackgroundLoop]:
     with BackgroundLoop() as background:
         yield background
-
-
-def failures(program: Program) -> list[str]:
-    return [tunnel.name for tunnel in program.status().tunnels if tunnel.failure is not None]
 
 
 @pytest.mark.parametrize("reason", SLOW)
@@ -60,11 +56,7 @@ def test_a_crowd_of_slow_lookups_delays_no_healthy_tunnel(
     program.up()
 
     program.wait_until_up("good", within=MARGIN)
-    first = failures(program)
     assert exchange(port, b"data") == b"data"
     program.wait_for("slow0", lambda tunnel: tunnel.failure, within=MARGIN + 10)
     program.succeed("restart", "good")
     program.wait_until_up("good", within=MARGIN)
-
-    # A lookup is given up after five seconds: the healthy tunnel was up before the first one.
-    assert first == []
