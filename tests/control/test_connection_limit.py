@@ -102,6 +102,19 @@ def test_single_requests_are_answered_when_every_connection_is_subscribed(
         assert client.version().pid == os.getpid()
 
 
+def test_a_connection_that_replaces_one_of_the_reserve_cannot_subscribe_either(
+    server: RunningServer,
+) -> None:
+    with subscribers(server, CONNECTION_LIMIT), idle_connections(server, 2) as idle:
+        assert b"idle the longest" in idle[0].recv(1000)
+        with (
+            Client(server.path, DEADLINE) as client,
+            pytest.raises(RemoteError, match="too many clients follow"),
+        ):
+            client.call("subscribe")
+        assert b"idle the longest" in idle[1].recv(1000)
+
+
 async def test_a_connection_above_the_reserve_is_refused_with_the_reason(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

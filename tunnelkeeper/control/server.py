@@ -74,8 +74,8 @@ def may_control(uid: int | None) -> bool:
 class ControlServer:
     """Serves the control protocol on a socket file. The caller holds the lock beside that file.
 
-    At the limit, the connection that has been idle the longest is closed for a new one. If none is
-    idle, the new one is in the reserve: it cannot subscribe.
+    At the limit, the connection that has been idle the longest is closed for a new one. A new one
+    above the limit is in the reserve: it cannot subscribe.
 
     subject: what the methods act on. make_connection: serves one client.
     """
@@ -137,12 +137,13 @@ class ControlServer:
             writer.transport.abort()
             return
         others = sum(not c.is_stream for c in self._connections.values())
-        is_full = others >= CONNECTION_LIMIT and not self._close_longest_idle()
-        if is_full and others >= CONNECTION_LIMIT + RESERVE:
+        if others >= CONNECTION_LIMIT and self._close_longest_idle():
+            others -= 1
+        if others >= CONNECTION_LIMIT + RESERVE:
             tasks.create_task(_refuse(reader, writer))
             return
         connection = self._make_connection(self._subject, reader, writer)
-        connection.in_reserve = is_full
+        connection.in_reserve = others >= CONNECTION_LIMIT
         task = tasks.create_task(_serve(connection, writer))
         self._connections[task] = connection
         task.add_done_callback(lambda task: self._connections.pop(task, None))
