@@ -82,6 +82,24 @@ def test_a_refused_claim_leaves_the_others(tmp_path: Path) -> None:
         first.claim(["mail", "db"])
 
 
+def test_a_link_that_changes_leaves_the_claims_to_single_tunnels_together(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").symlink_to("old.toml")
+    with claim(tmp_path, is_partial=True) as first:
+        (tmp_path / "t.toml").unlink()
+        (tmp_path / "t.toml").symlink_to("new.toml")
+        first.claim(["db"])
+        with (
+            claim(tmp_path, "/run/b.sock", "old.toml", is_partial=True) as second,
+            pytest.raises(FileClaimedError, match=r"'db' of .*old\.toml is held"),
+        ):
+            second.claim(["db"])
+
+
+def test_links_that_form_a_loop_have_no_holder(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").symlink_to("t.toml")
+    assert socket_of_holder(tmp_path / "claims", tmp_path / "t.toml") is None
+
+
 def test_a_look_for_the_holder_does_not_refuse_a_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,7 +71,8 @@ def connect(settings: Settings, config: str | None, timeout: float) -> Client:
 def _socket_name(config_file: Path, default: Path) -> str:
     if config_file == default:
         return "relay.sock"
-    return f"relay-{hashlib.sha256(os.fsencode(config_file.resolve())).hexdigest()[:12]}.sock"
+    path = os.fsencode(os.path.realpath(config_file))
+    return f"relay-{hashlib.sha256(path).hexdigest()[:12]}.sock"
 
 
 def _sockets() -> list[Path]:

@@ -65,7 +65,7 @@ class Settings:
         try:
             if self.config_option is not None:
                 held = Path(client.status().supervisor.config)
-                if held.resolve() != self.config.resolve():
+                if os.path.realpath(held) != os.path.realpath(self.config):
                     raise OtherConfigError(held, self.config)
         except BaseException:
             client.close()

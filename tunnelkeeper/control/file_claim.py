@@ -41,20 +41,20 @@ class FileClaim:
     """
 
     def __init__(self, folder: Path, config: Path, socket: Path, *, is_partial: bool) -> None:
-        self._folder = folder
         self._config = config
+        # Once: a link can change, and the event loop must not wait for the disk that it is on.
+        self._file = claim_path(folder, config)
         self._socket = socket
         self._is_partial = is_partial
         self._claimed: dict[str, int] = {}
 
     def acquire(self) -> None:
         """Claim the file. Raises FileClaimedError, and OSError if that cannot be written."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = claim_path(self._folder, self._config)
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         kind = fcntl.LOCK_SH if self._is_partial else fcntl.LOCK_EX
-        descriptor = _lock(path, kind, LOCK_TIMEOUT)
+        descriptor = _lock(self._file, kind, LOCK_TIMEOUT)
         if descriptor is None:
-            raise FileClaimedError(self._describe_holders(path))
+            raise FileClaimedError(self._describe_holders())
         if not self._is_partial:
             _write(descriptor, self._socket)
         self._claimed[""] = descriptor
@@ -72,7 +72,7 @@ class FileClaim:
             for name in tunnels:
                 if name in self._claimed:
                     continue
-                path = claim_path(self._folder, self._config, name)
+                path = self._file.with_suffix(f".{name}.lock")
                 descriptor = _lock(path, fcntl.LOCK_EX, 0)
                 if descriptor is None:
                     raise FileClaimedError(
@@ -92,21 +92,22 @@ class FileClaim:
             os.close(descriptor)
         self._claimed.clear()
 
-    def _describe_holders(self, path: Path) -> str:
-        if _is_locked(path, fcntl.LOCK_SH):
-            return f"{self._config} is held by {_holder(path)}"
+    def _describe_holders(self) -> str:
+        if _is_locked(self._file, fcntl.LOCK_SH):
+            return f"{self._config} is held by {_holder(self._file)}"
         holders = [
             f"{_tunnel_of(each)!r} by {_holder(each)}"
-            for each in sorted(self._folder.glob(f"{path.stem}.*{path.suffix}"))
+            for each in sorted(self._file.parent.glob(f"{self._file.stem}.*.lock"))
             if _is_locked(each, fcntl.LOCK_SH)
         ]
         return f"single tunnels of {self._config} are held: {'; '.join(holders) or 'one'}"
 
 
-def claim_path(folder: Path, config: Path, tunnel: str = "") -> Path:
-    """Return the claim file of a config file, or of one of its tunnels."""
-    key = hashlib.sha256(os.fsencode(config.resolve())).hexdigest()[:16]
-    return folder / f"{key}{'.' if tunnel else ''}{tunnel}.lock"
+def claim_path(folder: Path, config: Path) -> Path:
+    """Return the claim file of a config file."""
+    # Path.resolve() of Python 3.11 raises RuntimeError for links that form a loop.
+    key = hashlib.sha256(os.fsencode(os.path.realpath(config))).hexdigest()[:16]
+    return folder / f"{key}.lock"
 
 
 def socket_of_holder(folder: Path, config: Path) -> Path | None:
