@@ -55,6 +55,13 @@ class RunningLocalForward(RunningForward):
         self._rules = rules
 
     @property
+    def current_denial(self) -> FailureRecord | None:
+        """The refusal of the server that is connected now, until it opens a channel."""
+        gate = self._context.gate
+        is_current = gate.connection is not None and self._denied_in == gate.generation
+        return self._denial if is_current else None
+
+    @property
     def listen_address(self) -> Address:
         """The address that clients connect to. Loopback is shown as 127.0.0.1."""
         match self.forward.listen:
