@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.e2e.sandbox import Sandbox
 
 CROWD = 40
-"""Each lookup is given up after five seconds. Four at a time, all of them take longer than MARGIN."""
+"""Each lookup is given up after five seconds. Four at a time, all take longer than MARGIN."""
 
 SLOW = {
     "match": 'Match originalhost slow* exec "sleep 600"\n  User other\n',
