@@ -7,7 +7,10 @@ from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 
+import asyncssh
 import pytest
+from asyncssh.packet import String
+from asyncssh.public_key import decode_ssh_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,11 +27,13 @@ from tunnelkeeper.ssh.auth.openssh_certificate import (
     format_time,
     host_certificate_problem,
     is_certificate,
+    next_validity,
     parse_certificate,
     presented_key,
 )
 
 NOW = 1_700_000_000
+ON_CURVE = asyncssh.generate_private_key("ecdsa-sha2-nistp256").public_data[-65:]
 
 
 def blob_of(path: str) -> bytes:
@@ -88,6 +93,27 @@ def test_text_in_another_encoding_and_critical_options_are_parsed(tmp_path: Path
     assert certificate.principals == ("f\\xfcr alle",)
     assert b"unknown" in certificate.critical_options
     assert presented_key(blob).ca_blob == certificate.ca_key
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (b"sk-ssh-ed25519@openssh.com", [bytes(32), b"ssh:"]),
+        (b"sk-ecdsa-sha2-nistp256@openssh.com", [b"nistp256", ON_CURVE, b"ssh:"]),
+    ],
+)
+def test_certificates_of_security_keys_are_parsed(kind: bytes, fields: list[bytes]) -> None:
+    key = b"".join(map(String, [kind, *fields]))
+    blob = (
+        new_key()
+        .generate_user_certificate(
+            decode_ssh_public_key(key), "me", valid_after=NOW, valid_before=NOW + 9
+        )
+        .public_data
+    )
+
+    assert parse_certificate(blob).key == key
+    assert next_validity([blob], NOW - 1) == (NOW, NOW + 9)
 
 
 @pytest.mark.parametrize("cut", [1, 30, 100])

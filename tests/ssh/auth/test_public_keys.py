@@ -8,6 +8,7 @@ from asyncssh.packet import String
 
 from tests.ssh.server import new_key, write_key
 from tunnelkeeper.ssh.auth import public_keys
+from tunnelkeeper.ssh.auth.key_blobs import plain_type
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +137,7 @@ def test_an_unknown_or_damaged_blob_yields_none(blob: bytes) -> None:
     ],
 )
 def test_the_plain_type_of_a_certificate(key_type: str, plain: str) -> None:
-    assert public_keys.plain_type(key_type) == plain
+    assert plain_type(key_type) == plain
 
 
 def test_a_machine_out_of_descriptors_is_not_a_missing_key(

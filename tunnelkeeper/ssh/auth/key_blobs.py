@@ -12,6 +12,27 @@ from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
 
 RSA_TYPES = frozenset({b"ssh-rsa", b"rsa-sha2-256", b"rsa-sha2-512"})
 
+FIELD_COUNTS = {
+    "ssh-rsa": 2,
+    "ssh-dss": 4,
+    "ssh-ed25519": 1,
+    "ssh-ed448": 1,
+    "ecdsa-sha2-nistp256": 2,
+    "ecdsa-sha2-nistp384": 2,
+    "ecdsa-sha2-nistp521": 2,
+    "ecdsa-sha2-1.3.132.0.10": 2,
+    "sk-ssh-ed25519@openssh.com": 2,
+    "sk-ecdsa-sha2-nistp256@openssh.com": 3,
+}
+"""The number of fields of a public key after its type (RFC 4253, 5656, 8709; PROTOCOL.u2f). A
+certificate repeats them after its nonce."""
+
+
+def plain_type(key_type: str) -> str:
+    """Return the key type of a certificate type; other types as they are."""
+    bare = key_type.removesuffix(CERTIFICATE_SUFFIX)
+    return f"{bare}@openssh.com" if bare != key_type and bare.startswith("sk-") else bare
+
 
 def rsa_bits(blob: bytes) -> int | None:
     """Return the size of an RSA key or of the key in an RSA certificate; None for other types."""

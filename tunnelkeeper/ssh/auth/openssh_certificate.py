@@ -16,7 +16,7 @@ import asyncssh
 from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.core.text import printable
-from tunnelkeeper.ssh.auth.key_blobs import WireError, WireReader
+from tunnelkeeper.ssh.auth.key_blobs import FIELD_COUNTS, WireError, WireReader, plain_type
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -27,16 +27,6 @@ FOREVER = 0xFFFFFFFFFFFFFFFF
 MAX_NAMES = 4  # principals in a message
 START_RETRIES = (0, 10, 60)
 """Seconds after the beginning of a user certificate's validity at which a login is tried again."""
-
-_KEY_FIELDS = {
-    b"ssh-rsa": 2,
-    b"ssh-dss": 4,
-    b"ssh-ed25519": 1,
-    b"ssh-ed448": 1,
-    b"sk-ssh-ed25519@openssh.com": 2,
-    b"sk-ecdsa-sha2-nistp256@openssh.com": 3,
-}
-"""Fields of a public key after its type, which a certificate repeats after the nonce."""
 
 
 class CertificateError(ValueError):
@@ -171,9 +161,12 @@ def format_time(moment: float) -> str:
 
 
 def _parse(reader: WireReader, blob: bytes) -> Certificate:
-    key_type = reader.string().removesuffix(SUFFIX)
+    key_type = plain_type(_text(reader.string()))
+    if key_type not in FIELD_COUNTS:
+        name = printable(key_type, 60)
+        raise CertificateError(f"a certificate for a {name} key is not supported")
     reader.string()  # the nonce
-    fields = [reader.string() for _ in range(_field_count(key_type))]
+    fields = [reader.string() for _ in range(FIELD_COUNTS[key_type])]
     serial, kind, key_id = reader.integer(8), reader.integer(4), reader.string()
     principals = tuple(map(_text, WireReader(reader.string()).strings()))
     valid_after, valid_before = reader.integer(8), reader.integer(8)
@@ -186,7 +179,7 @@ def _parse(reader: WireReader, blob: bytes) -> Certificate:
         raise CertificateError("the certificate has data after its signature")
     signed = blob[: -len(_packed(signature))]
     return Certificate(
-        b"".join(map(_packed, [key_type, *fields])),
+        b"".join(map(_packed, [key_type.encode(), *fields])),
         kind,
         key_id,
         principals,
@@ -198,16 +191,6 @@ def _parse(reader: WireReader, blob: bytes) -> Certificate:
         _verify(ca_key, signed, signature),
         serial,
     )
-
-
-def _field_count(key_type: bytes) -> int:
-    if key_type.startswith(b"ecdsa-sha2-"):
-        return 2
-    try:
-        return _KEY_FIELDS[key_type]
-    except KeyError:
-        name = printable(_text(key_type), 60)
-        raise CertificateError(f"a certificate for a {name} key is not supported") from None
 
 
 def _verify(ca_key: bytes, signed: bytes, signature: bytes) -> bool:

@@ -17,20 +17,7 @@ from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
 from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
-from tunnelkeeper.ssh.auth.key_blobs import WireError, WireReader
-
-_FIELDS = {
-    "ssh-rsa": 2,
-    "ssh-dss": 4,
-    "ssh-ed25519": 1,
-    "ssh-ed448": 1,
-    "ecdsa-sha2-nistp256": 2,
-    "ecdsa-sha2-nistp384": 2,
-    "ecdsa-sha2-nistp521": 2,
-    "sk-ssh-ed25519@openssh.com": 2,
-    "sk-ecdsa-sha2-nistp256@openssh.com": 3,
-}
-"""The number of fields of a public key after its type (RFC 4253, 5656, 8709; PROTOCOL.u2f)."""
+from tunnelkeeper.ssh.auth.key_blobs import FIELD_COUNTS, WireError, WireReader, plain_type
 
 _USER_CERTIFICATE = 1
 """SSH_CERT_TYPE_USER of OpenSSH's PROTOCOL.certkeys."""
@@ -60,24 +47,18 @@ def decode(blob: bytes) -> PublicKey | None:
     try:
         key_type = reader.string().decode("ascii", "replace")
         if not key_type.endswith(CERTIFICATE_SUFFIX):
-            return PublicKey(key_type, blob, blob) if key_type in _FIELDS else None
+            return PublicKey(key_type, blob, blob) if key_type in FIELD_COUNTS else None
         bare = plain_type(key_type)
-        if bare not in _FIELDS:
+        if bare not in FIELD_COUNTS:
             return None
         reader.string()  # the nonce
-        fields = [reader.string() for _ in range(_FIELDS[bare])]
+        fields = [reader.string() for _ in range(FIELD_COUNTS[bare])]
         reader.integer(8)  # the serial number
         is_user_certificate = reader.integer(4) == _USER_CERTIFICATE
     except WireError:
         return None
     key = b"".join(String(field) for field in (bare.encode(), *fields))
     return PublicKey(key_type, blob, key) if is_user_certificate else None
-
-
-def plain_type(key_type: str) -> str:
-    """Return the key type of a certificate type; other types as they are."""
-    bare = key_type.removesuffix(CERTIFICATE_SUFFIX)
-    return f"{bare}@openssh.com" if bare != key_type and bare.startswith("sk-") else bare
 
 
 def load(path: str) -> PublicKey | None:
