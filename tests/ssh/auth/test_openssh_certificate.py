@@ -120,7 +120,8 @@ def test_certificates_of_security_keys_are_parsed(kind: bytes, fields: list[byte
 def test_a_damaged_certificate_is_an_error_and_counts_as_a_key(tmp_path: Path, cut: int) -> None:
     blob = sign(make_key(tmp_path / "key"), "-I", "id", "-n", "me")
 
-    for damaged in (blob[:-cut], blob[:-cut] + bytes(cut), blob + b"\0"):
+    changed = blob[:-cut] + bytes(byte ^ 0xFF for byte in blob[-cut:])
+    for damaged in (blob[:-cut], changed, blob + b"\0"):
         with pytest.raises(CertificateError):
             parse_certificate(damaged)
         assert presented_key(damaged).blob == damaged
