@@ -104,22 +104,25 @@ async def test_a_disk_that_hangs_blocks_one_thread_and_no_answer(
     file = tmp_path / "tunnels.toml"
     monitor = ConfigMonitor(read_signatures([str(file)]))
     try:
+        await monitor.look()
+        await until(lambda: looks)
         for _ in range(3):
             await monitor.look()
         assert not monitor.has_changed
-        assert len(looks) == 1
     finally:
         disk_answers.set()
     await until(lambda: monitor.has_changed)
+    assert len(looks) == 1
 
 
 async def test_a_look_that_began_before_a_reload_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk_answers = threading.Event()
+    has_looked, disk_answers = threading.Event(), threading.Event()
 
     def look_late(files: Iterable[str]) -> Signatures:
         found = read_signatures(files)
+        has_looked.set()
         disk_answers.wait()
         return found
 
@@ -128,6 +131,7 @@ async def test_a_look_that_began_before_a_reload_does_not_count(
     file = tmp_path / "tunnels.toml"
     monitor = ConfigMonitor(read_signatures([str(file)]))
     await monitor.look()
+    await until(has_looked.is_set)
     file.write_text(DB)
     monitor.set_read(read_signatures([str(file)]))
     disk_answers.set()
