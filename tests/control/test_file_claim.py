@@ -70,6 +70,16 @@ def test_single_tunnels_have_no_socket_for_the_whole_file(tmp_path: Path) -> Non
         assert socket_of_holder(tmp_path / "claims", tmp_path / "t.toml") is None
 
 
+def test_machines_that_share_the_folder_have_a_supervisor_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claim(tmp_path):
+        monkeypatch.setattr(file_claim, "gethostname", lambda: "another")
+        assert socket_of_holder(tmp_path / "claims", tmp_path / "t.toml") is None
+        with claim(tmp_path, "/run/b.sock"):
+            assert socket_of_holder(tmp_path / "claims", tmp_path / "t.toml") == Path("/run/b.sock")
+
+
 def test_a_refused_claim_leaves_the_others(tmp_path: Path) -> None:
     with (
         claim(tmp_path, "/run/a.sock", is_partial=True) as first,

@@ -1,5 +1,7 @@
 """The claim of a supervisor to a config file: one file has one supervisor, whatever its socket.
 
+Machines that share a home folder do not exclude each other: each may run the file's tunnels.
+
 A supervisor of all tunnels holds the claim file with an exclusive lock, and its socket's path is in
 there. Supervisors of single tunnels (a unit for each) share that lock, and each holds a claim file
 for every tunnel that it runs. As with the lock of a socket, a claim ends with its process.
@@ -14,6 +16,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.control.api import RequestFailedError
@@ -104,10 +107,10 @@ class FileClaim:
 
 
 def claim_path(folder: Path, config: Path) -> Path:
-    """Return the claim file of a config file."""
+    """Return the claim file of a config file on this machine."""
     # Path.resolve() of Python 3.11 raises RuntimeError for links that form a loop.
-    key = hashlib.sha256(os.fsencode(os.path.realpath(config))).hexdigest()[:16]
-    return folder / f"{key}.lock"
+    name = f"{gethostname()}:{os.path.realpath(config)}"
+    return folder / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.lock"
 
 
 def socket_of_holder(folder: Path, config: Path) -> Path | None:
