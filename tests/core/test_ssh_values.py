@@ -42,13 +42,22 @@ def test_an_invalid_rekey_limit_is_an_error(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("1W2D", 777600), ("1h5", 3605)],
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("30m1h", 5400),
+        ("1h1h", 7200),
+        ("1W2D", 777600),
+        ("1h5", 3605),
+    ],
 )
 def test_intervals_have_the_units_of_ssh(text: str, seconds: int) -> None:
     assert parse_interval(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "1m1h", "1y", "-1", "1 m", "none"])
+@pytest.mark.parametrize("text", ["", "m", "1m h", "1y", "-1", "1 m", "none"])
 def test_an_invalid_interval_is_an_error(text: str) -> None:
     with pytest.raises(ValueFormatError, match="expected a time"):
         parse_interval(text)
@@ -62,6 +71,7 @@ def test_an_invalid_interval_is_an_error(text: str) -> None:
         ("lowdelay throughput", 0x10, 0x08),
         ("none le", None, 0x04),
         ("0x1c 255", 0x1C, 255),
+        ("010 0", 8, 0),
         ("af43", 0x98, 0x98),
         ("", None, None),
     ],
@@ -72,7 +82,7 @@ def test_a_type_of_service_is_a_name_or_a_number(
     assert parse_ip_qos(text.split()) == IpQos(interactive, bulk)
 
 
-@pytest.mark.parametrize("text", ["af51", "256", "0x100", "cs8", "a b c", "low"])
+@pytest.mark.parametrize("text", ["af51", "256", "08", "0777", "0x100", "cs8", "a b c", "low"])
 def test_an_unknown_type_of_service_is_an_error(text: str) -> None:
     with pytest.raises(ValueFormatError, match="expected"):
         parse_ip_qos(text.split())

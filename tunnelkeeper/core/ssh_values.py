@@ -18,8 +18,9 @@ DEFAULT = "default"
 
 _SIZE = re.compile(r"(\d{1,18})([bkmgt]?)", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40}
-_INTERVAL = re.compile(r"(?:(\d{1,9})w)?(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(\d{1,9}s?)?")
-_SECONDS = (604800, 86400, 3600, 60, 1)
+_INTERVAL = re.compile(r"(?:\d{1,9}[smhdw])*(?:\d{1,9}[smhdw]?)", re.ASCII)
+_AMOUNT = re.compile(r"(\d+)([smhdw]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SMALLEST_REKEY_LIMIT = 16
 """Bytes. OpenSSH refuses a smaller limit."""
 
@@ -104,11 +105,10 @@ def parse_interval(text: str) -> int:
 
     Raises ValueFormatError.
     """
-    match = _INTERVAL.fullmatch(text.lower())
-    if not text or match is None:
+    lower = text.lower()
+    if _INTERVAL.fullmatch(lower) is None:
         raise ValueFormatError(f"expected a time such as 90, 10m or 1h30m, got {text!r}")
-    amounts = (int((group or "0").removesuffix("s")) for group in match.groups())
-    return sum(amount * unit for amount, unit in zip(amounts, _SECONDS, strict=True))
+    return sum(int(amount) * _SECONDS[unit] for amount, unit in _AMOUNT.findall(lower))
 
 
 def parse_ip_qos(words: Sequence[str]) -> IpQos:
@@ -173,6 +173,8 @@ def _parse_class(text: str) -> int | None:
         return None
     if name in _CLASSES:
         return _CLASSES[name]
-    if re.fullmatch(r"0x[0-9a-f]{1,2}|\d{1,3}", name, re.ASCII) and int(name, 0) < 256:
-        return int(name, 0)
+    if re.fullmatch(r"0x[0-9a-f]{1,2}|0[0-7]{0,3}|[1-9]\d{0,2}", name, re.ASCII):
+        base = 8 if name.isdecimal() and name.startswith("0") else 0
+        if (number := int(name, base)) < 256:
+            return number
     raise ValueFormatError(f"expected a class such as af21, cs1 or none, or a number, got {text!r}")
