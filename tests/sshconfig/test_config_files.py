@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import pytest
 from tests.requirements import require
 from tunnelkeeper.core.configuration import Configuration, SupervisorOptions
 from tunnelkeeper.sshconfig import HostLookup, Request, gather_facts
+from tunnelkeeper.sshconfig import lookup as lookup_module
 from tunnelkeeper.sshconfig.config_files import find_config_files
 from tunnelkeeper.sshconfig.query_cache import MAX_AGE
 
@@ -94,7 +97,7 @@ def test_files_that_include_themselves_or_cannot_be_read_end_the_search(
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     main = tmp_path / "main"
-    write(main, f"Include {main} {fifo} {tmp_path}\nInclude 'unbalanced\n")
+    write(main, f"Include {main} {fifo} {tmp_path}\nInclude 'unbalanced\nInclude a\0/* b\0\n")
 
     assert find_config_files(str(main), facts) == (str(main), str(fifo), str(tmp_path))
 
@@ -118,6 +121,31 @@ async def test_a_lookup_finds_new_files_when_its_result_is_old_or_forgotten(
     config.write_text("Include /two\n")
     lookup.forget()
     assert await lookup.config_files() == (str(config), "/two")
+
+
+async def test_tunnels_that_start_together_share_one_search_that_a_dead_disk_does_not_hold_up(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, searches = threading.Event(), []
+
+    def hang(source: str, _facts: Facts) -> tuple[str, ...]:
+        searches.append(source)
+        release.wait()
+        return (source,)
+
+    monkeypatch.setattr(lookup_module, "find_config_files", hang)
+    monkeypatch.setattr(lookup_module, "READ_TIMEOUT", 0.05)
+    supervisor = SupervisorOptions(ssh_config="/net/config")
+    lookup = HostLookup(Configuration("t.toml", supervisor), no_query, facts, lambda: 0.0)
+    try:
+        assert await asyncio.gather(*(lookup.config_files() for _ in range(20))) == [()] * 20
+        lookup.forget()
+        assert await lookup.config_files() == ()
+        assert searches == ["/net/config"]
+    finally:
+        release.set()
+    monkeypatch.setattr(lookup_module, "READ_TIMEOUT", 60)
+    assert await lookup.config_files() == ("/net/config",)
 
 
 async def test_a_lookup_without_a_usable_path_has_no_files(facts: Facts) -> None:

@@ -85,6 +85,8 @@ def _included_patterns(path: str, facts: Facts) -> list[str]:
         except ValueError:  # an unbalanced quote, which ssh reports
             continue
         for word in words:
+            if "\0" in word:  # no path; glob() raises ValueError for it
+                continue
             expanded = _VARIABLE.sub(lambda m: facts.environment.get(m[1], ""), word)
             try:
                 patterns.append(expand_home(expanded, facts))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.configuration import HostOptions
 from tunnelkeeper.core.host_spec import parse_host_spec
+from tunnelkeeper.net.thread_executor import READ_TIMEOUT
 from tunnelkeeper.sshconfig.config_files import find_config_files
 from tunnelkeeper.sshconfig.deviations import find_deviations
 from tunnelkeeper.sshconfig.directives_in_effect import reject_forwards
@@ -69,7 +70,7 @@ class HostLookup:
         self._configuration = configuration
         self._query = CachedQuery(query, clock)
         self._clock = clock
-        self._files: tuple[float, tuple[str, ...]] = (-inf, ())
+        self._search: tuple[float, asyncio.Future[tuple[str, ...]] | None] = (-inf, None)
         self._facts = facts
         self._default_answer: Answer | None = None
 
@@ -83,22 +84,27 @@ class HostLookup:
     async def config_files(self) -> tuple[str, ...]:
         """Return the files of ssh_config, and the folders in which it looks for more.
 
-        The result is up to MAX_AGE old.
+        The result is up to MAX_AGE old. It is empty while the files are on a disk that hangs. All
+        callers share one search: a thousand tunnels that start need one thread.
         """
-        since, files = self._files
-        if self._clock() - since >= MAX_AGE:
+        started_at, search = self._search
+        now = self._clock()
+        if search is None or (search.done() and now - started_at >= MAX_AGE):
             try:
                 source = source_for(self._configuration, self._facts)
             except SshConfigError:
                 return ()
-            files = await asyncio.to_thread(find_config_files, source, self._facts)
-            self._files = (self._clock(), files)
-        return files
+            loop = asyncio.get_running_loop()
+            search = loop.run_in_executor(None, find_config_files, source, self._facts)
+            self._search = now, search
+        # Unlike awaiting the future, this does not cancel it if this caller is cancelled.
+        await asyncio.wait({search}, timeout=READ_TIMEOUT)
+        return search.result() if search.done() else ()
 
     def forget(self) -> None:
         """Forget earlier answers, because ssh_config has changed."""
         self._query.forget()
-        self._files = (-inf, ())
+        self._search = (-inf, self._search[1])
 
     async def resolve_reference(self, reference: str) -> tuple[Host, ...]:
         """Return the hosts for a host that does not belong to a tunnel."""
