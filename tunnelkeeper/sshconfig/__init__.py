@@ -4,6 +4,7 @@
     ssh_g                   runs `ssh -G`
     ssh_g_output            parses its output
     query_cache             shares one run between equal requests
+    config_files            the files that ssh reads, to notice when one changes
     tokens                  expands %h, ~ and ${ENV}
     local_facts             this machine and its user
     directives_in_effect    directives that are not honoured: named or refused
