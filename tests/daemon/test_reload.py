@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from errno import EAGAIN
 from typing import TYPE_CHECKING
 
 import pytest
@@ -237,19 +238,25 @@ async def test_a_slow_lookup_delays_the_reload_of_no_other_tunnel(tmp_path: Path
         assert await reload == ["web: host changed, reconnecting", "spare: added"]
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (SshConfigError("line 3:\nbad configuration option"), r"line 3:\nbad configuration option"),
+        (OSError(EAGAIN, "Resource temporarily unavailable"), "Resource temporarily unavailable"),
+    ],
+    ids=["ssh_config", "no process"],
+)
 async def test_unresolvable_hosts_leave_the_connection_alone(
-    tmp_path: Path,
+    tmp_path: Path, error: Exception, text: str
 ) -> None:
     async with supervisor_harness(tmp_path, DB) as harness:
         connection = await harness.start_and_connect("db", "relay")
-        harness.errors["db"] = SshConfigError("line 3:\nbad configuration option")
+        harness.errors["db"] = error
 
         assert await harness.supervisor.reload() == []
 
         assert harness.pool.open_connections == [connection]
-        assert (
-            r"warning db: ssh_config: line 3:\nbad configuration option" in harness.log.getvalue()
-        )
+        assert f"warning db: ssh_config: {text}" in harness.log.getvalue()
 
 
 @pytest.mark.parametrize("change", ["", "gate_time = 5\n"], ids=["unchanged", "adjusted"])

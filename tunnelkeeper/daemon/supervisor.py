@@ -293,10 +293,11 @@ class Supervisor:
     ) -> tuple[object, ...] | None:
         try:
             return await host_resolver.resolve(tunnel)
-        except SshConfigError as error:
+        except (SshConfigError, OSError) as error:  # OSError: ssh cannot be started now
             # Keep the current connection. The next attempt to connect reports the failure.
+            text = error.message if isinstance(error, SshConfigError) else error.strerror
             self._event_log.write(
-                "warning", tunnel.name, f"ssh_config: {printable(error.message, RECORD_LIMIT)}"
+                "warning", tunnel.name, f"ssh_config: {printable(str(text), RECORD_LIMIT)}"
             )
             return None
 
