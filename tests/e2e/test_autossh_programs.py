@@ -127,6 +127,7 @@ def test_a_command_is_restarted_after_a_lost_connection(sandbox: Sandbox) -> Non
     wait_until(lambda: runs() == 1, within=RECOVERY_TIMEOUT)
     restart(server)
     wait_until(lambda: runs() == 2, within=RECOVERY_TIMEOUT)
+    server.kill()  # with the command, which it leaves running when only the client is gone
 
 
 def test_a_started_stream_ends_with_its_connection(sandbox: Sandbox) -> None:

@@ -239,8 +239,13 @@ def _outcome(ground: Ground, start: Callable[[str], Autossh]) -> dict[str, str]:
         run.exit_code()
         return {"the connection": "ended"}
     seen = ground.observe()
+    # sshd leaves a command without a terminal running when the client is gone.
+    processes = [psutil.Process(pid) for pid in ground.server.sessions()]
     run.process.kill()  # ssh does not always end after SIGTERM
     run.process.wait()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     wait_until(lambda: not _listening_ports() & {int(ground.names[name]) for name in "abc"})
     return seen
 
