@@ -65,7 +65,7 @@ async def connect_late(host: Host, agent: SlowAgent, via: Connection | None = No
     await connection.close()
 
 
-@pytest.mark.parametrize("request_number", [LIST, SIGN])
+@pytest.mark.parametrize("request_number", [EXTENSION, LIST, SIGN])
 async def test_an_agent_that_answers_after_connect_timeout_logs_in(
     server: Server, request_number: int
 ) -> None:

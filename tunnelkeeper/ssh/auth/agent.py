@@ -32,6 +32,8 @@ second."""
 LIST_TIMEOUT = 2.0
 """Seconds for one list of keys. A hung agent delays the look at files by that much."""
 
+_LISTING = "the agent to list its keys"
+
 
 def ignore() -> None:
     """Do nothing."""
@@ -106,7 +108,7 @@ class AgentClient(asyncssh.SSHAgentClient):
         Raises:
             ValueError: The agent cannot be used.
         """
-        with self._wait.during("the agent to list its keys"):
+        with self._wait.during(_LISTING):
             pairs = await super().get_keys(identities)
         self._names = {pair.public_data: key_name(pair) for pair in pairs}
         return pairs
@@ -117,7 +119,7 @@ class AgentClient(asyncssh.SSHAgentClient):
         An agent that does not know the request refuses it, and has no such keys.
         """
         fields = map(String, (binding.host_key, binding.session_id, binding.signature))
-        with suppress(ValueError):
+        with suppress(ValueError), self._wait.during(_LISTING):
             await self._make_request(
                 SSH_AGENTC_EXTENSION, String("session-bind@openssh.com"), *fields, Boolean(False)
             )
