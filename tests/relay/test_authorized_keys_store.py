@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -193,3 +194,19 @@ async def test_a_file_on_a_disk_that_hangs_delays_its_own_user_only(
         release.set()
     await until(lambda: not store._executor)
     assert [key.blob for key in await store.keys_for("bob")] == [blob(2)]
+
+
+async def test_all_of_many_users_who_log_in_at_the_same_time_have_their_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = [f"user{number}" for number in range(1, 10)]
+    for seed, user in enumerate(users, start=1):
+        write_keys(tmp_path / user, seed)
+    monkeypatch.setattr(authorized_keys_store, "MAX_READS", 3)
+    monkeypatch.setattr(authorized_keys_store, "READS_AT_ONCE", 2)
+    monkeypatch.setattr(authorized_keys_store, "READ_PATIENCE", 600)
+    store = AuthorizedKeysStore(f"{tmp_path}/%u")
+
+    found = await asyncio.gather(*map(store.keys_for, users))
+
+    assert [key.blob for keys in found for key in keys] == [blob(seed) for seed in range(1, 10)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tunnelkeeper.config import Problem
 from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.regular_file import read_regular_file
+from tunnelkeeper.net.start_limiter import StartLimiter
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.relay import authorized_keys
 from tunnelkeeper.relay.authorized_keys import AuthorizedKey
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 MAX_READS = 64
 """Files that are read at the same time. Clients choose user names, so a disk that hangs would
 otherwise cost a thread for each name."""
+
+READS_AT_ONCE, READ_PATIENCE = 32, 0.5
+"""Reads that start at the same time, and seconds after which one no longer counts. Without that,
+many users who come back at the same time would look like a disk that hangs."""
 
 _USER_TOKEN = "%u"  # noqa: S105  sshd_config(5), TOKENS
 # A user name becomes part of a path, so slashes and leading dots are not allowed.
@@ -41,6 +46,7 @@ class AuthorizedKeysStore:
         self.pattern = pattern
         self._files = FileCache(_load)
         self._executor = SerialExecutor()
+        self._starts = StartLimiter(READS_AT_ONCE, READ_PATIENCE)
 
     async def keys_for(self, user: str) -> Keys:
         """Return the keys that may log in as a user; empty for an unknown user.
@@ -50,14 +56,15 @@ class AuthorizedKeysStore:
         path = self._path_for(user)
         if path is None:
             return ()
-        if len(self._executor) >= MAX_READS:
-            log.error("cannot read authorized keys: %d other files are not read yet", MAX_READS)
-            return ()
-        try:
-            return await self._executor.read(path, lambda: self._read_keys(path))
-        except OSError as error:
-            log.error("cannot read authorized keys: %s: %s", path, error.strerror)  # noqa: TRY400
-            return ()
+        async with self._starts.slot():
+            if len(self._executor) >= MAX_READS:
+                log.error("cannot read authorized keys: %d other files are not read yet", MAX_READS)
+                return ()
+            try:
+                return await self._executor.read(path, lambda: self._read_keys(path))
+            except OSError as error:
+                log.error("cannot read authorized keys: %s: %s", path, error.strerror)  # noqa: TRY400
+                return ()
 
     def keys_for_blocking(self, user: str) -> Keys:
         """Return the keys that may log in as a user, without a thread."""
