@@ -201,6 +201,18 @@ async def test_a_child_may_clean_up(tmp_path: Path) -> None:
     await program.exited.wait()
 
 
+async def test_a_group_with_its_leader_needs_no_look_at_all_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = await run("sleep 60")
+    assert program._group is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(process_group, "_are_zombies", lambda _: pytest.fail("it looked"))
+        assert program._group.is_running
+    await program.terminate()
+    await program.exited.wait()
+
+
 async def test_a_group_of_another_user_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_group: int, _number: int) -> None:
         raise PermissionError

@@ -51,9 +51,12 @@ class ProcessGroup:
     def is_running(self) -> bool:
         """Whether a member runs.
 
-        A container whose first process waits for no orphans keeps them as zombies.
+        A container whose first process waits for no orphans keeps them as zombies. A group that
+        has its leader needs no look at all processes, since the event loop waits for the leader.
         """
-        return self.is_alive and not (sys.platform == "linux" and _are_zombies(self.id))
+        if self.has_leader or sys.platform != "linux":
+            return self.is_alive
+        return self.is_alive and not _are_zombies(self.id)
 
     def leader_exited(self) -> None:
         """Record that the child has exited and was waited for."""
