@@ -74,7 +74,10 @@ def test_missing_files_and_the_system_config_are_found(tmp_path: Path, facts: Fa
 
 def test_relative_paths_home_and_variables_are_expanded(tmp_path: Path, facts: Facts) -> None:
     folder = tmp_path / ".ssh"
-    write(folder / "config", "Include site/${SITE} ~/own ~nobody-here/x\nInclude sub/*/hosts\n")
+    write(
+        folder / "config",
+        "Include site/${SITE} ~/own ~nobody-here/x ${UNSET}/x\nInclude sub/*/hosts\n",
+    )
     site = write(folder / "site" / "office", "")
     own = write(tmp_path / "own", "")
     hosts = write(folder / "sub" / "a" / "hosts", "")

@@ -10,10 +10,11 @@ import glob
 import os
 import re
 import shlex
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.token_expansion import expand_variables
+from tunnelkeeper.net.regular_file import read_regular_file
 from tunnelkeeper.sshconfig.tokens import TokenError, expand_home
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ MAX_DEPTH = 16
 
 MAX_FILES = 500
 SIZE_LIMIT = 1024 * 1024
-"""Bytes of a file that are searched for Include."""
+"""Maximum bytes of a file that is searched for Include."""
 
 _INCLUDE = re.compile(r"^\s*include(?:\s*=\s*|\s+)(.*)$", re.IGNORECASE)
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def find_config_files(source: Source, facts: Facts) -> tuple[str, ...]:
@@ -87,9 +87,8 @@ def _included_patterns(path: str, facts: Facts) -> list[str]:
         for word in words:
             if "\0" in word:  # no path; glob() raises ValueError for it
                 continue
-            expanded = _VARIABLE.sub(lambda m: facts.environment.get(m[1], ""), word)
             try:
-                patterns.append(expand_home(expanded, facts))
+                patterns.append(expand_home(expand_variables(word, facts.environment), facts))
             except TokenError:
                 continue
     return patterns
@@ -98,14 +97,6 @@ def _included_patterns(path: str, facts: Facts) -> list[str]:
 def _read_lines(path: str) -> list[str]:
     """Return the lines of a regular file; none of another one, which may block or never end."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.fsdecode(read_regular_file(path, SIZE_LIMIT)).splitlines()
     except (OSError, ValueError):
         return []
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return []
-        return os.fsdecode(os.read(descriptor, SIZE_LIMIT)).splitlines()
-    except OSError:
-        return []
-    finally:
-        os.close(descriptor)
