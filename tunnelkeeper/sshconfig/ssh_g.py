@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from tunnelkeeper.core.failures import EXHAUSTION_ERRNOS
 from tunnelkeeper.core.text import printable_end
+from tunnelkeeper.core.token_expansion import escape_percent
 from tunnelkeeper.net.child_process import ChildProcess
 from tunnelkeeper.net.start_limiter import StartLimiter
 from tunnelkeeper.sshconfig.lookup_request import SshConfigError
-from tunnelkeeper.sshconfig.ssh_g_output import NONE, escape_percent, parse_output
+from tunnelkeeper.sshconfig.ssh_g_output import NONE, parse_output
 
 if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.local_facts import Facts

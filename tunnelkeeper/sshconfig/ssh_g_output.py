@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.token_expansion import escape_percent
+
 if TYPE_CHECKING:
     from tunnelkeeper.sshconfig.lookup_request import Answer
 
@@ -28,11 +30,6 @@ def parse_output(text: str) -> Answer:
     if PRINTED_EXPANDED in answer:
         answer[PRINTED_EXPANDED] = [escape_percent(value) for value in answer[PRINTED_EXPANDED]]
     return answer
-
-
-def escape_percent(value: str) -> str:
-    """Escape an expanded value so that expanding it again does not change it."""
-    return value.replace("%", "%%")
 
 
 def get_value(answer: Answer, keyword: str) -> str | None:
