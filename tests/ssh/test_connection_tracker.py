@@ -14,7 +14,7 @@ from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, jump_host
 from tests.ssh.waiting import DEADLINE, until, until_stable
 from tunnelkeeper.core.failures import Cause, FailureError
-from tunnelkeeper.ssh.connect import connect_hop
+from tunnelkeeper.ssh.connect import ConnectAttempt, connect_hop
 from tunnelkeeper.ssh.connection import Connection
 from tunnelkeeper.ssh.connection_tracker import ConnectionTracker, NetworkChangedError
 from tunnelkeeper.ssh.context import SshContext
@@ -100,6 +100,26 @@ async def test_an_attempt_without_its_address_restarts_with_its_full_timeout(
         server.release_all()
 
         assert isinstance(await outcome, Connection)
+
+
+async def test_the_login_of_an_attempt_that_restarts_is_no_longer_waited_for(
+    server: Server,
+) -> None:
+    context = SshContext()
+    server.may_log_in.clear()
+    restarting = ConnectAttempt(server.host(), server.port, None, context, ProgressRecorder())
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(restarting.run())
+        await until(lambda: server.logins)
+        slow_login = restarting.slow_login
+        assert slow_login is not None
+        with full_backlog() as (_, port):
+            restarting.port = port
+            context.connection_tracker.network_changed(None)
+            await until(lambda: restarting.step == "connect")
+            assert slow_login.cancelled()
+            task.cancel()
+    server.release_all()
 
 
 async def test_an_attempt_whose_address_is_still_present_continues(server: Server) -> None:

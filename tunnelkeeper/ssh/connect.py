@@ -173,6 +173,7 @@ class ConnectAttempt:
                     return await self._connect()
             except NetworkChangedError:
                 self.progress.debug(f"{self.hop}: the network changed; connecting again")
+                self._cancel_slow_login()
                 await self._discard()
                 await self._prepare()
 
