@@ -52,6 +52,8 @@ class _Run(ChildProcess):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Keep the output, and end the run if there is too much of it."""
+        if self.is_too_long:
+            return  # it is being ended
         if fd == 1:
             self.output += data
             self.is_too_long = len(self.output) > OUTPUT_LIMIT
@@ -93,9 +95,10 @@ async def run_known_hosts_command(
         await run.terminate()
     if run.is_too_long:
         raise _failed(host, f"it printed more than {OUTPUT_LIMIT >> 20} MiB")
-    if run.returncode != 0:
+    if code := run.returncode:
         last = run.errors.decode(errors="replace").strip().rpartition("\n")[2]
-        raise _failed(host, f"exit status {run.returncode}{last and f', {last}'}")
+        how = f"exit status {code}" if code > 0 else f"it was ended by signal {-code}"
+        raise _failed(host, f"{how}{last and f', {last}'}")
     return parse(run.output.decode("utf-8", "surrogateescape"), NAME)
 
 
