@@ -19,9 +19,14 @@ def free_port() -> int:
     The UDP port of the same number is held as a token, so the TCP port can be bound, released and
     bound again.
     """
-    for port in random.sample(range(LOWEST, HIGHEST), k=200):
-        if _is_free(port) and _reserve(port):
-            return port
+    return free_port_range(1)
+
+
+def free_port_range(count: int) -> int:
+    """Return the first of several consecutive ports, each as from `free_port`."""
+    for first in random.sample(range(LOWEST, HIGHEST), k=200):
+        if all(_is_free(port) and _reserve(port) for port in range(first, first + count)):
+            return first
     raise AssertionError(f"found no free port between {LOWEST} and {HIGHEST}")
 
 

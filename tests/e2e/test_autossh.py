@@ -25,7 +25,7 @@ from tests.e2e.autossh_program import (
 from tests.e2e.clients import exchange, is_listening
 from tests.e2e.keys import public
 from tests.e2e.netns import RELAY, new_network
-from tests.e2e.ports import free_port
+from tests.e2e.ports import free_port, free_port_range
 from tests.e2e.sandbox import USER, Sandbox
 from tests.e2e.services import echo, web_page
 from tests.e2e.sshd import Sshd
@@ -127,7 +127,7 @@ def test_a_monitoring_loop_through_forwards_works(sandbox: Sandbox) -> None:
             run = launch(
                 sandbox,
                 own_autossh(sandbox.directory),
-                *("-M", str(free_port()), "-F", str(config), "-N", "box"),
+                *("-M", str(free_port_range(2)), "-F", str(config), "-N", "box"),
                 variables={"POLL": "2", "FIRST_POLL": "1", "MESSAGE": "hello"},
             )
             stack.callback(run.close)

@@ -13,7 +13,7 @@ from tests.e2e.autossh_program import autossh, debian_autossh, launch, own_autos
 from tests.e2e.clients import is_listening
 from tests.e2e.keys import public
 from tests.e2e.netns import RELAY, new_network
-from tests.e2e.ports import free_port
+from tests.e2e.ports import free_port_range
 from tests.e2e.services import echo
 from tests.e2e.sshd import Sshd
 from tests.e2e.waiting import wait_until
@@ -27,7 +27,7 @@ FAST_POLLS = {"POLL": "2", "FIRST_POLL": "1"}
 @pytest.mark.parametrize("who", ["real", "ours", "strict"])
 def test_a_return_port_that_is_busy_ends_the_program(who: str, sandbox: Sandbox) -> None:
     program = debian_autossh() if who == "real" else own_autossh(sandbox.directory)
-    port = free_port()
+    port = free_port_range(2)
     with socket.create_server(("127.0.0.1", port + 1)):
         run = launch(
             sandbox,
@@ -58,7 +58,7 @@ def test_a_port_that_is_busy_ends_the_program(line: str, sandbox: Sandbox) -> No
 
 
 def test_both_ports_are_held_from_the_start(sandbox: Sandbox) -> None:
-    server, port = sandbox.sshd(), free_port()
+    server, port = sandbox.sshd(), free_port_range(2)
     server.kill()
     run = autossh(sandbox, server, f"-M {port} -N box", {"GATETIME": "0"})
     run.wait_for_starts(1)
@@ -73,7 +73,7 @@ def test_both_ports_are_held_from_the_start(sandbox: Sandbox) -> None:
 
 def test_a_port_of_the_server_that_is_busy_is_no_dead_connection(sandbox: Sandbox) -> None:
     # The server runs on this machine: the remote forward finds the local one at its port.
-    run = autossh(sandbox, sandbox.sshd(), f"-M {free_port()} -N box", FAST_POLLS)
+    run = autossh(sandbox, sandbox.sshd(), f"-M {free_port_range(2)} -N box", FAST_POLLS)
 
     run.wait_for_log("cannot test the connection: remote_port_busy")
     assert run.start_count() == 1
@@ -96,7 +96,7 @@ def test_a_machine_without_loopback_is_no_dead_connection(sandbox: Sandbox) -> N
             run = launch(
                 sandbox,
                 own_autossh(sandbox.directory),
-                *("-M", str(free_port()), "-F", str(config), "-N", "box"),
+                *("-M", str(free_port_range(2)), "-F", str(config), "-N", "box"),
                 variables=FAST_POLLS,
             )
             stack.callback(run.close)
@@ -112,7 +112,7 @@ def test_a_machine_without_loopback_is_no_dead_connection(sandbox: Sandbox) -> N
 
 
 def test_an_echo_loop_holds_one_port(sandbox: Sandbox) -> None:
-    service, port = sandbox.service(echo), free_port()
+    service, port = sandbox.service(echo), free_port_range(2)
     with socket.create_server(("127.0.0.1", port + 1)):
         line = f"-M {port}:{service.port} -N box"
         run = autossh(sandbox, sandbox.sshd(), line, FAST_POLLS)

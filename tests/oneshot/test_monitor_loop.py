@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.ports import free_port
+from tests.e2e.ports import free_port_range
 from tests.fake_clock import FakeClock, settle, until, within_deadline
 from tunnelkeeper.autossh.command_line import Monitor
 from tunnelkeeper.autossh.monitor_protocol import Timing
@@ -75,7 +75,7 @@ class LoopUnderTest:
 async def monitoring(
     echo_port: int | None = None, *, timeout: float = LONG, bound: bool = True
 ) -> AsyncIterator[tuple[LoopUnderTest, asyncio.Task[None]]]:
-    port = free_port()
+    port = free_port_range(2)
     monitor = Monitor(port, echo_port)
     subject = LoopUnderTest(monitor)
     return_socket = hold_ports(monitor)
@@ -240,7 +240,7 @@ async def test_the_loopback_check_needs_more_descriptors_than_clients_leave_free
 
 @pytest.mark.parametrize("busy", [0, 1])
 def test_a_busy_port_is_named(busy: int) -> None:
-    port = free_port()
+    port = free_port_range(2)
     with (
         socket.create_server(("127.0.0.1", port + busy)),
         pytest.raises(CommandLineError, match=f"bind on 127.0.0.1:{port + busy}: Address already"),
@@ -249,7 +249,7 @@ def test_a_busy_port_is_named(busy: int) -> None:
 
 
 def test_the_return_port_is_held() -> None:
-    port = free_port()
+    port = free_port_range(2)
     held = hold_ports(Monitor(port))
     assert held is not None
     with held, pytest.raises(CommandLineError, match=str(port + 1)):
@@ -257,6 +257,6 @@ def test_the_return_port_is_held() -> None:
 
 
 def test_a_loop_through_an_echo_service_needs_no_return_port() -> None:
-    port = free_port()
+    port = free_port_range(2)
     with socket.create_server(("127.0.0.1", port + 1)):
         assert hold_ports(Monitor(port, 7)) is None
