@@ -19,7 +19,6 @@ from tests.requirements import require
 from tests.ssh.server import new_key
 from tunnelkeeper.ssh.auth.algorithms import CA_SIGNATURE_ALGORITHMS
 from tunnelkeeper.ssh.auth.openssh_certificate import (
-    FOREVER,
     HOST_CERTIFICATE,
     USER_CERTIFICATE,
     Certificate,
@@ -33,6 +32,7 @@ from tunnelkeeper.ssh.auth.openssh_certificate import (
 )
 
 NOW = 1_700_000_000
+FOREVER = 0xFFFFFFFFFFFFFFFF  # of ssh-keygen -V always:forever
 ON_CURVE = asyncssh.generate_private_key("ecdsa-sha2-nistp256").public_data[-65:]
 
 

@@ -16,14 +16,13 @@ import asyncssh
 from asyncssh.public_key import decode_ssh_public_key
 
 from tunnelkeeper.core.text import printable
+from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
 from tunnelkeeper.ssh.auth.key_blobs import FIELD_COUNTS, WireError, WireReader, plain_type
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-SUFFIX = b"-cert-v01@openssh.com"
-USER_CERTIFICATE, HOST_CERTIFICATE = 1, 2
-FOREVER = 0xFFFFFFFFFFFFFFFF
+USER_CERTIFICATE, HOST_CERTIFICATE = 1, 2  # SSH_CERT_TYPE_USER and _HOST of PROTOCOL.certkeys
 MAX_NAMES = 4  # principals in a message
 START_RETRIES = (0, 10, 60)
 """Seconds after the beginning of a user certificate's validity at which a login is tried again."""
@@ -73,7 +72,7 @@ class PresentedKey:
 def is_certificate(blob: bytes) -> bool:
     """Return whether a key in wire format is a certificate."""
     length = int.from_bytes(blob[:4])
-    return blob[4 : 4 + length].endswith(SUFFIX)
+    return blob[4 : 4 + length].endswith(CERTIFICATE_SUFFIX.encode())
 
 
 def presented_key(blob: bytes) -> PresentedKey:

@@ -18,9 +18,7 @@ from tunnelkeeper.core.text import printable
 from tunnelkeeper.net.regular_file import KEY_SIZE_LIMIT, read_regular_file
 from tunnelkeeper.ssh.auth.algorithms import CERTIFICATE_SUFFIX
 from tunnelkeeper.ssh.auth.key_blobs import FIELD_COUNTS, WireError, WireReader, plain_type
-
-_USER_CERTIFICATE = 1
-"""SSH_CERT_TYPE_USER of OpenSSH's PROTOCOL.certkeys."""
+from tunnelkeeper.ssh.auth.openssh_certificate import USER_CERTIFICATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def decode(blob: bytes) -> PublicKey | None:
         reader.string()  # the nonce
         fields = [reader.string() for _ in range(FIELD_COUNTS[bare])]
         reader.integer(8)  # the serial number
-        is_user_certificate = reader.integer(4) == _USER_CERTIFICATE
+        is_user_certificate = reader.integer(4) == USER_CERTIFICATE
     except WireError:
         return None
     key = b"".join(String(field) for field in (bare.encode(), *fields))
