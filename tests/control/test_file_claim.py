@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunnelkeeper.control import file_claim
+from tunnelkeeper.control import file_claim, lock_files
 from tunnelkeeper.control.file_claim import (
     FileClaim,
     FileClaimedError,
@@ -90,6 +90,15 @@ def test_a_refused_claim_leaves_the_others(tmp_path: Path) -> None:
             second.claim(["mail", "web"])
         first.claim(["mail"])
         first.claim(["mail", "db"])
+
+
+def test_a_claim_that_cannot_be_written_is_given_up(tmp_path: Path) -> None:
+    with claim(tmp_path, is_partial=True) as partial:
+        path = claim_path(tmp_path / "claims", tmp_path / "t.toml").with_suffix(".db.lock")
+        os.mkfifo(path)  # a FIFO can be locked but not truncated
+        with pytest.raises(OSError, match="Invalid argument"):
+            partial.claim(["db"])
+        assert not lock_files.is_locked(path)
 
 
 def test_a_link_that_changes_leaves_the_claims_to_single_tunnels_together(tmp_path: Path) -> None:

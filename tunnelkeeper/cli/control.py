@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -12,13 +10,12 @@ import msgspec
 
 from tunnelkeeper import paths
 from tunnelkeeper.cli.settings import WORK_TIMEOUT, join_names, tunnel_selection
+from tunnelkeeper.control import lock_files
 from tunnelkeeper.control.client import NoSupervisorError, RemoteError
 from tunnelkeeper.core.exit_codes import ExitCode
 from tunnelkeeper.systemd import systemctl
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tunnelkeeper.cli.settings import Settings
     from tunnelkeeper.control.client import Client
 
@@ -95,27 +92,12 @@ def _shut_down(client: Client, deadline: float) -> None:
         pass  # it has closed the connection, as expected
     socket = client.path
     # Nothing reports that a lock becomes free, so the last moments are polled.
-    while socket.exists() or _is_held(paths.lock_path(socket)):
+    while socket.exists() or lock_files.is_locked(paths.lock_path(socket)):
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"the supervisor at {socket} has not ended within {END_TIMEOUT:.0f}s"
             )
         time.sleep(_POLL_INTERVAL)
-
-
-def _is_held(lock: Path) -> bool:
-    """Return whether a supervisor holds its lock file (flock(2))."""
-    try:
-        descriptor = os.open(lock, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _print_changes(changes: list[str], problems: list[str]) -> None:

@@ -9,16 +9,13 @@ for every tunnel that it runs. As with the lock of a socket, a claim ends with i
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import os
-import time
-from contextlib import suppress
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.control import lock_files
 from tunnelkeeper.control.api import RequestFailedError
 
 if TYPE_CHECKING:
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = 1.0
 """Seconds to try: a command that looks for the supervisor holds the lock for an instant."""
 
-_POLL_INTERVAL = 0.02
 _SIZE_LIMIT = 8192
 _DAMAGE = "surrogateescape"  # any path that the system allows
 
@@ -47,19 +43,19 @@ class FileClaim:
         self._config = config
         # Once: a link can change, and the event loop must not wait for the disk that it is on.
         self._file = claim_path(folder, config)
-        self._socket = socket
+        self._text = f"{os.getpid()}\n{socket}\n"
         self._is_partial = is_partial
         self._claimed: dict[str, int] = {}
 
     def acquire(self) -> None:
         """Claim the file. Raises FileClaimedError, and OSError if that cannot be written."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kind = fcntl.LOCK_SH if self._is_partial else fcntl.LOCK_EX
-        descriptor = _lock(self._file, kind, LOCK_TIMEOUT)
+        if self._is_partial:
+            descriptor = lock_files.lock_shared(self._file, timeout=LOCK_TIMEOUT)
+        else:
+            descriptor = lock_files.lock(self._file, self._text, timeout=LOCK_TIMEOUT)
         if descriptor is None:
             raise FileClaimedError(self._describe_holders())
-        if not self._is_partial:
-            _write(descriptor, self._socket)
         self._claimed[""] = descriptor
 
     def claim(self, tunnels: Iterable[str]) -> None:
@@ -76,12 +72,11 @@ class FileClaim:
                 if name in self._claimed:
                     continue
                 path = self._file.with_suffix(f".{name}.lock")
-                descriptor = _lock(path, fcntl.LOCK_EX, 0)
+                descriptor = lock_files.lock(path, self._text)
                 if descriptor is None:
                     raise FileClaimedError(
                         f"the tunnel {name!r} of {self._config} is held by {_holder(path)}"
                     )
-                _write(descriptor, self._socket)
                 new[name] = descriptor
         except BaseException:
             for descriptor in new.values():
@@ -96,12 +91,12 @@ class FileClaim:
         self._claimed.clear()
 
     def _describe_holders(self) -> str:
-        if _is_locked(self._file, fcntl.LOCK_SH):
+        if lock_files.is_locked(self._file):
             return f"{self._config} is held by {_holder(self._file)}"
         holders = [
             f"{_tunnel_of(each)!r} by {_holder(each)}"
             for each in sorted(self._file.parent.glob(f"{self._file.stem}.*.lock"))
-            if _is_locked(each, fcntl.LOCK_SH)
+            if lock_files.is_locked(each)
         ]
         return f"single tunnels of {self._config} are held: {'; '.join(holders) or 'one'}"
 
@@ -117,60 +112,10 @@ def socket_of_holder(folder: Path, config: Path) -> Path | None:
     """Return the control socket of the supervisor that holds all of a config file, if any."""
     path = claim_path(folder, config)
     try:
-        is_held = _is_locked(path, fcntl.LOCK_SH)
+        is_held = lock_files.is_locked(path)
     except OSError:
         return None
     return _read(path)[1] if is_held else None
-
-
-def _lock(path: Path, kind: int, timeout: float) -> int | None:
-    """Lock a file, creating it. Return its descriptor, or None if another process holds it.
-
-    timeout: seconds to try.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    deadline = time.monotonic() + timeout
-    try:
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                return descriptor
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(_POLL_INTERVAL)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
-
-
-def _is_locked(path: Path, kind: int) -> bool:
-    """Return whether a lock of this kind would have to wait. Raises OSError."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _write(descriptor: int, socket: Path) -> None:
-    """Write our process id and socket, for people and for `socket_of_holder`.
-
-    A full disk is no error. Raises OSError.
-    """
-    try:
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n{socket}\n".encode(errors=_DAMAGE))
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
 
 
 def _read(path: Path) -> tuple[str, Path | None]:

@@ -6,8 +6,6 @@ lock replaces a file found in its place: that file belongs to a dead supervisor.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import socket
 import stat
@@ -15,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.control import lock_files
 from tunnelkeeper.net.fd_limits import AcceptingSocket
 
 if TYPE_CHECKING:
@@ -137,31 +136,10 @@ def acquire_lock(path: Path) -> int:
     """Take the lock and return the descriptor that holds it until it is closed.
 
     The supervisor never closes it: the lock ends with the process, so a free lock means that
-    nothing of the supervisor is left. The file stays, because removing it could break the lock of
-    a supervisor that is just starting. Raises AlreadyRunningError, and OSError if the file cannot
+    nothing of the supervisor is left. Raises AlreadyRunningError, and OSError if the file cannot
     be created.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _write_owner(descriptor)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise AlreadyRunningError(str(path)) from error
-    except BaseException:
-        os.close(descriptor)
-        raise
+    descriptor = lock_files.lock(path, f"{os.getpid()}\n")
+    if descriptor is None:
+        raise AlreadyRunningError(str(path))
     return descriptor
-
-
-def _write_owner(descriptor: int) -> None:
-    """Write our process id into the file, for people. A full disk is no error.
-
-    Raises OSError.
-    """
-    try:
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
