@@ -8,7 +8,7 @@ from tunnelkeeper.core.client_failures import (
 )
 from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import Cause
-from tunnelkeeper.core.forward_spec import TcpAddress
+from tunnelkeeper.core.forward_spec import TcpAddress, UnixAddress
 
 NOON = "2026-11-22T12:00:00Z"
 LATER = "2026-11-22T13:00:00Z"
@@ -44,3 +44,14 @@ def test_a_denial_names_the_target_and_what_to_change() -> None:
     )
     assert "AllowTcpForwarding" in failure.hint
     assert "permitopen" in failure.hint
+
+
+def test_a_kind_of_target_that_a_server_does_not_know_is_no_matter_of_permissions() -> None:
+    error = ConnectError(Reason.FAILED, "unknown channel type", is_denied=True)
+    failure = denial(UnixAddress("/run/db.sock"), error)
+
+    assert failure.cause is Cause.FORWARD_DENIED
+    assert failure.message == (
+        "the server does not support connections to /run/db.sock: unknown channel type"
+    )
+    assert "AllowTcpForwarding" not in failure.hint

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tunnelkeeper.core.connect_error import ConnectError, Reason
 from tunnelkeeper.core.failures import Cause, Failure
 
 if TYPE_CHECKING:
-    from tunnelkeeper.core.connect_error import ConnectError
     from tunnelkeeper.core.forward_spec import Address
 
 _PERMISSION_HINT = (
     "the server's sshd_config (AllowTcpForwarding, AllowStreamLocalForwarding, DisableForwarding, "
     "PermitOpen) or the options of our key in its authorized_keys (restrict, permitopen) forbid it"
 )
+
+_SUPPORT_HINT = "not every SSH server forwards to every kind of target, such as Unix sockets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +49,8 @@ def after_success(before: ClientFailures | None) -> ClientFailures | None:
 
 def denial(target: Address, error: ConnectError) -> Failure:
     """Return the failure of a forward whose channels the server refuses to open."""
-    message = f"the server does not permit connections to {target}: {error}"
-    return Failure(Cause.FORWARD_DENIED, message, "", _PERMISSION_HINT)
+    if error.reason is Reason.NOT_PERMITTED:
+        message = f"the server does not permit connections to {target}: {error}"
+        return Failure(Cause.FORWARD_DENIED, message, "", _PERMISSION_HINT)
+    message = f"the server does not support connections to {target}: {error}"
+    return Failure(Cause.FORWARD_DENIED, message, "", _SUPPORT_HINT)
