@@ -10,13 +10,13 @@ import psutil
 import pytest
 
 from tests.ssh.progress_recorder import ProgressRecorder
-from tests.ssh.waiting import until
+from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.failures import FailureError
-from tunnelkeeper.ssh.connect import connect_hop
+from tunnelkeeper.ssh.connect import ConnectAttempt, connect_hop
 from tunnelkeeper.ssh.context import SshContext
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tunnelkeeper.core.configuration import Host
     from tunnelkeeper.core.failures import Failure
@@ -33,6 +33,27 @@ async def failure_of(
     async with asyncio.timeout(20):
         with pytest.raises(FailureError) as failed:
             await connect_hop(host, via, context or SshContext(), progress or ProgressRecorder())
+    return failed.value.failure
+
+
+async def failure_at_the_deadline(
+    host: Host,
+    is_due: Callable[[ConnectAttempt], bool],
+    progress: ProgressRecorder | None = None,
+) -> Failure:
+    """Return the failure of an attempt whose time limit is reached when `is_due` returns true."""
+    progress = progress or ProgressRecorder()
+    attempt = ConnectAttempt(host, host.ports[0], None, SshContext(), progress)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(_failure_of(attempt))
+        await until(lambda: is_due(attempt))
+        attempt.deadline.reschedule(0)
+        return await running
+
+
+async def _failure_of(attempt: ConnectAttempt) -> Failure:
+    with pytest.raises(FailureError) as failed:
+        await attempt.run()
     return failed.value.failure
 
 

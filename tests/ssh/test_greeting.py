@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.forwarding.services import service
-from tests.ssh.attempts import failure_of
+from tests.ssh.attempts import failure_at_the_deadline, failure_of
 from tests.ssh.links import dropping_server, silent_server
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, jump_host
@@ -17,11 +17,12 @@ from tunnelkeeper.core.failures import Cause
 from tunnelkeeper.ssh.greeting import GREETING_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from tunnelkeeper.ssh.connect import ConnectAttempt
+
 HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html>..."
-SOON = 0.3
 
 
 @asynccontextmanager
@@ -35,6 +36,10 @@ async def answering_server(answer: bytes) -> AsyncIterator[int]:
 
     async with service(serve) as port:
         yield port
+
+
+def has_received(text: bytes) -> Callable[[ConnectAttempt], bool]:
+    return lambda attempt: attempt.transport is not None and attempt.transport.greeting == text
 
 
 @pytest.mark.parametrize("repeated", [1, 200, 2000])
@@ -68,19 +73,21 @@ async def test_a_server_that_waits_is_named_after_the_time_limit(
     server: Server, answer: bytes, name: str
 ) -> None:
     async with silent_server(answer) as port:
-        failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
+        failure = await failure_at_the_deadline(server.host(ports=(port,)), has_received(answer))
 
     assert failure.cause is Cause.PROTOCOL
     assert failure.message.startswith(f"{name} answered: ")
 
 
 async def test_a_text_before_the_time_limit_is_shown(server: Server) -> None:
-    async with silent_server(b"please wait\r\n") as port:
-        failure = await failure_of(server.host(ports=(port,), connect_timeout=SOON))
+    text = b"please wait\r\n"
+    async with silent_server(text) as port:
+        host = server.host(ports=(port,), connect_timeout=15)
+        failure = await failure_at_the_deadline(host, has_received(text))
 
     assert failure.cause is Cause.TIMEOUT
     assert failure.message == (
-        "connected, but no SSH key exchange within 0.3 s; received before that: 'please wait'"
+        "connected, but no SSH key exchange within 15 s; received before that: 'please wait'"
     )
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.slow_agent import EXTENSION, LIST, SIGN, SlowAgent, slow_agent
-from tests.ssh.attempts import failure_of
+from tests.ssh.attempts import failure_at_the_deadline, failure_of
 from tests.ssh.links import closed_port
 from tests.ssh.progress_recorder import ProgressRecorder
 from tests.ssh.server import Server, connected, jump_host, new_key, serve, write_key
 from tests.ssh.waiting import DEADLINE, until
 from tunnelkeeper.core.concurrency_limit import MAX_LIMIT
-from tunnelkeeper.core.failures import Cause, Failure, FailureError
+from tunnelkeeper.core.failures import Cause, Failure
 from tunnelkeeper.ssh import connect
 from tunnelkeeper.ssh.auth import agent as agent_module
 from tunnelkeeper.ssh.auth import identities
@@ -86,39 +86,34 @@ async def test_an_agent_may_be_slow_behind_a_jump_host(server: Server, tmp_path:
 async def test_a_server_that_takes_longer_than_connect_timeout_is_waited_for(
     server: Server,
 ) -> None:
+    loop = asyncio.get_running_loop()
     server.may_log_in.clear()
     progress = ProgressRecorder()
-    host = server.host(connect_timeout=1)
-    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
-        attempt = tasks.create_task(connect_hop(host, None, SshContext(), progress))
-        await until(lambda: progress.infos)
-        server.may_log_in.set()
-        connection = await attempt
-    await connection.close()
-
-    assert "the login is not done after 1 s; waiting for the server" in progress.infos[0]
-
-
-async def failure_at_the_deadline(host: Host) -> Failure:
-    """Return the failure of a login that ends while the agent is slow."""
-    progress = ProgressRecorder()
+    host = server.host(connect_timeout=15)
     attempt = ConnectAttempt(host, host.ports[0], None, SshContext(), progress)
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(_failure_of(attempt))
-        await until(lambda: progress.infos)
-        attempt.deadline.reschedule(0)
-        return await running
+        running = tasks.create_task(attempt.run())
+        await until(lambda: server.logins)
+        assert attempt.slow_login is not None
+        assert attempt.slow_login.when() <= loop.time() + host.connect_timeout
+        attempt.slow_login._run()  # the time is over
+        server.may_log_in.set()
+        connection = await running
+    await connection.close()
+
+    [info] = progress.infos
+    assert info.endswith(": the login is not done after 15 s; waiting for the server")
 
 
-async def _failure_of(attempt: ConnectAttempt) -> Failure:
-    with pytest.raises(FailureError) as failed:
-        await attempt.run()
-    return failed.value.failure
+async def failure_of_a_slow_login(host: Host) -> Failure:
+    """Return the failure of a login that ends while the agent is slow."""
+    progress = ProgressRecorder()
+    return await failure_at_the_deadline(host, lambda _: bool(progress.infos), progress)
 
 
 async def test_an_absent_touch_needs_a_user(server: Server) -> None:
     async with held_key(server, SIGN) as (_, host):
-        failure = await failure_at_the_deadline(host)
+        failure = await failure_of_a_slow_login(host)
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert failure.needs_user
@@ -128,7 +123,7 @@ async def test_an_absent_touch_needs_a_user(server: Server) -> None:
 
 async def test_an_agent_that_never_lists_its_keys_needs_a_user(server: Server) -> None:
     async with held_key(server, LIST) as (_, host):
-        failure = await failure_at_the_deadline(host)
+        failure = await failure_of_a_slow_login(host)
 
     assert failure.cause is Cause.SECRET_NEEDED
     assert "list its keys" in failure.message
@@ -169,7 +164,7 @@ async def test_a_security_key_without_an_agent_may_need_a_touch_too(
         monkeypatch.setattr(type(key), "use_executor", True)
         monkeypatch.setattr(type(key), "sign", sign_when_touched)
         try:
-            failure = await failure_at_the_deadline(server.host())
+            failure = await failure_of_a_slow_login(server.host())
         finally:
             touched.set()
         async with connected(server.host()) as connection:
