@@ -118,6 +118,7 @@ async def test_a_line_that_does_not_return_ends_the_loop(echo_port: int | None) 
             await task
 
         assert loop.has_logged("tried connection 2 times and failed")
+        assert not loop.has_logged("Error")
 
 
 async def test_another_line_in_a_loop_through_an_echo_service_ends_it() -> None:

@@ -35,6 +35,7 @@ from tunnelkeeper.core.text import RECORD_LIMIT, printable
 from tunnelkeeper.daemon.config_monitor import ConfigMonitor
 from tunnelkeeper.daemon.counter_publisher import CounterPublisher, ProcessStatsReader
 from tunnelkeeper.daemon.tunnel_registry import TunnelRegistry
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.thread_executor import SerialExecutor
 from tunnelkeeper.sshconfig import SshConfigError, gather_facts
 from tunnelkeeper.tunnel.context import HostResolver, TunnelContext
@@ -295,9 +296,9 @@ class Supervisor:
             return await host_resolver.resolve(tunnel)
         except (SshConfigError, OSError) as error:  # OSError: ssh cannot be started now
             # Keep the current connection. The next attempt to connect reports the failure.
-            text = error.message if isinstance(error, SshConfigError) else error.strerror
+            text = error.message if isinstance(error, SshConfigError) else os_error_text(error)
             self._event_log.write(
-                "warning", tunnel.name, f"ssh_config: {printable(str(text), RECORD_LIMIT)}"
+                "warning", tunnel.name, f"ssh_config: {printable(text, RECORD_LIMIT)}"
             )
             return None
 

@@ -17,6 +17,7 @@ from tunnelkeeper.core.network_changes import (
     describe_difference,
 )
 from tunnelkeeper.core.suspend_detection import CHECK_INTERVAL, ClockReading, detect_resume
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.net.network_source import open_network_source
 from tunnelkeeper.presentation.formatting import format_duration
 
@@ -141,7 +142,7 @@ class HostMonitor:
         self.event_log.write(
             "warning",
             "",
-            f"network changes cannot be monitored ({error.strerror or error}); "
+            f"network changes cannot be monitored ({os_error_text(error)}); "
             "unanswered keepalives detect them later",
         )
 

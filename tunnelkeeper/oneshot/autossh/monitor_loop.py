@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from tunnelkeeper.autossh.monitor_protocol import ATTEMPTS, LOCALHOST, Timing, format_message
+from tunnelkeeper.net.error_text import os_error_text
 from tunnelkeeper.oneshot.autossh.log import Level
 from tunnelkeeper.oneshot.autossh.monitor_ports import check_loopback
 
@@ -101,8 +102,11 @@ class MonitorLoop:
             sent = format_message(socket.gethostname(), os.getpid(), number, self._text)
             try:
                 received = await self._send_and_receive(sent)
-            except (OSError, asyncio.IncompleteReadError) as error:
-                self._debug(f"the monitoring loop: {type(error).__name__}: {error}")
+            except OSError as error:
+                self._debug(f"the monitoring loop: {os_error_text(error)}")
+                continue
+            except asyncio.IncompleteReadError:
+                self._debug("the monitoring loop: it was closed before the line came back")
                 continue
             if received == sent:
                 self._debug("connection ok")
@@ -116,7 +120,7 @@ class MonitorLoop:
         try:
             await check_loopback(self._timing.timeout)
         except OSError as error:
-            raise LocalError(_describe(error)) from None
+            raise LocalError(os_error_text(error)) from None
 
     async def _send_and_receive(self, sent: bytes) -> bytes:
         """Send a line, and return what comes back."""
@@ -125,7 +129,7 @@ class MonitorLoop:
                 reader, writer = await asyncio.open_connection(LOCALHOST, self._loop.monitor.port)
         except OSError as error:  # this program listens there: the connection is not involved yet
             port = self._loop.monitor.port
-            raise LocalError(f"{LOCALHOST}:{port}: {_describe(error)}") from None
+            raise LocalError(f"{LOCALHOST}:{port}: {os_error_text(error)}") from None
         try:
             writer.write(sent)
             if self._loop.return_port is None:
@@ -157,7 +161,3 @@ class MonitorLoop:
 
     def _debug(self, text: str) -> None:
         self._log(Level.DEBUG, text)
-
-
-def _describe(error: OSError) -> str:
-    return error.strerror or type(error).__name__
