@@ -73,6 +73,20 @@ def test_a_tunnel_name_connects_through_its_host(
     assert pump.answer == b"hello"
 
 
+def test_a_tunnel_whose_forwards_ssh_config_forbids_connects_as_with_w(
+    sandbox: Sandbox, server: Sshd, service: Service, pump: FakePump
+) -> None:
+    ssh_config = sandbox.subdirectory("s") / "ssh_config"
+    ssh_config.write_text("ClearAllForwardings yes\n")
+    file = sandbox.subdirectory("c") / "tunnels.toml"
+    table = tunnel_table("db", server.port, 'socks = "1080"')
+    file.write_text(sandbox.config(table, head=sandbox.head(f'"{ssh_config}"')))
+
+    assert connect.connect(str(file), "db", f"127.0.0.1:{service.port}", pump) == 0
+
+    assert pump.answer == b"hello"
+
+
 def test_a_host_without_a_tunnel_can_be_named(
     sandbox: Sandbox, server: Sshd, service: Service, pump: FakePump
 ) -> None:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,8 @@ async def _resolve_hosts(configuration: Configuration, host: str) -> tuple[Host,
     lookup = lookup_for(configuration)
     tunnel = configuration.tunnels.get(host)
     if tunnel is not None:
-        return await lookup.resolve(tunnel)
+        # Without its forwards, which are not made: ssh_config may forbid them, but not ssh -W.
+        return await lookup.resolve(replace(tunnel, forwards=()))
     return await lookup.resolve_reference(host)
 
 
