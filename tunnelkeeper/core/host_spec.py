@@ -91,8 +91,8 @@ def host_name_problem(host: str) -> str | None:
     if ":" in host:
         return None if _is_ipv6(host) else "it is not an IPv6 address"
     parts = host.removesuffix(".").split(".")
-    if parts[-1].isdecimal() or parts[-1][:2].lower() == "0x":
-        return None if _is_ipv4(host) else "it is not an IPv4 address, and no name ends in a number"
+    if all(part.isdecimal() or part[:2].lower() == "0x" for part in parts):
+        return None if _is_ipv4(host) else "it is not an IPv4 address"
     if "" in parts:
         return "a part between its dots is empty"
     try:
